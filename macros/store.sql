@@ -1,0 +1,42 @@
+{#
+    The store: a mart that keeps its history while dbt computes only the window.
+
+    `build.<model>` gets what the model's SQL says for the days of build.window; `mart.<model>` is made sure to stand
+    as its YAML declares. Nothing moves from one to the other here: `callmart open` does that, once the window has
+    passed its checks.
+#}
+{% materialization store, adapter='postgres' %}
+    {%- set declared = store_declaration(model) -%}
+    {%- set mart = this.incorporate(type='table') -%}
+    {%- set computed = store_computed_relation(this) -%}
+
+    {{ run_hooks(pre_hooks) }}
+    {%- do store_ensure(mart, declared) -%}
+    {{ get_assert_columns_equivalent(sql) }}
+    {%- call statement('main') -%}
+        drop table if exists {{ computed }};
+        create unlogged table {{ computed }} ({{ store_column_list(declared) }});
+        insert into {{ computed }} ({{ declared.columns | map(attribute='name') | join(', ') }})
+        select {{ declared.columns | map(attribute='name') | join(', ') }} from ({{ sql }}) as model;
+        analyze {{ computed }};
+    {%- endcall -%}
+    {{ run_hooks(post_hooks) }}
+    {%- do adapter.commit() -%}
+    {{ return({'relations': [mart]}) }}
+{% endmaterialization %}
+
+
+{# Where the window of a mart is computed. #}
+{% macro store_computed_relation(relation) -%}
+    {{ return(api.Relation.create(
+        database=relation.database, schema='build', identifier=relation.identifier, type='table'
+    )) }}
+{%- endmacro %}
+
+
+{# The columns with their types, as DDL. #}
+{% macro store_column_list(declared) -%}
+    {%- for column in declared.columns -%}
+        {{ adapter.quote(column.name) }} {{ column.data_type }}{{ ', ' if not loop.last }}
+    {%- endfor -%}
+{%- endmacro %}

@@ -1,0 +1,54 @@
+{#
+    What a mart's YAML declares, checked: group, key, day (or `day: none`), columns with types, persons. A mart that
+    leaves one out does not build; the error says what to add.
+#}
+{% macro store_declaration(model) -%}
+    {%- set meta = model.config.meta -%}
+    {%- set columns = model.columns.values() | list -%}
+    {%- set names = columns | map(attribute='name') | list -%}
+    {%- set groups = ['queue', 'agent', 'line'] -%}
+
+    {%- if meta.get('group') not in groups -%}
+        {%- do store_refuse(model, 'config.meta.group: one of ' ~ groups | join(', ')) -%}
+    {%- endif -%}
+    {%- if not meta.get('key') or meta.key[0] != 'customer_id' -%}
+        {%- do store_refuse(model, 'config.meta.key: the columns of its grain, customer_id first') -%}
+    {%- endif -%}
+    {%- if 'day' not in meta -%}
+        {%- do store_refuse(model, 'config.meta.day: the column of its local day, or none') -%}
+    {%- endif -%}
+    {%- set day = none if meta.day in [none, 'none'] else meta.day -%}
+    {%- for name in meta.key + ([day] if day else []) if name not in names -%}
+        {%- do store_refuse(model, 'a column ' ~ name ~ ': its key or day names it') -%}
+    {%- endfor -%}
+    {%- if day and day not in meta.key -%}
+        {%- do store_refuse(model, day ~ ' to config.meta.key: a partitioned key holds the day') -%}
+    {%- endif -%}
+    {%- if not model.config.contract.enforced -%}
+        {%- do store_refuse(model, 'config.contract.enforced: true') -%}
+    {%- endif -%}
+    {%- if model.config.get('grants') -%}
+        {%- do exceptions.raise_compiler_error(
+            'mart ' ~ model.name ~ ' has grants of its own: remove them, its group decides who reads it'
+        ) -%}
+    {%- endif -%}
+    {%- for column in columns -%}
+        {%- if modules.re.search('agent|caller|number|name|mail|phone|user|device', column.name)
+            and column.data_type == 'text' and column.meta.get('person') not in ['agent', 'caller', 'nobody'] -%}
+            {%- do store_refuse(
+                model,
+                'meta: {person: agent} (or caller, or nobody) to the column ' ~ column.name
+                ~ ': it looks like a person'
+            ) -%}
+        {%- endif -%}
+    {%- endfor -%}
+    {{ return({'group': meta.group, 'key': meta.key, 'day': day, 'columns': columns}) }}
+{%- endmacro %}
+
+
+{% macro store_refuse(model, what) -%}
+    {%- do exceptions.raise_compiler_error(
+        'mart ' ~ model.name ~ ' is not declared: add to ' ~ (model.patch_path or model.original_file_path) ~ ' '
+        ~ what
+    ) -%}
+{%- endmacro %}

@@ -1,0 +1,70 @@
+{#
+    Makes sure that a mart's table stands as it is declared. A new column is added in place; any other difference
+    stops with what to do; nothing is ever dropped.
+#}
+{% macro store_ensure(mart, declared) -%}
+    {%- set standing = run_query(
+        "select attname, format_type(atttypid, atttypmod) as data_type"
+        ~ " from pg_catalog.pg_attribute"
+        ~ " where attrelid = to_regclass('" ~ mart ~ "') and attnum > 0 and not attisdropped"
+    ) -%}
+    {%- if standing | length == 0 -%}
+        {%- do store_create(mart, declared) -%}
+    {%- else -%}
+        {%- set types = dict(standing.rows) -%}
+        {%- set names = declared.columns | map(attribute='name') | list -%}
+        {%- for name in types if name not in names -%}
+            {%- do store_drifted(mart, 'the column ' ~ name ~ ' is not declared any more') -%}
+        {%- endfor -%}
+        {%- for column in declared.columns -%}
+            {%- if column.name not in types -%}
+                {%- do run_query(
+                    'alter table ' ~ mart ~ ' add column ' ~ adapter.quote(column.name) ~ ' ' ~ column.data_type
+                ) -%}
+            {%- elif types[column.name] != column.data_type -%}
+                {%- do store_drifted(
+                    mart, column.name ~ ' is ' ~ types[column.name] ~ ', declared as ' ~ column.data_type
+                ) -%}
+            {%- endif -%}
+        {%- endfor -%}
+        {%- set key = run_query(
+            "select attname from pg_catalog.pg_index"
+            ~ " join pg_catalog.pg_attribute on attrelid = indrelid and attnum = any(indkey)"
+            ~ " where indrelid = to_regclass('" ~ mart ~ "') and indisprimary"
+            ~ " order by array_position(indkey::smallint[], attnum)"
+        ).columns[0].values() | list -%}
+        {%- if key != declared.key -%}
+            {%- do store_drifted(mart, 'its key is ' ~ key | join(', ')) -%}
+        {%- endif -%}
+    {%- endif -%}
+{%- endmacro %}
+
+
+{% macro store_create(mart, declared) -%}
+    {%- set reads = adapter.quote(target.dbname ~ '_reads_' ~ declared.group) -%}
+    {%- call statement('store_create') -%}
+        create table {{ mart }} (
+            {{ store_column_list(declared) }},
+            primary key ({{ declared.key | join(', ') }})
+        ) {%- if declared.day %} partition by range ({{ declared.day }}) {%- endif %};
+        alter table {{ mart }} enable row level security, force row level security;
+        create policy builder on {{ mart }} to {{ adapter.quote(target.user) }} using (true) with check (true);
+        create policy own_rows on {{ mart }} for select to {{ reads }} using ({{ own_rows(declared.day) }});
+        grant select on {{ mart }} to {{ reads }};
+    {%- endcall -%}
+{%- endmacro %}
+
+
+{# What a customer sees: its own rows, of days that are not too old. No table in it, so the planner sees through. #}
+{% macro own_rows(day) -%}
+    customer_id = access.current_customer()
+    {%- if day %} and {{ day }} >= access.retention_floor() {%- endif -%}
+{%- endmacro %}
+
+
+{% macro store_drifted(mart, difference) -%}
+    {%- do exceptions.raise_compiler_error(
+        mart ~ ' does not stand as declared: ' ~ difference ~ '. Its history is kept as it is:'
+        ~ ' correct the YAML, or move the history by hand (docs/runbook.md, "A mart has drifted")'
+    ) -%}
+{%- endmacro %}

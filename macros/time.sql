@@ -1,0 +1,28 @@
+{# The day on a customer's wall. #}
+{% macro local_date(moment, time_zone='time_zone') -%}
+    ({{ moment }} at time zone {{ time_zone }})::date
+{%- endmacro %}
+
+
+{# The quarter-hour that a moment lies in. All time zones of today differ by whole quarters, so UTC's will do. #}
+{% macro quarter_hour(moment) -%}
+    date_bin(interval '15 minutes', {{ moment }}, timestamptz '2000-01-01 00:00:00+00')
+{%- endmacro %}
+
+
+{# The seconds between two moments, unrounded. #}
+{% macro seconds_between(from_moment, until_moment) -%}
+    extract(epoch from {{ until_moment }} - {{ from_moment }})::double precision
+{%- endmacro %}
+
+
+{# A phase in whole seconds, half up: rounded once, before it is summed or cut. #}
+{% macro whole_seconds(seconds) -%}
+    floor({{ seconds }} + 0.5)::integer
+{%- endmacro %}
+
+
+{# An unrounded number of seconds as an interval. #}
+{% macro seconds_interval(seconds) -%}
+    make_interval(secs => {{ seconds }})
+{%- endmacro %}

@@ -1,0 +1,52 @@
+"""The keys behind the pseudonyms: one a customer, kept in CALLMART_HOME and never in the database.
+
+Whoever has a key can try all telephone numbers in minutes: these are pseudonyms, not anonymity.
+"""
+
+import hmac
+import os
+import secrets
+from hashlib import sha256
+from pathlib import Path
+
+from callmart.errors import UserError
+
+
+def secret_file(path: Path, content: str | bytes) -> None:
+    """Write a file that only its owner reads, whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    draft = path.with_name(path.name + ".new")
+    draft.unlink(missing_ok=True)
+    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+        file.write(content.encode() if isinstance(content, str) else content)
+    draft.replace(path)
+
+
+def ensure_key(home: Path, customer_id: int, fingerprint: str | None) -> bytes:
+    """The customer's key; made where the registry has never seen one.
+
+    Raises UserError where the registry knows a fingerprint and the key is gone or is another.
+    """
+    path = home / "keys" / f"customer_{customer_id}.key"
+    if path.exists():
+        key = path.read_bytes()
+    elif fingerprint is None:
+        key = secrets.token_bytes(32)
+        secret_file(path, key)
+    else:
+        raise UserError(f"the key of customer {customer_id} is missing: restore {path} from your backup")
+    if fingerprint is not None and fingerprint_of(key) != fingerprint:
+        raise UserError(
+            f"{path} is not the key that customer {customer_id}'s data was made with: restore it from your backup"
+        )
+    return key
+
+
+def fingerprint_of(key: bytes) -> str:
+    """What tells two keys apart without giving either away."""
+    return sha256(b"callmart key " + key).hexdigest()[:16]
+
+
+def keyed(key: bytes, kind: str, value: str) -> str:
+    """The pseudonym of a value: 128 bits of an HMAC in hex. `kind` is agent, number, device or event."""
+    return hmac.digest(key, f"{kind}:{value}".encode(), "sha256").hex()[:32]

@@ -1,0 +1,239 @@
+"""Open a file of any format: Arrow tables of text, each row with the number of its line.
+
+A text file is read in blocks of whole lines, a Parquet file in batches of rows, so that memory does not grow with
+the file. What can't be read becomes a reject (line number and reason, never contents) in the `Tally`.
+"""
+
+import csv as header_csv
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import duckdb
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv as pacsv
+import pyarrow.parquet as pq
+
+from callmart.errors import UserError
+from callmart.raw_format import COLUMNS, REQUIRED_COLUMNS, SOURCE_COLUMNS, SOURCE_SCHEMA
+
+Form = Literal["csv", "ndjson", "parquet", "queue_log", "queue_log_realtime"]
+FORMATS = ("auto", "csv", "ndjson", "parquet", "queue_log")
+
+BLOCK = 8 << 20  # bytes of text at a time; also more than any line may have
+ROWS = 1 << 17  # rows of Parquet at a time
+DETECT = 64 << 10  # bytes that tell a file's format
+
+REALTIME_COLUMNS = ("time", "callid", "queuename", "agent", "event", "data1", "data2", "data3", "data4", "data5")
+LOG_COLUMNS = ("time", "callid", "queue", "agent", "event", "data")
+
+_COMPRESSIONS = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd"}
+_LOG_LINE = re.compile(r"\d{1,11}(\.\d+)?\|[^|]*\|[^|]*\|[^|]*\|")
+_COLUMN_NAME = re.compile(r"[A-Za-z]\w{0,40}")
+_WELL_QUOTED = r'^("([^"]|"")*"|[^",]*)(,("([^"]|"")*"|[^",]*))*$'
+
+
+@dataclass
+class Tally:
+    """What a reader has met so far; complete once the last batch has been taken."""
+
+    rows: int = 0  # lines with something on them (without a header), or rows of Parquet
+    incomplete_last_line: bool = False
+    rejects: list[pa.Table] = field(default_factory=list)  # line_number, reason
+
+    def reject(self, line_numbers: pa.Array | pa.ChunkedArray, reason: str | pa.Array | pa.ChunkedArray) -> None:
+        """Note rows as rejected, for one reason or for a reason each."""
+        if len(line_numbers):
+            reasons = pa.repeat(reason, len(line_numbers)) if isinstance(reason, str) else reason
+            self.rejects.append(pa.table({"line_number": line_numbers, "reason": reasons}))
+
+
+@dataclass(frozen=True)
+class Source:
+    """An opened file. `form` says which columns `batches` yields: SOURCE_SCHEMA, or LOG_COLUMNS for a queue_log."""
+
+    path: Path
+    form: Form
+    header: tuple[str, ...] | None  # the columns of CSV and Parquet
+    compression: str | None
+    connection: duckdb.DuckDBPyConnection
+    tally: Tally = field(default_factory=Tally)
+
+    def batches(self) -> Iterator[pa.Table]:
+        """The rows, once; a file that breaks off or can't be decompressed is a UserError."""
+        match self.form:
+            case "parquet":
+                return _parquet(self)
+            case "csv":
+                return (_canonical(table) for table in _csv(self, _lines(self)))
+            case "ndjson":
+                return _ndjson(self, _lines(self))
+            case "queue_log":
+                return _queue_log(self, _lines(self))
+            case "queue_log_realtime":
+                return (_log_of_realtime(table) for table in _csv(self, _lines(self)))
+
+
+def open_source(path: Path, format: str, connection: duckdb.DuckDBPyConnection) -> Source:
+    """Find out what a file is, by its contents, and whether it is what `format` says.
+
+    `connection` is a DuckDB connection of this process alone; it holds nothing afterwards.
+    """
+    if format not in FORMATS:
+        raise UserError(f"format {format!r} is not known; use one of {', '.join(FORMATS)}")
+    start, compression = _start(path)
+    if start.startswith(b"PAR1"):
+        if format not in ("auto", "parquet"):
+            raise UserError(f"{path} is a Parquet file, not {format}; use --format parquet or auto")
+        return Source(path, "parquet", _parquet_header(path), compression, connection)
+    if format == "parquet":
+        raise UserError(f"{path} is not a Parquet file; use --format auto")
+    lines = _first_lines(path, start)
+    form, header = _text_form(path, format, lines)
+    return Source(path, form, header, compression, connection)
+
+
+# -- What is it?
+
+
+def _start(path: Path) -> tuple[bytes, str | None]:
+    """The first bytes of a file, decompressed, and its compression."""
+    if path.is_dir():
+        raise UserError(f"{path} is a folder; name a file in it")
+    try:
+        with path.open("rb") as file:
+            start = file.read(DETECT)
+        compression = next((name for magic, name in _COMPRESSIONS.items() if start.startswith(magic)), None)
+        if compression:
+            with pa.input_stream(path, compression=compression) as stream:
+                start = stream.read(DETECT)
+    except FileNotFoundError:
+        raise UserError(f"{path} does not exist; check the name") from None
+    except PermissionError:
+        raise UserError(f"{path} may not be read by this user; give it the right to") from None
+    except (OSError, EOFError):
+        raise _broken(path) from None
+    if not start.strip(b"\xef\xbb\xbf\r\n"):
+        raise UserError(f"{path} is empty; deliver it again, or leave it out")
+    return start, compression
+
+
+def _first_lines(path: Path, start: bytes) -> list[str]:
+    """The lines in the first bytes of a text file; a UserError for everything that is no UTF-8 text."""
+    if start.startswith((b"\xff\xfe", b"\xfe\xff")):
+        raise UserError(f"{path} is UTF-16; save it as UTF-8")
+    lines = start.removeprefix(b"\xef\xbb\xbf").splitlines()
+    first = next(line for line in lines if line)
+    if b"\0" in first or start.startswith(b"PK\x03\x04"):
+        raise UserError(f"{path} is a binary file, or UTF-16; deliver UTF-8 text or Parquet")
+    return [line.decode(errors="replace") for line in lines if line]
+
+
+def _text_form(path: Path, format: str, lines: list[str]) -> tuple[Form, tuple[str, ...] | None]:
+    """Which text format these first lines are, and the header of the CSV forms."""
+    first = lines[0]
+    found: Form | None = None
+    header: tuple[str, ...] = ()
+    if first.startswith("{"):
+        found = "ndjson"
+    elif any(_LOG_LINE.match(line) for line in lines[:20]):
+        found = "queue_log"
+    elif "," in first:
+        header = tuple(next(header_csv.reader([first])))
+        if {"time", "callid", "queuename", "event"} <= set(header):
+            found = "queue_log_realtime"
+        elif {*COLUMNS} & {*header} or format == "csv":
+            found = "csv"
+    if found is None:
+        raise UserError(
+            f"{path}: its first line is no header of the raw format, no JSON object and no line of a queue_log; "
+            "deliver one of these, with commas between columns and one object a line"
+        )
+    named = "queue_log" if found == "queue_log_realtime" else found
+    if format not in ("auto", named):
+        raise UserError(f"{path} is {named}, not {format}; use --format {named} or auto")
+    if found == "csv":
+        _check_header(path, header, COLUMNS, REQUIRED_COLUMNS)
+    elif found == "queue_log_realtime":
+        _check_header(path, header, REALTIME_COLUMNS, REALTIME_COLUMNS)
+    return found, header or None
+
+
+def _check_header(path: Path, header: tuple[str, ...], known: Iterable[str], required: Iterable[str]) -> None:
+    """Each column known, once, and all required ones there; else a UserError."""
+    missing = [column for column in required if column not in header]
+    for position, column in enumerate(header, start=1):
+        if column not in known:
+            # Without the required columns this may be a row, not a header: then it isn't repeated.
+            name = f" ({column})" if not missing and _COLUMN_NAME.fullmatch(column) else ""
+            raise UserError(
+                f"{path}: column {position} of the header{name} is not known; rename or remove it; "
+                f"known are {', '.join(known)}"
+            )
+        if column in header[: position - 1]:
+            raise UserError(f"{path}: column {position} of the header ({column}) is there twice; remove one")
+    if missing:
+        raise UserError(f"{path} has no column {missing[0]}; add it to the header and the rows")
+
+
+def _broken(path: Path) -> UserError:
+    return UserError(f"{path} is damaged or breaks off; deliver it again, whole")
+
+
+# -- Text: whole, clean lines
+
+
+def _lines(source: Source) -> Iterator[pa.Table]:
+    """Blocks of (line_number, text): whole lines without their ends; empty ones left out, unreadable ones rejected."""
+    line_number = 1
+    rest = b""
+    try:
+        with pa.input_stream(source.path, compression=source.compression) as stream:
+            while block := stream.read(BLOCK):
+                whole, end, rest = (rest + block).rpartition(b"\n")
+                if not end:
+                    if len(rest) > BLOCK:
+                        raise UserError(
+                            f"{source.path}, line {line_number} is longer than {BLOCK >> 20} MiB; "
+                            "deliver text with line ends"
+                        )
+                    continue
+                if line_number == 1:
+                    whole = whole.removeprefix(b"\xef\xbb\xbf")
+                yield _clean(source, whole, line_number)
+                line_number += whole.count(b"\n") + 1
+    except (OSError, EOFError):
+        raise _broken(source.path) from None
+    if rest and source.compression:
+        raise UserError(f"{source.path}, line {line_number} breaks off; deliver the file again, whole")
+    source.tally.incomplete_last_line = bool(rest)
+
+
+def _clean(source: Source, block: bytes, first: int) -> pa.Table:
+    lines = pa.array(block.split(b"\n"), pa.binary())
+    numbers = pa.arange(first, first + len(lines))
+    table = pa.table({"line_number": numbers, "text": _text(source.connection, lines)})
+    if table["text"].null_count:
+        unreadable = pc.is_null(table["text"])
+        source.tally.reject(table.filter(unreadable)["line_number"], "the line is not UTF-8 text")
+        source.tally.rows += pc.sum(unreadable).as_py()
+    table = table.set_column(1, "text", pc.ascii_rtrim(table["text"], characters="\r"))
+    table = table.filter(pc.greater(pc.binary_length(table["text"]), 0))
+    source.tally.rows += table.num_rows
+    return table
+
+
+def _text(connection: duckdb.DuckDBPyConnection, lines: pa.Array) -> pa.Array:
+    """The bytes as text; null where they are not UTF-8 or hold a NUL."""
+    try:
+        text = lines.cast(pa.string())
+    except pa.ArrowInvalid:
+        undecoded = pa.table({"line": lines})
+        connection.register("undecoded", undecoded)
+        text = connection.sql("select try(decode(line)) as text from undecoded").to_arrow_table()["text"]
+        connection.unregister("undecoded")
+    holds_nul = pc.match_substring(text, "\0")
+    return pc.if_else(holds_nul, None, text) if pc.any(holds_nul).as_py() else text

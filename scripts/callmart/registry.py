@@ -1,0 +1,531 @@
+"""The registry: who the customers are and what they have ordered, as desired state in a file.
+
+`load` reads registry.yml, `plan` says what applying it would change, `apply` does it. What a contract closes is a
+deletion, also where its date lies in the future, and is shown as one.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from zoneinfo import available_timezones
+
+import psycopg
+from psycopg import sql
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from ruamel.yaml import YAML
+from ruamel.yaml.comments import CommentedMap, CommentedSeq
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+
+from callmart import access, schema
+from callmart.errors import UserError
+from callmart.keys import ensure_key, fingerprint_of, keyed
+from callmart.settings import Settings
+
+Option = Literal["none", "standard", "detailed"]
+OPTIONS: tuple[Option, ...] = ("none", "standard", "detailed")  # each opens more than the one before
+
+
+def _known_zone(name: str) -> str:
+    if name not in available_timezones():
+        raise ValueError("unknown time zone; use an IANA name such as Europe/Amsterdam")
+    return name
+
+
+TimeZone = Annotated[str, AfterValidator(_known_zone)]
+Text = Annotated[str, Field(min_length=1, max_length=255)]
+Seconds = Annotated[int, Field(ge=0)]
+Email = Annotated[str, Field(pattern=r"^[^@\s]+@[^@\s]+$")]
+
+
+class Strict(BaseModel):
+    """Unknown keys are errors: a typing error must not change what is promised."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class Defaults(Strict):
+    """What holds for a customer that says nothing else."""
+
+    time_zone: TimeZone = "Europe/Amsterdam"
+    locale: Literal["nl", "en"] = "nl"
+    service_level_s: Seconds = 20
+    short_abandon_s: Seconds = 5
+
+
+class Contract(Strict):
+    """What is ordered from a day on, until a day (exclusive)."""
+
+    option: Option
+    from_: date = Field(alias="from")
+    until: date | None = None
+
+
+class Queue(Strict):
+    """A queue with thresholds or a label of its own."""
+
+    name: Text
+    label: Text | None = None
+    service_level_s: Seconds | None = None
+    short_abandon_s: Seconds | None = None
+
+
+class Agent(Strict):
+    """An agent whose name the customer wants to see."""
+
+    id: Text
+    name: Text
+    email: Email | None = None
+
+
+class Contact(Strict):
+    """Who may speak for the customer."""
+
+    name: Text
+    email: Email
+    authorised: bool = False
+
+
+class Recipient(Strict):
+    """Who gets the weekly mail and may sign in on Tableau."""
+
+    email: Email
+    reports: list[Text]
+
+
+class Customer(Strict):
+    """A customer, as the file has it."""
+
+    id: int = Field(gt=0, lt=2**31)
+    name: Text
+    time_zone: TimeZone | None = None
+    locale: Literal["nl", "en"] | None = None
+    anonymous_agents: bool = False
+    connection: Literal["extract", "live"] = "extract"
+    contracts: list[Contract] = []
+    queues: list[Queue] = []
+    statuses: dict[Text, Literal["available", "in_call", "wrap_up", "break", "away", "training"]] = {}
+    agents: list[Agent] = []
+    contacts: list[Contact] = []
+    recipients: list[Recipient] = []
+
+
+class Registry(Strict):
+    """The whole file."""
+
+    defaults: Defaults = Defaults()
+    customers: list[Customer]
+
+
+# -- reading ---------------------------------------------------------------------------------------------------
+
+
+def load(path: Path) -> Registry:
+    """The registry in the file; UserError with the line and the remedy where it is wrong."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"{path} can't be read ({error.strerror}); name an existing registry file") from None
+    except UnicodeDecodeError:
+        raise UserError(f"{path} is not UTF-8; save it as UTF-8") from None
+    try:
+        document = YAML().load(text)
+    except MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        raise UserError(f"{path} line {line}: {error.problem}; correct the YAML there") from None
+    except YAMLError:
+        raise UserError(f"{path} is no YAML; write it as docs/registry.md shows") from None
+    if not isinstance(document, CommentedMap):
+        raise UserError(f"{path} holds no registry; begin it with `customers:`")
+    try:
+        registry = Registry.model_validate(document)
+    except ValidationError as error:
+        raise UserError(_sentence(path, document, error)) from None
+    _check_contracts(path, document, registry)
+    _check_names(path, document, registry)
+    return registry
+
+
+def _sentence(path: Path, document: CommentedMap, error: ValidationError) -> str:
+    """The first error as a sentence; never with the value, which may be a name."""
+    first = error.errors(include_url=False, include_input=False)[0]
+    place = [part for part in first["loc"] if part != "[key]"]
+    name = ".".join(str(part) for part in place)
+    if first["type"] == "extra_forbidden":
+        known = "customers, defaults" if len(place) == 1 else "see docs/registry.md for the keys that exist"
+        message = f"unknown key {place[-1]}; remove or correct it ({known})"
+    else:
+        message = f"{name}: {first['msg'].removeprefix('Value error, ')}"
+    more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
+    return f"{path} line {_line(document, place)}: {message}{more}"
+
+
+def _line(document: Any, place: Iterable[Any]) -> int:
+    """The line of the deepest part of the place that the file has."""
+    line = 1
+    for part in place:
+        if isinstance(document, CommentedMap) and part in document:
+            line = document.lc.key(part)[0] + 1
+        elif isinstance(document, CommentedSeq) and isinstance(part, int) and part < len(document):
+            line = document.lc.item(part)[0] + 1
+        else:
+            break
+        document = document[part]
+    return line
+
+
+def _check_contracts(path: Path, document: CommentedMap, registry: Registry) -> None:
+    for at, customer in enumerate(registry.customers):
+        earlier_until: date | None = date.min
+        order = sorted(range(len(customer.contracts)), key=lambda i: customer.contracts[i].from_)
+        for i in order:
+            contract = customer.contracts[i]
+            line = _line(document, ["customers", at, "contracts", i])
+            if contract.until is not None and contract.until <= contract.from_:
+                raise UserError(
+                    f"{path} line {line}: customer {customer.id}'s contract ends before it begins; "
+                    "until is exclusive and must lie after from"
+                )
+            if earlier_until is None or contract.from_ < earlier_until:
+                raise UserError(
+                    f"{path} line {line}: customer {customer.id}'s contract from {contract.from_} overlaps the "
+                    "one before; end that one with `until` on or before this day"
+                )
+            earlier_until = contract.until
+
+
+def _check_names(path: Path, document: CommentedMap, registry: Registry) -> None:
+    """Names that must be given once: customers, and what stands under each."""
+
+    def once(names: list[str], place: list[Any], what: str) -> None:
+        for i, name in enumerate(names):
+            if name in names[:i]:
+                line = _line(document, [*place, i])
+                raise UserError(f"{path} line {line}: {what} is given twice; keep one of the two")
+
+    once([str(c.id) for c in registry.customers], ["customers"], "this customer id")
+    for at, customer in enumerate(registry.customers):
+        place: list[Any] = ["customers", at]
+        once([q.name for q in customer.queues], [*place, "queues"], "this queue")
+        once([a.id for a in customer.agents], [*place, "agents"], "this agent id")
+        once([c.email for c in customer.contacts], [*place, "contacts"], "this contact's address")
+        once([r.email for r in customer.recipients], [*place, "recipients"], "this recipient's address")
+        if customer.agents and customer.anonymous_agents:
+            raise UserError(
+                f"{path} line {_line(document, [*place, 'agents'])}: customer {customer.id} has anonymous "
+                "agents, whose names are never kept; remove `agents` or `anonymous_agents`"
+            )
+
+
+# -- what it says, as rows ----------------------------------------------------------------------------------------
+
+Rows = set[tuple[Any, ...]]
+
+# The tables of a customer, with the columns that the file decides.
+TABLES: dict[str, tuple[str, ...]] = {
+    "contract": ("option", "valid_from", "valid_until"),
+    "queue": ("queue", "label", "service_level_s", "short_abandon_s"),
+    "status_word": ("word", "status"),
+    "contact": ("email", "name", "authorised"),
+    "recipient": ("email", "reports"),
+}
+CUSTOMER = (
+    "name",
+    "time_zone",
+    "locale",
+    "anonymous_agents",
+    "connection",
+    "service_level_s",
+    "short_abandon_s",
+)
+CHANGES_NUMBERS = ("time_zone", "service_level_s", "short_abandon_s")
+
+
+@dataclass
+class State:
+    """A customer as the database holds it or should hold it."""
+
+    customer: tuple[Any, ...]  # in the order of CUSTOMER
+    tables: dict[str, Rows] = field(default_factory=dict)
+
+    def value(self, column: str) -> Any:
+        """A column of the customer itself."""
+        return self.customer[CUSTOMER.index(column)]
+
+    def option_on(self, day: date) -> Option:
+        """What is ordered on a day."""
+        for option, valid_from, valid_until in self.tables["contract"]:
+            if valid_from <= day and (valid_until is None or day < valid_until):
+                return option  # type: ignore[no-any-return]
+        return "none"
+
+    def turns(self) -> set[date]:
+        """The days on which the option can change."""
+        return {day for row in self.tables["contract"] for day in row[1:] if day is not None}
+
+
+NOBODY = State((None,) * len(CUSTOMER), {table: set() for table in TABLES})
+
+
+def desired_states(registry: Registry) -> dict[int, State]:
+    """What the file asks for, by customer."""
+    return {customer.id: _desired(customer, registry.defaults) for customer in registry.customers}
+
+
+def _desired(customer: Customer, defaults: Defaults) -> State:
+    return State(
+        (
+            customer.name,
+            customer.time_zone or defaults.time_zone,
+            customer.locale or defaults.locale,
+            customer.anonymous_agents,
+            customer.connection,
+            defaults.service_level_s,
+            defaults.short_abandon_s,
+        ),
+        {
+            "contract": {(c.option, c.from_, c.until) for c in customer.contracts if c.option != "none"},
+            "queue": {
+                (
+                    q.name,
+                    q.label,
+                    defaults.service_level_s if q.service_level_s is None else q.service_level_s,
+                    defaults.short_abandon_s if q.short_abandon_s is None else q.short_abandon_s,
+                )
+                for q in customer.queues
+            },
+            "status_word": {(word.casefold().strip(), status) for word, status in customer.statuses.items()},
+            "contact": {(c.email, c.name, c.authorised) for c in customer.contacts},
+            "recipient": {(r.email, tuple(r.reports)) for r in customer.recipients},
+        },
+    )
+
+
+def current_states(connection: psycopg.Connection) -> dict[int, State]:
+    """What the database holds, by customer."""
+    columns = sql.SQL(", ").join(map(sql.Identifier, CUSTOMER))
+    states = {
+        row[0]: State(row[1:], {table: set() for table in TABLES})
+        for row in connection.execute(sql.SQL("select customer_id, {} from registry.customer").format(columns))
+    }
+    for table, names in TABLES.items():
+        query = sql.SQL("select customer_id, {} from registry.{}").format(
+            sql.SQL(", ").join(map(sql.Identifier, names)), sql.Identifier(table)
+        )
+        for customer_id, *values in connection.execute(query):
+            row = tuple(tuple(v) if isinstance(v, list) else v for v in values)
+            states[customer_id].tables[table].add(row)
+    return states
+
+
+# -- planning --------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Change:
+    """One line of the plan."""
+
+    customer_id: int
+    text: str
+    deletes: bool = False
+
+
+def plan(current: dict[int, State], desired: dict[int, State], today: date) -> list[Change]:
+    """What applying would change; nothing where the two are equal."""
+    changes: list[Change] = []
+    for customer_id in sorted(current.keys() | desired.keys()):
+        before, after = current.get(customer_id), desired.get(customer_id)
+        if after is None:
+            changes.append(Change(customer_id, "is gone from the file: everything of it is deleted", True))
+            continue
+        if before is None:
+            options = ", ".join(_spans(after)) or "none"
+            changes.append(Change(customer_id, f"new: {options}"))
+        else:
+            changes.extend(Change(customer_id, text) for text in _edits(before, after))
+            if after.value("anonymous_agents") and not before.value("anonymous_agents"):
+                changes.append(Change(customer_id, "agents become anonymous: their names are deleted", True))
+        changes.extend(
+            Change(customer_id, text, True) for text in _closings(before or NOBODY, after, today)
+        )
+    return changes
+
+
+def _spans(state: State) -> Iterator[str]:
+    for option, valid_from, valid_until in sorted(state.tables["contract"], key=lambda row: row[1]):
+        yield f"{option} from {valid_from}" + (f" until {valid_until}" if valid_until else "")
+
+
+def _edits(before: State, after: State) -> Iterator[str]:
+    for column in CUSTOMER:
+        if before.value(column) != after.value(column):
+            yield f"{column} changes"
+    for table in TABLES:
+        if before.tables[table] != after.tables[table]:
+            added = len(after.tables[table] - before.tables[table])
+            removed = len(before.tables[table] - after.tables[table])
+            yield f"{table}: {added} added, {removed} removed"
+
+
+def _closings(before: State, after: State, today: date) -> Iterator[str]:
+    """What the contract closes that it leaves open now: by taking days away, or on a day to come."""
+    for day in sorted(before.turns() | after.turns()):
+        old, new = before.option_on(day), after.option_on(day)
+        eve = day - timedelta(days=1)
+        falls = _rank(new) < _rank(after.option_on(eve))
+        fell = _rank(old) < _rank(before.option_on(eve))
+        if _rank(new) < _rank(old) or (falls and not fell and (day > today or before is not NOBODY)):
+            lost = "everything" if new == "none" else "what only detailed opens"
+            old_option = old if _rank(new) < _rank(old) else after.option_on(eve)
+            yield f"{old_option} becomes {new} on {day}: {lost} is deleted"
+
+
+def _rank(option: Option) -> int:
+    return OPTIONS.index(option)
+
+
+# -- applying --------------------------------------------------------------------------------------------------
+
+
+def apply(connection: psycopg.Connection, settings: Settings, registry: Registry) -> None:
+    """Make database, roles and keys what the registry says: one transaction, left to the caller to commit."""
+    schema.apply(connection, settings.time_zone)
+    current, desired = current_states(connection), desired_states(registry)
+    for customer_id in current.keys() - desired.keys():
+        connection.execute("delete from registry.customer where customer_id = %s", [customer_id])
+    changed = current.keys() - desired.keys()
+    for customer in registry.customers:
+        before, after = current.get(customer.id), desired[customer.id]
+        key = _key(connection, settings, customer.id)
+        if before != after:
+            changed = changed | {customer.id}
+            _write(connection, customer.id, after, fingerprint_of(key))
+            if before is not None:
+                _mark_days(connection, customer.id, before, after)
+        if _write_agents(connection, customer, key):
+            changed = changed | {customer.id}
+    if changed:
+        connection.execute("insert into registry.version default values")
+        for customer_id in sorted(changed):
+            connection.execute(
+                "insert into ops.audit_log (action, customer_id) values ('registry applied', %s)", [customer_id]
+            )
+    access.sync(connection, settings)
+
+
+def _key(connection: psycopg.Connection, settings: Settings, customer_id: int) -> bytes:
+    known = connection.execute(
+        "select key_fingerprint from registry.customer where customer_id = %s", [customer_id]
+    ).fetchone()
+    return ensure_key(settings.home, customer_id, known[0] if known else None)
+
+
+def _write(connection: psycopg.Connection, customer_id: int, state: State, fingerprint: str) -> None:
+    columns = ("customer_id", *CUSTOMER, "key_fingerprint")
+    connection.execute(
+        sql.SQL(
+            "insert into registry.customer ({}) values ({}) on conflict (customer_id) do update set {}"
+        ).format(
+            sql.SQL(", ").join(map(sql.Identifier, columns)),
+            sql.SQL(", ").join(sql.Placeholder() * len(columns)),
+            sql.SQL(", ").join(
+                sql.SQL("{0} = excluded.{0}").format(sql.Identifier(column)) for column in columns[1:]
+            ),
+        ),
+        [customer_id, *state.customer, fingerprint],
+    )
+    for table, names in TABLES.items():
+        connection.execute(
+            sql.SQL("delete from registry.{} where customer_id = %s").format(sql.Identifier(table)), [customer_id]
+        )
+        insert = sql.SQL("insert into registry.{} (customer_id, {}) values (%s, {})").format(
+            sql.Identifier(table),
+            sql.SQL(", ").join(map(sql.Identifier, names)),
+            sql.SQL(", ").join(sql.Placeholder() * len(names)),
+        )
+        with connection.cursor() as cursor:
+            cursor.executemany(
+                insert,
+                [
+                    [customer_id, *(list(v) if isinstance(v, tuple) else v for v in row)]
+                    for row in state.tables[table]
+                ],
+            )
+
+
+def _write_agents(connection: psycopg.Connection, customer: Customer, key: bytes) -> bool:
+    """The names that the customer gives its agents; true where one changed. None is kept of anonymous agents."""
+    if customer.anonymous_agents:
+        changed = connection.execute("delete from registry.agent where customer_id = %s", [customer.id]).rowcount
+    else:
+        with connection.cursor() as cursor:
+            cursor.execute(
+                """
+                create temporary table named_agent (agent_key text, agent text, name text, email text)
+                on commit drop
+                """
+            )
+            cursor.executemany(
+                "insert into named_agent values (%s, %s, %s, %s)",
+                [(keyed(key, "agent", a.id), a.id, a.name, a.email) for a in customer.agents],
+            )
+            changed = cursor.execute(
+                """
+                merge into registry.agent as a
+                using named_agent as n on a.customer_id = %(customer)s and a.agent_key = n.agent_key
+                when matched and (a.name, a.email) is distinct from (n.name, n.email) then
+                    update set name = n.name, email = n.email
+                when not matched then
+                    insert (customer_id, agent_key, agent, name, email)
+                    values (%(customer)s, n.agent_key, n.agent, n.name, n.email)
+                """,
+                {"customer": customer.id},
+            ).rowcount
+            changed += cursor.execute(
+                """
+                update registry.agent set name = null, email = null
+                where customer_id = %s and name is not null and agent_key not in (select agent_key from named_agent)
+                """,
+                [customer.id],
+            ).rowcount
+            cursor.execute("drop table named_agent")
+    if changed and connection.execute("select to_regclass('mart.agent')").fetchone() != (None,):
+        connection.execute(
+            "update mart.agent set agent = registry.agent_label(customer_id, agent_key) where customer_id = %s",
+            [customer.id],
+        )
+    return bool(changed)
+
+
+def _mark_days(connection: psycopg.Connection, customer_id: int, before: State, after: State) -> None:
+    """Mark the days whose numbers change: all of them, or those that another contract covers now."""
+    if before.value("time_zone") != after.value("time_zone"):
+        # Days move too: the last day of one zone can hold calls of the next day of another.
+        connection.execute("select raw.redate_calls(%s)", [customer_id])
+    if before.tables["queue"] != after.tables["queue"] or any(
+        before.value(column) != after.value(column) for column in CHANGES_NUMBERS
+    ):
+        days = _opened_days(connection, customer_id)
+    else:
+        days = [
+            day
+            for day in _opened_days(connection, customer_id)
+            if before.option_on(day) != after.option_on(day)
+        ]
+    with connection.cursor() as cursor:
+        cursor.executemany(
+            """
+            insert into ops.dirty_day (customer_id, call_date, cause) values (%s, %s, 'registry')
+            on conflict (customer_id, call_date) do update set mark = nextval('ops.mark'), cause = excluded.cause
+            """,
+            [(customer_id, day) for day in days],
+        )
+
+
+def _opened_days(connection: psycopg.Connection, customer_id: int) -> list[date]:
+    rows = connection.execute(
+        "select distinct call_date from ops.opened_day where customer_id = %s and isfinite(call_date)",
+        [customer_id],
+    )
+    return [day for (day,) in rows]

