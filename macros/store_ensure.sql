@@ -11,7 +11,10 @@
     {%- if standing | length == 0 -%}
         {%- do store_create(mart, declared) -%}
     {%- else -%}
-        {%- set types = dict(standing.rows) -%}
+        {%- set types = {} -%}
+        {%- for row in standing -%}
+            {%- do types.update({row['attname']: row['data_type']}) -%}
+        {%- endfor -%}
         {%- set names = declared.columns | map(attribute='name') | list -%}
         {%- for name in types if name not in names -%}
             {%- do store_drifted(mart, 'the column ' ~ name ~ ' is not declared any more') -%}

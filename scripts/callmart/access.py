@@ -135,7 +135,7 @@ def login_uri(settings: Settings, role: str) -> str:
 def customer_uri(connection: psycopg.Connection, settings: Settings, customer_id: int) -> str:
     """The URI of a customer's login; UserError where no contract opens anything today."""
     found = connection.execute(
-        "select from registry.current_option where customer_id = %s", [customer_id]
+        "select 1 from registry.current_option where customer_id = %s", [customer_id]
     ).fetchone()
     if found is None:
         raise UserError(

@@ -83,9 +83,7 @@ EVENTS = (
     Event("agent_connected", needs=_CALL_AGENT, ends_phase=True),
     Event("hold_started", needs=_CALL),
     Event("hold_ended", needs=_CALL, ends_phase=True),
-    Event(
-        "transferred", needs=("call_id", "target_kind"), reasons=("blind", "attended"), reason_needed=True
-    ),
+    Event("transferred", needs=("call_id", "target_kind"), reasons=("blind", "attended"), reason_needed=True),
     Event(
         "agent_released",
         needs=_CALL_AGENT,

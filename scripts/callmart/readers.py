@@ -23,15 +23,26 @@ from callmart.raw_format import COLUMNS, REQUIRED_COLUMNS, SOURCE_COLUMNS, SOURC
 Form = Literal["csv", "ndjson", "parquet", "queue_log", "queue_log_realtime"]
 FORMATS = ("auto", "csv", "ndjson", "parquet", "queue_log")
 
-BLOCK = 8 << 20  # bytes of text at a time; also more than any line may have
+BLOCK = 4 << 20  # bytes of text at a time; also more than any line may have
 ROWS = 1 << 17  # rows of Parquet at a time
 DETECT = 64 << 10  # bytes that tell a file's format
 
-REALTIME_COLUMNS = ("time", "callid", "queuename", "agent", "event", "data1", "data2", "data3", "data4", "data5")
+REALTIME_COLUMNS = (
+    "time",
+    "callid",
+    "queuename",
+    "agent",
+    "event",
+    "data1",
+    "data2",
+    "data3",
+    "data4",
+    "data5",
+)
 LOG_COLUMNS = ("time", "callid", "queue", "agent", "event", "data")
 
 _COMPRESSIONS = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd"}
-_LOG_LINE = re.compile(r"\d{1,11}(\.\d+)?\|[^|]*\|[^|]*\|[^|]*\|")
+_LOG_LINE = re.compile(r"\d{1,10}\|[^|]*\|[^|]*\|[^|]*\|")
 _COLUMN_NAME = re.compile(r"[A-Za-z]\w{0,40}")
 _WELL_QUOTED = r'^("([^"]|"")*"|[^",]*)(,("([^"]|"")*"|[^",]*))*$'
 
@@ -44,7 +55,9 @@ class Tally:
     incomplete_last_line: bool = False
     rejects: list[pa.Table] = field(default_factory=list)  # line_number, reason
 
-    def reject(self, line_numbers: pa.Array | pa.ChunkedArray, reason: str | pa.Array | pa.ChunkedArray) -> None:
+    def reject(
+        self, line_numbers: pa.Array | pa.ChunkedArray, reason: str | pa.Array | pa.ChunkedArray
+    ) -> None:
         """Note rows as rejected, for one reason or for a reason each."""
         if len(line_numbers):
             reasons = pa.repeat(reason, len(line_numbers)) if isinstance(reason, str) else reason
@@ -220,7 +233,8 @@ def _clean(source: Source, block: bytes, first: int) -> pa.Table:
         unreadable = pc.is_null(table["text"])
         source.tally.reject(table.filter(unreadable)["line_number"], "the line is not UTF-8 text")
         source.tally.rows += pc.sum(unreadable).as_py()
-    table = table.set_column(1, "text", pc.ascii_rtrim(table["text"], characters="\r"))
+    if b"\r" in block:
+        table = table.set_column(1, "text", pc.ascii_rtrim(table["text"], characters="\r"))
     table = table.filter(pc.greater(pc.binary_length(table["text"]), 0))
     source.tally.rows += table.num_rows
     return table
@@ -237,3 +251,207 @@ def _text(connection: duckdb.DuckDBPyConnection, lines: pa.Array) -> pa.Array:
         connection.unregister("undecoded")
     holds_nul = pc.match_substring(text, "\0")
     return pc.if_else(holds_nul, None, text) if pc.any(holds_nul).as_py() else text
+
+
+# -- The formats
+
+
+def _csv(source: Source, blocks: Iterator[pa.Table]) -> Iterator[pa.Table]:
+    """The rows of a CSV file by the names in its header; quoting as in RFC 4180, but a row is one line."""
+    assert source.header is not None
+    header_read = False
+    for block in blocks:
+        lines = block
+        if not header_read and lines.num_rows:
+            header_read = True
+            source.tally.rows -= 1
+            lines = lines.slice(1)
+        # A quote left open would swallow the lines after it, and a lone CR would split one.
+        if pc.any(pc.match_substring_regex(lines["text"], '[\r"]')).as_py():
+            well_quoted = pc.and_not(
+                pc.match_substring_regex(lines["text"], _WELL_QUOTED),
+                pc.match_substring(lines["text"], "\r"),
+            )
+            source.tally.reject(
+                lines.filter(pc.invert(well_quoted))["line_number"],
+                "the line is not CSV: quotes are open or in the wrong place",
+            )
+            lines = lines.filter(well_quoted)
+        if lines.num_rows:
+            yield _parse_csv(source, source.header, lines.combine_chunks())
+
+
+def _parse_csv(source: Source, header: tuple[str, ...], lines: pa.Table) -> pa.Table:
+    whole = pa.ListArray.from_arrays(pa.array([0, lines.num_rows], pa.int32()), lines["text"].chunk(0))
+    text = pc.binary_join(whole, "\n")[0].as_buffer()
+    wrong: list[int] = []
+
+    def skip(row: pacsv.InvalidRow) -> str:
+        wrong.append(row.number - 1)
+        return "skip"
+
+    table = pacsv.read_csv(
+        pa.BufferReader(text),
+        read_options=pacsv.ReadOptions(column_names=header, use_threads=False, block_size=text.size + 1),
+        parse_options=pacsv.ParseOptions(invalid_row_handler=skip),
+        convert_options=pacsv.ConvertOptions(
+            column_types=dict.fromkeys(header, pa.string()),
+            null_values=[""],
+            strings_can_be_null=True,
+            check_utf8=False,  # _lines did
+        ),
+    )
+    numbers = lines["line_number"]
+    if wrong:
+        positions = pa.array(wrong, pa.int64())
+        source.tally.reject(numbers.take(positions), "the line has more or fewer columns than the header")
+        right = pc.invert(pc.is_in(pa.arange(0, lines.num_rows), value_set=positions))
+        numbers = numbers.filter(right)
+    return table.add_column(0, "line_number", numbers)
+
+
+def _ndjson(source: Source, blocks: Iterator[pa.Table]) -> Iterator[pa.Table]:
+    """The rows of JSON objects; an unknown key, a key twice or a value within a value is a reject."""
+    paths = [f"$.{column}" for column in COLUMNS]
+    values = ", ".join(f"fields[{position}] as {column}" for position, column in enumerate(COLUMNS, start=1))
+    for block in blocks:
+        source.connection.register("block", block)
+        rows = source.connection.sql(
+            f"""
+            with objects as (
+                select
+                    line_number,
+                    case when json_valid(text) and json_type(text) = 'OBJECT' then text end as object
+                from block
+            ),
+
+            parsed as (
+                select
+                    line_number,
+                    json_extract_string(object, $paths) as fields,
+                    case
+                        when object is null then 'the line is not a JSON object'
+                        when not list_has_all($columns, json_keys(object)) then 'a key is not of the raw format'
+                        when len(list_distinct(json_keys(object))) < len(json_keys(object)) then 'a key is there twice'
+                        when list_has_any(json_type(object, $paths), ['OBJECT', 'ARRAY'])
+                            then 'a value is a list or an object'
+                    end as fault
+                from objects
+            )
+
+            select line_number, fault, {values} from parsed
+            """,
+            params={"paths": paths, "columns": list(COLUMNS)},
+        ).to_arrow_table()
+        source.connection.unregister("block")
+        yield _canonical(_without_faults(source, rows))
+
+
+def _parquet(source: Source) -> Iterator[pa.Table]:
+    """The rows of a Parquet file as text, whatever the types of its columns."""
+    first = 1
+    try:
+        with pq.ParquetFile(source.path) as file:
+            for batch in file.iter_batches(ROWS):
+                columns = {
+                    name: _as_text(source.connection, column)
+                    for name, column in zip(batch.schema.names, batch.columns, strict=True)
+                }
+                numbers = pa.arange(first, first + batch.num_rows)
+                first += batch.num_rows
+                source.tally.rows += batch.num_rows
+                readable = pa.repeat(True, batch.num_rows)
+                for name, text in columns.items():
+                    if text.null_count > batch[name].null_count:
+                        readable = pc.and_(readable, pc.equal(pc.is_null(text), pc.is_null(batch[name])))
+                source.tally.reject(numbers.filter(pc.invert(readable)), "a value is not UTF-8 text")
+                yield _canonical(pa.table({"line_number": numbers, **columns}).filter(readable))
+    except (OSError, pa.ArrowInvalid):
+        raise _broken(source.path) from None
+
+
+def _parquet_header(path: Path) -> tuple[str, ...]:
+    """The column names of a Parquet file, after a look at their types."""
+    try:
+        schema = pq.read_schema(path)
+    except (OSError, pa.ArrowInvalid):
+        raise _broken(path) from None
+    _check_header(path, tuple(schema.names), COLUMNS, REQUIRED_COLUMNS)
+    for column in schema:
+        kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
+        if pa.types.is_timestamp(kind) and kind.tz is None:
+            raise UserError(f"{path}: column {column.name} is a time without a zone; write it with one, UTC")
+        if pa.types.is_nested(kind) or pa.types.is_temporal(kind) and not pa.types.is_timestamp(kind):
+            raise UserError(f"{path}: column {column.name} has type {kind}; write it as text")
+    return tuple(schema.names)
+
+
+def _as_text(connection: duckdb.DuckDBPyConnection, column: pa.Array) -> pa.Array:
+    if pa.types.is_dictionary(column.type):
+        column = column.dictionary_decode()
+    if pa.types.is_timestamp(column.type):
+        utc = pc.strftime(column.cast(pa.timestamp(column.type.unit, "UTC")), "%Y-%m-%dT%H:%M:%S")
+        # Nanoseconds that are none are dropped; others stay, to be rejected.
+        return pc.binary_join_element_wise(
+            pc.replace_substring_regex(utc, r"(\.\d{6})000$", r"\1"), pa.scalar("Z"), ""
+        )
+    if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
+        column = column.cast(pa.binary() if pa.types.is_string(column.type) else pa.large_binary())
+        column = column.cast(pa.binary())
+    if pa.types.is_binary(column.type):
+        return _text(connection, column)
+    return column.cast(pa.string())
+
+
+def _queue_log(source: Source, blocks: Iterator[pa.Table]) -> Iterator[pa.Table]:
+    """The rows of a queue_log file by LOG_COLUMNS; `data` holds the parameters, joined with |."""
+    for block in blocks:
+        source.connection.register("block", block)
+        rows = source.connection.sql(
+            """
+            with split as (select line_number, string_split(text, '|') as fields from block)
+
+            select
+                line_number,
+                case when len(fields) < 5 then 'the line has fewer than five fields' end as fault,
+                fields[1] as time,
+                fields[2] as callid,
+                fields[3] as queue,
+                fields[4] as agent,
+                fields[5] as event,
+                array_to_string(fields[6:], '|') as data
+            from split
+            """
+        ).to_arrow_table()
+        source.connection.unregister("block")
+        yield _without_faults(source, rows)
+
+
+def _log_of_realtime(table: pa.Table) -> pa.Table:
+    """The rows of the realtime table in the shape of the file's."""
+    data = pc.binary_join_element_wise(
+        *(table[f"data{position}"] for position in range(1, 6)),
+        "|",
+        null_handling="replace",
+        null_replacement="",
+    )
+    columns = [table["line_number"], *(table[name] for name in REALTIME_COLUMNS[:5]), data]
+    return pa.table(columns, names=["line_number", *LOG_COLUMNS])
+
+
+def _without_faults(source: Source, rows: pa.Table) -> pa.Table:
+    """The rows without a `fault`; the others become rejects."""
+    faulty = rows.filter(pc.is_valid(rows["fault"]))
+    source.tally.reject(faulty["line_number"], faulty["fault"])
+    return rows.filter(pc.is_null(rows["fault"])).drop_columns("fault")
+
+
+def _canonical(table: pa.Table) -> pa.Table:
+    """All columns of SOURCE_SCHEMA; null where the file has none."""
+    return pa.table(
+        {
+            column: table[column] if column in table.column_names else pa.nulls(table.num_rows, pa.string())
+            for column in ("line_number", *SOURCE_COLUMNS)
+        },
+        schema=SOURCE_SCHEMA,
+    )

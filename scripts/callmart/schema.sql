@@ -136,6 +136,7 @@ create table if not exists ops.build (
     build_id     bigint generated always as identity primary key,
     built_at     timestamptz not null default clock_timestamp(),
     days         integer not null,
+    tables       jsonb not null, -- mart: the table in which its window was computed
     validated_at timestamptz,
     opened_at    timestamptz
 );
@@ -195,9 +196,10 @@ create table if not exists raw.file (
     sha256               text not null,
     landed_at            timestamptz not null default clock_timestamp(),
     registry_version     integer not null,
+    asked                text not null, -- format, customer, platform and time zone that it was landed with
     row_count            bigint not null,
-    landed               bigint not null,
-    repeated             bigint not null,
+    landed               bigint, -- events, of which a row can be several
+    repeated             bigint,
     rejected             bigint not null,
     turned_away          bigint not null,
     incomplete_last_line boolean not null

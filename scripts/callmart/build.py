@@ -1,0 +1,65 @@
+"""Build: dbt computes the days that are dirty, and no others, into the schema `build`."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import psycopg
+from psycopg import sql
+from psycopg.types.json import Jsonb
+
+from callmart import dbt
+from callmart.settings import Settings
+
+
+@dataclass(frozen=True)
+class Built:
+    """What a build computed; `build_id` is none where nothing was dirty."""
+
+    build_id: int | None
+    days: int
+
+
+def build(
+    connection: psycopg.Connection, settings: Settings, on_model: Callable[[str, int, int], None]
+) -> Built:
+    """Compute every dirty day that has not expired. Commits; run again, it computes the same days anew."""
+    days = _fill_window(connection)
+    connection.commit()
+    dbt.run(settings, on_model)
+    if days == 0:
+        return Built(None, 0)
+    row = connection.execute(
+        "insert into ops.build (days, tables) values (%s, %s) returning build_id",
+        [days, Jsonb(computed_tables(connection, dbt.marts(settings)))],
+    ).fetchone()
+    connection.commit()
+    assert row is not None
+    return Built(row[0], days)
+
+
+def _fill_window(connection: psycopg.Connection) -> int:
+    """Put the dirty days into the window; a day that is too old is none, however late its file came."""
+    connection.execute("truncate build.window")
+    connection.execute("delete from ops.dirty_day where call_date < access.retention_floor()")
+    days = connection.execute(
+        """
+        insert into build.window (customer_id, call_date, mark)
+        select customer_id, call_date, mark
+        from ops.dirty_day
+        where customer_id in (select customer_id from registry.customer)
+        """
+    ).rowcount
+    connection.execute("analyze build.window")
+    return days
+
+
+def computed_tables(connection: psycopg.Connection, marts: list[dbt.Mart]) -> dict[str, int]:
+    """The tables in which the window stands: dbt makes new ones each time, so they tell one build from another."""
+    tables = {}
+    for mart in marts:
+        row = connection.execute(
+            sql.SQL("select {}::regclass::oid::bigint").format(sql.Literal(f'build."{mart.name}"'))
+        ).fetchone()
+        assert row is not None
+        tables[mart.name] = row[0]
+    return tables

@@ -1,0 +1,256 @@
+"""Land: a file's events into `raw`, exactly once, the whole file or nothing.
+
+What a file holds is read, gated and keyed before it reaches the server (`prepare`); here it is streamed there as
+binary COPY and merged by a function of the owner, in one transaction, which also marks the days that it reaches.
+"""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from hashlib import file_digest
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pyarrow as pa
+from adbc_driver_manager import Error as AdbcError
+from adbc_driver_postgresql import dbapi
+
+from callmart import server
+from callmart.errors import UserError
+from callmart.keys import ensure_key
+from callmart.prepare import EVENT_SCHEMA, Defaults, Gate, Prepared, prepare
+from callmart.settings import Folder, Settings
+
+LOCK = 4206_9001  # one landing at a time: raw.incoming is a single doorway
+
+
+@dataclass(frozen=True)
+class Landed:
+    """What became of a file, in rows of the file (`rows`, `rejected`, `turned_away`) and in events."""
+
+    file: str
+    rows: int = 0
+    landed: int = 0
+    repeated: int = 0
+    rejected: int = 0
+    turned_away: int = 0
+    unchanged: bool = False  # landed before, under the same registry
+    incomplete_last_line: bool = False
+    first_rejects: tuple[tuple[int, str], ...] = ()
+    unknown_verbs: tuple[tuple[str, int], ...] = ()
+
+
+def land(
+    connection: psycopg.Connection, settings: Settings, path: Path, format: str, defaults: Defaults
+) -> Landed:
+    """Land one file. Raises UserError, with nothing landed, where the file as a whole can't be."""
+    if defaults.customer_id is not None:
+        _require_customer(connection, defaults.customer_id)
+    if not path.is_file():
+        raise UserError(f"{path} is no file; name an existing file of raw events")
+    with path.open("rb") as file:
+        digest = file_digest(file, "sha256").hexdigest()
+    version, gate = _gate(connection, settings)
+    if connection.execute(
+        "select 1 from raw.file where sha256 = %s and registry_version = %s and asked = %s",
+        [digest, version, _asked(format, defaults)],
+    ).fetchone():
+        return Landed(path.name, unchanged=True)
+    connection.commit()
+
+    prepared = prepare(path, format, defaults, gate)
+    try:
+        with dbapi.connect(server.uri(settings)) as adbc, adbc.cursor() as cursor:
+            landed, repeated = _store(cursor, settings, path, prepared, (digest, version, _asked(format, defaults)))
+            adbc.commit()
+    except AdbcError as error:
+        raise UserError(
+            f"{path} did not land: the server broke off (SQLSTATE {error.sqlstate or 'unknown'}); land it again"
+        ) from None
+    return Landed(
+        path.name,
+        rows=prepared.rows,
+        landed=landed,
+        repeated=repeated,
+        rejected=prepared.rejected,
+        turned_away=prepared.turned_away,
+        incomplete_last_line=prepared.incomplete_last_line,
+        first_rejects=tuple(
+            (row["line_number"], row["reason"]) for row in prepared.rejects.slice(0, 5).to_pylist()
+        ),
+        unknown_verbs=tuple(sorted(prepared.unknown_verbs.items())),
+    )
+
+
+def folder_files(folder: Folder) -> list[Path]:
+    """The files of a folder in callmart.toml, in the order of their names."""
+    if not folder.path.is_dir():
+        raise UserError(f"{folder.path} is no folder; correct `folders` in callmart.toml")
+    return sorted(file for file in folder.path.iterdir() if file.is_file() and not file.name.startswith("."))
+
+
+def _require_customer(connection: psycopg.Connection, customer_id: int) -> None:
+    if not connection.execute(
+        "select 1 from registry.customer where customer_id = %s", [customer_id]
+    ).fetchone():
+        raise UserError(f"customer {customer_id} is not in the registry: add it and apply the registry first")
+
+
+def _gate(connection: psycopg.Connection, settings: Settings) -> tuple[int, Gate]:
+    """The registry at this moment, and its version."""
+    version = connection.execute("select coalesce(max(version), 0) from registry.version").fetchone()
+    assert version is not None
+
+    def table(query: str, schema: dict[str, pa.DataType]) -> pa.Table:
+        rows = connection.execute(query).fetchall()  # type: ignore[arg-type]
+        return pa.table(
+            {name: pa.array([row[i] for row in rows], type) for i, (name, type) in enumerate(schema.items())}
+        )
+
+    fingerprints = connection.execute(
+        "select customer_id, key_fingerprint from registry.customer"
+        " where customer_id in (select customer_id from registry.contract)"
+    ).fetchall()
+    return version[0], Gate(
+        contracts=table(
+            # What is too old to keep is not let in: a late file can't bring an expired day back.
+            "select customer_id, option, greatest(valid_from, access.retention_floor()), valid_until"
+            " from registry.contract where coalesce(valid_until, 'infinity') > access.retention_floor()",
+            {
+                "customer_id": pa.int32(),
+                "option": pa.string(),
+                "valid_from": pa.date32(),
+                "valid_until": pa.date32(),
+            },
+        ),
+        customers=table(
+            "select customer_id, time_zone, anonymous_agents from registry.customer",
+            {"customer_id": pa.int32(), "time_zone": pa.string(), "anonymous_agents": pa.bool_()},
+        ),
+        statuses=table(
+            "select customer_id, word, status from registry.status_word",
+            {"customer_id": pa.int32(), "word": pa.string(), "status": pa.string()},
+        ),
+        keys=pa.table(
+            {
+                "customer_id": pa.array([customer_id for customer_id, _ in fingerprints], pa.int32()),
+                "key": pa.array(
+                    [
+                        ensure_key(settings.home, customer_id, fingerprint)
+                        for customer_id, fingerprint in fingerprints
+                    ],
+                    pa.binary(),
+                ),
+            }
+        ),
+    )
+
+
+def _asked(format: str, defaults: Defaults) -> str:
+    """What the file was said to be: the same content, landed for another customer, is another file."""
+    return json.dumps([format, defaults.customer_id, defaults.platform, defaults.time_zone])
+
+
+def _store(
+    cursor: Any, settings: Settings, path: Path, prepared: Prepared, identity: tuple[str, int, str]
+) -> tuple[int, int]:
+    """Stream the file into the doorway, then merge it; landed and repeated events. The caller commits."""
+    cursor.execute("set local timezone = 'UTC'")
+    cursor.execute(f"select pg_advisory_xact_lock({LOCK})").fetchall()
+    cursor.execute("truncate raw.incoming")
+    _ingest(cursor, prepared)
+    _refuse_too_many_rejects(settings, path, prepared)
+
+    cursor.execute("select distinct date_trunc('month', occurred_at)::date from raw.incoming")
+    for (month,) in cursor.fetchall():
+        cursor.execute("select access.ensure_month('raw.event', $1)", (month,)).fetchall()
+    digest, version, asked = identity
+    file_id = _one(
+        cursor,
+        """
+        insert into raw.file (
+            name, sha256, registry_version, asked, row_count, rejected, turned_away, incomplete_last_line
+        )
+        values ($1, $2, $3, $4, $5, $6, $7, $8)
+        returning file_id
+        """,
+        path.name, digest, version, asked, prepared.rows, prepared.rejected, prepared.turned_away,
+        prepared.incomplete_last_line,
+    )[0]  # fmt: skip
+    landed, repeated = _one(cursor, "select landed, repeated from raw.merge_incoming($1)", file_id)
+    _one(
+        cursor,
+        "update raw.file set landed = $1, repeated = $2 where file_id = $3 returning file_id",
+        landed, repeated, file_id,
+    )  # fmt: skip
+    _keep_rejects(cursor, file_id, prepared.rejects)
+    _keep_agents(cursor, prepared.agents)
+    for customer_id, count in prepared.turned_away_by.items():
+        _one(
+            cursor,
+            "insert into ops.audit_log (action, customer_id, details)"
+            " values ('turned away', $1, jsonb_build_object('rows', $2::bigint, 'file', $3::bigint)) returning entry",
+            customer_id, count, file_id,
+        )  # fmt: skip
+    return landed, repeated
+
+
+def _ingest(cursor: Any, prepared: Prepared) -> None:
+    """Stream the batches. An error of ours on the way must not come out as the driver's."""
+    mistakes: list[UserError] = []
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        try:
+            yield from prepared.batches()
+        except UserError as mistake:
+            mistakes.append(mistake)
+            raise
+
+    try:
+        cursor.adbc_ingest(
+            "incoming",
+            pa.RecordBatchReader.from_batches(EVENT_SCHEMA, batches()),
+            mode="append",
+            db_schema_name="raw",
+        )
+    except Exception:
+        if mistakes:
+            raise mistakes[0] from None
+        raise
+
+
+def _refuse_too_many_rejects(settings: Settings, path: Path, prepared: Prepared) -> None:
+    admitted = prepared.rows - prepared.turned_away
+    if prepared.rejected > settings.max_reject_share * admitted:
+        first = prepared.rejects.slice(0, 1).to_pylist()[0]
+        raise UserError(
+            f"{path}: {prepared.rejected} of {admitted} rows can't be landed "
+            f"(first line {first['line_number']}: {first['reason']}), more than the share of "
+            f"{settings.max_reject_share:.0%}: correct the file, or raise max_reject_share in callmart.toml"
+        )
+
+
+def _keep_rejects(cursor: Any, file_id: int, rejects: pa.Table) -> None:
+    if rejects.num_rows:
+        rejects = rejects.add_column(0, "file_id", pa.array([file_id] * rejects.num_rows, pa.int64()))
+        cursor.adbc_ingest("reject", rejects, mode="append", db_schema_name="raw")
+
+
+def _keep_agents(cursor: Any, agents: pa.Table) -> None:
+    """The ids behind the keys: of agents under a detailed contract, never of anonymous ones."""
+    if agents.num_rows:
+        cursor.adbc_ingest("seen_agent", agents, mode="create", temporary=True)
+        cursor.execute(
+            """
+            insert into registry.agent (customer_id, agent_key, agent)
+            select customer_id, agent_key, min(agent) from pg_temp.seen_agent group by customer_id, agent_key
+            on conflict (customer_id, agent_key) do update set agent = excluded.agent where registry.agent.agent is null
+            """
+        )
+
+
+def _one(cursor: Any, statement: str, *parameters: Any) -> tuple[Any, ...]:
+    """The one row that a statement returns."""
+    row: tuple[Any, ...] = cursor.execute(statement, parameters).fetchone()
+    return row

@@ -1,0 +1,202 @@
+"""Open: what passed its checks moves from `build` into `mart`, in one transaction, so that nobody sees half."""
+
+from dataclasses import dataclass
+
+import psycopg
+from psycopg import sql
+
+from callmart import access, build, dbt
+from callmart.errors import UserError
+from callmart.settings import Settings
+
+
+@dataclass(frozen=True)
+class Opened:
+    """What was opened: days (of customers), and rows over all marts; and the days that were held back."""
+
+    days: int
+    rows: int
+    held_back: int
+
+
+def open_build(connection: psycopg.Connection, settings: Settings) -> Opened:
+    """Open the days of the validated build that pass; hold back the others, whose last good version stays.
+
+    Commits. Raises UserError where the last build has not been validated, or was computed again since.
+    """
+    access.sync(connection, settings)
+    connection.commit()
+    row = connection.execute(
+        "select build_id, tables, validated_at is not null from ops.build where opened_at is null"
+        " and build_id = (select max(build_id) from ops.build)"
+    ).fetchone()
+    if row is None:
+        connection.commit()
+        return Opened(0, 0, 0)
+    build_id, tables, validated = row
+    marts = dbt.marts(settings)
+    if not validated:
+        raise UserError("the last build has not been validated: run `callmart validate` first")
+    if build.computed_tables(connection, marts) != tables:
+        raise UserError("the window was computed again after it was validated: run `callmart build` again")
+
+    _ensure_months(connection, marts)
+    connection.commit()
+    opened = _open(connection, build_id, marts)
+    connection.commit()
+    return opened
+
+
+def _ensure_months(connection: psycopg.Connection, marts: list[dbt.Mart]) -> None:
+    """Partitions first, in a transaction of their own: making one locks, moving rows should not."""
+    connection.execute("set local lock_timeout = '5s'")
+    months = [
+        month for (month,) in connection.execute("select distinct date_trunc('month', call_date) from build.window")
+    ]
+    for mart in marts:
+        if mart.day:
+            for month in months:
+                connection.execute(
+                    "select access.ensure_month(%s::regclass, %s::date)", [f'mart."{mart.name}"', month]
+                )
+
+
+def _open(connection: psycopg.Connection, build_id: int, marts: list[dbt.Mart]) -> Opened:
+    connection.execute(
+        """
+        create temporary table failing on commit drop as
+        select
+            (day ->> 0)::integer as customer_id,
+            (day ->> 1)::date as call_date,
+            string_agg(distinct mart || ': ' || expectation, '; ') as cause
+        from ops.quality_result, jsonb_array_elements(failing) as day
+        where build_id = %s and severity = 'critical'
+        group by 1, 2
+        """,
+        [build_id],
+    )
+    connection.execute(
+        """
+        create temporary table passed on commit drop as
+        select w.customer_id, w.call_date, w.mark
+        from build.window as w
+        where not exists (
+            select from failing as f where f.customer_id = w.customer_id and f.call_date = w.call_date
+        )
+        """
+    )
+    connection.execute(
+        """
+        create temporary table passed_customer on commit drop as
+        select distinct customer_id, '-infinity'::date as call_date from passed
+        """
+    )
+    connection.execute("analyze passed")
+    rows = sum(_move(connection, build_id, mart) for mart in marts)
+
+    connection.execute(
+        """
+        delete from ops.held_back as h using passed as p
+        where h.customer_id = p.customer_id and h.call_date = p.call_date
+        """
+    )
+    held_back = connection.execute(
+        """
+        insert into ops.held_back (customer_id, call_date, build_id, cause)
+        select customer_id, call_date, %s, cause from failing
+        on conflict (customer_id, call_date) do update set build_id = excluded.build_id, cause = excluded.cause
+        """,
+        [build_id],
+    ).rowcount
+    # A day that was landed on again meanwhile has a newer mark and stays dirty.
+    connection.execute(
+        """
+        delete from ops.dirty_day as d using passed as p
+        where d.customer_id = p.customer_id and d.call_date = p.call_date and d.mark = p.mark
+        """
+    )
+    connection.execute(
+        """
+        insert into ops.audit_log (action, customer_id, details)
+        select 'opened', customer_id, jsonb_build_object('build', %(build)s::bigint, 'days', count(*))
+        from passed group by customer_id
+        union all
+        select 'held back', customer_id, jsonb_build_object('build', %(build)s::bigint, 'days', count(*))
+        from failing group by customer_id
+        """,
+        {"build": build_id},
+    )
+    connection.execute("update ops.build set opened_at = clock_timestamp() where build_id = %s", [build_id])
+    days = connection.execute("select count(*) from passed").fetchone()
+    assert days is not None
+    _empty_build(connection)
+    return Opened(days[0], rows, held_back)
+
+
+def _move(connection: psycopg.Connection, build_id: int, mart: dbt.Mart) -> int:
+    """Replace the passed days of a mart and record what was put there; the rows. A mart without days counts as one
+    day, -infinity, of each customer that passed on some day.
+    """
+    parts = {
+        "mart": sql.Identifier("mart", mart.name),
+        "computed": sql.Identifier("build", mart.name),
+        "columns": sql.SQL(", ").join(sql.Identifier("m", column) for column in mart.columns),
+        "names": sql.SQL(", ").join(map(sql.Identifier, mart.columns)),
+        "name": sql.Literal(mart.name),
+        "build": sql.Literal(build_id),
+        "day": sql.Identifier("m", mart.day) if mart.day else sql.SQL("'-infinity'::date"),
+        "passed": sql.SQL("passed" if mart.day else "passed_customer"),
+        "pruned": _within_window(connection, mart),
+    }
+    for statement in (
+        """
+        delete from {mart} as m using {passed} as p
+        where m.customer_id = p.customer_id and {day} = p.call_date and {pruned}
+        """,
+        """
+        insert into {mart} ({names})
+        select {columns} from {computed} as m join {passed} as p on m.customer_id = p.customer_id and {day} = p.call_date
+        """,
+        """
+        delete from ops.opened_day as o using {passed} as p
+        where o.mart = {name} and o.customer_id = p.customer_id and o.call_date = p.call_date
+        """,
+    ):
+        connection.execute(sql.SQL(statement).format(**parts))
+    (rows,) = connection.execute(
+        sql.SQL(
+            """
+            with counts as (
+                insert into ops.opened_day (customer_id, call_date, mart, row_count, build_id)
+                select p.customer_id, p.call_date, {name}, count(m.customer_id), {build}
+                from {passed} as p
+                left join {computed} as m on m.customer_id = p.customer_id and {day} = p.call_date
+                group by p.customer_id, p.call_date
+                returning row_count
+            )
+            select coalesce(sum(row_count), 0)::bigint from counts
+            """
+        ).format(**parts)
+    ).fetchall()[0]
+    return int(rows)
+
+
+def _within_window(connection: psycopg.Connection, mart: dbt.Mart) -> sql.Composable:
+    """The window's bounds, spelled out: by a join alone the planner would visit every month."""
+    first, last = connection.execute("select min(call_date), max(call_date) from passed").fetchall()[0]
+    if mart.day is None or first is None:
+        return sql.SQL("true")
+    return sql.SQL("{} between {} and {}").format(sql.Identifier("m", mart.day), first, last)
+
+
+def _empty_build(connection: psycopg.Connection) -> None:
+    """Nothing that was computed stays behind, whether it passed or not."""
+    tables = [
+        sql.Identifier("build", name)
+        for (name,) in connection.execute(
+            "select relname from pg_class where relnamespace = 'build'::regnamespace and relkind = 'r'"
+        )
+    ]
+    connection.execute(sql.SQL("truncate {}").format(sql.SQL(", ").join(tables)))
+
+

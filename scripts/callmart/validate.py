@@ -1,0 +1,189 @@
+"""Validate: Great Expectations looks at the window in `build` before anybody can see it.
+
+A suite a mart, expectations/<mart>.yml. A critical expectation holds back the customer's days that fail it; a warning
+is reported. Results hold keys, never values.
+"""
+
+import os
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+import psycopg
+from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict
+from psycopg.types.json import Jsonb
+from ruamel.yaml import YAML
+
+from callmart import build, dbt, server
+from callmart.errors import UserError
+from callmart.settings import PROJECT, Settings
+
+SUITES = PROJECT / "expectations"
+
+Day = tuple[int, date]
+
+
+@dataclass(frozen=True)
+class Result:
+    """What one expectation found; `failing` are the customers' days that do not meet it."""
+
+    mart: str
+    expectation: str
+    severity: str
+    failing: tuple[Day, ...]
+
+
+@dataclass(frozen=True)
+class Validated:
+    """What a validation found; `build_id` is none where there was nothing to look at."""
+
+    build_id: int | None
+    results: tuple[Result, ...] = ()
+
+    @property
+    def held_back(self) -> set[Day]:
+        """The days that must not be opened."""
+        return {day for r in self.results if r.severity == "critical" for day in r.failing}
+
+    @property
+    def warnings(self) -> int:
+        """How many expectations of severity warning were not met."""
+        return sum(1 for r in self.results if r.severity == "warning" and r.failing)
+
+
+def validate(
+    connection: psycopg.Connection, settings: Settings, on_mart: Callable[[str, int, int], None]
+) -> Validated:
+    """Check the last build, if it is not opened yet, and keep the results. Commits."""
+    row = connection.execute(
+        "select build_id, tables from ops.build where opened_at is null"
+        " and build_id = (select max(build_id) from ops.build)"
+    ).fetchone()
+    if row is None:
+        return Validated(None)
+    build_id, tables = row
+    marts = dbt.marts(settings)
+    if build.computed_tables(connection, marts) != tables:
+        raise UserError("the window was computed again after `callmart build`: run `callmart build` first")
+    suites = {mart.name: suite(SUITES / f"{mart.name}.yml") for mart in marts}
+    connection.commit()
+
+    results: list[Result] = []
+    for number, mart in enumerate(marts):
+        results.extend(_check(connection, settings, mart, suites[mart.name]))
+        on_mart(mart.name, number + 1, len(marts))
+    _keep(connection, build_id, results)
+    connection.commit()
+    return Validated(build_id, tuple(results))
+
+
+def suite(path: Path) -> list[dict[str, Any]]:
+    """The expectations in a suite's file, one a column where it says `columns`."""
+    if not path.exists():
+        raise UserError(f"mart {path.stem} has no suite: add {path}, as docs/report_types.md shows")
+    expectations = []
+    for entry in YAML(typ="safe").load(path)["expectations"]:
+        if entry.get("severity") not in ("critical", "warning"):
+            raise UserError(f"{path}: {entry['type']} has no severity; add `severity: critical` or `warning`")
+        columns = entry.pop("columns", None)
+        if columns is None:
+            expectations.append(entry)
+        else:
+            expectations += [
+                entry | {"kwargs": entry.get("kwargs", {}) | {"column": column}} for column in columns
+            ]
+    return expectations
+
+
+def _check(
+    connection: psycopg.Connection, settings: Settings, mart: dbt.Mart, expectations: list[dict[str, Any]]
+) -> Iterable[Result]:
+    os.environ["GX_ANALYTICS_ENABLED"] = "false"
+    import great_expectations as gx  # takes seconds to import
+
+    context = gx.get_context(mode="ephemeral")
+    context.variables.progress_bars = {"globally": False}
+    source = context.data_sources.add_postgres("callmart", connection_string=_gx_url(settings))
+    table = source.add_table_asset(mart.name, table_name=mart.name, schema_name="build")
+    batch = table.add_batch_definition_whole_table("window").get_batch()
+    keys = ["customer_id"] + ([mart.day] if mart.day else [])
+    found = batch.validate(
+        gx.ExpectationSuite(name=mart.name, expectations=expectations),
+        # Keys only: no failing value leaves the database.
+        result_format={
+            "result_format": "COMPLETE",
+            "unexpected_index_column_names": keys,
+            "exclude_unexpected_values": True,
+            "include_unexpected_rows": False,
+        },
+    )
+    for one, declared in zip(found.results, expectations, strict=True):
+        name = _name(declared)
+        if one.exception_info.get("raised_exception"):
+            raise UserError(f"expectation {name} can't be evaluated: correct it in {SUITES / mart.name}.yml")
+        failing = () if one.success else _failing_days(connection, mart, one)
+        yield Result(mart.name, name, declared["severity"], tuple(failing))
+
+
+def _name(expectation: dict[str, Any]) -> str:
+    """What a person calls an expectation: its own name, or its type and what it was told."""
+    if "name" in expectation.get("meta", {}):
+        return str(expectation["meta"]["name"])
+    told = ", ".join(f"{name} {value}" for name, value in expectation.get("kwargs", {}).items())
+    return f"{expectation['type']}: {told}"
+
+
+def _failing_days(connection: psycopg.Connection, mart: dbt.Mart, result: Any) -> list[Day]:
+    """All days of the window that fail; Great Expectations itself lists twenty rows at most.
+
+    An expectation that can't say where it fails fails everywhere.
+    """
+    query = result.result.get("unexpected_index_query") or result.expectation_config.kwargs.get(
+        "unexpected_rows_query", ""
+    ).format(batch=f'build."{mart.name}"')
+    window = "select customer_id, call_date from build.window"
+    if query:
+        aliases, join = (
+            ("failing_customer, failing_day", "(customer_id, call_date) in (table failing_days)")
+            if mart.day
+            else ("failing_customer", "customer_id in (table failing_days)")
+        )
+        window = f"""
+            with failing ({aliases}) as ({query.rstrip().rstrip(";")}),
+            failing_days as (select {aliases} from failing)
+            {window} where {join}
+        """
+    return connection.execute(window).fetchall()  # type: ignore[arg-type,return-value]
+
+
+def _keep(connection: psycopg.Connection, build_id: int, results: list[Result]) -> None:
+    connection.execute("delete from ops.quality_result where build_id = %s", [build_id])
+    with connection.cursor() as cursor:
+        cursor.executemany(
+            "insert into ops.quality_result values (%s, %s, %s, %s, %s, %s)",
+            [
+                (
+                    build_id,
+                    r.mart,
+                    r.expectation,
+                    r.severity,
+                    not r.failing,
+                    Jsonb([[customer_id, day.isoformat()] for customer_id, day in r.failing]),
+                )
+                for r in results
+            ],
+        )
+    connection.execute(
+        sql.SQL("update ops.build set validated_at = clock_timestamp() where build_id = {}").format(build_id)
+    )
+
+
+def _gx_url(settings: Settings) -> str:
+    """The owner's connection in the one form that Great Expectations takes."""
+    own = conninfo_to_dict(server.uri(settings))
+    user, database = own.pop("user"), own.pop("dbname")
+    return f"postgresql+psycopg2://{user}@localhost/{database}?{urlencode(own)}"
