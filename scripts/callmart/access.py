@@ -128,8 +128,22 @@ def login_uri(settings: Settings, role: str) -> str:
     own = conninfo_to_dict(server.uri(settings))
     kept = {key: str(own[key]) for key in ("host", "port", "sslmode", "sslrootcert") if own.get(key)}
     kept["passfile"] = str(passfile(settings.home, role))
-    query = "&".join(f"{key}={quote(value, safe='/')}" for key, value in kept.items())
-    return f"postgresql://{quote(role, safe='')}@/{quote(str(own['dbname']), safe='')}?{query}"
+    return _as_uri(role, str(own["dbname"]), kept)
+
+
+def _as_uri(user: str, database: str, parameters: dict[str, str]) -> str:
+    query = "&".join(f"{key}={quote(value, safe='/')}" for key, value in parameters.items())
+    return f"postgresql://{quote(user, safe='')}@/{quote(database, safe='')}?{query}"
+
+
+def owner_uri(settings: Settings) -> str:
+    """The owner's libpq URI; a password that CALLMART_DSN holds stands in the file that the URI names instead."""
+    own = conninfo_to_dict(server.uri(settings))
+    user, database, password = str(own.pop("user")), str(own.pop("dbname")), own.pop("password", None)
+    if password is not None:
+        secret_file(passfile(settings.home, user), f"*:*:*:{user}:{password}\n")
+        own["passfile"] = str(passfile(settings.home, user))
+    return _as_uri(user, database, {key: str(value) for key, value in own.items()})
 
 
 def customer_uri(connection: psycopg.Connection, settings: Settings, customer_id: int) -> str:

@@ -1,7 +1,7 @@
-"""From a file to events that may be stored: who may come in, what is well formed, and keys in place of persons.
+"""From a file to events that may be stored: who may come in, what is well formed, keys in place of persons.
 
-Batch by batch, in memory only. The order matters: a row of a customer without a contract on its day is counted and
-goes no further, before anything else is done with it.
+Batch by batch, in memory only. The order matters: a row of a customer without a contract on its day is
+counted and goes no further, before anything else is done with it.
 """
 
 from collections import Counter
@@ -62,7 +62,7 @@ EVENT_SCHEMA = pa.schema(
 REJECT_SCHEMA = pa.schema([("line_number", pa.int64()), ("reason", pa.string())])
 AGENT_SCHEMA = pa.schema([("customer_id", pa.int32()), ("agent_key", pa.string()), ("agent", pa.string())])
 
-_CHUNK = 1 << 14  # rows that DuckDB hands to a thread at a time
+_CHUNK = 1 << 13  # rows that DuckDB hands to a thread at a time
 
 
 @dataclass(frozen=True)
@@ -140,7 +140,7 @@ class Prepared:
 
     @property
     def agents(self) -> pa.Table:
-        """The ids behind the agent keys (AGENT_SCHEMA), of days under a detailed contract, never where anonymous."""
+        """The ids behind the agent keys, of days under a detailed contract; none where anonymous."""
         return _distinct(pa.concat_tables([AGENT_SCHEMA.empty_table(), *self._agents]))
 
     @property
@@ -178,7 +178,7 @@ class Prepared:
 
 
 def prepare(path: Path, format: str, defaults: Defaults, gate: Gate) -> Prepared:
-    """Open a file and get ready to take its events; every mistake that shows at its beginning is a UserError."""
+    """Open a file and get ready to take its events; a mistake that shows at its beginning is a UserError."""
     connection = duckdb.connect(":memory:", config={"threads": 2, "temp_directory": ""})
     connection.execute("set TimeZone = 'UTC'")
     source = open_source(path, format, connection)
@@ -254,7 +254,7 @@ def _doors(gate: Gate) -> pa.Table:
 
 
 def _begin_of_day(day: date | None, zone: ZoneInfo) -> datetime | None:
-    """The first instant of a local day; where midnight is skipped or comes twice, the earliest that belongs to it."""
+    """The first instant of a local day, also where midnight is skipped or comes twice."""
     return None if day is None else datetime.combine(day, time(), zone).astimezone(UTC)
 
 
@@ -284,6 +284,8 @@ _CONTROL_CHARACTERS = _for_each_text(r"regexp_matches({column}, '\p{{Cc}}')", "h
 _TOO_LONG = _for_each_text(
     f"length({{column}}) > {LONGEST_TEXT}", f"is longer than {LONGEST_TEXT} characters"
 )
+
+_NULL_IF_EMPTY = ", ".join(f"nullif({column}, '') as {column}" for column in SOURCE_COLUMNS)
 
 _TIME = r"[12]\d{3}-\d\d-\d\d[T ]([01]\d|2[0-3]):[0-5]\d:[0-5]\d"
 
@@ -316,7 +318,7 @@ end;
 
 create temp view arrived as
 with texts as (
-    select line_number, {", ".join(f"nullif({column}, '') as {column}" for column in SOURCE_COLUMNS)} from source
+    select line_number, {_NULL_IF_EMPTY} from source
 ),
 
 parsed as (
@@ -324,7 +326,8 @@ parsed as (
         texts.* exclude (customer_id, occurred_at),
         case
             when texts.customer_id is null then getvariable('customer')
-            when regexp_full_match(texts.customer_id, '\d{{1,10}}') then nullif(try_cast(texts.customer_id as integer), 0)
+            when regexp_full_match(texts.customer_id, '\d{{1,10}}')
+                then nullif(try_cast(texts.customer_id as integer), 0)
         end as customer,
         instant(texts.occurred_at) as instant,
         case
@@ -349,7 +352,9 @@ select
     parsed.unreadable is null and doors.customer_id is null as turned_away
 from parsed
 left join doors
-    on parsed.customer = doors.customer_id and parsed.instant >= doors.opens and parsed.instant < doors.closes;
+    on parsed.customer = doors.customer_id
+    and parsed.instant >= doors.opens
+    and parsed.instant < doors.closes;
 """
 
 _JUDGED = rf"""
@@ -362,9 +367,10 @@ understood as (
         coalesce(let_in.platform, getvariable('platform')) as service,
         service in {_words(LINE_PLATFORMS)} as is_line,
         truth(let_in.number_withheld) as marked_withheld,
-        events.tells_number
-            and (coalesce(marked_withheld, false) or coalesce(is_withheld(let_in.other_number), false)) as withheld,
-        case when events.tells_number and not withheld then telephone_number(let_in.other_number) end as number,
+        coalesce(marked_withheld, false) or coalesce(is_withheld(let_in.other_number), false) as withheld,
+        case
+            when events.tells_number and not withheld then telephone_number(let_in.other_number)
+        end as number,
         case when let_in.event = 'transferred' then let_in.target_kind end as kind,
         case when kind = 'number' then telephone_number(let_in.target) end as target_number,
         case
@@ -401,7 +407,8 @@ checked as (
             when needs_queue and queue is null then 'queue is missing'
             when needs_agent and agent is null then 'agent is missing'
             when reason_needed and reason is null then 'reason is missing'
-            when len(reasons) > 0 and not list_contains(reasons, reason) then 'reason is not one of the event''s'
+            when len(reasons) > 0 and not list_contains(reasons, reason)
+                then 'reason is not one of the event''s'
             when event = 'call_started' and direction is null then 'direction is missing'
             when event = 'call_started' and direction not in {_words(DIRECTIONS)}
                 then 'direction is not one of the raw format'
@@ -409,7 +416,8 @@ checked as (
             when kind not in {_words(TARGET_KINDS)} then 'target_kind is not one of the raw format'
             when kind = 'number' and target is not null and target_number is null
                 then 'target is not a telephone number'
-            when number_withheld is not null and marked_withheld is null then 'number_withheld is not true or false'
+            when number_withheld is not null and marked_withheld is null
+                then 'number_withheld is not true or false'
             when tells_number and not withheld and other_number is not null and number is null
                 then 'other_number is not a telephone number'
             when duration_s is not null and duration is null then 'duration_s is not a number'
@@ -443,8 +451,12 @@ stored as (
         queue,
         keyed(inner_key, outer_key, 'agent', agent) as agent_key,
         keyed(inner_key, outer_key, 'number', number) as number_key,
-        case when tells_number then withheld or (case when number is not null then false else marked_withheld end) end
-            as number_withheld,
+        case
+            when not tells_number then null
+            when withheld then true
+            when number is not null then false
+            else marked_withheld
+        end as number_withheld,
         case when is_line then line end as line,
         case when not is_line then keyed(inner_key, outer_key, 'device', line) end as device_key,
         case when event = 'call_started' then direction end as direction,

@@ -1,7 +1,7 @@
-"""Asterisk's queue_log as canonical events: DuckDB SQL over the rows that readers yields, for both of its forms.
+"""Asterisk's queue_log as canonical events: DuckDB SQL over the rows that readers yields, for both forms.
 
-A row becomes no, one or two events, by itself; what only a whole call shows (a COMPLETE beside a TRANSFER, a missing
-ENTERQUEUE) is left to the models. The order of the lines is kept as `line_number`.
+A row becomes no, one or two events, by itself; what only a whole call shows (a COMPLETE beside a TRANSFER, a
+missing ENTERQUEUE) is left to the models. The order of the lines is kept as `line_number`.
 """
 
 from collections import Counter
@@ -18,7 +18,7 @@ from callmart.readers import Tally
 
 @dataclass(frozen=True)
 class Verb:
-    """One event that a verb means, and at which of its parameters (from 1; negative from the right) things stand."""
+    """One event that a verb means, and where its parameters stand: from 1, or negative, from the right."""
 
     verb: str
     event: str
@@ -166,9 +166,9 @@ select
 from log_rows
 """
 
-# Local times. An hour that the clock shows twice is the first, until something proves that it is the second: the call of
-# the row began after the first, or the file had got further already. From then on it is the second. A minute of slack,
-# as rows are not written in the exact order of their times.
+# Local times. An hour that the clock shows twice is the first, until something proves that it is the second:
+# the call of the row began after the first, or the file had got further already. From then on it is the second.
+# A minute of slack, as rows are not written in the exact order of their times.
 _LOCAL_TIMES = r"""
 with read as (
     select
@@ -230,7 +230,7 @@ from bounded
 
 
 class QueueLog:
-    """The mapping of one file, batch by batch: it remembers how far the clock had got, and which verbs it did not know."""
+    """The mapping of one file, batch by batch; it remembers how late it was, and unknown verbs."""
 
     def __init__(self, connection: duckdb.DuckDBPyConnection, tally: Tally, time_zone: str | None) -> None:
         """`time_zone` is that of the realtime table; None for the file, which counts seconds."""
@@ -243,7 +243,7 @@ class QueueLog:
         connection.register("verbs", _verbs_table())
 
     def canonical(self, rows: pa.Table) -> pa.Table:
-        """The events of a batch of LOG_COLUMNS as SOURCE_COLUMNS; rows without a readable time are rejected."""
+        """The events of a batch of LOG_COLUMNS, by SOURCE_COLUMNS; a row without a time is rejected."""
         timed = self._timed(rows)
         self._connection.register("timed", timed)
         self._count_unknown()
@@ -274,7 +274,9 @@ class QueueLog:
     def _count_unknown(self) -> None:
         counts = self._connection.execute(
             """
-            select case when regexp_full_match(event, '[A-Z0-9_]{1,40}') then event else 'other' end as verb, count(*)
+            select
+                case when regexp_full_match(event, '[A-Z0-9_]{1,40}') then event else 'other' end as verb,
+                count(*)
             from timed
             where event is null or not list_contains($known, event)
             group by all

@@ -127,7 +127,7 @@ def events_table() -> pa.Table:
     )
 
 
-# Telephone numbers, as DuckDB macros, so that every source and every request about a number spells it the same way.
+# Telephone numbers, as DuckDB macros, so that every source and every request spells one the same way.
 #   is_withheld(text)       true for the words that telephone systems write in place of a withheld number
 #   telephone_number(text)  E.164, or a short number as it is; null if the text is no number
 TELEPHONE_MACROS = r"""

@@ -1,7 +1,7 @@
 """Open a file of any format: Arrow tables of text, each row with the number of its line.
 
-A text file is read in blocks of whole lines, a Parquet file in batches of rows, so that memory does not grow with
-the file. What can't be read becomes a reject (line number and reason, never contents) in the `Tally`.
+A text file is read in blocks of whole lines, a Parquet file in batches of rows, so that memory does not grow
+with the file. What can't be read becomes a reject (line number and reason, never contents) in the `Tally`.
 """
 
 import csv as header_csv
@@ -66,7 +66,7 @@ class Tally:
 
 @dataclass(frozen=True)
 class Source:
-    """An opened file. `form` says which columns `batches` yields: SOURCE_SCHEMA, or LOG_COLUMNS for a queue_log."""
+    """An opened file; `batches` yields SOURCE_SCHEMA, for a queue_log line_number and LOG_COLUMNS."""
 
     path: Path
     form: Form
@@ -162,8 +162,8 @@ def _text_form(path: Path, format: str, lines: list[str]) -> tuple[Form, tuple[s
             found = "csv"
     if found is None:
         raise UserError(
-            f"{path}: its first line is no header of the raw format, no JSON object and no line of a queue_log; "
-            "deliver one of these, with commas between columns and one object a line"
+            f"{path}: its first line is no header of the raw format, no JSON object and no line of a "
+            "queue_log; deliver one of these, with commas between columns and one object a line"
         )
     named = "queue_log" if found == "queue_log_realtime" else found
     if format not in ("auto", named):
@@ -200,7 +200,7 @@ def _broken(path: Path) -> UserError:
 
 
 def _lines(source: Source) -> Iterator[pa.Table]:
-    """Blocks of (line_number, text): whole lines without their ends; empty ones left out, unreadable ones rejected."""
+    """Blocks of (line_number, text): whole lines without their ends; empty ones left out."""
     line_number = 1
     rest = b""
     try:
@@ -331,8 +331,10 @@ def _ndjson(source: Source, blocks: Iterator[pa.Table]) -> Iterator[pa.Table]:
                     json_extract_string(object, $paths) as fields,
                     case
                         when object is null then 'the line is not a JSON object'
-                        when not list_has_all($columns, json_keys(object)) then 'a key is not of the raw format'
-                        when len(list_distinct(json_keys(object))) < len(json_keys(object)) then 'a key is there twice'
+                        when not list_has_all($columns, json_keys(object))
+                            then 'a key is not of the raw format'
+                        when len(list_distinct(json_keys(object))) < len(json_keys(object))
+                            then 'a key is there twice'
                         when list_has_any(json_type(object, $paths), ['OBJECT', 'ARRAY'])
                             then 'a value is a list or an object'
                     end as fault
@@ -381,7 +383,8 @@ def _parquet_header(path: Path) -> tuple[str, ...]:
         kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
         if pa.types.is_timestamp(kind) and kind.tz is None:
             raise UserError(f"{path}: column {column.name} is a time without a zone; write it with one, UTC")
-        if pa.types.is_nested(kind) or pa.types.is_temporal(kind) and not pa.types.is_timestamp(kind):
+        other_time = pa.types.is_temporal(kind) and not pa.types.is_timestamp(kind)
+        if other_time or pa.types.is_nested(kind):
             raise UserError(f"{path}: column {column.name} has type {kind}; write it as text")
     return tuple(schema.names)
 

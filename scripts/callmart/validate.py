@@ -4,6 +4,7 @@ A suite a mart, expectations/<mart>.yml. A critical expectation holds back the c
 is reported. Results hold keys, never values.
 """
 
+import logging
 import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -105,6 +106,7 @@ def _check(
     os.environ["GX_ANALYTICS_ENABLED"] = "false"
     import great_expectations as gx  # takes seconds to import
 
+    logging.getLogger("great_expectations").setLevel(logging.WARNING)
     context = gx.get_context(mode="ephemeral")
     context.variables.progress_bars = {"globally": False}
     source = context.data_sources.add_postgres("callmart", connection_string=_gx_url(settings))

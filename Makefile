@@ -1,0 +1,31 @@
+# Everything runs from .venv, which is made where it is missing.
+
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: demo test check
+.DELETE_ON_ERROR:
+
+demo: .venv/installed ## the whole chain on example data
+	$(BIN)/callmart demo
+
+test: .venv/installed-dev ## the whole suite
+	$(BIN)/python -m pytest
+
+check: .venv/installed-dev ## lint: Python, types, SQL, and dbt with deprecations as errors
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/sqlfluff lint models
+	$(BIN)/dbt --warn-error-options '{"error": ["Deprecations"]}' parse --quiet --no-partial-parse
+
+.venv/installed: pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "callmart needs Python 3.11 or newer")'
+	$(PYTHON) -m venv .venv
+	@echo "installing into .venv (about a minute)"
+	$(BIN)/pip install --quiet --editable .
+	touch $@
+
+.venv/installed-dev: .venv/installed
+	$(BIN)/pip install --quiet --editable '.[dev]'
+	touch $@

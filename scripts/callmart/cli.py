@@ -1,0 +1,378 @@
+"""The command `callmart`: a sub-command a stage. Progress goes to stderr, results to stdout."""
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import psycopg
+import typer
+from rich import box
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from callmart import __version__, access, registry, schema, server, status
+from callmart.errors import UserError
+from callmart.settings import Platform, settings
+
+app = typer.Typer(
+    help="From raw call data to one isolated Tableau publication per customer.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+registry_app = typer.Typer(help="Who the customers are and what they have ordered.", no_args_is_help=True)
+app.add_typer(registry_app, name="registry")
+
+# Into a file or a pipe a table keeps its columns; a terminal says how wide it is.
+out = Console(highlight=False, width=None if sys.stdout.isatty() else 130)
+err = Console(stderr=True, highlight=False)
+
+UNDONE = 1  # finished, but something was held back, refused or left undone
+MISTAKE = 2
+
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+Yes = Annotated[bool, typer.Option("--yes", help="Also do what deletes data.")]
+
+
+def main() -> None:
+    """Run the command; a mistake of the user is one sentence and exit code 2, never a traceback."""
+    try:
+        app()
+    except UserError as mistake:
+        err.print(f"[bold red]error:[/] {_plain(mistake)}", soft_wrap=True)
+        sys.exit(MISTAKE)
+    except psycopg.Error as error:
+        # Never the driver's own words: they can hold a row.
+        err.print(
+            f"[bold red]error:[/] the database broke off (SQLSTATE {error.sqlstate or 'unknown'}); "
+            "run the same command again, nothing is lost or doubled",
+            soft_wrap=True,
+        )
+        sys.exit(UNDONE)
+
+
+def _plain(text: object) -> str:
+    return str(text).replace("[", r"\[")
+
+
+@contextmanager
+def _database(*, applied: bool = True) -> Iterator[psycopg.Connection]:
+    with server.connect(settings()) as connection:
+        if applied:
+            schema.require(connection)
+        yield connection
+
+
+@contextmanager
+def _progress() -> Iterator[Any]:
+    """A line a stage: `step(stage, item, finished, of)`."""
+    bars = Progress(
+        SpinnerColumn(finished_text="[green]✓[/]"),
+        TextColumn("{task.description:<9}"),
+        BarColumn(bar_width=24),
+        TextColumn("{task.fields[item]}"),
+        TimeElapsedColumn(),
+        console=err,
+    )
+    tasks: dict[str, Any] = {}
+    with bars:
+
+        def step(stage: str, item: str, finished: int, of: int) -> None:
+            if stage not in tasks:
+                tasks[stage] = bars.add_task(stage, item="")
+            bars.update(tasks[stage], total=of, completed=finished, item="" if finished == of else _plain(item))
+
+        yield step
+
+
+# -- the registry ----------------------------------------------------------------------------------------------
+
+
+@registry_app.command("apply")
+def registry_apply(file: Path, yes: Yes = False) -> None:
+    """Make database, roles and keys what the registry file says. Shows a plan first."""
+    wanted = registry.load(file)
+    with _database(applied=False) as connection:
+        schema.apply(connection, settings().time_zone)
+        today = datetime.now(settings().zone).date()
+        changes = registry.plan(
+            registry.current_states(connection), registry.desired_states(wanted), today
+        )
+        for change in changes:
+            mark = "[red]-[/]" if change.deletes else "[green]+[/]"
+            out.print(f"{mark} customer {change.customer_id}: {_plain(change.text)}")
+        deleting = sum(change.deletes for change in changes)
+        if deleting and not yes:
+            raise UserError(
+                f"nothing was applied: {deleting} of these changes delete data; "
+                "correct the file, or confirm them with --yes"
+            )
+        registry.apply(connection, settings(), wanted)
+    out.print(f"registry: {len(wanted.customers)} customers, {len(changes)} changes applied")
+
+
+# -- the stages ------------------------------------------------------------------------------------------------
+
+
+@app.command()
+def land(
+    paths: Annotated[list[Path], typer.Argument(help="Files of raw events.")],
+    format: Annotated[str, typer.Option(help="auto, csv, ndjson, parquet or queue_log.")] = "auto",
+    customer: Annotated[int | None, typer.Option(min=1, help="The customer of all rows.")] = None,
+    platform: Annotated[Platform | None, typer.Option(help="The service of all rows.")] = None,
+    timezone: Annotated[str | None, typer.Option(help="Of local times without offset (IANA).")] = None,
+) -> None:
+    """Take in files of raw events: each once, whole or not at all."""
+    from callmart import land as stage
+    from callmart.prepare import Defaults
+
+    defaults = Defaults(customer, platform or "vcloud", platform is not None, timezone)
+    with _database() as connection, _progress() as step:
+        landed = []
+        for number, path in enumerate(paths):
+            step("land", path.name, number, len(paths))
+            landed.append(stage.land(connection, settings(), path, format, defaults))
+            step("land", path.name, number + 1, len(paths))
+    for one in landed:
+        _print_landed(one)
+
+
+def _print_landed(one: Any) -> None:
+    if one.unchanged:
+        out.print(f"{_plain(one.file)}: landed before, nothing to do", soft_wrap=True)
+        return
+    out.print(
+        f"{_plain(one.file)}: {one.rows} rows: {one.landed} events landed, {one.repeated} repeated, "
+        f"{one.rejected} rows rejected, {one.turned_away} turned away (no contract on their day, or too old)",
+        soft_wrap=True,
+    )
+    for line, reason in one.first_rejects:
+        out.print(f"  line {line}: {_plain(reason)}")
+    if one.rejected > len(one.first_rejects):
+        out.print(f"  ... and {one.rejected - len(one.first_rejects)} more, in raw.reject")
+    for verb, count in one.unknown_verbs:
+        out.print(f"  {count} rows with the unknown verb {_plain(verb)}: counted, not kept")
+    if one.incomplete_last_line:
+        out.print("  the last line has no end yet: land the file again when it has")
+
+
+@app.command()
+def build() -> None:
+    """Compute the days that are dirty, and no others."""
+    from callmart import build as stage
+    from callmart.run import exclusive
+
+    with _database() as connection, exclusive(connection), _progress() as step:
+        built = stage.build(connection, settings(), lambda *model: step("build", *model))
+    out.print(f"build: {built.days} days computed" if built.days else "build: nothing to do")
+
+
+@app.command()
+def validate() -> None:
+    """Check what was computed, before anybody can see it."""
+    from callmart import validate as stage
+    from callmart.run import exclusive
+
+    with _database() as connection, exclusive(connection), _progress() as step:
+        validated = stage.validate(connection, settings(), lambda *mart: step("validate", *mart))
+    if validated.build_id is None:
+        out.print("validate: nothing to do")
+        return
+    for result in validated.results:
+        if result.failing:
+            out.print(
+                f"  {result.severity}: {result.mart}: {_plain(result.expectation)}: {len(result.failing)} days",
+                soft_wrap=True,
+            )
+    out.print(
+        f"validate: {len(validated.results)} expectations, {len(validated.held_back)} days to hold back, "
+        f"{validated.warnings} warnings"
+    )
+    raise typer.Exit(UNDONE if validated.held_back else 0)
+
+
+@app.command("open")
+def open_() -> None:
+    """Let the customers see the days that passed."""
+    from callmart.open import open_build
+    from callmart.run import exclusive
+
+    with _database() as connection, exclusive(connection):
+        opened = open_build(connection, settings())
+    out.print(f"open: {opened.days} days opened ({opened.rows} rows), {opened.held_back} held back")
+    raise typer.Exit(UNDONE if opened.held_back else 0)
+
+
+@app.command()
+def extract() -> None:
+    """Write each customer's .hyper files, as that customer."""
+    from callmart import extract as stage
+    from callmart.run import exclusive
+
+    with _database() as connection, exclusive(connection), _progress() as step:
+        found = stage.extract(connection, settings(), lambda customer, *n: step("extract", str(customer), *n))
+    failures = [one for one in found if isinstance(one, stage.Unproven)]
+    files = [one for one in found if isinstance(one, stage.Extract)]
+    for failure in failures:
+        err.print(_plain(failure), soft_wrap=True)
+    written = sum(one.written for one in files)
+    out.print(f"extract: {len(files)} files stand in {stage.folder(settings())}, {written} written now")
+    raise typer.Exit(UNDONE if failures else 0)
+
+
+@app.command()
+def publish(
+    plan: Annotated[bool, typer.Option("--plan", help="Show what would change, and change nothing.")] = False,
+) -> None:
+    """Make Tableau hold what it should, and no more."""
+    from callmart import publication, tableau
+    from callmart import publish as stage
+    from callmart.run import exclusive
+
+    with _database() as connection, exclusive(connection), tableau.connect(settings()) as tableau_server:
+        wanted = publication.desired(connection)
+        connection.commit()
+        planned = stage.plan(wanted, stage.read(tableau_server))
+        for line in planned.lines():
+            out.print(_plain(line), soft_wrap=True)
+        if plan:
+            return
+        with _progress() as step:
+            names = [one.name for customer in planned.customers for one in customer.steps]
+            done: list[Any] = []
+
+            def on_step(one: Any) -> None:
+                done.append(one)
+                step("publish", one.name, len(done), max(len(names) + len(planned.top), len(done)))
+
+            outcomes = stage.apply(tableau_server, planned, on_step)
+        publication.record(connection, outcomes)
+    failures = [one for one in outcomes if one.error]
+    for failure in failures:
+        err.print(_plain(failure.error), soft_wrap=True)
+    changes = sum(len(one.done) for one in outcomes)
+    out.print(f"publish: {len(outcomes)} customers, {changes} changes, {len(failures)} failed")
+    raise typer.Exit(UNDONE if failures else 0)
+
+
+@app.command()
+def run(as_json: Json = False) -> None:
+    """All stages in order, as the scheduler does it every night."""
+    from callmart import run as stages
+
+    with _database() as connection, _progress() as step:
+        ran = stages.run(connection, settings(), step)
+    if as_json:
+        print(json.dumps(asdict(ran)))
+    else:
+        for one in ran.files:
+            _print_landed(one)
+        for problem in ran.problems:
+            err.print(_plain(problem), soft_wrap=True)
+        out.print(
+            f"run: {len(ran.files)} files, {ran.opened_days} days opened, {ran.held_back_days} held back, "
+            f"{ran.extracts_written} of {ran.extracts} extracts written, {ran.published_changes} changes on Tableau"
+        )
+    raise typer.Exit(UNDONE if ran.problems else 0)
+
+
+@app.command("status")
+def status_(as_json: Json = False) -> None:
+    """Where each customer stands."""
+    with _database() as connection:
+        customers = status.status(connection)
+    if as_json:
+        print(json.dumps([asdict(one) for one in customers]))
+    else:
+        print_status(customers)
+
+
+def print_status(customers: list[status.CustomerStatus]) -> None:
+    """The table that a person reads."""
+    table = Table(box=box.SIMPLE_HEAD, header_style="bold")
+    counts = ("turned away", "contacts", "extract rows")
+    for column in ("customer", "ordered", "days", *counts[:2], "quality", counts[2], "on Tableau"):
+        table.add_column(column, justify="right" if column in counts else "left")
+    for one in customers:
+        days = f"{one.first_day} to {one.last_day}" if one.first_day else "none yet"
+        table.add_row(
+            f"{one.customer_id} {_plain(one.name)}",
+            one.option,
+            days,
+            f"{one.turned_away_rows:,}",
+            f"{one.contacts:,}",
+            one.quality + (f", {one.dirty_days} days to do" if one.dirty_days else ""),
+            f"{one.extract_rows:,}",
+            _plain(one.tableau),
+        )
+    out.print(table)
+
+
+# -- the servers -----------------------------------------------------------------------------------------------
+
+
+@app.command()
+def dsn(
+    customer: Annotated[int | None, typer.Option(min=1, help="The login of this customer.")] = None,
+) -> None:
+    """Print a libpq URI and nothing else: the owner's, or a customer's own login."""
+    with _database() as connection:
+        if customer is None:
+            print(access.owner_uri(settings()))
+        else:
+            print(access.customer_uri(connection, settings(), customer))
+
+
+@app.command()
+def emulator() -> None:
+    """Serve the local Tableau emulator in the foreground, until interrupted."""
+    from callmart.emulator import process
+
+    process.serve(settings().home)
+
+
+@app.command()
+def stop() -> None:
+    """Stop the embedded database and the Tableau emulator."""
+    from callmart.emulator import process
+
+    stopped = [
+        name
+        for name, did in (
+            ("database", server.stop(settings().home)),
+            ("Tableau emulator", process.stop(settings().home)),
+        )
+        if did
+    ]
+    out.print(f"stopped: {', '.join(stopped)}" if stopped else "nothing was running")
+
+
+@app.command()
+def demo() -> None:
+    """The whole chain on example data, from an empty home to five customers on Tableau."""
+    from callmart import demo as example
+
+    with _progress() as step:
+        customers = example.demo(settings(), step)
+    print_status(customers)
+    for line in example.what_next(settings()):
+        out.print(line, soft_wrap=True)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        out.print(f"callmart {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True)] = False,
+) -> None:
+    pass

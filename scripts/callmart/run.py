@@ -1,0 +1,110 @@
+"""Run: the nightly stages in order, unattended, one run at a time.
+
+Every stage commits what it has done and starts from what is there, so that the next run finishes what a crash left.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import psycopg
+
+from callmart import build, extract, land, open, publication, publish, tableau, validate
+from callmart.errors import UserError
+from callmart.prepare import Defaults
+from callmart.settings import Folder, Settings
+
+LOCK = 4206_9002
+
+OnStep = Callable[[str, str, int, int], None]  # stage, item, finished, of
+
+
+@dataclass
+class Ran:
+    """What a run did; `problems` are what a person should look at."""
+
+    files: list[land.Landed] = field(default_factory=list)
+    built_days: int = 0
+    opened_days: int = 0
+    opened_rows: int = 0
+    held_back_days: int = 0
+    warnings: int = 0
+    extracts: int = 0
+    extracts_written: int = 0
+    published_changes: int = 0
+    problems: list[str] = field(default_factory=list)
+
+
+@contextmanager
+def exclusive(connection: psycopg.Connection) -> Iterator[None]:
+    """Hold the lock under which stages run; UserError where another run has it."""
+    (held,) = connection.execute("select pg_try_advisory_lock(%s)", [LOCK]).fetchall()[0]
+    connection.commit()
+    if not held:
+        raise UserError("another callmart run is at work on this database; wait until it has finished")
+    try:
+        yield
+    finally:
+        connection.rollback()
+        connection.execute("select pg_advisory_unlock(%s)", [LOCK])
+        connection.commit()
+
+
+def run(connection: psycopg.Connection, settings: Settings, on_step: OnStep) -> Ran:
+    """Land the folders of callmart.toml, then build, validate, open, extract and publish."""
+    ran = Ran()
+    with exclusive(connection):
+        land_folders(connection, settings, ran, on_step)
+        build_and_open(connection, settings, ran, on_step)
+        deliver(connection, settings, ran, on_step)
+    return ran
+
+
+def land_folders(connection: psycopg.Connection, settings: Settings, ran: Ran, on_step: OnStep) -> None:
+    """Land what stands in the folders. A file that can't be landed is a problem, and the others land."""
+    work = [(folder, path) for folder in settings.folders for path in land.folder_files(folder)]
+    for number, (folder, path) in enumerate(work):
+        try:
+            ran.files.append(land.land(connection, settings, path, folder.format, defaults(folder)))
+        except UserError as mistake:
+            connection.rollback()
+            ran.problems.append(str(mistake))
+        on_step("land", path.name, number + 1, len(work))
+
+
+def defaults(folder: Folder) -> Defaults:
+    """What callmart.toml says of all files of a folder."""
+    return Defaults(folder.customer, folder.platform, "platform" in folder.model_fields_set, folder.time_zone)
+
+
+def build_and_open(connection: psycopg.Connection, settings: Settings, ran: Ran, on_step: OnStep) -> None:
+    """Compute the dirty days, check them, and open those that pass."""
+    ran.built_days = build.build(connection, settings, lambda *step: on_step("build", *step)).days
+    validated = validate.validate(connection, settings, lambda *step: on_step("validate", *step))
+    ran.warnings = validated.warnings
+    opened = open.open_build(connection, settings)
+    on_step("open", "marts", 1, 1)
+    ran.opened_days, ran.opened_rows, ran.held_back_days = opened.days, opened.rows, opened.held_back
+    if opened.held_back:
+        ran.problems.append(f"{opened.held_back} days were held back by their checks: see `callmart status`")
+
+
+def deliver(connection: psycopg.Connection, settings: Settings, ran: Ran, on_step: OnStep) -> None:
+    """Write the extracts and make Tableau hold what it should."""
+    extracts = extract.extract(
+        connection, settings, lambda customer, *step: on_step("extract", f"customer {customer}", *step)
+    )
+    ran.problems += [str(found) for found in extracts if isinstance(found, extract.Unproven)]
+    ran.extracts = len(extracts)
+    ran.extracts_written = sum(1 for found in extracts if isinstance(found, extract.Extract) and found.written)
+    with tableau.connect(settings) as server:
+        plan = publish.plan(publication.desired(connection), publish.read(server))
+        connection.commit()
+        steps = sum(len(customer.steps) for customer in plan.customers) + len(plan.top)
+        done = iter(range(1, steps + 1))
+        outcomes = publish.apply(
+            server, plan, lambda step: on_step("publish", step.name, next(done, steps), steps)
+        )
+    publication.record(connection, outcomes)
+    ran.published_changes = sum(len(outcome.done) for outcome in outcomes)
+    ran.problems += [outcome.error for outcome in outcomes if outcome.error]
