@@ -12,11 +12,12 @@ from pathlib import Path
 import pytest
 import requests
 import tableauserverclient as TSC
-from lxml import etree
+from lxml import etree  # type: ignore[import-untyped]
 from tableauserverclient.server.endpoint.exceptions import FailedSignInError, ServerResponseError
 
-from callmart.emulator.process import Emulator, ensure_running, stop
+from callmart.emulator.process import Emulator, ensure_running, serve, stop
 from callmart.emulator.state import State
+from callmart.errors import UserError
 
 NAMESPACE = "{http://tableau.com/api}"
 ALLOW = TSC.Permission.Mode.Allow
@@ -63,7 +64,9 @@ def access(item: TSC.ProjectItem | TSC.DatasourceItem) -> set[tuple[str, str, st
     }
 
 
-def published(server: TSC.Server, project: TSC.ProjectItem, file: Path, name: str = "calls") -> TSC.DatasourceItem:
+def published(
+    server: TSC.Server, project: TSC.ProjectItem, file: Path, name: str = "calls"
+) -> TSC.DatasourceItem:
     return server.datasources.publish(TSC.DatasourceItem(project.id, name), file, "CreateNew")
 
 
@@ -282,18 +285,14 @@ def test_delete_takes_one_capability(server: TSC.Server, project: TSC.ProjectIte
         server.projects.delete_permission(project, [rule])
 
 
-@pytest.mark.parametrize(
-    ("capability", "mode", "code"),
-    [("ProjectLeader", "Deny", "400009"), ("Connect", "Allow", "400009"), ("Read", "Perhaps", "400009")],
-)
+@pytest.mark.parametrize("rule", [{"ProjectLeader": DENY}, {"Connect": ALLOW}, {READ: "Perhaps"}])
 def test_capabilities_that_do_not_apply(
-    server: TSC.Server, project: TSC.ProjectItem, all_users: str, capability: str, mode: str, code: str
+    server: TSC.Server, project: TSC.ProjectItem, all_users: str, rule: dict[str, str]
 ) -> None:
-    grantee = TSC.GroupItem.as_reference(all_users)
-    with refused(code):
-        server.projects.update_permissions(project, [TSC.PermissionsRule(grantee, {capability: mode})])
+    everybody, nobody = TSC.GroupItem.as_reference(all_users), TSC.GroupItem.as_reference("nobody")
+    with refused("400009"):
+        server.projects.update_permissions(project, [TSC.PermissionsRule(everybody, rule)])
     with refused("404012"):
-        nobody = TSC.GroupItem.as_reference("nobody")
         server.projects.update_permissions(project, [TSC.PermissionsRule(nobody, {READ: ALLOW})])
 
 
@@ -329,9 +328,7 @@ def test_projects_in_a_locked_project_follow_it_unless_it_is_locked_without_them
     server.projects.populate_permissions(nested)
     assert access(nested) == {(all_users, READ, ALLOW)}
 
-    server.projects.update(
-        TSC.ProjectItem(id=project.id, content_permissions="LockedToProjectWithoutNested")
-    )
+    server.projects.update(TSC.ProjectItem(id=project.id, content_permissions="LockedToProjectWithoutNested"))
     server.projects.delete_permission(nested, [rule])
 
 
@@ -340,9 +337,12 @@ def test_projects_in_a_locked_project_follow_it_unless_it_is_locked_without_them
 
 @pytest.mark.parametrize("limit_mb", ["64", "0"])
 def test_what_is_published_can_be_downloaded(
-    server: TSC.Server, project: TSC.ProjectItem, extract: Path, tmp_path: Path, home: Path,
-    monkeypatch: pytest.MonkeyPatch, limit_mb: str,
-) -> None:  # fmt: skip
+    server: TSC.Server,
+    project: TSC.ProjectItem,
+    extract: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    limit_mb: str,
+) -> None:
     monkeypatch.setenv("TSC_FILESIZE_LIMIT_MB", limit_mb)
     monkeypatch.setenv("TSC_CHUNK_SIZE_MB", "1")
     item = TSC.DatasourceItem(project.id, "Wachtrij: a, b & [c]")
@@ -350,9 +350,9 @@ def test_what_is_published_can_be_downloaded(
     source = server.datasources.publish(item, extract, "CreateNew")
     found = server.datasources.get_by_id(source.id)
     assert (found.name, found.description, found.project_id) == (item.name, "said so", project.id)
-    content = server.datasources.download(source.id, str(tmp_path / "downloaded"))
+    content = server.datasources.download(source.id, str(extract.parent / "downloaded"))
     assert Path(content).read_bytes() == extract.read_bytes()
-    with State(home / "emulator") as state:
+    with State(extract.parent / "emulator") as state:
         chunks = [each for each in state.requests() if each.method == "PUT" and "/fileUploads/" in each.path]
     assert len(chunks) == (3 if limit_mb == "0" else 0)
 
@@ -398,7 +398,9 @@ def test_publishing_nothing_or_a_spreadsheet(server: TSC.Server, project: TSC.Pr
     for query, code in (("", "400011"), ("?uploadSessionId=gone&datasourceType=hyper", "404007"),
                         ("?uploadSessionId=gone&datasourceType=xlsx", "400011")):  # fmt: skip
         with refused(code):
-            server.datasources.post_request(server.datasources.baseurl + query, body, "multipart/mixed; boundary=x")
+            server.datasources.post_request(
+                server.datasources.baseurl + query, body, "multipart/mixed; boundary=x"
+            )
 
 
 def test_nobody_else_reads_the_files(
@@ -478,6 +480,20 @@ def test_the_secret_is_on_no_command_line(home: Path, monkeypatch: pytest.Monkey
     assert "CALLMART_DSN" not in environment
     kept = (home / "emulator" / "state.sqlite").read_bytes() + (home / "emulator" / "server.log").read_bytes()
     assert token.encode() not in kept
+
+
+def test_runs_in_the_foreground_unless_it_runs_already(home: Path) -> None:
+    program = "import sys, pathlib; from callmart.emulator.process import serve; "
+    program += "serve(pathlib.Path(sys.argv[1]), lambda emulator: print(emulator.url, flush=True))"
+    paths = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    command = [sys.executable, "-c", program, str(home)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=paths) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline().strip() == ensure_running(home).url
+        with pytest.raises(UserError, match="runs already"):
+            serve(home)
+        assert stop(home)
+        assert process.wait(10) is not None
 
 
 def pid(home: Path) -> int:

@@ -8,8 +8,7 @@ with events as (
 ordered as (
     select
         customer_id,
-        platform,
-        call_id,
+        call_key,
         queue,
         agent_key,
         event,
@@ -18,7 +17,8 @@ ordered as (
         duration_s,
         wait_s,
         dense_rank() over (
-            partition by customer_id, platform, call_id order by occurred_at, source_order
+            partition by customer_id, call_key
+            order by occurred_at, case when line_number is not null then file_id end, line_number
         ) as moment
     from events
     where event in (
@@ -33,18 +33,17 @@ placed as (
         {{ phase_number(
             starts="event = 'queue_joined'",
             ends="event in ('queue_left', 'agent_released')",
-            partition="customer_id, platform, call_id, queue",
+            partition="customer_id, call_key, queue",
         ) }} as visits_begun,
         min(moment) filter (where event = 'queue_joined') over visits_of_queue as first_joined,
         min(moment) filter (where event in ('queue_left', 'agent_released')) over visits_of_queue as first_ended
     from ordered
-    window visits_of_queue as (partition by customer_id, platform, call_id, queue)
+    window visits_of_queue as (partition by customer_id, call_key, queue)
 )
 
 select
     customer_id,
-    platform,
-    call_id,
+    call_key,
     queue,
     agent_key,
     event,

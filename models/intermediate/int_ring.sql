@@ -13,7 +13,7 @@ numbered as (
         {{ phase_number(
             starts="event = 'ring_started'",
             ends="event = 'ring_ended'",
-            partition="customer_id, platform, call_id, queue, agent_key",
+            partition="customer_id, call_key, queue, agent_key",
         ) }} as ring_no
     from events
 ),
@@ -23,17 +23,16 @@ paired as (
         *,
         min(occurred_at) filter (where event = 'ring_started') over ring as started_at,
         row_number() over (
-            partition by customer_id, platform, call_id, queue, agent_key, ring_no, event order by moment
+            partition by customer_id, call_key, queue, agent_key, ring_no, event order by moment
         ) as nth_end
     from numbered
-    window ring as (partition by customer_id, platform, call_id, queue, agent_key, ring_no)
+    window ring as (partition by customer_id, call_key, queue, agent_key, ring_no)
 ),
 
 rings as (
     select
         customer_id,
-        platform,
-        call_id,
+        call_key,
         queue,
         visit_no,
         agent_key,
@@ -48,8 +47,7 @@ rings as (
 
 select
     customer_id,
-    platform,
-    call_id,
+    call_key,
     queue,
     visit_no,
     agent_key,

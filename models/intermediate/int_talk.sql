@@ -13,7 +13,7 @@ numbered as (
         {{ phase_number(
             starts="event = 'agent_connected'",
             ends="event = 'agent_released'",
-            partition="customer_id, platform, call_id, queue, agent_key",
+            partition="customer_id, call_key, queue, agent_key",
         ) }} as talk_no
     from events
 ),
@@ -21,8 +21,7 @@ numbered as (
 talks as (
     select
         customer_id,
-        platform,
-        call_id,
+        call_key,
         queue,
         agent_key,
         talk_no,
@@ -44,13 +43,12 @@ talks as (
             min(reason) filter (where event = 'agent_released')
         ) as release_reason
     from numbered
-    group by customer_id, platform, call_id, queue, agent_key, talk_no
+    group by customer_id, call_key, queue, agent_key, talk_no
 )
 
 select
     customer_id,
-    platform,
-    call_id,
+    call_key,
     queue,
     visit_no,
     agent_key,

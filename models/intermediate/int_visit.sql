@@ -30,21 +30,19 @@ queues as (
 visits as (
     select
         customer_id,
-        platform,
-        call_id,
+        call_key,
         queue,
         visit_no,
         min(occurred_at) filter (where event = 'queue_joined') as joined_at
     from events
     where event in ('queue_joined', 'agent_connected', 'agent_released', 'queue_left')
-    group by customer_id, platform, call_id, queue, visit_no
+    group by customer_id, call_key, queue, visit_no
 ),
 
 departures as (
-    select distinct on (customer_id, platform, call_id, queue, visit_no)
+    select distinct on (customer_id, call_key, queue, visit_no)
         customer_id,
-        platform,
-        call_id,
+        call_key,
         queue,
         visit_no,
         moment,
@@ -53,52 +51,49 @@ departures as (
         duration_s
     from events
     where event = 'queue_left'
-    order by customer_id, platform, call_id, queue, visit_no, moment, occurred_at
+    order by customer_id, call_key, queue, visit_no, moment, occurred_at
 ),
 
 -- What comes after the caller left never reopens the visit.
 answers as (
     select talks.*
     from talks
-    left join departures using (customer_id, platform, call_id, queue, visit_no)
+    left join departures using (customer_id, call_key, queue, visit_no)
     where departures.moment is null or talks.connected_moment <= departures.moment
 ),
 
 first_answers as (
-    select distinct on (customer_id, platform, call_id, queue, visit_no) *
+    select distinct on (customer_id, call_key, queue, visit_no) *
     from answers
-    order by customer_id, platform, call_id, queue, visit_no, connected_moment, connected_at
+    order by customer_id, call_key, queue, visit_no, connected_moment, connected_at
 ),
 
 talk_sums as (
     select
         customer_id,
-        platform,
-        call_id,
+        call_key,
         queue,
         visit_no,
         sum({{ whole_seconds('talk_s') }}) as talk_s
     from answers
-    group by customer_id, platform, call_id, queue, visit_no
+    group by customer_id, call_key, queue, visit_no
 ),
 
 ring_sums as (
     select
         customer_id,
-        platform,
-        call_id,
+        call_key,
         queue,
         visit_no,
         sum({{ whole_seconds('ring_s') }}) as ring_s
     from rings
-    group by customer_id, platform, call_id, queue, visit_no
+    group by customer_id, call_key, queue, visit_no
 ),
 
 timed as (
     select
         visits.customer_id,
-        visits.platform,
-        visits.call_id,
+        visits.call_key,
         visits.queue,
         visits.visit_no,
         coalesce(
@@ -132,10 +127,10 @@ timed as (
         coalesce(talk_sums.talk_s, 0) as talk_s,
         coalesce(ring_sums.ring_s, 0) as ring_s
     from visits
-    left join departures using (customer_id, platform, call_id, queue, visit_no)
-    left join first_answers using (customer_id, platform, call_id, queue, visit_no)
-    left join talk_sums using (customer_id, platform, call_id, queue, visit_no)
-    left join ring_sums using (customer_id, platform, call_id, queue, visit_no)
+    left join departures using (customer_id, call_key, queue, visit_no)
+    left join first_answers using (customer_id, call_key, queue, visit_no)
+    left join talk_sums using (customer_id, call_key, queue, visit_no)
+    left join ring_sums using (customer_id, call_key, queue, visit_no)
 )
 
 select
@@ -143,8 +138,7 @@ select
     days.call_date,
     timed.queue,
     {{ quarter_hour('timed.joined_at') }} as interval_start,
-    timed.platform,
-    timed.call_id,
+    timed.call_key,
     timed.visit_no,
     timed.joined_at,
     timed.outcome,

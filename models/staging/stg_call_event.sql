@@ -9,21 +9,22 @@ events as (
     select * from {{ source('raw', 'event') }}
 ),
 
-spanning_calls as (
-    select * from {{ source('raw', 'spanning_call') }}
+calls as (
+    select * from {{ source('raw', 'call') }}
 ),
 
-spanning_in_window as (
+calls_over_days as (
     select distinct
-        spanning_calls.customer_id,
-        spanning_calls.platform,
-        spanning_calls.call_id,
-        spanning_calls.first_day,
-        spanning_calls.last_day
-    from spanning_calls
-    inner join days
-        on spanning_calls.customer_id = days.customer_id
-        and days.call_date between spanning_calls.first_day and spanning_calls.last_day
+        calls.customer_id,
+        calls.call_key,
+        calls.first_at,
+        calls.last_at
+    from days
+    inner join calls
+        on days.customer_id = calls.customer_id
+        and calls.spans_days
+        and days.begins_at <= calls.last_at
+        and days.ends_at > calls.first_at
 ),
 
 within_a_day as (
@@ -31,30 +32,24 @@ within_a_day as (
     from days
     inner join events
         on days.customer_id = events.customer_id
-        and events.occurred_at >= days.begins_at
-        and events.occurred_at < days.ends_at
+        and days.begins_at <= events.occurred_at
+        and days.ends_at > events.occurred_at
+    left join calls_over_days
+        on events.customer_id = calls_over_days.customer_id
+        and events.call_key = calls_over_days.call_key
     where
-        events.call_id is not null
-        and not exists (
-            select
-            from spanning_in_window
-            where
-                events.customer_id = spanning_in_window.customer_id
-                and events.platform = spanning_in_window.platform
-                and events.call_id = spanning_in_window.call_id
-        )
+        events.call_key is not null
+        and calls_over_days.call_key is null
 ),
 
 over_days as (
     select events.*
-    from spanning_in_window
+    from calls_over_days
     inner join events
-        on spanning_in_window.customer_id = events.customer_id
-        and spanning_in_window.platform = events.platform
-        and spanning_in_window.call_id = events.call_id
-        -- A day to spare on both sides, for any time zone; it lets the planner prune.
-        and events.occurred_at >= spanning_in_window.first_day - interval '1 day'
-        and events.occurred_at < spanning_in_window.last_day + interval '2 days'
+        on calls_over_days.customer_id = events.customer_id
+        and calls_over_days.call_key = events.call_key
+        and calls_over_days.first_at <= events.occurred_at
+        and calls_over_days.last_at >= events.occurred_at
 )
 
 select * from within_a_day

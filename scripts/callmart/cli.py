@@ -334,7 +334,7 @@ def emulator() -> None:
     """Serve the local Tableau emulator in the foreground, until interrupted."""
     from callmart.emulator import process
 
-    process.serve(settings().home)
+    process.serve(settings().home, lambda running: out.print(f"Tableau emulator at {running.url}; Ctrl-C ends it"))
 
 
 @app.command()

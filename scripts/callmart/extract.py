@@ -18,7 +18,7 @@ from callmart.errors import UserError
 from callmart.settings import Settings
 
 SCHEMA = "Extract"  # what Tableau looks for
-HYPER = {"log_config": "", "default_database_version": "2"}
+HYPER = {"default_database_version": "2"}  # pantab keeps no log unless log_config is named
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from adbc_driver_manager import Error as AdbcError
 from adbc_driver_postgresql import dbapi
 
 from callmart import server
+from callmart.ahead import ahead
 from callmart.errors import UserError
 from callmart.keys import ensure_key
 from callmart.prepare import EVENT_SCHEMA, Defaults, Gate, Prepared, prepare
@@ -202,7 +203,7 @@ def _ingest(cursor: Any, prepared: Prepared) -> None:
 
     def batches() -> Iterator[pa.RecordBatch]:
         try:
-            yield from prepared.batches()
+            yield from ahead(prepared.batches())
         except UserError as mistake:
             mistakes.append(mistake)
             raise

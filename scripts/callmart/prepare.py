@@ -15,6 +15,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from callmart.ahead import ahead
 from callmart.errors import UserError
 from callmart.queue_log import QueueLog
 from callmart.raw_format import (
@@ -37,11 +38,12 @@ EVENT_SCHEMA = pa.schema(
     [
         ("customer_id", pa.int32()),
         ("occurred_at", pa.timestamp("us", "UTC")),
-        ("event_key", pa.binary(16)),
+        ("event_key", pa.int64()),  # tells events of one customer and moment apart
         ("identified", pa.bool_()),  # by the source's own event_id
         ("platform", pa.string()),
         ("event", pa.string()),
         ("line_number", pa.int64()),  # where lines have an order of their own (queue_log), else null
+        ("call_key", pa.int64()),  # of the platform's call; null where the event is of no call
         ("call_id", pa.string()),
         ("queue", pa.string()),
         ("agent_key", pa.string()),
@@ -103,8 +105,8 @@ class Prepared:
         )  # None: customers that the registry does not know
 
     def batches(self) -> Iterator[pa.RecordBatch]:
-        """The events that may be stored, by EVENT_SCHEMA; once."""
-        for rows in self._source.batches():
+        """The events that may be stored, by EVENT_SCHEMA, in no particular order; once."""
+        for rows in ahead(self._source.batches()):
             table = rows if self._log is None else self._log.canonical(rows)
             # Small chunks, so that both of DuckDB's threads get their share.
             chunks = table.combine_chunks().to_batches(_CHUNK)
@@ -125,8 +127,9 @@ class Prepared:
 
     @property
     def rejects(self) -> pa.Table:
-        """The rejected rows: line_number and a fixed text, nothing of the row."""
-        return pa.concat_tables([REJECT_SCHEMA.empty_table(), *self._source.tally.rejects])
+        """The rejected rows by line_number, with one of a few fixed reasons and nothing of the row."""
+        tables = [REJECT_SCHEMA.empty_table(), *self._source.tally.rejects]
+        return pa.concat_tables(tables).sort_by("line_number")
 
     @property
     def rejected(self) -> int:
@@ -181,7 +184,7 @@ def prepare(path: Path, format: str, defaults: Defaults, gate: Gate) -> Prepared
     """Open a file and get ready to take its events; a mistake that shows at its beginning is a UserError."""
     connection = duckdb.connect(":memory:", config={"threads": 2, "temp_directory": ""})
     connection.execute("set TimeZone = 'UTC'")
-    source = open_source(path, format, connection)
+    source = open_source(path, format, connection.cursor())  # its own: it reads ahead in another thread
     is_log = source.form in ("queue_log", "queue_log_realtime")
     if defaults.customer_id is None and (is_log or "customer_id" not in (source.header or ("customer_id",))):
         raise UserError(f"{path} does not say whose rows these are; give --customer")
@@ -189,6 +192,8 @@ def prepare(path: Path, format: str, defaults: Defaults, gate: Gate) -> Prepared
     if is_log:
         zone = _log_zone(defaults, gate) if source.form == "queue_log_realtime" else None
         log = QueueLog(connection, source.tally, zone)
+    # A log can connect a caller to nobody (NONE): answered, and no agent's contact.
+    connection.execute("set variable is_log = $is_log", {"is_log": is_log})
     _set_up(connection, defaults, gate)
     return Prepared(source, connection, set(gate.customers["customer_id"].to_pylist()), log)
 
@@ -307,6 +312,7 @@ create temp table events as select *, true as known from events_arrow;
 
 create temp macro keyed(inner_key, outer_key, kind, value) as
     left(sha256(outer_key || unhex(sha256(inner_key || encode(kind || ':' || value)))), 32);
+create temp macro digest(text) as (md5_number_lower(text)::hugeint - 9223372036854775808)::bigint;
 create temp macro truth(word) as case
     when lower(word) in ('true', 't', '1') then true
     when lower(word) in ('false', 'f', '0') then false
@@ -405,7 +411,7 @@ checked as (
                 or coalesce(kind in ('queue', 'agent'), false)) then 'a line has no queues and no agents'
             when needs_call_id and call_id is null then 'call_id is missing'
             when needs_queue and queue is null then 'queue is missing'
-            when needs_agent and agent is null then 'agent is missing'
+            when needs_agent and agent is null and not getvariable('is_log') then 'agent is missing'
             when reason_needed and reason is null then 'reason is missing'
             when len(reasons) > 0 and not list_contains(reasons, reason)
                 then 'reason is not one of the event''s'
@@ -447,6 +453,7 @@ stored as (
         event_id is not null as identified,
         service as platform,
         event,
+        case when of_call then digest(service || ':' || call_id) end as call_key,
         call_id,
         queue,
         keyed(inner_key, outer_key, 'agent', agent) as agent_key,
@@ -475,9 +482,9 @@ stored as (
 
 select
     stored.* exclude (inner_key, outer_key, event_id),
-    unhex(case
+    digest(case
         when identified then keyed(inner_key, outer_key, 'event', platform || ':' || event_id)
-        else left(sha256(concat({_CONTENT})), 32)
+        else concat({_CONTENT})
     end) as event_key
 from stored
 """

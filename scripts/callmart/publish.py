@@ -26,6 +26,7 @@ _TOP_LOCK = TSC.ProjectItem.ContentPermissions.LockedToProjectWithoutNested
 _LOCK = TSC.ProjectItem.ContentPermissions.LockedToProject
 _MARK = "callmart customer"
 _GROUP = "callmart-customer-"
+_NUMBER = "([1-9][0-9]*)"
 _TAG = "callmart-"
 _PAGE_SIZE = 1000
 _LOST = (NotSignedInError, requests.ConnectionError)  # what ends the work for all customers, not for one
@@ -157,21 +158,20 @@ class Plan:
         return tuple(plan.customer_id for plan in self.customers if not plan.stays)
 
     def lines(self) -> Iterator[str]:
-        """The plan for a person: + comes, ~ changes, - goes, = stays, ? is not ours, ! can't be done."""
+        """The plan for a person: + comes, ~ changes, - goes, ? is not ours, ! can't be done, = stays."""
         yield from (str(step) for step in self.top)
         yield from (str(each) for each in self.foreign)
         for customer in self.customers:
-            yield f"customer {customer.customer_id}"
-            yield from (f"  {step}" for step in customer.steps)
-            yield from (f"  = data source '{source.name}'" for source in customer.unchanged)
-            yield from (f"  {each}" for each in customer.foreign)
-            if customer.problem:
-                yield f"  ! {customer.problem}"
+            problem = (f"! {customer.problem}",) if customer.problem else ()
+            if lines := (*customer.steps, *customer.foreign, *problem):
+                yield f"customer {customer.customer_id}"
+                yield from (f"  {line}" for line in lines)
+        yield f"= {sum(len(customer.unchanged) for customer in self.customers)} data sources unchanged"
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What was done for a customer, and the error that ended it, if one did."""
+    """What was done for a customer, and the error that ended it, if one did, as a sentence for a person."""
 
     customer_id: int
     project: str
@@ -186,7 +186,7 @@ def read(server: TSC.Server) -> Actual:
     groups = {
         int(found[1]): str(group.id)
         for group in _everything(server.groups)
-        if (found := re.fullmatch(rf"{_GROUP}(\d+)", group.name))
+        if (found := re.fullmatch(_GROUP + _NUMBER, group.name))
     }
     if top is None:
         return Actual(None, {}, groups)
@@ -244,13 +244,27 @@ def apply(
             except (*FAILURES, OSError, UserError) as failure:
                 error = reason(failure)
                 lost = error if isinstance(failure, _LOST) else None
-        outcomes.append(Outcome(customer.customer_id, customer.project, tuple(done), error))
+        said = f"customer {customer.customer_id}: {error}" if error else None
+        outcomes.append(Outcome(customer.customer_id, customer.project, tuple(done), said))
     return outcomes
 
 
 def _everything(endpoint: Any) -> list[Any]:
-    """All items of an endpoint; a Pager raises what iterating a query of TSC would swallow."""
-    return list(TSC.Pager(endpoint, TSC.RequestOptions(pagesize=_PAGE_SIZE)))
+    """All items of an endpoint; a Pager raises what iterating a query of TSC would swallow.
+
+    A list that is not as long as the server says is an error too: what is left out of it is not absent.
+    """
+    announced: list[int] = []
+
+    def get(options: TSC.RequestOptions) -> Any:
+        items, pagination = endpoint.get(options)
+        announced.append(pagination.total_available)
+        return items, pagination
+
+    items = list(TSC.Pager(get, TSC.RequestOptions(pagesize=_PAGE_SIZE)))
+    if len(items) != announced[-1]:
+        raise UserError("Tableau gave a list that is not complete; run again.")
+    return items
 
 
 def _content(server: TSC.Server, projects: Iterable[TSC.ProjectItem]) -> Mapping[str, list[tuple[str, Any]]]:
@@ -266,7 +280,7 @@ def _content(server: TSC.Server, projects: Iterable[TSC.ProjectItem]) -> Mapping
 
 def _marked(item: Any) -> int | None:
     """The customer whose mark the description of `item` is."""
-    found = re.fullmatch(rf"{_MARK} (\d+)", item.description or "")
+    found = re.fullmatch(f"{_MARK} {_NUMBER}", item.description or "")
     return int(found[1]) if found else None
 
 
@@ -368,7 +382,7 @@ def _perform_top(server: TSC.Server, top_id: str | None, step: Step) -> str:
     """Carries out a step for the project above all customers; its LUID."""
     if step.kind == "permissions":
         assert top_id is not None
-        align(server, top_id, NOBODY)
+        _close(server, top_id, NOBODY)
         return top_id
     item = TSC.ProjectItem(TOP_PROJECT, content_permissions=_TOP_LOCK, id=top_id)
     made = server.projects.create(item) if top_id is None else server.projects.update(item)
@@ -407,7 +421,9 @@ def _close(server: TSC.Server, project_id: str, access: Access) -> None:
     """Grants exactly `access` in a project; a UserError where the project then says otherwise."""
     align(server, project_id, access)
     if project_access(server, project_id) != access:
-        raise UserError("the project's permissions are not as they were just set; see who changes them.")
+        raise UserError(
+            f"the permissions of project {project_id} did not become as set; see who changes them."
+        )
 
 
 def _upload(server: TSC.Server, project_id: str, step: Step) -> str:

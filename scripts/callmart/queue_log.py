@@ -167,7 +167,7 @@ from log_rows
 """
 
 # Local times. An hour that the clock shows twice is the first, until something proves that it is the second:
-# the call of the row began after the first, or the file had got further already. From then on it is the second.
+# the call of the row began after the first, or the file had got further. From then on it is the second.
 # A minute of slack, as rows are not written in the exact order of their times.
 _LOCAL_TIMES = r"""
 with read as (
@@ -288,14 +288,14 @@ class QueueLog:
 
 def _verbs_table() -> pa.Table:
     """VERBS for SQL, with what the raw format says of each event."""
-    needs = {event.name: event.needs for event in EVENTS}
+    events = {event.name: event for event in EVENTS}
     return pa.Table.from_pylist(
         [
             {
                 **asdict(verb),
-                "of_call": "call_id" in needs[verb.event] or verb.event.startswith("wrapup"),
+                "of_call": events[verb.event].of_call,
                 # Whoever transfers is the agent of the event; an agent whom ABANDON names never spoke.
-                "of_agent": "agent" in needs[verb.event] or verb.event == "transferred",
+                "of_agent": "agent" in events[verb.event].needs or verb.event == "transferred",
             }
             for verb in VERBS
         ]

@@ -58,6 +58,11 @@ class Event:
     reason_needed: bool = False
     ends_phase: bool = False  # so that duration_s means something
 
+    @property
+    def of_call(self) -> bool:
+        """Whether the event belongs to a call; wrap-up does where the source says to which."""
+        return "call_id" in self.needs or self.name.startswith("wrapup")
+
 
 _CALL = ("call_id",)
 _CALL_QUEUE = ("call_id", "queue")
@@ -119,6 +124,7 @@ def events_table() -> pa.Table:
                 f"needs_{column}": [column in event.needs for event in EVENTS]
                 for column in ("call_id", "queue", "agent")
             },
+            "of_call": [event.of_call for event in EVENTS],
             "reasons": pa.array([event.reasons for event in EVENTS], pa.list_(pa.string())),
             "reason_needed": [event.reason_needed for event in EVENTS],
             "ends_phase": [event.ends_phase for event in EVENTS],

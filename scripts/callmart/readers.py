@@ -24,7 +24,7 @@ Form = Literal["csv", "ndjson", "parquet", "queue_log", "queue_log_realtime"]
 FORMATS = ("auto", "csv", "ndjson", "parquet", "queue_log")
 
 BLOCK = 4 << 20  # bytes of text at a time; also more than any line may have
-ROWS = 1 << 17  # rows of Parquet at a time
+ROWS = 1 << 16  # rows of Parquet at a time
 DETECT = 64 << 10  # bytes that tell a file's format
 
 REALTIME_COLUMNS = (
@@ -39,6 +39,8 @@ REALTIME_COLUMNS = (
     "data4",
     "data5",
 )
+# What other tables of the kind have besides; of no use here.
+REALTIME_IGNORED = ("id", "serverid", "created")
 LOG_COLUMNS = ("time", "callid", "queue", "agent", "event", "data")
 
 _COMPRESSIONS = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd"}
@@ -171,7 +173,7 @@ def _text_form(path: Path, format: str, lines: list[str]) -> tuple[Form, tuple[s
     if found == "csv":
         _check_header(path, header, COLUMNS, REQUIRED_COLUMNS)
     elif found == "queue_log_realtime":
-        _check_header(path, header, REALTIME_COLUMNS, REALTIME_COLUMNS)
+        _check_header(path, header, (*REALTIME_COLUMNS, *REALTIME_IGNORED), REALTIME_COLUMNS)
     return found, header or None
 
 

@@ -502,7 +502,7 @@ def _mark_days(connection: psycopg.Connection, customer_id: int, before: State, 
     """Mark the days whose numbers change: all of them, or those that another contract covers now."""
     if before.value("time_zone") != after.value("time_zone"):
         # Days move too: the last day of one zone can hold calls of the next day of another.
-        connection.execute("select raw.redate_calls(%s)", [customer_id])
+        connection.execute("select raw.redate(%s)", [customer_id])
     if before.tables["queue"] != after.tables["queue"] or any(
         before.value(column) != after.value(column) for column in CHANGES_NUMBERS
     ):

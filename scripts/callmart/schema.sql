@@ -25,7 +25,7 @@ create table if not exists registry.customer (
     connection       text not null,
     service_level_s  integer not null,
     short_abandon_s  integer not null,
-    key_fingerprint  text not null -- a lost key is noticed, never silently replaced
+    key_fingerprint  text -- a lost key is noticed, never silently replaced; null: never had a contract
 );
 
 create table if not exists registry.contract (
@@ -216,11 +216,13 @@ create table if not exists raw.reject (
 create table if not exists raw.event (
     customer_id     integer not null,
     occurred_at     timestamptz not null,
-    event_key       uuid not null,
+    event_key       bigint not null, -- with customer and moment, what makes it this event and no other
     ordinal         integer not null default 0, -- among equal rows of one file
     platform        text not null,
     event           text not null,
-    source_order    bigint, -- where the source has an order of its own; null: rows may come in any
+    file_id         bigint not null, -- the first file that brought it
+    line_number     bigint, -- where the source has an order of its own; null: rows may come in any
+    call_key        bigint, -- of the platform's call; null where the event is of no call
     call_id         text,
     queue           text,
     agent_key       text,
@@ -239,18 +241,32 @@ create table if not exists raw.event (
     primary key (customer_id, occurred_at, event_key, ordinal)
 ) partition by range (occurred_at);
 
-create index if not exists event_by_call on raw.event (customer_id, call_id) where call_id is not null;
-create index if not exists event_by_agent on raw.event (customer_id, agent_key, occurred_at) where call_id is null;
+create index if not exists event_by_agent on raw.event (customer_id, agent_key, occurred_at) where call_key is null;
+
+-- From when to when a call has events, so that a day's build finds the few that it shares with another day. Phases
+-- that the source measured itself can reach back before the first event.
+create table if not exists raw.call (
+    customer_id integer not null,
+    call_key    bigint not null,
+    first_at    timestamptz not null,
+    last_at     timestamptz not null,
+    spans_days  boolean not null, -- on the customer's clock
+    primary key (customer_id, call_key)
+);
+
+create index if not exists call_over_days on raw.call (customer_id, last_at) where spans_days;
 
 -- Where a file arrives; empty outside the transaction that lands one.
 create unlogged table if not exists raw.incoming (
     customer_id     integer not null,
     occurred_at     timestamptz not null,
-    event_key       uuid not null,
+    event_key       bigint not null,
+    ordinal         integer not null default 0,
     identified      boolean not null, -- by the source's own event_id
     platform        text not null,
     event           text not null,
     line_number     bigint,
+    call_key        bigint,
     call_id         text,
     queue           text,
     agent_key       text,
@@ -266,16 +282,6 @@ create unlogged table if not exists raw.incoming (
     duration_s      double precision,
     wait_s          double precision,
     recorded        boolean
-);
-
--- Calls that touch more than one local day of their customer: the few that a day's own events don't show whole.
-create table if not exists raw.spanning_call (
-    customer_id integer not null,
-    platform    text not null,
-    call_id     text not null,
-    first_day   date not null,
-    last_day    date not null,
-    primary key (customer_id, platform, call_id)
 );
 
 -- build: the window that dbt computes ----------------------------------------------------------------------------
@@ -346,6 +352,56 @@ $$;
 
 -- Landing: functions of the owner, so that who lands need not read -------------------------------------------------
 
+-- Leave in raw.incoming what is new, each event once. Equal rows of one file are several events, told apart by an
+-- ordinal, unless their source identifies them: then they are one.
+create or replace function raw.drop_repeated() returns void
+language plpgsql
+as $$
+begin
+    create temporary table equal_row on commit drop as
+    select
+        ctid as place,
+        identified,
+        row_number() over (partition by customer_id, occurred_at, event_key order by line_number) - 1 as ordinal
+    from raw.incoming
+    where (customer_id, occurred_at, event_key) in (
+        select customer_id, occurred_at, event_key
+        from raw.incoming
+        group by customer_id, occurred_at, event_key
+        having count(*) > 1
+    );
+    delete from raw.incoming as i using equal_row as e where i.ctid = e.place and e.identified and e.ordinal > 0;
+    update raw.incoming as i
+    set ordinal = e.ordinal
+    from equal_row as e
+    where i.ctid = e.place and not e.identified and e.ordinal > 0;
+    drop table equal_row;
+
+    -- Asked first, because new data seldom meets old: then no row needs looking up.
+    if exists (
+        select
+        from (
+            select customer_id, min(occurred_at) as first_at, max(occurred_at) as last_at
+            from raw.incoming
+            group by customer_id
+        ) as i
+        where exists (
+            select
+            from raw.event as e
+            where e.customer_id = i.customer_id and e.occurred_at between i.first_at and i.last_at
+        )
+    ) then
+        delete from raw.incoming as i
+        using raw.event as e
+        where
+            e.customer_id = i.customer_id
+            and e.occurred_at = i.occurred_at
+            and e.event_key = i.event_key
+            and e.ordinal = i.ordinal;
+    end if;
+end
+$$;
+
 -- Keep what is new of raw.incoming, and mark every day that it reaches: the days of each call that it has a part
 -- of, and of each status, login and membership that it begins, ends or cuts short.
 create or replace function raw.merge_incoming(file bigint, out landed bigint, out repeated bigint)
@@ -353,181 +409,131 @@ language plpgsql
 set timezone = 'UTC'
 as $$
 declare
-    total      bigint;
-    first_at   timestamptz;
-    last_at    timestamptz;
-    -- How far apart the events of one call, or the two ends of a status, are looked for.
-    reach      constant interval := '7 days';
-    long_reach constant interval := '31 days';
+    earliest timestamptz;
+    latest   timestamptz;
+    reach    constant interval := '31 days'; -- how far apart the two ends of a status are looked for
 begin
-    select count(*), min(occurred_at), max(occurred_at) into total, first_at, last_at from raw.incoming;
-
-    create temporary table new_event on commit drop as
-    with kept as (
-        insert into raw.event (
-            customer_id, occurred_at, event_key, ordinal, platform, event, source_order, call_id, queue,
-            agent_key, number_key, number_withheld, line, device_key, direction, reason, target, target_key,
-            target_kind, duration_s, wait_s, recorded
-        )
-        select
-            customer_id, occurred_at, event_key, 0, platform, event, file << 32 | line_number, call_id, queue,
-            agent_key, number_key, number_withheld, line, device_key, direction, reason, target, target_key,
-            target_kind, duration_s, wait_s, recorded
-        from raw.incoming
-        on conflict do nothing
-        returning *
-    ),
-
-    -- Equal rows of one file are several events, told apart by their ordinal.
-    equal as (
-        select *
-        from raw.incoming
-        where not identified and (customer_id, occurred_at, event_key) in (
-            select customer_id, occurred_at, event_key
-            from raw.incoming
-            group by customer_id, occurred_at, event_key
-            having count(*) > 1
-        )
-    ),
-
-    kept_equal as (
-        insert into raw.event (
-            customer_id, occurred_at, event_key, ordinal, platform, event, source_order, call_id, queue,
-            agent_key, number_key, number_withheld, line, device_key, direction, reason, target, target_key,
-            target_kind, duration_s, wait_s, recorded
-        )
-        select
-            customer_id, occurred_at, event_key, ordinal, platform, event, file << 32 | line_number, call_id, queue,
-            agent_key, number_key, number_withheld, line, device_key, direction, reason, target, target_key,
-            target_kind, duration_s, wait_s, recorded
-        from (
-            select
-                *,
-                row_number() over (
-                    partition by customer_id, occurred_at, event_key order by line_number
-                ) - 1 as ordinal
-            from equal
-        ) as numbered
-        where ordinal > 0
-        on conflict do nothing
-        returning *
+    select count(*), min(occurred_at), max(occurred_at) into repeated, earliest, latest from raw.incoming;
+    perform raw.drop_repeated();
+    insert into raw.event (
+        customer_id, occurred_at, event_key, ordinal, platform, event, file_id, line_number, call_key, call_id, queue,
+        agent_key, number_key, number_withheld, line, device_key, direction, reason, target, target_key, target_kind,
+        duration_s, wait_s, recorded
     )
-
-    select customer_id, platform, call_id, agent_key, event, queue, occurred_at, duration_s, wait_s
-    from kept
-    union all
-    select customer_id, platform, call_id, agent_key, event, queue, occurred_at, duration_s, wait_s
-    from kept_equal;
-
+    select
+        customer_id, occurred_at, event_key, ordinal, platform, event, file, line_number, call_key, call_id, queue,
+        agent_key, number_key, number_withheld, line, device_key, direction, reason, target, target_key, target_kind,
+        duration_s, wait_s, recorded
+    from raw.incoming;
     get diagnostics landed = row_count;
-    repeated := total - landed;
-    truncate raw.incoming;
+    repeated := repeated - landed;
 
-    create temporary table new_call on commit drop as
-    select distinct customer_id, platform, call_id from new_event where call_id is not null;
-    analyze new_call;
-
-    perform raw.mark_calls(first_at - reach, last_at + reach, 'landed');
-
-    insert into ops.dirty_day (customer_id, call_date, cause)
-    with kinds (event, kind) as (
-        values
-        ('agent_status', 'status'),
-        ('agent_logged_in', 'login'), ('agent_logged_out', 'login'),
-        ('agent_joined_queue', 'membership'), ('agent_left_queue', 'membership')
+    with seen as (
+        select
+            customer_id,
+            call_key,
+            min(occurred_at - make_interval(secs => coalesce(duration_s, 0) + coalesce(wait_s, 0))) as first_at,
+            max(occurred_at) as last_at
+        from raw.incoming
+        where call_key is not null
+        group by customer_id, call_key
     ),
 
-    agents as (
-        select distinct customer_id, agent_key from new_event where call_id is null
+    calls as (
+        insert into raw.call as known (customer_id, call_key, first_at, last_at, spans_days)
+        select
+            customer_id,
+            call_key,
+            seen.first_at,
+            seen.last_at,
+            (seen.first_at at time zone time_zone)::date < (seen.last_at at time zone time_zone)::date
+        from seen
+        join registry.customer using (customer_id)
+        on conflict (customer_id, call_key) do update
+        set
+            first_at = least(known.first_at, excluded.first_at),
+            last_at = greatest(known.last_at, excluded.last_at),
+            spans_days = (
+                select
+                    (least(known.first_at, excluded.first_at) at time zone time_zone)::date
+                    < (greatest(known.last_at, excluded.last_at) at time zone time_zone)::date
+                from registry.customer as c
+                where c.customer_id = excluded.customer_id
+            )
+        returning known.customer_id, known.first_at, known.last_at
     ),
 
     phases as (
         select
             e.customer_id,
+            e.event_key,
             e.occurred_at,
-            c.time_zone,
-            lag(e.occurred_at) over kind_of_agent as previous_at,
-            lead(e.occurred_at) over kind_of_agent as next_at
-        from agents
-        join raw.event as e using (customer_id, agent_key)
-        join kinds using (event)
-        join registry.customer as c using (customer_id)
-        where e.call_id is null and e.occurred_at between first_at - long_reach and last_at + long_reach
+            lag(e.occurred_at, 1, e.occurred_at) over kind_of_agent as first_at,
+            lead(e.occurred_at, 1, e.occurred_at) over kind_of_agent as last_at
+        from raw.event as e
+        join (
+            select distinct customer_id, agent_key from raw.incoming where call_key is null
+        ) as agents using (customer_id, agent_key)
+        where
+            e.call_key is null
+            and e.occurred_at between earliest - reach and latest + reach
         window kind_of_agent as (
-            partition by e.customer_id, e.agent_key, kinds.kind, e.queue order by e.occurred_at
+            partition by
+                e.customer_id,
+                e.agent_key,
+                e.queue,
+                case
+                    when e.event in ('agent_logged_in', 'agent_logged_out') then 'login'
+                    when e.event in ('agent_joined_queue', 'agent_left_queue') then 'membership'
+                    else e.event
+                end
+            order by e.occurred_at
         )
+    ),
+
+    reached as (
+        select customer_id, first_at, last_at from calls
+        union all
+        select phases.customer_id, phases.first_at, phases.last_at
+        from phases
+        join raw.incoming using (customer_id, occurred_at, event_key)
+    ),
+
+    days as (
+        select distinct
+            customer_id,
+            (reached.first_at at time zone time_zone)::date as first_day,
+            (reached.last_at at time zone time_zone)::date as last_day
+        from reached
+        join registry.customer using (customer_id)
     )
 
-    select distinct
-        phases.customer_id,
-        day::date,
-        'landed'
-    from phases
-    join new_event as n on n.customer_id = phases.customer_id and n.occurred_at = phases.occurred_at,
-        generate_series(
-            (coalesce(phases.previous_at, phases.occurred_at) at time zone phases.time_zone)::date,
-            (coalesce(phases.next_at, phases.occurred_at) at time zone phases.time_zone)::date,
-            interval '1 day'
-        ) as day
-    where n.call_id is null
+    insert into ops.dirty_day (customer_id, call_date, cause)
+    select distinct customer_id, day::date, 'landed'
+    from days, generate_series(first_day, last_day, interval '1 day') as day
     on conflict (customer_id, call_date) do update set mark = nextval('ops.mark'), cause = excluded.cause;
 
-    drop table new_event, new_call;
+    truncate raw.incoming;
 end
 $$;
 
--- The days of the calls in new_call (a temporary table): marked as dirty, and remembered where they are more than
--- one. A phase that the source measured itself can reach back before the first event of the call.
-create or replace function raw.mark_calls(from_at timestamptz, until_at timestamptz, why text) returns void
-language plpgsql
+-- A customer has moved to another time zone: other calls than before lie on more than one day, and every day of its
+-- calls and phases is another.
+create or replace function raw.redate(customer integer) returns void
+language sql
 set timezone = 'UTC'
-as $$
-begin
-    create temporary table call_days on commit drop as
-    select
-        customer_id,
-        platform,
-        call_id,
-        (
-            min(occurred_at - make_interval(secs => coalesce(duration_s, 0) + coalesce(wait_s, 0)))
-            at time zone min(time_zone)
-        )::date as first_day,
-        (max(occurred_at) at time zone min(time_zone))::date as last_day
-    from new_call
-    join raw.event using (customer_id, platform, call_id)
-    join registry.customer using (customer_id)
-    where occurred_at between from_at and until_at
-    group by customer_id, platform, call_id;
-
-    insert into raw.spanning_call (customer_id, platform, call_id, first_day, last_day)
-    select customer_id, platform, call_id, first_day, last_day from call_days where first_day < last_day
-    on conflict (customer_id, platform, call_id) do update
-    set
-        first_day = least(spanning_call.first_day, excluded.first_day),
-        last_day = greatest(spanning_call.last_day, excluded.last_day);
+begin atomic
+    update raw.call as k
+    set spans_days = (k.first_at at time zone c.time_zone)::date < (k.last_at at time zone c.time_zone)::date
+    from registry.customer as c
+    where k.customer_id = customer and c.customer_id = customer;
 
     insert into ops.dirty_day (customer_id, call_date, cause)
-    select distinct customer_id, day::date, why
-    from call_days, generate_series(first_day, last_day, interval '1 day') as day
+    select distinct e.customer_id, (e.occurred_at at time zone c.time_zone)::date, 'time zone'
+    from raw.event as e
+    join registry.customer as c using (customer_id)
+    where e.customer_id = customer
     on conflict (customer_id, call_date) do update set mark = nextval('ops.mark'), cause = excluded.cause;
-
-    drop table call_days;
-end
-$$;
-
--- A customer has moved to another time zone: all its calls fall on other days.
-create or replace function raw.redate_calls(customer integer) returns void
-language plpgsql
-as $$
-begin
-    delete from raw.spanning_call where customer_id = customer;
-    create temporary table new_call on commit drop as
-    select distinct customer_id, platform, call_id
-    from raw.event
-    where customer_id = customer and call_id is not null;
-    perform raw.mark_calls('-infinity', 'infinity', 'time zone');
-    drop table new_call;
-end
-$$;
+end;
 
 revoke all on all functions in schema access, registry, raw, ops from public;

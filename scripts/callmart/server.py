@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import psycopg
 from psycopg import sql
@@ -237,12 +238,19 @@ def _run(program: str, data: Path, *arguments: str, check: bool = True) -> int:
     """Run one of PostgreSQL's programs on the data folder, as the account that may."""
     return subprocess.run(
         [POSTGRES_BIN_PATH / program, "-D", data, *arguments],
-        user=SYSTEM_USER if os.geteuid() == 0 else None,
         cwd="/",
+        **_account(),
         stdout=subprocess.DEVNULL,  # a pipe would be held open by the server and never end
         stderr=subprocess.DEVNULL,
         check=check,
     ).returncode
+
+
+def _account() -> dict[str, Any]:
+    """Whom the server runs as: ourselves, or where we are root its own account, with none of root's groups."""
+    if os.geteuid() != 0:
+        return {}
+    return {"user": SYSTEM_USER, "group": pwd.getpwnam(SYSTEM_USER).pw_gid, "extra_groups": []}
 
 
 def _create_database(socket: Path) -> None:

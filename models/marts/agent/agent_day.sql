@@ -19,7 +19,7 @@ talks_in_contact as (
     select
         *,
         row_number() over (
-            partition by customer_id, platform, call_id, queue, visit_no, agent_key order by connected_at, talk_no
+            partition by customer_id, call_key, queue, visit_no, agent_key order by connected_at, talk_no
         ) as nth_in_contact
     from talks
 ),
@@ -48,6 +48,7 @@ facts as (
     from rings
 )
 
+-- A call that a log connects to nobody is nobody's contact.
 select
     facts.customer_id,
     days.call_date,
@@ -62,4 +63,5 @@ inner join days
     on facts.customer_id = days.customer_id
     and facts.happened_at >= days.begins_at
     and facts.happened_at < days.ends_at
+where facts.agent_key is not null
 group by facts.customer_id, days.call_date, facts.agent_key

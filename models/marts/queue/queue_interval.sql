@@ -82,7 +82,7 @@ profiles as (
         visits.call_date,
         visits.queue
     from visits
-    left join talks using (customer_id, platform, call_id, queue, visit_no)
+    left join talks using (customer_id, call_key, queue, visit_no)
     where visits.option = 'standard'
     group by visits.customer_id, visits.call_date, visits.queue
     having count(distinct talks.agent_key) < 2

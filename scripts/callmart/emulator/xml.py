@@ -1,0 +1,62 @@
+"""The XML of the REST API: requests read with or without the namespace, responses written with it."""
+
+from typing import Any
+
+from lxml import etree  # type: ignore[import-untyped]
+from starlette.responses import Response
+
+from callmart.emulator.errors import ApiError
+
+VERSION = "3.28"
+PRODUCT = "2026.1.0"
+NAMESPACE = "http://tableau.com/api"
+_XSI = "http://www.w3.org/2001/XMLSchema-instance"
+_SCHEMA_FILE = f"ts-api_{VERSION.replace('.', '_')}.xsd"
+_SCHEMA = f"{NAMESPACE} https://help.tableau.com/samples/en-us/rest_api/{_SCHEMA_FILE}"
+
+Element = Any  # lxml ships no types
+
+
+def element(tag: str, /, *children: Element | str, **attributes: str | int | bool | None) -> Element:
+    """An element of the API's namespace; an attribute that is None is left out."""
+    node = etree.Element(f"{{{NAMESPACE}}}{tag}", nsmap={None: NAMESPACE})
+    for key, value in attributes.items():
+        if value is not None:
+            node.set(key, str(value).lower() if isinstance(value, bool) else str(value))
+    for child in children:
+        if isinstance(child, str):
+            node.text = child
+        else:
+            node.append(child)
+    return node
+
+
+def reply(*content: Element, status: int = 200) -> Response:
+    """A response that holds `content`."""
+    root = etree.Element(f"{{{NAMESPACE}}}tsResponse", nsmap={None: NAMESPACE, "xsi": _XSI})
+    root.set(f"{{{_XSI}}}schemaLocation", _SCHEMA)
+    root.extend(content)
+    body = etree.tostring(root, xml_declaration=True, encoding="UTF-8")
+    return Response(body, status, media_type="application/xml")
+
+
+def failure(error: ApiError) -> Response:
+    """The response that tells of `error`."""
+    # the schema wants the detail before the summary
+    parts = element("detail", error.detail), element("summary", error.summary)
+    return reply(element("error", *parts, code=error.code), status=error.status)
+
+
+def request(body: bytes, name: str) -> Element:
+    """The child `name` of the tsRequest in `body`, bare of namespaces; without it an ApiError 400000."""
+    parser = etree.XMLParser(resolve_entities=False, no_network=True, remove_comments=True, remove_pis=True)
+    try:
+        root = etree.fromstring(body, parser)
+    except etree.XMLSyntaxError:
+        raise ApiError(400, "000", "The request is not well-formed XML.") from None
+    for node in root.iter(etree.Element):
+        node.tag = etree.QName(node).localname
+    found = root.find(name) if root.tag == "tsRequest" else None
+    if found is None:
+        raise ApiError(400, "000", f"The request has no element tsRequest/{name}.")
+    return found

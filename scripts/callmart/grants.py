@@ -1,0 +1,102 @@
+"""Who may do what on Tableau: declared for a customer's group, read, and made so.
+
+TSC's update adds rules and never takes one away, so what is too much is deleted one by one. A capability that
+nobody is granted is denied; the denials written out hold also for a user who is in another group as well.
+"""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import tableauserverclient as TSC
+from tableauserverclient.models.reference_item import ResourceReference
+
+_DECLARED: Mapping[str, Mapping[str, str]] = {
+    "project": {"Read": "Allow"},
+    "datasource": {
+        "Read": "Allow",
+        "Connect": "Allow",
+        "ExportXml": "Deny",
+        "Write": "Deny",
+        "Delete": "Deny",
+        "ChangePermissions": "Deny",
+    },
+    "workbook": {},
+}
+
+
+class Grant(NamedTuple):
+    """One capability of one grantee, a group or a user, allowed or denied."""
+
+    kind: str
+    grantee: str  # LUID
+    capability: str
+    mode: str
+
+
+# by scope: the project itself, and its defaults for each kind of content
+Access = Mapping[str, frozenset[Grant]]
+
+NOBODY: Access = {scope: frozenset() for scope in _DECLARED}
+
+
+def customer_access(group_id: str) -> Access:
+    """What a customer's group, and nobody else, has in the customer's project."""
+    return {
+        scope: frozenset(Grant("group", group_id, *rule) for rule in capabilities.items())
+        for scope, capabilities in _DECLARED.items()
+    }
+
+
+def project_access(server: TSC.Server, project_id: str) -> Access:
+    """What is granted in a project now."""
+    return {scope: _project_grants(server, project_id, scope) for scope in _DECLARED}
+
+
+def data_source_grants(server: TSC.Server, item: TSC.DatasourceItem) -> frozenset[Grant]:
+    """What is granted on a data source now; in a locked project these are the project's defaults."""
+    server.datasources.populate_permissions(item)
+    return _grants(item.permissions)
+
+
+def align(server: TSC.Server, project_id: str, wanted: Access) -> None:
+    """Makes the grants in a project those of `wanted`, and no others; what is too much goes first."""
+    item = TSC.ProjectItem(id=project_id)
+    for scope, grants in wanted.items():
+        update, delete = _methods(server, scope)
+        present = _project_grants(server, project_id, scope)
+        for grant in sorted(present - grants):
+            delete(item, _rule(grant))
+        if missing := sorted(grants - present):
+            update(item, [_rule(grant) for grant in missing])
+
+
+def _project_grants(server: TSC.Server, project_id: str, scope: str) -> frozenset[Grant]:
+    item = TSC.ProjectItem(id=project_id)
+    if scope == "project":
+        server.projects.populate_permissions(item)
+        return _grants(item.permissions)
+    getattr(server.projects, f"populate_{scope}_default_permissions")(item)
+    return _grants(getattr(item, f"default_{scope}_permissions"))
+
+
+def _methods(server: TSC.Server, scope: str) -> tuple[Any, Any]:
+    """TSC's methods that add rules in `scope` of a project, and that delete one."""
+    projects = server.projects
+    if scope == "project":
+        return projects.update_permissions, projects.delete_permission
+    return (
+        getattr(projects, f"update_{scope}_default_permissions"),
+        getattr(projects, f"delete_{scope}_default_permissions"),
+    )
+
+
+def _grants(rules: list[TSC.PermissionsRule]) -> frozenset[Grant]:
+    return frozenset(
+        Grant(rule.grantee.tag_name, rule.grantee.id, capability, mode)
+        for rule in rules
+        for capability, mode in rule.capabilities.items()
+    )
+
+
+def _rule(grant: Grant) -> TSC.PermissionsRule:
+    return TSC.PermissionsRule(ResourceReference(grant.grantee, grant.kind), {grant.capability: grant.mode})

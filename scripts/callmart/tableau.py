@@ -1,0 +1,196 @@
+"""A signed-in connection to Tableau: the server in the settings, or without one the emulator of this home."""
+
+import ipaddress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
+from urllib.parse import urlsplit
+from xml.etree.ElementTree import ParseError
+
+import requests
+import tableauserverclient as TSC
+from lxml import etree  # type: ignore[import-untyped]
+from requests.adapters import HTTPAdapter
+from tableauserverclient.server.endpoint.exceptions import (
+    InternalServerError,
+    NonXMLResponseError,
+    NotSignedInError,
+    TableauError,
+    XMLError,
+)
+from urllib3.util import Retry
+
+from callmart.emulator.process import ensure_running
+from callmart.errors import UserError
+from callmart.settings import Settings
+
+TIMEOUT_S = (10, 600)  # to connect, and between two pieces of an answer: publishing takes its time
+FAILURES = (TableauError, ParseError, requests.RequestException)  # what a call to Tableau can end in
+_SERVER_INFO = "/api/2.4/serverinfo"  # this version answers on every server since 2016
+
+_REASONS: tuple[tuple[type[Exception] | tuple[type[Exception], ...], str], ...] = (  # the first that fits
+    (NotSignedInError, "the session has ended, as it does when its token signs in a second time; run again."),
+    (XMLError, "Tableau answered {error.code} {error.summary}; see what it has against it, then run again."),
+    (InternalServerError, "Tableau answered with status {error.code}; run again when it has recovered."),
+    (
+        (TableauError, ParseError),
+        "Tableau answered something not of its REST API; run again when it has recovered.",
+    ),
+    (requests.TooManyRedirects, "Tableau refers to another address; set tableau.server to that one."),
+    (requests.Timeout, "Tableau did not answer in time; run again."),
+    (requests.RequestException, "Tableau stopped answering; run again when it is back."),
+    (OSError, "the extract can't be read; make it again with callmart extract."),
+)
+
+
+@dataclass(frozen=True)
+class _Target:
+    url: str
+    site: str
+    token_name: str
+    token: str = field(repr=False)
+
+
+class _Repeat(Retry):
+    """Repeats what may be repeated. A chunk of an upload may not: the server would append it twice."""
+
+    def increment(self, method: str | None = None, url: str | None = None, *args: Any, **kwargs: Any) -> Self:
+        rest = self.new(total=0) if url and "/fileUploads/" in url else self
+        return Retry.increment(rest, method, url, *args, **kwargs)
+
+
+@contextmanager
+def connect(settings: Settings) -> Iterator[TSC.Server]:
+    """A server that is signed in to for as long as the block lasts, speaking the server's own API version.
+
+    Whatever keeps Tableau from being used is a UserError that names the URL and the remedy, also when it
+    happens inside the block, which may handle FAILURES itself.
+    """
+    target = _target(settings)
+    server = TSC.Server(
+        target.url, http_options={"timeout": TIMEOUT_S}, session_factory=lambda: _session(target.url)
+    )
+    try:
+        server.version = _version(target.url)
+        _sign_in(server, target)
+        try:
+            yield server
+        finally:
+            with suppress(*FAILURES):  # the session may be gone, and what ended it matters more
+                server.auth.sign_out()
+    except FAILURES as error:
+        raise UserError(f"{target.url}: {reason(error)}") from None
+    finally:
+        server.close()
+
+
+def reason(error: Exception) -> str:
+    """What a failure at publishing says, in one sentence without any value of a customer's."""
+    texts = (text.format(error=error) for kind, text in _REASONS if isinstance(error, kind))
+    return next(texts, str(error))
+
+
+def _target(settings: Settings) -> _Target:
+    """Where to sign in, with the secret; a server that must not be used is a UserError."""
+    wanted = settings.tableau
+    if wanted.server is None:
+        emulator = ensure_running(settings.home)
+        return _Target(emulator.url, "", emulator.token_name, emulator.token)
+    url = wanted.server.rstrip("/")
+    parts = urlsplit(url)
+    host = (parts.hostname or "").rstrip(".")
+    if parts.scheme not in ("http", "https") or not host:
+        raise UserError(f"setting tableau.server: {url} is no URL; write https:// and the server's name.")
+    if parts.scheme == "http" and not _loopback(host):
+        raise UserError(f"setting tableau.server: {url} is not encrypted; use https.")
+    if (host == "tableau.com" or host.endswith(".tableau.com")) and not wanted.allow_cloud:
+        raise UserError(
+            f"setting tableau.server: {url} is Tableau Cloud, another party; set tableau.allow_cloud = true "
+            "if the customers' data may go there."
+        )
+    return _Target(url, wanted.site, wanted.token_name, _token(settings))
+
+
+def _token(settings: Settings) -> str:
+    wanted = settings.tableau
+    if wanted.token is not None:
+        return wanted.token.get_secret_value()
+    if wanted.token_file is None:
+        raise UserError("setting tableau.token_file is missing; name a file with a personal access token.")
+    return _read(wanted.token_file)
+
+
+def _read(file: Path) -> str:
+    try:
+        return file.read_text().strip()
+    except (OSError, UnicodeDecodeError):
+        raise UserError(f"setting tableau.token_file: {file} can't be read; put the token in it.") from None
+
+
+def _loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _session(url: str) -> requests.Session:
+    session = requests.Session()
+    session.max_redirects = 0  # the token goes to the server that was named, to no other
+    session.hooks["response"] = [_only_tableau]
+    if _loopback(urlsplit(url).hostname or ""):
+        session.trust_env = False  # no proxy between us and this machine
+    repeat = _Repeat(
+        total=5, connect=2, backoff_factor=0.5, backoff_jitter=0.5, raise_on_status=False,
+        status_forcelist=(429, 500, 502, 503, 504), allowed_methods=("GET", "PUT", "DELETE"),
+    )  # fmt: skip
+    for scheme in ("http://", "https://"):
+        session.mount(scheme, HTTPAdapter(max_retries=repeat))
+    return session
+
+
+def _only_tableau(response: requests.Response, **_: Any) -> None:
+    """Refuses a page of something else in the place of an answer: TSC would read it as an empty list."""
+    file = "octet-stream" in response.headers.get("content-type", "")
+    if response.ok and not file and response.content and b"<tsResponse" not in response.content[:300]:
+        raise NonXMLResponseError(b"not of the REST API")
+
+
+def _version(url: str) -> str:
+    """The version of the REST API that the server at `url` speaks; a UserError where none does."""
+    with _session(url) as session:
+        try:
+            answer = session.get(url + _SERVER_INFO, timeout=TIMEOUT_S)
+            answer.raise_for_status()
+            parser = etree.XMLParser(resolve_entities=False, no_network=True)
+            return str(etree.fromstring(answer.content, parser).findtext(".//{*}restApiVersion"))
+        except (NonXMLResponseError, etree.XMLSyntaxError, requests.HTTPError):
+            raise UserError(
+                f"What answers at {url} is no Tableau server that is up; start it or correct tableau.server."
+            ) from None
+        except requests.TooManyRedirects as error:
+            elsewhere = error.response.headers["location"] if error.response is not None else "elsewhere"
+            raise UserError(
+                f"{url} refers to {elsewhere}; set tableau.server to where Tableau is served."
+            ) from None
+        except requests.exceptions.SSLError:
+            raise UserError(
+                f"The certificate of the Tableau server at {url} is not trusted; correct it, or name its "
+                "authority in REQUESTS_CA_BUNDLE."
+            ) from None
+        except requests.RequestException:
+            raise UserError(
+                f"No Tableau server answers at {url}; start it or correct tableau.server."
+            ) from None
+
+
+def _sign_in(server: TSC.Server, target: _Target) -> None:
+    try:
+        server.auth.sign_in(TSC.PersonalAccessTokenAuth(target.token_name, target.token, target.site))
+    except NotSignedInError:
+        raise UserError(
+            f"Tableau at {target.url} refuses the token {target.token_name} for site '{target.site}'; "
+            "make a new personal access token and put it into tableau.token_file."
+        ) from None

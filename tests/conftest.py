@@ -1,0 +1,107 @@
+"""What the tests share: a callmart of their own, with a real server, in a folder of its own."""
+
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from callmart import access, registry, run, server
+from callmart.emulator import process
+from callmart.land import Landed, land
+from callmart.prepare import Defaults
+from callmart.settings import Settings
+
+YESTERDAY = date.today() - timedelta(days=1)
+
+
+def ignore_step(*step: Any) -> None:
+    """Progress that nobody watches."""
+
+
+@dataclass
+class Callmart:
+    """A callmart in a home of its own."""
+
+    settings: Settings
+
+    @property
+    def home(self) -> Path:
+        return self.settings.home
+
+    def connect(self, customer_id: int | None = None) -> psycopg.Connection:
+        """As the owner, or logged in as a customer."""
+        if customer_id is None:
+            return server.connect(self.settings)
+        with server.connect(self.settings) as owner:
+            return psycopg.connect(access.customer_uri(owner, self.settings, customer_id))
+
+    def apply(self, text: str) -> None:
+        """Apply a registry, whatever it deletes."""
+        file = self.home / "registry.yml"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+        with self.connect() as connection:
+            registry.apply(connection, self.settings, registry.load(file))
+
+    def land(
+        self,
+        file: Path,
+        customer_id: int | None = None,
+        *,
+        format: str = "auto",
+        time_zone: str | None = None,
+        platform: str = "vcloud",
+    ) -> Landed:
+        with self.connect() as connection:
+            return land(
+                connection, self.settings, file, format, Defaults(customer_id, platform, False, time_zone)
+            )
+
+    def land_text(self, text: str, customer_id: int | None = None, **options: Any) -> Landed:
+        file = self.home / f"landed-{abs(hash(text))}"
+        file.write_text(text)
+        return self.land(file, customer_id, **options)
+
+    def build_and_open(self) -> run.Ran:
+        ran = run.Ran()
+        with self.connect() as connection:
+            run.build_and_open(connection, self.settings, ran, ignore_step)
+        return ran
+
+    def rows(self, query: str, *parameters: Any, customer_id: int | None = None) -> list[dict[str, Any]]:
+        """What a query returns to the owner, or to a customer."""
+        with self.connect(customer_id) as connection, connection.cursor(row_factory=psycopg.rows.dict_row) as cursor:
+            return cursor.execute(query, parameters).fetchall()  # type: ignore[arg-type]
+
+    def stop(self) -> None:
+        process.stop(self.home)
+        server.stop(self.home)
+
+
+@pytest.fixture(scope="session")
+def make_callmart() -> Iterator[Callable[[], Callmart]]:
+    """Makes a callmart with an empty home; all are stopped at the end.
+
+    Not in pytest's own folder: each session closes that to the account that runs the embedded server for root.
+    """
+    made: list[Callmart] = []
+    with tempfile.TemporaryDirectory(prefix="callmart-tests-") as folder:
+
+        def make() -> Callmart:
+            made.append(Callmart(Settings(home=Path(folder) / str(len(made)), dsn=None, folders=[])))
+            return made[-1]
+
+        yield make
+        for callmart in made:
+            callmart.stop()
+
+
+@pytest.fixture(scope="module")
+def callmart(make_callmart: Callable[[], Callmart]) -> Callmart:
+    """A callmart for the tests of one module."""
+    return make_callmart()

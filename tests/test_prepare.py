@@ -1,0 +1,605 @@
+"""Preparing: the door, the checks, the keys and the identity of each event."""
+
+import csv
+import gzip
+import io
+import json
+import random
+from datetime import UTC, date, datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from callmart.errors import UserError
+from callmart.keys import keyed
+from callmart.prepare import EVENT_SCHEMA, Defaults, prepare
+from callmart.raw_format import COLUMNS
+from landing import ANONYMOUS, DETAILED, KEYS, NONE, STANDARD, gate, opened, rejects, taken
+
+AT = "2026-10-05T12:00:31+02:00"
+Row = dict[str, Any]
+
+
+def row(event: str, **values: Any) -> Row:
+    """A row of the detailed customer with all that its event needs."""
+    needed: Row = {
+        "customer_id": DETAILED,
+        "platform": "vcloud",
+        "event": event,
+        "occurred_at": AT,
+        "call_id": "c1",
+    }
+    match event:
+        case "call_started":
+            needed |= {"direction": "inbound"}
+        case "queue_joined":
+            needed |= {"queue": "sales"}
+        case "queue_left":
+            needed |= {"queue": "sales", "reason": "abandoned"}
+        case "agent_connected":
+            needed |= {"agent": "SIP/101"}
+        case "agent_status":
+            needed |= {"agent": "SIP/101", "reason": "away"}
+        case "transferred":
+            needed |= {"reason": "blind", "target_kind": "other"}
+    return needed | values
+
+
+def as_csv(rows: list[Row]) -> str:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+@pytest.fixture
+def write(tmp_path):
+    def write(content: str | bytes) -> Path:
+        path = tmp_path / "events"
+        path.write_bytes(content.encode() if isinstance(content, str) else content)
+        return path
+
+    return write
+
+
+def events_of(path: Path, rows: list[Row], **defaults: Any) -> list[Row]:
+    path.write_text(as_csv(rows))
+    prepared = opened(path, **defaults)
+    found = taken(prepared)
+    assert rejects(prepared) == {}
+    return found
+
+
+def fault_of(path: Path, bad: Row, **defaults: Any) -> str:
+    """The reason for which a row is rejected; the row before it is not."""
+    path.write_text(as_csv([row("call_answered"), bad]))
+    prepared = opened(path, **defaults)
+    assert len(taken(prepared)) == 1
+    ((line, reason),) = rejects(prepared).items()
+    assert line == 3
+    return reason
+
+
+# -- Time
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(
+        st.datetimes(
+            min_value=datetime(2026, 1, 2),
+            max_value=datetime(2900, 1, 1),
+            timezones=st.integers(-15 * 60 - 59, 15 * 60 + 59).map(lambda m: timezone(timedelta(minutes=m))),
+        ),
+        min_size=1,
+    ),
+    st.sampled_from("T "),
+)
+def test_times_are_what_python_reads(tmp_path_factory, instants, separator):
+    path = tmp_path_factory.mktemp("times") / "events"
+    found = events_of(path, [row("call_answered", occurred_at=at.isoformat(separator)) for at in instants])
+    assert sorted(event["occurred_at"] for event in found) == sorted(instants)
+
+
+@pytest.mark.parametrize(
+    "spelling",
+    ["2026-10-05T10:00:31Z", "2026-10-05 10:00:31.000+00", "2026-10-05T12:00:31.000000+0200", AT],
+)
+def test_one_instant_in_many_spellings_is_one_event(tmp_path, spelling):
+    first, second = events_of(
+        tmp_path / "events", [row("call_answered"), row("call_answered", occurred_at=spelling)]
+    )
+    assert first == second
+
+
+@pytest.mark.parametrize(
+    ("occurred_at", "reason"),
+    [
+        ("", "occurred_at is missing"),
+        ("2026-10-05T12:00:31", "occurred_at has no offset"),
+        ("2026-10-05 12:00:31.5", "occurred_at has no offset"),
+        ("2026-10-05T12:00:31.1234567Z", "occurred_at has more than six digits after the second"),
+        ("2026-10-05", "occurred_at is not a time"),
+        ("2026-02-29T12:00:31Z", "occurred_at is not a time"),
+        ("2026-10-05T24:00:00Z", "occurred_at is not a time"),
+        ("2026-10-05T12:00:31+99:00", "occurred_at is not a time"),
+        ("2026-10-05T12:00:31 Europe/Amsterdam", "occurred_at is not a time"),
+        ("1791201631", "occurred_at is not a time"),
+    ],
+)
+def test_times_that_are_rejected(tmp_path, occurred_at, reason):
+    assert fault_of(tmp_path / "events", row("call_answered", occurred_at=occurred_at)) == reason
+
+
+# -- The door
+
+
+def test_nothing_of_a_row_that_is_turned_away_comes_out(write):
+    secret = {"call_id": "SECRET-1", "agent": "SECRET-2", "queue": "SECRET-3", "line": "SECRET-4"}
+    prepared = opened(
+        write(
+            as_csv(
+                [
+                    row("call_answered"),
+                    row("agent_connected", customer_id=NONE, **secret),
+                    row("SECRET-5", customer_id=NONE),  # turned away first, never judged
+                    row("agent_connected", customer_id=99, **secret),
+                    row("agent_connected", customer_id=98, **secret),
+                    row(
+                        "agent_connected",
+                        customer_id=STANDARD,
+                        **secret | {"occurred_at": "2026-09-30T23:59:59+02:00"},
+                    ),
+                ]
+            )
+        )
+    )
+    out = repr(
+        [taken(prepared), prepared.rejects.to_pylist(), prepared.agents.to_pylist(), prepared.turned_away_by]
+    )
+    assert "SECRET" not in out
+    assert prepared.turned_away_by == {NONE: 2, None: 2, STANDARD: 1}
+    assert (prepared.rows, prepared.turned_away, prepared.rejected) == (6, 5, 0)
+
+
+@pytest.mark.parametrize(
+    ("occurred_at", "let_in"),
+    [  # the contract: 1 October until 1 November, local time; the clock goes back in between
+        ("2026-09-30T21:59:59.999999Z", False),
+        ("2026-09-30T22:00:00Z", True),
+        ("2026-10-31T22:59:59.999999Z", True),
+        ("2026-10-31T23:00:00Z", False),
+        ("2026-12-01T00:00:00+01:00", True),
+        ("2026-12-01T00:00:00+02:00", False),
+    ],
+)
+def test_the_door_opens_and_closes_at_local_midnight(write, occurred_at, let_in):
+    prepared = opened(write(as_csv([row("call_answered", customer_id=STANDARD, occurred_at=occurred_at)])))
+    assert len(taken(prepared)) == let_in
+    assert prepared.turned_away == (not let_in)
+
+
+def test_midnight_that_does_not_exist(write):
+    """Beirut goes from 00:00 to 01:00; the day begins with the hour that exists."""
+    registry = gate()
+    zones = ["Asia/Beirut"] * 4
+    begin = [date(2026, 3, 29)] * 4
+    registry = type(registry)(
+        contracts=registry.contracts.set_column(2, "valid_from", pa.array(begin)).set_column(
+            3, "valid_until", pa.nulls(4, pa.date32())
+        ).slice(0, 1),
+        customers=registry.customers.set_column(1, "time_zone", pa.array(zones)),
+        statuses=registry.statuses,
+        keys=registry.keys,
+    )  # fmt: skip
+    path = write(
+        as_csv(
+            [
+                row("call_answered", occurred_at="2026-03-28T23:59:59+02:00"),
+                row("call_answered", occurred_at="2026-03-29T01:00:00+03:00"),
+            ]
+        )
+    )
+    prepared = prepare(path, "auto", Defaults(None, "vcloud", False, None), registry)
+    assert [event["occurred_at"] for event in taken(prepared)] == [datetime(2026, 3, 28, 22, tzinfo=UTC)]
+
+
+def test_a_contract_without_a_key_is_an_error(write):
+    registry = gate()
+    without = type(registry)(
+        registry.contracts, registry.customers, registry.statuses, registry.keys.slice(1)
+    )
+    with pytest.raises(UserError, match="customer 7001 has no key"):
+        prepare(write(as_csv([])), "auto", Defaults(None, "vcloud", False, None), without)
+
+
+# -- Customer and platform
+
+
+def test_what_holds_for_the_whole_file_fills_what_is_empty(tmp_path):
+    rows = [row("call_answered", customer_id="", platform=""), row("call_answered", platform="vcare")]
+    found = events_of(tmp_path / "events", rows, customer=DETAILED)
+    assert [event["customer_id"] for event in found] == [DETAILED, DETAILED]
+    assert {event["platform"] for event in found} == {"vcloud", "vcare"}
+
+
+def test_a_file_must_say_whose_it_is(write):
+    with pytest.raises(UserError, match="give --customer"):
+        opened(write("event,occurred_at\n"))
+    with pytest.raises(UserError, match="give --customer"):
+        opened(write("1795529567|1.1|sales|NONE|ABANDON|2|2|11\n"))
+    with pytest.raises(UserError, match="time zone 'Amsterdam' is not known"):
+        opened(
+            write("time,callid,queuename,agent,event,data1,data2,data3,data4,data5\n"),
+            customer=DETAILED,
+            time_zone="Amsterdam",
+        )
+
+
+def test_rows_that_contradict_the_command_line(tmp_path):
+    path = tmp_path / "events"
+    assert fault_of(path, row("call_answered", customer_id=ANONYMOUS), customer=DETAILED) == (
+        "customer_id differs from --customer"
+    )
+    assert fault_of(path, row("call_answered", platform="vcare"), platform_given=True) == (
+        "platform differs from --platform"
+    )
+
+
+# -- What is well formed
+
+
+@pytest.mark.parametrize(
+    ("bad", "reason"),
+    [
+        (row("call_answered", customer_id=""), "customer_id is missing"),
+        (row("call_answered", customer_id="0"), "customer_id is not a customer number"),
+        (row("call_answered", customer_id="-1"), "customer_id is not a customer number"),
+        (row("call_answered", customer_id="7e3"), "customer_id is not a customer number"),
+        (row("call_answered", customer_id="2147483648"), "customer_id is not a customer number"),
+        (row("call_answered", platform="VCloud"), "platform is not one of the raw format"),
+        (row(""), "event is missing"),
+        (row("call_begun"), "event is not one of the raw format"),
+        (row("call_answered", platform="isdn2", queue="sales"), "a line has no queues and no agents"),
+        (row("call_answered", platform="sip_trunk", agent="x"), "a line has no queues and no agents"),
+        (row("queue_joined", platform="isdn30", queue=""), "a line has no queues and no agents"),
+        (row("call_answered", call_id=""), "call_id is missing"),
+        (row("queue_joined", queue=""), "queue is missing"),
+        (row("agent_connected", agent=""), "agent is missing"),
+        (row("wrapup_started"), "agent is missing"),
+        (row("agent_joined_queue", agent="x"), "queue is missing"),
+        (row("queue_left", reason=""), "reason is missing"),
+        (row("agent_status", reason=""), "reason is missing"),
+        (row("queue_left", reason="bored"), "reason is not one of the event's"),
+        (row("call_ended", reason="abandoned"), "reason is not one of the event's"),
+        (row("call_started", direction=""), "direction is missing"),
+        (row("call_started", direction="in"), "direction is not one of the raw format"),
+        (row("transferred", target_kind=""), "target_kind is missing"),
+        (row("transferred", target_kind="desk"), "target_kind is not one of the raw format"),
+        (row("transferred", target_kind="number", target="desk"), "target is not a telephone number"),
+        (row("queue_joined", number_withheld="maybe"), "number_withheld is not true or false"),
+        (row("queue_joined", other_number="0"), "other_number is not a telephone number"),
+        (row("queue_joined", other_number="call me"), "other_number is not a telephone number"),
+        (row("queue_joined", other_number="+0612345678"), "other_number is not a telephone number"),
+        *(
+            (row("call_ended", duration_s=bad), "duration_s is not a number")
+            for bad in ("nan", "inf", "1_000", "0x1F", "12 s", "1,5")
+        ),
+        (row("call_ended", duration_s="-0.5"), "duration_s is negative or far too long"),
+        (row("call_ended", duration_s="1e300"), "duration_s is negative or far too long"),
+        (row("call_ended", recorded="yes"), "recorded is not true or false"),
+        (row("call_ended", queue="a\tb"), "queue holds a control character"),
+        (row("call_ended", event_id="a\u0085b"), "event_id holds a control character"),
+        (row("call_ended", line="é" * 256), "line is longer than 255 characters"),
+    ],
+)
+def test_each_reject(tmp_path, bad, reason):
+    assert fault_of(tmp_path / "events", bad) == reason
+
+
+def test_what_an_event_does_not_have_is_not_kept(tmp_path):
+    (event,) = events_of(
+        tmp_path / "events",
+        [
+            row(
+                "hold_started",
+                direction="inbound",
+                other_number="0612345678",
+                number_withheld="false",
+                reason="bored",
+                target="0612345678",
+                target_kind="number",
+                duration_s="5",
+                recorded="true",
+            )
+        ],
+    )
+    kept = {name for name, value in event.items() if value is not None}
+    always = {"customer_id", "occurred_at", "event_key", "identified", "platform", "event"}
+    assert kept == always | {"call_key", "call_id"}
+
+
+def test_texts_are_kept_as_they_are(tmp_path):
+    (event,) = events_of(tmp_path / "events", [row("call_answered", call_id=' é, "q" ', queue="x" * 255)])
+    assert (event["call_id"], event["queue"]) == (' é, "q" ', "x" * 255)
+
+
+def test_statuses(tmp_path):
+    words = {
+        "away": "away", " In_Call ": "in_call", "LUNCH": "break", " overleg": "training",
+        "ziek": "other", " ": "other",
+    }  # fmt: skip
+    found = events_of(
+        tmp_path / "events",
+        [row("agent_status", call_id=word, reason=word) for word in words]
+        + [row("agent_status", customer_id=ANONYMOUS, call_id="another's", reason="lunch")],
+    )
+    assert {event["call_id"]: event["reason"] for event in found} == words | {"another's": "other"}
+
+
+# -- Keys
+
+
+def test_keys_are_hmacs_of_the_customer_and_stand_in_for_persons(write):
+    rows = [
+        row("queue_joined", other_number="06 12345678", agent="Zoë/101", line="SIP/101-é"),
+        row("transferred", target_kind="agent", target="Zoë/101"),
+        row("transferred", target_kind="number", target="(020) 555-1234"),
+        row("transferred", target_kind="queue", target="support"),
+        row("transferred", target_kind="other", target="0612345678"),
+        row("call_answered", customer_id=ANONYMOUS, agent="Zoë/101"),
+        row("call_answered", platform="sip_trunk", line="trunk-1"),
+    ]
+    prepared = opened(write(as_csv([*({**r, "call_id": f"c{n}"} for n, r in enumerate(rows))])))
+    found = {event["call_id"]: event for event in taken(prepared)}
+    key = KEYS[DETAILED]
+    assert found["c0"]["agent_key"] == keyed(key, "agent", "Zoë/101")
+    assert found["c0"]["number_key"] == keyed(key, "number", "+31612345678")
+    assert found["c0"]["device_key"] == keyed(key, "device", "SIP/101-é")
+    assert found["c0"]["line"] is None
+    targets = {
+        name: (event["target"], event["target_key"], event["target_kind"]) for name, event in found.items()
+    }
+    assert targets["c1"] == (None, keyed(key, "agent", "Zoë/101"), "agent")
+    assert targets["c2"] == (None, keyed(key, "number", "+31205551234"), "number")
+    assert targets["c3"] == ("support", None, "queue")
+    assert targets["c4"] == (None, None, "other")
+    assert found["c5"]["agent_key"] == keyed(KEYS[ANONYMOUS], "agent", "Zoë/101")
+    assert (found["c6"]["line"], found["c6"]["device_key"]) == ("trunk-1", None)
+    assert not [text for text in ("Zoë", "12345678", "555", "SIP") if text in repr(found)]
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.text(st.characters(exclude_categories=["C", "Zl", "Zp"]), min_size=1, max_size=255))
+def test_any_agent_id_gets_the_key_that_python_computes(tmp_path_factory, agent):
+    (event,) = events_of(tmp_path_factory.mktemp("keys") / "events", [row("agent_connected", agent=agent)])
+    assert event["agent_key"] == keyed(KEYS[DETAILED], "agent", agent)
+
+
+@pytest.mark.parametrize(
+    ("written", "number"),
+    [
+        ("+31 6 1234 5678", "+31612345678"),
+        ("0031612345678", "+31612345678"),
+        ("31612345678", "+31612345678"),
+        ("06-12345678", "+31612345678"),
+        ("+31(0)6.12345678", "+31612345678"),
+        ("0031 (0)20/5551234", "+31205551234"),
+        ("(020) 555 12 34", "+31205551234"),
+        ("+44 20 7946 0000", "+442079460000"),
+        ("0044 20 7946 0000", "+442079460000"),
+        ("0800-1234", "+318001234"),
+        ("112", "112"),
+        ("1408", "1408"),
+        ("020", "020"),
+    ],
+)
+def test_a_number_has_one_key_however_it_is_written(tmp_path, written, number):
+    (event,) = events_of(tmp_path / "events", [row("queue_joined", other_number=written)])
+    assert event["number_key"] == keyed(KEYS[DETAILED], "number", number)
+    assert event["number_withheld"] is False
+
+
+@pytest.mark.parametrize(
+    ("number", "mark", "withheld"),
+    [
+        ("0612345678", "true", True),
+        ("no number at all", "1", True),
+        ("anonymous", "", True),
+        ("Anonymous", "false", True),
+        ("", "true", True),
+        ("", "false", False),
+        ("", "", None),
+    ],
+)
+def test_a_withheld_number_leaves_no_trace(tmp_path, number, mark, withheld):
+    (event,) = events_of(
+        tmp_path / "events", [row("queue_joined", other_number=number, number_withheld=mark)]
+    )
+    assert (event["number_key"], event["number_withheld"]) == (None, withheld)
+    (without,) = events_of(
+        tmp_path / "events", [row("queue_joined", other_number="", number_withheld=withheld)]
+    )
+    assert event["event_key"] == without["event_key"]
+
+
+def test_agents_are_named_only_under_a_detailed_contract(write):
+    prepared = opened(
+        write(
+            as_csv(
+                [
+                    row("agent_connected", agent="SIP/101"),
+                    row("agent_connected", agent="SIP/101", call_id="c2"),
+                    row("agent_connected", agent="SIP/102", duration_s="bad"),
+                    row("agent_connected", agent="SIP/103", customer_id=ANONYMOUS),
+                    row("agent_connected", agent="SIP/104", customer_id=STANDARD),
+                    row(
+                        "agent_connected",
+                        agent="SIP/105",
+                        customer_id=STANDARD,
+                        occurred_at="2026-12-01T12:00:00Z",
+                    ),
+                    row("agent_connected", agent="SIP/106", customer_id=NONE),
+                ]
+            )
+        )
+    )
+    assert len(taken(prepared)) == 5
+    assert sorted(prepared.agents.to_pylist(), key=str) == [
+        {"customer_id": id_, "agent_key": keyed(KEYS[id_], "agent", agent), "agent": agent}
+        for id_, agent in [(DETAILED, "SIP/101"), (STANDARD, "SIP/105")]
+    ]
+
+
+# -- Identity
+
+
+def test_an_event_id_is_the_identity(tmp_path):
+    path = tmp_path / "events"
+    rows = [
+        row("call_answered", event_id="e1"),
+        row("call_answered", event_id="e1", call_id="another"),
+        row("call_answered", event_id="e2"),
+        row("call_answered", event_id="e1", platform="vcare"),
+        row("call_answered", event_id="e1", customer_id=ANONYMOUS),
+        row("call_answered"),
+    ]
+    found = events_of(path, rows)
+    keys = [event["event_key"] for event in found]
+    assert max(keys.count(key) for key in keys) == 2
+    assert len(set(keys)) == 5
+    assert [event["identified"] for event in found].count(True) == 5
+
+
+def test_without_one_every_stored_column_is_part_of_it(tmp_path):
+    """Two rows that differ in one stored column differ in their key; columns are not run together."""
+    rows = [
+        row("call_ended"),
+        row("call_ended", customer_id=ANONYMOUS),
+        row("call_ended", platform="vcare"),
+        row("call_answered"),
+        row("call_ended", occurred_at="2026-10-05T12:00:31.000001+02:00"),
+        row("call_ended", call_id="c1x"),
+        row("call_ended", queue="x"),
+        row("call_ended", call_id="c", queue="1x"),
+        row("call_ended", agent="x"),
+        row("call_ended", line="x"),
+        row("call_ended", reason="agent"),
+        row("call_ended", reason="caller"),
+        row("call_ended", duration_s="0"),
+        row("call_ended", duration_s="0.25"),
+        row("call_ended", recorded="true"),
+        row("call_ended", recorded="false"),
+        row("call_started"),
+        row("call_started", direction="outbound"),
+        row("call_started", other_number="0612345678"),
+        row("call_started", other_number="0612345679"),
+        row("call_started", number_withheld="true"),
+        row("call_started", number_withheld="false"),
+        row("transferred"),
+        row("transferred", reason="attended"),
+        row("transferred", target_kind="queue"),
+        row("transferred", target_kind="queue", target="sales"),
+        row("transferred", target_kind="agent", target="sales"),
+        row("transferred", target_kind="number", target="0612345678"),
+    ]
+    found = events_of(tmp_path / "events", rows)
+    assert len({event["event_key"] for event in found}) == len(rows)
+
+
+def test_spelling_is_no_part_of_it(tmp_path):
+    plain = row("queue_left", duration_s="1.5")
+    found = events_of(
+        tmp_path / "events",
+        [plain, plain | {"duration_s": "+15e-1"}, plain | {"duration_s": "1.50"}]
+        + [row("queue_left", duration_s=zero, call_id="zero") for zero in ("0", "-0", "0.0")]
+        + [row("queue_joined", other_number=number) for number in ("0612345678", "+31 6 12345678")],
+    )
+    assert len({event["event_key"] for event in found}) == 3
+
+
+def sample() -> list[Row]:
+    generator = random.Random(7)
+    events = ("call_started", "queue_joined", "queue_left", "agent_connected", "agent_status", "transferred")
+    rows = []
+    for number in range(300):
+        at = datetime(2026, 10, 24, 22, tzinfo=UTC) + timedelta(microseconds=generator.randrange(10**11))
+        rows.append(
+            row(
+                generator.choice(events),
+                customer_id=generator.choice([DETAILED, ANONYMOUS, STANDARD, NONE]),
+                occurred_at=at.isoformat(),
+                call_id=f"call {number}, «{number % 7}»",
+                other_number=generator.choice(["", "0612345678", "anonymous", "+442079460000"]),
+                duration_s=generator.choice(["", "0", "12.25", "-1", "1e-3"]),
+            )
+        )
+    return rows
+
+
+def everything(path: Path) -> tuple[list[str], dict[int, str], Any, Any]:
+    prepared = opened(path)
+    found = sorted(map(repr, taken(prepared)))
+    return found, rejects(prepared), prepared.turned_away_by, sorted(map(str, prepared.agents.to_pylist()))
+
+
+def test_all_formats_of_the_same_rows_give_the_same_events(write, tmp_path):
+    rows = sample()
+    found, bad, away, agents = everything(write(as_csv(rows)))
+    assert len(found) > 100 and len(bad) > 20 and away[NONE] > 20 and agents
+    assert everything(write(gzip.compress(as_csv(rows).encode()))) == (found, bad, away, agents)
+
+    def one_line_up(rejected: dict[int, str]) -> dict[int, str]:  # no header
+        return {line - 1: reason for line, reason in rejected.items()}
+
+    objects = "".join(json.dumps(row) + "\n" for row in rows)
+    assert everything(write(objects)) == (found, one_line_up(bad), away, agents)
+
+    def column(name: str) -> list[Any]:
+        return [row.get(name) or None for row in rows]
+
+    typed = pa.table(
+        {name: pa.array(map(str_or_none, column(name)), pa.string()) for name in COLUMNS}
+        | {
+            "customer_id": pa.array(column("customer_id"), pa.int64()),
+            "occurred_at": pa.array(
+                [datetime.fromisoformat(at) for at in column("occurred_at")], pa.timestamp("us", "UTC")
+            ),
+            "duration_s": pa.array([float(d) if d else None for d in column("duration_s")]),
+        }
+    )
+    pq.write_table(typed, tmp_path / "events", row_group_size=70)
+    assert everything(tmp_path / "events") == (found, one_line_up(bad), away, agents)
+
+
+def str_or_none(value: Any) -> str | None:
+    return None if value is None else str(value)
+
+
+def test_order_and_blocks_do_not_matter(write, monkeypatch):
+    rows = sample()
+    found, bad, away, agents = everything(write(as_csv(rows)))
+    monkeypatch.setattr("callmart.readers.BLOCK", 2000)
+    assert everything(write(as_csv(rows))) == (found, bad, away, agents)
+    random.Random(1).shuffle(rows)
+    shuffled, also_bad, also_away, same_agents = everything(write(as_csv(rows)))
+    assert (shuffled, len(also_bad), also_away, same_agents) == (found, len(bad), away, agents)
+
+
+def test_batches_have_the_schema_that_the_server_expects(write):
+    prepared = opened(write(as_csv(sample())))
+    assert {batch.schema for batch in prepared.batches()} == {EVENT_SCHEMA}
+    nothing = opened(write(as_csv([])))
+    assert taken(nothing) == [] and nothing.rejects.num_rows == nothing.agents.num_rows == nothing.rows == 0
+
+
+def test_an_unfinished_last_line_is_said(write):
+    prepared = opened(write(as_csv([row("call_answered")]) + "7001,vcl"))
+    assert len(taken(prepared)) == 1
+    assert prepared.incomplete_last_line

@@ -1,0 +1,722 @@
+"""Publishing, through tableauserverclient to the emulator: what is there afterwards, and who reaches it."""
+
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+import pantab
+import pyarrow as pa
+import pytest
+import requests
+import tableauserverclient as TSC
+from requests.adapters import HTTPAdapter
+
+from callmart import tableau
+from callmart.emulator.process import ensure_running, stop
+from callmart.emulator.state import State
+from callmart.errors import UserError
+from callmart.publish import Actual, DataSource, Outcome, Publication, Step, apply, plan, read
+from callmart.settings import Settings, Tableau
+from callmart.tableau import connect
+
+READ = TSC.Permission.Capability.Read
+ALLOW = TSC.Permission.Mode.Allow
+
+
+@pytest.fixture(scope="module")
+def extracts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, DataSource]:
+    """Small extracts, real ones, by a word each."""
+    folder = tmp_path_factory.mktemp("extracts")
+    made = {}
+    for word, group, name in (
+        ("queues", "queue", "Wachtrijen: bereikbaarheid, drukte & [rest]"),
+        ("queues later", "queue", "Wachtrijen: bereikbaarheid, drukte & [rest]"),
+        ("agents", "agent", "Medewerkers"),
+    ):
+        file = folder / f"{word}.hyper"
+        table = pa.table({"queue": ["sales", word], "contacts": [3, 4]})
+        pantab.frame_to_hyper(table, str(file), table="Extract")
+        made[word] = DataSource(group, name, file, f"hash of {word}".replace(" ", "-"), 2)
+    return made
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Iterator[Settings]:
+    yield Settings(home=tmp_path, tableau=Tableau())
+    stop(tmp_path)
+
+
+@pytest.fixture
+def server(settings: Settings) -> Iterator[TSC.Server]:
+    with connect(settings) as server:
+        yield server
+
+
+@pytest.fixture
+def detailed(extracts: dict[str, DataSource]) -> Publication:
+    return Publication(1042, "Voorbeeld, Zn & Co: [BV]", (extracts["queues"], extracts["agents"]))
+
+
+@pytest.fixture
+def standard(extracts: dict[str, DataSource]) -> Publication:
+    return Publication(7, "Ander BV", (extracts["queues"],))
+
+
+@pytest.fixture
+def later(standard: Publication, extracts: dict[str, DataSource]) -> Publication:
+    """The standard customer when its data have changed."""
+    return Publication(standard.customer_id, standard.name, (extracts["queues later"],))
+
+
+def publish(server: TSC.Server, *desired: Publication) -> list[Outcome]:
+    return apply(server, plan(desired, read(server)))
+
+
+def succeeded(outcomes: list[Outcome]) -> bool:
+    return bool(outcomes) and all(outcome.error is None for outcome in outcomes)
+
+
+def projects(server: TSC.Server) -> dict[str, TSC.ProjectItem]:
+    return {project.name: project for project in TSC.Pager(server.projects)}
+
+
+def sources(server: TSC.Server) -> dict[tuple[str, str], TSC.DatasourceItem]:
+    """The data sources on the server by the names of their project and their own."""
+    return {(source.project_name, source.name): source for source in TSC.Pager(server.datasources)}
+
+
+def groups(server: TSC.Server) -> dict[str, str]:
+    return {group.name: group.id for group in TSC.Pager(server.groups)}
+
+
+def uploads(settings: Settings) -> int:
+    """How often something was published so far, by the emulator's own log."""
+    with State(settings.home / "emulator") as state:
+        return sum(each.method == "POST" and each.path.endswith("/datasources") for each in state.requests())
+
+
+def matches(server: TSC.Server, *desired: Publication) -> bool:
+    """Whether the server holds exactly `desired`, looked at without the code under test."""
+    wanted = {(each.project, source.name) for each in desired for source in each.data_sources}
+    tags = {(each.project, source.name): {f"callmart-{source.content_hash}"} for each in desired
+            for source in each.data_sources}  # fmt: skip
+    return (
+        set(sources(server)) == wanted
+        and {key: source.tags for key, source in sources(server).items()} == tags
+        and set(projects(server)) == {"Default", "callmart", *(each.project for each in desired)}
+        and set(groups(server))
+        == {"All Users", *(f"callmart-customer-{each.customer_id}" for each in desired)}
+        and all(
+            reached_by(server, each.project) == {f"callmart-customer-{each.customer_id}"} for each in desired
+        )
+        and reached_by(server, "callmart") == set()
+    )
+
+
+def reached_by(server: TSC.Server, project: str) -> set[str]:
+    """The names of all that have any rule in the project or on its data sources."""
+    names = {luid: name for name, luid in groups(server).items()}
+    item = projects(server)[project]
+    server.projects.populate_permissions(item)
+    server.projects.populate_datasource_default_permissions(item)
+    server.projects.populate_workbook_default_permissions(item)
+    rules = [*item.permissions, *item.default_datasource_permissions, *item.default_workbook_permissions]
+    for source in sources(server).values():
+        if source.project_id == item.id:
+            server.datasources.populate_permissions(source)
+            rules += source.permissions
+    return {names[rule.grantee.id] for rule in rules}
+
+
+# what is published, and to whom
+
+
+def test_publishes_each_customer_into_a_locked_project_of_its_own(
+    server: TSC.Server, detailed: Publication, standard: Publication, extracts: dict[str, DataSource],
+    tmp_path: Path,
+) -> None:  # fmt: skip
+    assert succeeded(publish(server, detailed, standard))
+    assert matches(server, detailed, standard)
+    project = projects(server)[detailed.project]
+    assert project.parent_id == projects(server)["callmart"].id
+    assert project.content_permissions == "LockedToProject"
+    source = sources(server)[detailed.project, "Medewerkers"]
+    content = server.datasources.download(source.id, str(tmp_path / "downloaded"))
+    assert Path(content).read_bytes() == extracts["agents"].file.read_bytes()
+
+
+def test_the_customers_group_may_look_and_nothing_else(server: TSC.Server, standard: Publication) -> None:
+    publish(server, standard)
+    group = groups(server)["callmart-customer-7"]
+    project, source = projects(server)[standard.project], next(iter(sources(server).values()))
+    server.projects.populate_permissions(project)
+    server.datasources.populate_permissions(source)
+    assert [(rule.grantee.id, rule.capabilities) for rule in project.permissions] == [(group, {READ: ALLOW})]
+    (rule,) = source.permissions
+    assert rule.grantee.id == group
+    assert {name for name, mode in rule.capabilities.items() if mode == ALLOW} == {READ, "Connect"}
+    assert {"ExportXml", "Write"} <= {name for name, mode in rule.capabilities.items() if mode != ALLOW}
+
+
+def test_all_users_are_removed(server: TSC.Server, standard: Publication) -> None:
+    server.projects.create(TSC.ProjectItem("not ours"))
+    assert reached_by(server, "not ours") == {"All Users"}  # or there would be nothing to remove
+    publish(server, standard)
+    assert reached_by(server, standard.project) == {"callmart-customer-7"}
+    assert reached_by(server, "callmart") == set()
+    assert reached_by(server, "not ours") == {"All Users"}
+
+
+@pytest.mark.parametrize("scope", ["project", "datasource"])
+def test_a_grant_that_was_added_is_taken_back(
+    server: TSC.Server, detailed: Publication, standard: Publication, scope: str
+) -> None:
+    publish(server, detailed, standard)
+    project = projects(server)[standard.project]
+    rule = TSC.PermissionsRule(
+        TSC.GroupItem.as_reference(groups(server)["callmart-customer-1042"]), {READ: ALLOW}
+    )
+    if scope == "project":
+        server.projects.update_permissions(project, [rule])
+    else:
+        server.projects.update_datasource_default_permissions(project, [rule])
+    assert reached_by(server, standard.project) == {"callmart-customer-7", "callmart-customer-1042"}
+    changes = plan((detailed, standard), read(server))
+    assert [(step.customer_id, step.kind) for step in changes.steps] == [(7, "permissions")]
+    assert succeeded(apply(server, changes))
+    assert matches(server, detailed, standard)
+
+
+def test_a_project_that_was_unlocked_is_locked_again(server: TSC.Server, standard: Publication) -> None:
+    publish(server, standard)
+    project = projects(server)[standard.project]
+    server.projects.update(TSC.ProjectItem(id=project.id, content_permissions="ManagedByOwner"))
+    assert succeeded(publish(server, standard))
+    assert projects(server)[standard.project].content_permissions == "LockedToProject"
+
+
+# desired state
+
+
+def test_a_second_time_changes_and_uploads_nothing(
+    server: TSC.Server, settings: Settings, detailed: Publication, standard: Publication
+) -> None:
+    publish(server, detailed, standard)
+    assert uploads(settings) == 3
+    again = plan((standard, detailed), read(server))
+    assert again.steps == ()
+    outcomes = apply(server, again)
+    assert succeeded(outcomes)
+    assert [outcome.customer_id for outcome in outcomes] == [7, 1042]
+    assert uploads(settings) == 3
+
+
+def test_only_what_changed_is_uploaded(
+    server: TSC.Server, settings: Settings, detailed: Publication, standard: Publication, later: Publication
+) -> None:
+    publish(server, detailed, standard)
+    key = (standard.project, standard.data_sources[0].name)
+    luid = sources(server)[key].id
+    assert succeeded(publish(server, detailed, later))
+    assert uploads(settings) == 4
+    assert matches(server, detailed, later)
+    assert sources(server)[key].id == luid
+
+
+def test_a_downgrade_removes_what_is_no_longer_ordered(
+    server: TSC.Server, detailed: Publication, extracts: dict[str, DataSource], settings: Settings
+) -> None:
+    publish(server, detailed)
+    assert (detailed.project, "Medewerkers") in sources(server)
+    less = Publication(1042, detailed.name, (extracts["queues"],))
+    assert succeeded(publish(server, less))
+    assert matches(server, less)
+    none = Publication(1042, detailed.name, ())
+    assert succeeded(publish(server, none))
+    assert matches(server, none)
+    assert not list((settings.home / "emulator" / "files").iterdir())
+
+
+def test_a_customer_that_left_leaves_nothing(
+    server: TSC.Server, detailed: Publication, standard: Publication, settings: Settings
+) -> None:
+    publish(server, detailed, standard)
+    changes = plan((standard,), read(server))
+    assert changes.leaving == (1042,)
+    assert succeeded(apply(server, changes))
+    assert matches(server, standard)
+    assert len(list((settings.home / "emulator" / "files").iterdir())) == 1
+    assert plan((standard,), read(server)).steps == ()
+
+
+def test_a_customer_that_was_renamed_keeps_its_project(
+    server: TSC.Server, settings: Settings, standard: Publication
+) -> None:
+    publish(server, standard)
+    luid = projects(server)[standard.project].id
+    renamed = Publication(7, "Nieuwe naam: [7] & zn", standard.data_sources)
+    assert succeeded(publish(server, renamed))
+    assert matches(server, renamed)
+    assert projects(server)[renamed.project].id == luid
+    assert uploads(settings) == 1
+
+
+def test_customers_of_one_name_stay_apart(server: TSC.Server, extracts: dict[str, DataSource]) -> None:
+    same = [Publication(number, "Jansen", (extracts["queues"],)) for number in (1, 11, 111)]
+    assert succeeded(publish(server, *same))
+    assert matches(server, *same)
+
+
+def test_a_plan_reads_well(
+    server: TSC.Server, detailed: Publication, standard: Publication, extracts: dict[str, DataSource]
+) -> None:
+    publish(server, detailed, standard)
+    later = Publication(7, "Nieuw", (extracts["queues later"], extracts["agents"]))
+    name = extracts["queues"].name
+    assert list(plan((later,), read(server)).lines()) == [
+        "customer 7",
+        "  ~ project '7 Nieuw'",
+        f"  ~ data source '{name}' (2 rows)",
+        "  + data source 'Medewerkers' (2 rows)",
+        "customer 1042",
+        f"  - project '{detailed.project}'",
+        "  - group 'callmart-customer-1042'",
+        "= 0 data sources unchanged",
+    ]
+
+
+def test_permissions_and_removals_come_before_uploads(
+    detailed: Publication, extracts: dict[str, DataSource]
+) -> None:
+    steps = plan((detailed,), Actual(None, {}, {})).steps
+    kinds = [step.kind for step in steps if step.customer_id]
+    assert kinds == ["group", "project", "permissions", "data source", "data source"]
+
+
+# what is not ours
+
+
+def foreign_source(server: TSC.Server, project: str, source: DataSource, name: str = "van een mens") -> str:
+    item = TSC.DatasourceItem(projects(server)[project].id, name)
+    return str(server.datasources.publish(item, source.file, "CreateNew").id)
+
+
+def test_foreign_content_is_reported_and_never_touched(
+    server: TSC.Server, standard: Publication, extracts: dict[str, DataSource]
+) -> None:
+    publish(server, standard)
+    luid = foreign_source(server, standard.project, extracts["agents"])
+    top = projects(server)["callmart"].id
+    server.projects.create(TSC.ProjectItem("een map", parent_id=top))
+    changes = plan((standard,), read(server))
+    assert changes.steps == ()
+    assert [line.strip() for line in changes.lines() if "?" in line] == [
+        "? project 'een map' is not ours",
+        "? data source 'van een mens' is not ours",
+    ]
+
+    assert succeeded(publish(server))  # the customer leaves
+    assert server.datasources.get_by_id(luid).project_id == projects(server)[standard.project].id
+    assert set(sources(server)) == {(standard.project, "van een mens")}
+    assert "een map" in projects(server)
+    assert reached_by(server, standard.project) == set()
+    assert plan((), read(server)).steps == ()
+
+
+def test_a_foreign_data_source_of_the_same_name_is_not_overwritten(
+    server: TSC.Server, detailed: Publication, standard: Publication, extracts: dict[str, DataSource],
+    settings: Settings,
+) -> None:  # fmt: skip
+    publish(server, Publication(7, standard.name, ()))
+    luid = foreign_source(server, standard.project, extracts["agents"], extracts["queues"].name)
+    before = uploads(settings)
+    first, second = publish(server, standard, detailed)
+    assert first.error is not None
+    assert "not ours" in first.error
+    assert second.error is None
+    assert uploads(settings) == before + 2
+    assert server.datasources.get_by_id(luid).tags == set()
+
+
+def test_two_projects_with_one_mark_are_for_a_person_to_mend(
+    server: TSC.Server, standard: Publication, detailed: Publication
+) -> None:
+    publish(server, standard)
+    top = projects(server)["callmart"].id
+    server.projects.create(TSC.ProjectItem("kopie", "callmart customer 7", parent_id=top))
+    first, second = publish(server, standard, detailed)
+    assert first.error is not None
+    assert "several projects" in first.error
+    assert second.error is None
+
+
+# failures
+
+
+class Killed(BaseException):
+    """The process ends here."""
+
+
+@contextmanager
+def sending(monkeypatch: pytest.MonkeyPatch, instead: Callable[..., requests.Response]) -> Iterator[None]:
+    """`instead(send, request)` is what happens when a request is sent."""
+    original = HTTPAdapter.send
+
+    def send(
+        self: HTTPAdapter, request: requests.PreparedRequest, *args: Any, **kwargs: Any
+    ) -> requests.Response:
+        return instead(lambda: original(self, request, *args, **kwargs), request)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(HTTPAdapter, "send", send)
+        yield
+
+
+def killed_after(number: int) -> Callable[..., requests.Response]:
+    """Ends the process when the server has carried out the write of that number; the first is 1."""
+    count = 0
+
+    def instead(
+        send: Callable[[], requests.Response], request: requests.PreparedRequest
+    ) -> requests.Response:
+        nonlocal count
+        response = send()
+        count += request.method != "GET"
+        if count == number:
+            count += 1
+            raise Killed
+        return response
+
+    return instead
+
+
+@pytest.fixture
+def states(
+    standard: Publication, detailed: Publication, later: Publication
+) -> tuple[tuple[Publication, ...], ...]:
+    """Two customers, and then a departure, and a downgrade, a change of name and of data at once."""
+    return (standard, detailed), (Publication(detailed.customer_id, "Voorbeeld", later.data_sources),)
+
+
+def test_killed_at_any_point_the_next_run_finishes(
+    server: TSC.Server,
+    states: tuple[tuple[Publication, ...], ...],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    number, killed = 0, True
+    while killed:
+        number += 1
+        killed = False
+        for desired in states:
+            try:
+                with sending(monkeypatch, killed_after(number)):
+                    publish(server, *desired)
+            except Killed:
+                killed = True
+            assert succeeded(publish(server, *desired))
+            assert matches(server, *desired)
+            assert plan(desired, read(server)).steps == ()
+        assert succeeded(publish(server))
+        assert set(projects(server)) == {"Default", "callmart"}
+        server.projects.delete(projects(server)["callmart"].id)
+    assert number > 25  # there were that many points to be killed at
+
+
+def test_killed_between_upload_and_tag_uploads_again(
+    server: TSC.Server,
+    settings: Settings,
+    standard: Publication,
+    later: Publication,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Even when what is wanted next is what the old tag spoke of."""
+    publish(server, standard)
+    with monkeypatch.context() as patch:
+        patch.setattr(type(server.datasources), "add_tags", lambda *_: kill())
+        with pytest.raises(Killed):
+            publish(server, later)
+    assert succeeded(publish(server, standard))
+    assert uploads(settings) == 3
+    (source,) = sources(server).values()
+    content = server.datasources.download(source.id, str(settings.home / "content"))
+    assert Path(content).read_bytes() == standard.data_sources[0].file.read_bytes()
+
+
+def kill() -> None:
+    raise Killed
+
+
+def answer(status: int, body: bytes = b"") -> requests.Response:
+    response = requests.Response()
+    response.status_code, response._content, response.raw = status, body, None
+    return response
+
+
+FORBIDDEN = (
+    b'<tsResponse xmlns="http://tableau.com/api"><error code="403004"><summary>Forbidden</summary>'
+    b"<detail>Ander BV</detail></error></tsResponse>"
+)
+
+
+def test_one_customers_failure_leaves_the_others(
+    server: TSC.Server, detailed: Publication, standard: Publication, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    last = Publication(2000, "Derde", standard.data_sources)
+
+    def instead(
+        send: Callable[[], requests.Response], request: requests.PreparedRequest
+    ) -> requests.Response:
+        body = request.body if isinstance(request.body, bytes) else b""
+        return answer(403, FORBIDDEN) if b"Medewerkers" in body else send()
+
+    steps: list[Step] = []
+    with sending(monkeypatch, instead):
+        outcomes = apply(server, plan((standard, detailed, last), read(server)), steps.append)
+    assert [outcome.error is None for outcome in outcomes] == [True, False, True]
+    error = outcomes[1].error
+    assert error is not None
+    assert "403004" in error
+    assert "BV" not in error
+    assert [step.kind for step in outcomes[1].done] == ["group", "project", "permissions", "data source"]
+    assert [step for step in steps if step.customer_id] == [s for outcome in outcomes for s in outcome.done]
+    assert succeeded(publish(server, standard, detailed, last))
+    assert matches(server, standard, detailed, last)
+
+
+LOOKUPS = ("/projects", "/groups", "/datasources", "/workbooks", "/permissions")
+NOT_ANSWERS = ((500, b"oops"), (429, b""), (200, b"<html>"), (200, b"<html></html>"), (200, b"<tsResponse "))
+
+
+@pytest.mark.parametrize(
+    ("lookup", "response"),
+    [(lookup, (403, FORBIDDEN)) for lookup in LOOKUPS] + [("/projects", each) for each in NOT_ANSWERS],
+)
+def test_an_error_at_a_lookup_is_not_absence(
+    settings: Settings,
+    standard: Publication,
+    monkeypatch: pytest.MonkeyPatch,
+    lookup: str,
+    response: tuple[int, bytes],
+) -> None:
+    with connect(settings) as server:
+        publish(server, standard)
+
+    def instead(
+        send: Callable[[], requests.Response], request: requests.PreparedRequest
+    ) -> requests.Response:
+        path = (request.url or "").partition("?")[0]
+        return answer(*response) if request.method == "GET" and path.endswith(lookup) else send()
+
+    before = uploads(settings)
+    with sending(monkeypatch, instead), pytest.raises(UserError), connect(settings) as server:
+        publish(server, standard)
+    assert uploads(settings) == before
+    with connect(settings) as server:
+        assert matches(server, standard)
+
+
+def test_what_others_can_reach_is_a_failure(
+    server: TSC.Server, detailed: Publication, standard: Publication, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server that grants more than it was told, once the data is there."""
+    everybody = TSC.GroupItem.as_reference(groups(server)["All Users"])
+    publish_one = type(server.datasources).publish
+
+    def leaky(self: Any, item: TSC.DatasourceItem, *args: Any) -> Any:
+        published = publish_one(self, item, *args)
+        if item.name == "Medewerkers":
+            project = TSC.ProjectItem(id=item.project_id)
+            rule = TSC.PermissionsRule(everybody, {READ: ALLOW})
+            server.projects.update_datasource_default_permissions(project, [rule])
+        return published
+
+    with monkeypatch.context() as patch:
+        patch.setattr(type(server.datasources), "publish", leaky)
+        first, second = publish(server, standard, detailed)
+    assert first.error is None
+    assert second.error is not None
+    assert "reached by others" in second.error
+
+
+def test_permissions_that_do_not_take_keep_the_data_here(
+    server: TSC.Server, settings: Settings, standard: Publication, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def instead(
+        send: Callable[[], requests.Response], request: requests.PreparedRequest
+    ) -> requests.Response:
+        return answer(204) if request.method == "DELETE" and "permissions" in (request.url or "") else send()
+
+    publish(server)
+    with sending(monkeypatch, instead):
+        (outcome,) = publish(server, standard)
+    assert outcome.error is not None
+    assert uploads(settings) == 0
+    assert succeeded(publish(server, standard))
+    assert uploads(settings) == 1
+
+
+def test_a_lost_session_ends_the_work_but_loses_no_outcome(
+    server: TSC.Server, settings: Settings, detailed: Publication, standard: Publication
+) -> None:
+    changes = plan((standard, detailed), read(server))
+
+    def sign_in_again(step: Step) -> None:
+        if step.customer_id == 7 and step.kind == "permissions":
+            with connect(settings):
+                pass
+
+    first, second = apply(server, changes, sign_in_again)
+    assert [step.kind for step in first.done] == ["group", "project", "permissions"]
+    assert second.done == ()
+    assert first.error is not None
+    assert "session" in first.error
+    assert second.error == first.error.replace("customer 7:", "customer 1042:")
+
+
+def test_an_extract_that_is_gone(server: TSC.Server, standard: Publication, tmp_path: Path) -> None:
+    gone = DataSource("queue", "Wachtrijen", tmp_path / "gone.hyper", "hash", 1)
+    first, second = publish(server, Publication(1, "Eerste", (gone,)), standard)
+    assert first.error is not None
+    assert "extract" in first.error
+    assert second.error is None
+
+
+# connecting
+
+
+def real(home: Path, **values: Any) -> Settings:
+    return Settings(home=home, tableau=Tableau(**values))
+
+
+@pytest.mark.parametrize(
+    ("url", "remedy"),
+    [
+        ("https://10ax.online.tableau.com", "allow_cloud"),
+        ("https://Prod-UK-A.Online.Tableau.com.", "allow_cloud"),
+        ("http://tableau.example.org", "https"),
+        ("http://127.0.0.1.example.org", "https"),
+        ("tableau.example.org", "https://"),
+    ],
+)
+def test_servers_that_are_not_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, url: str, remedy: str
+) -> None:
+    def instead(
+        send: Callable[[], requests.Response], request: requests.PreparedRequest
+    ) -> requests.Response:
+        raise AssertionError("nothing may be sent")
+
+    with sending(monkeypatch, instead), pytest.raises(UserError, match=remedy), \
+            connect(real(tmp_path, server=url, token="secret")):  # fmt: skip
+        pass
+
+
+def test_the_cloud_when_it_is_allowed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Shows that what is refused above would have been sent."""
+    asked = []
+
+    def instead(
+        send: Callable[[], requests.Response], request: requests.PreparedRequest
+    ) -> requests.Response:
+        asked.append(request.url)
+        raise requests.ConnectionError
+
+    cloud = real(tmp_path, server="https://10ax.online.tableau.com", token="secret", allow_cloud=True)
+    with (
+        sending(monkeypatch, instead),
+        pytest.raises(UserError, match="No Tableau server answers"),
+        connect(cloud),
+    ):
+        pass
+    assert asked == ["https://10ax.online.tableau.com/api/2.4/serverinfo"]
+
+
+def test_a_token_that_is_wrong_or_missing(settings: Settings, tmp_path: Path) -> None:
+    emulator = ensure_running(settings.home)
+    file = tmp_path / "token"
+    file.write_text(emulator.token + "\n")
+    with connect(real(settings.home, server=emulator.url, token_file=file)) as server:
+        assert server.version == "3.28"
+    file.write_text("wrong")
+    with pytest.raises(UserError, match="refuses the token callmart") as refused, \
+            connect(real(settings.home, server=emulator.url, token_file=file)):  # fmt: skip
+        pass
+    assert "wrong" not in str(refused.value)
+    for values in ({"token_file": tmp_path / "gone"}, {}):
+        with pytest.raises(UserError, match="token_file"), \
+                connect(real(settings.home, server=emulator.url, **values)):  # fmt: skip
+            pass
+
+
+def test_a_server_that_is_down(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("time.sleep", lambda _: None)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{free.getsockname()[1]}"
+    with pytest.raises(UserError, match=f"No Tableau server answers at {url}"), \
+            connect(real(settings.home, server=url, token="secret")):  # fmt: skip
+        pass
+
+
+def test_a_server_that_goes_down(settings: Settings, standard: Publication) -> None:
+    with pytest.raises(UserError, match="stopped answering"), connect(settings) as server:
+        read(server)
+        stop(settings.home)
+        read(server)
+
+
+@contextmanager
+def stub(*answers: tuple[int, bytes]) -> Iterator[tuple[str, list[str]]]:
+    """A server that gives these answers in turn, the last for ever: its URL, and the methods called."""
+    called: list[str] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def respond(self) -> None:
+            status, body = answers[min(len(called), len(answers) - 1)]
+            called.append(self.command)
+            self.rfile.read(int(self.headers.get("content-length", 0)))
+            self.send_response(status)
+            self.send_header("content-length", str(len(body)))
+            self.send_header("location", "https://elsewhere.example.org/")
+            self.end_headers()
+            self.wfile.write(body)
+
+        do_GET = do_PUT = do_POST = respond
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Handler) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}", called
+        server.shutdown()
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ((200, b"<!doctype html><title>hello"), "no Tableau server"),
+        ((200, b"<html><body/></html>"), "no Tableau server"),
+        ((404, b""), "no Tableau server"),
+        ((302, b""), "https://elsewhere.example.org/"),
+    ],
+)
+def test_what_is_not_tableau(tmp_path: Path, given: tuple[int, bytes], says: str) -> None:
+    with stub(given) as (url, _), pytest.raises(UserError, match=says), \
+            connect(real(tmp_path, server=url, token="secret")):  # fmt: skip
+        pass
+
+
+def test_repeats_what_may_be_repeated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("time.sleep", lambda _: None)
+    with stub((503, b""), (429, b""), (200, b"<tsResponse/>")) as (url, called):
+        assert tableau._session(url).get(url, timeout=5).status_code == 200
+        assert len(called) == 3
+    for method, path in (("POST", "/datasources"), ("PUT", "/fileUploads/1")):
+        with stub((503, b""), (200, b"fine")) as (url, called):
+            assert tableau._session(url).request(method, url + path, timeout=5).status_code == 503
+            assert called == [method]

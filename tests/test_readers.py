@@ -1,0 +1,282 @@
+"""Opening files: every format, exact line numbers, and a clear word about what is no raw file."""
+
+import gzip
+import re
+from datetime import UTC, datetime
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from callmart.errors import UserError
+from callmart.readers import Source, open_source
+
+HEADER = "customer_id,event,occurred_at,call_id\n"
+ROW = "7001,call_answered,2026-10-05T00:00:31Z,c1\n"
+LOG_LINE = "1795529567|1795529567.16|sales|NONE|ABANDON|2|2|11\n"
+REALTIME_HEADER = "time,callid,queuename,agent,event,data1,data2,data3,data4,data5\r\n"
+
+
+def zstd(data: bytes) -> bytes:
+    sink = pa.BufferOutputStream()
+    with pa.CompressedOutputStream(sink, "zstd") as stream:
+        stream.write(data)
+    return sink.getvalue().to_pybytes()
+
+
+def write(folder: Path, content: str | bytes, name: str = "file") -> Path:
+    path = folder / name
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+    return path
+
+
+def source(path: Path, format: str = "auto") -> Source:
+    return open_source(path, format, duckdb.connect(":memory:"))
+
+
+def read(opened: Source) -> list[dict[str, object]]:
+    """The rows, without the columns that are empty everywhere."""
+    rows = pa.concat_tables(opened.batches()).to_pylist()
+    return [{name: value for name, value in row.items() if value is not None} for row in rows]
+
+
+def rejected(opened: Source) -> dict[int, str]:
+    return {row["line_number"]: row["reason"] for table in opened.tally.rejects for row in table.to_pylist()}
+
+
+@pytest.mark.parametrize(
+    "pack", [bytes, gzip.compress, zstd, lambda data: gzip.compress(data) + gzip.compress(b"")]
+)
+@pytest.mark.parametrize(
+    ("content", "form"),
+    [
+        (HEADER + ROW, "csv"),
+        ('{"event": "call_answered"}\n', "ndjson"),
+        (LOG_LINE, "queue_log"),
+        (REALTIME_HEADER + "2026-11-24 15:12:38,NONE,NONE,NONE,QUEUESTART,,,,,\r\n", "queue_log_realtime"),
+    ],
+)
+def test_format_and_compression_are_found_by_content(tmp_path, content, form, pack):
+    opened = source(write(tmp_path, pack(content.encode()), "misleading.parquet"))
+    assert opened.form == form
+    assert len(read(opened)) == opened.tally.rows == 1
+
+
+def test_line_numbers_stay_exact_around_what_is_no_row(tmp_path):
+    content = (
+        b"\xef\xbb\xbf" + HEADER.encode()  # 1
+        + b"7001,call_answered,2026-10-05T00:00:31Z,first\r\n"  # 2
+        + b"\n\r\n"  # 3, 4
+        + b"7001,call_answered,2026-10-05T00:00:31Z,caf\xe9\n"  # 5: Latin-1
+        + b"7001,call_answered,2026-10-05T00:00:31Z,nul\0\n"  # 6
+        + b"7001,call_answered\n"  # 7: too few
+        + b"7001,call_answered,2026-10-05T00:00:31Z,c,extra\n"  # 8: too many
+        + b'7001,call_answered,2026-10-05T00:00:31Z,"open\n'  # 9
+        + b'7001,call_answered,2026-10-05T00:00:31Z,a"b,"c\n'  # 10: a quote opens within
+        + b'7001,call_answered,2026-10-05T00:00:31Z,"last, ""quoted"" \xc3\xa9"\n'  # 11
+        + b"7001,call_answered,2026-10-05T00:00:31Z,lone\rreturn\n"  # 12
+        + b"7001,call_answered,2026-10-05T00:00:31Z,a\"b\n"  # 13: a quote inside is no CSV either
+        + b"7001,call_answered,2026-10-05T00:00:31Z,end\n"  # 14
+    )  # fmt: skip
+    opened = source(write(tmp_path, content))
+    rows = read(opened)
+    assert [(row["line_number"], row["call_id"]) for row in rows] == [
+        (2, "first"),
+        (11, 'last, "quoted" é'),
+        (14, "end"),
+    ]
+    assert set(rejected(opened)) == {5, 6, 7, 8, 9, 10, 12, 13}
+    assert opened.tally.rows == 11
+
+
+def test_line_numbers_stay_exact_across_blocks(tmp_path, monkeypatch):
+    monkeypatch.setattr("callmart.readers.BLOCK", 100)
+    lines = [f"7001,call_answered,2026-10-05T00:00:31Z,line-{number}\n" for number in range(2, 500)]
+    lines[100] = "broken\n"
+    lines[200] = "\n"
+    opened = source(write(tmp_path, HEADER + "".join(lines)))
+    rows = read(opened)
+    assert all(row["call_id"] == f"line-{row['line_number']}" for row in rows)
+    assert len(rows) == 496
+    assert rejected(opened) == {102: "the line has more or fewer columns than the header"}
+
+
+def test_a_last_line_without_its_end_waits(tmp_path):
+    opened = source(write(tmp_path, HEADER + ROW + ROW.rstrip("\n")))
+    assert [row["line_number"] for row in read(opened)] == [2]
+    assert opened.tally.incomplete_last_line
+    whole = source(write(tmp_path, HEADER + ROW))
+    read(whole)
+    assert not whole.tally.incomplete_last_line
+
+
+@pytest.mark.parametrize("pack", [gzip.compress, zstd])
+def test_a_compressed_file_must_be_whole(tmp_path, pack):
+    cut = source(write(tmp_path, pack((HEADER + ROW.rstrip("\n")).encode())))
+    with pytest.raises(UserError, match="line 2 breaks off"):
+        read(cut)
+    noise = "".join(f"7001,call_answered,2026-10-05T00:00:31Z,{n * 7919 % 99991}\n" for n in range(50_000))
+    packed = pack((HEADER + noise).encode())
+    with pytest.raises(UserError, match="damaged or breaks off"):
+        read(source(write(tmp_path, packed[:-9])))
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (b"", "is empty"),
+        (b"\xef\xbb\xbf\n\n", "is empty"),
+        (gzip.compress(b""), "is empty"),
+        (HEADER.encode("utf-16"), "UTF-16"),
+        (HEADER.encode("utf-16-le"), "UTF-16"),
+        (b"PK\x03\x04 a workbook", "binary file"),
+        (b"\x7fELF\x02\x01\0\0\0", "binary file"),
+        (b"PAR1 but no more", "damaged"),
+        (b"[2026-11-24 15:12:38] VERBOSE[1] app_queue.c: hello\n", "no line of a queue_log"),
+        (b'"","0205551234","100","from-internal","""A"" <1>"\n', "no line of a queue_log"),
+        (b'[{"event": "call_answered"}]\n', "one object a line"),
+        (b"customer_id;event;occurred_at\n", "commas"),
+        (b"customer_id,event,occured_at\n", "column 3 of the header is not known"),
+        (b"event,occurred_at,extension\n", r"column 3 of the header \(extension\) is not known"),
+        (b"event,occurred_at,event\n", r"column 3 of the header \(event\) is there twice"),
+        (b"customer_id,event\n", "no column occurred_at"),
+        (REALTIME_HEADER.replace(",data5", "").encode(), "no column data5"),
+    ],
+)
+def test_what_is_no_raw_file_is_refused(tmp_path, content, says):
+    path = write(tmp_path, content)
+    with pytest.raises(UserError, match=says) as refusal:
+        source(path)
+    assert str(path) in str(refusal.value)
+
+
+def test_a_row_in_place_of_the_header_is_not_repeated(tmp_path):
+    path = write(tmp_path, "event,Jansen,0612345678\n")
+    with pytest.raises(UserError) as refusal:
+        source(path)
+    assert "Jansen" not in str(refusal.value) and "0612345678" not in str(refusal.value)
+
+
+def test_the_format_asked_for_must_be_the_format_found(tmp_path):
+    with pytest.raises(UserError, match="is csv, not queue_log"):
+        source(write(tmp_path, HEADER + ROW), "queue_log")
+    with pytest.raises(UserError, match="not a Parquet file"):
+        source(write(tmp_path, HEADER + ROW), "parquet")
+    with pytest.raises(UserError, match="format 'xlsx' is not known"):
+        source(write(tmp_path, HEADER + ROW), "xlsx")
+
+
+def test_no_file_and_a_folder(tmp_path):
+    with pytest.raises(UserError, match="does not exist"):
+        source(tmp_path / "absent.csv")
+    with pytest.raises(UserError, match="is a folder"):
+        source(tmp_path)
+
+
+def test_a_line_without_end_is_not_read_into_memory(tmp_path, monkeypatch):
+    monkeypatch.setattr("callmart.readers.BLOCK", 1000)
+    with pytest.raises(UserError, match="line 2 is longer"):
+        read(source(write(tmp_path, HEADER + "x" * 5000)))
+
+
+def test_ndjson_rejects_line_by_line(tmp_path):
+    lines = [
+        '{"event": "call_answered", "customer_id": 7001, "duration_s": 1.50,'
+        ' "recorded": true, "queue": null}',
+        '{"event": "call_answered", "colour": "red"}',
+        '{"event": "a", "event": "b"}',
+        '{"event": {"name": "a"}}',
+        '{"event": ["a"]}',
+        '["event"]',
+        '{"event": "a"',
+        '{"event": "\\ud800"}',
+        "",
+        '{"event": "é"}',
+    ]
+    opened = source(write(tmp_path, "\n".join(lines) + "\n"))
+    assert read(opened) == [
+        {
+            "line_number": 1,
+            "event": "call_answered",
+            "customer_id": "7001",
+            "duration_s": "1.5",
+            "recorded": "true",
+        },
+        {"line_number": 10, "event": "é"},
+    ]
+    assert rejected(opened) == {
+        2: "a key is not of the raw format",
+        3: "a key is there twice",
+        4: "a value is a list or an object",
+        5: "a value is a list or an object",
+        6: "the line is not a JSON object",
+        7: "the line is not a JSON object",
+        8: "the line is not a JSON object",
+    }
+
+
+def test_parquet_of_any_types_becomes_text(tmp_path):
+    at = datetime(2026, 10, 25, 0, 30, 0, 123456, UTC)
+    not_all_text = pa.array([b"c1", b"\xff", b"c3"], pa.binary())
+    table = pa.table(
+        {
+            "customer_id": pa.array([7001, 7001, 7001], pa.int64()),
+            "event": pa.array(["call_ended", "call_ended", "call_ended"]).dictionary_encode(),
+            "occurred_at": pa.array([at, at, at], pa.timestamp("ns", "Europe/Amsterdam")),
+            "duration_s": [1.5, None, 3.0],
+            "recorded": [True, False, None],
+            "call_id": pa.Array.from_buffers(pa.string(), 3, not_all_text.buffers()),
+        }
+    )
+    path = tmp_path / "file"
+    pq.write_table(table, path)
+    opened = source(path)
+    assert read(opened) == [
+        {
+            "line_number": 1,
+            "customer_id": "7001",
+            "event": "call_ended",
+            "occurred_at": "2026-10-25T00:30:00.123456Z",
+            "duration_s": "1.5",
+            "recorded": "true",
+            "call_id": "c1",
+        },
+        {
+            "line_number": 3,
+            "customer_id": "7001",
+            "event": "call_ended",
+            "occurred_at": "2026-10-25T00:30:00.123456Z",
+            "duration_s": "3",
+            "call_id": "c3",
+        },
+    ]
+    assert rejected(opened) == {2: "a value is not UTF-8 text"}
+
+
+@pytest.mark.parametrize(
+    ("column", "says"),
+    [
+        (pa.array([0], pa.timestamp("us")), "a time without a zone"),
+        (pa.array([0], pa.date32()), "has type date32"),
+        (pa.array([["x"]]), "has type list"),
+    ],
+)
+def test_parquet_types_that_would_be_guessed_are_refused(tmp_path, column, says):
+    path = tmp_path / "file"
+    pq.write_table(pa.table({"event": ["call_ended"], "occurred_at": column}), path)
+    with pytest.raises(UserError, match=re.escape(says)):
+        source(path)
+
+
+def test_queue_log_lines_with_too_few_fields_are_rejects(tmp_path):
+    opened = source(
+        write(tmp_path, LOG_LINE + "1795529567|a|b|c\n" + "1795529567|NONE|NONE|NONE|QUEUESTART|\n")
+    )
+    rows = read(opened)
+    assert [(row["line_number"], row["event"], row["data"]) for row in rows] == [
+        (1, "ABANDON", "2|2|11"),
+        (3, "QUEUESTART", ""),
+    ]
+    assert rejected(opened) == {2: "the line has fewer than five fields"}
