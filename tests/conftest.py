@@ -75,7 +75,10 @@ class Callmart:
 
     def rows(self, query: str, *parameters: Any, customer_id: int | None = None) -> list[dict[str, Any]]:
         """What a query returns to the owner, or to a customer."""
-        with self.connect(customer_id) as connection, connection.cursor(row_factory=psycopg.rows.dict_row) as cursor:
+        with (
+            self.connect(customer_id) as connection,
+            connection.cursor(row_factory=psycopg.rows.dict_row) as cursor,
+        ):
             return cursor.execute(query, parameters).fetchall()  # type: ignore[arg-type]
 
     def stop(self) -> None:

@@ -42,7 +42,9 @@ def told(callmart: Callmart) -> Callmart:
 # MARTS.md, read by the letter, counts these calls otherwise than they went: docs/decisions.md says why we let it.
 LETTER = "attended transfer into a queue, over two callids"
 NAMES = [
-    pytest.param(name, marks=pytest.mark.xfail(strict=True, reason="no log shows it")) if name == LETTER else name
+    pytest.param(name, marks=pytest.mark.xfail(strict=True, reason="no log shows it"))
+    if name == LETTER
+    else name
     for name in CUSTOMER
 ]
 
@@ -56,7 +58,8 @@ def test_queue_interval(told: Callmart, name: str) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_agent_day(told: Callmart, name: str) -> None:
     found = told.rows(
-        "select * from mart.agent_day join mart.agent using (customer_id, agent_key)", customer_id=CUSTOMER[name]
+        "select * from mart.agent_day join mart.agent using (customer_id, agent_key)",
+        customer_id=CUSTOMER[name],
     )
     _compare(found, _scenario(name)["expect"]["agent_day"], AGENT_KEY, "call_date")
 
@@ -72,7 +75,10 @@ def _compare(
     wanted = {}
     for row in expected:
         moment = datetime.fromisoformat(row[when])
-        dated = row | {"call_date": moment.date(), when: moment if when == "interval_start" else moment.date()}
+        dated = row | {
+            "call_date": moment.date(),
+            when: moment if when == "interval_start" else moment.date(),
+        }
         wanted[tuple(dated[column] for column in key)] = dated
     rows = {tuple(row[column] for column in key): row for row in found}
     assert rows.keys() == wanted.keys()

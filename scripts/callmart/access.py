@@ -94,9 +94,7 @@ def _ensure_login(connection: psycopg.Connection, home: Path, role: str, roles: 
         # Only the verifier travels: a password would stand in the server's log.
         verifier = connection.pgconn.encrypt_password(password.encode(), role.encode(), b"scram-sha-256")
         connection.execute(
-            sql.SQL("alter role {} password {}").format(
-                sql.Identifier(role), sql.Literal(verifier.decode())
-            )
+            sql.SQL("alter role {} password {}").format(sql.Identifier(role), sql.Literal(verifier.decode()))
         )
         secret_file(passfile(home, role), f"*:*:*:{role}:{password}\n")
 
@@ -115,7 +113,7 @@ def _memberships(connection: psycopg.Connection, database: str) -> set[tuple[str
 
 
 def _execute(connection: psycopg.Connection, statement: str, *names: str) -> None:
-    connection.execute(sql.SQL(statement).format(*map(sql.Identifier, names)))  # type: ignore[arg-type]
+    connection.execute(sql.SQL(statement).format(*map(sql.Identifier, names)))
 
 
 def passfile(home: Path, role: str) -> Path:

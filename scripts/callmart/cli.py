@@ -86,7 +86,9 @@ def _progress() -> Iterator[Any]:
         def step(stage: str, item: str, finished: int, of: int) -> None:
             if stage not in tasks:
                 tasks[stage] = bars.add_task(stage, item="")
-            bars.update(tasks[stage], total=of, completed=finished, item="" if finished == of else _plain(item))
+            bars.update(
+                tasks[stage], total=of, completed=finished, item="" if finished == of else _plain(item)
+            )
 
         yield step
 
@@ -101,9 +103,7 @@ def registry_apply(file: Path, yes: Yes = False) -> None:
     with _database(applied=False) as connection:
         schema.apply(connection, settings().time_zone)
         today = datetime.now(settings().zone).date()
-        changes = registry.plan(
-            registry.current_states(connection), registry.desired_states(wanted), today
-        )
+        changes = registry.plan(registry.current_states(connection), registry.desired_states(wanted), today)
         for change in changes:
             mark = "[red]-[/]" if change.deletes else "[green]+[/]"
             out.print(f"{mark} customer {change.customer_id}: {_plain(change.text)}")
@@ -334,7 +334,9 @@ def emulator() -> None:
     """Serve the local Tableau emulator in the foreground, until interrupted."""
     from callmart.emulator import process
 
-    process.serve(settings().home, lambda running: out.print(f"Tableau emulator at {running.url}; Ctrl-C ends it"))
+    process.serve(
+        settings().home, lambda running: out.print(f"Tableau emulator at {running.url}; Ctrl-C ends it")
+    )
 
 
 @app.command()

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
 
-from callmart import registry, run, server, status
+from callmart import land, registry, run, server, status
 from callmart.errors import UserError
 from callmart.prepare import Defaults
 from callmart.settings import PROJECT, Settings
@@ -31,7 +31,9 @@ WORKING_DAYS = 5
 def demo(settings: Settings, on_step: run.OnStep) -> list[status.CustomerStatus]:
     """Apply the example registry, land the example data, and do what a night does. A second time changes nothing."""
     if settings.tableau.server is not None:
-        raise UserError("the demo publishes to the local emulator only: unset tableau.server, or use `callmart run`")
+        raise UserError(
+            "the demo publishes to the local emulator only: unset tableau.server, or use `callmart run`"
+        )
     wanted = registry.load(EXAMPLE / "registry.yml")
     with server.connect(settings) as connection:
         on_step("registry", "apply", 0, 1)
@@ -57,7 +59,7 @@ def what_next(settings: Settings) -> list[str]:
         f"Tableau:   emulated; its content stands in {settings.home / 'emulator'}",
         f"Raw data:  {settings.home / 'demo'}; what became of it: the table above, or `callmart status`",
         "",
-        "Next: look as a customer does     psql \"$(.venv/bin/callmart dsn --customer 1044)\" "
+        'Next: look as a customer does     psql "$(.venv/bin/callmart dsn --customer 1044)" '
         "-c 'select * from mart.queue_interval limit 5'",
         "      what would change on Tableau .venv/bin/callmart publish --plan",
         "      land data of your own        .venv/bin/callmart land FILE --customer 1042",
@@ -69,7 +71,9 @@ def _refuse_real_customers(connection: psycopg.Connection, wanted: registry.Regi
     """The demo's registry would take every other customer for one that left."""
     if connection.execute("select to_regclass('registry.customer')").fetchone() == (None,):
         return
-    known = {customer_id for (customer_id,) in connection.execute("select customer_id from registry.customer")}
+    known = {
+        customer_id for (customer_id,) in connection.execute("select customer_id from registry.customer")
+    }
     if strangers := known - {customer.id for customer in wanted.customers}:
         raise UserError(
             f"this database holds {len(strangers)} customers of yours, which the demo would delete: "
@@ -90,7 +94,7 @@ def _land(connection: psycopg.Connection, settings: Settings, ran: run.Ran, on_s
             draft.replace(file)
         customer_id = 1042 if file.name == "queue_log" else None
         ran.files.append(
-            run.land.land(connection, settings, file, "auto", Defaults(customer_id, "vcloud", False, None))
+            land.land(connection, settings, file, "auto", Defaults(customer_id, "vcloud", False, None))
         )
         on_step("land", file.name, number + 1, len(work))
 
@@ -152,7 +156,9 @@ def _ndjson(events: Callable[[date], pa.Table]) -> Callable[[Path, date], None]:
         with file.open("w") as stream:
             for row in events(monday).to_pylist():
                 row["occurred_at"] = row["occurred_at"].isoformat()
-                print(json.dumps({name: value for name, value in row.items() if value is not None}), file=stream)
+                print(
+                    json.dumps({name: value for name, value in row.items() if value is not None}), file=stream
+                )
 
     return write
 

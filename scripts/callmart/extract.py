@@ -45,7 +45,9 @@ def extract(
     One customer's failure is returned in its place and leaves the others alone.
     """
     marts = dbt.marts(settings)
-    ordered = connection.execute("select customer_id, option from registry.current_option order by 1").fetchall()
+    ordered = connection.execute(
+        "select customer_id, option from registry.current_option order by 1"
+    ).fetchall()
     _remove_unordered(connection, settings, ordered)
     found: list[Extract | Unproven] = []
     publisher = access.login_uri(settings, access.publisher_role(connection.info.dbname))
@@ -172,7 +174,7 @@ def _prove(connection: psycopg.Connection, path: Path, customer_id: int, mart: s
     """The file, opened again, holds this customer alone and as many rows as `open` recorded."""
     held = pantab.frame_from_hyper_query(
         path,
-        f'select count(*) as rows, coalesce(sum(case when customer_id = {customer_id} then 1 end), 0) as own'
+        f"select count(*) as rows, coalesce(sum(case when customer_id = {customer_id} then 1 end), 0) as own"
         f' from "{SCHEMA}"."{mart}"',
         return_type="pyarrow",
         process_params=HYPER,
@@ -204,7 +206,9 @@ def _remove_unordered(
     for path in folder(settings).glob("*/*.hyper"):
         if (int(path.parent.name), path.stem) not in wanted:
             path.unlink()
-    for customer_id, group in connection.execute("select customer_id, mart_group from ops.extract").fetchall():
+    for customer_id, group in connection.execute(
+        "select customer_id, mart_group from ops.extract"
+    ).fetchall():
         if (customer_id, group) not in wanted:
             connection.execute(
                 "delete from ops.extract where customer_id = %s and mart_group = %s", [customer_id, group]

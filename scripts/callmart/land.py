@@ -63,7 +63,9 @@ def land(
     prepared = prepare(path, format, defaults, gate)
     try:
         with dbapi.connect(server.uri(settings)) as adbc, adbc.cursor() as cursor:
-            landed, repeated = _store(cursor, settings, path, prepared, (digest, version, _asked(format, defaults)))
+            landed, repeated = _store(
+                cursor, settings, path, prepared, (digest, version, _asked(format, defaults))
+            )
             adbc.commit()
     except AdbcError as error:
         raise UserError(
@@ -104,7 +106,7 @@ def _gate(connection: psycopg.Connection, settings: Settings) -> tuple[int, Gate
     assert version is not None
 
     def table(query: str, schema: dict[str, pa.DataType]) -> pa.Table:
-        rows = connection.execute(query).fetchall()  # type: ignore[arg-type]
+        rows = connection.execute(query).fetchall()
         return pa.table(
             {name: pa.array([row[i] for row in rows], type) for i, (name, type) in enumerate(schema.items())}
         )

@@ -51,7 +51,8 @@ def _ensure_months(connection: psycopg.Connection, marts: list[dbt.Mart]) -> Non
     """Partitions first, in a transaction of their own: making one locks, moving rows should not."""
     connection.execute("set local lock_timeout = '5s'")
     months = [
-        month for (month,) in connection.execute("select distinct date_trunc('month', call_date) from build.window")
+        month
+        for (month,) in connection.execute("select distinct date_trunc('month', call_date) from build.window")
     ]
     for mart in marts:
         if mart.day:
@@ -198,5 +199,3 @@ def _empty_build(connection: psycopg.Connection) -> None:
         )
     ]
     connection.execute(sql.SQL("truncate {}").format(sql.SQL(", ").join(tables)))
-
-

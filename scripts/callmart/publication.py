@@ -29,7 +29,10 @@ def desired(connection: psycopg.Connection) -> list[Publication]:
     for customer_id, name, locale, group, path, content_hash, row_count in rows:
         sources = publications[customer_id].data_sources if customer_id in publications else ()
         if group is not None:
-            sources = (*sources, DataSource(group, TITLES[group][locale], Path(path), content_hash, row_count))
+            sources = (
+                *sources,
+                DataSource(group, TITLES[group][locale], Path(path), content_hash, row_count),
+            )
         publications[customer_id] = Publication(customer_id, name, sources)
     return list(publications.values())
 

@@ -307,7 +307,9 @@ def current_states(connection: psycopg.Connection) -> dict[int, State]:
     columns = sql.SQL(", ").join(map(sql.Identifier, CUSTOMER))
     states = {
         row[0]: State(row[1:], {table: set() for table in TABLES})
-        for row in connection.execute(sql.SQL("select customer_id, {} from registry.customer").format(columns))
+        for row in connection.execute(
+            sql.SQL("select customer_id, {} from registry.customer").format(columns)
+        )
     }
     for table, names in TABLES.items():
         query = sql.SQL("select customer_id, {} from registry.{}").format(
@@ -346,9 +348,7 @@ def plan(current: dict[int, State], desired: dict[int, State], today: date) -> l
             changes.extend(Change(customer_id, text) for text in _edits(before, after))
             if after.value("anonymous_agents") and not before.value("anonymous_agents"):
                 changes.append(Change(customer_id, "agents become anonymous: their names are deleted", True))
-        changes.extend(
-            Change(customer_id, text, True) for text in _closings(before or NOBODY, after, today)
-        )
+        changes.extend(Change(customer_id, text, True) for text in _closings(before or NOBODY, after, today))
     return changes
 
 
@@ -409,7 +409,8 @@ def apply(connection: psycopg.Connection, settings: Settings, registry: Registry
         connection.execute("insert into registry.version default values")
         for customer_id in sorted(changed):
             connection.execute(
-                "insert into ops.audit_log (action, customer_id) values ('registry applied', %s)", [customer_id]
+                "insert into ops.audit_log (action, customer_id) values ('registry applied', %s)",
+                [customer_id],
             )
     access.sync(connection, settings)
 
@@ -437,7 +438,8 @@ def _write(connection: psycopg.Connection, customer_id: int, state: State, finge
     )
     for table, names in TABLES.items():
         connection.execute(
-            sql.SQL("delete from registry.{} where customer_id = %s").format(sql.Identifier(table)), [customer_id]
+            sql.SQL("delete from registry.{} where customer_id = %s").format(sql.Identifier(table)),
+            [customer_id],
         )
         insert = sql.SQL("insert into registry.{} (customer_id, {}) values (%s, {})").format(
             sql.Identifier(table),
@@ -457,7 +459,9 @@ def _write(connection: psycopg.Connection, customer_id: int, state: State, finge
 def _write_agents(connection: psycopg.Connection, customer: Customer, key: bytes) -> bool:
     """The names that the customer gives its agents; true where one changed. None is kept of anonymous agents."""
     if customer.anonymous_agents:
-        changed = connection.execute("delete from registry.agent where customer_id = %s", [customer.id]).rowcount
+        changed = connection.execute(
+            "delete from registry.agent where customer_id = %s", [customer.id]
+        ).rowcount
     else:
         with connection.cursor() as cursor:
             cursor.execute(

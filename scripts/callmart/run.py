@@ -96,7 +96,9 @@ def deliver(connection: psycopg.Connection, settings: Settings, ran: Ran, on_ste
     )
     ran.problems += [str(found) for found in extracts if isinstance(found, extract.Unproven)]
     ran.extracts = len(extracts)
-    ran.extracts_written = sum(1 for found in extracts if isinstance(found, extract.Extract) and found.written)
+    ran.extracts_written = sum(
+        1 for found in extracts if isinstance(found, extract.Extract) and found.written
+    )
     with tableau.connect(settings) as server:
         plan = publish.plan(publication.desired(connection), publish.read(server))
         connection.commit()

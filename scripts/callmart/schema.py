@@ -12,7 +12,7 @@ def apply(connection: psycopg.Connection, time_zone: str) -> None:
     """Make or complete schemas, tables and functions. `time_zone` is the provider's."""
     text = files("callmart").joinpath("schema.sql").read_text()
     connection.execute("set local client_min_messages = warning")
-    connection.execute(sql.SQL(text).format(time_zone=sql.Literal(time_zone)))  # type: ignore[arg-type]
+    connection.execute(sql.SQL(text).format(time_zone=sql.Literal(time_zone)))
 
 
 def require(connection: psycopg.Connection) -> None:

@@ -222,7 +222,9 @@ def _start(data: Path, socket: Path) -> None:
     if os.geteuid() == 0:
         _chown(socket)
     try:
-        _run("pg_ctl", data, "-w", "-t", "30", "-l", str(data / "server.log"), "-o", f"-k '{socket}'", "start")
+        _run(
+            "pg_ctl", data, "-w", "-t", "30", "-l", str(data / "server.log"), "-o", f"-k '{socket}'", "start"
+        )
     except subprocess.CalledProcessError:
         raise UserError(
             f"the embedded PostgreSQL does not start; read {data / 'server.log'}, "

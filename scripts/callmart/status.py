@@ -73,7 +73,7 @@ def status(connection: psycopg.Connection) -> list[CustomerStatus]:
         left join extracts using (customer_id)
         left join ops.publication as p using (customer_id)
         order by c.customer_id
-        """  # type: ignore[arg-type]
+        """
     ).fetchall()
     connection.commit()
     return [CustomerStatus(*row) for row in rows]
