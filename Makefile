@@ -3,7 +3,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test check
+.PHONY: demo test check bench
 .DELETE_ON_ERROR:
 
 demo: .venv/installed ## the whole chain on example data
@@ -11,6 +11,9 @@ demo: .venv/installed ## the whole chain on example data
 
 test: .venv/installed-dev ## the whole suite
 	$(BIN)/python -m pytest
+
+bench: .venv/installed ## speed, as ratios measured in one run
+	$(BIN)/python bench/landing.py
 
 check: .venv/installed-dev ## lint: Python, types, SQL, and dbt with deprecations as errors
 	$(BIN)/ruff check .

@@ -10,7 +10,6 @@
     {%- set mart = this.incorporate(type='table') -%}
     {%- set computed = store_computed_relation(this) -%}
 
-    {{ run_hooks(pre_hooks) }}
     {%- do store_ensure(mart, declared) -%}
     {{ get_assert_columns_equivalent(sql) }}
     {%- call statement('main') -%}
@@ -20,7 +19,6 @@
         select {{ declared.columns | map(attribute='name') | join(', ') }} from ({{ sql }}) as model;
         analyze {{ computed }};
     {%- endcall -%}
-    {{ run_hooks(post_hooks) }}
     {%- do adapter.commit() -%}
     {{ return({'relations': [mart]}) }}
 {% endmaterialization %}

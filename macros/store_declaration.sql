@@ -32,9 +32,17 @@
             'mart ' ~ model.name ~ ' has grants of its own: remove them, its group decides who reads it'
         ) -%}
     {%- endif -%}
+    {%- if model.config['pre-hook'] or model.config['post-hook'] -%}
+        {%- do exceptions.raise_compiler_error(
+            'mart ' ~ model.name ~ ' has hooks of its own: remove them, they could open what its policies close'
+        ) -%}
+    {%- endif -%}
+    {%- set counts_or_times = [
+        'integer', 'double precision', 'boolean', 'date', 'timestamp with time zone', 'timestamp without time zone'
+    ] -%}
     {%- for column in columns -%}
         {%- if modules.re.search('agent|caller|number|name|mail|phone|user|device', column.name)
-            and column.data_type == 'text' and column.meta.get('person') not in ['agent', 'caller', 'nobody'] -%}
+            and column.data_type not in counts_or_times and column.meta.get('person') not in ['agent', 'caller', 'nobody'] -%}
             {%- do store_refuse(
                 model,
                 'meta: {person: agent} (or caller, or nobody) to the column ' ~ column.name

@@ -39,12 +39,23 @@
         {%- if key != declared.key -%}
             {%- do store_drifted(mart, 'its key is ' ~ key | join(', ')) -%}
         {%- endif -%}
+        {%- set months = run_query("select pg_get_partkeydef(to_regclass('" ~ mart ~ "'))").columns[0][0] -%}
+        {%- if months != ('RANGE (' ~ declared.day ~ ')' if declared.day else none) -%}
+            {%- do store_drifted(mart, 'it is partitioned by ' ~ (months or 'nothing')) -%}
+        {%- endif -%}
+        {%- set readers = run_query(
+            "select rolname from pg_catalog.pg_policy join pg_catalog.pg_roles on pg_roles.oid = any(polroles)"
+            ~ " where polrelid = to_regclass('" ~ mart ~ "') and polname = 'own_rows'"
+        ).columns[0].values() | list -%}
+        {%- if readers != [store_readers(declared)] -%}
+            {%- do store_drifted(mart, 'it is open to ' ~ readers | join(', ')) -%}
+        {%- endif -%}
     {%- endif -%}
 {%- endmacro %}
 
 
 {% macro store_create(mart, declared) -%}
-    {%- set reads = adapter.quote(target.dbname ~ '_reads_' ~ declared.group) -%}
+    {%- set reads = adapter.quote(store_readers(declared)) -%}
     {%- call statement('store_create') -%}
         create table {{ mart }} (
             {{ store_column_list(declared) }},
@@ -55,6 +66,12 @@
         create policy own_rows on {{ mart }} for select to {{ reads }} using ({{ own_rows(declared.day) }});
         grant select on {{ mart }} to {{ reads }};
     {%- endcall -%}
+{%- endmacro %}
+
+
+{# The role that its group is; access.py makes it. #}
+{% macro store_readers(declared) -%}
+    {{- target.dbname ~ '_reads_' ~ declared.group -}}
 {%- endmacro %}
 
 

@@ -27,17 +27,22 @@ ordered as (
     )
 ),
 
+numbered as (
+    {{ number_phases(
+        'ordered',
+        name='visits_begun',
+        starts="event = 'queue_joined'",
+        ends="event in ('queue_left', 'agent_released')",
+        partition='customer_id, call_key, queue',
+    ) }}
+),
+
 placed as (
     select
         *,
-        {{ phase_number(
-            starts="event = 'queue_joined'",
-            ends="event in ('queue_left', 'agent_released')",
-            partition="customer_id, call_key, queue",
-        ) }} as visits_begun,
         min(moment) filter (where event = 'queue_joined') over visits_of_queue as first_joined,
         min(moment) filter (where event in ('queue_left', 'agent_released')) over visits_of_queue as first_ended
-    from ordered
+    from numbered
     window visits_of_queue as (partition by customer_id, call_key, queue)
 )
 

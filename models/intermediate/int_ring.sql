@@ -8,14 +8,13 @@ with events as (
 ),
 
 numbered as (
-    select
-        *,
-        {{ phase_number(
-            starts="event = 'ring_started'",
-            ends="event = 'ring_ended'",
-            partition="customer_id, call_key, queue, agent_key",
-        ) }} as ring_no
-    from events
+    {{ number_phases(
+        'events',
+        name='ring_no',
+        starts="event = 'ring_started'",
+        ends="event = 'ring_ended'",
+        partition='customer_id, call_key, queue, agent_key',
+    ) }}
 ),
 
 paired as (
@@ -23,7 +22,8 @@ paired as (
         *,
         min(occurred_at) filter (where event = 'ring_started') over ring as started_at,
         row_number() over (
-            partition by customer_id, call_key, queue, agent_key, ring_no, event order by moment
+            partition by customer_id, call_key, queue, agent_key, ring_no, event
+            order by moment, reason, duration_s
         ) as nth_end
     from numbered
     window ring as (partition by customer_id, call_key, queue, agent_key, ring_no)

@@ -8,14 +8,13 @@ with events as (
 ),
 
 numbered as (
-    select
-        *,
-        {{ phase_number(
-            starts="event = 'agent_connected'",
-            ends="event = 'agent_released'",
-            partition="customer_id, call_key, queue, agent_key",
-        ) }} as talk_no
-    from events
+    {{ number_phases(
+        'events',
+        name='talk_no',
+        starts="event = 'agent_connected'",
+        ends="event = 'agent_released'",
+        partition='customer_id, call_key, queue, agent_key',
+    ) }}
 ),
 
 talks as (

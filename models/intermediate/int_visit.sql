@@ -51,7 +51,7 @@ departures as (
         duration_s
     from events
     where event = 'queue_left'
-    order by customer_id, call_key, queue, visit_no, moment, occurred_at
+    order by customer_id, call_key, queue, visit_no, moment, reason, duration_s
 ),
 
 -- What comes after the caller left never reopens the visit.
@@ -65,7 +65,7 @@ answers as (
 first_answers as (
     select distinct on (customer_id, call_key, queue, visit_no) *
     from answers
-    order by customer_id, call_key, queue, visit_no, connected_moment, connected_at
+    order by customer_id, call_key, queue, visit_no, connected_moment, wait_s, connected_at
 ),
 
 talk_sums as (
@@ -90,7 +90,8 @@ ring_sums as (
     group by customer_id, call_key, queue, visit_no
 ),
 
-timed as (
+-- Materialized: joined with the customers first, the planner would take the visits for one and loop over the rest.
+timed as materialized (
     select
         visits.customer_id,
         visits.call_key,

@@ -5,6 +5,7 @@ publisher is a member of the customers' roles and reads only as one of them. Rol
 a cluster, so their names begin with the database's.
 """
 
+import re
 import secrets
 from pathlib import Path
 from urllib.parse import quote
@@ -65,10 +66,10 @@ def sync(connection: psycopg.Connection, settings: Settings) -> None:
         _execute(connection, "revoke {} from {}", role, member)
     for (role, member), how in memberships.items():
         _execute(connection, f"grant {{}} to {{}} with {how}", role, member)
-    prefix = customer_role(database, 0)[:-1]
-    for role in sorted(name for name in roles if name.startswith(prefix) and name not in logins):
-        _execute(connection, "drop role {}", role)
-        passfile(settings.home, role).unlink(missing_ok=True)
+    for role in sorted(roles - logins):
+        if _belongs(role, database, "customer_[0-9]+"):
+            _drop_login(connection, role)
+            passfile(settings.home, role).unlink(missing_ok=True)
 
 
 def _ensure_group(connection: psycopg.Connection, role: str, roles: set[str]) -> None:
@@ -99,17 +100,31 @@ def _ensure_login(connection: psycopg.Connection, home: Path, role: str, roles: 
         secret_file(passfile(home, role), f"*:*:*:{role}:{password}\n")
 
 
+def _drop_login(connection: psycopg.Connection, role: str) -> None:
+    """Drop a login at once, and with it what its open sessions have made: a temporary table would keep it."""
+    _execute(connection, "grant {} to current_user with inherit true", role)
+    _execute(connection, "drop owned by {}", role)
+    _execute(connection, "drop role {}", role)
+
+
 def _memberships(connection: psycopg.Connection, database: str) -> set[tuple[str, str]]:
-    """(role, member) among this database's roles; not the owner's own, which administers them."""
+    """(role, member) of this database's roles; not the owner's own, which administers them."""
     rows = connection.execute(
         """
-        select roleid::regrole::text, member::regrole::text
+        select r.rolname, m.rolname
         from pg_auth_members
-        where starts_with(roleid::regrole::text, %(prefix)s) and member <> current_user::regrole
-        """,
-        {"prefix": f"{database}_"},
+        join pg_roles as r on r.oid = roleid
+        join pg_roles as m on m.oid = member
+        where m.rolname <> current_user
+        """
     )
-    return {(role, member) for role, member in rows}
+    what = f"reads_({'|'.join(GROUPS)})|customer_[0-9]+|publisher"
+    return {(role, member) for role, member in rows if _belongs(role, database, what)}
+
+
+def _belongs(role: str, database: str, what: str) -> bool:
+    """Whether a role is of this database, and not of another whose name begins like it."""
+    return re.fullmatch(f"{re.escape(database)}_({what})", role) is not None
 
 
 def _execute(connection: psycopg.Connection, statement: str, *names: str) -> None:

@@ -55,6 +55,13 @@ def main() -> None:
             soft_wrap=True,
         )
         sys.exit(UNDONE)
+    except OSError as error:
+        place = _plain(error.filename or "this machine")
+        err.print(
+            f"[bold red]error:[/] {place}: {error.strerror}; mend that, and run the same command again",
+            soft_wrap=True,
+        )
+        sys.exit(MISTAKE)
 
 
 def _plain(text: object) -> str:
@@ -99,8 +106,10 @@ def _progress() -> Iterator[Any]:
 @registry_app.command("apply")
 def registry_apply(file: Path, yes: Yes = False) -> None:
     """Make database, roles and keys what the registry file says. Shows a plan first."""
+    from callmart.run import exclusive
+
     wanted = registry.load(file)
-    with _database(applied=False) as connection:
+    with _database(applied=False) as connection, exclusive(connection):
         schema.apply(connection, settings().time_zone)
         today = datetime.now(settings().zone).date()
         changes = registry.plan(registry.current_states(connection), registry.desired_states(wanted), today)
@@ -114,6 +123,7 @@ def registry_apply(file: Path, yes: Yes = False) -> None:
                 "correct the file, or confirm them with --yes"
             )
         registry.apply(connection, settings(), wanted)
+        connection.commit()
     out.print(f"registry: {len(wanted.customers)} customers, {len(changes)} changes applied")
 
 
@@ -295,12 +305,13 @@ def status_(as_json: Json = False) -> None:
 
 def print_status(customers: list[status.CustomerStatus]) -> None:
     """The table that a person reads."""
-    table = Table(box=box.SIMPLE_HEAD, header_style="bold")
-    counts = ("turned away", "contacts", "extract rows")
-    for column in ("customer", "ordered", "days", *counts[:2], "quality", counts[2], "on Tableau"):
-        table.add_column(column, justify="right" if column in counts else "left")
+    wide = out.width > 100  # a usual terminal of 80 columns has no room to spare
+    table = Table(box=box.SIMPLE_HEAD, header_style="bold", padding=(0, int(wide)), show_edge=wide)
+    counts = ("turned\naway", "contacts", "extract\nrows")
+    for column in ("customer", "ordered", "from\nto", *counts[:2], "quality", counts[2], "on Tableau"):
+        table.add_column(column, justify="right" if column in counts else "left", overflow="fold")
     for one in customers:
-        days = f"{one.first_day} to {one.last_day}" if one.first_day else "none yet"
+        days = f"{one.first_day}\n{one.last_day}" if one.first_day else "none yet"
         table.add_row(
             f"{one.customer_id} {_plain(one.name)}",
             one.option,

@@ -36,13 +36,13 @@ def demo(settings: Settings, on_step: run.OnStep) -> list[status.CustomerStatus]
         )
     wanted = registry.load(EXAMPLE / "registry.yml")
     with server.connect(settings) as connection:
-        on_step("registry", "apply", 0, 1)
-        _refuse_real_customers(connection, wanted)
-        registry.apply(connection, settings, wanted)
-        connection.commit()
-        on_step("registry", "apply", 1, 1)
         ran = run.Ran()
         with run.exclusive(connection):
+            on_step("registry", "apply", 0, 1)
+            _refuse_real_customers(connection, wanted)
+            registry.apply(connection, settings, wanted)
+            connection.commit()
+            on_step("registry", "apply", 1, 1)
             _land(connection, settings, ran, on_step)
             run.build_and_open(connection, settings, ran, on_step)
             run.deliver(connection, settings, ran, on_step)

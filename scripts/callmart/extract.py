@@ -10,6 +10,7 @@ import pantab
 import psycopg
 import pyarrow as pa
 import pyarrow.csv
+from adbc_driver_manager import Error as AdbcError
 from adbc_driver_postgresql import dbapi
 from psycopg.types.json import Jsonb
 
@@ -34,7 +35,7 @@ class Extract:
 
 
 class Unproven(UserError):
-    """A file that does not hold what it should; it is deleted, and the one before it stays."""
+    """A file that does not hold what it should, or could not be made; the one before it stays."""
 
 
 def extract(
@@ -88,7 +89,13 @@ def _extract(
     if kept is not None and path.exists() and kept[2] == basis:
         return Extract(customer_id, group, path, kept[1], kept[0], False)
 
-    tables = _read(reader, access.customer_role(connection.info.dbname, customer_id), marts)
+    try:
+        tables = _read(reader, access.customer_role(connection.info.dbname, customer_id), marts)
+    except AdbcError as error:
+        raise Unproven(
+            f"the {group} marts of customer {customer_id} can't be read as its own role "
+            f"(SQLSTATE {error.sqlstate}): run `callmart registry apply` again"
+        ) from None
     rows = sum(table.num_rows for table in tables.values())
     content_hash = _content_hash(tables)
     written = kept is None or kept[0] != content_hash or not path.exists()
@@ -154,7 +161,8 @@ def _content_hash(tables: dict[str, pa.Table]) -> str:
 
 def _write(connection: psycopg.Connection, path: Path, customer_id: int, tables: dict[str, pa.Table]) -> None:
     """Write the file beside its place, prove it, then put it there."""
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    for private in (path.parent.parent, path.parent):  # the mode is the last folder's alone
+        private.mkdir(exist_ok=True, mode=0o700)
     draft = path.with_suffix(".new.hyper")
     draft.unlink(missing_ok=True)
     try:

@@ -52,7 +52,7 @@ def land(
         raise UserError(f"{path} is no file; name an existing file of raw events")
     with path.open("rb") as file:
         digest = file_digest(file, "sha256").hexdigest()
-    version, gate = _gate(connection, settings)
+    version, gate = current_gate(connection, settings)
     if connection.execute(
         "select 1 from raw.file where sha256 = %s and registry_version = %s and asked = %s",
         [digest, version, _asked(format, defaults)],
@@ -100,7 +100,7 @@ def _require_customer(connection: psycopg.Connection, customer_id: int) -> None:
         raise UserError(f"customer {customer_id} is not in the registry: add it and apply the registry first")
 
 
-def _gate(connection: psycopg.Connection, settings: Settings) -> tuple[int, Gate]:
+def current_gate(connection: psycopg.Connection, settings: Settings) -> tuple[int, Gate]:
     """The registry at this moment, and its version."""
     version = connection.execute("select coalesce(max(version), 0) from registry.version").fetchone()
     assert version is not None

@@ -88,6 +88,12 @@ class Defaults:
     platform_given: bool  # then a row with another platform is rejected
     time_zone: str | None  # of a realtime queue_log; None: the customer's
 
+    def __post_init__(self) -> None:
+        if self.time_zone is not None and self.time_zone not in available_timezones():
+            raise UserError(
+                f"time zone {self.time_zone!r} is not known; use an IANA name such as Europe/Amsterdam"
+            )
+
 
 class Prepared:
     """The events of a file; take all of `batches` first, then the counters are complete."""
@@ -203,10 +209,7 @@ def _log_zone(defaults: Defaults, gate: Gate) -> str:
     zones = dict(
         zip(gate.customers["customer_id"].to_pylist(), gate.customers["time_zone"].to_pylist(), strict=True)
     )
-    zone = defaults.time_zone or zones.get(defaults.customer_id, "UTC")  # of a stranger no row is kept
-    if zone not in available_timezones():
-        raise UserError(f"time zone {zone!r} is not known; use an IANA name such as Europe/Amsterdam")
-    return str(zone)
+    return str(defaults.time_zone or zones.get(defaults.customer_id, "UTC"))  # of a stranger no row is kept
 
 
 def _set_up(connection: duckdb.DuckDBPyConnection, defaults: Defaults, gate: Gate) -> None:

@@ -4,45 +4,51 @@
 deletion, also where its date lies in the future, and is shown as one.
 """
 
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal
-from zoneinfo import available_timezones
 
 import psycopg
 from psycopg import sql
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
+from ruamel.yaml.composer import ComposerError
+from ruamel.yaml.constructor import DuplicateKeyError, RoundTripConstructor
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from callmart import access, schema
 from callmart.errors import UserError
 from callmart.keys import ensure_key, fingerprint_of, keyed
-from callmart.settings import Settings
+from callmart.settings import Settings, TimeZone
 
 Option = Literal["none", "standard", "detailed"]
 OPTIONS: tuple[Option, ...] = ("none", "standard", "detailed")  # each opens more than the one before
 
 
-def _known_zone(name: str) -> str:
-    if name not in available_timezones():
-        raise ValueError("unknown time zone; use an IANA name such as Europe/Amsterdam")
-    return name
+def _day(written: object) -> date:
+    try:
+        day = date.fromisoformat(str(written))
+    except ValueError:
+        day = date.min
+    if day == date.min:  # the first day there is has no eve
+        raise ValueError("no date; write it as 2026-03-01")
+    return day
 
 
-TimeZone = Annotated[str, AfterValidator(_known_zone)]
-Text = Annotated[str, Field(min_length=1, max_length=255)]
-Seconds = Annotated[int, Field(ge=0)]
-Email = Annotated[str, Field(pattern=r"^[^@\s]+@[^@\s]+$")]
+Day = Annotated[date, BeforeValidator(_day)]
+Text = Annotated[str, Field(min_length=1, max_length=255, pattern=r"^[^\x00-\x1f]+$")]
+Seconds = Annotated[int, Field(ge=0, le=86_400)]
+Email = Annotated[str, Field(max_length=255, pattern=r"^[^@\x00-\x20]+@[^@\x00-\x20]+$")]
 
 
 class Strict(BaseModel):
-    """Unknown keys are errors: a typing error must not change what is promised."""
+    """Unknown keys and other types are errors: a typing error must not change what is promised."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", strict=True)
 
 
 class Defaults(Strict):
@@ -58,8 +64,8 @@ class Contract(Strict):
     """What is ordered from a day on, until a day (exclusive)."""
 
     option: Option
-    from_: date = Field(alias="from")
-    until: date | None = None
+    from_: Day = Field(alias="from")
+    until: Day | None = None
 
 
 class Queue(Strict):
@@ -121,6 +127,13 @@ class Registry(Strict):
 # -- reading ---------------------------------------------------------------------------------------------------
 
 
+class _Constructor(RoundTripConstructor):
+    """Leaves a date as it is written: one that does not exist is an error of ours, with its line."""
+
+
+_Constructor.add_constructor("tag:yaml.org,2002:timestamp", _Constructor.construct_scalar)
+
+
 def load(path: Path) -> Registry:
     """The registry in the file; UserError with the line and the remedy where it is wrong."""
     try:
@@ -129,12 +142,14 @@ def load(path: Path) -> Registry:
         raise UserError(f"{path} can't be read ({error.strerror}); name an existing registry file") from None
     except UnicodeDecodeError:
         raise UserError(f"{path} is not UTF-8; save it as UTF-8") from None
+    yaml = YAML()
+    yaml.Constructor = _Constructor
     try:
-        document = YAML().load(text)
+        document = yaml.load(text)
     except MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
-        raise UserError(f"{path} line {line}: {error.problem}; correct the YAML there") from None
-    except YAMLError:
+        raise UserError(f"{path} line {line}: {_problem(error)}; correct the YAML there") from None
+    except (YAMLError, ValueError, RecursionError):
         raise UserError(f"{path} is no YAML; write it as docs/registry.md shows") from None
     if not isinstance(document, CommentedMap):
         raise UserError(f"{path} holds no registry; begin it with `customers:`")
@@ -147,17 +162,31 @@ def load(path: Path) -> Registry:
     return registry
 
 
+def _problem(error: MarkedYAMLError) -> str:
+    """What the parser has against it, in our words where its own hold a value."""
+    match error:
+        case DuplicateKeyError():
+            return "a key is given twice"
+        case ComposerError():
+            return "an alias or a second document is no part of a registry"
+        case _:
+            return str(error.problem)
+
+
 def _sentence(path: Path, document: CommentedMap, error: ValidationError) -> str:
     """The first error as a sentence; never with the value, which may be a name."""
-    first = error.errors(include_url=False, include_input=False)[0]
+    errors = error.errors(include_url=False, include_input=False)
+    # An unknown key first: what is missing may be what it was meant to be.
+    first = min(errors, key=lambda one: one["type"] != "extra_forbidden")
     place = [part for part in first["loc"] if part != "[key]"]
-    name = ".".join(str(part) for part in place)
+    # What does not look like a key can be a name.
+    name = ".".join(str(part) if re.fullmatch("[a-z_0-9]+", str(part)) else "…" for part in place)
     if first["type"] == "extra_forbidden":
         known = "customers, defaults" if len(place) == 1 else "see docs/registry.md for the keys that exist"
-        message = f"unknown key {place[-1]}; remove or correct it ({known})"
+        message = f"unknown key {name}; remove or correct it ({known})"
     else:
         message = f"{name}: {first['msg'].removeprefix('Value error, ')}"
-    more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
+    more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
     return f"{path} line {_line(document, place)}: {message}{more}"
 
 
@@ -208,6 +237,11 @@ def _check_names(path: Path, document: CommentedMap, registry: Registry) -> None
     for at, customer in enumerate(registry.customers):
         place: list[Any] = ["customers", at]
         once([q.name for q in customer.queues], [*place, "queues"], "this queue")
+        once(
+            [_word(w) for w in customer.statuses],
+            [*place, "statuses"],
+            "a status word, in any case of letters,",
+        )
         once([a.id for a in customer.agents], [*place, "agents"], "this agent id")
         once([c.email for c in customer.contacts], [*place, "contacts"], "this contact's address")
         once([r.email for r in customer.recipients], [*place, "recipients"], "this recipient's address")
@@ -247,7 +281,8 @@ class State:
     """A customer as the database holds it or should hold it."""
 
     customer: tuple[Any, ...]  # in the order of CUSTOMER
-    tables: dict[str, Rows] = field(default_factory=dict)
+    tables: dict[str, Rows]
+    agents: Rows = field(default_factory=set)  # id, name and address of those who are named
 
     def value(self, column: str) -> Any:
         """A column of the customer itself."""
@@ -259,6 +294,11 @@ class State:
             if valid_from <= day and (valid_until is None or day < valid_until):
                 return option  # type: ignore[no-any-return]
         return "none"
+
+    def keeps_agents(self) -> bool:
+        """Whether ids and names of agents may be kept at all."""
+        detailed = any(row[0] == "detailed" for row in self.tables["contract"])
+        return detailed and not self.value("anonymous_agents")
 
     def turns(self) -> set[date]:
         """The days on which the option can change."""
@@ -273,8 +313,12 @@ def desired_states(registry: Registry) -> dict[int, State]:
     return {customer.id: _desired(customer, registry.defaults) for customer in registry.customers}
 
 
+def _word(written: str) -> str:
+    return written.casefold().strip()
+
+
 def _desired(customer: Customer, defaults: Defaults) -> State:
-    return State(
+    state = State(
         (
             customer.name,
             customer.time_zone or defaults.time_zone,
@@ -295,11 +339,14 @@ def _desired(customer: Customer, defaults: Defaults) -> State:
                 )
                 for q in customer.queues
             },
-            "status_word": {(word.casefold().strip(), status) for word, status in customer.statuses.items()},
+            "status_word": {(_word(word), status) for word, status in customer.statuses.items()},
             "contact": {(c.email, c.name, c.authorised) for c in customer.contacts},
             "recipient": {(r.email, tuple(r.reports)) for r in customer.recipients},
         },
     )
+    if state.keeps_agents():
+        state.agents = {(a.id, a.name, a.email) for a in customer.agents}
+    return state
 
 
 def current_states(connection: psycopg.Connection) -> dict[int, State]:
@@ -318,6 +365,10 @@ def current_states(connection: psycopg.Connection) -> dict[int, State]:
         for customer_id, *values in connection.execute(query):
             row = tuple(tuple(v) if isinstance(v, list) else v for v in values)
             states[customer_id].tables[table].add(row)
+    for customer_id, *agent in connection.execute(
+        "select customer_id, agent, name, email from registry.agent where name is not null"
+    ):
+        states[customer_id].agents.add(tuple(agent))
     return states
 
 
@@ -361,11 +412,10 @@ def _edits(before: State, after: State) -> Iterator[str]:
     for column in CUSTOMER:
         if before.value(column) != after.value(column):
             yield f"{column} changes"
-    for table in TABLES:
-        if before.tables[table] != after.tables[table]:
-            added = len(after.tables[table] - before.tables[table])
-            removed = len(before.tables[table] - after.tables[table])
-            yield f"{table}: {added} added, {removed} removed"
+    for what in (*TABLES, "agent"):
+        old, new = (state.agents if what == "agent" else state.tables[what] for state in (before, after))
+        if old != new:
+            yield f"{what}: {len(new - old)} added, {len(old - new)} removed"
 
 
 def _closings(before: State, after: State, today: date) -> Iterator[str]:
@@ -395,16 +445,15 @@ def apply(connection: psycopg.Connection, settings: Settings, registry: Registry
     for customer_id in current.keys() - desired.keys():
         connection.execute("delete from registry.customer where customer_id = %s", [customer_id])
     changed = current.keys() - desired.keys()
-    for customer in registry.customers:
-        before, after = current.get(customer.id), desired[customer.id]
-        key = _key(connection, settings, customer.id)
+    for customer_id, after in desired.items():
+        before = current.get(customer_id)
+        key = _key(connection, settings, customer_id) if after.tables["contract"] else None
         if before != after:
-            changed = changed | {customer.id}
-            _write(connection, customer.id, after, fingerprint_of(key))
+            changed = changed | {customer_id}
+            _write(connection, customer_id, after, fingerprint_of(key) if key else None)
+            _write_agents(connection, customer_id, after, key)
             if before is not None:
-                _mark_days(connection, customer.id, before, after)
-        if _write_agents(connection, customer, key):
-            changed = changed | {customer.id}
+                _mark_days(connection, customer_id, before, after)
     if changed:
         connection.execute("insert into registry.version default values")
         for customer_id in sorted(changed):
@@ -422,7 +471,7 @@ def _key(connection: psycopg.Connection, settings: Settings, customer_id: int) -
     return ensure_key(settings.home, customer_id, known[0] if known else None)
 
 
-def _write(connection: psycopg.Connection, customer_id: int, state: State, fingerprint: str) -> None:
+def _write(connection: psycopg.Connection, customer_id: int, state: State, fingerprint: str | None) -> None:
     columns = ("customer_id", *CUSTOMER, "key_fingerprint")
     connection.execute(
         sql.SQL(
@@ -456,50 +505,31 @@ def _write(connection: psycopg.Connection, customer_id: int, state: State, finge
             )
 
 
-def _write_agents(connection: psycopg.Connection, customer: Customer, key: bytes) -> bool:
-    """The names that the customer gives its agents; true where one changed. None is kept of anonymous agents."""
-    if customer.anonymous_agents:
-        changed = connection.execute(
-            "delete from registry.agent where customer_id = %s", [customer.id]
-        ).rowcount
+def _write_agents(connection: psycopg.Connection, customer_id: int, state: State, key: bytes | None) -> None:
+    """The names that the customer gives its agents; where none may be kept, no id stays either."""
+    if state.keeps_agents():
+        forget = "update registry.agent set name = null, email = null where customer_id = %s"
     else:
+        forget = "delete from registry.agent where customer_id = %s"
+    connection.execute(forget, [customer_id])
+    if key is not None:
         with connection.cursor() as cursor:
-            cursor.execute(
-                """
-                create temporary table named_agent (agent_key text, agent text, name text, email text)
-                on commit drop
-                """
-            )
             cursor.executemany(
-                "insert into named_agent values (%s, %s, %s, %s)",
-                [(keyed(key, "agent", a.id), a.id, a.name, a.email) for a in customer.agents],
+                """
+                insert into registry.agent (customer_id, agent_key, agent, name, email) values (%s, %s, %s, %s, %s)
+                on conflict (customer_id, agent_key) do update
+                set agent = excluded.agent, name = excluded.name, email = excluded.email
+                """,
+                [
+                    (customer_id, keyed(key, "agent", agent), agent, name, email)
+                    for agent, name, email in state.agents
+                ],
             )
-            changed = cursor.execute(
-                """
-                merge into registry.agent as a
-                using named_agent as n on a.customer_id = %(customer)s and a.agent_key = n.agent_key
-                when matched and (a.name, a.email) is distinct from (n.name, n.email) then
-                    update set name = n.name, email = n.email
-                when not matched then
-                    insert (customer_id, agent_key, agent, name, email)
-                    values (%(customer)s, n.agent_key, n.agent, n.name, n.email)
-                """,
-                {"customer": customer.id},
-            ).rowcount
-            changed += cursor.execute(
-                """
-                update registry.agent set name = null, email = null
-                where customer_id = %s and name is not null and agent_key not in (select agent_key from named_agent)
-                """,
-                [customer.id],
-            ).rowcount
-            cursor.execute("drop table named_agent")
-    if changed and connection.execute("select to_regclass('mart.agent')").fetchone() != (None,):
+    if connection.execute("select to_regclass('mart.agent')").fetchone() != (None,):
         connection.execute(
             "update mart.agent set agent = registry.agent_label(customer_id, agent_key) where customer_id = %s",
-            [customer.id],
+            [customer_id],
         )
-    return bool(changed)
 
 
 def _mark_days(connection: psycopg.Connection, customer_id: int, before: State, after: State) -> None:

@@ -356,6 +356,7 @@ $$;
 -- ordinal, unless their source identifies them: then they are one.
 create or replace function raw.drop_repeated() returns void
 language plpgsql
+set work_mem = '256MB' -- a file of millions is grouped in memory
 as $$
 begin
     create temporary table equal_row on commit drop as
@@ -407,6 +408,7 @@ $$;
 create or replace function raw.merge_incoming(file bigint, out landed bigint, out repeated bigint)
 language plpgsql
 set timezone = 'UTC'
+set work_mem = '256MB'
 as $$
 declare
     earliest timestamptz;
@@ -468,8 +470,8 @@ begin
             e.customer_id,
             e.event_key,
             e.occurred_at,
-            lag(e.occurred_at, 1, e.occurred_at) over kind_of_agent as first_at,
-            lead(e.occurred_at, 1, e.occurred_at) over kind_of_agent as last_at
+            first_value(e.occurred_at) over kind_of_agent as first_at,
+            last_value(e.occurred_at) over kind_of_agent as last_at
         from raw.event as e
         join (
             select distinct customer_id, agent_key from raw.incoming where call_key is null
@@ -488,6 +490,7 @@ begin
                     else e.event
                 end
             order by e.occurred_at
+            groups between 1 preceding and 1 following -- of one moment, whichever holds from then on
         )
     ),
 
@@ -528,11 +531,16 @@ begin atomic
     from registry.customer as c
     where k.customer_id = customer and c.customer_id = customer;
 
+    -- The days between the two ends of a call are marked as they were before, or opened.
     insert into ops.dirty_day (customer_id, call_date, cause)
-    select distinct e.customer_id, (e.occurred_at at time zone c.time_zone)::date, 'time zone'
-    from raw.event as e
-    join registry.customer as c using (customer_id)
-    where e.customer_id = customer
+    select distinct c.customer_id, (moment at time zone c.time_zone)::date, 'time zone'
+    from registry.customer as c
+    join (
+        select customer_id, unnest(array[first_at, last_at]) as moment from raw.call
+        union all
+        select customer_id, occurred_at from raw.event where call_key is null
+    ) as reached using (customer_id)
+    where c.customer_id = customer
     on conflict (customer_id, call_date) do update set mark = nextval('ops.mark'), cause = excluded.cause;
 end;
 

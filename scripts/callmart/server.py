@@ -9,15 +9,16 @@ import fcntl
 import getpass
 import os
 import pwd
+import shlex
 import shutil
 import subprocess
-import tempfile
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import psycopg
 from psycopg import sql
@@ -35,13 +36,16 @@ with warnings.catch_warnings():
 DATABASE = "callmart"
 OWNER = "callmart_owner"
 SYSTEM_USER = "embedded_postgres"  # runs the server when we are root, which PostgreSQL refuses to be
+PORT = 5432  # the name of its socket; said always, for PGPORT may say another
 LONGEST_SOCKET_FOLDER = 90  # a socket's whole path must stay under 108 bytes
+LONGEST_DATABASE_NAME = 42  # the names of roles begin with it and end with a number: 63 bytes in all
 
 # CVE-2025-8713 lets statistics leak past row-level security before these.
 OLDEST_SAFE = {16: 160010, 17: 170006}
 
-CONFIGURATION = """
+CONFIGURATION = f"""
 listen_addresses = ''
+port = {PORT}
 password_encryption = 'scram-sha-256'
 timezone = 'UTC'
 jit = off
@@ -66,7 +70,7 @@ def uri(settings: Settings) -> str:
     """The libpq URI of the owner; starts the embedded server where no DSN is set."""
     if settings.dsn is not None:
         return _with_tls(settings.dsn.get_secret_value())
-    return f"postgresql://{OWNER}@/{DATABASE}?host={start(settings.home)}"
+    return f"postgresql://{OWNER}@/{DATABASE}?host={quote(str(start(settings.home)))}&port={PORT}"
 
 
 def connect(settings: Settings, *, autocommit: bool = False) -> psycopg.Connection:
@@ -94,23 +98,37 @@ def _with_tls(dsn: str) -> str:
     try:
         given = conninfo_to_dict(dsn)
     except psycopg.ProgrammingError:
+        given = {}  # its own words can hold the password
+    host = str(given.get("host") or os.environ.get("PGHOST", ""))
+    hostaddr, database, port = (str(given.get(part) or "") for part in ("hostaddr", "dbname", "port"))
+    # A password with an @ or a / in it reads as another part, and would be told in the driver's error.
+    odd = "@" in host + database or port.strip("0123456789,")
+    if odd or not (database and given.get("user")):
         raise UserError(
-            "CALLMART_DSN is no libpq connection string; write postgresql://user@host/database"
-        ) from None
-    host = str(given.get("host") or "")
-    if host.startswith("/") or host in ("", "localhost", "127.0.0.1", "::1") or "sslmode" in given:
+            "CALLMART_DSN is not understood; write postgresql://user:password@host:port/database, "
+            "with %40 for @, %2F for / and %25 for % in the password"
+        )
+    if "sslmode" in given or all(map(_on_this_machine, f"{host},{hostaddr}".split(","))):
         return dsn
     return make_conninfo(dsn, sslmode="verify-full", sslrootcert=given.get("sslrootcert", "system"))
 
 
-def _check(connection: psycopg.Connection) -> None:
-    version = connection.info.server_version
-    major = version // 10000
+def _on_this_machine(host: str) -> bool:
+    return host.startswith("/") or host in ("", "localhost", "127.0.0.1", "::1")
+
+
+def refuse_unsafe(version: int) -> None:
+    """UserError for a server (180004 is 18.4) whose row-level security has known leaks."""
+    major, minor = divmod(version, 10000)
     if major < 16 or version < OLDEST_SAFE.get(major, 0):
         raise UserError(
-            f"PostgreSQL {major}.{version % 10000} lets statistics leak past row-level security; "
+            f"PostgreSQL {major}.{minor} lets statistics leak past row-level security; "
             "use 16.10, 17.6, 18 or newer"
         )
+
+
+def _check(connection: psycopg.Connection) -> None:
+    refuse_unsafe(connection.info.server_version)
     row = connection.execute(
         "select rolsuper or rolbypassrls, rolcreaterole,"
         " has_database_privilege(current_database(), 'create') from pg_roles where rolname = current_user"
@@ -119,6 +137,11 @@ def _check(connection: psycopg.Connection) -> None:
     assert row is not None
     unbound, creates_roles, creates_schemas = row
     user, database = connection.info.user, connection.info.dbname
+    if len(database.encode()) > LONGEST_DATABASE_NAME:
+        raise UserError(
+            f"the name of the database {database} is too long for the roles that begin with it; "
+            f"rename it to at most {LONGEST_DATABASE_NAME} bytes"
+        )
     if unbound:
         raise UserError(
             f"row-level security never binds the login {user}; make an owner of your own: "
@@ -162,9 +185,15 @@ def stop(home: Path) -> bool:
 
 @contextmanager
 def _locked(home: Path) -> Iterator[None]:
-    home.mkdir(parents=True, exist_ok=True)
-    home.chmod(0o711 if os.geteuid() == 0 else 0o700)
-    with (home / "server.lock").open("w") as lock:
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+        home.chmod(0o711 if os.geteuid() == 0 else 0o700)
+        lock = (home / "server.lock").open("w")
+    except OSError as error:
+        raise UserError(
+            f"CALLMART_HOME {home} can't be used ({error.strerror}); name a folder of your own"
+        ) from None
+    with lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 
@@ -174,7 +203,7 @@ def _socket_folder(home: Path) -> Path:
     if len(str(folder)) <= LONGEST_SOCKET_FOLDER:
         return folder
     name = sha256(str(home).encode()).hexdigest()[:16]
-    return Path(tempfile.gettempdir()) / f"callmart-{os.geteuid()}-{name}"
+    return Path("/tmp") / f"callmart-{os.geteuid()}-{name}"
 
 
 def _create(data: Path) -> None:
@@ -204,6 +233,11 @@ def _own(folder: Path) -> None:
         _chown(folder)
 
 
+def _accounts() -> set[int]:
+    """Who may own what is the server's: we, and where we are root its own account."""
+    return {os.geteuid()} | ({pwd.getpwnam(SYSTEM_USER).pw_uid} if os.geteuid() == 0 else set())
+
+
 def _chown(path: Path) -> None:
     account = pwd.getpwnam(SYSTEM_USER)
     os.chown(path, account.pw_uid, account.pw_gid)
@@ -219,11 +253,22 @@ def _let_through(path: Path) -> None:
 
 def _start(data: Path, socket: Path) -> None:
     socket.mkdir(mode=0o711, exist_ok=True)
+    if socket.is_symlink() or socket.stat().st_uid not in _accounts():
+        raise UserError(f"{socket} belongs to somebody else; have it removed, or shorten CALLMART_HOME")
     if os.geteuid() == 0:
         _chown(socket)
     try:
         _run(
-            "pg_ctl", data, "-w", "-t", "30", "-l", str(data / "server.log"), "-o", f"-k '{socket}'", "start"
+            "pg_ctl",
+            data,
+            "-w",
+            "-t",
+            "30",
+            "-l",
+            str(data / "server.log"),
+            "-o",
+            f"-k {shlex.quote(str(socket))}",
+            "start",
         )
     except subprocess.CalledProcessError:
         raise UserError(
@@ -257,7 +302,9 @@ def _account() -> dict[str, Any]:
 
 def _create_database(socket: Path) -> None:
     """The owner, who is no superuser and enters by peer authentication alone, and its database."""
-    with psycopg.connect(host=str(socket), user="postgres", dbname="postgres", autocommit=True) as postgres:
+    with psycopg.connect(
+        host=str(socket), port=PORT, user="postgres", dbname="postgres", autocommit=True
+    ) as postgres:
         owner, database = sql.Identifier(OWNER), sql.Identifier(DATABASE)
         postgres.execute(sql.SQL("create role {} login createrole").format(owner))
         postgres.execute(sql.SQL("create database {} owner {}").format(database, owner))

@@ -1,24 +1,39 @@
 """Settings: from the environment (CALLMART_*) and callmart.toml; secrets only from environment or file."""
 
+import os
+import tomllib
 from functools import cache
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 from zoneinfo import ZoneInfo, available_timezones
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
+    SettingsError,
     TomlConfigSettingsSource,
 )
 
 from callmart.errors import UserError
 
 PROJECT = Path(__file__).resolve().parents[2]
-CONFIG_FILE = PROJECT / "callmart.toml"
+CONFIG_FILE = Path(os.environ.get("CALLMART_CONFIG", PROJECT / "callmart.toml"))
 
 Platform = Literal["vcare", "vcloud", "sip_trunk", "isdn2", "isdn30"]
+
+
+def _known_zone(name: str) -> str:
+    if name not in available_timezones():
+        raise ValueError("unknown time zone; use an IANA name such as Europe/Amsterdam")
+    return name
+
+
+TimeZone = Annotated[str, AfterValidator(_known_zone)]
+
+# As the project sees it: a command means the same from any folder.
+Place = Annotated[Path, AfterValidator(lambda path: (PROJECT / path.expanduser()).resolve())]
 
 
 class Folder(BaseModel):
@@ -26,11 +41,11 @@ class Folder(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    path: Path
+    path: Place
     format: str = "auto"
     customer: int | None = None
     platform: Platform = "vcloud"
-    time_zone: str | None = None
+    time_zone: TimeZone | None = None
 
 
 class Tableau(BaseModel):
@@ -41,7 +56,7 @@ class Tableau(BaseModel):
     server: str | None = None
     site: str = ""
     token_name: str = "callmart"
-    token_file: Path | None = None
+    token_file: Place | None = None
     token: SecretStr | None = None
     allow_cloud: bool = False
 
@@ -53,24 +68,12 @@ class Settings(BaseSettings):
         env_prefix="CALLMART_", env_nested_delimiter="__", toml_file=CONFIG_FILE, extra="forbid"
     )
 
-    home: Path = PROJECT / ".callmart"
+    home: Place = PROJECT / ".callmart"
     dsn: SecretStr | None = None
-    time_zone: str = "Europe/Amsterdam"  # the provider's: decides when a day is too old
+    time_zone: TimeZone = "Europe/Amsterdam"  # the provider's: decides when a day is too old
     max_reject_share: float = Field(default=0.05, ge=0, le=1)
     folders: list[Folder] = []
     tableau: Tableau = Tableau()
-
-    @field_validator("home")
-    @classmethod
-    def _absolute(cls, home: Path) -> Path:
-        return home.expanduser().resolve()
-
-    @field_validator("time_zone")
-    @classmethod
-    def _known_zone(cls, name: str) -> str:
-        if name not in available_timezones():
-            raise ValueError(f"unknown time zone {name!r}; use an IANA name such as Europe/Amsterdam")
-        return name
 
     @classmethod
     def settings_customise_sources(
@@ -96,7 +99,12 @@ def settings() -> Settings:
         return Settings()
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
-        name = ".".join(str(part) for part in first["loc"])
+        place = [str(part) for part in first["loc"]]
         raise UserError(
-            f"setting {name}: {first['msg']}; correct it in {CONFIG_FILE} or in CALLMART_{name.upper()}"
+            f"setting {'.'.join(place)}: {first['msg'].removeprefix('Value error, ')}; "
+            f"correct it in {CONFIG_FILE} or in CALLMART_{'__'.join(place).upper()}"
         ) from None
+    except SettingsError as error:
+        raise UserError(f"{error}; write its value in the environment as JSON") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
+        raise UserError(f"{CONFIG_FILE} can't be read ({error}); correct it there") from None

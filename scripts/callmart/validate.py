@@ -84,11 +84,11 @@ def validate(
 
 
 def suite(path: Path) -> list[dict[str, Any]]:
-    """The expectations in a suite's file, one a column where it says `columns`."""
+    """The expectations in a suite's file, one a column where it says `columns`; numbered, as they come back sorted."""
     if not path.exists():
         raise UserError(f"mart {path.stem} has no suite: add {path}, as docs/report_types.md shows")
-    expectations = []
-    for entry in YAML(typ="safe").load(path)["expectations"]:
+    expectations: list[dict[str, Any]] = []
+    for entry in (YAML(typ="safe").load(path) or {}).get("expectations", []):
         if entry.get("severity") not in ("critical", "warning"):
             raise UserError(f"{path}: {entry['type']} has no severity; add `severity: critical` or `warning`")
         columns = entry.pop("columns", None)
@@ -98,7 +98,11 @@ def suite(path: Path) -> list[dict[str, Any]]:
             expectations += [
                 entry | {"kwargs": entry.get("kwargs", {}) | {"column": column}} for column in columns
             ]
-    return expectations
+    if not any(entry["severity"] == "critical" for entry in expectations):
+        raise UserError(f"{path} has no critical expectation, so anything would pass: add one")
+    return [
+        entry | {"meta": entry.get("meta", {}) | {"number": number}} for number, entry in enumerate(expectations)
+    ]
 
 
 def _source(settings: Settings) -> Any:
@@ -134,17 +138,25 @@ def _check(
             "include_unexpected_rows": False,
         },
     )
-    for one, declared in zip(found.results, expectations, strict=True):
+    by_number = {one.expectation_config.meta["number"]: one for one in found.results if not _raised(one)}
+    for number, declared in enumerate(expectations):
         name = _name(declared)
-        if one.exception_info.get("raised_exception"):
+        if number not in by_number:
             raise UserError(f"expectation {name} can't be evaluated: correct it in {SUITES / mart.name}.yml")
+        one = by_number[number]
         failing = () if one.success else _failing_days(connection, mart, one)
         yield Result(mart.name, name, declared["severity"], tuple(failing))
 
 
+def _raised(result: Any) -> bool:
+    """Whether an expectation broke off; Great Expectations tells it once, or once a metric."""
+    told = result.exception_info
+    return any(one["raised_exception"] for one in ([told] if "raised_exception" in told else told.values()))
+
+
 def _name(expectation: dict[str, Any]) -> str:
     """What a person calls an expectation: its own name, or its type and what it was told."""
-    if "name" in expectation.get("meta", {}):
+    if "name" in expectation["meta"]:
         return str(expectation["meta"]["name"])
     told = ", ".join(f"{name} {value}" for name, value in expectation.get("kwargs", {}).items())
     return f"{expectation['type']}: {told}"
@@ -153,24 +165,24 @@ def _name(expectation: dict[str, Any]) -> str:
 def _failing_days(connection: psycopg.Connection, mart: dbt.Mart, result: Any) -> list[Day]:
     """All days of the window that fail; Great Expectations itself lists twenty rows at most.
 
-    An expectation that can't say where it fails fails everywhere.
+    An expectation that can't say where it fails, or names a day that is not in the window, fails everywhere.
     """
+    everywhere = "select customer_id, call_date from build.window"
     query = result.result.get("unexpected_index_query") or result.expectation_config.kwargs.get(
         "unexpected_rows_query", ""
     ).format(batch=f'build."{mart.name}"')
-    window = "select customer_id, call_date from build.window"
-    if query:
-        aliases, join = (
-            ("failing_customer, failing_day", "(customer_id, call_date) in (table failing_days)")
-            if mart.day
-            else ("failing_customer", "customer_id in (table failing_days)")
-        )
-        window = f"""
-            with failing ({aliases}) as ({query.rstrip().rstrip(";")}),
-            failing_days as (select {aliases} from failing)
-            {window} where {join}
+    if not query:
+        return connection.execute(everywhere).fetchall()
+    # Names of our own: what follows the keys in the query may repeat theirs.
+    failing, key = ("whose, day", "customer_id, call_date") if mart.day else ("whose", "customer_id")
+    return connection.execute(
+        f"""
+        with failing ({failing}) as ({query.rstrip().rstrip(";")}),
+        keys ({key}) as (select distinct {failing} from failing),
+        elsewhere as (select from keys left join build.window as w using ({key}) where w.customer_id is null)
+        {everywhere} where ({key}) in (table keys) or exists (table elsewhere)
         """
-    return connection.execute(window).fetchall()
+    ).fetchall()
 
 
 def _keep(connection: psycopg.Connection, build_id: int, results: list[Result]) -> None:

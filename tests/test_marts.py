@@ -1,0 +1,804 @@
+"""What the marts say: as it was played, in whatever order it came, as the registry has it now; and the odd calls."""
+
+import csv
+import random
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import pytest
+
+from callmart import demo
+from callmart.simulate import AGENT_DAY, QUEUE_INTERVAL, Simulated, simulate
+from conftest import YESTERDAY, Callmart
+from events import AMSTERDAM, DAY, Row, at, days, event, log, ndjson, registry
+
+DETAILED = "contracts: [{option: detailed, from: 2020-01-01}]"
+STANDARD = "contracts: [{option: standard, from: 2020-01-01}]"
+COUNTS = QUEUE_INTERVAL.names[3:]
+AGENT_COUNTS = AGENT_DAY.names[2:]
+
+Cells = dict[tuple[Any, ...], tuple[Any, ...]]
+
+
+def apply(callmart: Callmart, *, changed: bool) -> None:
+    """Apply the registry of all tests here, before the changes at the end or after them."""
+    callmart.apply(
+        registry(
+            *(f"id: {customer}, time_zone: {zone}, {DETAILED}" for customer, zone in ZONES.items()),
+            *(f"id: {customer}, {DETAILED}" for customer in (*IN_ORDER.values(), *SHUFFLED, BY_FILE, BY_REALTIME)),
+            *(f"id: {CUSTOMER[odd.name]}, {odd.option}" for odd in ODD),
+            *(
+                f"id: {FIRST[change] + i}, {states[changed or i == 0]}"
+                for change, states in CHANGES.items()
+                for i in range(4)
+            ),
+        )
+    )
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _registry(callmart: Callmart) -> None:
+    apply(callmart, changed=False)
+
+
+def queue_cells(callmart: Callmart, customer: int) -> Cells:
+    """A row of queue_interval by its key, with the customer's clock last."""
+    found = callmart.rows("select * from mart.queue_interval where customer_id = %s", customer)
+    return {
+        (row["call_date"], row["queue"], row["interval_start"]): tuple(
+            row[name] for name in (*COUNTS, "interval_local")
+        )
+        for row in found
+    }
+
+
+def agent_cells(callmart: Callmart, customer: int) -> Cells:
+    """A row of agent_day by day and what reports call the agent."""
+    found = callmart.rows(
+        "select * from mart.agent_day left join mart.agent using (customer_id, agent_key) where customer_id = %s",
+        customer,
+    )
+    return {(row["call_date"], row["agent"]): tuple(row[name] for name in AGENT_COUNTS) for row in found}
+
+
+def agents(callmart: Callmart, customer: int) -> set[str]:
+    found = callmart.rows("select agent from mart.agent where customer_id = %s", customer)
+    return {row["agent"] for row in found}
+
+
+def marts(callmart: Callmart, customer: int) -> tuple[Cells, Cells, set[str]]:
+    """All that the marts say of a customer."""
+    return queue_cells(callmart, customer), agent_cells(callmart, customer), agents(callmart, customer)
+
+
+def true_queue_cells(simulated: Simulated, zone: str) -> Cells:
+    """What queue_cells must find. The longest of no waits is none, which the simulator counts as 0."""
+    return {
+        (row["call_date"], row["queue"], row["interval_start"]): (
+            *(row[name] for name in COUNTS),
+            row["interval_start"].astimezone(ZoneInfo(zone)).replace(tzinfo=None),
+        )
+        for row in simulated.queue_interval.to_pylist()
+    }
+
+
+def true_agent_cells(simulated: Simulated) -> Cells:
+    return {
+        (row["call_date"], row["agent"]): tuple(row[name] for name in AGENT_COUNTS)
+        for row in simulated.agent_day.to_pylist()
+    }
+
+
+def without_longest(cells: Cells, *, absent: int | None) -> Cells:
+    """Every None in the place of the longest wait becomes `absent`."""
+    place = COUNTS.index("wait_max_s")
+    return {
+        key: (*row[:place], absent if row[place] is None else row[place], *row[place + 1 :])
+        for key, row in cells.items()
+    }
+
+
+# as it was played
+
+ZONES = {
+    11: "Europe/Amsterdam",
+    12: "Europe/London",
+    13: "Asia/Kolkata",
+    14: "America/St_Johns",
+    15: "Australia/Lord_Howe",  # its clock moves by half an hour
+}
+
+
+def changes_of_clock(zone: str) -> list[date]:
+    """The days of the last two years that are longer or shorter than others."""
+    recent = [YESTERDAY - timedelta(days=i) for i in range(2, 728)]
+
+    def offset(day: date) -> timedelta | None:
+        return datetime(day.year, day.month, day.day, tzinfo=ZoneInfo(zone)).utcoffset()
+
+    return [day for day in recent if offset(day) != offset(day + timedelta(days=1))]
+
+
+@pytest.fixture(scope="module")
+def played(callmart: Callmart) -> dict[int, Simulated]:
+    """Contact centres that never close, on the days around each change of their clock, and on the last ones."""
+    plays = {}
+    for customer, zone in ZONES.items():
+        nights = [YESTERDAY - timedelta(days=1), *changes_of_clock(zone)]
+        plays[customer] = simulate(
+            customer,
+            [night + timedelta(days=i) for night in nights for i in (-1, 0, 1)],
+            zone,
+            ["sales", "support"],
+            ["SIP/1", "SIP/2", "SIP/3"],
+            contacts_per_day=150,
+            seed=1,
+            hours=(0, 24),
+        )
+        file = callmart.home / f"{customer}.parquet"
+        pq.write_table(plays[customer].events, file)
+        assert callmart.land(file).landed == plays[customer].events.num_rows
+    assert callmart.build_and_open().problems == []
+    return plays
+
+
+def test_the_clock_changes_where_it_should() -> None:
+    """Else the tests below pass on nothing."""
+    counted = {zone: len(changes_of_clock(zone)) for zone in ZONES.values()}
+    assert counted.pop("Asia/Kolkata") == 0
+    assert set(counted.values()) <= {3, 4}
+
+
+@pytest.mark.parametrize("customer", ZONES)
+def test_queue_interval_is_as_played(callmart: Callmart, played: dict[int, Simulated], customer: int) -> None:
+    truth = true_queue_cells(played[customer], ZONES[customer])
+    found = queue_cells(callmart, customer)
+    assert found.keys() == truth.keys()
+    assert without_longest(found, absent=0) == truth
+
+
+@pytest.mark.parametrize("customer", ZONES)
+def test_agent_day_is_as_played(callmart: Callmart, played: dict[int, Simulated], customer: int) -> None:
+    assert agent_cells(callmart, customer) == true_agent_cells(played[customer])
+
+
+# in whatever order it came
+
+IN_ORDER = {"exact": 101, "whole seconds": 201}
+SHUFFLED = {102: "exact", 103: "exact", 202: "whole seconds", 203: "whole seconds", 204: "whole seconds"}
+
+
+def whole_seconds(events: pa.Table) -> pa.Table:
+    """As a source tells it whose clock has no fractions: much is in one moment."""
+    place = events.schema.get_field_index("occurred_at")
+    seconds = pc.floor_temporal(events["occurred_at"], unit="second")
+    return events.set_column(place, "occurred_at", seconds)
+
+
+def pieces(events: pa.Table, rng: random.Random) -> list[pa.Table]:
+    """The events, shuffled and cut into files, some of which overlap."""
+    order = rng.sample(range(events.num_rows), events.num_rows)
+    cuts = [0, *sorted(rng.sample(range(1, events.num_rows), 3)), events.num_rows]
+    overlap = rng.randrange(200)
+    return [
+        events.take(order[max(0, start - overlap) : end]) for start, end in zip(cuts, cuts[1:], strict=False)
+    ]
+
+
+def build_in_windows(callmart: Callmart, rng: random.Random) -> None:
+    """Build all that is dirty, in a few parts of days picked at random."""
+    dirty = callmart.rows("select customer_id, call_date from ops.dirty_day")
+    parts = [rng.randrange(3) for _ in dirty]
+    with callmart.connect() as connection:
+        connection.execute("truncate ops.dirty_day")
+        connection.commit()
+        for part in range(3):
+            connection.cursor().executemany(
+                "insert into ops.dirty_day (customer_id, call_date, cause) values (%s, %s, 'test')",
+                [(*day.values(),) for day, of in zip(dirty, parts, strict=True) if of == part],
+            )
+            connection.commit()
+            callmart.build_and_open()
+
+
+def test_any_order_of_events_files_and_builds_gives_the_same(callmart: Callmart) -> None:
+    in_order, shuffled = (
+        {"exact": 101, "whole seconds": 201},
+        {"exact": (102, 103), "whole seconds": (202, 203, 204)},
+    )
+    everybody = [*in_order.values(), *shuffled["exact"], *shuffled["whole seconds"]]
+    callmart.apply(registry(*(f"id: {customer}, {DETAILED}" for customer in everybody)))
+    play = simulate(
+        1, days(3), "Europe/Amsterdam", ["sales", "support"], ["SIP/1", "SIP/2", "SIP/3"],
+        contacts_per_day=200, seed=2, hours=(0, 24),
+    )  # fmt: skip
+    events = play.events.drop_columns("customer_id")
+    clocks = {"exact": events, "whole seconds": whole_seconds(events)}
+
+    def land(customer: int, number: int, part: pa.Table) -> None:
+        file = callmart.home / f"{customer}-{number}.parquet"
+        pq.write_table(part, file)
+        callmart.land(file, customer)
+
+    rng = random.Random(20)
+    work = []
+    for clock, customer in IN_ORDER.items():
+        land(customer, 0, clocks[clock])
+    for customer, clock in SHUFFLED.items():
+        work += [(customer, number, part) for number, part in enumerate(pieces(clocks[clock], rng))]
+    rng.shuffle(work)
+    for number, part in enumerate(work):
+        land(*part)
+        if number % 5 == 4:
+            callmart.build_and_open()
+        elif number == len(work) // 2:
+            build_in_windows(callmart, rng)
+    build_in_windows(callmart, rng)
+
+    assert without_longest(queue_cells(callmart, 101), absent=0) == true_queue_cells(play, "Europe/Amsterdam")
+    assert marts(callmart, IN_ORDER["whole seconds"])[0]
+    for customer, clock in SHUFFLED.items():
+        assert marts(callmart, customer) == marts(callmart, IN_ORDER[clock]), customer
+
+
+# the recording of a real Asterisk
+
+OUTCOMES = {
+    "answered": "answered",
+    "answered_open_at_stop": "answered",
+    "answered_by_pickup": "answered",
+    "abandoned": "abandoned",
+    "abandoned_in_announce": "abandoned",
+    "redirected_by_ami": "abandoned",
+    "timeout": "timed_out",
+    "exitkey": "left_by_key",
+    "exitempty": "left_empty",
+    "withdraw": "left_otherwise",
+    "waiting_at_stop": "still_open",
+    # The log does not have them.
+    "refused_full": None,
+    "refused_empty": None,
+    "hung_up_before_queue": None,
+}
+RECORDING = demo.EXAMPLE / "asterisk"
+BY_FILE, BY_REALTIME = 301, 302
+
+
+@pytest.fixture(scope="module")
+def recorded(callmart: Callmart) -> Callmart:
+    """Both forms of the recording, each moved to a day that is not too old."""
+    monday = DAY - timedelta(days=DAY.weekday())
+    file, table = callmart.home / "queue_log", callmart.home / "queue_log.csv"
+    demo.move_recording(file, monday)
+    moved = monday + timedelta(days=demo.RECORDED_ON.weekday())
+    shift = int(_midnight(moved) - _midnight(demo.RECORDED_ON))
+    rows = (RECORDING / "queue_log_realtime.csv").read_text().replace(str(demo.RECORDED_ON), str(moved))
+    table.write_text(re.sub(r"\b1795\d{6}\b", lambda second: str(int(second[0]) + shift), rows))
+    callmart.land(file, BY_FILE)
+    callmart.land(table, BY_REALTIME)
+    assert callmart.build_and_open().problems == []
+    return callmart
+
+
+def _midnight(day: date) -> float:
+    return datetime(day.year, day.month, day.day, tzinfo=AMSTERDAM).timestamp()
+
+
+def true_visits() -> list[dict[str, str]]:
+    with (RECORDING / "ground_truth_visits.csv").open() as file:
+        return list(csv.DictReader(file))
+
+
+def by_queue(callmart: Callmart, customer: int) -> dict[str, dict[str, int]]:
+    """The counts of each queue, over all quarter-hours, that are not 0."""
+    sums: dict[str, Counter[str]] = {}
+    for (_, queue, _), row in queue_cells(callmart, customer).items():
+        for name, value in zip(COUNTS, row, strict=False):
+            counter = sums.setdefault(queue, Counter())
+            counter[name] = (
+                max(counter[name], value or 0) if name == "wait_max_s" else counter[name] + (value or 0)
+            )
+    return {
+        queue: {name: count for name, count in counter.items() if count} for queue, counter in sums.items()
+    }
+
+
+@pytest.mark.parametrize("customer", [BY_FILE, BY_REALTIME], ids=["file", "realtime table"])
+def test_outcomes_are_what_the_callers_did(recorded: Callmart, customer: int) -> None:
+    truth: dict[str, Counter[str]] = {}
+    for visit in true_visits():
+        if outcome := OUTCOMES[visit["outcome"]]:
+            truth.setdefault(visit["queue"], Counter()).update((outcome, "offered"))
+    kinds = {*OUTCOMES.values(), "offered"}
+    found = by_queue(recorded, customer)
+    assert {
+        queue: {name: count for name, count in counts.items() if name in kinds}
+        for queue, counts in found.items()
+    } == truth
+    assert sum(counts["offered"] for counts in found.values()) == 354
+
+
+@pytest.mark.parametrize("customer", [BY_FILE, BY_REALTIME], ids=["file", "realtime table"])
+def test_contacts_are_whom_the_agents_spoke_to(recorded: Callmart, customer: int) -> None:
+    truth = Counter(visit["agent"] for visit in true_visits() if visit["agent"])
+    pickups = truth.pop("phone 290 (pickup)")  # the log names whose telephone rang
+    found: Counter[str] = Counter()
+    for (_, agent), row in agent_cells(recorded, customer).items():
+        found[agent] += row[AGENT_COUNTS.index("contacts")]
+    assert not truth - found
+    assert (found - truth).total() == pickups
+
+
+# odd calls
+
+
+def line(clock: str, rest: str, day: int = 0) -> tuple[datetime, str]:
+    return at(clock, day), rest
+
+
+def call(name: str, clock: str, queue: str | None = "q", agent: str | None = None, **values: Any) -> Row:
+    row = event(name, at(clock), call_id="c-1", queue=queue, agent=agent, **values)
+    return {column: value for column, value in row.items() if value is not None}
+
+
+@dataclass(frozen=True)
+class Odd:
+    """A call, and what the marts say of it: the counts that are not 0."""
+
+    name: str
+    told: Sequence[Row] | Sequence[tuple[datetime, str]]
+    queues: dict[str, dict[str, int]] = field(default_factory=dict)
+    agents: dict[str, dict[str, int]] = field(default_factory=dict)
+    option: str = DETAILED
+
+
+ABANDONED = {"offered": 1, "abandoned": 1, "abandoned_in_threshold": 1}
+ANSWERED = {"offered": 1, "answered": 1, "answered_in_threshold": 1}
+ONE = {"contacts": 1}
+
+JOIN, CONNECT = call("queue_joined", "10:00"), call("agent_connected", "10:00:10", agent="a")
+WAITED = {"wait_answered_s": 10, "wait_max_s": 10}
+
+ODD = [
+    Odd("still waiting", [JOIN], {"q": {"offered": 1, "still_open": 1}}),
+    Odd("still talking", [JOIN, CONNECT], {"q": ANSWERED | WAITED}, {"a": ONE}),
+    Odd(
+        "no time at all, left",
+        [JOIN, call("queue_left", "10:00", reason="abandoned")],
+        {"q": ABANDONED | {"short_abandoned": 1}},
+    ),
+    Odd(
+        "no time at all, answered",
+        [
+            JOIN,
+            call("agent_connected", "10:00", agent="a"),
+            call("agent_released", "10:00", agent="a", reason="agent"),
+        ],
+        {"q": ANSWERED},
+        {"a": ONE},
+    ),
+    Odd(
+        "the file is upside down",
+        [call("agent_released", "10:01", agent="a", reason="agent"), CONNECT, JOIN],
+        {"q": ANSWERED | WAITED | {"talk_s": 50}},
+        {"a": ONE | {"talk_s": 50}},
+    ),
+    Odd(
+        "connected in the log before it joins",
+        [line("10:00", "c-1|q|a|CONNECT|0|c-2|0"), line("10:00", "c-1|q|NONE|ENTERQUEUE||0612345678")],
+        {"q": ANSWERED},
+        {"a": ONE | {"rings": 1}},
+    ),
+    Odd(
+        "released in the log before it connects",
+        [
+            line("10:00", "c-1|q|NONE|ENTERQUEUE||0612345678"),
+            line("10:00:05", "c-1|q|a|COMPLETECALLER|5|0|1"),
+            line("10:00:05", "c-1|q|a|CONNECT|5|c-2|2"),
+        ],
+        {"q": ANSWERED | {"wait_answered_s": 5, "wait_max_s": 5, "ring_s": 2}},
+        {"a": ONE | {"rings": 1, "ring_s": 2}},
+    ),
+    Odd(
+        "twice in one queue in one second, by a log",
+        [line("10:00", f"c-1|q|NONE|{rest}") for rest in ("ENTERQUEUE||", "EXITWITHTIMEOUT|1|1|0") * 2],
+        {"q": {"offered": 2, "timed_out": 2}},
+    ),
+    Odd(
+        "twice in one queue in one second, in any order",
+        [call("queue_left", "10:00", reason="timeout"), JOIN] * 2,
+        {"q": {"offered": 2, "timed_out": 2}},
+    ),
+    Odd(
+        "out and in again in one second, over and over",
+        [
+            JOIN,
+            *(
+                call(name, clock, **reason)
+                for clock in ("10:01", "10:02", "10:03")
+                for name, reason in (("queue_joined", {}), ("queue_left", {"reason": "timeout"}))
+            ),
+            call("agent_connected", "10:03:15", agent="a"),
+        ],
+        {
+            "q": {
+                "offered": 4,
+                "timed_out": 3,
+                "answered": 1,
+                "answered_in_threshold": 1,
+                "wait_answered_s": 15,
+                "wait_max_s": 60,
+            }
+        },
+        {"a": ONE},
+    ),
+    Odd(
+        "transferred back to its queue in one second",
+        [
+            JOIN,
+            CONNECT,
+            call("agent_released", "10:01", agent="a", reason="transfer"),
+            call("queue_joined", "10:01"),
+            call("queue_left", "10:01:04", reason="abandoned"),
+        ],
+        {
+            "q": {
+                "offered": 2,
+                "answered": 1,
+                "answered_in_threshold": 1,
+                **WAITED,
+                "talk_s": 50,
+                "abandoned": 1,
+                "short_abandoned": 1,
+                "abandoned_in_threshold": 1,
+                "wait_abandoned_s": 4,
+            }
+        },
+        {"a": ONE | {"talk_s": 50}},
+    ),
+    Odd(
+        "transferred to another queue",
+        [
+            JOIN,
+            CONNECT,
+            call("agent_released", "10:01", agent="a", reason="transfer"),
+            call("queue_joined", "10:01", "r"),
+            call("agent_connected", "10:01:30", "r", "a"),
+            call("agent_released", "10:02", "r", "a", reason="agent"),
+        ],
+        {
+            "q": ANSWERED | WAITED | {"talk_s": 50},
+            "r": {"offered": 1, "answered": 1, "wait_answered_s": 30, "wait_max_s": 30, "talk_s": 30},
+        },
+        {"a": {"contacts": 2, "talk_s": 80}},
+    ),
+    Odd(
+        "what comes after the end does not reopen",
+        [
+            JOIN,
+            call("queue_left", "10:00:08", reason="abandoned"),
+            CONNECT,
+            call("agent_released", "10:00:20", agent="a", reason="agent"),
+        ],
+        {"q": ABANDONED | {"wait_abandoned_s": 8, "wait_max_s": 8}},
+        {"a": ONE | {"talk_s": 10}},
+    ),
+    Odd(
+        "left twice: the first counts",
+        [
+            JOIN,
+            call("queue_left", "10:00:08", reason="abandoned"),
+            call("queue_left", "10:00:09", reason="timeout"),
+        ],
+        {"q": ABANDONED | {"wait_abandoned_s": 8, "wait_max_s": 8}},
+    ),
+    *(
+        Odd(
+            f"two endings: {first} first",
+            [
+                line("10:00", "c-1|q|NONE|ENTERQUEUE||0612345678"),
+                line("10:00:10", "c-1|q|a|CONNECT|10|c-2|3"),
+                *(line("10:01", f"c-1|q|a|{rest}") for rest in rests),
+            ],
+            {"q": ANSWERED | WAITED | {"talk_s": 47, "ring_s": 3}},
+            {"a": ONE | {"rings": 1, "ring_s": 3, "talk_s": 47}},
+        )
+        for first, *rests in (
+            ("transfer", "BLINDTRANSFER|600|from-internal|10|47|1", "COMPLETECALLER|10|50|1"),
+            ("complete", "COMPLETECALLER|10|50|1", "BLINDTRANSFER|600|from-internal|10|47|1"),
+        )
+    ),
+    Odd(
+        "a direct call",
+        [
+            call("ring_started", "10:00", None, "a"),
+            call("ring_ended", "10:00:04", None, "a", reason="answered"),
+            call("agent_connected", "10:00:04", None, "a"),
+            call("agent_released", "10:01", None, "a", reason="caller"),
+        ],
+        {},
+        {"a": ONE | {"rings": 1, "ring_s": 4, "talk_s": 56}},
+    ),
+    Odd(
+        "an agent twice in one contact, and a colleague",
+        [
+            JOIN,
+            CONNECT,
+            call("agent_released", "10:00:20", agent="a", reason="transfer"),
+            call("agent_connected", "10:00:20", agent="b"),
+            call("agent_released", "10:00:25", agent="b", reason="transfer"),
+            call("agent_connected", "10:00:30", agent="a"),
+            call("agent_released", "10:00:40", agent="a", reason="agent"),
+        ],
+        {"q": ANSWERED | WAITED | {"talk_s": 25}},
+        {"a": ONE | {"talk_s": 20}, "b": ONE | {"talk_s": 5}},
+    ),
+    Odd(
+        "rings without a beginning, or with a second end",
+        [
+            JOIN,
+            call("ring_ended", "10:00:05", agent="a", reason="no_answer"),
+            call("ring_ended", "10:00:05", agent="b", reason="declined", duration_s=3),
+            call("ring_started", "10:00:06", agent="b"),
+            call("ring_ended", "10:00:08", agent="b", reason="busy"),
+            call("ring_ended", "10:00:09", agent="b", reason="elsewhere"),
+            call("ring_started", "10:00:09", agent="b"),  # and one that still rings
+        ],
+        {"q": {"offered": 1, "still_open": 1, "ring_s": 5}},
+        {
+            "a": {"rings": 1, "rings_unanswered": 1},
+            "b": {"rings": 3, "rings_unanswered": 2, "ring_s": 5},
+        },
+    ),
+    Odd(
+        "all telephones ring, one is answered",
+        [
+            JOIN,
+            *(call("ring_started", "10:00:04", agent=agent) for agent in "abc"),
+            *(call("ring_ended", "10:00:10", agent=agent, reason="elsewhere") for agent in "bc"),
+            call("ring_ended", "10:00:10", agent="a", reason="answered"),
+            CONNECT,
+        ],
+        {"q": ANSWERED | WAITED | {"ring_s": 18}},
+        {"a": ONE | {"rings": 1, "ring_s": 6}} | {agent: {"rings": 1, "ring_s": 6} for agent in "bc"},
+    ),
+    Odd(
+        "the source's own measure wins",
+        [
+            JOIN,
+            CONNECT | {"duration_s": 21},
+            call("agent_released", "10:01", agent="a", reason="agent", duration_s=12.5),
+        ],
+        {"q": {"offered": 1, "answered": 1, "wait_answered_s": 21, "wait_max_s": 21, "talk_s": 13}},
+        {"a": ONE | {"talk_s": 13}},
+    ),
+    Odd(
+        "rounded half up, once; the threshold unrounded",
+        [
+            JOIN,
+            call("agent_connected", "10:00:20.4", agent="a"),
+            call("agent_released", "10:00:22.9", agent="a", reason="agent"),  # 2.5 s
+            call("agent_connected", "10:00:23", agent="b"),
+            call("agent_released", "10:00:25.4", agent="b", reason="agent"),  # 2.4 s
+        ],
+        {"q": {"offered": 1, "answered": 1, "wait_answered_s": 20, "wait_max_s": 20, "talk_s": 5}},
+        {"a": ONE | {"talk_s": 3}, "b": ONE | {"talk_s": 2}},
+    ),
+    Odd(
+        "short means under the limit, in time means up to it",
+        [
+            *(
+                row | {"call_id": f"c-{wait}"}
+                for wait in ("04.999", "05", "20", "20.001")
+                for row in (JOIN, call("queue_left", f"10:00:{wait}", reason="abandoned"))
+            )
+        ],
+        {
+            "q": {
+                "offered": 4,
+                "abandoned": 4,
+                "short_abandoned": 1,
+                "abandoned_in_threshold": 3,
+                "wait_abandoned_s": 50,
+                "wait_max_s": 20,
+            }
+        },
+    ),
+    Odd(
+        "each way to leave, each refusal",
+        [
+            row | {"call_id": f"c-{reason}"}
+            for reason in ("timeout", "key", "empty", "withdrawn", "callback", "system")
+            for row in (JOIN, call("queue_left", "10:00", reason=reason))
+        ]
+        + [
+            call("queue_refused", "10:00", reason=reason) | {"call_id": f"r-{reason}"}
+            for reason in ("full", "empty", "closed", "busy")
+        ],
+        {
+            "q": {"offered": 6, "timed_out": 1, "left_by_key": 1, "left_empty": 1, "left_otherwise": 3}
+            | dict.fromkeys(("refused_full", "refused_empty", "refused_closed", "refused_busy"), 1)
+        },
+    ),
+    Odd(
+        "standard, one agent in a queue of the day",
+        [JOIN, CONNECT, call("agent_released", "10:01", agent="a", reason="agent")],
+        {"q": ANSWERED | WAITED},
+        option=STANDARD,
+    ),
+    Odd(
+        "standard, two agents in a queue of the day",
+        [
+            JOIN,
+            CONNECT,
+            call("agent_released", "10:01", agent="a", reason="agent"),
+            *(
+                row | {"call_id": "c-2"}
+                for row in (
+                    call("queue_joined", "16:00"),
+                    call("ring_ended", "16:00:02", agent="b", reason="answered", duration_s=2),
+                    call("agent_connected", "16:00:02", agent="b"),
+                )
+            ),
+        ],
+        {
+            "q": {
+                "offered": 2,
+                "answered": 2,
+                "answered_in_threshold": 2,
+                "wait_answered_s": 12,
+                "wait_max_s": 10,
+                "talk_s": 50,
+                "ring_s": 2,
+            }
+        },
+        option=STANDARD,
+    ),
+]
+CUSTOMER = {odd.name: 401 + number for number, odd in enumerate(ODD)}
+
+
+@pytest.fixture(scope="module")
+def told(callmart: Callmart) -> Callmart:
+    """All odd calls, a customer each."""
+    for odd in ODD:
+        text = ndjson(*odd.told) if isinstance(odd.told[0], dict) else log(*odd.told)  # type: ignore[arg-type]
+        assert callmart.land_text(text, CUSTOMER[odd.name]).rejected == 0
+    assert callmart.build_and_open().problems == []
+    return callmart
+
+
+@pytest.mark.parametrize("odd", ODD, ids=lambda odd: odd.name)
+def test_an_odd_call(told: Callmart, odd: Odd) -> None:
+    customer = CUSTOMER[odd.name]
+    assert by_queue(told, customer) == odd.queues
+    found: dict[str, Counter[str]] = {}
+    for (_, agent), row in agent_cells(told, customer).items():
+        found.setdefault(agent, Counter()).update(dict(zip(AGENT_COUNTS, row, strict=True)))
+    assert {agent: {name: n for name, n in row.items() if n} for agent, row in found.items()} == odd.agents
+
+
+def test_standard_hides_what_one_agent_did_and_shows_what_two_did(told: Callmart) -> None:
+    hidden, shown = (
+        told.rows(
+            "select distinct ring_s is null as ring, talk_s is null as talk from mart.queue_interval"
+            " where customer_id = %s",
+            CUSTOMER[f"standard, {agents} in a queue of the day"],
+        )
+        for agents in ("one agent", "two agents")
+    )
+    assert hidden == [{"ring": True, "talk": True}]
+    assert shown == [{"ring": False, "talk": False}], "in both quarter-hours, of one agent each"
+
+
+def test_no_agent_shows_under_standard(told: Callmart) -> None:
+    for odd in ODD:
+        if odd.option == STANDARD:
+            assert marts(told, CUSTOMER[odd.name])[1:] == ({}, set())
+
+
+def test_a_wait_that_has_not_ended_is_no_longest(told: Callmart) -> None:
+    longest = "select wait_max_s from mart.queue_interval where customer_id = %s"
+    assert told.rows(longest, CUSTOMER["still waiting"]) == [{"wait_max_s": None}]
+    assert told.rows(longest, CUSTOMER["no time at all, left"]) == [{"wait_max_s": 0}]
+
+
+# as the registry has it now
+
+CHANGES = {
+    "another time zone": (
+        "time_zone: Europe/Amsterdam, " + DETAILED,
+        "time_zone: America/St_Johns, " + DETAILED,
+    ),
+    "other thresholds": (
+        DETAILED,
+        DETAILED
+        + ", queues: [{name: sales, service_level_s: 5, short_abandon_s: 30}, {name: support, label: S}]",
+    ),
+    "more reports": (STANDARD, DETAILED),
+    "fewer reports": (DETAILED, STANDARD),
+    "more reports from a day on": (
+        STANDARD,
+        f"contracts: [{{option: standard, from: 2020-01-01, until: {days(3)[1]}}},"
+        f" {{option: detailed, from: {days(3)[1]}}}]",
+    ),
+    "an earlier contract": (f"contracts: [{{option: detailed, from: {days(3)[1]}}}]", DETAILED),
+    "a contract that ended earlier": (
+        DETAILED,
+        f"contracts: [{{option: detailed, from: 2020-01-01, until: {days(3)[1]}}}]",
+    ),
+    "anonymous agents": (DETAILED, "anonymous_agents: true, " + DETAILED),
+    "agents by name": (DETAILED, DETAILED + ", agents: [{id: SIP/1, name: Noor}]"),
+}
+# For each change: one who had it from the beginning, and three to whom it comes at different moments.
+FIRST = {change: 501 + 10 * number for number, change in enumerate(CHANGES)}
+
+
+@pytest.fixture(scope="module")
+def changed(callmart: Callmart) -> Callmart:
+    """All changes, to customers of whom everything, nothing or half was opened before."""
+    events = simulate(
+        1, days(3), "Europe/Amsterdam", ["sales", "support"], ["SIP/1", "SIP/2", "SIP/3"],
+        contacts_per_day=60, seed=3, hours=(0, 24),
+    ).events.to_pylist()  # fmt: skip
+    rows = [row | {"occurred_at": row["occurred_at"].isoformat()} for row in events]
+    # A call over each midnight, as contracts begin and end there; and, on a day of its own, a wait that only its end
+    # tells: on the other clock it began on the day before.
+    for day in range(2):
+        over = {"call_id": f"n-{day}", "queue": "sales"}
+        rows.append(event("queue_joined", at("23:59:50", day), **over))
+        rows.append(event("agent_connected", at("00:00:10", day + 1), agent="SIP/2", **over))
+        rows.append(event("agent_released", at("00:01", day + 1), agent="SIP/2", reason="agent", **over))
+    late = {"call_id": "l-1", "queue": "sales", "agent": "SIP/2", "duration_s": 60}
+    rows.append(event("agent_connected", at("04:30:20", 9), **late))
+
+    def land(part: list[Row], *numbers: int) -> None:
+        whose = [first + number for first in FIRST.values() for number in numbers]
+        callmart.land_text(ndjson(*(row | {"customer_id": customer} for customer in whose for row in part)))
+
+    apply(callmart, changed=False)
+    land(rows, 1)
+    land(rows[::2], 3)
+    callmart.build_and_open()
+    land(rows, 2)
+    apply(callmart, changed=True)
+    land(rows, 0, 1, 2, 3)  # again, as some days may be let in now
+    callmart.build_and_open()
+    return callmart
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_change_is_as_if_it_had_been_so_from_the_beginning(changed: Callmart, change: str) -> None:
+    told = marts(changed, FIRST[change])
+    assert told[0]
+    for number, before in enumerate(("everything opened", "everything landed", "half opened")):
+        assert _unnamed(marts(changed, FIRST[change] + number + 1), change) == _unnamed(told, change), before
+
+
+def _unnamed(told: tuple[Cells, Cells, set[str]], change: str) -> object:
+    """Anonymous agents are called by a key, and each customer has its own."""
+    queues, agents, names = told
+    if change != "anonymous agents":
+        return told
+    assert all(re.fullmatch("agent-[0-9a-f]{10}", name) for name in names)
+    return queues, Counter((day, *row) for (day, _), row in agents.items()), len(names)
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_the_changes_change_something(changed: Callmart, change: str) -> None:
+    """Else the test above passes on nothing."""
+    plain = FIRST["fewer reports"] if change.startswith("more reports") else FIRST["agents by name"]
+    told, untouched = marts(changed, FIRST[change]), marts(changed, plain)
+    if change == "agents by name":
+        assert told[2] == {"Noor", "SIP/2", "SIP/3"}
+    else:
+        assert told != untouched

@@ -1,0 +1,319 @@
+"""What fails its checks stays out, and nothing else: held back by customer and day, the last good version in place."""
+
+import tempfile
+from collections.abc import Iterator
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from callmart import build, dbt, validate
+from callmart import open as opening
+from callmart.errors import UserError
+from centre import ANONYMOUS, DAYS, NAMED, STANDARD, WITH_DATA, play
+from conftest import Callmart, ignore_step
+
+TELLING = 987654321  # a value that no result may repeat
+
+Day = tuple[int, date]
+
+
+@pytest.fixture(scope="module")
+def played(callmart: Callmart, tmp_path_factory: pytest.TempPathFactory) -> Callmart:
+    """Three customers with three open days each."""
+    play(callmart, tmp_path_factory.mktemp("landed"))
+    assert callmart.build_and_open().held_back_days == 0
+    return callmart
+
+
+@pytest.fixture
+def owner(played: Callmart) -> Iterator[psycopg.Connection]:
+    """The owner; afterwards every day is dirty no more and nothing is held back."""
+    with played.connect() as connection:
+        yield connection
+        connection.rollback()
+    played.build_and_open()
+    assert not played.rows("select 1 from ops.held_back union all select 1 from ops.dirty_day")
+
+
+def compute(callmart: Callmart, connection: psycopg.Connection, days: list[Day] | None = None) -> None:
+    """Build these days, or all that were landed."""
+    for customer, day in days or [(customer, day) for customer in WITH_DATA for day in DAYS]:
+        connection.execute(
+            "insert into ops.dirty_day (customer_id, call_date, cause) values (%s, %s, 'test') on conflict do nothing",
+            [customer, day],
+        )
+    build.build(connection, callmart.settings, ignore_step)
+
+
+def check(callmart: Callmart, connection: psycopg.Connection) -> validate.Validated:
+    connection.commit()
+    return validate.validate(connection, callmart.settings, ignore_step)
+
+
+def held_back(connection: psycopg.Connection) -> set[Day]:
+    return set(connection.execute("select customer_id, call_date from ops.held_back").fetchall())
+
+
+def mart_rows(connection: psycopg.Connection) -> dict[Day, list[Any]]:
+    """queue_interval as it stands, by customer and day."""
+    rows: dict[Day, list[Any]] = {}
+    for row in connection.execute("select * from mart.queue_interval order by 1, 2, 3, 4"):
+        rows.setdefault(row[:2], []).append(row)
+    return rows
+
+
+# Each breaks a day of its own; the rest is as it should be.
+BREAKS = {
+    (NAMED, DAYS[0]): "update build.queue_interval set offered = offered + 1 where {day}",
+    (NAMED, DAYS[1]): "update build.agent_day set rings_unanswered = rings + 1 where {day}",
+    (
+        NAMED,
+        DAYS[2],
+    ): "insert into build.queue_interval select * from build.queue_interval where {day} limit 1",
+    (ANONYMOUS, DAYS[0]): "update build.queue_interval set talk_s = -1 where {day}",
+    (ANONYMOUS, DAYS[1]): "update build.agent_day set agent_key = 'Jan' where {day}",
+    (STANDARD, DAYS[0]): "update build.queue_interval set queue = null where {day}",
+    (STANDARD, DAYS[1]): "update build.queue_interval set answered_in_threshold = answered + 1 where {day}",
+    (STANDARD, DAYS[2]): (
+        "update build.queue_interval set interval_local = interval_local - interval '1 day' where {day}"
+    ),
+}
+
+
+def test_the_days_that_fail_are_held_back_and_no_others(played: Callmart, owner: psycopg.Connection) -> None:
+    good = mart_rows(owner)
+    owner.execute("update mart.queue_interval set ring_s = 7")  # to tell what was opened from what stayed
+    stayed = mart_rows(owner)
+    compute(played, owner)
+    for (customer, day), statement in BREAKS.items():
+        where = sql.SQL("customer_id = {} and call_date = {}").format(customer, day)
+        assert owner.execute(sql.SQL(statement).format(day=where)).rowcount > 0  # type: ignore[arg-type]
+    assert check(played, owner).held_back == BREAKS.keys()
+    opened = opening.open_build(owner, played.settings)
+
+    assert (opened.days, opened.held_back) == (1, len(BREAKS))
+    assert held_back(owner) == BREAKS.keys()
+    assert set(owner.execute("select customer_id, call_date from ops.dirty_day").fetchall()) == BREAKS.keys()
+    assert mart_rows(owner) == stayed | {(ANONYMOUS, DAYS[2]): good[ANONYMOUS, DAYS[2]]}, (
+        "the last good version"
+    )
+    logged = "select details ->> 'days' from ops.audit_log where action = 'held back' and customer_id = %s"
+    assert owner.execute(logged, [ANONYMOUS]).fetchall() == [("2",)]
+    owner.rollback()
+
+    assert played.build_and_open().opened_days == len(BREAKS)
+    assert held_back(owner) == set()
+    assert mart_rows(owner) == good
+
+
+@pytest.mark.parametrize("column", ["customer_id", "call_date"])
+def test_a_row_of_no_day_holds_everything_back(
+    played: Callmart, owner: psycopg.Connection, column: str
+) -> None:
+    """Whose row is missing elsewhere, nobody can say."""
+    compute(played, owner)
+    owner.execute(
+        sql.SQL("update build.queue_interval set {} = null where customer_id = {}").format(
+            sql.Identifier(column), NAMED
+        )
+    )
+    assert check(played, owner).held_back == {(customer, day) for customer in WITH_DATA for day in DAYS}
+
+
+def test_a_mart_without_days_holds_back_all_days_of_its_customer(
+    played: Callmart, owner: psycopg.Connection
+) -> None:
+    compute(played, owner)
+    owner.execute("update build.agent set agent = null where customer_id = %s", [NAMED])
+    assert check(played, owner).held_back == {(NAMED, day) for day in DAYS}
+    assert opening.open_build(owner, played.settings).days == (len(WITH_DATA) - 1) * len(DAYS)
+
+
+@pytest.mark.parametrize("count", [21, 250])
+def test_all_failing_days_are_found(played: Callmart, owner: psycopg.Connection, count: int) -> None:
+    """Great Expectations lists twenty rows, or two hundred, and stops."""
+    days = [DAYS[0] - timedelta(days=age) for age in range(count)]
+    compute(played, owner, [(NAMED, day) for day in days])
+    owner.execute("delete from build.queue_interval")
+    owner.execute(
+        """
+        insert into build.queue_interval (customer_id, call_date, offered, interval_local)
+        select customer_id, call_date, -1, 'epoch' from build.window
+        """
+    )
+    results = check(played, owner).results
+    failing = {r.expectation: set(r.failing) for r in results if r.mart == "queue_interval" and r.failing}
+    wanted = {(NAMED, day) for day in days}
+    assert failing["the quarter-hour lies in its day"] == wanted, "found by a query"
+    assert failing["expect_column_values_to_be_between: min_value 0, column offered"] == wanted, "by a column"
+
+
+def test_a_warning_holds_nothing_back(played: Callmart, owner: psycopg.Connection) -> None:
+    compute(played, owner)
+    owner.execute("update build.queue_interval set wait_max_s = 14401 where customer_id = %s", [STANDARD])
+    found = check(played, owner)
+    assert (found.held_back, found.warnings) == (set(), 1)
+    assert opening.open_build(owner, played.settings).held_back == 0
+
+
+def test_an_expectation_that_names_no_rows_holds_everything_back(
+    played: Callmart, owner: psycopg.Connection, suites: Path
+) -> None:
+    with (suites / "queue_interval.yml").open("a") as file:
+        file.write(
+            "\n  - {type: expect_table_row_count_to_equal, severity: critical, kwargs: {value: 1000000}}\n"
+        )
+    compute(played, owner)
+    assert check(played, owner).held_back == {(customer, day) for customer in WITH_DATA for day in DAYS}
+
+
+def test_nothing_dirty_passes(played: Callmart) -> None:
+    ran = played.build_and_open()
+    assert (ran.built_days, ran.opened_days, ran.held_back_days) == (0, 0, 0)
+
+
+def test_a_day_without_a_row_passes_and_empties_the_mart(played: Callmart, owner: psycopg.Connection) -> None:
+    """Also the only day of a window: every expectation holds of nothing."""
+    good = mart_rows(owner)
+    compute(played, owner, [(NAMED, DAYS[0])])
+    owner.execute("truncate build.queue_interval, build.agent_day, build.agent")
+    assert check(played, owner).held_back == set()
+    assert opening.open_build(owner, played.settings).days == 1
+    assert mart_rows(owner).keys() == good.keys() - {(NAMED, DAYS[0])}
+
+    compute(played, owner, [(NAMED, DAYS[0])])
+    owner.commit()
+    played.build_and_open()
+    assert mart_rows(owner) == good
+
+
+def test_what_was_not_validated_is_not_opened(played: Callmart, owner: psycopg.Connection) -> None:
+    compute(played, owner)
+    with pytest.raises(UserError, match=r"has not been validated: run `callmart validate`"):
+        opening.open_build(owner, played.settings)
+
+
+@pytest.mark.parametrize("stage", ["before validating", "after validating"])
+def test_a_window_computed_again_is_not_the_one_that_was_built(
+    played: Callmart, owner: psycopg.Connection, stage: str
+) -> None:
+    compute(played, owner)
+    if stage == "after validating":
+        check(played, owner)
+    owner.commit()
+    dbt.run(played.settings, ignore_step)
+    with pytest.raises(UserError, match=r"computed again .*: run `callmart build`"):
+        if stage == "after validating":
+            opening.open_build(owner, played.settings)
+        else:
+            check(played, owner)
+
+
+def test_results_hold_keys_and_no_values(played: Callmart, owner: psycopg.Connection) -> None:
+    compute(played, owner)
+    owner.execute("update build.queue_interval set offered = -%s, queue = 'q' || %s", [TELLING, TELLING])
+    owner.execute("update build.agent_day set agent_key = %s, talk_s = -%s", [str(TELLING), TELLING])
+    assert TELLING in {
+        -row[0] for row in owner.execute("select offered from build.queue_interval").fetchall()
+    }
+    assert len(check(played, owner).held_back) == len(WITH_DATA) * len(DAYS)
+    opening.open_build(owner, played.settings)
+    tables = [name for (name,) in owner.execute("select tablename from pg_tables where schemaname = 'ops'")]
+    rows = [row for name in tables for (row,) in owner.execute(f"select t::text from ops.{name} as t")]  # type: ignore[arg-type]
+    assert any(f'[{NAMED}, \\"{DAYS[0]}\\"]' in row or f"[{NAMED}, " in row for row in rows)
+    assert not any(str(TELLING) in row for row in rows)
+    assert not any(
+        str(TELLING).encode() in file.read_bytes()
+        for file in played.home.rglob("*")
+        if file.is_file() and played.home / "postgres" not in file.parents
+    )
+
+
+def test_nothing_that_was_computed_stays_behind(played: Callmart, owner: psycopg.Connection) -> None:
+    compute(played, owner)
+    tables = [
+        name
+        for (name,) in owner.execute("select tablename from pg_tables where schemaname = 'build'").fetchall()
+    ]
+
+    def filled() -> set[str]:
+        return {name for name in tables if owner.execute(f"select 1 from build.{name} limit 1").fetchone()}  # type: ignore[arg-type]
+
+    assert filled() >= {"window", "int_visit", "queue_interval", "agent_day", "agent"}
+    owner.execute("update build.queue_interval set offered = -1 where customer_id = %s", [NAMED])
+    check(played, owner)
+    opening.open_build(owner, played.settings)
+    assert held_back(owner)
+    assert filled() == set()
+
+
+def test_checking_writes_nothing_outside_the_home(
+    played: Callmart, owner: psycopg.Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compute(played, owner)
+    owner.execute("update build.queue_interval set offered = -1")
+    for variable in ("HOME", "TMPDIR"):
+        monkeypatch.setenv(variable, str(tmp_path))
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    made: list[str] = []
+    mkdtemp = tempfile.mkdtemp
+    monkeypatch.setattr(tempfile, "mkdtemp", lambda *a, **k: made.append("folder") or mkdtemp(*a, **k))
+    assert check(played, owner).held_back
+    assert (made, [*tmp_path.iterdir()]) == ([], [])
+
+
+# -- suites --------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def suites(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of the suites, to be spoilt."""
+    for file in validate.SUITES.iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    monkeypatch.setattr(validate, "SUITES", tmp_path)
+    return tmp_path
+
+
+def test_a_mart_without_a_suite_is_refused(played: Callmart, owner: psycopg.Connection, suites: Path) -> None:
+    (suites / "agent_day.yml").unlink()
+    compute(played, owner)
+    with pytest.raises(UserError, match=r"mart agent_day has no suite: add .*agent_day\.yml"):
+        check(played, owner)
+    with pytest.raises(UserError, match="has not been validated"):
+        opening.open_build(owner, played.settings)
+
+
+@pytest.mark.parametrize(
+    ("suite", "message"),
+    [
+        ("expectations:\n  - {type: expect_column_to_exist, columns: [queue]}\n", "has no severity; add"),
+        (
+            "expectations:\n  - {type: expect_column_to_exist, columns: [queue], severity: bad}\n",
+            "has no severity",
+        ),
+        ("expectations: []\n", "no critical expectation"),
+        ("", "no critical expectation"),
+        (
+            "expectations:\n  - {type: expect_column_values_to_be_tidy, severity: critical, columns: [queue]}\n",
+            "correct it in",
+        ),
+        (
+            "expectations:\n  - {type: unexpected_rows_expectation, severity: critical,"
+            " kwargs: {unexpected_rows_query: 'select customer_id, call_date from {batch} where no_column'}}\n",
+            "correct it in",
+        ),
+    ],
+)
+def test_a_suite_that_checks_nothing_is_refused(
+    played: Callmart, owner: psycopg.Connection, suites: Path, suite: str, message: str
+) -> None:
+    (suites / "queue_interval.yml").write_text(suite)
+    compute(played, owner)
+    with pytest.raises(UserError, match=message):
+        check(played, owner)
+    with pytest.raises(UserError, match="has not been validated"):
+        opening.open_build(owner, played.settings)
