@@ -61,7 +61,15 @@ def _land(settings: Settings, file: Path) -> float:
 def _copy(settings: Settings, file: Path) -> float:
     """Seconds to COPY the rows of the file, already prepared, into a table like raw.event."""
     wanted = registry.Registry.model_validate(
-        {"customers": [{"id": CUSTOMER, "name": "bench", "contracts": [{"option": "detailed", "from": date(2020, 1, 1)}]}]}
+        {
+            "customers": [
+                {
+                    "id": CUSTOMER,
+                    "name": "bench",
+                    "contracts": [{"option": "detailed", "from": date(2020, 1, 1)}],
+                }
+            ]
+        }
     )
     with server.connect(settings) as connection:
         registry.apply(connection, settings, wanted)
@@ -75,7 +83,10 @@ def _copy(settings: Settings, file: Path) -> float:
         adbc.commit()
         begin = time.perf_counter()
         cursor.adbc_ingest(
-            "bench", pa.RecordBatchReader.from_batches(EVENT_SCHEMA, iter(batches)), mode="append", db_schema_name="raw"
+            "bench",
+            pa.RecordBatchReader.from_batches(EVENT_SCHEMA, iter(batches)),
+            mode="append",
+            db_schema_name="raw",
         )
         adbc.commit()
         return time.perf_counter() - begin

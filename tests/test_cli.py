@@ -33,6 +33,13 @@ LOG = (
 HEADER = "customer_id,platform,event,occurred_at,call_id,queue"
 ROW = f"{DETAILED},vcloud,queue_joined,{YESTERDAY}T12:00:00Z,c1,sales"
 
+
+def free_port() -> int:
+    """A port of this machine on which nothing listens."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
+
+
 Command = Callable[..., subprocess.CompletedProcess[str]]
 
 
@@ -118,9 +125,9 @@ FILES: dict[str, tuple[bytes | None, list[str], str]] = {
     "a column too many": (f"{HEADER},agnt\n{ROW},A\n".encode(), [], "agnt"),
     "a column missing": (HEADER.replace(",event", "").encode() + b"\n1\n", [], "event"),
     "a log of another format": (
-        b"[2026-01-01 10:00:00] VERBOSE[1] pbx.c: Executing [100@default:1] Answer\n" * 3, [], "--format",
+        b"[2026-01-01 10:00:00] VERBOSE[1] pbx.c: Executing\n" * 3, [], "no line of a queue_log;",
     ),
-    "a table of another kind": (b"calldate,clid,src,dst,duration\n2026-01-01,x,1,2,3\n", [], "calldate"),
+    "a table of another kind": (b"calldate,clid,src,dst\n2026-01-01,x,1,2\n", [], "no header of the raw format"),
     "rows that break the rules": (f"{HEADER}\n{ROW}\n{ROW.replace('joined', 'jumped')}\n".encode(), [], "line 3"),
     "not what was said": (LOG.encode(), ["--format", "parquet"], "is not a Parquet file; use --format auto"),
     "an unknown format": (LOG.encode(), ["--format", "xml"], "use one of auto, csv, ndjson, parquet, queue_log"),
@@ -141,7 +148,7 @@ def test_a_bad_file_is_one_sentence_and_changes_nothing(
     done = command("land", file, *options)
     said = mistake(done)
     assert remedy in said
-    assert str(file) in said or "customer" in said or "format" in said or "--timezone" in said
+    assert str(file) in said or "customer" in said or "format" in said or "time zone" in said
     assert done.stdout == ""
     assert contents(ready) == before
 
@@ -233,7 +240,7 @@ SETTINGS: dict[str, tuple[dict[str, str], str]] = {
 def test_a_wrong_setting_is_named(
     ready: Callmart, command: Command, environment: dict[str, str], remedy: str
 ) -> None:
-    place = {"socket": str(server.start(ready.home)), "port": str(_free_port())}
+    place = {"socket": str(server.start(ready.home)), "port": str(free_port())}
     done = command("status", **{name: value.format(**place) for name, value in environment.items()})
     said = mistake(done)
     assert remedy in said
@@ -270,7 +277,7 @@ def test_callmart_toml_is_heeded(ready: Callmart, command: Command, tmp_path: Pa
 
 
 def test_a_dead_tableau_is_named_and_nothing_changes(ready: Callmart, command: Command) -> None:
-    dead = f"http://127.0.0.1:{_free_port()}"
+    dead = f"http://127.0.0.1:{free_port()}"
     before = contents(ready)
     done = command("publish", CALLMART_TABLEAU__SERVER=dead, CALLMART_TABLEAU__TOKEN="secret")
     assert f"No Tableau server answers at {dead}; start it or correct tableau.server" in mistake(done)
@@ -378,6 +385,7 @@ def test_a_stage_alone_does_nothing_twice_and_says_so(
     (tmp_path / "registry.yml").write_text(REGISTRY)
     (tmp_path / "queue_log").write_text(LOG)
     options = {"land": ["queue_log", "--customer", "1042"], "registry": ["apply", "registry.yml"]}
+    command(stage, *options.get(stage, []), cwd=tmp_path)  # another test may have changed something since
     before = contents(ready)
     done = command(stage, *options.get(stage, []), cwd=tmp_path)
     assert done.returncode == 0, done.stderr
@@ -418,7 +426,7 @@ def test_status_as_json(ready: Callmart, command: Command) -> None:
         "held_back_days": 0,
         "turned_away_rows": 0,
         "quality": "passed",
-        "tableau": f"published in callmart / {DETAILED} One",
+        "tableau": f"callmart / {DETAILED} One",
     }
     assert nothing.keys() == detailed.keys() | {"extract_rows"}
     assert (nothing["option"], nothing["contacts"], nothing["tableau"]) == ("none", 0, "nothing there")
@@ -467,7 +475,5 @@ def test_no_word_of_a_caller_or_an_agent_is_printed(
     assert done.returncode == 0
     assert "1 rows rejected" in done.stdout
     assert "line 42: " in done.stdout
-    assert not {"Ada", "12345678"} & {
-        word for word in ("Ada", "12345678") if word in done.stdout + done.stderr
-    }
+    assert not [word for word in ("Ada", "12345678") if word in done.stdout + done.stderr]
     assert command("run").returncode == 0

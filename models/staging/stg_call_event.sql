@@ -1,5 +1,6 @@
 -- A row is an event of a call that has a part in the window. Calls that lie on more than one day come whole, so
--- that a phase that began before the window or ends after it is seen.
+-- that a phase that began before the window or ends after it is seen; but for what no contract covers any more, which
+-- is as if it had never come.
 
 with days as (
     select * from {{ ref('stg_day') }}
@@ -11,6 +12,14 @@ events as (
 
 calls as (
     select * from {{ source('raw', 'call') }}
+),
+
+customers as (
+    select * from {{ source('registry', 'customer') }}
+),
+
+contracts as (
+    select * from {{ source('registry', 'contract') }}
 ),
 
 calls_over_days as (
@@ -50,6 +59,14 @@ over_days as (
         and calls_over_days.call_key = events.call_key
         and calls_over_days.first_at <= events.occurred_at
         and calls_over_days.last_at >= events.occurred_at
+    inner join customers on calls_over_days.customer_id = customers.customer_id
+    inner join contracts
+        on calls_over_days.customer_id = contracts.customer_id
+        and {{ local_date('events.occurred_at', 'customers.time_zone') }} >= contracts.valid_from
+        and (
+            contracts.valid_until is null
+            or {{ local_date('events.occurred_at', 'customers.time_zone') }} < contracts.valid_until
+        )
 )
 
 select * from within_a_day

@@ -23,6 +23,7 @@ def build(
     connection: psycopg.Connection, settings: Settings, on_model: Callable[[str, int, int], None]
 ) -> Built:
     """Compute every dirty day that has not expired. Commits; run again, it computes the same days anew."""
+    on_model("dbt starts", 0, 1)
     days = _fill_window(connection)
     connection.commit()
     dbt.run(settings, on_model)

@@ -156,7 +156,9 @@ def _move(connection: psycopg.Connection, build_id: int, mart: dbt.Mart) -> int:
         """,
         """
         insert into {mart} ({names})
-        select {columns} from {computed} as m join {passed} as p on m.customer_id = p.customer_id and {day} = p.call_date
+        select {columns}
+        from {computed} as m
+        join {passed} as p on m.customer_id = p.customer_id and {day} = p.call_date
         """,
         """
         delete from ops.opened_day as o using {passed} as p

@@ -542,10 +542,13 @@ def _mark_days(connection: psycopg.Connection, customer_id: int, before: State, 
     ):
         days = _opened_days(connection, customer_id)
     else:
-        days = [
+        days = [  # with those beside them: a call over midnight loses its other half
             day
             for day in _opened_days(connection, customer_id)
-            if before.option_on(day) != after.option_on(day)
+            if any(
+                before.option_on(near) != after.option_on(near)
+                for near in (day - timedelta(days=1), day, day + timedelta(days=1))
+            )
         ]
     with connection.cursor() as cursor:
         cursor.executemany(

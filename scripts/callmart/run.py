@@ -99,6 +99,7 @@ def deliver(connection: psycopg.Connection, settings: Settings, ran: Ran, on_ste
     ran.extracts_written = sum(
         1 for found in extracts if isinstance(found, extract.Extract) and found.written
     )
+    on_step("publish", "reading what is there", 0, 1)
     with tableau.connect(settings) as server:
         plan = publish.plan(publication.desired(connection), publish.read(server))
         connection.commit()

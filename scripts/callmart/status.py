@@ -61,7 +61,8 @@ def status(connection: psycopg.Connection) -> list[CustomerStatus]:
             case
                 when o.option is null then 'nothing there'
                 when p.customer_id is null then 'not published yet'
-                else p.state || ' in callmart / ' || p.project
+                when p.state = 'published' then 'callmart / ' || p.project
+                else p.state || ': callmart / ' || p.project
             end
         from registry.customer as c
         left join registry.current_option as o using (customer_id)

@@ -70,6 +70,7 @@ def validate(
     marts = dbt.marts(settings)
     if build.computed_tables(connection, marts) != tables:
         raise UserError("the window was computed again after `callmart build`: run `callmart build` first")
+    on_mart("Great Expectations starts", 0, len(marts))
     suites = {mart.name: suite(SUITES / f"{mart.name}.yml") for mart in marts}
     connection.commit()
 
@@ -101,7 +102,8 @@ def suite(path: Path) -> list[dict[str, Any]]:
     if not any(entry["severity"] == "critical" for entry in expectations):
         raise UserError(f"{path} has no critical expectation, so anything would pass: add one")
     return [
-        entry | {"meta": entry.get("meta", {}) | {"number": number}} for number, entry in enumerate(expectations)
+        entry | {"meta": entry.get("meta", {}) | {"number": number}}
+        for number, entry in enumerate(expectations)
     ]
 
 
@@ -109,14 +111,18 @@ def _source(settings: Settings) -> Any:
     """The database as Great Expectations sees it, in a context that writes nothing to the disk."""
     os.environ["GX_ANALYTICS_ENABLED"] = "false"
     import great_expectations as gx  # takes seconds to import
-    from great_expectations.data_context.types.base import DataContextConfig, InMemoryStoreBackendDefaults
+    from great_expectations.data_context.types.base import (
+        DataContextConfig,
+        InMemoryStoreBackendDefaults,
+        ProgressBarsConfig,
+    )
 
     logging.getLogger("great_expectations").setLevel(logging.WARNING)
-    nowhere = InMemoryStoreBackendDefaults(init_temp_docs_sites=False)
-    context = gx.get_context(
-        mode="ephemeral", project_config=DataContextConfig(store_backend_defaults=nowhere)
+    nowhere = DataContextConfig(
+        store_backend_defaults=InMemoryStoreBackendDefaults(init_temp_docs_sites=False),
+        progress_bars=ProgressBarsConfig(globally=False),
     )
-    context.variables.progress_bars = {"globally": False}
+    context = gx.get_context(mode="ephemeral", project_config=nowhere)
     return context.data_sources.add_postgres("callmart", connection_string=_gx_url(settings))
 
 

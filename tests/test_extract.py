@@ -1,0 +1,257 @@
+"""Extracts: a file holds its customer's rows, all of them and no others, or it does not leave."""
+
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pantab
+import psycopg
+import pyarrow as pa
+import pyarrow.parquet
+import pytest
+
+from callmart import access, extract
+from callmart.extract import Extract, Unproven
+from centre import ANONYMOUS, DAYS, DETAILED, NAMED, REGISTRY, STANDARD, WITH_DATA, events, play
+from conftest import YESTERDAY, Callmart, ignore_step
+
+MARTS = {"queue": ["queue_interval"], "agent": ["agent", "agent_day"]}
+FILES = {(customer, "queue") for customer in WITH_DATA} | {(customer, "agent") for customer in DETAILED}
+EARLIER = DAYS[0] - timedelta(days=1)
+
+
+@pytest.fixture(scope="module")
+def played(callmart: Callmart, tmp_path_factory: pytest.TempPathFactory) -> Callmart:
+    """Three customers with open marts."""
+    play(callmart, tmp_path_factory.mktemp("landed"))
+    assert callmart.build_and_open().held_back_days == 0
+    return callmart
+
+
+@pytest.fixture
+def owner(played: Callmart) -> Iterator[psycopg.Connection]:
+    """The owner, with the files of all customers written."""
+    with played.connect() as connection:
+        assert not any(isinstance(one, Unproven) for one in write(played, connection).values())
+        yield connection
+
+
+def write(callmart: Callmart, owner: psycopg.Connection) -> dict[tuple[int, str], Extract | Unproven]:
+    """Extract; what came of each file. A failure stands under the customer and group that its file lacks."""
+    found = extract.extract(owner, callmart.settings, ignore_step)
+    done: dict[tuple[int, str], Extract | Unproven] = {
+        (one.customer_id, one.group): one for one in found if isinstance(one, Extract)
+    }
+    failures = [one for one in found if isinstance(one, Unproven)]
+    assert len(failures) <= 1
+    return done | {key: failures[0] for key in FILES - done.keys() if failures}
+
+
+def path(callmart: Callmart, customer_id: int, group: str) -> Path:
+    return callmart.home / "extracts" / str(customer_id) / f"{group}.hyper"
+
+
+def files(callmart: Callmart) -> set[tuple[int, str]]:
+    """The files there are, by customer and group; drafts would be among them."""
+    return {
+        (int(file.parent.name), file.stem)
+        for file in (callmart.home / "extracts").rglob("*")
+        if file.is_file()
+    }
+
+
+def contents(callmart: Callmart) -> dict[tuple[int, str], tuple[int, bytes]]:
+    """When each file was written, and its bytes."""
+    return {
+        key: (path(callmart, *key).stat().st_mtime_ns, path(callmart, *key).read_bytes())
+        for key in files(callmart)
+    }
+
+
+def held(file: Path, mart: str) -> list[dict[str, Any]]:
+    """The rows of a file, as hyperd reads them."""
+    query = f'select * from "Extract"."{mart}"'
+    table = pantab.frame_from_hyper_query(file, query, return_type="pyarrow", process_params=extract.HYPER)
+    return sorted(table.to_pylist(), key=str)
+
+
+def touch(owner: psycopg.Connection) -> None:
+    """Make what the files were made from look changed."""
+    owner.execute("insert into registry.version default values")
+    owner.commit()
+
+
+def test_a_file_holds_all_rows_of_its_customer_and_no_others(
+    played: Callmart, owner: psycopg.Connection
+) -> None:
+    assert files(played) == FILES
+    for customer, group in FILES:
+        for mart in MARTS[group]:
+            own = played.rows(f"select * from mart.{mart} where customer_id = %s", customer)
+            assert own
+            assert held(path(played, customer, group), mart) == sorted(own, key=str), (customer, mart)
+    whose = {row["customer_id"] for row in played.rows("select customer_id from mart.queue_interval")}
+    assert whose == set(WITH_DATA)
+
+
+def test_files_are_private(played: Callmart, owner: psycopg.Connection) -> None:
+    folder = played.home / "extracts"
+    for entry in (folder, *folder.rglob("*")):
+        assert entry.stat().st_mode & 0o777 == (0o700 if entry.is_dir() else 0o600), entry
+
+
+def test_what_is_unchanged_is_not_written_again(played: Callmart, owner: psycopg.Connection) -> None:
+    before = contents(played)
+    assert {one.written for one in write(played, owner).values()} == {False}  # type: ignore[union-attr]
+    touch(owner)  # then the rows are read again, and are the same
+    assert {one.written for one in write(played, owner).values()} == {False}  # type: ignore[union-attr]
+    assert contents(played) == before
+
+
+def test_equal_rows_have_an_equal_hash_though_the_bytes_differ(
+    played: Callmart, owner: psycopg.Connection
+) -> None:
+    before, first = contents(played), write(played, owner)
+    for key in FILES:
+        path(played, *key).unlink()
+    again = write(played, owner)
+    for key in FILES:
+        one, other = first[key], again[key]
+        assert isinstance(one, Extract)
+        assert isinstance(other, Extract)
+        assert other.written
+        assert other.content_hash == one.content_hash
+    assert any(contents(played)[key][1] != before[key][1] for key in FILES)
+    assert len({one.content_hash for one in first.values() if isinstance(one, Extract)}) == len(FILES)
+
+
+def test_a_day_more_is_written_for_the_customer_that_has_it(
+    played: Callmart, owner: psycopg.Connection, tmp_path: Path
+) -> None:
+    before = write(played, owner)
+    pyarrow.parquet.write_table(events(NAMED, [EARLIER], seed=2), tmp_path / "more.parquet")
+    played.land(tmp_path / "more.parquet")
+    played.build_and_open()
+    after = write(played, owner)
+    assert {key for key, one in after.items() if isinstance(one, Extract) and one.written} == {
+        (NAMED, "queue"),
+        (NAMED, "agent"),
+    }
+    days = {row["call_date"] for row in held(path(played, NAMED, "queue"), "queue_interval")}
+    assert days == {EARLIER, *DAYS}
+    changed = {key for key in FILES if before[key].content_hash != after[key].content_hash}  # type: ignore[union-attr]
+    assert changed == {(NAMED, "queue"), (NAMED, "agent")}
+
+
+def _others_among_own(own: pa.Table, others: pa.Table) -> pa.Table:
+    return pa.concat_tables([own, others.slice(0, 1)])
+
+
+def _others_for_own(own: pa.Table, others: pa.Table) -> pa.Table:
+    return others
+
+
+def _one_for_one(own: pa.Table, others: pa.Table) -> pa.Table:
+    return pa.concat_tables([own.slice(1), others.slice(0, 1)])
+
+
+def _one_too_few(own: pa.Table, others: pa.Table) -> pa.Table:
+    return own.slice(1)
+
+
+def _one_twice(own: pa.Table, others: pa.Table) -> pa.Table:
+    return pa.concat_tables([own, own.slice(0, 1)])
+
+
+def _none(own: pa.Table, others: pa.Table) -> pa.Table:
+    return own.slice(0, 0)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (_others_among_own, "held rows of another customer"),
+        (_others_for_own, "held rows of another customer"),
+        (_one_for_one, "held rows of another customer"),
+        (_one_too_few, "were opened"),
+        (_one_twice, "were opened"),
+        (_none, "were opened"),
+    ],
+)
+def test_what_is_not_proven_does_not_leave(
+    played: Callmart, owner: psycopg.Connection, monkeypatch: pytest.MonkeyPatch, spoil: Any, message: str
+) -> None:
+    before, read = contents(played), extract._read
+
+    def spoilt(reader: Any, role: str, marts: Any) -> dict[str, pa.Table]:
+        tables = read(reader, role, marts)
+        if role != access.customer_role("callmart", NAMED) or "queue_interval" not in tables:
+            return tables
+        others = read(reader, access.customer_role("callmart", STANDARD), marts)
+        return {name: spoil(table, others[name]) for name, table in tables.items()}
+
+    monkeypatch.setattr(extract, "_read", spoilt)
+    touch(owner)
+    path(played, ANONYMOUS, "queue").unlink()
+    done = write(played, owner)
+    failed = done.pop((NAMED, "queue"))
+    assert isinstance(failed, Unproven)
+    assert f"customer {NAMED}" in str(failed)
+    assert message in str(failed)
+    assert all(isinstance(one, Extract) for one in done.values())
+    assert done[ANONYMOUS, "queue"].written, "the others are done"  # type: ignore[union-attr]
+    assert files(played) == FILES, "no draft stays"
+    assert contents(played)[NAMED, "queue"] == before[NAMED, "queue"], "the file before it stays"
+
+    monkeypatch.undo()
+    assert not write(played, owner)[NAMED, "queue"].written  # type: ignore[union-attr]
+
+
+def test_a_role_that_cannot_read_fails_alone(played: Callmart, owner: psycopg.Connection) -> None:
+    group, role = access.group_role("callmart", "agent"), access.customer_role("callmart", NAMED)
+    before = contents(played)
+    touch(owner)
+    owner.execute(f"revoke {group} from {role}")  # type: ignore[arg-type]
+    owner.commit()
+    done = write(played, owner)
+    failed = done.pop((NAMED, "agent"))
+    assert isinstance(failed, Unproven)
+    assert f"customer {NAMED}" in str(failed)
+    assert done.keys() == FILES - {(NAMED, "agent")}
+    assert contents(played) == before
+    played.apply(REGISTRY)
+    assert isinstance(write(played, owner)[NAMED, "agent"], Extract)
+
+
+def test_a_day_that_has_grown_too_old_leaves_the_file(played: Callmart, owner: psycopg.Connection) -> None:
+    with played.connect() as floor:
+        now = "return ((now() at time zone 'Europe/Amsterdam') - interval '2 years')::date"
+        replace = "create or replace function access.retention_floor() returns date stable "
+        floor.execute(f"{replace} return date '{DAYS[1]}'")  # type: ignore[arg-type]
+        floor.commit()
+        done = write(played, owner)
+        days = {
+            customer: {row["call_date"] for row in held(path(played, customer, "queue"), "queue_interval")}
+            for customer in WITH_DATA
+        }
+        floor.execute(replace + now)  # type: ignore[arg-type]
+    assert {one.written for (_, group), one in done.items() if group == "queue"} == {True}  # type: ignore[union-attr]
+    assert days == {customer: set(DAYS[1:]) for customer in WITH_DATA}
+    assert write(played, owner)[STANDARD, "queue"].written  # type: ignore[union-attr]
+
+
+def test_what_no_contract_orders_any_more_is_removed(played: Callmart, owner: psycopg.Connection) -> None:
+    less = REGISTRY.replace(
+        "[{option: detailed, from: 2020-01-01}]",
+        f"[{{option: detailed, from: 2020-01-01, until: {YESTERDAY}}}, {{option: standard, from: {YESTERDAY}}}]",
+    ).replace(
+        "[{option: standard, from: 2020-01-01}]",
+        f"[{{option: standard, from: 2020-01-01, until: {YESTERDAY}}}]",
+    )
+    played.apply(less)
+    owner.rollback()
+    extract.extract(owner, played.settings, ignore_step)
+    assert files(played) == {(NAMED, "queue"), (ANONYMOUS, "queue")}
+    assert set(owner.execute("select customer_id, mart_group from ops.extract").fetchall()) == files(played)
+    played.apply(REGISTRY)
