@@ -15,6 +15,7 @@ from psycopg import sql
 
 from callmart import access, server
 from callmart import run as stages
+from callmart.errors import UserError
 from catalogue import unprotected
 from centre import (
     ANONYMOUS,
@@ -455,12 +456,12 @@ def test_a_large_object_is_its_writers_own(opened: Callmart) -> None:
                 assert refused(other, read)
 
 
-@pytest.mark.xfail(strict=True, reason="advisory locks are everybody's: run.exclusive needs another kind")
-def test_a_customers_advisory_lock_stops_no_run(opened: Callmart) -> None:
+def test_a_customers_locks_stop_no_run(opened: Callmart) -> None:
     with login(opened, NAMED) as connection, opened.connect() as owner:
-        connection.execute("select pg_advisory_xact_lock(%s)", [stages.LOCK])
-        with stages.exclusive(owner):
-            pass
+        connection.execute("select pg_advisory_xact_lock(%s)", [42])  # what it may
+        assert refused(connection, "lock table ops.running_now in exclusive mode")
+        with stages.exclusive(owner), opened.connect() as second, pytest.raises(UserError):
+            stages.exclusive(second).__enter__()
 
 
 # -- the publisher -------------------------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from callmart import build, land, open, validate
+from callmart import build, open, validate
 from callmart.errors import UserError
 from callmart.keys import ensure_key, keyed
 from conftest import Callmart, ignore_step
@@ -219,7 +219,7 @@ def blocked(callmart: Callmart, lock: str) -> Iterator[Callable[[], bool]]:
 @pytest.mark.parametrize(
     "lock",
     [
-        pytest.param(f"select pg_advisory_xact_lock({land.LOCK})", id="before the first row"),
+        pytest.param("lock table raw.incoming in share mode", id="before the first row"),
         pytest.param("lock table raw.file in share mode", id="after the last row"),
         pytest.param("lock table registry.agent in share mode", id="after the merge"),
     ],
@@ -241,7 +241,7 @@ def test_killed_in_the_middle(callmart: Callmart, customer: int, tmp_path: Path,
         landing.send_signal(signal.SIGKILL)
         landing.wait()
     with callmart.connect() as connection:  # the server ends what nobody hears any more
-        connection.execute("select pg_advisory_xact_lock(%s)", [land.LOCK])
+        connection.execute("lock table raw.incoming in access exclusive mode")
     assert not stored(callmart, customer)
     assert not dirty(callmart, customer)
     for trace in (

@@ -23,8 +23,6 @@ from callmart.keys import ensure_key
 from callmart.prepare import EVENT_SCHEMA, Defaults, Gate, Prepared, prepare
 from callmart.settings import Folder, Settings
 
-LOCK = 4206_9001  # one landing at a time: raw.incoming is a single doorway
-
 
 @dataclass(frozen=True)
 class Landed:
@@ -160,15 +158,17 @@ def _store(
 ) -> tuple[int, int]:
     """Stream the file into the doorway, then merge it; landed and repeated events. The caller commits."""
     cursor.execute("set local timezone = 'UTC'")
-    cursor.execute(f"select pg_advisory_xact_lock({LOCK})").fetchall()
-    cursor.execute("truncate raw.incoming")
+    cursor.execute("truncate raw.incoming")  # and lock it: one landing at a time
+    digest, version, asked = identity
+    cursor.execute("lock table registry.version in share mode")  # no contract ends while its rows come in
+    if _one(cursor, "select coalesce(max(version), 0) from registry.version") != (version,):
+        raise UserError(f"the registry changed while {path} was read: land it again")
     _ingest(cursor, prepared)
     _refuse_too_many_rejects(settings, path, prepared)
 
     cursor.execute("select distinct date_trunc('month', occurred_at)::date from raw.incoming")
     for (month,) in cursor.fetchall():
         cursor.execute("select access.ensure_month('raw.event', $1)", (month,)).fetchall()
-    digest, version, asked = identity
     file_id = _one(
         cursor,
         """

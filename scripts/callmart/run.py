@@ -14,8 +14,6 @@ from callmart.errors import UserError
 from callmart.prepare import Defaults
 from callmart.settings import Folder, Settings
 
-LOCK = 4206_9002
-
 OnStep = Callable[[str, str, int, int], None]  # stage, item, finished, of
 
 
@@ -37,17 +35,22 @@ class Ran:
 
 @contextmanager
 def exclusive(connection: psycopg.Connection) -> Iterator[None]:
-    """Hold the lock under which stages run; UserError where another run has it."""
-    (held,) = connection.execute("select pg_try_advisory_lock(%s)", [LOCK]).fetchall()[0]
-    connection.commit()
-    if not held:
-        raise UserError("another callmart run is at work on this database; wait until it has finished")
-    try:
-        yield
-    finally:
-        connection.rollback()
-        connection.execute("select pg_advisory_unlock(%s)", [LOCK])
-        connection.commit()
+    """Let one run at a time work on this database; UserError where another does.
+
+    A table is locked, in a connection of its own: advisory locks are everybody's, and a customer could hold one.
+    """
+    own = psycopg.connect(connection.info.dsn, password=connection.info.password or None, autocommit=True)
+    with own:
+        own.execute("create schema if not exists ops")
+        own.execute("create table if not exists ops.running_now ()")  # at once: else a second run waits for it
+        with own.transaction():
+            try:
+                own.execute("lock table ops.running_now in exclusive mode nowait")
+            except psycopg.errors.LockNotAvailable:
+                raise UserError(
+                    "another callmart run is at work on this database; wait until it has finished"
+                ) from None
+            yield
 
 
 def run(connection: psycopg.Connection, settings: Settings, on_step: OnStep) -> Ran:
