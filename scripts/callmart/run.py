@@ -42,7 +42,8 @@ def exclusive(connection: psycopg.Connection) -> Iterator[None]:
     own = psycopg.connect(connection.info.dsn, password=connection.info.password or None, autocommit=True)
     with own:
         own.execute("create schema if not exists ops")
-        own.execute("create table if not exists ops.running_now ()")  # at once: else a second run waits for it
+        # Made at once, not in the transaction: else a second run would wait for it.
+        own.execute("create table if not exists ops.running_now ()")
         with own.transaction():
             try:
                 own.execute("lock table ops.running_now in exclusive mode nowait")
