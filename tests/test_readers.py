@@ -47,7 +47,7 @@ def rejected(opened: Source) -> dict[int, str]:
 
 
 @pytest.mark.parametrize(
-    "pack", [bytes, gzip.compress, zstd, lambda data: gzip.compress(data) + gzip.compress(b"")]
+    "pack", [bytes, gzip.compress, zstd, lambda data: gzip.compress(data) + gzip.compress(b"", mtime=0)]
 )
 @pytest.mark.parametrize(
     ("content", "form"),
@@ -128,7 +128,7 @@ def test_a_compressed_file_must_be_whole(tmp_path, pack):
     [
         (b"", "is empty"),
         (b"\xef\xbb\xbf\n\n", "is empty"),
-        (gzip.compress(b""), "is empty"),
+        (gzip.compress(b"", mtime=0), "is empty"),
         (HEADER.encode("utf-16"), "UTF-16"),
         (HEADER.encode("utf-16-le"), "UTF-16"),
         (b"PK\x03\x04 a workbook", "binary file"),

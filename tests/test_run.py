@@ -235,7 +235,7 @@ def test_killed_at_random_moments(twin: Callmart, undisturbed: Callmart) -> None
             stderr=subprocess.DEVNULL,
         )
         try:
-            process.wait(rng.uniform(1, 6))
+            process.wait(rng.uniform(1, 4))
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
