@@ -542,14 +542,7 @@ def _mark_days(connection: psycopg.Connection, customer_id: int, before: State, 
     ):
         days = _opened_days(connection, customer_id)
     else:
-        days = [  # with those beside them: a call over midnight loses its other half
-            day
-            for day in _opened_days(connection, customer_id)
-            if any(
-                before.option_on(near) != after.option_on(near)
-                for near in (day - timedelta(days=1), day, day + timedelta(days=1))
-            )
-        ]
+        days = [day for day in _opened_days(connection, customer_id) if _changes(before, after, day)]
     with connection.cursor() as cursor:
         cursor.executemany(
             """
@@ -558,6 +551,16 @@ def _mark_days(connection: psycopg.Connection, customer_id: int, before: State, 
             """,
             [(customer_id, day) for day in days],
         )
+
+
+def _changes(before: State, after: State, day: date) -> bool:
+    """Whether the contract changes a day's numbers: its own option, or whether a day beside it is covered at all, as
+    a call over midnight gains or loses its other half with that.
+    """
+    beside = (day - timedelta(days=1), day + timedelta(days=1))
+    return before.option_on(day) != after.option_on(day) or any(
+        (before.option_on(near) == "none") != (after.option_on(near) == "none") for near in beside
+    )
 
 
 def _opened_days(connection: psycopg.Connection, customer_id: int) -> list[date]:
