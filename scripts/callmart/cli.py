@@ -254,15 +254,9 @@ def publish(
         if plan:
             return
         with _progress() as step:
-            names = [one.name for customer in planned.customers for one in customer.steps]
-            done: list[Any] = []
-
-            def on_step(one: Any) -> None:
-                done.append(one)
-                step("publish", one.name, len(done), max(len(names) + len(planned.top), len(done)))
-
-            outcomes = stage.apply(tableau_server, planned, on_step)
-        publication.record(connection, outcomes)
+            outcomes = publication.apply(
+                connection, tableau_server, planned, lambda *one: step("publish", *one)
+            )
     failures = [one for one in outcomes if one.error]
     for failure in failures:
         err.print(_plain(failure.error), soft_wrap=True)

@@ -1,11 +1,13 @@
 """What each customer should have on Tableau, from its contract and its extracts; and what became of it."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import psycopg
+import tableauserverclient as TSC
 
-from callmart.publish import DataSource, Outcome, Publication
+from callmart import publish
+from callmart.publish import DataSource, Outcome, Plan, Publication
 
 TITLES = {
     "queue": {"nl": "Wachtrijen", "en": "Queues"},
@@ -35,6 +37,17 @@ def desired(connection: psycopg.Connection) -> list[Publication]:
             )
         publications[customer_id] = Publication(customer_id, name, sources)
     return list(publications.values())
+
+
+def apply(
+    connection: psycopg.Connection, server: TSC.Server, plan: Plan, on_step: Callable[[str, int, int], None]
+) -> list[Outcome]:
+    """Do what the plan says and keep what became of it. `on_step(name, finished, of)` is told of each step. Commits."""
+    steps = len(plan.steps)
+    done = iter(range(1, steps + 1))
+    outcomes = publish.apply(server, plan, lambda step: on_step(step.name, next(done, steps), steps))
+    record(connection, outcomes)
+    return outcomes
 
 
 def record(connection: psycopg.Connection, outcomes: Iterable[Outcome]) -> None:

@@ -107,11 +107,6 @@ def deliver(connection: psycopg.Connection, settings: Settings, ran: Ran, on_ste
     with tableau.connect(settings) as server:
         plan = publish.plan(publication.desired(connection), publish.read(server))
         connection.commit()
-        steps = sum(len(customer.steps) for customer in plan.customers) + len(plan.top)
-        done = iter(range(1, steps + 1))
-        outcomes = publish.apply(
-            server, plan, lambda step: on_step("publish", step.name, next(done, steps), steps)
-        )
-    publication.record(connection, outcomes)
+        outcomes = publication.apply(connection, server, plan, lambda *step: on_step("publish", *step))
     ran.published_changes = sum(len(outcome.done) for outcome in outcomes)
     ran.problems += [outcome.error for outcome in outcomes if outcome.error]
