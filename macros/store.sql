@@ -16,7 +16,14 @@
         drop table if exists {{ computed }};
         create unlogged table {{ computed }} ({{ store_column_list(declared) }});
         insert into {{ computed }} ({{ declared.columns | map(attribute='name') | join(', ') }})
-        select {{ declared.columns | map(attribute='name') | join(', ') }} from ({{ sql }}) as model;
+        select {{ declared.columns | map(attribute='name') | join(', ') }} from ({{ sql }}) as model
+        {%- if declared.day and not declared.reach_days %}
+        -- A day that only another mart's reach brought into the window has not changed here.
+        where not exists (
+            select from build."window" as w
+            where w.reached and w.customer_id = model.customer_id and w.call_date = model.{{ declared.day }}
+        )
+        {%- endif %};
         analyze {{ computed }};
     {%- endcall -%}
     {%- do adapter.commit() -%}

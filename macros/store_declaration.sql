@@ -24,6 +24,10 @@
     {%- if day and day not in meta.key -%}
         {%- do store_refuse(model, day ~ ' to config.meta.key: a partitioned key holds the day') -%}
     {%- endif -%}
+    {%- set reach_days = meta.get('reach_days', 0) -%}
+    {%- if reach_days is not integer or reach_days < 0 or (reach_days and not day) -%}
+        {%- do store_refuse(model, 'config.meta.reach_days: a number of days, to a mart that has days') -%}
+    {%- endif -%}
     {%- if not model.config.contract.enforced -%}
         {%- do store_refuse(model, 'config.contract.enforced: true') -%}
     {%- endif -%}
@@ -50,7 +54,9 @@
             ) -%}
         {%- endif -%}
     {%- endfor -%}
-    {{ return({'group': meta.group, 'key': meta.key, 'day': day, 'columns': columns}) }}
+    {{ return({
+        'group': meta.group, 'key': meta.key, 'day': day, 'reach_days': reach_days, 'columns': columns
+    }) }}
 {%- endmacro %}
 
 

@@ -43,42 +43,20 @@
         {%- if months != ('RANGE (' ~ declared.day ~ ')' if declared.day else none) -%}
             {%- do store_drifted(mart, 'it is partitioned by ' ~ (months or 'nothing')) -%}
         {%- endif -%}
-        {%- set readers = run_query(
-            "select rolname from pg_catalog.pg_policy join pg_catalog.pg_roles on pg_roles.oid = any(polroles)"
-            ~ " where polrelid = to_regclass('" ~ mart ~ "') and polname = 'own_rows'"
-        ).columns[0].values() | list -%}
-        {%- if readers != [store_readers(declared)] -%}
-            {%- do store_drifted(mart, 'it is open to ' ~ readers | join(', ')) -%}
-        {%- endif -%}
     {%- endif -%}
 {%- endmacro %}
 
 
 {% macro store_create(mart, declared) -%}
-    {%- set reads = adapter.quote(store_readers(declared)) -%}
     {%- call statement('store_create') -%}
         create table {{ mart }} (
             {{ store_column_list(declared) }},
             primary key ({{ declared.key | join(', ') }})
         ) {%- if declared.day %} partition by range ({{ declared.day }}) {%- endif %};
-        alter table {{ mart }} enable row level security, force row level security;
-        create policy builder on {{ mart }} to {{ adapter.quote(target.user) }} using (true) with check (true);
-        create policy own_rows on {{ mart }} for select to {{ reads }} using ({{ own_rows(declared.day) }});
-        grant select on {{ mart }} to {{ reads }};
+        select access.protect(
+            '{{ mart }}', '{{ declared.group }}', {{ "'" ~ declared.day ~ "'" if declared.day else 'null' }}
+        );
     {%- endcall -%}
-{%- endmacro %}
-
-
-{# The role that its group is; access.py makes it. #}
-{% macro store_readers(declared) -%}
-    {{- target.dbname ~ '_reads_' ~ declared.group -}}
-{%- endmacro %}
-
-
-{# What a customer sees: its own rows, of days that are not too old. No table in it, so the planner sees through. #}
-{% macro own_rows(day) -%}
-    customer_id = access.current_customer()
-    {%- if day %} and {{ day }} >= access.retention_floor() {%- endif -%}
 {%- endmacro %}
 
 

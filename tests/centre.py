@@ -1,6 +1,6 @@
 """Contact centres that tests play out: one customer of each kind, and words that betray where a row came from."""
 
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 
 import pyarrow as pa
@@ -62,12 +62,32 @@ def events(customer_id: int, days: list[date], seed: int = 1, contacts_per_day: 
         contacts_per_day=contacts_per_day,
         seed=seed,
     ).events
+    table = pa.concat_tables([table, _line_calls(customer_id, days, table.schema)])
     numbers = pa.array([f"+{NUMBERS}{row % 100:02}" for row in range(table.num_rows)])
     return _with(
         table,
         call_id=pc.binary_join_element_wise(call_of(customer_id), table["call_id"], ""),
         other_number=pc.if_else(pc.is_valid(table["other_number"]), numbers, None),
     )
+
+
+def _line_calls(customer_id: int, days: list[date], schema: pa.Schema) -> pa.Table:
+    """A call a day on a line that only this customer has."""
+    called = [
+        {
+            "customer_id": customer_id,
+            "platform": "sip_trunk",
+            "event": event,
+            "occurred_at": datetime.combine(day, time(12, minute), UTC),
+            "call_id": f"line-{day}",
+            "line": f"lijn-{customer_id}",
+            "direction": "inbound" if event == "call_started" else None,
+            "reason": "caller" if event == "call_ended" else None,
+        }
+        for day in days
+        for minute, event in enumerate(("call_started", "call_answered", "call_ended"))
+    ]
+    return pa.Table.from_pylist(called, schema=schema)
 
 
 def _with(table: pa.Table, **columns: pa.Array) -> pa.Table:

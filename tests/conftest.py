@@ -57,9 +57,9 @@ class Callmart:
         time_zone: str | None = None,
         platform: str = "vcloud",
     ) -> Landed:
-        with self.connect() as connection:
+        with access.connect(self.settings, "loader") as loader:
             return land(
-                connection, self.settings, file, format, Defaults(customer_id, platform, False, time_zone)
+                loader, self.settings, file, format, Defaults(customer_id, platform, False, time_zone)
             )
 
     def land_text(self, text: str, customer_id: int | None = None, **options: Any) -> Landed:
@@ -70,6 +70,7 @@ class Callmart:
     def build_and_open(self) -> run.Ran:
         ran = run.Ran()
         with self.connect() as connection:
+            run.remove_closed(connection, self.settings, ran, ignore_step)
             run.build_and_open(connection, self.settings, ran, ignore_step)
         return ran
 

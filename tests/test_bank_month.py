@@ -23,6 +23,14 @@ QUERIES = {
     "agent_day": "select call_date::text, agent, {} from mart.agent_day join mart.agent using (customer_id, agent_key)"
     " group by 1, 2",
 }
+# Where the same must stand a second time.
+TWICE = {
+    "queue_day": "select call_date::text, queue, sum(wait_answered_le_20)::integer as answered_in_20s"
+    " from mart.queue_interval group by 1, 2",
+    "queue_day of its own": "select call_date::text, queue, offered, answered, abandoned from mart.queue_day",
+    "agent_day by quarter-hour": QUERIES["agent_day"].replace("agent_day", "agent_interval"),
+    "agent_day by call": QUERIES["agent_day"].replace("agent_day", "agent_contact"),
+}
 
 pytestmark = pytest.mark.skipif(not BANK_MONTH.exists(), reason=f"there is no {BANK_MONTH}")
 
@@ -48,6 +56,20 @@ def test_every_cell(landed: Callmart, expected: dict[str, Any], table: str) -> N
     found = landed.rows(QUERIES[table].format(sums), customer_id=7001)
     assert {(row["call_date"], row[by]): row for row in found} == {
         (row["call_date"], row[by]): dict.fromkeys((*key, *CELLS[table]), 0) | row for row in expected[table]
+    }
+
+
+@pytest.mark.parametrize("place", TWICE)
+def test_it_stands_twice(landed: Callmart, expected: dict[str, Any], place: str) -> None:
+    table = place.split(maxsplit=1)[0]
+    keys = list(expected[table][0])[:2]
+    found = landed.rows(
+        TWICE[place].format("sum(contacts)::integer as contacts, sum(talk_s)::integer as talk_s"),
+        customer_id=7001,
+    )
+    names = [name for name in found[0] if name not in keys]
+    assert {tuple(row[key] for key in keys): [row[name] or 0 for name in names] for row in found} == {
+        tuple(row[key] for key in keys): [row.get(name, 0) for name in names] for row in expected[table]
     }
 
 

@@ -79,7 +79,7 @@ def ready(callmart: Callmart, command: Command, tmp_path_factory: pytest.TempPat
         (["build"], "build: 1 days computed"),
         (["validate"], "validate: "),
         (["open"], "open: 1 days opened"),
-        (["extract"], "extract: 2 files stand in "),
+        (["extract"], "extract: 3 files stand in "),
         (["publish"], "publish: 1 customers, "),
     ):
         done = command(*arguments)
@@ -310,7 +310,17 @@ def test_the_emulator_takes_another_port_where_its_own_is_taken(ready: Callmart,
 
 @pytest.mark.parametrize(
     "arguments",
-    [["run"], ["build"], ["validate"], ["open"], ["extract"], ["publish"], ["demo"], ["registry", "apply"]],
+    [
+        ["run"],
+        ["build"],
+        ["validate"],
+        ["open"],
+        ["extract"],
+        ["publish"],
+        ["expire"],
+        ["demo"],
+        ["registry", "apply"],
+    ],
 )
 def test_a_second_run_at_the_same_time_says_so(
     ready: Callmart, command: Command, tmp_path: Path, arguments: list[str]
@@ -327,7 +337,7 @@ def test_a_second_run_at_the_same_time_says_so(
     "arguments",
     [
         ["land", "/etc/hostname"], ["build"], ["validate"], ["open"], ["extract"], ["publish"], ["publish", "--plan"],
-        ["run"], ["status"], ["dsn"], ["dsn", "--customer", "1042"],
+        ["expire"], ["expire", "--plan"], ["run"], ["status"], ["dsn"], ["dsn", "--customer", "1042"],
     ],
 )  # fmt: skip
 def test_before_the_registry_every_stage_says_what_to_do_first(empty: Callmart, arguments: list[str]) -> None:
@@ -372,7 +382,7 @@ AGAIN = {
     "build": "build: nothing to do",
     "validate": "validate: nothing to do",
     "open": "open: 0 days opened (0 rows), 0 held back",
-    "extract": "extract: 2 files stand in {home}/extracts, 0 written now",
+    "extract": "extract: 3 files stand in {home}/extracts, 0 written now",
     "publish": "publish: 1 customers, 0 changes, 0 failed",
     "registry": "registry: 2 customers, 0 changes applied",
 }
@@ -394,6 +404,7 @@ def test_a_stage_alone_does_nothing_twice_and_says_so(
 
 
 def test_run_prints_one_line_and_again_changes_nothing(ready: Callmart, command: Command) -> None:
+    command("run")  # which makes the months ahead
     before = contents(ready)
     done = command("run")
     assert done.returncode == 0
@@ -406,7 +417,7 @@ def test_run_prints_one_line_and_again_changes_nothing(ready: Callmart, command:
 def test_run_as_json(ready: Callmart, command: Command) -> None:
     ran: dict[str, Any] = json.loads(command("run", "--json").stdout)
     assert ran.keys() == {
-        "files", "built_days", "opened_days", "opened_rows", "held_back_days", "warnings", "extracts",
+        "expired", "files", "built_days", "opened_days", "opened_rows", "held_back_days", "warnings", "extracts",
         "extracts_written", "published_changes", "problems",
     }  # fmt: skip
     assert (ran["extracts"], ran["extracts_written"], ran["problems"]) == (2, 0, [])
@@ -427,6 +438,7 @@ def test_status_as_json(ready: Callmart, command: Command) -> None:
         "turned_away_rows": 0,
         "quality": "passed",
         "tableau": f"callmart / {DETAILED} One",
+        "held_back": [],
     }
     assert nothing.keys() == detailed.keys() | {"extract_rows"}
     assert (nothing["option"], nothing["contacts"], nothing["tableau"]) == ("none", 0, "nothing there")

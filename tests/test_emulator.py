@@ -1,4 +1,7 @@
-"""The emulator of Tableau, called as everybody calls it: by tableauserverclient, or raw where that cannot."""
+"""The emulator of Tableau: sessions, projects, permissions, data sources, and the process that it is.
+
+Called as everybody calls it: by tableauserverclient, or raw where that cannot.
+"""
 
 import os
 import stat
@@ -13,11 +16,13 @@ import pytest
 import requests
 import tableauserverclient as TSC
 from lxml import etree  # type: ignore[import-untyped]
-from tableauserverclient.server.endpoint.exceptions import FailedSignInError, ServerResponseError
+from tableauserverclient.server.endpoint.exceptions import FailedSignInError
 
+from callmart.emulator import client
 from callmart.emulator.process import Emulator, ensure_running, serve, stop
 from callmart.emulator.state import State
 from callmart.errors import UserError
+from emulated import refused, watched
 
 NAMESPACE = "{http://tableau.com/api}"
 ALLOW = TSC.Permission.Mode.Allow
@@ -33,8 +38,9 @@ def home(tmp_path: Path) -> Iterator[Path]:
 
 
 @pytest.fixture
-def emulator(home: Path) -> Emulator:
-    return ensure_running(home)
+def emulator(home: Path) -> Iterator[Emulator]:
+    with client.served(home / "emulator") as emulator:
+        yield emulator
 
 
 @pytest.fixture
@@ -43,13 +49,7 @@ def server(emulator: Emulator) -> TSC.Server:
 
 
 def signed_in(emulator: Emulator) -> TSC.Server:
-    server = TSC.Server(emulator.url, use_server_version=True)
-    server.auth.sign_in(TSC.PersonalAccessTokenAuth(emulator.token_name, emulator.token))
-    return server
-
-
-def refused(code: str) -> "pytest.RaisesExc[ServerResponseError]":
-    return pytest.raises(ServerResponseError, check=lambda error: error.code == code)
+    return watched(client.administrator(emulator))
 
 
 def error_code(response: requests.Response) -> str:
@@ -403,10 +403,9 @@ def test_publishing_nothing_or_a_spreadsheet(server: TSC.Server, project: TSC.Pr
             )
 
 
-def test_nobody_else_reads_the_files(
-    server: TSC.Server, project: TSC.ProjectItem, extract: Path, home: Path
-) -> None:
-    published(server, project, extract)
+def test_nobody_else_reads_the_files(extract: Path, home: Path) -> None:
+    server = signed_in(ensure_running(home))
+    published(server, server.projects.create(TSC.ProjectItem("a project")), extract)
     state = home / "emulator"
     for folder in (state, state / "files", state / "uploads", home / "secrets"):
         assert stat.S_IMODE(folder.stat().st_mode) == 0o700

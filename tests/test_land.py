@@ -26,6 +26,7 @@ FIRST = 100  # of the customers that a test has for itself
 CALL = {"call_id": "c-1", "queue": "sales"}
 TALK = CALL | {"agent": "SIP/1"}
 SECRET = "geheim-4711"
+CLOSES = 30  # days after DAY: what is over keeps nothing, so this lies ahead
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -35,8 +36,8 @@ def _registry(callmart: Callmart) -> None:
         registry(
             f"id: {ANONYMOUS}, anonymous_agents: true, {detailed}",
             f"id: {STANDARD}, contracts: [{{option: standard, from: 2020-01-01}}]",
-            f"id: {BOTH}, contracts: [{{option: standard, from: 2020-01-01, until: {DAY}}},"
-            f" {{option: detailed, from: {DAY}, until: {DAY + timedelta(days=2)}}}]",
+            f"id: {BOTH}, contracts: [{{option: standard, from: {DAY - timedelta(days=1)}, until: {DAY}}},"
+            f" {{option: detailed, from: {DAY}, until: {DAY + timedelta(days=CLOSES)}}}]",
             f"id: {NONE}, contracts: []",
             *(f"id: {number}, {detailed}" for number in range(FIRST, FIRST + 60)),
         )
@@ -335,7 +336,10 @@ def test_who_has_no_contract_is_counted_and_not_kept(callmart: Callmart, custome
 
 
 def test_a_contract_opens_and_closes_at_the_customers_midnight(callmart: Callmart) -> None:
-    moments = [at("23:59:59", -1), at("00:00"), at("23:59:59", 1), at("00:00", 2)]
+    moments = [
+        at("23:59:59", -2), at("00:00", -1), at("23:59:59", -1), at("00:00"), at("23:59:59", CLOSES - 1),
+        at("00:00", CLOSES),
+    ]  # fmt: skip
     text = ndjson(
         *(
             event("agent_connected", moment, call_id=f"c-{i}", queue="q", agent=f"SIP/{i}")
@@ -343,11 +347,11 @@ def test_a_contract_opens_and_closes_at_the_customers_midnight(callmart: Callmar
         )
     )
     result = callmart.land_text(text, BOTH)
-    assert (result.landed, result.turned_away) == (3, 1)
-    assert turned_away(callmart, text) == [(BOTH, 1)]
-    assert [row["call_id"] for row in stored(callmart, BOTH)] == ["c-0", "c-1", "c-2"]
+    assert (result.landed, result.turned_away) == (4, 2)
+    assert turned_away(callmart, text) == [(BOTH, 2)]
+    assert [row["call_id"] for row in stored(callmart, BOTH)] == ["c-1", "c-2", "c-3", "c-4"]
     named = callmart.rows("select agent from registry.agent where customer_id = %s order by 1", BOTH)
-    assert [row["agent"] for row in named] == ["SIP/1", "SIP/2"], "only of the days under detailed"
+    assert [row["agent"] for row in named] == ["SIP/3", "SIP/4"], "only of the days under detailed"
 
 
 def test_ids_stand_behind_keys_only_where_agents_are_reported_by_name(
@@ -495,6 +499,7 @@ def test_only_what_is_of_the_same_agent_kind_and_queue_is_reached(callmart: Call
             event("agent_status", at("10:00"), **STATUS),
             event("agent_joined_queue", at("10:00"), **membership),
             event("agent_logged_in", at("10:00"), agent="SIP/2"),
+            event("queue_joined", at("10:00", 4), **CALL),  # the end of the data, until which each goes on
         ),
         customer,
     )
@@ -507,7 +512,7 @@ def test_only_what_is_of_the_same_agent_kind_and_queue_is_reached(callmart: Call
         ),
         customer,
     )
-    assert dirty(callmart, customer) == {days(3)[2]}
+    assert dirty(callmart, customer) == set(days(5)[2:])
 
 
 def test_a_status_in_the_same_moment_as_another_reaches_as_far(callmart: Callmart, customer: int) -> None:
@@ -535,7 +540,7 @@ def test_repeated_rows_dirty_nothing(callmart: Callmart, customer: int) -> None:
     callmart.land_text(
         ndjson(*known, event("queue_joined", at("10:00", 7), call_id="c-9", queue="sales")), customer
     )
-    assert dirty(callmart, customer) == {DAY + timedelta(days=7)}
+    assert dirty(callmart, customer) == set(days(8)[1:]), "the status was open at the end of the data"
 
 
 def test_what_lands_between_build_and_open_stays_dirty(callmart: Callmart, customer: int) -> None:

@@ -57,11 +57,19 @@ def queue_cells(callmart: Callmart, customer: int) -> Cells:
     """A row of queue_interval by its key, with the customer's clock last."""
     found = callmart.rows("select * from mart.queue_interval where customer_id = %s", customer)
     return {
-        (row["call_date"], row["queue"], row["interval_start"]): tuple(
-            row[name] for name in (*COUNTS, "interval_local")
+        (row["call_date"], row["queue"], row["interval_start"]): (
+            *_counts(row, COUNTS),
+            row["interval_local"],
         )
         for row in found
     }
+
+
+def _counts(row: Row, names: Sequence[str]) -> tuple[Any, ...]:
+    """The row by what the simulator counts, to whom talk is all that comes between connection and release."""
+    return tuple(
+        row[name] + (row["hold_s"] or 0) if name == "talk_s" and row[name] else row[name] for name in names
+    )
 
 
 def agent_cells(callmart: Callmart, customer: int) -> Cells:
@@ -70,7 +78,7 @@ def agent_cells(callmart: Callmart, customer: int) -> Cells:
         "select * from mart.agent_day left join mart.agent using (customer_id, agent_key) where customer_id = %s",
         customer,
     )
-    return {(row["call_date"], row["agent"]): tuple(row[name] for name in AGENT_COUNTS) for row in found}
+    return {(row["call_date"], row["agent"]): _counts(row, AGENT_COUNTS) for row in found}
 
 
 def agents(callmart: Callmart, customer: int) -> set[str]:
@@ -722,6 +730,165 @@ def test_a_wait_that_has_not_ended_is_no_longest(told: Callmart) -> None:
     assert told.rows(longest, CUSTOMER["no time at all, left"]) == [{"wait_max_s": 0}]
 
 
+# what belongs to a contact
+
+BELONGS = 391
+
+
+@pytest.fixture(scope="module")
+def belongs(callmart: Callmart) -> Callmart:
+    """A contact that is held, handed on to another queue, and ends there; one that overflows; one that is placed."""
+    callmart.apply(_with(callmart, f"id: {BELONGS}, {DETAILED}"))
+    overflow = {"call_id": "c-2"}
+    placed = {"call_id": "c-3", "agent": "a"}
+    callmart.land_text(
+        ndjson(
+            call("call_started", "10:00", None, direction="inbound", other_number="+31612345678"),
+            JOIN,
+            call("ring_started", "10:00:02", agent="a"),
+            call("ring_ended", "10:00:09", agent="a", reason="answered"),
+            CONNECT,
+            call("hold_started", "10:00:20", agent="a"),
+            call("hold_ended", "10:00:30.5", agent="a"),
+            call("hold_started", "10:00:50", agent="a"),  # and so handed on
+            call("transferred", "10:01", agent="a", reason="attended", target="r", target_kind="queue"),
+            call("agent_released", "10:01", agent="a", reason="transfer"),
+            call("wrapup_started", "10:01", agent="a"),
+            call("queue_joined", "10:01:05", "r"),
+            call("agent_connected", "10:16:40", "r", "b"),
+            call("wrapup_ended", "10:01:25", agent="a"),
+            call("agent_released", "10:17:00", "r", "b", reason="agent"),
+            call("queue_joined", "10:02", "q", number_withheld=True) | overflow,
+            call("queue_left", "10:03", "q", reason="timeout") | overflow,
+            call("queue_joined", "10:03", "s") | overflow,
+            call("queue_left", "10:04", "s", reason="callback") | overflow,
+            event("call_started", at("10:05"), direction="outbound", **placed),
+            event("call_answered", at("10:05:12"), **placed),
+            event("call_ended", at("10:06"), **placed, reason="caller"),
+            event("call_started", at("10:07"), direction="outbound", **placed | {"call_id": "c-4"}),
+            event("call_ended", at("10:07:30"), **placed | {"call_id": "c-4"}, reason="caller"),
+        ),
+        BELONGS,
+    )
+    assert callmart.build_and_open().held_back_days == 0
+    return callmart
+
+
+def _with(callmart: Callmart, customer: str) -> str:
+    """The registry as it was applied last, with one more customer."""
+    return (callmart.home / "registry.yml").read_text() + registry(customer).removeprefix("customers:\n")
+
+
+def test_a_queue_has_what_belongs_to_its_contacts(belongs: Callmart) -> None:
+    found = belongs.rows(
+        "select queue, offered, rings, holds, contacts_held, hold_s, talk_s, wrapup_s, transferred_attended,"
+        " transferred_blind, overflowed, callbacks, left_otherwise, wait_answered_le_10, wait_answered_le_5, queue_max"
+        " from mart.queue_interval where customer_id = %s order by queue",
+        BELONGS,
+    )
+    # 50 s connected, of which 10.5 and 10 on hold.
+    assert [list(row.values()) for row in found] == [
+        ["q", 2, 1, 2, 1, 21, 29, 25, 1, 0, 1, 0, 0, 1, 0, 1],
+        ["r", 1, 0, 0, 0, 0, 20, 0, 0, 0, 0, 0, 0, 0, 0, 1],
+        ["s", 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 0, 0, 1],
+    ]
+
+
+def test_an_agent_has_parts_of_calls(belongs: Callmart) -> None:
+    found = belongs.rows(
+        "select agent, part, queue, direction, to_char(started_local, 'HH24:MI:SS') as started, contacts, ring_s,"
+        " talk_s, holds, hold_s, wrapup_s, ended, transferred, transfer_target"
+        " from mart.agent_contact join mart.agent using (customer_id, agent_key)"
+        " where customer_id = %s order by started_at",
+        BELONGS,
+    )
+    assert [list(row.values()) for row in found] == [
+        ["a", 1, "q", "inbound", "10:00:10", 1, 7, 29, 2, 21, 25, "transfer", "attended", "queue"],
+        ["a", 0, None, "outbound", "10:05:12", 1, 12, 48, 0, 0, 0, "caller", None, None],
+        ["a", 0, None, "outbound", "10:07:00", 0, 30, None, 0, 0, 0, "no_answer", None, None],
+        ["b", 2, "r", "inbound", "10:16:40", 1, None, 20, 0, 0, 0, "agent", None, None],
+    ]
+
+
+def test_quarter_hours_of_agents_add_up_to_days(belongs: Callmart) -> None:
+    names = (
+        "contacts",
+        "outbound_calls",
+        "rings",
+        "ring_s",
+        "talk_s",
+        "holds",
+        "hold_s",
+        "wrapup_s",
+        "transfers",
+    )
+    sums = ", ".join(f"sum({name})::integer as {name}" for name in names)
+    by_day, by_quarter = (
+        belongs.rows(
+            f"select agent, {sums} from mart.{mart} join mart.agent using (customer_id, agent_key)"
+            " where customer_id = %s group by 1 order by 1",
+            BELONGS,
+        )
+        for mart in ("agent_day", "agent_interval")
+    )
+    assert by_day == by_quarter
+    assert [list(row.values()) for row in by_day] == [
+        ["a", 2, 2, 1, 7, 77, 2, 21, 25, 1],
+        ["b", 1, 0, 0, 0, 20, 0, 0, 0, 0],
+    ]
+
+
+def test_a_log_alone_knows_of_no_holds(recorded: Callmart) -> None:
+    for mart in ("queue_interval", "agent_day", "agent_contact"):
+        (found,) = recorded.rows(
+            f"select count(*), count(holds) as holds, count(hold_s) as hold_s, count(wrapup_s) as wrapup_s"
+            f" from mart.{mart} where customer_id = %s",
+            BY_FILE,
+        )
+        assert found.pop("count") > 0
+        assert set(found.values()) == {0}, mart
+
+
+def test_callers_come_again_whenever_their_file_comes(callmart: Callmart) -> None:
+    """A late file rebuilds the six days after it in the mart that looks back, and in no other."""
+    callmart.apply(_with(callmart, f"id: 392, {DETAILED}"))
+
+    def land(*days_and_numbers: tuple[int, str]) -> None:
+        callmart.land_text(
+            ndjson(
+                *(
+                    event(name, at(f"10:0{minute}", day), call_id=f"{day}-{number}", queue="q", **values)
+                    for day, number in days_and_numbers
+                    for name, minute, values in (
+                        ("queue_joined", 0, {"other_number": number}),
+                        ("queue_left", 1, {"reason": "abandoned"}),
+                    )
+                )
+            ),
+            392,
+        )
+        assert callmart.build_and_open().problems == []
+
+    def week() -> dict[int, list[int]]:
+        found = callmart.rows("select * from mart.queue_day where customer_id = 392 order by call_date")
+        names = ("callers", "repeat_callers_day", "repeat_callers_week")
+        return {(row["call_date"] - DAY).days: [row[name] for name in names] for row in found}
+
+    def builds(mart: str) -> dict[int, int]:
+        found = callmart.rows("select * from ops.opened_day where customer_id = 392 and mart = %s", mart)
+        return {(row["call_date"] - DAY).days: row["build_id"] for row in found}
+
+    land((6, "+31612345678"), (7, "+31612345678"), (7, "+31612345679"))
+    assert week() == {6: [1, 0, 0], 7: [2, 0, 1]}
+    before = builds("queue_interval")
+    land((0, "+31612345678"), (0, "+31612345679"))
+    assert week() == {0: [2, 0, 0], 6: [1, 0, 1], 7: [2, 0, 1]}
+    assert {day: build for day, build in builds("queue_interval").items() if day} == before
+    assert builds("queue_day")[6] == builds("queue_day")[0] > builds("queue_day")[7]
+    land((1, "+31612345679"))
+    assert week() == {0: [2, 0, 0], 1: [1, 0, 1], 6: [1, 0, 1], 7: [2, 0, 2]}
+
+
 # as the registry has it now
 
 CHANGES = {
@@ -791,7 +958,9 @@ def changed(callmart: Callmart) -> Callmart:
 @pytest.mark.parametrize("change", CHANGES)
 def test_a_change_is_as_if_it_had_been_so_from_the_beginning(changed: Callmart, change: str) -> None:
     told = marts(changed, FIRST[change])
-    assert told[0]
+    assert bool(told[0]) != (change == "a contract that ended earlier"), (
+        "of a span that is over nothing is kept"
+    )
     for number, before in enumerate(("everything opened", "everything landed", "half opened")):
         assert _unnamed(marts(changed, FIRST[change] + number + 1), change) == _unnamed(told, change), before
 

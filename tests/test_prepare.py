@@ -451,10 +451,20 @@ def test_agents_are_named_only_under_a_detailed_contract(write):
         )
     )
     assert len(taken(prepared)) == 5
-    assert sorted(prepared.agents.to_pylist(), key=str) == [
+    assert sorted(prepared.agents.drop("last_at").to_pylist(), key=str) == [
         {"customer_id": id_, "agent_key": keyed(KEYS[id_], "agent", agent), "agent": agent}
         for id_, agent in [(DETAILED, "SIP/101"), (STANDARD, "SIP/105")]
     ]
+
+
+def test_an_agent_was_last_seen_with_its_last_event(write):
+    rows = [
+        row("agent_connected", agent="SIP/101", call_id=f"c{hour}", occurred_at=f"2026-10-05T{hour}:00:00Z")
+        for hour in ("11", "13", "12")
+    ]
+    prepared = opened(write(as_csv(rows)))
+    assert len(taken(prepared)) == 3
+    assert prepared.agents["last_at"].to_pylist() == [datetime(2026, 10, 5, 13, tzinfo=UTC)]
 
 
 # -- Identity

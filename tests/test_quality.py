@@ -1,22 +1,27 @@
 """What fails its checks stays out, and nothing else: held back by customer and day, the last good version in place."""
 
+import re
 import tempfile
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
+from lxml import html
 from psycopg import sql
 
-from callmart import build, dbt, validate
+from callmart import access, build, dbt, quality_pages, validate
 from callmart import open as opening
 from callmart.errors import UserError
 from centre import ANONYMOUS, DAYS, NAMED, STANDARD, WITH_DATA, play
 from conftest import Callmart, ignore_step
 
-TELLING = 987654321  # a value that no result may repeat
+# What no result, page or log may repeat.
+TELLING, QUEUE, AGENT = 987654321, "geheime-wachtrij", "Jan Klaassen"
 
 Day = tuple[int, date]
 
@@ -58,11 +63,17 @@ def held_back(connection: psycopg.Connection) -> set[Day]:
     return set(connection.execute("select customer_id, call_date from ops.held_back").fetchall())
 
 
-def mart_rows(connection: psycopg.Connection) -> dict[Day, list[Any]]:
-    """queue_interval as it stands, by customer and day."""
+def mart_rows(callmart: Callmart, connection: psycopg.Connection) -> dict[Day, list[Any]]:
+    """The marts as they stand, by customer and day."""
     rows: dict[Day, list[Any]] = {}
-    for row in connection.execute("select * from mart.queue_interval order by 1, 2, 3, 4"):
-        rows.setdefault(row[:2], []).append(row)
+    for mart in dbt.marts(callmart.settings):
+        if mart.day:
+            assert mart.key[:2] == ("customer_id", mart.day) == mart.columns[:2]
+            query = sql.SQL("select * from {} order by {}").format(
+                sql.Identifier("mart", mart.name), sql.SQL(", ").join(map(sql.Identifier, mart.key))
+            )
+            for row in connection.execute(query):
+                rows.setdefault(row[:2], []).append((mart.name, *row))
     return rows
 
 
@@ -85,9 +96,9 @@ BREAKS = {
 
 
 def test_the_days_that_fail_are_held_back_and_no_others(played: Callmart, owner: psycopg.Connection) -> None:
-    good = mart_rows(owner)
+    good = mart_rows(played, owner)
     owner.execute("update mart.queue_interval set ring_s = 7")  # to tell what was opened from what stayed
-    stayed = mart_rows(owner)
+    stayed = mart_rows(played, owner)
     compute(played, owner)
     for (customer, day), statement in BREAKS.items():
         where = sql.SQL("customer_id = {} and call_date = {}").format(customer, day)
@@ -98,7 +109,7 @@ def test_the_days_that_fail_are_held_back_and_no_others(played: Callmart, owner:
     assert (opened.days, opened.held_back) == (1, len(BREAKS))
     assert held_back(owner) == BREAKS.keys()
     assert set(owner.execute("select customer_id, call_date from ops.dirty_day").fetchall()) == BREAKS.keys()
-    assert mart_rows(owner) == stayed | {(ANONYMOUS, DAYS[2]): good[ANONYMOUS, DAYS[2]]}, (
+    assert mart_rows(played, owner) == stayed | {(ANONYMOUS, DAYS[2]): good[ANONYMOUS, DAYS[2]]}, (
         "the last good version"
     )
     logged = "select details ->> 'days' from ops.audit_log where action = 'held back' and customer_id = %s"
@@ -107,7 +118,7 @@ def test_the_days_that_fail_are_held_back_and_no_others(played: Callmart, owner:
 
     assert played.build_and_open().opened_days == len(BREAKS)
     assert held_back(owner) == set()
-    assert mart_rows(owner) == good
+    assert mart_rows(played, owner) == good
 
 
 @pytest.mark.parametrize("column", ["customer_id", "call_date"])
@@ -142,7 +153,7 @@ def test_all_failing_days_are_found(played: Callmart, owner: psycopg.Connection,
     owner.execute(
         """
         insert into build.queue_interval (customer_id, call_date, offered, interval_local)
-        select customer_id, call_date, -1, 'epoch' from build.window
+        select customer_id, call_date, -1, 'epoch' from build.window where not reached
         """
     )
     results = check(played, owner).results
@@ -154,9 +165,10 @@ def test_all_failing_days_are_found(played: Callmart, owner: psycopg.Connection,
 
 def test_a_warning_holds_nothing_back(played: Callmart, owner: psycopg.Connection) -> None:
     compute(played, owner)
-    owner.execute("update build.queue_interval set wait_max_s = 14401 where customer_id = %s", [STANDARD])
+    for table in ("queue_interval", "queue_day"):  # they must add up
+        owner.execute(f"update build.{table} set wait_max_s = 14401 where customer_id = %s", [STANDARD])  # type: ignore[call-overload]
     found = check(played, owner)
-    assert (found.held_back, found.warnings) == (set(), 1)
+    assert (found.held_back, found.warnings) == (set(), 2)
     assert opening.open_build(owner, played.settings).held_back == 0
 
 
@@ -177,18 +189,20 @@ def test_nothing_dirty_passes(played: Callmart) -> None:
 
 
 def test_a_day_without_a_row_passes_and_empties_the_mart(played: Callmart, owner: psycopg.Connection) -> None:
-    """Also the only day of a window: every expectation holds of nothing."""
-    good = mart_rows(owner)
-    compute(played, owner, [(NAMED, DAYS[0])])
-    owner.execute("truncate build.queue_interval, build.agent_day, build.agent")
+    """Also the only day of a window, which no later day looks back at: every expectation holds of nothing."""
+    good = mart_rows(played, owner)
+    compute(played, owner, [(NAMED, DAYS[-1])])
+    assert owner.execute("select customer_id, call_date from build.window").fetchall() == [(NAMED, DAYS[-1])]
+    tables = [sql.Identifier("build", mart.name) for mart in dbt.marts(played.settings)]
+    owner.execute(sql.SQL("truncate {}").format(sql.SQL(", ").join(tables)))
     assert check(played, owner).held_back == set()
     assert opening.open_build(owner, played.settings).days == 1
-    assert mart_rows(owner).keys() == good.keys() - {(NAMED, DAYS[0])}
+    assert mart_rows(played, owner).keys() == good.keys() - {(NAMED, DAYS[-1])}
 
-    compute(played, owner, [(NAMED, DAYS[0])])
+    compute(played, owner, [(NAMED, DAYS[-1])])
     owner.commit()
     played.build_and_open()
-    assert mart_rows(owner) == good
+    assert mart_rows(played, owner) == good
 
 
 def test_what_was_not_validated_is_not_opened(played: Callmart, owner: psycopg.Connection) -> None:
@@ -213,24 +227,154 @@ def test_a_window_computed_again_is_not_the_one_that_was_built(
             check(played, owner)
 
 
-def test_results_hold_keys_and_no_values(played: Callmart, owner: psycopg.Connection) -> None:
+@pytest.fixture
+def told(
+    played: Callmart,
+    owner: psycopg.Connection,
+    capfd: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+) -> list[str]:
+    """All that is kept and said of a build whose rows hold marker words and odd numbers, and fail."""
     compute(played, owner)
-    owner.execute("update build.queue_interval set offered = -%s, queue = 'q' || %s", [TELLING, TELLING])
-    owner.execute("update build.agent_day set agent_key = %s, talk_s = -%s", [str(TELLING), TELLING])
-    assert TELLING in {
-        -row[0] for row in owner.execute("select offered from build.queue_interval").fetchall()
-    }
-    assert len(check(played, owner).held_back) == len(WITH_DATA) * len(DAYS)
+    owner.execute(
+        "update build.queue_interval set offered = -%s, queue = %s where customer_id = %s",
+        [TELLING, QUEUE, NAMED],
+    )
+    owner.execute(
+        "update build.agent_day set agent_key = %s, talk_s = %s where customer_id = %s",
+        [AGENT, TELLING, NAMED],
+    )
+    for marker, query in (
+        (TELLING, "select -offered from build.queue_interval"),
+        (QUEUE, "select queue from build.queue_interval"),
+        (AGENT, "select agent_key from build.agent_day"),
+        (TELLING, "select talk_s from build.agent_day"),
+    ):
+        assert (marker,) in owner.execute(query).fetchall(), "what could be told"  # type: ignore[arg-type]
+    capfd.readouterr()
+    caplog.set_level("DEBUG")
+    assert check(played, owner).held_back == {(NAMED, day) for day in DAYS}
     opening.open_build(owner, played.settings)
+    said = capfd.readouterr()
     tables = [name for (name,) in owner.execute("select tablename from pg_tables where schemaname = 'ops'")]
     rows = [row for name in tables for (row,) in owner.execute(f"select t::text from ops.{name} as t")]  # type: ignore[arg-type]
-    assert any(f'[{NAMED}, \\"{DAYS[0]}\\"]' in row or f"[{NAMED}, " in row for row in rows)
-    assert not any(str(TELLING) in row for row in rows)
-    assert not any(
-        str(TELLING).encode() in file.read_bytes()
-        for file in played.home.rglob("*")
-        if file.is_file() and played.home / "postgres" not in file.parents
+    assert any(row.endswith(f",{NAMED},{DAYS[0]})") for row in rows), "keys are kept"
+    files = [
+        file.read_bytes() for file in played.home.rglob("*") if file.is_file() and readable(played, file)
+    ]
+    return [said.out, said.err, caplog.text, *rows, *(file.decode(errors="replace") for file in files)]
+
+
+def readable(callmart: Callmart, file: Path) -> bool:
+    """Not what holds the rows themselves; the server's log does not."""
+    return callmart.home / "postgres" not in file.parents or file.name == "server.log"
+
+
+def pages(callmart: Callmart) -> list[Path]:
+    """The pages of the builds, the newest first, as the index lists them."""
+    index = html.parse(callmart.home / "quality" / "index.html")
+    return [callmart.home / "quality" / link for link in index.xpath("//a/@href")]
+
+
+def test_results_pages_and_logs_hold_no_values(played: Callmart, told: list[str]) -> None:
+    for marker in (str(TELLING), QUEUE, AGENT, "98765432"):
+        assert not [text for text in told if marker in text]
+    page = pages(played)[0].read_text()
+    assert page in told
+    assert "offered is the sum of its outcomes" in page
+
+
+def test_a_page_says_what_failed_where_and_how_often(played: Callmart, told: list[str]) -> None:
+    summary, *parts = html.parse(pages(played)[0]).xpath("//table")
+    failed = {tuple(row.xpath("td/text()")) for row in summary.xpath(".//tbody/tr")}
+    assert failed >= {
+        ("queue_interval", "offered is the sum of its outcomes", "critical", "3", "1"),
+        (
+            "agent_day",
+            "expect_column_values_to_be_between: max_value 86400, column talk_s",
+            "warning",
+            "3",
+            "1",
+        ),
+    }
+    shown = [" ".join(part.text_content().split()) for part in parts]
+    rows = "select sum(row_count)::int as all, (sum(row_count) filter (where customer_id = %s))::int as bad"
+    (agent_day,) = played.rows(f"{rows} from ops.opened_day where mart = 'agent_day'", NAMED)
+    counted = (
+        rf"86400\.0 ?\. {agent_day['bad']} unexpected values found\. .*% of {agent_day['all']} total rows\."
     )
+    assert any(re.search(counted, text) for text in shown), "as Great Expectations says it"
+    assert any("✗ offered is the sum of its outcomes 3 days fail" in text for text in shown)
+    assert any("✓ values must never be null. 100% not null" in text for text in shown)
+
+
+def test_a_page_loads_nothing(played: Callmart, told: list[str]) -> None:
+    folder = played.home / "quality"
+    assert folder.stat().st_mode & 0o777 == 0o700
+    for file in folder.iterdir():
+        assert file.stat().st_mode & 0o777 == 0o600
+        page = html.parse(file)
+        assert {element.tag for element in page.iter()} <= quality_pages.KEPT | {
+            "html", "head", "meta", "title", "style", "body", "h1", "h2", "a", "details", "summary",
+        }  # fmt: skip
+        assert {name for element in page.iter() for name in element.attrib} <= {
+            "class", "href", "charset", "name", "content", "http-equiv", "lang",
+        }  # fmt: skip
+        assert set(page.xpath("//@href")) <= {one.name for one in folder.iterdir()}
+        assert not re.search(r"https?:|//|url\(|@import|cookie", file.read_text())
+
+
+def test_the_index_lists_the_newest_first(played: Callmart, told: list[str]) -> None:
+    listed = pages(played)
+    assert set(listed) == set((played.home / "quality").glob("2*.html"))
+    assert len(listed) > 1
+    builds = [int(page.stem[11:]) for page in listed]
+    assert builds == sorted(builds, reverse=True)
+    assert re.fullmatch(r"\d{4}-\d\d-\d\d-\d+", listed[0].stem)
+    listed[-1].unlink()
+    quality_pages.write_index(played.settings)
+    assert pages(played) == listed[:-1]
+
+
+def test_readers_never_see_half(played: Callmart, owner: psycopg.Connection) -> None:
+    """Neither while one mart has moved and the next has not, nor in a transaction that began before."""
+    counts = """
+        select
+            (select count(*) from mart.agent_day where talk_s = 7),
+            (select count(*) from mart.queue_interval where ring_s = 7)
+    """
+    owner.execute("update mart.agent_day set talk_s = 7")
+    owner.execute("update mart.queue_interval set ring_s = 7")
+    compute(played, owner)
+    check(played, owner)
+    owner.commit()
+    with (
+        ThreadPoolExecutor(1) as another,
+        played.connect(NAMED) as began_before,
+        played.connect(NAMED) as reader,
+        played.connect() as pause,
+    ):
+        reader.autocommit = True
+        began_before.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+        (old,) = began_before.execute(counts).fetchall()
+        assert min(old) > 0
+        pause.execute("lock table mart.queue_interval in share row exclusive mode")
+
+        def open_all() -> opening.Opened:
+            with played.connect() as connection:
+                return opening.open_build(connection, played.settings)
+
+        opened = another.submit(open_all)
+        waiting = "select 1 from pg_locks where not granted and relation = 'mart.queue_interval'::regclass"
+        while not owner.execute(waiting).fetchall():
+            assert not opened.done(), opened.result()
+            time.sleep(0.01)
+        assert reader.execute(counts).fetchall() == [old], "agent_day has moved, queue_interval waits"
+        pause.rollback()
+        assert opened.result().days == len(WITH_DATA) * len(DAYS)
+        assert reader.execute(counts).fetchall() != [old]
+        assert reader.execute("select count(*) from mart.agent_day where talk_s = 7").fetchall() == [(0,)]
+        assert began_before.execute(counts).fetchall() == [old]
 
 
 def test_nothing_that_was_computed_stays_behind(played: Callmart, owner: psycopg.Connection) -> None:
@@ -249,6 +393,29 @@ def test_nothing_that_was_computed_stays_behind(played: Callmart, owner: psycopg
     opening.open_build(owner, played.settings)
     assert held_back(owner)
     assert filled() == set()
+
+
+def test_checking_needs_no_temporary_table(played: Callmart, owner: psycopg.Connection) -> None:
+    compute(played, owner)
+    owner.execute("update build.queue_interval set offered = -1")
+    owner.execute("revoke temporary on database callmart from public")
+    may = "select has_database_privilege('callmart_quality', 'callmart', 'temporary')"
+    assert owner.execute(may).fetchall() == [(False,)]
+    assert len(check(played, owner).held_back) == len(WITH_DATA) * len(DAYS)
+
+
+def test_checking_reads_as_the_quality_login(played: Callmart, owner: psycopg.Connection) -> None:
+    """Who sees the window, and nothing that is kept of a customer."""
+    with access.connect(played.settings, "quality") as quality:
+        assert quality.execute("select 1 from build.window limit 1") is not None
+        for table in ("mart.queue_interval", "raw.event", "registry.agent", "ops.quality_failure"):
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                quality.execute(f"select 1 from {table} limit 1")  # type: ignore[arg-type]
+            quality.rollback()
+    compute(played, owner)
+    owner.execute("revoke select on build.queue_interval from callmart_quality")
+    with pytest.raises(UserError, match=r"may not read build\.queue_interval: run `callmart access apply`"):
+        check(played, owner)
 
 
 def test_checking_writes_nothing_outside_the_home(

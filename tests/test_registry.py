@@ -204,7 +204,7 @@ def test_an_error_tells_no_name_and_no_address(tmp_path: Path, text: str) -> Non
 
 
 def desired(folder: Path, text: str) -> dict[int, State]:
-    return desired_states(load(write(folder, text)))
+    return desired_states(load(write(folder, text)), TODAY)
 
 
 def contract(*spans: tuple[str, str, str | None]) -> str:
@@ -219,9 +219,18 @@ CLOSINGS = {
     "a gap in the past": (
         OPEN,
         contract(("detailed", "2025-01-01", "2026-02-01"), ("detailed", "2026-03-01", None)),
-        "detailed becomes none on 2026-02-01: everything is deleted",
+        "detailed becomes none on 2026-02-01: everything of the days before 2026-03-01 is deleted",
     ),
-    "a later beginning": (OPEN, contract(("detailed", "2025-02-01", None)), "none on 2025-01-01"),
+    "a gap to come": (
+        OPEN,
+        contract(("detailed", "2025-01-01", "2026-07-01"), ("detailed", "2026-08-01", None)),
+        "detailed becomes none on 2026-07-01: everything is deleted",
+    ),
+    "a later beginning": (
+        OPEN,
+        contract(("detailed", "2025-02-01", None)),
+        "none on 2025-01-01: everything of the days before 2025-02-01 is deleted",
+    ),
     "an end to come": (OPEN, contract(("detailed", "2025-01-01", "2027-01-01")), "none on 2027-01-01"),
     "none, written out": (
         OPEN,
@@ -232,6 +241,15 @@ CLOSINGS = {
         OPEN,
         contract(("detailed", "2025-01-01", "2026-07-01"), ("standard", "2026-07-01", None)),
         "detailed becomes standard on 2026-07-01: what only detailed opens is deleted",
+    ),
+    "leaving detailed for a while, in the past": (
+        OPEN,
+        contract(
+            ("detailed", "2025-01-01", "2026-01-01"),
+            ("standard", "2026-01-01", "2026-03-01"),
+            ("detailed", "2026-03-01", None),
+        ),
+        "standard on 2026-01-01: what only detailed opens of the days before 2026-03-01 is deleted",
     ),
     "a new customer, with an end to come": (
         "customers: []\n",
@@ -290,7 +308,7 @@ def test_each_change_is_listed(tmp_path: Path) -> None:
     after = OPEN.replace("One", "Uno") + (
         "    time_zone: UTC\n    locale: en\n    connection: live\n    queues: [{name: q, label: Q}]\n"
         "    statuses: {lunch: break}\n    agents: [{id: a, name: B}, {id: c, name: C}]\n"
-        "    recipients: [{email: a@b, reports: [x]}]\n"
+        "    recipients: [{email: a@b, reports: [drukte]}]\n"
     )
     changes = plan(desired(tmp_path, before), desired(tmp_path, after), TODAY)
     assert changes == [
@@ -311,8 +329,10 @@ def test_each_change_is_listed(tmp_path: Path) -> None:
 
 def test_the_defaults_of_the_file_change_who_says_nothing_else(tmp_path: Path) -> None:
     text = (
-        ONE
-        + "    queues: [{name: q}]\n  - {id: 2, name: Two, time_zone: UTC, queues: [{name: q, service_level_s: 9}]}\n"
+        OPEN
+        + "    queues: [{name: q}]\n"
+        + "  - {id: 2, name: Two, time_zone: UTC, contracts: [{option: standard, from: 2025-01-01}],"
+        + " queues: [{name: q, service_level_s: 9}]}\n"
     )
     zone = plan(
         desired(tmp_path, text), desired(tmp_path, "defaults: {time_zone: Europe/London}\n" + text), TODAY
@@ -525,8 +545,6 @@ def test_a_customer_that_leaves_loses_its_login_also_while_it_is_in(applied: Cal
         )
     with applied.connect(DETAILED) as customer:
         customer.autocommit = True
-        customer.execute("set default_transaction_read_only = off")
-        customer.execute("create temporary table mine (a integer)")
         applied.apply(text)
         with pytest.raises(psycopg.Error):
             customer.execute("select * from mart.queue_interval")
@@ -613,14 +631,16 @@ def test_a_key_for_who_has_a_contract_and_only_its_fingerprint_in_the_database(a
     }
     assert known == {
         NOTHING: None,
-        **{c: fingerprint_of(key_file(applied, c).read_bytes()) for c in (DETAILED, STANDARD, LATER, OVER)},
+        OVER: None,
+        **{c: fingerprint_of(key_file(applied, c).read_bytes()) for c in (DETAILED, STANDARD, LATER)},
     }
     assert not key_file(applied, NOTHING).exists()
+    assert not key_file(applied, OVER).exists()
 
 
 def test_secrets_are_readable_by_their_owner_alone(applied: Callmart) -> None:
     files = [*(applied.home / "keys").iterdir(), *(applied.home / "secrets").glob("*.pgpass")]
-    assert len(files) == 4 + 3
+    assert len(files) == 3 + 2 + 7, "keys; customers and duties that have a login"
     assert {stat.S_IMODE(file.stat().st_mode) for file in files} == {0o600}
     folders = (applied.home / "keys", applied.home / "secrets")
     assert {stat.S_IMODE(folder.stat().st_mode) for folder in folders} == {0o700}

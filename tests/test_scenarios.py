@@ -12,6 +12,13 @@ from conftest import Callmart
 SCENARIOS: list[dict[str, Any]] = YAML(typ="safe").load(Path(__file__).parent / "data" / "peer_scenarios.yml")
 REALTIME = "time,callid,queuename,agent,event,data1,data2,data3,data4,data5"
 CUSTOMER = {scenario["name"]: 3001 + number for number, scenario in enumerate(SCENARIOS)}
+# What the scenarios tell of; where they don't name one of these, it is 0.
+COLUMNS = {
+    "offered", "answered", "abandoned", "short_abandoned", "timed_out", "left_by_key", "left_empty", "left_otherwise",
+    "still_open", "refused_full", "refused_empty", "refused_closed", "refused_busy", "answered_in_threshold",
+    "abandoned_in_threshold", "wait_answered_s", "wait_abandoned_s", "wait_max_s", "contacts", "rings",
+    "rings_unanswered", "ring_s", "talk_s",
+}  # fmt: skip
 QUEUE_KEY, AGENT_KEY = ("call_date", "queue", "interval_start"), ("call_date", "agent")
 
 
@@ -71,7 +78,7 @@ def _scenario(name: str) -> dict[str, Any]:
 def _compare(
     found: list[dict[str, Any]], expected: list[dict[str, Any]], key: tuple[str, ...], when: str
 ) -> None:
-    """Cell by cell; what is not expected is 0 (or nothing, for the longest wait)."""
+    """Cell by cell; what is not expected is 0 (or nothing, for the longest wait). Rings are told of agents only."""
     wanted = {}
     for row in expected:
         moment = datetime.fromisoformat(row[when])
@@ -84,7 +91,7 @@ def _compare(
     assert rows.keys() == wanted.keys()
     for cell, row in rows.items():
         for column, value in row.items():
-            if isinstance(value, int | None) and column != "customer_id":
+            if column in COLUMNS and not (column.startswith("rings") and "queue" in row):
                 want = wanted[cell].get(column, 0)
                 assert want in ("any", value or 0), (cell, column)
 

@@ -1,30 +1,46 @@
--- A row is an event of a call, with its place in the call: its moment (events of one moment have no order) and the
--- visit to its queue that it belongs to, counted from 1; 0 where the source never said that the call joined.
+-- A row is an event of a call that is not straight (int_call says which are), with its place in the call: its moment
+-- (events of one moment have no order) and the visit to its queue that it belongs to, counted from 1; 0 where the
+-- source never said that the call joined.
 
 with events as (
     select * from {{ ref('stg_call_event') }}
 ),
 
+calls as (
+    select * from {{ ref('int_call') }}
+),
+
 ordered as (
     select
-        customer_id,
-        call_key,
-        queue,
-        agent_key,
-        event,
-        reason,
-        occurred_at,
-        duration_s,
-        wait_s,
+        events.customer_id,
+        events.call_key,
+        events.queue,
+        events.agent_key,
+        events.event,
+        events.reason,
+        events.target_kind,
+        events.number_key,
+        events.occurred_at,
+        events.duration_s,
+        events.wait_s,
+        events.line_number is null as is_of_whole_source,
         dense_rank() over (
-            partition by customer_id, call_key
-            order by occurred_at, case when line_number is not null then file_id end, line_number
+            partition by events.customer_id, events.call_key
+            order by
+                events.occurred_at,
+                case when events.line_number is not null then events.file_id end,
+                events.line_number
         ) as moment
     from events
-    where event in (
-        'queue_joined', 'queue_left', 'queue_refused', 'ring_started', 'ring_ended', 'agent_connected',
-        'agent_released'
-    )
+    inner join calls
+        on events.customer_id = calls.customer_id
+        and events.call_key = calls.call_key
+        and not calls.is_straight
+    where
+        events.event in (
+            'queue_joined', 'queue_left', 'queue_refused', 'ring_started', 'ring_ended', 'agent_connected',
+            'agent_released', 'hold_started', 'hold_ended', 'wrapup_started', 'wrapup_ended', 'transferred'
+        )
 ),
 
 numbered as (
@@ -53,9 +69,12 @@ select
     agent_key,
     event,
     reason,
+    target_kind,
+    number_key,
     occurred_at,
     duration_s,
     wait_s,
+    is_of_whole_source,
     moment,
     -- What comes before the call joined belongs to that visit (a connection can be written first), unless it had an
     -- end of its own: then it is a visit whose beginning the source did not show.

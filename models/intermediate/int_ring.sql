@@ -1,7 +1,11 @@
 -- A row is an attempt to reach an agent that has ended. Where the source does not write when the ringing began, that
 -- is its end less its duration; where it knows neither, the ring counts and has no seconds.
 
-with events as (
+with calls as (
+    select * from {{ ref('int_call') }}
+),
+
+events as (
     select *
     from {{ ref('int_call_event') }}
     where event in ('ring_started', 'ring_ended')
@@ -31,28 +35,57 @@ paired as (
 
 rings as (
     select
+        paired.customer_id,
+        paired.call_key,
+        false as is_straight,
+        calls.shows_holds,
+        calls.shows_wrapups,
+        paired.queue,
+        paired.visit_no,
+        paired.agent_key,
+        paired.reason,
+        paired.moment as ended_moment,
+        -- A start has one end; a second end is an attempt of its own.
+        case when paired.nth_end = 1 then paired.started_at end as started_at,
+        paired.occurred_at as ended_at,
+        paired.duration_s
+    from paired
+    inner join calls
+        on paired.customer_id = calls.customer_id
+        and paired.call_key = calls.call_key
+    where paired.event = 'ring_ended'
+    union all
+    select
         customer_id,
         call_key,
+        true as is_straight,
+        shows_holds,
+        shows_wrapups,
         queue,
-        visit_no,
+        1 as visit_no,
         agent_key,
-        reason,
-        occurred_at as ended_at,
-        duration_s,
-        -- A start has one end; a second end is an attempt of its own.
-        case when nth_end = 1 then started_at end as started_at
-    from paired
-    where event = 'ring_ended'
+        ring_reason as reason,
+        1 as ended_moment,
+        ring_started_at as started_at,
+        ring_ended_at as ended_at,
+        ring_duration_s as duration_s
+    from calls
+    where is_straight and ring_ended_at is not null
 )
 
 select
     customer_id,
     call_key,
+    is_straight,
+    shows_holds,
+    shows_wrapups,
     queue,
     visit_no,
     agent_key,
     reason,
+    reason in ('no_answer', 'busy', 'declined', 'caller_left') as is_unanswered,
+    ended_moment,
     coalesce(started_at, ended_at - {{ seconds_interval('coalesce(duration_s, 0)') }}) as started_at,
     ended_at,
-    coalesce(duration_s, {{ seconds_between('started_at', 'ended_at') }}) as ring_s
+    {{ whole_seconds('coalesce(duration_s, ' ~ seconds_between('started_at', 'ended_at') ~ ')') }} as ring_s
 from rings

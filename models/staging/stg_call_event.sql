@@ -6,7 +6,8 @@ with days as (
     select * from {{ ref('stg_day') }}
 ),
 
-events as (
+-- Read twice, by its index each time.
+events as not materialized (
     select * from {{ source('raw', 'event') }}
 ),
 
@@ -19,7 +20,7 @@ customers as (
 ),
 
 contracts as (
-    select * from {{ source('registry', 'contract') }}
+    select * from {{ source('registry', 'kept_contract') }}
 ),
 
 calls_over_days as (

@@ -9,7 +9,7 @@ customers as (
 ),
 
 contracts as (
-    select * from {{ source('registry', 'contract') }}
+    select * from {{ source('registry', 'kept_contract') }}
 )
 
 select

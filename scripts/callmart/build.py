@@ -24,7 +24,7 @@ def build(
 ) -> Built:
     """Compute every dirty day that has not expired. Commits; run again, it computes the same days anew."""
     on_model("dbt starts", 0, 1)
-    days = _fill_window(connection)
+    days = _fill_window(connection, dbt.marts(settings))
     connection.commit()
     dbt.run(settings, on_model)
     if days == 0:
@@ -38,18 +38,47 @@ def build(
     return Built(row[0], days)
 
 
-def _fill_window(connection: psycopg.Connection) -> int:
-    """Put the dirty days into the window; a day that is too old is none, however late its file came."""
+def _fill_window(connection: psycopg.Connection, marts: list[dbt.Mart]) -> int:
+    """Put the dirty days into the window, and the open ones that look back at them; none that is too old, however late
+    its file came, or kept by no contract. The number of dirty days.
+    """
+    connection.execute("select ops.follow_contracts()")
     connection.execute("truncate build.window")
-    connection.execute("delete from ops.dirty_day where call_date < access.retention_floor()")
+    connection.execute(
+        """
+        delete from ops.dirty_day as d
+        where
+            call_date < access.retention_floor()
+            or not exists (
+                select from registry.kept_contract as k
+                where
+                    k.customer_id = d.customer_id
+                    and d.call_date >= k.valid_from
+                    and (d.call_date < k.valid_until or k.valid_until is null)
+            )
+        """
+    )
     days = connection.execute(
         """
         insert into build.window (customer_id, call_date, mark)
-        select customer_id, call_date, mark
-        from ops.dirty_day
-        where customer_id in (select customer_id from registry.customer)
+        select customer_id, call_date, mark from ops.dirty_day
         """
     ).rowcount
+    for mart in marts:
+        connection.execute(
+            """
+            insert into build.window (customer_id, call_date, mark, reached)
+            select distinct o.customer_id, o.call_date, 0, true
+            from ops.dirty_day as d
+            join ops.opened_day as o
+                on o.customer_id = d.customer_id
+                and o.call_date > d.call_date
+                and o.call_date <= d.call_date + %s
+                and o.mart = %s
+            on conflict do nothing
+            """,
+            [mart.reach_days, mart.name],
+        )
     connection.execute("analyze build.window")
     return days
 

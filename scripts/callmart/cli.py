@@ -28,6 +28,8 @@ app = typer.Typer(
 )
 registry_app = typer.Typer(help="Who the customers are and what they have ordered.", no_args_is_help=True)
 app.add_typer(registry_app, name="registry")
+access_app = typer.Typer(help="Who may do what in the database: access.yml.", no_args_is_help=True)
+app.add_typer(access_app, name="access")
 
 # Into a file or a pipe a table keeps its columns; a terminal says how wide it is.
 out = Console(highlight=False, width=None if sys.stdout.isatty() else 130)
@@ -127,13 +129,81 @@ def registry_apply(file: Path, yes: Yes = False) -> None:
     out.print(f"registry: {len(wanted.customers)} customers, {len(changes)} changes applied")
 
 
+# -- access ----------------------------------------------------------------------------------------------------
+
+
+@access_app.command("diff")
+def access_diff(as_json: Json = False) -> None:
+    """Show where the server differs from access.yml, the marts' YAML and the contracts."""
+    from callmart import dbt
+
+    with _database() as connection:
+        found = [one.text for one in access.drift(connection, dbt.marts(settings()))]
+        found += [f"login {role} has another password" for role in access.refused(connection, settings())]
+    if as_json:
+        print(json.dumps(found))
+    else:
+        for text in found:
+            out.print(_plain(text), soft_wrap=True)
+        out.print(f"access: {len(found)} differences")
+    raise typer.Exit(UNDONE if found else 0)
+
+
+@access_app.command("apply")
+def access_apply() -> None:
+    """Make the server match access.yml, the marts' YAML and the contracts; what is not in them is taken away."""
+    from callmart import dbt
+    from callmart.run import exclusive
+
+    with _database() as connection, exclusive(connection):
+        renewed = access.refused(connection, settings())
+        schema.apply(connection, settings().time_zone)
+        mended = access.apply(connection, settings(), dbt.marts(settings()))
+        for role in renewed:
+            access.set_password(connection, settings().home, role)
+        access.note_applied(connection, len(mended), len(renewed))
+        connection.commit()
+    for one in mended:
+        out.print(_plain(one.text), soft_wrap=True)
+    out.print(f"access: {len(mended)} differences mended, {len(renewed)} passwords renewed")
+
+
+@access_app.command("rotate")
+def access_rotate(
+    customer: Annotated[int | None, typer.Option(min=1, help="The login of this customer.")] = None,
+    duty: Annotated[str | None, typer.Option(help="The login of this duty of access.yml.")] = None,
+    every: Annotated[bool, typer.Option("--all", help="Every login.")] = False,
+) -> None:
+    """Give logins new passwords; each stands in a file that only you can read."""
+    if (customer is not None) + (duty is not None) + every != 1:
+        raise UserError("whose password? name one of --customer, --duty and --all")
+    with _database() as connection:
+        known = access.logins(connection)
+        database = connection.info.dbname
+        if customer is not None:
+            roles = [access.customer_role(database, customer)]
+        elif duty is not None:
+            roles = [access.duty_role(database, duty)]
+        else:
+            roles = known
+        if unknown := set(roles) - set(known):
+            raise UserError(
+                f"there is no login {unknown.pop()}: see access.yml, and `callmart status` for customers"
+            )
+        files = [access.set_password(connection, settings().home, role) for role in roles]
+        access.note_applied(connection, 0, len(files))
+        connection.commit()
+    for file in files:
+        print(file)
+
+
 # -- the stages ------------------------------------------------------------------------------------------------
 
 
 @app.command()
 def land(
     paths: Annotated[list[Path], typer.Argument(help="Files of raw events.")],
-    format: Annotated[str, typer.Option(help="auto, csv, ndjson, parquet or queue_log.")] = "auto",
+    format: Annotated[str, typer.Option(help="auto, csv, ndjson, parquet, queue_log or cel.")] = "auto",
     customer: Annotated[int | None, typer.Option(min=1, help="The customer of all rows.")] = None,
     platform: Annotated[Platform | None, typer.Option(help="The service of all rows.")] = None,
     timezone: Annotated[str | None, typer.Option(help="Of local times without offset (IANA).")] = None,
@@ -143,11 +213,13 @@ def land(
     from callmart.prepare import Defaults
 
     defaults = Defaults(customer, platform or "vcloud", platform is not None, timezone)
-    with _database() as connection, _progress() as step:
+    with _database():
+        pass
+    with access.connect(settings(), "loader") as loader, _progress() as step:
         landed = []
         for number, path in enumerate(paths):
             step("land", path.name, number, len(paths))
-            landed.append(stage.land(connection, settings(), path, format, defaults))
+            landed.append(stage.land(loader, settings(), path, format, defaults))
             step("land", path.name, number + 1, len(paths))
     for one in landed:
         _print_landed(one)
@@ -220,6 +292,21 @@ def open_() -> None:
 
 
 @app.command()
+def release(
+    customer: Annotated[int, typer.Option(min=1, help="Whose day.")],
+    day: Annotated[datetime, typer.Option(formats=["%Y-%m-%d"], help="The day that is held back.")],
+    reason: Annotated[str, typer.Option(help="Why it may be seen as it is; the audit log keeps it.")],
+) -> None:
+    """Let the next run open a day although its checks hold it back."""
+    from callmart import release as stage
+    from callmart.run import exclusive
+
+    with _database() as connection, exclusive(connection):
+        stage.release(connection, customer, day.date(), reason)
+    out.print(f"release: {day.date()} of customer {customer} is opened by the next `callmart run`")
+
+
+@app.command()
 def extract() -> None:
     """Write each customer's .hyper files, as that customer."""
     from callmart import extract as stage
@@ -263,6 +350,58 @@ def publish(
     changes = sum(len(one.done) for one in outcomes)
     out.print(f"publish: {len(outcomes)} customers, {changes} changes, {len(failures)} failed")
     raise typer.Exit(UNDONE if failures else 0)
+
+
+@app.command()
+def expire(
+    plan: Annotated[
+        bool, typer.Option("--plan", help="List what would go and why, and change nothing.")
+    ] = False,
+    today: Annotated[str, typer.Option(metavar="YYYY-MM-DD", help="The day to look from.")] = "",
+    as_json: Json = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Also for a day that has not come yet.")] = False,
+) -> None:
+    """Remove what is older than two years, exact to the day, from every table and file."""
+    from callmart import expire as stage
+    from callmart.run import exclusive
+
+    day = stage.parse_day(today) if today else stage.today(settings())
+    with _database() as connection:
+        if plan:
+            planned = stage.plan(connection, settings(), day)
+            outcomes = [stage.Outcome(step, stage.PLANNED) for step in planned.steps]
+        elif day > stage.today(settings()) and not yes:
+            raise UserError(
+                f"nothing expired: {day} has not come yet, and more would go than today; "
+                "look with --plan, or confirm it with --yes"
+            )
+        else:
+            with exclusive(connection):
+                planned = stage.plan(connection, settings(), day)
+                outcomes = stage.execute(connection, planned)
+    said = stage.overall(outcomes)
+    if as_json:
+        steps = [
+            {name: getattr(one.step, name) for name in ("kind", "what", "why", "count")}
+            | {"outcome": one.outcome}
+            for one in outcomes
+        ]
+        print(json.dumps({"today": str(day), "floor": str(planned.floor), "outcome": said, "steps": steps}))
+    else:
+        _print_expiry(outcomes)
+        out.print(f"expire: {said}; the oldest day that stays is {planned.floor}", soft_wrap=True)
+    raise typer.Exit(UNDONE if said in (stage.LOCKED, stage.CHANGED) else 0)
+
+
+def _print_expiry(outcomes: list[Any]) -> None:
+    if not outcomes:
+        return
+    table = Table(box=box.SIMPLE_HEAD, header_style="bold", show_edge=False)
+    for column in ("what", "why", "count", "outcome"):
+        table.add_column(column, justify="right" if column == "count" else "left", overflow="fold")
+    for one in outcomes:
+        table.add_row(_plain(one.step.what), _plain(one.step.why), f"{one.step.count:,}", one.outcome)
+    out.print(table)
 
 
 @app.command()
@@ -317,6 +456,107 @@ def print_status(customers: list[status.CustomerStatus]) -> None:
             _plain(one.tableau),
         )
     out.print(table)
+    for one in customers:
+        _print_held_back(one)
+
+
+def _print_held_back(customer: status.CustomerStatus) -> None:
+    """Which days of a customer are not opened and why, a line for all that fail the same."""
+    alike: dict[tuple[tuple[str, ...], bool], list[str]] = {}
+    for held in customer.held_back:
+        alike.setdefault((held.checks, held.released), []).append(held.day)
+    for (checks, released), days in alike.items():
+        why = f"{_plain(checks[0])}{f' and {len(checks) - 1} more checks' if len(checks) > 1 else ''}"
+        more = f" and {len(days) - 5} more" if len(days) > 5 else ""
+        out.print(
+            f"customer {customer.customer_id}: {', '.join(days[:5])}{more}: "
+            f"{'released, to be opened by the next run' if released else 'held back'}: {why}",
+            soft_wrap=True,
+        )
+
+
+@app.command("reports")
+def reports_(as_json: Json = False) -> None:
+    """Show the reports that are declared, after a look whether the marts hold what they show."""
+    from callmart import dbt, metrics, reports
+
+    marts, ratios = dbt.marts(settings()), metrics.metrics()
+    metrics.check(ratios.values(), marts)
+    declared = reports.reports().values()
+    reports.check(declared, marts, ratios)
+    if as_json:
+        print(json.dumps([report.model_dump() for report in declared]))
+        return
+    table = Table(box=box.SIMPLE)
+    for column in ("report", "title", "contract", "marts", "mailed"):
+        table.add_column(column, overflow="fold")
+    for report in declared:
+        title = f"{report.title.nl} / {report.title.en}"
+        schedule = f"{report.schedule.day}, {report.schedule.hour:02}:00"
+        table.add_row(report.name, _plain(title), report.option, ", ".join(report.marts), schedule)
+    out.print(table)
+
+
+@app.command("workbook")
+def workbook_(
+    report: Annotated[str, typer.Argument(help="A report of models/reports.yml.")],
+    customer: Annotated[int, typer.Option(min=1, help="Whose name and language it has.")],
+    target: Annotated[Path, typer.Option("--out", help="The .twb to write.")],
+    file: Annotated[
+        Path | None, typer.Option("--template", help="A .twb saved by Tableau Desktop to use instead.")
+    ] = None,
+    content_url: Annotated[
+        str, typer.Option("--data-source", help="The content URL of the published data source.")
+    ] = "",
+) -> None:
+    """Write a report of a customer as the workbook that would be published; refuse a template that can't be."""
+    from callmart import dbt, reports, tds, workbook
+
+    known = reports.reports()
+    if report not in known:
+        raise UserError(f"there is no report {report}: take one of {', '.join(known)}")
+    with _database() as connection:
+        found = connection.execute(
+            "select name, locale from registry.customer where customer_id = %s", [customer]
+        ).fetchone()
+    if found is None:
+        raise UserError(f"there is no customer {customer}: `callmart status` lists them")
+    name, locale = found
+    group = known[report].group
+    source = tds.source(group, dbt.marts(settings()), locale)
+    published = workbook.Published(
+        settings().tableau.server or "http://localhost",
+        settings().tableau.site,
+        content_url or f"callmart_{customer}_{group}",
+    )
+    target.write_bytes(workbook.build(known[report], name, source, published, file))
+    out.print(f"workbook: {_plain(target)} stands on the published data source {published.content_url}")
+
+
+@app.command()
+def audit(
+    folder: Annotated[Path | None, typer.Option("--out", help="Where the report goes.")] = None,
+) -> None:
+    """Prove that nobody sees what is not theirs; the evidence as HTML and JSON."""
+    from callmart import audit as evidence
+    from callmart import audit_report
+    from callmart.run import exclusive
+
+    with _database() as connection, exclusive(connection), _progress() as step:
+        found = evidence.audit(connection, settings(), step)
+    written = audit_report.write(settings(), found, folder)
+    for check in found.failed:
+        err.print(_plain(f"{check.outcome}: {check.area}: {check.name}"), soft_wrap=True)
+        for one in check.found:
+            err.print(f"  {_plain(one)}", soft_wrap=True)
+    numbers = audit_report.summary(found)
+    out.print(
+        f"audit: {numbers['customers']} customers, {numbers['marts']} marts, {numbers['checks']} checks: "
+        f"{numbers['breaches']} breaches, {numbers['checks that looked at nothing']} checks looked at nothing"
+    )
+    for file in written:
+        out.print(f"  {_plain(file)}", soft_wrap=True)
+    raise typer.Exit(UNDONE if found.failed else 0)
 
 
 # -- the servers -----------------------------------------------------------------------------------------------
@@ -325,13 +565,18 @@ def print_status(customers: list[status.CustomerStatus]) -> None:
 @app.command()
 def dsn(
     customer: Annotated[int | None, typer.Option(min=1, help="The login of this customer.")] = None,
+    duty: Annotated[str | None, typer.Option(help="The login of this duty of access.yml.")] = None,
 ) -> None:
-    """Print a libpq URI and nothing else: the owner's, or a customer's own login."""
+    """Print a libpq URI and nothing else: the owner's, a customer's own login, or a duty's."""
+    if customer is not None and duty is not None:
+        raise UserError("one login at a time: name --customer or --duty")
     with _database() as connection:
-        if customer is None:
-            print(access.owner_uri(settings()))
-        else:
+        if customer is not None:
             print(access.customer_uri(connection, settings(), customer))
+        elif duty is not None:
+            print(access.duty_uri(settings(), duty))
+        else:
+            print(access.owner_uri(settings()))
 
 
 @app.command()

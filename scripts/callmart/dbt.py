@@ -2,9 +2,9 @@
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import chdir
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,13 @@ class Mart:
     key: tuple[str, ...]
     day: str | None
     columns: tuple[str, ...]
+    reach_days: int = 0  # how many days after a changed one change as well
+    additive: tuple[str, ...] = ()  # the columns that can be summed
+    types: Mapping[str, str] = field(default_factory=dict, compare=False)  # as its contract writes it
+    descriptions: Mapping[str, str] = field(default_factory=dict, compare=False)
+
+
+NUMBERS = ("smallint", "integer", "bigint", "numeric", "double precision")
 
 
 def run(settings: Settings, on_model: Callable[[str, int, int], None]) -> None:
@@ -66,6 +73,18 @@ def marts(settings: Settings) -> list[Mart]:
                 key=tuple(meta["key"]),
                 day=None if meta["day"] in (None, "none") else meta["day"],
                 columns=tuple(node["columns"]),
+                reach_days=meta.get("reach_days", 0),
+                additive=tuple(
+                    name
+                    for name, column in node["columns"].items()
+                    if column["data_type"] in NUMBERS
+                    and name not in meta["key"]
+                    and column["meta"].get("additive", True)
+                ),
+                types={name: column["data_type"] for name, column in node["columns"].items()},
+                descriptions={
+                    name: column["description"].strip() for name, column in node["columns"].items()
+                },
             )
         )
     return sorted(declared, key=lambda mart: mart.name)

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
 
-from callmart import land, registry, run, server, status
+from callmart import access, land, registry, run, server, status
 from callmart.errors import UserError
 from callmart.prepare import Defaults
 from callmart.settings import PROJECT, Settings
@@ -43,7 +43,8 @@ def demo(settings: Settings, on_step: run.OnStep) -> list[status.CustomerStatus]
             registry.apply(connection, settings, wanted)
             connection.commit()
             on_step("registry", "apply", 1, 1)
-            _land(connection, settings, ran, on_step)
+            with access.connect(settings, "loader") as loader:
+                _land(loader, settings, ran, on_step)
             run.build_and_open(connection, settings, ran, on_step)
             run.deliver(connection, settings, ran, on_step)
         if ran.problems:
@@ -81,7 +82,7 @@ def _refuse_real_customers(connection: psycopg.Connection, wanted: registry.Regi
         )
 
 
-def _land(connection: psycopg.Connection, settings: Settings, ran: run.Ran, on_step: run.OnStep) -> None:
+def _land(loader: psycopg.Connection, settings: Settings, ran: run.Ran, on_step: run.OnStep) -> None:
     monday = _last_monday(settings.zone)
     folder = settings.home / "demo" / f"{monday:%G-W%V}"
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -94,7 +95,7 @@ def _land(connection: psycopg.Connection, settings: Settings, ran: run.Ran, on_s
             draft.replace(file)
         customer_id = 1042 if file.name == "queue_log" else None
         ran.files.append(
-            land.land(connection, settings, file, "auto", Defaults(customer_id, "vcloud", False, None))
+            land.land(loader, settings, file, "auto", Defaults(customer_id, "vcloud", False, None))
         )
         on_step("land", file.name, number + 1, len(work))
 

@@ -51,10 +51,9 @@ def extract(
     ).fetchall()
     _remove_unordered(connection, settings, ordered)
     found: list[Extract | Unproven] = []
-    publisher = access.login_uri(settings, access.publisher_role(connection.info.dbname))
-    with dbapi.connect(publisher, autocommit=True) as reader:
+    with dbapi.connect(access.duty_uri(settings, "publisher"), autocommit=True) as reader:
         for number, (customer_id, option) in enumerate(ordered):
-            for group in access.OPENS[option]:
+            for group in access.opens(option):
                 of_group = [mart for mart in marts if mart.group == group]
                 if of_group:
                     try:
@@ -94,7 +93,7 @@ def _extract(
     except AdbcError as error:
         raise Unproven(
             f"the {group} marts of customer {customer_id} can't be read as its own role "
-            f"(SQLSTATE {error.sqlstate}): run `callmart registry apply` again"
+            f"(SQLSTATE {error.sqlstate}): run `callmart access apply`, and then this again"
         ) from None
     rows = sum(table.num_rows for table in tables.values())
     content_hash = _content_hash(tables)
@@ -210,7 +209,7 @@ def _remove_unordered(
     connection: psycopg.Connection, settings: Settings, ordered: list[tuple[int, str]]
 ) -> None:
     """What no contract orders any more goes, from the disk and from the books."""
-    wanted = {(customer_id, group) for customer_id, option in ordered for group in access.OPENS[option]}
+    wanted = {(customer_id, group) for customer_id, option in ordered for group in access.opens(option)}
     for path in folder(settings).glob("*/*.hyper"):
         if (int(path.parent.name), path.stem) not in wanted:
             path.unlink()

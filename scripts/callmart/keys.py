@@ -27,18 +27,29 @@ def ensure_key(home: Path, customer_id: int, fingerprint: str | None) -> bytes:
 
     Raises UserError where the registry knows a fingerprint and the key is gone or is another.
     """
-    path = home / "keys" / f"customer_{customer_id}.key"
+    path = key_file(home, customer_id)
     if path.exists():
         key = path.read_bytes()
     elif fingerprint is None:
-        key = secrets.token_bytes(32)
-        secret_file(path, key)
+        key = new_key(home, customer_id)
     else:
         raise UserError(f"the key of customer {customer_id} is missing: restore {path} from your backup")
     if fingerprint is not None and fingerprint_of(key) != fingerprint:
         raise UserError(
             f"{path} is not the key that customer {customer_id}'s data was made with: restore it from your backup"
         )
+    return key
+
+
+def key_file(home: Path, customer_id: int) -> Path:
+    """Where a customer's key stands."""
+    return home / "keys" / f"customer_{customer_id}.key"
+
+
+def new_key(home: Path, customer_id: int) -> bytes:
+    """Make a key, in the place of any that the customer had: nobody of before is recognised any more."""
+    key = secrets.token_bytes(32)
+    secret_file(key_file(home, customer_id), key)
     return key
 
 

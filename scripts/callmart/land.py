@@ -16,7 +16,7 @@ import pyarrow as pa
 from adbc_driver_manager import Error as AdbcError
 from adbc_driver_postgresql import dbapi
 
-from callmart import server
+from callmart import access
 from callmart.ahead import ahead
 from callmart.errors import UserError
 from callmart.keys import ensure_key
@@ -43,7 +43,9 @@ class Landed:
 def land(
     connection: psycopg.Connection, settings: Settings, path: Path, format: str, defaults: Defaults
 ) -> Landed:
-    """Land one file. Raises UserError, with nothing landed, where the file as a whole can't be."""
+    """Land one file, as the loader, whose connection it is. Raises UserError, with nothing landed, where the file as a
+    whole can't be.
+    """
     if defaults.customer_id is not None:
         _require_customer(connection, defaults.customer_id)
     if not path.is_file():
@@ -51,19 +53,17 @@ def land(
     with path.open("rb") as file:
         digest = file_digest(file, "sha256").hexdigest()
     version, gate = current_gate(connection, settings)
-    if connection.execute(
-        "select 1 from raw.file where sha256 = %s and registry_version = %s and asked = %s",
-        [digest, version, _asked(format, defaults)],
-    ).fetchone():
+    asked = _asked(format, defaults)
+    if connection.execute("select raw.has_landed(%s, %s, %s)", [digest, version, asked]).fetchone() == (
+        True,
+    ):
         return Landed(path.name, unchanged=True)
     connection.commit()
 
     prepared = prepare(path, format, defaults, gate)
     try:
-        with dbapi.connect(server.uri(settings)) as adbc, adbc.cursor() as cursor:
-            landed, repeated = _store(
-                cursor, settings, path, prepared, (digest, version, _asked(format, defaults))
-            )
+        with dbapi.connect(access.duty_uri(settings, "loader")) as adbc, adbc.cursor() as cursor:
+            landed, repeated = _store(cursor, settings, path, prepared, (digest, version, asked))
             adbc.commit()
     except AdbcError as error:
         raise UserError(
@@ -111,13 +111,13 @@ def current_gate(connection: psycopg.Connection, settings: Settings) -> tuple[in
 
     fingerprints = connection.execute(
         "select customer_id, key_fingerprint from registry.customer"
-        " where customer_id in (select customer_id from registry.contract)"
+        " where customer_id in (select customer_id from registry.kept_contract)"
     ).fetchall()
     return version[0], Gate(
         contracts=table(
             # What is too old to keep is not let in: a late file can't bring an expired day back.
             "select customer_id, option, greatest(valid_from, access.retention_floor()), valid_until"
-            " from registry.contract where coalesce(valid_until, 'infinity') > access.retention_floor()",
+            " from registry.kept_contract where coalesce(valid_until, 'infinity') > access.retention_floor()",
             {
                 "customer_id": pa.int32(),
                 "option": pa.string(),
@@ -156,51 +156,29 @@ def _asked(format: str, defaults: Defaults) -> str:
 def _store(
     cursor: Any, settings: Settings, path: Path, prepared: Prepared, identity: tuple[str, int, str]
 ) -> tuple[int, int]:
-    """Stream the file into the doorway, then merge it; landed and repeated events. The caller commits."""
-    cursor.execute("set local timezone = 'UTC'")
-    cursor.execute("truncate raw.incoming")  # and lock it: one landing at a time
+    """Stream the file into the doorway, then keep it; landed and repeated events. The caller commits."""
     digest, version, asked = identity
-    cursor.execute("lock table registry.version in share mode")  # no contract ends while its rows come in
-    if _one(cursor, "select coalesce(max(version), 0) from registry.version") != (version,):
+    if _one(cursor, "select raw.receive($1::integer)", version) != (True,):
         raise UserError(f"the registry changed while {path} was read: land it again")
-    _ingest(cursor, prepared)
+    _stream(cursor, prepared)
     _refuse_too_many_rejects(settings, path, prepared)
-
-    cursor.execute("select distinct date_trunc('month', occurred_at)::date from raw.incoming")
-    for (month,) in cursor.fetchall():
-        cursor.execute("select access.ensure_month('raw.event', $1)", (month,)).fetchall()
-    file_id = _one(
+    _ingest(cursor, "incoming_reject", prepared.rejects)
+    _ingest(cursor, "incoming_agent", prepared.agents)
+    landed, repeated = _one(
         cursor,
-        """
-        insert into raw.file (
-            name, sha256, registry_version, asked, row_count, rejected, turned_away, incomplete_last_line
-        )
-        values ($1, $2, $3, $4, $5, $6, $7, $8)
-        returning file_id
-        """,
+        "select landed, repeated from raw.keep($1, $2, $3::integer, $4, $5, $6, $7, $8, $9::text::jsonb)",
         path.name, digest, version, asked, prepared.rows, prepared.rejected, prepared.turned_away,
-        prepared.incomplete_last_line,
-    )[0]  # fmt: skip
-    landed, repeated = _one(cursor, "select landed, repeated from raw.merge_incoming($1)", file_id)
-    _one(
-        cursor,
-        "update raw.file set landed = $1, repeated = $2 where file_id = $3 returning file_id",
-        landed, repeated, file_id,
+        prepared.incomplete_last_line, json.dumps(prepared.turned_away_by),
     )  # fmt: skip
-    _keep_rejects(cursor, file_id, prepared.rejects)
-    _keep_agents(cursor, prepared.agents)
-    for customer_id, count in prepared.turned_away_by.items():
-        _one(
-            cursor,
-            "insert into ops.audit_log (action, customer_id, details)"
-            " values ('turned away', $1, jsonb_build_object('rows', $2::bigint, 'file', $3::bigint)) returning entry",
-            customer_id, count, file_id,
-        )  # fmt: skip
     return landed, repeated
 
 
-def _ingest(cursor: Any, prepared: Prepared) -> None:
-    """Stream the batches. An error of ours on the way must not come out as the driver's."""
+def _ingest(cursor: Any, table: str, rows: pa.Table | pa.RecordBatchReader) -> None:
+    cursor.adbc_ingest(table, rows, mode="append", db_schema_name="raw")
+
+
+def _stream(cursor: Any, prepared: Prepared) -> None:
+    """Stream the events. An error of ours on the way must not come out as the driver's."""
     mistakes: list[UserError] = []
 
     def batches() -> Iterator[pa.RecordBatch]:
@@ -211,12 +189,7 @@ def _ingest(cursor: Any, prepared: Prepared) -> None:
             raise
 
     try:
-        cursor.adbc_ingest(
-            "incoming",
-            pa.RecordBatchReader.from_batches(EVENT_SCHEMA, batches()),
-            mode="append",
-            db_schema_name="raw",
-        )
+        _ingest(cursor, "incoming", pa.RecordBatchReader.from_batches(EVENT_SCHEMA, batches()))
     except Exception:
         if mistakes:
             raise mistakes[0] from None
@@ -231,25 +204,6 @@ def _refuse_too_many_rejects(settings: Settings, path: Path, prepared: Prepared)
             f"{path}: {prepared.rejected} of {admitted} rows can't be landed "
             f"(first line {first['line_number']}: {first['reason']}), more than the share of "
             f"{settings.max_reject_share:.0%}: correct the file, or raise max_reject_share in callmart.toml"
-        )
-
-
-def _keep_rejects(cursor: Any, file_id: int, rejects: pa.Table) -> None:
-    if rejects.num_rows:
-        rejects = rejects.add_column(0, "file_id", pa.array([file_id] * rejects.num_rows, pa.int64()))
-        cursor.adbc_ingest("reject", rejects, mode="append", db_schema_name="raw")
-
-
-def _keep_agents(cursor: Any, agents: pa.Table) -> None:
-    """The ids behind the keys: of agents under a detailed contract, never of anonymous ones."""
-    if agents.num_rows:
-        cursor.adbc_ingest("seen_agent", agents, mode="create", temporary=True)
-        cursor.execute(
-            """
-            insert into registry.agent (customer_id, agent_key, agent)
-            select customer_id, agent_key, min(agent) from pg_temp.seen_agent group by customer_id, agent_key
-            on conflict (customer_id, agent_key) do update set agent = excluded.agent where registry.agent.agent is null
-            """
         )
 
 

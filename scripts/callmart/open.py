@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import psycopg
 from psycopg import sql
 
-from callmart import access, build, dbt
+from callmart import access, build, dbt, metrics, months
 from callmart.errors import UserError
 from callmart.settings import Settings
 
@@ -19,11 +19,22 @@ class Opened:
     held_back: int
 
 
+class Drifted(UserError):
+    """Somebody has other rights than declared, so nothing may be opened."""
+
+
 def open_build(connection: psycopg.Connection, settings: Settings) -> Opened:
     """Open the days of the validated build that pass; hold back the others, whose last good version stays.
 
-    Commits. Raises UserError where the last build has not been validated, or was computed again since.
+    Commits. Raises UserError where the last build has not been validated, or was computed again since, and Drifted.
     """
+    marts = dbt.marts(settings)
+    if drifted := access.drift(connection, marts):
+        raise Drifted(
+            f"nothing is opened while rights differ from what is declared ({drifted[0].text}"
+            f"{f' and {len(drifted) - 1} more' if len(drifted) > 1 else ''}): "
+            "look at `callmart access diff`, then run `callmart access apply`"
+        )
     access.sync(connection, settings)
     connection.commit()
     row = connection.execute(
@@ -34,65 +45,81 @@ def open_build(connection: psycopg.Connection, settings: Settings) -> Opened:
         connection.commit()
         return Opened(0, 0, 0)
     build_id, tables, validated = row
-    marts = dbt.marts(settings)
     if not validated:
         raise UserError("the last build has not been validated: run `callmart validate` first")
     if build.computed_tables(connection, marts) != tables:
         raise UserError("the window was computed again after it was validated: run `callmart build` again")
 
-    _ensure_months(connection, marts)
-    connection.commit()
+    months.ensure_window(connection, marts)
+    show_ratios(connection, marts)
     opened = _open(connection, build_id, marts)
     connection.commit()
     return opened
 
 
-def _ensure_months(connection: psycopg.Connection, marts: list[dbt.Mart]) -> None:
-    """Partitions first, in a transaction of their own: making one locks, moving rows should not."""
-    connection.execute("set local lock_timeout = '5s'")
-    months = [
-        month
-        for (month,) in connection.execute("select distinct date_trunc('month', call_date) from build.window")
-    ]
-    for mart in marts:
-        if mart.day:
-            for month in months:
-                connection.execute(
-                    "select access.ensure_month(%s::regclass, %s::date)", [f'mart."{mart.name}"', month]
-                )
+def show_ratios(connection: psycopg.Connection, marts: list[dbt.Mart]) -> None:
+    """Let the ratios' views be those of metrics.yml; while somebody reads one, it stays until the next run. Commits."""
+    try:
+        connection.execute("select set_config('lock_timeout', %s, true)", [months.PATIENCE])
+        metrics.show(connection, marts)
+        connection.commit()
+    except psycopg.errors.LockNotAvailable:
+        connection.rollback()
 
 
 def _open(connection: psycopg.Connection, build_id: int, marts: list[dbt.Mart]) -> Opened:
     connection.execute(
         """
         create temporary table failing on commit drop as
+        with causes as (
+            select
+                f.customer_id,
+                f.call_date,
+                string_agg(distinct f.mart || ': ' || f.expectation, '; ') as cause
+            from ops.quality_failure as f
+            join ops.quality_result as r using (build_id, mart, expectation)
+            where f.build_id = %s and r.severity = 'critical'
+            group by f.customer_id, f.call_date
+        )
+
         select
-            (day ->> 0)::integer as customer_id,
-            (day ->> 1)::date as call_date,
-            string_agg(distinct mart || ': ' || expectation, '; ') as cause
-        from ops.quality_result, jsonb_array_elements(failing) as day
-        where build_id = %s and severity = 'critical'
-        group by 1, 2
+            c.customer_id,
+            c.call_date,
+            c.cause,
+            -- Who released the day did not know of a check that it fails only now.
+            h.released_at is not null and string_to_array(c.cause, '; ') <@ string_to_array(h.cause, '; ') as released
+        from causes as c
+        left join ops.held_back as h using (customer_id, call_date)
         """,
         [build_id],
     )
     connection.execute(
         """
         create temporary table passed on commit drop as
-        select w.customer_id, w.call_date, w.mark
+        select w.customer_id, w.call_date, w.mark, w.reached
         from build.window as w
-        where not exists (
-            select from failing as f where f.customer_id = w.customer_id and f.call_date = w.call_date
-        )
+        where
+            w.call_date >= access.retention_floor() -- computed before midnight, too old since
+            and not exists (
+                select
+                from failing as f
+                where f.customer_id = w.customer_id and f.call_date = w.call_date and not f.released
+            )
+        """
+    )
+    connection.execute(
+        """
+        create temporary table changed on commit drop as
+        select customer_id, call_date from passed where not reached
         """
     )
     connection.execute(
         """
         create temporary table passed_customer on commit drop as
-        select distinct customer_id, '-infinity'::date as call_date from passed
+        select distinct customer_id, '-infinity'::date as call_date from changed
         """
     )
-    connection.execute("analyze passed")
+    connection.execute("analyze passed, changed")
     rows = sum(_move(connection, build_id, mart) for mart in marts)
 
     connection.execute(
@@ -104,11 +131,25 @@ def _open(connection: psycopg.Connection, build_id: int, marts: list[dbt.Mart]) 
     held_back = connection.execute(
         """
         insert into ops.held_back (customer_id, call_date, build_id, cause)
-        select customer_id, call_date, %s, cause from failing
-        on conflict (customer_id, call_date) do update set build_id = excluded.build_id, cause = excluded.cause
+        select customer_id, call_date, %s, cause from failing where not released
+        on conflict (customer_id, call_date) do update
+        set
+            build_id = excluded.build_id,
+            cause = excluded.cause,
+            released_at = null,
+            released_by = null,
+            release_reason = null
         """,
         [build_id],
     ).rowcount
+    # A day that was looked at only because of another, and fails, is looked at again by the next run.
+    connection.execute(
+        """
+        insert into ops.dirty_day (customer_id, call_date, cause)
+        select customer_id, call_date, 'held back' from failing where not released
+        on conflict do nothing
+        """
+    )
     # A day that was landed on again meanwhile has a newer mark and stays dirty.
     connection.execute(
         """
@@ -119,18 +160,22 @@ def _open(connection: psycopg.Connection, build_id: int, marts: list[dbt.Mart]) 
     connection.execute(
         """
         insert into ops.audit_log (action, customer_id, details)
-        select 'opened', customer_id, jsonb_build_object('build', %(build)s::bigint, 'days', count(*))
-        from passed group by customer_id
+        select
+            'opened',
+            customer_id,
+            jsonb_build_object('build', %(build)s::bigint, 'days', count(*), 'released', count(f.released))
+        from changed left join failing as f using (customer_id, call_date)
+        group by customer_id
         union all
         select 'held back', customer_id, jsonb_build_object('build', %(build)s::bigint, 'days', count(*))
-        from failing group by customer_id
+        from failing where not released group by customer_id
         """,
         {"build": build_id},
     )
     connection.execute("update ops.build set opened_at = clock_timestamp() where build_id = %s", [build_id])
-    days = connection.execute("select count(*) from passed").fetchone()
+    days = connection.execute("select count(*) from changed").fetchone()
     assert days is not None
-    _empty_build(connection)
+    empty_build(connection)
     return Opened(days[0], rows, held_back)
 
 
@@ -146,7 +191,7 @@ def _move(connection: psycopg.Connection, build_id: int, mart: dbt.Mart) -> int:
         "name": sql.Literal(mart.name),
         "build": sql.Literal(build_id),
         "day": sql.Identifier("m", mart.day) if mart.day else sql.SQL("'-infinity'::date"),
-        "passed": sql.SQL("passed" if mart.day else "passed_customer"),
+        "passed": sql.SQL(_days_of(mart)),
         "pruned": _within_window(connection, mart),
     }
     for statement in (
@@ -184,6 +229,13 @@ def _move(connection: psycopg.Connection, build_id: int, mart: dbt.Mart) -> int:
     return int(rows)
 
 
+def _days_of(mart: dbt.Mart) -> str:
+    """The table of what is replaced: a day that another mart's reach brought into the window has not changed here."""
+    if mart.day is None:
+        return "passed_customer"
+    return "passed" if mart.reach_days else "changed"
+
+
 def _within_window(connection: psycopg.Connection, mart: dbt.Mart) -> sql.Composable:
     """The window's bounds, spelled out: by a join alone the planner would visit every month."""
     first, last = connection.execute("select min(call_date), max(call_date) from passed").fetchall()[0]
@@ -192,7 +244,7 @@ def _within_window(connection: psycopg.Connection, mart: dbt.Mart) -> sql.Compos
     return sql.SQL("{} between {} and {}").format(sql.Identifier("m", mart.day), first, last)
 
 
-def _empty_build(connection: psycopg.Connection) -> None:
+def empty_build(connection: psycopg.Connection) -> None:
     """Nothing that was computed stays behind, whether it passed or not."""
     tables = [
         sql.Identifier("build", name)

@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from callmart.ahead import ahead
+from callmart.cel import ChannelLog
 from callmart.errors import UserError
 from callmart.queue_log import QueueLog
 from callmart.raw_format import (
@@ -62,7 +63,14 @@ EVENT_SCHEMA = pa.schema(
     ]
 )
 REJECT_SCHEMA = pa.schema([("line_number", pa.int64()), ("reason", pa.string())])
-AGENT_SCHEMA = pa.schema([("customer_id", pa.int32()), ("agent_key", pa.string()), ("agent", pa.string())])
+AGENT_SCHEMA = pa.schema(
+    [
+        ("customer_id", pa.int32()),
+        ("agent_key", pa.string()),
+        ("agent", pa.string()),
+        ("last_at", pa.timestamp("us", "UTC")),  # when it was last seen
+    ]
+)
 
 _CHUNK = 1 << 13  # rows that DuckDB hands to a thread at a time
 
@@ -86,7 +94,7 @@ class Defaults:
     customer_id: int | None
     platform: str
     platform_given: bool  # then a row with another platform is rejected
-    time_zone: str | None  # of a realtime queue_log; None: the customer's
+    time_zone: str | None  # of a log's local times; None: the customer's
 
     def __post_init__(self) -> None:
         if self.time_zone is not None and self.time_zone not in available_timezones():
@@ -99,7 +107,11 @@ class Prepared:
     """The events of a file; take all of `batches` first, then the counters are complete."""
 
     def __init__(
-        self, source: Source, connection: duckdb.DuckDBPyConnection, customers: set[int], log: QueueLog | None
+        self,
+        source: Source,
+        connection: duckdb.DuckDBPyConnection,
+        customers: set[int],
+        log: QueueLog | ChannelLog | None,
     ) -> None:
         self._source = source
         self._connection = connection
@@ -128,7 +140,7 @@ class Prepared:
 
     @property
     def rows(self) -> int:
-        """The rows of the file, whatever became of them; for a queue_log its lines."""
+        """The rows of the file, whatever became of them; for a log its lines."""
         return self._source.tally.rows
 
     @property
@@ -154,7 +166,7 @@ class Prepared:
 
     @property
     def unknown_verbs(self) -> dict[str, int]:
-        """The verbs of a queue_log that callmart does not know, and how often each was there."""
+        """The verbs of a log that callmart does not know, and how often each was there."""
         return {} if self._log is None else dict(self._log.unknown_verbs)
 
     @property
@@ -180,7 +192,7 @@ class Prepared:
 
     def _stored(self, events: pa.Table) -> pa.Table:
         stored = events.select(EVENT_SCHEMA.names)
-        if self._log is None:
+        if not isinstance(self._log, QueueLog):
             nowhere = pa.nulls(stored.num_rows, pa.int64())
             stored = stored.set_column(EVENT_SCHEMA.get_field_index("line_number"), "line_number", nowhere)
         return stored.cast(EVENT_SCHEMA)
@@ -191,21 +203,24 @@ def prepare(path: Path, format: str, defaults: Defaults, gate: Gate) -> Prepared
     connection = duckdb.connect(":memory:", config={"threads": 2, "temp_directory": ""})
     connection.execute("set TimeZone = 'UTC'")
     source = open_source(path, format, connection.cursor())  # its own: it reads ahead in another thread
-    is_log = source.form in ("queue_log", "queue_log_realtime")
+    is_queue_log = source.form in ("queue_log", "queue_log_realtime")
+    is_log = is_queue_log or source.form == "cel"
     if defaults.customer_id is None and (is_log or "customer_id" not in (source.header or ("customer_id",))):
         raise UserError(f"{path} does not say whose rows these are; give --customer")
-    log = None
-    if is_log:
+    log: QueueLog | ChannelLog | None = None
+    if is_queue_log:
         zone = _log_zone(defaults, gate) if source.form == "queue_log_realtime" else None
         log = QueueLog(connection, source.tally, zone)
-    # A log can connect a caller to nobody (NONE): answered, and no agent's contact.
-    connection.execute("set variable is_log = $is_log", {"is_log": is_log})
+    elif is_log:
+        log = ChannelLog(connection, source.tally, _log_zone(defaults, gate))
+    # A queue_log can connect a caller to nobody (NONE): answered, and no agent's contact.
+    connection.execute("set variable is_log = $is_log", {"is_log": is_queue_log})
     _set_up(connection, defaults, gate)
     return Prepared(source, connection, set(gate.customers["customer_id"].to_pylist()), log)
 
 
 def _log_zone(defaults: Defaults, gate: Gate) -> str:
-    """The time zone of a realtime queue_log: the one given, else its customer's."""
+    """The time zone of a log's local times: the one given, else its customer's."""
     zones = dict(
         zip(gate.customers["customer_id"].to_pylist(), gate.customers["time_zone"].to_pylist(), strict=True)
     )
@@ -267,11 +282,13 @@ def _begin_of_day(day: date | None, zone: ZoneInfo) -> datetime | None:
 
 
 def _as_agents(events: pa.Table) -> pa.Table:
-    return events.select(AGENT_SCHEMA.names).cast(AGENT_SCHEMA)
+    seen = events.select([*AGENT_SCHEMA.names[:-1], "occurred_at"])
+    return seen.rename_columns(AGENT_SCHEMA.names).cast(AGENT_SCHEMA)
 
 
 def _distinct(agents: pa.Table) -> pa.Table:
-    return agents.group_by(AGENT_SCHEMA.names).aggregate([]).select(AGENT_SCHEMA.names)
+    last = agents.group_by(AGENT_SCHEMA.names[:-1]).aggregate([("last_at", "max")])
+    return last.rename_columns({"last_at_max": "last_at"}).select(AGENT_SCHEMA.names)
 
 
 # -- The SQL. `source` is the batch; the tables are made once a file.

@@ -6,14 +6,13 @@ missing ENTERQUEUE) is left to the models. The order of the lines is kept as `li
 
 from collections import Counter
 from dataclasses import asdict, dataclass
-from datetime import datetime
 
 import duckdb
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from callmart.raw_format import EVENTS, LONGEST_DURATION_S, SOURCE_COLUMNS, TELEPHONE_MACROS
 from callmart.readers import Tally
+from callmart.source_times import Times
 
 
 @dataclass(frozen=True)
@@ -151,7 +150,7 @@ from meant
 cross join lateral (
     select case
         when event <> 'transferred' then null
-        when regexp_full_match(exten, '[+0].*|\\d{6,}') and telephone_number(exten) is not null then 'number'
+        when is_dialled(exten) then 'number'
         else 'other'
     end as target_kind
 )
@@ -159,92 +158,21 @@ cross join lateral (
 where event <> 'wrapup_ended' or duration is not null
 """
 
-_EPOCH_TIMES = r"""
-select
-    * exclude (time),
-    case when regexp_full_match(time, '\d{1,10}') then to_timestamp(cast(time as bigint)) end as occurred_at
-from log_rows
-"""
-
-# Local times. An hour that the clock shows twice is the first, until something proves that it is the second:
-# the call of the row began after the first, or the file had got further. From then on it is the second.
-# A minute of slack, as rows are not written in the exact order of their times.
-_LOCAL_TIMES = r"""
-with read as (
-    select
-        *,
-        case
-            when regexp_full_match(time, '\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d(\.\d{1,6})?')
-                then try_cast(time as timestamp)
-        end as local_time,
-        to_timestamp(try_cast(regexp_extract(callid, '(?:^|-)(\d{9,10})\.\d+$', 1) as bigint)) as call_began
-    from log_rows
-),
-
-offsets as (
-    select
-        *,
-        timezone($zone, local_time) as about,
-        list_transform(
-            [about - interval 1 day, about + interval 1 day],
-            lambda near: local_time - (timezone($zone, near) - timezone('UTC', near))
-        ) as guesses
-    from read
-),
-
-candidates as (
-    select
-        * exclude (about, guesses),
-        list_filter(
-            list_transform(guesses, lambda guess: timezone('UTC', guess)),
-            lambda instant: timezone($zone, instant) = local_time
-        ) as instants,
-        list_min(instants) as first_instant,
-        list_max(instants) as last_instant
-    from offsets
-),
-
-bounded as (
-    select
-        *,
-        greatest(
-            $latest::timestamptz,
-            max(first_instant) over (order by line_number rows between unbounded preceding and 1 preceding),
-            max(case when call_began <= last_instant + interval 1 minute then call_began end)
-                over (order by line_number)
-        ) as not_before
-    from candidates
-)
-
-select
-    line_number, callid, queue, agent, event, data,
-    case
-        when bool_or(
-            first_instant < last_instant and first_instant < not_before - interval 1 minute
-        ) over (partition by cast(local_time as date) order by line_number)
-            then last_instant
-        else first_instant
-    end as occurred_at
-from bounded
-"""
-
 
 class QueueLog:
-    """The mapping of one file, batch by batch; it remembers how late it was, and unknown verbs."""
+    """The mapping of one file, batch by batch; it remembers unknown verbs."""
 
     def __init__(self, connection: duckdb.DuckDBPyConnection, tally: Tally, time_zone: str | None) -> None:
         """`time_zone` is that of the realtime table; None for the file, which counts seconds."""
         self.unknown_verbs: Counter[str] = Counter()
         self._connection = connection
-        self._tally = tally
-        self._time_zone = time_zone
-        self._latest: datetime | None = None
+        self._times = Times(connection, tally, time_zone)
         connection.execute(_MACROS + TELEPHONE_MACROS)
         connection.register("verbs", _verbs_table())
 
     def canonical(self, rows: pa.Table) -> pa.Table:
         """The events of a batch of LOG_COLUMNS, by SOURCE_COLUMNS; a row without a time is rejected."""
-        timed = self._timed(rows)
+        timed = self._times.read(rows)
         self._connection.register("timed", timed)
         self._count_unknown()
         events = self._connection.sql(_EVENTS).to_arrow_table()
@@ -256,20 +184,6 @@ class QueueLog:
                 for column in ("line_number", *SOURCE_COLUMNS)
             }
         )
-
-    def _timed(self, rows: pa.Table) -> pa.Table:
-        self._connection.register("log_rows", rows)
-        if self._time_zone is None:
-            timed = self._connection.sql(_EPOCH_TIMES).to_arrow_table()
-        else:
-            now = {"zone": self._time_zone, "latest": self._latest}
-            timed = self._connection.sql(_LOCAL_TIMES, params=now).to_arrow_table()
-            latest = pc.max(timed["occurred_at"]).as_py()
-            self._latest = max(filter(None, (self._latest, latest)), default=None)
-        self._connection.unregister("log_rows")
-        readable = pc.is_valid(timed["occurred_at"])
-        self._tally.reject(timed.filter(pc.invert(readable))["line_number"], "the time can't be read")
-        return timed.filter(readable)
 
     def _count_unknown(self) -> None:
         counts = self._connection.execute(

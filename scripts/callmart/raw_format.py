@@ -136,6 +136,7 @@ def events_table() -> pa.Table:
 # Telephone numbers, as DuckDB macros, so that every source and every request spells one the same way.
 #   is_withheld(text)       true for the words that telephone systems write in place of a withheld number
 #   telephone_number(text)  E.164, or a short number as it is; null if the text is no number
+#   is_dialled(text)        true for what an agent dialled that is a number outside, not an extension
 TELEPHONE_MACROS = r"""
 create or replace temp macro is_withheld(number) as regexp_full_match(
     lower(trim(number)),
@@ -157,4 +158,6 @@ end;
 create or replace temp macro telephone_number(number) as nullif(
     regexp_extract(_international(_undecorated(number)), '^(\+[1-9]\d{6,14}|\d{2,15})$'), ''
 );
+create or replace temp macro is_dialled(exten) as
+    regexp_full_match(exten, '[+0].*|\d{6,}') and telephone_number(exten) is not null;
 """

@@ -20,8 +20,8 @@ import pyarrow.parquet as pq
 from callmart.errors import UserError
 from callmart.raw_format import COLUMNS, REQUIRED_COLUMNS, SOURCE_COLUMNS, SOURCE_SCHEMA
 
-Form = Literal["csv", "ndjson", "parquet", "queue_log", "queue_log_realtime"]
-FORMATS = ("auto", "csv", "ndjson", "parquet", "queue_log")
+Form = Literal["csv", "ndjson", "parquet", "queue_log", "queue_log_realtime", "cel"]
+FORMATS = ("auto", "csv", "ndjson", "parquet", "queue_log", "cel")
 
 BLOCK = 4 << 20  # bytes of text at a time; also more than any line may have
 ROWS = 1 << 16  # rows of Parquet at a time
@@ -43,8 +43,39 @@ REALTIME_COLUMNS = (
 REALTIME_IGNORED = ("id", "serverid", "created")
 LOG_COLUMNS = ("time", "callid", "queue", "agent", "event", "data")
 
+# The channel event log as Asterisk's own example writes it: Master.csv, which has no header.
+CEL_COLUMNS = (
+    "eventtype",
+    "eventtime",
+    "cid_name",
+    "cid_num",
+    "cid_ani",
+    "cid_rdnis",
+    "cid_dnid",
+    "exten",
+    "context",
+    "channame",
+    "appname",
+    "appdata",
+    "amaflags",
+    "accountcode",
+    "uniqueid",
+    "linkedid",
+    "peer",
+    "userfield",
+    "userdeftype",
+    "eventextra",
+)
+# What callmart reads of it; of an export with a header, these must be there.
+CEL_READ = (
+    "eventtype", "eventtime", "channame", "appname", "appdata", "uniqueid", "linkedid", "userdeftype", "eventextra",
+)  # fmt: skip
+CEL_IGNORED = ("id", "eventname", "peeraccount")  # what tables of it have besides
+
 _COMPRESSIONS = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd"}
 _LOG_LINE = re.compile(r"\d{1,10}\|[^|]*\|[^|]*\|[^|]*\|")
+_CEL_TYPE = re.compile(r"[A-Z][A-Z0-9_]{1,39}")
+_CEL_TIME = re.compile(r"\d{9,10}(\.\d{1,6})?|\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d(\.\d{1,6})?")
 _COLUMN_NAME = re.compile(r"[A-Za-z]\w{0,40}")
 _WELL_QUOTED = r'^("([^"]|"")*"|[^",]*)(,("([^"]|"")*"|[^",]*))*$'
 
@@ -68,7 +99,7 @@ class Tally:
 
 @dataclass(frozen=True)
 class Source:
-    """An opened file; `batches` yields SOURCE_SCHEMA, for a queue_log line_number and LOG_COLUMNS."""
+    """An opened file; `batches` yields SOURCE_SCHEMA, for a log line_number and LOG_COLUMNS or CEL_READ."""
 
     path: Path
     form: Form
@@ -90,6 +121,8 @@ class Source:
                 return _queue_log(self, _lines(self))
             case "queue_log_realtime":
                 return (_log_of_realtime(table) for table in _csv(self, _lines(self)))
+            case "cel":
+                return (table.select(["line_number", *CEL_READ]) for table in _csv(self, _lines(self)))
 
 
 def open_source(path: Path, format: str, connection: duckdb.DuckDBPyConnection) -> Source:
@@ -160,12 +193,19 @@ def _text_form(path: Path, format: str, lines: list[str]) -> tuple[Form, tuple[s
         header = tuple(next(header_csv.reader([first])))
         if {"time", "callid", "queuename", "event"} <= set(header):
             found = "queue_log_realtime"
+        elif {"eventtype", "eventtime", "linkedid"} <= set(header):
+            found = "cel"
+            header = tuple(
+                "eventextra" if column == "extra" else column for column in header
+            )  # as tables have it
+        elif _is_cel_row(header):
+            found, header = "cel", ()
         elif {*COLUMNS} & {*header} or format == "csv":
             found = "csv"
     if found is None:
         raise UserError(
             f"{path}: its first line is no header of the raw format, no JSON object and no line of a "
-            "queue_log; deliver one of these, with commas between columns and one object a line"
+            "queue_log or a channel event log; deliver one of these, with commas between columns and one object a line"
         )
     named = "queue_log" if found == "queue_log_realtime" else found
     if format not in ("auto", named):
@@ -174,7 +214,18 @@ def _text_form(path: Path, format: str, lines: list[str]) -> tuple[Form, tuple[s
         _check_header(path, header, COLUMNS, REQUIRED_COLUMNS)
     elif found == "queue_log_realtime":
         _check_header(path, header, (*REALTIME_COLUMNS, *REALTIME_IGNORED), REALTIME_COLUMNS)
+    elif header and found == "cel":
+        _check_header(path, header, (*CEL_COLUMNS, *CEL_IGNORED), CEL_READ)
     return found, header or None
+
+
+def _is_cel_row(values: tuple[str, ...]) -> bool:
+    """Whether a first line without a header is one of a channel event log."""
+    return (
+        len(values) == len(CEL_COLUMNS)
+        and _CEL_TYPE.fullmatch(values[0]) is not None
+        and _CEL_TIME.fullmatch(values[1]) is not None
+    )
 
 
 def _check_header(path: Path, header: tuple[str, ...], known: Iterable[str], required: Iterable[str]) -> None:
@@ -260,8 +311,8 @@ def _text(connection: duckdb.DuckDBPyConnection, lines: pa.Array) -> pa.Array:
 
 def _csv(source: Source, blocks: Iterator[pa.Table]) -> Iterator[pa.Table]:
     """The rows of a CSV file by the names in its header; quoting as in RFC 4180, but a row is one line."""
-    assert source.header is not None
-    header_read = False
+    names = source.header or CEL_COLUMNS
+    header_read = source.header is None
     for block in blocks:
         lines = block
         if not header_read and lines.num_rows:
@@ -280,7 +331,7 @@ def _csv(source: Source, blocks: Iterator[pa.Table]) -> Iterator[pa.Table]:
             )
             lines = lines.filter(well_quoted)
         if lines.num_rows:
-            yield _parse_csv(source, source.header, lines.combine_chunks())
+            yield _parse_csv(source, names, lines.combine_chunks())
 
 
 def _parse_csv(source: Source, header: tuple[str, ...], lines: pa.Table) -> pa.Table:
@@ -306,7 +357,8 @@ def _parse_csv(source: Source, header: tuple[str, ...], lines: pa.Table) -> pa.T
     numbers = lines["line_number"]
     if wrong:
         positions = pa.array(wrong, pa.int64())
-        source.tally.reject(numbers.take(positions), "the line has more or fewer columns than the header")
+        than = "the header" if source.header else "a channel event log"
+        source.tally.reject(numbers.take(positions), f"the line has more or fewer columns than {than}")
         right = pc.invert(pc.is_in(pa.arange(0, lines.num_rows), value_set=positions))
         numbers = numbers.filter(right)
     return table.add_column(0, "line_number", numbers)

@@ -1,15 +1,17 @@
 """The registry: who the customers are and what they have ordered, as desired state in a file.
 
 `load` reads registry.yml, `plan` says what applying it would change, `apply` does it. What a contract closes is a
-deletion, also where its date lies in the future, and is shown as one.
+deletion, also where its date lies in the future, and is shown as one; `remove` deletes it when its day has come. Of a
+customer with no contract now or later nothing is kept here but the customer itself.
 """
 
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from zoneinfo import ZoneInfo
 
 import psycopg
 from psycopg import sql
@@ -20,9 +22,9 @@ from ruamel.yaml.composer import ComposerError
 from ruamel.yaml.constructor import DuplicateKeyError, RoundTripConstructor
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
-from callmart import access, schema
+from callmart import access, reports, schema
 from callmart.errors import UserError
-from callmart.keys import ensure_key, fingerprint_of, keyed
+from callmart.keys import ensure_key, fingerprint_of, keyed, new_key
 from callmart.settings import Settings, TimeZone
 
 Option = Literal["none", "standard", "detailed"]
@@ -159,6 +161,7 @@ def load(path: Path) -> Registry:
         raise UserError(_sentence(path, document, error)) from None
     _check_contracts(path, document, registry)
     _check_names(path, document, registry)
+    _check_reports(path, document, registry)
     return registry
 
 
@@ -252,6 +255,18 @@ def _check_names(path: Path, document: CommentedMap, registry: Registry) -> None
             )
 
 
+def _check_reports(path: Path, document: CommentedMap, registry: Registry) -> None:
+    for at, customer in enumerate(registry.customers):
+        for i, recipient in enumerate(customer.recipients):
+            for j, name in enumerate(recipient.reports):
+                if name not in reports.reports():
+                    line = _line(document, ["customers", at, "recipients", i, "reports", j])
+                    raise UserError(
+                        f"{path} line {line}: this report is not declared; "
+                        f"name one of {', '.join(reports.reports())}"
+                    )
+
+
 # -- what it says, as rows ----------------------------------------------------------------------------------------
 
 Rows = set[tuple[Any, ...]]
@@ -295,29 +310,40 @@ class State:
                 return option  # type: ignore[no-any-return]
         return "none"
 
-    def keeps_agents(self) -> bool:
+    def is_ordered(self, *options: Option, today: date | None = None) -> bool:
+        """Whether one of the options is ordered now or later; today is by the customer's own clock."""
+        today = today or datetime.now(ZoneInfo(self.value("time_zone"))).date()
+        return any(
+            option in options and (valid_until is None or today < valid_until)
+            for option, _, valid_until in self.tables["contract"]
+        )
+
+    def keeps_agents(self, today: date | None = None) -> bool:
         """Whether ids and names of agents may be kept at all."""
-        detailed = any(row[0] == "detailed" for row in self.tables["contract"])
-        return detailed and not self.value("anonymous_agents")
+        return self.is_ordered("detailed", today=today) and not self.value("anonymous_agents")
 
     def turns(self) -> set[date]:
         """The days on which the option can change."""
         return {day for row in self.tables["contract"] for day in row[1:] if day is not None}
 
 
-NOBODY = State((None,) * len(CUSTOMER), {table: set() for table in TABLES})
+def _nothing() -> dict[str, Rows]:
+    return {table: set() for table in TABLES}
 
 
-def desired_states(registry: Registry) -> dict[int, State]:
-    """What the file asks for, by customer."""
-    return {customer.id: _desired(customer, registry.defaults) for customer in registry.customers}
+NOBODY = State((None,) * len(CUSTOMER), _nothing())
+
+
+def desired_states(registry: Registry, today: date | None = None) -> dict[int, State]:
+    """What the file asks for, by customer, on a day; by default today by the customer's own clock."""
+    return {customer.id: _desired(customer, registry.defaults, today) for customer in registry.customers}
 
 
 def _word(written: str) -> str:
     return written.casefold().strip()
 
 
-def _desired(customer: Customer, defaults: Defaults) -> State:
+def _desired(customer: Customer, defaults: Defaults, today: date | None) -> State:
     state = State(
         (
             customer.name,
@@ -344,7 +370,9 @@ def _desired(customer: Customer, defaults: Defaults) -> State:
             "recipient": {(r.email, tuple(r.reports)) for r in customer.recipients},
         },
     )
-    if state.keeps_agents():
+    if not state.is_ordered("standard", "detailed", today=today):
+        return State(state.customer, _nothing())
+    if state.keeps_agents(today):
         state.agents = {(a.id, a.name, a.email) for a in customer.agents}
     return state
 
@@ -353,7 +381,7 @@ def current_states(connection: psycopg.Connection) -> dict[int, State]:
     """What the database holds, by customer."""
     columns = sql.SQL(", ").join(map(sql.Identifier, CUSTOMER))
     states = {
-        row[0]: State(row[1:], {table: set() for table in TABLES})
+        row[0]: State(row[1:], _nothing())
         for row in connection.execute(
             sql.SQL("select customer_id, {} from registry.customer").format(columns)
         )
@@ -400,6 +428,8 @@ def plan(current: dict[int, State], desired: dict[int, State], today: date) -> l
             if after.value("anonymous_agents") and not before.value("anonymous_agents"):
                 changes.append(Change(customer_id, "agents become anonymous: their names are deleted", True))
         changes.extend(Change(customer_id, text, True) for text in _closings(before or NOBODY, after, today))
+        if before != after:
+            changes.extend(Change(customer_id, text) for text in _unopened(after, today))
     return changes
 
 
@@ -418,6 +448,16 @@ def _edits(before: State, after: State) -> Iterator[str]:
             yield f"{what}: {len(new - old)} added, {len(old - new)} removed"
 
 
+def _unopened(after: State, today: date) -> Iterator[str]:
+    """The reports that somebody is to get and that no contract opens, now or later."""
+    asked = {name for _, names in after.tables["recipient"] for name in names}
+    for report in reports.reports().values():
+        if report.name in asked and not after.is_ordered(
+            *(option for option in OPTIONS if report.is_opened_by(option)), today=today
+        ):
+            yield f"recipient: nobody gets {report.name}, which no contract of the customer opens"
+
+
 def _closings(before: State, after: State, today: date) -> Iterator[str]:
     """What the contract closes that it leaves open now: by taking days away, or on a day to come."""
     for day in sorted(before.turns() | after.turns()):
@@ -428,7 +468,22 @@ def _closings(before: State, after: State, today: date) -> Iterator[str]:
         if _rank(new) < _rank(old) or (falls and not fell and (day > today or before is not NOBODY)):
             lost = "everything" if new == "none" else "what only detailed opens"
             old_option = old if _rank(new) < _rank(old) else after.option_on(eve)
-            yield f"{old_option} becomes {new} on {day}: {lost} is deleted"
+            again = _opened_again(after, day, today)
+            of_days = f" of the days before {again}" if again else ""
+            yield f"{old_option} becomes {new} on {day}: {lost}{of_days} is deleted"
+
+
+def _opened_again(state: State, closed: date, today: date) -> date | None:
+    """The day from which on is kept what a day closes: the first of the span that covers today, where that is later."""
+    rank = _rank(state.option_on(closed))
+    if closed > today or _rank(state.option_on(today)) <= rank:
+        return None
+    return max(
+        day
+        for day in state.turns()
+        if day <= today
+        and _rank(state.option_on(day)) > rank >= _rank(state.option_on(day - timedelta(days=1)))
+    )
 
 
 def _rank(option: Option) -> int:
@@ -452,8 +507,8 @@ def apply(connection: psycopg.Connection, settings: Settings, registry: Registry
             changed = changed | {customer_id}
             _write(connection, customer_id, after, fingerprint_of(key) if key else None)
             _write_agents(connection, customer_id, after, key)
-            if before is not None:
-                _mark_days(connection, customer_id, before, after)
+            _mark_days(connection, customer_id, before or NOBODY, after)
+    connection.execute("select ops.follow_contracts()")
     if changed:
         connection.execute("insert into registry.version default values")
         for customer_id in sorted(changed):
@@ -461,26 +516,66 @@ def apply(connection: psycopg.Connection, settings: Settings, registry: Registry
                 "insert into ops.audit_log (action, customer_id) values ('registry applied', %s)",
                 [customer_id],
             )
-    access.sync(connection, settings)
+    access.apply(connection, settings, None)
 
 
 def _key(connection: psycopg.Connection, settings: Settings, customer_id: int) -> bytes:
     known = connection.execute(
-        "select key_fingerprint from registry.customer where customer_id = %s", [customer_id]
+        "select key_fingerprint from registry.customer"
+        " where customer_id = %s and key_fingerprint is not null",
+        [customer_id],
     ).fetchone()
+    if known is None and _was_removed(connection, customer_id):
+        return new_key(settings.home, customer_id)
     return ensure_key(settings.home, customer_id, known[0] if known else None)
+
+
+def _was_removed(connection: psycopg.Connection, customer_id: int) -> bool:
+    """Whether all of the customer went, so that a key that still stands there came of a backup."""
+    return connection.execute(
+        """
+        select
+            exists (select from ops.audit_log where customer_id = %(customer)s and action = 'removed')
+            and not exists (select from raw.file_customer where customer_id = %(customer)s)
+        """,
+        {"customer": customer_id},
+    ).fetchone() == (True,)
+
+
+def forget_customer(connection: psycopg.Connection, settings: Settings, customer_id: int) -> bool:
+    """Let the registry be as if the customer had never been there; what is ordered for later stays, under a new key.
+    Whether a key is needed: if not, its file may go.
+    """
+    state = current_states(connection).get(customer_id)
+    if state is None:
+        return False
+    is_ordered = state.is_ordered("standard", "detailed")
+    key = new_key(settings.home, customer_id) if is_ordered else None
+    if not is_ordered:
+        state = State(state.customer, _nothing())
+    if not state.keeps_agents():
+        state.agents = set()
+    connection.execute(
+        "update registry.customer set key_fingerprint = null where customer_id = %s", [customer_id]
+    )
+    connection.execute("delete from registry.agent where customer_id = %s", [customer_id])
+    _write(connection, customer_id, state, fingerprint_of(key) if key else None)
+    _write_agents(connection, customer_id, state, key)
+    return is_ordered
 
 
 def _write(connection: psycopg.Connection, customer_id: int, state: State, fingerprint: str | None) -> None:
     columns = ("customer_id", *CUSTOMER, "key_fingerprint")
     connection.execute(
+        # The key goes with what it was made for, not before.
         sql.SQL(
-            "insert into registry.customer ({}) values ({}) on conflict (customer_id) do update set {}"
+            "insert into registry.customer as known ({}) values ({}) on conflict (customer_id) do update set {},"
+            " key_fingerprint = coalesce(excluded.key_fingerprint, known.key_fingerprint)"
         ).format(
             sql.SQL(", ").join(map(sql.Identifier, columns)),
             sql.SQL(", ").join(sql.Placeholder() * len(columns)),
             sql.SQL(", ").join(
-                sql.SQL("{0} = excluded.{0}").format(sql.Identifier(column)) for column in columns[1:]
+                sql.SQL("{0} = excluded.{0}").format(sql.Identifier(column)) for column in CUSTOMER
             ),
         ),
         [customer_id, *state.customer, fingerprint],
@@ -507,11 +602,17 @@ def _write(connection: psycopg.Connection, customer_id: int, state: State, finge
 
 def _write_agents(connection: psycopg.Connection, customer_id: int, state: State, key: bytes | None) -> None:
     """The names that the customer gives its agents; where none may be kept, no id stays either."""
+    forget = "delete from registry.agent where customer_id = %s"
     if state.keeps_agents():
-        forget = "update registry.agent set name = null, email = null where customer_id = %s"
-    else:
-        forget = "delete from registry.agent where customer_id = %s"
-    connection.execute(forget, [customer_id])
+        # Who was named and never seen is nobody without the name.
+        connection.execute(f"{forget} and name is not null and last_day is null", [customer_id])
+        forget = (
+            "update registry.agent set name = null, email = null where customer_id = %s and name is not null"
+        )
+    if connection.execute(forget, [customer_id]).rowcount:
+        connection.execute(
+            "insert into ops.to_vacuum (relation) values ('registry.agent') on conflict do nothing"
+        )
     if key is not None:
         with connection.cursor() as cursor:
             cursor.executemany(
@@ -530,42 +631,25 @@ def _write_agents(connection: psycopg.Connection, customer_id: int, state: State
             "update mart.agent set agent = registry.agent_label(customer_id, agent_key) where customer_id = %s",
             [customer_id],
         )
+        connection.execute(
+            "insert into ops.to_vacuum (relation) values ('mart.agent') on conflict do nothing"
+        )
 
 
 def _mark_days(connection: psycopg.Connection, customer_id: int, before: State, after: State) -> None:
-    """Mark the days whose numbers change: all of them, or those that another contract covers now."""
-    if before.value("time_zone") != after.value("time_zone"):
+    """Mark the days whose numbers change, all of them; those of another contract are marked by ops.follow_contracts."""
+    if before.value("time_zone") != after.value("time_zone"):  # also of who is back before all of it went
         # Days move too: the last day of one zone can hold calls of the next day of another.
         connection.execute("select raw.redate(%s)", [customer_id])
     if before.tables["queue"] != after.tables["queue"] or any(
         before.value(column) != after.value(column) for column in CHANGES_NUMBERS
     ):
-        days = _opened_days(connection, customer_id)
-    else:
-        days = [day for day in _opened_days(connection, customer_id) if _changes(before, after, day)]
-    with connection.cursor() as cursor:
-        cursor.executemany(
+        connection.execute(
             """
-            insert into ops.dirty_day (customer_id, call_date, cause) values (%s, %s, 'registry')
+            insert into ops.dirty_day (customer_id, call_date, cause)
+            select distinct customer_id, call_date, 'registry'
+            from ops.opened_day where customer_id = %s and isfinite(call_date)
             on conflict (customer_id, call_date) do update set mark = nextval('ops.mark'), cause = excluded.cause
             """,
-            [(customer_id, day) for day in days],
+            [customer_id],
         )
-
-
-def _changes(before: State, after: State, day: date) -> bool:
-    """Whether the contract changes a day's numbers: its own option, or whether a day beside it is covered at all, as
-    a call over midnight gains or loses its other half with that.
-    """
-    beside = (day - timedelta(days=1), day + timedelta(days=1))
-    return before.option_on(day) != after.option_on(day) or any(
-        (before.option_on(near) == "none") != (after.option_on(near) == "none") for near in beside
-    )
-
-
-def _opened_days(connection: psycopg.Connection, customer_id: int) -> list[date]:
-    rows = connection.execute(
-        "select distinct call_date from ops.opened_day where customer_id = %s and isfinite(call_date)",
-        [customer_id],
-    )
-    return [day for (day,) in rows]

@@ -9,7 +9,20 @@ from dataclasses import dataclass, field
 
 import psycopg
 
-from callmart import build, extract, land, open, publication, publish, tableau, validate
+from callmart import (
+    access,
+    build,
+    expire,
+    extract,
+    land,
+    months,
+    open,
+    publication,
+    publish,
+    remove,
+    tableau,
+    validate,
+)
 from callmart.errors import UserError
 from callmart.prepare import Defaults
 from callmart.settings import Folder, Settings
@@ -21,6 +34,8 @@ OnStep = Callable[[str, str, int, int], None]  # stage, item, finished, of
 class Ran:
     """What a run did; `problems` are what a person should look at."""
 
+    removed_customers: int = 0  # of whom something went that no contract keeps
+    expired: int = 0  # rows and files
     files: list[land.Landed] = field(default_factory=list)
     built_days: int = 0
     opened_days: int = 0
@@ -55,25 +70,76 @@ def exclusive(connection: psycopg.Connection) -> Iterator[None]:
 
 
 def run(connection: psycopg.Connection, settings: Settings, on_step: OnStep) -> Ran:
-    """Land the folders of callmart.toml, then build, validate, open, extract and publish."""
+    """Remove what no contract keeps, expire, make months, land the folders of callmart.toml, then build, validate,
+    open, extract and publish.
+    """
     ran = Ran()
     with exclusive(connection):
-        land_folders(connection, settings, ran, on_step)
-        build_and_open(connection, settings, ran, on_step)
-        deliver(connection, settings, ran, on_step)
+        remove_closed(connection, settings, ran, on_step)
+        expire_and_make_months(connection, settings, ran, on_step)
+        land_folders(settings, ran, on_step)
+        try:
+            build_and_open(connection, settings, ran, on_step)
+        except open.Drifted as drifted:  # nor may anything leave
+            ran.problems.append(str(drifted))
+        else:
+            deliver(connection, settings, ran, on_step)
     return ran
 
 
-def land_folders(connection: psycopg.Connection, settings: Settings, ran: Ran, on_step: OnStep) -> None:
+def remove_closed(connection: psycopg.Connection, settings: Settings, ran: Ran, on_step: OnStep) -> None:
+    """Close what the contracts close today, and remove what they keep no more."""
+    on_step("remove", "looking for what no contract keeps", 0, 1)
+    removed = remove.remove(
+        connection, settings, lambda customer, *step: on_step("remove", f"customer {customer}", *step)
+    )
+    on_step("remove", "done", 1, 1)
+    ran.removed_customers = len(removed)
+
+
+def expire_and_make_months(
+    connection: psycopg.Connection, settings: Settings, ran: Ran, on_step: OnStep
+) -> None:
+    """Remove what is too old; then make the months ahead. Neither stops the other or the run, whatever goes wrong."""
+    try:
+        on_step("expire", "looking for what is too old", 0, 1)
+        outcomes = expire.expire(connection, settings, expire.today(settings))
+        ran.expired = expire.taken(outcomes)
+        ran.problems += [
+            f"{one.step.what} did not expire: {one.outcome}; the next run tries again, and docs/runbook.md says more"
+            for one in outcomes
+            if one.outcome != expire.DONE
+        ]
+    except Exception as error:
+        connection.rollback()
+        ran.problems.append(f"the expiry broke off ({_kind(error)}): run `callmart expire` to finish it")
+    on_step("expire", "", 1, 1)
+    try:
+        months.ensure_ahead(connection, settings)
+    except Exception as error:
+        connection.rollback()
+        ran.problems.append(f"the months ahead were not made ({_kind(error)}): the next run tries again")
+
+
+def _kind(error: Exception) -> str:
+    """What went wrong, without the words of the database, which can hold a row."""
+    if isinstance(error, UserError):
+        return str(error)
+    state = getattr(error, "sqlstate", None)
+    return f"SQLSTATE {state}" if state else type(error).__name__
+
+
+def land_folders(settings: Settings, ran: Ran, on_step: OnStep) -> None:
     """Land what stands in the folders. A file that can't be landed is a problem, and the others land."""
     work = [(folder, path) for folder in settings.folders for path in land.folder_files(folder)]
-    for number, (folder, path) in enumerate(work):
-        try:
-            ran.files.append(land.land(connection, settings, path, folder.format, defaults(folder)))
-        except UserError as mistake:
-            connection.rollback()
-            ran.problems.append(str(mistake))
-        on_step("land", path.name, number + 1, len(work))
+    with access.connect(settings, "loader") as loader:
+        for number, (folder, path) in enumerate(work):
+            try:
+                ran.files.append(land.land(loader, settings, path, folder.format, defaults(folder)))
+            except UserError as mistake:
+                loader.rollback()
+                ran.problems.append(str(mistake))
+            on_step("land", path.name, number + 1, len(work))
 
 
 def defaults(folder: Folder) -> Defaults:

@@ -1,6 +1,9 @@
 -- Everything in the database that dbt does not make: applied whole, in one transaction, as often as one likes.
 -- What stands in braces is filled in by schema.py.
 
+-- A function is nobody's but its owner's until access.yml gives it.
+alter default privileges revoke execute on functions from public;
+
 create schema if not exists registry;
 create schema if not exists raw;
 create schema if not exists build;
@@ -46,6 +49,44 @@ join registry.contract as k
     and k.valid_from <= (now() at time zone c.time_zone)::date
     and ((now() at time zone c.time_zone)::date < k.valid_until or k.valid_until is null);
 
+-- What each customer's contract keeps today: the contracts of the span without a gap that covers today, by the
+-- customer's own clock. A span that is over or has not begun keeps nothing, so a customer with nothing today has no
+-- row. What was detailed before standard came is standard now: agents' data is kept for the days of the detailed
+-- period that covers today, and of those to come.
+create or replace view registry.kept_contract as
+with contracts as (
+    select
+        k.*,
+        (now() at time zone c.time_zone)::date as today,
+        k.valid_from is distinct from lag(k.valid_until) over (
+            partition by k.customer_id order by k.valid_from
+        ) as after_gap
+    from registry.contract as k
+    join registry.customer as c using (customer_id)
+),
+
+numbered as (
+    select *, count(*) filter (where after_gap) over (partition by customer_id order by valid_from) as span_no
+    from contracts
+),
+
+spans as (
+    select
+        *,
+        bool_or(valid_from <= today and (today < valid_until or valid_until is null)) over span as covers_today,
+        max(valid_from) filter (where option = 'standard' and valid_from <= today) over span as last_standard
+    from numbered
+    window span as (partition by customer_id, span_no)
+)
+
+select
+    customer_id,
+    case when valid_from < last_standard then 'standard' else option end as option,
+    valid_from,
+    valid_until
+from spans
+where covers_today;
+
 create table if not exists registry.queue (
     customer_id     integer not null references registry.customer on delete cascade,
     queue           text not null,
@@ -69,8 +110,11 @@ create table if not exists registry.agent (
     agent       text, -- the id at the source
     name        text,
     email       text,
+    last_day    date, -- of its last event under a detailed contract; null: never seen
     primary key (customer_id, agent_key)
 );
+
+alter table registry.agent add column if not exists last_day date;
 
 create table if not exists registry.contact (
     customer_id integer not null references registry.customer on delete cascade,
@@ -147,18 +191,39 @@ create table if not exists ops.quality_result (
     expectation text not null,
     severity    text not null,
     success     boolean not null,
-    failing     jsonb not null, -- [[customer_id, call_date], ...]: keys only
     primary key (build_id, mart, expectation)
 );
 
-create table if not exists ops.held_back (
+-- The days that do not meet an expectation: keys only.
+create table if not exists ops.quality_failure (
+    build_id    bigint not null,
+    mart        text not null,
+    expectation text not null,
     customer_id integer not null,
     call_date   date not null,
-    build_id    bigint not null,
-    cause       text not null,
-    since       timestamptz not null default clock_timestamp(),
+    primary key (build_id, mart, expectation, customer_id, call_date),
+    foreign key (build_id, mart, expectation) references ops.quality_result on delete cascade
+);
+
+alter table ops.quality_result drop column if exists failing;
+
+create index if not exists quality_failure_by_day on ops.quality_failure (customer_id, call_date);
+
+create table if not exists ops.held_back (
+    customer_id    integer not null,
+    call_date      date not null,
+    build_id       bigint not null,
+    cause          text not null, -- the checks that the day fails, as `mart: expectation`
+    since          timestamptz not null default clock_timestamp(),
+    released_at    timestamptz, -- released, the day is opened by the next run although it fails the same checks
+    released_by    text,
+    release_reason text,
     primary key (customer_id, call_date)
 );
+
+alter table ops.held_back add column if not exists released_at timestamptz;
+alter table ops.held_back add column if not exists released_by text;
+alter table ops.held_back add column if not exists release_reason text;
 
 -- What `open` put into a mart: what an extract must add up to. call_date is -infinity in a mart without days.
 create table if not exists ops.opened_day (
@@ -181,11 +246,25 @@ create table if not exists ops.extract (
     primary key (customer_id, mart_group)
 );
 
+-- Where rows were deleted: noted in the same transaction, so that the planner's samples of them go even after a crash.
+create table if not exists ops.to_vacuum (
+    relation text primary key
+);
+
 create table if not exists ops.publication (
     customer_id  integer primary key,
     state        text not null,
     project      text,
     at           timestamptz not null default clock_timestamp()
+);
+
+-- The contracts that the days were last marked by; registry.kept_contract changes with the calendar, too.
+create table if not exists ops.followed_contract (
+    customer_id integer not null,
+    option      text not null,
+    valid_from  date not null,
+    valid_until date,
+    primary key (customer_id, valid_from)
 );
 
 -- raw: the events, without a number or a name ------------------------------------------------------------------
@@ -206,6 +285,19 @@ create table if not exists raw.file (
 );
 
 create index if not exists file_by_content on raw.file (sha256);
+
+-- Whom a file reached, and from which to which of the customer's days: where to look for what a contract no longer
+-- keeps.
+create table if not exists raw.file_customer (
+    file_id     bigint not null references raw.file on delete cascade,
+    customer_id integer not null,
+    first_day   date, -- null: it was landed for the customer and brought nothing
+    last_day    date,
+    events      bigint not null,
+    primary key (customer_id, file_id)
+);
+
+create index if not exists file_customer_by_file on raw.file_customer (file_id);
 
 create table if not exists raw.reject (
     file_id     bigint not null references raw.file on delete cascade,
@@ -243,6 +335,20 @@ create table if not exists raw.event (
 
 create index if not exists event_by_agent on raw.event (customer_id, agent_key, occurred_at) where call_key is null;
 
+-- Files that landed before this book was kept.
+insert into raw.file_customer (file_id, customer_id, first_day, last_day, events)
+select
+    file_id,
+    customer_id,
+    (min(occurred_at) at time zone coalesce(min(c.time_zone), 'UTC'))::date - 2,
+    (max(occurred_at) at time zone coalesce(min(c.time_zone), 'UTC'))::date + 2,
+    count(*)
+from raw.event
+join raw.file using (file_id)
+left join registry.customer as c using (customer_id)
+where not exists (select from raw.file_customer)
+group by file_id, customer_id;
+
 -- From when to when a call has events, so that a day's build finds the few that it shares with another day. Phases
 -- that the source measured itself can reach back before the first event.
 create table if not exists raw.call (
@@ -255,8 +361,21 @@ create table if not exists raw.call (
 );
 
 create index if not exists call_over_days on raw.call (customer_id, last_at) where spans_days;
+create index if not exists call_by_end on raw.call (customer_id, last_at); -- which calls expire
 
--- Where a file arrives; empty outside the transaction that lands one.
+-- Where a file arrives, with its rejects and the ids behind its keys; empty outside the transaction that lands one.
+create unlogged table if not exists raw.incoming_reject (
+    line_number bigint not null,
+    reason      text not null
+);
+
+create unlogged table if not exists raw.incoming_agent (
+    customer_id integer not null,
+    agent_key   text not null,
+    agent       text not null,
+    last_at     timestamptz not null
+);
+
 create unlogged table if not exists raw.incoming (
     customer_id     integer not null,
     occurred_at     timestamptz not null,
@@ -290,8 +409,11 @@ create table if not exists build.window (
     customer_id integer not null,
     call_date   date not null,
     mark        bigint not null,
+    reached     boolean not null default false, -- not changed itself: for the marts that look back at one that has
     primary key (customer_id, call_date)
 );
+
+alter table build.window add column if not exists reached boolean not null default false;
 
 -- access: who a session is, and how far back it may look -------------------------------------------------------------
 -- SQL-standard bodies, parsed now: in a string body a caller's own pg_temp.text or pg_temp.date would take the
@@ -305,8 +427,103 @@ create or replace function access.retention_floor() returns date
 stable
 return ((now() at time zone {time_zone}) - interval '2 years')::date;
 
--- A month of a partitioned table, with the policies of its parent: neither they nor FORCE are inherited when a
--- partition is named directly. Grants are not copied: partitions are granted to nobody. True where it was made.
+-- What a customer sees of a mart: its own rows, of days that are not too old. No table in it, so the planner sees
+-- through. Written as PostgreSQL itself writes it, so that a policy can be compared with it.
+create or replace function access.own_rows(mart_group text, day name) returns text
+immutable
+return case
+    when mart_group = 'usage' then 'true'
+    when day is null then '(customer_id = access.current_customer())'
+    else format('((customer_id = access.current_customer()) AND (%I >= access.retention_floor()))', day)
+end;
+
+create or replace function access.readers(mart_group text) returns name
+stable
+return current_database() || '_reads_' || mart_group;
+
+-- Guard a relation: row-level security that binds its owner too, a policy for the builder, one for the readers, and no
+-- grant to anybody.
+create or replace function access.guard(relation regclass, mart_group text, day name) returns void
+language plpgsql
+as $$
+declare
+    other text;
+begin
+    execute format('alter table %s enable row level security, force row level security', relation);
+    for other in select polname from pg_catalog.pg_policy where polrelid = relation loop
+        execute format('drop policy %I on %s', other, relation);
+    end loop;
+    execute format('create policy builder on %s to %I using (true) with check (true)', relation, current_user);
+    execute format(
+        'create policy own_rows on %s for select to %I using (%s)',
+        relation, access.readers(mart_group), access.own_rows(mart_group, day)
+    );
+    for other in
+        select case grantee when 0 then 'public' else quote_ident(pg_get_userbyid(grantee)) end
+        from pg_catalog.pg_class, aclexplode(relacl)
+        where oid = relation and grantee <> relowner
+    loop
+        execute format('revoke all on %s from %s cascade', relation, other);
+    end loop;
+end
+$$;
+
+-- A mart and its months: policies hold for a month only if it has its own, and grants are the mart's alone.
+create or replace view access.mart_relation as
+select mart.oid::regclass as mart, coalesce(part.relid, mart.oid)::regclass as relation
+from pg_catalog.pg_class as mart
+left join pg_catalog.pg_partition_tree(mart.oid) as part on true
+where
+    mart.relnamespace in ('mart'::regnamespace, 'usage'::regnamespace)
+    and mart.relkind in ('r', 'p')
+    and not mart.relispartition;
+
+create or replace function access.protect(mart regclass, mart_group text, day name) returns void
+language plpgsql
+as $$
+declare
+    part regclass;
+begin
+    for part in select r.relation from access.mart_relation as r where r.mart = protect.mart loop
+        perform access.guard(part, mart_group, day);
+    end loop;
+    execute format('grant select on %s to %I', mart, access.readers(mart_group));
+end
+$$;
+
+-- The relations of a mart that are not guarded as `protect` would guard them.
+create or replace function access.unguarded(mart regclass, mart_group text, day name) returns setof regclass
+stable
+begin atomic
+    select r.relation
+    from access.mart_relation as r
+    join pg_catalog.pg_class as c on c.oid = r.relation
+    where
+        r.mart = unguarded.mart
+        and (
+            not (c.relrowsecurity and c.relforcerowsecurity)
+            or array[
+                ('builder', '*', true, array[c.relowner], 'true', 'true')::text,
+                (
+                    'own_rows', 'r', true, array[to_regrole(quote_ident(access.readers(mart_group)))::oid],
+                    access.own_rows(mart_group, day), null
+                )::text
+            ] is distinct from (
+                select array_agg(
+                    (
+                        polname, polcmd, polpermissive, polroles,
+                        pg_get_expr(polqual, polrelid), pg_get_expr(polwithcheck, polrelid)
+                    )::text
+                    order by polname
+                )
+                from pg_catalog.pg_policy
+                where polrelid = c.oid
+            )
+        );
+end;
+
+-- A month of a partitioned table, guarded like its parent; a parent that has lost its guard gets none. True where it
+-- was made.
 create or replace function access.ensure_month(parent regclass, month date) returns boolean
 language plpgsql
 set timezone = 'UTC'
@@ -316,7 +533,8 @@ declare
     parent_name   text;
     protected     boolean;
     partition     text;
-    policy        record;
+    mart_group    text;
+    day           name;
 begin
     select nspname, relname, relrowsecurity into strict parent_schema, parent_name, protected
     from pg_catalog.pg_class as c
@@ -329,17 +547,13 @@ begin
 
     execute format('create table %s (like %s including defaults including constraints)', partition, parent);
     if protected then
-        execute format('alter table %s enable row level security, force row level security', partition);
-        for policy in
-            select * from pg_catalog.pg_policies where schemaname = parent_schema and tablename = parent_name
-        loop
-            execute format(
-                'create policy %I on %s as %s for %s to %s using (%s) %s',
-                policy.policyname, partition, policy.permissive, policy.cmd,
-                (select string_agg(quote_ident(r), ', ') from unnest(policy.roles) as r),
-                policy.qual, 'with check (' || policy.with_check || ')'
-            );
-        end loop;
+        select substring(rolname from '_reads_([a-z]+)$') into strict mart_group
+        from pg_catalog.pg_policy join pg_catalog.pg_roles on pg_roles.oid = any(polroles)
+        where polrelid = parent and polname = 'own_rows';
+        select attname into strict day
+        from pg_catalog.pg_partitioned_table join pg_catalog.pg_attribute on attrelid = partrelid and attnum = partattrs[0]
+        where partrelid = parent;
+        perform access.guard(partition::regclass, mart_group, day);
     end if;
     -- Made, then attached: the parent is locked less than by CREATE TABLE … PARTITION OF.
     execute format(
@@ -349,6 +563,13 @@ begin
     return true;
 end
 $$;
+
+-- What `access.sync` has granted because a contract opens it; whatever else is there is drift.
+create table if not exists access.granted (
+    role   name not null,
+    member name not null,
+    primary key (role, member)
+);
 
 -- Landing: functions of the owner, so that who lands need not read -------------------------------------------------
 
@@ -416,6 +637,37 @@ declare
     reach    constant interval := '31 days'; -- how far apart the two ends of a status are looked for
 begin
     select count(*), min(occurred_at), max(occurred_at) into repeated, earliest, latest from raw.incoming;
+    insert into raw.file_customer (file_id, customer_id, first_day, last_day, events)
+    select
+        file,
+        customer_id,
+        (first_at at time zone time_zone)::date,
+        (last_at at time zone time_zone)::date,
+        events
+    from (
+        select customer_id, min(occurred_at) as first_at, max(occurred_at) as last_at, count(*) as events
+        from raw.incoming
+        group by customer_id
+    ) as i
+    join registry.customer using (customer_id)
+    union all
+    select distinct file, k.customer_id, null::date, null::date, 0
+    from raw.file as f
+    join registry.kept_contract as k on k.customer_id = (f.asked::jsonb ->> 1)::integer
+    where f.file_id = file and not exists (select from raw.incoming as i where i.customer_id = k.customer_id);
+
+    -- How far the data of each customer went before, and goes now: what is open is clipped there.
+    create temporary table known on commit drop as
+    select i.customer_id, before.known_until, greatest(before.known_until, i.last_at) as now_until
+    from (select customer_id, max(occurred_at) as last_at from raw.incoming group by customer_id) as i
+    left join lateral (
+        select e.occurred_at as known_until
+        from raw.event as e
+        where e.customer_id = i.customer_id
+        order by e.occurred_at desc
+        limit 1
+    ) as before on true;
+
     perform raw.drop_repeated();
     insert into raw.event (
         customer_id, occurred_at, event_key, ordinal, platform, event, file_id, line_number, call_key, call_id, queue,
@@ -470,7 +722,10 @@ begin
             e.customer_id,
             e.event_key,
             e.occurred_at,
-            first_value(e.occurred_at) over kind_of_agent as first_at,
+            least(
+                first_value(e.occurred_at) over kind_of_agent,
+                e.occurred_at - least(make_interval(secs => coalesce(e.duration_s, 0)), reach)
+            ) as first_at,
             last_value(e.occurred_at) over kind_of_agent as last_at
         from raw.event as e
         join (
@@ -483,7 +738,8 @@ begin
             partition by
                 e.customer_id,
                 e.agent_key,
-                e.queue,
+                case when e.event <> 'agent_status' then e.queue end, -- a status is the agent's, wherever it was set
+                e.device_key,
                 case
                     when e.event in ('agent_logged_in', 'agent_logged_out') then 'login'
                     when e.event in ('agent_joined_queue', 'agent_left_queue') then 'membership'
@@ -497,9 +753,32 @@ begin
     reached as (
         select customer_id, first_at, last_at from calls
         union all
-        select phases.customer_id, phases.first_at, phases.last_at
+        -- What nothing follows goes on until the end of the data.
+        select
+            phases.customer_id,
+            phases.first_at,
+            case
+                when phases.last_at > phases.occurred_at then phases.last_at
+                else least(phases.occurred_at + reach, known.now_until)
+            end
         from phases
         join raw.incoming using (customer_id, occurred_at, event_key)
+        join known using (customer_id)
+        union all
+        -- And what was open at the former end, until the new one.
+        select known.customer_id, known.known_until, least(known.known_until + reach, known.now_until)
+        from known
+        where
+            known.known_until < known.now_until
+            and exists (
+                select
+                from raw.event as e
+                where
+                    e.customer_id = known.customer_id
+                    and e.call_key is null
+                    and e.agent_key is not null
+                    and e.occurred_at between known.known_until - reach and known.known_until
+            )
     ),
 
     days as (
@@ -516,6 +795,7 @@ begin
     from days, generate_series(first_day, last_day, interval '1 day') as day
     on conflict (customer_id, call_date) do update set mark = nextval('ops.mark'), cause = excluded.cause;
 
+    drop table known;
     truncate raw.incoming;
 end
 $$;
@@ -531,6 +811,8 @@ begin atomic
     from registry.customer as c
     where k.customer_id = customer and c.customer_id = customer;
 
+    update raw.file_customer set first_day = first_day - 2, last_day = last_day + 2 where customer_id = customer;
+
     -- The days between the two ends of a call are marked as they were before, or opened.
     insert into ops.dirty_day (customer_id, call_date, cause)
     select distinct c.customer_id, (moment at time zone c.time_zone)::date, 'time zone'
@@ -544,4 +826,263 @@ begin atomic
     on conflict (customer_id, call_date) do update set mark = nextval('ops.mark'), cause = excluded.cause;
 end;
 
-revoke all on all functions in schema access, registry, raw, ops from public;
+-- Mark the days for which another contract is kept than the one they were last marked by: by a change of the registry
+-- or of the calendar. A call over midnight also gains or loses its other half with the contract of another day.
+create or replace function ops.follow_contracts() returns void
+language plpgsql
+set timezone = 'UTC'
+as $$
+begin
+    create temporary table kept on commit drop as select * from registry.kept_contract;
+    create temporary table changed on commit drop as
+    select distinct customer_id
+    from (
+        (select * from kept except select * from ops.followed_contract)
+        union all
+        (select * from ops.followed_contract except select * from kept)
+    ) as difference;
+
+    if not exists (select from changed) then
+        drop table kept, changed;
+        return;
+    end if;
+
+    with days as (
+        select customer_id, call_date, bool_or(is_open) as is_open
+        from (
+            select customer_id, call_date, true as is_open from ops.opened_day where isfinite(call_date)
+            union all
+            select customer_id, day::date, false
+            from raw.file_customer, generate_series(first_day - 1, last_day + 1, interval '1 day') as day
+        ) as stored
+        group by customer_id, call_date
+    ),
+
+    options as (
+        select d.customer_id, d.call_date, d.is_open, f.option as old, k.option as new
+        from days as d
+        join changed as c on c.customer_id = d.customer_id
+        left join ops.followed_contract as f
+            on f.customer_id = d.customer_id
+            and d.call_date >= f.valid_from
+            and d.call_date < coalesce(f.valid_until, 'infinity')
+        left join kept as k
+            on k.customer_id = d.customer_id
+            and d.call_date >= k.valid_from
+            and d.call_date < coalesce(k.valid_until, 'infinity')
+    ),
+
+    -- A day that was kept and not opened is still dirty; one that was not may be no more, though raw holds it.
+    held as (
+        select o.customer_id, o.call_date, o.old, o.new
+        from options as o
+        join registry.customer as c on c.customer_id = o.customer_id
+        cross join lateral (
+            select
+                o.call_date::timestamp at time zone c.time_zone as begins_at,
+                (o.call_date + 1)::timestamp at time zone c.time_zone as ends_at
+        ) as day
+        where
+            o.is_open
+            or o.old is null
+            and o.new is not null
+            and (
+                exists (
+                    select from raw.event as e
+                    where e.customer_id = o.customer_id and e.occurred_at >= begins_at and e.occurred_at < ends_at
+                )
+                or exists (
+                    select from raw.call as k
+                    where
+                        k.customer_id = o.customer_id
+                        and k.spans_days
+                        and k.last_at >= begins_at
+                        and k.first_at < ends_at
+                )
+            )
+    ),
+
+    turned as (
+        select customer_id, call_date from held where (old is null) <> (new is null)
+    ),
+
+    reached as (
+        select customer_id, call_date from held where old is distinct from new
+        union
+        select customer_id, call_date + beside from turned, unnest(array[-1, 1]) as beside
+        union
+        select t.customer_id, day::date
+        from turned as t
+        join registry.customer as c on c.customer_id = t.customer_id
+        join raw.call as k
+            on k.customer_id = t.customer_id
+            and k.spans_days
+            and k.last_at >= t.call_date::timestamp at time zone c.time_zone
+            and k.first_at < (t.call_date + 1)::timestamp at time zone c.time_zone
+        cross join generate_series(
+            (k.first_at at time zone c.time_zone)::date, (k.last_at at time zone c.time_zone)::date, interval '1 day'
+        ) as day
+    )
+
+    insert into ops.dirty_day (customer_id, call_date, cause)
+    select r.customer_id, r.call_date, 'contract'
+    from reached as r
+    join held as h on h.customer_id = r.customer_id and h.call_date = r.call_date and h.new is not null
+    on conflict (customer_id, call_date) do update set mark = nextval('ops.mark'), cause = excluded.cause;
+
+    delete from ops.followed_contract where customer_id in (select customer_id from changed);
+    insert into ops.followed_contract
+    select kept.* from kept join changed using (customer_id);
+    drop table kept, changed;
+end
+$$;
+
+-- What the loader may do, who can write into the doorway and read nothing: its own types and functions mean nothing
+-- here, for the search path ends with pg_temp.
+
+create or replace function raw.has_landed(sha256 text, registry_version integer, asked text) returns boolean
+stable
+security definer
+return exists (
+    select
+    from raw.file as f
+    where
+        f.sha256 = has_landed.sha256
+        and f.registry_version = has_landed.registry_version
+        and f.asked = has_landed.asked
+);
+
+-- Open the doorway, to one landing at a time; false where the registry is another than the file was gated with. No
+-- contract ends while its rows come in.
+create or replace function raw.receive(registry_version integer) returns boolean
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    truncate raw.incoming, raw.incoming_reject, raw.incoming_agent;
+    lock table registry.version in share mode;
+    return registry_version = (select coalesce(max(version), 0) from registry.version);
+end
+$$;
+
+-- Keep what came in through the doorway, as one file.
+create or replace function raw.keep(
+    name text, sha256 text, registry_version integer, asked text, row_count bigint, rejected bigint, turned_away bigint,
+    incomplete_last_line boolean, turned_away_by jsonb, out landed bigint, out repeated bigint
+)
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+set timezone = 'UTC'
+as $$
+declare
+    file bigint;
+begin
+    perform access.ensure_month('raw.event', month)
+    from (select distinct date_trunc('month', occurred_at)::date as month from raw.incoming) as months;
+
+    insert into raw.file (
+        name, sha256, registry_version, asked, row_count, rejected, turned_away, incomplete_last_line
+    )
+    values (name, sha256, registry_version, asked, row_count, rejected, turned_away, incomplete_last_line)
+    returning file_id into file;
+    insert into raw.reject (file_id, line_number, reason) select file, line_number, reason from raw.incoming_reject;
+
+    -- The ids behind the keys: of agents under a detailed contract, never of anonymous ones. Where the marts show an
+    -- agent by its key, for want of the id that comes now, a day is built anew, and with it what its agents are called.
+    if to_regclass('mart.agent') is not null then
+        insert into ops.dirty_day (customer_id, call_date, cause)
+        select o.customer_id, max(o.call_date), 'agent ids'
+        from ops.opened_day as o
+        where
+            isfinite(o.call_date)
+            and o.customer_id in (
+                select i.customer_id
+                from raw.incoming_agent as i
+                join mart.agent as m on m.customer_id = i.customer_id and m.agent_key = i.agent_key
+                left join registry.agent as a on a.customer_id = i.customer_id and a.agent_key = i.agent_key
+                where a.agent is null
+            )
+        group by o.customer_id
+        on conflict (customer_id, call_date) do update set mark = nextval('ops.mark'), cause = excluded.cause;
+    end if;
+    insert into registry.agent as known (customer_id, agent_key, agent, last_day)
+    select customer_id, agent_key, min(agent), max((last_at at time zone time_zone)::date)
+    from raw.incoming_agent join registry.customer using (customer_id)
+    group by customer_id, agent_key
+    on conflict (customer_id, agent_key) do update
+    set agent = coalesce(known.agent, excluded.agent), last_day = greatest(known.last_day, excluded.last_day);
+
+    insert into ops.audit_log (action, customer_id, details)
+    select 'turned away', nullif(customer, 'null')::integer, jsonb_build_object('rows', rows::bigint, 'file', file)
+    from jsonb_each_text(turned_away_by) as t (customer, rows);
+
+    select m.landed, m.repeated into landed, repeated from raw.merge_incoming(file) as m;
+    update raw.file as f set landed = keep.landed, repeated = keep.repeated where f.file_id = file;
+    truncate raw.incoming_reject, raw.incoming_agent;
+end
+$$;
+
+-- Statistics would keep a sample of what is removed. ------------------------------------------------------------------
+alter table registry.agent alter agent set statistics 0, alter name set statistics 0, alter email set statistics 0;
+alter table registry.customer alter name set statistics 0;
+alter table registry.contact alter name set statistics 0, alter email set statistics 0;
+alter table registry.recipient alter email set statistics 0;
+alter table registry.queue alter queue set statistics 0, alter label set statistics 0;
+alter table registry.status_word alter word set statistics 0;
+
+-- What the functions and views say as callmart made them: a change by hand is drift.
+create or replace view access.current_definition as
+select p.oid::regprocedure::text as object, md5(pg_get_functiondef(p.oid)) as definition
+from pg_catalog.pg_proc as p
+where p.pronamespace in (
+    'access'::regnamespace, 'registry'::regnamespace, 'raw'::regnamespace, 'ops'::regnamespace
+)
+union all
+select v.oid::regclass::text, md5(pg_get_viewdef(v.oid) || coalesce(v.reloptions::text, ''))
+from pg_catalog.pg_class as v
+where
+    v.relkind = 'v'
+    and v.relnamespace in (
+        'access'::regnamespace, 'registry'::regnamespace, 'raw'::regnamespace, 'ops'::regnamespace,
+        'mart'::regnamespace
+    );
+
+create table if not exists access.definition (
+    object     text primary key,
+    definition text not null
+);
+
+-- What `access.show` was given, for a view of its own.
+alter table access.definition add column if not exists query text;
+
+-- Show what a query makes of a mart, to the mart's group: a view that reads as whoever asks, so that the mart's own
+-- policies hold. Nothing is done where it stands already: readers would have to let go of it.
+create or replace function access.show(view_name name, mart_group text, query text) returns void
+language plpgsql
+as $$
+declare
+    shown text := format('mart.%I', view_name);
+begin
+    if exists (
+        select
+        from access.definition as was
+        join access.current_definition as now using (object, definition)
+        where was.object = shown and was.query = show.query
+    ) then
+        return;
+    end if;
+    execute format('drop view if exists %s', shown);
+    execute format('create view %s with (security_invoker = true) as %s', shown, query);
+    execute format('grant select on %s to %I', shown, access.readers(mart_group));
+    insert into access.definition (object, definition, query)
+    select now.object, now.definition, show.query from access.current_definition as now where now.object = shown
+    on conflict (object) do update set definition = excluded.definition, query = excluded.query;
+end
+$$;
+
+-- Last, when all of them are as they should be.
+delete from access.definition where object not like 'mart.%';
+insert into access.definition (object, definition)
+select object, definition from access.current_definition where object not like 'mart.%';

@@ -43,6 +43,9 @@ LONGEST_DATABASE_NAME = 42  # the names of roles begin with it and end with a nu
 # CVE-2025-8713 lets statistics leak past row-level security before these.
 OLDEST_SAFE = {16: 160010, 17: 170006}
 
+# Every driver here is libpq's, which asks for these in each session: what another server has set changes no result.
+os.environ |= {"PGTZ": "UTC", "PGDATESTYLE": "ISO"}
+
 CONFIGURATION = f"""
 listen_addresses = ''
 port = {PORT}
@@ -57,6 +60,19 @@ log_min_error_statement = 'panic'
 log_error_verbosity = 'terse'
 log_parameter_max_length = 0
 log_parameter_max_length_on_error = 0
+"""
+
+# CREATE RULE waits for a lock that stops all readers, and only then asks whether it may.
+REFUSE_RULES = """
+create function public.refuse_rule() returns event_trigger language plpgsql set search_path = pg_catalog, pg_temp as $$
+begin
+    if not pg_has_role(current_user, (select datdba from pg_database where datname = current_database()), 'member') then
+        raise insufficient_privilege using message = 'rules are the owner''s';
+    end if;
+end
+$$;
+create event trigger refuse_rule on ddl_command_start when tag in ('CREATE RULE', 'CREATE TRIGGER')
+    execute function public.refuse_rule();
 """
 
 HBA = f"""\
@@ -309,3 +325,10 @@ def _create_database(socket: Path) -> None:
         postgres.execute(sql.SQL("create role {} login createrole").format(owner))
         postgres.execute(sql.SQL("create database {} owner {}").format(database, owner))
         postgres.execute("revoke connect on database postgres, template1 from public")
+    with psycopg.connect(
+        host=str(socket), port=PORT, user="postgres", dbname=DATABASE, autocommit=True
+    ) as postgres:
+        # A large object is a place to store things that no policy, expiry or drift would find.
+        for function in ("lo_creat(integer)", "lo_create(oid)", "lo_from_bytea(oid, bytea)"):
+            postgres.execute(sql.SQL(f"revoke execute on function pg_catalog.{function} from public"))
+        postgres.execute(REFUSE_RULES)

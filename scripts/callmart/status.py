@@ -6,6 +6,15 @@ import psycopg
 
 
 @dataclass(frozen=True)
+class HeldBack:
+    """A day that is not opened; `checks` are the ones that it fails, by `mart: expectation`."""
+
+    day: str
+    checks: tuple[str, ...]
+    released: bool
+
+
+@dataclass(frozen=True)
 class CustomerStatus:
     """A customer as it stands now; days and rows are counts."""
 
@@ -21,6 +30,7 @@ class CustomerStatus:
     quality: str
     extract_rows: int
     tableau: str
+    held_back: tuple[HeldBack, ...]
 
 
 def status(connection: psycopg.Connection) -> list[CustomerStatus]:
@@ -76,5 +86,10 @@ def status(connection: psycopg.Connection) -> list[CustomerStatus]:
         order by c.customer_id
         """
     ).fetchall()
+    held_back: dict[int, list[HeldBack]] = {}
+    for customer_id, day, cause, released in connection.execute(
+        "select customer_id, call_date::text, cause, released_at is not null from ops.held_back order by 1, 2"
+    ):
+        held_back.setdefault(customer_id, []).append(HeldBack(day, tuple(cause.split("; ")), released))
     connection.commit()
-    return [CustomerStatus(*row) for row in rows]
+    return [CustomerStatus(*(*row, tuple(held_back.get(row[0], ())))) for row in rows]

@@ -11,7 +11,7 @@ from xml.etree.ElementTree import ParseError
 
 import requests
 import tableauserverclient as TSC
-from lxml import etree  # type: ignore[import-untyped]
+from lxml import etree
 from requests.adapters import HTTPAdapter
 from tableauserverclient.server.endpoint.exceptions import (
     InternalServerError,

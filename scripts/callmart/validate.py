@@ -1,7 +1,7 @@
 """Validate: Great Expectations looks at the window in `build` before anybody can see it.
 
 A suite a mart, expectations/<mart>.yml. A critical expectation holds back the customer's days that fail it; a warning
-is reported. Results hold keys, never values.
+is reported. Results hold keys, never values. Who looks is the login `quality`, which reads the window and little else.
 """
 
 import logging
@@ -11,15 +11,13 @@ from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 import psycopg
-from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
-from psycopg.types.json import Jsonb
 from ruamel.yaml import YAML
 
-from callmart import build, dbt, server
+from callmart import access, build, dbt, quality_pages
 from callmart.errors import UserError
 from callmart.settings import PROJECT, Settings
 
@@ -61,12 +59,13 @@ def validate(
 ) -> Validated:
     """Check the last build, if it is not opened yet, and keep the results. Commits."""
     row = connection.execute(
-        "select build_id, tables from ops.build where opened_at is null"
-        " and build_id = (select max(build_id) from ops.build)"
+        "select build_id, tables, (built_at at time zone %s)::date from ops.build where opened_at is null"
+        " and build_id = (select max(build_id) from ops.build)",
+        [settings.time_zone],
     ).fetchone()
     if row is None:
         return Validated(None)
-    build_id, tables = row
+    build_id, tables, built_on = row
     marts = dbt.marts(settings)
     if build.computed_tables(connection, marts) != tables:
         raise UserError("the window was computed again after `callmart build`: run `callmart build` first")
@@ -74,12 +73,18 @@ def validate(
     suites = {mart.name: suite(SUITES / f"{mart.name}.yml") for mart in marts}
     connection.commit()
 
-    source = _source(settings)
     results: list[Result] = []
-    for number, mart in enumerate(marts):
-        results.extend(_check(connection, source, mart, suites[mart.name]))
-        on_mart(mart.name, number + 1, len(marts))
+    sections: list[str] = []
+    with access.connect(settings, "quality") as quality:
+        source = _source(access.duty_uri(settings, "quality"))
+        for number, mart in enumerate(marts):
+            found = _look(source, mart, suites[mart.name])
+            of_mart = list(_results(quality, mart, suites[mart.name], found))
+            sections.append(quality_pages.section(found, of_mart))
+            results += of_mart
+            on_mart(mart.name, number + 1, len(marts))
     _keep(connection, build_id, results)
+    quality_pages.write(settings, build_id, built_on, results, sections)
     connection.commit()
     return Validated(build_id, tuple(results))
 
@@ -107,7 +112,7 @@ def suite(path: Path) -> list[dict[str, Any]]:
     ]
 
 
-def _source(settings: Settings) -> Any:
+def _source(uri: str) -> Any:
     """The database as Great Expectations sees it, in a context that writes nothing to the disk."""
     os.environ["GX_ANALYTICS_ENABLED"] = "false"
     import great_expectations as gx  # takes seconds to import
@@ -123,18 +128,23 @@ def _source(settings: Settings) -> Any:
         progress_bars=ProgressBarsConfig(globally=False),
     )
     context = gx.get_context(mode="ephemeral", project_config=nowhere)
-    return context.data_sources.add_postgres("callmart", connection_string=_gx_url(settings))
+    return context.data_sources.add_postgres("callmart", connection_string=_gx_url(uri))
 
 
-def _check(
-    connection: psycopg.Connection, source: Any, mart: dbt.Mart, expectations: list[dict[str, Any]]
-) -> Iterable[Result]:
+def _look(source: Any, mart: dbt.Mart, expectations: list[dict[str, Any]]) -> Any:
+    """What Great Expectations finds of a mart's window, as its own result of a suite."""
     import great_expectations as gx
+    from great_expectations.datasource.fluent.interfaces import TestConnectionError
 
-    table = source.add_table_asset(mart.name, table_name=mart.name, schema_name="build")
+    try:
+        table = source.add_table_asset(mart.name, table_name=mart.name, schema_name="build")
+    except TestConnectionError:
+        raise UserError(
+            f"the login of quality may not read build.{mart.name}: run `callmart access apply`, then this again"
+        ) from None
     batch = table.add_batch_definition_whole_table("window").get_batch()
     keys = ["customer_id"] + ([mart.day] if mart.day else [])
-    found = batch.validate(
+    return batch.validate(
         gx.ExpectationSuite(name=mart.name, expectations=expectations),
         # Keys only: no failing value leaves the database.
         result_format={
@@ -144,13 +154,19 @@ def _check(
             "include_unexpected_rows": False,
         },
     )
+
+
+def _results(
+    quality: psycopg.Connection, mart: dbt.Mart, expectations: list[dict[str, Any]], found: Any
+) -> Iterable[Result]:
+    """A result an expectation, in the order of the suite."""
     by_number = {one.expectation_config.meta["number"]: one for one in found.results if not _raised(one)}
     for number, declared in enumerate(expectations):
         name = _name(declared)
         if number not in by_number:
             raise UserError(f"expectation {name} can't be evaluated: correct it in {SUITES / mart.name}.yml")
         one = by_number[number]
-        failing = () if one.success else _failing_days(connection, mart, one)
+        failing = () if one.success else _failing_days(quality, mart, one)
         yield Result(mart.name, name, declared["severity"], tuple(failing))
 
 
@@ -168,25 +184,26 @@ def _name(expectation: dict[str, Any]) -> str:
     return f"{expectation['type']}: {told}"
 
 
-def _failing_days(connection: psycopg.Connection, mart: dbt.Mart, result: Any) -> list[Day]:
+def _failing_days(quality: psycopg.Connection, mart: dbt.Mart, result: Any) -> list[Day]:
     """All days of the window that fail; Great Expectations itself lists twenty rows at most.
 
-    An expectation that can't say where it fails, or names a day that is not in the window, fails everywhere.
+    An expectation that can't say where it fails, names no day, or one that is not in the window, fails everywhere.
     """
     everywhere = "select customer_id, call_date from build.window"
     query = result.result.get("unexpected_index_query") or result.expectation_config.kwargs.get(
         "unexpected_rows_query", ""
     ).format(batch=f'build."{mart.name}"')
     if not query:
-        return connection.execute(everywhere).fetchall()
+        return quality.execute(everywhere).fetchall()
     # Names of our own: what follows the keys in the query may repeat theirs.
     failing, key = ("whose, day", "customer_id, call_date") if mart.day else ("whose", "customer_id")
-    return connection.execute(
+    return quality.execute(
         f"""
         with failing ({failing}) as ({query.rstrip().rstrip(";")}),
         keys ({key}) as (select distinct {failing} from failing),
         elsewhere as (select from keys left join build.window as w using ({key}) where w.customer_id is null)
-        {everywhere} where ({key}) in (table keys) or exists (table elsewhere)
+        {everywhere}
+        where ({key}) in (table keys) or exists (table elsewhere) or not exists (table keys)
         """
     ).fetchall()
 
@@ -195,26 +212,23 @@ def _keep(connection: psycopg.Connection, build_id: int, results: list[Result]) 
     connection.execute("delete from ops.quality_result where build_id = %s", [build_id])
     with connection.cursor() as cursor:
         cursor.executemany(
-            "insert into ops.quality_result values (%s, %s, %s, %s, %s, %s)",
-            [
-                (
-                    build_id,
-                    r.mart,
-                    r.expectation,
-                    r.severity,
-                    not r.failing,
-                    Jsonb([[customer_id, day.isoformat()] for customer_id, day in r.failing]),
-                )
-                for r in results
-            ],
+            "insert into ops.quality_result (build_id, mart, expectation, severity, success)"
+            " values (%s, %s, %s, %s, %s)",
+            [(build_id, r.mart, r.expectation, r.severity, not r.failing) for r in results],
         )
+        with cursor.copy(
+            "copy ops.quality_failure (build_id, mart, expectation, customer_id, call_date) from stdin"
+        ) as copy:
+            for r in results:
+                for customer_id, day in r.failing:
+                    copy.write_row((build_id, r.mart, r.expectation, customer_id, day))
     connection.execute(
-        sql.SQL("update ops.build set validated_at = clock_timestamp() where build_id = {}").format(build_id)
+        "update ops.build set validated_at = clock_timestamp() where build_id = %s", [build_id]
     )
 
 
-def _gx_url(settings: Settings) -> str:
-    """The owner's connection in the one form that Great Expectations takes."""
-    own = conninfo_to_dict(server.uri(settings))
-    user, database = own.pop("user"), own.pop("dbname")
-    return f"postgresql+psycopg2://{user}@localhost/{database}?{urlencode(own)}"
+def _gx_url(uri: str) -> str:
+    """A libpq URI in the one form that Great Expectations takes."""
+    parts = conninfo_to_dict(uri)
+    user, database = str(parts.pop("user")), str(parts.pop("dbname"))
+    return f"postgresql+psycopg2://{quote(user)}@localhost/{quote(database)}?{urlencode(parts)}"

@@ -3,6 +3,7 @@
 
 with computed_days as (
     select * from {{ source('build', 'window') }}
+    where not reached
 ),
 
 days as (
@@ -14,8 +15,32 @@ agent_days as (
     select * from {{ computed('agent_day') }}
 ),
 
+statuses as (
+    select * from {{ computed('agent_status_interval') }}
+),
+
+sessions as (
+    select * from {{ computed('agent_session') }}
+),
+
 history as (
-    select * from {{ ref('agent_day') }}
+    select
+        customer_id,
+        call_date,
+        agent_key
+    from {{ ref('agent_day') }}
+    union all
+    select
+        customer_id,
+        call_date,
+        agent_key
+    from {{ ref('agent_status_interval') }}
+    union all
+    select
+        customer_id,
+        call_date,
+        agent_key
+    from {{ ref('agent_session') }}
 ),
 
 known as (
@@ -42,6 +67,16 @@ agents as (
         customer_id,
         agent_key
     from agent_days
+    union
+    select
+        customer_id,
+        agent_key
+    from statuses
+    union
+    select
+        customer_id,
+        agent_key
+    from sessions
     union
     select
         known.customer_id,

@@ -5,32 +5,55 @@ with visits as (
     select * from {{ ref('int_visit') }}
 ),
 
-talks as (
-    select * from {{ ref('int_talk') }}
-),
-
 events as (
     select * from {{ ref('int_call_event') }}
+),
+
+lengths as (
+    select * from {{ ref('int_queue_length') }}
+),
+
+profiles as (
+    select * from {{ ref('int_profile') }}
+),
+
+staffed as (
+    select * from {{ ref('int_staffed') }}
+),
+
+-- Where no membership is told of a queue's day, who was there for it cannot be known.
+staffed_days as (
+    select distinct
+        customer_id,
+        call_date,
+        queue
+    from staffed
 ),
 
 days as (
     select * from {{ ref('stg_day') }}
 ),
 
-refusals as (
+customers as (
+    select * from {{ source('registry', 'customer') }}
+),
+
+queues as (
+    select * from {{ source('registry', 'queue') }}
+),
+
+-- The thresholds are the queue's own, or else the customer's.
+measured as (
     select
-        events.customer_id,
-        days.call_date,
-        events.queue,
-        {{ quarter_hour('events.occurred_at') }} as interval_start,
-        days.time_zone,
-        events.reason
-    from events
-    inner join days
-        on events.customer_id = days.customer_id
-        and events.occurred_at >= days.begins_at
-        and events.occurred_at < days.ends_at
-    where events.event = 'queue_refused'
+        visits.*,
+        {{ quarter_hour('visits.joined_at') }} as interval_start,
+        coalesce(queues.service_level_s, customers.service_level_s) as service_level_s,
+        coalesce(queues.short_abandon_s, customers.short_abandon_s) as short_abandon_s
+    from visits
+    inner join customers on visits.customer_id = customers.customer_id
+    left join queues
+        on visits.customer_id = queues.customer_id
+        and visits.queue = queues.queue
 ),
 
 visit_counts as (
@@ -39,7 +62,6 @@ visit_counts as (
         call_date,
         queue,
         interval_start,
-        min(time_zone) as time_zone,
         count(*) as offered,
         count(*) filter (where outcome = 'answered') as answered,
         count(*) filter (where outcome = 'abandoned') as abandoned,
@@ -48,16 +70,48 @@ visit_counts as (
         count(*) filter (where outcome = 'key') as left_by_key,
         count(*) filter (where outcome = 'empty') as left_empty,
         count(*) filter (where outcome in ('withdrawn', 'callback', 'system')) as left_otherwise,
+        count(*) filter (where outcome = 'callback') as callbacks,
         count(*) filter (where outcome = 'still_open') as still_open,
+        count(*) filter (where is_overflowed) as overflowed,
         count(*) filter (where outcome = 'answered' and wait_s <= service_level_s) as answered_in_threshold,
         count(*) filter (where outcome = 'abandoned' and wait_s <= service_level_s) as abandoned_in_threshold,
+        {%- for bound in wait_bounds() %}
+            count(*) filter (where outcome = 'answered' and wait_s <= {{ bound }}) as answered_le_{{ bound }},
+            count(*) filter (where outcome = 'abandoned' and wait_s <= {{ bound }}) as abandoned_le_{{ bound }},
+        {%- endfor %}
         coalesce(sum({{ whole_seconds('wait_s') }}) filter (where outcome = 'answered'), 0) as wait_answered_s,
         coalesce(sum({{ whole_seconds('wait_s') }}) filter (where outcome = 'abandoned'), 0) as wait_abandoned_s,
         max({{ whole_seconds('wait_s') }}) as wait_max_s,
+        sum(rings) as rings,
+        sum(rings_unanswered) as rings_unanswered,
         sum(ring_s) as ring_s,
-        sum(talk_s) as talk_s
-    from visits
+        sum(talk_s) as talk_s,
+        bool_or(shows_holds) as shows_holds,
+        sum(holds) as holds,
+        count(*) filter (where holds > 0) as contacts_held,
+        sum(hold_s) as hold_s,
+        bool_or(shows_wrapups) as shows_wrapups,
+        sum(wrapup_s) as wrapup_s,
+        sum(transferred_blind) as transferred_blind,
+        sum(transferred_attended) as transferred_attended
+    from measured
     group by customer_id, call_date, queue, interval_start
+),
+
+refusals as (
+    select
+        events.customer_id,
+        days.call_date,
+        events.queue,
+        {{ quarter_hour('events.occurred_at') }} as interval_start,
+        events.reason,
+        events.is_of_whole_source
+    from events
+    inner join days
+        on events.customer_id = days.customer_id
+        and events.occurred_at >= days.begins_at
+        and events.occurred_at < days.ends_at
+    where events.event = 'queue_refused'
 ),
 
 refusal_counts as (
@@ -66,26 +120,23 @@ refusal_counts as (
         call_date,
         queue,
         interval_start,
-        min(time_zone) as time_zone,
         count(*) filter (where reason = 'full') as refused_full,
         count(*) filter (where reason = 'empty') as refused_empty,
         count(*) filter (where reason = 'closed') as refused_closed,
-        count(*) filter (where reason = 'busy') as refused_busy
+        count(*) filter (where reason = 'busy') as refused_busy,
+        bool_or(is_of_whole_source) as is_of_whole_source
     from refusals
     group by customer_id, call_date, queue, interval_start
 ),
 
--- Under standard, what one agent alone handled in a queue would be that agent's profile.
-profiles as (
+known as (
     select
-        visits.customer_id,
-        visits.call_date,
-        visits.queue
-    from visits
-    left join talks using (customer_id, call_key, queue, visit_no)
-    where visits.option = 'standard'
-    group by visits.customer_id, visits.call_date, visits.queue
-    having count(distinct talks.agent_key) < 2
+        *, -- noqa: RF02
+        coalesce(visit_counts.shows_holds, false) or coalesce(refusal_counts.is_of_whole_source, false) as knows_holds,
+        coalesce(visit_counts.shows_wrapups, false) or coalesce(refusal_counts.is_of_whole_source, false)
+            as knows_wrapups
+    from visit_counts
+    full outer join refusal_counts using (customer_id, call_date, queue, interval_start)
 )
 
 select
@@ -93,27 +144,33 @@ select
     call_date,
     queue,
     interval_start,
-    interval_start at time zone coalesce(visit_counts.time_zone, refusal_counts.time_zone) as interval_local,
-    coalesce(visit_counts.offered, 0)::integer as offered,
-    coalesce(visit_counts.answered, 0)::integer as answered,
-    coalesce(visit_counts.abandoned, 0)::integer as abandoned,
-    coalesce(visit_counts.short_abandoned, 0)::integer as short_abandoned,
-    coalesce(visit_counts.timed_out, 0)::integer as timed_out,
-    coalesce(visit_counts.left_by_key, 0)::integer as left_by_key,
-    coalesce(visit_counts.left_empty, 0)::integer as left_empty,
-    coalesce(visit_counts.left_otherwise, 0)::integer as left_otherwise,
-    coalesce(visit_counts.still_open, 0)::integer as still_open,
-    coalesce(refusal_counts.refused_full, 0)::integer as refused_full,
-    coalesce(refusal_counts.refused_empty, 0)::integer as refused_empty,
-    coalesce(refusal_counts.refused_closed, 0)::integer as refused_closed,
-    coalesce(refusal_counts.refused_busy, 0)::integer as refused_busy,
-    coalesce(visit_counts.answered_in_threshold, 0)::integer as answered_in_threshold,
-    coalesce(visit_counts.abandoned_in_threshold, 0)::integer as abandoned_in_threshold,
-    coalesce(visit_counts.wait_answered_s, 0)::integer as wait_answered_s,
-    coalesce(visit_counts.wait_abandoned_s, 0)::integer as wait_abandoned_s,
-    visit_counts.wait_max_s::integer as wait_max_s,
-    case when profiles.queue is null then coalesce(visit_counts.ring_s, 0) end::integer as ring_s,
-    case when profiles.queue is null then coalesce(visit_counts.talk_s, 0) end::integer as talk_s
-from visit_counts
-full outer join refusal_counts using (customer_id, call_date, queue, interval_start)
+    interval_start at time zone days.time_zone as interval_local,
+    {%- for name in [
+        'offered', 'answered', 'abandoned', 'short_abandoned', 'timed_out', 'left_by_key', 'left_empty',
+        'left_otherwise', 'callbacks', 'still_open', 'overflowed', 'refused_full', 'refused_empty', 'refused_closed',
+        'refused_busy', 'answered_in_threshold', 'abandoned_in_threshold', 'wait_answered_s', 'wait_abandoned_s',
+        'rings', 'rings_unanswered', 'transferred_blind', 'transferred_attended'
+    ] %}
+        coalesce(known.{{ name }}, 0)::integer as {{ name }},
+    {%- endfor %}
+    {%- for bound in wait_bounds() %}
+        coalesce(known.answered_le_{{ bound }}, 0)::integer as wait_answered_le_{{ bound }},
+        coalesce(known.abandoned_le_{{ bound }}, 0)::integer as wait_abandoned_le_{{ bound }},
+    {%- endfor %}
+    known.wait_max_s::integer as wait_max_s,
+    coalesce(lengths.queue_max, 0) as queue_max,
+    case when known.knows_holds then coalesce(known.holds, 0) end::integer as holds,
+    case when known.knows_holds then coalesce(known.contacts_held, 0) end::integer as contacts_held,
+    -- Under standard, what one agent alone handled in a queue would be that agent's profile.
+    case when profiles.queue is null then coalesce(known.ring_s, 0) end::integer as ring_s,
+    case when profiles.queue is null then coalesce(known.talk_s, 0) end::integer as talk_s,
+    case when profiles.queue is null and known.knows_holds then coalesce(known.hold_s, 0) end::integer as hold_s,
+    case when profiles.queue is null and known.knows_wrapups then coalesce(known.wrapup_s, 0) end::integer as wrapup_s,
+    case when profiles.queue is null and staffed_days.queue is not null then coalesce(staffed.staffed_s, 0) end
+        as staffed_s
+from known
+inner join days using (customer_id, call_date)
+left join lengths using (customer_id, call_date, queue, interval_start)
 left join profiles using (customer_id, call_date, queue)
+left join staffed using (customer_id, call_date, queue, interval_start)
+left join staffed_days using (customer_id, call_date, queue)

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Awaitable, Callable
+from contextlib import nullcontext
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -12,13 +13,36 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from callmart.emulator import datasources, groups, permissions, projects, sessions, uploads, workbooks, xml
+from callmart.emulator import (
+    catalogue,
+    connections,
+    content,
+    control,
+    datasources,
+    faults,
+    groups,
+    jobs,
+    permissions,
+    projects,
+    schedules,
+    sessions,
+    sites,
+    subscriptions,
+    uploads,
+    users,
+    views,
+    workbooks,
+    xml,
+)
 from callmart.emulator.call import Call, Endpoint
 from callmart.emulator.errors import ApiError, unknown_resource
 from callmart.emulator.state import LoggedRequest, State
 
-RESOURCES = (sessions, projects, groups, permissions, datasources, uploads, workbooks)
-IDENTITY_PATH = "/callmart-emulator"
+RESOURCES = (
+    sessions, sites, users, groups, projects, permissions, datasources, workbooks, views, connections, content,
+    uploads, jobs, schedules, subscriptions, catalogue,
+)  # fmt: skip
+IDENTITY_PATH = control.PATH
 
 
 def application(state: State, identity: str) -> Starlette:
@@ -29,16 +53,19 @@ def application(state: State, identity: str) -> Starlette:
 
     async def log(request: Request, proceed: RequestResponseEndpoint) -> Response:
         response = await proceed(request)
-        size = int(request.headers.get("content-length", 0))
-        state.log(LoggedRequest(request.method, request.url.path, response.status_code, size))
+        if not request.url.path.startswith(control.PATH):
+            size = int(request.headers.get("content-length", 0))
+            state.log(LoggedRequest(request.method, request.url.path, response.status_code, size))
         return response
 
+    index = faults.Index(state)
     endpoints = [endpoint for module in RESOURCES for endpoint in module.ENDPOINTS]
     return Starlette(
         routes=[
             Route(IDENTITY_PATH, identify),
+            *control.routes(state),
             *(
-                Route("/api/{version}" + each.path, _answer(state, each), methods=[each.method])
+                Route("/api/{version}" + each.path, _answer(state, index, each), methods=[each.method])
                 for each in endpoints
             ),
         ],
@@ -51,18 +78,33 @@ def application(state: State, identity: str) -> Starlette:
     )
 
 
-def _answer(state: State, endpoint: Endpoint) -> Callable[[Request], Awaitable[Response]]:
+def _answer(
+    state: State, index: faults.Index, endpoint: Endpoint
+) -> Callable[[Request], Awaitable[Response]]:
     async def answer(request: Request) -> Response:
         body = await request.body()
-        try:
-            _check_version(request)
-            # one request at a time, each a transaction: either all of it happened or nothing
-            with state.transaction():
-                return endpoint.handler(_call(state, endpoint, request, body))
-        except ApiError as error:
-            return xml.failure(error)
+        fault, response = await faults.before(state, request)
+        if response is None:
+            try:
+                _check_version(request)
+                response = _handle(state, index, endpoint, request, body)
+            except ApiError as error:
+                response = xml.failure(error)
+        return faults.after(fault, response)
 
     return answer
+
+
+def _handle(state: State, index: faults.Index, endpoint: Endpoint, request: Request, body: bytes) -> Response:
+    index.refresh()
+    # one request at a time, each a transaction: either all of it happened or nothing
+    with state.transaction():
+        call = _call(state, endpoint, request, body)
+        with index.reading(request.method, request.url.path) if endpoint.lists else nullcontext():
+            response = endpoint.handler(call)
+    if request.method != "GET":
+        index.wrote()
+    return response
 
 
 def _call(state: State, endpoint: Endpoint, request: Request, body: bytes) -> Call:
@@ -71,11 +113,13 @@ def _call(state: State, endpoint: Endpoint, request: Request, body: bytes) -> Ca
     return Call(
         state=state,
         address=f"{request.url.scheme}://{request.url.netloc}",
+        method=request.method,
+        url_path=request.url.path,
         path=path,
         query=request.query_params,
         body=body,
         content_type=request.headers.get("content-type", ""),
-        user_id="" if endpoint.public else sessions.authenticate(state, key, path.get("site")),
+        signed_in=None if endpoint.public else sessions.authenticate(state, key, path.get("site"), endpoint),
         session_key=key,
     )
 

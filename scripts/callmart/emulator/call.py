@@ -8,22 +8,44 @@ from typing import NamedTuple
 from starlette.responses import Response
 
 from callmart.emulator import xml
-from callmart.emulator.errors import absent
+from callmart.emulator.access import Access
+from callmart.emulator.errors import absent, forbidden, malformed
 from callmart.emulator.state import State
+
+_TABLES = {"group": "user_group"}
+_SERVER_WIDE = ("schedule", "upload")
 
 
 @dataclass(frozen=True)
 class Call:
-    """A request that was read in full; `user_id` is empty where nobody needs to be signed in."""
+    """A request that was read in full; `signed_in` is None where nobody needs to be."""
 
     state: State
     address: str
+    method: str
+    url_path: str
     path: Mapping[str, str]
     query: Mapping[str, str]
     body: bytes
     content_type: str
-    user_id: str
+    signed_in: Access | None
     session_key: str
+
+    @property
+    def access(self) -> Access:
+        """What the user who calls may."""
+        assert self.signed_in is not None
+        return self.signed_in
+
+    @property
+    def user_id(self) -> str:
+        """The LUID of the user who calls."""
+        return str(self.access.user["id"])
+
+    @property
+    def site_id(self) -> str:
+        """The LUID of the site that the user is signed in to."""
+        return self.access.site_id
 
     def request(self, name: str) -> xml.Element:
         """The element `name` that the body asks for."""
@@ -31,11 +53,44 @@ class Call:
 
     def flag(self, name: str) -> bool:
         """Whether the query says `name=true`; the API does not mind the case."""
-        return any(key.lower() == name and value.lower() == "true" for key, value in self.query.items())
+        return any(
+            key.lower() == name.lower() and value.lower() == "true" for key, value in self.query.items()
+        )
 
-    def resource(self, kind: str) -> sqlite3.Row:
-        """The row of the resource that the path names, or the API's 404 for its kind."""
-        return resource(self.state, kind, self.path[kind])
+    def resource(self, kind: str, capability: str | None = None) -> sqlite3.Row:
+        """The row of the resource that the path names, or the API's 404 for its kind.
+
+        With a capability, the API's 403 where the user lacks it.
+        """
+        return self.find(kind, self.path[kind], capability)
+
+    def find(self, kind: str, luid: str, capability: str | None = None) -> sqlite3.Row:
+        """The same by LUID."""
+        table = _TABLES.get(kind, kind)
+        row = self.state.one(f"select * from {table} where id = ?", luid)
+        if row is None or (kind not in _SERVER_WIDE and row["site_id"] != self.site_id):
+            raise absent(kind, luid)
+        if capability is not None and not self.access.may(kind, row, capability):
+            raise forbidden(f"The user lacks '{capability}' on {kind} '{luid}'.")
+        return row
+
+    def administer(self) -> None:
+        """Refuses everybody but administrators."""
+        if not self.access.administrator:
+            raise forbidden("Only an administrator may do this.")
+
+    def lead(self, project_id: str | None) -> None:
+        """Refuses who neither leads the project nor is an administrator."""
+        if not self.access.leads(project_id):
+            raise forbidden("Only an administrator or the leader of the project may do this.")
+
+
+def named(asked: xml.Element, kind: str) -> str:
+    """The LUID in a child such as <project id=""/>; an ApiError 400 without one."""
+    child = asked.find(kind)
+    if child is None or not child.get("id"):
+        raise malformed(f"The request names no {kind}.")
+    return str(child.get("id"))
 
 
 Handler = Callable[[Call], Response]
@@ -48,12 +103,4 @@ class Endpoint(NamedTuple):
     path: str
     handler: Handler
     public: bool = False
-
-
-def resource(state: State, kind: str, luid: str) -> sqlite3.Row:
-    """The row of a resource by LUID, or the API's 404 for its kind."""
-    table = {"group": "user_group"}.get(kind, kind)
-    row = state.one(f"select * from {table} where id = ?", luid)
-    if row is None:
-        raise absent(kind, luid)
-    return row
+    lists: bool = False  # answers from the search index, which lags behind

@@ -7,6 +7,11 @@ _SUMMARY = {
     404: "Resource Not Found",
     405: "Invalid Request Method",
     409: "Resource Conflict",
+    429: "Too Many Requests",
+    500: "Internal Server Error",
+    502: "Bad Gateway",
+    503: "Service Unavailable",
+    504: "Gateway Timeout",
 }
 _ABSENT = {
     "site": "000",
@@ -15,8 +20,18 @@ _ABSENT = {
     "project": "005",
     "workbook": "006",
     "upload": "007",
+    "view": "011",
     "group": "012",
     "permission": "013",
+    "flow": "017",
+    "subscription": "020",
+    "schedule": "021",
+    "connection": "025",
+    "job": "031",
+    "database": "034",
+    "table": "035",
+    "metric": "040",
+    "virtualconnection": "041",
 }
 
 
@@ -32,8 +47,18 @@ class ApiError(Exception):
 
 
 def absent(kind: str, luid: str) -> ApiError:
-    """404 with the sub-code that the API documents for a `kind` of resource."""
+    """404 with the sub-code for a `kind` of resource."""
     return ApiError(404, _ABSENT[kind], f"{kind.capitalize()} '{luid}' could not be found.")
+
+
+def forbidden(detail: str) -> ApiError:
+    """403 of somebody who is signed in and may not do this."""
+    return ApiError(403, "004", detail)
+
+
+def malformed(detail: str) -> ApiError:
+    """400 of a request that lacks something or has it wrong."""
+    return ApiError(400, "000", detail)
 
 
 def unknown_resource(path: str) -> ApiError:

@@ -1,12 +1,14 @@
 """Projects, nested by their parent."""
 
 import sqlite3
+from collections.abc import Callable
 
 from starlette.responses import Response
 
-from callmart.emulator import permissions, xml
-from callmart.emulator.call import Call, Endpoint, resource
-from callmart.emulator.errors import ApiError, absent
+from callmart.emulator import content, xml
+from callmart.emulator.access import controlling
+from callmart.emulator.call import Call, Endpoint
+from callmart.emulator.errors import ApiError, forbidden, malformed
 from callmart.emulator.query import Fields, page
 from callmart.emulator.state import State, new_luid, now
 
@@ -14,50 +16,59 @@ _CONTENT_PERMISSIONS = ("ManagedByOwner", "LockedToProject", "LockedToProjectWit
 
 
 def query(call: Call) -> Response:
-    rows = call.state.all("select * from project order by created_at, name")
-    return page(call, "projects", rows, _fields, lambda row: _render(call.state, row))
+    rows = call.state.all("select * from project where site_id = ? order by created_at, name", call.site_id)
+    shown = [row for row in rows if call.access.may("project", row, "Read")]
+    return page(call, "projects", shown, _fields(call), _render(call))
 
 
 def create(call: Call) -> Response:
     asked = call.request("project")
     name, parent_id = asked.get("name", ""), asked.get("parentProjectId")
     if not name:
-        raise ApiError(400, "000", "A project needs a name.")
+        raise malformed("A project needs a name.")
     if parent_id is not None:
-        resource(call.state, "project", parent_id)
-    _free(call.state, name, parent_id)
+        call.find("project", parent_id)
+    call.lead(parent_id)
+    _free(call, name, parent_id)
     luid, at = new_luid(), now()
-    call.state.write(
-        "insert into project values (?, ?, ?, ?, ?, ?, ?, ?)",
-        luid, name, asked.get("description", ""), _content_permissions(asked, "ManagedByOwner"), parent_id,
-        call.user_id, at, at,
+    call.state.insert(
+        "project", id=luid, site_id=call.site_id, name=name, description=asked.get("description", ""),
+        content_permissions=_content_permissions(asked, "ManagedByOwner"), parent_id=parent_id,
+        owner_id=call.user_id, created_at=at, updated_at=at,
     )  # fmt: skip
-    permissions.welcome(call.state, luid)
-    return xml.reply(_render(call.state, resource(call.state, "project", luid)), status=201)
+    call.state.welcome(call.site_id, luid)
+    return _show(call, luid, status=201)
 
 
 def update(call: Call) -> Response:
     """Changes what the request names; moves the project where it names a parent."""
     project, asked = call.resource("project"), call.request("project")
+    call.lead(project["id"])
     name = asked.get("name", project["name"])
     parent_id = asked.get("parentProjectId", project["parent_id"]) or None
+    if parent_id != project["parent_id"]:
+        if parent_id is not None:
+            call.find("project", parent_id)
+        call.lead(parent_id)
+        _not_inside(call, project["id"], parent_id)
     if (name, parent_id) != (project["name"], project["parent_id"]):
-        _free(call.state, name, parent_id)
-        _not_inside(call.state, project["id"], parent_id)
-    call.state.write(
-        "update project set name = ?, description = ?, content_permissions = ?, parent_id = ?, "
-        "updated_at = ? where id = ?",
-        name, asked.get("description", project["description"]),
-        _content_permissions(asked, project["content_permissions"]), parent_id, now(), project["id"],
+        _free(call, name, parent_id)
+    owner = asked.find("owner")
+    owner_id = project["owner_id"] if owner is None else call.find("user", owner.get("id", ""))["id"]
+    call.state.update(
+        "project", project["id"], name=name, description=asked.get("description", project["description"]),
+        content_permissions=_content_permissions(asked, project["content_permissions"]), parent_id=parent_id,
+        owner_id=owner_id, updated_at=now(),
     )  # fmt: skip
-    return xml.reply(_render(call.state, resource(call.state, "project", project["id"])))
+    return _show(call, project["id"])
 
 
 def delete(call: Call) -> Response:
     """Deletes the project with all that it holds."""
     project = call.resource("project")
     if project["name"] == "Default" and project["parent_id"] is None:
-        raise ApiError(403, "004", "The default project can't be deleted.")
+        raise forbidden("The default project can't be deleted.")
+    call.lead(project["id"])
     _delete(call.state, project["id"])
     return Response(status_code=204)
 
@@ -65,61 +76,71 @@ def delete(call: Call) -> Response:
 def _delete(state: State, luid: str) -> None:
     for nested in state.all("select id from project where parent_id = ?", luid):
         _delete(state, nested["id"])
-    for source in state.all("select id, file from datasource where project_id = ?", luid):
-        state.forget(source["id"])
-        state.write("delete from datasource where id = ?", source["id"])
-        state.discard(source["file"])
+    for kind in ("datasource", "workbook"):
+        for row in state.all(f"select * from {kind} where project_id = ?", luid):
+            content.delete(state, kind, row)
     state.forget(luid)
     state.write("delete from project where id = ?", luid)
 
 
-def _free(state: State, name: str, parent_id: str | None) -> None:
-    if state.one("select 1 from project where name = ? and parent_id is ?", name, parent_id) is not None:
+def _free(call: Call, name: str, parent_id: str | None) -> None:
+    taken = call.state.one(
+        "select 1 from project where site_id = ? and name = ? and parent_id is ?",
+        call.site_id,
+        name,
+        parent_id,
+    )
+    if taken is not None:
         raise ApiError(409, "006", f"A project already exists with the name '{name}'.")
 
 
-def _not_inside(state: State, luid: str, parent_id: str | None) -> None:
+def _not_inside(call: Call, luid: str, parent_id: str | None) -> None:
     while parent_id is not None:
         if parent_id == luid:
-            raise ApiError(400, "000", "A project can't be nested in itself.")
-        parent = state.one("select parent_id from project where id = ?", parent_id)
-        if parent is None:
-            raise absent("project", parent_id)
-        parent_id = parent["parent_id"]
+            raise malformed("A project can't be nested in itself.")
+        parent_id = call.access.projects[parent_id]["parent_id"]
 
 
 def _content_permissions(asked: xml.Element, default: str) -> str:
     mode: str = asked.get("contentPermissions", default)
     if mode not in _CONTENT_PERMISSIONS:
-        raise ApiError(400, "000", f"'{mode}' is no value of contentPermissions.")
+        raise malformed(f"'{mode}' is no value of contentPermissions.")
     return mode
 
 
-def _fields(project: sqlite3.Row) -> Fields:
-    return {
+def _fields(call: Call) -> Callable[[sqlite3.Row], Fields]:
+    owners = content.owners(call)
+    return lambda project: {
         "name": project["name"],
         "luid": project["id"],
         "createdAt": project["created_at"],
         "updatedAt": project["updated_at"],
-        "ownerName": "callmart",
+        "ownerName": owners[project["owner_id"]]["full_name"],
+        "ownerEmail": owners[project["owner_id"]]["email"],
+        "ownerDomain": "local",
         "parentProjectId": project["parent_id"] or "",
-        "topLevelProject": str(project["parent_id"] is None).lower(),
+        "topLevelProject": project["parent_id"] is None,
     }
 
 
-def _render(state: State, project: sqlite3.Row) -> xml.Element:
-    return xml.element(
+def _show(call: Call, luid: str, status: int = 200) -> Response:
+    return xml.reply(_render(call)(call.find("project", luid)), status=status)
+
+
+def _render(call: Call) -> Callable[[sqlite3.Row], xml.Element]:
+    access = call.access
+    return lambda project: xml.element(
         "project", xml.element("owner", id=project["owner_id"]),
         id=project["id"], name=project["name"], description=project["description"],
         createdAt=project["created_at"], updatedAt=project["updated_at"],
         contentPermissions=project["content_permissions"], parentProjectId=project["parent_id"],
-        controllingPermissionsProjectId=permissions.controlling(state, project),
-        topLevelProject=project["parent_id"] is None, writeable=True,
+        controllingPermissionsProjectId=controlling(access.projects, project),
+        topLevelProject=project["parent_id"] is None, writeable=access.may("project", project, "Write"),
     )  # fmt: skip
 
 
 ENDPOINTS = (
-    Endpoint("GET", "/sites/{site}/projects", query),
+    Endpoint("GET", "/sites/{site}/projects", query, lists=True),
     Endpoint("POST", "/sites/{site}/projects", create),
     Endpoint("PUT", "/sites/{site}/projects/{project}", update),
     Endpoint("DELETE", "/sites/{site}/projects/{project}", delete),

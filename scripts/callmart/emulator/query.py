@@ -2,28 +2,29 @@
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from starlette.responses import Response
 
 from callmart.emulator import xml
 from callmart.emulator.call import Call
-from callmart.emulator.errors import ApiError
+from callmart.emulator.errors import ApiError, malformed
 
 MAX_PAGE_SIZE = 1000
 
 Row = TypeVar("Row")
 Fields = Mapping[str, Any]  # what a resource can be filtered and sorted by, as the API names it
 
-_OPERATORS: dict[str, Callable[[str, str], bool]] = {
-    "eq": lambda value, wanted: value == wanted,
-    "cieq": lambda value, wanted: value.casefold() == wanted.casefold(),
-    "in": lambda value, wanted: value in wanted.strip("[]").split(","),
-    "gt": lambda value, wanted: value > wanted,
-    "gte": lambda value, wanted: value >= wanted,
-    "lt": lambda value, wanted: value < wanted,
-    "lte": lambda value, wanted: value <= wanted,
-}
+
+class Clause(NamedTuple):
+    """One condition of a filter."""
+
+    key: str
+    operator: str
+    wanted: str
+
+
+_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d")
 
 
 def page(
@@ -35,12 +36,14 @@ def page(
 ) -> Response:
     """The page that `call` asks for of `rows`, in an element `name`.
 
-    Filter values can't hold a comma outside brackets, as in Tableau. A number or an expression that makes no
-    sense is an ApiError 400.
+    As in Tableau, a value with one of , & : [ ] in it can't be matched, but for * in the place of each. A number
+    or an expression that makes no sense is an ApiError 400.
     """
-    chosen = [row for row in rows if _matches(fields(row), call.query.get("filter", ""))]
+    chosen = list(rows)
+    if clauses := _clauses(call.query.get("filter", "")):
+        chosen = [row for row in rows if all(_holds(fields(row), clause) for clause in clauses)]
     for key, descending in reversed(_order(call.query.get("sort", ""))):
-        chosen.sort(key=lambda row: str(_field(fields(row), key)), reverse=descending)
+        chosen.sort(key=lambda row: _sortable(_field(fields(row), key)), reverse=descending)
     size = _number(call, "pageSize", 100, "007")
     if size > MAX_PAGE_SIZE:
         raise ApiError(400, "007", f"The page size is above {MAX_PAGE_SIZE}.")
@@ -63,24 +66,65 @@ def _number(call: Call, name: str, default: int, sub_code: str) -> int:
 
 def _order(expression: str) -> list[tuple[str, bool]]:
     pairs = [clause.partition(":") for clause in expression.split(",") if clause]
+    if wrong := [key for key, _, direction in pairs if direction.lower() not in ("asc", "desc")]:
+        raise malformed(f"'{wrong[0]}' is sorted neither asc nor desc.")
     return [(key, direction.lower() == "desc") for key, _, direction in pairs]
 
 
-def _matches(fields: Fields, expression: str) -> bool:
-    clauses = re.split(r",(?![^\[]*\])", expression) if expression else []
-    return all(_holds(fields, clause) for clause in clauses)
+def _sortable(value: Any) -> tuple[int, Any]:
+    return (0, value) if isinstance(value, int | float) else (1, str(value))
 
 
-def _holds(fields: Fields, clause: str) -> bool:
-    key, operator, wanted = (*clause.split(":", 2), "", "")[:3]
-    if operator not in _OPERATORS:
-        raise ApiError(400, "000", f"The filter '{clause}' is not field:operator:value.")
-    value = _field(fields, key)
+def _clauses(expression: str) -> list[Clause]:
+    """The clauses of a filter; a comma within brackets divides no clauses."""
+    parts = re.split(r",(?![^\[]*\])", expression) if expression else []
+    found = [Clause(*(*part.split(":", 2), "", "")[:3]) for part in parts]
+    for key, operator, wanted in found:
+        if operator not in _OPERATORS:
+            raise malformed(f"The filter '{key}' is not field:operator:value.")
+        if operator == "in" and not (wanted.startswith("[") and wanted.endswith("]")):
+            raise malformed(f"The filter '{key}:in' has no [list].")
+    return found
+
+
+def _holds(fields: Fields, clause: Clause) -> bool:
+    value = _field(fields, clause.key)
     values = value if isinstance(value, list) else [value]
-    return any(_OPERATORS[operator](str(each), wanted) for each in values)
+    return any(_OPERATORS[clause.operator](each, clause.wanted) for each in values)
+
+
+def _equal(value: Any, wanted: str) -> bool:
+    if isinstance(value, bool):
+        return wanted.lower() == str(value).lower()
+    if isinstance(value, str):
+        if "*" in wanted:
+            pattern = ".*".join(re.escape(part) for part in wanted.split("*"))
+            return re.fullmatch(pattern, value, re.DOTALL) is not None
+        return value == wanted and (not re.search(r"[,&:\[\]]", value) or _TIME.match(value) is not None)
+    return bool(value == _like(value, wanted))
+
+
+def _like(value: Any, wanted: str) -> Any:
+    """What is wanted, as something that compares with `value`."""
+    try:
+        return type(value)(wanted)
+    except ValueError:
+        raise malformed(f"'{wanted}' is no number.") from None
 
 
 def _field(fields: Fields, key: str) -> Any:
     if key not in fields:
-        raise ApiError(400, "000", f"There is no field '{key}' to filter or sort by.")
+        raise malformed(f"There is no field '{key}' to filter or sort by.")
     return fields[key]
+
+
+_OPERATORS: dict[str, Callable[[Any, str], bool]] = {
+    "eq": _equal,
+    "cieq": lambda value, wanted: _equal(str(value).casefold(), wanted.casefold()),
+    "in": lambda value, wanted: any(_equal(value, each) for each in wanted[1:-1].split(",")),
+    "has": lambda value, wanted: wanted.casefold() in str(value).casefold(),
+    "gt": lambda value, wanted: value > _like(value, wanted),
+    "gte": lambda value, wanted: value >= _like(value, wanted),
+    "lt": lambda value, wanted: value < _like(value, wanted),
+    "lte": lambda value, wanted: value <= _like(value, wanted),
+}

@@ -11,48 +11,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
-ALL_USERS = "All Users"
-KEPT_REQUESTS = 20_000  # of the request log
-_STALE_UPLOAD_S = 86_400
+from callmart.emulator.capabilities import NEW_PROJECT
+from callmart.emulator.schema import FORM, SCHEMA
 
-_SCHEMA = """
-create table if not exists site (id text primary key, name text not null, content_url text not null unique);
-create table if not exists user (id text primary key, name text not null unique, site_role text not null);
-create table if not exists token (
-    name text primary key, secret_hash text not null, user_id text not null references user
-);
-create table if not exists session (
-    token_name text primary key references token,  -- one live session a token
-    key_hash text not null unique, expires_at real not null
-);
-create table if not exists user_group (id text primary key, name text not null unique);
-create table if not exists project (
-    id text primary key, name text not null, description text not null, content_permissions text not null,
-    parent_id text references project, owner_id text not null references user,
-    created_at text not null, updated_at text not null
-);
-create unique index if not exists project_name on project (coalesce(parent_id, ''), name);
-create table if not exists datasource (
-    id text primary key, name text not null, description text not null, content_url text not null unique,
-    type text not null, project_id text not null references project, owner_id text not null references user,
-    file text not null, size integer not null, created_at text not null, updated_at text not null,
-    unique (project_id, name)
-);
-create table if not exists tag (
-    content_id text not null, label text not null, primary key (content_id, label)
-) without rowid;
-create table if not exists rule (
-    content_id text not null,
-    scope text not null,  -- 'own', or the kind of content whose default in a project this is
-    grantee_kind text not null, grantee_id text not null, capability text not null, mode text not null,
-    primary key (content_id, scope, grantee_kind, grantee_id, capability)
-) without rowid;
-create table if not exists upload (id text primary key, created_at real not null);
-create table if not exists request (
-    id integer primary key, at text not null, method text not null, path text not null,
-    status integer not null, bytes integer not null
-);
-"""
+ALL_USERS = "All Users"
+ADMINISTRATOR = "callmart"
+KEPT_REQUESTS = 20_000  # of the request log
+_PRUNED_EVERY = 1_000  # requests
+_STALE_UPLOAD_S = 86_400
 
 
 class LoggedRequest(NamedTuple):
@@ -89,23 +55,59 @@ class State:
         self.database.row_factory = sqlite3.Row
         self.database.execute("pragma journal_mode = wal")
         self.database.execute("pragma synchronous = normal")
+        if self._form() != FORM:
+            with self.transaction():
+                if self._form() != FORM:  # nobody else was faster
+                    self._make()
         self.database.execute("pragma foreign_keys = on")
-        with self.transaction():
-            for statement in _SCHEMA.split(";\n"):
-                self.database.execute(statement)
-            if self.one("select 1 from site") is None:
-                self._found_site()
 
-    def _found_site(self) -> None:
-        """What every Tableau site has from the start."""
-        owner, at = new_luid(), now()
-        self.write("insert into site values (?, 'Default', '')", new_luid())
-        self.write("insert into user values (?, 'callmart', 'ServerAdministrator')", owner)
-        self.write("insert into user_group values (?, ?)", new_luid(), ALL_USERS)
-        self.write(
-            "insert into project values (?, 'Default', ?, 'ManagedByOwner', null, ?, ?, ?)",
-            new_luid(), "The default project that was automatically created by Tableau.", owner, at, at,
+    def _form(self) -> int:
+        return int(self.database.execute("pragma user_version").fetchone()[0])
+
+    def _make(self) -> None:
+        for row in self.all(
+            "select name from sqlite_master where type = 'table' and name not like 'sqlite_%'"
+        ):
+            self.database.execute(f"drop table {row['name']}")
+        for statement in SCHEMA.split(";\n"):
+            self.database.execute(statement)
+        self.database.execute(f"pragma user_version = {FORM}")
+        self.found_site("Default", "")
+
+    def found_site(self, name: str, content_url: str) -> str:
+        """A new site with what every Tableau site has from the start; its LUID."""
+        site, owner, at = new_luid(), new_luid(), now()
+        self.insert("site", id=site, name=name, content_url=content_url, settings="{}")
+        self.insert("user_group", id=new_luid(), site_id=site, name=ALL_USERS)
+        self.add_user(owner, site, ADMINISTRATOR, "ServerAdministrator")
+        project = new_luid()
+        self.insert(
+            "project", id=project, site_id=site, name="Default", content_permissions="ManagedByOwner",
+            description="The default project that was automatically created by Tableau.",
+            owner_id=owner, created_at=at, updated_at=at,
         )  # fmt: skip
+        self.welcome(site, project)
+        return site
+
+    def add_user(
+        self, luid: str, site: str, name: str, role: str, auth_setting: str = "ServerDefault"
+    ) -> None:
+        """Adds a user, to All Users as well."""
+        self.insert(
+            "user", id=luid, site_id=site, name=name, full_name=name, email=name if "@" in name else "",
+            site_role=role, auth_setting=auth_setting,
+        )  # fmt: skip
+        self.insert("membership", group_id=self.all_users(site), user_id=luid)
+
+    def welcome(self, site: str, project_id: str) -> None:
+        """Gives a new project the rules that Tableau gives it: All Users may view and publish."""
+        everybody = self.all_users(site)
+        for scope, capabilities in NEW_PROJECT.items():
+            for capability in capabilities:
+                self.insert(
+                    "rule", content_id=project_id, scope=scope, grantee_kind="group", grantee_id=everybody,
+                    capability=capability, mode="Allow",
+                )  # fmt: skip
 
     def __enter__(self) -> Self:
         return self
@@ -120,16 +122,26 @@ class State:
     @contextmanager
     def transaction(self) -> Iterator[None]:
         """All of the writes inside, or none; what they discard goes when they are safe."""
+        database = self.database
         self._discarded.clear()
-        self.database.execute("begin immediate")
+        database.execute("begin immediate")
         try:
             yield
         except BaseException:
-            self.database.execute("rollback")
+            database.execute("rollback")
             raise
-        self.database.execute("commit")
+        database.execute("commit")
         for file in self._discarded:
             file.unlink(missing_ok=True)
+
+    @contextmanager
+    def read_from(self, database: sqlite3.Connection) -> Iterator[None]:
+        """Inside, all is read from another database: an older copy of this one."""
+        own, self.database = self.database, database
+        try:
+            yield
+        finally:
+            self.database = own
 
     def discard(self, file: str) -> None:
         """Removes a published file once the transaction is through."""
@@ -148,29 +160,68 @@ class State:
         """The number of rows that `statement` wrote."""
         return self.database.execute(statement, values).rowcount
 
-    def all_users(self) -> str:
-        """The LUID of the group that everybody is in."""
-        return str(self.all("select id from user_group where name = ?", ALL_USERS)[0]["id"])
+    def insert(self, table: str, **values: Any) -> None:
+        """Adds a row."""
+        columns, marks = ", ".join(values), ", ".join("?" * len(values))
+        self.write(f"insert into {table} ({columns}) values ({marks})", *values.values())
 
-    def admit(self, token_name: str, secret: str) -> None:
-        """Lets the administrator sign in with this personal access token, and with no other of that name."""
+    def ensure(self, table: str, **values: Any) -> None:
+        """Adds a row unless one with its key is there."""
+        columns, marks = ", ".join(values), ", ".join("?" * len(values))
+        self.write(f"insert or ignore into {table} ({columns}) values ({marks})", *values.values())
+
+    def update(self, table: str, luid: str, **values: Any) -> None:
+        """Changes the row of a LUID."""
+        changes = ", ".join(f"{column} = ?" for column in values)
+        self.write(f"update {table} set {changes} where id = ?", *values.values(), luid)
+
+    def all_users(self, site: str) -> str:
+        """The LUID of the group that everybody on a site is in."""
+        rows = self.all("select id from user_group where site_id = ? and name = ?", site, ALL_USERS)
+        return str(rows[0]["id"])
+
+    def user(self, name: str, content_url: str = "") -> sqlite3.Row:
+        """The user of this name on a site; KeyError when there is none."""
+        row = self.one(
+            "select user.* from user join site on site.id = site_id where user.name = ? and content_url = ?",
+            name, content_url,
+        )  # fmt: skip
+        if row is None:
+            raise KeyError(name)
+        return row
+
+    def admit(self, token_name: str, secret: str, user: str = ADMINISTRATOR) -> None:
+        """Lets a user sign in with this personal access token, and with no other of that name."""
         with self.transaction():
             self.write(
-                "insert into token select ?, ?, id from user where site_role = 'ServerAdministrator' "
-                "on conflict (name) do update set secret_hash = excluded.secret_hash",
-                token_name, digest(secret),
+                "insert into token (name, secret_hash, user_id) values (?, ?, ?) on conflict (name) "
+                "do update set secret_hash = excluded.secret_hash, user_id = excluded.user_id",
+                token_name, digest(secret), self.user(user)["id"],
+            )  # fmt: skip
+
+    def set_password(self, user: str, password: str, content_url: str = "") -> None:
+        """Lets a user sign in with this password."""
+        with self.transaction():
+            self.update("user", self.user(user, content_url)["id"], password_hash=digest(password))
+
+    def connect_app(self, client_id: str, secret_id: str, secret: str) -> None:
+        """Trusts the JSON web tokens that a connected app signs with this secret."""
+        with self.transaction():
+            self.write(
+                "insert or replace into connected_app (client_id, secret_id, secret) values (?, ?, ?)",
+                client_id, secret_id, secret,
             )  # fmt: skip
 
     def forget(self, content_id: str) -> None:
-        """Drops the permissions and tags of content that is being deleted."""
-        self.write("delete from rule where content_id = ?", content_id)
-        self.write("delete from tag where content_id = ?", content_id)
+        """Drops what hangs on content that is being deleted."""
+        for table in ("rule", "tag", "connection", "subscription"):
+            self.write(f"delete from {table} where content_id = ?", content_id)
 
     def log(self, request: LoggedRequest) -> None:
         """Adds to the request log, which forgets the oldest."""
-        with self.transaction():
-            self.write("insert into request values (null, ?, ?, ?, ?, ?)", now(), *request)
-            self.write("delete from request where id <= (select max(id) from request) - ?", KEPT_REQUESTS)
+        cursor = self.database.execute("insert into request values (null, ?, ?, ?, ?, ?)", (now(), *request))
+        if (last := cursor.lastrowid or 0) % _PRUNED_EVERY == 0:
+            self.write("delete from request where id <= ?", last - KEPT_REQUESTS)
 
     def requests(self) -> list[LoggedRequest]:
         """The request log, oldest first."""
@@ -181,8 +232,8 @@ class State:
         """Removes files that nothing refers to: what a crash or an abandoned upload left behind."""
         with self.transaction():
             self.write("delete from upload where created_at < ?", time.time() - _STALE_UPLOAD_S)
-            kept = {row[0] for row in self.all("select file from datasource")}
-            under_way = {row[0] for row in self.all("select id from upload")}
+            kept = {row[0] for row in self.all("select file from datasource union select file from workbook")}
+            under_way = {row[0] for row in self.all("select file from upload")}
         for folder, wanted in ((self.files, kept), (self.uploads, under_way)):
             for file in folder.iterdir():
                 if file.name not in wanted:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from lxml import etree  # type: ignore[import-untyped]
+from lxml import etree
 from starlette.responses import Response
 
 from callmart.emulator.errors import ApiError
@@ -49,6 +49,15 @@ def failure(error: ApiError) -> Response:
 
 def request(body: bytes, name: str) -> Element:
     """The child `name` of the tsRequest in `body`, bare of namespaces; without it an ApiError 400000."""
+    root = parse(body)
+    found = root.find(name) if root.tag == "tsRequest" else None
+    if found is None:
+        raise ApiError(400, "000", f"The request has no element tsRequest/{name}.")
+    return found
+
+
+def parse(body: bytes) -> Element:
+    """The root of the document in `body`, all of it bare of namespaces."""
     parser = etree.XMLParser(resolve_entities=False, no_network=True, remove_comments=True, remove_pis=True)
     try:
         root = etree.fromstring(body, parser)
@@ -56,7 +65,4 @@ def request(body: bytes, name: str) -> Element:
         raise ApiError(400, "000", "The request is not well-formed XML.") from None
     for node in root.iter(etree.Element):
         node.tag = etree.QName(node).localname
-    found = root.find(name) if root.tag == "tsRequest" else None
-    if found is None:
-        raise ApiError(400, "000", f"The request has no element tsRequest/{name}.")
-    return found
+    return root

@@ -1,0 +1,145 @@
+"""What readers notice of an expiry: the longest that one waits while a month of 200 customers goes, in one run.
+
+Readers ask in a loop, each by a customer's own login. The month goes twice: under short queries, and under a reader
+that keeps its transaction open, which an expiry must not queue the others behind.
+"""
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+
+import psycopg
+from rich.console import Console
+
+from callmart import access, expire, server
+from callmart.settings import Settings
+from history import CUSTOMERS, QUEUES, fill, retention_floor, scratch, settle
+
+QUARTERS = 12
+READERS = 4
+QUIET_S = 5  # how long the readers are alone
+KEEPS_S, LETS_GO_S = 2.0, 0.3  # of the transaction that stays open
+AT_MOST_MS = 500  # that a lock may make a reader wait
+
+WEEK = (
+    "select queue, sum(offered) from mart.queue_interval where call_date >= current_date - 7 group by queue"
+)
+YEARS = "select queue, sum(offered), sum(talk_s) from mart.queue_interval group by queue"
+
+
+@dataclass
+class Waits:
+    """Seconds that each query took, of all readers."""
+
+    seconds: list[float] = field(default_factory=list)
+    failures: list[psycopg.Error] = field(default_factory=list)
+
+    def __str__(self) -> str:
+        return f"{len(self.seconds):,} queries, longest {max(self.seconds) * 1000:.0f} ms, {len(self.failures)} failed"
+
+
+def main() -> None:
+    """Print the longest wait of a reader alone, and during each expiry."""
+    out = Console(highlight=False, soft_wrap=True)
+    with scratch() as settings:
+        with server.connect(settings) as connection:
+            floor = retention_floor(connection)
+            kept = floor.replace(day=1)
+            month = _month_before(kept)
+            first = _month_before(month)
+            rows = fill(connection, first, date.today() - timedelta(days=1), QUARTERS)
+        settle(settings)
+        out.print(
+            f"{len(CUSTOMERS)} customers, two years and two months, {QUEUES * QUARTERS} rows a customer and day: "
+            f"{rows:,} rows; {READERS} readers, who may wait {AT_MOST_MS} ms"
+        )
+        with _readers(settings) as waits:
+            time.sleep(QUIET_S)
+        out.print(f"no expiry: {waits}")
+
+        out.print(f"{_expire(settings, month.replace(year=month.year + 2))}; short queries beside it")
+        with _readers(settings) as waits, _long_reader(settings):
+            time.sleep(QUIET_S)
+        out.print(f"no expiry, and a reader that stays: {waits}")
+        with _long_reader(settings):
+            out.print(f"{_expire(settings, expire.today(settings))}; and a reader that stays")
+
+
+def _expire(settings: Settings, today: date) -> str:
+    """Expire as on a day, under readers; what came of it."""
+    with server.connect(settings) as connection, _readers(settings) as waits:
+        begin = time.perf_counter()
+        outcomes = expire.expire(connection, settings, today)
+        seconds = time.perf_counter() - begin
+    rows = sum(one.step.count for one in outcomes if one.outcome == expire.DONE and one.step.kind == "mart")
+    return f"expiry of {rows:,} rows in {seconds:.1f} s ({expire.overall(outcomes)}): {waits}"
+
+
+@contextmanager
+def _readers(settings: Settings) -> Iterator[Waits]:
+    """Customers who ask, until the block ends."""
+    waits, over = Waits(), threading.Event()
+
+    def ask(connection: psycopg.Connection, query: str) -> None:
+        while not over.is_set():
+            begin = time.perf_counter()
+            try:
+                connection.execute(query.encode()).fetchall()
+            except psycopg.Error as error:
+                waits.failures.append(error)
+            waits.seconds.append(time.perf_counter() - begin)
+
+    with server.connect(settings) as owner:
+        logins = [
+            psycopg.connect(access.customer_uri(owner, settings, id), autocommit=True)
+            for id in CUSTOMERS[:READERS]
+        ]
+    threads = [
+        threading.Thread(target=ask, args=(login, (WEEK, YEARS)[number % 2]))
+        for number, login in enumerate(logins)
+    ]
+    for thread in threads:
+        thread.start()
+    try:
+        yield waits
+    finally:
+        over.set()
+        for thread, login in zip(threads, logins, strict=True):
+            thread.join()
+            login.close()
+
+
+@contextmanager
+def _long_reader(settings: Settings) -> Iterator[None]:
+    """A customer who keeps a transaction open, ends it and begins anew, until the block ends."""
+    over = threading.Event()
+    with server.connect(settings) as owner:
+        login = psycopg.connect(access.customer_uri(owner, settings, CUSTOMERS[-1]))
+
+    def stay() -> None:
+        while not over.is_set():
+            login.execute(WEEK).fetchall()
+            over.wait(KEEPS_S)
+            login.commit()
+            over.wait(LETS_GO_S)
+
+    thread = threading.Thread(target=stay)
+    thread.start()
+    time.sleep(0.1)
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+        login.close()
+
+
+def _month_before(first: date) -> date:
+    return (first - timedelta(days=1)).replace(day=1)
+
+
+if __name__ == "__main__":
+    main()

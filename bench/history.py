@@ -1,0 +1,83 @@
+"""A scratch callmart with two years of 200 customers in a mart, for the benchmarks that need a full one."""
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import date, timedelta
+from pathlib import Path
+
+import psycopg
+
+from callmart import dbt, registry, server
+from callmart.settings import Settings
+
+CUSTOMERS = range(1, 201)
+QUEUES = 2
+
+
+@contextmanager
+def scratch() -> Iterator[Settings]:
+    """A callmart of its own, with the policies, logins and empty marts that it makes itself."""
+    with tempfile.TemporaryDirectory(prefix="callmart-bench-") as folder:
+        settings = Settings(home=Path(folder) / "home", dsn=None, folders=[])
+        try:
+            with server.connect(settings) as connection:
+                registry.apply(connection, settings, _registry())
+            dbt.run(settings, lambda *_: None)
+            yield settings
+        finally:
+            server.stop(settings.home)
+
+
+def _registry() -> registry.Registry:
+    contracts = [{"option": "detailed", "from": date(2020, 1, 1)}]
+    return registry.Registry.model_validate(
+        {"customers": [{"id": id, "name": f"bench {id}", "contracts": contracts} for id in CUSTOMERS]}
+    )
+
+
+def retention_floor(connection: psycopg.Connection) -> date:
+    """The oldest day that a customer sees."""
+    row = connection.execute("select access.retention_floor()").fetchone()
+    assert row is not None
+    return row[0]  # type: ignore[no-any-return]
+
+
+def fill(connection: psycopg.Connection, first: date, last: date, quarters: int) -> int:
+    """Fill mart.queue_interval for both days and all between, a day after the other as every night does it: of each
+    customer two queues with so many quarter-hours a day in which something happened. The number of rows.
+
+    Every customer has its own numbers, so that an answer tells whose it is.
+    """
+    rows, day = 0, first
+    while day <= last:
+        until = min(last, (day.replace(day=1) + timedelta(days=31)).replace(day=1) - timedelta(days=1))
+        connection.execute("select access.ensure_month('mart.queue_interval', %s)", [day])
+        rows += connection.execute(
+            """
+            insert into mart.queue_interval (
+                customer_id, call_date, queue, interval_start, interval_local, offered, answered, abandoned,
+                short_abandoned, timed_out, left_by_key, left_empty, left_otherwise, still_open,
+                answered_in_threshold, wait_answered_s, wait_abandoned_s, wait_max_s, ring_s, talk_s
+            )
+            select
+                customer, day, 'queue ' || queue, day + make_interval(mins => 480 + 15 * quarter),
+                day + make_interval(mins => 480 + 15 * quarter), 5, 4, 1, 0, 0, 0, 0, 0, 0,
+                3, customer + quarter, 30, 60, 20, 700 + quarter
+            from generate_series(%s::date, %s::date, interval '1 day') as day
+            cross join generate_series(%s::integer, %s) as customer
+            cross join generate_series(1, %s::integer) as queue
+            cross join generate_series(1, %s::integer) as quarter
+            order by day, customer, queue, quarter
+            """,
+            [day, until, CUSTOMERS[0], CUSTOMERS[-1], QUEUES, quarters],
+        ).rowcount
+        connection.commit()
+        day = until + timedelta(days=1)
+    return rows
+
+
+def settle(settings: Settings) -> None:
+    """Statistics and visibility as after some nights."""
+    with server.connect(settings, autocommit=True) as connection:
+        connection.execute("vacuum (analyze) mart.queue_interval")

@@ -1,0 +1,30 @@
+{#
+    The rows of `relation` with the `part` of the call in which they fall: the agent's last that began before the row's
+    moment, or else the first after it; where a row names no agent, anybody's. Both have a moment; `number` tells rows
+    apart that have the call, the queue and the agent in common. A row of a call in which nobody talked falls away.
+#}
+{% macro place_in_talk(relation, talks, number) -%}
+    select distinct on (
+        {{ relation }}.customer_id,
+        {{ relation }}.call_key,
+        {{ relation }}.queue,
+        {{ relation }}.agent_key,
+        {{ relation }}.{{ number }}
+    )
+        {{ relation }}.*,
+        {{ talks }}.part
+    from {{ relation }}
+    inner join {{ talks }}
+        on {{ relation }}.customer_id = {{ talks }}.customer_id
+        and {{ relation }}.call_key = {{ talks }}.call_key
+        and ({{ relation }}.agent_key = {{ talks }}.agent_key or {{ relation }}.agent_key is null)
+    order by
+        {{ relation }}.customer_id,
+        {{ relation }}.call_key,
+        {{ relation }}.queue,
+        {{ relation }}.agent_key,
+        {{ relation }}.{{ number }},
+        {{ talks }}.connected_moment > {{ relation }}.moment,
+        abs({{ talks }}.connected_moment - {{ relation }}.moment),
+        {{ talks }}.part
+{%- endmacro %}

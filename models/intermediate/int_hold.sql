@@ -1,0 +1,87 @@
+-- A row is a time on hold, in an agent's part of a call. One without an end of its own ends where the agent puts the
+-- caller on hold again, or with the agent's part; where that has no end either, it has no seconds yet.
+
+with calls as (
+    select * from {{ ref('int_call') }}
+),
+
+talks as (
+    select * from {{ ref('int_talk') }}
+),
+
+events as (
+    select *
+    from {{ ref('int_call_event') }}
+    where event in ('hold_started', 'hold_ended')
+),
+
+numbered as (
+    {{ number_phases(
+        'events',
+        name='hold_no',
+        starts="event = 'hold_started'",
+        ends="event = 'hold_ended'",
+        partition='customer_id, call_key, queue, agent_key',
+    ) }}
+),
+
+paired as (
+    select
+        customer_id,
+        call_key,
+        queue,
+        agent_key,
+        hold_no,
+        min(moment) as moment,
+        min(occurred_at) filter (where event = 'hold_started') as started_at,
+        min(occurred_at) filter (where event = 'hold_ended') as ended_at,
+        min(duration_s) filter (where event = 'hold_ended') as duration_s
+    from numbered
+    group by customer_id, call_key, queue, agent_key, hold_no
+),
+
+placed as (
+    {{ place_in_talk('paired', 'talks', 'hold_no') }}
+),
+
+holds as (
+    select
+        customer_id,
+        call_key,
+        part,
+        started_at,
+        coalesce(
+            ended_at,
+            lead(started_at) over (partition by customer_id, call_key, part order by moment, hold_no)
+        ) as ended_at,
+        duration_s
+    from placed
+    union all
+    select
+        customer_id,
+        call_key,
+        (connected_at is not null or released_at is not null)::integer as part,
+        hold_started_at as started_at,
+        hold_ended_at as ended_at,
+        hold_duration_s as duration_s
+    from calls
+    where is_straight and (hold_started_at is not null or hold_ended_at is not null)
+)
+
+select
+    holds.customer_id,
+    holds.call_key,
+    holds.part,
+    {{ whole_seconds(
+        'coalesce(holds.duration_s, '
+        ~ seconds_between(
+            'holds.started_at',
+            'coalesce(holds.ended_at, case when talks.released_at > holds.started_at then talks.released_at end)'
+        )
+        ~ ')'
+    ) }} as hold_s
+from holds
+inner join talks
+    on holds.customer_id = talks.customer_id
+    and holds.call_key = talks.call_key
+    and holds.part = talks.part

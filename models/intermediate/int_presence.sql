@@ -1,0 +1,90 @@
+-- A row is a time that an agent was somewhere: logged in at a device, or a member of a queue. It ends with its end,
+-- or where the next one at the same place begins; an end without a beginning is a row as well.
+
+with events as (
+    select * from {{ ref('stg_agent_event') }}
+    where kind in ('login', 'membership')
+),
+
+-- What has told nothing for so long begins anew.
+moments as (
+    select
+        *,
+        dense_rank() over (
+            partition by customer_id, agent_key, kind, place
+            order by occurred_at, case when line_number is not null then file_id end, line_number
+        ) as moment,
+        lag(occurred_at) over (
+            partition by customer_id, agent_key, kind, place
+            order by occurred_at
+        ) < occurred_at - {{ longest_phase() }} as begins_anew
+    from events
+),
+
+chained as (
+    select
+        *,
+        count(*) filter (where begins_anew) over (
+            partition by customer_id, agent_key, kind, place
+            order by occurred_at
+        ) as chain_no
+    from moments
+),
+
+numbered as (
+    {{ number_phases(
+        'chained',
+        name='phase_no',
+        starts="event in ('agent_logged_in', 'agent_joined_queue')",
+        ends="event in ('agent_logged_out', 'agent_left_queue')",
+        partition='customer_id, agent_key, kind, place, chain_no',
+    ) }}
+),
+
+phases as (
+    select
+        customer_id,
+        agent_key,
+        kind,
+        place,
+        chain_no,
+        phase_no,
+        min(time_zone) as time_zone,
+        max(known_until) as known_until,
+        min(occurred_at) filter (where event in ('agent_logged_in', 'agent_joined_queue')) as came_at,
+        min(occurred_at) filter (where event in ('agent_logged_out', 'agent_left_queue')) as left_at,
+        min(duration_s) filter (where event in ('agent_logged_out', 'agent_left_queue')) as duration_s
+    from numbered
+    group by customer_id, agent_key, kind, place, chain_no, phase_no
+),
+
+followed as (
+    select
+        *,
+        lead(came_at) over (
+            partition by customer_id, agent_key, kind, place, chain_no
+            order by phase_no
+        ) as next_came_at
+    from phases
+)
+
+select
+    customer_id,
+    agent_key,
+    kind,
+    place,
+    came_at,
+    left_at,
+    -- The source's own measure wins: it counts back from the end, but not into the day before the beginning.
+    case
+        when left_at is null or duration_s is null then coalesce(came_at, left_at)
+        else greatest(
+            left_at - least({{ seconds_interval('duration_s') }}, {{ longest_phase() }}),
+            {{ local_date('came_at') }}::timestamp at time zone time_zone
+        )
+    end as began_at,
+    coalesce(left_at, least(next_came_at, came_at + {{ longest_phase() }}, known_until)) as ended_at,
+    came_at is not null or duration_s is not null as has_length
+from followed
+-- Told twice in one moment is once.
+where left_at is not null or next_came_at is null or next_came_at > came_at

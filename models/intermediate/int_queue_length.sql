@@ -1,0 +1,66 @@
+-- A row is a quarter-hour of a queue in which somebody joined it, stopped waiting or was turned away: how many waited
+-- at once, at most. Who was there before the quarter began is counted in it.
+
+with visits as (
+    select * from {{ ref('int_visit') }}
+),
+
+events as (
+    select * from {{ ref('int_call_event') }}
+),
+
+days as (
+    select * from {{ ref('stg_day') }}
+),
+
+steps as (
+    select
+        customer_id,
+        queue,
+        joined_at as changed_at,
+        1 as step
+    from visits
+    union all
+    select
+        customer_id,
+        queue,
+        greatest(wait_ended_at, joined_at) as changed_at,
+        -1 as step
+    from visits
+    union all
+    select
+        customer_id,
+        queue,
+        occurred_at as changed_at,
+        0 as step
+    from events
+    where event = 'queue_refused'
+),
+
+lengths as (
+    select
+        *,
+        -- Of one moment, who leaves goes first: the two have not waited at once.
+        sum(step) over (
+            partition by customer_id, queue order by changed_at, step rows unbounded preceding
+        ) as length
+    from steps
+)
+
+select
+    lengths.customer_id,
+    days.call_date,
+    lengths.queue,
+    {{ quarter_hour('lengths.changed_at') }} as interval_start,
+    greatest(
+        max(lengths.length),
+        max(lengths.length - lengths.step)
+        filter (where lengths.changed_at > {{ quarter_hour('lengths.changed_at') }}),
+        0
+    )::integer as queue_max
+from lengths
+inner join days
+    on lengths.customer_id = days.customer_id
+    and lengths.changed_at >= days.begins_at
+    and lengths.changed_at < days.ends_at
+group by lengths.customer_id, days.call_date, lengths.queue, {{ quarter_hour('lengths.changed_at') }}

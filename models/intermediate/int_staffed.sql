@@ -1,0 +1,104 @@
+-- A row is a quarter-hour of a queue in which agents were there for it: logged in at a device and a member. Where a
+-- customer's source has told of no login in the 31 days up to a day's end, being a member is being there.
+
+with days as (
+    select * from {{ ref('stg_day') }}
+),
+
+events as (
+    select * from {{ ref('stg_agent_event') }}
+    where kind = 'login'
+),
+
+logins as (
+    select * from {{ ref('int_login') }}
+    where began_at < ended_at
+),
+
+memberships as (
+    select * from {{ ref('int_membership') }}
+),
+
+days_told as (
+    select
+        days.*,
+        exists(
+            select 1 from events
+            where
+                days.customer_id = events.customer_id
+                and days.ends_at > events.occurred_at
+                and days.begins_at - {{ longest_phase() }} <= events.occurred_at
+        ) as tells_logins
+    from days
+),
+
+logged_in as (
+    select
+        customer_id,
+        agent_key,
+        range_agg(tstzrange(began_at, ended_at)) as times
+    from logins
+    group by customer_id, agent_key
+),
+
+members as (
+    select
+        customer_id,
+        agent_key,
+        queue,
+        range_agg(tstzrange(began_at, ended_at)) as times
+    from memberships
+    group by customer_id, agent_key, queue
+),
+
+stretches as (
+    select
+        members.customer_id,
+        members.queue,
+        true as tells_logins,
+        unnest(members.times * logged_in.times) as during
+    from members
+    inner join logged_in
+        on members.customer_id = logged_in.customer_id
+        and members.agent_key = logged_in.agent_key
+    union all
+    select
+        customer_id,
+        queue,
+        false as tells_logins,
+        unnest(times) as during
+    from members
+),
+
+of_days as (
+    select
+        stretches.customer_id,
+        stretches.queue,
+        days_told.call_date,
+        lower(stretches.during) as began_at,
+        greatest(lower(stretches.during), days_told.begins_at) as from_moment,
+        least(upper(stretches.during), days_told.ends_at) as until_moment
+    from stretches
+    inner join days_told
+        on stretches.customer_id = days_told.customer_id
+        and stretches.tells_logins = days_told.tells_logins
+        and lower(stretches.during) < days_told.ends_at
+        and upper(stretches.during) > days_told.begins_at
+),
+
+parts as (
+    select
+        of_days.*,
+        quarter_hours.interval_start
+    from of_days
+    cross join lateral {{ quarter_hours('of_days.from_moment', 'of_days.until_moment') }}
+)
+
+select
+    customer_id,
+    call_date,
+    queue,
+    interval_start,
+    sum({{ seconds_in_quarter_hour('began_at', 'until_moment') }})::integer as staffed_s
+from parts
+group by customer_id, call_date, queue, interval_start

@@ -1,0 +1,110 @@
+-- A row is a phase of an agent: a status, from being entered until the next one. The same status again is no new
+-- phase. What was entered and left within one moment has no length, and counts as entered.
+
+with events as (
+    select * from {{ ref('stg_agent_event') }}
+    where kind = 'status'
+),
+
+moments as (
+    select
+        customer_id,
+        agent_key,
+        known_until,
+        occurred_at,
+        case when line_number is not null then file_id end as file_id,
+        line_number,
+        array_agg(distinct reason) as statuses,
+        min(duration_s) as duration_s
+    from events
+    group by
+        customer_id, agent_key, known_until, occurred_at, case when line_number is not null then file_id end,
+        line_number
+),
+
+-- Statuses of one moment have no order: which of them holds from then on is settled by what usually follows what.
+settled as (
+    select
+        *,
+        case
+            when statuses && array['away', 'break', 'other', 'training']
+                then (
+                    select max(told.word) from unnest(statuses) as told (word)
+                    where told.word not in ('available', 'in_call', 'wrap_up')
+                )
+            when statuses @> array['in_call', 'wrap_up'] then 'wrap_up'
+            when statuses @> array['available', 'in_call'] then 'in_call'
+            else statuses[1]
+        end as status
+    from moments
+),
+
+placed as (
+    select
+        *,
+        lag(status) over timeline as status_before,
+        lag(occurred_at) over timeline as before_at,
+        lead(occurred_at) over timeline as next_at,
+        lead(duration_s) over timeline as next_duration_s
+    from settled
+    window timeline as (
+        partition by customer_id, agent_key
+        order by occurred_at, file_id, line_number
+    )
+),
+
+-- The source's own measure of a status ends it, but no later than the next one begins.
+stretches as (
+    select
+        *,
+        status_before is null
+        or status <> status_before
+        or cardinality(statuses) > 1
+        or before_at < occurred_at - {{ longest_phase() }} as is_entered,
+        least(
+            next_at,
+            occurred_at + {{ seconds_interval('next_duration_s') }},
+            occurred_at + {{ longest_phase() }},
+            known_until
+        ) as ended_at
+    from placed
+),
+
+numbered as (
+    select
+        *,
+        count(*) filter (where is_entered or resumes) over (
+            partition by customer_id, agent_key
+            order by occurred_at, file_id, line_number
+        ) as phase_no
+    from (
+        select
+            *,
+            lag(ended_at) over (
+                partition by customer_id, agent_key
+                order by occurred_at, file_id, line_number
+            ) < occurred_at as resumes
+        from stretches
+    ) as followed
+)
+
+select
+    customer_id,
+    agent_key,
+    min(status) as status,
+    min(occurred_at) as started_at,
+    max(ended_at) as ended_at,
+    bool_or(is_entered) as is_entered
+from numbered
+group by customer_id, agent_key, phase_no
+union all
+select
+    placed.customer_id,
+    placed.agent_key,
+    told.word as status,
+    placed.occurred_at as started_at,
+    placed.occurred_at as ended_at,
+    true as is_entered
+from placed
+cross join lateral unnest(placed.statuses) as told (word)
+where told.word <> placed.status and told.word is distinct from placed.status_before

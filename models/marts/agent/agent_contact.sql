@@ -1,0 +1,39 @@
+-- A row is an agent's part of a call, under a detailed contract only, on the day on which the agent was connected. A
+-- call that was handed on has several. It holds neither the caller's number nor the platform's id of the call.
+
+with parts as (
+    select * from {{ ref('int_agent_part') }}
+    where agent_key is not null -- what a log connects to nobody is nobody's
+),
+
+days as (
+    select * from {{ ref('stg_day') }}
+    where option = 'detailed'
+)
+
+select
+    parts.customer_id,
+    days.call_date,
+    parts.call_key,
+    parts.part,
+    parts.agent_key,
+    parts.queue,
+    coalesce(parts.direction, 'inbound') as direction,
+    {{ quarter_hour('parts.begun_at') }} as interval_start,
+    parts.begun_at as started_at,
+    parts.begun_at at time zone days.time_zone as started_local,
+    parts.begins_contact::integer as contacts,
+    {{ whole_seconds('parts.wait_s') }} as wait_s,
+    parts.ring_s,
+    parts.talk_s::integer as talk_s,
+    parts.holds::integer as holds,
+    parts.hold_s::integer as hold_s,
+    parts.wrapup_s::integer as wrapup_s,
+    parts.ended,
+    parts.transferred,
+    parts.target_kind as transfer_target
+from parts
+inner join days
+    on parts.customer_id = days.customer_id
+    and parts.begun_at >= days.begins_at
+    and parts.begun_at < days.ends_at

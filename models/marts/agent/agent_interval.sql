@@ -1,0 +1,74 @@
+-- A row is a quarter-hour of an agent, under a detailed contract only. What belongs to a part of a call counts in the
+-- quarter-hour in which the agent was connected, a ring in the one in which it began.
+
+with parts as (
+    select * from {{ ref('int_agent_part') }}
+),
+
+rings as (
+    select * from {{ ref('int_ring') }}
+),
+
+days as (
+    select * from {{ ref('stg_day') }}
+    where option = 'detailed'
+),
+
+facts as (
+    select
+        customer_id,
+        agent_key,
+        begun_at as happened_at,
+        begins_contact::integer as contacts,
+        is_outbound::integer as outbound_calls,
+        0 as rings,
+        0 as rings_unanswered,
+        0 as ring_s,
+        talk_s,
+        holds,
+        hold_s,
+        wrapup_s,
+        is_transferred::integer as transfers
+    from parts
+    union all
+    select
+        customer_id,
+        agent_key,
+        started_at as happened_at,
+        0 as contacts,
+        0 as outbound_calls,
+        1 as rings,
+        is_unanswered::integer as rings_unanswered,
+        ring_s,
+        0 as talk_s,
+        case when shows_holds then 0 end as holds,
+        case when shows_holds then 0 end as hold_s,
+        case when shows_wrapups then 0 end as wrapup_s,
+        0 as transfers
+    from rings
+)
+
+-- A call that a log connects to nobody is nobody's contact.
+select
+    facts.customer_id,
+    days.call_date,
+    facts.agent_key,
+    {{ quarter_hour('facts.happened_at') }} as interval_start,
+    {{ quarter_hour('facts.happened_at') }} at time zone min(days.time_zone) as interval_local,
+    sum(facts.contacts)::integer as contacts,
+    sum(facts.outbound_calls)::integer as outbound_calls,
+    sum(facts.rings)::integer as rings,
+    sum(facts.rings_unanswered)::integer as rings_unanswered,
+    coalesce(sum(facts.ring_s), 0)::integer as ring_s,
+    coalesce(sum(facts.talk_s), 0)::integer as talk_s,
+    sum(facts.holds)::integer as holds,
+    sum(facts.hold_s)::integer as hold_s,
+    sum(facts.wrapup_s)::integer as wrapup_s,
+    sum(facts.transfers)::integer as transfers
+from facts
+inner join days
+    on facts.customer_id = days.customer_id
+    and facts.happened_at >= days.begins_at
+    and facts.happened_at < days.ends_at
+where facts.agent_key is not null
+group by facts.customer_id, days.call_date, facts.agent_key, {{ quarter_hour('facts.happened_at') }}

@@ -1,0 +1,61 @@
+-- A row is a login of an agent at a device on a local day that it touches, under a detailed contract only; its
+-- seconds are clipped at the day's borders.
+
+with logins as (
+    select * from {{ ref('int_login') }}
+),
+
+days as (
+    select * from {{ ref('stg_day') }}
+    where option = 'detailed'
+),
+
+of_days as (
+    select
+        logins.*,
+        days.call_date,
+        days.time_zone,
+        days.begins_at,
+        days.ends_at,
+        least(logins.ended_at, days.ends_at) as until_moment
+    from logins
+    inner join days
+        on logins.customer_id = days.customer_id
+        and logins.began_at < days.ends_at
+        and (logins.ended_at > days.begins_at or logins.began_at >= days.begins_at)
+),
+
+numbered as (
+    select
+        *,
+        row_number() over (
+            partition by customer_id, call_date, agent_key
+            order by began_at, ended_at, device_key
+        ) as session_no,
+        row_number() over (
+            partition by customer_id, call_date, agent_key
+            order by until_moment desc, began_at desc, device_key desc
+        ) as nth_last
+    from of_days
+)
+
+select
+    customer_id,
+    call_date,
+    agent_key,
+    session_no::integer as session_no,
+    device_key,
+    logged_in_at,
+    logged_in_at at time zone time_zone as logged_in_local,
+    logged_out_at,
+    logged_out_at at time zone time_zone as logged_out_local,
+    case
+        when has_length
+            then
+                {{ whole_seconds(seconds_between('began_at', 'until_moment')) }}
+                - {{ whole_seconds(seconds_between('began_at', 'greatest(began_at, begins_at)')) }}
+    end::integer as seconds,
+    coalesce(logged_in_at >= begins_at and logged_in_at < ends_at, false)::integer as logins,
+    session_no = 1 as is_first,
+    nth_last = 1 as is_last
+from numbered

@@ -1,0 +1,54 @@
+-- A row is a status that an agent had in a quarter-hour, under a detailed contract only: how long, clipped at the
+-- quarter-hour's borders, and how often it was entered there.
+
+with phases as (
+    select * from {{ ref('int_status') }}
+),
+
+days as (
+    select * from {{ ref('stg_day') }}
+    where option = 'detailed'
+),
+
+-- What begins or ends at midnight touches one day only; what has no length, the day that it is in.
+of_days as (
+    select
+        phases.*,
+        days.call_date,
+        days.time_zone,
+        greatest(phases.started_at, days.begins_at) as from_moment,
+        least(phases.ended_at, days.ends_at) as until_moment
+    from phases
+    inner join days
+        on phases.customer_id = days.customer_id
+        and phases.started_at < days.ends_at
+        and (phases.ended_at > days.begins_at or phases.started_at >= days.begins_at)
+),
+
+parts as (
+    select
+        of_days.customer_id,
+        of_days.call_date,
+        of_days.agent_key,
+        quarter_hours.interval_start,
+        of_days.time_zone,
+        of_days.status,
+        {{ seconds_in_quarter_hour('of_days.started_at', 'of_days.until_moment') }} as seconds,
+        of_days.is_entered and of_days.started_at >= quarter_hours.interval_start as is_entered
+    from of_days
+    cross join lateral {{ quarter_hours('of_days.from_moment', 'of_days.until_moment') }}
+)
+
+select
+    customer_id,
+    call_date,
+    agent_key,
+    interval_start,
+    interval_start at time zone min(time_zone) as interval_local,
+    status,
+    sum(seconds)::integer as seconds,
+    count(*) filter (where is_entered)::integer as times_entered
+from parts
+group by customer_id, call_date, agent_key, interval_start, status
+-- Less than half a second of a phase that began before is nothing.
+having sum(seconds) > 0 or bool_or(is_entered)

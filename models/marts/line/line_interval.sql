@@ -1,0 +1,78 @@
+-- A row is a quarter-hour of a line in which a call started or was going on. Calls and their seconds count where the
+-- call started; the peak of simultaneous calls, in every quarter-hour that a call spans.
+
+with calls as (
+    select * from {{ ref('int_line_call') }}
+),
+
+days as (
+    select * from {{ ref('stg_day') }}
+),
+
+of_days as (
+    select
+        calls.*,
+        days.call_date,
+        days.time_zone,
+        greatest(calls.started_at, days.begins_at) as from_moment,
+        least(calls.occupied_until, days.ends_at) as until_moment
+    from calls
+    inner join days
+        on calls.customer_id = days.customer_id
+        and calls.started_at < days.ends_at
+        and (calls.occupied_until > days.begins_at or calls.started_at >= days.begins_at)
+),
+
+parts as (
+    select
+        of_days.*,
+        quarter_hours.interval_start,
+        of_days.started_at >= quarter_hours.interval_start as starts_here
+    from of_days
+    cross join lateral {{ quarter_hours('of_days.from_moment', 'of_days.until_moment') }}
+),
+
+-- One more from its beginning in the quarter-hour, one less from its end, which comes first among equals: a call that
+-- begins as another ends takes its place. A call without length is there for an instant.
+steps as (
+    select
+        parts.*,
+        step.change,
+        sum(step.change) over (
+            partition by
+                parts.customer_id, parts.call_date, parts.platform, parts.line, parts.interval_start
+            order by step.at_moment, step.change
+        ) as at_once
+    from parts
+    cross join lateral (
+        values
+        (greatest(parts.started_at, parts.interval_start), 1),
+        (greatest(parts.until_moment, parts.started_at + interval '1 microsecond'), -1)
+    ) as step (at_moment, change)
+),
+
+-- Each call has one step up in each quarter-hour; it counts in the one in which it started.
+counted as (
+    select
+        *,
+        change = 1 and starts_here as is_counted
+    from steps
+)
+
+select
+    customer_id,
+    call_date,
+    platform,
+    line,
+    interval_start,
+    interval_start at time zone min(time_zone) as interval_local,
+    (count(*) filter (where is_counted and direction = 'inbound'))::integer as calls_in,
+    (count(*) filter (where is_counted and direction = 'outbound'))::integer as calls_out,
+    (count(*) filter (where is_counted and direction not in ('inbound', 'outbound')))::integer as calls_other,
+    (count(*) filter (where is_counted and outcome = 'answered'))::integer as answered,
+    (count(*) filter (where is_counted and outcome = 'busy'))::integer as busy,
+    coalesce(sum({{ whole_seconds('talk_s') }}) filter (where is_counted), 0)::integer as talk_s,
+    coalesce(sum({{ whole_seconds('ring_s') }}) filter (where is_counted), 0)::integer as ring_s,
+    max(at_once)::integer as peak_calls
+from counted
+group by customer_id, call_date, platform, line, interval_start

@@ -1,0 +1,96 @@
+-- A row is a local day of a queue that contacts joined: what is more than a sum of its quarter-hours.
+
+with visits as (
+    select * from {{ ref('int_visit') }}
+),
+
+lengths as (
+    select * from {{ ref('int_queue_length') }}
+),
+
+callers as (
+    select * from {{ ref('int_caller') }}
+),
+
+profiles as (
+    select * from {{ ref('int_profile') }}
+),
+
+staffed as (
+    select
+        customer_id,
+        call_date,
+        queue,
+        sum(staffed_s) as staffed_s
+    from {{ ref('int_staffed') }}
+    group by customer_id, call_date, queue
+),
+
+days as (
+    select * from {{ ref('stg_day') }}
+),
+
+visit_counts as (
+    select
+        customer_id,
+        call_date,
+        queue,
+        count(*) as offered,
+        count(*) filter (where outcome = 'answered') as answered,
+        count(*) filter (where outcome = 'abandoned') as abandoned,
+        max({{ whole_seconds('wait_s') }}) as wait_max_s,
+        max({{ whole_seconds('wait_s') }}) filter (where outcome = 'answered') as wait_answered_max_s,
+        max({{ whole_seconds('wait_s') }}) filter (where outcome = 'abandoned') as wait_abandoned_max_s,
+        max(talk_s) filter (where outcome = 'answered') as talk_max_s,
+        count(*) filter (where number_key is null and number_withheld) as withheld,
+        count(*) filter (where number_key is null and not number_withheld) as unnumbered
+    from visits
+    group by customer_id, call_date, queue
+),
+
+longest as (
+    select
+        customer_id,
+        call_date,
+        queue,
+        max(queue_max) as queue_max
+    from lengths
+    group by customer_id, call_date, queue
+),
+
+caller_counts as (
+    select
+        customer_id,
+        call_date,
+        queue,
+        count(*) as callers,
+        count(*) filter (where called_again) as repeat_callers_day,
+        count(*) filter (where called_again_in_week) as repeat_callers_week
+    from callers
+    group by customer_id, call_date, queue
+)
+
+select
+    customer_id,
+    call_date,
+    queue,
+    visit_counts.offered::integer as offered,
+    visit_counts.answered::integer as answered,
+    visit_counts.abandoned::integer as abandoned,
+    visit_counts.wait_max_s,
+    visit_counts.wait_answered_max_s,
+    visit_counts.wait_abandoned_max_s,
+    longest.queue_max,
+    coalesce(caller_counts.callers, 0)::integer as callers,
+    coalesce(caller_counts.repeat_callers_day, 0)::integer as repeat_callers_day,
+    coalesce(caller_counts.repeat_callers_week, 0)::integer as repeat_callers_week,
+    visit_counts.withheld::integer as contacts_withheld,
+    visit_counts.unnumbered::integer as contacts_unnumbered,
+    case when profiles.queue is null then visit_counts.talk_max_s end::integer as talk_max_s,
+    case when profiles.queue is null then staffed.staffed_s end::integer as staffed_s
+from visit_counts
+inner join days using (customer_id, call_date)
+left join longest using (customer_id, call_date, queue)
+left join caller_counts using (customer_id, call_date, queue)
+left join profiles using (customer_id, call_date, queue)
+left join staffed using (customer_id, call_date, queue)

@@ -1,0 +1,212 @@
+-- A row is an event of an agent and of no call that says something of the window: all of its days, the last ones
+-- before them, and the first ones after them. Looked up agent by agent, so that cost follows the window.
+
+with agents as (
+    select * from {{ ref('stg_agent') }}
+),
+
+-- Not materialized: each look-up takes its few rows by an index.
+events as not materialized (
+    select
+        *,
+        case
+            when event = 'agent_status' then 'status'
+            when event in ('agent_logged_in', 'agent_logged_out') then 'login'
+            else 'membership'
+        end as kind,
+        case
+            when event in ('agent_logged_in', 'agent_logged_out') then device_key
+            when event in ('agent_joined_queue', 'agent_left_queue') then queue
+        end as place
+    from {{ source('raw', 'event') }}
+    where
+        call_key is null
+        and event in (
+            'agent_status', 'agent_logged_in', 'agent_logged_out', 'agent_joined_queue', 'agent_left_queue'
+        )
+),
+
+last_statuses as (
+    select
+        agents.customer_id,
+        agents.agent_key,
+        agents.looks_back_to,
+        latest.occurred_at,
+        latest.reason
+    from agents
+    cross join lateral (
+        select
+            events.occurred_at,
+            events.reason
+        from events
+        where
+            events.customer_id = agents.customer_id
+            and events.agent_key = agents.agent_key
+            and events.event = 'agent_status'
+            and events.occurred_at >= agents.looks_back_to
+            and events.occurred_at < agents.begins_at
+        order by events.occurred_at desc
+        limit 1
+    ) as latest
+),
+
+-- The status before, back to the last moment that tells of another one: so its beginning is known.
+status_before as (
+    select
+        last_statuses.customer_id,
+        last_statuses.agent_key,
+        'status' as kind,
+        null::text as place,
+        coalesce(another.occurred_at, last_statuses.looks_back_to) as from_moment,
+        last_statuses.occurred_at as until_moment
+    from last_statuses
+    left join lateral (
+        select events.occurred_at
+        from events
+        where
+            events.customer_id = last_statuses.customer_id
+            and events.agent_key = last_statuses.agent_key
+            and events.event = 'agent_status'
+            and events.reason <> last_statuses.reason
+            and events.occurred_at >= last_statuses.looks_back_to
+            and events.occurred_at <= last_statuses.occurred_at
+        order by events.occurred_at desc
+        limit 1
+    ) as another on true
+),
+
+status_after as (
+    select
+        agents.customer_id,
+        agents.agent_key,
+        'status' as kind,
+        null::text as place,
+        soonest.occurred_at as from_moment,
+        soonest.occurred_at as until_moment
+    from agents
+    cross join lateral (
+        select events.occurred_at
+        from events
+        where
+            events.customer_id = agents.customer_id
+            and events.agent_key = agents.agent_key
+            and events.event = 'agent_status'
+            and events.occurred_at >= agents.ends_at
+            and events.occurred_at < agents.looks_ahead_to
+        order by events.occurred_at
+        limit 1
+    ) as soonest
+),
+
+presence_moments as (
+    select
+        agents.customer_id,
+        agents.agent_key,
+        agents.begins_at,
+        events.kind,
+        events.place,
+        events.occurred_at,
+        sum(case when events.event in ('agent_logged_in', 'agent_joined_queue') then 1 else -1 end) as balance
+    from agents
+    inner join events
+        on agents.customer_id = events.customer_id
+        and agents.agent_key = events.agent_key
+        and agents.looks_back_to <= events.occurred_at
+        and agents.begins_at > events.occurred_at
+    where events.event in ('agent_logged_in', 'agent_logged_out', 'agent_joined_queue', 'agent_left_queue')
+    group by
+        agents.customer_id, agents.agent_key, agents.begins_at, events.kind, events.place, events.occurred_at
+),
+
+-- Of each device and queue, back to the last moment that tells whether the agent was there: one with as many comings
+-- as goings does not.
+presence_before as (
+    select
+        customer_id,
+        agent_key,
+        kind,
+        place,
+        coalesce(max(occurred_at) filter (where balance <> 0), min(occurred_at)) as from_moment,
+        max(occurred_at) as until_moment
+    from presence_moments
+    group by customer_id, agent_key, begins_at, kind, place
+),
+
+presence_after as (
+    select
+        agents.customer_id,
+        agents.agent_key,
+        events.kind,
+        events.place,
+        min(events.occurred_at) as from_moment,
+        min(events.occurred_at) as until_moment
+    from agents
+    inner join events
+        on agents.customer_id = events.customer_id
+        and agents.agent_key = events.agent_key
+        and agents.ends_at <= events.occurred_at
+        and agents.looks_ahead_to > events.occurred_at
+    where events.event in ('agent_logged_in', 'agent_logged_out', 'agent_joined_queue', 'agent_left_queue')
+    group by agents.customer_id, agents.agent_key, agents.begins_at, events.kind, events.place
+),
+
+around as (
+    select * from status_before
+    union all
+    select * from status_after
+    union all
+    select * from presence_before
+    union all
+    select * from presence_after
+),
+
+found as (
+    select events.*
+    from agents
+    inner join events
+        on agents.customer_id = events.customer_id
+        and agents.agent_key = events.agent_key
+        and agents.begins_at <= events.occurred_at
+        and agents.ends_at > events.occurred_at
+    union all
+    select events.*
+    from around
+    inner join events
+        on around.customer_id = events.customer_id
+        and around.agent_key = events.agent_key
+        and around.kind = events.kind
+        and around.place is not distinct from events.place
+        and around.from_moment <= events.occurred_at
+        and around.until_moment >= events.occurred_at
+),
+
+-- What lies before one stretch of days can lie in or after another.
+once as (
+    select distinct on (customer_id, agent_key, occurred_at, event_key, ordinal) *
+    from found
+    order by customer_id, agent_key, occurred_at, event_key, ordinal
+),
+
+customers as (
+    select distinct
+        customer_id,
+        time_zone,
+        known_until
+    from agents
+)
+
+select
+    once.customer_id,
+    once.agent_key,
+    once.kind,
+    once.place,
+    once.event,
+    once.reason,
+    once.occurred_at,
+    once.duration_s,
+    once.file_id,
+    once.line_number,
+    customers.time_zone,
+    customers.known_until
+from once
+inner join customers on once.customer_id = customers.customer_id

@@ -1,0 +1,643 @@
+"""The attacks that must fail, as data: the tests and `callmart audit` run the same list.
+
+A *look* asks for rows and may get the attacker's own, or where it says so none at all. A *reach* asks for something
+that PostgreSQL must refuse. Each has a control that the owner runs: a look that finds nothing, a statement that would
+fail for everybody, proves nothing.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from callmart.rights import SCHEMAS
+
+Kind = Literal["look", "reach"]
+# What an attack is aimed at, and so how often an attacker makes it: once, or at each mart that its contract opens, each
+# of those with a day, each that it does not open, each relation that it may not read, each table that it may not write,
+# each that it may read in part, each role that it is not.
+Aim = Literal["server", "mart", "dated mart", "closed mart", "relation", "table", "columns", "role"]
+Via = Literal["rows", "notices", "error"]
+
+REFUSED = "42501"
+NOT_INSTALLED = ("0A000", "58P01")
+
+
+@dataclass(frozen=True)
+class Attack:
+    """One attack. In its SQL stand places to fill: {mart}, {own}, {other}, ...; statements end with a semicolon and
+    a new line.
+    """
+
+    name: str
+    tries: str
+    family: str
+    kind: Kind
+    aim: Aim
+    sql: str
+    control: str | None = None  # what the owner runs; None: the same
+    via: Via = "rows"  # what answers a look: ids of customers or, where it may see nothing, anything
+    own: bool = True  # whether a look may show the attacker's own rows
+    refusals: tuple[str, ...] = (REFUSED,)
+
+
+# -- the list --------------------------------------------------------------------------------------------------------
+
+# Types of the caller's own, which come before all others whatever the search_path: in a function with a string body
+# these would be the ones it means, and they say what the caller likes.
+OWN_TYPES = """
+create type pg_temp.text as (said pg_catalog.text);
+create function pg_temp.lie(name) returns pg_temp.text immutable
+    return row('{database}_customer_{other}')::pg_temp.text;
+create cast (name as pg_temp.text) with function pg_temp.lie(name) as implicit;
+create function pg_temp.said(pg_temp.text) returns pg_catalog.text immutable return ($1).said;
+create cast (pg_temp.text as pg_catalog.text) with function pg_temp.said(pg_temp.text) as implicit;
+create type pg_temp.date as (said pg_catalog.date);
+create function pg_temp.lie(timestamp) returns pg_temp.date immutable return row('1900-01-01')::pg_temp.date;
+create cast (timestamp as pg_temp.date) with function pg_temp.lie(timestamp) as implicit;
+create function pg_temp.said(pg_temp.date) returns pg_catalog.date immutable return ($1).said;
+create cast (pg_temp.date as pg_catalog.date) with function pg_temp.said(pg_temp.date) as implicit;
+create domain pg_temp.integer as pg_catalog.int4;
+"""
+
+# An operator of the caller's own that is cheaper than any filter, and tells what it is given.
+TELL = """
+create function pg_temp.tell(integer, integer) returns boolean language plpgsql cost 0.0001 as $$
+begin raise notice '%', $1; return true; end $$;
+create operator pg_temp.<<<< (function = pg_temp.tell, leftarg = integer, rightarg = integer);
+"""
+
+# Where not even the owner may: a statement of the same kind that everybody may, so that a refusal says something.
+ALLOWED = "set local work_mem = '8MB'"
+
+THOSE = "where customer_id in ({own}, {other})"
+PLAIN = "select distinct customer_id from {mart}"
+OLD = "select 1 from {mart} where {day} < '{floor}' limit 1"
+NOT_OLD = "select 1 from {mart} where {day} >= '{floor}' limit 1"
+OURS = f"({', '.join(repr(schema) for schema in SCHEMAS)})"
+
+# name: (what it tries, SQL). Each shows the owner several customers.
+QUERIES: dict[str, tuple[str, str]] = {
+    "plain": ("a plain query", PLAIN),
+    "by number": ("others' numbers by name", PLAIN + " " + THOSE + " or true"),
+    "not one's own": ("a filter that excludes one's own rows", PLAIN + " where customer_id <> {own}"),
+    "common table": (
+        "a materialized CTE",
+        f"with q as materialized (select * from {{mart}} {THOSE}) select distinct customer_id from q",
+    ),
+    "recursive": (
+        "a recursive CTE",
+        f"with recursive q as (select customer_id, 1 as n from {{mart}} {THOSE} union"
+        " select customer_id, n + 1 from q where n < 3) select distinct customer_id from q",
+    ),
+    "lateral": (
+        "a lateral join over numbers",
+        "select distinct q.customer_id from (values ({own}), ({other})) as c (id)"
+        " cross join lateral (select * from {mart} where customer_id = c.id) as q",
+    ),
+    "join to itself": (
+        "a join of the mart with itself on nothing",
+        "select distinct b.customer_id from (select from {mart} limit 1) as a cross join {mart} as b",
+    ),
+    "exists": (
+        "whether another has rows at all",
+        "select c.id from (values ({other})) as c (id) where exists (select from {mart} where customer_id = c.id)",
+    ),
+    "window": (
+        "a window function over all rows",
+        f"select distinct unnest(ids) from (select array_agg(customer_id) over () as ids from {{mart}} {THOSE} limit 1)"
+        " as w",
+    ),
+    "set operation": ("a union", f"select customer_id from {{mart}} {THOSE} union select null limit 5"),
+    "row type": ("the whole row as a value", f"select distinct (q).customer_id from {{mart}} as q {THOSE}"),
+    "sample": ("a sample of all pages", "select distinct customer_id from {mart} tablesample system (100)"),
+    "as JSON": (
+        "rows as JSON",
+        "select (json_array_elements(json_agg(q)) ->> 'customer_id')::integer"
+        " from (select * from {mart} where customer_id = {other} limit 5) as q",
+    ),
+    "as XML": (
+        "a query that is handed over as text",
+        "select id::pg_catalog.text::integer from unnest(xpath('//customer_id/text()', query_to_xml("
+        "'select customer_id from {mart} where customer_id = {other} limit 5', true, false, ''))) as id",
+    ),
+    "physical places": (
+        "rows by where they lie",
+        "select distinct customer_id from {mart} where ctid >= '(0,0)'::tid",
+    ),
+    "partition's name": (
+        "the name of the month that a row lies in",
+        f"select distinct customer_id from {{mart}} {THOSE} and tableoid::regclass::pg_catalog.text is not null",
+    ),
+    "cursor": ("a cursor", f"declare all_rows scroll cursor for {PLAIN};\nfetch all from all_rows"),
+    "cursor with hold": (
+        "a cursor that outlives role and transaction",
+        f"declare held_rows cursor with hold for {PLAIN};\nfetch all from held_rows",
+    ),
+    "prepared": (
+        "a prepared statement with a generic plan",
+        "deallocate all;\nprepare rows_of (integer) as"
+        " select distinct customer_id from {mart} where customer_id = $1 or true;\n"
+        "set local plan_cache_mode = force_generic_plan;\nexecute rows_of ({other})",
+    ),
+    "copy": ("COPY of a query", f"copy ({PLAIN}) to stdout"),
+    "no pruning": (
+        "a plan without indexes and pruning",
+        "set local enable_partition_pruning = off;\nset local enable_indexscan = off;\n"
+        "set local enable_bitmapscan = off;\nset local enable_indexonlyscan = off;\n" + PLAIN + " " + THOSE,
+    ),
+    "parallel": (
+        "workers that read in parallel",
+        "set local parallel_setup_cost = 0;\nset local parallel_tuple_cost = 0;\n"
+        "set local min_parallel_table_scan_size = 0;\n" + PLAIN,
+    ),
+}
+
+SETTINGS: dict[str, tuple[str, str]] = {
+    "custom settings": (
+        "settings that might say who one is",
+        "set local callmart.customer = '{other}';\nset local callmart.customer_id = '{other}';\n"
+        "set local app.current_customer = '{other}';\nset local timezone = 'Pacific/Kiritimati';\n" + PLAIN,
+    ),
+    "reset": (
+        "going back to another role or authorization",
+        "reset role;\nset role none;\nreset session authorization;\nset session authorization default;\n"
+        + PLAIN,
+    ),
+    "search path": (
+        "a search_path that puts other schemas first",
+        "set local search_path = public, access, mart, pg_catalog;\n" + PLAIN,
+    ),
+    "time of day": (
+        "a clock and date style of one's own",
+        "set local timezone = 'Pacific/Kiritimati';\nset local datestyle = 'German';\n"
+        "set local intervalstyle = 'sql_standard';\n" + PLAIN,
+    ),
+    "quoting": (
+        "other rules for strings",
+        "set local standard_conforming_strings = off;\nset local transform_null_equals = on;\n" + PLAIN,
+    ),
+}
+
+OWN_OBJECTS: dict[str, tuple[str, str]] = {
+    "temporary table": (
+        "a temporary table that keeps what one saw",
+        f"create temporary table mine as select * from {{mart}} {THOSE};\nselect distinct customer_id from mine",
+    ),
+    "view": (
+        "a view of one's own",
+        "create view pg_temp.mine as select * from {mart};\nselect distinct customer_id from pg_temp.mine",
+    ),
+    "view with a barrier": (
+        "a view of one's own with a barrier and an invoker",
+        "create view pg_temp.mine with (security_barrier, security_invoker) as select * from {mart};\n"
+        "select distinct customer_id from pg_temp.mine",
+    ),
+    "function": (
+        "a function of one's own that runs as its definer",
+        "create function pg_temp.mine() returns setof integer security definer\n"
+        f"begin atomic {PLAIN}; end;\nselect * from pg_temp.mine()",
+    ),
+    "function with settings": (
+        "a function of one's own that switches row security off",
+        "create function pg_temp.mine() returns setof integer language sql security definer"
+        f" set search_path = pg_temp, access as $$ {PLAIN} $$;\nselect * from pg_temp.mine()",
+    ),
+    "shadows": (
+        "tables and functions of one's own with the names of ours",
+        "create function pg_temp.current_customer() returns integer return {other};\n"
+        "create table pg_temp.pg_class as select 0 as oid;\n"
+        "set local search_path = pg_temp, access, mart, pg_catalog;\n" + PLAIN,
+    ),
+    "types of one's own": (
+        "types in pg_temp that take the place of text, date and integer",
+        OWN_TYPES + PLAIN,
+    ),
+    "equality of one's own": (
+        "an operator that finds all numbers equal, first in the search_path",
+        "create function pg_temp.same(integer, integer) returns boolean immutable return true;\n"
+        "create operator pg_temp.= (function = pg_temp.same, leftarg = integer, rightarg = integer);\n"
+        "set local search_path = pg_temp, pg_catalog;\n" + PLAIN,
+    ),
+}
+
+LEAKS: tuple[Attack, ...] = (
+    Attack(
+        "cheap operator",
+        "a cheap operator of one's own that is asked before the policy",
+        "leaks", "look", "mart",
+        TELL + f"select 1 from {{mart}} as q {THOSE} and customer_id operator(pg_temp.<<<<) 1",
+        via="notices",
+    ),
+    Attack(
+        "cheap operator under a barrier",
+        "the same on a sub-select",
+        "leaks", "look", "mart",
+        TELL + f"select 1 from (select * from {{mart}} {THOSE}) as q where customer_id operator(pg_temp.<<<<) 1",
+        via="notices",
+    ),
+    Attack(
+        "cheap operator in a join",
+        "the same as the condition of a lateral join",
+        "leaks", "look", "mart",
+        TELL + "select 1 from (values ({own}), ({other})) as c (id)"
+        " join {mart} as q on q.customer_id = c.id and q.customer_id operator(pg_temp.<<<<) 1",
+        via="notices",
+    ),
+    Attack(
+        "division",
+        "an error only where another's row is read",
+        "leaks", "look", "mart",
+        "select 1 / (customer_id - {other}) from {mart} where customer_id <> {own}",
+        via="error",
+    ),
+    Attack(
+        "cast",
+        "an error that prints another's row",
+        "leaks", "look", "mart",
+        "select ('row ' || q::pg_catalog.text)::integer from {mart} as q where customer_id <> {own}",
+        via="error",
+    ),
+    Attack(
+        "XML error",
+        "an error inside a query that is handed over as text",
+        "leaks", "look", "mart",
+        "select query_to_xml('select (''row '' || q::pg_catalog.text)::integer from {mart} as q"
+        " where customer_id <> {own}', true, false, '')",
+        via="error",
+        refusals=(REFUSED, *NOT_INSTALLED),
+    ),
+    Attack(
+        "uniqueness",
+        "whether a key is taken, by writing it again",
+        "leaks", "reach", "mart",
+        "insert into {mart} (customer_id) values ({other})",
+        control="select 1 from pg_index where indrelid = '{mart}'::regclass and indisprimary",
+    ),
+    Attack(
+        "uniqueness without writing",
+        "whether a key is taken, by writing it unless it is there",
+        "leaks", "reach", "mart",
+        "insert into {mart} (customer_id) values ({other}) on conflict do nothing",
+        control="select 1 from pg_index where indrelid = '{mart}'::regclass and indisprimary",
+    ),
+    Attack(
+        "foreign key",
+        "whether a key is there, by a table of one's own that refers to it",
+        "leaks", "reach", "mart",
+        "create table public.mine (customer_id integer references {mart})",
+        control="select 1 from pg_index where indrelid = '{mart}'::regclass and indisprimary",
+    ),
+)  # fmt: skip
+
+TIME: tuple[Attack, ...] = (
+    Attack(
+        "expired day", "days that are too old", "time", "look", "dated mart", OLD, control=NOT_OLD, own=False
+    ),
+    Attack(
+        "expired day with a clock of one's own",
+        "days that are too old, in a time zone where today is another",
+        "time", "look", "dated mart",
+        "set local timezone = 'Etc/GMT+12';\n" + OLD, control=NOT_OLD, own=False,
+    ),
+    Attack(
+        "expired day with a date of one's own",
+        "days that are too old, with a type that takes the place of date",
+        "time", "look", "dated mart", OWN_TYPES + OLD, control=NOT_OLD, own=False,
+    ),
+    Attack(
+        "agents under standard",
+        "a mart that the contract does not open",
+        "contract", "reach", "closed mart", "select 1 from {mart} limit 1",
+    ),
+    Attack(
+        "agents under standard, counted",
+        "how many rows a mart has that the contract does not open",
+        "contract", "reach", "closed mart", "select count(*) from {mart}",
+    ),
+    Attack(
+        "agents under standard, copied",
+        "COPY of a mart that the contract does not open",
+        "contract", "reach", "closed mart",
+        "create temporary table mine as select * from {mart}",
+        control="select 1 from {mart} limit 1",
+    ),
+)  # fmt: skip
+
+CATALOGUE: tuple[Attack, ...] = (
+    Attack(
+        "statistics",
+        "the planner's samples of columns",
+        "catalogue", "look", "server",
+        f"select 1 from pg_stats where schemaname in {OURS}"
+        " and format('%I.%I', schemaname, tablename) <> all (array[{sampled}]::pg_catalog.text[]) limit 1",
+        control="create statistics ops.audited on action, customer_id from ops.audit_log;\n"
+        "analyze ops.audit_log;\nselect 1 from pg_stats_ext where schemaname = 'ops' limit 1",
+        own=False,
+    ),
+    Attack(
+        "extended statistics",
+        "the planner's samples of several columns",
+        "catalogue", "look", "server",
+        f"select 1 from pg_stats_ext where schemaname in {OURS}"
+        " and format('%I.%I', schemaname, tablename) <> all (array[{sampled}]::pg_catalog.text[]) limit 1",
+        control="create statistics ops.audited on action, customer_id from ops.audit_log;\n"
+        "analyze ops.audit_log;\nselect 1 from pg_stats_ext where schemaname = 'ops' limit 1",
+        own=False,
+    ),
+    Attack(
+        "others' queries",
+        "what others ask at this moment",
+        "catalogue", "look", "server",
+        "select 1 from pg_stat_activity where usename <> session_user and query <> '<insufficient privilege>'"
+        " and query <> '' limit 1",
+        control="select 1 from pg_stat_activity where query <> '<insufficient privilege>' and query <> '' limit 1",
+        own=False,
+    ),
+    Attack(
+        "functions",
+        "a function of ours that one may call, the policies' two aside",
+        "catalogue", "look", "server",
+        "select format('%s.%s', nspname, proname) from pg_proc as p"
+        " join pg_namespace as n on n.oid = p.pronamespace"
+        f" where nspname in {OURS} and has_function_privilege(p.oid, 'execute')"
+        " and format('%s.%s', nspname, proname) <> all (array[{calls}]::pg_catalog.text[])",
+        own=False,
+    ),
+    Attack(
+        "privileges to write",
+        "any right to change a relation or a column of ours",
+        "catalogue", "look", "server",
+        "select 1 from pg_class as c where relnamespace::regnamespace::pg_catalog.text in "
+        f"{OURS} and relkind in ('r', 'p', 'v', 'm', 'f') and format('%s', c.oid::regclass)"
+        " <> all (array[{writes}]::pg_catalog.text[]) and ("
+        "has_table_privilege(c.oid, 'insert, update, delete, truncate, references, trigger')"
+        " or has_any_column_privilege(c.oid, 'insert, update, references')) limit 1",
+        own=False,
+    ),
+    Attack(
+        "privileges to make",
+        "any right to make something in a schema or the database",
+        "catalogue", "look", "server",
+        "select nspname from pg_namespace where nspname !~ '^pg_(temp|toast)' and has_schema_privilege(oid, 'create')"
+        " union all select datname from pg_database where datname = current_database()"
+        " and has_database_privilege(oid, 'create')",
+        own=False,
+    ),
+    Attack(
+        "handing on",
+        "granting what one may read to everybody",
+        "catalogue", "look", "mart",
+        "grant select on {mart} to public;\n"
+        "select 1 from pg_class, aclexplode(relacl) where oid = '{mart}'::regclass and grantee = 0",
+        control=ALLOWED + ";\nselect 1 from pg_class, aclexplode(relacl) where oid = '{mart}'::regclass",
+        own=False,
+    ),
+    Attack(
+        "powers",
+        "a power over the server: databases, roles, replication, a parameter of everybody's",
+        "roles", "look", "server",
+        "select 1 from pg_roles where rolname = current_user and"
+        " (rolsuper or rolcreatedb or rolcreaterole or rolreplication or rolbypassrls)"
+        " union all select 1 where has_parameter_privilege('row_security', 'alter system')"
+        " or has_parameter_privilege('session_replication_role', 'set')",
+        control="select 1 from pg_roles where rolname = current_user and rolcreaterole",
+        own=False,
+    ),
+    Attack(
+        "memberships",
+        "a role of which one has the rights, or that one could become, and should not",
+        "roles", "look", "server",
+        "select rolname from pg_roles where rolname not in (session_user, {becomes})"
+        " and (pg_has_role(oid, 'set') or (pg_has_role(oid, 'usage') and rolname not in ({groups})))",
+        control="select rolname from pg_roles where pg_has_role(oid, 'member')",
+        own=False,
+    ),
+    Attack(
+        "announcements",
+        "LISTEN: what a function of ours would NOTIFY",
+        "channels", "look", "server",
+        "select 1 from pg_proc as p join pg_namespace as n on n.oid = p.pronamespace"
+        f" where nspname in {OURS} and prokind <> 'a'"
+        r" and pg_get_functiondef(p.oid) ~* '\m(pg_)?notify\M' limit 1",
+        control=f"select 1 from pg_proc where pronamespace::regnamespace::pg_catalog.text in {OURS} limit 1",
+        own=False,
+    ),
+    Attack(
+        "advisory locks",
+        "a blockade: a lock that everybody may take and a function of ours would wait for",
+        "channels", "look", "server",
+        "select 1 from pg_proc as p join pg_namespace as n on n.oid = p.pronamespace"
+        f" where nspname in {OURS} and prokind <> 'a' and pg_get_functiondef(p.oid) ~* 'advisory' limit 1",
+        control=f"select 1 from pg_proc where pronamespace::regnamespace::pg_catalog.text in {OURS} limit 1",
+        own=False,
+    ),
+)  # fmt: skip
+
+
+def _exists(kind: str, name: str) -> str:
+    """A control for what the owner may not do either: that the thing is there."""
+    return {
+        "relation": f"select '{name}'::regclass",
+        "function": f"select 1 / count(*) from pg_proc where proname = '{name}'",
+        "role": f"select '\"{name}\"'::regrole",
+    }[kind]
+
+
+MART_IS_THERE = "select '{mart}'::regclass"
+
+
+def _reaches() -> Iterator[Attack]:
+    """What PostgreSQL must refuse, each with what it tries in words."""
+    for name, tries, sql in (
+        ("insert", "adding rows to a mart", "insert into {mart} (customer_id) values ({own})"),
+        ("update", "changing rows of a mart", "update {mart} set customer_id = customer_id"),
+        ("delete", "deleting rows of a mart", "delete from {mart}"),
+        ("truncate", "emptying a mart", "truncate {mart}"),
+        ("merge", "MERGE into a mart", "merge into {mart} as q using (values ({own})) as c (id)"
+            " on q.customer_id = c.id when matched then delete"),
+        ("copy in", "COPY into a mart", "copy {mart} from stdin"),
+        ("lock rows", "locking rows", "select 1 from {mart} for key share"),
+        ("lock softly", "a lock that stops the opening of days", "lock table {mart} in share mode"),
+        ("lock", "a lock that stops everybody", "lock table {mart} in access exclusive mode"),
+        ("switch off", "switching row security off", "alter table {mart} disable row level security"),
+        ("no force", "freeing the owner from the policies", "alter table {mart} no force row level security"),
+        ("drop policy", "dropping a policy", "drop policy own_rows on {mart}"),
+        ("open policy", "opening a policy", "alter policy own_rows on {mart} using (true)"),
+        ("add policy", "adding a policy", "create policy mine on {mart} using (true)"),
+        ("trigger", "a trigger on a mart", "create trigger mine before insert on {mart} execute function"
+            " suppress_redundant_updates_trigger()"),
+        ("rule", "a rule on a mart", "create rule mine as on insert to {mart} do instead nothing"),
+        ("index", "an index with a function of one's own", "create index on {mart} (customer_id)"),
+        ("statistics object", "statistics on a mart", "create statistics pg_temp.mine on customer_id, ({own} + 1)"
+            " from {mart}"),
+        ("inherit", "a table of one's own as a mart's parent", "alter table {mart} inherit pg_class"),
+        ("rename", "renaming a mart", "alter table {mart} rename to mine"),
+        ("owner", "becoming a mart's owner", "alter table {mart} owner to current_user"),
+        ("comment", "a comment on a mart", "comment on table {mart} is 'mine'"),
+        ("vacuum full", "rewriting a mart", "cluster {mart} using mine"),
+        ("without policies", "rows with row security off", "set local row_security = off;\n"
+            "select 1 from {mart} limit 1"),
+    ):  # fmt: skip
+        yield Attack(name, tries, "writing", "reach", "mart", sql, MART_IS_THERE)
+
+    for name, tries, sql in (
+        ("table in mart", "a table among the marts", "create table mart.mine ()"),
+        ("table in public", "a table in public", "create table public.mine ()"),
+        ("view in access", "a view beside the policies' functions", "create view access.mine as select 1"),
+        ("schema", "a schema", "create schema mine"),
+        ("the customer's function", "the function that says who one is",
+            "create or replace function access.current_customer() returns integer return {other}"),
+        ("the floor's function", "the function that says how far back",
+            "create or replace function access.retention_floor() returns date return '-infinity'::date"),
+        ("drop function", "dropping that function", "drop function access.current_customer()"),
+        ("sequence", "a sequence of ours", "select nextval('ops.mark')"),
+        ("our function", "the function that makes months", "select access.ensure_month('{any_mart}', '2001-01-01')"),
+        ("domain", "a domain in public", "create domain public.integer as int4"),
+        ("collation", "a collation among ours", "create collation access.mine from \"C\""),
+        ("default privileges", "what is granted of all that the owner makes",
+            'alter default privileges for role "{owner}" grant select on tables to public'),
+    ):  # fmt: skip
+        yield Attack(name, tries, "making", "reach", "server", sql, "select '{any_mart}'::regclass")
+
+    for name, tries, sql in (
+        ("new role", "a role", "create role mine"),
+        ("bypass", "being free of all policies", 'alter role "{role}" bypassrls'),
+        ("superuser", "being a superuser", 'alter role "{role}" superuser'),
+        ("another's password", "another's password", "alter role \"{other_role}\" password 'mine'"),
+        ("the owner's password", "the owner's password", "alter role \"{owner}\" password 'mine'"),
+        ("rename oneself", "another number at the end of one's name",
+            'alter role "{role}" rename to "{database}_customer_9{other}"'),
+        ("another's settings", "another's settings", "alter role \"{other_role}\" set work_mem = '64kB'"),
+        ("the database's settings", "everybody's settings",
+            "alter database \"{database}\" set search_path = public"),
+        ("a group", "membership of a mart group", 'grant "{database}_reads_agent" to "{role}"'),
+        ("another's rows by membership", "membership of another customer", 'grant "{other_role}" to "{role}"'),
+        ("all data", "membership of a role of PostgreSQL's that reads all", 'grant pg_read_all_data to "{role}"'),
+        ("drop another", "dropping another's login", 'drop role "{other_role}"'),
+    ):  # fmt: skip
+        # A session's own role can't be renamed by anybody, which PostgreSQL says before it looks at rights.
+        states = (REFUSED, "0A000") if name == "rename oneself" else (REFUSED,)
+        yield Attack(
+            name, tries, "roles", "reach", "server", sql, _exists("role", "{other_role}"), refusals=states
+        )
+
+    for relation in ("pg_authid", "pg_statistic", "pg_statistic_ext_data", "pg_largeobject", "pg_user_mapping",
+                     "pg_hba_file_rules", "pg_file_settings", "pg_subscription", "pg_backend_memory_contexts",
+                     "pg_shmem_allocations"):  # fmt: skip
+        yield Attack(
+            relation, f"the catalogue {relation}", "catalogue", "reach", "server", f"select * from {relation}",
+            _exists("relation", relation),
+        )  # fmt: skip
+    yield Attack(
+        "others' sessions", "stopping what others do", "channels", "reach", "server",
+        "select pg_cancel_backend(pid) from pg_stat_activity where usename = '{owner}'",
+        "select 1 / count(*) from pg_stat_activity where usename = '{owner}'",
+    )  # fmt: skip
+    for function, arguments, tries in (
+        ("pg_read_file", "'PG_VERSION'", "the server's files"),
+        ("pg_read_binary_file", "'PG_VERSION'", "the server's files as bytes"),
+        ("pg_stat_file", "'PG_VERSION'", "what the server says of a file"),
+        ("pg_ls_dir", "'.'", "the server's folders"),
+        ("pg_ls_logdir", "", "the server's logs"),
+        ("pg_ls_waldir", "", "the write-ahead log"),
+        ("pg_ls_tmpdir", "", "the temporary files"),
+        ("lo_import", "'/etc/hostname'", "a file as a large object"),
+        ("lo_export", "1, '/tmp/mine'", "a large object as a file"),
+        ("pg_reload_conf", "", "the server's configuration"),
+        ("pg_rotate_logfile", "", "the server's log file"),
+        ("pg_stat_reset", "", "everybody's statistics"),
+        ("pg_switch_wal", "", "the write-ahead log's next file"),
+        ("pg_create_logical_replication_slot", "'mine', 'test_decoding'", "all changes, by a slot"),
+        ("pg_create_restore_point", "'mine'", "a restore point"),
+        ("pg_log_backend_memory_contexts", "pg_backend_pid()", "the memory of a session, in the log"),
+    ):
+        yield Attack(
+            function, f"{tries} ({function})", "server", "reach", "server", f"select {function}({arguments})",
+            _exists("function", function),
+        )  # fmt: skip
+    for setting, value in (
+        ("session_replication_role", "replica"),
+        ("log_min_messages", "debug5"),
+        ("log_statement", "'all'"),
+        ("log_min_error_statement", "'error'"),
+        ("log_statement_stats", "on"),
+        ("session_preload_libraries", "'mine'"),
+        ("lc_messages", "'C'"),
+        ("allow_system_table_mods", "on"),
+        ("zero_damaged_pages", "on"),
+        ("dynamic_library_path", "'/tmp'"),
+        ("temp_file_limit", "-1"),
+    ):
+        yield Attack(
+            f"set {setting}", f"the setting {setting}", "server", "reach", "server",
+            f"set local {setting} = {value}", ALLOWED,
+        )  # fmt: skip
+    for name, tries, sql in (
+        ("copy to a file", "a file of the server's", "copy (select 1) to '/tmp/mine'"),
+        ("copy from a file", "a file of the server's", "copy mart.mine from '/etc/hostname'"),
+        ("copy to a program", "a program on the server", "copy (select 1) to program 'true'"),
+        ("foreign data wrapper", "a way to other servers", "create foreign data wrapper mine"),
+        ("publication", "all changes, published", "create publication mine for all tables"),
+        ("subscription", "changes of another server", "create subscription mine connection 'dbname=mine'"
+            " publication mine with (connect = false)"),
+        ("event trigger", "a trigger on everybody's DDL",
+            "create event trigger mine on ddl_command_start execute function mine()"),
+        ("language", "a language", "create language mine handler plpgsql_call_handler"),
+        ("C function", "code of one's own in the server",
+            "create function pg_temp.mine() returns void language c as 'mine'"),
+        ("internal function", "code of the server's under another name",
+            "create function pg_temp.mine(integer) returns void language internal as 'mine'"),
+        ("drop database schema", "dropping the marts", "drop schema mart cascade"),
+        ("drop owned", "dropping what the owner owns", 'drop owned by "{owner}"'),
+        ("reassign", "taking what the owner owns", 'reassign owned by "{owner}" to current_user'),
+        ("checkpoint", "a checkpoint", "checkpoint"),
+        ("load", "a library", "load 'mine'"),
+    ):  # fmt: skip
+        yield Attack(name, tries, "server", "reach", "server", sql, ALLOWED)
+    for extension in (
+        "dblink",
+        "file_fdw",
+        "postgres_fdw",
+        "plpython3u",
+        "adminpack",
+        "pageinspect",
+        "pgrowlocks",
+    ):
+        yield Attack(
+            extension, f"the extension {extension}", "extensions", "reach", "server",
+            f"create extension {extension}", "select 1 / count(*) from pg_extension",
+            refusals=(REFUSED, *NOT_INSTALLED),
+        )  # fmt: skip
+
+
+ACCESS: tuple[Attack, ...] = (
+    Attack("read", "a relation that is not for it", "reading", "reach", "relation",
+        "select 1 from {relation} limit 1"),
+    Attack("read in part", "columns that are not for it", "reading", "reach", "columns",
+        "select * from {relation} limit 1"),
+    Attack("write", "adding to a table", "writing", "reach", "table", "insert into {relation} default values",
+        "select '{relation}'::regclass"),
+    Attack("change", "changing a table", "writing", "reach", "table",
+        'update {relation} set "{column}" = "{column}"', "select '{relation}'::regclass"),
+    Attack("remove", "deleting from a table", "writing", "reach", "table", "delete from {relation}",
+        "select '{relation}'::regclass"),
+    Attack("empty", "emptying a table", "writing", "reach", "table", "truncate {relation}",
+        "select '{relation}'::regclass"),
+    Attack("become", "another's role", "roles", "reach", "role", 'set local role "{target}"',
+        "select '\"{target}\"'::regrole"),
+    Attack("log in as", "another's authorization", "roles", "reach", "role",
+        'set local session authorization "{target}"', "select '\"{target}\"'::regrole"),
+)  # fmt: skip
+
+ATTACKS: tuple[Attack, ...] = (
+    *(
+        Attack(name, tries, family, "look", "mart", sql, refusals=(REFUSED, *NOT_INSTALLED))
+        for family, looks in (("queries", QUERIES), ("settings", SETTINGS), ("own objects", OWN_OBJECTS))
+        for name, (tries, sql) in looks.items()
+    ),
+    *LEAKS,
+    *TIME,
+    *CATALOGUE,
+    *_reaches(),
+    *ACCESS,
+)  # fmt: skip

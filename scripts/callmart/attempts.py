@@ -1,0 +1,348 @@
+"""Who attacks what: the list of attacks, aimed at the marts, relations and roles that there are.
+
+Used by the tests and by `callmart audit`, each with connections of its own.
+"""
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+import psycopg
+
+from callmart import access, dbt
+from callmart.attacks import ATTACKS, NOT_INSTALLED, Aim, Attack
+from callmart.matrix import Duty, matrix, split
+from callmart.rights import POLICY_FUNCTIONS, SCHEMAS, shown_in
+from callmart.settings import Settings
+
+
+@dataclass(frozen=True)
+class Attacker:
+    """Who attacks: a customer, or a duty, by its own login."""
+
+    name: str
+    role: str
+    own: int  # a duty's is the customer whose data it tries to get
+    customer: bool
+    opens: frozenset[str]  # mart groups
+    reads: frozenset[str] = frozenset()  # relations
+    reads_partly: frozenset[str] = frozenset()  # relations of which some columns
+    writes: frozenset[str] = frozenset()
+    becomes: frozenset[str] = frozenset()
+    calls: frozenset[str] = frozenset()  # functions
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What stands in the database, for attacks to be aimed at."""
+
+    database: str
+    owner: str
+    floor: str  # the oldest day that is kept, reckoned here and not by the function that the policies use
+    marts: tuple[dbt.Mart, ...]
+    relations: tuple[str, ...]
+    sequences: frozenset[str]
+    tables: dict[str, str]  # of each a column that can be written
+    roles: tuple[str, ...]
+    customers: dict[int, str]  # the option of today
+    holders: dict[str, tuple[int, ...]] = field(default_factory=dict)  # of each mart, who has rows
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """An attack by one attacker on one place, ready to run."""
+
+    attack: Attack
+    place: str
+    sql: str
+    control: str
+    allowed: frozenset[object]
+
+
+def name_of(mart: dbt.Mart) -> str:
+    """A mart as SQL names it."""
+    return f"{'usage' if mart.group == 'usage' else 'mart'}.{mart.name}"
+
+
+# -- the scene -------------------------------------------------------------------------------------------------------
+
+
+def scene(connection: psycopg.Connection, settings: Settings) -> Scene:
+    """What stands in the database. Read as the owner, or as a superuser."""
+    owner, database, floor = connection.execute(
+        """
+        select
+            nspowner::regrole::text, current_database(),
+            ((now() at time zone %s)::date - interval '2 years')::date::text
+        from pg_namespace where nspname = 'mart'
+        """,
+        [settings.time_zone],
+    ).fetchall()[0]
+    relations = connection.execute(
+        """
+        select format('%%I.%%I', nspname, relname), relkind::text, (
+            select attname from pg_attribute
+            where attrelid = c.oid and attnum > 0 and not attisdropped and attidentity = '' and attgenerated = ''
+            order by attnum limit 1
+        )
+        from pg_class as c join pg_namespace as n on n.oid = relnamespace
+        where nspname = any(%s) and relkind in ('r', 'p', 'v', 'm', 'S', 'f')
+        order by 1
+        """,
+        [list(SCHEMAS)],
+    ).fetchall()
+    standing = {name for name, *_ in relations}
+    marts = tuple(mart for mart in dbt.marts(settings) if name_of(mart) in standing)
+    return Scene(
+        database=database,
+        owner=owner.strip('"'),
+        floor=floor,
+        marts=marts,
+        relations=tuple(name for name, *_ in relations),
+        sequences=frozenset(name for name, kind, _ in relations if kind == "S"),
+        tables={name: column for name, kind, column in relations if kind in "rp" and column},
+        roles=tuple(name for (name,) in connection.execute("select rolname from pg_roles order by 1")),
+        customers=dict(
+            connection.execute("select customer_id, option from registry.current_option order by 1")
+        ),
+        holders={mart.name: _holders(connection, mart) for mart in marts if mart.group != "usage"},
+    )
+
+
+def _holders(connection: psycopg.Connection, mart: dbt.Mart) -> tuple[int, ...]:
+    rows = connection.execute(
+        f"""
+        select customer_id from registry.customer as c
+        where exists (select from {name_of(mart)} as m where m.customer_id = c.customer_id)
+        order by 1
+        """
+    )
+    return tuple(customer for (customer,) in rows)
+
+
+def attackers(scene: Scene) -> list[Attacker]:
+    """Every customer with a login, and every duty."""
+    customers = [_customer(scene, customer, option) for customer, option in scene.customers.items()]
+    return customers + [_duty(scene, name, duty) for name, duty in matrix().duties.items()]
+
+
+def _customer(scene: Scene, customer: int, option: str) -> Attacker:
+    opens = frozenset(access.opens(option))
+    return Attacker(
+        name=f"customer {customer}",
+        role=access.customer_role(scene.database, customer),
+        own=customer,
+        customer=True,
+        opens=opens,
+        reads=_shown(scene, opens),
+        calls=frozenset(f"access.{function}" for function in POLICY_FUNCTIONS),
+    )
+
+
+def _duty(scene: Scene, name: str, duty: Duty) -> Attacker:
+    opens = frozenset(duty.groups)
+    whole = frozenset(
+        relation for entry in duty.select for relation in _named(scene, entry) if "(" not in entry
+    )
+    partly = {relation for entry in duty.select for relation in _named(scene, entry)} - whole
+    return Attacker(
+        name=name,
+        role=access.duty_role(scene.database, name),
+        own=min(scene.customers, default=0),
+        customer=False,
+        opens=opens,
+        reads=whole | _shown(scene, opens),
+        reads_partly=frozenset(partly),
+        writes=frozenset(relation for entry in duty.insert for relation in _named(scene, entry)),
+        becomes=frozenset(access.customer_role(scene.database, each) for each in scene.customers)
+        if duty.becomes
+        else frozenset(),
+        calls=frozenset(duty.execute),
+    )
+
+
+def _shown(scene: Scene, opens: frozenset[str]) -> frozenset[str]:
+    """The relations that the marts of these groups are seen in."""
+    return frozenset(
+        relation
+        for mart in scene.marts
+        if mart.group in opens
+        for relation in shown_in(mart)
+        if relation in scene.relations
+    )
+
+
+def _named(scene: Scene, entry: str) -> set[str]:
+    """The relations that an entry of the role matrix names."""
+    schema, name, _ = split(entry)
+    if name == "*":
+        return {
+            relation
+            for relation in scene.relations
+            if relation.startswith(f"{schema}.") and relation not in scene.sequences
+        }
+    return {f"{schema}.{name}"} & set(scene.relations)
+
+
+# -- an attacker's attempts ------------------------------------------------------------------------------------------
+
+
+def attempts(scene: Scene, attacker: Attacker, attacks: Iterable[Attack] = ATTACKS) -> Iterator[Attempt]:
+    """The attacks that an attacker can make, each on every place that it is aimed at."""
+    for attack in attacks:
+        if attack.kind == "look" and attack.aim != "server" and not attacker.customer:
+            continue  # a duty has no rows of its own to look at: that it reads no mart is a reach
+        for place, names in _places(scene, attacker, attack.aim):
+            filled = _names(scene, attacker) | names
+            yield Attempt(
+                attack,
+                place,
+                attack.sql.format_map(filled),
+                (attack.control or attack.sql).format_map(filled),
+                frozenset({attacker.own}) if attack.own else frozenset(),
+            )
+
+
+def _places(scene: Scene, attacker: Attacker, aim: Aim) -> list[tuple[str, dict[str, str]]]:
+    """Where an attack is aimed: each place as the report names it, and what stands for it in SQL."""
+    match aim:
+        case "server":
+            return [("", {})]
+        case "relation":
+            readable = attacker.reads | attacker.reads_partly
+            return [(name, {"relation": name}) for name in scene.relations if name not in readable]
+        case "columns":
+            return [(name, {"relation": name}) for name in sorted(attacker.reads_partly)]
+        case "table":
+            return [
+                (name, {"relation": name, "column": column})
+                for name, column in scene.tables.items()
+                if name not in attacker.writes
+            ]
+        case "role":
+            own = attacker.becomes | {attacker.role}
+            return [(role, {"target": role}) for role in scene.roles if role not in own]
+        case "mart" | "dated mart" | "closed mart":
+            return [
+                (name_of(mart), _of_mart(scene, attacker, mart))
+                for mart in scene.marts
+                if _is_aimed_at(mart, attacker, aim)
+            ]
+
+
+def _of_mart(scene: Scene, attacker: Attacker, mart: dbt.Mart) -> dict[str, str]:
+    """A mart, and another customer that has rows in it, where there is one."""
+    others = [customer for customer in scene.holders[mart.name] if customer != attacker.own]
+    names = {"mart": name_of(mart), "day": mart.day or ""}
+    return names | {"other": str(others[0])} if others else names
+
+
+def _is_aimed_at(mart: dbt.Mart, attacker: Attacker, aim: Aim) -> bool:
+    """Whether a mart is one that an attack is about; a duty tries its hand at all of them."""
+    if mart.group == "usage" or (aim == "dated mart" and not mart.day):
+        return False
+    is_open = mart.group in attacker.opens or not attacker.customer
+    return is_open != (aim == "closed mart")
+
+
+def _names(scene: Scene, attacker: Attacker) -> dict[str, str]:
+    """What the places in an attack's SQL stand for, whatever it is aimed at."""
+    other = next((customer for customer in scene.customers if customer != attacker.own), 0)
+    return {
+        "database": scene.database,
+        "owner": scene.owner,
+        "floor": scene.floor,
+        "role": attacker.role,
+        "own": str(attacker.own),
+        "other": str(other),
+        "other_role": access.customer_role(scene.database, other) if other else scene.owner,
+        "any_mart": name_of(scene.marts[0]) if scene.marts else "registry.customer",
+        "calls": _list(attacker.calls),
+        "writes": _list(attacker.writes),
+        # The samples of what a duty may read are not hidden from it; a customer sees none, not even of its marts.
+        "sampled": _list(set() if attacker.customer else attacker.reads | attacker.reads_partly),
+        "becomes": _list(attacker.becomes or {attacker.role}),
+        "groups": _list(
+            {access.group_role(scene.database, group) for group in attacker.opens} | {attacker.role}
+        ),
+    }
+
+
+def _list(names: Iterable[str]) -> str:
+    return ", ".join(f"'{name}'" for name in sorted(names))
+
+
+# -- making one ------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What an attack or its control met: what it was shown, or how it was refused. Never a value of a row, only ids."""
+
+    shown: frozenset[object] = frozenset()
+    refused: str | None = None  # SQLSTATE
+
+    def withstood(self, attempt: Attempt) -> bool:
+        """Whether an attacker that was answered so has got nothing."""
+        if self.refused is not None:
+            return self.refused in attempt.attack.refusals
+        return attempt.attack.kind == "look" and self.shown <= attempt.allowed
+
+    def absent(self) -> bool:
+        """Whether what an attack needs is not on this server at all."""
+        return self.refused in NOT_INSTALLED
+
+    def proves(self, attempt: Attempt) -> bool:
+        """Whether the owner that was answered so shows that there was something to get."""
+        return self.refused is None and (attempt.attack.kind == "reach" or bool(self.shown - attempt.allowed))
+
+
+def make(connection: psycopg.Connection, statements: str, attack: Attack) -> Answer:
+    """Run an attack or its control; nothing of it is kept."""
+    told: list[str] = []
+
+    def hear(notice: psycopg.errors.Diagnostic) -> None:
+        told.append(notice.message_primary or "")
+
+    connection.add_notice_handler(hear)
+    try:
+        with connection.transaction(force_rollback=True):
+            shown = run(connection, statements)
+    except psycopg.Error as error:
+        if attack.via == "error" and (customer := _told_by(error, statements)):
+            return Answer(frozenset({customer}))
+        return Answer(refused=error.sqlstate or "none")
+    finally:
+        connection.remove_notice_handler(hear)
+    match attack.via:
+        case "rows":
+            return Answer(frozenset(shown - {None}))
+        case "notices":
+            return Answer(frozenset(int(message) for message in told if message.isdecimal()))
+        case "error":
+            return Answer()
+
+
+def _told_by(error: psycopg.Error, statements: str) -> int | None:
+    """The customer whose row an error betrays, by what it prints or by being raised at all."""
+    match error:
+        case psycopg.errors.DivisionByZero():
+            found = re.search(r"customer_id - (\d+)", statements)
+        case psycopg.errors.InvalidTextRepresentation():
+            found = re.search(r"row \((\d+)", error.diag.message_primary or "")
+        case _:
+            found = None
+    return int(found[1]) if found else None
+
+
+def run(connection: psycopg.Connection, statements: str) -> set[object]:
+    """The first column of what the last of several statements returns."""
+    *first, last = statements.strip().rstrip(";").split(";\n")
+    for statement in first:
+        connection.execute(statement)
+    with connection.cursor() as cursor:
+        if re.match("copy .* to stdout", last):
+            with cursor.copy(last) as copy:
+                return {int(row[0]) for row in copy.rows() if row[0] is not None}
+        cursor.execute(last)
+        return {row[0] for row in cursor} if cursor.description else set()

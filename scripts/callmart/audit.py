@@ -1,0 +1,262 @@
+"""Audit: the evidence that nobody sees what is not theirs.
+
+Every customer, mart and channel is looked at, every attack is made by every login, and what the tables hold is held
+against the contracts and the floor. A check that had nothing to look at fails: it proves nothing. Nothing is changed,
+and no value of a customer's gets into the result, only numbers of customers and names of marts.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from importlib.metadata import version
+
+import psycopg
+
+from callmart import access, attempts, audit_channels, audit_tables, server, tableau
+from callmart.attacks import ATTACKS, Attack
+from callmart.attempts import Answer, Attacker, Attempt, Scene
+from callmart.audit_channels import CHANNELS, GOOD, Board, Cell, log_in
+from callmart.audit_check import Check, few
+from callmart.errors import UserError
+from callmart.settings import Settings
+
+OnStep = Callable[[str, str, int, int], None]
+
+VISIBLE = (
+    "The names of all roles: they hold the customers' numbers, so a customer can see which numbers are customers. "
+    "Their settings, memberships and comments are visible as well; passwords are not.",
+    "The names of schemas, tables, columns, functions and policies, and the text of functions and views: they are the "
+    "same for everybody and hold no data.",
+    "pg_class.reltuples and relpages, table sizes and pg_stat_all_tables: about how many rows a mart has over all "
+    "customers and months, how often it is read and written. EXPLAIN ANALYZE, and the time that a query takes, tell as "
+    "much.",
+    "pg_stat_activity: that others are connected, as whom and since when; not what they ask, and not from where.",
+    "pg_locks: which tables others use at the moment.",
+    "LISTEN and NOTIFY: everybody may announce something on any channel and hear what others announce. callmart "
+    "announces nothing, so there is only what customers would tell each other on purpose.",
+    "Advisory locks: everybody may take any. callmart waits for none of them.",
+    "Reading holds a mart's tables in a weak lock until the transaction ends: a month is dropped when the reader has "
+    "finished, at the latest when the limits for idle and long sessions end it. The expiry never waits longer than its "
+    "lock timeout, and its days are invisible already.",
+    "Large objects: everybody sees their numbers, never what is in those of others. On the embedded server nobody "
+    "may make any; on another server that is for its administrator to close.",
+    "A login may change its own password and its own defaults, such as read-only and the timeouts: they are a "
+    "courtesy, never the protection. `callmart access diff` shows it, `callmart access apply` puts it back.",
+    "Users on Tableau: who is a member of a customer's group is decided there, and not looked at here.",
+)
+
+
+@dataclass(frozen=True)
+class Audit:
+    """What was looked at, when and with what, and what came of it."""
+
+    at: datetime
+    versions: dict[str, str]
+    customers: int
+    cells: tuple[Cell, ...]
+    checks: tuple[Check, ...]
+
+    @property
+    def failed(self) -> list[Check]:
+        """The checks that somebody has to look after."""
+        return [check for check in self.checks if not check.good]
+
+
+def audit(connection: psycopg.Connection, settings: Settings, on_step: OnStep) -> Audit:
+    """Look at everything. Changes nothing; the connection is the owner's."""
+    scene = attempts.scene(connection, settings)
+    board = audit_channels.board(connection, scene)
+    connection.rollback()
+    tally = _Tally()
+    cells: list[Cell] = []
+    locked_out = []
+    with server.connect(settings, autocommit=True) as owner:
+        owner.execute("set lock_timeout = '1s'")
+        everybody = attempts.attackers(scene)
+        for number, attacker in enumerate(everybody):
+            on_step("attack", attacker.name, number, len(everybody))
+            with _session(settings, attacker.role) as session:
+                if session is None:
+                    locked_out.append(attacker.name)
+                    continue
+                if attacker.customer:
+                    cells += audit_channels.login_cells(scene, board, session, attacker.own)
+                _attack(scene, attacker, session, owner, tally)
+        on_step("attack", "", len(everybody), len(everybody))
+    cells += _publisher_and_files(settings, scene, board, on_step)
+    published = _tableau(connection, settings, board, on_step)
+    if published is not None:
+        cells += published.cells
+    on_step("look", "at tables and rights", 0, 1)
+    checks = [
+        _logins(everybody, locked_out),
+        *_of_cells(board, cells),
+        *_of_files(settings, board),
+        *_of_tableau(published),
+        *tally.checks(),
+        *audit_tables.of_rights(connection, settings, scene),
+        *audit_tables.of_tables(connection, settings, scene),
+        *audit_tables.of_books(connection, scene, board),
+    ]  # fmt: skip
+    connection.rollback()
+    on_step("look", "", 1, 1)
+    return Audit(
+        at=datetime.now(settings.zone),
+        versions=_versions(connection),
+        customers=len(board.customers),
+        cells=tuple(
+            sorted(cells, key=lambda cell: (cell.customer_id, cell.mart, CHANNELS.index(cell.channel)))
+        ),
+        checks=tuple(checks),
+    )
+
+
+def _versions(connection: psycopg.Connection) -> dict[str, str]:
+    number = connection.info.server_version
+    return {
+        "callmart": version("callmart"),
+        "PostgreSQL": f"{number // 10000}.{number % 10000}",
+        "dbt": version("dbt-core"),
+        "Great Expectations": version("great_expectations"),
+        "Tableau Server Client": version("tableauserverclient"),
+    }
+
+
+@contextmanager
+def _session(settings: Settings, role: str) -> Iterator[psycopg.Connection | None]:
+    """A login's session; None where it does not get in."""
+    try:
+        session = log_in(settings, role)
+    except psycopg.OperationalError:
+        yield None
+        return
+    with session:
+        yield session
+
+
+# -- attacks ---------------------------------------------------------------------------------------------------------
+
+
+class _Tally:
+    """What became of each attack, over all attackers and places."""
+
+    def __init__(self) -> None:
+        self.controls: dict[tuple[str, str], Answer] = {}  # many attackers share one
+        self.made: Counter[Attack] = Counter()
+        self.proven: Counter[Attack] = Counter()
+        self.absent: Counter[Attack] = Counter()
+        self.succeeded: dict[Attack, list[str]] = defaultdict(list)
+
+    def count(self, attacker: Attacker, attempt: Attempt, answer: Answer, control: Answer) -> None:
+        """Keep the outcome of one attempt."""
+        self.made[attempt.attack] += 1
+        self.proven[attempt.attack] += control.proves(attempt)
+        self.absent[attempt.attack] += control.absent() and answer.withstood(attempt)
+        if not answer.withstood(attempt):
+            self.succeeded[attempt.attack].append(f"{attacker.name} {attempt.place}".rstrip())
+
+    def checks(self) -> Iterator[Check]:
+        """A check an attack."""
+        for attack in ATTACKS:
+            found = self.succeeded[attack]
+            absent = self.absent[attack] == self.made[attack] > 0  # nothing on this server to make it with
+            # Nothing is closed to any customer, or read in part by any duty.
+            nobody = not self.made[attack] and attack.aim in ("closed mart", "columns")
+            yield Check(
+                f"attacks: {attack.family}",
+                attack.name if attack.name == attack.tries else f"{attack.name}: {attack.tries}",
+                self.proven[attack],
+                len(found),
+                few(found),
+                applies=not (absent or nobody),
+            )
+
+
+def _attack(
+    scene: Scene, attacker: Attacker, session: psycopg.Connection, owner: psycopg.Connection, tally: _Tally
+) -> None:
+    for attempt in attempts.attempts(scene, attacker):
+        answer = attempts.make(session, attempt.sql, attempt.attack)
+        key = attempt.attack.via, attempt.control
+        if key not in tally.controls:
+            tally.controls[key] = attempts.make(owner, attempt.control, attempt.attack)
+        tally.count(attacker, attempt, answer, tally.controls[key])
+
+
+# -- channels --------------------------------------------------------------------------------------------------------
+
+
+def _publisher_and_files(settings: Settings, scene: Scene, board: Board, on_step: OnStep) -> Iterator[Cell]:
+    with _session(settings, access.duty_role(scene.database, "publisher")) as publisher:
+        for number, customer in enumerate(board.customers):
+            on_step("compare", f"customer {customer}", number, len(board.customers))
+            yield from audit_channels.file_cells(settings, board, customer)
+            if customer not in scene.customers:
+                yield from audit_channels.without_login(scene, board, customer)
+            elif publisher is not None:
+                yield from audit_channels.publisher_cells(scene, board, publisher, customer)
+    on_step("compare", "", len(board.customers), len(board.customers))
+
+
+def _tableau(
+    connection: psycopg.Connection, settings: Settings, board: Board, on_step: OnStep
+) -> audit_channels.Published | None:
+    """What Tableau holds; None where it can't be read, which is not the same as nothing."""
+    done = iter(range(1, len(board.customers) + 1))
+    try:
+        with tableau.connect(settings) as tableau_server:
+            return audit_channels.published(
+                connection,
+                tableau_server,
+                board,
+                lambda customer: on_step("Tableau", f"customer {customer}", next(done), len(board.customers)),
+            )
+    except UserError:
+        return None
+
+
+def _of_cells(board: Board, cells: list[Cell]) -> Iterator[Check]:
+    for channel in CHANNELS:
+        of_channel = [cell for cell in cells if cell.channel == channel]
+        bad = [cell for cell in of_channel if cell.outcome not in GOOD]
+        yield Check(
+            "every customer and mart",
+            f"{channel}: own rows only, and all of them, where the contract opens a mart; nothing where it does not",
+            sum(cell.outcome == "own rows only" for cell in of_channel),
+            len(bad),
+            few([f"customer {cell.customer_id}, {cell.mart}: {cell.outcome}" for cell in bad]),
+        )
+    holders = Counter(mart for (_, mart), rows in board.rows.items() if rows.rows)
+    several = [mart for mart, customers in holders.items() if customers > 1]
+    yield Check(
+        "every customer and mart",
+        "there are marts with rows of several customers to keep apart",
+        len(several),
+        0,
+    )
+
+
+def _logins(everybody: list[Attacker], locked_out: list[str]) -> Check:
+    return Check(
+        "logins",
+        "every customer with a contract and every duty can log in",
+        len(everybody),
+        len(locked_out),
+        few(locked_out),
+    )
+
+
+def _of_files(settings: Settings, board: Board) -> Iterator[Check]:
+    looked_at, stray = audit_channels.stray_files(settings, board)
+    yield Check("extracts", "no file that no contract orders", looked_at, len(stray), few(stray))
+
+
+def _of_tableau(published: audit_channels.Published | None) -> Iterator[Check]:
+    if published is None:
+        yield Check("Tableau", "what it holds can be read", 0, 0)
+        return
+    for name, looked_at in published.looked_at.items():
+        found = published.found[name]
+        yield Check("Tableau", name, looked_at, len(found), few(list(found)))

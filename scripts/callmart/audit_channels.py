@@ -1,0 +1,358 @@
+"""The audit's matrix: every customer and every mart, looked at through every channel by which its rows get out.
+
+What a customer should see is found by the owner, by an explicit filter on customer, contract and floor; each channel
+is then asked what it shows. Compared are the number of rows and a checksum; neither is ever reported.
+"""
+
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, NamedTuple
+from zipfile import ZipFile, is_zipfile
+
+import pantab
+import psycopg
+import tableauserverclient as TSC
+from psycopg import sql
+
+from callmart import access, extract, publication, publish
+from callmart.attempts import Scene, name_of
+from callmart.dbt import Mart
+from callmart.grants import NOBODY, customer_access, data_source_grants
+from callmart.settings import Settings
+
+Channel = Literal["login", "publisher", "file", "Tableau"]
+CHANNELS: tuple[Channel, ...] = ("login", "publisher", "file", "Tableau")
+
+Outcome = Literal["own rows only", "no rows", "closed", "DIFFERS", "OPEN", "MISSING"]
+GOOD: tuple[Outcome, ...] = ("own rows only", "no rows", "closed")
+
+# The same text of a row whoever asks, and the permission to make temporary things, where there is one.
+SESSION = "-c default_transaction_read_only=off -c timezone=UTC -c datestyle=ISO -c intervalstyle=postgres"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What one channel shows one customer of one mart."""
+
+    customer_id: int
+    option: str
+    mart: str
+    channel: Channel
+    outcome: Outcome
+
+
+class Rows(NamedTuple):
+    """How many rows, and a checksum of them; never shown."""
+
+    rows: int
+    checksum: int
+
+
+@dataclass(frozen=True)
+class Board:
+    """What the cells are compared with."""
+
+    customers: dict[int, str]  # all of the registry, with the option of today or none
+    marts: tuple[Mart, ...]
+    rows: dict[tuple[int, str], Rows]  # what a customer should see of a mart that its contract opens
+    opened: dict[tuple[int, str], int]  # what was opened of it, by the books
+    floor: str
+
+    def opens(self, customer_id: int, mart: Mart) -> bool:
+        """Whether a customer's contract opens a mart today."""
+        option = self.customers[customer_id]
+        return option != "none" and mart.group in access.opens(option)
+
+    def cell(self, customer_id: int, mart: Mart, channel: Channel, outcome: Outcome) -> Cell:
+        """The cell of a customer, a mart and a channel."""
+        return Cell(customer_id, self.customers[customer_id], mart.name, channel, outcome)
+
+
+def log_in(settings: Settings, role: str) -> psycopg.Connection:
+    """A session of a customer or a duty, with its own password, that may try to write."""
+    return psycopg.connect(
+        access.login_uri(settings, role),
+        options=SESSION,
+        autocommit=True,
+        prepare_threshold=None,
+        application_name="callmart audit",
+    )
+
+
+def board(connection: psycopg.Connection, scene: Scene) -> Board:
+    """What every customer should see, by explicit filters. In the caller's transaction."""
+    connection.execute(
+        "set local timezone = 'UTC'; set local datestyle = 'ISO'; set local intervalstyle = 'postgres'"
+    )
+    customers: dict[int, str] = dict(
+        connection.execute(
+            "select customer_id, coalesce(option, 'none') from registry.customer"
+            " left join registry.current_option using (customer_id) order by 1"
+        ).fetchall()
+    )
+    marts = tuple(mart for mart in scene.marts if mart.group != "usage")
+    options = {option: access.opens(option) for option in set(customers.values()) - {"none"}}
+    rows = {}
+    for mart in marts:
+        opening = [option for option, groups in options.items() if mart.group in groups]
+        for customer, option in customers.items():
+            if option in opening:
+                rows[customer, mart.name] = _own_rows(connection, mart, customer, scene.floor)
+    opened = connection.execute(
+        """
+        select customer_id, mart, sum(row_count)::bigint from ops.opened_day
+        where call_date >= %s or not isfinite(call_date)
+        group by 1, 2
+        """,
+        [scene.floor],
+    ).fetchall()
+    return Board(customers, marts, rows, {(who, mart): count for who, mart, count in opened}, scene.floor)
+
+
+def _own_rows(connection: psycopg.Connection, mart: Mart, customer: int, floor: str) -> Rows:
+    """What the owner finds of a customer on days that are kept, under a contract that opens the mart's group."""
+    where = sql.SQL("customer_id = {}").format(customer)
+    if mart.day:
+        opening = [option for option in ("standard", "detailed") if mart.group in access.opens(option)]
+        where += sql.SQL(
+            """
+            and {day} >= {floor} and exists (
+                select from registry.kept_contract as k
+                where
+                    k.customer_id = {customer} and k.option = any({options})
+                    and m.{day} >= k.valid_from and (m.{day} < k.valid_until or k.valid_until is null)
+            )
+            """
+        ).format(day=sql.Identifier(mart.day), floor=floor, customer=customer, options=opening)
+    return _rows(connection, mart, where)
+
+
+def _rows(connection: psycopg.Connection, mart: Mart, where: sql.Composable) -> Rows:
+    query = sql.SQL(
+        "select count(*), coalesce(sum(hashtextextended(m::text, 0)::numeric), 0)::text from {} as m where {}"
+    ).format(sql.Identifier(*name_of(mart).split(".")), where)
+    count, checksum = connection.execute(query).fetchall()[0]
+    return Rows(count, int(checksum))
+
+
+# -- the server ------------------------------------------------------------------------------------------------------
+
+
+def login_cells(scene: Scene, board: Board, session: psycopg.Connection, customer: int) -> Iterator[Cell]:
+    """What a customer's own login shows."""
+    for mart in board.marts:
+        yield board.cell(customer, mart, "login", _shown(session, board, customer, mart))
+
+
+def publisher_cells(
+    scene: Scene, board: Board, publisher: psycopg.Connection, customer: int
+) -> Iterator[Cell]:
+    """What the publisher sees when it has become a customer."""
+    publisher.execute(
+        sql.SQL("set role {}").format(sql.Identifier(access.customer_role(scene.database, customer)))
+    )
+    for mart in board.marts:
+        yield board.cell(customer, mart, "publisher", _shown(publisher, board, customer, mart))
+    publisher.execute("reset role")
+
+
+def without_login(scene: Scene, board: Board, customer: int) -> Iterator[Cell]:
+    """A customer without a contract must not have a role at all."""
+    outcome: Outcome = "OPEN" if access.customer_role(scene.database, customer) in scene.roles else "closed"
+    for channel in ("login", "publisher"):
+        for mart in board.marts:
+            yield board.cell(customer, mart, channel, outcome)
+
+
+def _shown(session: psycopg.Connection, board: Board, customer: int, mart: Mart) -> Outcome:
+    try:
+        rows = _rows(session, mart, sql.SQL("true"))
+    except psycopg.errors.InsufficientPrivilege:
+        return "MISSING" if board.opens(customer, mart) else "closed"
+    if not board.opens(customer, mart):
+        return "OPEN"
+    if rows != board.rows[customer, mart.name]:
+        return "DIFFERS"
+    return "own rows only" if rows.rows else "no rows"
+
+
+# -- files -----------------------------------------------------------------------------------------------------------
+
+
+def file_cells(settings: Settings, board: Board, customer: int) -> Iterator[Cell]:
+    """What the files on disk hold of each mart: an extract a group, opened again."""
+    folder = extract.folder(settings) / str(customer)
+    files = {file.stem: file for file in folder.glob("*.hyper")}
+    yield from _held_cells(board, "file", files, customer)
+
+
+def _held_cells(board: Board, channel: Channel, files: dict[str, Path], customer: int) -> Iterator[Cell]:
+    """What the .hyper files of a customer, by group, hold of each mart, against what the customer should have."""
+    held = {group: _held(board, file, customer, group) for group, file in files.items()}
+    for mart in board.marts:
+        ordered, rows = board.opens(customer, mart), held.get(mart.group, {}).get(mart.name)
+        outcome: Outcome
+        if mart.group not in files:
+            outcome = "MISSING" if ordered else "closed"
+        elif not ordered:
+            outcome = "OPEN"
+        elif rows is None or rows != board.opened.get((customer, mart.name), 0):
+            outcome = "DIFFERS"
+        else:
+            outcome = "own rows only" if rows else "no rows"
+        yield board.cell(customer, mart, channel, outcome)
+
+
+def _held(board: Board, file: Path, customer: int, group: str) -> dict[str, int]:
+    """How many rows a file holds of each mart of its group; a mart with a row of another customer, or of a day that is
+    too old, is left out, and all are where the file has not just these tables. One query: each starts Hyper anew.
+    """
+    marts = [mart for mart in board.marts if mart.group == group]
+    tables = "select tablename as name, 0 as rows, 0 as good from pg_catalog.pg_tables"
+    queries = []
+    for mart in marts:
+        kept = f"and \"{mart.day}\" >= date '{board.floor}'" if mart.day else ""
+        queries.append(
+            f"select '{mart.name}', count(*), count(case when customer_id = {customer} {kept} then 1 end)"
+            f' from "{extract.SCHEMA}"."{mart.name}"'
+        )
+    try:
+        frame = pantab.frame_from_hyper_query(
+            file, " union all ".join([tables, *queries]), return_type="pyarrow", process_params=extract.HYPER
+        )
+    except Exception:  # whatever Hyper says of a file that is not as it should be
+        return {}
+    found = frame.to_pylist()
+    if sorted(row["name"] for row in found) != sorted(2 * [mart.name for mart in marts]):
+        return {}
+    rows = {mart.name: [row for row in found if row["name"] == mart.name] for mart in marts}
+    return {
+        name: sum(row["rows"] for row in both)
+        for name, both in rows.items()
+        if all(row["rows"] == row["good"] for row in both)
+    }
+
+
+def stray_files(settings: Settings, board: Board) -> tuple[int, list[str]]:
+    """How many files stand among the extracts, and those that no contract orders."""
+    wanted = {
+        extract.folder(settings) / str(customer) / f"{mart.group}.hyper"
+        for customer in board.customers
+        for mart in board.marts
+        if board.opens(customer, mart)
+    }
+    found = [file for file in extract.folder(settings).rglob("*") if not file.is_dir()]
+    return len(found), [str(file.relative_to(settings.home)) for file in sorted(set(found) - wanted)]
+
+
+# -- Tableau ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Published:
+    """What was read back: the cells, how much was looked at, and what is otherwise than it should be."""
+
+    cells: tuple[Cell, ...]
+    looked_at: dict[str, int]
+    found: dict[str, tuple[str, ...]]
+
+
+TOP, PROJECTS, CONTENT, GRANTS = (
+    "the project above all customers is locked, and nobody reaches it",
+    "one locked project a customer, reached by the customer's own group alone",
+    "nothing in them that no contract orders or that is not ours",
+    "each data source is reached by the customer's own group alone",
+)
+
+
+def published(
+    connection: psycopg.Connection,
+    server: TSC.Server,
+    board: Board,
+    on_customer: Callable[[int], None],
+) -> Published:
+    """Read back what Tableau holds, and open what it holds."""
+    desired = {one.customer_id: one for one in publication.desired(connection)}
+    actual = publish.read(server)
+    cells: list[Cell] = []
+    looked_at = dict.fromkeys((TOP, PROJECTS, CONTENT, GRANTS), 0)
+    found: dict[str, list[str]] = {name: [] for name in looked_at}
+
+    if actual.top is not None:
+        looked_at[TOP] = 1
+        lock = TSC.ProjectItem.ContentPermissions.LockedToProjectWithoutNested
+        if actual.top.lock != lock or actual.top.access != NOBODY:
+            found[TOP].append("it is not locked, or somebody reaches it")
+        found[CONTENT] += [
+            f"a {foreign.kind} beside the customers' projects" for foreign in actual.top.foreign
+        ]
+    for customer in sorted(actual.customers - desired.keys()):
+        found[CONTENT].append(f"customer {customer} has no contract, and a project or a group")
+
+    for customer, option in board.customers.items():
+        projects = actual.projects.get(customer, ())
+        wanted = {} if option == "none" else {one.name: one.group for one in desired[customer].data_sources}
+        held_files: dict[str, str] = {}  # group: LUID
+        for project in projects:
+            looked_at[PROJECTS] += 1
+            looked_at[CONTENT] += len(project.data_sources) + len(project.foreign)
+            found[PROJECTS] += [
+                f"customer {customer}: {what}"
+                for what, holds in (
+                    ("more than one project", len(projects) == 1),
+                    ("not locked", project.lock == TSC.ProjectItem.ContentPermissions.LockedToProject),
+                    (
+                        "reached by others than its group",
+                        customer in actual.groups
+                        and project.access == customer_access(actual.groups[customer]),
+                    ),
+                )
+                if not holds
+            ]
+            found[CONTENT] += [
+                f"customer {customer}: a {foreign.kind} that is not ours" for foreign in project.foreign
+            ]
+            for source in project.data_sources:
+                looked_at[GRANTS] += 1
+                grants = data_source_grants(server, server.datasources.get_by_id(source.luid))
+                if (
+                    customer not in actual.groups
+                    or grants != customer_access(actual.groups[customer])["datasource"]
+                ):
+                    found[GRANTS].append(f"customer {customer}: a data source is reached by others")
+                if source.name in wanted:
+                    held_files[wanted[source.name]] = source.luid
+                else:
+                    found[CONTENT].append(f"customer {customer}: a data source that no contract orders")
+        cells += _published_cells(server, board, customer, held_files, bool(projects))
+        on_customer(customer)
+    return Published(tuple(cells), looked_at, {name: tuple(what) for name, what in found.items()})
+
+
+def _published_cells(
+    server: TSC.Server, board: Board, customer: int, sources: dict[str, str], has_project: bool
+) -> Iterator[Cell]:
+    """What a customer's data sources hold, downloaded and opened; by group their LUIDs."""
+    if board.customers[customer] == "none":
+        for mart in board.marts:
+            yield board.cell(customer, mart, "Tableau", "OPEN" if has_project else "closed")
+        return
+    with tempfile.TemporaryDirectory(prefix="callmart-audit-") as folder:
+        files = {
+            group: _hyper(
+                Path(server.datasources.download(luid, str(Path(folder) / group))), Path(folder) / luid
+            )
+            for group, luid in sources.items()
+        }
+        yield from _held_cells(board, "Tableau", files, customer)
+
+
+def _hyper(downloaded: Path, folder: Path) -> Path:
+    """The .hyper file that was downloaded, or that is packed in what was."""
+    if not is_zipfile(downloaded):
+        return downloaded
+    with ZipFile(downloaded) as packed:
+        name = next(name for name in packed.namelist() if name.endswith(".hyper"))
+        return Path(packed.extract(name, folder))

@@ -1,0 +1,95 @@
+"""The audit's evidence on paper: one HTML file that needs nothing else, and the same as JSON."""
+
+import json
+from dataclasses import asdict
+from importlib.resources import files
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, StrictUndefined
+
+from callmart.audit import VISIBLE, Audit
+from callmart.audit_channels import CHANNELS, GOOD, Cell
+from callmart.audit_check import Check
+from callmart.keys import secret_file
+from callmart.settings import Settings
+
+
+def write(settings: Settings, audit: Audit, folder: Path | None = None) -> list[Path]:
+    """Write the report as HTML and JSON, mode 0600, into a folder (default: `audit` under the home)."""
+    folder = folder or settings.home / "audit"
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    name = f"{audit.at:%Y-%m-%dT%H%M%S}"
+    written = [folder / f"{name}.html", folder / f"{name}.json"]
+    for file, text in zip(written, (as_html(audit), as_json(audit)), strict=True):
+        secret_file(file, text)
+    return written
+
+
+def as_json(audit: Audit) -> str:
+    """The whole audit, for a machine."""
+    return json.dumps(
+        {
+            "at": audit.at.isoformat(timespec="seconds"),
+            "versions": audit.versions,
+            "summary": summary(audit),
+            "checks": [asdict(check) | {"outcome": check.outcome} for check in audit.checks],
+            "matrix": [asdict(cell) for cell in audit.cells],
+            "what PostgreSQL lets nobody close": VISIBLE,
+        },
+        indent=1,
+    )
+
+
+def summary(audit: Audit) -> dict[str, int]:
+    """What one wants to know first, as numbers."""
+    return {
+        "customers": audit.customers,
+        "marts": len({cell.mart for cell in audit.cells}),
+        "checks": len(audit.checks),
+        "looked at": sum(check.looked_at for check in audit.checks),
+        "breaches": sum(check.breaches for check in audit.checks),
+        "checks that looked at nothing": sum(check.outcome.startswith("NOTHING") for check in audit.checks),
+    }
+
+
+def as_html(audit: Audit) -> str:
+    """The whole audit, for a person: on a screen, light or dark, or on paper."""
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    template = environment.from_string(
+        files("callmart").joinpath("audit.html.j2").read_text(encoding="utf-8")
+    )
+    areas = _by_area(check for check in audit.checks if not check.area.startswith("attacks"))
+    attacks = _by_area(check for check in audit.checks if check.area.startswith("attacks"))
+    return template.render(
+        audit=audit,
+        summary=summary(audit),
+        areas=areas,
+        attacks={area.removeprefix("attacks: "): checks for area, checks in attacks.items()},
+        channels=CHANNELS,
+        good=GOOD,
+        customers=_by_customer(audit.cells),
+        visible=VISIBLE,
+    )
+
+
+def _by_area(checks: Any) -> dict[str, list[Check]]:
+    areas: dict[str, list[Check]] = {}
+    for check in checks:
+        areas.setdefault(check.area, []).append(check)
+    return areas
+
+
+def _by_customer(cells: tuple[Cell, ...]) -> list[tuple[Cell, dict[str, dict[str, str]]]]:
+    """Of each customer a cell that says who it is, and by mart and channel what was found."""
+    found = []
+    for _, of_customer in groupby(cells, lambda cell: cell.customer_id):
+        several = list(of_customer)
+        marts: dict[str, dict[str, str]] = {}
+        for cell in several:
+            marts.setdefault(cell.mart, {})[cell.channel] = cell.outcome
+        found.append((several[0], marts))
+    return found

@@ -1,0 +1,233 @@
+"""The audit's look at rights, tables, files and books: what stands there, against what should."""
+
+from collections.abc import Iterator
+
+import psycopg
+from psycopg import sql
+
+from callmart import access, dbt, expire
+from callmart.attempts import Scene, name_of
+from callmart.audit_channels import Board
+from callmart.audit_check import Check, few
+from callmart.rights import SCHEMAS, shown_in
+from callmart.settings import Settings
+
+
+def of_rights(connection: psycopg.Connection, settings: Settings, scene: Scene) -> Iterator[Check]:
+    """Roles, rights and policies are as declared."""
+    drift = [one.text for one in access.drift(connection, dbt.marts(settings))]
+    yield Check(
+        "rights", "roles, memberships, rights and policies are those of access.yml, the marts and the contracts",
+        len(scene.roles), len(drift), few(drift),
+    )  # fmt: skip
+    relations, found = 0, []
+    for mart in scene.marts:
+        parts = connection.execute(
+            "select relation::text from access.mart_relation where mart = %s::regclass", [name_of(mart)]
+        ).fetchall()
+        relations += len(parts)
+        found += [
+            name
+            for (name,) in connection.execute(
+                "select relation::text from access.unguarded(%s::regclass, %s, %s) as relation",
+                [name_of(mart), mart.group, mart.day],
+            )
+        ]
+    yield Check(
+        "rights", "every mart and every month has row security, forced, and its own two policies",
+        relations, len(found), few(found),
+    )  # fmt: skip
+    strays = connection.execute(
+        """
+        select c.oid::regclass::text
+        from pg_class as c
+        where
+            relnamespace in ('mart'::regnamespace, 'usage'::regnamespace) and relkind in ('r', 'p', 'v', 'm', 'f')
+            and not exists (
+                select from access.mart_relation as m
+                where m.relation = c.oid and m.mart = any(%(marts)s::regclass[])
+            )
+            and not format('%%I.%%I', relnamespace::regnamespace, relname) = any(%(shown)s)
+        """,
+        {
+            "marts": [name_of(mart) for mart in scene.marts],
+            "shown": [relation for mart in scene.marts for relation in shown_in(mart)],
+        },
+    ).fetchall()
+    yield Check(
+        "rights", "nothing stands among the marts that is not declared", relations, len(strays),
+        few([name for (name,) in strays]),
+    )  # fmt: skip
+
+
+# Days of a customer's are its own clock's; a customer that is not known has the provider's.
+TOO_OLD = {
+    "raw.event": ("occurred_at", "(t.occurred_at at time zone c.time_zone)::date"),
+    "raw.call": ("last_at", "(t.last_at at time zone c.time_zone)::date"),
+}
+
+
+def of_tables(connection: psycopg.Connection, settings: Settings, scene: Scene) -> Iterator[Check]:
+    """Nothing is kept that is too old, or of a customer without a contract."""
+    tables = _tables(connection)
+    days = {mart.day for mart in scene.marts if mart.day} | {"call_date", "last_day"}
+    old, dated = [], 0
+    for name, columns in tables.items():
+        for column in sorted(columns & days) or [""] * (name in TOO_OLD):
+            dated += 1
+            if _any_too_old(connection, settings, scene.floor, name, column):
+                old.append(f"{name}: run `callmart expire`")
+    yield Check(
+        "retention", f"nothing older than {scene.floor} in any table with a day", dated, len(old), few(old)
+    )
+    due = [
+        f"{step.what}: {step.why}"
+        for step in expire.plan(connection, settings, expire.today(settings)).steps
+        if step.kind != "statistics"
+    ]
+    yield Check(
+        "retention", "the expiry finds nothing that is due, in tables and files", dated, len(due), few(due)
+    )
+
+    of_customers = [
+        name for name, columns in tables.items()
+        if "customer_id" in columns and name != "ops.audit_log"
+        and (not name.startswith("registry.") or name == "registry.agent")
+    ]  # fmt: skip
+    left = []
+    for name in of_customers:
+        query = sql.SQL(
+            "select distinct customer_id from {}"
+            " where customer_id not in (select customer_id from registry.kept_contract)"
+        ).format(sql.SQL(name))
+        left += [f"{name}: customer {customer}" for (customer,) in connection.execute(query)]
+    left += _left_files(connection, settings)
+    yield Check(
+        "contracts", "nothing is kept of a customer without a contract, in tables and files", len(of_customers),
+        len(left), few(left),
+    )  # fmt: skip
+
+
+def _tables(connection: psycopg.Connection) -> dict[str, set[str]]:
+    """The tables of ours, months under their parent, with their columns."""
+    rows = connection.execute(
+        """
+        select format('%%I.%%I', nspname, relname), array_agg(attname::text)
+        from pg_class as c
+        join pg_namespace as n on n.oid = relnamespace
+        join pg_attribute on attrelid = c.oid and attnum > 0 and not attisdropped
+        where nspname = any(%s) and relkind in ('r', 'p', 'm') and not relispartition
+        group by 1 order by 1
+        """,
+        [list(SCHEMAS)],
+    ).fetchall()
+    return {name: set(columns) for name, columns in rows}
+
+
+def _any_too_old(
+    connection: psycopg.Connection, settings: Settings, floor: str, table: str, column: str
+) -> bool:
+    if column:
+        where = sql.SQL("t.{day} < {floor} and isfinite(t.{day})").format(
+            day=sql.Identifier(column), floor=floor
+        )
+        joined: sql.Composable = sql.SQL("")
+    else:
+        moment, day = TOO_OLD[table]
+        # No clock is more than a day from UTC: the first bound is what finds the months.
+        where = sql.SQL("t.{} < {}::date + 2 and " + day + " < {}").format(
+            sql.Identifier(moment), floor, floor
+        )
+        joined = sql.SQL(
+            "cross join lateral (select coalesce(max(time_zone), {}) as time_zone from registry.customer as r"
+            " where r.customer_id = t.customer_id) as c"
+        ).format(settings.time_zone)
+    query = sql.SQL("select exists (select from {} as t {} where {})").format(sql.SQL(table), joined, where)
+    return bool(connection.execute(query).fetchall()[0][0])
+
+
+def _left_files(connection: psycopg.Connection, settings: Settings) -> Iterator[str]:
+    kept = {customer for (customer,) in connection.execute("select customer_id from registry.kept_contract")}
+    database = connection.info.dbname
+    for folder, before, after in (
+        ("keys", "customer_", ".key"),
+        ("secrets", f"{database}_customer_", ".pgpass"),
+    ):
+        for file in sorted((settings.home / folder).glob(f"{before}*{after}")):
+            number = file.name.removeprefix(before).removesuffix(after)
+            if not number.isdecimal() or int(number) not in kept:
+                yield str(file.relative_to(settings.home))
+
+
+def of_books(connection: psycopg.Connection, scene: Scene, board: Board) -> Iterator[Check]:
+    """The audit log can't be changed, and what is visible is what was opened."""
+    yield append_only(connection)
+    looked_at, found = 0, []
+    for mart in board.marts:
+        query = sql.SQL(
+            """
+            select customer_id, day::text, coalesce(o.row_count, 0) = coalesce(m.row_count, 0)
+            from (
+                select customer_id, {day} as day, count(*) as row_count from {mart} group by 1, 2
+            ) as m
+            full join (
+                select customer_id, call_date as day, row_count from ops.opened_day where mart = {name}
+            ) as o using (customer_id, day)
+            """
+        ).format(
+            day=sql.Identifier(mart.day) if mart.day else sql.SQL("'-infinity'::date"),
+            mart=sql.Identifier(*name_of(mart).split(".")),
+            name=mart.name,
+        )
+        for customer, day, same in connection.execute(query):
+            looked_at += 1
+            if not same:
+                found.append(f"{mart.name}, customer {customer}, {day if mart.day else 'all days'}")
+    yield Check(
+        "quality", "every visible day is the one that was checked and opened, row for row",
+        looked_at, len(found), few(found),
+    )  # fmt: skip
+    opened, shown = connection.execute(
+        """
+        select count(*), array_remove(array_agg(
+            case when h.build_id <= o.build_id and h.released_at is null
+                then format('%s, customer %s, %s', o.mart, o.customer_id, o.call_date) end
+        ), null)
+        from ops.opened_day as o left join ops.held_back as h using (customer_id, call_date)
+        where isfinite(o.call_date)
+        """
+    ).fetchall()[0]
+    yield Check(
+        "quality", "no day that is held back is visible as it was computed since",
+        opened, len(shown or ()), few(shown or []),
+    )  # fmt: skip
+
+
+def append_only(connection: psycopg.Connection) -> Check:
+    """The audit log refuses every change, also to its owner: tried, and read in the catalogue."""
+    (entries,) = connection.execute("select count(*) from ops.audit_log").fetchall()[0]
+    found = []
+    for name, statement in (
+        ("changed", "update ops.audit_log set actor = actor where false"),
+        ("deleted from", "delete from ops.audit_log where false"),
+    ):
+        try:
+            with connection.transaction(force_rollback=True):
+                connection.execute(statement)
+        except psycopg.errors.RaiseException:
+            continue
+        found.append(f"it could be {name}")
+    # Emptying it would lock it, so that is not tried: 32 is TRUNCATE, and the trigger is enabled.
+    (guarded,) = connection.execute(
+        """
+        select exists (
+            select from pg_trigger
+            where
+                tgrelid = 'ops.audit_log'::regclass and tgname = 'append_only' and tgenabled in ('O', 'A')
+                and tgtype & 32 = 32 and tgfoid = 'ops.refuse_change()'::regprocedure
+        )
+        """
+    ).fetchall()[0]
+    if not guarded:
+        found.append("it could be emptied")
+    return Check("audit log", "it is append-only, for its owner too", entries, len(found), tuple(found))

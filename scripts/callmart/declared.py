@@ -1,0 +1,79 @@
+"""Declarations: a YAML file of the project as a typed object, or one sentence that names file, place and remedy."""
+
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from ruamel.yaml import YAML
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+
+from callmart.errors import UserError
+from callmart.settings import PROJECT
+
+Name = Annotated[str, Field(pattern="^[a-z_][a-z_0-9]*$")]
+Text = Annotated[str, Field(min_length=1, pattern=r"\S")]
+
+
+class Strict(BaseModel):
+    """Unknown keys and other types are errors."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class Texts(Strict):
+    """A text in the languages of reports and mails."""
+
+    nl: Text
+    en: Text
+
+
+Declared = TypeVar("Declared", bound=BaseModel)
+
+
+def read(file: Path, kind: type[Declared]) -> Declared:
+    """What the file declares; UserError where it can't be read or is wrong."""
+    name = _name(file)
+    try:
+        document = YAML(typ="safe").load(file.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError):
+        raise UserError(f"{name} can't be read; restore it from the repository") from None
+    except YAMLError as error:
+        mark = error.problem_mark if isinstance(error, MarkedYAMLError) else None
+        where = f" line {mark.line + 1}" if mark else ""
+        raise UserError(f"{name}{where} is no YAML; correct it there") from None
+    try:
+        return kind.model_validate(document)
+    except ValidationError as error:
+        found = error.errors(include_url=False, include_input=False)
+        # An unknown key first: what is missing may be what it was meant to be.
+        first = min(found, key=lambda one: one["type"] != "extra_forbidden")
+        # Ours say what to do, pydantic's do not.
+        ours = first["msg"].removeprefix("Value error, ")
+        message = ours if ours != first["msg"] else f"{ours}; correct it there"
+        place = ".".join(_place(document, first["loc"]))
+        raise UserError(f"{name}: {place + ': ' if place else ''}{message}") from None
+
+
+def wrong(file: Path, place: str, message: str) -> UserError:
+    """The sentence for what only shows beside other declarations; the message holds the remedy."""
+    return UserError(f"{_name(file)}: {place}: {message}")
+
+
+def _name(file: Path) -> str:
+    return str(file.relative_to(PROJECT) if file.is_relative_to(PROJECT) else file)
+
+
+def _place(document: Any, parts: tuple[int | str, ...]) -> list[str]:
+    """Where it is, an entry of a list by its name."""
+    names = []
+    for part in parts:
+        match document:
+            case {"config": {"meta": dict(meta)}} if part in meta:  # where dbt has it
+                document = meta[part]
+            case dict():
+                document = document.get(part)
+            case list():
+                document = document[part] if isinstance(part, int) else None
+        named = isinstance(part, int) and isinstance(document, dict) and document.get("name")
+        names.append(str(named or part))
+    return names

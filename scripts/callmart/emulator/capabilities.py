@@ -1,0 +1,76 @@
+"""What can be allowed or denied per kind of content, what is in a new project, and what a site role can at most."""
+
+_VIEWER = {"AddComment", "ExportData", "ExportImage", "Filter", "Read", "ViewComments"}
+_WORKBOOK = {
+    *_VIEWER, "ChangeHierarchy", "ChangePermissions", "CreateRefreshMetrics", "Delete", "ExportXml",
+    "ExtractRefresh", "RunExplainData", "ShareView", "ViewUnderlyingData", "WebAuthoring", "Write",
+}  # fmt: skip
+_PLAIN = {"ChangeHierarchy", "ChangePermissions", "Delete", "Read", "Write"}
+
+CAPABILITIES = {
+    "project": {"ProjectLeader", "Read", "Write"},
+    "datasource": {
+        *_PLAIN, "Connect", "ExportXml", "ExtractRefresh", "PulseMetricDefine", "SaveAs", "VizqlDataApiAccess",
+    },
+    "workbook": _WORKBOOK,
+    "view": _WORKBOOK - {"ChangeHierarchy", "CreateRefreshMetrics", "ExtractRefresh"},
+    "flow": {*_PLAIN, "Execute", "ExportXml", "WebAuthoringForFlows"},
+    "lens": _PLAIN,
+    "metric": _PLAIN,
+    "datarole": _PLAIN,
+    "database": _PLAIN,
+    "table": _PLAIN,
+    "virtualconnection": {*_PLAIN, "Connect"},
+}  # fmt: skip
+
+# the kinds that a project has defaults for, by the path that names them
+DEFAULT_KINDS = {
+    "workbooks": "workbook",
+    "datasources": "datasource",
+    "flows": "flow",
+    "lenses": "lens",
+    "metrics": "metric",
+    "dataroles": "datarole",
+    "databases": "database",
+    "tables": "table",
+    "virtualconnections": "virtualconnection",
+}
+
+# what everybody may in a new project, until somebody takes it away
+NEW_PROJECT = {
+    "own": ("Read", "Write"),
+    "datasource": ("Connect", "Read"),
+    "workbook": (
+        "AddComment", "ExportData", "ExportImage", "Filter", "Read", "RunExplainData", "ShareView",
+        "ViewComments", "ViewUnderlyingData",
+    ),
+    "flow": ("Read",),
+    "lens": ("Read",),
+    "metric": ("Read",),
+    "datarole": ("Read",),
+    "database": ("Read",),
+    "table": ("Read",),
+    "virtualconnection": ("Connect", "Read"),
+}  # fmt: skip
+
+ADMINISTRATORS = ("ServerAdministrator", "SiteAdministratorCreator", "SiteAdministratorExplorer")
+SITE_ROLES = (
+    *ADMINISTRATORS, "Creator", "Explorer", "ExplorerCanPublish", "Guest", "SupportUser", "Unlicensed", "Viewer",
+)  # fmt: skip
+_PUBLISHERS = ("Creator", "ExplorerCanPublish")
+_EXPLORER_NEVER = {"PulseMetricDefine", "SaveAs", "Write"}
+_VIEWER_MOST = {
+    "project": {"Read"},
+    "datasource": {"Connect", "Read", "VizqlDataApiAccess"},
+    "workbook": _VIEWER,
+    "view": _VIEWER,
+}
+
+
+def within_role(role: str, kind: str, capability: str) -> bool:
+    """Whether a user of site role `role` can have a capability at all, whatever the rules say."""
+    if role in _PUBLISHERS:
+        return True
+    if role == "Explorer":
+        return capability not in _EXPLORER_NEVER
+    return role in ("Viewer", "Guest") and capability in _VIEWER_MOST.get(kind, {"Read"})

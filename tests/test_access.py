@@ -1,0 +1,404 @@
+"""Roles as code: the server holds what access.yml, the marts' YAML and the contracts give; all else is found."""
+
+import os
+import shutil
+import stat
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from callmart import access, dbt, matrix, schema, server
+from callmart import run as stages
+from callmart.errors import UserError
+from catalogue import unprotected
+from centre import ANONYMOUS, NAMED, STANDARD, WITH_DATA, play
+from conftest import Callmart, ignore_step
+
+OURS = ("registry", "raw", "build", "mart", "usage", "access", "ops")
+
+
+@pytest.fixture(scope="module")
+def opened(callmart: Callmart, tmp_path_factory: pytest.TempPathFactory) -> Callmart:
+    """Three customers with open marts."""
+    play(callmart, tmp_path_factory.mktemp("landed"))
+    assert callmart.build_and_open().held_back_days == 0
+    return callmart
+
+
+@contextmanager
+def postgres(callmart: Callmart) -> Iterator[psycopg.Connection]:
+    """The superuser; what it does is kept."""
+    socket = server.start(callmart.home)
+    with psycopg.connect(host=str(socket), user="postgres", dbname=server.DATABASE) as connection:
+        yield connection
+
+
+def drift(callmart: Callmart) -> list[str]:
+    with callmart.connect() as owner:
+        return [one.text for one in access.drift(owner, dbt.marts(callmart.settings))]
+
+
+def apply(callmart: Callmart) -> list[str]:
+    with callmart.connect() as owner:
+        schema.apply(owner, callmart.settings.time_zone)
+        return [one.text for one in access.apply(owner, callmart.settings, dbt.marts(callmart.settings))]
+
+
+def sees(callmart: Callmart, customer_id: int) -> set[int]:
+    rows = callmart.rows("select distinct customer_id from mart.queue_interval", customer_id=customer_id)
+    return {row["customer_id"] for row in rows}
+
+
+# -- what each duty may ----------------------------------------------------------------------------------------
+
+
+def relations(callmart: Callmart, kinds: str = "rpvm") -> list[str]:
+    rows = callmart.rows(
+        """
+        select format('%%I.%%I', nspname, relname) as name
+        from pg_class join pg_namespace as n on n.oid = relnamespace
+        where nspname = any(%s) and position(relkind::text in %s) > 0
+        order by 1
+        """,
+        list(OURS),
+        kinds,
+    )
+    return [row["name"] for row in rows]
+
+
+def allowed(connection: psycopg.Connection, statement: str) -> bool:
+    """Whether PostgreSQL lets a statement through, which is then undone."""
+    try:
+        with connection.transaction(force_rollback=True):
+            connection.execute("set transaction read write")
+            connection.execute(statement)  # type: ignore[arg-type]
+    except psycopg.errors.InsufficientPrivilege:
+        return False
+    except psycopg.errors.IntegrityError:
+        return True  # the right was there, the row was not
+    return True
+
+
+@pytest.mark.parametrize("duty", sorted(matrix.matrix().duties))
+def test_a_duty_reads_and_writes_what_the_matrix_says(opened: Callmart, duty: str) -> None:
+    declared = matrix.matrix().duties[duty]
+    every, tables = relations(opened), relations(opened, "rp")
+
+    def named(entries: tuple[str, ...], *, whole: bool) -> set[str]:
+        parts = [matrix.split(entry) for entry in entries]
+        return {
+            name
+            for name in every
+            for schema_name, relation, columns in parts
+            if name.split(".")[0] == schema_name
+            and relation in ("*", name.split(".")[1])
+            and (not columns or not whole)
+        }
+
+    with opened.connect() as owner:
+        for name in every:
+            assert allowed(owner, f"select from {name}")
+    with access.connect(opened.settings, duty) as login:
+        assert {name for name in every if allowed(login, f"select * from {name}")} == named(
+            declared.select, whole=True
+        )
+        writable = {name for name in tables if allowed(login, f"insert into {name} default values")}
+        assert writable == named(declared.insert, whole=True)
+        for name in tables:
+            for statement in (f"truncate {name}", f"alter table {name} add mine integer"):
+                assert not allowed(login, statement), statement
+        for entry in declared.select:
+            schema_name, relation, columns = matrix.split(entry)
+            if columns:
+                assert allowed(login, f"select {', '.join(columns)} from {schema_name}.{relation}")
+
+
+def test_the_loader_does_not_see_what_it_wrote(opened: Callmart) -> None:
+    row = "insert into raw.incoming_reject (line_number, reason) values (1, 'none')"
+    with access.connect(opened.settings, "loader") as loader:
+        assert allowed(loader, row)
+        for name in (
+            "raw.incoming",
+            "raw.incoming_reject",
+            "raw.event",
+            "raw.file",
+            "raw.reject",
+            "registry.agent",
+        ):
+            assert not allowed(loader, f"select from {name}")
+        assert not allowed(loader, f"{row} returning reason")
+    assert opened.rows("select count(*) as n from raw.event")[0]["n"] > 0
+
+
+def test_the_publisher_is_nobody_by_itself(opened: Callmart) -> None:
+    with access.connect(opened.settings, "publisher") as publisher:
+        assert not allowed(publisher, "select from mart.queue_interval")
+        publisher.execute(f"set role {access.customer_role(server.DATABASE, NAMED)}")
+        assert publisher.execute("select distinct customer_id from mart.queue_interval").fetchall() == [
+            (NAMED,)
+        ]
+
+
+def test_types_of_the_loaders_own_mean_nothing_to_the_owners_functions(opened: Callmart) -> None:
+    """Were the database's TEMP open, a type in pg_temp could stand for a column's: the functions' path ends with it."""
+    with postgres(opened) as superuser:
+        superuser.execute("grant temporary on database callmart to callmart_loader")
+    try:
+        with access.connect(opened.settings, "loader") as loader:
+            loader.execute("create type pg_temp.text as (said pg_catalog.text)")
+            loader.execute("create domain pg_temp.bigint as pg_catalog.int8 check (false)")
+            assert loader.execute(
+                "select raw.receive((select max(version) from registry.version))"
+            ).fetchone() == (True,)
+            kept = loader.execute(
+                "select landed from raw.keep('f', 's', 1, '[]', 0::int8, 0::int8, 0::int8, false, '{}'::jsonb)"
+            )
+            assert kept.fetchone() == (0,)
+            loader.rollback()
+    finally:
+        assert apply(opened) == ['by hand: TEMPORARY on database callmart from "callmart_loader"']
+
+
+# -- what is given by hand -------------------------------------------------------------------------------------
+
+BY_HAND = {
+    "a mart to everybody": "grant select on mart.queue_interval to public",
+    "a month to a customer": "grant select on {month} to callmart_customer_1003",
+    "a column of a mart": "grant select (talk_s) on mart.agent_day to callmart_customer_1003",
+    "a right to pass on": "grant select on mart.queue_interval to callmart_reads_queue with grant option",
+    "writing": "grant insert, update on mart.queue_interval to callmart_reads_queue",
+    "raw to the loader": "grant select on raw.event to callmart_loader",
+    "names to the auditor": "grant select on registry.agent to callmart_auditor",
+    "a schema": "grant usage on schema raw to callmart_customer_1001",
+    "making things": "grant create on schema mart to callmart_customer_1001",
+    "a function": "grant execute on function registry.agent_label(integer, text) to public",
+    "a sequence": "grant usage on sequence ops.mark to callmart_operator",
+    "temporary tables": "grant temporary on database callmart to public",
+    "rights to come": "alter default privileges in schema mart grant select on tables to callmart_analyst",
+    "a stranger in a group": "create role stranger nologin;\ngrant callmart_reads_agent to stranger",
+    "a customer in a group": "grant callmart_reads_agent to callmart_customer_1003",
+    "a customer in a customer": "grant callmart_customer_1001 to callmart_customer_1003",
+    "a publisher that inherits": "grant callmart_customer_1001 to callmart_publisher with inherit true",
+    "a customer of nobody": "create role callmart_customer_4711 login",
+    "a group that logs in": "alter role callmart_reads_agent login",
+    "a setting": "alter role callmart_customer_1001 set default_transaction_read_only = off",
+    "a setting in this database": "alter role callmart_customer_1001 in database callmart set statement_timeout = 0",
+    "more connections": "alter role callmart_customer_1001 connection limit 1000",
+    "a policy gone": "drop policy own_rows on mart.agent_day",
+    "a policy open": "alter policy own_rows on mart.queue_interval using (true)",
+    "a month's policy open": "alter policy own_rows on {month} using (true)",
+    "one policy more": "create policy mine on mart.queue_interval for select using (true)",
+    "not forced": "alter table mart.queue_interval no force row level security",
+    "row security off": "alter table {month} disable row level security",
+    "a view of a mart": "create view mart.open as select * from mart.queue_interval;\n"
+    "grant select on mart.open to public",
+    "a view elsewhere": "create schema elsewhere;\ncreate view elsewhere.open as select 1;\n"
+    "grant select on elsewhere.open to public",
+    "a trigger": "create trigger mine before insert on raw.event execute function ops.refuse_change()",
+    "the log open": "alter table ops.audit_log disable trigger append_only",
+    "another function": "create or replace function access.current_customer() returns integer stable return 1001",
+}
+# What the owner did elsewhere or over a function is undone by applying, or by the test.
+AFTERWARDS = """
+drop view if exists mart.open;
+drop schema if exists elsewhere cascade;
+drop role if exists stranger
+"""
+
+
+@pytest.mark.parametrize("what", BY_HAND)
+def test_what_was_done_by_hand_is_found_and_taken_away(opened: Callmart, what: str) -> None:
+    assert drift(opened) == []
+    month = opened.rows("select min(tableoid::regclass::text) as month from mart.queue_interval")[0]["month"]
+    with opened.connect() as owner:
+        for statement in BY_HAND[what].format(month=month).split(";\n"):
+            owner.execute(statement)  # type: ignore[arg-type]
+    found = drift(opened)
+    assert found
+    with opened.connect() as owner, pytest.raises(UserError, match="nothing is opened while rights differ"):
+        stages.open.open_build(owner, opened.settings)
+    apply(opened)
+    assert drift(opened) == []
+    with opened.connect() as owner:
+        for statement in AFTERWARDS.split(";\n"):
+            owner.execute(statement)  # type: ignore[arg-type]
+        assert unprotected(owner) == []
+    assert all(sees(opened, customer) == {customer} for customer in WITH_DATA)
+
+
+BY_A_SUPERUSER = {
+    "powers": (
+        "alter role callmart_customer_1001 bypassrls",
+        "alter role callmart_customer_1001 nobypassrls",
+        "role callmart_customer_1001 has powers of its own",
+    ),
+    "all data": (
+        "grant pg_read_all_data to callmart_customer_1001",
+        "revoke pg_read_all_data from callmart_customer_1001",
+        "callmart_customer_1001 is in pg_read_all_data, by hand",
+    ),
+    "a parameter": (
+        "grant set on parameter session_replication_role to callmart_customer_1001",
+        "revoke set on parameter session_replication_role from callmart_customer_1001",
+        "parameter session_replication_role may be set by callmart_customer_1001",
+    ),
+    "a view of a superuser's": (
+        "create view public.open as select * from mart.queue_interval",
+        "drop view public.open",
+        "view open reads mart.queue_interval",
+    ),
+    "an owner": (
+        "alter table ops.extract owner to postgres",
+        "alter table ops.extract owner to callmart_owner",
+        "extract belongs to postgres",
+    ),
+}
+
+
+@pytest.mark.parametrize("what", BY_A_SUPERUSER)
+def test_what_only_a_superuser_can_undo_is_named(opened: Callmart, what: str) -> None:
+    do, undo, text = BY_A_SUPERUSER[what]
+    with postgres(opened) as superuser:
+        superuser.execute(do)  # type: ignore[arg-type]
+    try:
+        assert any(text in one for one in drift(opened))
+        with pytest.raises(UserError, match="have a superuser undo it"):
+            apply(opened)
+    finally:
+        with postgres(opened) as superuser:
+            superuser.execute(undo)  # type: ignore[arg-type]
+    apply(opened)
+    assert drift(opened) == []
+
+
+def test_while_there_is_drift_a_run_delivers_nothing(opened: Callmart) -> None:
+    with opened.connect() as owner:
+        owner.execute("grant select on mart.queue_interval to public")
+    with opened.connect() as owner:
+        ran = stages.run(owner, opened.settings, ignore_step)
+    assert any("rights differ" in problem for problem in ran.problems)
+    assert (ran.opened_days, ran.extracts) == (0, 0)
+    apply(opened)
+    with opened.connect() as owner:
+        assert stages.run(owner, opened.settings, ignore_step).problems == []
+
+
+def test_a_customer_can_not_make_readers_wait_for_a_rule(opened: Callmart) -> None:
+    """PostgreSQL would queue for an exclusive lock first, and ask whether it may afterwards."""
+    with opened.connect() as reader, opened.connect(NAMED) as customer:
+        reader.execute("select from mart.queue_interval")
+        customer.execute("set transaction read write")
+        customer.execute("set lock_timeout = '2s'")
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            customer.execute("create rule mine as on insert to mart.queue_interval do instead nothing")
+
+
+# -- passwords -------------------------------------------------------------------------------------------------
+
+
+def test_a_new_password_stands_in_a_file_of_the_owners_alone(opened: Callmart) -> None:
+    role = access.customer_role(server.DATABASE, STANDARD)
+    file = access.passfile(opened.home, role)
+    old = file.read_text()
+    with opened.connect() as owner:
+        assert access.set_password(owner, opened.settings.home, role) == file
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert file.read_text() != old
+    assert sees(opened, STANDARD) == {STANDARD}
+    with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
+        psycopg.connect(
+            access.login_uri(opened.settings, role), passfile="/dev/null", password=old.split(":")[-1].strip()
+        )
+
+
+def test_a_password_that_a_customer_changed_is_found(opened: Callmart) -> None:
+    role = access.customer_role(server.DATABASE, STANDARD)
+    with opened.connect(STANDARD) as customer:
+        customer.execute("set transaction read write")
+        customer.execute(f"alter role {role} password 'mine'")  # type: ignore[arg-type]
+    with opened.connect() as owner:
+        assert access.refused(owner, opened.settings) == [role]
+        access.set_password(owner, opened.settings.home, role)
+    with opened.connect() as owner:
+        assert access.refused(owner, opened.settings) == []
+
+
+def test_passwords_are_scram(opened: Callmart) -> None:
+    with postgres(opened) as superuser:
+        verifiers = superuser.execute(
+            "select rolname, rolpassword from pg_authid"
+            " where rolcanlogin and rolname ~ '^callmart_' and rolname <> 'callmart_owner'"
+        ).fetchall()
+    assert len(verifiers) == len(matrix.matrix().duties) + len(WITH_DATA)
+    assert all(verifier.startswith("SCRAM-SHA-256$") for _, verifier in verifiers)
+
+
+# -- after a loss ----------------------------------------------------------------------------------------------
+
+
+def test_a_role_that_was_dropped_and_made_again_is_as_before(opened: Callmart) -> None:
+    role = access.customer_role(server.DATABASE, NAMED)
+    with postgres(opened) as superuser:
+        superuser.execute(f"drop role {role}")  # type: ignore[arg-type]
+        superuser.execute(f"create role {role} login password 'mine'")  # type: ignore[arg-type]
+        superuser.execute(f"grant {role} to callmart_owner with admin option")  # type: ignore[arg-type]
+    assert drift(opened)
+    with opened.connect() as owner:
+        renewed = access.refused(owner, opened.settings)
+        assert renewed == [role]
+        access.apply(owner, opened.settings, dbt.marts(opened.settings))
+        access.set_password(owner, opened.settings.home, role)
+    assert drift(opened) == []
+    assert sees(opened, NAMED) == {NAMED}
+
+
+def test_a_dump_restored_into_an_empty_cluster_is_closed_and_then_as_before(
+    opened: Callmart, make_callmart: Callable[[], Callmart], tmp_path: Path
+) -> None:
+    programs = server.POSTGRES_BIN_PATH
+    dump = tmp_path / "callmart.dump"
+    environment = {**os.environ, "LC_ALL": "C"}
+    with opened.connect() as owner:
+        dsn = owner.info.dsn
+    subprocess.run(
+        # As the owner, whom row-level security binds: the builder's policies let it read all.
+        [programs / "pg_dump", "--enable-row-security", "--format=custom", "--file", dump, dsn],
+        env=environment, check=True,
+    )  # fmt: skip
+    restored = make_callmart()
+    server.start(restored.home)
+    shutil.copytree(opened.home / "keys", restored.home / "keys")
+    with restored.connect() as owner:
+        dsn = owner.info.dsn
+    # Roles are in no dump: what names them fails, and the rest comes.
+    subprocess.run(
+        [programs / "pg_restore", "--dbname", dsn, dump],
+        env=environment,
+        stderr=subprocess.DEVNULL,
+        check=False,
+    )
+    with restored.connect() as owner:
+        roles = [
+            name for (name,) in owner.execute("select rolname from pg_roles where rolname ~ '^callmart_'")
+        ]
+        assert roles == ["callmart_owner"]
+        assert unprotected(owner)
+    apply(restored)
+    assert drift(restored) == []
+    for customer in WITH_DATA:
+        assert sees(restored, customer) == {customer}
+        count = "select count(*) as n, sum(offered) as offered from mart.queue_interval"
+        assert restored.rows(count, customer_id=customer) == opened.rows(count, customer_id=customer)
+    with restored.connect() as owner:
+        assert unprotected(owner) == []
+        assert stages.run(owner, restored.settings, ignore_step).problems == []
+
+
+def test_only_detailed_opens_agents(opened: Callmart) -> None:
+    for customer, opens in {NAMED: True, ANONYMOUS: True, STANDARD: False}.items():
+        with opened.connect(customer) as connection:
+            assert allowed(connection, "select from mart.agent_day") == opens

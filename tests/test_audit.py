@@ -1,0 +1,382 @@
+"""The audit: green where everything holds, red for each thing that does not, and never a value of a customer's."""
+
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from unittest.mock import patch
+
+import psycopg
+import pytest
+import tableauserverclient as TSC
+from typer.testing import CliRunner
+
+from callmart import access, audit, audit_report, cli, dbt, extract, run, server, tableau
+from callmart.attacks import ATTACKS
+from callmart.audit_check import MOST_FOUND, Check, few
+from centre import ANONYMOUS, NAMED, NONE, NUMBERS, STANDARD, agent_of, call_of, play, queue_of
+from conftest import Callmart, ignore_step
+
+
+@pytest.fixture(scope="module")
+def published(callmart: Callmart, tmp_path_factory: pytest.TempPathFactory) -> Callmart:
+    """Three customers with everything that there is for them, on Tableau too, and one that has ordered nothing."""
+    play(callmart, tmp_path_factory.mktemp("landed"))
+    with callmart.connect() as connection:
+        assert run.run(connection, callmart.settings, ignore_step).problems == []
+    return callmart
+
+
+def look(callmart: Callmart) -> audit.Audit:
+    with callmart.connect() as connection:
+        return audit.audit(connection, callmart.settings, ignore_step)
+
+
+@pytest.fixture(scope="module")
+def green(published: Callmart) -> audit.Audit:
+    """The audit while nothing is wrong."""
+    return look(published)
+
+
+def failed(callmart: Callmart, *, attacked: bool = False) -> dict[str, Check]:
+    """The checks that fail, by their areas and names; the attacks, which take their time, only where asked for."""
+    with patch.multiple(
+        audit, ATTACKS=ATTACKS if attacked else (), _attack=audit._attack if attacked else ignore_step
+    ):
+        return {f"{check.area}: {check.name}": check for check in look(callmart).failed}
+
+
+def only(found: dict[str, Check], *words: str) -> bool:
+    """Whether there are failing checks, and each is one that some of the words are about."""
+    return bool(found) and all(any(word in name for word in words) for name in found)
+
+
+def is_about_queues(check: Check, outcome: str) -> bool:
+    """Whether a check found just this of one customer's queue marts, of whichever there are."""
+    found = set(check.found)
+    return f"customer {NAMED}, queue_interval: {outcome}" in found and all(
+        one.startswith(f"customer {NAMED}, ") and one.endswith(outcome) for one in found
+    )
+
+
+@contextmanager
+def done(callmart: Callmart, change: str, undo: str) -> Iterator[None]:
+    """A change by the superuser, and its end."""
+    for statement in (change, undo):
+        with psycopg.connect(
+            host=str(server.start(callmart.home)), user="postgres", dbname=server.DATABASE
+        ) as superuser:
+            superuser.execute(statement)
+        if statement == change:
+            yield
+
+
+# -- green -----------------------------------------------------------------------------------------------------------
+
+
+def test_where_everything_holds_nothing_fails(green: audit.Audit) -> None:
+    assert green.failed == []
+    assert {check.outcome for check in green.checks} <= {"holds", "does not apply"}
+    assert [check.name for check in green.checks if not check.applies] in (
+        [],
+        ["as XML: a query that is handed over as text"],
+    )
+    assert len(green.checks) > len(ATTACKS) > 150
+
+
+def test_the_matrix_has_every_customer_mart_and_channel(published: Callmart, green: audit.Audit) -> None:
+    marts = {mart.name: mart for mart in dbt.marts(published.settings) if mart.group != "usage"}
+    assert len(green.cells) == 4 * len(marts) * 4
+    seen = {(cell.customer_id, cell.mart): set() for cell in green.cells}  # type: dict[tuple[int, str], set[str]]
+    for cell in green.cells:
+        seen[cell.customer_id, cell.mart].add(cell.outcome)
+    for (customer, mart), outcomes in seen.items():
+        opens = customer in (NAMED, ANONYMOUS) or (customer == STANDARD and marts[mart].group != "agent")
+        assert outcomes in ([{"own rows only"}, {"no rows"}] if opens else [{"closed"}]), (customer, mart)
+        if opens and mart in ("queue_interval", "agent_day", "agent"):
+            assert outcomes == {"own rows only"}
+
+
+def test_an_audit_changes_nothing(published: Callmart, green: audit.Audit) -> None:
+    def everything() -> dict[str, object]:
+        books = ("audit_log", "opened_day", "dirty_day", "extract", "publication")
+        return {
+            book: sorted(map(repr, published.rows(f"select t::text from ops.{book} as t"))) for book in books
+        }
+
+    before = everything()
+    look(published)
+    assert everything() == before
+
+
+def test_findings_are_named_up_to_a_point() -> None:
+    assert few(["a"]) == ("a",)
+    assert few(["a"] * (MOST_FOUND + 2)) == ("a",) * MOST_FOUND + ("and 2 more",)
+
+
+# -- the report ------------------------------------------------------------------------------------------------------
+
+
+def test_the_command_writes_the_evidence(
+    published: Callmart, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cli, "settings", lambda: published.settings)
+    ran = CliRunner().invoke(cli.app, ["audit", "--out", str(tmp_path / "evidence")])
+    assert ran.exit_code == 0, ran.output
+    html, as_json = sorted((tmp_path / "evidence").iterdir())
+    assert str(html) in ran.output and str(as_json) in ran.output
+    assert {oct(file.stat().st_mode)[-3:] for file in (html, as_json)} == {"600"}
+    told = json.loads(as_json.read_text())
+    assert told["versions"].keys() >= {"callmart", "PostgreSQL", "dbt", "Great Expectations"}
+    assert told["summary"]["breaches"] == told["summary"]["checks that looked at nothing"] == 0
+    assert len(told["matrix"]) == 4 * 4 * told["summary"]["marts"]
+    text = html.read_text()
+    assert "Everything holds." in text and "What PostgreSQL lets nobody close" in text
+    assert not any(outside in text for outside in ("http:", "https:", "<script", "url(", "@import"))
+
+
+def test_it_goes_to_the_home_otherwise(published: Callmart, green: audit.Audit) -> None:
+    html, as_json = audit_report.write(published.settings, green)
+    assert html.parent == as_json.parent == published.home / "audit"
+
+
+def test_no_value_of_a_customers_is_in_it(published: Callmart, green: audit.Audit) -> None:
+    # Also where something is wrong, and the report names what.
+    with done(published, "grant select on raw.event to public", "revoke select on raw.event from public"):
+        red = look(published)
+    assert red.failed
+    for found in (green, red):
+        for text in (audit_report.as_html(found), audit_report.as_json(found)):
+            assert str(NAMED) in text and "queue_interval" in text
+            for customer in (NAMED, ANONYMOUS, STANDARD, NONE):
+                for word in (queue_of(customer), agent_of(customer), call_of(customer)):
+                    assert word not in text
+            assert not any(
+                word in text for word in (NUMBERS, "Noor", "Voorbeeld", "Zorgpunt", "Fietsen", "Stil")
+            )
+
+
+# -- red -------------------------------------------------------------------------------------------------------------
+
+
+def test_a_policy_that_is_gone_is_a_breach(published: Callmart) -> None:
+    with done(
+        published,
+        "alter policy own_rows on mart.agent_day using (true)",
+        "alter policy own_rows on mart.agent_day"
+        " using (customer_id = access.current_customer() and call_date >= access.retention_floor())",
+    ):
+        found = failed(published, attacked=True)
+    assert any(name.startswith("attacks: queries: plain") for name in found)
+    cells = next(check for name, check in found.items() if "login: own rows" in name)
+    assert cells.found == (
+        f"customer {NAMED}, agent_day: DIFFERS",
+        f"customer {ANONYMOUS}, agent_day: DIFFERS",
+    )
+    assert only(found, "attacks", "rights", "every customer and mart")
+
+
+def test_a_right_too_many_is_a_breach(published: Callmart) -> None:
+    role = access.duty_role(server.DATABASE, "loader")
+    with done(published, f"grant select on raw.event to {role}", f"revoke select on raw.event from {role}"):
+        found = failed(published, attacked=True)
+    assert found["attacks: reading: read: a relation that is not for it"].found == ("loader raw.event",)
+    assert only(found, "reading: read", "roles, memberships, rights", "statistics")
+
+
+def test_a_membership_too_many_is_a_breach(published: Callmart) -> None:
+    group, role = "callmart_reads_agent", access.customer_role(server.DATABASE, STANDARD)
+    with done(published, f"grant {group} to {role}", f"revoke {group} from {role}"):
+        found = failed(published, attacked=True)
+    cells = next(check for name, check in found.items() if "login: own rows" in name)
+    assert {f"customer {STANDARD}, agent: OPEN", f"customer {STANDARD}, agent_day: OPEN"} <= set(cells.found)
+    assert all(one.startswith(f"customer {STANDARD}, agent") for one in cells.found)
+    assert "attacks: contract: agents under standard: a mart that the contract does not open" in found
+
+
+def test_an_old_row_is_a_breach(published: Callmart) -> None:
+    with published.connect() as owner:
+        owner.execute("select access.ensure_month('mart.agent_day', access.retention_floor() - 1)")
+    with done(
+        published,
+        "insert into mart.agent_day (customer_id, call_date, agent_key)"
+        f" values ({NAMED}, access.retention_floor() - 1, 'old')",
+        "delete from mart.agent_day where agent_key = 'old'",
+    ):
+        found = failed(published)
+    assert found["retention: the expiry finds nothing that is due, in tables and files"].breaches
+    assert any(name.startswith("retention: nothing older than") for name in found)
+    assert only(found, "retention", "every visible day")
+
+
+def test_a_row_that_was_never_opened_is_a_breach(published: Callmart) -> None:
+    with done(
+        published,
+        "insert into mart.agent_day (customer_id, call_date, agent_key) "
+        f"select {NAMED}, max(call_date), 'smuggled' from mart.agent_day",
+        "delete from mart.agent_day where agent_key = 'smuggled'",
+    ):
+        found = failed(published)
+    assert only(found, "every visible day")
+
+
+def test_a_held_back_day_that_is_visible_is_a_breach(published: Callmart) -> None:
+    with done(
+        published,
+        f"insert into ops.held_back select customer_id, call_date, build_id, 'a check'"
+        f" from ops.opened_day where customer_id = {NAMED} and isfinite(call_date) limit 1",
+        "delete from ops.held_back",
+    ):
+        found = failed(published)
+    assert only(found, "no day that is held back")
+
+
+def test_what_is_kept_of_who_ordered_nothing_is_a_breach(published: Callmart) -> None:
+    key = published.home / "keys" / f"customer_{NONE}.key"
+    key.write_bytes(b"left over")
+    with done(
+        published,
+        f"insert into ops.dirty_day (customer_id, call_date, cause) values ({NONE}, current_date, 'a test')",
+        f"delete from ops.dirty_day where customer_id = {NONE}",
+    ):
+        found = failed(published)
+    key.unlink()
+    (check,) = found.values()
+    assert check.found == (f"ops.dirty_day: customer {NONE}", f"keys/customer_{NONE}.key")
+
+
+def test_an_audit_log_that_can_be_changed_is_a_breach(published: Callmart) -> None:
+    with done(
+        published,
+        "alter table ops.audit_log disable trigger append_only",
+        "alter table ops.audit_log enable trigger append_only",
+    ):
+        found = failed(published)
+    assert found["audit log: it is append-only, for its owner too"].breaches == 3
+
+
+def test_another_customers_extract_is_a_breach(published: Callmart) -> None:
+    folder = extract.folder(published.settings)
+    own, kept = folder / str(NAMED) / "queue.hyper", published.home / "kept.hyper"
+    shutil.copy(own, kept)
+    shutil.copy(folder / str(ANONYMOUS) / "queue.hyper", own)
+    found = failed(published)
+    shutil.copy(kept, own)
+    kept.unlink()
+    (check,) = found.values()
+    assert is_about_queues(check, "DIFFERS")
+
+
+def test_a_file_that_nobody_ordered_is_a_breach(published: Callmart) -> None:
+    folder = extract.folder(published.settings)
+    stray = folder / str(STANDARD) / "agent.hyper"
+    shutil.copy(folder / str(NAMED) / "agent.hyper", stray)
+    (folder / "left.over").touch()
+    found = failed(published)
+    stray.unlink()
+    (folder / "left.over").unlink()
+    assert found["extracts: no file that no contract orders"].found == (
+        f"extracts/{STANDARD}/agent.hyper",
+        "extracts/left.over",
+    )
+    assert only(found, "extracts", "file: own rows", "expiry")
+
+
+def test_a_missing_file_is_not_passed_over(published: Callmart) -> None:
+    own = extract.folder(published.settings) / str(NAMED) / "queue.hyper"
+    away = published.home / "away.hyper"
+    own.rename(away)
+    found = failed(published)
+    away.rename(own)
+    (check,) = found.values()
+    assert is_about_queues(check, "MISSING")
+
+
+@contextmanager
+def on_tableau(callmart: Callmart, customer: int) -> Iterator[tuple[TSC.Server, TSC.ProjectItem]]:
+    """The project of a customer on the emulator, as a person with the rights finds it."""
+    with tableau.connect(callmart.settings) as tableau_server:
+        projects = [
+            each for each in TSC.Pager(tableau_server.projects) if each.name.startswith(f"{customer} ")
+        ]
+        assert len(projects) == 1
+        yield tableau_server, projects[0]
+
+
+def test_foreign_content_on_tableau_is_a_breach(published: Callmart) -> None:
+    with on_tableau(published, NAMED) as (tableau_server, project):
+        file = extract.folder(published.settings) / str(ANONYMOUS) / "queue.hyper"
+        item = tableau_server.datasources.publish(
+            TSC.DatasourceItem(project.id, "Something else"), str(file), tableau_server.PublishMode.CreateNew
+        )
+    found = failed(published)
+    with on_tableau(published, NAMED) as (tableau_server, _):
+        tableau_server.datasources.delete(item.id)
+    (check,) = found.values()
+    assert check.found == (f"customer {NAMED}: a data source that is not ours",)
+
+
+def put_on_tableau(callmart: Callmart, rows_of: int) -> None:
+    """Overwrite the queues of a customer with those of another, and let the tag say that all is well."""
+    file = extract.folder(callmart.settings) / str(rows_of) / "queue.hyper"
+    with on_tableau(callmart, NAMED) as (tableau_server, project):
+        sources = [each for each in TSC.Pager(tableau_server.datasources) if each.project_id == project.id]
+        (source,) = (each for each in sources if each.name == "Wachtrijen")
+        tags = set(source.tags)
+        source = tableau_server.datasources.publish(source, str(file), tableau_server.PublishMode.Overwrite)
+        tableau_server.datasources.add_tags(source, tags)
+
+
+def test_anothers_rows_on_tableau_are_a_breach(published: Callmart) -> None:
+    put_on_tableau(published, ANONYMOUS)
+    found = failed(published)
+    put_on_tableau(published, NAMED)
+    (check,) = found.values()
+    assert is_about_queues(check, "DIFFERS")
+
+
+def test_a_project_that_others_reach_is_a_breach(published: Callmart) -> None:
+    with on_tableau(published, NAMED) as (tableau_server, project):
+        everybody = next(each for each in TSC.Pager(tableau_server.groups) if each.name == "All Users")
+        rule = TSC.PermissionsRule(everybody, {TSC.Permission.Capability.Read: TSC.Permission.Mode.Allow})
+        tableau_server.projects.update_permissions(project, [rule])
+    found = failed(published)
+    with on_tableau(published, NAMED) as (tableau_server, project):
+        tableau_server.projects.delete_permission(project, rule)
+    (check,) = found.values()
+    assert check.found == (f"customer {NAMED}: reached by others than its group",)
+
+
+def test_after_all_that_everything_holds_again(published: Callmart) -> None:
+    assert failed(published, attacked=True) == {}
+
+
+# -- nothing to look at ----------------------------------------------------------------------------------------------
+
+
+def test_with_nothing_to_look_at_it_fails(
+    make_callmart: Callable[[], Callmart], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    callmart = make_callmart()
+    callmart.apply("customers: []")
+    monkeypatch.setattr(cli, "settings", lambda: callmart.settings)
+    ran = CliRunner().invoke(cli.app, ["audit"])
+    assert ran.exit_code == 1
+    told = json.loads(next((callmart.home / "audit").glob("*.json")).read_text())
+    assert told["summary"]["breaches"] == 0
+    assert told["summary"]["checks that looked at nothing"] > 50
+    nothing = {check["name"] for check in told["checks"] if check["outcome"] == "NOTHING TO LOOK AT"}
+    assert "there are marts with rows of several customers to keep apart" in nothing
+    assert "plain: a plain query" in nothing
+
+
+def test_with_a_single_customer_it_fails(make_callmart: Callable[[], Callmart], tmp_path: Path) -> None:
+    """Its own rows prove nothing of others'."""
+    callmart = make_callmart()
+    play(callmart, tmp_path, (NAMED,))
+    with callmart.connect() as connection:
+        run.run(connection, callmart.settings, ignore_step)
+    found = failed(callmart, attacked=True)
+    assert all(check.breaches == 0 for check in found.values())
+    assert "every customer and mart: there are marts with rows of several customers to keep apart" in found

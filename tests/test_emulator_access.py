@@ -1,0 +1,303 @@
+"""What the emulator lets a user do: only what Tableau's rules give the user, through every call."""
+
+import re
+from collections.abc import Callable, Iterator
+from datetime import time
+from pathlib import Path
+
+import pytest
+import requests
+import tableauserverclient as TSC
+
+from callmart.emulator import client
+from callmart.emulator.app import RESOURCES
+from emulated import World, refused, world
+
+# TSC sends a setting of sites that is gone, and warns of itself
+pytestmark = pytest.mark.filterwarnings("ignore:FlowsEnabled")
+
+ALLOW, DENY = TSC.Permission.Mode.Allow, TSC.Permission.Mode.Deny
+LOCKED = TSC.ProjectItem.ContentPermissions.LockedToProject
+EVERYTHING = {
+    "Read", "Connect", "ExportXml", "Write", "Delete", "ChangePermissions", "ExtractRefresh", "ExportImage",
+    "ExportData",
+}  # fmt: skip
+
+
+class Shop(World):
+    """A locked project with a data source and a workbook, another like it, and a group for each."""
+
+    def open(self) -> None:
+        self.projects, self.sources, self.workbooks, self.groups = {}, {}, {}, {}
+        self.everybody = next(each for each in TSC.Pager(self.server.groups) if each.name == "All Users")
+        for name in ("ours", "theirs"):
+            project = self.server.projects.create(TSC.ProjectItem(name, content_permissions=LOCKED))
+            self.projects[name] = project
+            for scope, capabilities in self.given(project, self.everybody).items():
+                self.take(project, scope, self.everybody, capabilities)
+            self.sources[name] = self.publish(project, f"calls of {name}")
+            self.workbooks[name] = self.publish_workbook(project, self.sources[name], f"report of {name}")
+            self.groups[name] = self.server.groups.create(TSC.GroupItem(f"group of {name}"))
+
+    def given(self, project: TSC.ProjectItem, group: TSC.GroupItem) -> dict[str, dict[str, str]]:
+        found = {}
+        for scope in ("project", "datasource", "workbook"):
+            if scope == "project":
+                self.server.projects.populate_permissions(project)
+                rules = project.permissions
+            else:
+                getattr(self.server.projects, f"populate_{scope}_default_permissions")(project)
+                rules = getattr(project, f"default_{scope}_permissions")
+            found[scope] = {
+                k: v for rule in rules if rule.grantee.id == group.id for k, v in rule.capabilities.items()
+            }
+        return found
+
+    def take(
+        self, project: TSC.ProjectItem, scope: str, group: TSC.GroupItem, capabilities: dict[str, str]
+    ) -> None:
+        projects, rule = self.server.projects, TSC.PermissionsRule(group, capabilities)
+        if scope == "project":
+            projects.delete_permission(project, [rule])
+        elif capabilities:
+            getattr(projects, f"delete_{scope}_default_permissions")(project, rule)
+
+    def grant(self, name: str, scope: str, grantee: TSC.GroupItem | TSC.UserItem, **rules: str) -> None:
+        projects, rule = self.server.projects, [TSC.PermissionsRule(grantee, rules)]
+        if scope == "project":
+            projects.update_permissions(self.projects[name], rule)
+        else:
+            getattr(projects, f"update_{scope}_default_permissions")(self.projects[name], rule)
+
+    def customer(self, name: str = "reader", role: str = "Viewer") -> TSC.Server:
+        """A user in our group, which may read what is ours."""
+        user = self.user(name, role)
+        self.server.groups.add_user(self.groups["ours"], user.id)
+        for scope in ("project", "datasource", "workbook"):
+            self.grant("ours", scope, self.groups["ours"], Read=ALLOW)
+        return self.as_user(name)
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Iterator[Shop]:
+    with world(tmp_path) as made:
+        shop = Shop(made.emulator, made.folder, made.server)
+        shop.open()
+        yield shop
+
+
+def test_every_call_needs_a_session(tmp_path: Path) -> None:
+    with client.served(tmp_path) as emulator:
+        for endpoint in (each for module in RESOURCES for each in module.ENDPOINTS):
+            url = f"{emulator.url}/api/3.28{re.sub('{.*?}', 'x', endpoint.path)}"
+            for headers in ({}, {"x-tableau-auth": "x"}):
+                status = requests.request(endpoint.method, url, headers=headers, timeout=5).status_code
+                assert (status == 401) is not endpoint.public, url
+
+
+def test_lists_hold_what_the_user_may_read(shop: Shop) -> None:
+    server = shop.customer()
+    assert [each.name for each in TSC.Pager(server.projects)] == ["Default", "ours"]
+    assert [each.name for each in TSC.Pager(server.datasources)] == ["calls of ours"]
+    assert [each.name for each in TSC.Pager(server.workbooks)] == ["report of ours"]
+    assert {each.workbook_id for each in TSC.Pager(server.views)} == {shop.workbooks["ours"].id}
+    assert len(list(TSC.Pager(shop.server.views))) == 6  # the administrator has them all
+    found = list(server.datasources.filter(project_name="theirs"))
+    assert not found
+
+
+def view_of(shop: Shop, name: str) -> str:
+    """The URL of a view of a workbook."""
+    views = TSC.Pager(shop.server.views)
+    luid = next(each.id for each in views if each.workbook_id == shop.workbooks[name].id)
+    return f"{shop.server.views.baseurl}/{luid}"
+
+
+REACHES: dict[str, Callable[[TSC.Server, Shop, str], object]] = {
+    "source": lambda server, shop, name: server.datasources.get_by_id(shop.sources[name].id),
+    "connections": lambda server, shop, name: (
+        server.datasources.populate_connections(shop.sources[name]), shop.sources[name].connections,
+    ),
+    "workbook": lambda server, shop, name: server.workbooks.get_by_id(shop.workbooks[name].id),
+    "views": lambda server, shop, name: (
+        server.workbooks.populate_views(shop.workbooks[name]), shop.workbooks[name].views,
+    ),
+    "view": lambda server, shop, name: server.views.get_request(view_of(shop, name)),
+    "image": lambda server, shop, name: server.views.get_request(f"{view_of(shop, name)}/previewImage"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("reach", REACHES)
+def test_reading_is_for_readers(shop: Shop, reach: str) -> None:
+    server = shop.customer()
+    REACHES[reach](server, shop, "ours")
+    with refused("403004"):
+        REACHES[reach](server, shop, "theirs")
+
+
+NEEDS: dict[str, tuple[str, str, Callable[[TSC.Server, Shop], object]]] = {
+    "download": ("datasource", "ExportXml", lambda server, shop: server.datasources.download(
+        shop.sources["ours"].id, str(shop.folder.parent / "got"))),
+    "download workbook": ("workbook", "ExportXml", lambda server, shop: server.workbooks.download(
+        shop.workbooks["ours"].id, str(shop.folder.parent / "got"))),
+    "update": ("datasource", "Write", lambda server, shop: server.datasources.update(shop.sources["ours"])),
+    "delete": ("workbook", "Delete", lambda server, shop: server.workbooks.delete(shop.workbooks["ours"].id)),
+    "refresh": ("datasource", "ExtractRefresh", lambda server, shop: server.datasources.refresh(shop.sources["ours"])),
+    "permissions": ("datasource", "ChangePermissions", lambda server, shop: (
+        server.datasources.populate_permissions(shop.sources["ours"]), shop.sources["ours"].permissions)),
+    "pdf": ("workbook", "ExportImage", lambda server, shop: (
+        server.workbooks.populate_pdf(shop.workbooks["ours"]), shop.workbooks["ours"].pdf)),
+    "data": ("workbook", "ExportData", lambda server, shop: server.views.get_request(f"{view_of(shop, 'ours')}/data")),
+    "publish": ("project", "Write", lambda server, shop: server.datasources.publish(
+        TSC.DatasourceItem(shop.projects["ours"].id, "new"), shop.folder.parent / "source.tdsx", "CreateNew")),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("need", NEEDS)
+def test_each_call_needs_its_capability(shop: Shop, need: str) -> None:
+    scope, capability, call = NEEDS[need]
+    server = shop.customer(role="Creator")
+    with refused("403004"):
+        call(server, shop)
+    shop.grant("ours", scope, shop.groups["ours"], **{capability: ALLOW})
+    call(server, shop)
+
+
+def test_deny_wins_and_the_user_comes_before_the_group(shop: Shop) -> None:
+    server = shop.customer()
+    shop.grant("ours", "datasource", shop.everybody, Read=DENY)
+    assert not list(TSC.Pager(server.datasources))
+    user = next(each for each in TSC.Pager(shop.server.users) if each.name == "reader")
+    shop.grant("ours", "datasource", user, Read=ALLOW)
+    assert [each.name for each in TSC.Pager(server.datasources)] == ["calls of ours"]
+
+
+def test_a_site_role_is_the_most(shop: Shop) -> None:
+    server = shop.customer()
+    shop.grant("ours", "datasource", shop.groups["ours"], ExportXml=ALLOW, Write=ALLOW)
+    shop.grant("ours", "project", shop.groups["ours"], ProjectLeader=ALLOW)
+    for call in (NEEDS["download"], NEEDS["update"], NEEDS["publish"]):
+        with refused("403004"):
+            call[2](server, shop)
+    user = next(each for each in TSC.Pager(shop.server.users) if each.name == "reader")
+    user.site_role = "Explorer"
+    shop.server.users.update(user)
+    NEEDS["download"][2](server, shop)
+    user.site_role = "Unlicensed"
+    shop.server.users.update(user)
+    with pytest.raises(TSC.FailedSignInError):
+        server.projects.get()
+
+
+def test_the_owner_and_the_leader_may_everything(shop: Shop) -> None:
+    server = shop.customer("owner", "Creator")
+    with refused("403004"):
+        NEEDS["delete"][2](server, shop)
+    workbook = shop.workbooks["ours"]
+    workbook.owner_id = server.user_id
+    shop.server.workbooks.update(workbook)
+    NEEDS["delete"][2](server, shop)
+    with refused("403004"):
+        NEEDS["permissions"][2](server, shop)
+    shop.grant("ours", "project", shop.groups["ours"], ProjectLeader=ALLOW)
+    NEEDS["permissions"][2](server, shop)
+    nested = server.projects.create(TSC.ProjectItem("nested", parent_id=shop.projects["ours"].id))
+    server.projects.delete(nested.id)
+
+
+def test_administration_is_for_administrators(shop: Shop) -> None:
+    server = shop.customer(role="Creator")
+    interval = TSC.DailyInterval(time(7))
+    for call in (
+        lambda: server.projects.create(TSC.ProjectItem("mine")),
+        lambda: server.projects.update(shop.projects["ours"]),
+        lambda: server.projects.delete(shop.projects["ours"].id),
+        lambda: server.projects.update_permissions(
+            shop.projects["theirs"], [TSC.PermissionsRule(shop.groups["ours"], {"Read": ALLOW})]
+        ),
+        lambda: server.projects.update_datasource_default_permissions(
+            shop.projects["theirs"], [TSC.PermissionsRule(shop.groups["ours"], {"Read": ALLOW})]
+        ),
+        lambda: server.groups.create(TSC.GroupItem("mine")),
+        lambda: server.groups.add_user(shop.groups["theirs"], server.user_id),
+        lambda: server.groups.delete(shop.groups["theirs"].id),
+        lambda: server.users.add(TSC.UserItem("mine", "Viewer")),
+        lambda: server.users.remove(server.user_id),
+        lambda: server.schedules.create(TSC.ScheduleItem("mine", 50, "Subscription", "Parallel", interval)),
+        lambda: server.sites.update(TSC.SiteItem("mine", "mine", user_quota=None)),
+        lambda: server.datasources.publish(
+            TSC.DatasourceItem(shop.projects["theirs"].id, "new"),
+            shop.folder.parent / "source.tdsx",
+            "CreateNew",
+        ),
+    ):
+        with pytest.raises((TSC.ServerResponseError, TSC.MissingRequiredFieldError)):
+            call()
+
+
+def test_who_sees_whom(shop: Shop) -> None:
+    server = shop.customer()
+    assert {each.name for each in TSC.Pager(server.users)} == {"callmart", "reader"}
+    site = shop.server.sites.get_by_id(shop.server.site_id)
+    site.user_visibility_mode = "LIMITED"
+    shop.server.sites.update(site)
+    assert {each.name for each in TSC.Pager(server.users)} == {"reader"}
+    assert {each.name for each in TSC.Pager(server.groups)} == {"All Users", "group of ours"}
+    with refused("404002"):
+        server.users.get_by_id(shop.server.user_id)
+    group = shop.groups["theirs"]
+    with refused("404012"):
+        server.groups.populate_users(group)
+        list(group.users)
+    ours = shop.groups["ours"]
+    server.groups.populate_users(ours)
+    assert [each.name for each in ours.users] == ["reader"]
+    assert {each.name for each in TSC.Pager(shop.server.users)} == {"callmart", "reader"}
+
+
+def test_subscriptions_are_of_who_may_read(shop: Shop) -> None:
+    weekly = TSC.WeeklyInterval(time(7), "Monday")
+    schedule = shop.server.schedules.create(
+        TSC.ScheduleItem("weekly", 50, "Subscription", "Parallel", weekly)
+    )
+    server, other = shop.customer(), shop.user("other", "Viewer")
+
+    def subscribed(by: TSC.Server, user: str, name: str) -> TSC.SubscriptionItem:
+        target = TSC.Target(shop.workbooks[name].id, "Workbook")
+        return by.subscriptions.create(TSC.SubscriptionItem("Your week", schedule.id, user, target))
+
+    own = subscribed(server, server.user_id, "ours")
+    subscribed(shop.server, server.user_id, "ours")
+    for by, user, name in (
+        (server, server.user_id, "theirs"),  # of what it may not see
+        (server, other.id, "ours"),  # of somebody else
+        (shop.server, other.id, "ours"),  # who may not see it
+    ):
+        with refused("403004"):
+            subscribed(by, user, name)
+    assert len(list(TSC.Pager(server.subscriptions))) == 2
+    stranger = shop.as_user("other")
+    assert not list(TSC.Pager(stranger.subscriptions))
+    with refused("404020"):
+        stranger.subscriptions.delete(own.id)
+    server.subscriptions.delete(own.id)
+
+
+def test_jobs_are_of_who_started_them(shop: Shop) -> None:
+    job = shop.server.datasources.refresh(shop.sources["ours"])
+    server = shop.customer()
+    assert not list(TSC.Pager(server.jobs))
+    with refused("404031"):
+        server.jobs.get_by_id(job.id)
+    assert len(list(TSC.Pager(shop.server.jobs))) == 1
+
+
+def test_a_workbook_can_be_on_no_source_that_its_publisher_may_not_use(shop: Shop) -> None:
+    server = shop.customer(role="Creator")
+    shop.grant("ours", "project", shop.groups["ours"], Write=ALLOW)
+    file = shop.folder.parent / "report.twb"
+    file.write_text(
+        file.read_text().replace(shop.sources["ours"].content_url, shop.sources["theirs"].content_url)
+    )
+    with refused("403004"):
+        server.workbooks.publish(TSC.WorkbookItem(shop.projects["ours"].id, "stolen"), file, "CreateNew")

@@ -1,0 +1,228 @@
+"""Faults that are asked for: what a client meets, and what was done all the same."""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+import tableauserverclient as TSC
+from requests.adapters import HTTPAdapter
+from tableauserverclient.server.endpoint.exceptions import (
+    FailedSignInError,
+    InternalServerError,
+    JobFailedException,
+    NonXMLResponseError,
+)
+from urllib3.util import Retry
+
+from callmart.emulator import client, faults
+from emulated import World, refused, world
+
+
+@pytest.fixture
+def here(tmp_path: Path) -> Iterator[World]:
+    with world(tmp_path) as made:
+        yield made
+
+
+@pytest.fixture
+def project(here: World) -> TSC.ProjectItem:
+    return here.server.projects.create(TSC.ProjectItem("a project"))
+
+
+def names(server: TSC.Server) -> list[str]:
+    return [each.name for each in TSC.Pager(server.projects)]
+
+
+def test_a_session_that_is_dropped(here: World) -> None:
+    here.inject("session", skip=1)
+    names(here.server)
+    with pytest.raises(FailedSignInError, check=lambda error: error.code == "401002"):
+        names(here.server)
+    with pytest.raises(FailedSignInError):
+        names(here.server)  # it is gone, not only once
+    assert names(client.administrator(here.emulator)) == ["Default"]
+
+
+def test_too_many_requests(here: World) -> None:
+    for body, error in (("xml", TSC.ServerResponseError), ("none", NonXMLResponseError)):
+        here.inject("status", status=429, body=body, retry_after=1)
+        with pytest.raises(error):
+            names(here.server)
+        names(here.server)
+
+
+def test_a_client_that_tries_again_gets_through(here: World) -> None:
+    retry = Retry(total=3, backoff_factor=0.01, status_forcelist=(429, 503), allowed_methods=("GET",))
+    here.server.session.mount("http://", HTTPAdapter(max_retries=retry))
+    here.inject("status", status=429, body="none", retry_after=0)
+    here.inject("status", status=503, body="html", count=2)
+    assert names(here.server) == ["Default"]
+
+
+@pytest.mark.parametrize("status", [500, 502, 503, 504])
+def test_a_server_in_trouble(here: World, status: int) -> None:
+    here.inject("status", status=status, method="POST", path="/projects$")
+    names(here.server)
+    with pytest.raises(InternalServerError, check=lambda error: error.code == status):
+        here.server.projects.create(TSC.ProjectItem("not made"))
+    assert names(here.server) == ["Default"]
+    here.server.projects.create(TSC.ProjectItem("made"))
+
+
+def test_a_page_in_the_place_of_xml(here: World) -> None:
+    here.inject("html", path="/projects$")
+    assert names(here.server) == []  # TSC takes whatever is well-formed for an empty list
+    assert names(here.server) == ["Default"]
+
+
+def test_slow(here: World) -> None:
+    here.inject("slow", seconds=0.4)
+    here.server.http_options["timeout"] = 0.2
+    with pytest.raises(requests.Timeout):
+        names(here.server)
+    time.sleep(0.3)
+    assert names(here.server) == ["Default"]
+
+
+@pytest.mark.parametrize("kind", ["truncated", "cut"])
+def test_an_answer_that_breaks_off_after_the_work_was_done(here: World, kind: Any) -> None:
+    here.server.session.hooks["response"].clear()
+    here.inject(kind, method="POST")
+    with pytest.raises((requests.RequestException, SyntaxError)):
+        here.server.projects.create(TSC.ProjectItem("made"))
+    assert names(here.server) == ["Default", "made"]
+
+
+def test_a_download_that_breaks_off(here: World, project: TSC.ProjectItem) -> None:
+    source = here.publish(project)
+    here.inject("cut", path="/content$")
+    with pytest.raises(requests.RequestException):
+        here.server.datasources.download(source.id, str(here.folder.parent / "got"))
+
+
+def test_lists_lag_behind_by_requests(here: World) -> None:
+    here.inject("lag", path="/projects$", requests=2)
+    names(here.server)
+    made = here.server.projects.create(TSC.ProjectItem("made"))
+    assert names(here.server) == ["Default"]
+    assert names(here.server) == ["Default"]
+    assert names(here.server) == ["Default", "made"]
+    with refused("409006"):
+        here.server.projects.create(TSC.ProjectItem("made"))
+    here.server.projects.delete(made.id)
+    assert names(here.server) == ["Default", "made"]
+    with here.state() as state:
+        faults.clear(state)
+    assert names(here.server) == ["Default"]
+
+
+def test_lists_lag_behind_by_seconds(here: World) -> None:
+    here.inject("lag", seconds=0.5)
+    here.server.projects.create(TSC.ProjectItem("made"))
+    here.server.groups.create(TSC.GroupItem("a group"))
+    assert names(here.server) == ["Default"]
+    time.sleep(0.6)
+    assert names(here.server) == ["Default", "made"]
+    assert len(list(TSC.Pager(here.server.groups))) == 2
+
+
+def test_a_job_that_fails_changes_nothing(here: World, project: TSC.ProjectItem) -> None:
+    here.inject("job", message="no memory", polls=1)
+    job = here.publish(project, as_job=True)
+    assert here.server.jobs.get_by_id(job.id).completed_at is None
+    with pytest.raises(JobFailedException):
+        here.server.jobs.wait_for_job(job, timeout=10)
+    assert not list(TSC.Pager(here.server.datasources))
+    here.publish(project)
+
+
+def test_a_job_without_an_end(here: World, project: TSC.ProjectItem) -> None:
+    here.inject("job", polls=None)
+    job = here.publish(project, as_job=True)
+    with pytest.raises(TimeoutError):
+        here.server.jobs.wait_for_job(job, timeout=1)
+
+
+def test_credentials_that_get_lost(here: World, project: TSC.ProjectItem) -> None:
+    credentials = TSC.ConnectionCredentials("reader", "secret", embed=True)
+    here.inject("credentials")
+    for mode, embedded in (("CreateNew", False), ("Overwrite", True)):
+        source = here.publish(project, connection_credentials=credentials, mode=mode)
+        here.server.datasources.populate_connections(source)
+        assert [each.embed_password for each in source.connections] == [embedded]
+
+
+def test_a_chunk_that_fails_can_be_sent_again(
+    here: World, project: TSC.ProjectItem, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = bytes(range(256)) * 12_000
+    here.inject("status", method="PUT", path="/fileUploads/", skip=1, status=503)
+    uploads = here.server.fileuploads
+    session = uploads.initiate()
+    for start in range(0, len(content), 1 << 20):
+        chunk, kind = TSC.server.request_factory.RequestFactory.Fileupload.chunk_req(
+            content[start : start + (1 << 20)]
+        )
+        try:
+            uploads.append(session, chunk, kind)
+        except InternalServerError:
+            assert start == 1 << 20
+            uploads.append(session, chunk, kind)
+    monkeypatch.setattr(uploads, "upload", lambda file: session)
+    monkeypatch.setenv("TSC_FILESIZE_LIMIT_MB", "0")
+    file = here.folder.parent / "rows.hyper"
+    file.write_bytes(content)
+    source = here.server.datasources.publish(TSC.DatasourceItem(project.id, "calls"), file, "CreateNew")
+    got = here.server.datasources.download(source.id, str(here.folder.parent / "got"))
+    assert Path(got).read_bytes() == content
+
+
+def test_faults_are_met_in_turn(here: World) -> None:
+    for kind, settings in (("status", {"status": 500, "count": 2}), ("status", {"status": 502})):
+        here.inject(kind, **settings)
+    with here.state() as state:
+        assert [(fault.status, fault.count) for fault in faults.pending(state)] == [(500, 2), (502, 1)]
+    seen = [requests.get(f"{here.emulator.url}/api/2.4/serverinfo", timeout=5).status_code for _ in range(4)]
+    assert seen == [500, 500, 502, 200]
+    with pytest.raises(ValueError, match="no kind of fault"):
+        here.inject("earthquake")  # type: ignore[arg-type]
+
+
+# the desk
+
+
+def test_the_desk(here: World) -> None:
+    desk = f"{here.emulator.url}/callmart-emulator"
+    key = {"authorization": f"Bearer {here.emulator.token}"}
+    assert requests.get(f"{desk}/faults", timeout=5).status_code == 401
+    assert requests.get(f"{desk}/faults", headers={"authorization": "Bearer x"}, timeout=5).status_code == 401
+
+    def post(path: str, **asked: Any) -> int:
+        return requests.post(f"{desk}{path}", json=asked, headers=key, timeout=5).status_code
+
+    assert post("/faults", kind="status", status=502) == 200
+    assert [each["status"] for each in requests.get(f"{desk}/faults", headers=key, timeout=5).json()] == [502]
+    with pytest.raises(InternalServerError):
+        names(here.server)
+    assert post("/faults", kind="earthquake") == 400
+    assert post("/faults", kind="html", count=None) == 200
+    assert requests.delete(f"{desk}/faults", headers=key, timeout=5).status_code == 200
+
+    here.user("someone")
+    assert post("/passwords", user="nobody", password="secret") == 400
+    assert post("/passwords", user="someone", password="secret") == 200
+    TSC.Server(here.emulator.url).auth.sign_in(TSC.TableauAuth("someone", "secret"))
+    assert post("/tokens", token_name="theirs", secret="secret", user="someone") == 200
+    server = TSC.Server(here.emulator.url, use_server_version=True)
+    server.auth.sign_in(TSC.PersonalAccessTokenAuth("theirs", "secret"))
+    assert (
+        requests.get(f"{desk}/faults", headers={"authorization": "Bearer secret"}, timeout=5).status_code
+        == 401
+    )
+    assert post("/connected-apps", client_id="a", secret_id="b", secret="c") == 200
+    logged = requests.get(f"{desk}/requests", headers=key, timeout=5).json()
+    assert {"method", "path", "status", "bytes"} == set(logged[0])
+    assert not any(each["path"].startswith("/callmart-emulator") for each in logged)

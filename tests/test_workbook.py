@@ -1,0 +1,469 @@
+"""Workbooks: valid, on fields that are there, the same again; and templates that Tableau saved, used or refused."""
+
+import re
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+
+import pytest
+from lxml import etree
+from py_tbparse import TwbParser
+from tableau_inspector.analyzer import analyze
+
+from callmart import reports, tds, workbook
+from callmart.errors import UserError
+from callmart.fields import Source
+from callmart.workbook import check, dashboard
+from callmart.workbook.book import BREAK, Published, literal
+from tableau_files import EXPLAIN_DATA, PUBLISHED, SAVED, errors, marts, schema
+
+LOCALES = ("nl", "en")
+EACH = [(name, locale) for name in reports.reports() for locale in LOCALES]
+CUSTOMER = "De Zaak & <[Sales]> Zn"
+
+each_report = pytest.mark.parametrize(("name", "locale"), EACH)
+
+
+@cache
+def source(group: str, locale: str) -> Source:
+    return tds.source(group, marts(), locale)  # type: ignore[arg-type]
+
+
+@cache
+def built(name: str, locale: str) -> bytes:
+    report = reports.reports()[name]
+    return workbook.build(report, CUSTOMER, source(report.group, locale), PUBLISHED)
+
+
+def parsed(name: str, locale: str = "nl") -> etree._Element:
+    return etree.fromstring(built(name, locale))
+
+
+# -- what is generated -----------------------------------------------------------------------------------------------
+
+
+@each_report
+def test_tableaus_schema_accepts_it(name: str, locale: str) -> None:
+    assert errors(parsed(name, locale)) == []
+
+
+def test_the_schema_refuses_what_is_wrong() -> None:
+    broken = parsed("drukte")
+    broken.find("worksheets/worksheet").remove(broken.find("worksheets/worksheet/table"))
+    assert not schema().validate(etree.fromstring(etree.tostring(broken)))
+    assert [one for one in errors(broken) if one != EXPLAIN_DATA]
+
+
+@each_report
+def test_same_input_gives_the_same_bytes(name: str, locale: str) -> None:
+    report = reports.reports()[name]
+    again = workbook.build(report, CUSTOMER, tds.source(report.group, marts(), locale), PUBLISHED)  # type: ignore[arg-type]
+    assert again == built(name, locale)
+
+
+@each_report
+def test_two_customers_differ_in_their_name_and_data_source_only(name: str, locale: str) -> None:
+    report = reports.reports()[name]
+    other = workbook.build(
+        report,
+        "Nachtwacht",
+        source(report.group, locale),
+        Published(PUBLISHED.server, PUBLISHED.site, "Other"),
+    )
+    assert PUBLISHED.content_url.encode() not in other
+    assert literal(CUSTOMER).replace("&", "&amp;").encode() not in other
+
+    def skeleton(document: bytes) -> list[str]:
+        return [element.tag for element in etree.fromstring(document).iter()]
+
+    assert skeleton(other) == skeleton(built(name, locale))
+
+
+@each_report
+def test_every_field_is_in_the_data_source_with_its_type(name: str, locale: str) -> None:
+    """Held against the .tds as written, not against what wrote both."""
+    report = reports.reports()[name]
+    of = etree.fromstring(tds.as_xml(source(report.group, locale), Path("x.hyper")))
+    there = {column.get("name"): column for column in of.iterfind("column") if column.get("hidden") != "true"}
+    document = parsed(name, locale)
+    own = document.find("datasources/datasource[@caption]")
+    calculated = {column.get("name") for column in own.iterfind("column[calculation]")}
+    seen = 0
+    for column in document.iter("column"):
+        parent = column.getparent()
+        if "Parameters" in (parent.get("name"), parent.get("datasource")) or column.get("datatype") is None:
+            continue
+        if column.get("name") == "[:Measure Names]":
+            continue
+        if column.find("calculation") is None or column.get("name") in there:
+            assert column.get("datatype") == there[column.get("name")].get("datatype")
+            assert column.get("caption") == there[column.get("name")].get("caption")
+        seen += 1
+    for instance in document.iter("column-instance"):
+        assert instance.get("column") in there or instance.get("column") in calculated
+    assert seen > 20
+
+    instances = {one.get("name") for one in own.iterfind("column-instance")}
+    for sheet in document.iterfind("worksheets/worksheet"):
+        used = {field for _, field in check.REFERENCE.findall(etree.tostring(sheet, encoding="unicode"))}
+        assert used, sheet.get("name")
+        assert {f"[{field}]" for field in used} <= instances | {
+            "[:Measure Names]",
+            "[Multiple Values]",
+            "[weeks_back]",
+        }
+
+
+@each_report
+def test_it_has_one_connection_to_the_published_data_source(name: str, locale: str) -> None:
+    document = parsed(name, locale)
+    (connection,) = document.iter("connection")
+    assert connection.get("class") == "sqlproxy"
+    assert (connection.get("server"), connection.get("port"), connection.get("channel")) == (
+        "tableau.example.nl",
+        "443",
+        "https",
+    )
+    assert connection.get("dbname") == PUBLISHED.content_url
+    (location,) = document.iter("repository-location")
+    assert (location.get("id"), location.get("site")) == (PUBLISHED.content_url, PUBLISHED.site)
+    assert location.get("path") == "/t/calls/datasources"
+
+
+@each_report
+def test_independent_readers_see_all_of_it(tmp_path: Path, name: str, locale: str) -> None:
+    file = tmp_path / f"{name}.twb"
+    file.write_bytes(built(name, locale))
+    document = parsed(name, locale)
+    sheets = {one.get("name") for one in document.iterfind("worksheets/worksheet")}
+    (title,) = (one.get("name") for one in document.iterfind("dashboards/dashboard"))
+    calculated = {one.get("name") for one in document.iterfind("datasources/datasource/column[calculation]")}
+
+    parser = TwbParser(file)
+    assert list(parser.get_dashboards()["name"]) == [title]
+    assert set(parser.get_dashboard_sheets()["sheet"]) == sheets
+    assert set(parser.get_calculated_fields()["tableau_internal_name"]) >= calculated - {"[weeks_back]"}
+    assert list(parser.get_datasources()["connection_class"]) == ["sqlproxy"]
+    assert (
+        len(parser.get_missing_references())
+        == len(parser.get_custom_sql())
+        == len(parser.get_initial_sql())
+        == 0
+    )
+    assert parser.validate()["ok"]
+
+    inspected = analyze(str(file))
+    assert set(inspected.inventory.worksheets) == sheets
+    assert inspected.inventory.dashboards == [title]
+    assert inspected.inventory.connections == ["sqlproxy: tableau.example.nl"]
+    found = {issue.rule_id for issue in inspected.issues if issue.severity != "info"}
+    # Tastes that are not ours: people see the dashboard only, its filter always, and columns in the order declared.
+    assert found <= {
+        "dashboard-header-font-size",
+        "dashboard-missing-filter-toggle",
+        "hidden-worksheets",
+        "inconsistent-member-order",
+        "workbook-complexity",
+    }
+
+
+# -- what a supervisor sees ------------------------------------------------------------------------------------------
+
+
+@each_report
+def test_the_head_says_report_customer_and_period(name: str, locale: str) -> None:
+    report = reports.reports()[name]
+    document = parsed(name, locale)
+    said = "".join(document.find("dashboards/dashboard/zones").itertext("run"))
+    assert getattr(report.title, locale) in said
+    assert literal(CUSTOMER) in said
+    assert "<" not in said  # or Tableau would look for a field
+    dates = [
+        column.get("name") for column in document.iterfind("datasources/datasource/column[@datatype='date']")
+    ]
+    assert {"[Workbook_from]", "[Workbook_until]"} <= set(dates)
+    message = document.find("datasources/datasource/column[@name='[Workbook_message]']/calculation")
+    assert getattr(report.empty, locale) in message.get("formula")
+
+
+def test_a_key_figure_has_its_change_against_the_week_before() -> None:
+    document = parsed("bereikbaarheid")
+    formulas = {
+        column.get("name"): column.find("calculation").get("formula")
+        for column in document.iterfind("datasources/datasource/column[calculation]")
+    }
+    weeks = "[Time_weeks_ago] = [Parameters].[weeks_back]"
+    assert formulas["[Workbook_now_offered]"] == f"SUM(IF {weeks} THEN [offered] END)"
+    assert formulas["[Workbook_before_offered]"] == f"SUM(IF {weeks} + 1 THEN [offered] END)"
+    assert formulas["[Workbook_change_offered]"] == "[Workbook_now_offered] / [Workbook_before_offered] - 1"
+    level = formulas["[Workbook_now_Calculation_service_level]"]
+    assert level.count(f"IF {weeks} AND NOT ISNULL([") == 2
+    assert formulas["[Workbook_change_Calculation_service_level]"].endswith("* 100")  # percentage points
+
+
+@each_report
+def test_all_sheets_share_the_filter_and_show_the_chosen_week(name: str, locale: str) -> None:
+    document = parsed(name, locale)
+    people = source(reports.reports()[name].group, locale).filtered
+    for sheet in document.iterfind("worksheets/worksheet"):
+        formulas = " ".join(one.get("formula", "") for one in sheet.iter("calculation"))
+        assert "[Parameters].[weeks_back]" in formulas
+        shared = [
+            one.get("filter-group") for one in sheet.iter("filter") if f":{people.name}:" in one.get("column")
+        ]
+        assert shared == ([] if sheet.get("name") in ("Periode", "Period") else ["1"])
+    shown = {zone.get("type-v2") for zone in document.iterfind("dashboards/dashboard/zones//zone")}
+    assert {"filter", "paramctrl", "text"} <= shown
+
+
+@each_report
+def test_zones_neither_overlap_nor_leave_the_page(name: str, locale: str) -> None:
+    dashboard_ = parsed(name, locale).find("dashboards/dashboard")
+    layouts = [dashboard_.find("zones"), dashboard_.find("devicelayouts/devicelayout/zones")]
+    contents = []
+    for layout in layouts:
+        leaves = [zone for zone in layout.iter("zone") if zone.find("zone") is None]
+        boxes = [tuple(int(zone.get(side)) for side in "xywh") for zone in leaves]
+        for number, (x, y, wide, high) in enumerate(boxes):
+            assert wide > 0 < high
+            assert x >= 0 <= y
+            assert x + wide <= dashboard.WHOLE >= y + high
+            for x2, y2, wide2, high2 in boxes[:number]:
+                assert x >= x2 + wide2 or x2 >= x + wide or y >= y2 + high2 or y2 >= y + high
+        contents.append({(zone.get("id"), zone.get("name"), zone.get("param")) for zone in leaves})
+    assert contents[0] == contents[1]  # the phone has all of it
+    ids = [zone.get("id") for zone in layouts[0].iter("zone")]
+    assert len(ids) == len(set(ids))
+    size = dashboard_.find("size")
+    assert int(size.get("maxheight")) / int(size.get("maxwidth")) == pytest.approx(2**0.5, abs=0.001)
+
+
+def test_a_heat_map_is_week_day_by_quarter_hour() -> None:
+    (sheet,) = parsed("drukte").iterfind(
+        "worksheets/worksheet[@name='Aangeboden gesprekken per dag en kwartier']"
+    )
+    assert ".[wd:call_date:ok]" in sheet.findtext("table/rows")
+    assert "[none:Time_hour:nk]" in sheet.findtext("table/cols")
+    assert "[none:Time_quarter_hour:nk]" in sheet.findtext("table/cols")
+    assert sheet.find("table/panes/pane/mark").get("class") == "Square"
+
+
+def contrast(colour: str) -> float:
+    """Relative luminance against white, as WCAG has it."""
+    parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    linear = [part / 12.92 if part <= 0.03928 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+    return 1.05 / (0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2] + 0.05)
+
+
+@each_report
+def test_texts_can_be_read_and_tooltips_have_words(name: str, locale: str) -> None:
+    document = parsed(name, locale)
+    for run in document.iter("run"):
+        if run.get("fontcolor"):
+            is_large = int(run.get("fontsize", "9")) >= 12 and run.get("bold")
+            assert contrast(run.get("fontcolor")) >= (3 if is_large else 4.5)
+    for sheet in document.iterfind("worksheets/worksheet"):
+        runs = list(sheet.find("table/panes/pane/customized-tooltip").iter("run"))
+        assert runs
+        assert all(one.text != BREAK for one in runs[-1:])
+
+
+# -- templates -------------------------------------------------------------------------------------------------------
+
+
+def adapted(text: str) -> str:
+    """The workbook that Tableau saved, as it would be had its author had a table of ours: fields of other names."""
+    for old, new in (
+        ("Category (Orders)", "queue (queue_interval)"),
+        ("[Orders].[Category]", "[queue_interval].[queue]"),
+        ("<remote-name>Category</remote-name>", "<remote-name>queue</remote-name>"),
+        ("Sales (Orders)", "offered (queue_interval)"),
+        ("[Orders].[Sales]", "[queue_interval].[offered]"),
+        ("<remote-name>Sales</remote-name>", "<remote-name>offered</remote-name>"),
+        ("<parent-name>[Orders]</parent-name>", "<parent-name>[queue_interval]</parent-name>"),
+        (
+            "datatype='real' name='[offered (queue_interval)]'",
+            "datatype='integer' name='[offered (queue_interval)]'",
+        ),
+        ("工作表 1", "{{title}}"),
+    ):
+        assert old in text
+        text = text.replace(old, new)
+    return text
+
+
+Fill = Callable[[str], bytes]
+
+
+@pytest.fixture
+def fill(tmp_path: Path) -> Fill:
+    def filled(text: str) -> bytes:
+        file = tmp_path / "template.twb"
+        file.write_text(text, encoding="utf-8")
+        return workbook.build(reports.reports()["drukte"], CUSTOMER, source("queue", "nl"), PUBLISHED, file)
+
+    return filled
+
+
+@pytest.fixture(scope="module")
+def saved() -> str:
+    return adapted(SAVED.read_text(encoding="utf-8"))
+
+
+def test_a_template_that_tableau_saved_works_as_it_is(fill: Fill, saved: str) -> None:
+    result = fill(saved)
+    assert result == fill(saved)
+    document = etree.fromstring(result)
+    assert errors(document) == []
+    (connection,) = document.iter("connection")
+    assert (connection.get("class"), connection.get("dbname")) == ("sqlproxy", PUBLISHED.content_url)
+    (sheet,) = document.iterfind("worksheets/worksheet")
+    assert sheet.get("name") == document.find("windows/window").get("name") == "Drukte"
+    assert re.fullmatch(r"\[sqlproxy\.\w+\]\.\[none:queue:nk\]", sheet.findtext("table/rows"))
+    assert re.fullmatch(r"\[sqlproxy\.\w+\]\.\[sum:offered:qk\]", sheet.findtext("table/cols"))
+    for gone in (b"Orders", b"Superstore", b"excel", b"C:/Users", b"federated", b"thumbnail"):
+        assert gone not in result
+
+
+def test_the_sample_itself_is_refused_by_its_field(fill: Fill) -> None:
+    with pytest.raises(UserError, match=r"template\.twb: the data source Wachtrijen has no field \[Category"):
+        fill(SAVED.read_text(encoding="utf-8"))
+
+
+@each_report
+def test_our_own_workbook_is_a_template_for_another_customer(tmp_path: Path, name: str, locale: str) -> None:
+    """As when an author downloads a published report, changes it, and saves it: nothing of the first stays."""
+    report = reports.reports()[name]
+    file = tmp_path / "template.twb"
+    file.write_bytes(
+        built(name, locale).replace(b"De Zaak &amp; \xe2\x80\xb9[Sales]\xe2\x80\xba Zn", b"{{customer}}")
+    )
+    for language in LOCALES:
+        other = Published("https://other.example.nl", "", "Other_1")
+        result = workbook.build(report, "Nachtwacht", source(report.group, language), other, file)
+        assert errors(etree.fromstring(result)) == []
+        assert b"Nachtwacht" in result
+        for gone in (PUBLISHED.content_url, "tableau.example.nl", "/t/calls", "{{"):
+            assert gone.encode() not in result
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("<run>{{subtitle}}</run>", "Wanneer bellers u zoeken"),
+        ("<run>{{ customer }}, {{period}}</run>", "De Zaak & ‹[Sales]› Zn, de laatste volledige week"),
+        ("<run>{{empty}}</run>", "Geen gesprekken in deze periode"),
+    ],
+)
+def test_texts_are_swapped(fill: Fill, saved: str, text: str, said: str) -> None:
+    titled = f"<layout-options><title><formatted-text>{text}</formatted-text></title></layout-options>\n      <table>"
+    document = etree.fromstring(fill(saved.replace("<table>", titled, 1)))
+    assert document.findtext(".//layout-options/title/formatted-text/run") == said
+
+
+COLUMN = "      <aliases enabled='yes' />"
+
+
+def calculated(formula: str) -> str:
+    """The template with a calculation of its own."""
+    return (
+        f"{COLUMN}\n<column caption='Mine' datatype='real' name='[Calculation_1]' role='measure' type='quantitative'>"
+        f"<calculation class='tableau' formula='{formula}' /></column>"
+    )
+
+
+def test_a_calculation_of_its_own_stays(fill: Fill, saved: str) -> None:
+    text = saved.replace(COLUMN, calculated("SUM([offered (queue_interval)]) // of [Sales]"), 1)
+    document = etree.fromstring(fill(text.replace("sum:offered (queue_interval):qk", "usr:Calculation_1:qk")))
+    assert document.find(".//calculation").get("formula") == "SUM([offered]) // of [Sales]"
+
+
+def test_a_ratio_is_computed_as_here_whatever_the_template_says(fill: Fill, saved: str) -> None:
+    old = calculated("SUM([answered]) / SUM([offered (queue_interval)])").replace(
+        "Calculation_1", "Calculation_service_level"
+    )
+    text = saved.replace(COLUMN, old, 1).replace(
+        "sum:offered (queue_interval):qk", "usr:Calculation_service_level:qk"
+    )
+    document = etree.fromstring(fill(text))
+    wanted = source("queue", "nl").fields["Calculation_service_level"]
+    column = document.find("datasources/datasource/column[@name='[Calculation_service_level]']")
+    assert column.find("calculation").get("formula") == wanted.formula
+    assert column.get("caption") == wanted.caption
+
+
+SECOND = """<datasource caption='Their calls' inline='true' name='federated.2' version='18.1'>
+  <connection class='postgres' server='db.example.nl' username='callmart_customer_7' dbname='callmart' /></datasource>
+  </datasources>"""
+FILTER = """<filter class='categorical'
+    column='[federated.0ahyg8e1xelf3914bag3r0yukuro].[none:queue (queue_interval):nk]'>
+  <groupfilter function='member' level='[none:queue (queue_interval):nk]' member='&quot;Verkoop&quot;' /></filter>
+  <aggregation value='true' />"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        pytest.param("queue (queue_interval)", "colour", r"has no field \[colour\]", id="a field that is not there"),
+        pytest.param(
+            "offered (queue_interval)", "customer_id", r"has no field \[customer_id\]", id="a field that is hidden"
+        ),
+        pytest.param(
+            "datatype='integer' name='[offered", "datatype='real' name='[offered",
+            r"\[offered\] is real in it and integer in the data source", id="another type",
+        ),
+        pytest.param(
+            "table='[Orders$]' type='table'", "type='text'", "holds custom SQL; use the marts' tables", id="custom SQL"
+        ),
+        pytest.param(
+            "<connection class='excel-direct'", "<connection one-time-sql='set role x' class='excel-direct'",
+            "holds initial SQL", id="initial SQL",
+        ),
+        pytest.param("</datasources>", SECOND, "it has the connections 'Sample.*', 'Their calls'", id="a second one"),
+        pytest.param(
+            COLUMN, f"{COLUMN}<extract enabled='true' count='-1' units='records' object-id=''><connection class='hyper'"
+            " dbname='x.hyper'/></extract>", "has an extract, data of its own", id="an extract",
+        ),
+        pytest.param(
+            "<aggregation value='true' />", FILTER, r"a filter on \[queue\] names single members", id="a queue's name"
+        ),
+        pytest.param("{{title}}", "{{name}}", "there is no text {{name}}; use one of customer, empty", id="a text"),
+        pytest.param(COLUMN, calculated("SUM([secret])"), r"has no field \[secret\]", id="a formula's field"),
+        pytest.param("<workbook ", "<workbooks ", "is no XML; save the workbook again", id="no XML"),
+        pytest.param(
+            "<workbook ", "<!DOCTYPE workbook [<!ENTITY x SYSTEM 'file:///etc/passwd'>]><workbook ",
+            "is no workbook", id="an entity",
+        ),
+    ],
+)  # fmt: skip
+def test_a_template_is_refused(fill: Fill, saved: str, old: str, new: str, said: str) -> None:
+    text = saved
+    if "federated" in old or old in ("{{title}}", "queue (queue_interval)", "offered (queue_interval)"):
+        text = text.replace(old, new)
+    else:
+        assert old in text
+        text = text.replace(old, new, -1 if old.startswith(("datatype", "table=")) else 1)
+    if "customer_id" in new:
+        text = text.replace("<remote-name>offered</remote-name>", "<remote-name>customer_id</remote-name>")
+        text = text.replace("[queue_interval].[offered]", "[queue_interval].[customer_id]")
+    if "colour" in new:
+        text = text.replace("<remote-name>queue</remote-name>", "<remote-name>colour</remote-name>")
+        text = text.replace("[queue_interval].[queue]", "[queue_interval].[colour]")
+    with pytest.raises(UserError, match=said) as refused:
+        fill(text)
+    assert "template.twb" in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [("template.twbx", "holds data of its own; save the workbook as .twb"), ("missing.twb", "can't be read")],
+)
+def test_a_file_that_is_none_is_refused(tmp_path: Path, name: str, said: str) -> None:
+    (tmp_path / "template.twbx").write_bytes(b"PK")
+    with pytest.raises(UserError, match=said):
+        workbook.build(reports.reports()["drukte"], "x", source("queue", "nl"), PUBLISHED, tmp_path / name)
+
+
+def test_a_server_that_is_no_url_is_refused() -> None:
+    with pytest.raises(UserError, match="is no URL of a Tableau server"):
+        workbook.build(reports.reports()["drukte"], "x", source("queue", "nl"), Published("tableau", "", "x"))
