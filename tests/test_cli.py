@@ -125,7 +125,7 @@ FILES: dict[str, tuple[bytes | None, list[str], str]] = {
     "a column too many": (f"{HEADER},agnt\n{ROW},A\n".encode(), [], "agnt"),
     "a column missing": (HEADER.replace(",event", "").encode() + b"\n1\n", [], "event"),
     "a log of another format": (
-        b"[2026-01-01 10:00:00] VERBOSE[1] pbx.c: Executing\n" * 3, [], "no line of a queue_log;",
+        b"[2026-01-01 10:00:00] VERBOSE[1] pbx.c: Executing\n" * 3, [], "no line of a queue_log or a channel event log;",
     ),
     "a table of another kind": (b"calldate,clid,src,dst\n2026-01-01,x,1,2\n", [], "no header of the raw format"),
     "rows that break the rules": (f"{HEADER}\n{ROW}\n{ROW.replace('joined', 'jumped')}\n".encode(), [], "line 3"),
@@ -409,7 +409,7 @@ def test_run_prints_one_line_and_again_changes_nothing(ready: Callmart, command:
     done = command("run")
     assert done.returncode == 0
     assert done.stdout.splitlines() == [
-        "run: 0 files, 0 days opened, 0 held back, 0 of 2 extracts written, 0 changes on Tableau"
+        "run: 0 files, 0 days opened, 0 held back, 0 of 3 extracts written, 0 changes on Tableau"
     ]
     assert contents(ready) == before
 
@@ -418,9 +418,9 @@ def test_run_as_json(ready: Callmart, command: Command) -> None:
     ran: dict[str, Any] = json.loads(command("run", "--json").stdout)
     assert ran.keys() == {
         "expired", "files", "built_days", "opened_days", "opened_rows", "held_back_days", "warnings", "extracts",
-        "extracts_written", "published_changes", "problems",
+        "extracts_written", "published_changes", "removed_customers", "problems",
     }  # fmt: skip
-    assert (ran["extracts"], ran["extracts_written"], ran["problems"]) == (2, 0, [])
+    assert (ran["extracts"], ran["extracts_written"], ran["problems"]) == (3, 0, [])
 
 
 def test_status_as_json(ready: Callmart, command: Command) -> None:

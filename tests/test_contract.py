@@ -216,12 +216,12 @@ def stories(matrix: Callmart) -> dict[int, dict[str, list[Any]]]:
 
     apply(changed=False)
     landing(matrix, [*OPENED.values(), *LOST.values()])
-    matrix.build_and_open()
+    matrix.build_unchecked()
     landing(matrix, [*LANDED.values()])
     apply(changed=True)
-    matrix.build_and_open()
+    matrix.build_unchecked()
     landing(matrix, [*FIRST.values(), *OPENED.values(), *LANDED.values()])
-    matrix.build_and_open()
+    matrix.build_unchecked()
     return told(matrix)
 
 
