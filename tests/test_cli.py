@@ -125,7 +125,8 @@ FILES: dict[str, tuple[bytes | None, list[str], str]] = {
     "a column too many": (f"{HEADER},agnt\n{ROW},A\n".encode(), [], "agnt"),
     "a column missing": (HEADER.replace(",event", "").encode() + b"\n1\n", [], "event"),
     "a log of another format": (
-        b"[2026-01-01 10:00:00] VERBOSE[1] pbx.c: Executing\n" * 3, [], "no line of a queue_log or a channel event log;",
+        b"[2026-01-01 10:00:00] VERBOSE[1] pbx.c: Executing\n" * 3, [],
+        "no line of a queue_log or a channel event log;",
     ),
     "a table of another kind": (b"calldate,clid,src,dst\n2026-01-01,x,1,2\n", [], "no header of the raw format"),
     "rows that break the rules": (f"{HEADER}\n{ROW}\n{ROW.replace('joined', 'jumped')}\n".encode(), [], "line 3"),
