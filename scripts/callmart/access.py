@@ -315,11 +315,8 @@ def _drifted_memberships(connection: psycopg.Connection) -> Iterator[Drift]:
     granted = _granted(connection)
     standing = _memberships(connection, database)
     for role, member in sorted(standing.keys() | granted):
-        declared = (
-            {("inherit false, set true" in _how(database, role), "inherit true" in _how(database, role))}
-            if (role, member) in granted
-            else set()
-        )
+        becomes = _customer_of(database, role) is not None
+        declared = {(becomes, not becomes)} if (role, member) in granted else set()
         ways = {(way.becomes, way.inherits) for way in standing.get((role, member), [])}
         if ways == declared and not any(way.administers for way in standing.get((role, member), [])):
             continue

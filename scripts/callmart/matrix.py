@@ -4,11 +4,9 @@ import re
 from functools import cache
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
+from pydantic import BaseModel, ConfigDict, Field
 
-from callmart.errors import UserError
+from callmart import declared
 from callmart.settings import PROJECT
 
 FILE = PROJECT / "access.yml"
@@ -76,14 +74,7 @@ class Matrix(_Strict):
 @cache
 def matrix() -> Matrix:
     """The matrix of this installation; UserError where the file is wrong."""
-    try:
-        return Matrix.model_validate(YAML(typ="safe").load(FILE.read_text(encoding="utf-8")))
-    except (OSError, YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{FILE} can't be read; restore it from the repository") from error
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        place = ".".join(map(str, first["loc"]))
-        raise UserError(f"{FILE}: {place}: {first['msg']}; correct it there") from None
+    return declared.read(FILE, Matrix)
 
 
 def split(relation: str) -> tuple[str, str, tuple[str, ...]]:
