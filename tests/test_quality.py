@@ -40,7 +40,7 @@ def owner(played: Callmart) -> Iterator[psycopg.Connection]:
     with played.connect() as connection:
         yield connection
         connection.rollback()
-    played.build_and_open()
+    played.build_unchecked()
     assert not played.rows("select 1 from ops.held_back union all select 1 from ops.dirty_day")
 
 
@@ -305,7 +305,7 @@ def test_a_page_says_what_failed_where_and_how_often(played: Callmart, told: lis
     )
     assert any(re.search(counted, text) for text in shown), "as Great Expectations says it"
     assert any("✗ offered is the sum of its outcomes 3 days fail" in text for text in shown)
-    assert any("✓ values must never be null. 100% not null" in text for text in shown)
+    assert any("✓ values must never be null" in text and text.endswith(" met") for text in shown)
 
 
 def test_a_page_loads_nothing(played: Callmart, told: list[str]) -> None:
@@ -413,8 +413,8 @@ def test_checking_reads_as_the_quality_login(played: Callmart, owner: psycopg.Co
                 quality.execute(f"select 1 from {table} limit 1")  # type: ignore[arg-type]
             quality.rollback()
     compute(played, owner)
-    owner.execute("revoke select on build.queue_interval from callmart_quality")
-    with pytest.raises(UserError, match=r"may not read build\.queue_interval: run `callmart access apply`"):
+    owner.execute("revoke select on build.agent from callmart_quality")
+    with pytest.raises(UserError, match=r"may not read build\.agent: run `callmart access apply`"):
         check(played, owner)
 
 
