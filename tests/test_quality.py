@@ -454,33 +454,35 @@ def test_a_mart_without_a_suite_is_refused(played: Callmart, owner: psycopg.Conn
         opening.open_build(owner, played.settings)
 
 
-@pytest.mark.parametrize(
-    ("suite", "message"),
-    [
-        ("expectations:\n  - {type: expect_column_to_exist, columns: [queue]}\n", "has no severity; add"),
-        (
-            "expectations:\n  - {type: expect_column_to_exist, columns: [queue], severity: bad}\n",
-            "has no severity",
-        ),
-        ("expectations: []\n", "no critical expectation"),
-        ("", "no critical expectation"),
-        (
-            "expectations:\n  - {type: expect_column_values_to_be_tidy, severity: critical, columns: [queue]}\n",
-            "correct it in",
-        ),
-        (
-            "expectations:\n  - {type: unexpected_rows_expectation, severity: critical,"
-            " kwargs: {unexpected_rows_query: 'select customer_id, call_date from {batch} where no_column'}}\n",
-            "correct it in",
-        ),
-    ],
-)
+NO_SUITES = [
+    ("expectations:\n  - {type: expect_column_to_exist, columns: [queue]}\n", "has no severity; add"),
+    (
+        "expectations:\n  - {type: expect_column_to_exist, columns: [queue], severity: bad}\n",
+        "has no severity",
+    ),
+    ("expectations: []\n", "no critical expectation"),
+    ("", "no critical expectation"),
+    (
+        "expectations:\n  - {type: expect_column_values_to_be_tidy, severity: critical, columns: [queue]}\n",
+        "correct it in",
+    ),
+    (
+        "expectations:\n  - {type: unexpected_rows_expectation, severity: critical,"
+        " kwargs: {unexpected_rows_query: 'select customer_id, call_date from {batch} where no_column'}}\n",
+        "correct it in",
+    ),
+]
+
+
 def test_a_suite_that_checks_nothing_is_refused(
-    played: Callmart, owner: psycopg.Connection, suites: Path, suite: str, message: str
+    played: Callmart, owner: psycopg.Connection, suites: Path
 ) -> None:
-    (suites / "queue_interval.yml").write_text(suite)
     compute(played, owner)
-    with pytest.raises(UserError, match=message):
-        check(played, owner)
-    with pytest.raises(UserError, match="has not been validated"):
-        opening.open_build(owner, played.settings)
+    for suite, message in NO_SUITES:
+        (suites / "queue_interval.yml").write_text(suite)
+        with pytest.raises(UserError, match=message):
+            check(played, owner)
+        owner.rollback()
+        with pytest.raises(UserError, match="has not been validated"):
+            opening.open_build(owner, played.settings)
+        owner.rollback()
