@@ -12,9 +12,10 @@ import pytest
 import tableauserverclient as TSC
 from typer.testing import CliRunner
 
-from callmart import access, audit, audit_report, cli, dbt, extract, run, server, tableau
-from callmart.attacks import ATTACKS
-from callmart.audit_check import MOST_FOUND, Check, few
+from callmart import access, audit, cli, dbt, extract, run, server, tableau
+from callmart.audit import report
+from callmart.audit.attacks import ATTACKS
+from callmart.audit.check import MOST_FOUND, Check, few
 from centre import ANONYMOUS, NAMED, NONE, NUMBERS, STANDARD, agent_of, call_of, play, queue_of
 from conftest import Callmart, ignore_step
 
@@ -137,7 +138,7 @@ def test_the_command_writes_the_evidence(
 
 
 def test_it_goes_to_the_home_otherwise(published: Callmart, green: audit.Audit) -> None:
-    html, as_json = audit_report.write(published.settings, green)
+    html, as_json = report.write(published.settings, green)
     assert html.parent == as_json.parent == published.home / "audit"
 
 
@@ -147,7 +148,7 @@ def test_no_value_of_a_customers_is_in_it(published: Callmart, green: audit.Audi
         red = look(published)
     assert red.failed
     for found in (green, red):
-        for text in (audit_report.as_html(found), audit_report.as_json(found)):
+        for text in (report.as_html(found), report.as_json(found)):
             assert str(NAMED) in text and "queue_interval" in text
             for customer in (NAMED, ANONYMOUS, STANDARD, NONE):
                 for word in (queue_of(customer), agent_of(customer), call_of(customer)):

@@ -13,12 +13,13 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from callmart import access, attempts, dbt, matrix, metrics, rights, server
+from callmart import access, dbt, matrix, metrics, rights, server
 from callmart import run as stages
-from callmart.attacks import ATTACKS, OWN_TYPES, Attack
-from callmart.attempts import Attempt, Scene
-from callmart.audit_channels import log_in
-from callmart.audit_tables import append_only
+from callmart.audit import attempts
+from callmart.audit.attacks import ATTACKS, OWN_TYPES, Attack
+from callmart.audit.attempts import Attempt, Scene
+from callmart.audit.channels import log_in
+from callmart.audit.tables import append_only
 from callmart.errors import UserError
 from callmart.settings import PROJECT
 from catalogue import unprotected

@@ -11,7 +11,8 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from callmart import access, attempts, extract, server
+from callmart import access, extract, server
+from callmart.audit import attempts
 from catalogue import unprotected
 from centre import DETAILED, NONE, REGISTRY, STANDARD, WITH_DATA, play, queue_of
 from conftest import YESTERDAY, Callmart, ignore_step

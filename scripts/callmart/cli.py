@@ -539,17 +539,17 @@ def audit(
 ) -> None:
     """Prove that nobody sees what is not theirs; the evidence as HTML and JSON."""
     from callmart import audit as evidence
-    from callmart import audit_report
+    from callmart.audit import report
     from callmart.run import exclusive
 
     with _database() as connection, exclusive(connection), _progress() as step:
         found = evidence.audit(connection, settings(), step)
-    written = audit_report.write(settings(), found, folder)
+    written = report.write(settings(), found, folder)
     for check in found.failed:
         err.print(_plain(f"{check.outcome}: {check.area}: {check.name}"), soft_wrap=True)
         for one in check.found:
             err.print(f"  {_plain(one)}", soft_wrap=True)
-    numbers = audit_report.summary(found)
+    numbers = report.summary(found)
     out.print(
         f"audit: {numbers['customers']} customers, {numbers['marts']} marts, {numbers['checks']} checks: "
         f"{numbers['breaches']} breaches, {numbers['checks that looked at nothing']} checks looked at nothing"

@@ -17,7 +17,7 @@ import tableauserverclient as TSC
 from psycopg import sql
 
 from callmart import access, extract, publication, publish
-from callmart.attempts import Scene, name_of
+from callmart.audit.attempts import Scene, name_of
 from callmart.dbt import Mart
 from callmart.grants import NOBODY, customer_access, data_source_grants
 from callmart.settings import Settings

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import psycopg
 
 from callmart import access, dbt
-from callmart.attacks import ATTACKS, NOT_INSTALLED, Aim, Attack
+from callmart.audit.attacks import ATTACKS, NOT_INSTALLED, Aim, Attack
 from callmart.matrix import Duty, matrix, split
 from callmart.rights import POLICY_FUNCTIONS, SCHEMAS, shown_in
 from callmart.settings import Settings

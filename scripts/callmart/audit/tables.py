@@ -6,9 +6,9 @@ import psycopg
 from psycopg import sql
 
 from callmart import access, dbt, expire
-from callmart.attempts import Scene, name_of
-from callmart.audit_channels import Board
-from callmart.audit_check import Check, few
+from callmart.audit.attempts import Scene, name_of
+from callmart.audit.channels import Board
+from callmart.audit.check import Check, few
 from callmart.rights import SCHEMAS, shown_in
 from callmart.settings import Settings
 

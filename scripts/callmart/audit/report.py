@@ -10,8 +10,8 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined
 
 from callmart.audit import VISIBLE, Audit
-from callmart.audit_channels import CHANNELS, GOOD, Cell
-from callmart.audit_check import Check
+from callmart.audit.channels import CHANNELS, GOOD, Cell
+from callmart.audit.check import Check
 from callmart.keys import secret_file
 from callmart.settings import Settings
 
@@ -60,7 +60,7 @@ def as_html(audit: Audit) -> str:
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     template = environment.from_string(
-        files("callmart").joinpath("audit.html.j2").read_text(encoding="utf-8")
+        files("callmart.audit").joinpath("report.html.j2").read_text(encoding="utf-8")
     )
     areas = _by_area(check for check in audit.checks if not check.area.startswith("attacks"))
     attacks = _by_area(check for check in audit.checks if check.area.startswith("attacks"))

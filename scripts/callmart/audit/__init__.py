@@ -14,11 +14,12 @@ from importlib.metadata import version
 
 import psycopg
 
-from callmart import access, attempts, audit_channels, audit_tables, server, tableau
-from callmart.attacks import ATTACKS, Attack
-from callmart.attempts import Answer, Attacker, Attempt, Scene
-from callmart.audit_channels import CHANNELS, GOOD, Board, Cell, log_in
-from callmart.audit_check import Check, few
+from callmart import access, server, tableau
+from callmart.audit import attempts, channels, tables
+from callmart.audit.attacks import ATTACKS, Attack
+from callmart.audit.attempts import Answer, Attacker, Attempt, Scene
+from callmart.audit.channels import CHANNELS, GOOD, Board, Cell, log_in
+from callmart.audit.check import Check, few
 from callmart.errors import UserError
 from callmart.settings import Settings
 
@@ -67,7 +68,7 @@ class Audit:
 def audit(connection: psycopg.Connection, settings: Settings, on_step: OnStep) -> Audit:
     """Look at everything. Changes nothing; the connection is the owner's."""
     scene = attempts.scene(connection, settings)
-    board = audit_channels.board(connection, scene)
+    board = channels.board(connection, scene)
     connection.rollback()
     tally = _Tally()
     cells: list[Cell] = []
@@ -82,7 +83,7 @@ def audit(connection: psycopg.Connection, settings: Settings, on_step: OnStep) -
                     locked_out.append(attacker.name)
                     continue
                 if attacker.customer:
-                    cells += audit_channels.login_cells(scene, board, session, attacker.own)
+                    cells += channels.login_cells(scene, board, session, attacker.own)
                 _attack(scene, attacker, session, owner, tally)
         on_step("attack", "", len(everybody), len(everybody))
     cells += _publisher_and_files(settings, scene, board, on_step)
@@ -96,9 +97,9 @@ def audit(connection: psycopg.Connection, settings: Settings, on_step: OnStep) -
         *_of_files(settings, board),
         *_of_tableau(published),
         *tally.checks(),
-        *audit_tables.of_rights(connection, settings, scene),
-        *audit_tables.of_tables(connection, settings, scene),
-        *audit_tables.of_books(connection, scene, board),
+        *tables.of_rights(connection, settings, scene),
+        *tables.of_tables(connection, settings, scene),
+        *tables.of_books(connection, scene, board),
     ]  # fmt: skip
     connection.rollback()
     on_step("look", "", 1, 1)
@@ -192,22 +193,22 @@ def _publisher_and_files(settings: Settings, scene: Scene, board: Board, on_step
     with _session(settings, access.duty_role(scene.database, "publisher")) as publisher:
         for number, customer in enumerate(board.customers):
             on_step("compare", f"customer {customer}", number, len(board.customers))
-            yield from audit_channels.file_cells(settings, board, customer)
+            yield from channels.file_cells(settings, board, customer)
             if customer not in scene.customers:
-                yield from audit_channels.without_login(scene, board, customer)
+                yield from channels.without_login(scene, board, customer)
             elif publisher is not None:
-                yield from audit_channels.publisher_cells(scene, board, publisher, customer)
+                yield from channels.publisher_cells(scene, board, publisher, customer)
     on_step("compare", "", len(board.customers), len(board.customers))
 
 
 def _tableau(
     connection: psycopg.Connection, settings: Settings, board: Board, on_step: OnStep
-) -> audit_channels.Published | None:
+) -> channels.Published | None:
     """What Tableau holds; None where it can't be read, which is not the same as nothing."""
     done = iter(range(1, len(board.customers) + 1))
     try:
         with tableau.connect(settings) as tableau_server:
-            return audit_channels.published(
+            return channels.published(
                 connection,
                 tableau_server,
                 board,
@@ -249,11 +250,11 @@ def _logins(everybody: list[Attacker], locked_out: list[str]) -> Check:
 
 
 def _of_files(settings: Settings, board: Board) -> Iterator[Check]:
-    looked_at, stray = audit_channels.stray_files(settings, board)
+    looked_at, stray = channels.stray_files(settings, board)
     yield Check("extracts", "no file that no contract orders", looked_at, len(stray), few(stray))
 
 
-def _of_tableau(published: audit_channels.Published | None) -> Iterator[Check]:
+def _of_tableau(published: channels.Published | None) -> Iterator[Check]:
     if published is None:
         yield Check("Tableau", "what it holds can be read", 0, 0)
         return
