@@ -49,7 +49,8 @@ def command_of(home: Path) -> Command:
     def command(
         *arguments: str | Path, cwd: str | Path = "/", **environment: str
     ) -> subprocess.CompletedProcess[str]:
-        kept = {name: value for name, value in os.environ.items() if not name.startswith("CALLMART_")}
+        # As a service starts it: without the folder that a shell tells.
+        kept = {n: value for n, value in os.environ.items() if not n.startswith("CALLMART_") and n != "PWD"}
         return subprocess.run(
             [sys.executable, "-c", "from callmart.cli import main; main()", *map(str, arguments)],
             capture_output=True, text=True, check=False, cwd=cwd, stdin=subprocess.DEVNULL,
