@@ -453,6 +453,19 @@ def test_status_as_a_table(ready: Callmart, command: Command) -> None:
     assert "…" not in shown
 
 
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["release", "--customer", "1"], "Missing option '--day'"),
+        (["release", "--customer", "x"], "Invalid value for '--customer'"),
+        (["nonsense"], "No such command 'nonsense'"),
+        (["status", "--nope"], "No such option: --nope"),
+    ],
+)
+def test_words_that_no_command_takes(command: Command, arguments: list[str], told: str) -> None:
+    assert told in mistake(command(*arguments))
+
+
 def test_version() -> None:
     done = command_of(Path("/nonexistent"))("--version")
     assert (done.returncode, done.stdout, done.stderr) == (0, f"callmart {__version__}\n", "")

@@ -45,7 +45,13 @@ Yes = Annotated[bool, typer.Option("--yes", help="Also do what deletes data.")]
 def main() -> None:
     """Run the command; a mistake of the user is one sentence and exit code 2, never a traceback."""
     try:
-        app()
+        sys.exit(app(standalone_mode=False))
+    except typer.TyperException as mistake:
+        if told := mistake.format_message().rstrip("."):  # none where it has shown the help already
+            err.print(f"[bold red]error:[/] {_plain(told)}; --help says what a command takes", soft_wrap=True)
+        sys.exit(MISTAKE)
+    except typer.Abort:
+        sys.exit(UNDONE)
     except UserError as mistake:
         err.print(f"[bold red]error:[/] {_plain(mistake)}", soft_wrap=True)
         sys.exit(MISTAKE)
