@@ -1,11 +1,13 @@
 {#
-    Schemas are named as they are declared: build and mart, in every database. What stands in `mart` is a store: a plain
-    table would stand there without a policy.
+    Schemas are named as they are declared: build, mart and usage, in every database. What stands in `mart` is a store
+    and what stands in `usage` is frozen: a plain table would stand there without a policy.
 #}
 {% macro generate_schema_name(custom_schema_name, node) -%}
-    {%- if custom_schema_name == 'mart' and node.config.materialized != 'store' -%}
+    {%- set only = {'mart': 'store', 'usage': 'frozen'} -%}
+    {%- if custom_schema_name in only and node.config.materialized != only[custom_schema_name] -%}
         {%- do exceptions.raise_compiler_error(
-            node.name ~ ' is no store, and only stores stand in mart: remove its own materialized or schema'
+            node.name ~ ' is no ' ~ only[custom_schema_name] ~ ', and nothing else stands in ' ~ custom_schema_name
+            ~ ': remove its own materialized or schema'
         ) -%}
     {%- endif -%}
     {{ custom_schema_name or target.schema }}

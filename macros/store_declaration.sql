@@ -6,13 +6,20 @@
     {%- set meta = model.config.meta -%}
     {%- set columns = model.columns.values() | list -%}
     {%- set names = columns | map(attribute='name') | list -%}
-    {%- set groups = ['queue', 'agent', 'line'] -%}
+    {#- What is frozen is of no customer, and no customer's to read. -#}
+    {%- set of_customers = model.config.materialized != 'frozen' -%}
+    {%- set groups = ['queue', 'agent', 'line'] if of_customers else ['usage'] -%}
 
     {%- if meta.get('group') not in groups -%}
         {%- do store_refuse(model, 'config.meta.group: one of ' ~ groups | join(', ')) -%}
     {%- endif -%}
-    {%- if not meta.get('key') or meta.key[0] != 'customer_id' -%}
+    {%- if not meta.get('key') or of_customers and meta.key[0] != 'customer_id' -%}
         {%- do store_refuse(model, 'config.meta.key: the columns of its grain, customer_id first') -%}
+    {%- endif -%}
+    {%- if not of_customers and names | select('in', ['customer_id', 'queue', 'agent_key', 'call_date']) | list -%}
+        {%- do exceptions.raise_compiler_error(
+            'statistic ' ~ model.name ~ ' tells customers, queues, agents or days apart: sum over them'
+        ) -%}
     {%- endif -%}
     {%- if 'day' not in meta -%}
         {%- do store_refuse(model, 'config.meta.day: the column of its local day, or none') -%}

@@ -341,7 +341,7 @@ def _drifted_rights(connection: psycopg.Connection, marts: list[Mart] | None) ->
 
 
 def _drifted_guards(connection: psycopg.Connection, marts: list[Mart]) -> Iterator[Drift]:
-    for mart in marts:
+    for mart in (*marts, rights.STATISTIC):
         relation = f'{"usage" if mart.group == "usage" else "mart"}."{mart.name}"'
         unguarded = connection.execute(
             "select relation::text from access.unguarded(to_regclass(%s), %s, %s) as relation",

@@ -105,6 +105,7 @@ def plan(connection: psycopg.Connection, settings: Settings, day: date) -> Plan:
     """What is too old on a day. Changes nothing."""
     planner = _Planner(connection, settings, day)
     planner.marts()
+    planner.usage()
     planner.events()
     planner.files_landed()
     planner.books()
@@ -198,6 +199,14 @@ class _Planner:
             ).format(mart=sql.Literal(mart.name))
             + _stale(mart.group),
         )
+
+    def usage(self) -> None:
+        """Statistics over all customers, and what they were made of: a month goes with its first day."""
+        for table in ("usage.function_month", "raw.function_use"):
+            if _stands(self.connection, table):
+                self.rows(
+                    "usage", table, f"months with days before {self.floor}", sql.SQL("t.month < %(floor)s")
+                )
 
     def events(self) -> None:
         # A month of UTC still holds the first hours of the next local month of the customers furthest east.

@@ -233,6 +233,7 @@ def _remove_customer(connection: psycopg.Connection, settings: Settings, custome
         counts["rows"] += _delete(connection, mart, "true", whose)
     counts["events"] = _delete(connection, "raw.event", "true", whose)
     counts["calls"] = _delete(connection, "raw.call", "true", whose)
+    counts["uses"] = _delete(connection, "raw.function_use", "true", whose)
     counts["files"] = _delete_files(connection, "true", whose)
     counts["agents"] = connection.execute(
         "select from registry.agent where customer_id = %(customer)s", whose
@@ -252,7 +253,7 @@ def _remove_customer(connection: psycopg.Connection, settings: Settings, custome
     _note_to_vacuum(
         connection,
         *(mart for (mart,) in marts),
-        *("raw.event", "raw.call"),
+        *("raw.event", "raw.call", "raw.function_use"),
         *("registry.agent", "registry.contact", "registry.recipient", "registry.queue", "registry.customer"),
     )
     return counts
@@ -298,6 +299,9 @@ def _remove_days(
         if mart.day:
             outside = _OUTSIDE.replace("call_date", f'"{mart.day}"')
             counts["rows"] += _delete(connection, f'mart."{mart.name}"', outside, whose)
+    counts["uses"] = _delete(
+        connection, "raw.function_use", "(month < %(first)s or month + interval '1 month' > %(until)s)", whose
+    )
     for table in ("held_back", "opened_day", "quality_failure"):
         _delete(connection, f"ops.{table}", f"{_OUTSIDE} and isfinite(call_date)", whose)
     counts += _remove_agents(connection, customer_id, span, marts)
@@ -305,7 +309,9 @@ def _remove_days(
         connection.execute("update ops.extract set basis = '{}' where customer_id = %(customer)s", whose)
         _forget_build(connection)
         _note_to_vacuum(
-            connection, "raw.event", "raw.call", "registry.agent", *(f'mart."{mart.name}"' for mart in marts)
+            connection,
+            *("raw.event", "raw.call", "raw.function_use", "registry.agent"),
+            *(f'mart."{mart.name}"' for mart in marts),
         )
     return counts
 
@@ -424,6 +430,8 @@ def _remove_agents(
         """,
         whose | {"marts": [mart.name for mart in with_days]},
     )
+    if counts["agent_rows"]:
+        counts["uses"] = _delete(connection, "raw.function_use", closed.format(day="month"), whose)
     for mart in of_agents:
         if not mart.day:
             counts["agent_rows"] += _remove_unreferenced(connection, mart, with_days, whose)

@@ -16,6 +16,8 @@ from callmart.metrics import VIEWS
 
 SCHEMAS = ("registry", "raw", "build", "mart", "usage", "access", "ops")
 POLICY_FUNCTIONS = ("current_customer", "retention_floor")
+# The one statistic over all customers: no customer's, so no store, and none of the marts that are opened and extracted.
+STATISTIC = Mart("function_month", "usage", ("month", "function"), None, ("month", "function", "uses"))
 
 GIVEN = """
 with objects (kind, object, part, owner, acl) as (
@@ -128,7 +130,7 @@ def wanted(
                 rights.update(_execute(catalogue, role, group, "access", function))
         rights.update(
             Right("table", relation, "", role, "SELECT")
-            for mart in marts
+            for mart in (*marts, STATISTIC)
             if mart.group == group
             for relation in shown_in(mart)
             if relation in catalogue.relations

@@ -403,6 +403,18 @@ create unlogged table if not exists raw.incoming (
     recorded        boolean
 );
 
+-- usage: statistics over all customers ---------------------------------------------------------------------------
+-- What the frozen months of usage.function_month were made of; dbt adds to it (models/marts/usage). Nobody is granted
+-- it, so it does not stand in `usage`.
+
+create table if not exists raw.function_use (
+    month       date not null,
+    function    text not null,
+    customer_id integer not null,
+    uses        bigint not null,
+    primary key (month, function, customer_id)
+);
+
 -- build: the window that dbt computes ----------------------------------------------------------------------------
 
 create table if not exists build.window (

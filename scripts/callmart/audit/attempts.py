@@ -12,7 +12,7 @@ import psycopg
 from callmart import access, dbt
 from callmart.audit.attacks import ATTACKS, NOT_INSTALLED, Aim, Attack
 from callmart.matrix import Duty, matrix, split
-from callmart.rights import POLICY_FUNCTIONS, SCHEMAS, shown_in
+from callmart.rights import POLICY_FUNCTIONS, SCHEMAS, STATISTIC, shown_in
 from callmart.settings import Settings
 
 
@@ -92,7 +92,7 @@ def scene(connection: psycopg.Connection, settings: Settings) -> Scene:
         [list(SCHEMAS)],
     ).fetchall()
     standing = {name for name, *_ in relations}
-    marts = tuple(mart for mart in dbt.marts(settings) if name_of(mart) in standing)
+    marts = tuple(mart for mart in (*dbt.marts(settings), STATISTIC) if name_of(mart) in standing)
     return Scene(
         database=database,
         owner=owner.strip('"'),

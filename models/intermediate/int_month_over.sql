@@ -1,0 +1,29 @@
+-- A row is a month of which everything is known and nothing has expired: its days are over on every customer's clock,
+-- late files have had a week, and no day of it waits to be computed or is held back.
+
+with dirty_days as (
+    select * from {{ source('ops', 'dirty_day') }}
+),
+
+months as (
+    select
+        first_day::date as month, -- noqa: RF04
+        (first_day + interval '1 month')::date as next_month
+    from generate_series(
+        date_trunc('month', access.retention_floor()::timestamp),
+        now() at time zone 'UTC' - interval '1 month 7 days',
+        interval '1 month'
+    ) as first_day
+)
+
+select
+    month,
+    next_month
+from months
+where
+    month >= access.retention_floor()
+    and not exists (
+        select 1
+        from dirty_days
+        where dirty_days.call_date >= months.month and dirty_days.call_date < months.next_month
+    )

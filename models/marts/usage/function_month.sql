@@ -1,0 +1,186 @@
+-- A row is a function in a month, over all customers: how often it was used, or null where the number would tell
+-- something of one of them. A month is added once, when it is over and settled, and stands.
+
+with months_over as (
+    select * from {{ ref('int_month_over') }}
+),
+
+contributions as (
+    select * from {{ ref('function_use') }}
+),
+
+frozen as (
+    select * from {{ this }}
+),
+
+due as (
+    select min(months_over.month) as month -- noqa: RF04
+    from months_over
+    where
+        exists (
+            select 1
+            from contributions
+            where contributions.month = months_over.month
+        )
+        and not exists (
+            select 1
+            from frozen
+            where frozen.month = months_over.month
+        )
+),
+
+uses as (
+    select *
+    from contributions
+    where month = (select due.month from due)
+),
+
+cells as (
+    select
+        function,
+        sum(uses) as uses,
+        {{ is_safe('uses') }} as is_safe
+    from uses
+    group by function
+),
+
+-- Whoever knows two cells knows their difference, so that must be as safe as a cell; or there is none at all.
+-- First with every other month in which the function is shown.
+shown as (
+    select
+        frozen.month,
+        frozen.function,
+        frozen.uses
+    from frozen
+    inner join cells using (function)
+    where frozen.uses is not null
+),
+
+month_terms as (
+    select
+        shown.month,
+        shown.function,
+        uses.customer_id,
+        uses.uses as term,
+        false as is_of_shown
+    from shown
+    inner join uses using (function)
+    union all
+    select
+        shown.month,
+        shown.function,
+        contributions.customer_id,
+        -contributions.uses as term,
+        true as is_of_shown
+    from shown
+    inner join contributions using (month, function)
+    union all
+    -- Who has left since is known by what is missing, and weighs as one.
+    select
+        shown.month,
+        shown.function,
+        null as customer_id,
+        coalesce(sum(contributions.uses), 0) - shown.uses as term,
+        true as is_of_shown
+    from shown
+    left join contributions using (month, function)
+    group by shown.month, shown.function, shown.uses
+),
+
+month_differences as (
+    select
+        month,
+        function,
+        customer_id,
+        abs(sum(term)) as difference,
+        abs(sum(term)) * (customer_id is not null and bool_or(is_of_shown))::integer as known_difference
+    from month_terms
+    group by month, function, customer_id
+),
+
+-- Where somebody has left, who is new may have come back: without them it must be safe as well.
+month_steps as (
+    select
+        function,
+        ({{ is_safe('difference') }} or sum(difference) = 0)
+        and ({{ is_safe('known_difference') }} or sum(difference) filter (where customer_id is null) = 0) as is_safe
+    from month_differences
+    group by month, function
+),
+
+candidates as (
+    select cells.function
+    from cells
+    where
+        cells.is_safe
+        and not exists (
+            select 1
+            from month_steps
+            where month_steps.function = cells.function and not month_steps.is_safe
+        )
+),
+
+-- Then with the other functions of the month, as one may be a part of another. Of two, the later in the alphabet goes.
+pairs as (
+    select
+        kept.function as kept_function,
+        candidates.function
+    from candidates
+    inner join candidates as kept on candidates.function > kept.function
+),
+
+pair_terms as (
+    select
+        pairs.kept_function,
+        pairs.function,
+        uses.customer_id,
+        uses.uses as term
+    from pairs
+    inner join uses using (function)
+    union all
+    select
+        pairs.kept_function,
+        pairs.function,
+        uses.customer_id,
+        -uses.uses as term
+    from pairs
+    inner join uses on pairs.kept_function = uses.function
+),
+
+pair_differences as (
+    select
+        kept_function,
+        function,
+        customer_id,
+        abs(sum(term)) as difference
+    from pair_terms
+    group by kept_function, function, customer_id
+),
+
+pair_steps as (
+    select
+        function,
+        {{ is_safe('difference') }} or sum(difference) = 0 as is_safe
+    from pair_differences
+    group by kept_function, function
+)
+
+select
+    due.month,
+    cells.function,
+    case
+        when
+            exists (
+                select 1
+                from candidates
+                where candidates.function = cells.function
+            )
+            and not exists (
+                select 1
+                from pair_steps
+                where pair_steps.function = cells.function and not pair_steps.is_safe
+            )
+            then cells.uses
+    end::bigint as uses
+from due
+cross join cells
