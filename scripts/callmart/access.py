@@ -479,6 +479,14 @@ def passfile(home: Path, role: str) -> Path:
     return home / "secrets" / f"{role}.pgpass"
 
 
+def password(settings: Settings, role: str) -> str:
+    """The password of a login, out of its file; UserError where there is none."""
+    try:
+        return passfile(settings.home, role).read_text().rstrip("\n").rpartition(":")[2]
+    except FileNotFoundError:
+        raise UserError(f"there is no password of login {role}; run `callmart access apply`") from None
+
+
 def login_uri(settings: Settings, role: str) -> str:
     """The libpq URI of a customer's or a duty's login; the password stands in the file it names."""
     own = conninfo_to_dict(server.uri(settings))

@@ -339,7 +339,7 @@ def publish(
     from callmart.run import exclusive
 
     with _database() as connection, exclusive(connection), tableau.connect(settings()) as tableau_server:
-        wanted = publication.desired(connection)
+        wanted = publication.desired(connection, settings())
         connection.commit()
         planned = stage.plan(wanted, stage.read(tableau_server))
         for line in planned.lines():

@@ -43,11 +43,18 @@ def extract(
 ) -> list[Extract | Unproven]:
     """Write the files of all customers whose rows changed; remove those that no contract orders. Commits.
 
-    One customer's failure is returned in its place and leaves the others alone.
+    A customer whose connection is live has none. One customer's failure is returned in its place and leaves the
+    others alone.
     """
     marts = dbt.marts(settings)
     ordered = connection.execute(
-        "select customer_id, option from registry.current_option order by 1"
+        """
+        select customer_id, option
+        from registry.current_option
+        join registry.customer using (customer_id)
+        where connection = 'extract'
+        order by 1
+        """
     ).fetchall()
     _remove_unordered(connection, settings, ordered)
     found: list[Extract | Unproven] = []
@@ -218,8 +225,9 @@ def _remove_unordered(
 ) -> None:
     """What no contract orders any more goes, from the disk and from the books."""
     wanted = {(customer_id, group) for customer_id, option in ordered for group in access.opens(option)}
-    for path in folder(settings).glob("*/*.hyper"):
-        if (int(path.parent.name), path.stem) not in wanted:
+    files = {folder(settings) / str(customer_id) / f"{group}.hyper" for customer_id, group in wanted}
+    for path in folder(settings).rglob("*"):
+        if path.is_file() and path not in files:  # also what a publication left that was killed
             path.unlink()
     for customer_id, group in connection.execute(
         "select customer_id, mart_group from ops.extract"

@@ -5,22 +5,32 @@ nobody is granted is denied; the denials written out hold also for a user who is
 """
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 import tableauserverclient as TSC
 from tableauserverclient.models.reference_item import ResourceReference
 
-_DECLARED: Mapping[str, Mapping[str, str]] = {
-    "project": {"Read": "Allow"},
-    "datasource": {
-        "Read": "Allow",
-        "Connect": "Allow",
-        "ExportXml": "Deny",
-        "Write": "Deny",
-        "Delete": "Deny",
-        "ChangePermissions": "Deny",
-    },
-    "workbook": {},
+_ALLOWED: Mapping[str, tuple[str, ...]] = {
+    "project": ("Read",),
+    "datasource": ("Read", "Connect"),
+    "workbook": ("Read", "Filter", "ExportImage"),  # ExportImage: as a picture or as the PDF of the mail
+}
+_DENIED: Mapping[str, tuple[str, ...]] = {
+    "project": (),
+    "datasource": ("ExportXml", "Write", "Delete", "ChangePermissions"),
+    "workbook": (
+        "ViewUnderlyingData",
+        "ExportData",
+        "ExportXml",
+        "WebAuthoring",
+        "Write",
+        "Delete",
+        "ChangePermissions",
+        "ChangeHierarchy",
+        "AddComment",
+        "ShareView",
+    ),
 }
 
 
@@ -36,26 +46,39 @@ class Grant(NamedTuple):
 # by scope: the project itself, and its defaults for each kind of content
 Access = Mapping[str, frozenset[Grant]]
 
-NOBODY: Access = {scope: frozenset() for scope in _DECLARED}
+NOBODY: Access = {scope: frozenset() for scope in _ALLOWED}
+# kinds that are never published, though a new project opens them to all users
+_UNUSED = ("flow", "lens", "datarole", "metric", "database", "table", "virtualconnection")
 
 
 def customer_access(group_id: str) -> Access:
     """What a customer's group, and nobody else, has in the customer's project."""
     return {
-        scope: frozenset(Grant("group", group_id, *rule) for rule in capabilities.items())
-        for scope, capabilities in _DECLARED.items()
+        scope: frozenset(
+            Grant("group", group_id, capability, mode)
+            for mode, declared in (("Allow", _ALLOWED), ("Deny", _DENIED))
+            for capability in declared[scope]
+        )
+        for scope in _ALLOWED
     }
 
 
 def project_access(server: TSC.Server, project_id: str) -> Access:
     """What is granted in a project now."""
-    return {scope: _project_grants(server, project_id, scope) for scope in _DECLARED}
+    return {scope: _project_grants(server, project_id, scope) for scope in _ALLOWED}
 
 
-def data_source_grants(server: TSC.Server, item: TSC.DatasourceItem) -> frozenset[Grant]:
-    """What is granted on a data source now; in a locked project these are the project's defaults."""
-    server.datasources.populate_permissions(item)
+def content_grants(endpoint: Any, item: TSC.DatasourceItem | TSC.WorkbookItem) -> frozenset[Grant]:
+    """What is granted on a data source or workbook now; in a locked project these are the project's defaults."""
+    endpoint.populate_permissions(item)
     return _grants(item.permissions)
+
+
+def close_unused(server: TSC.Server, project_id: str) -> None:
+    """Takes everybody's defaults for the kinds that are never published; a server may not know them all."""
+    for scope in _UNUSED:
+        with suppress(TSC.ServerResponseError):
+            align(server, project_id, {scope: frozenset()})
 
 
 def align(server: TSC.Server, project_id: str, wanted: Access) -> None:

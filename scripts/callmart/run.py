@@ -171,7 +171,7 @@ def deliver(connection: psycopg.Connection, settings: Settings, ran: Ran, on_ste
     )
     on_step("publish", "reading what is there", 0, 1)
     with tableau.connect(settings) as server:
-        plan = publish.plan(publication.desired(connection), publish.read(server))
+        plan = publish.plan(publication.desired(connection, settings), publish.read(server))
         connection.commit()
         outcomes = publication.apply(connection, server, plan, lambda *step: on_step("publish", *step))
     ran.published_changes = sum(len(outcome.done) for outcome in outcomes)

@@ -210,6 +210,7 @@ def _tableau(
         with tableau.connect(settings) as tableau_server:
             return channels.published(
                 connection,
+                settings,
                 tableau_server,
                 board,
                 lambda customer: on_step("Tableau", f"customer {customer}", next(done), len(board.customers)),

@@ -14,12 +14,13 @@ from zipfile import ZipFile, is_zipfile
 import pantab
 import psycopg
 import tableauserverclient as TSC
+from lxml import etree
 from psycopg import sql
 
 from callmart import access, extract, publication, publish
 from callmart.audit.attempts import Scene, name_of
 from callmart.dbt import Mart
-from callmart.grants import NOBODY, customer_access, data_source_grants
+from callmart.grants import NOBODY, content_grants, customer_access
 from callmart.settings import Settings
 
 Channel = Literal["login", "publisher", "file", "Tableau"]
@@ -59,6 +60,7 @@ class Board:
     rows: dict[tuple[int, str], Rows]  # what a customer should see of a mart that its contract opens
     opened: dict[tuple[int, str], int]  # what was opened of it, by the books
     floor: str
+    live: frozenset[int]  # the customers whose data sources on Tableau read the database itself
 
     def opens(self, customer_id: int, mart: Mart) -> bool:
         """Whether a customer's contract opens a mart today."""
@@ -108,7 +110,13 @@ def board(connection: psycopg.Connection, scene: Scene) -> Board:
         """,
         [scene.floor],
     ).fetchall()
-    return Board(customers, marts, rows, {(who, mart): count for who, mart, count in opened}, scene.floor)
+    live = connection.execute(
+        "select customer_id from registry.customer where connection = 'live'"
+    ).fetchall()
+    return Board(
+        customers, marts, rows, {(who, mart): count for who, mart, count in opened}, scene.floor,
+        frozenset(customer for (customer,) in live),
+    )  # fmt: skip
 
 
 def _own_rows(connection: psycopg.Connection, mart: Mart, customer: int, floor: str) -> Rows:
@@ -192,7 +200,8 @@ def _held_cells(board: Board, channel: Channel, files: dict[str, Path], customer
     """What the .hyper files of a customer, by group, hold of each mart, against what the customer should have."""
     held = {group: _held(board, file, customer, group) for group, file in files.items()}
     for mart in board.marts:
-        ordered, rows = board.opens(customer, mart), held.get(mart.group, {}).get(mart.name)
+        ordered = board.opens(customer, mart) and customer not in board.live
+        rows = held.get(mart.group, {}).get(mart.name)
         outcome: Outcome
         if mart.group not in files:
             outcome = "MISSING" if ordered else "closed"
@@ -241,7 +250,7 @@ def stray_files(settings: Settings, board: Board) -> tuple[int, list[str]]:
         extract.folder(settings) / str(customer) / f"{mart.group}.hyper"
         for customer in board.customers
         for mart in board.marts
-        if board.opens(customer, mart)
+        if board.opens(customer, mart) and customer not in board.live
     }
     found = [file for file in extract.folder(settings).rglob("*") if not file.is_dir()]
     return len(found), [str(file.relative_to(settings.home)) for file in sorted(set(found) - wanted)]
@@ -263,18 +272,19 @@ TOP, PROJECTS, CONTENT, GRANTS = (
     "the project above all customers is locked, and nobody reaches it",
     "one locked project a customer, reached by the customer's own group alone",
     "nothing in them that no contract orders or that is not ours",
-    "each data source is reached by the customer's own group alone",
+    "each data source and workbook is reached by the customer's own group alone",
 )
 
 
 def published(
     connection: psycopg.Connection,
+    settings: Settings,
     server: TSC.Server,
     board: Board,
     on_customer: Callable[[int], None],
 ) -> Published:
     """Read back what Tableau holds, and open what it holds."""
-    desired = {one.customer_id: one for one in publication.desired(connection)}
+    desired = {one.customer_id: one for one in publication.desired(connection, settings)}
     actual = publish.read(server)
     cells: list[Cell] = []
     looked_at = dict.fromkeys((TOP, PROJECTS, CONTENT, GRANTS), 0)
@@ -293,11 +303,13 @@ def published(
 
     for customer, option in board.customers.items():
         projects = actual.projects.get(customer, ())
-        wanted = {} if option == "none" else {one.name: one.group for one in desired[customer].data_sources}
+        own = None if option == "none" else desired[customer]
+        wanted = {one.name: one.source.group for one in own.data_sources} if own else {}
+        reports = {one.name for one in own.workbooks} if own else set()
         held_files: dict[str, str] = {}  # group: LUID
         for project in projects:
             looked_at[PROJECTS] += 1
-            looked_at[CONTENT] += len(project.data_sources) + len(project.foreign)
+            looked_at[CONTENT] += len(project.content) + len(project.foreign)
             found[PROJECTS] += [
                 f"customer {customer}: {what}"
                 for what, holds in (
@@ -306,7 +318,7 @@ def published(
                     (
                         "reached by others than its group",
                         customer in actual.groups
-                        and project.access == customer_access(actual.groups[customer]),
+                        and project.access == customer_access(actual.groups[customer].luid),
                     ),
                 )
                 if not holds
@@ -314,25 +326,35 @@ def published(
             found[CONTENT] += [
                 f"customer {customer}: a {foreign.kind} that is not ours" for foreign in project.foreign
             ]
-            for source in project.data_sources:
+            for content in project.content:
                 looked_at[GRANTS] += 1
-                grants = data_source_grants(server, server.datasources.get_by_id(source.luid))
+                is_source = content.kind == "data source"
+                endpoint = server.datasources if is_source else server.workbooks
+                grants = content_grants(endpoint, endpoint.get_by_id(content.luid))
                 if (
                     customer not in actual.groups
-                    or grants != customer_access(actual.groups[customer])["datasource"]
+                    or grants
+                    != customer_access(actual.groups[customer].luid)[
+                        "datasource" if is_source else "workbook"
+                    ]
                 ):
-                    found[GRANTS].append(f"customer {customer}: a data source is reached by others")
-                if source.name in wanted:
-                    held_files[wanted[source.name]] = source.luid
-                else:
-                    found[CONTENT].append(f"customer {customer}: a data source that no contract orders")
-        cells += _published_cells(server, board, customer, held_files, bool(projects))
+                    found[GRANTS].append(f"customer {customer}: a {content.kind} is reached by others")
+                if content.name not in (wanted if is_source else reports):
+                    found[CONTENT].append(f"customer {customer}: a {content.kind} that no contract orders")
+                elif is_source:
+                    held_files[wanted[content.name]] = content.luid
+        cells += _published_cells(connection, server, board, customer, held_files, bool(projects))
         on_customer(customer)
     return Published(tuple(cells), looked_at, {name: tuple(what) for name, what in found.items()})
 
 
 def _published_cells(
-    server: TSC.Server, board: Board, customer: int, sources: dict[str, str], has_project: bool
+    connection: psycopg.Connection,
+    server: TSC.Server,
+    board: Board,
+    customer: int,
+    sources: dict[str, str],
+    has_project: bool,
 ) -> Iterator[Cell]:
     """What a customer's data sources hold, downloaded and opened; by group their LUIDs."""
     if board.customers[customer] == "none":
@@ -340,13 +362,38 @@ def _published_cells(
             yield board.cell(customer, mart, "Tableau", "OPEN" if has_project else "closed")
         return
     with tempfile.TemporaryDirectory(prefix="callmart-audit-") as folder:
-        files = {
-            group: _hyper(
-                Path(server.datasources.download(luid, str(Path(folder) / group))), Path(folder) / luid
-            )
+        downloaded = {
+            group: Path(server.datasources.download(luid, str(Path(folder) / group)))
             for group, luid in sources.items()
         }
+        if customer in board.live:
+            role = access.customer_role(connection.info.dbname, customer)
+            logins = {group: _logins(file) for group, file in downloaded.items()}
+            for mart in board.marts:
+                yield board.cell(customer, mart, "Tableau", _live(board, customer, mart, logins, role))
+            return
+        files = {group: _hyper(file, Path(folder) / sources[group]) for group, file in downloaded.items()}
         yield from _held_cells(board, "Tableau", files, customer)
+
+
+def _live(board: Board, customer: int, mart: Mart, logins: dict[str, set[str]], role: str) -> Outcome:
+    """What a live data source shows is what its login may: see the channel `login`."""
+    if not board.opens(customer, mart):
+        return "OPEN" if mart.group in logins else "closed"
+    if mart.group not in logins:
+        return "MISSING"
+    if logins[mart.group] != {role}:
+        return "DIFFERS"
+    return "own rows only" if board.rows[customer, mart.name].rows else "no rows"
+
+
+def _logins(downloaded: Path) -> set[str]:
+    """The logins of the connections in a data source; one without a login is no customer's own."""
+    with ZipFile(downloaded) as packed:
+        root = etree.fromstring(
+            packed.read(next(name for name in packed.namelist() if name.endswith(".tds")))
+        )
+    return {str(each.get("username")) for each in root.iterfind(".//named-connection/connection")}
 
 
 def _hyper(downloaded: Path, folder: Path) -> Path:

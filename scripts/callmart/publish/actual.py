@@ -1,0 +1,188 @@
+"""What Tableau holds of ours, and how it is recognised. Every error is raised: what can't be read is not absent."""
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
+
+import tableauserverclient as TSC
+
+from callmart.errors import UserError
+from callmart.grants import Access, project_access
+
+TOP_PROJECT = "callmart"
+USERS = "callmart-users"  # the group of those whom callmart put on the site
+CUSTOMER_GROUP = "callmart-customer-"
+MARK = "callmart customer"
+TAG = "callmart-"
+_NUMBER = "([1-9][0-9]*)"
+_PAGE_SIZE = 1000
+
+ContentKind = Literal["data source", "workbook"]
+
+
+class Foreign(NamedTuple):
+    """Something in a project of ours that is not ours: reported, never touched."""
+
+    kind: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"? {self.kind} '{self.name}' is not ours"
+
+
+@dataclass(frozen=True)
+class Content:
+    """A data source or workbook of ours on Tableau, and the hashes that its tags name."""
+
+    kind: ContentKind
+    luid: str
+    name: str
+    content_url: str
+    hashes: frozenset[str]
+
+
+@dataclass(frozen=True)
+class Project:
+    """A project of ours on Tableau, and what is in it."""
+
+    luid: str
+    name: str
+    lock: str
+    access: Access
+    content: tuple[Content, ...] = ()
+    foreign: tuple[Foreign, ...] = ()
+
+    def of_kind(self, kind: ContentKind) -> dict[str, Content]:
+        """What is ours of a kind, by name."""
+        return {each.name: each for each in self.content if each.kind == kind}
+
+
+@dataclass(frozen=True)
+class User:
+    """A user of the site."""
+
+    luid: str
+    name: str
+    role: str
+    is_ours: bool
+
+
+@dataclass(frozen=True)
+class Group:
+    """A customer's group, and the LUIDs of its members."""
+
+    luid: str
+    members: frozenset[str]
+
+
+@dataclass(frozen=True)
+class Actual:
+    """What Tableau holds; a customer with several projects is a fault that a person must mend."""
+
+    top: Project | None
+    projects: Mapping[int, tuple[Project, ...]]
+    groups: Mapping[int, Group]
+    users: Mapping[str, User]  # by `identity` of their names
+    users_group: str | None  # LUID
+
+    @property
+    def customers(self) -> set[int]:
+        """All customers of whom something is there."""
+        return {*self.projects, *self.groups}
+
+
+NOTHING = Actual(None, {}, {}, {}, None)
+
+
+def identity(name: str) -> str:
+    """Names that differ in nothing but case are one name to Tableau."""
+    return name.casefold()
+
+
+def read(server: TSC.Server) -> Actual:
+    """What Tableau holds of ours."""
+    projects = _everything(server.projects)
+    top = next((p for p in projects if p.name == TOP_PROJECT and p.parent_id is None), None)
+    groups, users_group, ours = {}, None, frozenset[str]()
+    for group in _everything(server.groups):
+        if found := re.fullmatch(CUSTOMER_GROUP + _NUMBER, group.name):
+            groups[int(found[1])] = Group(group.id, _members(server, group))
+        elif group.name == USERS:
+            users_group, ours = group.id, _members(server, group)
+    users = {
+        identity(user.name): User(user.id, user.name, user.site_role, user.id in ours)
+        for user in _everything(server.users)
+    }
+    if top is None:
+        return Actual(None, {}, groups, users, users_group)
+    content = _content(server, projects)
+    customers: dict[int, tuple[Project, ...]] = {}
+    foreign = []
+    for kind, item in content[top.id]:
+        customer_id = _marked(item) if kind == "project" else None
+        if customer_id is None:
+            foreign.append(Foreign(kind, item.name))
+        else:
+            project = _project(server, item, content[item.id])
+            customers[customer_id] = (*customers.get(customer_id, ()), project)
+    access = project_access(server, top.id)
+    return Actual(
+        Project(top.id, top.name, top.content_permissions, access, foreign=tuple(foreign)),
+        customers, groups, users, users_group,
+    )  # fmt: skip
+
+
+def _everything(endpoint: Any) -> list[Any]:
+    """All items of an endpoint; a Pager raises what iterating a query of TSC would swallow.
+
+    A list that is not as long as the server says is an error too: what is left out of it is not absent.
+    """
+    announced: list[int] = []
+
+    def get(options: TSC.RequestOptions) -> Any:
+        items, pagination = endpoint.get(options)
+        announced.append(pagination.total_available)
+        return items, pagination
+
+    items = list(TSC.Pager(get, TSC.RequestOptions(pagesize=_PAGE_SIZE)))
+    if len(items) != announced[-1]:
+        raise UserError("Tableau gave a list that is not complete; run again.")
+    return items
+
+
+def _members(server: TSC.Server, group: TSC.GroupItem) -> frozenset[str]:
+    server.groups.populate_users(group, TSC.RequestOptions(pagesize=_PAGE_SIZE))
+    return frozenset(user.id for user in list(group.users))
+
+
+def _content(server: TSC.Server, projects: Iterable[TSC.ProjectItem]) -> Mapping[str, list[tuple[str, Any]]]:
+    """What is in each project, by the project's LUID: the kind and the item."""
+    content: dict[str, list[tuple[str, Any]]] = defaultdict(list)
+    for project in projects:
+        content[project.parent_id].append(("project", project))
+    for kind, endpoint in (("data source", server.datasources), ("workbook", server.workbooks)):
+        for item in _everything(endpoint):
+            content[item.project_id].append((kind, item))
+    return content
+
+
+def _marked(item: Any) -> int | None:
+    """The customer whose mark the description of `item` is."""
+    found = re.fullmatch(f"{MARK} {_NUMBER}", item.description or "")
+    return int(found[1]) if found else None
+
+
+def _project(server: TSC.Server, project: TSC.ProjectItem, content: Iterable[tuple[str, Any]]) -> Project:
+    ours, foreign = [], []
+    for kind, item in content:
+        hashes = frozenset(tag.removeprefix(TAG) for tag in getattr(item, "tags", ()) if tag.startswith(TAG))
+        if kind != "project" and (hashes or _marked(item) == _marked(project)):
+            ours.append(Content(kind, item.id, item.name, item.content_url, hashes))  # type: ignore[arg-type]
+        else:
+            foreign.append(Foreign(kind, item.name))
+    return Project(
+        project.id, project.name, project.content_permissions, project_access(server, project.id),
+        tuple(ours), tuple(foreign),
+    )  # fmt: skip

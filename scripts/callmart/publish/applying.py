@@ -1,0 +1,296 @@
+"""Carrying out a plan, a customer at a time, and proving afterwards who can reach what."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import requests
+import tableauserverclient as TSC
+from lxml import etree
+from tableauserverclient.server.endpoint.exceptions import NotSignedInError
+
+from callmart import tds
+from callmart.errors import UserError
+from callmart.grants import (
+    NOBODY,
+    Access,
+    align,
+    close_unused,
+    content_grants,
+    customer_access,
+    project_access,
+)
+from callmart.publish.actual import MARK, TAG, TOP_PROJECT, Content, ContentKind, identity
+from callmart.publish.desired import DataSource, Workbook
+from callmart.publish.planning import LOCK, ROLE, TOP_LOCK, CustomerPlan, Kind, Plan, Step, tag_of
+from callmart.tableau import FAILURES, reason
+from callmart.workbook import Published
+
+_LOST = (NotSignedInError, requests.ConnectionError)  # what ends the work for all customers, not for one
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What was done for a customer, and the error that ended it, if one did, as a sentence for a person."""
+
+    customer_id: int
+    project: str
+    done: tuple[Step, ...]
+    error: str | None = None
+
+
+def apply(
+    server: TSC.Server, plan: Plan, on_step: Callable[[Step], None] = lambda step: None
+) -> list[Outcome]:
+    """Carries out `plan`, tells `on_step` of each change made, and proves afterwards who can reach what.
+
+    A customer that fails leaves the others alone; what could not be finished is finished by the next plan.
+    """
+    site = _Site(server, plan)
+    for step in plan.top:
+        site.perform(step)
+        on_step(step)
+    outcomes = []
+    lost: str | None = None
+    for customer in plan.customers:
+        done = []
+        error = customer.problem or (lost if customer.steps else None)
+        if error is None:
+            try:
+                for step in _Customer(site, customer).perform():
+                    done.append(step)
+                    on_step(step)
+            except (*FAILURES, OSError, UserError) as failure:
+                error = reason(failure)
+                lost = error if isinstance(failure, _LOST) else None
+        said = f"customer {customer.customer_id}: {error}" if error else None
+        outcomes.append(Outcome(customer.customer_id, customer.project, tuple(done), said))
+    return outcomes
+
+
+class _Site:
+    """What all customers share: the project above theirs, and the users."""
+
+    def __init__(self, server: TSC.Server, plan: Plan) -> None:
+        self.server = server
+        self.top_id = plan.top_id
+        self.users = dict(plan.users)
+        self.users_group = plan.users_group
+
+    def perform(self, step: Step) -> None:
+        """Carries out a step that is no customer's."""
+        server = self.server
+        match step.action, step.kind:
+            case "remove", "user":
+                self._remove_user(str(step.luid))
+            case "change", "user":
+                self._set_role(str(step.luid), ROLE)
+            case "add", "group":
+                self.users_group = server.groups.create(TSC.GroupItem(step.name)).id
+            case _, "permissions":
+                close(server, str(self.top_id), NOBODY)
+            case _:
+                item = TSC.ProjectItem(TOP_PROJECT, content_permissions=TOP_LOCK, id=self.top_id)
+                self.top_id = (server.projects.update if self.top_id else server.projects.create)(item).id
+
+    def add_user(self, name: str) -> None:
+        """Puts somebody on the site, with the least role, and notes that it was us; once for all customers."""
+        if identity(name) not in self.users:
+            user = self.server.users.add(TSC.UserItem(name, ROLE))
+            self.server.groups.add_user(_group(str(self.users_group)), user.id)
+            self.users[identity(name)] = user.id
+
+    def _remove_user(self, luid: str) -> None:
+        """Takes somebody from the site; who owns content there can only be kept from signing in."""
+        try:
+            self.server.users.remove(luid)
+        except TSC.ServerResponseError as error:
+            if not error.code.startswith("409"):
+                raise
+            self._set_role(luid, "Unlicensed")
+
+    def _set_role(self, luid: str, role: str) -> None:
+        user = self.server.users.get_by_id(luid)
+        user.site_role = role
+        self.server.users.update(user)
+
+
+class _Customer:
+    """The work for one customer."""
+
+    def __init__(self, site: _Site, plan: CustomerPlan) -> None:
+        self.site, self.server, self.plan = site, site.server, plan
+        self.project_id, self.group_id = plan.project_id, plan.group_id
+        self.content = list(plan.unchanged)
+
+    def perform(self) -> Iterator[Step]:
+        """Carries out the steps, yields each when it is done, and proves the result."""
+        for step in self.plan.steps:
+            self._perform(step)
+            yield step
+        if self.plan.stays and self.plan.steps:
+            self._prove()
+
+    def _perform(self, step: Step) -> None:
+        server = self.server
+        match step.action, step.kind:
+            case "remove", _:
+                self._remove(step.kind, str(step.luid))
+            case _, "group":
+                self.group_id = server.groups.create(TSC.GroupItem(step.name)).id
+            case _, "user":
+                self.site.add_user(step.name)
+            case _, "member":
+                server.groups.add_user(_group(self.group_id), self.site.users[identity(step.name)])
+            case "add", "project":
+                mark = f"{MARK} {self.plan.customer_id}"
+                self.project_id = server.projects.create(
+                    TSC.ProjectItem(step.name, mark, LOCK, self.site.top_id)
+                ).id
+            case _, "project":
+                server.projects.update(TSC.ProjectItem(step.name, content_permissions=LOCK, id=step.luid))
+            case _, "permissions":
+                access = customer_access(self.group_id) if self.plan.stays else NOBODY
+                close(server, step.luid or self.project_id, access)
+            case _, "data source":
+                self._publish_source(step)
+            case _, "workbook":
+                self._publish_workbook(step)
+
+    def _remove(self, kind: Kind, luid: str) -> None:
+        server = self.server
+        if kind == "member":
+            server.groups.remove_user(_group(self.group_id), luid)
+            return
+        endpoints = {
+            "group": server.groups,
+            "project": server.projects,
+            "data source": server.datasources,
+            "workbook": server.workbooks,
+        }
+        endpoints[kind].delete(luid)
+
+    def _publish_source(self, step: Step) -> None:
+        source = step.content
+        assert isinstance(source, DataSource)
+        item = TSC.DatasourceItem(self.project_id, step.name)
+        credentials = None
+        if isinstance(source.held, tds.Live):
+            credentials = TSC.ConnectionCredentials(source.held.user, source.password, embed=True)
+        # beside the extract: what it holds goes to no other disk
+        folder = source.held.parent if isinstance(source.held, Path) else None
+        with TemporaryDirectory(prefix=".publish-", dir=folder) as place:
+            file = Path(place) / f"{source.source.group}.tdsx"
+            tds.package(source.source, file, source.held)
+
+            def publish(mode: str) -> Any:
+                return self.server.datasources.publish(item, file, mode, connection_credentials=credentials)
+
+            published = self._replace("data source", step, item, publish, source.content_hash)
+        if isinstance(source.held, tds.Live):
+            _embed(self.server, published, source.held.user, source.password)
+
+    def _publish_workbook(self, step: Step) -> None:
+        workbook = step.content
+        assert isinstance(workbook, Workbook)
+        source = next(
+            each for each in self.content if each.kind == "data source" and each.name == workbook.source.title
+        )
+        place = Published(self.server.server_address, self.server.site_url, source.content_url)
+        content = workbook.build(place)
+        item = TSC.WorkbookItem(self.project_id, step.name, show_tabs=False)
+        item.hidden_views = _worksheets(content)
+        with TemporaryDirectory(prefix="callmart-") as folder:
+            file = Path(folder) / f"{workbook.report.name}.twb"
+            file.write_bytes(content)
+
+            def publish(mode: str) -> Any:
+                published = self.server.workbooks.publish(item, file, mode)
+                self._prove_wired(published, source)
+                return published
+
+            self._replace("workbook", step, item, publish, tag_of(workbook, source.content_url))
+
+    def _replace(
+        self, kind: ContentKind, step: Step, item: Any, publish: Callable[[str], Any], content_hash: str
+    ) -> Any:
+        """What was published under the step's name, with the tag that says what it holds, set last."""
+        endpoint = _endpoint(self.server, kind)
+        if step.hashes:
+            # the content is about to change: from here until the new tag it promises nothing
+            endpoint.delete_tags(step.luid, {f"{TAG}{each}" for each in step.hashes})
+        item.description = f"{MARK} {self.plan.customer_id}"
+        published = publish(
+            self.server.PublishMode.Overwrite if step.luid else self.server.PublishMode.CreateNew
+        )
+        endpoint.add_tags(published, f"{TAG}{content_hash}")
+        self.content.append(
+            Content(kind, published.id, published.name, published.content_url, frozenset({content_hash}))
+        )
+        return published
+
+    def _prove_wired(self, workbook: TSC.WorkbookItem, source: Content) -> None:
+        """Reads back that the workbook stands on the customer's data source and on nothing else."""
+        self.server.workbooks.populate_connections(workbook)
+        if {connection.datasource_id for connection in workbook.connections} != {source.luid}:
+            raise UserError(
+                f"the workbook '{workbook.name}' does not stand on the customer's data source alone; "
+                "see its connections on Tableau, then publish again."
+            )
+
+    def _prove(self) -> None:
+        """Reads back that the customer's group, and nobody else, reaches the project and what is in it."""
+        access = customer_access(self.group_id)
+        reached = [project_access(self.server, self.project_id) == access]
+        for content in self.content:
+            endpoint = _endpoint(self.server, content.kind)
+            item = endpoint.get_by_id(content.luid)
+            reached.append(item.project_id == self.project_id)
+            scope = "datasource" if content.kind == "data source" else "workbook"
+            reached.append(content_grants(endpoint, item) == access[scope])
+        if not all(reached):
+            raise UserError(
+                "what was published can be reached by others than the customer's group; correct it on Tableau, "
+                "then publish again."
+            )
+
+
+def close(server: TSC.Server, project_id: str, access: Access) -> None:
+    """Grants exactly `access` in a project; a UserError where the project then says otherwise."""
+    close_unused(server, project_id)
+    align(server, project_id, access)
+    if project_access(server, project_id) != access:
+        raise UserError(
+            f"the permissions of project {project_id} did not become as set; see who changes them."
+        )
+
+
+def _endpoint(server: TSC.Server, kind: ContentKind) -> Any:
+    return server.datasources if kind == "data source" else server.workbooks
+
+
+def _group(luid: str) -> TSC.GroupItem:
+    item = TSC.GroupItem()
+    item._id = luid  # TSC has no other way to name a group that it did not list
+    return item
+
+
+def _worksheets(workbook: bytes) -> list[str]:
+    """The sheets of a workbook that has a dashboard: they are seen in it, not beside it."""
+    root = etree.fromstring(workbook)
+    if root.find("dashboards/dashboard") is None:
+        return []
+    return [str(sheet.get("name")) for sheet in root.iterfind("worksheets/worksheet")]
+
+
+def _embed(server: TSC.Server, source: TSC.DatasourceItem, user: str, password: str | None) -> None:
+    """Gives the connection its login once more, since servers forget it at publishing, and reads it back."""
+    server.datasources.populate_connections(source)
+    for connection in source.connections:
+        connection.username, connection.password, connection.embed_password = user, password, True
+        server.datasources.update_connection(source, connection)
+    server.datasources.populate_connections(source)
+    if not all(c.username == user and c.embed_password for c in source.connections):
+        raise UserError("Tableau did not keep the login of the live connection; publish again.")

@@ -1,0 +1,64 @@
+"""What a customer is to have on Tableau."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from callmart import workbook
+from callmart.fields import Source
+from callmart.reports import Report
+from callmart.tds import Live
+
+
+@dataclass(frozen=True)
+class DataSource:
+    """A data source around an extract, or live with the customer's own login; the same content has the same hash."""
+
+    source: Source
+    held: Path | Live
+    content_hash: str
+    rows: int | None = None  # nobody counts what is live
+    password: str | None = field(default=None, repr=False)  # of the login that is embedded, where it is live
+
+    @property
+    def name(self) -> str:
+        """What it is called on Tableau."""
+        return self.source.title
+
+
+@dataclass(frozen=True)
+class Workbook:
+    """A report on the customer's data source of its group."""
+
+    report: Report
+    customer: str
+    source: Source
+    content_hash: str  # of all but the place of the data source
+
+    @property
+    def name(self) -> str:
+        """What it is called on Tableau."""
+        return str(getattr(self.report.title, self.source.locale))
+
+    def build(self, published: workbook.Published) -> bytes:
+        """The .twb on the data source where it was published."""
+        return workbook.build(self.report, self.customer, self.source, published)
+
+
+@dataclass(frozen=True)
+class Publication:
+    """What a customer is to have, all of it; with no content an empty project.
+
+    Members are the addresses of those who may sign in and look. A `problem` is why nothing may change.
+    """
+
+    customer_id: int
+    name: str
+    data_sources: tuple[DataSource, ...] = ()
+    workbooks: tuple[Workbook, ...] = ()
+    members: tuple[str, ...] = ()
+    problem: str | None = None
+
+    @property
+    def project(self) -> str:
+        """The name of the customer's project."""
+        return f"{self.customer_id} {self.name}"
