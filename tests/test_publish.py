@@ -1,8 +1,10 @@
 """Publishing, through tableauserverclient to the emulator: what is there afterwards, and who reaches it."""
 
+import json
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import cache
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -16,6 +18,8 @@ import tableauserverclient as TSC
 from requests.adapters import HTTPAdapter
 
 from callmart import reports, tableau, tds
+from callmart.emulator.client import as_user
+from callmart.emulator.faults import Fault, inject
 from callmart.emulator.process import ensure_running, stop
 from callmart.emulator.state import State
 from callmart.errors import UserError
@@ -357,6 +361,148 @@ def test_permissions_and_removals_come_before_uploads(
     assert kinds == [
         "group", "project", "permissions", "user", "member", "data source", "data source", "workbook", "workbook",
     ]  # fmt: skip
+
+
+# who may look
+
+
+def users(server: TSC.Server) -> dict[str, str]:
+    """The site roles of all users but the one who publishes."""
+    return {user.name: user.site_role for user in TSC.Pager(server.users) if user.id != server.user_id}
+
+
+def with_members(publication: Publication, *names: str) -> Publication:
+    return replace(publication, members=names)
+
+
+def test_a_recipient_sees_the_customers_workbooks_and_no_others(
+    server: TSC.Server, settings: Settings, detailed: Publication, standard: Publication,
+    extracts: dict[str, DataSource],
+) -> None:  # fmt: skip
+    other = replace(
+        with_members(standard, "winkel@example.com"), workbooks=(report("drukte", extracts["queues"]),)
+    )
+    assert succeeded(publish(server, detailed, other))
+    assert matches(server, detailed, other)
+    assert users(server) == {"chef@example.org": "Viewer", "winkel@example.com": "Viewer"}
+    chef = as_user(ensure_running(settings.home), settings.home / "emulator", "chef@example.org")
+    assert set(workbooks(chef)) == {(detailed.project, "Drukte"), (detailed.project, "Medewerkers")}
+    (workbook,) = (each for key, each in workbooks(chef).items() if key[1] == "Drukte")
+    chef.workbooks.populate_views(workbook)
+    assert [view.name for view in workbook.views] == ["Drukte"], "the dashboard, not its sheets"
+    with pytest.raises(TSC.ServerResponseError):
+        chef.workbooks.download(workbook.id)
+
+
+def test_an_address_in_another_case_is_the_same_user(
+    server: TSC.Server, detailed: Publication, standard: Publication
+) -> None:
+    both = (detailed, with_members(standard, "Chef@Example.org"))
+    assert succeeded(publish(server, *both))
+    assert users(server) == {"Chef@Example.org": "Viewer"}, "as customer 7 writes it, who came first"
+    assert members(server, "callmart-customer-1042") == {"Chef@Example.org"}
+    assert plan(both, read(server)).steps == ()
+
+
+def test_who_left_is_taken_from_group_and_site(
+    server: TSC.Server, detailed: Publication, standard: Publication
+) -> None:
+    server.users.add(TSC.UserItem("adviseur@example.net", "Explorer"))  # was there before
+    publish(
+        server, with_members(detailed, "a@example.org", "b@example.org", "adviseur@example.net"), standard
+    )
+    less = with_members(detailed, "b@example.org")
+    assert [str(step) for step in plan((less, standard), read(server)).steps] == [
+        "- user 'a…@example.org'",
+        "- member 'a…@example.net'",
+    ]
+    assert succeeded(publish(server, less, standard))
+    assert matches(server, less, standard)
+    assert users(server) == {"adviseur@example.net": "Explorer", "b@example.org": "Viewer"}
+    moved = (with_members(detailed), with_members(standard, "b@example.org"))
+    assert succeeded(publish(server, *moved))
+    assert matches(server, *moved)
+
+
+def test_who_was_let_in_by_hand_is_put_out_and_a_role_taken_back(
+    server: TSC.Server, detailed: Publication, standard: Publication
+) -> None:
+    publish(server, detailed, standard)
+    by_name = {user.name: user for user in TSC.Pager(server.users)}
+    group = next(each for each in TSC.Pager(server.groups) if each.name == "callmart-customer-7")
+    server.groups.add_user(group, by_name["chef@example.org"].id)
+    by_name["chef@example.org"].site_role = "Creator"
+    server.users.update(by_name["chef@example.org"])
+    assert succeeded(publish(server, detailed, standard))
+    assert matches(server, detailed, standard)
+    assert users(server) == {"chef@example.org": "Viewer"}
+
+
+def test_no_address_is_told_in_full(server: TSC.Server, detailed: Publication) -> None:
+    changes = plan((detailed,), read(server))
+    assert "chef@" not in "".join([*changes.lines(), json.dumps(changes.as_json())])
+    assert {
+        "customer_id": 1042,
+        "action": "add",
+        "kind": "user",
+        "name": "c…@example.org",
+    } in changes.as_json()["steps"]
+
+
+# live, and wired
+
+
+def live(password: str) -> DataSource:
+    login = tds.Live("db.example.nl", "5432", "callmart", "callmart_customer_7", "verify-full")
+    return DataSource(tds.source("queue", marts(), "nl"), login, f"hash-of-{password}", password=password)
+
+
+def test_a_live_data_source_has_the_customers_login_embedded(
+    server: TSC.Server, settings: Settings, extracts: dict[str, DataSource]
+) -> None:
+    def wanted(source: DataSource) -> Publication:
+        return Publication(7, "Ander BV", (source,), (report("drukte", extracts["queues"]),))
+
+    with State(settings.home / "emulator") as state:
+        inject(state, Fault("credentials", count=1))
+    assert succeeded(publish(server, wanted(live("one"))))
+    assert matches(server, wanted(live("one")))
+    (source,) = sources(server).values()
+    server.datasources.populate_connections(source)
+    assert [(each.username, each.embed_password) for each in source.connections] == [
+        ("callmart_customer_7", True)
+    ]
+    assert [str(step) for step in plan([wanted(live("two"))], read(server)).steps] == [
+        "~ data source 'Wachtrijen'"
+    ], "another password; the workbook stands where it stood"
+    assert succeeded(publish(server, wanted(extracts["queues"])))
+    assert matches(server, wanted(extracts["queues"]))
+
+
+def test_a_workbook_follows_its_data_source(server: TSC.Server, detailed: Publication) -> None:
+    publish(server, detailed)
+    luid = workbooks(server)[detailed.project, "Drukte"].id
+    server.datasources.delete(sources(server)[detailed.project, "Wachtrijen"].id)
+    changes = plan((detailed,), read(server))
+    assert [str(step) for step in changes.steps] == [
+        "+ data source 'Wachtrijen' (2 rows)",
+        "~ workbook 'Drukte'",
+    ]
+    assert succeeded(apply(server, changes))
+    assert matches(server, detailed)
+    assert workbooks(server)[detailed.project, "Drukte"].id == luid
+
+
+def test_a_report_that_was_renamed_is_there_once(
+    server: TSC.Server, standard: Publication, extracts: dict[str, DataSource]
+) -> None:
+    dutch = replace(standard, workbooks=(report("bereikbaarheid", extracts["queues"]),))
+    publish(server, dutch)
+    english = replace(extracts["queues"], source=tds.source("queue", marts(), "en"), content_hash="english")
+    moved = replace(dutch, data_sources=(english,), workbooks=(report("bereikbaarheid", english),))
+    assert succeeded(publish(server, moved))
+    assert set(workbooks(server)) == {(standard.project, "Accessibility")}
+    assert matches(server, moved)
 
 
 # what is not ours

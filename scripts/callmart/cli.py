@@ -332,6 +332,8 @@ def extract() -> None:
 @app.command()
 def publish(
     plan: Annotated[bool, typer.Option("--plan", help="Show what would change, and change nothing.")] = False,
+    as_json: Json = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Also remove all of a customer.")] = False,
 ) -> None:
     """Make Tableau hold what it should, and no more."""
     from callmart import publication, tableau
@@ -342,10 +344,17 @@ def publish(
         wanted = publication.desired(connection, settings())
         connection.commit()
         planned = stage.plan(wanted, stage.read(tableau_server))
-        for line in planned.lines():
-            out.print(_plain(line), soft_wrap=True)
+        if not as_json:
+            _print_plan(planned)
         if plan:
+            if as_json:
+                print(json.dumps(planned.as_json()))
             return
+        if planned.leaving and not yes and not _agreed(planned.leaving):
+            raise UserError(
+                f"nothing was published: everything of {len(planned.leaving)} customers would be removed; "
+                "look at it with --plan, and confirm it with --yes"
+            )
         with _progress() as step:
             outcomes = publication.apply(
                 connection, tableau_server, planned, lambda *one: step("publish", *one)
@@ -354,8 +363,27 @@ def publish(
     for failure in failures:
         err.print(_plain(failure.error), soft_wrap=True)
     changes = sum(len(one.done) for one in outcomes)
-    out.print(f"publish: {len(outcomes)} customers, {changes} changes, {len(failures)} failed")
+    if as_json:
+        print(json.dumps({**planned.as_json(), "failed": [one.error for one in failures]}))
+    else:
+        out.print(f"publish: {len(outcomes)} customers, {changes} changes, {len(failures)} failed")
     raise typer.Exit(UNDONE if failures else 0)
+
+
+_COLOURS = {"+": "green", "~": "yellow", "-": "red", "?": "magenta", "!": "bold red", "=": "dim"}
+
+
+def _print_plan(planned: Any) -> None:
+    for line in planned.lines():
+        colour = _COLOURS.get(line.strip()[0])
+        out.print(f"[{colour}]{_plain(line)}[/]" if colour else _plain(line), soft_wrap=True)
+
+
+def _agreed(leaving: tuple[int, ...]) -> bool:
+    """Asks whoever sits there; without a terminal nobody does."""
+    return sys.stdin.isatty() and typer.confirm(
+        f"Remove everything of customers {', '.join(map(str, leaving))} from Tableau?"
+    )
 
 
 @app.command()
