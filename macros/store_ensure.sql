@@ -21,8 +21,9 @@
         {%- endfor -%}
         {%- for column in declared.columns -%}
             {%- if column.name not in types -%}
+                {#- Readers wait behind it. -#}
                 {%- do run_query(
-                    'alter table ' ~ mart ~ ' add column ' ~ adapter.quote(column.name) ~ ' ' ~ column.data_type
+                    "set local lock_timeout = '3s'; alter table " ~ mart ~ ' add column ' ~ adapter.quote(column.name) ~ ' ' ~ column.data_type
                 ) -%}
             {%- elif types[column.name] != column.data_type -%}
                 {%- do store_drifted(

@@ -138,7 +138,7 @@ def test_the_command_writes_the_evidence(
 
 
 def test_it_goes_to_the_home_otherwise(published: Callmart, green: audit.Audit) -> None:
-    html, as_json = report.write(published.settings, green)
+    html, as_json = report.write(green, report.ready(published.settings))
     assert html.parent == as_json.parent == published.home / "audit"
 
 

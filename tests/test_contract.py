@@ -691,9 +691,9 @@ def test_a_crash_in_the_middle_is_finished_by_the_next_run(
         (remove, "_delete_files"),
         (remove, "forget_customer"),
         (remove.shutil, "rmtree"),
-        (remove, "_note_to_vacuum"),
+        (remove.vacuum, "note"),
         (remove, "Removed"),
-        (remove, "_vacuum"),
+        (remove.vacuum, "vacuum"),
     ]
     for module, name in points:
         inner = getattr(module, name)

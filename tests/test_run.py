@@ -196,7 +196,7 @@ def test_folders_say_what_their_files_are(twin: Callmart) -> None:
 
 STAGES: list[tuple[Any, str]] = [
     (remove, "_follow_calendar"),
-    (remove, "_vacuum"),
+    (remove.vacuum, "vacuum"),
     (land, "_stream"),
     (land.Landed, "__init__"),
     (build, "_fill_window"),

@@ -85,6 +85,9 @@ def sync(connection: psycopg.Connection, settings: Settings) -> None:
         if _customer_of(database, role) and role in roles:
             _drop_login(connection, role)
             passfile(settings.home, role).unlink(missing_ok=True)
+    own = [found for found in _drifted_roles(connection) if found.own]
+    if mended := list(_repair(connection, own)):
+        note_applied(connection, len(mended), 0)
 
 
 def _standing(database: str) -> Iterator[Membership]:
@@ -204,16 +207,22 @@ def _drop_login(connection: psycopg.Connection, role: str) -> None:
 
 @dataclass(frozen=True)
 class Drift:
-    """One thing that is otherwise than declared, and the statements that mend it; none where only a person can."""
+    """One thing that is otherwise than declared, and the statements that mend it; none where only a person can.
+
+    `own` is what any login may change of itself, and which opens nothing: else one could stop the opening of all.
+    """
 
     text: str
     repair: tuple[sql.SQL | sql.Composed, ...] = ()
+    own: bool = False
 
 
 def drift(connection: psycopg.Connection, marts: list[Mart] | None) -> list[Drift]:
     """All that differs from access.yml, the marts' YAML, and what `sync` last made of the contracts. Without `marts`
     their own rights and policies are left out.
     """
+    if others := list(_of_others(connection)):
+        return others  # what is not the owner's it can't even look at
     return [
         *_drifted_roles(connection),
         *_drifted_memberships(connection),
@@ -228,26 +237,55 @@ def apply(connection: psycopg.Connection, settings: Settings, marts: list[Mart] 
 
     Raises UserError where something needs a hand with more rights than the owner's.
     """
+    connection.execute("set local lock_timeout = '3s'")  # readers wait behind it
     sync(connection, settings)
     if marts is not None:
         metrics.show(connection, marts)
     mended: list[Drift] = []
     for _ in range(2):  # a right that was given twice, or hung on another, shows when the first is gone
-        for found in drift(connection, marts):
-            try:
-                with connection.transaction():
-                    for statement in found.repair:
-                        connection.execute(statement)
-            except psycopg.errors.InsufficientPrivilege:
-                continue
-            if found.repair:
-                mended.append(found)
+        mended += _repair(connection, drift(connection, marts))
     if left := drift(connection, marts):
         raise UserError(
             f"the owner can't mend everything: {'; '.join(one.text for one in left[:5])}"
             f"{f' and {len(left) - 5} more' if len(left) > 5 else ''}: have a superuser undo it, and apply again"
         )
     return mended
+
+
+def _repair(connection: psycopg.Connection, drifted: list[Drift]) -> Iterator[Drift]:
+    """Mend what the owner can; what was mended."""
+    for found in drifted:
+        try:
+            with connection.transaction():
+                for statement in found.repair:
+                    connection.execute(statement)
+        except psycopg.errors.InsufficientPrivilege:
+            continue
+        if found.repair:
+            yield found
+
+
+def _of_others(connection: psycopg.Connection) -> Iterator[Drift]:
+    for thing, owner in connection.execute(
+        """
+        with ours as (
+            select oid from pg_namespace where nspname = any(%s)
+        )
+        select thing, pg_get_userbyid(owner)
+        from (
+            select 'schema ' || nspname, nspowner from pg_namespace where oid in (table ours)
+            union all
+            select format('%%I.%%I', relnamespace::regnamespace, relname), relowner
+            from pg_class where relnamespace in (table ours) and relkind in ('r', 'p', 'v', 'm', 'S')
+            union all
+            select format('%%I.%%I()', pronamespace::regnamespace, proname), proowner
+            from pg_proc where pronamespace in (table ours)
+        ) as things (thing, owner)
+        where pg_get_userbyid(owner) <> current_user
+        """,
+        [list(rights.SCHEMAS)],
+    ):
+        yield Drift(f"{thing} belongs to {owner}")
 
 
 def _drifted_roles(connection: psycopg.Connection) -> Iterator[Drift]:
@@ -287,11 +325,11 @@ def _drifted_roles(connection: psycopg.Connection) -> Iterator[Drift]:
                 sql.SQL(f"alter role {{}} in database {other} reset all").format(sql.Identifier(role))
                 for other in databases
             ]
-            if (connections, unlimited, kept, databases) != (limits[role].connections, True, declared, []):
-                yield Drift(
-                    f"login {role} has other limits or settings",
-                    (*in_databases, *_limiting(role, limits[role])),
-                )
+            mended = (*in_databases, *_limiting(role, limits[role]))
+            if (connections, unlimited) != (limits[role].connections, True):
+                yield Drift(f"login {role} has other limits", mended)
+            if (kept, databases) != (declared, []):
+                yield Drift(f"login {role} has other settings", mended, own=True)
             if not can_login:
                 yield Drift(f"login {role} may not log in", (_statement("alter role {} login", role),))
         elif role in {group_role(database, group) for group in GROUPS}:
@@ -373,12 +411,44 @@ def _drifted_objects(connection: psycopg.Connection, *, of_marts: bool) -> Itera
             -- Of others' views among the marts nobody has rights.
             and (object not like 'mart.%%' or (%(of_marts)s and was.object is not null))
         union all
-        select relname || ' belongs to ' || pg_get_userbyid(relowner), null
-        from pg_class
+        select member::regrole || ' acts as ' || roleid::regrole || ', the owner', null
+        from pg_auth_members
+        where roleid = current_user::regrole and (inherit_option or set_option)
+        union all
+        select
+            'rule ' || rulename || ' on ' || ev_class::regclass || ' is not callmart''s',
+            format('drop rule %%I on %%s', rulename, ev_class::regclass)
+        from pg_rewrite join pg_class on pg_class.oid = ev_class
+        where relnamespace in (table ours) and rulename <> '_RETURN'
+        union all
+        select 'publication ' || pubname || ' copies tables of callmart''s', null
+        from pg_publication as p
         where
-            relnamespace in (table ours)
-            and relkind in ('r', 'p', 'v', 'm')
-            and pg_get_userbyid(relowner) <> current_user
+            puballtables
+            or exists (
+                select from pg_publication_rel join pg_class on pg_class.oid = prrelid
+                where prpubid = p.oid and relnamespace in (table ours)
+            )
+            or exists (select from pg_publication_namespace where pnpubid = p.oid and pnnspid in (table ours))
+        union all
+        select
+            'statistics ' || stxname || ' keep a sample of ' || stxrelid::regclass,
+            format('drop statistics %%s.%%I', stxnamespace::regnamespace, stxname)
+        from pg_statistic_ext join pg_class on pg_class.oid = stxrelid
+        where relnamespace in (table ours)
+        union all
+        select
+            'functions to come are open to everybody',
+            'alter default privileges revoke execute on functions from public'
+        where not exists (
+            select from pg_default_acl
+            where
+                defaclrole = current_user::regrole and defaclnamespace = 0 and defaclobjtype = 'f'
+                and not exists (select from aclexplode(defaclacl) where grantee = 0)
+        )
+        union all
+        select 'event trigger ' || evtname || ' is off', null
+        from pg_event_trigger where evtname = 'refuse_definitions' and evtenabled <> 'O'
         union all
         select
             'trigger ' || tgname || ' on ' || tgrelid::regclass

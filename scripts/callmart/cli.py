@@ -38,6 +38,12 @@ err = Console(stderr=True, highlight=False)
 UNDONE = 1  # finished, but something was held back, refused or left undone
 MISTAKE = 2
 
+# What helps where the same command again would not.
+REMEDIES = {
+    "42501": "something does not belong to the owner any more: `callmart access diff` says what",
+    "55P03": "an open transaction of somebody else stands in the way: when it has ended, run the same command again",
+}
+
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 Yes = Annotated[bool, typer.Option("--yes", help="Also do what deletes data.")]
 
@@ -57,9 +63,9 @@ def main() -> None:
         sys.exit(MISTAKE)
     except psycopg.Error as error:
         # Never the driver's own words: they can hold a row.
+        remedy = REMEDIES.get(error.sqlstate or "", "run the same command again, nothing is lost or doubled")
         err.print(
-            f"[bold red]error:[/] the database broke off (SQLSTATE {error.sqlstate or 'unknown'}); "
-            "run the same command again, nothing is lost or doubled",
+            f"[bold red]error:[/] the database broke off (SQLSTATE {error.sqlstate or 'unknown'}); {remedy}",
             soft_wrap=True,
         )
         sys.exit(UNDONE)
@@ -576,9 +582,10 @@ def audit(
     from callmart.audit import report
     from callmart.run import exclusive
 
+    folder = report.ready(settings(), folder)
     with _database() as connection, exclusive(connection), _progress() as step:
         found = evidence.audit(connection, settings(), step)
-    written = report.write(settings(), found, folder)
+    written = report.write(found, folder)
     for check in found.failed:
         err.print(_plain(f"{check.outcome}: {check.area}: {check.name}"), soft_wrap=True)
         for one in check.found:

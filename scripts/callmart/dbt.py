@@ -104,6 +104,7 @@ def _manifest_models(settings: Settings) -> list[dict[str, Any]]:
 
 def _invoke(runner: Any, settings: Settings, *arguments: str) -> Any:
     os.environ.update(_environment(settings))
+    _target(settings).mkdir(exist_ok=True, mode=0o700)
     with chdir(PROJECT):
         return runner.invoke(
             [

@@ -21,6 +21,7 @@ from psycopg import sql
 from callmart import dbt, extract, open, quality_pages
 from callmart.errors import UserError
 from callmart.settings import Settings
+from callmart.vacuum import WRITERS_WAIT, vacuum
 
 Query = sql.SQL | sql.Composed
 
@@ -28,10 +29,9 @@ DONE, LOCKED, CHANGED, NOTHING, PLANNED = "done", "lock not got", "changed", "no
 
 READERS_WAIT = "300ms"  # at most: who waits for a strong lock has all later readers behind it
 MONTHS_WAIT = "100ms"  # once the mart's own lock is held
-# No reader waits behind this one. Longer than the second after which PostgreSQL calls its own vacuum off.
-WRITERS_WAIT = "3s"
 TRIES = 5
 PAUSE_S = 0.5  # in which those who waited read on
+OTHERS = -1  # what a step takes where it finds others than were planned: nothing
 
 # Whose clock a row goes by; of a customer that is gone, the provider's until its rows are removed.
 CLOCKS = """(
@@ -361,30 +361,29 @@ class _Planner:
         extracts = extract.folder(self.settings)
 
         def unlink_extracts(connection: psycopg.Connection) -> int:
-            found = _old_extracts(connection, extracts, self.floor)
-            if found == old:
-                for path, customer_id, group in found:
-                    path.unlink(missing_ok=True)
-                    connection.execute(
-                        "delete from ops.extract where customer_id = %s and mart_group = %s",
-                        [customer_id, group],
-                    )
-            return len(found)
+            if _old_extracts(connection, extracts, self.floor) != old:
+                return OTHERS
+            for path, customer_id, group in old:
+                path.unlink(missing_ok=True)
+                connection.execute(
+                    "delete from ops.extract where customer_id = %s and mart_group = %s", [customer_id, group]
+                )
+            return len(old)
 
         def unlink_drafts(connection: psycopg.Connection) -> int:
-            found = _unknown_extracts(connection, extracts)
-            if found == unknown:
-                for path in found:
-                    path.unlink()
-            return len(found)
+            if _unknown_extracts(connection, extracts) != unknown:
+                return OTHERS
+            for path in unknown:
+                path.unlink()
+            return len(unknown)
 
         def unlink_pages(_: psycopg.Connection) -> int:
-            found = _old_pages(self.settings, self.floor)
-            if found == pages:
-                for path in found:
-                    path.unlink()
-                quality_pages.write_index(self.settings)
-            return len(found)
+            if _old_pages(self.settings, self.floor) != pages:
+                return OTHERS
+            for path in pages:
+                path.unlink()
+            quality_pages.write_index(self.settings)
+            return len(pages)
 
         old = _old_extracts(self.connection, extracts, self.floor)
         self.add(
@@ -422,7 +421,7 @@ class _Planner:
                     "the tables above",
                     "samples of values, and the space of deleted rows",
                     len({re.sub(r"_\d{6}$", "", name) for name in touched}),
-                    _vacuum,
+                    vacuum,
                 )
             )
 
@@ -524,8 +523,8 @@ class _Changed(Exception):
 
 
 def _execute(connection: psycopg.Connection, planned: Plan, step: Step) -> str:
-    if step.take is _vacuum:
-        return DONE if _vacuum(connection) else LOCKED
+    if step.take is vacuum:
+        return DONE if vacuum(connection) else LOCKED
     for attempt in range(TRIES):
         if attempt:
             time.sleep(PAUSE_S)
@@ -555,7 +554,7 @@ def _dropping(schema: str, name: str, partition: str, planned: int) -> Callable[
     def take(connection: psycopg.Connection) -> int:
         parent, month = sql.Identifier(schema, name), sql.Identifier(schema, partition)
         if not _stands(connection, f'{schema}."{partition}"'):
-            return -1
+            return OTHERS
         _wait_at_most(connection, WRITERS_WAIT)
         connection.execute(sql.SQL("lock table {} in share mode").format(month))
         rows = _count(connection, month)
@@ -572,36 +571,6 @@ def _dropping(schema: str, name: str, partition: str, planned: int) -> Callable[
         return rows
 
     return take
-
-
-def _vacuum(connection: psycopg.Connection) -> int:
-    """Vacuum and analyze what was touched, also by an expiry that broke off; 0 where a lock was not got."""
-    connection.commit()
-    connection.autocommit = True
-    try:
-        connection.execute("select set_config('lock_timeout', %s, false)", [WRITERS_WAIT])
-        for relation, kind, sampled in connection.execute(
-            """
-            select v.relation, c.relkind, c.reltuples >= 0
-            from ops.to_vacuum as v
-            left join pg_class as c on c.oid = to_regclass(v.relation)
-            order by 1
-            """
-        ).fetchall():
-            # The name is PostgreSQL's own, quoted. Nothing samples a table with months but by order.
-            only = "only " if connection.info.server_version >= 180000 else ""
-            if kind == "r":
-                connection.execute(f"vacuum (analyze, truncate false) {relation}".encode())
-            elif kind == "p" and sampled:
-                connection.execute(f"analyze {only}{relation}".encode())
-            connection.execute("delete from ops.to_vacuum where relation = %s", [relation])
-        return 1
-    except psycopg.errors.LockNotAvailable:
-        return 0
-    finally:
-        if not connection.closed:
-            connection.execute("reset lock_timeout")
-            connection.autocommit = False
 
 
 def _wait_at_most(connection: psycopg.Connection, duration: str) -> None:

@@ -29,7 +29,7 @@ def open_build(connection: psycopg.Connection, settings: Settings) -> Opened:
     Commits. Raises UserError where the last build has not been validated, or was computed again since, and Drifted.
     """
     marts = dbt.marts(settings)
-    if drifted := access.drift(connection, marts):
+    if drifted := [found for found in access.drift(connection, marts) if not found.own]:
         raise Drifted(
             f"nothing is opened while rights differ from what is declared ({drifted[0].text}"
             f"{f' and {len(drifted) - 1} more' if len(drifted) > 1 else ''}): "
@@ -253,3 +253,7 @@ def empty_build(connection: psycopg.Connection) -> None:
         )
     ]
     connection.execute(sql.SQL("truncate {}").format(sql.SQL(", ").join(tables)))
+    connection.execute(
+        "select access.forget_samples(oid) from pg_class"
+        " where relnamespace = 'build'::regnamespace and relkind = 'r'"
+    )

@@ -14,8 +14,10 @@ def release(connection: psycopg.Connection, customer_id: int, day: date, reason:
     A check that it fails only then holds it back again. UserError where the day is not held back.
     """
     by, why = getpass.getuser(), reason.strip()
-    if not why:
-        raise UserError("a release needs a reason: say with --reason why the day may be seen as it is")
+    if not why or not why.isprintable():
+        raise UserError(
+            "a release needs a reason: say with --reason, in one line, why the day may be seen as it is"
+        )
     known = connection.execute(
         "select 1 from registry.customer where customer_id = %s", [customer_id]
     ).fetchone()

@@ -15,7 +15,7 @@ import psycopg
 from psycopg import sql
 from psycopg.types.json import Jsonb
 
-from callmart import access, dbt, extract
+from callmart import access, dbt, extract, open, vacuum
 from callmart.keys import key_file
 from callmart.registry import forget_customer
 from callmart.settings import Settings
@@ -95,7 +95,7 @@ def remove(
             removed.append(Removed(customer_id, customer_id in gone, dict(counts)))
         connection.commit()
         on_customer(customer_id, number + 1, len(gone) + len(changed))
-    _vacuum(connection)
+    vacuum.vacuum(connection)
     return removed
 
 
@@ -250,7 +250,7 @@ def _remove_customer(connection: psycopg.Connection, settings: Settings, custome
     if not needs_key:
         counts["keys"] = int(key_file(settings.home, customer_id).exists())
         key_file(settings.home, customer_id).unlink(missing_ok=True)
-    _note_to_vacuum(
+    vacuum.note(
         connection,
         *(mart for (mart,) in marts),
         *("raw.event", "raw.call", "raw.function_use"),
@@ -308,7 +308,7 @@ def _remove_days(
     if counts:
         connection.execute("update ops.extract set basis = '{}' where customer_id = %(customer)s", whose)
         _forget_build(connection)
-        _note_to_vacuum(
+        vacuum.note(
             connection,
             *("raw.event", "raw.call", "raw.function_use", "registry.agent"),
             *(f'mart."{mart.name}"' for mart in marts),
@@ -510,32 +510,5 @@ def _delete_files(connection: psycopg.Connection, condition: str, whose: Whose) 
 
 def _forget_build(connection: psycopg.Connection) -> None:
     """What was computed and is not opened yet may hold what goes: its days, still dirty, are computed anew."""
-    tables = connection.execute(
-        "select oid::regclass::text from pg_class where relnamespace = 'build'::regnamespace and relkind = 'r'"
-    ).fetchall()
-    connection.execute(sql.SQL("truncate " + ", ".join(table for (table,) in tables)))
+    open.empty_build(connection)
     connection.execute("delete from ops.build where opened_at is null")
-
-
-def _note_to_vacuum(connection: psycopg.Connection, *tables: str) -> None:
-    with connection.cursor() as cursor:
-        cursor.executemany(
-            "insert into ops.to_vacuum (relation) values (%s) on conflict do nothing",
-            [(table,) for table in tables],
-        )
-
-
-def _vacuum(connection: psycopg.Connection) -> None:
-    """Take what was removed from pages and statistics, too; outside a transaction, as PostgreSQL wants it."""
-    tables = connection.execute(
-        "select relation, to_regclass(relation) is not null from ops.to_vacuum"
-    ).fetchall()
-    connection.commit()
-    connection.autocommit = True
-    try:
-        for table, stands in tables:
-            if stands:  # giving pages back would lock readers out
-                connection.execute(f"vacuum (analyze, truncate false) {table}")
-            connection.execute("delete from ops.to_vacuum where relation = %s", [table])
-    finally:
-        connection.autocommit = False

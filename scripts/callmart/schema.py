@@ -12,7 +12,9 @@ def apply(connection: psycopg.Connection, time_zone: str) -> None:
     """Make or complete schemas, tables and functions. `time_zone` is the provider's."""
     text = files("callmart").joinpath("schema.sql").read_text()
     connection.execute("set local client_min_messages = warning")
+    connection.execute("set local lock_timeout = '3s'")  # whoever comes after this waits behind it
     connection.execute(sql.SQL(text).format(time_zone=sql.Literal(time_zone)))
+    connection.execute("set local lock_timeout to default")
 
 
 def require(connection: psycopg.Connection) -> None:

@@ -114,8 +114,6 @@ create table if not exists registry.agent (
     primary key (customer_id, agent_key)
 );
 
-alter table registry.agent add column if not exists last_day date;
-
 create table if not exists registry.contact (
     customer_id integer not null references registry.customer on delete cascade,
     email       text not null,
@@ -205,8 +203,6 @@ create table if not exists ops.quality_failure (
     foreign key (build_id, mart, expectation) references ops.quality_result on delete cascade
 );
 
-alter table ops.quality_result drop column if exists failing;
-
 create index if not exists quality_failure_by_day on ops.quality_failure (customer_id, call_date);
 
 create table if not exists ops.held_back (
@@ -220,10 +216,6 @@ create table if not exists ops.held_back (
     release_reason text,
     primary key (customer_id, call_date)
 );
-
-alter table ops.held_back add column if not exists released_at timestamptz;
-alter table ops.held_back add column if not exists released_by text;
-alter table ops.held_back add column if not exists release_reason text;
 
 -- What `open` put into a mart: what an extract must add up to. call_date is -infinity in a mart without days.
 create table if not exists ops.opened_day (
@@ -335,20 +327,6 @@ create table if not exists raw.event (
 
 create index if not exists event_by_agent on raw.event (customer_id, agent_key, occurred_at) where call_key is null;
 
--- Files that landed before this book was kept.
-insert into raw.file_customer (file_id, customer_id, first_day, last_day, events)
-select
-    file_id,
-    customer_id,
-    (min(occurred_at) at time zone coalesce(min(c.time_zone), 'UTC'))::date - 2,
-    (max(occurred_at) at time zone coalesce(min(c.time_zone), 'UTC'))::date + 2,
-    count(*)
-from raw.event
-join raw.file using (file_id)
-left join registry.customer as c using (customer_id)
-where not exists (select from raw.file_customer)
-group by file_id, customer_id;
-
 -- From when to when a call has events, so that a day's build finds the few that it shares with another day. Phases
 -- that the source measured itself can reach back before the first event.
 create table if not exists raw.call (
@@ -425,8 +403,6 @@ create table if not exists build.window (
     primary key (customer_id, call_date)
 );
 
-alter table build.window add column if not exists reached boolean not null default false;
-
 -- access: who a session is, and how far back it may look -------------------------------------------------------------
 -- SQL-standard bodies, parsed now: in a string body a caller's own pg_temp.text or pg_temp.date would take the
 -- place of the real type.
@@ -453,8 +429,15 @@ create or replace function access.readers(mart_group text) returns name
 stable
 return current_database() || '_reads_' || mart_group;
 
--- Guard a relation: row-level security that binds its owner too, a policy for the builder, one for the readers, and no
--- grant to anybody.
+-- The words in a relation of a mart. The planner must keep no sample of them: its estimates, which EXPLAIN shows to
+-- anybody, would tell which words there are at other customers.
+create or replace view access.word as
+select attrelid::regclass as relation, attname as column_name, attstattarget is not distinct from 0 as unsampled
+from pg_catalog.pg_attribute
+where atttypid = 'text'::regtype and attnum > 0 and not attisdropped;
+
+-- Guard a relation: row-level security that binds its owner too, a policy for the builder, one for the readers, no
+-- grant to anybody, and no sample of its words.
 create or replace function access.guard(relation regclass, mart_group text, day name) returns void
 language plpgsql
 as $$
@@ -476,6 +459,9 @@ begin
         where oid = relation and grantee <> relowner
     loop
         execute format('revoke all on %s from %s cascade', relation, other);
+    end loop;
+    for other in select w.column_name from access.word as w where w.relation = guard.relation and not unsampled loop
+        execute format('alter table only %s alter column %I set statistics 0', relation, other);
     end loop;
 end
 $$;
@@ -514,6 +500,7 @@ begin atomic
         r.mart = unguarded.mart
         and (
             not (c.relrowsecurity and c.relforcerowsecurity)
+            or exists (select from access.word as w where w.relation = c.oid and not unsampled)
             or array[
                 ('builder', '*', true, array[c.relowner], 'true', 'true')::text,
                 (
@@ -991,6 +978,17 @@ as $$
 declare
     file bigint;
 begin
+    -- What the loader has read of the contracts is not what counts.
+    delete from raw.incoming as i
+    where not exists (
+        select
+        from registry.kept_contract as k
+        join registry.customer as c using (customer_id)
+        where
+            k.customer_id = i.customer_id
+            and (i.occurred_at at time zone c.time_zone)::date >= greatest(k.valid_from, access.retention_floor())
+            and ((i.occurred_at at time zone c.time_zone)::date < k.valid_until or k.valid_until is null)
+    );
     perform access.ensure_month('raw.event', month)
     from (select distinct date_trunc('month', occurred_at)::date as month from raw.incoming) as months;
 
@@ -1036,6 +1034,22 @@ begin
 end
 $$;
 
+-- ANALYZE leaves what it once sampled of a table that is empty now. PostgreSQL lets go of it from version 18 on.
+create or replace function access.forget_samples(emptied regclass) returns void
+language plpgsql
+as $$
+declare
+    filled boolean;
+begin
+    execute format('select exists (select from %s)', emptied) into filled;
+    if not filled and current_setting('server_version_num')::integer >= 180000 then
+        perform pg_clear_attribute_stats(schemaname::text, tablename::text, attname::text, inherited)
+        from pg_catalog.pg_stats
+        where format('%I.%I', schemaname, tablename)::regclass = emptied;
+    end if;
+end
+$$;
+
 -- Statistics would keep a sample of what is removed. ------------------------------------------------------------------
 alter table registry.agent alter agent set statistics 0, alter name set statistics 0, alter email set statistics 0;
 alter table registry.customer alter name set statistics 0;
@@ -1063,11 +1077,9 @@ where
 
 create table if not exists access.definition (
     object     text primary key,
-    definition text not null
+    definition text not null,
+    query      text -- what `access.show` was given, for a view of its own
 );
-
--- What `access.show` was given, for a view of its own.
-alter table access.definition add column if not exists query text;
 
 -- Show what a query makes of a mart, to the mart's group: a view that reads as whoever asks, so that the mart's own
 -- policies hold. Nothing is done where it stands already: readers would have to let go of it.

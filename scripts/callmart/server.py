@@ -55,6 +55,10 @@ jit = off
 shared_buffers = '256MB'
 max_wal_size = '2GB'
 max_locks_per_transaction = 256
+# However many readers there are, the owner gets in; and no sort of one fills the disk.
+max_connections = 300
+reserved_connections = 10
+temp_file_limit = '10GB'
 # Statements and details hold rows, and rows are people.
 log_min_error_statement = 'panic'
 log_error_verbosity = 'terse'
@@ -62,17 +66,20 @@ log_parameter_max_length = 0
 log_parameter_max_length_on_error = 0
 """
 
-# CREATE RULE waits for a lock that stops all readers, and only then asks whether it may.
-REFUSE_RULES = """
-create function public.refuse_rule() returns event_trigger language plpgsql set search_path = pg_catalog, pg_temp as $$
+# Some commands (CREATE RULE, ALTER INDEX ... DEPENDS ON EXTENSION) wait for a lock that stops all readers, and only
+# then ask whether they may.
+REFUSE_DEFINITIONS = """
+create function public.refuse_definitions() returns event_trigger
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
 begin
     if not pg_has_role(current_user, (select datdba from pg_database where datname = current_database()), 'member') then
-        raise insufficient_privilege using message = 'rules are the owner''s';
+        raise insufficient_privilege using message = 'only the owner defines anything in this database';
     end if;
 end
 $$;
-create event trigger refuse_rule on ddl_command_start when tag in ('CREATE RULE', 'CREATE TRIGGER')
-    execute function public.refuse_rule();
+create event trigger refuse_definitions on ddl_command_start execute function public.refuse_definitions();
 """
 
 HBA = f"""\
@@ -105,6 +112,8 @@ def connect(settings: Settings, *, autocommit: bool = False) -> psycopg.Connecti
 
 def _refusal(settings: Settings, error: psycopg.OperationalError) -> str:
     reason = str(error).strip().splitlines()[-1]
+    if "connection slots" in reason or "too many clients" in reason:
+        return "the database has no connection left: end sessions of others, or raise max_connections"
     where = "CALLMART_DSN" if settings.dsn is not None else f"the embedded server in {settings.home}"
     return f"{where} can't be reached ({reason}); check host, database, user and password, and try again"
 
@@ -323,6 +332,7 @@ def _create_database(socket: Path) -> None:
     ) as postgres:
         owner, database = sql.Identifier(OWNER), sql.Identifier(DATABASE)
         postgres.execute(sql.SQL("create role {} login createrole").format(owner))
+        postgres.execute(sql.SQL("grant pg_use_reserved_connections to {}").format(owner))
         postgres.execute(sql.SQL("create database {} owner {}").format(database, owner))
         postgres.execute("revoke connect on database postgres, template1 from public")
     with psycopg.connect(
@@ -331,4 +341,4 @@ def _create_database(socket: Path) -> None:
         # A large object is a place to store things that no policy, expiry or drift would find.
         for function in ("lo_creat(integer)", "lo_create(oid)", "lo_from_bytea(oid, bytea)"):
             postgres.execute(sql.SQL(f"revoke execute on function pg_catalog.{function} from public"))
-        postgres.execute(REFUSE_RULES)
+        postgres.execute(REFUSE_DEFINITIONS)

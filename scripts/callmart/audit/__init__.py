@@ -32,7 +32,7 @@ VISIBLE = (
     "same for everybody and hold no data.",
     "pg_class.reltuples and relpages, table sizes and pg_stat_all_tables: about how many rows a mart has over all "
     "customers and months, how often it is read and written. EXPLAIN ANALYZE, and the time that a query takes, tell as "
-    "much.",
+    "much; what EXPLAIN expects of a number or a day comes from a sample over all customers, of a word from none.",
     "pg_stat_activity: that others are connected, as whom and since when; not what they ask, and not from where.",
     "pg_locks: which tables others use at the moment.",
     "LISTEN and NOTIFY: everybody may announce something on any channel and hear what others announce. callmart "

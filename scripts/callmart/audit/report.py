@@ -16,10 +16,15 @@ from callmart.keys import secret_file
 from callmart.settings import Settings
 
 
-def write(settings: Settings, audit: Audit, folder: Path | None = None) -> list[Path]:
-    """Write the report as HTML and JSON, mode 0600, into a folder (default: `audit` under the home)."""
+def ready(settings: Settings, folder: Path | None = None) -> Path:
+    """The folder for reports, made where it is missing (default: `audit` under the home)."""
     folder = folder or settings.home / "audit"
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    return folder
+
+
+def write(audit: Audit, folder: Path) -> list[Path]:
+    """Write the report as HTML and JSON, mode 0600."""
     name = f"{audit.at:%Y-%m-%dT%H%M%S}"
     written = [folder / f"{name}.html", folder / f"{name}.json"]
     for file, text in zip(written, (as_html(audit), as_json(audit)), strict=True):
