@@ -117,7 +117,7 @@ def filled(callmart: Callmart) -> Callmart:
         event("call_ended", noon + timedelta(seconds=65), agent="SIP/gone", **of_call),
     ]
     assert callmart.land_text(ndjson(*talk), HERE).landed == 3
-    callmart.build_unchecked()
+    assert callmart.build_and_open().held_back_days == 0
     with callmart.connect() as connection:
         extract.extract(connection, callmart.settings, ignore_step)
         connection.execute("create schema saved")
