@@ -158,6 +158,30 @@ def test_nothing_but_stores_stands_in_mart(project: Project, materialized: str) 
     assert not project.callmart.rows("select 1 from pg_class where relname = 'tiny_plain'")
 
 
+@pytest.mark.parametrize(
+    ("columns", "materialized", "remedy"),
+    [
+        (("call_date", "things"), "frozen", "sum over them"),
+        (("customer_id", "things"), "frozen", "sum over them"),
+        (("things",), "table", "tiny_told is no frozen"),
+    ],
+)
+def test_nothing_but_sums_over_all_customers_stands_in_usage(
+    project: Project, columns: tuple[str, ...], materialized: str, remedy: str
+) -> None:
+    def change(declared: Declaration) -> None:
+        declared["columns"] = [column for column in declared["columns"] if column["name"] in columns]
+        declared["config"] = {
+            "meta": {"group": "usage", "key": [columns[0]], "day": "none"},
+            "materialized": materialized,
+            "schema": "usage",
+        }
+
+    project.declare("tiny_told", change)
+    assert remedy in " ".join(project.run().split())
+    assert not project.callmart.rows("select 1 from pg_class where relname = 'tiny_told'")
+
+
 DRIFT: dict[str, tuple[Callable[[Declaration], object], str]] = {
     "tiny_removed": (lambda d: d["columns"].pop(), "the column things is not declared any more"),
     "tiny_retyped": (

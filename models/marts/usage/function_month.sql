@@ -5,7 +5,8 @@ with months_over as (
     select * from {{ ref('int_month_over') }}
 ),
 
-contributions as (
+-- Not materialized: on a night without a month to freeze nothing of it is read.
+contributions as not materialized (
     select * from {{ ref('function_use') }}
 ),
 
