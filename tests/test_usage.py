@@ -13,6 +13,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from callmart import access, dbt, expire
+from callmart.audit import tables
+from callmart.audit.check import Check
 from callmart.settings import PROJECT
 from conftest import Callmart
 from events import AMSTERDAM, Row, event, ndjson, registry
@@ -135,6 +137,24 @@ def test_a_month_shows_how_often_each_function_was_used(frozen: Callmart) -> Non
         (MONTH, function): times * rounds for function, times in SEEN.items()
     }
     assert {function for _, function in cells} > set(SEEN)  # what nobody used is there, and shows nothing
+
+
+def test_the_audit_looks_at_what_shows(frozen: Callmart, connection: psycopg.Connection) -> None:
+    def checked() -> Check:
+        (check,) = tables.of_usage(connection)
+        return check
+
+    assert (checked().outcome, checked().looked_at) == ("holds", len(SEEN))
+    with connection.transaction(force_rollback=True):
+        connection.execute(
+            "update raw.function_use set uses = case customer_id when %s then"
+            " (select uses from usage.function_month where function = 'ring') else 0 end where function = 'ring'",
+            [LATE],
+        )
+        assert (checked().outcome, checked().found) == ("BREACH", (f"ring in {MONTH:%Y-%m}",))
+        connection.execute("delete from raw.function_use where customer_id = %s", [LEAVES])
+        connection.execute("delete from raw.function_use where function = 'ring'")
+        assert checked().outcome == "does not apply"
 
 
 def test_a_frozen_month_stands(frozen: Callmart) -> None:

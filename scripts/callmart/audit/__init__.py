@@ -99,6 +99,7 @@ def audit(connection: psycopg.Connection, settings: Settings, on_step: OnStep) -
         *tally.checks(),
         *tables.of_rights(connection, settings, scene),
         *tables.of_tables(connection, settings, scene),
+        *tables.of_usage(connection),
         *tables.of_books(connection, scene, board),
     ]  # fmt: skip
     connection.rollback()

@@ -108,6 +108,29 @@ def of_tables(connection: psycopg.Connection, settings: Settings, scene: Scene) 
     )  # fmt: skip
 
 
+def of_usage(connection: psycopg.Connection) -> Iterator[Check]:
+    """What shows over all customers tells nothing of one. A number of which parts have gone can't be looked at."""
+    looked_at, found = 0, []
+    if connection.execute("select to_regclass('usage.function_month')").fetchone() != (None,):
+        for cell, parts in connection.execute(
+            """
+            select format('%s in %s', m.function, to_char(m.month, 'YYYY-MM')), array_agg(u.uses order by u.uses desc)
+            from usage.function_month as m
+            join raw.function_use as u using (month, function)
+            where m.uses is not null and u.uses > 0
+            group by m.month, m.function, m.uses
+            having sum(u.uses) = m.uses
+            """
+        ):
+            looked_at += 1
+            if len(parts) < 10 or 2 * parts[0] >= sum(parts) or 100 * sum(parts[:2]) >= 85 * sum(parts):
+                found.append(cell)
+    yield Check(
+        "usage", "every number over all customers is of ten or more, and not mostly of one or two",
+        looked_at, len(found), few(found), applies=looked_at > 0,
+    )  # fmt: skip
+
+
 def _tables(connection: psycopg.Connection) -> dict[str, set[str]]:
     """The tables of ours, months under their parent, with their columns."""
     rows = connection.execute(
