@@ -79,7 +79,8 @@ def done(callmart: Callmart, change: str, undo: str) -> Iterator[None]:
 def test_where_everything_holds_nothing_fails(green: audit.Audit) -> None:
     assert green.failed == []
     assert {check.outcome for check in green.checks} <= {"holds", "does not apply"}
-    assert [check.name for check in green.checks if not check.applies] in (
+    # So few customers make up no number over all of them.
+    assert [check.name for check in green.checks if not check.applies and check.area != "usage"] in (
         [],
         ["as XML: a query that is handed over as text"],
     )

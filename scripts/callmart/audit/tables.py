@@ -70,7 +70,7 @@ TOO_OLD = {
 def of_tables(connection: psycopg.Connection, settings: Settings, scene: Scene) -> Iterator[Check]:
     """Nothing is kept that is too old, or of a customer without a contract."""
     tables = _tables(connection)
-    days = {mart.day for mart in scene.marts if mart.day} | {"call_date", "last_day"}
+    days = {mart.day for mart in scene.marts if mart.day} | {"call_date", "last_day", "month"}
     old, dated = [], 0
     for name, columns in tables.items():
         for column in sorted(columns & days) or [""] * (name in TOO_OLD):
