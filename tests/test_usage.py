@@ -19,10 +19,9 @@ from callmart.settings import PROJECT
 from conftest import Callmart
 from events import AMSTERDAM, Row, event, ndjson, registry
 
-DETAILED = "contracts: [{option: detailed, from: 2020-01-01}]"
 # Each does everything so often.
 ROUNDS = {601 + number: 1 + number % 3 for number in range(11)}
-LEAVES, LATE = 601, 602
+LEAVES, LATE, LEAVES_DETAILED = 601, 602, 603
 
 
 def month_before(month: date) -> date:
@@ -98,14 +97,17 @@ def a_round(customer: int, day: date) -> list[Row]:
     return rows
 
 
-def apply(callmart: Callmart, customers: Mapping[int, int]) -> None:
-    callmart.apply(registry(*(f"id: {customer}, {DETAILED}" for customer in customers)))
+def apply(callmart: Callmart, options: Mapping[int, str]) -> None:
+    contracts = (
+        f"id: {who}, contracts: [{{option: {what}, from: 2020-01-01}}]" for who, what in options.items()
+    )
+    callmart.apply(registry(*contracts))
 
 
 @pytest.fixture(scope="module")
 def frozen(callmart: Callmart) -> Callmart:
     """A month that was computed, opened and then frozen."""
-    apply(callmart, ROUNDS)
+    apply(callmart, dict.fromkeys(ROUNDS, "detailed"))
     played = [
         row
         for customer, rounds in ROUNDS.items()
@@ -160,13 +162,16 @@ def test_the_audit_looks_at_what_shows(frozen: Callmart, connection: psycopg.Con
 def test_a_frozen_month_stands(frozen: Callmart) -> None:
     before, used = shown(frozen), uses_of(frozen)
     frozen.land_text(ndjson(*a_round(LATE, month_after(MONTH) - timedelta(days=1))))
-    apply(frozen, {customer: rounds for customer, rounds in ROUNDS.items() if customer != LEAVES})
+    stay = [customer for customer in ROUNDS if customer != LEAVES]
+    apply(frozen, dict.fromkeys(stay, "detailed") | {LEAVES_DETAILED: "standard"})
     frozen.build_unchecked()
     rounds = frozen.rows("select sum(callbacks) as n from mart.queue_interval where customer_id = %s", LATE)
     assert rounds == [{"n": ROUNDS[LATE] + 1}]
     frozen.build_unchecked()
     assert shown(frozen) == before
-    assert uses_of(frozen) == {key: uses for key, uses in used.items() if key[0] != LEAVES}
+    assert uses_of(frozen) == {
+        key: uses for key, uses in used.items() if key[0] not in (LEAVES, LEAVES_DETAILED)
+    }
 
 
 def uses_of(callmart: Callmart) -> dict[tuple[int, str], int]:
