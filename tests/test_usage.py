@@ -21,7 +21,7 @@ from events import AMSTERDAM, Row, event, ndjson, registry
 
 # Each does everything so often.
 ROUNDS = {601 + number: 1 + number % 3 for number in range(11)}
-LEAVES, LATE, LEAVES_DETAILED = 601, 602, 603
+LEAVES, LATE, LEAVES_DETAILED, BEGINS_LATER = 601, 602, 603, 604
 
 
 def month_before(month: date) -> date:
@@ -97,17 +97,19 @@ def a_round(customer: int, day: date) -> list[Row]:
     return rows
 
 
-def apply(callmart: Callmart, options: Mapping[int, str]) -> None:
-    contracts = (
-        f"id: {who}, contracts: [{{option: {what}, from: 2020-01-01}}]" for who, what in options.items()
+ALWAYS = "detailed, from: 2020-01-01"
+
+
+def apply(callmart: Callmart, contracts: Mapping[int, str]) -> None:
+    callmart.apply(
+        registry(*(f"id: {who}, contracts: [{{option: {contract}}}]" for who, contract in contracts.items()))
     )
-    callmart.apply(registry(*contracts))
 
 
 @pytest.fixture(scope="module")
 def frozen(callmart: Callmart) -> Callmart:
     """A month that was computed, opened and then frozen."""
-    apply(callmart, dict.fromkeys(ROUNDS, "detailed"))
+    apply(callmart, dict.fromkeys(ROUNDS, ALWAYS))
     played = [
         row
         for customer, rounds in ROUNDS.items()
@@ -163,14 +165,18 @@ def test_a_frozen_month_stands(frozen: Callmart) -> None:
     before, used = shown(frozen), uses_of(frozen)
     frozen.land_text(ndjson(*a_round(LATE, month_after(MONTH) - timedelta(days=1))))
     stay = [customer for customer in ROUNDS if customer != LEAVES]
-    apply(frozen, dict.fromkeys(stay, "detailed") | {LEAVES_DETAILED: "standard"})
+    changed = {
+        LEAVES_DETAILED: "standard, from: 2020-01-01",
+        BEGINS_LATER: f"detailed, from: {MONTH + timedelta(days=1)}",
+    }
+    apply(frozen, dict.fromkeys(stay, ALWAYS) | changed)
     frozen.build_unchecked()
     rounds = frozen.rows("select sum(callbacks) as n from mart.queue_interval where customer_id = %s", LATE)
     assert rounds == [{"n": ROUNDS[LATE] + 1}]
     frozen.build_unchecked()
     assert shown(frozen) == before
     assert uses_of(frozen) == {
-        key: uses for key, uses in used.items() if key[0] not in (LEAVES, LEAVES_DETAILED)
+        key: uses for key, uses in used.items() if key[0] not in (LEAVES, *changed)
     }
 
 
