@@ -175,9 +175,7 @@ def test_a_frozen_month_stands(frozen: Callmart) -> None:
     assert rounds == [{"n": ROUNDS[LATE] + 1}]
     frozen.build_unchecked()
     assert shown(frozen) == before
-    assert uses_of(frozen) == {
-        key: uses for key, uses in used.items() if key[0] not in (LEAVES, *changed)
-    }
+    assert uses_of(frozen) == {key: uses for key, uses in used.items() if key[0] not in (LEAVES, *changed)}
 
 
 def uses_of(callmart: Callmart) -> dict[tuple[int, str], int]:
