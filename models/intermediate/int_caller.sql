@@ -14,7 +14,7 @@ contracts as (
     select * from {{ source('registry', 'kept_contract') }}
 ),
 
-raw_events as (
+events as not materialized (
     select * from {{ source('raw', 'event') }}
 ),
 
@@ -40,7 +40,7 @@ days_before as (
         (days.call_date - ago.days)::timestamp at time zone days.time_zone as begins_at,
         (days.call_date - ago.days + 1)::timestamp at time zone days.time_zone as ends_at
     from days
-    cross join generate_series(1, 6) as ago (days)
+    cross join unnest(array[1, 2, 3, 4, 5, 6]) as ago (days)
     inner join contracts
         on days.customer_id = contracts.customer_id
         and days.call_date - ago.days >= contracts.valid_from
@@ -52,59 +52,82 @@ days_before as (
     )
 ),
 
--- The number is told when the call joins, or else when it starts; that can be on the day before.
-started_before as (
+-- Day by day: the offset keeps the planner from reading all of the history at once.
+joined_before as materialized (
     select
-        started.customer_id,
-        started.call_key,
-        min(started.number_key) as number_key
-    from days_before
-    inner join raw_events as started
-        on days_before.customer_id = started.customer_id
-        and days_before.begins_at - interval '1 day' <= started.occurred_at
-        and days_before.ends_at > started.occurred_at
-        and started.event = 'call_started'
-    where started.number_key is not null
-    group by started.customer_id, started.call_key
-),
-
-joined_before as (
-    select
-        joined.customer_id,
-        days_before.call_date,
+        days_before.*,
         joined.queue,
         joined.call_key,
         joined.number_key
     from days_before
-    inner join raw_events as joined
-        on days_before.customer_id = joined.customer_id
-        and days_before.begins_at <= joined.occurred_at
-        and days_before.ends_at > joined.occurred_at
-        and joined.event = 'queue_joined'
+    cross join lateral (
+        select
+            events.queue,
+            events.call_key,
+            events.number_key
+        from events
+        where
+            events.customer_id = days_before.customer_id
+            and events.occurred_at >= days_before.begins_at
+            and events.occurred_at < days_before.ends_at
+            and events.event = 'queue_joined'
+        offset 0 -- noqa: AM09
+    ) as joined
+),
+
+-- The number is told when the call joins, or else when it starts; that can be on the day before.
+started_before as materialized (
+    select
+        days_before.customer_id,
+        days_before.call_date,
+        started.call_key,
+        started.number_key
+    from days_before
+    cross join lateral (
+        select
+            events.call_key,
+            events.number_key
+        from events
+        where
+            events.customer_id = days_before.customer_id
+            and events.occurred_at >= days_before.begins_at - interval '1 day'
+            and events.occurred_at < days_before.ends_at
+            and events.event = 'call_started'
+            and events.number_key is not null
+        offset 0 -- noqa: AM09
+    ) as started
 ),
 
 called_before as (
     select
+        customer_id,
+        call_date,
+        queue,
+        number_key
+    from joined_before
+    where number_key is not null
+    union all
+    select
         joined_before.customer_id,
         joined_before.call_date,
         joined_before.queue,
-        coalesce(joined_before.number_key, started_before.number_key) as number_key
+        min(started_before.number_key) as number_key
     from joined_before
-    left join started_before
-        on joined_before.customer_id = started_before.customer_id
-        and joined_before.call_key = started_before.call_key
+    inner join started_before using (customer_id, call_date, call_key)
+    where joined_before.number_key is null
+    group by joined_before.customer_id, joined_before.call_date, joined_before.queue, joined_before.call_key
 ),
 
 days_called as (
     select distinct
-        customer_id,
-        call_date,
-        queue,
-        number_key,
+        called_before.customer_id,
+        called_before.call_date,
+        called_before.queue,
+        called_before.number_key,
         false as called_again,
         false as is_in_window
     from called_before
-    where number_key is not null
+    inner join callers using (customer_id, queue, number_key)
     union all
     select
         customer_id,

@@ -6,7 +6,6 @@ with days as (
     select * from {{ ref('stg_day') }}
 ),
 
--- Read twice, by its index each time.
 events as not materialized (
     select * from {{ source('raw', 'event') }}
 ),
@@ -37,32 +36,52 @@ calls_over_days as (
         and days.ends_at > calls.first_at
 ),
 
-within_a_day as (
-    select events.*
+-- Day by day, and the other ones call by call: the offsets keep the planner from reading all of the history at once.
+of_days as (
+    select of_day.*
     from days
-    inner join events
-        on days.customer_id = events.customer_id
-        and days.begins_at <= events.occurred_at
-        and days.ends_at > events.occurred_at
+    cross join lateral (
+        select events.*
+        from events
+        where
+            events.customer_id = days.customer_id
+            and events.occurred_at >= days.begins_at
+            and events.occurred_at < days.ends_at
+            and events.call_key is not null
+        offset 0 -- noqa: AM09
+    ) as of_day
+),
+
+of_calls_over_days as (
+    select of_call.*
+    from calls_over_days
+    cross join lateral (
+        select events.*
+        from events
+        where
+            events.customer_id = calls_over_days.customer_id
+            and events.call_key = calls_over_days.call_key
+            and events.occurred_at >= calls_over_days.first_at
+            and events.occurred_at <= calls_over_days.last_at
+        offset 0 -- noqa: AM09
+    ) as of_call
+),
+
+within_a_day as (
+    select of_days.*
+    from of_days
     left join calls_over_days
-        on events.customer_id = calls_over_days.customer_id
-        and events.call_key = calls_over_days.call_key
-    where
-        events.call_key is not null
-        and calls_over_days.call_key is null
+        on of_days.customer_id = calls_over_days.customer_id
+        and of_days.call_key = calls_over_days.call_key
+    where calls_over_days.call_key is null
 ),
 
 over_days as (
     select events.*
-    from calls_over_days
-    inner join events
-        on calls_over_days.customer_id = events.customer_id
-        and calls_over_days.call_key = events.call_key
-        and calls_over_days.first_at <= events.occurred_at
-        and calls_over_days.last_at >= events.occurred_at
-    inner join customers on calls_over_days.customer_id = customers.customer_id
+    from of_calls_over_days as events
+    inner join customers on events.customer_id = customers.customer_id
     inner join contracts
-        on calls_over_days.customer_id = contracts.customer_id
+        on events.customer_id = contracts.customer_id
         and {{ local_date('events.occurred_at', 'customers.time_zone') }} >= contracts.valid_from
         and (
             contracts.valid_until is null

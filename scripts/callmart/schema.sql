@@ -327,6 +327,11 @@ create table if not exists raw.event (
 
 create index if not exists event_by_agent on raw.event (customer_id, agent_key, occurred_at) where call_key is null;
 
+-- Who called when: read of the six days before each, and of them nothing else.
+create index if not exists event_of_caller on raw.event (customer_id, occurred_at)
+include (event, call_key, queue, number_key)
+where event in ('call_started', 'queue_joined');
+
 -- From when to when a call has events, so that a day's build finds the few that it shares with another day. Phases
 -- that the source measured itself can reach back before the first event.
 create table if not exists raw.call (
