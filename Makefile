@@ -14,6 +14,8 @@ test: .venv/installed-dev ## the whole suite
 
 bench: .venv/installed ## speed and waits, each against its measure in one run
 	$(BIN)/python bench/landing.py
+	$(BIN)/python bench/building.py
+	$(BIN)/python bench/nights.py
 	$(BIN)/python bench/policies.py
 	$(BIN)/python bench/expire.py
 

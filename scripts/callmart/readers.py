@@ -24,7 +24,7 @@ Form = Literal["csv", "ndjson", "parquet", "queue_log", "queue_log_realtime", "c
 FORMATS = ("auto", "csv", "ndjson", "parquet", "queue_log", "cel")
 
 BLOCK = 4 << 20  # bytes of text at a time; also more than any line may have
-ROWS = 1 << 16  # rows of Parquet at a time
+ROWS = 1 << 15  # rows of Parquet at a time
 DETECT = 64 << 10  # bytes that tell a file's format
 
 REALTIME_COLUMNS = (

@@ -1,0 +1,158 @@
+"""A day built by `callmart build`, against DuckDB running the same models on the same Parquet, in one run.
+
+`python bench/building.py [CONTACTS]`: a million, unless it says otherwise. DuckDB computes what dbt compiled: macros
+stand for the few functions that it lacks, and int_staffed.sql for the one model that needs types that it lacks. Both
+must come to the same totals, or the ratio says nothing.
+"""
+
+import json
+import os
+import sys
+import time
+from collections.abc import Iterator
+from datetime import date, timedelta
+from graphlib import TopologicalSorter
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import psycopg
+from psycopg import sql
+from rich.console import Console
+
+from callmart import dbt, server
+from callmart.settings import Settings
+from history import CUSTOMERS, scratch
+from simulated import CONTACTS_PER_CUSTOMER, command, write_day
+
+CONTACTS = 1_000_000
+ROUNDS = 2
+DAY = date.today() - timedelta(days=2)
+
+MACROS = """
+create macro date_bin(width, moment, origin) as time_bucket(width, moment, origin);
+create macro make_interval(secs := 0) as to_microseconds((secs * 1000000)::bigint);
+create macro cardinality(list) as len(list);
+create macro registry.agent_label(customer, key) as key;
+"""
+
+# What landing and the registry make of the file. Keys need no secret here: nobody is to be hidden from a benchmark.
+LANDED = """
+create table raw.event as
+select
+    customer_id, occurred_at, file_row_number as event_key, 0 as ordinal, platform, event, 1 as file_id,
+    null::bigint as line_number,
+    case when call_id is not null then (hash(platform, call_id) >> 1)::bigint end as call_key,
+    call_id, queue, agent as agent_key, case when not number_withheld then other_number end as number_key,
+    number_withheld, null::text as line, line as device_key, direction, reason, null::text as target,
+    target as target_key, target_kind, null::double as duration_s, null::double as wait_s, null::boolean as recorded
+from read_parquet($file, file_row_number = true);
+"""
+REGISTRY = """
+create table registry.customer as
+select distinct customer_id, 'Europe/Amsterdam' as time_zone, 20 as service_level_s, 5 as short_abandon_s
+from raw.event;
+create table registry.queue (customer_id integer, queue text, service_level_s integer, short_abandon_s integer);
+create table registry.kept_contract as
+select customer_id, 'detailed' as option, date '2020-01-01' as valid_from, null::date as valid_until
+from registry.customer;
+create table raw.call as
+select
+    customer_id, call_key, min(occurred_at) as first_at, max(occurred_at) as last_at,
+    (min(occurred_at) at time zone 'Europe/Amsterdam')::date < (max(occurred_at) at time zone 'Europe/Amsterdam')::date
+        as spans_days
+from raw.event
+where call_key is not null
+group by all;
+create table build.window as
+select distinct customer_id, (occurred_at at time zone 'Europe/Amsterdam')::date as call_date, false as reached
+from raw.event;
+"""
+
+
+def main() -> None:
+    """Print the seconds of both and their ratio for each round, and the memory of landing and building."""
+    out = Console(highlight=False, soft_wrap=True)
+    contacts = int(sys.argv[1]) if len(sys.argv) > 1 else CONTACTS
+    customers = CUSTOMERS[: contacts // CONTACTS_PER_CUSTOMER]
+    with scratch() as settings:
+        file = settings.home / "day.parquet"
+        events = write_day(file, DAY, customers)
+        landed = command(settings, "land", file)
+        out.print(
+            f"{contacts:,} contacts of {len(customers)} customers, {events:,} events: "
+            f"landed in {landed.seconds:.0f} s ({events / landed.seconds:,.0f}/s), {landed.mib:.0f} MiB"
+        )
+        for _ in range(ROUNDS):
+            built = command(settings, "build")
+            begin = time.perf_counter()
+            duck = _duckdb(settings, file)
+            seconds = time.perf_counter() - begin
+            _require_equal(settings, duck)
+            duck.close()
+            out.print(
+                f"callmart build {built.seconds:.1f} s, {built.mib:.0f} MiB; DuckDB {seconds:.1f} s; "
+                f"ratio {built.seconds / seconds:.2f} (load {os.getloadavg()[0]:.1f})"
+            )
+
+
+def _duckdb(settings: Settings, file: Path) -> duckdb.DuckDBPyConnection:
+    """The models computed from the file, in memory and with two threads."""
+    duck = duckdb.connect()
+    duck.execute("attach ':memory:' as callmart; use callmart; set threads = 2; set timezone = 'UTC'")
+    for schema in ("raw", "registry", "build", "mart"):
+        duck.execute(f"create schema {schema}")
+    duck.execute(MACROS)
+    duck.execute(LANDED, {"file": str(file)})
+    duck.execute(REGISTRY)
+    for node in _models(settings):
+        name, materialized = node["name"], node["config"]["materialized"]
+        if materialized == "store":  # what it held before
+            columns = ", ".join(f'"{column}" {of["data_type"]}' for column, of in node["columns"].items())
+            duck.execute(f"create table mart.{name} ({columns})")
+        kind = "view" if materialized == "view" else "table"
+        duck.execute(f"create {kind} build.{name} as {_compiled(settings, node)}")
+    return duck
+
+
+def _models(settings: Settings) -> Iterator[dict[str, Any]]:
+    """The models, each after those that it reads."""
+    nodes = json.loads((settings.home / "dbt" / "manifest.json").read_text())["nodes"]
+    order = TopologicalSorter({id: node["depends_on"]["nodes"] for id, node in nodes.items()})
+    return (nodes[id] for id in order.static_order() if id.startswith("model."))
+
+
+def _compiled(settings: Settings, node: dict[str, Any]) -> str:
+    """What dbt compiled, without the offsets that only tell PostgreSQL's planner something."""
+    own = Path(__file__).with_name(f"{node['name']}.sql")
+    if own.exists():
+        return own.read_text()
+    compiled = settings.home / "dbt" / "compiled" / "callmart" / node["original_file_path"]
+    return compiled.read_text().replace("offset 0", "")
+
+
+def _require_equal(settings: Settings, duck: duckdb.DuckDBPyConnection) -> None:
+    """SystemExit that names the first mart of which both have not the same number of rows and the same sums."""
+    with server.connect(settings) as connection:
+        for mart in dbt.marts(settings):
+            summed = [
+                name for name, type in mart.types.items() if type == "integer" and name != "customer_id"
+            ]
+            sums = ", ".join(["count(*)", *(f'sum("{name}")' for name in summed)])
+            (theirs,) = duck.sql(f'select {sums} from build."{mart.name}"').fetchall()
+            ours = _one(connection, f'select {sums} from build."{mart.name}"')
+            if ours != theirs:
+                different = [
+                    name for name, a, b in zip(["rows", *summed], ours, theirs, strict=True) if a != b
+                ]
+                raise SystemExit(f"mart {mart.name} is not the same in DuckDB: {', '.join(different)}")
+
+
+def _one(connection: psycopg.Connection, query: str) -> tuple[Any, ...]:
+    row = connection.execute(sql.SQL(query)).fetchone()
+    assert row is not None
+    return row
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,70 @@
+"""A day of simulated calls as a Parquet file, and callmart's commands on it."""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from datetime import date
+from functools import partial
+from multiprocessing import Pool
+from pathlib import Path
+from typing import NamedTuple
+
+import pyarrow as pa
+import pyarrow.parquet
+
+from callmart.settings import Settings
+from callmart.simulate import simulate
+
+CONTACTS_PER_CUSTOMER = 10_000
+# Ends by saying the most memory that it had, in KiB. (What getrusage says counts its parent's as well.)
+_COMMAND = """
+import atexit, re
+from pathlib import Path
+from callmart.cli import main
+most = lambda: re.search("VmHWM:\\s+([0-9]+)", Path("/proc/self/status").read_text())[1]
+atexit.register(lambda: print(most()))
+main()
+"""
+_AGENTS = [f"user-{number}" for number in range(77)]
+
+
+class Cost(NamedTuple):
+    """Of a command: how long it took, its start included, and the most memory that it had at once."""
+
+    seconds: float
+    mib: float
+
+
+def write_day(file: Path, day: date, customers: Sequence[int]) -> int:
+    """Write a day of 10,000 contacts of each customer, in the order of their times. The number of events."""
+    with Pool() as pool:
+        events = pa.concat_tables(pool.imap_unordered(partial(_simulated, day), customers))
+    pyarrow.parquet.write_table(events.sort_by("occurred_at"), file)
+    return int(events.num_rows)
+
+
+def _simulated(day: date, customer: int) -> pa.Table:
+    return simulate(
+        customer,
+        [day],
+        "Europe/Amsterdam",
+        ["a", "b", "c"],
+        _AGENTS,
+        contacts_per_day=CONTACTS_PER_CUSTOMER,
+        seed=1,
+    ).events
+
+
+def command(settings: Settings, *arguments: str | Path) -> Cost:
+    """Run `callmart` with these arguments, in a process of its own. Raises CalledProcessError where it fails."""
+    begin = time.perf_counter()
+    said = subprocess.run(
+        [sys.executable, "-c", _COMMAND, *map(str, arguments)],
+        env=os.environ | {"CALLMART_HOME": str(settings.home)},
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    ).stdout
+    return Cost(time.perf_counter() - begin, int(said.split()[-1]) / 1024)

@@ -1,0 +1,67 @@
+"""What a build reads: the days to compute, what they look back at, and of two years of events nothing else."""
+
+from collections import Counter
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from conftest import Callmart
+from events import DAY, event, ndjson, registry
+from events import at as moment
+
+LONG_AGO = 100  # days: in another month, and further back than anything that is looked for
+
+# The models that read raw events over some days, and need no other model computed before.
+READERS = ("stg_call_event", "int_caller", "stg_agent")
+
+
+@pytest.fixture(scope="module")
+def landed(callmart: Callmart) -> Callmart:
+    """A day of calls and of an agent, and the same long ago; only the later day is in the window."""
+    callmart.apply(registry("id: 1042, contracts: [{option: detailed, from: 2020-01-01}]"))
+    told = [
+        row
+        for day in (-LONG_AGO, -3, 0)
+        for row in (
+            event("call_started", moment("10:00", day), call_id=f"c-{day}", direction="inbound"),
+            event(
+                "queue_joined",
+                moment("10:01", day),
+                call_id=f"c-{day}",
+                queue="sales",
+                other_number="0612345678",
+            ),
+            event("queue_left", moment("10:02", day), call_id=f"c-{day}", queue="sales", reason="abandoned"),
+            event("agent_status", moment("09:00", day), agent="anna", reason="available"),
+            event("agent_status", moment("17:00", day), agent="anna", reason="away"),
+        )
+    ]
+    callmart.land_text(ndjson(*told), 1042)
+    callmart.build_unchecked()
+    with callmart.connect() as connection:
+        connection.execute("truncate build.window")
+        connection.execute("insert into build.window values (1042, %s, 0)", [DAY])
+    return callmart
+
+
+@pytest.mark.parametrize("model", READERS)
+def test_old_months_are_not_read(landed: Callmart, model: str) -> None:
+    compiled = next((landed.home / "dbt" / "compiled").rglob(f"{model}.sql")).read_text()
+    with landed.connect() as connection:
+        plan = connection.execute(f"explain (analyze, format json) {compiled}".encode()).fetchone()
+    assert plan is not None
+    reads = Counter[str]()
+    for node in _nodes(plan[0][0]["Plan"]):
+        if node.get("Relation Name", "").startswith("event_"):
+            reads[node["Relation Name"]] += node["Actual Loops"]
+    long_ago = f"event_{DAY - timedelta(days=LONG_AGO):%Y%m}"
+    assert reads.total() > 0
+    assert reads[long_ago] == 0
+
+
+def _nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    yield plan
+    for part in plan.get("Plans", []):
+        yield from _nodes(part)
