@@ -78,7 +78,11 @@ def agent_cells(callmart: Callmart, customer: int) -> Cells:
         "select * from mart.agent_day left join mart.agent using (customer_id, agent_key) where customer_id = %s",
         customer,
     )
-    return {(row["call_date"], row["agent"]): _counts(row, AGENT_COUNTS) for row in found}
+    return {
+        (row["call_date"], row["agent"]): _counts(row, AGENT_COUNTS)
+        for row in found
+        if row["rings"] or row["contacts"]
+    }
 
 
 def agents(callmart: Callmart, customer: int) -> set[str]:

@@ -223,7 +223,7 @@ GENESYS = {
 # Two hours of a queue at Amazon: 40 contacts handled, 10 of them put on hold 15 times.
 AMAZON = {
     "answered": 40, "talk_s": 7200, "hold_s": 600, "wrapup_s": 1200, "contacts_held": 10, "holds": 15,
-    "rings": 50, "rings_unanswered": 10,
+    "rings": 52, "rings_answered": 40, "rings_unanswered": 10,
 }  # fmt: skip
 
 EXAMPLES = [
@@ -247,6 +247,7 @@ EXAMPLES = [
     ("average_hold_time", AMAZON, 60.0),
     ("average_wrapup_time", AMAZON, 30.0),
     ("ring_answer_rate", AMAZON, 0.8),
+    ("occupancy", AMAZON | {"ready_s": 12500, "ring_s": 500}, 0.75),
     ("agent_average_handling_time", AMAZON | {"contacts": 30}, 300.0),
     ("agent_ring_answer_rate", AMAZON, 0.8),
     # What is not known: no wrap-up and no hold told; suppressed; nothing offered.

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
+from itertools import pairwise
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -271,6 +272,34 @@ ODD = [
         [(at("09:00"), "CLI|q|a|ADDMEMBER|"), (at("10:00"), "CLI|q|a|REMOVEMEMBER|")],
     ),
     Odd(
+        "a day of work",
+        [
+            login("09:00"),
+            status("09:00", "available"),
+            event("ring_started", at("09:05"), call_id="c-1", agent="a"),
+            event("ring_ended", at("09:05:10"), call_id="c-1", agent="a", reason="answered"),
+            event("agent_connected", at("09:05:10"), call_id="c-1", agent="a"),
+            event("agent_released", at("09:15:10"), call_id="c-1", agent="a", reason="caller"),
+            event("wrapup_started", at("09:15:10"), call_id="c-1", agent="a"),
+            event("wrapup_ended", at("09:17:10"), call_id="c-1", agent="a"),
+            status("10:00", "break"),
+            status("10:15", "available"),
+            status("11:00", "away"),
+            logout("11:00"),
+            told_until("12:00"),
+        ],
+        {
+            (0, "09:00", "available"): (900, 1),
+            **all_day(0, "available", range(37, 40)),
+            (0, "10:00", "break"): (900, 1),
+            (0, "10:15", "available"): (900, 1),
+            **all_day(0, "available", range(42, 44)),
+            (0, "11:00", "away"): (900, 1),
+            **all_day(0, "away", range(45, 48)),
+        },
+        [(0, "09:00", "11:00", 7200, 1)],
+    ),
+    Odd(
         "nothing of an agent under standard",
         [status("10:00", "break"), login("09:00"), logout("17:00"), told_until("17:00")],
         option=STANDARD,
@@ -344,6 +373,52 @@ def test_the_first_and_the_last_of_each_day(told: Callmart) -> None:
             assert sum(last for _, last in flags) == 1
     overlapping = "select is_last from mart.agent_session where customer_id = %s order by session_no"
     assert told.rows(overlapping, CUSTOMER["two devices at once"]) == [{"is_last": False}, {"is_last": True}]
+
+
+# (day after DAY, logins, first login, last logout, seconds logged in, of which ready)
+Days = list[tuple[int, int | None, str | None, str | None, int | None, int | None]]
+
+ATTENDED: dict[str, Days] = {
+    "a day of work": [(0, 1, "09:00", "11:00", 7200, 6300)],
+    "logged in over three days": [
+        (0, 1, "22:00", None, 7200, None),
+        (1, 0, None, None, 86400, None),
+        (2, 0, None, "06:00", 21600, None),
+    ],
+    "two devices at once": [(0, 2, "09:00", "12:00", 10800, None)],
+    "a logout without a login": [(0, 0, None, "11:00", None, None)],
+    "in and out in one second": [(0, 1, "10:00", "10:00", 0, None)],
+    "clipped at midnight": [(0, None, None, None, None, None), (1, None, None, None, None, None)],
+    "a member who never logs in": [],
+    "nothing of an agent under standard": [],
+}
+
+
+@pytest.mark.parametrize("name", ATTENDED)
+def test_the_day_of_an_agent(told: Callmart, name: str) -> None:
+    found = told.rows(
+        "select call_date, logins, first_login_local, last_logout_local, logged_in_s, ready_s"
+        " from mart.agent_day where customer_id = %s order by call_date",
+        CUSTOMER[name],
+    )
+    assert [
+        (
+            (row["call_date"] - DAY).days,
+            row["logins"],
+            *(row[at] and f"{row[at]:%H:%M}" for at in ("first_login_local", "last_logout_local")),
+            row["logged_in_s"],
+            row["ready_s"],
+        )
+        for row in found
+    ] == ATTENDED[name]
+
+
+def test_occupancy_is_handling_by_the_time_ready(told: Callmart) -> None:
+    shown = "select occupancy from mart.agent_ratios where customer_id = %s"
+    assert told.rows(shown, CUSTOMER["a day of work"]) == [
+        {"occupancy": pytest.approx((600 + 120) / (6300 - 10))}
+    ]
+    assert told.rows(shown, CUSTOMER["clipped at midnight"]) == [{"occupancy": None}] * 2, "no login is told"
 
 
 # in whatever order it came, against what a clock would have shown
@@ -462,6 +537,35 @@ def true_sessions(rows: list[Row], zone: str) -> Counter[Any]:
     return +seconds
 
 
+def true_attendance(rows: list[Row], zone: str) -> dict[tuple[str, date], tuple[int, int]]:
+    """Seconds at any device, and those of them in no status that keeps contacts away, by agent and local day."""
+    logins, statuses = true_phases(rows, "line"), true_phases(rows, "agent_status")
+    seconds: dict[tuple[str, date], tuple[timedelta, timedelta]] = {}
+    for agent in AGENTS:
+        edges = sorted(
+            (moment, kind, change)
+            for phase in logins + statuses
+            if phase.agent == agent and phase.what not in ("available", "in_call", "wrap_up")
+            for kind in ["login" if phase in logins else "not ready"]
+            for moment, change in ((phase.began, 1), (phase.ended, -1))
+        )
+        inside: Counter[str] = Counter()
+        for (begin, kind, change), (until, _, _) in pairwise(edges):
+            inside[kind] += change
+            moment = begin
+            while inside["login"] and moment < until:
+                local = moment.astimezone(ZoneInfo(zone)).date()
+                tomorrow = datetime.combine(local + timedelta(days=1), datetime.min.time(), ZoneInfo(zone))
+                stop = min(until, tomorrow.astimezone(until.tzinfo))
+                logged_in, ready = seconds.get((agent, local), (timedelta(), timedelta()))
+                seconds[agent, local] = (
+                    logged_in + (stop - moment),
+                    ready + (stop - moment) * (not inside["not ready"]),
+                )
+                moment = stop
+    return {key: (half_up(logged_in), half_up(ready)) for key, (logged_in, ready) in seconds.items()}
+
+
 def true_staffing(rows: list[Row]) -> Counter[Any]:
     """Seconds of each queue, by quarter-hour: agents in at least one device and in the queue."""
     seconds: Counter[Any] = Counter()
@@ -511,6 +615,14 @@ def found_sessions(callmart: Callmart, customer: int) -> list[tuple[Any, ...]]:
             customer,
         )
     ]
+
+
+def found_days(callmart: Callmart, customer: int) -> list[dict[str, Any]]:
+    return callmart.rows(
+        "select a.agent, d.* from mart.agent_day as d join registry.agent as a using (customer_id, agent_key)"
+        " where customer_id = %s order by 1, call_date",
+        customer,
+    )
 
 
 def build_in_windows(callmart: Callmart, rng: random.Random, size: int) -> None:
@@ -570,18 +682,46 @@ def test_sessions_are_as_they_were(callmart: Callmart, walked: dict[int, list[Ro
     assert +found == true_sessions(walked[customer], ZONES[customer])
 
 
+@pytest.mark.parametrize("customer", ZONES)
+def test_attendance_is_as_it_was(callmart: Callmart, walked: dict[int, list[Row]], customer: int) -> None:
+    found = found_days(callmart, customer)
+    days = {(row["agent"], row["call_date"]): (row["logged_in_s"], row["ready_s"]) for row in found}
+    truth = true_attendance(walked[customer], ZONES[customer])
+    of_unknown_length = {day for day in truth if days[day] == (None, None)}
+    assert len(of_unknown_length) < len(truth) / 4, "days with a logout whose login was never told"
+    assert {day: seconds for day, seconds in days.items() if seconds[0]} == {
+        day: seconds for day, seconds in truth.items() if day not in of_unknown_length
+    }
+    by_status: Counter[Any] = Counter()
+    for (start, agent, word, kind), value in true_statuses(walked[customer]).items():
+        day = start.astimezone(ZoneInfo(ZONES[customer])).date()
+        if kind == "seconds" and (agent, day) in days:
+            by_status[agent, day, word] += value
+    assert by_status == +Counter(
+        {
+            (row["agent"], row["call_date"], word): row[f"status_{word}_s"] or 0
+            for row in found
+            for word in ("available", "in_call", "wrap_up", "break", "away", "training", "other")
+        }
+    )
+
+
 def test_any_order_of_files_and_builds_gives_the_same(
     callmart: Callmart, walked: dict[int, list[Row]]
 ) -> None:
     def told() -> list[Any]:
         return [
-            (found_statuses(callmart, customer + of), found_sessions(callmart, customer + of))
+            (
+                found_statuses(callmart, customer + of),
+                found_sessions(callmart, customer + of),
+                [row | {"customer_id": 0, "agent_key": ""} for row in found_days(callmart, customer + of)],
+            )
             for customer in ZONES
             for of in (0, 10)
         ]
 
     in_order, shuffled = told()[::2], told()[1::2]
-    assert all(found for _, found in in_order)
+    assert all(all(found) for found in in_order)
     assert shuffled == in_order
     build_in_windows(callmart, random.Random(8), 3)
     assert told()[::2] == in_order

@@ -102,6 +102,7 @@ ring_sums as (
         queue,
         visit_no,
         count(*) as rings,
+        count(*) filter (where reason = 'answered') as rings_answered,
         count(*) filter (where is_unanswered) as rings_unanswered,
         sum(ring_s) as ring_s
     from rings
@@ -132,6 +133,7 @@ visits as (
         part_sums.transferred_blind,
         part_sums.transferred_attended,
         ring_sums.rings,
+        ring_sums.rings_answered,
         ring_sums.rings_unanswered,
         ring_sums.ring_s
     from ordered_visits as visits
@@ -162,6 +164,7 @@ visits as (
         (parts.transferred = 'blind')::integer as transferred_blind,
         (parts.transferred = 'attended')::integer as transferred_attended,
         (rings.call_key is not null)::integer as rings,
+        (rings.reason = 'answered')::integer as rings_answered,
         rings.is_unanswered::integer as rings_unanswered,
         rings.ring_s
     from calls
@@ -238,6 +241,7 @@ select
     timed.first_agent_key,
     timed.last_agent_key,
     coalesce(timed.rings, 0) as rings,
+    coalesce(timed.rings_answered, 0) as rings_answered,
     coalesce(timed.rings_unanswered, 0) as rings_unanswered,
     coalesce(timed.ring_s, 0) as ring_s,
     coalesce(timed.talk_s, 0) as talk_s,

@@ -7,7 +7,7 @@ import heapq
 import math
 import random
 from collections import defaultdict, deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta
 from functools import partial
@@ -37,6 +37,8 @@ EVENTS = pa.schema(
     ]
 )
 
+STATUSES = ("available", "in_call", "wrap_up", "break", "away", "training", "other")
+
 OUTCOMES = ("answered", "abandoned", "timed_out", "left_by_key", "left_empty", "left_otherwise", "still_open")
 
 QUEUE_INTERVAL = pa.schema(
@@ -59,8 +61,19 @@ QUEUE_INTERVAL = pa.schema(
                 "wait_answered_s",
                 "wait_abandoned_s",
                 "wait_max_s",
+                "rings",
+                "rings_answered",
+                "rings_unanswered",
                 "ring_s",
                 "talk_s",
+                "holds",
+                "contacts_held",
+                "hold_s",
+                "wrapup_s",
+                "transferred_blind",
+                "transferred_attended",
+                "overflowed",
+                "callbacks",
             )
         ),
     ]
@@ -70,7 +83,26 @@ AGENT_DAY = pa.schema(
     [
         ("call_date", pa.date32()),
         ("agent", pa.string()),
-        *((name, pa.int64()) for name in ("contacts", "rings", "rings_unanswered", "ring_s", "talk_s")),
+        *(
+            (name, pa.int64())
+            for name in (
+                "contacts",
+                "outbound_calls",
+                "rings",
+                "rings_answered",
+                "rings_unanswered",
+                "ring_s",
+                "talk_s",
+                "holds",
+                "hold_s",
+                "wrapup_s",
+                "transfers",
+                "logins",
+                "logged_in_s",
+                "ready_s",
+                *(f"status_{status}_s" for status in STATUSES),
+            )
+        ),
     ]
 )
 
@@ -86,7 +118,12 @@ _RING_END = {"abandoned": "caller_left", "key": "caller_left", "callback": "call
 _QUEUE_TIMEOUT_S = 300.0
 _PLACES = 2  # waiting callers that a queue holds for each of its agents; one more, and it is full
 _DIRECT = 0.03  # calls that ring an agent without a queue
+_OUTBOUND = 0.03  # of the times that an agent has nothing to do, those in which the agent calls somebody
 _WITHHELD = 0.06
+
+_READY = ("available", "in_call", "wrap_up")
+_OFF_WORK = ("break", "training", "overleg")  # the last is a word of the source's own, which is `other`
+_LONGEST_STATUS = 744 * 3600 * _SECOND  # a status that nothing confirms for so long is over
 
 
 class Simulated(NamedTuple):
@@ -107,6 +144,9 @@ class _Agent:
     break_due: bool = False
     free_since: int = 0
     shift_end: int = 0
+    status: str | None = None
+    status_since: int = 0
+    attended_until: int = 0  # so far the time logged in has been counted
 
 
 @dataclass(eq=False)
@@ -122,6 +162,18 @@ class _Visit:
     waiting: bool = True
     rings: dict[_Agent, int] = field(default_factory=dict)  # who rings, since when
     served_by: set[str] = field(default_factory=set)
+    is_held: bool = False
+
+
+@dataclass(eq=False)
+class _Part:
+    """An agent's part of a call: from being connected until the release."""
+
+    visit: _Visit
+    agent: _Agent
+    since: int
+    held_since: int = 0
+    hold_s: int = 0
 
 
 def simulate(
@@ -183,9 +235,12 @@ class _Centre:
         self.now = 0
         self.agenda: list[tuple[int, int, Callable[[], object]]] = []
         self.scheduled = 0
-        self.events: list[dict[str, object]] = []
+        self.events: list[tuple[object, ...]] = []
         self.queue_cells: dict[tuple[date, str, int], _Cell] = defaultdict(partial(_zeros, QUEUE_INTERVAL, 3))
         self.agent_cells: dict[tuple[date, str], _Cell] = defaultdict(partial(_zeros, AGENT_DAY, 2))
+        # By day and agent: seconds of each status, and microseconds logged in and ready.
+        self.status_times: dict[tuple[date, str], _Cell] = defaultdict(lambda: dict.fromkeys(STATUSES, 0))
+        self.attended: dict[tuple[date, str], _Cell] = defaultdict(lambda: {"logged_in": 0, "ready": 0})
 
     # The clock
 
@@ -213,6 +268,8 @@ class _Centre:
             moment, _, action = heapq.heappop(self.agenda)
             self.now = max(self.now, moment)
             action()
+        for agent in self.agents:
+            self.count_status(agent)
 
     def at(self, moment: int, action: Callable[[], object]) -> None:
         self.scheduled += 1  # breaks ties, so that actions are never compared
@@ -235,18 +292,27 @@ class _Centre:
         """A lognormal duration."""
         return int(median_s * math.exp(self.rng.gauss(0, sigma)) * _SECOND) + 1
 
-    def emit(self, event: str, **fields: object) -> int:
+    def emit(
+        self,
+        event: str,
+        call_id: str | None = None,
+        queue: str | None = None,
+        agent: str | None = None,
+        *,
+        line: str | None = None,
+        direction: str | None = None,
+        other_number: str | None = None,
+        number_withheld: bool | None = None,
+        reason: str | None = None,
+        target: str | None = None,
+        target_kind: str | None = None,
+    ) -> int:
         """Write an event; the clock moves on by a microsecond, so that no two share a time."""
         self.now += 1
         self.events.append(
-            {
-                "customer_id": self.customer_id,
-                "platform": self.platform,
-                "event": event,
-                "occurred_at": self.now,
-                **fields,
-            }
-        )
+            (event, self.now, call_id, queue, agent, line, direction, other_number, number_withheld, reason, target,
+             target_kind)
+        )  # fmt: skip
         return self.now
 
     # The day of an agent
@@ -259,18 +325,20 @@ class _Centre:
         if agent.logged_in:  # still there from the day before
             return
         agent.logged_in, agent.break_due = True, False
-        self.emit("agent_logged_in", agent=agent.name, line=agent.line)
+        agent.attended_until = self.emit("agent_logged_in", agent=agent.name, line=agent.line)
+        self.day_of(agent, self.now)["logins"] += 1
         for queue in agent.queues:
             self.emit("agent_joined_queue", agent=agent.name, queue=queue)
-        self.emit("agent_status", agent=agent.name, reason="available")
+        self.enter(agent, "available")
         self.settle(agent)
 
     def log_out(self, agent: _Agent) -> None:
-        agent.logged_in = False
-        self.emit("agent_status", agent=agent.name, reason="away")
+        self.enter(agent, "away")
         for queue in agent.queues:
             self.emit("agent_left_queue", agent=agent.name, queue=queue)
         self.emit("agent_logged_out", agent=agent.name, line=agent.line)
+        self.count_attendance(agent)
+        agent.logged_in = False
         for queue in agent.queues:
             if not self.staffed(queue):
                 for visit in list(self.waiting[queue]):
@@ -281,12 +349,52 @@ class _Centre:
         self.settle(agent)
 
     def end_break(self, agent: _Agent) -> None:
-        self.emit("agent_status", agent=agent.name, reason="available")
         self.free(agent)
 
+    def enter(self, agent: _Agent, status: str) -> None:
+        """The agent's telephone tells another status."""
+        if status == agent.status:
+            return
+        moment = self.emit("agent_status", agent=agent.name, reason=status)
+        self.count_status(agent)
+        self.count_attendance(agent)
+        self.day_of(agent, moment)
+        agent.status, agent.status_since = status, moment
+
     def free(self, agent: _Agent) -> None:
+        self.enter(agent, "available")
         agent.busy, agent.free_since = False, self.now
-        self.settle(agent)
+        if self.rng.random() < _OUTBOUND and self.now < agent.shift_end:
+            self.call_out(agent)
+        else:
+            self.settle(agent)
+
+    def call_out(self, agent: _Agent) -> None:
+        """The agent calls somebody, who answers or not."""
+        agent.busy = True
+        call_id, number = f"o{self.scheduled}", self.number()
+        began = self.emit(
+            "call_started", call_id, agent=agent.name, direction="outbound", other_number=number
+        )
+        self.enter(agent, "in_call")
+        if self.rng.random() < 0.7:
+            self.after(self.about(8, 0.4), partial(self.call_out_answered, agent, call_id, began))
+        else:
+            self.day_of(agent, began)["outbound_calls"] += 1
+            self.after(self.seconds(15, 40), partial(self.end_call_out, agent, call_id))
+
+    def call_out_answered(self, agent: _Agent, call_id: str, began: int) -> None:
+        answered = self.emit("call_answered", call_id, agent=agent.name)
+        day = self.day_of(agent, answered)
+        day["outbound_calls"] += 1
+        day["contacts"] += 1
+        self.after(self.about(90, 0.8), partial(self.end_call_out, agent, call_id, answered))
+
+    def end_call_out(self, agent: _Agent, call_id: str, answered: int | None = None) -> None:
+        ended = self.emit("call_ended", call_id, reason="agent")
+        if answered is not None:
+            self.day_of(agent, answered)["talk_s"] += _rounded(ended - answered)
+        self.free(agent)
 
     def settle(self, agent: _Agent) -> None:
         """What an agent does who has nothing to do: go home, have a break, or take the next caller."""
@@ -296,7 +404,7 @@ class _Centre:
             self.log_out(agent)
         elif agent.break_due:
             agent.break_due, agent.busy = False, True
-            self.emit("agent_status", agent=agent.name, reason="break")
+            self.enter(agent, self.rng.choices(_OFF_WORK, (8, 1, 1))[0])
             self.after(self.seconds(600, 1800), partial(self.end_break, agent))
         else:
             for queue in agent.queues:
@@ -308,28 +416,28 @@ class _Centre:
     # The way of a call
 
     def arrive(self, call_id: str) -> None:
-        number = f"+3160{self.rng.randrange(2_000_000):07}"  # 060 is nobody's
+        number = self.number()
         withheld = self.rng.random() < _WITHHELD
-        caller = {"call_id": call_id, "other_number": number, "number_withheld": withheld}
-        self.emit("call_started", direction="inbound", **caller)
-        free = [agent for agent in self.agents if agent.logged_in and not agent.busy]
-        if free and self.rng.random() < _DIRECT:
+        self.emit("call_started", call_id, direction="inbound", other_number=number, number_withheld=withheld)
+        is_direct = self.rng.random() < _DIRECT
+        if is_direct and (free := [agent for agent in self.agents if agent.logged_in and not agent.busy]):
             visit = _Visit(call_id, None, self.now, _zeros(QUEUE_INTERVAL, 3), number, withheld)
             self.ring(visit, self.rng.choice(free))
         else:
             self.join(call_id, self.rng.choice(self.queues), number, withheld)
 
-    def join(self, call_id: str, queue: str, number: str | None, withheld: bool) -> None:
-        """A caller comes to a queue, is let in or turned away."""
+    def number(self) -> str:
+        return f"+3160{self.rng.randrange(2_000_000):07}"  # 060 is nobody's
+
+    def join(self, call_id: str, queue: str, number: str | None, withheld: bool) -> bool:
+        """A caller comes to a queue and is let in, or turned away: false."""
         refusal = self.refusal(queue)
         if refusal:
-            moment = self.emit("queue_refused", call_id=call_id, queue=queue, reason=refusal)
+            moment = self.emit("queue_refused", call_id, queue, reason=refusal)
             self.cell(queue, moment)[f"refused_{refusal}"] += 1
-            self.emit("call_ended", call_id=call_id, reason="system")
-            return
-        moment = self.emit(
-            "queue_joined", call_id=call_id, queue=queue, other_number=number, number_withheld=withheld
-        )
+            self.emit("call_ended", call_id, reason="system")
+            return False
+        moment = self.emit("queue_joined", call_id, queue, other_number=number, number_withheld=withheld)
         visit = _Visit(call_id, queue, moment, self.cell(queue, moment), number, withheld)
         visit.cell["offered"] += 1
         patience = {
@@ -342,6 +450,7 @@ class _Centre:
         self.after(int(patience[reason] * _SECOND) + 1, partial(self.leave, visit, reason))
         self.waiting[queue].append(visit)
         self.dispatch(queue)
+        return True
 
     def refusal(self, queue: str) -> str | None:
         if self.now >= self.closes_at:
@@ -354,8 +463,10 @@ class _Centre:
 
     def dispatch(self, queue: str) -> None:
         """Ring the agents longest free for the callers longest waiting."""
-        at_once = 2 if queue == self.queues[-1] and len(self.queues) > 1 else 1
         line = self.waiting[queue]
+        if not line:
+            return
+        at_once = 2 if queue == self.queues[-1] and len(self.queues) > 1 else 1
         free = [agent for agent in self.members[queue] if agent.logged_in and not agent.busy]
         free.sort(key=lambda agent: agent.free_since)
         while line and free:
@@ -366,7 +477,7 @@ class _Centre:
 
     def ring(self, visit: _Visit, agent: _Agent) -> None:
         agent.busy = True
-        moment = self.emit("ring_started", **_about(visit, agent))
+        moment = self.emit("ring_started", visit.call_id, visit.queue, agent.name)
         visit.rings[agent] = moment
         end, delay = self.rng.choices(
             (
@@ -390,19 +501,19 @@ class _Centre:
             self.connect(visit, agent)
         elif visit.queue is None:
             visit.waiting = False
-            self.emit("call_ended", call_id=visit.call_id, reason="caller")
+            self.emit("call_ended", visit.call_id, reason="caller")
         elif not visit.rings:
             self.waiting[visit.queue].appendleft(visit)
             self.dispatch(visit.queue)
 
     def end_ring(self, visit: _Visit, agent: _Agent, end: str) -> None:
         began = visit.rings.pop(agent)
-        rung = _rounded(self.emit("ring_ended", **_about(visit, agent), reason=end) - began)
-        visit.cell["ring_s"] += rung
-        day = self.agent_cells[self.date_of(began), agent.name]
-        day["rings"] += 1
-        day["ring_s"] += rung
-        day["rings_unanswered"] += end not in ("answered", "elsewhere")
+        rung = _rounded(self.emit("ring_ended", visit.call_id, visit.queue, agent.name, reason=end) - began)
+        for cell in visit.cell, self.day_of(agent, began):
+            cell["rings"] += 1
+            cell["ring_s"] += rung
+            cell["rings_answered"] += end == "answered"
+            cell["rings_unanswered"] += end not in ("answered", "elsewhere")
         if end != "answered":
             self.after(5 * _SECOND, partial(self.free, agent))
 
@@ -415,7 +526,7 @@ class _Centre:
             self.waiting[visit.queue].remove(visit)
         for agent in list(visit.rings):
             self.end_ring(visit, agent, _RING_END.get(reason, "no_answer"))
-        moment = self.emit("queue_left", call_id=visit.call_id, queue=visit.queue, reason=reason)
+        moment = self.emit("queue_left", visit.call_id, visit.queue, reason=reason)
         wait = moment - visit.began
         visit.cell[_OUTCOME_OF.get(reason, "left_otherwise")] += 1
         visit.cell["wait_max_s"] = max(visit.cell["wait_max_s"], _rounded(wait))
@@ -423,11 +534,17 @@ class _Centre:
             visit.cell["wait_abandoned_s"] += _rounded(wait)
             visit.cell["abandoned_in_threshold"] += wait <= self.service_level
             visit.cell["short_abandoned"] += wait < self.short_abandon
-        self.emit("call_ended", call_id=visit.call_id, reason=_ENDED_BY.get(reason, "system"))
+        visit.cell["callbacks"] += reason == "callback"
+        if reason == "timeout" and len(self.queues) > 1 and self.rng.random() < 0.5:
+            other = self.rng.choice([queue for queue in self.queues if queue != visit.queue])
+            visit.cell["overflowed"] += self.join(visit.call_id, other, visit.number, visit.withheld)
+        else:
+            self.emit("call_ended", visit.call_id, reason=_ENDED_BY.get(reason, "system"))
 
     def connect(self, visit: _Visit, agent: _Agent) -> None:
         """The agent and the caller talk; how it will end is known to the dice."""
-        moment = self.emit("agent_connected", **_about(visit, agent))
+        moment = self.emit("agent_connected", visit.call_id, visit.queue, agent.name)
+        self.enter(agent, "in_call")
         if visit.waiting:
             visit.waiting = False
             wait = moment - visit.began
@@ -437,60 +554,88 @@ class _Centre:
             visit.cell["answered_in_threshold"] += wait <= self.service_level
         if agent.name not in visit.served_by:
             visit.served_by.add(agent.name)
-            self.agent_cells[self.date_of(moment), agent.name]["contacts"] += 1
+            self.day_of(agent, moment)["contacts"] += 1
         talk = self.about(140, 0.8)
+        part = _Part(visit, agent, moment)
         if self.rng.random() < 0.12:
-            for event, share in ("hold_started", 0.4), ("hold_ended", self.rng.uniform(0.5, 0.9)):
-                self.after(int(talk * share), partial(self.emit, event, **_about(visit, agent)))
+            self.after(int(talk * 0.3), partial(self.hold, part))
+            self.after(int(talk * self.rng.uniform(0.35, 0.6)), partial(self.resume, part))
+            if self.rng.random() < 0.2:
+                self.after(int(talk * 0.7), partial(self.hold, part))
+                self.after(int(talk * 0.8), partial(self.resume, part))
         end = self.rng.choices(("caller", "agent", "blind", "attended"), (55, 35, 6, 4))[0]
-        self.after(talk, partial(self.finish, visit, agent, moment, end))
+        self.after(talk, partial(self.finish, part, end))
 
-    def finish(self, visit: _Visit, agent: _Agent, since: int, end: str) -> None:
+    def hold(self, part: _Part) -> None:
+        part.held_since = self.emit("hold_started", part.visit.call_id, part.visit.queue, part.agent.name)
+
+    def resume(self, part: _Part) -> None:
+        moment = self.emit("hold_ended", part.visit.call_id, part.visit.queue, part.agent.name)
+        held = _rounded(moment - part.held_since)
+        part.hold_s += held
+        for cell in part.visit.cell, self.day_of(part.agent, part.since):
+            cell["holds"] += 1
+            cell["hold_s"] += held
+        part.visit.cell["contacts_held"] += not part.visit.is_held
+        part.visit.is_held = True
+
+    def finish(self, part: _Part, end: str) -> None:
         """The talk comes to its end: by either, or on to a queue, or on to a colleague."""
+        visit = part.visit
         if end == "attended":
             colleagues = [other for other in self.agents if other.logged_in and not other.busy]
             if colleagues:
-                self.consult(visit, agent, since, self.rng.choice(colleagues))
+                self.consult(part, self.rng.choice(colleagues))
                 return
             end = "agent"
         if end == "blind":
             queue = self.rng.choice(self.queues)
-            self.transfer(visit, agent, "blind", queue)
-            self.release(visit, agent, since, "transfer")
+            self.transfer(part, "blind", queue)
+            self.release(part, "transfer")
             self.join(visit.call_id, queue, visit.number, visit.withheld)
         else:
-            self.release(visit, agent, since, end)
-            self.emit("call_ended", call_id=visit.call_id, reason=end)
+            self.release(part, end)
+            self.emit("call_ended", visit.call_id, reason=end)
 
-    def consult(self, visit: _Visit, agent: _Agent, since: int, colleague: _Agent) -> None:
+    def consult(self, part: _Part, colleague: _Agent) -> None:
         """Ring a colleague, who always answers, while the caller waits with the agent."""
         colleague.busy = True
-        visit.rings[colleague] = self.emit("ring_started", **_about(visit, colleague))
-        self.after(self.about(4, 0.5), partial(self.hand_over, visit, agent, since, colleague))
+        visit = part.visit
+        visit.rings[colleague] = self.emit("ring_started", visit.call_id, visit.queue, colleague.name)
+        self.after(self.about(4, 0.5), partial(self.hand_over, part, colleague))
 
-    def hand_over(self, visit: _Visit, agent: _Agent, since: int, colleague: _Agent) -> None:
-        self.end_ring(visit, colleague, "answered")
-        self.transfer(visit, agent, "attended", colleague.name)
-        self.release(visit, agent, since, "transfer")
-        self.connect(visit, colleague)
+    def hand_over(self, part: _Part, colleague: _Agent) -> None:
+        self.end_ring(part.visit, colleague, "answered")
+        self.transfer(part, "attended", colleague.name)
+        self.release(part, "transfer")
+        self.connect(part.visit, colleague)
 
-    def transfer(self, visit: _Visit, agent: _Agent, reason: str, target: str) -> None:
-        kind = "queue" if reason == "blind" else "agent"
-        self.emit("transferred", **_about(visit, agent), reason=reason, target=target, target_kind=kind)
+    def transfer(self, part: _Part, reason: str, target: str) -> None:
+        visit, kind = part.visit, "queue" if reason == "blind" else "agent"
+        self.emit(
+            "transferred", visit.call_id, visit.queue, part.agent.name, reason=reason, target=target, target_kind=kind
+        )  # fmt: skip
+        visit.cell[f"transferred_{reason}"] += 1
+        self.day_of(part.agent, part.since)["transfers"] += 1
 
-    def release(self, visit: _Visit, agent: _Agent, since: int, reason: str) -> None:
-        about = _about(visit, agent)
-        talk = _rounded(self.emit("agent_released", **about, reason=reason) - since)
+    def release(self, part: _Part, reason: str) -> None:
+        visit, agent = part.visit, part.agent
+        moment = self.emit("agent_released", visit.call_id, visit.queue, agent.name, reason=reason)
+        talk = _rounded(moment - part.since) - part.hold_s
         visit.cell["talk_s"] += talk
-        self.agent_cells[self.date_of(since), agent.name]["talk_s"] += talk
+        self.day_of(agent, part.since)["talk_s"] += talk
         if self.rng.random() < 0.8:
-            self.emit("wrapup_started", **about)
-            self.after(self.about(25, 0.6), partial(self.end_wrapup, agent, about))
+            began = self.emit("wrapup_started", visit.call_id, visit.queue, agent.name)
+            self.enter(agent, "wrap_up")
+            self.after(self.about(25, 0.6), partial(self.end_wrapup, part, began))
         else:
             self.after(_SECOND, partial(self.free, agent))
 
-    def end_wrapup(self, agent: _Agent, about: dict[str, str | None]) -> None:
-        self.emit("wrapup_ended", **about)
+    def end_wrapup(self, part: _Part, began: int) -> None:
+        visit, agent = part.visit, part.agent
+        took = _rounded(self.emit("wrapup_ended", visit.call_id, visit.queue, agent.name) - began)
+        visit.cell["wrapup_s"] += took
+        self.day_of(agent, part.since)["wrapup_s"] += took
         self.free(agent)
 
     # The truth
@@ -499,9 +644,48 @@ class _Centre:
         """The cell of queue_interval for what comes to the queue at this moment."""
         return self.queue_cells[self.date_of(moment), queue, moment - moment % _QUARTER]
 
+    def day_of(self, agent: _Agent, moment: int) -> _Cell:
+        """The cell of agent_day for what the agent does at this moment."""
+        return self.agent_cells[self.date_of(moment), agent.name]
+
+    def count_status(self, agent: _Agent) -> None:
+        """The agent's status so far: rounded once, then cut at midnight."""
+        if agent.status is None:
+            return
+        status = agent.status if agent.status in STATUSES else "other"
+        since, until = agent.status_since, min(self.now, agent.status_since + _LONGEST_STATUS)
+        for day, start, end in self.within_days(since, until):
+            seconds = _rounded(end - since) - _rounded(start - since)
+            self.status_times[day, agent.name][status] += seconds
+
+    def count_attendance(self, agent: _Agent) -> None:
+        """The agent's time logged in since the last look, in one status."""
+        if agent.logged_in:
+            is_ready = agent.status is None or agent.status in _READY
+            for day, start, end in self.within_days(agent.attended_until, self.now):
+                self.attended[day, agent.name]["logged_in"] += end - start
+                self.attended[day, agent.name]["ready"] += (end - start) * is_ready
+            agent.attended_until = self.now
+
+    def within_days(self, start: int, end: int) -> Iterator[tuple[date, int, int]]:
+        """The local days that a time touches, with what of it lies in each."""
+        day, last = self.date_of(start), self.date_of(end)
+        while day < last:
+            midnight = self.local(day, 24)
+            yield day, start, midnight
+            day, start = day + timedelta(days=1), midnight
+        yield day, start, end
+
     def result(self) -> Simulated:
+        for key, cell in self.agent_cells.items():
+            for status, seconds in self.status_times[key].items():
+                cell[f"status_{status}_s"] = seconds
+            for name, time_us in self.attended[key].items():
+                cell[f"{name}_s"] = _rounded(time_us)
+        columns = list(zip(*self.events, strict=True)) or [()] * (len(EVENTS) - 2)
+        columns = [[self.customer_id] * len(self.events), [self.platform] * len(self.events), *columns]
         return Simulated(
-            pa.Table.from_pylist(self.events, EVENTS),
+            pa.table([pa.array(column, of.type) for column, of in zip(columns, EVENTS, strict=True)], EVENTS),
             pa.Table.from_pylist(_rows(self.queue_cells, QUEUE_INTERVAL), QUEUE_INTERVAL),
             pa.Table.from_pylist(_rows(self.agent_cells, AGENT_DAY), AGENT_DAY),
         )
@@ -514,10 +698,6 @@ def _staff(names: Sequence[str], queues: Sequence[str]) -> list[_Agent]:
         _Agent(name, f"device-{i + 1}", tuple(dict.fromkeys(pairs[i % len(pairs)])))
         for i, name in enumerate(names)
     ]
-
-
-def _about(visit: _Visit, agent: _Agent) -> dict[str, str | None]:
-    return {"call_id": visit.call_id, "queue": visit.queue, "agent": agent.name}
 
 
 def _zeros(schema: pa.Schema, keys: int) -> _Cell:

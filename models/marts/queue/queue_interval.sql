@@ -83,6 +83,7 @@ visit_counts as (
         coalesce(sum({{ whole_seconds('wait_s') }}) filter (where outcome = 'abandoned'), 0) as wait_abandoned_s,
         max({{ whole_seconds('wait_s') }}) as wait_max_s,
         sum(rings) as rings,
+        sum(rings_answered) as rings_answered,
         sum(rings_unanswered) as rings_unanswered,
         sum(ring_s) as ring_s,
         sum(talk_s) as talk_s,
@@ -149,7 +150,7 @@ select
         'offered', 'answered', 'abandoned', 'short_abandoned', 'timed_out', 'left_by_key', 'left_empty',
         'left_otherwise', 'callbacks', 'still_open', 'overflowed', 'refused_full', 'refused_empty', 'refused_closed',
         'refused_busy', 'answered_in_threshold', 'abandoned_in_threshold', 'wait_answered_s', 'wait_abandoned_s',
-        'rings', 'rings_unanswered', 'transferred_blind', 'transferred_attended'
+        'rings', 'rings_answered', 'rings_unanswered', 'transferred_blind', 'transferred_attended'
     ] %}
         coalesce(known.{{ name }}, 0)::integer as {{ name }},
     {%- endfor %}
