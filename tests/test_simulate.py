@@ -7,12 +7,14 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from callmart.simulate import EVENTS, OUTCOMES, Simulated, simulate
+from callmart.simulate import AGENT_DAY, EVENTS, OUTCOMES, STATUSES, Simulated, simulate
 
 DAYS = [date(2026, 10, 24), date(2026, 10, 25)]  # the second has 25 hours
 QUEUES = ["sales", "support", "info"]
 ZONE = ZoneInfo("Europe/Amsterdam")
 QUARTER = timedelta(minutes=15)
+
+OFF_WORK = ("break", "training", "overleg")
 
 REASONS = {
     "ring_ended": {"answered", "no_answer", "busy", "declined", "caller_left", "elsewhere"},
@@ -21,10 +23,11 @@ REASONS = {
     "agent_released": {"agent", "caller", "transfer", "system"},
     "transferred": {"blind", "attended"},
     "call_ended": {"agent", "caller", "system"},
-    "agent_status": {"available", "in_call", "wrap_up", "break", "away", "training"},
+    "agent_status": {"available", "in_call", "wrap_up", "break", "away", "training", "overleg"},
 }
 OF_A_CALL = {
     "call_started",
+    "call_answered",
     "queue_joined",
     "queue_refused",
     "ring_started",
@@ -135,9 +138,25 @@ def test_nobody_rings_or_talks_during_another_call_or_a_break(events: list[dict]
             state[agent] = after
         elif row["event"] == "ring_ended":
             state[agent] = "answered" if row["reason"] == "answered" else "free"
-        elif row["event"] == "agent_status":
-            assert state[agent] in ("free", "break")
-            state[agent] = "break" if row["reason"] == "break" else "free"
+        elif row["event"] == "agent_status" and row["reason"] in OFF_WORK:
+            assert state[agent] == "free"
+            state[agent] = row["reason"]
+        elif row["event"] == "agent_status" and state[agent] in OFF_WORK:
+            assert row["reason"] == "available"
+            state[agent] = "free"
+
+
+def test_a_telephone_tells_what_its_agent_does(events: list[dict]) -> None:
+    told: dict[str, str] = {}
+    tells = {"agent_connected": "in_call", "wrapup_started": "wrap_up"}
+    for row, after in pairwise(events):
+        if row["event"] == "agent_status":
+            assert told.get(row["agent"]) != row["reason"], "the same again is not told"
+            told[row["agent"]] = row["reason"]
+        elif row["event"] in tells:
+            assert (after["event"], after["reason"]) == ("agent_status", tells[row["event"]])
+        elif row["event"] == "ring_started":
+            assert told[row["agent"]] == "available"
 
 
 def test_every_offer_has_one_outcome(simulated: Simulated, events: list[dict]) -> None:
@@ -165,6 +184,22 @@ def test_queue_and_agent_truth_agree(simulated: Simulated, events: list[dict]) -
     assert queue_talk < sum(day["talk_s"] for day in days) < queue_talk * 1.2
 
 
+def test_an_agents_day_adds_up(simulated: Simulated) -> None:
+    days = simulated.agent_day.to_pylist()
+    for day in days:
+        statuses = {status: day[f"status_{status}_s"] for status in STATUSES}
+        assert sum(statuses.values()) <= 25 * 3600 + 900
+        assert day["ready_s"] <= day["logged_in_s"]
+        assert (
+            abs(day["ready_s"] - sum(statuses[status] for status in ("available", "in_call", "wrap_up")))
+            < 900
+        )
+        assert day["talk_s"] + day["hold_s"] <= statuses["in_call"] + 900
+        assert day["rings_answered"] + day["rings_unanswered"] <= day["rings"]
+    for name in AGENT_DAY.names[2:]:
+        assert any(day[name] for day in days), name
+
+
 def test_cells_lie_in_their_local_day(simulated: Simulated) -> None:
     for cell in simulated.queue_interval.to_pylist():
         local = cell["interval_start"].astimezone(ZONE)
@@ -184,7 +219,7 @@ def test_calls_run_over_midnight(events: list[dict]) -> None:
 
 
 def test_with_few_agents_callers_wait_and_leave() -> None:
-    few = run(agents=4).queue_interval
+    few = run(seed=9, agents=3).queue_interval
     for name in (
         "timed_out",
         "left_by_key",
@@ -192,5 +227,7 @@ def test_with_few_agents_callers_wait_and_leave() -> None:
         "refused_full",
         "refused_closed",
         "left_empty",
+        "overflowed",
+        "callbacks",
     ):
         assert sum(few[name].to_pylist()) > 0, name

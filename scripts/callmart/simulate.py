@@ -231,8 +231,10 @@ class _Centre:
         self.service_level, self.short_abandon = service_level, short_abandon
         self.members = {queue: [agent for agent in agents if queue in agent.queues] for queue in queues}
         self.waiting: dict[str, deque[_Visit]] = {queue: deque() for queue in queues}
+        self.dates: dict[int, date] = {}  # by the number of the quarter-hour
         self.closes_at = 0
         self.now = 0
+        self.told_until = 0  # the last event
         self.agenda: list[tuple[int, int, Callable[[], object]]] = []
         self.scheduled = 0
         self.events: list[tuple[object, ...]] = []
@@ -268,6 +270,7 @@ class _Centre:
             moment, _, action = heapq.heappop(self.agenda)
             self.now = max(self.now, moment)
             action()
+        self.now = self.told_until
         for agent in self.agents:
             self.count_status(agent)
 
@@ -283,7 +286,10 @@ class _Centre:
         return int(wall.timestamp()) * _SECOND
 
     def date_of(self, moment: int) -> date:
-        return datetime.fromtimestamp(moment // _SECOND, self.zone).date()
+        quarter = moment // _QUARTER
+        if quarter not in self.dates:
+            self.dates[quarter] = datetime.fromtimestamp(moment // _SECOND, self.zone).date()
+        return self.dates[quarter]
 
     def seconds(self, low: float, high: float) -> int:
         return int(self.rng.uniform(low, high) * _SECOND)
@@ -313,6 +319,7 @@ class _Centre:
             (event, self.now, call_id, queue, agent, line, direction, other_number, number_withheld, reason, target,
              target_kind)
         )  # fmt: skip
+        self.told_until = self.now
         return self.now
 
     # The day of an agent
@@ -372,9 +379,14 @@ class _Centre:
     def call_out(self, agent: _Agent) -> None:
         """The agent calls somebody, who answers or not."""
         agent.busy = True
-        call_id, number = f"o{self.scheduled}", self.number()
+        call_id, number = f"{self.date_of(self.now):%y%m%d}.o{self.scheduled}", self.number()
         began = self.emit(
-            "call_started", call_id, agent=agent.name, direction="outbound", other_number=number
+            "call_started",
+            call_id,
+            agent=agent.name,
+            direction="outbound",
+            other_number=number,
+            number_withheld=False,
         )
         self.enter(agent, "in_call")
         if self.rng.random() < 0.7:
@@ -682,10 +694,11 @@ class _Centre:
                 cell[f"status_{status}_s"] = seconds
             for name, time_us in self.attended[key].items():
                 cell[f"{name}_s"] = _rounded(time_us)
-        columns = list(zip(*self.events, strict=True)) or [()] * (len(EVENTS) - 2)
-        columns = [[self.customer_id] * len(self.events), [self.platform] * len(self.events), *columns]
+        told: Sequence[Sequence[object]] = list(zip(*self.events, strict=True)) or [()] * (len(EVENTS) - 2)
+        whose = [[self.customer_id] * len(self.events), [self.platform] * len(self.events)]
+        columns = zip([*whose, *told], EVENTS, strict=True)
         return Simulated(
-            pa.table([pa.array(column, of.type) for column, of in zip(columns, EVENTS, strict=True)], EVENTS),
+            pa.table([pa.array(column, of.type) for column, of in columns], EVENTS),
             pa.Table.from_pylist(_rows(self.queue_cells, QUEUE_INTERVAL), QUEUE_INTERVAL),
             pa.Table.from_pylist(_rows(self.agent_cells, AGENT_DAY), AGENT_DAY),
         )
