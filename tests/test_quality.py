@@ -172,6 +172,71 @@ def test_a_warning_holds_nothing_back(played: Callmart, owner: psycopg.Connectio
     assert opening.open_build(owner, played.settings).held_back == 0
 
 
+def test_what_landed_and_was_not_built_is_held_back(played: Callmart, owner: psycopg.Connection) -> None:
+    compute(played, owner)
+    assert owner.execute("select count(*) from build.int_landed").fetchall() == [
+        (len(WITH_DATA) * len(DAYS),)
+    ]
+    owner.execute(
+        "update build.int_landed set calls_joined = 1000 where customer_id = %s and call_date = %s",
+        [NAMED, DAYS[1]],
+    )
+    assert check(played, owner).held_back == {(NAMED, DAYS[1])}
+
+
+def test_who_has_no_name_and_what_no_contract_keeps_is_held_back(
+    played: Callmart, owner: psycopg.Connection
+) -> None:
+    compute(played, owner)
+    nobody = "update build.{} set agent_key = repeat('0', 32) where customer_id = %s and call_date = %s"
+    for mart, day in zip(("agent_session", "agent_contact"), DAYS, strict=False):
+        owner.execute(nobody.format(mart), [NAMED, day])  # type: ignore[arg-type]
+    unordered = "update build.agent_interval set customer_id = %s where customer_id = %s and call_date = %s"
+    owner.execute(unordered, [STANDARD, NAMED, DAYS[2]])
+    found = check(played, owner)
+    failing = {(r.mart, r.expectation): set(r.failing) for r in found.results if r.failing}
+    unknown, unkept = "every agent is one of the mart agent", "a detailed contract keeps the day"
+    assert failing["agent_session", unknown] == {(NAMED, DAYS[0])}
+    assert failing["agent_contact", unknown] == {(NAMED, DAYS[1])}
+    assert failing["agent_interval", unkept] == {(STANDARD, DAYS[2])}
+
+
+def test_a_day_is_compared_with_the_same_week_days_before(
+    played: Callmart, owner: psycopg.Connection
+) -> None:
+    """Two weeks in which one customer had five times the contacts, and another's went on for longer."""
+    weeks = """
+        insert into mart.queue_interval
+        select (jsonb_populate_record(q, jsonb_build_object(
+            'call_date', call_date - {back}, 'interval_start', interval_start - interval '{back} days',
+            'interval_local', interval_local - interval '{back} days' + interval '{later} minutes',
+            'offered', offered * {times}
+        ))).*
+        from mart.queue_interval as q where customer_id = {customer} and call_date >= '{first}'
+    """
+    for customer, later, times in (NAMED, 0, 5), (STANDARD, 200, 1):
+        for back in 7, 14:
+            for day in DAYS:
+                owner.execute(
+                    "select access.ensure_month('mart.queue_interval', %s)", [day - timedelta(days=back)]
+                )
+            owner.execute(weeks.format(back=back, later=later, times=times, customer=customer, first=DAYS[0]))  # type: ignore[arg-type]
+    compute(played, owner)
+    found = check(played, owner)
+    owner.execute("delete from mart.queue_interval where call_date < %s", [DAYS[0]])
+    owner.commit()
+    assert found.held_back == set()
+    assert {(r.mart, r.expectation): set(r.failing) for r in found.results if r.failing} == {
+        ("queue_interval", "about as many contacts as on the same week days before"): {
+            (NAMED, day) for day in DAYS
+        },
+        ("queue_interval", "the day goes on for as long as the same week days before"): {
+            (STANDARD, day) for day in DAYS
+        },
+    }
+    assert opening.open_build(owner, played.settings).held_back == 0
+
+
 def test_an_expectation_that_names_no_rows_holds_everything_back(
     played: Callmart, owner: psycopg.Connection, suites: Path
 ) -> None:
@@ -195,6 +260,8 @@ def test_a_day_without_a_row_passes_and_empties_the_mart(played: Callmart, owner
     assert owner.execute("select customer_id, call_date from build.window").fetchall() == [(NAMED, DAYS[-1])]
     tables = [sql.Identifier("build", mart.name) for mart in dbt.marts(played.settings)]
     owner.execute(sql.SQL("truncate {}").format(sql.SQL(", ").join(tables)))
+    assert check(played, owner).held_back == {(NAMED, DAYS[-1])}, "calls have landed and none is built"
+    owner.execute("truncate build.int_landed")
     assert check(played, owner).held_back == set()
     assert opening.open_build(owner, played.settings).days == 1
     assert mart_rows(played, owner).keys() == good.keys() - {(NAMED, DAYS[-1])}
