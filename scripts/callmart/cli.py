@@ -5,7 +5,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -571,6 +571,24 @@ def workbook_(
     )
     target.write_bytes(workbook.build(known[report], name, source, published, file))
     out.print(f"workbook: {_plain(target)} stands on the published data source {published.content_url}")
+
+
+@app.command("simulate")
+def simulate_(
+    folder: Annotated[Path, typer.Argument(help="Where registry.yml, events/ and truth/ go.")],
+    customers: Annotated[int, typer.Option(min=1, help="How many; options and platforms take turns.")] = 3,
+    days: Annotated[int, typer.Option(min=1, help="How many, the last is yesterday.")] = 7,
+    contacts: Annotated[int, typer.Option(min=1, help="Of each customer a day.")] = 1000,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same files.")] = 1,
+    dirt: Annotated[bool, typer.Option("--dirt", help="Also late, repeated and broken rows.")] = False,
+) -> None:
+    """Play out contact centres: events to land, and what the marts must say of them."""
+    from callmart import simulated_files
+
+    yesterday = datetime.now(settings().zone).date() - timedelta(days=1)
+    played = [yesterday - timedelta(days=back) for back in reversed(range(days))]
+    events = simulated_files.write(folder, customers, played, contacts_per_day=contacts, seed=seed, dirt=dirt)
+    out.print(f"{events:,} events of {customers} customers in {_plain(folder)}")
 
 
 @app.command()
