@@ -33,6 +33,14 @@ def test_dirt_changes_nothing_of_what_the_marts_say(callmart: Callmart, tmp_path
         assert {
             (row["queue"], row["interval_start"]): (row["offered"], row["answered"]) for row in found
         } == offered
+        lines = pq.read_table(tmp_path / "truth" / f"{customer_id}.line_interval.parquet")
+        shown = callmart.rows(
+            f"select {', '.join(lines.column_names)} from mart.line_interval where customer_id = %s"
+            " order by interval_start",
+            customer_id,
+        )
+        assert shown == lines.to_pylist()
+        assert max(row["peak_calls"] for row in shown) > 1
     agents = pq.read_table(tmp_path / "truth" / f"{FIRST_CUSTOMER}.agent_day.parquet").to_pylist()
     assert callmart.rows(
         "select sum(contacts)::int as contacts, sum(ready_s)::int as ready from mart.agent_day"

@@ -14,10 +14,12 @@ import pyarrow.parquet as pq
 
 from callmart.settings import Platform
 from callmart.simulate import EVENTS, Simulated, simulate
+from callmart.simulate_lines import SimulatedLine, simulate_line
 
 # Customers take them in turns.
 OPTIONS = ("detailed", "standard", "none")
 PLATFORMS: Sequence[Platform] = ("vcloud", "vcare")
+LINE_PLATFORMS: Sequence[Platform] = ("sip_trunk", "isdn2", "isdn30")
 TIME_ZONES = ("Europe/Amsterdam", "Europe/London")
 
 FIRST_CUSTOMER = 1001
@@ -48,9 +50,19 @@ def write(
             seed=seed,
             platform=PLATFORMS[number % len(PLATFORMS)],
         )
-        _write_events(folder / "events", customer_id, simulated.events, seed, dirt)
-        _write_truth(folder / "truth", customer_id, simulated)
-        events += simulated.events.num_rows
+        line = simulate_line(
+            customer_id,
+            days,
+            TIME_ZONES[number % len(TIME_ZONES)],
+            f"line-{customer_id}",
+            LINE_PLATFORMS[number % len(LINE_PLATFORMS)],
+            calls_per_day=contacts_per_day // 2,
+            seed=seed,
+        )
+        told = pa.concat_tables([simulated.events, line.events])
+        _write_events(folder / "events", customer_id, told, seed, dirt)
+        _write_truth(folder / "truth", customer_id, simulated, line)
+        events += told.num_rows
     return events
 
 
@@ -86,6 +98,11 @@ def _broken(events: pa.Table, rng: random.Random) -> pa.Table:
     return rows.set_column(EVENTS.get_field_index("event"), EVENTS.field("event"), nonsense)
 
 
-def _write_truth(folder: Path, customer_id: int, simulated: Simulated) -> None:
-    for mart, table in (("queue_interval", simulated.queue_interval), ("agent_day", simulated.agent_day)):
+def _write_truth(folder: Path, customer_id: int, simulated: Simulated, line: SimulatedLine) -> None:
+    marts = {
+        "queue_interval": simulated.queue_interval,
+        "agent_day": simulated.agent_day,
+        "line_interval": line.line_interval,
+    }
+    for mart, table in marts.items():
         pq.write_table(table, folder / f"{customer_id}.{mart}.parquet")
