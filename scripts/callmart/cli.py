@@ -373,7 +373,7 @@ def publish(
         print(json.dumps({**planned.as_json(), "failed": [one.error for one in failures]}))
     else:
         out.print(f"publish: {len(outcomes)} customers, {changes} changes, {len(failures)} failed")
-    raise typer.Exit(UNDONE if failures else 0)
+    raise typer.Exit(UNDONE if failures or any(one.alert for one in outcomes) else 0)
 
 
 _COLOURS = {"+": "green", "~": "yellow", "-": "red", "?": "magenta", "!": "bold red", "=": "dim"}

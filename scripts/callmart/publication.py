@@ -1,11 +1,13 @@
 """What each customer should have on Tableau, from its contract, its extracts and its reports; and what became of it."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import UTC, datetime, time, timedelta
 from functools import cache
 from hashlib import sha256
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Literal, LiteralString, NamedTuple, TypeVar
+from zoneinfo import ZoneInfo
 
 import psycopg
 import tableauserverclient as TSC
@@ -16,12 +18,14 @@ from callmart.captions import Locale
 from callmart.errors import UserError
 from callmart.fields import Source
 from callmart.matrix import Group
-from callmart.publish import DataSource, Outcome, Plan, Publication, Workbook
+from callmart.publish import DataSource, Mail, Outcome, Plan, Publication, Workbook
+from callmart.reports import Schedule
 from callmart.settings import Settings
 from callmart.workbook import Published
 
 # Where workbooks are built once to tell whether they changed; where they will stand is not known yet.
 _NOWHERE = Published("http://localhost", "", "callmart")
+_DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 
 
 class _Customer(NamedTuple):
@@ -29,8 +33,14 @@ class _Customer(NamedTuple):
     name: str
     locale: Locale
     connection: Literal["extract", "live"]
+    time_zone: str
     option: str
-    members: list[str]
+
+
+class _Recipient(NamedTuple):
+    customer_id: int
+    email: str
+    reports: list[str]
 
 
 class _Extract(NamedTuple):
@@ -47,26 +57,30 @@ def desired(connection: psycopg.Connection, settings: Settings) -> list[Publicat
     UserError where a report or its template can't be published for anybody.
     """
     made = _Made(dbt.marts(settings))
-    with connection.cursor(row_factory=class_row(_Customer)) as cursor:
-        customers = cursor.execute(
-            """
-            select
-                c.customer_id, c.name, c.locale, c.connection, o.option,
-                array(
-                    select r.email from registry.recipient as r
-                    where r.customer_id = c.customer_id order by r.email
-                ) as members
-            from registry.current_option as o
-            join registry.customer as c using (customer_id)
-            order by c.customer_id
-            """
-        ).fetchall()
-    extracts = defaultdict(list)
-    with connection.cursor(row_factory=class_row(_Extract)) as cursor:
-        for extract in cursor.execute(
-            "select customer_id, mart_group, path, content_hash, row_count from ops.extract order by 1, 2"
-        ):
-            extracts[extract.customer_id].append(extract)
+    customers = _rows(
+        connection,
+        _Customer,
+        """
+        select c.customer_id, c.name, c.locale, c.connection, c.time_zone, o.option
+        from registry.current_option as o
+        join registry.customer as c using (customer_id)
+        order by c.customer_id
+        """,
+    )
+    recipients = _by_customer(
+        _rows(
+            connection, _Recipient, "select customer_id, email, reports from registry.recipient order by 1, 2"
+        )
+    )
+    extracts = _by_customer(
+        _rows(
+            connection,
+            _Extract,
+            "select customer_id, mart_group, path, content_hash, row_count from ops.extract order by 1, 2",
+        )
+    )
+    holds = _holds(connection)
+    site_zone = ZoneInfo(settings.tableau.time_zone or settings.time_zone)
     publications = []
     for customer in customers:
         problem = None
@@ -77,17 +91,129 @@ def desired(connection: psycopg.Connection, settings: Settings) -> list[Publicat
                 sources = [made.extract(customer.locale, each) for each in extracts[customer.customer_id]]
         except UserError as error:
             sources, problem = [], str(error)
+        workbooks = tuple(made.workbooks(customer, [each.source for each in sources]))
+        own = recipients[customer.customer_id]
         publications.append(
             Publication(
                 customer.customer_id,
                 customer.name,
                 tuple(sources),
-                tuple(made.workbooks(customer, [each.source for each in sources])),
-                tuple(customer.members),
-                problem,
+                workbooks,
+                members=tuple(recipient.email for recipient in own),
+                mails=tuple(_mails(customer, own, workbooks, site_zone)),
+                hold=holds.get(customer.customer_id),
+                problem=problem,
             )
         )
     return publications
+
+
+def _mails(
+    customer: _Customer, recipients: list[_Recipient], workbooks: Iterable[Workbook], site_zone: ZoneInfo
+) -> Iterator[Mail]:
+    """What the recipients asked for of the reports that the customer has."""
+    for workbook_ in workbooks:
+        report = workbook_.report
+        day, at = mail_time(report.schedule, ZoneInfo(customer.time_zone), site_zone, datetime.now(UTC))
+        for recipient in recipients:
+            if report.name in recipient.reports:
+                yield Mail(
+                    workbook_.name,
+                    recipient.email,
+                    getattr(report.mail.subject, customer.locale),
+                    getattr(report.mail.message, customer.locale),
+                    day,
+                    at,
+                )
+
+
+def mail_time(schedule: Schedule, zone: ZoneInfo, site_zone: ZoneInfo, now: datetime) -> tuple[str, str]:
+    """Day and time on Tableau's clock at which it is the schedule's hour next time on the customer's.
+
+    Where one of the two changes its clock on another day, the next plan says so.
+    """
+    today = now.astimezone(zone).date()
+    day = today + timedelta(days=(_DAYS.index(schedule.day.capitalize()) - today.weekday()) % 7)
+    moment = datetime.combine(day, time(schedule.hour), zone).astimezone(site_zone)
+    return _DAYS[moment.weekday()], f"{moment:%H:%M}:00"
+
+
+def _holds(connection: psycopg.Connection) -> dict[int, str]:
+    """Why a customer's last complete week, by its own clock, must not be mailed; who is not there may be."""
+    return dict(
+        connection.execute(
+            """
+            with
+
+            weeks as (
+                select
+                    customer_id,
+                    time_zone,
+                    date_trunc('week', now() at time zone time_zone)::date - 7 as first_day,
+                    date_trunc('week', now() at time zone time_zone)::date as after
+                from registry.customer
+            ),
+
+            counted as (
+                select
+                    w.customer_id,
+                    (
+                        select count(*) from ops.held_back as h
+                        where h.customer_id = w.customer_id and h.call_date >= w.first_day and h.call_date < w.after
+                    ) as held_back,
+                    (
+                        select count(*) from ops.dirty_day as d
+                        where d.customer_id = w.customer_id and d.call_date >= w.first_day and d.call_date < w.after
+                    ) as unopened,
+                    exists (
+                        select from raw.file as f where f.landed_at >= w.after::timestamp at time zone w.time_zone
+                    ) as is_landed,
+                    exists (
+                        select from ops.extract as e
+                        where
+                            e.customer_id = w.customer_id
+                            and (e.basis ->> 'opened')::bigint is distinct from (
+                                select max(o.build_id) from ops.opened_day as o where o.customer_id = w.customer_id
+                            )
+                    ) as is_behind
+                from weeks as w
+            ),
+
+            reasons as (
+                select
+                    customer_id,
+                    case
+                        when held_back > 0 then
+                            format('%s days of last week are held back; see `callmart status`', held_back)
+                        when unopened > 0 then
+                            format('%s days of last week are not open yet; run `callmart run`', unopened)
+                        when not is_landed then
+                            'nothing was landed since the week ended; land its last day'
+                        when is_behind then
+                            'the extract does not hold what is open; run `callmart extract`'
+                    end as reason
+                from counted
+            )
+
+            select customer_id, reason from reasons where reason is not null
+            """
+        ).fetchall()
+    )
+
+
+_Row = TypeVar("_Row", _Customer, _Recipient, _Extract)
+
+
+def _rows(connection: psycopg.Connection, kind: type[_Row], query: LiteralString) -> list[_Row]:
+    with connection.cursor(row_factory=class_row(kind)) as cursor:
+        return cursor.execute(query).fetchall()
+
+
+def _by_customer(rows: Iterable[_Row]) -> Mapping[int, list[_Row]]:
+    grouped: dict[int, list[_Row]] = defaultdict(list)
+    for row in rows:
+        grouped[row.customer_id].append(row)
+    return grouped
 
 
 class _Made:
@@ -165,6 +291,12 @@ def record(connection: psycopg.Connection, outcomes: Iterable[Outcome]) -> None:
                 "insert into ops.audit_log (action, customer_id, details)"
                 " values (%s, %s, jsonb_build_object('steps', %s::integer))",
                 [state, outcome.customer_id, len(outcome.done)],
+            )
+        if outcome.alert:
+            connection.execute(
+                "insert into ops.audit_log (action, customer_id, details)"
+                " values ('mail held', %s, jsonb_build_object('reason', %s::text))",
+                [outcome.customer_id, outcome.alert],
             )
     connection.execute(
         "delete from ops.publication where customer_id not in (select customer_id from registry.current_option)"

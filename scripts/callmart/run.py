@@ -175,4 +175,4 @@ def deliver(connection: psycopg.Connection, settings: Settings, ran: Ran, on_ste
         connection.commit()
         outcomes = publication.apply(connection, server, plan, lambda *step: on_step("publish", *step))
     ran.published_changes = sum(len(outcome.done) for outcome in outcomes)
-    ran.problems += [outcome.error for outcome in outcomes if outcome.error]
+    ran.problems += [said for outcome in outcomes for said in (outcome.error, outcome.alert) if said]

@@ -59,6 +59,7 @@ class Tableau(BaseModel):
     token_file: Place | None = None
     token: SecretStr | None = None
     allow_cloud: bool = False
+    time_zone: TimeZone | None = None  # of the clock by which Tableau mails; by default the provider's
 
 
 class Settings(BaseSettings):

@@ -92,6 +92,15 @@ def reason(error: Exception) -> str:
     return next(texts, str(error))
 
 
+def is_cloud(server: TSC.Server) -> bool:
+    """Whether it is Tableau Cloud, where some things go another way."""
+    return _is_cloud(urlsplit(server.server_address).hostname or "")
+
+
+def _is_cloud(host: str) -> bool:
+    return host == "tableau.com" or host.endswith(".tableau.com")
+
+
 def _target(settings: Settings) -> _Target:
     """Where to sign in, with the secret; a server that must not be used is a UserError."""
     wanted = settings.tableau
@@ -105,7 +114,7 @@ def _target(settings: Settings) -> _Target:
         raise UserError(f"setting tableau.server: {url} is no URL; write https:// and the server's name.")
     if parts.scheme == "http" and not _loopback(host):
         raise UserError(f"setting tableau.server: {url} is not encrypted; use https.")
-    if (host == "tableau.com" or host.endswith(".tableau.com")) and not wanted.allow_cloud:
+    if _is_cloud(host) and not wanted.allow_cloud:
         raise UserError(
             f"setting tableau.server: {url} is Tableau Cloud, another party; set tableau.allow_cloud = true "
             "if the customers' data may go there."

@@ -7,12 +7,13 @@ ours without the right tag is published again.
 
 from callmart.publish.actual import Actual, read
 from callmart.publish.applying import Outcome, apply
-from callmart.publish.desired import DataSource, Publication, Workbook
+from callmart.publish.desired import DataSource, Mail, Publication, Workbook
 from callmart.publish.planning import Plan, Step, plan
 
 __all__ = [
     "Actual",
     "DataSource",
+    "Mail",
     "Outcome",
     "Plan",
     "Publication",

@@ -10,6 +10,9 @@ import tableauserverclient as TSC
 
 from callmart.errors import UserError
 from callmart.grants import Access, project_access
+from callmart.publish import mail
+from callmart.publish.mail import Subscription
+from callmart.tableau import is_cloud
 
 TOP_PROJECT = "callmart"
 USERS = "callmart-users"  # the group of those whom callmart put on the site
@@ -53,6 +56,7 @@ class Project:
     access: Access
     content: tuple[Content, ...] = ()
     foreign: tuple[Foreign, ...] = ()
+    subscriptions: tuple[Subscription, ...] = ()
 
     def of_kind(self, kind: ContentKind) -> dict[str, Content]:
         """What is ours of a kind, by name."""
@@ -86,6 +90,7 @@ class Actual:
     groups: Mapping[int, Group]
     users: Mapping[str, User]  # by `identity` of their names
     users_group: str | None  # LUID
+    schedules: Mapping[str, str] | None  # LUIDs by name; None on Tableau Cloud, which has none
 
     @property
     def customers(self) -> set[int]:
@@ -93,7 +98,7 @@ class Actual:
         return {*self.projects, *self.groups}
 
 
-NOTHING = Actual(None, {}, {}, {}, None)
+NOTHING = Actual(None, {}, {}, {}, None, {})
 
 
 def identity(name: str) -> str:
@@ -115,9 +120,11 @@ def read(server: TSC.Server) -> Actual:
         identity(user.name): User(user.id, user.name, user.site_role, user.id in ours)
         for user in _everything(server.users)
     }
+    schedules = None if is_cloud(server) else {each.name: each.id for each in _everything(server.schedules)}
     if top is None:
-        return Actual(None, {}, groups, users, users_group)
+        return Actual(None, {}, groups, users, users_group, schedules)
     content = _content(server, projects)
+    subscriptions = _subscriptions(server, schedules or {})
     customers: dict[int, tuple[Project, ...]] = {}
     foreign = []
     for kind, item in content[top.id]:
@@ -125,12 +132,12 @@ def read(server: TSC.Server) -> Actual:
         if customer_id is None:
             foreign.append(Foreign(kind, item.name))
         else:
-            project = _project(server, item, content[item.id])
+            project = _project(server, item, content[item.id], subscriptions)
             customers[customer_id] = (*customers.get(customer_id, ()), project)
     access = project_access(server, top.id)
     return Actual(
         Project(top.id, top.name, top.content_permissions, access, foreign=tuple(foreign)),
-        customers, groups, users, users_group,
+        customers, groups, users, users_group, schedules,
     )  # fmt: skip
 
 
@@ -168,13 +175,29 @@ def _content(server: TSC.Server, projects: Iterable[TSC.ProjectItem]) -> Mapping
     return content
 
 
+def _subscriptions(server: TSC.Server, schedules: Mapping[str, str]) -> Mapping[str, list[Subscription]]:
+    """All subscriptions of the site, by the LUID of the workbook."""
+    workbooks = {view.id: view.workbook_id for view in _everything(server.views)}
+    names = {luid: name for name, luid in schedules.items()}
+    found = defaultdict(list)
+    for item in _everything(server.subscriptions):
+        subscription = mail.of(item, workbooks, names)
+        found[subscription.workbook].append(subscription)
+    return found
+
+
 def _marked(item: Any) -> int | None:
     """The customer whose mark the description of `item` is."""
     found = re.fullmatch(f"{MARK} {_NUMBER}", item.description or "")
     return int(found[1]) if found else None
 
 
-def _project(server: TSC.Server, project: TSC.ProjectItem, content: Iterable[tuple[str, Any]]) -> Project:
+def _project(
+    server: TSC.Server,
+    project: TSC.ProjectItem,
+    content: Iterable[tuple[str, Any]],
+    subscriptions: Mapping[str, list[Subscription]],
+) -> Project:
     ours, foreign = [], []
     for kind, item in content:
         hashes = frozenset(tag.removeprefix(TAG) for tag in getattr(item, "tags", ()) if tag.startswith(TAG))
@@ -184,5 +207,5 @@ def _project(server: TSC.Server, project: TSC.ProjectItem, content: Iterable[tup
             foreign.append(Foreign(kind, item.name))
     return Project(
         project.id, project.name, project.content_permissions, project_access(server, project.id),
-        tuple(ours), tuple(foreign),
+        tuple(ours), tuple(foreign), tuple(each for item in ours for each in subscriptions.get(item.luid, ())),
     )  # fmt: skip

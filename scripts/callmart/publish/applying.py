@@ -1,6 +1,7 @@
 """Carrying out a plan, a customer at a time, and proving afterwards who can reach what."""
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -22,9 +23,10 @@ from callmart.grants import (
     customer_access,
     project_access,
 )
+from callmart.publish import mail
 from callmart.publish.actual import MARK, TAG, TOP_PROJECT, Content, ContentKind, identity
-from callmart.publish.desired import DataSource, Workbook
-from callmart.publish.planning import LOCK, ROLE, TOP_LOCK, CustomerPlan, Kind, Plan, Step, tag_of
+from callmart.publish.desired import DataSource, Mail, Workbook
+from callmart.publish.planning import LOCK, ROLE, TOP_LOCK, CustomerPlan, Kind, Plan, Step, held, tag_of
 from callmart.tableau import FAILURES, reason
 from callmart.workbook import Published
 
@@ -39,6 +41,7 @@ class Outcome:
     project: str
     done: tuple[Step, ...]
     error: str | None = None
+    alert: str | None = None  # what is as it should be, and a person should know
 
 
 def apply(
@@ -65,9 +68,20 @@ def apply(
             except (*FAILURES, OSError, UserError) as failure:
                 error = reason(failure)
                 lost = error if isinstance(failure, _LOST) else None
-        said = f"customer {customer.customer_id}: {error}" if error else None
-        outcomes.append(Outcome(customer.customer_id, customer.project, tuple(done), said))
+        outcomes.append(
+            Outcome(
+                customer.customer_id,
+                customer.project,
+                tuple(done),
+                _said(customer, error),
+                _said(customer, held(customer)),
+            )
+        )
     return outcomes
+
+
+def _said(customer: CustomerPlan, what: str | None) -> str | None:
+    return f"customer {customer.customer_id}: {what}" if what else None
 
 
 class _Site:
@@ -78,6 +92,7 @@ class _Site:
         self.top_id = plan.top_id
         self.users = dict(plan.users)
         self.users_group = plan.users_group
+        self.schedules = None if plan.schedules is None else dict(plan.schedules)
 
     def perform(self, step: Step) -> None:
         """Carries out a step that is no customer's."""
@@ -101,6 +116,11 @@ class _Site:
             user = self.server.users.add(TSC.UserItem(name, ROLE))
             self.server.groups.add_user(_group(str(self.users_group)), user.id)
             self.users[identity(name)] = user.id
+
+    def add_schedule(self, name: str) -> None:
+        """Makes a schedule, once for all customers."""
+        if self.schedules is not None and name not in self.schedules:
+            self.schedules[name] = mail.add_schedule(self.server, name)
 
     def _remove_user(self, luid: str) -> None:
         """Takes somebody from the site; who owns content there can only be kept from signing in."""
@@ -126,12 +146,18 @@ class _Customer:
         self.content = list(plan.unchanged)
 
     def perform(self) -> Iterator[Step]:
-        """Carries out the steps, yields each when it is done, and proves the result."""
-        for step in self.plan.steps:
-            self._perform(step)
-            yield step
-        if self.plan.stays and self.plan.steps:
-            self._prove()
+        """Carries out the steps, yields each when it is done, and proves the result. What fails is not mailed."""
+        try:
+            for step in self.plan.steps:
+                self._perform(step)
+                yield step
+            if self.plan.stays and self.plan.steps:
+                self._prove()
+        except (*FAILURES, OSError, UserError):
+            for luid in self.plan.mailing:
+                with suppress(*FAILURES):
+                    mail.suspend(self.server, luid, suspended=True)
+            raise
 
     def _perform(self, step: Step) -> None:
         server = self.server
@@ -158,6 +184,12 @@ class _Customer:
                 self._publish_source(step)
             case _, "workbook":
                 self._publish_workbook(step)
+            case _, "schedule":
+                self.site.add_schedule(step.name)
+            case "change", "subscription":
+                mail.suspend(server, str(step.luid), suspended=self.plan.hold is not None)
+            case _, "subscription":
+                self._subscribe(step)
 
     def _remove(self, kind: Kind, luid: str) -> None:
         server = self.server
@@ -169,6 +201,7 @@ class _Customer:
             "project": server.projects,
             "data source": server.datasources,
             "workbook": server.workbooks,
+            "subscription": server.subscriptions,
         }
         endpoints[kind].delete(luid)
 
@@ -212,6 +245,16 @@ class _Customer:
                 return published
 
             self._replace("workbook", step, item, publish, tag_of(workbook, source.content_url))
+
+    def _subscribe(self, step: Step) -> None:
+        wanted = step.content
+        assert isinstance(wanted, Mail)
+        luid = next(c.luid for c in self.content if (c.kind, c.name) == ("workbook", wanted.workbook))
+        workbook = self.server.workbooks.get_by_id(luid)
+        user = self.site.users[identity(wanted.member)]
+        schedules = self.site.schedules
+        schedule = None if schedules is None else schedules[mail.when(wanted)]
+        mail.subscribe(self.server, wanted, user, workbook.views[0].id, schedule)
 
     def _replace(
         self, kind: ContentKind, step: Step, item: Any, publish: Callable[[str], Any], content_hash: str

@@ -45,10 +45,23 @@ class Workbook:
 
 
 @dataclass(frozen=True)
+class Mail:
+    """A report that a member gets every week, by the clock of Tableau: on a day such as Monday, at 07:00:00."""
+
+    workbook: str
+    member: str
+    subject: str
+    message: str
+    day: str
+    time: str
+
+
+@dataclass(frozen=True)
 class Publication:
     """What a customer is to have, all of it; with no content an empty project.
 
-    Members are the addresses of those who may sign in and look. A `problem` is why nothing may change.
+    Members are the addresses of those who may sign in and look. Nothing is mailed as long as there is a reason to
+    `hold` it. A `problem` is why nothing may change.
     """
 
     customer_id: int
@@ -56,6 +69,8 @@ class Publication:
     data_sources: tuple[DataSource, ...] = ()
     workbooks: tuple[Workbook, ...] = ()
     members: tuple[str, ...] = ()
+    mails: tuple[Mail, ...] = ()
+    hold: str | None = None
     problem: str | None = None
 
     @property

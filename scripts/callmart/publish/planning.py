@@ -1,5 +1,6 @@
 """The difference between what should be on Tableau and what is, as steps in the order in which they are safe."""
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
@@ -21,7 +22,8 @@ from callmart.publish.actual import (
     User,
     identity,
 )
-from callmart.publish.desired import DataSource, Publication, Workbook
+from callmart.publish.desired import DataSource, Mail, Publication, Workbook
+from callmart.publish.mail import when
 
 # not with the nested ones: the customers' projects would follow it and have no rules of their own
 TOP_LOCK = TSC.ProjectItem.ContentPermissions.LockedToProjectWithoutNested
@@ -29,7 +31,9 @@ LOCK = TSC.ProjectItem.ContentPermissions.LockedToProject
 ROLE = "Viewer"  # the least with which a user can look
 
 Action = Literal["add", "change", "remove"]
-Kind = Literal["group", "user", "member", "project", "permissions", "data source", "workbook"]
+Kind = Literal[
+    "group", "user", "member", "project", "permissions", "data source", "workbook", "schedule", "subscription"
+]
 _SIGNS: Mapping[Action, str] = {"add": "+", "change": "~", "remove": "-"}
 
 
@@ -43,15 +47,14 @@ class Step:
     name: str
     luid: str | None = None
     hashes: frozenset[str] = frozenset()
-    content: DataSource | Workbook | None = None
+    content: DataSource | Workbook | Mail | None = None
 
     @property
     def shown(self) -> str:
         """The name as it may be read by anybody; of an address no more than tells it from others."""
-        if self.kind not in ("user", "member"):
+        if self.kind not in ("user", "member", "subscription"):
             return self.name
-        local, at, domain = self.name.partition("@")
-        return f"{local[:1]}…{at}{domain}"
+        return re.sub(r"([^\s@])[^\s@]*@", r"\1…@", self.name)
 
     def __str__(self) -> str:
         rows = self.content.rows if isinstance(self.content, DataSource) else None
@@ -70,6 +73,8 @@ class CustomerPlan:
     group_id: str = ""
     unchanged: tuple[Content, ...] = ()
     foreign: tuple[Foreign, ...] = ()
+    mailing: tuple[str, ...] = ()  # LUIDs of the subscriptions that would mail if nothing were done
+    hold: str | None = None  # why nothing may be mailed
     problem: str | None = None
 
 
@@ -83,6 +88,7 @@ class Plan:
     customers: tuple[CustomerPlan, ...]
     users: Mapping[str, str]  # LUIDs by identity
     users_group: str | None
+    schedules: Mapping[str, str] | None  # LUIDs by name; None on Tableau Cloud
 
     @property
     def steps(self) -> tuple[Step, ...]:
@@ -104,8 +110,8 @@ class Plan:
         yield from (str(step) for step in self.top)
         yield from (str(each) for each in self.foreign)
         for customer in self.customers:
-            problem = (f"! {customer.problem}",) if customer.problem else ()
-            if lines := (*customer.steps, *customer.foreign, *problem):
+            alerts = [f"! {said}" for said in (customer.problem, held(customer)) if said]
+            if lines := (*customer.steps, *customer.foreign, *alerts):
                 yield f"customer {customer.customer_id}"
                 yield from (f"  {line}" for line in lines)
         yield f"= {self.unchanged} data sources and workbooks unchanged"
@@ -133,6 +139,7 @@ class Plan:
             "problems": {
                 customer.customer_id: customer.problem for customer in self.customers if customer.problem
             },
+            "held": {customer.customer_id: customer.hold for customer in self.customers if customer.hold},
             "leaving": list(self.leaving),
             "unchanged": self.unchanged,
         }
@@ -153,7 +160,13 @@ def plan(desired: Iterable[Publication], actual: Actual) -> Plan:
         ),
         users={name: user.luid for name, user in actual.users.items()},
         users_group=actual.users_group,
+        schedules=actual.schedules,
     )
+
+
+def held(customer: CustomerPlan) -> str | None:
+    """What a person should know of mail that does not go out."""
+    return f"the weekly mail is suspended: {customer.hold}" if customer.hold else None
 
 
 def tag_of(workbook: Workbook, content_url: str) -> str:
@@ -197,6 +210,8 @@ def _stay(publication: Publication, actual: Actual, gone: Mapping[str, User]) ->
         steps.append(Step(customer, "change", "project", name, project.luid))
     if project is None or group is None or project.access != customer_access(group.luid):
         steps.append(Step(customer, "change", "permissions", name))
+    stopping, starting, mailing = _mail_steps(publication, project, actual, gone)
+    steps += stopping
     steps += _member_steps(publication, group, actual, gone)
     steps += _removals(publication, project)
     unchanged = []
@@ -216,9 +231,11 @@ def _stay(publication: Publication, actual: Actual, gone: Mapping[str, User]) ->
             steps.append(_coming(customer, "workbook", workbook, old))
         else:
             unchanged.append(old)
+    steps += starting
     return CustomerPlan(
         customer, name, tuple(steps), project_id=project.luid if project else "",
         group_id=group.luid if group else "", unchanged=tuple(unchanged), foreign=foreign,
+        mailing=tuple(mailing), hold=publication.hold if publication.mails else None,
     )  # fmt: skip
 
 
@@ -246,6 +263,44 @@ def _member_steps(
             yield Step(customer, "add", "user", name)
         if user is None or user.luid not in present:
             yield Step(customer, "add", "member", name)
+
+
+def _mail_steps(
+    publication: Publication, project: Project | None, actual: Actual, gone: Mapping[str, User]
+) -> tuple[list[Step], list[Step], list[str]]:
+    """What stops mail before anything is changed, what starts it when all is, and which subscriptions mail now.
+
+    Every subscription to a workbook of ours is ours to decide on: one that somebody made for themselves would mail
+    what is held back.
+    """
+    customer = publication.customer_id
+    stopping: list[Step] = []
+    starting: list[Step] = []
+    mailing: list[str] = []
+    wanted = {(identity(mail.member), mail.workbook): mail for mail in publication.mails}
+    workbooks = {each.luid: each.name for each in project.content} if project else {}
+    named = {user.luid: name for name, user in actual.users.items()}
+    for old in project.subscriptions if project else ():
+        if old.user in gone:
+            continue  # goes with the user
+        member, workbook = named.get(old.user, old.user), workbooks[old.workbook]
+        mail, name = wanted.get((member, workbook)), f"{workbook} to {member}"
+        if mail is None or not old.is_as(mail):
+            stopping.append(Step(customer, "remove", "subscription", name, old.luid))
+            continue
+        del wanted[member, workbook]  # a second one is too many
+        if not old.is_suspended:
+            mailing.append(old.luid)
+        if old.is_suspended != bool(publication.hold):
+            to = stopping if publication.hold else starting
+            to.append(Step(customer, "change", "subscription", name, old.luid, content=mail))
+    if publication.hold is None:
+        for mail in wanted.values():
+            if actual.schedules is not None and when(mail) not in actual.schedules:
+                starting.append(Step(customer, "add", "schedule", when(mail)))
+            name = f"{mail.workbook} to {mail.member}"
+            starting.append(Step(customer, "add", "subscription", name, content=mail))
+    return stopping, list(dict.fromkeys(starting)), mailing
 
 
 def _removals(publication: Publication, project: Project | None) -> Iterator[Step]:
