@@ -21,7 +21,7 @@ from requests.adapters import HTTPAdapter
 
 from callmart import publication, reports, tableau, tds
 from callmart.emulator.client import as_user
-from callmart.emulator.faults import Fault, inject
+from callmart.emulator.faults import Fault, clear, inject
 from callmart.emulator.process import ensure_running, stop
 from callmart.emulator.state import State
 from callmart.errors import UserError
@@ -757,7 +757,7 @@ def test_killed_at_any_point_the_next_run_finishes(
     monkeypatch.setattr(applying, "close_unused", lambda *_: None)  # many calls, and the same ones again
     number, killed = 0, True
     while killed:
-        number += 3  # each point takes its time
+        number += 7  # each point takes its time
         killed = False
         for desired in states:
             try:
@@ -909,22 +909,46 @@ def test_permissions_that_do_not_take_keep_the_data_here(
     assert uploads(settings) == 1
 
 
-def test_a_lost_session_ends_the_work_but_loses_no_outcome(
+def test_a_session_that_ends_is_begun_anew(
+    server: TSC.Server, settings: Settings, detailed: Publication, standard: Publication
+) -> None:
+    """Also in the middle of an upload, and for all who work at once."""
+    with State(settings.home / "emulator") as state:
+        inject(state, Fault("session", method="POST", path="/datasources$", count=1))
+        inject(state, Fault("session", method="GET", path="/permissions$", skip=3, count=1))
+    assert succeeded(apply(server, plan((standard, detailed), read(server)), workers=3))
+    assert matches(server, standard, detailed)
+
+
+def test_a_session_that_ends_again_and_again_ends_the_work_but_loses_no_outcome(
     server: TSC.Server, settings: Settings, detailed: Publication, standard: Publication
 ) -> None:
     changes = plan((standard, detailed), read(server))
-
-    def sign_in_again(step: Step) -> None:
-        if step.customer_id == 7 and step.kind == "permissions":
-            with connect(settings):
-                pass
-
-    first, second = apply(server, changes, sign_in_again)
+    with State(settings.home / "emulator") as state:
+        inject(state, Fault("session", method="POST", path="/datasources$", count=None))
+    first, second = apply(server, changes)
+    with State(settings.home / "emulator") as state:
+        clear(state)
     assert [step.kind for step in first.done] == ["group", "project", "permissions"]
     assert second.done == ()
     assert first.error is not None
     assert "session" in first.error
     assert second.error == first.error.replace("customer 7:", "customer 1042:")
+
+
+def test_several_at_once_do_what_one_does(
+    server: TSC.Server, detailed: Publication, standard: Publication
+) -> None:
+    several = [replace(detailed, customer_id=number) for number in range(1, 7)]
+    told: list[Step] = []
+    outcomes = apply(server, plan((*several, standard), read(server)), told.append, workers=4)
+    assert succeeded(outcomes)
+    assert [outcome.customer_id for outcome in outcomes] == [1, 2, 3, 4, 5, 6, 7]
+    assert len(told) == len(plan((*several, standard), NOTHING).steps)
+    assert matches(server, *several, standard)
+    assert succeeded(apply(server, plan((), read(server)), workers=4))
+    assert set(projects(server)) == {"Default", "callmart"}
+    assert users(server) == {}
 
 
 def test_an_extract_that_is_gone(server: TSC.Server, standard: Publication, tmp_path: Path) -> None:
@@ -1067,6 +1091,9 @@ def test_repeats_what_may_be_repeated(tmp_path: Path, monkeypatch: pytest.Monkey
         assert tableau._session(url).get(url, timeout=5).status_code == 200
         assert len(called) == 3
     for method, path in (("POST", "/datasources"), ("PUT", "/fileUploads/1")):
+        with stub((429, b""), (200, b"<tsResponse/>")) as (url, called):
+            assert tableau._session(url).request(method, url + path, timeout=5).status_code == 200
+            assert called == [method, method], "too much at once: nothing of it was done"
         with stub((503, b""), (200, b"fine")) as (url, called):
             assert tableau._session(url).request(method, url + path, timeout=5).status_code == 503
             assert called == [method]

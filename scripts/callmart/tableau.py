@@ -1,10 +1,11 @@
 """A signed-in connection to Tableau: the server in the settings, or without one the emulator of this home."""
 
 import ipaddress
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from threading import Lock
 from typing import Any, Self
 from urllib.parse import urlsplit
 from xml.etree.ElementTree import ParseError
@@ -28,6 +29,9 @@ from callmart.settings import Settings
 
 TIMEOUT_S = (10, 600)  # to connect, and between two pieces of an answer: publishing takes its time
 FAILURES = (TableauError, ParseError, requests.RequestException)  # what a call to Tableau can end in
+_TOO_MANY, _ENDED = 429, 401
+_TOKEN = "x-tableau-auth"
+_RENEWALS = 3  # a session lasts hours; one that ends sooner is ended by somebody with the same token
 _SERVER_INFO = "/api/2.4/serverinfo"  # this version answers on every server since 2016
 
 _REASONS: tuple[tuple[type[Exception] | tuple[type[Exception], ...], str], ...] = (  # the first that fits
@@ -54,11 +58,43 @@ class _Target:
 
 
 class _Repeat(Retry):
-    """Repeats what may be repeated. A chunk of an upload may not: the server would append it twice."""
+    """Repeats what may be repeated: anything that was refused for being too much, else what does no harm twice.
 
-    def increment(self, method: str | None = None, url: str | None = None, *args: Any, **kwargs: Any) -> Self:
-        rest = self.new(total=0) if url and "/fileUploads/" in url else self
-        return Retry.increment(rest, method, url, *args, **kwargs)
+    A chunk of an upload does: the server would append it twice.
+    """
+
+    def is_retry(self, method: str, status_code: int, has_retry_after: bool = False) -> bool:
+        too_much = bool(self.total) and status_code == _TOO_MANY
+        return too_much or super().is_retry(method, status_code, has_retry_after)
+
+    def increment(
+        self,
+        method: str | None = None,
+        url: str | None = None,
+        response: Any = None,
+        *args: Any,
+        **kwargs: Any,
+    ) -> Self:
+        refused = response is not None and response.status == _TOO_MANY
+        rest = self.new(total=0) if url and "/fileUploads/" in url and not refused else self
+        return Retry.increment(rest, method, url, response, *args, **kwargs)
+
+
+class _Session(requests.Session):
+    """Signs in again when its session has ended, and sends once more what was refused for it."""
+
+    def __init__(self, renew: Callable[[str], str | None]) -> None:
+        super().__init__()
+        self._renew = renew
+
+    def send(self, request: requests.PreparedRequest, **kwargs: Any) -> requests.Response:
+        response = super().send(request, **kwargs)
+        old = request.headers.get(_TOKEN)
+        new = self._renew(str(old)) if response.status_code == _ENDED and old else None
+        if new is None:
+            return response
+        request.headers[_TOKEN] = new
+        return super().send(request, **kwargs)
 
 
 @contextmanager
@@ -69,8 +105,22 @@ def connect(settings: Settings) -> Iterator[TSC.Server]:
     happens inside the block, which may handle FAILURES itself.
     """
     target = _target(settings)
+    turn, renewals = Lock(), iter(range(_RENEWALS))
+
+    def renew(old: str) -> str | None:
+        """A token in the place of `old`, for all threads; None where there is none to be had."""
+        with turn:
+            if server.is_signed_in() and server.auth_token != old:
+                return str(server.auth_token)
+            if next(renewals, None) is None:
+                return None
+            with suppress(*FAILURES, UserError):
+                _sign_in(server, target)
+                return str(server.auth_token)
+            return None
+
     server = TSC.Server(
-        target.url, http_options={"timeout": TIMEOUT_S}, session_factory=lambda: _session(target.url)
+        target.url, http_options={"timeout": TIMEOUT_S}, session_factory=lambda: _session(target.url, renew)
     )
     try:
         server.version = _version(target.url)
@@ -145,8 +195,8 @@ def _loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def _session(url: str) -> requests.Session:
-    session = requests.Session()
+def _session(url: str, renew: Callable[[str], str | None] = lambda old: None) -> requests.Session:
+    session = _Session(renew)
     session.max_redirects = 0  # the token goes to the server that was named, to no other
     session.hooks["response"] = [_only_tableau]
     if _loopback(urlsplit(url).hostname or ""):

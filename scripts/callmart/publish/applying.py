@@ -1,10 +1,12 @@
 """Carrying out a plan, a customer at a time, and proving afterwards who can reach what."""
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from threading import Lock
 from typing import Any
 
 import requests
@@ -32,6 +34,8 @@ from callmart.workbook import Published
 
 _LOST = (NotSignedInError, requests.ConnectionError)  # what ends the work for all customers, not for one
 
+_HYPER = Lock()  # which opens one file at a time
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -45,39 +49,49 @@ class Outcome:
 
 
 def apply(
-    server: TSC.Server, plan: Plan, on_step: Callable[[Step], None] = lambda step: None
+    server: TSC.Server, plan: Plan, on_step: Callable[[Step], None] = lambda step: None, workers: int = 1
 ) -> list[Outcome]:
     """Carries out `plan`, tells `on_step` of each change made, and proves afterwards who can reach what.
 
-    A customer that fails leaves the others alone; what could not be finished is finished by the next plan.
+    So many `workers` do a customer each at a time, in one session of the token. A customer that fails leaves the
+    others alone; what could not be finished is finished by the next plan.
     """
     site = _Site(server, plan)
     for step in plan.top:
         site.perform(step)
         on_step(step)
-    outcomes = []
-    lost: str | None = None
-    for customer in plan.customers:
-        done = []
-        error = customer.problem or (lost if customer.steps else None)
-        if error is None:
-            try:
-                for step in _Customer(site, customer).perform():
-                    done.append(step)
-                    on_step(step)
-            except (*FAILURES, OSError, UserError) as failure:
-                error = reason(failure)
-                lost = error if isinstance(failure, _LOST) else None
-        outcomes.append(
-            Outcome(
-                customer.customer_id,
-                customer.project,
-                tuple(done),
-                _said(customer, error),
-                _said(customer, held(customer)),
-            )
-        )
-    return outcomes
+    turn = Lock()
+
+    def told(step: Step) -> None:
+        with turn:
+            on_step(step)
+
+    pool = ThreadPoolExecutor(workers)
+    try:
+        return list(pool.map(lambda customer: _outcome(site, customer, told), plan.customers))
+    finally:
+        pool.shutdown(cancel_futures=True)  # where it broke off, nobody else is begun
+
+
+def _outcome(site: "_Site", customer: CustomerPlan, on_step: Callable[[Step], None]) -> Outcome:
+    done = []
+    error = customer.problem or (site.lost if customer.steps else None)
+    if error is None:
+        try:
+            for step in _Customer(site, customer).perform():
+                done.append(step)
+                on_step(step)
+        except (*FAILURES, OSError, UserError) as failure:
+            error = reason(failure)
+            if isinstance(failure, _LOST):
+                site.lost = error
+    return Outcome(
+        customer.customer_id,
+        customer.project,
+        tuple(done),
+        _said(customer, error),
+        _said(customer, held(customer)),
+    )
 
 
 def _said(customer: CustomerPlan, what: str | None) -> str | None:
@@ -89,6 +103,8 @@ class _Site:
 
     def __init__(self, server: TSC.Server, plan: Plan) -> None:
         self.server = server
+        self.lost: str | None = None  # why nobody can go on
+        self._turn = Lock()  # customers share users and schedules
         self.top_id = plan.top_id
         self.users = dict(plan.users)
         self.users_group = plan.users_group
@@ -112,15 +128,17 @@ class _Site:
 
     def add_user(self, name: str) -> None:
         """Puts somebody on the site, with the least role, and notes that it was us; once for all customers."""
-        if identity(name) not in self.users:
-            user = self.server.users.add(TSC.UserItem(name, ROLE))
-            self.server.groups.add_user(_group(str(self.users_group)), user.id)
-            self.users[identity(name)] = user.id
+        with self._turn:
+            if identity(name) not in self.users:
+                user = self.server.users.add(TSC.UserItem(name, ROLE))
+                self.server.groups.add_user(_group(str(self.users_group)), user.id)
+                self.users[identity(name)] = user.id
 
     def add_schedule(self, name: str) -> None:
         """Makes a schedule, once for all customers."""
-        if self.schedules is not None and name not in self.schedules:
-            self.schedules[name] = mail.add_schedule(self.server, name)
+        with self._turn:
+            if self.schedules is not None and name not in self.schedules:
+                self.schedules[name] = mail.add_schedule(self.server, name)
 
     def _remove_user(self, luid: str) -> None:
         """Takes somebody from the site; who owns content there can only be kept from signing in."""
@@ -216,7 +234,8 @@ class _Customer:
         folder = source.held.parent if isinstance(source.held, Path) else None
         with TemporaryDirectory(prefix=".publish-", dir=folder) as place:
             file = Path(place) / f"{source.source.group}.tdsx"
-            tds.package(source.source, file, source.held)
+            with _HYPER:
+                tds.package(source.source, file, source.held)
 
             def publish(mode: str) -> Any:
                 return self.server.datasources.publish(item, file, mode, connection_credentials=credentials)

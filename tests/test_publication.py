@@ -1,0 +1,175 @@
+"""What customers should have on Tableau, out of the registry, the extracts and the reports."""
+
+from collections.abc import Iterator
+from datetime import date, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+import psycopg
+import pytest
+
+from callmart import access, publication
+from callmart.publish import Publication
+from callmart.tds import Live
+from conftest import Callmart
+
+DETAILED, STANDARD, LIVE, NONE = 1, 2, 3, 4
+REGISTRY = f"""
+customers:
+  - id: {DETAILED}
+    name: Een
+    contracts: [{{option: detailed, from: 2020-01-01}}]
+    recipients:
+      - {{email: chef@example.org, reports: [drukte, medewerkers]}}
+      - {{email: kijkt@example.org, reports: []}}
+  - id: {STANDARD}
+    name: Two
+    locale: en
+    contracts: [{{option: standard, from: 2020-01-01}}]
+    recipients: [{{email: two@example.org, reports: [drukte, medewerkers]}}]
+  - id: {LIVE}
+    name: Drie
+    connection: live
+    contracts: [{{option: standard, from: 2020-01-01}}]
+  - {{id: {NONE}, name: Vier, contracts: []}}
+"""
+SAY = "insert into ops.extract (customer_id, mart_group, path, content_hash, row_count, basis) values "
+REPORTS = ["bereikbaarheid", "drukte", "afhandeling"]
+
+
+@pytest.fixture(scope="module")
+def applied(callmart: Callmart) -> Callmart:
+    """Customers of each kind, whose extracts are on the books, and a file that was landed just now."""
+    callmart.apply(REGISTRY)
+    with callmart.connect() as connection:
+        for customer, groups in ((DETAILED, ("queue", "agent", "line")), (STANDARD, ("queue", "line"))):
+            for group in groups:
+                connection.execute(
+                    SAY + "(%s, %s, %s, 'the rows', 5, jsonb_build_object('opened', null))",
+                    [customer, group, f"/nowhere/{customer}/{group}.hyper"],
+                )
+        connection.execute(
+            """
+            insert into raw.file (
+                name, sha256, registry_version, asked, row_count, rejected, turned_away, incomplete_last_line
+            )
+            values ('a file', '', 1, '', 0, 0, 0, false)
+            """
+        )
+    return callmart
+
+
+@pytest.fixture
+def owner(applied: Callmart) -> Iterator[psycopg.Connection]:
+    """The owner, whose changes are undone."""
+    with applied.connect() as connection:
+        yield connection
+        connection.rollback()
+
+
+def desired(callmart: Callmart, owner: psycopg.Connection) -> dict[int, Publication]:
+    return {one.customer_id: one for one in publication.desired(owner, callmart.settings)}
+
+
+def test_a_contract_orders_data_sources_reports_and_mail(
+    applied: Callmart, owner: psycopg.Connection
+) -> None:
+    found = desired(applied, owner)
+    assert NONE not in found
+    detailed, standard = found[DETAILED], found[STANDARD]
+    assert [each.name for each in detailed.data_sources] == ["Medewerkers", "Lijnen", "Wachtrijen"]
+    assert [each.report.name for each in detailed.workbooks] == [*REPORTS, "medewerkers", "status"]
+    assert [each.name for each in standard.data_sources] == ["Lines", "Queues"]
+    assert [each.report.name for each in standard.workbooks] == REPORTS
+    assert [each.name for each in standard.workbooks] == ["Accessibility", "Traffic", "Handling"]
+    assert detailed.members == ("chef@example.org", "kijkt@example.org")
+    assert {(mail.workbook, mail.member) for mail in detailed.mails} == {
+        ("Drukte", "chef@example.org"),
+        ("Medewerkers", "chef@example.org"),
+    }
+    assert [(mail.workbook, mail.subject) for mail in standard.mails] == [
+        ("Traffic", "Your weekly report Traffic")
+    ], "no report that the contract does not order"
+    assert detailed.hold is None
+
+
+def test_the_same_is_the_same_and_what_changes_is_another(
+    applied: Callmart, owner: psycopg.Connection
+) -> None:
+    def hashes() -> dict[str, str]:
+        one = desired(applied, owner)[STANDARD]
+        return {each.name: each.content_hash for each in (*one.data_sources, *one.workbooks)}
+
+    before = hashes()
+    assert hashes() == before
+    assert len(set(before.values())) == len(before)
+    owner.execute(
+        "update ops.extract set content_hash = 'others' where customer_id = %s and mart_group = 'queue'",
+        [STANDARD],
+    )
+    assert {name for name, one in hashes().items() if one != before[name]} == {"Queues"}
+    before = hashes()
+    owner.execute("update registry.customer set name = 'Twee' where customer_id = %s", [STANDARD])
+    assert {name for name, one in hashes().items() if one != before[name]} == {
+        "Accessibility",
+        "Traffic",
+        "Handling",
+    }
+
+
+def last_week(day: int) -> date:
+    today = datetime.now(ZoneInfo("Europe/Amsterdam")).date()
+    return today - timedelta(days=today.weekday() + 7 - day)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (
+            "insert into ops.held_back (customer_id, call_date, build_id, cause) values (1, %(day)s, 1, '')",
+            "held back",
+        ),
+        ("insert into ops.dirty_day (customer_id, call_date, cause) values (1, %(day)s, '')", "not open yet"),
+        ("update raw.file set landed_at = %(day)s", "nothing was landed"),
+        ("update ops.extract set basis = '{\"opened\": 1}' where customer_id = 1", "run `callmart extract`"),
+    ],
+)
+def test_a_week_that_is_not_complete_is_held(
+    applied: Callmart, owner: psycopg.Connection, change: str, said: str
+) -> None:
+    owner.execute(change, {"day": last_week(2)})  # type: ignore[arg-type]
+    hold = desired(applied, owner)[DETAILED].hold
+    assert hold is not None
+    assert said in hold
+    assert (desired(applied, owner)[STANDARD].hold is None) is ("raw.file" not in change)
+
+
+@pytest.mark.parametrize("day", [-1, 7])
+def test_another_week_holds_nothing(applied: Callmart, owner: psycopg.Connection, day: int) -> None:
+    owner.execute(
+        "insert into ops.held_back (customer_id, call_date, build_id, cause) values (1, %s, 1, '')",
+        [last_week(day)],
+    )
+    assert desired(applied, owner)[DETAILED].hold is None
+
+
+def test_live_needs_a_server_that_tableau_reaches(applied: Callmart, owner: psycopg.Connection) -> None:
+    found = desired(applied, owner)
+    assert "set CALLMART_DSN" in str(found[LIVE].problem)
+    assert found[DETAILED].problem is None
+
+
+def test_live_is_the_customers_own_login(
+    applied: Callmart, owner: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        access, "customer_uri", lambda *_: "postgresql://callmart_customer_3@db.example.nl/callmart"
+    )
+    (line, queue) = sorted(desired(applied, owner)[LIVE].data_sources, key=lambda one: one.source.group)
+    assert queue.held == Live("db.example.nl", "5432", "callmart", "callmart_customer_3")
+    assert queue.password == access.password(applied.settings, "callmart_customer_3")
+    assert str(queue.password) not in repr(queue)
+    access.set_password(owner, applied.home, "callmart_customer_3")
+    assert desired(applied, owner)[LIVE].data_sources[0].content_hash not in (
+        line.content_hash,
+        queue.content_hash,
+    )
