@@ -548,6 +548,17 @@ def test_a_customer_that_fails_is_not_mailed_what_was_there_before(
     assert [each.suspended for each in subscriptions(server)] == [False]
 
 
+def test_a_customer_that_waits_for_a_person_is_not_mailed(server: TSC.Server, mailed: Publication) -> None:
+    publish(server, mailed)
+    waits = replace(mailed, problem="live needs a server that Tableau can reach: set CALLMART_DSN")
+    (outcome,) = publish(server, waits)
+    assert outcome.error == f"customer 1042: {waits.problem}"
+    assert [each.suspended for each in subscriptions(server)] == [True]
+    assert lines(server, waits) == []
+    assert succeeded(publish(server, mailed))
+    assert [each.suspended for each in subscriptions(server)] == [False]
+
+
 def test_only_recipients_are_mailed(server: TSC.Server, mailed: Publication, settings: Settings) -> None:
     publish(server, with_members(mailed, "chef@example.org", "ander@example.org"))
     ander = as_user(ensure_running(settings.home), settings.home / "emulator", "ander@example.org")
@@ -678,7 +689,7 @@ def test_a_foreign_data_source_of_the_same_name_is_not_overwritten(
     settings: Settings,
 ) -> None:  # fmt: skip
     publish(server, Publication(7, standard.name, ()))
-    luid = foreign_source(server, standard.project, extracts["agents"], extracts["queues"].name)
+    luid = foreign_source(server, standard.project, extracts["agents"], extracts["queues"].name.upper())
     before = uploads(settings)
     first, second = publish(server, standard, detailed)
     assert first.error is not None

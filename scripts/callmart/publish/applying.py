@@ -75,7 +75,7 @@ def apply(
 
 def _outcome(site: "_Site", customer: CustomerPlan, on_step: Callable[[Step], None]) -> Outcome:
     done = []
-    error = customer.problem or (site.lost if customer.steps else None)
+    error = site.lost if customer.steps else None
     if error is None:
         try:
             for step in _Customer(site, customer).perform():
@@ -89,7 +89,7 @@ def _outcome(site: "_Site", customer: CustomerPlan, on_step: Callable[[Step], No
         customer.customer_id,
         customer.project,
         tuple(done),
-        _said(customer, error),
+        _said(customer, customer.problem or error),
         _said(customer, held(customer)),
     )
 
@@ -169,7 +169,7 @@ class _Customer:
             for step in self.plan.steps:
                 self._perform(step)
                 yield step
-            if self.plan.stays and self.plan.steps:
+            if self.plan.stays and self.plan.steps and not self.plan.problem:
                 self._prove()
         except (*FAILURES, OSError, UserError):
             for luid in self.plan.mailing:
@@ -205,7 +205,7 @@ class _Customer:
             case _, "schedule":
                 self.site.add_schedule(step.name)
             case "change", "subscription":
-                mail.suspend(server, str(step.luid), suspended=self.plan.hold is not None)
+                mail.suspend(server, str(step.luid), suspended=bool(self.plan.hold or self.plan.problem))
             case _, "subscription":
                 self._subscribe(step)
 

@@ -63,7 +63,7 @@ class Step:
 
 @dataclass(frozen=True)
 class CustomerPlan:
-    """The changes for one customer in the order in which they are safe, or the `problem` that forbids any."""
+    """The changes for one customer in the order in which they are safe; with a `problem` none but to stop its mail."""
 
     customer_id: int
     project: str
@@ -199,7 +199,13 @@ def _stay(publication: Publication, actual: Actual, gone: Mapping[str, User]) ->
     project = found[0] if found else None
     foreign = project.foreign if project else ()
     if problem := publication.problem or _problem(publication, found):
-        return CustomerPlan(customer, name, (), foreign=foreign, problem=problem)
+        stops = tuple(
+            Step(customer, "change", "subscription", "all", each.luid)
+            for other in found
+            for each in other.subscriptions
+            if not each.is_suspended
+        )
+        return CustomerPlan(customer, name, stops, foreign=foreign, problem=problem)
 
     steps = []
     if group is None:
