@@ -920,6 +920,48 @@ def test_permissions_that_do_not_take_keep_the_data_here(
     assert uploads(settings) == 1
 
 
+def test_an_upload_in_chunks(
+    server: TSC.Server,
+    settings: Settings,
+    standard: Publication,
+    later: Publication,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Too much at once: the chunk is sent again. Lost: nobody knows what arrived, and all of it is sent anew."""
+    monkeypatch.setenv("TSC_FILESIZE_LIMIT_MB", "0")
+    monkeypatch.setattr("time.sleep", lambda _: None)
+    with State(settings.home / "emulator") as state:
+        inject(
+            state, Fault("status", status=429, body="none", retry_after=1, method="PUT", path="/fileUploads/")
+        )
+    assert succeeded(publish(server, standard))
+    with State(settings.home / "emulator") as state:
+        inject(state, Fault("status", status=503, method="PUT", path="/fileUploads/"))
+    (outcome,) = publish(server, later)
+    assert "status 503" in str(outcome.error)
+    assert not matches(server, later)
+    assert succeeded(publish(server, later))
+    assert matches(server, later)
+    (source,) = sources(server).values()
+    assert held(server.datasources.download(source.id, str(settings.home / "content"))) == held_file(
+        later.data_sources[0]
+    )
+
+
+@pytest.mark.parametrize("kind", ["html", "truncated", "cut"])
+@pytest.mark.parametrize("path", ["/workbooks$", "/datasources$"])
+def test_an_answer_that_is_none(
+    server: TSC.Server, settings: Settings, detailed: Publication, standard: Publication, kind: Any, path: str
+) -> None:
+    """The others are done; what it was that was done is seen by the next run."""
+    changes = plan((standard, detailed), read(server))
+    with State(settings.home / "emulator") as state:
+        inject(state, Fault(kind, method="POST", path=path))
+    assert [outcome.error is None for outcome in apply(server, changes)].count(False) == 1
+    assert succeeded(publish(server, standard, detailed))
+    assert matches(server, standard, detailed)
+
+
 def test_a_session_that_ends_is_begun_anew(
     server: TSC.Server, settings: Settings, detailed: Publication, standard: Publication
 ) -> None:
@@ -936,7 +978,7 @@ def test_a_session_that_ends_again_and_again_ends_the_work_but_loses_no_outcome(
 ) -> None:
     changes = plan((standard, detailed), read(server))
     with State(settings.home / "emulator") as state:
-        inject(state, Fault("session", method="POST", path="/datasources$", count=None))
+        inject(state, Fault("session", path="/(datasources|users/)", count=None))
     first, second = apply(server, changes)
     with State(settings.home / "emulator") as state:
         clear(state)

@@ -32,7 +32,7 @@ from callmart.publish.planning import LOCK, ROLE, TOP_LOCK, CustomerPlan, Kind, 
 from callmart.tableau import FAILURES, reason
 from callmart.workbook import Published
 
-_LOST = (NotSignedInError, requests.ConnectionError)  # what ends the work for all customers, not for one
+_LOST = (NotSignedInError, requests.ConnectionError)  # what may end the work for all customers, not for one
 
 _HYPER = Lock()  # which opens one file at a time
 
@@ -83,7 +83,7 @@ def _outcome(site: "_Site", customer: CustomerPlan, on_step: Callable[[Step], No
                 on_step(step)
         except (*FAILURES, OSError, UserError) as failure:
             error = reason(failure)
-            if isinstance(failure, _LOST):
+            if isinstance(failure, _LOST) and not _answers(site.server):
                 site.lost = error
     return Outcome(
         customer.customer_id,
@@ -92,6 +92,15 @@ def _outcome(site: "_Site", customer: CustomerPlan, on_step: Callable[[Step], No
         _said(customer, customer.problem or error),
         _said(customer, held(customer)),
     )
+
+
+def _answers(server: TSC.Server) -> bool:
+    """Whether Tableau still answers us at all."""
+    try:
+        server.users.get_by_id(server.user_id)
+    except FAILURES:
+        return False
+    return True
 
 
 def _said(customer: CustomerPlan, what: str | None) -> str | None:
