@@ -978,7 +978,8 @@ def test_a_session_that_ends_again_and_again_ends_the_work_but_loses_no_outcome(
 ) -> None:
     changes = plan((standard, detailed), read(server))
     with State(settings.home / "emulator") as state:
-        inject(state, Fault("session", path="/(datasources|users/)", count=None))
+        inject(state, Fault("session", method="POST", path="/datasources$", count=None))
+        inject(state, Fault("session", method="GET", path="/users/", count=None))
     first, second = apply(server, changes)
     with State(settings.home / "emulator") as state:
         clear(state)
