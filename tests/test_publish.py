@@ -406,6 +406,8 @@ def test_a_recipient_sees_the_customers_workbooks_and_no_others(
     assert [view.name for view in workbook.views] == ["Drukte"], "the dashboard, not its sheets"
     with pytest.raises(TSC.ServerResponseError):
         chef.workbooks.download(workbook.id)
+    assert [user.name for user in TSC.Pager(chef.users)] == ["chef@example.org"]
+    assert {project.name for project in TSC.Pager(chef.projects)} == {"Default", detailed.project}
 
 
 def test_an_address_in_another_case_is_the_same_user(

@@ -91,6 +91,7 @@ class Actual:
     users: Mapping[str, User]  # by `identity` of their names
     users_group: str | None  # LUID
     schedules: Mapping[str, str] | None  # LUIDs by name; None on Tableau Cloud, which has none
+    hides_users: bool  # whether users of the site are kept from seeing each other
 
     @property
     def customers(self) -> set[int]:
@@ -98,7 +99,8 @@ class Actual:
         return {*self.projects, *self.groups}
 
 
-NOTHING = Actual(None, {}, {}, {}, None, {})
+NOTHING = Actual(None, {}, {}, {}, None, {}, hides_users=False)
+HIDDEN = "LIMITED"  # the site's userVisibilityMode
 
 
 def identity(name: str) -> str:
@@ -121,8 +123,9 @@ def read(server: TSC.Server) -> Actual:
         for user in _everything(server.users)
     }
     schedules = None if is_cloud(server) else {each.name: each.id for each in _everything(server.schedules)}
+    hides_users = server.sites.get_by_id(server.site_id).user_visibility_mode == HIDDEN
     if top is None:
-        return Actual(None, {}, groups, users, users_group, schedules)
+        return Actual(None, {}, groups, users, users_group, schedules, hides_users)
     content = _content(server, projects)
     subscriptions = _subscriptions(server, schedules or {})
     customers: dict[int, tuple[Project, ...]] = {}
@@ -137,7 +140,7 @@ def read(server: TSC.Server) -> Actual:
     access = project_access(server, top.id)
     return Actual(
         Project(top.id, top.name, top.content_permissions, access, foreign=tuple(foreign)),
-        customers, groups, users, users_group, schedules,
+        customers, groups, users, users_group, schedules, hides_users,
     )  # fmt: skip
 
 

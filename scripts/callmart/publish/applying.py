@@ -26,7 +26,7 @@ from callmart.grants import (
     project_access,
 )
 from callmart.publish import mail
-from callmart.publish.actual import MARK, TAG, TOP_PROJECT, Content, ContentKind, identity
+from callmart.publish.actual import HIDDEN, MARK, TAG, TOP_PROJECT, Content, ContentKind, identity
 from callmart.publish.desired import DataSource, Mail, Workbook
 from callmart.publish.planning import LOCK, ROLE, TOP_LOCK, CustomerPlan, Kind, Plan, Step, held, tag_of
 from callmart.tableau import FAILURES, reason
@@ -127,6 +127,8 @@ class _Site:
                 self._remove_user(str(step.luid))
             case "change", "user":
                 self._set_role(str(step.luid), ROLE)
+            case _, "site":
+                self._hide_users()
             case "add", "group":
                 self.users_group = server.groups.create(TSC.GroupItem(step.name)).id
             case _, "permissions":
@@ -134,6 +136,13 @@ class _Site:
             case _:
                 item = TSC.ProjectItem(TOP_PROJECT, content_permissions=TOP_LOCK, id=self.top_id)
                 self.top_id = (server.projects.update if self.top_id else server.projects.create)(item).id
+
+    def _hide_users(self) -> None:
+        """Keeps customers from seeing each other's users; TSC's update would set all else of the site as well."""
+        request = etree.Element("tsRequest")
+        etree.SubElement(request, "site", userVisibilityMode=HIDDEN)
+        sites = self.server.sites
+        sites.put_request(f"{sites.baseurl}/{self.server.site_id}", etree.tostring(request))
 
     def add_user(self, name: str) -> None:
         """Puts somebody on the site, with the least role, and notes that it was us; once for all customers."""

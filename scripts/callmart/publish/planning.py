@@ -32,7 +32,16 @@ ROLE = "Viewer"  # the least with which a user can look
 
 Action = Literal["add", "change", "remove"]
 Kind = Literal[
-    "group", "user", "member", "project", "permissions", "data source", "workbook", "schedule", "subscription"
+    "group",
+    "user",
+    "member",
+    "project",
+    "permissions",
+    "data source",
+    "workbook",
+    "schedule",
+    "subscription",
+    "site",
 ]
 _SIGNS: Mapping[Action, str] = {"add": "+", "change": "~", "remove": "-"}
 
@@ -181,6 +190,8 @@ def _top_steps(actual: Actual, gone: Mapping[str, User], *, is_user_wanted: bool
             yield Step(None, "remove", "user", user.name, user.luid)
         elif user.is_ours and user.role != ROLE:
             yield Step(None, "change", "user", user.name, user.luid)
+    if is_user_wanted and not actual.hides_users:
+        yield Step(None, "change", "site", "users do not see each other")
     if is_user_wanted and actual.users_group is None:
         yield Step(None, "add", "group", USERS)
     top = actual.top
