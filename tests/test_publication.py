@@ -1,13 +1,17 @@
 """What customers should have on Tableau, out of the registry, the extracts and the reports."""
 
-from collections.abc import Iterator
+import json
+from collections.abc import Callable, Iterator
 from datetime import date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import psycopg
 import pytest
+from click.testing import Result
+from typer.testing import CliRunner
 
-from callmart import access, publication
+from callmart import access, cli, publication
+from callmart.errors import UserError
 from callmart.publish import Publication
 from callmart.tds import Live
 from conftest import Callmart
@@ -173,3 +177,46 @@ def test_live_is_the_customers_own_login(
         line.content_hash,
         queue.content_hash,
     )
+
+
+# -- the command; its last test takes the customers away -------------------------------------------------------------
+
+
+@pytest.fixture
+def published(applied: Callmart, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
+    """`callmart publish` in this process."""
+    monkeypatch.setattr(cli, "settings", lambda: applied.settings)
+    return lambda *options: CliRunner().invoke(cli.app, ["publish", *options])
+
+
+def test_the_plan_is_shown_and_changes_nothing(published: Callable[..., Result]) -> None:
+    shown = published("--plan")
+    assert shown.exit_code == 0
+    planned = json.loads(published("--plan", "--json").stdout)
+    assert {"customer_id": STANDARD, "action": "add", "kind": "workbook", "name": "Traffic"} in planned[
+        "steps"
+    ]
+    assert list(planned["problems"]) == [str(LIVE)]
+    assert json.loads(published("--plan", "--json").stdout) == planned
+    assert "chef@" not in shown.stdout + json.dumps(planned)
+
+
+def test_what_fails_is_said_and_held(published: Callable[..., Result]) -> None:
+    done = published("--json")
+    assert done.exit_code == cli.UNDONE
+    assert [said.partition(":")[0] for said in json.loads(done.stdout)["failed"]] == [
+        f"customer {customer}" for customer in (DETAILED, STANDARD, LIVE)
+    ]  # the extracts that are on the books stand nowhere
+
+
+def test_a_customer_goes_only_when_that_is_confirmed(
+    applied: Callmart, published: Callable[..., Result]
+) -> None:
+    applied.apply("customers: []")
+    assert json.loads(published("--plan", "--json").stdout)["leaving"] == [DETAILED, STANDARD]
+    refused = published()
+    assert isinstance(refused.exception, UserError)
+    assert "--yes" in str(refused.exception)
+    assert json.loads(published("--plan", "--json").stdout)["leaving"] == [DETAILED, STANDARD]
+    assert published("--yes").exit_code == 0
+    assert json.loads(published("--plan", "--json").stdout)["leaving"] == []
