@@ -338,6 +338,18 @@ def test_anothers_rows_on_tableau_are_a_breach(published: Callmart) -> None:
     assert is_about_queues(check, "DIFFERS")
 
 
+def test_a_member_that_is_no_recipient_is_a_breach(published: Callmart) -> None:
+    with on_tableau(published, NAMED) as (tableau_server, _):
+        group = next(each for each in TSC.Pager(tableau_server.groups) if each.name.endswith(f"-{NAMED}"))
+        user = tableau_server.users.add(TSC.UserItem("iemand@example.org", "Viewer"))
+        tableau_server.groups.add_user(group, user.id)
+    found = failed(published)
+    with on_tableau(published, NAMED) as (tableau_server, _):
+        tableau_server.users.remove(user.id)
+    (check,) = found.values()
+    assert check.found == (f"customer {NAMED}: 1 who should not be there, or are missing",)
+
+
 def test_a_project_that_others_reach_is_a_breach(published: Callmart) -> None:
     with on_tableau(published, NAMED) as (tableau_server, project):
         everybody = next(each for each in TSC.Pager(tableau_server.groups) if each.name == "All Users")

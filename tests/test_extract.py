@@ -244,6 +244,17 @@ def test_a_day_that_has_grown_too_old_leaves_the_file(played: Callmart, owner: p
     assert write(played, owner)[STANDARD, "queue"].written  # type: ignore[union-attr]
 
 
+def test_a_customer_that_is_live_has_no_file(played: Callmart, owner: psycopg.Connection) -> None:
+    left = path(played, STANDARD, "queue").parent / ".publish-x" / "queue.tdsx"
+    left.parent.mkdir()
+    left.write_text("of a publication that was killed")
+    owner.execute("update registry.customer set connection = 'live' where customer_id = %s", [STANDARD])
+    extract.extract(owner, played.settings, ignore_step)
+    assert files(played) == FILES - {(STANDARD, "queue"), (STANDARD, "line")}
+    owner.execute("update registry.customer set connection = 'extract' where customer_id = %s", [STANDARD])
+    owner.commit()
+
+
 def test_what_no_contract_orders_any_more_is_removed(played: Callmart, owner: psycopg.Connection) -> None:
     less = REGISTRY.replace(
         "[{option: detailed, from: 2020-01-01}]",

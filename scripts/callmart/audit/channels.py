@@ -21,6 +21,7 @@ from callmart import access, extract, publication, publish
 from callmart.audit.attempts import Scene, name_of
 from callmart.dbt import Mart
 from callmart.grants import NOBODY, content_grants, customer_access
+from callmart.publish.actual import identity
 from callmart.settings import Settings
 
 Channel = Literal["login", "publisher", "file", "Tableau"]
@@ -268,11 +269,12 @@ class Published:
     found: dict[str, tuple[str, ...]]
 
 
-TOP, PROJECTS, CONTENT, GRANTS = (
+TOP, PROJECTS, CONTENT, GRANTS, MEMBERS = (
     "the project above all customers is locked, and nobody reaches it",
     "one locked project a customer, reached by the customer's own group alone",
     "nothing in them that no contract orders or that is not ours",
     "each data source and workbook is reached by the customer's own group alone",
+    "each customer's group has the recipients of the registry, and nobody else",
 )
 
 
@@ -287,7 +289,7 @@ def published(
     desired = {one.customer_id: one for one in publication.desired(connection, settings)}
     actual = publish.read(server)
     cells: list[Cell] = []
-    looked_at = dict.fromkeys((TOP, PROJECTS, CONTENT, GRANTS), 0)
+    looked_at = dict.fromkeys((TOP, PROJECTS, CONTENT, GRANTS, MEMBERS), 0)
     found: dict[str, list[str]] = {name: [] for name in looked_at}
 
     if actual.top is not None:
@@ -298,6 +300,15 @@ def published(
         found[CONTENT] += [
             f"a {foreign.kind} beside the customers' projects" for foreign in actual.top.foreign
         ]
+    names = {user.luid: name for name, user in actual.users.items()}
+    for customer, group in actual.groups.items():
+        looked_at[MEMBERS] += 1
+        recipients = {identity(name) for name in desired[customer].members} if customer in desired else set()
+        others = {names.get(luid, luid) for luid in group.members} ^ recipients
+        if others:
+            found[MEMBERS].append(
+                f"customer {customer}: {len(others)} who should not be there, or are missing"
+            )
     for customer in sorted(actual.customers - desired.keys()):
         found[CONTENT].append(f"customer {customer} has no contract, and a project or a group")
 
