@@ -630,6 +630,19 @@ def test_a_live_data_source_has_the_customers_login_embedded(
     assert matches(server, wanted(extracts["queues"]))
 
 
+def test_a_login_that_did_not_take_is_given_again(server: TSC.Server, settings: Settings) -> None:
+    wanted = Publication(7, "Ander BV", (live("one"),))
+    with State(settings.home / "emulator") as state:
+        inject(state, Fault("credentials", count=1))
+        inject(state, Fault("html", method="PUT", path="/connections/"))
+    (outcome,) = publish(server, wanted)
+    assert outcome.error is not None
+    assert succeeded(publish(server, wanted))
+    (source,) = sources(server).values()
+    server.datasources.populate_connections(source)
+    assert [each.embed_password for each in source.connections] == [True]
+
+
 def test_a_workbook_follows_its_data_source(server: TSC.Server, detailed: Publication) -> None:
     publish(server, detailed)
     luid = workbooks(server)[detailed.project, "Drukte"].id

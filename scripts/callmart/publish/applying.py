@@ -244,10 +244,9 @@ class _Customer:
     def _publish_source(self, step: Step) -> None:
         source = step.content
         assert isinstance(source, DataSource)
+        live = source.held if isinstance(source.held, tds.Live) else None
+        login = TSC.ConnectionCredentials(live.user, source.password, embed=True) if live else None
         item = TSC.DatasourceItem(self.project_id, step.name)
-        credentials = None
-        if isinstance(source.held, tds.Live):
-            credentials = TSC.ConnectionCredentials(source.held.user, source.password, embed=True)
         # beside the extract: what it holds goes to no other disk
         folder = source.held.parent if isinstance(source.held, Path) else None
         with TemporaryDirectory(prefix=".publish-", dir=folder) as place:
@@ -256,11 +255,12 @@ class _Customer:
                 tds.package(source.source, file, source.held)
 
             def publish(mode: str) -> Any:
-                return self.server.datasources.publish(item, file, mode, connection_credentials=credentials)
+                published = self.server.datasources.publish(item, file, mode, connection_credentials=login)
+                if live:
+                    _embed(self.server, published, live.user, source.password)
+                return published
 
-            published = self._replace("data source", step, item, publish, source.content_hash)
-        if isinstance(source.held, tds.Live):
-            _embed(self.server, published, source.held.user, source.password)
+            self._replace("data source", step, item, publish, source.content_hash)
 
     def _publish_workbook(self, step: Step) -> None:
         workbook = step.content
@@ -295,8 +295,8 @@ class _Customer:
 
     def _replace(
         self, kind: ContentKind, step: Step, item: Any, publish: Callable[[str], Any], content_hash: str
-    ) -> Any:
-        """What was published under the step's name, with the tag that says what it holds, set last."""
+    ) -> None:
+        """Publishes under the step's name; the tag that says what it holds is set last."""
         endpoint = _endpoint(self.server, kind)
         if step.hashes:
             # the content is about to change: from here until the new tag it promises nothing
@@ -309,7 +309,6 @@ class _Customer:
         self.content.append(
             Content(kind, published.id, published.name, published.content_url, frozenset({content_hash}))
         )
-        return published
 
     def _prove_wired(self, workbook: TSC.WorkbookItem, source: Content) -> None:
         """Reads back that the workbook stands on the customer's data source and on nothing else."""
