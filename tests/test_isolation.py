@@ -87,9 +87,11 @@ def temporary(opened: Callmart) -> Iterator[None]:
     """Everybody may make temporary things, as in a database that is not the owner's: so the policies are tried."""
     with postgres(opened) as superuser:
         superuser.execute("grant temporary on database callmart to public")
+        superuser.execute("alter event trigger refuse_definitions disable")
         superuser.commit()
         yield
         superuser.execute("revoke temporary on database callmart from public")
+        superuser.execute("alter event trigger refuse_definitions enable")
         superuser.commit()
 
 
@@ -262,6 +264,7 @@ def test_types_of_ones_own_would_bend_a_string_body(opened: Callmart, function: 
         )
         role = access.customer_role(server.DATABASE, NAMED)
         connection.execute("grant temporary on database callmart to public")
+        connection.execute("alter event trigger refuse_definitions disable")
         seen = []
         for types in ("", types_of_ones_own(ANONYMOUS)):
             connection.execute(f"set local role {role}")

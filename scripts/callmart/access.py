@@ -413,7 +413,7 @@ def _drifted_objects(connection: psycopg.Connection, *, of_marts: bool) -> Itera
         union all
         select member::regrole || ' acts as ' || roleid::regrole || ', the owner', null
         from pg_auth_members
-        where roleid = current_user::regrole and (inherit_option or set_option)
+        where roleid = quote_ident(current_user)::regrole and (inherit_option or set_option)
         union all
         select
             'rule ' || rulename || ' on ' || ev_class::regclass || ' is not callmart''s',
@@ -443,7 +443,7 @@ def _drifted_objects(connection: psycopg.Connection, *, of_marts: bool) -> Itera
         where not exists (
             select from pg_default_acl
             where
-                defaclrole = current_user::regrole and defaclnamespace = 0 and defaclobjtype = 'f'
+                defaclrole = quote_ident(current_user)::regrole and defaclnamespace = 0 and defaclobjtype = 'f'
                 and not exists (select from aclexplode(defaclacl) where grantee = 0)
         )
         union all
