@@ -261,7 +261,7 @@ def test_any_order_of_events_files_and_builds_gives_the_same(callmart: Callmart)
     rng.shuffle(work)
     for number, part in enumerate(work):
         land(*part)
-        if number % 10 == 9:
+        if number % 20 == 9:
             callmart.build_unchecked()
     build_in_windows(callmart, rng)
 

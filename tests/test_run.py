@@ -45,7 +45,7 @@ REGISTRY = registry(
     f"id: {STANDARD}, contracts: [{{option: standard, from: 2020-01-01}}]",
     f"id: {NONE}, contracts: []",
 )
-KILLS = 8
+KILLS = 5
 
 
 class Crash(Exception):
