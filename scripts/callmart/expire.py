@@ -142,23 +142,6 @@ class _Planner:
         for mart in standing:
             if not mart.day:
                 self.unreferred(mart, [other for other in standing if other.day])
-        if any(mart.name == "agent_session" for mart in standing):
-            self.logins()
-
-    def logins(self) -> None:
-        """A kept day's login can have begun on a day before; none lasts longer than 31 days."""
-        self.rows(
-            "mart",
-            "mart.agent_session",
-            f"logged in before {self.floor} and out later: the login is forgotten",
-            sql.SQL(
-                "t.call_date >= %(floor)s and t.call_date <= %(floor)s::date + 31"
-                " and t.logged_in_local < %(floor)s::date"
-            ),
-            forget="logged_in_at = null, logged_in_local = null",
-            returning=", t.customer_id",
-            then=_stale("agent"),
-        )
 
     def unreferred(self, mart: dbt.Mart, others: list[dbt.Mart]) -> None:
         """Rows of a mart without days that no kept day of its group refers to."""

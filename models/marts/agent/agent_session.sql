@@ -28,6 +28,8 @@ of_days as (
 numbered as (
     select
         *,
+        -- A moment of an earlier day would be shown for as long as this one is kept.
+        case when logged_in_at >= begins_at then logged_in_at end as told_login_at,
         row_number() over (
             partition by customer_id, call_date, agent_key
             order by began_at, ended_at, device_key
@@ -45,8 +47,8 @@ select
     agent_key,
     session_no::integer as session_no,
     device_key,
-    logged_in_at,
-    logged_in_at at time zone time_zone as logged_in_local,
+    told_login_at as logged_in_at,
+    told_login_at at time zone time_zone as logged_in_local,
     logged_out_at,
     logged_out_at at time zone time_zone as logged_out_local,
     case
