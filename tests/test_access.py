@@ -135,6 +135,23 @@ def test_the_loader_does_not_see_what_it_wrote(opened: Callmart) -> None:
     assert opened.rows("select count(*) as n from raw.event")[0]["n"] > 0
 
 
+def test_what_the_loader_hands_over_is_held_against_the_contracts(opened: Callmart) -> None:
+    """Whatever the loader itself made of them: no contract, a customer nobody knows, a day too old."""
+    with access.connect(opened.settings, "loader") as loader:
+        for key, (customer, moment) in enumerate(
+            [(NAMED, "now() - interval '1 day'"), (1004, "now()"), (9999, "now()"), (NAMED, "'2001-01-01'")]
+        ):
+            loader.execute(
+                "insert into raw.incoming (customer_id, occurred_at, event_key, identified, platform, event)"
+                f" values ({customer}, {moment}, {key}, true, 'vcloud', 'queue_joined')"
+            )
+        kept = loader.execute(
+            "select landed from raw.keep('f', 's', 1, '[]', 4::int8, 0::int8, 0::int8, false, '{}'::jsonb)"
+        )
+        assert kept.fetchone() == (1,)
+        loader.rollback()
+
+
 def test_the_publisher_is_nobody_by_itself(opened: Callmart) -> None:
     with access.connect(opened.settings, "publisher") as publisher:
         assert not allowed(publisher, "select from mart.queue_interval")

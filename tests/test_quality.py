@@ -464,9 +464,13 @@ def test_nothing_that_was_computed_stays_behind(played: Callmart, owner: psycopg
     assert filled() >= {"window", "int_visit", "queue_interval", "agent_day", "agent"}
     owner.execute("update build.queue_interval set offered = -1 where customer_id = %s", [NAMED])
     check(played, owner)
+    samples = "select tablename, attname from pg_stats where schemaname = 'build'"
+    owner.execute("analyze build.queue_interval")
+    assert owner.execute(samples).fetchall()
     opening.open_build(owner, played.settings)
     assert held_back(owner)
     assert filled() == set()
+    assert owner.execute(samples).fetchall() == []
 
 
 def test_checking_needs_no_temporary_table(played: Callmart, owner: psycopg.Connection) -> None:

@@ -167,8 +167,9 @@ def test_a_day_is_held_back_released_and_held_back_again(
         ({"customer": str(UNKNOWN)}, f"customer {UNKNOWN} is not in the registry; `callmart status` lists"),
         ({"reason": ""}, "a release needs a reason: say with --reason"),
         ({"reason": "  "}, "a release needs a reason: say with --reason"),
+        ({"reason": "\x01\udcff"}, "a release needs a reason: say with --reason"),
     ],
-    ids=["a day that is open", "an unknown customer", "no reason", "a blank reason"],
+    ids=["a day that is open", "an unknown customer", "no reason", "a blank reason", "a reason that is no text"],
 )  # fmt: skip
 def test_a_release_of_nothing_is_a_mistake(
     callmart: Callmart, command: Command, options: dict[str, str], said: str
