@@ -178,9 +178,12 @@ class _Planner:
                     update ops.opened_day as o set row_count = o.row_count - fewer.rows from fewer
                     where o.customer_id = fewer.customer_id and o.mart = {mart} and not isfinite(o.call_date)
                 ),
+                stale as (
+                    update ops.extract as e set basis = e.basis - 'opened' from fewer
+                    where e.customer_id = fewer.customer_id and e.mart_group = {group}
+                ),
                 """
-            ).format(mart=sql.Literal(mart.name))
-            + _stale(mart.group),
+            ).format(mart=sql.Literal(mart.name), group=sql.Literal(mart.group)),
         )
 
     def usage(self) -> None:
@@ -474,18 +477,6 @@ class _Planner:
             self.steps.append(Step(kind, what, why, count, take))
 
 
-def _stale(group: str) -> sql.Composed:
-    """Let the next extract of a group be written anew for the customers of the rows that were taken."""
-    return sql.SQL(
-        """
-        stale as (
-            update ops.extract as e set basis = e.basis - 'opened' from (select distinct customer_id from taken) as c
-            where e.customer_id = c.customer_id and e.mart_group = {group}
-        ),
-        """
-    ).format(group=sql.Literal(group))
-
-
 # -- carrying it out -----------------------------------------------------------------------------------------------
 
 
@@ -622,10 +613,7 @@ def _holds_expired(connection: psycopg.Connection, values: dict[str, object]) ->
 
 
 def _rows_computed(connection: psycopg.Connection) -> int:
-    tables = connection.execute(
-        "select relname from pg_class where relnamespace = 'build'::regnamespace and relkind = 'r'"
-    ).fetchall()
-    return sum(_count(connection, sql.Identifier("build", table)) for (table,) in tables)
+    return sum(_count(connection, table) for table in open.build_tables(connection))
 
 
 def _old_extracts(connection: psycopg.Connection, folder: Path, floor: date) -> list[tuple[Path, int, str]]:

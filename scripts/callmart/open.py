@@ -244,16 +244,19 @@ def _within_window(connection: psycopg.Connection, mart: dbt.Mart) -> sql.Compos
     return sql.SQL("{} between {} and {}").format(sql.Identifier("m", mart.day), first, last)
 
 
-def empty_build(connection: psycopg.Connection) -> None:
-    """Nothing that was computed stays behind, whether it passed or not."""
-    tables = [
+def build_tables(connection: psycopg.Connection) -> list[sql.Identifier]:
+    """The tables of `build`: the window, and what was computed of it."""
+    return [
         sql.Identifier("build", name)
         for (name,) in connection.execute(
             "select relname from pg_class where relnamespace = 'build'::regnamespace and relkind = 'r'"
         )
     ]
+
+
+def empty_build(connection: psycopg.Connection) -> None:
+    """Nothing that was computed stays behind, whether it passed or not; nor a sample of it."""
+    tables = build_tables(connection)
     connection.execute(sql.SQL("truncate {}").format(sql.SQL(", ").join(tables)))
-    connection.execute(
-        "select access.forget_samples(oid) from pg_class"
-        " where relnamespace = 'build'::regnamespace and relkind = 'r'"
-    )
+    for table in tables:
+        connection.execute("select access.forget_samples(%s)", [table.as_string(connection)])
