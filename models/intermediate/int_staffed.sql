@@ -1,5 +1,5 @@
 -- A row is a quarter-hour of a queue in which agents were there for it: logged in at a device and a member. Where a
--- customer's source has told of no login in the 31 days up to a day's end, being a member is being there.
+-- customer's source has told of no login in the 31 days that end with a day, being a member is being there.
 
 with days as (
     select * from {{ ref('stg_day') }}
@@ -19,17 +19,25 @@ memberships as (
     select * from {{ ref('int_membership') }}
 ),
 
+login_days as (
+    select distinct
+        customer_id,
+        {{ local_date('occurred_at', 'time_zone') }} as login_date
+    from events
+),
+
 days_told as (
     select
-        days.*,
-        exists(
-            select 1 from events
-            where
-                days.customer_id = events.customer_id
-                and days.ends_at > events.occurred_at
-                and days.begins_at - {{ longest_phase() }} <= events.occurred_at
-        ) as tells_logins
+        days.customer_id,
+        days.call_date,
+        days.begins_at,
+        days.ends_at,
+        count(login_days.login_date) > 0 as tells_logins
     from days
+    left join login_days
+        on days.customer_id = login_days.customer_id
+        and login_days.login_date between days.call_date - 30 and days.call_date
+    group by days.customer_id, days.call_date, days.begins_at, days.ends_at
 ),
 
 logged_in as (
