@@ -1,8 +1,8 @@
 """A day built by `callmart build`, against DuckDB running the same models on the same Parquet, in one run.
 
-`python bench/building.py [CONTACTS]`: 470,000, whose events are six million, unless it says otherwise. DuckDB computes what dbt compiled: macros
-stand for the few functions that it lacks, and int_staffed.sql for the one model that needs types that it lacks. Both
-must come to the same totals, or the ratio says nothing.
+`python bench/building.py [CONTACTS]`: 470,000, whose events are six million, unless it says otherwise. DuckDB computes
+what dbt compiled: macros stand for the few functions that it lacks, and int_staffed.sql for the one model that needs
+types that it lacks. Both must come to the same totals, or the ratio says nothing.
 """
 
 import json
