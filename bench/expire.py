@@ -14,7 +14,7 @@ from datetime import date, timedelta
 import psycopg
 from rich.console import Console
 
-from callmart import access, expire, server
+from callmart import expire, logins, server
 from callmart.settings import Settings
 from history import CUSTOMERS, QUEUES, fill, retention_floor, scratch, settle
 
@@ -94,7 +94,7 @@ def _readers(settings: Settings) -> Iterator[Waits]:
 
     with server.connect(settings) as owner:
         logins = [
-            psycopg.connect(access.customer_uri(owner, settings, id), autocommit=True)
+            psycopg.connect(logins.customer_uri(owner, settings, id), autocommit=True)
             for id in CUSTOMERS[:READERS]
         ]
     threads = [
@@ -117,7 +117,7 @@ def _long_reader(settings: Settings) -> Iterator[None]:
     """A customer who keeps a transaction open, ends it and begins anew, until the block ends."""
     over = threading.Event()
     with server.connect(settings) as owner:
-        login = psycopg.connect(access.customer_uri(owner, settings, CUSTOMERS[-1]))
+        login = psycopg.connect(logins.customer_uri(owner, settings, CUSTOMERS[-1]))
 
     def stay() -> None:
         while not over.is_set():

@@ -10,7 +10,7 @@ import pyarrow.parquet
 from adbc_driver_postgresql import dbapi
 from rich.console import Console
 
-from callmart import access, land, registry, server
+from callmart import land, logins, registry, server
 from callmart.prepare import EVENT_SCHEMA, Defaults, prepare
 from callmart.settings import Settings
 from callmart.simulate import simulate
@@ -52,7 +52,7 @@ def _write(file: Path, last_day: date) -> int:
 
 def _land(settings: Settings, file: Path) -> float:
     """Seconds to land the file."""
-    with access.connect(settings, "loader") as loader:
+    with logins.connect(settings, "loader") as loader:
         begin = time.perf_counter()
         land.land(loader, settings, file, "auto", DEFAULTS)
         return time.perf_counter() - begin

@@ -13,7 +13,7 @@ from typing import Self
 import psycopg
 from rich.console import Console
 
-from callmart import access, server
+from callmart import logins, server
 from callmart.settings import Settings
 from history import CUSTOMERS, QUEUES, fill, retention_floor, scratch, settle
 
@@ -74,7 +74,7 @@ class _Pair:
 
     @classmethod
     def of(cls, connection: psycopg.Connection, settings: Settings, id: int) -> Self:
-        customer, owner = access.customer_uri(connection, settings, id), access.owner_uri(settings)
+        customer, owner = logins.customer_uri(connection, settings, id), logins.owner_uri(settings)
         return cls(id, psycopg.connect(customer, autocommit=True), psycopg.connect(owner, autocommit=True))
 
     def ask(self, query: str, *, owner_first: bool) -> tuple[float, float]:

@@ -10,7 +10,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from callmart import access, build, open, registry, run, server
+from callmart import build, logins, open, registry, run, server
 from callmart.emulator import process
 from callmart.land import Landed, land
 from callmart.prepare import Defaults
@@ -38,7 +38,7 @@ class Callmart:
         if customer_id is None:
             return server.connect(self.settings)
         with server.connect(self.settings) as owner:
-            return psycopg.connect(access.customer_uri(owner, self.settings, customer_id))
+            return psycopg.connect(logins.customer_uri(owner, self.settings, customer_id))
 
     def apply(self, text: str) -> None:
         """Apply a registry, whatever it deletes."""
@@ -57,7 +57,7 @@ class Callmart:
         time_zone: str | None = None,
         platform: str = "vcloud",
     ) -> Landed:
-        with access.connect(self.settings, "loader") as loader:
+        with logins.connect(self.settings, "loader") as loader:
             return land(
                 loader, self.settings, file, format, Defaults(customer_id, platform, False, time_zone)
             )

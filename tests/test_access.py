@@ -11,7 +11,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from callmart import access, dbt, matrix, schema, server
+from callmart import access, dbt, drift, logins, matrix, roles, schema, server
 from callmart import run as stages
 from callmart.errors import UserError
 from catalogue import unprotected
@@ -37,9 +37,9 @@ def postgres(callmart: Callmart) -> Iterator[psycopg.Connection]:
         yield connection
 
 
-def drift(callmart: Callmart) -> list[str]:
+def drifted(callmart: Callmart) -> list[str]:
     with callmart.connect() as owner:
-        return [one.text for one in access.drift(owner, dbt.marts(callmart.settings))]
+        return [one.text for one in drift.find(owner, dbt.marts(callmart.settings))]
 
 
 def apply(callmart: Callmart) -> list[str]:
@@ -102,7 +102,7 @@ def test_a_duty_reads_and_writes_what_the_matrix_says(opened: Callmart, duty: st
     with opened.connect() as owner:
         for name in every:
             assert allowed(owner, f"select from {name}")
-    with access.connect(opened.settings, duty) as login:
+    with logins.connect(opened.settings, duty) as login:
         statistics = {name for name in every if name.startswith("usage.") and "usage" in declared.groups}
         assert {name for name in every if allowed(login, f"select * from {name}")} == statistics | named(
             declared.select, whole=True
@@ -120,7 +120,7 @@ def test_a_duty_reads_and_writes_what_the_matrix_says(opened: Callmart, duty: st
 
 def test_the_loader_does_not_see_what_it_wrote(opened: Callmart) -> None:
     row = "insert into raw.incoming_reject (line_number, reason) values (1, 'none')"
-    with access.connect(opened.settings, "loader") as loader:
+    with logins.connect(opened.settings, "loader") as loader:
         assert allowed(loader, row)
         for name in (
             "raw.incoming",
@@ -137,7 +137,7 @@ def test_the_loader_does_not_see_what_it_wrote(opened: Callmart) -> None:
 
 def test_what_the_loader_hands_over_is_held_against_the_contracts(opened: Callmart) -> None:
     """Whatever the loader itself made of them: no contract, a customer nobody knows, a day too old."""
-    with access.connect(opened.settings, "loader") as loader:
+    with logins.connect(opened.settings, "loader") as loader:
         for key, (customer, moment) in enumerate(
             [(NAMED, "now() - interval '1 day'"), (1004, "now()"), (9999, "now()"), (NAMED, "'2001-01-01'")]
         ):
@@ -153,9 +153,9 @@ def test_what_the_loader_hands_over_is_held_against_the_contracts(opened: Callma
 
 
 def test_the_publisher_is_nobody_by_itself(opened: Callmart) -> None:
-    with access.connect(opened.settings, "publisher") as publisher:
+    with logins.connect(opened.settings, "publisher") as publisher:
         assert not allowed(publisher, "select from mart.queue_interval")
-        publisher.execute(f"set role {access.customer_role(server.DATABASE, NAMED)}")
+        publisher.execute(f"set role {roles.customer_role(server.DATABASE, NAMED)}")
         assert publisher.execute("select distinct customer_id from mart.queue_interval").fetchall() == [
             (NAMED,)
         ]
@@ -167,7 +167,7 @@ def test_types_of_the_loaders_own_mean_nothing_to_the_owners_functions(opened: C
         superuser.execute("grant temporary on database callmart to callmart_loader")
         superuser.execute("alter event trigger refuse_definitions disable")
     try:
-        with access.connect(opened.settings, "loader") as loader:
+        with logins.connect(opened.settings, "loader") as loader:
             loader.execute("create type pg_temp.text as (said pg_catalog.text)")
             loader.execute("create domain pg_temp.bigint as pg_catalog.int8 check (false)")
             assert loader.execute(
@@ -237,17 +237,17 @@ drop role if exists stranger
 
 @pytest.mark.parametrize("what", BY_HAND)
 def test_what_was_done_by_hand_is_found_and_taken_away(opened: Callmart, what: str) -> None:
-    assert drift(opened) == []
+    assert drifted(opened) == []
     month = opened.rows("select min(tableoid::regclass::text) as month from mart.queue_interval")[0]["month"]
     with opened.connect() as owner:
         for statement in BY_HAND[what].format(month=month).split(";\n"):
             owner.execute(statement)  # type: ignore[arg-type]
-    found = drift(opened)
+    found = drifted(opened)
     assert found
     with opened.connect() as owner, pytest.raises(UserError, match="nothing is opened while rights differ"):
         stages.open.open_build(owner, opened.settings)
     apply(opened)
-    assert drift(opened) == []
+    assert drifted(opened) == []
     with opened.connect() as owner:
         for statement in AFTERWARDS.split(";\n"):
             owner.execute(statement)  # type: ignore[arg-type]
@@ -267,9 +267,9 @@ def test_what_a_customer_changes_of_itself_stops_nobody(opened: Callmart, what: 
         customer.execute("set default_transaction_read_only = off")
         customer.commit()
         customer.execute(OF_ONES_OWN[what])  # type: ignore[arg-type]
-    assert drift(opened) == ["login callmart_customer_1001 has other settings"]
+    assert drifted(opened) == ["login callmart_customer_1001 has other settings"]
     opened.build_unchecked()
-    assert drift(opened) == []
+    assert drifted(opened) == []
 
 
 BY_A_SUPERUSER = {
@@ -317,14 +317,14 @@ def test_what_only_a_superuser_can_undo_is_named(opened: Callmart, what: str) ->
     with postgres(opened) as superuser:
         superuser.execute(do)  # type: ignore[arg-type]
     try:
-        assert any(text in one for one in drift(opened))
+        assert any(text in one for one in drifted(opened))
         with pytest.raises(UserError, match="have a superuser undo it"):
             apply(opened)
     finally:
         with postgres(opened) as superuser:
             superuser.execute(undo)  # type: ignore[arg-type]
     apply(opened)
-    assert drift(opened) == []
+    assert drifted(opened) == []
 
 
 @pytest.mark.parametrize(
@@ -339,14 +339,14 @@ def test_what_belongs_to_somebody_else_is_all_that_is_told(opened: Callmart, wha
     with postgres(opened) as superuser:
         superuser.execute(f"alter {what} owner to postgres")
     try:
-        assert drift(opened) == [f"{told} belongs to postgres"]
+        assert drifted(opened) == [f"{told} belongs to postgres"]
         with pytest.raises((UserError, psycopg.errors.InsufficientPrivilege)):
             apply(opened)
     finally:
         with postgres(opened) as superuser:
             superuser.execute(f"alter {what} owner to callmart_owner")
     apply(opened)
-    assert drift(opened) == []
+    assert drifted(opened) == []
 
 
 def test_while_there_is_drift_a_run_delivers_nothing(opened: Callmart) -> None:
@@ -365,30 +365,30 @@ def test_while_there_is_drift_a_run_delivers_nothing(opened: Callmart) -> None:
 
 
 def test_a_new_password_stands_in_a_file_of_the_owners_alone(opened: Callmart) -> None:
-    role = access.customer_role(server.DATABASE, STANDARD)
-    file = access.passfile(opened.home, role)
+    role = roles.customer_role(server.DATABASE, STANDARD)
+    file = logins.passfile(opened.home, role)
     old = file.read_text()
     with opened.connect() as owner:
-        assert access.set_password(owner, opened.settings.home, role) == file
+        assert logins.set_password(owner, opened.settings.home, role) == file
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert file.read_text() != old
     assert sees(opened, STANDARD) == {STANDARD}
     with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
         psycopg.connect(
-            access.login_uri(opened.settings, role), passfile="/dev/null", password=old.split(":")[-1].strip()
+            logins.login_uri(opened.settings, role), passfile="/dev/null", password=old.split(":")[-1].strip()
         )
 
 
 def test_a_password_that_a_customer_changed_is_found(opened: Callmart) -> None:
-    role = access.customer_role(server.DATABASE, STANDARD)
+    role = roles.customer_role(server.DATABASE, STANDARD)
     with opened.connect(STANDARD) as customer:
         customer.execute("set transaction read write")
         customer.execute(f"alter role {role} password 'mine'")  # type: ignore[arg-type]
     with opened.connect() as owner:
-        assert access.refused(owner, opened.settings) == [role]
-        access.set_password(owner, opened.settings.home, role)
+        assert logins.refused(owner, opened.settings) == [role]
+        logins.set_password(owner, opened.settings.home, role)
     with opened.connect() as owner:
-        assert access.refused(owner, opened.settings) == []
+        assert logins.refused(owner, opened.settings) == []
 
 
 def test_passwords_are_scram(opened: Callmart) -> None:
@@ -405,18 +405,18 @@ def test_passwords_are_scram(opened: Callmart) -> None:
 
 
 def test_a_role_that_was_dropped_and_made_again_is_as_before(opened: Callmart) -> None:
-    role = access.customer_role(server.DATABASE, NAMED)
+    role = roles.customer_role(server.DATABASE, NAMED)
     with postgres(opened) as superuser:
         superuser.execute(f"drop role {role}")  # type: ignore[arg-type]
         superuser.execute(f"create role {role} login password 'mine'")  # type: ignore[arg-type]
         superuser.execute(f"grant {role} to callmart_owner with admin option")  # type: ignore[arg-type]
-    assert drift(opened)
+    assert drifted(opened)
     with opened.connect() as owner:
-        renewed = access.refused(owner, opened.settings)
+        renewed = logins.refused(owner, opened.settings)
         assert renewed == [role]
         access.apply(owner, opened.settings, dbt.marts(opened.settings))
-        access.set_password(owner, opened.settings.home, role)
-    assert drift(opened) == []
+        logins.set_password(owner, opened.settings.home, role)
+    assert drifted(opened) == []
     assert sees(opened, NAMED) == {NAMED}
 
 
@@ -452,7 +452,7 @@ def test_a_dump_restored_into_an_empty_cluster_is_closed_and_then_as_before(
         assert roles == ["callmart_owner"]
         assert unprotected(owner)
     apply(restored)
-    assert drift(restored) == []
+    assert drifted(restored) == []
     for customer in WITH_DATA:
         assert sees(restored, customer) == {customer}
         count = "select count(*) as n, sum(offered) as offered from mart.queue_interval"

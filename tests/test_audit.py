@@ -12,7 +12,7 @@ import pytest
 import tableauserverclient as TSC
 from typer.testing import CliRunner
 
-from callmart import access, audit, cli, dbt, extract, run, server, tableau
+from callmart import audit, cli, dbt, extract, roles, run, server, tableau
 from callmart.audit import report
 from callmart.audit.attacks import ATTACKS
 from callmart.audit.check import MOST_FOUND, Check, few
@@ -180,7 +180,7 @@ def test_a_policy_that_is_gone_is_a_breach(published: Callmart) -> None:
 
 
 def test_a_right_too_many_is_a_breach(published: Callmart) -> None:
-    role = access.duty_role(server.DATABASE, "loader")
+    role = roles.duty_role(server.DATABASE, "loader")
     with done(published, f"grant select on raw.event to {role}", f"revoke select on raw.event from {role}"):
         found = failed(published, attacked=True)
     assert found["attacks: reading: read: a relation that is not for it"].found == ("loader raw.event",)
@@ -188,7 +188,7 @@ def test_a_right_too_many_is_a_breach(published: Callmart) -> None:
 
 
 def test_a_membership_too_many_is_a_breach(published: Callmart) -> None:
-    group, role = "callmart_reads_agent", access.customer_role(server.DATABASE, STANDARD)
+    group, role = "callmart_reads_agent", roles.customer_role(server.DATABASE, STANDARD)
     with done(published, f"grant {group} to {role}", f"revoke {group} from {role}"):
         found = failed(published, attacked=True)
     cells = next(check for name, check in found.items() if "login: own rows" in name)

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet
 import pytest
 
-from callmart import access, extract
+from callmart import extract, roles
 from callmart.extract import Extract, Unproven
 from centre import ANONYMOUS, DAYS, DETAILED, NAMED, REGISTRY, STANDARD, WITH_DATA, events, play
 from conftest import YESTERDAY, Callmart, ignore_step
@@ -189,9 +189,9 @@ def test_what_is_not_proven_does_not_leave(
 
     def spoilt(reader: Any, role: str, marts: Any) -> dict[str, pa.Table]:
         tables = read(reader, role, marts)
-        if role != access.customer_role("callmart", NAMED) or "queue_interval" not in tables:
+        if role != roles.customer_role("callmart", NAMED) or "queue_interval" not in tables:
             return tables
-        others = read(reader, access.customer_role("callmart", STANDARD), marts)
+        others = read(reader, roles.customer_role("callmart", STANDARD), marts)
         return {name: spoil(table, others[name]) for name, table in tables.items()}
 
     monkeypatch.setattr(extract, "_read", spoilt)
@@ -212,7 +212,7 @@ def test_what_is_not_proven_does_not_leave(
 
 
 def test_a_role_that_cannot_read_fails_alone(played: Callmart, owner: psycopg.Connection) -> None:
-    group, role = access.group_role("callmart", "agent"), access.customer_role("callmart", NAMED)
+    group, role = roles.group_role("callmart", "agent"), roles.customer_role("callmart", NAMED)
     before = contents(played)
     touch(owner)
     owner.execute(f"revoke {group} from {role}")  # type: ignore[arg-type]

@@ -13,7 +13,7 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from callmart import access, dbt, matrix, metrics, rights, server
+from callmart import dbt, drift, logins, matrix, metrics, rights, roles, server
 from callmart import run as stages
 from callmart.audit import attempts
 from callmart.audit.attacks import ATTACKS, OWN_TYPES, Attack
@@ -66,7 +66,7 @@ def opened(callmart: Callmart, tmp_path_factory: pytest.TempPathFactory) -> Call
 @contextmanager
 def login(callmart: Callmart, who: int | str | None) -> Iterator[psycopg.Connection]:
     """A customer, a duty or the owner, each by its own password; nothing that it does is kept."""
-    connection = access.connect(callmart.settings, who) if isinstance(who, str) else callmart.connect(who)
+    connection = logins.connect(callmart.settings, who) if isinstance(who, str) else callmart.connect(who)
     with connection:
         connection.execute("set transaction read write")  # the default is only a courtesy
         yield connection
@@ -197,7 +197,7 @@ def test_a_customer_sees_all_of_its_own(
     scene: Scene, sessions: dict[str, psycopg.Connection], customer: int
 ) -> None:
     """A look that would always be empty would pass as well."""
-    role = access.customer_role(server.DATABASE, customer)
+    role = roles.customer_role(server.DATABASE, customer)
     plain = next(attack for attack in ATTACKS if attack.name == "plain")
     looks = {attempt.place: attempt for who, attempt in made(scene, plain) if who == role}
     assert "mart.queue_interval" in looks
@@ -262,7 +262,7 @@ def test_types_of_ones_own_would_bend_a_string_body(opened: Callmart, function: 
         connection.execute(
             f"create or replace function access.{function} language sql stable as $${STRING_BODIES[function]}$$"
         )
-        role = access.customer_role(server.DATABASE, NAMED)
+        role = roles.customer_role(server.DATABASE, NAMED)
         connection.execute("grant temporary on database callmart to public")
         connection.execute("alter event trigger refuse_definitions disable")
         seen = []
@@ -398,7 +398,7 @@ def leaks(connection: psycopg.Connection, scene: Scene) -> list[str]:
                     found.append(f"{attacker.name}: {name}")
                 continue
             expected: set[object] | None = None
-            if name in marts and marts[name].group in access.opens(options[attacker.own]):
+            if name in marts and marts[name].group in roles.opens(options[attacker.own]):
                 floor = "and {} >= (now() at time zone 'Europe/Amsterdam' - interval '2 years')::date"
                 kept = floor.format(marts[name].day) if marts[name].day else ""
                 own = f"from {name} as t where customer_id = {attacker.own} {kept}"
@@ -433,10 +433,10 @@ where
 """
 
 
-def drift(connection: psycopg.Connection, callmart: Callmart) -> list[str]:
+def drifted(connection: psycopg.Connection, callmart: Callmart) -> list[str]:
     """What `callmart access diff` and the audit find, asked within the superuser's transaction."""
     connection.execute("set local role callmart_owner")
-    found = [one.text for one in access.drift(connection, dbt.marts(callmart.settings))]
+    found = [one.text for one in drift.find(connection, dbt.marts(callmart.settings))]
     connection.execute("reset role")
     return found
 
@@ -446,7 +446,7 @@ def nothing_leaks(callmart: Callmart) -> bool:
         scene = attempts.scene(owner, callmart.settings)
     with postgres(callmart) as connection:
         assert leaks(connection, scene) == []
-        assert drift(connection, callmart) == []
+        assert drifted(connection, callmart) == []
     return True
 
 
@@ -532,8 +532,8 @@ def policy_mutants(connection: psycopg.Connection) -> Iterator[str]:
 
 def right_mutants(connection: psycopg.Connection, callmart: Callmart) -> Iterator[str]:
     """Each right of access.yml and of the marts taken away; each thing given to somebody who should not have it."""
-    roles = {duty: access.duty_role(server.DATABASE, duty) for duty in matrix.matrix().duties}
-    roles |= {f"reads {group}": access.group_role(server.DATABASE, group) for group in access.GROUPS}
+    roles = {duty: roles.duty_role(server.DATABASE, duty) for duty in matrix.matrix().duties}
+    roles |= {f"reads {group}": roles.group_role(server.DATABASE, group) for group in roles.GROUPS}
     for right in sorted(rights.wanted(connection, matrix.matrix(), roles, dbt.marts(callmart.settings))):
         yield right.revoke().as_string(connection)
     for name in relations(connection, *OURS):
@@ -602,7 +602,7 @@ def gate_mutants(connection: psycopg.Connection) -> Iterator[str]:
 
 def noticed(connection: psycopg.Connection, callmart: Callmart) -> bool:
     """Whether the catalogue is not as it should be, or the audit finds something in it."""
-    return bool(unprotected(connection) or drift(connection, callmart) or append_only(connection).breaches)
+    return bool(unprotected(connection) or drifted(connection, callmart) or append_only(connection).breaches)
 
 
 def test_no_mutant_survives(

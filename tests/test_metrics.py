@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from callmart import access, dbt, metrics, schema
+from callmart import access, dbt, drift, metrics, schema
 from callmart import open as opening
 from callmart.errors import UserError
 from callmart.metrics import Metric, Ratio, Sum, Term, parse
@@ -380,9 +380,9 @@ def test_a_customer_sees_the_ratios_of_its_own_and_of_its_option(opened: Callmar
         customers_in(opened, "agent_ratios", STANDARD)
 
 
-def drift(opened: Callmart) -> list[str]:
+def drifted(opened: Callmart) -> list[str]:
     with opened.connect() as owner:
-        return [found.text for found in access.drift(owner, dbt.marts(opened.settings))]
+        return [found.text for found in drift.find(owner, dbt.marts(opened.settings))]
 
 
 def apply(opened: Callmart) -> None:
@@ -406,19 +406,19 @@ BY_HAND = {
 
 @pytest.mark.parametrize("what", BY_HAND)
 def test_what_was_done_to_a_view_by_hand_is_found_and_mended(opened: Callmart, what: str) -> None:
-    assert drift(opened) == []
+    assert drifted(opened) == []
     with opened.connect() as owner:
         for statement in BY_HAND[what].split(";\n"):
             owner.execute(statement)  # type: ignore[arg-type]
     if what in ("reads as its owner", "in its place another"):
         assert customers_in(opened, "queue_ratios", NAMED) == set(WITH_DATA), "it would leak"
-    assert any("_ratios" in found for found in drift(opened))
+    assert any("_ratios" in found for found in drifted(opened))
     with opened.connect() as owner, pytest.raises(opening.Drifted):
         opening.open_build(owner, opened.settings)
     opened.apply((opened.home / "registry.yml").read_text())  # looks at no mart, and makes nothing right
-    assert drift(opened)
+    assert drifted(opened)
     apply(opened)
-    assert drift(opened) == []
+    assert drifted(opened) == []
     test_a_customer_sees_the_ratios_of_its_own_and_of_its_option(opened)
 
 
@@ -443,9 +443,9 @@ def test_the_views_follow_the_file(opened: Callmart, monkeypatch: pytest.MonkeyP
         assert open_ratios(opened) != before
         (row,) = opened.rows("select * from mart.queue_ratios limit 1", customer_id=NAMED)
         assert "service_level" not in row and "answer_rate" in row
-        assert drift(opened) == []
+        assert drifted(opened) == []
     open_ratios(opened)
-    assert drift(opened) == []
+    assert drifted(opened) == []
     test_a_customer_sees_the_ratios_of_its_own_and_of_its_option(opened)
 
 
@@ -454,9 +454,9 @@ def test_a_new_database_has_the_views_from_the_first_opening_on(
 ) -> None:
     fresh = make_callmart()
     play(fresh, tmp_path, (NAMED,))
-    assert drift(fresh) == []
+    assert drifted(fresh) == []
     with fresh.connect() as owner:
         metrics.show(owner, dbt.marts(fresh.settings))  # no table stands yet
-    assert drift(fresh) == []
+    assert drifted(fresh) == []
     assert fresh.build_and_open().opened_days
     assert customers_in(fresh, "agent_ratios", NAMED) == {NAMED}

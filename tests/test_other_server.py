@@ -11,7 +11,7 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from callmart import access, extract, server
+from callmart import extract, logins, roles, server
 from callmart.audit import attempts
 from catalogue import unprotected
 from centre import DETAILED, NONE, REGISTRY, STANDARD, WITH_DATA, play, queue_of
@@ -116,7 +116,7 @@ def test_the_attacks_fail(away: Callmart) -> None:
         assert sum(attacker.customer for attacker in attackers) == len(WITH_DATA)
         breaches, unproven = [], []
         for attacker in attackers:
-            uri = access.login_uri(away.settings, attacker.role)
+            uri = logins.login_uri(away.settings, attacker.role)
             with psycopg.connect(uri, autocommit=True) as connection:
                 connection.execute("set default_transaction_read_only = off")
                 for attempt in attempts.attempts(scene, attacker):
@@ -188,7 +188,7 @@ def test_every_customer_gets_its_extract(away: Callmart) -> None:
 
 
 def test_a_customer_that_leaves_loses_its_login_at_once(away: Callmart) -> None:
-    role = access.customer_role(away.connect().info.dbname, STANDARD)
+    role = roles.customer_role(away.connect().info.dbname, STANDARD)
     there = "select 1 from pg_roles where rolname = %s"
     with away.connect(STANDARD) as connection:
         assert ids(connection, "mart.queue_interval") == {STANDARD}
@@ -214,9 +214,7 @@ ACLS = "select oid::regclass::text, relacl::text from pg_class where relnamespac
 def standing(callmart: Callmart) -> tuple[list[dict[str, object]], list[dict[str, object]]]:
     """The roles of a callmart's own database with their memberships, and who may do what with its marts."""
     with callmart.connect() as owner:
-        names = access.logins(owner) + [
-            access.group_role(owner.info.dbname, group) for group in access.GROUPS
-        ]
+        names = logins.known(owner) + [roles.group_role(owner.info.dbname, group) for group in roles.GROUPS]
     found = callmart.rows(ROLES, names), callmart.rows(ACLS)
     assert {row["rolname"] for row in found[0]} == set(names)
     assert found[1]
@@ -252,7 +250,7 @@ def test_an_owner_of_another_database_can_take_and_give_nothing_here(
     database = away.connect().info.dbname
     password = cluster.owner("stranger")
     cluster.database("strange", "stranger")
-    customer, group = access.customer_role(database, DETAILED[0]), access.group_role(database, "queue")
+    customer, group = roles.customer_role(database, DETAILED[0]), roles.group_role(database, "queue")
     before = standing(away)
     try:
         with psycopg.connect(cluster.dsn("stranger", password, "strange")) as stranger:

@@ -10,7 +10,7 @@ import pytest
 from click.testing import Result
 from typer.testing import CliRunner
 
-from callmart import access, cli, publication
+from callmart import cli, logins, publication
 from callmart.errors import UserError
 from callmart.publish import Publication
 from callmart.tds import Live
@@ -166,13 +166,13 @@ def test_live_is_the_customers_own_login(
     applied: Callmart, owner: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        access, "customer_uri", lambda *_: "postgresql://callmart_customer_3@db.example.nl/callmart"
+        logins, "customer_uri", lambda *_: "postgresql://callmart_customer_3@db.example.nl/callmart"
     )
     (line, queue) = sorted(desired(applied, owner)[LIVE].data_sources, key=lambda one: one.source.group)
     assert queue.held == Live("db.example.nl", "5432", "callmart", "callmart_customer_3")
-    assert queue.password == access.password(applied.settings, "callmart_customer_3")
+    assert queue.password == logins.password(applied.settings, "callmart_customer_3")
     assert str(queue.password) not in repr(queue)
-    access.set_password(owner, applied.home, "callmart_customer_3")
+    logins.set_password(owner, applied.home, "callmart_customer_3")
     assert desired(applied, owner)[LIVE].data_sources[0].content_hash not in (
         line.content_hash,
         queue.content_hash,

@@ -14,7 +14,7 @@ import pytest
 from lxml import html
 from psycopg import sql
 
-from callmart import access, build, dbt, quality_pages, validate
+from callmart import build, dbt, logins, quality_pages, validate
 from callmart import open as opening
 from callmart.errors import UserError
 from centre import ANONYMOUS, DAYS, NAMED, STANDARD, WITH_DATA, play
@@ -484,7 +484,7 @@ def test_checking_needs_no_temporary_table(played: Callmart, owner: psycopg.Conn
 
 def test_checking_reads_as_the_quality_login(played: Callmart, owner: psycopg.Connection) -> None:
     """Who sees the window, and nothing that is kept of a customer."""
-    with access.connect(played.settings, "quality") as quality:
+    with logins.connect(played.settings, "quality") as quality:
         assert quality.execute("select 1 from build.window limit 1") is not None
         for table in ("mart.queue_interval", "raw.event", "registry.agent", "ops.quality_failure"):
             with pytest.raises(psycopg.errors.InsufficientPrivilege):

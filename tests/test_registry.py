@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from callmart import access, registry
+from callmart import logins, registry, roles
 from callmart.errors import UserError
 from callmart.keys import fingerprint_of
 from callmart.registry import NOBODY, Change, State, current_states, desired_states, load, plan
@@ -467,15 +467,15 @@ def members(callmart: Callmart, customer_id: int) -> dict[str, str]:
     rows = callmart.rows(
         "select r.rolname, inherit_option || '/' || set_option as how from pg_auth_members"
         " join pg_roles as r on r.oid = roleid where member = to_regrole(%s)",
-        access.customer_role("callmart", customer_id),
+        roles.customer_role("callmart", customer_id),
     )
     return {row["rolname"]: row["how"] for row in rows}
 
 
 def has_login(callmart: Callmart, customer_id: int) -> bool:
-    role = access.customer_role("callmart", customer_id)
+    role = roles.customer_role("callmart", customer_id)
     known = callmart.rows("select to_regrole(%s) as role", role)[0]["role"] is not None
-    assert known == access.passfile(callmart.home, role).exists()
+    assert known == logins.passfile(callmart.home, role).exists()
     return known
 
 
@@ -499,7 +499,7 @@ def test_a_change_of_names_alone_is_a_new_version_and_seen_at_once(applied: Call
 
 def test_roles_follow_the_contract(applied: Callmart) -> None:
     opened = "true/false"  # inherited, never to be switched to
-    queue, line, agent = (access.group_role("callmart", group) for group in ("queue", "line", "agent"))
+    queue, line, agent = (roles.group_role("callmart", group) for group in ("queue", "line", "agent"))
     assert members(applied, DETAILED) == {queue: opened, line: opened, agent: opened}
     assert members(applied, STANDARD) == {queue: opened, line: opened}
     publisher = applied.rows(
@@ -507,7 +507,7 @@ def test_roles_follow_the_contract(applied: Callmart) -> None:
         " where member = 'callmart_publisher'::regrole order by 1"
     )
     assert publisher == [
-        {"rolname": access.customer_role("callmart", customer), "inherit_option": False, "set_option": True}
+        {"rolname": roles.customer_role("callmart", customer), "inherit_option": False, "set_option": True}
         for customer in (DETAILED, STANDARD)
     ]
     powers = applied.rows(
@@ -524,7 +524,7 @@ def test_a_login_for_who_has_a_contract_today(applied: Callmart) -> None:
 
 
 def test_standard_and_detailed_change_places(applied: Callmart) -> None:
-    agent = access.group_role("callmart", "agent")
+    agent = roles.group_role("callmart", "agent")
     applied.apply(
         FULL.replace("{option: standard, from: 2025-01-01}]", "{option: detailed, from: 2025-01-01}]")
     )
@@ -664,10 +664,10 @@ def test_a_key_that_is_lost_or_another_stops_with_a_sentence(
 
 
 def test_a_lost_password_is_made_anew(applied: Callmart) -> None:
-    access.passfile(applied.home, access.customer_role("callmart", STANDARD)).unlink()
+    logins.passfile(applied.home, roles.customer_role("callmart", STANDARD)).unlink()
     applied.apply(FULL)
     assert applied.rows("select current_user as who", customer_id=STANDARD) == [
-        {"who": access.customer_role("callmart", STANDARD)}
+        {"who": roles.customer_role("callmart", STANDARD)}
     ]
 
 

@@ -17,7 +17,7 @@ from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 from pydantic import SecretStr
 
-from callmart import access, server
+from callmart import logins, roles, server
 from callmart.errors import UserError
 from callmart.settings import PROJECT, Settings
 from conftest import YESTERDAY, Callmart
@@ -264,7 +264,7 @@ def other(callmart: Callmart, socket: Path, home: Path) -> Iterator[Callmart]:
             postgres.execute(sql.SQL("drop role {}").format(sql.Identifier(role)))
 
 
-def roles(callmart: Callmart) -> list[dict[str, object]]:
+def all_roles(callmart: Callmart) -> list[dict[str, object]]:
     """The roles of the first database: attributes, passwords' ages and memberships."""
     return callmart.rows(
         "select r.oid, r.rolname, r.rolcanlogin, r.rolconfig, m.roleid, m.member, m.inherit_option, m.set_option"
@@ -275,7 +275,7 @@ def roles(callmart: Callmart) -> list[dict[str, object]]:
 
 def test_a_database_by_dsn_end_to_end(callmart: Callmart, other: Callmart) -> None:
     callmart.apply(REGISTRY)
-    before = roles(callmart)
+    before = all_roles(callmart)
     other.apply(REGISTRY.replace("1042", "7") + "# its only customer\n")
     noon = int(time.mktime(YESTERDAY.timetuple())) + 43200
     landed = other.land_text(
@@ -286,20 +286,20 @@ def test_a_database_by_dsn_end_to_end(callmart: Callmart, other: Callmart) -> No
     assert other.build_and_open().opened_days == 1
 
     with other.connect() as connection:
-        uri = access.customer_uri(connection, other.settings, 7)
+        uri = logins.customer_uri(connection, other.settings, 7)
     assert ENCODED not in uri
     with psycopg.connect(uri) as customer:
         found = customer.execute(
             "select current_user, current_database(), sum(offered) from mart.queue_interval"
         )
         assert found.fetchall() == [("call-mart_Test_customer_7", "call-mart_Test", 1)]
-    with psycopg.connect(access.owner_uri(other.settings)) as owner:
+    with psycopg.connect(logins.owner_uri(other.settings)) as owner:
         assert owner.info.user == "Other.Owner"
-    assert ENCODED not in access.owner_uri(other.settings)
+    assert ENCODED not in logins.owner_uri(other.settings)
 
     other.apply("customers: []\n")  # takes every login of its own away, and none of another's
     assert other.rows("select rolname from pg_roles where rolname ~ 'call-mart_Test_customer'") == []
-    assert roles(callmart) == before
+    assert all_roles(callmart) == before
     assert callmart.rows("select current_user as who", customer_id=1042) == [
         {"who": "callmart_customer_1042"}
     ]
@@ -326,9 +326,9 @@ def test_nobody_is_trusted(callmart: Callmart, socket: Path) -> None:
 def test_a_login_without_its_password_is_refused(callmart: Callmart, tmp_path: Path) -> None:
     callmart.apply(REGISTRY)
     with callmart.connect() as owner:
-        uri = access.customer_uri(owner, callmart.settings, 1042)
+        uri = logins.customer_uri(owner, callmart.settings, 1042)
     psycopg.connect(uri).close()
-    role = access.customer_role("callmart", 1042)
+    role = roles.customer_role("callmart", 1042)
     with pytest.raises(psycopg.OperationalError, match="no password"):
         psycopg.connect(uri, passfile=str(tmp_path / "none"))
     (tmp_path / "wrong").write_text(f"*:*:*:{role}:guess\n")
@@ -391,7 +391,7 @@ def test_a_home_can_have_any_name(home: Path, name: str) -> None:
         assert made.rows("select current_user as who", customer_id=1042) == [
             {"who": "callmart_customer_1042"}
         ]
-        with psycopg.connect(access.owner_uri(settings)) as owner:
+        with psycopg.connect(logins.owner_uri(settings)) as owner:
             assert owner.info.user == "callmart_owner"
         assert made.land_text("1|NONE|NONE|NONE|QUEUESTART|\n", 1042).rows == 1  # the other driver
     finally:

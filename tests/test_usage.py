@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from callmart import access, dbt, expire
+from callmart import dbt, drift, expire, logins
 from callmart.audit import tables
 from callmart.audit.check import Check
 from callmart.settings import PROJECT
@@ -197,16 +197,16 @@ def test_the_functions_are_those_of_the_docs(frozen: Callmart) -> None:
 
 
 def test_only_analysts_read_it(frozen: Callmart, connection: psycopg.Connection) -> None:
-    assert access.drift(connection, dbt.marts(frozen.settings)) == []
-    logins = access.logins(connection)
+    assert drift.find(connection, dbt.marts(frozen.settings)) == []
+    everybody = logins.known(connection)
     connection.rollback()
     readers = {
         (login, table)
-        for login in logins
+        for login in everybody
         for table in ("usage.function_month", "raw.function_use")
-        if reads(access.login_uri(frozen.settings, login), table)
+        if reads(logins.login_uri(frozen.settings, login), table)
     }
-    assert len(logins) > len(ROUNDS)
+    assert len(everybody) > len(ROUNDS)
     assert readers == {("callmart_analyst", "usage.function_month")}
 
 

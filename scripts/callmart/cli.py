@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from callmart import __version__, access, registry, schema, server, status
+from callmart import __version__, access, drift, logins, registry, roles, schema, server, status
 from callmart.errors import UserError
 from callmart.settings import Platform, settings
 
@@ -150,8 +150,8 @@ def access_diff(as_json: Json = False) -> None:
     from callmart import dbt
 
     with _database() as connection:
-        found = [one.text for one in access.drift(connection, dbt.marts(settings()))]
-        found += [f"login {role} has another password" for role in access.refused(connection, settings())]
+        found = [one.text for one in drift.find(connection, dbt.marts(settings()))]
+        found += [f"login {role} has another password" for role in logins.refused(connection, settings())]
     if as_json:
         print(json.dumps(found))
     else:
@@ -168,11 +168,11 @@ def access_apply() -> None:
     from callmart.run import exclusive
 
     with _database() as connection, exclusive(connection):
-        renewed = access.refused(connection, settings())
+        renewed = logins.refused(connection, settings())
         schema.apply(connection, settings().time_zone)
         mended = access.apply(connection, settings(), dbt.marts(settings()))
         for role in renewed:
-            access.set_password(connection, settings().home, role)
+            logins.set_password(connection, settings().home, role)
         access.note_applied(connection, len(mended), len(renewed))
         connection.commit()
     for one in mended:
@@ -190,19 +190,19 @@ def access_rotate(
     if (customer is not None) + (duty is not None) + every != 1:
         raise UserError("whose password? name one of --customer, --duty and --all")
     with _database() as connection:
-        known = access.logins(connection)
+        known = logins.known(connection)
         database = connection.info.dbname
         if customer is not None:
-            roles = [access.customer_role(database, customer)]
+            chosen = [roles.customer_role(database, customer)]
         elif duty is not None:
-            roles = [access.duty_role(database, duty)]
+            chosen = [roles.duty_role(database, duty)]
         else:
-            roles = known
-        if unknown := set(roles) - set(known):
+            chosen = known
+        if unknown := set(chosen) - set(known):
             raise UserError(
                 f"there is no login {unknown.pop()}: see access.yml, and `callmart status` for customers"
             )
-        files = [access.set_password(connection, settings().home, role) for role in roles]
+        files = [logins.set_password(connection, settings().home, role) for role in chosen]
         access.note_applied(connection, 0, len(files))
         connection.commit()
     for file in files:
@@ -227,7 +227,7 @@ def land(
     defaults = Defaults(customer, platform or "vcloud", platform is not None, timezone)
     with _database():
         pass
-    with access.connect(settings(), "loader") as loader, _progress() as step:
+    with logins.connect(settings(), "loader") as loader, _progress() as step:
         landed = []
         for number, path in enumerate(paths):
             step("land", path.name, number, len(paths))
@@ -631,11 +631,11 @@ def dsn(
         raise UserError("one login at a time: name --customer or --duty")
     with _database() as connection:
         if customer is not None:
-            print(access.customer_uri(connection, settings(), customer))
+            print(logins.customer_uri(connection, settings(), customer))
         elif duty is not None:
-            print(access.duty_uri(settings(), duty))
+            print(logins.duty_uri(settings(), duty))
         else:
-            print(access.owner_uri(settings()))
+            print(logins.owner_uri(settings()))
 
 
 @app.command()

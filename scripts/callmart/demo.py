@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
 
-from callmart import access, land, registry, run, server, status
+from callmart import land, logins, registry, run, server, status
 from callmart.errors import UserError
 from callmart.prepare import Defaults
 from callmart.settings import PROJECT, Settings
@@ -43,7 +43,7 @@ def demo(settings: Settings, on_step: run.OnStep) -> list[status.CustomerStatus]
             registry.apply(connection, settings, wanted)
             connection.commit()
             on_step("registry", "apply", 1, 1)
-            with access.connect(settings, "loader") as loader:
+            with logins.connect(settings, "loader") as loader:
                 _land(loader, settings, ran, on_step)
             run.build_and_open(connection, settings, ran, on_step)
             run.deliver(connection, settings, ran, on_step)

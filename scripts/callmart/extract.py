@@ -14,7 +14,7 @@ from adbc_driver_manager import Error as AdbcError
 from adbc_driver_postgresql import dbapi
 from psycopg.types.json import Jsonb
 
-from callmart import access, dbt
+from callmart import dbt, logins, roles
 from callmart.errors import UserError
 from callmart.settings import Settings
 
@@ -58,9 +58,9 @@ def extract(
     ).fetchall()
     _remove_unordered(connection, settings, ordered)
     found: list[Extract | Unproven] = []
-    with dbapi.connect(access.duty_uri(settings, "publisher"), autocommit=True) as reader:
+    with dbapi.connect(logins.duty_uri(settings, "publisher"), autocommit=True) as reader:
         for number, (customer_id, option) in enumerate(ordered):
-            for group in access.opens(option):
+            for group in roles.opens(option):
                 of_group = [mart for mart in marts if mart.group == group]
                 if of_group:
                     try:
@@ -96,7 +96,7 @@ def _extract(
         return Extract(customer_id, group, path, kept[1], kept[0], False)
 
     try:
-        tables = _read(reader, access.customer_role(connection.info.dbname, customer_id), marts)
+        tables = _read(reader, roles.customer_role(connection.info.dbname, customer_id), marts)
     except AdbcError as error:
         raise Unproven(
             f"the {group} marts of customer {customer_id} can't be read as its own role "
@@ -224,7 +224,7 @@ def _remove_unordered(
     connection: psycopg.Connection, settings: Settings, ordered: list[tuple[int, str]]
 ) -> None:
     """What no contract orders any more goes, from the disk and from the books."""
-    wanted = {(customer_id, group) for customer_id, option in ordered for group in access.opens(option)}
+    wanted = {(customer_id, group) for customer_id, option in ordered for group in roles.opens(option)}
     files = {folder(settings) / str(customer_id) / f"{group}.hyper" for customer_id, group in wanted}
     for path in folder(settings).rglob("*"):
         if path.is_file() and path not in files:  # also what a publication left that was killed

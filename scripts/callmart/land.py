@@ -16,7 +16,7 @@ import pyarrow as pa
 from adbc_driver_manager import Error as AdbcError
 from adbc_driver_postgresql import dbapi
 
-from callmart import access
+from callmart import logins
 from callmart.ahead import ahead
 from callmart.errors import UserError
 from callmart.keys import ensure_key
@@ -62,7 +62,7 @@ def land(
 
     prepared = prepare(path, format, defaults, gate)
     try:
-        with dbapi.connect(access.duty_uri(settings, "loader")) as adbc, adbc.cursor() as cursor:
+        with dbapi.connect(logins.duty_uri(settings, "loader")) as adbc, adbc.cursor() as cursor:
             landed, repeated = _store(cursor, settings, path, prepared, (digest, version, asked))
             adbc.commit()
     except AdbcError as error:

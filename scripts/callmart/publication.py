@@ -13,7 +13,7 @@ import psycopg
 import tableauserverclient as TSC
 from psycopg.rows import class_row
 
-from callmart import access, dbt, metrics, publish, reports, tds, workbook
+from callmart import dbt, logins, metrics, publish, reports, roles, tds, workbook
 from callmart.captions import Locale
 from callmart.errors import UserError
 from callmart.fields import Source
@@ -249,10 +249,10 @@ def _live(
     connection: psycopg.Connection, settings: Settings, made: _Made, customer: _Customer
 ) -> list[DataSource]:
     """The data sources with the customer's own login; another password makes another data source."""
-    live = tds.Live.of(access.customer_uri(connection, settings, customer.customer_id))
-    password = access.password(settings, live.user)
+    live = tds.Live.of(logins.customer_uri(connection, settings, customer.customer_id))
+    password = logins.password(settings, live.user)
     sources = []
-    for group in access.opens(customer.option):
+    for group in roles.opens(customer.option):
         if group in made.groups:
             source: Source = made.source(group, customer.locale)
             digest = _digest(tds.as_xml(source, live), password.encode())

@@ -10,11 +10,11 @@ from dataclasses import dataclass, field
 import psycopg
 
 from callmart import (
-    access,
     build,
     expire,
     extract,
     land,
+    logins,
     months,
     open,
     publication,
@@ -132,7 +132,7 @@ def _kind(error: Exception) -> str:
 def land_folders(settings: Settings, ran: Ran, on_step: OnStep) -> None:
     """Land what stands in the folders. A file that can't be landed is a problem, and the others land."""
     work = [(folder, path) for folder in settings.folders for path in land.folder_files(folder)]
-    with access.connect(settings, "loader") as loader:
+    with logins.connect(settings, "loader") as loader:
         for number, (folder, path) in enumerate(work):
             try:
                 ran.files.append(land.land(loader, settings, path, folder.format, defaults(folder)))

@@ -17,7 +17,7 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict
 from ruamel.yaml import YAML
 
-from callmart import access, build, dbt, quality_pages
+from callmart import build, dbt, logins, quality_pages
 from callmart.errors import UserError
 from callmart.settings import PROJECT, Settings
 
@@ -75,8 +75,8 @@ def validate(
 
     results: list[Result] = []
     sections: list[str] = []
-    with access.connect(settings, "quality") as quality:
-        source = _source(access.duty_uri(settings, "quality"))
+    with logins.connect(settings, "quality") as quality:
+        source = _source(logins.duty_uri(settings, "quality"))
         for number, mart in enumerate(marts):
             found = _look(source, mart, suites[mart.name])
             of_mart = list(_results(quality, mart, suites[mart.name], found))

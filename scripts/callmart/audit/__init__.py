@@ -14,7 +14,7 @@ from importlib.metadata import version
 
 import psycopg
 
-from callmart import access, server, tableau
+from callmart import roles, server, tableau
 from callmart.audit import attempts, channels, tables
 from callmart.audit.attacks import ATTACKS, Attack
 from callmart.audit.attempts import Answer, Attacker, Attempt, Scene
@@ -191,7 +191,7 @@ def _attack(
 
 
 def _publisher_and_files(settings: Settings, scene: Scene, board: Board, on_step: OnStep) -> Iterator[Cell]:
-    with _session(settings, access.duty_role(scene.database, "publisher")) as publisher:
+    with _session(settings, roles.duty_role(scene.database, "publisher")) as publisher:
         for number, customer in enumerate(board.customers):
             on_step("compare", f"customer {customer}", number, len(board.customers))
             yield from channels.file_cells(settings, board, customer)

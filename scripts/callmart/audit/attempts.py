@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 import psycopg
 
-from callmart import access, dbt
+from callmart import dbt, roles
 from callmart.audit.attacks import ATTACKS, NOT_INSTALLED, Aim, Attack
 from callmart.matrix import Duty, matrix, split
 from callmart.rights import POLICY_FUNCTIONS, SCHEMAS, STATISTIC, shown_in
@@ -127,10 +127,10 @@ def attackers(scene: Scene) -> list[Attacker]:
 
 
 def _customer(scene: Scene, customer: int, option: str) -> Attacker:
-    opens = frozenset(access.opens(option))
+    opens = frozenset(roles.opens(option))
     return Attacker(
         name=f"customer {customer}",
-        role=access.customer_role(scene.database, customer),
+        role=roles.customer_role(scene.database, customer),
         own=customer,
         customer=True,
         opens=opens,
@@ -147,14 +147,14 @@ def _duty(scene: Scene, name: str, duty: Duty) -> Attacker:
     partly = {relation for entry in duty.select for relation in _named(scene, entry)} - whole
     return Attacker(
         name=name,
-        role=access.duty_role(scene.database, name),
+        role=roles.duty_role(scene.database, name),
         own=min(scene.customers, default=0),
         customer=False,
         opens=opens,
         reads=whole | _shown(scene, opens),
         reads_partly=frozenset(partly),
         writes=frozenset(relation for entry in duty.insert for relation in _named(scene, entry)),
-        becomes=frozenset(access.customer_role(scene.database, each) for each in scene.customers)
+        becomes=frozenset(roles.customer_role(scene.database, each) for each in scene.customers)
         if duty.becomes
         else frozenset(),
         calls=frozenset(duty.execute),
@@ -255,7 +255,7 @@ def _names(scene: Scene, attacker: Attacker) -> dict[str, str]:
         "role": attacker.role,
         "own": str(attacker.own),
         "other": str(other),
-        "other_role": access.customer_role(scene.database, other) if other else scene.owner,
+        "other_role": roles.customer_role(scene.database, other) if other else scene.owner,
         "any_mart": name_of(scene.marts[0]) if scene.marts else "registry.customer",
         "calls": _list(attacker.calls),
         "writes": _list(attacker.writes),
@@ -263,7 +263,7 @@ def _names(scene: Scene, attacker: Attacker) -> dict[str, str]:
         "sampled": _list(set() if attacker.customer else attacker.reads | attacker.reads_partly),
         "becomes": _list(attacker.becomes or {attacker.role}),
         "groups": _list(
-            {access.group_role(scene.database, group) for group in attacker.opens} | {attacker.role}
+            {roles.group_role(scene.database, group) for group in attacker.opens} | {attacker.role}
         ),
     }
 

@@ -17,7 +17,7 @@ import tableauserverclient as TSC
 from lxml import etree
 from psycopg import sql
 
-from callmart import access, extract, publication, publish
+from callmart import extract, logins, publication, publish, roles
 from callmart.audit.attempts import Scene, name_of
 from callmart.dbt import Mart
 from callmart.grants import NOBODY, content_grants, customer_access
@@ -66,7 +66,7 @@ class Board:
     def opens(self, customer_id: int, mart: Mart) -> bool:
         """Whether a customer's contract opens a mart today."""
         option = self.customers[customer_id]
-        return option != "none" and mart.group in access.opens(option)
+        return option != "none" and mart.group in roles.opens(option)
 
     def cell(self, customer_id: int, mart: Mart, channel: Channel, outcome: Outcome) -> Cell:
         """The cell of a customer, a mart and a channel."""
@@ -76,7 +76,7 @@ class Board:
 def log_in(settings: Settings, role: str) -> psycopg.Connection:
     """A session of a customer or a duty, with its own password, that may try to write."""
     return psycopg.connect(
-        access.login_uri(settings, role),
+        logins.login_uri(settings, role),
         options=SESSION,
         autocommit=True,
         prepare_threshold=None,
@@ -96,7 +96,7 @@ def board(connection: psycopg.Connection, scene: Scene) -> Board:
         ).fetchall()
     )
     marts = tuple(mart for mart in scene.marts if mart.group != "usage")
-    options = {option: access.opens(option) for option in set(customers.values()) - {"none"}}
+    options = {option: roles.opens(option) for option in set(customers.values()) - {"none"}}
     rows = {}
     for mart in marts:
         opening = [option for option, groups in options.items() if mart.group in groups]
@@ -124,7 +124,7 @@ def _own_rows(connection: psycopg.Connection, mart: Mart, customer: int, floor: 
     """What the owner finds of a customer on days that are kept, under a contract that opens the mart's group."""
     where = sql.SQL("customer_id = {}").format(customer)
     if mart.day:
-        opening = [option for option in ("standard", "detailed") if mart.group in access.opens(option)]
+        opening = [option for option in ("standard", "detailed") if mart.group in roles.opens(option)]
         where += sql.SQL(
             """
             and {day} >= {floor} and exists (
@@ -160,7 +160,7 @@ def publisher_cells(
 ) -> Iterator[Cell]:
     """What the publisher sees when it has become a customer."""
     publisher.execute(
-        sql.SQL("set role {}").format(sql.Identifier(access.customer_role(scene.database, customer)))
+        sql.SQL("set role {}").format(sql.Identifier(roles.customer_role(scene.database, customer)))
     )
     for mart in board.marts:
         yield board.cell(customer, mart, "publisher", _shown(publisher, board, customer, mart))
@@ -169,7 +169,7 @@ def publisher_cells(
 
 def without_login(scene: Scene, board: Board, customer: int) -> Iterator[Cell]:
     """A customer without a contract must not have a role at all."""
-    outcome: Outcome = "OPEN" if access.customer_role(scene.database, customer) in scene.roles else "closed"
+    outcome: Outcome = "OPEN" if roles.customer_role(scene.database, customer) in scene.roles else "closed"
     for channel in ("login", "publisher"):
         for mart in board.marts:
             yield board.cell(customer, mart, channel, outcome)
@@ -378,7 +378,7 @@ def _published_cells(
             for group, luid in sources.items()
         }
         if customer in board.live:
-            role = access.customer_role(connection.info.dbname, customer)
+            role = roles.customer_role(connection.info.dbname, customer)
             logins = {group: _logins(file) for group, file in downloaded.items()}
             for mart in board.marts:
                 yield board.cell(customer, mart, "Tableau", _live(board, customer, mart, logins, role))

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import psycopg
 from psycopg import sql
 
-from callmart import access, dbt, expire
+from callmart import dbt, drift, expire
 from callmart.audit.attempts import Scene, name_of
 from callmart.audit.channels import Board
 from callmart.audit.check import Check, few
@@ -15,10 +15,10 @@ from callmart.settings import Settings
 
 def of_rights(connection: psycopg.Connection, settings: Settings, scene: Scene) -> Iterator[Check]:
     """Roles, rights and policies are as declared."""
-    drift = [one.text for one in access.drift(connection, dbt.marts(settings))]
+    drifted = [one.text for one in drift.find(connection, dbt.marts(settings))]
     yield Check(
         "rights", "roles, memberships, rights and policies are those of access.yml, the marts and the contracts",
-        len(scene.roles), len(drift), few(drift),
+        len(scene.roles), len(drifted), few(drifted),
     )  # fmt: skip
     relations, found = 0, []
     for mart in scene.marts:

@@ -1,0 +1,263 @@
+"""Drift: what is otherwise in the database than access.yml, the marts' YAML and the contracts say."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import psycopg
+from psycopg import sql
+
+from callmart import logins, rights, roles
+from callmart.dbt import Mart
+from callmart.matrix import matrix
+
+
+@dataclass(frozen=True)
+class Drift:
+    """One thing that is otherwise than declared, and the statements that mend it; none where only a person can.
+
+    `own` is what any login may change of itself, and which opens nothing: else one could stop the opening of all.
+    """
+
+    text: str
+    repair: tuple[sql.SQL | sql.Composed, ...] = ()
+    own: bool = False
+
+
+def find(connection: psycopg.Connection, marts: list[Mart] | None) -> list[Drift]:
+    """All that differs from access.yml, the marts' YAML, and what `sync` last made of the contracts. Without `marts`
+    their own rights and policies are left out.
+    """
+    if others := list(_of_others(connection)):
+        return others  # what is not the owner's it can't even look at
+    return [
+        *of_roles(connection),
+        *_drifted_memberships(connection),
+        *_drifted_rights(connection, marts),
+        *(_drifted_guards(connection, marts) if marts is not None else ()),
+        *_drifted_objects(connection, of_marts=marts is not None),
+    ]
+
+
+def _of_others(connection: psycopg.Connection) -> Iterator[Drift]:
+    for thing, owner in connection.execute(
+        """
+        with ours as (
+            select oid from pg_namespace where nspname = any(%s)
+        )
+        select thing, pg_get_userbyid(owner)
+        from (
+            select 'schema ' || nspname, nspowner from pg_namespace where oid in (table ours)
+            union all
+            select format('%%I.%%I', relnamespace::regnamespace, relname), relowner
+            from pg_class where relnamespace in (table ours) and relkind in ('r', 'p', 'v', 'm', 'S')
+            union all
+            select format('%%I.%%I()', pronamespace::regnamespace, proname), proowner
+            from pg_proc where pronamespace in (table ours)
+        ) as things (thing, owner)
+        where pg_get_userbyid(owner) <> current_user
+        """,
+        [list(rights.SCHEMAS)],
+    ):
+        yield Drift(f"{thing} belongs to {owner}")
+
+
+def of_roles(connection: psycopg.Connection) -> Iterator[Drift]:
+    """What roles are otherwise than declared: their powers, limits and settings."""
+    database = connection.info.dbname
+    limits = {roles.duty_role(database, duty): matrix().limits_of(duty) for duty in matrix().duties}
+    customers = {role for role, _ in roles.granted(connection) if roles.customer_of(database, role)}
+    limits |= dict.fromkeys(customers, matrix().limits_of(None))
+    rows = connection.execute(
+        """
+        select
+            rolname, rolcanlogin, rolconnlimit,
+            rolsuper or rolcreaterole or rolcreatedb or rolreplication or rolbypassrls,
+            coalesce(rolvaliduntil, 'infinity') = 'infinity',
+            (
+                select coalesce(array_agg(setting order by setting), '{}')
+                from pg_db_role_setting, unnest(setconfig) as setting
+                where setrole = r.oid and setdatabase = 0
+            ),
+            array(
+                select quote_ident(datname)
+                from pg_db_role_setting join pg_database on pg_database.oid = setdatabase
+                where setrole = r.oid
+            )
+        from pg_roles as r
+        """
+    ).fetchall()
+    found = set()
+    for role, can_login, connections, powers, unlimited, kept, databases in rows:
+        if not roles.belongs(role, database):
+            continue
+        found.add(role)
+        if powers:
+            yield Drift(f"role {role} has powers of its own (superuser, createrole, bypassrls ...)")
+        if role in limits:
+            declared = sorted(f"{name}={value}" for name, value in limits[role].settings().items())
+            in_databases = [
+                sql.SQL(f"alter role {{}} in database {other} reset all").format(sql.Identifier(role))
+                for other in databases
+            ]
+            mended = (*in_databases, *logins.limiting(role, limits[role]))
+            if (connections, unlimited) != (limits[role].connections, True):
+                yield Drift(f"login {role} has other limits", mended)
+            if (kept, databases) != (declared, []):
+                yield Drift(f"login {role} has other settings", mended, own=True)
+            if not can_login:
+                yield Drift(f"login {role} may not log in", (roles.statement("alter role {} login", role),))
+        elif role in {roles.group_role(database, group) for group in roles.GROUPS}:
+            if can_login:
+                yield Drift(f"group {role} may log in", (roles.statement("alter role {} nologin", role),))
+        else:
+            yield Drift(
+                f"role {role} was made by hand",
+                (
+                    roles.statement("grant {} to current_user with inherit true", role),
+                    roles.statement("drop owned by {}", role),
+                    roles.statement("drop role {}", role),
+                ),
+            )
+    for role in sorted(limits.keys() - found):
+        yield Drift(f"login {role} is missing")
+
+
+def _drifted_memberships(connection: psycopg.Connection) -> Iterator[Drift]:
+    database = connection.info.dbname
+    granted = roles.granted(connection)
+    standing = roles.memberships(connection, database)
+    for role, member in sorted(standing.keys() | granted):
+        becomes = roles.customer_of(database, role) is not None
+        declared = {(becomes, not becomes)} if (role, member) in granted else set()
+        ways = {(way.becomes, way.inherits) for way in standing.get((role, member), [])}
+        if ways == declared and not any(way.administers for way in standing.get((role, member), [])):
+            continue
+        repair = [roles.statement("revoke {} from {} cascade", role, member)] if ways else []
+        if declared:
+            repair.append(
+                roles.statement(f"grant {{}} to {{}} with {roles.how(database, role)}", role, member)
+            )
+            yield Drift(f"{member} is not as it should be in {role}", tuple(repair))
+        else:
+            yield Drift(f"{member} is in {role}, by hand", tuple(repair))
+
+
+def _drifted_rights(connection: psycopg.Connection, marts: list[Mart] | None) -> Iterator[Drift]:
+    database = connection.info.dbname
+    holders = {duty: roles.duty_role(database, duty) for duty in matrix().duties}
+    holders |= {f"reads {group}": roles.group_role(database, group) for group in roles.GROUPS}
+    given, wanted = rights.given(connection), rights.wanted(connection, matrix(), holders, marts or ())
+    for right in sorted(given - wanted):
+        if marts is not None or not rights.of_marts(right):
+            yield Drift(f"by hand: {right}", (right.revoke(),))
+    for right in sorted(wanted - given):
+        yield Drift(f"missing: {right}", (right.grant(),))
+
+
+def _drifted_guards(connection: psycopg.Connection, marts: list[Mart]) -> Iterator[Drift]:
+    for mart in (*marts, rights.STATISTIC):
+        relation = f'{"usage" if mart.group == "usage" else "mart"}."{mart.name}"'
+        unguarded = connection.execute(
+            "select relation::text from access.unguarded(to_regclass(%s), %s, %s) as relation",
+            [relation, mart.group, mart.day],
+        ).fetchall()
+        for (name,) in unguarded:
+            yield Drift(
+                f"the policies of {name} are not those of a {mart.group} mart",
+                (
+                    sql.SQL("select access.protect({}::regclass, {}, {})").format(
+                        relation, mart.group, mart.day
+                    ),
+                ),
+            )
+
+
+def _drifted_objects(connection: psycopg.Connection, *, of_marts: bool) -> Iterator[Drift]:
+    """What stands where callmart's own things stand and is not callmart's, or not as callmart made it."""
+    rows = connection.execute(
+        """
+        with ours as (
+            select oid from pg_namespace where nspname = any(%(schemas)s)
+        )
+        select 'function or view ' || object || ' is not as callmart made it', null
+        from access.definition as was
+        full join access.current_definition as now using (object)
+        where
+            was.definition is distinct from now.definition
+            -- Of others' views among the marts nobody has rights.
+            and (object not like 'mart.%%' or (%(of_marts)s and was.object is not null))
+        union all
+        select member::regrole || ' acts as ' || roleid::regrole || ', the owner', null
+        from pg_auth_members
+        where roleid = quote_ident(current_user)::regrole and (inherit_option or set_option)
+        union all
+        select
+            'rule ' || rulename || ' on ' || ev_class::regclass || ' is not callmart''s',
+            format('drop rule %%I on %%s', rulename, ev_class::regclass)
+        from pg_rewrite join pg_class on pg_class.oid = ev_class
+        where relnamespace in (table ours) and rulename <> '_RETURN'
+        union all
+        select 'publication ' || pubname || ' copies tables of callmart''s', null
+        from pg_publication as p
+        where
+            puballtables
+            or exists (
+                select from pg_publication_rel join pg_class on pg_class.oid = prrelid
+                where prpubid = p.oid and relnamespace in (table ours)
+            )
+            or exists (select from pg_publication_namespace where pnpubid = p.oid and pnnspid in (table ours))
+        union all
+        select
+            'statistics ' || stxname || ' keep a sample of ' || stxrelid::regclass,
+            format('drop statistics %%s.%%I', stxnamespace::regnamespace, stxname)
+        from pg_statistic_ext join pg_class on pg_class.oid = stxrelid
+        where relnamespace in (table ours)
+        union all
+        select
+            'functions to come are open to everybody',
+            'alter default privileges revoke execute on functions from public'
+        where not exists (
+            select from pg_default_acl
+            where
+                defaclrole = quote_ident(current_user)::regrole and defaclnamespace = 0 and defaclobjtype = 'f'
+                and not exists (select from aclexplode(defaclacl) where grantee = 0)
+        )
+        union all
+        select 'event trigger ' || evtname || ' is off', null
+        from pg_event_trigger where evtname = 'refuse_definitions' and evtenabled <> 'O'
+        union all
+        select
+            'trigger ' || tgname || ' on ' || tgrelid::regclass
+            || case tgenabled when 'O' then ' is not callmart''s' else ' is off' end,
+            case
+                when tgname = 'append_only' then format('alter table %%s enable trigger %%I', tgrelid::regclass, tgname)
+                else format('drop trigger %%I on %%s', tgname, tgrelid::regclass)
+            end
+        from pg_trigger join pg_class on pg_class.oid = tgrelid
+        where
+            relnamespace in (table ours) and not tgisinternal
+            and (tgname <> 'append_only' or tgrelid <> 'ops.audit_log'::regclass or tgenabled <> 'O')
+        union all
+        select 'the audit log is not append-only: its trigger is gone', null
+        where not exists (
+            select from pg_trigger where tgname = 'append_only' and tgrelid = 'ops.audit_log'::regclass
+        )
+        union all
+        select distinct 'view ' || reader.oid::regclass || ' reads ' || source.oid::regclass, null
+        from pg_rewrite
+        join pg_class as reader on reader.oid = ev_class
+        join pg_depend on classid = 'pg_rewrite'::regclass and objid = pg_rewrite.oid
+        join pg_class as source on refclassid = 'pg_class'::regclass and source.oid = refobjid
+        where source.relnamespace in (table ours) and reader.relnamespace not in (table ours)
+        union all
+        select
+            'parameter ' || parname || ' may be set by '
+            || case grantee when 0 then 'everybody' else pg_get_userbyid(grantee) end,
+            null
+        from pg_parameter_acl, aclexplode(paracl)
+        where grantee = 0 or starts_with(pg_get_userbyid(grantee), current_database() || '_')
+        """,
+        {"schemas": list(rights.SCHEMAS), "of_marts": of_marts},
+    ).fetchall()
+    for text, repair in rows:
+        yield Drift(text, (sql.SQL(repair),) if repair else ())
