@@ -1,8 +1,8 @@
 """A day built by `callmart build`, against DuckDB running the same models on the same Parquet, in one run.
 
 `python bench/building.py [CONTACTS]`: 470,000, whose events are six million, unless it says otherwise. DuckDB computes
-what dbt compiled: macros stand for the few functions that it lacks, and int_staffed.sql for the one model that needs
-types that it lacks. Both must come to the same totals, or the ratio says nothing.
+what dbt compiled: macros stand for the few functions that it lacks, and the .sql files beside this one for the models
+that need types that it lacks. Both must come to the same totals, or the ratio says nothing.
 """
 
 import json
@@ -21,6 +21,7 @@ from psycopg import sql
 from rich.console import Console
 
 from callmart import dbt, server
+from callmart.raw_format import STATUSES
 from callmart.settings import Settings
 from history import CUSTOMERS, scratch
 from simulated import CONTACTS_PER_CUSTOMER, command, write_day
@@ -44,7 +45,9 @@ select
     null::bigint as line_number,
     case when call_id is not null then (hash(platform, call_id) >> 1)::bigint end as call_key,
     call_id, queue, agent as agent_key, case when not number_withheld then other_number end as number_key,
-    number_withheld, null::text as line, line as device_key, direction, reason, null::text as target,
+    number_withheld, null::text as line, line as device_key, direction,
+    case when event = 'agent_status' and not list_contains($statuses, reason) then 'other' else reason end as reason,
+    null::text as target,
     target as target_key, target_kind, null::double as duration_s, null::double as wait_s, null::boolean as recorded
 from read_parquet($file, file_row_number = true);
 """
@@ -104,7 +107,7 @@ def _duckdb(settings: Settings, file: Path) -> duckdb.DuckDBPyConnection:
     for schema in ("raw", "registry", "build", "mart"):
         duck.execute(f"create schema {schema}")
     duck.execute(MACROS)
-    duck.execute(LANDED, {"file": str(file)})
+    duck.execute(LANDED, {"file": str(file), "statuses": list(STATUSES)})
     duck.execute(REGISTRY)
     for node in _models(settings):
         name, materialized = node["name"], node["config"]["materialized"]
@@ -117,10 +120,15 @@ def _duckdb(settings: Settings, file: Path) -> duckdb.DuckDBPyConnection:
 
 
 def _models(settings: Settings) -> Iterator[dict[str, Any]]:
-    """The models, each after those that it reads."""
+    """The customers' marts and what they read, each after that. Statistics of months over are not of this day."""
     nodes = json.loads((settings.home / "dbt" / "manifest.json").read_text())["nodes"]
-    order = TopologicalSorter({id: node["depends_on"]["nodes"] for id, node in nodes.items()})
-    return (nodes[id] for id in order.static_order() if id.startswith("model."))
+    read: dict[str, list[str]] = {}
+    wanted = [f"model.callmart.{mart.name}" for mart in dbt.marts(settings)]
+    while wanted:
+        id = wanted.pop()
+        read[id] = [on for on in nodes[id]["depends_on"]["nodes"] if on in nodes]
+        wanted += [on for on in read[id] if on not in read]
+    return (nodes[id] for id in TopologicalSorter(read).static_order())
 
 
 def _compiled(settings: Settings, node: dict[str, Any]) -> str:
