@@ -41,6 +41,7 @@ class Access:
         self.user = user
         self.site_id = str(user["site_id"])
         self.administrator = user["site_role"] in ADMINISTRATORS
+        self.server_administrator = user["site_role"] == "ServerAdministrator"
 
     @cached_property
     def groups(self) -> frozenset[str]:
@@ -108,8 +109,7 @@ class Access:
 
     def sees_all_users(self) -> bool:
         """Whether other users and groups are shown to the user."""
-        site = self._state.all("select settings from site where id = ?", self.site_id)[0]
-        return self.administrator or '"userVisibilityMode": "LIMITED"' not in site["settings"]
+        return self.administrator or self._state.setting(self.site_id, "userVisibilityMode") != "LIMITED"
 
 
 def place(

@@ -5,29 +5,33 @@ from collections.abc import Awaitable, Callable
 from contextlib import nullcontext
 
 from starlette.applications import Starlette
+from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
-from starlette.middleware.base import BaseHTTPMiddleware, RequestResponseEndpoint
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from callmart.emulator import (
     catalogue,
     connections,
-    content,
     control,
     datasources,
     faults,
+    favorites,
     groups,
     jobs,
     permissions,
     projects,
+    revisions,
     schedules,
     sessions,
     sites,
     subscriptions,
+    tags,
+    tasks,
     uploads,
     users,
     views,
@@ -39,28 +43,21 @@ from callmart.emulator.errors import ApiError, unknown_resource
 from callmart.emulator.state import LoggedRequest, State
 
 RESOURCES = (
-    sessions, sites, users, groups, projects, permissions, datasources, workbooks, views, connections, content,
-    uploads, jobs, schedules, subscriptions, catalogue,
+    sessions, sites, users, groups, projects, permissions, datasources, workbooks, views, connections, revisions,
+    tags, favorites, uploads, jobs, schedules, tasks, subscriptions, catalogue,
 )  # fmt: skip
 IDENTITY_PATH = control.PATH
 
 
-def application(state: State, identity: str) -> Starlette:
+def application(state: State, identity: str) -> ASGIApp:
     """The application on `state`; it names its `identity` to whoever asks for it."""
 
     async def identify(request: Request) -> Response:
         return JSONResponse({"identity": identity})
 
-    async def log(request: Request, proceed: RequestResponseEndpoint) -> Response:
-        response = await proceed(request)
-        if not request.url.path.startswith(control.PATH):
-            size = int(request.headers.get("content-length", 0))
-            state.log(LoggedRequest(request.method, request.url.path, response.status_code, size))
-        return response
-
     index = faults.Index(state)
     endpoints = [endpoint for module in RESOURCES for endpoint in module.ENDPOINTS]
-    return Starlette(
+    app = Starlette(
         routes=[
             Route(IDENTITY_PATH, identify),
             *control.routes(state),
@@ -70,12 +67,37 @@ def application(state: State, identity: str) -> Starlette:
             ),
         ],
         # for programs on this machine: a page in a browser must not reach us by a name of its own
-        middleware=[
-            Middleware(TrustedHostMiddleware, allowed_hosts=["127.0.0.1", "localhost"]),
-            Middleware(BaseHTTPMiddleware, dispatch=log),
-        ],
-        exception_handlers={HTTPException: _unroutable},
+        middleware=[Middleware(TrustedHostMiddleware, allowed_hosts=["127.0.0.1", "localhost"])],
+        exception_handlers={HTTPException: _unroutable, Exception: _broken},
     )
+    app.router.redirect_slashes = False
+    return _logged(app, state)
+
+
+def _logged(app: ASGIApp, state: State) -> ASGIApp:
+    """The application, whose answers are in the request log before anybody has them; 0: it gave none."""
+
+    async def logged(scope: Scope, receive: Receive, send: Send) -> None:
+        status = 0
+
+        def log() -> None:
+            size = int(Headers(scope=scope).get("content-length", 0))
+            if not scope["path"].startswith(control.PATH):
+                state.log(LoggedRequest(scope["method"], scope["path"], status, size))
+
+        async def sent(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                log()
+            await send(message)
+
+        scope[faults.CONNECTION] = getattr(send, "__self__", None)
+        await app(scope, receive, sent)
+        if not status:
+            log()
+
+    return logged
 
 
 def _answer(
@@ -129,6 +151,10 @@ def _check_version(request: Request) -> None:
     newest = tuple(int(part) for part in xml.VERSION.split("."))
     if asked is None or not (2, 4) <= (int(asked[1]), int(asked[2])) <= newest:
         raise unknown_resource(request.url.path)
+
+
+async def _broken(request: Request, error: Exception) -> Response:
+    return xml.failure(ApiError(500, "000", "The emulator failed; its log says why."))
 
 
 async def _unroutable(request: Request, error: Exception) -> Response:

@@ -9,11 +9,11 @@ from starlette.responses import Response
 
 from callmart.emulator import xml
 from callmart.emulator.access import Access
-from callmart.emulator.errors import absent, forbidden, malformed
+from callmart.emulator.errors import absent, forbidden, lacking, malformed
 from callmart.emulator.state import State
 
 _TABLES = {"group": "user_group"}
-_SERVER_WIDE = ("schedule", "upload")
+_SERVER_WIDE = ("schedule",)
 
 
 @dataclass(frozen=True)
@@ -51,27 +51,32 @@ class Call:
         """The element `name` that the body asks for."""
         return xml.request(self.body, name)
 
-    def flag(self, name: str) -> bool:
-        """Whether the query says `name=true`; the API does not mind the case."""
-        return any(
-            key.lower() == name.lower() and value.lower() == "true" for key, value in self.query.items()
-        )
+    def flag(self, name: str, default: str = "false") -> bool:
+        """Whether the query says `name=true`; the API does not mind the case. Neither true nor false: ApiError 400."""
+        given = next(
+            (value for key, value in self.query.items() if key.lower() == name.lower()), default
+        ).lower()
+        if given not in ("true", "false"):
+            raise malformed(f"'{given}' is no value of {name}.", "008")
+        return given == "true"
 
-    def resource(self, kind: str, capability: str | None = None) -> sqlite3.Row:
+    def resource(self, kind: str, capability: str | None = None, sub_code: str | None = None) -> sqlite3.Row:
         """The row of the resource that the path names, or the API's 404 for its kind.
 
-        With a capability, the API's 403 where the user lacks it.
+        With a capability, the API's 403 where the user lacks it, with a sub-code that differs from the usual.
         """
-        return self.find(kind, self.path[kind], capability)
+        return self.find(kind, self.path[kind], capability, sub_code)
 
-    def find(self, kind: str, luid: str, capability: str | None = None) -> sqlite3.Row:
+    def find(
+        self, kind: str, luid: str, capability: str | None = None, sub_code: str | None = None
+    ) -> sqlite3.Row:
         """The same by LUID."""
         table = _TABLES.get(kind, kind)
         row = self.state.one(f"select * from {table} where id = ?", luid)
         if row is None or (kind not in _SERVER_WIDE and row["site_id"] != self.site_id):
             raise absent(kind, luid)
         if capability is not None and not self.access.may(kind, row, capability):
-            raise forbidden(f"The user lacks '{capability}' on {kind} '{luid}'.")
+            raise lacking(kind, luid, capability, sub_code)
         return row
 
     def administer(self) -> None:
@@ -79,10 +84,21 @@ class Call:
         if not self.access.administrator:
             raise forbidden("Only an administrator may do this.")
 
+    def administer_server(self) -> None:
+        """Refuses everybody but administrators of the server: for what is of all sites."""
+        if not self.access.server_administrator:
+            raise forbidden("Only a server administrator may do this.")
+
     def lead(self, project_id: str | None) -> None:
         """Refuses who neither leads the project nor is an administrator."""
         if not self.access.leads(project_id):
             raise forbidden("Only an administrator or the leader of the project may do this.")
+
+    def created(self, shown: xml.Element, luid: str | None = None) -> Response:
+        """The answer to the request that made what is `shown`: 201, and where it is from now on."""
+        response = xml.reply(shown, status=201)
+        response.headers["location"] = f"{self.url_path}/{luid or shown.get('id')}"
+        return response
 
 
 def named(asked: xml.Element, kind: str) -> str:

@@ -57,7 +57,7 @@ ADMINISTRATORS = ("ServerAdministrator", "SiteAdministratorCreator", "SiteAdmini
 SITE_ROLES = (
     *ADMINISTRATORS, "Creator", "Explorer", "ExplorerCanPublish", "Guest", "SupportUser", "Unlicensed", "Viewer",
 )  # fmt: skip
-_PUBLISHERS = ("Creator", "ExplorerCanPublish")
+PUBLISHERS = ("Creator", "ExplorerCanPublish")
 _EXPLORER_NEVER = {"PulseMetricDefine", "SaveAs", "Write"}
 _VIEWER_MOST = {
     "project": {"Read"},
@@ -69,7 +69,7 @@ _VIEWER_MOST = {
 
 def within_role(role: str, kind: str, capability: str) -> bool:
     """Whether a user of site role `role` can have a capability at all, whatever the rules say."""
-    if role in _PUBLISHERS:
+    if role in PUBLISHERS:
         return True
     if role == "Explorer":
         return capability not in _EXPLORER_NEVER

@@ -21,7 +21,7 @@ _PAGED = {
     "groupsets": "groupSets",
     "tasks/linked": "linkedTasks",
 }
-_WHOLE = {"tasks/extractRefreshes": "tasks", "webhooks": "webhooks", "favorites/{user}": "favorites"}
+_WHOLE = {"tasks/dataAcceleration": "tasks", "tasks/runFlow": "tasks", "webhooks": "webhooks"}
 _BY_LUID = {
     "flows": "flow",
     "metrics": "metric",

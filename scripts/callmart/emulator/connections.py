@@ -13,15 +13,17 @@ from starlette.responses import Response
 
 from callmart.emulator import faults, xml
 from callmart.emulator.call import Call, Endpoint, Handler
-from callmart.emulator.errors import ApiError, absent, malformed
-from callmart.emulator.state import new_luid
+from callmart.emulator.errors import absent, forbidden, malformed
+from callmart.emulator.state import State, new_luid
 
 _DOCUMENTS = (".tds", ".twb")
+_EXTRACTS = ("hyper", "parquet", "tde")
+_WRITE_FORBIDDEN = {"datasource": "023", "workbook": "029"}  # sub-codes
 
 
 def document(file: Path, file_type: str) -> xml.Element | None:
     """The XML of a published file, out of its package where it is in one; None for an extract alone."""
-    if file_type == "hyper":
+    if file_type in _EXTRACTS:
         return None
     content = file.read_bytes()
     try:
@@ -32,7 +34,7 @@ def document(file: Path, file_type: str) -> xml.Element | None:
         parser = etree.XMLParser(resolve_entities=False, no_network=True, huge_tree=True)
         return etree.fromstring(content, parser)
     except (etree.XMLSyntaxError, zipfile.BadZipFile, IndexError):
-        raise ApiError(400, "011", f"The file is no .{file_type} that can be read.") from None
+        raise malformed(f"The file is no .{file_type} that can be read.", "011") from None
 
 
 def replace(call: Call, kind: str, luid: str, root: xml.Element | None, asked: xml.Element) -> None:
@@ -63,12 +65,17 @@ def replace(call: Call, kind: str, luid: str, root: xml.Element | None, asked: x
         _embed(call, luid, asked)
 
 
+def of(state: State, luid: str) -> list[sqlite3.Row]:
+    """The connections of content, in their order."""
+    return state.all("select * from connection where content_id = ? order by position", luid)
+
+
 def query(kind: str) -> Handler:
     """The connections of content."""
 
     def handler(call: Call) -> Response:
-        row = call.resource(kind, "Read")
-        rows = call.state.all("select * from connection where content_id = ? order by position", row["id"])
+        row = call.resource(kind, "Read", "021")
+        rows = of(call.state, row["id"])
         return xml.reply(xml.element("connections", *(_render(each) for each in rows)))
 
     return handler
@@ -78,7 +85,8 @@ def update(kind: str) -> Handler:
     """Changes server, user or password of one connection."""
 
     def handler(call: Call) -> Response:
-        row, connection = call.resource(kind, "Write"), call.resource("connection")
+        row = call.resource(kind, "Write", _WRITE_FORBIDDEN[kind])
+        connection = call.resource("connection")
         if connection["content_id"] != row["id"]:
             raise absent("connection", connection["id"])
         _change(call, connection, call.request("connection"))
@@ -91,7 +99,7 @@ def update_many(kind: str) -> Handler:
     """The same change for several connections of content."""
 
     def handler(call: Call) -> Response:
-        row, asked = call.resource(kind, "Write"), call.request("connection")
+        row, asked = call.resource(kind, "Write", _WRITE_FORBIDDEN[kind]), call.request("connection")
         luids = [node.text or "" for node in xml.parse(call.body).iter("connectionLUID", "connectionLuid")]
         if not luids:
             raise malformed("The request names no connection.")
@@ -128,14 +136,14 @@ def _published(call: Call, content_url: str) -> sqlite3.Row | None:
         "select * from datasource where site_id = ? and content_url = ?", call.site_id, content_url
     )
     if row is None and not call.flag("skipConnectionCheck"):
-        raise ApiError(400, "011", f"The published data source '{content_url}' that is used does not exist.")
+        raise forbidden(f"The published data source '{content_url}' that is used does not exist.", "132")
     return None if row is None else call.find("datasource", row["id"], "Connect")
 
 
 def _embed(call: Call, luid: str, asked: xml.Element) -> None:
     """Takes the credentials in a request to publish: for all connections, or by server address."""
     for given in asked.iterfind("connectionCredentials"):
-        for row in call.state.all("select * from connection where content_id = ?", luid):
+        for row in of(call.state, luid):
             _log_in(call, row["id"], given)
     for wanted in asked.iterfind("connections/connection"):
         given, server, port = (
@@ -143,7 +151,7 @@ def _embed(call: Call, luid: str, asked: xml.Element) -> None:
             wanted.get("serverAddress", ""),
             wanted.get("serverPort"),
         )
-        for row in call.state.all("select * from connection where content_id = ?", luid):
+        for row in of(call.state, luid):
             if given is not None and row["server"] == server and port in (None, row["port"]):
                 _log_in(call, row["id"], given)
 

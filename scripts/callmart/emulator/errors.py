@@ -1,17 +1,15 @@
-"""The errors of the REST API: a status, a code of status and sub-code, a summary, a detail."""
+"""The errors of the REST API: a status, a code of status and sub-code, a summary, a detail.
 
-_SUMMARY = {
-    400: "Bad Request",
+The sub-codes are those that the reference of the API gives, method by method.
+"""
+
+from http.client import responses
+
+_SUMMARY = responses | {  # what Tableau calls them, where it differs from HTTP
     401: "Unauthorized Access",
-    403: "Forbidden",
     404: "Resource Not Found",
     405: "Invalid Request Method",
     409: "Resource Conflict",
-    429: "Too Many Requests",
-    500: "Internal Server Error",
-    502: "Bad Gateway",
-    503: "Service Unavailable",
-    504: "Gateway Timeout",
 }
 _ABSENT = {
     "site": "000",
@@ -19,19 +17,34 @@ _ABSENT = {
     "datasource": "004",
     "project": "005",
     "workbook": "006",
-    "upload": "007",
+    "tag": "007",
+    "favorite": "010",
     "view": "011",
     "group": "012",
     "permission": "013",
-    "flow": "017",
-    "subscription": "020",
-    "schedule": "021",
-    "connection": "025",
-    "job": "031",
+    "upload": "015",
+    "job": "018",
+    "connection": "020",
+    "schedule": "023",
+    "revision": "024",
+    "subscription": "025",
+    "task": "026",
+    "flow": "027",
     "database": "034",
     "table": "035",
     "metric": "040",
     "virtualconnection": "041",
+}
+# where lacking a capability has a code of its own; else it is 403004
+_LACKING = {
+    ("workbook", "Read"): "018",
+    ("workbook", "ExportXml"): "019",
+    ("workbook", "Write"): "027",
+    ("workbook", "ExtractRefresh"): "032",
+    ("datasource", "ExportXml"): "028",
+    ("datasource", "Write"): "032",
+    ("datasource", "ExtractRefresh"): "032",
+    ("view", "ExportData"): "032",
 }
 
 
@@ -42,7 +55,7 @@ class ApiError(Exception):
         super().__init__(detail)
         self.status = status
         self.code = f"{status}{sub_code}"
-        self.summary = summary or _SUMMARY[status]
+        self.summary = summary or _SUMMARY.get(status, "Error")
         self.detail = detail
 
 
@@ -51,14 +64,25 @@ def absent(kind: str, luid: str) -> ApiError:
     return ApiError(404, _ABSENT[kind], f"{kind.capitalize()} '{luid}' could not be found.")
 
 
-def forbidden(detail: str) -> ApiError:
+def forbidden(detail: str, sub_code: str = "004") -> ApiError:
     """403 of somebody who is signed in and may not do this."""
-    return ApiError(403, "004", detail)
+    return ApiError(403, sub_code, detail)
 
 
-def malformed(detail: str) -> ApiError:
+def lacking(kind: str, luid: str, capability: str, sub_code: str | None = None) -> ApiError:
+    """403 of somebody who lacks a capability on a resource."""
+    usual = _LACKING.get((kind, capability), "004")
+    return forbidden(f"The user lacks '{capability}' on {kind} '{luid}'.", sub_code or usual)
+
+
+def malformed(detail: str, sub_code: str = "000") -> ApiError:
     """400 of a request that lacks something or has it wrong."""
-    return ApiError(400, "000", detail)
+    return ApiError(400, sub_code, detail)
+
+
+def conflict(detail: str, sub_code: str) -> ApiError:
+    """409 of a name or state that is in the way."""
+    return ApiError(409, sub_code, detail)
 
 
 def unknown_resource(path: str) -> ApiError:

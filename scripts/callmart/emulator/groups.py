@@ -8,7 +8,7 @@ from starlette.responses import Response
 from callmart.emulator import users, xml
 from callmart.emulator.call import Call, Endpoint
 from callmart.emulator.capabilities import SITE_ROLES
-from callmart.emulator.errors import ApiError, absent, forbidden, malformed
+from callmart.emulator.errors import absent, conflict, forbidden, malformed
 from callmart.emulator.query import Fields, page
 from callmart.emulator.state import ALL_USERS, new_luid
 
@@ -20,18 +20,18 @@ def query(call: Call) -> Response:
 
 def create(call: Call) -> Response:
     call.administer()
-    asked = call.request("group")
+    asked = _local(call.request("group"))
     name = _free(call, asked.get("name", ""))
     luid = new_luid()
     call.state.insert(
         "user_group", id=luid, site_id=call.site_id, name=name, minimum_site_role=_minimum(asked, None)
     )
-    return xml.reply(_render(call)(call.find("group", luid)), status=201)
+    return call.created(_render(call)(call.find("group", luid)))
 
 
 def update(call: Call) -> Response:
     call.administer()
-    group, asked = _changeable(call), call.request("group")
+    group, asked = _changeable(call), _local(call.request("group"))
     name = asked.get("name", group["name"])
     if name != group["name"]:
         _free(call, name)
@@ -69,7 +69,7 @@ def add_users(call: Call) -> Response:
         raise malformed("The request names no user.")
     for user in wanted:
         if several is None and _is_in(call, group["id"], user["id"]):
-            raise ApiError(409, "011", f"User '{user['id']}' is in the group already.")
+            raise conflict(f"User '{user['id']}' is in the group already.", "011")
         call.state.ensure("membership", group_id=group["id"], user_id=user["id"])
     shown = [users.render(user) for user in wanted]
     return xml.reply(xml.element("users", *shown) if several is not None else shown[0])
@@ -93,9 +93,7 @@ def remove_users(call: Call) -> Response:
 
 
 def query_groups_of_user(call: Call) -> Response:
-    user = call.resource("user")
-    if not users.shown(call, [user]):
-        raise absent("user", user["id"])
+    user = users.visible(call)
     rows = call.state.all(
         "select user_group.* from user_group join membership on group_id = id where user_id = ? order by name",
         user["id"],
@@ -108,6 +106,7 @@ def _fields(call: Call) -> Callable[[sqlite3.Row], Fields]:
         "name": group["name"],
         "luid": group["id"],
         "domainName": "local",
+        "domainNickname": "local",
         "isLocal": True,
         "minimumSiteRole": group["minimum_site_role"] or "",
         "userCount": _count(call, group),
@@ -149,6 +148,14 @@ def _changeable(call: Call) -> sqlite3.Row:
     return group
 
 
+def _local(asked: xml.Element) -> xml.Element:
+    """The request, which imports no group from Active Directory."""
+    source = asked.find("import")
+    if source is not None and source.get("source") == "ActiveDirectory":
+        raise forbidden("Active Directory is not configured.", "011")
+    return asked
+
+
 def _free(call: Call, name: str) -> str:
     if not name:
         raise malformed("A group needs a name.")
@@ -156,14 +163,14 @@ def _free(call: Call, name: str) -> str:
         call.state.one("select 1 from user_group where site_id = ? and name = ?", call.site_id, name)
         is not None
     ):
-        raise ApiError(409, "009", f"A group with the name '{name}' already exists.")
+        raise conflict(f"A group with the name '{name}' already exists.", "009")
     return name
 
 
 def _minimum(asked: xml.Element, default: str | None) -> str | None:
     role: str | None = asked.get("minimumSiteRole", default)
     if role is not None and role not in SITE_ROLES:
-        raise ApiError(400, "003", f"'{role}' is no site role.")
+        raise malformed(f"'{role}' is no site role.", "013")
     return role
 
 

@@ -6,7 +6,7 @@ from starlette.responses import Response
 
 from callmart.emulator import faults, xml
 from callmart.emulator.call import Call, Endpoint, Handler
-from callmart.emulator.errors import ApiError, absent
+from callmart.emulator.errors import absent, conflict, forbidden
 from callmart.emulator.query import Fields, page
 from callmart.emulator.state import State, new_luid, now
 
@@ -36,24 +36,28 @@ def finish(state: State, luid: str, outcome: str = "Success", notes: str = "") -
         state.update("job", luid, ended_at=now(), outcome=outcome, notes=notes)
 
 
-def reply(call: Call, job: sqlite3.Row) -> Response:
+def start_refresh(call: Call, kind: str, row: sqlite3.Row) -> sqlite3.Row:
+    """The job that refreshes the extract of content; one at a time."""
+    running = call.state.one(
+        "select 1 from job where content_id = ? and type = 'RefreshExtract' and ended_at is null "
+        "and (polls is null or polls > 0)",
+        row["id"],
+    )
+    if running is not None:
+        raise conflict(f"A refresh of {kind} '{row['id']}' is under way.", "093")
+    return start(call, "RefreshExtract", kind, row["id"], row["name"])
+
+
+def reply(call: Call, job: sqlite3.Row, status: int = 202) -> Response:
     """The answer to the request that started a job."""
-    return xml.reply(_render(job), status=202)
+    return xml.reply(_render(job), status=status)
 
 
 def refresh(kind: str) -> Handler:
-    """Starts the refresh of the extract of content; one at a time."""
+    """Starts the refresh of the extract of content."""
 
     def handler(call: Call) -> Response:
-        row = call.resource(kind, "ExtractRefresh")
-        running = call.state.one(
-            "select 1 from job where content_id = ? and type = 'RefreshExtract' and ended_at is null "
-            "and (polls is null or polls > 0)",
-            row["id"],
-        )
-        if running is not None:
-            raise ApiError(409, "093", f"A refresh of {kind} '{row['id']}' is under way.")
-        return reply(call, start(call, "RefreshExtract", kind, row["id"], row["name"]))
+        return reply(call, start_refresh(call, kind, call.resource(kind, "ExtractRefresh")))
 
     return handler
 
@@ -76,8 +80,10 @@ def query_one(call: Call) -> Response:
 
 def cancel(call: Call) -> Response:
     job = _visible(call)
+    if not call.access.administrator:
+        raise forbidden("Only an administrator may cancel a job.", "032")
     if job["ended_at"] is not None:
-        raise ApiError(400, "031", f"Job '{job['id']}' has ended.")
+        raise forbidden(f"Job '{job['id']}' has ended.", "091")
     call.state.update("job", job["id"], ended_at=now(), outcome="Cancelled")
     return Response(status_code=200)
 
@@ -101,6 +107,8 @@ def _fields(job: sqlite3.Row) -> Fields:
         "startedAt": job["created_at"],
         "completedAt": job["ended_at"] or "",
         "title": job["title"],
+        "subtitle": "",
+        "args": "",
         "notes": job["notes"],
         "priority": 50,
         "progress": 100 if job["ended_at"] else 0,
@@ -123,7 +131,7 @@ def _render(job: sqlite3.Row) -> xml.Element:
     return xml.element(
         "job", *detail, id=job["id"], mode="Asynchronous", type=job["type"],
         progress=100 if job["ended_at"] else 0, createdAt=job["created_at"], startedAt=job["created_at"],
-        completedAt=job["ended_at"], finishCode=FINISH_CODES[job["outcome"]] if job["ended_at"] else 1,
+        completedAt=job["ended_at"], finishCode=FINISH_CODES[job["outcome"]] if job["ended_at"] else None,
     )  # fmt: skip
 
 

@@ -13,7 +13,7 @@ from callmart.emulator import xml
 from callmart.emulator.access import Place, place
 from callmart.emulator.call import Call, Endpoint, Handler
 from callmart.emulator.capabilities import CAPABILITIES, DEFAULT_KINDS
-from callmart.emulator.errors import ApiError, absent, forbidden, malformed, unknown_resource
+from callmart.emulator.errors import absent, forbidden, malformed, unknown_resource
 from callmart.emulator.state import State
 
 _GRANTEES = ("group", "user")
@@ -50,7 +50,7 @@ def _content(kind: str) -> Callable[[Call], Held]:
         where = place(call.access.projects, call.access.workbooks, kind, row)
         follows = where.content_id if where.scope != "own" else None
         if follows is None and where.content_id != row["id"]:
-            raise forbidden("The views of a workbook with tabs have the permissions of the workbook.")
+            raise forbidden("The views of a workbook with tabs have the permissions of the workbook.", "096")
         return Held(kind, where, xml.element(kind, id=row["id"], name=row["name"]), follows)
 
     return locate
@@ -82,6 +82,7 @@ def delete(call: Call, held: Held) -> Response:
     if kind not in _GRANTEES:
         raise unknown_resource(call.url_path)
     call.find(kind, luid)
+    _check(held, call.path["capability"], call.path["mode"])
     gone = call.state.write(
         "delete from rule where content_id = ? and scope = ? and grantee_kind = ? and grantee_id = ? "
         "and capability = ? and mode = ?",
@@ -94,21 +95,28 @@ def delete(call: Call, held: Held) -> Response:
 
 def _changeable(held: Held) -> None:
     if held.follows is not None:
-        raise forbidden(f"The permissions are locked by project '{held.follows}'.")
+        raise forbidden(f"The permissions are locked by project '{held.follows}'.", "039")
 
 
 def _write(call: Call, held: Held) -> None:
     for grantee in call.request("permissions").findall("granteeCapabilities"):
         for kind, luid, capability, mode in _rules(grantee):
             call.find(kind, luid)
-            if capability not in CAPABILITIES[held.kind] or mode not in ("Allow", "Deny"):
-                raise ApiError(400, "009", f"'{capability}: {mode}' does not apply to a {held.kind}.")
+            _check(held, capability, mode)
             if (capability, mode) == ("ProjectLeader", "Deny"):
-                raise ApiError(400, "009", "ProjectLeader can't be denied.")
+                raise malformed("ProjectLeader can't be denied.", "009")
             call.state.ensure(
                 "rule", content_id=held.place.content_id, scope=held.place.scope, grantee_kind=kind,
                 grantee_id=luid, capability=capability, mode=mode,
             )  # fmt: skip
+
+
+def _check(held: Held, capability: str, mode: str) -> None:
+    """Refuses a capability that there is not, or not for this kind."""
+    if mode not in ("Allow", "Deny") or not any(capability in each for each in CAPABILITIES.values()):
+        raise absent("permission", f"{capability}: {mode}")
+    if capability not in CAPABILITIES[held.kind]:
+        raise malformed(f"'{capability}' does not apply to a {held.kind}.", "009")
 
 
 def _rules(grantee: xml.Element) -> Iterator[tuple[str, str, str, str]]:

@@ -8,8 +8,8 @@ from starlette.responses import Response
 from callmart.emulator import content, xml
 from callmart.emulator.access import controlling
 from callmart.emulator.call import Call, Endpoint
-from callmart.emulator.errors import ApiError, forbidden, malformed
-from callmart.emulator.query import Fields, page
+from callmart.emulator.errors import conflict, forbidden, malformed
+from callmart.emulator.query import Fields, asked_fields, page
 from callmart.emulator.state import State, new_luid, now
 
 _CONTENT_PERMISSIONS = ("ManagedByOwner", "LockedToProject", "LockedToProjectWithoutNested")
@@ -18,7 +18,7 @@ _CONTENT_PERMISSIONS = ("ManagedByOwner", "LockedToProject", "LockedToProjectWit
 def query(call: Call) -> Response:
     rows = call.state.all("select * from project where site_id = ? order by created_at, name", call.site_id)
     shown = [row for row in rows if call.access.may("project", row, "Read")]
-    return page(call, "projects", shown, _fields(call), _render(call))
+    return page(call, "projects", shown, _fields(call), render(call))
 
 
 def create(call: Call) -> Response:
@@ -37,7 +37,7 @@ def create(call: Call) -> Response:
         owner_id=call.user_id, created_at=at, updated_at=at,
     )  # fmt: skip
     call.state.welcome(call.site_id, luid)
-    return _show(call, luid, status=201)
+    return call.created(render(call)(call.find("project", luid)))
 
 
 def update(call: Call) -> Response:
@@ -51,6 +51,8 @@ def update(call: Call) -> Response:
             call.find("project", parent_id)
         call.lead(parent_id)
         _not_inside(call, project["id"], parent_id)
+    if _is_default(project) and (name, parent_id) != (project["name"], None):
+        raise forbidden("The default project can't be renamed or moved.", "005")
     if (name, parent_id) != (project["name"], project["parent_id"]):
         _free(call, name, parent_id)
     owner = asked.find("owner")
@@ -60,14 +62,14 @@ def update(call: Call) -> Response:
         content_permissions=_content_permissions(asked, project["content_permissions"]), parent_id=parent_id,
         owner_id=owner_id, updated_at=now(),
     )  # fmt: skip
-    return _show(call, project["id"])
+    return xml.reply(render(call)(call.find("project", project["id"])))
 
 
 def delete(call: Call) -> Response:
     """Deletes the project with all that it holds."""
     project = call.resource("project")
-    if project["name"] == "Default" and project["parent_id"] is None:
-        raise forbidden("The default project can't be deleted.")
+    if _is_default(project):
+        raise forbidden("The default project can't be deleted.", "003")
     call.lead(project["id"])
     _delete(call.state, project["id"])
     return Response(status_code=204)
@@ -83,6 +85,10 @@ def _delete(state: State, luid: str) -> None:
     state.write("delete from project where id = ?", luid)
 
 
+def _is_default(project: sqlite3.Row) -> bool:
+    return bool(project["name"] == "Default" and project["parent_id"] is None)
+
+
 def _free(call: Call, name: str, parent_id: str | None) -> None:
     taken = call.state.one(
         "select 1 from project where site_id = ? and name = ? and parent_id is ?",
@@ -91,7 +97,7 @@ def _free(call: Call, name: str, parent_id: str | None) -> None:
         parent_id,
     )
     if taken is not None:
-        raise ApiError(409, "006", f"A project already exists with the name '{name}'.")
+        raise conflict(f"A project already exists with the name '{name}'.", "006")
 
 
 def _not_inside(call: Call, luid: str, parent_id: str | None) -> None:
@@ -123,20 +129,38 @@ def _fields(call: Call) -> Callable[[sqlite3.Row], Fields]:
     }
 
 
-def _show(call: Call, luid: str, status: int = 200) -> Response:
-    return xml.reply(_render(call)(call.find("project", luid)), status=status)
-
-
-def _render(call: Call) -> Callable[[sqlite3.Row], xml.Element]:
-    access = call.access
+def render(call: Call) -> Callable[[sqlite3.Row], xml.Element]:
+    """How the API shows a project to the user."""
+    access, asked = call.access, asked_fields(call)
+    asks_all = "_all_" in asked
+    counts = asks_all or any(field.startswith("contentsCounts.") for field in asked)
     return lambda project: xml.element(
-        "project", xml.element("owner", id=project["owner_id"]),
+        "project",
+        *([_counts(call, project["id"])] if counts else []),
+        content.owner(call, project["owner_id"]),
         id=project["id"], name=project["name"], description=project["description"],
         createdAt=project["created_at"], updatedAt=project["updated_at"],
         contentPermissions=project["content_permissions"], parentProjectId=project["parent_id"],
         controllingPermissionsProjectId=controlling(access.projects, project),
         topLevelProject=project["parent_id"] is None, writeable=access.may("project", project, "Write"),
+        favoritesTotal=content.favorites(call.state, project["id"]) if asks_all else None,
     )  # fmt: skip
+
+
+def _counts(call: Call, luid: str) -> xml.Element:
+    """How much there is in a project that the user may see."""
+
+    def readable(kind: str, query: str) -> int:
+        return sum(call.access.may(kind, row, "Read") for row in call.state.all(query, luid))
+
+    views = "select view.* from view join workbook on workbook.id = workbook_id where project_id = ? and not hidden"
+    return xml.element(
+        "contentsCounts",
+        projectCount=readable("project", "select * from project where parent_id = ?"),
+        workbookCount=readable("workbook", "select * from workbook where project_id = ?"),
+        viewCount=readable("view", views),
+        datasourceCount=readable("datasource", "select * from datasource where project_id = ?"),
+    )
 
 
 ENDPOINTS = (

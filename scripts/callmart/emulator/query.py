@@ -1,4 +1,4 @@
-"""Filtering, sorting and paging of the resources that a query returns."""
+"""Filtering, sorting and paging of the resources that a query returns, and which of their fields it shows."""
 
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -8,7 +8,7 @@ from starlette.responses import Response
 
 from callmart.emulator import xml
 from callmart.emulator.call import Call
-from callmart.emulator.errors import ApiError, malformed
+from callmart.emulator.errors import forbidden, malformed
 
 MAX_PAGE_SIZE = 1000
 
@@ -24,6 +24,7 @@ class Clause(NamedTuple):
     wanted: str
 
 
+_WHOLE = {"_all_", "_default_"}
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d")
 
 
@@ -46,21 +47,44 @@ def page(
         chosen.sort(key=lambda row: _sortable(_field(fields(row), key)), reverse=descending)
     size = _number(call, "pageSize", 100, "007")
     if size > MAX_PAGE_SIZE:
-        raise ApiError(400, "007", f"The page size is above {MAX_PAGE_SIZE}.")
+        raise forbidden(f"The page size is above {MAX_PAGE_SIZE}.", "014")
     number = _number(call, "pageNumber", 1, "006")
     first = (number - 1) * size
     if first and first >= len(chosen):
-        raise ApiError(400, "006", f"There is no page {number}.")
+        raise malformed(f"There is no page {number}.", "006")
+    shown = [render(row) for row in chosen[first : first + size]]
+    wanted = asked_fields(call)
+    if wanted and not wanted & _WHOLE:
+        for each in shown:
+            _keep(each, wanted)
     return xml.reply(
         xml.element("pagination", pageNumber=number, pageSize=size, totalAvailable=len(chosen)),
-        xml.element(name, *(render(row) for row in chosen[first : first + size])),
+        xml.element(name, *shown),
     )
+
+
+def asked_fields(call: Call) -> frozenset[str]:
+    """The fields that the query asks for, such as `workbook.name` or `_all_`; none: those of the API's choice."""
+    return frozenset(field for field in call.query.get("fields", "").split(",") if field)
+
+
+def _keep(node: xml.Element, wanted: frozenset[str]) -> None:
+    """Leaves of an element, and of what is in it, only the fields that are wanted."""
+    kind = xml.tag(node)
+    for key in set(node.attrib) - {field.removeprefix(f"{kind}.") for field in wanted}:
+        del node.attrib[key]
+    for child in list(node):
+        if {f"{kind}.{xml.tag(child)}", f"{kind}.{xml.tag(child).removesuffix('s')}"} & wanted:
+            continue  # such as workbook.tags and datasource.tag
+        _keep(child, wanted)
+        if not child.attrib:
+            node.remove(child)
 
 
 def _number(call: Call, name: str, default: int, sub_code: str) -> int:
     text = call.query.get(name, str(default))
     if not (text.isascii() and text.isdigit() and int(text) > 0):
-        raise ApiError(400, sub_code, f"{name} is not a positive number.")
+        raise malformed(f"{name} is not a positive number.", sub_code)
     return int(text)
 
 
@@ -114,7 +138,7 @@ def _like(value: Any, wanted: str) -> Any:
 
 def _field(fields: Fields, key: str) -> Any:
     if key not in fields:
-        raise malformed(f"There is no field '{key}' to filter or sort by.")
+        raise malformed(f"There is no field '{key}' to filter or sort by.", "065")
     return fields[key]
 
 

@@ -9,12 +9,13 @@ from starlette.responses import Response
 
 from callmart.emulator import xml
 from callmart.emulator.call import Call, Endpoint
-from callmart.emulator.errors import ApiError, malformed
+from callmart.emulator.errors import conflict, malformed
 from callmart.emulator.query import Fields, page
 from callmart.emulator.state import new_luid, now
 
 _TYPES = ("Extract", "Subscription", "Flow", "DataAcceleration", "ActiveDirectorySync")
 _TIME = re.compile(r"([01]\d|2[0-3]):[0-5]\d:[0-5]\d")
+_STATES = ("Active", "Suspended")
 _DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 _INTERVALS = {
     "weekDay": set(_DAYS),
@@ -59,7 +60,7 @@ def read_frequency(asked: xml.Element) -> Frequency:
     return Frequency(frequency, json.dumps({"start": start, "end": end, "intervals": intervals}))
 
 
-def render_details(details: str) -> xml.Element:
+def _render_details(details: str) -> xml.Element:
     """The details of a frequency as the API shows them."""
     kept = json.loads(details)
     intervals = [xml.element("interval", **dict(each)) for each in kept["intervals"]]
@@ -79,7 +80,7 @@ def query_one(call: Call) -> Response:
 
 
 def create(call: Call) -> Response:
-    call.administer()
+    call.administer_server()
     asked = call.request("schedule")
     name, kind = asked.get("name", ""), asked.get("type", "")
     if not name or kind not in _TYPES:
@@ -91,17 +92,17 @@ def create(call: Call) -> Response:
         execution_order=asked.get("executionOrder", "Parallel"), state="Active", frequency=frequency.name,
         details=frequency.details, created_at=at, updated_at=at,
     )  # fmt: skip
-    return xml.reply(_render(call.find("schedule", luid)), status=201)
+    return call.created(_render(call.find("schedule", luid)))
 
 
 def update(call: Call) -> Response:
-    call.administer()
+    call.administer_server()
     schedule, asked = call.resource("schedule"), call.request("schedule")
     name, state = asked.get("name", schedule["name"]), asked.get("state", schedule["state"])
     if name != schedule["name"]:
         _free(call, name)
-    if state not in ("Active", "Suspended"):
-        raise malformed(f"'{state}' is no state of a schedule.")
+    if state not in _STATES:
+        raise malformed(f"'{state}' is no state of a schedule.", "008")
     frequency = Frequency(schedule["frequency"], schedule["details"])
     if asked.find("frequencyDetails") is not None:
         frequency = read_frequency(asked)
@@ -113,21 +114,36 @@ def update(call: Call) -> Response:
     return xml.reply(_render(call.find("schedule", schedule["id"])))
 
 
+def update_many(call: Call) -> Response:
+    """Sets the state of several schedules, or of all."""
+    call.administer_server()
+    state = call.query.get("state", "").capitalize()
+    if state not in _STATES:
+        raise malformed(f"'{state}' is no state of a schedule.", "008")
+    if call.flag("updateAll"):
+        luids = [row["id"] for row in call.state.all("select id from schedule order by name")]
+    else:
+        luids = [node.text or "" for node in call.request("scheduleLuids").iterfind("scheduleLuid")]
+    for luid in luids:
+        call.state.update("schedule", call.find("schedule", luid)["id"], state=state, updated_at=now())
+    return xml.reply(xml.element("scheduleLuids", *(xml.element("scheduleLuid", luid) for luid in luids)))
+
+
 def delete(call: Call) -> Response:
-    """Deletes a schedule, with the subscriptions that follow it."""
-    call.administer()
+    """Deletes a schedule, with the subscriptions and tasks that follow it."""
+    call.administer_server()
     call.state.write("delete from schedule where id = ?", call.resource("schedule")["id"])
     return Response(status_code=204)
 
 
 def _free(call: Call, name: str) -> None:
     if call.state.one("select 1 from schedule where name = ?", name) is not None:
-        raise ApiError(409, "021", f"A schedule '{name}' exists already.")
+        raise conflict(f"A schedule '{name}' exists already.", "021")
 
 
 def _priority(asked: xml.Element, default: int) -> int:
     text = asked.get("priority", str(default))
-    if not text.isdigit() or not 1 <= int(text) <= 100:
+    if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= 100:
         raise malformed("The priority of a schedule is a number from 1 to 100.")
     return int(text)
 
@@ -139,6 +155,14 @@ def _fields(schedule: sqlite3.Row) -> Fields:
         "type": schedule["type"],
         "state": schedule["state"],
     }
+
+
+def reference(call: Call, row: sqlite3.Row) -> xml.Element:
+    """The schedule that a subscription or task follows, or the frequency that it has in its place."""
+    if row["schedule_id"] is None:
+        return xml.element("schedule", _render_details(row["details"]), frequency=row["frequency"])
+    schedule = call.find("schedule", row["schedule_id"])
+    return xml.element("schedule", id=schedule["id"], name=schedule["name"])
 
 
 def _attributes(schedule: sqlite3.Row) -> dict[str, str | int]:
@@ -159,7 +183,7 @@ def _render_short(schedule: sqlite3.Row) -> xml.Element:
 
 
 def _render(schedule: sqlite3.Row) -> xml.Element:
-    details = render_details(schedule["details"])
+    details = _render_details(schedule["details"])
     return xml.element(
         "schedule", details, **_attributes(schedule), executionOrder=schedule["execution_order"]
     )
@@ -168,6 +192,7 @@ def _render(schedule: sqlite3.Row) -> xml.Element:
 ENDPOINTS = (
     Endpoint("GET", "/schedules", query),
     Endpoint("POST", "/schedules", create),
+    Endpoint("PUT", "/schedules", update_many),
     Endpoint("GET", "/schedules/{schedule}", query_one),
     Endpoint("PUT", "/schedules/{schedule}", update),
     Endpoint("DELETE", "/schedules/{schedule}", delete),

@@ -1,6 +1,6 @@
 """The tables of the emulator's state."""
 
-FORM = 2  # of the schema: a state of another form is made anew, the next publication fills it
+FORM = 3  # of the schema: a state of another form is made anew, the next publication fills it
 
 SCHEMA = """
 create table site (
@@ -25,7 +25,8 @@ create table session (
 create table connected_app (secret_id text primary key, client_id text not null, secret text not null);
 create table used_jwt (jti text primary key, expires_at real not null);
 create table user_group (
-    id text primary key, site_id text not null references site, name text not null, minimum_site_role text,
+    id text primary key, site_id text not null references site, name text not null collate nocase,
+    minimum_site_role text,
     unique (site_id, name)
 );
 create table membership (
@@ -35,24 +36,27 @@ create table membership (
 ) without rowid;
 create index membership_user on membership (user_id);
 create table project (
-    id text primary key, site_id text not null references site, name text not null, description text not null,
+    id text primary key, site_id text not null references site, name text not null collate nocase,
+    description text not null,
     content_permissions text not null, parent_id text references project,
     owner_id text not null references user, created_at text not null, updated_at text not null
 );
 create unique index project_name on project (site_id, coalesce(parent_id, ''), name);
 create index project_parent on project (parent_id);
 create table datasource (
-    id text primary key, site_id text not null references site, name text not null, description text not null,
+    id text primary key, site_id text not null references site, name text not null collate nocase,
+    description text not null,
     content_url text not null, type text not null, project_id text not null references project,
-    owner_id text not null references user, file text not null, size integer not null,
+    owner_id text not null references user, size integer not null,
     is_certified integer not null default 0, certification_note text, created_at text not null,
     updated_at text not null,
     unique (site_id, content_url), unique (project_id, name)
 );
 create table workbook (
-    id text primary key, site_id text not null references site, name text not null, description text not null,
+    id text primary key, site_id text not null references site, name text not null collate nocase,
+    description text not null,
     content_url text not null, type text not null, project_id text not null references project,
-    owner_id text not null references user, file text not null, size integer not null,
+    owner_id text not null references user, size integer not null,
     show_tabs integer not null default 0, created_at text not null, updated_at text not null,
     unique (site_id, content_url), unique (project_id, name)
 );
@@ -63,6 +67,16 @@ create table view (
     created_at text not null, updated_at text not null,
     unique (workbook_id, name)
 );
+create table revision (  -- each publication of a data source or workbook that is kept; the last is the current one
+    content_id text not null, number integer not null, file text not null, size integer not null,
+    publisher_id text not null, published_at text not null,
+    primary key (content_id, number)
+);
+create table favorite (
+    user_id text not null references user on delete cascade, content_kind text not null,
+    content_id text not null, label text not null, added_at text not null,
+    primary key (user_id, content_id)
+) without rowid;
 create table connection (
     id text primary key, site_id text not null references site, content_id text not null,
     position integer not null, type text not null, server text not null, port text not null,
@@ -94,14 +108,26 @@ create table subscription (
     frequency text, details text,  -- in the place of a schedule: on Tableau Cloud
     created_at text not null
 );
+create table task (  -- the refresh of an extract, at the times of a schedule
+    id text primary key, site_id text not null references site, content_kind text not null,
+    content_id text not null, type text not null, priority integer not null,
+    schedule_id text references schedule on delete cascade,
+    frequency text, details text,  -- in the place of a schedule: on Tableau Cloud
+    created_at text not null
+);
 create table job (
     id text primary key, site_id text not null references site, type text not null, user_id text not null,
     content_kind text not null, content_id text, title text not null,
     polls integer,  -- how often it still answers that it is under way; null: until somebody ends it
     outcome text not null, notes text not null, created_at text not null, ended_at text
 );
-create table upload (id text primary key, file text not null, created_at real not null);
-create table fault (id integer primary key, settings text not null, skip integer not null, count integer);
+create table upload (
+    id text primary key, site_id text not null references site,
+    user_id text not null references user on delete cascade, file text not null, created_at real not null
+);
+create table fault (
+    id integer primary key, settings text not null, skip integer not null, count integer, injected_at real not null
+);
 create table request (
     id integer primary key, at text not null, method text not null, path text not null,
     status integer not null, bytes integer not null

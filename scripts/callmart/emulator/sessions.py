@@ -12,10 +12,11 @@ from starlette.responses import Response
 from callmart.emulator import jwt, xml
 from callmart.emulator.access import Access
 from callmart.emulator.call import Call, Endpoint
-from callmart.emulator.errors import ApiError, absent, forbidden
+from callmart.emulator.errors import ApiError, absent, forbidden, malformed
 from callmart.emulator.state import State, digest, new_luid, now
 
 LIFETIME_S = 240 * 60  # as on Tableau Server
+_WAYS = ("name", "personalAccessTokenName", "jwt")
 _PASSWORD = ""  # for a user without one: no digest is empty
 
 
@@ -26,6 +27,8 @@ def sign_in(call: Call) -> Response:
     sign in as somebody else.
     """
     asked = call.request("credentials")
+    if len(given := [way for way in _WAYS if asked.get(way) is not None]) > 1:
+        raise malformed(f"The request gives more than one of {' and '.join(given)}.")
     site = _site(call.state, asked.find("site"))
     token_name = asked.get("personalAccessTokenName")
     scopes: Sequence[str] | None = None
@@ -61,18 +64,39 @@ def sign_out(call: Call) -> Response:
 
 def switch_site(call: Call) -> Response:
     """A session on another site for the same user; the one that asked ends."""
-    site = _site(call.state, call.request("site"))
-    if site["id"] == call.site_id:
-        raise ApiError(409, "000", "The user is signed in to this site already.")
-    user = _named(call.state, site, call.access.user["name"])
+    asked = call.request("site")
+    if (
+        asked.get("contentUrl", "")
+        == call.state.all("select * from site where id = ?", call.site_id)[0]["content_url"]
+    ):
+        raise forbidden("The user is signed in to this site already.", "070")
+    try:
+        site = _site(call.state, asked)
+        user = _named(call.state, site, call.access.user["name"])
+    except ApiError:
+        raise ApiError(
+            401, "003", "The site is not there for the user.", summary="Switch Site Error"
+        ) from None
     old = call.state.all("select * from session where key_hash = ?", digest(call.session_key))[0]
     _end(call)
     scopes = json.loads(old["scopes"]) if old["scopes"] else None
     return _open(call.state, site, user, old["token_name"], scopes)
 
 
+def query_current(call: Call) -> Response:
+    """Where somebody is signed in, and as whom."""
+    site = call.state.all("select * from site where id = ?", call.site_id)[0]
+    user = call.access.user
+    return xml.reply(
+        xml.element(
+            "session", xml.element("site", id=site["id"], name=site["name"], contentUrl=site["content_url"]),
+            xml.element("user", id=user["id"], name=user["name"], siteRole=user["site_role"]),
+        )
+    )  # fmt: skip
+
+
 def revoke_administrators_tokens(call: Call) -> Response:
-    call.administer()
+    call.administer_server()
     call.state.write(
         "delete from token where user_id in (select id from user where site_role = 'ServerAdministrator')"
     )
@@ -93,7 +117,7 @@ def authenticate(state: State, key: str, site: str | None, endpoint: Endpoint) -
     if site is not None and site != live["site_id"] and endpoint.path != "/sites/{site}":
         if state.one("select 1 from site where id = ?", site) is None:
             raise absent("site", site)
-        raise ApiError(403, "004", "The session is for another site.")
+        raise forbidden("The session is for another site.")
     scopes = json.loads(live["scopes"]) if live["scopes"] and not endpoint.path.startswith("/auth") else None
     if scopes is not None and not jwt.permits(scopes, endpoint.method, endpoint.path):
         raise ApiError(401, "002", "The scopes of the JSON web token do not cover this method.")
@@ -170,5 +194,6 @@ ENDPOINTS = (
     Endpoint("POST", "/auth/signin", sign_in, public=True),
     Endpoint("POST", "/auth/signout", sign_out),
     Endpoint("POST", "/auth/switchSite", switch_site),
+    Endpoint("GET", "/sessions/current", query_current),
     Endpoint("POST", "/auth/revokeAllServerAdminTokens", revoke_administrators_tokens),
 )

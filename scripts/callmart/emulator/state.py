@@ -1,6 +1,7 @@
 """What the emulator remembers: a SQLite database and a folder of files, readable by this user alone."""
 
 import hashlib
+import json
 import os
 import sqlite3
 import time
@@ -15,6 +16,18 @@ from callmart.emulator.capabilities import NEW_PROJECT
 from callmart.emulator.schema import FORM, SCHEMA
 
 ALL_USERS = "All Users"
+SITE_SETTINGS = {  # of a new site, by their names in the API
+    "adminMode": "ContentAndUsers",
+    "allowSubscriptionAttachments": "true",
+    "askDataMode": "DisabledByDefault",
+    "disableSubscriptions": "false",
+    "extractEncryptionMode": "disabled",
+    "revisionHistoryEnabled": "true",
+    "revisionLimit": "25",
+    "state": "Active",
+    "subscribeOthersEnabled": "true",
+    "userVisibilityMode": "FULL",
+}
 ADMINISTRATOR = "callmart"
 KEPT_REQUESTS = 20_000  # of the request log
 _PRUNED_EVERY = 1_000  # requests
@@ -77,7 +90,9 @@ class State:
     def found_site(self, name: str, content_url: str) -> str:
         """A new site with what every Tableau site has from the start; its LUID."""
         site, owner, at = new_luid(), new_luid(), now()
-        self.insert("site", id=site, name=name, content_url=content_url, settings="{}")
+        self.insert(
+            "site", id=site, name=name, content_url=content_url, settings=json.dumps(SITE_SETTINGS)
+        )  # fmt: skip
         self.insert("user_group", id=new_luid(), site_id=site, name=ALL_USERS)
         self.add_user(owner, site, ADMINISTRATOR, "ServerAdministrator")
         project = new_luid()
@@ -175,6 +190,12 @@ class State:
         changes = ", ".join(f"{column} = ?" for column in values)
         self.write(f"update {table} set {changes} where id = ?", *values.values(), luid)
 
+    def setting(self, site: str, name: str) -> str:
+        """A setting of a site that every site has."""
+        return str(
+            self.all("select json_extract(settings, '$.' || ?) from site where id = ?", name, site)[0][0]
+        )
+
     def all_users(self, site: str) -> str:
         """The LUID of the group that everybody on a site is in."""
         rows = self.all("select id from user_group where site_id = ? and name = ?", site, ALL_USERS)
@@ -214,7 +235,9 @@ class State:
 
     def forget(self, content_id: str) -> None:
         """Drops what hangs on content that is being deleted."""
-        for table in ("rule", "tag", "connection", "subscription"):
+        for revision in self.all("select file from revision where content_id = ?", content_id):
+            self.discard(revision["file"])
+        for table in ("rule", "tag", "connection", "subscription", "revision", "favorite", "task"):
             self.write(f"delete from {table} where content_id = ?", content_id)
 
     def log(self, request: LoggedRequest) -> None:
@@ -232,7 +255,7 @@ class State:
         """Removes files that nothing refers to: what a crash or an abandoned upload left behind."""
         with self.transaction():
             self.write("delete from upload where created_at < ?", time.time() - _STALE_UPLOAD_S)
-            kept = {row[0] for row in self.all("select file from datasource union select file from workbook")}
+            kept = {row[0] for row in self.all("select file from revision")}
             under_way = {row[0] for row in self.all("select file from upload")}
         for folder, wanted in ((self.files, kept), (self.uploads, under_way)):
             for file in folder.iterdir():

@@ -3,7 +3,6 @@
 On Tableau Cloud the frequency comes as a `schedule` beside the `subscription`. Nothing is sent.
 """
 
-import json
 import sqlite3
 
 from starlette.responses import Response
@@ -11,7 +10,7 @@ from starlette.responses import Response
 from callmart.emulator import schedules, xml
 from callmart.emulator.access import Access
 from callmart.emulator.call import Call, Endpoint, named
-from callmart.emulator.errors import absent, forbidden, malformed
+from callmart.emulator.errors import forbidden, malformed
 from callmart.emulator.query import Fields, page
 from callmart.emulator.state import new_luid, now
 
@@ -30,7 +29,7 @@ def query(call: Call) -> Response:
 
 
 def query_one(call: Call) -> Response:
-    return xml.reply(_render(call, _visible(call)))
+    return xml.reply(_render(call, _own(call, "058")))
 
 
 def create(call: Call) -> Response:
@@ -39,11 +38,11 @@ def create(call: Call) -> Response:
     target = asked.find("content")
     kind = "" if target is None else target.get("type", "").lower()
     if target is None or kind not in ("view", "workbook"):
-        raise malformed("A subscription needs content of type View or Workbook.")
-    content = call.find(kind, target.get("id", ""), "Read")
+        raise malformed("A subscription needs content of type View or Workbook.", "068")
+    content = call.find(kind, target.get("id", ""), "Read", "060")
     user = call.find("user", named(asked, "user"))
     if not asked.get("subject"):
-        raise malformed("A subscription needs a subject.")
+        raise malformed("A subscription needs a subject.", "067")
     _allowed(call, user, kind, content)
     schedule_id, frequency = _when(call, asked)
     if schedule_id is None and frequency is None:
@@ -58,12 +57,14 @@ def create(call: Call) -> Response:
         send_if_view_empty=_flag(target, "sendIfViewEmpty", True), user_id=user["id"], schedule_id=schedule_id,
         frequency=frequency and frequency.name, details=frequency and frequency.details, created_at=now(),
     )  # fmt: skip
-    return xml.reply(_render(call, call.find("subscription", luid)), status=201)
+    return call.created(_render(call, call.find("subscription", luid)))
 
 
 def update(call: Call) -> Response:
     """Changes what the request names: texts, attachments, content's conditions, schedule, and whether it rests."""
-    old, asked = _visible(call), call.request("subscription")
+    old, asked = _own(call, "065"), call.request("subscription")
+    if asked.get("subject") == "":
+        raise malformed("A subscription needs a subject.", "067")
     target = asked.find("content")
     schedule_id, frequency = _when(call, asked)
     if schedule_id is None and frequency is None:
@@ -83,24 +84,22 @@ def update(call: Call) -> Response:
 
 
 def delete(call: Call) -> Response:
-    call.state.write("delete from subscription where id = ?", _visible(call)["id"])
+    call.state.write("delete from subscription where id = ?", _own(call, "059")["id"])
     return Response(status_code=204)
 
 
 def _allowed(call: Call, user: sqlite3.Row, kind: str, content: sqlite3.Row) -> None:
     """Refuses a subscription of others by who does not lead the content, and of who may not see it."""
-    settings = json.loads(
-        call.state.all("select settings from site where id = ?", call.site_id)[0]["settings"]
-    )
-    if settings.get("disableSubscriptions") == "true":
-        raise forbidden("Subscriptions are switched off on this site.")
+    state, site = call.state, call.site_id
+    if state.setting(site, "disableSubscriptions") == "true":
+        raise forbidden("Subscriptions are switched off on this site.", "060")
     if user["id"] != call.user_id:
-        project = call.access.workbooks[content["workbook_id"]] if kind == "view" else content
-        owns = project["owner_id"] == call.user_id or call.access.leads(project["project_id"])
-        if not owns or settings.get("subscribeOthersEnabled") == "false":
-            raise forbidden("The user may not subscribe others to this content.")
-    if user["site_role"] == "Unlicensed" or not Access(call.state, user).may(kind, content, "Read"):
-        raise forbidden("The user who is to be subscribed may not see the content.")
+        book = call.access.workbooks[content["workbook_id"]] if kind == "view" else content
+        owns = book["owner_id"] == call.user_id or call.access.leads(book["project_id"])
+        if not owns or state.setting(site, "subscribeOthersEnabled") == "false":
+            raise forbidden("The user may not subscribe others to this content.", "060")
+    if user["site_role"] == "Unlicensed" or not Access(state, user).may(kind, content, "Read"):
+        raise forbidden("The user who is to be subscribed may not see the content.", "063")
 
 
 def _when(call: Call, asked: xml.Element) -> tuple[str | None, schedules.Frequency | None]:
@@ -112,14 +111,15 @@ def _when(call: Call, asked: xml.Element) -> tuple[str | None, schedules.Frequen
         return None, None
     schedule = call.find("schedule", own.get("id"))
     if schedule["type"] != "Subscription":
-        raise malformed("The schedule is not one for subscriptions.")
+        raise malformed("The schedule is not one for subscriptions.", "069")
     return str(schedule["id"]), None
 
 
-def _visible(call: Call) -> sqlite3.Row:
+def _own(call: Call, sub_code: str) -> sqlite3.Row:
+    """The subscription that the path names; for others than its user and administrators an ApiError 403."""
     row = call.resource("subscription")
     if not _may_see(call, row):
-        raise absent("subscription", row["id"])
+        raise forbidden("The subscription is somebody else's.", sub_code)
     return row
 
 
@@ -144,14 +144,6 @@ def _fields(row: sqlite3.Row) -> Fields:
 
 
 def _render(call: Call, row: sqlite3.Row) -> xml.Element:
-    if row["schedule_id"] is not None:
-        schedule = xml.element(
-            "schedule", id=row["schedule_id"], name=call.find("schedule", row["schedule_id"])["name"]
-        )
-    else:
-        schedule = xml.element(
-            "schedule", schedules.render_details(row["details"]), frequency=row["frequency"]
-        )
     kind = row["content_type"].lower()
     return xml.element(
         "subscription",
@@ -159,7 +151,7 @@ def _render(call: Call, row: sqlite3.Row) -> xml.Element:
             "content", id=row["content_id"], type=row["content_type"],
             sendIfViewEmpty=bool(row["send_if_view_empty"]), name=call.find(kind, row["content_id"])["name"],
         ),
-        schedule,
+        schedules.reference(call, row),
         xml.element("user", id=row["user_id"], name=call.find("user", row["user_id"])["name"]),
         id=row["id"], subject=row["subject"], message=row["message"], attachImage=bool(row["attach_image"]),
         attachPdf=bool(row["attach_pdf"]), pageOrientation=row["page_orientation"],

@@ -1,6 +1,7 @@
 """Files in a request: the parts of a multipart body, and upload sessions that take a file in chunks."""
 
 import secrets
+import sqlite3
 import time
 from email.message import Message
 
@@ -8,10 +9,13 @@ from starlette.responses import Response
 
 from callmart.emulator import xml
 from callmart.emulator.call import Call, Endpoint
-from callmart.emulator.errors import ApiError, absent, malformed
+from callmart.emulator.capabilities import PUBLISHERS
+from callmart.emulator.errors import absent, forbidden, malformed
 from callmart.emulator.state import append, new_luid
 
 MIB = 1 << 20
+# sub-codes of 400 for a type that can't be published: of a file in the request, of one in an upload session
+_WRONG_TYPE = {"datasource": ("010", "010"), "workbook": ("020", "035")}
 
 
 def part(call: Call, name: str) -> tuple[str, bytes]:
@@ -39,19 +43,38 @@ def parts(call: Call) -> dict[str, tuple[str, bytes]]:
 
 
 def initiate(call: Call) -> Response:
+    _publisher(call, "015")
     # the form that the schema has for it
     luid = f"{secrets.randbelow(10**6)}:{secrets.token_hex(16).upper()}-1:0"
     file = new_luid()
-    call.state.insert("upload", id=luid, file=file, created_at=time.time())
+    call.state.insert(
+        "upload", id=luid, site_id=call.site_id, user_id=call.user_id, file=file, created_at=time.time()
+    )  # fmt: skip
     append(call.state.uploads / file, b"")
-    return xml.reply(xml.element("fileUpload", uploadSessionId=luid), status=201)
+    return call.created(xml.element("fileUpload", uploadSessionId=luid), luid)
 
 
 def append_chunk(call: Call) -> Response:
-    upload = call.resource("upload")
-    _, content = part(call, "tableau_file")
-    size = append(call.state.uploads / upload["file"], content)
+    _publisher(call, "007")
+    upload = _own(call, call.path["upload"])
+    given = parts(call)
+    if "tableau_file" not in given:
+        raise malformed("The request has no part 'tableau_file'.", "020")
+    size = append(call.state.uploads / upload["file"], given["tableau_file"][1])
     return xml.reply(xml.element("fileUpload", uploadSessionId=upload["id"], fileSize=size // MIB))
+
+
+def _publisher(call: Call, sub_code: str) -> None:
+    if not (call.access.administrator or call.access.user["site_role"] in PUBLISHERS):
+        raise forbidden("The user may not publish on this site.", sub_code)
+
+
+def _own(call: Call, luid: str) -> sqlite3.Row:
+    """An upload session, which is there for the user who began it and for nobody else."""
+    upload = call.find("upload", luid)
+    if upload["user_id"] != call.user_id:
+        raise absent("upload", luid)
+    return upload
 
 
 def receive(
@@ -62,12 +85,14 @@ def receive(
     filename, content = given.get(f"tableau_{kind}", ("", b""))
     file_type = call.query.get(f"{kind}Type", filename.rpartition(".")[2])
     if not session and not filename:
-        raise ApiError(400, "011", "The request holds no file and names no upload session.")
+        raise malformed("The request holds no file and names no upload session.")
     if file_type not in types:
-        raise ApiError(400, "011", f"A file of type '{file_type}' can't be published as a {kind}.")
+        raise malformed(
+            f"A file of type '{file_type}' can't be published as a {kind}.", _WRONG_TYPE[kind][bool(session)]
+        )
     file = new_luid()
     if session:
-        upload = call.find("upload", session)
+        upload = _own(call, session)
         if not (call.state.uploads / upload["file"]).exists():
             raise absent("upload", session)
         (call.state.uploads / upload["file"]).rename(call.state.files / file)

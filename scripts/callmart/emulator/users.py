@@ -9,7 +9,7 @@ from starlette.responses import Response
 from callmart.emulator import jobs, uploads, xml
 from callmart.emulator.call import Call, Endpoint
 from callmart.emulator.capabilities import ADMINISTRATORS, SITE_ROLES
-from callmart.emulator.errors import ApiError, absent, forbidden, malformed
+from callmart.emulator.errors import conflict, forbidden, malformed
 from callmart.emulator.query import Fields, page
 from callmart.emulator.state import digest, new_luid
 
@@ -22,10 +22,7 @@ def query(call: Call) -> Response:
 
 
 def query_one(call: Call) -> Response:
-    user = call.resource("user")
-    if not shown(call, [user]):
-        raise absent("user", user["id"])
-    return xml.reply(render(user))
+    return xml.reply(render(visible(call)))
 
 
 def add(call: Call) -> Response:
@@ -34,16 +31,18 @@ def add(call: Call) -> Response:
     luid = _add(
         call, asked.get("name", ""), asked.get("siteRole", ""), asked.get("authSetting", "ServerDefault")
     )
-    return xml.reply(render(call.find("user", luid)), status=201)
+    return call.created(render(call.find("user", luid)))
 
 
 def update(call: Call) -> Response:
     call.administer()
     user, asked = call.resource("user"), call.request("user")
-    role = _role(asked.get("siteRole", user["site_role"]))
+    role = _role(call, asked.get("siteRole", user["site_role"]), user["site_role"])
     if user["id"] == call.user_id and role not in ADMINISTRATORS:
-        raise forbidden("Nobody may take their own administration away.")
+        raise forbidden("Nobody may take their own administration away.", "009")
     password = asked.get("password")
+    if password is not None:
+        _may_set_password(call, user)
     call.state.update(
         "user", user["id"], site_role=role, full_name=asked.get("fullName", user["full_name"]),
         email=asked.get("email", user["email"]),
@@ -61,11 +60,12 @@ def remove(call: Call) -> Response:
     user = call.resource("user")
     if user["id"] == call.user_id:
         raise forbidden("Nobody may remove themselves.")
+    _may_change(call, user["site_role"])
     heir = call.query.get("mapAssetsTo")
     for kind in ("project", "datasource", "workbook"):
         owned = call.state.one(f"select 1 from {kind} where owner_id = ?", user["id"])
         if owned is not None and heir is None:
-            raise ApiError(409, "003", f"User '{user['id']}' owns content.")
+            raise conflict(f"User '{user['id']}' owns content.", "003")
         if owned is not None:
             owner = call.find("user", str(heir))
             call.state.write(f"update {kind} set owner_id = ? where owner_id = ?", owner["id"], user["id"])
@@ -82,6 +82,7 @@ def add_from_file(call: Call) -> Response:
         luid = _add(call, name, _imported_role(licence, administers, publishes), "ServerDefault")
         call.state.update("user", luid, full_name=full_name or name, email=email)
         if password:
+            _may_set_password(call, call.find("user", luid))
             call.state.update("user", luid, password_hash=digest(password))
     return jobs.reply(call, jobs.start(call, "CreateSiteUsersCsv", "user", None, "users"))
 
@@ -90,6 +91,10 @@ def remove_from_file(call: Call) -> Response:
     """Takes the users away whose names a CSV file holds; who owns content becomes unlicensed."""
     call.administer()
     for row in _rows(call, "tableau_user_delete"):
+        found = call.state.one("select * from user where site_id = ? and name = ?", call.site_id, row[0])
+        if found is None or found["id"] == call.user_id:
+            continue  # as Tableau does, which tells nobody
+        _may_change(call, found["site_role"])
         call.state.write(
             "update user set site_role = 'Unlicensed' where site_id = ? and name = ?", call.site_id, row[0]
         )
@@ -108,6 +113,14 @@ def shown(call: Call, users: list[sqlite3.Row]) -> list[sqlite3.Row]:
     return [user for user in users if user["id"] == call.user_id]
 
 
+def visible(call: Call) -> sqlite3.Row:
+    """The user that the path names, if the user who calls may see that one."""
+    user = call.resource("user")
+    if not shown(call, [user]):
+        raise forbidden("The user may not ask about other users.", "133")
+    return user
+
+
 def fields(user: sqlite3.Row) -> Fields:
     """What users can be filtered and sorted by."""
     return {
@@ -120,6 +133,7 @@ def fields(user: sqlite3.Row) -> Fields:
         "authSetting": user["auth_setting"],
         "lastLogin": user["last_login"] or "",
         "domainName": "local",
+        "isLocal": True,
     }
 
 
@@ -137,21 +151,37 @@ def _add(call: Call, name: str, role: str, authentication: str) -> str:
     if not name:
         raise malformed("A user needs a name.")
     if call.state.one("select 1 from user where site_id = ? and name = ?", call.site_id, name) is not None:
-        raise ApiError(409, "017", f"User '{name}' is on the site already.")
+        raise conflict(f"User '{name}' is on the site already.", "017")
+    if role == "Guest":
+        raise conflict("Nobody can be added as a guest.", "005")
     luid = new_luid()
-    call.state.add_user(luid, call.site_id, name, _role(role), _authentication(authentication))
+    call.state.add_user(luid, call.site_id, name, _role(call, role), _authentication(authentication))
     return luid
 
 
-def _role(role: str) -> str:
+def _role(call: Call, role: str, old: str = "") -> str:
+    """A site role that the user who calls may give to somebody who has the `old` one."""
     if role not in SITE_ROLES:
-        raise ApiError(400, "003", f"'{role}' is no site role.")
+        raise malformed(f"'{role}' is no site role.", "013")
+    _may_change(call, role, old)
     return role
+
+
+def _may_change(call: Call, *roles: str) -> None:
+    """Refuses changes of administrators of the server, and to them, by administrators of a site."""
+    if "ServerAdministrator" in roles:
+        call.administer_server()
+
+
+def _may_set_password(call: Call, user: sqlite3.Row) -> None:
+    """Refuses an administrator of one site the password of somebody who is on other sites too."""
+    if call.state.one("select 1 from user where name = ? and site_id <> ?", user["name"], call.site_id):
+        call.administer_server()
 
 
 def _authentication(setting: str) -> str:
     if setting not in _AUTHENTICATION:
-        raise ApiError(400, "003", f"'{setting}' is no value of authSetting.")
+        raise malformed(f"'{setting}' is no value of authSetting.")
     return setting
 
 
@@ -168,7 +198,10 @@ def _imported_role(licence: str, administers: str, publishes: str) -> str:
 
 def _rows(call: Call, part: str) -> list[list[str]]:
     _, content = uploads.part(call, part)
-    return [row for row in csv.reader(io.StringIO(content.decode("utf-8-sig"))) if row]
+    try:
+        return [row for row in csv.reader(io.StringIO(content.decode("utf-8-sig"))) if row]
+    except (UnicodeDecodeError, csv.Error):
+        raise malformed("The file is no CSV in UTF-8.") from None
 
 
 ENDPOINTS = (

@@ -6,10 +6,10 @@ from collections.abc import Callable
 
 from starlette.responses import Response
 
-from callmart.emulator import content, pictures, xml
+from callmart.emulator import content, pictures, tags, xml
 from callmart.emulator.call import Call, Endpoint
 from callmart.emulator.errors import absent
-from callmart.emulator.query import Fields, page
+from callmart.emulator.query import Fields, asked_fields, page
 from callmart.emulator.state import new_luid, now
 
 _SHEET_TYPES = {"worksheet": "view", "dashboard": "dashboard", "story": "story", "storyboard": "story"}
@@ -54,8 +54,7 @@ def replace(call: Call, workbook: sqlite3.Row, root: xml.Element, hidden: set[st
             luid, workbook["id"],
         )  # fmt: skip
     for row in old.values():
-        call.state.forget(row["id"])
-        call.state.write("delete from view where id = ?", row["id"])
+        _remove(call, row)
 
 
 def shown(call: Call, workbook_id: str) -> list[sqlite3.Row]:
@@ -77,20 +76,38 @@ def query(call: Call) -> Response:
         "views",
         [row for row in rows if call.access.may("view", row, "Read")],
         _fields(call),
-        _render(call),
+        render(call),
     )
 
 
 def query_of_workbook(call: Call) -> Response:
     workbook = call.resource("workbook", "Read")
-    return xml.reply(xml.element("views", *(_render(call)(row) for row in shown(call, workbook["id"]))))
+    return xml.reply(xml.element("views", *(render(call)(row) for row in shown(call, workbook["id"]))))
 
 
 def query_one(call: Call) -> Response:
     view = call.resource("view", "Read")
     if view["hidden"]:
         raise absent("view", view["id"])
-    return xml.reply(_render(call)(view))
+    return xml.reply(render(call)(view))
+
+
+def delete(call: Call) -> Response:
+    """Deletes a view; with the last one the workbook goes."""
+    view = call.resource("view", "Delete")
+    others = call.state.one(
+        "select 1 from view where workbook_id = ? and id <> ?", view["workbook_id"], view["id"]
+    )
+    if others is None:
+        content.delete(call.state, "workbook", call.find("workbook", view["workbook_id"]))
+    else:
+        _remove(call, view)
+    return Response(status_code=204)
+
+
+def _remove(call: Call, view: sqlite3.Row) -> None:
+    call.state.forget(view["id"])
+    call.state.write("delete from view where id = ?", view["id"])
 
 
 def short(view: sqlite3.Row) -> xml.Element:
@@ -120,6 +137,9 @@ def _fields(call: Call) -> Callable[[sqlite3.Row], Fields]:
             "name": view["name"],
             "luid": view["id"],
             "caption": view["name"],
+            "title": view["name"],
+            "hitsTotal": 0,
+            "favoritesTotal": content.favorites(call.state, view["id"]),
             "contentUrl": view["content_url"],
             "viewUrlName": view["content_url"].rpartition("/")[2],
             "sheetType": view["sheet_type"],
@@ -127,29 +147,34 @@ def _fields(call: Call) -> Callable[[sqlite3.Row], Fields]:
             "createdAt": view["created_at"],
             "updatedAt": view["updated_at"],
             "workbookName": workbook["name"],
-            "tags": content.labels(call.state, view["id"]),
+            "workbookDescription": workbook["description"],
+            "tags": tags.labels(call.state, view["id"]),
         }
 
     return fields
 
 
-def _render(call: Call) -> Callable[[sqlite3.Row], xml.Element]:
-    def render(view: sqlite3.Row) -> xml.Element:
+def render(call: Call) -> Callable[[sqlite3.Row], xml.Element]:
+    """How the API shows a view to the user."""
+    asks_all = "_all_" in asked_fields(call)
+
+    def rendered(view: sqlite3.Row) -> xml.Element:
         workbook = call.find("workbook", view["workbook_id"])
-        usage = [xml.element("usage", totalViewCount=0)] if call.flag("includeUsageStatistics") else []
+        asks_usage = asks_all or call.flag("includeUsageStatistics") or "view.usage" in asked_fields(call)
         return xml.element(
             "view",
-            xml.element("owner", id=workbook["owner_id"]),
+            content.owner(call, workbook["owner_id"]),
             content.folder(call, workbook["project_id"]),
-            content.tags(call.state, view["id"]),
-            *usage,
-            xml.element("workbook", id=workbook["id"]),
+            tags.render(call.state, view["id"]),
+            *([xml.element("usage", totalViewCount=0)] if asks_usage else []),
+            xml.element("workbook", id=workbook["id"], name=workbook["name"] if asks_all else None),
             id=view["id"], name=view["name"], contentUrl=view["content_url"], createdAt=view["created_at"],
             updatedAt=view["updated_at"], sheetType=view["sheet_type"],
             viewUrlName=view["content_url"].rpartition("/")[2],
+            favoritesTotal=content.favorites(call.state, view["id"]) if asks_all else None,
         )  # fmt: skip
 
-    return render
+    return rendered
 
 
 _ONE = "/sites/{site}/views/{view}"
@@ -158,6 +183,7 @@ ENDPOINTS = (
     Endpoint("GET", "/sites/{site}/workbooks/{workbook}/views", query_of_workbook),
     Endpoint("GET", "/sites/{site}/workbooks/{workbook}/views/{view}/previewImage", pictures.image("view")),
     Endpoint("GET", _ONE, query_one),
+    Endpoint("DELETE", _ONE, delete),
     Endpoint("GET", _ONE + "/image", pictures.image("view", "ExportImage")),
     Endpoint("GET", _ONE + "/previewImage", pictures.image("view")),
     Endpoint("GET", _ONE + "/pdf", pictures.pdf("view")),

@@ -1,17 +1,19 @@
 """The XML of the REST API: requests read with or without the namespace, responses written with it."""
 
+import re
 from typing import Any
 
 from lxml import etree
 from starlette.responses import Response
 
-from callmart.emulator.errors import ApiError
+from callmart.emulator.errors import ApiError, malformed
 
 VERSION = "3.28"
 PRODUCT = "2026.1.0"
 NAMESPACE = "http://tableau.com/api"
 _XSI = "http://www.w3.org/2001/XMLSchema-instance"
 _SCHEMA_FILE = f"ts-api_{VERSION.replace('.', '_')}.xsd"
+_NO_TEXT = re.compile("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # what XML can't hold
 _SCHEMA = f"{NAMESPACE} https://help.tableau.com/samples/en-us/rest_api/{_SCHEMA_FILE}"
 
 Element = Any  # lxml ships no types
@@ -31,6 +33,11 @@ def element(tag: str, /, *children: Element | str, **attributes: str | int | boo
     return node
 
 
+def tag(node: Element) -> str:
+    """The name of an element, bare of its namespace."""
+    return str(etree.QName(node).localname)
+
+
 def reply(*content: Element, status: int = 200) -> Response:
     """A response that holds `content`."""
     root = etree.Element(f"{{{NAMESPACE}}}tsResponse", nsmap={None: NAMESPACE, "xsi": _XSI})
@@ -43,7 +50,7 @@ def reply(*content: Element, status: int = 200) -> Response:
 def failure(error: ApiError) -> Response:
     """The response that tells of `error`."""
     # the schema wants the detail before the summary
-    parts = element("detail", error.detail), element("summary", error.summary)
+    parts = element("detail", _NO_TEXT.sub("\ufffd", error.detail)), element("summary", error.summary)
     return reply(element("error", *parts, code=error.code), status=error.status)
 
 
@@ -52,7 +59,7 @@ def request(body: bytes, name: str) -> Element:
     root = parse(body)
     found = root.find(name) if root.tag == "tsRequest" else None
     if found is None:
-        raise ApiError(400, "000", f"The request has no element tsRequest/{name}.")
+        raise malformed(f"The request has no element tsRequest/{name}.")
     return found
 
 
@@ -62,7 +69,7 @@ def parse(body: bytes) -> Element:
     try:
         root = etree.fromstring(body, parser)
     except etree.XMLSyntaxError:
-        raise ApiError(400, "000", "The request is not well-formed XML.") from None
+        raise malformed("The request is not well-formed XML.") from None
     for node in root.iter(etree.Element):
-        node.tag = etree.QName(node).localname
+        node.tag = tag(node)
     return root
