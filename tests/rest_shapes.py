@@ -23,13 +23,14 @@ _ROLES = re.compile(
 
 
 class Shape(NamedTuple):
-    """Children in their order, attributes; ! behind a name: must be there, * behind a child: any number."""
+    """Children in their order, attributes. Behind one, !: must be there; *: any number of it; +: at least one."""
 
     children: str = ""
     attributes: str = ""
 
 
 _TEXT = Shape()
+_PERSON = "authSetting email externalAuthUserId fullName id lastLogin locale name siteRole language"
 _CONTENT = "contentUrl createdAt description encryptExtracts hasExtracts id name size updatedAt webpageUrl"
 SHAPES = {
     "pagination": Shape("", "pageNumber! pageSize! totalAvailable!"),
@@ -51,7 +52,7 @@ SHAPES = {
     "credentials": Shape("site! user", "estimatedTimeToExpiration token"),
     "sites": Shape("site*"),
     "site": Shape(
-        "",
+        "usage",
         "adminMode allowSubscriptionAttachments askDataMode authoringEnabled cacheWarmupEnabled catalogingEnabled "
         "commentingEnabled commentingMentionsEnabled contentUrl customSubscriptionEmail "
         "customSubscriptionEmailEnabled customSubscriptionFooter customSubscriptionFooterEnabled "
@@ -61,41 +62,56 @@ SHAPES = {
         "tierCreatorCapacity tierExplorerCapacity tierViewerCapacity timeZone useDefaultTimeZone userQuota "
         "userVisibilityMode webExtractionEnabled",
     ),
-    "users": Shape("user*"),
-    "user": Shape(
-        "domain", "authSetting email externalAuthUserId fullName id lastLogin locale name siteRole language"
+    "site/usage": Shape("", "numCreators numExplorers numUsers! numViewers storage!"),
+    "siteAuthConfigurations": Shape("siteAuthConfiguration*"),
+    "siteAuthConfiguration": Shape(
+        "", "authSetting enabled idpConfigurationId idpConfigurationName knownProviderAlias"
     ),
+    "session": Shape("site! user!"),
+    "users": Shape("user*"),
+    "user": Shape("domain", _PERSON),
     "domain": Shape("", "name!"),
     "groups": Shape("group*"),
     "group": Shape("domain", "id minimumSiteRole name userCount"),
     "projects": Shape("project*"),
     "project": Shape(
-        "owner",
-        "contentPermissions controllingPermissionsProjectId createdAt description id name parentProjectId "
-        "topLevelProject updatedAt writeable",
+        "contentsCounts owner",
+        "contentPermissions controllingPermissionsProjectId createdAt description favoritesTotal id name "
+        "parentProjectId topLevelProject updatedAt writeable",
     ),
-    "owner": Shape("", "id name"),
+    "contentsCounts": Shape("", "datasourceCount projectCount viewCount workbookCount"),
+    "owner": Shape("domain", _PERSON),
     "permissions": Shape("datasource|project|view|workbook granteeCapabilities* parent"),
     "granteeCapabilities": Shape("group|user! capabilities!"),
-    "capabilities": Shape("capability*"),
+    "capabilities": Shape("capability+"),
     "capability": Shape("", "mode! name!"),
     "parent": Shape("", "id! type!"),
     "datasources": Shape("datasource*"),
     "datasource": Shape(
-        "owner project tags", f"{_CONTENT} certificationNote isCertified type useRemoteQueryAgent"
+        "owner project tags",
+        f"{_CONTENT} certificationNote connectedWorkbooksCount favoritesTotal hasAlert isCertified isPublished type "
+        "useRemoteQueryAgent",
     ),
     "workbooks": Shape("workbook*"),
     "workbook": Shape("owner project tags views", f"{_CONTENT} defaultViewId sheetCount showTabs"),
     "views": Shape("view*"),
     "view": Shape(
         "owner project tags usage workbook",
-        "contentUrl createdAt hidden id name sheetType updatedAt viewUrlName",
+        "contentUrl createdAt favoritesTotal hidden id name sheetType updatedAt viewUrlName",
     ),
     "usage": Shape("", "totalViewCount!"),
     "tags": Shape("tag*"),
     "tag": Shape("", "label!"),
     "tagBatch": Shape("contents! tags!"),
-    "contents": Shape("content*"),
+    "contents": Shape("content+"),
+    "tagBatch/contents/content": Shape("", "contentType id"),
+    "revisions": Shape("revision*"),
+    "revision": Shape("publisher", "current deleted publishedAt revisionNumber sizeInBytes"),
+    "publisher": Shape("domain", _PERSON),
+    "favorites": Shape("favorite*"),
+    "favorite": Shape(
+        "datasource|project|view|workbook!", "addedAt label! parentProjectName position targetOwnerName"
+    ),
     "connections": Shape("connection*"),
     "connection": Shape(
         "datasource", "embedPassword id queryTaggingEnabled serverAddress serverPort type userName"
@@ -106,6 +122,15 @@ SHAPES = {
     "job": Shape("extractRefreshJob", "completedAt createdAt finishCode id mode progress startedAt type"),
     "extractRefreshJob": Shape("datasource|workbook! notes!"),
     "notes": _TEXT,
+    "tasks": Shape("task*"),
+    "task": Shape("extractRefresh!", "consecutiveFailedCount id priority runNow state type"),
+    "extractRefresh": Shape(
+        "datasource|view|workbook! schedule", "consecutiveFailedCount id incremental priority type"
+    ),
+    "extracts": Shape("extract*"),
+    "extract": Shape("datasource|workbook!", "id priority type"),
+    "scheduleLuids": Shape("scheduleLuid*"),
+    "scheduleLuid": _TEXT,
     "schedules": Shape("schedule*"),
     "schedule": Shape(
         "frequencyDetails",
@@ -119,7 +144,7 @@ SHAPES = {
         "content! schedule! user!",
         "attachImage attachPdf id message pageOrientation pageSizeOption subject suspended",
     ),
-    "content": Shape("", "contentType id! name sendIfViewEmpty type"),
+    "content": Shape("", "customViewId id! name sendIfViewEmpty type!"),
     **{
         name: Shape()
         for name in (
@@ -133,12 +158,15 @@ SHAPES = {
             "dataAlerts",
             "groupSets",
             "linkedTasks",
-            "tasks",
             "webhooks",
-            "favorites",
         )
     },
 }
+_PAGED = {  # what stands behind a `pagination`
+    "customViews", "datasources", "extracts", "flowRuns", "flows", "groupSets", "groups", "linkedTasks", "metrics",
+    "projects", "revisions", "schedules", "sites", "subscriptions", "users", "workbooks",
+}  # fmt: skip
+_PAGED_ALL_THE_SAME = {"backgroundJobs", "dataAlerts", "databases", "tables", "views", "virtualConnections"}
 _VALUES: dict[tuple[str, str], str | re.Pattern[str]] = {
     ("user", "siteRole"): _ROLES,
     ("user", "authSetting"): "OpenID|SAML|ServerDefault",
@@ -153,6 +181,8 @@ _VALUES: dict[tuple[str, str], str | re.Pattern[str]] = {
         "|ViewUnderlyingData|VizqlDataApiAccess|WebAuthoring(ForFlows)?|Write"
     ),
     ("parent", "type"): "Project",
+    ("extract", "type"): "FullRefresh|IncrementalRefresh",
+    ("siteAuthConfiguration", "authSetting"): "OpenID|SAML|ServerDefault",
     ("fileUpload", "uploadSessionId"): "[0-9]+:[0-9a-fA-F]+-[0-9]+:[0-9]+",
     ("productVersion", "build"): r"\d{5}.\d\d.\d{4}.\d{4}",
     ("job", "mode"): "Asynchronous",
@@ -168,14 +198,20 @@ _VALUES: dict[tuple[str, str], str | re.Pattern[str]] = {
 }
 _BY_NAME: dict[str, re.Pattern[str]] = {
     **dict.fromkeys(("id", "parentProjectId", "controllingPermissionsProjectId", "defaultViewId"), _LUID),
-    **dict.fromkeys(("createdAt", "updatedAt", "lastLogin", "startedAt", "completedAt", "endedAt"), _TIME),
     **dict.fromkeys(
-        ("size", "userCount", "sheetCount", "totalViewCount", "totalAvailable", "pageSize", "serverPort", "progress"),
+        ("createdAt", "updatedAt", "lastLogin", "startedAt", "completedAt", "endedAt", "publishedAt", "addedAt"),
+        _TIME,
+    ),
+    **dict.fromkeys(
+        ("size", "userCount", "sheetCount", "totalViewCount", "totalAvailable", "pageSize", "serverPort", "progress",
+         "revisionNumber", "sizeInBytes", "favoritesTotal", "connectedWorkbooksCount", "consecutiveFailedCount",
+         "datasourceCount", "projectCount", "viewCount", "workbookCount", "numUsers", "storage"),
         _NUMBER,
     ),
     **dict.fromkeys(
         ("attachImage", "attachPdf", "suspended", "sendIfViewEmpty", "hasExtracts", "isCertified", "embedPassword",
-         "queryTaggingEnabled", "topLevelProject", "writeable", "useRemoteQueryAgent"),
+         "queryTaggingEnabled", "topLevelProject", "writeable", "useRemoteQueryAgent", "current", "deleted", "hasAlert",
+         "isPublished", "incremental", "enabled"),
         _FLAG,
     ),
 }  # fmt: skip
@@ -186,14 +222,22 @@ def check(content: bytes) -> None:
     root = etree.fromstring(content)
     assert root.tag == NAMESPACE + "tsResponse"
     names = [_name(child) for child in root]
-    assert len(names) == 1 or (len(names) == 2 and names[0] == "pagination"), names
+    if names[0] == "pagination":
+        assert len(names) == 2, names
+        assert names[1] in _PAGED | _PAGED_ALL_THE_SAME, names
+    else:
+        assert len(names) == 1, names
+        # several users that were added to a group
+        assert names[0] not in _PAGED | _PAGED_ALL_THE_SAME - {"views"} or names[0] == "users", names
     for child in root:
-        _check(child)
+        _check(child, "")
 
 
-def _check(node: etree._Element) -> None:
+def _check(node: etree._Element, path: str) -> None:
     name = _name(node)
-    shape = SHAPES[name]
+    path = f"{path}/{name}"
+    # the longest path that has a shape of its own: some names stand for more than one
+    shape = next(SHAPES[each] for each in _tails(path) if each in SHAPES)
     children = [_name(child) for child in node]
     pattern = "".join(_pattern(each) for each in shape.children.split())
     assert re.fullmatch(pattern, "".join(f"<{child}>" for child in children)), (name, children)
@@ -204,12 +248,17 @@ def _check(node: etree._Element) -> None:
         limit = _VALUES.get((name, key), _BY_NAME.get(key))
         assert limit is None or re.fullmatch(limit, value), (name, key, value)
     for child in node:
-        _check(child)
+        _check(child, path)
+
+
+def _tails(path: str) -> list[str]:
+    parts = path.split("/")[1:]
+    return ["/".join(parts[start:]) for start in range(len(parts))]
 
 
 def _pattern(child: str) -> str:
-    names = "|".join(f"<{name}>" for name in child.rstrip("!*").split("|"))
-    return f"({names})" + ("*" if child.endswith("*") else "" if child.endswith("!") else "?")
+    names = "|".join(f"<{name}>" for name in child.rstrip("!*+").split("|"))
+    return f"({names})" + (child[-1] if child[-1] in "*+" else "" if child.endswith("!") else "?")
 
 
 def _name(node: etree._Element) -> str:

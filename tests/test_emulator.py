@@ -137,6 +137,8 @@ def test_what_the_api_does_not_have(server: TSC.Server) -> None:
     assert error_code(requests.delete(f"{site}/projects", headers=header, timeout=5)) == "405000"
     elsewhere = requests.get(f"{server.baseurl}/sites/other/projects", headers=header, timeout=5)
     assert error_code(elsewhere) == "404000"
+    odd = requests.get(f"{site}/users/%00%01", headers=header, timeout=5)
+    assert error_code(odd) == "404002"
     bad = requests.post(f"{site}/projects", data="<tsRequest><project", headers=header, timeout=5)
     assert error_code(bad) == "400000"
 
@@ -384,6 +386,7 @@ def test_overwriting_keeps_luid_and_tags(
     assert server.datasources.get_by_id(source.id).tags == {"one"}
     content = server.datasources.download(source.id, str(tmp_path / "downloaded"))
     assert Path(content).read_bytes() == b"other content"
+
 
 def test_deleting_removes_the_file(
     server: TSC.Server, project: TSC.ProjectItem, extract: Path, home: Path

@@ -86,6 +86,164 @@ def shop(tmp_path: Path) -> Iterator[Shop]:
         yield shop
 
 
+def paths_of(shop: Shop, name: str) -> dict[str, str]:
+    """What a path can name of a customer: its content, its people, what hangs on them."""
+    with shop.state() as state:
+
+        def luid(query: str, *values: str) -> str:
+            return str(state.all(query, *values)[0]["id"])
+
+        source, workbook = shop.sources[name].id, shop.workbooks[name].id
+        return {
+            "site": shop.server.site_id, "project": shop.projects[name].id, "datasource": source, "workbook": workbook,
+            "group": shop.groups[name].id, "user": luid("select id from user where name = ?", f"user of {name}"),
+            "view": luid("select id from view where workbook_id = ? and not hidden", workbook),
+            "connection": luid("select id from connection where content_id = ?", source),
+            "subscription": luid("select id from subscription where content_id = ?", workbook),
+            "task": luid("select id from task where content_id = ?", source),
+            "job": luid("select id from job where content_id = ?", source),
+            "upload": luid(
+                "select upload.id from upload join user on user.id = user_id where name = ?", f"user of {name}"
+            ),
+            "schedule": luid("select id from schedule"), "kind": "workbooks", "kinds": "workbooks", "luid": workbook,
+            "grantees": "groups", "grantee": shop.groups[name].id, "capability": "Read", "mode": "Allow",
+            "revision": "1", "tag": f"tag of {name}",
+        }  # fmt: skip
+
+
+ANYBODYS = {"site", "schedule", "kind", "kinds", "grantees", "capability", "mode", "revision"}
+
+
+def filled(path: str, names: dict[str, str]) -> str:
+    """The path of an endpoint with something in the place of each name."""
+    return re.sub(r"{(\w+)(:path)?}", lambda found: names[found[1]], path)
+
+
+def furnish(shop: Shop) -> None:
+    """Everything that a customer can have, for both customers; users do not see each other."""
+    shop.server.sites.put_request(
+        f"{shop.server.sites.baseurl}/{shop.server.site_id}",
+        '<tsRequest><site userVisibilityMode="LIMITED"/></tsRequest>',
+    )
+    nightly = shop.server.schedules.create(
+        TSC.ScheduleItem("nightly", 50, "Extract", "Parallel", TSC.DailyInterval(time(3)))
+    )
+    for name in ("ours", "theirs"):
+        user = shop.user(f"user of {name}", "ExplorerCanPublish")
+        shop.server.groups.add_user(shop.groups[name], user.id)
+        for scope in ("project", "datasource", "workbook"):
+            shop.grant(name, scope, shop.groups[name], Read=ALLOW)
+        server = shop.as_user(f"user of {name}")
+        server.fileuploads.initiate()
+        body = SUBSCRIPTION.format(workbook=shop.workbooks[name].id, user=user.id, name=name)
+        server.subscriptions.post_request(server.subscriptions.baseurl, body)
+        server.favorites.add_favorite_workbook(user, shop.workbooks[name])
+        shop.server.schedules.add_to_schedule(nightly.id, datasource=shop.sources[name])
+        shop.server.datasources.refresh(shop.sources[name])
+        shop.server.datasources.add_tags(shop.sources[name], f"tag of {name}")
+
+
+SUBSCRIPTION = (
+    '<tsRequest><subscription subject="Mail of {name}"><content id="{workbook}" type="Workbook"/><user id="{user}"/>'
+    '</subscription><schedule frequency="Daily"><frequencyDetails start="07:00:00"/></schedule></tsRequest>'
+)
+
+
+def test_no_call_shows_or_deletes_anything_of_another_customer(shop: Shop) -> None:
+    """Every GET and every DELETE that there is: with what is ours, and with guessed LUIDs of what is theirs."""
+    furnish(shop)
+    ours, theirs = paths_of(shop, "ours"), paths_of(shop, "theirs")
+    private = {theirs[key] for key in theirs.keys() - ANYBODYS} | {"theirs"}
+
+    def held() -> list[str]:
+        with shop.state() as state:
+            tables = state.all("select name from sqlite_master where type = 'table' and name <> 'request'")
+            rows = [str(tuple(row)) for each in tables for row in state.all(f"select * from {each['name']}")]
+            return [row for row in rows if any(each in row for each in private)]
+
+    server, before, answered = shop.as_user("user of ours"), held(), 0
+    header = {"x-tableau-auth": server.auth_token}
+    attempts = [
+        (method, endpoint, stolen)
+        for method in ("GET", "DELETE")
+        for endpoint in (each for module in RESOURCES for each in module.ENDPOINTS if each.method == method)
+        for stolen in {"", *re.findall(r"{(\w+)", endpoint.path)} - ANYBODYS
+        if stolen or method == "GET"  # what is ours is only looked at
+    ]
+    with requests.Session() as session:
+        for method, endpoint, stolen in attempts:
+            names = ours | ({stolen: theirs[stolen]} if stolen else {})
+            url = f"{server.server_address}/api/3.28{filled(endpoint.path, names)}"
+            answer = session.request(method, url, headers=header, timeout=5)
+            said = answer.text.replace(names[stolen], "") if stolen else answer.text
+            assert not [each for each in private if each in said], (endpoint, stolen, answer.text)
+            assert not stolen or answer.status_code in (403, 404), (endpoint, stolen, answer.text)
+            answered += answer.ok
+    assert answered > 20  # what is ours is there
+    assert held() == before
+    assert before
+
+
+def test_an_administrator_of_a_site_is_none_of_the_server(shop: Shop) -> None:
+    other = shop.server.sites.create(TSC.SiteItem("Other", "other"))
+    shop.user("admin", "SiteAdministratorCreator")
+    server, users = shop.as_user("admin"), {each.name: each for each in TSC.Pager(shop.server.users)}
+    boss, oneself = users["callmart"], users["admin"]
+
+    def change(path: str, what: str) -> None:
+        server.users.put_request(f"{server.baseurl}/sites/{path}", f"<tsRequest>{what}</tsRequest>")
+
+    for call in (
+        lambda: change(f"{server.site_id}/users/{oneself.id}", '<user siteRole="ServerAdministrator"/>'),
+        lambda: change(f"{server.site_id}/users/{boss.id}", '<user siteRole="Viewer"/>'),
+        lambda: change(f"{server.site_id}/users/{boss.id}", '<user password="known"/>'),
+        lambda: change(other.id, '<site name="Mine"/>'),
+        lambda: server.users.add(TSC.UserItem("another", "ServerAdministrator")),
+        lambda: server.users.remove(boss.id, map_assets_to=oneself.id),
+        lambda: server.sites.create(TSC.SiteItem("Mine", "mine")),
+        lambda: server.schedules.create(
+            TSC.ScheduleItem("x", 50, "Extract", "Serial", TSC.DailyInterval(time(3)))
+        ),
+        server.auth.revoke_all_server_admin_tokens,
+    ):
+        with refused("403004"):
+            call()
+    server.users.update(server.users.add(TSC.UserItem("reader", "Viewer")), password="fine")
+
+
+def test_what_is_for_the_owner_and_for_leaders(shop: Shop) -> None:
+    furnish(shop)
+    server, stranger = shop.as_user("user of ours"), shop.as_user("user of theirs")
+    source, workbook = shop.sources["ours"], shop.workbooks["ours"]
+    user = shop.server.users.get_by_id(server.user_id)
+    task = shop.server.tasks.get()[0][0]
+
+    def revisions() -> None:
+        server.workbooks.populate_revisions(workbook)
+        assert workbook.revisions
+
+    for call, code in (
+        (revisions, "403056"),
+        (lambda: server.datasources.download_revision(source.id, "1"), "403054"),
+        (lambda: server.tasks.run(task), "403032"),
+        (lambda: server.tasks.delete(task.id), "403032"),
+        (lambda: server.jobs.cancel(shop.server.jobs.get()[0][0].id), "404018"),
+        (lambda: stranger.favorites.get(user), "403004"),
+        (lambda: stranger.favorites.add_favorite_workbook(user, shop.workbooks["theirs"]), "403004"),
+        (lambda: server.favorites.add_favorite_workbook(user, shop.workbooks["theirs"]), "403018"),
+        (lambda: server.views.delete(paths_of(shop, "ours")["view"]), "403004"),
+        (lambda: stranger.fileuploads.append(paths_of(shop, "ours")["upload"], b"", "multipart/mixed; boundary=x"),
+         "404015"),
+    ):  # fmt: skip
+        with refused(code):
+            call()
+    shop.user("viewer", "Viewer")
+    with refused("403015"):
+        shop.as_user("viewer").fileuploads.initiate()
+    shop.grant("ours", "workbook", shop.groups["ours"], Write=ALLOW)
+    revisions()
+
+
 def test_every_call_needs_a_session(tmp_path: Path) -> None:
     with client.served(tmp_path) as emulator:
         for endpoint in (each for module in RESOURCES for each in module.ENDPOINTS):

@@ -5,6 +5,7 @@ import hashlib
 import hmac
 import json
 import time
+import zipfile
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -13,11 +14,12 @@ from typing import Any
 import pytest
 import requests
 import tableauserverclient as TSC
+from lxml import etree  # type: ignore[import-untyped]
 from tableauserverclient.server.endpoint.exceptions import FailedSignInError
 
 from callmart.emulator import client, jobs
 from callmart.emulator.state import State
-from emulated import World, refused, world
+from emulated import SOURCE, World, refused, world
 
 # TSC sends a setting of sites that is gone, and warns of itself
 pytestmark = pytest.mark.filterwarnings("ignore:FlowsEnabled")
@@ -147,6 +149,30 @@ def test_sites(here: World, server: TSC.Server) -> None:
     assert [site.name for site in TSC.Pager(server.sites)] == ["Default"]
 
 
+def test_where_one_is(server: TSC.Server) -> None:
+    header = {"x-tableau-auth": server.auth_token}
+    answer = requests.get(f"{server.baseurl}/sessions/current", headers=header, timeout=5)
+    assert server.user_id in answer.text
+    answer = requests.get(
+        f"{server.baseurl}/sites/{server.site_id}?includeUsage=true", headers=header, timeout=5
+    )
+    assert 'numUsers="1"' in answer.text
+    assert [each.auth_setting for each in server.sites.list_auth_configurations()] == ["ServerDefault"]
+    server.auth.switch_site(TSC.SiteItem("Default", ""))  # TSC takes 403070 for a warning
+    with pytest.raises(FailedSignInError, check=lambda error: error.code == "401003"):
+        server.auth.switch_site(TSC.SiteItem("No site", "no_site"))
+
+
+def test_what_is_made_says_where_it_is(server: TSC.Server) -> None:
+    url, header = f"{server.baseurl}/sites/{server.site_id}/projects", {"x-tableau-auth": server.auth_token}
+    made = requests.post(url, '<tsRequest><project name="p"/></tsRequest>', headers=header, timeout=5)
+    luid = next(each.id for each in TSC.Pager(server.projects) if each.name == "p")
+    assert (made.status_code, made.headers["location"]) == (
+        201,
+        f"/api/3.28/sites/{server.site_id}/projects/{luid}",
+    )
+
+
 def test_site_settings(server: TSC.Server) -> None:
     site = server.sites.get_by_id(server.site_id)
     assert (site.name, site.user_visibility_mode, site.subscribe_others_enabled) == ("Default", "FULL", True)
@@ -190,6 +216,18 @@ def test_users(here: World, server: TSC.Server, project: TSC.ProjectItem) -> Non
     )
     with refused("403004"):
         server.users.remove(server.user_id)
+
+
+@pytest.mark.parametrize(
+    "content", [b"\xff\xfe", b"some\x00one,,,viewer,,,"], ids=["encoding", "control character"]
+)
+def test_a_file_of_users_that_is_none(server: TSC.Server, content: bytes) -> None:
+    head = b'--x\r\ncontent-disposition: form-data; name="tableau_user_import"; filename="f"\r\n\r\n'
+    with refused("400000"):
+        server.users.post_request(
+            f"{server.users.baseurl}/import", head + content + b"\r\n--x--\r\n", "multipart/mixed; boundary=x"
+        )
+    assert [each.name for each in TSC.Pager(server.users)] == ["callmart"]
 
 
 def test_users_from_a_file(here: World, server: TSC.Server) -> None:
@@ -261,6 +299,37 @@ def test_filters(server: TSC.Server) -> None:
             found(field, operator, value)
 
 
+def test_sets_of_tsc_know_their_length(server: TSC.Server) -> None:
+    for number in range(11):
+        server.projects.create(TSC.ProjectItem(f"p{number:02}"))
+    found = server.projects.filter(name__has="p", page_size=3).order_by("name")
+    assert (len(found), found[0].name, found[-1].name) == (11, "p00", "p10")
+    assert [each.name for each in found[2:5]] == ["p02", "p03", "p04"]
+    assert [each.name for each in found] == [f"p{number:02}" for number in range(11)]
+
+
+def test_fields_that_are_asked_for(here: World, server: TSC.Server, project: TSC.ProjectItem) -> None:
+    here.publish_workbook(project, here.publish(project))
+    bare = server.workbooks.get_request(
+        f"{server.workbooks.baseurl}?fields=workbook.name,workbook.tags,owner.fullName"
+    )
+    (workbook,) = etree.fromstring(bare.content)[1]
+    assert dict(workbook.attrib) == {"name": "report"}
+    assert [(etree.QName(child).localname, dict(child.attrib)) for child in workbook] == [
+        ("owner", {"fullName": "callmart"}), ("tags", {}),
+    ]  # fmt: skip
+    everything = TSC.RequestOptions()
+    everything.all_fields = True
+    (source,) = server.datasources.get(everything)[0]
+    assert (source.owner.fullname, source.connected_workbooks_count, source.favorites_total) == (
+        "callmart",
+        1,
+        0,
+    )
+    counts = {each.name: each.workbook_count for each in server.projects.get(everything)[0]}
+    assert counts == {"Default": 0, "a project": 1}
+
+
 def test_sorts_by_several_and_by_number(here: World, server: TSC.Server, project: TSC.ProjectItem) -> None:
     for name, size in (("b", 9), ("a", 10), ("c", 9)):
         file = here.folder.parent / f"{name}.hyper"
@@ -289,9 +358,22 @@ def test_what_is_never_there(server: TSC.Server) -> None:
     for endpoint in kinds:
         with pytest.raises(TSC.ServerResponseError, check=lambda error: error.code.startswith("404")):
             endpoint.get_request(f"{endpoint.baseurl}/{server.site_id}")
-    user = server.users.get_by_id(server.user_id)
-    server.users.populate_favorites(user)
-    assert not any(user.favorites.values())
+
+
+def test_what_is_not_emulated_says_so(here: World, server: TSC.Server, project: TSC.ProjectItem) -> None:
+    source = here.publish(project)
+    for call, code in (
+        (lambda: server.datasources.create_extract(source), "404003"),
+        (lambda: server.datasources.update_hyper_data(source, request_id="x", actions=[]), "404003"),
+        (lambda: server.datasources.add_dqw(source, TSC.DQWItem("WARNING", "m", True, True)), "404003"),
+        (lambda: server.sites.encrypt_extracts(server.site_id), "404003"),
+        (lambda: server.metadata.query("{workbooks {name}}"), "404003"),
+        (lambda: server.custom_views.get_by_id(source.id), "404003"),
+        (lambda: server.group_sets.create(TSC.GroupSetItem("a set")), "405000"),
+        (lambda: server.groups.create_AD_group(TSC.GroupItem("a group", "a domain")), "403011"),
+    ):
+        with refused(code):
+            call()
 
 
 # permissions
@@ -390,6 +472,59 @@ def test_new_content_has_the_defaults_of_its_project(
     assert rule.capabilities == {READ: ALLOW, "Connect": ALLOW}
 
 
+def test_revisions(here: World, server: TSC.Server, project: TSC.ProjectItem) -> None:
+    file, files = here.folder.parent / "rows.hyper", here.folder / "files"
+
+    def publish(content: bytes) -> TSC.DatasourceItem:
+        file.write_bytes(content)
+        return server.datasources.publish(TSC.DatasourceItem(project.id, "calls"), file, "Overwrite")
+
+    def kept() -> dict[str, bool]:
+        server.datasources.populate_revisions(source)
+        return {each.revision_number: each.current for each in source.revisions}
+
+    source = publish(b"first")
+    publish(b"second")
+    publish(b"third")
+    assert kept() == {"1": False, "2": False, "3": True}
+    got = server.datasources.download_revision(source.id, "2", str(file.parent / "got"))
+    assert Path(got).read_bytes() == b"second"
+    server.datasources.delete_revision(source.id, "2")
+    with refused("404024"):
+        server.datasources.download_revision(source.id, "2")
+    with refused("403055"):
+        server.datasources.delete_revision(source.id, "3")
+    assert kept() == {"1": False, "3": True}
+    assert len(list(files.iterdir())) == 2
+
+    def limit(**settings: str) -> None:
+        said = " ".join(f'{key}="{value}"' for key, value in settings.items())
+        server.sites.put_request(
+            f"{server.sites.baseurl}/{server.site_id}", f"<tsRequest><site {said}/></tsRequest>"
+        )
+
+    limit(revisionLimit="2")
+    publish(b"fourth")
+    assert kept() == {"3": False, "4": True}
+    limit(revisionHistoryEnabled="false")
+    publish(b"fifth")
+    assert [each.read_bytes() for each in files.iterdir()] == [b"fifth"]
+    with refused("403053"):
+        kept()
+
+
+def test_download_without_the_extract(here: World, server: TSC.Server, project: TSC.ProjectItem) -> None:
+    file = here.folder.parent / "calls.tdsx"
+    with zipfile.ZipFile(file, "w") as package:
+        package.writestr("calls.tds", SOURCE)
+        package.writestr("Data/calls.hyper", b"rows")
+    source = server.datasources.publish(TSC.DatasourceItem(project.id, "calls"), file, "CreateNew")
+    for include, wanted in ((True, ["calls.tds", "Data/calls.hyper"]), (False, ["calls.tds"])):
+        got = server.datasources.download(source.id, str(file.parent), include_extract=include)
+        with zipfile.ZipFile(got) as package:
+            assert package.namelist() == wanted
+
+
 # workbooks and views
 
 
@@ -423,6 +558,49 @@ def test_workbook(here: World, server: TSC.Server, project: TSC.ProjectItem) -> 
         server.workbooks.get_by_id(workbook.id)
     with refused("404011"):
         server.views.get_by_id(luids["Overview"])
+
+
+def test_a_view_is_deleted_and_with_the_last_its_workbook(
+    here: World, server: TSC.Server, project: TSC.ProjectItem
+) -> None:
+    workbook = here.publish_workbook(project, here.publish(project), hidden_views=["Helper"])
+    with here.state() as state:
+        views = [row["id"] for row in state.all("select id from view order by position")]
+    server.views.delete(views[0])
+    assert [each.name for each in TSC.Pager(server.views)] == ["Calls a day"]
+    for view in views[1:]:
+        server.views.delete(view)
+    with refused("404006"):
+        server.workbooks.get_by_id(workbook.id)
+
+
+def test_favorites(here: World, server: TSC.Server, project: TSC.ProjectItem) -> None:
+    source = here.publish(project)
+    workbook = here.publish_workbook(project, source)
+    user = server.users.get_by_id(server.user_id)
+    items = {"workbook": workbook, "view": server.views.get_by_id(workbook.views[0].id), "datasource": source,
+             "project": project}  # fmt: skip
+
+    def held() -> list[str]:
+        server.favorites.get(user)
+        return [kind for kind, found in user.favorites.items() if found]
+
+    assert held() == []
+    for kind, item in items.items():
+        getattr(server.favorites, f"add_favorite_{kind}")(user, item)
+    assert set(held()) == {f"{kind}s" for kind in items}
+    other = here.publish(project, "other")
+    other.name = source.name
+    with refused("409007"):
+        server.favorites.add_favorite_datasource(user, other)
+    for kind, item in items.items():
+        getattr(server.favorites, f"delete_favorite_{kind}")(user, item)
+    assert held() == []
+    with refused("404010"):
+        server.favorites.delete_favorite_workbook(user, workbook)
+    server.favorites.add_favorite_workbook(user, workbook)
+    server.workbooks.delete(workbook.id)
+    assert held() == []
 
 
 def test_connections_of_a_workbook(here: World, server: TSC.Server, project: TSC.ProjectItem) -> None:
@@ -568,6 +746,55 @@ def test_schedules(server: TSC.Server, schedule: TSC.ScheduleItem) -> None:
     server.schedules.delete(schedule.id)
     with refused("404023"):
         server.schedules.get_by_id(schedule.id)
+
+
+def test_states_of_several_schedules(server: TSC.Server, schedule: TSC.ScheduleItem) -> None:
+    assert server.schedules.batch_update_state([schedule], "suspended") == [schedule.id]
+    assert server.schedules.get_by_id(schedule.id).state == "Suspended"
+    assert server.schedules.batch_update_state([], "active", update_all=True) == [schedule.id]
+    with refused("404023"):
+        server.schedules.batch_update_state([server.site_id], "active")
+
+
+def test_refreshes_on_a_schedule(
+    here: World, server: TSC.Server, project: TSC.ProjectItem, schedule: TSC.ScheduleItem
+) -> None:
+    source = here.publish(project)
+    workbook = here.publish_workbook(project, source)
+    nightly = server.schedules.create(
+        TSC.ScheduleItem(
+            "nightly", 50, "Extract", "Parallel", TSC.DailyInterval(datetime(2026, 1, 1, 3).time())
+        )
+    )
+    for item in ({"workbook": workbook}, {"datasource": source}, {"datasource": source}):
+        assert server.schedules.add_to_schedule(nightly.id, **item) == []
+    with refused("400047"):
+        server.schedules.add_to_schedule(schedule.id, datasource=source)
+    extracts, page = server.schedules.get_extract_refresh_tasks(nightly.id)
+    assert {each.datasource_id or each.workbook_id for each in extracts} == {source.id, workbook.id}
+    assert page.total_available == 2
+    tasks = {each.target.id: each for each in server.tasks.get()[0]}
+    found = server.tasks.get_by_id(tasks[source.id].id)
+    assert (found.schedule_id, found.priority, found.target.type) == (nightly.id, 50, "datasource")
+    job = TSC.JobItem.from_response(server.tasks.run(found), server.namespace)[0]
+    assert server.jobs.wait_for_job(job, timeout=10).datasource_id == source.id
+    server.tasks.delete(found.id)
+    server.workbooks.delete(workbook.id)
+    assert server.tasks.get()[0] == []
+
+
+def test_refreshes_of_tableau_cloud(here: World, server: TSC.Server, project: TSC.ProjectItem) -> None:
+    source = here.publish(project)
+    monthly = TSC.ScheduleItem(
+        None, None, None, None, TSC.MonthlyInterval(datetime(2026, 1, 1, 3).time(), 15)
+    )
+    target = TSC.Target(source.id, "datasource")
+    server.tasks.create(TSC.TaskItem(None, "FullRefresh", None, schedule_item=monthly, target=target))
+    (task,) = server.tasks.get()[0]
+    assert (task.schedule_id, task.target.id) == (None, source.id)
+    assert task.schedule_item.interval_item.interval == ("15",)
+    with refused("404026"):
+        server.tasks.get_by_id(source.id)
 
 
 @pytest.fixture

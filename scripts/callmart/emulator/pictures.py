@@ -7,6 +7,7 @@ import zipfile
 from starlette.responses import Response
 
 from callmart.emulator.call import Call, Handler
+from callmart.emulator.errors import absent
 
 _PNG = base64.b64decode(
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAQAAAC1HAwCAAAAC0lEQVR42mNkYAAAAAYAAjCB0C8AAAAASUVORK5CYII="
@@ -17,7 +18,9 @@ def image(kind: str, capability: str = "Read") -> Handler:
     """A PNG of one pixel."""
 
     def handler(call: Call) -> Response:
-        call.resource(kind, capability)
+        row = call.resource(kind, capability)
+        if kind == "view" and call.path.get("workbook", row["workbook_id"]) != row["workbook_id"]:
+            raise absent("view", row["id"])
         return Response(_PNG, media_type="image/png")
 
     return handler

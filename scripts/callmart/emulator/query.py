@@ -54,9 +54,10 @@ def page(
         raise malformed(f"There is no page {number}.", "006")
     shown = [render(row) for row in chosen[first : first + size]]
     wanted = asked_fields(call)
-    if wanted and not wanted & _WHOLE:
+    if not wanted & _WHOLE:
         for each in shown:
-            _keep(each, wanted)
+            if any(field.startswith(f"{xml.tag(each)}.") for field in wanted):
+                _keep(each, wanted)
     return xml.reply(
         xml.element("pagination", pageNumber=number, pageSize=size, totalAvailable=len(chosen)),
         xml.element(name, *shown),

@@ -89,7 +89,7 @@ def create(call: Call) -> Response:
     _free(call, name)
     call.state.insert(
         "schedule", id=luid, name=name, type=kind, priority=_priority(asked, 50),
-        execution_order=asked.get("executionOrder", "Parallel"), state="Active", frequency=frequency.name,
+        execution_order=_order(asked, "Parallel"), state="Active", frequency=frequency.name,
         details=frequency.details, created_at=at, updated_at=at,
     )  # fmt: skip
     return call.created(_render(call.find("schedule", luid)))
@@ -108,7 +108,7 @@ def update(call: Call) -> Response:
         frequency = read_frequency(asked)
     call.state.update(
         "schedule", schedule["id"], name=name, state=state, priority=_priority(asked, schedule["priority"]),
-        execution_order=asked.get("executionOrder", schedule["execution_order"]), frequency=frequency.name,
+        execution_order=_order(asked, schedule["execution_order"]), frequency=frequency.name,
         details=frequency.details, updated_at=now(),
     )  # fmt: skip
     return xml.reply(_render(call.find("schedule", schedule["id"])))
@@ -146,6 +146,13 @@ def _priority(asked: xml.Element, default: int) -> int:
     if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= 100:
         raise malformed("The priority of a schedule is a number from 1 to 100.")
     return int(text)
+
+
+def _order(asked: xml.Element, default: str) -> str:
+    order: str = asked.get("executionOrder", default)
+    if order not in ("Parallel", "Serial"):
+        raise malformed(f"'{order}' is no executionOrder.")
+    return order
 
 
 def _fields(schedule: sqlite3.Row) -> Fields:

@@ -92,6 +92,8 @@ def update(call: Call) -> Response:
     if row["id"] != call.site_id:
         call.administer_server()
     name, content_url = asked.get("name", row["name"]), asked.get("contentUrl", row["content_url"])
+    if row["content_url"] == "" and content_url:
+        raise forbidden("The Default site is the one without a contentUrl.")
     _free(call, row["id"], name, content_url)
     settings = json.dumps(json.loads(row["settings"]) | _settings(asked))
     call.state.update("site", row["id"], name=name, content_url=content_url, settings=settings)

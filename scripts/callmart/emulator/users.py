@@ -199,9 +199,13 @@ def _imported_role(licence: str, administers: str, publishes: str) -> str:
 def _rows(call: Call, part: str) -> list[list[str]]:
     _, content = uploads.part(call, part)
     try:
-        return [row for row in csv.reader(io.StringIO(content.decode("utf-8-sig"))) if row]
+        text = content.decode("utf-8-sig")
+        rows = [row for row in csv.reader(io.StringIO(text)) if row]
     except (UnicodeDecodeError, csv.Error):
         raise malformed("The file is no CSV in UTF-8.") from None
+    if xml.NO_TEXT.search(text):
+        raise malformed("The file holds characters that no name has.")
+    return rows
 
 
 ENDPOINTS = (

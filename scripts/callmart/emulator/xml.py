@@ -13,7 +13,7 @@ PRODUCT = "2026.1.0"
 NAMESPACE = "http://tableau.com/api"
 _XSI = "http://www.w3.org/2001/XMLSchema-instance"
 _SCHEMA_FILE = f"ts-api_{VERSION.replace('.', '_')}.xsd"
-_NO_TEXT = re.compile("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # what XML can't hold
+NO_TEXT = re.compile("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # what XML can't hold
 _SCHEMA = f"{NAMESPACE} https://help.tableau.com/samples/en-us/rest_api/{_SCHEMA_FILE}"
 
 Element = Any  # lxml ships no types
@@ -50,7 +50,7 @@ def reply(*content: Element, status: int = 200) -> Response:
 def failure(error: ApiError) -> Response:
     """The response that tells of `error`."""
     # the schema wants the detail before the summary
-    parts = element("detail", _NO_TEXT.sub("\ufffd", error.detail)), element("summary", error.summary)
+    parts = element("detail", NO_TEXT.sub("\ufffd", error.detail)), element("summary", error.summary)
     return reply(element("error", *parts, code=error.code), status=error.status)
 
 
