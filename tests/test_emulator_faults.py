@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -94,6 +95,22 @@ def test_an_answer_that_breaks_off_after_the_work_was_done(here: World, kind: An
     with pytest.raises((requests.RequestException, SyntaxError)):
         here.server.projects.create(TSC.ProjectItem("made"))
     assert names(here.server) == ["Default", "made"]
+
+
+def test_an_answer_without_content_that_breaks_off(here: World, project: TSC.ProjectItem) -> None:
+    here.inject("cut", method="DELETE")
+    with pytest.raises(requests.ConnectionError):
+        here.server.projects.delete(project.id)
+    assert names(here.server) == ["Default"]
+
+
+def test_a_connection_that_is_reset_before_anything_is_done(here: World) -> None:
+    here.inject("reset", method="POST")
+    with pytest.raises(requests.ConnectionError, match="Connection reset"):
+        here.server.projects.create(TSC.ProjectItem("not made"))
+    assert names(here.server) == ["Default"]
+    with here.state() as state:
+        assert [each.status for each in state.requests() if each.path.endswith("/projects")] == [0, 200]
 
 
 def test_a_download_that_breaks_off(here: World, project: TSC.ProjectItem) -> None:
@@ -191,38 +208,69 @@ def test_faults_are_met_in_turn(here: World) -> None:
         here.inject("earthquake")  # type: ignore[arg-type]
 
 
+def statuses(here: World, number: int) -> list[int]:
+    """What so many requests are answered with."""
+    url = f"{here.emulator.url}/api/2.4/serverinfo"
+    return [requests.get(url, timeout=5).status_code for _ in range(number)]
+
+
+def test_a_fault_now_and_then(here: World) -> None:
+    here.inject("status", status=429, skip=1, every=3, count=2, retry_after="Wed, 21 Oct 2026 07:28:00 GMT")
+    assert statuses(here, 9) == [200, 200, 200, 429, 200, 200, 429, 200, 200]
+    with pytest.raises(ValueError, match="every"):
+        here.inject("status", every=0)
+
+
+def test_a_fault_later_and_for_a_while(here: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    here.inject("status", status=503, count=None, after=10, lasting=20)
+    real, passed = time.time, 0.0
+    monkeypatch.setattr("callmart.emulator.faults.time.time", lambda: real() + passed)
+    seen = []
+    for moment in (0.0, 15.0, 40.0):
+        passed = moment
+        seen += statuses(here, 1)
+    assert seen == [200, 503, 200]
+    with here.state() as state:
+        assert faults.pending(state) == []
+
+
 # the desk
 
 
 def test_the_desk(here: World) -> None:
-    desk = f"{here.emulator.url}/callmart-emulator"
-    key = {"authorization": f"Bearer {here.emulator.token}"}
-    assert requests.get(f"{desk}/faults", timeout=5).status_code == 401
-    assert requests.get(f"{desk}/faults", headers={"authorization": "Bearer x"}, timeout=5).status_code == 401
-
-    def post(path: str, **asked: Any) -> int:
-        return requests.post(f"{desk}{path}", json=asked, headers=key, timeout=5).status_code
-
-    assert post("/faults", kind="status", status=502) == 200
-    assert [each["status"] for each in requests.get(f"{desk}/faults", headers=key, timeout=5).json()] == [502]
+    desk = client.Desk(here.emulator)
+    desk.inject("status", status=502)
+    assert [fault.status for fault in desk.pending()] == [502]
     with pytest.raises(InternalServerError):
         names(here.server)
-    assert post("/faults", kind="earthquake") == 400
-    assert post("/faults", kind="html", count=None) == 200
-    assert requests.delete(f"{desk}/faults", headers=key, timeout=5).status_code == 200
+    with pytest.raises(ValueError, match="no kind of fault"):
+        desk.inject("earthquake")  # type: ignore[arg-type]
+    desk.inject("html", count=None)
+    desk.clear()
+    assert names(here.server) == ["Default"]
 
     here.user("someone")
-    assert post("/passwords", user="nobody", password="secret") == 400
-    assert post("/passwords", user="someone", password="secret") == 200
+    with pytest.raises(ValueError, match="nobody"):
+        desk.set_password("nobody", "secret")
+    desk.set_password("someone", "secret")
     TSC.Server(here.emulator.url).auth.sign_in(TSC.TableauAuth("someone", "secret"))
-    assert post("/tokens", token_name="theirs", secret="secret", user="someone") == 200
+    desk.admit("theirs", "another secret", "someone")
     server = TSC.Server(here.emulator.url, use_server_version=True)
-    server.auth.sign_in(TSC.PersonalAccessTokenAuth("theirs", "secret"))
-    assert (
-        requests.get(f"{desk}/faults", headers={"authorization": "Bearer secret"}, timeout=5).status_code
-        == 401
-    )
-    assert post("/connected-apps", client_id="a", secret_id="b", secret="c") == 200
-    logged = requests.get(f"{desk}/requests", headers=key, timeout=5).json()
-    assert {"method", "path", "status", "bytes"} == set(logged[0])
-    assert not any(each["path"].startswith("/callmart-emulator") for each in logged)
+    server.auth.sign_in(TSC.PersonalAccessTokenAuth("theirs", "another secret"))
+    desk.connect_app("a", "b", "c")
+    assert [each.status for each in desk.requests() if each.path.endswith("/projects")] == [502, 200]
+    assert not any(each.path.startswith("/callmart-emulator") for each in desk.requests())
+
+    desk.inject("job", polls=None)
+    source = here.publish(here.server.projects.create(TSC.ProjectItem("a project")))
+    job = here.server.datasources.refresh(source)
+    desk.finish_job(job.id, "Failed", "no memory")
+    assert here.server.jobs.get_by_id(job.id).finish_code == TSC.JobItem.FinishCode.Failed
+
+
+def test_the_desk_is_for_administrators_tokens(here: World) -> None:
+    here.user("someone")
+    client.Desk(here.emulator).admit("theirs", "secret", "someone")
+    for secret in ("", "secret", "x"):
+        with pytest.raises(ValueError, match="administrator's token"):
+            client.Desk(replace(here.emulator, token=secret)).pending()

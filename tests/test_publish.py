@@ -302,6 +302,8 @@ def test_only_what_changed_is_uploaded(
     assert uploads(settings) == 6
     assert matches(server, detailed, later)
     assert sources(server)[key].id == luid
+    # what was there before is not kept for download
+    assert len(list((settings.home / "emulator" / "files").iterdir())) == 5
 
 
 def test_a_downgrade_removes_what_is_no_longer_ordered(

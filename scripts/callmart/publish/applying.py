@@ -34,6 +34,8 @@ from callmart.workbook import Published
 
 _LOST = (NotSignedInError, requests.ConnectionError)  # what may end the work for all customers, not for one
 
+_NO_HISTORY = "403053"  # a site that keeps no revisions
+
 _HYPER = Lock()  # which opens one file at a time
 
 
@@ -305,6 +307,8 @@ class _Customer:
         published = publish(
             self.server.PublishMode.Overwrite if step.luid else self.server.PublishMode.CreateNew
         )
+        if step.luid:
+            _forget_revisions(endpoint, published)
         endpoint.add_tags(published, f"{TAG}{content_hash}")
         self.content.append(
             Content(kind, published.id, published.name, published.content_url, frozenset({content_hash}))
@@ -362,6 +366,19 @@ def _worksheets(workbook: bytes) -> list[str]:
     if root.find("dashboards/dashboard") is None:
         return []
     return [str(sheet.get("name")) for sheet in root.iterfind("worksheets/worksheet")]
+
+
+def _forget_revisions(endpoint: Any, item: Any) -> None:
+    """Removes what was published before: Tableau keeps it for download, with days that have expired since."""
+    endpoint.populate_revisions(item)
+    try:
+        earlier = [revision for revision in item.revisions if not revision.current]
+    except TSC.ServerResponseError as error:
+        if error.code != _NO_HISTORY:
+            raise
+        return
+    for revision in earlier:
+        endpoint.delete_revision(item.id, revision.revision_number)
 
 
 def _embed(server: TSC.Server, source: TSC.DatasourceItem, user: str, password: str | None) -> None:
