@@ -11,6 +11,7 @@ import tableauserverclient as TSC
 
 from callmart.emulator import client
 from callmart.emulator.app import RESOURCES
+from callmart.emulator.state import new_luid
 from emulated import World, refused, world
 
 # TSC sends a setting of sites that is gone, and warns of itself
@@ -208,7 +209,12 @@ def test_an_administrator_of_a_site_is_none_of_the_server(shop: Shop) -> None:
     ):
         with refused("403004"):
             call()
-    server.users.update(server.users.add(TSC.UserItem("reader", "Viewer")), password="fine")
+    reader = server.users.add(TSC.UserItem("reader", "Viewer"))
+    server.users.update(reader, password="fine")
+    with shop.state() as state, state.transaction():
+        state.add_user(new_luid(), other.id, "reader", "SiteAdministratorCreator")
+    with refused("403004"):
+        server.users.update(reader, password="that of the other site, too")
 
 
 def test_what_is_for_the_owner_and_for_leaders(shop: Shop) -> None:
@@ -242,14 +248,18 @@ def test_what_is_for_the_owner_and_for_leaders(shop: Shop) -> None:
         shop.as_user("viewer").fileuploads.initiate()
     shop.grant("ours", "workbook", shop.groups["ours"], Write=ALLOW)
     revisions()
+    shop.grant("ours", "workbook", shop.groups["ours"], ExtractRefresh=ALLOW)
+    job = server.workbooks.refresh(workbook)
+    with refused("403032"):
+        server.jobs.cancel(job)
 
 
 def test_every_call_needs_a_session(tmp_path: Path) -> None:
-    with client.served(tmp_path) as emulator:
+    with client.served(tmp_path) as emulator, requests.Session() as session:
         for endpoint in (each for module in RESOURCES for each in module.ENDPOINTS):
             url = f"{emulator.url}/api/3.28{re.sub('{.*?}', 'x', endpoint.path)}"
             for headers in ({}, {"x-tableau-auth": "x"}):
-                status = requests.request(endpoint.method, url, headers=headers, timeout=5).status_code
+                status = session.request(endpoint.method, url, headers=headers, timeout=5).status_code
                 assert (status == 401) is not endpoint.public, url
 
 
@@ -262,6 +272,9 @@ def test_lists_hold_what_the_user_may_read(shop: Shop) -> None:
     assert len(list(TSC.Pager(shop.server.views))) == 6  # the administrator has them all
     found = list(server.datasources.filter(project_name="theirs"))
     assert not found
+    shop.grant("theirs", "datasource", shop.groups["ours"], Read=ALLOW)
+    names = {each.name: each.project_name for each in TSC.Pager(server.datasources)}
+    assert names == {"calls of ours": "ours", "calls of theirs": None}  # what it is in stays unnamed
 
 
 def view_of(shop: Shop, name: str) -> str:
@@ -417,6 +430,10 @@ def test_who_sees_whom(shop: Shop) -> None:
     with refused("404012"):
         server.groups.populate_users(group)
         list(group.users)
+    everything = TSC.RequestOptions()
+    everything.all_fields = True
+    for by, owner in ((server, None), (shop.server, "callmart")):
+        assert {each.owner.name for each in by.workbooks.get(everything)[0]} == {owner}
     ours = shop.groups["ours"]
     server.groups.populate_users(ours)
     assert [each.name for each in ours.users] == ["reader"]

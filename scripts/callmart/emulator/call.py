@@ -75,6 +75,8 @@ class Call:
         row = self.state.one(f"select * from {table} where id = ?", luid)
         if row is None or (kind not in _SERVER_WIDE and row["site_id"] != self.site_id):
             raise absent(kind, luid)
+        if kind == "view" and row["hidden"] and capability != "Delete":
+            raise absent(kind, luid)  # a hidden view can be deleted, and nothing else
         if capability is not None and not self.access.may(kind, row, capability):
             raise lacking(kind, luid, capability, sub_code)
         return row

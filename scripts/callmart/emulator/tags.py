@@ -65,6 +65,8 @@ def _batch(call: Call, statement: str) -> Response:
         for label in given:
             call.state.write(statement, row["id"], label)
         changed.append(xml.element("content", contentType=kind, id=row["id"]))
+    if not changed:
+        raise malformed("The request names no content.")
     return xml.reply(xml.element("tagBatch", xml.element("contents", *changed), _render(given)))
 
 

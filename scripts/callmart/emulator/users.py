@@ -62,15 +62,12 @@ def remove(call: Call) -> Response:
         raise forbidden("Nobody may remove themselves.")
     _may_change(call, user["site_role"])
     heir = call.query.get("mapAssetsTo")
-    for kind in ("project", "datasource", "workbook"):
-        owned = call.state.one(f"select 1 from {kind} where owner_id = ?", user["id"])
-        if owned is not None and heir is None:
+    for kind in _owned(call, user["id"]):
+        if heir is None:
             raise conflict(f"User '{user['id']}' owns content.", "003")
-        if owned is not None:
-            owner = call.find("user", str(heir))
-            call.state.write(f"update {kind} set owner_id = ? where owner_id = ?", owner["id"], user["id"])
-    call.state.write("delete from rule where grantee_kind = 'user' and grantee_id = ?", user["id"])
-    call.state.write("delete from user where id = ?", user["id"])
+        owner = call.find("user", heir)
+        call.state.write(f"update {kind} set owner_id = ? where owner_id = ?", owner["id"], user["id"])
+    _remove(call, user["id"])
     return Response(status_code=204)
 
 
@@ -95,15 +92,25 @@ def remove_from_file(call: Call) -> Response:
         if found is None or found["id"] == call.user_id:
             continue  # as Tableau does, which tells nobody
         _may_change(call, found["site_role"])
-        call.state.write(
-            "update user set site_role = 'Unlicensed' where site_id = ? and name = ?", call.site_id, row[0]
-        )
-        call.state.write(
-            "delete from user where site_id = ? and name = ? and id not in (select owner_id from project "
-            "union select owner_id from datasource union select owner_id from workbook)",
-            call.site_id, row[0],
-        )  # fmt: skip
+        if _owned(call, found["id"]):
+            call.state.update("user", found["id"], site_role="Unlicensed")
+            call.state.write("delete from session where user_id = ?", found["id"])
+        else:
+            _remove(call, found["id"])
     return Response(status_code=204)
+
+
+def _owned(call: Call, luid: str) -> list[str]:
+    """The kinds of content that a user owns."""
+    kinds = ("project", "datasource", "workbook")
+    return [
+        kind for kind in kinds if call.state.one(f"select 1 from {kind} where owner_id = ?", luid) is not None
+    ]
+
+
+def _remove(call: Call, luid: str) -> None:
+    call.state.write("delete from rule where grantee_kind = 'user' and grantee_id = ?", luid)
+    call.state.write("delete from user where id = ?", luid)
 
 
 def shown(call: Call, users: list[sqlite3.Row]) -> list[sqlite3.Row]:
