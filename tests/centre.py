@@ -20,10 +20,14 @@ customers:
     name: Voorbeeld
     contracts: [{{option: detailed, from: 2020-01-01}}]
     agents: [{{id: medewerker-{NAMED}-1, name: Noor Zandvliet, email: noor@example.org}}]
+    recipients:
+      - {{email: chef@een.example, reports: [drukte, medewerkers]}}
+      - {{email: planner@een.example, reports: []}}
   - id: {ANONYMOUS}
     name: Zorgpunt
     anonymous_agents: true
     contracts: [{{option: detailed, from: 2020-01-01}}]
+    recipients: [{{email: chef@twee.example, reports: [drukte]}}]
   - id: {STANDARD}
     name: Fietsen
     contracts: [{{option: standard, from: 2020-01-01}}]

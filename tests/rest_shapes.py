@@ -72,7 +72,8 @@ SHAPES = {
     "user": Shape("domain", _PERSON),
     "domain": Shape("", "name!"),
     "groups": Shape("group*"),
-    "group": Shape("domain", "id minimumSiteRole name userCount"),
+    "group": Shape("domain import", "id minimumSiteRole name userCount"),
+    "import": Shape("", "domainName grantLicenseMode siteRole"),
     "projects": Shape("project*"),
     "project": Shape(
         "contentsCounts owner",

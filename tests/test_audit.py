@@ -347,7 +347,9 @@ def test_a_member_that_is_no_recipient_is_a_breach(published: Callmart) -> None:
     with on_tableau(published, NAMED) as (tableau_server, _):
         tableau_server.users.remove(user.id)
     (check,) = found.values()
-    assert check.found == (f"customer {NAMED}: 1 who should not be there, or are missing",)
+    (told,) = check.found
+    assert told.startswith(f"customer {NAMED}: i…@example.org (Viewer) reaches project ")
+    assert told.endswith("(Connect, ExportImage, Filter, Read); publish again")
 
 
 def test_a_project_that_others_reach_is_a_breach(published: Callmart) -> None:
@@ -358,8 +360,10 @@ def test_a_project_that_others_reach_is_a_breach(published: Callmart) -> None:
     found = failed(published)
     with on_tableau(published, NAMED) as (tableau_server, project):
         tableau_server.projects.delete_permission(project, rule)
-    (check,) = found.values()
-    assert check.found == (f"customer {NAMED}: reached by others than its group",)
+    rights, reached = found.values()
+    assert rights.found == (f"customer {NAMED}: other rights than those of its group; publish again",)
+    (told,) = reached.found  # the recipient of another customer
+    assert told.startswith(f"customer {NAMED}: c…@twee.example (Viewer) reaches project ")
 
 
 def test_after_all_that_everything_holds_again(published: Callmart) -> None:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import tableauserverclient as TSC
 from tableauserverclient.models.reference_item import ResourceReference
 
-_ALLOWED: Mapping[str, tuple[str, ...]] = {
+ALLOWED: Mapping[str, tuple[str, ...]] = {
     "project": ("Read",),
     "datasource": ("Read", "Connect"),
     "workbook": ("Read", "Filter", "ExportImage"),  # ExportImage: as a picture or as the PDF of the mail
@@ -46,7 +46,7 @@ class Grant(NamedTuple):
 # by scope: the project itself, and its defaults for each kind of content
 Access = Mapping[str, frozenset[Grant]]
 
-NOBODY: Access = {scope: frozenset() for scope in _ALLOWED}
+NOBODY: Access = {scope: frozenset() for scope in ALLOWED}
 # kinds that are never published, though a new project opens them to all users
 _UNUSED = ("flow", "lens", "datarole", "metric", "database", "table", "virtualconnection")
 
@@ -56,20 +56,22 @@ def customer_access(group_id: str) -> Access:
     return {
         scope: frozenset(
             Grant("group", group_id, capability, mode)
-            for mode, declared in (("Allow", _ALLOWED), ("Deny", _DENIED))
+            for mode, declared in (("Allow", ALLOWED), ("Deny", _DENIED))
             for capability in declared[scope]
         )
-        for scope in _ALLOWED
+        for scope in ALLOWED
     }
 
 
 def project_access(server: TSC.Server, project_id: str) -> Access:
     """What is granted in a project now."""
-    return {scope: _project_grants(server, project_id, scope) for scope in _ALLOWED}
+    return {scope: project_grants(server, project_id, scope) for scope in ALLOWED}
 
 
-def content_grants(endpoint: Any, item: TSC.DatasourceItem | TSC.WorkbookItem) -> frozenset[Grant]:
-    """What is granted on a data source or workbook now; in a locked project these are the project's defaults."""
+def content_grants(
+    endpoint: Any, item: TSC.DatasourceItem | TSC.WorkbookItem | TSC.ViewItem
+) -> frozenset[Grant]:
+    """What is granted on content now; in a locked project these are the project's defaults."""
     endpoint.populate_permissions(item)
     return _grants(item.permissions)
 
@@ -86,14 +88,15 @@ def align(server: TSC.Server, project_id: str, wanted: Access) -> None:
     item = TSC.ProjectItem(id=project_id)
     for scope, grants in wanted.items():
         update, delete = _methods(server, scope)
-        present = _project_grants(server, project_id, scope)
+        present = project_grants(server, project_id, scope)
         for grant in sorted(present - grants):
             delete(item, _rule(grant))
         if missing := sorted(grants - present):
             update(item, [_rule(grant) for grant in missing])
 
 
-def _project_grants(server: TSC.Server, project_id: str, scope: str) -> frozenset[Grant]:
+def project_grants(server: TSC.Server, project_id: str, scope: str) -> frozenset[Grant]:
+    """What is granted on a project itself (scope `project`), or by default on the content of a kind in it."""
     item = TSC.ProjectItem(id=project_id)
     if scope == "project":
         server.projects.populate_permissions(item)

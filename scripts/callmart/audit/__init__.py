@@ -2,7 +2,8 @@
 
 Every customer, mart and channel is looked at, every attack is made by every login, and what the tables hold is held
 against the contracts and the floor. A check that had nothing to look at fails: it proves nothing. Nothing is changed,
-and no value of a customer's gets into the result, only numbers of customers and names of marts.
+and no value of a customer's gets into the result: only numbers of customers, names of marts and reports, and addresses
+that are shortened.
 """
 
 from collections import Counter, defaultdict
@@ -15,11 +16,12 @@ from importlib.metadata import version
 import psycopg
 
 from callmart import roles, server, tableau
-from callmart.audit import attempts, channels, tables
+from callmart.audit import attempts, channels, published, tables
 from callmart.audit.attacks import ATTACKS, Attack
 from callmart.audit.attempts import Answer, Attacker, Attempt, Scene
 from callmart.audit.channels import CHANNELS, GOOD, Board, Cell, log_in
 from callmart.audit.check import Check, few
+from callmart.audit.published import Published
 from callmart.errors import UserError
 from callmart.settings import Settings
 
@@ -45,7 +47,6 @@ VISIBLE = (
     "may make any; on another server that is for its administrator to close.",
     "A login may change its own password and its own defaults, such as read-only and the timeouts: they are a "
     "courtesy, never the protection. `callmart access diff` shows it, `callmart access apply` puts it back.",
-    "Users on Tableau: who is a member of a customer's group is decided there, and not looked at here.",
 )
 
 
@@ -58,6 +59,7 @@ class Audit:
     customers: int
     cells: tuple[Cell, ...]
     checks: tuple[Check, ...]
+    persons: dict[str, int]  # who sees customers' content on Tableau by office, and how many of each
 
     @property
     def failed(self) -> list[Check]:
@@ -87,15 +89,14 @@ def audit(connection: psycopg.Connection, settings: Settings, on_step: OnStep) -
                 _attack(scene, attacker, session, owner, tally)
         on_step("attack", "", len(everybody), len(everybody))
     cells += _publisher_and_files(settings, scene, board, on_step)
-    published = _tableau(connection, settings, board, on_step)
-    if published is not None:
-        cells += published.cells
+    on_tableau = _tableau(connection, settings, board, on_step)
+    cells += on_tableau.cells
     on_step("look", "at tables and rights", 0, 1)
     checks = [
         _logins(everybody, locked_out),
         *_of_cells(board, cells),
         *_of_files(settings, board),
-        *_of_tableau(published),
+        *on_tableau.checks,
         *tally.checks(),
         *tables.of_rights(connection, settings, scene),
         *tables.of_tables(connection, settings, scene),
@@ -112,6 +113,7 @@ def audit(connection: psycopg.Connection, settings: Settings, on_step: OnStep) -
             sorted(cells, key=lambda cell: (cell.customer_id, cell.mart, CHANNELS.index(cell.channel)))
         ),
         checks=tuple(checks),
+        persons=on_tableau.persons,
     )
 
 
@@ -202,22 +204,13 @@ def _publisher_and_files(settings: Settings, scene: Scene, board: Board, on_step
     on_step("compare", "", len(board.customers), len(board.customers))
 
 
-def _tableau(
-    connection: psycopg.Connection, settings: Settings, board: Board, on_step: OnStep
-) -> channels.Published | None:
-    """What Tableau holds; None where it can't be read, which is not the same as nothing."""
-    done = iter(range(1, len(board.customers) + 1))
+def _tableau(connection: psycopg.Connection, settings: Settings, board: Board, on_step: OnStep) -> Published:
+    """What Tableau holds; where it can't be read that is a check that looked at nothing."""
     try:
         with tableau.connect(settings) as tableau_server:
-            return channels.published(
-                connection,
-                settings,
-                tableau_server,
-                board,
-                lambda customer: on_step("Tableau", f"customer {customer}", next(done), len(board.customers)),
-            )
-    except UserError:
-        return None
+            return published.look(connection, settings, tableau_server, board, on_step)
+    except UserError as error:
+        return Published((), (Check("Tableau", "what it holds can be read", 0, 0, (str(error),)),), {})
 
 
 def _of_cells(board: Board, cells: list[Cell]) -> Iterator[Check]:
@@ -254,12 +247,3 @@ def _logins(everybody: list[Attacker], locked_out: list[str]) -> Check:
 def _of_files(settings: Settings, board: Board) -> Iterator[Check]:
     looked_at, stray = channels.stray_files(settings, board)
     yield Check("extracts", "no file that no contract orders", looked_at, len(stray), few(stray))
-
-
-def _of_tableau(published: channels.Published | None) -> Iterator[Check]:
-    if published is None:
-        yield Check("Tableau", "what it holds can be read", 0, 0)
-        return
-    for name, looked_at in published.looked_at.items():
-        found = published.found[name]
-        yield Check("Tableau", name, looked_at, len(found), few(list(found)))

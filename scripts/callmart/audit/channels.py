@@ -4,24 +4,18 @@ What a customer should see is found by the owner, by an explicit filter on custo
 is then asked what it shows. Compared are the number of rows and a checksum; neither is ever reported.
 """
 
-import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple
-from zipfile import ZipFile, is_zipfile
 
 import pantab
 import psycopg
-import tableauserverclient as TSC
-from lxml import etree
 from psycopg import sql
 
-from callmart import extract, logins, publication, publish, roles
+from callmart import extract, logins, roles
 from callmart.audit.attempts import Scene, name_of
 from callmart.dbt import Mart
-from callmart.grants import NOBODY, content_grants, customer_access
-from callmart.publish.actual import identity
 from callmart.settings import Settings
 
 Channel = Literal["login", "publisher", "file", "Tableau"]
@@ -194,10 +188,10 @@ def file_cells(settings: Settings, board: Board, customer: int) -> Iterator[Cell
     """What the files on disk hold of each mart: an extract a group, opened again."""
     folder = extract.folder(settings) / str(customer)
     files = {file.stem: file for file in folder.glob("*.hyper")}
-    yield from _held_cells(board, "file", files, customer)
+    yield from held_cells(board, "file", files, customer)
 
 
-def _held_cells(board: Board, channel: Channel, files: dict[str, Path], customer: int) -> Iterator[Cell]:
+def held_cells(board: Board, channel: Channel, files: dict[str, Path], customer: int) -> Iterator[Cell]:
     """What the .hyper files of a customer, by group, hold of each mart, against what the customer should have."""
     held = {group: _held(board, file, customer, group) for group, file in files.items()}
     for mart in board.marts:
@@ -255,162 +249,3 @@ def stray_files(settings: Settings, board: Board) -> tuple[int, list[str]]:
     }
     found = [file for file in extract.folder(settings).rglob("*") if not file.is_dir()]
     return len(found), [str(file.relative_to(settings.home)) for file in sorted(set(found) - wanted)]
-
-
-# -- Tableau ---------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Published:
-    """What was read back: the cells, how much was looked at, and what is otherwise than it should be."""
-
-    cells: tuple[Cell, ...]
-    looked_at: dict[str, int]
-    found: dict[str, tuple[str, ...]]
-
-
-TOP, PROJECTS, CONTENT, GRANTS, MEMBERS = (
-    "the project above all customers is locked, and nobody reaches it",
-    "one locked project a customer, reached by the customer's own group alone",
-    "nothing in them that no contract orders or that is not ours",
-    "each data source and workbook is reached by the customer's own group alone",
-    "each customer's group has the recipients of the registry, and nobody else",
-)
-
-
-def published(
-    connection: psycopg.Connection,
-    settings: Settings,
-    server: TSC.Server,
-    board: Board,
-    on_customer: Callable[[int], None],
-) -> Published:
-    """Read back what Tableau holds, and open what it holds."""
-    desired = {one.customer_id: one for one in publication.desired(connection, settings)}
-    actual = publish.read(server)
-    cells: list[Cell] = []
-    looked_at = dict.fromkeys((TOP, PROJECTS, CONTENT, GRANTS, MEMBERS), 0)
-    found: dict[str, list[str]] = {name: [] for name in looked_at}
-
-    if actual.top is not None:
-        looked_at[TOP] = 1
-        lock = TSC.ProjectItem.ContentPermissions.LockedToProjectWithoutNested
-        if actual.top.lock != lock or actual.top.access != NOBODY:
-            found[TOP].append("it is not locked, or somebody reaches it")
-        found[CONTENT] += [
-            f"a {foreign.kind} beside the customers' projects" for foreign in actual.top.foreign
-        ]
-    names = {user.luid: name for name, user in actual.users.items()}
-    for customer, group in actual.groups.items():
-        looked_at[MEMBERS] += 1
-        recipients = {identity(name) for name in desired[customer].members} if customer in desired else set()
-        others = {names.get(luid, luid) for luid in group.members} ^ recipients
-        if others:
-            found[MEMBERS].append(
-                f"customer {customer}: {len(others)} who should not be there, or are missing"
-            )
-    for customer in sorted(actual.customers - desired.keys()):
-        found[CONTENT].append(f"customer {customer} has no contract, and a project or a group")
-
-    for customer, option in board.customers.items():
-        projects = actual.projects.get(customer, ())
-        own = None if option == "none" else desired[customer]
-        wanted = {one.name: one.source.group for one in own.data_sources} if own else {}
-        reports = {one.name for one in own.workbooks} if own else set()
-        held_files: dict[str, str] = {}  # group: LUID
-        for project in projects:
-            looked_at[PROJECTS] += 1
-            looked_at[CONTENT] += len(project.content) + len(project.foreign)
-            found[PROJECTS] += [
-                f"customer {customer}: {what}"
-                for what, holds in (
-                    ("more than one project", len(projects) == 1),
-                    ("not locked", project.lock == TSC.ProjectItem.ContentPermissions.LockedToProject),
-                    (
-                        "reached by others than its group",
-                        customer in actual.groups
-                        and project.access == customer_access(actual.groups[customer].luid),
-                    ),
-                )
-                if not holds
-            ]
-            found[CONTENT] += [
-                f"customer {customer}: a {foreign.kind} that is not ours" for foreign in project.foreign
-            ]
-            for content in project.content:
-                looked_at[GRANTS] += 1
-                is_source = content.kind == "data source"
-                endpoint = server.datasources if is_source else server.workbooks
-                grants = content_grants(endpoint, endpoint.get_by_id(content.luid))
-                if (
-                    customer not in actual.groups
-                    or grants
-                    != customer_access(actual.groups[customer].luid)[
-                        "datasource" if is_source else "workbook"
-                    ]
-                ):
-                    found[GRANTS].append(f"customer {customer}: a {content.kind} is reached by others")
-                if content.name not in (wanted if is_source else reports):
-                    found[CONTENT].append(f"customer {customer}: a {content.kind} that no contract orders")
-                elif is_source:
-                    held_files[wanted[content.name]] = content.luid
-        cells += _published_cells(connection, server, board, customer, held_files, bool(projects))
-        on_customer(customer)
-    return Published(tuple(cells), looked_at, {name: tuple(what) for name, what in found.items()})
-
-
-def _published_cells(
-    connection: psycopg.Connection,
-    server: TSC.Server,
-    board: Board,
-    customer: int,
-    sources: dict[str, str],
-    has_project: bool,
-) -> Iterator[Cell]:
-    """What a customer's data sources hold, downloaded and opened; by group their LUIDs."""
-    if board.customers[customer] == "none":
-        for mart in board.marts:
-            yield board.cell(customer, mart, "Tableau", "OPEN" if has_project else "closed")
-        return
-    with tempfile.TemporaryDirectory(prefix="callmart-audit-") as folder:
-        downloaded = {
-            group: Path(server.datasources.download(luid, str(Path(folder) / group)))
-            for group, luid in sources.items()
-        }
-        if customer in board.live:
-            role = roles.customer_role(connection.info.dbname, customer)
-            logins = {group: _logins(file) for group, file in downloaded.items()}
-            for mart in board.marts:
-                yield board.cell(customer, mart, "Tableau", _live(board, customer, mart, logins, role))
-            return
-        files = {group: _hyper(file, Path(folder) / sources[group]) for group, file in downloaded.items()}
-        yield from _held_cells(board, "Tableau", files, customer)
-
-
-def _live(board: Board, customer: int, mart: Mart, logins: dict[str, set[str]], role: str) -> Outcome:
-    """What a live data source shows is what its login may: see the channel `login`."""
-    if not board.opens(customer, mart):
-        return "OPEN" if mart.group in logins else "closed"
-    if mart.group not in logins:
-        return "MISSING"
-    if logins[mart.group] != {role}:
-        return "DIFFERS"
-    return "own rows only" if board.rows[customer, mart.name].rows else "no rows"
-
-
-def _logins(downloaded: Path) -> set[str]:
-    """The logins of the connections in a data source; one without a login is no customer's own."""
-    with ZipFile(downloaded) as packed:
-        root = etree.fromstring(
-            packed.read(next(name for name in packed.namelist() if name.endswith(".tds")))
-        )
-    return {str(each.get("username")) for each in root.iterfind(".//named-connection/connection")}
-
-
-def _hyper(downloaded: Path, folder: Path) -> Path:
-    """The .hyper file that was downloaded, or that is packed in what was."""
-    if not is_zipfile(downloaded):
-        return downloaded
-    with ZipFile(downloaded) as packed:
-        name = next(name for name in packed.namelist() if name.endswith(".hyper"))
-        return Path(packed.extract(name, folder))

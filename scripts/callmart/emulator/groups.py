@@ -114,11 +114,17 @@ def _fields(call: Call) -> Callable[[sqlite3.Row], Fields]:
 
 
 def _render(call: Call) -> Callable[[sqlite3.Row], xml.Element]:
-    return lambda group: xml.element(
-        "group", xml.element("domain", name="local"), id=group["id"], name=group["name"],
-        minimumSiteRole=group["minimum_site_role"],
-        userCount=_count(call, group) if call.access.sees_all_users() else None,
-    )  # fmt: skip
+    def render(group: sqlite3.Row) -> xml.Element:
+        role = group["minimum_site_role"]
+        # the role stands there twice; TSC reads it here
+        granted = xml.element("import", domainName="local", siteRole=role, grantLicenseMode="onLogin")
+        return xml.element(
+            "group", xml.element("domain", name="local"), *([granted] if role else []),
+            id=group["id"], name=group["name"], minimumSiteRole=role,
+            userCount=_count(call, group) if call.access.sees_all_users() else None,
+        )  # fmt: skip
+
+    return render
 
 
 def _shown(call: Call, groups: list[sqlite3.Row]) -> list[sqlite3.Row]:

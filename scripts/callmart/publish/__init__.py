@@ -8,7 +8,7 @@ ours without the right tag is published again.
 from callmart.publish.actual import Actual, read
 from callmart.publish.applying import Outcome, apply
 from callmart.publish.desired import DataSource, Mail, Publication, Workbook
-from callmart.publish.planning import Plan, Step, plan
+from callmart.publish.planning import Plan, Step, plan, shortened
 
 __all__ = [
     "Actual",
@@ -22,4 +22,5 @@ __all__ = [
     "apply",
     "plan",
     "read",
+    "shortened",
 ]

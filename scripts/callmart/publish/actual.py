@@ -110,19 +110,19 @@ def identity(name: str) -> str:
 
 def read(server: TSC.Server) -> Actual:
     """What Tableau holds of ours."""
-    projects = _everything(server.projects)
+    projects = everything(server.projects)
     top = next((p for p in projects if p.name == TOP_PROJECT and p.parent_id is None), None)
     groups, users_group, ours = {}, None, frozenset[str]()
-    for group in _everything(server.groups):
+    for group in everything(server.groups):
         if found := re.fullmatch(CUSTOMER_GROUP + _NUMBER, group.name):
-            groups[int(found[1])] = Group(group.id, _members(server, group))
+            groups[int(found[1])] = Group(group.id, members(server, group))
         elif group.name == USERS:
-            users_group, ours = group.id, _members(server, group)
+            users_group, ours = group.id, members(server, group)
     users = {
         identity(user.name): User(user.id, user.name, user.site_role, user.id in ours)
-        for user in _everything(server.users)
+        for user in everything(server.users)
     }
-    schedules = None if is_cloud(server) else {each.name: each.id for each in _everything(server.schedules)}
+    schedules = None if is_cloud(server) else {each.name: each.id for each in everything(server.schedules)}
     hides_users = server.sites.get_by_id(server.site_id).user_visibility_mode == HIDDEN
     if top is None:
         return Actual(None, {}, groups, users, users_group, schedules, hides_users)
@@ -131,7 +131,7 @@ def read(server: TSC.Server) -> Actual:
     customers: dict[int, tuple[Project, ...]] = {}
     foreign = []
     for kind, item in content[top.id]:
-        customer_id = _marked(item) if kind == "project" else None
+        customer_id = marked(item) if kind == "project" else None
         if customer_id is None:
             foreign.append(Foreign(kind, item.name))
         else:
@@ -144,7 +144,7 @@ def read(server: TSC.Server) -> Actual:
     )  # fmt: skip
 
 
-def _everything(endpoint: Any) -> list[Any]:
+def everything(endpoint: Any) -> list[Any]:
     """All items of an endpoint; a Pager raises what iterating a query of TSC would swallow.
 
     A list that is not as long as the server says is an error too: what is left out of it is not absent.
@@ -162,7 +162,8 @@ def _everything(endpoint: Any) -> list[Any]:
     return items
 
 
-def _members(server: TSC.Server, group: TSC.GroupItem) -> frozenset[str]:
+def members(server: TSC.Server, group: TSC.GroupItem) -> frozenset[str]:
+    """The LUIDs of a group's members."""
     server.groups.populate_users(group, TSC.RequestOptions(pagesize=_PAGE_SIZE))
     return frozenset(user.id for user in list(group.users))
 
@@ -173,23 +174,23 @@ def _content(server: TSC.Server, projects: Iterable[TSC.ProjectItem]) -> Mapping
     for project in projects:
         content[project.parent_id].append(("project", project))
     for kind, endpoint in (("data source", server.datasources), ("workbook", server.workbooks)):
-        for item in _everything(endpoint):
+        for item in everything(endpoint):
             content[item.project_id].append((kind, item))
     return content
 
 
 def _subscriptions(server: TSC.Server, schedules: Mapping[str, str]) -> Mapping[str, list[Subscription]]:
     """All subscriptions of the site, by the LUID of the workbook."""
-    workbooks = {view.id: view.workbook_id for view in _everything(server.views)}
+    workbooks = {view.id: view.workbook_id for view in everything(server.views)}
     names = {luid: name for name, luid in schedules.items()}
     found = defaultdict(list)
-    for item in _everything(server.subscriptions):
+    for item in everything(server.subscriptions):
         subscription = mail.of(item, workbooks, names)
         found[subscription.workbook].append(subscription)
     return found
 
 
-def _marked(item: Any) -> int | None:
+def marked(item: Any) -> int | None:
     """The customer whose mark the description of `item` is."""
     found = re.fullmatch(f"{MARK} {_NUMBER}", item.description or "")
     return int(found[1]) if found else None
@@ -204,7 +205,7 @@ def _project(
     ours, foreign = [], []
     for kind, item in content:
         hashes = frozenset(tag.removeprefix(TAG) for tag in getattr(item, "tags", ()) if tag.startswith(TAG))
-        if kind != "project" and (hashes or _marked(item) == _marked(project)):
+        if kind != "project" and (hashes or marked(item) == marked(project)):
             ours.append(Content(kind, item.id, item.name, item.content_url, hashes))  # type: ignore[arg-type]
         else:
             foreign.append(Foreign(kind, item.name))

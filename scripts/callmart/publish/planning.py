@@ -63,7 +63,7 @@ class Step:
         """The name as it may be read by anybody; of an address no more than tells it from others."""
         if self.kind not in ("user", "member", "subscription"):
             return self.name
-        return re.sub(r"([^\s@])[^\s@]*@", r"\1…@", self.name)
+        return shortened(self.name)
 
     def __str__(self) -> str:
         rows = self.content.rows if isinstance(self.content, DataSource) else None
@@ -152,6 +152,11 @@ class Plan:
             "leaving": list(self.leaving),
             "unchanged": self.unchanged,
         }
+
+
+def shortened(text: str) -> str:
+    """A text whose addresses tell no more than who is who."""
+    return re.sub(r"([^\s@])[^\s@]*@", r"\1…@", text)
 
 
 def plan(desired: Iterable[Publication], actual: Actual) -> Plan:

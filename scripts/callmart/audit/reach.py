@@ -1,0 +1,403 @@
+"""Who reaches what on Tableau: worked out for every user from what Tableau says, and held against the declaration.
+
+Nothing is taken over from a plan: users, groups, content and the rules of each thing are read again, the rules of the
+thing itself and not of the project that it should follow. What they come to is Tableau's own reckoning: administrators
+have everything, so do the owner of a thing and whoever leads a project above it; then the user's own rules decide, and
+where there are none those of its groups; deny wins; what no rule allows is not allowed. In doubt more is assumed than
+less: a site role takes nothing away, for it is changed in a minute, and a rule for what is neither a user nor a group
+counts as one for everybody.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal
+
+import tableauserverclient as TSC
+
+from callmart.grants import ALLOWED, Grant, content_grants, project_grants
+from callmart.publication import WORKERS
+from callmart.publish import Actual, Publication, shortened
+from callmart.publish.actual import everything, identity, marked, members
+
+Kind = Literal["project", "data source", "workbook", "view"]
+_SCOPES: Mapping[Kind, str] = {
+    "project": "project",
+    "data source": "datasource",
+    "workbook": "workbook",
+    "view": "workbook",
+}
+EVERYTHING = frozenset({"everything"})
+_BESIDE = 0  # in the place of a customer's number: under the project above all customers, and no customer's
+
+_LOCK = TSC.ProjectItem.ContentPermissions
+
+
+@dataclass(frozen=True)
+class User:
+    """A user of the site, with its site role and those that its groups give at sign-in."""
+
+    luid: str
+    name: str
+    roles: frozenset[str]
+
+    @property
+    def is_administrator(self) -> bool:
+        """Whether everything of the site is open to the user."""
+        return any("Administrator" in role for role in self.roles)
+
+    @property
+    def signs_in(self) -> bool:
+        """Whether the user gets in at all."""
+        return self.roles != {"Unlicensed"}
+
+    @property
+    def shown(self) -> str:
+        """Who it is, as anybody may read it."""
+        name = shortened(self.name) if "@" in self.name else f"user {self.luid}"
+        return f"{name} ({', '.join(sorted(self.roles))})"
+
+
+@dataclass(frozen=True)
+class Thing:
+    """A project or content, and the rules that hold for it."""
+
+    kind: Kind
+    luid: str
+    name: str  # a view's is that of its workbook
+    owner: str  # LUID
+    project: str | None  # LUID of the one that it is in
+    rules: frozenset[Grant]
+    mark: int | None = None  # the customer for whom we published it, wherever it is now
+    sources: frozenset[str] = frozenset()  # LUIDs of the data sources that a workbook stands on
+
+
+@dataclass(frozen=True)
+class Site:
+    """What Tableau says of a site: users and the members of groups by LUID, and all things."""
+
+    users: Mapping[str, User]
+    groups: Mapping[str, frozenset[str]]
+    things: tuple[Thing, ...]
+
+    @cached_property
+    def projects(self) -> Mapping[str, Thing]:
+        """The projects by LUID."""
+        return {thing.luid: thing for thing in self.things if thing.kind == "project"}
+
+    def above(self, thing: Thing) -> Iterator[Thing]:
+        """The projects that a thing is in, the innermost first; a project is in itself."""
+        project = thing if thing.kind == "project" else self.projects.get(str(thing.project))
+        while project is not None:
+            yield project
+            project = self.projects.get(str(project.project))
+
+    def owners(self, thing: Thing) -> set[str]:
+        """The LUIDs of who owns a thing, or a project above it."""
+        return {thing.owner, *(project.owner for project in self.above(thing))}
+
+    def reached(self, thing: Thing) -> dict[str, frozenset[str]]:
+        """The capabilities that users have on a thing, by LUID; without administrators, who have them all."""
+        leaders = {
+            luid
+            for project in self.above(thing)
+            for luid, capabilities in self._allowed(project.rules).items()
+            if "ProjectLeader" in capabilities
+        }
+        found = self._allowed(thing.rules) | dict.fromkeys(leaders | self.owners(thing), EVERYTHING)
+        return {luid: capabilities for luid, capabilities in found.items() if self._is_bound(luid)}
+
+    def _is_bound(self, luid: str) -> bool:
+        """Whether it depends on rules what a user may; so it does for one who is on no list."""
+        user = self.users.get(luid)
+        return user is None or (user.signs_in and not user.is_administrator)
+
+    def _allowed(self, rules: Iterable[Grant]) -> dict[str, frozenset[str]]:
+        """What rules come to, by LUID of the user."""
+        said: dict[str, dict[str, set[tuple[bool, str]]]] = defaultdict(lambda: defaultdict(set))
+        for rule in rules:
+            for luid in self._meant(rule):
+                said[luid][rule.capability].add((rule.kind == "user", rule.mode))
+        return {
+            luid: allowed
+            for luid, of_user in said.items()
+            if (allowed := frozenset(each for each, modes in of_user.items() if _is_allowed(modes)))
+        }
+
+    def _meant(self, rule: Grant) -> Iterable[str]:
+        match rule.kind:
+            case "user":
+                return (rule.grantee,)
+            case "group":
+                return self.groups.get(rule.grantee, ())
+            case _:  # a set of groups, say: whom it lets in is not looked into, whom it keeps out neither
+                return self.users if rule.mode == "Allow" else ()
+
+
+def _is_allowed(said: set[tuple[bool, str]]) -> bool:
+    """Whether rules, each the user's own or a group's, allow: own ones come first, deny wins among equals."""
+    own = {mode for is_own, mode in said if is_own}
+    return (own or {mode for _, mode in said}) == {"Allow"}
+
+
+# -- reading -----------------------------------------------------------------------------------------------------------
+
+
+def read(server: TSC.Server, on_thing: Callable[[int, int], None]) -> Site:
+    """What Tableau says now. `on_thing(asked, of)` is told how far it is. Every error is raised."""
+    groups = everything(server.groups)
+    held = {group.id: members(server, group) for group in groups}
+    roles = defaultdict(set)
+    for group in groups:
+        for luid in held[group.id] if group.minimum_site_role else ():
+            roles[luid].add(group.minimum_site_role)
+    users = {
+        user.id: User(user.id, user.name, frozenset({user.site_role, *roles[user.id]}))
+        for user in everything(server.users)
+    }
+    projects = everything(server.projects)
+    items: list[tuple[Kind, Any]] = [("project", each) for each in projects]
+    items += [("data source", each) for each in everything(server.datasources)]
+    items += [("workbook", each) for each in everything(server.workbooks)]
+    views = everything(server.views)
+    of = len(items) + len(views)
+    things: dict[str, Thing] = {}
+    tabbed = {each.id for kind, each in items if kind == "workbook" and each.show_tabs}
+    locked = _locked(projects)
+
+    def ask(item: tuple[Kind, Any]) -> Thing:
+        kind, each = item
+        if kind == "project":
+            rules = project_grants(server, each.id, "project")
+            return Thing(kind, each.id, each.name, each.owner_id, each.parent_id, rules)
+        if kind == "view":
+            workbook = things[each.workbook_id]
+            follows = workbook.luid in tabbed or workbook.project in locked
+            rules = workbook.rules if follows else content_grants(server.views, each)
+            return Thing(kind, each.id, workbook.name, workbook.owner, workbook.project, rules)
+        endpoint = server.datasources if kind == "data source" else server.workbooks
+        rules, sources = content_grants(endpoint, each), frozenset[str]()
+        if kind == "workbook":
+            server.workbooks.populate_connections(each)
+            sources = frozenset(str(connection.datasource_id) for connection in each.connections)
+        return Thing(kind, each.id, each.name, each.owner_id, each.project_id, rules, marked(each), sources)
+
+    with ThreadPoolExecutor(WORKERS) as pool:
+        # views last: most have the rules of their workbook
+        for asked in (items, [("view", each) for each in views]):
+            for thing in pool.map(ask, asked):
+                things[thing.luid] = thing
+                on_thing(len(things), of)
+    return Site(users, held, tuple(things.values()))
+
+
+def _locked(projects: Iterable[TSC.ProjectItem]) -> set[str]:
+    """The LUIDs of projects whose content follows them, or one above them."""
+    by_luid = {project.id: project for project in projects}
+
+    def is_locked(project: TSC.ProjectItem | None, locks: tuple[str, ...]) -> bool:
+        if project is None:
+            return False
+        above = by_luid.get(project.parent_id)
+        return project.content_permissions in locks or is_locked(above, (_LOCK.LockedToProject,))
+
+    locks = (_LOCK.LockedToProject, _LOCK.LockedToProjectWithoutNested)
+    return {luid for luid, project in by_luid.items() if is_locked(project, locks)}
+
+
+# -- comparing -------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Compared:
+    """What users reach against what is declared: how much was looked at, and a sentence for each difference."""
+
+    must: int  # things that a recipient must reach, counted for each of them
+    lacking: list[str]
+    things: int
+    beyond: list[str]
+    astray: list[str]
+    persons: dict[str, int]  # who sees customers' content by office, and not by a rule: how many of each
+
+
+def compare(site: Site, desired: Mapping[int, Publication], actual: Actual) -> Compared:
+    """What users of the site reach against what they should.
+
+    Each recipient all that its customer is to have, with the capabilities that are declared; nobody more. And what
+    holds a customer's data must be in its project: a workbook elsewhere would show it to others, whatever the rights
+    on its data source. Of `actual` counts whose each project is.
+    """
+    places = {
+        project.luid: customer for customer, projects in actual.projects.items() for project in projects
+    }
+    if actual.top is not None:
+        places[actual.top.luid] = _BESIDE
+    return _Comparison(site, desired, places).result()
+
+
+class _Comparison:
+    def __init__(self, site: Site, desired: Mapping[int, Publication], places: Mapping[str, int]) -> None:
+        self.site, self.desired = site, desired
+        self.ours: dict[int | None, list[Thing]] = defaultdict(list)  # None: nobody's, elsewhere on the site
+        for thing in site.things:
+            owned = (places[project.luid] for project in site.above(thing) if project.luid in places)
+            self.ours[next(owned, None)].append(thing)
+        self.reached = {thing.luid: site.reached(thing) for thing in site.things}
+        by_name = {identity(user.name): user for user in site.users.values()}
+        self.recipients = {
+            customer: {name: by_name.get(identity(name)) for name in publication.members}
+            for customer, publication in desired.items()
+        }
+        self.customers: dict[str, set[int]] = {}  # of a recipient by LUID
+        for customer, users in self.recipients.items():
+            for user in users.values():
+                if user is not None:
+                    self.customers.setdefault(user.luid, set()).add(customer)
+
+    def result(self) -> Compared:
+        must, lacking = 0, []
+        for customer, users in self.recipients.items():
+            wanted = [thing for thing in self.ours[customer] if self._is_declared(customer, thing)]
+            lacking += list(self._absent(customer, wanted))
+            must += len(users) * len(wanted)
+            for name, user in users.items():
+                lacking += list(self._lacking(customer, name, user, wanted))
+        ours = sum(len(things) for customer, things in self.ours.items() if customer is not None)
+        return Compared(must, lacking, ours, list(self._beyond()), list(self._astray()), self._persons())
+
+    def _is_declared(self, customer: int, thing: Thing) -> bool:
+        if customer not in self.desired:
+            return False
+        match thing.kind:
+            case "project":
+                return True
+            case "data source":
+                return thing.name in {each.name for each in self.desired[customer].data_sources}
+            case _:
+                return thing.name in {each.name for each in self.desired[customer].workbooks}
+
+    def _absent(self, customer: int, there: list[Thing]) -> Iterator[str]:
+        publication = self.desired[customer]
+        names = {(thing.kind, thing.name) for thing in there}
+        wanted = [("data source", each.name) for each in publication.data_sources]
+        wanted += [("workbook", each.name) for each in publication.workbooks]
+        wanted += [("view", each.name) for each in publication.workbooks]
+        for kind, name in wanted:
+            if (kind, name) not in names:
+                yield f"customer {customer}: {kind} '{name}' is not there; publish again"
+
+    def _lacking(self, customer: int, name: str, user: User | None, wanted: list[Thing]) -> Iterator[str]:
+        if user is None:
+            yield f"customer {customer}: {shortened(name)} is not on the site; publish again"
+        elif not user.signs_in:
+            yield f"customer {customer}: {user.shown} can't sign in; give it the site role Viewer on Tableau"
+        elif not user.is_administrator:
+            lacking = [thing for thing in wanted if not self._may(thing, user) >= _declared(thing)]
+            if lacking:
+                yield (
+                    f"customer {customer}: {user.shown} does not fully reach "
+                    f"{self._named(customer, lacking)}; publish again"
+                )
+
+    def _may(self, thing: Thing, user: User) -> frozenset[str]:
+        capabilities = self.reached[thing.luid].get(user.luid, frozenset())
+        return _declared(thing) if capabilities == EVERYTHING else capabilities
+
+    def _beyond(self) -> Iterator[str]:
+        for luid, customers in self.customers.items():
+            if self.site.users[luid].is_administrator:
+                who = self.site.users[luid].shown
+                numbers = ", ".join(str(customer) for customer in sorted(customers))
+                yield f"{who}, a recipient of customer {numbers}, reaches everything; give it the site role Viewer"
+        for customer, things in self.ours.items():
+            found: dict[str, list[tuple[Thing, frozenset[str]]]] = defaultdict(list)
+            for thing in things:
+                for luid, capabilities in self.reached[thing.luid].items():
+                    if beyond := self._is_beyond(customer, luid, thing, capabilities):
+                        found[luid].append((thing, beyond))
+            for luid, several in found.items():
+                yield self._told(customer, luid, several)
+
+    def _is_beyond(
+        self, customer: int | None, luid: str, thing: Thing, capabilities: frozenset[str]
+    ) -> frozenset[str]:
+        """What of its capabilities on a thing a user should not have."""
+        if customer is None and (luid not in self.customers or thing.kind == "project"):
+            return frozenset()  # nothing of ours
+        if luid not in self.customers and luid in self.site.owners(thing):
+            return frozenset()  # by office: told of, not a breach
+        return capabilities - (_declared(thing) if customer in self.customers.get(luid, ()) else frozenset())
+
+    def _astray(self) -> Iterator[str]:
+        """What holds a customer's data and is not where it should be, or holds another's where it is."""
+        sources = {
+            customer: {thing.luid for thing in things if thing.kind == "data source"}
+            for customer, things in self.ours.items()
+        }
+        of_customers = {luid: customer for customer, luids in sources.items() if customer for luid in luids}
+        for customer, things in self.ours.items():
+            for thing in things:
+                what = self._named(customer, [thing])
+                if thing.mark not in (None, customer):
+                    yield (
+                        f"customer {thing.mark}: {thing.kind} {thing.luid} is not in the customer's project; "
+                        "remove it, or move it back and publish again"
+                    )
+                if thing.kind != "workbook":
+                    continue
+                if not customer:
+                    for other in sorted({of_customers[luid] for luid in thing.sources & of_customers.keys()}):
+                        yield f"customer {other}: {what}, outside its project, stands on its data; remove it"
+                elif not thing.sources or not thing.sources <= sources[customer]:
+                    yield (
+                        f"customer {customer}: {what} does not stand on the customer's data sources alone; remove it "
+                        "and publish again"
+                    )
+
+    def _told(self, customer: int | None, luid: str, found: list[tuple[Thing, frozenset[str]]]) -> str:
+        user = self.site.users.get(luid)
+        who = user.shown if user else f"user {luid}"
+        what = self._named(customer, [thing for thing, _ in found])
+        how = ", ".join(sorted(frozenset[str]().union(*(capabilities for _, capabilities in found))))
+        if customer is None:
+            remedy = "take the rule for it away there, or keep that content on another site"
+            return f"{who}, a recipient, reaches what is no customer's: {what} ({how}); {remedy}"
+        owned = any(luid in self.site.owners(thing) for thing, _ in found)
+        remedy = "give it to another owner on Tableau" if owned else "publish again"
+        place = f"customer {customer}" if customer != _BESIDE else "beside the customers"
+        return f"{place}: {who} reaches {what} ({how}); {remedy}"
+
+    def _named(self, customer: int | None, things: list[Thing]) -> str:
+        """What things are called; only what is declared by its name, which is ours. A view goes with its workbook."""
+        named: dict[Kind, list[str]] = defaultdict(list)
+        for thing in things:
+            declared = customer is not None and self._is_declared(customer, thing)
+            name = f"'{thing.name}'" if declared and thing.kind != "project" else thing.luid
+            if thing.kind != "view" or name not in named["workbook"]:
+                named[thing.kind].append(name)
+        return " and ".join(f"{kind} {', '.join(names)}" for kind, names in named.items() if names)
+
+    def _persons(self) -> dict[str, int]:
+        """Who sees customers' content as administrator or owner, by site role: how many."""
+        found = Counter(
+            next(role for role in sorted(user.roles) if "Administrator" in role)
+            for user in self.site.users.values()
+            if user.is_administrator
+        )
+        owners = {
+            luid
+            for customer, things in self.ours.items()
+            if customer is not None
+            for thing in things
+            for luid in self.site.owners(thing) & self.reached[thing.luid].keys() - self.customers.keys()
+        }
+        if owners:
+            found["owner of content, no administrator"] = len(owners)
+        return dict(found)
+
+
+def _declared(thing: Thing) -> frozenset[str]:
+    """The capabilities that a recipient is to have on such a thing."""
+    return frozenset(ALLOWED[_SCOPES[thing.kind]])
