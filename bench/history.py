@@ -16,23 +16,33 @@ QUEUES = 2
 
 
 @contextmanager
-def scratch() -> Iterator[Settings]:
-    """A callmart of its own, with the policies, logins and empty marts that it makes itself."""
+def scratch(customers: range = CUSTOMERS) -> Iterator[Settings]:
+    """A callmart of its own for these customers, with the policies, logins and empty marts that it makes itself."""
     with tempfile.TemporaryDirectory(prefix="callmart-bench-") as folder:
         settings = Settings(home=Path(folder) / "home", dsn=None, folders=[])
         try:
             with server.connect(settings) as connection:
-                registry.apply(connection, settings, _registry())
+                registry.apply(connection, settings, _registry(customers))
             dbt.run(settings, lambda *_: None)
             yield settings
         finally:
             server.stop(settings.home)
 
 
-def _registry() -> registry.Registry:
+def _registry(customers: range) -> registry.Registry:
     contracts = [{"option": "detailed", "from": date(2020, 1, 1)}]
     return registry.Registry.model_validate(
-        {"customers": [{"id": id, "name": f"bench {id}", "contracts": contracts} for id in CUSTOMERS]}
+        {
+            "customers": [
+                {
+                    "id": id,
+                    "name": f"bench {id}",
+                    "contracts": contracts,
+                    "recipients": [{"email": f"chef@{id}.example", "reports": []}],
+                }
+                for id in customers
+            ]
+        }
     )
 
 

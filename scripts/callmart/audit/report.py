@@ -12,6 +12,7 @@ from jinja2 import Environment, StrictUndefined
 from callmart.audit import VISIBLE, Audit
 from callmart.audit.channels import CHANNELS, GOOD, Cell
 from callmart.audit.check import Check
+from callmart.grants import ALLOWED
 from callmart.keys import secret_file
 from callmart.settings import Settings
 
@@ -40,6 +41,8 @@ def as_json(audit: Audit) -> str:
             "versions": audit.versions,
             "summary": summary(audit),
             "checks": [asdict(check) | {"outcome": check.outcome} for check in audit.checks],
+            "declared on Tableau": ALLOWED,
+            "who sees by office": audit.persons,
             "matrix": [asdict(cell) for cell in audit.cells],
             "what PostgreSQL lets nobody close": VISIBLE,
         },
@@ -77,6 +80,7 @@ def as_html(audit: Audit) -> str:
         channels=CHANNELS,
         good=GOOD,
         customers=_by_customer(audit.cells),
+        declared=ALLOWED,
         visible=VISIBLE,
     )
 
