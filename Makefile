@@ -12,12 +12,13 @@ demo: .venv/installed ## the whole chain on example data
 test: .venv/installed-dev ## the whole suite
 	$(BIN)/python -m pytest
 
-bench: .venv/installed ## speed and waits, each against its measure in one run
+bench: .venv/installed-dev ## speed and waits, each against its measure in one run
 	$(BIN)/python bench/landing.py
 	$(BIN)/python bench/building.py
 	$(BIN)/python bench/nights.py
 	$(BIN)/python bench/policies.py
 	$(BIN)/python bench/expire.py
+	$(BIN)/python bench/extracts.py
 
 check: .venv/installed-dev ## lint: Python, types, SQL, and dbt with deprecations as errors
 	$(BIN)/ruff check .

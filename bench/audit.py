@@ -13,13 +13,14 @@ from callmart import audit, run, server
 from callmart.emulator import process
 from callmart.emulator.state import State
 from callmart.settings import Settings
-from history import CUSTOMERS, scratch
+from history import OPTIONS, scratch
 
 
 def main() -> None:
     """Print what each stage of an audit took, in the order in which they come."""
     out = Console(highlight=False)
-    with scratch(CUSTOMERS[: int(sys.argv[1])] if len(sys.argv) > 1 else CUSTOMERS) as settings:
+    customers = list(OPTIONS)[: int(sys.argv[1])] if len(sys.argv) > 1 else OPTIONS
+    with scratch(dict.fromkeys(customers, "detailed")) as settings:
         try:
             with server.connect(settings) as connection:
                 ran = run.Ran()

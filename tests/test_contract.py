@@ -631,9 +631,7 @@ def labels(callmart: Callmart, customer: int) -> dict[str, str]:
 def extracted(callmart: Callmart, customer: int) -> set[str]:
     """What an extract calls the agents."""
     file = extract.folder(callmart.settings) / str(customer) / "agent.hyper"
-    table = pantab.frame_from_hyper_query(
-        file, 'select agent from "Extract"."agent"', return_type="pyarrow", process_params=extract.HYPER
-    )
+    table = pantab.frame_from_hyper_query(file, 'select agent from "Extract"."agent"', return_type="pyarrow")
     return set(table["agent"].to_pylist())
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import pantab
 import pytest
 
-from callmart import extract, run, validate
+from callmart import run, validate
 from conftest import Callmart, ignore_step
 from events import DAY, Row, at, days, event, ndjson, registry
 from test_cli import Command, command_of, mistake
@@ -65,7 +65,7 @@ def delivered(callmart: Callmart) -> int:
     """The same, as the extract has it."""
     query = f"""select sum("offered") as offered from "Extract"."queue_interval" where "call_date" = date '{DAY}'"""
     file = callmart.home / "extracts" / str(CUSTOMER) / "queue.hyper"
-    table = pantab.frame_from_hyper_query(file, query, return_type="pyarrow", process_params=extract.HYPER)
+    table = pantab.frame_from_hyper_query(file, query, return_type="pyarrow")
     return int(table.to_pylist()[0]["offered"])
 
 

@@ -128,6 +128,17 @@ TYPES: Mapping[str, Type] = {
 }
 
 
+def type_of(mart: Mart, column: str) -> Type:
+    """What a column of a mart is elsewhere; UserError where there is no place for its type."""
+    if found := TYPES.get(mart.types[column]):
+        return found
+    raise declared.wrong(
+        MODELS,
+        f"{mart.name}.{column}",
+        f"Tableau has no place for {mart.types[column]}; declare one of {', '.join(TYPES)}",
+    )
+
+
 @dataclass(frozen=True)
 class Field:
     """A field of the data source; `name` without its brackets."""
@@ -255,14 +266,7 @@ class Source:
 
     def _columns(self, mart: Mart) -> Iterable[Field]:
         for column in mart.columns:
-            declared_type = mart.types[column]
-            if declared_type not in TYPES:
-                raise declared.wrong(
-                    MODELS,
-                    f"{mart.name}.{column}",
-                    f"Tableau has no place for {declared_type}; declare one of {', '.join(TYPES)}",
-                )
-            yield self._column(mart, column, TYPES[declared_type].tableau)
+            yield self._column(mart, column, type_of(mart, column).tableau)
         if self.name(mart.name, "agent") == "agent" and "agent_key" in mart.columns:
             yield self._person(mart)
 

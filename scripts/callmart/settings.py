@@ -60,6 +60,12 @@ class Tableau(BaseModel):
     token: SecretStr | None = None
     allow_cloud: bool = False
     time_zone: TimeZone | None = None  # of the clock by which Tableau mails; by default the provider's
+    keep_extracts: bool | None = None  # when they are published; by default only where no server is named
+
+    @property
+    def keeps_extracts(self) -> bool:
+        """Whether a customer's extracts stay on disk when they are published."""
+        return self.server is None if self.keep_extracts is None else self.keep_extracts
 
 
 class Settings(BaseSettings):

@@ -11,15 +11,13 @@ from shutil import copyfile
 from tempfile import TemporaryDirectory
 from uuid import NAMESPACE_URL, uuid5
 
-import pantab
 from lxml import etree
 from psycopg.conninfo import conninfo_to_dict
 
-from callmart import fields
+from callmart import fields, hyper
 from callmart.captions import Locale, captions
 from callmart.dbt import Mart
 from callmart.errors import UserError
-from callmart.extract import HYPER, SCHEMA
 from callmart.fields import Field, Part, Relationship, Source
 from callmart.matrix import Group
 from callmart.metrics import metrics
@@ -106,28 +104,25 @@ def held_types(file: Path) -> dict[str, dict[str, str]]:
     found: dict[str, dict[str, str]] = {}
     # Hyper writes into each file that it opens, even to read: it gets another, so that this one stays as it is.
     with TemporaryDirectory(dir=file.parent, prefix=".types") as folder:
-        rows = pantab.frame_from_hyper_query(
+        for mart, name, kind in hyper.rows(
             Path(copyfile(file, Path(folder) / file.name)),
             f"""
-            select c.relname as mart, a.attname as name, format_type(a.atttypid, a.atttypmod) as type
+            select c.relname, a.attname, format_type(a.atttypid, a.atttypmod)
             from pg_catalog.pg_attribute as a
             join pg_catalog.pg_class as c on c.oid = a.attrelid
             join pg_catalog.pg_namespace as n on n.oid = c.relnamespace
-            where n.nspname = '{SCHEMA}' and a.attnum > 0
+            where n.nspname = '{hyper.SCHEMA}' and a.attnum > 0
             order by c.relname, a.attnum
             """,
-            return_type="pyarrow",
-            process_params=HYPER,
-        ).to_pylist()
-    for row in rows:
-        found.setdefault(row["mart"], {})[row["name"]] = row["type"]
+        ):
+            found.setdefault(mart, {})[name] = kind
     return found
 
 
 def check_types(source: Source, held: Mapping[str, Mapping[str, str]], name: str) -> None:
     """Raise UserError where a file has other tables, columns or types than the marts' contracts."""
     wanted = {
-        mart.name: {column: fields.TYPES[mart.types[column]].hyper for column in mart.columns}
+        mart.name: {column: fields.type_of(mart, column).hyper for column in mart.columns}
         for mart in source.marts
     }
     for mart, columns in wanted.items():
@@ -289,7 +284,7 @@ def _connect(root: etree._Element, source: Source, held: Path | Live) -> None:
             "class": "hyper",
             "dbname": place(source),
             "default-settings": "yes",
-            "schema": SCHEMA,
+            "schema": hyper.SCHEMA,
             "sslmode": "",
             "tablename": source.root.name,
             "username": "",
@@ -315,7 +310,7 @@ def _connection_name(source: Source, held: Path | Live) -> str:
 
 
 def _table(source: Source, mart: str, held: Path | Live) -> etree._Element:
-    schema = "mart" if isinstance(held, Live) else SCHEMA
+    schema = "mart" if isinstance(held, Live) else hyper.SCHEMA
     return etree.Element(
         "relation",
         connection=_connection_name(source, held),
@@ -331,7 +326,7 @@ def _metadata(source: Source, field: Field, ordinal: int) -> etree._Element:
     record = etree.Element("metadata-record", {"class": "column"})
     for name, text in (
         ("remote-name", field.column),
-        ("remote-type", str(fields.TYPES[mart.types[field.column]].remote)),
+        ("remote-type", str(fields.type_of(mart, field.column).remote)),
         ("local-name", f"[{field.name}]"),
         ("parent-name", f"[{field.mart}]"),
         ("remote-alias", field.column),

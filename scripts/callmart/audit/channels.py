@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-import pantab
 import psycopg
 from psycopg import sql
+from tableauhyperapi import HyperException
 
-from callmart import extract, logins, roles
+from callmart import extract, hyper, logins, roles
 from callmart.audit.attempts import Scene, name_of
 from callmart.dbt import Mart
 from callmart.settings import Settings
@@ -185,13 +185,18 @@ def _shown(session: psycopg.Connection, board: Board, customer: int, mart: Mart)
 
 
 def file_cells(settings: Settings, board: Board, customer: int) -> Iterator[Cell]:
-    """What the files on disk hold of each mart: an extract a group, opened again."""
+    """What the files on disk hold of each mart: an extract a group, opened again; where they are not kept, one may be
+    gone.
+    """
     folder = extract.folder(settings) / str(customer)
     files = {file.stem: file for file in folder.glob("*.hyper")}
-    yield from held_cells(board, "file", files, customer)
+    gone: Outcome = "MISSING" if settings.tableau.keeps_extracts else "closed"
+    yield from held_cells(board, "file", files, customer, gone)
 
 
-def held_cells(board: Board, channel: Channel, files: dict[str, Path], customer: int) -> Iterator[Cell]:
+def held_cells(
+    board: Board, channel: Channel, files: dict[str, Path], customer: int, gone: Outcome = "MISSING"
+) -> Iterator[Cell]:
     """What the .hyper files of a customer, by group, hold of each mart, against what the customer should have."""
     held = {group: _held(board, file, customer, group) for group, file in files.items()}
     for mart in board.marts:
@@ -199,7 +204,7 @@ def held_cells(board: Board, channel: Channel, files: dict[str, Path], customer:
         rows = held.get(mart.group, {}).get(mart.name)
         outcome: Outcome
         if mart.group not in files:
-            outcome = "MISSING" if ordered else "closed"
+            outcome = gone if ordered else "closed"
         elif not ordered:
             outcome = "OPEN"
         elif rows is None or rows != board.opened.get((customer, mart.name), 0):
@@ -211,32 +216,24 @@ def held_cells(board: Board, channel: Channel, files: dict[str, Path], customer:
 
 def _held(board: Board, file: Path, customer: int, group: str) -> dict[str, int]:
     """How many rows a file holds of each mart of its group; a mart with a row of another customer, or of a day that is
-    too old, is left out, and all are where the file has not just these tables. One query: each starts Hyper anew.
+    too old, is left out, and all are where the file has not just these tables.
     """
     marts = [mart for mart in board.marts if mart.group == group]
-    tables = "select tablename as name, 0 as rows, 0 as good from pg_catalog.pg_tables"
-    queries = []
-    for mart in marts:
-        kept = f"and \"{mart.day}\" >= date '{board.floor}'" if mart.day else ""
-        queries.append(
-            f"select '{mart.name}', count(*), count(case when customer_id = {customer} {kept} then 1 end)"
-            f' from "{extract.SCHEMA}"."{mart.name}"'
-        )
+    counts = {}
     try:
-        frame = pantab.frame_from_hyper_query(
-            file, " union all ".join([tables, *queries]), return_type="pyarrow", process_params=extract.HYPER
-        )
-    except Exception:  # whatever Hyper says of a file that is not as it should be
+        with hyper.opened(file) as held:
+            tables = held.execute_list_query("select tablename from pg_catalog.pg_tables")
+            if sorted(name for (name,) in tables) != sorted(mart.name for mart in marts):
+                return {}
+            for mart in marts:
+                kept = f"and \"{mart.day}\" >= date '{board.floor}'" if mart.day else ""
+                (counts[mart.name],) = held.execute_list_query(
+                    f"select count(*), count(case when customer_id = {customer} {kept} then 1 end)"
+                    f' from "{hyper.SCHEMA}"."{mart.name}"'
+                )
+    except HyperException:
         return {}
-    found = frame.to_pylist()
-    if sorted(row["name"] for row in found) != sorted(2 * [mart.name for mart in marts]):
-        return {}
-    rows = {mart.name: [row for row in found if row["name"] == mart.name] for mart in marts}
-    return {
-        name: sum(row["rows"] for row in both)
-        for name, both in rows.items()
-        if all(row["rows"] == row["good"] for row in both)
-    }
+    return {name: rows for name, (rows, good) in counts.items() if rows == good}
 
 
 def stray_files(settings: Settings, board: Board) -> tuple[int, list[str]]:
