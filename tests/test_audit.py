@@ -16,6 +16,7 @@ from callmart import audit, cli, dbt, extract, roles, run, server, tableau
 from callmart.audit import report
 from callmart.audit.attacks import ATTACKS
 from callmart.audit.check import MOST_FOUND, Check, few
+from callmart.settings import Tableau
 from centre import ANONYMOUS, NAMED, NONE, NUMBERS, STANDARD, agent_of, call_of, play, queue_of
 from conftest import Callmart, ignore_step
 
@@ -368,6 +369,14 @@ def test_a_project_that_others_reach_is_a_breach(published: Callmart) -> None:
 
 def test_after_all_that_everything_holds_again(published: Callmart) -> None:
     assert failed(published, attacked=True) == {}
+
+
+def test_files_that_are_not_kept_are_not_missed(published: Callmart) -> None:
+    forgetful = Callmart(published.settings.model_copy(update={"tableau": Tableau(keep_extracts=False)}))
+    with forgetful.connect() as connection:
+        run.deliver(connection, forgetful.settings, run.Ran(), ignore_step)
+    assert not list(extract.folder(forgetful.settings).rglob("*.hyper"))
+    assert failed(forgetful) == {}
 
 
 # -- nothing to look at ----------------------------------------------------------------------------------------------

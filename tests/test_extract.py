@@ -1,6 +1,7 @@
 """Extracts: a file holds its customer's rows, all of them and no others, or it does not leave."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -10,9 +11,14 @@ import psycopg
 import pyarrow as pa
 import pyarrow.parquet
 import pytest
+import tableauserverclient as TSC
+from pydantic import SecretStr
 
-from callmart import extract, roles
+from callmart import dbt, extract, publication, publish, roles, run, tableau
+from callmart.emulator import client, faults
+from callmart.emulator.state import State
 from callmart.extract import Extract, Unproven
+from callmart.settings import Tableau
 from centre import ANONYMOUS, DAYS, DETAILED, NAMED, REGISTRY, STANDARD, WITH_DATA, events, play
 from conftest import YESTERDAY, Callmart, ignore_step
 
@@ -276,3 +282,123 @@ def test_what_no_contract_orders_any_more_is_removed(played: Callmart, owner: ps
     assert files(played) == {(customer, group) for customer in DETAILED for group in ("queue", "line")}
     assert set(owner.execute("select customer_id, mart_group from ops.extract").fetchall()) == files(played)
     played.apply(REGISTRY)
+
+
+# -- where files are not kept --------------------------------------------------------------------------------------
+
+
+@dataclass
+class Away:
+    """The same customers, and a Tableau server elsewhere on which everything is published."""
+
+    callmart: Callmart
+    folder: Path
+
+    def deliver(self) -> run.Ran:
+        """Extract and publish, as every night."""
+        ran = run.Ran()
+        with self.callmart.connect() as connection:
+            run.deliver(connection, self.callmart.settings, ran, ignore_step)
+        return ran
+
+    def publish(self, on_step: Callable[..., None] = ignore_step) -> list[publish.Outcome]:
+        """Publish alone."""
+        settings = self.callmart.settings
+        with self.callmart.connect() as connection, tableau.connect(settings) as server:
+            plan = publish.plan(publication.desired(connection, settings), publish.read(server))
+            return publication.apply(connection, settings, server, plan, on_step)
+
+    def queues(self) -> dict[str, TSC.DatasourceItem]:
+        """Everybody's data source of queues, by project."""
+        with tableau.connect(self.callmart.settings) as server:
+            found = list(TSC.Pager(server.datasources))
+        return {source.project_name: source for source in found if source.name == "Wachtrijen"}
+
+    def lose(self, project: str) -> None:
+        """Somebody deletes it by hand."""
+        with tableau.connect(self.callmart.settings) as server:
+            server.datasources.delete(self.queues()[project].id)
+
+    @property
+    def on_disk(self) -> list[str]:
+        """All that holds rows, and folders where some could be."""
+        return sorted(
+            str(path.relative_to(extract.folder(self.callmart.settings)))
+            for path in extract.folder(self.callmart.settings).rglob("*")
+        )
+
+
+NAMED_S, STANDARD_S = f"{NAMED} Voorbeeld", f"{STANDARD} Fietsen"
+
+
+@pytest.fixture(scope="module")
+def away(played: Callmart, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Away]:
+    folder = tmp_path_factory.mktemp("elsewhere")
+    with client.served(folder) as emulator:
+        server = Tableau(server=emulator.url, token_name=emulator.token_name, token=SecretStr(emulator.token))
+        away = Away(Callmart(played.settings.model_copy(update={"tableau": server})), folder)
+        assert away.deliver().problems == []
+        yield away
+
+
+def test_what_is_published_is_not_on_disk_and_not_made_again(away: Away) -> None:
+    assert away.on_disk == []
+    assert not [*away.callmart.home.rglob("*.hyper"), *away.callmart.home.rglob("*.tdsx")]
+    assert away.queues().keys() == {NAMED_S, f"{ANONYMOUS} Zorgpunt", STANDARD_S}
+    with away.callmart.connect() as owner:
+        touch(owner)  # the rows are read again, and are the same
+    ran = away.deliver()
+    assert (ran.extracts, ran.extracts_written, ran.published_changes, ran.problems) == (len(FILES), 0, 0, [])
+    assert away.on_disk == []
+
+
+def test_what_a_crash_left_after_publishing_goes(away: Away) -> None:
+    """Killed when Tableau has it and the disk still does."""
+    rows = away.callmart.rows(
+        "select content_hash as hash from ops.extract where customer_id = %s and mart_group = 'queue'",
+        STANDARD,
+    )
+    marts = [mart for mart in dbt.marts(away.callmart.settings) if mart.group == "queue"]
+    extract.restore(away.callmart.settings, STANDARD, "queue", marts, rows[0]["hash"])
+    assert away.on_disk == [str(STANDARD), f"{STANDARD}/queue.hyper"]
+    assert [outcome.done for outcome in away.publish()] == [(), (), ()]
+    assert away.on_disk == []
+
+
+def test_what_tableau_lost_is_made_again_by_publishing_alone(away: Away) -> None:
+    before, standing = away.queues(), {}
+    away.lose(NAMED_S)
+    outcomes = away.publish(lambda name, *_: standing.update({name: away.on_disk}))
+    assert {outcome.error for outcome in outcomes} == {None}
+    assert standing["Wachtrijen"] == [str(NAMED)], "no later than that"
+    assert {project: source.tags for project, source in away.queues().items()} == {
+        project: source.tags for project, source in before.items()
+    }
+    assert away.on_disk == []
+
+
+def test_what_could_not_be_published_stays_until_it_is(away: Away) -> None:
+    away.lose(NAMED_S)
+    with State(away.folder) as state:
+        faults.inject(state, faults.Fault("status", "POST", "/datasources$", count=1, status=400))
+    assert {outcome.customer_id for outcome in away.publish() if outcome.error} == {NAMED}
+    assert away.on_disk == [str(NAMED), f"{NAMED}/queue.hyper"]
+    assert {outcome.error for outcome in away.publish()} == {None}
+    assert away.queues().keys() >= {NAMED_S}
+    assert away.on_disk == []
+
+
+def test_rows_that_were_opened_since_are_extracted_first(away: Away) -> None:
+    """What is on the books is not what would be made again: publishing alone must not call the new rows the old."""
+    away.lose(STANDARD_S)
+    change = "update mart.queue_interval set talk_s = talk_s + 1 where customer_id = %s"
+    with away.callmart.connect() as owner:
+        owner.execute(change, [STANDARD])
+        touch(owner)
+    (said,) = [outcome.error for outcome in away.publish() if outcome.error]
+    assert "run `callmart extract`" in said
+    assert away.on_disk == []
+    ran = away.deliver()
+    assert (ran.extracts_written, ran.problems) == (1, [])
+    assert STANDARD_S in away.queues()
+    assert away.on_disk == []

@@ -330,8 +330,9 @@ def extract() -> None:
     files = [one for one in found if isinstance(one, stage.Extract)]
     for failure in failures:
         err.print(_plain(failure), soft_wrap=True)
+    standing = sum(one.path.exists() for one in files)
     written = sum(one.written for one in files)
-    out.print(f"extract: {len(files)} files stand in {stage.folder(settings())}, {written} written now")
+    out.print(f"extract: {standing} files stand in {stage.folder(settings())}, {written} written now")
     raise typer.Exit(UNDONE if failures else 0)
 
 
@@ -363,7 +364,7 @@ def publish(
             )
         with _progress() as step:
             outcomes = publication.apply(
-                connection, tableau_server, planned, lambda *one: step("publish", *one)
+                connection, settings(), tableau_server, planned, lambda *one: step("publish", *one)
             )
     failures = [one for one in outcomes if one.error]
     for failure in failures:

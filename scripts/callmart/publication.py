@@ -1,9 +1,10 @@
 """What each customer should have on Tableau, from its contract, its extracts and its reports; and what became of it."""
 
+import shutil
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime, time, timedelta
-from functools import cache
+from functools import cache, partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Literal, LiteralString, NamedTuple, TypeVar
@@ -13,12 +14,12 @@ import psycopg
 import tableauserverclient as TSC
 from psycopg.rows import class_row
 
-from callmart import dbt, logins, metrics, publish, reports, roles, tds, workbook
+from callmart import dbt, extract, logins, metrics, publish, reports, roles, tds, workbook
 from callmart.captions import Locale
 from callmart.errors import UserError
 from callmart.fields import Source
 from callmart.matrix import Group
-from callmart.publish import DataSource, Mail, Outcome, Plan, Publication, Workbook
+from callmart.publish import DataSource, Mail, Outcome, Plan, Publication, Step, Workbook
 from callmart.reports import Schedule
 from callmart.settings import Settings
 from callmart.workbook import Published
@@ -47,7 +48,6 @@ class _Recipient(NamedTuple):
 class _Extract(NamedTuple):
     customer_id: int
     mart_group: Group
-    path: str
     content_hash: str
     row_count: int
 
@@ -57,7 +57,7 @@ def desired(connection: psycopg.Connection, settings: Settings) -> list[Publicat
 
     UserError where a report or its template can't be published for anybody.
     """
-    made = _Made(dbt.marts(settings))
+    made = _Made(settings)
     customers = _rows(
         connection,
         _Customer,
@@ -77,7 +77,7 @@ def desired(connection: psycopg.Connection, settings: Settings) -> list[Publicat
         _rows(
             connection,
             _Extract,
-            "select customer_id, mart_group, path, content_hash, row_count from ops.extract order by 1, 2",
+            "select customer_id, mart_group, content_hash, row_count from ops.extract order by 1, 2",
         )
     )
     holds = _holds(connection)
@@ -220,9 +220,11 @@ def _by_customer(rows: Iterable[_Row]) -> Mapping[int, list[_Row]]:
 class _Made:
     """What customers of one language share is made once for all of them."""
 
-    def __init__(self, marts: list[dbt.Mart]) -> None:
+    def __init__(self, settings: Settings) -> None:
+        marts = dbt.marts(settings)
         metrics.check(metrics.metrics().values(), marts)
         reports.check(reports.reports().values(), marts, metrics.metrics())
+        self.settings = settings
         self.groups = {mart.group for mart in marts}
         self.source = cache(lambda group, locale: tds.source(group, marts, locale))
         self._definition = cache(lambda source: tds.as_xml(source, Path()))
@@ -230,11 +232,15 @@ class _Made:
             lambda report, source: workbook.build(reports.reports()[report], "", source, _NOWHERE)
         )
 
-    def extract(self, locale: Locale, extract: _Extract) -> DataSource:
+    def extract(self, locale: Locale, of: _Extract) -> DataSource:
         """The data source around an extract: another one when its rows or its definition are."""
-        source: Source = self.source(extract.mart_group, locale)
-        digest = _digest(extract.content_hash.encode(), self._definition(source))
-        return DataSource(source, Path(extract.path), digest, extract.row_count)
+        source: Source = self.source(of.mart_group, locale)
+        digest = _digest(of.content_hash.encode(), self._definition(source))
+        restore = partial(
+            extract.restore, self.settings, of.customer_id, of.mart_group, source.marts, of.content_hash
+        )
+        path = extract.place(self.settings, of.customer_id, of.mart_group)
+        return DataSource(source, path, digest, of.row_count, restore=restore)
 
     def workbooks(self, customer: _Customer, sources: list[Source]) -> Iterator[Workbook]:
         """The reports that the customer's contract orders, of the groups whose data source it has."""
@@ -266,14 +272,30 @@ def _digest(*parts: bytes) -> str:
 
 
 def apply(
-    connection: psycopg.Connection, server: TSC.Server, plan: Plan, on_step: Callable[[str, int, int], None]
+    connection: psycopg.Connection,
+    settings: Settings,
+    server: TSC.Server,
+    plan: Plan,
+    on_step: Callable[[str, int, int], None],
 ) -> list[Outcome]:
-    """Do what the plan says and keep what became of it. `on_step(name, finished, of)` is told of each step. Commits."""
+    """Do what the plan says and keep what became of it. `on_step(name, finished, of)` is told of each step. Commits.
+
+    Extracts that are not kept leave the disk as soon as Tableau has what they hold.
+    """
     steps = len(plan.steps)
     done = iter(range(1, steps + 1))
-    outcomes = publish.apply(
-        server, plan, lambda step: on_step(step.shown, next(done, steps), steps), WORKERS
-    )
+    keeps = settings.tableau.keeps_extracts
+
+    def told(step: Step) -> None:
+        if not keeps and isinstance(step.content, DataSource) and isinstance(step.content.held, Path):
+            step.content.held.unlink()
+        on_step(step.shown, next(done, steps), steps)
+
+    outcomes = publish.apply(server, plan, told, WORKERS)
+    for outcome in outcomes:
+        left = extract.folder(settings) / str(outcome.customer_id)
+        if not keeps and outcome.error is None and left.exists():  # by a run that broke off
+            shutil.rmtree(left)
     record(connection, outcomes)
     return outcomes
 

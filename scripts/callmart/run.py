@@ -173,6 +173,8 @@ def deliver(connection: psycopg.Connection, settings: Settings, ran: Ran, on_ste
     with tableau.connect(settings) as server:
         plan = publish.plan(publication.desired(connection, settings), publish.read(server))
         connection.commit()
-        outcomes = publication.apply(connection, server, plan, lambda *step: on_step("publish", *step))
+        outcomes = publication.apply(
+            connection, settings, server, plan, lambda *step: on_step("publish", *step)
+        )
     ran.published_changes = sum(len(outcome.done) for outcome in outcomes)
     ran.problems += [said for outcome in outcomes for said in (outcome.error, outcome.alert) if said]

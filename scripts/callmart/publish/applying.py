@@ -36,8 +36,6 @@ _LOST = (NotSignedInError, requests.ConnectionError)  # what may end the work fo
 
 _NO_HISTORY = "403053"  # a site that keeps no revisions
 
-_HYPER = Lock()  # which opens one file at a time
-
 
 @dataclass(frozen=True)
 class Outcome:
@@ -246,6 +244,8 @@ class _Customer:
     def _publish_source(self, step: Step) -> None:
         source = step.content
         assert isinstance(source, DataSource)
+        if isinstance(source.held, Path) and not source.held.exists():
+            source.restore()
         live = source.held if isinstance(source.held, tds.Live) else None
         login = TSC.ConnectionCredentials(live.user, source.password, embed=True) if live else None
         item = TSC.DatasourceItem(self.project_id, step.name)
@@ -253,8 +253,7 @@ class _Customer:
         folder = source.held.parent if isinstance(source.held, Path) else None
         with TemporaryDirectory(prefix=".publish-", dir=folder) as place:
             file = Path(place) / f"{source.source.group}.tdsx"
-            with _HYPER:
-                tds.package(source.source, file, source.held)
+            tds.package(source.source, file, source.held)
 
             def publish(mode: str) -> Any:
                 published = self.server.datasources.publish(item, file, mode, connection_credentials=login)

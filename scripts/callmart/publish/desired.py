@@ -1,5 +1,6 @@
 """What a customer is to have on Tableau."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -11,13 +12,17 @@ from callmart.tds import Live
 
 @dataclass(frozen=True)
 class DataSource:
-    """A data source around an extract, or live with the customer's own login; the same content has the same hash."""
+    """A data source around an extract, or live with the customer's own login; the same content has the same hash.
+
+    `restore` writes an extract again that is not on disk any more.
+    """
 
     source: Source
     held: Path | Live
     content_hash: str
     rows: int | None = None  # nobody counts what is live
     password: str | None = field(default=None, repr=False)  # of the login that is embedded, where it is live
+    restore: Callable[[], None] = field(default=lambda: None, repr=False, compare=False)
 
     @property
     def name(self) -> str:
