@@ -1097,6 +1097,51 @@ def test_a_token_that_is_wrong_or_missing(settings: Settings, tmp_path: Path) ->
             pass
 
 
+def connected_app(settings: Settings, **others: Any) -> Settings:
+    """Signs in by a connected app that the emulator trusts."""
+    emulator = ensure_running(settings.home)
+    secret = "q" * 44
+    with State(settings.home / "emulator") as state:
+        state.connect_app("client", "secret id", secret)
+    app = {"client_id": "client", "secret_id": "secret id", "username": "callmart", "secret": secret}
+    return real(settings.home, server=emulator.url, connected_app=app | others)
+
+
+def test_a_connected_app_may_do_all_that_is_needed_and_signs_in_again(
+    settings: Settings, detailed: Publication, extracts: dict[str, DataSource]
+) -> None:
+    with connect(connected_app(settings)) as server:
+        with State(settings.home / "emulator") as state:
+            inject(state, Fault("session", method="POST", path="/workbooks$"))
+        mailed = replace(detailed, mails=(MONDAY,))
+        assert succeeded(publish(server, mailed))
+        assert matches(server, mailed)
+        moved = Publication(detailed.customer_id, "Anders", (live("one"),))
+        assert succeeded(publish(server, replace(mailed, hold="not complete")))
+        assert succeeded(publish(server, moved))
+        assert matches(server, moved)
+        assert succeeded(publish(server))
+    with State(settings.home / "emulator") as state:
+        assert [each.status for each in state.requests() if each.status in (401, 403)] == [401]
+
+
+def test_a_connected_app_that_is_refused(settings: Settings, tmp_path: Path) -> None:
+    (empty := tmp_path / "empty").touch()
+    for wrong in ({"secret": "w" * 44}, {"username": "nobody"}, {"secret_id": "another"}):
+        with pytest.raises(UserError, match="refuses the connected app client") as refused, \
+                connect(connected_app(settings, **wrong)):  # fmt: skip
+            pass
+        assert "www" not in str(refused.value)
+    for file in (tmp_path / "gone", empty, None):
+        with pytest.raises(UserError, match=r"connected_app\.secret_file"), \
+                connect(connected_app(settings, secret=None, secret_file=file)):  # fmt: skip
+            pass
+    app = connected_app(settings).tableau.connected_app
+    with pytest.raises(UserError, match="not both"), \
+            connect(real(settings.home, server="http://127.0.0.1:1", token="secret", connected_app=app)):  # fmt: skip
+        pass
+
+
 def test_a_server_that_is_down(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("time.sleep", lambda _: None)
     with socket.socket() as free:

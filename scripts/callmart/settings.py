@@ -48,6 +48,18 @@ class Folder(BaseModel):
     time_zone: TimeZone | None = None
 
 
+class ConnectedApp(BaseModel):
+    """A connected app with direct trust, and the user in whose name it signs in."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    client_id: str
+    secret_id: str
+    username: str
+    secret_file: Place | None = None
+    secret: SecretStr | None = None
+
+
 class Tableau(BaseModel):
     """The Tableau server to publish to; without `server` the local emulator."""
 
@@ -58,6 +70,7 @@ class Tableau(BaseModel):
     token_name: str = "callmart"
     token_file: Place | None = None
     token: SecretStr | None = None
+    connected_app: ConnectedApp | None = None  # in the place of the token
     allow_cloud: bool = False
     time_zone: TimeZone | None = None  # of the clock by which Tableau mails; by default the provider's
     keep_extracts: bool | None = None  # when they are published; by default only where no server is named

@@ -3,8 +3,7 @@
 import ipaddress
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass
 from threading import Lock
 from typing import Any, Self
 from urllib.parse import urlsplit
@@ -23,6 +22,8 @@ from tableauserverclient.server.endpoint.exceptions import (
 )
 from urllib3.util import Retry
 
+from callmart import credentials
+from callmart.credentials import Credentials
 from callmart.emulator.process import ensure_running
 from callmart.errors import UserError
 from callmart.settings import Settings
@@ -35,7 +36,11 @@ _RENEWALS = 3  # a session lasts hours; one that ends sooner is ended by somebod
 _SERVER_INFO = "/api/2.4/serverinfo"  # this version answers on every server since 2016
 
 _REASONS: tuple[tuple[type[Exception] | tuple[type[Exception], ...], str], ...] = (  # the first that fits
-    (NotSignedInError, "the session has ended, as it does when its token signs in a second time; run again."),
+    (
+        NotSignedInError,
+        "the session has ended, as it does when its token signs in a second time, or its connected app may not do "
+        "this; run again.",
+    ),
     (XMLError, "Tableau answered {error.code} {error.summary}; see what it has against it, then run again."),
     (InternalServerError, "Tableau answered with status {error.code}; run again when it has recovered."),
     (
@@ -52,9 +57,7 @@ _REASONS: tuple[tuple[type[Exception] | tuple[type[Exception], ...], str], ...] 
 @dataclass(frozen=True)
 class _Target:
     url: str
-    site: str
-    token_name: str
-    token: str = field(repr=False)
+    credentials: Credentials
 
 
 class _Repeat(Retry):
@@ -156,7 +159,7 @@ def _target(settings: Settings) -> _Target:
     wanted = settings.tableau
     if wanted.server is None:
         emulator = ensure_running(settings.home)
-        return _Target(emulator.url, "", emulator.token_name, emulator.token)
+        return _Target(emulator.url, credentials.by_token("", emulator.token_name, emulator.token))
     url = wanted.server.rstrip("/")
     parts = urlsplit(url)
     host = (parts.hostname or "").rstrip(".")
@@ -169,23 +172,7 @@ def _target(settings: Settings) -> _Target:
             f"setting tableau.server: {url} is Tableau Cloud, another party; set tableau.allow_cloud = true "
             "if the customers' data may go there."
         )
-    return _Target(url, wanted.site, wanted.token_name, _token(settings))
-
-
-def _token(settings: Settings) -> str:
-    wanted = settings.tableau
-    if wanted.token is not None:
-        return wanted.token.get_secret_value()
-    if wanted.token_file is None:
-        raise UserError("setting tableau.token_file is missing; name a file with a personal access token.")
-    return _read(wanted.token_file)
-
-
-def _read(file: Path) -> str:
-    try:
-        return file.read_text().strip()
-    except (OSError, UnicodeDecodeError):
-        raise UserError(f"setting tableau.token_file: {file} can't be read; put the token in it.") from None
+    return _Target(url, credentials.of(wanted))
 
 
 def _loopback(host: str) -> bool:
@@ -247,9 +234,6 @@ def _version(url: str) -> str:
 
 def _sign_in(server: TSC.Server, target: _Target) -> None:
     try:
-        server.auth.sign_in(TSC.PersonalAccessTokenAuth(target.token_name, target.token, target.site))
+        server.auth.sign_in(target.credentials.make())
     except NotSignedInError:
-        raise UserError(
-            f"Tableau at {target.url} refuses the token {target.token_name} for site '{target.site}'; "
-            "make a new personal access token and put it into tableau.token_file."
-        ) from None
+        raise UserError(f"Tableau at {target.url} refuses {target.credentials.refused}") from None
