@@ -9,8 +9,9 @@ from datetime import UTC, datetime, time
 from functools import cache
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from random import Random
 from threading import Thread
-from typing import Any
+from typing import Any, NamedTuple
 from zipfile import ZipFile
 from zoneinfo import ZoneInfo
 
@@ -20,7 +21,7 @@ import tableauserverclient as TSC
 from requests.adapters import HTTPAdapter
 
 from callmart import publication, reports, tableau, tds
-from callmart.emulator.client import as_user
+from callmart.emulator.client import as_user, served
 from callmart.emulator.faults import Fault, clear, inject
 from callmart.emulator.process import ensure_running, stop
 from callmart.emulator.state import State
@@ -81,6 +82,30 @@ def settings(tmp_path: Path) -> Iterator[Settings]:
 def server(settings: Settings) -> Iterator[TSC.Server]:
     with connect(settings) as server:
         yield server
+
+
+class Standing(NamedTuple):
+    """An emulator that several tests share, in a thread: the server that is signed in to it, and its state."""
+
+    server: TSC.Server
+    state: State
+
+
+@pytest.fixture(scope="module")
+def standing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Standing]:
+    folder = tmp_path_factory.mktemp("standing")
+    with served(folder) as emulator:
+        settings = real(folder, server=emulator.url, token_name=emulator.token_name, token=emulator.token)
+        with connect(settings) as server, State(folder) as state:
+            yield Standing(server, state)
+
+
+@pytest.fixture
+def empty(standing: Standing) -> Standing:
+    """The emulator that is shared, with nothing of anybody's."""
+    clear(standing.state)
+    assert succeeded(publish(standing.server)) or not read(standing.server).customers
+    return standing
 
 
 @pytest.fixture
@@ -937,32 +962,102 @@ def test_permissions_that_do_not_take_keep_the_data_here(
     assert uploads(settings) == 1
 
 
-def test_an_upload_in_chunks(
-    server: TSC.Server,
-    settings: Settings,
-    standard: Publication,
-    later: Publication,
+@pytest.mark.parametrize(
+    ("fault", "megabytes", "sessions"),
+    [
+        (Fault("status", status=429, body="none", retry_after=1), 10, 1),
+        (Fault("status", status=503, count=2), 10, 1),
+        (Fault("session"), 10, 1),
+        (Fault("truncated"), 10, 2),  # it was added, and then once more: the size says so
+        (Fault("cut"), 10, 2),
+        (Fault("cut"), 2, 2),  # too small to tell
+    ],
+    ids=["429", "503", "401", "truncated", "cut", "small"],
+)
+def test_an_upload_that_breaks_off_goes_on(
+    standing: Standing, fault: Fault, megabytes: int, sessions: int, tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setenv("TSC_CHUNK_SIZE_MB", str(megabytes // 2))
+    monkeypatch.setattr("time.sleep", lambda _: None)
+    content = Random(0).randbytes(megabytes << 20)
+    (tmp_path / "file").write_bytes(content)
+    state = standing.state
+    before = len(state.requests())
+    inject(state, replace(fault, method="PUT", path="/fileUploads/", skip=1))
+    upload = standing.server.fileuploads.upload(tmp_path / "file")
+    row = state.one("select file from upload where id = ?", upload)
+    assert row is not None
+    assert (state.uploads / row["file"]).read_bytes() == content
+    assert sum(each.path.endswith("/fileUploads") for each in state.requests()[before:]) == sessions
+
+
+def test_an_upload_that_never_succeeds_ends(
+    server: TSC.Server, settings: Settings, standard: Publication, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Too much at once: the chunk is sent again. Lost: nobody knows what arrived, and all of it is sent anew."""
     monkeypatch.setenv("TSC_FILESIZE_LIMIT_MB", "0")
     monkeypatch.setattr("time.sleep", lambda _: None)
     with State(settings.home / "emulator") as state:
-        inject(
-            state, Fault("status", status=429, body="none", retry_after=1, method="PUT", path="/fileUploads/")
-        )
+        inject(state, Fault("status", status=503, method="PUT", path="/fileUploads/", count=None))
+        (outcome,) = publish(server, standard)
+        assert "status 503" in str(outcome.error)
+        clear(state)
     assert succeeded(publish(server, standard))
-    with State(settings.home / "emulator") as state:
-        inject(state, Fault("status", status=503, method="PUT", path="/fileUploads/"))
-    (outcome,) = publish(server, later)
-    assert "status 503" in str(outcome.error)
-    assert not matches(server, later)
-    assert succeeded(publish(server, later))
-    assert matches(server, later)
+    assert matches(server, standard)
     (source,) = sources(server).values()
     assert held(server.datasources.download(source.id, str(settings.home / "content"))) == held_file(
-        later.data_sources[0]
+        standard.data_sources[0]
     )
+
+
+# what is large is published by a job
+
+
+@pytest.fixture
+def everything_is_large(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TSC_FILESIZE_LIMIT_MB", "0")
+    monkeypatch.setattr("time.sleep", lambda _: None)
+
+
+@pytest.mark.usefixtures("everything_is_large")
+def test_what_is_large_is_published_by_a_job_that_is_waited_for(
+    empty: Standing, standard: Publication, detailed: Publication, later: Publication
+) -> None:
+    """Also where Tableau's lists are behind, and where the process dies meanwhile."""
+    server, state = empty
+    changes = plan((standard, detailed), read(server))
+    inject(state, Fault("job", polls=3, outcome="Success"))
+    inject(state, Fault("lag", path="/datasources$", requests=2))
+    assert succeeded(apply(server, changes))
+    clear(state)
+    assert matches(server, standard, detailed)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(type(server.jobs), "wait_for_job", lambda *_, **__: kill())
+        with pytest.raises(Killed):
+            publish(server, later, detailed)
+    assert not matches(server, later, detailed)
+    assert succeeded(publish(server, later, detailed))
+    assert matches(server, later, detailed)
+    assert len(list(TSC.Pager(server.jobs))) == 5
+
+
+@pytest.mark.usefixtures("everything_is_large")
+def test_a_job_that_does_not_succeed_is_one_customers(
+    empty: Standing, standard: Publication, detailed: Publication, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(applying, "_JOB_S", 0)
+    server, state = empty
+    desired = (standard, replace(standard, customer_id=8), detailed)
+    changes = plan(desired, read(server))
+    inject(state, Fault("job", outcome="Failed"))
+    inject(state, Fault("job", polls=None))
+    first, second, third = apply(server, changes)
+    assert "job" in str(first.error)
+    assert "failed" in str(first.error)
+    assert "in time" in str(second.error)
+    assert third.error is None
+    assert succeeded(publish(server, *desired))
+    assert matches(server, *desired)
 
 
 @pytest.mark.parametrize("kind", ["html", "truncated", "cut"])

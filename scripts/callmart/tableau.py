@@ -15,6 +15,7 @@ from lxml import etree
 from requests.adapters import HTTPAdapter
 from tableauserverclient.server.endpoint.exceptions import (
     InternalServerError,
+    JobFailedException,
     NonXMLResponseError,
     NotSignedInError,
     TableauError,
@@ -27,6 +28,7 @@ from callmart.credentials import Credentials
 from callmart.emulator.process import ensure_running
 from callmart.errors import UserError
 from callmart.settings import Settings
+from callmart.uploads import Uploads
 
 TIMEOUT_S = (10, 600)  # to connect, and between two pieces of an answer: publishing takes its time
 FAILURES = (TableauError, ParseError, requests.RequestException)  # what a call to Tableau can end in
@@ -41,6 +43,10 @@ _REASONS: tuple[tuple[type[Exception] | tuple[type[Exception], ...], str], ...] 
         "the session has ended, as it does when its token signs in a second time, or its connected app may not do "
         "this; run again.",
     ),
+    (
+        JobFailedException,
+        "Tableau's job {error.job.id} failed; see its notes among the jobs of the site, then run again.",
+    ),
     (XMLError, "Tableau answered {error.code} {error.summary}; see what it has against it, then run again."),
     (InternalServerError, "Tableau answered with status {error.code}; run again when it has recovered."),
     (
@@ -50,6 +56,7 @@ _REASONS: tuple[tuple[type[Exception] | tuple[type[Exception], ...], str], ...] 
     (requests.TooManyRedirects, "Tableau refers to another address; set tableau.server to that one."),
     (requests.Timeout, "Tableau did not answer in time; run again."),
     (requests.RequestException, "Tableau stopped answering; run again when it is back."),
+    (TimeoutError, "Tableau did not end what it began in time; see the jobs of the site, then run again."),
     (OSError, "the extract can't be read; make it again with callmart extract."),
 )
 
@@ -63,7 +70,7 @@ class _Target:
 class _Repeat(Retry):
     """Repeats what may be repeated: anything that was refused for being too much, else what does no harm twice.
 
-    A chunk of an upload does: the server would append it twice.
+    A chunk of an upload does: the server would append it twice (`uploads.py` knows what to do).
     """
 
     def is_retry(self, method: str, status_code: int, has_retry_after: bool = False) -> bool:
@@ -125,6 +132,7 @@ def connect(settings: Settings) -> Iterator[TSC.Server]:
     server = TSC.Server(
         target.url, http_options={"timeout": TIMEOUT_S}, session_factory=lambda: _session(target.url, renew)
     )
+    server.fileuploads = Uploads(server)
     try:
         server.version = _version(target.url)
         _sign_in(server, target)

@@ -20,7 +20,7 @@ CUSTOMER_GROUP = "callmart-customer-"
 MARK = "callmart customer"
 TAG = "callmart-"
 _NUMBER = "([1-9][0-9]*)"
-_PAGE_SIZE = 1000
+PAGE_SIZE = 1000
 
 ContentKind = Literal["data source", "workbook"]
 
@@ -156,7 +156,7 @@ def everything(endpoint: Any) -> list[Any]:
         announced.append(pagination.total_available)
         return items, pagination
 
-    items = list(TSC.Pager(get, TSC.RequestOptions(pagesize=_PAGE_SIZE)))
+    items = list(TSC.Pager(get, TSC.RequestOptions(pagesize=PAGE_SIZE)))
     if len(items) != announced[-1]:
         raise UserError("Tableau gave a list that is not complete; run again.")
     return items
@@ -164,7 +164,7 @@ def everything(endpoint: Any) -> list[Any]:
 
 def members(server: TSC.Server, group: TSC.GroupItem) -> frozenset[str]:
     """The LUIDs of a group's members."""
-    server.groups.populate_users(group, TSC.RequestOptions(pagesize=_PAGE_SIZE))
+    server.groups.populate_users(group, TSC.RequestOptions(pagesize=PAGE_SIZE))
     return frozenset(user.id for user in list(group.users))
 
 

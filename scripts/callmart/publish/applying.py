@@ -12,6 +12,8 @@ from typing import Any
 import requests
 import tableauserverclient as TSC
 from lxml import etree
+from tableauserverclient.config import BYTES_PER_MB, config
+from tableauserverclient.exponential_backoff import ExponentialBackoffTimer
 from tableauserverclient.server.endpoint.exceptions import NotSignedInError
 
 from callmart import tds
@@ -26,7 +28,7 @@ from callmart.grants import (
     project_access,
 )
 from callmart.publish import mail
-from callmart.publish.actual import HIDDEN, MARK, TAG, TOP_PROJECT, Content, ContentKind, identity
+from callmart.publish.actual import HIDDEN, MARK, PAGE_SIZE, TAG, TOP_PROJECT, Content, ContentKind, identity
 from callmart.publish.desired import DataSource, Mail, Workbook
 from callmart.publish.planning import LOCK, ROLE, TOP_LOCK, CustomerPlan, Kind, Plan, Step, held, tag_of
 from callmart.tableau import FAILURES, reason
@@ -35,6 +37,8 @@ from callmart.workbook import Published
 _LOST = (NotSignedInError, requests.ConnectionError)  # what may end the work for all customers, not for one
 
 _NO_HISTORY = "403053"  # a site that keeps no revisions
+_JOB_S = 1800  # that Tableau may take to publish what was uploaded
+_INDEX_S = 120  # that its lists may be behind
 
 
 @dataclass(frozen=True)
@@ -256,12 +260,28 @@ class _Customer:
             tds.package(source.source, file, source.held)
 
             def publish(mode: str) -> Any:
+                if file.stat().st_size >= config.FILESIZE_LIMIT_MB * BYTES_PER_MB:
+                    return self._publish_as_job(step, item, file, mode)
                 published = self.server.datasources.publish(item, file, mode, connection_credentials=login)
                 if live:
                     _embed(self.server, published, live.user, source.password)
                 return published
 
             self._replace("data source", step, item, publish, source.content_hash)
+
+    def _publish_as_job(self, step: Step, item: TSC.DatasourceItem, file: Path, mode: str) -> Any:
+        """Publishes what is large, for which a request would wait too long; a job does not tell what it made."""
+        datasources = self.server.datasources
+        job = datasources.publish(item, file, mode, as_job=True)
+        self.server.jobs.wait_for_job(job, timeout=_JOB_S)
+        if step.luid:
+            return datasources.get_by_id(step.luid)
+        timer = ExponentialBackoffTimer(timeout=_INDEX_S)
+        while True:
+            for made in TSC.Pager(datasources, TSC.RequestOptions(pagesize=PAGE_SIZE)):
+                if (made.project_id, made.name) == (self.project_id, step.name):
+                    return made
+            timer.sleep()
 
     def _publish_workbook(self, step: Step) -> None:
         workbook = step.content
