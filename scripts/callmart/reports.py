@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, model_validator
 
 from callmart import declared
+from callmart.captions import captions
 from callmart.dbt import Mart
 from callmart.declared import Name, Strict, Text, Texts
 from callmart.matrix import Group, Option, matrix
@@ -66,7 +67,9 @@ class Mail(Strict):
 
 
 class Sheet(Strict):
-    """One picture. A measure is a column of the mart, summed, or a ratio of metrics.yml."""
+    """One picture. A measure is a column of the mart, summed, or a ratio of metrics.yml; `without` is a value of `by`
+    that it leaves out, `share` its part of the page's height beside the others.
+    """
 
     name: Name
     kind: Literal["figures", "line", "stacked_bar", "table", "heat_map"]
@@ -75,12 +78,21 @@ class Sheet(Strict):
     title: Texts
     over: Dimension | None = None
     by: Dimension | None = None
+    without: Name | None = None
+    share: Annotated[int, Field(ge=1)] = 3
 
     @model_validator(mode="after")
     def _says_what_it_needs(self) -> "Sheet":
         for needed in NEEDS[self.kind]:
             if getattr(self, needed) is None:
                 raise ValueError(f"a {self.kind} needs `{needed}`: one of {', '.join(COLUMN)}")
+        if len(self.measures) > 1 and (self.kind == "heat_map" or (self.kind == "stacked_bar" and self.by)):
+            raise ValueError("its colours are of one measure; leave out the others")
+        words = captions().values.get(self.by or "", {})
+        if self.without is not None and self.without not in words:
+            raise ValueError(
+                f"{self.without} is no word of `by`; leave out one of {', '.join(words) or 'none'}"
+            )
         return self
 
     @property

@@ -5,14 +5,17 @@ from dataclasses import dataclass, field
 
 from lxml import etree
 
+from callmart.reports import Sheet as Declared
 from callmart.workbook import sheets
-from callmart.workbook.book import BREAK, WEEKS_BACK, Book, Instance, Sheet, dependencies, literal
+from callmart.workbook.book import WEEKS_BACK, Book
+from callmart.workbook.sheet import BREAK, Instance, Sheet, dependencies, literal
 
 WHOLE = 100_000  # a dashboard's width and height, in the unit of its zones
 PAGE = (1000, 1414)  # the sides of A4, in pixels
 PHONE_WIDTH = 375
 MARGIN = 12
-LEGEND = 170  # the width of a legend beside its sheet
+CHART_ON_A_PHONE = 300
+TILE = "#F3F5F7"  # what key figures lie on
 
 
 @dataclass(frozen=True)
@@ -22,40 +25,34 @@ class Part:
     key: str
     attributes: dict[str, str]
     texts: tuple[tuple[str, dict[str, str]], ...] = ()
+    background: str = ""
 
 
 @dataclass
 class Row:
-    """Parts beside each other: their widths, where they differ, and the height in pixels on the page and a phone."""
+    """Parts beside each other, and their height: in pixels on a phone, on the page in pixels or as a share of what is
+    left.
+    """
 
     parts: list[Part]
-    phone: tuple[int, ...]  # of each part
-    page: int = 0  # 0: a share of what is left
+    phone: int
+    page: int = 0
+    share: int = 0
     widths: list[int] = field(default_factory=list)  # 0: a share of what is left
     is_paired: bool = False  # on a phone two of its parts stand beside each other
 
 
 def add(book: Book, customer: str) -> None:
     """The report's sheets and their dashboard."""
-    report = book.report
-    first = report.sheets[0].mart
-    period = sheets.period(book, first)
-    message = sheets.message(book, first, book.say(report.empty))
-    shown = [(declared, sheets.add(book, declared)) for declared in report.sheets]
-
-    some_sheet = shown[0][1][0]
+    period, message = sheets.period(book), sheets.message(book)
+    shown = [(declared, sheets.add(book, declared)) for declared in book.report.sheets]
+    filtered = shown[0][1][0]
     rows = [
-        Row([_heading(book, customer), _sheet(period, with_title=False)], (88, 34), 76, [0, 380]),
-        Row([_filter(book, some_sheet), _weeks(book)], (58, 58), 58),
-        Row([_sheet(message, with_title=False)], (34,), 30),
+        Row([_heading(book, customer)], 68, 62),
+        Row([_bare(period), _filter(book, filtered), _weeks()], 54, 54, widths=[400, 0, 0]),
+        Row([_bare(message)], 30, 26),
+        *(row for declared, made in shown for row in _rows(book, declared, made)),
     ]
-    for declared, made in shown:
-        if declared.kind == "figures":
-            rows.append(Row([_sheet(sheet) for sheet in made], (96,) * len(made), 104, is_paired=True))
-        else:
-            (sheet,) = made
-            parts = [_sheet(sheet), *([_legend(sheet)] if sheet.legend else [])]
-            rows.append(Row(parts, (320, 96)[: len(parts)], widths=[0, LEGEND][: len(parts)]))
     ids = {
         part.key: str(number) for number, part in enumerate((part for row in rows for part in row.parts), 3)
     }
@@ -63,18 +60,41 @@ def add(book: Book, customer: str) -> None:
     book.windows = [_window(book)]
 
 
+def _rows(book: Book, declared: Declared, made: list[Sheet]) -> Iterable[Row]:
+    """A chart over its legend; key figures beside each other under their title."""
+    if declared.kind == "figures":
+        yield Row([_title(book, declared)], 28, 28)
+        yield Row([_sheet(sheet, background=TILE) for sheet in made], 92, 92, is_paired=True)
+        return
+    (sheet,) = made
+    yield Row([_sheet(sheet)], CHART_ON_A_PHONE, share=declared.share)
+    if sheet.legend:
+        # On a phone two words fit beside each other.
+        yield Row([_legend(sheet)], 20 + 20 * ((sheet.legend_items + 1) // 2), 40)
+
+
 # -- parts -----------------------------------------------------------------------------------------------------
 
 
-def _sheet(sheet: Sheet, *, with_title: bool = True) -> Part:
-    attributes = {"name": sheet.name} | ({} if with_title else {"show-title": "false"})
-    return Part(f"sheet {sheet.name}", attributes)
+def _sheet(sheet: Sheet, background: str = "") -> Part:
+    return Part(f"sheet {sheet.name}", {"name": sheet.name}, background=background)
+
+
+def _bare(sheet: Sheet) -> Part:
+    return Part(f"sheet {sheet.name}", {"name": sheet.name, "show-title": "false"})
 
 
 def _legend(sheet: Sheet) -> Part:
     return Part(
         f"legend {sheet.name}",
-        {"name": sheet.name, "pane-specification-id": "0", "param": sheet.legend, "type-v2": "color"},
+        {
+            "leg-item-layout": "horz",
+            "name": sheet.name,
+            "pane-specification-id": "0",
+            "param": sheet.legend,
+            "show-title": "false",
+            "type-v2": "color",
+        },
     )
 
 
@@ -92,7 +112,7 @@ def _filter(book: Book, sheet: Sheet) -> Part:
     )
 
 
-def _weeks(book: Book) -> Part:
+def _weeks() -> Part:
     return Part("weeks", {"mode": "slider", "param": WEEKS_BACK, "type-v2": "paramctrl"})
 
 
@@ -103,10 +123,19 @@ def _heading(book: Book, customer: str) -> Part:
         {"forceUpdate": "true", "type-v2": "text"},
         (
             (literal(book.say(report.title)), {"bold": "true", "fontcolor": "#1A1A1A", "fontsize": "20"}),
-            (f"{BREAK}", {}),
+            (BREAK, {}),
             (literal(customer), {"bold": "true", "fontcolor": "#333333", "fontsize": "12"}),
             (f"  ·  {literal(book.say(report.subtitle))}", {"fontcolor": "#595959", "fontsize": "11"}),
         ),
+    )
+
+
+def _title(book: Book, declared: Declared) -> Part:
+    look = {"bold": "true", "fontcolor": "#333333", "fontsize": "11"}
+    return Part(
+        f"title {declared.name}",
+        {"forceUpdate": "true", "type-v2": "text"},
+        ((literal(book.say(declared.title)), look),),
     )
 
 
@@ -138,10 +167,10 @@ def _page_rows(rows: list[Row]) -> Iterable[tuple[Box, list[tuple[Part, Box]]]]:
     wide, high = PAGE
     inner = wide - 2 * MARGIN
     left = high - 2 * MARGIN - sum(row.page for row in rows)
-    charts = [row for row in rows if not row.page]
+    shares = sum(row.share for row in rows)
     y = MARGIN
     for row in rows:
-        height = row.page or left // len(charts)
+        height = row.page or left * row.share // shares
         widths = row.widths or [0] * len(row.parts)
         share = (inner - sum(widths)) // widths.count(0)
         x, parts = MARGIN, []
@@ -198,14 +227,12 @@ def _phone(dashboard: etree._Element, rows: list[Row], ids: dict[str, str], next
     inner = PHONE_WIDTH - 2 * MARGIN
     places, y = [], MARGIN
     for row in rows:
-        parts = list(zip(row.parts, row.phone, strict=True))
-        while parts:
-            beside = [parts.pop(0) for _ in range(min(len(parts), 2 if row.is_paired else 1))]
-            width, height = inner // len(beside), beside[0][1]
-            places += [
-                (part, Box(MARGIN + n * width, y, width, height)) for n, (part, _) in enumerate(beside)
-            ]
-            y += height
+        each = 2 if row.is_paired else 1
+        for first in range(0, len(row.parts), each):
+            beside = row.parts[first : first + each]
+            width = inner // len(beside)
+            places += [(part, Box(MARGIN + n * width, y, width, row.phone)) for n, part in enumerate(beside)]
+            y += row.phone
     page = (PHONE_WIDTH, y + MARGIN)
     layout = etree.SubElement(etree.SubElement(dashboard, "devicelayouts"), "devicelayout", name="Phone")
     high = str(page[1])
@@ -228,7 +255,10 @@ def _zone(part: Part, box: Box, page: tuple[int, int], ids: dict[str, str]) -> e
         for words, look in part.texts:
             etree.SubElement(text, "run", look).text = words
     style = etree.SubElement(zone, "zone-style")
-    for name, value in (("border-style", "none"), ("border-width", "0"), ("margin", "4")):
+    formats = {"border-style": "none", "border-width": "0", "margin": "4"}
+    if part.background:
+        formats |= {"background-color": part.background, "padding": "6"}
+    for name, value in formats.items():
         etree.SubElement(style, "format", attr=name, value=value)
     return zone
 
@@ -239,7 +269,9 @@ def _window(book: Book) -> etree._Element:
     )
     viewpoints = etree.SubElement(window, "viewpoints")
     for sheet in book.sheets:
-        etree.SubElement(etree.SubElement(viewpoints, "viewpoint", name=sheet.name), "zoom", type=sheet.fit)
+        viewpoint = etree.SubElement(viewpoints, "viewpoint", name=sheet.name)
+        if sheet.zoom:
+            etree.SubElement(viewpoint, "zoom", type=sheet.zoom)
     etree.SubElement(window, "active", id="-1")
     etree.SubElement(window, "simple-id", uuid=book.id("window", "dashboard"))
     return window

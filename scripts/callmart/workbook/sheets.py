@@ -1,49 +1,30 @@
-"""Sheets: one function a kind of sheet that a report declares."""
+"""Sheets: one function a kind of sheet that a report declares, and those of the dashboard's head."""
 
 from collections.abc import Callable, Mapping
 
 from lxml import etree
 
-from callmart.fields import COUNT, SHARE, Field
+from callmart.fields import Field
 from callmart.reports import Sheet as Declared
 from callmart.tds import USER
-from callmart.workbook.book import (
-    BREAK,
-    COLOURS,
-    MEASURE_NAMES,
-    MEASURE_VALUES,
-    SHADES,
-    WEEKS_BACK,
-    Book,
-    Instance,
-    Sheet,
-    texts,
-)
+from callmart.workbook import calculated
+from callmart.workbook.book import COLOURS, MEASURE_NAMES, MEASURE_VALUES, SHADES, Book, texts
+from callmart.workbook.sheet import BREAK, Instance, Sheet
 
 GROUP_OF_FILTER = "1"  # sheets with this filter group share the choice
+DAY = "*ddd d"  # the month stands in the head
+WHOLE_DAY = "*dddd d mmmm"
+# Of tables, in pixels. A phone shows the names and two columns; for the others one scrolls.
+NAMES_WIDTH, COLUMN_WIDTH, ROW_HEIGHT, HEAD_HEIGHT = 150, 92, 24, 40
+TABLE_WIDTH = 960  # at most
 
 WORDS = {
-    "no data": texts(nl="geen gegevens", en="no data"),
-    "none before": texts(nl="geen week ervoor", en="no week before"),
     "day": texts(nl="Dag: ", en="Day: "),
     "week": texts(nl="Week: ", en="Week: "),
     "from": texts(nl="Kwartier van ", en="Quarter-hour from "),
-    "of": texts(nl=" op ", en=" on "),
-}
-# What a change against the week before says, by its kind: up; down; none.
-CHANGES = {
-    "percent": texts(
-        nl='*▲ 0.0% "t.o.v. week ervoor";▼ 0.0% "t.o.v. week ervoor";"gelijk aan week ervoor"',
-        en='*▲ 0.0% "on the week before";▼ 0.0% "on the week before";"as in the week before"',
-    ),
-    "points": texts(
-        nl='*▲ 0.0 "procentpunt t.o.v. week ervoor";▼ 0.0 "procentpunt t.o.v. week ervoor";"gelijk aan week ervoor"',
-        en='*▲ 0.0 "points on the week before";▼ 0.0 "points on the week before";"as in the week before"',
-    ),
-    "seconds": texts(
-        nl='*▲ 0 "s t.o.v. week ervoor";▼ 0 "s t.o.v. week ervoor";"gelijk aan week ervoor"',
-        en='*▲ 0 "s on the week before";▼ 0 "s on the week before";"as in the week before"',
-    ),
+    "period": texts(nl="Periode", en="Period"),
+    "week of": texts(nl="Week ", en="Week "),
+    "until": texts(nl=" t/m ", en=" to "),
 }
 
 
@@ -59,21 +40,20 @@ def figures(book: Book, declared: Declared) -> list[Sheet]:
     """A sheet a key figure: the week's value, large, and under it the change against the week before."""
     found = []
     for measure in declared.measures:
-        field = book.source.measure(declared.mart, measure)
-        caption = caption_of(book, declared.mart, measure)
+        caption = book.caption(declared.mart, measure)
         sheet = book.sheet(f"{declared.name}_{measure}", caption)
-        now, change, note = _figure(book, declared.mart, measure, field)
-        shown, changed, noted = (sheet.use(each) for each in (now, change, note))
-        sheet.mark = "Text"
-        sheet.encodings = [("text", shown), ("text", changed), ("text", noted)]
+        now, change, before, note = (
+            sheet.use(field) for field in calculated.figure(book, declared.mart, measure)
+        )
+        sheet.mark, sheet.title_size = "Text", "10"
+        sheet.encodings = [("text", name) for name in (now, change, before, note)]
         small = {"fontcolor": "#595959", "fontsize": "9"}
         sheet.label = [
-            (f"<{shown}>", {"bold": "true", "fontcolor": COLOURS[0], "fontsize": "22"}),
+            (f"<{now}>", {"bold": "true", "fontcolor": COLOURS[0], "fontsize": "20"}),
             (BREAK, {}),
-            (f"<{changed}>", small),
-            (f"<{noted}>", small),
+            *((f"<{name}>", small) for name in (change, before, note)),
         ]
-        sheet.tooltip = [(f"{caption}: ", shown), ("", changed), ("", noted)]
+        sheet.tooltip = [(f"{caption}: ", now), ("", change), ("", before), ("", note)]
         _filter_people(sheet)
         found.append(sheet)
     return found
@@ -81,109 +61,114 @@ def figures(book: Book, declared: Declared) -> list[Sheet]:
 
 def line(book: Book, declared: Declared) -> list[Sheet]:
     """The chosen week beside the week before, a pane a measure."""
-    sheet = book.sheet(declared.name, book.say(declared.title))
+    sheet = _sheet(book, declared, "Line")
     mart = declared.mart
-    sheet.mark = "Line"
-    which = sheet.use(book.which_week(mart))
-    measures = [sheet.use(book.source.measure(mart, one)) for one in declared.measures]
-    _name_axes(sheet, declared, "rows")
-    sheet.rows = _beside(measures)
-    sheet.columns = _moments(sheet, declared, is_axis=True)
+    measures = _measures(sheet, declared)
+    _name_axes(sheet, declared, measures, "rows")
+    sheet.rows, sheet.axes = _beside(measures), measures
+    which = sheet.use(calculated.which(book, mart))
     sheet.encodings = [("color", which)]
-    sheet.legend = which
-    sheet.tooltip = [(WORDS["week"][book.locale], which), *_when(sheet, declared)]
-    sheet.tooltip += [
-        (f"{caption_of(book, mart, one)}: ", name) for one, name in zip(declared.measures, measures, strict=True)
-    ]  # fmt: skip
-    _filter_week(sheet, mart, with_before=True)
+    sheet.legend, sheet.legend_items = which, 2
+    if declared.over == "day":
+        sheet.columns = sheet.use(calculated.day_of_week(book, mart))
+        sheet.style("label", "text-format", DAY, field=sheet.columns)
+        moment = _day(sheet, mart, "Attribute")
+    else:
+        sheet.columns = sheet.use(book.part(mart, "time_of_day"))
+        moment = (WORDS["from"], sheet.use(book.part(mart, "quarter_hour"), "Attribute"))
+    sheet.tooltip = _tooltip(book, (WORDS["week"], which), moment, *_values(book, declared, measures))
+    _filter(sheet, calculated.both(book, mart))
     _filter_people(sheet)
     return [sheet]
 
 
 def stacked_bar(book: Book, declared: Declared) -> list[Sheet]:
     """Bars of several measures, or of one measure by the values of a dimension."""
-    sheet = book.sheet(declared.name, book.say(declared.title))
-    mart = declared.mart
-    sheet.mark = "Bar"
-    measures = [sheet.use(book.source.measure(mart, one)) for one in declared.measures]
-    by = dimension(book, mart, declared.by) if declared.by else None
-    if by is not None:
-        value, colour = _beside(measures), sheet.use(by)
-        for number, (written, _) in enumerate(by.words):
-            colours = book.colours.setdefault(Instance(by, "None", by.kind).name, {})
-            colours[f'"{written}"'] = COLOURS[number % len(COLOURS)]
-        _name_axes(sheet, declared, "cols" if declared.over in ("queue", "agent", "line") else "rows")
-        parts = [(f"{by.caption}: ", colour)]
-        parts += [(f"{caption_of(book, mart, one)}: ", name)
-                  for one, name in zip(declared.measures, measures, strict=True)]  # fmt: skip
+    sheet = _sheet(book, declared, "Bar")
+    measures = _measures(sheet, declared)
+    over = declared.over or ""
+    is_over_time = over in ("day", "quarter_hour")
+    scope = "rows" if is_over_time else "cols"
+    if declared.by is not None:
+        by = dimension(book, declared.mart, declared.by)
+        (value,), colour = measures, sheet.use(by)
+        names = [f'"{written}"' for written, _ in by.words]
+        _colour(book, Instance(by, "None", by.kind).name, names)
+        sheet.sorts.append(_in_order(colour, names))
+        if declared.without is not None:
+            sheet.filters.append(_all_but(colour, declared.without))
+            sheet.slices.append(colour)
+        _name_axes(sheet, declared, measures, scope)
+        parts = [(f"{by.caption}: ", colour), *_values(book, declared, measures)]
     else:
         value, colour = book.qualified(MEASURE_VALUES), book.qualified(MEASURE_NAMES)
-        _several(sheet, declared, measures)
-        colours = book.colours.setdefault(f"[{MEASURE_NAMES}]", {})
-        for number, name in enumerate(measures):
-            colours.setdefault(f'"{name}"', COLOURS[number % len(COLOURS)])
-        parts = [("", colour), ("", value)]
+        names = _several(sheet, declared, measures)
+        _colour(book, f"[{MEASURE_NAMES}]", names)
+        sheet.style("axis", "title", "", **{"class": "0", "field": value, "scope": scope})
+        parts = [(f"<{colour}>: ", value)]
     sheet.encodings = [("color", colour)]
-    sheet.legend = colour
-    if declared.over in ("day", "quarter_hour"):
-        sheet.rows, sheet.columns = value, _moments(sheet, declared, is_axis=False)
-        sheet.tooltip = [*_when(sheet, declared), *parts]
+    sheet.legend, sheet.legend_items = colour, len(names)
+    if is_over_time:
+        sheet.rows = value
+        if over == "day":
+            moment = _day(sheet, declared.mart)
+            sheet.columns = moment[1]
+            sheet.style("label", "text-format", DAY, field=sheet.columns)
+        else:
+            sheet.columns, moment = _quarter_hours(sheet, declared.mart)
+        sheet.tooltip = _tooltip(book, moment, *parts)
     else:
-        field = dimension(book, mart, declared.over or "")
-        over = sheet.use(field)
-        sheet.rows, sheet.columns = over, value
-        sheet.fit = "fit-width"  # as many bars as there are
-        sheet.sorts.insert(0, _most_first(over, measures[0]))
-        sheet.tooltip = [(f"{field.caption}: ", over), *parts]
-    _filter_week(sheet, mart)
+        field = dimension(book, declared.mart, over)
+        sheet.rows, sheet.columns = sheet.use(field), value
+        sheet.zoom = "fit-width"  # as many bars as there are
+        sheet.style("header", "width", str(NAMES_WIDTH), field=sheet.rows)
+        if declared.by is None:
+            sheet.sorts.append(_most_first(sheet.rows, measures[0]))
+        sheet.tooltip = _tooltip(book, (f"{field.caption}: ", sheet.rows), *parts)
+    _filter(sheet, calculated.shown(book, declared.mart))
     _filter_people(sheet)
     return [sheet]
 
 
 def heat_map(book: Book, declared: Declared) -> list[Sheet]:
     """Week days by quarter-hours, the darker the more."""
-    sheet = book.sheet(declared.name, book.say(declared.title))
-    mart = declared.mart
-    sheet.mark = "Square"
-    value = sheet.use(book.source.measure(mart, declared.measures[0]))
-    sheet.rows = sheet.use(_day(book, mart), "Weekday", "ordinal")
-    sheet.columns = _quarter_hours(sheet, mart)
+    sheet = _sheet(book, declared, "Square")
+    (value,) = measures = _measures(sheet, declared)
+    sheet.rows = sheet.use(book.day(declared.mart), "Weekday", "ordinal")
+    sheet.columns, moment = _quarter_hours(sheet, declared.mart)
     sheet.encodings = [("color", value)]
-    sheet.legend = value
+    sheet.legend, sheet.legend_items = value, 1
     encoding = etree.Element("encoding", attr="color", field=value, type="custom-interpolated")
     palette = etree.SubElement(encoding, "color-palette", custom="true", name="", type="ordered-sequential")
     for shade in SHADES:
         etree.SubElement(palette, "color").text = shade
     sheet.styles.append(("mark", encoding))
-    sheet.tooltip = [
-        (WORDS["day"][book.locale], sheet.rows),
-        (WORDS["from"][book.locale], sheet.use(book.part(mart, "quarter_hour"))),
-        (f"{caption_of(book, mart, declared.measures[0])}: ", value),
-    ]
-    _filter_week(sheet, mart)
+    day = (WORDS["day"], sheet.rows)
+    sheet.tooltip = _tooltip(book, day, moment, *_values(book, declared, measures))
+    _filter(sheet, calculated.shown(book, declared.mart))
     _filter_people(sheet)
     return [sheet]
 
 
 def table(book: Book, declared: Declared) -> list[Sheet]:
     """A row a queue or agent, a column a measure, the most first."""
-    sheet = book.sheet(declared.name, book.say(declared.title))
-    mart = declared.mart
-    sheet.mark = "Text"
-    field = dimension(book, mart, declared.by or "")
-    sheet.rows = sheet.use(field)
-    sheet.columns = book.qualified(MEASURE_NAMES)
-    measures = [sheet.use(book.source.measure(mart, one)) for one in declared.measures]
+    sheet = _sheet(book, declared, "Text")
+    measures = _measures(sheet, declared)
+    field = dimension(book, declared.mart, declared.by or "")
+    sheet.rows, sheet.columns = sheet.use(field), book.qualified(MEASURE_NAMES)
     _several(sheet, declared, measures)
     sheet.encodings = [("text", book.qualified(MEASURE_VALUES))]
-    sheet.fit = "fit-width"
-    sheet.sorts.insert(0, _most_first(sheet.rows, measures[0]))
-    sheet.tooltip = [
-        (f"{field.caption}: ", sheet.rows),
-        ("", book.qualified(MEASURE_NAMES)),
-        ("", book.qualified(MEASURE_VALUES)),
-    ]
-    _filter_week(sheet, mart)
+    sheet.zoom = ""
+    sheet.style("header", "width", str(NAMES_WIDTH), field=sheet.rows)
+    sheet.style("header", "height", str(HEAD_HEIGHT), field=sheet.columns)
+    width = min(COLUMN_WIDTH, (TABLE_WIDTH - NAMES_WIDTH) // len(measures))
+    sheet.style("cell", "width", str(width))
+    sheet.style("cell", "height", str(ROW_HEIGHT), field=sheet.rows)
+    sheet.style("cell", "text-align", "right")
+    sheet.sorts.append(_most_first(sheet.rows, measures[0]))
+    value = (f"<{sheet.columns}>: ", book.qualified(MEASURE_VALUES))
+    sheet.tooltip = _tooltip(book, (f"{field.caption}: ", sheet.rows), value)
+    _filter(sheet, calculated.shown(book, declared.mart))
     _filter_people(sheet)
     return [sheet]
 
@@ -200,38 +185,25 @@ KINDS: Mapping[str, Callable[[Book, Declared], list[Sheet]]] = {
 # -- what the dashboard's head says ----------------------------------------------------------------------------
 
 
-def period(book: Book, mart: str) -> Sheet:
+def period(book: Book) -> Sheet:
     """From when until when: the chosen week."""
-    monday = f"DATEADD('week', -{WEEKS_BACK}, DATETRUNC('week', TODAY(), 'monday'))"
-    sheet = book.sheet("period", texts(nl="Periode", en="Period")[book.locale])
-    names = [
-        sheet.use(book.calculate(_value(f"Workbook_{name}", mart, book.word(name), "date", formula, "*d mmmm yyyy")))
-        for name, formula in (
-            ("from", f"MIN(DATE({monday}))"),
-            ("until", f"MIN(DATE(DATEADD('day', 6, {monday})))"),
-        )
-    ]  # fmt: skip
+    sheet = book.sheet("period", WORDS["period"][book.locale])
+    week, first, last, going_on = (sheet.use(field) for field in calculated.period(book))
     sheet.mark = "Text"
-    sheet.encodings = [("text", name) for name in names]
+    sheet.encodings = [("text", name) for name in (week, first, last, going_on)]
     look = {"bold": "true", "fontcolor": "#333333", "fontsize": "12"}
-    week, until = texts(nl="Week van ", en="Week of ")[book.locale], texts(nl=" t/m ", en=" to ")[book.locale]
-    sheet.label = [(week, look), (f"<{names[0]}>", look), (until, look), (f"<{names[1]}>", look)]
-    sheet.tooltip = [(week, names[0]), (until, names[1])]
+    of, until = WORDS["week of"][book.locale], WORDS["until"][book.locale]
+    said = f"{of}<{week}>  ·  <{first}>{until}<{last}><{going_on}>"
+    sheet.label = [(said, look)]
+    sheet.tooltip = [(of, week), (f"<{first}>{until}", last)]
     return sheet
 
 
-def message(book: Book, mart: str, text: str) -> Sheet:
+def message(book: Book) -> Sheet:
     """Says so where the chosen week has nothing to show; else it says nothing."""
-    sheet = book.sheet("message", texts(nl="Melding", en="Message")[book.locale])
-    quoted = text.replace("\\", "\\\\").replace("'", "\\'")
-    field = _value(
-        "Workbook_message",
-        mart,
-        sheet.name,
-        "string",
-        f"IF ZN(SUM(IF {book.weeks_ago(mart)} = {WEEKS_BACK} THEN 1 END)) = 0 THEN '{quoted}' ELSE '' END",
-    )
-    name = sheet.use(book.calculate(field))
+    field = calculated.message(book, book.report.marts[0], book.say(book.report.empty))
+    sheet = book.sheet("message", field.caption)
+    name = sheet.use(field)
     sheet.mark = "Text"
     sheet.encodings = [("text", name)]
     sheet.label = [(f"<{name}>", {"bold": "true", "fontcolor": COLOURS[5], "fontsize": "12"})]
@@ -248,139 +220,93 @@ def dimension(book: Book, mart: str, name: str) -> Field:
     if name == "agent":
         return book.source.fields["Person_agent"]
     if name == "day":
-        return _day(book, mart)
+        return book.day(mart)
     if name == book.source.group:
         return book.source.filtered
     return book.source.fields[book.source.name(mart, name)]
 
 
-def caption_of(book: Book, mart: str, measure: str) -> str:
-    """What a measure is called in a sheet: without its unit, and without its mart."""
-    if measure in book.source.metrics and book.source.metrics[measure].mart == mart:
-        return book.say(book.source.metrics[measure].caption)
-    return book.source.captions.column(measure, book.locale)
+def _sheet(book: Book, declared: Declared, mark: str) -> Sheet:
+    """A chart or table; what its columns are of is said by its title."""
+    sheet = book.sheet(declared.name, book.say(declared.title))
+    sheet.mark = mark
+    sheet.style("worksheet", "display-field-labels", "false", scope="cols")
+    if declared.kind == "heat_map":
+        sheet.style("worksheet", "display-field-labels", "false", scope="rows")
+    return sheet
 
 
-def _value(name: str, mart: str, caption: str, datatype: str, formula: str, form: str | None = None) -> Field:
-    """A calculated field that is an aggregate."""
-    return Field(
-        name, mart, caption, "", datatype, "measure",  # type: ignore[arg-type]
-        "nominal" if datatype == "string" else "quantitative", "User", "features", form, formula=formula,
-    )  # fmt: skip
+def _measures(sheet: Sheet, declared: Declared) -> list[str]:
+    source = sheet.book.source
+    return [sheet.use(source.measure(declared.mart, measure)) for measure in declared.measures]
 
 
-def _figure(book: Book, mart: str, measure: str, field: Field) -> tuple[Field, Field, Field]:
-    """A key figure's fields: the week's value, its change against the week before, and what stands there instead."""
-    source, ago = book.source, book.weeks_ago(mart)
-
-    def of_week(week: str) -> str:
-        if field.aggregation == "User":
-            return source.ratio(source.metrics[measure], f"{ago} = {week}")
-        return f"SUM(IF {ago} = {week} THEN [{field.name}] END)"
-
-    caption = caption_of(book, mart, measure)
-    now = _value(
-        f"Workbook_now_{field.name}", mart, f"{caption}, {book.word('this').lower()}", "real",
-        of_week(WEEKS_BACK), field.format or COUNT,
-    )  # fmt: skip
-    before = _value(
-        f"Workbook_before_{field.name}", mart, f"{caption}, {book.word('before').lower()}", "real",
-        of_week(f"{WEEKS_BACK} + 1"), field.format or COUNT,
-    )  # fmt: skip
-    kind, formula = "percent", f"[{now.name}] / [{before.name}] - 1"
-    if field.aggregation == "User":
-        kind = "points" if field.format == SHARE else "seconds"
-        formula = f"([{now.name}] - [{before.name}])" + (" * 100" if kind == "points" else "")
-    change = _value(
-        f"Workbook_change_{field.name}", mart, f"{caption}, +/-", "real", formula, CHANGES[kind][book.locale]
-    )
-    note = _value(
-        f"Workbook_note_{field.name}", mart, f"{caption}, !", "string",
-        f"IF ISNULL([{now.name}]) THEN '{WORDS['no data'][book.locale]}' "
-        f"ELSEIF ISNULL([{before.name}]) THEN '{WORDS['none before'][book.locale]}' ELSE '' END",
-    )  # fmt: skip
-    for each in (before, now, change, note):
-        book.calculate(each)
-    return now, change, note
+def _day(sheet: Sheet, mart: str, derivation: str = "") -> tuple[dict[str, str], str]:
+    """The day, written out in tooltips."""
+    name = sheet.use(sheet.book.day(mart), derivation)
+    sheet.style("cell", "text-format", WHOLE_DAY, field=name)
+    return WORDS["day"], name
 
 
-def _day(book: Book, mart: str) -> Field:
-    return book.source.fields[book.source.name(mart, "call_date")]
-
-
-def _moments(sheet: Sheet, declared: Declared, *, is_axis: bool) -> str:
-    """The days or quarter-hours along which a sheet goes; on an axis lines of two weeks lie over each other."""
-    book, mart = sheet.book, declared.mart
-    if declared.over == "day":
-        field = _day(book, mart)
-        name = sheet.use(field, "Weekday", "ordinal") if is_axis else sheet.use(field)
-        if not is_axis:
-            sheet.styles.append(("label", _format("text-format", "*ddd d mmm", name)))
-        return name
-    if declared.over == "quarter_hour":
-        return sheet.use(book.part(mart, "time_of_day")) if is_axis else _quarter_hours(sheet, mart)
-    return sheet.use(dimension(book, mart, declared.over or ""))
-
-
-def _quarter_hours(sheet: Sheet, mart: str) -> str:
+def _quarter_hours(sheet: Sheet, mart: str) -> tuple[str, tuple[dict[str, str], str]]:
     """Quarter-hours in their hours; only the hours have heads, which are few enough to read."""
     hour = sheet.use(sheet.book.part(mart, "hour"))
     quarter_hour = sheet.use(sheet.book.part(mart, "quarter_hour"))
-    sheet.styles.append(("label", _format("display", "false", quarter_hour)))
-    return f"({hour} / {quarter_hour})"
+    sheet.style("label", "display", "false", field=quarter_hour)
+    return f"({hour} / {quarter_hour})", (WORDS["from"], quarter_hour)
 
 
-def _when(sheet: Sheet, declared: Declared) -> list[tuple[str, str]]:
-    """What a tooltip says of the moment."""
-    book, mart = sheet.book, declared.mart
-    if declared.over == "day":
-        is_axis = declared.kind == "line"
-        field = _day(book, mart)
-        name = sheet.use(field, "Weekday", "ordinal") if is_axis else sheet.use(field)
-        return [(WORDS["day"][book.locale], name)]
-    if declared.over == "quarter_hour":
-        part = "time_of_day" if declared.kind == "line" else "quarter_hour"
-        return [(WORDS["from"][book.locale], sheet.use(book.part(mart, part)))]  # type: ignore[arg-type]
-    field = dimension(book, mart, declared.over or "")
-    return [(f"{field.caption}: ", sheet.use(field))]
+def _tooltip(book: Book, *parts: tuple[dict[str, str] | str, str]) -> list[tuple[str, str]]:
+    return [(words if isinstance(words, str) else words[book.locale], name) for words, name in parts]
 
 
-def _several(sheet: Sheet, declared: Declared, measures: list[str]) -> None:
+def _values(book: Book, declared: Declared, measures: list[str]) -> list[tuple[str, str]]:
+    """What a tooltip says of the measures."""
+    captions = (book.caption(declared.mart, measure) for measure in declared.measures)
+    return [(f"{caption}: ", name) for caption, name in zip(captions, measures, strict=True)]
+
+
+def _several(sheet: Sheet, declared: Declared, measures: list[str]) -> list[str]:
     """Several measures at once: by their names, in the order of the declaration."""
     book = sheet.book
-    names = book.qualified(MEASURE_NAMES)
+    column = book.qualified(MEASURE_NAMES)
+    names = [f'"{measure}"' for measure in measures]
     union = etree.Element("groupfilter", {"function": "union", f"{{{USER}}}op": "manual"})
-    order = etree.Element("manual-sort", column=names, direction="ASC")
-    dictionary = etree.SubElement(order, "dictionary")
-    for measure, name in zip(declared.measures, measures, strict=True):
-        book.captions[name] = caption_of(book, declared.mart, measure)
-        etree.SubElement(
-            union, "groupfilter", function="member", level=f"[{MEASURE_NAMES}]", member=f'"{name}"'
-        )
-        etree.SubElement(dictionary, "bucket").text = f'"{name}"'
-    filtered = etree.Element("filter", {"class": "categorical", "column": names})
+    for measure, field, name in zip(declared.measures, measures, names, strict=True):
+        book.captions[field] = book.caption(declared.mart, measure)
+        etree.SubElement(union, "groupfilter", function="member", level=f"[{MEASURE_NAMES}]", member=name)
+    filtered = etree.Element("filter", {"class": "categorical", "column": column})
     filtered.append(union)
     sheet.filters.append(filtered)
-    sheet.sorts.append(order)
-    sheet.slices.append(names)
+    sheet.sorts.append(_in_order(column, names))
+    sheet.slices.append(column)
+    return names
+
+
+def _colour(book: Book, field: str, values: list[str]) -> None:
+    """The values' colours, which are the same in all sheets."""
+    colours = book.colours.setdefault(field, {})
+    for number, value in enumerate(values):
+        colours.setdefault(value, COLOURS[number % len(COLOURS)])
+
+
+def _in_order(column: str, values: list[str]) -> etree._Element:
+    order = etree.Element("manual-sort", column=column, direction="ASC")
+    dictionary = etree.SubElement(order, "dictionary")
+    for value in values:
+        etree.SubElement(dictionary, "bucket").text = value
+    return order
 
 
 def _most_first(name: str, measure: str) -> etree._Element:
     return etree.Element("computed-sort", column=name, direction="DESC", using=measure)
 
 
-def _name_axes(sheet: Sheet, declared: Declared, scope: str) -> None:
+def _name_axes(sheet: Sheet, declared: Declared, measures: list[str], scope: str) -> None:
     """An axis says what it shows in the words of the sheet, not by the field's own caption."""
-    for measure in declared.measures:
-        name = sheet.use(sheet.book.source.measure(declared.mart, measure))
-        title = _format("title", caption_of(sheet.book, declared.mart, measure), name)
-        title.set("class", "0")
-        title.set("scope", scope)
-        sheet.styles.append(("axis", title))
-
-
-def _format(attribute: str, value: str, field: str) -> etree._Element:
-    return etree.Element("format", attr=attribute, field=field, value=value)
+    for measure, name in zip(declared.measures, measures, strict=True):
+        caption = sheet.book.caption(declared.mart, measure)
+        sheet.style("axis", "title", caption, **{"class": "0", "field": name, "scope": scope})
 
 
 def _beside(names: list[str]) -> str:
@@ -388,41 +314,42 @@ def _beside(names: list[str]) -> str:
     return names[0] if len(names) == 1 else f"({names[0]} + {_beside(names[1:])})"
 
 
-def _filter_week(sheet: Sheet, mart: str, *, with_before: bool = False) -> None:
-    name = sheet.use(sheet.book.is_shown(mart, with_before=with_before))
-    level = name.partition("].")[2]
-    element = etree.Element("filter", {"class": "categorical", "column": name})
-    etree.SubElement(
-        element,
-        "groupfilter",
-        {
-            "function": "member",
-            "level": level,
-            "member": "true",
-            f"{{{USER}}}ui-domain": "database",
-            f"{{{USER}}}ui-enumeration": "inclusive",
-            f"{{{USER}}}ui-marker": "enumerate",
-        },
-    )
-    sheet.filters.append(element)
+# -- filters ---------------------------------------------------------------------------------------------------
+
+
+def _filter(sheet: Sheet, condition: Field) -> None:
+    """Only rows of which it is true."""
+    name = sheet.use(condition)
+    sheet.filters.append(_categorical(name, "member", member="true", **_chosen("inclusive")))
     sheet.slices.append(name)
 
 
 def _filter_people(sheet: Sheet) -> None:
     """The filter that all sheets share: queue, agent or line; at first all."""
     name = sheet.use(sheet.book.source.filtered)
-    element = etree.Element(
-        "filter", {"class": "categorical", "column": name, "filter-group": GROUP_OF_FILTER}
-    )
-    etree.SubElement(
-        element,
-        "groupfilter",
-        {
-            "function": "level-members",
-            "level": name.partition("].")[2],
-            f"{{{USER}}}ui-enumeration": "all",
-            f"{{{USER}}}ui-marker": "enumerate",
-        },
-    )
+    element = _categorical(name, "level-members", **_chosen("all"))
+    element.set("filter-group", GROUP_OF_FILTER)
     sheet.filters.append(element)
     sheet.slices.append(name)
+
+
+def _all_but(name: str, value: str) -> etree._Element:
+    element = etree.Element("filter", {"class": "categorical", "column": name})
+    level = name.partition("].")[2]
+    left_out = etree.SubElement(element, "groupfilter", {"function": "except", **_chosen("exclusive")})
+    etree.SubElement(left_out, "groupfilter", function="level-members", level=level)
+    etree.SubElement(left_out, "groupfilter", function="member", level=level, member=f'"{value}"')
+    return element
+
+
+def _chosen(how: str) -> dict[str, str]:
+    """How Tableau's own dialog shows the choice."""
+    domain = {} if how == "all" else {f"{{{USER}}}ui-domain": "database"}
+    return {f"{{{USER}}}ui-enumeration": how, f"{{{USER}}}ui-marker": "enumerate", **domain}
+
+
+def _categorical(name: str, function: str, **attributes: str) -> etree._Element:
+    element = etree.Element("filter", {"class": "categorical", "column": name})
+    level = name.partition("].")[2]
+    etree.SubElement(element, "groupfilter", {"function": function, "level": level, **attributes})
+    return element

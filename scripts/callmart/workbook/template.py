@@ -16,7 +16,8 @@ from callmart.fields import Source
 from callmart.reports import Report
 from callmart.settings import PROJECT
 from callmart.workbook import check
-from callmart.workbook.book import LOCALES, Published, connect, literal
+from callmart.workbook.book import LOCALES, Published, connect
+from callmart.workbook.sheet import literal
 
 PERIOD = {"nl": "de laatste volledige week", "en": "the last complete week"}
 PLACEHOLDER = re.compile(r"\{\{\s*([a-z_]+)\s*\}\}")
