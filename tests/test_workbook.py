@@ -1,10 +1,8 @@
-"""Workbooks: valid, on fields that are there, the same again; and templates that Tableau saved, used or refused."""
+"""Workbooks: valid, on fields that are there, the same again; what a supervisor sees, and what it comes to."""
 
 import json
 import re
-from collections.abc import Callable
 from datetime import date, timedelta
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -15,29 +13,22 @@ from tableau_inspector.analyzer import analyze
 
 from callmart import reports, tds, workbook
 from callmart.errors import UserError
-from callmart.fields import Source
 from callmart.workbook import check, dashboard
 from callmart.workbook.book import Published
 from callmart.workbook.sheet import BREAK, literal
 from formulas import Formulas
-from tableau_files import EXPLAIN_DATA, FUNCTIONS, PUBLISHED, SAVED, errors, marts, schema
-
-LOCALES = ("nl", "en")
-EACH = [(name, locale) for name in reports.reports() for locale in LOCALES]
-CUSTOMER = "De Zaak & <[Sales]> Zn"
-
-each_report = pytest.mark.parametrize(("name", "locale"), EACH)
-
-
-@cache
-def source(group: str, locale: str) -> Source:
-    return tds.source(group, marts(), locale)  # type: ignore[arg-type]
-
-
-@cache
-def built(name: str, locale: str) -> bytes:
-    report = reports.reports()[name]
-    return workbook.build(report, CUSTOMER, source(report.group, locale), PUBLISHED)
+from tableau_files import (
+    CUSTOMER,
+    EXPLAIN_DATA,
+    FUNCTIONS,
+    PUBLISHED,
+    built,
+    each_report,
+    errors,
+    marts,
+    schema,
+    source,
+)
 
 
 def parsed(name: str, locale: str = "nl") -> etree._Element:
@@ -110,7 +101,7 @@ def test_every_field_is_in_the_data_source_with_its_type(name: str, locale: str)
 
     instances = {one.get("name") for one in own.iterfind("column-instance")}
     for sheet in document.iterfind("worksheets/worksheet"):
-        used = {field for _, field in check.REFERENCE.findall(etree.tostring(sheet, encoding="unicode"))}
+        used = {found[2] for found in check.REFERENCE.finditer(etree.tostring(sheet, encoding="unicode"))}
         assert used, sheet.get("name")
         assert {f"[{field}]" for field in used} <= instances | {
             "[:Measure Names]",
@@ -412,202 +403,6 @@ def test_tableau_has_the_functions_that_formulas_use(name: str, locale: str) -> 
     for calculation in parsed(name, locale).iter("calculation"):
         bare = re.sub(r"'[^']*'|\[[^\]]*\]", "", calculation.get("formula"))
         assert set(re.findall(r"([A-Z]+)\(", bare)) <= known
-
-
-# -- templates -------------------------------------------------------------------------------------------------------
-
-
-def adapted(text: str) -> str:
-    """The workbook that Tableau saved, as it would be had its author had a table of ours: fields of other names."""
-    for old, new in (
-        ("Category (Orders)", "queue (queue_interval)"),
-        ("[Orders].[Category]", "[queue_interval].[queue]"),
-        ("<remote-name>Category</remote-name>", "<remote-name>queue</remote-name>"),
-        ("Sales (Orders)", "offered (queue_interval)"),
-        ("[Orders].[Sales]", "[queue_interval].[offered]"),
-        ("<remote-name>Sales</remote-name>", "<remote-name>offered</remote-name>"),
-        ("<parent-name>[Orders]</parent-name>", "<parent-name>[queue_interval]</parent-name>"),
-        (
-            "datatype='real' name='[offered (queue_interval)]'",
-            "datatype='integer' name='[offered (queue_interval)]'",
-        ),
-        ("工作表 1", "{{title}}"),
-    ):
-        assert old in text
-        text = text.replace(old, new)
-    return text
-
-
-Fill = Callable[[str], bytes]
-
-
-@pytest.fixture
-def fill(tmp_path: Path) -> Fill:
-    def filled(text: str) -> bytes:
-        file = tmp_path / "template.twb"
-        file.write_text(text, encoding="utf-8")
-        return workbook.build(reports.reports()["drukte"], CUSTOMER, source("queue", "nl"), PUBLISHED, file)
-
-    return filled
-
-
-@pytest.fixture(scope="module")
-def saved() -> str:
-    return adapted(SAVED.read_text(encoding="utf-8"))
-
-
-def test_a_template_that_tableau_saved_works_as_it_is(fill: Fill, saved: str) -> None:
-    result = fill(saved)
-    assert result == fill(saved)
-    document = etree.fromstring(result)
-    assert errors(document) == []
-    (connection,) = document.iter("connection")
-    assert (connection.get("class"), connection.get("dbname")) == ("sqlproxy", PUBLISHED.content_url)
-    (sheet,) = document.iterfind("worksheets/worksheet")
-    assert sheet.get("name") == document.find("windows/window").get("name") == "Drukte"
-    assert re.fullmatch(r"\[sqlproxy\.\w+\]\.\[none:queue:nk\]", sheet.findtext("table/rows"))
-    assert re.fullmatch(r"\[sqlproxy\.\w+\]\.\[sum:offered:qk\]", sheet.findtext("table/cols"))
-    for gone in (b"Orders", b"Superstore", b"excel", b"C:/Users", b"federated", b"thumbnail"):
-        assert gone not in result
-
-
-def test_the_sample_itself_is_refused_by_its_field(fill: Fill) -> None:
-    with pytest.raises(UserError, match=r"template\.twb: the data source Wachtrijen has no field \[Category"):
-        fill(SAVED.read_text(encoding="utf-8"))
-
-
-@each_report
-def test_our_own_workbook_is_a_template_for_another_customer(tmp_path: Path, name: str, locale: str) -> None:
-    """As when an author downloads a published report, changes it, and saves it: nothing of the first stays."""
-    report = reports.reports()[name]
-    file = tmp_path / "template.twb"
-    file.write_bytes(
-        built(name, locale).replace(b"De Zaak &amp; \xe2\x80\xb9[Sales]\xe2\x80\xba Zn", b"{{customer}}")
-    )
-    for language in LOCALES:
-        other = Published("https://other.example.nl", "", "Other_1")
-        result = workbook.build(report, "Nachtwacht", source(report.group, language), other, file)
-        assert errors(etree.fromstring(result)) == []
-        assert b"Nachtwacht" in result
-        for gone in (PUBLISHED.content_url, "tableau.example.nl", "/t/calls", "{{"):
-            assert gone.encode() not in result
-
-
-@pytest.mark.parametrize(
-    ("text", "said"),
-    [
-        ("<run>{{subtitle}}</run>", "Wanneer bellers u zoeken"),
-        ("<run>{{ customer }}, {{period}}</run>", "De Zaak & ‹[Sales]› Zn, de laatste volledige week"),
-        ("<run>{{empty}}</run>", "Geen gesprekken in deze periode"),
-    ],
-)
-def test_texts_are_swapped(fill: Fill, saved: str, text: str, said: str) -> None:
-    titled = f"<layout-options><title><formatted-text>{text}</formatted-text></title></layout-options>\n      <table>"
-    document = etree.fromstring(fill(saved.replace("<table>", titled, 1)))
-    assert document.findtext(".//layout-options/title/formatted-text/run") == said
-
-
-COLUMN = "      <aliases enabled='yes' />"
-
-
-def calculated(formula: str) -> str:
-    """The template with a calculation of its own."""
-    return (
-        f"{COLUMN}\n<column caption='Mine' datatype='real' name='[Calculation_1]' role='measure' type='quantitative'>"
-        f"<calculation class='tableau' formula='{formula}' /></column>"
-    )
-
-
-def test_a_calculation_of_its_own_stays(fill: Fill, saved: str) -> None:
-    text = saved.replace(COLUMN, calculated("SUM([offered (queue_interval)]) // of [Sales]"), 1)
-    document = etree.fromstring(fill(text.replace("sum:offered (queue_interval):qk", "usr:Calculation_1:qk")))
-    assert document.find(".//calculation").get("formula") == "SUM([offered]) // of [Sales]"
-
-
-def test_a_ratio_is_computed_as_here_whatever_the_template_says(fill: Fill, saved: str) -> None:
-    old = calculated("SUM([answered]) / SUM([offered (queue_interval)])").replace(
-        "Calculation_1", "Calculation_service_level"
-    )
-    text = saved.replace(COLUMN, old, 1).replace(
-        "sum:offered (queue_interval):qk", "usr:Calculation_service_level:qk"
-    )
-    document = etree.fromstring(fill(text))
-    wanted = source("queue", "nl").fields["Calculation_service_level"]
-    column = document.find("datasources/datasource/column[@name='[Calculation_service_level]']")
-    assert column.find("calculation").get("formula") == wanted.formula
-    assert column.get("caption") == wanted.caption
-
-
-SECOND = """<datasource caption='Their calls' inline='true' name='federated.2' version='18.1'>
-  <connection class='postgres' server='db.example.nl' username='callmart_customer_7' dbname='callmart' /></datasource>
-  </datasources>"""
-FILTER = """<filter class='categorical'
-    column='[federated.0ahyg8e1xelf3914bag3r0yukuro].[none:queue (queue_interval):nk]'>
-  <groupfilter function='member' level='[none:queue (queue_interval):nk]' member='&quot;Verkoop&quot;' /></filter>
-  <aggregation value='true' />"""
-
-
-@pytest.mark.parametrize(
-    ("old", "new", "said"),
-    [
-        pytest.param("queue (queue_interval)", "colour", r"has no field \[colour\]", id="a field that is not there"),
-        pytest.param(
-            "offered (queue_interval)", "customer_id", r"has no field \[customer_id\]", id="a field that is hidden"
-        ),
-        pytest.param(
-            "datatype='integer' name='[offered", "datatype='real' name='[offered",
-            r"\[offered\] is real in it and integer in the data source", id="another type",
-        ),
-        pytest.param(
-            "table='[Orders$]' type='table'", "type='text'", "holds custom SQL; use the marts' tables", id="custom SQL"
-        ),
-        pytest.param(
-            "<connection class='excel-direct'", "<connection one-time-sql='set role x' class='excel-direct'",
-            "holds initial SQL", id="initial SQL",
-        ),
-        pytest.param("</datasources>", SECOND, "it has the connections 'Sample.*', 'Their calls'", id="a second one"),
-        pytest.param(
-            COLUMN, f"{COLUMN}<extract enabled='true' count='-1' units='records' object-id=''><connection class='hyper'"
-            " dbname='x.hyper'/></extract>", "has an extract, data of its own", id="an extract",
-        ),
-        pytest.param(
-            "<aggregation value='true' />", FILTER, r"a filter on \[queue\] names single members", id="a queue's name"
-        ),
-        pytest.param("{{title}}", "{{name}}", "there is no text {{name}}; use one of customer, empty", id="a text"),
-        pytest.param(COLUMN, calculated("SUM([secret])"), r"has no field \[secret\]", id="a formula's field"),
-        pytest.param("<workbook ", "<workbooks ", "is no XML; save the workbook again", id="no XML"),
-        pytest.param(
-            "<workbook ", "<!DOCTYPE workbook [<!ENTITY x SYSTEM 'file:///etc/passwd'>]><workbook ",
-            "is no workbook", id="an entity",
-        ),
-    ],
-)  # fmt: skip
-def test_a_template_is_refused(fill: Fill, saved: str, old: str, new: str, said: str) -> None:
-    text = saved
-    if "federated" in old or old in ("{{title}}", "queue (queue_interval)", "offered (queue_interval)"):
-        text = text.replace(old, new)
-    else:
-        assert old in text
-        text = text.replace(old, new, -1 if old.startswith(("datatype", "table=")) else 1)
-    if "customer_id" in new:
-        text = text.replace("<remote-name>offered</remote-name>", "<remote-name>customer_id</remote-name>")
-        text = text.replace("[queue_interval].[offered]", "[queue_interval].[customer_id]")
-    if "colour" in new:
-        text = text.replace("<remote-name>queue</remote-name>", "<remote-name>colour</remote-name>")
-        text = text.replace("[queue_interval].[queue]", "[queue_interval].[colour]")
-    with pytest.raises(UserError, match=said) as refused:
-        fill(text)
-    assert "template.twb" in str(refused.value)
-
-
-@pytest.mark.parametrize(
-    ("name", "said"),
-    [("template.twbx", "holds data of its own; save the workbook as .twb"), ("missing.twb", "can't be read")],
-)
-def test_a_file_that_is_none_is_refused(tmp_path: Path, name: str, said: str) -> None:
-    (tmp_path / "template.twbx").write_bytes(b"PK")
-    with pytest.raises(UserError, match=said):
-        workbook.build(reports.reports()["drukte"], "x", source("queue", "nl"), PUBLISHED, tmp_path / name)
 
 
 def test_a_server_that_is_no_url_is_refused() -> None:

@@ -164,7 +164,7 @@ def as_xml(source: Source, held: Path | Live) -> bytes:
     for mart in source.marts:
         etree.SubElement(
             root, "column", caption=source.captions.mart(mart.name, source.locale), datatype="table",
-            name=f"[__tableau_internal_object_id__].[{_object(source, mart.name)}]", role="measure",
+            name=f"[__tableau_internal_object_id__].[{object_id(source, mart.name)}]", role="measure",
             type="quantitative",
         )  # fmt: skip
     add_order(root, source)
@@ -253,7 +253,8 @@ def _path(source: Source, mart: Mart) -> str:
     return f"{fields.HIERARCHY[source.locale]} ({of_mart})"
 
 
-def _object(source: Source, mart: str) -> str:
+def object_id(source: Source, mart: str) -> str:
+    """What Tableau calls a mart's table where its rows are counted."""
     return f"{mart}_{uuid5(NAMESPACE_URL, f'callmart/{source.group}/{mart}').hex.upper()}"
 
 
@@ -334,7 +335,7 @@ def _metadata(source: Source, field: Field, ordinal: int) -> etree._Element:
         ("local-type", field.datatype),
         ("aggregation", {"date": "Year", "datetime": "Year"}.get(field.datatype, field.aggregation)),
         ("contains-null", "true"),
-        ("object-id", f"[{_object(source, field.mart)}]"),
+        ("object-id", f"[{object_id(source, field.mart)}]"),
     ):
         etree.SubElement(record, name).text = text
     return record
@@ -362,7 +363,7 @@ def _graph(root: etree._Element, source: Source, held: Path | Live) -> None:
     objects = etree.SubElement(graph, "objects")
     for mart in source.marts:
         caption = source.captions.mart(mart.name, source.locale)
-        node = etree.SubElement(objects, "object", caption=caption, id=_object(source, mart.name))
+        node = etree.SubElement(objects, "object", caption=caption, id=object_id(source, mart.name))
         etree.SubElement(node, "properties", context="").append(_table(source, mart.name, held))
     if source.relationships:
         relationships = etree.SubElement(graph, "relationships")
@@ -381,7 +382,7 @@ def _relationship(source: Source, one: Relationship) -> etree._Element:
         ("first-end-point", source.root.name, one.is_root_unique),
         ("second-end-point", one.mart, one.is_mart_unique),
     ):
-        end = etree.SubElement(element, tag, {"object-id": _object(source, mart)})
+        end = etree.SubElement(element, tag, {"object-id": object_id(source, mart)})
         if is_unique:
             end.set("unique-key", "true")
     return element

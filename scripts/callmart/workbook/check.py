@@ -1,7 +1,8 @@
 """Check: a workbook held against the data source that it says it stands on."""
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
+from urllib.parse import unquote
 
 from lxml import etree
 
@@ -12,14 +13,23 @@ from callmart.fields import Source
 serialized = tds.serialized
 
 # What Tableau makes itself on any data source.
-OWN = re.compile(r"^(:Measure Names|Multiple Values|Number of Records|:ordinal|__tableau_internal.*)$")
-REFERENCE = re.compile(r"\[((?:[^\[\]]|\]\])+)\]\.\[((?:[^\[\]]|\]\])+)\]")
-INSTANCE = re.compile(r"^(?:[a-z]+:)+(.*?)(?::(?:nk|ok|qk)(?::\d+)?)$")
+OWN = re.compile(r"^(:Measure Names|Multiple Values|Number of Records|:ordinal)$")
+OBJECT_ID = "__tableau_internal_object_id__"  # before the name of a table whose rows are counted
+NAME = r"\[((?:[^\[\]]|\]\])+)\]"
+REFERENCE = re.compile(rf"{NAME}\.{NAME}(?:\.{NAME})?")
+INSTANCE = re.compile(r"^(?:\w+:)+(.*?):(?:nk|ok|qk)(?::\d+)*$")
+# A formula's parts that hold names: comments and texts, in which brackets mean nothing; parameters; fields.
+FORMULA = re.compile(
+    r"(?P<comment>//[^\n]*|/\*.*?\*/)|(?P<text>\"(?:[^\"\\]|\\.)*\"|'(?:[^'\\]|\\.)*')"
+    rf"|\[Parameters\]\s*\.\s*\[(?P<parameter>[^\]]*)\]|{NAME.replace('(', '(?P<field>', 1)}",
+    re.DOTALL,
+)
+PARTS = ("worksheets", "dashboards", "windows", "shared-views", "actions")
 
 
 def check(root: etree._Element, source: Source, name: str) -> None:
-    """Raise UserError where the workbook uses a field that the data source lacks or has with another type, or has
-    another connection than one to it.
+    """Raise UserError where the workbook uses a field or parameter that is not there or has another type, or has
+    another connection than one to the data source.
     """
     connected = [one for one in root.iterfind("datasources/datasource") if one.get("name") != "Parameters"]
     classes = [one.get("class") for one in root.iter("connection")]
@@ -28,71 +38,97 @@ def check(root: etree._Element, source: Source, name: str) -> None:
             f"{name}: it has to have one connection, to the published data source; remove the others"
         )
     (own,) = connected
-    calculated = {
-        unbracketed(one.get("name")) for one in (*own.iterfind("column[calculation]"), *own.iterfind("group"))
-    }
-    for column in root.iter("column"):
-        of = column.getparent()
-        if (
-            column.get("name") is None
-            or of is None
-            or of.tag not in ("datasource", "datasource-dependencies")
-        ):
-            continue
-        if of.get("name") == "Parameters" or of.get("datasource") == "Parameters":
-            continue
-        check_column(column, source, name)
-        if column.find("calculation") is not None and of is own:
-            check_formula(column, calculated, source, name)
-    parameters = {
-        unbracketed(one.get("name"))
-        for one in root.iterfind("datasources/datasource[@name='Parameters']/column")
-    }
-    for data_source, field in references(root):
+    known = _Known(root, own, source, name)
+    for of in (own, *root.iter("datasource-dependencies")):
+        if of.get("datasource") != "Parameters":
+            known.check_columns(of)
+    for element in root.iter("groupfilter"):
+        for key in ("level", "expression", "field"):
+            known.check_expression(element, element.get(key, ""))
+    for element, data_source, field in references(root):
+        known.check_reference(element, data_source, field)
+
+
+class _Known:
+    """The fields that a workbook may use: the data source's, and its own."""
+
+    def __init__(self, root: etree._Element, own: etree._Element, source: Source, name: str) -> None:
+        self.source, self.name, self.own_name = source, name, own.get("name")
+        columns = (*own.iterfind("column[calculation]"), *own.iterfind("group"))
+        self.calculated = {unbracketed(one.get("name")) for one in columns}
+        parameters = root.iterfind("datasources/datasource[@name='Parameters']/column")
+        self.parameters = {unbracketed(one.get("name")) for one in parameters}
+        self.objects = {tds.object_id(source, mart.name) for mart in source.marts}
+
+    def check_columns(self, of: etree._Element) -> None:
+        """What a data source or sheet says that it uses."""
+        for column in of.iterfind("column"):
+            if column.get("name") is not None:
+                self._check_column(column)
+        for instance in of.iterfind("column-instance"):
+            self._check_field(instance, unbracketed(instance.get("column")))
+
+    def _check_column(self, column: etree._Element) -> None:
+        field_name = unbracketed(column.get("name"))
+        field = self.source.fields.get(field_name)
+        calculations = column.findall("calculation")
+        for calculation in calculations:
+            if field is None or field.formula != calculation.get("formula"):
+                self.check_expression(column, calculation.get("formula", ""))
+            self.check_expression(column, calculation.get("column", ""))
+        if calculations or OWN.match(field_name):
+            return
+        self._check_field(column, field_name)
+        if field is not None and column.get("datatype") != field.datatype:
+            raise UserError(
+                f"{self.name}: [{field_name}] is {column.get('datatype')} in it and {field.datatype} in the data "
+                f"source {self.source.title}; change its type back in the template"
+            )
+
+    def check_expression(self, element: etree._Element, expression: str) -> None:
+        """The fields and parameters in a formula, or a name alone."""
+        for found in FORMULA.finditer(expression):
+            if found["parameter"] is not None:
+                self.check_reference(element, "Parameters", found["parameter"])
+            elif found["field"] is not None and found["field"] != self.own_name:
+                self._check_field(element, base_of(found["field"]))
+
+    def check_reference(self, element: etree._Element, data_source: str, field: str) -> None:
+        """A field of a data source, as shelves, filters, texts and zones name it."""
         if data_source == "Parameters":
-            if field not in parameters:
-                raise UserError(f"{name}: it uses the parameter [{field}], which it does not hold")
-        elif data_source != own.get("name"):
-            raise UserError(f"{name}: [{field}] is of another data source; use one data source")
-        elif not _is_known(base := base_of(field), calculated, source):
-            raise UserError(missing(name, base, source))
+            if field not in self.parameters:
+                raise UserError(
+                    f"{self.name}: it uses the parameter [{field}], which it does not hold; make it"
+                )
+        elif data_source != self.own_name:
+            raise UserError(f"{self.name}: [{field}] is of another data source; use one data source")
+        else:
+            self._check_field(element, base_of(field))
+
+    def _check_field(self, element: etree._Element, field: str) -> None:
+        if field.startswith(OBJECT_ID):
+            if base_of(field.removeprefix(f"{OBJECT_ID}].[")) not in self.objects:
+                raise UserError(
+                    f"{self.name}: {_where(element)} counts the rows of a table that {self.source.title} lacks;"
+                    " show a field instead"
+                )
+            return
+        shown = field in self.source.fields and not self.source.fields[field].is_hidden
+        if not (shown or field in self.calculated or OWN.match(field)):
+            raise UserError(
+                f"{self.name}: the data source {self.source.title} has no field [{field}], which {_where(element)}"
+                " uses; take one that it has"
+            )
 
 
-def check_column(column: etree._Element, source: Source, name: str) -> None:
-    """Raise UserError where a column that is not calculated is none of the data source, or of another type."""
-    field_name = unbracketed(column.get("name"))
-    if OWN.match(field_name) or column.find("calculation") is not None:
-        return
-    field = source.fields.get(field_name)
-    if field is None or field.is_hidden:
-        raise UserError(missing(name, field_name, source))
-    if column.get("datatype") != field.datatype:
-        raise UserError(
-            f"{name}: [{field_name}] is {column.get('datatype')} in it and {field.datatype} in the data source "
-            f"{source.title}; change its type back in the template"
-        )
-
-
-def check_formula(column: etree._Element, calculated: set[str], source: Source, name: str) -> None:
-    """Raise UserError where a calculation of the workbook's own uses a field that is not there."""
-    field = source.fields.get(unbracketed(column.get("name")))
-    for calculation in column.iterfind("calculation"):
-        formula = calculation.get("formula", "")
-        if field is not None and field.formula == formula:
-            continue  # the data source's own: it may use what it hides
-        for used in used_by(formula):
-            if not _is_known(used, calculated, source):
-                raise UserError(missing(name, used, source))
-
-
-def _is_known(field: str, calculated: set[str], source: Source) -> bool:
-    shown = field in source.fields and not source.fields[field].is_hidden
-    return shown or field in calculated or OWN.match(field) is not None
-
-
-def missing(name: str, field: str, source: Source) -> str:
-    """The sentence for a field that is not there."""
-    return f"{name}: the data source {source.title} has no field [{field}]; use one that it has"
+def _where(element: etree._Element) -> str:
+    """What people call the place of an element."""
+    for one in (element, *element.iterancestors()):
+        if one.tag in ("worksheet", "dashboard"):
+            return f"'{one.get('name')}'"
+        if one.tag == "column" and one.find("calculation") is not None:
+            return f"'{one.get('caption') or unbracketed(one.get('name'))}'"
+    return "it"
 
 
 def unbracketed(name: str | None) -> str:
@@ -106,21 +142,21 @@ def base_of(instance: str) -> str:
     return found[1] if found and not OWN.match(instance) else instance
 
 
-def used_by(formula: str) -> Iterator[str]:
-    """The fields in a formula, without parameters, and without what stands in quotes or comments."""
-    bare = re.sub(r"//[^\n]*|\"(?:[^\"\\]|\\.)*\"|'(?:[^'\\]|\\.)*'", "", formula)
-    bare = re.sub(r"\[Parameters\]\s*\.\s*\[[^\]]*\]", "", bare)
-    for found in re.finditer(r"\[((?:[^\[\]]|\]\])+)\]", bare):
-        yield found[1]
+def field_of(written: str | None) -> str:
+    """The field that is written there, with its data source or without: `[x].[none:queue:nk]` is of `queue`."""
+    found = REFERENCE.fullmatch(written or "")
+    return base_of(found[2] if found else unbracketed(written))
 
 
-def references(root: etree._Element) -> Iterable[tuple[str, str]]:
-    """Each reference to a field of a data source, in shelves, filters, texts and zones."""
+def references(root: etree._Element) -> Iterator[tuple[etree._Element, str, str]]:
+    """Each reference to a field of a data source, with where it stands: shelves, filters, texts, zones, actions."""
     names = {one.get("name") for one in root.iterfind("datasources/datasource")}
-    for part in ("worksheets", "dashboards", "windows", "shared-views", "actions"):
+    for part in PARTS:
         for element in root.iterfind(f"{part}//*"):
             values = [str(value) for key, value in element.attrib.items() if key != "op"]
             for text in (*values, element.text or ""):
-                for found in REFERENCE.finditer(text):
+                # what an action hands over is written as in a URL
+                for found in REFERENCE.finditer(unquote(text) if text.startswith("tsl:") else text):
                     if found[1] in names or element.tag in ("rows", "cols"):
-                        yield found[1], found[2]
+                        field = f"{found[2]}].[{found[3]}" if found[2] == OBJECT_ID else found[2]
+                        yield element, found[1], field

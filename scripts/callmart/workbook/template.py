@@ -5,8 +5,9 @@ something of another customer along, or not work, is refused with the file and t
 """
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from pathlib import Path
+from urllib.parse import quote, unquote
 
 from lxml import etree
 
@@ -15,14 +16,23 @@ from callmart.errors import UserError
 from callmart.fields import Source
 from callmart.reports import Report
 from callmart.settings import PROJECT
-from callmart.workbook import check
+from callmart.workbook import check, refused
 from callmart.workbook.book import LOCALES, Published, connect
 from callmart.workbook.sheet import literal
 
 PERIOD = {"nl": "de laatste volledige week", "en": "the last complete week"}
-PLACEHOLDER = re.compile(r"\{\{\s*([a-z_]+)\s*\}\}")
+PLACEHOLDER = re.compile(r"(?:\{\{|%7B%7B)\s*([a-z_]+)\s*(?:\}\}|%7D%7D)")
 BRACKETS = re.compile(r"(\[Parameters\]\s*\.\s*)?\[((?:[^\[\]]|\]\])+)\]")
-ROW_COUNT = "[__tableau_internal_object_id__]"
+# What an action hands over is written as in a URL.
+ENCODED = re.compile(r"%5B((?:(?!%5B|%5D).)+)%5D", re.IGNORECASE)
+COUNTED = re.compile(rf"{check.OBJECT_ID}\]\.\[((\w+)_[0-9A-F]{{32}})")  # a table whose rows are counted
+FEATURE = re.compile(r"_\.fcp\.\w+\.(true|false)\.\.\.")
+# Where it was published before, pictures of what was on it then, and what was selected when it was saved.
+STATE = (
+    "repository-location", "thumbnails", "selection-collection", "bucket-selection", "current-page", "sort-filter-info"
+)  # fmt: skip
+# Who wrote it, on which computer, of which site.
+AUTHOR = re.compile(r"(creator-)?(author-id|license-type|machine-id|site-id)|\{.*\}base|upgrade-extracts")
 
 
 def fill(file: Path, report: Report, customer: str, source: Source, published: Published) -> bytes:
@@ -30,12 +40,14 @@ def fill(file: Path, report: Report, customer: str, source: Source, published: P
     name = str(file.relative_to(PROJECT) if file.is_relative_to(PROJECT) else file)
     root = _parse(file, name)
     own = _data_source(root, name)
-    _refuse_foreign(root, own, name)
+    refused.bring_along(root, own, name)
     _rename(root, _new_names(own, source, published))
+    _forget(root)
     _connect(root, own, source, published)
-    _translate(root, own, source)
-    _forget_members(root, source, name)
-    _say(root, name, report, customer, source)
+    captions = _translate(root, own, source)
+    refused.members(root, own, source, name)
+    _forget_members(root, own, source)
+    _say(root, name, report, customer, source, captions)
     root.set("locale", LOCALES[source.locale])
     _drop_unused(root, own, source)
     check.check(root, source, name)
@@ -45,7 +57,7 @@ def fill(file: Path, report: Report, customer: str, source: Source, published: P
 def _parse(file: Path, name: str) -> etree._Element:
     if file.suffix == ".twbx":
         raise UserError(f"{name}: a .twbx holds data of its own; save the workbook as .twb")
-    parser = etree.XMLParser(resolve_entities=False, no_network=True, remove_comments=True)
+    parser = etree.XMLParser(resolve_entities=False, no_network=True, remove_comments=True, remove_pis=True)
     try:
         document = etree.fromstring(file.read_bytes(), parser).getroottree()
     except OSError as error:
@@ -55,7 +67,25 @@ def _parse(file: Path, name: str) -> etree._Element:
     root = document.getroot()
     if root.tag != "workbook" or document.docinfo.doctype:
         raise UserError(f"{name} is no workbook; save it as .twb with Tableau")
+    _choose_features(root)
     return root
+
+
+def _choose_features(root: etree._Element) -> None:
+    """As a Tableau reads it that has all features: `_.fcp.<feature>.true...tag` is a tag, and with `false` it is not
+    there.
+    """
+    for element in list(root.iter(etree.Element)):
+        flags = FEATURE.findall(element.tag)
+        if "false" in flags:
+            _remove(element)
+        elif flags:
+            element.tag = FEATURE.sub("", element.tag)
+        for key in element.keys():  # noqa: SIM118
+            if flags := FEATURE.findall(key):
+                value = element.attrib.pop(key)
+                if "false" not in flags:
+                    element.set(FEATURE.sub("", key), value)
 
 
 def _data_source(root: etree._Element, name: str) -> etree._Element:
@@ -70,67 +100,36 @@ def _data_source(root: etree._Element, name: str) -> etree._Element:
     return found[0]
 
 
-def _refuse_foreign(root: etree._Element, own: etree._Element, name: str) -> None:
-    """Whatever would come along beside the published data source."""
-    caption = own.get("caption") or own.get("name")
-    for element in root.iter(etree.Element):
-        kind = _kind(element)
-        if kind == "relation" and _attribute(element, "type") in ("text", "stored-proc", "custom-sql-table"):
-            raise UserError(f"{name}: '{caption}' holds custom SQL; use the marts' tables as they are")
-        if element.get("one-time-sql", "").strip():
-            raise UserError(f"{name}: '{caption}' holds initial SQL; take it out of the connection")
-        if kind == "extract" and element.get("enabled") != "false":
-            raise UserError(
-                f"{name}: '{caption}' has an extract, data of its own; choose Live and save it again"
-            )
-        if kind == "connection" and not _is_within(element, own):
-            raise UserError(
-                f"{name}: it has a connection of its own outside '{caption}'"
-                f" ({element.get('class') or 'unknown'}); remove it"
-            )
-
-
-def _kind(element: etree._Element) -> str:
-    """The tag; Tableau puts `_.fcp.<feature>.<true or false>...` before what only some versions know."""
-    return str(element.tag).rpartition("...")[2]
-
-
-def _attribute(element: etree._Element, name: str) -> str | None:
-    return next(
-        (str(value) for key, value in element.attrib.items() if str(key).rpartition("...")[2] == name), None
-    )
-
-
-def _is_within(element: etree._Element, own: etree._Element) -> bool:
-    return element is own or any(one is own for one in element.iterancestors())
-
-
 # -- names -----------------------------------------------------------------------------------------------------
 
 
 def _new_names(own: etree._Element, source: Source, published: Published) -> dict[str, str]:
     """What the template calls a field or the data source, and what it is called here."""
-    names = {}
-    for record in own.iter("metadata-record"):
-        if record.get("class") == "column":
-            table = check.unbracketed((record.findtext("parent-name") or "").rpartition(".")[2])
-            column, local = record.findtext("remote-name") or "", record.findtext("local-name") or ""
-            names[check.unbracketed(local)] = _own_name(source, table, column)
-    for pair in own.iter("map"):
+    names: dict[str, str] = {}
+
+    def add(old: str | None, table: str, column: str) -> None:
+        new = _own_name(source, check.unbracketed(table.rpartition(".")[2]), column)
+        if new is not None:
+            names.setdefault(check.unbracketed(old), new)
+
+    for record in own.iterfind("connection//metadata-record[@class='column']"):
+        add(
+            record.findtext("local-name"),
+            record.findtext("parent-name") or "",
+            record.findtext("remote-name") or "",
+        )
+    for pair in own.iterfind("connection//map"):
         table, _, column = (pair.get("value") or "").rpartition(".")
-        if pair.get("key") and table:
-            names[check.unbracketed(pair.get("key"))] = _own_name(
-                source, check.unbracketed(table.rpartition(".")[2]), check.unbracketed(column)
-            )
-    for column in (check.unbracketed(one.get("name")) for one in own.iterfind("column")):
-        if found := re.fullmatch(r"(.+) \((\w+)\)", column):
-            names.setdefault(column, _own_name(source, found[2], found[1]))
-        elif column in source.fields:
-            names.setdefault(column, _shown(source, column))
-    names = {old: new for old, new in names.items() if new is not None and old != new}
-    return {old: str(new) for old, new in names.items()} | {
-        str(own.get("name")): tds.identity("sqlproxy", published.content_url)
-    }
+        add(pair.get("key"), table, check.unbracketed(column))
+    for name in (check.unbracketed(column.get("name")) for column in own.iterfind("column")):
+        if found := re.fullmatch(r"(.+) \((\w+)\)", name):
+            add(name, found[2], found[1])
+        elif found := COUNTED.fullmatch(name):
+            if found[2] in {mart.name for mart in source.marts}:
+                names[found[1]] = tds.object_id(source, found[2])
+        elif name in source.fields:
+            names.setdefault(name, _shown(source, name))
+    return names | {str(own.get("name")): tds.identity("sqlproxy", published.content_url)}
 
 
 def _own_name(source: Source, table: str, column: str) -> str | None:
@@ -152,21 +151,23 @@ def _shown(source: Source, name: str) -> str:
 
 
 def _rename(root: etree._Element, names: dict[str, str]) -> None:
-    def in_brackets(found: re.Match[str]) -> str:
-        parameter, inner = found[1], found[2]
-        if parameter:
-            return found[0]
-        if inner in names:
-            return f"[{names[inner]}]"
+    def renamed(inner: str) -> str:
         base = check.base_of(inner)
-        if base != inner and base in names:
-            return f"[{inner.replace(f':{base}:', f':{names[base]}:')}]"
-        return found[0]
+        if inner in names or base == inner:
+            return names.get(inner, inner)
+        return inner.replace(f":{base}:", f":{names.get(base, base)}:")
 
-    def renamed(text: str) -> str:
-        return names.get(text) or BRACKETS.sub(in_brackets, text)
+    def in_brackets(found: re.Match[str]) -> str:
+        return found[0] if found[1] else f"[{renamed(found[2])}]"
 
-    _change_texts(root, lambda _, text: renamed(text))
+    def encoded(found: re.Match[str]) -> str:
+        old = unquote(found[1])
+        return found[0] if (new := renamed(old)) == old else f"%5B{quote(new, safe=':().')}%5D"
+
+    def changed(_: str, text: str) -> str:
+        return names.get(text) or ENCODED.sub(encoded, BRACKETS.sub(in_brackets, text))
+
+    _change_texts(root, changed)
 
 
 def _change_texts(root: etree._Element, change: Callable[[str, str], str]) -> None:
@@ -182,29 +183,13 @@ def _change_texts(root: etree._Element, change: Callable[[str, str], str]) -> No
 # -- what is swapped -------------------------------------------------------------------------------------------
 
 
-def _connect(root: etree._Element, own: etree._Element, source: Source, published: Published) -> None:
-    for element in list(root.iter(etree.Element)):
-        # where it was published before, and pictures of what was on it then
-        if _kind(element) in ("repository-location", "thumbnails", "thumbnail"):
-            _remove(element)
-    for element in list(own):
-        gone = (
-            "connection",
-            "extract",
-            "object-graph",
-            "drill-paths",
-            "folders-common",
-            "semantic-values",
-            "folder",
-        )
-        if _kind(element) in gone or str(element.get("name")).startswith(ROW_COUNT):
-            own.remove(element)
-    position = next((n for n, one in enumerate(own) if _kind(one) != "document-format-change-manifest"), 0)
-    for number, element in enumerate(connect(source, published)):
-        own.insert(position + number, element)
-    for link in root.iter("datasource"):
-        if link.get("name") == own.get("name"):
-            link.set("caption", source.title)
+def _forget(root: etree._Element) -> None:
+    """What Tableau keeps of the moment of saving."""
+    for element in list(root.iter(*STATE)):
+        _remove(element)
+    for key in list(root.attrib):
+        if AUTHOR.fullmatch(str(key)):
+            del root.attrib[key]
 
 
 def _remove(element: etree._Element) -> None:
@@ -213,12 +198,34 @@ def _remove(element: etree._Element) -> None:
         parent.remove(element)
 
 
-def _translate(root: etree._Element, own: etree._Element, source: Source) -> None:
-    """The data source's own fields are called and computed as it says."""
+def _connect(root: etree._Element, own: etree._Element, source: Source, published: Published) -> None:
+    """The one connection; what the published data source has itself need not be said again."""
+    for gone in (
+        "connection",
+        "extract",
+        "object-graph",
+        "drill-paths",
+        "folders-common",
+        "semantic-values",
+        "folder",
+    ):
+        for element in own.findall(gone):
+            own.remove(element)
+    position = 1 if own.find("document-format-change-manifest") is not None else 0
+    own[position:position] = list(connect(source, published))
+    for link in root.iter("datasource"):
+        if link.get("name") == own.get("name"):
+            link.set("caption", source.title)
+
+
+def _translate(root: etree._Element, own: etree._Element, source: Source) -> dict[str, str]:
+    """The data source's own fields are called and computed as it says; returns what they were called, and are now."""
+    captions = {}
     for column in root.iter("column"):
         field = source.fields.get(check.unbracketed(column.get("name")))
         if field is None or field.is_hidden or column.get("datatype") is None:
             continue
+        captions[column.get("caption", "")] = field.caption
         column.set("caption", field.caption)
         for calculation in column.iterfind("calculation"):
             if field.formula is not None:
@@ -231,33 +238,40 @@ def _translate(root: etree._Element, own: etree._Element, source: Source) -> Non
         for new in [one for one in ours if one.tag in ("aliases", "desc")]:
             column.insert(place, new)
             place += 1
+    for part in root.iter("datasource-dependencies"):
+        _complete(part, source)
+    return captions
 
 
-def _forget_members(root: etree._Element, source: Source, name: str) -> None:
-    """A queue or an agent that the template names is one customer's: no other has it, or may read of it."""
-
-    def is_their_own(written: str | None) -> bool:
-        field = source.fields.get(check.base_of(check.unbracketed((written or "").rpartition("].[")[2])))
-        return field is not None and field.is_their_own
-
-    for member in root.iter("groupfilter"):
-        chosen = [one.get(key) for one in (member,) for key in ("member", "from", "to") if one.get(key)]
-        if chosen and is_their_own(member.get("level")):
-            field = check.base_of(check.unbracketed((member.get("level") or "").rpartition("].[")[2]))
-            raise UserError(
-                f"{name}: a filter on [{field}] names single members, which are one customer's; choose all and save it"
-            )
-    for encoding in root.iter("encoding"):
-        if is_their_own(encoding.get("field")):
-            for one in encoding.findall("map"):
-                encoding.remove(one)
-    for sort in list(root.iter("manual-sort")):
-        if is_their_own(sort.get("column")):
-            _remove(sort)
+def _complete(part: etree._Element, source: Source) -> None:
+    """Our formulas may use other fields than those that they stand in for: a sheet lists them."""
+    there = {check.unbracketed(column.get("name")) for column in part.iterfind("column")}
+    waiting = part.findall("column")
+    while waiting:
+        for calculation in waiting.pop().iterfind("calculation"):
+            for found in check.FORMULA.finditer(calculation.get("formula", "")):
+                field = source.fields.get(found["field"] or "")
+                if field is not None and not field.is_hidden and field.name not in there:
+                    there.add(field.name)
+                    waiting.append(tds.column(field))
+                    part.append(waiting[-1])
 
 
-def _say(root: etree._Element, name: str, report: Report, customer: str, source: Source) -> None:
-    """Texts in double braces."""
+def _forget_members(root: etree._Element, own: etree._Element, source: Source) -> None:
+    """Colours, places and other words of single queues, agents or lines: they are one customer's."""
+    fields = refused.theirs(own, source)
+    for element in list(root.iter("encoding", "manual-sort", "sort", "column")):
+        if check.field_of(element.get("field") or element.get("column") or element.get("name")) in fields:
+            if element.find("dictionary") is not None:
+                _remove(element)
+            for gone in (*element.findall("map"), *element.findall("aliases")):
+                element.remove(gone)
+
+
+def _say(
+    root: etree._Element, name: str, report: Report, customer: str, source: Source, captions: dict[str, str]
+) -> None:
+    """Texts in double braces; and what actions call fields by."""
     words = {key: str(getattr(getattr(report, key), source.locale)) for key in ("title", "subtitle", "empty")}
     words |= {"customer": customer, "period": PERIOD[source.locale]}
 
@@ -268,33 +282,35 @@ def _say(root: etree._Element, name: str, report: Report, customer: str, source:
                     f"{name}: there is no text {{{{{found[1]}}}}}; use one of {', '.join(sorted(words))}"
                 )
             plain = literal(words[found[1]])
+            if found[0].startswith("%"):
+                return quote(plain)
             return re.sub(r"([\\'\"])", r"\\\1", plain) if place == "formula" else plain
 
         return PLACEHOLDER.sub(word, text)
 
     _change_texts(root, said)
+    for parameter in root.iter("param"):
+        if parameter.get("name") == "field-captions":
+            called = (parameter.get("value") or "").split(",")
+            parameter.set("value", ",".join(captions.get(one, one) for one in called))
 
 
 def _drop_unused(root: etree._Element, own: etree._Element, source: Source) -> None:
     """Fields that the template lists and uses nowhere need not be there."""
-    used = set(_used(root, own))
+    used = {check.base_of(field) for _, _, field in check.references(root)}
+    for part in root.iter("datasource-dependencies"):
+        used |= {check.unbracketed(column.get("name")) for column in part.iterfind("column")}
+    for calculation in own.iterfind("column/calculation"):
+        found = check.FORMULA.finditer(calculation.get("formula", ""))
+        used |= {str(one["field"]) for one in found} | {check.unbracketed(calculation.get("column"))}
     for element in [*own.iterfind("column"), *own.iterfind("column-instance")]:
-        if element.find("calculation") is not None:
-            continue  # a calculation is held against the data source, used or not
         field = check.unbracketed(element.get("column") or element.get("name"))
         is_known = field in source.fields and not source.fields[field].is_hidden
-        if field not in used and not is_known and not check.OWN.match(field):
+        # a calculation is held against the data source, used or not
+        if (
+            element.find("calculation") is None
+            and field not in used
+            and not is_known
+            and not check.OWN.match(field)
+        ):
             own.remove(element)
-
-
-def _used(root: etree._Element, own: etree._Element) -> Iterator[str]:
-    yield from (check.base_of(field) for _, field in check.references(root))
-    yield from _dependencies(root)
-    for calculation in own.iterfind("column/calculation"):
-        yield from check.used_by(calculation.get("formula", ""))
-
-
-def _dependencies(root: etree._Element) -> Iterable[str]:
-    for element in root.iter("datasource-dependencies"):
-        for column in element.iterfind("column"):
-            yield check.unbracketed(column.get("name"))
