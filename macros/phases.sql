@@ -7,6 +7,12 @@
 {%- endmacro %}
 
 
+{# How long a wrap-up of no call can be. #}
+{% macro longest_wrapup() -%}
+    interval '24 hours'
+{%- endmacro %}
+
+
 {# The quarter-hours that a phase touches, as a table of `interval_start`; of a phase without length the one it is in. #}
 {% macro quarter_hours(from_moment, until_moment) -%}
     generate_series(

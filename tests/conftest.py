@@ -10,7 +10,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from callmart import build, logins, open, registry, run, server
+from callmart import build, dbt, logins, open, registry, run, server
 from callmart.emulator import process
 from callmart.land import Landed, land
 from callmart.prepare import Defaults
@@ -89,6 +89,25 @@ class Callmart:
             connection.cursor(row_factory=psycopg.rows.dict_row) as cursor,
         ):
             return cursor.execute(query, parameters).fetchall()  # type: ignore[arg-type]
+
+    def told(self, customer_id: int, *, named: bool = True) -> dict[str, list[tuple[Any, ...]]]:
+        """All rows of every mart of a customer, without what no two customers have in common: its number, its keys, and
+        which of the parts of a call in one moment is the first. Agents are told by what reports call them, or not at all.
+        """
+        own = {"customer_id", "agent_key", "call_key", "device_key", "part"} | (set() if named else {"agent"})
+        told = {}
+        with self.connect() as connection:
+            for mart in dbt.marts(self.settings):
+                names = "agent_key" in mart.columns and "agent" not in mart.columns
+                cursor = connection.execute(
+                    f"select * from mart.{mart.name}"  # type: ignore[arg-type]
+                    f"{' left join mart.agent using (customer_id, agent_key)' if names else ''}"
+                    " where customer_id = %s",
+                    [customer_id],
+                )
+                shown = [i for i, column in enumerate(cursor.description or ()) if column.name not in own]
+                told[mart.name] = sorted((tuple(row[i] for i in shown) for row in cursor), key=repr)
+        return told
 
     def stop(self) -> None:
         process.stop(self.home)

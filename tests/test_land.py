@@ -479,13 +479,14 @@ def test_what_an_agent_does_reaches_from_the_one_before_to_the_one_after(
     assert dirty(callmart, customer) == set(days(5)[2:])
 
 
-def test_the_other_end_of_a_login_or_membership_is_found(callmart: Callmart, customer: int) -> None:
+def test_the_other_end_of_a_login_membership_or_wrap_up_is_found(callmart: Callmart, customer: int) -> None:
     begun = [
         event("agent_logged_in", at("22:00"), agent="SIP/1"),
-        event("agent_joined_queue", at("22:00"), agent="SIP/2", queue="sales"),
+        event("agent_joined_queue", at("22:00"), agent="SIP/2", queue="sales", line="SIP/2"),
+        event("wrapup_started", at("22:00"), agent="SIP/3", line="SIP/3"),
     ]
-    callmart.land_text(ndjson(*begun), customer)
-    for i, name in enumerate(("agent_logged_out", "agent_left_queue")):
+    callmart.land_text(ndjson(*begun, event("queue_joined", at("10:00", 1), **CALL)), customer)
+    for i, name in enumerate(("agent_logged_out", "agent_left_queue", "wrapup_ended")):
         clean(callmart, customer)
         ended = {key: value for key, value in begun[i].items() if key in ("agent", "queue")}
         callmart.land_text(ndjson(event(name, at("06:00", 1), **ended)), customer)

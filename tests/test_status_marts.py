@@ -1,4 +1,4 @@
-"""Statuses, logins and staffing: what agents told of themselves between calls, in quarter-hours and days."""
+"""Statuses, logins, wrap-up and staffing: what agents told of themselves between calls, in quarter-hours and days."""
 
 import random
 from collections import Counter
@@ -64,6 +64,36 @@ def all_day(day: int, word: str, quarters: range = range(96)) -> Statuses:
     """A status that only goes on."""
     return {(day, f"{q // 4:02}:{q % 4 * 15:02}", word): (900, 0) for q in quarters}
 
+
+def wrapup(which: str, clock: str, day: int = 0, **values: Any) -> Row:
+    return event(f"wrapup_{which}", at(clock, day), agent="a", **values)
+
+
+# Wrap-ups of no call, and the seconds of each quarter-hour.
+WRAPUPS: dict[str, tuple[Sequence[Row] | Sequence[tuple[datetime, str]], dict[tuple[int, str], int]]] = {
+    # As XiVO writes them, and its own sums by hour: 45 and 35 s.
+    "wrap-up by a log": (
+        [
+            (at(clock), f"NONE|NONE|a|WRAPUPSTART|{seconds}")
+            for clock, seconds in (
+                ("05:59:50", 30), ("06:00:10", 15), ("06:59:50", 15), ("07:00:10", 30), ("08:00:10", ""),
+            )
+        ],
+        {(0, "05:45"): 10, (0, "06:00"): 35, (0, "06:45"): 10, (0, "07:00"): 35},
+    ),
+    "wrap-up in any order, over midnight, measured, not ended": (
+        [
+            wrapup("ended", "00:00:20.5", 1),
+            wrapup("started", "23:59:50"),
+            wrapup("ended", "09:02", 1, duration_s=90),
+            wrapup("started", "09:00", 1),
+            wrapup("ended", "10:00", 1, duration_s=5),
+            wrapup("ended", "11:00", 1),
+            wrapup("started", "12:00", 1),
+        ],
+        {(0, "23:45"): 10, (1, "00:00"): 21, (1, "09:00"): 90, (1, "09:45"): 5},
+    ),
+}  # fmt: skip
 
 ODD = [
     Odd(
@@ -301,9 +331,13 @@ ODD = [
     ),
     Odd(
         "nothing of an agent under standard",
-        [status("10:00", "break"), login("09:00"), logout("17:00"), told_until("17:00")],
+        [
+            status("10:00", "break"), login("09:00"), logout("17:00"), told_until("17:00"),
+            event("wrapup_ended", at("10:00"), agent="a", duration_s=10),
+        ],
         option=STANDARD,
-    ),
+    ),  # fmt: skip
+    *(Odd(name, told) for name, (told, _) in WRAPUPS.items()),
 ]
 CUSTOMER = {odd.name: 401 + number for number, odd in enumerate(ODD)}
 
@@ -373,6 +407,17 @@ def test_the_first_and_the_last_of_each_day(told: Callmart) -> None:
             assert sum(last for _, last in flags) == 1
     overlapping = "select is_last from mart.agent_session where customer_id = %s order by session_no"
     assert told.rows(overlapping, CUSTOMER["two devices at once"]) == [{"is_last": False}, {"is_last": True}]
+
+
+@pytest.mark.parametrize("name", WRAPUPS)
+def test_wrap_up_of_no_call(told: Callmart, name: str) -> None:
+    found = told.rows("select * from mart.agent_interval where customer_id = %s", CUSTOMER[name])
+    assert {
+        ((row["call_date"] - DAY).days, f"{row['interval_local']:%H:%M}"): row["wrapup_s"] for row in found
+    } == WRAPUPS[name][1]
+    assert {(row["contacts"], row["hold_s"]) for row in found} == {(0, None)}
+    days = told.rows("select sum(wrapup_s) as s from mart.agent_day where customer_id = %s", CUSTOMER[name])
+    assert days == [{"s": sum(WRAPUPS[name][1].values())}]
 
 
 # (day after DAY, logins, first login, last logout, seconds logged in, of which ready)
@@ -453,7 +498,10 @@ def invent(zone: str, seed: int) -> list[Row]:
     for agent in AGENTS:
         for moment in moments(rng.choice((1, 8, 40))):
             word = rng.choice(("available", "in_call", "wrap_up", "break", "away"))
-            rows.append(event("agent_status", moment, agent=agent, reason=word))
+            rows.append(event("agent_status", moment, agent=agent, reason=word, line=rng.choice(DEVICES)))
+        for number, moment in enumerate(moments(rng.choice((1, 8)))):
+            if rng.random() < 0.9:
+                rows.append(event(("wrapup_started", "wrapup_ended")[number % 2], moment, agent=agent))
         for kind, places, names in (
             ("line", DEVICES, ("agent_logged_in", "agent_logged_out")),
             ("queue", QUEUES, ("agent_joined_queue", "agent_left_queue")),
@@ -476,12 +524,19 @@ class Phase:
     entered: bool = True
 
 
+EVENTS = {
+    "agent_status": ("agent_status",),
+    "line": ("agent_logged_in", "agent_logged_out"),
+    "queue": ("agent_joined_queue", "agent_left_queue"),
+}
+
+
 def true_phases(rows: list[Row], kind: str) -> list[Phase]:
     """The statuses, or the times at each device or queue, by walking through what was told."""
     known_until = max(datetime.fromisoformat(row["occurred_at"]) for row in rows)
     timelines: dict[tuple[str, str], list[tuple[datetime, Row]]] = {}
     for row in rows:
-        if kind in (row["event"], *row):
+        if row["event"] in EVENTS[kind]:
             where = row["agent"], row.get(kind, "")
             timelines.setdefault(where, []).append((datetime.fromisoformat(row["occurred_at"]), row))
     phases: list[Phase] = []
@@ -525,6 +580,20 @@ def true_statuses(rows: list[Row]) -> Counter[Any]:
         for start, part in parts(phase):
             seconds[start, phase.agent, phase.what, "seconds"] += part
             seconds[start, phase.agent, phase.what, "entered"] += start <= phase.began
+    return +seconds
+
+
+def true_wrapups(rows: list[Row]) -> Counter[Any]:
+    """Seconds of each agent by quarter-hour, of the wrap-ups of which both ends were told."""
+    seconds: Counter[Any] = Counter()
+    told = [row for row in rows if row["event"].startswith("wrapup")]
+    for before, row in pairwise(sorted(told, key=lambda row: (row["agent"], row["occurred_at"]))):
+        if (before["event"], row["event"]) == ("wrapup_started", "wrapup_ended") and (
+            before["agent"] == row["agent"]
+        ):
+            ends = [datetime.fromisoformat(end["occurred_at"]) for end in (before, row)]
+            for start, part in parts(Phase(row["agent"], "", *ends)):
+                seconds[start, row["agent"]] += part
     return +seconds
 
 
@@ -675,6 +744,17 @@ def test_statuses_are_as_they_were(callmart: Callmart, walked: dict[int, list[Ro
 
 
 @pytest.mark.parametrize("customer", ZONES)
+def test_wrap_up_is_as_it_was(callmart: Callmart, walked: dict[int, list[Row]], customer: int) -> None:
+    found = callmart.rows(
+        "select i.*, a.agent from mart.agent_interval as i join registry.agent as a using (customer_id, agent_key)"
+        " where customer_id = %s",
+        customer,
+    )
+    seconds = {(row["interval_start"], row["agent"]): row["wrapup_s"] for row in found}
+    assert +Counter(seconds) == true_wrapups(walked[customer])
+
+
+@pytest.mark.parametrize("customer", ZONES)
 def test_sessions_are_as_they_were(callmart: Callmart, walked: dict[int, list[Row]], customer: int) -> None:
     found: Counter[Any] = Counter()
     for agent, day, *_, seconds, _, _, _ in found_sessions(callmart, customer):
@@ -710,18 +790,10 @@ def test_any_order_of_files_and_builds_gives_the_same(
     callmart: Callmart, walked: dict[int, list[Row]]
 ) -> None:
     def told() -> list[Any]:
-        return [
-            (
-                found_statuses(callmart, customer + of),
-                found_sessions(callmart, customer + of),
-                [row | {"customer_id": 0, "agent_key": ""} for row in found_days(callmart, customer + of)],
-            )
-            for customer in ZONES
-            for of in (0, 10)
-        ]
+        return [callmart.told(customer + of) for customer in ZONES for of in (0, 10)]
 
     in_order, shuffled = told()[::2], told()[1::2]
-    assert all(all(found) for found in in_order)
+    assert all(found["agent_day"] for found in in_order)
     assert shuffled == in_order
     build_in_windows(callmart, random.Random(8), 3)
     assert told()[::2] == in_order

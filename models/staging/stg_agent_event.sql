@@ -12,7 +12,8 @@ events as not materialized (
         case
             when event = 'agent_status' then 'status'
             when event in ('agent_logged_in', 'agent_logged_out') then 'login'
-            else 'membership'
+            when event in ('agent_joined_queue', 'agent_left_queue') then 'membership'
+            else 'wrapup'
         end as kind,
         case
             when event in ('agent_logged_in', 'agent_logged_out') then device_key
@@ -22,7 +23,8 @@ events as not materialized (
     where
         call_key is null
         and event in (
-            'agent_status', 'agent_logged_in', 'agent_logged_out', 'agent_joined_queue', 'agent_left_queue'
+            'agent_status', 'agent_logged_in', 'agent_logged_out', 'agent_joined_queue', 'agent_left_queue',
+            'wrapup_started', 'wrapup_ended'
         )
 ),
 
@@ -113,7 +115,7 @@ presence_moments as (
         and agents.agent_key = events.agent_key
         and agents.looks_back_to <= events.occurred_at
         and agents.begins_at > events.occurred_at
-    where events.event in ('agent_logged_in', 'agent_logged_out', 'agent_joined_queue', 'agent_left_queue')
+    where events.kind in ('login', 'membership')
     group by
         agents.customer_id, agents.agent_key, agents.begins_at, events.kind, events.place, events.occurred_at
 ),
@@ -146,8 +148,20 @@ presence_after as (
         and agents.agent_key = events.agent_key
         and agents.ends_at <= events.occurred_at
         and agents.looks_ahead_to > events.occurred_at
-    where events.event in ('agent_logged_in', 'agent_logged_out', 'agent_joined_queue', 'agent_left_queue')
+    where events.kind in ('login', 'membership')
     group by agents.customer_id, agents.agent_key, agents.begins_at, events.kind, events.place
+),
+
+-- A wrap-up that the source measures can go on after another one has begun.
+wrapups_around as (
+    select
+        customer_id,
+        agent_key,
+        'wrapup' as kind,
+        null::text as place,
+        greatest(begins_at - {{ longest_wrapup() }}, looks_back_to) as from_moment,
+        least(ends_at + {{ longest_wrapup() }}, looks_ahead_to - interval '1 microsecond') as until_moment
+    from agents
 ),
 
 around as (
@@ -158,6 +172,8 @@ around as (
     select * from presence_before
     union all
     select * from presence_after
+    union all
+    select * from wrapups_around
 ),
 
 found as (

@@ -742,11 +742,14 @@ begin
             partition by
                 e.customer_id,
                 e.agent_key,
-                case when e.event <> 'agent_status' then e.queue end, -- a status is the agent's, wherever it was set
-                e.device_key,
+                case -- a status and a wrap-up are the agent's, wherever they were told
+                    when e.event in ('agent_logged_in', 'agent_logged_out') then e.device_key
+                    when e.event in ('agent_joined_queue', 'agent_left_queue') then e.queue
+                end,
                 case
                     when e.event in ('agent_logged_in', 'agent_logged_out') then 'login'
                     when e.event in ('agent_joined_queue', 'agent_left_queue') then 'membership'
+                    when e.event in ('wrapup_started', 'wrapup_ended') then 'wrapup'
                     else e.event
                 end
             order by e.occurred_at

@@ -1,5 +1,5 @@
 -- A row is a quarter-hour of an agent, under a detailed contract only. What belongs to a part of a call counts in the
--- quarter-hour in which the agent was connected, a ring in the one in which it began.
+-- quarter-hour in which the agent was connected, a ring in the one in which it began; a wrap-up of no call is cut.
 
 with parts as (
     select * from {{ ref('int_agent_part') }}
@@ -7,6 +7,10 @@ with parts as (
 
 rings as (
     select * from {{ ref('int_ring') }}
+),
+
+wrapups as (
+    select * from {{ ref('int_agent_wrapup') }}
 ),
 
 days as (
@@ -48,6 +52,24 @@ facts as (
         case when shows_wrapups then 0 end as wrapup_s,
         0 as transfers
     from rings
+    union all
+    select
+        wrapups.customer_id,
+        wrapups.agent_key,
+        quarter_hours.interval_start as happened_at,
+        0 as contacts,
+        0 as outbound_calls,
+        0 as rings,
+        0 as rings_answered,
+        0 as rings_unanswered,
+        0 as ring_s,
+        0 as talk_s,
+        null as holds,
+        null as hold_s,
+        {{ seconds_in_quarter_hour('wrapups.began_at', 'wrapups.ended_at') }} as wrapup_s,
+        0 as transfers
+    from wrapups
+    cross join lateral {{ quarter_hours('wrapups.began_at', 'wrapups.ended_at') }}
 )
 
 -- A call that a log connects to nobody is nobody's contact.
