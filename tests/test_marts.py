@@ -3,6 +3,7 @@
 import csv
 import random
 import re
+import zlib
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -16,8 +17,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from callmart import demo
+from callmart import dbt, demo
 from callmart.simulate import AGENT_DAY, QUEUE_INTERVAL, Simulated, simulate
+from callmart.simulate_lines import simulate_line
 from conftest import YESTERDAY, Callmart
 from events import AMSTERDAM, DAY, Row, at, days, event, log, ndjson, registry
 
@@ -38,7 +40,7 @@ def apply(callmart: Callmart, *, changed: bool) -> None:
             *(f"id: {customer}, time_zone: {zone}, {DETAILED}" for customer, zone in ZONES.items()),
             *(
                 f"id: {customer}, {DETAILED}"
-                for customer in (*IN_ORDER.values(), *SHUFFLED, BY_FILE, BY_REALTIME)
+                for customer in (*IN_ORDER.values(), TOLD_TWICE, *SHUFFLED, BY_FILE, BY_REALTIME)
             ),
             *(f"id: {CUSTOMER[odd.name]}, {odd.option}" for odd in ODD),
             *(
@@ -79,15 +81,6 @@ def agent_cells(callmart: Callmart, customer: int, names: Sequence[str] = AGENT_
 def agents(callmart: Callmart, customer: int) -> set[str]:
     found = callmart.rows("select agent from mart.agent where customer_id = %s", customer)
     return {row["agent"] for row in found}
-
-
-def marts(callmart: Callmart, customer: int) -> tuple[Cells, Cells, set[str]]:
-    """All that the marts say of a customer."""
-    return (
-        queue_cells(callmart, customer, PLAYED),
-        agent_cells(callmart, customer, AGENT_PLAYED),
-        agents(callmart, customer),
-    )
 
 
 def true_queue_cells(simulated: Simulated, zone: str) -> Cells:
@@ -201,6 +194,7 @@ def test_agent_day_is_as_played(callmart: Callmart, played: dict[int, Simulated]
 # in whatever order it came
 
 IN_ORDER = {"exact": 101, "whole seconds": 201}
+TOLD_TWICE = 105
 SHUFFLED = {102: "exact", 103: "exact", 202: "whole seconds", 203: "whole seconds", 204: "whole seconds"}
 
 
@@ -209,6 +203,34 @@ def whole_seconds(events: pa.Table) -> pa.Table:
     place = events.schema.get_field_index("occurred_at")
     seconds = pc.floor_temporal(events["occurred_at"], unit="second")
     return events.set_column(place, "occurred_at", seconds)
+
+
+def all_kinds(rng: random.Random) -> tuple[pa.Table, Simulated]:
+    """Days of which the last looks back at the second but not at the first: users whose callers come again, a line, and
+    wrap-ups of no call; and what the simulator knows of the users.
+    """
+    days_played = [day for day in days(8) if day not in days(7)[3:]]
+    play = simulate(
+        1, days_played, "Europe/Amsterdam", ["sales", "support"], ["SIP/1", "SIP/2", "SIP/3"],
+        contacts_per_day=150, seed=5, hours=(22, 26),
+    )  # fmt: skip
+    assert over_midnight(play, "Europe/Amsterdam") > 5
+    trunk = simulate_line(1, days_played, "Europe/Amsterdam", "t", "sip_trunk", calls_per_day=30, seed=5)
+    wrapups = []
+    for day in days_played:
+        for number in range(10):
+            began = at("23:30", (day - DAY).days) + timedelta(minutes=7 * number)  # until after midnight
+            for name, moment in (("started", began), ("ended", began + timedelta(seconds=rng.uniform(1, 400)))):
+                wrapups.append({"event": f"wrapup_{name}", "occurred_at": moment, "agent": "SIP/1"})
+    schema = play.events.schema
+    told = [play.events, trunk.events, pa.Table.from_pylist(wrapups, schema=schema)]
+    events = pa.concat_tables(told)
+    numbers = [
+        number and f"+316000000{zlib.crc32(call.encode()) % 60:02}"
+        for number, call in zip(*(events[name].to_pylist() for name in ("other_number", "call_id")), strict=True)
+    ]
+    place = schema.get_field_index("other_number")
+    return events.set_column(place, "other_number", pa.array(numbers)).drop_columns("customer_id"), play
 
 
 def pieces(events: pa.Table, rng: random.Random) -> list[pa.Table]:
@@ -239,12 +261,8 @@ def build_in_windows(callmart: Callmart, rng: random.Random) -> None:
 
 
 def test_any_order_of_events_files_and_builds_gives_the_same(callmart: Callmart) -> None:
-    play = simulate(
-        1, days(3), "Europe/Amsterdam", ["sales", "support"], ["SIP/1", "SIP/2", "SIP/3"],
-        contacts_per_day=150, seed=5, hours=(22, 26),
-    )  # fmt: skip
-    assert over_midnight(play, "Europe/Amsterdam") > 5
-    events = play.events.drop_columns("customer_id")
+    rng = random.Random(20)
+    events, play = all_kinds(rng)
     clocks = {"exact": events, "whole seconds": whole_seconds(events)}
 
     def land(customer: int, number: int, part: pa.Table) -> None:
@@ -252,10 +270,13 @@ def test_any_order_of_events_files_and_builds_gives_the_same(callmart: Callmart)
         pq.write_table(part, file)
         callmart.land(file, customer)
 
-    rng = random.Random(20)
     work = []
     for clock, customer in IN_ORDER.items():
         land(customer, 0, clocks[clock])
+    # An end that is told again says nothing new, but its call is not straight any more: see int_call.
+    ends = pc.is_in(events["event"], pa.array(["agent_released", "queue_left"]))
+    assert pc.sum(ends).as_py() > 400
+    land(TOLD_TWICE, 0, pa.concat_tables([events, events.filter(ends)]))
     for customer, clock in SHUFFLED.items():
         work += [(customer, number, part) for number, part in enumerate(pieces(clocks[clock], rng))]
     rng.shuffle(work)
@@ -268,9 +289,13 @@ def test_any_order_of_events_files_and_builds_gives_the_same(callmart: Callmart)
     assert without_longest(queue_cells(callmart, 101, PLAYED), absent=0) == true_queue_cells(
         play, "Europe/Amsterdam"
     )
-    assert marts(callmart, IN_ORDER["whole seconds"])[0]
+    told = {clock: callmart.told(customer) for clock, customer in IN_ORDER.items()}
+    assert all(all(told[clock].values()) for clock in clocks), "every mart has rows"
+    again = "select from mart.queue_day where customer_id = %s and repeat_callers_week > repeat_callers_day"
+    assert callmart.rows(again, IN_ORDER["exact"])
     for customer, clock in SHUFFLED.items():
-        assert marts(callmart, customer) == marts(callmart, IN_ORDER[clock]), customer
+        assert callmart.told(customer) == told[clock], customer
+    assert callmart.told(TOLD_TWICE) == told["exact"]
 
 
 # the recording of a real Asterisk
@@ -726,7 +751,8 @@ def test_standard_hides_what_one_agent_did_and_shows_what_two_did(told: Callmart
 def test_no_agent_shows_under_standard(told: Callmart) -> None:
     for odd in ODD:
         if odd.option == STANDARD:
-            assert marts(told, CUSTOMER[odd.name])[1:] == ({}, set())
+            of_agents = [mart.name for mart in dbt.marts(told.settings) if mart.group == "agent"]
+            assert of_agents and not any(told.told(CUSTOMER[odd.name])[mart] for mart in of_agents)
 
 
 def test_a_wait_that_has_not_ended_is_no_longest(told: Callmart) -> None:
@@ -962,29 +988,24 @@ def changed(callmart: Callmart) -> Callmart:
 
 @pytest.mark.parametrize("change", CHANGES)
 def test_a_change_is_as_if_it_had_been_so_from_the_beginning(changed: Callmart, change: str) -> None:
-    told = marts(changed, FIRST[change])
-    assert bool(told[0]) != (change == "a contract that ended earlier"), (
+    anonymous = change == "anonymous agents"  # who are called by a key, and each customer has its own
+    told = changed.told(FIRST[change], named=not anonymous)
+    assert any(told.values()) != (change == "a contract that ended earlier"), (
         "of a span that is over nothing is kept"
     )
     for number, before in enumerate(("everything opened", "everything landed", "half opened")):
-        assert _unnamed(marts(changed, FIRST[change] + number + 1), change) == _unnamed(told, change), before
-
-
-def _unnamed(told: tuple[Cells, Cells, set[str]], change: str) -> object:
-    """Anonymous agents are called by a key, and each customer has its own."""
-    queues, agents, names = told
-    if change != "anonymous agents":
-        return told
-    assert all(re.fullmatch("agent-[0-9a-f]{10}", name) for name in names)
-    return queues, Counter((day, *row) for (day, _), row in agents.items()), len(names)
+        customer = FIRST[change] + number + 1
+        assert changed.told(customer, named=not anonymous) == told, before
+        assert not anonymous or all(
+            re.fullmatch("agent-[0-9a-f]{10}", name) for name in agents(changed, customer)
+        )
 
 
 @pytest.mark.parametrize("change", CHANGES)
 def test_the_changes_change_something(changed: Callmart, change: str) -> None:
     """Else the test above passes on nothing."""
     plain = FIRST["fewer reports"] if change.startswith("more reports") else FIRST["agents by name"]
-    told, untouched = marts(changed, FIRST[change]), marts(changed, plain)
     if change == "agents by name":
-        assert told[2] == {"Noor", "SIP/2", "SIP/3", "SIP/9"}
+        assert agents(changed, FIRST[change]) == {"Noor", "SIP/2", "SIP/3", "SIP/9"}
     else:
-        assert told != untouched
+        assert changed.told(FIRST[change]) != changed.told(plain)
