@@ -679,8 +679,21 @@ ODD = [
     ),
     Odd(
         "standard, one agent in a queue of the day",
-        [JOIN, CONNECT, call("agent_released", "10:01", agent="a", reason="agent")],
-        {"q": ANSWERED | WAITED},
+        [
+            event("agent_joined_queue", at("09:00"), agent="a", queue="q"),
+            event("agent_joined_queue", at("09:00"), agent="a", queue="r"),
+            JOIN,
+            call("ring_ended", "10:00:05", agent="b", reason="no_answer", duration_s=4),
+            call("ring_ended", "10:00:10", agent="a", reason="answered", duration_s=4),
+            CONNECT,
+            call("hold_started", "10:00:20", agent="a"),
+            call("hold_ended", "10:00:30", agent="a"),
+            call("transferred", "10:01", agent="a", reason="blind", target_kind="other"),
+            call("agent_released", "10:01", agent="a", reason="transfer"),
+            call("wrapup_ended", "10:02", agent="a", duration_s=60),
+            call("queue_refused", "10:05", "r", reason="full") | {"call_id": "r-1"},
+        ],
+        {"q": ANSWERED | WAITED, "r": {"refused_full": 1}},
         option=STANDARD,
     ),
     Odd(
@@ -735,17 +748,26 @@ def test_an_odd_call(told: Callmart, odd: Odd) -> None:
     assert {agent: {name: n for name, n in row.items() if n} for agent, row in found.items()} == odd.agents
 
 
+OF_AGENTS = {
+    "rings", "rings_answered", "rings_unanswered", "ring_s", "talk_s", "talk_max_s", "holds", "contacts_held", "hold_s",
+    "wrapup_s", "staffed_s",
+}  # fmt: skip
+
+
 def test_standard_hides_what_one_agent_did_and_shows_what_two_did(told: Callmart) -> None:
-    hidden, shown = (
-        told.rows(
-            "select distinct ring_s is null as ring, talk_s is null as talk from mart.queue_interval"
-            " where customer_id = %s",
-            CUSTOMER[f"standard, {agents} in a queue of the day"],
-        )
-        for agents in ("one agent", "two agents")
-    )
-    assert hidden == [{"ring": True, "talk": True}]
-    assert shown == [{"ring": False, "talk": False}], "in both quarter-hours, of one agent each"
+    def nulls(agents: str) -> set[frozenset[str]]:
+        customer = CUSTOMER[f"standard, {agents} in a queue of the day"]
+        rows = told.rows("select * from mart.queue_interval where customer_id = %s", customer)
+        rows += told.rows("select * from mart.queue_day where customer_id = %s", customer)
+        return {
+            frozenset(name for name, value in row.items() if value is None and not name.startswith("wait"))
+            for row in rows
+        }
+
+    assert nulls("one agent") == {frozenset(OF_AGENTS - {"talk_max_s"}), frozenset({"talk_max_s", "staffed_s"})}
+    assert nulls("two agents") == {frozenset({"staffed_s"})}, "in both quarter-hours, of one agent each"
+    transfers = "select sum(transferred_blind)::int as n from mart.queue_interval where customer_id = %s"
+    assert told.rows(transfers, CUSTOMER["standard, one agent in a queue of the day"]) == [{"n": 1}]
 
 
 def test_no_agent_shows_under_standard(told: Callmart) -> None:

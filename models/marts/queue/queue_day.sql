@@ -12,8 +12,8 @@ callers as (
     select * from {{ ref('int_caller') }}
 ),
 
-profiles as (
-    select * from {{ ref('int_profile') }}
+several_agents as (
+    select * from {{ ref('int_several_agents') }}
 ),
 
 staffed as (
@@ -86,11 +86,14 @@ select
     coalesce(caller_counts.repeat_callers_week, 0)::integer as repeat_callers_week,
     visit_counts.withheld::integer as contacts_withheld,
     visit_counts.unnumbered::integer as contacts_unnumbered,
-    case when profiles.queue is null then visit_counts.talk_max_s end::integer as talk_max_s,
-    case when profiles.queue is null then staffed.staffed_s end::integer as staffed_s
+    -- Under standard, what one agent alone did in a queue would be that agent's profile.
+    case when days.option = 'detailed' or several_agents.queue is not null then visit_counts.talk_max_s end::integer
+        as talk_max_s,
+    case when days.option = 'detailed' or several_agents.queue is not null then staffed.staffed_s end::integer
+        as staffed_s
 from visit_counts
 inner join days using (customer_id, call_date)
 left join longest using (customer_id, call_date, queue)
 left join caller_counts using (customer_id, call_date, queue)
-left join profiles using (customer_id, call_date, queue)
+left join several_agents using (customer_id, call_date, queue)
 left join staffed using (customer_id, call_date, queue)

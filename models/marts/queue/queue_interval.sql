@@ -13,8 +13,8 @@ lengths as (
     select * from {{ ref('int_queue_length') }}
 ),
 
-profiles as (
-    select * from {{ ref('int_profile') }}
+several_agents as (
+    select * from {{ ref('int_several_agents') }}
 ),
 
 staffed as (
@@ -130,14 +130,18 @@ refusal_counts as (
     group by customer_id, call_date, queue, interval_start
 ),
 
+-- Under standard, what one agent alone did in a queue would be that agent's profile.
 known as (
     select
         *, -- noqa: RF02
+        days.option = 'detailed' or several_agents.queue is not null as shows_agents,
         coalesce(visit_counts.shows_holds, false) or coalesce(refusal_counts.is_of_whole_source, false) as knows_holds,
         coalesce(visit_counts.shows_wrapups, false) or coalesce(refusal_counts.is_of_whole_source, false)
             as knows_wrapups
     from visit_counts
     full outer join refusal_counts using (customer_id, call_date, queue, interval_start)
+    inner join days using (customer_id, call_date)
+    left join several_agents using (customer_id, call_date, queue)
 )
 
 select
@@ -145,12 +149,12 @@ select
     call_date,
     queue,
     interval_start,
-    interval_start at time zone days.time_zone as interval_local,
+    interval_start at time zone known.time_zone as interval_local,
     {%- for name in [
         'offered', 'answered', 'abandoned', 'short_abandoned', 'timed_out', 'left_by_key', 'left_empty',
         'left_otherwise', 'callbacks', 'still_open', 'overflowed', 'refused_full', 'refused_empty', 'refused_closed',
         'refused_busy', 'answered_in_threshold', 'abandoned_in_threshold', 'wait_answered_s', 'wait_abandoned_s',
-        'rings', 'rings_answered', 'rings_unanswered', 'transferred_blind', 'transferred_attended'
+        'transferred_blind', 'transferred_attended'
     ] %}
         coalesce(known.{{ name }}, 0)::integer as {{ name }},
     {%- endfor %}
@@ -160,18 +164,16 @@ select
     {%- endfor %}
     known.wait_max_s::integer as wait_max_s,
     coalesce(lengths.queue_max, 0) as queue_max,
-    case when known.knows_holds then coalesce(known.holds, 0) end::integer as holds,
-    case when known.knows_holds then coalesce(known.contacts_held, 0) end::integer as contacts_held,
-    -- Under standard, what one agent alone handled in a queue would be that agent's profile.
-    case when profiles.queue is null then coalesce(known.ring_s, 0) end::integer as ring_s,
-    case when profiles.queue is null then coalesce(known.talk_s, 0) end::integer as talk_s,
-    case when profiles.queue is null and known.knows_holds then coalesce(known.hold_s, 0) end::integer as hold_s,
-    case when profiles.queue is null and known.knows_wrapups then coalesce(known.wrapup_s, 0) end::integer as wrapup_s,
-    case when profiles.queue is null and staffed_days.queue is not null then coalesce(staffed.staffed_s, 0) end
+    {%- for name in ['rings', 'rings_answered', 'rings_unanswered', 'ring_s', 'talk_s'] %}
+        case when known.shows_agents then coalesce(known.{{ name }}, 0) end::integer as {{ name }},
+    {%- endfor %}
+    {%- for name in ['holds', 'contacts_held', 'hold_s'] %}
+        case when known.shows_agents and known.knows_holds then coalesce(known.{{ name }}, 0) end::integer as {{ name }},
+    {%- endfor %}
+    case when known.shows_agents and known.knows_wrapups then coalesce(known.wrapup_s, 0) end::integer as wrapup_s,
+    case when known.shows_agents and staffed_days.queue is not null then coalesce(staffed.staffed_s, 0) end
         as staffed_s
 from known
-inner join days using (customer_id, call_date)
 left join lengths using (customer_id, call_date, queue, interval_start)
-left join profiles using (customer_id, call_date, queue)
 left join staffed using (customer_id, call_date, queue, interval_start)
 left join staffed_days using (customer_id, call_date, queue)
