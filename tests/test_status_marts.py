@@ -283,6 +283,16 @@ ODD = [
         sessions=[(0, "09:00", "17:00", 28801, 1)],
     ),
     Odd(
+        "in as an agent who waits, out as one who is called back",
+        [
+            (at("09:00"), "c-1|NONE|Agent/1|AGENTCALLBACKLOGIN|1001@default"),
+            (at("09:30"), "NONE|NONE|Agent/1|AGENTCALLBACKLOGOFF|1001@default|1800|CommandLogoff"),
+            (at("09:40"), "c-2|NONE|Agent/1|AGENTLOGIN|SIP/abc-1234"),
+            (at("09:45"), "c-2|NONE|Agent/1|AGENTCALLBACKLOGOFF|SIP/abc-1234|300|CommandLogoff"),
+        ],
+        sessions=[(0, "09:00", "09:30", 1800, 1), (0, "09:40", "09:45", 300, 1)],
+    ),
+    Odd(
         "two devices at once",
         [login("09:00"), login("10:00", line="d-2"), logout("11:00"), logout("12:00", line="d-2")],
         sessions=[(0, "09:00", "11:00", 7200, 1), (0, "10:00", "12:00", 7200, 1)],
@@ -332,11 +342,14 @@ ODD = [
     Odd(
         "nothing of an agent under standard",
         [
-            status("10:00", "break"), login("09:00"), logout("17:00"), told_until("17:00"),
+            status("10:00", "break"),
+            login("09:00"),
+            logout("17:00"),
+            told_until("17:00"),
             event("wrapup_ended", at("10:00"), agent="a", duration_s=10),
         ],
         option=STANDARD,
-    ),  # fmt: skip
+    ),
     *(Odd(name, told) for name, (told, _) in WRAPUPS.items()),
 ]
 CUSTOMER = {odd.name: 401 + number for number, odd in enumerate(ODD)}

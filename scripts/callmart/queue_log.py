@@ -28,7 +28,7 @@ class Verb:
     number_at: int | None = None
     target_at: int | None = None
     device_at: int | None = None
-    channel: bool = False  # the device is a channel: its name ends in a part that is unique to the call
+    channel: bool = False  # of an agent who waits for calls on a channel
 
 
 _MS = 0.001
@@ -131,7 +131,9 @@ select
         else agent
     end as agent,
     case
-        when channel then regexp_replace(parameters[device_at], '-[0-9a-fA-F]+(;[12])?$', '')
+        -- The name of a channel ends in a part that is unique to the call. XiVO ends such logins as callbacks, too.
+        when channel or parameters[device_at] not like '%@%'
+            then regexp_replace(parameters[device_at], '-[0-9a-fA-F]+(;[12])?$', '')
         else parameters[device_at]
     end as line,
     case when not is_withheld(number) then telephone_number(number) end as other_number,
