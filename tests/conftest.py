@@ -92,7 +92,7 @@ class Callmart:
 
     def told(self, customer_id: int, *, named: bool = True) -> dict[str, list[tuple[Any, ...]]]:
         """All rows of every mart of a customer, without what no two customers have in common: its number, its keys, and
-        which of the parts of a call in one moment is the first. Agents are told by what reports call them, or not at all.
+        which part of a call in one moment is the first. Agents are told by what reports call them, or not at all.
         """
         own = {"customer_id", "agent_key", "call_key", "device_key", "part"} | (set() if named else {"agent"})
         told = {}

@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
+import plain_log
 from callmart import dbt, demo
 from callmart.simulate import AGENT_DAY, QUEUE_INTERVAL, Simulated, simulate
 from callmart.simulate_lines import simulate_line
@@ -40,7 +41,7 @@ def apply(callmart: Callmart, *, changed: bool) -> None:
             *(f"id: {customer}, time_zone: {zone}, {DETAILED}" for customer, zone in ZONES.items()),
             *(
                 f"id: {customer}, {DETAILED}"
-                for customer in (*IN_ORDER.values(), TOLD_TWICE, *SHUFFLED, BY_FILE, BY_REALTIME)
+                for customer in (*IN_ORDER.values(), TOLD_TWICE, *SHUFFLED, BY_FILE, BY_REALTIME, WITH_CEL)
             ),
             *(f"id: {CUSTOMER[odd.name]}, {odd.option}" for odd in ODD),
             *(
@@ -220,14 +221,19 @@ def all_kinds(rng: random.Random) -> tuple[pa.Table, Simulated]:
     for day in days_played:
         for number in range(10):
             began = at("23:30", (day - DAY).days) + timedelta(minutes=7 * number)  # until after midnight
-            for name, moment in (("started", began), ("ended", began + timedelta(seconds=rng.uniform(1, 400)))):
+            for name, moment in (
+                ("started", began),
+                ("ended", began + timedelta(seconds=rng.uniform(1, 400))),
+            ):
                 wrapups.append({"event": f"wrapup_{name}", "occurred_at": moment, "agent": "SIP/1"})
     schema = play.events.schema
     told = [play.events, trunk.events, pa.Table.from_pylist(wrapups, schema=schema)]
     events = pa.concat_tables(told)
     numbers = [
         number and f"+316000000{zlib.crc32(call.encode()) % 60:02}"
-        for number, call in zip(*(events[name].to_pylist() for name in ("other_number", "call_id")), strict=True)
+        for number, call in zip(
+            *(events[name].to_pylist() for name in ("other_number", "call_id")), strict=True
+        )
     ]
     place = schema.get_field_index("other_number")
     return events.set_column(place, "other_number", pa.array(numbers)).drop_columns("customer_id"), play
@@ -318,21 +324,24 @@ OUTCOMES = {
     "hung_up_before_queue": None,
 }
 RECORDING = demo.EXAMPLE / "asterisk"
-BY_FILE, BY_REALTIME = 301, 302
+BY_FILE, BY_REALTIME, WITH_CEL = 301, 302, 303
 
 
 @pytest.fixture(scope="module")
 def recorded(callmart: Callmart) -> Callmart:
     """Both forms of the recording, each moved to a day that is not too old."""
     monday = DAY - timedelta(days=DAY.weekday())
-    file, table = callmart.home / "queue_log", callmart.home / "queue_log.csv"
-    demo.move_recording(file, monday)
+    table, *files = (callmart.home / name for name in ("queue_log.csv", *demo.RECORDED))
+    for file in files:
+        demo.move_recording(file.name, file, monday)
     moved = monday + timedelta(days=demo.RECORDED_ON.weekday())
     shift = int(_midnight(moved) - _midnight(demo.RECORDED_ON))
     rows = (RECORDING / "queue_log_realtime.csv").read_text().replace(str(demo.RECORDED_ON), str(moved))
     table.write_text(re.sub(r"\b1795\d{6}\b", lambda second: str(int(second[0]) + shift), rows))
-    callmart.land(file, BY_FILE)
+    callmart.land(files[0], BY_FILE)
     callmart.land(table, BY_REALTIME)
+    for file in reversed(files):
+        callmart.land(file, WITH_CEL)
     assert callmart.build_and_open().problems == []
     return callmart
 
@@ -373,6 +382,47 @@ def test_outcomes_are_what_the_callers_did(recorded: Callmart, customer: int) ->
         for queue, counts in found.items()
     } == truth
     assert sum(counts["offered"] for counts in found.values()) == 354
+
+
+@pytest.mark.parametrize("customer", [BY_FILE, WITH_CEL], ids=["file", "with channel events"])
+def test_every_cell_is_what_the_lines_say(recorded: Callmart, customer: int) -> None:
+    """Talk as the log counts it, that is with holds."""
+    queues, agents = plain_log.read((recorded.home / "queue_log").read_text())
+    counted = {*COUNTS, "rings", "rings_answered", "rings_unanswered"}
+    found = {
+        (row["queue"], int(row["interval_start"].timestamp())): Counter(
+            {name: row[name] or 0 for name in counted}, talk_s=row["hold_s"] or 0
+        )
+        for row in recorded.rows("select * from mart.queue_interval where customer_id = %s", customer)
+    }
+    assert {cell: +counts for cell, counts in found.items()} == {
+        cell: +counts for cell, counts in queues.items()
+    }
+    days = recorded.rows(
+        "select * from mart.agent_day join mart.agent using (customer_id, agent_key) where customer_id = %s",
+        customer,
+    )
+    counted = {*AGENT_COUNTS, "rings_answered"}
+    assert {
+        row["agent"]: +(Counter({name: row[name] for name in counted}) + Counter(talk_s=row["hold_s"] or 0))
+        for row in days
+        if row["contacts"] + row["rings"]
+    } == {agent: +counts for agent, counts in agents.items() if +counts}
+
+
+def test_holds_and_transfers_are_those_that_were_made(recorded: Callmart) -> None:
+    """With the channel events beside the log; its own tests know each of them."""
+    with (RECORDING / "ground_truth.csv").open() as file:
+        held = [call["holds"] for call in csv.DictReader(file) if call["holds"]]
+    lengths = [float(unhold[7:]) - float(hold[5:]) for hold, unhold in (both.split(";") for both in held)]
+    (found,) = recorded.rows(
+        "select sum(holds)::int as holds, sum(contacts_held)::int as held, sum(hold_s)::int as seconds,"
+        " sum(transferred_blind)::int as blind, sum(transferred_attended)::int as attended"
+        " from mart.queue_interval where customer_id = %s",
+        WITH_CEL,
+    )
+    assert found.pop("seconds") == pytest.approx(sum(lengths), abs=len(held) / 2)
+    assert found == {"holds": 9, "held": len(held), "blind": 19, "attended": 15}
 
 
 @pytest.mark.parametrize("customer", [BY_FILE, BY_REALTIME], ids=["file", "realtime table"])
@@ -764,7 +814,10 @@ def test_standard_hides_what_one_agent_did_and_shows_what_two_did(told: Callmart
             for row in rows
         }
 
-    assert nulls("one agent") == {frozenset(OF_AGENTS - {"talk_max_s"}), frozenset({"talk_max_s", "staffed_s"})}
+    assert nulls("one agent") == {
+        frozenset(OF_AGENTS - {"talk_max_s"}),
+        frozenset({"talk_max_s", "staffed_s"}),
+    }
     assert nulls("two agents") == {frozenset({"staffed_s"})}, "in both quarter-hours, of one agent each"
     transfers = "select sum(transferred_blind)::int as n from mart.queue_interval where customer_id = %s"
     assert told.rows(transfers, CUSTOMER["standard, one agent in a queue of the day"]) == [{"n": 1}]

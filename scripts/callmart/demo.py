@@ -1,13 +1,15 @@
 """The demo: the whole chain on example data of last week, in any year.
 
-One customer has the recorded log of a real Asterisk, its day moved to last week; the others are simulated, each in
+One customer has the recorded logs of a real Asterisk, their day moved to last week; the others are simulated, each in
 another form of the raw format.
 """
 
+import gzip
 import json
 import re
 from collections.abc import Callable
 from datetime import date, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -93,7 +95,7 @@ def _land(loader: psycopg.Connection, settings: Settings, ran: run.Ran, on_step:
             draft = file.with_name(f".{file.name}")
             make(draft, monday)
             draft.replace(file)
-        customer_id = 1042 if file.name == "queue_log" else None
+        customer_id = 1042 if file.name in RECORDED else None
         ran.files.append(
             land.land(loader, settings, file, "auto", Defaults(customer_id, "vcloud", False, None))
         )
@@ -105,15 +107,17 @@ def _last_monday(zone: ZoneInfo) -> date:
     return today - timedelta(days=today.weekday() + 7)
 
 
-def move_recording(file: Path, monday: date) -> None:
-    """The recorded log, on the same week day and at the same time of day in the week of that Monday.
+def move_recording(name: str, file: Path, monday: date) -> None:
+    """A recorded log, on the same week day and at the same time of day in the week of that Monday.
 
     The seconds that call ids begin with move too: a call id names a moment.
     """
     moved = monday + timedelta(days=RECORDED_ON.weekday())
     shift = int(_midnight(moved).timestamp() - _midnight(RECORDED_ON).timestamp())
-    recorded = (EXAMPLE / "asterisk" / "queue_log").read_text()
-    file.write_text(re.sub(r"\b1795\d{6}\b", lambda second: str(int(second[0]) + shift), recorded))
+    text = gzip.open if name.endswith(".gz") else open
+    with text(EXAMPLE / "asterisk" / name, "rt") as recorded, text(file, "wt") as written:
+        for line in recorded:
+            written.write(re.sub(r"\b1795\d{6}\b", lambda second: str(int(second[0]) + shift), line))
 
 
 def _midnight(day: date) -> datetime:
@@ -164,8 +168,9 @@ def _ndjson(events: Callable[[date], pa.Table]) -> Callable[[Path, date], None]:
     return write
 
 
+RECORDED = ("queue_log", "cel.csv.gz")
 FILES: dict[str, Callable[[Path, date], None]] = {
-    "queue_log": move_recording,
+    **{name: partial(move_recording, name) for name in RECORDED},
     "1043.parquet": _parquet(_simulated(1043, "Europe/Amsterdam", ["intake", "recepten"], 12, 400)),
     "1044.csv.gz": _csv(_simulated(1044, "Europe/Amsterdam", ["winkel", "werkplaats"], 8, 260), "gzip"),
     "1045.ndjson": _ndjson(_simulated(1045, "Europe/London", ["reservations"], 6, 180)),
