@@ -18,6 +18,7 @@ from callmart.audit.check import Check
 from callmart.settings import PROJECT
 from conftest import Callmart
 from events import AMSTERDAM, Row, event, ndjson, registry
+from test_store import run_dbt
 
 # Each does everything so often.
 ROUNDS = {601 + number: 1 + number % 3 for number in range(11)}
@@ -176,6 +177,14 @@ def test_a_frozen_month_stands(frozen: Callmart) -> None:
     frozen.build_unchecked()
     assert shown(frozen) == before
     assert uses_of(frozen) == {key: uses for key, uses in used.items() if key[0] not in (LEAVES, *changed)}
+
+
+def test_a_full_refresh_leaves_it_as_it_was(frozen: Callmart) -> None:
+    """Though what is landed by now would make another month of it."""
+    before, used = shown(frozen), uses_of(frozen)
+    done = run_dbt(frozen, PROJECT, "run", "--full-refresh", "--select", "function_use", "function_month")
+    assert done.returncode == 0, done.stdout
+    assert (shown(frozen), uses_of(frozen)) == (before, used)
 
 
 def uses_of(callmart: Callmart) -> dict[tuple[int, str], int]:
