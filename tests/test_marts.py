@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import plain_log
-from callmart import dbt, demo
+from callmart import dbt, demo, metrics
 from callmart.simulate import AGENT_DAY, QUEUE_INTERVAL, Simulated, simulate
 from callmart.simulate_lines import simulate_line
 from conftest import YESTERDAY, Callmart
@@ -775,6 +775,74 @@ ODD = [
         option=STANDARD,
     ),
 ]
+# What others have worked out, from the events on.
+
+
+def cisco() -> list[Row]:
+    """100 contacts: 70 answered and 10 abandoned in time, 20 over it, of which 15 were answered."""
+    answered, left = ({"agent": "a"}, "agent_connected"), ({"reason": "abandoned"}, "queue_left")
+    ways = [(answered, "10:00:10")] * 70 + [(left, "10:00:10")] * 10
+    ways += [(answered, "10:00:30")] * 15 + [(left, "10:00:30")] * 5
+    return [
+        row | {"call_id": f"c-{number}"}
+        for number, ((how, name), clock) in enumerate(ways)
+        for row in (JOIN, call(name, clock, **how))
+    ]
+
+
+WORKED = [
+    Odd(
+        "Cisco: 70 in, 10 abandoned in, 20 over",
+        cisco(),
+        {
+            "q": {
+                "offered": 100, "answered": 85, "abandoned": 15, "answered_in_threshold": 70,
+                "abandoned_in_threshold": 10, "wait_answered_s": 1150, "wait_abandoned_s": 250, "wait_max_s": 30,
+            }
+        },
+        {"a": {"contacts": 85}},
+    ),
+    Odd(
+        "Genesys: 7:28 in, 7:32 answered",
+        [call("queue_joined", "07:28"), call("agent_connected", "07:32", agent="a")],
+        {"q": {"offered": 1, "answered": 1, "wait_answered_s": 240, "wait_max_s": 240}},
+        {"a": ONE},
+    ),
+    Odd(
+        "Amazon: one handled, one that rang until the caller left",
+        [
+            JOIN,
+            call("ring_ended", "10:00:05", agent="b", reason="no_answer", duration_s=5),
+            call("ring_ended", "10:00:10", agent="a", reason="answered", duration_s=5),
+            CONNECT,
+            call("hold_started", "10:01", agent="a"),
+            call("hold_ended", "10:01:30", agent="a"),
+            call("agent_released", "10:03:10", agent="a", reason="caller"),
+            call("wrapup_started", "10:03:10", agent="a"),
+            call("wrapup_ended", "10:04:10", agent="a"),
+            *(
+                row | {"call_id": "c-2"}
+                for row in (
+                    JOIN,
+                    call("ring_ended", "10:00:40", agent="b", reason="caller_left", duration_s=30),
+                    call("queue_left", "10:00:40", reason="abandoned"),
+                )
+            ),
+        ],
+        {
+            "q": ANSWERED
+            | {
+                "offered": 2, "abandoned": 1, "wait_answered_s": 10, "wait_abandoned_s": 40, "wait_max_s": 40,
+                "ring_s": 40, "talk_s": 150,
+            }
+        },
+        {
+            "a": ONE | {"rings": 1, "ring_s": 5, "talk_s": 150},
+            "b": {"rings": 2, "rings_unanswered": 2, "ring_s": 35},
+        },
+    ),
+]  # fmt: skip
+ODD += WORKED
 CUSTOMER = {odd.name: 401 + number for number, odd in enumerate(ODD)}
 
 
@@ -821,6 +889,37 @@ def test_standard_hides_what_one_agent_did_and_shows_what_two_did(told: Callmart
     assert nulls("two agents") == {frozenset({"staffed_s"})}, "in both quarter-hours, of one agent each"
     transfers = "select sum(transferred_blind)::int as n from mart.queue_interval where customer_id = %s"
     assert told.rows(transfers, CUSTOMER["standard, one agent in a queue of the day"]) == [{"n": 1}]
+
+
+def test_the_service_levels_of_cisco(told: Callmart) -> None:
+    variants = metrics.metrics()["service_level"].variants
+    shares = [70 / 90, 0.70, 0.80]
+    for ratio, share in zip((one for one in variants if one.name.startswith("Cisco")), shares, strict=True):
+        (row,) = told.rows(
+            f"select {metrics.as_sql(ratio)} as share from mart.queue_interval",
+            customer_id=CUSTOMER["Cisco: 70 in, 10 abandoned in, 20 over"],
+        )
+        assert row["share"] == pytest.approx(share), ratio.name
+
+
+def test_the_interval_of_genesys(told: Callmart) -> None:
+    """A contact is the queue's where it joined, also its answer, and the agent's where it was answered."""
+    customer = CUSTOMER["Genesys: 7:28 in, 7:32 answered"]
+    queue = told.rows("select * from mart.queue_interval", customer_id=customer)
+    agent = told.rows("select * from mart.agent_interval", customer_id=customer)
+    assert [(f"{row['interval_local']:%H:%M}", row["offered"], row["answered"]) for row in queue] == [
+        ("07:15", 1, 1)
+    ]
+    assert [(f"{row['interval_local']:%H:%M}", row["contacts"]) for row in agent] == [("07:30", 1)]
+
+
+def test_the_handling_time_non_response_and_longest_wait_of_amazon(told: Callmart) -> None:
+    customer = CUSTOMER["Amazon: one handled, one that rang until the caller left"]
+    (queue,) = told.rows("select * from mart.queue_ratios", customer_id=customer)
+    assert queue["average_handling_time"] == 150 + 30 + 60
+    assert queue["ring_answer_rate"] == pytest.approx(1 / 3), "who left meanwhile was not answered"
+    (day,) = told.rows("select * from mart.queue_day", customer_id=customer)
+    assert (day["wait_max_s"], day["wait_answered_max_s"]) == (40, 10), "of those who left, too"
 
 
 def test_no_agent_shows_under_standard(told: Callmart) -> None:
