@@ -1,5 +1,7 @@
 """What the tests share: a callmart of their own, with a real server, in a folder of its own."""
 
+import shutil
+import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -115,24 +117,87 @@ class Callmart:
 
 
 @pytest.fixture(scope="session")
-def make_callmart() -> Iterator[Callable[[], Callmart]]:
-    """Makes a callmart with an empty home; all are stopped at the end.
+def homes() -> Iterator[Path]:
+    """Where all homes stand, in use and at rest.
 
     Not in pytest's own folder: each session closes that to the account that runs the embedded server for root.
     """
-    made: list[Callmart] = []
     with tempfile.TemporaryDirectory(prefix="callmart-tests-") as folder:
+        yield Path(folder)
 
-        def make() -> Callmart:
-            made.append(Callmart(Settings(home=Path(folder) / str(len(made)), dsn=None, folders=[])))
-            return made[-1]
 
-        yield make
-        for callmart in made:
-            callmart.stop()
+def copy(home: Path, to: Path) -> None:
+    """Copy a home at rest, with the owners of its files: takes less than making a server, or what it holds."""
+    to.mkdir(exist_ok=True)
+    subprocess.run(["cp", "-a", f"{home}/.", to], check=True)
+
+
+@pytest.fixture(scope="session")
+def new_home(homes: Path) -> Path:
+    """A home at rest, with a server on which nothing has been applied yet."""
+    home = homes / "new"
+    server.start(home)
+    server.stop(home)
+    with (home / "postgres" / "postgresql.conf").open("a") as configuration:
+        configuration.write("fsync = off\n")  # no test switches the machine off
+    return home
+
+
+def clear(home: Path) -> None:
+    """Remove all that stands in a home but what dbt has read of the project, which takes it as long as a build."""
+    for path in home.glob("*"):
+        if path.is_dir() and path.name != "dbt":
+            shutil.rmtree(path)
+        elif path.is_file():
+            path.unlink()
+
+
+MakeCallmart = Callable[..., Callmart]
 
 
 @pytest.fixture(scope="module")
-def callmart(make_callmart: Callable[[], Callmart]) -> Callmart:
+def make_callmart(homes: Path, new_home: Path) -> Iterator[MakeCallmart]:
+    """Makes a callmart with a server of its own, or with an empty home.
+
+    At the end of the module they are stopped and cleared, and the next module has its homes in the same places.
+    """
+    made: list[Callmart] = []
+
+    def make(*, empty: bool = False) -> Callmart:
+        home = homes / str(len(made))
+        if empty:
+            shutil.rmtree(home, ignore_errors=True)
+        else:
+            copy(new_home, home)
+        made.append(Callmart(Settings(home=home, dsn=None, folders=[])))
+        return made[-1]
+
+    yield make
+    for callmart in made:
+        callmart.stop()
+        clear(callmart.home)
+
+
+@pytest.fixture(scope="module")
+def callmart(make_callmart: MakeCallmart) -> Callmart:
     """A callmart for the tests of one module."""
     return make_callmart()
+
+
+@pytest.fixture(scope="module")
+def played(callmart: Callmart, homes: Path, tmp_path_factory: pytest.TempPathFactory) -> Callmart:
+    """The module's callmart with three customers and their open marts, as centre.py plays them: once, and copied."""
+    from centre import play
+
+    home = homes / "played"
+    if home.exists():
+        callmart.stop()
+        clear(callmart.home)
+        copy(home, callmart.home)
+    else:
+        play(callmart, tmp_path_factory.mktemp("landed"))
+        callmart.build_unchecked()
+        callmart.stop()
+        copy(callmart.home, home)
+    server.start(callmart.home)
+    return callmart

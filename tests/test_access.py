@@ -15,18 +15,16 @@ from callmart import access, dbt, drift, logins, matrix, roles, schema, server
 from callmart import run as stages
 from callmart.errors import UserError
 from catalogue import unprotected
-from centre import ANONYMOUS, NAMED, STANDARD, WITH_DATA, play
+from centre import ANONYMOUS, NAMED, STANDARD, WITH_DATA
 from conftest import Callmart, ignore_step
 
 OURS = ("registry", "raw", "build", "mart", "usage", "access", "ops")
 
 
 @pytest.fixture(scope="module")
-def opened(callmart: Callmart, tmp_path_factory: pytest.TempPathFactory) -> Callmart:
+def opened(played: Callmart) -> Callmart:
     """Three customers with open marts."""
-    play(callmart, tmp_path_factory.mktemp("landed"))
-    callmart.build_unchecked()
-    return callmart
+    return played
 
 
 @contextmanager

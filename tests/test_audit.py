@@ -22,12 +22,11 @@ from conftest import Callmart, ignore_step
 
 
 @pytest.fixture(scope="module")
-def published(callmart: Callmart, tmp_path_factory: pytest.TempPathFactory) -> Callmart:
+def published(played: Callmart) -> Callmart:
     """Three customers with everything that there is for them, on Tableau too, and one that has ordered nothing."""
-    play(callmart, tmp_path_factory.mktemp("landed"))
-    with callmart.connect() as connection:
-        assert run.run(connection, callmart.settings, ignore_step).problems == []
-    return callmart
+    with played.connect() as connection:
+        assert run.run(connection, played.settings, ignore_step).problems == []
+    return played
 
 
 def look(callmart: Callmart) -> audit.Audit:

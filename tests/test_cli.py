@@ -2,10 +2,7 @@
 
 import gzip
 import json
-import os
 import socket
-import subprocess
-import sys
 from collections.abc import Callable
 from datetime import date, datetime, time, timedelta
 from pathlib import Path
@@ -15,7 +12,7 @@ import psycopg
 import pytest
 
 from callmart import __version__, run, server
-from callmart.settings import PROJECT
+from commands import Command, command_from_scratch, command_of, mistake
 from conftest import YESTERDAY, Callmart
 
 DETAILED, NOTHING, GONE = 1042, 1046, 999
@@ -40,37 +37,15 @@ def free_port() -> int:
         return int(listener.getsockname()[1])
 
 
-Command = Callable[..., subprocess.CompletedProcess[str]]
-
-
-def command_of(home: Path) -> Command:
-    """The real command, in a home, from any folder."""
-
-    def command(
-        *arguments: str | Path, cwd: str | Path = "/", **environment: str
-    ) -> subprocess.CompletedProcess[str]:
-        # As a service starts it: without the folder that a shell tells.
-        kept = {n: value for n, value in os.environ.items() if not n.startswith("CALLMART_") and n != "PWD"}
-        return subprocess.run(
-            [sys.executable, "-c", "from callmart.cli import main; main()", *map(str, arguments)],
-            capture_output=True, text=True, check=False, cwd=cwd, stdin=subprocess.DEVNULL,
-            env=kept
-            | {"CALLMART_HOME": str(home), "CALLMART_CONFIG": "/nonexistent.toml"}
-            | {"PYTHONPATH": str(PROJECT / "scripts")}
-            | environment,
-        )  # fmt: skip
-
-    return command
-
-
 @pytest.fixture(scope="module")
 def command(callmart: Callmart) -> Command:
     return command_of(callmart.home)
 
 
 @pytest.fixture(scope="module")
-def ready(callmart: Callmart, command: Command, tmp_path_factory: pytest.TempPathFactory) -> Callmart:
+def ready(callmart: Callmart, tmp_path_factory: pytest.TempPathFactory) -> Callmart:
     """A registry, a log, and all stages done, each by the command alone."""
+    command = command_from_scratch(callmart.home)
     folder = tmp_path_factory.mktemp("input")
     (folder / "registry.yml").write_text(REGISTRY)
     (folder / "queue_log").write_text(LOG)
@@ -100,16 +75,6 @@ def contents(callmart: Callmart) -> dict[str, int]:
             name: connection.execute(f"select count(*) from {name}").fetchall()[0][0]  # type: ignore[call-overload]
             for (name,) in tables
         }
-
-
-def mistake(done: subprocess.CompletedProcess[str]) -> str:
-    """What a mistake of the user looks like: exit code 2 and one sentence."""
-    assert done.returncode == 2, done.stderr
-    errors = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
-    assert len(errors) == 1, done.stderr
-    assert done.stderr.splitlines()[-1] == errors[0]
-    assert "Traceback" not in done.stderr + done.stdout
-    return errors[0]
 
 
 # -- bad input -----------------------------------------------------------------------------------------------------
@@ -467,7 +432,7 @@ def test_words_that_no_command_takes(command: Command, arguments: list[str], tol
 
 
 def test_version() -> None:
-    done = command_of(Path("/nonexistent"))("--version")
+    done = command_from_scratch(Path("/nonexistent"))("--version")
     assert (done.returncode, done.stdout, done.stderr) == (0, f"callmart {__version__}\n", "")
 
 

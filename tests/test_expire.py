@@ -24,9 +24,9 @@ from hypothesis import strategies as st
 
 from callmart import dbt, expire, extract, months, run, server
 from callmart.simulate import simulate
+from commands import command_of, mistake
 from conftest import Callmart, ignore_step
 from events import event, ndjson, registry
-from test_cli import command_of, mistake
 
 HERE, EAST, WEST = 1, 2, 3
 ZONES = {HERE: "Europe/Amsterdam", EAST: "Pacific/Kiritimati", WEST: "Pacific/Pago_Pago"}

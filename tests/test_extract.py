@@ -19,7 +19,7 @@ from callmart.emulator import client, faults
 from callmart.emulator.state import State
 from callmart.extract import Extract, Unproven
 from callmart.settings import Tableau
-from centre import ANONYMOUS, DAYS, DETAILED, NAMED, REGISTRY, STANDARD, WITH_DATA, events, play
+from centre import ANONYMOUS, DAYS, DETAILED, NAMED, REGISTRY, STANDARD, WITH_DATA, events
 from conftest import YESTERDAY, Callmart, ignore_step
 
 MARTS = {"queue": ["queue_interval", "queue_day"], "agent": ["agent", "agent_day"], "line": ["line_interval"]}
@@ -27,14 +27,6 @@ FILES = {(customer, group) for customer in WITH_DATA for group in ("queue", "lin
     (customer, "agent") for customer in DETAILED
 }
 EARLIER = DAYS[0] - timedelta(days=1)
-
-
-@pytest.fixture(scope="module")
-def played(callmart: Callmart, tmp_path_factory: pytest.TempPathFactory) -> Callmart:
-    """Three customers with open marts."""
-    play(callmart, tmp_path_factory.mktemp("landed"))
-    callmart.build_unchecked()
-    return callmart
 
 
 @pytest.fixture

@@ -33,7 +33,6 @@ from centre import (
     WITH_DATA,
     agent_of,
     call_of,
-    play,
     queue_of,
 )
 from conftest import Callmart
@@ -43,11 +42,9 @@ OURS = ("registry", "raw", "build", "mart", "usage", "access", "ops")
 
 
 @pytest.fixture(scope="module")
-def opened(callmart: Callmart, tmp_path_factory: pytest.TempPathFactory) -> Callmart:
+def opened(played: Callmart) -> Callmart:
     """Three customers with open marts, and of each a row that is just too old and one that is just not."""
-    play(callmart, tmp_path_factory.mktemp("landed"))
-    callmart.build_unchecked()
-    with callmart.connect() as owner:
+    with played.connect() as owner:
         for age in (0, 1):
             owner.execute(
                 "select access.ensure_month('mart.queue_interval', access.retention_floor() - %s)", [age]
@@ -60,7 +57,7 @@ def opened(callmart: Callmart, tmp_path_factory: pytest.TempPathFactory) -> Call
                 """,
                 [age],
             )
-    return callmart
+    return played
 
 
 @contextmanager

@@ -21,16 +21,14 @@ Rows = Sequence[Mapping[str, int | None]]
 
 
 @pytest.fixture(scope="module")
-def opened(callmart: Callmart, tmp_path_factory: pytest.TempPathFactory) -> Callmart:
+def opened(played: Callmart) -> Callmart:
     """Three customers with open marts."""
-    play(callmart, tmp_path_factory.mktemp("landed"))
-    callmart.build_unchecked()
-    return callmart
+    return played
 
 
 @pytest.fixture(scope="module")
-def owner(callmart: Callmart) -> Iterator[psycopg.Connection]:
-    with callmart.connect() as connection:
+def owner(opened: Callmart) -> Iterator[psycopg.Connection]:
+    with opened.connect() as connection:
         yield connection
 
 

@@ -15,9 +15,9 @@ from callmart import extract, logins, roles, server
 from callmart.audit import attempts
 from catalogue import unprotected
 from centre import DETAILED, NONE, REGISTRY, STANDARD, WITH_DATA, play, queue_of
+from commands import Command, command_of
 from conftest import YESTERDAY, Callmart, ignore_step
 from other_server import OtherServer, running, settings_by
-from test_cli import Command, command_of
 
 OWNER = "callmart_owner"
 OWN, LENT = "callmart", "reporting"

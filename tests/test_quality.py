@@ -17,21 +17,13 @@ from psycopg import sql
 from callmart import build, dbt, logins, quality_pages, validate
 from callmart import open as opening
 from callmart.errors import UserError
-from centre import ANONYMOUS, DAYS, NAMED, STANDARD, WITH_DATA, play
+from centre import ANONYMOUS, DAYS, NAMED, STANDARD, WITH_DATA
 from conftest import Callmart, ignore_step
 
 # What no result, page or log may repeat.
 TELLING, QUEUE, AGENT = 987654321, "geheime-wachtrij", "Jan Klaassen"
 
 Day = tuple[int, date]
-
-
-@pytest.fixture(scope="module")
-def played(callmart: Callmart, tmp_path_factory: pytest.TempPathFactory) -> Callmart:
-    """Three customers with three open days each."""
-    play(callmart, tmp_path_factory.mktemp("landed"))
-    assert callmart.build_and_open().held_back_days == 0
-    return callmart
 
 
 @pytest.fixture

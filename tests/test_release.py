@@ -8,9 +8,9 @@ import pantab
 import pytest
 
 from callmart import run, validate
+from commands import Command, command_of, mistake
 from conftest import Callmart, ignore_step
 from events import DAY, Row, at, days, event, ndjson, registry
-from test_cli import Command, command_of, mistake
 
 CUSTOMER, OTHER, UNKNOWN = 1, 2, 9
 REGISTRY = registry(

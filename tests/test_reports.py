@@ -12,8 +12,8 @@ from callmart.dbt import Mart
 from callmart.errors import UserError
 from callmart.registry import Change, desired_states, plan
 from callmart.reports import Report
+from commands import command_of
 from conftest import Callmart
-from test_cli import command_of
 
 STANDARD = ("bereikbaarheid", "drukte", "afhandeling")
 DETAILED = ("medewerkers", "status")

@@ -14,18 +14,10 @@ from ruamel.yaml import YAML
 
 from callmart.settings import PROJECT
 from catalogue import unprotected
-from centre import NAMED, WITH_DATA, play
+from centre import NAMED, WITH_DATA
 from conftest import Callmart
 
 Declaration = dict[str, Any]
-
-
-@pytest.fixture(scope="module")
-def played(callmart: Callmart, tmp_path_factory: pytest.TempPathFactory) -> Callmart:
-    """Three customers with open marts."""
-    play(callmart, tmp_path_factory.mktemp("landed"))
-    callmart.build_unchecked()
-    return callmart
 
 
 def run_dbt(callmart: Callmart, project: Path, *arguments: str) -> subprocess.CompletedProcess[str]:

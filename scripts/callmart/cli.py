@@ -18,6 +18,7 @@ from rich.table import Table
 
 from callmart import __version__, access, drift, logins, registry, roles, schema, server, status
 from callmart.errors import UserError
+from callmart.lock import exclusive
 from callmart.settings import Platform, settings
 
 app = typer.Typer(
@@ -120,8 +121,6 @@ def _progress() -> Iterator[Any]:
 @registry_app.command("apply")
 def registry_apply(file: Path, yes: Yes = False) -> None:
     """Make database, roles and keys what the registry file says. Shows a plan first."""
-    from callmart.run import exclusive
-
     wanted = registry.load(file)
     with _database(applied=False) as connection, exclusive(connection):
         schema.apply(connection, settings().time_zone)
@@ -165,7 +164,6 @@ def access_diff(as_json: Json = False) -> None:
 def access_apply() -> None:
     """Make the server match access.yml, the marts' YAML and the contracts; what is not in them is taken away."""
     from callmart import dbt
-    from callmart.run import exclusive
 
     with _database() as connection, exclusive(connection):
         renewed = logins.refused(connection, settings())
@@ -260,7 +258,6 @@ def _print_landed(one: Any) -> None:
 def build() -> None:
     """Compute the days that are dirty, and no others."""
     from callmart import build as stage
-    from callmart.run import exclusive
 
     with _database() as connection, exclusive(connection), _progress() as step:
         built = stage.build(connection, settings(), lambda *model: step("build", *model))
@@ -271,7 +268,6 @@ def build() -> None:
 def validate() -> None:
     """Check what was computed, before anybody can see it."""
     from callmart import validate as stage
-    from callmart.run import exclusive
 
     with _database() as connection, exclusive(connection), _progress() as step:
         validated = stage.validate(connection, settings(), lambda *mart: step("validate", *mart))
@@ -295,7 +291,6 @@ def validate() -> None:
 def open_() -> None:
     """Let the customers see the days that passed."""
     from callmart.open import open_build
-    from callmart.run import exclusive
 
     with _database() as connection, exclusive(connection):
         opened = open_build(connection, settings())
@@ -311,7 +306,6 @@ def release(
 ) -> None:
     """Let the next run open a day although its checks hold it back."""
     from callmart import release as stage
-    from callmart.run import exclusive
 
     with _database() as connection, exclusive(connection):
         stage.release(connection, customer, day.date(), reason)
@@ -322,7 +316,6 @@ def release(
 def extract() -> None:
     """Write each customer's .hyper files, as that customer."""
     from callmart import extract as stage
-    from callmart.run import exclusive
 
     with _database() as connection, exclusive(connection), _progress() as step:
         found = stage.extract(connection, settings(), lambda customer, *n: step("extract", str(customer), *n))
@@ -345,7 +338,6 @@ def publish(
     """Make Tableau hold what it should, and no more."""
     from callmart import publication, tableau
     from callmart import publish as stage
-    from callmart.run import exclusive
 
     with _database() as connection, exclusive(connection), tableau.connect(settings()) as tableau_server:
         wanted = publication.desired(connection, settings())
@@ -404,7 +396,6 @@ def expire(
 ) -> None:
     """Remove what is older than two years, exact to the day, from every table and file."""
     from callmart import expire as stage
-    from callmart.run import exclusive
 
     day = stage.parse_day(today) if today else stage.today(settings())
     with _database() as connection:
@@ -599,7 +590,6 @@ def audit(
     """Prove that nobody sees what is not theirs; the evidence as HTML and JSON."""
     from callmart import audit as evidence
     from callmart.audit import report
-    from callmart.run import exclusive
 
     folder = report.ready(settings(), folder)
     with _database() as connection, exclusive(connection), _progress() as step:

@@ -38,8 +38,9 @@ def run(settings: Settings, on_model: Callable[[str, int, int], None]) -> None:
 
     Raises UserError that names the model which failed; never what the database said of it, which can hold rows.
     """
-    from dbt.cli.main import dbtRunner  # takes a second to import
+    from dbt.cli.main import dbtRunner
 
+    manifest = _parse(settings)
     models = _manifest_models(settings)
     finished: list[str] = []
 
@@ -48,7 +49,8 @@ def run(settings: Settings, on_model: Callable[[str, int, int], None]) -> None:
             finished.append(event.data.node_info.node_name)
             on_model(finished[-1], len(finished), len(models))
 
-    result = _invoke(dbtRunner(callbacks=[on_event]), settings, "run")
+    # The manifest has just been written, and writing it takes as long as many a model.
+    result = _invoke(dbtRunner(manifest, callbacks=[on_event]), settings, "run", "--no-write-json")
     failed = [r.node for r in result.result or [] if r.status not in ("success", "skipped")]
     if failed:
         raise UserError(
@@ -90,14 +92,20 @@ def marts(settings: Settings) -> list[Mart]:
     return sorted(declared, key=lambda mart: mart.name)
 
 
+def _parse(settings: Settings) -> Any:
+    """The project as dbt reads it, which its manifest.json says afterwards."""
+    from dbt.cli.main import dbtRunner  # takes a second to import
+
+    result = _invoke(dbtRunner(), settings, "parse")
+    if not result.success:
+        raise UserError(f"dbt refuses the project: {_first_sentence(result.exception)}")
+    return result.result
+
+
 def _manifest_models(settings: Settings) -> list[dict[str, Any]]:
     manifest = _target(settings) / "manifest.json"
     if not manifest.exists():
-        from dbt.cli.main import dbtRunner
-
-        result = _invoke(dbtRunner(), settings, "parse")
-        if not result.success:
-            raise UserError(f"dbt refuses the project: {_first_sentence(result.exception)}")
+        _parse(settings)
     nodes = json.loads(manifest.read_text())["nodes"].values()
     return [node for node in nodes if node["resource_type"] == "model"]
 

@@ -3,8 +3,7 @@
 Every stage commits what it has done and starts from what is there, so that the next run finishes what a crash left.
 """
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import psycopg
@@ -24,6 +23,7 @@ from callmart import (
     validate,
 )
 from callmart.errors import UserError
+from callmart.lock import exclusive
 from callmart.prepare import Defaults
 from callmart.settings import Folder, Settings
 
@@ -46,27 +46,6 @@ class Ran:
     extracts_written: int = 0
     published_changes: int = 0
     problems: list[str] = field(default_factory=list)
-
-
-@contextmanager
-def exclusive(connection: psycopg.Connection) -> Iterator[None]:
-    """Let one run at a time work on this database; UserError where another does.
-
-    A table is locked, in a connection of its own: advisory locks are everybody's, and a customer could hold one.
-    """
-    own = psycopg.connect(connection.info.dsn, password=connection.info.password or None, autocommit=True)
-    with own:
-        own.execute("create schema if not exists ops")
-        # Made at once, not in the transaction: else a second run would wait for it.
-        own.execute("create table if not exists ops.running_now ()")
-        with own.transaction():
-            try:
-                own.execute("lock table ops.running_now in exclusive mode nowait")
-            except psycopg.errors.LockNotAvailable:
-                raise UserError(
-                    "another callmart run is at work on this database; wait until it has finished"
-                ) from None
-            yield
 
 
 def run(connection: psycopg.Connection, settings: Settings, on_step: OnStep) -> Ran:

@@ -11,6 +11,7 @@ import os
 import pwd
 import shlex
 import shutil
+import socket
 import subprocess
 import warnings
 from collections.abc import Iterator
@@ -190,7 +191,9 @@ def start(home: Path) -> Path:
         socket = _socket_folder(home)
         if not ready.exists():
             _create(data)
-        if not _running(data):
+        _make_socket_folder(socket)
+        # Asked with each connection, so the socket first: pg_ctl is a process more.
+        if not (_answers(socket) or _running(data)):
             _start(data, socket)
         if not ready.exists():
             _create_database(socket)
@@ -276,12 +279,22 @@ def _let_through(path: Path) -> None:
             folder.chmod(mode | 0o001)
 
 
-def _start(data: Path, socket: Path) -> None:
-    socket.mkdir(mode=0o711, exist_ok=True)
-    if socket.is_symlink() or socket.stat().st_uid not in _accounts():
-        raise UserError(f"{socket} belongs to somebody else; have it removed, or shorten CALLMART_HOME")
+def _make_socket_folder(folder: Path) -> None:
+    """The socket's folder, in which nobody but the server's account makes a socket."""
+    folder.mkdir(mode=0o711, exist_ok=True)
+    if folder.is_symlink() or folder.stat().st_uid not in _accounts():
+        raise UserError(f"{folder} belongs to somebody else; have it removed, or shorten CALLMART_HOME")
     if os.geteuid() == 0:
-        _chown(socket)
+        _chown(folder)
+
+
+def _answers(folder: Path) -> bool:
+    """Whether a server listens there."""
+    with socket.socket(socket.AF_UNIX) as client:
+        return client.connect_ex(str(folder / f".s.PGSQL.{PORT}")) == 0
+
+
+def _start(data: Path, socket: Path) -> None:
     try:
         _run(
             "pg_ctl",

@@ -1,0 +1,29 @@
+"""The lock of a run, in a module that imports little: most commands take it, and few need all that a run does."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import psycopg
+
+from callmart.errors import UserError
+
+
+@contextmanager
+def exclusive(connection: psycopg.Connection) -> Iterator[None]:
+    """Let one run at a time work on this database; UserError where another does.
+
+    A table is locked, in a connection of its own: advisory locks are everybody's, and a customer could hold one.
+    """
+    own = psycopg.connect(connection.info.dsn, password=connection.info.password or None, autocommit=True)
+    with own:
+        own.execute("create schema if not exists ops")
+        # Made at once, not in the transaction: else a second run would wait for it.
+        own.execute("create table if not exists ops.running_now ()")
+        with own.transaction():
+            try:
+                own.execute("lock table ops.running_now in exclusive mode nowait")
+            except psycopg.errors.LockNotAvailable:
+                raise UserError(
+                    "another callmart run is at work on this database; wait until it has finished"
+                ) from None
+            yield

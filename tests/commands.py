@@ -1,0 +1,84 @@
+"""The command as a person or a scheduler uses it: another process, its words and its exit code."""
+
+import multiprocessing
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+Command = Callable[..., subprocess.CompletedProcess[str]]
+
+# Most of a command's time goes into importing these, so its process is forked from one that has them already.
+LIBRARIES = [
+    "adbc_driver_postgresql.dbapi", "dbt.cli.main", "duckdb", "lxml.html", "pantab", "psycopg", "pyarrow.csv",
+    "pyarrow.parquet", "pydantic_settings", "rich.progress", "ruamel.yaml", "tableauserverclient", "typer", "uvicorn",
+]  # fmt: skip
+PREPARED = multiprocessing.get_context("forkserver")
+PREPARED.set_forkserver_preload(LIBRARIES)
+
+
+def command_of(home: Path) -> Command:
+    """The command in a home, from any folder."""
+
+    def command(
+        *arguments: str | Path, cwd: str | Path = "/", **environment: str
+    ) -> subprocess.CompletedProcess[str]:
+        told = list(map(str, arguments))
+        with TemporaryDirectory() as folder:
+            out, err = Path(folder) / "out", Path(folder) / "err"
+            process = PREPARED.Process(
+                target=_command, args=(told, str(cwd), _environment(home) | environment, out, err)
+            )
+            process.start()
+            process.join()
+            assert process.exitcode is not None
+            return subprocess.CompletedProcess(told, process.exitcode, out.read_text(), err.read_text())
+
+    return command
+
+
+def _command(arguments: list[str], cwd: str, environment: dict[str, str], out: Path, err: Path) -> None:
+    """What the forked process does; callmart itself is new to it."""
+    os.chdir(cwd)
+    os.environ.clear()
+    os.environ.update(environment)
+    for stream, file in enumerate((os.devnull, out, err)):
+        os.dup2(os.open(file, os.O_RDWR | os.O_CREAT), stream)
+    sys.argv = ["callmart", *arguments]
+    from callmart.cli import main
+
+    main()
+
+
+def command_from_scratch(home: Path) -> Command:
+    """The same, in a process that imports by itself all that it needs."""
+
+    def command(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-c", "from callmart.cli import main; main()", *map(str, arguments)],
+            capture_output=True, text=True, check=False, cwd="/", stdin=subprocess.DEVNULL, env=_environment(home),
+        )  # fmt: skip
+
+    return command
+
+
+def _environment(home: Path) -> dict[str, str]:
+    """As a service starts it: without the folder that a shell tells."""
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith("CALLMART_") and name != "PWD"
+    }
+    return kept | {"CALLMART_HOME": str(home), "CALLMART_CONFIG": "/nonexistent.toml"}
+
+
+def mistake(done: subprocess.CompletedProcess[str]) -> str:
+    """What a mistake of the user looks like: exit code 2 and one sentence."""
+    assert done.returncode == 2, done.stderr
+    errors = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    assert len(errors) == 1, done.stderr
+    assert done.stderr.splitlines()[-1] == errors[0]
+    assert "Traceback" not in done.stderr + done.stdout
+    return errors[0]
