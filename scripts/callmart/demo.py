@@ -20,6 +20,7 @@ import pyarrow.parquet
 
 from callmart import land, logins, registry, run, server, status
 from callmart.errors import UserError
+from callmart.lock import exclusive
 from callmart.prepare import Defaults
 from callmart.settings import PROJECT, Settings
 from callmart.simulate import simulate
@@ -39,7 +40,7 @@ def demo(settings: Settings, on_step: run.OnStep) -> list[status.CustomerStatus]
     wanted = registry.load(EXAMPLE / "registry.yml")
     with server.connect(settings) as connection:
         ran = run.Ran()
-        with run.exclusive(connection):
+        with exclusive(connection):
             on_step("registry", "apply", 0, 1)
             _refuse_real_customers(connection, wanted)
             registry.apply(connection, settings, wanted)
