@@ -482,6 +482,10 @@ def test_occupancy_is_handling_by_the_time_ready(told: Callmart) -> None:
 # in whatever order it came, against what a clock would have shown
 
 ZONES = {1: "Europe/Amsterdam", 2: "Australia/Lord_Howe", 3: "Asia/Kolkata"}
+# A member who never logs in, and somebody who does so on the day before, in a file that comes when that day is built.
+LOGS_IN_LATE = (31, 32)
+FIRST_TOLD = (added("09:00"), told_until("10:00", 2))
+TOLD_LATER = (login("09:00", 1, agent="b"), logout("10:00", 1, agent="b"))
 AGENTS, DEVICES, QUEUES = "abc", ("d-1", "d-2"), ("q", "r")
 REACH = timedelta(hours=744)
 
@@ -737,8 +741,10 @@ def walked(callmart: Callmart, told: Callmart) -> dict[int, list[Row]]:
                 for customer, zone in ZONES.items()
                 for of in (0, 10)
             ),
+            *(f"id: {customer}, {DETAILED}" for customer in LOGS_IN_LATE),
         )
     )
+    callmart.land_text(ndjson(*FIRST_TOLD), LOGS_IN_LATE[0])
     rng = random.Random(7)
     for customer, rows in whole.items():
         callmart.land_text(ndjson(*rows), customer)
@@ -747,6 +753,8 @@ def walked(callmart: Callmart, told: Callmart) -> dict[int, list[Row]]:
             callmart.land_text(ndjson(*shuffled[part::4], *shuffled[:5]), customer + 10)
             if part % 2 == 0:
                 callmart.build_unchecked()
+    callmart.land_text(ndjson(*TOLD_LATER), LOGS_IN_LATE[0])
+    callmart.land_text(ndjson(*FIRST_TOLD, *TOLD_LATER), LOGS_IN_LATE[1])
     assert callmart.build_and_open().problems == []
     return whole
 
@@ -811,6 +819,15 @@ def test_any_order_of_files_and_builds_gives_the_same(
     build_in_windows(callmart, random.Random(8), 3)
     assert told()[::2] == in_order
     assert told()[1::2] == in_order
+
+
+def test_a_late_login_tells_of_later_days_who_was_not_there(
+    callmart: Callmart, walked: dict[int, list[Row]]
+) -> None:
+    late, at_once = LOGS_IN_LATE
+    found = callmart.rows("select staffed_s from mart.queue_interval where customer_id = %s", at_once)
+    assert found == [{"staffed_s": None}]
+    assert callmart.told(late) == callmart.told(at_once)
 
 
 def test_staffing_is_as_it_was(callmart: Callmart, walked: dict[int, list[Row]]) -> None:
