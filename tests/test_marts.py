@@ -132,6 +132,8 @@ ZONES = {
 
 
 HOURS = [(22, 27), (0, 24)]
+OVER_MONTHS = 12
+MONTH_END = (YESTERDAY - timedelta(days=40)).replace(day=1) - timedelta(days=1)
 
 
 def changes_of_clock(zone: str) -> list[date]:
@@ -146,10 +148,14 @@ def changes_of_clock(zone: str) -> list[date]:
 
 @pytest.fixture(scope="module")
 def played(callmart: Callmart) -> dict[int, Simulated]:
-    """Contact centres of the night, or that never close, around each change of their clock and on the last days."""
+    """Contact centres of the night, or that never close, around each change of their clock, on the last days, and one
+    of them at the end of a month.
+    """
     plays = {}
     for customer, zone in ZONES.items():
         nights = [YESTERDAY - timedelta(days=1), *changes_of_clock(zone)]
+        if customer == OVER_MONTHS:
+            nights.append(MONTH_END)
         plays[customer] = simulate(
             customer,
             [night + timedelta(days=i) for night in nights for i in (-1, 0, 1)],
@@ -173,6 +179,18 @@ def test_the_clock_changes_where_it_should() -> None:
     counted = {zone: len(changes_of_clock(zone)) for zone in ZONES.values()}
     assert counted.pop("Asia/Kolkata") == 0
     assert set(counted.values()) <= {3, 4}
+
+
+def test_a_call_lies_over_the_end_of_a_month(callmart: Callmart, played: dict[int, Simulated]) -> None:
+    """Likewise: months are tables of their own."""
+    zone = ZoneInfo(ZONES[OVER_MONTHS])
+    midnight = datetime.combine(MONTH_END + timedelta(days=1), datetime.min.time(), zone)
+    assert callmart.rows(
+        "select from raw.call where customer_id = %s and first_at < %s and last_at > %s",
+        OVER_MONTHS,
+        midnight,
+        midnight,
+    )
 
 
 @pytest.mark.parametrize("customer", ZONES)
