@@ -156,6 +156,12 @@ def test_the_dictionary_is_what_the_file_says(tmp_path: Path) -> None:
         assert f"`{name}`" in copy.read_text()
 
 
+def test_the_dictionary_has_every_column(opened: Callmart) -> None:
+    words = set(re.findall(r"\w+", metrics.DICTIONARY.read_text()))
+    for mart in dbt.marts(opened.settings):
+        assert {re.sub(r"_le_\d+$", "_le_N", column) for column in mart.columns} <= words, mart.name
+
+
 def test_a_documentation_without_the_markers_is_left_alone(tmp_path: Path) -> None:
     file = tmp_path / "metrics.md"
     file.write_text("# Metrics\n")
