@@ -14,8 +14,8 @@ from callmart.workbook.sheet import BREAK, Instance, Sheet
 GROUP_OF_FILTER = "1"  # sheets with this filter group share the choice
 DAY = "*ddd d"  # the month stands in the head
 WHOLE_DAY = "*dddd d mmmm"
-# Of tables, in pixels. A phone shows the names and two columns; for the others one scrolls.
-NAMES_WIDTH, COLUMN_WIDTH, ROW_HEIGHT, HEAD_HEIGHT = 150, 92, 24, 40
+# Of tables, in pixels; on a phone one scrolls.
+NAMES_WIDTH, COLUMN_WIDTH, ROW_HEIGHT, HEAD_HEIGHT = 170, 104, 24, 40
 TABLE_WIDTH = 960  # at most
 
 WORDS = {
