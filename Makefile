@@ -19,6 +19,7 @@ bench: .venv/installed-dev ## speed and waits, each against its measure in one r
 	$(BIN)/python bench/policies.py
 	$(BIN)/python bench/expire.py
 	$(BIN)/python bench/extracts.py
+	$(BIN)/python bench/publishing.py
 
 check: .venv/installed-dev ## lint: Python, types, SQL, and dbt with deprecations as errors
 	$(BIN)/ruff check .

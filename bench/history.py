@@ -1,7 +1,7 @@
 """A scratch callmart with two years of 200 customers in a mart, for the benchmarks that need a full one."""
 
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import date, timedelta
 from pathlib import Path
@@ -12,25 +12,27 @@ from callmart import dbt, registry, server
 from callmart.settings import Settings
 
 CUSTOMERS = range(1, 201)
-OPTIONS = dict.fromkeys(CUSTOMERS, "detailed")
 QUEUES = 2
 
 
 @contextmanager
-def scratch(options: Mapping[int, str] = OPTIONS) -> Iterator[Settings]:
-    """A callmart of its own, with the policies, logins and empty marts that it makes itself; the customers' options."""
+def scratch(wanted: registry.Registry | None = None) -> Iterator[Settings]:
+    """A callmart of its own, with the policies, logins and empty marts that it makes itself."""
     with tempfile.TemporaryDirectory(prefix="callmart-bench-") as folder:
         settings = Settings(home=Path(folder) / "home", dsn=None, folders=[])
         try:
             with server.connect(settings) as connection:
-                registry.apply(connection, settings, _registry(options))
+                registry.apply(
+                    connection, settings, wanted or registry_of(dict.fromkeys(CUSTOMERS, "detailed"))
+                )
             dbt.run(settings, lambda *_: None)
             yield settings
         finally:
             server.stop(settings.home)
 
 
-def _registry(options: Mapping[int, str]) -> registry.Registry:
+def registry_of(options: Mapping[int, str], reports: Sequence[str] = ()) -> registry.Registry:
+    """Customers with these options, and somebody of each who gets these reports, if there are any."""
     return registry.Registry.model_validate(
         {
             "customers": [
@@ -38,7 +40,7 @@ def _registry(options: Mapping[int, str]) -> registry.Registry:
                     "id": id,
                     "name": f"bench {id}",
                     "contracts": [{"option": option, "from": date(2020, 1, 1)}],
-                    "recipients": [{"email": f"chef@{id}.example", "reports": []}],
+                    "recipients": [{"email": f"chef@{id}.example", "reports": list(reports)}],
                 }
                 for id, option in options.items()
             ]

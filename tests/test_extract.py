@@ -14,7 +14,7 @@ import pytest
 import tableauserverclient as TSC
 from pydantic import SecretStr
 
-from callmart import dbt, extract, publication, publish, roles, run, tableau
+from callmart import dbt, extract, publication, publish, roles, run, tableau, tds
 from callmart.emulator import client, faults
 from callmart.emulator.state import State
 from callmart.extract import Extract, Unproven
@@ -99,6 +99,16 @@ def test_files_are_private(played: Callmart, owner: psycopg.Connection) -> None:
     folder = played.home / "extracts"
     for entry in (folder, *folder.rglob("*")):
         assert entry.stat().st_mode & 0o777 == (0o700 if entry.is_dir() else 0o600), entry
+
+
+def test_files_are_of_format_2_and_of_the_contracts_types(
+    played: Callmart, owner: psycopg.Connection
+) -> None:
+    for customer, group in FILES:
+        file = path(played, customer, group)
+        assert int.from_bytes(file.read_bytes()[10:12], "little") == 2
+        source = tds.source(group, dbt.marts(played.settings), "nl")  # type: ignore[arg-type]
+        tds.check_types(source, tds.held_types(file), file.name)
 
 
 def test_what_is_unchanged_is_not_written_again(played: Callmart, owner: psycopg.Connection) -> None:

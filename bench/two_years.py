@@ -1,0 +1,122 @@
+"""Two years of a small contact centre in all marts, for many customers: one played day, repeated."""
+
+from collections.abc import Mapping
+from datetime import date, timedelta
+from typing import Any
+
+import psycopg
+import pyarrow.parquet
+from psycopg import sql
+
+from callmart import build, dbt, extract, land, logins, open, roles, server
+from callmart.dbt import Mart
+from callmart.prepare import Defaults
+from callmart.settings import Settings
+from callmart.simulate import simulate
+from history import retention_floor
+
+YESTERDAY = date.today() - timedelta(days=1)
+CONTACTS, QUEUES, AGENTS = 30, ["a", "b"], ["user-1", "user-2", "user-3"]
+
+
+def options(customers: int) -> dict[int, str]:
+    """So many customers, one in ten with a detailed contract, the first too."""
+    return {1 + each: "standard" if each % 10 else "detailed" for each in range(customers)}
+
+
+def _open_a_day(settings: Settings) -> None:
+    """Yesterday of the first customer, through all stages but the checks."""
+    events = simulate(
+        1, [YESTERDAY], "Europe/Amsterdam", QUEUES, AGENTS, contacts_per_day=CONTACTS, seed=1
+    ).events
+    file = settings.home / "day.parquet"
+    pyarrow.parquet.write_table(events, file)
+    with logins.connect(settings, "loader") as loader:
+        land.land(loader, settings, file, "auto", Defaults(1, "vcloud", False, None))
+    with server.connect(settings) as connection:
+        build.build(connection, settings, _ignore)
+        connection.execute("update ops.build set validated_at = clock_timestamp()")
+        open.open_build(connection, settings)
+
+
+def fill_marts(settings: Settings, options: Mapping[int, str]) -> int:
+    """Fill all marts with that day, for all that customers see, month by month as nights do it. The number of rows."""
+    _open_a_day(settings)
+    marts, rows = dbt.marts(settings), 0
+    with server.connect(settings) as connection:
+        first = retention_floor(connection)
+        for mart in marts:
+            customers = [id for id, option in options.items() if mart.group in roles.opens(option)]
+            if mart.day is None:
+                rows += _repeat(connection, mart, customers, YESTERDAY, YESTERDAY)
+                continue
+            day = first
+            while day <= YESTERDAY:
+                until = min(
+                    YESTERDAY, (day.replace(day=1) + timedelta(days=31)).replace(day=1) - timedelta(days=1)
+                )
+                connection.execute("select access.ensure_month(%s, %s)", [f"mart.{mart.name}", day])
+                rows += _repeat(connection, mart, customers, day, until)
+                day = until + timedelta(days=1)
+        for mart in marts:
+            connection.execute(
+                sql.SQL(
+                    "insert into ops.opened_day (customer_id, call_date, mart, row_count, build_id)"
+                    " select customer_id, {}, {}, count(*), 1 from {} group by 1, 2"
+                    " on conflict (customer_id, call_date, mart) do nothing"
+                ).format(
+                    sql.Identifier(mart.day) if mart.day else sql.SQL("date '-infinity'"),
+                    sql.Literal(mart.name),
+                    sql.Identifier("mart", mart.name),
+                )
+            )
+    with server.connect(settings, autocommit=True) as connection:
+        connection.execute("vacuum (analyze)")
+    return rows
+
+
+def _repeat(connection: psycopg.Connection, mart: Mart, customers: list[int], first: date, last: date) -> int:
+    """The first customer's yesterday as the days from `first` to `last` of all customers, but for itself."""
+    moved = {"date": "{} - ago", "customer_id": "customer"} | dict.fromkeys(
+        ("timestamp with time zone", "timestamp without time zone"), "{} - make_interval(days => ago)"
+    )
+    values = [
+        sql.SQL(moved.get(column, moved.get(mart.types[column], "{}"))).format(sql.Identifier(column))
+        for column in mart.columns
+    ]
+    return connection.execute(
+        sql.SQL(
+            """
+            with day as materialized (select * from {mart} where customer_id = 1 and {day})
+            insert into {mart} ({columns})
+            select {values}
+            from day
+            cross join unnest(%(customers)s::integer[]) as customer
+            cross join generate_series(%(from)s::integer, %(to)s::integer) as ago
+            where (customer, ago) <> (1, 0)
+            order by ago desc, customer
+            """
+        ).format(
+            mart=sql.Identifier("mart", mart.name),
+            day=sql.SQL("{} = {}").format(sql.Identifier(mart.day), YESTERDAY)
+            if mart.day
+            else sql.SQL("true"),
+            columns=sql.SQL(", ").join(map(sql.Identifier, mart.columns)),
+            values=sql.SQL(", ").join(values),
+        ),
+        {"customers": customers, "from": (YESTERDAY - last).days, "to": (YESTERDAY - first).days},
+    ).rowcount
+
+
+def extract_all(settings: Settings) -> list[extract.Extract]:
+    """All extracts; SystemExit where one could not be made."""
+    with server.connect(settings) as connection:
+        made = extract.extract(connection, settings, _ignore)
+    for one in made:
+        if isinstance(one, extract.Unproven):
+            raise SystemExit(str(one))
+    return made  # type: ignore[return-value]
+
+
+def _ignore(*step: Any) -> None:
+    """Progress that nobody watches."""
