@@ -168,7 +168,8 @@ select
         case when known.shows_agents then coalesce(known.{{ name }}, 0) end::integer as {{ name }},
     {%- endfor %}
     {%- for name in ['holds', 'contacts_held', 'hold_s'] %}
-        case when known.shows_agents and known.knows_holds then coalesce(known.{{ name }}, 0) end::integer as {{ name }},
+        case when known.shows_agents and known.knows_holds then coalesce(known.{{ name }}, 0) end::integer
+            as {{ name }},
     {%- endfor %}
     case when known.shows_agents and known.knows_wrapups then coalesce(known.wrapup_s, 0) end::integer as wrapup_s,
     case when known.shows_agents and staffed_days.queue is not null then coalesce(staffed.staffed_s, 0) end
