@@ -157,6 +157,17 @@ def test_what_a_demanding_author_saved_works_as_it_is(tmp_path: Path, locale: st
     assert set(analyze(str(filled)).inventory.worksheets) == set(sheets)
 
 
+SIZES = 'IF {FIXED [queue]: SUM([offered])} &gt; 100 OR ISNULL([queue]) THEN "groot" ELSE "klein" END'
+
+
+def test_words_of_the_author_are_nobodys(fill: Fill) -> None:
+    """Queues by their size: the words are the same for all customers."""
+    field = "Calculation_1130614522163032064"
+    text = DESKTOP.replace(NARROW, own_formula(SIZES.replace('"', "&quot;")))
+    text = text.replace(MEMBER, MEMBER.replace("queue", field).replace("%null%", "&quot;groot&quot;"))
+    assert b'member="&quot;groot&quot;"' in fill(text)
+
+
 FROM_DESKTOP = "      <aliases enabled='yes' />\n      <column aggregation='User'"
 MEMBER = "<groupfilter function='member' level='[none:queue:nk]' member='%null%' />"
 NARROW = (

@@ -20,6 +20,9 @@ FUNCTION = re.compile(r"\b([A-Z_]+)\s*\(", re.IGNORECASE)
 CUSTOM_SQL = ("text", "stored-proc", "custom-sql-table")
 NO_MEMBER = ("%null%", "%all%")  # of filters and groups: what is unknown, and all
 
+# What a formula decides by, and what it computes for itself.
+DECIDES = re.compile(r"\{[^{}]*\}|\b(?:IF|ELSEIF|CASE|WHEN)\b.*?\b(?:THEN|WHEN)\b", re.IGNORECASE | re.DOTALL)
+
 # A queue or so in a formula, whatever is done with it before a word is compared with it.
 THEIRS = "\0"
 WRAPPED = re.compile(rf"\w+\(\s*{THEIRS}\s*(?:,\s*\d+\s*)*\)")
@@ -93,9 +96,11 @@ def theirs(own: etree._Element, source: Source) -> set[str]:
 
 
 def _fields(calculation: etree._Element) -> Iterator[str]:
+    """The fields whose values a calculation can have, and not those by which it only decides or counts."""
     yield unbracketed(calculation.get("column"))
-    for found in FORMULA.finditer(calculation.get("formula", "")):
-        yield base_of(found["field"] or "")
+    formula = FORMULA.sub(lambda found: found[0] if found["field"] else " ", calculation.get("formula", ""))
+    for found in FORMULA.finditer(DECIDES.sub(" ", formula)):
+        yield base_of(found["field"])
 
 
 def members(root: etree._Element, own: etree._Element, source: Source, name: str) -> None:
