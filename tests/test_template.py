@@ -243,8 +243,12 @@ def own_formula(formula: str) -> str:
                      "    <datasource has", "data of its own", id="local data"),
         pytest.param(
             "id='4' mode='compact' param='[Parameters].[Parameter 2]' type-v2='paramctrl'",
-            "id='4' param='C:/Users/jan/logo.png' type-v2='bitmap'", "the picture C:/Users/jan/logo.png stands",
+            "id='4' param='C:/Users/jan/logo.png' type-v2='bitmap'", "shows C:/Users/jan/logo.png, which is not in the",
             id="a picture",
+        ),
+        pytest.param(
+            "id='4' mode='compact' param='[Parameters].[Parameter 2]' type-v2='paramctrl'",
+            "id='4' param='https://example.org/' type-v2='web'", "nothing may be loaded from outside", id="a page",
         ),
         pytest.param(
             "w='98400' x='800' y='16000' />", "w='98400' x='800' y='16000'><add-in add-in-id='x' instance-id='y' "

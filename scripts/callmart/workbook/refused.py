@@ -18,6 +18,7 @@ FUNCTIONS = {
 }
 FUNCTION = re.compile(r"\b([A-Z_]+)\s*\(", re.IGNORECASE)
 CUSTOM_SQL = ("text", "stored-proc", "custom-sql-table")
+OUTSIDE = {"bitmap", "web"}  # pictures and pages, which are files and addresses elsewhere
 NO_MEMBER = ("%null%", "%all%")  # of filters and groups: what is unknown, and all
 
 # What a formula decides by, and what it computes for itself.
@@ -54,9 +55,11 @@ def bring_along(root: etree._Element, own: etree._Element, name: str) -> None:
             )
         if tag == "add-in":
             raise UserError(f"{name}: it has an extension, which would be handed the data; take it out")
-        picture = attributes.get("param", "") if attributes.get("type-v2") == "bitmap" else "https://"
-        if not picture.startswith(("https://", "http://")):
-            raise UserError(f"{name}: the picture {picture} stands beside it; name a picture by its URL")
+        if tag == "zone" and OUTSIDE & {attributes.get("type"), attributes.get("type-v2")}:
+            raise UserError(
+                f"{name}: a dashboard shows {attributes.get('param') or 'a page'}, which is not in the workbook, and"
+                " nothing may be loaded from outside; take it out"
+            )
         if tag == "calculation":
             _leave_tableau(element, attributes.get("formula", ""), name)
 
