@@ -434,6 +434,7 @@ def test_who_sees_whom(shop: Shop) -> None:
     everything.all_fields = True
     for by, owner in ((server, None), (shop.server, "callmart")):
         assert {each.owner.name for each in by.workbooks.get(everything)[0]} == {owner}
+        assert bool(list(by.workbooks.filter(owner_name__has="all"))) is (owner is not None)
     ours = shop.groups["ours"]
     server.groups.populate_users(ours)
     assert [each.name for each in ours.users] == ["reader"]

@@ -60,15 +60,30 @@ def change(call: Call, kind: str, asked: xml.Element) -> sqlite3.Row:
     return row
 
 
-def owners(call: Call) -> dict[str, sqlite3.Row]:
-    """The users of the site by LUID."""
-    return {row["id"]: row for row in call.state.all("select * from user where site_id = ?", call.site_id)}
+def owner_fields(call: Call) -> Callable[[sqlite3.Row], dict[str, str]]:
+    """What something can be filtered and sorted by of its owner; nothing of whom the user may not see."""
+    rows, all_seen = (
+        call.state.all("select * from user where site_id = ?", call.site_id),
+        call.access.sees_all_users(),
+    )
+    seen = {row["id"]: row for row in rows if all_seen or row["id"] == call.user_id}
+
+    def fields(row: sqlite3.Row) -> dict[str, str]:
+        user = seen.get(row["owner_id"])
+        return {
+            "ownerName": user["full_name"] if user else "",
+            "ownerEmail": user["email"] if user else "",
+            "ownerDomain": "local",
+        }
+
+    return fields
 
 
 def fields(call: Call) -> Callable[[sqlite3.Row], dict[str, object]]:
     """What data sources and workbooks can be filtered and sorted by."""
-    users, projects = owners(call), call.access.projects
+    owner_of, projects = owner_fields(call), call.access.projects
     return lambda row: {
+        **owner_of(row),
         "name": row["name"],
         "luid": row["id"],
         "contentUrl": row["content_url"],
@@ -76,9 +91,6 @@ def fields(call: Call) -> Callable[[sqlite3.Row], dict[str, object]]:
         "updatedAt": row["updated_at"],
         "description": row["description"],
         "favoritesTotal": favorites(call.state, row["id"]),
-        "ownerName": users[row["owner_id"]]["full_name"],
-        "ownerEmail": users[row["owner_id"]]["email"],
-        "ownerDomain": "local",
         "projectName": projects[row["project_id"]]["name"],
         "size": row["size"],
         "tags": tags.labels(call.state, row["id"]),

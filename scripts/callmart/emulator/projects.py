@@ -115,15 +115,13 @@ def _content_permissions(asked: xml.Element, default: str) -> str:
 
 
 def _fields(call: Call) -> Callable[[sqlite3.Row], Fields]:
-    owners = content.owners(call)
+    owner_of = content.owner_fields(call)
     return lambda project: {
+        **owner_of(project),
         "name": project["name"],
         "luid": project["id"],
         "createdAt": project["created_at"],
         "updatedAt": project["updated_at"],
-        "ownerName": owners[project["owner_id"]]["full_name"],
-        "ownerEmail": owners[project["owner_id"]]["email"],
-        "ownerDomain": "local",
         "parentProjectId": project["parent_id"] or "",
         "topLevelProject": project["parent_id"] is None,
     }
