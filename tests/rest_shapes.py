@@ -73,7 +73,7 @@ SHAPES = {
     "domain": Shape("", "name!"),
     "groups": Shape("group*"),
     "group": Shape("domain import", "id minimumSiteRole name userCount"),
-    "import": Shape("", "domainName grantLicenseMode siteRole"),
+    "import": Shape("", "domainName! grantLicenseMode! siteRole! source!"),
     "projects": Shape("project*"),
     "project": Shape(
         "contentsCounts owner",

@@ -116,8 +116,10 @@ def _fields(call: Call) -> Callable[[sqlite3.Row], Fields]:
 def _render(call: Call) -> Callable[[sqlite3.Row], xml.Element]:
     def render(group: sqlite3.Row) -> xml.Element:
         role = group["minimum_site_role"]
-        # the role stands there twice; TSC reads it here
-        granted = xml.element("import", domainName="local", siteRole=role, grantLicenseMode="onLogin")
+        # the role stands there twice; TSC reads it here, where the schema knows of one source only
+        granted = xml.element(
+            "import", domainName="local", siteRole=role, grantLicenseMode="onLogin", source="ActiveDirectory"
+        )
         return xml.element(
             "group", xml.element("domain", name="local"), *([granted] if role else []),
             id=group["id"], name=group["name"], minimumSiteRole=role,
