@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Iterator
 from datetime import time
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -150,19 +151,25 @@ SUBSCRIPTION = (
 )
 
 
+def private_of(theirs: dict[str, str]) -> set[str]:
+    """What tells of a customer."""
+    return {theirs[key] for key in theirs.keys() - ANYBODYS} | {"theirs"}
+
+
+def held(shop: Shop, private: set[str]) -> list[str]:
+    """All rows of the emulator's state with something private in them."""
+    with shop.state() as state:
+        tables = state.all("select name from sqlite_master where type = 'table' and name <> 'request'")
+        rows = [str(tuple(row)) for each in tables for row in state.all(f"select * from {each['name']}")]
+        return [row for row in rows if any(each in row for each in private)]
+
+
 def test_no_call_shows_or_deletes_anything_of_another_customer(shop: Shop) -> None:
     """Every GET and every DELETE that there is: with what is ours, and with guessed LUIDs of what is theirs."""
     furnish(shop)
     ours, theirs = paths_of(shop, "ours"), paths_of(shop, "theirs")
-    private = {theirs[key] for key in theirs.keys() - ANYBODYS} | {"theirs"}
-
-    def held() -> list[str]:
-        with shop.state() as state:
-            tables = state.all("select name from sqlite_master where type = 'table' and name <> 'request'")
-            rows = [str(tuple(row)) for each in tables for row in state.all(f"select * from {each['name']}")]
-            return [row for row in rows if any(each in row for each in private)]
-
-    server, before, answered = shop.as_user("user of ours"), held(), 0
+    private = private_of(theirs)
+    server, before, answered = shop.as_user("user of ours"), held(shop, private), 0
     header = {"x-tableau-auth": server.auth_token}
     attempts = [
         (method, endpoint, stolen)
@@ -181,8 +188,88 @@ def test_no_call_shows_or_deletes_anything_of_another_customer(shop: Shop) -> No
             assert not stolen or answer.status_code in (403, 404), (endpoint, stolen, answer.text)
             answered += answer.ok
     assert answered > 20  # what is ours is there
-    assert held() == before
+    assert held(shop, private) == before
     assert before
+
+
+# what any request can name, all in one: each call takes what it knows
+GRAB = """<tsRequest>
+<project name="grabbed" parentProjectId="{project}"><owner id="{me}"/></project>
+<datasource name="grabbed"><project id="{project}"/><owner id="{me}"/></datasource>
+<workbook name="grabbed" showTabs="true"><project id="{project}"/><owner id="{me}"/></workbook>
+<user id="{me}" name="grabbed" siteRole="SiteAdministratorCreator" password="known"/><users><user id="{me}"/></users>
+<group name="grabbed" minimumSiteRole="SiteAdministratorCreator"/>
+<permissions><granteeCapabilities><user id="{me}"/><capabilities><capability name="Read" mode="Allow"/></capabilities>
+</granteeCapabilities></permissions>
+<subscription subject="grabbed" suspended="true"><content id="{workbook}" type="Workbook"/><schedule id="{schedule}"/>
+<user id="{user}"/></subscription>
+<connection serverAddress="grabbed" userName="grabbed" password="known" embedPassword="true"/>
+<connectionLUIDs><connectionLUID>{connection}</connectionLUID></connectionLUIDs>
+<tags><tag label="grabbed"/></tags>
+<tagBatch><tags><tag label="grabbed"/></tags><contents><content contentType="Workbook" id="{workbook}"/></contents>
+</tagBatch>
+<favorite label="grabbed"><workbook id="{workbook}"/></favorite>
+<extractRefresh type="FullRefresh"><workbook id="{workbook}"/><schedule id="{schedule}"/></extractRefresh>
+<task><extractRefresh><workbook id="{workbook}"/></extractRefresh></task>
+<site name="grabbed" contentUrl="grabbed" userVisibilityMode="FULL"/>
+<schedule name="grabbed" type="Subscription" frequency="Daily" state="Suspended"><frequencyDetails start="07:00:00"/>
+</schedule></tsRequest>"""
+
+
+def grab(shop: Shop, server: TSC.Server) -> None:
+    """Every POST and PUT that there is, with all that a request can name of what is theirs."""
+    ours, theirs = paths_of(shop, "ours"), paths_of(shop, "theirs")
+    asked = GRAB.format(**theirs, me=server.user_id)
+    part = '--x\r\nContent-Disposition: name="{}"; filename="a.twb"\r\n\r\n{}\r\n'
+    parts = ("request_payload", asked), ("tableau_workbook", "<workbook/>"), ("tableau_file", "grabbed")
+    several = "".join(part.format(*each) for each in parts) + "--x--\r\n"
+    endpoints = [
+        (endpoint.method, filled(endpoint.path, names))
+        for names in (theirs, ours)
+        for module in RESOURCES
+        for endpoint in module.ENDPOINTS
+        if endpoint.method in ("POST", "PUT") and not endpoint.path.startswith("/auth")
+    ]
+    with requests.Session() as session:
+        session.headers["x-tableau-auth"] = str(server.auth_token)
+        for (method, path), body in product(endpoints, (asked, several)):
+            kind = "application/xml" if body is asked else "multipart/mixed; boundary=x"
+            answer = session.request(
+                method, f"{server.server_address}/api/3.28{path}", data=body, headers={"content-type": kind},
+                params={"overwrite": "true", "uploadSessionId": theirs["upload"]}, timeout=5,
+            )  # fmt: skip
+            assert answer.status_code < 500, (method, path, answer.text)
+
+
+def test_no_call_changes_anything_of_another_customer(shop: Shop) -> None:
+    furnish(shop)
+    private = private_of(paths_of(shop, "theirs"))
+    before = held(shop, private)
+    grab(shop, shop.as_user("user of ours"))
+    assert held(shop, private) == before
+    grab(shop, shop.server)
+    assert held(shop, private) != before  # there is something to grab
+
+
+def test_no_filter_tells_what_is_hidden(shop: Shop) -> None:
+    furnish(shop)
+    server = shop.as_user("user of ours")
+
+    def found(kind: str, asked: str) -> int:
+        answer = server.users.get_request(f"{server.baseurl}/sites/{server.site_id}/{kind}?filter={asked}")
+        return int(re.findall(rb'totalAvailable="(\d+)"', answer.content)[0])
+
+    content = ("datasources", "workbooks", "views")
+    for kind in ("projects", *content):
+        assert found(kind, "name:has:o")
+        assert not found(kind, "name:has:theirs") and not found(kind, "ownerName:has:callmart")
+    assert found("groups", "userCount:eq:0") == 2 and not found(
+        "groups", "userCount:gt:0"
+    )  # nobody is counted
+    assert all(found(kind, "projectName:eq:ours") for kind in content)
+    rule = TSC.PermissionsRule(shop.groups["ours"], {"Read": ALLOW})
+    shop.server.projects.delete_permission(shop.projects["ours"], [rule])
+    assert not any(found(kind, "projectName:eq:ours") for kind in content)
 
 
 def test_an_administrator_of_a_site_is_none_of_the_server(shop: Shop) -> None:

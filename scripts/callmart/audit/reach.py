@@ -377,7 +377,9 @@ class _Comparison:
             name = f"'{thing.name}'" if declared and thing.kind != "project" else thing.luid
             if thing.kind != "view" or name not in named["workbook"]:
                 named[thing.kind].append(name)
-        return " and ".join(f"{kind} {', '.join(names)}" for kind, names in named.items() if names)
+        return " and ".join(
+            f"{kind}{'s' * (len(names) > 1)} {', '.join(names)}" for kind, names in named.items() if names
+        )
 
     def _persons(self) -> dict[str, int]:
         """Who sees customers' content as administrator or owner, by site role: how many."""

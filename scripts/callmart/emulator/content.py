@@ -81,7 +81,7 @@ def owner_fields(call: Call) -> Callable[[sqlite3.Row], dict[str, str]]:
 
 def fields(call: Call) -> Callable[[sqlite3.Row], dict[str, object]]:
     """What data sources and workbooks can be filtered and sorted by."""
-    owner_of, projects = owner_fields(call), call.access.projects
+    owner_of = owner_fields(call)
     return lambda row: {
         **owner_of(row),
         "name": row["name"],
@@ -91,7 +91,7 @@ def fields(call: Call) -> Callable[[sqlite3.Row], dict[str, object]]:
         "updatedAt": row["updated_at"],
         "description": row["description"],
         "favoritesTotal": favorites(call.state, row["id"]),
-        "projectName": projects[row["project_id"]]["name"],
+        "projectName": folder(call, row["project_id"]).get("name", ""),
         "size": row["size"],
         "tags": tags.labels(call.state, row["id"]),
         "type": row["type"],

@@ -109,7 +109,7 @@ def _fields(call: Call) -> Callable[[sqlite3.Row], Fields]:
         "domainNickname": "local",
         "isLocal": True,
         "minimumSiteRole": group["minimum_site_role"] or "",
-        "userCount": _count(call, group),
+        "userCount": _count(call, group) if call.access.sees_all_users() else 0,
     }
 
 
