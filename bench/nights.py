@@ -13,6 +13,7 @@ from pathlib import Path
 from rich.console import Console
 
 from callmart import extract, open, run, server
+from callmart.lock import exclusive
 from callmart.settings import Folder, Settings
 from history import CUSTOMERS, fill, retention_floor, scratch
 from simulated import CONTACTS_PER_CUSTOMER, command, write_day
@@ -135,7 +136,7 @@ def _night(settings: Settings, folder: Path) -> float:
 def _run_unpublished(settings: Settings) -> None:
     """What `callmart run` does, up to the extracts."""
     ran = run.Ran()
-    with server.connect(settings) as connection, run.exclusive(connection):
+    with server.connect(settings) as connection, exclusive(connection):
         run.remove_closed(connection, settings, ran, _ignore)
         run.expire_and_make_months(connection, settings, ran, _ignore)
         run.land_folders(settings, ran, _ignore)

@@ -11,7 +11,8 @@ from typing import Any
 import psycopg
 import pytest
 
-from callmart import __version__, run, server
+from callmart import __version__, server
+from callmart.lock import exclusive
 from commands import Command, command_from_scratch, command_of, mistake
 from conftest import YESTERDAY, Callmart
 
@@ -294,7 +295,7 @@ def test_a_second_run_at_the_same_time_says_so(
 ) -> None:
     (file := tmp_path / "registry.yml").write_text(REGISTRY)
     before = contents(ready)
-    with ready.connect() as first, run.exclusive(first):
+    with ready.connect() as first, exclusive(first):
         done = command(*arguments, *([file] if arguments[0] == "registry" else []))
     assert "another callmart run is at work on this database; wait until it has finished" in mistake(done)
     assert contents(ready) == before

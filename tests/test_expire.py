@@ -23,6 +23,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from callmart import dbt, expire, extract, months, run, server
+from callmart.lock import exclusive
 from callmart.simulate import simulate
 from commands import command_of, mistake
 from conftest import Callmart, ignore_step
@@ -776,7 +777,7 @@ def test_a_lock_not_got_is_exit_code_1(full: Callmart) -> None:
 
 
 def test_one_at_a_time(full: Callmart) -> None:
-    with full.connect() as first, run.exclusive(first):
+    with full.connect() as first, exclusive(first):
         said = mistake(command_of(full.home)("expire"))
         assert command_of(full.home)("expire", "--plan").returncode == 0
     assert "another callmart run is at work" in said

@@ -14,13 +14,13 @@ import pytest
 from psycopg import sql
 
 from callmart import dbt, drift, logins, matrix, metrics, rights, roles, server
-from callmart import run as stages
 from callmart.audit import attempts
 from callmart.audit.attacks import ATTACKS, OWN_TYPES, Attack
 from callmart.audit.attempts import Attempt, Scene
 from callmart.audit.channels import log_in
 from callmart.audit.tables import append_only
 from callmart.errors import UserError
+from callmart.lock import exclusive
 from callmart.settings import PROJECT
 from catalogue import unprotected
 from centre import (
@@ -319,8 +319,8 @@ def test_a_customers_locks_stop_no_run(opened: Callmart) -> None:
     with login(opened, NAMED) as connection, opened.connect() as owner:
         connection.execute("select pg_advisory_xact_lock(%s)", [42])  # what it may
         assert refused(connection, "lock table ops.running_now in exclusive mode")
-        with stages.exclusive(owner), opened.connect() as second, pytest.raises(UserError):
-            stages.exclusive(second).__enter__()
+        with exclusive(owner), opened.connect() as second, pytest.raises(UserError):
+            exclusive(second).__enter__()
 
 
 WAITS_FOR_READERS = (

@@ -33,6 +33,7 @@ from callmart import (
 )
 from callmart.emulator.state import State
 from callmart.errors import UserError
+from callmart.lock import exclusive
 from callmart.settings import Folder, Settings
 from callmart.simulate import simulate
 from callmart.status import CustomerStatus
@@ -141,15 +142,15 @@ def twin(make_callmart: Callable[[], Callmart], undisturbed: Callmart) -> Callma
 
 def test_a_second_run_at_the_same_time_says_so_and_ends(undisturbed: Callmart) -> None:
     busy = pytest.raises(UserError, match="another callmart run is at work")
-    with undisturbed.connect() as connection, run.exclusive(connection), busy:
+    with undisturbed.connect() as connection, exclusive(connection), busy:
         night(undisturbed)
     assert night(undisturbed).problems == []
 
 
 def test_the_lock_is_free_after_a_failure(undisturbed: Callmart) -> None:
-    with pytest.raises(Crash), undisturbed.connect() as connection, run.exclusive(connection):
+    with pytest.raises(Crash), undisturbed.connect() as connection, exclusive(connection):
         raise Crash
-    with undisturbed.connect() as connection, run.exclusive(connection):
+    with undisturbed.connect() as connection, exclusive(connection):
         pass
 
 

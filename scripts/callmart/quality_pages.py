@@ -7,6 +7,7 @@ comes from outside it: no script, no font, no picture, no link but to the other 
 import re
 from collections.abc import Iterable, Sequence
 from datetime import date
+from functools import cache
 from html import escape
 from pathlib import Path
 from typing import Any, Protocol
@@ -72,7 +73,6 @@ def folder(settings: Settings) -> Path:
 def section(found: Any, results: Sequence[Result]) -> str:
     """The part of a page that tells of one mart: Great Expectations' result of its suite, without its values."""
     from great_expectations.render.renderer.page_renderer import ValidationResultsPageRenderer
-    from great_expectations.render.view.view import DefaultJinjaSectionView
 
     for one in found.results:
         result = results[one.expectation_config.meta["number"]]
@@ -85,9 +85,8 @@ def section(found: Any, results: Sequence[Result]) -> str:
 
     # The first section is Great Expectations' overview, which the page has in fewer words.
     sections = ValidationResultsPageRenderer().render(found).sections[1:]
-    view: Any = DefaultJinjaSectionView()
     rendered = [
-        _plain(view.render({"section": one.to_json_dict(), "section_loop": {"index": number}}))
+        _plain(_view().render({"section": one.to_json_dict(), "section_loop": {"index": number}}))
         for number, one in enumerate(sections, 1)
     ]
     failed = [one for one in rendered if 'class="failed"' in one]
@@ -101,6 +100,14 @@ def section(found: Any, results: Sequence[Result]) -> str:
             f"<details><summary>{len(met)} more, all met</summary>{''.join(met)}</details>" if met else "",
         ]
     )
+
+
+@cache
+def _view() -> Any:
+    """Great Expectations' templates, which each new view would compile anew."""
+    from great_expectations.render.view.view import DefaultJinjaSectionView
+
+    return DefaultJinjaSectionView()
 
 
 def write(
