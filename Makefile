@@ -18,6 +18,7 @@ bench: .venv/installed-dev ## speed and waits, each against its measure in one r
 	$(BIN)/python bench/nights.py
 	$(BIN)/python bench/policies.py
 	$(BIN)/python bench/expire.py
+	$(BIN)/python bench/audit.py
 	$(BIN)/python bench/extracts.py
 	$(BIN)/python bench/publishing.py
 

@@ -13,14 +13,14 @@ from callmart import audit, run, server
 from callmart.emulator import process
 from callmart.emulator.state import State
 from callmart.settings import Settings
-from history import OPTIONS, scratch
+from history import CUSTOMERS, registry_of, scratch
 
 
 def main() -> None:
     """Print what each stage of an audit took, in the order in which they come."""
     out = Console(highlight=False)
-    customers = list(OPTIONS)[: int(sys.argv[1])] if len(sys.argv) > 1 else OPTIONS
-    with scratch(dict.fromkeys(customers, "detailed")) as settings:
+    customers = range(1, int(sys.argv[1]) + 1) if len(sys.argv) > 1 else CUSTOMERS
+    with scratch(registry_of(dict.fromkeys(customers, "detailed"))) as settings:
         try:
             with server.connect(settings) as connection:
                 ran = run.Ran()

@@ -21,6 +21,7 @@ import tableauserverclient as TSC
 from requests.adapters import HTTPAdapter
 
 from callmart import publication, reports, tableau, tds
+from callmart.audit import reach
 from callmart.emulator.client import as_user, served
 from callmart.emulator.faults import Fault, clear, inject
 from callmart.emulator.process import ensure_running, stop
@@ -42,6 +43,7 @@ from callmart.publish import (
 from callmart.publish.actual import NOTHING
 from callmart.settings import Settings, Tableau
 from callmart.tableau import connect
+from conftest import ignore_step
 from tableau_files import hyper, marts
 
 READ = TSC.Permission.Capability.Read
@@ -1211,6 +1213,9 @@ def test_a_connected_app_may_do_all_that_is_needed_and_signs_in_again(
         mailed = replace(detailed, mails=(MONDAY,))
         assert succeeded(publish(server, mailed))
         assert matches(server, mailed)
+        reach.read(server, ignore_step)  # all that the audit asks
+        for source in TSC.Pager(server.datasources):
+            server.datasources.download(source.id, str(settings.home / source.id))
         moved = Publication(detailed.customer_id, "Anders", (live("one"),))
         assert succeeded(publish(server, replace(mailed, hold="not complete")))
         assert succeeded(publish(server, moved))
