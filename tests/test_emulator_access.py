@@ -10,7 +10,7 @@ import pytest
 import requests
 import tableauserverclient as TSC
 
-from callmart.emulator import client
+from callmart.emulator import client, control
 from callmart.emulator.app import RESOURCES
 from callmart.emulator.state import new_luid
 from emulated import World, refused, world
@@ -343,6 +343,7 @@ def test_what_is_for_the_owner_and_for_leaders(shop: Shop) -> None:
 
 def test_every_call_needs_a_session(tmp_path: Path) -> None:
     with client.served(tmp_path) as emulator, requests.Session() as session:
+        assert emulator.token not in session.get(emulator.url + control.PATH, timeout=5).text
         for endpoint in (each for module in RESOURCES for each in module.ENDPOINTS):
             url = f"{emulator.url}/api/3.28{re.sub('{.*?}', 'x', endpoint.path)}"
             for headers in ({}, {"x-tableau-auth": "x"}):

@@ -14,8 +14,8 @@ from callmart.errors import UserError
 from callmart.settings import ConnectedApp, Tableau
 
 _LIFETIME_S = 300  # of a JSON web token, which is for one sign-in; Tableau takes 600 at most
-# The least that publishing and the audit get by with. Tableau lists none for subscriptions and schedules: where those have no
-# scopes of their own, they come under tasks.
+# The least that publishing and the audit get by with. Tableau lists none for subscriptions and schedules: where those
+# have no scopes of their own, they come under tasks.
 _SCOPES = {
     "content": ("read",),
     "datasource_tags": ("update", "delete"),

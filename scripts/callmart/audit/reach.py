@@ -17,10 +17,11 @@ from typing import Any, Literal
 
 import tableauserverclient as TSC
 
+from callmart.errors import UserError
 from callmart.grants import ALLOWED, Grant, content_grants, project_grants
 from callmart.publication import WORKERS
 from callmart.publish import Actual, Publication, shortened
-from callmart.publish.actual import everything, identity, marked, members
+from callmart.publish.actual import INCOMPLETE, everything, identity, marked, members
 
 Kind = Literal["project", "data source", "workbook", "view"]
 _SCOPES: Mapping[Kind, str] = {
@@ -173,7 +174,9 @@ def read(server: TSC.Server, on_thing: Callable[[int, int], None]) -> Site:
             rules = project_grants(server, each.id, "project")
             return Thing(kind, each.id, each.name, each.owner_id, each.parent_id, rules)
         if kind == "view":
-            workbook = things[each.workbook_id]
+            workbook = things.get(each.workbook_id)
+            if workbook is None:
+                raise UserError(INCOMPLETE)
             follows = workbook.luid in tabbed or workbook.project in locked
             rules = workbook.rules if follows else content_grants(server.views, each)
             return Thing(kind, each.id, workbook.name, workbook.owner, workbook.project, rules)
@@ -282,8 +285,7 @@ class _Comparison:
         publication = self.desired[customer]
         names = {(thing.kind, thing.name) for thing in there}
         wanted = [("data source", each.name) for each in publication.data_sources]
-        wanted += [("workbook", each.name) for each in publication.workbooks]
-        wanted += [("view", each.name) for each in publication.workbooks]
+        wanted += [(kind, each.name) for kind in ("workbook", "view") for each in publication.workbooks]
         for kind, name in wanted:
             if (kind, name) not in names:
                 yield f"customer {customer}: {kind} '{name}' is not there; publish again"
@@ -382,7 +384,7 @@ class _Comparison:
         )
 
     def _persons(self) -> dict[str, int]:
-        """Who sees customers' content as administrator or owner, by site role: how many."""
+        """How many see customers' content as administrators, by site role, or as owners."""
         found = Counter(
             next(role for role in sorted(user.roles) if "Administrator" in role)
             for user in self.site.users.values()

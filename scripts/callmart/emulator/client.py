@@ -31,7 +31,7 @@ def served(folder: Path) -> Iterator[Emulator]:
         state.admit(TOKEN_NAME, token)
     # the state belongs to the thread that opens it
     config = uvicorn.Config(
-        lambda: application(State(folder), "a thread"), factory=True, port=0, log_level="critical", lifespan="off"
+        lambda: application(State(folder), "here"), factory=True, port=0, log_level="critical", lifespan="off"
     )
     server = uvicorn.Server(config)
     threading.Thread(target=server.run, daemon=True).start()

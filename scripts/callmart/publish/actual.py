@@ -21,6 +21,7 @@ MARK = "callmart customer"
 TAG = "callmart-"
 _NUMBER = "([1-9][0-9]*)"
 PAGE_SIZE = 1000
+INCOMPLETE = "Tableau gave a list that is not complete; run again."
 
 ContentKind = Literal["data source", "workbook"]
 
@@ -158,7 +159,7 @@ def everything(endpoint: Any) -> list[Any]:
 
     items = list(TSC.Pager(get, TSC.RequestOptions(pagesize=PAGE_SIZE)))
     if len(items) != announced[-1]:
-        raise UserError("Tableau gave a list that is not complete; run again.")
+        raise UserError(INCOMPLETE)
     return items
 
 
