@@ -1,10 +1,10 @@
 """Extract: one .hyper a customer and mart group, read as the customer's own role and proved before it may leave."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
-from hashlib import sha256
+from hashlib import file_digest, sha256
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from tempfile import TemporaryDirectory
@@ -57,6 +57,13 @@ class _Kept(NamedTuple):
     basis: dict[str, Any]
 
 
+class _Content(NamedTuple):
+    """How much was read, and its hash."""
+
+    rows: int
+    content_hash: str
+
+
 class _Session(NamedTuple):
     """The owner, who keeps the books and knows what a file must add up to, and the publisher, who reads for it."""
 
@@ -102,14 +109,14 @@ def restore(
     settings: Settings, customer_id: int, group: str, marts: list[dbt.Mart], content_hash: str
 ) -> None:
     """Write a file again that is gone, with the rows of that hash. Unproven where they are others now."""
-    with _sessions(settings) as session, session() as own:
-        streams = _streams(_rows(own, customer_id, group, marts))
-        if _content_hash(streams) != content_hash:
+    path = place(settings, customer_id, group)
+    with _sessions(settings) as session, session() as own, _beside(path) as arrow:
+        if _read(own, customer_id, group, marts, arrow).content_hash != content_hash:
             raise Unproven(
                 f"the {group} marts of customer {customer_id} have changed since they were extracted: "
                 "run `callmart extract`, and then this again"
             )
-        _write(own.owner, place(settings, customer_id, group), customer_id, marts, streams)
+        _write(own.owner, path, customer_id, marts, arrow)
 
 
 def folder(settings: Settings) -> Path:
@@ -225,16 +232,23 @@ def _publisher(settings: Settings) -> Any:
         ) from None
 
 
+@contextmanager
+def _beside(path: Path) -> Iterator[Path]:
+    """A folder for the rows on their way into a file, as private as the file."""
+    for private in (path.parent.parent, path.parent):  # the mode is the last folder's alone
+        private.mkdir(exist_ok=True, mode=0o700)
+    with TemporaryDirectory(dir=path.parent, prefix=".arrow-") as folder:
+        yield Path(folder)
+
+
 def _make(session: _Session, path: Path, order: _Order, before: _Kept | None) -> Extract:
     """The file with the rows of now, written where they are not those of before, and noted in the books."""
     customer_id, group, marts, basis = order
-    tables = _rows(session, customer_id, group, marts)
-    rows = sum(table.num_rows for table in tables.values())
-    streams = _streams(tables)
-    content_hash = _content_hash(streams)
-    written = before is None or before.content_hash != content_hash
-    if written:
-        _write(session.owner, path, customer_id, marts, streams)
+    with _beside(path) as arrow:
+        rows, content_hash = _read(session, customer_id, group, marts, arrow)
+        written = before is None or before.content_hash != content_hash
+        if written:
+            _write(session.owner, path, customer_id, marts, arrow)
     session.owner.execute(
         """
         insert into ops.extract (customer_id, mart_group, path, content_hash, row_count, basis)
@@ -248,83 +262,68 @@ def _make(session: _Session, path: Path, order: _Order, before: _Kept | None) ->
     return Extract(customer_id, group, path, rows, content_hash, written)
 
 
-def _rows(session: _Session, customer_id: int, group: str, marts: list[dbt.Mart]) -> dict[str, pa.Table]:
+def _read(session: _Session, customer_id: int, group: str, marts: list[dbt.Mart], arrow: Path) -> _Content:
+    """Put the rows of each mart into a stream of Arrow, as the customer sees them.
+
+    The hash tells two contents apart; two .hyper files of the same rows differ in their bytes.
+    """
     role = roles.customer_role(session.owner.info.dbname, customer_id)
+    rows, digest = 0, sha256()
     try:
-        return _read(session.reader, role, marts)
+        for mart in sorted(marts, key=lambda mart: mart.name):
+            stream = arrow / mart.name
+            with (
+                _reading(session.reader, role, mart) as reader,
+                pa.OSFile(str(stream), "wb") as file,
+                pa.ipc.new_stream(file, reader.schema) as writer,
+            ):
+                for batch in reader:
+                    # Put together from two it is copied: where the driver left bits unused, they are anything.
+                    writer.write_batch(pa.concat_batches([batch, batch.slice(0, 0)]))
+                    rows += batch.num_rows
+            digest.update(mart.name.encode())
+            with stream.open("rb") as written:
+                digest.update(file_digest(written, sha256).digest())
     except AdbcError as error:
         raise Unproven(
             f"the {group} marts of customer {customer_id} can't be read as its own role "
             f"(SQLSTATE {error.sqlstate}): run `callmart access apply`, and then this again"
         ) from None
+    return _Content(rows, digest.hexdigest())
 
 
-def _read(reader: Any, role: str, marts: list[dbt.Mart]) -> dict[str, pa.Table]:
-    """The rows of each mart as the customer itself sees them, in the order of their key."""
-    tables = {}
+@contextmanager
+def _reading(reader: Any, role: str, mart: dbt.Mart) -> Iterator[pa.RecordBatchReader]:
+    """The rows of a mart as a role sees them, in the order of their key."""
+    columns, key = (", ".join(f'"{name}"' for name in names) for names in (mart.columns, mart.key))
     with reader.cursor() as cursor:
         cursor.execute(f'set role "{role}"')
         try:
-            for mart in marts:
-                columns = ", ".join(f'"{column}"' for column in mart.columns)
-                key = ", ".join(f'"{column}"' for column in mart.key)
-                cursor.execute(f'select {columns} from mart."{mart.name}" order by {key}')
-                tables[mart.name] = cursor.fetch_arrow_table()
+            cursor.execute(f'select {columns} from mart."{mart.name}" order by {key}')
+            yield cursor.fetch_record_batch()
         finally:
             cursor.execute("reset role")
-    return tables
-
-
-def _streams(tables: Mapping[str, pa.Table]) -> dict[str, pa.Buffer]:
-    """Arrow's own bytes of each table: the same for the same rows, in however many pieces they came."""
-    streams = {}
-    for name, table in tables.items():
-        # Put together from two pieces it is copied: where the driver left bits unused, they are anything.
-        copied = pa.concat_tables([table, table.slice(0, 0)]).combine_chunks()
-        sink = pa.BufferOutputStream()
-        with pa.ipc.new_stream(sink, copied.schema) as stream:
-            stream.write_table(copied)
-        streams[name] = sink.getvalue()
-    return streams
-
-
-def _content_hash(streams: Mapping[str, pa.Buffer]) -> str:
-    """Tells two contents apart; two files of the same rows differ in their bytes."""
-    digest = sha256()
-    for name, stream in sorted(streams.items()):
-        digest.update(name.encode())
-        digest.update(stream)
-    return digest.hexdigest()
 
 
 def _write(
-    owner: psycopg.Connection,
-    path: Path,
-    customer_id: int,
-    marts: list[dbt.Mart],
-    streams: Mapping[str, pa.Buffer],
+    owner: psycopg.Connection, path: Path, customer_id: int, marts: list[dbt.Mart], arrow: Path
 ) -> None:
     """Write the file beside its place, prove it, then put it there."""
-    for private in (path.parent.parent, path.parent):  # the mode is the last folder's alone
-        private.mkdir(exist_ok=True, mode=0o700)
     draft = path.with_suffix(".new.hyper")
     draft.unlink(missing_ok=True)
     try:
-        with (
-            TemporaryDirectory(dir=path.parent, prefix=".arrow-") as beside,
-            hyper.opened(draft, new=True) as file,
-        ):
+        with hyper.opened(draft, new=True) as file:
             file.catalog.create_schema(hyper.SCHEMA)
             for mart in marts:
-                stream = Path(beside) / mart.name
-                stream.write_bytes(streams[mart.name])
+                table, stream = (
+                    TableName(hyper.SCHEMA, mart.name),
+                    escape_string_literal(str(arrow / mart.name)),
+                )
                 columns = ", ".join(
                     f"{escape_name(column)} {fields.type_of(mart, column).hyper}" for column in mart.columns
                 )
-                table = TableName(hyper.SCHEMA, mart.name)
                 file.execute_command(f"create table {table} ({columns})")
-                source = escape_string_literal(str(stream))
-                file.execute_command(f"copy {table} from {source} with (format => 'arrowstream')")
+                file.execute_command(f"copy {table} from {stream} with (format => 'arrowstream')")
         draft.chmod(0o600)
         _prove(owner, draft, customer_id, marts)
         draft.replace(path)
