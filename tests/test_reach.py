@@ -17,6 +17,7 @@ from callmart.audit import reach
 from callmart.emulator.access import Access
 from callmart.emulator.capabilities import CAPABILITIES, SITE_ROLES
 from callmart.emulator.state import State
+from callmart.errors import UserError
 from callmart.grants import Grant
 from callmart.publish import DataSource, Publication, Workbook
 from conftest import ignore_step
@@ -451,6 +452,14 @@ def test_owners_are_told_of_and_no_breach(shop: Shop) -> None:
 def test_what_cannot_be_read_is_not_absent(shop: Shop) -> None:
     shop.inject("status", status=403, path="/permissions", count=1)
     with pytest.raises(TSC.ServerResponseError):
+        shop.compare()
+
+
+def test_a_list_that_lags_is_not_believed(shop: Shop) -> None:
+    shop.inject("lag", path="/workbooks$", seconds=600)
+    shop.default()  # from now on
+    shop.wire(shop.default(), "mine", OURS)
+    with pytest.raises(UserError, match="not complete"):
         shop.compare()
 
 
