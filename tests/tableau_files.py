@@ -57,6 +57,7 @@ def hyper(folder: Path, group: str, **changed: pa.DataType | None) -> Path:
             types = {column: ARROW[mart.types[column]] for column in mart.columns} | changed
             columns = [(name, kind) for name, kind in types.items() if kind is not None]
             tables["Extract", mart.name] = pa.schema(columns).empty_table()
+    folder.mkdir(exist_ok=True)
     file = folder / f"{group}.hyper"
     pantab.frames_to_hyper(tables, file)
     return file

@@ -351,7 +351,7 @@ def publish(
             return
         if planned.leaving and not yes and not _agreed(planned.leaving):
             raise UserError(
-                f"nothing was published: everything of {len(planned.leaving)} customers would be removed; "
+                f"nothing was published: everything of customers {_listed(planned.leaving)} would be removed; "
                 "look at it with --plan, and confirm it with --yes"
             )
         with _progress() as step:
@@ -381,8 +381,12 @@ def _print_plan(planned: Any) -> None:
 def _agreed(leaving: tuple[int, ...]) -> bool:
     """Asks whoever sits there; without a terminal nobody does."""
     return sys.stdin.isatty() and typer.confirm(
-        f"Remove everything of customers {', '.join(map(str, leaving))} from Tableau?"
+        f"Remove everything of customers {_listed(leaving)} from Tableau?"
     )
+
+
+def _listed(customers: tuple[int, ...]) -> str:
+    return ", ".join(map(str, customers))
 
 
 @app.command()

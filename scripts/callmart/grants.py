@@ -5,7 +5,6 @@ nobody is granted is denied; the denials written out hold also for a user who is
 """
 
 from collections.abc import Mapping
-from contextlib import suppress
 from typing import Any, NamedTuple
 
 import tableauserverclient as TSC
@@ -47,6 +46,7 @@ class Grant(NamedTuple):
 Access = Mapping[str, frozenset[Grant]]
 
 NOBODY: Access = {scope: frozenset() for scope in ALLOWED}
+_UNKNOWN = ("400", "404")  # what a server says to a kind that it does not know
 # kinds that are never published, though a new project opens them to all users
 _UNUSED = ("flow", "lens", "datarole", "metric", "database", "table", "virtualconnection")
 
@@ -76,23 +76,40 @@ def content_grants(
     return _grants(item.permissions)
 
 
-def close_unused(server: TSC.Server, project_id: str) -> None:
-    """Takes everybody's defaults for the kinds that are never published; a server may not know them all."""
+def close_unused(server: TSC.Server, project_id: str) -> bool:
+    """Takes everybody's defaults for the kinds that are never published; whether none are left.
+
+    A server may not know them all.
+    """
+    is_closed = True
     for scope in _UNUSED:
-        with suppress(TSC.ServerResponseError):
-            align(server, project_id, {scope: frozenset()})
+        try:
+            present = project_grants(server, project_id, scope)
+        except TSC.ServerResponseError as error:
+            if not error.code.startswith(_UNKNOWN):
+                raise
+            continue
+        if present:
+            _change(server, project_id, scope, present, frozenset())
+            is_closed = is_closed and not project_grants(server, project_id, scope)
+    return is_closed
 
 
 def align(server: TSC.Server, project_id: str, wanted: Access) -> None:
     """Makes the grants in a project those of `wanted`, and no others; what is too much goes first."""
-    item = TSC.ProjectItem(id=project_id)
     for scope, grants in wanted.items():
-        update, delete = _methods(server, scope)
-        present = project_grants(server, project_id, scope)
-        for grant in sorted(present - grants):
-            delete(item, _rule(grant))
-        if missing := sorted(grants - present):
-            update(item, [_rule(grant) for grant in missing])
+        _change(server, project_id, scope, project_grants(server, project_id, scope), grants)
+
+
+def _change(
+    server: TSC.Server, project_id: str, scope: str, present: frozenset[Grant], wanted: frozenset[Grant]
+) -> None:
+    item = TSC.ProjectItem(id=project_id)
+    update, delete = _methods(server, scope)
+    for grant in sorted(present - wanted):
+        delete(item, _rule(grant))
+    if missing := sorted(wanted - present):
+        update(item, [_rule(grant) for grant in missing])
 
 
 def project_grants(server: TSC.Server, project_id: str, scope: str) -> frozenset[Grant]:

@@ -1,9 +1,11 @@
 """A signed-in connection to Tableau: the server in the settings, or without one the emulator of this home."""
 
 import ipaddress
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
 from threading import Lock
 from typing import Any, Self
 from urllib.parse import urlsplit
@@ -149,8 +151,19 @@ def connect(settings: Settings) -> Iterator[TSC.Server]:
 
 def reason(error: Exception) -> str:
     """What a failure at publishing says, in one sentence without any value of a customer's."""
+    if isinstance(error, UserError):
+        return str(error)
     texts = (text.format(error=error) for kind, text in _REASONS if isinstance(error, kind))
-    return next(texts, str(error))
+    return next(texts, _unexpected(error))
+
+
+def _unexpected(error: Exception) -> str:
+    """For what nobody thought of, mostly an answer that lacks what TSC looks for in it: where it happened."""
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    return (
+        f"{type(error).__name__} in {Path(place.filename).name}, line {place.lineno}: Tableau's answer or callmart is "
+        "at fault; run again, and report it if it stays."
+    )
 
 
 def is_cloud(server: TSC.Server) -> bool:
@@ -206,9 +219,12 @@ def _session(url: str, renew: Callable[[str], str | None] = lambda old: None) ->
 
 
 def _only_tableau(response: requests.Response, **_: Any) -> None:
-    """Refuses a page of something else in the place of an answer: TSC would read it as an empty list."""
-    file = "octet-stream" in response.headers.get("content-type", "")
-    if response.ok and not file and response.content and b"<tsResponse" not in response.content[:300]:
+    """Refuses what is no whole answer, such as a page of something else: TSC would read it as an empty list."""
+    if response.status_code >= 300 or "octet-stream" in response.headers.get("content-type", ""):
+        return
+    content = response.content
+    is_whole = b"<tsResponse" in content[:300] and content.rstrip().endswith(b"</tsResponse>")
+    if not is_whole and (content or response.request.method == "GET"):
         raise NonXMLResponseError(b"not of the REST API")
 
 
@@ -219,7 +235,10 @@ def _version(url: str) -> str:
             answer = session.get(url + _SERVER_INFO, timeout=TIMEOUT_S)
             answer.raise_for_status()
             parser = etree.XMLParser(resolve_entities=False, no_network=True)
-            return str(etree.fromstring(answer.content, parser).findtext(".//{*}restApiVersion"))
+            version = etree.fromstring(answer.content, parser).findtext(".//{*}restApiVersion")
+            if not version:
+                raise NonXMLResponseError(answer.content)
+            return str(version)
         except (NonXMLResponseError, etree.XMLSyntaxError, requests.HTTPError):
             raise UserError(
                 f"What answers at {url} is no Tableau server that is up; start it or correct tableau.server."

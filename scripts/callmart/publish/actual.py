@@ -66,12 +66,13 @@ class Project:
 
 @dataclass(frozen=True)
 class User:
-    """A user of the site."""
+    """A user of the site; ours are those in our group, and nobody knows yet whose an account is that was never used."""
 
     luid: str
     name: str
     role: str
     is_ours: bool
+    is_unused: bool
 
 
 @dataclass(frozen=True)
@@ -120,7 +121,9 @@ def read(server: TSC.Server) -> Actual:
         elif group.name == USERS:
             users_group, ours = group.id, members(server, group)
     users = {
-        identity(user.name): User(user.id, user.name, user.site_role, user.id in ours)
+        identity(user.name): User(
+            user.id, user.name, user.site_role, user.id in ours, is_unused=user.last_login is None
+        )
         for user in everything(server.users)
     }
     schedules = None if is_cloud(server) else {each.name: each.id for each in everything(server.schedules)}

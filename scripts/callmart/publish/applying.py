@@ -85,7 +85,7 @@ def _outcome(site: "_Site", customer: CustomerPlan, on_step: Callable[[Step], No
             for step in _Customer(site, customer).perform():
                 done.append(step)
                 on_step(step)
-        except (*FAILURES, OSError, UserError) as failure:
+        except Exception as failure:  # whatever it is, it is this customer's, and the others go on
             error = reason(failure)
             if isinstance(failure, _LOST) and not _answers(site.server):
                 site.lost = error
@@ -119,7 +119,8 @@ class _Site:
         self.lost: str | None = None  # why nobody can go on
         self._turn = Lock()  # customers share users and schedules
         self.top_id = plan.top_id
-        self.users = dict(plan.users)
+        self.users = {name: user.luid for name, user in plan.users.items()}
+        self._ours = {name for name, user in plan.users.items() if user.is_ours}
         self.users_group = plan.users_group
         self.schedules = None if plan.schedules is None else dict(plan.schedules)
 
@@ -151,10 +152,12 @@ class _Site:
     def add_user(self, name: str) -> None:
         """Puts somebody on the site, with the least role, and notes that it was us; once for all customers."""
         with self._turn:
-            if identity(name) not in self.users:
-                user = self.server.users.add(TSC.UserItem(name, ROLE))
-                self.server.groups.add_user(_group(str(self.users_group)), user.id)
-                self.users[identity(name)] = user.id
+            key = identity(name)
+            if key not in self.users:
+                self.users[key] = self.server.users.add(TSC.UserItem(name, ROLE)).id
+            if key not in self._ours:
+                self.server.groups.add_user(_group(str(self.users_group)), self.users[key])
+                self._ours.add(key)
 
     def add_schedule(self, name: str) -> None:
         """Makes a schedule, once for all customers."""
@@ -184,6 +187,7 @@ class _Customer:
         self.site, self.server, self.plan = site, site.server, plan
         self.project_id, self.group_id = plan.project_id, plan.group_id
         self.content = list(plan.unchanged)
+        self.mailing = list(plan.mailing)
 
     def perform(self) -> Iterator[Step]:
         """Carries out the steps, yields each when it is done, and proves the result. What fails is not mailed."""
@@ -193,8 +197,8 @@ class _Customer:
                 yield step
             if self.plan.stays and self.plan.steps and not self.plan.problem:
                 self._prove()
-        except (*FAILURES, OSError, UserError):
-            for luid in self.plan.mailing:
+        except Exception:
+            for luid in self.mailing:
                 with suppress(*FAILURES):
                     mail.suspend(self.server, luid, suspended=True)
             raise
@@ -227,7 +231,7 @@ class _Customer:
             case _, "schedule":
                 self.site.add_schedule(step.name)
             case "change", "subscription":
-                mail.suspend(server, str(step.luid), suspended=bool(self.plan.hold or self.plan.problem))
+                self._suspend_or_resume(str(step.luid))
             case _, "subscription":
                 self._subscribe(step)
 
@@ -260,19 +264,26 @@ class _Customer:
             tds.package(source.source, file, source.held)
 
             def publish(mode: str) -> Any:
-                if file.stat().st_size >= config.FILESIZE_LIMIT_MB * BYTES_PER_MB:
-                    return self._publish_as_job(step, item, file, mode)
-                published = self.server.datasources.publish(item, file, mode, connection_credentials=login)
+                published = self._upload(step, item, file, mode, login)
                 if live:
                     _embed(self.server, published, live.user, source.password)
                 return published
 
             self._replace("data source", step, item, publish, source.content_hash)
 
-    def _publish_as_job(self, step: Step, item: TSC.DatasourceItem, file: Path, mode: str) -> Any:
-        """Publishes what is large, for which a request would wait too long; a job does not tell what it made."""
+    def _upload(
+        self,
+        step: Step,
+        item: TSC.DatasourceItem,
+        file: Path,
+        mode: str,
+        login: TSC.ConnectionCredentials | None,
+    ) -> Any:
+        """Publishes; by a job where a request would wait too long, which does not tell what it made."""
         datasources = self.server.datasources
-        job = datasources.publish(item, file, mode, as_job=True)
+        if file.stat().st_size < config.FILESIZE_LIMIT_MB * BYTES_PER_MB:
+            return datasources.publish(item, file, mode, connection_credentials=login)
+        job = datasources.publish(item, file, mode, connection_credentials=login, as_job=True)
         self.server.jobs.wait_for_job(job, timeout=_JOB_S)
         if step.luid:
             return datasources.get_by_id(step.luid)
@@ -312,7 +323,13 @@ class _Customer:
         user = self.site.users[identity(wanted.member)]
         schedules = self.site.schedules
         schedule = None if schedules is None else schedules[mail.when(wanted)]
-        mail.subscribe(self.server, wanted, user, workbook.views[0].id, schedule)
+        self.mailing.append(mail.subscribe(self.server, wanted, user, workbook.views[0].id, schedule))
+
+    def _suspend_or_resume(self, luid: str) -> None:
+        is_to_rest = bool(self.plan.hold or self.plan.problem)
+        if not is_to_rest:
+            self.mailing.append(luid)
+        mail.suspend(self.server, luid, suspended=is_to_rest)
 
     def _replace(
         self, kind: ContentKind, step: Step, item: Any, publish: Callable[[str], Any], content_hash: str
@@ -361,9 +378,9 @@ class _Customer:
 
 def close(server: TSC.Server, project_id: str, access: Access) -> None:
     """Grants exactly `access` in a project; a UserError where the project then says otherwise."""
-    close_unused(server, project_id)
+    is_closed = close_unused(server, project_id)
     align(server, project_id, access)
-    if project_access(server, project_id) != access:
+    if not is_closed or project_access(server, project_id) != access:
         raise UserError(
             f"the permissions of project {project_id} did not become as set; see who changes them."
         )

@@ -78,8 +78,8 @@ def add_schedule(server: TSC.Server, name: str) -> str:
     return str(server.schedules.create(TSC.ScheduleItem(name, PRIORITY, kind, order, weekly)).id)
 
 
-def subscribe(server: TSC.Server, mail: Mail, user: str, view: str, schedule: str | None) -> None:
-    """Subscribes a user to a view, on a schedule of Tableau Server, or without one as on Tableau Cloud."""
+def subscribe(server: TSC.Server, mail: Mail, user: str, view: str, schedule: str | None) -> str:
+    """Subscribes a user to a view, on a schedule of Tableau Server, or without one as on Tableau Cloud; the LUID."""
     request = etree.Element("tsRequest")
     subscription = etree.SubElement(
         request,
@@ -99,7 +99,8 @@ def subscribe(server: TSC.Server, mail: Mail, user: str, view: str, schedule: st
         frequency = etree.SubElement(request, "schedule", frequency="Weekly")
         details = etree.SubElement(frequency, "frequencyDetails", start=mail.time)
         etree.SubElement(etree.SubElement(details, "intervals"), "interval", weekDay=mail.day)
-    server.subscriptions.post_request(server.subscriptions.baseurl, etree.tostring(request))
+    answer = server.subscriptions.post_request(server.subscriptions.baseurl, etree.tostring(request))
+    return str(TSC.SubscriptionItem.from_response(answer.content, server.namespace)[0].id)
 
 
 def suspend(server: TSC.Server, luid: str, *, suspended: bool) -> None:

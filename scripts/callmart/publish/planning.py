@@ -95,7 +95,7 @@ class Plan:
     top_id: str | None
     foreign: tuple[Foreign, ...]
     customers: tuple[CustomerPlan, ...]
-    users: Mapping[str, str]  # LUIDs by identity
+    users: Mapping[str, User]  # by identity
     users_group: str | None
     schedules: Mapping[str, str] | None  # LUIDs by name; None on Tableau Cloud
 
@@ -172,7 +172,7 @@ def plan(desired: Iterable[Publication], actual: Actual) -> Plan:
             _stay(wanted[customer], actual, gone) if customer in wanted else _leave(customer, actual)
             for customer in sorted(wanted.keys() | actual.customers)
         ),
-        users={name: user.luid for name, user in actual.users.items()},
+        users=actual.users,
         users_group=actual.users_group,
         schedules=actual.schedules,
     )
@@ -281,7 +281,8 @@ def _member_steps(
             yield Step(customer, "remove", "member", name, luid)
     for key, name in wanted.items():
         user = actual.users.get(key)
-        if user is None:
+        # one that was never used may be what an addition left that broke off: it is ours from now on
+        if user is None or (user.role == ROLE and user.is_unused and not user.is_ours):
             yield Step(customer, "add", "user", name)
         if user is None or user.luid not in present:
             yield Step(customer, "add", "member", name)
