@@ -6,6 +6,7 @@ from random import Random
 from typing import Any
 from zipfile import ZipFile, is_zipfile
 
+from callmart.emulator import revisions
 from callmart.emulator.faults import Fault
 from callmart.emulator.state import State
 
@@ -99,7 +100,7 @@ def held(state: State) -> Held:
             ]
             found.append(
                 (row["description"], table, row["name"], tags if table == "datasource" else len(tags),
-                 _digest(state.files / row["file"]))
+                 _digest(revisions.current(state, row["id"])))
             )  # fmt: skip
     return sorted(found, key=str)
 

@@ -529,9 +529,9 @@ def policy_mutants(connection: psycopg.Connection) -> Iterator[str]:
 
 def right_mutants(connection: psycopg.Connection, callmart: Callmart) -> Iterator[str]:
     """Each right of access.yml and of the marts taken away; each thing given to somebody who should not have it."""
-    roles = {duty: roles.duty_role(server.DATABASE, duty) for duty in matrix.matrix().duties}
-    roles |= {f"reads {group}": roles.group_role(server.DATABASE, group) for group in roles.GROUPS}
-    for right in sorted(rights.wanted(connection, matrix.matrix(), roles, dbt.marts(callmart.settings))):
+    holders = {duty: roles.duty_role(server.DATABASE, duty) for duty in matrix.matrix().duties}
+    holders |= {f"reads {group}": roles.group_role(server.DATABASE, group) for group in roles.GROUPS}
+    for right in sorted(rights.wanted(connection, matrix.matrix(), holders, dbt.marts(callmart.settings))):
         yield right.revoke().as_string(connection)
     for name in relations(connection, *OURS):
         if name != "mart.line_interval":

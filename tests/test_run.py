@@ -313,7 +313,7 @@ def test_the_demo_keeps_away_from_customers_of_yours(undisturbed: Callmart) -> N
 
 def test_the_recording_moves_to_its_week_day(tmp_path: Path) -> None:
     monday = DAY - timedelta(days=DAY.weekday())
-    demo.move_recording(tmp_path / "queue_log", monday)
+    demo.move_recording("queue_log", tmp_path / "queue_log", monday)
     was, now = (
         [
             datetime.fromtimestamp(int(line.split("|")[0]), demo.RECORDED_IN)
