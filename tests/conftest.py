@@ -1,5 +1,6 @@
 """What the tests share: a callmart of their own, with a real server, in a folder of its own."""
 
+import gc
 import shutil
 import subprocess
 import tempfile
@@ -17,6 +18,8 @@ from callmart.emulator import process
 from callmart.land import Landed, land
 from callmart.prepare import Defaults
 from callmart.settings import Settings
+
+gc.set_threshold(50_000)  # half a million objects of the libraries are there to stay
 
 YESTERDAY = date.today() - timedelta(days=1)
 
@@ -115,6 +118,19 @@ class Callmart:
         process.stop(self.home)
         server.stop(self.home)
 
+    def save(self, place: Path) -> None:
+        """Put aside all that it is."""
+        self.stop()
+        copy(self.home, place)
+        server.start(self.home)
+
+    def restore(self, place: Path) -> None:
+        """Be again what was put aside: takes a fraction of a build."""
+        self.stop()
+        clear(self.home)
+        copy(place, self.home)
+        server.start(self.home)
+
 
 @pytest.fixture(scope="session")
 def homes() -> Iterator[Path]:
@@ -139,7 +155,8 @@ def new_home(homes: Path) -> Path:
     server.start(home)
     server.stop(home)
     with (home / "postgres" / "postgresql.conf").open("a") as configuration:
-        configuration.write("fsync = off\n")  # no test switches the machine off
+        # No test switches the machine off; and what is copied is small.
+        configuration.write("fsync = off\nmin_wal_size = '32MB'\n")
     return home
 
 
@@ -189,15 +206,11 @@ def played(callmart: Callmart, homes: Path, tmp_path_factory: pytest.TempPathFac
     """The module's callmart with three customers and their open marts, as centre.py plays them: once, and copied."""
     from centre import play
 
-    home = homes / "played"
-    if home.exists():
-        callmart.stop()
-        clear(callmart.home)
-        copy(home, callmart.home)
+    place = homes / "played"
+    if place.exists():
+        callmart.restore(place)
     else:
         play(callmart, tmp_path_factory.mktemp("landed"))
         callmart.build_unchecked()
-        callmart.stop()
-        copy(callmart.home, home)
-    server.start(callmart.home)
+        callmart.save(place)
     return callmart

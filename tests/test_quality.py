@@ -26,30 +26,36 @@ TELLING, QUEUE, AGENT = 987654321, "geheime-wachtrij", "Jan Klaassen"
 Day = tuple[int, date]
 
 
+EVERY_DAY = [(customer, day) for customer in WITH_DATA for day in DAYS]
+
+
+@pytest.fixture(scope="module")
+def computed(played: Callmart, homes: Path) -> Path:
+    """All days as they are computed, before anybody has looked; after they have passed and been opened."""
+    with played.connect() as connection:
+        compute(played, connection, EVERY_DAY)
+        assert check(played, connection).held_back == set()
+        opening.open_build(connection, played.settings)
+        compute(played, connection, EVERY_DAY)
+    played.save(homes / "computed")
+    return homes / "computed"
+
+
 @pytest.fixture
-def owner(played: Callmart) -> Iterator[psycopg.Connection]:
-    """The owner; afterwards every day is dirty no more and nothing is held back."""
-    last_opened = "select max(build_id) from ops.opened_day"
-    before = played.rows(last_opened)
+def owner(played: Callmart, computed: Path) -> Iterator[psycopg.Connection]:
+    """The owner of days that are computed, and not checked yet."""
+    played.restore(computed)
     with played.connect() as connection:
         yield connection
         connection.rollback()
-        if played.rows(last_opened) == before:
-            connection.execute("truncate ops.dirty_day, ops.held_back")
-            connection.execute("delete from ops.build where opened_at is null")
-        else:
-            connection.commit()
-            played.build_unchecked()
-    assert not played.rows("select 1 from ops.held_back union all select 1 from ops.dirty_day")
 
 
-def compute(callmart: Callmart, connection: psycopg.Connection, days: list[Day] | None = None) -> None:
-    """Build these days, or all that were landed."""
-    for customer, day in days or [(customer, day) for customer in WITH_DATA for day in DAYS]:
-        connection.execute(
-            "insert into ops.dirty_day (customer_id, call_date, cause) values (%s, %s, 'test') on conflict do nothing",
-            [customer, day],
-        )
+def compute(callmart: Callmart, connection: psycopg.Connection, days: list[Day]) -> None:
+    """Build these days, and no others."""
+    connection.execute("truncate ops.dirty_day")
+    connection.cursor().executemany(
+        "insert into ops.dirty_day (customer_id, call_date, cause) values (%s, %s, 'test')", days
+    )
     build.build(connection, callmart.settings, ignore_step)
 
 
@@ -98,7 +104,6 @@ def test_the_days_that_fail_are_held_back_and_no_others(played: Callmart, owner:
     good = mart_rows(played, owner)
     owner.execute("update mart.queue_interval set ring_s = 7")  # to tell what was opened from what stayed
     stayed = mart_rows(played, owner)
-    compute(played, owner)
     for (customer, day), statement in BREAKS.items():
         where = sql.SQL("customer_id = {} and call_date = {}").format(customer, day)
         assert owner.execute(sql.SQL(statement).format(day=where)).rowcount > 0  # type: ignore[arg-type]
@@ -118,6 +123,8 @@ def test_the_days_that_fail_are_held_back_and_no_others(played: Callmart, owner:
     assert played.build_and_open().opened_days == len(BREAKS)
     assert held_back(owner) == set()
     assert mart_rows(played, owner) == good
+    again = played.build_and_open()
+    assert (again.built_days, again.opened_days, again.held_back_days) == (0, 0, 0), "nothing is dirty"
 
 
 @pytest.mark.parametrize("column", ["customer_id", "call_date"])
@@ -125,28 +132,25 @@ def test_a_row_of_no_day_holds_everything_back(
     played: Callmart, owner: psycopg.Connection, column: str
 ) -> None:
     """Whose row is missing elsewhere, nobody can say."""
-    compute(played, owner)
     owner.execute(
         sql.SQL("update build.queue_interval set {} = null where customer_id = {}").format(
             sql.Identifier(column), NAMED
         )
     )
-    assert check(played, owner).held_back == {(customer, day) for customer in WITH_DATA for day in DAYS}
+    assert check(played, owner).held_back == set(EVERY_DAY)
 
 
 def test_a_mart_without_days_holds_back_all_days_of_its_customer(
     played: Callmart, owner: psycopg.Connection
 ) -> None:
-    compute(played, owner)
     owner.execute("update build.agent set agent = null where customer_id = %s", [NAMED])
     assert check(played, owner).held_back == {(NAMED, day) for day in DAYS}
     assert opening.open_build(owner, played.settings).days == (len(WITH_DATA) - 1) * len(DAYS)
 
 
-@pytest.mark.parametrize("count", [21, 250])
-def test_all_failing_days_are_found(played: Callmart, owner: psycopg.Connection, count: int) -> None:
+def test_all_failing_days_are_found(played: Callmart, owner: psycopg.Connection) -> None:
     """Great Expectations lists twenty rows, or two hundred, and stops."""
-    days = [DAYS[0] - timedelta(days=age) for age in range(count)]
+    days = [DAYS[0] - timedelta(days=age) for age in range(250)]
     compute(played, owner, [(NAMED, day) for day in days])
     owner.execute("delete from build.queue_interval")
     owner.execute(
@@ -163,7 +167,6 @@ def test_all_failing_days_are_found(played: Callmart, owner: psycopg.Connection,
 
 
 def test_a_warning_holds_nothing_back(played: Callmart, owner: psycopg.Connection) -> None:
-    compute(played, owner)
     for table in ("queue_interval", "queue_day"):  # they must add up
         owner.execute(f"update build.{table} set wait_max_s = 14401 where customer_id = %s", [STANDARD])  # type: ignore[call-overload]
     found = check(played, owner)
@@ -172,7 +175,6 @@ def test_a_warning_holds_nothing_back(played: Callmart, owner: psycopg.Connectio
 
 
 def test_what_landed_and_was_not_built_is_held_back(played: Callmart, owner: psycopg.Connection) -> None:
-    compute(played, owner)
     assert owner.execute("select count(*) from build.int_landed").fetchall() == [
         (len(WITH_DATA) * len(DAYS),)
     ]
@@ -186,7 +188,6 @@ def test_what_landed_and_was_not_built_is_held_back(played: Callmart, owner: psy
 def test_who_has_no_name_and_what_no_contract_keeps_is_held_back(
     played: Callmart, owner: psycopg.Connection
 ) -> None:
-    compute(played, owner)
     nobody = "update build.{} set agent_key = repeat('0', 32) where customer_id = %s and call_date = %s"
     for mart, day in zip(("agent_session", "agent_contact"), DAYS, strict=False):
         owner.execute(nobody.format(mart), [NAMED, day])  # type: ignore[arg-type]
@@ -220,10 +221,8 @@ def test_a_day_is_compared_with_the_same_week_days_before(
                     "select access.ensure_month('mart.queue_interval', %s)", [day - timedelta(days=back)]
                 )
             owner.execute(weeks.format(back=back, later=later, times=times, customer=customer, first=DAYS[0]))  # type: ignore[arg-type]
-    compute(played, owner)
+    compute(played, owner, EVERY_DAY)
     found = check(played, owner)
-    owner.execute("delete from mart.queue_interval where call_date < %s", [DAYS[0]])
-    owner.commit()
     assert found.held_back == set()
     assert {(r.mart, r.expectation): set(r.failing) for r in found.results if r.failing} == {
         ("queue_interval", "about as many contacts as on the same week days before"): {
@@ -243,13 +242,7 @@ def test_an_expectation_that_names_no_rows_holds_everything_back(
         file.write(
             "\n  - {type: expect_table_row_count_to_equal, severity: critical, kwargs: {value: 1000000}}\n"
         )
-    compute(played, owner)
-    assert check(played, owner).held_back == {(customer, day) for customer in WITH_DATA for day in DAYS}
-
-
-def test_nothing_dirty_passes(played: Callmart) -> None:
-    ran = played.build_and_open()
-    assert (ran.built_days, ran.opened_days, ran.held_back_days) == (0, 0, 0)
+    assert check(played, owner).held_back == set(EVERY_DAY)
 
 
 def test_a_day_without_a_row_passes_and_empties_the_mart(played: Callmart, owner: psycopg.Connection) -> None:
@@ -266,31 +259,25 @@ def test_a_day_without_a_row_passes_and_empties_the_mart(played: Callmart, owner
     assert mart_rows(played, owner).keys() == good.keys() - {(NAMED, DAYS[-1])}
 
     compute(played, owner, [(NAMED, DAYS[-1])])
-    owner.commit()
-    played.build_and_open()
+    check(played, owner)
+    opening.open_build(owner, played.settings)
     assert mart_rows(played, owner) == good
 
 
 def test_what_was_not_validated_is_not_opened(played: Callmart, owner: psycopg.Connection) -> None:
-    compute(played, owner)
     with pytest.raises(UserError, match=r"has not been validated: run `callmart validate`"):
         opening.open_build(owner, played.settings)
 
 
-@pytest.mark.parametrize("stage", ["before validating", "after validating"])
 def test_a_window_computed_again_is_not_the_one_that_was_built(
-    played: Callmart, owner: psycopg.Connection, stage: str
+    played: Callmart, owner: psycopg.Connection
 ) -> None:
-    compute(played, owner)
-    if stage == "after validating":
-        check(played, owner)
+    check(played, owner)
     owner.commit()
     dbt.run(played.settings, ignore_step)
-    with pytest.raises(UserError, match=r"computed again .*: run `callmart build`"):
-        if stage == "after validating":
-            opening.open_build(owner, played.settings)
-        else:
-            check(played, owner)
+    for stage in (check, lambda callmart, connection: opening.open_build(connection, callmart.settings)):
+        with pytest.raises(UserError, match=r"computed again .*: run `callmart build`"):
+            stage(played, owner)
 
 
 @pytest.fixture
@@ -301,7 +288,6 @@ def told(
     caplog: pytest.LogCaptureFixture,
 ) -> list[str]:
     """All that is kept and said of a build whose rows hold marker words and odd numbers, and fail."""
-    compute(played, owner)
     owner.execute(
         "update build.queue_interval set offered = -%s, queue = %s where customer_id = %s",
         [TELLING, QUEUE, NAMED],
@@ -411,7 +397,6 @@ def test_readers_never_see_half(played: Callmart, owner: psycopg.Connection) -> 
     """
     owner.execute("update mart.agent_day set talk_s = 7")
     owner.execute("update mart.queue_interval set ring_s = 7")
-    compute(played, owner)
     check(played, owner)
     owner.commit()
     with (
@@ -444,7 +429,6 @@ def test_readers_never_see_half(played: Callmart, owner: psycopg.Connection) -> 
 
 
 def test_nothing_that_was_computed_stays_behind(played: Callmart, owner: psycopg.Connection) -> None:
-    compute(played, owner)
     tables = [
         name
         for (name,) in owner.execute("select tablename from pg_tables where schemaname = 'build'").fetchall()
@@ -466,7 +450,6 @@ def test_nothing_that_was_computed_stays_behind(played: Callmart, owner: psycopg
 
 
 def test_checking_needs_no_temporary_table(played: Callmart, owner: psycopg.Connection) -> None:
-    compute(played, owner)
     owner.execute("update build.queue_interval set offered = -1")
     owner.execute("revoke temporary on database callmart from public")
     may = "select has_database_privilege('callmart_quality', 'callmart', 'temporary')"
@@ -482,7 +465,6 @@ def test_checking_reads_as_the_quality_login(played: Callmart, owner: psycopg.Co
             with pytest.raises(psycopg.errors.InsufficientPrivilege):
                 quality.execute(f"select 1 from {table} limit 1")  # type: ignore[arg-type]
             quality.rollback()
-    compute(played, owner)
     owner.execute("revoke select on build.agent from callmart_quality")
     with pytest.raises(UserError, match=r"may not read build\.agent: run `callmart access apply`"):
         check(played, owner)
@@ -491,7 +473,6 @@ def test_checking_reads_as_the_quality_login(played: Callmart, owner: psycopg.Co
 def test_checking_writes_nothing_outside_the_home(
     played: Callmart, owner: psycopg.Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    compute(played, owner)
     owner.execute("update build.queue_interval set offered = -1")
     for variable in ("HOME", "TMPDIR"):
         monkeypatch.setenv(variable, str(tmp_path))
@@ -517,7 +498,6 @@ def suites(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_a_mart_without_a_suite_is_refused(played: Callmart, owner: psycopg.Connection, suites: Path) -> None:
     (suites / "agent_day.yml").unlink()
-    compute(played, owner)
     with pytest.raises(UserError, match=r"mart agent_day has no suite: add .*agent_day\.yml"):
         check(played, owner)
     with pytest.raises(UserError, match="has not been validated"):
@@ -547,7 +527,6 @@ NO_SUITES = [
 def test_a_suite_that_checks_nothing_is_refused(
     played: Callmart, owner: psycopg.Connection, suites: Path
 ) -> None:
-    compute(played, owner)
     for suite, message in NO_SUITES:
         (suites / "queue_interval.yml").write_text(suite)
         with pytest.raises(UserError, match=message):

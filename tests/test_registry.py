@@ -433,25 +433,26 @@ def log(agent: str = "Agent/1") -> str:
 
 
 @pytest.fixture(scope="module")
-def applied(callmart: Callmart) -> Callmart:
+def applied(callmart: Callmart, homes: Path) -> Callmart:
     """The registry above, with a day of calls of both customers that have a contract."""
     callmart.apply(FULL)
     for customer_id in (DETAILED, STANDARD):
         callmart.land_text(log(), customer_id)
     callmart.build_unchecked()
+    callmart.save(homes / "applied")
     return callmart
 
 
 @pytest.fixture(autouse=True)
-def restored(request: pytest.FixtureRequest) -> Any:
-    """After each test the registry is as it was, and all is built again."""
+def restored(request: pytest.FixtureRequest, homes: Path) -> Any:
+    """After each test all is as it was."""
     yield
     if "applied" in request.fixturenames:
         applied: Callmart = request.getfixturevalue("applied")
         applied.apply(FULL)
         applied.land_text(log(), DETAILED)  # the ids that anonymity deleted come back with the log
         if dirty(applied):
-            applied.build_unchecked()
+            applied.restore(homes / "applied")
 
 
 def versions(callmart: Callmart) -> int:

@@ -6,7 +6,8 @@ is reported. Results hold keys, never values. Who looks is the login `quality`, 
 
 import logging
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -75,8 +76,10 @@ def validate(
 
     results: list[Result] = []
     sections: list[str] = []
-    with logins.connect(settings, "quality") as quality:
-        source = _source(logins.duty_uri(settings, "quality"))
+    with (
+        logins.connect(settings, "quality") as quality,
+        _source(logins.duty_uri(settings, "quality")) as source,
+    ):
         for number, mart in enumerate(marts):
             found = _look(source, mart, suites[mart.name])
             of_mart = list(_results(quality, mart, suites[mart.name], found))
@@ -112,7 +115,8 @@ def suite(path: Path) -> list[dict[str, Any]]:
     ]
 
 
-def _source(uri: str) -> Any:
+@contextmanager
+def _source(uri: str) -> Iterator[Any]:
     """The database as Great Expectations sees it, in a context that writes nothing to the disk."""
     os.environ["GX_ANALYTICS_ENABLED"] = "false"
     import great_expectations as gx  # takes seconds to import
@@ -128,7 +132,12 @@ def _source(uri: str) -> Any:
         progress_bars=ProgressBarsConfig(globally=False),
     )
     context = gx.get_context(mode="ephemeral", project_config=nowhere)
-    return context.data_sources.add_postgres("callmart", connection_string=_gx_url(uri))
+    source = context.data_sources.add_postgres("callmart", connection_string=_gx_url(uri))
+    try:
+        yield source
+    finally:  # not when Python happens to collect them: the login has few connections
+        source.get_execution_engine().close()
+        source.get_engine().dispose()
 
 
 def _look(source: Any, mart: dbt.Mart, expectations: list[dict[str, Any]]) -> Any:
