@@ -36,7 +36,7 @@ customers:
     contracts: [{{option: standard, from: 2020-01-01}}]
   - {{id: {NONE}, name: Vier, contracts: []}}
 """
-SAY = "insert into ops.extract (customer_id, mart_group, path, content_hash, row_count, basis) values "
+SAY = "insert into ops.extract (customer_id, mart_group, content_hash, row_count, basis) values "
 REPORTS = ["bereikbaarheid", "drukte", "afhandeling"]
 
 
@@ -48,8 +48,8 @@ def applied(callmart: Callmart) -> Callmart:
         for customer, groups in ((DETAILED, ("queue", "agent", "line")), (STANDARD, ("queue", "line"))):
             for group in groups:
                 connection.execute(
-                    SAY + "(%s, %s, %s, 'the rows', 5, jsonb_build_object('opened', null))",
-                    [customer, group, f"/nowhere/{customer}/{group}.hyper"],
+                    SAY + "(%s, %s, 'the rows', 5, jsonb_build_object('opened', null))",
+                    [customer, group],
                 )
         connection.execute(
             """

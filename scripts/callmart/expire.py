@@ -347,7 +347,7 @@ class _Planner:
         extracts = extract.folder(self.settings)
 
         def unlink_extracts(connection: psycopg.Connection) -> int:
-            if _old_extracts(connection, extracts, self.floor) != old:
+            if _old_extracts(connection, self.settings, self.floor) != old:
                 return OTHERS
             for path, customer_id, group in old:
                 path.unlink(missing_ok=True)
@@ -357,7 +357,7 @@ class _Planner:
             return len(old)
 
         def unlink_drafts(connection: psycopg.Connection) -> int:
-            if _unknown_extracts(connection, extracts) != unknown:
+            if _unknown_extracts(connection, self.settings) != unknown:
                 return OTHERS
             for path in unknown:
                 path.unlink()
@@ -371,7 +371,7 @@ class _Planner:
             quality_pages.write_index(self.settings)
             return len(pages)
 
-        old = _old_extracts(self.connection, extracts, self.floor)
+        old = _old_extracts(self.connection, self.settings, self.floor)
         self.add(
             "files",
             f"{extracts}/*/*.hyper",
@@ -379,7 +379,7 @@ class _Planner:
             len(old),
             unlink_extracts,
         )
-        unknown = _unknown_extracts(self.connection, extracts)
+        unknown = _unknown_extracts(self.connection, self.settings)
         self.add(
             "files",
             f"{extracts}/*/*.hyper",
@@ -616,10 +616,12 @@ def _rows_computed(connection: psycopg.Connection) -> int:
     return sum(_count(connection, table) for table in open.build_tables(connection))
 
 
-def _old_extracts(connection: psycopg.Connection, folder: Path, floor: date) -> list[tuple[Path, int, str]]:
+def _old_extracts(
+    connection: psycopg.Connection, settings: Settings, floor: date
+) -> list[tuple[Path, int, str]]:
     """The extracts whose oldest day is before the floor: path, customer, group."""
     return [
-        (folder / str(customer_id) / f"{group}.hyper", customer_id, group)
+        (extract.place(settings, customer_id, group), customer_id, group)
         for customer_id, group in connection.execute(
             "select customer_id, mart_group from ops.extract where (basis ->> 'oldest')::date < %s order by 1, 2",
             [floor],
@@ -627,12 +629,12 @@ def _old_extracts(connection: psycopg.Connection, folder: Path, floor: date) -> 
     ]
 
 
-def _unknown_extracts(connection: psycopg.Connection, folder: Path) -> list[Path]:
+def _unknown_extracts(connection: psycopg.Connection, settings: Settings) -> list[Path]:
     known = {
-        folder / str(customer_id) / f"{group}.hyper"
+        extract.place(settings, customer_id, group)
         for customer_id, group in connection.execute("select customer_id, mart_group from ops.extract")
     }
-    return sorted(path for path in folder.glob("*/*.hyper") if path not in known)
+    return sorted(path for path in extract.folder(settings).glob("*/*.hyper") if path not in known)
 
 
 def _old_pages(settings: Settings, floor: date) -> list[Path]:

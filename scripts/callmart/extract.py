@@ -251,13 +251,13 @@ def _make(session: _Session, path: Path, order: _Order, before: _Kept | None) ->
             _write(session.owner, path, customer_id, marts, arrow)
     session.owner.execute(
         """
-        insert into ops.extract (customer_id, mart_group, path, content_hash, row_count, basis)
-        values (%s, %s, %s, %s, %s, %s)
+        insert into ops.extract (customer_id, mart_group, content_hash, row_count, basis)
+        values (%s, %s, %s, %s, %s)
         on conflict (customer_id, mart_group) do update set
-            path = excluded.path, content_hash = excluded.content_hash, row_count = excluded.row_count,
-            basis = excluded.basis, written_at = excluded.written_at
+            content_hash = excluded.content_hash, row_count = excluded.row_count, basis = excluded.basis,
+            written_at = excluded.written_at
         """,
-        [customer_id, group, str(path), content_hash, rows, Jsonb(basis)],
+        [customer_id, group, content_hash, rows, Jsonb(basis)],
     )
     return Extract(customer_id, group, path, rows, content_hash, written)
 

@@ -230,7 +230,6 @@ create table if not exists ops.opened_day (
 create table if not exists ops.extract (
     customer_id  integer not null,
     mart_group   text not null,
-    path         text not null,
     content_hash text not null,
     row_count    bigint not null,
     basis        jsonb not null, -- what it was made from; the same basis gives the same rows

@@ -239,7 +239,7 @@ def _held(board: Board, file: Path, customer: int, group: str) -> dict[str, int]
 def stray_files(settings: Settings, board: Board) -> tuple[int, list[str]]:
     """How many files stand among the extracts, and those that no contract orders."""
     wanted = {
-        extract.folder(settings) / str(customer) / f"{mart.group}.hyper"
+        extract.place(settings, customer, mart.group)
         for customer in board.customers
         for mart in board.marts
         if board.opens(customer, mart) and customer not in board.live
