@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
+import psycopg
 import pytest
 
 from conftest import Callmart
@@ -15,6 +16,7 @@ LONG_AGO = 100  # days: in another month, and further back than anything that is
 
 # The models that read raw events over some days, and need no other model computed before.
 READERS = ("stg_call_event", "int_caller", "stg_agent")
+STATUSES = 500  # of the agent in the month before the window
 
 
 @pytest.fixture(scope="module")
@@ -48,17 +50,52 @@ def landed(callmart: Callmart) -> Callmart:
 
 @pytest.mark.parametrize("model", READERS)
 def test_old_months_are_not_read(landed: Callmart, model: str) -> None:
-    compiled = next((landed.home / "dbt" / "compiled").rglob(f"{model}.sql")).read_text()
     with landed.connect() as connection:
-        plan = connection.execute(f"explain (analyze, format json) {compiled}".encode()).fetchone()
-    assert plan is not None
+        nodes = _explained(connection, _compiled(landed, model))
     reads = Counter[str]()
-    for node in _nodes(plan[0][0]["Plan"]):
+    for node in nodes:
         if node.get("Relation Name", "").startswith("event_"):
             reads[node["Relation Name"]] += node["Actual Loops"]
     long_ago = f"event_{DAY - timedelta(days=LONG_AGO):%Y%m}"
     assert reads.total() > 0
     assert reads[long_ago] == 0
+
+
+def test_logins_of_a_month_are_found_without_reading_its_statuses(landed: Callmart) -> None:
+    with landed.connect() as connection:
+        connection.execute(f"insert into build.stg_agent {_compiled(landed, 'stg_agent')}".encode())
+        connection.execute(
+            """
+            insert into raw.event (customer_id, occurred_at, event_key, platform, event, file_id, agent_key, reason)
+            select customer_id, occurred_at - make_interval(mins => 10 * ago), ago, platform, event, file_id, agent_key,
+                case ago %% 2 when 0 then 'away' else 'busy' end
+            from raw.event
+            cross join generate_series(1, %s) as ago
+            where event = 'agent_status' and occurred_at = %s
+            """,
+            [STATUSES, moment("09:00", 0)],
+        )
+        connection.execute("analyze raw.event")
+        for cheaper_for_so_few in ("seqscan", "bitmapscan", "hashjoin", "mergejoin"):
+            connection.execute(f"set local enable_{cheaper_for_so_few} = off")
+        nodes = _explained(connection, _compiled(landed, "stg_agent_event"))
+        connection.rollback()
+    rows_read = sum(
+        node["Actual Loops"] * (node["Actual Rows"] + node.get("Rows Removed by Filter", 0))
+        for node in nodes
+        if node.get("Relation Name", "").startswith("event_")
+    )
+    assert 0 < rows_read < STATUSES
+
+
+def _compiled(landed: Callmart, model: str) -> str:
+    return next((landed.home / "dbt" / "compiled").rglob(f"{model}.sql")).read_text()
+
+
+def _explained(connection: psycopg.Connection, query: str) -> list[dict[str, Any]]:
+    plan = connection.execute(f"explain (analyze, format json) {query}".encode()).fetchone()
+    assert plan is not None
+    return list(_nodes(plan[0][0]["Plan"]))
 
 
 def _nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:

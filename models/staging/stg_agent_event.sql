@@ -57,8 +57,6 @@ status_before as (
     select
         last_statuses.customer_id,
         last_statuses.agent_key,
-        'status' as kind,
-        null::text as place,
         coalesce(another.occurred_at, last_statuses.looks_back_to) as from_moment,
         last_statuses.occurred_at as until_moment
     from last_statuses
@@ -81,8 +79,6 @@ status_after as (
     select
         agents.customer_id,
         agents.agent_key,
-        'status' as kind,
-        null::text as place,
         soonest.occurred_at as from_moment,
         soonest.occurred_at as until_moment
     from agents
@@ -115,7 +111,7 @@ presence_moments as (
         and agents.agent_key = events.agent_key
         and agents.looks_back_to <= events.occurred_at
         and agents.begins_at > events.occurred_at
-    where events.kind in ('login', 'membership')
+    where events.event in ('agent_logged_in', 'agent_logged_out', 'agent_joined_queue', 'agent_left_queue')
     group by
         agents.customer_id, agents.agent_key, agents.begins_at, events.kind, events.place, events.occurred_at
 ),
@@ -148,7 +144,7 @@ presence_after as (
         and agents.agent_key = events.agent_key
         and agents.ends_at <= events.occurred_at
         and agents.looks_ahead_to > events.occurred_at
-    where events.kind in ('login', 'membership')
+    where events.event in ('agent_logged_in', 'agent_logged_out', 'agent_joined_queue', 'agent_left_queue')
     group by agents.customer_id, agents.agent_key, agents.begins_at, events.kind, events.place
 ),
 
@@ -164,11 +160,13 @@ wrapups_around as (
     from agents
 ),
 
-around as (
+statuses_around as (
     select * from status_before
     union all
     select * from status_after
-    union all
+),
+
+others_around as (
     select * from presence_before
     union all
     select * from presence_after
@@ -186,14 +184,24 @@ found as (
         and agents.ends_at > events.occurred_at
     union all
     select events.*
-    from around
+    from statuses_around
     inner join events
-        on around.customer_id = events.customer_id
-        and around.agent_key = events.agent_key
-        and around.kind = events.kind
-        and around.place is not distinct from events.place
-        and around.from_moment <= events.occurred_at
-        and around.until_moment >= events.occurred_at
+        on statuses_around.customer_id = events.customer_id
+        and statuses_around.agent_key = events.agent_key
+        and statuses_around.from_moment <= events.occurred_at
+        and statuses_around.until_moment >= events.occurred_at
+    where events.event = 'agent_status'
+    union all
+    select events.*
+    from others_around
+    inner join events
+        on others_around.customer_id = events.customer_id
+        and others_around.agent_key = events.agent_key
+        and others_around.kind = events.kind
+        and others_around.place is not distinct from events.place
+        and others_around.from_moment <= events.occurred_at
+        and others_around.until_moment >= events.occurred_at
+    where events.event <> 'agent_status'
 ),
 
 -- What lies before one stretch of days can lie in or after another.

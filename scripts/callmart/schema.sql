@@ -326,6 +326,10 @@ create table if not exists raw.event (
 
 create index if not exists event_by_agent on raw.event (customer_id, agent_key, occurred_at) where call_key is null;
 
+-- Logins, memberships and wrap-ups are looked for a month back, and most of what stands there are statuses.
+create index if not exists event_by_agent_but_status on raw.event (customer_id, agent_key, occurred_at)
+where call_key is null and event <> 'agent_status';
+
 -- Who called when: read of the six days before each, and of them nothing else.
 create index if not exists event_of_caller on raw.event (customer_id, occurred_at)
 include (event, call_key, queue, number_key)
