@@ -314,10 +314,10 @@ _NULL_IF_EMPTY = ", ".join(f"nullif({column}, '') as {column}" for column in SOU
 
 _TIME = r"[12]\d{3}-\d\d-\d\d[T ]([01]\d|2[0-3]):[0-5]\d:[0-5]\d"
 
-# What a row's identity is made of, where its source gave it none: every column that is stored.
+# What a row's identity is made of, where its source gave it none: every column that is stored. No text is empty or
+# holds a control character.
 _CONTENT = ", chr(31), ".join(
-    f"coalesce(cast({value} as varchar), chr(30))"  # no text holds a control character
-    for value in (
+    (
         "customer_id",
         "epoch_us(occurred_at)",
         *(name for name in EVENT_SCHEMA.names[4:] if name != "line_number"),
@@ -417,7 +417,7 @@ understood as (
         and lower(trim(let_in.reason)) = statuses.word
 ),
 
-checked as (
+checked as materialized (
     select
         understood.*,
         case
@@ -459,6 +459,27 @@ checked as (
     from understood
 ),
 
+-- A key costs more than all else that is done with a row, so each is made once.
+persons as (
+    select
+        customer_id,
+        kind,
+        value,
+        keyed(any_value(inner_key), any_value(outer_key), kind, value) as key
+    from (
+        select customer_id, inner_key, outer_key, 'agent' as kind, agent as value from checked
+        union all
+        select customer_id, inner_key, outer_key, 'number', number from checked
+        union all
+        select customer_id, inner_key, outer_key, 'device', line from checked
+        union all
+        select customer_id, inner_key, outer_key, kind, coalesce(target_number, target) from checked
+        where kind in ('agent', 'number')
+    )
+    where value is not null
+    group by customer_id, kind, value
+),
+
 stored as (
     select
         line_number,
@@ -468,7 +489,7 @@ stored as (
         outer_key,
         event_id,
         agent,
-        customer_id,
+        checked.customer_id,
         occurred_at,
         event_id is not null as identified,
         service as platform,
@@ -476,8 +497,8 @@ stored as (
         case when of_call then digest(service || ':' || call_id) end as call_key,
         call_id,
         queue,
-        keyed(inner_key, outer_key, 'agent', agent) as agent_key,
-        keyed(inner_key, outer_key, 'number', number) as number_key,
+        agents.key as agent_key,
+        numbers.key as number_key,
         case
             when not tells_number then null
             when withheld then true
@@ -485,19 +506,26 @@ stored as (
             else marked_withheld
         end as number_withheld,
         case when is_line then line end as line,
-        case when not is_line then keyed(inner_key, outer_key, 'device', line) end as device_key,
+        case when not is_line then devices.key end as device_key,
         case when event = 'call_started' then direction end as direction,
         case when event = 'agent_status' or len(reasons) > 0 then cause end as reason,
-        case when kind = 'queue' then target end as target,
-        case kind
-            when 'agent' then keyed(inner_key, outer_key, 'agent', target)
-            when 'number' then keyed(inner_key, outer_key, 'number', target_number)
-        end as target_key,
-        kind as target_kind,
+        case when checked.kind = 'queue' then target end as target,
+        targets.key as target_key,
+        checked.kind as target_kind,
         case when ends_phase then duration + 0.0 end as duration_s, -- no -0.0
         cast(wait_s as double) as wait_s,
         case when event = 'call_ended' then truth(recorded) end as recorded
     from checked
+    left join persons as agents
+        on checked.customer_id = agents.customer_id and agents.kind = 'agent' and checked.agent = agents.value
+    left join persons as numbers
+        on checked.customer_id = numbers.customer_id and numbers.kind = 'number' and checked.number = numbers.value
+    left join persons as devices
+        on checked.customer_id = devices.customer_id and devices.kind = 'device' and checked.line = devices.value
+    left join persons as targets
+        on checked.customer_id = targets.customer_id
+        and checked.kind = targets.kind
+        and coalesce(checked.target_number, checked.target) = targets.value
 )
 
 select

@@ -593,12 +593,7 @@ begin
         identified,
         row_number() over (partition by customer_id, occurred_at, event_key order by line_number) - 1 as ordinal
     from raw.incoming
-    where (customer_id, occurred_at, event_key) in (
-        select customer_id, occurred_at, event_key
-        from raw.incoming
-        group by customer_id, occurred_at, event_key
-        having count(*) > 1
-    );
+    where event_key in (select event_key from raw.incoming group by event_key having count(*) > 1);
     delete from raw.incoming as i using equal_row as e where i.ctid = e.place and e.identified and e.ordinal > 0;
     update raw.incoming as i
     set ordinal = e.ordinal
@@ -631,6 +626,16 @@ begin
 end
 $$;
 
+-- What an agent's event outside of calls begins or ends: nothing of another kind cuts it short.
+create or replace function raw.phase_of(event text, device_key text, queue text) returns text
+immutable
+return case -- a status and a wrap-up are the agent's, wherever they were told
+    when event in ('agent_logged_in', 'agent_logged_out') then 'login ' || coalesce(device_key, '')
+    when event in ('agent_joined_queue', 'agent_left_queue') then 'membership ' || coalesce(queue, '')
+    when event in ('wrapup_started', 'wrapup_ended') then 'wrapup'
+    else event
+end;
+
 -- Keep what is new of raw.incoming, and mark every day that it reaches: the days of each call that it has a part
 -- of, and of each status, login and membership that it begins, ends or cuts short.
 create or replace function raw.merge_incoming(file bigint, out landed bigint, out repeated bigint)
@@ -639,34 +644,16 @@ set timezone = 'UTC'
 set work_mem = '256MB'
 as $$
 declare
-    earliest timestamptz;
-    latest   timestamptz;
-    reach    constant interval := '31 days'; -- how far apart the two ends of a status are looked for
+    reach constant interval := '31 days'; -- how far apart the two ends of a status are looked for
 begin
-    select count(*), min(occurred_at), max(occurred_at) into repeated, earliest, latest from raw.incoming;
-    insert into raw.file_customer (file_id, customer_id, first_day, last_day, events)
-    select
-        file,
-        customer_id,
-        (first_at at time zone time_zone)::date,
-        (last_at at time zone time_zone)::date,
-        events
+    -- What came, and how far the data of each customer went before, and goes now: what is open is clipped there.
+    create temporary table brought on commit drop as
+    select i.*, before.known_until, greatest(before.known_until, i.last_at) as now_until
     from (
         select customer_id, min(occurred_at) as first_at, max(occurred_at) as last_at, count(*) as events
         from raw.incoming
         group by customer_id
     ) as i
-    join registry.customer using (customer_id)
-    union all
-    select distinct file, k.customer_id, null::date, null::date, 0
-    from raw.file as f
-    join registry.kept_contract as k on k.customer_id = (f.asked::jsonb ->> 1)::integer
-    where f.file_id = file and not exists (select from raw.incoming as i where i.customer_id = k.customer_id);
-
-    -- How far the data of each customer went before, and goes now: what is open is clipped there.
-    create temporary table known on commit drop as
-    select i.customer_id, before.known_until, greatest(before.known_until, i.last_at) as now_until
-    from (select customer_id, max(occurred_at) as last_at from raw.incoming group by customer_id) as i
     left join lateral (
         select e.occurred_at as known_until
         from raw.event as e
@@ -675,19 +662,21 @@ begin
         limit 1
     ) as before on true;
 
-    perform raw.drop_repeated();
-    insert into raw.event (
-        customer_id, occurred_at, event_key, ordinal, platform, event, file_id, line_number, call_key, call_id, queue,
-        agent_key, number_key, number_withheld, line, device_key, direction, reason, target, target_key, target_kind,
-        duration_s, wait_s, recorded
-    )
+    insert into raw.file_customer (file_id, customer_id, first_day, last_day, events)
     select
-        customer_id, occurred_at, event_key, ordinal, platform, event, file, line_number, call_key, call_id, queue,
-        agent_key, number_key, number_withheld, line, device_key, direction, reason, target, target_key, target_kind,
-        duration_s, wait_s, recorded
-    from raw.incoming;
-    get diagnostics landed = row_count;
-    repeated := repeated - landed;
+        file,
+        customer_id,
+        (first_at at time zone time_zone)::date,
+        (last_at at time zone time_zone)::date,
+        events
+    from brought join registry.customer using (customer_id)
+    union all
+    select distinct file, k.customer_id, null::date, null::date, 0
+    from raw.file as f
+    join registry.kept_contract as k on k.customer_id = (f.asked::jsonb ->> 1)::integer
+    where f.file_id = file and not exists (select from brought as b where b.customer_id = k.customer_id);
+
+    perform raw.drop_repeated();
 
     with seen as (
         select
@@ -724,70 +713,85 @@ begin
         returning known.customer_id, known.first_at, known.last_at
     ),
 
+    -- Between the first and the last event of half a day lies no day that neither of them is of, so that only these
+    -- two are looked around from.
+    half_days as (
+        select
+            customer_id,
+            agent_key,
+            raw.phase_of(event, device_key, queue) as phase,
+            min(occurred_at) as first_at,
+            max(occurred_at) as last_at,
+            min(occurred_at - least(make_interval(secs => coalesce(duration_s, 0)), reach)) as measured_from
+        from raw.incoming
+        where call_key is null and agent_key is not null
+        group by customer_id, agent_key, phase, date_bin('12 hours', occurred_at, 'epoch')
+    ),
+
+    neighbours as (
+        select
+            *,
+            case when first_at - lag(last_at) over one_after_another <= reach then lag(last_at) over one_after_another end
+                as preceded_at,
+            lead(first_at) over one_after_another as followed_at
+        from half_days
+        window one_after_another as (partition by customer_id, agent_key, phase order by first_at)
+    ),
+
     phases as (
         select
-            e.customer_id,
-            e.event_key,
-            e.occurred_at,
-            least(
-                first_value(e.occurred_at) over kind_of_agent,
-                e.occurred_at - least(make_interval(secs => coalesce(e.duration_s, 0)), reach)
-            ) as first_at,
-            last_value(e.occurred_at) over kind_of_agent as last_at
-        from raw.event as e
-        join (
-            select distinct customer_id, agent_key from raw.incoming where call_key is null
-        ) as agents using (customer_id, agent_key)
-        where
-            e.call_key is null
-            and e.occurred_at between earliest - reach and latest + reach
-        window kind_of_agent as (
-            partition by
-                e.customer_id,
-                e.agent_key,
-                case -- a status and a wrap-up are the agent's, wherever they were told
-                    when e.event in ('agent_logged_in', 'agent_logged_out') then e.device_key
-                    when e.event in ('agent_joined_queue', 'agent_left_queue') then e.queue
-                end,
-                case
-                    when e.event in ('agent_logged_in', 'agent_logged_out') then 'login'
-                    when e.event in ('agent_joined_queue', 'agent_left_queue') then 'membership'
-                    when e.event in ('wrapup_started', 'wrapup_ended') then 'wrapup'
-                    else e.event
-                end
+            n.customer_id,
+            least(coalesce(before.occurred_at, n.preceded_at), n.measured_from) as first_at,
+            -- What nothing follows goes on until the end of the data.
+            coalesce(after.occurred_at, least(n.followed_at, n.last_at + reach, brought.now_until)) as last_at
+        from neighbours as n
+        join brought using (customer_id)
+        left join lateral (
+            select e.occurred_at
+            from raw.event as e
+            where
+                e.customer_id = n.customer_id
+                and e.agent_key = n.agent_key
+                and e.call_key is null
+                and raw.phase_of(e.event, e.device_key, e.queue) = n.phase
+                and e.occurred_at > coalesce(n.preceded_at, n.first_at - reach)
+                and e.occurred_at < n.first_at
+            order by e.occurred_at desc
+            limit 1
+        ) as before on true
+        left join lateral (
+            select e.occurred_at
+            from raw.event as e
+            where
+                e.customer_id = n.customer_id
+                and e.agent_key = n.agent_key
+                and e.call_key is null
+                and raw.phase_of(e.event, e.device_key, e.queue) = n.phase
+                and e.occurred_at > n.last_at
+                and e.occurred_at < least(n.followed_at, n.last_at + reach)
             order by e.occurred_at
-            groups between 1 preceding and 1 following -- of one moment, whichever holds from then on
-        )
+            limit 1
+        ) as after on true
     ),
 
     reached as (
         select customer_id, first_at, last_at from calls
         union all
-        -- What nothing follows goes on until the end of the data.
-        select
-            phases.customer_id,
-            phases.first_at,
-            case
-                when phases.last_at > phases.occurred_at then phases.last_at
-                else least(phases.occurred_at + reach, known.now_until)
-            end
-        from phases
-        join raw.incoming using (customer_id, occurred_at, event_key)
-        join known using (customer_id)
+        select customer_id, first_at, last_at from phases
         union all
         -- And what was open at the former end, until the new one.
-        select known.customer_id, known.known_until, least(known.known_until + reach, known.now_until)
-        from known
+        select customer_id, known_until, least(known_until + reach, now_until)
+        from brought
         where
-            known.known_until < known.now_until
+            known_until < now_until
             and exists (
                 select
                 from raw.event as e
                 where
-                    e.customer_id = known.customer_id
+                    e.customer_id = brought.customer_id
                     and e.call_key is null
                     and e.agent_key is not null
-                    and e.occurred_at between known.known_until - reach and known.known_until
+                    and e.occurred_at between brought.known_until - reach and brought.known_until
             )
     ),
 
@@ -805,7 +809,20 @@ begin
     from days, generate_series(first_day, last_day, interval '1 day') as day
     on conflict (customer_id, call_date) do update set mark = nextval('ops.mark'), cause = excluded.cause;
 
-    drop table known;
+    insert into raw.event (
+        customer_id, occurred_at, event_key, ordinal, platform, event, file_id, line_number, call_key, call_id, queue,
+        agent_key, number_key, number_withheld, line, device_key, direction, reason, target, target_key, target_kind,
+        duration_s, wait_s, recorded
+    )
+    select
+        customer_id, occurred_at, event_key, ordinal, platform, event, file, line_number, call_key, call_id, queue,
+        agent_key, number_key, number_withheld, line, device_key, direction, reason, target, target_key, target_kind,
+        duration_s, wait_s, recorded
+    from raw.incoming;
+    get diagnostics landed = row_count;
+    select coalesce(sum(events), 0) - landed into repeated from brought;
+
+    drop table brought;
     truncate raw.incoming;
 end
 $$;
@@ -990,15 +1007,21 @@ declare
     file bigint;
 begin
     -- What the loader has read of the contracts is not what counts.
+    with kept as materialized (
+        select
+            customer_id,
+            c.time_zone,
+            daterange(greatest(k.valid_from, access.retention_floor()), k.valid_until) as days
+        from registry.kept_contract as k
+        join registry.customer as c using (customer_id)
+        where k.valid_until is null or k.valid_until > access.retention_floor()
+    )
+
     delete from raw.incoming as i
     where not exists (
         select
-        from registry.kept_contract as k
-        join registry.customer as c using (customer_id)
-        where
-            k.customer_id = i.customer_id
-            and (i.occurred_at at time zone c.time_zone)::date >= greatest(k.valid_from, access.retention_floor())
-            and ((i.occurred_at at time zone c.time_zone)::date < k.valid_until or k.valid_until is null)
+        from kept as k
+        where k.customer_id = i.customer_id and (i.occurred_at at time zone k.time_zone)::date <@ k.days
     );
     perform access.ensure_month('raw.event', month)
     from (select distinct date_trunc('month', occurred_at)::date as month from raw.incoming) as months;
