@@ -200,7 +200,10 @@ class Prepared:
 
 def prepare(path: Path, format: str, defaults: Defaults, gate: Gate) -> Prepared:
     """Open a file and get ready to take its events; a mistake that shows at its beginning is a UserError."""
-    connection = duckdb.connect(":memory:", config={"threads": 2, "temp_directory": ""})
+    pa.set_memory_pool(pa.system_memory_pool())  # the others keep what they once had
+    connection = duckdb.connect(
+        ":memory:", config={"threads": 2, "temp_directory": "", "allocator_flush_threshold": "1MB"}
+    )
     connection.execute("set TimeZone = 'UTC'")
     source = open_source(path, format, connection.cursor())  # its own: it reads ahead in another thread
     is_queue_log = source.form in ("queue_log", "queue_log_realtime")

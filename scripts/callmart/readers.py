@@ -24,7 +24,7 @@ Form = Literal["csv", "ndjson", "parquet", "queue_log", "queue_log_realtime", "c
 FORMATS = ("auto", "csv", "ndjson", "parquet", "queue_log", "cel")
 
 BLOCK = 4 << 20  # bytes of text at a time; also more than any line may have
-ROWS = 3 << 14  # rows of Parquet at a time
+ROWS = 1 << 15  # rows of Parquet at a time
 DETECT = 64 << 10  # bytes that tell a file's format
 
 REALTIME_COLUMNS = (
@@ -407,7 +407,7 @@ def _parquet(source: Source) -> Iterator[pa.Table]:
     """The rows of a Parquet file as text, whatever the types of its columns."""
     first = 1
     try:
-        with pq.ParquetFile(source.path) as file:
+        with pq.ParquetFile(source.path, pre_buffer=False) as file:  # else it keeps all that it read
             for batch in file.iter_batches(ROWS):
                 columns = {
                     name: _as_text(source.connection, column)

@@ -29,7 +29,7 @@ SITE_SETTINGS = {  # of a new site, by their names in the API
     "userVisibilityMode": "FULL",
 }
 ADMINISTRATOR = "callmart"
-KEPT_REQUESTS = 20_000  # of the request log
+KEPT_REQUESTS = 200_000  # of the request log
 _PRUNED_EVERY = 1_000  # requests
 _STALE_UPLOAD_S = 86_400
 
