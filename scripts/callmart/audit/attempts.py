@@ -220,7 +220,7 @@ def _places(scene: Scene, attacker: Attacker, aim: Aim) -> list[tuple[str, dict[
                 if name not in attacker.writes
             ]
         case "role":
-            own = attacker.becomes | {attacker.role}
+            own = attacker.becomes | {attacker.role} | _far_customers(scene, attacker)
             return [(role, {"target": role}) for role in scene.roles if role not in own]
         case "mart" | "dated mart" | "closed mart":
             return [
@@ -228,6 +228,15 @@ def _places(scene: Scene, attacker: Attacker, aim: Aim) -> list[tuple[str, dict[
                 for mart in scene.marts
                 if _is_aimed_at(mart, attacker, aim)
             ]
+
+
+def _far_customers(scene: Scene, attacker: Attacker) -> set[str]:
+    """The roles of all customers but the next one. Of all of them at once the attack `memberships` asks whether one
+    could become them; that it is so is tried with one, since each with each is quadratic.
+    """
+    ids = sorted(scene.customers)
+    following = next((customer for customer in ids if customer > attacker.own), min(ids, default=0))
+    return {roles.customer_role(scene.database, customer) for customer in ids if customer != following}
 
 
 def _of_mart(scene: Scene, attacker: Attacker, mart: dbt.Mart) -> dict[str, str]:
