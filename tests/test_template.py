@@ -13,7 +13,7 @@ from callmart import reports, tds, workbook
 from callmart.errors import UserError
 from callmart.workbook import check
 from callmart.workbook.book import Published
-from tableau_files import CUSTOMER, LOCALES, PUBLISHED, SAVED, built, each_report, errors, source
+from tableau_files import CUSTOMER, LOCALES, PUBLISHED, SAVED, built, each_report, errors, source, unlisted
 
 
 def adapted(text: str) -> str:
@@ -106,6 +106,7 @@ def test_what_a_demanding_author_saved_works_as_it_is(tmp_path: Path, locale: st
     assert result == workbook.build(report, CUSTOMER, of, PUBLISHED, file)
     document = etree.fromstring(result)
     assert errors(document) == []
+    assert unlisted(document) == set()
     for gone in (
         "old.example",
         "oldsite",
