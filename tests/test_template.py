@@ -169,6 +169,43 @@ def test_words_of_the_author_are_nobodys(fill: Fill) -> None:
     assert b'member="&quot;groot&quot;"' in fill(text)
 
 
+@pytest.mark.parametrize(
+    "formula",
+    [
+        "([queue]) = 'geheim'",
+        "LOWER([queue]) = LOWER('Geheim')",
+        "SPLIT([queue], '-', 2) = 'geheim'",
+        "IFNULL([queue], 'onbekend') = 'geheim'",
+        "IIF(ISNULL([queue]), 'onbekend', [queue]) = 'geheim'",
+        "'q-' + [queue] = 'q-geheim'",
+        "{FIXED [call_date]: MAX([queue])} = 'geheim'",
+        "[queue] >= 'geheim'",
+        "[queue] IN ('', 'geheim')",
+        "CASE [queue] WHEN '' THEN 'a' WHEN 'geheim' THEN 'b' END",
+        "CONTAINS('geheim of niet', [queue])",
+        "STARTSWITH(LOWER([queue]), LOWER('Geh'))",
+    ],
+)
+def test_a_name_is_found_whatever_is_done_before_it_is_compared(fill: Fill, formula: str) -> None:
+    assert NARROW in DESKTOP
+    with pytest.raises(UserError, match="compares a queue, agent or line with a name"):
+        fill(DESKTOP.replace(NARROW, own_formula(formula.replace("'", "&apos;").replace("<", "&lt;"))))
+
+
+@pytest.mark.parametrize(
+    "formula",
+    [
+        "IIF(ISNULL([queue]), 'onbekend', [queue])",
+        "IFNULL(LEFT([queue], 3), 'geen')",
+        "IF LEN([queue]) > 12 THEN 'lang' ELSE 'kort' END",
+        "STR(RANK_UNIQUE(MAX([queue]), 'asc'))",
+        "IF [Parameters].[Parameter 2] = 'wachtrij' THEN [queue] ELSE 'alles' END",
+    ],
+)
+def test_a_text_that_no_name_is_compared_with_may_stand(fill: Fill, formula: str) -> None:
+    fill(DESKTOP.replace(NARROW, own_formula(formula.replace("'", "&apos;").replace(">", "&gt;"))))
+
+
 FROM_DESKTOP = "      <aliases enabled='yes' />\n      <column aggregation='User'"
 MEMBER = "<groupfilter function='member' level='[none:queue:nk]' member='%null%' />"
 NARROW = (
