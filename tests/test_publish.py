@@ -965,6 +965,32 @@ def test_an_answer_without_what_is_looked_for_is_one_customers(
     assert matches(shared.server, standard, detailed)
 
 
+@pytest.mark.parametrize("path", ["/projects/{project}/default-permissions/workbooks$", "/groups/{group}/users$"])
+def test_what_cannot_be_read_of_one_customer_leaves_the_others(
+    shared: Shared, detailed: Publication, standard: Publication, later: Publication, path: str
+) -> None:
+    settings, state, server = shared
+    mailed = replace(detailed, mails=(MONDAY,))
+    assert succeeded(publish(server, mailed, standard))
+    project = projects(server)[detailed.project].id
+    group = groups(server)[f"callmart-customer-{detailed.customer_id}"]
+    lasting = Fault(
+        "status", "GET", path.format(project=project, group=group), status=403, body="xml", count=None
+    )
+    inject(state, lasting)
+    unchanged = of(detailed.customer_id, bad_days.held(state))
+    first, second = publish(server, replace(mailed, name="Voorbeeld"), later)
+    assert first.error is None
+    assert "customer 1042: Tableau answered 403" in str(second.error)
+    assert [(step.action, step.kind) for step in second.done] == [("change", "subscription")]
+    now = of(detailed.customer_id, bad_days.held(state))
+    assert [each for each in now if each[1] != "mail"] == [each for each in unchanged if each[1] != "mail"]
+    left, stays = publish(server, later)  # who leaves need not be known
+    assert (left.error, stays.error) == (None, None)
+    clear(state)
+    assert matches(server, later)
+
+
 LOOKUPS = ("/projects", "/groups", "/datasources", "/workbooks", "/permissions")
 NOT_ANSWERS = (
     (200, b""),

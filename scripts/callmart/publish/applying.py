@@ -9,12 +9,10 @@ from tempfile import TemporaryDirectory
 from threading import Lock
 from typing import Any
 
-import requests
 import tableauserverclient as TSC
 from lxml import etree
 from tableauserverclient.config import BYTES_PER_MB, config
 from tableauserverclient.exponential_backoff import ExponentialBackoffTimer
-from tableauserverclient.server.endpoint.exceptions import NotSignedInError
 
 from callmart import tds
 from callmart.errors import UserError
@@ -31,10 +29,8 @@ from callmart.publish import mail
 from callmart.publish.actual import HIDDEN, MARK, PAGE_SIZE, TAG, TOP_PROJECT, Content, ContentKind, identity
 from callmart.publish.desired import DataSource, Mail, Workbook
 from callmart.publish.planning import LOCK, ROLE, TOP_LOCK, CustomerPlan, Kind, Plan, Step, held, tag_of
-from callmart.tableau import FAILURES, reason
+from callmart.tableau import FAILURES, LOST, reason
 from callmart.workbook import Published
-
-_LOST = (NotSignedInError, requests.ConnectionError)  # what may end the work for all customers, not for one
 
 _NO_HISTORY = "403053"  # a site that keeps no revisions
 _JOB_S = 1800  # that Tableau may take to publish what was uploaded
@@ -87,7 +83,7 @@ def _outcome(site: "_Site", customer: CustomerPlan, on_step: Callable[[Step], No
                 on_step(step)
         except Exception as failure:  # whatever it is, it is this customer's, and the others go on
             error = reason(failure)
-            if isinstance(failure, _LOST) and not _answers(site.server):
+            if isinstance(failure, LOST) and not _answers(site.server):
                 site.lost = error
     return Outcome(
         customer.customer_id,

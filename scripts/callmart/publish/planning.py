@@ -214,7 +214,7 @@ def _stay(publication: Publication, actual: Actual, gone: Mapping[str, User]) ->
     found, group = actual.projects.get(customer, ()), actual.groups.get(customer)
     project = found[0] if found else None
     foreign = project.foreign if project else ()
-    if problem := publication.problem or _problem(publication, found):
+    if problem := publication.problem or actual.unread.get(customer) or _problem(publication, found):
         stops = tuple(
             Step(customer, "change", "subscription", "all", each.luid)
             for other in found
