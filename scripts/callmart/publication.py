@@ -307,13 +307,15 @@ def record(connection: psycopg.Connection, outcomes: Iterable[Outcome]) -> None:
     """Keep what became of each customer, for `status` and the audit log. Commits."""
     for outcome in outcomes:
         state = "published" if outcome.error is None else "failed"
-        connection.execute(
-            """
-            insert into ops.publication (customer_id, state, project) values (%s, %s, %s)
-            on conflict (customer_id) do update set state = excluded.state, project = excluded.project, at = excluded.at
-            """,
-            [outcome.customer_id, state, outcome.project],
-        )
+        if outcome.customer_id is not None:
+            connection.execute(
+                """
+                insert into ops.publication (customer_id, state, project) values (%s, %s, %s)
+                on conflict (customer_id) do update set
+                    state = excluded.state, project = excluded.project, at = excluded.at
+                """,
+                [outcome.customer_id, state, outcome.project],
+            )
         if outcome.done or outcome.error:
             connection.execute(
                 "insert into ops.audit_log (action, customer_id, details)"
