@@ -965,11 +965,13 @@ def test_an_answer_without_what_is_looked_for_is_one_customers(
     assert matches(shared.server, standard, detailed)
 
 
-@pytest.mark.parametrize("path", ["/projects/{project}/default-permissions/workbooks$", "/groups/{group}/users$"])
+@pytest.mark.parametrize(
+    "path", ["/projects/{project}/default-permissions/workbooks$", "/groups/{group}/users$"]
+)
 def test_what_cannot_be_read_of_one_customer_leaves_the_others(
     shared: Shared, detailed: Publication, standard: Publication, later: Publication, path: str
 ) -> None:
-    settings, state, server = shared
+    _, state, server = shared
     mailed = replace(detailed, mails=(MONDAY,))
     assert succeeded(publish(server, mailed, standard))
     project = projects(server)[detailed.project].id
@@ -994,7 +996,7 @@ def test_what_cannot_be_read_of_one_customer_leaves_the_others(
 def test_a_user_who_cannot_be_removed_leaves_the_others(
     shared: Shared, detailed: Publication, standard: Publication, later: Publication
 ) -> None:
-    settings, state, server = shared
+    _, state, server = shared
     mailed = replace(detailed, mails=(MONDAY,))
     assert succeeded(publish(server, mailed, standard))
     luid = state.user("chef@example.org")["id"]

@@ -95,7 +95,9 @@ class Actual:
     users_group: str | None  # LUID
     schedules: Mapping[str, str] | None  # LUIDs by name; None on Tableau Cloud, which has none
     hides_users: bool  # whether users of the site are kept from seeing each other
-    unread: Mapping[int, str] = field(default_factory=dict)  # why not all of a customer is known: nothing may change
+    unread: Mapping[int, str] = field(
+        default_factory=dict
+    )  # why not all of a customer is known: nothing may change
 
     @property
     def customers(self) -> set[int]:
