@@ -24,7 +24,7 @@ from callmart.metrics import metrics
 
 USER = "http://www.tableausoftware.com/xml/user"
 VERSION = "18.1"
-# What the file uses of later formats. Tableau opens nothing that uses more than it lists here, whatever the schema says.
+# What the file uses of later formats. Tableau opens none that uses more than it lists here, whatever the schema says.
 MANIFEST = (
     "ISO8601PeriodTypes",  # period-type-v2
     "ObjectModelEncapsulateLegacy",
