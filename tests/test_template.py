@@ -289,6 +289,11 @@ def own_formula(formula: str) -> str:
             "id='4' param='https://example.org/' type-v2='web'", "nothing may be loaded from outside", id="a page",
         ),
         pytest.param(
+            "<actions>", "<actions><action caption='Zoek' name='[Action9_X]'><activation type='on-select' />"
+            "<source type='all' /><link caption='Zoek' expression='https://example.org/?q=&lt;[x].[none:queue:nk]&gt;' />"
+            "</action>", "an action opens https://example.org/.*, which could be handed what", id="a page by an action",
+        ),
+        pytest.param(
             "w='98400' x='800' y='16000' />", "w='98400' x='800' y='16000'><add-in add-in-id='x' instance-id='y' "
             "extension-version='1' /></zone>", "it has an extension, which would be handed the data", id="an extension",
         ),

@@ -19,6 +19,7 @@ FUNCTIONS = {
 FUNCTION = re.compile(r"\b([A-Z_]+)\s*\(", re.IGNORECASE)
 CUSTOM_SQL = ("text", "stored-proc", "custom-sql-table")
 OUTSIDE = {"bitmap", "web"}  # pictures and pages, which are files and addresses elsewhere
+WITHIN = "tsl:"  # what an action opens that stays in the workbook
 NO_MEMBER = ("%null%", "%all%")  # of filters and groups: what is unknown, and all
 
 # What a formula decides by, and what it computes for itself.
@@ -69,6 +70,11 @@ def bring_along(root: etree._Element, own: etree._Element, name: str) -> None:
             raise UserError(
                 f"{name}: a dashboard shows {attributes.get('param') or 'a page'}, which is not in the workbook, and"
                 " nothing may be loaded from outside; take it out"
+            )
+        if tag == "link" and not attributes.get("expression", "").startswith(WITHIN):
+            raise UserError(
+                f"{name}: an action opens {attributes.get('expression') or 'a page'}, which could be handed what a"
+                " customer clicks on; take it out"
             )
         if tag == "calculation":
             _leave_tableau(element, attributes.get("formula", ""), name)
