@@ -291,7 +291,7 @@ def own_formula(formula: str) -> str:
         pytest.param(
             "<actions>", "<actions><action caption='Zoek' name='[Action9_X]'><activation type='on-select' />"
             "<source type='all' /><link caption='Zoek' expression='https://example.org/?q=&lt;[x].[none:queue:nk]&gt;'"
-            " /></action>", "an action opens https://example.org/.*, which could be handed what", id="a page by an action",
+            " /></action>", "an action opens https://example.org/.*, which could be", id="a page by an action",
         ),
         pytest.param(
             "w='98400' x='800' y='16000' />", "w='98400' x='800' y='16000'><add-in add-in-id='x' instance-id='y' "
