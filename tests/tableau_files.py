@@ -29,6 +29,22 @@ EXPLAIN_DATA = (
     "Element 'workbook': Missing child element(s). Expected is one of"
     " ( datagraph, thumbnails, external, referenced-extensions, explain-data )."
 )
+# What Tableau refuses to open unless the document's manifest lists the feature; its schema allows it all the same.
+# Found out by others who opened such files in Tableau Desktop (error D2E8DA72).
+GATES = {
+    "//manual-sort | //computed-sort": "SortTagCleanup",
+    "//shelf-sorts": "IntuitiveSorting",
+    "//zone/@type-v2": "SetMembershipControl",
+    "//filter/@period-type-v2": "ISO8601PeriodTypes",
+    "//devicelayouts": "AutoCreateAndUpdateDSDPhoneLayouts",
+    "//@enable-sort-zone-taborder": "AccessibleZoneTabOrder",
+    "//edit-parameter-action": "ParameterAction",
+    "//clear-option": "ParameterActionClearSelection",
+    "//edit-group-action": "GroupAction",
+    "//relation/@type[. = 'table']": "ObjectModelTableType",
+    "//worksheet/simple-id": "SheetIdentifierTracking",
+    "//window/simple-id": "WindowsPersistSimpleIdentifiers",
+}
 ARROW = {
     "smallint": pa.int16(),
     "integer": pa.int32(),
@@ -80,6 +96,12 @@ def errors(workbook: etree._Element) -> list[str]:
     """What the schema says against a workbook, but for the one element that older versions refuse."""
     schema().validate(etree.fromstring(etree.tostring(workbook)))
     return [error.message for error in schema().error_log if error.message != EXPLAIN_DATA]
+
+
+def unlisted(document: etree._Element) -> set[str]:
+    """The features that a document uses and does not list."""
+    listed = {feature.tag for feature in document.find("document-format-change-manifest")}
+    return {feature for used, feature in GATES.items() if document.xpath(used)} - listed
 
 
 @cache

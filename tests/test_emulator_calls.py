@@ -303,6 +303,22 @@ def test_filters(server: TSC.Server) -> None:
             found(field, operator, value)
 
 
+@pytest.mark.parametrize("number", ["0", "-1", "1.5", "x", "\u0663", "9" * 5000])
+def test_a_number_that_is_none_or_too_long(server: TSC.Server, number: str) -> None:
+    for key, code in (("pageSize", "400007"), ("pageNumber", "400006")):
+        with refused(code):
+            server.projects.get_request(f"{server.projects.baseurl}?{key}={number}")
+    body = SCHEDULE.format(priority=number)
+    with refused("400000"):
+        server.schedules.post_request(server.schedules.baseurl, body.encode())
+
+
+SCHEDULE = (
+    '<tsRequest><schedule name="s" type="Extract" priority="{priority}" executionOrder="Serial" frequency="Daily">'
+    '<frequencyDetails start="07:00:00"/></schedule></tsRequest>'
+)
+
+
 def test_sets_of_tsc_know_their_length(server: TSC.Server) -> None:
     for number in range(11):
         server.projects.create(TSC.ProjectItem(f"p{number:02}"))

@@ -96,6 +96,14 @@ def test_a_contract_orders_data_sources_reports_and_mail(
     assert detailed.hold is None
 
 
+def test_what_the_contract_does_not_open_is_not_published_whatever_the_books_say(
+    applied: Callmart, owner: psycopg.Connection
+) -> None:
+    """As after a downgrade: an extract of the agents stays on the books until the next one."""
+    owner.execute(SAY + "(%s, 'agent', 'the rows', 5, jsonb_build_object('opened', null))", [STANDARD])
+    assert [each.name for each in desired(applied, owner)[STANDARD].data_sources] == ["Lines", "Queues"]
+
+
 def test_the_same_is_the_same_and_what_changes_is_another(
     applied: Callmart, owner: psycopg.Connection
 ) -> None:

@@ -965,6 +965,59 @@ def test_an_answer_without_what_is_looked_for_is_one_customers(
     assert matches(shared.server, standard, detailed)
 
 
+@pytest.mark.parametrize(
+    "path", ["/projects/{project}/default-permissions/workbooks$", "/groups/{group}/users$"]
+)
+def test_what_cannot_be_read_of_one_customer_leaves_the_others(
+    shared: Shared, detailed: Publication, standard: Publication, later: Publication, path: str
+) -> None:
+    _, state, server = shared
+    mailed = replace(detailed, mails=(MONDAY,))
+    assert succeeded(publish(server, mailed, standard))
+    project = projects(server)[detailed.project].id
+    group = groups(server)[f"callmart-customer-{detailed.customer_id}"]
+    lasting = Fault(
+        "status", "GET", path.format(project=project, group=group), status=403, body="xml", count=None
+    )
+    inject(state, lasting)
+    unchanged = of(detailed.customer_id, bad_days.held(state))
+    first, second = publish(server, replace(mailed, name="Voorbeeld"), later)
+    assert first.error is None
+    assert "customer 1042: Tableau answered 403" in str(second.error)
+    assert [(step.action, step.kind) for step in second.done] == [("change", "subscription")]
+    now = of(detailed.customer_id, bad_days.held(state))
+    assert [each for each in now if each[1] != "mail"] == [each for each in unchanged if each[1] != "mail"]
+    left, stays = publish(server, later)  # who leaves need not be known
+    assert (left.error, stays.error) == (None, None)
+    clear(state)
+    assert matches(server, later)
+
+
+def test_a_user_who_cannot_be_removed_leaves_the_others(
+    shared: Shared, detailed: Publication, standard: Publication, later: Publication
+) -> None:
+    _, state, server = shared
+    mailed = replace(detailed, mails=(MONDAY,))
+    assert succeeded(publish(server, mailed, standard))
+    luid = state.user("chef@example.org")["id"]
+    inject(state, Fault("status", "DELETE", f"/users/{luid}$", status=403, body="xml", count=None))
+    nobody = replace(detailed, name="Voorbeeld", members=(), workbooks=detailed.workbooks[:1])
+    first, second = publish(server, nobody, later)
+    assert (first.customer_id, first.error) == (7, None)
+    assert "customer 1042: the user c…@example.org: Tableau answered 403" in str(second.error)
+    assert second.done == ()  # or the user, who is still in the group, would see it
+    assert detailed.project in projects(server)
+    assert [each[6] for each in bad_days.held(state) if each[1] == "mail"] == [1], "it does not mail"
+    above, stays, leaves = publish(server, later)
+    assert above.customer_id is None
+    assert "the user c…@example.org: Tableau answered 403" in str(above.error)
+    assert (stays.error, leaves.error) == (None, None)
+    clear(state)
+    assert succeeded(publish(server, later))
+    assert matches(server, later)
+    assert users(server) == {}
+
+
 LOOKUPS = ("/projects", "/groups", "/datasources", "/workbooks", "/permissions")
 NOT_ANSWERS = (
     (200, b""),

@@ -17,7 +17,7 @@ from callmart import captions, dbt, fields, metrics, tds
 from callmart.errors import UserError
 from callmart.fields import Source
 from callmart.tds import Live
-from tableau_files import errors, hyper, marts
+from tableau_files import errors, hyper, marts, unlisted
 
 GROUPS = ("queue", "agent", "line")
 LOCALES = ("nl", "en")
@@ -97,6 +97,7 @@ def test_types_agree_from_contract_to_data_source(group: str, locale: str) -> No
 @pytest.mark.parametrize("held", [Path("queue.hyper"), LIVE], ids=["extract", "live"])
 def test_tableaus_schema_accepts_it(group: str, locale: str, held: Path | Live) -> None:
     document = parsed(group, locale, held)
+    assert unlisted(document) == set()
     document.set("name", document.attrib.pop("formatted-name"))  # as in a workbook
     document.remove(document.find("document-format-change-manifest"))
     workbook = etree.Element("workbook", {"version": "18.1", "source-build": "x"})

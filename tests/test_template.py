@@ -13,7 +13,7 @@ from callmart import reports, tds, workbook
 from callmart.errors import UserError
 from callmart.workbook import check
 from callmart.workbook.book import Published
-from tableau_files import CUSTOMER, LOCALES, PUBLISHED, SAVED, built, each_report, errors, source
+from tableau_files import CUSTOMER, LOCALES, PUBLISHED, SAVED, built, each_report, errors, source, unlisted
 
 
 def adapted(text: str) -> str:
@@ -106,6 +106,7 @@ def test_what_a_demanding_author_saved_works_as_it_is(tmp_path: Path, locale: st
     assert result == workbook.build(report, CUSTOMER, of, PUBLISHED, file)
     document = etree.fromstring(result)
     assert errors(document) == []
+    assert unlisted(document) == set()
     for gone in (
         "old.example",
         "oldsite",
@@ -166,6 +167,43 @@ def test_words_of_the_author_are_nobodys(fill: Fill) -> None:
     text = DESKTOP.replace(NARROW, own_formula(SIZES.replace('"', "&quot;")))
     text = text.replace(MEMBER, MEMBER.replace("queue", field).replace("%null%", "&quot;groot&quot;"))
     assert b'member="&quot;groot&quot;"' in fill(text)
+
+
+@pytest.mark.parametrize(
+    "formula",
+    [
+        "([queue]) = 'geheim'",
+        "LOWER([queue]) = LOWER('Geheim')",
+        "SPLIT([queue], '-', 2) = 'geheim'",
+        "IFNULL([queue], 'onbekend') = 'geheim'",
+        "IIF(ISNULL([queue]), 'onbekend', [queue]) = 'geheim'",
+        "'q-' + [queue] = 'q-geheim'",
+        "{FIXED [call_date]: MAX([queue])} = 'geheim'",
+        "[queue] >= 'geheim'",
+        "[queue] IN ('', 'geheim')",
+        "CASE [queue] WHEN '' THEN 'a' WHEN 'geheim' THEN 'b' END",
+        "CONTAINS('geheim of niet', [queue])",
+        "STARTSWITH(LOWER([queue]), LOWER('Geh'))",
+    ],
+)
+def test_a_name_is_found_whatever_is_done_before_it_is_compared(fill: Fill, formula: str) -> None:
+    assert NARROW in DESKTOP
+    with pytest.raises(UserError, match="compares a queue, agent or line with a name"):
+        fill(DESKTOP.replace(NARROW, own_formula(formula.replace("'", "&apos;").replace("<", "&lt;"))))
+
+
+@pytest.mark.parametrize(
+    "formula",
+    [
+        "IIF(ISNULL([queue]), 'onbekend', [queue])",
+        "IFNULL(LEFT([queue], 3), 'geen')",
+        "IF LEN([queue]) > 12 THEN 'lang' ELSE 'kort' END",
+        "STR(RANK_UNIQUE(MAX([queue]), 'asc'))",
+        "IF [Parameters].[Parameter 2] = 'wachtrij' THEN [queue] ELSE 'alles' END",
+    ],
+)
+def test_a_text_that_no_name_is_compared_with_may_stand(fill: Fill, formula: str) -> None:
+    fill(DESKTOP.replace(NARROW, own_formula(formula.replace("'", "&apos;").replace(">", "&gt;"))))
 
 
 FROM_DESKTOP = "      <aliases enabled='yes' />\n      <column aggregation='User'"
@@ -249,6 +287,11 @@ def own_formula(formula: str) -> str:
         pytest.param(
             "id='4' mode='compact' param='[Parameters].[Parameter 2]' type-v2='paramctrl'",
             "id='4' param='https://example.org/' type-v2='web'", "nothing may be loaded from outside", id="a page",
+        ),
+        pytest.param(
+            "<actions>", "<actions><action caption='Zoek' name='[Action9_X]'><activation type='on-select' />"
+            "<source type='all' /><link caption='Zoek' expression='https://example.org/?q=&lt;[x].[none:queue:nk]&gt;'"
+            " /></action>", "an action opens https://example.org/.*, which could be", id="a page by an action",
         ),
         pytest.param(
             "w='98400' x='800' y='16000' />", "w='98400' x='800' y='16000'><add-in add-in-id='x' instance-id='y' "

@@ -28,6 +28,7 @@ from tableau_files import (
     marts,
     schema,
     source,
+    unlisted,
 )
 
 
@@ -41,6 +42,14 @@ def parsed(name: str, locale: str = "nl") -> etree._Element:
 @each_report
 def test_tableaus_schema_accepts_it(name: str, locale: str) -> None:
     assert errors(parsed(name, locale)) == []
+
+
+@each_report
+def test_it_lists_all_that_tableau_would_refuse_unlisted(name: str, locale: str) -> None:
+    document = parsed(name, locale)
+    assert unlisted(document) == set()
+    document.find("document-format-change-manifest").clear()
+    assert "SetMembershipControl" in unlisted(document)
 
 
 def test_the_schema_refuses_what_is_wrong() -> None:

@@ -365,7 +365,8 @@ def publish(
     if as_json:
         print(json.dumps({**planned.as_json(), "failed": [one.error for one in failures]}))
     else:
-        out.print(f"publish: {len(outcomes)} customers, {changes} changes, {len(failures)} failed")
+        customers = sum(one.customer_id is not None for one in outcomes)
+        out.print(f"publish: {customers} customers, {changes} changes, {len(failures)} failed")
     raise typer.Exit(UNDONE if failures or any(one.alert for one in outcomes) else 0)
 
 

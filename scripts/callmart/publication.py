@@ -89,19 +89,22 @@ def desired(connection: psycopg.Connection, settings: Settings) -> list[Publicat
             if customer.connection == "live":
                 sources = _live(connection, settings, made, customer)
             else:
-                sources = [made.extract(customer.locale, each) for each in extracts[customer.customer_id]]
+                # the books still have what the contract opened before, until the next extract
+                opened = roles.opens(customer.option)
+                own = [each for each in extracts[customer.customer_id] if each.mart_group in opened]
+                sources = [made.extract(customer.locale, each) for each in own]
         except UserError as error:
             sources, problem = [], str(error)
         workbooks = tuple(made.workbooks(customer, [each.source for each in sources]))
-        own = recipients[customer.customer_id]
+        people = recipients[customer.customer_id]
         publications.append(
             Publication(
                 customer.customer_id,
                 customer.name,
                 tuple(sources),
                 workbooks,
-                members=tuple(recipient.email for recipient in own),
-                mails=tuple(_mails(customer, own, workbooks, site_zone)),
+                members=tuple(recipient.email for recipient in people),
+                mails=tuple(_mails(customer, people, workbooks, site_zone)),
                 hold=holds.get(customer.customer_id),
                 problem=problem,
             )
@@ -304,13 +307,15 @@ def record(connection: psycopg.Connection, outcomes: Iterable[Outcome]) -> None:
     """Keep what became of each customer, for `status` and the audit log. Commits."""
     for outcome in outcomes:
         state = "published" if outcome.error is None else "failed"
-        connection.execute(
-            """
-            insert into ops.publication (customer_id, state, project) values (%s, %s, %s)
-            on conflict (customer_id) do update set state = excluded.state, project = excluded.project, at = excluded.at
-            """,
-            [outcome.customer_id, state, outcome.project],
-        )
+        if outcome.customer_id is not None:
+            connection.execute(
+                """
+                insert into ops.publication (customer_id, state, project) values (%s, %s, %s)
+                on conflict (customer_id) do update set
+                    state = excluded.state, project = excluded.project, at = excluded.at
+                """,
+                [outcome.customer_id, state, outcome.project],
+            )
         if outcome.done or outcome.error:
             connection.execute(
                 "insert into ops.audit_log (action, customer_id, details)"

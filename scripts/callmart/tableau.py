@@ -34,6 +34,7 @@ from callmart.uploads import Uploads
 
 TIMEOUT_S = (10, 600)  # to connect, and between two pieces of an answer: publishing takes its time
 FAILURES = (TableauError, ParseError, requests.RequestException)  # what a call to Tableau can end in
+LOST = (NotSignedInError, requests.ConnectionError)  # what may end the work for all customers, not for one
 _TOO_MANY, _ENDED = 429, 401
 _TOKEN = "x-tableau-auth"
 _RENEWALS = 3  # a session lasts hours; one that ends sooner is ended by somebody with the same token

@@ -24,7 +24,13 @@ from callmart.metrics import metrics
 
 USER = "http://www.tableausoftware.com/xml/user"
 VERSION = "18.1"
-MANIFEST = ("ObjectModelEncapsulateLegacy", "ObjectModelTableType", "SchemaViewerObjectModel")
+# What the file uses of later formats. Tableau opens none that uses more than it lists here, whatever the schema says.
+MANIFEST = (
+    "ISO8601PeriodTypes",  # period-type-v2
+    "ObjectModelEncapsulateLegacy",
+    "ObjectModelTableType",
+    "SchemaViewerObjectModel",
+)
 DAYS_KEPT = 730  # never more than two years, whether or not a leap day lies in them
 EPOCH = (1980, 1, 1, 0, 0, 0)  # the oldest time that a zip can hold: same input, same bytes
 

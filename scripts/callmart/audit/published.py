@@ -15,6 +15,7 @@ from callmart.audit import reach
 from callmart.audit.channels import Board, Cell, Outcome, held_cells
 from callmart.audit.check import Check, few
 from callmart.dbt import Mart
+from callmart.errors import UserError
 from callmart.grants import NOBODY, customer_access
 from callmart.publish import Actual, Publication
 from callmart.settings import Settings
@@ -38,6 +39,8 @@ def look(
     """Read back what Tableau holds and who reaches it, and open what it holds."""
     desired = {one.customer_id: one for one in publication.desired(connection, settings)}
     actual = publish.read(server)
+    if unread := next(iter(actual.unread.values()), None):
+        raise UserError(unread)
     site = reach.read(server, lambda asked, of: on_step("reach", "on Tableau", asked, of))
     compared = reach.compare(site, desired, actual)
     cells: list[Cell] = []

@@ -84,7 +84,7 @@ def _keep(node: xml.Element, wanted: frozenset[str]) -> None:
 
 def _number(call: Call, name: str, default: int, sub_code: str) -> int:
     text = call.query.get(name, str(default))
-    if not (text.isascii() and text.isdigit() and int(text) > 0):
+    if not re.fullmatch(r"0*[1-9][0-9]{0,8}", text):
         raise malformed(f"{name} is not a positive number.", sub_code)
     return int(text)
 

@@ -143,7 +143,7 @@ def _free(call: Call, name: str) -> None:
 
 def _priority(asked: xml.Element, default: int) -> int:
     text = asked.get("priority", str(default))
-    if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= 100:
+    if not re.fullmatch(r"[1-9][0-9]?|100", text):
         raise malformed("The priority of a schedule is a number from 1 to 100.")
     return int(text)
 

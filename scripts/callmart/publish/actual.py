@@ -2,8 +2,9 @@
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
 import tableauserverclient as TSC
@@ -12,7 +13,7 @@ from callmart.errors import UserError
 from callmart.grants import Access, project_access
 from callmart.publish import mail
 from callmart.publish.mail import Subscription
-from callmart.tableau import is_cloud
+from callmart.tableau import FAILURES, LOST, is_cloud, reason
 
 TOP_PROJECT = "callmart"
 USERS = "callmart-users"  # the group of those whom callmart put on the site
@@ -94,6 +95,9 @@ class Actual:
     users_group: str | None  # LUID
     schedules: Mapping[str, str] | None  # LUIDs by name; None on Tableau Cloud, which has none
     hides_users: bool  # whether users of the site are kept from seeing each other
+    unread: Mapping[int, str] = field(
+        default_factory=dict
+    )  # why not all of a customer is known: nothing may change
 
     @property
     def customers(self) -> set[int]:
@@ -111,13 +115,26 @@ def identity(name: str) -> str:
 
 
 def read(server: TSC.Server) -> Actual:
-    """What Tableau holds of ours."""
+    """What Tableau holds of ours. What can't be read of a customer alone leaves the others known."""
+    unread: dict[int, str] = {}
+
+    @contextmanager
+    def of_one(customer_id: int) -> Iterator[None]:
+        try:
+            yield
+        except LOST:
+            raise
+        except FAILURES as error:
+            unread[customer_id] = reason(error)
+
     projects = everything(server.projects)
     top = next((p for p in projects if p.name == TOP_PROJECT and p.parent_id is None), None)
     groups, users_group, ours = {}, None, frozenset[str]()
     for group in everything(server.groups):
         if found := re.fullmatch(CUSTOMER_GROUP + _NUMBER, group.name):
-            groups[int(found[1])] = Group(group.id, members(server, group))
+            groups[int(found[1])] = Group(group.id, frozenset())
+            with of_one(int(found[1])):
+                groups[int(found[1])] = Group(group.id, members(server, group))
         elif group.name == USERS:
             users_group, ours = group.id, members(server, group)
     users = {
@@ -129,7 +146,7 @@ def read(server: TSC.Server) -> Actual:
     schedules = None if is_cloud(server) else {each.name: each.id for each in everything(server.schedules)}
     hides_users = server.sites.get_by_id(server.site_id).user_visibility_mode == HIDDEN
     if top is None:
-        return Actual(None, {}, groups, users, users_group, schedules, hides_users)
+        return Actual(None, {}, groups, users, users_group, schedules, hides_users, unread)
     content = _content(server, projects)
     subscriptions = _subscriptions(server, schedules or {})
     customers: dict[int, tuple[Project, ...]] = {}
@@ -139,12 +156,15 @@ def read(server: TSC.Server) -> Actual:
         if customer_id is None:
             foreign.append(Foreign(kind, item.name))
         else:
-            project = _project(server, item, content[item.id], subscriptions)
+            access: Access = {}
+            with of_one(customer_id):
+                access = project_access(server, item.id)
+            project = _project(item, access, content[item.id], subscriptions)
             customers[customer_id] = (*customers.get(customer_id, ()), project)
     access = project_access(server, top.id)
     return Actual(
         Project(top.id, top.name, top.content_permissions, access, foreign=tuple(foreign)),
-        customers, groups, users, users_group, schedules, hides_users,
+        customers, groups, users, users_group, schedules, hides_users, unread,
     )  # fmt: skip
 
 
@@ -201,8 +221,8 @@ def marked(item: Any) -> int | None:
 
 
 def _project(
-    server: TSC.Server,
     project: TSC.ProjectItem,
+    access: Access,
     content: Iterable[tuple[str, Any]],
     subscriptions: Mapping[str, list[Subscription]],
 ) -> Project:
@@ -214,6 +234,6 @@ def _project(
         else:
             foreign.append(Foreign(kind, item.name))
     return Project(
-        project.id, project.name, project.content_permissions, project_access(server, project.id),
+        project.id, project.name, project.content_permissions, access,
         tuple(ours), tuple(foreign), tuple(each for item in ours for each in subscriptions.get(item.luid, ())),
     )  # fmt: skip

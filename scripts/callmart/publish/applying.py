@@ -9,12 +9,10 @@ from tempfile import TemporaryDirectory
 from threading import Lock
 from typing import Any
 
-import requests
 import tableauserverclient as TSC
 from lxml import etree
 from tableauserverclient.config import BYTES_PER_MB, config
 from tableauserverclient.exponential_backoff import ExponentialBackoffTimer
-from tableauserverclient.server.endpoint.exceptions import NotSignedInError
 
 from callmart import tds
 from callmart.errors import UserError
@@ -31,10 +29,8 @@ from callmart.publish import mail
 from callmart.publish.actual import HIDDEN, MARK, PAGE_SIZE, TAG, TOP_PROJECT, Content, ContentKind, identity
 from callmart.publish.desired import DataSource, Mail, Workbook
 from callmart.publish.planning import LOCK, ROLE, TOP_LOCK, CustomerPlan, Kind, Plan, Step, held, tag_of
-from callmart.tableau import FAILURES, reason
+from callmart.tableau import FAILURES, LOST, reason
 from callmart.workbook import Published
-
-_LOST = (NotSignedInError, requests.ConnectionError)  # what may end the work for all customers, not for one
 
 _NO_HISTORY = "403053"  # a site that keeps no revisions
 _JOB_S = 1800  # that Tableau may take to publish what was uploaded
@@ -43,9 +39,12 @@ _INDEX_S = 120  # that its lists may be behind
 
 @dataclass(frozen=True)
 class Outcome:
-    """What was done for a customer, and the error that ended it, if one did, as a sentence for a person."""
+    """What was done for a customer, and the error that ended it, if one did, as a sentence for a person.
 
-    customer_id: int
+    No customer: what went wrong above all of them.
+    """
+
+    customer_id: int | None
     project: str
     done: tuple[Step, ...]
     error: str | None = None
@@ -58,12 +57,23 @@ def apply(
     """Carries out `plan`, tells `on_step` of each change made, and proves afterwards who can reach what.
 
     So many `workers` do a customer each at a time, in one session of the token. A customer that fails leaves the
-    others alone; what could not be finished is finished by the next plan.
+    others alone, and so does a user who can't be taken from the site; what could not be finished is finished by the
+    next plan.
     """
     site = _Site(server, plan)
     for step in plan.top:
-        site.perform(step)
+        try:
+            site.perform(step)
+        except FAILURES as failure:
+            if step.kind != "user" or isinstance(failure, LOST):
+                raise
+            site.stuck[str(step.luid)] = f"the user {step.shown}: {reason(failure)}"
+            continue
         on_step(step)
+    members = frozenset[str]().union(*(customer.members for customer in plan.customers))
+    nobodys = [
+        Outcome(None, TOP_PROJECT, (), said) for luid, said in site.stuck.items() if luid not in members
+    ]
     turn = Lock()
 
     def told(step: Step) -> None:
@@ -72,7 +82,7 @@ def apply(
 
     pool = ThreadPoolExecutor(workers)
     try:
-        return list(pool.map(lambda customer: _outcome(site, customer, told), plan.customers))
+        return [*nobodys, *pool.map(lambda customer: _outcome(site, customer, told), plan.customers)]
     finally:
         pool.shutdown(cancel_futures=True)  # where it broke off, nobody else is begun
 
@@ -87,7 +97,7 @@ def _outcome(site: "_Site", customer: CustomerPlan, on_step: Callable[[Step], No
                 on_step(step)
         except Exception as failure:  # whatever it is, it is this customer's, and the others go on
             error = reason(failure)
-            if isinstance(failure, _LOST) and not _answers(site.server):
+            if isinstance(failure, LOST) and not _answers(site.server):
                 site.lost = error
     return Outcome(
         customer.customer_id,
@@ -117,6 +127,7 @@ class _Site:
     def __init__(self, server: TSC.Server, plan: Plan) -> None:
         self.server = server
         self.lost: str | None = None  # why nobody can go on
+        self.stuck: dict[str, str] = {}  # who could not be removed, or given the least role, and why
         self._turn = Lock()  # customers share users and schedules
         self.top_id = plan.top_id
         self.users = {name: user.luid for name, user in plan.users.items()}
@@ -192,6 +203,8 @@ class _Customer:
     def perform(self) -> Iterator[Step]:
         """Carries out the steps, yields each when it is done, and proves the result. What fails is not mailed."""
         try:
+            for luid in self.plan.members & self.site.stuck.keys():  # would see what is published now
+                raise UserError(self.site.stuck[luid])
             for step in self.plan.steps:
                 self._perform(step)
                 yield step

@@ -82,6 +82,7 @@ class CustomerPlan:
     group_id: str = ""
     unchanged: tuple[Content, ...] = ()
     foreign: tuple[Foreign, ...] = ()
+    members: frozenset[str] = frozenset()  # LUIDs of those in its group until now
     mailing: tuple[str, ...] = ()  # LUIDs of the subscriptions that would mail if nothing were done
     hold: str | None = None  # why nothing may be mailed
     problem: str | None = None
@@ -214,7 +215,7 @@ def _stay(publication: Publication, actual: Actual, gone: Mapping[str, User]) ->
     found, group = actual.projects.get(customer, ()), actual.groups.get(customer)
     project = found[0] if found else None
     foreign = project.foreign if project else ()
-    if problem := publication.problem or _problem(publication, found):
+    if problem := publication.problem or actual.unread.get(customer) or _problem(publication, found):
         stops = tuple(
             Step(customer, "change", "subscription", "all", each.luid)
             for other in found
@@ -257,6 +258,7 @@ def _stay(publication: Publication, actual: Actual, gone: Mapping[str, User]) ->
     return CustomerPlan(
         customer, name, tuple(steps), project_id=project.luid if project else "",
         group_id=group.luid if group else "", unchanged=tuple(unchanged), foreign=foreign,
+        members=group.members if group else frozenset(),
         mailing=tuple(mailing), hold=publication.hold if publication.mails else None,
     )  # fmt: skip
 
@@ -304,6 +306,8 @@ def _mail_steps(
     workbooks = {each.luid: each.name for each in project.content} if project else {}
     named = {user.luid: name for name, user in actual.users.items()}
     for old in project.subscriptions if project else ():
+        if not old.is_suspended:
+            mailing.append(old.luid)
         if old.user in gone:
             continue  # goes with the user
         member, workbook = named.get(old.user, old.user), workbooks[old.workbook]
@@ -312,8 +316,6 @@ def _mail_steps(
             stopping.append(Step(customer, "remove", "subscription", name, old.luid))
             continue
         del wanted[member, workbook]  # a second one is too many
-        if not old.is_suspended:
-            mailing.append(old.luid)
         if old.is_suspended != bool(publication.hold):
             to = stopping if publication.hold else starting
             to.append(Step(customer, "change", "subscription", name, old.luid, content=mail))

@@ -17,7 +17,14 @@ from callmart.workbook.sheet import Instance, Sheet
 
 # What Tableau has written since 2020.2, so that a server of any of its supported versions opens it.
 BUILD = "2023.3.0 (20233.23.1017.0948)"
-MANIFEST = (*tds.MANIFEST, "SheetIdentifierTracking", "WindowsPersistSimpleIdentifiers")
+MANIFEST = (
+    *tds.MANIFEST,
+    "AutoCreateAndUpdateDSDPhoneLayouts",  # auto-generated, of a phone's layout
+    "SetMembershipControl",  # type-v2, of zones
+    "SheetIdentifierTracking",
+    "SortTagCleanup",  # manual-sort, computed-sort
+    "WindowsPersistSimpleIdentifiers",
+)
 LOCALES = {"nl": "nl_NL", "en": "en_GB"}  # of numbers and of the names of days
 WEEKS_BACK = "[Parameters].[weeks_back]"
 MEASURE_NAMES = ":Measure Names"

@@ -234,7 +234,10 @@ def _phone(dashboard: etree._Element, rows: list[Row], ids: dict[str, str], next
             places += [(part, Box(MARGIN + n * width, y, width, row.phone)) for n, part in enumerate(beside)]
             y += row.phone
     page = (PHONE_WIDTH, y + MARGIN)
-    layout = etree.SubElement(etree.SubElement(dashboard, "devicelayouts"), "devicelayout", name="Phone")
+    layout = etree.SubElement(
+        etree.SubElement(dashboard, "devicelayouts"), "devicelayout",
+        {"auto-generated": "false", "name": "Phone"},  # or Tableau makes another one
+    )  # fmt: skip
     high = str(page[1])
     etree.SubElement(layout, "size", maxheight=high, minheight=high, **{"sizing-mode": "vscroll"})
     around = _around(etree.SubElement(layout, "zones"), str(next_id))

@@ -19,19 +19,30 @@ FUNCTIONS = {
 FUNCTION = re.compile(r"\b([A-Z_]+)\s*\(", re.IGNORECASE)
 CUSTOM_SQL = ("text", "stored-proc", "custom-sql-table")
 OUTSIDE = {"bitmap", "web"}  # pictures and pages, which are files and addresses elsewhere
+WITHIN = "tsl:"  # what an action opens that stays in the workbook
 NO_MEMBER = ("%null%", "%all%")  # of filters and groups: what is unknown, and all
 
 # What a formula decides by, and what it computes for itself.
 DECIDES = re.compile(r"\{[^{}]*\}|\b(?:IF|ELSEIF|CASE|WHEN)\b.*?\b(?:THEN|WHEN)\b", re.IGNORECASE | re.DOTALL)
 
-# A queue or so in a formula, whatever is done with it before a word is compared with it.
-THEIRS = "\0"
-WRAPPED = re.compile(rf"\w+\(\s*{THEIRS}\s*(?:,\s*\d+\s*)*\)")
-TEXT = r"(?:\"[^\"]*\w[^\"]*\"|'[^']*\w[^']*')"
-COMPARED = re.compile(
-    rf"{THEIRS}\s*(?:==?|!=|<>)\s*{TEXT}|{TEXT}\s*(?:==?|!=|<>)\s*{THEIRS}|{THEIRS}\s*IN\s*\(\s*{TEXT}"
-    rf"|CASE\s+{THEIRS}\s+WHEN\s+{TEXT}|\b(?!IFNULL\b)\w+\(\s*{THEIRS}\s*,\s*{TEXT}",
+# A formula with a sign for each queue or so, for each text with words in it, and for each other text: so it can be
+# shortened, whatever is done with a queue before a word is compared with it.
+THEIRS, WORDS, MARKS = "\0", "\1", "\2"
+NAMELESS = re.compile(rf"\b(?:ISNULL|LEN|COUNTD?)\(\s*{THEIRS}\s*\)", re.IGNORECASE)
+WRAPPED = re.compile(
+    rf"\w*\(\s*{THEIRS}\s*(?:,\s*(?:\d+|{MARKS})\s*)*\)|\bIFNULL\(\s*{THEIRS}\s*,\s*{WORDS}\s*\)"
+    rf"|\bIIF\([^()]*,[^()]*{THEIRS}[^()]*\)|\{{[^{{}}]*:\s*{THEIRS}\s*\}}"
+    rf"|{THEIRS}\s*\+\s*[{WORDS}{MARKS}]|[{WORDS}{MARKS}]\s*\+\s*{THEIRS}",
     re.IGNORECASE,
+)
+WRAPPED_WORDS = re.compile(rf"\b(?!IN\b)\w+\(\s*{WORDS}\s*\)", re.IGNORECASE)
+SIGN = r"(?:<>|[=!<>]=?)"
+OF_BOTH = r"\b(?!(?:IN|IFNULL|IIF|RANK\w*)\b)\w+\("
+COMPARED = re.compile(
+    rf"{THEIRS}\s*{SIGN}\s*\(*\s*{WORDS}|{WORDS}\s*\)*\s*{SIGN}\s*{THEIRS}|{THEIRS}\s*IN\s*\([^()]*{WORDS}"
+    rf"|CASE\s+{THEIRS}(?:(?!\bEND\b).)*?\bWHEN\s+{WORDS}"
+    rf"|{OF_BOTH}\s*{THEIRS}\s*,[^()]*{WORDS}|{OF_BOTH}\s*{WORDS}\s*,[^()]*{THEIRS}",
+    re.IGNORECASE | re.DOTALL,
 )
 
 
@@ -59,6 +70,11 @@ def bring_along(root: etree._Element, own: etree._Element, name: str) -> None:
             raise UserError(
                 f"{name}: a dashboard shows {attributes.get('param') or 'a page'}, which is not in the workbook, and"
                 " nothing may be loaded from outside; take it out"
+            )
+        if tag == "link" and not attributes.get("expression", "").startswith(WITHIN):
+            raise UserError(
+                f"{name}: an action opens {attributes.get('expression') or 'a page'}, which could be handed what a"
+                " customer clicks on; take it out"
             )
         if tag == "calculation":
             _leave_tableau(element, attributes.get("formula", ""), name)
@@ -175,17 +191,25 @@ def _check_calculation(element: etree._Element, fields: set[str], named: dict[st
 def _is_compared(formula: str, fields: set[str], named: dict[str, str]) -> bool:
     """Whether a word stands in it that only one of these fields can have."""
 
+    def sign_of(text: str) -> str:
+        return WORDS if re.search(r"\w", text) else MARKS
+
     def plain(found: re.Match[str]) -> str:
         if found["text"] is not None:
-            return found["text"]
+            return sign_of(found["text"])
         if found["parameter"] is not None:
-            return named.get(found["parameter"], "''")
+            return sign_of(named.get(found["parameter"], ""))
         return THEIRS if base_of(found["field"] or "") in fields else " "
 
     bare = FORMULA.sub(plain, formula)
-    while (shorter := WRAPPED.sub(THEIRS, bare)) != bare:
+    while not COMPARED.search(bare):
+        shorter = WRAPPED.sub(THEIRS, NAMELESS.sub(" ", bare))
+        if shorter == bare:
+            shorter = WRAPPED_WORDS.sub(WORDS, bare)
+        if shorter == bare:
+            return False
         bare = shorter
-    return COMPARED.search(bare) is not None
+    return True
 
 
 def _mentioned(element: etree._Element) -> set[str]:
