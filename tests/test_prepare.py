@@ -5,6 +5,7 @@ import gzip
 import io
 import json
 import random
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -521,6 +522,19 @@ def test_without_one_every_stored_column_is_part_of_it(tmp_path):
     ]
     found = events_of(tmp_path / "events", rows)
     assert len({event["event_key"] for event in found}) == len(rows)
+
+
+def test_what_the_registry_calls_a_status_is_no_part_of_it(write):
+    words = ("lunch", "overleg", "ziek", "away", "other")
+    path = write(as_csv([row("agent_status", reason=word) for word in words]))
+    known = gate()
+    unknown = replace(known, statuses=known.statuses.slice(0, 0))
+    found = [
+        taken(prepare(path, "auto", Defaults(None, "vcloud", False, None), of)) for of in (known, unknown)
+    ]
+    assert found[0] != found[1]
+    keys = [{event["event_key"] for event in events} for events in found]
+    assert keys[0] == keys[1] and len(keys[0]) == len(words)
 
 
 def test_spelling_is_no_part_of_it(tmp_path):

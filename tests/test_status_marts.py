@@ -4,7 +4,7 @@ import random
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -283,6 +283,11 @@ ODD = [
         sessions=[(0, "09:00", "17:00", 28801, 1)],
     ),
     Odd(
+        "logged out twice: what the second one measures is not the login",
+        [login("09:00"), logout("10:00", duration_s=3540), logout("10:30", duration_s=5)],
+        sessions=[(0, "09:00", "10:00", 3540, 1)],
+    ),
+    Odd(
         "in as an agent who waits, out as one who is called back",
         [
             (at("09:00"), "c-1|NONE|Agent/1|AGENTCALLBACKLOGIN|1001@default"),
@@ -488,6 +493,96 @@ FIRST_TOLD = (added("09:00"), told_until("10:00", 2))
 TOLD_LATER = (login("09:00", 1, agent="b"), logout("10:00", 1, agent="b"))
 AGENTS, DEVICES, QUEUES = "abc", ("d-1", "d-2"), ("q", "r")
 REACH = timedelta(hours=744)
+
+
+def night_with_two_midnights(zone: str) -> date:
+    """The last day that began twice."""
+    days = (date.today() - timedelta(days=back) for back in range(3, 400))
+    return next(day for day in days if two_midnights(day, zone)[0] < two_midnights(day, zone)[1])
+
+
+def two_midnights(day: date, zone: str) -> tuple[datetime, datetime]:
+    first = datetime.combine(day, datetime.min.time(), ZoneInfo(zone))
+    return first.astimezone(UTC), first.replace(fold=1).astimezone(UTC)
+
+
+AZORES = "Atlantic/Azores"
+FIRST_MIDNIGHT, SECOND_MIDNIGHT = two_midnights(night_with_two_midnights(AZORES), AZORES)
+
+
+@dataclass(frozen=True)
+class Late:
+    """What is told first, and built; and what is told then."""
+
+    name: str
+    first: Sequence[Row]
+    then: Sequence[Row]
+    zone: str = "Europe/Amsterdam"
+
+
+LATE = [
+    Late(
+        "the login that was open when the agent went out and in again in one moment",
+        [logout("10:00", 2), login("10:00", 2), logout("10:00", 5)],
+        [login("09:00")],
+    ),
+    Late(
+        "the membership that was open when the agent was taken out and put in again in one moment",
+        [removed("10:00", 2), added("10:00", 2), told_until("09:00", 3), removed("10:00", 5)],
+        [added("09:00")],
+    ),
+    Late(
+        "the wrap-up that was open when one ended and another began in one moment",
+        [wrapup("ended", "23:50"), wrapup("started", "23:50"), wrapup("ended", "00:10", 1)],
+        [wrapup("started", "23:40")],
+    ),
+    Late(
+        "nothing, of a wrap-up that was never ended, days before one ended and another began in one moment",
+        [
+            wrapup("started", "10:00"),
+            wrapup("ended", "10:00", 3),
+            wrapup("started", "10:00", 3),
+            wrapup("ended", "10:05", 3),
+        ],
+        [told_until("12:00", 3)],
+    ),
+    Late(
+        "a login within what a logout measures",
+        [logout("10:00", 9, duration_s=8 * 86_400)],
+        [login("09:00", 5)],
+    ),
+    Late(
+        "a logout after another one, of which it says nothing",
+        [logout("10:00", 4, duration_s=3 * 86_400)],
+        [logout("10:00", 6, duration_s=60)],
+    ),
+    Late(
+        "a logout 31 days after the login, to the moment",
+        [login("09:00", -34), told_until("09:00")],
+        [event("agent_logged_out", at("09:00", -34).astimezone(UTC) + REACH, agent="a", line="d-1")],
+    ),
+    Late(
+        "how long a status lasted, when it was over long since",
+        [status("09:00", "break", -34), told_until("10:00", 1)],
+        [status("09:00", "available", 1, duration_s=60)],
+    ),
+    Late(
+        "two statuses in one moment, when one of them was over long since",
+        [status("09:00", "available", -34), told_until("10:00", 1)],
+        [status("09:00", "available", 1), status("09:00", "break", 1)],
+    ),
+    Late(
+        "a call between the two midnights of a night",
+        [event("queue_joined", FIRST_MIDNIGHT - timedelta(hours=2), call_id="c-1", queue="q")],
+        [
+            event("queue_joined", FIRST_MIDNIGHT + timedelta(minutes=30), call_id="c-2", queue="q"),
+            event("queue_joined", SECOND_MIDNIGHT + timedelta(hours=2), call_id="c-3", queue="q"),
+        ],
+        AZORES,
+    ),
+]
+TOLD_LATE = {late.name: 51 + number for number, late in enumerate(LATE)}
+AT_ONCE = {name: customer + 20 for name, customer in TOLD_LATE.items()}
 
 
 def change_of_clock(zone: str) -> date:
@@ -742,9 +837,17 @@ def walked(callmart: Callmart, told: Callmart) -> dict[int, list[Row]]:
                 for of in (0, 10)
             ),
             *(f"id: {customer}, {DETAILED}" for customer in LOGS_IN_LATE),
+            *(
+                f"id: {of[late.name]}, time_zone: {late.zone}, {DETAILED}"
+                for late in LATE
+                for of in (TOLD_LATE, AT_ONCE)
+            ),
         )
     )
     callmart.land_text(ndjson(*FIRST_TOLD), LOGS_IN_LATE[0])
+    for late in LATE:
+        callmart.land_text(ndjson(*late.first), TOLD_LATE[late.name])
+        callmart.land_text(ndjson(*late.first, *late.then), AT_ONCE[late.name])
     rng = random.Random(7)
     for customer, rows in whole.items():
         callmart.land_text(ndjson(*rows), customer)
@@ -755,6 +858,8 @@ def walked(callmart: Callmart, told: Callmart) -> dict[int, list[Row]]:
                 callmart.build_unchecked()
     callmart.land_text(ndjson(*TOLD_LATER), LOGS_IN_LATE[0])
     callmart.land_text(ndjson(*FIRST_TOLD, *TOLD_LATER), LOGS_IN_LATE[1])
+    for late in LATE:
+        callmart.land_text(ndjson(*late.then), TOLD_LATE[late.name])
     assert callmart.build_and_open().problems == []
     return whole
 
@@ -807,18 +912,14 @@ def test_attendance_is_as_it_was(callmart: Callmart, walked: dict[int, list[Row]
     )
 
 
-def test_any_order_of_files_and_builds_gives_the_same(
-    callmart: Callmart, walked: dict[int, list[Row]]
-) -> None:
-    def told() -> list[Any]:
-        return [callmart.told(customer + of) for customer in ZONES for of in (0, 10)]
+# before all days are built anew
 
-    in_order, shuffled = told()[::2], told()[1::2]
-    assert all(found["agent_day"] for found in in_order)
-    assert shuffled == in_order
-    build_in_windows(callmart, random.Random(8), 3)
-    assert told()[::2] == in_order
-    assert told()[1::2] == in_order
+
+@pytest.mark.parametrize("name", TOLD_LATE)
+def test_what_is_told_late_is_as_if_it_had_been_told_at_once(
+    callmart: Callmart, walked: dict[int, list[Row]], name: str
+) -> None:
+    assert callmart.told(TOLD_LATE[name]) == callmart.told(AT_ONCE[name])
 
 
 def test_a_late_login_tells_of_later_days_who_was_not_there(
@@ -828,6 +929,21 @@ def test_a_late_login_tells_of_later_days_who_was_not_there(
     found = callmart.rows("select staffed_s from mart.queue_interval where customer_id = %s", at_once)
     assert found == [{"staffed_s": None}]
     assert callmart.told(late) == callmart.told(at_once)
+
+
+def test_any_order_of_files_and_builds_gives_the_same(
+    callmart: Callmart, walked: dict[int, list[Row]]
+) -> None:
+    def told(*customers: int) -> list[Any]:
+        return [callmart.told(customer) for customer in customers]
+
+    in_order, at_once = told(*ZONES), told(*AT_ONCE.values())
+    assert all(found["agent_day"] for found in in_order)
+    assert told(*(customer + 10 for customer in ZONES)) == in_order
+    build_in_windows(callmart, random.Random(8), 3)
+    assert told(*ZONES) == in_order
+    assert told(*(customer + 10 for customer in ZONES)) == in_order
+    assert told(*AT_ONCE.values()) == at_once
 
 
 def test_staffing_is_as_it_was(callmart: Callmart, walked: dict[int, list[Row]]) -> None:

@@ -1,23 +1,38 @@
 -- A row is a wrap-up that an agent told of, and not after which call; one that still goes on is none yet.
 
+-- What has told nothing for so long begins anew.
 with events as (
     select
         *,
         dense_rank() over (
             partition by customer_id, agent_key
             order by occurred_at, case when line_number is not null then file_id end, line_number
-        ) as moment
+        ) as moment,
+        lag(occurred_at) over (
+            partition by customer_id, agent_key
+            order by occurred_at
+        ) < occurred_at - {{ longest_wrapup() }} as begins_anew
     from {{ ref('stg_agent_event') }}
     where kind = 'wrapup'
 ),
 
+chained as (
+    select
+        *,
+        count(*) filter (where begins_anew) over (
+            partition by customer_id, agent_key
+            order by occurred_at
+        ) as chain_no
+    from events
+),
+
 numbered as (
     {{ number_phases(
-        'events',
+        'chained',
         name='wrapup_no',
         starts="event = 'wrapup_started'",
         ends="event = 'wrapup_ended'",
-        partition='customer_id, agent_key',
+        partition='customer_id, agent_key, chain_no',
     ) }}
 ),
 
@@ -37,7 +52,7 @@ wrapups as (
         min(occurred_at) filter (where event = 'wrapup_started') as began_at,
         min(occurred_at) filter (where event = 'wrapup_ended') as ended_at
     from numbered
-    group by customer_id, agent_key, wrapup_no
+    group by customer_id, agent_key, chain_no, wrapup_no
     having bool_and(duration_s is null)
 )
 

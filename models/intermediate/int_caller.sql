@@ -37,8 +37,8 @@ days_before as (
     select distinct
         days.customer_id,
         days.call_date - ago.days as call_date,
-        (days.call_date - ago.days)::timestamp at time zone days.time_zone as begins_at,
-        (days.call_date - ago.days + 1)::timestamp at time zone days.time_zone as ends_at
+        {{ begin_of_day('days.call_date - ago.days', 'days.time_zone') }} as begins_at,
+        {{ begin_of_day('days.call_date - ago.days + 1', 'days.time_zone') }} as ends_at
     from days
     cross join unnest(array[1, 2, 3, 4, 5, 6]) as ago (days)
     inner join contracts

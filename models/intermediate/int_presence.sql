@@ -53,7 +53,11 @@ phases as (
         max(known_until) as known_until,
         min(occurred_at) filter (where event in ('agent_logged_in', 'agent_joined_queue')) as came_at,
         min(occurred_at) filter (where event in ('agent_logged_out', 'agent_left_queue')) as left_at,
-        min(duration_s) filter (where event in ('agent_logged_out', 'agent_left_queue')) as duration_s
+        -- The end that counts is the first one; what a later one measures is not this phase.
+        (
+            array_agg(duration_s order by moment, duration_s)
+            filter (where event in ('agent_logged_out', 'agent_left_queue'))
+        )[1] as duration_s
     from numbered
     group by customer_id, agent_key, kind, place, chain_no, phase_no
 ),
@@ -80,7 +84,7 @@ select
         when left_at is null or duration_s is null then coalesce(came_at, left_at)
         else greatest(
             left_at - least({{ seconds_interval('duration_s') }}, {{ longest_phase() }}),
-            {{ local_date('came_at') }}::timestamp at time zone time_zone
+            {{ begin_of_day(local_date('came_at')) }}
         )
     end as began_at,
     coalesce(left_at, least(next_came_at, came_at + {{ longest_phase() }}, known_until)) as ended_at,

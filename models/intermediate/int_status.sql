@@ -39,11 +39,13 @@ settled as (
     from moments
 ),
 
+-- The status before, unless it was over long since.
 placed as (
     select
         *,
-        lag(status) over timeline as status_before,
-        lag(occurred_at) over timeline as before_at,
+        case
+            when lag(occurred_at) over timeline >= occurred_at - {{ longest_phase() }} then lag(status) over timeline
+        end as status_before,
         lead(occurred_at) over timeline as next_at,
         lead(duration_s) over timeline as next_duration_s
     from settled
@@ -53,17 +55,20 @@ placed as (
     )
 ),
 
--- The source's own measure of a status ends it, but no later than the next one begins.
+-- The source's own measure of a status ends it, but no later than the next one begins. What comes after so long that
+-- the status is over says nothing of it.
 stretches as (
     select
         *,
         status_before is null
         or status <> status_before
-        or cardinality(statuses) > 1
-        or before_at < occurred_at - {{ longest_phase() }} as is_entered,
+        or cardinality(statuses) > 1 as is_entered,
         least(
             next_at,
-            occurred_at + {{ seconds_interval('next_duration_s') }},
+            case
+                when next_at <= occurred_at + {{ longest_phase() }}
+                    then occurred_at + {{ seconds_interval('next_duration_s') }}
+            end,
             occurred_at + {{ longest_phase() }},
             known_until
         ) as ended_at

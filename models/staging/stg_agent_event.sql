@@ -148,14 +148,15 @@ presence_after as (
     group by agents.customer_id, agents.agent_key, agents.begins_at, events.kind, events.place
 ),
 
--- A wrap-up that the source measures can go on after another one has begun.
+-- A wrap-up that the source measures can go on after another one has begun. Twice as far back, for what a beginning and
+-- an end of one moment say depends on whether one was open before them.
 wrapups_around as (
     select
         customer_id,
         agent_key,
         'wrapup' as kind,
         null::text as place,
-        greatest(begins_at - {{ longest_wrapup() }}, looks_back_to) as from_moment,
+        greatest(begins_at - 2 * {{ longest_wrapup() }}, looks_back_to) as from_moment,
         least(ends_at + {{ longest_wrapup() }}, looks_ahead_to - interval '1 microsecond') as until_moment
     from agents
 ),

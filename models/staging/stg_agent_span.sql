@@ -38,8 +38,8 @@ stretches as (
 kept as (
     select
         contracts.customer_id,
-        min(contracts.valid_from::timestamp at time zone customers.time_zone) as kept_from,
-        max(coalesce(contracts.valid_until, 'infinity')::timestamp at time zone customers.time_zone) as kept_until
+        min({{ begin_of_day('contracts.valid_from', 'customers.time_zone') }}) as kept_from,
+        max({{ begin_of_day("coalesce(contracts.valid_until, 'infinity')", 'customers.time_zone') }}) as kept_until
     from contracts
     inner join customers on contracts.customer_id = customers.customer_id
     where contracts.customer_id in (select days.customer_id from days)

@@ -17,8 +17,8 @@ select
     days.call_date,
     customers.time_zone,
     contracts.option,
-    days.call_date::timestamp at time zone customers.time_zone as begins_at,
-    (days.call_date + 1)::timestamp at time zone customers.time_zone as ends_at
+    {{ begin_of_day('days.call_date', 'customers.time_zone') }} as begins_at,
+    {{ begin_of_day('days.call_date + 1', 'customers.time_zone') }} as ends_at
 from days
 inner join customers on days.customer_id = customers.customer_id
 -- A day without a contract is not computed at all.

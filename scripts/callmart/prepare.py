@@ -318,12 +318,16 @@ _NULL_IF_EMPTY = ", ".join(f"nullif({column}, '') as {column}" for column in SOU
 _TIME = r"[12]\d{3}-\d\d-\d\d[T ]([01]\d|2[0-3]):[0-5]\d:[0-5]\d"
 
 # What a row's identity is made of, where its source gave it none: every column that is stored. No text is empty or
-# holds a control character.
+# holds a control character. Of a status it is the source's word: what that is stored as, the registry can change.
 _CONTENT = ", chr(31), ".join(
     (
         "customer_id",
         "epoch_us(occurred_at)",
-        *(name for name in EVENT_SCHEMA.names[4:] if name != "line_number"),
+        *(
+            "coalesce(word_key, reason)" if name == "reason" else name
+            for name in EVENT_SCHEMA.names[4:]
+            if name != "line_number"
+        ),
     )
 )
 
@@ -411,7 +415,11 @@ understood as (
             when let_in.event <> 'agent_status' then let_in.reason
             when lower(trim(let_in.reason)) in {_words(STATUSES)} then lower(trim(let_in.reason))
             else coalesce(statuses.status, 'other')
-        end as cause
+        end as cause,
+        case
+            when let_in.event = 'agent_status' and lower(trim(let_in.reason)) not in {_words(STATUSES)}
+                then lower(trim(let_in.reason))
+        end as own_word
     from let_in
     left join events on let_in.event = events.event
     left join statuses
@@ -463,7 +471,7 @@ checked as materialized (
 ),
 
 -- A key costs more than all else that is done with a row, so each is made once.
-persons as (
+keys as (
     select
         customer_id,
         kind,
@@ -478,6 +486,8 @@ persons as (
         union all
         select customer_id, inner_key, outer_key, kind, coalesce(target_number, target) from checked
         where kind in ('agent', 'number')
+        union all
+        select customer_id, inner_key, outer_key, 'status', own_word from checked
     )
     where value is not null
     group by customer_id, kind, value
@@ -492,6 +502,7 @@ stored as (
         outer_key,
         event_id,
         agent,
+        words.key as word_key,
         checked.customer_id,
         occurred_at,
         event_id is not null as identified,
@@ -519,20 +530,22 @@ stored as (
         cast(wait_s as double) as wait_s,
         case when event = 'call_ended' then truth(recorded) end as recorded
     from checked
-    left join persons as agents
+    left join keys as agents
         on checked.customer_id = agents.customer_id and agents.kind = 'agent' and checked.agent = agents.value
-    left join persons as numbers
+    left join keys as numbers
         on checked.customer_id = numbers.customer_id and numbers.kind = 'number' and checked.number = numbers.value
-    left join persons as devices
+    left join keys as devices
         on checked.customer_id = devices.customer_id and devices.kind = 'device' and checked.line = devices.value
-    left join persons as targets
+    left join keys as targets
         on checked.customer_id = targets.customer_id
         and checked.kind = targets.kind
         and coalesce(checked.target_number, checked.target) = targets.value
+    left join keys as words
+        on checked.customer_id = words.customer_id and words.kind = 'status' and checked.own_word = words.value
 )
 
 select
-    stored.* exclude (inner_key, outer_key, event_id),
+    stored.* exclude (inner_key, outer_key, event_id, word_key),
     digest(case
         when identified then keyed(inner_key, outer_key, 'event', platform || ':' || event_id)
         else concat({_CONTENT})

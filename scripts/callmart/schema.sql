@@ -741,7 +741,7 @@ begin
     phases as (
         select
             n.customer_id,
-            least(coalesce(before.occurred_at, n.preceded_at), n.measured_from) as first_at,
+            least(coalesce(before.occurred_at, n.preceded_at), n.measured_from, after.measured_from) as first_at,
             -- What nothing follows goes on until the end of the data.
             coalesce(after.occurred_at, least(n.followed_at, n.last_at + reach, brought.now_until)) as last_at
         from neighbours as n
@@ -754,13 +754,16 @@ begin
                 and e.agent_key = n.agent_key
                 and e.call_key is null
                 and raw.phase_of(e.event, e.device_key, e.queue) = n.phase
-                and e.occurred_at > coalesce(n.preceded_at, n.first_at - reach)
+                and e.occurred_at >= coalesce(n.preceded_at, n.first_at - reach)
                 and e.occurred_at < n.first_at
             order by e.occurred_at desc
             limit 1
         ) as before on true
+        -- A moment of as many beginnings as ends leaves open what was open before it: looked past.
         left join lateral (
-            select e.occurred_at
+            select
+                e.occurred_at,
+                e.occurred_at - least(make_interval(secs => coalesce(e.duration_s, 0)), reach) as measured_from
             from raw.event as e
             where
                 e.customer_id = n.customer_id
@@ -769,7 +772,22 @@ begin
                 and raw.phase_of(e.event, e.device_key, e.queue) = n.phase
                 and e.occurred_at > n.last_at
                 and e.occurred_at < least(n.followed_at, n.last_at + reach)
-            order by e.occurred_at
+                and (
+                    n.phase = 'agent_status'
+                    or (
+                        select
+                            count(*) filter (where o.event in ('agent_logged_in', 'agent_joined_queue', 'wrapup_started'))
+                            <> count(*) filter (where o.event in ('agent_logged_out', 'agent_left_queue', 'wrapup_ended'))
+                        from raw.event as o
+                        where
+                            o.customer_id = e.customer_id
+                            and o.agent_key = e.agent_key
+                            and o.call_key is null
+                            and o.occurred_at = e.occurred_at
+                            and raw.phase_of(o.event, o.device_key, o.queue) = n.phase
+                    )
+                )
+            order by e.occurred_at, e.duration_s
             limit 1
         ) as after on true
     ),
