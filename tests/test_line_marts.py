@@ -129,6 +129,11 @@ ODD = [
         },
     ),
     Odd(
+        "ended twice",
+        [started(1, "10:00"), ended(1, "10:02", reason="system", duration_s=100), ended(1, "10:03", duration_s=1)],
+        {(0, "10:00"): {"calls_in": 1, "busy": 1, "ring_s": 100, "peak_calls": 1}},
+    ),
+    Odd(
         "in one second, upside down",
         [ended(1, "10:00"), answered(1, "10:00"), started(1, "10:00")],
         {(0, "10:00"): {"calls_in": 1, "answered": 1, "peak_calls": 1}},

@@ -19,8 +19,9 @@ calls as (
         min(occurred_at) filter (where event = 'call_answered') as told_answer,
         min(occurred_at) filter (where event = 'call_ended') as ended_at,
         min(duration_s) filter (where event = 'call_answered') as told_ring_s,
-        min(duration_s) filter (where event = 'call_ended') as told_call_s,
-        min(reason) filter (where event = 'call_ended') as end_reason
+        -- The end that counts is the first one; what a later one measures is not this call.
+        (array_agg(duration_s order by occurred_at, duration_s) filter (where event = 'call_ended'))[1] as told_call_s,
+        (array_agg(reason order by occurred_at, reason) filter (where event = 'call_ended'))[1] as end_reason
     from events
     group by customer_id, platform, call_key
 ),
