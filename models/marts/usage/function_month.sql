@@ -45,21 +45,6 @@ cells as (
     group by function
 ),
 
--- All of them in every month: a row that is missing would tell what nobody did at all.
-functions as (
-    {% for functions in usage_functions().values() %}
-        {% for function in functions %}
-            select '{{ function }}' as function
-            {% if not loop.last %}
-                union all
-            {% endif %}
-        {% endfor %}
-        {% if not loop.last %}
-            union all
-        {% endif %}
-    {% endfor %}
-),
-
 -- Whoever knows two cells knows their difference, so that must be as safe as a cell; or there is none at all.
 -- First with every other month in which the function is shown.
 shown as (
@@ -183,22 +168,20 @@ pair_steps as (
 
 select
     due.month,
-    functions.function,
+    cells.function,
     case
         when
             exists (
                 select 1
                 from candidates
-                where candidates.function = functions.function
+                where candidates.function = cells.function
             )
             and not exists (
                 select 1
                 from pair_steps
-                where pair_steps.function = functions.function and not pair_steps.is_safe
+                where pair_steps.function = cells.function and not pair_steps.is_safe
             )
             then cells.uses
     end::bigint as uses
 from due
-cross join functions
-left join cells using (function)
-where due.month is not null
+cross join cells

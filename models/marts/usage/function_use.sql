@@ -1,8 +1,50 @@
--- A row is a customer's use of a function in a month: how often. The oldest month that is over, open and not here yet
--- is added, once; on most nights there is none. For nobody to read: function_month is made of it, and later months are
--- compared with what made up the shown ones.
+-- A row is a customer's use of a function in a month: how often, also not at all, so that no month lacks a function.
+-- The oldest month that is over, open and not here yet is added, once; on most nights there is none. For nobody to
+-- read: function_month is made of it, and later months are compared with what made up the shown ones.
 
-{%- set sources = usage_functions() %}
+{%- set sources = {
+    'queue_interval': {
+        'queue_answer': 'answered',
+        'queue_overflow': 'overflowed',
+        'queue_callback': 'callbacks',
+        'queue_time_limit': 'timed_out',
+        'queue_exit_by_key': 'left_by_key',
+        'queue_exit_without_agents': 'left_empty',
+        'queue_refusal_full': 'refused_full',
+        'queue_refusal_without_agents': 'refused_empty',
+        'queue_refusal_closed': 'refused_closed',
+        'queue_refusal_busy': 'refused_busy',
+        'ring': 'rings',
+        'hold': 'holds',
+        'hold_contact': 'contacts_held',
+        'transfer_blind': 'transferred_blind',
+        'transfer_attended': 'transferred_attended',
+    },
+    'queue_day': {
+        'withheld_caller': 'contacts_withheld',
+    },
+    'agent_interval': {
+        'outbound_call': 'outbound_calls',
+    },
+    'agent_status_interval': {
+        'status_wrap_up': "times_entered * (status = 'wrap_up')::integer",
+        'status_break': "times_entered * (status = 'break')::integer",
+        'status_away': "times_entered * (status = 'away')::integer",
+        'status_training': "times_entered * (status = 'training')::integer",
+        'status_other': "times_entered * (status = 'other')::integer",
+    },
+    'agent_session': {
+        'device_login': 'logins',
+    },
+    'line_interval': {
+        'line_call_in_sip_trunk': "calls_in * (platform = 'sip_trunk')::integer",
+        'line_call_in_isdn2': "calls_in * (platform = 'isdn2')::integer",
+        'line_call_in_isdn30': "calls_in * (platform = 'isdn30')::integer",
+        'line_call_out_sip_trunk': "calls_out * (platform = 'sip_trunk')::integer",
+        'line_call_out_isdn2': "calls_out * (platform = 'isdn2')::integer",
+        'line_call_out_isdn30': "calls_out * (platform = 'isdn30')::integer",
+    },
+} %}
 
 with months_over as (
     select * from {{ ref('int_month_over') }}
@@ -70,18 +112,28 @@ due as (
 
 {% endfor %}
 
+takers as (
+    {% for mart in sources %}
+        select customer_id from {{ mart }}_sums
+        {% if not loop.last %}
+            union distinct
+        {% endif %}
+    {% endfor %}
+),
+
 uses as (
     {% for mart, functions in sources.items() %}
         select
-            {{ mart }}_sums.customer_id,
+            takers.customer_id,
             of_mart.function,
             of_mart.uses
-        from {{ mart }}_sums
+        from takers
+        left join {{ mart }}_sums on takers.customer_id = {{ mart }}_sums.customer_id
         cross join
             lateral (
                 values
                 {% for function in functions %}
-                    ('{{ function }}', {{ mart }}_sums.{{ function }}){{ ',' if not loop.last }}
+                    ('{{ function }}', coalesce({{ mart }}_sums.{{ function }}, 0)){{ ',' if not loop.last }}
                 {% endfor %}
             ) as of_mart (function, uses)
         {% if not loop.last %}
