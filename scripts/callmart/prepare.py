@@ -124,12 +124,13 @@ class Prepared:
 
     def batches(self) -> Iterator[pa.RecordBatch]:
         """The events that may be stored, by EVENT_SCHEMA, in no particular order; once."""
+        judging = self._connection.sql(_JUDGED)  # asked anew of each batch
         for rows in ahead(self._source.batches()):
             table = rows if self._log is None else self._log.canonical(rows)
             # Small chunks, so that both of DuckDB's threads get their share.
             chunks = table.combine_chunks().to_batches(_CHUNK)
             self._connection.register("source", pa.Table.from_batches(chunks, table.schema))
-            judged = self._connection.sql(_JUDGED).to_arrow_table()
+            judged = judging.to_arrow_table()
             if judged.num_rows < table.num_rows:
                 self._count_turned_away()
             self._reject(judged.filter(pc.is_valid(judged["fault"])))
