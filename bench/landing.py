@@ -32,9 +32,8 @@ def main() -> None:
                 file = Path(folder) / f"{number}.parquet"
                 events = _write(file, date.today() - timedelta(days=30 + DAYS * number))
                 copied = _copy(settings, file)
-                server.stop(
-                    settings.home
-                )  # which writes out what COPY has left: that is not landing's to pay
+                # Stopping writes out what was left to write, which is not the other's to pay.
+                server.stop(settings.home)
                 landed = _land(settings, file)
                 server.stop(settings.home)
                 out.print(
