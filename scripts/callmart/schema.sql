@@ -738,6 +738,19 @@ begin
         window one_after_another as (partition by customer_id, agent_key, phase order by first_at)
     ),
 
+    -- Not materialized: each look-up takes its few rows by an index.
+    told as not materialized (
+        select
+            customer_id,
+            agent_key,
+            event,
+            raw.phase_of(event, device_key, queue) as phase,
+            occurred_at,
+            duration_s
+        from raw.event
+        where call_key is null
+    ),
+
     phases as (
         select
             n.customer_id,
@@ -748,12 +761,11 @@ begin
         join brought using (customer_id)
         left join lateral (
             select e.occurred_at
-            from raw.event as e
+            from told as e
             where
                 e.customer_id = n.customer_id
                 and e.agent_key = n.agent_key
-                and e.call_key is null
-                and raw.phase_of(e.event, e.device_key, e.queue) = n.phase
+                and e.phase = n.phase
                 and e.occurred_at >= coalesce(n.preceded_at, n.first_at - reach)
                 and e.occurred_at < n.first_at
             order by e.occurred_at desc
@@ -764,12 +776,11 @@ begin
             select
                 e.occurred_at,
                 e.occurred_at - least(make_interval(secs => coalesce(e.duration_s, 0)), reach) as measured_from
-            from raw.event as e
+            from told as e
             where
                 e.customer_id = n.customer_id
                 and e.agent_key = n.agent_key
-                and e.call_key is null
-                and raw.phase_of(e.event, e.device_key, e.queue) = n.phase
+                and e.phase = n.phase
                 and e.occurred_at > n.last_at
                 and e.occurred_at < least(n.followed_at, n.last_at + reach)
                 and (
@@ -778,13 +789,12 @@ begin
                         select
                             count(*) filter (where o.event in ('agent_logged_in', 'agent_joined_queue', 'wrapup_started'))
                             <> count(*) filter (where o.event in ('agent_logged_out', 'agent_left_queue', 'wrapup_ended'))
-                        from raw.event as o
+                        from told as o
                         where
                             o.customer_id = e.customer_id
                             and o.agent_key = e.agent_key
-                            and o.call_key is null
+                            and o.phase = e.phase
                             and o.occurred_at = e.occurred_at
-                            and raw.phase_of(o.event, o.device_key, o.queue) = n.phase
                     )
                 )
             order by e.occurred_at, e.duration_s
