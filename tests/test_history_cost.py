@@ -16,7 +16,8 @@ LONG_AGO = 100  # days: in another month, and further back than anything that is
 
 # The models that read raw events over some days, and need no other model computed before.
 READERS = ("stg_call_event", "int_caller", "stg_agent")
-STATUSES = 500  # of the agent in the month before the window
+STATUSES = 500  # of an agent, before or in the window
+AGENTS = 20
 
 
 @pytest.fixture(scope="module")
@@ -86,6 +87,52 @@ def test_logins_of_a_month_are_found_without_reading_its_statuses(landed: Callma
         if node.get("Relation Name", "").startswith("event_")
     )
     assert 0 < rows_read < STATUSES
+
+
+def test_a_month_without_samples_is_read_agent_by_agent(landed: Callmart) -> None:
+    with landed.connect() as connection:
+        connection.execute(
+            """
+            insert into raw.event (customer_id, occurred_at, event_key, platform, event, file_id, agent_key, reason)
+            select customer_id, occurred_at + make_interval(secs => told), agent * %(statuses)s + told, platform, event,
+                file_id, agent::text, 'busy'
+            from raw.event
+            cross join generate_series(1, %(agents)s) as agent
+            cross join generate_series(1, %(statuses)s) as told
+            where event = 'agent_status' and occurred_at = any(%(moments)s)
+            """,
+            {
+                "agents": AGENTS,
+                "statuses": STATUSES,
+                "moments": [moment("09:00", day) for day in (-3, 0)],
+            },
+        )
+        connection.execute(f"insert into build.stg_agent {_compiled(landed, 'stg_agent')}".encode())
+        connection.execute("analyze build.stg_agent")
+        month = f"event_{DAY:%Y%m}"
+        connection.execute("select pg_clear_relation_stats('raw', %s)", [month])
+        connection.execute(
+            """
+            select pg_clear_attribute_stats('raw', relname, attname, false)
+            from pg_attribute
+            inner join pg_class on attrelid = pg_class.oid
+            where relname = %s and attnum > 0
+            """,
+            [month],
+        )
+        nodes = _explained(connection, _compiled(landed, "stg_agent_event"))
+        connection.rollback()
+    rows_touched = max(
+        node["Actual Loops"]
+        * (
+            node["Actual Rows"]
+            + node.get("Rows Removed by Filter", 0)
+            + node.get("Rows Removed by Join Filter", 0)
+        )
+        for node in nodes
+    )
+    told = AGENTS * STATUSES
+    assert told <= rows_touched < 3 * told
 
 
 def _compiled(landed: Callmart, model: str) -> str:

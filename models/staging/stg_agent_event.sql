@@ -175,34 +175,51 @@ others_around as (
     select * from wrapups_around
 ),
 
+-- Stretch by stretch: the offsets keep the planner from asking each event for its stretches, as it would of a month of
+-- which it has no samples yet.
 found as (
-    select events.*
+    select of_days.*
     from agents
-    inner join events
-        on agents.customer_id = events.customer_id
-        and agents.agent_key = events.agent_key
-        and agents.begins_at <= events.occurred_at
-        and agents.ends_at > events.occurred_at
+    cross join lateral (
+        select events.*
+        from events
+        where
+            events.customer_id = agents.customer_id
+            and events.agent_key = agents.agent_key
+            and events.occurred_at >= agents.begins_at
+            and events.occurred_at < agents.ends_at
+        offset 0 -- noqa: AM09
+    ) as of_days
     union all
-    select events.*
+    select of_statuses.*
     from statuses_around
-    inner join events
-        on statuses_around.customer_id = events.customer_id
-        and statuses_around.agent_key = events.agent_key
-        and statuses_around.from_moment <= events.occurred_at
-        and statuses_around.until_moment >= events.occurred_at
-    where events.event = 'agent_status'
+    cross join lateral (
+        select events.*
+        from events
+        where
+            events.customer_id = statuses_around.customer_id
+            and events.agent_key = statuses_around.agent_key
+            and events.event = 'agent_status'
+            and events.occurred_at >= statuses_around.from_moment
+            and events.occurred_at <= statuses_around.until_moment
+        offset 0 -- noqa: AM09
+    ) as of_statuses
     union all
-    select events.*
+    select of_others.*
     from others_around
-    inner join events
-        on others_around.customer_id = events.customer_id
-        and others_around.agent_key = events.agent_key
-        and others_around.kind = events.kind
-        and others_around.place is not distinct from events.place
-        and others_around.from_moment <= events.occurred_at
-        and others_around.until_moment >= events.occurred_at
-    where events.event <> 'agent_status'
+    cross join lateral (
+        select events.*
+        from events
+        where
+            events.customer_id = others_around.customer_id
+            and events.agent_key = others_around.agent_key
+            and events.event <> 'agent_status'
+            and events.kind = others_around.kind
+            and events.place is not distinct from others_around.place
+            and events.occurred_at >= others_around.from_moment
+            and events.occurred_at <= others_around.until_moment
+        offset 0 -- noqa: AM09
+    ) as of_others
 ),
 
 -- What lies before one stretch of days can lie in or after another.
