@@ -177,8 +177,8 @@ others_around as (
 
 -- Stretch by stretch: the offsets keep the planner from asking each event for its stretches, as it would of a month of
 -- which it has no samples yet.
-found as (
-    select of_days.*
+of_days as (
+    select of_agent.*
     from agents
     cross join lateral (
         select events.*
@@ -189,9 +189,11 @@ found as (
             and events.occurred_at >= agents.begins_at
             and events.occurred_at < agents.ends_at
         offset 0 -- noqa: AM09
-    ) as of_days
-    union all
-    select of_statuses.*
+    ) as of_agent
+),
+
+statuses as (
+    select of_stretch.*
     from statuses_around
     cross join lateral (
         select events.*
@@ -203,9 +205,11 @@ found as (
             and events.occurred_at >= statuses_around.from_moment
             and events.occurred_at <= statuses_around.until_moment
         offset 0 -- noqa: AM09
-    ) as of_statuses
-    union all
-    select of_others.*
+    ) as of_stretch
+),
+
+others as (
+    select of_stretch.*
     from others_around
     cross join lateral (
         select events.*
@@ -219,7 +223,15 @@ found as (
             and events.occurred_at >= others_around.from_moment
             and events.occurred_at <= others_around.until_moment
         offset 0 -- noqa: AM09
-    ) as of_others
+    ) as of_stretch
+),
+
+found as (
+    select * from of_days
+    union all
+    select * from statuses
+    union all
+    select * from others
 ),
 
 -- What lies before one stretch of days can lie in or after another.
