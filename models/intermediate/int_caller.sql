@@ -37,8 +37,7 @@ days_before as (
     select distinct
         days.customer_id,
         days.call_date - ago.days as call_date,
-        {{ begin_of_day('days.call_date - ago.days', 'days.time_zone') }} as begins_at,
-        {{ begin_of_day('days.call_date - ago.days + 1', 'days.time_zone') }} as ends_at
+        days.time_zone
     from days
     cross join unnest(array[1, 2, 3, 4, 5, 6]) as ago (days)
     inner join contracts
@@ -55,7 +54,8 @@ days_before as (
 -- Day by day: the offset keeps the planner from reading all of the history at once.
 joined_before as materialized (
     select
-        days_before.*,
+        days_before.customer_id,
+        days_before.call_date,
         joined.queue,
         joined.call_key,
         joined.number_key
@@ -68,30 +68,39 @@ joined_before as materialized (
         from events
         where
             events.customer_id = days_before.customer_id
-            and events.occurred_at >= days_before.begins_at
-            and events.occurred_at < days_before.ends_at
+            and events.occurred_at >= {{ begin_of_day('days_before.call_date', 'days_before.time_zone') }}
+            and events.occurred_at < {{ begin_of_day('days_before.call_date + 1', 'days_before.time_zone') }}
             and events.event = 'queue_joined'
         offset 0 -- noqa: AM09
     ) as joined
 ),
 
 -- The number is told when the call joins, or else when it starts; that can be on the day before.
+days_of_starts as (
+    select distinct
+        days_before.customer_id,
+        days_before.call_date - ago.days as call_date,
+        days_before.time_zone
+    from days_before
+    cross join unnest(array[0, 1]) as ago (days)
+),
+
 started_before as materialized (
     select
-        days_before.customer_id,
-        days_before.call_date,
+        days_of_starts.customer_id,
+        days_of_starts.call_date,
         started.call_key,
         started.number_key
-    from days_before
+    from days_of_starts
     cross join lateral (
         select
             events.call_key,
             events.number_key
         from events
         where
-            events.customer_id = days_before.customer_id
-            and events.occurred_at >= days_before.begins_at - interval '1 day'
-            and events.occurred_at < days_before.ends_at
+            events.customer_id = days_of_starts.customer_id
+            and events.occurred_at >= {{ begin_of_day('days_of_starts.call_date', 'days_of_starts.time_zone') }}
+            and events.occurred_at < {{ begin_of_day('days_of_starts.call_date + 1', 'days_of_starts.time_zone') }}
             and events.event = 'call_started'
             and events.number_key is not null
         offset 0 -- noqa: AM09
@@ -113,45 +122,48 @@ called_before as (
         joined_before.queue,
         min(started_before.number_key) as number_key
     from joined_before
-    inner join started_before using (customer_id, call_date, call_key)
+    inner join started_before
+        on joined_before.customer_id = started_before.customer_id
+        and joined_before.call_key = started_before.call_key
+        and joined_before.call_date between started_before.call_date and started_before.call_date + 1
     where joined_before.number_key is null
     group by joined_before.customer_id, joined_before.call_date, joined_before.queue, joined_before.call_key
 ),
 
 days_called as (
-    select distinct
-        called_before.customer_id,
-        called_before.call_date,
-        called_before.queue,
-        called_before.number_key,
-        false as called_again,
-        false as is_in_window
-    from called_before
-    inner join callers using (customer_id, queue, number_key)
+    select * from called_before
     union all
     select
         customer_id,
         call_date,
         queue,
-        number_key,
-        called_again,
-        true as is_in_window
+        number_key
     from callers
 ),
 
-compared as (
-    select
-        *,
-        lag(call_date) over (partition by customer_id, queue, number_key order by call_date) as called_before_on
-    from days_called
+callers_of_week as (
+    select * from callers
+    where exists (
+        select 1
+        from days_called
+        where
+            days_called.customer_id = callers.customer_id
+            and days_called.queue = callers.queue
+            and days_called.number_key = callers.number_key
+            and days_called.call_date between callers.call_date - 6 and callers.call_date - 1
+    )
 )
 
 select
-    customer_id,
-    call_date,
-    queue,
-    number_key,
-    called_again,
-    called_again or coalesce(called_before_on >= call_date - 6, false) as called_again_in_week
-from compared
-where is_in_window
+    callers.customer_id,
+    callers.call_date,
+    callers.queue,
+    callers.number_key,
+    callers.called_again,
+    callers.called_again or callers_of_week.customer_id is not null as called_again_in_week
+from callers
+left join callers_of_week
+    on callers.customer_id = callers_of_week.customer_id
+    and callers.call_date = callers_of_week.call_date
+    and callers.queue = callers_of_week.queue
+    and callers.number_key = callers_of_week.number_key
