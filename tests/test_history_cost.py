@@ -14,7 +14,7 @@ from events import at as moment
 
 LONG_AGO = 100  # days: in another month, and further back than anything that is looked for
 
-# The models that read raw events over some days, and need no other model computed before.
+# The models that read raw events over some days, and need no other model computed before but a visit.
 READERS = ("stg_call_event", "int_caller", "stg_agent")
 STATUSES = 500  # of an agent, before or in the window
 AGENTS = 20
@@ -46,6 +46,13 @@ def landed(callmart: Callmart) -> Callmart:
     with callmart.connect() as connection:
         connection.execute("truncate build.window")
         connection.execute("insert into build.window values (1042, %s, 0)", [DAY])
+        connection.execute(
+            """
+            insert into build.int_visit (customer_id, call_date, queue, call_key, number_key)
+            values (1042, %s, 'sales', 0, 'a key')
+            """,
+            [DAY],
+        )
     return callmart
 
 
