@@ -581,7 +581,7 @@ create table if not exists access.granted (
 -- Landing: functions of the owner, so that who lands need not read -------------------------------------------------
 
 -- Leave in raw.incoming what is new, each event once. Equal rows of one file are several events, told apart by an
--- ordinal, unless their source identifies them: then they are one.
+-- ordinal, unless their source identifies them: then they are one. Reads the `brought` of raw.merge_incoming.
 create or replace function raw.drop_repeated() returns void
 language plpgsql
 set work_mem = '256MB' -- a file of millions is grouped in memory
@@ -604,16 +604,14 @@ begin
     -- Asked first, because new data seldom meets old: then no row needs looking up.
     if exists (
         select
-        from (
-            select customer_id, min(occurred_at) as first_at, max(occurred_at) as last_at
-            from raw.incoming
-            group by customer_id
-        ) as i
-        where exists (
+        from brought as b
+        cross join lateral (
             select
             from raw.event as e
-            where e.customer_id = i.customer_id and e.occurred_at between i.first_at and i.last_at
-        )
+            where e.customer_id = b.customer_id and e.occurred_at between b.first_at and b.last_at
+            order by e.occurred_at
+            limit 1
+        ) as known
     ) then
         delete from raw.incoming as i
         using raw.event as e
@@ -661,6 +659,13 @@ begin
         order by e.occurred_at desc
         limit 1
     ) as before on true;
+
+    perform access.ensure_month('raw.event', month::date)
+    from (
+        select distinct
+            generate_series(date_trunc('month', first_at), date_trunc('month', last_at), interval '1 month') as month
+        from brought
+    ) as months;
 
     insert into raw.file_customer (file_id, customer_id, first_day, last_day, events)
     select
@@ -1034,7 +1039,8 @@ as $$
 declare
     file bigint;
 begin
-    -- What the loader has read of the contracts is not what counts.
+    -- What the loader has read of the contracts is not what counts. Where a customer's first and last moment lie under
+    -- one contract, so does all between them.
     with kept as materialized (
         select
             customer_id,
@@ -1043,16 +1049,31 @@ begin
         from registry.kept_contract as k
         join registry.customer as c using (customer_id)
         where k.valid_until is null or k.valid_until > access.retention_floor()
+    ),
+
+    doubtful as materialized (
+        select customer_id
+        from raw.incoming
+        group by customer_id
+        having not exists (
+            select
+            from kept as k
+            where
+                k.customer_id = incoming.customer_id
+                and (min(occurred_at) at time zone k.time_zone)::date <@ k.days
+                and (max(occurred_at) at time zone k.time_zone)::date <@ k.days
+        )
     )
 
     delete from raw.incoming as i
-    where not exists (
-        select
-        from kept as k
-        where k.customer_id = i.customer_id and (i.occurred_at at time zone k.time_zone)::date <@ k.days
-    );
-    perform access.ensure_month('raw.event', month)
-    from (select distinct date_trunc('month', occurred_at)::date as month from raw.incoming) as months;
+    using doubtful as d
+    where
+        d.customer_id = i.customer_id
+        and not exists (
+            select
+            from kept as k
+            where k.customer_id = i.customer_id and (i.occurred_at at time zone k.time_zone)::date <@ k.days
+        );
 
     insert into raw.file (
         name, sha256, registry_version, asked, row_count, rejected, turned_away, incomplete_last_line
