@@ -585,6 +585,7 @@ create table if not exists access.granted (
 create or replace function raw.drop_repeated() returns void
 language plpgsql
 set work_mem = '256MB' -- a file of millions is grouped in memory
+set max_parallel_workers_per_gather = 0 -- few keys are equal, so that each worker would only add another pass
 as $$
 begin
     create temporary table equal_row on commit drop as
