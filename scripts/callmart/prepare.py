@@ -126,18 +126,23 @@ class Prepared:
         """The events that may be stored, by EVENT_SCHEMA, in no particular order; once."""
         judging = self._connection.sql(_JUDGED)  # asked anew of each batch
         for rows in ahead(self._source.batches()):
-            table = rows if self._log is None else self._log.canonical(rows)
-            # Small chunks, so that both of DuckDB's threads get their share.
-            chunks = table.combine_chunks().to_batches(_CHUNK)
-            self._connection.register("source", pa.Table.from_batches(chunks, table.schema))
-            judged = judging.to_arrow_table()
-            if judged.num_rows < table.num_rows:
-                self._count_turned_away()
-            self._reject(judged.filter(pc.is_valid(judged["fault"])))
-            events = judged.filter(pc.is_null(judged["fault"]))
-            self._note_agents(events)
-            yield from self._stored(events).combine_chunks().to_batches()
+            yield from self._judge(judging, rows).to_batches()
+            pa.default_memory_pool().release_unused()
         self._connection.close()
+
+    def _judge(self, judging: duckdb.DuckDBPyRelation, rows: pa.Table) -> pa.Table:
+        """What may be stored of a batch; the rest is counted. What it takes is free before the next one."""
+        table = rows if self._log is None else self._log.canonical(rows)
+        # Small chunks, so that both of DuckDB's threads get their share.
+        chunks = table.combine_chunks().to_batches(_CHUNK)
+        self._connection.register("source", pa.Table.from_batches(chunks, table.schema))
+        judged = judging.to_arrow_table()
+        if judged.num_rows < table.num_rows:
+            self._count_turned_away()
+        self._reject(judged.filter(pc.is_valid(judged["fault"])))
+        events = judged.filter(pc.is_null(judged["fault"]))
+        self._note_agents(events)
+        return self._stored(events).combine_chunks()
 
     @property
     def rows(self) -> int:
