@@ -392,6 +392,19 @@ def test_a_future_event_lands(callmart: Callmart, customer: int) -> None:
     assert dirty(callmart, customer) == {DAY + timedelta(days=500)}
 
 
+def test_only_months_of_events_are_made(callmart: Callmart, customer: int) -> None:
+    def months() -> int:
+        return len(callmart.rows("select from pg_inherits where inhparent = 'raw.event'::regclass"))
+
+    before = months()
+    far_off = ("2951-01-10T10:00:00Z", "2951-03-10T10:00:00Z", "2951-05-10T10:00:00Z")
+    join = rows(1)[0]
+    calls = [join | {"occurred_at": moment, "call_id": moment} for moment in far_off]
+    result = callmart.land_text(ndjson(*calls), customer)
+    assert result.landed == len(far_off)
+    assert months() == before + len(far_off)
+
+
 def test_each_month_has_a_partition(callmart: Callmart, customer: int) -> None:
     """Of UTC's months, whatever the customer's clock says."""
     first = datetime.combine(DAY.replace(day=1), time(), UTC)

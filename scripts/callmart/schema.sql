@@ -661,11 +661,15 @@ begin
         limit 1
     ) as before on true;
 
-    perform access.ensure_month('raw.event', month::date)
+    -- Only what is of several months is looked through for those between: one date far off would make thousands.
+    perform access.ensure_month('raw.event', month)
     from (
-        select distinct
-            generate_series(date_trunc('month', first_at), date_trunc('month', last_at), interval '1 month') as month
-        from brought
+        select date_trunc('month', unnest(array[first_at, last_at]))::date as month from brought
+        union
+        select date_trunc('month', i.occurred_at)::date
+        from raw.incoming as i
+        join brought as b using (customer_id)
+        where date_trunc('month', b.first_at) < date_trunc('month', b.last_at)
     ) as months;
 
     insert into raw.file_customer (file_id, customer_id, first_day, last_day, events)
