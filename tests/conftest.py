@@ -24,6 +24,24 @@ gc.set_threshold(50_000)  # half a million objects of the libraries are there to
 YESTERDAY = date.today() - timedelta(days=1)
 
 
+# Begun first, so that no module keeps one worker busy long after the other has ended.
+LONG_MODULES = (
+    "run",
+    "marts",
+    "release",
+    "contract",
+    "quality",
+    "expire",
+    "status_marts",
+    "isolation",
+    "usage",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: item.path.stem.removeprefix("test_") not in LONG_MODULES)
+
+
 def ignore_step(*step: Any) -> None:
     """Progress that nobody watches."""
 
