@@ -75,7 +75,8 @@ joined_before as materialized (
     ) as joined
 ),
 
--- The number is told when the call joins, or else when it starts; that can be on the day before.
+-- The number is told when the call joins a queue, be it another one, or else when it starts; that can be on the day
+-- before.
 days_of_starts as (
     select distinct
         days_before.customer_id,
@@ -107,6 +108,25 @@ started_before as materialized (
     ) as started
 ),
 
+numbers_before as (
+    select
+        customer_id,
+        call_date,
+        call_key,
+        number_key as told_at_join,
+        null as told_at_start
+    from joined_before
+    where number_key is not null
+    union all
+    select
+        customer_id,
+        call_date,
+        call_key,
+        null as told_at_join,
+        number_key as told_at_start
+    from started_before
+),
+
 called_before as (
     select
         customer_id,
@@ -120,12 +140,12 @@ called_before as (
         joined_before.customer_id,
         joined_before.call_date,
         joined_before.queue,
-        min(started_before.number_key) as number_key
+        coalesce(min(numbers_before.told_at_join), min(numbers_before.told_at_start)) as number_key
     from joined_before
-    inner join started_before
-        on joined_before.customer_id = started_before.customer_id
-        and joined_before.call_key = started_before.call_key
-        and joined_before.call_date between started_before.call_date and started_before.call_date + 1
+    inner join numbers_before
+        on joined_before.customer_id = numbers_before.customer_id
+        and joined_before.call_key = numbers_before.call_key
+        and joined_before.call_date between numbers_before.call_date - 1 and numbers_before.call_date + 1
     where joined_before.number_key is null
     group by joined_before.customer_id, joined_before.call_date, joined_before.queue, joined_before.call_key
 ),
@@ -141,8 +161,14 @@ days_called as (
     from callers
 ),
 
+-- By itself: asked with an `or` at the end, each caller would look through all days.
 callers_of_week as (
-    select * from callers
+    select
+        customer_id,
+        call_date,
+        queue,
+        number_key
+    from callers
     where exists (
         select 1
         from days_called

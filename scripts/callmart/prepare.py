@@ -127,11 +127,11 @@ class Prepared:
         judging = self._connection.sql(_JUDGED)  # asked anew of each batch
         for rows in ahead(self._source.batches()):
             yield from self._judge(judging, rows).to_batches()
-            pa.default_memory_pool().release_unused()
+            pa.default_memory_pool().release_unused()  # what a batch took is given back before the next
         self._connection.close()
 
     def _judge(self, judging: duckdb.DuckDBPyRelation, rows: pa.Table) -> pa.Table:
-        """What may be stored of a batch; the rest is counted. What it takes is free before the next one."""
+        """What may be stored of a batch; the rest is counted."""
         table = rows if self._log is None else self._log.canonical(rows)
         # Small chunks, so that both of DuckDB's threads get their share.
         chunks = table.combine_chunks().to_batches(_CHUNK)

@@ -585,7 +585,7 @@ create table if not exists access.granted (
 create or replace function raw.drop_repeated() returns void
 language plpgsql
 set work_mem = '256MB' -- a file of millions is grouped in memory
-set max_parallel_workers_per_gather = 0 -- few keys are equal, so that each worker would only add another pass
+set max_parallel_workers_per_gather = 0 -- what workers grouped would nearly all be grouped again
 as $$
 begin
     create temporary table equal_row on commit drop as
@@ -661,7 +661,7 @@ begin
         limit 1
     ) as before on true;
 
-    -- Only what is of several months is looked through for those between: one date far off would make thousands.
+    -- Not every month from first to last: one date far off would make thousands. Where they differ, each row is asked.
     perform access.ensure_month('raw.event', month)
     from (
         select date_trunc('month', unnest(array[first_at, last_at]))::date as month from brought
@@ -1045,7 +1045,7 @@ declare
     file bigint;
 begin
     -- What the loader has read of the contracts is not what counts. Where a customer's first and last moment lie under
-    -- one contract, so does all between them.
+    -- one contract, so does all between them: no clock of today goes back to the day before.
     with kept as materialized (
         select
             customer_id,
