@@ -75,8 +75,7 @@ joined_before as materialized (
     ) as joined
 ),
 
--- The number is told when the call joins a queue, be it another one, or else when it starts; that can be on the day
--- before.
+-- A call can have started on the day before.
 days_of_starts as (
     select distinct
         days_before.customer_id,
@@ -108,6 +107,7 @@ started_before as materialized (
     ) as started
 ),
 
+-- The number is told when the call joins a queue, be it another one, or else when it starts.
 numbers_before as (
     select
         customer_id,
