@@ -1,9 +1,9 @@
 {#
     The store: a mart that keeps its history while dbt computes only the window.
 
-    `build.<model>` gets what the model's SQL says for the days of build.window; `mart.<model>` is made sure to stand
-    as its YAML declares. Nothing moves from one to the other here: `callmart open` does that, once the window has
-    passed its checks.
+    `build.<model>` gets what the model's SQL says for the days of build.window; `store.<model>`, and the view
+    `mart.<model>` that customers read, are made sure to stand as its YAML declares. Nothing moves from one to the other
+    here: `callmart open` does that, once the window has passed its checks.
 #}
 {% materialization store, adapter='postgres' %}
     {%- set declared = store_declaration(model) -%}
@@ -11,6 +11,7 @@
     {%- set computed = store_computed_relation(this) -%}
 
     {%- do store_ensure(mart, declared) -%}
+    {%- do run_query("set local lock_timeout = '3s'; select access.show_mart('" ~ mart ~ "', '" ~ declared.group ~ "')") -%}
     {{ get_assert_columns_equivalent(sql) }}
     {%- call statement('main') -%}
         drop table if exists {{ computed }};

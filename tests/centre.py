@@ -18,6 +18,7 @@ REGISTRY = f"""
 customers:
   - id: {NAMED}
     name: Voorbeeld
+    sql_login: true
     contracts: [{{option: detailed, from: 2020-01-01}}]
     agents: [{{id: medewerker-{NAMED}-1, name: Noor Zandvliet, email: noor@example.org}}]
     recipients:
@@ -26,10 +27,12 @@ customers:
   - id: {ANONYMOUS}
     name: Zorgpunt
     anonymous_agents: true
+    sql_login: true
     contracts: [{{option: detailed, from: 2020-01-01}}]
     recipients: [{{email: chef@twee.example, reports: [drukte]}}]
   - id: {STANDARD}
     name: Fietsen
+    sql_login: true
     contracts: [{{option: standard, from: 2020-01-01}}]
   - {{id: {NONE}, name: Stil, contracts: []}}
 """

@@ -123,8 +123,8 @@ class Callmart:
             for mart in dbt.marts(self.settings):
                 names = "agent_key" in mart.columns and "agent" not in mart.columns
                 cursor = connection.execute(
-                    f"select * from mart.{mart.name}"  # type: ignore[arg-type]
-                    f"{' left join mart.agent using (customer_id, agent_key)' if names else ''}"
+                    f"select * from store.{mart.name}"  # type: ignore[arg-type]
+                    f"{' left join store.agent using (customer_id, agent_key)' if names else ''}"
                     " where customer_id = %s",
                     [customer_id],
                 )

@@ -47,11 +47,11 @@ def opened(played: Callmart) -> Callmart:
     with played.connect() as owner:
         for age in (0, 1):
             owner.execute(
-                "select access.ensure_month('mart.queue_interval', access.retention_floor() - %s)", [age]
+                "select access.ensure_month('store.queue_interval', access.retention_floor() - %s)", [age]
             )
             owner.execute(
                 """
-                insert into mart.queue_interval (customer_id, call_date, queue, interval_start)
+                insert into store.queue_interval (customer_id, call_date, queue, interval_start)
                 select customer_id, access.retention_floor() - %s, 'old', access.retention_floor()
                 from registry.current_option
                 """,

@@ -23,19 +23,18 @@ def sync(connection: psycopg.Connection, settings: Settings) -> None:
     """
     database = connection.info.dbname
     known = roles.existing(connection, database)
-    for group in roles.GROUPS:
-        if roles.group_role(database, group) not in known:
-            _execute(connection, "create role {} nologin", roles.group_role(database, group))
+    may_log_in = logins.of_customers(connection)
     wanted = set(_standing(database))
     for duty in matrix().duties:
         logins.ensure(
             connection, settings.home, roles.duty_role(database, duty), matrix().limits_of(duty), known
         )
     for customer_id, option in connection.execute("select * from registry.current_option"):
-        login = roles.customer_role(database, customer_id)
-        logins.ensure(connection, settings.home, login, matrix().limits_of(None), known)
-        wanted |= {(login, member) for member in _impersonators(database)}
-        wanted |= {(roles.group_role(database, group), login) for group in roles.opens(option)}
+        role = roles.customer_role(database, customer_id)
+        limits = matrix().limits_of(None)
+        logins.ensure(connection, settings.home, role, limits, known, may_log_in=role in may_log_in)
+        wanted |= {(role, member) for member in _impersonators(database)}
+        wanted |= {(roles.group_role(database, group), role) for group in roles.opens(option)}
 
     granted = roles.granted(connection)
     standing = roles.memberships(connection, database)
@@ -62,7 +61,13 @@ def apply(connection: psycopg.Connection, settings: Settings, marts: list[Mart] 
     connection.execute("set local lock_timeout = '3s'")  # readers wait behind it
     sync(connection, settings)
     if marts is not None:
-        metrics.show(connection, marts)
+        show(connection, marts)
+        for mart in marts:
+            connection.execute(
+                "select access.forget_values(to_regclass(%(table)s), %(day)s) where to_regclass(%(table)s) is not null",
+                {"table": f"store.{mart.name}", "day": mart.day},
+            )
+        show(connection, marts)  # before PostgreSQL 18 nothing is forgotten while a view reads it
     mended: list[Drift] = []
     for _ in range(2):  # a right that was given twice, or hung on another, shows when the first is gone
         mended += _repair(connection, drift.find(connection, marts))
@@ -72,6 +77,16 @@ def apply(connection: psycopg.Connection, settings: Settings, marts: list[Mart] 
             f"{f' and {len(left) - 5} more' if len(left) > 5 else ''}: have a superuser undo it, and apply again"
         )
     return mended
+
+
+def show(connection: psycopg.Connection, marts: list[Mart]) -> None:
+    """Let the views that customers read be as declared, in the caller's transaction."""
+    for mart in marts:
+        connection.execute(
+            "select access.show_mart(to_regclass(%(table)s), %(group)s) where to_regclass(%(table)s) is not null",
+            {"table": f"store.{mart.name}", "group": mart.group},
+        )
+    metrics.show(connection, marts)
 
 
 def note_applied(connection: psycopg.Connection, mended: int, renewed: int) -> None:

@@ -42,21 +42,29 @@ def _of_others(connection: psycopg.Connection) -> Iterator[Drift]:
     for thing, owner in connection.execute(
         """
         with ours as (
-            select oid from pg_namespace where nspname = any(%s)
+            select oid from pg_namespace where nspname = any(%(schemas)s)
         )
         select thing, pg_get_userbyid(owner)
         from (
             select 'schema ' || nspname, nspowner from pg_namespace where oid in (table ours)
             union all
             select format('%%I.%%I', relnamespace::regnamespace, relname), relowner
-            from pg_class where relnamespace in (table ours) and relkind in ('r', 'p', 'v', 'm', 'S')
+            from pg_class
+            where
+                relnamespace in (table ours)
+                and relkind in ('r', 'p', 'v', 'm', 'S')
+                and not (
+                    relnamespace = 'mart'::regnamespace
+                    and relkind = 'v'
+                    and pg_get_userbyid(relowner) = any(%(showing)s)
+                )
             union all
             select format('%%I.%%I()', pronamespace::regnamespace, proname), proowner
             from pg_proc where pronamespace in (table ours)
         ) as things (thing, owner)
         where pg_get_userbyid(owner) <> current_user
         """,
-        [list(rights.SCHEMAS)],
+        {"schemas": list(rights.SCHEMAS), "showing": roles.showing_roles(connection.info.dbname)},
     ):
         yield Drift(f"{thing} belongs to {owner}")
 
@@ -65,6 +73,9 @@ def of_roles(connection: psycopg.Connection) -> Iterator[Drift]:
     """What roles are otherwise than declared: their powers, limits and settings."""
     database = connection.info.dbname
     limits = {roles.duty_role(database, duty): matrix().limits_of(duty) for duty in matrix().duties}
+    may_log_in = limits.keys() | logins.of_customers(connection)
+    groups = {roles.group_role(database, group) for group in roles.GROUPS}
+    groups |= set(roles.showing_roles(database))
     customers = {role for role, _ in roles.granted(connection) if roles.customer_of(database, role)}
     limits |= dict.fromkeys(customers, matrix().limits_of(None))
     rows = connection.execute(
@@ -104,11 +115,16 @@ def of_roles(connection: psycopg.Connection) -> Iterator[Drift]:
                 yield Drift(f"login {role} has other limits", mended)
             if (kept, databases) != (declared, []):
                 yield Drift(f"login {role} has other settings", mended, own=True)
-            if not can_login:
+            if role in may_log_in and not can_login:
                 yield Drift(f"login {role} may not log in", (roles.statement("alter role {} login", role),))
-        elif role in {roles.group_role(database, group) for group in roles.GROUPS}:
+            if can_login and role not in may_log_in:
+                yield Drift(
+                    f"role {role} may log in, which its customer has not ordered",
+                    (roles.statement("alter role {} nologin password null", role),),
+                )
+        elif role in groups:
             if can_login:
-                yield Drift(f"group {role} may log in", (roles.statement("alter role {} nologin", role),))
+                yield Drift(f"role {role} may log in", (roles.statement("alter role {} nologin", role),))
         else:
             yield Drift(
                 f"role {role} was made by hand",
@@ -118,8 +134,8 @@ def of_roles(connection: psycopg.Connection) -> Iterator[Drift]:
                     roles.statement("drop role {}", role),
                 ),
             )
-    for role in sorted(limits.keys() - found):
-        yield Drift(f"login {role} is missing")
+    for role in sorted((limits.keys() | groups) - found):
+        yield Drift(f"role {role} is missing")
 
 
 def _drifted_memberships(connection: psycopg.Connection) -> Iterator[Drift]:
@@ -156,7 +172,7 @@ def _drifted_rights(connection: psycopg.Connection, marts: list[Mart] | None) ->
 
 def _drifted_guards(connection: psycopg.Connection, marts: list[Mart]) -> Iterator[Drift]:
     for mart in (*marts, rights.STATISTIC):
-        relation = f'{"usage" if mart.group == "usage" else "mart"}."{mart.name}"'
+        relation = f'{"usage" if mart.group == "usage" else "store"}."{mart.name}"'
         unguarded = connection.execute(
             "select relation::text from access.unguarded(to_regclass(%s), %s, %s) as relation",
             [relation, mart.group, mart.day],
@@ -190,6 +206,12 @@ def _drifted_objects(connection: psycopg.Connection, *, of_marts: bool) -> Itera
         select member::regrole || ' acts as ' || roleid::regrole || ', the owner', null
         from pg_auth_members
         where roleid = quote_ident(current_user)::regrole and (inherit_option or set_option)
+        union all
+        select
+            member::regrole || ' has the rights of ' || roleid::regrole || ', which owns the views of the marts',
+            format('revoke inherit option for %%s from %%s cascade', roleid::regrole, member::regrole)
+        from pg_auth_members
+        where pg_get_userbyid(roleid) = any(%(showing)s) and inherit_option
         union all
         select
             'rule ' || rulename || ' on ' || ev_class::regclass || ' is not callmart''s',
@@ -257,7 +279,11 @@ def _drifted_objects(connection: psycopg.Connection, *, of_marts: bool) -> Itera
         from pg_parameter_acl, aclexplode(paracl)
         where grantee = 0 or starts_with(pg_get_userbyid(grantee), current_database() || '_')
         """,
-        {"schemas": list(rights.SCHEMAS), "of_marts": of_marts},
+        {
+            "schemas": list(rights.SCHEMAS),
+            "of_marts": of_marts,
+            "showing": roles.showing_roles(connection.info.dbname),
+        },
     ).fetchall()
     for text, repair in rows:
         yield Drift(text, (sql.SQL(repair),) if repair else ())

@@ -126,14 +126,14 @@ class _Planner:
 
     def marts(self) -> None:
         declared = dbt.marts(self.settings)
-        standing = [mart for mart in declared if _stands(self.connection, f'mart."{mart.name}"')]
+        standing = [mart for mart in declared if _stands(self.connection, f'store."{mart.name}"')]
         for mart in standing:
             if mart.day:
-                self.months("mart", mart.name, self.floor)
+                self.months("store", mart.name, self.floor)
                 day = sql.SQL("t.") + sql.Identifier(mart.day)
                 self.rows(
                     "mart",
-                    f"mart.{mart.name}",
+                    f"store.{mart.name}",
                     f"days before {self.floor}",
                     sql.SQL("{day} >= {first} and {day} < %(floor)s").format(
                         day=day, first=sql.Literal(self.floor.replace(day=1))
@@ -156,7 +156,7 @@ class _Planner:
                 "not exists (select from {other} as r where r.customer_id = t.customer_id and {equal}"
                 " and r.{day} >= %(floor)s)"
             ).format(
-                other=sql.Identifier("mart", other.name),
+                other=sql.Identifier("store", other.name),
                 equal=sql.SQL(" and ").join(
                     sql.SQL("r.{0} = t.{0}").format(sql.Identifier(column)) for column in key
                 ),
@@ -166,7 +166,7 @@ class _Planner:
         ]
         self.rows(
             "mart",
-            f"mart.{mart.name}",
+            f"store.{mart.name}",
             "no kept day refers to them any more",
             sql.SQL(" and ").join(nowhere),
             returning=", t.customer_id",
@@ -272,9 +272,9 @@ class _Planner:
     def books(self) -> None:
         """The registry's and the stages' own records."""
         shown = "false"
-        if _stands(self.connection, "mart.agent"):
+        if _stands(self.connection, "store.agent"):
             shown = (
-                "exists (select from mart.agent as m"
+                "exists (select from store.agent as m"
                 " where m.customer_id = t.customer_id and m.agent_key = t.agent_key)"
             )
         self.rows(

@@ -380,7 +380,7 @@ def _totals(owner: psycopg.Connection, customer_id: int, mart: dbt.Mart, sums: s
     """The same sums in the mart, found without a policy."""
     kept = f' and "{mart.day}" >= access.retention_floor()' if mart.day else ""
     row = owner.execute(
-        f'select {sums} from mart."{mart.name}" where customer_id = %s{kept}', [customer_id]
+        f'select {sums} from store."{mart.name}" where customer_id = %s{kept}', [customer_id]
     ).fetchone()
     assert row is not None
     return list(row)

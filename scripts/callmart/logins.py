@@ -1,4 +1,4 @@
-"""Logins: customers and duties, their passwords, and the way in as one of them."""
+"""Logins: duties, and the customers that ordered one; their passwords, and the way in as one of them."""
 
 import secrets
 from collections.abc import Iterator
@@ -17,20 +17,44 @@ from callmart.settings import Settings
 
 
 def known(connection: psycopg.Connection) -> list[str]:
-    """All logins that callmart has made: duties and customers."""
+    """All logins that callmart has made: duties, and customers that ordered one."""
     database = connection.info.dbname
-    customers = sorted({role for role, _ in roles.granted(connection) if roles.customer_of(database, role)})
-    return [roles.duty_role(database, duty) for duty in matrix().duties] + customers
+    duties = [roles.duty_role(database, duty) for duty in matrix().duties]
+    return duties + sorted(of_customers(connection))
 
 
-def ensure(connection: psycopg.Connection, home: Path, role: str, limits: Limits, existing: set[str]) -> None:
-    """A login with its limits, and a generated password that stands in a file of its own."""
+def of_customers(connection: psycopg.Connection) -> set[str]:
+    """The customers' roles that may log in."""
+    ordered = connection.execute("select customer_id from registry.ordered_login")
+    return {roles.customer_role(connection.info.dbname, customer) for (customer,) in ordered}
+
+
+def ensure(
+    connection: psycopg.Connection,
+    home: Path,
+    role: str,
+    limits: Limits,
+    existing: set[str],
+    *,
+    may_log_in: bool = True,
+) -> None:
+    """A role with its limits; with a login, also a generated password that stands in a file of its own."""
     if role not in existing:
-        connection.execute(roles.statement("create role {} login", role))
+        connection.execute(roles.statement("create role {} nologin", role))
         for limit in limiting(role, limits):
             connection.execute(limit)
-    if role not in existing or not passfile(home, role).exists():
+    if not may_log_in:
+        if passfile(home, role).exists():
+            close(connection, home, role)
+    elif not passfile(home, role).exists() or role not in existing:
+        connection.execute(roles.statement("alter role {} login", role))
         set_password(connection, home, role)
+
+
+def close(connection: psycopg.Connection, home: Path, role: str) -> None:
+    """Let a role log in no more, with any password."""
+    connection.execute(roles.statement("alter role {} nologin password null", role))
+    passfile(home, role).unlink(missing_ok=True)
 
 
 def limiting(role: str, limits: Limits) -> Iterator[sql.Composed]:
@@ -127,14 +151,21 @@ def owner_uri(settings: Settings) -> str:
 
 
 def customer_uri(connection: psycopg.Connection, settings: Settings, customer_id: int) -> str:
-    """The URI of a customer's login; UserError where no contract opens anything today."""
+    """The URI of a customer's login; UserError where it has ordered none, or no contract opens anything today."""
     found = connection.execute(
-        "select 1 from registry.current_option where customer_id = %s", [customer_id]
+        "select ordered_login is not null from registry.current_option"
+        " left join registry.ordered_login using (customer_id) where customer_id = %s",
+        [customer_id],
     ).fetchone()
     if found is None:
         raise UserError(
             f"customer {customer_id} has no contract today, so there is no login; "
             "add one to the registry and apply it"
+        )
+    if found == (False,):
+        raise UserError(
+            f"customer {customer_id} has ordered no login; "
+            "give it `sql_login: true` or `connection: live` in the registry and apply it"
         )
     return login_uri(settings, roles.customer_role(connection.info.dbname, customer_id))
 

@@ -224,9 +224,12 @@ def as_tableau(ratio: Ratio, field: Callable[[str], str] = "[{}]".format, only: 
 
 def as_view(mart: str, metrics: Iterable[Metric]) -> str:
     """The query of the mart's view."""
-    per = ", ".join(VIEWS[mart].per)
+    per = ", ".join(VIEWS[mart].per[1:])
     ratios = ",\n    ".join(f"{as_sql(metric)} as {metric.name}" for metric in metrics if metric.mart == mart)
-    return f"select\n    {per},\n    {ratios}\nfrom mart.{mart}\ngroup by {per}"
+    return (
+        f"select\n    access.current_customer() as customer_id,\n    {per},\n    {ratios}"
+        f"\nfrom store.{mart}\ngroup by {per}"
+    )
 
 
 def show(connection: psycopg.Connection, marts: Iterable[Mart]) -> None:
@@ -243,7 +246,7 @@ def show(connection: psycopg.Connection, marts: Iterable[Mart]) -> None:
                     VIEWS[mart.name].name,
                     mart.group,
                     as_view(mart.name, metrics().values()),
-                    f"mart.{mart.name}",
+                    f"store.{mart.name}",
                 ],
             )
 

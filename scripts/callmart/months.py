@@ -27,7 +27,7 @@ def ensure_ahead(connection: psycopg.Connection, settings: Settings) -> int:
             [settings.time_zone, AHEAD],
         )
     ]
-    marts = [f'mart."{mart.name}"' for mart in dbt.marts(settings) if mart.day]
+    marts = [f'store."{mart.name}"' for mart in dbt.marts(settings) if mart.day]
     made = _ensure(connection, ["raw.event", *marts], months)
     connection.commit()
     return made
@@ -42,7 +42,7 @@ def ensure_window(connection: psycopg.Connection, marts: list[dbt.Mart]) -> None
             " where call_date >= access.retention_floor()"
         )
     ]
-    _ensure(connection, [f'mart."{mart.name}"' for mart in marts if mart.day], months)
+    _ensure(connection, [f'store."{mart.name}"' for mart in marts if mart.day], months)
     connection.commit()
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import psycopg
 from psycopg import sql
 
-from callmart import access, build, dbt, drift, metrics, months
+from callmart import access, build, dbt, drift, months
 from callmart.errors import UserError
 from callmart.settings import Settings
 
@@ -51,17 +51,17 @@ def open_build(connection: psycopg.Connection, settings: Settings) -> Opened:
         raise UserError("the window was computed again after it was validated: run `callmart build` again")
 
     months.ensure_window(connection, marts)
-    show_ratios(connection, marts)
+    show(connection, marts)
     opened = _open(connection, build_id, marts)
     connection.commit()
     return opened
 
 
-def show_ratios(connection: psycopg.Connection, marts: list[dbt.Mart]) -> None:
-    """Let the ratios' views be those of metrics.yml; while somebody reads one, it stays until the next run. Commits."""
+def show(connection: psycopg.Connection, marts: list[dbt.Mart]) -> None:
+    """Let the views be as declared; while somebody reads one, it stays until the next run. Commits."""
     try:
         connection.execute("select set_config('lock_timeout', %s, true)", [months.PATIENCE])
-        metrics.show(connection, marts)
+        access.show(connection, marts)
         connection.commit()
     except psycopg.errors.LockNotAvailable:
         connection.rollback()
@@ -184,7 +184,7 @@ def _move(connection: psycopg.Connection, build_id: int, mart: dbt.Mart) -> int:
     day, -infinity, of each customer that passed on some day.
     """
     parts = {
-        "mart": sql.Identifier("mart", mart.name),
+        "mart": sql.Identifier("store", mart.name),
         "computed": sql.Identifier("build", mart.name),
         "columns": sql.SQL(", ").join(sql.Identifier("m", column) for column in mart.columns),
         "names": sql.SQL(", ").join(map(sql.Identifier, mart.columns)),

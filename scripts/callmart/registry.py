@@ -105,12 +105,13 @@ class Recipient(Strict):
 class Customer(Strict):
     """A customer, as the file has it."""
 
-    id: int = Field(gt=0, lt=2**31)
+    id: int = Field(gt=0, lt=2**31 - 1)  # the last integer can be no bound of an array in PostgreSQL
     name: Text
     time_zone: TimeZone | None = None
     locale: Literal["nl", "en"] | None = None
     anonymous_agents: bool = False
     connection: Literal["extract", "live"] = "extract"
+    sql_login: bool = False  # live data sources have one anyway
     contracts: list[Contract] = []
     queues: list[Queue] = []
     statuses: dict[Text, Literal["available", "in_call", "wrap_up", "break", "away", "training"]] = {}
@@ -285,6 +286,7 @@ CUSTOMER = (
     "locale",
     "anonymous_agents",
     "connection",
+    "sql_login",
     "service_level_s",
     "short_abandon_s",
 )
@@ -351,6 +353,7 @@ def _desired(customer: Customer, defaults: Defaults, today: date | None) -> Stat
             customer.locale or defaults.locale,
             customer.anonymous_agents,
             customer.connection,
+            customer.sql_login,
             defaults.service_level_s,
             defaults.short_abandon_s,
         ),
@@ -626,13 +629,13 @@ def _write_agents(connection: psycopg.Connection, customer_id: int, state: State
                     for agent, name, email in state.agents
                 ],
             )
-    if connection.execute("select to_regclass('mart.agent')").fetchone() != (None,):
+    if connection.execute("select to_regclass('store.agent')").fetchone() != (None,):
         connection.execute(
-            "update mart.agent set agent = registry.agent_label(customer_id, agent_key) where customer_id = %s",
+            "update store.agent set agent = registry.agent_label(customer_id, agent_key) where customer_id = %s",
             [customer_id],
         )
         connection.execute(
-            "insert into ops.to_vacuum (relation) values ('mart.agent') on conflict do nothing"
+            "insert into ops.to_vacuum (relation) values ('store.agent') on conflict do nothing"
         )
 
 

@@ -123,7 +123,7 @@ def _follow_calendar(connection: psycopg.Connection, settings: Settings) -> None
 
 
 def _stands(connection: psycopg.Connection, mart: dbt.Mart) -> bool:
-    return connection.execute("select to_regclass(%s)", [f'mart."{mart.name}"']).fetchone() != (None,)
+    return connection.execute("select to_regclass(%s)", [f'store."{mart.name}"']).fetchone() != (None,)
 
 
 def _gone(connection: psycopg.Connection, settings: Settings) -> list[int]:
@@ -226,7 +226,7 @@ def _remove_customer(connection: psycopg.Connection, settings: Settings, custome
     # Also of a mart that is declared no more.
     marts = connection.execute(
         "select oid::regclass::text from pg_class"
-        " where relnamespace = 'mart'::regnamespace and relkind in ('r', 'p') and not relispartition"
+        " where relnamespace = 'store'::regnamespace and relkind in ('r', 'p') and not relispartition"
     ).fetchall()
     whose: Whose = {"customer": customer_id}
     for (mart,) in marts:
@@ -298,7 +298,7 @@ def _remove_days(
     for mart in marts:
         if mart.day:
             outside = _OUTSIDE.replace("call_date", f'"{mart.day}"')
-            counts["rows"] += _delete(connection, f'mart."{mart.name}"', outside, whose)
+            counts["rows"] += _delete(connection, f'store."{mart.name}"', outside, whose)
     counts["uses"] = _delete(
         connection, "raw.function_use", "(month < %(first)s or month + interval '1 month' > %(until)s)", whose
     )
@@ -311,7 +311,7 @@ def _remove_days(
         vacuum.note(
             connection,
             *("raw.event", "raw.call", "raw.function_use", "registry.agent"),
-            *(f'mart."{mart.name}"' for mart in marts),
+            *(f'store."{mart.name}"' for mart in marts),
         )
     return counts
 
@@ -412,7 +412,7 @@ def _remove_agents(
     with_days = [mart for mart in of_agents if mart.day]
     for mart in with_days:
         counts["agent_rows"] += _delete(
-            connection, f'mart."{mart.name}"', closed.format(day=f'"{mart.day}"'), whose
+            connection, f'store."{mart.name}"', closed.format(day=f'"{mart.day}"'), whose
         )
     connection.execute(
         f"""
@@ -455,7 +455,7 @@ def _remove_unreferenced(
     """The rows of a mart without days that no day of another mart refers to any more, by its whole key."""
     names = sql.SQL(", ").join(map(sql.Identifier, mart.key))
     referred = [
-        sql.SQL("select {} from mart.{} where customer_id = %(customer)s").format(
+        sql.SQL("select {} from store.{} where customer_id = %(customer)s").format(
             names, sql.Identifier(other.name)
         )
         for other in with_days
@@ -464,7 +464,7 @@ def _remove_unreferenced(
     if not referred:
         return 0
     rows = connection.execute(
-        sql.SQL("delete from mart.{} where customer_id = %(customer)s and ({}) not in ({})").format(
+        sql.SQL("delete from store.{} where customer_id = %(customer)s and ({}) not in ({})").format(
             sql.Identifier(mart.name), names, sql.SQL(" union ").join(referred)
         ),
         whose,
@@ -473,7 +473,7 @@ def _remove_unreferenced(
         sql.SQL(
             """
             update ops.opened_day
-            set row_count = (select count(*) from mart.{} where customer_id = %(customer)s)
+            set row_count = (select count(*) from store.{} where customer_id = %(customer)s)
             where customer_id = %(customer)s and mart = %(mart)s
             """
         ).format(sql.Identifier(mart.name)),

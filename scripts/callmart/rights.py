@@ -13,9 +13,10 @@ from callmart.dbt import Mart
 from callmart.errors import UserError
 from callmart.matrix import FILE, Matrix, split
 from callmart.metrics import VIEWS
+from callmart.roles import showing_role
 
-SCHEMAS = ("registry", "raw", "build", "mart", "usage", "access", "ops")
-POLICY_FUNCTIONS = ("current_customer", "retention_floor")
+SCHEMAS = ("registry", "raw", "build", "store", "mart", "usage", "access", "ops")
+POLICY_FUNCTIONS = ("own", "current_customer", "retention_floor")
 # The one statistic over all customers: no customer's, so no store, and none of the marts that are opened and extracted.
 STATISTIC = Mart("function_month", "usage", ("month", "function"), None, ("month", "function", "uses"))
 
@@ -128,6 +129,13 @@ def wanted(
         if group != "usage":
             for function in POLICY_FUNCTIONS:
                 rights.update(_execute(catalogue, role, group, "access", function))
+            showing = showing_role(connection.info.dbname, group)
+            rights.add(Right("schema", "store", "", showing, "USAGE"))
+            rights.update(
+                Right("table", f"store.{mart.name}", "", showing, "SELECT")
+                for mart in marts
+                if mart.group == group and f"store.{mart.name}" in catalogue.relations
+            )
         rights.update(
             Right("table", relation, "", role, "SELECT")
             for mart in (*marts, STATISTIC)
@@ -141,14 +149,14 @@ def wanted(
 
 
 def shown_in(mart: Mart) -> list[str]:
-    """The relations in which the mart's group sees it: itself, and the view of its ratios."""
+    """The relations in which the mart's group sees it: a view of it, and the view of its ratios."""
     schema = "usage" if mart.group == "usage" else "mart"
     return [f"{schema}.{mart.name}", *(f"{schema}.{VIEWS[name].name}" for name in VIEWS if name == mart.name)]
 
 
 def of_marts(right: Right) -> bool:
     """Whether a right is one on a mart, which needs the marts' YAML to be judged."""
-    return right.kind == "table" and right.object.split(".")[0] in ("mart", "usage")
+    return right.kind == "table" and right.object.split(".")[0] in ("store", "mart", "usage")
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,8 @@
 """Roles: what they are called, which of them are this database's, and who is in which.
 
 A mart group is a role; a customer is one, a member of what its contract opens today and of nothing else; a duty of
-access.yml is one. Roles are shared by all databases of a cluster, so their names begin with the database's.
+access.yml is one. A fourth kind owns the views that a group reads, and has no members. Roles are shared by all
+databases of a cluster, so their names begin with the database's.
 """
 
 import re
@@ -13,6 +14,7 @@ from psycopg import sql
 from callmart.matrix import matrix
 
 GROUPS = ("queue", "line", "agent", "usage")
+SHOWN = ("queue", "line", "agent")  # the groups of customers, who read views and no tables
 
 Membership = tuple[str, str]  # role, member
 
@@ -20,6 +22,16 @@ Membership = tuple[str, str]  # role, member
 def group_role(database: str, group: str) -> str:
     """The role that a mart group is."""
     return f"{database}_reads_{group}"
+
+
+def showing_role(database: str, group: str) -> str:
+    """The role that owns the views of a group and alone reads its tables."""
+    return f"{database}_shows_{group}"
+
+
+def showing_roles(database: str) -> list[str]:
+    """The roles that own views, of all groups."""
+    return [showing_role(database, group) for group in SHOWN]
 
 
 def customer_role(database: str, customer_id: int) -> str:
@@ -39,7 +51,8 @@ def opens(option: str) -> tuple[str, ...]:
 
 def belongs(role: str, database: str) -> bool:
     """Whether a role is of this database, and not of another whose name begins like it."""
-    own = "|".join((f"reads_({'|'.join(GROUPS)})", "customer_[0-9]+", *matrix().duties))
+    groups = f"reads_({'|'.join(GROUPS)})", f"shows_({'|'.join(SHOWN)})"
+    own = "|".join((*groups, "customer_[0-9]+", *matrix().duties))
     return re.fullmatch(f"{re.escape(database)}_({own})", role) is not None
 
 

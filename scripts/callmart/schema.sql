@@ -7,6 +7,7 @@ alter default privileges revoke execute on functions from public;
 create schema if not exists registry;
 create schema if not exists raw;
 create schema if not exists build;
+create schema if not exists store;
 create schema if not exists mart;
 create schema if not exists usage;
 create schema if not exists access;
@@ -26,10 +27,13 @@ create table if not exists registry.customer (
     locale           text not null,
     anonymous_agents boolean not null,
     connection       text not null,
+    sql_login        boolean not null default false,
     service_level_s  integer not null,
     short_abandon_s  integer not null,
     key_fingerprint  text -- a lost key is noticed, never silently replaced; null: never had a contract
 );
+
+alter table registry.customer add column if not exists sql_login boolean not null default false;
 
 create table if not exists registry.contract (
     customer_id integer not null references registry.customer on delete cascade,
@@ -48,6 +52,13 @@ join registry.contract as k
     on k.customer_id = c.customer_id
     and k.valid_from <= (now() at time zone c.time_zone)::date
     and ((now() at time zone c.time_zone)::date < k.valid_until or k.valid_until is null);
+
+-- The customers whose role may log in: those who ordered it, by itself or with live data sources.
+create or replace view registry.ordered_login as
+select o.customer_id
+from registry.current_option as o
+join registry.customer as c using (customer_id)
+where c.sql_login or c.connection = 'live';
 
 -- What each customer's contract keeps today: the contracts of the span without a gap that covers today, by the
 -- customer's own clock. A span that is over or has not begun keeps nothing, so a customer with nothing today has no
@@ -412,45 +423,95 @@ create table if not exists build.window (
 );
 
 -- access: who a session is, and how far back it may look -------------------------------------------------------------
--- SQL-standard bodies, parsed now: in a string body a caller's own pg_temp.text or pg_temp.date would take the
--- place of the real type.
+-- The bodies are SQL-standard and parsed now: in a string body a caller's own pg_temp.text or pg_temp.date would take
+-- the place of the real one. The first two are folded into each plan as constants, so that they cost nothing and no
+-- condition of a reader is evaluated before them. A plan that reads a protected table is made anew for each role; use
+-- them in policies and views of such tables only.
 
 create or replace function access.current_customer() returns integer
-stable
-return substring(current_user from '[0-9]+$')::integer;
+immutable
+parallel safe
+return substring(current_user from '_customer_([0-9]+)$')::integer;
+
+-- An array with one element, true, at the reader's number; null for a role that is no customer.
+create or replace function access.own() returns boolean[]
+immutable
+parallel safe
+return case
+    when access.current_customer() is not null then array_fill(true, array[1], array[access.current_customer()])
+end;
 
 create or replace function access.retention_floor() returns date
 stable
+parallel safe
 return ((now() at time zone {time_zone}) - interval '2 years')::date;
 
--- What a customer sees of a mart: its own rows, of days that are not too old. No table in it, so the planner sees
--- through. Written as PostgreSQL itself writes it, so that a policy can be compared with it.
+-- The rows of a mart that a customer sees: its own, of days that are not too old. The free condition comes first. The
+-- second one repeats it, for indexes and pruning. Written as PostgreSQL writes it, so that policies can be compared.
 create or replace function access.own_rows(mart_group text, day name) returns text
 immutable
 return case
     when mart_group = 'usage' then 'true'
-    when day is null then '(customer_id = access.current_customer())'
-    else format('((customer_id = access.current_customer()) AND (%I >= access.retention_floor()))', day)
+    when day is null then '((access.own())[customer_id] AND (customer_id = access.current_customer()))'
+    else format(
+        '((access.own())[customer_id] AND (customer_id = access.current_customer())'
+        ' AND (%I >= access.retention_floor()))',
+        day
+    )
 end;
 
+-- Three kinds of roles that cannot log in: a group of readers, whose members are customers or duties; and for the marts
+-- of customers the role that owns their views. Nobody is a member of the second kind, so nobody has its rights.
 create or replace function access.readers(mart_group text) returns name
 stable
 return current_database() || '_reads_' || mart_group;
 
--- The words in a relation of a mart. The planner must keep no sample of them: its estimates, which EXPLAIN shows to
--- anybody, would tell which words there are at other customers.
-create or replace view access.word as
-select attrelid::regclass as relation, attname as column_name, attstattarget is not distinct from 0 as unsampled
-from pg_catalog.pg_attribute
-where atttypid = 'text'::regtype and attnum > 0 and not attisdropped;
+create or replace function access.shows(mart_group text) returns name
+stable
+return current_database() || '_shows_' || mart_group;
 
--- Guard a relation: row-level security that binds its owner too, a policy for the builder, one for the readers, no
--- grant to anybody, and no sample of its words.
+-- Who reads the tables of a group: customers only see its views.
+create or replace function access.table_reader(mart_group text) returns name
+stable
+return case when mart_group = 'usage' then access.readers(mart_group) else access.shows(mart_group) end;
+
+do $$
+declare
+    wanted name;
+begin
+    for wanted in
+        select access.readers(mart_group) from unnest(array['queue', 'line', 'agent', 'usage']) as mart_group
+        union all
+        select access.shows(mart_group) from unnest(array['queue', 'line', 'agent']) as mart_group
+    loop
+        if to_regrole(quote_ident(wanted)) is null then
+            execute format('create role %I nologin', wanted);
+            if wanted like '%\_shows\_%' then -- to make it the owner of views
+                execute format('grant %I to current_user with inherit false, set true', wanted);
+            end if;
+        end if;
+    end loop;
+end
+$$;
+
+-- The columns of a mart of which the planner may keep no sample: all but the customer and the day. Its estimates, which
+-- EXPLAIN shows to anybody, would tell which values other customers have.
+create or replace function access.unsampled_columns(relation regclass, day name) returns setof name
+stable
+begin atomic
+    select attname
+    from pg_catalog.pg_attribute
+    where attrelid = relation and attnum > 0 and not attisdropped and attname not in ('customer_id', coalesce(day, ''));
+end;
+
+-- Guard a relation: row-level security that binds its owner too, a policy for the builder, one for who reads the table,
+-- no grant to anybody, and no samples.
 create or replace function access.guard(relation regclass, mart_group text, day name) returns void
 language plpgsql
 as $$
 declare
-    other text;
+    other      text;
+    unsampling text;
 begin
     execute format('alter table %s enable row level security, force row level security', relation);
     for other in select polname from pg_catalog.pg_policy where polrelid = relation loop
@@ -459,7 +520,7 @@ begin
     execute format('create policy builder on %s to %I using (true) with check (true)', relation, current_user);
     execute format(
         'create policy own_rows on %s for select to %I using (%s)',
-        relation, access.readers(mart_group), access.own_rows(mart_group, day)
+        relation, access.table_reader(mart_group), access.own_rows(mart_group, day)
     );
     for other in
         select case grantee when 0 then 'public' else quote_ident(pg_get_userbyid(grantee)) end
@@ -468,9 +529,14 @@ begin
     loop
         execute format('revoke all on %s from %s cascade', relation, other);
     end loop;
-    for other in select w.column_name from access.word as w where w.relation = guard.relation and not unsampled loop
-        execute format('alter table only %s alter column %I set statistics 0', relation, other);
-    end loop;
+    select string_agg(format('alter column %I set statistics 0', attname), ', ')
+    from access.unsampled_columns(relation, day)
+    join pg_catalog.pg_attribute on attname = unsampled_columns
+    where attrelid = relation and attstattarget is distinct from 0
+    into unsampling;
+    if unsampling is not null then
+        execute format('alter table only %s %s', relation, unsampling);
+    end if;
 end
 $$;
 
@@ -480,9 +546,86 @@ select mart.oid::regclass as mart, coalesce(part.relid, mart.oid)::regclass as r
 from pg_catalog.pg_class as mart
 left join pg_catalog.pg_partition_tree(mart.oid) as part on true
 where
-    mart.relnamespace in ('mart'::regnamespace, 'usage'::regnamespace)
+    mart.relnamespace in ('store'::regnamespace, 'usage'::regnamespace)
     and mart.relkind in ('r', 'p')
     and not mart.relispartition;
+
+-- The columns of a relation of which the planner has kept a sample after all. Row-level security hides its samples from
+-- the owner, too; the estimates show them: of values below the smallest there is it expects a third where it knows
+-- nothing, and next to none where it has a sample.
+create or replace function access.sampled_columns(relation regclass, day name) returns setof name
+language plpgsql
+as $$
+declare
+    attribute record;
+    expected  jsonb;
+    of_all    numeric;
+begin
+    execute format('explain (format json) select from only %s', relation) into expected;
+    of_all := expected #>> '{{0, Plan, Plan Rows}}';
+    for attribute in
+        select
+            attname,
+            case typcategory
+                when 'N' then '-32768'
+                when 'D' then '-infinity'
+                when 'B' then 'false'
+                else ''
+            end as smallest
+        from access.unsampled_columns(relation, day) as unsampled
+        join pg_catalog.pg_attribute on attrelid = relation and attname = unsampled
+        join pg_catalog.pg_type as t on t.oid = atttypid
+        where of_all >= 10
+    loop
+        execute format(
+            'explain (format json) select from only %s where %I < %L', relation, attribute.attname, attribute.smallest
+        ) into expected;
+        if (expected #>> '{{0, Plan, Plan Rows}}')::numeric < of_all / 4 then
+            return next attribute.attname;
+        end if;
+    end loop;
+end
+$$;
+
+-- Let the planner forget what it has sampled of a mart; statistics set to 0 and ANALYZE keep what was there before.
+create or replace function access.forget_values(mart regclass, day name) returns void
+language plpgsql
+as $$
+declare
+    reader   regclass;
+    retyping text;
+begin
+    if current_setting('server_version_num')::integer >= 180000 then
+        perform pg_clear_attribute_stats(relnamespace::regnamespace::text, relname::text, attribute::text, inherited)
+        from access.mart_relation as r
+        join pg_catalog.pg_class as c on c.oid = r.relation
+        cross join access.unsampled_columns(r.relation, day) as attribute
+        cross join (values (false), (true)) as kinds (inherited)
+        where r.mart = forget_values.mart;
+        return;
+    end if;
+    -- Before 18 it lets go of a column's sample only when the column changes its type: to its own, without a rewrite.
+    -- No view may read the column meanwhile.
+    if exists (
+        select from access.mart_relation as r cross join access.sampled_columns(r.relation, day)
+        where r.mart = forget_values.mart
+    ) then
+        for reader in
+            select distinct ev_class::regclass
+            from pg_catalog.pg_depend
+            join pg_catalog.pg_rewrite on pg_rewrite.oid = objid
+            where classid = 'pg_rewrite'::regclass and refobjid = mart
+        loop
+            execute format('drop view %s', reader);
+        end loop;
+        select string_agg(format('alter column %I type %s', attname, format_type(atttypid, atttypmod)), ', ')
+        from access.unsampled_columns(mart, day) as attribute
+        join pg_catalog.pg_attribute on attrelid = mart and attname = attribute
+        into retyping;
+        execute format('alter table %s %s', mart, retyping);
+    end if;
+end
+$$;
 
 create or replace function access.protect(mart regclass, mart_group text, day name) returns void
 language plpgsql
@@ -493,7 +636,7 @@ begin
     for part in select r.relation from access.mart_relation as r where r.mart = protect.mart loop
         perform access.guard(part, mart_group, day);
     end loop;
-    execute format('grant select on %s to %I', mart, access.readers(mart_group));
+    execute format('grant select on %s to %I', mart, access.table_reader(mart_group));
 end
 $$;
 
@@ -508,11 +651,16 @@ begin atomic
         r.mart = unguarded.mart
         and (
             not (c.relrowsecurity and c.relforcerowsecurity)
-            or exists (select from access.word as w where w.relation = c.oid and not unsampled)
+            or exists (
+                select
+                from access.unsampled_columns(c.oid, day) as unsampled
+                join pg_catalog.pg_attribute as a on a.attrelid = c.oid and a.attname = unsampled
+                where a.attstattarget is distinct from 0
+            )
             or array[
                 ('builder', '*', true, array[c.relowner], 'true', 'true')::text,
                 (
-                    'own_rows', 'r', true, array[to_regrole(quote_ident(access.readers(mart_group)))::oid],
+                    'own_rows', 'r', true, array[to_regrole(quote_ident(access.table_reader(mart_group)))::oid],
                     access.own_rows(mart_group, day), null
                 )::text
             ] is distinct from (
@@ -528,6 +676,8 @@ begin atomic
             )
         );
 end;
+
+drop view if exists access.word; -- of an earlier callmart
 
 -- A month of a partitioned table, guarded like its parent; a parent that has lost its guard gets none. True where it
 -- was made.
@@ -554,7 +704,7 @@ begin
 
     execute format('create table %s (like %s including defaults including constraints)', partition, parent);
     if protected then
-        select substring(rolname from '_reads_([a-z]+)$') into strict mart_group
+        select substring(rolname from '_shows_([a-z]+)$') into strict mart_group
         from pg_catalog.pg_policy join pg_catalog.pg_roles on pg_roles.oid = any(polroles)
         where polrelid = parent and polname = 'own_rows';
         select attname into strict day
@@ -1089,7 +1239,7 @@ begin
 
     -- The ids behind the keys: of agents under a detailed contract, never of anonymous ones. Where the marts show an
     -- agent by its key, for want of the id that comes now, a day is built anew, and with it what its agents are called.
-    if to_regclass('mart.agent') is not null then
+    if to_regclass('store.agent') is not null then
         insert into ops.dirty_day (customer_id, call_date, cause)
         select o.customer_id, max(o.call_date), 'agent ids'
         from ops.opened_day as o
@@ -1098,7 +1248,7 @@ begin
             and o.customer_id in (
                 select i.customer_id
                 from raw.incoming_agent as i
-                join mart.agent as m on m.customer_id = i.customer_id and m.agent_key = i.agent_key
+                join store.agent as m on m.customer_id = i.customer_id and m.agent_key = i.agent_key
                 left join registry.agent as a on a.customer_id = i.customer_id and a.agent_key = i.agent_key
                 where a.agent is null
             )
@@ -1146,7 +1296,8 @@ alter table registry.recipient alter email set statistics 0;
 alter table registry.queue alter queue set statistics 0, alter label set statistics 0;
 alter table registry.status_word alter word set statistics 0;
 
--- What the functions and views say as callmart made them: a change by hand is drift.
+-- What the functions and views say as callmart made them: a change by hand is drift. Of a view that customers read,
+-- its owner and its rights count as well.
 create or replace view access.current_definition as
 select p.oid::regprocedure::text as object, md5(pg_get_functiondef(p.oid)) as definition
 from pg_catalog.pg_proc as p
@@ -1154,7 +1305,26 @@ where p.pronamespace in (
     'access'::regnamespace, 'registry'::regnamespace, 'raw'::regnamespace, 'ops'::regnamespace
 )
 union all
-select v.oid::regclass::text, md5(pg_get_viewdef(v.oid) || coalesce(v.reloptions::text, ''))
+select
+    v.oid::regclass::text,
+    md5(
+        pg_get_viewdef(v.oid)
+        || coalesce(v.reloptions::text, '')
+        || case
+            when v.relnamespace = 'mart'::regnamespace then
+                v.relowner::regrole::text
+                || coalesce(v.relacl::text, '')
+                || coalesce(
+                    (
+                        select string_agg(attacl::text, ' ' order by attnum)
+                        from pg_catalog.pg_attribute
+                        where attrelid = v.oid and attacl is not null
+                    ),
+                    ''
+                )
+            else ''
+        end
+    )
 from pg_catalog.pg_class as v
 where
     v.relkind = 'v'
@@ -1169,8 +1339,9 @@ create table if not exists access.definition (
     query      text -- what `access.show` was given, for a view of its own
 );
 
--- Show what a query makes of a mart, to the mart's group: a view that reads as whoever asks, so that the mart's own
--- policies hold. Nothing is done where it stands already: readers would have to let go of it.
+-- Show what a query makes of a mart to the mart's group: a view with a barrier, so that no condition of a reader is
+-- evaluated before the policies, owned by the role that reads the tables. Nothing is done where it stands already:
+-- readers would have to let go of it.
 create or replace function access.show(view_name name, mart_group text, query text) returns void
 language plpgsql
 as $$
@@ -1181,20 +1352,93 @@ begin
         select
         from access.definition as was
         join access.current_definition as now using (object, definition)
-        where was.object = shown and was.query = show.query
+        join pg_catalog.pg_class as v on v.oid = to_regclass(shown)
+        where was.object = shown and was.query = show.query and v.relowner = to_regrole(access.shows(mart_group)::text)
     ) then
         return;
     end if;
+    lock table access.definition in share row exclusive mode; -- two at once would both change the schema's rights
     execute format('drop view if exists %s', shown);
-    execute format('create view %s with (security_invoker = true) as %s', shown, query);
+    execute format('create view %s with (security_barrier = true) as %s', shown, query);
     execute format('grant select on %s to %I', shown, access.readers(mart_group));
+    -- PostgreSQL asks that a new owner may make things in the schema; afterwards it may not.
+    execute format('grant create on schema mart to %I', access.shows(mart_group));
+    execute format('alter view %s owner to %I', shown, access.shows(mart_group));
+    execute format('revoke create on schema mart from %I', access.shows(mart_group));
     insert into access.definition (object, definition, query)
     select now.object, now.definition, show.query from access.current_definition as now where now.object = shown
     on conflict (object) do update set definition = excluded.definition, query = excluded.query;
 end
 $$;
 
+-- Show a mart: every column by its name, and the reader's own number as a constant, so that no estimate tells how many
+-- rows another number has.
+create or replace function access.show_mart(mart regclass, mart_group text) returns void
+language plpgsql
+as $$
+declare
+    mart_name name;
+    columns   text;
+begin
+    select relname into strict mart_name from pg_catalog.pg_class where oid = mart;
+    select string_agg(
+        case attname
+            when 'customer_id' then 'access.current_customer() as customer_id'
+            else quote_ident(attname)
+        end,
+        ', ' order by attnum
+    )
+    from pg_catalog.pg_attribute
+    where attrelid = mart and attnum > 0 and not attisdropped
+    into strict columns;
+    perform access.show(mart_name, mart_group, format('select %s from %s', columns, mart));
+end
+$$;
+
+-- An earlier callmart had the marts' tables in `mart`. They move with their months and all that is in them.
+do $$
+declare
+    moved   regclass;
+    earlier record;
+begin
+    for moved in
+        select oid from pg_catalog.pg_class
+        where
+            relnamespace = 'mart'::regnamespace and relkind = 'v'
+            and exists (
+                select from pg_catalog.pg_class where relnamespace = 'mart'::regnamespace and relkind in ('r', 'p')
+            )
+    loop
+        execute format('drop view %s', moved);
+    end loop;
+    for earlier in
+        select
+            c.oid::regclass as mart,
+            substring(rolname from '_reads_([a-z]+)$') as mart_group,
+            attname as day
+        from pg_catalog.pg_class as c
+        join pg_catalog.pg_policy on polrelid = c.oid and polname = 'own_rows'
+        join pg_catalog.pg_roles on pg_roles.oid = any(polroles)
+        left join pg_catalog.pg_partitioned_table on partrelid = c.oid
+        left join pg_catalog.pg_attribute on attrelid = c.oid and attnum = partattrs[0]
+        where c.relnamespace = 'mart'::regnamespace and c.relkind in ('r', 'p') and not c.relispartition
+    loop
+        for moved in
+            select earlier.mart
+            union all
+            select relid from pg_catalog.pg_partition_tree(earlier.mart) where level = 1
+        loop
+            execute format('alter table %s set schema store', moved);
+        end loop;
+        perform access.protect(earlier.mart, earlier.mart_group, earlier.day);
+        perform access.forget_values(earlier.mart, earlier.day);
+        perform access.show_mart(earlier.mart, earlier.mart_group);
+    end loop;
+    update ops.to_vacuum set relation = regexp_replace(relation, '^mart\.', 'store.') where relation like 'mart.%';
+end
+$$;
+
 -- Last, when all of them are as they should be.
-delete from access.definition where object not like 'mart.%';
+delete from access.definition where object not like 'mart.%' or to_regclass(object) is null;
 insert into access.definition (object, definition)
 select object, definition from access.current_definition where object not like 'mart.%';

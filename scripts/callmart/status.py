@@ -35,8 +35,8 @@ class CustomerStatus:
 
 def status(connection: psycopg.Connection) -> list[CustomerStatus]:
     """All customers of the registry, by number."""
-    opened = connection.execute("select to_regclass('mart.queue_interval') is not null").fetchall()[0][0]
-    contacts = "select customer_id, sum(offered) as contacts from mart.queue_interval group by 1"
+    opened = connection.execute("select to_regclass('store.queue_interval') is not null").fetchall()[0][0]
+    contacts = "select customer_id, sum(offered) as contacts from store.queue_interval group by 1"
     nothing = "select null::integer as customer_id, 0 as contacts where false"
     rows = connection.execute(
         f"""

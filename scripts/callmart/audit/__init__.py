@@ -15,11 +15,11 @@ from importlib.metadata import version
 
 import psycopg
 
-from callmart import roles, server, tableau
+from callmart import logins, server, tableau
 from callmart.audit import attempts, channels, published, tables
 from callmart.audit.attacks import ATTACKS, Attack
 from callmart.audit.attempts import Answer, Attacker, Attempt, Scene
-from callmart.audit.channels import CHANNELS, GOOD, Board, Cell, log_in
+from callmart.audit.channels import CHANNELS, GOOD, Board, Cell, Channel, log_in_as
 from callmart.audit.check import Check, few
 from callmart.audit.published import Published
 from callmart.errors import UserError
@@ -75,20 +75,23 @@ def audit(connection: psycopg.Connection, settings: Settings, on_step: OnStep) -
     tally = _Tally()
     cells: list[Cell] = []
     locked_out = []
+    ordered = logins.of_customers(connection)
     with server.connect(settings, autocommit=True) as owner:
         owner.execute("set lock_timeout = '1s'")
         everybody = attempts.attackers(scene)
         for number, attacker in enumerate(everybody):
             on_step("attack", attacker.name, number, len(everybody))
-            with _session(settings, attacker.role) as session:
+            with _session(settings, attacker) as session:
                 if session is None:
                     locked_out.append(attacker.name)
                     continue
-                if attacker.customer:
+                if attacker.customer and attacker.role in ordered:
                     cells += channels.login_cells(scene, board, session, attacker.own)
+                elif attacker.customer:
+                    cells += channels.without_login(scene, board, attacker.own)
                 _attack(scene, attacker, session, owner, tally)
         on_step("attack", "", len(everybody), len(everybody))
-    cells += _publisher_and_files(settings, scene, board, on_step)
+    cells += _publisher_and_files(settings, scene, board, everybody, on_step)
     on_tableau = _tableau(connection, settings, board, on_step)
     cells += on_tableau.cells
     on_step("look", "at tables and rights", 0, 1)
@@ -129,10 +132,10 @@ def _versions(connection: psycopg.Connection) -> dict[str, str]:
 
 
 @contextmanager
-def _session(settings: Settings, role: str) -> Iterator[psycopg.Connection | None]:
-    """A login's session; None where it does not get in."""
+def _session(settings: Settings, attacker: Attacker) -> Iterator[psycopg.Connection | None]:
+    """An attacker's session; None where it does not get in."""
     try:
-        session = log_in(settings, role)
+        session = log_in_as(settings, attacker)
     except psycopg.OperationalError:
         yield None
         return
@@ -192,13 +195,15 @@ def _attack(
 # -- channels --------------------------------------------------------------------------------------------------------
 
 
-def _publisher_and_files(settings: Settings, scene: Scene, board: Board, on_step: OnStep) -> Iterator[Cell]:
-    with _session(settings, roles.duty_role(scene.database, "publisher")) as publisher:
+def _publisher_and_files(
+    settings: Settings, scene: Scene, board: Board, everybody: list[Attacker], on_step: OnStep
+) -> Iterator[Cell]:
+    with _session(settings, next(duty for duty in everybody if duty.becomes)) as publisher:
         for number, customer in enumerate(board.customers):
             on_step("compare", f"customer {customer}", number, len(board.customers))
             yield from channels.file_cells(settings, board, customer)
             if customer not in scene.customers:
-                yield from channels.without_login(scene, board, customer)
+                yield from channels.without_role(scene, board, customer)
             elif publisher is not None:
                 yield from channels.publisher_cells(scene, board, publisher, customer)
     on_step("compare", "", len(board.customers), len(board.customers))
@@ -224,7 +229,7 @@ def _of_cells(settings: Settings, board: Board, cells: list[Cell]) -> Iterator[C
             own,
             len(bad),
             few([f"customer {cell.customer_id}, {cell.mart}: {cell.outcome}" for cell in bad]),
-            applies=bool(own) or channel != "file" or settings.tableau.keeps_extracts,
+            applies=bool(own) or bool(bad) or not _may_be_empty(settings, channel),
         )
     holders = Counter(mart for (_, mart), rows in board.rows.items() if rows.rows)
     several = [mart for mart, customers in holders.items() if customers > 1]
@@ -236,10 +241,15 @@ def _of_cells(settings: Settings, board: Board, cells: list[Cell]) -> Iterator[C
     )
 
 
+def _may_be_empty(settings: Settings, channel: Channel) -> bool:
+    """Whether a channel may show nobody anything: no customer need order a login, and no file need be kept."""
+    return channel == "login" or (channel == "file" and not settings.tableau.keeps_extracts)
+
+
 def _logins(everybody: list[Attacker], locked_out: list[str]) -> Check:
     return Check(
         "logins",
-        "every customer with a contract and every duty can log in",
+        "every duty, and every customer that has ordered it, can log in",
         len(everybody),
         len(locked_out),
         few(locked_out),

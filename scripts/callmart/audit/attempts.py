@@ -22,6 +22,7 @@ class Attacker:
 
     name: str
     role: str
+    login: str  # its own, or where a customer has ordered none the publisher's, who becomes it
     own: int  # a duty's is the customer whose data it tries to get
     customer: bool
     opens: frozenset[str]  # mart groups
@@ -44,6 +45,7 @@ class Scene:
     sequences: frozenset[str]
     tables: dict[str, str]  # of each a column that can be written
     roles: tuple[str, ...]
+    logins: frozenset[str]  # the roles that may log in
     customers: dict[int, str]  # the option of today
     holders: dict[str, tuple[int, ...]] = field(default_factory=dict)  # of each mart, who has rows
 
@@ -60,8 +62,13 @@ class Attempt:
 
 
 def name_of(mart: dbt.Mart) -> str:
-    """A mart as SQL names it."""
+    """A mart as its readers name it."""
     return f"{'usage' if mart.group == 'usage' else 'mart'}.{mart.name}"
+
+
+def table_of(mart: dbt.Mart) -> str:
+    """The table in which a mart's rows stand; its owner reads it, and none of the views."""
+    return f"{'usage' if mart.group == 'usage' else 'store'}.{mart.name}"
 
 
 # -- the scene -------------------------------------------------------------------------------------------------------
@@ -83,7 +90,7 @@ def scene(connection: psycopg.Connection, settings: Settings) -> Scene:
         select format('%%I.%%I', nspname, relname), relkind::text, (
             select attname from pg_attribute
             where attrelid = c.oid and attnum > 0 and not attisdropped and attidentity = '' and attgenerated = ''
-            order by attnum limit 1
+            order by attnum desc limit 1
         )
         from pg_class as c join pg_namespace as n on n.oid = relnamespace
         where nspname = any(%s) and relkind in ('r', 'p', 'v', 'm', 'S', 'f')
@@ -100,8 +107,11 @@ def scene(connection: psycopg.Connection, settings: Settings) -> Scene:
         marts=marts,
         relations=tuple(name for name, *_ in relations),
         sequences=frozenset(name for name, kind, _ in relations if kind == "S"),
-        tables={name: column for name, kind, column in relations if kind in "rp" and column},
+        tables={name: column for name, kind, column in relations if kind in "rpv" and column},
         roles=tuple(name for (name,) in connection.execute("select rolname from pg_roles order by 1")),
+        logins=frozenset(
+            name for (name,) in connection.execute("select rolname from pg_roles where rolcanlogin")
+        ),
         customers=dict(
             connection.execute("select customer_id, option from registry.current_option order by 1")
         ),
@@ -113,7 +123,7 @@ def _holders(connection: psycopg.Connection, mart: dbt.Mart) -> tuple[int, ...]:
     rows = connection.execute(
         f"""
         select customer_id from registry.customer as c
-        where exists (select from {name_of(mart)} as m where m.customer_id = c.customer_id)
+        where exists (select from {table_of(mart)} as m where m.customer_id = c.customer_id)
         order by 1
         """
     )
@@ -121,16 +131,18 @@ def _holders(connection: psycopg.Connection, mart: dbt.Mart) -> tuple[int, ...]:
 
 
 def attackers(scene: Scene) -> list[Attacker]:
-    """Every customer with a login, and every duty."""
+    """Every customer with a contract, and every duty."""
     customers = [_customer(scene, customer, option) for customer, option in scene.customers.items()]
     return customers + [_duty(scene, name, duty) for name, duty in matrix().duties.items()]
 
 
 def _customer(scene: Scene, customer: int, option: str) -> Attacker:
     opens = frozenset(roles.opens(option))
+    role = roles.customer_role(scene.database, customer)
     return Attacker(
         name=f"customer {customer}",
-        role=roles.customer_role(scene.database, customer),
+        role=role,
+        login=role if role in scene.logins else roles.duty_role(scene.database, "publisher"),
         own=customer,
         customer=True,
         opens=opens,
@@ -148,6 +160,7 @@ def _duty(scene: Scene, name: str, duty: Duty) -> Attacker:
     return Attacker(
         name=name,
         role=roles.duty_role(scene.database, name),
+        login=roles.duty_role(scene.database, name),
         own=min(scene.customers, default=0),
         customer=False,
         opens=opens,
@@ -192,13 +205,16 @@ def attempts(scene: Scene, attacker: Attacker, attacks: Iterable[Attack] = ATTAC
     for attack in attacks:
         if attack.kind == "look" and attack.aim != "server" and not attacker.customer:
             continue  # a duty has no rows of its own to look at: that it reads no mart is a reach
+        if attack.aim in ("server", "role") and attacker.login != attacker.role:
+            continue  # the publisher's own reach, which it tries as itself
         for place, names in _places(scene, attacker, attack.aim):
             filled = _names(scene, attacker) | names
+            control = filled | ({"mart": names["table"]} if "table" in names else {})
             yield Attempt(
                 attack,
                 place,
                 attack.sql.format_map(filled),
-                (attack.control or attack.sql).format_map(filled),
+                (attack.control or attack.sql).format_map(control),
                 frozenset({attacker.own}) if attack.own else frozenset(),
             )
 
@@ -242,7 +258,7 @@ def _far_customers(scene: Scene, attacker: Attacker) -> set[str]:
 def _of_mart(scene: Scene, attacker: Attacker, mart: dbt.Mart) -> dict[str, str]:
     """A mart, and another customer that has rows in it, where there is one."""
     others = [customer for customer in scene.holders[mart.name] if customer != attacker.own]
-    names = {"mart": name_of(mart), "day": mart.day or ""}
+    names = {"mart": name_of(mart), "table": table_of(mart), "day": mart.day or ""}
     return names | {"other": str(others[0])} if others else names
 
 
@@ -265,7 +281,7 @@ def _names(scene: Scene, attacker: Attacker) -> dict[str, str]:
         "own": str(attacker.own),
         "other": str(other),
         "other_role": roles.customer_role(scene.database, other) if other else scene.owner,
-        "any_mart": name_of(scene.marts[0]) if scene.marts else "registry.customer",
+        "any_mart": table_of(scene.marts[0]) if scene.marts else "registry.customer",
         "calls": _list(attacker.calls),
         "writes": _list(attacker.writes),
         # The samples of what a duty may read are not hidden from it; a customer sees none, not even of its marts.

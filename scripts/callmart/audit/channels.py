@@ -14,7 +14,7 @@ from psycopg import sql
 from tableauhyperapi import HyperException
 
 from callmart import extract, hyper, logins, roles
-from callmart.audit.attempts import Scene, name_of
+from callmart.audit.attempts import Attacker, Scene, name_of, table_of
 from callmart.dbt import Mart
 from callmart.settings import Settings
 
@@ -68,7 +68,7 @@ class Board:
 
 
 def log_in(settings: Settings, role: str) -> psycopg.Connection:
-    """A session of a customer or a duty, with its own password, that may try to write."""
+    """A session of a login, with its own password, that may try to write."""
     return psycopg.connect(
         logins.login_uri(settings, role),
         options=SESSION,
@@ -76,6 +76,14 @@ def log_in(settings: Settings, role: str) -> psycopg.Connection:
         prepare_threshold=None,
         application_name="callmart audit",
     )
+
+
+def log_in_as(settings: Settings, attacker: Attacker) -> psycopg.Connection:
+    """An attacker's session: by its own login, or as the publisher who has become it."""
+    session = log_in(settings, attacker.login)
+    if attacker.login != attacker.role:
+        session.execute(sql.SQL("set role {}").format(sql.Identifier(attacker.role)))
+    return session
 
 
 def board(connection: psycopg.Connection, scene: Scene) -> Board:
@@ -129,13 +137,13 @@ def _own_rows(connection: psycopg.Connection, mart: Mart, customer: int, floor: 
             )
             """
         ).format(day=sql.Identifier(mart.day), floor=floor, customer=customer, options=opening)
-    return _rows(connection, mart, where)
+    return _rows(connection, table_of(mart), where)
 
 
-def _rows(connection: psycopg.Connection, mart: Mart, where: sql.Composable) -> Rows:
+def _rows(connection: psycopg.Connection, relation: str, where: sql.Composable) -> Rows:
     query = sql.SQL(
         "select count(*), coalesce(sum(hashtextextended(m::text, 0)::numeric), 0)::text from {} as m where {}"
-    ).format(sql.Identifier(*name_of(mart).split(".")), where)
+    ).format(sql.Identifier(*relation.split(".")), where)
     count, checksum = connection.execute(query).fetchall()[0]
     return Rows(count, int(checksum))
 
@@ -162,6 +170,13 @@ def publisher_cells(
 
 
 def without_login(scene: Scene, board: Board, customer: int) -> Iterator[Cell]:
+    """The role of a customer that has ordered no login must not log in."""
+    outcome: Outcome = "OPEN" if roles.customer_role(scene.database, customer) in scene.logins else "closed"
+    for mart in board.marts:
+        yield board.cell(customer, mart, "login", outcome)
+
+
+def without_role(scene: Scene, board: Board, customer: int) -> Iterator[Cell]:
     """A customer without a contract must not have a role at all."""
     outcome: Outcome = "OPEN" if roles.customer_role(scene.database, customer) in scene.roles else "closed"
     for channel in ("login", "publisher"):
@@ -171,7 +186,7 @@ def without_login(scene: Scene, board: Board, customer: int) -> Iterator[Cell]:
 
 def _shown(session: psycopg.Connection, board: Board, customer: int, mart: Mart) -> Outcome:
     try:
-        rows = _rows(session, mart, sql.SQL("true"))
+        rows = _rows(session, name_of(mart), sql.SQL("true"))
     except psycopg.errors.InsufficientPrivilege:
         return "MISSING" if board.opens(customer, mart) else "closed"
     if not board.opens(customer, mart):

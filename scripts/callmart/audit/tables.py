@@ -6,7 +6,7 @@ import psycopg
 from psycopg import sql
 
 from callmart import dbt, drift, expire
-from callmart.audit.attempts import Scene, name_of
+from callmart.audit.attempts import Scene, table_of
 from callmart.audit.channels import Board
 from callmart.audit.check import Check, few
 from callmart.rights import SCHEMAS, shown_in
@@ -23,14 +23,14 @@ def of_rights(connection: psycopg.Connection, settings: Settings, scene: Scene) 
     relations, found = 0, []
     for mart in scene.marts:
         parts = connection.execute(
-            "select relation::text from access.mart_relation where mart = %s::regclass", [name_of(mart)]
+            "select relation::text from access.mart_relation where mart = %s::regclass", [table_of(mart)]
         ).fetchall()
         relations += len(parts)
         found += [
             name
             for (name,) in connection.execute(
                 "select relation::text from access.unguarded(%s::regclass, %s, %s) as relation",
-                [name_of(mart), mart.group, mart.day],
+                [table_of(mart), mart.group, mart.day],
             )
         ]
     yield Check(
@@ -42,7 +42,8 @@ def of_rights(connection: psycopg.Connection, settings: Settings, scene: Scene) 
         select c.oid::regclass::text
         from pg_class as c
         where
-            relnamespace in ('mart'::regnamespace, 'usage'::regnamespace) and relkind in ('r', 'p', 'v', 'm', 'f')
+            relnamespace in ('store'::regnamespace, 'mart'::regnamespace, 'usage'::regnamespace)
+            and relkind in ('r', 'p', 'v', 'm', 'f')
             and not exists (
                 select from access.mart_relation as m
                 where m.relation = c.oid and m.mart = any(%(marts)s::regclass[])
@@ -50,7 +51,7 @@ def of_rights(connection: psycopg.Connection, settings: Settings, scene: Scene) 
             and not format('%%I.%%I', relnamespace::regnamespace, relname) = any(%(shown)s)
         """,
         {
-            "marts": [name_of(mart) for mart in scene.marts],
+            "marts": [table_of(mart) for mart in scene.marts],
             "shown": [relation for mart in scene.marts for relation in shown_in(mart)],
         },
     ).fetchall()
@@ -199,7 +200,7 @@ def of_books(connection: psycopg.Connection, scene: Scene, board: Board) -> Iter
             """
         ).format(
             day=sql.Identifier(mart.day) if mart.day else sql.SQL("'-infinity'::date"),
-            mart=sql.Identifier(*name_of(mart).split(".")),
+            mart=sql.Identifier(*table_of(mart).split(".")),
             name=mart.name,
         )
         for customer, day, same in connection.execute(query):
