@@ -56,7 +56,7 @@ def retention_floor(connection: psycopg.Connection) -> date:
 
 
 def fill(connection: psycopg.Connection, first: date, last: date, quarters: int) -> int:
-    """Fill mart.queue_interval for both days and all between, a day after the other as every night does it: of each
+    """Fill store.queue_interval for both days and all between, a day after the other as every night does it: of each
     customer two queues with so many quarter-hours a day in which something happened. The number of rows.
 
     Every customer has its own numbers, so that an answer tells whose it is.
@@ -64,10 +64,10 @@ def fill(connection: psycopg.Connection, first: date, last: date, quarters: int)
     rows, day = 0, first
     while day <= last:
         until = min(last, (day.replace(day=1) + timedelta(days=31)).replace(day=1) - timedelta(days=1))
-        connection.execute("select access.ensure_month('mart.queue_interval', %s)", [day])
+        connection.execute("select access.ensure_month('store.queue_interval', %s)", [day])
         rows += connection.execute(
             """
-            insert into mart.queue_interval (
+            insert into store.queue_interval (
                 customer_id, call_date, queue, interval_start, interval_local, offered, answered, abandoned,
                 short_abandoned, timed_out, left_by_key, left_empty, left_otherwise, still_open,
                 answered_in_threshold, wait_answered_s, wait_abandoned_s, wait_max_s, ring_s, talk_s
@@ -92,4 +92,4 @@ def fill(connection: psycopg.Connection, first: date, last: date, quarters: int)
 def settle(settings: Settings) -> None:
     """Statistics and visibility as after some nights."""
     with server.connect(settings, autocommit=True) as connection:
-        connection.execute("vacuum (analyze) mart.queue_interval")
+        connection.execute("vacuum (analyze) store.queue_interval")

@@ -94,7 +94,7 @@ def _fill(settings: Settings) -> int:
         events = connection.execute(HISTORY, [BUILT[0]]).rowcount
         connection.execute(HISTORY_OF_CALLS, [BUILT[0]])
     with server.connect(settings, autocommit=True) as connection:
-        connection.execute("vacuum (analyze) raw.event, raw.call, mart.queue_interval")
+        connection.execute("vacuum (analyze) raw.event, raw.call, store.queue_interval")
     return events
 
 

@@ -55,7 +55,7 @@ def fill_marts(settings: Settings, options: Mapping[int, str]) -> int:
                 until = min(
                     YESTERDAY, (day.replace(day=1) + timedelta(days=31)).replace(day=1) - timedelta(days=1)
                 )
-                connection.execute("select access.ensure_month(%s, %s)", [f"mart.{mart.name}", day])
+                connection.execute("select access.ensure_month(%s, %s)", [f"store.{mart.name}", day])
                 rows += _repeat(connection, mart, customers, day, until)
                 day = until + timedelta(days=1)
         for mart in marts:
@@ -67,7 +67,7 @@ def fill_marts(settings: Settings, options: Mapping[int, str]) -> int:
                 ).format(
                     sql.Identifier(mart.day) if mart.day else sql.SQL("date '-infinity'"),
                     sql.Literal(mart.name),
-                    sql.Identifier("mart", mart.name),
+                    sql.Identifier("store", mart.name),
                 )
             )
     with server.connect(settings, autocommit=True) as connection:
@@ -97,7 +97,7 @@ def _repeat(connection: psycopg.Connection, mart: Mart, customers: list[int], fi
             order by ago desc, customer
             """
         ).format(
-            mart=sql.Identifier("mart", mart.name),
+            mart=sql.Identifier("store", mart.name),
             day=sql.SQL("{} = {}").format(sql.Identifier(mart.day), YESTERDAY)
             if mart.day
             else sql.SQL("true"),

@@ -18,7 +18,7 @@ left join policies on policies.polrelid = c.oid
 left join pg_inherits on inhrelid = c.oid
 left join policies as parents on parents.polrelid = inhparent
 where
-    c.relnamespace = 'mart'::regnamespace
+    c.relnamespace = 'store'::regnamespace
     and c.relkind in ('r', 'p')
     and (
         not c.relrowsecurity

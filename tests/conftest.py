@@ -13,7 +13,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from callmart import build, dbt, logins, open, registry, run, server
+from callmart import build, dbt, logins, open, registry, roles, run, server
 from callmart.emulator import process
 from callmart.land import Landed, land
 from callmart.prepare import Defaults
@@ -57,11 +57,17 @@ class Callmart:
         return self.settings.home
 
     def connect(self, customer_id: int | None = None) -> psycopg.Connection:
-        """As the owner, or logged in as a customer."""
+        """As the owner, or as a customer: by its own login, or where it has ordered none as the publisher that becomes it."""
         if customer_id is None:
             return server.connect(self.settings)
         with server.connect(self.settings) as owner:
-            return psycopg.connect(logins.customer_uri(owner, self.settings, customer_id))
+            role = roles.customer_role(owner.info.dbname, customer_id)
+            if role in logins.of_customers(owner):
+                return psycopg.connect(logins.customer_uri(owner, self.settings, customer_id))
+        publisher = logins.connect(self.settings, "publisher")
+        publisher.execute(roles.statement("set role {}", role))
+        publisher.commit()
+        return publisher
 
     def apply(self, text: str) -> None:
         """Apply a registry, whatever it deletes."""

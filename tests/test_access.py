@@ -18,7 +18,7 @@ from catalogue import unprotected
 from centre import ANONYMOUS, NAMED, STANDARD, WITH_DATA
 from conftest import Callmart, ignore_step
 
-OURS = ("registry", "raw", "build", "mart", "usage", "access", "ops")
+OURS = ("registry", "raw", "build", "store", "mart", "usage", "access", "ops")
 
 
 @pytest.fixture(scope="module")
@@ -185,11 +185,11 @@ def test_types_of_the_loaders_own_mean_nothing_to_the_owners_functions(opened: C
 # -- what is given by hand -------------------------------------------------------------------------------------
 
 BY_HAND = {
-    "a mart to everybody": "grant select on mart.queue_interval to public",
+    "a mart to everybody": "grant select on store.queue_interval to public",
     "a month to a customer": "grant select on {month} to callmart_customer_1003",
-    "a column of a mart": "grant select (talk_s) on mart.agent_day to callmart_customer_1003",
-    "a right to pass on": "grant select on mart.queue_interval to callmart_reads_queue with grant option",
-    "writing": "grant insert, update on mart.queue_interval to callmart_reads_queue",
+    "a column of a mart": "grant select (talk_s) on store.agent_day to callmart_customer_1003",
+    "a right to pass on": "grant select on store.queue_interval to callmart_reads_queue with grant option",
+    "writing": "grant insert, update on store.queue_interval to callmart_reads_queue",
     "raw to the loader": "grant select on raw.event to callmart_loader",
     "names to the auditor": "grant select on registry.agent to callmart_auditor",
     "a schema": "grant usage on schema raw to callmart_customer_1001",
@@ -205,19 +205,19 @@ BY_HAND = {
     "a customer of nobody": "create role callmart_customer_4711 login",
     "a group that logs in": "alter role callmart_reads_agent login",
     "more connections": "alter role callmart_customer_1001 connection limit 1000",
-    "a policy gone": "drop policy own_rows on mart.agent_day",
-    "a policy open": "alter policy own_rows on mart.queue_interval using (true)",
+    "a policy gone": "drop policy own_rows on store.agent_day",
+    "a policy open": "alter policy own_rows on store.queue_interval using (true)",
     "a month's policy open": "alter policy own_rows on {month} using (true)",
-    "a mart of another group": "select access.protect('mart.agent_day', 'queue', 'call_date')",
-    "one policy more": "create policy mine on mart.queue_interval for select using (true)",
-    "samples of words": "alter table mart.agent_day alter agent_key set statistics 100",
+    "a mart of another group": "select access.protect('store.agent_day', 'queue', 'call_date')",
+    "one policy more": "create policy mine on store.queue_interval for select using (true)",
+    "samples of words": "alter table store.agent_day alter agent_key set statistics 100",
     "samples of a month's words": "alter table {month} alter queue set statistics 100",
-    "statistics over columns": "create statistics mart.mine on queue, interval_start from mart.queue_interval",
+    "statistics over columns": "create statistics mart.mine on queue, interval_start from store.queue_interval",
     "a rule": "create rule mine as on insert to ops.audit_log do instead nothing",
     "functions to come open": "alter default privileges grant execute on functions to public",
-    "not forced": "alter table mart.queue_interval no force row level security",
+    "not forced": "alter table store.queue_interval no force row level security",
     "row security off": "alter table {month} disable row level security",
-    "a view of a mart": "create view mart.open as select * from mart.queue_interval;\n"
+    "a view of a mart": "create view mart.open as select * from store.queue_interval;\n"
     "grant select on mart.open to public",
     "a view elsewhere": "create schema elsewhere;\ncreate view elsewhere.open as select 1;\n"
     "grant select on elsewhere.open to public",
@@ -236,7 +236,7 @@ drop role if exists stranger
 @pytest.mark.parametrize("what", BY_HAND)
 def test_what_was_done_by_hand_is_found_and_taken_away(opened: Callmart, what: str) -> None:
     assert drifted(opened) == []
-    month = opened.rows("select min(tableoid::regclass::text) as month from mart.queue_interval")[0]["month"]
+    month = opened.rows("select min(tableoid::regclass::text) as month from store.queue_interval")[0]["month"]
     with opened.connect() as owner:
         for statement in BY_HAND[what].format(month=month).split(";\n"):
             owner.execute(statement)  # type: ignore[arg-type]
@@ -287,9 +287,9 @@ BY_A_SUPERUSER = {
         "parameter session_replication_role may be set by callmart_customer_1001",
     ),
     "a view of a superuser's": (
-        "create view public.open as select * from mart.queue_interval",
+        "create view public.open as select * from store.queue_interval",
         "drop view public.open",
-        "view open reads mart.queue_interval",
+        "view open reads store.queue_interval",
     ),
     "a publication": (
         "create publication mine for table registry.agent",
@@ -349,7 +349,7 @@ def test_what_belongs_to_somebody_else_is_all_that_is_told(opened: Callmart, wha
 
 def test_while_there_is_drift_a_run_delivers_nothing(opened: Callmart) -> None:
     with opened.connect() as owner:
-        owner.execute("grant select on mart.queue_interval to public")
+        owner.execute("grant select on store.queue_interval to public")
     with opened.connect() as owner:
         ran = stages.run(owner, opened.settings, ignore_step)
     assert any("rights differ" in problem for problem in ran.problems)
@@ -453,7 +453,7 @@ def test_a_dump_restored_into_an_empty_cluster_is_closed_and_then_as_before(
     assert drifted(restored) == []
     for customer in WITH_DATA:
         assert sees(restored, customer) == {customer}
-        count = "select count(*) as n, sum(offered) as offered from mart.queue_interval"
+        count = "select count(*) as n, sum(offered) as offered from store.queue_interval"
         assert restored.rows(count, customer_id=customer) == opened.rows(count, customer_id=customer)
     with restored.connect() as owner:
         assert unprotected(owner) == []
@@ -463,4 +463,4 @@ def test_a_dump_restored_into_an_empty_cluster_is_closed_and_then_as_before(
 def test_only_detailed_opens_agents(opened: Callmart) -> None:
     for customer, opens in {NAMED: True, ANONYMOUS: True, STANDARD: False}.items():
         with opened.connect(customer) as connection:
-            assert allowed(connection, "select from mart.agent_day") == opens
+            assert allowed(connection, "select from store.agent_day") == opens

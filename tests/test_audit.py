@@ -165,8 +165,8 @@ def test_no_value_of_a_customers_is_in_it(published: Callmart, green: audit.Audi
 def test_a_policy_that_is_gone_is_a_breach(published: Callmart) -> None:
     with done(
         published,
-        "alter policy own_rows on mart.agent_day using (true)",
-        "alter policy own_rows on mart.agent_day"
+        "alter policy own_rows on store.agent_day using (true)",
+        "alter policy own_rows on store.agent_day"
         " using (customer_id = access.current_customer() and call_date >= access.retention_floor())",
     ):
         found = failed(published, attacked=True)
@@ -199,12 +199,12 @@ def test_a_membership_too_many_is_a_breach(published: Callmart) -> None:
 
 def test_an_old_row_is_a_breach(published: Callmart) -> None:
     with published.connect() as owner:
-        owner.execute("select access.ensure_month('mart.agent_day', access.retention_floor() - 1)")
+        owner.execute("select access.ensure_month('store.agent_day', access.retention_floor() - 1)")
     with done(
         published,
-        "insert into mart.agent_day (customer_id, call_date, agent_key)"
+        "insert into store.agent_day (customer_id, call_date, agent_key)"
         f" values ({NAMED}, access.retention_floor() - 1, 'old')",
-        "delete from mart.agent_day where agent_key = 'old'",
+        "delete from store.agent_day where agent_key = 'old'",
     ):
         found = failed(published)
     assert found["retention: the expiry finds nothing that is due, in tables and files"].breaches
@@ -215,9 +215,9 @@ def test_an_old_row_is_a_breach(published: Callmart) -> None:
 def test_a_row_that_was_never_opened_is_a_breach(published: Callmart) -> None:
     with done(
         published,
-        "insert into mart.agent_day (customer_id, call_date, agent_key) "
-        f"select {NAMED}, max(call_date), 'smuggled' from mart.agent_day",
-        "delete from mart.agent_day where agent_key = 'smuggled'",
+        "insert into store.agent_day (customer_id, call_date, agent_key) "
+        f"select {NAMED}, max(call_date), 'smuggled' from store.agent_day",
+        "delete from store.agent_day where agent_key = 'smuggled'",
     ):
         found = failed(published)
     assert only(found, "every visible day")

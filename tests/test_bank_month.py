@@ -19,15 +19,15 @@ CELLS = {
     "agent_day": ("contacts", "talk_s"),
 }  # fmt: skip
 QUERIES = {
-    "queue_day": "select call_date::text, queue, {} from mart.queue_interval group by 1, 2",
-    "agent_day": "select call_date::text, agent, {} from mart.agent_day join mart.agent using (customer_id, agent_key)"
+    "queue_day": "select call_date::text, queue, {} from store.queue_interval group by 1, 2",
+    "agent_day": "select call_date::text, agent, {} from store.agent_day join store.agent using (customer_id, agent_key)"
     " group by 1, 2",
 }
 # Where the same must stand a second time.
 TWICE = {
     "queue_day": "select call_date::text, queue, sum(wait_answered_le_20)::integer as answered_in_20s"
-    " from mart.queue_interval group by 1, 2",
-    "queue_day of its own": "select call_date::text, queue, offered, answered, abandoned from mart.queue_day",
+    " from store.queue_interval group by 1, 2",
+    "queue_day of its own": "select call_date::text, queue, offered, answered, abandoned from store.queue_day",
     "agent_day by quarter-hour": QUERIES["agent_day"].replace("agent_day", "agent_interval"),
     "agent_day by call": QUERIES["agent_day"].replace("agent_day", "agent_contact"),
 }

@@ -185,11 +185,11 @@ def told(callmart: Callmart) -> dict[int, dict[str, list[Any]]]:
         columns = [column for column in mart.columns if not column.endswith(("_key", "customer_id"))]
         names = ", ".join([*columns, "agent"] if "agent_key" in mart.columns and mart.day else columns)
         agents = (
-            "left join mart.agent using (customer_id, agent_key)"
+            "left join store.agent using (customer_id, agent_key)"
             if "agent_key" in mart.columns and mart.day
             else ""
         )
-        tables[mart.name] = f'select customer_id, {names} from mart."{mart.name}" {agents}'
+        tables[mart.name] = f'select customer_id, {names} from store."{mart.name}" {agents}'
     found: dict[int, dict[str, list[Any]]] = {}
     with callmart.connect() as connection:
         for name, query in tables.items():
@@ -422,7 +422,7 @@ def contents(callmart: Callmart, customer: int) -> Any:
     """The marts and extracts of a customer."""
     marts = {
         mart.name: sorted(
-            map(repr, callmart.rows(f'select * from mart."{mart.name}" where customer_id = %s', customer))
+            map(repr, callmart.rows(f'select * from store."{mart.name}" where customer_id = %s', customer))
         )
         for mart in dbt.marts(callmart.settings)
     }
@@ -437,7 +437,7 @@ def test_of_who_leaves_nothing_remains_but_the_audit(
 ) -> None:
     assert left["tables"][customer] >= {
         "raw.event", "raw.call", "raw.file_customer", "registry.agent", "registry.contact", "registry.recipient",
-        "registry.queue", "registry.status_word", "mart.agent", "mart.agent_day", "mart.queue_interval",
+        "registry.queue", "registry.status_word", "store.agent", "store.agent_day", "store.queue_interval",
         "ops.opened_day", "ops.extract", "ops.publication", "ops.audit_log", "pg_authid",
     }  # fmt: skip
     assert left["paths"][customer] >= {"keys", "secrets", "extracts"}
@@ -558,21 +558,21 @@ def comes(callmart: Callmart, day: date) -> None:
 
 
 def test_leaving_detailed_by_the_calendar(calendar: Callmart) -> None:
-    agents = "select agent from mart.agent"
+    agents = "select agent from store.agent"
     assert calendar.rows(agents, customer_id=LEAVES_DETAILED) == [
         {"agent": f"Noor Zandvliet{LEAVES_DETAILED}"}
     ]
     assert (LEAVES_DETAILED, "agent") in extracts(calendar)
     before = sources_on_tableau(calendar, LEAVES_DETAILED)
     assert before > {TITLES["agent"]["nl"]}
-    full = "select talk_s is null as hidden from mart.queue_interval"
+    full = "select talk_s is null as hidden from store.queue_interval"
     assert {row["hidden"] for row in calendar.rows(full, customer_id=LEAVES_DETAILED)} == {False}
     other = contents(calendar, NAMED)
 
     comes(calendar, TODAY)
     ran = night(calendar)
     assert (ran.problems, ran.removed_customers) == ([], 1)
-    for table in "mart.agent", "mart.agent_day", "registry.agent":
+    for table in "store.agent", "store.agent_day", "registry.agent":
         assert calendar.rows(f"select from {table} where customer_id = %s", LEAVES_DETAILED) == [], table
     with pytest.raises(psycopg.errors.InsufficientPrivilege):
         calendar.rows(agents, customer_id=LEAVES_DETAILED)
@@ -639,7 +639,7 @@ def test_anonymity_later_removes_the_names_that_are_there(calendar: Callmart) ->
     name, agent_id = f"Noor Zandvliet{ANONYMOUS}", f"SIP/geheim{ANONYMOUS}"
     before = labels(calendar, ANONYMOUS)
     assert set(before.values()) == extracted(calendar, ANONYMOUS) == {name}
-    assert {"registry.agent", "mart.agent"} <= tables_with(calendar, ANONYMOUS)
+    assert {"registry.agent", "store.agent"} <= tables_with(calendar, ANONYMOUS)
     text = (calendar.home / "registry.yml").read_text()
     named = text[text.index(f"    agents: [{{id: {agent_id}") :].split("\n", 1)[0]
     calendar.apply(text.replace(named, "    anonymous_agents: true"))

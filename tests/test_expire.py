@@ -75,7 +75,7 @@ def data_tables(connection: psycopg.Connection) -> list[str]:
 
 def marts_with_days(callmart: Callmart) -> list[str]:
     """The marts that are kept by months."""
-    return [f"mart.{mart.name}" for mart in dbt.marts(callmart.settings) if mart.day]
+    return [f"store.{mart.name}" for mart in dbt.marts(callmart.settings) if mart.day]
 
 
 def content(callmart: Callmart) -> dict[str, list[str]]:
@@ -177,7 +177,7 @@ def too_old(callmart: Callmart, floor: date) -> dict[str, int]:
             where
                 relkind = 'r'
                 and relnamespace in (
-                    'raw'::regnamespace, 'ops'::regnamespace, 'mart'::regnamespace, 'usage'::regnamespace,
+                    'raw'::regnamespace, 'ops'::regnamespace, 'store'::regnamespace, 'usage'::regnamespace,
                     'build'::regnamespace, 'registry'::regnamespace
                 )
                 and atttypid in ('date'::regtype, 'timestamptz'::regtype, 'timestamp'::regtype)
@@ -253,11 +253,11 @@ def test_exact_to_the_day_in_every_table(full: Callmart, number: int) -> None:
     before = content(full)
     assert {
         "raw.event.occurred_at", "raw.call.first_at", "raw.call.last_at", "raw.file_customer.first_day",
-        "registry.agent.last_day", "ops.opened_day.call_date", "mart.queue_interval.interval_start",
-        "mart.queue_interval.interval_local", "mart.agent_session.logged_in_at", "mart.agent_session.logged_in_local",
+        "registry.agent.last_day", "ops.opened_day.call_date", "store.queue_interval.interval_start",
+        "store.queue_interval.interval_local", "store.agent_session.logged_in_at", "store.agent_session.logged_in_local",
         *(f"{mart}.call_date" for mart in marts_with_days(full)),
     } <= too_old(full, floor).keys()  # fmt: skip
-    assert "mart.queue_interval.call_date" not in too_old(full, DAYS[0]), (
+    assert "store.queue_interval.call_date" not in too_old(full, DAYS[0]), (
         "looked at by each customer's own clock"
     )
 
@@ -279,7 +279,7 @@ def test_exact_to_the_day_in_every_table(full: Callmart, number: int) -> None:
             assert (len(after[table]),) == rest, table
             assert 0 < len(after[table]) < len(before[table])
             # What is left of a call or a login that began before has another beginning.
-            if table not in ("raw.call", "mart.agent_session"):
+            if table not in ("raw.call", "store.agent_session"):
                 assert set(after[table]) <= set(before[table])
     assert expired(full, floor) == []
     assert content(full) == after
@@ -314,7 +314,7 @@ def test_whole_months_are_dropped(full: Callmart) -> None:
 
 
 def test_an_agent_goes_with_the_last_day_that_refers_to_it(full: Callmart) -> None:
-    query = "select agent from mart.agent where customer_id = 1 order by 1"
+    query = "select agent from store.agent where customer_id = 1 order by 1"
     agents = [row["agent"] for row in full.rows(query)]
     assert "SIP/gone" in agents
     expired(full, DAYS[1])
@@ -479,19 +479,19 @@ def test_what_changed_since_the_plan_is_left_alone(full: Callmart) -> None:
         long_ago = DAYS[0] - timedelta(days=9)
         connection.execute("insert into ops.opened_day values (1, %s, 'queue_interval', 1, 1)", [long_ago])
         connection.execute(
-            "insert into mart.queue_interval (customer_id, call_date, queue, interval_start)"
+            "insert into store.queue_interval (customer_id, call_date, queue, interval_start)"
             " values (1, %s, 'late', now())", [DAYS[1]],
         )  # fmt: skip
         connection.commit()
         before = content(full)
         outcomes = {one.step.what: one.outcome for one in expire.execute(connection, plan)}
-    month = f"mart.queue_interval_{DAYS[0]:%Y%m}"
+    month = f"store.queue_interval_{DAYS[0]:%Y%m}"
     assert {what for what, outcome in outcomes.items() if outcome == expire.CHANGED} == {
         month,
         "ops.opened_day",
     }
     after = content(full)
-    assert after["mart.queue_interval"] == before["mart.queue_interval"]
+    assert after["store.queue_interval"] == before["store.queue_interval"]
     days = full.rows("select call_date from ops.opened_day where isfinite(call_date)")
     assert min(row["call_date"] for row in days) == long_ago
     assert after["raw.event"] != before["raw.event"]
@@ -527,8 +527,8 @@ def test_a_reader_is_never_kept_waiting(full: Callmart, monkeypatch: pytest.Monk
         except Exception as failure:
             failures.append(failure)
 
-    month = f"mart.queue_interval_{DAYS[0]:%Y%m}"
-    with reading(full, "mart.queue_interval"):
+    month = f"store.queue_interval_{DAYS[0]:%Y%m}"
+    with reading(full, "store.queue_interval"):
         thread = threading.Thread(target=read)
         thread.start()
         outcomes = {one.step.what: one.outcome for one in expired(full, BORDER)}
@@ -539,9 +539,9 @@ def test_a_reader_is_never_kept_waiting(full: Callmart, monkeypatch: pytest.Monk
     assert {what for what, outcome in outcomes.items() if outcome == expire.LOCKED} == {month}
     assert outcomes["raw.event"] == expire.DONE, "the others go on"
     assert too_old(full, BORDER).keys() == {
-        "mart.queue_interval.call_date",
-        "mart.queue_interval.interval_start",
-        "mart.queue_interval.interval_local",
+        "store.queue_interval.call_date",
+        "store.queue_interval.interval_start",
+        "store.queue_interval.interval_local",
     }
     assert {one.outcome for one in expired(full, BORDER)} == {expire.DONE}
     assert too_old(full, BORDER) == {}
@@ -652,12 +652,12 @@ def test_a_late_file_brings_nothing_back(full: Callmart) -> None:
         landed = full.land_text(ndjson(*rows), customer)
         assert (landed.turned_away, landed.landed) == (1, 1)
     full.build_unchecked()
-    rows = full.rows("select call_date from mart.queue_interval where call_date < %s", DAYS[0])
+    rows = full.rows("select call_date from store.queue_interval where call_date < %s", DAYS[0])
     assert {row["call_date"] for row in rows} == {floor}
     assert too_old(full, floor) == {}
     expired(full, floor + timedelta(days=1))
     full.build_unchecked()
-    assert not full.rows("select from mart.queue_interval where call_date < %s", DAYS[0])
+    assert not full.rows("select from store.queue_interval where call_date < %s", DAYS[0])
 
 
 def test_a_backfill_of_an_expired_day_opens_nothing(full: Callmart) -> None:
@@ -676,7 +676,7 @@ def test_a_backfill_of_an_expired_day_opens_nothing(full: Callmart) -> None:
             [expired_day],
         )
     full.build_unchecked()
-    assert not full.rows("select from mart.queue_interval where call_date < %s", floor)
+    assert not full.rows("select from store.queue_interval where call_date < %s", floor)
     with full.connect() as connection:
         expire.expire(connection, full.settings, expire.today(full.settings))
     assert too_old(full, floor) == {}
@@ -707,7 +707,7 @@ def test_a_day_that_grows_too_old_between_build_and_open_is_not_opened(
     ran = full.build_and_open()
     assert (ran.built_days, ran.opened_days) == (1, 1 - age)
     for table in marts:
-        found = full.rows(f"select from mart.{table} where call_date = %s", day)
+        found = full.rows(f"select from store.{table} where call_date = %s", day)
         assert bool(found) == (age == 0)
 
 
@@ -741,7 +741,7 @@ def test_the_command_shows_the_plan_does_it_and_has_nothing_left(full: Callmart)
     before = content(full)
     shown = command("expire", "--plan", *clock)
     assert shown.returncode == 0, shown.stderr
-    assert f"mart.queue_interval_{DAYS[0]:%Y%m}" in shown.stdout
+    assert f"store.queue_interval_{DAYS[0]:%Y%m}" in shown.stdout
     assert shown.stdout.splitlines()[-1] == f"expire: planned; the oldest day that stays is {BORDER}"
     plan = json.loads(command("expire", "--plan", "--json", *clock).stdout)
     assert content(full) == before
@@ -769,7 +769,7 @@ def test_an_earlier_day_takes_less(full: Callmart) -> None:
 
 
 def test_a_lock_not_got_is_exit_code_1(full: Callmart) -> None:
-    with reading(full, "mart.queue_interval"):
+    with reading(full, "store.queue_interval"):
         done = command_of(full.home)("expire", "--yes", "--today", str(two_years_after(BORDER)))
     assert done.returncode == 1
     assert "lock not got" in done.stdout

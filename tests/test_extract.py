@@ -89,10 +89,10 @@ def test_a_file_holds_all_rows_of_its_customer_and_no_others(
     assert files(played) == FILES
     for customer, group in FILES:
         for mart in MARTS[group]:
-            own = played.rows(f"select * from mart.{mart} where customer_id = %s", customer)
+            own = played.rows(f"select * from store.{mart} where customer_id = %s", customer)
             assert own
             assert held(path(played, customer, group), mart) == sorted(own, key=str), (customer, mart)
-    whose = {row["customer_id"] for row in played.rows("select customer_id from mart.queue_interval")}
+    whose = {row["customer_id"] for row in played.rows("select customer_id from store.queue_interval")}
     assert whose == set(WITH_DATA)
 
 
@@ -397,7 +397,7 @@ def test_what_could_not_be_published_stays_until_it_is(away: Away) -> None:
 def test_rows_that_were_opened_since_are_extracted_first(away: Away) -> None:
     """What is on the books is not what would be made again: publishing alone must not call the new rows the old."""
     away.lose(STANDARD_S)
-    change = "update mart.queue_interval set talk_s = talk_s + 1 where customer_id = %s"
+    change = "update store.queue_interval set talk_s = talk_s + 1 where customer_id = %s"
     with away.callmart.connect() as owner:
         owner.execute(change, [STANDARD])
         touch(owner)

@@ -13,7 +13,7 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from callmart import dbt, drift, logins, matrix, metrics, rights, roles, server
+from callmart import access, dbt, drift, logins, matrix, metrics, rights, roles, server
 from callmart.audit import attempts
 from callmart.audit.attacks import ATTACKS, OWN_TYPES, Attack
 from callmart.audit.attempts import Attempt, Scene
@@ -38,7 +38,7 @@ from centre import (
 from conftest import Callmart
 from test_store import run_dbt
 
-OURS = ("registry", "raw", "build", "mart", "usage", "access", "ops")
+OURS = ("registry", "raw", "build", "store", "mart", "usage", "access", "ops")
 
 
 @pytest.fixture(scope="module")
@@ -208,9 +208,11 @@ def test_a_customer_sees_all_of_its_own(
 @pytest.mark.usefixtures("temporary")
 def test_a_day_that_is_too_old_is_hidden_exactly(opened: Callmart) -> None:
     old = "select distinct (access.retention_floor() - call_date)::integer from mart.queue_interval where queue = 'old'"
-    for who, ages in {None: {0, 1}, **{customer: {0} for customer in WITH_DATA}}.items():
-        with login(opened, who) as connection:
-            assert attempts.run(connection, old) == ages
+    with login(opened, None) as owner:
+        assert attempts.run(owner, old.replace("mart.", "store.")) == {0, 1}
+    for customer in WITH_DATA:
+        with login(opened, customer) as connection:
+            assert attempts.run(connection, old) == {0}
     with login(opened, NAMED) as connection:
         assert attempts.run(connection, types_of_ones_own(ANONYMOUS) + old) == {0}
 
@@ -232,9 +234,9 @@ def test_errors_carry_no_values_of_others(opened: Callmart) -> None:
 
 
 def test_a_key_cannot_be_probed(opened: Callmart) -> None:
-    key = opened.rows("select * from mart.queue_interval where customer_id = %s limit 1", STANDARD)[0]
+    key = opened.rows("select * from store.queue_interval where customer_id = %s limit 1", STANDARD)[0]
     probe = sql.SQL(
-        "insert into mart.queue_interval (customer_id, call_date, queue, interval_start) values ({}, {}, {}, {})"
+        "insert into store.queue_interval (customer_id, call_date, queue, interval_start) values ({}, {}, {}, {})"
     ).format(key["customer_id"], key["call_date"], key["queue"], key["interval_start"])
     with login(opened, None) as owner, pytest.raises(psycopg.errors.UniqueViolation):
         owner.execute(probe)
@@ -255,7 +257,8 @@ def test_types_of_ones_own_would_bend_a_string_body(opened: Callmart, function: 
     """The attack is real: the same function, written as a string, shows another's rows and days that are gone."""
     with postgres(opened) as connection:
         floor = connection.execute("select access.retention_floor()").fetchall()[0][0]
-        query = f"select format('%s %s', customer_id, call_date < '{floor}') from mart.queue_interval"
+        # Not the view's own column, which says the lie: what it reads.
+        query = f"select format('%s %s', queue, call_date < '{floor}') from mart.queue_interval"
         connection.execute(
             f"create or replace function access.{function} language sql stable as $${STRING_BODIES[function]}$$"
         )
@@ -267,7 +270,7 @@ def test_types_of_ones_own_would_bend_a_string_body(opened: Callmart, function: 
             connection.execute(f"set local role {role}")
             seen.append(attempts.run(connection, types + query))
             connection.execute("reset role")
-    assert seen[0] == {f"{NAMED} f"} != seen[1]
+    assert seen[0] == {f"{queue_of(NAMED)} f", "old f"} != seen[1]
 
 
 def test_row_security_cannot_be_switched_off(opened: Callmart) -> None:
@@ -289,7 +292,7 @@ def test_sessions_are_read_only_and_limited_until_told_otherwise(opened: Callmar
 def test_statistics_and_others_queries_are_hidden(opened: Callmart) -> None:
     query = "select most_common_vals::text from pg_stats where schemaname = any(%s)"
     with postgres(opened) as superuser:
-        superuser.execute("analyze mart.queue_interval")
+        superuser.execute("analyze raw.event")
         assert superuser.execute(query, [list(OURS)]).fetchall()
         superuser.execute("select 'known only to me'")
         for who in (*WITH_DATA, "publisher"):
@@ -325,7 +328,7 @@ def test_a_customers_locks_stop_no_run(opened: Callmart) -> None:
 
 WAITS_FOR_READERS = (
     "create rule mine as on select to mart.queue_interval do instead select 1",
-    "alter index mart.queue_interval_pkey depends on extension plpgsql",
+    "alter index store.queue_interval_pkey depends on extension plpgsql",
     "alter materialized view mart.queue_interval depends on extension plpgsql",
 )
 
@@ -343,36 +346,79 @@ def test_nobody_defines_anything_while_readers_wait(opened: Callmart, statement:
                 superuser.execute(statement)
 
 
-def test_the_planner_tells_nothing_of_anothers_words(opened: Callmart) -> None:
-    """What EXPLAIN expects of a word is the same whether another customer has it or nobody."""
-
-    def expected(customer: int, mart: str, column: str, word: str) -> object:
-        query = f"explain (format json) select from mart.{mart} where {column} = '{word}'"
-        with login(opened, customer) as connection:
-            return connection.execute(query).fetchall()[0][0][0]["Plan"]["Plan Rows"]  # type: ignore[arg-type]
-
+@pytest.fixture
+def analyzed(opened: Callmart) -> Iterator[None]:
+    """All that ANALYZE samples, of as many rows as a year has, for estimates that differ."""
     with postgres(opened) as superuser:
-        superuser.execute("analyze mart.queue_interval, mart.agent")
-        # As many rows as a year has, for estimates that differ.
+        superuser.execute("analyze")
         superuser.execute(
-            "update pg_class set reltuples = 1e6 where oid in"
-            " (select relation from access.mart_relation where mart in ('mart.queue_interval'::regclass, 'mart.agent'))"
+            "update pg_class set reltuples = 1e6 where relkind = 'r' and oid in (select relation from access.mart_relation)"
         )
-    words = {queue_of(ANONYMOUS), "nowhere"}
-    assert len({expected(NAMED, "queue_interval", "queue", word) for word in words}) == 1
-    agents = {
-        one["agent"] for one in opened.rows("select agent from mart.agent where customer_id = %s", ANONYMOUS)
-    }
-    assert agents
-    assert len({expected(NAMED, "agent", "agent", word) for word in agents | {"nobody"}}) == 1
+        superuser.commit()
+    yield
     with postgres(opened) as superuser:
-        superuser.execute("alter table mart.agent alter agent set statistics 100")
-        superuser.execute("analyze mart.agent")
-        assert superuser.execute(
-            "select from pg_stats where tablename = 'agent' and attname = 'agent'"
-        ).rowcount
-        superuser.execute("alter table mart.agent alter agent set statistics 0")
-        superuser.execute("select pg_clear_attribute_stats('mart', 'agent', 'agent', false)")
+        superuser.execute("analyze")
+        superuser.commit()
+
+
+@pytest.mark.usefixtures("analyzed")
+def test_the_planner_tells_nothing_of_others(opened: Callmart, scene: Scene) -> None:
+    """What EXPLAIN expects of a value is the same whether another customer has it or nobody; of every column."""
+    compared = 0
+    with login(opened, NAMED) as connection:
+        for mart in scene.marts:
+            for column in set(mart.columns) - {mart.day} if mart.group != "usage" else ():
+                values = opened.rows(
+                    f"select distinct {column}::text as value from store.{mart.name}"
+                    f" where {column} is not null and customer_id <> %s limit 3",
+                    NAMED,
+                )
+                conditions = [sql.SQL("{} = {}").format(sql.Identifier(column), row["value"]) for row in values]
+                conditions.append(sql.SQL("{0} = {0}").format(sql.Identifier(column)))
+                compared += len(values)
+                expected = [estimate(connection, mart.name, condition) for condition in conditions]
+                assert len(set(expected[:-1])) <= 1, (mart.name, column)
+                nowhere = {"text": "nowhere", "integer": "-17", "bigint": "-17", "double precision": "-17"}
+                if mart.types[column] in nowhere:
+                    condition = sql.SQL("{} = {}").format(sql.Identifier(column), nowhere[mart.types[column]])
+                    assert {estimate(connection, mart.name, condition)} >= set(expected[:-1]), (mart.name, column)
+    assert compared > 100
+
+
+def estimate(connection: psycopg.Connection, mart: str, condition: sql.Composable) -> int:
+    """How many rows of a mart the planner expects to meet a condition."""
+    query = sql.SQL("explain (format json) select from {} where {}").format(sql.Identifier("mart", mart), condition)
+    ((plan,),) = connection.execute(query).fetchall()
+    return int(plan[0]["Plan"]["Plan Rows"])
+
+
+@pytest.mark.parametrize("on_leaves", [True, False])
+def test_samples_that_were_taken_are_forgotten(opened: Callmart, *, on_leaves: bool) -> None:
+    """Statistics set to 0 afterwards keep what was sampled before, and hide it from the owner; estimates tell."""
+    condition = sql.SQL("queue = {}").format(queue_of(ANONYMOUS))
+    months = opened.rows("select inhrelid::regclass::text as month from pg_inherits"
+                         " where inhparent = 'store.queue_interval'::regclass")  # fmt: skip
+    with postgres(opened) as superuser:
+        for target in (100, 0):
+            for month in months if on_leaves else [{"month": "only store.queue_interval"}]:
+                superuser.execute(f"alter table {month['month']} alter queue set statistics {target}")
+            superuser.execute("analyze store.queue_interval")
+        superuser.commit()
+        sampled = "select 1 from pg_stats where schemaname = 'store' and attname = 'queue'"
+        assert superuser.execute(sampled).fetchone()
+    with opened.connect() as owner:
+        before = estimate_of_owner(owner, condition)
+        access.apply(owner, opened.settings, dbt.marts(opened.settings))
+        owner.commit()
+        assert not on_leaves or before != estimate_of_owner(owner, condition)
+    with postgres(opened) as superuser:
+        assert not superuser.execute(sampled).fetchone()
+
+
+def estimate_of_owner(connection: psycopg.Connection, condition: sql.Composable) -> int:
+    query = sql.SQL("explain (format json) select from store.queue_interval where {}").format(condition)
+    ((plan,),) = connection.execute(query).fetchall()
+    return int(plan[0]["Plan"]["Plan Rows"])
 
 
 # -- mutants ---------------------------------------------------------------------------------------------------------
@@ -398,12 +444,21 @@ def leaks(connection: psycopg.Connection, scene: Scene) -> list[str]:
             if name in marts and marts[name].group in roles.opens(options[attacker.own]):
                 floor = "and {} >= (now() at time zone 'Europe/Amsterdam' - interval '2 years')::date"
                 kept = floor.format(marts[name].day) if marts[name].day else ""
-                own = f"from {name} as t where customer_id = {attacker.own} {kept}"
-                expected = set(connection.execute(f"select row(t.*)::text {own}").fetchall())
+                expected = set(connection.execute(own_rows(marts[name], name, attacker.own, kept)).fetchall())
                 assert expected or name not in ("mart.queue_interval", "mart.agent_day", "mart.agent")
             if _rows_as(connection, attacker.role, name, "row(t.*)::text") != expected:
                 found.append(f"{attacker.name}: {name}")
     return found
+
+
+def own_rows(mart: dbt.Mart, relation: str, customer: int, kept: str) -> str:
+    """What a customer should see in a mart's view, or in the view of its ratios, as a query of its table."""
+    own = f"(select * from store.{mart.name} where customer_id = {customer} {kept})"
+    if relation == f"mart.{mart.name}":
+        return f"select row(t.*)::text from {own} as t"
+    ratios = metrics.as_view(mart.name, metrics.metrics().values())
+    ratios = ratios.replace("access.current_customer()", str(customer)).replace(f"store.{mart.name}", f"{own} as s")
+    return f"select row(t.*)::text from ({ratios}) as t"
 
 
 def _rows_as(connection: psycopg.Connection, role: str, relation: str, what: str) -> set[object] | None:
@@ -452,19 +507,31 @@ def test_the_database_as_it_stands_leaks_nothing(opened: Callmart) -> None:
 
 
 MUTANTS = {
-    "view reads as its owner": "alter view mart.queue_ratios set (security_invoker = false)",
-    "policy dropped": "drop policy own_rows on mart.queue_interval",
-    "policy open": "alter policy own_rows on mart.queue_interval using (true)",
+    "view without a barrier": "alter view mart.queue_interval set (security_barrier = false)",
+    "ratios without a barrier": "alter view mart.queue_ratios set (security_barrier = false)",
+    "view reads as its reader": "alter view mart.queue_interval set (security_invoker = true)",
+    "view of the owner's": "alter view mart.queue_interval owner to callmart_owner",
+    "view for everybody": "grant select on mart.queue_interval to public",
+    "a column of a view for everybody": "grant select (offered) on mart.queue_interval to public",
+    "somebody owns the views": "grant callmart_shows_queue to callmart_operator",
+    "the owner has the rights of who shows": "grant callmart_shows_queue to callmart_owner with inherit true",
+    "who shows logs in": "alter role callmart_shows_queue login",
+    "policy without the free condition": (
+        "alter policy own_rows on store.queue_interval using"
+        " (customer_id = access.current_customer() and call_date >= access.retention_floor())"
+    ),
+    "policy dropped": "drop policy own_rows on store.queue_interval",
+    "policy open": "alter policy own_rows on store.queue_interval using (true)",
     "policy without the floor": (
-        "alter policy own_rows on mart.queue_interval using (customer_id = access.current_customer())"
+        "alter policy own_rows on store.queue_interval using (customer_id = access.current_customer())"
     ),
     "policy without the customer": (
-        "alter policy own_rows on mart.queue_interval using (call_date >= access.retention_floor())"
+        "alter policy own_rows on store.queue_interval using (call_date >= access.retention_floor())"
     ),
-    "policy for everybody": "create policy more on mart.queue_interval using (true)",
-    "policy of a mart without days open": "alter policy own_rows on mart.agent using (true)",
-    "security disabled": "alter table mart.queue_interval disable row level security",
-    "not forced": "alter table mart.queue_interval no force row level security",
+    "policy for everybody": "create policy more on store.queue_interval using (true)",
+    "policy of a mart without days open": "alter policy own_rows on store.agent using (true)",
+    "security disabled": "alter table store.queue_interval disable row level security",
+    "not forced": "alter table store.queue_interval no force row level security",
     "partition's policy dropped": "drop policy own_rows on {partition}",
     "partition's policy open": "alter policy own_rows on {partition} using (true)",
     "partition's security disabled": "alter table {partition} disable row level security",
@@ -493,7 +560,7 @@ MUTANTS = {
     "the publisher inherits": f"grant callmart_customer_{NAMED} to callmart_publisher with inherit true",
     "the publisher reads": "grant callmart_reads_queue to callmart_publisher",
     "a view of the owner's": (
-        "create view mart.summary as select * from mart.queue_interval;"
+        "create view mart.summary as select * from store.queue_interval;"
         " grant select on mart.summary to callmart_reads_queue"
     ),
     "the loader reads what it wrote": "grant select on raw.event to callmart_loader",
@@ -507,7 +574,7 @@ def test_every_mutant_leaks(opened: Callmart, scene: Scene, mutant: str) -> None
     """By rows and the catalogue alone, without what callmart itself says of drift."""
     with postgres(opened) as connection:
         partition = next(
-            name for name in relations(connection, "mart") if name.startswith("mart.queue_interval_")
+            name for name in relations(connection, "store") if name.startswith("store.queue_interval_")
         )
         connection.execute(MUTANTS[mutant].format(partition=partition))
         assert leaks(connection, scene)
@@ -515,8 +582,7 @@ def test_every_mutant_leaks(opened: Callmart, scene: Scene, mutant: str) -> None
 
 def policy_mutants(connection: psycopg.Connection) -> Iterator[str]:
     """Each policy, FORCE and row security taken away or opened, on each mart and each month."""
-    views = {f"mart.{view.name}" for view in metrics.VIEWS.values()}
-    for name in sorted(set(relations(connection, "mart", "usage")) - views):
+    for name in relations(connection, "store", "usage"):
         for policy in ("builder", "own_rows"):
             yield f"drop policy {policy} on {name}"
             yield f"alter policy {policy} on {name} to public"
@@ -564,7 +630,7 @@ def role_mutants(connection: psycopg.Connection) -> Iterator[str]:
     ).fetchall():
         yield f"alter role {role} bypassrls"
         yield f"alter role {role} createrole"
-        if "_reads_" in role:
+        if re.search("_(reads|shows)_", role):
             yield f"alter role {role} login"
         else:
             yield f"alter role {role} reset all"
@@ -634,21 +700,21 @@ def test_no_mutant_survives(
 
 
 def test_nothing_leaks_after_a_full_refresh(opened: Callmart) -> None:
-    before = opened.rows("select count(*) as rows from mart.queue_interval")
+    before = opened.rows("select count(*) as rows from store.queue_interval")
     ran = run_dbt(opened, PROJECT, "run", "--full-refresh")
     assert ran.returncode == 0, ran.stdout[-2000:]
-    assert opened.rows("select count(*) as rows from mart.queue_interval") == before
+    assert opened.rows("select count(*) as rows from store.queue_interval") == before
     assert nothing_leaks(opened)
 
 
 def test_nothing_leaks_with_a_new_month(opened: Callmart) -> None:
     with opened.connect() as owner:
         for mart in ("queue_interval", "agent_day"):
-            made = owner.execute("select access.ensure_month(%s, '2031-01-01')", [f"mart.{mart}"]).fetchone()
+            made = owner.execute("select access.ensure_month(%s, '2031-01-01')", [f"store.{mart}"]).fetchone()
             assert made == (True,)
         owner.commit()
         for mart in ("queue_interval", "agent_day"):
-            assert f"mart.{mart}_203101" in relations(owner, "mart")
+            assert f"store.{mart}_203101" in relations(owner, "store")
     assert nothing_leaks(opened)
 
 
@@ -697,7 +763,7 @@ def test_ids_of_agents_stand_in_two_places_and_anonymous_ones_in_none(
 ) -> None:
     for word in (agent_of(NAMED, 2), "Noor Zandvliet"):
         # The planner's sample of a column is the superuser's alone.
-        assert holding(tables, word) - {"pg_statistic"} == {"registry.agent", "mart.agent"}
+        assert holding(tables, word) - {"pg_statistic"} == {"registry.agent", "store.agent"}
     for customer in (ANONYMOUS, STANDARD, NONE):
         assert holding(tables, agent_of(customer, 2)) == set()
     assert files_holding(opened.home, agent_of(NAMED, 2))
@@ -733,5 +799,5 @@ def test_nothing_is_kept_of_who_ordered_nothing(opened: Callmart, tables: dict[s
 
 def test_under_standard_no_agent_has_a_row(opened: Callmart) -> None:
     for mart in ("agent", "agent_day"):
-        rows = opened.rows(f"select distinct customer_id from mart.{mart}")
+        rows = opened.rows(f"select distinct customer_id from store.{mart}")
         assert {row["customer_id"] for row in rows} == set(DETAILED)

@@ -565,7 +565,7 @@ def test_what_lands_between_build_and_open_stays_dirty(callmart: Callmart, custo
         validate.validate(connection, callmart.settings, ignore_step)
         callmart.land_text(ndjson(second), customer)
         open.open_build(connection, callmart.settings)
-    offered = "select sum(offered) as offered from mart.queue_interval where customer_id = %s"
+    offered = "select sum(offered) as offered from store.queue_interval where customer_id = %s"
     assert callmart.rows(offered, customer) == [{"offered": 1}]
     assert dirty(callmart, customer) == {DAY}
     callmart.build_and_open()

@@ -162,7 +162,7 @@ def told(callmart: Callmart) -> Callmart:
 
 def line_rows(callmart: Callmart, customer: int) -> list[dict[str, Any]]:
     return callmart.rows(
-        "select * from mart.line_interval where customer_id = %s order by 2, 3, 4, 5", customer
+        "select * from store.line_interval where customer_id = %s order by 2, 3, 4, 5", customer
     )
 
 

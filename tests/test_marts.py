@@ -60,7 +60,7 @@ def _registry(callmart: Callmart) -> None:
 
 def queue_cells(callmart: Callmart, customer: int, names: Sequence[str] = COUNTS) -> Cells:
     """A row of queue_interval by its key, with the customer's clock last."""
-    found = callmart.rows("select * from mart.queue_interval where customer_id = %s", customer)
+    found = callmart.rows("select * from store.queue_interval where customer_id = %s", customer)
     return {
         (row["call_date"], row["queue"], row["interval_start"]): (
             *(row[name] for name in names),
@@ -73,14 +73,14 @@ def queue_cells(callmart: Callmart, customer: int, names: Sequence[str] = COUNTS
 def agent_cells(callmart: Callmart, customer: int, names: Sequence[str] = AGENT_COUNTS) -> Cells:
     """A row of agent_day by day and what reports call the agent."""
     found = callmart.rows(
-        "select * from mart.agent_day left join mart.agent using (customer_id, agent_key) where customer_id = %s",
+        "select * from store.agent_day left join store.agent using (customer_id, agent_key) where customer_id = %s",
         customer,
     )
     return {(row["call_date"], row["agent"]): tuple(row[name] for name in names) for row in found}
 
 
 def agents(callmart: Callmart, customer: int) -> set[str]:
-    found = callmart.rows("select agent from mart.agent where customer_id = %s", customer)
+    found = callmart.rows("select agent from store.agent where customer_id = %s", customer)
     return {row["agent"] for row in found}
 
 
@@ -315,7 +315,7 @@ def test_any_order_of_events_files_and_builds_gives_the_same(callmart: Callmart)
     )
     told = {clock: callmart.told(customer) for clock, customer in IN_ORDER.items()}
     assert all(all(told[clock].values()) for clock in clocks), "every mart has rows"
-    again = "select from mart.queue_day where customer_id = %s and repeat_callers_week > repeat_callers_day"
+    again = "select from store.queue_day where customer_id = %s and repeat_callers_week > repeat_callers_day"
     assert callmart.rows(again, IN_ORDER["exact"])
     for customer, clock in SHUFFLED.items():
         assert callmart.told(customer) == told[clock], customer
@@ -411,13 +411,13 @@ def test_every_cell_is_what_the_lines_say(recorded: Callmart, customer: int) -> 
         (row["queue"], int(row["interval_start"].timestamp())): Counter(
             {name: row[name] or 0 for name in counted}, talk_s=row["hold_s"] or 0
         )
-        for row in recorded.rows("select * from mart.queue_interval where customer_id = %s", customer)
+        for row in recorded.rows("select * from store.queue_interval where customer_id = %s", customer)
     }
     assert {cell: +counts for cell, counts in found.items()} == {
         cell: +counts for cell, counts in queues.items()
     }
     days = recorded.rows(
-        "select * from mart.agent_day join mart.agent using (customer_id, agent_key) where customer_id = %s",
+        "select * from store.agent_day join store.agent using (customer_id, agent_key) where customer_id = %s",
         customer,
     )
     counted = {*AGENT_COUNTS, "rings_answered"}
@@ -436,7 +436,7 @@ def test_holds_and_transfers_are_those_that_were_made(recorded: Callmart) -> Non
     (found,) = recorded.rows(
         "select sum(holds)::int as holds, sum(contacts_held)::int as held, sum(hold_s)::int as seconds,"
         " sum(transferred_blind)::int as blind, sum(transferred_attended)::int as attended"
-        " from mart.queue_interval where customer_id = %s",
+        " from store.queue_interval where customer_id = %s",
         WITH_CEL,
     )
     assert found.pop("seconds") == pytest.approx(sum(lengths), abs=len(held) / 2)
@@ -893,8 +893,8 @@ OF_AGENTS = {
 def test_standard_hides_what_one_agent_did_and_shows_what_two_did(told: Callmart) -> None:
     def nulls(agents: str) -> set[frozenset[str]]:
         customer = CUSTOMER[f"standard, {agents} in a queue of the day"]
-        rows = told.rows("select * from mart.queue_interval where customer_id = %s", customer)
-        rows += told.rows("select * from mart.queue_day where customer_id = %s", customer)
+        rows = told.rows("select * from store.queue_interval where customer_id = %s", customer)
+        rows += told.rows("select * from store.queue_day where customer_id = %s", customer)
         return {
             frozenset(name for name, value in row.items() if value is None and not name.startswith("wait"))
             for row in rows
@@ -905,7 +905,7 @@ def test_standard_hides_what_one_agent_did_and_shows_what_two_did(told: Callmart
         frozenset({"talk_max_s", "staffed_s"}),
     }
     assert nulls("two agents") == {frozenset({"staffed_s"})}, "in both quarter-hours, of one agent each"
-    transfers = "select sum(transferred_blind)::int as n from mart.queue_interval where customer_id = %s"
+    transfers = "select sum(transferred_blind)::int as n from store.queue_interval where customer_id = %s"
     assert told.rows(transfers, CUSTOMER["standard, one agent in a queue of the day"]) == [{"n": 1}]
 
 
@@ -914,7 +914,7 @@ def test_the_service_levels_of_cisco(told: Callmart) -> None:
     shares = [70 / 90, 0.70, 0.80]
     for ratio, share in zip((one for one in variants if one.name.startswith("Cisco")), shares, strict=True):
         (row,) = told.rows(
-            f"select {metrics.as_sql(ratio)} as share from mart.queue_interval",
+            f"select {metrics.as_sql(ratio)} as share from store.queue_interval",
             customer_id=CUSTOMER["Cisco: 70 in, 10 abandoned in, 20 over"],
         )
         assert row["share"] == pytest.approx(share), ratio.name
@@ -948,7 +948,7 @@ def test_no_agent_shows_under_standard(told: Callmart) -> None:
 
 
 def test_a_wait_that_has_not_ended_is_no_longest(told: Callmart) -> None:
-    longest = "select wait_max_s from mart.queue_interval where customer_id = %s"
+    longest = "select wait_max_s from store.queue_interval where customer_id = %s"
     assert told.rows(longest, CUSTOMER["still waiting"]) == [{"wait_max_s": None}]
     assert told.rows(longest, CUSTOMER["no time at all, left"]) == [{"wait_max_s": 0}]
 
@@ -1006,7 +1006,7 @@ def test_a_queue_has_what_belongs_to_its_contacts(belongs: Callmart) -> None:
     found = belongs.rows(
         "select queue, offered, rings, holds, contacts_held, hold_s, talk_s, wrapup_s, transferred_attended,"
         " transferred_blind, overflowed, callbacks, left_otherwise, wait_answered_le_10, wait_answered_le_5, queue_max"
-        " from mart.queue_interval where customer_id = %s order by queue",
+        " from store.queue_interval where customer_id = %s order by queue",
         BELONGS,
     )
     # 50 s connected, of which 10.5 and 10 on hold.
@@ -1021,7 +1021,7 @@ def test_an_agent_has_parts_of_calls(belongs: Callmart) -> None:
     found = belongs.rows(
         "select agent, part, queue, direction, to_char(started_local, 'HH24:MI:SS') as started, contacts, ring_s,"
         " talk_s, holds, hold_s, wrapup_s, ended, transferred, transfer_target"
-        " from mart.agent_contact join mart.agent using (customer_id, agent_key)"
+        " from store.agent_contact join store.agent using (customer_id, agent_key)"
         " where customer_id = %s order by started_at",
         BELONGS,
     )
@@ -1048,7 +1048,7 @@ def test_quarter_hours_of_agents_add_up_to_days(belongs: Callmart) -> None:
     sums = ", ".join(f"sum({name})::integer as {name}" for name in names)
     by_day, by_quarter = (
         belongs.rows(
-            f"select agent, {sums} from mart.{mart} join mart.agent using (customer_id, agent_key)"
+            f"select agent, {sums} from store.{mart} join store.agent using (customer_id, agent_key)"
             " where customer_id = %s group by 1 order by 1",
             BELONGS,
         )
@@ -1065,7 +1065,7 @@ def test_a_log_alone_knows_of_no_holds(recorded: Callmart) -> None:
     for mart in ("queue_interval", "agent_day", "agent_contact"):
         (found,) = recorded.rows(
             f"select count(*), count(holds) as holds, count(hold_s) as hold_s, count(wrapup_s) as wrapup_s"
-            f" from mart.{mart} where customer_id = %s",
+            f" from store.{mart} where customer_id = %s",
             BY_FILE,
         )
         assert found.pop("count") > 0
@@ -1093,7 +1093,7 @@ def test_callers_come_again_whenever_their_file_comes(callmart: Callmart) -> Non
         callmart.build_unchecked()
 
     def week() -> dict[int, list[int]]:
-        found = callmart.rows("select * from mart.queue_day where customer_id = 392 order by call_date")
+        found = callmart.rows("select * from store.queue_day where customer_id = 392 order by call_date")
         names = ("callers", "repeat_callers_day", "repeat_callers_week")
         return {(row["call_date"] - DAY).days: [row[name] for name in names] for row in found}
 

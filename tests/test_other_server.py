@@ -87,7 +87,7 @@ def test_it_is_another_version_and_trusts_nobody(cluster: OtherServer, away: Cal
 
 
 def test_customers_see_their_own_rows_of_the_marts_of_their_contract(away: Callmart) -> None:
-    marts = {"mart.queue_interval": WITH_DATA, "mart.agent_day": DETAILED, "mart.agent": DETAILED}
+    marts = {"store.queue_interval": WITH_DATA, "store.agent_day": DETAILED, "store.agent": DETAILED}
     with away.connect() as owner:
         assert unprotected(owner) == []
         for mart, customers in marts.items():
@@ -141,10 +141,10 @@ def may(connection: psycopg.Connection, statement: str) -> bool:
 
 
 SAME = {
-    "queue_interval": "select * from mart.queue_interval order by customer_id, interval_start",
+    "queue_interval": "select * from store.queue_interval order by customer_id, interval_start",
     # Of an agent both have another key, and so another pseudonym.
-    "agent_day": "select (to_jsonb(d) - 'agent_key')::text as day from mart.agent_day as d order by 1",
-    "agent": "select customer_id, count(*), count(distinct agent) from mart.agent group by 1 order by 1",
+    "agent_day": "select (to_jsonb(d) - 'agent_key')::text as day from store.agent_day as d order by 1",
+    "agent": "select customer_id, count(*), count(distinct agent) from store.agent group by 1 order by 1",
 }
 
 
@@ -167,7 +167,7 @@ def test_the_command_alone_lands_with_the_dsn_in_the_environment(away: Callmart,
     )
     assert away.settings.dsn is not None
     dsn = away.settings.dsn.get_secret_value()
-    offered = "select sum(offered) from mart.queue_interval"
+    offered = "select sum(offered) from store.queue_interval"
     before = away.rows(offered, customer_id=STANDARD)[0]["sum"]
     command: Command = command_of(away.home)
     done = command("land", tmp_path / "late.csv", CALLMART_DSN=dsn)
@@ -191,7 +191,7 @@ def test_a_customer_that_leaves_loses_its_login_at_once(away: Callmart) -> None:
     role = roles.customer_role(away.connect().info.dbname, STANDARD)
     there = "select 1 from pg_roles where rolname = %s"
     with away.connect(STANDARD) as connection:
-        assert ids(connection, "mart.queue_interval") == {STANDARD}
+        assert ids(connection, "store.queue_interval") == {STANDARD}
         away.apply(REGISTRY.replace(f"id: {STANDARD}\n", f"id: {NONE + 1}\n"))
         assert away.rows(there, role) == []
     away.apply(REGISTRY)
@@ -208,7 +208,7 @@ select r.oid::bigint, r.rolname, r.rolconfig, m.roleid::bigint, m.member::bigint
 from pg_roles as r left join pg_auth_members as m on m.member = r.oid or m.roleid = r.oid
 where r.rolname = any(%s) order by 1, 4, 5
 """
-ACLS = "select oid::regclass::text, relacl::text from pg_class where relnamespace = 'mart'::regnamespace order by 1"
+ACLS = "select oid::regclass::text, relacl::text from pg_class where relnamespace = 'store'::regnamespace order by 1"
 
 
 def standing(callmart: Callmart) -> tuple[list[dict[str, object]], list[dict[str, object]]]:

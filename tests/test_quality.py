@@ -75,7 +75,7 @@ def mart_rows(callmart: Callmart, connection: psycopg.Connection) -> dict[Day, l
         if mart.day:
             assert mart.key[:2] == ("customer_id", mart.day) == mart.columns[:2]
             query = sql.SQL("select * from {} order by {}").format(
-                sql.Identifier("mart", mart.name), sql.SQL(", ").join(map(sql.Identifier, mart.key))
+                sql.Identifier("store", mart.name), sql.SQL(", ").join(map(sql.Identifier, mart.key))
             )
             for row in connection.execute(query):
                 rows.setdefault(row[:2], []).append((mart.name, *row))
@@ -102,7 +102,7 @@ BREAKS = {
 
 def test_the_days_that_fail_are_held_back_and_no_others(played: Callmart, owner: psycopg.Connection) -> None:
     good = mart_rows(played, owner)
-    owner.execute("update mart.queue_interval set ring_s = 7")  # to tell what was opened from what stayed
+    owner.execute("update store.queue_interval set ring_s = 7")  # to tell what was opened from what stayed
     stayed = mart_rows(played, owner)
     for (customer, day), statement in BREAKS.items():
         where = sql.SQL("customer_id = {} and call_date = {}").format(customer, day)
@@ -206,19 +206,19 @@ def test_a_day_is_compared_with_the_same_week_days_before(
 ) -> None:
     """Two weeks in which one customer had five times the contacts, and another's went on for longer."""
     weeks = """
-        insert into mart.queue_interval
+        insert into store.queue_interval
         select (jsonb_populate_record(q, jsonb_build_object(
             'call_date', call_date - {back}, 'interval_start', interval_start - interval '{back} days',
             'interval_local', interval_local - interval '{back} days' + interval '{later} minutes',
             'offered', offered * {times}
         ))).*
-        from mart.queue_interval as q where customer_id = {customer} and call_date >= '{first}'
+        from store.queue_interval as q where customer_id = {customer} and call_date >= '{first}'
     """
     for customer, later, times in (NAMED, 0, 5), (STANDARD, 200, 1):
         for back in 7, 14:
             for day in DAYS:
                 owner.execute(
-                    "select access.ensure_month('mart.queue_interval', %s)", [day - timedelta(days=back)]
+                    "select access.ensure_month('store.queue_interval', %s)", [day - timedelta(days=back)]
                 )
             owner.execute(weeks.format(back=back, later=later, times=times, customer=customer, first=DAYS[0]))  # type: ignore[arg-type]
     compute(played, owner, EVERY_DAY)
@@ -392,11 +392,11 @@ def test_readers_never_see_half(played: Callmart, owner: psycopg.Connection) -> 
     """Neither while one mart has moved and the next has not, nor in a transaction that began before."""
     counts = """
         select
-            (select count(*) from mart.agent_day where talk_s = 7),
-            (select count(*) from mart.queue_interval where ring_s = 7)
+            (select count(*) from store.agent_day where talk_s = 7),
+            (select count(*) from store.queue_interval where ring_s = 7)
     """
-    owner.execute("update mart.agent_day set talk_s = 7")
-    owner.execute("update mart.queue_interval set ring_s = 7")
+    owner.execute("update store.agent_day set talk_s = 7")
+    owner.execute("update store.queue_interval set ring_s = 7")
     check(played, owner)
     owner.commit()
     with (
@@ -409,14 +409,14 @@ def test_readers_never_see_half(played: Callmart, owner: psycopg.Connection) -> 
         began_before.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
         (old,) = began_before.execute(counts).fetchall()
         assert min(old) > 0
-        pause.execute("lock table mart.queue_interval in share row exclusive mode")
+        pause.execute("lock table store.queue_interval in share row exclusive mode")
 
         def open_all() -> opening.Opened:
             with played.connect() as connection:
                 return opening.open_build(connection, played.settings)
 
         opened = another.submit(open_all)
-        waiting = "select 1 from pg_locks where not granted and relation = 'mart.queue_interval'::regclass"
+        waiting = "select 1 from pg_locks where not granted and relation = 'store.queue_interval'::regclass"
         while not owner.execute(waiting).fetchall():
             assert not opened.done(), opened.result()
             time.sleep(0.01)
@@ -461,7 +461,7 @@ def test_checking_reads_as_the_quality_login(played: Callmart, owner: psycopg.Co
     """Who sees the window, and nothing that is kept of a customer."""
     with logins.connect(played.settings, "quality") as quality:
         assert quality.execute("select 1 from build.window limit 1") is not None
-        for table in ("mart.queue_interval", "raw.event", "registry.agent", "ops.quality_failure"):
+        for table in ("store.queue_interval", "raw.event", "registry.agent", "ops.quality_failure"):
             with pytest.raises(psycopg.errors.InsufficientPrivilege):
                 quality.execute(f"select 1 from {table} limit 1")  # type: ignore[arg-type]
             quality.rollback()

@@ -97,7 +97,7 @@ def outcome(callmart: Callmart) -> dict[str, Any]:
         }
     return {
         **{
-            mart.name: sorted(map(repr, callmart.rows(f'select * from mart."{mart.name}"')))
+            mart.name: sorted(map(repr, callmart.rows(f'select * from store."{mart.name}"')))
             for mart in dbt.marts(callmart.settings)
         },
         "opened": callmart.rows(

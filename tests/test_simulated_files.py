@@ -25,7 +25,7 @@ def test_dirt_changes_nothing_of_what_the_marts_say(callmart: Callmart, tmp_path
         range(FIRST_CUSTOMER, FIRST_CUSTOMER + 3), simulated_files.OPTIONS, strict=True
     ):
         truth = pq.read_table(tmp_path / "truth" / f"{customer_id}.queue_interval.parquet").to_pylist()
-        found = callmart.rows("select * from mart.queue_interval where customer_id = %s", customer_id)
+        found = callmart.rows("select * from store.queue_interval where customer_id = %s", customer_id)
         if option == "none":
             assert truth and not found
             continue
@@ -35,7 +35,7 @@ def test_dirt_changes_nothing_of_what_the_marts_say(callmart: Callmart, tmp_path
         } == offered
         lines = pq.read_table(tmp_path / "truth" / f"{customer_id}.line_interval.parquet")
         shown = callmart.rows(
-            f"select {', '.join(lines.column_names)} from mart.line_interval where customer_id = %s"
+            f"select {', '.join(lines.column_names)} from store.line_interval where customer_id = %s"
             " order by interval_start",
             customer_id,
         )
@@ -43,7 +43,7 @@ def test_dirt_changes_nothing_of_what_the_marts_say(callmart: Callmart, tmp_path
         assert max(row["peak_calls"] for row in shown) > 1
     agents = pq.read_table(tmp_path / "truth" / f"{FIRST_CUSTOMER}.agent_day.parquet").to_pylist()
     assert callmart.rows(
-        "select sum(contacts)::int as contacts, sum(ready_s)::int as ready from mart.agent_day"
+        "select sum(contacts)::int as contacts, sum(ready_s)::int as ready from store.agent_day"
     ) == [
         {"contacts": sum(row["contacts"] for row in agents), "ready": sum(row["ready_s"] for row in agents)}
     ]

@@ -374,7 +374,7 @@ def told(callmart: Callmart) -> Callmart:
 
 
 def statuses(callmart: Callmart, customer: int) -> Statuses:
-    found = callmart.rows("select * from mart.agent_status_interval where customer_id = %s", customer)
+    found = callmart.rows("select * from store.agent_status_interval where customer_id = %s", customer)
     cells = {}
     for row in found:
         assert row["interval_local"].date() == row["call_date"]
@@ -386,7 +386,7 @@ def statuses(callmart: Callmart, customer: int) -> Statuses:
 
 def sessions(callmart: Callmart, customer: int) -> Sessions:
     found = callmart.rows(
-        "select * from mart.agent_session where customer_id = %s order by call_date, session_no", customer
+        "select * from store.agent_session where customer_id = %s order by call_date, session_no", customer
     )
 
     def clock(moment: datetime | None, day: date) -> str | None:
@@ -417,24 +417,24 @@ def test_the_first_and_the_last_of_each_day(told: Callmart) -> None:
     for odd in ODD:
         per_day: dict[date, list[tuple[bool, bool]]] = {}
         for row in told.rows(
-            "select * from mart.agent_session where customer_id = %s order by session_no", CUSTOMER[odd.name]
+            "select * from store.agent_session where customer_id = %s order by session_no", CUSTOMER[odd.name]
         ):
             per_day.setdefault(row["call_date"], []).append((row["is_first"], row["is_last"]))
         for flags in per_day.values():
             assert [first for first, _ in flags] == [True] + [False] * (len(flags) - 1)
             assert sum(last for _, last in flags) == 1
-    overlapping = "select is_last from mart.agent_session where customer_id = %s order by session_no"
+    overlapping = "select is_last from store.agent_session where customer_id = %s order by session_no"
     assert told.rows(overlapping, CUSTOMER["two devices at once"]) == [{"is_last": False}, {"is_last": True}]
 
 
 @pytest.mark.parametrize("name", WRAPUPS)
 def test_wrap_up_of_no_call(told: Callmart, name: str) -> None:
-    found = told.rows("select * from mart.agent_interval where customer_id = %s", CUSTOMER[name])
+    found = told.rows("select * from store.agent_interval where customer_id = %s", CUSTOMER[name])
     assert {
         ((row["call_date"] - DAY).days, f"{row['interval_local']:%H:%M}"): row["wrapup_s"] for row in found
     } == WRAPUPS[name][1]
     assert {(row["contacts"], row["hold_s"]) for row in found} == {(0, None)}
-    days = told.rows("select sum(wrapup_s) as s from mart.agent_day where customer_id = %s", CUSTOMER[name])
+    days = told.rows("select sum(wrapup_s) as s from store.agent_day where customer_id = %s", CUSTOMER[name])
     assert days == [{"s": sum(WRAPUPS[name][1].values())}]
 
 
@@ -461,7 +461,7 @@ ATTENDED: dict[str, Days] = {
 def test_the_day_of_an_agent(told: Callmart, name: str) -> None:
     found = told.rows(
         "select call_date, logins, first_login_local, last_logout_local, logged_in_s, ready_s"
-        " from mart.agent_day where customer_id = %s order by call_date",
+        " from store.agent_day where customer_id = %s order by call_date",
         CUSTOMER[name],
     )
     assert [
@@ -777,7 +777,7 @@ def true_staffing(rows: list[Row]) -> Counter[Any]:
 def found_statuses(callmart: Callmart, customer: int) -> Counter[Any]:
     found: Counter[Any] = Counter()
     for row in callmart.rows(
-        "select s.*, a.agent from mart.agent_status_interval as s join registry.agent as a"
+        "select s.*, a.agent from store.agent_status_interval as s join registry.agent as a"
         " using (customer_id, agent_key) where customer_id = %s",
         customer,
     ):
@@ -791,7 +791,7 @@ def found_sessions(callmart: Callmart, customer: int) -> list[tuple[Any, ...]]:
         tuple(row.values())
         for row in callmart.rows(
             "select a.agent, s.call_date, s.session_no, s.logged_in_at, s.logged_out_at, s.seconds, s.logins,"
-            " s.is_first, s.is_last from mart.agent_session as s join registry.agent as a"
+            " s.is_first, s.is_last from store.agent_session as s join registry.agent as a"
             " using (customer_id, agent_key) where customer_id = %s order by 1, 2, 3",
             customer,
         )
@@ -800,7 +800,7 @@ def found_sessions(callmart: Callmart, customer: int) -> list[tuple[Any, ...]]:
 
 def found_days(callmart: Callmart, customer: int) -> list[dict[str, Any]]:
     return callmart.rows(
-        "select a.agent, d.* from mart.agent_day as d join registry.agent as a using (customer_id, agent_key)"
+        "select a.agent, d.* from store.agent_day as d join registry.agent as a using (customer_id, agent_key)"
         " where customer_id = %s order by 1, call_date",
         customer,
     )
@@ -872,7 +872,7 @@ def test_statuses_are_as_they_were(callmart: Callmart, walked: dict[int, list[Ro
 @pytest.mark.parametrize("customer", ZONES)
 def test_wrap_up_is_as_it_was(callmart: Callmart, walked: dict[int, list[Row]], customer: int) -> None:
     found = callmart.rows(
-        "select i.*, a.agent from mart.agent_interval as i join registry.agent as a using (customer_id, agent_key)"
+        "select i.*, a.agent from store.agent_interval as i join registry.agent as a using (customer_id, agent_key)"
         " where customer_id = %s",
         customer,
     )
@@ -926,7 +926,7 @@ def test_a_late_login_tells_of_later_days_who_was_not_there(
     callmart: Callmart, walked: dict[int, list[Row]]
 ) -> None:
     late, at_once = LOGS_IN_LATE
-    found = callmart.rows("select staffed_s from mart.queue_interval where customer_id = %s", at_once)
+    found = callmart.rows("select staffed_s from store.queue_interval where customer_id = %s", at_once)
     assert found == [{"staffed_s": None}]
     assert callmart.told(late) == callmart.told(at_once)
 

@@ -134,7 +134,7 @@ def test_a_mart_that_is_not_declared_does_not_build(project: Project) -> None:
     standing = {
         row["name"]
         for row in project.callmart.rows(
-            "select relname as name from pg_class where relnamespace = 'mart'::regnamespace"
+            "select relname as name from pg_class where relnamespace = 'store'::regnamespace"
             " and relname like 'tiny%%' and relkind in ('r', 'p')"
         )
     }
@@ -192,15 +192,15 @@ def test_drift_stops_with_what_to_do_and_a_new_column_is_added(
     project: Project, options: tuple[str, ...]
 ) -> None:
     names = [*DRIFT, "tiny_added"]
-    history = "select customer_id, call_date, things, tableoid::regclass::text as month from mart.{}"
+    history = "select customer_id, call_date, things, tableoid::regclass::text as month from store.{}"
     for name in names:
         project.declare(name)
     project.run()
     with project.callmart.connect() as owner:
         for name in names:
-            owner.execute("select access.ensure_month(%s::regclass, current_date)", [f"mart.{name}"])
+            owner.execute("select access.ensure_month(%s::regclass, current_date)", [f"store.{name}"])
             owner.execute(
-                f"insert into mart.{name} values (%s, current_date, 7) on conflict do nothing",  # type: ignore[arg-type]
+                f"insert into store.{name} values (%s, current_date, 7) on conflict do nothing",  # type: ignore[arg-type]
                 [NAMED],
             )
     before = {name: project.callmart.rows(history.format(name)) for name in names}
@@ -235,12 +235,12 @@ def standing(callmart: Callmart) -> list[dict[str, Any]]:
                     from pg_policy where polrelid = c.oid
                 ) as policies
             from pg_class as c
-            where relnamespace = 'mart'::regnamespace and relkind in ('r', 'p')
+            where relnamespace = 'store'::regnamespace and relkind in ('r', 'p')
             order by relname
             """
         )
         for row in rows:
-            (row["rows"],) = owner.execute(f"select count(*) from mart.{row['relname']}").fetchall()[0]  # type: ignore[arg-type]
+            (row["rows"],) = owner.execute(f"select count(*) from store.{row['relname']}").fetchall()[0]  # type: ignore[arg-type]
     return rows
 
 
@@ -264,14 +264,14 @@ def test_dbt_by_itself_works_and_leaves_the_marts_as_they_are(
 
 def test_months_are_guarded_as_their_mart_and_granted_to_nobody(played: Callmart) -> None:
     with played.connect() as owner:
-        months = "select inhrelid::regclass::text from pg_inherits where inhparent = 'mart.queue_interval'::regclass"
+        months = "select inhrelid::regclass::text from pg_inherits where inhparent = 'store.queue_interval'::regclass"
         assert owner.execute(months).fetchall()
         assert owner.execute(
-            "select access.ensure_month('mart.queue_interval', date '2031-02-11')"
+            "select access.ensure_month('store.queue_interval', date '2031-02-11')"
         ).fetchone() == (True,)
         assert owner.execute(
-            "select access.ensure_month('mart.queue_interval', date '2031-02-12')"
+            "select access.ensure_month('store.queue_interval', date '2031-02-12')"
         ).fetchone() == (False,)
-        assert ("mart.queue_interval_203102",) in owner.execute(months).fetchall()
+        assert ("store.queue_interval_203102",) in owner.execute(months).fetchall()
         assert unprotected(owner) == []
         owner.rollback()

@@ -172,7 +172,7 @@ def test_a_frozen_month_stands(frozen: Callmart) -> None:
     }
     apply(frozen, dict.fromkeys(stay, ALWAYS) | changed)
     frozen.build_unchecked()
-    rounds = frozen.rows("select sum(callbacks) as n from mart.queue_interval where customer_id = %s", LATE)
+    rounds = frozen.rows("select sum(callbacks) as n from store.queue_interval where customer_id = %s", LATE)
     assert rounds == [{"n": ROUNDS[LATE] + 1}]
     frozen.build_unchecked()
     assert shown(frozen) == before

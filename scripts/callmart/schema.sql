@@ -433,12 +433,15 @@ immutable
 parallel safe
 return substring(current_user from '_customer_([0-9]+)$')::integer;
 
--- An array with one element, true, at the reader's number; null for a role that is no customer.
+-- An array with one element, true, at the reader's number; null for a role that is no customer. It does not call the
+-- function above: from version 18 on PostgreSQL keeps the plan of a function's body, and would keep the number in it
+-- when the session changes its role.
 create or replace function access.own() returns boolean[]
 immutable
 parallel safe
 return case
-    when access.current_customer() is not null then array_fill(true, array[1], array[access.current_customer()])
+    when current_user ~ '_customer_[0-9]+$'
+        then array_fill(true, array[1], array[substring(current_user from '[0-9]+$')::integer])
 end;
 
 create or replace function access.retention_floor() returns date
