@@ -87,7 +87,7 @@ def _plain(text: object) -> str:
 def _database(*, applied: bool = True) -> Iterator[psycopg.Connection]:
     with server.connect(settings()) as connection:
         if applied:
-            schema.require(connection)
+            schema.require(connection, settings().time_zone)
         yield connection
 
 
@@ -123,6 +123,8 @@ def registry_apply(file: Path, yes: Yes = False) -> None:
     """Make database, roles and keys what the registry file says. Shows a plan first."""
     wanted = registry.load(file)
     with _database(applied=False) as connection, exclusive(connection):
+        if schema.stands(connection):
+            schema.require(connection, settings().time_zone)
         schema.apply(connection, settings().time_zone)
         today = datetime.now(settings().zone).date()
         changes = registry.plan(registry.current_states(connection), registry.desired_states(wanted), today)
@@ -612,6 +614,27 @@ def audit(
     for file in written:
         out.print(f"  {_plain(file)}", soft_wrap=True)
     raise typer.Exit(UNDONE if found.failed else 0)
+
+
+# -- upgrading -------------------------------------------------------------------------------------------------
+
+
+@app.command()
+def upgrade() -> None:
+    """Make a database that an earlier callmart has made what this one needs; its history stays."""
+    from callmart import dbt
+
+    with _database(applied=False) as connection, exclusive(connection):
+        if not schema.stands(connection):
+            raise UserError("there is nothing to upgrade: run `callmart registry apply registry.yml` first")
+        if schema.is_current(connection, settings().time_zone):
+            out.print("upgrade: nothing to do")
+            return
+        schema.apply(connection, settings().time_zone)
+        mended = access.apply(connection, settings(), dbt.marts(settings()))
+        access.note_applied(connection, len(mended), 0)
+        connection.commit()
+    out.print("upgrade: done; `callmart run` goes on from here")
 
 
 # -- the servers -----------------------------------------------------------------------------------------------

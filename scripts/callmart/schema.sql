@@ -724,6 +724,11 @@ begin
 end
 $$;
 
+-- Which text of this file, and with which time zone, made the database what it is.
+create table if not exists access.applied (
+    fingerprint text not null
+);
+
 -- What `access.sync` has granted because a contract opens it; whatever else is there is drift.
 create table if not exists access.granted (
     role   name not null,
