@@ -188,6 +188,11 @@ BY_HAND = {
     "a mart to everybody": "grant select on store.queue_interval to public",
     "a month to a customer": "grant select on {month} to callmart_customer_1003",
     "a column of a mart": "grant select (talk_s) on store.agent_day to callmart_customer_1003",
+    "the schema of the tables": "grant usage on schema store to callmart_reads_queue",
+    "a view gone": "drop view mart.agent_day",
+    "a customer who owns the views": "grant callmart_shows_agent to callmart_customer_1003",
+    "an owner with the rights of who shows": "grant callmart_shows_agent to current_user with inherit true",
+    "who shows logs in": "alter role callmart_shows_queue login",
     "a right to pass on": "grant select on store.queue_interval to callmart_reads_queue with grant option",
     "writing": "grant insert, update on store.queue_interval to callmart_reads_queue",
     "raw to the loader": "grant select on raw.event to callmart_loader",
@@ -453,7 +458,7 @@ def test_a_dump_restored_into_an_empty_cluster_is_closed_and_then_as_before(
     assert drifted(restored) == []
     for customer in WITH_DATA:
         assert sees(restored, customer) == {customer}
-        count = "select count(*) as n, sum(offered) as offered from store.queue_interval"
+        count = "select count(*) as n, sum(offered) as offered from mart.queue_interval"
         assert restored.rows(count, customer_id=customer) == opened.rows(count, customer_id=customer)
     with restored.connect() as owner:
         assert unprotected(owner) == []
@@ -463,4 +468,4 @@ def test_a_dump_restored_into_an_empty_cluster_is_closed_and_then_as_before(
 def test_only_detailed_opens_agents(opened: Callmart) -> None:
     for customer, opens in {NAMED: True, ANONYMOUS: True, STANDARD: False}.items():
         with opened.connect(customer) as connection:
-            assert allowed(connection, "select from store.agent_day") == opens
+            assert allowed(connection, "select from mart.agent_day") == opens

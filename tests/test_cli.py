@@ -70,7 +70,7 @@ def contents(callmart: Callmart) -> dict[str, int]:
     with callmart.connect() as connection:
         tables = connection.execute(
             "select format('%I.%I', nspname, relname) from pg_class as c join pg_namespace as n on n.oid = relnamespace"
-            " where relkind = 'r' and nspname in ('registry', 'raw', 'build', 'mart', 'usage', 'ops')"
+            " where relkind = 'r' and nspname in ('registry', 'raw', 'build', 'store', 'usage', 'ops')"
         ).fetchall()
         return {
             name: connection.execute(f"select count(*) from {name}").fetchall()[0][0]  # type: ignore[call-overload]

@@ -558,14 +558,14 @@ def comes(callmart: Callmart, day: date) -> None:
 
 
 def test_leaving_detailed_by_the_calendar(calendar: Callmart) -> None:
-    agents = "select agent from store.agent"
+    agents = "select agent from mart.agent"
     assert calendar.rows(agents, customer_id=LEAVES_DETAILED) == [
         {"agent": f"Noor Zandvliet{LEAVES_DETAILED}"}
     ]
     assert (LEAVES_DETAILED, "agent") in extracts(calendar)
     before = sources_on_tableau(calendar, LEAVES_DETAILED)
     assert before > {TITLES["agent"]["nl"]}
-    full = "select talk_s is null as hidden from store.queue_interval"
+    full = "select talk_s is null as hidden from mart.queue_interval"
     assert {row["hidden"] for row in calendar.rows(full, customer_id=LEAVES_DETAILED)} == {False}
     other = contents(calendar, NAMED)
 

@@ -64,7 +64,7 @@ def data_tables(connection: psycopg.Connection) -> list[str]:
         join pg_namespace as n on n.oid = relnamespace
         where
             relkind in ('r', 'p') and not relispartition
-            and (nspname in ('raw', 'ops', 'mart') or nspname = 'registry' and relname in ('agent', 'version'))
+            and (nspname in ('raw', 'ops', 'store') or nspname = 'registry' and relname in ('agent', 'version'))
             and format('%%s.%%s', nspname, relname) <> all(%s)
         order by relname not in ('file', 'build', 'version'), relname <> 'quality_result', 1
         """,
@@ -428,7 +428,7 @@ def test_what_a_build_left_behind_goes(full: Callmart) -> None:
 def test_no_sample_of_the_planner_holds_what_is_gone(full: Callmart) -> None:
     query = (
         "select coalesce(most_common_vals::text, '') || coalesce(histogram_bounds::text, '') as sample from pg_stats"
-        " where schemaname in ('raw', 'mart', 'ops') and attname in ('call_date', 'first_day', 'occurred_at')"
+        " where schemaname in ('raw', 'store', 'ops') and attname in ('call_date', 'first_day', 'occurred_at')"
     )
 
     def samples() -> str:
@@ -528,7 +528,7 @@ def test_a_reader_is_never_kept_waiting(full: Callmart, monkeypatch: pytest.Monk
             failures.append(failure)
 
     month = f"store.queue_interval_{DAYS[0]:%Y%m}"
-    with reading(full, "store.queue_interval"):
+    with reading(full, "mart.queue_interval"):
         thread = threading.Thread(target=read)
         thread.start()
         outcomes = {one.step.what: one.outcome for one in expired(full, BORDER)}
@@ -688,7 +688,7 @@ def test_a_day_that_grows_too_old_between_build_and_open_is_not_opened(
 ) -> None:
     """Midnight comes after the checks. Here the window gets older instead."""
     inner = run.open.open_build
-    marts = [mart.removeprefix("mart.") for mart in marts_with_days(full)]
+    marts = [mart.removeprefix("store.") for mart in marts_with_days(full)]
     with full.connect() as connection:
         day = expire.floor_on(connection, expire.today(full.settings)) - timedelta(days=age)
         connection.execute(
@@ -769,7 +769,7 @@ def test_an_earlier_day_takes_less(full: Callmart) -> None:
 
 
 def test_a_lock_not_got_is_exit_code_1(full: Callmart) -> None:
-    with reading(full, "store.queue_interval"):
+    with reading(full, "mart.queue_interval"):
         done = command_of(full.home)("expire", "--yes", "--today", str(two_years_after(BORDER)))
     assert done.returncode == 1
     assert "lock not got" in done.stdout

@@ -16,6 +16,7 @@ from callmart.errors import UserError
 from callmart.metrics import Metric, Ratio, Sum, Term, parse
 from centre import DETAILED, NAMED, STANDARD, WITH_DATA, play
 from conftest import Callmart
+from test_access import postgres
 
 Rows = Sequence[Mapping[str, int | None]]
 
@@ -337,8 +338,11 @@ OF_MART = {mart: view.name for mart, view in metrics.VIEWS.items()}
 @pytest.mark.parametrize("mart", OF_MART)
 def test_a_view_shows_the_ratio_of_the_sums_of_its_rows(opened: Callmart, mart: str) -> None:
     per = metrics.VIEWS[mart].per
-    rows = opened.rows(f"select * from mart.{mart}")
-    shown = {tuple(row[c] for c in per): row for row in opened.rows(f"select * from mart.{OF_MART[mart]}")}
+    rows, shown = [], {}
+    for customer in WITH_DATA if mart == "queue_interval" else DETAILED:
+        rows += opened.rows(f"select * from mart.{mart}", customer_id=customer)
+        ratios = opened.rows(f"select * from mart.{OF_MART[mart]}", customer_id=customer)
+        shown |= {tuple(row[c] for c in per): row for row in ratios}
     assert shown.keys() == {tuple(row[c] for c in per) for row in rows}
     looked_at = 0
     for key, row in shown.items():
@@ -354,7 +358,7 @@ def test_a_view_shows_the_ratio_of_the_sums_of_its_rows(opened: Callmart, mart: 
 @pytest.mark.parametrize("customer", WITH_DATA)
 def test_over_days_and_queues_a_customer_gets_the_ratio_of_the_sums(opened: Callmart, customer: int) -> None:
     """By the dictionary's own SQL, as the customer; the mean of the days is another number."""
-    rows = opened.rows("select * from mart.queue_interval where customer_id = %s", customer)
+    rows = opened.rows("select * from store.queue_interval where customer_id = %s", customer)
     ratios = [metric for metric in metrics.metrics().values() if metric.mart == "queue_interval"]
     expressions = ", ".join(f"{metrics.as_sql(metric)} as {metric.name}" for metric in ratios)
     means = ", ".join(f"avg({metric.name}) as {metric.name}" for metric in ratios)
@@ -368,14 +372,12 @@ def test_over_days_and_queues_a_customer_gets_the_ratio_of_the_sums(opened: Call
     assert other
 
 
-def customers_in(opened: Callmart, view: str, customer_id: int | None = None) -> set[int]:
+def customers_in(opened: Callmart, view: str, customer_id: int) -> set[int]:
     rows = opened.rows(f"select distinct customer_id from mart.{view}", customer_id=customer_id)
     return {row["customer_id"] for row in rows}
 
 
 def test_a_customer_sees_the_ratios_of_its_own_and_of_its_option(opened: Callmart) -> None:
-    assert customers_in(opened, "queue_ratios") == set(WITH_DATA)
-    assert customers_in(opened, "agent_ratios") == set(DETAILED)
     for customer in WITH_DATA:
         assert customers_in(opened, "queue_ratios", customer) == {customer}
         if customer in DETAILED:
@@ -396,9 +398,10 @@ def apply(opened: Callmart) -> None:
 
 
 BY_HAND = {
-    "reads as its owner": "alter view mart.queue_ratios set (security_invoker = false)",
+    "without a barrier": "alter view mart.queue_ratios set (security_barrier = false)",
+    "reads as its reader": "alter view mart.queue_ratios set (security_invoker = true)",
     "in its place another": (
-        "drop view mart.queue_ratios;\ncreate view mart.queue_ratios as select * from mart.queue_interval;\n"
+        "drop view mart.queue_ratios;\ncreate view mart.queue_ratios as select * from store.queue_interval;\n"
         "grant select on mart.queue_ratios to callmart_reads_queue"
     ),
     "gone": "drop view mart.queue_ratios",
@@ -411,10 +414,10 @@ BY_HAND = {
 @pytest.mark.parametrize("what", BY_HAND)
 def test_what_was_done_to_a_view_by_hand_is_found_and_mended(opened: Callmart, what: str) -> None:
     assert drifted(opened) == []
-    with opened.connect() as owner:
+    with postgres(opened) as superuser:  # not even the owner may change the views, only make them anew
         for statement in BY_HAND[what].split(";\n"):
-            owner.execute(statement)  # type: ignore[arg-type]
-    if what in ("reads as its owner", "in its place another"):
+            superuser.execute(statement)  # type: ignore[arg-type]
+    if what == "in its place another":
         assert customers_in(opened, "queue_ratios", NAMED) == set(WITH_DATA), "it would leak"
     assert any("_ratios" in found for found in drifted(opened))
     with opened.connect() as owner, pytest.raises(opening.Drifted):
@@ -429,7 +432,7 @@ def test_what_was_done_to_a_view_by_hand_is_found_and_mended(opened: Callmart, w
 def open_ratios(opened: Callmart) -> int:
     """What an opening does before it moves days; the view's number in the catalogue."""
     with opened.connect() as owner:
-        opening.show_ratios(owner, dbt.marts(opened.settings))
+        opening.show(owner, dbt.marts(opened.settings))
         (number,) = owner.execute("select 'mart.queue_ratios'::regclass::oid::int").fetchall()[0]
     return int(number)
 
@@ -460,7 +463,7 @@ def test_a_new_database_has_the_views_from_the_first_opening_on(
     play(fresh, tmp_path, (NAMED,))
     assert drifted(fresh) == []
     with fresh.connect() as owner:
-        metrics.show(owner, dbt.marts(fresh.settings))  # no table stands yet
+        access.show(owner, dbt.marts(fresh.settings))  # no table stands yet
     assert drifted(fresh) == []
     assert fresh.build_and_open().opened_days
     assert customers_in(fresh, "agent_ratios", NAMED) == {NAMED}

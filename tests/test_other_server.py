@@ -87,11 +87,11 @@ def test_it_is_another_version_and_trusts_nobody(cluster: OtherServer, away: Cal
 
 
 def test_customers_see_their_own_rows_of_the_marts_of_their_contract(away: Callmart) -> None:
-    marts = {"store.queue_interval": WITH_DATA, "store.agent_day": DETAILED, "store.agent": DETAILED}
+    marts = {"mart.queue_interval": WITH_DATA, "mart.agent_day": DETAILED, "mart.agent": DETAILED}
     with away.connect() as owner:
         assert unprotected(owner) == []
         for mart, customers in marts.items():
-            assert ids(owner, mart) == set(customers)
+            assert ids(owner, mart.replace("mart.", "store.")) == set(customers)
     for customer in WITH_DATA:
         with away.connect(customer) as connection:
             for mart, customers in marts.items():
@@ -191,7 +191,7 @@ def test_a_customer_that_leaves_loses_its_login_at_once(away: Callmart) -> None:
     role = roles.customer_role(away.connect().info.dbname, STANDARD)
     there = "select 1 from pg_roles where rolname = %s"
     with away.connect(STANDARD) as connection:
-        assert ids(connection, "store.queue_interval") == {STANDARD}
+        assert ids(connection, "mart.queue_interval") == {STANDARD}
         away.apply(REGISTRY.replace(f"id: {STANDARD}\n", f"id: {NONE + 1}\n"))
         assert away.rows(there, role) == []
     away.apply(REGISTRY)
@@ -208,13 +208,15 @@ select r.oid::bigint, r.rolname, r.rolconfig, m.roleid::bigint, m.member::bigint
 from pg_roles as r left join pg_auth_members as m on m.member = r.oid or m.roleid = r.oid
 where r.rolname = any(%s) order by 1, 4, 5
 """
-ACLS = "select oid::regclass::text, relacl::text from pg_class where relnamespace = 'store'::regnamespace order by 1"
+ACLS = "select oid::regclass::text, relacl::text from pg_class where relnamespace in ('store'::regnamespace, 'mart'::regnamespace) order by 1"
 
 
 def standing(callmart: Callmart) -> tuple[list[dict[str, object]], list[dict[str, object]]]:
     """The roles of a callmart's own database with their memberships, and who may do what with its marts."""
     with callmart.connect() as owner:
-        names = logins.known(owner) + [roles.group_role(owner.info.dbname, group) for group in roles.GROUPS]
+        database = owner.info.dbname
+        names = logins.known(owner) + roles.showing_roles(database)
+        names += [roles.group_role(database, group) for group in roles.GROUPS]
     found = callmart.rows(ROLES, names), callmart.rows(ACLS)
     assert {row["rolname"] for row in found[0]} == set(names)
     assert found[1]
@@ -261,6 +263,7 @@ def test_an_owner_of_another_database_can_take_and_give_nothing_here(
                 f"alter role {customer} password 'mine'",
                 f"drop role {customer}",
                 f"set role {group}",
+                f"set role {roles.showing_role(database, 'queue')}",
             ):
                 assert not may(stranger, statement), statement
             assert may(stranger, "create role strange_customer_1")

@@ -392,8 +392,8 @@ def test_readers_never_see_half(played: Callmart, owner: psycopg.Connection) -> 
     """Neither while one mart has moved and the next has not, nor in a transaction that began before."""
     counts = """
         select
-            (select count(*) from store.agent_day where talk_s = 7),
-            (select count(*) from store.queue_interval where ring_s = 7)
+            (select count(*) from mart.agent_day where talk_s = 7),
+            (select count(*) from mart.queue_interval where ring_s = 7)
     """
     owner.execute("update store.agent_day set talk_s = 7")
     owner.execute("update store.queue_interval set ring_s = 7")

@@ -290,7 +290,7 @@ def test_a_database_by_dsn_end_to_end(callmart: Callmart, other: Callmart) -> No
     assert ENCODED not in uri
     with psycopg.connect(uri) as customer:
         found = customer.execute(
-            "select current_user, current_database(), sum(offered) from store.queue_interval"
+            "select current_user, current_database(), sum(offered) from mart.queue_interval"
         )
         assert found.fetchall() == [("call-mart_Test_customer_7", "call-mart_Test", 1)]
     with psycopg.connect(logins.owner_uri(other.settings)) as owner:

@@ -477,11 +477,12 @@ def test_the_day_of_an_agent(told: Callmart, name: str) -> None:
 
 
 def test_occupancy_is_handling_by_the_time_ready(told: Callmart) -> None:
-    shown = "select occupancy from mart.agent_ratios where customer_id = %s"
-    assert told.rows(shown, CUSTOMER["a day of work"]) == [
+    shown = "select occupancy from mart.agent_ratios"
+    assert told.rows(shown, customer_id=CUSTOMER["a day of work"]) == [
         {"occupancy": pytest.approx((600 + 120) / (6300 - 10))}
     ]
-    assert told.rows(shown, CUSTOMER["clipped at midnight"]) == [{"occupancy": None}] * 2, "no login is told"
+    clipped = told.rows(shown, customer_id=CUSTOMER["clipped at midnight"])
+    assert clipped == [{"occupancy": None}] * 2, "no login is told"
 
 
 # in whatever order it came, against what a clock would have shown

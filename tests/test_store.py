@@ -211,7 +211,7 @@ def test_drift_stops_with_what_to_do_and_a_new_column_is_added(
     project.declare("tiny_added", lambda d: column(d, "more", "integer"))
     said = " ".join(project.run(*options).split())
     for name, (_, difference) in DRIFT.items():
-        start = said.find(f'"mart"."{name}" does not stand as declared: {difference}')
+        start = said.find(f'"store"."{name}" does not stand as declared: {difference}')
         assert start >= 0, (name, said)
         assert "docs/runbook.md" in said[start : start + 400], name
     assert {name: project.callmart.rows(history.format(name)) for name in names} == before

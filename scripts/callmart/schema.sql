@@ -489,9 +489,9 @@ begin
     loop
         if to_regrole(quote_ident(wanted)) is null then
             execute format('create role %I nologin', wanted);
-            if wanted like '%\_shows\_%' then -- to make it the owner of views
-                execute format('grant %I to current_user with inherit false, set true', wanted);
-            end if;
+        end if;
+        if wanted ~ '_shows_[a-z]+$' and not pg_has_role(wanted, 'set') then -- to make it the owner of views
+            execute format('grant %I to current_user with inherit false, set true', wanted);
         end if;
     end loop;
 end
