@@ -1425,8 +1425,8 @@ begin
             substring(rolname from '_reads_([a-z]+)$') as mart_group,
             attname as day
         from pg_catalog.pg_class as c
-        join pg_catalog.pg_policy on polrelid = c.oid and polname = 'own_rows'
-        join pg_catalog.pg_roles on pg_roles.oid = any(polroles)
+        left join pg_catalog.pg_policy on polrelid = c.oid and polname = 'own_rows'
+        left join pg_catalog.pg_roles on pg_roles.oid = any(polroles)
         left join pg_catalog.pg_partitioned_table on partrelid = c.oid
         left join pg_catalog.pg_attribute on attrelid = c.oid and attnum = partattrs[0]
         where c.relnamespace = 'mart'::regnamespace and c.relkind in ('r', 'p') and not c.relispartition
@@ -1438,9 +1438,9 @@ begin
         loop
             execute format('alter table %s set schema store', moved);
         end loop;
-        perform access.protect(earlier.mart, earlier.mart_group, earlier.day);
-        perform access.forget_values(earlier.mart, earlier.day);
-        perform access.show_mart(earlier.mart, earlier.mart_group);
+        if earlier.mart_group is not null then -- else `access apply` guards it, by its YAML
+            perform access.protect(earlier.mart, earlier.mart_group, earlier.day);
+        end if;
     end loop;
     update ops.to_vacuum set relation = regexp_replace(relation, '^mart\.', 'store.') where relation like 'mart.%';
 end
