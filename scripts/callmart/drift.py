@@ -53,18 +53,14 @@ def _of_others(connection: psycopg.Connection) -> Iterator[Drift]:
             where
                 relnamespace in (table ours)
                 and relkind in ('r', 'p', 'v', 'm', 'S')
-                and not (
-                    relnamespace = 'mart'::regnamespace
-                    and relkind = 'v'
-                    and pg_get_userbyid(relowner) = any(%(showing)s)
-                )
+                and not (relnamespace = 'mart'::regnamespace and relkind = 'v') -- compared whole, with its owner
             union all
             select format('%%I.%%I()', pronamespace::regnamespace, proname), proowner
             from pg_proc where pronamespace in (table ours)
         ) as things (thing, owner)
         where pg_get_userbyid(owner) <> current_user
         """,
-        {"schemas": list(rights.SCHEMAS), "showing": roles.showing_roles(connection.info.dbname)},
+        {"schemas": list(rights.SCHEMAS)},
     ):
         yield Drift(f"{thing} belongs to {owner}")
 
@@ -200,8 +196,11 @@ def _drifted_objects(connection: psycopg.Connection, *, of_marts: bool) -> Itera
         full join access.current_definition as now using (object)
         where
             was.definition is distinct from now.definition
-            -- Of others' views among the marts nobody has rights.
             and (object not like 'mart.%%' or (%(of_marts)s and was.object is not null))
+        union all
+        select 'view ' || object || ' is not callmart''s', 'drop view ' || object
+        from access.current_definition
+        where object like 'mart.%%' and object not in (select object from access.definition) and %(of_marts)s
         union all
         select member::regrole || ' acts as ' || roleid::regrole || ', the owner', null
         from pg_auth_members

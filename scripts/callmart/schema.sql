@@ -1447,6 +1447,6 @@ end
 $$;
 
 -- Last, when all of them are as they should be.
-delete from access.definition where object not like 'mart.%' or to_regclass(object) is null;
+delete from access.definition where object not like 'mart.%';
 insert into access.definition (object, definition)
 select object, definition from access.current_definition where object not like 'mart.%';
