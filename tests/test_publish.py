@@ -1381,6 +1381,7 @@ def test_a_token_that_is_wrong_or_missing(settings: Settings, tmp_path: Path) ->
     emulator = ensure_running(settings.home)
     file = tmp_path / "token"
     file.write_text(emulator.token + "\n")
+    file.chmod(0o600)
     with connect(real(settings.home, server=emulator.url, token_file=file)) as server:
         assert server.version == "3.28"
     file.write_text("wrong")
@@ -1426,7 +1427,7 @@ def test_a_connected_app_may_do_all_that_is_needed_and_signs_in_again(
 
 
 def test_a_connected_app_that_is_refused(settings: Settings, tmp_path: Path) -> None:
-    (empty := tmp_path / "empty").touch()
+    (empty := tmp_path / "empty").touch(0o600)
     for wrong in ({"secret": "w" * 44}, {"username": "nobody"}, {"secret_id": "another"}):
         with pytest.raises(UserError, match="refuses the connected app client") as refused, \
                 connect(connected_app(settings, **wrong)):  # fmt: skip
