@@ -304,7 +304,7 @@ def test_a_database_of_one_s_own_says_where_it_is_published(
     dsn = logins.owner_uri(ready.settings)
     before = contents(ready)
     done = command(*arguments, CALLMART_DSN=dsn)
-    assert 'name your Tableau server, or write "emulator" for the local one' in mistake(done)
+    assert 'published nowhere until this is set; name your Tableau server, or write "emulator"' in mistake(done)
     assert done.stdout == ""
     assert contents(ready) == before
 

@@ -37,7 +37,7 @@ def demo(settings: Settings, on_step: run.OnStep) -> list[status.CustomerStatus]
         raise UserError(
             "the demo publishes to the local emulator only: unset tableau.server, or use `callmart run`"
         )
-    tableau.refuse_unsaid(settings)
+    tableau.require_server(settings)
     wanted = registry.load(EXAMPLE / "registry.yml")
     with server.connect(settings) as connection:
         ran = run.Ran()

@@ -72,21 +72,23 @@ def run(connection: psycopg.Connection, settings: Settings, on_step: OnStep) -> 
     Raises UserError where nothing may begin: another run is at work, or where to publish was not said. After that
     everything that goes wrong is a problem in what is returned.
     """
-    tableau.refuse_unsaid(settings)
+    tableau.require_server(settings)
     ran = Ran()
-    told = (connection, settings, ran, on_step)
+    arguments = (connection, settings, ran, on_step)
     with ExitStack() as lock:
         lock.enter_context(exclusive(connection))
         try:
-            _attempt(remove_closed, "the removal of what no contract keeps broke off", AGAIN, *told)
-            expire_and_make_months(*told)
-            _attempt(land_folders, "the landing broke off", AGAIN, *told)
+            _attempt(remove_closed, "the removal of what no contract keeps broke off", AGAIN, *arguments)
+            expire_and_make_months(*arguments)
+            _attempt(land_folders, "the landing broke off", AGAIN, *arguments)
             # Each builds on the one before; `all` stops at the first that breaks off.
             all(
-                _attempt(stage, f"the {name} broke off", AGAIN, *told)
+                _attempt(stage, f"the {name} broke off", AGAIN, *arguments)
                 for name, stage in BUILD_AND_OPEN.items()
             )
-            _attempt(deliver, "the look at who has which rights broke off, so nothing left", AGAIN, *told)
+            _attempt(
+                deliver, "the look at who has which rights broke off, so nothing left", AGAIN, *arguments
+            )
         except KeyboardInterrupt:
             ran.note("the run was interrupted: run again, and it goes on from what is there")
         try:
@@ -113,13 +115,13 @@ def _attempt(
         stage(connection, settings, ran, on_step)
         return True
     except Exception as error:
-        ran.note(_said(error, broke_off, remedy))
+        ran.note(_sentence(error, broke_off, remedy))
         with suppress(psycopg.Error):
             connection.rollback()
         return False
 
 
-def _said(error: Exception, broke_off: str, remedy: str) -> str:
+def _sentence(error: Exception, broke_off: str, remedy: str) -> str:
     """The problem that an error is: its own sentence, where it has one that is fit to be shown."""
     return str(error) if isinstance(error, UserError) else f"{broke_off} ({kind(error)}): {remedy}"
 
@@ -141,9 +143,9 @@ def expire_and_make_months(
     connection: psycopg.Connection, settings: Settings, ran: Ran, on_step: OnStep
 ) -> None:
     """Remove what is too old; then make the months ahead. Neither stops the other or the run, whatever goes wrong."""
-    told = (connection, settings, ran, on_step)
-    _attempt(_expire, "the expiry broke off", "run `callmart expire` to finish it", *told)
-    _attempt(_make_months, "the months ahead were not made", AGAIN, *told)
+    arguments = (connection, settings, ran, on_step)
+    _attempt(_expire, "the expiry broke off", "run `callmart expire` to finish it", *arguments)
+    _attempt(_make_months, "the months ahead were not made", AGAIN, *arguments)
 
 
 def _expire(connection: psycopg.Connection, settings: Settings, ran: Ran, on_step: OnStep) -> None:
@@ -179,7 +181,7 @@ def land_folders(connection: psycopg.Connection, settings: Settings, ran: Ran, o
             try:
                 ran.files.append(land.land(loader, settings, path, folder.format, defaults(folder)))
             except Exception as error:
-                ran.note(_said(error, f"{path} did not land", AGAIN))
+                ran.note(_sentence(error, f"{path} did not land", AGAIN))
                 with suppress(psycopg.Error):
                     loader.rollback()
             on_step("land", path.name, number + 1, len(work))
@@ -223,9 +225,9 @@ def deliver(connection: psycopg.Connection, settings: Settings, ran: Ran, on_ste
     what contracts have closed.
     """
     open.follow_rights(connection, settings)
-    told = (connection, settings, ran, on_step)
-    _attempt(_extract, "the extraction broke off", AGAIN, *told)
-    _attempt(_publish, "the publication broke off", AGAIN, *told)
+    arguments = (connection, settings, ran, on_step)
+    _attempt(_extract, "the extraction broke off", AGAIN, *arguments)
+    _attempt(_publish, "the publication broke off", AGAIN, *arguments)
 
 
 def _extract(connection: psycopg.Connection, settings: Settings, ran: Ran, on_step: OnStep) -> None:

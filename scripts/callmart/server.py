@@ -107,7 +107,7 @@ def connect(settings: Settings, *, autocommit: bool = False) -> psycopg.Connecti
     try:
         connection = psycopg.connect(uri(settings), autocommit=autocommit, application_name="callmart")
     except psycopg.OperationalError as error:
-        raise UserError(f"{_named(settings)}: {cause(error)}") from None
+        raise UserError(f"{_where(settings)}: {cause(error)}") from None
     try:
         _check(connection)
     except UserError:
@@ -116,7 +116,7 @@ def connect(settings: Settings, *, autocommit: bool = False) -> psycopg.Connecti
     return connection
 
 
-def _named(settings: Settings) -> str:
+def _where(settings: Settings) -> str:
     return "CALLMART_DSN" if settings.dsn is not None else f"the embedded server in {settings.home}"
 
 
@@ -214,8 +214,8 @@ _CAUSES = (
 
 def cause(error: Exception) -> str:
     """Why a connection failed and what to do, in words of our own."""
-    told = str(error)
-    found = (remedy for pattern, remedy in _CAUSES if re.search(pattern, told))
+    words = str(error)
+    found = (remedy for pattern, remedy in _CAUSES if re.search(pattern, words))
     return next(
         found, "it can't be reached; check host, port, database, user and password, and the server's log"
     )

@@ -153,7 +153,7 @@ def settings() -> Settings:
 
 
 def _refuse_missing_file() -> None:
-    """A file that was named, or stands there, is read; what can't be is never taken for an empty one."""
+    """A file that is named or there must be a file: what can't be read is never taken for an empty one."""
     if not CONFIG_FILE.is_file() and ("CALLMART_CONFIG" in os.environ or os.path.lexists(CONFIG_FILE)):
         raise UserError(f"{CONFIG_FILE} is no file; let CALLMART_CONFIG name your callmart.toml, or unset it")
 
@@ -173,24 +173,24 @@ def _variables(model: type[BaseModel], prefix: str) -> Iterator[str]:
     for name, field in model.model_fields.items():
         variable = prefix + name.upper()
         yield variable
-        told = field.annotation
-        for part in get_args(told) if isinstance(told, UnionType) else [told]:
+        kind = field.annotation
+        for part in get_args(kind) if isinstance(kind, UnionType) else [kind]:
             if isinstance(part, type) and issubclass(part, BaseModel):
                 yield from _variables(part, f"{variable}__")
 
 
 def _refuse_shared_file() -> None:
     """UserError where callmart.toml holds a secret and others than its owner can read it."""
-    if CONFIG_FILE.is_file() and _SECRETS & set(_told(tomllib.loads(CONFIG_FILE.read_text()))):
+    if CONFIG_FILE.is_file() and _SECRETS & set(_names_in(tomllib.loads(CONFIG_FILE.read_text("utf-8")))):
         refuse_shared(CONFIG_FILE, "secrets stand in it")
 
 
 _SECRETS = {"dsn", "tableau.token", "tableau.connected_app.secret"}
 
 
-def _told(table: dict[str, Any], prefix: str = "") -> Iterator[str]:
-    """The names of all that a TOML table says, those of its parts with a dot."""
+def _names_in(table: dict[str, Any], prefix: str = "") -> Iterator[str]:
+    """The names of all settings in a TOML table, those of its parts with a dot."""
     for name, value in table.items():
         yield prefix + name
         if isinstance(value, dict):
-            yield from _told(value, f"{prefix}{name}.")
+            yield from _names_in(value, f"{prefix}{name}.")

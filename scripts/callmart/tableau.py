@@ -176,19 +176,19 @@ def _is_cloud(host: str) -> bool:
     return host == "tableau.com" or host.endswith(".tableau.com")
 
 
-def refuse_unsaid(settings: Settings) -> None:
+def require_server(settings: Settings) -> None:
     """UserError where a database of one's own would be published to the emulator although nobody said so."""
     if settings.dsn is not None and settings.tableau.server is None:
         raise UserError(
-            "setting tableau.server: with CALLMART_DSN it must be said where to publish; name your Tableau server, "
-            f'or write "{EMULATOR}" for the local one.'
+            "setting tableau.server: a database of your own is published nowhere until this is set; name your Tableau "
+            f'server, or write "{EMULATOR}" for the local one.'
         )
 
 
 def _target(settings: Settings) -> _Target:
     """Where to sign in, with the secret; a server that must not be used is a UserError."""
     wanted = settings.tableau
-    refuse_unsaid(settings)
+    require_server(settings)
     if wanted.is_emulated or wanted.server is None:
         emulator = ensure_running(settings.home)
         return _Target(emulator.url, credentials.by_token("", emulator.token_name, emulator.token))
