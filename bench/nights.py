@@ -139,7 +139,7 @@ def _run_unpublished(settings: Settings) -> None:
     with server.connect(settings) as connection, exclusive(connection):
         run.remove_closed(connection, settings, ran, _ignore)
         run.expire_and_make_months(connection, settings, ran, _ignore)
-        run.land_folders(settings, ran, _ignore)
+        run.land_folders(connection, settings, ran, _ignore)
         run.build_and_open(connection, settings, ran, _ignore)
         extract.extract(connection, settings, _ignore)
     if ran.problems:

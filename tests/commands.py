@@ -8,6 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+NO_SETTINGS = Path(__file__).with_name(
+    "callmart.toml"
+)  # of nobody: what stands in the project's own is passed over
 Command = Callable[..., subprocess.CompletedProcess[str]]
 
 # Most of a command's time goes into importing these, so its process is forked from one that has them already.
@@ -71,7 +74,7 @@ def _environment(home: Path) -> dict[str, str]:
         for name, value in os.environ.items()
         if not name.startswith("CALLMART_") and name != "PWD"
     }
-    return kept | {"CALLMART_HOME": str(home), "CALLMART_CONFIG": "/nonexistent.toml"}
+    return kept | {"CALLMART_HOME": str(home), "CALLMART_CONFIG": str(NO_SETTINGS)}
 
 
 def mistake(done: subprocess.CompletedProcess[str]) -> str:

@@ -17,7 +17,7 @@ from pydantic import SecretStr
 
 from callmart import server
 from callmart.keys import secret_file
-from callmart.settings import Settings
+from callmart.settings import EMULATOR, Settings, Tableau
 
 HOST = "127.0.0.1"
 
@@ -63,7 +63,7 @@ class OtherServer:
 def settings_by(home: Path, dsn: str) -> Settings:
     """The settings of a callmart whose database is somewhere else."""
     home.mkdir(parents=True, exist_ok=True)
-    return Settings(home=home, dsn=SecretStr(dsn), folders=[])
+    return Settings(home=home, dsn=SecretStr(dsn), folders=[], tableau=Tableau(server=EMULATOR))
 
 
 @contextmanager

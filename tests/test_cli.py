@@ -2,17 +2,21 @@
 
 import gzip
 import json
+import re
 import socket
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import date, datetime, time, timedelta
 from pathlib import Path
+from time import sleep
 from typing import Any
 
 import psycopg
 import pytest
 
-from callmart import __version__, server
+from callmart import __version__, dbt, logins, server
 from callmart.lock import exclusive
+from callmart.settings import PROJECT
 from commands import Command, command_from_scratch, command_of, mistake
 from conftest import YESTERDAY, Callmart
 
@@ -185,11 +189,11 @@ def test_what_deletes_is_done_with_yes(make_callmart: Callable[[], Callmart], tm
 SETTINGS: dict[str, tuple[dict[str, str], str]] = {
     "a wrong password": (
         {"CALLMART_DSN": "postgresql://nobody:wr0ng@/callmart?host={socket}"},
-        "check host, database",
+        "CALLMART_DSN: the password is not that of the user",
     ),
     "no server": (
         {"CALLMART_DSN": "postgresql://u:wr0ng@127.0.0.1:{port}/d"},
-        "CALLMART_DSN can't be reached",
+        "CALLMART_DSN: nothing listens on this host and port",
     ),
     "no DSN": ({"CALLMART_DSN": "wr0ng"}, "CALLMART_DSN is not understood; write postgresql://"),
     "a superuser": (
@@ -198,7 +202,36 @@ SETTINGS: dict[str, tuple[dict[str, str], str]] = {
     ),
     "an unknown zone": ({"CALLMART_TIME_ZONE": "Mars/X"}, "CALLMART_TIME_ZONE"),
     "a share above all": ({"CALLMART_MAX_REJECT_SHARE": "5"}, "CALLMART_MAX_REJECT_SHARE"),
-    "an unknown part": ({"CALLMART_TABLEAU__SERVR": "x"}, "CALLMART_TABLEAU__SERVR"),
+    "an unknown part": (
+        {"CALLMART_TABLEAU__SERVR": "wr0ng"},
+        "CALLMART_TABLEAU__SERVR is no setting; unset it, or write CALLMART_TABLEAU__SERVER if",
+    ),
+    "a slip": (
+        {"CALLMART_TIMEZONE": "wr0ng"},
+        "CALLMART_TIMEZONE is no setting; unset it, or write CALLMART_TIME_ZONE",
+    ),
+    "a slip in lower case": (
+        {"callmart_dns": "wr0ng"},
+        "callmart_dns is no setting; unset it, or write CALLMART_DSN",
+    ),
+    "a part of what has none": ({"CALLMART_FOLDERS__PATH": "wr0ng"}, "CALLMART_FOLDERS__PATH is no setting"),
+    "a part too deep": (
+        {"CALLMART_TABLEAU__CONNECTED_APP__CLIENT": "wr0ng"},
+        "CALLMART_TABLEAU__CONNECTED_APP__CLIENT is no setting; unset it, or write "
+        "CALLMART_TABLEAU__CONNECTED_APP__CLIENT_ID",
+    ),
+    "no file": (
+        {"CALLMART_CONFIG": "/nowhere/callmart.toml"},
+        "/nowhere/callmart.toml is no file; let CALLMART_CONFIG",
+    ),
+    "a folder for a file": (
+        {"CALLMART_CONFIG": "/etc"},
+        "/etc is no file; let CALLMART_CONFIG name your callmart.toml",
+    ),
+    "an empty name": (
+        {"CALLMART_CONFIG": ""},
+        ". is no file; let CALLMART_CONFIG name your callmart.toml, or unset it",
+    ),
     "no JSON": ({"CALLMART_FOLDERS": "wr0ng"}, '"folders"'),
     "a home that is a file": ({"CALLMART_HOME": "/etc/passwd"}, "CALLMART_HOME /etc/passwd can't be used"),
 }
@@ -233,6 +266,79 @@ def test_a_wrong_callmart_toml_is_named(command: Command, tmp_path: Path, text: 
     assert str(file) in said
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        'dsn = "postgresql://u:wr0ng@/d"\n',
+        '[tableau]\ntoken = "wr0ng"\n',
+        '[tableau.connected_app]\nclient_id = "c"\nsecret_id = "s"\nusername = "u"\nsecret = "wr0ng"\n',
+    ],
+)
+def test_a_callmart_toml_with_a_secret_is_its_owner_s_alone(
+    ready: Callmart, command: Command, tmp_path: Path, text: str
+) -> None:
+    (file := tmp_path / "callmart.toml").write_text(text)
+    file.chmod(0o640)
+    said = mistake(command("status", CALLMART_CONFIG=str(file)))
+    assert f"{file} is open to others than its owner; close it with `chmod 600 {file}`" in said
+    assert "wr0ng" not in said
+    if "token" in text:
+        file.chmod(0o600)
+        assert command("status", CALLMART_CONFIG=str(file)).returncode == 0
+
+
+def test_what_dbt_and_the_tests_say_is_no_slip(ready: Callmart, command: Command) -> None:
+    theirs = {name: "x" for name in dbt._environment(ready.settings) if name.startswith("CALLMART_")}
+    asked = set(re.findall(r"env_var\('(CALLMART_\w+)'", (PROJECT / "profiles.yml").read_text()))
+    assert asked
+    assert asked == theirs.keys()
+    assert command("status", **theirs, CALLMART_TEST_QUERIES="x").returncode == 0
+
+
+@pytest.mark.parametrize(
+    "arguments", [["run"], ["run", "--json"], ["publish"], ["publish", "--plan"], ["demo"]]
+)
+def test_a_database_of_one_s_own_says_where_it_is_published(
+    ready: Callmart, command: Command, arguments: list[str]
+) -> None:
+    dsn = logins.owner_uri(ready.settings)
+    before = contents(ready)
+    done = command(*arguments, CALLMART_DSN=dsn)
+    assert 'published nowhere until this is set; name your Tableau server, or write "emulator"' in mistake(
+        done
+    )
+    assert done.stdout == ""
+    assert contents(ready) == before
+
+
+def test_the_other_stages_need_not_be_told_and_the_emulator_can_be_named(
+    ready: Callmart, command: Command
+) -> None:
+    dsn = logins.owner_uri(ready.settings)
+    assert command("extract", CALLMART_DSN=dsn).returncode == 0
+    said = command("publish", "--plan", CALLMART_DSN=dsn, CALLMART_TABLEAU__SERVER="emulator")
+    assert said.returncode == 0, said.stderr
+    assert "data sources and workbooks unchanged" in said.stdout
+
+
+def test_a_token_that_others_read_is_refused(ready: Callmart, command: Command, tmp_path: Path) -> None:
+    (file := tmp_path / "token").write_text("wr0ng")
+    file.chmod(0o644)
+    dead = f"http://127.0.0.1:{free_port()}"
+    done = command("publish", CALLMART_TABLEAU__SERVER=dead, CALLMART_TABLEAU__TOKEN_FILE=str(file))
+    assert f"{file} is open to others than its owner; close it with `chmod 600 {file}`" in mistake(done)
+
+
+def test_a_bundle_of_authorities_that_is_not_there_is_named(ready: Callmart, command: Command) -> None:
+    done = command(
+        "publish",
+        CALLMART_TABLEAU__SERVER="https://tableau.example.org",
+        CALLMART_TABLEAU__TOKEN="x",
+        REQUESTS_CA_BUNDLE="/none",
+    )
+    assert "REQUESTS_CA_BUNDLE names no file of certificates" in mistake(done)
+
+
 def test_callmart_toml_is_heeded(ready: Callmart, command: Command, tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "queue_log").write_text(LOG)
@@ -250,6 +356,60 @@ def test_a_dead_tableau_is_named_and_nothing_changes(ready: Callmart, command: C
     done = command("publish", CALLMART_TABLEAU__SERVER=dead, CALLMART_TABLEAU__TOKEN="secret")
     assert f"No Tableau server answers at {dead}; start it or correct tableau.server" in mistake(done)
     assert contents(ready) == before
+
+
+def test_a_run_without_folder_and_tableau_says_so_as_json(
+    ready: Callmart, command: Command, tmp_path: Path
+) -> None:
+    dead = f"http://127.0.0.1:{free_port()}"
+    folders = json.dumps([{"path": str(tmp_path / "none")}, {"path": str(tmp_path)}])
+    (tmp_path / "bad.csv.gz").write_bytes(gzip.compress(ROW.encode() * 99)[:40])
+    done = command(
+        "run",
+        "--json",
+        CALLMART_FOLDERS=folders,
+        CALLMART_TABLEAU__SERVER=dead,
+        CALLMART_TABLEAU__TOKEN="secret",
+    )
+    assert done.returncode == 1
+    ran = json.loads(done.stdout)
+    assert ran["problems"] == [
+        f"{tmp_path / 'none'} is no folder; correct `folders` in callmart.toml",
+        f"{tmp_path / 'bad.csv.gz'} is damaged or breaks off; deliver it again, whole",
+        f"No Tableau server answers at {dead}; start it or correct tableau.server.",
+    ]
+    assert (ran["files"], ran["extracts"], ran["published_changes"]) == ([], 3, 0)
+
+
+def test_a_run_whose_database_breaks_off_says_so_as_json(ready: Callmart, command: Command) -> None:
+    """All its connections are ended, the one that holds its lock as well, once it has begun."""
+    socket = server.start(ready.home)
+
+    def end_it() -> int:
+        with psycopg.connect(
+            host=str(socket), user="postgres", dbname="callmart", autocommit=True
+        ) as postgres:
+            while not (
+                ended := postgres.execute(
+                    "select count(pg_terminate_backend(pid)) from pg_stat_activity where usename = 'callmart_owner'"
+                    " and exists (select from pg_locks where relation = to_regclass('ops.running_now') and granted)"
+                ).fetchall()[0][0]
+            ):
+                sleep(0.01)
+            return int(ended)
+
+    with ThreadPoolExecutor(1) as pool:
+        ended = pool.submit(end_it)
+        done = command("run", "--json")
+        assert ended.result() >= 2
+    assert done.returncode == 1, done.stderr
+    ran = json.loads(done.stdout)
+    assert (
+        "the lock of the run was lost, so that another may have worked beside it: run again"
+        in ran["problems"]
+    )
+    assert "Traceback" not in done.stderr
+    assert command("run").returncode == 0
 
 
 def test_the_demo_leaves_a_real_tableau_and_real_customers_alone(

@@ -22,7 +22,7 @@ from requests.adapters import HTTPAdapter
 
 import bad_days
 from bad_days import Held
-from callmart import publication, reports, tableau, tds
+from callmart import credentials, publication, reports, tableau, tds
 from callmart.audit import reach
 from callmart.emulator.client import as_user, served
 from callmart.emulator.faults import Fault, clear, inject
@@ -43,7 +43,7 @@ from callmart.publish import (
     read,
 )
 from callmart.publish.actual import NOTHING
-from callmart.settings import Settings, Tableau
+from callmart.settings import ConnectedApp, Settings, Tableau
 from callmart.tableau import connect
 from conftest import ignore_step
 from tableau_files import hyper, marts
@@ -1381,6 +1381,7 @@ def test_a_token_that_is_wrong_or_missing(settings: Settings, tmp_path: Path) ->
     emulator = ensure_running(settings.home)
     file = tmp_path / "token"
     file.write_text(emulator.token + "\n")
+    file.chmod(0o600)
     with connect(real(settings.home, server=emulator.url, token_file=file)) as server:
         assert server.version == "3.28"
     file.write_text("wrong")
@@ -1392,6 +1393,22 @@ def test_a_token_that_is_wrong_or_missing(settings: Settings, tmp_path: Path) ->
         with pytest.raises(UserError, match="token_file"), \
                 connect(real(settings.home, server=emulator.url, **values)):  # fmt: skip
             pass
+
+
+def test_a_secret_that_others_read_is_refused(tmp_path: Path) -> None:
+    (file := tmp_path / "secret").write_text("a secret")
+    app = ConnectedApp(client_id="c", secret_id="s", username="u", secret_file=file)
+    for wanted in Tableau(token_file=file), Tableau(connected_app=app):
+        for mode in 0o644, 0o640, 0o604, 0o440, 0o620:
+            file.chmod(mode)
+            with pytest.raises(
+                UserError, match=f"{file} is open to others than its owner; close it with"
+            ) as refused:
+                credentials.of(wanted)
+            assert "a secret" not in str(refused.value)
+        for mode in 0o600, 0o400:
+            file.chmod(mode)
+            credentials.of(wanted)
 
 
 def connected_app(settings: Settings, **others: Any) -> Settings:
@@ -1426,7 +1443,7 @@ def test_a_connected_app_may_do_all_that_is_needed_and_signs_in_again(
 
 
 def test_a_connected_app_that_is_refused(settings: Settings, tmp_path: Path) -> None:
-    (empty := tmp_path / "empty").touch()
+    (empty := tmp_path / "empty").touch(0o600)
     for wrong in ({"secret": "w" * 44}, {"username": "nobody"}, {"secret_id": "another"}):
         with pytest.raises(UserError, match="refuses the connected app client") as refused, \
                 connect(connected_app(settings, **wrong)):  # fmt: skip

@@ -1,5 +1,6 @@
 """The nightly run: one at a time, whatever a file holds, and after a crash at any point as if there had been none."""
 
+import gzip
 import json
 import os
 import random
@@ -7,10 +8,13 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from datetime import datetime, timedelta
 from pathlib import Path
+from time import sleep
 from typing import Any
 
+import psycopg
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -20,6 +24,7 @@ from callmart import (
     build,
     dbt,
     demo,
+    expire,
     extract,
     land,
     months,
@@ -47,10 +52,11 @@ REGISTRY = registry(
     f"id: {NONE}, contracts: []",
 )
 KILLS = 5
+HOURS = ("11:00", "12:00")
 
 
-class Crash(Exception):
-    """What no stage expects."""
+class Crash(BaseException):
+    """The end of the process, as far as a test can have it: no stage goes on after it."""
 
 
 def parts(number: int) -> list[pa.Table]:
@@ -191,6 +197,258 @@ def test_folders_say_what_their_files_are(twin: Callmart) -> None:
     assert {project for project, _ in outcome(twin)["Tableau"]} == {
         row["project"] for row in twin.rows("select project from ops.publication")
     }
+
+
+def test_what_can_not_be_read_is_a_problem_and_the_others_land(
+    twin: Callmart, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One of everything: each is named, and none of them stops the others, or the next stages."""
+    mixed, last = twin.home / "mixed", twin.home / "last"
+    for folder in mixed, last:
+        folder.mkdir()
+    (mixed / "1-nowhere").symlink_to("gone")
+    (mixed / "2-folder.csv").mkdir()
+    (mixed / "3-error").symlink_to("/proc/self/mem")  # which can be opened, and not be read
+    (mixed / "4-broken.gz").write_bytes(gzip.compress(os.urandom(9999))[:5000])
+    (mixed / "5-broken.parquet").write_bytes(b"PAR1" + os.urandom(99) + b"PAR1")
+    (mixed / "6-lost").write_text("what the server ends the session at")
+    (mixed / "7-unforeseen").write_text("what nobody thought of")
+    (mixed / "8-gone").write_text("what is away when its turn comes")
+    good = [
+        event("queue_joined", at(hour), customer_id=DETAILED, call_id=hour, queue="sales") for hour in HOURS
+    ]
+    (mixed / "9-good").write_text(ndjson(good[0]))
+    (last / "good").write_text(ndjson(good[1]))
+    inner = land.land
+
+    def landing(loader: psycopg.Connection, settings: Settings, path: Path, *more: Any) -> land.Landed:
+        if path.name == "6-lost":
+            loader.execute("select pg_terminate_backend(pg_backend_pid())")
+        if path.name == "7-unforeseen":
+            raise RuntimeError(SECRET)
+        if path.name == "8-gone":
+            path.unlink()
+        return inner(loader, settings, path, *more)
+
+    monkeypatch.setattr(land, "land", landing)
+    folders = twin.home / "none", mixed, twin.home / "registry.yml", last
+    ran = night(with_folders(twin, *(Folder(path=folder) for folder in folders)))
+    assert [(file.file, file.landed) for file in ran.files] == [("9-good", 1), ("good", 1)]
+    no_file = "is no file; name an existing file of raw events, or take it out of the folder that is landed"
+    no_folder = "is no folder; correct `folders` in callmart.toml"
+    damaged = "is damaged or breaks off; deliver it again, whole"
+    assert ran.problems == [
+        f"{folders[0]} {no_folder}",
+        f"{folders[2]} {no_folder}",
+        f"{mixed / '1-nowhere'} {no_file}",
+        f"{mixed / '2-folder.csv'} {no_file}",
+        f"{mixed / '3-error'} can't be read (OSError: Input/output error); let this user read it, or deliver it again, "
+        "whole",
+        f"{mixed / '4-broken.gz'} {damaged}",
+        f"{mixed / '5-broken.parquet'} {damaged}",
+        f"{mixed / '6-lost'} did not land (SQLSTATE 57P01): the next run tries again",
+        f"{mixed / '7-unforeseen'} did not land (RuntimeError): the next run tries again",
+        f"{mixed / '8-gone'} {no_file}",
+    ]
+    assert ran.opened_days == 1
+    assert {project for project, _ in outcome(twin)["Tableau"]} == {
+        row["project"] for row in twin.rows("select project from ops.publication")
+    }
+
+
+def test_a_folder_that_may_not_be_read_is_no_empty_one(tmp_path: Path) -> None:
+    tmp_path.chmod(0o000)
+    user = os.geteuid()
+    if user == 0:
+        os.seteuid(65534)
+    try:
+        with pytest.raises(
+            UserError, match=r"can't be read \(PermissionError: Permission denied\); let this user"
+        ):
+            land.folder_files(Folder(path=tmp_path))
+    finally:
+        os.seteuid(user)
+        tmp_path.chmod(0o700)
+
+
+# a stage that breaks off
+
+SECRET = "a row: +31612345678"
+ORDER: list[tuple[Any, str]] = [
+    (remove, "remove"),
+    (expire, "expire"),
+    (months, "ensure_ahead"),
+    (build, "build"),
+    (validate, "validate"),
+    (open, "open_build"),
+    (extract, "extract"),
+    (publish, "plan"),
+]
+# What is said, and what is not begun for it. All that is not named is.
+BROKEN: dict[str, tuple[list[str], set[str]]] = {
+    "remove": (
+        ["the removal of what no contract keeps broke off (RuntimeError): the next run tries again"],
+        set(),
+    ),
+    "expire": (["the expiry broke off (RuntimeError): run `callmart expire` to finish it"], set()),
+    "ensure_ahead": (["the months ahead were not made (RuntimeError): the next run tries again"], set()),
+    "build": (["the build broke off (RuntimeError): the next run tries again"], {"validate", "open_build"}),
+    "validate": (["the validation broke off (RuntimeError): the next run tries again"], {"open_build"}),
+    "open_build": (["the opening broke off (RuntimeError): the next run tries again"], set()),
+    "extract": (["the extraction broke off (RuntimeError): the next run tries again"], set()),
+    "plan": (["the publication broke off (RuntimeError): the next run tries again"], set()),
+    "follow_rights": (
+        [
+            "the look at who has which rights broke off, so nothing left (RuntimeError): the next run tries again"
+        ],
+        {"extract", "plan"},
+    ),
+}
+
+
+@pytest.fixture
+def begun(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The names of the stages that a run has begun; the build is none, which would take its time."""
+    begun: list[str] = []
+
+    def spied(name: str, inner: Callable[..., Any]) -> Callable[..., Any]:
+        def stage(*arguments: Any, **options: Any) -> Any:
+            begun.append(name)
+            return inner(*arguments, **options)
+
+        return stage
+
+    monkeypatch.setattr(build, "build", lambda *_: build.Built(None, 0))
+    for module, name in ORDER:
+        monkeypatch.setattr(module, name, spied(name, getattr(module, name)))
+    return begun
+
+
+def breaks_off(*_: Any, **__: Any) -> None:
+    raise RuntimeError(SECRET)
+
+
+@pytest.mark.parametrize("broken", BROKEN)
+def test_a_stage_that_breaks_off_stops_only_what_builds_on_it(
+    undisturbed: Callmart, begun: list[str], monkeypatch: pytest.MonkeyPatch, broken: str
+) -> None:
+    module = next((module for module, name in ORDER if name == broken), open)
+    monkeypatch.setattr(module, broken, breaks_off)
+    ran = night(undisturbed)
+    problems, stopped = BROKEN[broken]
+    if broken == "follow_rights":  # the opening begins with it, too
+        problems = [BROKEN["open_build"][0][0], *problems]
+    assert ran.problems == problems
+    assert begun == [name for _, name in ORDER if name != broken and name not in stopped]
+    assert SECRET not in json.dumps(asdict(ran))
+
+
+def test_nothing_leaves_while_rights_differ_even_when_nothing_was_built(
+    undisturbed: Callmart, begun: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(build, "build", breaks_off)
+    with undisturbed.connect() as connection:
+        connection.execute("grant select on registry.customer to public")
+    try:
+        ran = night(undisturbed)
+    finally:
+        with undisturbed.connect() as connection:
+            connection.execute("revoke select on registry.customer from public")
+    assert ran.problems[0] == BROKEN["build"][0][0]
+    assert ran.problems[1].startswith("nothing is opened while rights differ from what is declared")
+    assert len(ran.problems) == 2
+    assert begun == ["remove", "expire", "ensure_ahead"]
+    assert (ran.extracts, ran.published_changes) == (0, 0)
+
+
+def test_what_breaks_off_of_one_customer_is_that_customer_s(undisturbed: Callmart, begun: list[str]) -> None:
+    inner = extract._make
+
+    def making(session: Any, path: Path, order: Any, before: Any) -> extract.Extract:
+        if order.customer_id == DETAILED and order.group == "queue":
+            session.owner.execute("select pg_terminate_backend(pg_backend_pid())")
+        return inner(session, path, order, before)
+
+    for file in extract.folder(undisturbed.settings).rglob("*.hyper"):
+        file.unlink()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(extract, "_make", making)
+        ran = night(undisturbed)
+    assert (
+        ran.problems[0]
+        == f"the queue extract of customer {DETAILED} was not made (SQLSTATE 57P01): run this again"
+    )
+    assert (ran.extracts, ran.extracts_written) == (5, 4)
+    ran = night(undisturbed)
+    assert (ran.extracts_written, ran.problems) == (1, [])
+
+
+def test_a_customer_who_can_not_be_removed_leaves_the_others_alone(
+    twin: Callmart, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for customer in DETAILED, STANDARD:
+        twin.land_text(
+            ndjson(event("queue_joined", at("10:00"), customer_id=customer, call_id="c", queue="sales"))
+        )
+    twin.apply("customers: []\n")
+    inner = remove._remove_customer
+
+    def removing(connection: psycopg.Connection, settings: Settings, customer_id: int) -> Any:
+        counts = inner(connection, settings, customer_id)
+        if customer_id == DETAILED:
+            connection.execute("select 1 / 0")
+        return counts
+
+    monkeypatch.setattr(remove, "_remove_customer", removing)
+    ran = run.Ran()
+    with twin.connect() as connection:
+        run.remove_closed(connection, twin.settings, ran, ignore_step)
+        assert ran.problems == [
+            f"what no contract keeps of customer {DETAILED} was not removed (SQLSTATE 22012): the next run tries again"
+        ]
+        assert ran.removed_customers == 1
+        assert twin.rows("select distinct customer_id from raw.event") == [{"customer_id": DETAILED}]
+        monkeypatch.undo()
+        run.remove_closed(connection, twin.settings, again := run.Ran(), ignore_step)
+    assert (again.removed_customers, again.problems) == (1, [])
+    assert twin.rows("select from raw.event") == []
+
+
+def test_a_run_that_loses_its_connection_says_so_and_ends(
+    undisturbed: Callmart, begun: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def losing(connection: psycopg.Connection, *_: Any) -> None:
+        connection.execute("select pg_terminate_backend(pg_backend_pid())")
+
+    monkeypatch.setattr(validate, "validate", losing)
+    ran = night(undisturbed)
+    assert ran.problems == [
+        "the validation broke off (SQLSTATE 57P01): the next run tries again",
+        run.LOST,
+    ]
+    assert begun == ["remove", "expire", "ensure_ahead", "build"]
+
+
+def test_a_run_that_is_ended_says_what_it_did(undisturbed: Callmart) -> None:
+    """By a scheduler, with the signal that asks politely."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", "from callmart.cli import main; main()", "run", "--json"],
+        env=os.environ | {"CALLMART_HOME": str(undisturbed.home), "CALLMART_FOLDERS": "[]"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    locked = "select from pg_locks where relation = 'ops.running_now'::regclass and granted"
+    while not undisturbed.rows(locked):
+        assert process.poll() is None
+        sleep(0.01)
+    process.terminate()
+    said, complained = process.communicate()
+    assert process.returncode == 1, complained
+    assert json.loads(said)["problems"] == [
+        "the run was interrupted: run again, and it goes on from what is there"
+    ]
+    assert "Traceback" not in complained
 
 
 # crashes

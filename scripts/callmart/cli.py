@@ -1,6 +1,7 @@
 """The command `callmart`: a sub-command a stage. Progress goes to stderr, results to stdout."""
 
 import json
+import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -323,7 +324,7 @@ def extract() -> None:
         found = stage.extract(connection, settings(), lambda customer, *n: step("extract", str(customer), *n))
     failures = [one for one in found if isinstance(one, stage.Unproven)]
     files = [one for one in found if isinstance(one, stage.Extract)]
-    for failure in failures:
+    for failure in dict.fromkeys(map(str, failures)):
         err.print(_plain(failure), soft_wrap=True)
     standing = sum(one.path.exists() for one in files)
     written = sum(one.written for one in files)
@@ -448,20 +449,26 @@ def run(as_json: Json = False) -> None:
     """All stages in order, as the scheduler does it every night."""
     from callmart import run as stages
 
-    with _database() as connection, _progress() as step:
-        ran = stages.run(connection, settings(), step)
-    if as_json:
-        print(json.dumps(asdict(ran)))
-    else:
-        for one in ran.files:
-            _print_landed(one)
-        for problem in ran.problems:
-            err.print(_plain(problem), soft_wrap=True)
-        out.print(
-            f"run: {len(ran.files)} files, {ran.opened_days} days opened, {ran.held_back_days} held back, "
-            f"{ran.extracts_written} of {ran.extracts} extracts written, {ran.published_changes} changes on Tableau"
-        )
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: what was done is said
+    with _database() as connection:
+        with _progress() as step:
+            ran = stages.run(connection, settings(), step)
+        _print_run(ran, as_json)  # before anything else can go wrong
     raise typer.Exit(UNDONE if ran.problems else 0)
+
+
+def _print_run(ran: Any, as_json: bool) -> None:
+    if as_json:
+        print(json.dumps(asdict(ran)), flush=True)
+        return
+    for one in ran.files:
+        _print_landed(one)
+    for problem in ran.problems:
+        err.print(_plain(problem), soft_wrap=True)
+    out.print(
+        f"run: {len(ran.files)} files, {ran.opened_days} days opened, {ran.held_back_days} held back, "
+        f"{ran.extracts_written} of {ran.extracts} extracts written, {ran.published_changes} changes on Tableau"
+    )
 
 
 @app.command("status")
@@ -564,7 +571,7 @@ def workbook_(
     group = known[report].group
     source = tds.source(group, dbt.marts(settings()), locale)
     published = workbook.Published(
-        settings().tableau.server or "http://localhost",
+        "http://localhost" if settings().tableau.is_emulated else str(settings().tableau.server),
         settings().tableau.site,
         content_url or f"callmart_{customer}_{group}",
     )

@@ -11,6 +11,7 @@ import tableauserverclient as TSC
 from pydantic import SecretStr
 
 from callmart.errors import UserError
+from callmart.keys import refuse_shared
 from callmart.settings import ConnectedApp, Tableau
 
 _LIFETIME_S = 300  # of a JSON web token, which is for one sign-in; Tableau takes 600 at most
@@ -88,6 +89,8 @@ def _json_web_token(app: ConnectedApp, secret: str) -> str:
 
 def _secret(setting: str, value: SecretStr | None, file: Path | None) -> str:
     try:
+        if file is not None and value is None:
+            refuse_shared(file, f"setting {setting}")
         secret = value.get_secret_value() if value else file.read_text().strip() if file else ""
     except (OSError, UnicodeDecodeError):
         raise UserError(f"setting {setting}: {file} can't be read; put the secret in it.") from None

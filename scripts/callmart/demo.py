@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
 
-from callmart import land, logins, registry, run, server, status
+from callmart import land, logins, registry, run, server, status, tableau
 from callmart.errors import UserError
 from callmart.lock import exclusive
 from callmart.prepare import Defaults
@@ -33,10 +33,11 @@ WORKING_DAYS = 5
 
 def demo(settings: Settings, on_step: run.OnStep) -> list[status.CustomerStatus]:
     """Apply the example registry, land the example data, and do what a night does. A second time changes nothing."""
-    if settings.tableau.server is not None:
+    if not settings.tableau.is_emulated:
         raise UserError(
             "the demo publishes to the local emulator only: unset tableau.server, or use `callmart run`"
         )
+    tableau.require_server(settings)
     wanted = registry.load(EXAMPLE / "registry.yml")
     with server.connect(settings) as connection:
         ran = run.Ran()

@@ -6,3 +6,13 @@ class UserError(Exception):
 
     Never carries a customer's values: only file, line, setting, customer number, column.
     """
+
+
+def kind(error: Exception) -> str:
+    """What went wrong, without the words of the database or a driver, which can hold a row."""
+    if isinstance(error, UserError):
+        return str(error)
+    if state := getattr(error, "sqlstate", None):
+        return f"SQLSTATE {state}"
+    reason = error.strerror if isinstance(error, OSError) else None
+    return f"{type(error).__name__}: {reason}" if reason else type(error).__name__

@@ -18,7 +18,7 @@ from psycopg.types.json import Jsonb
 from tableauhyperapi import HyperException, TableName, escape_name, escape_string_literal
 
 from callmart import dbt, fields, hyper, logins, roles, server
-from callmart.errors import UserError
+from callmart.errors import UserError, kind
 from callmart.settings import Settings
 
 WORKERS = 2  # PostgreSQL reads one customer's rows while Hyper writes another's
@@ -93,11 +93,19 @@ def extract(
                 before = None
             if before is not None and before.basis == order.basis:
                 return Extract(*order[:2], path, before.rows, before.content_hash, written=False)
-            with session() as own:
-                try:
-                    return _make(own, path, order, before)
-                except Unproven as failure:
-                    return failure
+            try:
+                with session() as own:
+                    try:
+                        return _make(own, path, order, before)
+                    except Unproven as failure:
+                        return failure
+            except UserError as error:  # no session is to be had, for anybody
+                return Unproven(str(error))
+            except Exception as error:  # of this customer; a session in which it happened is used no more
+                return Unproven(
+                    f"the {order.group} extract of customer {order.customer_id} was not made ({kind(error)}): "
+                    "run this again"
+                )
 
         for order, made in zip(orders, pool.map(make, orders), strict=True):
             found.append(made)
@@ -226,10 +234,8 @@ def _sessions(settings: Settings) -> Iterator[Callable[[], AbstractContextManage
 def _publisher(settings: Settings) -> Any:
     try:
         return dbapi.connect(logins.duty_uri(settings, "publisher"), autocommit=True)
-    except AdbcError:
-        raise UserError(
-            "the login of the publisher is refused: run `callmart access apply`, and then this again"
-        ) from None
+    except AdbcError as error:
+        raise UserError(logins.refusal("publisher", error)) from None
 
 
 @contextmanager

@@ -22,6 +22,12 @@ def secret_file(path: Path, content: str | bytes) -> None:
     draft.replace(path)
 
 
+def refuse_shared(path: Path, named: str) -> None:
+    """UserError where a file that holds a secret is open to others than its owner; OSError where it can't be seen."""
+    if path.stat().st_mode & 0o077:
+        raise UserError(f"{named}: {path} is open to others than its owner; close it with `chmod 600 {path}`")
+
+
 def ensure_key(home: Path, customer_id: int, fingerprint: str | None) -> bytes:
     """The customer's key; made where the registry has never seen one.
 

@@ -11,6 +11,7 @@ from hashlib import file_digest
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import psycopg
 import pyarrow as pa
 from adbc_driver_manager import Error as AdbcError
@@ -18,7 +19,7 @@ from adbc_driver_postgresql import dbapi
 
 from callmart import logins
 from callmart.ahead import ahead
-from callmart.errors import UserError
+from callmart.errors import UserError, kind
 from callmart.keys import ensure_key
 from callmart.prepare import EVENT_SCHEMA, Defaults, Gate, Prepared, prepare
 from callmart.settings import Folder, Settings
@@ -49,9 +50,14 @@ def land(
     if defaults.customer_id is not None:
         _require_customer(connection, defaults.customer_id)
     if not path.is_file():
-        raise UserError(f"{path} is no file; name an existing file of raw events")
-    with path.open("rb") as file:
-        digest = file_digest(file, "sha256").hexdigest()
+        raise UserError(
+            f"{path} is no file; name an existing file of raw events, or take it out of the folder that is landed"
+        )
+    try:
+        with path.open("rb") as file:
+            digest = file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise _unreadable(path, error) from None
     version, gate = current_gate(connection, settings)
     asked = _asked(format, defaults)
     if connection.execute("select raw.has_landed(%s, %s, %s)", [digest, version, asked]).fetchone() == (
@@ -60,8 +66,8 @@ def land(
         return Landed(path.name, unchanged=True)
     connection.commit()
 
-    prepared = prepare(path, format, defaults, gate)
     try:
+        prepared = prepare(path, format, defaults, gate)
         with dbapi.connect(logins.duty_uri(settings, "loader")) as adbc, adbc.cursor() as cursor:
             landed, repeated = _store(cursor, settings, path, prepared, (digest, version, asked))
             adbc.commit()
@@ -69,6 +75,8 @@ def land(
         raise UserError(
             f"{path} did not land: the server broke off (SQLSTATE {error.sqlstate or 'unknown'}); land it again"
         ) from None
+    except (OSError, pa.ArrowException, duckdb.Error) as error:
+        raise _unreadable(path, error) from None
     return Landed(
         path.name,
         rows=prepared.rows,
@@ -85,10 +93,21 @@ def land(
 
 
 def folder_files(folder: Folder) -> list[Path]:
-    """The files of a folder in callmart.toml, in the order of their names."""
-    if not folder.path.is_dir():
-        raise UserError(f"{folder.path} is no folder; correct `folders` in callmart.toml")
-    return sorted(file for file in folder.path.iterdir() if file.is_file() and not file.name.startswith("."))
+    """All that stands in a folder of callmart.toml, in the order of the names, but what begins with a dot. What turns
+    out to be no file is refused when it is landed: a link that leads nowhere must not pass for nothing.
+    """
+    try:
+        return sorted(path for path in folder.path.iterdir() if not path.name.startswith("."))
+    except (FileNotFoundError, NotADirectoryError):
+        raise UserError(f"{folder.path} is no folder; correct `folders` in callmart.toml") from None
+    except OSError as error:
+        raise _unreadable(folder.path, error) from None
+
+
+def _unreadable(path: Path, error: Exception) -> UserError:
+    return UserError(
+        f"{path} can't be read ({kind(error)}); let this user read it, or deliver it again, whole"
+    )
 
 
 def _require_customer(connection: psycopg.Connection, customer_id: int) -> None:
@@ -179,12 +198,12 @@ def _ingest(cursor: Any, table: str, rows: pa.Table | pa.RecordBatchReader) -> N
 
 def _stream(cursor: Any, prepared: Prepared) -> None:
     """Stream the events. An error of ours on the way must not come out as the driver's."""
-    mistakes: list[UserError] = []
+    mistakes: list[Exception] = []
 
     def batches() -> Iterator[pa.RecordBatch]:
         try:
             yield from ahead(prepared.batches())
-        except UserError as mistake:
+        except Exception as mistake:
             mistakes.append(mistake)
             raise
 

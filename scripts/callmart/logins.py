@@ -1,5 +1,6 @@
 """Logins: duties, and the customers that ordered one; their passwords, and the way in as one of them."""
 
+import re
 import secrets
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +15,8 @@ from callmart.errors import UserError
 from callmart.keys import secret_file
 from callmart.matrix import Limits, matrix
 from callmart.settings import Settings
+
+_PASSWORD = re.compile("password authentication failed|no password supplied")
 
 
 def known(connection: psycopg.Connection) -> list[str]:
@@ -86,7 +89,7 @@ def refused(connection: psycopg.Connection, settings: Settings) -> list[str]:
             psycopg.connect(login_uri(settings, role)).close()
         except psycopg.OperationalError as error:
             # Not for want of connections: then the password is right.
-            if "password authentication failed" in str(error) or "no password supplied" in str(error):
+            if _PASSWORD.search(str(error)):
                 found.append(role)
     return found
 
@@ -134,10 +137,15 @@ def connect(settings: Settings, duty: str) -> psycopg.Connection:
     """A connection of a duty's login; UserError where it is refused."""
     try:
         return psycopg.connect(duty_uri(settings, duty), application_name="callmart")
-    except psycopg.OperationalError:
-        raise UserError(
-            f"the login of the {duty} is refused: run `callmart access apply`, and then this again"
-        ) from None
+    except psycopg.OperationalError as error:
+        raise UserError(refusal(duty, error)) from None
+
+
+def refusal(duty: str, error: Exception) -> str:
+    """Why a duty's login did not get in, whichever driver tried."""
+    if _PASSWORD.search(str(error)):
+        return f"the login of the {duty} is refused: run `callmart access apply`, and then this again"
+    return f"the login of the {duty}: {server.cause(error)}"
 
 
 def owner_uri(settings: Settings) -> str:

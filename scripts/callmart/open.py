@@ -20,7 +20,7 @@ class Opened:
 
 
 class Drifted(UserError):
-    """Somebody has other rights than declared, so nothing may be opened."""
+    """Somebody has other rights than declared, so nothing may be opened, and nothing may leave."""
 
 
 def open_build(connection: psycopg.Connection, settings: Settings) -> Opened:
@@ -28,15 +28,8 @@ def open_build(connection: psycopg.Connection, settings: Settings) -> Opened:
 
     Commits. Raises UserError where the last build has not been validated, or was computed again since, and Drifted.
     """
+    follow_rights(connection, settings)
     marts = dbt.marts(settings)
-    if drifted := [found for found in drift.find(connection, marts) if not found.own]:
-        raise Drifted(
-            f"nothing is opened while rights differ from what is declared ({drifted[0].text}"
-            f"{f' and {len(drifted) - 1} more' if len(drifted) > 1 else ''}): "
-            "look at `callmart access diff`, then run `callmart access apply`"
-        )
-    access.sync(connection, settings)
-    connection.commit()
     row = connection.execute(
         "select build_id, tables, validated_at is not null from ops.build where opened_at is null"
         " and build_id = (select max(build_id) from ops.build)"
@@ -55,6 +48,18 @@ def open_build(connection: psycopg.Connection, settings: Settings) -> Opened:
     opened = _open(connection, build_id, marts)
     connection.commit()
     return opened
+
+
+def follow_rights(connection: psycopg.Connection, settings: Settings) -> None:
+    """Let rights be those of today's contracts; Drifted where somebody has others than declared. Commits."""
+    if drifted := [found for found in drift.find(connection, dbt.marts(settings)) if not found.own]:
+        raise Drifted(
+            f"nothing is opened while rights differ from what is declared ({drifted[0].text}"
+            f"{f' and {len(drifted) - 1} more' if len(drifted) > 1 else ''}): "
+            "look at `callmart access diff`, then run `callmart access apply`"
+        )
+    access.sync(connection, settings)
+    connection.commit()
 
 
 def show(connection: psycopg.Connection, marts: list[dbt.Mart]) -> None:

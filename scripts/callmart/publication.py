@@ -295,11 +295,11 @@ def apply(
         on_step(step.shown, next(done, steps), steps)
 
     outcomes = publish.apply(server, plan, told, WORKERS)
+    record(connection, outcomes)
     for outcome in outcomes:
         left = extract.folder(settings) / str(outcome.customer_id)
         if not keeps and outcome.error is None and left.exists():  # by a run that broke off
             shutil.rmtree(left)
-    record(connection, outcomes)
     return outcomes
 
 

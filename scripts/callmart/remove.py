@@ -16,6 +16,7 @@ from psycopg import sql
 from psycopg.types.json import Jsonb
 
 from callmart import access, dbt, extract, open, vacuum
+from callmart.errors import UserError, kind
 from callmart.keys import key_file
 from callmart.registry import forget_customer
 from callmart.settings import Settings
@@ -28,6 +29,10 @@ class Removed:
     customer_id: int
     whole: bool
     counts: dict[str, int]
+
+
+class Unremoved(UserError):
+    """What of a customer could not be removed: nothing of it was, and the next run tries again."""
 
 
 @dataclass(frozen=True)
@@ -73,27 +78,40 @@ _FILE_OUTSIDE = "(last_day < %(first)s or first_day >= %(until)s)"
 
 def remove(
     connection: psycopg.Connection, settings: Settings, on_customer: Callable[[int, int, int], None]
-) -> list[Removed]:
-    """Remove what no contract keeps today, and mark the days that change with it. Commits."""
+) -> list[Removed | Unremoved]:
+    """Remove what no contract keeps today, and mark the days that change with it. Commits.
+
+    A failure is returned in a customer's place and leaves the others alone.
+    """
     _follow_calendar(connection, settings)
     marts = [mart for mart in dbt.marts(settings) if _stands(connection, mart)]
     gone, changed = _gone(connection, settings), _changed(connection, marts)
     connection.commit()
-    removed: list[Removed] = []
+    removed: list[Removed | Unremoved] = []
     for number, customer_id in enumerate([*gone, *changed]):
-        counts = (
-            _remove_customer(connection, settings, customer_id)
-            if customer_id in gone
-            else _remove_days(connection, settings, customer_id, marts)
-        )
-        counts = +counts  # what there was none of is not told
-        if counts:
-            connection.execute(
-                "insert into ops.audit_log (action, customer_id, details) values ('removed', %s, %s)",
-                [customer_id, Jsonb(counts)],
+        try:
+            counts = (
+                _remove_customer(connection, settings, customer_id)
+                if customer_id in gone
+                else _remove_days(connection, settings, customer_id, marts)
             )
-            removed.append(Removed(customer_id, customer_id in gone, dict(counts)))
-        connection.commit()
+            counts = +counts  # what there was none of is not told
+            if counts:
+                connection.execute(
+                    "insert into ops.audit_log (action, customer_id, details) values ('removed', %s, %s)",
+                    [customer_id, Jsonb(counts)],
+                )
+            connection.commit()
+            if counts:
+                removed.append(Removed(customer_id, customer_id in gone, dict(counts)))
+        except Exception as error:
+            connection.rollback()
+            removed.append(
+                Unremoved(
+                    f"what no contract keeps of customer {customer_id} was not removed ({kind(error)}): "
+                    "the next run tries again"
+                )
+            )
         on_customer(customer_id, number + 1, len(gone) + len(changed))
     vacuum.vacuum(connection)
     return removed

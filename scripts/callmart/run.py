@@ -1,9 +1,15 @@
 """Run: the nightly stages in order, unattended, one run at a time.
 
 Every stage commits what it has done and starts from what is there, so that the next run finishes what a crash left.
+A stage that breaks off is a problem of the run and stops only what would build on it: opening needs the validation,
+which needs the build; and nothing is opened or leaves while rights differ from what is declared. All else goes on with
+what is there: a file that can't be landed leaves the others alone, a build that fails lets the last good days be
+extracted without what grew too old, and publishing takes away what contracts have closed. docs/runbook.md says it stage
+by stage.
 """
 
 from collections.abc import Callable
+from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, field
 
 import psycopg
@@ -22,7 +28,7 @@ from callmart import (
     tableau,
     validate,
 )
-from callmart.errors import UserError
+from callmart.errors import UserError, kind
 from callmart.lock import exclusive
 from callmart.prepare import Defaults
 from callmart.settings import Folder, Settings
@@ -47,23 +53,77 @@ class Ran:
     published_changes: int = 0
     problems: list[str] = field(default_factory=list)
 
+    def note(self, problem: str) -> None:
+        """Note what a person should look at; once, however often it is met."""
+        if problem not in self.problems:
+            self.problems.append(problem)
+
+
+Stage = Callable[[psycopg.Connection, Settings, Ran, OnStep], None]
+
+AGAIN = "the next run tries again"
+LOST = "the connection to the database was lost, and the run ended there: run again, and it goes on from what is there"
+
 
 def run(connection: psycopg.Connection, settings: Settings, on_step: OnStep) -> Ran:
     """Remove what no contract keeps, expire, make months, land the folders of callmart.toml, then build, validate,
     open, extract and publish.
+
+    Raises UserError where nothing may begin: another run is at work, or where to publish was not said. After that
+    everything that goes wrong is a problem in what is returned.
     """
+    tableau.require_server(settings)
     ran = Ran()
-    with exclusive(connection):
-        remove_closed(connection, settings, ran, on_step)
-        expire_and_make_months(connection, settings, ran, on_step)
-        land_folders(settings, ran, on_step)
+    arguments = (connection, settings, ran, on_step)
+    with ExitStack() as lock:
+        lock.enter_context(exclusive(connection))
         try:
-            build_and_open(connection, settings, ran, on_step)
-        except open.Drifted as drifted:  # nor may anything leave
-            ran.problems.append(str(drifted))
-        else:
-            deliver(connection, settings, ran, on_step)
+            _attempt(remove_closed, "the removal of what no contract keeps broke off", AGAIN, *arguments)
+            expire_and_make_months(*arguments)
+            _attempt(land_folders, "the landing broke off", AGAIN, *arguments)
+            # Each builds on the one before; `all` stops at the first that breaks off.
+            all(
+                _attempt(stage, f"the {name} broke off", AGAIN, *arguments)
+                for name, stage in BUILD_AND_OPEN.items()
+            )
+            _attempt(
+                deliver, "the look at who has which rights broke off, so nothing left", AGAIN, *arguments
+            )
+        except KeyboardInterrupt:
+            ran.note("the run was interrupted: run again, and it goes on from what is there")
+        try:
+            lock.close()
+        except psycopg.Error:
+            ran.note("the lock of the run was lost, so that another may have worked beside it: run again")
     return ran
+
+
+def _attempt(
+    stage: Stage,
+    broke_off: str,
+    remedy: str,
+    connection: psycopg.Connection,
+    settings: Settings,
+    ran: Ran,
+    on_step: OnStep,
+) -> bool:
+    """Do a stage; whatever ends it early is a problem of the run. Whether it came through."""
+    if connection.closed:
+        ran.note(LOST)
+        return False
+    try:
+        stage(connection, settings, ran, on_step)
+        return True
+    except Exception as error:
+        ran.note(_sentence(error, broke_off, remedy))
+        with suppress(psycopg.Error):
+            connection.rollback()
+        return False
+
+
+def _sentence(error: Exception, broke_off: str, remedy: str) -> str:
+    """The problem that an error is: its own sentence, where it has one that is fit to be shown."""
+    return str(error) if isinstance(error, UserError) else f"{broke_off} ({kind(error)}): {remedy}"
 
 
 def remove_closed(connection: psycopg.Connection, settings: Settings, ran: Ran, on_step: OnStep) -> None:
@@ -73,51 +133,57 @@ def remove_closed(connection: psycopg.Connection, settings: Settings, ran: Ran, 
         connection, settings, lambda customer, *step: on_step("remove", f"customer {customer}", *step)
     )
     on_step("remove", "done", 1, 1)
-    ran.removed_customers = len(removed)
+    stuck = [str(one) for one in removed if isinstance(one, remove.Unremoved)]
+    ran.removed_customers = len(removed) - len(stuck)
+    for problem in stuck:
+        ran.note(problem)
 
 
 def expire_and_make_months(
     connection: psycopg.Connection, settings: Settings, ran: Ran, on_step: OnStep
 ) -> None:
     """Remove what is too old; then make the months ahead. Neither stops the other or the run, whatever goes wrong."""
-    try:
-        on_step("expire", "looking for what is too old", 0, 1)
-        outcomes = expire.expire(connection, settings, expire.today(settings))
-        ran.expired = expire.taken(outcomes)
-        ran.problems += [
-            f"{one.step.what} did not expire: {one.outcome}; the next run tries again, and docs/runbook.md says more"
-            for one in outcomes
-            if one.outcome != expire.DONE
-        ]
-    except Exception as error:
-        connection.rollback()
-        ran.problems.append(f"the expiry broke off ({_kind(error)}): run `callmart expire` to finish it")
+    arguments = (connection, settings, ran, on_step)
+    _attempt(_expire, "the expiry broke off", "run `callmart expire` to finish it", *arguments)
+    _attempt(_make_months, "the months ahead were not made", AGAIN, *arguments)
+
+
+def _expire(connection: psycopg.Connection, settings: Settings, ran: Ran, on_step: OnStep) -> None:
+    on_step("expire", "looking for what is too old", 0, 1)
+    outcomes = expire.expire(connection, settings, expire.today(settings))
+    ran.expired = expire.taken(outcomes)
+    for one in outcomes:
+        if one.outcome != expire.DONE:
+            ran.note(
+                f"{one.step.what} did not expire: {one.outcome}; the next run tries again, "
+                "and docs/runbook.md says more"
+            )
     on_step("expire", "", 1, 1)
-    try:
-        months.ensure_ahead(connection, settings)
-    except Exception as error:
-        connection.rollback()
-        ran.problems.append(f"the months ahead were not made ({_kind(error)}): the next run tries again")
 
 
-def _kind(error: Exception) -> str:
-    """What went wrong, without the words of the database, which can hold a row."""
-    if isinstance(error, UserError):
-        return str(error)
-    state = getattr(error, "sqlstate", None)
-    return f"SQLSTATE {state}" if state else type(error).__name__
+def _make_months(connection: psycopg.Connection, settings: Settings, ran: Ran, on_step: OnStep) -> None:
+    months.ensure_ahead(connection, settings)
 
 
-def land_folders(settings: Settings, ran: Ran, on_step: OnStep) -> None:
-    """Land what stands in the folders. A file that can't be landed is a problem, and the others land."""
-    work = [(folder, path) for folder in settings.folders for path in land.folder_files(folder)]
-    with logins.connect(settings, "loader") as loader:
+def land_folders(connection: psycopg.Connection, settings: Settings, ran: Ran, on_step: OnStep) -> None:
+    """Land what stands in the folders, as the loader. What can't be read is a problem, and the others land."""
+    work = []
+    for folder in settings.folders:
+        try:
+            work += [(folder, path) for path in land.folder_files(folder)]
+        except UserError as mistake:
+            ran.note(str(mistake))
+    with ExitStack() as loaders:
+        loader = None
         for number, (folder, path) in enumerate(work):
+            if loader is None or loader.closed:  # the last one was lost with its file
+                loader = loaders.enter_context(closing(logins.connect(settings, "loader")))
             try:
                 ran.files.append(land.land(loader, settings, path, folder.format, defaults(folder)))
-            except UserError as mistake:
-                loader.rollback()
-                ran.problems.append(str(mistake))
+            except Exception as error:
+                ran.note(_sentence(error, f"{path} did not land", AGAIN))
+                with suppress(psycopg.Error):
+                    loader.rollback()
             on_step("land", path.name, number + 1, len(work))
 
 
@@ -126,28 +192,57 @@ def defaults(folder: Folder) -> Defaults:
     return Defaults(folder.customer, folder.platform, "platform" in folder.model_fields_set, folder.time_zone)
 
 
-def build_and_open(connection: psycopg.Connection, settings: Settings, ran: Ran, on_step: OnStep) -> None:
-    """Compute the dirty days, check them, and open those that pass."""
+def _build(connection: psycopg.Connection, settings: Settings, ran: Ran, on_step: OnStep) -> None:
     ran.built_days = build.build(connection, settings, lambda *step: on_step("build", *step)).days
+
+
+def _validate(connection: psycopg.Connection, settings: Settings, ran: Ran, on_step: OnStep) -> None:
     validated = validate.validate(connection, settings, lambda *step: on_step("validate", *step))
     ran.warnings = validated.warnings
+
+
+def _open(connection: psycopg.Connection, settings: Settings, ran: Ran, on_step: OnStep) -> None:
     opened = open.open_build(connection, settings)
     on_step("open", "marts", 1, 1)
     ran.opened_days, ran.opened_rows, ran.held_back_days = opened.days, opened.rows, opened.held_back
     if opened.held_back:
-        ran.problems.append(f"{opened.held_back} days were held back by their checks: see `callmart status`")
+        ran.note(f"{opened.held_back} days were held back by their checks: see `callmart status`")
+
+
+BUILD_AND_OPEN: dict[str, Stage] = {"build": _build, "validation": _validate, "opening": _open}
+
+
+def build_and_open(connection: psycopg.Connection, settings: Settings, ran: Ran, on_step: OnStep) -> None:
+    """Compute the dirty days, check them, and open those that pass. Raises what ends one of these."""
+    for stage in BUILD_AND_OPEN.values():
+        stage(connection, settings, ran, on_step)
 
 
 def deliver(connection: psycopg.Connection, settings: Settings, ran: Ran, on_step: OnStep) -> None:
-    """Write the extracts and make Tableau hold what it should."""
-    extracts = extract.extract(
+    """Write the extracts and make Tableau hold what it should; raises open.Drifted where nothing may leave.
+
+    Extracts that break off do not stop publishing, which knows by the books which files were proved, and takes away
+    what contracts have closed.
+    """
+    open.follow_rights(connection, settings)
+    arguments = (connection, settings, ran, on_step)
+    _attempt(_extract, "the extraction broke off", AGAIN, *arguments)
+    _attempt(_publish, "the publication broke off", AGAIN, *arguments)
+
+
+def _extract(connection: psycopg.Connection, settings: Settings, ran: Ran, on_step: OnStep) -> None:
+    found = extract.extract(
         connection, settings, lambda customer, *step: on_step("extract", f"customer {customer}", *step)
     )
-    ran.problems += [str(found) for found in extracts if isinstance(found, extract.Unproven)]
-    ran.extracts = len(extracts)
-    ran.extracts_written = sum(
-        1 for found in extracts if isinstance(found, extract.Extract) and found.written
-    )
+    ran.extracts = len(found)
+    for one in found:
+        if isinstance(one, extract.Unproven):
+            ran.note(str(one))
+        else:
+            ran.extracts_written += one.written
+
+
+def _publish(connection: psycopg.Connection, settings: Settings, ran: Ran, on_step: OnStep) -> None:
     on_step("publish", "reading what is there", 0, 1)
     with tableau.connect(settings) as server:
         plan = publish.plan(publication.desired(connection, settings), publish.read(server))
@@ -155,5 +250,8 @@ def deliver(connection: psycopg.Connection, settings: Settings, ran: Ran, on_ste
         outcomes = publication.apply(
             connection, settings, server, plan, lambda *step: on_step("publish", *step)
         )
-    ran.published_changes = sum(len(outcome.done) for outcome in outcomes)
-    ran.problems += [said for outcome in outcomes for said in (outcome.error, outcome.alert) if said]
+    for outcome in outcomes:
+        ran.published_changes += len(outcome.done)
+        for said in (outcome.error, outcome.alert):
+            if said:
+                ran.note(said)

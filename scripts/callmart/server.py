@@ -9,6 +9,7 @@ import fcntl
 import getpass
 import os
 import pwd
+import re
 import shlex
 import shutil
 import socket
@@ -26,6 +27,7 @@ from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from callmart.errors import UserError
+from callmart.keys import refuse_shared
 from callmart.settings import Settings
 
 with warnings.catch_warnings():
@@ -46,6 +48,9 @@ OLDEST_SAFE = {16: 160010, 17: 170006}
 
 # Every driver here is libpq's, which asks for these in each session: what another server has set changes no result.
 os.environ |= {"PGTZ": "UTC", "PGDATESTYLE": "ISO"}
+os.environ.setdefault(
+    "PGCONNECT_TIMEOUT", "15"
+)  # seconds; without it a host that is silent is waited for two minutes
 
 CONFIGURATION = f"""
 listen_addresses = ''
@@ -102,7 +107,7 @@ def connect(settings: Settings, *, autocommit: bool = False) -> psycopg.Connecti
     try:
         connection = psycopg.connect(uri(settings), autocommit=autocommit, application_name="callmart")
     except psycopg.OperationalError as error:
-        raise UserError(_refusal(settings, error)) from None
+        raise UserError(f"{_where(settings)}: {cause(error)}") from None
     try:
         _check(connection)
     except UserError:
@@ -111,12 +116,109 @@ def connect(settings: Settings, *, autocommit: bool = False) -> psycopg.Connecti
     return connection
 
 
-def _refusal(settings: Settings, error: psycopg.OperationalError) -> str:
-    reason = str(error).strip().splitlines()[-1]
-    if "connection slots" in reason or "too many clients" in reason:
-        return "the database has no connection left: end sessions of others, or raise max_connections"
-    where = "CALLMART_DSN" if settings.dsn is not None else f"the embedded server in {settings.home}"
-    return f"{where} can't be reached ({reason}); check host, database, user and password, and try again"
+def _where(settings: Settings) -> str:
+    return "CALLMART_DSN" if settings.dsn is not None else f"the embedded server in {settings.home}"
+
+
+# What libpq and the server say of a connection that fails, and what to do. Of several addresses of a host the answer
+# that tells most comes first. None of the server's own words are repeated.
+_CAUSES = (
+    (
+        r"server does not support SSL",
+        "the server offers no TLS; set `ssl = on` there, or, where nobody else can listen, add sslmode=disable",
+    ),
+    (
+        r"root certificate file .* does not exist|could not (read|load|open) .*root certificate",
+        "the file of the certificate authority can't be read; let sslrootcert= name one that can",
+    ),
+    (
+        r"certificate verify failed",
+        "the server's certificate is not trusted, or has expired; let sslrootcert= name the file of the authority "
+        "that signed it, or renew it",
+    ),
+    (
+        r"server certificate for .* does not match host name",
+        "the server's certificate is for another host name; connect by the name that stands in it",
+    ),
+    (
+        r"private key file|certificate file|client certificate",
+        "the client's certificate or its key is not accepted; check sslcert= and sslkey=, and close the key with "
+        "`chmod 600`",
+    ),
+    (
+        r"no pg_hba\.conf entry for .*(no encryption|SSL off)",
+        "the server's pg_hba.conf lets this login in from here only with TLS, if at all; add sslmode=verify-full, or "
+        "have a line for it added",
+    ),
+    (
+        r"no pg_hba\.conf entry|pg_hba\.conf rejects",
+        "the server's pg_hba.conf does not let this login into this database from here; have a line for it added",
+    ),
+    (
+        r"no password supplied|empty password",
+        "the server asks for a password and none was given; put one into the URI, or into a file that passfile= names "
+        "(mode 0600)",
+    ),
+    (
+        r"(password|SCRAM|PAM|LDAP) .*authentication failed",
+        "the password is not that of the user, or there is no such user; correct it, with %40 for @, %2F for / and "
+        "%25 for %",
+    ),
+    (
+        r"(Peer|Ident|GSSAPI|Certificate|RADIUS|SSPI) authentication failed",
+        "the server does not take this account of the operating system, or this certificate, for the user; log in "
+        "with a password, or have pg_ident.conf corrected",
+    ),
+    (
+        r"role .* is not permitted to log in",
+        "the user may not log in; have a superuser run alter role … login",
+    ),
+    (
+        r"role .* does not exist",
+        "the server has no such user; correct it, or have it made as README.md shows",
+    ),
+    (
+        r"database .* does not exist",
+        "the server has no such database; correct its name, or have it made as README.md shows",
+    ),
+    (
+        r"permission denied for database",
+        "the user may not connect to this database; have its owner grant connect on it",
+    ),
+    (
+        r"too many c(lients|onnections)|connection slots|too many connections for",
+        "the server has no connection left; end sessions of others, or raise max_connections or the limit of the "
+        "role or the database",
+    ),
+    (
+        r"the database system is |not (currently|yet) accepting connections",
+        "the server is starting, stopping or closed; try again when it is up",
+    ),
+    (
+        r"failed to resolve host|could not translate host name",
+        "the name of the host is not known; correct it, or the name server of this machine",
+    ),
+    (r"No such file or directory", "no server has its socket there; start it, or correct host and port"),
+    (r"Connection refused", "nothing listens on this host and port; start the server, or correct them"),
+    (r"Permission denied", "this user may not enter the folder of the socket; connect by another host"),
+    (
+        r"timeout expired|timed out|No route to host|unreachable",
+        "the host does not answer; correct host and port, or let the firewall between pass them",
+    ),
+    (
+        r"closed the connection unexpectedly|invalid response to SSL|expected authentication request|reset by peer",
+        "what answers there is no PostgreSQL, or it broke off; correct host and port, or read the server's log",
+    ),
+)
+
+
+def cause(error: Exception) -> str:
+    """Why a connection failed and what to do, in words of our own."""
+    words = str(error)
+    found = (remedy for pattern, remedy in _CAUSES if re.search(pattern, words))
+    return next(
+        found, "it can't be reached; check host, port, database, user and password, and the server's log"
+    )
 
 
 def _with_tls(dsn: str) -> str:
@@ -134,6 +236,13 @@ def _with_tls(dsn: str) -> str:
             "CALLMART_DSN is not understood; write postgresql://user:password@host:port/database, "
             "with %40 for @, %2F for / and %25 for % in the password"
         )
+    if passfile := given.get("passfile"):
+        try:
+            refuse_shared(Path(str(passfile)), "the passfile of CALLMART_DSN")
+        except OSError:
+            raise UserError(
+                f"the passfile of CALLMART_DSN: {passfile} can't be read; correct its name"
+            ) from None
     if "sslmode" in given or all(map(_on_this_machine, f"{host},{hostaddr}".split(","))):
         return dsn
     return make_conninfo(dsn, sslmode="verify-full", sslrootcert=given.get("sslrootcert", "system"))

@@ -2,9 +2,12 @@
 
 import os
 import tomllib
+from collections.abc import Iterable, Iterator
+from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Literal
+from types import UnionType
+from typing import Annotated, Any, Literal, get_args
 from zoneinfo import ZoneInfo, available_timezones
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError
@@ -17,9 +20,19 @@ from pydantic_settings import (
 )
 
 from callmart.errors import UserError
+from callmart.keys import refuse_shared
 
 PROJECT = Path(__file__).resolve().parents[2]
 CONFIG_FILE = Path(os.environ.get("CALLMART_CONFIG", PROJECT / "callmart.toml"))
+
+# What begins like a setting and is none: where the settings stand, what profiles.yml asks for, the test suite's own.
+NO_SETTINGS = (
+    "CALLMART_CONFIG",
+    *(f"CALLMART_PG_{part}" for part in ("HOST", "PORT", "USER", "DATABASE", "SSLMODE", "SSLROOTCERT")),
+)
+OF_THE_TESTS = "CALLMART_TEST_"
+
+EMULATOR = "emulator"  # as tableau.server
 
 Platform = Literal["vcare", "vcloud", "sip_trunk", "isdn2", "isdn30"]
 
@@ -61,7 +74,7 @@ class ConnectedApp(BaseModel):
 
 
 class Tableau(BaseModel):
-    """The Tableau server to publish to; without `server` the local emulator."""
+    """The Tableau server to publish to, or the local emulator: where that is meant, a database of one's own says so."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -73,12 +86,17 @@ class Tableau(BaseModel):
     connected_app: ConnectedApp | None = None  # in the place of the token
     allow_cloud: bool = False
     time_zone: TimeZone | None = None  # of the clock by which Tableau mails; by default the provider's
-    keep_extracts: bool | None = None  # when they are published; by default only where no server is named
+    keep_extracts: bool | None = None  # when they are published; by default only with the emulator
+
+    @property
+    def is_emulated(self) -> bool:
+        """Whether it is the local emulator that is published to."""
+        return self.server in (None, EMULATOR)
 
     @property
     def keeps_extracts(self) -> bool:
         """Whether a customer's extracts stay on disk when they are published."""
-        return self.server is None if self.keep_extracts is None else self.keep_extracts
+        return self.is_emulated if self.keep_extracts is None else self.keep_extracts
 
 
 class Settings(BaseSettings):
@@ -116,7 +134,11 @@ class Settings(BaseSettings):
 def settings() -> Settings:
     """The settings of this process; a wrong one is a UserError that names it."""
     try:
-        return Settings()
+        _refuse_missing_file()
+        _refuse_unknown(os.environ)
+        found = Settings()
+        _refuse_shared_file()
+        return found
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         place = [str(part) for part in first["loc"]]
@@ -128,3 +150,47 @@ def settings() -> Settings:
         raise UserError(f"{error}; write its value in the environment as JSON") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
         raise UserError(f"{CONFIG_FILE} can't be read ({error}); correct it there") from None
+
+
+def _refuse_missing_file() -> None:
+    """A file that is named or there must be a file: what can't be read is never taken for an empty one."""
+    if not CONFIG_FILE.is_file() and ("CALLMART_CONFIG" in os.environ or os.path.lexists(CONFIG_FILE)):
+        raise UserError(f"{CONFIG_FILE} is no file; let CALLMART_CONFIG name your callmart.toml, or unset it")
+
+
+def _refuse_unknown(names: Iterable[str]) -> None:
+    """UserError for a variable that begins like a setting and is none: a slip would leave the default in force."""
+    known = [*_variables(Settings, "CALLMART_"), *NO_SETTINGS]
+    for name in sorted(names):
+        given = name.upper()
+        if given.startswith("CALLMART_") and not given.startswith(OF_THE_TESTS) and given not in known:
+            nearest = get_close_matches(given, known, 1, 0)[0]
+            raise UserError(f"{name} is no setting; unset it, or write {nearest} if that is what you mean")
+
+
+def _variables(model: type[BaseModel], prefix: str) -> Iterator[str]:
+    """The variables that settings are read from: of each by its name, and of its parts, if it has any."""
+    for name, field in model.model_fields.items():
+        variable = prefix + name.upper()
+        yield variable
+        kind = field.annotation
+        for part in get_args(kind) if isinstance(kind, UnionType) else [kind]:
+            if isinstance(part, type) and issubclass(part, BaseModel):
+                yield from _variables(part, f"{variable}__")
+
+
+def _refuse_shared_file() -> None:
+    """UserError where callmart.toml holds a secret and others than its owner can read it."""
+    if CONFIG_FILE.is_file() and _SECRETS & set(_names_in(tomllib.loads(CONFIG_FILE.read_text("utf-8")))):
+        refuse_shared(CONFIG_FILE, "secrets stand in it")
+
+
+_SECRETS = {"dsn", "tableau.token", "tableau.connected_app.secret"}
+
+
+def _names_in(table: dict[str, Any], prefix: str = "") -> Iterator[str]:
+    """The names of all settings in a TOML table, those of its parts with a dot."""
+    for name, value in table.items():
+        yield prefix + name
+        if isinstance(value, dict):
+            yield from _names_in(value, f"{prefix}{name}.")

@@ -29,7 +29,7 @@ from callmart import credentials
 from callmart.credentials import Credentials
 from callmart.emulator.process import ensure_running
 from callmart.errors import UserError
-from callmart.settings import Settings
+from callmart.settings import EMULATOR, Settings
 from callmart.uploads import Uploads
 
 TIMEOUT_S = (10, 600)  # to connect, and between two pieces of an answer: publishing takes its time
@@ -176,10 +176,20 @@ def _is_cloud(host: str) -> bool:
     return host == "tableau.com" or host.endswith(".tableau.com")
 
 
+def require_server(settings: Settings) -> None:
+    """UserError where a database of one's own would be published to the emulator although nobody said so."""
+    if settings.dsn is not None and settings.tableau.server is None:
+        raise UserError(
+            "setting tableau.server: a database of your own is published nowhere until this is set; name your Tableau "
+            f'server, or write "{EMULATOR}" for the local one.'
+        )
+
+
 def _target(settings: Settings) -> _Target:
     """Where to sign in, with the secret; a server that must not be used is a UserError."""
     wanted = settings.tableau
-    if wanted.server is None:
+    require_server(settings)
+    if wanted.is_emulated or wanted.server is None:
         emulator = ensure_running(settings.home)
         return _Target(emulator.url, credentials.by_token("", emulator.token_name, emulator.token))
     url = wanted.server.rstrip("/")
@@ -257,6 +267,10 @@ def _version(url: str) -> str:
         except requests.RequestException:
             raise UserError(
                 f"No Tableau server answers at {url}; start it or correct tableau.server."
+            ) from None
+        except OSError:  # before anything is sent
+            raise UserError(
+                "REQUESTS_CA_BUNDLE names no file of certificates; let it name your authority's, or unset it."
             ) from None
 
 
