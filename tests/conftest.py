@@ -57,7 +57,7 @@ class Callmart:
         return self.settings.home
 
     def connect(self, customer_id: int | None = None) -> psycopg.Connection:
-        """As the owner, or as a customer: by its own login, or where it has ordered none as the publisher that becomes it."""
+        """As the owner, or as a customer: by its own login, or where it has ordered none by the publisher's."""
         if customer_id is None:
             return server.connect(self.settings)
         with server.connect(self.settings) as owner:

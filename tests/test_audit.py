@@ -166,8 +166,8 @@ def test_a_policy_that_is_gone_is_a_breach(published: Callmart) -> None:
     with done(
         published,
         "alter policy own_rows on store.agent_day using (true)",
-        "alter policy own_rows on store.agent_day"
-        " using (customer_id = access.current_customer() and call_date >= access.retention_floor())",
+        "alter policy own_rows on store.agent_day using ((access.own())[customer_id]"
+        " and customer_id = access.current_customer() and call_date >= access.retention_floor())",
     ):
         found = failed(published, attacked=True)
     assert any(name.startswith("attacks: queries: plain") for name in found)

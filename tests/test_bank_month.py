@@ -20,7 +20,8 @@ CELLS = {
 }  # fmt: skip
 QUERIES = {
     "queue_day": "select call_date::text, queue, {} from store.queue_interval group by 1, 2",
-    "agent_day": "select call_date::text, agent, {} from store.agent_day join store.agent using (customer_id, agent_key)"
+    "agent_day": "select call_date::text, agent, {} from store.agent_day"
+    " join store.agent using (customer_id, agent_key)"
     " group by 1, 2",
 }
 # Where the same must stand a second time.

@@ -254,7 +254,8 @@ def test_exact_to_the_day_in_every_table(full: Callmart, number: int) -> None:
     assert {
         "raw.event.occurred_at", "raw.call.first_at", "raw.call.last_at", "raw.file_customer.first_day",
         "registry.agent.last_day", "ops.opened_day.call_date", "store.queue_interval.interval_start",
-        "store.queue_interval.interval_local", "store.agent_session.logged_in_at", "store.agent_session.logged_in_local",
+        "store.queue_interval.interval_local", "store.agent_session.logged_in_at",
+        "store.agent_session.logged_in_local",
         *(f"{mart}.call_date" for mart in marts_with_days(full)),
     } <= too_old(full, floor).keys()  # fmt: skip
     assert "store.queue_interval.call_date" not in too_old(full, DAYS[0]), (

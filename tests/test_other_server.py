@@ -208,7 +208,10 @@ select r.oid::bigint, r.rolname, r.rolconfig, m.roleid::bigint, m.member::bigint
 from pg_roles as r left join pg_auth_members as m on m.member = r.oid or m.roleid = r.oid
 where r.rolname = any(%s) order by 1, 4, 5
 """
-ACLS = "select oid::regclass::text, relacl::text from pg_class where relnamespace in ('store'::regnamespace, 'mart'::regnamespace) order by 1"
+ACLS = """
+select oid::regclass::text, relacl::text from pg_class
+where relnamespace in ('store'::regnamespace, 'mart'::regnamespace) order by 1
+"""
 
 
 def standing(callmart: Callmart) -> tuple[list[dict[str, object]], list[dict[str, object]]]:

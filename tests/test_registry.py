@@ -615,7 +615,9 @@ def test_another_zone_moves_calls_to_another_day(applied: Callmart) -> None:
     applied.apply(FULL.replace("name: Standard,", "name: Standard, time_zone: Pacific/Kiritimati,"))
     assert dirty(applied) == {(STANDARD, YESTERDAY), (STANDARD, YESTERDAY + timedelta(days=1))}
     applied.build_unchecked()
-    days = applied.rows("select distinct call_date from store.queue_interval where customer_id = %s", STANDARD)
+    days = applied.rows(
+        "select distinct call_date from store.queue_interval where customer_id = %s", STANDARD
+    )
     assert days == [{"call_date": YESTERDAY + timedelta(days=1)}]
 
 

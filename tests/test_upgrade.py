@@ -1,7 +1,7 @@
 """A database of an earlier callmart becomes what this one needs, with its history.
 
-tests/data/homes has a dump of each: 85f5234.dump holds the three customers of centre.py with three days in November 2026,
-landed, built and opened by that commit.
+tests/data/homes has a dump of each: 85f5234.dump holds the three customers of centre.py with three days in November
+2026, landed, built and opened by that commit.
 """
 
 import os
@@ -75,7 +75,9 @@ def test_an_earlier_database_is_upgraded_with_its_history(earlier: Callmart) -> 
         ).fetchall()
         assert sampled == []
     for customer in WITH_DATA:
-        shown = earlier.rows("select distinct customer_id, queue from mart.queue_interval", customer_id=customer)
+        shown = earlier.rows(
+            "select distinct customer_id, queue from mart.queue_interval", customer_id=customer
+        )
         assert shown == [{"customer_id": customer, "queue": queue_of(customer)}]
     for customer in DETAILED:
         assert earlier.rows("select agent from mart.agent", customer_id=customer)

@@ -33,14 +33,18 @@ def is_current(connection: psycopg.Connection, time_zone: str) -> bool:
     """Whether the database is as this callmart makes it."""
     if connection.execute("select to_regclass('access.applied')").fetchone() == (None,):
         return False
-    return connection.execute("select fingerprint from access.applied").fetchone() == (_fingerprint(time_zone),)
+    return connection.execute("select fingerprint from access.applied").fetchone() == (
+        _fingerprint(time_zone),
+    )
 
 
 def require(connection: psycopg.Connection, time_zone: str) -> None:
     """Raise UserError where no registry has been applied to this database yet, or by another version of callmart."""
     try:
         if not stands(connection):
-            raise UserError("this database has no registry yet: run `callmart registry apply registry.yml` first")
+            raise UserError(
+                "this database has no registry yet: run `callmart registry apply registry.yml` first"
+            )
         if not is_current(connection, time_zone):
             raise UserError(
                 "this database was made by another version of callmart, or with another time_zone: "

@@ -38,8 +38,8 @@ class Attack:
     aim: Aim
     sql: str
     control: str | None = None  # what the owner runs; None: the same
-    via: Via = "rows"  # what answers a look: ids of customers or, where it may see nothing, anything
-    own: bool = True  # whether a look may show the attacker's own rows
+    via: Via = "rows"  # what answers a look: how many rows it reaches or, where it may see nothing, anything
+    own: bool = True  # whether a look may reach the attacker's own rows
     refusals: tuple[str, ...] = (REFUSED,)
 
 
@@ -73,54 +73,53 @@ create operator pg_temp.<<<< (function = pg_temp.tell, leftarg = integer, righta
 ALLOWED = "set local work_mem = '8MB'"
 
 THOSE = "where customer_id in ({own}, {other})"
-PLAIN = "select distinct customer_id from {mart}"
+PLAIN = "select count(*) from {mart}"
+# A row that another customer has and the attacker has not; {row} is the row as the attacker's would be written.
+ANOTHERS = "hashtextextended({row}::pg_catalog.text, 0) = {anothers}"
 OLD = "select 1 from {mart} where {day} < '{floor}' limit 1"
 NOT_OLD = "select 1 from {mart} where {day} >= '{floor}' limit 1"
 OURS = f"({', '.join(repr(schema) for schema in SCHEMAS)})"
 
-# name: (what it tries, SQL). Each shows the owner several customers.
+# name: (what it tries, SQL). Each counts rows: a view shows the reader's own number in every row, also in one that is
+# another's. The owner, who reads the table, counts those of all customers.
 QUERIES: dict[str, tuple[str, str]] = {
     "plain": ("a plain query", PLAIN),
-    "by number": ("others' numbers by name", PLAIN + " " + THOSE + " or true"),
+    "by number": ("others' numbers by name", f"select count(*) from {{mart}} {THOSE} or true"),
     "not one's own": ("a filter that excludes one's own rows", PLAIN + " where customer_id <> {own}"),
     "common table": (
         "a materialized CTE",
-        f"with q as materialized (select * from {{mart}} {THOSE}) select distinct customer_id from q",
+        "with q as materialized (select * from {mart}) select count(*) from q",
     ),
     "recursive": (
         "a recursive CTE",
-        f"with recursive q as (select customer_id, 1 as n from {{mart}} {THOSE} union"
-        " select customer_id, n + 1 from q where n < 3) select distinct customer_id from q",
+        "with recursive q (n) as (select count(*) from {mart} union all select n from q where false) select n from q",
     ),
     "lateral": (
         "a lateral join over numbers",
-        "select distinct q.customer_id from (values ({own}), ({other})) as c (id)"
-        " cross join lateral (select * from {mart} where customer_id = c.id) as q",
+        "select count(*) from (values (1)) as c (id) cross join lateral (select * from {mart} where c.id = 1) as q",
     ),
     "join to itself": (
         "a join of the mart with itself on nothing",
-        "select distinct b.customer_id from (select from {mart} limit 1) as a cross join {mart} as b",
+        "select count(*) from (select from {mart} limit 1) as a cross join {mart} as b",
     ),
     "exists": (
         "whether another has rows at all",
-        "select c.id from (values ({other})) as c (id) where exists (select from {mart} where customer_id = c.id)",
+        "select 'customer ' || c.id from (values ({other})) as c (id)"
+        " where exists (select from {mart} where customer_id = c.id)",
     ),
-    "window": (
-        "a window function over all rows",
-        f"select distinct unnest(ids) from (select array_agg(customer_id) over () as ids from {{mart}} {THOSE} limit 1)"
-        " as w",
+    "window": ("a window function over all rows", "select count(*) over () from {mart} limit 1"),
+    "set operation": (
+        "a union",
+        "select count(*) / 2 from (select from {mart} union all select from {mart}) as q",
     ),
-    "set operation": ("a union", f"select customer_id from {{mart}} {THOSE} union select null limit 5"),
-    "row type": ("the whole row as a value", f"select distinct (q).customer_id from {{mart}} as q {THOSE}"),
+    "row type": ("the whole row as a value", "select count(q) from {mart} as q"),
     "as JSON": (
         "rows as JSON",
-        "select (json_array_elements(json_agg(q)) ->> 'customer_id')::integer"
-        " from (select * from {mart} where customer_id = {other} limit 5) as q",
+        "select json_array_length(coalesce(json_agg(q), '[]')) from (select * from {mart}) as q",
     ),
     "as XML": (
         "a query that is handed over as text",
-        "select id::pg_catalog.text::integer from unnest(xpath('//customer_id/text()', query_to_xml("
-        "'select customer_id from {mart} where customer_id = {other} limit 5', true, false, ''))) as id",
+        "select count(*) from unnest(xpath('//row', query_to_xml('select 1 as one from {mart}', true, false, '')))",
     ),
     "cursor": ("a cursor", f"declare all_rows scroll cursor for {PLAIN};\nfetch all from all_rows"),
     "cursor with hold": (
@@ -130,14 +129,14 @@ QUERIES: dict[str, tuple[str, str]] = {
     "prepared": (
         "a prepared statement with a generic plan",
         "deallocate all;\nprepare rows_of (integer) as"
-        " select distinct customer_id from {mart} where customer_id = $1 or true;\n"
+        " select count(*) from {mart} where customer_id = $1 or true;\n"
         "set local plan_cache_mode = force_generic_plan;\nexecute rows_of ({other})",
     ),
     "copy": ("COPY of a query", f"copy ({PLAIN}) to stdout"),
     "no pruning": (
         "a plan without indexes and pruning",
         "set local enable_partition_pruning = off;\nset local enable_indexscan = off;\n"
-        "set local enable_bitmapscan = off;\nset local enable_indexonlyscan = off;\n" + PLAIN + " " + THOSE,
+        "set local enable_bitmapscan = off;\nset local enable_indexonlyscan = off;\n" + PLAIN,
     ),
     "parallel": (
         "workers that read in parallel",
@@ -175,25 +174,25 @@ SETTINGS: dict[str, tuple[str, str]] = {
 OWN_OBJECTS: dict[str, tuple[str, str]] = {
     "temporary table": (
         "a temporary table that keeps what one saw",
-        f"create temporary table mine as select * from {{mart}} {THOSE};\nselect distinct customer_id from mine",
+        "create temporary table mine as select * from {mart};\nselect count(*) from mine",
     ),
     "view": (
         "a view of one's own",
-        "create view pg_temp.mine as select * from {mart};\nselect distinct customer_id from pg_temp.mine",
+        "create view pg_temp.mine as select * from {mart};\nselect count(*) from pg_temp.mine",
     ),
     "view with a barrier": (
         "a view of one's own with a barrier and an invoker",
         "create view pg_temp.mine with (security_barrier, security_invoker) as select * from {mart};\n"
-        "select distinct customer_id from pg_temp.mine",
+        "select count(*) from pg_temp.mine",
     ),
     "function": (
         "a function of one's own that runs as its definer",
-        "create function pg_temp.mine() returns setof integer security definer\n"
+        "create function pg_temp.mine() returns setof bigint security definer\n"
         f"begin atomic {PLAIN}; end;\nselect * from pg_temp.mine()",
     ),
     "function with settings": (
         "a function of one's own that switches row security off",
-        "create function pg_temp.mine() returns setof integer language sql security definer"
+        "create function pg_temp.mine() returns setof bigint language sql security definer"
         f" set search_path = pg_temp, access as $$ {PLAIN} $$;\nselect * from pg_temp.mine()",
     ),
     "shadows": (
@@ -219,44 +218,44 @@ LEAKS: tuple[Attack, ...] = (
         "cheap operator",
         "a cheap operator of one's own that is asked before the policy",
         "leaks", "look", "mart",
-        TELL + f"select 1 from {{mart}} as q {THOSE} and customer_id operator(pg_temp.<<<<) 1",
+        TELL + "select 1 from {mart} as q where customer_id operator(pg_temp.<<<<) 1",
         via="notices",
     ),
     Attack(
         "cheap operator under a barrier",
         "the same on a sub-select",
         "leaks", "look", "mart",
-        TELL + f"select 1 from (select * from {{mart}} {THOSE}) as q where customer_id operator(pg_temp.<<<<) 1",
+        TELL + "select 1 from (select * from {mart}) as q where customer_id operator(pg_temp.<<<<) 1",
         via="notices",
     ),
     Attack(
         "cheap operator in a join",
         "the same as the condition of a lateral join",
         "leaks", "look", "mart",
-        TELL + "select 1 from (values ({own}), ({other})) as c (id)"
-        " join {mart} as q on q.customer_id = c.id and q.customer_id operator(pg_temp.<<<<) 1",
+        TELL + "select 1 from (values (1)) as c (id)"
+        " join {mart} as q on c.id = 1 and q.customer_id operator(pg_temp.<<<<) 1",
         via="notices",
     ),
     Attack(
         "division",
         "an error only where another's row is read",
         "leaks", "look", "mart",
-        "select 1 / (customer_id - {other}) from {mart} where customer_id <> {own}",
+        f"select 1 / (case when {ANOTHERS} then 0 else 1 end) from {{mart}} as q",
         via="error",
     ),
     Attack(
         "cast",
         "an error that prints another's row",
         "leaks", "look", "mart",
-        "select ('row ' || q::pg_catalog.text)::integer from {mart} as q where customer_id <> {own}",
+        f"select ('row ' || {{row}}::pg_catalog.text)::integer from {{mart}} as q where {ANOTHERS}",
         via="error",
     ),
     Attack(
         "XML error",
         "an error inside a query that is handed over as text",
         "leaks", "look", "mart",
-        "select query_to_xml('select (''row '' || q::pg_catalog.text)::integer from {mart} as q"
-        " where customer_id <> {own}', true, false, '')",
+        "select query_to_xml('select (''row '' || {row}::pg_catalog.text)::integer from {mart} as q"
+        f" where {ANOTHERS}', true, false, '')",
         via="error",
         refusals=(REFUSED, *NOT_INSTALLED),
     ),

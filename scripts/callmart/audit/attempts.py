@@ -47,7 +47,12 @@ class Scene:
     roles: tuple[str, ...]
     logins: frozenset[str]  # the roles that may log in
     customers: dict[int, str]  # the option of today
-    holders: dict[str, tuple[int, ...]] = field(default_factory=dict)  # of each mart, who has rows
+    rows: dict[tuple[int, str], int] = field(default_factory=dict)  # how many a customer may see of a mart
+    anothers: dict[tuple[int, str], int] = field(default_factory=dict)  # the hash of a row that is another's
+
+    def holders(self, mart: dbt.Mart) -> list[int]:
+        """The customers that have rows in a mart."""
+        return sorted(customer for customer, name in self.rows if name == mart.name)
 
 
 @dataclass(frozen=True)
@@ -100,6 +105,8 @@ def scene(connection: psycopg.Connection, settings: Settings) -> Scene:
     ).fetchall()
     standing = {name for name, *_ in relations}
     marts = tuple(mart for mart in (*dbt.marts(settings), STATISTIC) if name_of(mart) in standing)
+    of_customers = [mart for mart in marts if mart.group != "usage"]
+    rows = {key: count for mart in of_customers for key, count in _rows(connection, mart, floor)}
     return Scene(
         database=database,
         owner=owner.strip('"'),
@@ -115,19 +122,40 @@ def scene(connection: psycopg.Connection, settings: Settings) -> Scene:
         customers=dict(
             connection.execute("select customer_id, option from registry.current_option order by 1")
         ),
-        holders={mart.name: _holders(connection, mart) for mart in marts if mart.group != "usage"},
+        rows=rows,
+        anothers={
+            (customer, mart.name): found
+            for mart in of_customers
+            for customer, name in rows
+            if name == mart.name and (found := _anothers(connection, mart, customer)) is not None
+        },
     )
 
 
-def _holders(connection: psycopg.Connection, mart: dbt.Mart) -> tuple[int, ...]:
-    rows = connection.execute(
-        f"""
-        select customer_id from registry.customer as c
-        where exists (select from {table_of(mart)} as m where m.customer_id = c.customer_id)
-        order by 1
-        """
-    )
-    return tuple(customer for (customer,) in rows)
+def _rows(
+    connection: psycopg.Connection, mart: dbt.Mart, floor: str
+) -> Iterator[tuple[tuple[int, str], int]]:
+    kept = f"where {mart.day} >= '{floor}'" if mart.day else ""
+    for customer, count in connection.execute(
+        f"select customer_id, count(*) from {table_of(mart)} {kept} group by 1"
+    ):
+        yield (customer, mart.name), count
+
+
+def _anothers(connection: psycopg.Connection, mart: dbt.Mart, customer: int) -> int | None:
+    """The hash of a row that another customer has and this one has not, as if it were this one's."""
+    row = f"hashtextextended({_row_of(mart, customer)}::text, 0)"
+    found = connection.execute(
+        f"select * from (select {row} from {table_of(mart)} as q where customer_id <> {customer} limit 100) as others"
+        f" except select {row} from {table_of(mart)} as q where customer_id = {customer} limit 1"
+    ).fetchone()
+    return found[0] if found else None
+
+
+def _row_of(mart: dbt.Mart, customer: int) -> str:
+    """A row of a mart's table, with another number."""
+    columns = ("q." + column for column in mart.columns if column != "customer_id")
+    return f"row({customer}, {', '.join(columns)})"
 
 
 def attackers(scene: Scene) -> list[Attacker]:
@@ -209,14 +237,21 @@ def attempts(scene: Scene, attacker: Attacker, attacks: Iterable[Attack] = ATTAC
             continue  # the publisher's own reach, which it tries as itself
         for place, names in _places(scene, attacker, attack.aim):
             filled = _names(scene, attacker) | names
-            control = filled | ({"mart": names["table"]} if "table" in names else {})
+            control = filled | (
+                {"mart": names["table"], "row": names["table_row"]} if "table" in names else {}
+            )
             yield Attempt(
                 attack,
                 place,
                 attack.sql.format_map(filled),
                 (attack.control or attack.sql).format_map(control),
-                frozenset({attacker.own}) if attack.own else frozenset(),
+                _allowed(scene, attacker, place) if attack.own else frozenset(),
             )
+
+
+def _allowed(scene: Scene, attacker: Attacker, place: str) -> frozenset[object]:
+    """What a look may show: none of the rows of a mart, or as many as are the attacker's own."""
+    return frozenset({0, scene.rows.get((attacker.own, place.removeprefix("mart.")), 0)})
 
 
 def _places(scene: Scene, attacker: Attacker, aim: Aim) -> list[tuple[str, dict[str, str]]]:
@@ -257,8 +292,15 @@ def _far_customers(scene: Scene, attacker: Attacker) -> set[str]:
 
 def _of_mart(scene: Scene, attacker: Attacker, mart: dbt.Mart) -> dict[str, str]:
     """A mart, and another customer that has rows in it, where there is one."""
-    others = [customer for customer in scene.holders[mart.name] if customer != attacker.own]
-    names = {"mart": name_of(mart), "table": table_of(mart), "day": mart.day or ""}
+    others = [customer for customer in scene.holders(mart) if customer != attacker.own]
+    names = {
+        "mart": name_of(mart),
+        "table": table_of(mart),
+        "row": "q",
+        "table_row": _row_of(mart, attacker.own),
+        "anothers": str(scene.anothers.get((attacker.own, mart.name), 0)),
+        "day": mart.day or "",
+    }
     return names | {"other": str(others[0])} if others else names
 
 
@@ -302,7 +344,7 @@ def _list(names: Iterable[str]) -> str:
 
 @dataclass(frozen=True)
 class Answer:
-    """What an attack or its control met: what it was shown, or how it was refused. Never a value of a row, only ids."""
+    """What an attack or its control met: how much it was shown, or how it was refused. Never a value."""
 
     shown: frozenset[object] = frozenset()
     refused: str | None = None  # SQLSTATE
@@ -322,6 +364,10 @@ class Answer:
         return self.refused is None and (attempt.attack.kind == "reach" or bool(self.shown - attempt.allowed))
 
 
+# The errors that attacks raise where they have reached another's row.
+BETRAYING = (psycopg.errors.DivisionByZero, psycopg.errors.InvalidTextRepresentation)
+
+
 def make(connection: psycopg.Connection, statements: str, attack: Attack) -> Answer:
     """Run an attack or its control; nothing of it is kept."""
     told: list[str] = []
@@ -334,8 +380,8 @@ def make(connection: psycopg.Connection, statements: str, attack: Attack) -> Ans
         with connection.transaction(force_rollback=True):
             shown = run(connection, statements)
     except psycopg.Error as error:
-        if attack.via == "error" and (customer := _told_by(error, statements)):
-            return Answer(frozenset({customer}))
+        if attack.via == "error" and isinstance(error, BETRAYING):
+            return Answer(frozenset({"a row of another"}))
         return Answer(refused=error.sqlstate or "none")
     finally:
         connection.remove_notice_handler(hear)
@@ -343,21 +389,9 @@ def make(connection: psycopg.Connection, statements: str, attack: Attack) -> Ans
         case "rows":
             return Answer(frozenset(shown - {None}))
         case "notices":
-            return Answer(frozenset(int(message) for message in told if message.isdecimal()))
+            return Answer(frozenset({sum(message.isdecimal() for message in told)}))
         case "error":
             return Answer()
-
-
-def _told_by(error: psycopg.Error, statements: str) -> int | None:
-    """The customer whose row an error betrays, by what it prints or by being raised at all."""
-    match error:
-        case psycopg.errors.DivisionByZero():
-            found = re.search(r"customer_id - (\d+)", statements)
-        case psycopg.errors.InvalidTextRepresentation():
-            found = re.search(r"row \((\d+)", error.diag.message_primary or "")
-        case _:
-            found = None
-    return int(found[1]) if found else None
 
 
 def run(connection: psycopg.Connection, statements: str) -> set[object]:
