@@ -29,7 +29,7 @@ def open_build(connection: psycopg.Connection, settings: Settings) -> Opened:
     Commits. Raises UserError where the last build has not been validated, or was computed again since, and Drifted.
     """
     marts = dbt.marts(settings)
-    if drifted := [found for found in drift.find(connection, marts) if not found.own]:
+    if drifted := [found for found in drift.find(connection, marts) if not (found.own or found.undeclared)]:
         raise Drifted(
             f"nothing is opened while rights differ from what is declared ({drifted[0].text}"
             f"{f' and {len(drifted) - 1} more' if len(drifted) > 1 else ''}): "

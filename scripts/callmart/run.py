@@ -10,6 +10,8 @@ import psycopg
 
 from callmart import (
     build,
+    clock,
+    dbt,
     expire,
     extract,
     land,
@@ -19,11 +21,11 @@ from callmart import (
     publication,
     publish,
     remove,
+    standing,
     tableau,
     validate,
 )
 from callmart.errors import UserError
-from callmart.lock import exclusive
 from callmart.prepare import Defaults
 from callmart.settings import Folder, Settings
 
@@ -53,7 +55,7 @@ def run(connection: psycopg.Connection, settings: Settings, on_step: OnStep) -> 
     open, extract and publish.
     """
     ran = Ran()
-    with exclusive(connection):
+    with clock.guarded(connection, settings):
         remove_closed(connection, settings, ran, on_step)
         expire_and_make_months(connection, settings, ran, on_step)
         land_folders(settings, ran, on_step)
@@ -63,6 +65,7 @@ def run(connection: psycopg.Connection, settings: Settings, on_step: OnStep) -> 
             ran.problems.append(str(drifted))
         else:
             deliver(connection, settings, ran, on_step)
+        ran.problems += map(standing.remark, standing.undeclared(connection, dbt.marts(settings)))
     return ran
 
 
@@ -82,12 +85,12 @@ def expire_and_make_months(
     """Remove what is too old; then make the months ahead. Neither stops the other or the run, whatever goes wrong."""
     try:
         on_step("expire", "looking for what is too old", 0, 1)
-        outcomes = expire.expire(connection, settings, expire.today(settings))
+        outcomes = expire.expire(connection, settings, clock.today(connection, settings))
         ran.expired = expire.taken(outcomes)
         ran.problems += [
             f"{one.step.what} did not expire: {one.outcome}; the next run tries again, and docs/runbook.md says more"
             for one in outcomes
-            if one.outcome != expire.DONE
+            if one.outcome not in (expire.DONE, expire.EMPTIED)
         ]
     except Exception as error:
         connection.rollback()

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 import psycopg
 
-from callmart import dbt, roles
+from callmart import dbt, roles, standing
 from callmart.audit.attacks import ATTACKS, NOT_INSTALLED, Aim, Attack
 from callmart.matrix import Duty, matrix, split
 from callmart.rights import POLICY_FUNCTIONS, SCHEMAS, STATISTIC, shown_in
@@ -48,6 +48,12 @@ class Scene:
     logins: frozenset[str]  # the roles that may log in
     customers: dict[int, str]  # the option of today
     holders: dict[str, tuple[int, ...]] = field(default_factory=dict)  # of each mart, who has rows
+    left: tuple[dbt.Mart, ...] = ()  # what the project has taken out
+
+    @property
+    def standing(self) -> tuple[dbt.Mart, ...]:
+        """All that a customer may read its rows in, and nobody else's."""
+        return (*self.marts, *self.left)
 
 
 @dataclass(frozen=True)
@@ -98,8 +104,9 @@ def scene(connection: psycopg.Connection, settings: Settings) -> Scene:
         """,
         [list(SCHEMAS)],
     ).fetchall()
-    standing = {name for name, *_ in relations}
-    marts = tuple(mart for mart in (*dbt.marts(settings), STATISTIC) if name_of(mart) in standing)
+    names = {name for name, *_ in relations}
+    marts = tuple(mart for mart in (*dbt.marts(settings), STATISTIC) if name_of(mart) in names)
+    left = tuple(mart for mart in standing.undeclared(connection, marts) if name_of(mart) in names)
     return Scene(
         database=database,
         owner=owner.strip('"'),
@@ -115,7 +122,8 @@ def scene(connection: psycopg.Connection, settings: Settings) -> Scene:
         customers=dict(
             connection.execute("select customer_id, option from registry.current_option order by 1")
         ),
-        holders={mart.name: _holders(connection, mart) for mart in marts if mart.group != "usage"},
+        holders={mart.name: _holders(connection, mart) for mart in (*marts, *left) if mart.group != "usage"},
+        left=left,
     )
 
 
@@ -178,7 +186,7 @@ def _shown(scene: Scene, opens: frozenset[str]) -> frozenset[str]:
     """The relations that the marts of these groups are seen in."""
     return frozenset(
         relation
-        for mart in scene.marts
+        for mart in scene.standing
         if mart.group in opens
         for relation in shown_in(mart)
         if relation in scene.relations
@@ -241,7 +249,7 @@ def _places(scene: Scene, attacker: Attacker, aim: Aim) -> list[tuple[str, dict[
         case "mart" | "dated mart" | "closed mart":
             return [
                 (name_of(mart), _of_mart(scene, attacker, mart))
-                for mart in scene.marts
+                for mart in scene.standing
                 if _is_aimed_at(mart, attacker, aim)
             ]
 
