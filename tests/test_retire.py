@@ -249,7 +249,7 @@ def test_it_goes_everywhere_once_it_is_confirmed(
     done = command("retire", NAME, "--yes")
     assert done.returncode == 0, done.stderr
     assert left.rows("select relname from pg_class where relname ~ '^left_(over|ratios)'") == []
-    assert left.rows("select from access.definition where object ~ 'left_'") == []
+    assert left.rows("select from access.definition where object ~ 'left_(over|ratios)'") == []
     assert left.rows("select from ops.opened_day where mart = %s", NAME) == []
     for table in ("quality_result", "quality_failure"):
         assert left.rows(f"select mart from ops.{table} where build_id = 99") == [{"mart": "queue_day"}]
