@@ -65,7 +65,7 @@ def main() -> None:
             time.sleep(QUIET_S)
         out.print(f"no expiry, and a reader that stays: {waits}")
         with _long_reader(settings):
-            out.print(f"{_expire(settings, expire.today(settings))}; and a reader that stays")
+            out.print(f"{_expire(settings, date.today())}; and a reader that stays")
 
 
 def _expire(settings: Settings, today: date) -> str:

@@ -465,7 +465,8 @@ def test_a_second_run_at_the_same_time_says_so(
     "arguments",
     [
         ["land", "/etc/hostname"], ["build"], ["validate"], ["open"], ["extract"], ["publish"], ["publish", "--plan"],
-        ["expire"], ["expire", "--plan"], ["run"], ["status"], ["dsn"], ["dsn", "--customer", "1042"],
+        ["expire"], ["expire", "--plan"], ["retire", "x"], ["clock"], ["run"], ["status"], ["dsn"],
+        ["dsn", "--customer", "1042"],
     ],
 )  # fmt: skip
 def test_before_the_registry_every_stage_says_what_to_do_first(empty: Callmart, arguments: list[str]) -> None:

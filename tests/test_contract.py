@@ -13,7 +13,7 @@ import tableauserverclient as TSC
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from callmart import dbt, extract, keys, registry, remove, run, server, tableau
+from callmart import clock, dbt, extract, keys, registry, remove, run, server, tableau
 from callmart.fields import TITLES
 from callmart.registry import current_states, desired_states, load, plan
 from callmart.settings import Folder
@@ -483,7 +483,7 @@ def test_a_file_of_who_left_is_turned_away(house: Callmart, left: dict[str, Any]
 
 def test_the_registry_of_before_changes_nothing(house: Callmart, left: dict[str, Any]) -> None:
     with house.connect() as connection:
-        wanted = desired_states(load(house.home / "registry.yml"))
+        wanted = desired_states(load(house.home / "registry.yml"), clock.now(connection))
         assert plan(current_states(connection), wanted, TODAY) == []
         assert current_states(connection) == wanted
     assert removing(house) == []
@@ -581,8 +581,9 @@ def test_leaving_detailed_by_the_calendar(calendar: Callmart) -> None:
     assert {row["hidden"] for row in calendar.rows(full, customer_id=LEAVES_DETAILED)} == {True}
     assert sources_on_tableau(calendar, LEAVES_DETAILED) == before - {TITLES["agent"]["nl"]}
     assert contents(calendar, NAMED) == other
-    wanted = desired_states(load_text(calendar, CALENDAR.replace(str(SOON), str(TODAY))))
+    asked = load_text(calendar, CALENDAR.replace(str(SOON), str(TODAY)))
     with calendar.connect() as connection:
+        wanted = desired_states(asked, clock.now(connection))
         assert plan(current_states(connection), wanted, TODAY) == []
     assert removing(calendar) == []
 

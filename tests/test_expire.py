@@ -22,7 +22,7 @@ from hypothesis import HealthCheck, example, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from callmart import dbt, expire, extract, months, run, server
+from callmart import clock, dbt, expire, extract, months, run, server
 from callmart.lock import exclusive
 from callmart.simulate import simulate
 from commands import command_of, mistake
@@ -47,7 +47,7 @@ def _border() -> date:
 
 BORDER = _border()
 DAYS = [BORDER + timedelta(days=n) for n in range(-3, 3)]
-KEPT_TABLES = ("ops.audit_log", "ops.running_now", "ops.to_vacuum")
+KEPT_TABLES = ("ops.audit_log", "ops.clock", "ops.running_now", "ops.to_vacuum")
 
 
 def two_years_after(floor: date) -> date:
@@ -241,7 +241,9 @@ def test_the_29th_of_february_stays_until_the_1st_of_march(floors: Callable[[dat
 def test_the_policy_and_the_expiry_mean_the_same_day(filled: Callmart) -> None:
     with filled.connect() as connection:
         floor = connection.execute("select access.retention_floor()").fetchone()
-        assert (expire.plan(connection, filled.settings, expire.today(filled.settings)).floor,) == floor
+        assert (
+            expire.plan(connection, filled.settings, clock.today(connection, filled.settings)).floor,
+        ) == floor
 
 
 # -- what goes and what stays -------------------------------------------------------------------------------------
@@ -537,15 +539,33 @@ def test_a_reader_is_never_kept_waiting(full: Callmart, monkeypatch: pytest.Monk
         thread.join()
     assert not failures
     assert len(answered) > 10
-    assert {what for what, outcome in outcomes.items() if outcome == expire.LOCKED} == {month}
-    assert outcomes["raw.event"] == expire.DONE, "the others go on"
-    assert too_old(full, BORDER).keys() == {
-        "store.queue_interval.call_date",
-        "store.queue_interval.interval_start",
-        "store.queue_interval.interval_local",
-    }
-    assert {one.outcome for one in expired(full, BORDER)} == {expire.DONE}
+    assert {what for what, outcome in outcomes.items() if outcome != expire.DONE} == {month}
+    assert outcomes[month] == expire.EMPTIED
     assert too_old(full, BORDER) == {}
+
+
+def test_a_reader_keeps_nobodys_expired_rows(full: Callmart, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A customer that reads and stays in its transaction: the rows go all the same, and their month the next time."""
+    monkeypatch.setattr(expire, "TRIES", 1)
+    month = f"store.queue_interval_{DAYS[0]:%Y%m}"
+    (held,) = full.rows(f"select count(*) as rows from {month}")
+    ran = run.Ran()
+    with reading(full, "mart.queue_interval"):
+        with full.connect() as connection:
+            monkeypatch.setattr(clock, "today", lambda *_: two_years_after(BORDER))
+            run.expire_and_make_months(connection, full.settings, ran, ignore_step)
+            monkeypatch.undo()
+        assert ran.problems == [], "nothing is left that should not be"
+        assert ran.expired > held["rows"] > 0
+        assert too_old(full, BORDER) == {}
+        assert full.rows(f"select from {month}") == []
+        assert full.rows("select from ops.to_vacuum") == []
+    (step,) = [step for step in planned(full, BORDER).steps if step.kind != "statistics"]
+    assert (step.what, step.count) == (month, 0)
+    assert step.why.endswith("before " + str(BORDER) + ", and empty")
+    assert {one.outcome for one in expired(full, BORDER)} == {expire.DONE}
+    assert full.rows("select to_regclass(%s) is null as gone", month) == [{"gone": True}]
+    assert expired(full, BORDER) == []
 
 
 class Crash(Exception):
@@ -643,7 +663,7 @@ def test_months_that_cannot_be_made_are_a_problem(full: Callmart, monkeypatch: p
 
 def test_a_late_file_brings_nothing_back(full: Callmart) -> None:
     with full.connect() as connection:
-        floor = expire.plan(connection, full.settings, expire.today(full.settings)).floor
+        floor = expire.plan(connection, full.settings, clock.today(connection, full.settings)).floor
     for customer, zone in ZONES.items():
         moments = [datetime.combine(floor, time(), ZoneInfo(zone)) + timedelta(seconds=s) for s in (-1, 0)]
         rows = [
@@ -663,7 +683,7 @@ def test_a_late_file_brings_nothing_back(full: Callmart) -> None:
 
 def test_a_backfill_of_an_expired_day_opens_nothing(full: Callmart) -> None:
     with full.connect() as connection:
-        floor = expire.plan(connection, full.settings, expire.today(full.settings)).floor
+        floor = expire.plan(connection, full.settings, clock.today(connection, full.settings)).floor
         expired_day = floor - timedelta(days=1)
         connection.execute("select access.ensure_month('raw.event', %s)", [expired_day])
         connection.execute(
@@ -679,7 +699,7 @@ def test_a_backfill_of_an_expired_day_opens_nothing(full: Callmart) -> None:
     full.build_unchecked()
     assert not full.rows("select from store.queue_interval where call_date < %s", floor)
     with full.connect() as connection:
-        expire.expire(connection, full.settings, expire.today(full.settings))
+        expire.expire(connection, full.settings, clock.today(connection, full.settings))
     assert too_old(full, floor) == {}
 
 
@@ -691,7 +711,7 @@ def test_a_day_that_grows_too_old_between_build_and_open_is_not_opened(
     inner = run.open.open_build
     marts = [mart.removeprefix("store.") for mart in marts_with_days(full)]
     with full.connect() as connection:
-        day = expire.floor_on(connection, expire.today(full.settings)) - timedelta(days=age)
+        day = expire.floor_on(connection, clock.today(connection, full.settings)) - timedelta(days=age)
         connection.execute(
             "insert into ops.dirty_day (customer_id, call_date, cause) values (1, %s, 'by hand')", [DAYS[3]]
         )
@@ -720,8 +740,10 @@ WRONG = {
     "before all": (["--today", "0001-01-01"], "--today: 0001-01-01 is no date"),
     "a day to come": (
         ["--today", str(two_years_after(BORDER))],
-        "has not come yet, and more would go than today",
+        "is not today; look at what would go with `callmart expire --today",
     ),
+    "a day long ago": (["--today", "2000-02-29"], "2000-02-29 is not today; look at what would go with"),
+    "a plan of nobody": (["--accept", "0123abcd"], "what would go is not the plan 0123abcd any more"),
 }
 
 
@@ -738,40 +760,48 @@ def test_a_wrong_clock_is_one_sentence_and_changes_nothing(
 
 def test_the_command_shows_the_plan_does_it_and_has_nothing_left(full: Callmart) -> None:
     command = command_of(full.home)
-    clock = ("--today", str(two_years_after(BORDER)))
+    at = ("--today", str(two_years_after(BORDER)))
     before = content(full)
-    shown = command("expire", "--plan", *clock)
+    shown = command("expire", "--plan", *at)
     assert shown.returncode == 0, shown.stderr
     assert f"store.queue_interval_{DAYS[0]:%Y%m}" in shown.stdout
-    assert shown.stdout.splitlines()[-1] == f"expire: planned; the oldest day that stays is {BORDER}"
-    plan = json.loads(command("expire", "--plan", "--json", *clock).stdout)
+    *_, how, said = shown.stdout.splitlines()
+    assert said == f"expire: planned; the oldest day that stays is {BORDER}"
+    plan = json.loads(command("expire", "--plan", "--json", *at).stdout)
+    assert how == f"to do this: callmart expire --today {at[1]} --accept {plan['hash']}"
     assert content(full) == before
 
-    done = command("expire", "--yes", "--json", *clock)
+    with full.connect() as connection:
+        connection.execute(
+            "insert into ops.opened_day values (1, %s, 'queue_interval', 1, 1)", [BORDER - timedelta(days=9)]
+        )
+    changed = content(full)
+    assert "is not the plan" in mistake(command(*how.removeprefix("to do this: callmart ").split()))
+    assert content(full) == changed, "neither more nor less than what was shown"
+    restore(full)
+
+    done = command("expire", "--accept", plan["hash"], "--json", *at)
     assert done.returncode == 0, done.stderr
     report = json.loads(done.stdout)
     assert (report["floor"], report["outcome"]) == (str(BORDER), "done")
     assert [step | {"outcome": "planned"} for step in report["steps"]] == plan["steps"]
-    again = command("expire", "--yes", *clock)
+    nothing = json.loads(command("expire", "--plan", "--json", *at).stdout)
+    assert (nothing["outcome"], nothing["steps"]) == ("nothing to do", [])
+    again = command("expire", "--accept", nothing["hash"], *at)
     assert (again.returncode, again.stdout) == (
         0,
         f"expire: nothing to do; the oldest day that stays is {BORDER}\n",
     )
 
 
-def test_an_earlier_day_takes_less(full: Callmart) -> None:
-    before = content(full)
-    done = command_of(full.home)("expire", "--today", "2000-02-29")
-    assert (done.returncode, done.stdout) == (
-        0,
-        "expire: nothing to do; the oldest day that stays is 1998-02-28\n",
-    )
-    assert content(full) == before
-
-
 def test_a_lock_not_got_is_exit_code_1(full: Callmart) -> None:
-    with reading(full, "mart.queue_interval"):
-        done = command_of(full.home)("expire", "--yes", "--today", str(two_years_after(BORDER)))
+    """Of somebody who keeps even the rows from being deleted: no customer can."""
+    command, at = command_of(full.home), ("--today", str(two_years_after(BORDER)))
+    plan = json.loads(command("expire", "--plan", "--json", *at).stdout)
+    with full.connect() as holder:
+        holder.execute("lock table store.queue_interval in share mode")
+        done = command("expire", "--accept", plan["hash"], *at)
+        holder.rollback()
     assert done.returncode == 1
     assert "lock not got" in done.stdout
     assert done.stdout.splitlines()[-1].startswith("expire: lock not got; ")

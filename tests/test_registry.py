@@ -2,7 +2,7 @@
 
 import stat
 from collections.abc import Callable
-from datetime import date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any
@@ -13,13 +13,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from callmart import logins, registry, roles
+from callmart import clock, logins, registry, roles
 from callmart.errors import UserError
 from callmart.keys import fingerprint_of
 from callmart.registry import NOBODY, Change, State, current_states, desired_states, load, plan
 from conftest import YESTERDAY, Callmart
 
 TODAY = date(2026, 6, 15)
+NOON = datetime.combine(TODAY, time(12), UTC)
 ONE = "customers:\n  - id: 1\n    name: One\n"
 
 
@@ -204,7 +205,7 @@ def test_an_error_tells_no_name_and_no_address(tmp_path: Path, text: str) -> Non
 
 
 def desired(folder: Path, text: str) -> dict[int, State]:
-    return desired_states(load(write(folder, text)), TODAY)
+    return desired_states(load(write(folder, text)), NOON)
 
 
 def contract(*spans: tuple[str, str, str | None]) -> str:
@@ -484,7 +485,7 @@ def test_a_second_time_changes_nothing(applied: Callmart) -> None:
     before = versions(applied)
     applied.apply(FULL)
     with applied.connect() as connection:
-        wanted = desired_states(load(applied.home / "registry.yml"))
+        wanted = desired_states(load(applied.home / "registry.yml"), clock.now(connection))
         assert current_states(connection) == wanted
     assert versions(applied) == before
     assert dirty(applied) == set()

@@ -2,7 +2,7 @@
 
 import json
 import re
-from datetime import date
+from datetime import UTC, date, datetime, time
 from pathlib import Path
 
 import pytest
@@ -320,7 +320,7 @@ def test_a_registry_without_recipients_needs_no_reports(
 def test_the_plan_says_which_report_no_contract_opens(
     tmp_path: Path, option: str, begins: str, report: str, is_opened: bool
 ) -> None:
-    wanted = desired_states(load(tmp_path, option, report, begins), TODAY)
+    wanted = desired_states(load(tmp_path, option, report, begins), datetime.combine(TODAY, time(12), UTC))
     note = Change(1, f"recipient: nobody gets {report}, which no contract of the customer opens")
     changes = plan({}, wanted, TODAY)
     assert (note in changes) == (not is_opened)

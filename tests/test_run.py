@@ -22,6 +22,7 @@ import tableauserverclient as TSC
 
 from callmart import (
     build,
+    clock,
     dbt,
     demo,
     expire,
@@ -36,6 +37,7 @@ from callmart import (
     tableau,
     validate,
 )
+from callmart import registry as registry_file
 from callmart.emulator.state import State
 from callmart.errors import UserError
 from callmart.lock import exclusive
@@ -393,8 +395,8 @@ def test_a_customer_who_can_not_be_removed_leaves_the_others_alone(
     twin.apply("customers: []\n")
     inner = remove._remove_customer
 
-    def removing(connection: psycopg.Connection, settings: Settings, customer_id: int) -> Any:
-        counts = inner(connection, settings, customer_id)
+    def removing(connection: psycopg.Connection, settings: Settings, customer_id: int, *more: Any) -> Any:
+        counts = inner(connection, settings, customer_id, *more)
         if customer_id == DETAILED:
             connection.execute("select 1 / 0")
         return counts
@@ -533,7 +535,7 @@ def shown(make_callmart: Callable[[], Callmart]) -> Iterator[tuple[Callmart, lis
 
 
 def test_the_demo_shows_a_customer_of_each_kind(shown: tuple[Callmart, list[CustomerStatus]]) -> None:
-    _, customers = shown
+    callmart, customers = shown
     assert [(one.customer_id, one.option) for one in customers] == [
         (1042, "detailed"),
         (1043, "detailed"),
@@ -551,13 +553,17 @@ def test_the_demo_shows_a_customer_of_each_kind(shown: tuple[Callmart, list[Cust
     assert (silent.contacts, silent.extract_rows, silent.tableau) == (0, 0, "nothing there")
     assert silent.turned_away_rows > 100
     days_shown = {day for one in served for day in (one.first_day, one.last_day)}
-    assert min(filter(None, days_shown)) >= str(demo._last_monday(Settings().zone))
+    with callmart.connect() as connection:
+        today = clock.today(connection, callmart.settings)
+    assert min(filter(None, days_shown)) >= str(demo._last_monday(today))
 
 
 def test_a_second_demo_changes_nothing(shown: tuple[Callmart, list[CustomerStatus]]) -> None:
     callmart, customers = shown
     count = "select count(*) as rows, max(file_id) as file from raw.event"
     before, events, made = outcome(callmart), callmart.rows(count), requests(callmart)
+    with callmart.connect() as connection:  # on a home that has rested for a month
+        connection.execute("update ops.clock set day = day - 30")
     assert demo.demo(callmart.settings, ignore_step) == customers
     assert callmart.rows(count) == events
     assert outcome(callmart) == before
@@ -567,6 +573,11 @@ def test_a_second_demo_changes_nothing(shown: tuple[Callmart, list[CustomerStatu
 def test_the_demo_keeps_away_from_customers_of_yours(undisturbed: Callmart) -> None:
     with pytest.raises(UserError, match="this database holds 3 customers of yours"):
         demo.demo(undisturbed.settings, ignore_step)
+    with undisturbed.connect() as connection:  # also from one that has the number of one of the demo's
+        connection.execute("update registry.customer set customer_id = 1042 where customer_id = %s", [NONE])
+        with pytest.raises(UserError, match="3 customers of yours"):
+            demo._refuse_real_customers(connection, registry_file.load(demo.EXAMPLE / "registry.yml"))
+        connection.rollback()
 
 
 def test_the_recording_moves_to_its_week_day(tmp_path: Path) -> None:

@@ -71,7 +71,7 @@ def apply(connection: psycopg.Connection, settings: Settings, marts: list[Mart] 
     mended: list[Drift] = []
     for _ in range(2):  # a right that was given twice, or hung on another, shows when the first is gone
         mended += _repair(connection, drift.find(connection, marts))
-    if left := drift.find(connection, marts):
+    if left := [found for found in drift.find(connection, marts) if not found.undeclared]:
         raise UserError(
             f"the owner can't mend everything: {'; '.join(one.text for one in left[:5])}"
             f"{f' and {len(left) - 5} more' if len(left) > 5 else ''}: have a superuser undo it, and apply again"

@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from callmart import __version__, access, drift, logins, registry, roles, schema, server, status
+from callmart import __version__, access, clock, drift, logins, registry, roles, schema, server, status
 from callmart.errors import UserError
 from callmart.lock import exclusive
 from callmart.settings import Platform, settings
@@ -93,6 +93,23 @@ def _database(*, applied: bool = True) -> Iterator[psycopg.Connection]:
 
 
 @contextmanager
+def _at_work() -> Iterator[psycopg.Connection]:
+    """The database, for one command at a time, and only while its clock is believed."""
+    with _database() as connection, clock.guarded(connection, settings()):
+        yield connection
+
+
+@contextmanager
+def _looking() -> Iterator[psycopg.Connection]:
+    """The database, for what changes nothing: it works whatever the clock says, and tells what speaks against it."""
+    with _database() as connection:
+        if doubt := clock.read(connection, settings()).doubt:
+            err.print(f"[yellow]the clock is in doubt:[/] {_plain(doubt)}", soft_wrap=True)
+        connection.rollback()
+        yield connection
+
+
+@contextmanager
 def _progress() -> Iterator[Any]:
     """A line a stage: `step(stage, item, finished, of)`."""
     bars = Progress(
@@ -127,8 +144,12 @@ def registry_apply(file: Path, yes: Yes = False) -> None:
         if schema.stands(connection):
             schema.require(connection, settings().time_zone)
         schema.apply(connection, settings().time_zone)
-        today = datetime.now(settings().zone).date()
-        changes = registry.plan(registry.current_states(connection), registry.desired_states(wanted), today)
+        clock.believe(connection, settings())
+        changes = registry.plan(
+            registry.current_states(connection),
+            registry.desired_states(wanted, clock.now(connection)),
+            clock.today(connection, settings()),
+        )
         for change in changes:
             mark = "[red]-[/]" if change.deletes else "[green]+[/]"
             out.print(f"{mark} customer {change.customer_id}: {_plain(change.text)}")
@@ -151,7 +172,7 @@ def access_diff(as_json: Json = False) -> None:
     """Show where the server differs from access.yml, the marts' YAML and the contracts."""
     from callmart import dbt
 
-    with _database() as connection:
+    with _looking() as connection:
         found = [one.text for one in drift.find(connection, dbt.marts(settings()))]
         found += [f"login {role} has another password" for role in logins.refused(connection, settings())]
     if as_json:
@@ -166,19 +187,24 @@ def access_diff(as_json: Json = False) -> None:
 @access_app.command("apply")
 def access_apply() -> None:
     """Make the server match access.yml, the marts' YAML and the contracts; what is not in them is taken away."""
-    from callmart import dbt
+    from callmart import dbt, standing
 
     with _database() as connection, exclusive(connection):
         renewed = logins.refused(connection, settings())
         schema.apply(connection, settings().time_zone)
+        clock.believe(connection, settings())
         mended = access.apply(connection, settings(), dbt.marts(settings()))
         for role in renewed:
             logins.set_password(connection, settings().home, role)
         access.note_applied(connection, len(mended), len(renewed))
         connection.commit()
+        left = [standing.remark(mart) for mart in standing.undeclared(connection, dbt.marts(settings()))]
     for one in mended:
         out.print(_plain(one.text), soft_wrap=True)
+    for text in left:
+        err.print(_plain(text), soft_wrap=True)
     out.print(f"access: {len(mended)} differences mended, {len(renewed)} passwords renewed")
+    raise typer.Exit(UNDONE if left else 0)
 
 
 @access_app.command("rotate")
@@ -226,8 +252,8 @@ def land(
     from callmart.prepare import Defaults
 
     defaults = Defaults(customer, platform or "vcloud", platform is not None, timezone)
-    with _database():
-        pass
+    with _database() as connection:  # another lands beside a run
+        clock.believe(connection, settings())
     with logins.connect(settings(), "loader") as loader, _progress() as step:
         landed = []
         for number, path in enumerate(paths):
@@ -262,7 +288,7 @@ def build() -> None:
     """Compute the days that are dirty, and no others."""
     from callmart import build as stage
 
-    with _database() as connection, exclusive(connection), _progress() as step:
+    with _at_work() as connection, _progress() as step:
         built = stage.build(connection, settings(), lambda *model: step("build", *model))
     out.print(f"build: {built.days} days computed" if built.days else "build: nothing to do")
 
@@ -272,7 +298,7 @@ def validate() -> None:
     """Check what was computed, before anybody can see it."""
     from callmart import validate as stage
 
-    with _database() as connection, exclusive(connection), _progress() as step:
+    with _at_work() as connection, _progress() as step:
         validated = stage.validate(connection, settings(), lambda *mart: step("validate", *mart))
     if validated.build_id is None:
         out.print("validate: nothing to do")
@@ -295,7 +321,7 @@ def open_() -> None:
     """Let the customers see the days that passed."""
     from callmart.open import open_build
 
-    with _database() as connection, exclusive(connection):
+    with _at_work() as connection:
         opened = open_build(connection, settings())
     out.print(f"open: {opened.days} days opened ({opened.rows} rows), {opened.held_back} held back")
     raise typer.Exit(UNDONE if opened.held_back else 0)
@@ -310,7 +336,7 @@ def release(
     """Let the next run open a day although its checks hold it back."""
     from callmart import release as stage
 
-    with _database() as connection, exclusive(connection):
+    with _at_work() as connection:
         stage.release(connection, customer, day.date(), reason)
     out.print(f"release: {day.date()} of customer {customer} is opened by the next `callmart run`")
 
@@ -320,7 +346,7 @@ def extract() -> None:
     """Write each customer's .hyper files, as that customer."""
     from callmart import extract as stage
 
-    with _database() as connection, exclusive(connection), _progress() as step:
+    with _at_work() as connection, _progress() as step:
         found = stage.extract(connection, settings(), lambda customer, *n: step("extract", str(customer), *n))
     failures = [one for one in found if isinstance(one, stage.Unproven)]
     files = [one for one in found if isinstance(one, stage.Extract)]
@@ -342,7 +368,7 @@ def publish(
     from callmart import publication, tableau
     from callmart import publish as stage
 
-    with _database() as connection, exclusive(connection), tableau.connect(settings()) as tableau_server:
+    with _at_work() as connection, tableau.connect(settings()) as tableau_server:
         wanted = publication.desired(connection, settings())
         connection.commit()
         planned = stage.plan(wanted, stage.read(tableau_server))
@@ -399,26 +425,33 @@ def expire(
         bool, typer.Option("--plan", help="List what would go and why, and change nothing.")
     ] = False,
     today: Annotated[str, typer.Option(metavar="YYYY-MM-DD", help="The day to look from.")] = "",
+    accept: Annotated[
+        str, typer.Option(metavar="HASH", help="Do the plan that was shown with this hash, and no other.")
+    ] = "",
     as_json: Json = False,
-    yes: Annotated[bool, typer.Option("--yes", help="Also for a day that has not come yet.")] = False,
 ) -> None:
     """Remove what is older than two years, exact to the day, from every table and file."""
     from callmart import expire as stage
 
-    day = stage.parse_day(today) if today else stage.today(settings())
-    with _database() as connection:
-        if plan:
-            planned = stage.plan(connection, settings(), day)
-            outcomes = [stage.Outcome(step, stage.PLANNED) for step in planned.steps]
-        elif day > stage.today(settings()) and not yes:
+    asked = clock.parse_day("--today", today) if today else None
+    with _looking() if plan else _at_work() as connection:
+        day = asked or clock.today(connection, settings())
+        another = day != clock.today(connection, settings())
+        if another and not plan and not accept:
             raise UserError(
-                f"nothing expired: {day} has not come yet, and more would go than today; "
-                "look with --plan, or confirm it with --yes"
+                f"nothing expired: {day} is not today; look at what would go with "
+                f"`callmart expire --today {day} --plan`, which says how to do exactly that"
+            )
+        planned = stage.plan(connection, settings(), day)
+        if plan:
+            outcomes = [stage.Outcome(step, stage.PLANNED) for step in planned.steps]
+        elif accept and accept != planned.hash:
+            raise UserError(
+                f"nothing expired: what would go is not the plan {accept} any more; "
+                "look at it anew with --plan, and accept that one"
             )
         else:
-            with exclusive(connection):
-                planned = stage.plan(connection, settings(), day)
-                outcomes = stage.execute(connection, planned)
+            outcomes = stage.execute(connection, planned)
     said = stage.overall(outcomes)
     if as_json:
         steps = [
@@ -426,11 +459,36 @@ def expire(
             | {"outcome": one.outcome}
             for one in outcomes
         ]
-        print(json.dumps({"today": str(day), "floor": str(planned.floor), "outcome": said, "steps": steps}))
+        shown = {"today": str(day), "floor": str(planned.floor), "hash": planned.hash}
+        print(json.dumps(shown | {"outcome": said, "steps": steps}))
     else:
         _print_expiry(outcomes)
+        if plan and another and outcomes:
+            out.print(f"to do this: callmart expire --today {day} --accept {planned.hash}", soft_wrap=True)
         out.print(f"expire: {said}; the oldest day that stays is {planned.floor}", soft_wrap=True)
     raise typer.Exit(UNDONE if said in (stage.LOCKED, stage.CHANGED) else 0)
+
+
+@app.command()
+def retire(
+    mart: Annotated[str, typer.Argument(help="A mart that the project declares no more.")], yes: Yes = False
+) -> None:
+    """Remove a mart that was taken out of the project, with all its rows. Shows a plan first."""
+    from callmart import retire as stage
+
+    with _at_work() as connection:
+        planned = stage.plan(connection, settings(), mart)
+        for what, count in planned.goes.items():
+            out.print(f"[red]-[/] {_plain(what)}: {count:,}", soft_wrap=True)
+        if not yes:
+            raise UserError("nothing was retired: this can't be undone; confirm it with --yes")
+        done = stage.retire(connection, planned)
+    if not done:
+        raise UserError(
+            f"nothing was retired: somebody has been reading {planned.table} for seconds; "
+            "run the same command again when that session has ended"
+        )
+    out.print(f"retire: {planned.table} is gone; the next extract and publication leave it out")
 
 
 def _print_expiry(outcomes: list[Any]) -> None:
@@ -442,6 +500,28 @@ def _print_expiry(outcomes: list[Any]) -> None:
     for one in outcomes:
         table.add_row(_plain(one.step.what), _plain(one.step.why), f"{one.step.count:,}", one.outcome)
     out.print(table)
+
+
+@app.command("clock")
+def clock_(
+    accept: Annotated[
+        str, typer.Option(metavar="YYYY-MM-DD", help="The day that the clock says, and that is right.")
+    ] = "",
+) -> None:
+    """Show what the clock says and whether it is believed; believe it again after a long rest."""
+    with _database() as connection:
+        if accept:
+            with exclusive(connection):
+                clock.accept(connection, settings(), clock.parse_day("--accept", accept))
+                connection.commit()
+        reading = clock.read(connection, settings())
+    out.print(
+        f"the clock says {reading.today}; callmart last did something "
+        f"{f'on {reading.last}' if reading.last else 'never'}",
+        soft_wrap=True,
+    )
+    out.print(f"clock: {_plain(reading.doubt) if reading.doubt else 'believed'}", soft_wrap=True)
+    raise typer.Exit(UNDONE if reading.doubt else 0)
 
 
 @app.command()
@@ -474,7 +554,7 @@ def _print_run(ran: Any, as_json: bool) -> None:
 @app.command("status")
 def status_(as_json: Json = False) -> None:
     """Where each customer stands."""
-    with _database() as connection:
+    with _looking() as connection:
         customers = status.status(connection)
     if as_json:
         print(json.dumps([asdict(one) for one in customers]))
@@ -606,7 +686,7 @@ def audit(
     from callmart.audit import report
 
     folder = report.ready(settings(), folder)
-    with _database() as connection, exclusive(connection), _progress() as step:
+    with _looking() as connection, exclusive(connection), _progress() as step:
         found = evidence.audit(connection, settings(), step)
     written = report.write(found, folder)
     for check in found.failed:
@@ -638,6 +718,7 @@ def upgrade() -> None:
             out.print("upgrade: nothing to do")
             return
         schema.apply(connection, settings().time_zone)
+        clock.believe(connection, settings())
         mended = access.apply(connection, settings(), dbt.marts(settings()))
         access.note_applied(connection, len(mended), 0)
         connection.commit()
@@ -655,7 +736,7 @@ def dsn(
     """Print a libpq URI and nothing else: the owner's, a customer's own login, or a duty's."""
     if customer is not None and duty is not None:
         raise UserError("one login at a time: name --customer or --duty")
-    with _database() as connection:
+    with _looking() as connection:
         if customer is not None:
             print(logins.customer_uri(connection, settings(), customer))
         elif duty is not None:

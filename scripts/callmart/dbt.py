@@ -92,6 +92,12 @@ def marts(settings: Settings) -> list[Mart]:
     return sorted(declared, key=lambda mart: mart.name)
 
 
+def read_anew(settings: Settings) -> list[Mart]:
+    """The marts as the project declares them at this moment."""
+    _parse(settings)
+    return marts(settings)
+
+
 def _parse(settings: Settings) -> Any:
     """The project as dbt reads it, which its manifest.json says afterwards."""
     from dbt.cli.main import dbtRunner  # takes a second to import

@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
 
-from callmart import land, logins, registry, run, server, status, tableau
+from callmart import clock, land, logins, registry, run, server, status, tableau
 from callmart.errors import UserError
 from callmart.lock import exclusive
 from callmart.prepare import Defaults
@@ -45,10 +45,12 @@ def demo(settings: Settings, on_step: run.OnStep) -> list[status.CustomerStatus]
             on_step("registry", "apply", 0, 1)
             _refuse_real_customers(connection, wanted)
             registry.apply(connection, settings, wanted)
+            # However long it has rested: what it holds is nobody's.
+            clock.accept(connection, settings, today := clock.today(connection, settings))
             connection.commit()
             on_step("registry", "apply", 1, 1)
             with logins.connect(settings, "loader") as loader:
-                _land(loader, settings, ran, on_step)
+                _land(loader, settings, ran, _last_monday(today), on_step)
             run.build_and_open(connection, settings, ran, on_step)
             run.deliver(connection, settings, ran, on_step)
         if ran.problems:
@@ -76,18 +78,17 @@ def _refuse_real_customers(connection: psycopg.Connection, wanted: registry.Regi
     """The demo's registry would take every other customer for one that left."""
     if connection.execute("select to_regclass('registry.customer')").fetchone() == (None,):
         return
-    known = {
-        customer_id for (customer_id,) in connection.execute("select customer_id from registry.customer")
-    }
-    if strangers := known - {customer.id for customer in wanted.customers}:
+    known = set(connection.execute("select customer_id, name from registry.customer"))
+    if strangers := known - {(customer.id, customer.name) for customer in wanted.customers}:
         raise UserError(
             f"this database holds {len(strangers)} customers of yours, which the demo would delete: "
             "give the demo a CALLMART_HOME of its own"
         )
 
 
-def _land(loader: psycopg.Connection, settings: Settings, ran: run.Ran, on_step: run.OnStep) -> None:
-    monday = _last_monday(settings.zone)
+def _land(
+    loader: psycopg.Connection, settings: Settings, ran: run.Ran, monday: date, on_step: run.OnStep
+) -> None:
     folder = settings.home / "demo" / f"{monday:%G-W%V}"
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     work = [(file, make) for name, make in FILES.items() if (file := folder / name)]
@@ -104,8 +105,7 @@ def _land(loader: psycopg.Connection, settings: Settings, ran: run.Ran, on_step:
         on_step("land", file.name, number + 1, len(work))
 
 
-def _last_monday(zone: ZoneInfo) -> date:
-    today = datetime.now(zone).date()
+def _last_monday(today: date) -> date:
     return today - timedelta(days=today.weekday() + 7)
 
 

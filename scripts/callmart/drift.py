@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import psycopg
 from psycopg import sql
 
-from callmart import logins, rights, roles
+from callmart import logins, rights, roles, standing
 from callmart.dbt import Mart
 from callmart.matrix import matrix
 
@@ -16,11 +16,13 @@ class Drift:
     """One thing that is otherwise than declared, and the statements that mend it; none where only a person can.
 
     `own` is what any login may change of itself, and which opens nothing: else one could stop the opening of all.
+    `undeclared` is a mart that the project has taken out: it opens no more than it did.
     """
 
     text: str
     repair: tuple[sql.SQL | sql.Composed, ...] = ()
     own: bool = False
+    undeclared: bool = False
 
 
 def find(connection: psycopg.Connection, marts: list[Mart] | None) -> list[Drift]:
@@ -29,12 +31,17 @@ def find(connection: psycopg.Connection, marts: list[Mart] | None) -> list[Drift
     """
     if others := list(_of_others(connection)):
         return others  # what is not the owner's it can't even look at
+    left = standing.undeclared(connection, marts) if marts is not None else []
+    if marts is not None:
+        # Guarded and shown as before, until somebody decides.
+        marts = [*marts, *(mart for mart in left if mart.group in roles.GROUPS)]
     return [
         *of_roles(connection),
         *_drifted_memberships(connection),
         *_drifted_rights(connection, marts),
         *(_drifted_guards(connection, marts) if marts is not None else ()),
         *_drifted_objects(connection, of_marts=marts is not None),
+        *(Drift(standing.remark(mart), undeclared=True) for mart in left),
     ]
 
 

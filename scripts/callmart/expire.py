@@ -8,24 +8,26 @@ A day is too old by the clock of the customer: its local date lies before the fl
 less two years. Whole months are detached and dropped, other rows deleted.
 """
 
+import json
 import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import date
+from hashlib import sha256
 from pathlib import Path
 
 import psycopg
 from psycopg import sql
 
-from callmart import dbt, extract, open, quality_pages
-from callmart.errors import UserError
+from callmart import dbt, extract, open, quality_pages, standing
 from callmart.settings import Settings
-from callmart.vacuum import WRITERS_WAIT, vacuum
+from callmart.vacuum import WRITERS_WAIT, note, vacuum
 
 Query = sql.SQL | sql.Composed
 
 DONE, LOCKED, CHANGED, NOTHING, PLANNED = "done", "lock not got", "changed", "nothing to do", "planned"
+EMPTIED = "rows deleted, their month is dropped later"
 
 READERS_WAIT = "300ms"  # at most: who waits for a strong lock has all later readers behind it
 MONTHS_WAIT = "100ms"  # once the mart's own lock is held
@@ -52,6 +54,8 @@ class Step:
     why: str
     count: int
     take: Callable[[psycopg.Connection], int] = field(repr=False, compare=False)  # returns how much it took
+    # Where `take` gets no lock: what goes all the same, with a lock that readers let it have.
+    instead: Callable[[psycopg.Connection], int] | None = field(default=None, repr=False, compare=False)
 
 
 @dataclass(frozen=True)
@@ -62,18 +66,19 @@ class Plan:
     floor: date
     steps: tuple[Step, ...]
 
+    @property
+    def hash(self) -> str:
+        """What a person names who has seen the plan: another day, step or count gives another."""
+        shown = [(step.kind, step.what, step.why, step.count) for step in self.steps]
+        return sha256(json.dumps([str(self.today), shown]).encode()).hexdigest()[:8]
+
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a step: done, lock not got, or changed since the plan (and then nothing was taken)."""
+    """What became of a step: done, emptied, lock not got, or changed since the plan (and then nothing was taken)."""
 
     step: Step
     outcome: str
-
-
-def today(settings: Settings) -> date:
-    """The date at the provider."""
-    return datetime.now(settings.zone).date()
 
 
 def expire(connection: psycopg.Connection, settings: Settings, day: date) -> list[Outcome]:
@@ -83,13 +88,17 @@ def expire(connection: psycopg.Connection, settings: Settings, day: date) -> lis
 
 def taken(outcomes: list[Outcome]) -> int:
     """How many rows and files have gone."""
-    return sum(one.step.count for one in outcomes if one.outcome == DONE and one.step.kind != "statistics")
+    return sum(
+        one.step.count for one in outcomes if one.outcome in (DONE, EMPTIED) and one.step.kind != "statistics"
+    )
 
 
 def overall(outcomes: list[Outcome]) -> str:
     """The outcome of all steps: the one that a person should look at."""
     found = {one.outcome for one in outcomes}
-    return next((outcome for outcome in (CHANGED, LOCKED, PLANNED, DONE) if outcome in found), NOTHING)
+    return next(
+        (outcome for outcome in (CHANGED, LOCKED, EMPTIED, PLANNED, DONE) if outcome in found), NOTHING
+    )
 
 
 def floor_on(connection: psycopg.Connection, day: date) -> date:
@@ -125,23 +134,24 @@ class _Planner:
         self.steps: list[Step] = []
 
     def marts(self) -> None:
-        declared = dbt.marts(self.settings)
-        standing = [mart for mart in declared if _stands(self.connection, f'store."{mart.name}"')]
-        for mart in standing:
+        """Every table that stands among them: a mart that the project has taken out keeps no row longer."""
+        marts = standing.of_customers(self.connection)
+        for mart in marts:
             if mart.day:
-                self.months("store", mart.name, self.floor)
-                day = sql.SQL("t.") + sql.Identifier(mart.day)
+                # What has months loses them whole; only the one around the floor loses rows.
+                has_months = self.months(standing.SCHEMA, mart.name, self.floor)
                 self.rows(
                     "mart",
-                    f"store.{mart.name}",
+                    f"{standing.SCHEMA}.{mart.name}",
                     f"days before {self.floor}",
                     sql.SQL("{day} >= {first} and {day} < %(floor)s").format(
-                        day=day, first=sql.Literal(self.floor.replace(day=1))
+                        day=sql.SQL("t.") + sql.Identifier(mart.day),
+                        first=sql.Literal(self.floor.replace(day=1) if has_months else date.min),
                     ),
                 )
-        for mart in standing:
+        for mart in marts:
             if not mart.day:
-                self.unreferred(mart, [other for other in standing if other.day])
+                self.unreferred(mart, [other for other in marts if other.day])
 
     def unreferred(self, mart: dbt.Mart, others: list[dbt.Mart]) -> None:
         """Rows of a mart without days that no kept day of its group refers to."""
@@ -149,14 +159,14 @@ class _Planner:
         referring = [
             other for other in others if other.group == mart.group and set(key) <= set(other.columns)
         ]
-        if not referring:
+        if not (key and referring):
             return
         nowhere = [
             sql.SQL(
                 "not exists (select from {other} as r where r.customer_id = t.customer_id and {equal}"
                 " and r.{day} >= %(floor)s)"
             ).format(
-                other=sql.Identifier("store", other.name),
+                other=sql.Identifier(standing.SCHEMA, other.name),
                 equal=sql.SQL(" and ").join(
                     sql.SQL("r.{0} = t.{0}").format(sql.Identifier(column)) for column in key
                 ),
@@ -166,7 +176,7 @@ class _Planner:
         ]
         self.rows(
             "mart",
-            f"store.{mart.name}",
+            f"{standing.SCHEMA}.{mart.name}",
             "no kept day refers to them any more",
             sql.SQL(" and ").join(nowhere),
             returning=", t.customer_id",
@@ -272,9 +282,9 @@ class _Planner:
     def books(self) -> None:
         """The registry's and the stages' own records."""
         shown = "false"
-        if _stands(self.connection, "store.agent"):
+        if _stands(self.connection, agents := f"{standing.SCHEMA}.agent"):
             shown = (
-                "exists (select from store.agent as m"
+                f"exists (select from {agents} as m"
                 " where m.customer_id = t.customer_id and m.agent_key = t.agent_key)"
             )
         self.rows(
@@ -411,20 +421,23 @@ class _Planner:
                 )
             )
 
-    def months(self, schema: str, name: str, first: date) -> None:
-        """The months of a table that end before a month begins."""
-        for partition in _partitions(self.connection, schema, name):
+    def months(self, schema: str, name: str, first: date) -> bool:
+        """The months of a table that end before a month begins. Whether the table has months."""
+        partitions = _partitions(self.connection, schema, name)
+        for partition in partitions:
             if partition[-6:] < f"{first:%Y%m}":
                 count = _count(self.connection, sql.Identifier(schema, partition))
                 self.steps.append(
                     Step(
                         schema,
                         f"{schema}.{partition}",
-                        f"the whole month is before {self.floor}",
+                        f"the whole month is before {self.floor}" + (", and empty" if not count else ""),
                         count,
                         _dropping(schema, name, partition, count),
+                        _emptying(schema, name, partition),
                     )
                 )
+        return bool(partitions)
 
     def rows(
         self,
@@ -502,22 +515,32 @@ def _execute(connection: psycopg.Connection, planned: Plan, step: Step) -> str:
     for attempt in range(TRIES):
         if attempt:
             time.sleep(PAUSE_S)
-        try:
-            with connection.transaction():
-                _wait_at_most(connection, READERS_WAIT)
-                if step.take(connection) != step.count:
-                    raise _Changed
-                connection.execute(
-                    "insert into ops.audit_log (action, details)"
-                    " values ('expired', jsonb_build_object('before', %s::date, %s::text, %s::bigint))",
-                    [planned.floor, step.what if step.kind != "files" else "files", step.count],
-                )
-            return DONE
-        except _Changed:
-            return CHANGED
-        except (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected):
-            continue
+        if outcome := _tried(connection, planned, step, step.take):
+            return outcome
+    if step.instead and step.count and (outcome := _tried(connection, planned, step, step.instead)):
+        return EMPTIED if outcome == DONE else outcome
     return LOCKED
+
+
+def _tried(
+    connection: psycopg.Connection, planned: Plan, step: Step, take: Callable[[psycopg.Connection], int]
+) -> str | None:
+    """Done or changed; none where a lock was not got."""
+    try:
+        with connection.transaction():
+            _wait_at_most(connection, READERS_WAIT)
+            if take(connection) != step.count:
+                raise _Changed
+            connection.execute(
+                "insert into ops.audit_log (action, details)"
+                " values ('expired', jsonb_build_object('before', %s::date, %s::text, %s::bigint))",
+                [planned.floor, step.what if step.kind != "files" else "files", step.count],
+            )
+        return DONE
+    except _Changed:
+        return CHANGED
+    except (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected):
+        return None
 
 
 def _dropping(schema: str, name: str, partition: str, planned: int) -> Callable[[psycopg.Connection], int]:
@@ -538,10 +561,21 @@ def _dropping(schema: str, name: str, partition: str, planned: int) -> Callable[
             _wait_at_most(connection, MONTHS_WAIT)
             connection.execute(sql.SQL("alter table {} detach partition {}").format(parent, month))
             connection.execute(sql.SQL("drop table {}").format(month))
-            connection.execute(
-                "insert into ops.to_vacuum (relation) values (%s) on conflict do nothing",
-                [f"{schema}.{name}"],
-            )
+            note(connection, f"{schema}.{name}")
+        return rows
+
+    return take
+
+
+def _emptying(schema: str, name: str, partition: str) -> Callable[[psycopg.Connection], int]:
+    """Deletes the rows of a month that a reader keeps from being dropped: no reader waits, and none is waited for."""
+
+    def take(connection: psycopg.Connection) -> int:
+        _wait_at_most(connection, WRITERS_WAIT)
+        rows = connection.execute(
+            sql.SQL("delete from {}").format(sql.Identifier(schema, partition))
+        ).rowcount
+        note(connection, f"{schema}.{name}", f"{schema}.{partition}")
         return rows
 
     return take
@@ -568,7 +602,7 @@ def _stands(connection: psycopg.Connection, relation: str) -> bool:
 
 
 def _partitions(connection: psycopg.Connection, schema: str, name: str) -> list[str]:
-    """The months of a table, oldest first; each is called after its month."""
+    """The months of a table, oldest first; each is called after its month. What is called otherwise is none."""
     return [
         partition
         for (partition,) in connection.execute(
@@ -576,7 +610,7 @@ def _partitions(connection: psycopg.Connection, schema: str, name: str) -> list[
             select c.relname
             from pg_inherits
             join pg_class as c on c.oid = inhrelid
-            where inhparent = to_regclass(format('%%I.%%I', %s::text, %s::text))
+            where inhparent = to_regclass(format('%%I.%%I', %s::text, %s::text)) and c.relname ~ '_[0-9]{6}$'
             order by 1
             """,
             [schema, name],
@@ -644,14 +678,3 @@ def _old_pages(settings: Settings, floor: date) -> list[Path]:
         for page in quality_pages.folder(settings).glob("*.html")
         if re.match(r"\d{4}-\d{2}-\d{2}-", page.name) and page.name[:10] < floor.isoformat()
     )
-
-
-def parse_day(text: str) -> date:
-    """A date as a person writes it; UserError where it is none."""
-    try:
-        day = datetime.strptime(text, "%Y-%m-%d").date()
-    except ValueError:
-        day = date.min
-    if day.year < 1970:
-        raise UserError(f"--today: {text} is no date; write it as 2026-11-24")
-    return day

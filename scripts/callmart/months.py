@@ -8,7 +8,7 @@ from datetime import date
 
 import psycopg
 
-from callmart import dbt
+from callmart import dbt, standing
 from callmart.settings import Settings
 
 AHEAD = 2  # months after this one
@@ -27,8 +27,7 @@ def ensure_ahead(connection: psycopg.Connection, settings: Settings) -> int:
             [settings.time_zone, AHEAD],
         )
     ]
-    marts = [f'store."{mart.name}"' for mart in dbt.marts(settings) if mart.day]
-    made = _ensure(connection, ["raw.event", *marts], months)
+    made = _ensure(connection, ["raw.event", *_tables(dbt.marts(settings))], months)
     connection.commit()
     return made
 
@@ -42,8 +41,12 @@ def ensure_window(connection: psycopg.Connection, marts: list[dbt.Mart]) -> None
             " where call_date >= access.retention_floor()"
         )
     ]
-    _ensure(connection, [f'store."{mart.name}"' for mart in marts if mart.day], months)
+    _ensure(connection, _tables(marts), months)
     connection.commit()
+
+
+def _tables(marts: list[dbt.Mart]) -> list[str]:
+    return [f'{standing.SCHEMA}."{mart.name}"' for mart in marts if mart.day]
 
 
 def _ensure(connection: psycopg.Connection, tables: Iterable[str], months: Iterable[date]) -> int:

@@ -52,7 +52,8 @@ def open_build(connection: psycopg.Connection, settings: Settings) -> Opened:
 
 def follow_rights(connection: psycopg.Connection, settings: Settings) -> None:
     """Let rights be those of today's contracts; Drifted where somebody has others than declared. Commits."""
-    if drifted := [found for found in drift.find(connection, dbt.marts(settings)) if not found.own]:
+    found = drift.find(connection, dbt.marts(settings))
+    if drifted := [one for one in found if not (one.own or one.undeclared)]:
         raise Drifted(
             f"nothing is opened while rights differ from what is declared ({drifted[0].text}"
             f"{f' and {len(drifted) - 1} more' if len(drifted) > 1 else ''}): "

@@ -3,7 +3,7 @@
 import shutil
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from datetime import UTC, datetime, time, timedelta
+from datetime import datetime, time, timedelta
 from functools import cache, partial
 from hashlib import sha256
 from pathlib import Path
@@ -14,7 +14,7 @@ import psycopg
 import tableauserverclient as TSC
 from psycopg.rows import class_row
 
-from callmart import dbt, extract, logins, metrics, publish, reports, roles, tds, workbook
+from callmart import clock, dbt, extract, logins, metrics, publish, reports, roles, tds, workbook
 from callmart.captions import Locale
 from callmart.errors import UserError
 from callmart.fields import Source
@@ -80,7 +80,7 @@ def desired(connection: psycopg.Connection, settings: Settings) -> list[Publicat
             "select customer_id, mart_group, content_hash, row_count from ops.extract order by 1, 2",
         )
     )
-    holds = _holds(connection)
+    holds, now = _holds(connection), clock.now(connection)
     site_zone = ZoneInfo(settings.tableau.time_zone or settings.time_zone)
     publications = []
     for customer in customers:
@@ -104,7 +104,7 @@ def desired(connection: psycopg.Connection, settings: Settings) -> list[Publicat
                 tuple(sources),
                 workbooks,
                 members=tuple(recipient.email for recipient in people),
-                mails=tuple(_mails(customer, people, workbooks, site_zone)),
+                mails=tuple(_mails(customer, people, workbooks, site_zone, now)),
                 hold=holds.get(customer.customer_id),
                 problem=problem,
             )
@@ -113,12 +113,16 @@ def desired(connection: psycopg.Connection, settings: Settings) -> list[Publicat
 
 
 def _mails(
-    customer: _Customer, recipients: list[_Recipient], workbooks: Iterable[Workbook], site_zone: ZoneInfo
+    customer: _Customer,
+    recipients: list[_Recipient],
+    workbooks: Iterable[Workbook],
+    site_zone: ZoneInfo,
+    now: datetime,
 ) -> Iterator[Mail]:
     """What the recipients asked for of the reports that the customer has."""
     for workbook_ in workbooks:
         report = workbook_.report
-        day, at = mail_time(report.schedule, ZoneInfo(customer.time_zone), site_zone, datetime.now(UTC))
+        day, at = mail_time(report.schedule, ZoneInfo(customer.time_zone), site_zone, now)
         for recipient in recipients:
             if report.name in recipient.reports:
                 yield Mail(

@@ -22,7 +22,7 @@ from ruamel.yaml.composer import ComposerError
 from ruamel.yaml.constructor import DuplicateKeyError, RoundTripConstructor
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
-from callmart import access, reports, schema
+from callmart import access, clock, reports, schema
 from callmart.errors import UserError
 from callmart.keys import ensure_key, fingerprint_of, keyed, new_key
 from callmart.settings import Settings, TimeZone
@@ -312,15 +312,18 @@ class State:
                 return option  # type: ignore[no-any-return]
         return "none"
 
-    def is_ordered(self, *options: Option, today: date | None = None) -> bool:
-        """Whether one of the options is ordered now or later; today is by the customer's own clock."""
-        today = today or datetime.now(ZoneInfo(self.value("time_zone"))).date()
+    def today(self, now: datetime) -> date:
+        """The date at the customer."""
+        return now.astimezone(ZoneInfo(self.value("time_zone"))).date()
+
+    def is_ordered(self, *options: Option, today: date) -> bool:
+        """Whether one of the options is ordered now or later."""
         return any(
             option in options and (valid_until is None or today < valid_until)
             for option, _, valid_until in self.tables["contract"]
         )
 
-    def keeps_agents(self, today: date | None = None) -> bool:
+    def keeps_agents(self, today: date) -> bool:
         """Whether ids and names of agents may be kept at all."""
         return self.is_ordered("detailed", today=today) and not self.value("anonymous_agents")
 
@@ -336,16 +339,16 @@ def _nothing() -> dict[str, Rows]:
 NOBODY = State((None,) * len(CUSTOMER), _nothing())
 
 
-def desired_states(registry: Registry, today: date | None = None) -> dict[int, State]:
-    """What the file asks for, by customer, on a day; by default today by the customer's own clock."""
-    return {customer.id: _desired(customer, registry.defaults, today) for customer in registry.customers}
+def desired_states(registry: Registry, now: datetime) -> dict[int, State]:
+    """What the file asks for, by customer, on the day that it is there."""
+    return {customer.id: _desired(customer, registry.defaults, now) for customer in registry.customers}
 
 
 def _word(written: str) -> str:
     return written.casefold().strip()
 
 
-def _desired(customer: Customer, defaults: Defaults, today: date | None) -> State:
+def _desired(customer: Customer, defaults: Defaults, now: datetime) -> State:
     state = State(
         (
             customer.name,
@@ -373,6 +376,7 @@ def _desired(customer: Customer, defaults: Defaults, today: date | None) -> Stat
             "recipient": {(r.email, tuple(r.reports)) for r in customer.recipients},
         },
     )
+    today = state.today(now)
     if not state.is_ordered("standard", "detailed", today=today):
         return State(state.customer, _nothing())
     if state.keeps_agents(today):
@@ -499,7 +503,8 @@ def _rank(option: Option) -> int:
 def apply(connection: psycopg.Connection, settings: Settings, registry: Registry) -> None:
     """Make database, roles and keys what the registry says: one transaction, left to the caller to commit."""
     schema.apply(connection, settings.time_zone)
-    current, desired = current_states(connection), desired_states(registry)
+    now = clock.now(connection)
+    current, desired = current_states(connection), desired_states(registry, now)
     for customer_id in current.keys() - desired.keys():
         connection.execute("delete from registry.customer where customer_id = %s", [customer_id])
     changed = current.keys() - desired.keys()
@@ -509,7 +514,7 @@ def apply(connection: psycopg.Connection, settings: Settings, registry: Registry
         if before != after:
             changed = changed | {customer_id}
             _write(connection, customer_id, after, fingerprint_of(key) if key else None)
-            _write_agents(connection, customer_id, after, key)
+            _write_agents(connection, customer_id, after, key, after.today(now))
             _mark_days(connection, customer_id, before or NOBODY, after)
     connection.execute("select ops.follow_contracts()")
     if changed:
@@ -552,18 +557,19 @@ def forget_customer(connection: psycopg.Connection, settings: Settings, customer
     state = current_states(connection).get(customer_id)
     if state is None:
         return False
-    is_ordered = state.is_ordered("standard", "detailed")
+    today = state.today(clock.now(connection))
+    is_ordered = state.is_ordered("standard", "detailed", today=today)
     key = new_key(settings.home, customer_id) if is_ordered else None
     if not is_ordered:
         state = State(state.customer, _nothing())
-    if not state.keeps_agents():
+    if not state.keeps_agents(today):
         state.agents = set()
     connection.execute(
         "update registry.customer set key_fingerprint = null where customer_id = %s", [customer_id]
     )
     connection.execute("delete from registry.agent where customer_id = %s", [customer_id])
     _write(connection, customer_id, state, fingerprint_of(key) if key else None)
-    _write_agents(connection, customer_id, state, key)
+    _write_agents(connection, customer_id, state, key, today)
     return is_ordered
 
 
@@ -603,10 +609,12 @@ def _write(connection: psycopg.Connection, customer_id: int, state: State, finge
             )
 
 
-def _write_agents(connection: psycopg.Connection, customer_id: int, state: State, key: bytes | None) -> None:
+def _write_agents(
+    connection: psycopg.Connection, customer_id: int, state: State, key: bytes | None, today: date
+) -> None:
     """The names that the customer gives its agents; where none may be kept, no id stays either."""
     forget = "delete from registry.agent where customer_id = %s"
-    if state.keeps_agents():
+    if state.keeps_agents(today):
         # Who was named and never seen is nobody without the name.
         connection.execute(f"{forget} and name is not null and last_day is null", [customer_id])
         forget = (

@@ -15,7 +15,7 @@ import psycopg
 from psycopg import sql
 from psycopg.types.json import Jsonb
 
-from callmart import access, dbt, extract, open, vacuum
+from callmart import access, dbt, extract, open, standing, vacuum
 from callmart.errors import UserError, kind
 from callmart.keys import key_file
 from callmart.registry import forget_customer
@@ -84,14 +84,14 @@ def remove(
     A failure is returned in a customer's place and leaves the others alone.
     """
     _follow_calendar(connection, settings)
-    marts = [mart for mart in dbt.marts(settings) if _stands(connection, mart)]
+    marts = standing.of_customers(connection)
     gone, changed = _gone(connection, settings), _changed(connection, marts)
     connection.commit()
     removed: list[Removed | Unremoved] = []
     for number, customer_id in enumerate([*gone, *changed]):
         try:
             counts = (
-                _remove_customer(connection, settings, customer_id)
+                _remove_customer(connection, settings, customer_id, marts)
                 if customer_id in gone
                 else _remove_days(connection, settings, customer_id, marts)
             )
@@ -138,10 +138,6 @@ def _follow_calendar(connection: psycopg.Connection, settings: Settings) -> None
         """
     )
     connection.commit()
-
-
-def _stands(connection: psycopg.Connection, mart: dbt.Mart) -> bool:
-    return connection.execute("select to_regclass(%s)", [f'store."{mart.name}"']).fetchone() != (None,)
 
 
 def _gone(connection: psycopg.Connection, settings: Settings) -> list[int]:
@@ -238,17 +234,14 @@ def _changed(connection: psycopg.Connection, marts: list[dbt.Mart]) -> list[int]
     return sorted(customer_id for (customer_id,) in rows)
 
 
-def _remove_customer(connection: psycopg.Connection, settings: Settings, customer_id: int) -> Counter[str]:
+def _remove_customer(
+    connection: psycopg.Connection, settings: Settings, customer_id: int, marts: list[dbt.Mart]
+) -> Counter[str]:
     """Remove everything of a customer; how much of each kind."""
     counts: Counter[str] = Counter()
-    # Also of a mart that is declared no more.
-    marts = connection.execute(
-        "select oid::regclass::text from pg_class"
-        " where relnamespace = 'store'::regnamespace and relkind in ('r', 'p') and not relispartition"
-    ).fetchall()
     whose: Whose = {"customer": customer_id}
-    for (mart,) in marts:
-        counts["rows"] += _delete(connection, mart, "true", whose)
+    for mart in marts:
+        counts["rows"] += _delete(connection, _table(mart), "true", whose)
     counts["events"] = _delete(connection, "raw.event", "true", whose)
     counts["calls"] = _delete(connection, "raw.call", "true", whose)
     counts["uses"] = _delete(connection, "raw.function_use", "true", whose)
@@ -270,7 +263,7 @@ def _remove_customer(connection: psycopg.Connection, settings: Settings, custome
         key_file(settings.home, customer_id).unlink(missing_ok=True)
     vacuum.note(
         connection,
-        *(mart for (mart,) in marts),
+        *map(_table, marts),
         *("raw.event", "raw.call", "raw.function_use"),
         *("registry.agent", "registry.contact", "registry.recipient", "registry.queue", "registry.customer"),
     )
@@ -311,12 +304,12 @@ def _remove_days(
                 and call_date <= %(first)s + %(reach)s
             on conflict (customer_id, call_date) do update set mark = nextval('ops.mark'), cause = excluded.cause
             """,
-            whose | {"reach": max((mart.reach_days for mart in marts), default=0)},
+            whose | {"reach": max((mart.reach_days for mart in dbt.marts(settings)), default=0)},
         )
     for mart in marts:
         if mart.day:
             outside = _OUTSIDE.replace("call_date", f'"{mart.day}"')
-            counts["rows"] += _delete(connection, f'store."{mart.name}"', outside, whose)
+            counts["rows"] += _delete(connection, _table(mart), outside, whose)
     counts["uses"] = _delete(
         connection, "raw.function_use", "(month < %(first)s or month + interval '1 month' > %(until)s)", whose
     )
@@ -329,7 +322,7 @@ def _remove_days(
         vacuum.note(
             connection,
             *("raw.event", "raw.call", "raw.function_use", "registry.agent"),
-            *(f'store."{mart.name}"' for mart in marts),
+            *map(_table, marts),
         )
     return counts
 
@@ -429,9 +422,7 @@ def _remove_agents(
     of_agents = [mart for mart in marts if mart.group == "agent"]
     with_days = [mart for mart in of_agents if mart.day]
     for mart in with_days:
-        counts["agent_rows"] += _delete(
-            connection, f'store."{mart.name}"', closed.format(day=f'"{mart.day}"'), whose
-        )
+        counts["agent_rows"] += _delete(connection, _table(mart), closed.format(day=f'"{mart.day}"'), whose)
     connection.execute(
         f"""
         with emptied as (
@@ -473,8 +464,8 @@ def _remove_unreferenced(
     """The rows of a mart without days that no day of another mart refers to any more, by its whole key."""
     names = sql.SQL(", ").join(map(sql.Identifier, mart.key))
     referred = [
-        sql.SQL("select {} from store.{} where customer_id = %(customer)s").format(
-            names, sql.Identifier(other.name)
+        sql.SQL("select {} from {} where customer_id = %(customer)s").format(
+            names, sql.Identifier(standing.SCHEMA, other.name)
         )
         for other in with_days
         if set(mart.key) <= set(other.columns)
@@ -482,8 +473,8 @@ def _remove_unreferenced(
     if not referred:
         return 0
     rows = connection.execute(
-        sql.SQL("delete from store.{} where customer_id = %(customer)s and ({}) not in ({})").format(
-            sql.Identifier(mart.name), names, sql.SQL(" union ").join(referred)
+        sql.SQL("delete from {} where customer_id = %(customer)s and ({}) not in ({})").format(
+            sql.Identifier(standing.SCHEMA, mart.name), names, sql.SQL(" union ").join(referred)
         ),
         whose,
     ).rowcount
@@ -491,13 +482,17 @@ def _remove_unreferenced(
         sql.SQL(
             """
             update ops.opened_day
-            set row_count = (select count(*) from store.{} where customer_id = %(customer)s)
+            set row_count = (select count(*) from {} where customer_id = %(customer)s)
             where customer_id = %(customer)s and mart = %(mart)s
             """
-        ).format(sql.Identifier(mart.name)),
+        ).format(sql.Identifier(standing.SCHEMA, mart.name)),
         whose | {"mart": mart.name},
     )
     return rows
+
+
+def _table(mart: dbt.Mart) -> str:
+    return f'{standing.SCHEMA}."{mart.name}"'
 
 
 def _delete(connection: psycopg.Connection, table: str, condition: str, whose: Whose) -> int:

@@ -16,6 +16,8 @@ import psycopg
 
 from callmart import (
     build,
+    clock,
+    dbt,
     expire,
     extract,
     land,
@@ -25,11 +27,11 @@ from callmart import (
     publication,
     publish,
     remove,
+    standing,
     tableau,
     validate,
 )
 from callmart.errors import UserError, kind
-from callmart.lock import exclusive
 from callmart.prepare import Defaults
 from callmart.settings import Folder, Settings
 
@@ -76,7 +78,7 @@ def run(connection: psycopg.Connection, settings: Settings, on_step: OnStep) -> 
     ran = Ran()
     arguments = (connection, settings, ran, on_step)
     with ExitStack() as lock:
-        lock.enter_context(exclusive(connection))
+        lock.enter_context(clock.guarded(connection, settings))
         try:
             _attempt(remove_closed, "the removal of what no contract keeps broke off", AGAIN, *arguments)
             expire_and_make_months(*arguments)
@@ -88,6 +90,12 @@ def run(connection: psycopg.Connection, settings: Settings, on_step: OnStep) -> 
             )
             _attempt(
                 deliver, "the look at who has which rights broke off, so nothing left", AGAIN, *arguments
+            )
+            _attempt(
+                _name_what_is_left,
+                "the look for marts that are declared no more broke off",
+                AGAIN,
+                *arguments,
             )
         except KeyboardInterrupt:
             ran.note("the run was interrupted: run again, and it goes on from what is there")
@@ -150,15 +158,21 @@ def expire_and_make_months(
 
 def _expire(connection: psycopg.Connection, settings: Settings, ran: Ran, on_step: OnStep) -> None:
     on_step("expire", "looking for what is too old", 0, 1)
-    outcomes = expire.expire(connection, settings, expire.today(settings))
+    outcomes = expire.expire(connection, settings, clock.today(connection, settings))
     ran.expired = expire.taken(outcomes)
     for one in outcomes:
-        if one.outcome != expire.DONE:
+        if one.outcome not in (expire.DONE, expire.EMPTIED):
             ran.note(
                 f"{one.step.what} did not expire: {one.outcome}; the next run tries again, "
                 "and docs/runbook.md says more"
             )
     on_step("expire", "", 1, 1)
+
+
+def _name_what_is_left(connection: psycopg.Connection, settings: Settings, ran: Ran, on_step: OnStep) -> None:
+    """Name the marts that stand and that the project has taken out."""
+    for mart in standing.undeclared(connection, dbt.marts(settings)):
+        ran.note(standing.remark(mart))
 
 
 def _make_months(connection: psycopg.Connection, settings: Settings, ran: Ran, on_step: OnStep) -> None:

@@ -174,6 +174,12 @@ create or replace trigger append_only
 before update or delete or truncate on ops.audit_log
 for each statement execute function ops.refuse_change();
 
+-- The day on which something last began: a clock that has jumped from it is not believed (clock.py).
+create table if not exists ops.clock (
+    one_row boolean primary key default true check (one_row),
+    day     date not null
+);
+
 create sequence if not exists ops.mark;
 
 -- A customer's day whose marts no longer say what raw says. A newer mark survives the opening of an older build.

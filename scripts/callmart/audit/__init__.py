@@ -15,7 +15,7 @@ from importlib.metadata import version
 
 import psycopg
 
-from callmart import logins, server, tableau
+from callmart import clock, logins, server, tableau
 from callmart.audit import attempts, channels, published, tables
 from callmart.audit.attacks import ATTACKS, Attack
 from callmart.audit.attempts import Answer, Attacker, Attempt, Scene
@@ -40,9 +40,8 @@ VISIBLE = (
     "LISTEN and NOTIFY: everybody may announce something on any channel and hear what others announce. callmart "
     "announces nothing, so there is only what customers would tell each other on purpose.",
     "Advisory locks: everybody may take any. callmart waits for none of them.",
-    "Reading holds a mart's tables in a weak lock until the transaction ends: a month is dropped when the reader has "
-    "finished, at the latest when the limits for idle and long sessions end it. The expiry never waits longer than its "
-    "lock timeout, and its days are invisible already.",
+    "Reading holds a mart's tables in a weak lock until the transaction ends: an expired month is emptied meanwhile, "
+    "and dropped when the reader has finished. The expiry never waits longer than its lock timeout.",
     "Large objects: everybody sees their numbers, never what is in those of others. On the embedded server nobody "
     "may make any; on another server that is for its administrator to close.",
     "A login may change its own password and its own defaults, such as read-only and the timeouts: they are a "
@@ -109,7 +108,7 @@ def audit(connection: psycopg.Connection, settings: Settings, on_step: OnStep) -
     connection.rollback()
     on_step("look", "", 1, 1)
     return Audit(
-        at=datetime.now(settings.zone),
+        at=clock.now(connection).astimezone(settings.zone),
         versions=_versions(connection),
         customers=len(board.customers),
         cells=tuple(

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 import psycopg
 
-from callmart import dbt, roles
+from callmart import dbt, roles, standing
 from callmart.audit.attacks import ATTACKS, NOT_INSTALLED, Aim, Attack
 from callmart.matrix import Duty, matrix, split
 from callmart.rights import POLICY_FUNCTIONS, SCHEMAS, STATISTIC, shown_in
@@ -49,6 +49,12 @@ class Scene:
     customers: dict[int, str]  # the option of today
     rows: dict[tuple[int, str], int] = field(default_factory=dict)  # how many a customer may see of a mart
     anothers: dict[tuple[int, str], int] = field(default_factory=dict)  # the hash of a row that is another's
+    left: tuple[dbt.Mart, ...] = ()  # what the project has taken out
+
+    @property
+    def standing(self) -> tuple[dbt.Mart, ...]:
+        """All that a customer may read its rows in, and nobody else's."""
+        return (*self.marts, *self.left)
 
     def holders(self, mart: dbt.Mart) -> list[int]:
         """The customers that have rows in a mart."""
@@ -103,9 +109,10 @@ def scene(connection: psycopg.Connection, settings: Settings) -> Scene:
         """,
         [list(SCHEMAS)],
     ).fetchall()
-    standing = {name for name, *_ in relations}
-    marts = tuple(mart for mart in (*dbt.marts(settings), STATISTIC) if name_of(mart) in standing)
-    of_customers = [mart for mart in marts if mart.group != "usage"]
+    names = {name for name, *_ in relations}
+    marts = tuple(mart for mart in (*dbt.marts(settings), STATISTIC) if name_of(mart) in names)
+    left = tuple(mart for mart in standing.undeclared(connection, marts) if name_of(mart) in names)
+    of_customers = [mart for mart in (*marts, *left) if mart.group != "usage"]
     rows = {key: count for mart in of_customers for key, count in _rows(connection, mart, floor)}
     return Scene(
         database=database,
@@ -129,6 +136,7 @@ def scene(connection: psycopg.Connection, settings: Settings) -> Scene:
             for customer, name in rows
             if name == mart.name and (found := _anothers(connection, mart, customer)) is not None
         },
+        left=left,
     )
 
 
@@ -206,7 +214,7 @@ def _shown(scene: Scene, opens: frozenset[str]) -> frozenset[str]:
     """The relations that the marts of these groups are seen in."""
     return frozenset(
         relation
-        for mart in scene.marts
+        for mart in scene.standing
         if mart.group in opens
         for relation in shown_in(mart)
         if relation in scene.relations
@@ -276,7 +284,7 @@ def _places(scene: Scene, attacker: Attacker, aim: Aim) -> list[tuple[str, dict[
         case "mart" | "dated mart" | "closed mart":
             return [
                 (name_of(mart), _of_mart(scene, attacker, mart))
-                for mart in scene.marts
+                for mart in scene.standing
                 if _is_aimed_at(mart, attacker, aim)
             ]
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import psycopg
 from psycopg import sql
 
-from callmart import dbt, drift, expire
+from callmart import clock, dbt, drift, expire, standing
 from callmart.audit.attempts import Scene, table_of
 from callmart.audit.channels import Board
 from callmart.audit.check import Check, few
@@ -15,18 +15,20 @@ from callmart.settings import Settings
 
 def of_rights(connection: psycopg.Connection, settings: Settings, scene: Scene) -> Iterator[Check]:
     """Roles, rights and policies are as declared."""
-    drifted = [one.text for one in drift.find(connection, dbt.marts(settings))]
+    found = drift.find(connection, dbt.marts(settings))
+    drifted = [one.text for one in found if not one.undeclared]
+    left = standing.undeclared(connection, scene.marts)
     yield Check(
         "rights", "roles, memberships, rights and policies are those of access.yml, the marts and the contracts",
         len(scene.roles), len(drifted), few(drifted),
     )  # fmt: skip
-    relations, found = 0, []
+    relations, unguarded = 0, []
     for mart in scene.marts:
         parts = connection.execute(
             "select relation::text from access.mart_relation where mart = %s::regclass", [table_of(mart)]
         ).fetchall()
         relations += len(parts)
-        found += [
+        unguarded += [
             name
             for (name,) in connection.execute(
                 "select relation::text from access.unguarded(%s::regclass, %s, %s) as relation",
@@ -35,7 +37,7 @@ def of_rights(connection: psycopg.Connection, settings: Settings, scene: Scene) 
         ]
     yield Check(
         "rights", "every mart and every month has row security, forced, and its own two policies",
-        relations, len(found), few(found),
+        relations, len(unguarded), few(unguarded),
     )  # fmt: skip
     strays = connection.execute(
         """
@@ -51,13 +53,13 @@ def of_rights(connection: psycopg.Connection, settings: Settings, scene: Scene) 
             and not format('%%I.%%I', relnamespace::regnamespace, relname) = any(%(shown)s)
         """,
         {
-            "marts": [table_of(mart) for mart in scene.marts],
-            "shown": [relation for mart in scene.marts for relation in shown_in(mart)],
+            "marts": [table_of(mart) for mart in (*scene.marts, *left)],
+            "shown": [relation for mart in (*scene.marts, *left) for relation in shown_in(mart)],
         },
     ).fetchall()
+    strange = [name for (name,) in strays] + [standing.remark(mart) for mart in left]
     yield Check(
-        "rights", "nothing stands among the marts that is not declared", relations, len(strays),
-        few([name for (name,) in strays]),
+        "rights", "nothing stands among the marts that is not declared", relations, len(strange), few(strange),
     )  # fmt: skip
 
 
@@ -83,7 +85,7 @@ def of_tables(connection: psycopg.Connection, settings: Settings, scene: Scene) 
     )
     due = [
         f"{step.what}: {step.why}"
-        for step in expire.plan(connection, settings, expire.today(settings)).steps
+        for step in expire.plan(connection, settings, clock.today(connection, settings)).steps
         if step.kind != "statistics"
     ]
     yield Check(
