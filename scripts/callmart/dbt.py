@@ -39,8 +39,8 @@ COUNTS_AND_MOMENTS = (
 Group = Literal["queue", "line", "agent", "usage"]
 Person = Literal["agent", "caller", "contact", "recipient", "staff", "nobody"]
 
-# Whom a mart may show, by its group; macros/store_persons.sql says the same to dbt. Every contract opens the groups that
-# are not here, and there nobody is shown.
+# Whom a mart may show, by its group; macros/store_persons.sql says the same to dbt. The groups that are not here are
+# open under every contract, and show nobody.
 PERSONS: Mapping[Group, tuple[Person, ...]] = {"agent": ("agent", "caller", "nobody")}
 
 
@@ -121,9 +121,13 @@ class Mart(Strict):
             if name not in self.columns:
                 raise ValueError(f"add to its YAML a column {name}: its key or day names it")
         if self.day and self.day not in self.key:
-            raise ValueError(f"add to its YAML {self.day} to config.meta.key: a partitioned key holds the day")
+            raise ValueError(
+                f"add to its YAML {self.day} to config.meta.key: a partitioned key holds the day"
+            )
         if self.reach_days and not self.day:
-            raise ValueError("take config.meta.reach_days out of its YAML: a mart without days has no days before")
+            raise ValueError(
+                "take config.meta.reach_days out of its YAML: a mart without days has no days before"
+            )
         for column in self.declared:
             if column.data_type in COUNTS_AND_MOMENTS and column.person is None:
                 continue
@@ -253,7 +257,12 @@ def _declared(nodes: Iterable[Any]) -> list[Mart]:
 def _mart(node: Any) -> Mart:
     """A node of the manifest as a mart; UserError where it is not declared as a mart has to be."""
     columns = [
-        {**column.meta, "name": name, "data_type": column.data_type, "description": column.description.strip()}
+        {
+            **column.meta,
+            "name": name,
+            "data_type": column.data_type,
+            "description": column.description.strip(),
+        }
         for name, column in node.columns.items()
     ]
     document = {**node.config.meta, "name": node.name, "declared": columns}
