@@ -48,16 +48,20 @@
             'mart ' ~ model.name ~ ' has hooks of its own: remove them, they could open what its policies close'
         ) -%}
     {%- endif -%}
-    {%- set counts_or_times = [
-        'integer', 'double precision', 'boolean', 'date', 'timestamp with time zone', 'timestamp without time zone'
-    ] -%}
-    {%- for column in columns -%}
-        {%- if modules.re.search('agent|caller|number|name|mail|phone|user|device', column.name)
-            and column.data_type not in counts_or_times and column.meta.get('person') not in ['agent', 'caller', 'nobody'] -%}
+    {%- set persons = store_persons(meta.group) -%}
+    {%- for column in columns if not store_counts_or_times(column.data_type) or 'person' in column.meta -%}
+        {%- if 'person' not in column.meta -%}
             {%- do store_refuse(
                 model,
-                'meta: {person: agent} (or caller, or nobody) to the column ' ~ column.name
-                ~ ': it looks like a person'
+                'config: {meta: {person: ' ~ persons | join(' | ') ~ '}} to the column ' ~ column.name
+                ~ ': whom its values point to'
+            ) -%}
+        {%- endif -%}
+        {%- if column.meta.person not in persons -%}
+            {%- do exceptions.raise_compiler_error(
+                'mart ' ~ model.name ~ ' of the group ' ~ meta.group ~ ' may not show a person (' ~ column.meta.person
+                ~ '): take the column ' ~ column.name ~ ' out, or declare the mart in the group agent in '
+                ~ store_file(model)
             ) -%}
         {%- endif -%}
     {%- endfor -%}
@@ -69,7 +73,12 @@
 
 {% macro store_refuse(model, what) -%}
     {%- do exceptions.raise_compiler_error(
-        'mart ' ~ model.name ~ ' is not declared: add to ' ~ (model.patch_path or model.original_file_path) ~ ' '
-        ~ what
+        'mart ' ~ model.name ~ ' is not declared: add to ' ~ store_file(model) ~ ' ' ~ what
     ) -%}
+{%- endmacro %}
+
+
+{# Where a mart is declared; in its SQL, where it has no YAML. #}
+{% macro store_file(model) -%}
+    {{ return((model.patch_path or model.original_file_path).split('://') | last) }}
 {%- endmacro %}

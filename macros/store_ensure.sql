@@ -31,6 +31,14 @@
                 ) -%}
             {%- endif -%}
         {%- endfor -%}
+        {%- set groups = run_query(
+            "select mart_group from access.mart where relation = to_regclass('" ~ mart ~ "')"
+        ).columns[0].values() | list -%}
+        {%- if groups and groups != [declared.group] -%}
+            {%- do store_drifted(
+                mart, 'it stands in the group ' ~ groups[0] ~ ', and is declared in the group ' ~ declared.group
+            ) -%}
+        {%- endif -%}
         {%- set key = run_query(
             "select attname from pg_catalog.pg_index"
             ~ " join pg_catalog.pg_attribute on attrelid = indrelid and attnum = any(indkey)"

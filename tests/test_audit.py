@@ -12,8 +12,8 @@ import pytest
 import tableauserverclient as TSC
 from typer.testing import CliRunner
 
-from callmart import audit, cli, dbt, extract, roles, run, server, tableau
-from callmart.audit import report
+from callmart import audit, cli, dbt, extract, hyper, roles, run, schema, server, tableau
+from callmart.audit import agents, report
 from callmart.audit.attacks import ATTACKS
 from callmart.audit.check import MOST_FOUND, Check, few
 from callmart.settings import Tableau
@@ -283,6 +283,60 @@ def test_a_file_that_nobody_ordered_is_a_breach(published: Callmart) -> None:
         "extracts/left.over",
     )
     assert only(found, "extracts", "file: own rows", "expiry")
+
+
+AGENT_KEY = f"(select min(agent_key) from raw.event where customer_id = {STANDARD})"
+
+
+def test_an_agent_in_a_mart_that_standard_opens_is_a_breach(published: Callmart) -> None:
+    with done(
+        published,
+        f"update mart.queue_interval set queue = {AGENT_KEY} where customer_id = {STANDARD}",
+        f"update mart.queue_interval set queue = '{queue_of(STANDARD)}' where customer_id = {STANDARD}",
+    ):
+        found = failed(published)
+    assert found[f"agents: {agents.NAME}: marts"].found == (f"customer {STANDARD}, queue_interval: 1 agents",)
+    assert only(found, "agents")
+
+
+def test_an_agent_in_a_file_that_standard_opens_is_a_breach(published: Callmart) -> None:
+    """On disk and on Tableau, where the counts are right."""
+    own, kept = extract.place(published.settings, NAMED, "queue"), published.home / "kept.hyper"
+    shutil.copy(own, kept)
+    with hyper.opened(own) as file:
+        file.execute_command(f'update "{hyper.SCHEMA}"."queue_day" set queue = \'{agent_of(NAMED)}\'')
+    put_on_tableau(published, NAMED)
+    found = failed(published)
+    shutil.copy(kept, own)
+    kept.unlink()
+    put_on_tableau(published, NAMED)
+    assert found[f"agents: {agents.NAME}: extracts"].found == (f"customer {NAMED}, queue: 1 agents",)
+    assert found[f"agents: {agents.NAME}: Tableau"].found == (f"customer {NAMED}, queue: 1 agents",)
+    assert len(found) == 2
+
+
+def test_a_look_for_agents_that_finds_none_of_the_planted_proves_nothing(
+    published: Callmart, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    places = [f"agents: {agents.NAME}: {place}" for place in ("marts", "extracts", "Tableau")]
+    with psycopg.connect(
+        host=str(server.start(published.home)), user="postgres", dbname=server.DATABASE
+    ) as superuser:
+        superuser.execute(
+            "create or replace function registry.known_agents(customer integer, words text[]) returns text[]"
+            " stable security definer return '{}'::text[]"
+        )
+    found = failed(published)
+    with published.connect() as owner:
+        schema.apply(owner, published.settings.time_zone)
+    assert {found[place].outcome for place in places} == {"NOTHING TO LOOK AT"}
+    assert only(found, "agents", "roles, memberships, rights")
+
+    monkeypatch.setattr(agents, "_words_of", lambda file, marts: iter(()))
+    found = failed(published)
+    assert {name: check.outcome for name, check in found.items()} == dict.fromkeys(
+        places[1:], "NOTHING TO LOOK AT"
+    )
 
 
 def test_a_missing_file_is_not_passed_over(published: Callmart) -> None:

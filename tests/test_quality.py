@@ -17,7 +17,7 @@ from psycopg import sql
 from callmart import build, dbt, logins, quality_pages, validate
 from callmart import open as opening
 from callmart.errors import UserError
-from centre import ANONYMOUS, DAYS, NAMED, STANDARD, WITH_DATA
+from centre import ANONYMOUS, DAYS, NAMED, STANDARD, WITH_DATA, queue_of
 from conftest import Callmart, ignore_step
 
 # What no result, page or log may repeat.
@@ -199,6 +199,62 @@ def test_who_has_no_name_and_what_no_contract_keeps_is_held_back(
     assert failing["agent_session", unknown] == {(NAMED, DAYS[0])}
     assert failing["agent_contact", unknown] == {(NAMED, DAYS[1])}
     assert failing["agent_interval", unkept] == {(STANDARD, DAYS[2])}
+
+
+def test_a_day_on_which_an_agent_is_shown_is_held_back(played: Callmart, owner: psycopg.Connection) -> None:
+    """By key, id, name or label, under any option; also where the events alone know the key."""
+    a_key = "select min(agent_key) from raw.event where customer_id = {}"
+    shown = {
+        (
+            "queue_interval",
+            NAMED,
+            DAYS[0],
+        ): "select min(agent_key) from registry.agent where customer_id = {}",
+        ("queue_interval", NAMED, DAYS[1]): "select min(agent) from registry.agent where customer_id = {}",
+        ("queue_day", NAMED, DAYS[2]): "select min(name) from registry.agent where customer_id = {}",
+        ("queue_interval", ANONYMOUS, DAYS[0]): f"select 'agent-' || left(({a_key}), 10)",
+        ("line_interval", STANDARD, DAYS[1]): a_key,
+    }
+    for (mart, customer, day), agent in shown.items():
+        column = "line" if mart == "line_interval" else "queue"
+        changed = owner.execute(
+            f"update build.{mart} set {column} = ({agent.format(customer)})"  # type: ignore[arg-type]
+            f" where customer_id = {customer} and call_date = '{day}' and ({agent.format(customer)}) is not null"
+        )
+        assert changed.rowcount > 0, mart
+    # None of theirs: another customer's key, the id of an agent that is a queue of the customer's, a part of a name.
+    owner.execute(
+        f"update build.queue_interval set queue = ({a_key.format(NAMED)}) where customer_id = {STANDARD}"  # type: ignore[arg-type]
+    )
+    owner.execute("insert into registry.queue values (%s, 'medewerker-1001-2', null, 20, 5)", [NAMED])
+    owner.execute(
+        "insert into registry.agent (customer_id, agent_key, agent) values (%s, 'k', 'medewerker-1001-2')"
+        " on conflict do nothing",
+        [NAMED],
+    )
+    owner.execute("update build.queue_day set queue = 'medewerker-1001-2' where call_date = %s", [DAYS[0]])
+    owner.execute("update build.queue_day set queue = 'Noor' where call_date = %s", [DAYS[1]])
+    found = check(played, owner)
+    assert {
+        (r.mart, *day) for r in found.results if r.expectation == "no agent is shown" for day in r.failing
+    } == shown.keys()
+    assert found.held_back >= {(customer, day) for _, customer, day in shown}
+    asked = {r.mart for r in found.results if r.expectation == "no agent is shown"}
+    assert asked == {mart.name for mart in dbt.marts(played.settings) if mart.group != "agent"}
+
+
+def test_who_checks_asks_for_agents_and_reads_none(played: Callmart, owner: psycopg.Connection) -> None:
+    ask = "select registry.known_agents(%s, %s)"
+    with logins.connect(played.settings, "quality") as quality:
+        names = ["Noor Zandvliet", "medewerker-1001-1", "noor@example.org", "Noor", queue_of(NAMED)]
+        assert quality.execute(ask, [NAMED, names]).fetchall() == [(names[:3],)]
+        assert quality.execute(ask, [STANDARD, names]).fetchall() == [([],)]
+    for duty in ("loader", "publisher", "auditor", "operator"):
+        with (
+            logins.connect(played.settings, duty) as login,
+            pytest.raises(psycopg.errors.InsufficientPrivilege),
+        ):
+            login.execute(ask, [NAMED, ["Noor Zandvliet"]])
 
 
 def test_a_day_is_compared_with_the_same_week_days_before(

@@ -10,12 +10,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from dbt.cli.main import dbtRunner
 from ruamel.yaml import YAML
 
+from callmart import access, cli, dbt, drift, metrics, schema
+from callmart import open as opening
+from callmart.errors import UserError
 from callmart.settings import PROJECT
 from catalogue import unprotected
 from centre import NAMED, WITH_DATA
-from conftest import Callmart
+from conftest import Callmart, ignore_step
 
 Declaration = dict[str, Any]
 
@@ -95,6 +99,10 @@ def meta(**values: Any) -> Callable[[Declaration], None]:
     return lambda declared: declared["config"]["meta"].update(values)
 
 
+def person(name: str) -> dict[str, Any]:
+    return {"config": {"meta": {"person": name}}}
+
+
 UNDECLARED: dict[str, tuple[Callable[[Declaration], object], str]] = {
     "tiny_no_meta": (lambda d: d["config"].pop("meta"), "config.meta.group: one of"),
     "tiny_no_group": (lambda d: d["config"]["meta"].pop("group"), "config.meta.group: one of"),
@@ -104,9 +112,27 @@ UNDECLARED: dict[str, tuple[Callable[[Declaration], object], str]] = {
     "tiny_no_day": (lambda d: d["config"]["meta"].pop("day"), "config.meta.day: the column of its local day"),
     "tiny_free_day": (meta(key=["customer_id"]), "call_date to config.meta.key"),
     "tiny_no_column": (meta(key=["customer_id", "call_date", "queue"]), "a column queue: its key"),
-    "tiny_agent": (lambda d: column(d, "agent_id", "text"), "meta: {person: agent}"),
-    "tiny_varying": (lambda d: column(d, "caller_name", "character varying(9)"), "meta: {person: agent}"),
-    "tiny_number": (lambda d: column(d, "phone", "bigint"), "meta: {person: agent}"),
+    "tiny_word": (lambda d: column(d, "remark", "text"), "{person: nobody}"),
+    "tiny_varying": (lambda d: column(d, "colour", "character varying(9)"), "{person: nobody}"),
+    "tiny_number": (lambda d: column(d, "amount", "bigint"), "{person: nobody}"),
+    "tiny_some_word": (
+        lambda d: (meta(group="agent")(d), column(d, "remark", "text")),
+        "{person: agent | caller | nobody}",
+    ),
+    "tiny_agent": (lambda d: column(d, "remark", "text", **person("agent")), "may not show a person (agent)"),
+    "tiny_counted_agent": (
+        lambda d: column(d, "seat", "integer", **person("agent")),
+        "may not show a person (agent)",
+    ),
+    "tiny_caller": (
+        lambda d: (meta(group="line")(d), column(d, "remark", "text", **person("caller"))),
+        "may not show a person (caller)",
+    ),
+    "tiny_staff": (lambda d: column(d, "remark", "text", **person("staff")), "may not show a person (staff)"),
+    "tiny_contact": (
+        lambda d: (meta(group="agent")(d), column(d, "remark", "text", **person("contact"))),
+        "may not show a person (contact)",
+    ),
     "tiny_grants": (lambda d: d["config"].update(grants={"select": ["public"]}), "grants of its own: remove"),
     "tiny_hook": (
         lambda d: d["config"].update({"post-hook": "grant select on {{ this }} to public"}),
@@ -119,13 +145,21 @@ UNDECLARED: dict[str, tuple[Callable[[Declaration], object], str]] = {
 }
 
 
+# What only dbt acts on, so that dbt alone need refuse it.
+OF_DBT = {"tiny_grants", "tiny_hook", "tiny_no_contract"}
+
+
+def show_persons(declared: Declaration) -> None:
+    meta(group="agent")(declared)
+    for shown in ("agent", "caller", "nobody"):
+        column(declared, f"remark_{shown}", "text", **person(shown))
+
+
 def test_a_mart_that_is_not_declared_does_not_build(project: Project) -> None:
     for name, (change, _) in UNDECLARED.items():
         project.declare(name, change)
-    project.declare("tiny_good")
-    project.declare(
-        "tiny_person", lambda d: column(d, "agent_id", "text", config={"meta": {"person": "agent"}})
-    )
+    project.declare("tiny_good", lambda d: column(d, "agent_name", "text", **person("nobody")))
+    project.declare("tiny_person", show_persons)
     said = " ".join(project.run().split())
     for name, (_, remedy) in UNDECLARED.items():
         start = said.find(f"mart {name} ")
@@ -141,6 +175,227 @@ def test_a_mart_that_is_not_declared_does_not_build(project: Project) -> None:
     assert standing == {"tiny_good", "tiny_person"}
     with project.callmart.connect() as owner:
         assert unprotected(owner) == []
+
+
+# -- as callmart reads it ------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def small(project: Project, monkeypatch: pytest.MonkeyPatch) -> Project:
+    """A project of small marts alone, which callmart itself reads and builds in seconds."""
+    shutil.rmtree(project.folder / "models")
+    (project.folder / "models/marts/queue").mkdir(parents=True)
+    monkeypatch.setattr(dbt, "PROJECT", project.folder)
+    monkeypatch.setattr(dbt, "_target", lambda settings: project.folder / "target")
+    return project
+
+
+ROW = "select 1001 as customer_id, current_date as call_date, 7 as things"
+
+
+def select(project: Project, name: str, query: str) -> None:
+    """Let a mart's SQL be a query of one's own."""
+    (project.folder / f"models/marts/queue/{name}.sql").write_text(query)
+
+
+def test_callmart_refuses_what_dbt_refuses(small: Project) -> None:
+    """Each alone among marts that are declared; dbt reads them all at once, which takes seconds."""
+    for name, (change, _) in UNDECLARED.items():
+        small.declare(name, change)
+    small.declare("tiny_frozen", meta(group="usage"))
+    small.declare("tiny_typo", meta(reach_day=6))
+    small.declare("tiny_of_whom", lambda d: column(d, "remark", "text", **person("boss")))
+    small.declare("tiny_person", show_persons)
+    for file in (small.folder / "models").rglob("*.sql"):
+        file.write_text(ROW)
+    read = dbt._invoke(dbtRunner(), small.callmart.settings, "parse").result
+    every = {node.name: node for node in read.nodes.values()}
+    others = {
+        "tiny_frozen": (None, "config.meta.group: one of"),
+        "tiny_typo": (None, "reach_day: Extra inputs are not permitted; correct it there"),
+        "tiny_of_whom": (None, "columns.remark.person: Input should be 'agent', 'caller'"),
+    }
+    for name, (_, remedy) in (UNDECLARED | others).items():
+        if name in OF_DBT:
+            continue
+        with pytest.raises(UserError) as refused:
+            dbt._declared([every["tiny_person"], every[name]])
+        said = str(refused.value)
+        assert said.startswith(f"mart {name} is not declared: "), said
+        assert remedy in said and f"models/marts/queue/{name}.yml" in said, said
+    (shows,) = dbt._declared([every["tiny_person"]])
+    assert shows.words == ("remark_agent", "remark_caller", "remark_nobody")
+
+
+def test_the_marts_are_those_of_the_files_of_now(small: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the times of the files say, and whatever became of the command that read them before."""
+    settings = small.callmart.settings
+    small.declare("tiny_now")
+    select(small, "tiny_now", ROW)
+    good = dbt.marts(settings)
+    file = small.folder / "models/marts/queue/tiny_now.yml"
+    text, times = file.read_text(), file.stat()
+
+    with monkeypatch.context() as unchanged:
+        unchanged.setattr(dbt, "_parse", lambda settings: pytest.fail("nothing has changed"))
+        assert dbt.marts(settings) == good
+
+    def write(changed: str) -> None:
+        file.write_text(changed)
+        os.utime(file, ns=(times.st_atime_ns, times.st_mtime_ns))
+
+    write(text.replace("group: queue", "group: everybody"))
+    with pytest.raises(
+        UserError, match=r"tiny_now is not declared: add to models/marts/queue/tiny_now\.yml "
+    ):
+        dbt.marts(settings)
+    write(text)
+    assert dbt.marts(settings) == good, "put right again, and nothing need be deleted"
+
+    kept = dbt._place(settings)
+    assert dbt._kept(settings, dbt._fingerprint()) is not None
+    kept.write_text(kept.read_text()[:-100])
+    assert dbt._kept(settings, dbt._fingerprint()) is None, "half written"
+
+
+@pytest.mark.parametrize("change", ["a file less", "a file more", "a file renamed", "dbt", "the rules"])
+def test_whatever_the_marts_depend_on_has_a_part_in_the_fingerprint(
+    project: Project, monkeypatch: pytest.MonkeyPatch, change: str
+) -> None:
+    monkeypatch.setattr(dbt, "PROJECT", project.folder)
+    before = dbt._fingerprint()
+    assert dbt._fingerprint() == before
+    macro = project.folder / "macros" / "is_safe.sql"
+    match change:
+        case "a file less":
+            macro.unlink()
+        case "a file more":
+            (project.folder / "models" / "staging" / "more.sql").touch()
+        case "a file renamed":
+            macro.rename(macro.with_name("was_safe.sql"))
+        case "dbt":
+            monkeypatch.setattr(dbt, "version", lambda package: "1.99")
+        case "the rules":
+            copy = project.folder.parent / "dbt.py"
+            copy.write_text(Path(dbt.__file__).read_text() + "\n")
+            monkeypatch.setattr(dbt, "__file__", str(copy))
+    assert dbt._fingerprint() != before
+
+
+def test_a_wrong_declaration_is_one_sentence_of_every_command(
+    small: Project, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(cli, "settings", lambda: small.callmart.settings)
+    small.declare("tiny_wrong", lambda d: d["config"]["meta"].pop("group"))
+    select(small, "tiny_wrong", ROW)
+    read = dbt._invoke(dbtRunner(), small.callmart.settings, "parse")
+    monkeypatch.setattr(dbt, "_invoke", lambda *how: read)  # each would take seconds
+    for command in (
+        ["access", "diff"], ["access", "apply"], ["build"], ["extract"], ["expire", "--plan"], ["reports"],
+    ):  # fmt: skip
+        monkeypatch.setattr("sys.argv", ["callmart", *command])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        said = capsys.readouterr().err
+        assert ended.value.code == 2, command
+        assert (
+            said.count("error: mart tiny_wrong is not declared: add to models/marts/queue/tiny_wrong.yml ")
+            == 1
+        )
+        assert "Traceback" not in said and "KeyError" not in said
+
+
+# -- what a build says -----------------------------------------------------------------------------------------------
+
+
+def refusal(project: Project) -> str:
+    with pytest.raises(UserError) as refused:
+        dbt.run(project.callmart.settings, ignore_step)
+    return str(refused.value)
+
+
+def test_a_build_says_what_the_macros_say_and_never_what_the_database_says(small: Project) -> None:
+    for name in ("tiny_said", "tiny_unsaid", "tiny_differs"):
+        small.declare(name)
+        select(small, name, ROW)
+    dbt.run(small.callmart.settings, ignore_step)
+
+    select(small, "tiny_unsaid", ROW.replace("7", "'geheim'::integer"))
+    assert refusal(small) == (
+        "model tiny_unsaid (models/marts/queue/tiny_unsaid.sql) failed: "
+        f"run `dbt run --select tiny_unsaid` in {small.folder} to see why"
+    )
+    select(small, "tiny_unsaid", ROW)
+    select(small, "tiny_differs", ROW.replace("7", "'geheim'::text"))
+    assert refusal(small) == (
+        "models/marts/queue/tiny_differs.sql and its YAML differ in the columns things: "
+        "make their names and types the same"
+    )
+    select(small, "tiny_differs", ROW)
+    small.declare("tiny_said", lambda d: d["columns"][2].update(name="others"))
+    select(small, "tiny_said", ROW.replace("things", "others"))
+    assert refusal(small) == (
+        '"callmart"."mart"."tiny_said" does not stand as declared: the column things is not declared any more. '
+        "Its history is kept as it is: correct the YAML, or move the history by hand "
+        '(docs/runbook.md, "A mart has drifted")'
+    )
+
+
+def test_a_mart_that_stands_never_changes_its_group_by_itself(
+    small: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither from agents to everybody nor back, whoever asks: two years would be open to others, or gone from them."""
+    callmart = small.callmart
+    small.declare("tiny_moved", meta(group="agent"))
+    select(small, "tiny_moved", ROW)
+    dbt.run(callmart.settings, ignore_step)
+    rights = (
+        "select relacl::text, (select array_agg(polroles::regrole[]::text) from pg_policy where polrelid = c.oid)"
+        " from pg_class as c where oid = 'mart.tiny_moved'::regclass"
+    )
+    before = callmart.rows(rights)
+    assert "reads_agent" in str(before)
+
+    small.declare("tiny_moved", meta(group="queue"))
+    select(small, "tiny_moved", ROW)
+    assert "it stands in the group agent, and is declared in the group queue" in refusal(small)
+    moved = dbt.marts(callmart.settings)
+    with callmart.connect() as owner:
+        (found,) = drift.find(owner, moved)
+        assert found.text.startswith(
+            "mart tiny_moved stands in the group agent, and is declared in the group queue: "
+        )
+        assert not found.repair
+        with pytest.raises(UserError, match="stands in the group agent"):
+            access.apply(owner, callmart.settings, moved)
+        with pytest.raises(opening.Drifted, match="stands in the group agent"):
+            opening.open_build(owner, callmart.settings)
+    assert callmart.rows(rights) == before
+
+    # What docs/runbook.md says, and only then.
+    monkeypatch.setattr(metrics, "show", ignore_step)  # of marts that are not in this project
+    with callmart.connect() as owner:
+        owner.execute(
+            "update access.mart set mart_group = 'queue' where relation = 'mart.tiny_moved'::regclass"
+        )
+        mended = [one.text for one in access.apply(owner, callmart.settings, moved)]
+        after = str(owner.execute(rights).fetchall())
+        owner.rollback()
+    assert "the policies of mart.tiny_moved are not those of a queue mart" in mended
+    assert "reads_agent" not in after and "reads_queue" in after
+
+
+def test_the_group_of_a_mart_from_before_is_the_one_it_stands_in(played: Callmart) -> None:
+    groups = (
+        "select relation::text, mart_group from access.mart where relation::text like 'mart.%%' order by 1"
+    )
+    before = played.rows(groups)
+    assert {"relation": "mart.agent_day", "mart_group": "agent"} in before
+    assert {"relation": "mart.queue_day", "mart_group": "queue"} in before
+    with played.connect() as owner:
+        owner.execute("delete from access.mart")
+        schema.apply(owner, played.settings.time_zone)
+    assert played.rows(groups) == before
 
 
 @pytest.mark.parametrize("materialized", ["table", "view", "incremental"])
@@ -179,7 +434,7 @@ def test_nothing_but_sums_over_all_customers_stands_in_usage(
 DRIFT: dict[str, tuple[Callable[[Declaration], object], str]] = {
     "tiny_removed": (lambda d: d["columns"].pop(), "the column things is not declared any more"),
     "tiny_retyped": (
-        lambda d: d["columns"][2].update(data_type="text"),
+        lambda d: d["columns"][2].update(data_type="text", **person("nobody")),
         "things is integer, declared as text",
     ),
     "tiny_rekeyed": (meta(key=["customer_id", "call_date", "things"]), "its key is customer_id, call_date"),

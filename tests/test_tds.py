@@ -261,11 +261,20 @@ def test_live_on_a_server_that_tableau_cannot_reach_is_refused(uri: str) -> None
 # -- a mart of one's own ---------------------------------------------------------------------------------------
 
 
+def mart_of(key: tuple[str, ...], day: str | None, types: dict[str, str]) -> dbt.Mart:
+    declared = [
+        dbt.Column(
+            name=name, data_type=data_type, person=None if data_type in dbt.COUNTS_AND_MOMENTS else "nobody"
+        )
+        for name, data_type in types.items()
+    ]
+    return dbt.Mart(name="queue_calm", group="queue", key=key, day=day, declared=tuple(declared))
+
+
 def test_a_new_mart_gets_a_place_and_renames_nothing() -> None:
-    mine = dbt.Mart(
-        "queue_calm", "queue", ("customer_id", "call_date", "queue"), "call_date",
-        ("customer_id", "call_date", "queue", "calm_s"), additive=("calm_s",),
-        types={"customer_id": "integer", "call_date": "date", "queue": "text", "calm_s": "integer"},
+    mine = mart_of(
+        ("customer_id", "call_date", "queue"), "call_date",
+        {"customer_id": "integer", "call_date": "date", "queue": "text", "calm_s": "integer"},
     )  # fmt: skip
     before, after = source("queue"), tds.source("queue", [*marts(), mine], "nl")
     assert set(before.fields) < set(after.fields)
@@ -283,9 +292,6 @@ def test_a_new_mart_gets_a_place_and_renames_nothing() -> None:
 )
 def test_a_mart_that_has_no_place_is_refused(kind: str, columns: tuple[str, str], said: str) -> None:
     key, value = columns
-    mine = dbt.Mart(
-        "queue_calm", "queue", ("customer_id", key), None, ("customer_id", *columns),
-        types={"customer_id": "integer", key: "date", value: kind},
-    )  # fmt: skip
+    mine = mart_of(("customer_id", key), None, {"customer_id": "integer", key: "date", value: kind})
     with pytest.raises(UserError, match=said):
         tds.as_xml(tds.source("queue", [*marts(), mine], "nl"), LIVE)

@@ -59,6 +59,8 @@ def apply(connection: psycopg.Connection, settings: Settings, marts: list[Mart] 
     Raises UserError where something needs a hand with more rights than the owner's.
     """
     connection.execute("set local lock_timeout = '3s'")  # readers wait behind it
+    if moved := next(drift.regrouped(connection, marts or ()), None):
+        raise UserError(moved.text)
     sync(connection, settings)
     if marts is not None:
         show(connection, marts)

@@ -44,14 +44,19 @@ def read(file: Path, kind: type[Declared]) -> Declared:
     try:
         return kind.model_validate(document)
     except ValidationError as error:
-        found = error.errors(include_url=False, include_input=False)
-        # An unknown key first: what is missing may be what it was meant to be.
-        first = min(found, key=lambda one: one["type"] != "extra_forbidden")
-        # Ours say what to do, pydantic's do not.
-        ours = first["msg"].removeprefix("Value error, ")
-        message = ours if ours != first["msg"] else f"{ours}; correct it there"
-        place = ".".join(_place(document, first["loc"]))
+        place, message = first_mistake(document, error)
         raise UserError(f"{name}: {place + ': ' if place else ''}{message}") from None
+
+
+def first_mistake(document: Any, error: ValidationError) -> tuple[str, str]:
+    """Where a document is wrong, and what to do about it; the place is empty where it is the whole."""
+    found = error.errors(include_url=False, include_input=False)
+    # An unknown key first: what is missing may be what it was meant to be.
+    first = min(found, key=lambda one: one["type"] != "extra_forbidden")
+    # Ours say what to do, pydantic's do not.
+    ours = first["msg"].removeprefix("Value error, ")
+    message = ours if ours != first["msg"] else f"{ours}; correct it there"
+    return ".".join(_place(document, first["loc"])), message
 
 
 def wrong(file: Path, place: str, message: str) -> UserError:

@@ -1,6 +1,6 @@
 """Drift: what is otherwise in the database than access.yml, the marts' YAML and the contracts say."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import psycopg
@@ -31,6 +31,8 @@ def find(connection: psycopg.Connection, marts: list[Mart] | None) -> list[Drift
     """
     if others := list(_of_others(connection)):
         return others  # what is not the owner's it can't even look at
+    if moved := list(regrouped(connection, marts or ())):
+        return moved  # what would mend the rest opens a mart to another group
     left = standing.undeclared(connection, marts) if marts is not None else []
     if marts is not None:
         # Guarded and shown as before, until somebody decides.
@@ -70,6 +72,22 @@ def _of_others(connection: psycopg.Connection) -> Iterator[Drift]:
         {"schemas": list(rights.SCHEMAS)},
     ):
         yield Drift(f"{thing} belongs to {owner}")
+
+
+def regrouped(connection: psycopg.Connection, marts: Iterable[Mart]) -> Iterator[Drift]:
+    """The marts that stand in another group than their YAML says now; only a person decides who sees two years."""
+    standing: dict[str, str] = dict(
+        connection.execute(
+            "select relname, mart_group from access.mart join pg_catalog.pg_class on pg_class.oid = relation"
+        ).fetchall()
+    )
+    for mart in marts:
+        group = standing.get(mart.name, mart.group)
+        if group != mart.group:
+            yield Drift(
+                f"mart {mart.name} stands in the group {group}, and is declared in the group {mart.group}: "
+                f'declare it in {group} again, or read docs/runbook.md, "A mart changes its group"'
+            )
 
 
 def of_roles(connection: psycopg.Connection) -> Iterator[Drift]:

@@ -40,7 +40,7 @@ class Plan:
 
 def plan(connection: psycopg.Connection, settings: Settings, name: str) -> Plan:
     """What would go. Changes nothing; UserError where the project declares the mart, or it is none."""
-    declared = dbt.read_anew(settings)
+    declared = dbt.marts(settings)
     left = {mart.name for mart in standing.undeclared(connection, declared)}
     table = f"{standing.SHOWN}.{name}"
     if name in {mart.name for mart in declared}:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import psycopg
 from psycopg import sql
 
-from callmart.dbt import Mart
+from callmart.dbt import Column, Mart
 from callmart.errors import UserError
 from callmart.matrix import FILE, Matrix, split
 from callmart.metrics import VIEWS
@@ -18,7 +18,17 @@ from callmart.roles import showing_role
 SCHEMAS = ("registry", "raw", "build", "store", "mart", "usage", "access", "ops")
 POLICY_FUNCTIONS = ("own", "current_customer", "retention_floor")
 # The one statistic over all customers: no customer's, so no store, and none of the marts that are opened and extracted.
-STATISTIC = Mart("function_month", "usage", ("month", "function"), None, ("month", "function", "uses"))
+STATISTIC = Mart(
+    name="function_month",
+    group="usage",
+    key=("month", "function"),
+    day=None,
+    declared=(
+        Column(name="month", data_type="date"),
+        Column(name="function", data_type="text", person="nobody"),
+        Column(name="uses", data_type="bigint", person="nobody"),
+    ),
+)
 
 GIVEN = """
 with objects (kind, object, part, owner, acl) as (

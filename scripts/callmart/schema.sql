@@ -636,12 +636,19 @@ begin
 end
 $$;
 
+-- The group that each mart was made in. It never follows the YAML by itself: that would open two years to others.
+create table if not exists access.mart (
+    relation   regclass primary key,
+    mart_group text not null
+);
+
 create or replace function access.protect(mart regclass, mart_group text, day name) returns void
 language plpgsql
 as $$
 declare
     part regclass;
 begin
+    insert into access.mart (relation, mart_group) values (mart, mart_group) on conflict do nothing;
     for part in select r.relation from access.mart_relation as r where r.mart = protect.mart loop
         perform access.guard(part, mart_group, day);
     end loop;
@@ -1181,6 +1188,32 @@ return exists (
         and f.asked = has_landed.asked
 );
 
+-- Which of some words are an agent of a customer: an id, a name, an address, a key, or what reports call an agent by its
+-- key. The name of a queue of the customer's is none of these. Of anonymous agents, and under standard, the events alone
+-- know the keys: they are read only for a word that looks like one.
+create or replace function registry.known_agents(customer integer, words text[]) returns text[]
+stable
+security definer
+return array(
+    select word
+    from unnest(words) as word
+    where
+        not exists (select from registry.queue as q where q.customer_id = customer and q.queue = word)
+        and case
+            when exists (
+                select
+                from registry.agent as a
+                where a.customer_id = customer and word in (a.agent_key, a.agent, a.name, a.email)
+            ) then true
+            when word ~ '^(agent-[0-9a-f]{{10}}|~?[0-9a-f]{{32}})$' then word = any(array(
+                select distinct unnest(array[e.agent_key, 'agent-' || left(e.agent_key, 10)])
+                from raw.event as e
+                where e.customer_id = customer and e.agent_key is not null
+            ))
+            else false
+        end
+);
+
 -- Open the doorway, to one landing at a time; false where the registry is another than the file was gated with. No
 -- contract ends while its rows come in.
 create or replace function raw.receive(registry_version integer) returns boolean
@@ -1451,6 +1484,16 @@ begin
     update ops.to_vacuum set relation = regexp_replace(relation, '^mart\.', 'store.') where relation like 'mart.%';
 end
 $$;
+
+-- The group of each mart that stood before it was noted there.
+delete from access.mart where not exists (select from pg_catalog.pg_class as c where c.oid = relation);
+insert into access.mart (relation, mart_group)
+select m.mart, substring(r.rolname from '_(?:reads|shows)_([a-z]+)$')
+from access.mart_relation as m
+join pg_catalog.pg_policy as p on p.polrelid = m.mart and p.polname = 'own_rows'
+join pg_catalog.pg_roles as r on r.oid = any(p.polroles)
+where m.relation = m.mart
+on conflict do nothing;
 
 -- Last, when all of them are as they should be.
 delete from access.definition where object not like 'mart.%';

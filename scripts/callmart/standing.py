@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 import psycopg
 
-from callmart.dbt import Mart
+from callmart.dbt import Column, Mart
 
 SCHEMA = "store"  # in which the tables stand
 SHOWN = "mart"  # in which people read them
@@ -18,7 +18,14 @@ def marts(connection: psycopg.Connection) -> list[Mart]:
     partitioned by, or else the one date in its key.
     """
     return [
-        Mart(name, group or "", tuple(key), day, tuple(columns))
+        # As it stands, whatever a declaration would have to say.
+        Mart.model_construct(
+            name=name,
+            group=group or "",  # type: ignore[arg-type]
+            key=tuple(key),
+            day=day,
+            declared=tuple(Column(name=column, data_type=data_type) for column, data_type in columns),
+        )
         for name, group, key, day, columns in connection.execute(
             """
             with key_column as (
@@ -47,7 +54,7 @@ def marts(connection: psycopg.Connection) -> list[Mart]:
                     )
                 ),
                 array(
-                    select attname::text from pg_attribute
+                    select array[attname::text, format_type(atttypid, atttypmod)] from pg_attribute
                     where attrelid = c.oid and attnum > 0 and not attisdropped order by attnum
                 )
             from pg_class as c

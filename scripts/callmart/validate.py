@@ -71,7 +71,7 @@ def validate(
     if build.computed_tables(connection, marts) != tables:
         raise UserError("the window was computed again after `callmart build`: run `callmart build` first")
     on_mart("Great Expectations starts", 0, len(marts))
-    suites = {mart.name: suite(SUITES / f"{mart.name}.yml") for mart in marts}
+    suites = {mart.name: expectations(mart) for mart in marts}
     connection.commit()
 
     results: list[Result] = []
@@ -92,8 +92,18 @@ def validate(
     return Validated(build_id, tuple(results))
 
 
+def expectations(mart: dbt.Mart) -> list[dict[str, Any]]:
+    """What is expected of a mart: by its suite, and by its declaration; numbered, as they come back sorted."""
+    every = suite(SUITES / f"{mart.name}.yml")
+    if mart.group != "agent" and mart.words:
+        every.append(_shows_no_agent(mart))
+    return [
+        entry | {"meta": entry.get("meta", {}) | {"number": number}} for number, entry in enumerate(every)
+    ]
+
+
 def suite(path: Path) -> list[dict[str, Any]]:
-    """The expectations in a suite's file, one a column where it says `columns`; numbered, as they come back sorted."""
+    """The expectations in a suite's file, one a column where it says `columns`."""
     if not path.exists():
         raise UserError(f"mart {path.stem} has no suite: add {path}, as docs/report_types.md shows")
     expectations: list[dict[str, Any]] = []
@@ -109,10 +119,30 @@ def suite(path: Path) -> list[dict[str, Any]]:
             ]
     if not any(entry["severity"] == "critical" for entry in expectations):
         raise UserError(f"{path} has no critical expectation, so anything would pass: add one")
-    return [
-        entry | {"meta": entry.get("meta", {}) | {"number": number}}
-        for number, entry in enumerate(expectations)
-    ]
+    return expectations
+
+
+def _shows_no_agent(mart: dbt.Mart) -> dict[str, Any]:
+    """No agent's key, id or name may be a value in a mart that every contract opens, whatever it declares."""
+    words = ", ".join(f'"{column}"::text' for column in mart.words)
+    day = f', "{mart.day}"' if mart.day else ""
+    return {
+        "type": "unexpected_rows_expectation",
+        "severity": "critical",
+        "meta": {"name": "no agent is shown"},
+        "kwargs": {
+            "unexpected_rows_query": f"""
+                select distinct held.customer_id{day and f", held.{day[2:]}"}
+                from (select customer_id{day}, unnest(array[{words}]) as word from {{batch}}) as held
+                join (
+                    select customer_id, registry.known_agents(customer_id, array_agg(distinct word)) as agents
+                    from (select customer_id, unnest(array[{words}]) as word from {{batch}}) as words
+                    where word is not null
+                    group by customer_id
+                ) as known on known.customer_id = held.customer_id and held.word = any(known.agents)
+            """
+        },
+    }
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from importlib.metadata import version
 import psycopg
 
 from callmart import clock, logins, server, tableau
-from callmart.audit import attempts, channels, published, tables
+from callmart.audit import agents, attempts, channels, published, tables
 from callmart.audit.attacks import ATTACKS, Attack
 from callmart.audit.attempts import Answer, Attacker, Attempt, Scene
 from callmart.audit.channels import CHANNELS, GOOD, Board, Cell, Channel, log_in_as
@@ -103,6 +103,9 @@ def audit(connection: psycopg.Connection, settings: Settings, on_step: OnStep) -
         *tables.of_rights(connection, settings, scene),
         *tables.of_tables(connection, settings, scene),
         *tables.of_usage(connection),
+        agents.of_marts(connection, scene),
+        agents.of_extracts(connection, settings, scene),
+        agents.of_files(connection, scene, "Tableau", on_tableau.words, is_kept=False),
         *tables.of_books(connection, scene, board),
     ]  # fmt: skip
     connection.rollback()
@@ -214,7 +217,8 @@ def _tableau(connection: psycopg.Connection, settings: Settings, board: Board, o
         with tableau.connect(settings) as tableau_server:
             return published.look(connection, settings, tableau_server, board, on_step)
     except UserError as error:
-        return Published((), (Check("Tableau", "what it holds can be read", 0, 0, (str(error),)),), {})
+        check = Check("Tableau", "what it holds can be read", 0, 0, (str(error),))
+        return Published((), (check,), {}, agents.Words())
 
 
 def _of_cells(settings: Settings, board: Board, cells: list[Cell]) -> Iterator[Check]:

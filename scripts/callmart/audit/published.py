@@ -11,7 +11,7 @@ import tableauserverclient as TSC
 from lxml import etree
 
 from callmart import publication, publish, roles
-from callmart.audit import reach
+from callmart.audit import agents, reach
 from callmart.audit.channels import Board, Cell, Outcome, held_cells
 from callmart.audit.check import Check, few
 from callmart.dbt import Mart
@@ -31,6 +31,7 @@ class Published:
     cells: tuple[Cell, ...]
     checks: tuple[Check, ...]
     persons: dict[str, int]
+    words: agents.Words  # of the data sources that every contract opens
 
 
 def look(
@@ -44,9 +45,10 @@ def look(
     site = reach.read(server, lambda asked, of: on_step("reach", "on Tableau", asked, of))
     compared = reach.compare(site, desired, actual)
     cells: list[Cell] = []
+    words = agents.Words()
     for number, customer in enumerate(board.customers):
         on_step("Tableau", f"customer {customer}", number, len(board.customers))
-        cells += _cells(connection, server, board, actual, desired.get(customer), customer)
+        cells += _cells(connection, server, board, actual, desired.get(customer), customer, words)
     on_step("Tableau", "", len(board.customers), len(board.customers))
     checks = (
         _top(actual),
@@ -54,7 +56,7 @@ def look(
         _content(actual, desired),
         *_reach(actual, compared, any(one.members for one in desired.values())),
     )
-    return Published(tuple(cells), checks, compared.persons)
+    return Published(tuple(cells), checks, compared.persons, words)
 
 
 # -- checks ----------------------------------------------------------------------------------------------------------
@@ -152,8 +154,9 @@ def _cells(
     actual: Actual,
     own: Publication | None,
     customer: int,
+    words: agents.Words,
 ) -> Iterator[Cell]:
-    """What a customer's data sources hold, downloaded and opened."""
+    """What a customer's data sources hold, downloaded and opened; their words are kept for the look for agents."""
     projects = actual.projects.get(customer, ())
     if board.customers[customer] == "none":
         for mart in board.marts:
@@ -178,6 +181,8 @@ def _cells(
                 yield board.cell(customer, mart, "Tableau", _live(board, customer, mart, logins, role))
             return
         files = {group: _hyper(file, Path(folder) / sources[group]) for group, file in downloaded.items()}
+        for group, file in files.items():
+            words.read(f"customer {customer}, {group}", file, group, board.marts)
         yield from held_cells(board, "Tableau", files, customer)
 
 

@@ -1,0 +1,173 @@
+"""The audit's look for agents where every contract lets people look: keys, ids and names as whole values of words.
+
+Who a column points to is declared; here the declaration is held against what is there. Among the words of each place
+stand planted agents, and a look that does not find them proves nothing. No value is told: marts, customers and counts.
+"""
+
+import tempfile
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+import psycopg
+from psycopg import sql
+from tableauhyperapi import HyperException, TableName, escape_name, escape_string_literal
+
+from callmart import extract, hyper, roles
+from callmart.audit.attempts import Scene, table_of
+from callmart.audit.check import Check, few
+from callmart.dbt import Mart
+from callmart.settings import Settings
+
+NAME = "no agent's key, id or name in what a standard contract opens"
+
+
+class Word(NamedTuple):
+    """A value of a column of words."""
+
+    customer_id: int
+    word: str
+
+
+@dataclass
+class Words:
+    """The words that files hold, by place, and the places whose file could not be opened."""
+
+    held: dict[str, set[Word]] = field(default_factory=dict)
+    unread: list[str] = field(default_factory=list)
+
+    def read(self, place: str, file: Path, group: str, marts: Iterable[Mart]) -> None:
+        """Read the .hyper file of a group."""
+        try:
+            self.held[place] = set(_words_of(file, [mart for mart in _shown(marts) if mart.group == group]))
+        except HyperException:
+            self.unread.append(place)
+
+
+def of_marts(connection: psycopg.Connection, scene: Scene) -> Check:
+    """The marts themselves, of all customers."""
+    planted = _planted(connection)
+    looked_at, found = 0, []
+    for mart in _shown(scene.marts):
+        columns = sql.SQL(", ").join(sql.SQL("{}::text").format(sql.Identifier(name)) for name in mart.words)
+        words = sql.SQL("select customer_id, unnest(array[{}]) as word from {}").format(
+            columns, sql.Identifier(*table_of(mart).split("."))
+        )
+        agents, is_proven = _among(connection, words, planted)
+        looked_at += is_proven
+        found += [f"customer {customer}, {mart.name}: {count} agents" for customer, count in agents]
+    return Check("agents", f"{NAME}: marts", looked_at, len(found), few(found), bool(planted))
+
+
+def of_extracts(connection: psycopg.Connection, settings: Settings, scene: Scene) -> Check:
+    """The extracts on disk."""
+    words = Words()
+    for customer in scene.customers:
+        for group in roles.opens("standard"):
+            file = extract.place(settings, customer, group)
+            if file.exists():
+                words.read(f"customer {customer}, {group}", file, group, scene.marts)
+    return of_files(connection, scene, "extracts", words, is_kept=settings.tableau.keeps_extracts)
+
+
+def of_files(
+    connection: psycopg.Connection, scene: Scene, where: str, words: Words, *, is_kept: bool
+) -> Check:
+    """What was read of files. The planted agents are read from a file, too; `is_kept`: there should be files."""
+    planted = _planted(connection)
+    control = _read_back(scene, planted)
+    looked_at, found = 0, [f"{place}: can't be opened" for place in words.unread]
+    for place, held in words.held.items():
+        listed = sql.SQL(
+            "select * from unnest({}::integer[], {}::text[]) as held (customer_id, word)"
+        ).format([one.customer_id for one in held], [one.word for one in held])
+        agents, is_proven = _among(connection, listed, control)
+        looked_at += is_proven and control == planted
+        found += [f"{place}: {sum(count for _, count in agents)} agents"] if agents else []
+    applies = bool(planted) and (bool(words.held) or is_kept)
+    return Check("agents", f"{NAME}: {where}", looked_at, len(found), few(found), applies)
+
+
+def _shown(marts: Iterable[Mart]) -> list[Mart]:
+    """The marts that a standard contract opens, so every contract, and that hold words."""
+    return [mart for mart in marts if mart.group in roles.opens("standard") and mart.words]
+
+
+def _words_of(file: Path, marts: Iterable[Mart]) -> Iterator[Word]:
+    with hyper.opened(file) as opened:
+        for mart in marts:
+            for column in map(escape_name, mart.words):
+                for customer, word in opened.execute_list_query(
+                    f"select distinct customer_id, {column} from {TableName(hyper.SCHEMA, mart.name)}"
+                    f" where {column} is not null"
+                ):
+                    yield Word(customer, word)
+
+
+def _among(
+    connection: psycopg.Connection, words: sql.Composable, planted: set[Word]
+) -> tuple[list[tuple[int, int]], bool]:
+    """How many agents are among the words of each customer, and whether all were found that are planted beside them."""
+    query = sql.SQL(
+        """
+        select customer_id, is_planted, cardinality(registry.known_agents(customer_id, array_agg(distinct word)))
+        from (
+            select customer_id, word, false as is_planted from ({words}) as held
+            union all
+            select customer_id, word, true
+            from unnest({customers}::integer[], {planted}::text[]) as planted (customer_id, word)
+        ) as looked_at
+        where word is not null
+        group by customer_id, is_planted
+        order by customer_id
+        """
+    ).format(
+        words=words,
+        customers=[one.customer_id for one in planted],
+        planted=[one.word for one in planted],
+    )
+    rows = connection.execute(query).fetchall()
+    found = [(customer, count) for customer, is_planted, count in rows if count and not is_planted]
+    control = sum(count for _, is_planted, count in rows if is_planted)
+    return found, control == len(planted) > 0
+
+
+def _planted(connection: psycopg.Connection) -> set[Word]:
+    """An agent of each kind that there is: by key, id and name, and by a key that the events alone know."""
+    rows = connection.execute(
+        """
+        select customer_id, word
+        from (
+            (select customer_id, agent_key as word from registry.agent limit 1)
+            union all
+            (select customer_id, agent from registry.agent where agent is not null limit 1)
+            union all
+            (select customer_id, name from registry.agent where name is not null limit 1)
+            union all
+            (select customer_id, agent_key from raw.event where agent_key is not null limit 1)
+        ) as known
+        where not exists (
+            select from registry.queue as q where q.customer_id = known.customer_id and q.queue = known.word
+        )
+        """
+    )
+    return {Word(*row) for row in rows}
+
+
+def _read_back(scene: Scene, planted: set[Word]) -> set[Word]:
+    """The planted agents as they are read from a file that they were put into, as if they were queues."""
+    mart = next(iter(_shown(scene.marts)), None)
+    if mart is None or not planted:
+        return set()
+    with tempfile.TemporaryDirectory(prefix="callmart-audit-") as folder:
+        file = Path(folder) / "planted.hyper"
+        with hyper.opened(file, new=True) as opened:
+            opened.catalog.create_schema(hyper.SCHEMA)
+            table = TableName(hyper.SCHEMA, mart.name)
+            columns = ", ".join(f"{escape_name(name)} text" for name in mart.words)
+            opened.execute_command(f"create table {table} (customer_id integer, {columns})")
+            for one in planted:
+                words = ", ".join([escape_string_literal(one.word)] * len(mart.words))
+                opened.execute_command(f"insert into {table} values ({one.customer_id}, {words})")
+        return set(_words_of(file, [mart]))
