@@ -40,8 +40,8 @@ def _refusal(problem: str, event: Any) -> ComposerError:
 
 
 def load(file: Path, name: str, absent: str, yaml: YAML | None = None) -> Any:
-    """What the file holds. Messages call it `name`, and say `absent` where it can't be read. `yaml` is for a caller that
-    needs more than plain lists and maps, such as lines.
+    """What the file holds. Messages call it `name`, and say `absent` where it can't be read. `yaml` is for callers that
+    need more than plain lists and maps, such as lines.
     """
     yaml = yaml or YAML(typ="safe", pure=True)
     yaml.Composer = _Composer
