@@ -573,7 +573,7 @@ X, Y = 100, 101
 
 # What stands in the SQL without a rule.
 WITHOUT = {rule: (there, without) for rule, (there, without, _) in RULES.items()} | {
-    "several months": ("and not month_sums.is_safe", "and false")
+    "several months": ("and month_sums.is_safe is not true", "and false")
 }
 
 # Worlds made for it, and the rule without which a customer is confined in them.

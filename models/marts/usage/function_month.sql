@@ -117,8 +117,8 @@ month_steps as (
     group by month, function
 ),
 
--- Whoever knows three months or more can add and subtract them, each with a weight, so that customers whose use is steady
--- cancel out but for a few. So no customer's steady use may weigh much in any such sum, whatever the weights are.
+-- Whoever knows three months or more can add and subtract them, each with a weight, so that customers whose use is
+-- steady cancel out but for a few. So no customer's steady use may weigh much in any such sum, whatever the weights.
 several as (
     select function
     from shown
@@ -172,6 +172,14 @@ steady as (
     having max(month_uses.uses) > 0
 ),
 
+months_of_several as (
+    select distinct
+        month_uses.month,
+        month_uses.function
+    from month_uses
+    inner join several using (function)
+),
+
 series as (
     select
         steady.without_new,
@@ -182,12 +190,11 @@ series as (
             case when month_uses.uses > 0 then steady.uses else 0 end::double precision order by months.month
         ) as steady_uses
     from steady
-    inner join (select distinct month, function from month_uses) as months using (function)
+    inner join months_of_several as months using (function)
     left join month_uses
-        on
-            steady.function = month_uses.function
-            and months.month = month_uses.month
-            and steady.customer_id is not distinct from month_uses.customer_id
+        on steady.function = month_uses.function
+        and months.month = month_uses.month
+        and steady.customer_id is not distinct from month_uses.customer_id
     group by steady.without_new, steady.function, steady.customer_id
 ),
 
@@ -212,7 +219,7 @@ candidates as (
         and not exists (
             select 1
             from month_sums
-            where month_sums.function = cells.function and not month_sums.is_safe
+            where month_sums.function = cells.function and month_sums.is_safe is not true
         )
 ),
 
