@@ -104,7 +104,12 @@ ALWAYS = "detailed, from: 2020-01-01"
 
 def apply(callmart: Callmart, contracts: Mapping[int, str]) -> None:
     callmart.apply(
-        registry(*(f"id: {who}, contracts: [{{option: {contract}}}]" for who, contract in contracts.items()))
+        registry(
+            *(
+                f"id: {who}, sql_login: true, contracts: [{{option: {contract}}}]"
+                for who, contract in contracts.items()
+            )
+        )
     )
 
 
