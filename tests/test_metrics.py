@@ -77,7 +77,7 @@ metrics:
     caveats: none
 """
 MISTAKES = {
-    "no YAML": ("metrics: [", "line 1 is no YAML; correct it there"),
+    "no YAML": ("metrics: [", "correct the YAML there"),
     "nothing": ("", "Input should be a valid dictionary"),
     "no metrics": ("metrics: []", "metrics: List should have at least 1 item"),
     "unknown key": (

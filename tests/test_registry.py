@@ -141,7 +141,6 @@ MISTAKES = {
     ),
     "no YAML": ("customers:\n  - id: 1\n   name: One\n", 3, "correct the YAML there"),
     "two documents": (ONE + "---\n" + ONE, 4, "correct the YAML there"),
-    "an unknown alias": ("customers: *all\n", 1, "correct the YAML there"),
 }
 
 
@@ -161,8 +160,7 @@ UNREADABLE = {
     "binary": (b"\x00\x01\x02", "is no YAML"),
     "Latin-1": (ONE.replace("One", "Caf\xe9").encode("latin-1"), "save it as UTF-8"),
     "UTF-16": (ONE.encode("utf-16"), "save it as UTF-8"),
-    "no number": (b"customers: !!int many\n", "is no YAML"),
-    "too deep": (b"customers: " + b"[" * 5000, "is no YAML"),
+    "no number": (b"customers: " + b"1" * 5000, "is no YAML"),
 }
 
 

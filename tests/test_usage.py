@@ -2,7 +2,7 @@
 
 import random
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta
 from itertools import combinations
@@ -16,6 +16,7 @@ from callmart import dbt, drift, expire, logins
 from callmart.audit import tables
 from callmart.audit.check import Check
 from callmart.settings import PROJECT
+from confined import Shown, confined
 from conftest import Callmart
 from events import AMSTERDAM, Row, event, ndjson, registry
 from test_store import run_dbt
@@ -103,7 +104,12 @@ ALWAYS = "detailed, from: 2020-01-01"
 
 def apply(callmart: Callmart, contracts: Mapping[int, str]) -> None:
     callmart.apply(
-        registry(*(f"id: {who}, contracts: [{{option: {contract}}}]" for who, contract in contracts.items()))
+        registry(
+            *(
+                f"id: {who}, sql_login: true, contracts: [{{option: {contract}}}]"
+                for who, contract in contracts.items()
+            )
+        )
     )
 
 
@@ -298,7 +304,8 @@ class Publisher:
     statement: str
 
     def publish(self, world: World) -> Cells:
-        """What shows of a world in the end; nothing of it is kept."""
+        """What has shown of a world, month by month; nothing of it is kept."""
+        cells: Cells = {}
         with self.connection.transaction(force_rollback=True):
             self.connection.execute("delete from raw.function_use; delete from usage.function_month")
             for number, uses in enumerate(world.months):
@@ -306,14 +313,21 @@ class Publisher:
                     self.connection.execute(
                         "delete from raw.function_use where customer_id = any(%s)", [list(world.left[number])]
                     )
-                self.freeze(number, uses)
-            found = self.connection.execute(
-                "select month, function, uses from usage.function_month"
-            ).fetchall()
-        return {(number_of(month), function): uses for month, function, uses in found}
+                month = date(2020 + number // 12, number % 12 + 1, 1)
+                self.freeze(month, uses)
+                found = self.connection.execute(
+                    "select function, uses from usage.function_month where month = %s", [month]
+                )
+                cells |= {(number, function): shown for function, shown in found}
+        return cells
 
-    def freeze(self, number: int, uses: Uses) -> None:
-        month = date(2020, number + 1, 1)
+    def freeze(self, month: date, uses: Uses) -> None:
+        """As it is done a week after the month, when what is two years old has gone."""
+        for table in ("raw.function_use", "usage.function_month"):
+            self.connection.execute(
+                f"delete from {table} where month < %s + interval '1 month 7 days' - interval '2 years'",
+                [month],
+            )
         self.connection.execute("insert into build.int_month_over values (%s, %s)", [month, month])
         for function, parts in uses.items():
             self.connection.execute(
@@ -321,10 +335,6 @@ class Publisher:
                 [month, function, list(parts), list(parts.values())],
             )
         self.connection.execute(self.statement)
-
-
-def number_of(month: date) -> int:
-    return month.month - 1
 
 
 @pytest.fixture(scope="module")
@@ -484,8 +494,8 @@ RULES = {
         "and not pair_steps.is_safe", "and false", one_month(hold=EVEN, hold_contact=EVEN | {0: 9})
     ),
     "who has left": (
-        "coalesce(sum(contributions.uses), 0) - shown.uses as term",
-        "0 as term",
+        "shown.uses - coalesce(sum(contributions.uses), 0) as uses",
+        "0 as uses",
         months_of(EVEN, {who: 10 for who in range(1, 12)}, left={1: frozenset({0})}),
     ),
     "who has come back": (
@@ -503,3 +513,100 @@ def test_every_rule_is_needed(publisher: Publisher, rule: str) -> None:
     assert betrayals(world, publisher.publish(world)) == []
     mutant = Publisher(publisher.connection, publisher.statement.replace(there, without))
     assert betrayals(world, mutant.publish(world))
+
+
+# -- customers whose use is steady, attacked by linear programming over all numbers together -----------------------
+
+KEPT = 22  # months that stand beside a new one: see Publisher.freeze
+
+
+def steady_years(seed: int, years: int = 3) -> World:
+    """Customers who use a function as often in every month in which at all. One or two begin or stop, or many at once;
+    they come back; of those who leave with their data nothing is kept.
+    """
+    chance = random.Random(seed)
+    customers = range(chance.randint(26, 40))
+    often = {who: max(1, round(chance.lognormvariate(4, 0.8))) for who in customers}
+    leaves_with_data = chance.choice((0.0, 0.0, 0.1))
+    using = {who for who in customers if chance.random() < 0.7}
+    months, left = [], []
+    for _ in range(12 * years):
+        movers = chance.sample(customers, chance.choice((0, 0, 1, 2, 11, 13, 16)))
+        gone = {who for who in movers if who in using and chance.random() < leaves_with_data}
+        using ^= set(movers)
+        months.append({"hold": {who: often[who] * (who in using) for who in customers if who not in gone}})
+        left.append(frozenset(gone))
+    return World(tuple(months), tuple(left))
+
+
+def steady_months(*users: Collection[int], large: Collection[int] = ()) -> World:
+    """Months by who uses the function, each about as often as the others; the large ones ten times that."""
+    return months_of(
+        *({who: (10 + who % 3) * (10 if who in large else 1) for who in of_month} for of_month in users)
+    )
+
+
+def attacks(world: World, cells: Cells) -> Iterator[str]:
+    """What is confined of a customer by what stands after each year, to outsiders and to the largest customer."""
+    uses = {
+        who: often
+        for month in world.months
+        for parts in month.values()
+        for who, often in parts.items()
+        if often
+    }
+    for end in {min(len(world.months), 12 * year) for year in (1, 2, 3)}:
+        numbers = [
+            Shown(total, {who for who, often in amounts(world, cell).items() if often})
+            for cell, total in cells.items()
+            if total is not None and end - 1 - KEPT <= cell[0] < end
+        ]
+        if numbers:
+            yield from confined(numbers, uses, max(uses, key=uses.__getitem__))
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_no_customer_is_confined_in_three_years(publisher: Publisher, seed: int) -> None:
+    world = steady_years(seed)
+    cells = publisher.publish(world)
+    assert sum(total is not None for total in cells.values()) >= 4
+    assert list(attacks(world, cells)) == []
+
+
+A, B, C, D, E, F = (set(range(12 * group, 12 * group + 12)) for group in range(6))
+X, Y = 100, 101
+
+# What stands in the SQL without a rule.
+WITHOUT = {rule: (there, without) for rule, (there, without, _) in RULES.items()} | {
+    "several months": ("and month_sums.is_safe is not true", "and false")
+}
+
+# Worlds made for it, and the rule without which a customer is confined in them.
+ATTACKS = {
+    "nine": ("ten customers", steady_months(set(range(9)))),
+    "a large one": ("less than half", one_month(hold=dict.fromkeys(range(12), 5) | {X: 62})),
+    "two large ones": (
+        "two less than 85 %", one_month(hold=dict.fromkeys(range(12), 1) | {X: 45, Y: 42})
+    ),
+    "one comes": ("the month before", steady_months(A | B, A | B | {X})),
+    "one goes and comes back": ("the month before", steady_months(A | B | {X}, A | B, A | B | {X})),
+    "two change places": ("the month before", steady_months(A | B | {X}, A | B | {Y})),
+    "one comes while others are away": ("every month before", steady_months(A | B, A | C, A | B | {X})),
+    "a function that one does without": ("a part of another", one_month(part=EVEN | {0: 0}, whole=EVEN)),
+    "four months": ("several months", steady_months(A | B, A | C, D | B, D | C | {X})),
+    "six months": ("several months", steady_months(A | B, C | B, C | D, E | D, E | F, A | F | {X})),
+    "four months, a few": ("several months", steady_months(A | B, A | C, D | B, D | C | set(range(X, X + 9)))),
+    "four months, one of many": (
+        "several months", steady_months(A | B, A | C, D | B, D | C | set(range(X, X + 10)), large={X})
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ATTACKS)
+def test_an_attack_finds_nobody_and_without_the_rule_it_does(publisher: Publisher, name: str) -> None:
+    rule, world = ATTACKS[name]
+    assert list(attacks(world, publisher.publish(world))) == []
+    there, without = WITHOUT[rule]
+    assert there in publisher.statement
+    mutant = Publisher(publisher.connection, publisher.statement.replace(there, without))
+    assert list(attacks(world, mutant.publish(world)))

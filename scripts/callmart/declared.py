@@ -4,9 +4,8 @@ from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from ruamel.yaml import YAML
-from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
+from callmart import yaml_file
 from callmart.errors import UserError
 from callmart.settings import PROJECT
 
@@ -33,14 +32,7 @@ Declared = TypeVar("Declared", bound=BaseModel)
 def read(file: Path, kind: type[Declared]) -> Declared:
     """What the file declares; UserError where it can't be read or is wrong."""
     name = _name(file)
-    try:
-        document = YAML(typ="safe").load(file.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError):
-        raise UserError(f"{name} can't be read; restore it from the repository") from None
-    except YAMLError as error:
-        mark = error.problem_mark if isinstance(error, MarkedYAMLError) else None
-        where = f" line {mark.line + 1}" if mark else ""
-        raise UserError(f"{name}{where} is no YAML; correct it there") from None
+    document = yaml_file.load(file, name, "restore it from the repository")
     try:
         return kind.model_validate(document)
     except ValidationError as error:

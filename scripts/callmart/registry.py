@@ -18,11 +18,9 @@ from psycopg import sql
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
-from ruamel.yaml.composer import ComposerError
-from ruamel.yaml.constructor import DuplicateKeyError, RoundTripConstructor
-from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.constructor import RoundTripConstructor
 
-from callmart import access, clock, reports, schema
+from callmart import access, clock, reports, schema, yaml_file
 from callmart.errors import UserError
 from callmart.keys import ensure_key, fingerprint_of, keyed, new_key
 from callmart.settings import Settings, TimeZone
@@ -139,21 +137,9 @@ _Constructor.add_constructor("tag:yaml.org,2002:timestamp", _Constructor.constru
 
 def load(path: Path) -> Registry:
     """The registry in the file; UserError with the line and the remedy where it is wrong."""
-    try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise UserError(f"{path} can't be read ({error.strerror}); name an existing registry file") from None
-    except UnicodeDecodeError:
-        raise UserError(f"{path} is not UTF-8; save it as UTF-8") from None
     yaml = YAML()
     yaml.Constructor = _Constructor
-    try:
-        document = yaml.load(text)
-    except MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else 1
-        raise UserError(f"{path} line {line}: {_problem(error)}; correct the YAML there") from None
-    except (YAMLError, ValueError, RecursionError):
-        raise UserError(f"{path} is no YAML; write it as docs/registry.md shows") from None
+    document = yaml_file.load(path, str(path), "name an existing registry file", yaml)
     if not isinstance(document, CommentedMap):
         raise UserError(f"{path} holds no registry; begin it with `customers:`")
     try:
@@ -164,17 +150,6 @@ def load(path: Path) -> Registry:
     _check_names(path, document, registry)
     _check_reports(path, document, registry)
     return registry
-
-
-def _problem(error: MarkedYAMLError) -> str:
-    """What the parser has against it, in our words where its own hold a value."""
-    match error:
-        case DuplicateKeyError():
-            return "a key is given twice"
-        case ComposerError():
-            return "an alias or a second document is no part of a registry"
-        case _:
-            return str(error.problem)
 
 
 def _sentence(path: Path, document: CommentedMap, error: ValidationError) -> str:

@@ -189,11 +189,13 @@ def simulate(
     hours: tuple[int, int] = (8, 20),
     service_level_s: int = 20,
     short_abandon_s: int = 5,
+    known_until: datetime | None = None,
 ) -> Simulated:
     """Play `contacts_per_day` calls on each of the local days; the same seed gives the same tables.
 
     An agent can take some 150 calls a day; with fewer agents, more callers wait and leave. With hours
-    until 24, calls run over midnight. In the last of several queues, two agents ring at once.
+    until 24, calls run over midnight. In the last of several queues, two agents ring at once. The customer's last event
+    elsewhere, on a line for instance, is `known_until`: a status that is open at the end goes on until then.
     """
     centre = _Centre(
         customer_id=customer_id,
@@ -207,7 +209,7 @@ def simulate(
     )
     for day in sorted(set(days)):
         centre.plan(day, hours, contacts_per_day)
-    centre.play()
+    centre.play(round(known_until.timestamp() * _SECOND) if known_until else 0)
     return centre.result()
 
 
@@ -264,13 +266,13 @@ class _Centre:
         for i, moment in enumerate(arrivals):
             self.at(moment, partial(self.arrive, f"{day:%y%m%d}.{i}"))
 
-    def play(self) -> None:
-        """Let everything happen until nothing is left to happen."""
+    def play(self, known_until: int) -> None:
+        """Let everything happen until nothing is left to happen. Statuses go on until the customer's last event."""
         while self.agenda:
             moment, _, action = heapq.heappop(self.agenda)
             self.now = max(self.now, moment)
             action()
-        self.now = self.told_until
+        self.now = max(self.told_until, known_until)
         for agent in self.agents:
             self.count_status(agent)
 

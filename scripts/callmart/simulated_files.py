@@ -40,6 +40,15 @@ def write(
     events = 0
     for number in range(customers):
         customer_id = FIRST_CUSTOMER + number
+        line = simulate_line(
+            customer_id,
+            days,
+            TIME_ZONES[number % len(TIME_ZONES)],
+            f"line-{customer_id}",
+            LINE_PLATFORMS[number % len(LINE_PLATFORMS)],
+            calls_per_day=contacts_per_day // 2,
+            seed=seed,
+        )
         simulated = simulate(
             customer_id,
             days,
@@ -49,15 +58,7 @@ def write(
             contacts_per_day=contacts_per_day,
             seed=seed,
             platform=PLATFORMS[number % len(PLATFORMS)],
-        )
-        line = simulate_line(
-            customer_id,
-            days,
-            TIME_ZONES[number % len(TIME_ZONES)],
-            f"line-{customer_id}",
-            LINE_PLATFORMS[number % len(LINE_PLATFORMS)],
-            calls_per_day=contacts_per_day // 2,
-            seed=seed,
+            known_until=pc.max(line.events["occurred_at"]).as_py(),
         )
         told = pa.concat_tables([simulated.events, line.events])
         _write_events(folder / "events", customer_id, told, seed, dirt)

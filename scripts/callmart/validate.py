@@ -16,9 +16,8 @@ from urllib.parse import quote, urlencode
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
-from ruamel.yaml import YAML
 
-from callmart import build, dbt, logins, quality_pages
+from callmart import build, dbt, logins, quality_pages, yaml_file
 from callmart.errors import UserError
 from callmart.settings import PROJECT, Settings
 
@@ -107,7 +106,8 @@ def suite(path: Path) -> list[dict[str, Any]]:
     if not path.exists():
         raise UserError(f"mart {path.stem} has no suite: add {path}, as docs/report_types.md shows")
     expectations: list[dict[str, Any]] = []
-    for entry in (YAML(typ="safe").load(path) or {}).get("expectations", []):
+    document = yaml_file.load(path, str(path), "restore it from the repository")
+    for entry in (document or {}).get("expectations", []):
         if entry.get("severity") not in ("critical", "warning"):
             raise UserError(f"{path}: {entry['type']} has no severity; add `severity: critical` or `warning`")
         columns = entry.pop("columns", None)

@@ -57,6 +57,26 @@ shown as (
     where frozen.uses is not null
 ),
 
+shown_uses as (
+    select
+        contributions.month,
+        contributions.function,
+        contributions.customer_id,
+        contributions.uses
+    from shown
+    inner join contributions using (month, function)
+    union all
+    -- Who has left since is known by what is missing, and weighs as one.
+    select
+        shown.month,
+        shown.function,
+        null as customer_id,
+        shown.uses - coalesce(sum(contributions.uses), 0) as uses
+    from shown
+    left join contributions using (month, function)
+    group by shown.month, shown.function, shown.uses
+),
+
 month_terms as (
     select
         shown.month,
@@ -68,24 +88,12 @@ month_terms as (
     inner join uses using (function)
     union all
     select
-        shown.month,
-        shown.function,
-        contributions.customer_id,
-        -contributions.uses as term,
+        month,
+        function,
+        customer_id,
+        -uses as term,
         true as is_of_shown
-    from shown
-    inner join contributions using (month, function)
-    union all
-    -- Who has left since is known by what is missing, and weighs as one.
-    select
-        shown.month,
-        shown.function,
-        null as customer_id,
-        coalesce(sum(contributions.uses), 0) - shown.uses as term,
-        true as is_of_shown
-    from shown
-    left join contributions using (month, function)
-    group by shown.month, shown.function, shown.uses
+    from shown_uses
 ),
 
 month_differences as (
@@ -109,6 +117,95 @@ month_steps as (
     group by month, function
 ),
 
+-- Whoever knows three months or more can add and subtract them, each with a weight, so that customers whose use is
+-- steady cancel out but for a few. So no customer's steady use may weigh much in any such sum, whatever the weights.
+several as (
+    select function
+    from shown
+    group by function
+    having count(*) > 1
+),
+
+month_uses as (
+    select
+        month,
+        function,
+        customer_id,
+        uses
+    from shown_uses
+    union all
+    select
+        month,
+        function,
+        customer_id,
+        uses
+    from uses
+),
+
+-- As above, once more without who is new, where somebody has left.
+steady as (
+    select
+        looked_at.without_new,
+        month_uses.function,
+        month_uses.customer_id,
+        avg(month_uses.uses) filter (where month_uses.uses > 0) as uses
+    from month_uses
+    inner join several using (function)
+    cross join (values (false), (true)) as looked_at (without_new)
+    where
+        not looked_at.without_new
+        or (
+            month_uses.function in (
+                select shown_uses.function
+                from shown_uses
+                where shown_uses.customer_id is null and shown_uses.uses > 0
+            )
+            and exists (
+                select 1
+                from shown_uses
+                where
+                    shown_uses.function = month_uses.function
+                    and shown_uses.customer_id is not distinct from month_uses.customer_id
+            )
+        )
+    group by looked_at.without_new, month_uses.function, month_uses.customer_id
+    having max(month_uses.uses) > 0
+),
+
+months_of_several as (
+    select distinct
+        month_uses.month,
+        month_uses.function
+    from month_uses
+    inner join several using (function)
+),
+
+series as (
+    select
+        steady.without_new,
+        steady.function,
+        steady.customer_id,
+        array_agg(coalesce(month_uses.uses, 0)::double precision order by months.month) as uses,
+        array_agg(
+            case when month_uses.uses > 0 then steady.uses else 0 end::double precision order by months.month
+        ) as steady_uses
+    from steady
+    inner join months_of_several as months using (function)
+    left join month_uses
+        on steady.function = month_uses.function
+        and months.month = month_uses.month
+        and steady.customer_id is not distinct from month_uses.customer_id
+    group by steady.without_new, steady.function, steady.customer_id
+),
+
+month_sums as (
+    select
+        function,
+        raw.weighs_little(array_agg(uses), array_agg(steady_uses)) as is_safe
+    from series
+    group by without_new, function
+),
+
 candidates as (
     select cells.function
     from cells
@@ -118,6 +215,11 @@ candidates as (
             select 1
             from month_steps
             where month_steps.function = cells.function and not month_steps.is_safe
+        )
+        and not exists (
+            select 1
+            from month_sums
+            where month_sums.function = cells.function and month_sums.is_safe is not true
         )
 ),
 
