@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from callmart import clock, logins, registry, roles
+from callmart import access, clock, drift, logins, registry, roles
 from callmart.errors import UserError
 from callmart.keys import fingerprint_of
 from callmart.registry import NOBODY, Change, State, current_states, desired_states, load, plan
@@ -367,7 +367,9 @@ def timelines(draw: st.DrawFn) -> list[tuple[str, date, date | None]]:
 
 def state(spans: list[tuple[str, date, date | None]]) -> State:
     contracts = {span for span in spans if span[0] != "none"}
-    return State(("One", "UTC", "nl", False, "extract", 20, 5), NOBODY.tables | {"contract": contracts})
+    return State(
+        ("One", "UTC", "nl", False, "extract", False, 20, 5), NOBODY.tables | {"contract": contracts}
+    )
 
 
 def ranks(spans: list[tuple[str, date, date | None]]) -> list[int]:
@@ -407,13 +409,14 @@ FULL = f"""\
 customers:
   - id: {DETAILED}
     name: Detailed
+    sql_login: true
     contracts: [{{option: detailed, from: 2025-01-01}}]
     queues: [{{name: sales, label: Verkoop}}, {{name: help, service_level_s: 30}}]
     statuses: {{Lunch: break}}
     agents: [{{id: Agent/1, name: Ada Eerste, email: ada@example.org}}]
     contacts: [{{name: P. Voorbeeld, email: p@example.org, authorised: true}}]
     recipients: [{{email: chef@example.org, reports: [drukte, afhandeling]}}]
-  - {{id: {STANDARD}, name: Standard, contracts: [{{option: standard, from: 2025-01-01}}]}}
+  - {{id: {STANDARD}, name: Standard, sql_login: true, contracts: [{{option: standard, from: 2025-01-01}}]}}
   - {{id: {NOTHING}, name: Nothing}}
   - {{id: {LATER}, name: Later, contracts: [{{option: standard, from: {SOON}}}]}}
   - {{id: {OVER}, name: Over, contracts: [{{option: standard, from: 2025-01-01, until: {YESTERDAY}}}]}}
@@ -552,6 +555,44 @@ def test_a_customer_that_leaves_loses_its_login_also_while_it_is_in(applied: Cal
     assert not has_login(applied, DETAILED)
     assert has_login(applied, STANDARD)
     assert applied.rows("select from registry.agent where customer_id = %s", DETAILED) == []
+
+
+@pytest.mark.parametrize("live", [True, False])
+def test_a_role_logs_in_only_where_that_was_ordered(applied: Callmart, *, live: bool) -> None:
+    role, uri = roles.customer_role("callmart", STANDARD), None
+    ordered = (
+        FULL.replace("name: Standard, sql_login: true", "name: Standard, connection: live") if live else FULL
+    )
+    applied.apply(ordered)
+    with applied.connect() as owner:
+        uri = logins.customer_uri(owner, applied.settings, STANDARD)
+    psycopg.connect(uri).close()
+
+    applied.apply(FULL.replace("name: Standard, sql_login: true", "name: Standard"))
+    assert not logins.passfile(applied.home, role).exists()
+    assert applied.rows("select rolcanlogin from pg_roles where rolname = %s", role) == [
+        {"rolcanlogin": False}
+    ]
+    with pytest.raises(psycopg.OperationalError):
+        psycopg.connect(uri)
+    with applied.connect() as owner, pytest.raises(UserError, match="ordered no login.*sql_login: true"):
+        logins.customer_uri(owner, applied.settings, STANDARD)
+    # The publisher still becomes it.
+    assert members(applied, STANDARD) == {
+        f"callmart_reads_{group}": "true/false" for group in ("queue", "line")
+    }
+    assert applied.rows("select from mart.queue_interval", customer_id=STANDARD)
+
+
+def test_a_login_that_was_opened_by_hand_is_found_and_closed(applied: Callmart) -> None:
+    applied.apply(FULL.replace("name: Standard, sql_login: true", "name: Standard"))
+    role = roles.customer_role("callmart", STANDARD)
+    with applied.connect() as owner:
+        owner.execute(f"alter role {role} login password 'mine'")  # type: ignore[arg-type]
+        found = drift.find(owner, None)
+        assert [one.text for one in found] == [f"role {role} may log in, which its customer has not ordered"]
+        access.apply(owner, applied.settings, None)
+        assert drift.find(owner, None) == []
 
 
 def test_anonymity_deletes_names_and_ids_and_renames_at_once(applied: Callmart) -> None:

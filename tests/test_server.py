@@ -22,7 +22,9 @@ from callmart.errors import UserError
 from callmart.settings import PROJECT, Settings
 from conftest import YESTERDAY, Callmart
 
-REGISTRY = "customers: [{id: 1042, name: One, contracts: [{option: detailed, from: 2025-01-01}]}]\n"
+REGISTRY = (
+    "customers: [{id: 1042, name: One, sql_login: true, contracts: [{option: detailed, from: 2025-01-01}]}]\n"
+)
 PASSWORD = "p@ss/w%rd"
 ENCODED = "p%40ss%2Fw%25rd"
 
