@@ -575,7 +575,7 @@ def test_a_role_logs_in_only_where_that_was_ordered(applied: Callmart, *, live: 
     ]
     with pytest.raises(psycopg.OperationalError):
         psycopg.connect(uri)
-    with applied.connect() as owner, pytest.raises(UserError, match="ordered no login.*sql_login: true"):
+    with applied.connect() as owner, pytest.raises(UserError, match=r"ordered no login.*sql_login: true"):
         logins.customer_uri(owner, applied.settings, STANDARD)
     # The publisher still becomes it.
     assert members(applied, STANDARD) == {
