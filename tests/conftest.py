@@ -10,6 +10,7 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import psycopg
 import pytest
 
@@ -19,6 +20,8 @@ from callmart.land import Landed, land
 from callmart.prepare import Defaults
 from callmart.settings import Settings
 
+hypothesis.settings.register_profile("callmart", deadline=None)  # a busy machine is no failure
+hypothesis.settings.load_profile("callmart")
 gc.set_threshold(50_000)  # half a million objects of the libraries are there to stay
 
 YESTERDAY = date.today() - timedelta(days=1)
