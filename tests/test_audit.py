@@ -291,8 +291,8 @@ AGENT_KEY = f"(select min(agent_key) from raw.event where customer_id = {STANDAR
 def test_an_agent_in_a_mart_that_standard_opens_is_a_breach(published: Callmart) -> None:
     with done(
         published,
-        f"update mart.queue_interval set queue = {AGENT_KEY} where customer_id = {STANDARD}",
-        f"update mart.queue_interval set queue = '{queue_of(STANDARD)}' where customer_id = {STANDARD}",
+        f"update store.queue_interval set queue = {AGENT_KEY} where customer_id = {STANDARD}",
+        f"update store.queue_interval set queue = '{queue_of(STANDARD)}' where customer_id = {STANDARD}",
     ):
         found = failed(published)
     assert found[f"agents: {agents.NAME}: marts"].found == (f"customer {STANDARD}, queue_interval: 1 agents",)

@@ -13,7 +13,7 @@ import pytest
 from dbt.cli.main import dbtRunner
 from ruamel.yaml import YAML
 
-from callmart import access, cli, dbt, drift, metrics, schema
+from callmart import access, cli, dbt, drift, schema
 from callmart import open as opening
 from callmart.errors import UserError
 from callmart.settings import PROJECT
@@ -335,7 +335,7 @@ def test_a_build_says_what_the_macros_say_and_never_what_the_database_says(small
     small.declare("tiny_said", lambda d: d["columns"][2].update(name="others"))
     select(small, "tiny_said", ROW.replace("things", "others"))
     assert refusal(small) == (
-        '"callmart"."mart"."tiny_said" does not stand as declared: the column things is not declared any more. '
+        '"callmart"."store"."tiny_said" does not stand as declared: the column things is not declared any more. '
         "Its history is kept as it is: correct the YAML, or move the history by hand "
         '(docs/runbook.md, "A mart has drifted")'
     )
@@ -351,10 +351,10 @@ def test_a_mart_that_stands_never_changes_its_group_by_itself(
     dbt.run(callmart.settings, ignore_step)
     rights = (
         "select relacl::text, (select array_agg(polroles::regrole[]::text) from pg_policy where polrelid = c.oid)"
-        " from pg_class as c where oid = 'mart.tiny_moved'::regclass"
+        " from pg_class as c where oid = 'store.tiny_moved'::regclass"
     )
     before = callmart.rows(rights)
-    assert "reads_agent" in str(before)
+    assert "shows_agent" in str(before)
 
     small.declare("tiny_moved", meta(group="queue"))
     select(small, "tiny_moved", ROW)
@@ -373,25 +373,25 @@ def test_a_mart_that_stands_never_changes_its_group_by_itself(
     assert callmart.rows(rights) == before
 
     # What docs/runbook.md says, and only then.
-    monkeypatch.setattr(metrics, "show", ignore_step)  # of marts that are not in this project
+    monkeypatch.setattr(access.metrics, "show", ignore_step)  # of marts that are not in this project
     with callmart.connect() as owner:
         owner.execute(
-            "update access.mart set mart_group = 'queue' where relation = 'mart.tiny_moved'::regclass"
+            "update access.mart set mart_group = 'queue' where relation = 'store.tiny_moved'::regclass"
         )
         mended = [one.text for one in access.apply(owner, callmart.settings, moved)]
         after = str(owner.execute(rights).fetchall())
         owner.rollback()
-    assert "the policies of mart.tiny_moved are not those of a queue mart" in mended
-    assert "reads_agent" not in after and "reads_queue" in after
+    assert "the policies of store.tiny_moved are not those of a queue mart" in mended
+    assert "shows_agent" not in after and "shows_queue" in after
 
 
 def test_the_group_of_a_mart_from_before_is_the_one_it_stands_in(played: Callmart) -> None:
     groups = (
-        "select relation::text, mart_group from access.mart where relation::text like 'mart.%%' order by 1"
+        "select relation::text, mart_group from access.mart where relation::text like 'store.%%' order by 1"
     )
     before = played.rows(groups)
-    assert {"relation": "mart.agent_day", "mart_group": "agent"} in before
-    assert {"relation": "mart.queue_day", "mart_group": "queue"} in before
+    assert {"relation": "store.agent_day", "mart_group": "agent"} in before
+    assert {"relation": "store.queue_day", "mart_group": "queue"} in before
     with played.connect() as owner:
         owner.execute("delete from access.mart")
         schema.apply(owner, played.settings.time_zone)

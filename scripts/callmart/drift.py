@@ -76,13 +76,13 @@ def _of_others(connection: psycopg.Connection) -> Iterator[Drift]:
 
 def regrouped(connection: psycopg.Connection, marts: Iterable[Mart]) -> Iterator[Drift]:
     """The marts that stand in another group than their YAML says now; only a person decides who sees two years."""
-    standing: dict[str, str] = dict(
+    noted: dict[str, str] = dict(
         connection.execute(
             "select relname, mart_group from access.mart join pg_catalog.pg_class on pg_class.oid = relation"
         ).fetchall()
     )
     for mart in marts:
-        group = standing.get(mart.name, mart.group)
+        group = noted.get(mart.name, mart.group)
         if group != mart.group:
             yield Drift(
                 f"mart {mart.name} stands in the group {group}, and is declared in the group {mart.group}: "

@@ -14,7 +14,7 @@ import psycopg
 from psycopg import sql
 from tableauhyperapi import HyperException, TableName, escape_name, escape_string_literal
 
-from callmart import extract, hyper, roles
+from callmart import extract, hyper, roles, standing
 from callmart.audit.attempts import Scene, table_of
 from callmart.audit.check import Check, few
 from callmart.dbt import Mart
@@ -46,10 +46,10 @@ class Words:
 
 
 def of_marts(connection: psycopg.Connection, scene: Scene) -> Check:
-    """The marts themselves, of all customers."""
+    """The marts themselves, of all customers; also those that the project has taken out, which are still open."""
     planted = _planted(connection)
     looked_at, found = 0, []
-    for mart in _shown(scene.marts):
+    for mart in _shown([*scene.marts, *standing.undeclared(connection, scene.marts)]):
         columns = sql.SQL(", ").join(sql.SQL("{}::text").format(sql.Identifier(name)) for name in mart.words)
         words = sql.SQL("select customer_id, unnest(array[{}]) as word from {}").format(
             columns, sql.Identifier(*table_of(mart).split("."))
