@@ -79,7 +79,7 @@ def _copy(settings: Settings, file: Path) -> float:
         registry.apply(connection, settings, wanted)
         connection.commit()
         _, gate = land.current_gate(connection, settings)
-    batches = list(prepare(file, "auto", DEFAULTS, gate).batches())
+    batches = list(prepare(file, "auto", DEFAULTS, gate, land.limits(settings)).batches())
     with dbapi.connect(server.uri(settings)) as adbc, adbc.cursor() as cursor:
         cursor.execute("drop table if exists raw.bench")
         cursor.execute("create table raw.bench (like raw.event including defaults including indexes)")

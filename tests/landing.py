@@ -1,6 +1,6 @@
 """What the tests of landing share: a registry of three customers, and short ways to prepare a file."""
 
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -8,9 +8,13 @@ import pyarrow as pa
 
 from callmart.prepare import Defaults, Gate, Prepared, prepare
 from callmart.raw_format import EVENTS
+from callmart.readers import Limits
 
 DETAILED, ANONYMOUS, STANDARD, NONE = 7001, 7002, 7003, 7004
 KEYS = {customer_id: bytes([customer_id % 251]) * 32 for customer_id in (DETAILED, ANONYMOUS, STANDARD)}
+
+LATEST = datetime(3000, 1, 1, tzinfo=UTC)  # no time in a test is later, but where it is about this
+LIMITS = Limits(rows=1_000_000, gib=1, rejects=50_000)
 
 EVENT_ORDER = {event.name: position for position, event in enumerate(EVENTS)}
 
@@ -55,6 +59,7 @@ def gate() -> Gate:
                 "key": pa.array(list(KEYS.values()), pa.binary()),
             }
         ),
+        latest=LATEST,
     )
 
 
@@ -67,8 +72,8 @@ def opened(
     platform_given: bool = False,
     time_zone: str | None = None,
 ) -> Prepared:
-    """`prepare` with the registry above."""
-    return prepare(path, format, Defaults(customer, platform, platform_given, time_zone), gate())
+    """`prepare` with the registry and limits above."""
+    return prepare(path, format, Defaults(customer, platform, platform_given, time_zone), gate(), LIMITS)
 
 
 def taken(prepared: Prepared) -> list[dict[str, Any]]:

@@ -602,20 +602,21 @@ def sources_on_tableau(callmart: Callmart, customer: int) -> set[str]:
 def test_a_contract_that_begins_by_the_calendar_takes_the_file_that_it_turned_away(
     calendar: Callmart,
 ) -> None:
-    ahead = ndjson(event("call_started", at("12:00", 23), call_id="c-1", direction="inbound"))
+    noon = at("12:00", (TODAY - DAY).days)
+    of_today = ndjson(event("call_started", noon, call_id="c-1", direction="inbound"))
     comes(calendar, SOON)
     with calendar.connect() as connection:
         connection.execute(
             "update registry.contract set valid_from = %s where customer_id = %s", [SOON, BEGINS]
         )
-    assert calendar.land_text(ahead, BEGINS).turned_away == 1
+    assert calendar.land_text(of_today, BEGINS).turned_away == 1
     with calendar.connect() as connection:  # the day has come, and the registry was applied days ago
         connection.execute(
             "update registry.contract set valid_from = %s where customer_id = %s", [TODAY, BEGINS]
         )
         connection.execute("update registry.version set applied_at = applied_at - interval '3 days'")
     removing(calendar)
-    assert calendar.land_text(ahead, BEGINS).landed == 1
+    assert calendar.land_text(of_today, BEGINS).landed == 1
     assert removing(calendar) == []
 
 

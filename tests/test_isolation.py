@@ -176,6 +176,27 @@ def test_an_attack_fails(scene: Scene, sessions: dict[str, psycopg.Connection], 
         assert attack.kind == "reach" or answer.refused is None, (role, attempt.place)
 
 
+LEFT_OUT = ("beginning of time", "expired", "stranger")  # by the contract, not refused
+
+
+@pytest.mark.parametrize(
+    "attack",
+    [attack for attack in ATTACKS if attack.family == "landing" and attack.name not in LEFT_OUT],
+    ids=id_of,
+)
+def test_what_nobody_refuses_lands(opened: Callmart, scene: Scene, attack: Attack) -> None:
+    """It is raw.refuse_unprepared that withstands, and for no other reason than its own."""
+    ((role, attempt),) = made(scene, attack)
+    with postgres(opened) as connection:
+        (definition,) = connection.execute(
+            "select pg_get_functiondef('raw.refuse_unprepared'::regproc)"
+        ).fetchone() or [""]
+        assert "if fault is not null then" in definition
+        connection.execute(definition.replace("if fault is not null then", "if false then"))
+        connection.execute(f"set local role {role}")
+        assert not attempts.make(connection, attempt.sql, attack).withstood(attempt)
+
+
 NEED_TEMPORARY = [
     attack for attack in ATTACKS if "pg_temp." in attack.sql or "create temporary" in attack.sql
 ]

@@ -1,5 +1,6 @@
 """Landing on a real server: exactly once, whole or not at all, nothing of what is turned away, and the dirty days."""
 
+import json
 import os
 import signal
 import subprocess
@@ -7,6 +8,7 @@ import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
 from itertools import count
 from pathlib import Path
@@ -15,9 +17,10 @@ from typing import Any
 
 import pytest
 
-from callmart import build, open, validate
+from callmart import build, land, open, validate
 from callmart.errors import UserError
 from callmart.keys import ensure_key, keyed
+from callmart.prepare import Gate
 from conftest import Callmart, ignore_step
 from events import AMSTERDAM, DAY, Row, at, days, event, log, ndjson, registry
 
@@ -26,7 +29,7 @@ FIRST = 100  # of the customers that a test has for itself
 CALL = {"call_id": "c-1", "queue": "sales"}
 TALK = CALL | {"agent": "SIP/1"}
 SECRET = "geheim-4711"
-CLOSES = 30  # days after DAY: what is over keeps nothing, so this lies ahead
+CLOSES = (date.today() - DAY).days + 1  # days after DAY: what is over keeps nothing, so this lies ahead
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -386,23 +389,96 @@ def test_what_is_older_than_two_years_is_turned_away(callmart: Callmart, custome
     assert dirty(callmart, customer) == {row["floor"]}
 
 
-def test_a_future_event_lands(callmart: Callmart, customer: int) -> None:
-    result = callmart.land_text(ndjson(event("queue_joined", at("10:00", 500), **CALL)), customer)
-    assert result.landed == 1
-    assert dirty(callmart, customer) == {DAY + timedelta(days=500)}
+def test_an_event_more_than_a_day_ahead_of_the_database_is_a_reject(
+    callmart: Callmart, customer: int
+) -> None:
+    now = callmart.rows("select now()")[0]["now"]
+    ahead = [event("queue_joined", now + timedelta(hours=hours), **CALL) for hours in (23, 25)]
+    result = callmart.land_text(ndjson(*ahead, *rows(20)), customer)
+    reason = "occurred_at is more than a day ahead of the database's clock"
+    assert (result.landed, result.first_rejects) == (21, ((2, reason),))
+    assert max(row["occurred_at"] for row in stored(callmart, customer)) == now + timedelta(hours=23)
+
+
+def test_a_loader_that_believes_another_clock_is_refused_by_the_server(
+    callmart: Callmart, customer: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = land.current_gate
+
+    def current_gate(*arguments: Any) -> tuple[int, Gate]:
+        version, gate = real(*arguments)
+        return version, replace(gate, latest=datetime(3000, 1, 1, tzinfo=UTC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr("callmart.land.current_gate", current_gate)
+        ahead = ndjson(event("queue_joined", datetime(2951, 1, 10, tzinfo=UTC), **CALL), *rows(3))
+        with pytest.raises(
+            UserError, match=r"refused .* \(an event is more than a day ahead of the database's"
+        ):
+            callmart.land_text(ahead, customer)
+    assert not stored(callmart, customer)
+
+
+def months(callmart: Callmart) -> set[str]:
+    found = callmart.rows(
+        "select inhrelid::regclass::text from pg_inherits where inhparent = 'raw.event'::regclass"
+    )
+    return {row["inhrelid"] for row in found}
 
 
 def test_only_months_of_events_are_made(callmart: Callmart, customer: int) -> None:
-    def months() -> int:
-        return len(callmart.rows("select from pg_inherits where inhparent = 'raw.event'::regclass"))
+    before = months(callmart)
+    far_off = [at("10:00", -days) for days in (600, 500, 400)]
+    callmart.land_text(ndjson(*(event("queue_joined", moment, **CALL) for moment in far_off)), customer)
+    assert months(callmart) - before == {f"raw.event_{moment:%Y%m}" for moment in far_off}
 
-    before = months()
-    far_off = ("2951-01-10T10:00:00Z", "2951-03-10T10:00:00Z", "2951-05-10T10:00:00Z")
-    join = rows(1)[0]
-    calls = [join | {"occurred_at": moment, "call_id": moment} for moment in far_off]
-    result = callmart.land_text(ndjson(*calls), customer)
-    assert result.landed == len(far_off)
-    assert months() == before + len(far_off)
+
+def test_no_file_makes_months_that_are_not_kept(callmart: Callmart, customer: int) -> None:
+    """A row a month over fifty years, and as many to come as a file may be wrong about."""
+    moments = [at("10:00", -days) for days in range(0, 50 * 365, 30)]
+    ahead = [datetime(2951, month, 10, tzinfo=UTC) for month in (1, 2)]
+    text = ndjson(*(event("queue_joined", moment, **CALL) for moment in [*moments, *ahead]), *rows(20))
+    result = callmart.land_text(text, customer)
+    assert (result.rejected, result.landed + result.turned_away) == (2, len(moments) + 20)
+    floor = callmart.rows("select access.retention_floor() as floor")[0]["floor"]
+    # Where the customer's month begins, UTC's has not.
+    assert min(months(callmart)) >= f"raw.event_{floor - timedelta(days=1):%Y%m}"
+    assert max(months(callmart)) <= f"raw.event_{date.today() + timedelta(days=1):%Y%m}"
+
+
+# how much may come in
+
+
+def with_limits(callmart: Callmart, **limits: float) -> Callmart:
+    return Callmart(callmart.settings.model_copy(update=limits))
+
+
+def test_a_file_that_holds_more_than_its_limit_is_refused_whole(callmart: Callmart, customer: int) -> None:
+    text = ndjson(*rows(30))
+    for limit, amount in {"max_file_rows": 29, "max_file_gib": 1e-6}.items():
+        with pytest.raises(UserError, match=f"holds more than .* raise {limit} in callmart.toml"):
+            with_limits(callmart, **{limit: amount}).land_text(text, customer)
+        assert not stored(callmart, customer)
+    assert with_limits(callmart, max_file_rows=30).land_text(text, customer).landed == 30
+
+
+REJECTS = {
+    "of its rows": json.dumps(rows(1)[0] | {"event": "hello"}),
+    "of its lines": "{",
+    "of its quotes": 'queue_joined,"',
+}
+
+
+@pytest.mark.parametrize("what", REJECTS)
+def test_a_file_of_rejects_is_refused_before_it_ends(
+    callmart: Callmart, customer: int, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    """Once more are rejected than may be of any file, so that they never fill the memory."""
+    monkeypatch.setattr("callmart.readers.BLOCK", 1 << 10)
+    first = "event,occurred_at" if what == "of its quotes" else json.dumps(rows(1)[0])
+    text = "\n".join([first, *[REJECTS[what]] * 900, ""])
+    with pytest.raises(UserError, match="holds more than 50 rows that can't be landed: correct it"):
+        with_limits(callmart, max_file_rows=1000).land_text(text, customer)
 
 
 def test_each_month_has_a_partition(callmart: Callmart, customer: int) -> None:

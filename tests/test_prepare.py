@@ -20,7 +20,7 @@ from callmart.errors import UserError
 from callmart.keys import keyed
 from callmart.prepare import EVENT_SCHEMA, Defaults, prepare
 from callmart.raw_format import COLUMNS
-from landing import ANONYMOUS, DETAILED, KEYS, NONE, STANDARD, gate, opened, rejects, taken
+from landing import ANONYMOUS, DETAILED, KEYS, LIMITS, NONE, STANDARD, gate, opened, rejects, taken
 
 AT = "2026-10-05T12:00:31+02:00"
 Row = dict[str, Any]
@@ -191,13 +191,12 @@ def test_midnight_that_does_not_exist(write):
     registry = gate()
     zones = ["Asia/Beirut"] * 4
     begin = [date(2026, 3, 29)] * 4
-    registry = type(registry)(
+    registry = replace(
+        registry,
         contracts=registry.contracts.set_column(2, "valid_from", pa.array(begin)).set_column(
             3, "valid_until", pa.nulls(4, pa.date32())
         ).slice(0, 1),
         customers=registry.customers.set_column(1, "time_zone", pa.array(zones)),
-        statuses=registry.statuses,
-        keys=registry.keys,
     )  # fmt: skip
     path = write(
         as_csv(
@@ -207,17 +206,45 @@ def test_midnight_that_does_not_exist(write):
             ]
         )
     )
-    prepared = prepare(path, "auto", Defaults(None, "vcloud", False, None), registry)
+    prepared = prepare(path, "auto", Defaults(None, "vcloud", False, None), registry, LIMITS)
     assert [event["occurred_at"] for event in taken(prepared)] == [datetime(2026, 3, 28, 22, tzinfo=UTC)]
+
+
+def test_an_event_more_than_a_day_ahead_of_the_database_is_a_reject(write):
+    """However its file tells times; who has no contract on that day is turned away as ever."""
+    latest = datetime(2026, 10, 5, 12, tzinfo=UTC)
+    files = {
+        as_csv([row("call_answered", occurred_at=f"2026-10-05T14:00:00.00000{i}+02:00") for i in (0, 1)]): 3,
+        "".join(f"{int(latest.timestamp()) + i}|c1|sales|NONE|ABANDON|1|1|1\n" for i in (0, 1)): 2,
+        "time,callid,queuename,agent,event,data1,data2,data3,data4,data5\n"
+        + "".join(f"2026-10-05 14:00:0{i},c1,sales,NONE,ABANDON,1,1,1,,\n" for i in (0, 1)): 3,
+        as_csv(
+            [
+                row("call_answered", occurred_at="2026-10-05T14:00:00+02:00"),
+                row("call_answered", occurred_at="2951-01-10T10:00:00Z"),
+                row("call_answered", occurred_at="2951-01-10T10:00:00Z", customer_id=NONE),
+            ]
+        ): 3,
+    }
+    for content, line in files.items():
+        whose = None if "customer_id" in content else DETAILED
+        prepared = prepare(
+            write(content),
+            "auto",
+            Defaults(whose, "vcloud", False, None),
+            replace(gate(), latest=latest),
+            LIMITS,
+        )
+        assert [event["occurred_at"] for event in taken(prepared)] == [latest]
+        assert rejects(prepared) == {line: "occurred_at is more than a day ahead of the database's clock"}
+        assert prepared.turned_away == content.count(str(NONE))
 
 
 def test_a_contract_without_a_key_is_an_error(write):
     registry = gate()
-    without = type(registry)(
-        registry.contracts, registry.customers, registry.statuses, registry.keys.slice(1)
-    )
+    without = replace(registry, keys=registry.keys.slice(1))
     with pytest.raises(UserError, match="customer 7001 has no key"):
-        prepare(write(as_csv([])), "auto", Defaults(None, "vcloud", False, None), without)
+        prepare(write(as_csv([])), "auto", Defaults(None, "vcloud", False, None), without, LIMITS)
 
 
 # -- Customer and platform
@@ -530,7 +557,8 @@ def test_what_the_registry_calls_a_status_is_no_part_of_it(write):
     known = gate()
     unknown = replace(known, statuses=known.statuses.slice(0, 0))
     found = [
-        taken(prepare(path, "auto", Defaults(None, "vcloud", False, None), of)) for of in (known, unknown)
+        taken(prepare(path, "auto", Defaults(None, "vcloud", False, None), of, LIMITS))
+        for of in (known, unknown)
     ]
     assert found[0] != found[1]
     keys = [{event["event_key"] for event in events} for events in found]

@@ -131,9 +131,10 @@ ATTENDED = {"event": "transferred", **AT, **EVA, "reason": "attended", "target_k
         ),
         *(
             (
-                f"{SOLD}|Eva Mulder|ATTENDEDTRANSFER|{how}|6|4|3",
+                f"{SOLD}|Eva Mulder|ATTENDEDTRANSFER|{how}|6|4{position}",
                 [ATTENDED, {**RELEASED, "reason": "transfer"}],
             )
+            for position in ("|3", "")
             for how in ("BRIDGE|612311b8-3a7f-41c4", "APP|Voicemail", "LINK|SIP/101-0001|SIP/202-0002")
         ),
         (
@@ -524,11 +525,30 @@ def test_local_times_are_read_as_they_were_written(tmp_path_factory, zone, secon
 
 
 def test_parameters_beyond_five_stand_in_the_fifth_column(tmp_path):
+    """Of an attended transfer; one that is short of the position has five at most."""
+    transfers = (
+        "LINK,SIP/1-1,SIP/2-2,6,4|3",
+        "LINK,SIP/1-1,SIP/2-2,6,4",
+        "BRIDGE,3f0c2b1e,6,4,",
+        "APP,Queue,6,4,3",
+    )
     prepared = realtime(
         tmp_path,
-        f"2026-11-24 15:12:38,{CALL},sales,Eva Mulder,ATTENDEDTRANSFER,LINK,SIP/1-1,SIP/2-2,6,4|3",
+        *(
+            f"2026-11-24 15:12:38,{CALL},sales,Eva Mulder,ATTENDEDTRANSFER,{parameters}"
+            for parameters in transfers
+        ),
         f'2026-11-24 15:12:38,{CALL},sales,"Meijer, Tim",COMPLETEAGENT,6,4,1,,',
     )
-    _, released, completed = taken(prepared)
-    assert (released["duration_s"], released["wait_s"]) == (4.0, 6.0)
+    *transferred, completed = taken(prepared)
+    released = [event for event in transferred if event["event"] == "agent_released"]
+    assert [(event["duration_s"], event["wait_s"]) for event in released] == [(4.0, 6.0)] * len(transfers)
     assert completed["agent_key"] == key("agent", "Meijer, Tim")
+
+
+def test_a_log_of_ever_new_verbs_is_counted_up_to_a_point(tmp_path):
+    path = tmp_path / "queue_log"
+    path.write_text("".join(f"1795529567|c|sales|NONE|VERB{number}|\n" for number in range(500)))
+    prepared = opened(path, customer=DETAILED)
+    assert taken(prepared) == []
+    assert (len(prepared.unknown_verbs), sum(prepared.unknown_verbs.values())) == (101, 500)

@@ -2,16 +2,19 @@
 
 import gzip
 import re
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import duckdb
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
 from callmart.errors import UserError
-from callmart.readers import Source, open_source
+from callmart.readers import CLIP, Limits, Source, open_source
+from landing import LIMITS
 
 HEADER = "customer_id,event,occurred_at,call_id\n"
 ROW = "7001,call_answered,2026-10-05T00:00:31Z,c1\n"
@@ -32,8 +35,8 @@ def write(folder: Path, content: str | bytes, name: str = "file") -> Path:
     return path
 
 
-def source(path: Path, format: str = "auto") -> Source:
-    return open_source(path, format, duckdb.connect(":memory:"))
+def source(path: Path, format: str = "auto", *, limits: Limits = LIMITS) -> Source:
+    return open_source(path, format, limits, duckdb.connect(":memory:"))
 
 
 def read(opened: Source) -> list[dict[str, object]]:
@@ -280,3 +283,82 @@ def test_queue_log_lines_with_too_few_fields_are_rejects(tmp_path):
         (3, "QUEUESTART", ""),
     ]
     assert rejected(opened) == {2: "the line has fewer than five fields"}
+
+
+# how much a file may hold
+
+
+def parquet(rows: int, **columns: pa.Array) -> bytes:
+    sink = pa.BufferOutputStream()
+    event = pa.repeat("call_answered", rows).dictionary_encode()
+    table = pa.table({"event": event, "occurred_at": pa.nulls(rows, pa.string())} | columns)
+    pq.write_table(table, sink, compression="zstd")
+    return sink.getvalue().to_pybytes()
+
+
+LARGE = {
+    "csv": HEADER.encode() + ROW.encode() * 99,
+    "ndjson": b'{"event": "call_answered"}\n' * 100,
+    "queue_log": LOG_LINE.encode() * 100,
+    "realtime": REALTIME_HEADER.encode() + b"2026-11-24 15:12:38,NONE,NONE,NONE,QUEUESTART,,,,,\r\n" * 99,
+    "empty lines": LOG_LINE.encode() + b"\n" * 99,
+    "lines that are none": LOG_LINE.encode() + b"?\n" * 99,
+    "parquet": parquet(100),
+}
+
+
+@pytest.mark.parametrize("pack", [bytes, gzip.compress, zstd], ids=["plain", "gzip", "zstd"])
+@pytest.mark.parametrize("what", LARGE)
+def test_a_file_with_more_rows_than_the_limit_is_refused(tmp_path, monkeypatch, what, pack):
+    monkeypatch.setattr("callmart.readers.BLOCK", 200)
+    monkeypatch.setattr("callmart.readers.ROWS", 10)
+    content = LARGE[what] if what == "parquet" else pack(LARGE[what])
+    for rows in (100, 99):
+        opened = source(write(tmp_path, content), limits=replace(LIMITS, rows=rows))
+        if rows == 100:
+            read(opened)
+            continue
+        with pytest.raises(
+            UserError, match=r"file holds more than 99 rows: .*raise max_file_rows in callmart.toml"
+        ):
+            read(opened)
+
+
+@pytest.mark.parametrize("pack", [bytes, gzip.compress, zstd], ids=["plain", "gzip", "zstd"])
+def test_a_file_that_unpacks_to_more_than_the_limit_is_refused_while_it_is_read(tmp_path, monkeypatch, pack):
+    monkeypatch.setattr("callmart.readers.BLOCK", 1 << 10)
+    content = HEADER.encode() + ROW.encode() * 10_000
+    opened = source(write(tmp_path, pack(content)), limits=replace(LIMITS, gib=2**16 / 2**30))
+    with pytest.raises(UserError, match=r"more than .* GiB unpacked: .*raise max_file_gib in callmart.toml"):
+        read(opened)
+    assert 0 < opened.tally.rows < 2_000
+
+
+def test_parquet_unpacks_to_no_more_than_the_limit(tmp_path):
+    content = parquet(50_000, call_id=pa.repeat("c" * 200, 50_000))
+    assert len(content) < 10_000
+    opened = source(write(tmp_path, content), limits=replace(LIMITS, gib=2**20 / 2**30))
+    with pytest.raises(UserError, match=r"more than .* GiB unpacked"):
+        read(opened)
+
+
+@pytest.mark.parametrize("type", [pa.string(), pa.large_string(), pa.binary()], ids=str)
+@pytest.mark.parametrize("encoded", [True, False], ids=["dictionary", "plain"])
+def test_a_long_text_that_stands_in_a_parquet_file_once_is_not_repeated_in_memory(tmp_path, type, encoded):
+    """20,000 times 20 MB would be more than any machine has."""
+    text = pa.array(["c" * 20_000_000], type)
+    column = pa.DictionaryArray.from_arrays(pa.repeat(pa.scalar(0, pa.int32()), 20_000), text)
+    path = write(tmp_path, b"")
+    pq.write_table(
+        pa.table({"event": column, "occurred_at": column}), path, compression="zstd", store_schema=encoded
+    )
+    opened = source(path)
+    (batch,) = opened.batches()
+    assert set(pc.binary_length(batch["event"]).to_pylist()) == {CLIP}
+
+
+def test_a_parquet_file_with_a_huge_row_group_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr("callmart.readers.ROW_GROUP", 1_000)
+    path = write(tmp_path, parquet(500, call_id=pa.array([f"c-{i}" for i in range(500)])))
+    with pytest.raises(UserError, match=r"row group 1 holds more than .*; write smaller row groups"):
+        source(path)

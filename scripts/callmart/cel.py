@@ -9,7 +9,6 @@ anything else goes by the id that links channels (linkedid). Callers' names and 
 
 import json
 import re
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -19,7 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from callmart.raw_format import SOURCE_COLUMNS, TELEPHONE_MACROS
-from callmart.readers import Tally
+from callmart.readers import Tally, UnknownVerbs
 from callmart.source_times import EPOCH_TIME, Times
 
 FOLLOWED = (
@@ -126,7 +125,7 @@ class ChannelLog:
 
     def __init__(self, connection: duckdb.DuckDBPyConnection, tally: Tally, time_zone: str) -> None:
         """`time_zone` is that of local times; a log that counts seconds needs none."""
-        self.unknown_verbs: Counter[str] = Counter()
+        self.unknown_verbs = UnknownVerbs()
         self._connection = connection
         self._tally = tally
         self._time_zone = time_zone
@@ -168,7 +167,7 @@ class ChannelLog:
             name = count["values"]
             if name not in FOLLOWED and name not in SILENT:
                 is_word = name is not None and re.fullmatch(r"[A-Z0-9_]{1,40}", name)
-                self.unknown_verbs[name if is_word else "other"] += count["counts"]
+                self.unknown_verbs.note(name if is_word else "other", count["counts"])
 
     # -- What a channel does
 

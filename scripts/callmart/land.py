@@ -22,6 +22,7 @@ from callmart.ahead import ahead
 from callmart.errors import UserError, kind
 from callmart.keys import ensure_key
 from callmart.prepare import EVENT_SCHEMA, Defaults, Gate, Prepared, prepare
+from callmart.readers import Limits
 from callmart.settings import Folder, Settings
 
 
@@ -67,11 +68,15 @@ def land(
     connection.commit()
 
     try:
-        prepared = prepare(path, format, defaults, gate)
+        prepared = prepare(path, format, defaults, gate, limits(settings))
         with dbapi.connect(logins.duty_uri(settings, "loader")) as adbc, adbc.cursor() as cursor:
             landed, repeated = _store(cursor, settings, path, prepared, (digest, version, asked))
             adbc.commit()
     except AdbcError as error:
+        if error.sqlstate == "23514":  # raw.refuse_unprepared
+            raise UserError(
+                f"{path} did not land: the server refused it ({_primary(error)}); land it again"
+            ) from None
         raise UserError(
             f"{path} did not land: the server broke off (SQLSTATE {error.sqlstate or 'unknown'}); land it again"
         ) from None
@@ -89,6 +94,15 @@ def land(
             (row["line_number"], row["reason"]) for row in prepared.rejects.slice(0, 5).to_pylist()
         ),
         unknown_verbs=tuple(sorted(prepared.unknown_verbs.items())),
+    )
+
+
+def limits(settings: Settings) -> Limits:
+    """What a file may hold. No file that lands has more rejects than the share of the rows that it may have."""
+    return Limits(
+        rows=settings.max_file_rows,
+        gib=settings.max_file_gib,
+        rejects=int(settings.max_reject_share * settings.max_file_rows),
     )
 
 
@@ -119,8 +133,9 @@ def _require_customer(connection: psycopg.Connection, customer_id: int) -> None:
 
 def current_gate(connection: psycopg.Connection, settings: Settings) -> tuple[int, Gate]:
     """The registry at this moment, and its version."""
-    version = connection.execute("select coalesce(max(version), 0) from registry.version").fetchone()
-    assert version is not None
+    ((version, latest),) = connection.execute(
+        "select coalesce(max(version), 0), now() + interval '1 day' from registry.version"
+    ).fetchall()
 
     def table(query: str, schema: dict[str, pa.DataType]) -> pa.Table:
         rows = connection.execute(query).fetchall()
@@ -132,7 +147,7 @@ def current_gate(connection: psycopg.Connection, settings: Settings) -> tuple[in
         "select customer_id, key_fingerprint from registry.customer"
         " where customer_id in (select customer_id from registry.kept_contract)"
     ).fetchall()
-    return version[0], Gate(
+    return version, Gate(
         contracts=table(
             # What is too old to keep is not let in: a late file can't bring an expired day back.
             "select customer_id, option, greatest(valid_from, access.retention_floor()), valid_until"
@@ -164,6 +179,7 @@ def current_gate(connection: psycopg.Connection, settings: Settings) -> tuple[in
                 ),
             }
         ),
+        latest=latest,
     )
 
 
@@ -224,6 +240,12 @@ def _refuse_too_many_rejects(settings: Settings, path: Path, prepared: Prepared)
             f"(first line {first['line_number']}: {first['reason']}), more than the share of "
             f"{settings.max_reject_share:.0%}: correct the file, or raise max_reject_share in callmart.toml"
         )
+
+
+def _primary(error: AdbcError) -> str:
+    """What the server said: of a refusal of our own, in words of our own."""
+    # The keys are bytes, although they are declared as texts.
+    return next(said.decode() for key, said in error.details if "MESSAGE_PRIMARY" in str(key))
 
 
 def _one(cursor: Any, statement: str, *parameters: Any) -> tuple[Any, ...]:

@@ -33,7 +33,7 @@ from callmart.raw_format import (
     TEXT_COLUMNS,
     events_table,
 )
-from callmart.readers import Source, open_source
+from callmart.readers import Limits, Source, open_source
 
 EVENT_SCHEMA = pa.schema(
     [
@@ -85,6 +85,7 @@ class Gate:
     customers: pa.Table  # customer_id int32, time_zone, anonymous_agents
     statuses: pa.Table  # customer_id int32, word, status
     keys: pa.Table  # customer_id int32, key (32 bytes); of customers with a contract
+    latest: datetime  # a day ahead of the database's clock: no event is later
 
 
 @dataclass(frozen=True)
@@ -158,7 +159,7 @@ class Prepared:
     @property
     def rejected(self) -> int:
         """How many rows were rejected."""
-        return sum(table.num_rows for table in self._source.tally.rejects)
+        return self._source.tally.rejected
 
     @property
     def turned_away(self) -> int:
@@ -204,14 +205,16 @@ class Prepared:
         return stored.cast(EVENT_SCHEMA)
 
 
-def prepare(path: Path, format: str, defaults: Defaults, gate: Gate) -> Prepared:
+def prepare(path: Path, format: str, defaults: Defaults, gate: Gate, limits: Limits) -> Prepared:
     """Open a file and get ready to take its events; a mistake that shows at its beginning is a UserError."""
     pa.set_memory_pool(pa.system_memory_pool())  # the others keep what they once had
     connection = duckdb.connect(
         ":memory:", config={"threads": 2, "temp_directory": "", "allocator_flush_threshold": "1MB"}
     )
     connection.execute("set TimeZone = 'UTC'")
-    source = open_source(path, format, connection.cursor())  # its own: it reads ahead in another thread
+    source = open_source(
+        path, format, limits, connection.cursor()
+    )  # its own: it reads ahead in another thread
     is_queue_log = source.form in ("queue_log", "queue_log_realtime")
     is_log = is_queue_log or source.form == "cel"
     if defaults.customer_id is None and (is_log or "customer_id" not in (source.header or ("customer_id",))):
@@ -241,6 +244,7 @@ def _set_up(connection: duckdb.DuckDBPyConnection, defaults: Defaults, gate: Gat
     connection.execute(f"set variable customer = {defaults.customer_id or 'null'}::integer")
     connection.execute("set variable platform = $platform", {"platform": defaults.platform})
     connection.execute("set variable platform_given = $given", {"given": defaults.platform_given})
+    connection.execute("set variable latest = $latest::timestamptz", {"latest": gate.latest})
     connection.register("source", SOURCE_SCHEMA.empty_table())  # a view is bound when it is made
     connection.register("doors_arrow", _doors(gate))
     connection.register("statuses_arrow", gate.statuses)
@@ -439,6 +443,8 @@ checked as materialized (
         understood.*,
         case
             when unreadable is not null then unreadable
+            when occurred_at > getvariable('latest')
+                then 'occurred_at is more than a day ahead of the database''s clock'
             when getvariable('platform_given') and platform <> getvariable('platform')
                 then 'platform differs from --platform'
             when service not in {_words(PLATFORMS)} then 'platform is not one of the raw format'

@@ -4,20 +4,19 @@ A row becomes no, one or two events, by itself; what only a whole call shows (a 
 missing ENTERQUEUE) is left to the models. The order of the lines is kept as `line_number`.
 """
 
-from collections import Counter
 from dataclasses import asdict, dataclass
 
 import duckdb
 import pyarrow as pa
 
 from callmart.raw_format import EVENTS, LONGEST_DURATION_S, SOURCE_COLUMNS, TELEPHONE_MACROS
-from callmart.readers import Tally
+from callmart.readers import Tally, UnknownVerbs
 from callmart.source_times import Times
 
 
 @dataclass(frozen=True)
 class Verb:
-    """One event that a verb means, and where its parameters stand: from 1, or negative, from the right."""
+    """One event that a verb means, and where its parameters stand, from 1."""
 
     verb: str
     event: str
@@ -44,8 +43,7 @@ VERBS = (
     Verb("TRANSFER", "transferred", "blind", target_at=1),
     Verb("TRANSFER", "agent_released", "transfer", duration_at=4, wait_at=3),
     Verb("ATTENDEDTRANSFER", "transferred", "attended"),
-    # BRIDGE, APP and LINK have one or two parameters before the times, so these count from the right.
-    Verb("ATTENDEDTRANSFER", "agent_released", "transfer", duration_at=-2, wait_at=-3),
+    Verb("ATTENDEDTRANSFER", "agent_released", "transfer", duration_at=4, wait_at=3),
     Verb("RINGNOANSWER", "ring_ended", "no_answer", duration_at=1, seconds=_MS),
     Verb("RINGCANCELED", "ring_ended", "caller_left", duration_at=1, seconds=_MS),
     Verb("AGENTDUMP", "ring_ended", "declined"),
@@ -100,7 +98,10 @@ with log as (
         present(queue) as queue,
         present(agent) as agent,
         rtrim(data, '|') as data,
-        string_split(rtrim(data, '|'), '|') as parameters
+        string_split(rtrim(data, '|'), '|') as written,
+        -- LINK names two channels where BRIDGE and APP name one thing. Counted from the left: some leave out the
+        -- position at the end.
+        case when verb = 'ATTENDEDTRANSFER' and written[1] = 'LINK' then written[2:] else written end as parameters
     from timed
 ),
 
@@ -166,7 +167,7 @@ class QueueLog:
 
     def __init__(self, connection: duckdb.DuckDBPyConnection, tally: Tally, time_zone: str | None) -> None:
         """`time_zone` is that of the realtime table; None for the file, which counts seconds."""
-        self.unknown_verbs: Counter[str] = Counter()
+        self.unknown_verbs = UnknownVerbs()
         self._connection = connection
         self._times = Times(connection, tally, time_zone)
         connection.execute(_MACROS + TELEPHONE_MACROS)
@@ -199,7 +200,8 @@ class QueueLog:
             """,
             {"known": [*SILENT_VERBS, *{verb.verb for verb in VERBS}]},
         ).fetchall()
-        self.unknown_verbs.update(dict(counts))
+        for verb, times in counts:
+            self.unknown_verbs.note(verb, times)
 
 
 def _verbs_table() -> pa.Table:

@@ -6,6 +6,7 @@ with the file. What can't be read becomes a reject (line number and reason, neve
 
 import csv as header_csv
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,13 +19,15 @@ import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 
 from callmart.errors import UserError
-from callmart.raw_format import COLUMNS, REQUIRED_COLUMNS, SOURCE_COLUMNS, SOURCE_SCHEMA
+from callmart.raw_format import COLUMNS, LONGEST_TEXT, REQUIRED_COLUMNS, SOURCE_COLUMNS, SOURCE_SCHEMA
 
 Form = Literal["csv", "ndjson", "parquet", "queue_log", "queue_log_realtime", "cel"]
 FORMATS = ("auto", "csv", "ndjson", "parquet", "queue_log", "cel")
 
 BLOCK = 4 << 20  # bytes of text at a time; also more than any line may have
 ROWS = 1 << 15  # rows of Parquet at a time
+ROW_GROUP = 1 << 30  # bytes of a row group of Parquet, unpacked; its pages are unpacked as a whole
+CLIP = 4 * (LONGEST_TEXT + 1)  # bytes: a text that has more is too long, however much of it is looked at
 DETECT = 64 << 10  # bytes that tell a file's format
 
 REALTIME_COLUMNS = (
@@ -80,6 +83,15 @@ _COLUMN_NAME = re.compile(r"[A-Za-z]\w{0,40}")
 _WELL_QUOTED = r'^("([^"]|"")*"|[^",]*)(,("([^"]|"")*"|[^",]*))*$'
 
 
+@dataclass(frozen=True)
+class Limits:
+    """What a file may hold at most, unpacked: a few kilobytes can unpack to hundreds of millions of rows."""
+
+    rows: int  # lines of a text file, whatever stands on them
+    gib: float
+    rejects: int
+
+
 @dataclass
 class Tally:
     """What a reader has met so far; complete once the last batch has been taken."""
@@ -87,6 +99,7 @@ class Tally:
     rows: int = 0  # lines with something on them (without a header), or rows of Parquet
     incomplete_last_line: bool = False
     rejects: list[pa.Table] = field(default_factory=list)  # line_number, reason
+    rejected: int = 0
 
     def reject(
         self, line_numbers: pa.Array | pa.ChunkedArray, reason: str | pa.Array | pa.ChunkedArray
@@ -94,7 +107,18 @@ class Tally:
         """Note rows as rejected, for one reason or for a reason each."""
         if len(line_numbers):
             reasons = pa.repeat(reason, len(line_numbers)) if isinstance(reason, str) else reason
+            self.rejected += len(line_numbers)
             self.rejects.append(pa.table({"line_number": line_numbers, "reason": reasons}))
+
+
+class UnknownVerbs(Counter[str]):
+    """The verbs of a log that callmart does not know; after so many different ones, the rest as `other`."""
+
+    MOST = 100
+
+    def note(self, verb: str, times: int) -> None:
+        """Count a verb."""
+        self[verb if verb in self or len(self) < self.MOST else "other"] += times
 
 
 @dataclass(frozen=True)
@@ -105,11 +129,12 @@ class Source:
     form: Form
     header: tuple[str, ...] | None  # the columns of CSV and Parquet
     compression: str | None
+    limits: Limits
     connection: duckdb.DuckDBPyConnection
     tally: Tally = field(default_factory=Tally)
 
     def batches(self) -> Iterator[pa.Table]:
-        """The rows, once; a file that breaks off or can't be decompressed is a UserError."""
+        """The rows, once; a file that breaks off, can't be decompressed or holds too much is a UserError."""
         match self.form:
             case "parquet":
                 return _parquet(self)
@@ -125,7 +150,7 @@ class Source:
                 return (table.select(["line_number", *CEL_READ]) for table in _csv(self, _lines(self)))
 
 
-def open_source(path: Path, format: str, connection: duckdb.DuckDBPyConnection) -> Source:
+def open_source(path: Path, format: str, limits: Limits, connection: duckdb.DuckDBPyConnection) -> Source:
     """Find out what a file is, by its contents, and whether it is what `format` says.
 
     `connection` is a DuckDB connection of this process alone; it holds nothing afterwards.
@@ -136,12 +161,12 @@ def open_source(path: Path, format: str, connection: duckdb.DuckDBPyConnection) 
     if start.startswith(b"PAR1"):
         if format not in ("auto", "parquet"):
             raise UserError(f"{path} is a Parquet file, not {format}; use --format parquet or auto")
-        return Source(path, "parquet", _parquet_header(path), compression, connection)
+        return Source(path, "parquet", _parquet_header(path), compression, limits, connection)
     if format == "parquet":
         raise UserError(f"{path} is not a Parquet file; use --format auto")
     lines = _first_lines(path, start)
     form, header = _text_form(path, format, lines)
-    return Source(path, form, header, compression, connection)
+    return Source(path, form, header, compression, limits, connection)
 
 
 # -- What is it?
@@ -249,16 +274,33 @@ def _broken(path: Path) -> UserError:
     return UserError(f"{path} is damaged or breaks off; deliver it again, whole")
 
 
+def _stay_within(source: Source, rows: int, size: int) -> None:
+    """Raise UserError where a file has turned out to hold more than it may, in so many rows and bytes."""
+    for held, most, unit, remedy in (
+        (rows, source.limits.rows, "rows", "deliver it in parts, or raise max_file_rows"),
+        (size / (1 << 30), source.limits.gib, "GiB unpacked", "deliver it in parts, or raise max_file_gib"),
+        (
+            source.tally.rejected, source.limits.rejects, "rows that can't be landed",
+            "correct it, or raise max_reject_share or max_file_rows",
+        ),
+    ):  # fmt: skip
+        if held > most:
+            raise UserError(f"{source.path} holds more than {most:,} {unit}: {remedy} in callmart.toml")
+
+
 # -- Text: whole, clean lines
 
 
 def _lines(source: Source) -> Iterator[pa.Table]:
     """Blocks of (line_number, text): whole lines without their ends; empty ones left out."""
     line_number = 1
+    size = 0
     rest = b""
     try:
         with pa.input_stream(source.path, compression=source.compression) as stream:
             while block := stream.read(BLOCK):
+                size += len(block)
+                _stay_within(source, line_number - 1 + block.count(b"\n"), size)
                 whole, end, rest = (rest + block).rpartition(b"\n")
                 if not end:
                     if len(rest) > BLOCK:
@@ -406,13 +448,20 @@ def _ndjson(source: Source, blocks: Iterator[pa.Table]) -> Iterator[pa.Table]:
 def _parquet(source: Source) -> Iterator[pa.Table]:
     """The rows of a Parquet file as text, whatever the types of its columns."""
     first = 1
+    size = 0
     try:
-        with pq.ParquetFile(source.path, pre_buffer=False) as file:  # else it keeps all that it read
+        texts = [column.name for column in pq.read_schema(source.path) if _is_text(column.type)]
+        # A text that stands in the file once can be the value of all rows, so texts are read as they stand there.
+        with pq.ParquetFile(
+            source.path, read_dictionary=texts, pre_buffer=False
+        ) as file:  # else it keeps all it read
             for batch in file.iter_batches(ROWS):
                 columns = {
                     name: _as_text(source.connection, column)
                     for name, column in zip(batch.schema.names, batch.columns, strict=True)
                 }
+                size += sum(text.nbytes for text in columns.values())
+                _stay_within(source, first - 1 + batch.num_rows, size)
                 numbers = pa.arange(first, first + batch.num_rows)
                 first += batch.num_rows
                 source.tally.rows += batch.num_rows
@@ -429,23 +478,33 @@ def _parquet(source: Source) -> Iterator[pa.Table]:
 def _parquet_header(path: Path) -> tuple[str, ...]:
     """The column names of a Parquet file, after a look at their types."""
     try:
-        schema = pq.read_schema(path)
+        with pq.ParquetFile(path) as file:
+            schema, metadata = file.schema_arrow, file.metadata
     except (OSError, pa.ArrowInvalid):
         raise _broken(path) from None
+    for number in range(metadata.num_row_groups):
+        if metadata.row_group(number).total_byte_size > ROW_GROUP:
+            raise UserError(
+                f"{path}: row group {number + 1} holds more than {ROW_GROUP >> 30} GiB; write smaller row groups"
+            )
     _check_header(path, tuple(schema.names), COLUMNS, REQUIRED_COLUMNS)
     for column in schema:
         kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
         if pa.types.is_timestamp(kind) and kind.tz is None:
             raise UserError(f"{path}: column {column.name} is a time without a zone; write it with one, UTC")
         other_time = pa.types.is_temporal(kind) and not pa.types.is_timestamp(kind)
-        if other_time or pa.types.is_nested(kind):
+        if other_time or pa.types.is_nested(kind) or pa.types.is_fixed_size_binary(kind):
             raise UserError(f"{path}: column {column.name} has type {kind}; write it as text")
     return tuple(schema.names)
 
 
+def _is_text(type: pa.DataType) -> bool:
+    return any(is_one(type) for is_one in (pa.types.is_string, pa.types.is_large_string, pa.types.is_binary))
+
+
 def _as_text(connection: duckdb.DuckDBPyConnection, column: pa.Array) -> pa.Array:
     if pa.types.is_dictionary(column.type):
-        column = column.dictionary_decode()
+        return _as_text(connection, column.dictionary).take(column.indices)
     if pa.types.is_timestamp(column.type):
         utc = column.cast(pa.timestamp(column.type.unit, "UTC")).cast(pa.string())
         # Nanoseconds that are none are dropped; others stay, to be rejected.
@@ -454,8 +513,13 @@ def _as_text(connection: duckdb.DuckDBPyConnection, column: pa.Array) -> pa.Arra
         column = column.cast(pa.binary() if pa.types.is_string(column.type) else pa.large_binary())
         column = column.cast(pa.binary())
     if pa.types.is_binary(column.type):
-        return _text(connection, column)
+        return _text(connection, pc.binary_slice(column, 0, CLIP) if _is_long(column) else column)
     return column.cast(pa.string())
+
+
+def _is_long(column: pa.Array) -> bool:
+    longest: int | None = pc.max(pc.binary_length(column)).as_py()
+    return longest is not None and longest > CLIP
 
 
 def _queue_log(source: Source, blocks: Iterator[pa.Table]) -> Iterator[pa.Table]:

@@ -1,5 +1,6 @@
 """The database's own objects: schema.sql, applied as a whole."""
 
+from collections.abc import Iterable
 from hashlib import sha256
 from importlib.resources import files
 
@@ -7,6 +8,17 @@ import psycopg
 from psycopg import sql
 
 from callmart.errors import UserError
+from callmart.raw_format import (
+    DIRECTIONS,
+    EVENTS,
+    LINE_PLATFORMS,
+    LONGEST_DURATION_S,
+    LONGEST_TEXT,
+    NUMBER_EVENTS,
+    PLATFORMS,
+    STATUSES,
+    TARGET_KINDS,
+)
 
 TEXT = files("callmart").joinpath("schema.sql").read_text(encoding="utf-8")
 
@@ -17,7 +29,7 @@ def apply(connection: psycopg.Connection, time_zone: str) -> None:
     """
     connection.execute("set local client_min_messages = warning")
     connection.execute("set local lock_timeout = '3s'")  # whoever comes after this waits behind it
-    connection.execute(sql.SQL(TEXT).format(time_zone=sql.Literal(time_zone)))
+    connection.execute(_filled(time_zone))
     connection.execute("delete from access.applied")
     connection.execute("insert into access.applied (fingerprint) values (%s)", [_fingerprint(time_zone)])
     connection.execute("set local lock_timeout to default")
@@ -55,4 +67,39 @@ def require(connection: psycopg.Connection, time_zone: str) -> None:
 
 
 def _fingerprint(time_zone: str) -> str:
-    return sha256(f"{time_zone}\n{TEXT}".encode()).hexdigest()
+    return sha256(_filled(time_zone).as_string(None).encode()).hexdigest()
+
+
+def _filled(time_zone: str) -> sql.Composed:
+    """schema.sql with the provider's time zone, and the words and bounds of the raw format."""
+    return sql.SQL(TEXT).format(
+        time_zone=sql.Literal(time_zone),
+        events=_events(),
+        platforms=_words(PLATFORMS),
+        line_platforms=_words(LINE_PLATFORMS),
+        longest_duration_s=sql.Literal(LONGEST_DURATION_S),
+        longest_text=sql.Literal(LONGEST_TEXT),
+    )
+
+
+def _events() -> sql.Composable:
+    """The raw format's events as rows of `raw.known_event`."""
+    return sql.SQL(", ").join(
+        sql.SQL("({})").format(
+            sql.SQL(", ").join(
+                [
+                    sql.Literal(event.name),
+                    _words(STATUSES if event.name == "agent_status" else event.reasons),
+                    sql.Literal(event.name in NUMBER_EVENTS),
+                    sql.Literal(event.ends_phase),
+                    _words(TARGET_KINDS if event.name == "transferred" else ()),
+                    _words(DIRECTIONS if event.name == "call_started" else ()),
+                ]
+            )
+        )
+        for event in EVENTS
+    )
+
+
+def _words(words: Iterable[str]) -> sql.Composable:
+    return sql.SQL("array[{}]::text[]").format(sql.SQL(", ").join(map(sql.Literal, words)))

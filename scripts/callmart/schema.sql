@@ -751,6 +751,133 @@ create table if not exists access.granted (
 
 -- Landing: functions of the owner, so that who lands need not read -------------------------------------------------
 
+-- The words of the raw format (raw_format.py): what an event is called, and what it may tell.
+create or replace view raw.known_event as
+select *
+from (values {events}) as known (event, reasons, tells_number, ends_phase, kinds, directions);
+
+-- Whether a text has the form of a key that callmart makes (keys.py): 128 bits in hex. Asked of each key of a file, so
+-- not by a regular expression, which takes ten times as long. `~` before a key is for those that privacy work will make.
+create or replace function raw.is_key(key text) returns boolean
+stable
+parallel safe
+return octet_length(key) = 32 and key = lower(key collate "C") and pg_input_is_valid(key, 'uuid');
+
+-- Refuse what `prepare` would never have handed over. Whoever lands may be somebody else with its password, so nothing
+-- that protects a person, or bounds a table, is believed. That a row is complete is not asked: that harms only numbers of
+-- the customer whose it is. One reading of all rows; what is asked is asked of the few groups that they make up.
+create or replace function raw.refuse_unprepared(
+    row_count bigint, rejected bigint, turned_away bigint, turned_away_by jsonb
+) returns void
+language plpgsql
+as $$
+declare
+    latest constant timestamptz := now() + interval '1 day';
+    fault text;
+begin
+    -- Read again by raw.keep, which asks which of these customers and moments lie under a contract.
+    create temporary table arrived on commit drop as
+    select
+        customer_id, platform, event, reason, direction, target_kind, number_withheld,
+        min(occurred_at) as first_at,
+        max(occurred_at) as last_at,
+        count(queue) as queues,
+        count(agent_key) as agents,
+        count(number_key) as numbers,
+        count(line) as lines,
+        count(device_key) as devices,
+        count(target) as targets,
+        count(target_key) as target_keys,
+        count(recorded) as recordings,
+        count(duration_s) as durations,
+        least(min(duration_s), min(wait_s)) as shortest_s,
+        greatest(max(duration_s), max(wait_s)) as longest_s, -- NaN is greater than any number
+        greatest(max(length(call_id)), max(length(queue)), max(length(line)), max(length(target))) as longest_text,
+        bool_and(
+            (agent_key is null or raw.is_key(agent_key))
+            and (number_key is null or raw.is_key(number_key))
+            and (device_key is null or raw.is_key(device_key))
+            and (target_key is null or raw.is_key(target_key))
+        ) as keyed
+    from raw.incoming
+    group by customer_id, platform, event, reason, direction, target_kind, number_withheld;
+
+    select
+        case
+            when not keyed then 'what stands for a person is no key'
+            when platform <> all ({platforms}) then 'a platform is not one of the raw format'
+            when known.event is null then 'an event is not one of the raw format'
+            when reason is not null and reason <> all (known.reasons) then 'a reason is not one of the event''s'
+            when direction is not null and direction <> all (known.directions) then 'a direction is not one of the event''s'
+            when target_kind is not null and target_kind <> all (known.kinds) then 'a target_kind is not one of the event''s'
+            when numbers > 0 and (number_withheld or not known.tells_number) then 'a number is withheld or not told'
+            when platform = any ({line_platforms}) and queues + agents + devices > 0 then 'a line has no queues and no agents'
+            when platform <> all ({line_platforms}) and lines > 0 then 'a device is no line'
+            when targets > 0 and target_kind is distinct from 'queue' then 'a target that is no queue is kept as its key'
+            when target_keys > 0 and coalesce(target_kind not in ('agent', 'number'), true) then 'a target has no key'
+            when recordings > 0 and arrived.event <> 'call_ended' then 'a recording is told of before the call''s end'
+            when durations > 0 and not known.ends_phase then 'a duration is of an event that ends nothing'
+            when shortest_s < 0 or longest_s > {longest_duration_s} then 'a duration is negative or far too long'
+            when longest_text > {longest_text} then 'a text is too long'
+            when last_at > latest then 'an event is more than a day ahead of the database''s clock'
+        end as found
+    into fault
+    from arrived left join raw.known_event as known using (event)
+    order by found
+    limit 1;
+
+    -- Ids of agents: of known customers whose agents have names, of days that are kept under a detailed contract.
+    fault := coalesce(fault, (
+        select
+            case
+                when not raw.is_key(i.agent_key) then 'what stands for an agent is no key'
+                when i.agent = '' or length(i.agent) > {longest_text} then 'an agent''s id is empty or too long'
+                when i.last_at > latest then 'an agent was seen more than a day ahead of the database''s clock'
+                when c.anonymous_agents is not false then 'an anonymous agent has an id'
+                when not exists (
+                    select
+                    from registry.kept_contract as k
+                    where
+                        k.customer_id = i.customer_id
+                        and k.option = 'detailed'
+                        and (i.last_at at time zone c.time_zone)::date
+                        <@ daterange(greatest(k.valid_from, access.retention_floor()), k.valid_until)
+                )
+                    then 'an agent has an id outside of a detailed contract'
+            end as found
+        from raw.incoming_agent as i
+        left join registry.customer as c using (customer_id)
+        order by found
+        limit 1
+    ));
+
+    fault := coalesce(fault, (
+        select
+            case
+                when
+                    count(*) filter (
+                        where customer <> 'null' and not exists (
+                            select from registry.customer as c where c.customer_id::text = t.customer
+                        )
+                    ) > 0
+                    then 'rows were turned away of a customer that is not in the registry'
+                when
+                    bool_or(rows !~ '^[1-9]\d{{0,14}}$')
+                    or coalesce(sum(case when rows ~ '^\d{{1,15}}$' then rows::bigint end), 0) <> turned_away
+                    or least(rejected, turned_away) < 0
+                    or greatest(rejected, turned_away) > row_count
+                    or rejected <> (select count(*) from raw.incoming_reject)
+                    then 'the counts do not add up'
+            end
+        from jsonb_each_text(turned_away_by) as t (customer, rows)
+    ));
+
+    if fault is not null then
+        raise check_violation using message = fault;
+    end if;
+end
+$$;
+
 -- Leave in raw.incoming what is new, each event once. Equal rows of one file are several events, told apart by an
 -- ordinal, unless their source identifies them: then they are one. Reads the `brought` of raw.merge_incoming.
 create or replace function raw.drop_repeated() returns void
@@ -1241,6 +1368,8 @@ as $$
 declare
     file bigint;
 begin
+    perform raw.refuse_unprepared(row_count, rejected, turned_away, turned_away_by);
+
     -- What the loader has read of the contracts is not what counts. Where a customer's first and last moment lie under
     -- one contract, so does all between them: no clock of today goes back to the day before.
     with kept as materialized (
@@ -1255,15 +1384,15 @@ begin
 
     doubtful as materialized (
         select customer_id
-        from raw.incoming
+        from arrived
         group by customer_id
         having not exists (
             select
             from kept as k
             where
-                k.customer_id = incoming.customer_id
-                and (min(occurred_at) at time zone k.time_zone)::date <@ k.days
-                and (max(occurred_at) at time zone k.time_zone)::date <@ k.days
+                k.customer_id = arrived.customer_id
+                and (min(first_at) at time zone k.time_zone)::date <@ k.days
+                and (max(last_at) at time zone k.time_zone)::date <@ k.days
         )
     )
 
@@ -1315,6 +1444,7 @@ begin
 
     select m.landed, m.repeated into landed, repeated from raw.merge_incoming(file) as m;
     update raw.file as f set landed = keep.landed, repeated = keep.repeated where f.file_id = file;
+    drop table arrived;
     truncate raw.incoming_reject, raw.incoming_agent;
 end
 $$;

@@ -110,6 +110,8 @@ class Settings(BaseSettings):
     dsn: SecretStr | None = None
     time_zone: TimeZone = "Europe/Amsterdam"  # the provider's: decides when a day is too old
     max_reject_share: float = Field(default=0.05, ge=0, le=1)
+    max_file_rows: int = Field(default=50_000_000, gt=0)  # of a file to land
+    max_file_gib: float = Field(default=32, gt=0)  # unpacked
     folders: list[Folder] = []
     tableau: Tableau = Tableau()
 

@@ -171,8 +171,10 @@ class _Tally:
         for attack in ATTACKS:
             found = self.succeeded[attack]
             absent = self.absent[attack] == self.made[attack] > 0  # nothing on this server to make it with
-            # Nothing is closed to any customer, or read in part by any duty.
-            nobody = not self.made[attack] and attack.aim in ("closed mart", "columns")
+            # Nothing is closed to any customer, or read in part by any duty, or no customer is of that kind.
+            nobody = not self.made[attack] and attack.aim in (
+                "closed mart", "columns", "standard's doorway", "anonymous doorway",
+            )  # fmt: skip
             yield Check(
                 f"attacks: {attack.family}",
                 attack.name if attack.name == attack.tries else f"{attack.name}: {attack.tries}",

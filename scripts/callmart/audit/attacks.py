@@ -14,8 +14,12 @@ from callmart.rights import SCHEMAS
 Kind = Literal["look", "reach"]
 # What an attack is aimed at, and so how often an attacker makes it: once, or at each mart that its contract opens, each
 # of those with a day, each that it does not open, each relation that it may not read, each table that it may not write,
-# each that it may read in part, each role that it is not.
-Aim = Literal["server", "mart", "dated mart", "closed mart", "relation", "table", "columns", "role"]
+# each that it may read in part, each role that it is not; and who may land files: at the doorway, as a file of some
+# customer's, of one under standard, or of one whose agents are anonymous.
+Aim = Literal[
+    "server", "mart", "dated mart", "closed mart", "relation", "table", "columns", "role",
+    "doorway", "standard's doorway", "anonymous doorway",
+]  # fmt: skip
 Via = Literal["rows", "notices", "error"]
 
 REFUSED = "42501"
@@ -627,6 +631,111 @@ def _reaches() -> Iterator[Attack]:
         )  # fmt: skip
 
 
+# What the loader can write into the doorway: a row that lands, and what `prepare` would never make of it.
+SOUND = {
+    "customer_id": "{customer}", "occurred_at": "now() - interval '1 hour'", "event_key": "1", "identified": "true",
+    "platform": "'vcloud'", "event": "'queue_joined'", "call_key": "1", "call_id": "'c'", "queue": "'q'",
+}  # fmt: skip
+KEY = "repeat('0123456789abcdef', 2)"
+NAMED = {
+    "customer_id": "{customer}",
+    "agent_key": KEY,
+    "agent": "'a'",
+    "last_at": "now() - interval '1 hour'",
+}
+
+
+def _insert(table: str, row: dict[str, str]) -> str:
+    return f"insert into raw.{table} ({', '.join(row)}) values ({', '.join(row.values())});\n"
+
+
+def _keep(turned_away: int = 0, by: str = "{{}}") -> str:
+    """Keep what stands in the doorway; an error where nothing of it landed."""
+    return f"select 1 / landed from raw.keep('audit', '', 0, '[]', 9, 0, {turned_away}, false, '{by}')"
+
+
+LANDS = _insert("incoming", SOUND) + _keep()
+NUMBER, NAME = "'+31612345678'", "'Noor Zandvliet'"
+TRANSFERRED = {"event": "'transferred'", "reason": "'blind'", "target_kind": "'number'"}
+STATUS = {"event": "'agent_status'", "call_key": "null", "call_id": "null", "queue": "null", "agent_key": KEY}
+ENDED = {"event": "'call_ended'", "reason": "'caller'"}
+ON_A_LINE = {"platform": "'sip_trunk'", "event": "'call_ended'", "queue": "null"}
+
+HANDED_OVER: dict[str, tuple[str, dict[str, str]]] = {
+    "number": ("a telephone number in the place of its key", {"number_key": NUMBER}),
+    "name": ("an agent's name in the place of its key", {"event": "'agent_connected'", "agent_key": NAME}),
+    "device": ("a device's name in the place of its key", {"device_key": "'SIP/101-noor'"}),
+    "target": ("a number in the place of a target's key", TRANSFERRED | {"target_key": NUMBER}),
+    "form of a key": ("a key of another form", {"number_key": f"upper({KEY})"}),
+    "prefix of a key": ("a key with a prefix that is not given yet", {"number_key": f"'~' || {KEY}"}),
+    "withheld number": (
+        "the key of a number that was withheld",
+        {"number_key": KEY, "number_withheld": "true"},
+    ),
+    "number elsewhere": ("a number's key where none is told", ENDED | {"number_key": KEY}),
+    "target in clear": ("a number that was dialled, as text", TRANSFERRED | {"target": NUMBER}),
+    "target of nothing": ("the key of a target that is none", {"target_key": KEY}),
+    "device in clear": ("a person's device, as text", {"line": "'SIP/101-noor'"}),
+    "agent on a line": ("an agent where there are none", ON_A_LINE | {"agent_key": KEY}),
+    "platform": ("a platform that there is not", {"platform": "'fax'"}),
+    "event": ("an event that there is not", {"event": "'hello'"}),
+    "reason": ("a reason of another event", ENDED | {"reason": "'full'"}),
+    "reason of none": ("a reason where there is none", {"reason": NAME}),
+    "status": ("a status in words of one's own", STATUS | {"reason": NAME}),
+    "direction": ("a direction that there is not", {"event": "'call_started'", "direction": "'up'"}),
+    "kind of target": ("a kind of target that there is not", TRANSFERRED | {"target_kind": "'person'"}),
+    "recording": ("a recording of a call that goes on", {"recorded": "true"}),
+    "negative duration": ("a negative duration", ENDED | {"duration_s": "-1"}),
+    "no duration": ("a duration that is no number", ENDED | {"duration_s": "'NaN'"}),
+    "endless duration": ("a duration without an end", ENDED | {"duration_s": "'infinity'"}),
+    "duration of nothing": ("a duration of what ends nothing", {"duration_s": "1"}),
+    "negative wait": ("a negative wait", ENDED | {"wait_s": "-1"}),
+    "long text": ("a text without an end", {"queue": "repeat('q', 256)"}),
+    "future": ("a day that is still to come", {"occurred_at": "now() + interval '25 hours'"}),
+    "end of time": ("a moment without an end", {"occurred_at": "'infinity'"}),
+    "beginning of time": ("a moment without a beginning", {"occurred_at": "'-infinity'"}),
+    "expired": ("a day that is too old", {"occurred_at": "'{floor}'::timestamp - interval '2 days'"}),
+    "stranger": ("a customer that is not in the registry", {"customer_id": "0"}),
+}
+
+
+def _landings() -> Iterator[Attack]:
+    """Each handed over by who may, as a row that would land but for one thing; raw.keep must refuse it."""
+    # The first is the refusal of refuse_unprepared; what no contract keeps is left out, so that nothing landed.
+    states = ("23514", "22012")
+    for name, (tries, change) in HANDED_OVER.items():
+        sql = _insert("incoming", SOUND | change) + _keep()
+        yield Attack(name, tries, "landing", "reach", "doorway", sql, LANDS, refusals=states)
+    aims: tuple[tuple[str, Aim, str, dict[str, str]], ...] = (
+        ("id under standard", "standard's doorway", "the id of an agent that is no agent's of detailed", {}),
+        ("id of an anonymous agent", "anonymous doorway", "the id of an agent that has none", {}),
+        ("id of a stranger's agent", "doorway", "the id of an agent of nobody", {"customer_id": "0"}),
+        ("id behind a name", "doorway", "the id of an agent whose key is none", {"agent_key": NAME}),
+        (
+            "id for ever",
+            "doorway",
+            "the id of an agent that is to be kept for ever",
+            {"last_at": "'infinity'"},
+        ),
+        ("long id", "doorway", "an id without an end", {"agent": "repeat('a', 256)"}),
+    )
+    for name, aim, tries, change in aims:
+        sql = _insert("incoming", SOUND) + _insert("incoming_agent", NAMED | change) + _keep()
+        yield Attack(name, tries, "landing", "reach", aim, sql, LANDS, refusals=("23514",))
+    for name, tries, keep in (
+        (
+            "turned away of a stranger",
+            "a count of a customer that is not in the registry",
+            _keep(1, '{{"0": 1}}'),
+        ),
+        ("turned away of a name", "a count of somebody", _keep(1, '{{"Noor Zandvliet": 1}}')),
+        ("counts", "more rows than were counted", _keep(1, '{{"null": 2}}')),
+        ("negative counts", "fewer rows than none", _keep(-1, '{{"null": -1}}')),
+    ):
+        sql = _insert("incoming", SOUND) + keep
+        yield Attack(name, tries, "landing", "reach", "doorway", sql, LANDS, refusals=("23514",))
+
+
 ACCESS: tuple[Attack, ...] = (
     Attack("read", "a relation that is not for it", "reading", "reach", "relation",
         "select 1 from {relation} limit 1"),
@@ -656,5 +765,6 @@ ATTACKS: tuple[Attack, ...] = (
     *TIME,
     *CATALOGUE,
     *_reaches(),
+    *_landings(),
     *ACCESS,
 )  # fmt: skip

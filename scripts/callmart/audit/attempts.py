@@ -47,6 +47,7 @@ class Scene:
     roles: tuple[str, ...]
     logins: frozenset[str]  # the roles that may log in
     customers: dict[int, str]  # the option of today
+    anonymous: frozenset[int]  # those of them whose agents have no names
     rows: dict[tuple[int, str], int] = field(default_factory=dict)  # how many a customer may see of a mart
     anothers: dict[tuple[int, str], int] = field(default_factory=dict)  # the hash of a row that is another's
     left: tuple[dbt.Mart, ...] = ()  # what the project has taken out
@@ -128,6 +129,13 @@ def scene(connection: psycopg.Connection, settings: Settings) -> Scene:
         ),
         customers=dict(
             connection.execute("select customer_id, option from registry.current_option order by 1")
+        ),
+        anonymous=frozenset(
+            customer
+            for (customer,) in connection.execute(
+                "select customer_id from registry.customer join registry.current_option using (customer_id)"
+                " where anonymous_agents"
+            )
         ),
         rows=rows,
         anothers={
@@ -267,11 +275,11 @@ def _places(scene: Scene, attacker: Attacker, aim: Aim) -> list[tuple[str, dict[
     match aim:
         case "server":
             return [("", {})]
-        case "relation":
+        case "relation" | "columns":
             readable = attacker.reads | attacker.reads_partly
-            return [(name, {"relation": name}) for name in scene.relations if name not in readable]
-        case "columns":
-            return [(name, {"relation": name}) for name in sorted(attacker.reads_partly)]
+            closed = [name for name in scene.relations if name not in readable]
+            names = closed if aim == "relation" else sorted(attacker.reads_partly)
+            return [(name, {"relation": name}) for name in names]
         case "table":
             return [
                 (name, {"relation": name, "column": column})
@@ -281,12 +289,27 @@ def _places(scene: Scene, attacker: Attacker, aim: Aim) -> list[tuple[str, dict[
         case "role":
             own = attacker.becomes | {attacker.role} | _far_customers(scene, attacker)
             return [(role, {"target": role}) for role in scene.roles if role not in own]
-        case "mart" | "dated mart" | "closed mart":
-            return [
-                (name_of(mart), _of_mart(scene, attacker, mart))
-                for mart in scene.standing
-                if _is_aimed_at(mart, attacker, aim)
-            ]
+        case "doorway" | "standard's doorway" | "anonymous doorway":
+            return [("", {"customer": str(customer)}) for customer in _landed_for(scene, attacker, aim)]
+    return [
+        (name_of(mart), _of_mart(scene, attacker, mart))
+        for mart in scene.standing
+        if _is_aimed_at(mart, attacker, aim)
+    ]
+
+
+def _landed_for(scene: Scene, attacker: Attacker, aim: Aim) -> list[int]:
+    """A customer of the kind that an attack at the doorway is about, where the attacker may land anything at all."""
+    if "raw.incoming" not in attacker.writes:
+        return []
+    of_kind = {
+        "doorway": set(scene.customers),
+        "standard's doorway": {
+            customer for customer, option in scene.customers.items() if option == "standard"
+        },
+        "anonymous doorway": scene.anonymous,
+    }
+    return sorted(of_kind[aim])[:1]
 
 
 def _far_customers(scene: Scene, attacker: Attacker) -> set[str]:
