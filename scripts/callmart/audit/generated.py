@@ -3,21 +3,27 @@
     python -m callmart.audit.generated [--questions 10000] [--seed N]
 
 Each is asked twice, with a value of another customer and with a value of nobody; rows and plan must be the same. The
-same seed makes the same questions of the same data. The controls are scratch relations that are known to leak, which
-the same questions must find out.
+same seed makes the same questions of the same data. The controls are scratch relations that are known to leak: as many
+questions must find that out.
 """
 
+import argparse
 import json
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from random import Random
 
 import psycopg
 
-from callmart.audit import planner, scratch
+from callmart import server
+from callmart.audit import attempts, inference, planner, scratch
+from callmart.audit.channels import log_in_as
 from callmart.audit.planner import LAZY, Refused, Secret
+from callmart.settings import Settings, settings
 
 SETTINGS: Mapping[str, Sequence[str]] = {
     **dict.fromkeys(
@@ -208,32 +214,31 @@ class Maker:
             return self._source(depth + 1)
 
         name, column = self._name(), self._column()
-        return self.random.choice(
-            (
-                lambda: f"(select * from {inner()} as m where {self._filler()})",
-                lambda: f"(select * from {inner()} as m where {self._condition()})",
-                lambda: f"(select * from {inner()} as m where {self._gate()})",
-                *[lambda: f"(select * from {inner()} as a union all select * from {inner()} as b)"] * 6,
-                lambda: f"(select * from {inner()} as a union select * from {inner()} as b)",
-                lambda: f"(select * from {inner()} as a intersect select * from {inner()} as b)",
-                lambda: f"(select * from {inner()} as a except select * from {inner()} as b where false)",
-                lambda: f"(with {name} as materialized (select * from {inner()} as m) select * from {name})",
-                lambda: (
-                    f"(with {name} as not materialized (select * from {inner()} as m)"
-                    f" select * from {name} union all select * from {name})"
-                ),
-                lambda: f"(select * from {inner()} as m offset 0)",
-                lambda: f"(select * from {inner()} as m limit 1000)",
-                lambda: f"(select distinct * from {inner()} as m)",
-                lambda: f"(select m.* from {inner()} as m cross join generate_series(1, 2))",
-                lambda: f"(select m.* from {inner()} as m left join {inner()} as o on false)",
-                lambda: (
-                    f"(select m.* from (values (1), (2)) as v (x) cross join lateral"
-                    f" (select * from {inner()} as m where x > 0) as m)"
-                ),
-                lambda: f"(select * from {inner()} as m order by {column})",
-            )
-        )()
+        ways: list[Callable[[], str]] = [
+            lambda: f"(select * from {inner()} as m where {self._filler()})",
+            lambda: f"(select * from {inner()} as m where {self._condition()})",
+            lambda: f"(select * from {inner()} as m where {self._gate()})",
+            *[lambda: f"(select * from {inner()} as a union all select * from {inner()} as b)"] * 6,
+            lambda: f"(select * from {inner()} as a union select * from {inner()} as b)",
+            lambda: f"(select * from {inner()} as a intersect select * from {inner()} as b)",
+            lambda: f"(select * from {inner()} as a except select * from {inner()} as b where false)",
+            lambda: f"(with {name} as materialized (select * from {inner()} as m) select * from {name})",
+            lambda: (
+                f"(with {name} as not materialized (select * from {inner()} as m)"
+                f" select * from {name} union all select * from {name})"
+            ),
+            lambda: f"(select * from {inner()} as m offset 0)",
+            lambda: f"(select * from {inner()} as m limit 1000)",
+            lambda: f"(select distinct * from {inner()} as m)",
+            lambda: f"(select m.* from {inner()} as m cross join generate_series(1, 2))",
+            lambda: f"(select m.* from {inner()} as m left join {inner()} as o on false)",
+            lambda: (
+                f"(select m.* from (values (1), (2)) as v (x) cross join lateral"
+                f" (select * from {inner()} as m where x > 0) as m)"
+            ),
+            lambda: f"(select * from {inner()} as m order by {column})",
+        ]
+        return self.random.choice(ways)()
 
     def _statement(self) -> str:
         source, gate, column = self._source(), self._gate(), self._column()
@@ -326,3 +331,71 @@ def put(
         if told == "told":
             outcome.found.append(f"question {count} of seed {seed}: {place.name}")
     return outcome
+
+
+# -- the command ---------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def places(owner: psycopg.Connection, settings: Settings) -> Iterator[list[Place]]:
+    """All that some customers read, each by a session of its own."""
+    scene = attempts.scene(owner, settings)
+    found = []
+    with ExitStack() as sessions:
+        for attacker, relations in inference.asked(scene).items():
+            session = sessions.enter_context(log_in_as(settings, attacker))
+            for mart, relation in relations:
+                where = inference.place(owner, mart, relation, attacker.own)
+                if where is not None:
+                    found.append(
+                        Place(
+                            session, where.source, where.types, where.secrets, f"{attacker.name}, {relation}"
+                        )
+                    )
+        yield found
+
+
+def control(owner: psycopg.Connection, protection: scratch.Protection, seed: int, number: int) -> Outcome:
+    """What came of the questions on a scratch relation; they end with the first that tells something."""
+    outcome = Outcome()
+    with scratch.relation(owner, protection) as source:
+        where = Place(owner, source, scratch.TYPES, scratch.SECRETS, "scratch")
+        for first in range(0, number, 100):
+            asked = put(seed + first, min(100, number - first), [where])
+            outcome = Outcome(outcome.counts + asked.counts, outcome.found + asked.found)
+            if outcome.found:
+                break
+    return outcome
+
+
+def main() -> int:
+    """Ask, and print what came of it; 1 where something was told, or a control told nothing."""
+    parser = argparse.ArgumentParser(prog="python -m callmart.audit.generated", description=__doc__)
+    parser.add_argument("--questions", type=int, default=10_000)
+    parser.add_argument("--seed", type=int, default=Random().randrange(2**31))
+    given = parser.parse_args()
+    write = sys.stdout.write
+    write(f"seed {given.seed}\n")
+    failed = False
+    with server.connect(settings(), autocommit=True) as owner:
+        for name, protection in scratch.LEAKING.items():
+            outcome = control(owner, protection, given.seed, given.questions)
+            write(
+                f"control, {name}: {outcome.counts.total()} questions, {len(outcome.found)} told something\n"
+            )
+            failed |= not outcome.found
+        with places(owner, settings()) as everywhere:
+            if not everywhere:
+                write("no two customers have rows in the same mart: there is nothing to ask\n")
+                return 1
+            outcome = put(given.seed, given.questions, everywhere)
+    write(
+        f"{len(everywhere)} places: {outcome.counts.total()} questions, {outcome.counts['refused']} refused, "
+    )
+    write("".join(f"\n{one}" for one in outcome.found) or "none told anything")
+    write("\n")
+    return int(failed or bool(outcome.found))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

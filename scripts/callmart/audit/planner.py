@@ -36,15 +36,16 @@ Outcome = Literal["told", "silent", "refused"]
 # What stands in a plan because it was asked, and so differs with the question.
 CONDITIONS = ("Filter", "Cond", "Key", "Output", "Query Text")
 
-# The smallest value that nobody has, of each type that can be asked for.
-BEYOND = {
-    "text": "max({column}) || 'z'",
-    "smallint": "max({column}) + 1",
-    "integer": "max({column}) + 1",
-    "bigint": "max({column}) + 1",
-    "double precision": "max({column}) + 1",
-    "timestamp with time zone": "max({column}) + interval '1 s'",
-    "timestamp without time zone": "max({column}) + interval '1 s'",
+# The next value, of each type that can be asked for. Next to one that others have, so that both stand in the same place
+# among the asker's own: how an index is searched tells where that is.
+NEXT = {
+    "text": "{value} || '!'",
+    "smallint": "{value} + 1",
+    "integer": "{value} + 1",
+    "bigint": "{value} + 1",
+    "double precision": "{value} + 0.0000001",
+    "timestamp with time zone": "{value} + interval '1 microsecond'",
+    "timestamp without time zone": "{value} + interval '1 microsecond'",
 }
 
 # A value that nobody has.
@@ -90,7 +91,8 @@ class Secret:
     type: str
     there: str
     nowhere: str
-    greatest: str | None  # the greatest value, where it is another customer's
+    greatest: str | None = None  # the greatest value, where it is another customer's
+    beyond: str | None = None  # and one that nobody reaches
 
     def conditions(self) -> dict[str, tuple[str, str]]:
         """Of each shape that a column of this type can have: the condition with the one value and with the other."""
@@ -100,9 +102,9 @@ class Secret:
                 continue
             if shape == "jsonb subscript" and self.type != "text":
                 continue
-            value = self.greatest if shape == ">= any" else self.there
-            if value is not None:
-                found[shape] = self.filled(template, value), self.filled(template, self.nowhere)
+            pair = (self.greatest, self.beyond) if shape == ">= any" else (self.there, self.nowhere)
+            if pair[0] is not None and pair[1] is not None:
+                found[shape] = self.filled(template, pair[0]), self.filled(template, pair[1])
         return found
 
     def filled(self, template: str, value: str) -> str:
@@ -132,32 +134,34 @@ def secrets(
     """
     kinds: dict[str, Secret] = {}
     for column, type in types.items():
-        if type not in BEYOND or type in kinds:
+        if type not in NEXT or type in kinds:
             continue
-        name = _identifier(column)
+        name, following = _identifier(column), NEXT[type]
         found = connection.execute(
             f"""
             with
-            theirs as (
-                select {name} as value, count(*) as times
+            theirs as materialized (
+                select {name} as value, {following.format(value=name)} as following, count(*) as times
                 from {table}
                 where customer_id <> {asker} and {name} is not null and {within}
-                group by 1 order by times desc limit 100
+                group by 1 order by times desc limit 1000
             ),
 
-            edge as (
-                select max({name}) as greatest, ({BEYOND[type].format(column=name)})::text as nowhere
-                from {table}
-                where {within}
-            )
+            edge as (select max({name}) as greatest from {table} where {within})
 
             select
-                value::text, nowhere,
-                case when not exists (
-                    select from {table} where customer_id = {asker} and {name} = greatest and {within}
-                ) then greatest::text end
-            from theirs cross join edge
-            where not exists (select from {table} where customer_id = {asker} and {name} = value and {within})
+                value::text, following::text,
+                case when owned.greatest is null then edge.greatest::text end,
+                ({following.format(value="edge.greatest")})::text
+            from theirs
+            cross join edge
+            left join lateral (
+                select {name} as greatest from {table}
+                where customer_id = {asker} and {name} = edge.greatest and {within} limit 1
+            ) as owned on true
+            where
+                not exists (select from {table} where customer_id = {asker} and {name} = value and {within})
+                and not exists (select from {table} where {name} = following and {within})
             order by times desc limit 1
             """
         ).fetchall()
@@ -180,7 +184,7 @@ def samples(
             nobody = NOBODYS[types[column]]
             if column == "customer_id" and int(value) > asker:
                 nobody = str(2**31 - 1)  # of the asker's own number it may be seen that it is less
-            yield Secret(column, types[column], value, nobody, None)
+            yield Secret(column, types[column], value, nobody)
 
 
 # -- asking ----------------------------------------------------------------------------------------------------------

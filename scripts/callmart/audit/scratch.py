@@ -48,9 +48,9 @@ TYPES = {
     "flag": "boolean",
 }
 SECRETS = (
-    Secret("word", "text", f"word {OTHER}", "word 3", f"word {OTHER}"),
-    Secret("amount", "integer", f"{OTHER}003", "3000", f"{OTHER}006"),
-    Secret("long", "bigint", f"{OTHER}000", "3000", f"{OTHER}000"),
+    Secret("word", "text", f"word {OTHER}", f"word {OTHER}!", f"word {OTHER}", f"word {OTHER}!"),
+    Secret("amount", "integer", f"{OTHER}003", f"{OTHER}007", f"{OTHER}006", f"{OTHER}007"),
+    Secret("long", "bigint", f"{OTHER}000", f"{OTHER}001", f"{OTHER}000", f"{OTHER}001"),
 )
 TABLE, VIEW = "pg_temp.audited_rows", "pg_temp.audited"
 
