@@ -348,9 +348,7 @@ def places(owner: psycopg.Connection, settings: Settings) -> Iterator[list[Place
                 where = inference.place(owner, mart, relation, attacker.own)
                 if where is not None:
                     found.append(
-                        Place(
-                            session, where.source, where.types, where.secrets, f"{attacker.name}, {relation}"
-                        )
+                        Place(session, relation, where.types, where.secrets, f"{attacker.name}, {relation}")
                     )
         yield found
 

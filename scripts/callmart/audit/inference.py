@@ -32,15 +32,8 @@ class Place:
     relation: str
     mart: dbt.Mart
     types: Mapping[str, str]  # of its columns that are columns of the table as well
-    within: str  # the month of which it asks
+    within: str  # of its rows those of one month, where a mart has days
     secrets: Sequence[planner.Secret]
-
-    @property
-    def source(self) -> str:
-        """What it reads, as a query names it."""
-        return (
-            self.relation if self.within == "true" else f"(select * from {self.relation} where {self.within})"
-        )
 
 
 def place(connection: psycopg.Connection, mart: dbt.Mart, relation: str, asker: int) -> Place | None:
@@ -72,7 +65,7 @@ def _last_month(connection: psycopg.Connection, table: str, day: str, asker: int
         from (select date_trunc('month', max("{day}")) as month from {table} where customer_id <> {asker}) as last
         """
     ).fetchall()
-    return f"\"{day}\" >= '{first}' and \"{day}\" < '{end}'" if first else "true"
+    return f"m.\"{day}\" >= '{first}' and m.\"{day}\" < '{end}'" if first else "true"
 
 
 def asked(scene: Scene, most: int = ASKERS) -> dict[Attacker, list[tuple[dbt.Mart, str]]]:
@@ -124,18 +117,18 @@ def checks(
                     "plans",
                     attacker,
                     relation,
-                    *planner.oracle(session, where.source, where.secrets, contexts),
+                    *planner.oracle(session, relation, where.secrets, contexts, where.within),
                 )
                 if turn == 0:
                     samples = planner.samples(owner, table_of(mart), where.types, attacker.own)
-                    count("estimates", attacker, relation, *planner.estimates(session, where.source, samples))
+                    count("estimates", attacker, relation, *planner.estimates(session, relation, samples))
                     count(
                         "estimates",
                         attacker,
                         relation,
-                        *planner.nulls(session, where.source, _nullable(owner, where)),
+                        *planner.nulls(session, relation, _nullable(owner, where)),
                     )
-                    told = timed.tells(session, where.source, where.secrets[0])
+                    told = timed.tells(session, relation, where.secrets[0], where.within)
                     count("time", attacker, relation, 1, ["a comparison"] * told)
     on_step("infer", "", len(askers), len(askers))
     proven = _controls(owner)

@@ -142,12 +142,12 @@ def secrets(
             with
             theirs as materialized (
                 select {name} as value, {following.format(value=name)} as following, count(*) as times
-                from {table}
+                from {table} as m
                 where customer_id <> {asker} and {name} is not null and {within}
                 group by 1 order by times desc limit 1000
             ),
 
-            edge as (select max({name}) as greatest from {table} where {within})
+            edge as (select max({name}) as greatest from {table} as m where {within})
 
             select
                 value::text, following::text,
@@ -156,12 +156,12 @@ def secrets(
             from theirs
             cross join edge
             left join lateral (
-                select {name} as greatest from {table}
+                select {name} as greatest from {table} as m
                 where customer_id = {asker} and {name} = edge.greatest and {within} limit 1
             ) as owned on true
             where
-                not exists (select from {table} where customer_id = {asker} and {name} = value and {within})
-                and not exists (select from {table} where {name} = following and {within})
+                not exists (select from {table} as m where customer_id = {asker} and {name} = value and {within})
+                and not exists (select from {table} as m where {name} = following and {within})
             order by times desc limit 1
             """
         ).fetchall()
@@ -262,22 +262,26 @@ def oracle(
     source: str,
     asked: Iterable[Secret],
     contexts: Iterable[str] = tuple(CONTEXTS),
+    within: str = "true",
 ) -> tuple[int, list[str]]:
     """Ask a source about the secrets by the plans of what is run, all shapes in each context: how many pairs of
-    questions were answered, and which of them told something.
+    questions were answered, and which of them told something. Looked at are the rows within a condition, which stands
+    beside the others: in a sub-select it would keep PostgreSQL from taking that apart.
     """
     conditions = [(secret, *each) for secret in asked for each in secret.conditions().items()]
     pairs = {
-        f"{secret.column} by {shape}, {context}": _gated(source, context, pair)
+        f"{secret.column} by {shape}, {context}": _gated(source, context, pair, within)
         for context in contexts
         for secret, shape, pair in conditions
     }
     return _each(partial(plan, session), pairs)
 
 
-def _gated(source: str, context: str, pair: tuple[str, str]) -> tuple[str, str]:
+def _gated(source: str, context: str, pair: tuple[str, str], within: str) -> tuple[str, str]:
     there, nowhere = (
-        CONTEXTS[context].format(source=source, gate=f"{condition} and case when {condition} then {LAZY} end")
+        CONTEXTS[context].format(
+            source=source, gate=f"{condition} and case when {condition} then {LAZY} end and {within}"
+        )
         for condition in pair
     )
     return there, nowhere

@@ -30,9 +30,10 @@ def _rank() -> int:
 RANK = _rank()
 
 
-def tells(session: psycopg.Connection, source: str, secret: Secret) -> bool:
+def tells(session: psycopg.Connection, source: str, secret: Secret, within: str = "true") -> bool:
     """Whether a value of another customer makes a question last longer or shorter than a value of nobody."""
-    pair = secret.conditions()["comparison"]
+    there, nowhere = secret.conditions()["comparison"]
+    pair = f"{there} and {within}", f"{nowhere} and {within}"
     with session.transaction(force_rollback=True):
         for name, value in SEQUENTIAL.items():
             session.execute(f"set local {name} = {value}")
