@@ -1,11 +1,10 @@
-"""Nothing of others can be inferred: by plans, estimates, time, questions made at random, or a session of many roles."""
+"""Nothing of others can be inferred: by plans, estimates, time, questions made at random, or plans that are kept."""
 
 from collections.abc import Iterator
 from random import Random
 
 import psycopg
 import pytest
-from psycopg import sql
 
 from callmart import logins, roles, server
 from callmart.audit import attempts, generated, inference, planner, scratch, timed
@@ -128,11 +127,17 @@ MUTANTS = {
 
 
 @pytest.mark.parametrize("mutant", MUTANTS)
-def test_a_wall_that_is_taken_down_is_found_out(played: Callmart, owner: psycopg.Connection, mutant: str) -> None:
+def test_a_wall_that_is_taken_down_is_found_out(
+    played: Callmart, owner: psycopg.Connection, mutant: str
+) -> None:
     """On the mart itself, as a customer."""
-    mart = next(mart for mart in attempts.scene(owner, played.settings).marts if mart.name == "queue_interval")
+    mart = next(
+        mart for mart in attempts.scene(owner, played.settings).marts if mart.name == "queue_interval"
+    )
     where = inference.place(owner, mart, "mart.queue_interval", NAMED)
-    ((month,),) = owner.execute("select to_char(max(call_date), 'YYYYMM') from store.queue_interval").fetchall()
+    ((month,),) = owner.execute(
+        "select to_char(max(call_date), 'YYYYMM') from store.queue_interval"
+    ).fetchall()
     assert where
     with psycopg.connect(
         host=str(server.start(played.home)), user="postgres", dbname=server.DATABASE
@@ -154,7 +159,9 @@ def seed() -> int:
     return Random().randrange(2**31)
 
 
-def test_no_question_made_at_random_tells_anything(played: Callmart, owner: psycopg.Connection, seed: int) -> None:
+def test_no_question_made_at_random_tells_anything(
+    played: Callmart, owner: psycopg.Connection, seed: int
+) -> None:
     """The seed stands in the output of a failure: with it `python -m callmart.audit.generated` asks the same again."""
     with generated.places(owner, played.settings) as places:
         assert len(places) > 20
@@ -173,7 +180,9 @@ def test_a_seed_makes_the_same_questions_again(owner: psycopg.Connection) -> Non
     place = generated.Place(owner, "mart", scratch.TYPES, scratch.SECRETS)
 
     def first(seed: int) -> list[generated.Question]:
-        return [question for _, (_, question) in zip(range(50), generated.questions(seed, [place]), strict=False)]
+        return [
+            question for _, (_, question) in zip(range(50), generated.questions(seed, [place]), strict=False)
+        ]
 
     assert first(1) == first(1) != first(2)
 
@@ -181,14 +190,15 @@ def test_a_seed_makes_the_same_questions_again(owner: psycopg.Connection) -> Non
 # -- one session of many roles ---------------------------------------------------------------------------------------
 
 # Ways of asking for the queues of a mart, which name their customer; each is made once, and used as each customer.
+FUNCTION = "create function pg_temp.asked() returns setof text"
 MADE_ONCE = {
     "prepared": "prepare asked as {query}",
     "prepared with a parameter": "prepare asked (text) as {query} and queue <> $1",
-    "an SQL function with a string body": "create function pg_temp.asked() returns setof text language sql as $${query}$$",
-    "a function that begins atomic": "create function pg_temp.asked() returns setof text begin atomic {query}; end",
-    "a stable function": "create function pg_temp.asked() returns setof text language sql stable as $${query}$$",
-    "plpgsql": "create function pg_temp.asked() returns setof text language plpgsql as $$ begin return query {query}; end $$",
-    "plpgsql by a loop": "create function pg_temp.asked() returns setof text language plpgsql as $$ declare q text;"
+    "an SQL function with a string body": f"{FUNCTION} language sql as $${{query}}$$",
+    "a function that begins atomic": f"{FUNCTION} begin atomic {{query}}; end",
+    "a stable function": f"{FUNCTION} language sql stable as $${{query}}$$",
+    "plpgsql": f"{FUNCTION} language plpgsql as $$ begin return query {{query}}; end $$",
+    "plpgsql by a loop": f"{FUNCTION} language plpgsql as $$ declare q text;"
     " begin for q in {query} loop return next q; end loop; end $$",
     "a view": "create view pg_temp.asked with (security_invoker) as {query}",
 }
@@ -203,11 +213,9 @@ QUERIES = (
 
 
 def asked(way: str) -> str:
-    match way.split()[0]:
-        case "prepared":
-            return "execute asked ('nothing')" if "parameter" in way else "execute asked"
-        case _:
-            return "select * from pg_temp.asked" if way == "a view" else "select * from pg_temp.asked()"
+    if way.startswith("prepared"):
+        return "execute asked ('nothing')" if "parameter" in way else "execute asked"
+    return "select * from pg_temp.asked" if way == "a view" else "select * from pg_temp.asked()"
 
 
 @pytest.fixture(scope="module")
