@@ -18,7 +18,7 @@ from catalogue import unprotected
 from centre import DETAILED, NONE, REGISTRY, STANDARD, WITH_DATA, play, queue_of
 from commands import Command, command_of
 from conftest import YESTERDAY, Callmart, ignore_step
-from other_server import OtherServer, running, settings_by
+from other_server import OtherServer, running, settings_by, wheel
 
 SEED = Random().randrange(2**31)  # of the questions made at random
 
@@ -30,7 +30,7 @@ Make = Callable[[str], Callmart]
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[OtherServer]:
-    with tempfile.TemporaryDirectory(prefix="callmart-tests-") as folder, running(Path(folder)) as other:
+    with tempfile.TemporaryDirectory(prefix="callmart-tests-") as folder, running(Path(folder), wheel()) as other:
         yield other
 
 

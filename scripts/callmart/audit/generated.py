@@ -33,7 +33,6 @@ SETTINGS: Mapping[str, Sequence[str]] = {
             *(f"enable_{other}" for other in ("sort", "incremental_sort", "hashagg", "gathermerge", "parallel_append")),
             *(f"enable_partition{how}" for how in ("_pruning", "wise_join", "wise_aggregate")),
             "enable_parallel_hash",
-            "jit",
         ),
         ("on", "off"),
     ),
@@ -41,7 +40,7 @@ SETTINGS: Mapping[str, Sequence[str]] = {
     **dict.fromkeys(("random_page_cost", "seq_page_cost"), ("0", "1", "100", "1e300")),
     **dict.fromkeys(("from_collapse_limit", "join_collapse_limit"), ("1", "8")),
     **dict.fromkeys(("parallel_setup_cost", "parallel_tuple_cost", "min_parallel_table_scan_size"), ("0",)),
-    "jit_above_cost": ("0",),
+    "jit": ("on",),
     "geqo_threshold": ("2", "12"),
     "constraint_exclusion": ("on", "off"),
     "max_parallel_workers_per_gather": ("0", "2"),
@@ -54,6 +53,10 @@ SETTINGS: Mapping[str, Sequence[str]] = {
     "array_nulls": ("off",),
     "transform_null_equals": ("on",),
 }  # fmt: skip
+
+
+# Else each question of immense costs would be compiled and optimised for longer than it runs.
+USUAL = {"jit": "off", "jit_above_cost": "0", "jit_inline_above_cost": "-1", "jit_optimize_above_cost": "-1"}
 
 
 @dataclass(frozen=True)
@@ -72,7 +75,7 @@ class Question:
     """Two statements that differ in one value, and the settings that they are asked with."""
 
     pair: tuple[str, str]
-    settings: Mapping[str, str]
+    settings: dict[str, str]
     prepared: bool
     with_rows: bool  # whether what is returned is looked at besides what was done
 
@@ -297,7 +300,9 @@ def ask(session: psycopg.Connection, question: Question, statement: str) -> str:
     try:
         with session.transaction(force_rollback=True):
             # One round trip for all.
-            settings = "".join(f"set local {name} = '{value}';" for name, value in question.settings.items())
+            settings = "".join(
+                f"set local {name} = '{value}';" for name, value in (USUAL | question.settings).items()
+            )
             if question.prepared:
                 settings += f"deallocate all; prepare asked as {statement};"
                 statement = "execute asked"
