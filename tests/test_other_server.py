@@ -6,18 +6,21 @@ Twice: in a database that is the owner's own, and in one of somebody else's in w
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from random import Random
 
 import psycopg
 import pytest
 from psycopg import sql
 
 from callmart import extract, logins, roles, server
-from callmart.audit import attempts
+from callmart.audit import attempts, generated, inference, scratch
 from catalogue import unprotected
 from centre import DETAILED, NONE, REGISTRY, STANDARD, WITH_DATA, play, queue_of
 from commands import Command, command_of
 from conftest import YESTERDAY, Callmart, ignore_step
-from other_server import OtherServer, running, settings_by
+from other_server import OtherServer, running, settings_by, wheel
+
+SEED = Random().randrange(2**31)  # of the questions made at random
 
 OWNER = "callmart_owner"
 OWN, LENT = "callmart", "reporting"
@@ -27,7 +30,7 @@ Make = Callable[[str], Callmart]
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[OtherServer]:
-    with tempfile.TemporaryDirectory(prefix="callmart-tests-") as folder, running(Path(folder)) as other:
+    with tempfile.TemporaryDirectory(prefix="callmart-tests-") as folder, running(Path(folder), wheel()) as other:
         yield other
 
 
@@ -127,6 +130,19 @@ def test_the_attacks_fail(away: Callmart) -> None:
                     if not control.absent() and not control.proves(attempt):
                         unproven.append(what)
         assert (breaches, unproven) == ([], [])
+
+
+def test_nothing_can_be_inferred(away: Callmart) -> None:
+    """By plans, by estimates, by time, and by questions made at random; the controls are of this version, too."""
+    with server.connect(away.settings, autocommit=True) as owner:
+        scene = attempts.scene(owner, away.settings)
+        checks = inference.checks(owner, away.settings, scene, ignore_step)
+        assert [check.outcome for check in checks] == ["holds"] * 3
+        with generated.places(owner, away.settings) as places:
+            outcome = generated.put(SEED, 500, places)
+        assert (outcome.found, outcome.counts["silent"] > 250) == ([], True), SEED
+        for protection in scratch.LEAKING.values():
+            assert generated.control(owner, protection, SEED, 500).found, SEED
 
 
 def may(connection: psycopg.Connection, statement: str) -> bool:

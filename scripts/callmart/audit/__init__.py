@@ -16,7 +16,7 @@ from importlib.metadata import version
 import psycopg
 
 from callmart import clock, logins, server, tableau
-from callmart.audit import agents, attempts, channels, names, published, tables
+from callmart.audit import agents, attempts, channels, inference, names, published, tables
 from callmart.audit.attacks import ATTACKS, Attack
 from callmart.audit.attempts import Answer, Attacker, Attempt, Scene
 from callmart.audit.channels import CHANNELS, GOOD, Board, Cell, Channel, log_in_as
@@ -90,6 +90,7 @@ def audit(connection: psycopg.Connection, settings: Settings, on_step: OnStep) -
                     cells += channels.without_login(scene, board, attacker.own)
                 _attack(scene, attacker, session, owner, tally)
         on_step("attack", "", len(everybody), len(everybody))
+        inferred = list(inference.checks(owner, settings, scene, on_step))
     cells += _publisher_and_files(settings, scene, board, everybody, on_step)
     on_tableau = _tableau(connection, settings, board, on_step)
     cells += on_tableau.cells
@@ -101,6 +102,7 @@ def audit(connection: psycopg.Connection, settings: Settings, on_step: OnStep) -
         *on_tableau.checks,
         *tally.checks(),
         names.of_names(connection, settings, scene),
+        *inferred,
         *tables.of_rights(connection, settings, scene),
         *tables.of_tables(connection, settings, scene),
         *tables.of_usage(connection),

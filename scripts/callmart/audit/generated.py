@@ -1,0 +1,404 @@
+"""Questions made at random, asked as customers: nobody thinks of every shape that a query can have.
+
+    python -m callmart.audit.generated [--questions 10000] [--seed N]
+
+Each is asked twice, with a value of another customer and with a value of nobody; rows and plan must be the same. The
+same seed makes the same questions of the same data. The controls are scratch relations that are known to leak: as many
+questions must find that out.
+"""
+
+import argparse
+import json
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from random import Random
+
+import psycopg
+
+from callmart import server
+from callmart.audit import attempts, inference, planner, scratch
+from callmart.audit.channels import log_in_as
+from callmart.audit.planner import LAZY, Refused, Secret
+from callmart.settings import Settings, settings
+
+SETTINGS: Mapping[str, Sequence[str]] = {
+    **dict.fromkeys(
+        (
+            *(f"enable_{scan}" for scan in ("seqscan", "indexscan", "indexonlyscan", "bitmapscan", "tidscan")),
+            *(f"enable_{join}" for join in ("hashjoin", "mergejoin", "nestloop", "material", "memoize")),
+            *(f"enable_{other}" for other in ("sort", "incremental_sort", "hashagg", "gathermerge", "parallel_append")),
+            *(f"enable_partition{how}" for how in ("_pruning", "wise_join", "wise_aggregate")),
+            "enable_parallel_hash",
+        ),
+        ("on", "off"),
+    ),
+    **dict.fromkeys(("cpu_operator_cost", "cpu_tuple_cost", "cpu_index_tuple_cost"), ("0", "1e-300", "0.01", "1e300")),
+    **dict.fromkeys(("random_page_cost", "seq_page_cost"), ("0", "1", "100", "1e300")),
+    **dict.fromkeys(("from_collapse_limit", "join_collapse_limit"), ("1", "8")),
+    **dict.fromkeys(("parallel_setup_cost", "parallel_tuple_cost", "min_parallel_table_scan_size"), ("0",)),
+    "jit": ("on",),
+    "geqo_threshold": ("2", "12"),
+    "constraint_exclusion": ("on", "off"),
+    "max_parallel_workers_per_gather": ("0", "2"),
+    "parallel_leader_participation": ("on", "off"),
+    "plan_cache_mode": ("force_generic_plan", "force_custom_plan"),
+    "cursor_tuple_fraction": ("0", "1"),
+    "work_mem": ("64kB", "64MB"),
+    "hash_mem_multiplier": ("1", "1000"),
+    "default_statistics_target": ("1",),
+    "array_nulls": ("off",),
+    "transform_null_equals": ("on",),
+}  # fmt: skip
+
+
+# Else each question of immense costs would be compiled and optimised for longer than it runs.
+USUAL = {"jit": "off", "jit_above_cost": "0", "jit_inline_above_cost": "-1", "jit_optimize_above_cost": "-1"}
+
+
+@dataclass(frozen=True)
+class Place:
+    """What a session may read, and what is asked of it."""
+
+    session: psycopg.Connection
+    source: str
+    columns: Mapping[str, str]  # types by name
+    secrets: Sequence[Secret]
+    name: str = ""
+
+
+@dataclass(frozen=True)
+class Question:
+    """Two statements that differ in one value, and the settings that they are asked with."""
+
+    pair: tuple[str, str]
+    settings: dict[str, str]
+    prepared: bool
+    with_rows: bool  # whether what is returned is looked at besides what was done
+
+
+@dataclass
+class Outcome:
+    """What came of the questions: how many of each outcome, and of those that told something which they were."""
+
+    counts: Counter[str] = field(default_factory=Counter)
+    found: list[str] = field(default_factory=list)
+
+    @property
+    def answered(self) -> int:
+        """How many were not refused both times, as too costly or nonsense."""
+        return self.counts["silent"] + self.counts["told"]
+
+
+# -- making a question ---------------------------------------------------------------------------------------------
+
+
+class Maker:
+    """Makes questions of a place. Where the value stands is a mark, so that both statements are the same but for it."""
+
+    def __init__(self, random: Random, place: Place) -> None:
+        self.random = random
+        self.place = place
+        self.secret = random.choice(place.secrets)
+        self.shape = random.choice(list(self.secret.conditions()))
+        self.names = 0
+
+    def question(self) -> Question:
+        """One question with its settings."""
+        statement = self._statement()
+        there, nowhere = (
+            statement.replace("{secret}", f"({condition})")
+            for condition in self.secret.conditions()[self.shape]
+        )
+        chosen = self.random.sample(sorted(SETTINGS), self.random.choice((0, 2, 4, 8, 12)))
+        settings = {name: self.random.choice(SETTINGS[name]) for name in chosen}
+        if self._chance(0.5):
+            settings = dict(planner.SEQUENTIAL) | settings
+        return Question(
+            (there, nowhere), settings, self._chance(0.2), self._chance(0.3) and "limit" not in statement
+        )
+
+    def _chance(self, probability: float) -> bool:
+        return self.random.random() < probability
+
+    def _name(self) -> str:
+        self.names += 1
+        return f"n{self.names}"
+
+    def _column(self, *types: str) -> str:
+        fitting = [
+            name
+            for name, type in self.place.columns.items()
+            if name != "customer_id" and (not types or type in types)
+        ]
+        return f'm."{self.random.choice(fitting)}"' if fitting else "m.customer_id"
+
+    # A condition that holds for most rows, and costs little or nothing.
+    def _filler(self) -> str:
+        column = self._column()
+        return self.random.choice(
+            (
+                f"{column} is not null",
+                f"({column} is null) is not null",
+                f"{column} = {column}",
+                f"{column} is not distinct from {column}",
+                "m.customer_id is not null",
+                "m.customer_id > 0",
+                "true",
+                f"coalesce({self._column('integer', 'smallint')} >= 0, true)",
+                f"num_nulls({column}) >= 0",
+                f"row({column}, m.customer_id) is distinct from null",
+                "current_setting('work_mem') <> ''",
+                "random() >= 0",
+                "now() > '2000-01-01'",
+            )
+        )
+
+    def _condition(self) -> str:
+        """The secret condition, alone or among others, as it is or in other words."""
+        condition = "{secret}"
+        for _ in range(self.random.choice((0, 0, 0, 0, 1, 2))):
+            worded = self.random.choice(
+                (
+                    f"{condition} and {self._filler()}",
+                    f"{self._filler()} and {condition}",
+                    f"not (not {condition})",
+                    f"{condition} or false",
+                    f"coalesce({condition}, false)",
+                    f"{condition} is true",
+                    f"{condition} is not distinct from true",
+                    f"case when {condition} then true end",
+                    f"case when {self._filler()} then {condition} else false end",
+                    f"{condition}::integer = 1",
+                    f"nullif({condition}, false)",
+                    f"true = {condition}",
+                    f"{condition} in (true)",
+                    f"greatest({condition}, false)",
+                )
+            )
+            condition = f"({worded})"
+        return condition
+
+    def _gate(self) -> str:
+        """What is asked of a row: the condition, and what is run only where it holds."""
+        lazy = self.random.choice(
+            (
+                *[LAZY] * 4,
+                "(select true from generate_series(1, 3) as g (x) where x > 5)",
+                "exists (select from generate_series(1, 3) as g (x) where x > 5)",
+                f"({self._column('integer', 'smallint')} in (select x from generate_series(-3, -1) as g (x)))",
+                "(select 1 / x > 0 from generate_series(0, 0) as g (x))",
+            )
+        )
+        condition = self._condition()
+        gate = self.random.choice(
+            (
+                f"case when {condition} then {lazy} end",
+                f"{condition} and case when {condition} then {lazy} end",
+                f"({condition} and {lazy})",
+                f"({condition} and coalesce({lazy}, false))",
+                f"(({condition}) is not true or {lazy})",
+                condition,
+            )
+        )
+        if self._chance(0.3):
+            gate = self.random.choice((f"{self._filler()} and {gate}", f"{gate} and {self._filler()}"))
+        return gate
+
+    def _source(self, depth: int = 0) -> str:
+        """What is read: the place itself, or something that is made of it."""
+        if depth > 2 or self._chance(0.35):
+            return self.place.source
+
+        def inner() -> str:
+            return self._source(depth + 1)
+
+        name, column = self._name(), self._column()
+        ways: list[Callable[[], str]] = [
+            lambda: f"(select * from {inner()} as m where {self._filler()})",
+            lambda: f"(select * from {inner()} as m where {self._condition()})",
+            lambda: f"(select * from {inner()} as m where {self._gate()})",
+            *[lambda: f"(select * from {inner()} as a union all select * from {inner()} as b)"] * 6,
+            lambda: f"(select * from {inner()} as a union select * from {inner()} as b)",
+            lambda: f"(select * from {inner()} as a intersect select * from {inner()} as b)",
+            lambda: f"(select * from {inner()} as a except select * from {inner()} as b where false)",
+            lambda: f"(with {name} as materialized (select * from {inner()} as m) select * from {name})",
+            lambda: (
+                f"(with {name} as not materialized (select * from {inner()} as m)"
+                f" select * from {name} union all select * from {name})"
+            ),
+            lambda: f"(select * from {inner()} as m offset 0)",
+            lambda: f"(select * from {inner()} as m limit 1000)",
+            lambda: f"(select distinct * from {inner()} as m)",
+            lambda: f"(select m.* from {inner()} as m cross join generate_series(1, 2))",
+            lambda: f"(select m.* from {inner()} as m left join {inner()} as o on false)",
+            lambda: (
+                f"(select m.* from (values (1), (2)) as v (x) cross join lateral"
+                f" (select * from {inner()} as m where x > 0) as m)"
+            ),
+            lambda: f"(select * from {inner()} as m order by {column})",
+        ]
+        return self.random.choice(ways)()
+
+    def _statement(self) -> str:
+        source, gate, column = self._source(), self._gate(), self._column()
+        number = self._column("integer", "smallint")
+        other = self._source(2)
+        return self.random.choice(
+            (
+                *[f"select count(*) from {source} as m where {gate}"] * 4,
+                f"select * from {source} as m where {gate} limit 3",
+                f"select exists (select from {source} as m where {gate})",
+                f"select (select count(*) from {source} as m where {gate})",
+                f"select count(*) filter (where {gate}) from {source} as m",
+                f"select count(*) from generate_series(1, 3) as g left join {source} as m on {gate}",
+                f"select count(*) from generate_series(1, 3) as g join {source} as m on {gate} and {number} >= g",
+                f"select count(*) from {source} as m right join generate_series(1, 3) as g on {gate}",
+                f"select count(*) from {source} as m full join generate_series(1, 3) as g on {number} = g where {gate}",
+                f"select count(*) from generate_series(1, 3) as g"
+                f" cross join lateral (select * from {source} as m where {gate} and g > 0 offset 0) as q",
+                f"select count(*) from generate_series(1, 3) as g"
+                f" cross join lateral (select * from {source} as m where {gate} limit g) as q",
+                f"select g from generate_series(1, 3) as g where exists (select from {source} as m where {gate}"
+                f" and {number} > g)",
+                f"select g from generate_series(1, 3) as g where g not in (select {number} from {source} as m"
+                f" where {gate} and {number} is not null)",
+                f"select count(*) from {source} as m join {other} as o using (customer_id) where {gate}",
+                f"select count(*) from {source} as m where {gate}"
+                f" and {number} in (select customer_id from {other} as o)",
+                f"select count(*) from {source} as m where {gate} and exists (select from {other} as o"
+                f" where o.customer_id = m.customer_id)",
+                f"select {column}, count(*) from {source} as m where {gate} group by 1 order by 2, 1",
+                f"select {column} from {source} as m group by 1 having bool_or({self._condition()})",
+                f"select {column} from {source} as m where {gate} union select {column} from {other} as m where false",
+                f"select count(*) over (partition by {column}) from {source} as m where {gate} limit 5",
+                f"select row_number() over (order by {column}) from {source} as m where {gate}",
+                f"with q as materialized (select * from {source} as m where {gate}) select count(*) from q",
+                f"with q as (select * from {source} as m) select count(*) from q as m where {gate}",
+                f"with recursive q (n) as (select 1 union all select n + 1 from q where n < 3 and exists"
+                f" (select from {source} as m where {gate} and m.customer_id > n)) select count(*) from q",
+                f"select case when exists (select from {source} as m where {gate}) then 1 / g end"
+                f" from generate_series(1, 2) as g",
+                f"select count(*) from {source} as m where {gate}"
+                f" and {number} = any(array(select generate_series(1, 9)))",
+                f"select {column} from {source} as m where {gate} order by {self._condition()}, 1",
+                f"select grouping({column}), count(*) from {source} as m where {gate} group by rollup ({column})",
+                f"select count(distinct {column}) from {source} as m where {gate}",
+                f"select * from {source} as m where {gate} fetch first 1 row only",
+            )
+        )  # fmt: skip
+
+
+# -- asking --------------------------------------------------------------------------------------------------------
+
+
+def ask(session: psycopg.Connection, question: Question, statement: str) -> str:
+    """What a statement shows: how its plan was run, and the rows."""
+    try:
+        with session.transaction(force_rollback=True):
+            # One round trip for all.
+            settings = "".join(
+                f"set local {name} = '{value}';" for name, value in (USUAL | question.settings).items()
+            )
+            if question.prepared:
+                settings += f"deallocate all; prepare asked as {statement};"
+                statement = "execute asked"
+            session.execute(f"{settings} set local statement_timeout = '10s'")
+            rows = sorted(map(repr, session.execute(statement).fetchall())) if question.with_rows else []
+            plan = session.execute(f"explain ({planner.DONE}, format json) {statement}").fetchall()
+    except psycopg.Error as error:
+        return Refused(error.sqlstate)
+    return json.dumps([rows, planner.without_conditions(plan[0][0])])
+
+
+def questions(seed: int, places: Sequence[Place]) -> Iterator[tuple[Place, Question]]:
+    """An endless line of questions, the same ones for the same seed and data."""
+    random = Random(seed)
+    while True:
+        place = random.choice(places)
+        yield place, Maker(random, place).question()
+
+
+def put(
+    seed: int, number: int, places: Sequence[Place], on_step: Callable[[int], None] = lambda _: None
+) -> Outcome:
+    """Ask so many questions of the places. What told something is named by its number, which with the seed makes it
+    again, and never by its text, which holds a value.
+    """
+    outcome = Outcome()
+    for count, (place, question) in zip(range(number), questions(seed, places), strict=False):
+        on_step(count)
+        told = planner.told_apart(partial(ask, place.session, question), question.pair)
+        outcome.counts[told] += 1
+        if told == "told":
+            outcome.found.append(f"question {count} of seed {seed}: {place.name}")
+    return outcome
+
+
+# -- the command ---------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def places(owner: psycopg.Connection, settings: Settings) -> Iterator[list[Place]]:
+    """All that some customers read, each by a session of its own."""
+    scene = attempts.scene(owner, settings)
+    found = []
+    with ExitStack() as sessions:
+        for attacker, relations in inference.asked(scene).items():
+            session = sessions.enter_context(log_in_as(settings, attacker))
+            for mart, relation in relations:
+                where = inference.place(owner, mart, relation, attacker.own)
+                if where is not None:
+                    found.append(
+                        Place(session, relation, where.types, where.secrets, f"{attacker.name}, {relation}")
+                    )
+        yield found
+
+
+def control(owner: psycopg.Connection, protection: scratch.Protection, seed: int, number: int) -> Outcome:
+    """What came of the questions on a scratch relation; they end with the first that tells something."""
+    outcome = Outcome()
+    with scratch.relation(owner, protection) as source:
+        where = Place(owner, source, scratch.TYPES, scratch.SECRETS, "scratch")
+        for first in range(0, number, 100):
+            asked = put(seed + first, min(100, number - first), [where])
+            outcome = Outcome(outcome.counts + asked.counts, outcome.found + asked.found)
+            if outcome.found:
+                break
+    return outcome
+
+
+def main() -> int:
+    """Ask, and print what came of it; 1 where something was told, or a control told nothing."""
+    parser = argparse.ArgumentParser(prog="python -m callmart.audit.generated", description=__doc__)
+    parser.add_argument("--questions", type=int, default=10_000)
+    parser.add_argument("--seed", type=int, default=Random().randrange(2**31))
+    given = parser.parse_args()
+    write = sys.stdout.write
+    write(f"seed {given.seed}\n")
+    failed = False
+    with server.connect(settings(), autocommit=True) as owner:
+        for name, protection in scratch.LEAKING.items():
+            outcome = control(owner, protection, given.seed, given.questions)
+            write(
+                f"control, {name}: {outcome.counts.total()} questions, {len(outcome.found)} told something\n"
+            )
+            failed |= not outcome.found
+        with places(owner, settings()) as everywhere:
+            if not everywhere:
+                write("no two customers have rows in the same mart: there is nothing to ask\n")
+                return 1
+            outcome = put(given.seed, given.questions, everywhere)
+    write(
+        f"{len(everywhere)} places: {outcome.counts.total()} questions, {outcome.counts['refused']} refused, "
+    )
+    write("".join(f"\n{one}" for one in outcome.found) or "none told anything")
+    write("\n")
+    return int(failed or bool(outcome.found))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,325 @@
+"""What the planner and the executor give away: two questions that differ in one value, and what may not differ.
+
+One value is another customer's and not the asker's, the other one is nobody's. A condition that PostgreSQL evaluates
+before the policies shows which is which, without one row being returned: "(never executed)" in a plan, or an estimate.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from itertools import islice
+from typing import Any, Literal, TypeVar
+
+import psycopg
+from psycopg import sql
+
+T = TypeVar("T")
+
+AT_ONCE = 50  # pairs of values in one question
+
+REPEATS = 8  # a difference that is an accident of parallel workers does not come back each time
+
+# A sub-select that returns nothing and costs nothing in a condition, and of which the plan says whether it was run.
+LAZY = "(select x from generate_series(1, 1) as g, (values (null::boolean)) as v (x) offset 0)"
+
+SEQUENTIAL = {
+    f"enable_{scan}": "off" for scan in ("indexscan", "indexonlyscan", "bitmapscan", "tidscan", "material")
+}
+
+DONE = "analyze, costs off, timing off, summary off, buffers off"  # of a plan: what was run, and how often
+EXPECTED = "summary off"  # of a plan: what is expected
+
+Outcome = Literal["told", "silent", "refused"]
+
+# What stands in a plan because it was asked, and so differs with the question.
+CONDITIONS = ("Filter", "Cond", "Key", "Output", "Query Text")
+
+# The next value, of each type that can be asked for. Next to one that others have, so that both stand in the same place
+# among the asker's own: how an index is searched tells where that is.
+NEXT = {
+    "text": "{value} || '!'",
+    "smallint": "{value} + 1",
+    "integer": "{value} + 1",
+    "bigint": "{value} + 1",
+    "double precision": "{value} + 0.0000001",
+    "timestamp with time zone": "{value} + interval '1 microsecond'",
+    "timestamp without time zone": "{value} + interval '1 microsecond'",
+}
+
+# A value that nobody has.
+NOBODYS = {
+    "text": "nowhere",
+    "smallint": "-17",
+    "integer": "-17",
+    "bigint": "-17",
+    "double precision": "-17",
+    "timestamp with time zone": "1900-01-01",
+    "timestamp without time zone": "1900-01-01",
+}
+
+# Conditions by what they cost: those with a subscript and the NULL test nothing, `any` half an operator.
+SHAPES = {
+    "comparison": "{column} = {value}",
+    "= any": "{column} = any({array})",
+    ">= any": "{column} >= any({array})",
+    "array subscript": "({subscript})[{column}]",
+    "NULL test": "({subscript})[{column}] is not null",
+    "boolean test": "({subscript})[{column}] is true",
+    "jsonb subscript": "({json})[{column}] is not null",
+}
+OF_WHOLE_NUMBERS = ("array subscript", "NULL test", "boolean test")
+
+# Where a condition can stand, each as one value; {source} is what is read, {gate} the condition.
+CONTEXTS = {
+    "plain": "(select count(*) from {source} as m where {gate})",
+    "union all": "(select count(*) from (select * from {source} as a union all select * from {source} as b) as m"
+    " where {gate})",
+    "join": "(select count(*) from generate_series(1, 2) as g left join {source} as m on {gate})",
+    "lateral": "(select count(*) from generate_series(1, 2) as g"
+    " cross join lateral (select * from {source} as m where {gate} and g > 0 offset 0) as q)",
+    "exists": "exists (select from {source} as m where {gate})",
+}
+
+
+@dataclass(frozen=True)
+class Secret:
+    """A column, a value of it that another customer has and the asker has not, and one that nobody has."""
+
+    column: str
+    type: str
+    there: str
+    nowhere: str
+    greatest: str | None = None  # the greatest value, where it is another customer's
+    beyond: str | None = None  # and one that nobody reaches
+
+    def conditions(self) -> dict[str, tuple[str, str]]:
+        """Of each shape that a column of this type can have: the condition with the one value and with the other."""
+        found = {}
+        for shape, template in SHAPES.items():
+            if shape in OF_WHOLE_NUMBERS and self.type not in ("smallint", "integer"):
+                continue
+            if shape == "jsonb subscript" and self.type != "text":
+                continue
+            pair = (self.greatest, self.beyond) if shape == ">= any" else (self.there, self.nowhere)
+            if pair[0] is not None and pair[1] is not None:
+                found[shape] = self.filled(template, pair[0]), self.filled(template, pair[1])
+        return found
+
+    def filled(self, template: str, value: str) -> str:
+        """A condition on a value."""
+        return template.format(
+            column=f"m.{_identifier(self.column)}",
+            value=f"{_literal(value)}::{self.type}",
+            array=f"{_literal([value])}::{self.type}[]",
+            subscript=f"'[{value}:{value}]={{t}}'::boolean[]",
+            json=f"{_literal(json.dumps({value: 1}))}::jsonb",
+        )
+
+
+def _identifier(name: str) -> str:
+    return sql.Identifier(name).as_string()
+
+
+def _literal(value: object) -> str:
+    return sql.Literal(value).as_string()
+
+
+def secrets(
+    connection: psycopg.Connection, table: str, types: Mapping[str, str], asker: int, within: str = "true"
+) -> list[Secret]:
+    """A secret of each type, found by the table's owner among the rows that meet a condition: conditions on columns of
+    one type are evaluated in the same way. Of the values that only others have, the most frequent one.
+    """
+    kinds: dict[str, Secret] = {}
+    for column, type in types.items():
+        if type not in NEXT or type in kinds:
+            continue
+        name, following = _identifier(column), NEXT[type]
+        found = connection.execute(
+            f"""
+            with
+            theirs as materialized (
+                select {name} as value, {following.format(value=name)} as following, count(*) as times
+                from {table} as m
+                where customer_id <> {asker} and {name} is not null and {within}
+                group by 1 order by times desc limit 1000
+            ),
+
+            edge as (select max({name}) as greatest from {table} as m where {within})
+
+            select
+                value::text, following::text,
+                case when owned.greatest is null then edge.greatest::text end,
+                ({following.format(value="edge.greatest")})::text
+            from theirs
+            cross join edge
+            left join lateral (
+                select {name} as greatest from {table} as m
+                where customer_id = {asker} and {name} = edge.greatest and {within} limit 1
+            ) as owned on true
+            where
+                not exists (select from {table} as m where customer_id = {asker} and {name} = value and {within})
+                and not exists (select from {table} as m where {name} = following and {within})
+            order by times desc limit 1
+            """
+        ).fetchall()
+        if found:
+            kinds[type] = Secret(column, type, *found[0])
+    return list(kinds.values())
+
+
+def samples(
+    connection: psycopg.Connection, table: str, types: Mapping[str, str], asker: int, rows: int = 3
+) -> Iterator[Secret]:
+    """What stands in some rows of others, of each column; the asker may have it as well."""
+    asked = [column for column, type in types.items() if type in NOBODYS]
+    if not asked:
+        return
+    columns = ", ".join(f"{_identifier(column)}::text" for column in asked)
+    found = connection.execute(f"select {columns} from {table} where customer_id <> {asker} limit {rows}")
+    for column, values in zip(asked, zip(*found, strict=True), strict=False):
+        for value in sorted(set(values) - {None}):
+            nobody = NOBODYS[types[column]]
+            if column == "customer_id" and int(value) > asker:
+                nobody = str(2**31 - 1)  # of the asker's own number it may be seen that it is less
+            yield Secret(column, types[column], value, nobody)
+
+
+# -- asking ----------------------------------------------------------------------------------------------------------
+
+
+class Refused(str):
+    """The SQLSTATE with which a question was refused."""
+
+
+def told_apart(ask: Callable[[str], str], pair: tuple[str, str]) -> Outcome:
+    """Whether the answers to two questions tell them apart, again and again."""
+    answers: tuple[set[str], set[str]] = set(), set()
+    for _ in range(REPEATS):
+        for question, known in zip(pair, answers, strict=True):
+            known.add(ask(question))
+        if answers[0] & answers[1]:
+            refused = all(isinstance(each, Refused) for each in answers[0] | answers[1])
+            return "refused" if refused else "silent"
+    return "told"
+
+
+def plan(
+    session: psycopg.Connection, question: str, options: str = DONE, settings: Mapping[str, str] = SEQUENTIAL
+) -> str:
+    """What the server lets an asker see of a question besides its rows: the plan without the question's own words."""
+    try:
+        with session.transaction(force_rollback=True):
+            for name, value in settings.items():
+                session.execute(f"set local {name} = {_literal(value)}")
+            rows = session.execute(f"explain ({options}, format json) {question}").fetchall()
+    except psycopg.Error as error:
+        return Refused(error.sqlstate)
+    return json.dumps(without_conditions(rows[0][0]))
+
+
+def without_conditions(plan: Any) -> Any:
+    """A plan in JSON without what stands in it because it was asked."""
+    if isinstance(plan, list):
+        return [without_conditions(each) for each in plan]
+    if isinstance(plan, dict):
+        return {key: without_conditions(each) for key, each in plan.items() if not key.endswith(CONDITIONS)
+                or key.startswith("Rows Removed")}  # fmt: skip
+    return plan
+
+
+def _each(ask: Callable[[str], str], pairs: Mapping[str, tuple[str, str]]) -> tuple[int, list[str]]:
+    """Ask several pairs of values, many in one question, and those of a question that tells something one by one: how
+    many were answered, and which told something.
+    """
+    looked_at, found = 0, []
+    for batch in batched(pairs.items(), AT_ONCE):
+        there, nowhere = (
+            f"select {', '.join(values)}" for values in zip(*(pair for _, pair in batch), strict=True)
+        )
+        outcome = told_apart(ask, (there, nowhere))
+        looked_at += len(batch) if outcome != "refused" else 0
+        if outcome == "told":
+            found += [
+                name
+                for name, (one, other) in batch
+                if told_apart(ask, (f"select {one}", f"select {other}")) == "told"
+            ] or [f"{batch[0][0]} and others together"]
+    return looked_at, found
+
+
+def batched(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    """The items, so many at a time."""
+    rest = iter(items)
+    while batch := list(islice(rest, size)):
+        yield batch
+
+
+def oracle(
+    session: psycopg.Connection,
+    source: str,
+    asked: Iterable[Secret],
+    contexts: Iterable[str] = tuple(CONTEXTS),
+    within: str = "true",
+) -> tuple[int, list[str]]:
+    """Ask a source about the secrets by the plans of what is run, all shapes in each context: how many pairs of
+    questions were answered, and which of them told something. Looked at are the rows within a condition, which stands
+    beside the others: in a sub-select it would keep PostgreSQL from taking that apart.
+    """
+    conditions = [(secret, *each) for secret in asked for each in secret.conditions().items()]
+    pairs = {
+        f"{secret.column} by {shape}, {context}": _gated(source, context, pair, within)
+        for context in contexts
+        for secret, shape, pair in conditions
+    }
+    return _each(partial(plan, session), pairs)
+
+
+def _gated(source: str, context: str, pair: tuple[str, str], within: str) -> tuple[str, str]:
+    there, nowhere = (
+        CONTEXTS[context].format(
+            source=source, gate=f"{condition} and case when {condition} then {LAZY} end and {within}"
+        )
+        for condition in pair
+    )
+    return there, nowhere
+
+
+# -- estimates -------------------------------------------------------------------------------------------------------
+
+ESTIMATED = {
+    "equal": "(select count(*) from {source} as m where {column} = {value})",
+    "not equal": "(select count(*) from {source} as m where {column} <> {value})",
+    "less": "(select count(*) from {source} as m where {column} < {value})",
+    "greater": "(select count(*) from {source} as m where {column} > {value})",
+    "in a list": "(select count(*) from {source} as m where {column} = any({array}))",
+    "groups": "(select count(*) from (select {column} from {source} as m where {column} >= {value} group by 1) as q)",
+    "join": "(select count(*) from {source} as m join (values ({value})) as v (x) on {column} = v.x)",
+}
+
+
+def estimates(session: psycopg.Connection, source: str, asked: Iterable[Secret]) -> tuple[int, list[str]]:
+    """Ask a source about the secrets by what EXPLAIN expects, without running anything: how many pairs of questions
+    were answered, and which of them told something.
+    """
+    pairs = {}
+    for number, secret in enumerate(asked):
+        for name, template in ESTIMATED.items():
+            question = template.replace("{source}", source)
+            pair = secret.filled(question, secret.there), secret.filled(question, secret.nowhere)
+            pairs[f"{secret.column} by {name}, value {number + 1}"] = pair
+    return _each(partial(plan, session, options=EXPECTED, settings={}), pairs)
+
+
+def nulls(session: psycopg.Connection, source: str, columns: Iterable[str]) -> tuple[int, list[str]]:
+    """What EXPLAIN expects of empty values is the same of all columns that can be empty: it has counted none."""
+    expected = {
+        column: plan(
+            session, f"select from {source} as m where m.{_identifier(column)} is null", EXPECTED, {}
+        )
+        for column in columns
+    }
+    usual, _ = Counter(expected.values()).most_common(1)[0] if expected else ("", 0)
+    return len(expected), [f"{column} by empty values" for column, told in expected.items() if told != usual]
