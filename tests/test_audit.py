@@ -43,7 +43,9 @@ def green(published: Callmart) -> audit.Audit:
 def failed(callmart: Callmart, *, attacked: bool = False) -> dict[str, Check]:
     """The checks that fail, by their areas and names; the attacks, which take their time, only where asked for."""
     with (
-        patch.multiple(audit, ATTACKS=ATTACKS if attacked else (), _attack=audit._attack if attacked else ignore_step),
+        patch.multiple(
+            audit, ATTACKS=ATTACKS if attacked else (), _attack=audit._attack if attacked else ignore_step
+        ),
         patch.object(audit.inference, "checks", audit.inference.checks if attacked else lambda *_: ()),
     ):
         return {f"{check.area}: {check.name}": check for check in look(callmart).failed}

@@ -30,7 +30,10 @@ Make = Callable[[str], Callmart]
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[OtherServer]:
-    with tempfile.TemporaryDirectory(prefix="callmart-tests-") as folder, running(Path(folder), wheel()) as other:
+    with (
+        tempfile.TemporaryDirectory(prefix="callmart-tests-") as folder,
+        running(Path(folder), wheel()) as other,
+    ):
         yield other
 
 

@@ -73,11 +73,7 @@ def asked(scene: Scene, most: int = ASKERS) -> dict[Attacker, list[tuple[dbt.Mar
     customers = [attacker for attacker in attackers(scene) if attacker.customer]
     found: dict[Attacker, list[tuple[dbt.Mart, str]]] = defaultdict(list)
     for mart in scene.marts:
-        readers = (
-            one
-            for one in customers
-            if mart.group in one.opens and one.own in scene.holders.get(mart.name, ())
-        )
+        readers = (one for one in customers if mart.group in one.opens and one.own in scene.holders(mart))
         for attacker in islice(readers, most):
             found[attacker] += [
                 (mart, relation) for relation in shown_in(mart) if relation in scene.relations
