@@ -11,7 +11,7 @@
     {%- set computed = store_computed_relation(this) -%}
 
     {%- do store_ensure(mart, declared) -%}
-    {%- do run_query("set local lock_timeout = '3s'; select access.show_mart('" ~ mart ~ "', '" ~ declared.group ~ "')") -%}
+    {%- do run_query("set local lock_timeout = '10s'; select access.show_mart('" ~ mart ~ "', '" ~ declared.group ~ "')") -%}
     {{ get_assert_columns_equivalent(sql) }}
     {%- call statement('main') -%}
         drop table if exists {{ computed }};

@@ -23,7 +23,7 @@
             {%- if column.name not in types -%}
                 {#- Readers wait behind it. -#}
                 {%- do run_query(
-                    "set local lock_timeout = '3s'; alter table " ~ mart ~ ' add column ' ~ adapter.quote(column.name) ~ ' ' ~ column.data_type
+                    "set local lock_timeout = '10s'; alter table " ~ mart ~ ' add column ' ~ adapter.quote(column.name) ~ ' ' ~ column.data_type
                 ) -%}
             {%- elif types[column.name] != column.data_type -%}
                 {%- do store_drifted(

@@ -61,6 +61,11 @@ class OtherServer:
         with self.superuser() as postgres:
             postgres.execute(statement.format(sql.Identifier(name), sql.Identifier(owner)))
 
+    def administer(self, name: str) -> None:
+        """What the runbook has an administrator do in a database of callmart's."""
+        with self.superuser(name) as postgres:
+            postgres.execute(server.ADMINISTRATOR.read_bytes())
+
 
 def settings_by(home: Path, dsn: str) -> Settings:
     """The settings of a callmart whose database is somewhere else."""

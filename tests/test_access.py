@@ -11,7 +11,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from callmart import access, dbt, drift, logins, matrix, roles, schema, server
+from callmart import access, dbt, drift, logins, matrix, roles, server
 from callmart import run as stages
 from callmart.errors import UserError
 from catalogue import unprotected
@@ -42,8 +42,9 @@ def drifted(callmart: Callmart) -> list[str]:
 
 def apply(callmart: Callmart) -> list[str]:
     with callmart.connect() as owner:
-        schema.apply(owner, callmart.settings.time_zone)
-        return [one.text for one in access.apply(owner, callmart.settings, dbt.marts(callmart.settings))]
+        return [
+            one.text for one in access.apply(owner, callmart.settings, dbt.marts(callmart.settings)).mended
+        ]
 
 
 def sees(callmart: Callmart, customer_id: int) -> set[int]:
@@ -345,6 +346,55 @@ def test_what_only_a_superuser_can_undo_is_named(opened: Callmart, what: str) ->
             superuser.execute(undo)  # type: ignore[arg-type]
     apply(opened)
     assert drifted(opened) == []
+
+
+SHUTTING_OUT = {
+    "one lock": "grant execute on function pg_advisory_lock(bigint) to public",
+    "a lock that is tried": "grant execute on function pg_try_advisory_xact_lock_shared(integer, integer) to public",
+    "large objects": "grant execute on function lo_create(oid) to public",
+    "messages": "grant execute on function pg_logical_emit_message(boolean, text, bytea, boolean) to public",
+    "definitions": "drop event trigger refuse_definitions",
+}
+
+
+@pytest.mark.parametrize("what", SHUTTING_OUT)
+def test_what_lets_a_login_shut_others_out_is_for_the_administrator(opened: Callmart, what: str) -> None:
+    """It holds the opening until administrator.sql is run, or somebody who can't have it run accepts it."""
+    with postgres(opened) as superuser:
+        superuser.execute(SHUTTING_OUT[what])  # type: ignore[arg-type]
+    try:
+        (found,) = drifted(opened)
+        assert f"have a superuser run {server.ADMINISTRATOR}" in found
+        with opened.connect() as owner, pytest.raises(stages.open.Drifted, match=r"administrator\.sql"):
+            stages.open.open_build(owner, opened.settings)
+        with opened.connect() as owner:
+            assert access.apply(owner, opened.settings, dbt.marts(opened.settings)).problems == [found]
+            accepting = opened.settings.model_copy(update={"accept_shutting_out": True})
+            stages.open.open_build(owner, accepting)
+            assert access.apply(owner, accepting, dbt.marts(opened.settings)).problems == []
+        assert drifted(opened) == [found]
+    finally:
+        with postgres(opened) as superuser:
+            superuser.execute(server.ADMINISTRATOR.read_bytes())
+            superuser.execute(server.ADMINISTRATOR.read_bytes())  # as often as one likes
+    assert drifted(opened) == []
+
+
+def test_what_is_looked_for_is_what_the_administrator_takes() -> None:
+    assert f"proname ~ '{drift.SHUTTING_OUT}'" in server.ADMINISTRATOR.read_text()
+
+
+def test_the_administrator_takes_nothing_else(opened: Callmart) -> None:
+    rights = "select oid::regprocedure::text, proacl::text from pg_proc where pronamespace = 'pg_catalog'::regnamespace"
+    with postgres(opened) as superuser:
+        before = dict(superuser.execute(rights).fetchall())
+        superuser.execute("grant execute on function pg_advisory_lock(bigint) to public, callmart_operator")
+        superuser.execute(server.ADMINISTRATOR.read_bytes())
+        after = dict(superuser.execute(rights).fetchall())
+        superuser.rollback()
+    changed = {name for name in before if before[name] != after[name]}
+    assert changed == {"pg_advisory_lock(bigint)"}
+    assert "callmart_operator=X" in after["pg_advisory_lock(bigint)"]
 
 
 @pytest.mark.parametrize(

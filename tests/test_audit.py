@@ -13,9 +13,11 @@ import tableauserverclient as TSC
 from typer.testing import CliRunner
 
 from callmart import audit, cli, dbt, extract, hyper, roles, run, schema, server, tableau
-from callmart.audit import agents, report
+from callmart.audit import agents, limits, report
 from callmart.audit.attacks import ATTACKS
 from callmart.audit.check import MOST_FOUND, Check, few
+from callmart.audit.limits import of_limits
+from callmart.matrix import Limits
 from callmart.settings import Tableau
 from centre import ANONYMOUS, NAMED, NONE, NUMBERS, STANDARD, agent_of, call_of, play, queue_of
 from conftest import Callmart, ignore_step
@@ -281,6 +283,43 @@ def test_an_audit_log_that_can_be_changed_is_a_breach(published: Callmart) -> No
     ):
         found = failed(published)
     assert found["audit log: it is append-only, for its owner too"].breaches == 3
+
+
+TAKES_MORE = {
+    "shut everybody out": (
+        "grant execute on function pg_advisory_lock(bigint) to public",
+        "revoke execute on function pg_advisory_lock(bigint) from public",
+    ),
+    "temporary files": (
+        "alter role callmart_owner set temp_file_limit = -1",
+        "alter role callmart_owner reset temp_file_limit",
+    ),
+    "sessions are the owner's": (
+        "revoke pg_use_reserved_connections from callmart_owner",
+        "grant pg_use_reserved_connections to callmart_owner",
+    ),
+    "another database": (
+        "grant connect on database postgres to public",
+        "revoke connect on database postgres from public",
+    ),
+}
+
+
+@pytest.mark.parametrize("what", TAKES_MORE)
+def test_a_limit_that_is_not_in_place_is_a_breach(published: Callmart, what: str) -> None:
+    with done(published, *TAKES_MORE[what]), published.connect() as owner:
+        found = [check for check in of_limits(owner, published.settings) if not check.good]
+    assert [what in check.name for check in found] == [True]
+
+
+def test_more_sessions_than_the_server_has_are_a_breach(
+    published: Callmart, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    generous = limits.matrix().model_copy(update={"limits": Limits(connections=200)})
+    monkeypatch.setattr(limits, "matrix", lambda: generous)
+    with published.connect() as owner:
+        (found,) = [check for check in of_limits(owner, published.settings) if not check.good]
+    assert "the server has 287" in found.found[0]
 
 
 def test_another_customers_extract_is_a_breach(published: Callmart) -> None:

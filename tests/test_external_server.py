@@ -38,6 +38,7 @@ def away(cluster: OtherServer, tmp_path_factory: pytest.TempPathFactory) -> Call
     """Three customers with open marts."""
     password = cluster.owner(OWNER)
     cluster.database(NAME, OWNER)
+    cluster.administer(NAME)
     callmart = Callmart(settings_by(tmp_path_factory.mktemp("home"), cluster.dsn(OWNER, password, NAME)))
     play(callmart, tmp_path_factory.mktemp("landed"))
     callmart.build_unchecked()

@@ -6,7 +6,7 @@ Each attack is answered to the owner too, who sees all customers: a look that fi
 import mmap
 import re
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psycopg
@@ -324,26 +324,48 @@ def test_statistics_and_others_queries_are_hidden(opened: Callmart) -> None:
                 assert not any("known only to me" in text for text in queries)
 
 
-def test_a_large_object_is_the_owners_to_make_and_to_read(opened: Callmart) -> None:
-    with opened.connect() as owner:
-        with postgres(opened) as superuser:
-            ((made,),) = superuser.execute("select lo_from_bytea(0, 'mine')").fetchall()
-            superuser.execute(f"alter large object {made} owner to callmart_owner")
-            superuser.commit()
-        assert owner.execute(f"select lo_get({made})").fetchone() == (b"mine",)
+def test_a_large_object_is_nobodys_to_make_or_to_read(opened: Callmart) -> None:
+    with postgres(opened) as superuser:
+        ((made,),) = superuser.execute("select lo_from_bytea(0, 'mine')").fetchall()
+        superuser.execute(f"grant select, update on large object {made} to public")
+        superuser.commit()
         for who in (*WITH_DATA, "publisher"):
             with login(opened, who) as other:
                 assert refused(other, f"select lo_get({made})")
                 assert refused(other, "select lo_from_bytea(0, 'mine')")
-        owner.execute(f"select lo_unlink({made})")
+        superuser.execute(f"select lo_unlink({made})")
+        superuser.commit()
 
 
 def test_a_customers_locks_stop_no_run(opened: Callmart) -> None:
     with login(opened, NAMED) as connection, opened.connect() as owner:
-        connection.execute("select pg_advisory_xact_lock(%s)", [42])  # what it may
+        connection.execute("select from mart.queue_interval")  # what it may
         assert refused(connection, "lock table ops.running_now in exclusive mode")
         with exclusive(owner), opened.connect() as second, pytest.raises(UserError):
             exclusive(second).__enter__()
+
+
+def test_no_login_fills_the_table_of_locks(opened: Callmart) -> None:
+    """With what administrator.sql takes away it does, and then nobody gets in; without it, nobody can."""
+    fills = "select count(pg_advisory_lock(g)) from generate_series(1, 3000000) as g"
+    with login(opened, NAMED) as connection:
+        assert refused(connection, fills)
+    with postgres(opened) as superuser:
+        superuser.execute("grant execute on function pg_advisory_lock(bigint) to public")
+        superuser.commit()
+        connection = opened.connect(NAMED)
+        try:
+            with pytest.raises(psycopg.errors.OutOfMemory):
+                connection.execute(fills)
+            with pytest.raises(UserError, match="can't be reached"):
+                opened.connect()
+        finally:
+            connection.close()
+            closed = False
+            while not closed:  # when the server has seen it
+                with suppress(psycopg.errors.OutOfMemory), superuser.transaction():
+                    superuser.execute("revoke execute on function pg_advisory_lock(bigint) from public")
+                    closed = True
 
 
 WAITS_FOR_READERS = (

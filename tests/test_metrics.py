@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from callmart import access, dbt, drift, metrics, schema
+from callmart import access, dbt, drift, metrics
 from callmart import open as opening
 from callmart.errors import UserError
 from callmart.metrics import Metric, Ratio, Sum, Term, parse
@@ -393,7 +393,6 @@ def drifted(opened: Callmart) -> list[str]:
 
 def apply(opened: Callmart) -> None:
     with opened.connect() as owner:
-        schema.apply(owner, opened.settings.time_zone)
         access.apply(owner, opened.settings, dbt.marts(opened.settings))
 
 

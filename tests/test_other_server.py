@@ -12,8 +12,9 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from callmart import extract, logins, roles, server
+from callmart import drift, extract, logins, roles, server
 from callmart.audit import attempts, generated, inference, scratch
+from callmart.open import Drifted, open_build
 from catalogue import unprotected
 from centre import DETAILED, NONE, REGISTRY, STANDARD, WITH_DATA, play, queue_of
 from commands import Command, command_of
@@ -65,7 +66,15 @@ def away(
                     sql.Identifier(LENT), sql.Identifier(OWNER)
                 )
             )
-    return opened(make(name), tmp_path_factory.mktemp(name))
+    callmart = make(name)
+    play(callmart, tmp_path_factory.mktemp(name))
+    with callmart.connect() as owner:
+        assert len(list(drift.of_server(owner))) == 2  # functions that are everybody's, and no event trigger
+        assert [one for one in drift.find(owner, None) if not one.server] == []
+    with callmart.connect() as owner, pytest.raises(Drifted, match=r"administrator\.sql"):
+        open_build(owner, callmart.settings)
+    cluster.administer(name)
+    return built(callmart)
 
 
 @pytest.fixture(scope="module")
@@ -76,6 +85,10 @@ def embedded(callmart: Callmart, tmp_path_factory: pytest.TempPathFactory) -> Ca
 
 def opened(callmart: Callmart, folder: Path) -> Callmart:
     play(callmart, folder)
+    return built(callmart)
+
+
+def built(callmart: Callmart) -> Callmart:
     ran = callmart.build_and_open()
     assert (ran.held_back_days, ran.opened_days > 0, ran.problems) == (0, True, [])
     return callmart
@@ -102,6 +115,27 @@ def test_customers_see_their_own_rows_of_the_marts_of_their_contract(away: Callm
         with away.connect(customer) as connection:
             for mart, customers in marts.items():
                 assert ids(connection, mart) == ({customer} if customer in customers else None), mart
+
+
+def test_who_leaves_is_out_whatever_its_sessions_hold(away: Callmart) -> None:
+    """One has its role open, one reads, and neither would ever end."""
+    with away.connect() as owner:
+        role = roles.customer_role(owner.info.dbname, STANDARD)
+        registry = (away.home / "registry.yml").read_text()
+    uri = logins.login_uri(away.settings, role)
+    with psycopg.connect(uri) as changing, psycopg.connect(uri) as reading:
+        for session in changing, reading:
+            session.execute("set transaction read write")
+            session.execute("set idle_in_transaction_session_timeout = 0")
+        changing.execute("alter role current_user set work_mem = '1MB'")
+        reading.execute("select from mart.queue_interval")
+        away.apply(registry.replace("contracts: [{option: standard", "contracts: [{option: none"))
+        for session in changing, reading:
+            with pytest.raises(psycopg.OperationalError):
+                session.execute("select 1")
+    assert not away.rows("select from pg_roles where rolname = %s", role)
+    away.apply(registry)
+    assert away.rows("select from mart.queue_interval", customer_id=STANDARD)
 
 
 def ids(connection: psycopg.Connection, mart: str) -> set[int] | None:

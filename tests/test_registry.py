@@ -744,8 +744,8 @@ def test_only_the_database_s_own_roles_are_touched(applied: Callmart) -> None:
                 connection.execute(f'drop role "{role}"')  # type: ignore[arg-type]
 
 
-def test_apply_is_all_or_nothing(applied: Callmart) -> None:
-    """The registry, its roles and their memberships are one transaction of the caller's."""
+def test_apply_is_all_or_nothing(applied: Callmart, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The registry, its roles and their memberships are one transaction."""
     file = applied.home / "registry.yml"
     file.write_text(
         FULL.replace(
@@ -753,8 +753,14 @@ def test_apply_is_all_or_nothing(applied: Callmart) -> None:
             "id: 77, name: New, contracts: [{option: standard, from: 2025-01-01}]",
         )
     )
-    with applied.connect() as connection:
+    follow = access.follow_contracts
+
+    def broken_off(*arguments: Any) -> None:
+        follow(*arguments)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(access, "follow_contracts", broken_off)
+    with applied.connect() as connection, pytest.raises(KeyboardInterrupt):
         registry.apply(connection, applied.settings, load(file))
-        connection.rollback()
     assert applied.rows("select from registry.customer where customer_id = 77") == []
     assert applied.rows("select to_regrole('callmart_customer_77') as role") == [{"role": None}]

@@ -8,7 +8,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from callmart import access, clock, dbt, drift, expire, open, remove, retire, run, schema, standing
+from callmart import access, clock, dbt, drift, expire, open, remove, retire, run, standing
 from callmart.errors import UserError
 from centre import DAYS, NAMED, REGISTRY, STANDARD, WITH_DATA
 from commands import Command, command_of, mistake
@@ -69,8 +69,9 @@ def drifted(callmart: Callmart) -> list[str]:
 
 def apply(callmart: Callmart) -> list[str]:
     with callmart.connect() as owner:
-        schema.apply(owner, callmart.settings.time_zone)
-        return [one.text for one in access.apply(owner, callmart.settings, dbt.marts(callmart.settings))]
+        return [
+            one.text for one in access.apply(owner, callmart.settings, dbt.marts(callmart.settings)).mended
+        ]
 
 
 # -- as the catalogue has it --------------------------------------------------------------------------------------

@@ -17,7 +17,7 @@ from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 from pydantic import SecretStr
 
-from callmart import logins, roles, server
+from callmart import drift, logins, roles, server
 from callmart.errors import UserError
 from callmart.settings import PROJECT, Settings
 from conftest import YESTERDAY, Callmart
@@ -254,6 +254,8 @@ def other(callmart: Callmart, socket: Path, home: Path) -> Iterator[Callmart]:
         postgres.execute(
             sql.SQL("create database {} owner {}").format(sql.Identifier(name), sql.Identifier("Other.Owner"))
         )
+        with psycopg.connect(host=str(socket), user="postgres", dbname=name) as administrator:
+            administrator.execute(server.ADMINISTRATOR.read_bytes())
         home.mkdir()
         made = Callmart(with_dsn(home, f"postgresql://Other.Owner:{ENCODED}@/{name}?host={socket}"))
         yield made
@@ -441,3 +443,14 @@ def test_the_log_holds_no_statement_and_no_row(callmart: Callmart) -> None:
     assert "database system is ready" in log
     assert "STATEMENT" not in log
     assert "DETAIL" not in log
+
+
+def test_a_home_of_before_is_closed_at_its_next_start(callmart: Callmart, socket: Path) -> None:
+    """Its mark says nothing of what was closed on it."""
+    with psycopg.connect(host=str(socket), user="postgres", dbname=server.DATABASE) as superuser:
+        superuser.execute("grant execute on function pg_advisory_lock(bigint), lo_create(oid) to public")
+        superuser.execute("drop event trigger refuse_definitions")
+        superuser.execute("drop function public.refuse_definitions")
+    (callmart.home / "postgres.ready").write_text("")
+    with callmart.connect() as owner:
+        assert list(drift.of_server(owner)) == []

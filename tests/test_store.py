@@ -378,7 +378,7 @@ def test_a_mart_that_stands_never_changes_its_group_by_itself(
         owner.execute(
             "update access.mart set mart_group = 'queue' where relation = 'store.tiny_moved'::regclass"
         )
-        mended = [one.text for one in access.apply(owner, callmart.settings, moved)]
+        mended = [one.text for one in access.apply(owner, callmart.settings, moved).mended]
         after = str(owner.execute(rights).fetchall())
         owner.rollback()
     assert "the policies of store.tiny_moved are not those of a queue mart" in mended

@@ -7,7 +7,7 @@ import psycopg
 from psycopg import sql
 from psycopg.types.json import Jsonb
 
-from callmart import dbt
+from callmart import dbt, sessions
 from callmart.settings import Settings
 
 
@@ -24,9 +24,10 @@ def build(
 ) -> Built:
     """Compute every dirty day that has not expired. Commits; run again, it computes the same days anew."""
     on_model("dbt starts", 0, 1)
-    days = _fill_window(connection, dbt.marts(settings))
-    connection.commit()
-    dbt.run(settings, on_model)
+    with sessions.making_way(connection):
+        days = _fill_window(connection, dbt.marts(settings))
+        connection.commit()
+        dbt.run(settings, on_model)
     if days == 0:
         return Built(None, 0)
     row = connection.execute(

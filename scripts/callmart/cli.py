@@ -3,12 +3,12 @@
 import json
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import psycopg
 import typer
@@ -159,9 +159,17 @@ def registry_apply(file: Path, yes: Yes = False) -> None:
                 f"nothing was applied: {deleting} of these changes delete data; "
                 "correct the file, or confirm them with --yes"
             )
-        registry.apply(connection, settings(), wanted)
-        connection.commit()
+        problems = registry.apply(connection, settings(), wanted)
     out.print(f"registry: {len(wanted.customers)} customers, {len(changes)} changes applied")
+    _end_with(problems)
+
+
+def _end_with(problems: Iterable[str]) -> NoReturn:
+    """Say what is left undone, and end with the exit code for it."""
+    problems = list(problems)
+    for problem in problems:
+        err.print(_plain(problem), soft_wrap=True)
+    raise typer.Exit(UNDONE if problems else 0)
 
 
 # -- access ----------------------------------------------------------------------------------------------------
@@ -191,20 +199,17 @@ def access_apply() -> None:
 
     with _database() as connection, exclusive(connection):
         renewed = logins.refused(connection, settings())
-        schema.apply(connection, settings().time_zone)
-        clock.believe(connection, settings())
-        mended = access.apply(connection, settings(), dbt.marts(settings()))
-        for role in renewed:
-            logins.set_password(connection, settings().home, role)
-        access.note_applied(connection, len(mended), len(renewed))
+        applied = access.apply(connection, settings(), dbt.marts(settings()))
+        stuck = access.renew(connection, settings(), renewed)
+        access.note_applied(connection, len(applied.mended), len(renewed) - len(stuck))
         connection.commit()
         left = [standing.remark(mart) for mart in standing.undeclared(connection, dbt.marts(settings()))]
-    for one in mended:
+    for one in applied.mended:
         out.print(_plain(one.text), soft_wrap=True)
-    for text in left:
-        err.print(_plain(text), soft_wrap=True)
-    out.print(f"access: {len(mended)} differences mended, {len(renewed)} passwords renewed")
-    raise typer.Exit(UNDONE if left else 0)
+    out.print(
+        f"access: {len(applied.mended)} differences mended, {len(renewed) - len(stuck)} passwords renewed"
+    )
+    _end_with(left + applied.problems + stuck)
 
 
 @access_app.command("rotate")
@@ -229,11 +234,12 @@ def access_rotate(
             raise UserError(
                 f"there is no login {unknown.pop()}: see access.yml, and `callmart status` for customers"
             )
-        files = [logins.set_password(connection, settings().home, role) for role in chosen]
-        access.note_applied(connection, 0, len(files))
+        stuck = access.renew(connection, settings(), chosen)
+        access.note_applied(connection, 0, len(chosen) - len(stuck))
         connection.commit()
-    for file in files:
-        print(file)
+    for role in chosen:
+        print(logins.passfile(settings().home, role))
+    _end_with(stuck)
 
 
 # -- the stages ------------------------------------------------------------------------------------------------
@@ -324,7 +330,9 @@ def open_() -> None:
     with _at_work() as connection:
         opened = open_build(connection, settings())
     out.print(f"open: {opened.days} days opened ({opened.rows} rows), {opened.held_back} held back")
-    raise typer.Exit(UNDONE if opened.held_back else 0)
+    for problem in opened.problems:
+        err.print(_plain(problem), soft_wrap=True)
+    raise typer.Exit(UNDONE if opened.held_back or opened.problems else 0)
 
 
 @app.command()
@@ -727,12 +735,11 @@ def upgrade() -> None:
         if schema.is_current(connection, settings().time_zone):
             out.print("upgrade: nothing to do")
             return
-        schema.apply(connection, settings().time_zone)
-        clock.believe(connection, settings())
-        mended = access.apply(connection, settings(), dbt.marts(settings()))
-        access.note_applied(connection, len(mended), 0)
+        applied = access.apply(connection, settings(), dbt.marts(settings()))
+        access.note_applied(connection, len(applied.mended), 0)
         connection.commit()
     out.print("upgrade: done; `callmart run` goes on from here")
+    _end_with(applied.problems)
 
 
 # -- the servers -----------------------------------------------------------------------------------------------

@@ -6,9 +6,13 @@ from dataclasses import dataclass
 import psycopg
 from psycopg import sql
 
-from callmart import logins, rights, roles, standing
+from callmart import logins, rights, roles, server, standing
 from callmart.dbt import Mart
 from callmart.matrix import matrix
+from callmart.settings import Settings
+
+# The functions of PostgreSQL's own that administrator.sql takes from everybody.
+SHUTTING_OUT = "^(pg_(try_)?advisory_(xact_)?lock.*|lo_.*|loread|lowrite|pg_logical_emit_message)$"
 
 
 @dataclass(frozen=True)
@@ -17,12 +21,15 @@ class Drift:
 
     `own` is what any login may change of itself, and which opens nothing: else one could stop the opening of all.
     `undeclared` is a mart that the project has taken out: it opens no more than it did.
+    `server` is what lets a login shut everybody out, and shows it nothing: only the server's administrator can mend it.
     """
 
     text: str
     repair: tuple[sql.SQL | sql.Composed, ...] = ()
     own: bool = False
     undeclared: bool = False
+    role: str = ""  # whose own it is
+    server: bool = False
 
 
 def find(connection: psycopg.Connection, marts: list[Mart] | None) -> list[Drift]:
@@ -39,12 +46,58 @@ def find(connection: psycopg.Connection, marts: list[Mart] | None) -> list[Drift
         marts = [*marts, *(mart for mart in left if mart.group in roles.GROUPS)]
     return [
         *of_roles(connection),
+        *(
+            Drift(f"role {role} is still to be closed", own=True, role=role)
+            for role in sorted(roles.closing(connection))
+        ),
         *_drifted_memberships(connection),
         *_drifted_rights(connection, marts),
         *(_drifted_guards(connection, marts) if marts is not None else ()),
         *_drifted_objects(connection, of_marts=marts is not None),
         *(Drift(standing.remark(mart), undeclared=True) for mart in left),
+        *of_server(connection),
     ]
+
+
+def holding(connection: psycopg.Connection, settings: Settings, found: list[Drift]) -> list[Drift]:
+    """What of the drift holds the opening of days: not what a login may change of itself, and what shuts out only where
+    customers have logins and nobody has accepted it.
+    """
+    accepted = settings.accept_shutting_out or not logins.of_customers(connection)
+    return [one for one in found if not (one.own or one.undeclared or (one.server and accepted))]
+
+
+def of_server(connection: psycopg.Connection) -> Iterator[Drift]:
+    """With what a login could shut everybody out: administrator.sql and the server's configuration close it."""
+    remedy = f"have a superuser run {server.ADMINISTRATOR} in this database"
+    ((functions, example),) = connection.execute(
+        """
+        select count(distinct p.oid), min(p.proname)
+        from pg_proc as p, aclexplode(coalesce(p.proacl, acldefault('f', p.proowner)))
+        where p.pronamespace = 'pg_catalog'::regnamespace and p.proname ~ %s and grantee = 0
+        """,
+        [SHUTTING_OUT],
+    ).fetchall()
+    if functions:
+        yield Drift(
+            f"any login can shut everybody out: {functions} functions for locks and large objects are everybody's"
+            f" ({example} ...); {remedy}",
+            server=True,
+        )
+    guard = connection.execute("select from pg_event_trigger where evtname = 'refuse_definitions'").fetchone()
+    if guard is None:
+        yield Drift(
+            f"any login can make readers wait: no event trigger refuse_definitions; {remedy}", server=True
+        )
+    ((prepared,),) = connection.execute(
+        "select current_setting('max_prepared_transactions')::integer"
+    ).fetchall()
+    if prepared:
+        yield Drift(
+            "a prepared transaction keeps its locks when its session is ended: set max_prepared_transactions to 0"
+            f" (it is {prepared}) and restart the server",
+            server=True,
+        )
 
 
 def _of_others(connection: psycopg.Connection) -> Iterator[Drift]:
@@ -118,9 +171,9 @@ def of_roles(connection: psycopg.Connection) -> Iterator[Drift]:
         from pg_roles as r
         """
     ).fetchall()
-    found = set()
+    found, closing = set(), roles.closing(connection)
     for role, can_login, connections, powers, unlimited, kept, databases in rows:
-        if not roles.belongs(role, database):
+        if not roles.belongs(role, database) or role in closing:
             continue
         found.add(role)
         if powers:
@@ -135,7 +188,7 @@ def of_roles(connection: psycopg.Connection) -> Iterator[Drift]:
             if (connections, unlimited) != (limits[role].connections, True):
                 yield Drift(f"login {role} has other limits", mended)
             if (kept, databases) != (declared, []):
-                yield Drift(f"login {role} has other settings", mended, own=True)
+                yield Drift(f"login {role} has other settings", mended, own=True, role=role)
             if role in may_log_in and not can_login:
                 yield Drift(f"login {role} may not log in", (roles.statement("alter role {} login", role),))
             if can_login and role not in may_log_in:
@@ -155,7 +208,7 @@ def of_roles(connection: psycopg.Connection) -> Iterator[Drift]:
                     roles.statement("drop role {}", role),
                 ),
             )
-    for role in sorted((limits.keys() | groups) - found):
+    for role in sorted((limits.keys() | groups) - found - closing):
         yield Drift(f"role {role} is missing")
 
 

@@ -8,14 +8,23 @@ import psycopg
 from callmart.errors import UserError
 
 
+def second(connection: psycopg.Connection) -> psycopg.Connection:
+    """Another connection of the same login, in which every statement is a transaction."""
+    return psycopg.connect(
+        connection.info.dsn,
+        password=connection.info.password or None,
+        autocommit=True,
+        application_name="callmart",
+    )
+
+
 @contextmanager
 def exclusive(connection: psycopg.Connection) -> Iterator[None]:
     """Let one run at a time work on this database; UserError where another does.
 
     A table is locked, in a connection of its own: advisory locks are everybody's, and a customer could hold one.
     """
-    own = psycopg.connect(connection.info.dsn, password=connection.info.password or None, autocommit=True)
-    with own:
+    with second(connection) as own:
         own.execute("create schema if not exists ops")
         # Made at once, not in the transaction: else a second run would wait for it.
         own.execute("create table if not exists ops.running_now ()")

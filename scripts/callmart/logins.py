@@ -32,26 +32,18 @@ def of_customers(connection: psycopg.Connection) -> set[str]:
     return {roles.customer_role(connection.info.dbname, customer) for (customer,) in ordered}
 
 
-def ensure(
-    connection: psycopg.Connection,
-    home: Path,
-    role: str,
-    limits: Limits,
-    existing: set[str],
-    *,
-    may_log_in: bool = True,
-) -> None:
-    """A role with its limits; with a login, also a generated password that stands in a file of its own."""
-    if role not in existing:
-        connection.execute(roles.statement("create role {} nologin", role))
-        for limit in limiting(role, limits):
-            connection.execute(limit)
-    if not may_log_in:
-        if passfile(home, role).exists():
-            close(connection, home, role)
-    elif not passfile(home, role).exists() or role not in existing:
-        connection.execute(roles.statement("alter role {} login", role))
-        set_password(connection, home, role)
+def make(connection: psycopg.Connection, home: Path, role: str, limits: Limits) -> None:
+    """Make a role with its limits, which may not log in yet; a password of before is none of it."""
+    passfile(home, role).unlink(missing_ok=True)
+    connection.execute(roles.statement("create role {} nologin", role))
+    for limit in limiting(role, limits):
+        connection.execute(limit)
+
+
+def open(connection: psycopg.Connection, home: Path, role: str) -> None:
+    """Let a role log in, with a generated password that stands in a file of its own."""
+    connection.execute(roles.statement("alter role {} login", role))
+    set_password(connection, home, role)
 
 
 def close(connection: psycopg.Connection, home: Path, role: str) -> None:
@@ -95,7 +87,7 @@ def refused(connection: psycopg.Connection, settings: Settings) -> list[str]:
 
 
 def drop(connection: psycopg.Connection, role: str) -> None:
-    """Drop a login at once, and with it what its open sessions have made: a temporary table would keep it."""
+    """Drop a role, with what it owns in this database."""
     connection.execute(roles.statement("grant {} to current_user with inherit true", role))
     connection.execute(roles.statement("drop owned by {}", role))
     connection.execute(roles.statement("drop role {}", role))

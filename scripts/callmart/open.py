@@ -1,22 +1,25 @@
 """Open: what passed its checks moves from `build` into `mart`, in one transaction, so that nobody sees half."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import psycopg
 from psycopg import sql
 
-from callmart import access, build, dbt, drift, months
+from callmart import access, build, dbt, drift, months, sessions
 from callmart.errors import UserError
 from callmart.settings import Settings
 
 
 @dataclass(frozen=True)
 class Opened:
-    """What was opened: days (of customers), and rows over all marts; and the days that were held back."""
+    """What was opened: days (of customers), and rows over all marts; the days that were held back; and a sentence for
+    each login that could not be made what the contracts say.
+    """
 
     days: int
     rows: int
     held_back: int
+    problems: tuple[str, ...] = ()
 
 
 class Drifted(UserError):
@@ -28,7 +31,7 @@ def open_build(connection: psycopg.Connection, settings: Settings) -> Opened:
 
     Commits. Raises UserError where the last build has not been validated, or was computed again since, and Drifted.
     """
-    follow_rights(connection, settings)
+    problems = tuple(follow_rights(connection, settings))
     marts = dbt.marts(settings)
     row = connection.execute(
         "select build_id, tables, validated_at is not null from ops.build where opened_at is null"
@@ -36,31 +39,32 @@ def open_build(connection: psycopg.Connection, settings: Settings) -> Opened:
     ).fetchone()
     if row is None:
         connection.commit()
-        return Opened(0, 0, 0)
+        return Opened(0, 0, 0, problems)
     build_id, tables, validated = row
     if not validated:
         raise UserError("the last build has not been validated: run `callmart validate` first")
     if build.computed_tables(connection, marts) != tables:
         raise UserError("the window was computed again after it was validated: run `callmart build` again")
 
-    months.ensure_window(connection, marts)
-    show(connection, marts)
-    opened = _open(connection, build_id, marts)
-    connection.commit()
-    return opened
+    with sessions.making_way(connection):
+        months.ensure_window(connection, marts)
+        show(connection, marts)
+        opened = _open(connection, build_id, marts)
+        connection.commit()
+    return replace(opened, problems=problems)
 
 
-def follow_rights(connection: psycopg.Connection, settings: Settings) -> None:
-    """Let rights be those of today's contracts; Drifted where somebody has others than declared. Commits."""
-    found = drift.find(connection, dbt.marts(settings))
-    if drifted := [one for one in found if not (one.own or one.undeclared)]:
+def follow_rights(connection: psycopg.Connection, settings: Settings) -> list[str]:
+    """Let rights be those of today's contracts; a sentence for each login that could not be. Drifted where somebody has
+    others than declared. Commits.
+    """
+    if drifted := drift.holding(connection, settings, drift.find(connection, dbt.marts(settings))):
         raise Drifted(
             f"nothing is opened while rights differ from what is declared ({drifted[0].text}"
             f"{f' and {len(drifted) - 1} more' if len(drifted) > 1 else ''}): "
             "look at `callmart access diff`, then run `callmart access apply`"
         )
-    access.sync(connection, settings)
-    connection.commit()
+    return access.sync(connection, settings)
 
 
 def show(connection: psycopg.Connection, marts: list[dbt.Mart]) -> None:

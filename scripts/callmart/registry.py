@@ -20,7 +20,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.constructor import RoundTripConstructor
 
-from callmart import access, clock, reports, schema, yaml_file
+from callmart import access, clock, reports, schema, sessions, yaml_file
 from callmart.errors import UserError
 from callmart.keys import ensure_key, fingerprint_of, keyed, new_key
 from callmart.settings import Settings, TimeZone
@@ -475,8 +475,18 @@ def _rank(option: Option) -> int:
 # -- applying --------------------------------------------------------------------------------------------------
 
 
-def apply(connection: psycopg.Connection, settings: Settings, registry: Registry) -> None:
-    """Make database, roles and keys what the registry says: one transaction, left to the caller to commit."""
+def apply(connection: psycopg.Connection, settings: Settings, registry: Registry) -> list[str]:
+    """Make database, roles and keys what the registry says; a sentence for each thing that somebody else has to do.
+    Commits: what the registry says, and the access that it opens and closes, in one transaction; then the logins.
+    """
+    with sessions.making_way(connection):
+        _write_all(connection, settings, registry)
+        access.follow_contracts(connection, settings)
+        connection.commit()
+        return access.finish(connection, settings, None).problems
+
+
+def _write_all(connection: psycopg.Connection, settings: Settings, registry: Registry) -> None:
     schema.apply(connection, settings.time_zone)
     now = clock.now(connection)
     current, desired = current_states(connection), desired_states(registry, now)
@@ -499,7 +509,6 @@ def apply(connection: psycopg.Connection, settings: Settings, registry: Registry
                 "insert into ops.audit_log (action, customer_id) values ('registry applied', %s)",
                 [customer_id],
             )
-    access.apply(connection, settings, None)
 
 
 def _key(connection: psycopg.Connection, settings: Settings, customer_id: int) -> bytes:

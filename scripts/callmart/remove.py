@@ -15,7 +15,7 @@ import psycopg
 from psycopg import sql
 from psycopg.types.json import Jsonb
 
-from callmart import access, dbt, extract, open, standing, vacuum
+from callmart import dbt, extract, open, standing, vacuum
 from callmart.errors import UserError, kind
 from callmart.keys import key_file
 from callmart.registry import forget_customer
@@ -83,7 +83,7 @@ def remove(
 
     A failure is returned in a customer's place and leaves the others alone.
     """
-    _follow_calendar(connection, settings)
+    _follow_calendar(connection)
     marts = standing.of_customers(connection)
     gone, changed = _gone(connection, settings), _changed(connection, marts)
     connection.commit()
@@ -117,9 +117,8 @@ def remove(
     return removed
 
 
-def _follow_calendar(connection: psycopg.Connection, settings: Settings) -> None:
-    """What a new day opens and closes by itself: logins, days to build, and files that were turned away before."""
-    access.sync(connection, settings)
+def _follow_calendar(connection: psycopg.Connection) -> None:
+    """What a new day opens and closes by itself: days to build, and files that were turned away before."""
     connection.execute("select ops.follow_contracts()")
     connection.execute(
         """

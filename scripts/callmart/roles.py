@@ -105,6 +105,11 @@ def granted(connection: psycopg.Connection) -> set[Membership]:
     return {(role, member) for role, member in connection.execute("select role, member from access.granted")}
 
 
+def closing(connection: psycopg.Connection) -> set[str]:
+    """The customers' roles that are still to be closed."""
+    return {role for (role,) in connection.execute("select role from access.closing")}
+
+
 def statement(text: str, *names: str) -> sql.Composed:
     """SQL with names in the places of its braces."""
     return sql.SQL(text).format(*map(sql.Identifier, names))

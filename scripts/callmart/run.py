@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 import psycopg
 
 from callmart import (
+    access,
     build,
     clock,
     dbt,
@@ -137,6 +138,8 @@ def _sentence(error: Exception, broke_off: str, remedy: str) -> str:
 def remove_closed(connection: psycopg.Connection, settings: Settings, ran: Ran, on_step: OnStep) -> None:
     """Close what the contracts close today, and remove what they keep no more."""
     on_step("remove", "looking for what no contract keeps", 0, 1)
+    for problem in access.sync(connection, settings):
+        ran.note(problem)
     removed = remove.remove(
         connection, settings, lambda customer, *step: on_step("remove", f"customer {customer}", *step)
     )
@@ -219,6 +222,8 @@ def _open(connection: psycopg.Connection, settings: Settings, ran: Ran, on_step:
     opened = open.open_build(connection, settings)
     on_step("open", "marts", 1, 1)
     ran.opened_days, ran.opened_rows, ran.held_back_days = opened.days, opened.rows, opened.held_back
+    for problem in opened.problems:
+        ran.note(problem)
     if opened.held_back:
         ran.note(f"{opened.held_back} days were held back by their checks: see `callmart status`")
 
@@ -238,7 +243,8 @@ def deliver(connection: psycopg.Connection, settings: Settings, ran: Ran, on_ste
     Extracts that break off do not stop publishing, which knows by the books which files were proved, and takes away
     what contracts have closed.
     """
-    open.follow_rights(connection, settings)
+    for problem in open.follow_rights(connection, settings):
+        ran.note(problem)
     arguments = (connection, settings, ran, on_step)
     _attempt(_extract, "the extraction broke off", AGAIN, *arguments)
     _attempt(_publish, "the publication broke off", AGAIN, *arguments)

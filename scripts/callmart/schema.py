@@ -7,6 +7,7 @@ from importlib.resources import files
 import psycopg
 from psycopg import sql
 
+from callmart import sessions
 from callmart.errors import UserError
 from callmart.raw_format import (
     DIRECTIONS,
@@ -28,11 +29,16 @@ def apply(connection: psycopg.Connection, time_zone: str) -> None:
     `time_zone` is the provider's.
     """
     connection.execute("set local client_min_messages = warning")
-    connection.execute("set local lock_timeout = '3s'")  # whoever comes after this waits behind it
+    # Whoever comes after this waits behind it.
+    connection.execute("select set_config('lock_timeout', %s, true)", [sessions.LOCK_TIMEOUT])
     connection.execute(_filled(time_zone))
+    connection.execute("set local lock_timeout to default")
+
+
+def note(connection: psycopg.Connection, time_zone: str) -> None:
+    """Keep it that the database is as this callmart makes it, when that has been done to the end."""
     connection.execute("delete from access.applied")
     connection.execute("insert into access.applied (fingerprint) values (%s)", [_fingerprint(time_zone)])
-    connection.execute("set local lock_timeout to default")
 
 
 def stands(connection: psycopg.Connection) -> bool:

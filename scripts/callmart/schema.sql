@@ -767,6 +767,12 @@ create table if not exists access.granted (
     primary key (role, member)
 );
 
+-- The roles of customers that are still to be closed: to be dropped, or where the contract stands to log in no more. They
+-- are noted with the memberships that they lose, so that the next run finds those that the last one could not close.
+create table if not exists access.closing (
+    role name primary key
+);
+
 -- Landing: functions of the owner, so that who lands need not read -------------------------------------------------
 
 -- The words of the raw format (raw_format.py): what an event is called, and what it may tell.

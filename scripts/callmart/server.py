@@ -23,7 +23,6 @@ from typing import Any
 from urllib.parse import quote
 
 import psycopg
-from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from callmart.errors import UserError
@@ -61,10 +60,12 @@ jit = off
 shared_buffers = '256MB'
 max_wal_size = '2GB'
 max_locks_per_transaction = 256
-# However many readers there are, the owner gets in; and no sort of one fills the disk.
+# However many readers there are, the owner gets in; and no sort of one, and no queue of what they announce, fills the
+# disk.
 max_connections = 300
 reserved_connections = 10
 temp_file_limit = '10GB'
+max_notify_queue_pages = 16384
 # Statements and details hold rows, and rows are people.
 log_min_error_statement = 'panic'
 log_error_verbosity = 'terse'
@@ -72,21 +73,8 @@ log_parameter_max_length = 0
 log_parameter_max_length_on_error = 0
 """
 
-# Some commands (CREATE RULE, ALTER INDEX ... DEPENDS ON EXTENSION) wait for a lock that stops all readers, and only
-# then ask whether they may.
-REFUSE_DEFINITIONS = """
-create function public.refuse_definitions() returns event_trigger
-language plpgsql
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-    if not pg_has_role(current_user, (select datdba from pg_database where datname = current_database()), 'member') then
-        raise insufficient_privilege using message = 'only the owner defines anything in this database';
-    end if;
-end
-$$;
-create event trigger refuse_definitions on ddl_command_start execute function public.refuse_definitions();
-"""
+# What only a superuser can close; we run it on the embedded server, an administrator on any other.
+ADMINISTRATOR = Path(__file__).with_name("administrator.sql")
 
 HBA = f"""\
 local all          postgres  peer map=callmart
@@ -304,9 +292,12 @@ def start(home: Path) -> Path:
         # Asked with each connection, so the socket first: pg_ctl is a process more.
         if not (_answers(socket) or _running(data)):
             _start(data, socket)
+        closed = ADMINISTRATOR.read_text(encoding="utf-8")
         if not ready.exists():
             _create_database(socket)
-            ready.touch()
+        if not ready.exists() or ready.read_text() != _fingerprint(closed):  # of a callmart of before, too
+            _as_superuser(socket, DATABASE, closed)
+            ready.write_text(_fingerprint(closed))
     return socket
 
 
@@ -449,18 +440,23 @@ def _account() -> dict[str, Any]:
 
 def _create_database(socket: Path) -> None:
     """The owner, who is no superuser and enters by peer authentication alone, and its database."""
+    _as_superuser(
+        socket,
+        "postgres",
+        f"create role {OWNER} login createrole",
+        f"grant pg_use_reserved_connections to {OWNER}",
+        f"create database {DATABASE} owner {OWNER}",
+        "revoke connect on database postgres, template1 from public",
+    )
+
+
+def _as_superuser(socket: Path, database: str, *statements: str) -> None:
     with psycopg.connect(
-        host=str(socket), port=PORT, user="postgres", dbname="postgres", autocommit=True
+        host=str(socket), port=PORT, user="postgres", dbname=database, autocommit=True
     ) as postgres:
-        owner, database = sql.Identifier(OWNER), sql.Identifier(DATABASE)
-        postgres.execute(sql.SQL("create role {} login createrole").format(owner))
-        postgres.execute(sql.SQL("grant pg_use_reserved_connections to {}").format(owner))
-        postgres.execute(sql.SQL("create database {} owner {}").format(database, owner))
-        postgres.execute("revoke connect on database postgres, template1 from public")
-    with psycopg.connect(
-        host=str(socket), port=PORT, user="postgres", dbname=DATABASE, autocommit=True
-    ) as postgres:
-        # A large object is a place to store things that no policy, expiry or drift would find.
-        for function in ("lo_creat(integer)", "lo_create(oid)", "lo_from_bytea(oid, bytea)"):
-            postgres.execute(sql.SQL(f"revoke execute on function pg_catalog.{function} from public"))
-        postgres.execute(REFUSE_DEFINITIONS)
+        for statement in statements:
+            postgres.execute(statement.encode())
+
+
+def _fingerprint(text: str) -> str:
+    return sha256(text.encode()).hexdigest()

@@ -109,6 +109,8 @@ class Settings(BaseSettings):
     home: Place = PROJECT / ".callmart"
     dsn: SecretStr | None = None
     time_zone: TimeZone = "Europe/Amsterdam"  # the provider's: decides when a day is too old
+    # Go on although customers' logins can shut everybody out of a server on which nobody can run administrator.sql.
+    accept_shutting_out: bool = False
     max_reject_share: float = Field(default=0.05, ge=0, le=1)
     max_file_rows: int = Field(default=50_000_000, gt=0)  # of a file to land
     max_file_gib: float = Field(default=32, gt=0)  # unpacked

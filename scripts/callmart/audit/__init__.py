@@ -16,7 +16,7 @@ from importlib.metadata import version
 import psycopg
 
 from callmart import clock, logins, server, tableau
-from callmart.audit import agents, attempts, channels, inference, names, published, tables
+from callmart.audit import agents, attempts, channels, inference, limits, names, published, tables
 from callmart.audit.attacks import ATTACKS, Attack
 from callmart.audit.attempts import Answer, Attacker, Attempt, Scene
 from callmart.audit.channels import CHANNELS, GOOD, Board, Cell, Channel, log_in_as
@@ -39,13 +39,15 @@ VISIBLE = (
     "pg_locks: which tables others use at the moment.",
     "LISTEN and NOTIFY: everybody may announce something on any channel and hear what others announce. callmart "
     "announces nothing, so there is only what customers would tell each other on purpose.",
-    "Advisory locks: everybody may take any. callmart waits for none of them.",
-    "Reading holds a mart's tables in a weak lock until the transaction ends: an expired month is emptied meanwhile, "
-    "and dropped when the reader has finished. The expiry never waits longer than its lock timeout.",
-    "Large objects: everybody sees their numbers, never what is in those of others. On the embedded server nobody "
-    "may make any; on another server that is for its administrator to close.",
+    "Reading holds a mart's tables in a weak lock until the transaction ends. The owner waits for it for seconds only: "
+    "what it must change it changes, and ends the session that is in its way; the audit log says so. Only an expired "
+    "month is emptied meanwhile, and dropped when the reader has finished.",
+    "Large objects: everybody sees their numbers, never what is in them. Where administrator.sql has been run nobody "
+    "may make any.",
     "A login may change its own password and its own defaults, such as read-only and the timeouts: they are a "
     "courtesy, never the protection. `callmart access diff` shows it, `callmart access apply` puts it back.",
+    "A login can use what its sessions are given: memory (work_mem, savepoints, prepared statements), temporary files "
+    "up to temp_file_limit each, processor time, and the queue of NOTIFY. docs/security.md says what bounds it.",
 )
 
 
@@ -104,6 +106,7 @@ def audit(connection: psycopg.Connection, settings: Settings, on_step: OnStep) -
         names.of_names(connection, settings, scene),
         *inferred,
         *tables.of_rights(connection, settings, scene),
+        *limits.of_limits(connection, settings),
         *tables.of_tables(connection, settings, scene),
         *tables.of_usage(connection),
         agents.of_marts(connection, scene),

@@ -576,6 +576,29 @@ def _reaches() -> Iterator[Attack]:
             function, f"{tries} ({function})", "server", "reach", "server", f"select {function}({arguments})",
             _exists("function", function),
         )  # fmt: skip
+    for function, arguments, tries in (
+        *(
+            (f"pg_{how}advisory_{until}lock{shared}", "1", "a lock that nobody limits")
+            for how in ("", "try_")
+            for until in ("", "xact_")
+            for shared in ("", "_shared")
+        ),
+        ("lo_creat", "-1", "a place to store things"),
+        ("lo_create", "0", "a place to store things"),
+        ("lo_from_bytea", "0, ''", "a place to store things"),
+        ("lo_open", "1, 262144", "a large object"),
+        ("lo_get", "1", "a large object"),
+        ("lo_put", "1, 0, ''", "a large object"),
+        ("lo_unlink", "1", "a large object"),
+        ("lo_truncate", "0, 1", "a large object"),
+        ("loread", "0, 1", "a large object"),
+        ("lowrite", "0, ''", "a large object"),
+        ("pg_logical_emit_message", "false, 'mine', ''", "a message in the write-ahead log, of any size"),
+    ):
+        yield Attack(
+            function, f"{tries} ({function})", "shutting out", "reach", "server",
+            f"select {function}({arguments})", _exists("function", function),
+        )  # fmt: skip
     for setting, value in (
         ("session_replication_role", "replica"),
         ("log_min_messages", "debug5"),

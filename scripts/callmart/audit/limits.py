@@ -1,0 +1,96 @@
+"""The audit's look at what a login can use up: whether the remedies of docs/security.md are in place on this server."""
+
+from collections.abc import Iterator
+
+import psycopg
+from psycopg.conninfo import make_conninfo
+
+from callmart import drift, logins, roles
+from callmart.audit.check import Check, few
+from callmart.matrix import matrix
+from callmart.settings import Settings
+
+
+def of_limits(connection: psycopg.Connection, settings: Settings) -> Iterator[Check]:
+    """No login shuts others out, or takes more than its part."""
+    shutting_out = [one.text for one in drift.of_server(connection)]
+    yield _check(
+        "no login can shut everybody out: administrator.sql has been run on this server", shutting_out
+    )
+    yield _check("the temporary files of a query are limited", list(_unlimited_files(connection)))
+    yield _check("some sessions are the owner's, whatever logins do", list(_unreserved(connection)))
+    yield _check("the server has a session for all that the logins may open", list(_too_many(connection)))
+    yield _elsewhere(connection, settings)
+
+
+def _check(name: str, found: list[str]) -> Check:
+    return Check("limits", name, 1, len(found), few(found))
+
+
+def _unlimited_files(connection: psycopg.Connection) -> Iterator[str]:
+    ((limit,),) = connection.execute("select current_setting('temp_file_limit')").fetchall()
+    if limit == "-1":
+        yield "set temp_file_limit in postgresql.conf, to 10GB or less"
+
+
+def _unreserved(connection: psycopg.Connection) -> Iterator[str]:
+    ((reserved, may_use),) = connection.execute(
+        """
+        select
+            current_setting('reserved_connections')::integer,
+            pg_has_role(current_user, 'pg_use_reserved_connections', 'usage')
+        """
+    ).fetchall()
+    if reserved == 0:
+        yield "set reserved_connections in postgresql.conf, to 10, and restart the server"
+    if not may_use:
+        yield f'grant pg_use_reserved_connections to "{connection.info.user}"'
+
+
+def _too_many(connection: psycopg.Connection) -> Iterator[str]:
+    customers = logins.of_customers(connection)
+    duties = [matrix().limits_of(duty).connections for duty in matrix().duties]
+    wanted = sum(limit or 0 for limit in duties) + len(customers) * (
+        matrix().limits_of(None).connections or 0
+    )
+    ((free,),) = connection.execute(
+        """
+        select
+            current_setting('max_connections')::integer
+            - current_setting('superuser_reserved_connections')::integer
+            - current_setting('reserved_connections')::integer
+        """
+    ).fetchall()
+    if wanted > free:
+        yield (
+            f"the logins may open {wanted} sessions, the server has {free}: raise max_connections, or lower"
+            " `connections` in access.yml"
+        )
+
+
+def _elsewhere(connection: psycopg.Connection, settings: Settings) -> Check:
+    """Tried, for pg_hba.conf may refuse what a grant allows. What a login takes there is taken from all databases."""
+    database = connection.info.dbname
+    others = connection.execute(
+        "select datname from pg_database where datname <> current_database()"
+    ).fetchall()
+    tried = [roles.duty_role(database, "publisher"), *sorted(logins.of_customers(connection))[:1]]
+    found = [
+        f"{role} gets into database {other}: revoke connect on it from public, or refuse callmart's logins there"
+        " in pg_hba.conf"
+        for (other,) in others
+        for role in tried
+        if _gets_in(settings, role, other)
+    ]
+    return Check(
+        "limits", "no login gets into another database of the server, where it could take what is shared",
+        len(others), len(found), few(found), applies=bool(others),
+    )  # fmt: skip
+
+
+def _gets_in(settings: Settings, role: str, database: str) -> bool:
+    try:
+        psycopg.connect(make_conninfo(logins.login_uri(settings, role), dbname=database)).close()
+    except psycopg.OperationalError:
+        return False
+    return True
