@@ -60,9 +60,9 @@ _QUERIES = (
     "select '', 'site', settings from site",
     "select '', 'user', name, site_role from user",
     "select '', 'schedule', name, frequency, details from schedule",
-    "select replace(name, 'callmart-customer-', 'callmart customer '), 'group', name from user_group",
+    "select replace(name, '-', ' '), 'group', name from user_group",
     """
-    select replace(g.name, 'callmart-customer-', 'callmart customer '), 'member', g.name, u.name
+    select replace(g.name, '-', ' '), 'member', g.name, u.name
     from membership join user_group as g on g.id = group_id join user as u on u.id = user_id
     """,
     """

@@ -30,6 +30,8 @@ from callmart.emulator.process import ensure_running, stop
 from callmart.emulator.state import State
 from callmart.errors import UserError
 from callmart.publish import (
+    Actual,
+    Books,
     DataSource,
     Mail,
     Outcome,
@@ -40,14 +42,13 @@ from callmart.publish import (
     apply,
     applying,
     plan,
-    read,
 )
-from callmart.publish.actual import NOTHING
 from callmart.settings import ConnectedApp, Settings, Tableau
 from callmart.tableau import connect
 from conftest import ignore_step
 from tableau_files import hyper, marts
 
+HOME = "0123456789ab"  # the installation that publishes here
 READ = TSC.Permission.Capability.Read
 ALLOW = TSC.Permission.Mode.Allow
 
@@ -115,7 +116,15 @@ def shared(emulated: tuple[Settings, State]) -> Iterator[Shared]:
     settings, state = emulated
     clear(state)
     with connect(settings) as server:
-        assert succeeded(publish(server)) or not read(server).customers
+        for project in projects(server).values():
+            if project.name == "callmart":
+                server.projects.delete(project.id)
+        for group, luid in groups(server).items():
+            if group.startswith("callmart-"):
+                server.groups.delete(luid)
+        for user in TSC.Pager(server.users):
+            if user.id != server.user_id:
+                server.users.remove(user.id)
         yield Shared(settings, state, server)
 
 
@@ -141,8 +150,19 @@ def later(standard: Publication, extracts: dict[str, DataSource]) -> Publication
     return Publication(standard.customer_id, standard.name, (extracts["queues later"],))
 
 
-def publish(server: TSC.Server, *desired: Publication) -> list[Outcome]:
-    return apply(server, plan(desired, read(server)))
+NO_BOOKS = Books(HOME)
+
+
+def read(server: TSC.Server, books: Books = NO_BOOKS) -> Actual:
+    return actual.read(server, books)
+
+
+def publish(server: TSC.Server, *desired: Publication, books: Books = NO_BOOKS) -> list[Outcome]:
+    return apply(server, plan(desired, read(server, books)))
+
+
+def group_of(customer: int) -> str:
+    return f"callmart-{HOME}-customer-{customer}"
 
 
 def succeeded(outcomes: list[Outcome]) -> bool:
@@ -197,7 +217,7 @@ def members(server: TSC.Server, group: str) -> set[str]:
 
 def matches(server: TSC.Server, *desired: Publication) -> bool:
     """Whether the server holds exactly `desired`, looked at without the code under test."""
-    tags = {(each.project, source.name): {f"callmart-{source.content_hash}"} for each in desired
+    tags = {(each.project, source.name): {f"callmart-{HOME}-{source.content_hash}"} for each in desired
             for source in each.data_sources}  # fmt: skip
     reports_on = {(each.project, workbook.name): workbook.source.title for each in desired
                   for workbook in each.workbooks}  # fmt: skip
@@ -207,14 +227,10 @@ def matches(server: TSC.Server, *desired: Publication) -> bool:
         == {key: {(key[0], title)} for key, title in reports_on.items()}
         and all(len(item.tags) == 1 for item in workbooks(server).values())
         and set(projects(server)) == {"Default", "callmart", *(each.project for each in desired)}
-        and set(groups(server)) - {"callmart-users"}
-        == {"All Users", *(f"callmart-customer-{each.customer_id}" for each in desired)}
-        and all(
-            members(server, f"callmart-customer-{each.customer_id}") == set(each.members) for each in desired
-        )
-        and all(
-            reached_by(server, each.project) == {f"callmart-customer-{each.customer_id}"} for each in desired
-        )
+        and set(groups(server)) - {f"callmart-{HOME}-users"}
+        == {"All Users", *(group_of(each.customer_id) for each in desired)}
+        and all(members(server, group_of(each.customer_id)) == set(each.members) for each in desired)
+        and all(reached_by(server, each.project) == {group_of(each.customer_id)} for each in desired)
         and reached_by(server, "callmart") == set()
     )
 
@@ -264,7 +280,7 @@ def test_publishes_each_customer_into_a_locked_project_of_its_own(
 
 def test_the_customers_group_may_look_and_nothing_else(server: TSC.Server, standard: Publication) -> None:
     publish(server, standard)
-    group = groups(server)["callmart-customer-7"]
+    group = groups(server)[group_of(7)]
     project, source = projects(server)[standard.project], next(iter(sources(server).values()))
     server.projects.populate_permissions(project)
     server.datasources.populate_permissions(source)
@@ -279,7 +295,7 @@ def test_all_users_are_removed(server: TSC.Server, standard: Publication) -> Non
     server.projects.create(TSC.ProjectItem("not ours"))
     assert reached_by(server, "not ours") == {"All Users"}  # or there would be nothing to remove
     publish(server, standard)
-    assert reached_by(server, standard.project) == {"callmart-customer-7"}
+    assert reached_by(server, standard.project) == {group_of(7)}
     assert reached_by(server, "callmart") == set()
     assert reached_by(server, "not ours") == {"All Users"}
 
@@ -305,14 +321,12 @@ def test_a_grant_that_was_added_is_taken_back(
 ) -> None:
     publish(server, detailed, standard)
     project = projects(server)[standard.project]
-    rule = TSC.PermissionsRule(
-        TSC.GroupItem.as_reference(groups(server)["callmart-customer-1042"]), {READ: ALLOW}
-    )
+    rule = TSC.PermissionsRule(TSC.GroupItem.as_reference(groups(server)[group_of(1042)]), {READ: ALLOW})
     if scope == "project":
         server.projects.update_permissions(project, [rule])
     else:
         getattr(server.projects, f"update_{scope}_default_permissions")(project, [rule])
-    assert reached_by(server, standard.project) == {"callmart-customer-7", "callmart-customer-1042"}
+    assert reached_by(server, standard.project) == {group_of(7), group_of(1042)}
     changes = plan((detailed, standard), read(server))
     assert [(step.customer_id, step.kind) for step in changes.steps] == [(7, "permissions")]
     assert succeeded(apply(server, changes))
@@ -432,7 +446,7 @@ def test_a_plan_reads_well(
         "  + data source 'Medewerkers' (2 rows)",
         "customer 1042",
         f"  - project '{detailed.project}'",
-        "  - group 'callmart-customer-1042'",
+        f"  - group '{group_of(1042)}'",
         "= 0 data sources and workbooks unchanged",
     ]
 
@@ -440,7 +454,7 @@ def test_a_plan_reads_well(
 def test_permissions_and_removals_come_before_uploads(
     detailed: Publication, extracts: dict[str, DataSource]
 ) -> None:
-    steps = plan((detailed,), NOTHING).steps
+    steps = plan((detailed,), Actual(HOME, None, {}, {}, {}, None, {}, hides_users=False)).steps
     kinds = [step.kind for step in steps if step.customer_id]
     assert kinds == [
         "group", "project", "permissions", "user", "member", "data source", "data source", "workbook", "workbook",
@@ -486,7 +500,7 @@ def test_an_address_in_another_case_is_the_same_user(
     both = (detailed, with_members(standard, "Chef@Example.org"))
     assert succeeded(publish(server, *both))
     assert users(server) == {"Chef@Example.org": "Viewer"}, "as customer 7 writes it, who came first"
-    assert members(server, "callmart-customer-1042") == {"Chef@Example.org"}
+    assert members(server, group_of(1042)) == {"Chef@Example.org"}
     assert plan(both, read(server)).steps == ()
 
 
@@ -526,7 +540,7 @@ def test_who_was_let_in_by_hand_is_put_out_and_a_role_taken_back(
 ) -> None:
     publish(server, detailed, standard)
     by_name = {user.name: user for user in TSC.Pager(server.users)}
-    group = next(each for each in TSC.Pager(server.groups) if each.name == "callmart-customer-7")
+    group = next(each for each in TSC.Pager(server.groups) if each.name == group_of(7))
     server.groups.add_user(group, by_name["chef@example.org"].id)
     by_name["chef@example.org"].site_role = "Creator"
     server.users.update(by_name["chef@example.org"])
@@ -800,11 +814,246 @@ def test_two_projects_with_one_mark_are_for_a_person_to_mend(
 ) -> None:
     publish(server, standard)
     top = projects(server)["callmart"].id
-    server.projects.create(TSC.ProjectItem("kopie", "callmart customer 7", parent_id=top))
+    server.projects.create(TSC.ProjectItem("kopie", f"callmart {HOME} customer 7", parent_id=top))
     first, second = publish(server, standard, detailed)
     assert first.error is not None
     assert "several projects" in first.error
     assert second.error is None
+
+
+# several installations on one site
+
+ELSEWHERE = Books("ba9876543210")
+
+
+def of_installation(books: Books, state: State) -> Held:
+    """All that bears the mark of an installation, and the group of its users."""
+    return [
+        each for each in bad_days.held(state) if str(each[0]).startswith(f"callmart {books.installation} ")
+    ]
+
+
+@pytest.mark.parametrize("order", ["ababab", "bbabaa"])
+def test_each_installation_leaves_what_is_anothers(
+    shared: Shared, detailed: Publication, standard: Publication, later: Publication, order: str
+) -> None:
+    """Whoever comes first, changes, loses a customer, and has none; one person is a recipient of both."""
+    _, state, server = shared
+    mailed = replace(detailed, mails=(MONDAY,))
+    states = {
+        "a": (NO_BOOKS, [(mailed, standard), (replace(detailed, name="Anders"), later), ()]),
+        "b": (
+            ELSEWHERE,
+            [
+                (
+                    replace(mailed, customer_id=3),
+                    with_members(replace(standard, customer_id=8), "b@example.org"),
+                ),
+                (replace(mailed, customer_id=3, name="Drie", members=("b@example.org",), mails=()),),
+                (),
+            ],
+        ),
+    }
+    wanted: dict[str, tuple[Publication, ...]] = {"a": (), "b": ()}
+    for which in order:
+        books, ahead = states[which]
+        other = states["ab".replace(which, "")][0]
+        before = of_installation(other, state)
+        wanted[which] = ahead.pop(0)
+        assert succeeded(publish(server, *wanted[which], books=books)) or not wanted[which]
+        assert of_installation(other, state) == before
+        for each in "ab":
+            assert plan(wanted[each], read(server, states[each][0])).steps == ()
+        assert set(users(server)) == {name for each in "ab" for one in wanted[each] for name in one.members}
+    assert {each[1] for books in (NO_BOOKS, ELSEWHERE) for each in of_installation(books, state)} == {"group"}
+
+
+def test_a_plan_counts_what_is_anothers_and_names_nothing_of_it(
+    server: TSC.Server, detailed: Publication, standard: Publication
+) -> None:
+    publish(server, detailed, books=ELSEWHERE)
+    changes = plan((standard,), read(server))
+    assert "? 1 projects of installation ba9876543210" in list(changes.lines())
+    assert changes.as_json()["other_installations"] == {"ba9876543210": 1}
+    assert "Voorbeeld" not in "".join([*changes.lines(), json.dumps(changes.as_json())])
+
+
+def test_a_name_that_another_installation_has_is_one_customers_problem(
+    shared: Shared, detailed: Publication, standard: Publication, later: Publication
+) -> None:
+    _, state, server = shared
+    publish(server, standard, books=ELSEWHERE)
+    before = of_installation(ELSEWHERE, state)
+    first, second = publish(server, later, detailed)
+    assert "installation ba9876543210 has a project of the name" in str(first.error)
+    assert "BV" not in str(first.error)
+    assert (first.project_id, first.done, second.error) == (None, (), None)
+    assert of_installation(ELSEWHERE, state) == before
+    assert succeeded(publish(server, replace(later, name="Zelfde nummer"), detailed)), (
+        "the number alone is free"
+    )
+    renamed, _ = publish(server, standard, detailed)
+    assert "needs; a customer is one installation's" in str(renamed.error)
+    publish(server, books=ELSEWHERE)
+    server.projects.create(TSC.ProjectItem("7 ANDER bv", parent_id=projects(server)["callmart"].id))
+    first, _ = publish(server, later, detailed)
+    assert "a project that is not ours has the name" in str(first.error)
+
+
+def test_what_our_books_name_and_another_installation_has_is_left_to_it(
+    shared: Shared, detailed: Publication, standard: Publication, later: Publication
+) -> None:
+    """As where another home works on the same database, or on one that was restored."""
+    _, state, server = shared
+    made = publish(server, standard, detailed, books=ELSEWHERE)
+    before = of_installation(ELSEWHERE, state)
+    books = Books(HOME, {int(str(one.customer_id)): one.project_id for one in made})
+    first, second = publish(server, later, replace(standard, customer_id=9), books=books)
+    assert "bears the mark of installation ba9876543210" in str(first.error)
+    assert second.error is None
+    assert of_installation(ELSEWHERE, state) == before
+
+
+def unmark(state: State) -> None:
+    """Everything stands as before there were marks."""
+    for table in ("project", "datasource", "workbook"):
+        state.write(f"update {table} set description = replace(description, ?, '')", f"{HOME} ")
+    for table, column in (("tag", "label"), ("user_group", "name")):
+        state.write(f"update {table} set {column} = replace({column}, ?, '')", f"{HOME}-")
+
+
+BEFORE = Books(HOME, {7: None, 1042: None})
+
+
+def test_what_stood_before_there_were_marks_is_adopted_and_not_published_again(
+    shared: Shared, detailed: Publication, standard: Publication
+) -> None:
+    _, state, server = shared
+    desired = (standard, replace(detailed, mails=(MONDAY,)))
+    assert succeeded(publish(server, *desired))
+    marked = bad_days.held(state)
+    unmark(state)
+    published = len(state.requests())
+
+    waiting = plan(desired, read(server, BEFORE), adopts=False)
+    assert [step for step in waiting.steps if step.customer_id] == []
+    assert all("--yes" in str(one.error) for one in apply(server, waiting))
+    assert all(not str(each[0]).startswith(f"callmart {HOME} customer") for each in bad_days.held(state))
+
+    changes = plan(desired, read(server, BEFORE))
+    assert changes.adopting == (7, 1042)
+    assert {step.action for step in changes.steps if step.customer_id} == {"adopt"}
+    assert "  * adopt project '7 Ander BV'" in list(changes.lines())
+    assert {"customer_id": 7, "action": "adopt", "kind": "group", "name": "callmart-customer-7"} in (
+        changes.as_json()["steps"]
+    )
+    outcomes = apply(server, changes)
+    assert succeeded(outcomes)
+    assert all(one.project_id for one in outcomes)
+    assert bad_days.held(state) == marked
+    assert matches(server, *desired)
+    assert not [one for one in state.requests()[published:] if one.path.endswith(("/datasources", "/workbooks"))
+                and one.method == "POST"]  # fmt: skip
+    assert plan(desired, read(server)).steps == ()
+
+
+def test_a_customer_whom_our_books_do_not_name_is_not_adopted(
+    shared: Shared, detailed: Publication, standard: Publication
+) -> None:
+    """It may be another installation's, of before."""
+    _, state, server = shared
+    publish(server, standard, detailed)
+    unmark(state)
+    left = of_before(1042, state)
+    for books in (NO_BOOKS, Books(HOME, {7: "gone", 1042: "gone"}), Books(HOME, {7: None})):
+        changes = plan((), read(server, books))
+        assert {step.customer_id for step in changes.steps} == (
+            {None, 7} if None in books.projects.values() else set()
+        )
+    assert succeeded(publish(server, standard, books=Books(HOME, {7: None})))
+    assert of_before(1042, state) == left
+    assert len([each for each in of(7, bad_days.held(state)) if each[1] == "project"]) == 1
+
+
+def of_before(customer_id: int, state: State) -> Held:
+    return [each for each in bad_days.held(state) if each[0] == f"callmart customer {customer_id}"]
+
+
+def test_who_left_is_removed_also_where_nothing_bore_a_mark(
+    server: TSC.Server, settings: Settings, detailed: Publication, standard: Publication
+) -> None:
+    publish(server, standard, detailed)
+    with State(settings.home / "emulator") as state:
+        unmark(state)
+    changes = plan((standard,), read(server, BEFORE))
+    assert (changes.leaving, changes.adopting) == ((1042,), (7, 1042))
+    assert succeeded(apply(server, changes))
+    assert matches(server, standard)
+    assert users(server) == {}
+
+
+def test_killed_while_adopting_the_next_run_finishes(
+    shared: Shared, detailed: Publication, standard: Publication, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, state, server = shared
+    desired = (standard, replace(detailed, mails=(MONDAY,)))
+    assert succeeded(publish(server, *desired))
+    marked = bad_days.held(state)
+    number, killed = 0, True
+    while killed:
+        number += 5
+        unmark(state)
+        killed = False
+        try:
+            with sending(monkeypatch, killed_after(number)):
+                publish(server, *desired, books=BEFORE)
+        except Killed:
+            killed = True
+        assert succeeded(publish(server, *desired, books=BEFORE))
+        assert bad_days.held(state) == marked
+    assert number > 20
+
+
+def test_a_mark_that_a_person_took_away_is_put_back_when_that_is_confirmed(
+    server: TSC.Server, standard: Publication, later: Publication
+) -> None:
+    (made,) = publish(server, standard)
+    project = projects(server)[standard.project]
+    project.description = "de klant met de winkels"
+    server.projects.update(project)
+    (waits,) = apply(server, plan((later,), read(server, Books(HOME, {7: made.project_id})), adopts=False))
+    assert "--yes" in str(waits.error)
+    changes = plan((standard,), read(server, Books(HOME, {7: made.project_id})))
+    assert [str(step) for step in changes.steps] == ["* adopt project '7 Ander BV'"]
+    assert succeeded(apply(server, changes))
+    assert matches(server, standard)
+    (source,) = sources(server).values()
+    source.description = "van een mens"
+    server.datasources.update(source)
+    assert plan((standard,), read(server)).steps == (), "its tag has the mark as well"
+
+
+def test_content_of_another_installation_in_our_project_is_not_ours(
+    server: TSC.Server, standard: Publication
+) -> None:
+    publish(server, standard)
+    (source,) = sources(server).values()
+    server.datasources.add_tags(source, f"callmart-{ELSEWHERE.installation}-hash")
+    (outcome,) = publish(server, standard)
+    assert "holds a data source 'Wachtrijen' that is not ours" in str(outcome.error)
+    assert {step.action for step in plan((), read(server)).steps} == {"change", "remove"}
+    publish(server)
+    assert list(sources(server)) == [(standard.project, "Wachtrijen")]
+
+
+def test_others_who_cannot_be_read_are_not_nobody(shared: Shared, detailed: Publication) -> None:
+    """Else their users would be taken from the site."""
+    _, state, server = shared
+    publish(server, detailed, books=ELSEWHERE)
+    group = groups(server)[f"callmart-{ELSEWHERE.installation}-users"]
+    inject(state, Fault("status", "GET", f"/groups/{group}/users$", status=403, body="xml"))
+    with pytest.raises(TSC.ServerResponseError):
+        read(server)
 
 
 # failures
@@ -955,7 +1204,7 @@ def test_an_answer_without_what_is_looked_for_is_one_customers(
         send: Callable[[], requests.Response], request: requests.PreparedRequest
     ) -> requests.Response:
         body = request.body if isinstance(request.body, bytes) else b""
-        return answer(200, b"<tsResponse></tsResponse>") if b"callmart-customer-7" in body else send()
+        return answer(200, b"<tsResponse></tsResponse>") if group_of(7).encode() in body else send()
 
     with sending(monkeypatch, instead):
         first, second = publish(shared.server, standard, detailed)
@@ -975,7 +1224,7 @@ def test_what_cannot_be_read_of_one_customer_leaves_the_others(
     mailed = replace(detailed, mails=(MONDAY,))
     assert succeeded(publish(server, mailed, standard))
     project = projects(server)[detailed.project].id
-    group = groups(server)[f"callmart-customer-{detailed.customer_id}"]
+    group = groups(server)[group_of(detailed.customer_id)]
     lasting = Fault(
         "status", "GET", path.format(project=project, group=group), status=403, body="xml", count=None
     )
@@ -1287,7 +1536,7 @@ def good_days(emulated: tuple[Settings, State], wanted: list[tuple[Publication, 
 
 
 def of(customer_id: int, held: Held) -> Held:
-    return [each for each in held if each[0] == f"callmart customer {customer_id}"]
+    return [each for each in held if each[0] == f"callmart {HOME} customer {customer_id}"]
 
 
 @pytest.mark.parametrize("seed", [3, 8, 10])

@@ -369,9 +369,9 @@ def publish(
     from callmart import publish as stage
 
     with _at_work() as connection, tableau.connect(settings()) as tableau_server:
-        wanted = publication.desired(connection, settings())
+        wanted, books = publication.desired(connection, settings()), publication.books(connection, settings())
         connection.commit()
-        planned = stage.plan(wanted, stage.read(tableau_server))
+        planned = stage.plan(wanted, stage.read(tableau_server, books))
         if not as_json:
             _print_plan(planned)
         if plan:

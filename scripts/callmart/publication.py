@@ -2,7 +2,7 @@
 
 import shutil
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from datetime import datetime, time, timedelta
 from functools import cache, partial
 from hashlib import sha256
@@ -14,12 +14,12 @@ import psycopg
 import tableauserverclient as TSC
 from psycopg.rows import class_row
 
-from callmart import clock, dbt, extract, logins, metrics, publish, reports, roles, tds, workbook
+from callmart import clock, dbt, extract, installation, logins, metrics, publish, reports, roles, tds, workbook
 from callmart.captions import Locale
 from callmart.errors import UserError
 from callmart.fields import Source
 from callmart.matrix import Group
-from callmart.publish import DataSource, Mail, Outcome, Plan, Publication, Step, Workbook
+from callmart.publish import Books, DataSource, Mail, Outcome, Plan, Publication, Step, Workbook
 from callmart.reports import Schedule
 from callmart.settings import Settings
 from callmart.workbook import Published
@@ -110,6 +110,14 @@ def desired(connection: psycopg.Connection, settings: Settings) -> list[Publicat
             )
         )
     return publications
+
+
+def books(connection: psycopg.Connection, settings: Settings) -> Books:
+    """What we know of Tableau without asking it: our mark, and the projects that we made."""
+    rows = connection.execute(
+        "select customer_id, project_id from ops.publication where project_id is not null or is_from_before"
+    ).fetchall()
+    return Books(installation.ensure_id(settings.home), dict(rows))
 
 
 def _mails(
@@ -307,18 +315,21 @@ def apply(
     return outcomes
 
 
-def record(connection: psycopg.Connection, outcomes: Iterable[Outcome]) -> None:
+def record(connection: psycopg.Connection, outcomes: Collection[Outcome]) -> None:
     """Keep what became of each customer, for `status` and the audit log. Commits."""
     for outcome in outcomes:
         state = "published" if outcome.error is None else "failed"
         if outcome.customer_id is not None:
             connection.execute(
                 """
-                insert into ops.publication (customer_id, state, project) values (%s, %s, %s)
+                insert into ops.publication as known (customer_id, state, project_id) values (%s, %s, %s)
                 on conflict (customer_id) do update set
-                    state = excluded.state, project = excluded.project, at = excluded.at
+                    state = excluded.state,
+                    project_id = coalesce(excluded.project_id, known.project_id),
+                    is_from_before = known.is_from_before and excluded.project_id is null,
+                    at = excluded.at
                 """,
-                [outcome.customer_id, state, outcome.project],
+                [outcome.customer_id, state, outcome.project_id],
             )
         if outcome.done or outcome.error:
             connection.execute(
@@ -333,6 +344,12 @@ def record(connection: psycopg.Connection, outcomes: Iterable[Outcome]) -> None:
                 [outcome.customer_id, outcome.alert],
             )
     connection.execute(
-        "delete from ops.publication where customer_id not in (select customer_id from registry.current_option)"
+        """
+        delete from ops.publication
+        where
+            customer_id not in (select customer_id from registry.current_option)
+            and customer_id <> all(%s)
+        """,
+        [[outcome.customer_id for outcome in outcomes if outcome.error and outcome.customer_id]],
     )
     connection.commit()

@@ -249,7 +249,7 @@ def _remove_customer(
     counts["agents"] = connection.execute(
         "select from registry.agent where customer_id = %(customer)s", whose
     ).rowcount
-    for table in ("dirty_day", "held_back", "opened_day", "quality_failure", "extract", "publication"):
+    for table in ("dirty_day", "held_back", "opened_day", "quality_failure", "extract"):
         _delete(connection, f"ops.{table}", "true", whose)
     _forget_build(connection)
 

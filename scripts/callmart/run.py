@@ -259,8 +259,10 @@ def _extract(connection: psycopg.Connection, settings: Settings, ran: Ran, on_st
 def _publish(connection: psycopg.Connection, settings: Settings, ran: Ran, on_step: OnStep) -> None:
     on_step("publish", "reading what is there", 0, 1)
     with tableau.connect(settings) as server:
-        plan = publish.plan(publication.desired(connection, settings), publish.read(server))
+        books = publication.books(connection, settings)
+        desired = publication.desired(connection, settings)
         connection.commit()
+        plan = publish.plan(desired, publish.read(server, books), adopts=False)
         outcomes = publication.apply(
             connection, settings, server, plan, lambda *step: on_step("publish", *step)
         )

@@ -260,11 +260,29 @@ create table if not exists ops.to_vacuum (
 );
 
 create table if not exists ops.publication (
-    customer_id  integer primary key,
-    state        text not null,
-    project      text,
-    at           timestamptz not null default clock_timestamp()
+    customer_id    integer primary key,
+    state          text not null,
+    project_id     text, -- Tableau's LUID; null: not made yet, or from before
+    is_from_before boolean not null default false, -- published when nothing bore an installation's mark yet
+    at             timestamptz not null default clock_timestamp()
 );
+
+-- It held the project's name, which holds the customer's.
+do $$
+begin
+    if exists (
+        select from pg_attribute
+        where attrelid = 'ops.publication'::regclass and attname = 'project' and not attisdropped
+    ) then
+        alter table ops.publication
+            add column if not exists project_id text,
+            add column if not exists is_from_before boolean not null default false;
+        update ops.publication set project = null, is_from_before = true;
+        alter table ops.publication drop column project;
+        insert into ops.to_vacuum (relation) values ('ops.publication') on conflict do nothing;
+    end if;
+end
+$$;
 
 -- The contracts that the days were last marked by; registry.kept_contract changes with the calendar, too.
 create table if not exists ops.followed_contract (

@@ -69,10 +69,10 @@ def status(connection: psycopg.Connection) -> list[CustomerStatus]:
             end,
             coalesce(extracts.rows, 0)::bigint,
             case
-                when o.option is null then 'nothing there'
+                when p.customer_id is null and o.option is null then 'nothing there'
                 when p.customer_id is null then 'not published yet'
-                when p.state = 'published' then 'callmart / ' || p.project
-                else p.state || ': callmart / ' || p.project
+                when p.state = 'published' then format('callmart / %s %s', c.customer_id, c.name)
+                else format('%s: callmart / %s %s', p.state, c.customer_id, c.name)
             end
         from registry.customer as c
         left join registry.current_option as o using (customer_id)

@@ -39,7 +39,7 @@ def look(
 ) -> Published:
     """Read back what Tableau holds and who reaches it, and open what it holds."""
     desired = {one.customer_id: one for one in publication.desired(connection, settings)}
-    actual = publish.read(server)
+    actual = publish.read(server, publication.books(connection, settings))
     if unread := next(iter(actual.unread.values()), None):
         raise UserError(unread)
     site = reach.read(server, lambda asked, of: on_step("reach", "on Tableau", asked, of))
@@ -52,6 +52,7 @@ def look(
     on_step("Tableau", "", len(board.customers), len(board.customers))
     checks = (
         _top(actual),
+        _marks(actual),
         _projects(actual),
         _content(actual, desired),
         *_reach(actual, compared, any(one.members for one in desired.values())),
@@ -74,6 +75,24 @@ def _top(actual: Actual) -> Check:
         int(top is not None),
         ["it is not locked, or somebody has rights in it; publish again"] if wrong else [],
     )
+
+
+def _marks(actual: Actual) -> Check:
+    found = [
+        f"customer {customer}: its project bears the mark of installation {other}"
+        for customer, other in actual.lost.items()
+    ]
+    looked_at = len(found)
+    for customer in sorted(actual.customers):
+        group = actual.groups.get(customer)
+        projects = actual.projects.get(customer, ())
+        marked = [project.is_marked for project in projects]
+        marked += [content.is_marked for project in projects for content in project.content]
+        marked += [group.is_marked] if group else []
+        looked_at += len(marked)
+        if not all(marked):
+            found.append(f"customer {customer}: what is ours bears no mark of ours; publish with --yes")
+    return _check("what is ours bears the mark of this installation", looked_at, found)
 
 
 def _projects(actual: Actual) -> Check:

@@ -11,7 +11,7 @@ counts as one for everybody.
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
 
@@ -20,8 +20,9 @@ import tableauserverclient as TSC
 from callmart.errors import UserError
 from callmart.grants import ALLOWED, Grant, content_grants, project_grants
 from callmart.publication import WORKERS
-from callmart.publish import Actual, Publication, shortened
-from callmart.publish.actual import INCOMPLETE, everything, identity, marked, members
+from callmart.publish import Actual, Publication, marks, shortened
+from callmart.publish.actual import INCOMPLETE, everything, identity, members
+from callmart.publish.marks import Mark
 
 Kind = Literal["project", "data source", "workbook", "view"]
 _SCOPES: Mapping[Kind, str] = {
@@ -71,7 +72,9 @@ class Thing:
     owner: str  # LUID
     project: str | None  # LUID of the one that it is in
     rules: frozenset[Grant]
-    mark: int | None = None  # the customer for whom we published it, wherever it is now
+    mark: Mark | None = (
+        None  # for which customer it was published and by which installation, wherever it is now
+    )
     sources: frozenset[str] = frozenset()  # LUIDs of the data sources that a workbook stands on
 
 
@@ -82,6 +85,7 @@ class Site:
     users: Mapping[str, User]
     groups: Mapping[str, frozenset[str]]
     things: tuple[Thing, ...]
+    customer_groups: Mapping[Mark, str] = field(default_factory=dict)  # LUIDs
 
     @cached_property
     def projects(self) -> Mapping[str, Thing]:
@@ -172,7 +176,9 @@ def read(server: TSC.Server, on_thing: Callable[[int, int], None]) -> Site:
         kind, each = item
         if kind == "project":
             rules = project_grants(server, each.id, "project")
-            return Thing(kind, each.id, each.name, each.owner_id, each.parent_id, rules)
+            return Thing(
+                kind, each.id, each.name, each.owner_id, each.parent_id, rules, marks.described(each)
+            )
         if kind == "view":
             workbook = things.get(each.workbook_id)
             if workbook is None:
@@ -185,7 +191,9 @@ def read(server: TSC.Server, on_thing: Callable[[int, int], None]) -> Site:
         if kind == "workbook":
             server.workbooks.populate_connections(each)
             sources = frozenset(str(connection.datasource_id) for connection in each.connections)
-        return Thing(kind, each.id, each.name, each.owner_id, each.project_id, rules, marked(each), sources)
+        return Thing(
+            kind, each.id, each.name, each.owner_id, each.project_id, rules, marks.described(each), sources
+        )
 
     with ThreadPoolExecutor(WORKERS) as pool:
         # views last: most have the rules of their workbook
@@ -193,7 +201,8 @@ def read(server: TSC.Server, on_thing: Callable[[int, int], None]) -> Site:
             for thing in pool.map(ask, asked):
                 things[thing.luid] = thing
                 on_thing(len(things), of)
-    return Site(users, held, tuple(things.values()))
+    customer_groups = {mark: group.id for group in groups if (mark := marks.grouped(group.name))}
+    return Site(users, held, tuple(things.values()), customer_groups)
 
 
 def _locked(projects: Iterable[TSC.ProjectItem]) -> set[str]:
@@ -231,18 +240,34 @@ def compare(site: Site, desired: Mapping[int, Publication], actual: Actual) -> C
     Each recipient all that its customer is to have, with the capabilities that are declared; nobody more. And what
     holds a customer's data must be in its project: a workbook elsewhere would show it to others, whatever the rights
     on its data source. Of `actual` counts whose each project is.
+
+    What another installation publishes is not ours to judge, but for our recipients: one of them reaches there what
+    that installation's own group of the customer opens, as somebody who is a recipient of both, and no more.
     """
-    places = {
+    places: dict[str, int | None] = {
         project.luid: customer for customer, projects in actual.projects.items() for project in projects
     }
     if actual.top is not None:
         places[actual.top.luid] = _BESIDE
-    return _Comparison(site, desired, places).result()
+        for thing in site.projects.values():
+            if thing.project == actual.top.luid and _of_another(thing, actual):
+                places[thing.luid] = None
+    return _Comparison(site, desired, places, actual.installation).result()
+
+
+def _of_another(thing: Thing, actual: Actual) -> bool:
+    return thing.mark is not None and thing.mark.installation not in (None, actual.installation)
 
 
 class _Comparison:
-    def __init__(self, site: Site, desired: Mapping[int, Publication], places: Mapping[str, int]) -> None:
-        self.site, self.desired = site, desired
+    def __init__(
+        self,
+        site: Site,
+        desired: Mapping[int, Publication],
+        places: Mapping[str, int | None],
+        installation: str,
+    ) -> None:
+        self.site, self.desired, self.places, self.installation = site, desired, places, installation
         self.ours: dict[int | None, list[Thing]] = defaultdict(list)  # None: nobody's, elsewhere on the site
         for thing in site.things:
             owned = (places[project.luid] for project in site.above(thing) if project.luid in places)
@@ -328,9 +353,17 @@ class _Comparison:
         """What of its capabilities on a thing a user should not have."""
         if customer is None and (luid not in self.customers or thing.kind == "project"):
             return frozenset()  # nothing of ours
+        if customer is None and self._is_received(luid, thing):
+            return capabilities - _declared(thing)
         if luid not in self.customers and luid in self.site.owners(thing):
             return frozenset()  # by office: told of, not a breach
         return capabilities - (_declared(thing) if customer in self.customers.get(luid, ()) else frozenset())
+
+    def _is_received(self, luid: str, thing: Thing) -> bool:
+        """Whether a user is in the group of the customer in whose project another installation published a thing."""
+        project = next((each for each in self.site.above(thing) if each.luid in self.places), None)
+        group = self.site.customer_groups.get(project.mark) if project and project.mark else None
+        return group is not None and luid in self.site.groups[group]
 
     def _astray(self) -> Iterator[str]:
         """What holds a customer's data and is not where it should be, or holds another's where it is."""
@@ -342,9 +375,10 @@ class _Comparison:
         for customer, things in self.ours.items():
             for thing in things:
                 what = self._named(customer, [thing])
-                if thing.mark not in (None, customer):
+                mark = thing.mark if thing.kind != "project" else None
+                if mark and mark.installation == self.installation and mark.customer_id != customer:
                     yield (
-                        f"customer {thing.mark}: {thing.kind} {thing.luid} is not in the customer's project; "
+                        f"customer {mark.customer_id}: {thing.kind} {thing.luid} is not in the customer's project; "
                         "remove it, or move it back and publish again"
                     )
                 if thing.kind != "workbook":

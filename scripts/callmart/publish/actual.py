@@ -1,30 +1,36 @@
 """What Tableau holds of ours, and how it is recognised. Every error is raised: what can't be read is not absent."""
 
-import re
-from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, NamedTuple
 
 import tableauserverclient as TSC
 
 from callmart.errors import UserError
 from callmart.grants import Access, project_access
-from callmart.publish import mail
+from callmart.publish import mail, marks
 from callmart.publish.mail import Subscription
+from callmart.publish.marks import Mark
 from callmart.tableau import FAILURES, LOST, is_cloud, reason
 
 TOP_PROJECT = "callmart"
-USERS = "callmart-users"  # the group of those whom callmart put on the site
-CUSTOMER_GROUP = "callmart-customer-"
-MARK = "callmart customer"
-TAG = "callmart-"
-_NUMBER = "([1-9][0-9]*)"
 PAGE_SIZE = 1000
 INCOMPLETE = "Tableau gave a list that is not complete; run again."
 
 ContentKind = Literal["data source", "workbook"]
+
+
+@dataclass(frozen=True)
+class Books:
+    """What our own books say of Tableau: whose marks are ours, and which projects we published.
+
+    A customer's project is known by its LUID, or, with None, published before installations had marks.
+    """
+
+    installation: str
+    projects: Mapping[int, str | None] = field(default_factory=dict)
 
 
 class Foreign(NamedTuple):
@@ -39,18 +45,22 @@ class Foreign(NamedTuple):
 
 @dataclass(frozen=True)
 class Content:
-    """A data source or workbook of ours on Tableau, and the hashes that its tags name."""
+    """A data source or workbook of ours on Tableau, and the tags that say what was published.
+
+    What is not marked yet is adopted before anything else is done with it.
+    """
 
     kind: ContentKind
     luid: str
     name: str
     content_url: str
-    hashes: frozenset[str]
+    tags: frozenset[str]
+    is_marked: bool = True
 
 
 @dataclass(frozen=True)
 class Project:
-    """A project of ours on Tableau, and what is in it."""
+    """A project of ours on Tableau, and what is in it; not marked yet where only our books say that it is ours."""
 
     luid: str
     name: str
@@ -59,6 +69,7 @@ class Project:
     content: tuple[Content, ...] = ()
     foreign: tuple[Foreign, ...] = ()
     subscriptions: tuple[Subscription, ...] = ()
+    is_marked: bool = True
 
     def of_kind(self, kind: ContentKind) -> dict[str, Content]:
         """What is ours of a kind, by name."""
@@ -67,27 +78,33 @@ class Project:
 
 @dataclass(frozen=True)
 class User:
-    """A user of the site; ours are those in our group, and nobody knows yet whose an account is that was never used."""
+    """A user of the site; ours are those in our group, and nobody knows yet whose an account is that was never used.
+
+    Another installation may have put the same person on the site: whoever leaves last takes the account away.
+    """
 
     luid: str
     name: str
     role: str
     is_ours: bool
     is_unused: bool
+    is_others: bool = False
 
 
 @dataclass(frozen=True)
 class Group:
-    """A customer's group, and the LUIDs of its members."""
+    """A group of ours, and the LUIDs of its members."""
 
     luid: str
     members: frozenset[str]
+    is_marked: bool = True
 
 
 @dataclass(frozen=True)
 class Actual:
-    """What Tableau holds; a customer with several projects is a fault that a person must mend."""
+    """What Tableau holds of ours; a customer with several projects is a fault that a person must mend."""
 
+    installation: str
     top: Project | None
     projects: Mapping[int, tuple[Project, ...]]
     groups: Mapping[int, Group]
@@ -98,14 +115,25 @@ class Actual:
     unread: Mapping[int, str] = field(
         default_factory=dict
     )  # why not all of a customer is known: nothing may change
+    users_before: Group | None = None  # of the time before marks: those in it are ours
+    others: Mapping[str, int] = field(default_factory=dict)  # how many projects other installations have
+    taken: Mapping[str, str | None] = field(
+        default_factory=dict
+    )  # names of projects beside ours, by `identity`: the installation, None where it is nobody's
+    lost: Mapping[int, str] = field(
+        default_factory=dict
+    )  # customers whose project bears the mark of that installation now
 
     @property
     def customers(self) -> set[int]:
         """All customers of whom something is there."""
         return {*self.projects, *self.groups}
 
+    def mark(self, customer_id: int) -> Mark:
+        """What a customer's things are marked with."""
+        return Mark(self.installation, customer_id)
 
-NOTHING = Actual(None, {}, {}, {}, None, {}, hides_users=False)
+
 HIDDEN = "LIMITED"  # the site's userVisibilityMode
 
 
@@ -114,7 +142,7 @@ def identity(name: str) -> str:
     return name.casefold()
 
 
-def read(server: TSC.Server) -> Actual:
+def read(server: TSC.Server, books: Books) -> Actual:
     """What Tableau holds of ours. What can't be read of a customer alone leaves the others known."""
     unread: dict[int, str] = {}
 
@@ -129,43 +157,133 @@ def read(server: TSC.Server) -> Actual:
 
     projects = everything(server.projects)
     top = next((p for p in projects if p.name == TOP_PROJECT and p.parent_id is None), None)
-    groups, users_group, ours = {}, None, frozenset[str]()
-    for group in everything(server.groups):
-        if found := re.fullmatch(CUSTOMER_GROUP + _NUMBER, group.name):
-            groups[int(found[1])] = Group(group.id, frozenset())
-            with of_one(int(found[1])):
-                groups[int(found[1])] = Group(group.id, members(server, group))
-        elif group.name == USERS:
-            users_group, ours = group.id, members(server, group)
-    users = {
-        identity(user.name): User(
-            user.id, user.name, user.site_role, user.id in ours, is_unused=user.last_login is None
-        )
-        for user in everything(server.users)
-    }
-    schedules = None if is_cloud(server) else {each.name: each.id for each in everything(server.schedules)}
-    hides_users = server.sites.get_by_id(server.site_id).user_visibility_mode == HIDDEN
+    groups = everything(server.groups)
+    before = _users_group(server, groups, None) if None in books.projects.values() else None
+    ours = _users_group(server, groups, books.installation)
+    known = {group.luid for group in (ours, before) if group}
+    others = [
+        each for each in groups
+        if (marks.is_users_group(each.name) and each.id not in known)
+        or ((mark := marks.grouped(each.name)) and mark.installation is None and not _is_ours(mark, books))
+    ]  # fmt: skip
+    found = Actual(
+        installation=books.installation,
+        top=None,
+        projects={},
+        groups=_customer_groups(server, groups, books, of_one),
+        users=_users(server, [each for each in (ours, before) if each], others),
+        users_group=ours.luid if ours else None,
+        users_before=before,
+        schedules=None if is_cloud(server) else {each.name: each.id for each in everything(server.schedules)},
+        hides_users=server.sites.get_by_id(server.site_id).user_visibility_mode == HIDDEN,
+        unread=unread,
+    )
     if top is None:
-        return Actual(None, {}, groups, users, users_group, schedules, hides_users, unread)
+        return found
     content = _content(server, projects)
-    subscriptions = _subscriptions(server, schedules or {})
+    subscriptions = _subscriptions(server, found.schedules or {})
     customers: dict[int, tuple[Project, ...]] = {}
-    foreign = []
+    beside = _Beside(books)
     for kind, item in content[top.id]:
-        customer_id = marked(item) if kind == "project" else None
-        if customer_id is None:
-            foreign.append(Foreign(kind, item.name))
-        else:
+        customer_id = beside.sort(kind, item)
+        if customer_id is not None:
             access: Access = {}
             with of_one(customer_id):
                 access = project_access(server, item.id)
-            project = _project(item, access, content[item.id], subscriptions)
+            project = _project(item, found.mark(customer_id), access, content[item.id], subscriptions)
             customers[customer_id] = (*customers.get(customer_id, ()), project)
     access = project_access(server, top.id)
-    return Actual(
-        Project(top.id, top.name, top.content_permissions, access, foreign=tuple(foreign)),
-        customers, groups, users, users_group, schedules, hides_users, unread,
-    )  # fmt: skip
+    return replace(
+        found,
+        top=Project(top.id, top.name, top.content_permissions, access, foreign=tuple(beside.foreign)),
+        projects=customers,
+        others=beside.others,
+        taken=beside.taken,
+        lost=beside.lost,
+    )
+
+
+class _Beside:
+    """Tells our customers' projects from what stands beside them, and keeps what that is."""
+
+    def __init__(self, books: Books) -> None:
+        self._books = books
+        self._published = {luid: customer for customer, luid in books.projects.items() if luid is not None}
+        self.foreign: list[Foreign] = []
+        self.others: Counter[str] = Counter()
+        self.taken: dict[str, str | None] = {}
+        self.lost: dict[int, str] = {}
+
+    def sort(self, kind: str, item: Any) -> int | None:
+        """The customer whose project it is; None where it is not ours."""
+        mark = marks.described(item) if kind == "project" else None
+        if mark is not None and _is_ours(mark, self._books):
+            return mark.customer_id
+        customer_id = self._published.get(item.id)
+        installation = mark.installation if mark else None
+        if installation is not None:
+            self.others[installation] += 1
+            self.taken[identity(item.name)] = installation
+            if customer_id is not None:
+                self.lost[customer_id] = installation
+            return None
+        if customer_id is None:
+            self.foreign.append(Foreign(kind, item.name))
+            if kind == "project":
+                self.taken[identity(item.name)] = None
+        return customer_id
+
+
+def _users_group(
+    server: TSC.Server, groups: Iterable[TSC.GroupItem], installation: str | None
+) -> Group | None:
+    """The group of those whom an installation put on the site."""
+    name = marks.users_group(installation)
+    found = next((group for group in groups if group.name == name), None)
+    return Group(found.id, members(server, found), installation is not None) if found else None
+
+
+def _users(server: TSC.Server, ours: Iterable[Group], others: Iterable[TSC.GroupItem]) -> dict[str, User]:
+    """The users of the site, by `identity`."""
+    put_by_us = frozenset[str]().union(*(group.members for group in ours))
+    put_by_others = frozenset[str]().union(*(members(server, group) for group in others))
+    return {
+        identity(user.name): User(
+            user.id,
+            user.name,
+            user.site_role,
+            is_ours=user.id in put_by_us,
+            is_unused=user.last_login is None,
+            is_others=user.id in put_by_others,
+        )
+        for user in everything(server.users)
+    }
+
+
+def _customer_groups(
+    server: TSC.Server,
+    groups: Iterable[TSC.GroupItem],
+    books: Books,
+    of_one: Callable[[int], AbstractContextManager[None]],
+) -> dict[int, Group]:
+    """Our customers' groups; one of before only where there is none with our mark."""
+    found: dict[int, Group] = {}
+    for group in groups:
+        mark = marks.grouped(group.name)
+        if mark is None or not _is_ours(mark, books) or (not mark.installation and mark.customer_id in found):
+            continue
+        is_marked = mark.installation is not None
+        found[mark.customer_id] = Group(group.id, frozenset(), is_marked)
+        with of_one(mark.customer_id):
+            found[mark.customer_id] = Group(group.id, members(server, group), is_marked)
+    return found
+
+
+def _is_ours(mark: Mark, books: Books) -> bool:
+    """Whether a mark says that something is ours: one of before does where the books know of no other yet."""
+    if mark.installation is None:
+        return books.projects.get(mark.customer_id, "") is None
+    return mark.installation == books.installation
 
 
 def everything(endpoint: Any) -> list[Any]:
@@ -214,26 +332,26 @@ def _subscriptions(server: TSC.Server, schedules: Mapping[str, str]) -> Mapping[
     return found
 
 
-def marked(item: Any) -> int | None:
-    """The customer whose mark the description of `item` is."""
-    found = re.fullmatch(f"{MARK} {_NUMBER}", item.description or "")
-    return int(found[1]) if found else None
-
-
 def _project(
     project: TSC.ProjectItem,
+    mark: Mark,
     access: Access,
     content: Iterable[tuple[str, Any]],
     subscriptions: Mapping[str, list[Subscription]],
 ) -> Project:
+    is_marked = marks.described(project) == mark
     ours, foreign = [], []
     for kind, item in content:
-        hashes = frozenset(tag.removeprefix(TAG) for tag in getattr(item, "tags", ()) if tag.startswith(TAG))
-        if kind != "project" and (hashes or marked(item) == marked(project)):
-            ours.append(Content(kind, item.id, item.name, item.content_url, hashes))  # type: ignore[arg-type]
+        known = kind != "project" and marks.bears(item, mark)
+        if known or (
+            kind != "project" and not is_marked and marks.bears(item, mark._replace(installation=None))
+        ):
+            labels = frozenset(str(tag) for tag in marks.tags(item))
+            ours.append(Content(kind, item.id, item.name, item.content_url, labels, known))  # type: ignore[arg-type]
         else:
             foreign.append(Foreign(kind, item.name))
     return Project(
         project.id, project.name, project.content_permissions, access,
         tuple(ours), tuple(foreign), tuple(each for item in ours for each in subscriptions.get(item.luid, ())),
+        is_marked,
     )  # fmt: skip

@@ -25,10 +25,11 @@ from callmart.grants import (
     customer_access,
     project_access,
 )
-from callmart.publish import mail
-from callmart.publish.actual import HIDDEN, MARK, PAGE_SIZE, TAG, TOP_PROJECT, Content, ContentKind, identity
+from callmart.publish import mail, marks
+from callmart.publish.actual import HIDDEN, PAGE_SIZE, TOP_PROJECT, Content, ContentKind, identity, members
 from callmart.publish.desired import DataSource, Mail, Workbook
-from callmart.publish.planning import LOCK, ROLE, TOP_LOCK, CustomerPlan, Kind, Plan, Step, held, tag_of
+from callmart.publish.marks import Mark, Tag
+from callmart.publish.planning import LOCK, ROLE, TOP_LOCK, CustomerPlan, Kind, Plan, Step, hash_of, held
 from callmart.tableau import FAILURES, LOST, reason
 from callmart.workbook import Published
 
@@ -45,7 +46,7 @@ class Outcome:
     """
 
     customer_id: int | None
-    project: str
+    project_id: str | None  # the LUID of its project, where one bears our mark now
     done: tuple[Step, ...]
     error: str | None = None
     alert: str | None = None  # what is as it should be, and a person should know
@@ -65,15 +66,13 @@ def apply(
         try:
             site.perform(step)
         except FAILURES as failure:
-            if step.kind != "user" or isinstance(failure, LOST):
+            if step.kind not in ("user", "member") or isinstance(failure, LOST):
                 raise
             site.stuck[str(step.luid)] = f"the user {step.shown}: {reason(failure)}"
             continue
         on_step(step)
     members = frozenset[str]().union(*(customer.members for customer in plan.customers))
-    nobodys = [
-        Outcome(None, TOP_PROJECT, (), said) for luid, said in site.stuck.items() if luid not in members
-    ]
+    nobodys = [Outcome(None, None, (), said) for luid, said in site.stuck.items() if luid not in members]
     turn = Lock()
 
     def told(step: Step) -> None:
@@ -88,20 +87,22 @@ def apply(
 
 
 def _outcome(site: "_Site", customer: CustomerPlan, on_step: Callable[[Step], None]) -> Outcome:
+    work = _Customer(site, customer)
     done = []
     error = site.lost if customer.steps else None
     if error is None:
         try:
-            for step in _Customer(site, customer).perform():
+            for step in work.perform():
                 done.append(step)
                 on_step(step)
         except Exception as failure:  # whatever it is, it is this customer's, and the others go on
             error = reason(failure)
             if isinstance(failure, LOST) and not _answers(site.server):
                 site.lost = error
+    is_marked = all(step in done for step in customer.steps if step.action == "adopt")
     return Outcome(
         customer.customer_id,
-        customer.project,
+        work.project_id or None if is_marked else None,
         tuple(done),
         _said(customer, customer.problem or error),
         _said(customer, held(customer)),
@@ -128,11 +129,13 @@ class _Site:
         self.server = server
         self.lost: str | None = None  # why nobody can go on
         self.stuck: dict[str, str] = {}  # who could not be removed, or given the least role, and why
+        self.installation = plan.installation
         self._turn = Lock()  # customers share users and schedules
         self.top_id = plan.top_id
         self.users = {name: user.luid for name, user in plan.users.items()}
         self._ours = {name for name, user in plan.users.items() if user.is_ours}
         self.users_group = plan.users_group
+        self._before = plan.users_before
         self.schedules = None if plan.schedules is None else dict(plan.schedules)
 
     def perform(self, step: Step) -> None:
@@ -143,6 +146,10 @@ class _Site:
                 self._remove_user(str(step.luid))
             case "change", "user":
                 self._set_role(str(step.luid), ROLE)
+            case "remove", "member":
+                server.groups.remove_user(_group(str(self.users_group)), str(step.luid))
+            case "adopt", _:
+                self._adopt_users()
             case _, "site":
                 self._hide_users()
             case "add", "group":
@@ -152,6 +159,15 @@ class _Site:
             case _:
                 item = TSC.ProjectItem(TOP_PROJECT, content_permissions=TOP_LOCK, id=self.top_id)
                 self.top_id = (server.projects.update if self.top_id else server.projects.create)(item).id
+
+    def _adopt_users(self) -> None:
+        """Takes those whom callmart put on the site before there were marks into the group that bears ours."""
+        before, groups = self._before, self.server.groups
+        assert before is not None
+        ours = _group(str(self.users_group))
+        for luid in sorted(before.members - members(self.server, ours)):
+            groups.add_user(ours, luid)
+        groups.delete(before.luid)
 
     def _hide_users(self) -> None:
         """Keeps customers from seeing each other's users; TSC's update would set all else of the site as well."""
@@ -199,6 +215,7 @@ class _Customer:
         self.project_id, self.group_id = plan.project_id, plan.group_id
         self.content = list(plan.unchanged)
         self.mailing = list(plan.mailing)
+        self.mark = Mark(site.installation, plan.customer_id)
 
     def perform(self) -> Iterator[Step]:
         """Carries out the steps, yields each when it is done, and proves the result. What fails is not mailed."""
@@ -221,19 +238,20 @@ class _Customer:
         match step.action, step.kind:
             case "remove", _:
                 self._remove(step.kind, str(step.luid))
+            case "adopt", _:
+                self._adopt(step)
             case _, "group":
                 self.group_id = server.groups.create(TSC.GroupItem(step.name)).id
             case _, "user":
                 self.site.add_user(step.name)
             case _, "member":
                 server.groups.add_user(_group(self.group_id), self.site.users[identity(step.name)])
-            case "add", "project":
-                mark = f"{MARK} {self.plan.customer_id}"
-                self.project_id = server.projects.create(
-                    TSC.ProjectItem(step.name, mark, LOCK, self.site.top_id)
-                ).id
             case _, "project":
-                server.projects.update(TSC.ProjectItem(step.name, content_permissions=LOCK, id=step.luid))
+                description, parent = (
+                    (None, None) if step.luid else (marks.description(self.mark), self.site.top_id)
+                )
+                item = TSC.ProjectItem(step.name, description, LOCK, parent, id=step.luid)
+                self.project_id = (server.projects.update if step.luid else server.projects.create)(item).id
             case _, "permissions":
                 access = customer_access(self.group_id) if self.plan.stays else NOBODY
                 close(server, step.luid or self.project_id, access)
@@ -247,6 +265,26 @@ class _Customer:
                 self._suspend_or_resume(str(step.luid))
             case _, "subscription":
                 self._subscribe(step)
+
+    def _adopt(self, step: Step) -> None:
+        """Puts our mark on what our books say is ours."""
+        server, luid, mark = self.server, str(step.luid), marks.description(self.mark)
+        match step.kind:
+            case "group":
+                group = _group(luid)
+                group.name = marks.customer_group(self.mark)
+                server.groups.update(group)
+            case "project":
+                server.projects.update(TSC.ProjectItem(step.name, mark, id=luid))
+            case "data source" | "workbook":
+                endpoint = _endpoint(server, step.kind)
+                request = etree.Element("tsRequest")  # TSC's update would set more than the description
+                etree.SubElement(request, step.kind.replace(" ", ""), description=mark)
+                endpoint.put_request(f"{endpoint.baseurl}/{luid}", etree.tostring(request))
+                if step.tags:
+                    tags = {tag._replace(installation=self.mark.installation) for tag in marks.tags(step)}
+                    endpoint.add_tags(luid, map(str, tags))
+                    endpoint.delete_tags(luid, step.tags)
 
     def _remove(self, kind: Kind, luid: str) -> None:
         server = self.server
@@ -326,7 +364,7 @@ class _Customer:
                 self._prove_wired(published, source)
                 return published
 
-            self._replace("workbook", step, item, publish, tag_of(workbook, source.content_url))
+            self._replace("workbook", step, item, publish, hash_of(workbook, source.content_url))
 
     def _subscribe(self, step: Step) -> None:
         wanted = step.content
@@ -349,18 +387,19 @@ class _Customer:
     ) -> None:
         """Publishes under the step's name; the tag that says what it holds is set last."""
         endpoint = _endpoint(self.server, kind)
-        if step.hashes:
+        if step.tags:
             # the content is about to change: from here until the new tag it promises nothing
-            endpoint.delete_tags(step.luid, {f"{TAG}{each}" for each in step.hashes})
-        item.description = f"{MARK} {self.plan.customer_id}"
+            endpoint.delete_tags(step.luid, step.tags)
+        item.description = marks.description(self.mark)
         published = publish(
             self.server.PublishMode.Overwrite if step.luid else self.server.PublishMode.CreateNew
         )
         if step.luid:
             _forget_revisions(endpoint, published)
-        endpoint.add_tags(published, f"{TAG}{content_hash}")
+        tag = str(Tag(self.site.installation, content_hash))
+        endpoint.add_tags(published, tag)
         self.content.append(
-            Content(kind, published.id, published.name, published.content_url, frozenset({content_hash}))
+            Content(kind, published.id, published.name, published.content_url, frozenset({tag}))
         )
 
     def _prove_wired(self, workbook: TSC.WorkbookItem, source: Content) -> None:

@@ -2,17 +2,16 @@
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import Any, Literal
 
 import tableauserverclient as TSC
 
 from callmart.grants import NOBODY, customer_access
+from callmart.publish import marks
 from callmart.publish.actual import (
-    CUSTOMER_GROUP,
     TOP_PROJECT,
-    USERS,
     Actual,
     Content,
     ContentKind,
@@ -24,13 +23,14 @@ from callmart.publish.actual import (
 )
 from callmart.publish.desired import DataSource, Mail, Publication, Workbook
 from callmart.publish.mail import when
+from callmart.publish.marks import Mark
 
 # not with the nested ones: the customers' projects would follow it and have no rules of their own
 TOP_LOCK = TSC.ProjectItem.ContentPermissions.LockedToProjectWithoutNested
 LOCK = TSC.ProjectItem.ContentPermissions.LockedToProject
 ROLE = "Viewer"  # the least with which a user can look
 
-Action = Literal["add", "change", "remove"]
+Action = Literal["add", "change", "remove", "adopt"]
 Kind = Literal[
     "group",
     "user",
@@ -43,19 +43,23 @@ Kind = Literal[
     "subscription",
     "site",
 ]
-_SIGNS: Mapping[Action, str] = {"add": "+", "change": "~", "remove": "-"}
+_SIGNS: Mapping[Action, str] = {"add": "+", "change": "~", "remove": "-", "adopt": "* adopt"}
+_TO_ADOPT = (
+    "what stands of it on Tableau is ours by our books and does not bear our mark; look at it with "
+    "callmart publish --plan, and adopt it with --yes."
+)
 
 
 @dataclass(frozen=True)
 class Step:
-    """One change. `luid` is that of what there is, `hashes` what its tags name, `content` what comes."""
+    """One change. `luid` is that of what there is, `tags` its tags of ours, `content` what comes."""
 
     customer_id: int | None
     action: Action
     kind: Kind
     name: str
     luid: str | None = None
-    hashes: frozenset[str] = frozenset()
+    tags: frozenset[str] = frozenset()
     content: DataSource | Workbook | Mail | None = None
 
     @property
@@ -92,13 +96,16 @@ class CustomerPlan:
 class Plan:
     """The difference between what should be on Tableau and what is."""
 
+    installation: str
     top: tuple[Step, ...]
     top_id: str | None
     foreign: tuple[Foreign, ...]
     customers: tuple[CustomerPlan, ...]
     users: Mapping[str, User]  # by identity
     users_group: str | None
+    users_before: Group | None
     schedules: Mapping[str, str] | None  # LUIDs by name; None on Tableau Cloud
+    others: Mapping[str, int]  # how many projects other installations have
 
     @property
     def steps(self) -> tuple[Step, ...]:
@@ -111,12 +118,20 @@ class Plan:
         return tuple(plan.customer_id for plan in self.customers if not plan.stays)
 
     @property
+    def adopting(self) -> tuple[int, ...]:
+        """The customers of whom something is to be marked as ours that bears no mark yet."""
+        found = {step.customer_id for step in self.steps if step.action == "adopt"} - {None}
+        return tuple(plan.customer_id for plan in self.customers if plan.customer_id in found)
+
+    @property
     def unchanged(self) -> int:
         """How many data sources and workbooks stay as they are."""
         return sum(len(customer.unchanged) for customer in self.customers)
 
     def lines(self) -> Iterator[str]:
-        """The plan for a person: + comes, ~ changes, - goes, ? is not ours, ! can't be done, = stays."""
+        """The plan for a person: + comes, ~ changes, - goes, * is ours from now on, ? is not ours, ! can't be done,
+        = stays.
+        """
         yield from (str(step) for step in self.top)
         yield from (str(each) for each in self.foreign)
         for customer in self.customers:
@@ -124,6 +139,8 @@ class Plan:
             if lines := (*customer.steps, *customer.foreign, *alerts):
                 yield f"customer {customer.customer_id}"
                 yield from (f"  {line}" for line in lines)
+        for installation, projects in sorted(self.others.items()):
+            yield f"? {projects} projects of installation {installation}"
         yield f"= {self.unchanged} data sources and workbooks unchanged"
 
     def as_json(self) -> dict[str, Any]:
@@ -151,6 +168,8 @@ class Plan:
             },
             "held": {customer.customer_id: customer.hold for customer in self.customers if customer.hold},
             "leaving": list(self.leaving),
+            "adopting": list(self.adopting),
+            "other_installations": dict(self.others),
             "unchanged": self.unchanged,
         }
 
@@ -160,23 +179,60 @@ def shortened(text: str) -> str:
     return re.sub(r"([^\s@])[^\s@]*@", r"\1…@", text)
 
 
-def plan(desired: Iterable[Publication], actual: Actual) -> Plan:
-    """The changes that make what is there what is `desired`; customers that are not in it lose everything."""
+def plan(desired: Iterable[Publication], actual: Actual, *, adopts: bool = True) -> Plan:
+    """The changes that make what is there what is `desired`; customers that are not in it lose everything.
+
+    Where nobody is there to confirm it, nothing is adopted: those customers wait, and nothing of them is touched.
+    """
     wanted = {publication.customer_id: publication for publication in desired}
     members = {identity(name) for publication in wanted.values() for name in publication.members}
-    gone = {user.luid: user for name, user in actual.users.items() if user.is_ours and name not in members}
+    if not adopts and actual.users_before is not None:
+        actual = replace(actual, users=_without(actual.users, actual.users_before), users_before=None)
+    left = [user for name, user in actual.users.items() if user.is_ours and name not in members]
+    gone = {user.luid: user for user in left if not user.is_others}
+
+    def of_one(customer: int) -> CustomerPlan:
+        planned = _stay(wanted[customer], actual, gone) if customer in wanted else _leave(customer, actual)
+        if planned.problem is None and (adoptions := tuple(_adoptions(customer, actual))):
+            if adopts:
+                return replace(planned, steps=adoptions + planned.steps)
+            return replace(planned, steps=(), mailing=(), problem=_TO_ADOPT)
+        return planned
+
     return Plan(
-        top=tuple(_top_steps(actual, gone, is_user_wanted=bool(members))),
+        installation=actual.installation,
+        top=tuple(_top_steps(actual, left, is_user_wanted=bool(members))),
         top_id=actual.top.luid if actual.top else None,
         foreign=actual.top.foreign if actual.top else (),
-        customers=tuple(
-            _stay(wanted[customer], actual, gone) if customer in wanted else _leave(customer, actual)
-            for customer in sorted(wanted.keys() | actual.customers)
-        ),
+        customers=tuple(of_one(customer) for customer in sorted(wanted.keys() | actual.customers)),
         users=actual.users,
         users_group=actual.users_group,
+        users_before=actual.users_before,
         schedules=actual.schedules,
+        others=actual.others,
     )
+
+
+def _without(users: Mapping[str, User], before: Group) -> dict[str, User]:
+    """The users where those in a group that is not adopted are not ours."""
+    return {
+        name: replace(user, is_ours=False, is_others=True) if user.luid in before.members else user
+        for name, user in users.items()
+    }
+
+
+def _adoptions(customer: int, actual: Actual) -> Iterator[Step]:
+    """What is ours by our books and bears no mark of ours; the project last, which finds the rest again."""
+    group = actual.groups.get(customer)
+    if group is not None and not group.is_marked:
+        name = marks.customer_group(Mark(None, customer))
+        yield Step(customer, "adopt", "group", name, group.luid)
+    for project in actual.projects.get(customer, ()):
+        for content in project.content:
+            if not content.is_marked:
+                yield Step(customer, "adopt", content.kind, content.name, content.luid, content.tags)
+        if not project.is_marked:
+            yield Step(customer, "adopt", "project", project.name, project.luid)
 
 
 def held(customer: CustomerPlan) -> str | None:
@@ -184,22 +240,28 @@ def held(customer: CustomerPlan) -> str | None:
     return f"the weekly mail is suspended: {customer.hold}" if customer.hold else None
 
 
-def tag_of(workbook: Workbook, content_url: str) -> str:
+def hash_of(workbook: Workbook, content_url: str) -> str:
     """The hash of a workbook on the data source of that content URL: on another one it is another workbook."""
     return sha256(f"{workbook.content_hash}\n{content_url}".encode()).hexdigest()
 
 
-def _top_steps(actual: Actual, gone: Mapping[str, User], *, is_user_wanted: bool) -> Iterator[Step]:
+def _top_steps(actual: Actual, left: Iterable[User], *, is_user_wanted: bool) -> Iterator[Step]:
     """What is above all customers. Who is no customer's any more goes first; the others have the least role."""
+    users_group = marks.users_group(actual.installation)
+    before = actual.users_before
+    if actual.users_group is None and (is_user_wanted or before is not None):
+        yield Step(None, "add", "group", users_group)
+    if before is not None:
+        yield Step(None, "adopt", "group", marks.users_group(None), before.luid)
+    leaving = {user.luid for user in left}
     for user in actual.users.values():
-        if user.luid in gone:
-            yield Step(None, "remove", "user", user.name, user.luid)
+        if user.luid in leaving:
+            # an account that another installation gave as well stays for it
+            yield Step(None, "remove", "member" if user.is_others else "user", user.name, user.luid)
         elif user.is_ours and user.role != ROLE:
             yield Step(None, "change", "user", user.name, user.luid)
     if is_user_wanted and not actual.hides_users:
         yield Step(None, "change", "site", "users do not see each other")
-    if is_user_wanted and actual.users_group is None:
-        yield Step(None, "add", "group", USERS)
     top = actual.top
     if top is None:
         yield Step(None, "add", "project", TOP_PROJECT)
@@ -215,18 +277,19 @@ def _stay(publication: Publication, actual: Actual, gone: Mapping[str, User]) ->
     found, group = actual.projects.get(customer, ()), actual.groups.get(customer)
     project = found[0] if found else None
     foreign = project.foreign if project else ()
-    if problem := publication.problem or actual.unread.get(customer) or _problem(publication, found):
+    problem = publication.problem or actual.unread.get(customer) or _problem(publication, found, actual)
+    if problem:
         stops = tuple(
             Step(customer, "change", "subscription", "all", each.luid)
             for other in found
             for each in other.subscriptions
-            if not each.is_suspended
+            if other.is_marked and not each.is_suspended
         )
         return CustomerPlan(customer, name, stops, foreign=foreign, problem=problem)
 
     steps = []
     if group is None:
-        steps.append(Step(customer, "add", "group", f"{CUSTOMER_GROUP}{customer}"))
+        steps.append(Step(customer, "add", "group", marks.customer_group(actual.mark(customer))))
     if project is None:
         steps.append(Step(customer, "add", "project", name))
     elif (project.name, project.lock) != (name, LOCK):
@@ -243,14 +306,14 @@ def _stay(publication: Publication, actual: Actual, gone: Mapping[str, User]) ->
         old = project.of_kind("data source").get(source.name) if project else None
         if old is not None:
             urls[source.name] = old.content_url
-        if old is None or old.hashes != {source.content_hash}:
+        if old is None or not _holds(old, source.content_hash, actual):
             steps.append(_coming(customer, "data source", source, old))
         else:
             unchanged.append(old)
     for workbook in publication.workbooks:
         old = project.of_kind("workbook").get(workbook.name) if project else None
         url = urls.get(workbook.source.title)
-        if old is None or url is None or old.hashes != {tag_of(workbook, url)}:
+        if old is None or url is None or not _holds(old, hash_of(workbook, url), actual):
             steps.append(_coming(customer, "workbook", workbook, old))
         else:
             unchanged.append(old)
@@ -266,7 +329,13 @@ def _stay(publication: Publication, actual: Actual, gone: Mapping[str, User]) ->
 def _coming(customer: int, kind: ContentKind, content: DataSource | Workbook, old: Content | None) -> Step:
     if old is None:
         return Step(customer, "add", kind, content.name, content=content)
-    return Step(customer, "change", kind, content.name, old.luid, old.hashes, content)
+    return Step(customer, "change", kind, content.name, old.luid, old.tags, content)
+
+
+def _holds(old: Content, content_hash: str, actual: Actual) -> bool:
+    """Whether what is there is what its tag should say; adopting changes the tag's mark, not its hash."""
+    tag = marks.Tag(actual.installation if old.is_marked else None, content_hash)
+    return old.tags == {str(tag)}
 
 
 def _member_steps(
@@ -284,7 +353,8 @@ def _member_steps(
     for key, name in wanted.items():
         user = actual.users.get(key)
         # one that was never used may be what an addition left that broke off: it is ours from now on
-        if user is None or (user.role == ROLE and user.is_unused and not user.is_ours):
+        is_unclaimed = user is not None and user.role == ROLE and user.is_unused
+        if user is None or (not user.is_ours and (user.is_others or is_unclaimed)):
             yield Step(customer, "add", "user", name)
         if user is None or user.luid not in present:
             yield Step(customer, "add", "member", name)
@@ -354,7 +424,8 @@ def _leave(customer: int, actual: Actual) -> CustomerPlan:
         else:
             steps.append(Step(customer, "remove", "project", project.name, project.luid))
     if group is not None:
-        steps.append(Step(customer, "remove", "group", f"{CUSTOMER_GROUP}{customer}", group.luid))
+        name = marks.customer_group(actual.mark(customer) if group.is_marked else Mark(None, customer))
+        steps.append(Step(customer, "remove", "group", name, group.luid))
     return CustomerPlan(
         customer, found[0].name if found else str(customer), tuple(steps), stays=False,
         foreign=tuple(each for project in found for each in project.foreign),
@@ -365,11 +436,25 @@ def _removal(customer: int, content: Content) -> Step:
     return Step(customer, "remove", content.kind, content.name, content.luid)
 
 
-def _problem(publication: Publication, found: Sequence[Project]) -> str | None:
-    """Why a person must act first: more than one project of the customer, or a name that others have taken."""
+def _problem(publication: Publication, found: Sequence[Project], actual: Actual) -> str | None:
+    """Why a person must act first: whose the customer's project is, or a name that others have taken."""
+    customer = publication.customer_id
     if len(found) > 1:
         luids = ", ".join(project.luid for project in found)
-        return f"several projects on Tableau carry this customer's mark ({luids}); remove all but one."
+        return f"several projects on Tableau are this customer's ({luids}); remove all but one."
+    if other := actual.lost.get(customer):
+        return (
+            f"its project on Tableau bears the mark of installation {other}, this one is {actual.installation}; "
+            "publish from the home of that one, or see docs/tableau.md for how to take over from it."
+        )
+    name = identity(publication.project)
+    if name in actual.taken and name not in {identity(project.name) for project in found}:
+        if other := actual.taken[name]:
+            return (
+                f"installation {other} has a project of the name that this customer's needs; a customer is one "
+                "installation's: take it out of the registry of the other one and publish there first."
+            )
+        return "a project that is not ours has the name that this customer's needs; rename or remove it on Tableau."
     taken = {(each.kind, identity(each.name)) for project in found for each in project.foreign}
     wanted: list[tuple[ContentKind, str]] = [("data source", each.name) for each in publication.data_sources]
     wanted += [("workbook", each.name) for each in publication.workbooks]
