@@ -197,6 +197,28 @@ def test_a_membership_too_many_is_a_breach(published: Callmart) -> None:
     assert "attacks: contract: agents under standard: a mart that the contract does not open" in found
 
 
+@pytest.mark.parametrize(
+    ("cause", "whose"),
+    [
+        ('{"project": "1042 Voorbeeld BV"}', "the name of"),  # so it stood in ops.publication
+        ("mailed to noor@example.org, who called", "an agent of"),
+        ("Voorbeelden", None),
+    ],
+)
+def test_a_name_that_auditor_and_operator_read_is_a_breach(
+    published: Callmart, cause: str, whose: str | None
+) -> None:
+    with done(
+        published,
+        f"insert into ops.dirty_day (customer_id, call_date, cause) values ({NAMED}, current_date, '{cause}')",
+        f"delete from ops.dirty_day where customer_id = {NAMED} and cause = '{cause}'",
+    ):
+        found = failed(published)
+    told = [f"{duty}: ops.dirty_day.cause holds {whose} customer {NAMED}" for duty in ("auditor", "operator")]
+    assert [list(check.found) for check in found.values()] == ([told] if whose else [])
+    assert only(found, "no name or mail address") or whose is None
+
+
 def test_an_old_row_is_a_breach(published: Callmart) -> None:
     with published.connect() as owner:
         owner.execute("select access.ensure_month('store.agent_day', access.retention_floor() - 1)")

@@ -19,11 +19,12 @@ from callmart.emulator.capabilities import CAPABILITIES, SITE_ROLES
 from callmart.emulator.state import State
 from callmart.errors import UserError
 from callmart.grants import Grant
-from callmart.publish import DataSource, Publication, Workbook
+from callmart.publish import Books, DataSource, Publication, Workbook
 from conftest import ignore_step
 from emulated import World, world
 from tableau_files import hyper, marts
 
+HOME, ELSEWHERE = Books("0123456789ab"), Books("ba9876543210")
 OURS, THEIRS = 1042, 7
 CHEF, OTHER, BOTH = "chef@een.example", "chef@twee.example", "beide@example.org"
 ALLOW, DENY = TSC.Permission.Mode.Allow, TSC.Permission.Mode.Deny
@@ -152,7 +153,9 @@ class Shop(World):
     desired: dict[int, Publication]
 
     def compare(self) -> reach.Compared:
-        return reach.compare(reach.read(self.server, ignore_step), self.desired, publish.read(self.server))
+        return reach.compare(
+            reach.read(self.server, ignore_step), self.desired, publish.read(self.server, HOME)
+        )
 
     def one(self, kind: str, name: str, customer: int = OURS) -> TSC.WorkbookItem | TSC.DatasourceItem:
         """Content of a customer."""
@@ -233,7 +236,7 @@ def standing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
             customer: Publication(customer, "Klant", (queues,), (book,), (chef, BOTH))
             for customer, chef in ((OURS, CHEF), (THEIRS, OTHER))
         }
-        outcomes = publish.apply(made.server, publish.plan(desired.values(), publish.read(made.server)))
+        outcomes = publish.apply(made.server, publish.plan(desired.values(), publish.read(made.server, HOME)))
         assert all(outcome.error is None for outcome in outcomes)
         made.user("vreemd@example.org")
         yield Shop(made.emulator, made.folder, made.server, desired)
@@ -257,7 +260,7 @@ def test_what_is_declared_is_what_is_reached(shop: Shop) -> None:
 
 
 STRANGER, EVERYBODY = "vreemd@example.org", "All Users"
-GROUP = f"callmart-customer-{OURS}"
+GROUP = f"callmart-{HOME.installation}-customer-{OURS}"
 VISIBLE = "(Connect, ExportImage, Filter, Read)"
 ALL = "project # and data source 'Wachtrijen' and workbook 'Drukte'"
 
@@ -438,6 +441,48 @@ def test_what_is_not_where_it_should_be_is_told(shop: Shop, way: str) -> None:
     change, expected = ASTRAY[way]
     change(shop)
     assert told(shop.compare().astray) == sorted(expected)
+
+
+def test_what_another_installation_publishes_is_judged_for_our_recipients_alone(shop: Shop) -> None:
+    """One of them may be its recipient, too; who is not, or reaches more, is told, and so is our data in it."""
+    theirs = Publication(
+        3, "Klant", *list(vars(shop.desired[OURS]).values())[2:4], (CHEF, "ander@example.org")
+    )
+    changes = publish.plan([theirs], publish.read(shop.server, ELSEWHERE))
+    assert all(outcome.error is None for outcome in publish.apply(shop.server, changes))
+    found = shop.compare()
+    assert (found.lacking, found.beyond, found.astray) == ([], [], [])
+    assert (found.must, found.things) == (2 * 2 * 4, 1 + 2 * 4), "nothing of it counts as ours"
+
+    project = shop.project(3)
+    shop.open(project, OTHER)
+    shop.open(project, STRANGER)
+    shop.server.projects.update_workbook_default_permissions(project, [shop.rule(CHEF, ALLOW, "Write")])
+    shop.wire(project, "mine", OURS)
+    found = shop.compare()
+    who = "{} (Viewer), a recipient, reaches what is no customer's: {}; {}"
+    remedy = "take the rule for it away there, or keep that content on another site"
+    assert told(found.beyond) == [
+        who.format("c…@een.example", "workbooks #, # and views #, #, #, # (Write)", remedy),
+        who.format("c…@twee.example", "project # (Read)", remedy),
+    ]
+    assert told(found.astray) == [
+        f"customer {OURS}: workbook #, outside its project, stands on its data; remove it"
+    ]
+
+
+def test_a_mark_elsewhere_on_the_site_opens_nothing(shop: Shop) -> None:
+    """Anybody may describe a project of their own as they like."""
+    mine = shop.server.projects.create(
+        TSC.ProjectItem("mine", f"callmart {ELSEWHERE.installation} customer 3", parent_id=shop.default().id)
+    )
+    group = shop.server.groups.create(TSC.GroupItem(f"callmart-{ELSEWHERE.installation}-customer-3"))
+    shop.join(CHEF, group.name)
+    shop.server.projects.update_datasource_default_permissions(mine, [shop.rule(group.name)])
+    shop.publish(mine, "calls")
+    assert "c…@een.example (Viewer), a recipient, reaches what is no customer's" in "".join(
+        shop.compare().beyond
+    )
 
 
 def test_owners_are_told_of_and_no_breach(shop: Shop) -> None:

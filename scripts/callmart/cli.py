@@ -362,7 +362,9 @@ def extract() -> None:
 def publish(
     plan: Annotated[bool, typer.Option("--plan", help="Show what would change, and change nothing.")] = False,
     as_json: Json = False,
-    yes: Annotated[bool, typer.Option("--yes", help="Also remove all of a customer.")] = False,
+    yes: Annotated[
+        bool, typer.Option("--yes", help="Also remove all of a customer, and adopt what bears no mark.")
+    ] = False,
 ) -> None:
     """Make Tableau hold what it should, and no more."""
     from callmart import publication, tableau
@@ -378,10 +380,10 @@ def publish(
             if as_json:
                 print(json.dumps(planned.as_json()))
             return
-        if planned.leaving and not yes and not _agreed(planned.leaving):
+        if (planned.leaving or planned.adopting) and not yes and not _agreed(planned):
+            asked = " and ".join(_asked(planned))
             raise UserError(
-                f"nothing was published: everything of customers {_listed(planned.leaving)} would be removed; "
-                "look at it with --plan, and confirm it with --yes"
+                f"nothing was published: {asked}; look at it with --plan, and confirm it with --yes"
             )
         with _progress() as step:
             outcomes = publication.apply(
@@ -399,7 +401,7 @@ def publish(
     raise typer.Exit(UNDONE if failures or any(one.alert for one in outcomes) else 0)
 
 
-_COLOURS = {"+": "green", "~": "yellow", "-": "red", "?": "magenta", "!": "bold red", "=": "dim"}
+_COLOURS = {"+": "green", "~": "yellow", "-": "red", "*": "cyan", "?": "magenta", "!": "bold red", "=": "dim"}
 
 
 def _print_plan(planned: Any) -> None:
@@ -408,11 +410,19 @@ def _print_plan(planned: Any) -> None:
         out.print(f"[{colour}]{_plain(line)}[/]" if colour else _plain(line), soft_wrap=True)
 
 
-def _agreed(leaving: tuple[int, ...]) -> bool:
+def _agreed(planned: Any) -> bool:
     """Asks whoever sits there; without a terminal nobody does."""
-    return sys.stdin.isatty() and typer.confirm(
-        f"Remove everything of customers {_listed(leaving)} from Tableau?"
+    return sys.stdin.isatty() and all(
+        typer.confirm(f"On Tableau {asked}. Do it?") for asked in _asked(planned)
     )
+
+
+def _asked(planned: Any) -> Iterator[str]:
+    """What has to be confirmed."""
+    if planned.leaving:
+        yield f"everything of customers {_listed(planned.leaving)} would be removed"
+    if planned.adopting:
+        yield f"what stands of customers {_listed(planned.adopting)} without our mark would be taken for ours"
 
 
 def _listed(customers: tuple[int, ...]) -> str:

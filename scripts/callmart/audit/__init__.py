@@ -16,7 +16,7 @@ from importlib.metadata import version
 import psycopg
 
 from callmart import clock, logins, server, tableau
-from callmart.audit import agents, attempts, channels, published, tables
+from callmart.audit import agents, attempts, channels, names, published, tables
 from callmart.audit.attacks import ATTACKS, Attack
 from callmart.audit.attempts import Answer, Attacker, Attempt, Scene
 from callmart.audit.channels import CHANNELS, GOOD, Board, Cell, Channel, log_in_as
@@ -100,6 +100,7 @@ def audit(connection: psycopg.Connection, settings: Settings, on_step: OnStep) -
         *_of_files(settings, board),
         *on_tableau.checks,
         *tally.checks(),
+        names.of_names(connection, settings, scene),
         *tables.of_rights(connection, settings, scene),
         *tables.of_tables(connection, settings, scene),
         *tables.of_usage(connection),

@@ -351,10 +351,12 @@ class _Comparison:
         self, customer: int | None, luid: str, thing: Thing, capabilities: frozenset[str]
     ) -> frozenset[str]:
         """What of its capabilities on a thing a user should not have."""
-        if customer is None and (luid not in self.customers or thing.kind == "project"):
-            return frozenset()  # nothing of ours
-        if customer is None and self._is_received(luid, thing):
-            return capabilities - _declared(thing)
+        if customer is None:
+            # the project of another installation's customer has that customer's name
+            is_harmless = thing.kind == "project" and thing.luid not in self.places
+            if luid not in self.customers or is_harmless:
+                return frozenset()  # nothing of ours
+            return capabilities - (_declared(thing) if self._is_received(luid, thing) else frozenset())
         if luid not in self.customers and luid in self.site.owners(thing):
             return frozenset()  # by office: told of, not a breach
         return capabilities - (_declared(thing) if customer in self.customers.get(luid, ()) else frozenset())

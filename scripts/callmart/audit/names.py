@@ -1,0 +1,117 @@
+"""The audit's search for names: who may see keys and numbers only reads no name and no address anywhere."""
+
+import json
+import re
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+
+import psycopg
+from psycopg import sql
+
+from callmart import roles
+from callmart.audit.attempts import Scene
+from callmart.audit.channels import log_in
+from callmart.audit.check import Check, few
+from callmart.settings import Settings
+
+NAMELESS = ("auditor", "operator")
+NAMED = "privacy_officer"  # reads the registry: a search that finds nothing there proves nothing
+
+# A landed file keeps the name that it came with; docs/runbook.md says to keep customers' names out of it.
+_AS_IT_CAME = "raw.file.name"
+
+_WORD = re.compile(r"[^\W_]+")
+_Names = Mapping[str, list[tuple[str, str]]]  # by their first word: the name, and whose it is
+
+
+def of_names(connection: psycopg.Connection, settings: Settings, scene: Scene) -> Check:
+    """No name or address of the registry stands in anything that the auditor and the operator may read."""
+    names = _names(connection)
+    looked_at, found = 0, list[str]()
+    for duty in NAMELESS:
+        columns, seen = _search(settings, scene, duty, names)
+        looked_at += columns
+        found += seen
+    _, control = _search(settings, scene, NAMED, names)
+    return Check(
+        "reading",
+        f"no name or mail address of the registry in what {' and '.join(NAMELESS)} may read",
+        looked_at if control else 0,
+        len(found),
+        few(found),
+    )
+
+
+def _names(connection: psycopg.Connection) -> _Names:
+    """All names and addresses of the registry, with what they are."""
+    rows = connection.execute(
+        """
+        select name, format('the name of customer %s', customer_id) from registry.customer
+        union all
+        select unnest(array[name, email]), format('a contact of customer %s', customer_id) from registry.contact
+        union all
+        select email, format('a recipient of customer %s', customer_id) from registry.recipient
+        union all
+        select unnest(array[name, email]), format('an agent of customer %s', customer_id) from registry.agent
+        """
+    )
+    names = defaultdict(list)
+    for name, whose in rows:
+        if first := _WORD.search(name or ""):
+            for written in {name, json.dumps(name, ensure_ascii=False)[1:-1]}:
+                names[first[0]].append((written, whose))
+    return names
+
+
+def _search(settings: Settings, scene: Scene, duty: str, names: _Names) -> tuple[int, list[str]]:
+    """How many columns with text a duty may read, and what names stand in them; looked for with its own login."""
+    try:
+        session = log_in(settings, roles.duty_role(scene.database, duty))
+    except psycopg.OperationalError:
+        return 0, []  # told of by the check of logins
+    with session:
+        columns = session.execute(
+            """
+            select nspname, relname, attname
+            from pg_class as c
+            join pg_namespace as n on n.oid = relnamespace
+            join pg_attribute as a on attrelid = c.oid and attnum > 0 and not attisdropped
+            join pg_type as t on t.oid = atttypid and typcategory not in ('N', 'D', 'T', 'B')
+            where
+                relkind in ('r', 'p', 'v', 'm', 'f')
+                and not relispartition
+                and nspname not in ('pg_catalog', 'information_schema', 'pg_toast')
+                and has_schema_privilege(n.oid, 'usage')
+                and has_column_privilege(c.oid, attnum, 'select')
+            order by 1, 2, attnum
+            """
+        ).fetchall()
+        found: list[str] = []
+        for column in columns:
+            place = ".".join(column)
+            if place != _AS_IT_CAME:
+                found += [f"{duty}: {place} holds {whose}" for whose in _in_column(session, column, names)]
+        return len(columns), found
+
+
+def _in_column(session: psycopg.Connection, column: tuple[str, str, str], names: _Names) -> Iterator[str]:
+    """Whose names stand in a column, each once."""
+    query = sql.SQL("select distinct {}::text from {}").format(
+        sql.Identifier(column[2]), sql.Identifier(*column[:2])
+    )
+    told = set()
+    for (value,) in session.execute(query):
+        for whose in _in_text(value or "", names):
+            if whose not in told:
+                told.add(whose)
+                yield whose
+
+
+def _in_text(text: str, names: _Names) -> Iterator[str]:
+    """Whose names stand in a text as whole words, in whatever it says around them."""
+    for word in _WORD.finditer(text):
+        for name, whose in names.get(word[0], ()):
+            start = word.start() - name.index(word[0])
+            end = start + len(name)
+            if start >= 0 and text[start:end] == name and not text[end : end + 1].isalnum():
+                yield whose
