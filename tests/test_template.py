@@ -1,8 +1,10 @@
 """Templates: workbooks that Tableau saved are used as they are, or refused in a sentence."""
 
 import re
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from random import Random
 
 import pytest
 from lxml import etree
@@ -314,6 +316,83 @@ def test_what_a_demanding_author_may_not_bring_along(fill: Fill, old: str, new: 
     with pytest.raises(UserError, match=said) as refused:
         fill(DESKTOP.replace(old, new))
     assert "template.twb" in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "flagged",
+    [
+        "_.fcp.X.true...1st", "_.fcp.X.true...", "_.fcp.X.maybe...relation", "_.fcp.X.TRUE...relation",
+        "_.fcp.X.true..relation", "_.fcp.X.Y.true...relation", "_.fcp.relation", "_.fcp.X.true..._.fcp.Y.relation",
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("what", ["a tag", "an attribute", "the manifest"])
+def test_a_feature_flag_of_another_form_is_refused_by_its_line(fill: Fill, flagged: str, what: str) -> None:
+    old, new = {
+        "a tag": ("<datasources>", f"<datasources>\n<{flagged} />"),
+        "an attribute": ("<datasources>", f"<datasources\n {flagged}='x'>"),
+        "the manifest": (
+            "<document-format-change-manifest>",
+            f"<document-format-change-manifest>\n<{flagged} />",
+        ),
+    }[what]
+    assert old in DESKTOP
+    line = DESKTOP[: DESKTOP.index(old)].count("\n") + 1
+    with pytest.raises(UserError) as refused:
+        fill(DESKTOP.replace(old, new, 1))
+    said = re.fullmatch(
+        r".*template\.twb, line (\d+): '(.*)' is not of the form .*; save .*", str(refused.value)
+    )
+    assert said is not None
+    assert said[2] == flagged
+    assert line <= int(said[1]) <= line + 1
+
+
+PIECES = (
+    "", "_.fcp.X.true...", "_.fcp.X.false...", "_.fcp.X.true...1", "_.fcp.X.", "]", "[", "].[", "&#x1;", "&lt;", "x:",
+    "::", "{{", "{{customer}}", "%5B", "%", "é", "-1", "[Parameters].[", "\\", ":nk", "(", "'", '"', "[" * 500,
+)  # fmt: skip
+PLACES = (
+    r"</?([\w.:-]+)",
+    r"\s([\w.:-]+)=",
+    r"='([^']*)'",
+    r">([^<>]+)<",
+    r"\s([\w.:-]+='[^']*')",
+    r"(<\w[^<>]*/>)",
+)
+
+
+def mutant(seed: int) -> str:
+    """The template with up to three tags, attributes, values, texts or elements that are another's, or are gone."""
+    random, text = Random(seed), DESKTOP
+    for _ in range(random.randint(1, 3)):
+        found = list(re.finditer(random.choice(PLACES), text))
+        place, other = random.choice(found), random.choice(found)
+        at = random.randint(0, len(place[1]))
+        new = random.choice(
+            (place[1][:at] + random.choice(PIECES) + place[1][at:], other[1], random.choice(PIECES))
+        )
+        if place.re.pattern == PLACES[0]:  # of all of them, or it would be no XML
+            text = re.sub(rf"(</?){re.escape(place[1])}(?=[\s/>])", lambda tag, new=new: tag[1] + new, text)
+        else:
+            text = (
+                text[: place.start(1)]
+                + new.replace("'", "&apos;" if "=" not in new else "'")
+                + text[place.end(1) :]
+            )
+    return text
+
+
+def test_what_a_template_says_ends_in_a_workbook_or_in_a_sentence(fill: Fill) -> None:
+    outcomes = Counter()
+    for seed in range(250):
+        try:
+            fill(mutant(seed))
+            outcomes["a workbook"] += 1
+        except UserError as refused:
+            assert re.search(r"template\.twb.*[;:] ", str(refused)), seed
+            outcomes["no XML" if "no XML" in str(refused) else "refused"] += 1
+    assert min(outcomes.values()) > 10, outcomes
+    assert len(outcomes) == 3, "each of them happens"
 
 
 @pytest.mark.parametrize(

@@ -26,6 +26,7 @@ BRACKETS = re.compile(r"(\[Parameters\]\s*\.\s*)?\[((?:[^\[\]]|\]\])+)\]")
 # What an action hands over is written as in a URL.
 ENCODED = re.compile(r"%5B((?:(?!%5B|%5D).)+)%5D", re.IGNORECASE)
 COUNTED = re.compile(rf"{check.OBJECT_ID}\]\.\[((\w+)_[0-9A-F]{{32}})")  # a table whose rows are counted
+FLAG = "_.fcp."
 FEATURE = re.compile(r"_\.fcp\.\w+\.(true|false)\.\.\.")
 # Where it was published before, pictures of what was on it then, and what was selected when it was saved.
 STATE = (
@@ -62,16 +63,18 @@ def _parse(file: Path, name: str) -> etree._Element:
         document = etree.fromstring(file.read_bytes(), parser).getroottree()
     except OSError as error:
         raise UserError(f"{name} can't be read ({error.strerror}); name a .twb that Tableau saved") from None
-    except etree.XMLSyntaxError:
-        raise UserError(f"{name} is no XML; save the workbook again as .twb") from None
+    except etree.XMLSyntaxError as error:
+        raise UserError(
+            f"{name}, line {error.lineno}: it is no XML; save the workbook again as .twb"
+        ) from None
     root = document.getroot()
     if root.tag != "workbook" or document.docinfo.doctype:
         raise UserError(f"{name} is no workbook; save it as .twb with Tableau")
-    _choose_features(root)
+    _choose_features(root, name)
     return root
 
 
-def _choose_features(root: etree._Element) -> None:
+def _choose_features(root: etree._Element, name: str) -> None:
     """As a Tableau reads it that has all features: `_.fcp.<feature>.true...tag` is a tag, and with `false` it is not
     there.
     """
@@ -79,13 +82,26 @@ def _choose_features(root: etree._Element) -> None:
         flags = FEATURE.findall(element.tag)
         if "false" in flags:
             _remove(element)
-        elif flags:
-            element.tag = FEATURE.sub("", element.tag)
-        for key in element.keys():  # noqa: SIM118
-            if flags := FEATURE.findall(key):
-                value = element.attrib.pop(key)
-                if "false" not in flags:
-                    element.set(FEATURE.sub("", key), value)
+        elif FLAG in element.tag:
+            element.tag = _without_flags(element, element.tag, name)
+        for key in [str(key) for key in element.keys() if FLAG in str(key)]:  # noqa: SIM118
+            value = element.attrib.pop(key)
+            if "false" not in FEATURE.findall(key):
+                element.set(_without_flags(element, key, name), value)
+
+
+def _without_flags(element: etree._Element, written: str, name: str) -> str:
+    """A tag or attribute as it is called when its flags are chosen; a UserError where they are of another form."""
+    plain = FEATURE.sub("", written)
+    try:
+        if FLAG not in plain:
+            return str(etree.QName(plain).text)
+    except ValueError:
+        pass
+    raise UserError(
+        f"{name}, line {element.sourceline}: '{written[:80]}' is not of the form _.fcp.<feature>.true...<name> that "
+        "Tableau writes; save the workbook again with Tableau, or correct it"
+    )
 
 
 def _data_source(root: etree._Element, name: str) -> etree._Element:
