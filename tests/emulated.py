@@ -96,6 +96,14 @@ def world(folder: Path) -> Iterator[World]:
         yield World(emulator, folder / "emulator", watched(client.administrator(emulator)))
 
 
+def unmark(state: State, installation: str) -> None:
+    """Everything that bears the mark of an installation stands as it did before there were marks."""
+    for table in ("project", "datasource", "workbook"):
+        state.write(f"update {table} set description = replace(description, ?, '')", f"{installation} ")
+    for table, column in (("tag", "label"), ("user_group", "name")):
+        state.write(f"update {table} set {column} = replace({column}, ?, '')", f"{installation}-")
+
+
 def watched(server: TSC.Server) -> TSC.Server:
     """The server, with every answer in XML checked against the shapes of the schema."""
     server.session.hooks["response"].append(_check)

@@ -1,8 +1,12 @@
 """What customers should have on Tableau, out of the registry, the extracts and the reports."""
 
 import json
+import re
+import shutil
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import date, datetime, timedelta
+from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import psycopg
@@ -10,11 +14,13 @@ import pytest
 from click.testing import Result
 from typer.testing import CliRunner
 
-from callmart import cli, logins, publication
+from callmart import cli, installation, logins, publication, publish, tableau
+from callmart.emulator.state import State
 from callmart.errors import UserError
 from callmart.publish import Publication
 from callmart.tds import Live
 from conftest import Callmart
+from emulated import unmark
 
 DETAILED, STANDARD, LIVE, NONE = 1, 2, 3, 4
 REGISTRY = f"""
@@ -187,6 +193,51 @@ def test_live_is_the_customers_own_login(
     )
 
 
+# -- which installation it is ----------------------------------------------------------------------------------------
+
+
+def test_each_home_is_an_installation_of_its_own(tmp_path: Path) -> None:
+    one, other = tmp_path / "one", tmp_path / "other"
+    made = installation.ensure_id(one)
+    assert re.fullmatch(installation.ID, made)
+    assert installation.ensure_id(one) == made != installation.ensure_id(other)
+    assert (one / "installation").stat().st_mode & 0o777 == 0o600
+    assert [each.name for each in one.iterdir()] == ["installation"]
+    one.rename(tmp_path / "moved")
+    assert installation.ensure_id(tmp_path / "moved") == made
+
+
+def test_of_two_that_make_it_at_once_one_counts(tmp_path: Path) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        assert len(set(pool.map(installation.ensure_id, [tmp_path] * 8))) == 1
+
+
+def test_a_copied_home_is_noticed(tmp_path: Path) -> None:
+    """Two homes of one id would remove each other's customers; a person says which of them goes on."""
+    one, copy = tmp_path / "one", tmp_path / "copy"
+    made = installation.ensure_id(one)
+    shutil.copytree(one, copy)
+    with pytest.raises(UserError, match=r"copy/installation is a copy: .*second line.*delete the file"):
+        installation.ensure_id(copy)
+    assert installation.ensure_id(one) == made
+    (copy / "installation").write_text(f"{made}\n")  # as after its second line is deleted, or by hand
+    assert installation.ensure_id(copy) == installation.ensure_id(copy) == made
+    shutil.copytree(copy, tmp_path / "another")
+    with pytest.raises(UserError, match="is a copy"):
+        installation.ensure_id(tmp_path / "another")
+    (copy / "installation").unlink()
+    assert installation.ensure_id(copy) != made
+
+
+@pytest.mark.parametrize(
+    "held", ["", "0123456789AB\n", "0123456789ab inode 1", "0123456789abc", "0123456789ab\ninode x"]
+)
+def test_a_file_that_holds_no_id_is_refused(tmp_path: Path, held: str) -> None:
+    (tmp_path / "installation").write_text(held)
+    with pytest.raises(UserError, match=r"installation holds no id .*; write .* or delete"):
+        installation.ensure_id(tmp_path)
+
+
 # -- the command; its last test takes the customers away -------------------------------------------------------------
 
 
@@ -215,6 +266,69 @@ def test_what_fails_is_said_and_held(published: Callable[..., Result]) -> None:
     assert [said.partition(":")[0] for said in json.loads(done.stdout)["failed"]] == [
         f"customer {customer}" for customer in (DETAILED, STANDARD, LIVE)
     ]  # the extracts that are on the books stand nowhere
+
+
+def test_the_books_hold_no_name_and_a_backup_of_them_no_id(applied: Callmart, tmp_path: Path) -> None:
+    """Another home on the same database is another installation, to which nothing there belongs."""
+    made = installation.ensure_id(applied.home)
+    with applied.connect() as owner:
+        ours, another = (
+            publication.books(owner, applied.settings.model_copy(update={"home": home}))
+            for home in (applied.home, tmp_path)
+        )
+        held = owner.execute("select p::text from ops.publication as p").fetchall()
+        held += owner.execute("select a::text from ops.audit_log as a").fetchall()
+        wanted = publication.desired(owner, applied.settings)
+        with tableau.connect(applied.settings) as server:
+            planned = publish.plan(wanted, publish.read(server, another))
+    assert not any(word in text for (text,) in held for word in (made, "Een", "Two", "Drie"))
+    assert ours.projects == another.projects
+    assert set(ours.projects) == {DETAILED, STANDARD}
+    assert None not in ours.projects.values()
+    assert not [step for step in planned.steps if step.customer_id]
+    problems = {one.customer_id: str(one.problem) for one in planned.customers}
+    assert all(f"bears the mark of installation {made}" in problems[one] for one in (DETAILED, STANDARD))
+
+
+def test_a_home_of_before_is_adopted_when_that_is_confirmed(
+    applied: Callmart, published: Callable[..., Result]
+) -> None:
+    """Its books had the project's name, which is the customer's, and nothing on Tableau had a mark."""
+    with State(applied.home / "emulator") as state:
+        unmark(state, installation.ensure_id(applied.home))
+        names = [row["name"] for row in state.all("select name from project")]
+    with applied.connect() as owner:
+        owner.execute(
+            """
+            alter table ops.publication drop column project_id, drop column is_from_before, add column project text;
+            update ops.publication set project = format('%s a name', customer_id)
+            """
+        )
+    for _ in range(2):
+        applied.apply(REGISTRY)
+        books = applied.rows("select p::text as said, project_id, is_from_before from ops.publication as p")
+        assert {(row["project_id"], row["is_from_before"]) for row in books} == {(None, True)}
+        assert not any("name" in row["said"] for row in books)
+    assert "ops.publication" in {
+        row["relation"] for row in applied.rows("select relation from ops.to_vacuum")
+    }
+
+    shown = published("--plan")
+    assert "* adopt project '1 Een'" in shown.stdout
+    planned = json.loads(published("--plan", "--json").stdout)
+    assert planned["adopting"] == [DETAILED, STANDARD]
+    assert {"customer_id": STANDARD, "action": "adopt", "kind": "project", "name": "2 Two"} in planned[
+        "steps"
+    ]
+    refused = published()
+    assert isinstance(refused.exception, UserError)
+    assert "customers 1, 2 without our mark would be taken for ours" in str(refused.exception)
+    assert json.loads(published("--plan", "--json").stdout) == planned
+    published("--yes")
+    after = json.loads(published("--plan", "--json").stdout)
+    assert (after["adopting"], after["foreign"]) == ([], [])
+    with State(applied.home / "emulator") as state:
+        assert [row["name"] for row in state.all("select name from project")] == names
 
 
 def test_a_customer_goes_only_when_that_is_confirmed(

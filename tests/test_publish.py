@@ -46,6 +46,7 @@ from callmart.publish import (
 from callmart.settings import ConnectedApp, Settings, Tableau
 from callmart.tableau import connect
 from conftest import ignore_step
+from emulated import unmark
 from tableau_files import hyper, marts
 
 HOME = "0123456789ab"  # the installation that publishes here
@@ -914,14 +915,6 @@ def test_what_our_books_name_and_another_installation_has_is_left_to_it(
     assert of_installation(ELSEWHERE, state) == before
 
 
-def unmark(state: State) -> None:
-    """Everything stands as before there were marks."""
-    for table in ("project", "datasource", "workbook"):
-        state.write(f"update {table} set description = replace(description, ?, '')", f"{HOME} ")
-    for table, column in (("tag", "label"), ("user_group", "name")):
-        state.write(f"update {table} set {column} = replace({column}, ?, '')", f"{HOME}-")
-
-
 BEFORE = Books(HOME, {7: None, 1042: None})
 
 
@@ -932,7 +925,7 @@ def test_what_stood_before_there_were_marks_is_adopted_and_not_published_again(
     desired = (standard, replace(detailed, mails=(MONDAY,)))
     assert succeeded(publish(server, *desired))
     marked = bad_days.held(state)
-    unmark(state)
+    unmark(state, HOME)
     published = len(state.requests())
 
     waiting = plan(desired, read(server, BEFORE), adopts=False)
@@ -963,7 +956,7 @@ def test_a_customer_whom_our_books_do_not_name_is_not_adopted(
     """It may be another installation's, of before."""
     _, state, server = shared
     publish(server, standard, detailed)
-    unmark(state)
+    unmark(state, HOME)
     left = of_before(1042, state)
     for books in (NO_BOOKS, Books(HOME, {7: "gone", 1042: "gone"}), Books(HOME, {7: None})):
         changes = plan((), read(server, books))
@@ -984,7 +977,7 @@ def test_who_left_is_removed_also_where_nothing_bore_a_mark(
 ) -> None:
     publish(server, standard, detailed)
     with State(settings.home / "emulator") as state:
-        unmark(state)
+        unmark(state, HOME)
     changes = plan((standard,), read(server, BEFORE))
     assert (changes.leaving, changes.adopting) == ((1042,), (7, 1042))
     assert succeeded(apply(server, changes))
@@ -1002,7 +995,7 @@ def test_killed_while_adopting_the_next_run_finishes(
     number, killed = 0, True
     while killed:
         number += 5
-        unmark(state)
+        unmark(state, HOME)
         killed = False
         try:
             with sending(monkeypatch, killed_after(number)):

@@ -27,6 +27,7 @@ from callmart import (
     demo,
     expire,
     extract,
+    installation,
     land,
     months,
     open,
@@ -34,6 +35,7 @@ from callmart import (
     publish,
     remove,
     run,
+    status,
     tableau,
     validate,
 )
@@ -45,6 +47,7 @@ from callmart.settings import Folder, Settings
 from callmart.simulate import simulate
 from callmart.status import CustomerStatus
 from conftest import Callmart, ignore_step
+from emulated import unmark
 from events import DAY, at, days, event, ndjson, registry
 
 DETAILED, STANDARD, NONE = 1, 2, 3
@@ -101,7 +104,8 @@ def outcome(callmart: Callmart) -> dict[str, Any]:
     """All that a run is for: the rows of the marts, the extracts, and what stands on Tableau."""
     with tableau.connect(callmart.settings) as server:
         on_tableau = {
-            (source.project_name, source.name): source.tags for source in TSC.Pager(server.datasources)
+            (source.project_name, source.name): {tag.rpartition("-")[2] for tag in source.tags}
+            for source in TSC.Pager(server.datasources)
         }
     return {
         **{
@@ -119,7 +123,7 @@ def outcome(callmart: Callmart) -> dict[str, Any]:
             str(file.relative_to(extract.folder(callmart.settings)))
             for file in extract.folder(callmart.settings).rglob("*")
         ),
-        "publications": callmart.rows("select customer_id, state, project from ops.publication order by 1"),
+        "publications": callmart.rows("select customer_id, state from ops.publication order by 1"),
         "Tableau": on_tableau,
     }
 
@@ -197,7 +201,7 @@ def test_folders_say_what_their_files_are(twin: Callmart) -> None:
     ]
     assert ran.opened_days == 2
     assert {project for project, _ in outcome(twin)["Tableau"]} == {
-        row["project"] for row in twin.rows("select project from ops.publication")
+        one.tableau.removeprefix("callmart / ") for one in status_of(twin) if one.tableau != "nothing there"
     }
 
 
@@ -254,7 +258,7 @@ def test_what_can_not_be_read_is_a_problem_and_the_others_land(
     ]
     assert ran.opened_days == 1
     assert {project for project, _ in outcome(twin)["Tableau"]} == {
-        row["project"] for row in twin.rows("select project from ops.publication")
+        one.tableau.removeprefix("callmart / ") for one in status_of(twin) if one.tableau != "nothing there"
     }
 
 
@@ -451,6 +455,38 @@ def test_a_run_that_is_ended_says_what_it_did(undisturbed: Callmart) -> None:
         "the run was interrupted: run again, and it goes on from what is there"
     ]
     assert "Traceback" not in complained
+
+
+def status_of(callmart: Callmart) -> list[status.CustomerStatus]:
+    with callmart.connect() as connection:
+        return status.status(connection)
+
+
+# what stood on Tableau before there were marks
+
+
+def test_a_run_adopts_nothing_by_itself(undisturbed: Callmart) -> None:
+    """Whoever confirms it has everything as it was, and nothing is published again."""
+    before = outcome(undisturbed)
+    with State(undisturbed.home / "emulator") as state:
+        unmark(state, installation.ensure_id(undisturbed.home))
+    undisturbed.rows("update ops.publication set project_id = null, is_from_before = true returning 1")
+    ran = night(undisturbed)
+    assert ran.published_changes == 0
+    assert len(ran.problems) == 2
+    assert all("adopt it with --yes" in problem for problem in ran.problems)
+    with undisturbed.connect() as connection, tableau.connect(undisturbed.settings) as server:
+        desired = publication.desired(connection, undisturbed.settings)
+        plan = publish.plan(
+            desired, publish.read(server, publication.books(connection, undisturbed.settings))
+        )
+        assert {step.action for step in plan.steps if step.customer_id} == {"adopt"}
+        publication.apply(connection, undisturbed.settings, server, plan, ignore_step)
+    assert (night(undisturbed).problems, outcome(undisturbed)) == ([], before)
+    assert (
+        undisturbed.rows("select project_id is null as unknown, is_from_before from ops.publication")
+        == [{"unknown": False, "is_from_before": False}] * 2
+    )
 
 
 # crashes

@@ -8,6 +8,7 @@ with one id would remove each other's customers.
 import os
 import re
 import secrets
+import tempfile
 from contextlib import suppress
 from pathlib import Path
 
@@ -53,7 +54,7 @@ def _make(path: Path) -> str:
 
 def _draft(path: Path, installation: str) -> Path:
     """A whole file beside the one that it is to become: the inode goes along."""
-    draft = path.with_name(f"{path.name}.{os.getpid()}")
-    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-        file.write(f"{installation}\ninode {os.fstat(file.fileno()).st_ino}\n")
-    return draft
+    number, draft = tempfile.mkstemp(prefix=f"{path.name}.", dir=path.parent)
+    with os.fdopen(number, "w") as file:
+        file.write(f"{installation}\ninode {os.fstat(number).st_ino}\n")
+    return Path(draft)
