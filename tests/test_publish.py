@@ -930,7 +930,9 @@ def test_what_stood_before_there_were_marks_is_adopted_and_not_published_again(
 
     waiting = plan(desired, read(server, BEFORE), adopts=False)
     assert [step for step in waiting.steps if step.customer_id] == []
-    assert all("--yes" in str(one.error) for one in apply(server, waiting))
+    waited = apply(server, waiting)
+    assert all("--yes" in str(one.error) for one in waited)
+    assert all(one.project_id is None for one in waited), "or our books would not know it as one of before"
     assert all(not str(each[0]).startswith(f"callmart {HOME} customer") for each in bad_days.held(state))
 
     changes = plan(desired, read(server, BEFORE))

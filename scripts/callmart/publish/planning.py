@@ -196,7 +196,7 @@ def plan(desired: Iterable[Publication], actual: Actual, *, adopts: bool = True)
         if planned.problem is None and (adoptions := tuple(_adoptions(customer, actual))):
             if adopts:
                 return replace(planned, steps=adoptions + planned.steps)
-            return replace(planned, steps=(), mailing=(), problem=_TO_ADOPT)
+            return replace(planned, steps=(), project_id="", mailing=(), problem=_TO_ADOPT)
         return planned
 
     return Plan(
