@@ -56,6 +56,10 @@ def test_an_earlier_database_is_upgraded_with_its_history(earlier: Callmart) -> 
             schema.require(owner, time_zone)
         before = digests(owner, "mart", names)
         assert all(rows for rows, _ in before.values())
+        owner.execute("truncate ops.publication")
+        owner.execute(
+            "insert into ops.publication (customer_id, state, project) values (1042, 'published', 'a name')"
+        )
         owner.execute("analyze")  # as an earlier night did, with samples of numbers
         owner.commit()
 
@@ -66,6 +70,11 @@ def test_an_earlier_database_is_upgraded_with_its_history(earlier: Callmart) -> 
             assert digests(owner, "store", names) == before
         schema.require(owner, time_zone)
         assert drift.find(owner, marts) == []
+        # to be adopted, and known by no name
+        books = owner.execute(
+            "select project_id, is_from_before, p::text from ops.publication as p"
+        ).fetchall()
+        assert [(luid, before) for luid, before, said in books if "name" not in said] == [(None, True)]
         assert unprotected(owner) == []
         # None is sampled: what the planner expects of any value is what it expects of all.
         sampled = owner.execute(
