@@ -14,7 +14,19 @@ import psycopg
 import tableauserverclient as TSC
 from psycopg.rows import class_row
 
-from callmart import clock, dbt, extract, installation, logins, metrics, publish, reports, roles, tds, workbook
+from callmart import (
+    clock,
+    dbt,
+    extract,
+    installation,
+    logins,
+    metrics,
+    publish,
+    reports,
+    roles,
+    tds,
+    workbook,
+)
 from callmart.captions import Locale
 from callmart.errors import UserError
 from callmart.fields import Source
