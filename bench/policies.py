@@ -1,4 +1,4 @@
-"""What the walls cost: a customer's query of a mart against the owner's of the table with an explicit filter, in one run.
+"""What the walls cost: a customer's query of a mart against the owner's of the table with an explicit filter.
 
 `python bench/policies.py [CUSTOMERS]`, of two years. Rounds go through some customers, as the publisher that has become
 them; both take turns in being first.
@@ -31,7 +31,8 @@ QUERIES = {
     "two years, summed": f"select queue, {NUMBERS} from {{mart}} where {{who}} group by queue",
     "two years, by month": f"select date_trunc('month', call_date), {NUMBERS} from {{mart}} where {{who}} group by 1",
     "last week, summed": (
-        f"select call_date, queue, {NUMBERS} from {{mart}} where {{who}} and call_date >= current_date - 7 group by 1, 2"
+        f"select call_date, queue, {NUMBERS} from {{mart}}"
+        " where {who} and call_date >= current_date - 7 group by 1, 2"
     ),
     "last week, as rows": f"select {ROW} from {{mart}} where {{who}} and call_date >= current_date - 7",
     "one day": f"select {ROW} from {{mart}} where {{who}} and call_date = current_date - 2",
@@ -39,7 +40,8 @@ QUERIES = {
 }
 SELF_JOIN = (
     "select m.queue, sum(m.offered - n.offered) from {mart} as m join {mart} as n"
-    " on n.call_date = m.call_date - 7 and n.queue = m.queue and n.interval_local = m.interval_local - interval '7 days'"
+    " on n.call_date = m.call_date - 7 and n.queue = m.queue"
+    " and n.interval_local = m.interval_local - interval '7 days'"
     " where {who} and {who_else} group by 1"
 )
 PARALLEL = {"parallel off": "0", "parallel on": "2"}
