@@ -36,7 +36,10 @@ SETTINGS: Mapping[str, Sequence[str]] = {
         ),
         ("on", "off"),
     ),
-    **dict.fromkeys(("cpu_operator_cost", "cpu_tuple_cost", "cpu_index_tuple_cost"), ("0", "1e-300", "0.01", "1e300", "1.79e308")),
+    **dict.fromkeys(
+        ("cpu_operator_cost", "cpu_tuple_cost", "cpu_index_tuple_cost"),
+        ("0", "1e-300", "0.01", "1e300", "1.79e308"),
+    ),
     **dict.fromkeys(("random_page_cost", "seq_page_cost"), ("0", "1", "100", "1e300")),
     **dict.fromkeys(("from_collapse_limit", "join_collapse_limit"), ("1", "8")),
     **dict.fromkeys(("parallel_setup_cost", "parallel_tuple_cost", "min_parallel_table_scan_size"), ("0",)),
