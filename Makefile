@@ -3,7 +3,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test check bench
+.PHONY: demo test test-external check bench
 .DELETE_ON_ERROR:
 
 demo: .venv/installed ## the whole chain on example data
@@ -11,6 +11,9 @@ demo: .venv/installed ## the whole chain on example data
 
 test: .venv/installed-dev ## the whole suite
 	$(BIN)/python -m pytest
+
+test-external: .venv/installed-dev ## the walls between customers on Debian's PostgreSQL 17, over TLS
+	$(BIN)/python -m pytest tests/test_external_server.py -n 0
 
 bench: .venv/installed-dev ## speed and waits, each against its measure in one run
 	$(BIN)/python bench/landing.py

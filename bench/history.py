@@ -55,7 +55,9 @@ def retention_floor(connection: psycopg.Connection) -> date:
     return row[0]  # type: ignore[no-any-return]
 
 
-def fill(connection: psycopg.Connection, first: date, last: date, quarters: int) -> int:
+def fill(
+    connection: psycopg.Connection, first: date, last: date, quarters: int, customers: range = CUSTOMERS
+) -> int:
     """Fill store.queue_interval for both days and all between, a day after the other as every night does it: of each
     customer two queues with so many quarter-hours a day in which something happened. The number of rows.
 
@@ -82,7 +84,7 @@ def fill(connection: psycopg.Connection, first: date, last: date, quarters: int)
             cross join generate_series(1, %s::integer) as quarter
             order by day, customer, queue, quarter
             """,
-            [day, until, CUSTOMERS[0], CUSTOMERS[-1], QUEUES, quarters],
+            [day, until, customers[0], customers[-1], QUEUES, quarters],
         ).rowcount
         connection.commit()
         day = until + timedelta(days=1)

@@ -32,9 +32,13 @@ VISIBLE = (
     "Their settings, memberships and comments are visible as well; passwords are not.",
     "The names of schemas, tables, columns, functions and policies, and the text of functions and views: they are the "
     "same for everybody and hold no data.",
-    "pg_class.reltuples and relpages, table sizes and pg_stat_all_tables: about how many rows a mart has over all "
-    "customers and months, how often it is read and written. EXPLAIN ANALYZE, and the time that a query takes, tell as "
-    "much; what EXPLAIN expects of a number or a day comes from a sample over all customers, of a word from none.",
+    "Totals over all customers: pg_class.reltuples and relpages, sizes, pg_stat_all_tables, pg_stat_database, and in "
+    "EXPLAIN ANALYZE the rows removed and the pages read. They say about how many rows a mart or a month has, and how "
+    "often it is read and written, never for a condition of the asker's. Of two customers each can subtract itself.",
+    "What EXPLAIN expects of a day, which comes from a sample over all customers: about how many rows a day has. Of "
+    "everything else it has no sample; the customer's number is the asker's own, as a constant.",
+    "A customer's own rows of days that are too old are hidden at once, and their number is in those totals until the "
+    "next run deletes them.",
     "pg_stat_activity: that others are connected, as whom and since when; not what they ask, and not from where.",
     "pg_locks: which tables others use at the moment.",
     "LISTEN and NOTIFY: everybody may announce something on any channel and hear what others announce. callmart "

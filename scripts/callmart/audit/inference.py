@@ -30,8 +30,8 @@ class Place:
     """A relation that a customer reads, and what of others it must not learn there."""
 
     relation: str
-    mart: dbt.Mart
     types: Mapping[str, str]  # of its columns that are columns of the table as well
+    nullable: Sequence[str]  # those of them that can be empty
     within: str  # of its rows those of one month, where a mart has days
     secrets: Sequence[planner.Secret]
 
@@ -41,20 +41,21 @@ def place(connection: psycopg.Connection, mart: dbt.Mart, relation: str, asker: 
     table, within = table_of(mart), "true"
     if mart.day:
         within = _last_month(connection, table, mart.day, asker)
-    types: dict[str, str] = dict(
-        connection.execute(
-            """
-            select v.attname, format_type(v.atttypid, v.atttypmod)
-            from pg_attribute as v
-            join pg_attribute as t using (attname, atttypid)
-            where v.attrelid = %s::regclass and t.attrelid = %s::regclass and v.attnum > 0 and v.attname <> %s
-            order by v.attnum
-            """,
-            [relation, table, mart.day or ""],
-        ).fetchall()
-    )
+    columns = connection.execute(
+        """
+        select v.attname, format_type(v.atttypid, v.atttypmod), not t.attnotnull
+        from pg_attribute as v
+        join pg_attribute as t using (attname, atttypid)
+        where v.attrelid = %s::regclass and t.attrelid = %s::regclass and v.attnum > 0 and v.attname <> %s
+        order by v.attnum
+        """,
+        [relation, table, mart.day or ""],
+    ).fetchall()
+    types = {name: type for name, type, _ in columns}
     secrets = planner.secrets(connection, table, types, asker, within)
-    return Place(relation, mart, types, within, secrets) if secrets else None
+    if not secrets:
+        return None
+    return Place(relation, types, [name for name, _, nullable in columns if nullable], within, secrets)
 
 
 def _last_month(connection: psycopg.Connection, table: str, day: str, asker: int) -> str:
@@ -122,7 +123,7 @@ def checks(
                         "estimates",
                         attacker,
                         relation,
-                        *planner.nulls(session, relation, _nullable(owner, where)),
+                        *planner.nulls(session, relation, where.nullable),
                     )
                     told = timed.tells(session, relation, where.secrets[0], where.within)
                     count("time", attacker, relation, 1, ["a comparison"] * told)
@@ -140,15 +141,6 @@ WAYS = {
     "time": f"no question takes longer for another customer's value than for nobody's ({timed.PAIRS} pairs each,"
     f" at most {timed.FALSE_ALARMS:.0e} false alarms)",
 }  # fmt: skip
-
-
-def _nullable(connection: psycopg.Connection, where: Place) -> list[str]:
-    rows = connection.execute(
-        "select attname from pg_attribute where attrelid = %s::regclass and attnum > 0 and not attnotnull"
-        " and not attisdropped and attname = any(%s)",
-        [table_of(where.mart), list(where.types)],
-    )
-    return [name for (name,) in rows]
 
 
 def _controls(owner: psycopg.Connection) -> dict[str, bool]:
