@@ -113,7 +113,7 @@ def emulated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Setting
 
 @pytest.fixture
 def shared(emulated: tuple[Settings, State]) -> Iterator[Shared]:
-    """With nothing of anybody's."""
+    """With nothing of anybody's but the project above all."""
     settings, state = emulated
     clear(state)
     with connect(settings) as server:
@@ -126,6 +126,7 @@ def shared(emulated: tuple[Settings, State]) -> Iterator[Shared]:
         for user in TSC.Pager(server.users):
             if user.id != server.user_id:
                 server.users.remove(user.id)
+        publish(server)
         yield Shared(settings, state, server)
 
 
