@@ -181,7 +181,7 @@ def test_a_policy_that_is_gone_is_a_breach(published: Callmart) -> None:
         f"customer {NAMED}, agent_day: DIFFERS",
         f"customer {ANONYMOUS}, agent_day: DIFFERS",
     )
-    assert only(found, "attacks", "rights", "every customer and mart")
+    assert only(found, "attacks", "what can be inferred", "rights", "every customer and mart")
 
 
 def test_a_right_too_many_is_a_breach(published: Callmart) -> None:
