@@ -274,7 +274,7 @@ def leaver(customer: int, *spans: Span) -> str:
     """A customer with something of its own everywhere, each word ending with its number."""
     q, word, agent = f"verkoopq{customer}", f"pauzewoord{customer}", f"SIP/geheim{customer}"
     return (
-        f"  - id: {customer}\n    name: Vertrekker{customer}\n    {contracts(*spans)}\n"
+        f"  - id: {customer}\n    name: Vertrekker{customer}\n    sql_login: true\n    {contracts(*spans)}\n"
         f"    queues: [{{name: {q}, label: L{q}}}]\n    statuses: {{{word}: break}}\n"
         f"    agents: [{{id: {agent}, name: Noor Zandvliet{customer}, email: noor@example.org{customer}}}]\n"
         f"    contacts: [{{name: Contact{customer}, email: contact@example.org{customer}, authorised: true}}]\n"

@@ -212,7 +212,7 @@ def _attack(
 def _publisher_and_files(
     settings: Settings, scene: Scene, board: Board, everybody: list[Attacker], on_step: OnStep
 ) -> Iterator[Cell]:
-    with _session(settings, next(duty for duty in everybody if duty.becomes)) as publisher:
+    with _session(settings, next(duty for duty in everybody if duty.name == "publisher")) as publisher:
         for number, customer in enumerate(board.customers):
             on_step("compare", f"customer {customer}", number, len(board.customers))
             yield from channels.file_cells(settings, board, customer)
