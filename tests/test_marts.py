@@ -914,7 +914,7 @@ def test_the_service_levels_of_cisco(told: Callmart) -> None:
     shares = [70 / 90, 0.70, 0.80]
     for ratio, share in zip((one for one in variants if one.name.startswith("Cisco")), shares, strict=True):
         (row,) = told.rows(
-            f"select {metrics.as_sql(ratio)} as share from store.queue_interval",
+            f"select {metrics.as_sql(ratio)} as share from mart.queue_interval",
             customer_id=CUSTOMER["Cisco: 70 in, 10 abandoned in, 20 over"],
         )
         assert row["share"] == pytest.approx(share), ratio.name

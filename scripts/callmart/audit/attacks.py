@@ -89,7 +89,6 @@ OURS = f"({', '.join(repr(schema) for schema in SCHEMAS)})"
 QUERIES: dict[str, tuple[str, str]] = {
     "plain": ("a plain query", PLAIN),
     "by number": ("others' numbers by name", f"select count(*) from {{mart}} {THOSE} or true"),
-    "not one's own": ("a filter that excludes one's own rows", PLAIN + " where customer_id <> {own}"),
     "common table": (
         "a materialized CTE",
         "with q as materialized (select * from {mart}) select count(*) from q",
@@ -218,6 +217,11 @@ OWN_OBJECTS: dict[str, tuple[str, str]] = {
 }
 
 LEAKS: tuple[Attack, ...] = (
+    Attack(
+        "not one's own",
+        "a filter that excludes one's own rows",
+        "leaks", "look", "mart", "select 1 from {mart} where customer_id <> {own} limit 1", own=False,
+    ),
     Attack(
         "cheap operator",
         "a cheap operator of one's own that is asked before the policy",
@@ -761,7 +765,7 @@ def _landings() -> Iterator[Attack]:
 
 ACCESS: tuple[Attack, ...] = (
     Attack("read", "a relation that is not for it", "reading", "reach", "relation",
-        "select 1 from {relation} limit 1"),
+        "select 1 from {relation} limit 1", "select '{relation}'::regclass"),
     Attack("read in part", "columns that are not for it", "reading", "reach", "columns",
         "select * from {relation} limit 1"),
     Attack("write", "adding to a table or a view", "writing", "reach", "table",
