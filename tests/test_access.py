@@ -354,6 +354,7 @@ SHUTTING_OUT = {
     "a lock that is tried": "grant execute on function pg_try_advisory_xact_lock_shared(integer, integer) to public",
     "large objects": "grant execute on function lo_create(oid) to public",
     "messages": "grant execute on function pg_logical_emit_message(boolean, text, bytea, boolean) to public",
+    "counters": "grant execute on function pg_stat_get_tuples_returned(oid) to public",
     "definitions": "drop event trigger refuse_definitions",
 }
 
@@ -382,7 +383,8 @@ def test_what_lets_a_login_shut_others_out_is_for_the_administrator(opened: Call
 
 
 def test_what_is_looked_for_is_what_the_administrator_takes() -> None:
-    assert f"proname ~ '{drift.SHUTTING_OUT}'" in server.ADMINISTRATOR.read_text()
+    for functions in drift.SHUTTING_OUT, drift.COUNTING:
+        assert f"proname ~ '{functions}'" in server.ADMINISTRATOR.read_text()
 
 
 def test_the_administrator_takes_nothing_else(opened: Callmart) -> None:

@@ -55,9 +55,8 @@ def fail(suites: Path, name: str) -> None:
 
 def offered(callmart: Callmart, customer_id: int | None = None) -> int:
     """The visits of the customer's first day, as the owner or the customer sees them."""
-    query = (
-        "select sum(offered) as offered from store.queue_interval where customer_id = %s and call_date = %s"
-    )
+    schema = "store" if customer_id is None else "mart"
+    query = f"select sum(offered) as offered from {schema}.queue_interval where customer_id = %s and call_date = %s"
     return int(callmart.rows(query, CUSTOMER, DAY, customer_id=customer_id)[0]["offered"])
 
 

@@ -1,4 +1,5 @@
--- For the administrator of a server: what only a superuser can close, so that no login of callmart's shuts anybody out.
+-- For the administrator of a server: what only a superuser can close, so that no login of callmart's shuts anybody out
+-- or counts what others read.
 -- Once for each database of callmart's, and again after an upgrade of callmart or PostgreSQL:
 --
 --     psql --dbname callmart --username postgres --set ON_ERROR_STOP=1 --file scripts/callmart/administrator.sql
@@ -21,6 +22,31 @@ begin
             and p.proname ~ '^(pg_(try_)?advisory_(xact_)?lock.*|lo_.*|loread|lowrite|pg_logical_emit_message)$'
             and grantee = 0
     loop
+        execute pg_catalog.format('revoke execute on function %s from public', everybodys);
+    end loop;
+end
+$$;
+
+-- The counters of statistics tell what each query of anybody read of each table and index: a login that looks at them
+-- while the publisher reads as one customer after another learns how many rows each has. Who monitors the server keeps
+-- them.
+do $$
+declare
+    everybodys regprocedure;
+begin
+    for everybodys in
+        select p.oid
+        from pg_catalog.pg_proc as p, pg_catalog.aclexplode(coalesce(p.proacl, pg_catalog.acldefault('f', p.proowner)))
+        where
+            p.pronamespace = 'pg_catalog'::regnamespace
+            and p.proname ~ '^pg_stat_get_(?!activity$)'
+            and grantee = 0
+    loop
+        execute pg_catalog.format(
+            'grant execute on function %s to pg_monitor, %I',
+            everybodys,
+            (select pg_get_userbyid(datdba) from pg_catalog.pg_database where datname = current_database())
+        );
         execute pg_catalog.format('revoke execute on function %s from public', everybodys);
     end loop;
 end

@@ -13,6 +13,7 @@ from callmart.settings import Settings
 
 # The functions of PostgreSQL's own that administrator.sql takes from everybody.
 SHUTTING_OUT = "^(pg_(try_)?advisory_(xact_)?lock.*|lo_.*|loread|lowrite|pg_logical_emit_message)$"
+COUNTING = "^pg_stat_get_(?!activity$)"
 
 
 @dataclass(frozen=True)
@@ -68,22 +69,26 @@ def holding(connection: psycopg.Connection, settings: Settings, found: list[Drif
 
 
 def of_server(connection: psycopg.Connection) -> Iterator[Drift]:
-    """With what a login could shut everybody out: administrator.sql and the server's configuration close it."""
+    """With what a login could shut everybody out, or count what others read: administrator.sql and the server's
+    configuration close it.
+    """
     remedy = f"have a superuser run {server.ADMINISTRATOR} in this database"
-    ((functions, example),) = connection.execute(
-        """
-        select count(distinct p.oid), min(p.proname)
-        from pg_proc as p, aclexplode(coalesce(p.proacl, acldefault('f', p.proowner)))
-        where p.pronamespace = 'pg_catalog'::regnamespace and p.proname ~ %s and grantee = 0
-        """,
-        [SHUTTING_OUT],
-    ).fetchall()
-    if functions:
-        yield Drift(
-            f"any login can shut everybody out: {functions} functions for locks and large objects are everybody's"
-            f" ({example} ...); {remedy}",
-            server=True,
-        )
+    for which, danger, what in (
+        (SHUTTING_OUT, "any login can shut everybody out", "functions for locks and large objects"),
+        (COUNTING, "any login can count what others read", "functions for statistics"),
+    ):
+        ((functions, example),) = connection.execute(
+            """
+            select count(distinct p.oid), min(p.proname)
+            from pg_proc as p, aclexplode(coalesce(p.proacl, acldefault('f', p.proowner)))
+            where p.pronamespace = 'pg_catalog'::regnamespace and p.proname ~ %s and grantee = 0
+            """,
+            [which],
+        ).fetchall()
+        if functions:
+            yield Drift(
+                f"{danger}: {functions} {what} are everybody's ({example} ...); {remedy}", server=True
+            )
     guard = connection.execute("select from pg_event_trigger where evtname = 'refuse_definitions'").fetchone()
     if guard is None:
         yield Drift(

@@ -32,9 +32,10 @@ VISIBLE = (
     "Their settings, memberships and comments are visible as well; passwords are not.",
     "The names of schemas, tables, columns, functions and policies, and the text of functions and views: they are the "
     "same for everybody and hold no data.",
-    "Totals over all customers: pg_class.reltuples and relpages, sizes, pg_stat_all_tables, pg_stat_database, and in "
-    "EXPLAIN ANALYZE the rows removed and the pages read. They say about how many rows a mart or a month has, and how "
-    "often it is read and written, never for a condition of the asker's. Of two customers each can subtract itself.",
+    "Totals over all customers: pg_class.reltuples and relpages, sizes, and in EXPLAIN ANALYZE the rows removed and the "
+    "pages read. They say about how many rows a mart, a month or another table has, never for a condition of the "
+    "asker's. Of two customers each can subtract itself. Where administrator.sql has not been run the counters of "
+    "pg_stat_all_tables and its like are visible as well, and tell how many rows each query of others read.",
     "What EXPLAIN expects of a day, which comes from a sample over all customers: about how many rows a day has. Of "
     "everything else it has no sample; the customer's number is the asker's own, as a constant.",
     "A customer's own rows of days that are too old are hidden at once, and their number is in those totals until the "

@@ -598,6 +598,8 @@ def _reaches() -> Iterator[Attack]:
         ("loread", "0, 1", "a large object"),
         ("lowrite", "0, ''", "a large object"),
         ("pg_logical_emit_message", "false, 'mine', ''", "a message in the write-ahead log, of any size"),
+        ("pg_stat_get_tuples_returned", "0", "how many rows others' queries read of a table or an index"),
+        ("pg_stat_get_numscans", "0", "how often others read a table or an index"),
     ):
         yield Attack(
             function, f"{tries} ({function})", "shutting out", "reach", "server",
