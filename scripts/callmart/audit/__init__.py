@@ -32,8 +32,8 @@ VISIBLE = (
     "Their settings, memberships and comments are visible as well; passwords are not.",
     "The names of schemas, tables, columns, functions and policies, and the text of functions and views: they are the "
     "same for everybody and hold no data.",
-    "Totals over all customers: pg_class.reltuples and relpages, sizes, and in EXPLAIN ANALYZE the rows removed and the "
-    "pages read. They say about how many rows a mart, a month or another table has, never for a condition of the "
+    "Totals over all customers: pg_class.reltuples and relpages, sizes, and in EXPLAIN ANALYZE the rows removed and "
+    "the pages read. They say about how many rows a mart, a month or another table has, never for a condition of the "
     "asker's. Of two customers each can subtract itself. Where administrator.sql has not been run the counters of "
     "pg_stat_all_tables and its like are visible as well, and tell how many rows each query of others read.",
     "What EXPLAIN expects of a day, which comes from a sample over all customers: about how many rows a day has. Of "
