@@ -291,7 +291,7 @@ def test_a_wrong_declaration_is_one_sentence_of_every_command(
     read = dbt._invoke(dbtRunner(), small.callmart.settings, "parse")
     monkeypatch.setattr(dbt, "_invoke", lambda *how: read)  # each would take seconds
     for command in (
-        ["access", "diff"], ["access", "apply"], ["build"], ["extract"], ["expire", "--plan"], ["reports"],
+        ["access", "diff"], ["access", "apply"], ["build"], ["extract"], ["reports"],
     ):  # fmt: skip
         monkeypatch.setattr("sys.argv", ["callmart", *command])
         with pytest.raises(SystemExit) as ended:
