@@ -23,7 +23,7 @@ from conftest import YESTERDAY, Callmart
 DETAILED, NOTHING, GONE = 1042, 1046, 999
 REGISTRY = f"""\
 customers:
-  - {{id: {DETAILED}, name: One, contracts: [{{option: detailed, from: 2025-01-01}}], agents: [{{id: A, name: Ada}}]}}
+  - {{id: {DETAILED}, sql_login: true, name: One, contracts: [{{option: detailed, from: 2025-01-01}}], agents: [{{id: A, name: Ada}}]}}
   - {{id: {NOTHING}, name: None}}
 """
 NOON = int(datetime.combine(YESTERDAY, time(12)).timestamp())
@@ -466,7 +466,7 @@ def test_a_second_run_at_the_same_time_says_so(
     [
         ["land", "/etc/hostname"], ["build"], ["validate"], ["open"], ["extract"], ["publish"], ["publish", "--plan"],
         ["expire"], ["expire", "--plan"], ["retire", "x"], ["clock"], ["run"], ["status"], ["dsn"],
-        ["dsn", "--customer", "1044"],
+        ["dsn", "--customer", "1042"],
     ],
 )  # fmt: skip
 def test_before_the_registry_every_stage_says_what_to_do_first(empty: Callmart, arguments: list[str]) -> None:
@@ -491,7 +491,7 @@ def test_there_is_no_login_without_a_contract(ready: Callmart, command: Command,
 
 
 @pytest.mark.parametrize(
-    ("options", "user"), [([], "callmart_owner"), (["--customer", "1044"], "callmart_customer_1044")]
+    ("options", "user"), [([], "callmart_owner"), (["--customer", "1042"], "callmart_customer_1042")]
 )
 def test_dsn_prints_one_uri_that_works_and_holds_no_password(
     ready: Callmart, command: Command, options: list[str], user: str
