@@ -23,7 +23,8 @@ from conftest import YESTERDAY, Callmart
 DETAILED, NOTHING, GONE = 1042, 1046, 999
 REGISTRY = f"""\
 customers:
-  - {{id: {DETAILED}, sql_login: true, name: One, contracts: [{{option: detailed, from: 2025-01-01}}], agents: [{{id: A, name: Ada}}]}}
+  - {{id: {DETAILED}, name: One, sql_login: true, contracts: [{{option: detailed, from: 2025-01-01}}],
+     agents: [{{id: A, name: Ada}}]}}
   - {{id: {NOTHING}, name: None}}
 """
 NOON = int(datetime.combine(YESTERDAY, time(12)).timestamp())
