@@ -310,7 +310,8 @@ class Away:
         """Publish alone."""
         settings = self.callmart.settings
         with self.callmart.connect() as connection, tableau.connect(settings) as server:
-            plan = publish.plan(publication.desired(connection, settings), publish.read(server))
+            actual = publish.read(server, publication.books(connection, settings))
+            plan = publish.plan(publication.desired(connection, settings), actual)
             return publication.apply(connection, settings, server, plan, on_step)
 
     def queues(self) -> dict[str, TSC.DatasourceItem]:
