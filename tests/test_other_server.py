@@ -69,7 +69,8 @@ def away(
     callmart = make(name)
     play(callmart, tmp_path_factory.mktemp(name))
     with callmart.connect() as owner:
-        assert len(list(drift.of_server(owner))) == 3  # two kinds of functions are everybody's; no event trigger
+        # Two kinds of functions are everybody's, and there is no event trigger.
+        assert len(list(drift.of_server(owner))) == 3
         assert [one for one in drift.find(owner, None) if not one.server] == []
     with callmart.connect() as owner, pytest.raises(Drifted, match=r"administrator\.sql"):
         open_build(owner, callmart.settings)
