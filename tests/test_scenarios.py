@@ -65,7 +65,7 @@ def test_queue_interval(told: Callmart, name: str) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_agent_day(told: Callmart, name: str) -> None:
     found = told.rows(
-        "select * from store.agent_day join store.agent using (customer_id, agent_key)",
+        "select * from mart.agent_day join mart.agent using (customer_id, agent_key)",
         customer_id=CUSTOMER[name],
     )
     _compare(found, _scenario(name)["expect"]["agent_day"], AGENT_KEY, "call_date")
