@@ -104,7 +104,7 @@ def _duckdb(settings: Settings, file: Path) -> duckdb.DuckDBPyConnection:
     duck = duckdb.connect()
     duck.execute("attach ':memory:' as callmart; use callmart; set threads = 2; set timezone = 'UTC'")
     duck.execute("set enable_progress_bar = false")
-    for schema in ("raw", "registry", "build", "mart"):
+    for schema in ("raw", "registry", "build", "store"):
         duck.execute(f"create schema {schema}")
     duck.execute(MACROS)
     duck.execute(LANDED, {"file": str(file), "statuses": list(STATUSES)})
@@ -113,7 +113,7 @@ def _duckdb(settings: Settings, file: Path) -> duckdb.DuckDBPyConnection:
         name, materialized = node["name"], node["config"]["materialized"]
         if materialized == "store":  # what it held before
             columns = ", ".join(f'"{column}" {of["data_type"]}' for column, of in node["columns"].items())
-            duck.execute(f"create table mart.{name} ({columns})")
+            duck.execute(f"create table store.{name} ({columns})")
         kind = "view" if materialized == "view" else "table"
         duck.execute(f"create {kind} build.{name} as {_compiled(settings, node)}")
     return duck

@@ -72,7 +72,7 @@ def _read(settings: Settings) -> dict[str, pa.Table]:
         tables = {}
         for mart in dbt.marts(settings):
             columns = ", ".join(f'"{column}"' for column in mart.columns)
-            cursor.execute(f'select {columns} from mart."{mart.name}"')
+            cursor.execute(f'select {columns} from store."{mart.name}"')
             tables[mart.name] = cursor.fetch_arrow_table()
         return tables
 
@@ -92,7 +92,7 @@ def _write(settings: Settings, tables: dict[str, pa.Table]) -> float:
 def _change(settings: Settings) -> None:
     """What a night makes of the first customer when it had calls."""
     with server.connect(settings) as connection:
-        connection.execute("update mart.queue_interval set talk_s = talk_s + 1 where customer_id = 1")
+        connection.execute("update store.queue_interval set talk_s = talk_s + 1 where customer_id = 1")
         connection.execute("update ops.opened_day set build_id = build_id + 1 where customer_id = 1")
 
 

@@ -39,6 +39,7 @@ def registry_of(options: Mapping[int, str], reports: Sequence[str] = ()) -> regi
                 {
                     "id": id,
                     "name": f"bench {id}",
+                    "sql_login": True,
                     "contracts": [{"option": option, "from": date(2020, 1, 1)}],
                     "recipients": [{"email": f"chef@{id}.example", "reports": list(reports)}],
                 }
