@@ -222,6 +222,7 @@ def test_the_command_alone_lands_with_the_dsn_in_the_environment(away: Callmart,
     assert away.settings.dsn is not None
     dsn = away.settings.dsn.get_secret_value()
     offered = "select sum(offered) from mart.queue_interval"
+    away.build_and_open()  # what other tests have left to be built
     before = away.rows(offered, customer_id=STANDARD)[0]["sum"]
     command: Command = command_of(away.home)
     done = command("land", tmp_path / "late.csv", CALLMART_DSN=dsn)
