@@ -8,11 +8,12 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from callmart import access, clock, dbt, drift, expire, open, remove, retire, run, standing
+from callmart import clock, dbt, expire, open, remove, retire, run, standing
 from callmart.errors import UserError
 from centre import DAYS, NAMED, REGISTRY, STANDARD, WITH_DATA
 from commands import Command, command_of, mistake
 from conftest import Callmart, ignore_step
+from test_access import apply, drifted
 
 NAME, DAYLESS = "left_over", "left_name"
 OLD = [date(2020, 1, 31), date(2020, 2, 1)]
@@ -60,18 +61,6 @@ def left(played: Callmart) -> Callmart:
 @pytest.fixture
 def command(played: Callmart) -> Command:
     return command_of(played.home)
-
-
-def drifted(callmart: Callmart) -> list[str]:
-    with callmart.connect() as owner:
-        return [one.text for one in drift.find(owner, dbt.marts(callmart.settings))]
-
-
-def apply(callmart: Callmart) -> list[str]:
-    with callmart.connect() as owner:
-        return [
-            one.text for one in access.apply(owner, callmart.settings, dbt.marts(callmart.settings)).mended
-        ]
 
 
 # -- as the catalogue has it --------------------------------------------------------------------------------------
