@@ -54,7 +54,7 @@ def landed(callmart: Callmart, expected: dict[str, Any]) -> Callmart:
 def test_every_cell(landed: Callmart, expected: dict[str, Any], table: str) -> None:
     _, by = key = list(expected[table][0])[:2]
     sums = ", ".join(f"sum({NAMES.get(name, name)})::integer as {name}" for name in CELLS[table])
-    found = landed.rows(QUERIES[table].format(sums), customer_id=7001)
+    found = landed.rows(QUERIES[table].format(sums))
     assert {(row["call_date"], row[by]): row for row in found} == {
         (row["call_date"], row[by]): dict.fromkeys((*key, *CELLS[table]), 0) | row for row in expected[table]
     }
@@ -65,8 +65,7 @@ def test_it_stands_twice(landed: Callmart, expected: dict[str, Any], place: str)
     table = place.split(maxsplit=1)[0]
     keys = list(expected[table][0])[:2]
     found = landed.rows(
-        TWICE[place].format("sum(contacts)::integer as contacts, sum(talk_s)::integer as talk_s"),
-        customer_id=7001,
+        TWICE[place].format("sum(contacts)::integer as contacts, sum(talk_s)::integer as talk_s")
     )
     names = [name for name in found[0] if name not in keys]
     assert {tuple(row[key] for key in keys): [row[name] or 0 for name in names] for row in found} == {
