@@ -35,6 +35,7 @@ from callmart import (
     publish,
     remove,
     run,
+    sessions,
     status,
     tableau,
     validate,
@@ -431,6 +432,21 @@ def test_a_run_that_loses_its_connection_says_so_and_ends(
     assert ran.problems == [
         "the validation broke off (SQLSTATE 57P01): the next run tries again",
         run.LOST,
+    ]
+    assert begun == ["remove", "expire", "ensure_ahead", "build"]
+
+
+def test_an_interruption_between_a_question_and_its_answer_ends_the_run(
+    undisturbed: Callmart, begun: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(connection: psycopg.Connection, *_: Any) -> None:
+        with sessions.making_way(connection):
+            connection.pgconn.send_query(b"select pg_sleep(60)")
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(validate, "validate", interrupted)
+    assert night(undisturbed).problems == [
+        "the run was interrupted: run again, and it goes on from what is there"
     ]
     assert begun == ["remove", "expire", "ensure_ahead", "build"]
 

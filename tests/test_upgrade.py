@@ -60,6 +60,9 @@ def test_an_earlier_database_is_upgraded_with_its_history(earlier: Callmart) -> 
         owner.execute(
             "insert into ops.publication (customer_id, state, project) values (1042, 'published', 'a name')"
         )
+        owner.execute(
+            "insert into usage.function_month values ('2026-10-01', 'hold', 9), ('2026-10-01', 'hold_contact', 7)"
+        )
         owner.execute("analyze")  # as an earlier night did, with samples of numbers
         owner.commit()
 
@@ -74,6 +77,7 @@ def test_an_earlier_database_is_upgraded_with_its_history(earlier: Callmart) -> 
         ).fetchall()
         assert [(luid, before) for luid, before, said in books if "name" not in said] == [(None, True)]
         assert unprotected(owner) == []
+        assert owner.execute("select function from usage.function_month").fetchall() == [("hold",)]
         # None is sampled: what the planner expects of any value is what it expects of all.
         sampled = owner.execute(
             "select relation, access.sampled_columns(relation, 'call_date') from access.mart_relation"

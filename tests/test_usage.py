@@ -43,7 +43,6 @@ MONTH = month_before((date.today() - timedelta(days=7)).replace(day=1))
 SEEN = {
     "device_login": 1,
     "hold": 2,
-    "hold_contact": 1,
     "line_call_in_sip_trunk": 1,
     "outbound_call": 1,
     "queue_answer": 1,
@@ -491,7 +490,7 @@ RULES = {
         months_of(EVEN, UNEVEN, EVEN | {0: 13}),
     ),
     "a part of another": (
-        "and not pair_steps.is_safe", "and false", one_month(hold=EVEN, hold_contact=EVEN | {0: 9})
+        "and not pair_steps.is_safe", "and false", one_month(hold=EVEN, ring=EVEN | {0: 9})
     ),
     "who has left": (
         "shown.uses - coalesce(sum(contributions.uses), 0) as uses",

@@ -124,10 +124,17 @@ def _attempt(
         stage(connection, settings, ran, on_step)
         return True
     except Exception as error:
+        if _interrupted(error):
+            raise KeyboardInterrupt from error
         ran.note(_sentence(error, broke_off, remedy))
         with suppress(psycopg.Error):
             connection.rollback()
         return False
+
+
+def _interrupted(error: BaseException | None) -> bool:
+    """Whether Ctrl-C came first, and the error only while that was handled."""
+    return error is not None and (isinstance(error, KeyboardInterrupt) or _interrupted(error.__context__))
 
 
 def _sentence(error: Exception, broke_off: str, remedy: str) -> str:

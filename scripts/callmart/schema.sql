@@ -1787,6 +1787,19 @@ begin
 end
 $$;
 
+-- Contacts with a hold were counted as a function, until they told something beside the holds and the answers.
+do $$
+declare
+    counted regclass;
+begin
+    foreach counted in array array_remove(
+        array[to_regclass('usage.function_month'), to_regclass('raw.function_use')], null
+    ) loop
+        execute format('delete from %s where function = %L', counted, 'hold_contact');
+    end loop;
+end
+$$;
+
 -- The group of each mart that stood before it was noted there.
 delete from access.mart where not exists (select from pg_catalog.pg_class as c where c.oid = relation);
 insert into access.mart (relation, mart_group)

@@ -50,8 +50,7 @@ def making_way(connection: psycopg.Connection) -> Iterator[None]:
         try:
             yield
         except BaseException:
-            if not connection.closed:
-                connection.rollback()  # the audit log may be locked in it
+            _give_up(connection)  # the audit log may be locked in it
             raise
         finally:
             done.set()
@@ -66,6 +65,14 @@ def end_all(connection: psycopg.Connection, role: str) -> None:
         pid for (pid,) in connection.execute("select pid from pg_stat_activity where usename = %s", [role])
     ]
     _note(connection, Counter({role: _end(connection, role, pids)}))
+
+
+def _give_up(connection: psycopg.Connection) -> None:
+    """Roll back; close what can't be rolled back, as when Ctrl-C came between a question and its answer."""
+    try:
+        connection.rollback()
+    except psycopg.Error:
+        connection.close()
 
 
 def _watch(watcher: psycopg.Connection, done: threading.Event, ended: Counter[str]) -> None:

@@ -16,7 +16,6 @@
         'queue_refusal_busy': 'refused_busy',
         'ring': 'rings',
         'hold': 'holds',
-        'hold_contact': 'contacts_held',
         'transfer_blind': 'transferred_blind',
         'transfer_attended': 'transferred_attended',
     },
