@@ -29,6 +29,7 @@ check: .venv/installed-dev ## lint: Python, types, SQL, and dbt with deprecation
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo --no-cache
 	$(BIN)/sqlfluff lint models
 	$(BIN)/dbt --warn-error-options '{"error": ["Deprecations"]}' parse --quiet --no-partial-parse
 

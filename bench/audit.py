@@ -9,11 +9,13 @@ from itertools import pairwise
 
 from rich.console import Console
 
-from callmart import audit, run, server
-from callmart.emulator import process
-from callmart.emulator.state import State
-from callmart.settings import Settings
+from callmart import audit
+from callmart.base.settings import Settings
+from callmart.database import server
+from callmart.operations import run
 from history import CUSTOMERS, registry_of, scratch
+from tableau_emulator import process
+from tableau_emulator.state import State
 
 
 def main() -> None:

@@ -20,9 +20,10 @@ import psycopg
 from psycopg import sql
 from rich.console import Console
 
-from callmart import dbt, server
-from callmart.raw_format import STATUSES
-from callmart.settings import Settings
+from callmart.base.raw_format import STATUSES
+from callmart.base.settings import Settings
+from callmart.database import server
+from callmart.declarations import dbt_project
 from history import CUSTOMERS, scratch
 from simulated import CONTACTS_PER_CUSTOMER, command, write_day
 
@@ -123,7 +124,7 @@ def _models(settings: Settings) -> Iterator[dict[str, Any]]:
     """The customers' marts and what they read, each after that. Statistics of months over are not of this day."""
     nodes = json.loads((settings.home / "dbt" / "manifest.json").read_text())["nodes"]
     read: dict[str, list[str]] = {}
-    wanted = [f"model.callmart.{mart.name}" for mart in dbt.marts(settings)]
+    wanted = [f"model.callmart.{mart.name}" for mart in dbt_project.marts(settings)]
     while wanted:
         id = wanted.pop()
         read[id] = [on for on in nodes[id]["depends_on"]["nodes"] if on in nodes]
@@ -143,7 +144,7 @@ def _compiled(settings: Settings, node: dict[str, Any]) -> str:
 def _require_equal(settings: Settings, duck: duckdb.DuckDBPyConnection) -> None:
     """SystemExit that names the first mart of which both have not the same number of rows and the same sums."""
     with server.connect(settings) as connection:
-        for mart in dbt.marts(settings):
+        for mart in dbt_project.marts(settings):
             summed = [
                 name for name, type in mart.types.items() if type == "integer" and name != "customer_id"
             ]

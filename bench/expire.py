@@ -14,8 +14,10 @@ from datetime import date, timedelta
 import psycopg
 from rich.console import Console
 
-from callmart import expire, logins, server
-from callmart.settings import Settings
+from callmart.access import logins
+from callmart.base.settings import Settings
+from callmart.database import server
+from callmart.retention import expire
 from history import CUSTOMERS, QUEUES, fill, retention_floor, scratch, settle
 
 QUARTERS = 12

@@ -18,8 +18,10 @@ import pyarrow as pa
 from adbc_driver_postgresql import dbapi
 from rich.console import Console
 
-from callmart import dbt, logins, server
-from callmart.settings import Settings
+from callmart.access import logins
+from callmart.base.settings import Settings
+from callmart.database import server
+from callmart.declarations import dbt_project
 from history import registry_of, scratch
 from two_years import extract_all, fill_marts, options
 
@@ -70,7 +72,7 @@ def _read(settings: Settings) -> dict[str, pa.Table]:
     """All rows of all marts, as their owner."""
     with dbapi.connect(logins.owner_uri(settings)) as connection, connection.cursor() as cursor:
         tables = {}
-        for mart in dbt.marts(settings):
+        for mart in dbt_project.marts(settings):
             columns = ", ".join(f'"{column}"' for column in mart.columns)
             cursor.execute(f'select {columns} from store."{mart.name}"')
             tables[mart.name] = cursor.fetch_arrow_table()

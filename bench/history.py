@@ -8,8 +8,10 @@ from pathlib import Path
 
 import psycopg
 
-from callmart import dbt, registry, server
-from callmart.settings import Settings
+from callmart.base.settings import Settings
+from callmart.database import server
+from callmart.declarations import dbt_project
+from callmart.registry import registry
 
 CUSTOMERS = range(1, 201)
 QUEUES = 2
@@ -25,7 +27,7 @@ def scratch(wanted: registry.Registry | None = None) -> Iterator[Settings]:
                 registry.apply(
                     connection, settings, wanted or registry_of(dict.fromkeys(CUSTOMERS, "detailed"))
                 )
-            dbt.run(settings, lambda *_: None)
+            dbt_project.run(settings, lambda *_: None)
             yield settings
         finally:
             server.stop(settings.home)

@@ -10,10 +10,13 @@ import pyarrow.parquet
 from adbc_driver_postgresql import dbapi
 from rich.console import Console
 
-from callmart import land, logins, registry, server
-from callmart.prepare import EVENT_SCHEMA, Defaults, prepare
-from callmart.settings import Settings
-from callmart.simulate import simulate
+from callmart.access import logins
+from callmart.base.settings import Settings
+from callmart.database import server
+from callmart.land import landing
+from callmart.land.prepare import EVENT_SCHEMA, Defaults, prepare
+from callmart.registry import registry
+from callmart.simulator.simulate import simulate
 
 CUSTOMER = 1
 DAYS = 10
@@ -58,7 +61,7 @@ def _land(settings: Settings, file: Path) -> float:
     """Seconds to land the file."""
     with logins.connect(settings, "loader") as loader:
         begin = time.perf_counter()
-        land.land(loader, settings, file, "auto", DEFAULTS)
+        landing.land(loader, settings, file, "auto", DEFAULTS)
         return time.perf_counter() - begin
 
 
@@ -78,8 +81,8 @@ def _copy(settings: Settings, file: Path) -> float:
     with server.connect(settings) as connection:
         registry.apply(connection, settings, wanted)
         connection.commit()
-        _, gate = land.current_gate(connection, settings)
-    batches = list(prepare(file, "auto", DEFAULTS, gate, land.limits(settings)).batches())
+        _, gate = landing.current_gate(connection, settings)
+    batches = list(prepare(file, "auto", DEFAULTS, gate, landing.limits(settings)).batches())
     with dbapi.connect(server.uri(settings)) as adbc, adbc.cursor() as cursor:
         cursor.execute("drop table if exists raw.bench")
         cursor.execute("create table raw.bench (like raw.event including defaults including indexes)")

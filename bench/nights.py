@@ -12,9 +12,12 @@ from pathlib import Path
 
 from rich.console import Console
 
-from callmart import extract, open, run, server
-from callmart.lock import exclusive
-from callmart.settings import Folder, Settings
+from callmart.base.settings import Folder, Settings
+from callmart.database import server
+from callmart.database.lock import exclusive
+from callmart.extract import extract
+from callmart.opening import opening
+from callmart.operations import run
 from history import CUSTOMERS, fill, retention_floor, scratch
 from simulated import CONTACTS_PER_CUSTOMER, command, write_day
 
@@ -102,7 +105,7 @@ def _open(settings: Settings) -> None:
     """Open what was built, without the checks, which are not what is measured here."""
     with server.connect(settings) as connection:
         connection.execute("update ops.build set validated_at = clock_timestamp()")
-        open.open_build(connection, settings)
+        opening.open_build(connection, settings)
 
 
 def _late(settings: Settings) -> tuple[float, int]:

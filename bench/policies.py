@@ -15,8 +15,9 @@ from typing import Self
 import psycopg
 from rich.console import Console
 
-from callmart import logins, roles, server
-from callmart.settings import Settings
+from callmart.access import logins, roles
+from callmart.base.settings import Settings
+from callmart.database import server
 from history import CUSTOMERS, QUEUES, fill, registry_of, retention_floor, scratch, settle
 
 QUARTERS = 20

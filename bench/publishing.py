@@ -14,13 +14,14 @@ from pathlib import Path
 import tableauserverclient as TSC
 from rich.console import Console
 
-from callmart import publication, server, tableau, tds
-from callmart.emulator import faults, process
-from callmart.emulator.state import State
-from callmart.publish import DataSource
-from callmart.settings import Settings
+from callmart.base.settings import Settings
+from callmart.database import server
+from callmart.publish import DataSource, publication, tableau
+from callmart.tableau_files import tds
 from history import registry_of, scratch
 from simulated import command
+from tableau_emulator import faults, process
+from tableau_emulator.state import State
 from two_years import extract_all, fill_marts, options
 
 CUSTOMERS = 300

@@ -14,8 +14,8 @@ from typing import NamedTuple
 import pyarrow as pa
 import pyarrow.parquet
 
-from callmart.settings import Settings
-from callmart.simulate import simulate
+from callmart.base.settings import Settings
+from callmart.simulator.simulate import simulate
 
 CONTACTS_PER_CUSTOMER = 10_000
 # Ends by saying the most memory that it had, in KiB. (What getrusage says counts its parent's as well.)

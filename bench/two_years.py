@@ -8,11 +8,17 @@ import psycopg
 import pyarrow.parquet
 from psycopg import sql
 
-from callmart import build, dbt, extract, land, logins, open, roles, server
-from callmart.dbt import Mart
-from callmart.prepare import Defaults
-from callmart.settings import Settings
-from callmart.simulate import simulate
+from callmart.access import logins, roles
+from callmart.base.settings import Settings
+from callmart.build import window
+from callmart.database import server
+from callmart.declarations import dbt_project
+from callmart.declarations.dbt_project import Mart
+from callmart.extract import extract
+from callmart.land import landing
+from callmart.land.prepare import Defaults
+from callmart.opening import opening
+from callmart.simulator.simulate import simulate
 from history import retention_floor
 
 YESTERDAY = date.today() - timedelta(days=1)
@@ -32,17 +38,17 @@ def _open_a_day(settings: Settings) -> None:
     file = settings.home / "day.parquet"
     pyarrow.parquet.write_table(events, file)
     with logins.connect(settings, "loader") as loader:
-        land.land(loader, settings, file, "auto", Defaults(1, "vcloud", False, None))
+        landing.land(loader, settings, file, "auto", Defaults(1, "vcloud", False, None))
     with server.connect(settings) as connection:
-        build.build(connection, settings, _ignore)
+        window.build(connection, settings, _ignore)
         connection.execute("update ops.build set validated_at = clock_timestamp()")
-        open.open_build(connection, settings)
+        opening.open_build(connection, settings)
 
 
 def fill_marts(settings: Settings, options: Mapping[int, str]) -> int:
     """Fill all marts with that day, for all that customers see, month by month as nights do it. The number of rows."""
     _open_a_day(settings)
-    marts, rows = dbt.marts(settings), 0
+    marts, rows = dbt_project.marts(settings), 0
     with server.connect(settings) as connection:
         first = retention_floor(connection)
         for mart in marts:

@@ -6,9 +6,9 @@ from random import Random
 from typing import Any
 from zipfile import ZipFile, is_zipfile
 
-from callmart.emulator import revisions
-from callmart.emulator.faults import Fault
-from callmart.emulator.state import State
+from tableau_emulator import revisions
+from tableau_emulator.faults import Fault
+from tableau_emulator.state import State
 
 Held = list[tuple[Any, ...]]
 

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet
 
-from callmart.simulate import simulate
+from callmart.simulator.simulate import simulate
 from conftest import YESTERDAY, Callmart
 
 NAMED, ANONYMOUS, STANDARD, NONE = 1001, 1002, 1003, 1004

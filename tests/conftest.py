@@ -14,11 +14,17 @@ import hypothesis
 import psycopg
 import pytest
 
-from callmart import build, dbt, logins, open, registry, roles, run, server
-from callmart.emulator import process
-from callmart.land import Landed, land
-from callmart.prepare import Defaults
-from callmart.settings import Settings
+from callmart.access import logins, roles
+from callmart.base.settings import Settings
+from callmart.build import window
+from callmart.database import server
+from callmart.declarations import dbt_project
+from callmart.land.landing import Landed, land
+from callmart.land.prepare import Defaults
+from callmart.opening import opening
+from callmart.operations import run
+from callmart.registry import registry
+from tableau_emulator import process
 
 hypothesis.settings.register_profile("callmart", deadline=None)  # a busy machine is no failure
 hypothesis.settings.load_profile("callmart")
@@ -110,9 +116,9 @@ class Callmart:
         """As build_and_open, without the checks, which take most of its time: where the marts are looked at anyway."""
         with self.connect() as connection:
             run.remove_closed(connection, self.settings, run.Ran(), ignore_step)
-            build.build(connection, self.settings, ignore_step)
+            window.build(connection, self.settings, ignore_step)
             connection.execute("update ops.build set validated_at = clock_timestamp()")
-            open.open_build(connection, self.settings)
+            opening.open_build(connection, self.settings)
 
     def rows(self, query: str, *parameters: Any, customer_id: int | None = None) -> list[dict[str, Any]]:
         """What a query returns to the owner, or to a customer."""
@@ -129,7 +135,7 @@ class Callmart:
         own = {"customer_id", "agent_key", "call_key", "device_key", "part"} | (set() if named else {"agent"})
         told = {}
         with self.connect() as connection:
-            for mart in dbt.marts(self.settings):
+            for mart in dbt_project.marts(self.settings):
                 names = "agent_key" in mart.columns and "agent" not in mart.columns
                 cursor = connection.execute(
                     f"select * from store.{mart.name}"  # type: ignore[arg-type]

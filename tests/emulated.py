@@ -12,10 +12,10 @@ import requests
 import tableauserverclient as TSC
 from tableauserverclient.server.endpoint.exceptions import ServerResponseError
 
-from callmart.emulator import client, faults
-from callmart.emulator.process import Emulator
-from callmart.emulator.state import State
 from rest_shapes import check
+from tableau_emulator import client, faults
+from tableau_emulator.process import Emulator
+from tableau_emulator.state import State
 
 WORKBOOK = """<?xml version='1.0' encoding='utf-8'?>
 <workbook version='18.1'>

@@ -15,9 +15,9 @@ import psycopg
 from psycopg import sql
 from pydantic import SecretStr
 
-from callmart import server
-from callmart.keys import secret_file
-from callmart.settings import EMULATOR, Settings, Tableau
+from callmart.base.keys import secret_file
+from callmart.base.settings import EMULATOR, Settings, Tableau
+from callmart.database import server
 
 HOST = "127.0.0.1"
 

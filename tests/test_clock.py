@@ -13,9 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from callmart import cli, clock, run, server
-from callmart.errors import UserError
-from callmart.rights import SCHEMAS
+from callmart import cli
+from callmart.access.rights import SCHEMAS
+from callmart.base.errors import UserError
+from callmart.database import clock, server
+from callmart.operations import run
 from centre import NAMED, REGISTRY, WITH_DATA
 from commands import Command, command_of, mistake
 from conftest import Callmart, ignore_step

@@ -12,10 +12,11 @@ import psycopg
 import pytest
 from pydantic import SecretStr
 
-from callmart import logins, roles, server
-from callmart.errors import UserError
-from callmart.keys import secret_file
-from callmart.settings import Settings
+from callmart.access import logins, roles
+from callmart.base.errors import UserError
+from callmart.base.keys import secret_file
+from callmart.base.settings import Settings
+from callmart.database import server
 from conftest import Callmart
 from tls import WITH_OPENSSL, Certificate, certificate, in_front_of
 

@@ -13,10 +13,17 @@ import tableauserverclient as TSC
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from callmart import clock, dbt, extract, keys, registry, remove, run, server, tableau
-from callmart.fields import TITLES
-from callmart.registry import current_states, desired_states, load, plan
-from callmart.settings import Folder
+from callmart.base import keys
+from callmart.base.settings import Folder
+from callmart.database import clock, server
+from callmart.declarations import dbt_project
+from callmart.extract import extract
+from callmart.operations import run
+from callmart.publish import tableau
+from callmart.registry import registry
+from callmart.registry.registry import current_states, desired_states, load, plan
+from callmart.retention import remove
+from callmart.tableau_files.fields import TITLES
 from conftest import Callmart, ignore_step
 from events import DAY, Row, at, days, event, ndjson
 from events import registry as customers
@@ -181,7 +188,7 @@ def told(callmart: Callmart) -> dict[int, dict[str, list[Any]]]:
         "dirty": "select customer_id, call_date from ops.dirty_day",
         "keys": "select customer_id, key_fingerprint is not null from registry.customer",
     }
-    for mart in dbt.marts(callmart.settings):
+    for mart in dbt_project.marts(callmart.settings):
         columns = [column for column in mart.columns if not column.endswith(("_key", "customer_id"))]
         names = ", ".join([*columns, "agent"] if "agent_key" in mart.columns and mart.day else columns)
         agents = (
@@ -424,7 +431,7 @@ def contents(callmart: Callmart, customer: int) -> Any:
         mart.name: sorted(
             map(repr, callmart.rows(f'select * from store."{mart.name}" where customer_id = %s', customer))
         )
-        for mart in dbt.marts(callmart.settings)
+        for mart in dbt_project.marts(callmart.settings)
     }
     return marts, callmart.rows(
         "select mart_group, content_hash from ops.extract where customer_id = %s order by 1", customer

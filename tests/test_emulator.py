@@ -18,11 +18,11 @@ import tableauserverclient as TSC
 from lxml import etree  # type: ignore[import-untyped]
 from tableauserverclient.server.endpoint.exceptions import FailedSignInError
 
-from callmart.emulator import client
-from callmart.emulator.process import Emulator, ensure_running, serve, stop
-from callmart.emulator.state import State
-from callmart.errors import UserError
+from callmart.base.errors import UserError
 from emulated import refused, watched
+from tableau_emulator import client
+from tableau_emulator.process import Emulator, ensure_running, serve, stop
+from tableau_emulator.state import State
 
 NAMESPACE = "{http://tableau.com/api}"
 ALLOW = TSC.Permission.Mode.Allow
@@ -488,7 +488,7 @@ def test_the_secret_is_on_no_command_line(home: Path, monkeypatch: pytest.Monkey
     token = ensure_running(home).token
     process = Path(f"/proc/{pid(home)}")
     command, environment = (process / "cmdline").read_text(), (process / "environ").read_text()
-    assert "callmart.emulator" in command
+    assert "tableau_emulator" in command
     assert token not in command + environment
     assert "CALLMART_DSN" not in environment
     kept = (home / "emulator" / "state.sqlite").read_bytes() + (home / "emulator" / "server.log").read_bytes()

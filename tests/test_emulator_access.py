@@ -10,10 +10,10 @@ import pytest
 import requests
 import tableauserverclient as TSC
 
-from callmart.emulator import client, control
-from callmart.emulator.app import RESOURCES
-from callmart.emulator.state import new_luid
 from emulated import World, refused, world
+from tableau_emulator import client, control
+from tableau_emulator.app import RESOURCES
+from tableau_emulator.state import new_luid
 
 # TSC sends a setting of sites that is gone, and warns of itself
 pytestmark = pytest.mark.filterwarnings("ignore:FlowsEnabled")

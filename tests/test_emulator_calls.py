@@ -17,9 +17,9 @@ import tableauserverclient as TSC
 from lxml import etree  # type: ignore[import-untyped]
 from tableauserverclient.server.endpoint.exceptions import FailedSignInError
 
-from callmart.emulator import client, jobs
-from callmart.emulator.state import State
 from emulated import SOURCE, World, refused, world
+from tableau_emulator import client, jobs
+from tableau_emulator.state import State
 
 # TSC sends a setting of sites that is gone, and warns of itself
 pytestmark = pytest.mark.filterwarnings("ignore:FlowsEnabled")

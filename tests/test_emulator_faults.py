@@ -18,8 +18,8 @@ from tableauserverclient.server.endpoint.exceptions import (
 )
 from urllib3.util import Retry
 
-from callmart.emulator import client, faults
 from emulated import World, refused, world
+from tableau_emulator import client, faults
 
 
 @pytest.fixture
@@ -224,7 +224,7 @@ def test_a_fault_now_and_then(here: World) -> None:
 def test_a_fault_later_and_for_a_while(here: World, monkeypatch: pytest.MonkeyPatch) -> None:
     here.inject("status", status=503, count=None, after=10, lasting=20)
     real, passed = time.time, 0.0
-    monkeypatch.setattr("callmart.emulator.faults.time.time", lambda: real() + passed)
+    monkeypatch.setattr("tableau_emulator.faults.time.time", lambda: real() + passed)
     seen = []
     for moment in (0.0, 15.0, 40.0):
         passed = moment

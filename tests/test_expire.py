@@ -22,9 +22,14 @@ from hypothesis import HealthCheck, example, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from callmart import clock, dbt, expire, extract, months, run, server
-from callmart.lock import exclusive
-from callmart.simulate import simulate
+from callmart.build import months
+from callmart.database import clock, server
+from callmart.database.lock import exclusive
+from callmart.declarations import dbt_project
+from callmart.extract import extract
+from callmart.operations import run
+from callmart.retention import expire
+from callmart.simulator.simulate import simulate
 from commands import command_of, mistake
 from conftest import Callmart, ignore_step
 from events import event, ndjson, registry
@@ -75,7 +80,7 @@ def data_tables(connection: psycopg.Connection) -> list[str]:
 
 def marts_with_days(callmart: Callmart) -> list[str]:
     """The marts that are kept by months."""
-    return [f"store.{mart.name}" for mart in dbt.marts(callmart.settings) if mart.day]
+    return [f"store.{mart.name}" for mart in dbt_project.marts(callmart.settings) if mart.day]
 
 
 def content(callmart: Callmart) -> dict[str, list[str]]:
@@ -400,7 +405,7 @@ def test_extracts_with_a_day_too_old_go_and_come_back_without_it(full: Callmart)
                 path, f'select min(call_date) as d from "Extract"."{mart.name}"', return_type="pyarrow"
             ).to_pylist()[0]["d"]
             for path in extract.folder(full.settings).rglob("*.hyper")
-            for mart in dbt.marts(full.settings)
+            for mart in dbt_project.marts(full.settings)
             if mart.day and mart.group == path.stem
         }
 
@@ -639,7 +644,7 @@ def test_a_failing_expiry_stops_neither_months_nor_the_run(
     with full.connect() as connection:
         ran = run.run(connection, full.settings, ignore_step)
         assert ran.problems == ["the expiry broke off (RuntimeError): run `callmart expire` to finish it"]
-        groups = {mart.group for mart in dbt.marts(full.settings)}
+        groups = {mart.group for mart in dbt_project.marts(full.settings)}
         assert ran.extracts == len(ZONES) * len(groups)
         for month in ahead:
             for name in ("raw.event", *marts_with_days(full)):

@@ -11,8 +11,10 @@ from random import Random
 import psycopg
 import pytest
 
-from callmart import access, dbt, server
+from callmart.access import memberships
 from callmart.audit import attempts, generated, inference, scratch
+from callmart.database import server
+from callmart.declarations import dbt_project
 from centre import WITH_DATA, play
 from conftest import Callmart, ignore_step
 from other_server import OtherServer, running, settings_by
@@ -83,7 +85,7 @@ def test_samples_of_before_are_forgotten(away: Callmart, cluster: OtherServer) -
             superuser.execute("analyze store.queue_interval")
         assert superuser.execute(sampled).fetchall() != [(0,)]
         with away.connect() as owner:
-            access.apply(owner, away.settings, dbt.marts(away.settings))
+            memberships.apply(owner, away.settings, dbt_project.marts(away.settings))
         assert superuser.execute(sampled).fetchall() == [(0,)]
         before = "select count(*) from mart.queue_interval"
         assert all(away.rows(before, customer_id=customer)[0]["count"] for customer in WITH_DATA)

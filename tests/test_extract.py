@@ -15,13 +15,19 @@ import pytest
 import tableauserverclient as TSC
 from pydantic import SecretStr
 
-from callmart import dbt, extract, publication, publish, roles, run, tableau, tds
-from callmart.emulator import client, faults
-from callmart.emulator.state import State
-from callmart.extract import Extract, Unproven
-from callmart.settings import Tableau
+from callmart import publish
+from callmart.access import roles
+from callmart.base.settings import Tableau
+from callmart.declarations import dbt_project
+from callmart.extract import extract
+from callmart.extract.extract import Extract, Unproven
+from callmart.operations import run
+from callmart.publish import publication, tableau
+from callmart.tableau_files import tds
 from centre import ANONYMOUS, DAYS, DETAILED, NAMED, REGISTRY, STANDARD, WITH_DATA, events
 from conftest import YESTERDAY, Callmart, ignore_step
+from tableau_emulator import client, faults
+from tableau_emulator.state import State
 
 MARTS = {"queue": ["queue_interval", "queue_day"], "agent": ["agent", "agent_day"], "line": ["line_interval"]}
 FILES = {(customer, group) for customer in WITH_DATA for group in ("queue", "line")} | {
@@ -108,7 +114,7 @@ def test_files_are_of_format_2_and_of_the_contracts_types(
     for customer, group in FILES:
         file = path(played, customer, group)
         assert int.from_bytes(file.read_bytes()[10:12], "little") == 2
-        source = tds.source(group, dbt.marts(played.settings), "nl")  # type: ignore[arg-type]
+        source = tds.source(group, dbt_project.marts(played.settings), "nl")  # type: ignore[arg-type]
         tds.check_types(source, tds.held_types(file), file.name)
 
 
@@ -204,7 +210,7 @@ def test_what_is_not_proven_does_not_leave(
     before, reading = contents(played), extract._reading
 
     @contextmanager
-    def spoilt(reader: Any, role: str, mart: dbt.Mart) -> Iterator[pa.RecordBatchReader]:
+    def spoilt(reader: Any, role: str, mart: dbt_project.Mart) -> Iterator[pa.RecordBatchReader]:
         with reading(reader, role, mart) as read:
             own = read.read_all()
         if role == roles.customer_role("callmart", NAMED) and mart.name in MARTS["queue"]:
@@ -365,7 +371,7 @@ def test_what_a_crash_left_after_publishing_goes(away: Away) -> None:
         "select content_hash as hash from ops.extract where customer_id = %s and mart_group = 'queue'",
         STANDARD,
     )
-    marts = [mart for mart in dbt.marts(away.callmart.settings) if mart.group == "queue"]
+    marts = [mart for mart in dbt_project.marts(away.callmart.settings) if mart.group == "queue"]
     extract.restore(away.callmart.settings, STANDARD, "queue", marts, rows[0]["hash"])
     assert away.on_disk == [str(STANDARD), f"{STANDARD}/queue.hyper"]
     assert [outcome.done for outcome in away.publish()] == [(), (), ()]

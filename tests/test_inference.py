@@ -6,8 +6,9 @@ from random import Random
 import psycopg
 import pytest
 
-from callmart import logins, roles, server
+from callmart.access import logins, roles
 from callmart.audit import attempts, generated, inference, planner, scratch, timed
+from callmart.database import server
 from centre import ANONYMOUS, NAMED, STANDARD, WITH_DATA, queue_of
 from conftest import Callmart, ignore_step
 

@@ -13,15 +13,17 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from callmart import access, dbt, drift, logins, matrix, metrics, rights, roles, server
+from callmart.access import drift, logins, memberships, rights, roles
 from callmart.audit import attempts, inference, planner
 from callmart.audit.attacks import ATTACKS, OWN_TYPES, Attack
 from callmart.audit.attempts import Attempt, Scene
 from callmart.audit.channels import log_in
 from callmart.audit.tables import append_only
-from callmart.errors import UserError
-from callmart.lock import exclusive
-from callmart.settings import PROJECT
+from callmart.base.errors import UserError
+from callmart.base.settings import PROJECT
+from callmart.database import server
+from callmart.database.lock import exclusive
+from callmart.declarations import dbt_project, matrix, metrics
 from catalogue import unprotected
 from centre import (
     ANONYMOUS,
@@ -438,7 +440,7 @@ def test_samples_that_were_taken_are_forgotten(opened: Callmart, *, on_leaves: b
         assert superuser.execute(sampled).fetchone()
     with opened.connect() as owner:
         before = estimate_of_owner(owner, condition)
-        access.apply(owner, opened.settings, dbt.marts(opened.settings))
+        memberships.apply(owner, opened.settings, dbt_project.marts(opened.settings))
         owner.commit()
         assert not on_leaves or before != estimate_of_owner(owner, condition)
     with postgres(opened) as superuser:
@@ -481,7 +483,7 @@ def leaks(connection: psycopg.Connection, scene: Scene) -> list[str]:
     return found
 
 
-def own_rows(mart: dbt.Mart, relation: str, customer: int, kept: str) -> str:
+def own_rows(mart: dbt_project.Mart, relation: str, customer: int, kept: str) -> str:
     """What a customer should see in a mart's view, or in the view of its ratios, as a query of its table."""
     own = f"(select * from store.{mart.name} where customer_id = {customer} {kept})"
     if relation == f"mart.{mart.name}":
@@ -520,7 +522,7 @@ where
 def drifted(connection: psycopg.Connection, callmart: Callmart) -> list[str]:
     """What `callmart access diff` and the audit find, asked within the superuser's transaction."""
     connection.execute("set local role callmart_owner")
-    found = [one.text for one in drift.find(connection, dbt.marts(callmart.settings))]
+    found = [one.text for one in drift.find(connection, dbt_project.marts(callmart.settings))]
     connection.execute("reset role")
     return found
 
@@ -629,7 +631,9 @@ def right_mutants(connection: psycopg.Connection, callmart: Callmart) -> Iterato
     """Each right of access.yml and of the marts taken away; each thing given to somebody who should not have it."""
     holders = {duty: roles.duty_role(server.DATABASE, duty) for duty in matrix.matrix().duties}
     holders |= {f"reads {group}": roles.group_role(server.DATABASE, group) for group in roles.GROUPS}
-    for right in sorted(rights.wanted(connection, matrix.matrix(), holders, dbt.marts(callmart.settings))):
+    for right in sorted(
+        rights.wanted(connection, matrix.matrix(), holders, dbt_project.marts(callmart.settings))
+    ):
         yield right.revoke().as_string(connection)
     for name in relations(connection, *OURS):
         if name != "mart.line_interval":

@@ -17,10 +17,13 @@ from typing import Any
 
 import pytest
 
-from callmart import build, land, open, validate
-from callmart.errors import UserError
-from callmart.keys import ensure_key, keyed
-from callmart.prepare import Gate
+from callmart.base.errors import UserError
+from callmart.base.keys import ensure_key, keyed
+from callmart.build import window
+from callmart.land import landing
+from callmart.land.prepare import Gate
+from callmart.opening import opening
+from callmart.validate import suites
 from conftest import Callmart, ignore_step
 from events import AMSTERDAM, DAY, Row, at, days, event, log, ndjson, registry
 
@@ -403,7 +406,7 @@ def test_an_event_more_than_a_day_ahead_of_the_database_is_a_reject(
 def test_a_loader_that_believes_another_clock_is_refused_by_the_server(
     callmart: Callmart, customer: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = land.current_gate
+    real = landing.current_gate
 
     def current_gate(*arguments: Any) -> tuple[int, Gate]:
         version, gate = real(*arguments)
@@ -474,7 +477,7 @@ def test_a_file_of_rejects_is_refused_before_it_ends(
     callmart: Callmart, customer: int, monkeypatch: pytest.MonkeyPatch, what: str
 ) -> None:
     """Once more are rejected than may be of any file, so that they never fill the memory."""
-    monkeypatch.setattr("callmart.readers.BLOCK", 1 << 10)
+    monkeypatch.setattr("callmart.land.readers.BLOCK", 1 << 10)
     first = "event,occurred_at" if what == "of its quotes" else json.dumps(rows(1)[0])
     text = "\n".join([first, *[REJECTS[what]] * 900, ""])
     with pytest.raises(UserError, match="holds more than 50 rows that can't be landed: correct it"):
@@ -637,10 +640,10 @@ def test_what_lands_between_build_and_open_stays_dirty(callmart: Callmart, custo
     first, second = rows(2)
     callmart.land_text(ndjson(first), customer)
     with callmart.connect() as connection:
-        build.build(connection, callmart.settings, ignore_step)
-        validate.validate(connection, callmart.settings, ignore_step)
+        window.build(connection, callmart.settings, ignore_step)
+        suites.validate(connection, callmart.settings, ignore_step)
         callmart.land_text(ndjson(second), customer)
-        open.open_build(connection, callmart.settings)
+        opening.open_build(connection, callmart.settings)
     offered = "select sum(offered) as offered from store.queue_interval where customer_id = %s"
     assert callmart.rows(offered, customer) == [{"offered": 1}]
     assert dirty(callmart, customer) == {DAY}

@@ -18,9 +18,10 @@ import pyarrow.parquet as pq
 import pytest
 
 import plain_log
-from callmart import dbt, demo, metrics
-from callmart.simulate import AGENT_DAY, QUEUE_INTERVAL, Simulated, simulate
-from callmart.simulate_lines import simulate_line
+from callmart.cli import demo
+from callmart.declarations import dbt_project, metrics
+from callmart.simulator.lines import simulate_line
+from callmart.simulator.simulate import AGENT_DAY, QUEUE_INTERVAL, Simulated, simulate
 from conftest import YESTERDAY, Callmart
 from events import AMSTERDAM, DAY, Row, at, days, event, log, ndjson, registry
 
@@ -943,7 +944,7 @@ def test_the_handling_time_non_response_and_longest_wait_of_amazon(told: Callmar
 def test_no_agent_shows_under_standard(told: Callmart) -> None:
     for odd in ODD:
         if odd.option == STANDARD:
-            of_agents = [mart.name for mart in dbt.marts(told.settings) if mart.group == "agent"]
+            of_agents = [mart.name for mart in dbt_project.marts(told.settings) if mart.group == "agent"]
             assert of_agents and not any(told.told(CUSTOMER[odd.name])[mart] for mart in of_agents)
 
 

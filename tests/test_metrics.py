@@ -10,10 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from callmart import access, dbt, drift, metrics
-from callmart import open as opening
-from callmart.errors import UserError
-from callmart.metrics import Metric, Ratio, Sum, Term, parse
+from callmart.access import drift, memberships
+from callmart.base.errors import UserError
+from callmart.declarations import dbt_project, metrics
+from callmart.declarations.metrics import Metric, Ratio, Sum, Term, parse
+from callmart.opening import opening
 from centre import DETAILED, NAMED, STANDARD, WITH_DATA, play
 from conftest import Callmart
 from test_access import postgres
@@ -142,7 +143,7 @@ def one(**changed: object) -> Metric:
     ids=["mart", "column", "not additive", "key", "text", "name"],
 )
 def test_what_a_mart_does_not_hold_is_refused(opened: Callmart, metric: Metric, sentence: str) -> None:
-    marts = dbt.marts(opened.settings)
+    marts = dbt_project.marts(opened.settings)
     metrics.check(metrics.metrics().values(), marts)
     with pytest.raises(UserError, match=f"^metrics.yml: {metric.name}: {re.escape(sentence)}"):
         metrics.check([metric], marts)
@@ -152,14 +153,14 @@ def test_the_dictionary_is_what_the_file_says(tmp_path: Path) -> None:
     copy = tmp_path / "metrics.md"
     copy.write_text(metrics.DICTIONARY.read_text())
     metrics.main(copy)
-    assert copy.read_text() == metrics.DICTIONARY.read_text(), "run python -m callmart.metrics"
+    assert copy.read_text() == metrics.DICTIONARY.read_text(), "run python -m callmart.declarations.metrics"
     for name in metrics.metrics():
         assert f"`{name}`" in copy.read_text()
 
 
 def test_the_dictionary_has_every_column(opened: Callmart) -> None:
     words = set(re.findall(r"\w+", metrics.DICTIONARY.read_text()))
-    for mart in dbt.marts(opened.settings):
+    for mart in dbt_project.marts(opened.settings):
         assert {re.sub(r"_le_\d+$", "_le_N", column) for column in mart.columns} <= words, mart.name
 
 
@@ -388,12 +389,12 @@ def test_a_customer_sees_the_ratios_of_its_own_and_of_its_option(opened: Callmar
 
 def drifted(opened: Callmart) -> list[str]:
     with opened.connect() as owner:
-        return [found.text for found in drift.find(owner, dbt.marts(opened.settings))]
+        return [found.text for found in drift.find(owner, dbt_project.marts(opened.settings))]
 
 
 def apply(opened: Callmart) -> None:
     with opened.connect() as owner:
-        access.apply(owner, opened.settings, dbt.marts(opened.settings))
+        memberships.apply(owner, opened.settings, dbt_project.marts(opened.settings))
 
 
 BY_HAND = {
@@ -431,7 +432,7 @@ def test_what_was_done_to_a_view_by_hand_is_found_and_mended(opened: Callmart, w
 def open_ratios(opened: Callmart) -> int:
     """What an opening does before it moves days; the view's number in the catalogue."""
     with opened.connect() as owner:
-        opening.show(owner, dbt.marts(opened.settings))
+        opening.show(owner, dbt_project.marts(opened.settings))
         (number,) = owner.execute("select 'mart.queue_ratios'::regclass::oid::int").fetchall()[0]
     return int(number)
 
@@ -462,7 +463,7 @@ def test_a_new_database_has_the_views_from_the_first_opening_on(
     play(fresh, tmp_path, (NAMED,))
     assert drifted(fresh) == []
     with fresh.connect() as owner:
-        access.show(owner, dbt.marts(fresh.settings))  # no table stands yet
+        memberships.show(owner, dbt_project.marts(fresh.settings))  # no table stands yet
     assert drifted(fresh) == []
     assert fresh.build_and_open().opened_days
     assert customers_in(fresh, "agent_ratios", NAMED) == {NAMED}

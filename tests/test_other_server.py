@@ -12,9 +12,11 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from callmart import drift, extract, logins, roles, server
+from callmart.access import drift, logins, roles
 from callmart.audit import attempts, generated, inference, scratch
-from callmart.open import Drifted, open_build
+from callmart.database import server
+from callmart.extract import extract
+from callmart.opening.opening import Drifted, open_build
 from catalogue import unprotected
 from centre import DETAILED, NONE, REGISTRY, STANDARD, WITH_DATA, play, queue_of
 from commands import Command, command_of

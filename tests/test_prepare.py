@@ -16,10 +16,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from callmart.errors import UserError
-from callmart.keys import keyed
-from callmart.prepare import EVENT_SCHEMA, Defaults, prepare
-from callmart.raw_format import COLUMNS
+from callmart.base.errors import UserError
+from callmart.base.keys import keyed
+from callmart.base.raw_format import COLUMNS
+from callmart.land.prepare import EVENT_SCHEMA, Defaults, prepare
 from landing import ANONYMOUS, DETAILED, KEYS, LIMITS, NONE, STANDARD, gate, opened, rejects, taken
 
 AT = "2026-10-05T12:00:31+02:00"
@@ -637,7 +637,7 @@ def str_or_none(value: Any) -> str | None:
 def test_order_and_blocks_do_not_matter(write, monkeypatch):
     rows = sample()
     found, bad, away, agents = everything(write(as_csv(rows)))
-    monkeypatch.setattr("callmart.readers.BLOCK", 2000)
+    monkeypatch.setattr("callmart.land.readers.BLOCK", 2000)
     assert everything(write(as_csv(rows))) == (found, bad, away, agents)
     random.Random(1).shuffle(rows)
     shuffled, also_bad, also_away, same_agents = everything(write(as_csv(rows)))

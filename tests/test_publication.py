@@ -14,13 +14,14 @@ import pytest
 from click.testing import Result
 from typer.testing import CliRunner
 
-from callmart import cli, installation, logins, publication, publish, tableau
-from callmart.emulator.state import State
-from callmart.errors import UserError
-from callmart.publish import Publication
-from callmart.tds import Live
+from callmart import cli, publish
+from callmart.access import logins
+from callmart.base.errors import UserError
+from callmart.publish import Publication, installation, publication, tableau
+from callmart.tableau_files.tds import Live
 from conftest import Callmart
 from emulated import unmark
+from tableau_emulator.state import State
 
 DETAILED, STANDARD, LIVE, NONE = 1, 2, 3, 4
 REGISTRY = f"""

@@ -22,13 +22,10 @@ from requests.adapters import HTTPAdapter
 
 import bad_days
 from bad_days import Held
-from callmart import credentials, publication, reports, tableau, tds
 from callmart.audit import reach
-from callmart.emulator.client import as_user, served
-from callmart.emulator.faults import Fault, clear, inject
-from callmart.emulator.process import ensure_running, stop
-from callmart.emulator.state import State
-from callmart.errors import UserError
+from callmart.base.errors import UserError
+from callmart.base.settings import ConnectedApp, Settings, Tableau
+from callmart.declarations import exposures
 from callmart.publish import (
     Actual,
     Books,
@@ -41,12 +38,19 @@ from callmart.publish import (
     actual,
     apply,
     applying,
+    credentials,
     plan,
+    publication,
+    tableau,
 )
-from callmart.settings import ConnectedApp, Settings, Tableau
-from callmart.tableau import connect
+from callmart.publish.tableau import connect
+from callmart.tableau_files import tds
 from conftest import ignore_step
 from emulated import unmark
+from tableau_emulator.client import as_user, served
+from tableau_emulator.faults import Fault, clear, inject
+from tableau_emulator.process import ensure_running, stop
+from tableau_emulator.state import State
 from tableau_files import hyper, marts
 
 HOME = "0123456789ab"  # the installation that publishes here
@@ -78,7 +82,7 @@ def _types_are_read_once() -> Iterator[None]:
 
 
 def report(name: str, on: DataSource, customer: str = "Voorbeeld") -> Workbook:
-    return Workbook(reports.reports()[name], customer, on.source, f"hash-of-{name}")
+    return Workbook(exposures.reports()[name], customer, on.source, f"hash-of-{name}")
 
 
 @pytest.fixture
@@ -693,7 +697,7 @@ def test_only_recipients_are_mailed(server: TSC.Server, mailed: Publication, set
     ],
 )
 def test_the_hour_is_the_customers(zone: str, site: str, now: datetime, expected: tuple[str, str]) -> None:
-    schedule = reports.reports()["drukte"].schedule
+    schedule = exposures.reports()["drukte"].schedule
     assert publication.mail_time(schedule, ZoneInfo(zone), ZoneInfo(site), now) == expected
 
 

@@ -14,9 +14,12 @@ import pytest
 from lxml import html
 from psycopg import sql
 
-from callmart import build, dbt, logins, quality_pages, validate
-from callmart import open as opening
-from callmart.errors import UserError
+from callmart.access import logins
+from callmart.base.errors import UserError
+from callmart.build import window
+from callmart.declarations import dbt_project
+from callmart.opening import opening
+from callmart.validate import quality_pages, suites
 from centre import ANONYMOUS, DAYS, NAMED, STANDARD, WITH_DATA, queue_of
 from conftest import Callmart, ignore_step
 
@@ -56,12 +59,12 @@ def compute(callmart: Callmart, connection: psycopg.Connection, days: list[Day])
     connection.cursor().executemany(
         "insert into ops.dirty_day (customer_id, call_date, cause) values (%s, %s, 'test')", days
     )
-    build.build(connection, callmart.settings, ignore_step)
+    window.build(connection, callmart.settings, ignore_step)
 
 
-def check(callmart: Callmart, connection: psycopg.Connection) -> validate.Validated:
+def check(callmart: Callmart, connection: psycopg.Connection) -> suites.Validated:
     connection.commit()
-    return validate.validate(connection, callmart.settings, ignore_step)
+    return suites.validate(connection, callmart.settings, ignore_step)
 
 
 def held_back(connection: psycopg.Connection) -> set[Day]:
@@ -71,7 +74,7 @@ def held_back(connection: psycopg.Connection) -> set[Day]:
 def mart_rows(callmart: Callmart, connection: psycopg.Connection) -> dict[Day, list[Any]]:
     """The marts as they stand, by customer and day."""
     rows: dict[Day, list[Any]] = {}
-    for mart in dbt.marts(callmart.settings):
+    for mart in dbt_project.marts(callmart.settings):
         if mart.day:
             assert mart.key[:2] == ("customer_id", mart.day) == mart.columns[:2]
             query = sql.SQL("select * from {} order by {}").format(
@@ -240,7 +243,7 @@ def test_a_day_on_which_an_agent_is_shown_is_held_back(played: Callmart, owner: 
     } == shown.keys()
     assert found.held_back >= {(customer, day) for _, customer, day in shown}
     asked = {r.mart for r in found.results if r.expectation == "no agent is shown"}
-    assert asked == {mart.name for mart in dbt.marts(played.settings) if mart.group != "agent"}
+    assert asked == {mart.name for mart in dbt_project.marts(played.settings) if mart.group != "agent"}
 
 
 def test_who_checks_asks_for_agents_and_reads_none(played: Callmart, owner: psycopg.Connection) -> None:
@@ -292,9 +295,9 @@ def test_a_day_is_compared_with_the_same_week_days_before(
 
 
 def test_an_expectation_that_names_no_rows_holds_everything_back(
-    played: Callmart, owner: psycopg.Connection, suites: Path
+    played: Callmart, owner: psycopg.Connection, spare_suites: Path
 ) -> None:
-    with (suites / "queue_interval.yml").open("a") as file:
+    with (spare_suites / "queue_interval.yml").open("a") as file:
         file.write(
             "\n  - {type: expect_table_row_count_to_equal, severity: critical, kwargs: {value: 1000000}}\n"
         )
@@ -306,7 +309,7 @@ def test_a_day_without_a_row_passes_and_empties_the_mart(played: Callmart, owner
     good = mart_rows(played, owner)
     compute(played, owner, [(NAMED, DAYS[-1])])
     assert owner.execute("select customer_id, call_date from build.window").fetchall() == [(NAMED, DAYS[-1])]
-    tables = [sql.Identifier("build", mart.name) for mart in dbt.marts(played.settings)]
+    tables = [sql.Identifier("build", mart.name) for mart in dbt_project.marts(played.settings)]
     owner.execute(sql.SQL("truncate {}").format(sql.SQL(", ").join(tables)))
     assert check(played, owner).held_back == {(NAMED, DAYS[-1])}, "calls have landed and none is built"
     owner.execute("truncate build.int_landed")
@@ -330,7 +333,7 @@ def test_a_window_computed_again_is_not_the_one_that_was_built(
 ) -> None:
     check(played, owner)
     owner.commit()
-    dbt.run(played.settings, ignore_step)
+    dbt_project.run(played.settings, ignore_step)
     for stage in (check, lambda callmart, connection: opening.open_build(connection, callmart.settings)):
         with pytest.raises(UserError, match=r"computed again .*: run `callmart build`"):
             stage(played, owner)
@@ -544,16 +547,18 @@ def test_checking_writes_nothing_outside_the_home(
 
 
 @pytest.fixture
-def suites(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def spare_suites(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A copy of the suites, to be spoilt."""
-    for file in validate.SUITES.iterdir():
+    for file in suites.SUITES.iterdir():
         (tmp_path / file.name).write_bytes(file.read_bytes())
-    monkeypatch.setattr(validate, "SUITES", tmp_path)
+    monkeypatch.setattr(suites, "SUITES", tmp_path)
     return tmp_path
 
 
-def test_a_mart_without_a_suite_is_refused(played: Callmart, owner: psycopg.Connection, suites: Path) -> None:
-    (suites / "agent_day.yml").unlink()
+def test_a_mart_without_a_suite_is_refused(
+    played: Callmart, owner: psycopg.Connection, spare_suites: Path
+) -> None:
+    (spare_suites / "agent_day.yml").unlink()
     with pytest.raises(UserError, match=r"mart agent_day has no suite: add .*agent_day\.yml"):
         check(played, owner)
     with pytest.raises(UserError, match="has not been validated"):
@@ -581,10 +586,10 @@ NO_SUITES = [
 
 
 def test_a_suite_that_checks_nothing_is_refused(
-    played: Callmart, owner: psycopg.Connection, suites: Path
+    played: Callmart, owner: psycopg.Connection, spare_suites: Path
 ) -> None:
     for suite, message in NO_SUITES:
-        (suites / "queue_interval.yml").write_text(suite)
+        (spare_suites / "queue_interval.yml").write_text(suite)
         with pytest.raises(UserError, match=message):
             check(played, owner)
         owner.rollback()

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from callmart.keys import keyed
-from callmart.prepare import Prepared
+from callmart.base.keys import keyed
+from callmart.land.prepare import Prepared
 from landing import DETAILED, KEYS, opened, rejects, taken
 
 RECORDING = Path(__file__).parents[1] / "demo" / "asterisk"
@@ -518,7 +518,7 @@ def test_local_times_are_read_as_they_were_written(tmp_path_factory, zone, secon
         local = instant.astimezone(ZoneInfo(zone)).replace(tzinfo=None)
         written.append((instant, abandon(str(local), f"{int(instant.timestamp()) - step % 60}.1")))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("callmart.readers.BLOCK", block)
+        patch.setattr("callmart.land.readers.BLOCK", block)
         folder = tmp_path_factory.mktemp("log")
         prepared = realtime(folder, *(line for _, line in written), time_zone=zone)
         assert at(prepared) == [instant for instant, _ in written]

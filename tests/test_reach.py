@@ -12,16 +12,18 @@ import tableauserverclient as TSC
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from callmart import publish, reports, tds
+from callmart import publish
 from callmart.audit import reach
-from callmart.emulator.access import Access
-from callmart.emulator.capabilities import CAPABILITIES, SITE_ROLES
-from callmart.emulator.state import State
-from callmart.errors import UserError
-from callmart.grants import Grant
+from callmart.base.errors import UserError
+from callmart.declarations import exposures
 from callmart.publish import Books, DataSource, Publication, Workbook
+from callmart.publish.grants import Grant
+from callmart.tableau_files import tds
 from conftest import ignore_step
 from emulated import World, world
+from tableau_emulator.access import Access
+from tableau_emulator.capabilities import CAPABILITIES, SITE_ROLES
+from tableau_emulator.state import State
 from tableau_files import hyper, marts
 
 HOME, ELSEWHERE = Books("0123456789ab"), Books("ba9876543210")
@@ -230,7 +232,7 @@ def standing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
     """Two customers, a recipient of each and one of both, a stranger with an account, an administrator."""
     folder = tmp_path_factory.mktemp("reach")
     queues = DataSource(tds.source("queue", marts(), "nl"), hyper(folder, "queue"), "hash", 2)
-    book = Workbook(reports.reports()["drukte"], "Klant", queues.source, "hash")
+    book = Workbook(exposures.reports()["drukte"], "Klant", queues.source, "hash")
     with world(folder) as made:
         desired = {
             customer: Publication(customer, "Klant", (queues,), (book,), (chef, BOTH))

@@ -12,8 +12,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from callmart.errors import UserError
-from callmart.readers import CLIP, Limits, Source, open_source
+from callmart.base.errors import UserError
+from callmart.land.readers import CLIP, Limits, Source, open_source
 from landing import LIMITS
 
 HEADER = "customer_id,event,occurred_at,call_id\n"
@@ -95,7 +95,7 @@ def test_line_numbers_stay_exact_around_what_is_no_row(tmp_path):
 
 
 def test_line_numbers_stay_exact_across_blocks(tmp_path, monkeypatch):
-    monkeypatch.setattr("callmart.readers.BLOCK", 100)
+    monkeypatch.setattr("callmart.land.readers.BLOCK", 100)
     lines = [f"7001,call_answered,2026-10-05T00:00:31Z,line-{number}\n" for number in range(2, 500)]
     lines[100] = "broken\n"
     lines[200] = "\n"
@@ -179,7 +179,7 @@ def test_no_file_and_a_folder(tmp_path):
 
 
 def test_a_line_without_end_is_not_read_into_memory(tmp_path, monkeypatch):
-    monkeypatch.setattr("callmart.readers.BLOCK", 1000)
+    monkeypatch.setattr("callmart.land.readers.BLOCK", 1000)
     with pytest.raises(UserError, match="line 2 is longer"):
         read(source(write(tmp_path, HEADER + "x" * 5000)))
 
@@ -310,7 +310,7 @@ LARGE = {
 @pytest.mark.parametrize("pack", [bytes, gzip.compress, zstd], ids=["plain", "gzip", "zstd"])
 @pytest.mark.parametrize("what", LARGE)
 def test_a_file_with_more_rows_than_the_limit_is_refused(tmp_path, monkeypatch, what, pack):
-    monkeypatch.setattr("callmart.readers.BLOCK", 200)
+    monkeypatch.setattr("callmart.land.readers.BLOCK", 200)
     monkeypatch.setattr("callmart.readers.ROWS", 10)
     content = LARGE[what] if what == "parquet" else pack(LARGE[what])
     for rows in (100, 99):
@@ -326,7 +326,7 @@ def test_a_file_with_more_rows_than_the_limit_is_refused(tmp_path, monkeypatch, 
 
 @pytest.mark.parametrize("pack", [bytes, gzip.compress, zstd], ids=["plain", "gzip", "zstd"])
 def test_a_file_that_unpacks_to_more_than_the_limit_is_refused_while_it_is_read(tmp_path, monkeypatch, pack):
-    monkeypatch.setattr("callmart.readers.BLOCK", 1 << 10)
+    monkeypatch.setattr("callmart.land.readers.BLOCK", 1 << 10)
     content = HEADER.encode() + ROW.encode() * 10_000
     opened = source(write(tmp_path, pack(content)), limits=replace(LIMITS, gib=2**16 / 2**30))
     with pytest.raises(UserError, match=r"more than .* GiB unpacked: .*raise max_file_gib in callmart.toml"):

@@ -13,10 +13,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from callmart import access, clock, drift, logins, registry, roles
-from callmart.errors import UserError
-from callmart.keys import fingerprint_of
-from callmart.registry import NOBODY, Change, State, current_states, desired_states, load, plan
+from callmart.access import drift, logins, memberships, roles
+from callmart.base.errors import UserError
+from callmart.base.keys import fingerprint_of
+from callmart.database import clock
+from callmart.registry import registry
+from callmart.registry.registry import NOBODY, Change, State, current_states, desired_states, load, plan
 from conftest import YESTERDAY, Callmart
 
 TODAY = date(2026, 6, 15)
@@ -591,7 +593,7 @@ def test_a_login_that_was_opened_by_hand_is_found_and_closed(applied: Callmart) 
         owner.execute(f"alter role {role} login password 'mine'")  # type: ignore[arg-type]
         found = drift.find(owner, None)
         assert [one.text for one in found] == [f"role {role} may log in, which its customer has not ordered"]
-        access.apply(owner, applied.settings, None)
+        memberships.apply(owner, applied.settings, None)
         assert drift.find(owner, None) == []
 
 
@@ -753,13 +755,13 @@ def test_apply_is_all_or_nothing(applied: Callmart, monkeypatch: pytest.MonkeyPa
             "id: 77, name: New, contracts: [{option: standard, from: 2025-01-01}]",
         )
     )
-    follow = access.follow_contracts
+    follow = memberships.follow_contracts
 
     def broken_off(*arguments: Any) -> None:
         follow(*arguments)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(access, "follow_contracts", broken_off)
+    monkeypatch.setattr(memberships, "follow_contracts", broken_off)
     with applied.connect() as connection, pytest.raises(KeyboardInterrupt):
         registry.apply(connection, applied.settings, load(file))
     assert applied.rows("select from registry.customer where customer_id = 77") == []

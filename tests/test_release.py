@@ -7,7 +7,8 @@ from typing import Any
 import pantab
 import pytest
 
-from callmart import run, validate
+from callmart.operations import run
+from callmart.validate import suites
 from commands import Command, command_of, mistake
 from conftest import Callmart, ignore_step
 from events import DAY, Row, at, days, event, ndjson, registry
@@ -38,9 +39,9 @@ def night(callmart: Callmart) -> run.Ran:
         return run.run(connection, callmart.settings, ignore_step)
 
 
-def fail(suites: Path, name: str) -> None:
+def fail(spare_suites: Path, name: str) -> None:
     """From now on the first day of the customer fails a check of this name."""
-    with (suites / "queue_interval.yml").open("a") as suite:
+    with (spare_suites / "queue_interval.yml").open("a") as suite:
         suite.write(
             f"""
   - type: unexpected_rows_expectation
@@ -79,11 +80,11 @@ def command(callmart: Callmart) -> Command:
 
 
 @pytest.fixture
-def suites(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def spare_suites(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A copy of the suites, to be added to."""
-    for file in validate.SUITES.iterdir():
+    for file in suites.SUITES.iterdir():
         (tmp_path / file.name).write_bytes(file.read_bytes())
-    monkeypatch.setattr(validate, "SUITES", tmp_path)
+    monkeypatch.setattr(suites, "SUITES", tmp_path)
     return tmp_path
 
 
@@ -93,7 +94,7 @@ def release(command: Command, **options: str) -> Any:
 
 
 def test_a_day_is_held_back_released_and_held_back_again(
-    callmart: Callmart, command: Command, suites: Path, monkeypatch: pytest.MonkeyPatch
+    callmart: Callmart, command: Command, spare_suites: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     callmart.apply(REGISTRY)
     for customer in CUSTOMER, OTHER:
@@ -101,7 +102,7 @@ def test_a_day_is_held_back_released_and_held_back_again(
     assert night(callmart).problems == []
 
     # It keeps its last good version, and every run tries again.
-    fail(suites, CHECK)
+    fail(spare_suites, CHECK)
     callmart.land_text(ndjson(*visit("c-2", 0)), CUSTOMER)
     callmart.land_text(ndjson(*visit("c-3", 0)), OTHER)
     for opened in (1, 0):
@@ -140,7 +141,7 @@ def test_a_day_is_held_back_released_and_held_back_again(
 
     # A release is of the checks that failed then, and of no other.
     assert release(command).returncode == 0
-    fail(suites, "another fault")
+    fail(spare_suites, "another fault")
     assert night(callmart).held_back_days == 1
     assert offered(callmart) == 2
     assert callmart.rows("select cause, released_at, released_by, release_reason from ops.held_back") == [

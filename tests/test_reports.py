@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from callmart import dbt, metrics, registry, reports
-from callmart.dbt import Mart
-from callmart.errors import UserError
-from callmart.registry import Change, desired_states, plan
-from callmart.reports import Report
+from callmart.base.errors import UserError
+from callmart.declarations import dbt_project, exposures, metrics
+from callmart.declarations.dbt_project import Mart
+from callmart.declarations.exposures import Report
+from callmart.registry import registry
+from callmart.registry.registry import Change, desired_states, plan
 from commands import command_of
 from conftest import Callmart
 
@@ -22,22 +23,22 @@ TODAY = date(2026, 6, 15)
 
 @pytest.fixture(scope="module")
 def marts(callmart: Callmart) -> list[Mart]:
-    return dbt.marts(callmart.settings)
+    return dbt_project.marts(callmart.settings)
 
 
 # -- what is declared ------------------------------------------------------------------------------------------------
 
 
 def test_the_reports_are_those_of_the_statement() -> None:
-    assert tuple(reports.reports()) == STANDARD + DETAILED
-    for report in reports.reports().values():
+    assert tuple(exposures.reports()) == STANDARD + DETAILED
+    for report in exposures.reports().values():
         assert report.is_opened_by("detailed")
         assert report.is_opened_by("standard") == (report.name in STANDARD)
         assert not report.is_opened_by("none")
 
 
 def test_they_show_what_the_marts_hold(marts: list[Mart]) -> None:
-    reports.check(reports.reports().values(), marts, metrics.metrics())
+    exposures.check(exposures.reports().values(), marts, metrics.metrics())
 
 
 @pytest.mark.parametrize(
@@ -54,7 +55,7 @@ def test_they_show_what_the_marts_hold(marts: list[Mart]) -> None:
     ],
 )
 def test_a_report_shows_what_was_ordered(report: str, shown: str) -> None:
-    measures = {measure for sheet in reports.reports()[report].sheets for measure in sheet.measures}
+    measures = {measure for sheet in exposures.reports()[report].sheets for measure in sheet.measures}
     assert set(shown.split()) <= measures
 
 
@@ -62,15 +63,15 @@ def test_dbt_reads_the_same(callmart: Callmart, marts: list[Mart]) -> None:
     """The exposures of its manifest, and the marts that they depend on."""
     assert marts
     manifest = json.loads((callmart.home / "dbt" / "manifest.json").read_text())
-    exposures = {
+    read = {
         exposure["name"]: (
             exposure["config"]["meta"]["option"],
             {node.rpartition(".")[2] for node in exposure["depends_on"]["nodes"]},
         )
         for exposure in manifest["exposures"].values()
     }
-    assert exposures == {
-        report.name: (report.option, set(report.marts)) for report in reports.reports().values()
+    assert read == {
+        report.name: (report.option, set(report.marts)) for report in exposures.reports().values()
     }
 
 
@@ -213,7 +214,7 @@ def test_a_mistake_is_a_sentence_with_file_place_and_remedy(tmp_path: Path, mist
     file = tmp_path / "reports.yml"
     file.write_text(text)
     with pytest.raises(UserError) as caught:
-        reports.read(file)
+        exposures.read(file)
     assert str(caught.value).startswith(str(file))
     assert sentence in str(caught.value)
     assert "\n" not in str(caught.value)
@@ -221,7 +222,7 @@ def test_a_mistake_is_a_sentence_with_file_place_and_remedy(tmp_path: Path, mist
 
 def test_a_file_that_is_gone_is_a_sentence(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"gone\.yml can't be read \(.*\); restore it from the repository"):
-        reports.read(tmp_path / "gone.yml")
+        exposures.read(tmp_path / "gone.yml")
 
 
 SHOWS_NOTHING = {
@@ -255,12 +256,12 @@ def test_what_the_marts_do_not_hold_is_refused(tmp_path: Path, marts: list[Mart]
     def read(text: str) -> list[Report]:
         file = tmp_path / "reports.yml"
         file.write_text(text)
-        return reports.read(file)
+        return exposures.read(file)
 
     old, new, sentence = SHOWS_NOTHING[what]
-    reports.check(read(ONE), marts, metrics.metrics())
+    exposures.check(read(ONE), marts, metrics.metrics())
     with pytest.raises(UserError, match=f"^models/reports.yml: {re.escape(sentence)}"):
-        reports.check(read(changed(old, new)), marts, metrics.metrics())
+        exposures.check(read(changed(old, new)), marts, metrics.metrics())
 
 
 # -- who gets them ---------------------------------------------------------------------------------------------------
@@ -289,7 +290,7 @@ def test_a_report_that_is_not_declared_is_refused_by_its_line(tmp_path: Path) ->
     assert load(tmp_path, "standard", "afhandeling")
     with pytest.raises(UserError) as caught:
         load(tmp_path, "standard", "geheim")
-    assert f"line 10: this report is not declared; name one of {', '.join(reports.reports())}" in str(
+    assert f"line 10: this report is not declared; name one of {', '.join(exposures.reports())}" in str(
         caught.value
     )
     assert "geheim" not in str(caught.value)
@@ -301,7 +302,7 @@ def test_a_registry_without_recipients_needs_no_reports(
     def not_asked() -> None:
         raise AssertionError
 
-    monkeypatch.setattr(reports, "reports", not_asked)
+    monkeypatch.setattr(exposures, "reports", not_asked)
     file = tmp_path / "registry.yml"
     file.write_text("customers:\n  - {id: 1, name: One, recipients: [{email: a@b, reports: []}]}\n")
     assert registry.load(file).customers[0].id == 1
@@ -336,8 +337,8 @@ def test_the_command_lists_them(callmart: Callmart) -> None:
     shown = command("reports")
     assert shown.returncode == 0, shown.stderr
     lines = [line.split() for line in shown.stdout.splitlines()]
-    assert [line[0] for line in lines if line and line[0] in reports.reports()] == list(reports.reports())
+    assert [line[0] for line in lines if line and line[0] in exposures.reports()] == list(exposures.reports())
     assert "monday, 07:00" in shown.stdout
     as_json = json.loads(command("reports", "--json").stdout)
-    assert [report["name"] for report in as_json] == list(reports.reports())
+    assert [report["name"] for report in as_json] == list(exposures.reports())
     assert as_json[0]["schedule"] == {"day": "monday", "hour": 7}

@@ -8,8 +8,12 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from callmart import clock, dbt, expire, open, remove, retire, run, standing
-from callmart.errors import UserError
+from callmart.base.errors import UserError
+from callmart.database import clock
+from callmart.declarations import dbt_project, standing
+from callmart.opening import opening
+from callmart.operations import run
+from callmart.retention import expire, remove, retire
 from centre import DAYS, NAMED, REGISTRY, STANDARD, WITH_DATA
 from commands import Command, command_of, mistake
 from conftest import Callmart, ignore_step
@@ -67,13 +71,13 @@ def command(played: Callmart) -> Command:
 
 
 def test_the_catalogue_says_of_every_mart_what_its_yaml_says(played: Callmart) -> None:
-    def told(marts: list[dbt.Mart]) -> list[tuple[object, ...]]:
+    def told(marts: list[dbt_project.Mart]) -> list[tuple[object, ...]]:
         return [(mart.name, mart.group, mart.key, mart.day, mart.columns) for mart in marts]
 
     with played.connect() as owner:
         owner.execute(f"drop table if exists store.{NAME}, store.{DAYLESS} cascade")  # type: ignore[call-overload]
         owner.commit()
-        declared = dbt.marts(played.settings)
+        declared = dbt_project.marts(played.settings)
         assert len(declared) > 5
         assert told(standing.marts(owner)) == told(declared)
         assert standing.undeclared(owner, declared) == []
@@ -105,11 +109,11 @@ def test_what_opens_more_of_it_than_before_stops_the_opening_and_is_taken_away(
     left: Callmart, what: str
 ) -> None:
     with left.connect() as owner:
-        open.open_build(owner, left.settings)  # which the marts themselves don't stop
+        opening.open_build(owner, left.settings)  # which the marts themselves don't stop
         owner.execute(OPENED_BY_HAND[what])  # type: ignore[call-overload]
         owner.commit()
-        with pytest.raises(open.Drifted):
-            open.open_build(owner, left.settings)
+        with pytest.raises(opening.Drifted):
+            opening.open_build(owner, left.settings)
     assert apply(left) != []
     assert drifted(left) == REMARKS
 

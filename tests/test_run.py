@@ -20,36 +20,29 @@ import pyarrow.parquet as pq
 import pytest
 import tableauserverclient as TSC
 
-from callmart import (
-    build,
-    clock,
-    dbt,
-    demo,
-    expire,
-    extract,
-    installation,
-    land,
-    months,
-    open,
-    publication,
-    publish,
-    remove,
-    run,
-    sessions,
-    status,
-    tableau,
-    validate,
-)
-from callmart import registry as registry_file
-from callmart.emulator.state import State
-from callmart.errors import UserError
-from callmart.lock import exclusive
-from callmart.settings import Folder, Settings
-from callmart.simulate import simulate
-from callmart.status import CustomerStatus
+from callmart import publish
+from callmart.access import sessions
+from callmart.base.errors import UserError
+from callmart.base.settings import Folder, Settings
+from callmart.build import months, window
+from callmart.cli import demo
+from callmart.database import clock
+from callmart.database.lock import exclusive
+from callmart.declarations import dbt_project
+from callmart.extract import extract
+from callmart.land import landing
+from callmart.opening import opening
+from callmart.operations import run, status
+from callmart.operations.status import CustomerStatus
+from callmart.publish import installation, publication, tableau
+from callmart.registry import registry as registry_file
+from callmart.retention import expire, remove
+from callmart.simulator.simulate import simulate
+from callmart.validate import suites
 from conftest import Callmart, ignore_step
 from emulated import unmark
 from events import DAY, at, days, event, ndjson, registry
+from tableau_emulator.state import State
 
 DETAILED, STANDARD, NONE = 1, 2, 3
 REGISTRY = registry(
@@ -111,7 +104,7 @@ def outcome(callmart: Callmart) -> dict[str, Any]:
     return {
         **{
             mart.name: sorted(map(repr, callmart.rows(f'select * from store."{mart.name}"')))
-            for mart in dbt.marts(callmart.settings)
+            for mart in dbt_project.marts(callmart.settings)
         },
         "opened": callmart.rows(
             "select customer_id, call_date::text, mart, row_count from ops.opened_day order by 1, 2, 3"
@@ -226,9 +219,9 @@ def test_what_can_not_be_read_is_a_problem_and_the_others_land(
     ]
     (mixed / "9-good").write_text(ndjson(good[0]))
     (last / "good").write_text(ndjson(good[1]))
-    inner = land.land
+    inner = landing.land
 
-    def landing(loader: psycopg.Connection, settings: Settings, path: Path, *more: Any) -> land.Landed:
+    def land(loader: psycopg.Connection, settings: Settings, path: Path, *more: Any) -> landing.Landed:
         if path.name == "6-lost":
             loader.execute("select pg_terminate_backend(pg_backend_pid())")
         if path.name == "7-unforeseen":
@@ -237,7 +230,7 @@ def test_what_can_not_be_read_is_a_problem_and_the_others_land(
             path.unlink()
         return inner(loader, settings, path, *more)
 
-    monkeypatch.setattr(land, "land", landing)
+    monkeypatch.setattr(landing, "land", land)
     folders = twin.home / "none", mixed, twin.home / "registry.yml", last
     ran = night(with_folders(twin, *(Folder(path=folder) for folder in folders)))
     assert [(file.file, file.landed) for file in ran.files] == [("9-good", 1), ("good", 1)]
@@ -272,7 +265,7 @@ def test_a_folder_that_may_not_be_read_is_no_empty_one(tmp_path: Path) -> None:
         with pytest.raises(
             UserError, match=r"can't be read \(PermissionError: Permission denied\); let this user"
         ):
-            land.folder_files(Folder(path=tmp_path))
+            landing.folder_files(Folder(path=tmp_path))
     finally:
         os.seteuid(user)
         tmp_path.chmod(0o700)
@@ -285,9 +278,9 @@ ORDER: list[tuple[Any, str]] = [
     (remove, "remove"),
     (expire, "expire"),
     (months, "ensure_ahead"),
-    (build, "build"),
-    (validate, "validate"),
-    (open, "open_build"),
+    (window, "build"),
+    (suites, "validate"),
+    (opening, "open_build"),
     (extract, "extract"),
     (publish, "plan"),
 ]
@@ -325,7 +318,7 @@ def begun(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
         return stage
 
-    monkeypatch.setattr(build, "build", lambda *_: build.Built(None, 0))
+    monkeypatch.setattr(window, "build", lambda *_: window.Built(None, 0))
     for module, name in ORDER:
         monkeypatch.setattr(module, name, spied(name, getattr(module, name)))
     return begun
@@ -339,7 +332,7 @@ def breaks_off(*_: Any, **__: Any) -> None:
 def test_a_stage_that_breaks_off_stops_only_what_builds_on_it(
     undisturbed: Callmart, begun: list[str], monkeypatch: pytest.MonkeyPatch, broken: str
 ) -> None:
-    module = next((module for module, name in ORDER if name == broken), open)
+    module = next((module for module, name in ORDER if name == broken), opening)
     monkeypatch.setattr(module, broken, breaks_off)
     ran = night(undisturbed)
     problems, stopped = BROKEN[broken]
@@ -353,7 +346,7 @@ def test_a_stage_that_breaks_off_stops_only_what_builds_on_it(
 def test_nothing_leaves_while_rights_differ_even_when_nothing_was_built(
     undisturbed: Callmart, begun: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(build, "build", breaks_off)
+    monkeypatch.setattr(window, "build", breaks_off)
     with undisturbed.connect() as connection:
         connection.execute("grant select on registry.customer to public")
     try:
@@ -427,7 +420,7 @@ def test_a_run_that_loses_its_connection_says_so_and_ends(
     def losing(connection: psycopg.Connection, *_: Any) -> None:
         connection.execute("select pg_terminate_backend(pg_backend_pid())")
 
-    monkeypatch.setattr(validate, "validate", losing)
+    monkeypatch.setattr(suites, "validate", losing)
     ran = night(undisturbed)
     assert ran.problems == [
         "the validation broke off (SQLSTATE 57P01): the next run tries again",
@@ -444,7 +437,7 @@ def test_an_interruption_between_a_question_and_its_answer_ends_the_run(
             connection.pgconn.send_query(b"select pg_sleep(60)")
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(validate, "validate", interrupted)
+    monkeypatch.setattr(suites, "validate", interrupted)
     assert night(undisturbed).problems == [
         "the run was interrupted: run again, and it goes on from what is there"
     ]
@@ -510,14 +503,14 @@ def test_a_run_adopts_nothing_by_itself(undisturbed: Callmart) -> None:
 STAGES: list[tuple[Any, str]] = [
     (remove, "_follow_calendar"),
     (remove.vacuum, "vacuum"),
-    (land, "_stream"),
-    (land.Landed, "__init__"),
-    (build, "_fill_window"),
-    (dbt, "run"),
-    (build, "computed_tables"),
-    (validate, "_keep"),
+    (landing, "_stream"),
+    (landing.Landed, "__init__"),
+    (window, "_fill_window"),
+    (dbt_project, "run"),
+    (window, "computed_tables"),
+    (suites, "_keep"),
     (months, "ensure_window"),
-    (open, "empty_build"),
+    (opening, "empty_build"),
     (extract, "_prove"),
     (publish, "plan"),
     (publication, "record"),

@@ -17,9 +17,10 @@ from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 from pydantic import SecretStr
 
-from callmart import drift, logins, roles, server
-from callmart.errors import UserError
-from callmart.settings import PROJECT, Settings
+from callmart.access import drift, logins, roles
+from callmart.base.errors import UserError
+from callmart.base.settings import PROJECT, Settings
+from callmart.database import server
 from conftest import YESTERDAY, Callmart
 
 REGISTRY = (

@@ -9,8 +9,10 @@ from contextlib import contextmanager
 import psycopg
 import pytest
 
-from callmart import access, dbt, drift, logins, roles, server, sessions
-from callmart import run as stages
+from callmart.access import drift, logins, memberships, roles, sessions
+from callmart.database import lock, server
+from callmart.declarations import dbt_project
+from callmart.operations import run as stages
 from centre import ANONYMOUS, NAMED, REGISTRY, STANDARD
 from conftest import Callmart, ignore_step
 
@@ -20,7 +22,7 @@ def hurried() -> Iterator[None]:
     """Nobody waits longer than a test has to."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sessions, "PATIENCE", "100ms")
-        patch.setattr(sessions, "LOCK_TIMEOUT", "2s")
+        patch.setattr(lock, "TIMEOUT", "2s")
         yield
 
 
@@ -117,9 +119,11 @@ def test_a_run_goes_on_whatever_a_customer_holds_of_itself(opened: Callmart, wha
             customer.execute(f"alter role current_user {place} set timezone = 'UTC'")  # type: ignore[arg-type]
     before = ended_of(opened, STANDARD)
     with held(opened, STANDARD, HOLDS_ITS_ROLE[what]) as session, opened.connect() as owner:
-        assert access.sync(owner, opened.settings) == []
+        assert memberships.sync(owner, opened.settings) == []
         assert is_gone(session)
-        assert [found for found in drift.find(owner, dbt.marts(opened.settings)) if not found.server] == []
+        assert [
+            found for found in drift.find(owner, dbt_project.marts(opened.settings)) if not found.server
+        ] == []
     assert ended_of(opened, STANDARD) == before + 1
 
 
@@ -158,9 +162,9 @@ def test_a_reader_stops_no_change_of_a_mart(opened: Callmart, what: str) -> None
     with held(opened, NAMED, READS[what]) as session, opened.connect() as owner:
         owner.execute("set lock_timeout = '100ms'")
         with pytest.raises(psycopg.errors.LockNotAvailable):
-            access.show(owner, dbt.marts(opened.settings))
+            memberships.show(owner, dbt_project.marts(opened.settings))
         owner.rollback()
-        assert access.apply(owner, opened.settings, dbt.marts(opened.settings)).problems == []
+        assert memberships.apply(owner, opened.settings, dbt_project.marts(opened.settings)).problems == []
         assert is_gone(session)
     assert ended_of(opened, NAMED) == before.get(NAMED, 0) + 1
     assert drift_of(opened) == []
@@ -168,7 +172,7 @@ def test_a_reader_stops_no_change_of_a_mart(opened: Callmart, what: str) -> None
 
 def drift_of(callmart: Callmart) -> list[str]:
     with callmart.connect() as owner:
-        return [found.text for found in drift.find(owner, dbt.marts(callmart.settings))]
+        return [found.text for found in drift.find(owner, dbt_project.marts(callmart.settings))]
 
 
 def test_a_column_more_comes_while_somebody_reads(opened: Callmart) -> None:
@@ -222,7 +226,7 @@ def test_a_login_that_stays_stuck_is_named_and_stops_nobody_else(
     opened: Callmart, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An administrator has its role open: its session is not ended, the customer is out nevertheless."""
-    monkeypatch.setattr(sessions, "LOCK_TIMEOUT", "200ms")
+    monkeypatch.setattr(lock, "TIMEOUT", "200ms")
     uri = logins.login_uri(opened.settings, role_of(ANONYMOUS))
     with superuser(opened) as administrator:
         administrator.execute(f"alter role {role_of(ANONYMOUS)} connection limit 3")  # type: ignore[arg-type]
@@ -239,7 +243,7 @@ def test_a_login_that_stays_stuck_is_named_and_stops_nobody_else(
         assert ran.extracts > 0
     assert opened.rows("select from access.closing")
     with opened.connect() as owner:
-        assert access.sync(owner, opened.settings) == []
+        assert memberships.sync(owner, opened.settings) == []
     assert not opened.rows("select from pg_roles where rolname = %s", role_of(ANONYMOUS))
 
 
@@ -251,7 +255,7 @@ def test_what_a_customer_owns_elsewhere_keeps_its_name_and_nothing_else(opened: 
         try:
             opened.apply(without(ANONYMOUS))
             with opened.connect() as owner:
-                (problem,) = access.sync(owner, opened.settings)
+                (problem,) = memberships.sync(owner, opened.settings)
             assert "owns something in another database" in problem
             assert opened.rows("select rolcanlogin from pg_roles where rolname = %s", role) == [
                 {"rolcanlogin": False}
@@ -259,12 +263,12 @@ def test_what_a_customer_owns_elsewhere_keeps_its_name_and_nothing_else(opened: 
         finally:
             elsewhere.execute("drop table mine")
     with opened.connect() as owner:
-        assert access.sync(owner, opened.settings) == []
+        assert memberships.sync(owner, opened.settings) == []
     assert not opened.rows("select from pg_roles where rolname = %s", role)
 
 
 CRASHES: list[tuple[object, str]] = [
-    (access, "_settle"),
+    (memberships, "_settle"),
     (logins, "close"),
     (sessions, "end_all"),
     (logins, "drop"),
@@ -282,7 +286,7 @@ def test_a_closing_that_broke_off_is_finished_by_the_next_run(
     def crash(*_: object) -> None:
         raise Crash
 
-    follow = access.follow_contracts
+    follow = memberships.follow_contracts
 
     def then_crash(*arguments: object) -> None:
         follow(*arguments)  # type: ignore[arg-type]
@@ -290,13 +294,13 @@ def test_a_closing_that_broke_off_is_finished_by_the_next_run(
 
     with opened.connect(ANONYMOUS) as session:
         with monkeypatch.context() as patch, pytest.raises(Crash):
-            patch.setattr(access, "follow_contracts", then_crash)
+            patch.setattr(memberships, "follow_contracts", then_crash)
             opened.apply(without(ANONYMOUS))
         if name in ("_settle", "close"):  # closed at once, whatever came after
             with pytest.raises(psycopg.errors.InsufficientPrivilege):
                 session.execute("select from mart.queue_interval")
     with opened.connect() as owner:
-        assert access.sync(owner, opened.settings) == []
+        assert memberships.sync(owner, opened.settings) == []
     assert not opened.rows("select from pg_roles where rolname = %s", role_of(ANONYMOUS))
     assert not logins.passfile(opened.home, role_of(ANONYMOUS)).exists()
     assert opened.rows("select from access.closing") == []

@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from callmart.simulate import AGENT_DAY, EVENTS, OUTCOMES, STATUSES, Simulated, simulate
+from callmart.simulator.simulate import AGENT_DAY, EVENTS, OUTCOMES, STATUSES, Simulated, simulate
 
 DAYS = [date(2026, 10, 24), date(2026, 10, 25)]  # the second has 25 hours
 QUEUES = ["sales", "support", "info"]

@@ -6,8 +6,8 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from callmart import simulated_files
-from callmart.simulated_files import FIRST_CUSTOMER, OPTIONS
+from callmart.simulator import files
+from callmart.simulator.files import FIRST_CUSTOMER, OPTIONS
 from conftest import YESTERDAY, Callmart
 
 # Beside the day, what names a row of each mart.
@@ -32,7 +32,7 @@ def cells_of(named_by: tuple[str, ...], rows: list[dict[str, Any]], columns: lis
 
 def test_dirt_changes_nothing_of_what_the_marts_say(callmart: Callmart, tmp_path: Path) -> None:
     days = [YESTERDAY - timedelta(days=1), YESTERDAY]
-    simulated_files.write(tmp_path, 3, days, contacts_per_day=150, seed=1, dirt=True)
+    files.write(tmp_path, 3, days, contacts_per_day=150, seed=1, dirt=True)
     callmart.apply((tmp_path / "registry.yml").read_text())
     landed = [callmart.land(file) for file in sorted((tmp_path / "events").glob("*.parquet"))]
     assert {one.file for one in landed if one.repeated} == {"1001.parquet", "1002.parquet"}, (

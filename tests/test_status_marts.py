@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from callmart import build
+from callmart.build import window
 from conftest import YESTERDAY, Callmart, ignore_step
 from events import DAY, Row, at, event, log, ndjson, registry
 
@@ -953,7 +953,7 @@ def test_staffing_is_as_it_was(callmart: Callmart, walked: dict[int, list[Row]])
             "insert into ops.dirty_day (customer_id, call_date, cause) select distinct customer_id, call_date, 'test'"
             " from ops.opened_day where isfinite(call_date)"
         )
-        build.build(connection, callmart.settings, ignore_step)
+        window.build(connection, callmart.settings, ignore_step)
     for customer, rows in walked.items():
         found = callmart.rows("select * from build.int_staffed where customer_id = %s", customer)
         staffed = {(row["interval_start"], row["queue"]): row["staffed_s"] for row in found}

@@ -13,10 +13,13 @@ import pytest
 from dbt.cli.main import dbtRunner
 from ruamel.yaml import YAML
 
-from callmart import access, cli, dbt, drift, schema
-from callmart import open as opening
-from callmart.errors import UserError
-from callmart.settings import PROJECT
+from callmart import cli
+from callmart.access import drift, memberships
+from callmart.base.errors import UserError
+from callmart.base.settings import PROJECT
+from callmart.database import schema
+from callmart.declarations import dbt_project
+from callmart.opening import opening
 from catalogue import unprotected
 from centre import NAMED, WITH_DATA
 from conftest import Callmart, ignore_step
@@ -185,8 +188,8 @@ def small(project: Project, monkeypatch: pytest.MonkeyPatch) -> Project:
     """A project of small marts alone, which callmart itself reads and builds in seconds."""
     shutil.rmtree(project.folder / "models")
     (project.folder / "models/marts/queue").mkdir(parents=True)
-    monkeypatch.setattr(dbt, "PROJECT", project.folder)
-    monkeypatch.setattr(dbt, "_target", lambda settings: project.folder / "target")
+    monkeypatch.setattr(dbt_project, "PROJECT", project.folder)
+    monkeypatch.setattr(dbt_project, "_target", lambda settings: project.folder / "target")
     return project
 
 
@@ -208,7 +211,7 @@ def test_callmart_refuses_what_dbt_refuses(small: Project) -> None:
     small.declare("tiny_person", show_persons)
     for file in (small.folder / "models").rglob("*.sql"):
         file.write_text(ROW)
-    read = dbt._invoke(dbtRunner(), small.callmart.settings, "parse").result
+    read = dbt_project._invoke(dbtRunner(), small.callmart.settings, "parse").result
     every = {node.name: node for node in read.nodes.values()}
     others = {
         "tiny_frozen": (None, "config.meta.group: one of"),
@@ -219,11 +222,11 @@ def test_callmart_refuses_what_dbt_refuses(small: Project) -> None:
         if name in OF_DBT:
             continue
         with pytest.raises(UserError) as refused:
-            dbt._declared([every["tiny_person"], every[name]])
+            dbt_project._declared([every["tiny_person"], every[name]])
         said = str(refused.value)
         assert said.startswith(f"mart {name} is not declared: "), said
         assert remedy in said and f"models/marts/queue/{name}.yml" in said, said
-    (shows,) = dbt._declared([every["tiny_person"]])
+    (shows,) = dbt_project._declared([every["tiny_person"]])
     assert shows.words == ("remark_agent", "remark_caller", "remark_nobody")
 
 
@@ -232,13 +235,13 @@ def test_the_marts_are_those_of_the_files_of_now(small: Project, monkeypatch: py
     settings = small.callmart.settings
     small.declare("tiny_now")
     select(small, "tiny_now", ROW)
-    good = dbt.marts(settings)
+    good = dbt_project.marts(settings)
     file = small.folder / "models/marts/queue/tiny_now.yml"
     text, times = file.read_text(), file.stat()
 
     with monkeypatch.context() as unchanged:
-        unchanged.setattr(dbt, "_parse", lambda settings: pytest.fail("nothing has changed"))
-        assert dbt.marts(settings) == good
+        unchanged.setattr(dbt_project, "_parse", lambda settings: pytest.fail("nothing has changed"))
+        assert dbt_project.marts(settings) == good
 
     def write(changed: str) -> None:
         file.write_text(changed)
@@ -248,23 +251,23 @@ def test_the_marts_are_those_of_the_files_of_now(small: Project, monkeypatch: py
     with pytest.raises(
         UserError, match=r"tiny_now is not declared: add to models/marts/queue/tiny_now\.yml "
     ):
-        dbt.marts(settings)
+        dbt_project.marts(settings)
     write(text)
-    assert dbt.marts(settings) == good, "put right again, and nothing need be deleted"
+    assert dbt_project.marts(settings) == good, "put right again, and nothing need be deleted"
 
-    kept = dbt._place(settings)
-    assert dbt._kept(settings, dbt._fingerprint()) is not None
+    kept = dbt_project._place(settings)
+    assert dbt_project._kept(settings, dbt_project._fingerprint()) is not None
     kept.write_text(kept.read_text()[:-100])
-    assert dbt._kept(settings, dbt._fingerprint()) is None, "half written"
+    assert dbt_project._kept(settings, dbt_project._fingerprint()) is None, "half written"
 
 
 @pytest.mark.parametrize("change", ["a file less", "a file more", "a file renamed", "dbt", "the rules"])
 def test_whatever_the_marts_depend_on_has_a_part_in_the_fingerprint(
     project: Project, monkeypatch: pytest.MonkeyPatch, change: str
 ) -> None:
-    monkeypatch.setattr(dbt, "PROJECT", project.folder)
-    before = dbt._fingerprint()
-    assert dbt._fingerprint() == before
+    monkeypatch.setattr(dbt_project, "PROJECT", project.folder)
+    before = dbt_project._fingerprint()
+    assert dbt_project._fingerprint() == before
     macro = project.folder / "macros" / "is_safe.sql"
     match change:
         case "a file less":
@@ -274,12 +277,12 @@ def test_whatever_the_marts_depend_on_has_a_part_in_the_fingerprint(
         case "a file renamed":
             macro.rename(macro.with_name("was_safe.sql"))
         case "dbt":
-            monkeypatch.setattr(dbt, "version", lambda package: "1.99")
+            monkeypatch.setattr(dbt_project, "version", lambda package: "1.99")
         case "the rules":
             copy = project.folder.parent / "dbt.py"
-            copy.write_text(Path(dbt.__file__).read_text() + "\n")
-            monkeypatch.setattr(dbt, "__file__", str(copy))
-    assert dbt._fingerprint() != before
+            copy.write_text(Path(dbt_project.__file__).read_text() + "\n")
+            monkeypatch.setattr(dbt_project, "__file__", str(copy))
+    assert dbt_project._fingerprint() != before
 
 
 def test_a_wrong_declaration_is_one_sentence_of_every_command(
@@ -288,8 +291,8 @@ def test_a_wrong_declaration_is_one_sentence_of_every_command(
     monkeypatch.setattr(cli, "settings", lambda: small.callmart.settings)
     small.declare("tiny_wrong", lambda d: d["config"]["meta"].pop("group"))
     select(small, "tiny_wrong", ROW)
-    read = dbt._invoke(dbtRunner(), small.callmart.settings, "parse")
-    monkeypatch.setattr(dbt, "_invoke", lambda *how: read)  # each would take seconds
+    read = dbt_project._invoke(dbtRunner(), small.callmart.settings, "parse")
+    monkeypatch.setattr(dbt_project, "_invoke", lambda *how: read)  # each would take seconds
     for command in (
         ["access", "diff"], ["access", "apply"], ["build"], ["extract"], ["reports"],
     ):  # fmt: skip
@@ -310,7 +313,7 @@ def test_a_wrong_declaration_is_one_sentence_of_every_command(
 
 def refusal(project: Project) -> str:
     with pytest.raises(UserError) as refused:
-        dbt.run(project.callmart.settings, ignore_step)
+        dbt_project.run(project.callmart.settings, ignore_step)
     return str(refused.value)
 
 
@@ -318,7 +321,7 @@ def test_a_build_says_what_the_macros_say_and_never_what_the_database_says(small
     for name in ("tiny_said", "tiny_unsaid", "tiny_differs"):
         small.declare(name)
         select(small, name, ROW)
-    dbt.run(small.callmart.settings, ignore_step)
+    dbt_project.run(small.callmart.settings, ignore_step)
 
     select(small, "tiny_unsaid", ROW.replace("7", "'geheim'::integer"))
     assert refusal(small) == (
@@ -348,7 +351,7 @@ def test_a_mart_that_stands_never_changes_its_group_by_itself(
     callmart = small.callmart
     small.declare("tiny_moved", meta(group="agent"))
     select(small, "tiny_moved", ROW)
-    dbt.run(callmart.settings, ignore_step)
+    dbt_project.run(callmart.settings, ignore_step)
     rights = (
         "select relacl::text, (select array_agg(polroles::regrole[]::text) from pg_policy where polrelid = c.oid)"
         " from pg_class as c where oid = 'store.tiny_moved'::regclass"
@@ -359,7 +362,7 @@ def test_a_mart_that_stands_never_changes_its_group_by_itself(
     small.declare("tiny_moved", meta(group="queue"))
     select(small, "tiny_moved", ROW)
     assert "it stands in the group agent, and is declared in the group queue" in refusal(small)
-    moved = dbt.marts(callmart.settings)
+    moved = dbt_project.marts(callmart.settings)
     with callmart.connect() as owner:
         (found,) = drift.find(owner, moved)
         assert found.text.startswith(
@@ -367,18 +370,18 @@ def test_a_mart_that_stands_never_changes_its_group_by_itself(
         )
         assert not found.repair
         with pytest.raises(UserError, match="stands in the group agent"):
-            access.apply(owner, callmart.settings, moved)
+            memberships.apply(owner, callmart.settings, moved)
         with pytest.raises(opening.Drifted, match="stands in the group agent"):
             opening.open_build(owner, callmart.settings)
     assert callmart.rows(rights) == before
 
     # What docs/runbook.md says, and only then.
-    monkeypatch.setattr(access.metrics, "show", ignore_step)  # of marts that are not in this project
+    monkeypatch.setattr(memberships.metrics, "show", ignore_step)  # of marts that are not in this project
     with callmart.connect() as owner:
         owner.execute(
             "update access.mart set mart_group = 'queue' where relation = 'store.tiny_moved'::regclass"
         )
-        mended = [one.text for one in access.apply(owner, callmart.settings, moved).mended]
+        mended = [one.text for one in memberships.apply(owner, callmart.settings, moved).mended]
         after = str(owner.execute(rights).fetchall())
         owner.rollback()
     assert "the policies of store.tiny_moved are not those of a queue mart" in mended

@@ -13,10 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from lxml import etree
 
-from callmart import captions, dbt, fields, metrics, tds
-from callmart.errors import UserError
-from callmart.fields import Source
-from callmart.tds import Live
+from callmart.base.errors import UserError
+from callmart.declarations import captions, dbt_project, metrics
+from callmart.tableau_files import fields, tds
+from callmart.tableau_files.fields import Source
+from callmart.tableau_files.tds import Live
 from tableau_files import errors, hyper, marts, unlisted
 
 GROUPS = ("queue", "agent", "line")
@@ -261,14 +262,16 @@ def test_live_on_a_server_that_tableau_cannot_reach_is_refused(uri: str) -> None
 # -- a mart of one's own ---------------------------------------------------------------------------------------
 
 
-def mart_of(key: tuple[str, ...], day: str | None, types: dict[str, str]) -> dbt.Mart:
+def mart_of(key: tuple[str, ...], day: str | None, types: dict[str, str]) -> dbt_project.Mart:
     declared = [
-        dbt.Column(
-            name=name, data_type=data_type, person=None if data_type in dbt.COUNTS_AND_MOMENTS else "nobody"
+        dbt_project.Column(
+            name=name,
+            data_type=data_type,
+            person=None if data_type in dbt_project.COUNTS_AND_MOMENTS else "nobody",
         )
         for name, data_type in types.items()
     ]
-    return dbt.Mart(name="queue_calm", group="queue", key=key, day=day, declared=tuple(declared))
+    return dbt_project.Mart(name="queue_calm", group="queue", key=key, day=day, declared=tuple(declared))
 
 
 def test_a_new_mart_gets_a_place_and_renames_nothing() -> None:

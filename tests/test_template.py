@@ -11,10 +11,11 @@ from lxml import etree
 from py_tbparse import TwbParser
 from tableau_inspector.analyzer import analyze
 
-from callmart import reports, tds, workbook
-from callmart.errors import UserError
-from callmart.workbook import check
-from callmart.workbook.book import Published
+from callmart.base.errors import UserError
+from callmart.declarations import exposures
+from callmart.tableau_files import tds, workbook
+from callmart.tableau_files.workbook import references
+from callmart.tableau_files.workbook.book import Published
 from tableau_files import CUSTOMER, LOCALES, PUBLISHED, SAVED, built, each_report, errors, source, unlisted
 
 
@@ -47,7 +48,7 @@ def fill(tmp_path: Path) -> Fill:
     def filled(text: str) -> bytes:
         file = tmp_path / "template.twb"
         file.write_text(text, encoding="utf-8")
-        return workbook.build(reports.reports()["drukte"], CUSTOMER, source("queue", "nl"), PUBLISHED, file)
+        return workbook.build(exposures.reports()["drukte"], CUSTOMER, source("queue", "nl"), PUBLISHED, file)
 
     return filled
 
@@ -80,7 +81,7 @@ def test_the_sample_itself_is_refused_by_its_field(fill: Fill) -> None:
 @each_report
 def test_our_own_workbook_is_a_template_for_another_customer(tmp_path: Path, name: str, locale: str) -> None:
     """As when an author downloads a published report, changes it, and saves it: nothing of the first stays."""
-    report = reports.reports()[name]
+    report = exposures.reports()[name]
     file = tmp_path / "template.twb"
     file.write_bytes(
         built(name, locale).replace(b"De Zaak &amp; \xe2\x80\xb9[Sales]\xe2\x80\xba Zn", b"{{customer}}")
@@ -103,7 +104,7 @@ DESKTOP = (Path(__file__).parent / "data" / "desktop.twb").read_text(encoding="u
 @pytest.mark.parametrize("locale", LOCALES)
 def test_what_a_demanding_author_saved_works_as_it_is(tmp_path: Path, locale: str) -> None:
     (file := tmp_path / "desktop.twb").write_text(DESKTOP, encoding="utf-8")
-    of, report = source("queue", locale), reports.reports()["drukte"]
+    of, report = source("queue", locale), exposures.reports()["drukte"]
     result = workbook.build(report, CUSTOMER, of, PUBLISHED, file)
     assert result == workbook.build(report, CUSTOMER, of, PUBLISHED, file)
     document = etree.fromstring(result)
@@ -149,7 +150,11 @@ def test_what_a_demanding_author_saved_works_as_it_is(tmp_path: Path, locale: st
     assert "[short_abandoned]" in formulas
 
     # rows are counted of the table that the data source has
-    counted = {found[3] for found in check.REFERENCE.finditer(result.decode()) if found[2] == check.OBJECT_ID}
+    counted = {
+        found[3]
+        for found in references.REFERENCE.finditer(result.decode())
+        if found[2] == references.OBJECT_ID
+    }
     assert counted == {f"cnt:{tds.object_id(of, 'queue_interval')}:qk"}
 
     filled = tmp_path / "filled.twb"
@@ -509,4 +514,4 @@ def test_a_template_is_refused(fill: Fill, saved: str, old: str, new: str, said:
 def test_a_file_that_is_none_is_refused(tmp_path: Path, name: str, said: str) -> None:
     (tmp_path / "template.twbx").write_bytes(b"PK")
     with pytest.raises(UserError, match=said):
-        workbook.build(reports.reports()["drukte"], "x", source("queue", "nl"), PUBLISHED, tmp_path / name)
+        workbook.build(exposures.reports()["drukte"], "x", source("queue", "nl"), PUBLISHED, tmp_path / name)

@@ -1,6 +1,6 @@
 """dbt's own unit tests, which stand beside the models: they run on the embedded server, and none is left out."""
 
-from callmart.settings import PROJECT
+from callmart.base.settings import PROJECT
 from conftest import Callmart
 from test_store import run_dbt
 

@@ -12,8 +12,10 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from callmart import access, dbt, drift, roles, schema, server
-from callmart.errors import UserError
+from callmart.access import drift, memberships, roles
+from callmart.base.errors import UserError
+from callmart.database import schema, server
+from callmart.declarations import dbt_project
 from catalogue import unprotected
 from centre import DETAILED, WITH_DATA, queue_of
 from conftest import Callmart
@@ -49,7 +51,7 @@ def earlier(request: pytest.FixtureRequest, make_callmart: Callable[[], Callmart
 
 def test_an_earlier_database_is_upgraded_with_its_history(earlier: Callmart) -> None:
     time_zone = earlier.settings.time_zone
-    marts = dbt.marts(earlier.settings)
+    marts = dbt_project.marts(earlier.settings)
     names = [mart.name for mart in marts]
     with earlier.connect() as owner:
         with pytest.raises(UserError, match="callmart upgrade"):
@@ -67,7 +69,7 @@ def test_an_earlier_database_is_upgraded_with_its_history(earlier: Callmart) -> 
         owner.commit()
 
         for _ in range(2):  # a second time changes nothing
-            access.apply(owner, earlier.settings, marts)
+            memberships.apply(owner, earlier.settings, marts)
             assert digests(owner, "store", names) == before
         schema.require(owner, time_zone)
         assert drift.find(owner, marts) == []

@@ -12,10 +12,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from callmart import dbt, drift, expire, logins
+from callmart.access import drift, logins
 from callmart.audit import tables
 from callmart.audit.check import Check
-from callmart.settings import PROJECT
+from callmart.base.settings import PROJECT
+from callmart.declarations import dbt_project
+from callmart.retention import expire
 from confined import Shown, confined
 from conftest import Callmart
 from events import AMSTERDAM, Row, event, ndjson, registry
@@ -211,7 +213,7 @@ def test_the_functions_are_those_of_the_docs(frozen: Callmart) -> None:
 
 
 def test_only_analysts_read_it(frozen: Callmart, connection: psycopg.Connection) -> None:
-    assert drift.find(connection, dbt.marts(frozen.settings)) == []
+    assert drift.find(connection, dbt_project.marts(frozen.settings)) == []
     everybody = logins.known(connection)
     connection.rollback()
     readers = {

@@ -11,11 +11,12 @@ from lxml import etree
 from py_tbparse import TwbParser
 from tableau_inspector.analyzer import analyze
 
-from callmart import reports, tds, workbook
-from callmart.errors import UserError
-from callmart.workbook import check, dashboard
-from callmart.workbook.book import Published
-from callmart.workbook.sheet import BREAK, literal
+from callmart.base.errors import UserError
+from callmart.declarations import exposures
+from callmart.tableau_files import tds, workbook
+from callmart.tableau_files.workbook import dashboard, references
+from callmart.tableau_files.workbook.book import Published
+from callmart.tableau_files.workbook.sheet import BREAK, literal
 from formulas import Formulas
 from tableau_files import (
     CUSTOMER,
@@ -61,14 +62,14 @@ def test_the_schema_refuses_what_is_wrong() -> None:
 
 @each_report
 def test_same_input_gives_the_same_bytes(name: str, locale: str) -> None:
-    report = reports.reports()[name]
+    report = exposures.reports()[name]
     again = workbook.build(report, CUSTOMER, tds.source(report.group, marts(), locale), PUBLISHED)  # type: ignore[arg-type]
     assert again == built(name, locale)
 
 
 @each_report
 def test_two_customers_differ_in_their_name_and_data_source_only(name: str, locale: str) -> None:
-    report = reports.reports()[name]
+    report = exposures.reports()[name]
     other = workbook.build(
         report,
         "Nachtwacht",
@@ -87,7 +88,7 @@ def test_two_customers_differ_in_their_name_and_data_source_only(name: str, loca
 @each_report
 def test_every_field_is_in_the_data_source_with_its_type(name: str, locale: str) -> None:
     """Held against the .tds as written, not against what wrote both."""
-    report = reports.reports()[name]
+    report = exposures.reports()[name]
     of = etree.fromstring(tds.as_xml(source(report.group, locale), Path("x.hyper")))
     there = {column.get("name"): column for column in of.iterfind("column") if column.get("hidden") != "true"}
     document = parsed(name, locale)
@@ -110,7 +111,9 @@ def test_every_field_is_in_the_data_source_with_its_type(name: str, locale: str)
 
     instances = {one.get("name") for one in own.iterfind("column-instance")}
     for sheet in document.iterfind("worksheets/worksheet"):
-        used = {found[2] for found in check.REFERENCE.finditer(etree.tostring(sheet, encoding="unicode"))}
+        used = {
+            found[2] for found in references.REFERENCE.finditer(etree.tostring(sheet, encoding="unicode"))
+        }
         assert used, sheet.get("name")
         assert {f"[{field}]" for field in used} <= instances | {
             "[:Measure Names]",
@@ -177,7 +180,7 @@ def test_independent_readers_see_all_of_it(tmp_path: Path, name: str, locale: st
 
 @each_report
 def test_the_head_says_report_customer_and_period(name: str, locale: str) -> None:
-    report = reports.reports()[name]
+    report = exposures.reports()[name]
     document = parsed(name, locale)
     said = "".join(document.find("dashboards/dashboard/zones").itertext("run"))
     assert getattr(report.title, locale) in said
@@ -194,7 +197,7 @@ def test_the_head_says_report_customer_and_period(name: str, locale: str) -> Non
 @each_report
 def test_all_sheets_share_the_filter_and_show_the_chosen_week(name: str, locale: str) -> None:
     document = parsed(name, locale)
-    people = source(reports.reports()[name].group, locale).filtered
+    people = source(exposures.reports()[name].group, locale).filtered
     for sheet in document.iterfind("worksheets/worksheet"):
         formulas = " ".join(one.get("formula", "") for one in sheet.iter("calculation"))
         assert "[Parameters].[weeks_back]" in formulas
@@ -416,4 +419,6 @@ def test_tableau_has_the_functions_that_formulas_use(name: str, locale: str) -> 
 
 def test_a_server_that_is_no_url_is_refused() -> None:
     with pytest.raises(UserError, match="is no URL of a Tableau server"):
-        workbook.build(reports.reports()["drukte"], "x", source("queue", "nl"), Published("tableau", "", "x"))
+        workbook.build(
+            exposures.reports()["drukte"], "x", source("queue", "nl"), Published("tableau", "", "x")
+        )

@@ -5,10 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from callmart import metrics, registry, reports, validate, yaml_file
-from callmart.errors import UserError
+from callmart.base import yaml_file
+from callmart.base.errors import UserError
+from callmart.declarations import exposures, metrics
+from callmart.registry import registry
+from callmart.validate import suites
 
-READERS: list[Callable[[Path], object]] = [registry.load, reports.read, metrics.read, validate.suite]
+READERS: list[Callable[[Path], object]] = [registry.load, exposures.read, metrics.read, suites.suite]
 
 DEEP = "lists and maps lie more than 16 deep in each other; correct the YAML there"
 LAUGHS = "".join(f"l{i}: &l{i} [{', '.join([f'*l{i - 1}'] * 9)}]\n" for i in range(1, 10))

@@ -15,15 +15,17 @@ from importlib.metadata import version
 
 import psycopg
 
-from callmart import clock, logins, server, tableau
-from callmart.audit import agents, attempts, channels, inference, limits, names, published, tables
+from callmart.access import logins
+from callmart.audit import agents, attempts, channels, inference, limits, names, on_tableau, tables
 from callmart.audit.attacks import ATTACKS, Attack
 from callmart.audit.attempts import Answer, Attacker, Attempt, Scene
 from callmart.audit.channels import CHANNELS, GOOD, Board, Cell, Channel, log_in_as
 from callmart.audit.check import Check, few
-from callmart.audit.published import Published
-from callmart.errors import UserError
-from callmart.settings import Settings
+from callmart.audit.on_tableau import Published
+from callmart.base.errors import UserError
+from callmart.base.settings import Settings
+from callmart.database import clock, server
+from callmart.publish import tableau
 
 OnStep = Callable[[str, str, int, int], None]
 
@@ -99,14 +101,14 @@ def audit(connection: psycopg.Connection, settings: Settings, on_step: OnStep) -
         on_step("attack", "", len(everybody), len(everybody))
         inferred = list(inference.checks(owner, settings, scene, on_step))
     cells += _publisher_and_files(settings, scene, board, everybody, on_step)
-    on_tableau = _tableau(connection, settings, board, on_step)
-    cells += on_tableau.cells
+    of_tableau = _tableau(connection, settings, board, on_step)
+    cells += of_tableau.cells
     on_step("look", "at tables and rights", 0, 1)
     checks = [
         _logins(everybody, locked_out),
         *_of_cells(settings, board, cells),
         *_of_files(settings, board),
-        *on_tableau.checks,
+        *of_tableau.checks,
         *tally.checks(),
         names.of_names(connection, settings, scene),
         *inferred,
@@ -116,7 +118,7 @@ def audit(connection: psycopg.Connection, settings: Settings, on_step: OnStep) -
         *tables.of_usage(connection),
         agents.of_marts(connection, scene),
         agents.of_extracts(connection, settings, scene),
-        agents.of_files(connection, scene, "Tableau", on_tableau.words, is_kept=False),
+        agents.of_files(connection, scene, "Tableau", of_tableau.words, is_kept=False),
         *tables.of_books(connection, scene, board),
     ]  # fmt: skip
     connection.rollback()
@@ -129,7 +131,7 @@ def audit(connection: psycopg.Connection, settings: Settings, on_step: OnStep) -
             sorted(cells, key=lambda cell: (cell.customer_id, cell.mart, CHANNELS.index(cell.channel)))
         ),
         checks=tuple(checks),
-        persons=on_tableau.persons,
+        persons=of_tableau.persons,
     )
 
 
@@ -228,7 +230,7 @@ def _tableau(connection: psycopg.Connection, settings: Settings, board: Board, o
     """What Tableau holds; where it can't be read that is a check that looked at nothing."""
     try:
         with tableau.connect(settings) as tableau_server:
-            return published.look(connection, settings, tableau_server, board, on_step)
+            return on_tableau.look(connection, settings, tableau_server, board, on_step)
     except UserError as error:
         check = Check("Tableau", "what it holds can be read", 0, 0, (str(error),))
         return Published((), (check,), {}, agents.Words())

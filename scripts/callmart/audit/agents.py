@@ -14,11 +14,14 @@ import psycopg
 from psycopg import sql
 from tableauhyperapi import HyperException, TableName, escape_name, escape_string_literal
 
-from callmart import extract, hyper, roles, standing
+from callmart.access import roles
 from callmart.audit.attempts import Scene, table_of
 from callmart.audit.check import Check, few
-from callmart.dbt import Mart
-from callmart.settings import Settings
+from callmart.base.settings import Settings
+from callmart.declarations import standing
+from callmart.declarations.dbt_project import Mart
+from callmart.extract import extract
+from callmart.tableau_files import hyper
 
 NAME = "no agent's key, id or name in what a standard contract opens"
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from callmart.rights import SCHEMAS
+from callmart.access.rights import SCHEMAS
 
 Kind = Literal["look", "reach"]
 # What an attack is aimed at, and so how often an attacker makes it: once, or at each mart that its contract opens, each

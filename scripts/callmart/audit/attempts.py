@@ -9,11 +9,12 @@ from dataclasses import dataclass, field
 
 import psycopg
 
-from callmart import dbt, roles, standing
+from callmart.access import roles
+from callmart.access.rights import POLICY_FUNCTIONS, SCHEMAS, STATISTIC, shown_in
 from callmart.audit.attacks import ATTACKS, NOT_INSTALLED, Aim, Attack
-from callmart.matrix import Duty, matrix, split
-from callmart.rights import POLICY_FUNCTIONS, SCHEMAS, STATISTIC, shown_in
-from callmart.settings import Settings
+from callmart.base.settings import Settings
+from callmart.declarations import dbt_project, standing
+from callmart.declarations.matrix import Duty, matrix, split
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ class Scene:
     database: str
     owner: str
     floor: str  # the oldest day that is kept, reckoned here and not by the function that the policies use
-    marts: tuple[dbt.Mart, ...]
+    marts: tuple[dbt_project.Mart, ...]
     relations: tuple[str, ...]
     sequences: frozenset[str]
     tables: dict[str, str]  # of each a column that can be written
@@ -50,14 +51,14 @@ class Scene:
     anonymous: frozenset[int]  # those of them whose agents have no names
     rows: dict[tuple[int, str], int] = field(default_factory=dict)  # how many a customer may see of a mart
     anothers: dict[tuple[int, str], int] = field(default_factory=dict)  # the hash of a row that is another's
-    left: tuple[dbt.Mart, ...] = ()  # what the project has taken out
+    left: tuple[dbt_project.Mart, ...] = ()  # what the project has taken out
 
     @property
-    def standing(self) -> tuple[dbt.Mart, ...]:
+    def standing(self) -> tuple[dbt_project.Mart, ...]:
         """All that a customer may read its rows in, and nobody else's."""
         return (*self.marts, *self.left)
 
-    def holders(self, mart: dbt.Mart) -> list[int]:
+    def holders(self, mart: dbt_project.Mart) -> list[int]:
         """The customers that have rows in a mart."""
         return sorted(customer for customer, name in self.rows if name == mart.name)
 
@@ -73,12 +74,12 @@ class Attempt:
     allowed: frozenset[object]
 
 
-def name_of(mart: dbt.Mart) -> str:
+def name_of(mart: dbt_project.Mart) -> str:
     """A mart as its readers name it."""
     return f"{'usage' if mart.group == 'usage' else 'mart'}.{mart.name}"
 
 
-def table_of(mart: dbt.Mart) -> str:
+def table_of(mart: dbt_project.Mart) -> str:
     """The table in which a mart's rows stand; its owner reads it, and none of the views."""
     return f"{'usage' if mart.group == 'usage' else 'store'}.{mart.name}"
 
@@ -111,7 +112,7 @@ def scene(connection: psycopg.Connection, settings: Settings) -> Scene:
         [list(SCHEMAS)],
     ).fetchall()
     names = {name for name, *_ in relations}
-    marts = tuple(mart for mart in (*dbt.marts(settings), STATISTIC) if name_of(mart) in names)
+    marts = tuple(mart for mart in (*dbt_project.marts(settings), STATISTIC) if name_of(mart) in names)
     left = tuple(mart for mart in standing.undeclared(connection, marts) if name_of(mart) in names)
     of_customers = [mart for mart in (*marts, *left) if mart.group != "usage"]
     rows = {key: count for mart in of_customers for key, count in _rows(connection, mart, floor)}
@@ -149,7 +150,7 @@ def scene(connection: psycopg.Connection, settings: Settings) -> Scene:
 
 
 def _rows(
-    connection: psycopg.Connection, mart: dbt.Mart, floor: str
+    connection: psycopg.Connection, mart: dbt_project.Mart, floor: str
 ) -> Iterator[tuple[tuple[int, str], int]]:
     kept = f"where {mart.day} >= '{floor}'" if mart.day else ""
     for customer, count in connection.execute(
@@ -158,7 +159,7 @@ def _rows(
         yield (customer, mart.name), count
 
 
-def _anothers(connection: psycopg.Connection, mart: dbt.Mart, customer: int) -> int | None:
+def _anothers(connection: psycopg.Connection, mart: dbt_project.Mart, customer: int) -> int | None:
     """The hash of a row that another customer has and this one has not, as if it were this one's."""
     row = f"hashtextextended({_row_of(mart, customer)}::text, 0)"
     found = connection.execute(
@@ -168,7 +169,7 @@ def _anothers(connection: psycopg.Connection, mart: dbt.Mart, customer: int) -> 
     return found[0] if found else None
 
 
-def _row_of(mart: dbt.Mart, customer: int) -> str:
+def _row_of(mart: dbt_project.Mart, customer: int) -> str:
     """A row of a mart's table, with another number."""
     columns = ("q." + column for column in mart.columns if column != "customer_id")
     return f"row({customer}, {', '.join(columns)})"
@@ -321,7 +322,7 @@ def _far_customers(scene: Scene, attacker: Attacker) -> set[str]:
     return {roles.customer_role(scene.database, customer) for customer in ids if customer != following}
 
 
-def _of_mart(scene: Scene, attacker: Attacker, mart: dbt.Mart) -> dict[str, str]:
+def _of_mart(scene: Scene, attacker: Attacker, mart: dbt_project.Mart) -> dict[str, str]:
     """A mart, and another customer that has rows in it, where there is one."""
     others = [customer for customer in scene.holders(mart) if customer != attacker.own]
     names = {
@@ -335,7 +336,7 @@ def _of_mart(scene: Scene, attacker: Attacker, mart: dbt.Mart) -> dict[str, str]
     return names | {"other": str(others[0])} if others else names
 
 
-def _is_aimed_at(mart: dbt.Mart, attacker: Attacker, aim: Aim) -> bool:
+def _is_aimed_at(mart: dbt_project.Mart, attacker: Attacker, aim: Aim) -> bool:
     """Whether a mart is one that an attack is about; a duty tries its hand at all of them."""
     if mart.group == "usage" or (aim == "dated mart" and not mart.day):
         return False

@@ -13,10 +13,12 @@ import psycopg
 from psycopg import sql
 from tableauhyperapi import HyperException
 
-from callmart import extract, hyper, logins, roles
+from callmart.access import logins, roles
 from callmart.audit.attempts import Attacker, Scene, name_of, table_of
-from callmart.dbt import Mart
-from callmart.settings import Settings
+from callmart.base.settings import Settings
+from callmart.declarations.dbt_project import Mart
+from callmart.extract import extract
+from callmart.tableau_files import hyper
 
 Channel = Literal["login", "publisher", "file", "Tableau"]
 CHANNELS: tuple[Channel, ...] = ("login", "publisher", "file", "Tableau")

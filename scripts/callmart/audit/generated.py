@@ -19,11 +19,11 @@ from random import Random
 
 import psycopg
 
-from callmart import server
 from callmart.audit import attempts, inference, planner, scratch
 from callmart.audit.channels import log_in_as
 from callmart.audit.planner import LAZY, Refused, Secret
-from callmart.settings import Settings, settings
+from callmart.base.settings import Settings, settings
+from callmart.database import server
 
 SETTINGS: Mapping[str, Sequence[str]] = {
     **dict.fromkeys(

@@ -11,13 +11,13 @@ from itertools import islice
 
 import psycopg
 
-from callmart import dbt
+from callmart.access.rights import shown_in
 from callmart.audit import planner, scratch, timed
 from callmart.audit.attempts import Attacker, Scene, attackers, table_of
 from callmart.audit.channels import log_in_as
 from callmart.audit.check import Check, few
-from callmart.rights import shown_in
-from callmart.settings import Settings
+from callmart.base.settings import Settings
+from callmart.declarations import dbt_project
 
 ASKERS = len(planner.CONTEXTS)  # of each mart; with fewer some ask in several contexts
 ATTEMPTS = 3  # of a control by time, on a machine that has other things to do
@@ -36,7 +36,7 @@ class Place:
     secrets: Sequence[planner.Secret]
 
 
-def place(connection: psycopg.Connection, mart: dbt.Mart, relation: str, asker: int) -> Place | None:
+def place(connection: psycopg.Connection, mart: dbt_project.Mart, relation: str, asker: int) -> Place | None:
     """A relation as a customer may ask of it, looked up by the owner; None where nobody else has rows."""
     table, within = table_of(mart), "true"
     if mart.day:
@@ -69,10 +69,10 @@ def _last_month(connection: psycopg.Connection, table: str, day: str, asker: int
     return f"m.\"{day}\" >= '{first}' and m.\"{day}\" < '{end}'" if first else "true"
 
 
-def asked(scene: Scene, most: int = ASKERS) -> dict[Attacker, list[tuple[dbt.Mart, str]]]:
+def asked(scene: Scene, most: int = ASKERS) -> dict[Attacker, list[tuple[dbt_project.Mart, str]]]:
     """Which customers ask which relations: of each the first that have rows and may read it."""
     customers = [attacker for attacker in attackers(scene) if attacker.customer]
-    found: dict[Attacker, list[tuple[dbt.Mart, str]]] = defaultdict(list)
+    found: dict[Attacker, list[tuple[dbt_project.Mart, str]]] = defaultdict(list)
     for mart in scene.marts:
         readers = (one for one in customers if mart.group in one.opens and one.own in scene.holders(mart))
         for attacker in islice(readers, most):

@@ -5,10 +5,10 @@ from collections.abc import Iterator
 import psycopg
 from psycopg.conninfo import make_conninfo
 
-from callmart import drift, logins, roles
+from callmart.access import drift, logins, roles
 from callmart.audit.check import Check, few
-from callmart.matrix import matrix
-from callmart.settings import Settings
+from callmart.base.settings import Settings
+from callmart.declarations.matrix import matrix
 
 
 def of_limits(connection: psycopg.Connection, settings: Settings) -> Iterator[Check]:

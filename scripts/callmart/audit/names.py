@@ -8,11 +8,11 @@ from collections.abc import Iterator, Mapping
 import psycopg
 from psycopg import sql
 
-from callmart import roles
+from callmart.access import roles
 from callmart.audit.attempts import Scene
 from callmart.audit.channels import log_in
 from callmart.audit.check import Check, few
-from callmart.settings import Settings
+from callmart.base.settings import Settings
 
 NAMELESS = ("auditor", "operator")
 NAMED = "privacy_officer"  # reads the registry: a search that finds nothing there proves nothing

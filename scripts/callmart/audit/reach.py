@@ -17,12 +17,12 @@ from typing import Any, Literal
 
 import tableauserverclient as TSC
 
-from callmart.errors import UserError
-from callmart.grants import ALLOWED, Grant, content_grants, project_grants
-from callmart.publication import WORKERS
+from callmart.base.errors import UserError
 from callmart.publish import Actual, Publication, marks, shortened
 from callmart.publish.actual import INCOMPLETE, everything, identity, members
+from callmart.publish.grants import ALLOWED, Grant, content_grants, project_grants
 from callmart.publish.marks import Mark
+from callmart.publish.publication import WORKERS
 
 Kind = Literal["project", "data source", "workbook", "view"]
 _SCOPES: Mapping[Kind, str] = {

@@ -12,9 +12,9 @@ from jinja2 import Environment, StrictUndefined
 from callmart.audit import VISIBLE, Audit
 from callmart.audit.channels import CHANNELS, GOOD, Cell
 from callmart.audit.check import Check
-from callmart.grants import ALLOWED
-from callmart.keys import secret_file
-from callmart.settings import Settings
+from callmart.base.keys import secret_file
+from callmart.base.settings import Settings
+from callmart.publish.grants import ALLOWED
 
 
 def ready(settings: Settings, folder: Path | None = None) -> Path:

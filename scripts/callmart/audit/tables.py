@@ -5,17 +5,20 @@ from collections.abc import Iterator
 import psycopg
 from psycopg import sql
 
-from callmart import clock, dbt, drift, expire, standing
+from callmart.access import drift
+from callmart.access.rights import SCHEMAS, shown_in
 from callmart.audit.attempts import Scene, table_of
 from callmart.audit.channels import Board
 from callmart.audit.check import Check, few
-from callmart.rights import SCHEMAS, shown_in
-from callmart.settings import Settings
+from callmart.base.settings import Settings
+from callmart.database import clock
+from callmart.declarations import dbt_project, standing
+from callmart.retention import expire
 
 
 def of_rights(connection: psycopg.Connection, settings: Settings, scene: Scene) -> Iterator[Check]:
     """Roles, rights and policies are as declared."""
-    found = drift.find(connection, dbt.marts(settings))
+    found = drift.find(connection, dbt_project.marts(settings))
     drifted = [one.text for one in found if not (one.undeclared or one.server)]
     left = standing.undeclared(connection, scene.marts)
     yield Check(

@@ -8,12 +8,12 @@ from typing import Any, Literal, NamedTuple
 
 import tableauserverclient as TSC
 
-from callmart.errors import UserError
-from callmart.grants import Access, project_access
+from callmart.base.errors import UserError
 from callmart.publish import mail, marks
+from callmart.publish.grants import Access, project_access
 from callmart.publish.mail import Subscription
 from callmart.publish.marks import Mark
-from callmart.tableau import FAILURES, LOST, is_cloud, reason
+from callmart.publish.tableau import FAILURES, LOST, is_cloud, reason
 
 TOP_PROJECT = "callmart"
 PAGE_SIZE = 1000

@@ -14,9 +14,11 @@ from lxml import etree
 from tableauserverclient.config import BYTES_PER_MB, config
 from tableauserverclient.exponential_backoff import ExponentialBackoffTimer
 
-from callmart import tds
-from callmart.errors import UserError
-from callmart.grants import (
+from callmart.base.errors import UserError
+from callmart.publish import mail, marks
+from callmart.publish.actual import HIDDEN, PAGE_SIZE, TOP_PROJECT, Content, ContentKind, identity, members
+from callmart.publish.desired import DataSource, Mail, Workbook
+from callmart.publish.grants import (
     NOBODY,
     Access,
     align,
@@ -25,13 +27,11 @@ from callmart.grants import (
     customer_access,
     project_access,
 )
-from callmart.publish import mail, marks
-from callmart.publish.actual import HIDDEN, PAGE_SIZE, TOP_PROJECT, Content, ContentKind, identity, members
-from callmart.publish.desired import DataSource, Mail, Workbook
 from callmart.publish.marks import Mark, Tag
 from callmart.publish.planning import LOCK, ROLE, TOP_LOCK, CustomerPlan, Kind, Plan, Step, hash_of, held
-from callmart.tableau import FAILURES, LOST, reason
-from callmart.workbook import Published
+from callmart.publish.tableau import FAILURES, LOST, reason
+from callmart.tableau_files import tds
+from callmart.tableau_files.workbook import Published
 
 _NO_HISTORY = "403053"  # a site that keeps no revisions
 _JOB_S = 1800  # that Tableau may take to publish what was uploaded

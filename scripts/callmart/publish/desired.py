@@ -4,10 +4,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from callmart import workbook
-from callmart.fields import Source
-from callmart.reports import Report
-from callmart.tds import Live
+from callmart.declarations.exposures import Report
+from callmart.tableau_files import workbook
+from callmart.tableau_files.fields import Source
+from callmart.tableau_files.tds import Live
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ a project of ours. A mark without an installation is of the time when there was 
 import re
 from typing import Any, NamedTuple
 
-from callmart.installation import ID
+from callmart.publish.installation import ID
 
 _DESCRIPTION = re.compile(rf"callmart (?:({ID}) )?customer ([1-9][0-9]*)")
 _TAG = re.compile(rf"callmart-(?:({ID})-)?(.+)")

@@ -8,7 +8,6 @@ from typing import Any, Literal
 
 import tableauserverclient as TSC
 
-from callmart.grants import NOBODY, customer_access
 from callmart.publish import marks
 from callmart.publish.actual import (
     TOP_PROJECT,
@@ -22,6 +21,7 @@ from callmart.publish.actual import (
     identity,
 )
 from callmart.publish.desired import DataSource, Mail, Publication, Workbook
+from callmart.publish.grants import NOBODY, customer_access
 from callmart.publish.mail import when
 from callmart.publish.marks import Mark
 

@@ -1,0 +1,373 @@
+"""Drift: what is otherwise in the database than access.yml, the marts' YAML and the contracts say."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import psycopg
+from psycopg import sql
+
+from callmart.access import logins, rights, roles
+from callmart.base.settings import Settings
+from callmart.database import server
+from callmart.declarations import standing
+from callmart.declarations.dbt_project import Mart
+from callmart.declarations.matrix import matrix
+
+# The functions of PostgreSQL's own that administrator.sql takes from everybody.
+SHUTTING_OUT = "^(pg_(try_)?advisory_(xact_)?lock.*|lo_.*|loread|lowrite|pg_logical_emit_message)$"
+COUNTING = "^pg_stat_get_(?!activity$)"
+
+
+@dataclass(frozen=True)
+class Drift:
+    """One thing that is otherwise than declared, and the statements that mend it; none where only a person can.
+
+    `own` is what any login may change of itself, and which opens nothing: else one could stop the opening of all.
+    `undeclared` is a mart that the project has taken out: it opens no more than it did.
+    `server` is what lets a login shut everybody out, and shows it nothing: only the server's administrator can mend it.
+    """
+
+    text: str
+    repair: tuple[sql.SQL | sql.Composed, ...] = ()
+    own: bool = False
+    undeclared: bool = False
+    role: str = ""  # whose own it is
+    server: bool = False
+
+
+def find(connection: psycopg.Connection, marts: list[Mart] | None) -> list[Drift]:
+    """All that differs from access.yml, the marts' YAML, and what `sync` last made of the contracts. Without `marts`
+    their own rights and policies are left out.
+    """
+    if others := list(_of_others(connection)):
+        return others  # what is not the owner's it can't even look at
+    if moved := list(regrouped(connection, marts or ())):
+        return moved  # what would mend the rest opens a mart to another group
+    left = standing.undeclared(connection, marts) if marts is not None else []
+    if marts is not None:
+        # Guarded and shown as before, until somebody decides.
+        marts = [*marts, *(mart for mart in left if mart.group in roles.GROUPS)]
+    return [
+        *of_roles(connection),
+        *(
+            Drift(f"role {role} is still to be closed", own=True, role=role)
+            for role in sorted(roles.closing(connection))
+        ),
+        *_drifted_memberships(connection),
+        *_drifted_rights(connection, marts),
+        *(_drifted_guards(connection, marts) if marts is not None else ()),
+        *_drifted_objects(connection, of_marts=marts is not None),
+        *(Drift(standing.remark(mart), undeclared=True) for mart in left),
+        *of_server(connection),
+    ]
+
+
+def holding(connection: psycopg.Connection, settings: Settings, found: list[Drift]) -> list[Drift]:
+    """What of the drift holds the opening of days: not what a login may change of itself, and what shuts out only where
+    customers have logins and nobody has accepted it.
+    """
+    accepted = settings.accept_shutting_out or not logins.of_customers(connection)
+    return [one for one in found if not (one.own or one.undeclared or (one.server and accepted))]
+
+
+def of_server(connection: psycopg.Connection) -> Iterator[Drift]:
+    """With what a login could shut everybody out, or count what others read: administrator.sql and the server's
+    configuration close it.
+    """
+    remedy = f"have a superuser run {server.ADMINISTRATOR} in this database"
+    for which, danger, what in (
+        (SHUTTING_OUT, "any login can shut everybody out", "functions for locks and large objects"),
+        (COUNTING, "any login can count what others read", "functions for statistics"),
+    ):
+        ((functions, example),) = connection.execute(
+            """
+            select count(distinct p.oid), min(p.proname)
+            from pg_proc as p, aclexplode(coalesce(p.proacl, acldefault('f', p.proowner)))
+            where p.pronamespace = 'pg_catalog'::regnamespace and p.proname ~ %s and grantee = 0
+            """,
+            [which],
+        ).fetchall()
+        if functions:
+            yield Drift(
+                f"{danger}: {functions} {what} are everybody's ({example} ...); {remedy}", server=True
+            )
+    guard = connection.execute("select from pg_event_trigger where evtname = 'refuse_definitions'").fetchone()
+    if guard is None:
+        yield Drift(
+            f"any login can make readers wait: no event trigger refuse_definitions; {remedy}", server=True
+        )
+    ((prepared,),) = connection.execute(
+        "select current_setting('max_prepared_transactions')::integer"
+    ).fetchall()
+    if prepared:
+        yield Drift(
+            "a prepared transaction keeps its locks when its session is ended: set max_prepared_transactions to 0"
+            f" (it is {prepared}) and restart the server",
+            server=True,
+        )
+
+
+def _of_others(connection: psycopg.Connection) -> Iterator[Drift]:
+    for thing, owner in connection.execute(
+        """
+        with ours as (
+            select oid from pg_namespace where nspname = any(%(schemas)s)
+        )
+        select thing, pg_get_userbyid(owner)
+        from (
+            select 'schema ' || nspname, nspowner from pg_namespace where oid in (table ours)
+            union all
+            select format('%%I.%%I', relnamespace::regnamespace, relname), relowner
+            from pg_class
+            where
+                relnamespace in (table ours)
+                and relkind in ('r', 'p', 'v', 'm', 'S')
+                and not (relnamespace = 'mart'::regnamespace and relkind = 'v') -- compared whole, with its owner
+            union all
+            select format('%%I.%%I()', pronamespace::regnamespace, proname), proowner
+            from pg_proc where pronamespace in (table ours)
+        ) as things (thing, owner)
+        where pg_get_userbyid(owner) <> current_user
+        """,
+        {"schemas": list(rights.SCHEMAS)},
+    ):
+        yield Drift(f"{thing} belongs to {owner}")
+
+
+def regrouped(connection: psycopg.Connection, marts: Iterable[Mart]) -> Iterator[Drift]:
+    """The marts that stand in another group than their YAML says now; only a person decides who sees two years."""
+    noted: dict[str, str] = dict(
+        connection.execute(
+            "select relname, mart_group from access.mart join pg_catalog.pg_class on pg_class.oid = relation"
+        ).fetchall()
+    )
+    for mart in marts:
+        group = noted.get(mart.name, mart.group)
+        if group != mart.group:
+            yield Drift(
+                f"mart {mart.name} stands in the group {group}, and is declared in the group {mart.group}: "
+                f'declare it in {group} again, or read docs/runbook.md, "A mart changes its group"'
+            )
+
+
+def of_roles(connection: psycopg.Connection) -> Iterator[Drift]:
+    """What roles are otherwise than declared: their powers, limits and settings."""
+    database = connection.info.dbname
+    limits = {roles.duty_role(database, duty): matrix().limits_of(duty) for duty in matrix().duties}
+    may_log_in = limits.keys() | logins.of_customers(connection)
+    groups = {roles.group_role(database, group) for group in roles.GROUPS}
+    groups |= set(roles.showing_roles(database))
+    customers = {role for role, _ in roles.granted(connection) if roles.customer_of(database, role)}
+    limits |= dict.fromkeys(customers, matrix().limits_of(None))
+    rows = connection.execute(
+        """
+        select
+            rolname, rolcanlogin, rolconnlimit,
+            rolsuper or rolcreaterole or rolcreatedb or rolreplication or rolbypassrls,
+            coalesce(rolvaliduntil, 'infinity') = 'infinity',
+            (
+                select coalesce(array_agg(setting order by setting), '{}')
+                from pg_db_role_setting, unnest(setconfig) as setting
+                where setrole = r.oid and setdatabase = 0
+            ),
+            array(
+                select quote_ident(datname)
+                from pg_db_role_setting join pg_database on pg_database.oid = setdatabase
+                where setrole = r.oid
+            )
+        from pg_roles as r
+        """
+    ).fetchall()
+    found, closing = set(), roles.closing(connection)
+    for role, can_login, connections, powers, unlimited, kept, databases in rows:
+        if not roles.belongs(role, database) or role in closing:
+            continue
+        found.add(role)
+        if powers:
+            yield Drift(f"role {role} has powers of its own (superuser, createrole, bypassrls ...)")
+        if role in limits:
+            declared = sorted(f"{name}={value}" for name, value in limits[role].settings().items())
+            in_databases = [
+                sql.SQL(f"alter role {{}} in database {other} reset all").format(sql.Identifier(role))
+                for other in databases
+            ]
+            mended = (*in_databases, *logins.limiting(role, limits[role]))
+            if (connections, unlimited) != (limits[role].connections, True):
+                yield Drift(f"login {role} has other limits", mended)
+            if (kept, databases) != (declared, []):
+                yield Drift(f"login {role} has other settings", mended, own=True, role=role)
+            if role in may_log_in and not can_login:
+                yield Drift(f"login {role} may not log in", (roles.statement("alter role {} login", role),))
+            if can_login and role not in may_log_in:
+                yield Drift(
+                    f"role {role} may log in, which its customer has not ordered",
+                    (roles.statement("alter role {} nologin password null", role),),
+                )
+        elif role in groups:
+            if can_login:
+                yield Drift(f"role {role} may log in", (roles.statement("alter role {} nologin", role),))
+        else:
+            yield Drift(
+                f"role {role} was made by hand",
+                (
+                    roles.statement("grant {} to current_user with inherit true", role),
+                    roles.statement("drop owned by {}", role),
+                    roles.statement("drop role {}", role),
+                ),
+            )
+    for role in sorted((limits.keys() | groups) - found - closing):
+        yield Drift(f"role {role} is missing")
+
+
+def _drifted_memberships(connection: psycopg.Connection) -> Iterator[Drift]:
+    database = connection.info.dbname
+    granted = roles.granted(connection)
+    standing = roles.memberships(connection, database)
+    for role, member in sorted(standing.keys() | granted):
+        becomes = roles.customer_of(database, role) is not None
+        declared = {(becomes, not becomes)} if (role, member) in granted else set()
+        ways = {(way.becomes, way.inherits) for way in standing.get((role, member), [])}
+        if ways == declared and not any(way.administers for way in standing.get((role, member), [])):
+            continue
+        repair = [roles.statement("revoke {} from {} cascade", role, member)] if ways else []
+        if declared:
+            repair.append(
+                roles.statement(f"grant {{}} to {{}} with {roles.how(database, role)}", role, member)
+            )
+            yield Drift(f"{member} is not as it should be in {role}", tuple(repair))
+        else:
+            yield Drift(f"{member} is in {role}, by hand", tuple(repair))
+
+
+def _drifted_rights(connection: psycopg.Connection, marts: list[Mart] | None) -> Iterator[Drift]:
+    database = connection.info.dbname
+    holders = {duty: roles.duty_role(database, duty) for duty in matrix().duties}
+    holders |= {f"reads {group}": roles.group_role(database, group) for group in roles.GROUPS}
+    given, wanted = rights.given(connection), rights.wanted(connection, matrix(), holders, marts or ())
+    for right in sorted(given - wanted):
+        if marts is not None or not rights.of_marts(right):
+            yield Drift(f"by hand: {right}", (right.revoke(),))
+    for right in sorted(wanted - given):
+        yield Drift(f"missing: {right}", (right.grant(),))
+
+
+def _drifted_guards(connection: psycopg.Connection, marts: list[Mart]) -> Iterator[Drift]:
+    for mart in (*marts, rights.STATISTIC):
+        relation = f'{"usage" if mart.group == "usage" else "store"}."{mart.name}"'
+        unguarded = connection.execute(
+            "select relation::text from access.unguarded(to_regclass(%s), %s, %s) as relation",
+            [relation, mart.group, mart.day],
+        ).fetchall()
+        for (name,) in unguarded:
+            yield Drift(
+                f"the policies of {name} are not those of a {mart.group} mart",
+                (
+                    sql.SQL("select access.protect({}::regclass, {}, {})").format(
+                        relation, mart.group, mart.day
+                    ),
+                ),
+            )
+
+
+def _drifted_objects(connection: psycopg.Connection, *, of_marts: bool) -> Iterator[Drift]:
+    """What stands where callmart's own things stand and is not callmart's, or not as callmart made it."""
+    rows = connection.execute(
+        """
+        with ours as (
+            select oid from pg_namespace where nspname = any(%(schemas)s)
+        )
+        select 'function or view ' || object || ' is not as callmart made it', null
+        from access.definition as was
+        full join access.current_definition as now using (object)
+        where
+            was.definition is distinct from now.definition
+            and (object not like 'mart.%%' or (%(of_marts)s and was.object is not null))
+        union all
+        select 'view ' || object || ' is not callmart''s', 'drop view ' || object
+        from access.current_definition
+        where object like 'mart.%%' and object not in (select object from access.definition) and %(of_marts)s
+        union all
+        select member::regrole || ' acts as ' || roleid::regrole || ', the owner', null
+        from pg_auth_members
+        where roleid = quote_ident(current_user)::regrole and (inherit_option or set_option)
+        union all
+        select
+            member::regrole || ' has the rights of ' || roleid::regrole || ', which owns the views of the marts',
+            format('revoke inherit option for %%s from %%s cascade', roleid::regrole, member::regrole)
+        from pg_auth_members
+        where pg_get_userbyid(roleid) = any(%(showing)s) and inherit_option
+        union all
+        select
+            'rule ' || rulename || ' on ' || ev_class::regclass || ' is not callmart''s',
+            format('drop rule %%I on %%s', rulename, ev_class::regclass)
+        from pg_rewrite join pg_class on pg_class.oid = ev_class
+        where relnamespace in (table ours) and rulename <> '_RETURN'
+        union all
+        select 'publication ' || pubname || ' copies tables of callmart''s', null
+        from pg_publication as p
+        where
+            puballtables
+            or exists (
+                select from pg_publication_rel join pg_class on pg_class.oid = prrelid
+                where prpubid = p.oid and relnamespace in (table ours)
+            )
+            or exists (select from pg_publication_namespace where pnpubid = p.oid and pnnspid in (table ours))
+        union all
+        select
+            'statistics ' || stxname || ' keep a sample of ' || stxrelid::regclass,
+            format('drop statistics %%s.%%I', stxnamespace::regnamespace, stxname)
+        from pg_statistic_ext join pg_class on pg_class.oid = stxrelid
+        where relnamespace in (table ours)
+        union all
+        select
+            'functions to come are open to everybody',
+            'alter default privileges revoke execute on functions from public'
+        where not exists (
+            select from pg_default_acl
+            where
+                defaclrole = quote_ident(current_user)::regrole and defaclnamespace = 0 and defaclobjtype = 'f'
+                and not exists (select from aclexplode(defaclacl) where grantee = 0)
+        )
+        union all
+        select 'event trigger ' || evtname || ' is off', null
+        from pg_event_trigger where evtname = 'refuse_definitions' and evtenabled <> 'O'
+        union all
+        select
+            'trigger ' || tgname || ' on ' || tgrelid::regclass
+            || case tgenabled when 'O' then ' is not callmart''s' else ' is off' end,
+            case
+                when tgname = 'append_only' then format('alter table %%s enable trigger %%I', tgrelid::regclass, tgname)
+                else format('drop trigger %%I on %%s', tgname, tgrelid::regclass)
+            end
+        from pg_trigger join pg_class on pg_class.oid = tgrelid
+        where
+            relnamespace in (table ours) and not tgisinternal
+            and (tgname <> 'append_only' or tgrelid <> 'ops.audit_log'::regclass or tgenabled <> 'O')
+        union all
+        select 'the audit log is not append-only: its trigger is gone', null
+        where not exists (
+            select from pg_trigger where tgname = 'append_only' and tgrelid = 'ops.audit_log'::regclass
+        )
+        union all
+        select distinct 'view ' || reader.oid::regclass || ' reads ' || source.oid::regclass, null
+        from pg_rewrite
+        join pg_class as reader on reader.oid = ev_class
+        join pg_depend on classid = 'pg_rewrite'::regclass and objid = pg_rewrite.oid
+        join pg_class as source on refclassid = 'pg_class'::regclass and source.oid = refobjid
+        where source.relnamespace in (table ours) and reader.relnamespace not in (table ours)
+        union all
+        select
+            'parameter ' || parname || ' may be set by '
+            || case grantee when 0 then 'everybody' else pg_get_userbyid(grantee) end,
+            null
+        from pg_parameter_acl, aclexplode(paracl)
+        where grantee = 0 or starts_with(pg_get_userbyid(grantee), current_database() || '_')
+        """,
+        {
+            "schemas": list(rights.SCHEMAS),
+            "of_marts": of_marts,
+            "showing": roles.showing_roles(connection.info.dbname),
+        },
+    ).fetchall()
+    for text, repair in rows:
+        yield Drift(text, (sql.SQL(repair),) if repair else ())

@@ -1,0 +1,176 @@
+"""Logins: duties, and the customers that ordered one; their passwords, and the way in as one of them."""
+
+import re
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import quote
+
+import psycopg
+from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict
+
+from callmart.access import roles
+from callmart.base.errors import UserError
+from callmart.base.keys import secret_file
+from callmart.base.settings import Settings
+from callmart.database import server
+from callmart.declarations.matrix import Limits, matrix
+
+_PASSWORD = re.compile("password authentication failed|no password supplied")
+
+
+def known(connection: psycopg.Connection) -> list[str]:
+    """All logins that callmart has made: duties, and customers that ordered one."""
+    database = connection.info.dbname
+    duties = [roles.duty_role(database, duty) for duty in matrix().duties]
+    return duties + sorted(of_customers(connection))
+
+
+def of_customers(connection: psycopg.Connection) -> set[str]:
+    """The customers' roles that may log in."""
+    ordered = connection.execute("select customer_id from registry.ordered_login")
+    return {roles.customer_role(connection.info.dbname, customer) for (customer,) in ordered}
+
+
+def make(connection: psycopg.Connection, home: Path, role: str, limits: Limits) -> None:
+    """Make a role with its limits, which may not log in yet; a password of before is none of it."""
+    passfile(home, role).unlink(missing_ok=True)
+    connection.execute(roles.statement("create role {} nologin", role))
+    for limit in limiting(role, limits):
+        connection.execute(limit)
+
+
+def open(connection: psycopg.Connection, home: Path, role: str) -> None:
+    """Let a role log in, with a generated password that stands in a file of its own."""
+    connection.execute(roles.statement("alter role {} login", role))
+    set_password(connection, home, role)
+
+
+def close(connection: psycopg.Connection, home: Path, role: str) -> None:
+    """Let a role log in no more, with any password."""
+    connection.execute(roles.statement("alter role {} nologin password null", role))
+    passfile(home, role).unlink(missing_ok=True)
+
+
+def limiting(role: str, limits: Limits) -> Iterator[sql.Composed]:
+    """The statements that give a login its limits and settings, and take all others."""
+    name = sql.Identifier(role)
+    yield sql.SQL("alter role {} connection limit {} valid until 'infinity'").format(name, limits.connections)
+    yield sql.SQL("alter role {} reset all").format(name)
+    for setting, value in limits.settings().items():
+        yield sql.SQL("alter role {} set {} = {}").format(name, sql.Identifier(setting), sql.Literal(value))
+
+
+def set_password(connection: psycopg.Connection, home: Path, role: str) -> Path:
+    """Give a login a new password; the file, mode 0600, in which it is handed over."""
+    password = secrets.token_urlsafe(32)
+    # Only the verifier travels: a password would stand in the server's log.
+    verifier = connection.pgconn.encrypt_password(password.encode(), role.encode(), b"scram-sha-256")
+    connection.execute(
+        sql.SQL("alter role {} password {}").format(sql.Identifier(role), sql.Literal(verifier.decode()))
+    )
+    secret_file(passfile(home, role), f"*:*:*:{role}:{password}\n")
+    return passfile(home, role)
+
+
+def refused(connection: psycopg.Connection, settings: Settings) -> list[str]:
+    """The logins that do not take the password in their file: changed by hand, or made again."""
+    found = []
+    for role in known(connection):
+        try:
+            psycopg.connect(login_uri(settings, role)).close()
+        except psycopg.OperationalError as error:
+            # Not for want of connections: then the password is right.
+            if _PASSWORD.search(str(error)):
+                found.append(role)
+    return found
+
+
+def drop(connection: psycopg.Connection, role: str) -> None:
+    """Drop a role, with what it owns in this database."""
+    connection.execute(roles.statement("grant {} to current_user with inherit true", role))
+    connection.execute(roles.statement("drop owned by {}", role))
+    connection.execute(roles.statement("drop role {}", role))
+
+
+# -- connections -----------------------------------------------------------------------------------------------
+
+
+def passfile(home: Path, role: str) -> Path:
+    """Where the password of a login stands, in libpq's own format."""
+    return home / "secrets" / f"{role}.pgpass"
+
+
+def password(settings: Settings, role: str) -> str:
+    """The password of a login, out of its file; UserError where there is none."""
+    try:
+        return passfile(settings.home, role).read_text().rstrip("\n").rpartition(":")[2]
+    except FileNotFoundError:
+        raise UserError(f"there is no password of login {role}; run `callmart access apply`") from None
+
+
+def login_uri(settings: Settings, role: str) -> str:
+    """The libpq URI of a customer's or a duty's login; the password stands in the file it names."""
+    own = conninfo_to_dict(server.uri(settings))
+    kept = {key: str(own[key]) for key in ("host", "port", "sslmode", "sslrootcert") if own.get(key)}
+    kept["passfile"] = str(passfile(settings.home, role))
+    return _as_uri(role, str(own["dbname"]), kept)
+
+
+def duty_uri(settings: Settings, duty: str) -> str:
+    """The libpq URI of a duty's login; UserError where access.yml has no such duty."""
+    if duty not in matrix().duties:
+        raise UserError(f"access.yml has no duty {duty}; name one of {', '.join(matrix().duties)}")
+    database = str(conninfo_to_dict(server.uri(settings))["dbname"])
+    return login_uri(settings, roles.duty_role(database, duty))
+
+
+def connect(settings: Settings, duty: str) -> psycopg.Connection:
+    """A connection of a duty's login; UserError where it is refused."""
+    try:
+        return psycopg.connect(duty_uri(settings, duty), application_name="callmart")
+    except psycopg.OperationalError as error:
+        raise UserError(refusal(duty, error)) from None
+
+
+def refusal(duty: str, error: Exception) -> str:
+    """Why a duty's login did not get in, whichever driver tried."""
+    if _PASSWORD.search(str(error)):
+        return f"the login of the {duty} is refused: run `callmart access apply`, and then this again"
+    return f"the login of the {duty}: {server.cause(error)}"
+
+
+def owner_uri(settings: Settings) -> str:
+    """The owner's libpq URI; a password that CALLMART_DSN holds stands in the file that the URI names instead."""
+    own = conninfo_to_dict(server.uri(settings))
+    user, database, password = str(own.pop("user")), str(own.pop("dbname")), own.pop("password", None)
+    if password is not None:
+        secret_file(passfile(settings.home, user), f"*:*:*:{user}:{password}\n")
+        own["passfile"] = str(passfile(settings.home, user))
+    return _as_uri(user, database, {key: str(value) for key, value in own.items()})
+
+
+def customer_uri(connection: psycopg.Connection, settings: Settings, customer_id: int) -> str:
+    """The URI of a customer's login; UserError where it has ordered none, or no contract opens anything today."""
+    found = connection.execute(
+        "select ordered_login is not null from registry.current_option"
+        " left join registry.ordered_login using (customer_id) where customer_id = %s",
+        [customer_id],
+    ).fetchone()
+    if found is None:
+        raise UserError(
+            f"customer {customer_id} has no contract today, so there is no login; "
+            "add one to the registry and apply it"
+        )
+    if found == (False,):
+        raise UserError(
+            f"customer {customer_id} has ordered no login; "
+            "give it `sql_login: true` or `connection: live` in the registry and apply it"
+        )
+    return login_uri(settings, roles.customer_role(connection.info.dbname, customer_id))
+
+
+def _as_uri(user: str, database: str, parameters: dict[str, str]) -> str:
+    query = "&".join(f"{key}={quote(value, safe='/')}" for key, value in parameters.items())
+    return f"postgresql://{quote(user, safe='')}@/{quote(database, safe='')}?{query}"

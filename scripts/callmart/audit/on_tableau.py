@@ -1,0 +1,235 @@
+"""The audit's look at Tableau: what stands there, who reaches it, and what the data sources hold, opened again."""
+
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from zipfile import ZipFile, is_zipfile
+
+import psycopg
+import tableauserverclient as TSC
+from lxml import etree
+
+from callmart import publish
+from callmart.access import roles
+from callmart.audit import agents, reach
+from callmart.audit.channels import Board, Cell, Outcome, held_cells
+from callmart.audit.check import Check, few
+from callmart.base.errors import UserError
+from callmart.base.settings import Settings
+from callmart.declarations.dbt_project import Mart
+from callmart.publish import Actual, Publication, publication
+from callmart.publish.grants import NOBODY, customer_access
+
+_LOCK = TSC.ProjectItem.ContentPermissions
+OnStep = Callable[[str, str, int, int], None]
+
+
+@dataclass(frozen=True)
+class Published:
+    """What was read back: the cells, the checks, and how many persons see customers' content by office."""
+
+    cells: tuple[Cell, ...]
+    checks: tuple[Check, ...]
+    persons: dict[str, int]
+    words: agents.Words  # of the data sources that every contract opens
+
+
+def look(
+    connection: psycopg.Connection, settings: Settings, server: TSC.Server, board: Board, on_step: OnStep
+) -> Published:
+    """Read back what Tableau holds and who reaches it, and open what it holds."""
+    desired = {one.customer_id: one for one in publication.desired(connection, settings)}
+    actual = publish.read(server, publication.books(connection, settings))
+    if unread := next(iter(actual.unread.values()), None):
+        raise UserError(unread)
+    site = reach.read(server, lambda asked, of: on_step("reach", "on Tableau", asked, of))
+    compared = reach.compare(site, desired, actual)
+    cells: list[Cell] = []
+    words = agents.Words()
+    for number, customer in enumerate(board.customers):
+        on_step("Tableau", f"customer {customer}", number, len(board.customers))
+        cells += _cells(connection, server, board, actual, desired.get(customer), customer, words)
+    on_step("Tableau", "", len(board.customers), len(board.customers))
+    checks = (
+        _top(actual),
+        _marks(actual),
+        _projects(actual),
+        _content(actual, desired),
+        *_reach(actual, compared, any(one.members for one in desired.values())),
+    )
+    return Published(tuple(cells), checks, compared.persons, words)
+
+
+# -- checks ----------------------------------------------------------------------------------------------------------
+
+
+def _check(name: str, looked_at: int, found: list[str], *, applies: bool = True) -> Check:
+    return Check("Tableau", name, looked_at, len(found), few(found), applies)
+
+
+def _top(actual: Actual) -> Check:
+    top = actual.top
+    wrong = top is not None and (top.lock != _LOCK.LockedToProjectWithoutNested or top.access != NOBODY)
+    return _check(
+        "the project above all customers is locked, and opens nothing",
+        int(top is not None),
+        ["it is not locked, or somebody has rights in it; publish again"] if wrong else [],
+    )
+
+
+def _marks(actual: Actual) -> Check:
+    found = [
+        f"customer {customer}: its project bears the mark of installation {other}"
+        for customer, other in actual.lost.items()
+    ]
+    looked_at = len(found)
+    for customer in sorted(actual.customers):
+        group = actual.groups.get(customer)
+        projects = actual.projects.get(customer, ())
+        marked = [project.is_marked for project in projects]
+        marked += [content.is_marked for project in projects for content in project.content]
+        marked += [group.is_marked] if group else []
+        looked_at += len(marked)
+        if not all(marked):
+            found.append(f"customer {customer}: what is ours bears no mark of ours; publish with --yes")
+    return _check("what is ours bears the mark of this installation", looked_at, found)
+
+
+def _projects(actual: Actual) -> Check:
+    found = []
+    for customer, projects in actual.projects.items():
+        if len(projects) > 1:
+            found.append(f"customer {customer}: more than one project; remove all but one")
+        for project in projects:
+            if project.lock != _LOCK.LockedToProject:
+                found.append(f"customer {customer}: not locked; publish again")
+            group = actual.groups.get(customer)
+            if group is None or project.access != customer_access(group.luid):
+                found.append(f"customer {customer}: other rights than those of its group; publish again")
+    return _check(
+        "one locked project a customer, with the rights of the customer's own group alone",
+        sum(len(projects) for projects in actual.projects.values()),
+        found,
+    )
+
+
+def _content(actual: Actual, desired: dict[int, Publication]) -> Check:
+    looked_at, found = 0, []
+    for foreign in actual.top.foreign if actual.top else ():
+        found.append(f"a {foreign.kind} beside the customers' projects")
+    for customer in sorted(actual.customers):
+        own = desired.get(customer)
+        if own is None:
+            found.append(f"customer {customer} has no contract, and a project or a group")
+        names = {"data source": {one.name for one in own.data_sources} if own else set(),
+                 "workbook": {one.name for one in own.workbooks} if own else set()}  # fmt: skip
+        for project in actual.projects.get(customer, ()):
+            looked_at += len(project.content) + len(project.foreign)
+            found += [
+                f"customer {customer}: a {foreign.kind} that is not ours" for foreign in project.foreign
+            ]
+            found += [
+                f"customer {customer}: a {content.kind} that no contract orders"
+                for content in project.content
+                if content.name not in names[content.kind]
+            ]
+    return _check("nothing in them that no contract orders or that is not ours", looked_at, found)
+
+
+def _reach(actual: Actual, compared: reach.Compared, has_recipients: bool) -> Iterator[Check]:
+    yield _check(
+        "each recipient reaches what its customer is to have, as declared",
+        compared.must,
+        compared.lacking,
+        applies=has_recipients,
+    )
+    yield _check(
+        "nobody reaches more: recipients what is their own customer's, all others nothing",
+        compared.things,
+        compared.beyond,
+    )
+    yield _check(
+        "what holds a customer's data is in its project, and nothing there or elsewhere stands on another's",
+        compared.things,
+        compared.astray,
+    )
+    yield _check(
+        "users do not see each other",
+        1,
+        []
+        if actual.hides_users or not has_recipients
+        else ["every recipient can list those of all customers; publish again"],
+        applies=has_recipients,
+    )
+
+
+# -- cells -----------------------------------------------------------------------------------------------------------
+
+
+def _cells(
+    connection: psycopg.Connection,
+    server: TSC.Server,
+    board: Board,
+    actual: Actual,
+    own: Publication | None,
+    customer: int,
+    words: agents.Words,
+) -> Iterator[Cell]:
+    """What a customer's data sources hold, downloaded and opened; their words are kept for the look for agents."""
+    projects = actual.projects.get(customer, ())
+    if board.customers[customer] == "none":
+        for mart in board.marts:
+            yield board.cell(customer, mart, "Tableau", "OPEN" if projects else "closed")
+        return
+    groups: dict[str, str] = {one.name: one.source.group for one in own.data_sources} if own else {}
+    sources = {
+        groups[content.name]: content.luid
+        for project in projects
+        for content in project.content
+        if content.kind == "data source" and content.name in groups
+    }
+    with tempfile.TemporaryDirectory(prefix="callmart-audit-") as folder:
+        downloaded = {
+            group: Path(server.datasources.download(luid, str(Path(folder) / group)))
+            for group, luid in sources.items()
+        }
+        if customer in board.live:
+            role = roles.customer_role(connection.info.dbname, customer)
+            logins = {group: _logins(file) for group, file in downloaded.items()}
+            for mart in board.marts:
+                yield board.cell(customer, mart, "Tableau", _live(board, customer, mart, logins, role))
+            return
+        files = {group: _hyper(file, Path(folder) / sources[group]) for group, file in downloaded.items()}
+        for group, file in files.items():
+            words.read(f"customer {customer}, {group}", file, group, board.marts)
+        yield from held_cells(board, "Tableau", files, customer)
+
+
+def _live(board: Board, customer: int, mart: Mart, logins: dict[str, set[str]], role: str) -> Outcome:
+    """What a live data source shows is what its login may: see the channel `login`."""
+    if not board.opens(customer, mart):
+        return "OPEN" if mart.group in logins else "closed"
+    if mart.group not in logins:
+        return "MISSING"
+    if logins[mart.group] != {role}:
+        return "DIFFERS"
+    return "own rows only" if board.rows[customer, mart.name].rows else "no rows"
+
+
+def _logins(downloaded: Path) -> set[str]:
+    """The logins of the connections in a data source; one without a login is no customer's own."""
+    with ZipFile(downloaded) as packed:
+        root = etree.fromstring(
+            packed.read(next(name for name in packed.namelist() if name.endswith(".tds")))
+        )
+    return {str(each.get("username")) for each in root.iterfind(".//named-connection/connection")}
+
+
+def _hyper(downloaded: Path, folder: Path) -> Path:
+    """The .hyper file that was downloaded, or that is packed in what was."""
+    if not is_zipfile(downloaded):
+        return downloaded
+    with ZipFile(downloaded) as packed:
+        name = next(name for name in packed.namelist() if name.endswith(".hyper"))
+        return Path(packed.extract(name, folder))

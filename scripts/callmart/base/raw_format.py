@@ -1,0 +1,163 @@
+"""The canonical raw format, as data: columns, platforms, events and what each event needs.
+
+Everything that checks a row (prepare) or makes one (queue_log) derives from these declarations.
+"""
+
+from dataclasses import dataclass
+from typing import get_args
+
+import pyarrow as pa
+
+from callmart.base.settings import Platform
+
+COLUMNS = (
+    "customer_id",
+    "platform",
+    "event",
+    "occurred_at",
+    "call_id",
+    "queue",
+    "agent",
+    "line",
+    "direction",
+    "other_number",
+    "number_withheld",
+    "reason",
+    "target",
+    "target_kind",
+    "duration_s",
+    "event_id",
+    "recorded",
+)
+REQUIRED_COLUMNS = ("event", "occurred_at")  # the others can be empty, or given for the whole file
+TEXT_COLUMNS = ("call_id", "queue", "agent", "line", "other_number", "reason", "target", "event_id")
+
+# What a reader hands on: a file's columns, and what only queue_log tells (the wait before a talk).
+SOURCE_COLUMNS = (*COLUMNS, "wait_s")
+SOURCE_SCHEMA = pa.schema(
+    [("line_number", pa.int64()), *((column, pa.string()) for column in SOURCE_COLUMNS)]
+)
+
+PLATFORMS: tuple[Platform, ...] = get_args(Platform)
+LINE_PLATFORMS: tuple[Platform, ...] = ("sip_trunk", "isdn2", "isdn30")  # no queues, no agents
+DIRECTIONS = ("inbound", "outbound", "internal")
+TARGET_KINDS = ("queue", "agent", "number", "other")
+STATUSES = ("available", "in_call", "wrap_up", "break", "away", "training", "other")
+
+LONGEST_TEXT = 255  # characters
+LONGEST_DURATION_S = 10 * 366 * 86_400  # beyond this a duration is a mistake of its source
+
+
+@dataclass(frozen=True)
+class Event:
+    """One word of the column `event`, and what a row with it must hold."""
+
+    name: str
+    needs: tuple[str, ...] = ()
+    reasons: tuple[str, ...] = ()
+    reason_needed: bool = False
+    ends_phase: bool = False  # so that duration_s means something
+
+    @property
+    def of_call(self) -> bool:
+        """Whether the event belongs to a call; wrap-up does where the source says to which."""
+        return "call_id" in self.needs or self.name.startswith("wrapup")
+
+
+_CALL = ("call_id",)
+_CALL_QUEUE = ("call_id", "queue")
+_CALL_AGENT = ("call_id", "agent")
+_AGENT = ("agent",)
+_AGENT_QUEUE = ("agent", "queue")
+
+EVENTS = (
+    Event("call_started", needs=("call_id", "direction")),
+    Event("call_answered", needs=_CALL, ends_phase=True),
+    Event("queue_joined", needs=_CALL_QUEUE),
+    Event(
+        "queue_refused", needs=_CALL_QUEUE, reasons=("full", "empty", "closed", "busy"), reason_needed=True
+    ),
+    Event("ring_started", needs=_CALL_AGENT),
+    Event(
+        "ring_ended",
+        needs=_CALL_AGENT,
+        reasons=("answered", "no_answer", "busy", "declined", "caller_left", "elsewhere"),
+        reason_needed=True,
+        ends_phase=True,
+    ),
+    Event("agent_connected", needs=_CALL_AGENT, ends_phase=True),
+    Event("hold_started", needs=_CALL),
+    Event("hold_ended", needs=_CALL, ends_phase=True),
+    Event("transferred", needs=("call_id", "target_kind"), reasons=("blind", "attended"), reason_needed=True),
+    Event(
+        "agent_released",
+        needs=_CALL_AGENT,
+        reasons=("agent", "caller", "transfer", "system"),
+        ends_phase=True,
+    ),
+    Event(
+        "queue_left",
+        needs=_CALL_QUEUE,
+        reasons=("abandoned", "timeout", "empty", "key", "withdrawn", "callback", "system"),
+        reason_needed=True,
+        ends_phase=True,
+    ),
+    Event("wrapup_started", needs=_AGENT),
+    Event("wrapup_ended", needs=_AGENT, ends_phase=True),
+    Event("call_ended", needs=_CALL, reasons=("agent", "caller", "system"), ends_phase=True),
+    Event("agent_logged_in", needs=_AGENT),
+    Event("agent_logged_out", needs=_AGENT, ends_phase=True),
+    Event("agent_joined_queue", needs=_AGENT_QUEUE),
+    Event("agent_left_queue", needs=_AGENT_QUEUE, ends_phase=True),
+    # Any word: one that neither the format nor the customer's registry knows becomes `other`.
+    Event("agent_status", needs=_AGENT, reason_needed=True, ends_phase=True),
+)
+NUMBER_EVENTS = ("call_started", "queue_joined")  # the ones that say who the other party is
+
+
+def events_table() -> pa.Table:
+    """The events for SQL: a row an event, a boolean a need."""
+    return pa.table(
+        {
+            "event": [event.name for event in EVENTS],
+            **{
+                f"needs_{column}": [column in event.needs for event in EVENTS]
+                for column in ("call_id", "queue", "agent")
+            },
+            "of_call": [event.of_call for event in EVENTS],
+            "reasons": pa.array([event.reasons for event in EVENTS], pa.list_(pa.string())),
+            "reason_needed": [event.reason_needed for event in EVENTS],
+            "ends_phase": [event.ends_phase for event in EVENTS],
+            "tells_number": [event.name in NUMBER_EVENTS for event in EVENTS],
+        }
+    )
+
+
+# Telephone numbers, as DuckDB macros, so that every source and every request spells one the same way.
+#   is_withheld(text)       true for the words that telephone systems write in place of a withheld number
+#   telephone_number(text)  E.164, or a short number as it is; null if the text is no number
+#   is_dialled(text)        true for what an agent dialled that is a number outside, not an extension
+TELEPHONE_MACROS = r"""
+create or replace temp macro is_withheld(number) as regexp_full_match(
+    lower(trim(number)),
+    '[^a-z0-9]*(sips?:)?(anonymous|unknown|unavailable|restricted|private|withheld|blocked|anoniem|onbekend|afgeschermd|privé)([^a-z].*)?'
+);
+create or replace temp macro _undecorated(number) as regexp_replace(
+    regexp_replace(
+        regexp_replace(number, '[\s./\x{A0}-]', '', 'g'),
+        '^(\+31|0031)\(0\)', '\1'
+    ),
+    '[()]', '', 'g'
+);
+create or replace temp macro _international(digits) as case
+    when digits like '00%' then '+' || substr(digits, 3)
+    when regexp_full_match(digits, '0[1-9]\d{6,}') then '+31' || substr(digits, 2)
+    when regexp_full_match(digits, '31\d{9}') then '+' || digits
+    else digits
+end;
+create or replace temp macro telephone_number(number) as nullif(
+    regexp_extract(_international(_undecorated(number)), '^(\+[1-9]\d{6,14}|\d{2,15})$'), ''
+);
+create or replace temp macro is_dialled(exten) as
+    regexp_full_match(exten, '[+0].*|\d{6,}') and telephone_number(exten) is not null;
+"""

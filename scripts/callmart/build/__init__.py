@@ -1,0 +1,1 @@
+"""Computing the days that changed, and the months that they are stored in."""

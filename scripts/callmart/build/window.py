@@ -1,0 +1,97 @@
+"""Build: dbt computes the days that are dirty, and no others, into the schema `build`."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import psycopg
+from psycopg import sql
+from psycopg.types.json import Jsonb
+
+from callmart.access import sessions
+from callmart.base.settings import Settings
+from callmart.declarations import dbt_project
+
+
+@dataclass(frozen=True)
+class Built:
+    """What a build computed; `build_id` is none where nothing was dirty."""
+
+    build_id: int | None
+    days: int
+
+
+def build(
+    connection: psycopg.Connection, settings: Settings, on_model: Callable[[str, int, int], None]
+) -> Built:
+    """Compute every dirty day that has not expired. Commits; run again, it computes the same days anew."""
+    on_model("dbt starts", 0, 1)
+    with sessions.making_way(connection):
+        days = _fill_window(connection, dbt_project.marts(settings))
+        connection.commit()
+        dbt_project.run(settings, on_model)
+    if days == 0:
+        return Built(None, 0)
+    row = connection.execute(
+        "insert into ops.build (days, tables) values (%s, %s) returning build_id",
+        [days, Jsonb(computed_tables(connection, dbt_project.marts(settings)))],
+    ).fetchone()
+    connection.commit()
+    assert row is not None
+    return Built(row[0], days)
+
+
+def _fill_window(connection: psycopg.Connection, marts: list[dbt_project.Mart]) -> int:
+    """Put the dirty days into the window, and the open ones that look back at them; none that is too old, however late
+    its file came, or kept by no contract. The number of dirty days.
+    """
+    connection.execute("select ops.follow_contracts()")
+    connection.execute("truncate build.window")
+    connection.execute(
+        """
+        delete from ops.dirty_day as d
+        where
+            call_date < access.retention_floor()
+            or not exists (
+                select from registry.kept_contract as k
+                where
+                    k.customer_id = d.customer_id
+                    and d.call_date >= k.valid_from
+                    and (d.call_date < k.valid_until or k.valid_until is null)
+            )
+        """
+    )
+    days = connection.execute(
+        """
+        insert into build.window (customer_id, call_date, mark)
+        select customer_id, call_date, mark from ops.dirty_day
+        """
+    ).rowcount
+    for mart in marts:
+        connection.execute(
+            """
+            insert into build.window (customer_id, call_date, mark, reached)
+            select distinct o.customer_id, o.call_date, 0, true
+            from ops.dirty_day as d
+            join ops.opened_day as o
+                on o.customer_id = d.customer_id
+                and o.call_date > d.call_date
+                and o.call_date <= d.call_date + %s
+                and o.mart = %s
+            on conflict do nothing
+            """,
+            [mart.reach_days, mart.name],
+        )
+    connection.execute("analyze build.window")
+    return days
+
+
+def computed_tables(connection: psycopg.Connection, marts: list[dbt_project.Mart]) -> dict[str, int]:
+    """The tables in which the window stands: dbt makes new ones each time, so they tell one build from another."""
+    tables = {}
+    for mart in marts:
+        row = connection.execute(
+            sql.SQL("select {}::regclass::oid::bigint").format(sql.Literal(f'build."{mart.name}"'))
+        ).fetchone()
+        assert row is not None
+        tables[mart.name] = row[0]
+    return tables

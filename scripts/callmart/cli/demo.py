@@ -1,0 +1,185 @@
+"""The demo: the whole chain on example data of last week, in any year.
+
+One customer has the recorded logs of a real Asterisk, their day moved to last week; the others are simulated, each in
+another form of the raw format.
+"""
+
+import gzip
+import json
+import re
+from collections.abc import Callable
+from datetime import date, datetime, timedelta
+from functools import partial
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import psycopg
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet
+
+from callmart.access import logins
+from callmart.base.errors import UserError
+from callmart.base.settings import PROJECT, Settings
+from callmart.database import clock, server
+from callmart.database.lock import exclusive
+from callmart.land import landing
+from callmart.land.prepare import Defaults
+from callmart.operations import run, status
+from callmart.publish import tableau
+from callmart.registry import registry
+from callmart.simulator.simulate import simulate
+
+EXAMPLE = PROJECT / "demo"
+RECORDED_ON = date(2026, 11, 24)
+RECORDED_IN = ZoneInfo("Europe/Amsterdam")
+WORKING_DAYS = 5
+
+
+def demo(settings: Settings, on_step: run.OnStep) -> list[status.CustomerStatus]:
+    """Apply the example registry, land the example data, and do what a night does. A second time changes nothing."""
+    if not settings.tableau.is_emulated:
+        raise UserError(
+            "the demo publishes to the local emulator only: unset tableau.server, or use `callmart run`"
+        )
+    tableau.require_server(settings)
+    wanted = registry.load(EXAMPLE / "registry.yml")
+    with server.connect(settings) as connection:
+        ran = run.Ran()
+        with exclusive(connection):
+            on_step("registry", "apply", 0, 1)
+            _refuse_real_customers(connection, wanted)
+            registry.apply(connection, settings, wanted)
+            # However long it has rested: what it holds is nobody's.
+            clock.accept(connection, settings, today := clock.today(connection, settings))
+            connection.commit()
+            on_step("registry", "apply", 1, 1)
+            with logins.connect(settings, "loader") as loader:
+                _land(loader, settings, ran, _last_monday(today), on_step)
+            run.build_and_open(connection, settings, ran, on_step)
+            run.deliver(connection, settings, ran, on_step)
+        if ran.problems:
+            raise UserError(f"the demo did not come through: {ran.problems[0]}")
+        return status.status(connection)
+
+
+def what_next(settings: Settings) -> list[str]:
+    """Where everything is, and what to try."""
+    return [
+        "",
+        f"Extracts:  {settings.home / 'extracts'} (a folder a customer; they open in Tableau Desktop)",
+        f"Tableau:   emulated; its content stands in {settings.home / 'emulator'}",
+        f"Raw data:  {settings.home / 'demo'}; what became of it: the table above, or `callmart status`",
+        "",
+        'Next: look as a customer does     psql "$(.venv/bin/callmart dsn --customer 1044)" '
+        "-c 'select * from mart.queue_interval limit 5'",
+        "      what would change on Tableau .venv/bin/callmart publish --plan",
+        "      land data of your own        .venv/bin/callmart land FILE --customer 1042",
+        "      stop the servers             .venv/bin/callmart stop",
+    ]
+
+
+def _refuse_real_customers(connection: psycopg.Connection, wanted: registry.Registry) -> None:
+    """The demo's registry would take every other customer for one that left."""
+    if connection.execute("select to_regclass('registry.customer')").fetchone() == (None,):
+        return
+    known = set(connection.execute("select customer_id, name from registry.customer"))
+    if strangers := known - {(customer.id, customer.name) for customer in wanted.customers}:
+        raise UserError(
+            f"this database holds {len(strangers)} customers of yours, which the demo would delete: "
+            "give the demo a CALLMART_HOME of its own"
+        )
+
+
+def _land(
+    loader: psycopg.Connection, settings: Settings, ran: run.Ran, monday: date, on_step: run.OnStep
+) -> None:
+    folder = settings.home / "demo" / f"{monday:%G-W%V}"
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    work = [(file, make) for name, make in FILES.items() if (file := folder / name)]
+    for number, (file, make) in enumerate(work):
+        on_step("land", file.name, number, len(work))
+        if not file.exists():
+            draft = file.with_name(f".{file.name}")
+            make(draft, monday)
+            draft.replace(file)
+        customer_id = 1042 if file.name in RECORDED else None
+        ran.files.append(
+            landing.land(loader, settings, file, "auto", Defaults(customer_id, "vcloud", False, None))
+        )
+        on_step("land", file.name, number + 1, len(work))
+
+
+def _last_monday(today: date) -> date:
+    return today - timedelta(days=today.weekday() + 7)
+
+
+def move_recording(name: str, file: Path, monday: date) -> None:
+    """A recorded log, on the same week day and at the same time of day in the week of that Monday.
+
+    The seconds that call ids begin with move too: a call id names a moment.
+    """
+    moved = monday + timedelta(days=RECORDED_ON.weekday())
+    shift = int(_midnight(moved).timestamp() - _midnight(RECORDED_ON).timestamp())
+    text = gzip.open if name.endswith(".gz") else open
+    with text(EXAMPLE / "asterisk" / name, "rt") as recorded, text(file, "wt") as written:
+        for line in recorded:
+            written.write(re.sub(r"\b1795\d{6}\b", lambda second: str(int(second[0]) + shift), line))
+
+
+def _midnight(day: date) -> datetime:
+    return datetime(day.year, day.month, day.day, tzinfo=RECORDED_IN)
+
+
+def _simulated(
+    customer_id: int, time_zone: str, queues: list[str], agents: int, contacts_per_day: int
+) -> Callable[[date], pa.Table]:
+    def events(monday: date) -> pa.Table:
+        return simulate(
+            customer_id,
+            [monday + timedelta(days=day) for day in range(WORKING_DAYS)],
+            time_zone,
+            queues,
+            [f"user-{number:02}" for number in range(1, agents + 1)],
+            contacts_per_day=contacts_per_day,
+            seed=customer_id,
+        ).events
+
+    return events
+
+
+def _parquet(events: Callable[[date], pa.Table]) -> Callable[[Path, date], None]:
+    return lambda file, monday: pyarrow.parquet.write_table(events(monday), file)
+
+
+def _csv(events: Callable[[date], pa.Table], compression: str) -> Callable[[Path, date], None]:
+    def write(file: Path, monday: date) -> None:
+        table = events(monday)
+        moments = pa.compute.strftime(table["occurred_at"], "%Y-%m-%dT%H:%M:%SZ")
+        table = table.set_column(table.schema.get_field_index("occurred_at"), "occurred_at", moments)
+        with pa.CompressedOutputStream(str(file), compression) as stream:
+            pyarrow.csv.write_csv(table, stream)
+
+    return write
+
+
+def _ndjson(events: Callable[[date], pa.Table]) -> Callable[[Path, date], None]:
+    def write(file: Path, monday: date) -> None:
+        with file.open("w") as stream:
+            for row in events(monday).to_pylist():
+                row["occurred_at"] = row["occurred_at"].isoformat()
+                print(
+                    json.dumps({name: value for name, value in row.items() if value is not None}), file=stream
+                )
+
+    return write
+
+
+RECORDED = ("queue_log", "cel.csv.gz")
+FILES: dict[str, Callable[[Path, date], None]] = {
+    **{name: partial(move_recording, name) for name in RECORDED},
+    "1043.parquet": _parquet(_simulated(1043, "Europe/Amsterdam", ["intake", "recepten"], 12, 400)),
+    "1044.csv.gz": _csv(_simulated(1044, "Europe/Amsterdam", ["winkel", "werkplaats"], 8, 260), "gzip"),
+    "1045.ndjson": _ndjson(_simulated(1045, "Europe/London", ["reservations"], 6, 180)),
+    "1046.csv.zst": _csv(_simulated(1046, "Europe/Amsterdam", ["alles"], 4, 90), "zstd"),
+}

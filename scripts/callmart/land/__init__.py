@@ -1,0 +1,1 @@
+"""From a file of the source to rows of raw.event."""

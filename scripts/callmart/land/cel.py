@@ -1,0 +1,369 @@
+"""Asterisk's channel event log (CEL) as canonical events: what queue_log, which tells of the same calls, can't say.
+
+That is holds, transfers, and that a call has ended: where that is told, the log would have shown a hold, and none is
+none. A row means something only after what its channel did before, so channels are followed through the file.
+
+What is told of channels becomes events of calls: a caller in a queue is known to queue_log by the id of the channel,
+anything else goes by the id that links channels (linkedid). Callers' names and numbers are not even looked at.
+"""
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import duckdb
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from callmart.base.raw_format import SOURCE_COLUMNS, TELEPHONE_MACROS
+from callmart.land.readers import Tally, UnknownVerbs
+from callmart.land.source_times import EPOCH_TIME, Times
+
+FOLLOWED = (
+    "APP_START", "BRIDGE_ENTER", "BRIDGE_EXIT", "STREAM_BEGIN", "STREAM_END", "BLINDTRANSFER", "ATTENDEDTRANSFER",
+    "CHAN_END",
+)  # fmt: skip
+# Known to say nothing that is needed here.
+SILENT = (
+    "CHAN_START", "ANSWER", "APP_END", "HANGUP", "LINKEDID_END", "DTMF", "PICKUP", "FORWARD", "PARK_START", "PARK_END",
+    "LOCAL_OPTIMIZE", "LOCAL_OPTIMIZE_BEGIN", "CONF_START", "CONF_END", "CONF_ENTER", "CONF_EXIT", "BRIDGE_START",
+    "BRIDGE_END", "BRIDGE_UPDATE", "BRIDGE_TO_CONF", "3WAY_START", "3WAY_END", "TRANSFER", "HOOKFLASH",
+)  # fmt: skip
+
+MUSIC = "MOH_STREAM"  # how the userdeftype of music on hold begins
+SECOND = 1_000_000  # microseconds
+HOLDING = "holding_bridge"  # where nobody speaks: the parked, and agents that wait for calls
+TRANSFER_PROMPT = "pbx-transfer"  # what an agent hears who transfers by keys
+MOST_CHANNELS = 100_000  # more are never alive; a log that leaves out CHAN_END must not fill the memory
+
+Event = dict[str, Any]
+_EVENT_SCHEMA = pa.schema(
+    [
+        ("line_number", pa.int64()),
+        ("event", pa.string()),
+        ("occurred_at", pa.int64()),
+        ("call_id", pa.string()),
+        ("queue", pa.string()),
+        ("reason", pa.string()),
+        ("dialled", pa.string()),
+        ("target_queue", pa.string()),
+        ("event_id", pa.string()),
+    ]
+)
+
+_LOCAL = re.compile(r"(?P<pair>Local/(?P<exten>[^@]*)@.*);[12]")
+
+
+# The columns of Row.
+ROW = (
+    "line_number", "at", "eventtype", "channame", "appname", "appdata", "callid", "linkedid", "userdeftype",
+    "eventextra",
+)  # fmt: skip
+
+
+class Row(NamedTuple):
+    """What is read of a row, in this order."""
+
+    line_number: int
+    at: int  # microseconds since 1970
+    type: str
+    channel: str | None
+    app: str | None
+    app_data: str | None
+    id: str | None
+    linked_id: str | None
+    detail: str | None
+    extra: str | None
+
+
+@dataclass(slots=True)
+class Bridge:
+    """Where channels speak with each other."""
+
+    id: str
+    parties: int = 0
+    transfer_at: int | None = None  # when one of them last began to hand the call over
+
+
+@dataclass(slots=True)
+class Music:
+    """Music that a channel hears in a bridge; `began` is None if that was in an earlier file."""
+
+    bridge: Bridge | None
+    began: Row | None
+
+    @property
+    def is_hold(self) -> bool:
+        """False while the other party dials or consults somebody to hand the call over: that is of the transfer."""
+        transfer_at = self.bridge.transfer_at if self.bridge else None
+        # The keys that begin a transfer are written a moment before or after the music.
+        return not (transfer_at and self.began and transfer_at > self.began.at - SECOND)
+
+
+@dataclass(slots=True)
+class Channel:
+    """What a channel has done so far in this file."""
+
+    name: str | None
+    queue: str | None = None  # the queue whose caller it is at present
+    is_queue_caller: bool = False  # at any time: queue_log knows the call by this channel's id
+    bridge: Bridge | None = None
+    left: Bridge | None = None  # the one that it left last
+    bridge_seen: bool = False  # in a file that begins in the middle, not until it enters or leaves one
+    music: Music | None = None
+    undecided: list[Row] = field(default_factory=list)  # music of which it isn't known whether it was bridged
+
+
+class Fault(Exception):
+    """A row that can't be read."""
+
+
+class ChannelLog:
+    """The mapping of one file, batch by batch; it remembers the channels, and unknown types."""
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection, tally: Tally, time_zone: str) -> None:
+        """`time_zone` is that of local times; a log that counts seconds needs none."""
+        self.unknown_verbs = UnknownVerbs()
+        self._connection = connection
+        self._tally = tally
+        self._time_zone = time_zone
+        self._times: Times | None = None
+        self._tells_music = False  # older versions of Asterisk don't
+        self._channels: dict[str, Channel] = {}
+        self._bridges: dict[str, Bridge] = {}
+        connection.execute(TELEPHONE_MACROS)
+
+    def canonical(self, rows: pa.Table) -> pa.Table:
+        """The events of a batch of CEL_READ, by SOURCE_COLUMNS; a row that can't be read is rejected."""
+        timed = self._timed(rows.rename_columns({"eventtime": "time", "uniqueid": "callid"}))
+        self._count_unknown(timed["eventtype"])
+        timed = timed.filter(pc.is_in(timed["eventtype"], pa.array(FOLLOWED)))
+        timed = timed.append_column("at", timed["occurred_at"].cast(pa.int64()))
+        self._tells_music |= pc.any(pc.starts_with(timed["eventtype"], "STREAM")).as_py() or False
+        found: list[Event] = []
+        wrong: list[tuple[int, str]] = []
+        for row in map(Row, *(timed[name].to_pylist() for name in ROW)):
+            try:
+                found += self._follow(row)
+            except Fault as fault:
+                wrong.append((row.line_number, str(fault)))
+        self._tally.reject(
+            pa.array([line for line, _ in wrong], pa.int64()),
+            pa.array([why for _, why in wrong], pa.string()),
+        )
+        return self._as_source(found)
+
+    def _timed(self, rows: pa.Table) -> pa.Table:
+        """The rows with their instants, in the order in which they happened on each channel: the file's."""
+        if self._times is None:
+            counts_seconds = pc.any(pc.match_substring_regex(rows["time"], f"^{EPOCH_TIME}$")).as_py()
+            self._times = Times(self._connection, self._tally, None if counts_seconds else self._time_zone)
+        return self._times.read(rows).sort_by("line_number")
+
+    def _count_unknown(self, types: pa.ChunkedArray) -> None:
+        for count in pc.value_counts(types.combine_chunks()).to_pylist():
+            name = count["values"]
+            if name not in FOLLOWED and name not in SILENT:
+                is_word = name is not None and re.fullmatch(r"[A-Z0-9_]{1,40}", name)
+                self.unknown_verbs.note(name if is_word else "other", count["counts"])
+
+    # -- What a channel does
+
+    def _follow(self, row: Row) -> Iterator[Event]:
+        """Note what a row says of its channel; the events that follow from it."""
+        if not row.id:
+            raise Fault("uniqueid is missing")
+        extra = _extra(row)
+        channel = self._channels.get(row.id)
+        if channel is None:
+            channel = self._channels[row.id] = Channel(row.channel)
+            if len(self._channels) > MOST_CHANNELS:
+                del self._channels[next(iter(self._channels))]
+        if row.app == "Queue":
+            channel.is_queue_caller = True
+            channel.queue = (row.app_data or "").partition(",")[0].strip() or None
+        elif row.app:
+            channel.queue = None
+        match row.type:
+            case "BRIDGE_ENTER":
+                self._enter(channel, row, extra)
+            case "BRIDGE_EXIT":
+                yield from self._leave(channel, extra)
+            case "STREAM_BEGIN" | "STREAM_END":
+                yield from self._stream(channel, row, extra)
+            case "BLINDTRANSFER":
+                yield self._blind(row, extra)
+            case "ATTENDEDTRANSFER":
+                yield self._attended(row, extra)
+            case "CHAN_END":
+                yield from self._end(row.id, row)
+
+    def _enter(self, channel: Channel, row: Row, extra: dict[str, str]) -> None:
+        channel.undecided.clear()  # it was in no bridge: music of a queue, or of nothing at all
+        channel.bridge_seen = True
+        if extra.get("bridge_technology") == HOLDING:
+            return
+        id = extra.get("bridge_id", "")
+        channel.bridge = self._bridges.setdefault(id, Bridge(id))
+        channel.bridge.parties += 1
+        if channel.left and channel.left is not channel.bridge:
+            channel.left.transfer_at = row.at  # who stayed behind is to be handed over
+
+    def _leave(self, channel: Channel, extra: dict[str, str]) -> Iterator[Event]:
+        if not channel.bridge_seen and extra.get("bridge_technology") != HOLDING:
+            for row in channel.undecided:
+                yield from self._music(channel, row)
+        channel.undecided.clear()
+        channel.bridge_seen = True
+        self._out_of_bridge(channel)
+
+    def _out_of_bridge(self, channel: Channel) -> None:
+        if channel.bridge is None:
+            return
+        channel.left, channel.bridge = channel.bridge, None
+        channel.left.parties -= 1
+        if channel.left.parties == 0:
+            self._bridges.pop(channel.left.id, None)
+
+    def _stream(self, channel: Channel, row: Row, extra: dict[str, str]) -> Iterator[Event]:
+        if extra.get("sound") == TRANSFER_PROMPT and channel.bridge:
+            channel.bridge.transfer_at = row.at
+        if not (row.detail or "").startswith(MUSIC) or _is_called(row):
+            return
+        if channel.bridge_seen:
+            yield from self._music(channel, row)
+        else:
+            channel.undecided.append(row)
+
+    def _music(self, channel: Channel, row: Row) -> Iterator[Event]:
+        """Hold events, at the end of the music: only then is it known whether it was a hold."""
+        in_bridge = channel.bridge is not None or not channel.bridge_seen
+        if row.type == "STREAM_BEGIN":
+            channel.music = Music(channel.bridge, row) if in_bridge else None
+            return
+        music, channel.music = channel.music, None
+        if music is None and not channel.bridge_seen:
+            music = Music(None, None)
+        if music and music.is_hold:
+            if music.began:
+                yield self._event(music.began, "hold_started", channel)
+            yield self._event(row, "hold_ended", channel)
+
+    def _end(self, id: str, row: Row) -> Iterator[Event]:
+        channel = self._channels.pop(id)
+        self._out_of_bridge(channel)
+        if channel.music and channel.music.began and channel.music.is_hold:
+            yield self._event(channel.music.began, "hold_started", channel)
+        if channel.is_queue_caller and self._tells_music:
+            yield self._event(row, "call_ended", channel, queue=None)
+
+    # -- Transfers
+
+    def _blind(self, row: Row, extra: dict[str, str]) -> Event:
+        caller = self._caller(extra)
+        return self._event(row, "transferred", *caller, reason="blind", dialled=extra.get("extension"))
+
+    def _attended(self, row: Row, extra: dict[str, str]) -> Event:
+        local = _LOCAL.fullmatch(self._target(row, extra) or "")
+        queue = self._queue_behind(local["pair"]) if local else None
+        if "app" in extra and (second := self._channels.get(extra.get("channel2_uniqueid", ""))):
+            queue = second.queue  # a second call of the agent's, which waits in the queue itself
+        return self._event(
+            row,
+            "transferred",
+            *self._caller(extra),
+            reason="attended",
+            dialled=local["exten"] if local else None,
+            target_queue=queue,
+        )
+
+    def _caller(self, extra: dict[str, str]) -> tuple[Channel | None, str | None]:
+        """The channel that is handed over, and its id."""
+        caller = extra.get("transferee_channel_uniqueid")
+        return self._channels.get(caller or ""), caller
+
+    def _target(self, row: Row, extra: dict[str, str]) -> str | None:
+        """The name of the channel to which the caller was handed over."""
+        if extra.get("transfer_target_channel_name", "N/A") != "N/A":
+            return extra["transfer_target_channel_name"]
+        bridge = extra.get("bridge2_id")
+        parties = (row.id, extra.get("channel2_uniqueid"), extra.get("transferee_channel_uniqueid"))
+        return next(
+            (
+                channel.name
+                for id, channel in self._channels.items()
+                # By now the target can have moved to the caller's bridge.
+                if bridge
+                and bridge in {at.id for at in (channel.bridge, channel.left) if at}
+                and id not in parties
+            ),
+            None,
+        )
+
+    def _queue_behind(self, pair: str) -> str | None:
+        """The queue in which the other half of a local channel waits, or waited until it was answered."""
+        name = f"{pair};2"
+        return next((channel.queue for channel in self._channels.values() if channel.name == name), None)
+
+    # -- Events
+
+    def _event(
+        self, row: Row, event: str, channel: Channel | None, id: str | None = None, **values: str | None
+    ) -> Event:
+        """An event; its identity is that of the row, however much of the call the file holds."""
+        is_known_to_queue_log = channel is not None and channel.is_queue_caller
+        call_id = (id or row.id) if is_known_to_queue_log else (row.linked_id or row.id)
+        return {
+            "line_number": row.line_number,
+            "event": event,
+            "occurred_at": row.at,
+            "call_id": call_id,
+            "queue": channel.queue if channel else None,
+            "event_id": f"{row.type} {row.id} {row.at}",
+        } | values
+
+    def _as_source(self, found: list[Event]) -> pa.Table:
+        self._connection.register("found", pa.Table.from_pylist(found, _EVENT_SCHEMA))
+        events = self._connection.sql(
+            """
+            select
+                * exclude (dialled, target_queue) replace (
+                    cast(timezone('UTC', make_timestamp(occurred_at)) as varchar) as occurred_at
+                ),
+                case
+                    when event <> 'transferred' then null
+                    when target_queue is not null then 'queue'
+                    when is_dialled(dialled) then 'number'
+                    else 'other'
+                end as target_kind,
+                case target_kind when 'queue' then target_queue when 'number' then dialled end as target
+            from found
+            """
+        ).to_arrow_table()
+        self._connection.unregister("found")
+        absent = pa.nulls(events.num_rows, pa.string())
+        return pa.table(
+            {
+                column: events[column] if column in events.column_names else absent
+                for column in ("line_number", *SOURCE_COLUMNS)
+            }
+        )
+
+
+def _is_called(row: Row) -> bool:
+    """Whether the channel is the called party's: music there means that the caller put the agent on hold."""
+    return row.app_data == "(Outgoing Line)" or row.app == "AgentLogin"
+
+
+def _extra(row: Row) -> dict[str, str]:
+    if not row.extra:
+        return {}
+    try:
+        extra = json.loads(row.extra)
+    except (ValueError, RecursionError):
+        raise Fault("eventextra is not JSON") from None
+    if not isinstance(extra, dict):
+        raise Fault("eventextra is not a JSON object")
+    return {key: value for key, value in extra.items() if isinstance(value, str)}

@@ -1,0 +1,254 @@
+"""Land: a file's events into `raw`, exactly once, the whole file or nothing.
+
+What a file holds is read, gated and keyed before it reaches the server (`prepare`); here it is streamed there as
+binary COPY and merged by a function of the owner, in one transaction, which also marks the days that it reaches.
+"""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from hashlib import file_digest
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import psycopg
+import pyarrow as pa
+from adbc_driver_manager import Error as AdbcError
+from adbc_driver_postgresql import dbapi
+
+from callmart.access import logins
+from callmart.base.ahead import ahead
+from callmart.base.errors import UserError, kind
+from callmart.base.keys import ensure_key
+from callmart.base.settings import Folder, Settings
+from callmart.land.prepare import EVENT_SCHEMA, Defaults, Gate, Prepared, prepare
+from callmart.land.readers import Limits
+
+
+@dataclass(frozen=True)
+class Landed:
+    """What became of a file, in rows of the file (`rows`, `rejected`, `turned_away`) and in events."""
+
+    file: str
+    rows: int = 0
+    landed: int = 0
+    repeated: int = 0
+    rejected: int = 0
+    turned_away: int = 0
+    unchanged: bool = False  # landed before, under the same registry
+    incomplete_last_line: bool = False
+    first_rejects: tuple[tuple[int, str], ...] = ()
+    unknown_verbs: tuple[tuple[str, int], ...] = ()
+
+
+def land(
+    connection: psycopg.Connection, settings: Settings, path: Path, format: str, defaults: Defaults
+) -> Landed:
+    """Land one file, as the loader, whose connection it is. Raises UserError, with nothing landed, where the file as a
+    whole can't be.
+    """
+    if defaults.customer_id is not None:
+        _require_customer(connection, defaults.customer_id)
+    if not path.is_file():
+        raise UserError(
+            f"{path} is no file; name an existing file of raw events, or take it out of the folder that is landed"
+        )
+    try:
+        with path.open("rb") as file:
+            digest = file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise _unreadable(path, error) from None
+    version, gate = current_gate(connection, settings)
+    asked = _asked(format, defaults)
+    if connection.execute("select raw.has_landed(%s, %s, %s)", [digest, version, asked]).fetchone() == (
+        True,
+    ):
+        return Landed(path.name, unchanged=True)
+    connection.commit()
+
+    try:
+        prepared = prepare(path, format, defaults, gate, limits(settings))
+        with dbapi.connect(logins.duty_uri(settings, "loader")) as adbc, adbc.cursor() as cursor:
+            landed, repeated = _store(cursor, settings, path, prepared, (digest, version, asked))
+            adbc.commit()
+    except AdbcError as error:
+        if error.sqlstate == "23514":  # raw.refuse_unprepared
+            raise UserError(
+                f"{path} did not land: the server refused it ({_primary(error)}); land it again"
+            ) from None
+        raise UserError(
+            f"{path} did not land: the server broke off (SQLSTATE {error.sqlstate or 'unknown'}); land it again"
+        ) from None
+    except (OSError, pa.ArrowException, duckdb.Error) as error:
+        raise _unreadable(path, error) from None
+    return Landed(
+        path.name,
+        rows=prepared.rows,
+        landed=landed,
+        repeated=repeated,
+        rejected=prepared.rejected,
+        turned_away=prepared.turned_away,
+        incomplete_last_line=prepared.incomplete_last_line,
+        first_rejects=tuple(
+            (row["line_number"], row["reason"]) for row in prepared.rejects.slice(0, 5).to_pylist()
+        ),
+        unknown_verbs=tuple(sorted(prepared.unknown_verbs.items())),
+    )
+
+
+def limits(settings: Settings) -> Limits:
+    """What a file may hold. No file that lands has more rejects than the share of the rows that it may have."""
+    return Limits(
+        rows=settings.max_file_rows,
+        gib=settings.max_file_gib,
+        rejects=int(settings.max_reject_share * settings.max_file_rows),
+    )
+
+
+def folder_files(folder: Folder) -> list[Path]:
+    """All that stands in a folder of callmart.toml, in the order of the names, but what begins with a dot. What turns
+    out to be no file is refused when it is landed: a link that leads nowhere must not pass for nothing.
+    """
+    try:
+        return sorted(path for path in folder.path.iterdir() if not path.name.startswith("."))
+    except (FileNotFoundError, NotADirectoryError):
+        raise UserError(f"{folder.path} is no folder; correct `folders` in callmart.toml") from None
+    except OSError as error:
+        raise _unreadable(folder.path, error) from None
+
+
+def _unreadable(path: Path, error: Exception) -> UserError:
+    return UserError(
+        f"{path} can't be read ({kind(error)}); let this user read it, or deliver it again, whole"
+    )
+
+
+def _require_customer(connection: psycopg.Connection, customer_id: int) -> None:
+    if not connection.execute(
+        "select 1 from registry.customer where customer_id = %s", [customer_id]
+    ).fetchone():
+        raise UserError(f"customer {customer_id} is not in the registry: add it and apply the registry first")
+
+
+def current_gate(connection: psycopg.Connection, settings: Settings) -> tuple[int, Gate]:
+    """The registry at this moment, and its version."""
+    ((version, latest),) = connection.execute(
+        "select coalesce(max(version), 0), now() + interval '1 day' from registry.version"
+    ).fetchall()
+
+    def table(query: str, schema: dict[str, pa.DataType]) -> pa.Table:
+        rows = connection.execute(query).fetchall()
+        return pa.table(
+            {name: pa.array([row[i] for row in rows], type) for i, (name, type) in enumerate(schema.items())}
+        )
+
+    fingerprints = connection.execute(
+        "select customer_id, key_fingerprint from registry.customer"
+        " where customer_id in (select customer_id from registry.kept_contract)"
+    ).fetchall()
+    return version, Gate(
+        contracts=table(
+            # What is too old to keep is not let in: a late file can't bring an expired day back.
+            "select customer_id, option, greatest(valid_from, access.retention_floor()), valid_until"
+            " from registry.kept_contract where coalesce(valid_until, 'infinity') > access.retention_floor()",
+            {
+                "customer_id": pa.int32(),
+                "option": pa.string(),
+                "valid_from": pa.date32(),
+                "valid_until": pa.date32(),
+            },
+        ),
+        customers=table(
+            "select customer_id, time_zone, anonymous_agents from registry.customer",
+            {"customer_id": pa.int32(), "time_zone": pa.string(), "anonymous_agents": pa.bool_()},
+        ),
+        statuses=table(
+            "select customer_id, word, status from registry.status_word",
+            {"customer_id": pa.int32(), "word": pa.string(), "status": pa.string()},
+        ),
+        keys=pa.table(
+            {
+                "customer_id": pa.array([customer_id for customer_id, _ in fingerprints], pa.int32()),
+                "key": pa.array(
+                    [
+                        ensure_key(settings.home, customer_id, fingerprint)
+                        for customer_id, fingerprint in fingerprints
+                    ],
+                    pa.binary(),
+                ),
+            }
+        ),
+        latest=latest,
+    )
+
+
+def _asked(format: str, defaults: Defaults) -> str:
+    """What the file was said to be: the same content, landed for another customer, is another file."""
+    return json.dumps([format, defaults.customer_id, defaults.platform, defaults.time_zone])
+
+
+def _store(
+    cursor: Any, settings: Settings, path: Path, prepared: Prepared, identity: tuple[str, int, str]
+) -> tuple[int, int]:
+    """Stream the file into the doorway, then keep it; landed and repeated events. The caller commits."""
+    digest, version, asked = identity
+    if _one(cursor, "select raw.receive($1::integer)", version) != (True,):
+        raise UserError(f"the registry changed while {path} was read: land it again")
+    _stream(cursor, prepared)
+    _refuse_too_many_rejects(settings, path, prepared)
+    _ingest(cursor, "incoming_reject", prepared.rejects)
+    _ingest(cursor, "incoming_agent", prepared.agents)
+    landed, repeated = _one(
+        cursor,
+        "select landed, repeated from raw.keep($1, $2, $3::integer, $4, $5, $6, $7, $8, $9::text::jsonb)",
+        path.name, digest, version, asked, prepared.rows, prepared.rejected, prepared.turned_away,
+        prepared.incomplete_last_line, json.dumps(prepared.turned_away_by),
+    )  # fmt: skip
+    return landed, repeated
+
+
+def _ingest(cursor: Any, table: str, rows: pa.Table | pa.RecordBatchReader) -> None:
+    cursor.adbc_ingest(table, rows, mode="append", db_schema_name="raw")
+
+
+def _stream(cursor: Any, prepared: Prepared) -> None:
+    """Stream the events. An error of ours on the way must not come out as the driver's."""
+    mistakes: list[Exception] = []
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        try:
+            yield from ahead(prepared.batches())
+        except Exception as mistake:
+            mistakes.append(mistake)
+            raise
+
+    try:
+        _ingest(cursor, "incoming", pa.RecordBatchReader.from_batches(EVENT_SCHEMA, batches()))
+    except Exception:
+        if mistakes:
+            raise mistakes[0] from None
+        raise
+
+
+def _refuse_too_many_rejects(settings: Settings, path: Path, prepared: Prepared) -> None:
+    admitted = prepared.rows - prepared.turned_away
+    if prepared.rejected > settings.max_reject_share * admitted:
+        first = prepared.rejects.slice(0, 1).to_pylist()[0]
+        raise UserError(
+            f"{path}: {prepared.rejected} of {admitted} rows can't be landed "
+            f"(first line {first['line_number']}: {first['reason']}), more than the share of "
+            f"{settings.max_reject_share:.0%}: correct the file, or raise max_reject_share in callmart.toml"
+        )
+
+
+def _primary(error: AdbcError) -> str:
+    """What the server said: of a refusal of our own, in words of our own."""
+    # The keys are bytes, although they are declared as texts.
+    return next(said.decode() for key, said in error.details if "MESSAGE_PRIMARY" in str(key))
+
+
+def _one(cursor: Any, statement: str, *parameters: Any) -> tuple[Any, ...]:
+    """The one row that a statement returns."""
+    row: tuple[Any, ...] = cursor.execute(statement, parameters).fetchone()
+    return row

@@ -1,0 +1,220 @@
+"""Asterisk's queue_log as canonical events: DuckDB SQL over the rows that readers yields, for both forms.
+
+A row becomes no, one or two events, by itself; what only a whole call shows (a COMPLETE beside a TRANSFER, a
+missing ENTERQUEUE) is left to the models. The order of the lines is kept as `line_number`.
+"""
+
+from dataclasses import asdict, dataclass
+
+import duckdb
+import pyarrow as pa
+
+from callmart.base.raw_format import EVENTS, LONGEST_DURATION_S, SOURCE_COLUMNS, TELEPHONE_MACROS
+from callmart.land.readers import Tally, UnknownVerbs
+from callmart.land.source_times import Times
+
+
+@dataclass(frozen=True)
+class Verb:
+    """One event that a verb means, and where its parameters stand, from 1."""
+
+    verb: str
+    event: str
+    reason: str | None = None
+    duration_at: int | None = None
+    wait_at: int | None = None  # the wait in the queue, on an event that ends something else
+    seconds: float = 1.0  # the unit of the duration
+    number_at: int | None = None
+    target_at: int | None = None
+    device_at: int | None = None
+    channel: bool = False  # of an agent who waits for calls on a channel
+
+
+_MS = 0.001
+
+VERBS = (
+    Verb("ENTERQUEUE", "queue_joined", number_at=2),
+    Verb("CONNECT", "ring_ended", "answered", duration_at=3),
+    Verb("CONNECT", "agent_connected", duration_at=1),
+    Verb("COMPLETEAGENT", "agent_released", "agent", duration_at=2, wait_at=1),
+    Verb("COMPLETECALLER", "agent_released", "caller", duration_at=2, wait_at=1),
+    Verb("BLINDTRANSFER", "transferred", "blind", target_at=1),
+    Verb("BLINDTRANSFER", "agent_released", "transfer", duration_at=4, wait_at=3),
+    Verb("TRANSFER", "transferred", "blind", target_at=1),
+    Verb("TRANSFER", "agent_released", "transfer", duration_at=4, wait_at=3),
+    Verb("ATTENDEDTRANSFER", "transferred", "attended"),
+    Verb("ATTENDEDTRANSFER", "agent_released", "transfer", duration_at=4, wait_at=3),
+    Verb("RINGNOANSWER", "ring_ended", "no_answer", duration_at=1, seconds=_MS),
+    Verb("RINGCANCELED", "ring_ended", "caller_left", duration_at=1, seconds=_MS),
+    Verb("AGENTDUMP", "ring_ended", "declined"),
+    # Old versions wrote the position only; then there is no third parameter, and no wait.
+    Verb("ABANDON", "queue_left", "abandoned", duration_at=3),
+    Verb("EXITWITHTIMEOUT", "queue_left", "timeout", duration_at=3),
+    Verb("EXITEMPTY", "queue_left", "empty", duration_at=3),
+    Verb("EXITWITHKEY", "queue_left", "key", duration_at=4),
+    Verb("WITHDRAW", "queue_left", "withdrawn", duration_at=3),
+    Verb("LEAVEEMPTY", "queue_left", "empty"),
+    Verb("SYSCOMPAT", "queue_left", "system"),
+    Verb("JOINEMPTY", "queue_refused", "empty"),
+    Verb("FULL", "queue_refused", "full"),
+    Verb("CLOSED", "queue_refused", "closed"),
+    Verb("DIVERT_CA_RATIO", "queue_refused", "busy"),
+    Verb("DIVERT_HOLDTIME", "queue_refused", "busy"),
+    Verb("WRAPUPSTART", "wrapup_started"),
+    Verb("WRAPUPSTART", "wrapup_ended", duration_at=1),
+    Verb("AGENTLOGIN", "agent_logged_in", device_at=1, channel=True),
+    Verb("AGENTLOGOFF", "agent_logged_out", device_at=1, duration_at=2, channel=True),
+    Verb("AGENTCALLBACKLOGIN", "agent_logged_in", device_at=1),
+    Verb("AGENTCALLBACKLOGOFF", "agent_logged_out", device_at=1, duration_at=2),
+    Verb("ADDMEMBER", "agent_joined_queue"),
+    Verb("REMOVEMEMBER", "agent_left_queue"),
+    Verb("PAUSE", "agent_status"),
+    Verb("PAUSEALL", "agent_status"),
+    Verb("UNPAUSE", "agent_status", "available"),
+    Verb("UNPAUSEALL", "agent_status", "available"),
+)
+
+# Known to say nothing about the marts; HOLD and UNHOLD are written by nobody's standard, and seldom.
+SILENT_VERBS = (
+    "QUEUESTART", "CONFIGRELOAD", "PENALTY", "RINGINUSE", "OUTCALL", "HOLD", "UNHOLD", "DID", "MAP",
+)  # fmt: skip
+
+_MACROS = f"""
+create or replace temp macro seconds(parameter, unit) as case
+    when regexp_full_match(parameter, '\\d{{1,12}}(\\.\\d{{1,6}})?')
+        and cast(parameter as double) * unit <= {LONGEST_DURATION_S}
+        then cast(parameter as double) * unit
+end;
+create or replace temp macro present(word) as nullif(nullif(word, 'NONE'), '');
+"""
+
+_EVENTS = """
+with log as (
+    select
+        line_number,
+        occurred_at,
+        event as verb,
+        present(callid) as call_id,
+        present(queue) as queue,
+        present(agent) as agent,
+        rtrim(data, '|') as data,
+        string_split(rtrim(data, '|'), '|') as written,
+        -- LINK names two channels where BRIDGE and APP name one thing. Counted from the left: some leave out the
+        -- position at the end.
+        case when verb = 'ATTENDEDTRANSFER' and written[1] = 'LINK' then written[2:] else written end as parameters
+    from timed
+),
+
+meant as (
+    select
+        log.*,
+        verbs.*,
+        seconds(parameters[duration_at], seconds) as duration,
+        nullif(parameters[number_at], '') as number,
+        parameters[target_at] as exten
+    from log
+    inner join verbs using (verb)
+)
+
+select
+    line_number,
+    event,
+    cast(case
+        when event = 'wrapup_ended' then occurred_at + to_microseconds(cast(duration * 1e6 as bigint))
+        else occurred_at
+    end as varchar) as occurred_at,
+    case when of_call then call_id end as call_id,
+    queue,
+    case
+        when not of_agent then null
+        -- AGENTLOGIN names the agent 1001 whom CONNECT calls Agent/1001.
+        when channel and agent not like '%/%' then 'Agent/' || agent
+        else agent
+    end as agent,
+    case
+        -- The name of a channel ends in a part that is unique to the call. XiVO ends such logins as callbacks, too.
+        when channel or parameters[device_at] not like '%@%'
+            then regexp_replace(parameters[device_at], '-[0-9a-fA-F]+(;[12])?$', '')
+        else parameters[device_at]
+    end as line,
+    case when not is_withheld(number) then telephone_number(number) end as other_number,
+    case
+        when event = 'queue_joined' and (number is null or is_withheld(number)) then 'true'
+    end as number_withheld,
+    case
+        when event = 'agent_status' then coalesce(reason, nullif(data, ''), 'other')
+        else reason
+    end as reason,
+    case when target_kind = 'number' then exten end as target,
+    target_kind,
+    cast(duration as varchar) as duration_s,
+    cast(seconds(parameters[wait_at], 1) as varchar) as wait_s
+from meant
+cross join lateral (
+    select case
+        when event <> 'transferred' then null
+        when is_dialled(exten) then 'number'
+        else 'other'
+    end as target_kind
+)
+-- Without its seconds a wrap-up has no end that the log knows.
+where event <> 'wrapup_ended' or duration is not null
+"""
+
+
+class QueueLog:
+    """The mapping of one file, batch by batch; it remembers unknown verbs."""
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection, tally: Tally, time_zone: str | None) -> None:
+        """`time_zone` is that of the realtime table; None for the file, which counts seconds."""
+        self.unknown_verbs = UnknownVerbs()
+        self._connection = connection
+        self._times = Times(connection, tally, time_zone)
+        connection.execute(_MACROS + TELEPHONE_MACROS)
+        connection.register("verbs", _verbs_table())
+
+    def canonical(self, rows: pa.Table) -> pa.Table:
+        """The events of a batch of LOG_COLUMNS, by SOURCE_COLUMNS; a row without a time is rejected."""
+        timed = self._times.read(rows)
+        self._connection.register("timed", timed)
+        self._count_unknown()
+        events = self._connection.sql(_EVENTS).to_arrow_table()
+        self._connection.unregister("timed")
+        absent = pa.nulls(events.num_rows, pa.string())
+        return pa.table(
+            {
+                column: events[column] if column in events.column_names else absent
+                for column in ("line_number", *SOURCE_COLUMNS)
+            }
+        )
+
+    def _count_unknown(self) -> None:
+        counts = self._connection.execute(
+            """
+            select
+                case when regexp_full_match(event, '[A-Z0-9_]{1,40}') then event else 'other' end as verb,
+                count(*)
+            from timed
+            where event is null or not list_contains($known, event)
+            group by all
+            """,
+            {"known": [*SILENT_VERBS, *{verb.verb for verb in VERBS}]},
+        ).fetchall()
+        for verb, times in counts:
+            self.unknown_verbs.note(verb, times)
+
+
+def _verbs_table() -> pa.Table:
+    """VERBS for SQL, with what the raw format says of each event."""
+    events = {event.name: event for event in EVENTS}
+    return pa.Table.from_pylist(
+        [
+            {
+                **asdict(verb),
+                "of_call": events[verb.event].of_call,
+                # Whoever transfers is the agent of the event; an agent whom ABANDON names never spoke.
+                "of_agent": "agent" in events[verb.event].needs or verb.event == "transferred",
+            }
+            for verb in VERBS
+        ]
+    )

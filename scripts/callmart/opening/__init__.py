@@ -1,0 +1,1 @@
+"""Moving the computed days that passed to where they are read."""

@@ -1,0 +1,279 @@
+"""Run: the nightly stages in order, unattended, one run at a time.
+
+Every stage commits what it has done and starts from what is there, so that the next run finishes what a crash left.
+A stage that breaks off is a problem of the run and stops only what would build on it: opening needs the validation,
+which needs the build; and nothing is opened or leaves while rights differ from what is declared. All else goes on with
+what is there: a file that can't be landed leaves the others alone, a build that fails lets the last good days be
+extracted without what grew too old, and publishing takes away what contracts have closed. docs/runbook.md says it stage
+by stage.
+"""
+
+from collections.abc import Callable
+from contextlib import ExitStack, closing, suppress
+from dataclasses import dataclass, field
+
+import psycopg
+
+from callmart import publish
+from callmart.access import logins, memberships
+from callmart.base.errors import UserError, kind
+from callmart.base.settings import Folder, Settings
+from callmart.build import months, window
+from callmart.database import clock
+from callmart.declarations import dbt_project, standing
+from callmart.extract import extract
+from callmart.land import landing
+from callmart.land.prepare import Defaults
+from callmart.opening import opening
+from callmart.publish import publication, tableau
+from callmart.retention import expire, remove
+from callmart.validate import suites
+
+OnStep = Callable[[str, str, int, int], None]  # stage, item, finished, of
+
+
+@dataclass
+class Ran:
+    """What a run did; `problems` are what a person should look at."""
+
+    removed_customers: int = 0  # of whom something went that no contract keeps
+    expired: int = 0  # rows and files
+    files: list[landing.Landed] = field(default_factory=list)
+    built_days: int = 0
+    opened_days: int = 0
+    opened_rows: int = 0
+    held_back_days: int = 0
+    warnings: int = 0
+    extracts: int = 0
+    extracts_written: int = 0
+    published_changes: int = 0
+    problems: list[str] = field(default_factory=list)
+
+    def note(self, problem: str) -> None:
+        """Note what a person should look at; once, however often it is met."""
+        if problem not in self.problems:
+            self.problems.append(problem)
+
+
+Stage = Callable[[psycopg.Connection, Settings, Ran, OnStep], None]
+
+AGAIN = "the next run tries again"
+LOST = "the connection to the database was lost, and the run ended there: run again, and it goes on from what is there"
+
+
+def run(connection: psycopg.Connection, settings: Settings, on_step: OnStep) -> Ran:
+    """Remove what no contract keeps, expire, make months, land the folders of callmart.toml, then build, validate,
+    open, extract and publish.
+
+    Raises UserError where nothing may begin: another run is at work, or where to publish was not said. After that
+    everything that goes wrong is a problem in what is returned.
+    """
+    tableau.require_server(settings)
+    ran = Ran()
+    arguments = (connection, settings, ran, on_step)
+    with ExitStack() as lock:
+        lock.enter_context(clock.guarded(connection, settings))
+        try:
+            _attempt(remove_closed, "the removal of what no contract keeps broke off", AGAIN, *arguments)
+            expire_and_make_months(*arguments)
+            _attempt(land_folders, "the landing broke off", AGAIN, *arguments)
+            # Each builds on the one before; `all` stops at the first that breaks off.
+            all(
+                _attempt(stage, f"the {name} broke off", AGAIN, *arguments)
+                for name, stage in BUILD_AND_OPEN.items()
+            )
+            _attempt(
+                deliver, "the look at who has which rights broke off, so nothing left", AGAIN, *arguments
+            )
+            _attempt(
+                _name_what_is_left,
+                "the look for marts that are declared no more broke off",
+                AGAIN,
+                *arguments,
+            )
+        except KeyboardInterrupt:
+            ran.note("the run was interrupted: run again, and it goes on from what is there")
+        try:
+            lock.close()
+        except psycopg.Error:
+            ran.note("the lock of the run was lost, so that another may have worked beside it: run again")
+    return ran
+
+
+def _attempt(
+    stage: Stage,
+    broke_off: str,
+    remedy: str,
+    connection: psycopg.Connection,
+    settings: Settings,
+    ran: Ran,
+    on_step: OnStep,
+) -> bool:
+    """Do a stage; whatever ends it early is a problem of the run. Whether it came through."""
+    if connection.closed:
+        ran.note(LOST)
+        return False
+    try:
+        stage(connection, settings, ran, on_step)
+        return True
+    except Exception as error:
+        if _interrupted(error):
+            raise KeyboardInterrupt from error
+        ran.note(_sentence(error, broke_off, remedy))
+        with suppress(psycopg.Error):
+            connection.rollback()
+        return False
+
+
+def _interrupted(error: BaseException | None) -> bool:
+    """Whether Ctrl-C came first, and the error only while that was handled."""
+    return error is not None and (isinstance(error, KeyboardInterrupt) or _interrupted(error.__context__))
+
+
+def _sentence(error: Exception, broke_off: str, remedy: str) -> str:
+    """The problem that an error is: its own sentence, where it has one that is fit to be shown."""
+    return str(error) if isinstance(error, UserError) else f"{broke_off} ({kind(error)}): {remedy}"
+
+
+def remove_closed(connection: psycopg.Connection, settings: Settings, ran: Ran, on_step: OnStep) -> None:
+    """Close what the contracts close today, and remove what they keep no more."""
+    on_step("remove", "looking for what no contract keeps", 0, 1)
+    for problem in memberships.sync(connection, settings):
+        ran.note(problem)
+    removed = remove.remove(
+        connection, settings, lambda customer, *step: on_step("remove", f"customer {customer}", *step)
+    )
+    on_step("remove", "done", 1, 1)
+    stuck = [str(one) for one in removed if isinstance(one, remove.Unremoved)]
+    ran.removed_customers = len(removed) - len(stuck)
+    for problem in stuck:
+        ran.note(problem)
+
+
+def expire_and_make_months(
+    connection: psycopg.Connection, settings: Settings, ran: Ran, on_step: OnStep
+) -> None:
+    """Remove what is too old; then make the months ahead. Neither stops the other or the run, whatever goes wrong."""
+    arguments = (connection, settings, ran, on_step)
+    _attempt(_expire, "the expiry broke off", "run `callmart expire` to finish it", *arguments)
+    _attempt(_make_months, "the months ahead were not made", AGAIN, *arguments)
+
+
+def _expire(connection: psycopg.Connection, settings: Settings, ran: Ran, on_step: OnStep) -> None:
+    on_step("expire", "looking for what is too old", 0, 1)
+    outcomes = expire.expire(connection, settings, clock.today(connection, settings))
+    ran.expired = expire.taken(outcomes)
+    for one in outcomes:
+        if one.outcome not in (expire.DONE, expire.EMPTIED):
+            ran.note(
+                f"{one.step.what} did not expire: {one.outcome}; the next run tries again, "
+                "and docs/runbook.md says more"
+            )
+    on_step("expire", "", 1, 1)
+
+
+def _name_what_is_left(connection: psycopg.Connection, settings: Settings, ran: Ran, on_step: OnStep) -> None:
+    """Name the marts that stand and that the project has taken out."""
+    for mart in standing.undeclared(connection, dbt_project.marts(settings)):
+        ran.note(standing.remark(mart))
+
+
+def _make_months(connection: psycopg.Connection, settings: Settings, ran: Ran, on_step: OnStep) -> None:
+    months.ensure_ahead(connection, settings)
+
+
+def land_folders(connection: psycopg.Connection, settings: Settings, ran: Ran, on_step: OnStep) -> None:
+    """Land what stands in the folders, as the loader. What can't be read is a problem, and the others land."""
+    work = []
+    for folder in settings.folders:
+        try:
+            work += [(folder, path) for path in landing.folder_files(folder)]
+        except UserError as mistake:
+            ran.note(str(mistake))
+    with ExitStack() as loaders:
+        loader = None
+        for number, (folder, path) in enumerate(work):
+            if loader is None or loader.closed:  # the last one was lost with its file
+                loader = loaders.enter_context(closing(logins.connect(settings, "loader")))
+            try:
+                ran.files.append(landing.land(loader, settings, path, folder.format, defaults(folder)))
+            except Exception as error:
+                ran.note(_sentence(error, f"{path} did not land", AGAIN))
+                with suppress(psycopg.Error):
+                    loader.rollback()
+            on_step("land", path.name, number + 1, len(work))
+
+
+def defaults(folder: Folder) -> Defaults:
+    """What callmart.toml says of all files of a folder."""
+    return Defaults(folder.customer, folder.platform, "platform" in folder.model_fields_set, folder.time_zone)
+
+
+def _build(connection: psycopg.Connection, settings: Settings, ran: Ran, on_step: OnStep) -> None:
+    ran.built_days = window.build(connection, settings, lambda *step: on_step("build", *step)).days
+
+
+def _validate(connection: psycopg.Connection, settings: Settings, ran: Ran, on_step: OnStep) -> None:
+    validated = suites.validate(connection, settings, lambda *step: on_step("validate", *step))
+    ran.warnings = validated.warnings
+
+
+def _open(connection: psycopg.Connection, settings: Settings, ran: Ran, on_step: OnStep) -> None:
+    opened = opening.open_build(connection, settings)
+    on_step("open", "marts", 1, 1)
+    ran.opened_days, ran.opened_rows, ran.held_back_days = opened.days, opened.rows, opened.held_back
+    for problem in opened.problems:
+        ran.note(problem)
+    if opened.held_back:
+        ran.note(f"{opened.held_back} days were held back by their checks: see `callmart status`")
+
+
+BUILD_AND_OPEN: dict[str, Stage] = {"build": _build, "validation": _validate, "opening": _open}
+
+
+def build_and_open(connection: psycopg.Connection, settings: Settings, ran: Ran, on_step: OnStep) -> None:
+    """Compute the dirty days, check them, and open those that pass. Raises what ends one of these."""
+    for stage in BUILD_AND_OPEN.values():
+        stage(connection, settings, ran, on_step)
+
+
+def deliver(connection: psycopg.Connection, settings: Settings, ran: Ran, on_step: OnStep) -> None:
+    """Write the extracts and make Tableau hold what it should; raises open.Drifted where nothing may leave.
+
+    Extracts that break off do not stop publishing, which knows by the books which files were proved, and takes away
+    what contracts have closed.
+    """
+    for problem in opening.follow_rights(connection, settings):
+        ran.note(problem)
+    arguments = (connection, settings, ran, on_step)
+    _attempt(_extract, "the extraction broke off", AGAIN, *arguments)
+    _attempt(_publish, "the publication broke off", AGAIN, *arguments)
+
+
+def _extract(connection: psycopg.Connection, settings: Settings, ran: Ran, on_step: OnStep) -> None:
+    found = extract.extract(
+        connection, settings, lambda customer, *step: on_step("extract", f"customer {customer}", *step)
+    )
+    ran.extracts = len(found)
+    for one in found:
+        if isinstance(one, extract.Unproven):
+            ran.note(str(one))
+        else:
+            ran.extracts_written += one.written
+
+
+def _publish(connection: psycopg.Connection, settings: Settings, ran: Ran, on_step: OnStep) -> None:
+    on_step("publish", "reading what is there", 0, 1)
+    with tableau.connect(settings) as server:
+        books = publication.books(connection, settings)
+        desired = publication.desired(connection, settings)
+        connection.commit()
+        plan = publish.plan(desired, publish.read(server, books), adopts=False)
+        outcomes = publication.apply(
+            connection, settings, server, plan, lambda *step: on_step("publish", *step)
+        )
+    for outcome in outcomes:
+        ran.published_changes += len(outcome.done)
+        for said in (outcome.error, outcome.alert):
+            if said:
+                ran.note(said)

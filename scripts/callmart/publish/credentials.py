@@ -1,0 +1,99 @@
+"""What signs in to Tableau: a personal access token, or a connected app with a JSON web token for each sign-in."""
+
+import time
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import jwt
+import tableauserverclient as TSC
+from pydantic import SecretStr
+
+from callmart.base.errors import UserError
+from callmart.base.keys import refuse_shared
+from callmart.base.settings import ConnectedApp, Tableau
+
+_LIFETIME_S = 300  # of a JSON web token, which is for one sign-in; Tableau takes 600 at most
+# The least that publishing and the audit get by with. Tableau lists none for subscriptions and schedules: where those
+# have no scopes of their own, they come under tasks.
+_SCOPES = {
+    "content": ("read",),
+    "datasource_tags": ("update", "delete"),
+    "datasources": ("create", "update", "delete", "download"),
+    "file_uploads": ("create",),
+    "groups": ("read", "create", "update", "delete"),
+    "jobs": ("read",),
+    "permissions": ("read", "update", "delete"),
+    "projects": ("create", "update", "delete"),
+    "schedules": ("read", "create"),
+    "sites": ("read", "update"),
+    "subscriptions": ("read", "create", "update", "delete"),
+    "tasks": ("read", "create", "update", "delete"),
+    "users": ("read", "create", "update", "delete"),
+    "workbook_tags": ("update", "delete"),
+    "workbooks": ("create", "delete"),
+}
+
+
+@dataclass(frozen=True)
+class Credentials:
+    """What to sign in with, made anew for each sign-in, and what to do where it is refused."""
+
+    make: Callable[[], TSC.PersonalAccessTokenAuth | TSC.JWTAuth] = field(repr=False)
+    refused: str
+
+
+def of(wanted: Tableau) -> Credentials:
+    """The credentials in the settings; a UserError where there are none, or two kinds."""
+    app = wanted.connected_app
+    if (app is not None) == (wanted.token is not None or wanted.token_file is not None):
+        raise UserError(
+            "settings tableau.token_file and tableau.connected_app: one of them is needed to sign in, and not both."
+        )
+    if app is not None:
+        return _by_app(wanted.site, app)
+    token = _secret("tableau.token_file", wanted.token, wanted.token_file)
+    return by_token(wanted.site, wanted.token_name, token)
+
+
+def by_token(site: str, name: str, token: str) -> Credentials:
+    """A personal access token."""
+    return Credentials(
+        lambda: TSC.PersonalAccessTokenAuth(name, token, site),
+        f"the token {name} for site '{site}'; make a new personal access token and put it into "
+        "tableau.token_file.",
+    )
+
+
+def _by_app(site: str, app: ConnectedApp) -> Credentials:
+    secret = _secret("tableau.connected_app.secret_file", app.secret, app.secret_file)
+    return Credentials(
+        lambda: TSC.JWTAuth(_json_web_token(app, secret), site_id=site),
+        f"the connected app {app.client_id} for site '{site}'; see that it is enabled, that tableau.connected_app "
+        "has its secret and a user of the site, and that this machine's clock is right.",
+    )
+
+
+def _json_web_token(app: ConnectedApp, secret: str) -> str:
+    claims = {
+        "iss": app.client_id,
+        "sub": app.username,
+        "aud": "tableau",
+        "exp": int(time.time()) + _LIFETIME_S,
+        "jti": str(uuid.uuid4()),
+        "scp": [f"tableau:{kind}:{action}" for kind, actions in _SCOPES.items() for action in actions],
+    }
+    return jwt.encode(claims, secret, "HS256", headers={"kid": app.secret_id, "iss": app.client_id})
+
+
+def _secret(setting: str, value: SecretStr | None, file: Path | None) -> str:
+    try:
+        if file is not None and value is None:
+            refuse_shared(file, f"setting {setting}")
+        secret = value.get_secret_value() if value else file.read_text().strip() if file else ""
+    except (OSError, UnicodeDecodeError):
+        raise UserError(f"setting {setting}: {file} can't be read; put the secret in it.") from None
+    if not secret:
+        raise UserError(f"setting {setting}: no secret is there; name a file that holds it.")
+    return secret

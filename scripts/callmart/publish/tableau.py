@@ -1,0 +1,281 @@
+"""A signed-in connection to Tableau: the server in the settings, or without one the emulator of this home."""
+
+import ipaddress
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Lock
+from typing import Any, Self
+from urllib.parse import urlsplit
+from xml.etree.ElementTree import ParseError
+
+import requests
+import tableauserverclient as TSC
+from lxml import etree
+from requests.adapters import HTTPAdapter
+from tableauserverclient.server.endpoint.exceptions import (
+    InternalServerError,
+    JobFailedException,
+    NonXMLResponseError,
+    NotSignedInError,
+    TableauError,
+    XMLError,
+)
+from urllib3.util import Retry
+
+from callmart.base.errors import UserError
+from callmart.base.settings import EMULATOR, Settings
+from callmart.publish import credentials
+from callmart.publish.chunks import Uploads
+from callmart.publish.credentials import Credentials
+from callmart.publish.emulator import ensure_running
+
+TIMEOUT_S = (10, 600)  # to connect, and between two pieces of an answer: publishing takes its time
+FAILURES = (TableauError, ParseError, requests.RequestException)  # what a call to Tableau can end in
+LOST = (NotSignedInError, requests.ConnectionError)  # what may end the work for all customers, not for one
+_TOO_MANY, _ENDED = 429, 401
+_TOKEN = "x-tableau-auth"
+_RENEWALS = 3  # a session lasts hours; one that ends sooner is ended by somebody with the same token
+_SERVER_INFO = "/api/2.4/serverinfo"  # this version answers on every server since 2016
+
+_REASONS: tuple[tuple[type[Exception] | tuple[type[Exception], ...], str], ...] = (  # the first that fits
+    (
+        NotSignedInError,
+        "the session has ended, as it does when its token signs in a second time, or its connected app may not do "
+        "this; run again.",
+    ),
+    (
+        JobFailedException,
+        "Tableau's job {error.job.id} failed; see its notes among the jobs of the site, then run again.",
+    ),
+    (XMLError, "Tableau answered {error.code} {error.summary}; see what it has against it, then run again."),
+    (InternalServerError, "Tableau answered with status {error.code}; run again when it has recovered."),
+    (
+        (TableauError, ParseError),
+        "Tableau answered something not of its REST API; run again when it has recovered.",
+    ),
+    (requests.TooManyRedirects, "Tableau refers to another address; set tableau.server to that one."),
+    (requests.Timeout, "Tableau did not answer in time; run again."),
+    (requests.RequestException, "Tableau stopped answering; run again when it is back."),
+    (TimeoutError, "Tableau did not end what it began in time; see the jobs of the site, then run again."),
+    (OSError, "the extract can't be read; make it again with callmart extract."),
+)
+
+
+@dataclass(frozen=True)
+class _Target:
+    url: str
+    credentials: Credentials
+
+
+class _Repeat(Retry):
+    """Repeats what may be repeated: anything that was refused for being too much, else what does no harm twice.
+
+    A chunk of an upload does: the server would append it twice (`uploads.py` knows what to do).
+    """
+
+    def is_retry(self, method: str, status_code: int, has_retry_after: bool = False) -> bool:
+        too_much = bool(self.total) and status_code == _TOO_MANY
+        return too_much or super().is_retry(method, status_code, has_retry_after)
+
+    def increment(
+        self,
+        method: str | None = None,
+        url: str | None = None,
+        response: Any = None,
+        *args: Any,
+        **kwargs: Any,
+    ) -> Self:
+        refused = response is not None and response.status == _TOO_MANY
+        rest = self.new(total=0) if url and "/fileUploads/" in url and not refused else self
+        return Retry.increment(rest, method, url, response, *args, **kwargs)
+
+
+class _Session(requests.Session):
+    """Signs in again when its session has ended, and sends once more what was refused for it."""
+
+    def __init__(self, renew: Callable[[str], str | None]) -> None:
+        super().__init__()
+        self._renew = renew
+
+    def send(self, request: requests.PreparedRequest, **kwargs: Any) -> requests.Response:
+        response = super().send(request, **kwargs)
+        old = request.headers.get(_TOKEN)
+        new = self._renew(str(old)) if response.status_code == _ENDED and old else None
+        if new is None:
+            return response
+        request.headers[_TOKEN] = new
+        return super().send(request, **kwargs)
+
+
+@contextmanager
+def connect(settings: Settings) -> Iterator[TSC.Server]:
+    """A server that is signed in to for as long as the block lasts, speaking the server's own API version.
+
+    Whatever keeps Tableau from being used is a UserError that names the URL and the remedy, also when it
+    happens inside the block, which may handle FAILURES itself.
+    """
+    target = _target(settings)
+    turn, renewals = Lock(), iter(range(_RENEWALS))
+
+    def renew(old: str) -> str | None:
+        """A token in the place of `old`, for all threads; None where there is none to be had."""
+        with turn:
+            if server.is_signed_in() and server.auth_token != old:
+                return str(server.auth_token)
+            if next(renewals, None) is None:
+                return None
+            with suppress(*FAILURES, UserError):
+                _sign_in(server, target)
+                return str(server.auth_token)
+            return None
+
+    server = TSC.Server(
+        target.url, http_options={"timeout": TIMEOUT_S}, session_factory=lambda: _session(target.url, renew)
+    )
+    server.fileuploads = Uploads(server)
+    try:
+        server.version = _version(target.url)
+        _sign_in(server, target)
+        try:
+            yield server
+        finally:
+            with suppress(*FAILURES):  # the session may be gone, and what ended it matters more
+                server.auth.sign_out()
+    except FAILURES as error:
+        raise UserError(f"{target.url}: {reason(error)}") from None
+    finally:
+        server.close()
+
+
+def reason(error: Exception) -> str:
+    """What a failure at publishing says, in one sentence without any value of a customer's."""
+    if isinstance(error, UserError):
+        return str(error)
+    texts = (text.format(error=error) for kind, text in _REASONS if isinstance(error, kind))
+    return next(texts, _unexpected(error))
+
+
+def _unexpected(error: Exception) -> str:
+    """For what nobody thought of, mostly an answer that lacks what TSC looks for in it: where it happened."""
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    return (
+        f"{type(error).__name__} in {Path(place.filename).name}, line {place.lineno}: Tableau's answer or callmart is "
+        "at fault; run again, and report it if it stays."
+    )
+
+
+def is_cloud(server: TSC.Server) -> bool:
+    """Whether it is Tableau Cloud, where some things go another way."""
+    return _is_cloud(urlsplit(server.server_address).hostname or "")
+
+
+def _is_cloud(host: str) -> bool:
+    return host == "tableau.com" or host.endswith(".tableau.com")
+
+
+def require_server(settings: Settings) -> None:
+    """UserError where a database of one's own would be published to the emulator although nobody said so."""
+    if settings.dsn is not None and settings.tableau.server is None:
+        raise UserError(
+            "setting tableau.server: a database of your own is published nowhere until this is set; name your Tableau "
+            f'server, or write "{EMULATOR}" for the local one.'
+        )
+
+
+def _target(settings: Settings) -> _Target:
+    """Where to sign in, with the secret; a server that must not be used is a UserError."""
+    wanted = settings.tableau
+    require_server(settings)
+    if wanted.is_emulated or wanted.server is None:
+        emulator = ensure_running(settings.home)
+        return _Target(emulator.url, credentials.by_token("", emulator.token_name, emulator.token))
+    url = wanted.server.rstrip("/")
+    parts = urlsplit(url)
+    host = (parts.hostname or "").rstrip(".")
+    if parts.scheme not in ("http", "https") or not host:
+        raise UserError(f"setting tableau.server: {url} is no URL; write https:// and the server's name.")
+    if parts.scheme == "http" and not _loopback(host):
+        raise UserError(f"setting tableau.server: {url} is not encrypted; use https.")
+    if _is_cloud(host) and not wanted.allow_cloud:
+        raise UserError(
+            f"setting tableau.server: {url} is Tableau Cloud, another party; set tableau.allow_cloud = true "
+            "if the customers' data may go there."
+        )
+    return _Target(url, credentials.of(wanted))
+
+
+def _loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _session(url: str, renew: Callable[[str], str | None] = lambda old: None) -> requests.Session:
+    session = _Session(renew)
+    session.max_redirects = 0  # the token goes to the server that was named, to no other
+    session.hooks["response"] = [_only_tableau]
+    if _loopback(urlsplit(url).hostname or ""):
+        session.trust_env = False  # no proxy between us and this machine
+    repeat = _Repeat(
+        total=5, connect=2, backoff_factor=0.5, backoff_jitter=0.5, raise_on_status=False,
+        status_forcelist=(429, 500, 502, 503, 504), allowed_methods=("GET", "PUT", "DELETE"),
+    )  # fmt: skip
+    for scheme in ("http://", "https://"):
+        session.mount(scheme, HTTPAdapter(max_retries=repeat))
+    return session
+
+
+def _only_tableau(response: requests.Response, **_: Any) -> None:
+    """Refuses what is no whole answer, such as a page of something else: TSC would read it as an empty list."""
+    if response.status_code >= 300 or "octet-stream" in response.headers.get("content-type", ""):
+        return
+    content = response.content
+    is_whole = b"<tsResponse" in content[:300] and content.rstrip().endswith(b"</tsResponse>")
+    if not is_whole and (content or response.request.method == "GET"):
+        raise NonXMLResponseError(b"not of the REST API")
+
+
+def _version(url: str) -> str:
+    """The version of the REST API that the server at `url` speaks; a UserError where none does."""
+    with _session(url) as session:
+        try:
+            answer = session.get(url + _SERVER_INFO, timeout=TIMEOUT_S)
+            answer.raise_for_status()
+            parser = etree.XMLParser(resolve_entities=False, no_network=True)
+            version = etree.fromstring(answer.content, parser).findtext(".//{*}restApiVersion")
+            if not version:
+                raise NonXMLResponseError(answer.content)
+            return str(version)
+        except (NonXMLResponseError, etree.XMLSyntaxError, requests.HTTPError):
+            raise UserError(
+                f"What answers at {url} is no Tableau server that is up; start it or correct tableau.server."
+            ) from None
+        except requests.TooManyRedirects as error:
+            elsewhere = error.response.headers["location"] if error.response is not None else "elsewhere"
+            raise UserError(
+                f"{url} refers to {elsewhere}; set tableau.server to where Tableau is served."
+            ) from None
+        except requests.exceptions.SSLError:
+            raise UserError(
+                f"The certificate of the Tableau server at {url} is not trusted; correct it, or name its "
+                "authority in REQUESTS_CA_BUNDLE."
+            ) from None
+        except requests.RequestException:
+            raise UserError(
+                f"No Tableau server answers at {url}; start it or correct tableau.server."
+            ) from None
+        except OSError:  # before anything is sent
+            raise UserError(
+                "REQUESTS_CA_BUNDLE names no file of certificates; let it name your authority's, or unset it."
+            ) from None
+
+
+def _sign_in(server: TSC.Server, target: _Target) -> None:
+    try:
+        server.auth.sign_in(target.credentials.make())
+    except NotSignedInError:
+        raise UserError(f"Tableau at {target.url} refuses {target.credentials.refused}") from None

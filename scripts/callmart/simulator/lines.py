@@ -1,0 +1,120 @@
+"""Lines played out by seed: calls in and out on trunks and ISDN accesses, and what line_interval must say of them."""
+
+import random
+from collections import defaultdict
+from collections.abc import Sequence
+from datetime import date, datetime, time
+from typing import NamedTuple
+from zoneinfo import ZoneInfo
+
+import pyarrow as pa
+
+from callmart.base.settings import Platform
+from callmart.simulator.simulate import EVENTS
+
+COUNTS = ("calls_in", "calls_out", "answered", "busy", "talk_s", "ring_s", "peak_calls")
+
+LINE_INTERVAL = pa.schema(
+    [
+        ("call_date", pa.date32()),
+        ("line", pa.string()),
+        ("interval_start", pa.timestamp("us", "UTC")),
+        *((name, pa.int64()) for name in COUNTS),
+    ]
+)
+
+_CHANNELS = {"isdn2": 2, "isdn30": 30}  # a trunk has as many as its callers need
+
+_SECOND = 1_000_000
+_QUARTER = 900 * _SECOND
+
+
+class SimulatedLine(NamedTuple):
+    """The events of one line, and the cells of line_interval that must come of them."""
+
+    events: pa.Table
+    line_interval: pa.Table
+
+
+def simulate_line(
+    customer_id: int,
+    days: Sequence[date],
+    time_zone: str,
+    line: str,
+    platform: Platform,
+    *,
+    calls_per_day: int,
+    seed: int,
+) -> SimulatedLine:
+    """Play `calls_per_day` calls on each of the local days; the same seed gives the same tables. Who finds all channels
+    of an ISDN access taken never reaches it.
+    """
+    rng = random.Random(f"{seed}:{customer_id}:{line}")
+    zone = ZoneInfo(time_zone)
+    midnights = (datetime.combine(day, time(), zone).timestamp() for day in sorted(set(days)))
+    starts = sorted(
+        int((midnight + rng.triangular(0, 86400)) * _SECOND)
+        for midnight in midnights
+        for _ in range(calls_per_day)
+    )
+    cells: dict[int, dict[str, int]] = defaultdict(lambda: dict.fromkeys(COUNTS, 0))
+    events: list[dict[str, object]] = []
+    going_on: list[int] = []  # until when
+    for number, started in enumerate(starts):
+        going_on = [until for until in going_on if until > started]
+        if len(going_on) >= _CHANNELS.get(platform, len(starts)):
+            continue
+        rung = int(rng.uniform(1, 30) * _SECOND)
+        talked = int(rng.expovariate(1 / 180) * _SECOND) + 1
+        outcome = rng.choices(("answered", "unanswered", "busy"), (80, 15, 5))[0]
+        answered = started + rung if outcome == "answered" else None
+        ended = started + rung + (talked if answered else 0)
+        direction = rng.choice(("inbound", "outbound"))
+
+        cell = cells[started - started % _QUARTER]
+        cell["calls_in" if direction == "inbound" else "calls_out"] += 1
+        cell["ring_s"] += _rounded(rung)
+        cell["answered"] += outcome == "answered"
+        cell["busy"] += outcome == "busy"
+        cell["talk_s"] += _rounded(talked) if answered else 0
+        # The others began before: those that go on in a quarter-hour are there at once.
+        going_on.append(ended)
+        for quarter in range(started - started % _QUARTER, ended, _QUARTER):
+            at_once = sum(until > max(quarter, started) for until in going_on)
+            cells[quarter]["peak_calls"] = max(cells[quarter]["peak_calls"], at_once)
+
+        call_id = f"{line}-{number}"
+        told = [
+            ("call_started", started, direction, None),
+            ("call_answered", answered, None, None),
+            ("call_ended", ended, None, "system" if outcome == "busy" else "caller"),
+        ]
+        events += [
+            {
+                "customer_id": customer_id,
+                "platform": platform,
+                "event": event,
+                "occurred_at": moment,
+                "call_id": call_id,
+                "line": line,
+                "direction": of_call,
+                "reason": reason,
+            }
+            for event, moment, of_call, reason in told
+            if moment is not None
+        ]
+    rows = [
+        {
+            "call_date": datetime.fromtimestamp(quarter // _SECOND, zone).date(),
+            "line": line,
+            "interval_start": quarter,
+            **cells[quarter],
+        }
+        for quarter in sorted(cells)
+    ]
+    return SimulatedLine(pa.Table.from_pylist(events, EVENTS), pa.Table.from_pylist(rows, LINE_INTERVAL))
+
+
+def _rounded(duration: int) -> int:
+    """Whole seconds, half up."""
+    return (duration + _SECOND // 2) // _SECOND

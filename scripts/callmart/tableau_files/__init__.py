@@ -1,0 +1,1 @@
+"""Files as Tableau reads them: extracts, data sources and workbooks."""

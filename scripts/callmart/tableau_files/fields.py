@@ -1,0 +1,393 @@
+"""Fields: what a customer's data source of a mart group holds, before anything is written as XML.
+
+A column of the group's root has its own name; one of another mart names the mart as well: `contacts (agent_day)`. So a
+new mart never renames a field that a workbook uses. Beside the columns stand calculated fields: the ratios of
+metrics.yml, parts of the day and the week, and durations in hours.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
+
+from callmart.base import declared
+from callmart.base.settings import PROJECT
+from callmart.declarations.captions import Captions, Locale
+from callmart.declarations.dbt_project import Mart
+from callmart.declarations.matrix import Group
+from callmart.declarations.metrics import Metric, as_tableau
+
+MODELS = PROJECT / "models" / "marts"
+
+DataType = Literal["integer", "real", "string", "date", "datetime", "boolean"]
+Aggregation = Literal["Sum", "Max", "Count", "User"]
+
+# The mart that the others of a group relate to; its columns keep their names, so it never changes.
+ROOTS: Mapping[str, str] = {"queue": "queue_interval", "agent": "agent", "line": "line_interval"}
+
+# What a customer's data source of a group is called.
+TITLES: Mapping[str, Mapping[Locale, str]] = {
+    "queue": {"nl": "Wachtrijen", "en": "Queues"},
+    "agent": {"nl": "Medewerkers", "en": "Agents"},
+    "line": {"nl": "Lijnen", "en": "Lines"},
+    "usage": {"nl": "Gebruik", "en": "Usage"},
+}
+
+COUNT = "n#,##0;-#,##0"
+SHARE = "p0.0%"
+SECONDS = '*#,##0 "s"'
+DAY: Mapping[Locale, str] = {"nl": "*d mmm yyyy", "en": "*d mmm yyyy"}
+MINUTE = "*d mmm yyyy hh:nn"
+HOURS: Mapping[Locale, str] = {"nl": '*#,##0.0 "uur"', "en": '*#,##0.0 "h"'}
+
+Folder = Literal["time", "counts", "durations", "ratios", "features"]
+FOLDERS: Mapping[Folder, Mapping[Locale, str]] = {
+    "time": {"nl": "Tijd", "en": "Time"},
+    "features": {"nl": "Kenmerken", "en": "Features"},
+    "counts": {"nl": "Aantallen", "en": "Counts"},
+    "durations": {"nl": "Duur", "en": "Durations"},
+    "ratios": {"nl": "Verhoudingen", "en": "Ratios"},
+}
+
+Part = Literal["year", "month", "week", "weeks_ago", "hour", "quarter_hour", "time_of_day"]
+
+# What a calculated part of the time is called and says; `{}` is the field that it is computed from.
+PARTS: Mapping[Part, tuple[DataType, str, Mapping[Locale, str], Mapping[Locale, str]]] = {
+    "year": (
+        "integer",
+        "YEAR({})",
+        {"nl": "Jaar", "en": "Year"},
+        {"nl": "Het jaar van de dag.", "en": "The day's year."},
+    ),
+    "month": (
+        "date",
+        "DATE(DATETRUNC('month', {}))",
+        {"nl": "Maand", "en": "Month"},
+        {"nl": "De maand van de dag.", "en": "The day's month."},
+    ),
+    "week": (
+        "date",
+        "DATE(DATETRUNC('week', {}, 'monday'))",
+        {"nl": "Week van", "en": "Week of"},
+        {"nl": "De maandag van de week.", "en": "The Monday of the week."},
+    ),
+    "weeks_ago": (
+        "integer",
+        "DATEDIFF('week', {}, TODAY(), 'monday')",
+        {"nl": "Weken geleden", "en": "Weeks ago"},
+        {
+            "nl": "0 is de week die nu loopt, 1 de laatste volledige week.",
+            "en": "0 is the week that goes on, 1 the last complete week.",
+        },
+    ),
+    "hour": (
+        "string",
+        "RIGHT('0' + STR(DATEPART('hour', {})), 2)",
+        {"nl": "Uur", "en": "Hour"},
+        {"nl": "Het uur van de dag.", "en": "The hour of the day."},
+    ),
+    "quarter_hour": (
+        "string",
+        "RIGHT('0' + STR(DATEPART('hour', {0})), 2) + ':' + RIGHT('0' + STR(DATEPART('minute', {0})), 2)",
+        {"nl": "Kwartier", "en": "Quarter-hour"},
+        {"nl": "Het begin van het kwartier, als tijd op de klok.", "en": "The quarter-hour's start on the clock."},
+    ),
+    "time_of_day": (
+        "real",
+        "DATEPART('hour', {0}) + DATEPART('minute', {0}) / 60",
+        {"nl": "Tijd van de dag", "en": "Time of day"},
+        {"nl": "Het kwartier als getal, voor een as van 0 tot 24.", "en": "The quarter-hour as a number, 0 to 24."},
+    ),
+}  # fmt: skip
+OF_DAY: tuple[Part, ...] = ("year", "month", "week", "weeks_ago")
+OF_QUARTER_HOUR: tuple[Part, ...] = ("hour", "quarter_hour", "time_of_day")
+QUARTER_HOUR = "interval_local"
+HIERARCHY: Mapping[Locale, str] = {"nl": "Jaar tot kwartier", "en": "Year to quarter-hour"}
+
+
+@dataclass(frozen=True)
+class Type:
+    """What a type of a mart's contract is in a .hyper file and in a data source."""
+
+    hyper: str
+    tableau: DataType
+    remote: int  # the number that Tableau's metadata has for it
+
+
+TYPES: Mapping[str, Type] = {
+    "smallint": Type("smallint", "integer", 2),
+    "integer": Type("integer", "integer", 3),
+    "bigint": Type("bigint", "integer", 20),
+    "double precision": Type("double precision", "real", 5),
+    "text": Type("text", "string", 129),
+    "date": Type("date", "date", 133),
+    "timestamp without time zone": Type("timestamp", "datetime", 135),
+    "timestamp with time zone": Type("timestamptz", "datetime", 135),
+    "boolean": Type("boolean", "boolean", 11),
+}
+
+
+def type_of(mart: Mart, column: str) -> Type:
+    """What a column of a mart is elsewhere; UserError where there is no place for its type."""
+    if found := TYPES.get(mart.types[column]):
+        return found
+    raise declared.wrong(
+        MODELS,
+        f"{mart.name}.{column}",
+        f"Tableau has no place for {mart.types[column]}; declare one of {', '.join(TYPES)}",
+    )
+
+
+@dataclass(frozen=True)
+class Field:
+    """A field of the data source; `name` without its brackets."""
+
+    name: str
+    mart: str
+    caption: str
+    description: str
+    datatype: DataType
+    role: Literal["dimension", "measure"]
+    kind: Literal["nominal", "ordinal", "quantitative"]
+    aggregation: Aggregation
+    folder: Folder
+    format: str | None = None
+    column: str | None = None  # of the mart; a calculated field has a formula instead
+    formula: str | None = None
+    is_hidden: bool = False
+    is_their_own: bool = False  # its values are the customer's words: a queue, an agent
+    words: tuple[tuple[str, str], ...] = ()  # what reports call its values
+
+
+@dataclass(frozen=True)
+class Relationship:
+    """Two tables that belong together where these fields are equal: the root's, and the other mart's."""
+
+    mart: str
+    pairs: tuple[tuple[Field, Field], ...]
+    is_root_unique: bool
+    is_mart_unique: bool
+
+
+class Source:
+    """The data source of a mart group in a language: tables, relationships and fields."""
+
+    def __init__(
+        self,
+        group: Group,
+        marts: Iterable[Mart],
+        metrics: Iterable[Metric],
+        captions: Captions,
+        locale: Locale,
+    ) -> None:
+        """UserError where a mart has a type that Tableau has no place for, or nothing in common with the root."""
+        self.group, self.locale, self.captions = group, locale, captions
+        of_group = {mart.name: mart for mart in marts if mart.group == group}
+        root = ROOTS.get(group, min(of_group))
+        if root not in of_group:
+            raise declared.wrong(MODELS, root, f"the data source of the group {group} needs it; restore it")
+        self.root = of_group[root]
+        self.marts = [self.root, *(of_group[name] for name in sorted(set(of_group) - {root}))]
+        self.metrics = {metric.name: metric for metric in metrics if metric.mart in of_group}
+        self.title = TITLES[group][locale]
+        self._taken: set[str] = set()
+        self.fields: dict[str, Field] = {}
+        for mart in sorted(self.marts, key=lambda mart: captions.order(mart.name)):
+            for field in (*self._columns(mart), *self._hours(mart), *self._parts(mart)):
+                self.fields[field.name] = field
+        for metric in self.metrics.values():
+            self._add_ratio(metric)
+
+    # -- names ---------------------------------------------------------------------------------------------
+
+    def name(self, mart: str, column: str) -> str:
+        """What the field of a mart's column is called."""
+        return column if mart == self.root.name else f"{column} ({mart})"
+
+    def part(self, mart: str, part: Part) -> str:
+        """What a mart's part of the time is called."""
+        return self.name(mart, f"Time_{part}")
+
+    def measure(self, mart: str, measure: str) -> Field:
+        """What shows a measure of a report: a ratio, a count, or a duration in hours."""
+        if measure in self.metrics and self.metrics[measure].mart == mart:
+            return self.fields[f"Calculation_{measure}"]
+        hours = self.name(mart, f"Hours_{measure}")
+        return self.fields[hours if hours in self.fields else self.name(mart, measure)]
+
+    def ratio(self, metric: Metric, only: str = "") -> str:
+        """A ratio's formula with the fields of this data source."""
+        return as_tableau(metric, lambda column: f"[{self.name(metric.mart, column)}]", only)
+
+    def is_computed_there(self, field: Field) -> bool:
+        """Whether only the server can compute it: by fields that the data source hides, also from workbooks."""
+        names = re.findall(r"\[([^\]]+)\]", field.formula or "")
+        return any(name in self.fields and self.fields[name].is_hidden for name in names)
+
+    @property
+    def filtered(self) -> Field:
+        """The field by which people choose what they see: queue, agent or line."""
+        return self.fields["Person_agent" if self.group == "agent" else self.group]
+
+    @cached_property
+    def relationships(self) -> list[Relationship]:
+        """How the marts belong to the root: by what of its key they have."""
+        found = []
+        root_key = [column for column in self.root.key if column != "customer_id"]
+        for mart in self.marts[1:]:
+            shared = [column for column in root_key if column in mart.columns]
+            if not shared:
+                raise declared.wrong(
+                    MODELS,
+                    mart.name,
+                    f"it has no column of {self.root.name}'s key; give it one, or another group",
+                )
+            pairs = tuple(
+                (self.fields[column], self.fields[self.name(mart.name, column)]) for column in shared
+            )
+            found.append(
+                Relationship(
+                    mart.name,
+                    pairs,
+                    is_root_unique=len(shared) == len(root_key),
+                    is_mart_unique={"customer_id", *shared} >= set(mart.key),
+                )
+            )
+        return found
+
+    # -- fields --------------------------------------------------------------------------------------------
+
+    def _caption(self, caption: str, mart: str) -> str:
+        if caption in self._taken:
+            caption = f"{caption} ({self.captions.mart(mart, self.locale)})"
+        self._taken.add(caption)
+        return caption
+
+    def _columns(self, mart: Mart) -> Iterable[Field]:
+        for column in mart.columns:
+            yield self._column(mart, column, type_of(mart, column).tableau)
+        if self.name(mart.name, "agent") == "agent" and "agent_key" in mart.columns:
+            yield self._person(mart)
+
+    def _column(self, mart: Mart, column: str, datatype: DataType) -> Field:
+        words = tuple(
+            (value, getattr(texts, self.locale))
+            for value, texts in self.captions.values.get(column, {}).items()
+        )
+        is_measure = datatype in ("integer", "real") and column not in (*mart.key, "session_no")
+        is_duration = column.endswith("_s") or column == "seconds"
+        caption = self.captions.column(column, self.locale)
+        is_hidden = (
+            column == "customer_id"
+            or (column.endswith("_key") and not is_measure)
+            or mart.types[column] == "timestamp with time zone"  # the same on the customer's clock is shown
+            or (mart.name == self.root.name and column == "agent")  # Person_agent is
+            or (mart.name != self.root.name and column in self.root.key)  # the root's is
+        ) and column != mart.day
+        if not is_hidden:
+            caption = self._caption(f"{caption} (s)" if is_duration and is_measure else caption, mart.name)
+        folder: Folder = "features"
+        if datatype in ("date", "datetime"):
+            folder = "time"
+        elif is_measure:
+            folder = "durations" if is_duration else "counts"
+        aggregation: Aggregation = "Count"
+        if is_measure:
+            aggregation = "Sum" if column in mart.additive else "Max"
+        return Field(
+            name=self.name(mart.name, column),
+            mart=mart.name,
+            caption=caption,
+            description=self.captions.description(column, self.locale, mart.descriptions.get(column, "")),
+            datatype=datatype,
+            role="measure" if is_measure else "dimension",
+            kind="quantitative" if is_measure else "nominal" if datatype in ("string", "boolean") else "ordinal",
+            aggregation=aggregation,
+            folder=folder,
+            format=self._format(datatype, is_measure, is_duration),
+            column=column,
+            is_hidden=is_hidden,
+            is_their_own=datatype == "string" and not words,
+            words=words,
+        )  # fmt: skip
+
+    def _format(self, datatype: DataType, is_measure: bool, is_duration: bool) -> str | None:
+        if is_measure:
+            return SECONDS if is_duration else COUNT
+        return {"date": DAY[self.locale], "datetime": MINUTE}.get(datatype)
+
+    def _person(self, mart: Mart) -> Field:
+        """Two agents of one name are two people: the beginning of the key tells them apart."""
+        return Field(
+            name="Person_agent",
+            mart=mart.name,
+            caption=self._caption(self.captions.column("agent", self.locale), mart.name),
+            description=self.captions.description("agent", self.locale, mart.descriptions.get("agent", "")),
+            datatype="string",
+            role="dimension",
+            kind="nominal",
+            aggregation="Count",
+            folder="features",
+            formula="IF { FIXED [agent] : COUNTD([agent_key]) } > 1"
+            " THEN [agent] + ' (' + LEFT([agent_key], 4) + ')' ELSE [agent] END",
+            is_their_own=True,
+        )
+
+    def _hours(self, mart: Mart) -> Iterable[Field]:
+        """Durations that are summed soon have too many seconds to read."""
+        unit = {"nl": "uren", "en": "hours"}[self.locale]
+        for column in mart.additive:
+            if column.endswith("_s") or column == "seconds":
+                yield Field(
+                    name=self.name(mart.name, f"Hours_{column}"),
+                    mart=mart.name,
+                    caption=self._caption(f"{self.captions.column(column, self.locale)} ({unit})", mart.name),
+                    description=self.captions.description(
+                        column, self.locale, mart.descriptions.get(column, "")
+                    ),
+                    datatype="real",
+                    role="measure",
+                    kind="quantitative",
+                    aggregation="Sum",
+                    folder="durations",
+                    format=HOURS[self.locale],
+                    formula=f"[{self.name(mart.name, column)}] / 3600",
+                )
+
+    def _parts(self, mart: Mart) -> Iterable[Field]:
+        if mart.day is None:
+            return
+        parts: list[tuple[Part, str]] = [(part, mart.day) for part in OF_DAY]
+        if QUARTER_HOUR in mart.columns:
+            parts += [(part, QUARTER_HOUR) for part in OF_QUARTER_HOUR]
+        for part, column in parts:
+            datatype, formula, caption, description = PARTS[part]
+            yield Field(
+                name=self.part(mart.name, part),
+                mart=mart.name,
+                caption=self._caption(caption[self.locale], mart.name),
+                description=description[self.locale],
+                datatype=datatype,
+                role="dimension",
+                kind={"string": "nominal", "real": "quantitative"}.get(datatype, "ordinal"),  # type: ignore[arg-type]
+                aggregation="Count",
+                folder="time",
+                format={"month": "*mmmm yyyy", "week": DAY[self.locale], "time_of_day": '*0":00"'}.get(part),
+                formula=formula.format(f"[{self.name(mart.name, column)}]"),
+            )
+
+    def _add_ratio(self, metric: Metric) -> None:
+        self.fields[f"Calculation_{metric.name}"] = Field(
+            name=f"Calculation_{metric.name}",
+            mart=metric.mart,
+            caption=self._caption(getattr(metric.caption, self.locale), metric.mart),
+            description=f"{getattr(metric.description, self.locale)}.",
+            datatype="real",
+            role="measure",
+            kind="quantitative",
+            aggregation="User",
+            folder="ratios",
+            format=SHARE if metric.unit == "share" else SECONDS,
+            formula=self.ratio(metric),
+        )

@@ -1,0 +1,394 @@
+"""Data sources: a customer's .tdsx of a mart group, around its .hyper file or for a live connection.
+
+The same fields have the same names either way, so that workbooks work on both. Same input, same bytes.
+"""
+
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from shutil import copyfile
+from tempfile import TemporaryDirectory
+from uuid import NAMESPACE_URL, uuid5
+
+from lxml import etree
+from psycopg.conninfo import conninfo_to_dict
+
+from callmart.base.errors import UserError
+from callmart.declarations.captions import Locale, captions
+from callmart.declarations.dbt_project import Mart
+from callmart.declarations.matrix import Group
+from callmart.declarations.metrics import metrics
+from callmart.tableau_files import fields, hyper
+from callmart.tableau_files.fields import Field, Part, Relationship, Source
+
+USER = "http://www.tableausoftware.com/xml/user"
+VERSION = "18.1"
+# What the file uses of later formats. Tableau opens none that uses more than it lists here, whatever the schema says.
+MANIFEST = (
+    "ISO8601PeriodTypes",  # period-type-v2
+    "ObjectModelEncapsulateLegacy",
+    "ObjectModelTableType",
+    "SchemaViewerObjectModel",
+)
+DAYS_KEPT = 730  # never more than two years, whether or not a leap day lies in them
+EPOCH = (1980, 1, 1, 0, 0, 0)  # the oldest time that a zip can hold: same input, same bytes
+
+
+@dataclass(frozen=True)
+class Live:
+    """The database instead of a file, as the customer's own login; Tableau is told the password when publishing."""
+
+    server: str
+    port: str
+    database: str
+    user: str
+    sslmode: str = "prefer"
+
+    @classmethod
+    def of(cls, uri: str) -> "Live":
+        """From the libpq URI of a customer's login; UserError where Tableau could not reach that server."""
+        own = conninfo_to_dict(uri)
+        host = str(own.get("host") or "")
+        if not host or host.startswith(("/", "@")) or host in ("localhost", "127.0.0.1", "::1"):
+            raise UserError("live needs a server that Tableau can reach: set CALLMART_DSN")
+        return cls(
+            host,
+            str(own.get("port") or "5432"),
+            str(own["dbname"]),
+            str(own["user"]),
+            str(own.get("sslmode") or "prefer"),
+        )
+
+
+def source(group: Group, marts: list[Mart], locale: Locale) -> Source:
+    """What a data source of the group holds, by what this installation declares."""
+    return Source(group, marts, metrics().values(), captions(), locale)
+
+
+def package(source: Source, target: Path, held: Path | Live) -> None:
+    """Write the .tdsx, mode 0600: around the .hyper file, whose types are checked, or for a live connection."""
+    if isinstance(held, Path):
+        check_types(source, held_types(held), held.name)
+    draft = target.with_suffix(".new.tdsx")
+    draft.unlink(missing_ok=True)
+    draft.touch(mode=0o600)
+    try:
+        # What a .hyper holds is compressed in it already.
+        with zipfile.ZipFile(draft, "w", zipfile.ZIP_STORED) as archive:
+            if isinstance(held, Path):
+                with (
+                    archive.open(_entry(place(source)), "w", force_zip64=True) as into,
+                    held.open("rb") as own,
+                ):
+                    while block := own.read(1 << 20):
+                        into.write(block)
+            archive.writestr(_entry(f"{source.group}.tds"), as_xml(source, held))
+    except BaseException:
+        draft.unlink()
+        raise
+    draft.replace(target)
+
+
+def place(source: Source) -> str:
+    """Where the .hyper stands in the .tdsx."""
+    return f"Data/Extracts/{source.group}.hyper"
+
+
+def _entry(name: str) -> zipfile.ZipInfo:
+    entry = zipfile.ZipInfo(name, EPOCH)
+    entry.external_attr = 0o600 << 16
+    entry.create_system = 3  # wherever it is written
+    return entry
+
+
+# -- types -----------------------------------------------------------------------------------------------------
+
+
+def held_types(file: Path) -> dict[str, dict[str, str]]:
+    """What a .hyper file holds: each table's columns in their order, with their types."""
+    found: dict[str, dict[str, str]] = {}
+    # Hyper writes into each file that it opens, even to read: it gets another, so that this one stays as it is.
+    with TemporaryDirectory(dir=file.parent, prefix=".types") as folder:
+        for mart, name, kind in hyper.rows(
+            Path(copyfile(file, Path(folder) / file.name)),
+            f"""
+            select c.relname, a.attname, format_type(a.atttypid, a.atttypmod)
+            from pg_catalog.pg_attribute as a
+            join pg_catalog.pg_class as c on c.oid = a.attrelid
+            join pg_catalog.pg_namespace as n on n.oid = c.relnamespace
+            where n.nspname = '{hyper.SCHEMA}' and a.attnum > 0
+            order by c.relname, a.attnum
+            """,
+        ):
+            found.setdefault(mart, {})[name] = kind
+    return found
+
+
+def check_types(source: Source, held: Mapping[str, Mapping[str, str]], name: str) -> None:
+    """Raise UserError where a file has other tables, columns or types than the marts' contracts."""
+    wanted = {
+        mart.name: {column: fields.type_of(mart, column).hyper for column in mart.columns}
+        for mart in source.marts
+    }
+    for mart, columns in wanted.items():
+        for column, kind in columns.items():
+            has = held.get(mart, {}).get(column)
+            if has != kind:
+                raise UserError(
+                    f"{name}: {mart}.{column} is {has or 'not in it'} where its contract says {kind}; "
+                    "build the mart again, then `callmart extract`"
+                )
+    for mart, held_columns in held.items():
+        if extra := set(held_columns) - set(wanted.get(mart, {})):
+            raise UserError(
+                f"{name}: {mart}.{min(extra)} is not in the contract; run `callmart extract` again"
+            )
+
+
+# -- XML -------------------------------------------------------------------------------------------------------
+
+
+def as_xml(source: Source, held: Path | Live) -> bytes:
+    """The .tds."""
+    root = etree.Element("datasource", nsmap={"user": USER})
+    name = identity("federated", source.group, "live" if isinstance(held, Live) else "extract")
+    for key, value in {
+        "formatted-name": name,
+        "inline": "true",
+        "source-platform": "linux",
+        "version": VERSION,
+    }.items():
+        root.set(key, value)
+    manifest = etree.SubElement(root, "document-format-change-manifest")
+    for change in MANIFEST:
+        etree.SubElement(manifest, change)
+    _connect(root, source, held)
+    etree.SubElement(root, "aliases", enabled="yes")
+    for field in source.fields.values():
+        root.append(column(field))
+    for mart in source.marts:
+        etree.SubElement(
+            root, "column", caption=source.captions.mart(mart.name, source.locale), datatype="table",
+            name=f"[__tableau_internal_object_id__].[{object_id(source, mart.name)}]", role="measure",
+            type="quantitative",
+        )  # fmt: skip
+    add_order(root, source)
+    etree.SubElement(
+        root,
+        "layout",
+        {"dim-ordering": "alphabetic", "measure-ordering": "alphabetic", "show-structure": "true"},
+    )
+    etree.SubElement(root, "date-options", {"start-of-week": "monday"})
+    for mart in source.marts:
+        if mart.day is not None:
+            _keep_two_years(root, source.name(mart.name, mart.day))
+    _graph(root, source, held)
+    return serialized(root)
+
+
+def serialized(root: etree._Element) -> bytes:
+    """The bytes of a document."""
+    etree.indent(root)
+    return bytes(etree.tostring(root, xml_declaration=True, encoding="utf-8")) + b"\n"
+
+
+def identity(prefix: str, *parts: str) -> str:
+    """A name that Tableau might have given, always the same for the same parts."""
+    return f"{prefix}.{uuid5(NAMESPACE_URL, '/'.join(('callmart', *parts))).hex[:28]}"
+
+
+def column(field: Field) -> etree._Element:
+    """A field as Tableau writes it."""
+    element = etree.Element("column")
+    if field.role == "measure" and field.formula is None:
+        element.set("aggregation", field.aggregation)
+    if field.caption:
+        element.set("caption", field.caption)
+    element.set("datatype", field.datatype)
+    if field.format:
+        element.set("default-format", field.format)
+    if field.is_hidden:
+        element.set("hidden", "true")
+    element.set("name", f"[{field.name}]")
+    element.set("role", field.role)
+    element.set("type", field.kind)
+    if field.formula is not None:
+        etree.SubElement(element, "calculation", {"class": "tableau", "formula": field.formula})
+    if field.words:
+        aliases = etree.SubElement(element, "aliases")
+        for value, word in field.words:
+            etree.SubElement(aliases, "alias", key=f'"{value}"', value=word)
+    if field.description:
+        text = etree.SubElement(etree.SubElement(element, "desc"), "formatted-text")
+        etree.SubElement(text, "run").text = field.description
+    return element
+
+
+def add_order(root: etree._Element, source: Source) -> None:
+    """The way from years to quarter-hours, and the folders."""
+    drills = etree.SubElement(root, "drill-paths")
+    in_path = set()
+    for mart in source.marts:
+        if mart.day is None:
+            continue
+        above: tuple[Part, ...] = ("year", "month", "week")
+        steps = [source.part(mart.name, part) for part in above]
+        steps.append(source.name(mart.name, mart.day))
+        steps += [step for step in (source.part(mart.name, "quarter_hour"),) if step in source.fields]
+        path = etree.SubElement(drills, "drill-path", name=_path(source, mart))
+        for step in steps:
+            etree.SubElement(path, "field").text = f"[{step}]"
+        in_path.update(steps)
+    folders = etree.SubElement(root, "folders-common")
+    for folder, title in fields.FOLDERS.items():
+        shown = etree.Element("folder", name=title[source.locale])
+        if folder == "time":
+            for mart in source.marts:
+                if mart.day is not None:
+                    etree.SubElement(shown, "folder-item", name=_path(source, mart), type="drillpath")
+        for field in source.fields.values():
+            if field.folder == folder and not field.is_hidden and field.name not in in_path:
+                etree.SubElement(shown, "folder-item", name=f"[{field.name}]", type="field")
+        if len(shown):
+            folders.append(shown)
+
+
+def _path(source: Source, mart: Mart) -> str:
+    of_mart = source.captions.mart(mart.name, source.locale)
+    return f"{fields.HIERARCHY[source.locale]} ({of_mart})"
+
+
+def object_id(source: Source, mart: str) -> str:
+    """What Tableau calls a mart's table where its rows are counted."""
+    return f"{mart}_{uuid5(NAMESPACE_URL, f'callmart/{source.group}/{mart}').hex.upper()}"
+
+
+def _connect(root: etree._Element, source: Source, held: Path | Live) -> None:
+    connection = etree.SubElement(root, "connection", {"class": "federated"})
+    named = etree.SubElement(
+        etree.SubElement(connection, "named-connections"),
+        "named-connection",
+        caption=held.server if isinstance(held, Live) else source.group,
+        name=_connection_name(source, held),
+    )
+    if isinstance(held, Live):
+        settings = {
+            "authentication": "username-password",
+            "class": "postgres",
+            "dbname": held.database,
+            "odbc-native-protocol": "",
+            "one-time-sql": "",
+            "port": held.port,
+            "server": held.server,
+            "sslmode": held.sslmode if held.sslmode in ("require", "verify-ca", "verify-full") else "",
+            "username": held.user,
+        }
+    else:
+        settings = {
+            "authentication": "auth-none",
+            "author-locale": "en_US",
+            "class": "hyper",
+            "dbname": place(source),
+            "default-settings": "yes",
+            "schema": hyper.SCHEMA,
+            "sslmode": "",
+            "tablename": source.root.name,
+            "username": "",
+        }
+    etree.SubElement(named, "connection", settings)
+    tables = [_table(source, mart.name, held) for mart in source.marts]
+    if len(tables) > 1:
+        collection = etree.SubElement(connection, "relation", type="collection")
+        collection.extend(tables)
+    else:
+        connection.append(tables[0])
+    columns = [field for field in source.fields.values() if field.column is not None]
+    names = etree.SubElement(connection, "cols")
+    for field in sorted(columns, key=lambda field: field.name):
+        etree.SubElement(names, "map", key=f"[{field.name}]", value=f"[{field.mart}].[{field.column}]")
+    records = etree.SubElement(connection, "metadata-records")
+    for ordinal, field in enumerate(columns, 1):
+        records.append(_metadata(source, field, ordinal))
+
+
+def _connection_name(source: Source, held: Path | Live) -> str:
+    return identity("postgres" if isinstance(held, Live) else "hyper", source.group)
+
+
+def _table(source: Source, mart: str, held: Path | Live) -> etree._Element:
+    schema = "mart" if isinstance(held, Live) else hyper.SCHEMA
+    return etree.Element(
+        "relation",
+        connection=_connection_name(source, held),
+        name=mart,
+        table=f"[{schema}].[{mart}]",
+        type="table",
+    )
+
+
+def _metadata(source: Source, field: Field, ordinal: int) -> etree._Element:
+    mart = next(mart for mart in source.marts if mart.name == field.mart)
+    assert field.column is not None
+    record = etree.Element("metadata-record", {"class": "column"})
+    for name, text in (
+        ("remote-name", field.column),
+        ("remote-type", str(fields.type_of(mart, field.column).remote)),
+        ("local-name", f"[{field.name}]"),
+        ("parent-name", f"[{field.mart}]"),
+        ("remote-alias", field.column),
+        ("ordinal", str(ordinal)),
+        ("local-type", field.datatype),
+        ("aggregation", {"date": "Year", "datetime": "Year"}.get(field.datatype, field.aggregation)),
+        ("contains-null", "true"),
+        ("object-id", f"[{object_id(source, field.mart)}]"),
+    ):
+        etree.SubElement(record, name).text = text
+    return record
+
+
+def _keep_two_years(root: etree._Element, name: str) -> None:
+    # A row without a day here is another table's: it stays.
+    etree.SubElement(
+        root,
+        "filter",
+        {
+            "class": "relative-date",
+            "column": f"[{name}]",
+            "first-period": str(-DAYS_KEPT),
+            "include-future": "true",
+            "include-null": "true",
+            "last-period": "0",
+            "period-type-v2": "day",
+        },
+    )
+
+
+def _graph(root: etree._Element, source: Source, held: Path | Live) -> None:
+    graph = etree.SubElement(root, "object-graph")
+    objects = etree.SubElement(graph, "objects")
+    for mart in source.marts:
+        caption = source.captions.mart(mart.name, source.locale)
+        node = etree.SubElement(objects, "object", caption=caption, id=object_id(source, mart.name))
+        etree.SubElement(node, "properties", context="").append(_table(source, mart.name, held))
+    if source.relationships:
+        relationships = etree.SubElement(graph, "relationships")
+        for one in source.relationships:
+            relationships.append(_relationship(source, one))
+
+
+def _relationship(source: Source, one: Relationship) -> etree._Element:
+    element = etree.Element("relationship")
+    parent = element if len(one.pairs) == 1 else etree.SubElement(element, "expression", op="AND")
+    for own, other in one.pairs:
+        equal = etree.SubElement(parent, "expression", op="=")
+        etree.SubElement(equal, "expression", op=f"[{own.name}]")
+        etree.SubElement(equal, "expression", op=f"[{other.name}]")
+    for tag, mart, is_unique in (
+        ("first-end-point", source.root.name, one.is_root_unique),
+        ("second-end-point", one.mart, one.is_mart_unique),
+    ):
+        end = etree.SubElement(element, tag, {"object-id": object_id(source, mart)})
+        if is_unique:
+            end.set("unique-key", "true")
+    return element

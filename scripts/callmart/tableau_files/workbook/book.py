@@ -1,0 +1,281 @@
+"""Book: a workbook on one published data source, with what its sheets use of it."""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Any
+from urllib.parse import urlsplit
+from uuid import NAMESPACE_URL, uuid5
+
+from lxml import etree
+
+from callmart.base.errors import UserError
+from callmart.declarations.exposures import Report
+from callmart.tableau_files import tds
+from callmart.tableau_files.fields import Field, Part, Source
+from callmart.tableau_files.workbook.sheet import Instance, Sheet
+
+# What Tableau has written since 2020.2, so that a server of any of its supported versions opens it.
+BUILD = "2023.3.0 (20233.23.1017.0948)"
+MANIFEST = (
+    *tds.MANIFEST,
+    "AutoCreateAndUpdateDSDPhoneLayouts",  # auto-generated, of a phone's layout
+    "SetMembershipControl",  # type-v2, of zones
+    "SheetIdentifierTracking",
+    "SortTagCleanup",  # manual-sort, computed-sort
+    "WindowsPersistSimpleIdentifiers",
+)
+LOCALES = {"nl": "nl_NL", "en": "en_GB"}  # of numbers and of the names of days
+WEEKS_BACK = "[Parameters].[weeks_back]"
+MEASURE_NAMES = ":Measure Names"
+MEASURE_VALUES = "Multiple Values"
+
+# Okabe and Ito's colours, which the colour-blind tell apart too, in an order in which neighbours differ in lightness;
+# with greys instead of the yellow that white paper swallows.
+COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#B8B8B8", "#595959")
+GREY = "#8C8C8C"
+SHADES = ("#EFF3FF", "#BDD7E7", "#6BAED6", "#3182BD", "#08519C")  # one hue, light to dark
+
+# The numbers that Tableau's metadata has for types.
+REMOTE = {"integer": "20", "real": "5", "string": "129", "date": "7", "datetime": "7", "boolean": "11"}
+
+
+@dataclass(frozen=True)
+class Published:
+    """Where the data source was published: the server's URL, the site's content URL, and its own."""
+
+    server: str
+    site: str
+    content_url: str
+
+
+def texts(**both: str) -> dict[str, str]:
+    """A text in both languages."""
+    return both
+
+
+WEEKS = texts(
+    nl="Weken terug (1 is de laatste volledige week)", en="Weeks back (1 is the last complete week)"
+)
+
+
+class Book:
+    """The workbook; sheets register the fields that they use."""
+
+    def __init__(self, report: Report, source: Source, published: Published) -> None:
+        self.report, self.source, self.published = report, source, published
+        self.locale = source.locale
+        self.name = tds.identity("sqlproxy", published.content_url)
+        self.calculated: dict[str, Field] = {}
+        self.sheets: list[Sheet] = []
+        self.captions: dict[str, str] = {}  # of measures, as heads of columns and in legends
+        self.colours: dict[str, dict[str, str]] = {}  # of values, by the field that has them
+        self.dashboard: etree._Element | None = None
+        self.windows: list[etree._Element] = []
+        self._names: set[str] = {report.title.nl if self.locale == "nl" else report.title.en}
+
+    def say(self, text: Any) -> str:
+        """A text in the language of the workbook."""
+        return str(text[self.locale] if isinstance(text, dict) else getattr(text, self.locale))
+
+    def id(self, *parts: str) -> str:
+        """A UUID as Tableau writes it, always the same for the same parts."""
+        seed = "/".join(("callmart", self.published.content_url, self.report.name, *parts))
+        return f"{{{str(uuid5(NAMESPACE_URL, seed)).upper()}}}"
+
+    # -- fields ------------------------------------------------------------------------------------------------
+
+    def qualified(self, name: str) -> str:
+        """A name within the data source, as shelves write it."""
+        return f"[{self.name}].{name if name.startswith('[') else f'[{name}]'}"
+
+    def calculate(self, field: Field) -> Field:
+        """A calculated field of the workbook's own."""
+        return self.calculated.setdefault(field.name, field)
+
+    def find(self, name: str) -> Field | None:
+        """The field of that name, of the data source or of the workbook."""
+        return self.calculated.get(name) or self.source.fields.get(name)
+
+    def depended(self, instances: Iterable[Instance]) -> dict[str, Field]:
+        """The fields of the instances, and those in their formulas; what the data source hides stays there."""
+        fields: dict[str, Field] = {}
+        waiting = [instance.field for instance in instances]
+        while waiting:
+            field = waiting.pop()
+            if self.source.is_computed_there(field):
+                field = replace(field, formula=None)
+            if field.name not in fields and not field.is_hidden:
+                fields[field.name] = field
+                names = re.findall(r"\[([^\]]+)\]", field.formula or "")
+                waiting += [found for name in names if (found := self.find(name)) is not None]
+        return fields
+
+    def part(self, mart: str, part: Part) -> Field:
+        """A mart's part of the time."""
+        return self.source.fields[self.source.part(mart, part)]
+
+    def day(self, mart: str) -> Field:
+        """A mart's day."""
+        return self.source.fields[self.source.name(mart, "call_date")]
+
+    def of_mart(self, caption: str, mart: str) -> str:
+        """A caption that names the mart, where it is not the report's first."""
+        is_first = mart == self.report.marts[0]
+        return caption if is_first else f"{caption} ({self.source.captions.mart(mart, self.locale)})"
+
+    def caption(self, mart: str, measure: str) -> str:
+        """What a measure is called in a sheet: without its unit, and without its mart."""
+        metric = self.source.metrics.get(measure)
+        if metric is not None and metric.mart == mart:
+            return self.say(metric.caption)
+        return self.source.captions.column(measure, self.locale)
+
+    # -- XML ---------------------------------------------------------------------------------------------------
+
+    def sheet(self, name: str, title: str) -> Sheet:
+        """A new sheet; its name is its title, told apart where two are alike."""
+        unique = title if title not in self._names else f"{title} ({name})"
+        self._names.add(unique)
+        sheet = Sheet(self, unique, title)
+        self.sheets.append(sheet)
+        return sheet
+
+    def element(self) -> etree._Element:
+        """The whole workbook."""
+        root = etree.Element(
+            "workbook",
+            {"original-version": tds.VERSION, "source-build": BUILD, "source-platform": "linux",
+             "version": tds.VERSION, "locale": LOCALES[self.locale]},
+            nsmap={"user": tds.USER},
+        )  # fmt: skip
+        manifest = etree.SubElement(root, "document-format-change-manifest")
+        for change in sorted(MANIFEST):
+            etree.SubElement(manifest, change)
+        etree.SubElement(root, "preferences")
+        sources = etree.SubElement(root, "datasources")
+        sources.append(self._parameters())
+        sources.append(self._source())
+        etree.SubElement(root, "worksheets").extend(sheet.element() for sheet in self.sheets)
+        assert self.dashboard is not None
+        etree.SubElement(root, "dashboards").append(self.dashboard)
+        windows = etree.SubElement(root, "windows")
+        windows.extend([*self.windows, *(sheet.window() for sheet in self.sheets)])
+        return root
+
+    def link(self, with_parameters: bool = True) -> list[etree._Element]:
+        """What a sheet or dashboard says of its data sources."""
+        links = [etree.Element("datasource", caption=self.source.title, name=self.name)]
+        if with_parameters:
+            links.insert(0, etree.Element("datasource", name="Parameters"))
+        return links
+
+    def parameter(self) -> etree._Element:
+        """The parameter by which people choose the week."""
+        element = etree.Element(
+            "column",
+            {
+                "caption": self.say(WEEKS),
+                "datatype": "integer",
+                "name": "[weeks_back]",
+                "param-domain-type": "range",
+                "role": "measure",
+                "type": "quantitative",
+                "value": "1",
+            },
+        )
+        etree.SubElement(element, "calculation", {"class": "tableau", "formula": "1"})
+        etree.SubElement(element, "range", granularity="1", max="104", min="0")
+        return element
+
+    def _parameters(self) -> etree._Element:
+        parameters = etree.Element(
+            "datasource",
+            {"hasconnection": "false", "inline": "true", "name": "Parameters", "version": tds.VERSION},
+        )
+        etree.SubElement(parameters, "aliases", enabled="yes")
+        parameters.append(self.parameter())
+        return parameters
+
+    def _source(self) -> etree._Element:
+        element = etree.Element(
+            "datasource",
+            {"caption": self.source.title, "inline": "true", "name": self.name, "version": tds.VERSION},
+        )
+        used = {instance.name: instance for sheet in self.sheets for instance in sheet.instances.values()}
+        fields = self.depended(used.values())
+        element.extend(connect(self.source, self.published))
+        etree.SubElement(element, "aliases", enabled="yes")
+        element.extend(tds.column(fields[name]) for name in sorted(fields))
+        names = etree.SubElement(
+            element, "column", datatype="string", name=f"[{MEASURE_NAMES}]", role="dimension", type="nominal"
+        )
+        aliases = etree.SubElement(names, "aliases")
+        for key, caption in sorted(self.captions.items()):
+            etree.SubElement(aliases, "alias", key=f'"{key}"', value=caption)
+        element.extend(used[name].element() for name in sorted(used))
+        etree.SubElement(
+            element, "layout",
+            {"dim-ordering": "alphabetic", "measure-ordering": "alphabetic", "show-structure": "true"},
+        )  # fmt: skip
+        rule = etree.SubElement(etree.SubElement(element, "style"), "style-rule", element="mark")
+        for name, colours in sorted(self.colours.items()):
+            encoding = etree.SubElement(rule, "encoding", attr="color", field=name, type="palette")
+            for value, colour in colours.items():
+                etree.SubElement(etree.SubElement(encoding, "map", to=colour), "bucket").text = value
+        etree.SubElement(element, "date-options", {"start-of-week": "monday"})
+        return element
+
+
+def connect(source: Source, published: Published) -> Iterable[etree._Element]:
+    """The one connection of a workbook: to the published data source, by its content URL."""
+    server = urlsplit(published.server)
+    if not server.hostname or server.scheme not in ("http", "https"):
+        raise UserError(
+            f"{published.server} is no URL of a Tableau server; write it as https://tableau.example.nl"
+        )
+    path = f"/t/{published.site}/datasources" if published.site else "/datasources"
+    location = {
+        "derived-from": f"{published.server.rstrip('/')}{path}/{published.content_url}?rev=1.0",
+        "id": published.content_url,
+        "path": path,
+        "revision": "1.0",
+    }
+    if published.site:
+        location["site"] = published.site
+    yield etree.Element("repository-location", location)
+    connection = etree.Element(
+        "connection",
+        {
+            "channel": server.scheme,
+            "class": "sqlproxy",
+            "dbname": published.content_url,
+            "directory": "/dataserver",
+            "port": str(server.port or {"https": 443, "http": 80}[server.scheme]),
+            "server": server.hostname,
+            "server-ds-friendly-name": source.title,
+            "username": "",
+        },
+    )
+    etree.SubElement(connection, "relation", name="sqlproxy", table="[sqlproxy]", type="table")
+    records = etree.SubElement(connection, "metadata-records")
+    shown = [
+        field
+        for field in source.fields.values()
+        if not field.is_hidden and (field.formula is None or source.is_computed_there(field))
+    ]
+    for ordinal, field in enumerate(shown, 1):
+        record = etree.SubElement(records, "metadata-record", {"class": "column"})
+        for name, text in (
+            ("remote-name", field.name),
+            ("remote-type", REMOTE[field.datatype]),
+            ("local-name", f"[{field.name}]"),
+            ("parent-name", "[sqlproxy]"),
+            ("remote-alias", field.name),
+            ("ordinal", str(ordinal)),
+            ("local-type", field.datatype),
+            ("aggregation", field.aggregation),
+            ("contains-null", "true"),
+        ):  # fmt: skip
+            etree.SubElement(record, name).text = text
+    yield connection

@@ -1,0 +1,200 @@
+"""Calculated: the fields that a workbook computes itself: two weeks, key figures and their change, the period."""
+
+from typing import NamedTuple
+
+from callmart.tableau_files.fields import COUNT, SHARE, DataType, Field
+from callmart.tableau_files.workbook.book import COLOURS, GREY, WEEKS_BACK, Book, texts
+from callmart.tableau_files.workbook.sheet import Instance
+
+WORDS = {
+    "shown": texts(nl="In deze week", en="In this week"),
+    "before": texts(nl="In de week ervoor", en="In the week before"),
+    "both": texts(nl="In deze week of die ervoor", en="In this week or the one before"),
+    "which": texts(nl="Week", en="Week"),
+    "this week": texts(nl="Deze week", en="This week"),
+    "week before": texts(nl="Week ervoor", en="Week before"),
+    "day": texts(nl="Dag", en="Day"),
+    "week": texts(nl="Weeknummer", en="Week number"),
+    "from": texts(nl="Van", en="From"),
+    "until": texts(nl="Tot en met", en="Until"),
+    "going on": texts(nl=", tot en met gisteren", en=", until yesterday"),
+    "message": texts(nl="Melding", en="Message"),
+    "no data": texts(nl="geen gegevens", en="no data"),
+    "none before": texts(nl="geen week ervoor", en="no week before"),
+    "same": texts(nl="gelijk", en="the same"),
+    "was": texts(nl="was ", en="was "),
+    "points": texts(nl=" punt", en=" points"),
+}
+
+
+def shown(book: Book, mart: str) -> Field:
+    """Whether a row is of the chosen week."""
+    return _condition(book, mart, "shown", f"{_weeks_ago(book, mart)} = {WEEKS_BACK}")
+
+
+def before(book: Book, mart: str) -> Field:
+    """Whether a row is of the week before; of a week that goes on, only the days that have come again."""
+    day = f"[{book.day(mart).name}]"
+    return _condition(
+        book,
+        mart,
+        "before",
+        f"{_weeks_ago(book, mart)} = {WEEKS_BACK} + 1 AND DATEADD('day', 7, {day}) < TODAY()",
+    )
+
+
+def both(book: Book, mart: str) -> Field:
+    """Whether a row is of the chosen week, or of the one before."""
+    return _condition(book, mart, "both", f"[{shown(book, mart).name}] OR [{before(book, mart).name}]")
+
+
+def which(book: Book, mart: str) -> Field:
+    """The chosen week or the one before, in words; they have their colours."""
+    this, last = _word(book, "this week"), _word(book, "week before")
+    formula = f"IF [{shown(book, mart).name}] THEN '{this}' ELSE '{last}' END"
+    field = _dimension(book, mart, "which", "string", formula)
+    book.colours[Instance(field, "None", "nominal").name] = {f'"{this}"': COLOURS[0], f'"{last}"': GREY}
+    return field
+
+
+def day_of_week(book: Book, mart: str) -> Field:
+    """The day of the chosen week that a row's day is, or was a week before: so two weeks lie over each other."""
+    weeks = f"({_weeks_ago(book, mart)} - {WEEKS_BACK})"
+    formula = f"DATE(DATEADD('day', 7 * {weeks}, [{book.day(mart).name}]))"
+    return _dimension(book, mart, "day", "date", formula)
+
+
+class Figure(NamedTuple):
+    """A key figure: the week's value, its change, the value before, and what it says where one is missing."""
+
+    now: Field
+    change: Field
+    before: Field
+    note: Field
+
+
+def figure(book: Book, mart: str, measure: str) -> Figure:
+    """The fields of a key figure."""
+    field = book.source.measure(mart, measure)
+    is_ratio = field.aggregation == "User"
+    form = field.format or COUNT
+
+    def of_week(condition: Field) -> str:
+        if is_ratio:
+            return book.source.ratio(book.source.metrics[measure], f"[{condition.name}]")
+        return f"SUM(IF [{condition.name}] THEN [{field.name}] END)"
+
+    def add(name: str, datatype: DataType, formula: str, form: str | None = None) -> Field:
+        caption = f"{book.caption(mart, measure)} ({name})"
+        return _aggregate(book, mart, f"{name}_{field.name}", caption, datatype, formula, form)
+
+    now = add("now", "real", of_week(shown(book, mart)), form)
+    was = add("before", "real", of_week(before(book, mart)), f'*"({_word(book, "was")}"{_digits(form)}")"')
+    # Rounded as it is shown, so that a change too small to be seen is none.
+    if not is_ratio:
+        change = add("change", "real", f"ROUND([{now.name}] / [{was.name}] - 1, 3)", _change(book, "0.0%"))
+    elif form == SHARE:
+        points = _change(book, f'0.0"{_word(book, "points")}"')
+        change = add("change", "real", f"ROUND(([{now.name}] - [{was.name}]) * 100, 1)", points)
+    else:
+        change = add("change", "real", f"ROUND([{now.name}] - [{was.name}])", _change(book, _digits(form)))
+    note = add(
+        "note",
+        "string",
+        f"IF ISNULL([{now.name}]) THEN '{_word(book, 'no data')}' "
+        f"ELSEIF ISNULL([{was.name}]) THEN '{_word(book, 'none before')}' ELSE '' END",
+    )
+    return Figure(now, change, was, note)
+
+
+class Period(NamedTuple):
+    """The chosen week: its number, its first and last day, and whether it goes on."""
+
+    week: Field
+    first: Field
+    last: Field
+    going_on: Field
+
+
+def period(book: Book) -> Period:
+    """The chosen week, whatever is in it."""
+    monday = f"DATEADD('week', -{WEEKS_BACK}, DATETRUNC('week', TODAY(), 'monday'))"
+
+    def add(name: str, datatype: DataType, formula: str, form: str | None = None) -> Field:
+        return _aggregate(book, "", name.replace(" ", "_"), _word(book, name), datatype, formula, form)
+
+    return Period(
+        add("week", "integer", f"MIN(DATEPART('iso-week', {monday}))", "n0"),
+        add("from", "date", f"MIN(DATE({monday}))", "*d mmm"),
+        add("until", "date", f"MIN(DATE(DATEADD('day', 6, {monday})))", "*d mmm yyyy"),
+        add("going on", "string", f"MIN(IF {WEEKS_BACK} = 0 THEN '{_word(book, 'going on')}' ELSE '' END)"),
+    )
+
+
+def message(book: Book, mart: str, text: str) -> Field:
+    """A text where the chosen week has nothing to show; else nothing."""
+    quoted = text.replace("\\", "\\\\").replace("'", "\\'")
+    formula = f"IF ZN(SUM(IF [{shown(book, mart).name}] THEN 1 END)) = 0 THEN '{quoted}' ELSE '' END"
+    return _aggregate(book, mart, "message", _word(book, "message"), "string", formula)
+
+
+# -- parts -----------------------------------------------------------------------------------------------------
+
+
+def _word(book: Book, name: str) -> str:
+    return WORDS[name][book.locale]
+
+
+def _weeks_ago(book: Book, mart: str) -> str:
+    return f"[{book.part(mart, 'weeks_ago').name}]"
+
+
+def _digits(form: str) -> str:
+    """The digits of a number format, to stand among words."""
+    return "#,##0" if form == COUNT else form[1:]
+
+
+def _change(book: Book, digits: str) -> str:
+    """A number format that says by an arrow which way it went: up; down; not at all."""
+    return f'*▲ {digits} ;▼ {digits} ;"{_word(book, "same")} "'
+
+
+def _condition(book: Book, mart: str, name: str, formula: str) -> Field:
+    return _dimension(book, mart, name, "boolean", formula)
+
+
+def _dimension(book: Book, mart: str, name: str, datatype: DataType, formula: str) -> Field:
+    return book.calculate(
+        Field(
+            name=book.source.name(mart, f"Workbook_{name}"),
+            mart=mart,
+            caption=book.of_mart(_word(book, name), mart),
+            description="",
+            datatype=datatype,
+            role="dimension",
+            kind="ordinal" if datatype == "date" else "nominal",
+            aggregation="Count",
+            folder="features",
+            formula=formula,
+        )
+    )
+
+
+def _aggregate(
+    book: Book, mart: str, name: str, caption: str, datatype: DataType, formula: str, form: str | None = None
+) -> Field:
+    return book.calculate(
+        Field(
+            name=f"Workbook_{name}",
+            mart=mart,
+            caption=caption,
+            description="",
+            datatype=datatype,
+            role="measure",
+            kind="nominal" if datatype == "string" else "quantitative",
+            aggregation="User",
+            folder="features",
+            format=form,
+            formula=formula,
+        )
+    )

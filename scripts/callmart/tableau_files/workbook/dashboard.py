@@ -1,0 +1,280 @@
+"""Dashboard: a report's sheets on one page, as large as A4 for screen, PDF and mail, and in one column for a phone."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from lxml import etree
+
+from callmart.declarations.exposures import Sheet as Declared
+from callmart.tableau_files.workbook import sheets
+from callmart.tableau_files.workbook.book import WEEKS_BACK, Book
+from callmart.tableau_files.workbook.sheet import BREAK, Instance, Sheet, dependencies, literal
+
+WHOLE = 100_000  # a dashboard's width and height, in the unit of its zones
+PAGE = (1000, 1414)  # the sides of A4, in pixels
+PHONE_WIDTH = 375
+MARGIN = 12
+CHART_ON_A_PHONE = 300
+TILE = "#F3F5F7"  # what key figures lie on
+
+
+@dataclass(frozen=True)
+class Part:
+    """What a zone shows, and what makes it the same zone in each layout."""
+
+    key: str
+    attributes: dict[str, str]
+    texts: tuple[tuple[str, dict[str, str]], ...] = ()
+    background: str = ""
+
+
+@dataclass
+class Row:
+    """Parts beside each other, and their height: in pixels on a phone, on the page in pixels or as a share of what is
+    left.
+    """
+
+    parts: list[Part]
+    phone: int
+    page: int = 0
+    share: int = 0
+    widths: list[int] = field(default_factory=list)  # 0: a share of what is left
+    is_paired: bool = False  # on a phone two of its parts stand beside each other
+
+
+def add(book: Book, customer: str) -> None:
+    """The report's sheets and their dashboard."""
+    period, message = sheets.period(book), sheets.message(book)
+    shown = [(declared, sheets.add(book, declared)) for declared in book.report.sheets]
+    filtered = shown[0][1][0]
+    rows = [
+        Row([_heading(book, customer)], 68, 62),
+        Row([_bare(period), _filter(book, filtered), _weeks()], 54, 54, widths=[400, 0, 0]),
+        Row([_bare(message)], 30, 26),
+        *(row for declared, made in shown for row in _rows(book, declared, made)),
+    ]
+    ids = {
+        part.key: str(number) for number, part in enumerate((part for row in rows for part in row.parts), 3)
+    }
+    book.dashboard = _element(book, rows, ids)
+    book.windows = [_window(book)]
+
+
+def _rows(book: Book, declared: Declared, made: list[Sheet]) -> Iterable[Row]:
+    """A chart over its legend; key figures beside each other under their title."""
+    if declared.kind == "figures":
+        yield Row([_title(book, declared)], 28, 28)
+        yield Row([_sheet(sheet, background=TILE) for sheet in made], 92, 92, is_paired=True)
+        return
+    (sheet,) = made
+    yield Row([_sheet(sheet)], CHART_ON_A_PHONE, share=declared.share)
+    if sheet.legend:
+        # On a phone two words fit beside each other.
+        yield Row([_legend(sheet)], 20 + 20 * ((sheet.legend_items + 1) // 2), 40)
+
+
+# -- parts -----------------------------------------------------------------------------------------------------
+
+
+def _sheet(sheet: Sheet, background: str = "") -> Part:
+    return Part(f"sheet {sheet.name}", {"name": sheet.name}, background=background)
+
+
+def _bare(sheet: Sheet) -> Part:
+    return Part(f"sheet {sheet.name}", {"name": sheet.name, "show-title": "false"})
+
+
+def _legend(sheet: Sheet) -> Part:
+    return Part(
+        f"legend {sheet.name}",
+        {
+            "leg-item-layout": "horz",
+            "name": sheet.name,
+            "pane-specification-id": "0",
+            "param": sheet.legend,
+            "show-title": "false",
+            "type-v2": "color",
+        },
+    )
+
+
+def _filter(book: Book, sheet: Sheet) -> Part:
+    name = book.qualified(Instance(book.source.filtered, "None", "nominal").name)
+    return Part(
+        "filter",
+        {
+            "mode": "checkdropdown",
+            "name": sheet.name,
+            "param": name,
+            "type-v2": "filter",
+            "values": "database",
+        },
+    )
+
+
+def _weeks() -> Part:
+    return Part("weeks", {"mode": "slider", "param": WEEKS_BACK, "type-v2": "paramctrl"})
+
+
+def _heading(book: Book, customer: str) -> Part:
+    report = book.report
+    return Part(
+        "heading",
+        {"forceUpdate": "true", "type-v2": "text"},
+        (
+            (literal(book.say(report.title)), {"bold": "true", "fontcolor": "#1A1A1A", "fontsize": "20"}),
+            (BREAK, {}),
+            (literal(customer), {"bold": "true", "fontcolor": "#333333", "fontsize": "12"}),
+            (f"  ·  {literal(book.say(report.subtitle))}", {"fontcolor": "#595959", "fontsize": "11"}),
+        ),
+    )
+
+
+def _title(book: Book, declared: Declared) -> Part:
+    look = {"bold": "true", "fontcolor": "#333333", "fontsize": "11"}
+    return Part(
+        f"title {declared.name}",
+        {"forceUpdate": "true", "type-v2": "text"},
+        ((literal(book.say(declared.title)), look),),
+    )
+
+
+# -- layout ----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Box:
+    """A place on the dashboard, in pixels."""
+
+    x: int
+    y: int
+    width: int
+    height: int
+
+    def attributes(self, page: tuple[int, int]) -> dict[str, str]:
+        """As zones write it: in shares of the page."""
+        wide, high = page
+        left, top = self.x * WHOLE // wide, self.y * WHOLE // high
+        return {
+            "h": str((self.y + self.height) * WHOLE // high - top),
+            "w": str((self.x + self.width) * WHOLE // wide - left),
+            "x": str(left),
+            "y": str(top),
+        }
+
+
+def _page_rows(rows: list[Row]) -> Iterable[tuple[Box, list[tuple[Part, Box]]]]:
+    wide, high = PAGE
+    inner = wide - 2 * MARGIN
+    left = high - 2 * MARGIN - sum(row.page for row in rows)
+    shares = sum(row.share for row in rows)
+    y = MARGIN
+    for row in rows:
+        height = row.page or left * row.share // shares
+        widths = row.widths or [0] * len(row.parts)
+        share = (inner - sum(widths)) // widths.count(0)
+        x, parts = MARGIN, []
+        for part, width in zip(row.parts, widths, strict=True):
+            parts.append((part, Box(x, y, width or share, height)))
+            x += width or share
+        yield Box(MARGIN, y, inner, height), parts
+        y += height
+
+
+def _element(book: Book, rows: list[Row], ids: dict[str, str]) -> etree._Element:
+    dashboard = etree.Element("dashboard", name=book.say(book.report.title))
+    style = etree.SubElement(etree.SubElement(dashboard, "style"), "style-rule", element="table")
+    etree.SubElement(style, "format", attr="background-color", value="#ffffff")
+    wide, high = (str(side) for side in PAGE)
+    etree.SubElement(
+        dashboard, "size", maxheight=high, maxwidth=wide, minheight=high, minwidth=wide,
+        **{"sizing-mode": "fixed"},
+    )  # fmt: skip
+    etree.SubElement(dashboard, "datasources").extend(book.link())
+    parameters = etree.SubElement(dashboard, "datasource-dependencies", datasource="Parameters")
+    parameters.append(book.parameter())
+    filtered = [Instance(book.source.filtered, "None", "nominal")]
+    dashboard.extend(dependencies(book, filtered))
+
+    around = _around(etree.SubElement(dashboard, "zones"), "1")
+    inner = Box(MARGIN, MARGIN, PAGE[0] - 2 * MARGIN, PAGE[1] - 2 * MARGIN)
+    flow = etree.SubElement(
+        around, "zone", {**inner.attributes(PAGE), "id": "2", "param": "vert", "type-v2": "layout-flow"}
+    )
+    next_id = 3 + len(ids)
+    for box, parts in _page_rows(rows):
+        across = etree.SubElement(
+            flow, "zone",
+            {
+                **box.attributes(PAGE), "id": str(next_id), "param": "horz", "type-v2": "layout-flow",
+                "fixed-size": str(box.height), "is-fixed": "true",
+            },
+        )  # fmt: skip
+        next_id += 1
+        for part, place in parts:
+            zone = _zone(part, place, PAGE, ids)
+            zone.set("fixed-size", str(place.width))
+            zone.set("is-fixed", "true")
+            across.append(zone)
+
+    _phone(dashboard, rows, ids, next_id)
+    etree.SubElement(dashboard, "simple-id", uuid=book.id("dashboard"))
+    return dashboard
+
+
+def _phone(dashboard: etree._Element, rows: list[Row], ids: dict[str, str], next_id: int) -> None:
+    """The same zones under each other; key figures in pairs."""
+    inner = PHONE_WIDTH - 2 * MARGIN
+    places, y = [], MARGIN
+    for row in rows:
+        each = 2 if row.is_paired else 1
+        for first in range(0, len(row.parts), each):
+            beside = row.parts[first : first + each]
+            width = inner // len(beside)
+            places += [(part, Box(MARGIN + n * width, y, width, row.phone)) for n, part in enumerate(beside)]
+            y += row.phone
+    page = (PHONE_WIDTH, y + MARGIN)
+    layout = etree.SubElement(
+        etree.SubElement(dashboard, "devicelayouts"), "devicelayout",
+        {"auto-generated": "false", "name": "Phone"},  # or Tableau makes another one
+    )  # fmt: skip
+    high = str(page[1])
+    etree.SubElement(layout, "size", maxheight=high, minheight=high, **{"sizing-mode": "vscroll"})
+    around = _around(etree.SubElement(layout, "zones"), str(next_id))
+    around.extend(_zone(part, box, page, ids) for part, box in places)
+
+
+def _around(zones: etree._Element, name: str) -> etree._Element:
+    """The zone that all others are in."""
+    return etree.SubElement(
+        zones, "zone", h=str(WHOLE), id=name, w=str(WHOLE), x="0", y="0", **{"type-v2": "layout-basic"}
+    )
+
+
+def _zone(part: Part, box: Box, page: tuple[int, int], ids: dict[str, str]) -> etree._Element:
+    zone = etree.Element("zone", {**box.attributes(page), **part.attributes, "id": ids[part.key]})
+    if part.texts:
+        text = etree.SubElement(zone, "formatted-text")
+        for words, look in part.texts:
+            etree.SubElement(text, "run", look).text = words
+    style = etree.SubElement(zone, "zone-style")
+    formats = {"border-style": "none", "border-width": "0", "margin": "4"}
+    if part.background:
+        formats |= {"background-color": part.background, "padding": "6"}
+    for name, value in formats.items():
+        etree.SubElement(style, "format", attr=name, value=value)
+    return zone
+
+
+def _window(book: Book) -> etree._Element:
+    window = etree.Element(
+        "window", {"class": "dashboard", "maximized": "true", "name": book.say(book.report.title)}
+    )
+    viewpoints = etree.SubElement(window, "viewpoints")
+    for sheet in book.sheets:
+        viewpoint = etree.SubElement(viewpoints, "viewpoint", name=sheet.name)
+        if sheet.zoom:
+            etree.SubElement(viewpoint, "zoom", type=sheet.zoom)
+    etree.SubElement(window, "active", id="-1")
+    etree.SubElement(window, "simple-id", uuid=book.id("window", "dashboard"))
+    return window

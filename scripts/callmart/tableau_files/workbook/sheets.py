@@ -1,0 +1,355 @@
+"""Sheets: one function a kind of sheet that a report declares, and those of the dashboard's head."""
+
+from collections.abc import Callable, Mapping
+
+from lxml import etree
+
+from callmart.declarations.exposures import Sheet as Declared
+from callmart.tableau_files.fields import Field
+from callmart.tableau_files.tds import USER
+from callmart.tableau_files.workbook import calculated
+from callmart.tableau_files.workbook.book import COLOURS, MEASURE_NAMES, MEASURE_VALUES, SHADES, Book, texts
+from callmart.tableau_files.workbook.sheet import BREAK, Instance, Sheet
+
+GROUP_OF_FILTER = "1"  # sheets with this filter group share the choice
+DAY = "*ddd d"  # the month stands in the head
+WHOLE_DAY = "*dddd d mmmm"
+# Of tables, in pixels; on a phone one scrolls.
+NAMES_WIDTH, COLUMN_WIDTH, ROW_HEIGHT, HEAD_HEIGHT = 170, 104, 24, 40
+TABLE_WIDTH = 960  # at most
+
+WORDS = {
+    "day": texts(nl="Dag: ", en="Day: "),
+    "week": texts(nl="Week: ", en="Week: "),
+    "from": texts(nl="Kwartier van ", en="Quarter-hour from "),
+    "period": texts(nl="Periode", en="Period"),
+    "week of": texts(nl="Week ", en="Week "),
+    "until": texts(nl=" t/m ", en=" to "),
+}
+
+
+def add(book: Book, declared: Declared) -> list[Sheet]:
+    """The sheets of what a report declares: one, or one a key figure."""
+    return KINDS[declared.kind](book, declared)
+
+
+# -- kinds -----------------------------------------------------------------------------------------------------
+
+
+def figures(book: Book, declared: Declared) -> list[Sheet]:
+    """A sheet a key figure: the week's value, large, and under it the change against the week before."""
+    found = []
+    for measure in declared.measures:
+        caption = book.caption(declared.mart, measure)
+        sheet = book.sheet(f"{declared.name}_{measure}", caption)
+        now, change, before, note = (
+            sheet.use(field) for field in calculated.figure(book, declared.mart, measure)
+        )
+        sheet.mark, sheet.title_size = "Text", "10"
+        sheet.encodings = [("text", name) for name in (now, change, before, note)]
+        small = {"fontcolor": "#595959", "fontsize": "9"}
+        sheet.label = [
+            (f"<{now}>", {"bold": "true", "fontcolor": COLOURS[0], "fontsize": "20"}),
+            (BREAK, {}),
+            *((f"<{name}>", small) for name in (change, before, note)),
+        ]
+        sheet.tooltip = [(f"{caption}: ", now), ("", change), ("", before), ("", note)]
+        _filter_people(sheet)
+        found.append(sheet)
+    return found
+
+
+def line(book: Book, declared: Declared) -> list[Sheet]:
+    """The chosen week beside the week before, a pane a measure."""
+    sheet = _sheet(book, declared, "Line")
+    mart = declared.mart
+    measures = _measures(sheet, declared)
+    _name_axes(sheet, declared, measures, "rows")
+    sheet.rows, sheet.axes = _beside(measures), measures
+    which = sheet.use(calculated.which(book, mart))
+    sheet.encodings = [("color", which)]
+    sheet.legend, sheet.legend_items = which, 2
+    if declared.over == "day":
+        sheet.columns = sheet.use(calculated.day_of_week(book, mart))
+        sheet.style("label", "text-format", DAY, field=sheet.columns)
+        moment = _day(sheet, mart, "Attribute")
+    else:
+        sheet.columns = sheet.use(book.part(mart, "time_of_day"))
+        moment = (WORDS["from"], sheet.use(book.part(mart, "quarter_hour"), "Attribute"))
+    sheet.tooltip = _tooltip(book, (WORDS["week"], which), moment, *_values(book, declared, measures))
+    _filter(sheet, calculated.both(book, mart))
+    _filter_people(sheet)
+    return [sheet]
+
+
+def stacked_bar(book: Book, declared: Declared) -> list[Sheet]:
+    """Bars of several measures, or of one measure by the values of a dimension."""
+    sheet = _sheet(book, declared, "Bar")
+    measures = _measures(sheet, declared)
+    over = declared.over or ""
+    is_over_time = over in ("day", "quarter_hour")
+    scope = "rows" if is_over_time else "cols"
+    if declared.by is not None:
+        by = dimension(book, declared.mart, declared.by)
+        (value,), colour = measures, sheet.use(by)
+        names = [f'"{written}"' for written, _ in by.words]
+        _colour(book, Instance(by, "None", by.kind).name, names)
+        sheet.sorts.append(_in_order(colour, names))
+        if declared.without is not None:
+            sheet.filters.append(_all_but(colour, declared.without))
+            sheet.slices.append(colour)
+        _name_axes(sheet, declared, measures, scope)
+        parts = [(f"{by.caption}: ", colour), *_values(book, declared, measures)]
+    else:
+        value, colour = book.qualified(MEASURE_VALUES), book.qualified(MEASURE_NAMES)
+        names = _several(sheet, declared, measures)
+        _colour(book, f"[{MEASURE_NAMES}]", names)
+        sheet.style("axis", "title", "", **{"class": "0", "field": value, "scope": scope})
+        parts = [(f"<{colour}>: ", value)]
+    sheet.encodings = [("color", colour)]
+    sheet.legend, sheet.legend_items = colour, len(names)
+    if is_over_time:
+        sheet.rows = value
+        if over == "day":
+            moment = _day(sheet, declared.mart)
+            sheet.columns = moment[1]
+            sheet.style("label", "text-format", DAY, field=sheet.columns)
+        else:
+            sheet.columns, moment = _quarter_hours(sheet, declared.mart)
+        sheet.tooltip = _tooltip(book, moment, *parts)
+    else:
+        field = dimension(book, declared.mart, over)
+        sheet.rows, sheet.columns = sheet.use(field), value
+        sheet.zoom = "fit-width"  # as many bars as there are
+        sheet.style("header", "width", str(NAMES_WIDTH), field=sheet.rows)
+        if declared.by is None:
+            sheet.sorts.append(_most_first(sheet.rows, measures[0]))
+        sheet.tooltip = _tooltip(book, (f"{field.caption}: ", sheet.rows), *parts)
+    _filter(sheet, calculated.shown(book, declared.mart))
+    _filter_people(sheet)
+    return [sheet]
+
+
+def heat_map(book: Book, declared: Declared) -> list[Sheet]:
+    """Week days by quarter-hours, the darker the more."""
+    sheet = _sheet(book, declared, "Square")
+    (value,) = measures = _measures(sheet, declared)
+    sheet.rows = sheet.use(book.day(declared.mart), "Weekday", "ordinal")
+    sheet.columns, moment = _quarter_hours(sheet, declared.mart)
+    sheet.encodings = [("color", value)]
+    sheet.legend, sheet.legend_items = value, 1
+    encoding = etree.Element("encoding", attr="color", field=value, type="custom-interpolated")
+    palette = etree.SubElement(encoding, "color-palette", custom="true", name="", type="ordered-sequential")
+    for shade in SHADES:
+        etree.SubElement(palette, "color").text = shade
+    sheet.styles.append(("mark", encoding))
+    day = (WORDS["day"], sheet.rows)
+    sheet.tooltip = _tooltip(book, day, moment, *_values(book, declared, measures))
+    _filter(sheet, calculated.shown(book, declared.mart))
+    _filter_people(sheet)
+    return [sheet]
+
+
+def table(book: Book, declared: Declared) -> list[Sheet]:
+    """A row a queue or agent, a column a measure, the most first."""
+    sheet = _sheet(book, declared, "Text")
+    measures = _measures(sheet, declared)
+    field = dimension(book, declared.mart, declared.by or "")
+    sheet.rows, sheet.columns = sheet.use(field), book.qualified(MEASURE_NAMES)
+    _several(sheet, declared, measures)
+    sheet.encodings = [("text", book.qualified(MEASURE_VALUES))]
+    sheet.zoom = ""
+    sheet.style("header", "width", str(NAMES_WIDTH), field=sheet.rows)
+    sheet.style("header", "height", str(HEAD_HEIGHT), field=sheet.columns)
+    width = min(COLUMN_WIDTH, (TABLE_WIDTH - NAMES_WIDTH) // len(measures))
+    sheet.style("cell", "width", str(width))
+    sheet.style("cell", "height", str(ROW_HEIGHT), field=sheet.rows)
+    sheet.style("cell", "text-align", "right")
+    sheet.sorts.append(_most_first(sheet.rows, measures[0]))
+    value = (f"<{sheet.columns}>: ", book.qualified(MEASURE_VALUES))
+    sheet.tooltip = _tooltip(book, (f"{field.caption}: ", sheet.rows), value)
+    _filter(sheet, calculated.shown(book, declared.mart))
+    _filter_people(sheet)
+    return [sheet]
+
+
+KINDS: Mapping[str, Callable[[Book, Declared], list[Sheet]]] = {
+    "figures": figures,
+    "line": line,
+    "stacked_bar": stacked_bar,
+    "heat_map": heat_map,
+    "table": table,
+}
+
+
+# -- what the dashboard's head says ----------------------------------------------------------------------------
+
+
+def period(book: Book) -> Sheet:
+    """From when until when: the chosen week."""
+    sheet = book.sheet("period", WORDS["period"][book.locale])
+    week, first, last, going_on = (sheet.use(field) for field in calculated.period(book))
+    sheet.mark = "Text"
+    sheet.encodings = [("text", name) for name in (week, first, last, going_on)]
+    look = {"bold": "true", "fontcolor": "#333333", "fontsize": "12"}
+    of, until = WORDS["week of"][book.locale], WORDS["until"][book.locale]
+    said = f"{of}<{week}>  ·  <{first}>{until}<{last}><{going_on}>"
+    sheet.label = [(said, look)]
+    sheet.tooltip = [(of, week), (f"<{first}>{until}", last)]
+    return sheet
+
+
+def message(book: Book) -> Sheet:
+    """Says so where the chosen week has nothing to show; else it says nothing."""
+    field = calculated.message(book, book.report.marts[0], book.say(book.report.empty))
+    sheet = book.sheet("message", field.caption)
+    name = sheet.use(field)
+    sheet.mark = "Text"
+    sheet.encodings = [("text", name)]
+    sheet.label = [(f"<{name}>", {"bold": "true", "fontcolor": COLOURS[5], "fontsize": "12"})]
+    sheet.tooltip = [("", name)]
+    _filter_people(sheet)
+    return sheet
+
+
+# -- parts -----------------------------------------------------------------------------------------------------
+
+
+def dimension(book: Book, mart: str, name: str) -> Field:
+    """The field of a report's dimension: what people are called, where it is people."""
+    if name == "agent":
+        return book.source.fields["Person_agent"]
+    if name == "day":
+        return book.day(mart)
+    if name == book.source.group:
+        return book.source.filtered
+    return book.source.fields[book.source.name(mart, name)]
+
+
+def _sheet(book: Book, declared: Declared, mark: str) -> Sheet:
+    """A chart or table; what its columns are of is said by its title."""
+    sheet = book.sheet(declared.name, book.say(declared.title))
+    sheet.mark = mark
+    sheet.style("worksheet", "display-field-labels", "false", scope="cols")
+    if declared.kind == "heat_map":
+        sheet.style("worksheet", "display-field-labels", "false", scope="rows")
+    return sheet
+
+
+def _measures(sheet: Sheet, declared: Declared) -> list[str]:
+    source = sheet.book.source
+    return [sheet.use(source.measure(declared.mart, measure)) for measure in declared.measures]
+
+
+def _day(sheet: Sheet, mart: str, derivation: str = "") -> tuple[dict[str, str], str]:
+    """The day, written out in tooltips."""
+    name = sheet.use(sheet.book.day(mart), derivation)
+    sheet.style("cell", "text-format", WHOLE_DAY, field=name)
+    return WORDS["day"], name
+
+
+def _quarter_hours(sheet: Sheet, mart: str) -> tuple[str, tuple[dict[str, str], str]]:
+    """Quarter-hours in their hours; only the hours have heads, which are few enough to read."""
+    hour = sheet.use(sheet.book.part(mart, "hour"))
+    quarter_hour = sheet.use(sheet.book.part(mart, "quarter_hour"))
+    sheet.style("label", "display", "false", field=quarter_hour)
+    return f"({hour} / {quarter_hour})", (WORDS["from"], quarter_hour)
+
+
+def _tooltip(book: Book, *parts: tuple[dict[str, str] | str, str]) -> list[tuple[str, str]]:
+    return [(words if isinstance(words, str) else words[book.locale], name) for words, name in parts]
+
+
+def _values(book: Book, declared: Declared, measures: list[str]) -> list[tuple[str, str]]:
+    """What a tooltip says of the measures."""
+    captions = (book.caption(declared.mart, measure) for measure in declared.measures)
+    return [(f"{caption}: ", name) for caption, name in zip(captions, measures, strict=True)]
+
+
+def _several(sheet: Sheet, declared: Declared, measures: list[str]) -> list[str]:
+    """Several measures at once: by their names, in the order of the declaration."""
+    book = sheet.book
+    column = book.qualified(MEASURE_NAMES)
+    names = [f'"{measure}"' for measure in measures]
+    union = etree.Element("groupfilter", {"function": "union", f"{{{USER}}}op": "manual"})
+    for measure, field, name in zip(declared.measures, measures, names, strict=True):
+        book.captions[field] = book.caption(declared.mart, measure)
+        etree.SubElement(union, "groupfilter", function="member", level=f"[{MEASURE_NAMES}]", member=name)
+    filtered = etree.Element("filter", {"class": "categorical", "column": column})
+    filtered.append(union)
+    sheet.filters.append(filtered)
+    sheet.sorts.append(_in_order(column, names))
+    sheet.slices.append(column)
+    return names
+
+
+def _colour(book: Book, field: str, values: list[str]) -> None:
+    """The values' colours, which are the same in all sheets."""
+    colours = book.colours.setdefault(field, {})
+    for number, value in enumerate(values):
+        colours.setdefault(value, COLOURS[number % len(COLOURS)])
+
+
+def _in_order(column: str, values: list[str]) -> etree._Element:
+    order = etree.Element("manual-sort", column=column, direction="ASC")
+    dictionary = etree.SubElement(order, "dictionary")
+    for value in values:
+        etree.SubElement(dictionary, "bucket").text = value
+    return order
+
+
+def _most_first(name: str, measure: str) -> etree._Element:
+    return etree.Element("computed-sort", column=name, direction="DESC", using=measure)
+
+
+def _name_axes(sheet: Sheet, declared: Declared, measures: list[str], scope: str) -> None:
+    """An axis says what it shows in the words of the sheet, not by the field's own caption."""
+    for measure, name in zip(declared.measures, measures, strict=True):
+        caption = sheet.book.caption(declared.mart, measure)
+        sheet.style("axis", "title", caption, **{"class": "0", "field": name, "scope": scope})
+
+
+def _beside(names: list[str]) -> str:
+    """Several measures on a shelf."""
+    return names[0] if len(names) == 1 else f"({names[0]} + {_beside(names[1:])})"
+
+
+# -- filters ---------------------------------------------------------------------------------------------------
+
+
+def _filter(sheet: Sheet, condition: Field) -> None:
+    """Only rows of which it is true."""
+    name = sheet.use(condition)
+    sheet.filters.append(_categorical(name, "member", member="true", **_chosen("inclusive")))
+    sheet.slices.append(name)
+
+
+def _filter_people(sheet: Sheet) -> None:
+    """The filter that all sheets share: queue, agent or line; at first all."""
+    name = sheet.use(sheet.book.source.filtered)
+    element = _categorical(name, "level-members", **_chosen("all"))
+    element.set("filter-group", GROUP_OF_FILTER)
+    sheet.filters.append(element)
+    sheet.slices.append(name)
+
+
+def _all_but(name: str, value: str) -> etree._Element:
+    element = etree.Element("filter", {"class": "categorical", "column": name})
+    level = name.partition("].")[2]
+    left_out = etree.SubElement(element, "groupfilter", {"function": "except", **_chosen("exclusive")})
+    etree.SubElement(left_out, "groupfilter", function="level-members", level=level)
+    etree.SubElement(left_out, "groupfilter", function="member", level=level, member=f'"{value}"')
+    return element
+
+
+def _chosen(how: str) -> dict[str, str]:
+    """How Tableau's own dialog shows the choice."""
+    domain = {} if how == "all" else {f"{{{USER}}}ui-domain": "database"}
+    return {f"{{{USER}}}ui-enumeration": how, f"{{{USER}}}ui-marker": "enumerate", **domain}
+
+
+def _categorical(name: str, function: str, **attributes: str) -> etree._Element:
+    element = etree.Element("filter", {"class": "categorical", "column": name})
+    level = name.partition("].")[2]
+    etree.SubElement(element, "groupfilter", {"function": function, "level": level, **attributes})
+    return element

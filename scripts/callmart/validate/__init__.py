@@ -1,0 +1,1 @@
+"""The checks that every computed day has to pass."""

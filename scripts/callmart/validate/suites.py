@@ -1,0 +1,285 @@
+"""Validate: Great Expectations looks at the window in `build` before anybody can see it.
+
+A suite a mart, expectations/<mart>.yml. A critical expectation holds back the customer's days that fail it; a warning
+is reported. Results hold keys, never values. Who looks is the login `quality`, which reads the window and little else.
+"""
+
+import logging
+import os
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, urlencode
+
+import psycopg
+from psycopg.conninfo import conninfo_to_dict
+
+from callmart.access import logins
+from callmart.base import yaml_file
+from callmart.base.errors import UserError
+from callmart.base.settings import PROJECT, Settings
+from callmart.build import window
+from callmart.declarations import dbt_project
+from callmart.validate import quality_pages
+
+SUITES = PROJECT / "expectations"
+
+Day = tuple[int, date]
+
+
+@dataclass(frozen=True)
+class Result:
+    """What one expectation found; `failing` are the customers' days that do not meet it."""
+
+    mart: str
+    expectation: str
+    severity: str
+    failing: tuple[Day, ...]
+
+
+@dataclass(frozen=True)
+class Validated:
+    """What a validation found; `build_id` is none where there was nothing to look at."""
+
+    build_id: int | None
+    results: tuple[Result, ...] = ()
+
+    @property
+    def held_back(self) -> set[Day]:
+        """The days that must not be opened."""
+        return {day for r in self.results if r.severity == "critical" for day in r.failing}
+
+    @property
+    def warnings(self) -> int:
+        """How many expectations of severity warning were not met."""
+        return sum(1 for r in self.results if r.severity == "warning" and r.failing)
+
+
+def validate(
+    connection: psycopg.Connection, settings: Settings, on_mart: Callable[[str, int, int], None]
+) -> Validated:
+    """Check the last build, if it is not opened yet, and keep the results. Commits."""
+    row = connection.execute(
+        "select build_id, tables, (built_at at time zone %s)::date from ops.build where opened_at is null"
+        " and build_id = (select max(build_id) from ops.build)",
+        [settings.time_zone],
+    ).fetchone()
+    if row is None:
+        return Validated(None)
+    build_id, tables, built_on = row
+    marts = dbt_project.marts(settings)
+    if window.computed_tables(connection, marts) != tables:
+        raise UserError("the window was computed again after `callmart build`: run `callmart build` first")
+    on_mart("Great Expectations starts", 0, len(marts))
+    suites = {mart.name: expectations(mart) for mart in marts}
+    connection.commit()
+
+    results: list[Result] = []
+    sections: list[str] = []
+    with (
+        logins.connect(settings, "quality") as quality,
+        _source(logins.duty_uri(settings, "quality")) as source,
+    ):
+        for number, mart in enumerate(marts):
+            found = _look(source, mart, suites[mart.name])
+            of_mart = list(_results(quality, mart, suites[mart.name], found))
+            sections.append(quality_pages.section(found, of_mart))
+            results += of_mart
+            on_mart(mart.name, number + 1, len(marts))
+    _keep(connection, build_id, results)
+    quality_pages.write(settings, build_id, built_on, results, sections)
+    connection.commit()
+    return Validated(build_id, tuple(results))
+
+
+def expectations(mart: dbt_project.Mart) -> list[dict[str, Any]]:
+    """What is expected of a mart: by its suite, and by its declaration; numbered, as they come back sorted."""
+    every = suite(SUITES / f"{mart.name}.yml")
+    if mart.group != "agent" and mart.words:
+        every.append(_shows_no_agent(mart))
+    return [
+        entry | {"meta": entry.get("meta", {}) | {"number": number}} for number, entry in enumerate(every)
+    ]
+
+
+def suite(path: Path) -> list[dict[str, Any]]:
+    """The expectations in a suite's file, one a column where it says `columns`."""
+    if not path.exists():
+        raise UserError(f"mart {path.stem} has no suite: add {path}, as docs/report_types.md shows")
+    expectations: list[dict[str, Any]] = []
+    document = yaml_file.load(path, str(path), "restore it from the repository")
+    for entry in (document or {}).get("expectations", []):
+        if entry.get("severity") not in ("critical", "warning"):
+            raise UserError(f"{path}: {entry['type']} has no severity; add `severity: critical` or `warning`")
+        columns = entry.pop("columns", None)
+        if columns is None:
+            expectations.append(entry)
+        else:
+            expectations += [
+                entry | {"kwargs": entry.get("kwargs", {}) | {"column": column}} for column in columns
+            ]
+    if not any(entry["severity"] == "critical" for entry in expectations):
+        raise UserError(f"{path} has no critical expectation, so anything would pass: add one")
+    return expectations
+
+
+def _shows_no_agent(mart: dbt_project.Mart) -> dict[str, Any]:
+    """No agent's key, id or name may be a value in a mart that every contract opens, whatever it declares."""
+    words = ", ".join(f'"{column}"::text' for column in mart.words)
+    day = f', "{mart.day}"' if mart.day else ""
+    return {
+        "type": "unexpected_rows_expectation",
+        "severity": "critical",
+        "meta": {"name": "no agent is shown"},
+        "kwargs": {
+            "unexpected_rows_query": f"""
+                select distinct held.customer_id{day and f", held.{day[2:]}"}
+                from (select customer_id{day}, unnest(array[{words}]) as word from {{batch}}) as held
+                join (
+                    select customer_id, registry.known_agents(customer_id, array_agg(distinct word)) as agents
+                    from (select customer_id, unnest(array[{words}]) as word from {{batch}}) as words
+                    where word is not null
+                    group by customer_id
+                ) as known on known.customer_id = held.customer_id and held.word = any(known.agents)
+            """
+        },
+    }
+
+
+@contextmanager
+def _source(uri: str) -> Iterator[Any]:
+    """The database as Great Expectations sees it, in a context that writes nothing to the disk."""
+    os.environ["GX_ANALYTICS_ENABLED"] = "false"
+    import great_expectations as gx  # takes seconds to import
+    from great_expectations.data_context.types.base import (
+        DataContextConfig,
+        InMemoryStoreBackendDefaults,
+        ProgressBarsConfig,
+    )
+
+    logging.getLogger("great_expectations").setLevel(logging.WARNING)
+    nowhere = DataContextConfig(
+        store_backend_defaults=InMemoryStoreBackendDefaults(init_temp_docs_sites=False),
+        progress_bars=ProgressBarsConfig(globally=False),
+    )
+    context = gx.get_context(mode="ephemeral", project_config=nowhere)
+    source = context.data_sources.add_postgres("callmart", connection_string=_gx_url(uri))
+    try:
+        yield source
+    finally:  # not when Python happens to collect them: the login has few connections
+        source.get_execution_engine().close()
+        source.get_engine().dispose()
+
+
+def _look(source: Any, mart: dbt_project.Mart, expectations: list[dict[str, Any]]) -> Any:
+    """What Great Expectations finds of a mart's window, as its own result of a suite."""
+    import great_expectations as gx
+    from great_expectations.datasource.fluent.interfaces import TestConnectionError
+
+    try:
+        table = source.add_table_asset(mart.name, table_name=mart.name, schema_name="build")
+    except TestConnectionError:
+        raise UserError(
+            f"the login of quality may not read build.{mart.name}: run `callmart access apply`, then this again"
+        ) from None
+    batch = table.add_batch_definition_whole_table("window").get_batch()
+    found = batch.validate(
+        gx.ExpectationSuite(name=mart.name, expectations=expectations), result_format="BOOLEAN_ONLY"
+    )
+    # Where it fails is asked of what failed alone: that costs a query an expectation.
+    unmet = {one.expectation_config.meta["number"] for one in found.results if not one.success}
+    if unmet:
+        asked = [one for one in expectations if one["meta"]["number"] in unmet]
+        located = batch.validate(
+            gx.ExpectationSuite(name=mart.name, expectations=asked),
+            # Keys only: no failing value leaves the database.
+            result_format={
+                "result_format": "COMPLETE",
+                "unexpected_index_column_names": ["customer_id"] + ([mart.day] if mart.day else []),
+                "exclude_unexpected_values": True,
+                "include_unexpected_rows": False,
+            },
+        )
+        found.results = [one for one in found.results if one.success] + located.results
+    return found
+
+
+def _results(
+    quality: psycopg.Connection, mart: dbt_project.Mart, expectations: list[dict[str, Any]], found: Any
+) -> Iterable[Result]:
+    """A result an expectation, in the order of the suite."""
+    by_number = {one.expectation_config.meta["number"]: one for one in found.results if not _raised(one)}
+    for number, declared in enumerate(expectations):
+        name = _name(declared)
+        if number not in by_number:
+            raise UserError(f"expectation {name} can't be evaluated: correct it in {SUITES / mart.name}.yml")
+        one = by_number[number]
+        failing = () if one.success else _failing_days(quality, mart, one)
+        yield Result(mart.name, name, declared["severity"], tuple(failing))
+
+
+def _raised(result: Any) -> bool:
+    """Whether an expectation broke off; Great Expectations tells it once, or once a metric."""
+    told = result.exception_info
+    return any(one["raised_exception"] for one in ([told] if "raised_exception" in told else told.values()))
+
+
+def _name(expectation: dict[str, Any]) -> str:
+    """What a person calls an expectation: its own name, or its type and what it was told."""
+    if "name" in expectation["meta"]:
+        return str(expectation["meta"]["name"])
+    told = ", ".join(f"{name} {value}" for name, value in expectation.get("kwargs", {}).items())
+    return f"{expectation['type']}: {told}"
+
+
+def _failing_days(quality: psycopg.Connection, mart: dbt_project.Mart, result: Any) -> list[Day]:
+    """All days of the window that fail; Great Expectations itself lists twenty rows at most.
+
+    An expectation that can't say where it fails, names no day, or one that is not in the window, fails everywhere.
+    """
+    everywhere = "select customer_id, call_date from build.window"
+    query = result.result.get("unexpected_index_query") or result.expectation_config.kwargs.get(
+        "unexpected_rows_query", ""
+    ).format(batch=f'build."{mart.name}"')
+    if not query:
+        return quality.execute(everywhere).fetchall()
+    # Names of our own: what follows the keys in the query may repeat theirs.
+    failing, key = ("whose, day", "customer_id, call_date") if mart.day else ("whose", "customer_id")
+    return quality.execute(
+        f"""
+        with failing ({failing}) as ({query.rstrip().rstrip(";")}),
+        keys ({key}) as (select distinct {failing} from failing),
+        elsewhere as (select from keys left join build.window as w using ({key}) where w.customer_id is null)
+        {everywhere}
+        where ({key}) in (table keys) or exists (table elsewhere) or not exists (table keys)
+        """
+    ).fetchall()
+
+
+def _keep(connection: psycopg.Connection, build_id: int, results: list[Result]) -> None:
+    connection.execute("delete from ops.quality_result where build_id = %s", [build_id])
+    with connection.cursor() as cursor:
+        cursor.executemany(
+            "insert into ops.quality_result (build_id, mart, expectation, severity, success)"
+            " values (%s, %s, %s, %s, %s)",
+            [(build_id, r.mart, r.expectation, r.severity, not r.failing) for r in results],
+        )
+        with cursor.copy(
+            "copy ops.quality_failure (build_id, mart, expectation, customer_id, call_date) from stdin"
+        ) as copy:
+            for r in results:
+                for customer_id, day in r.failing:
+                    copy.write_row((build_id, r.mart, r.expectation, customer_id, day))
+    connection.execute(
+        "update ops.build set validated_at = clock_timestamp() where build_id = %s", [build_id]
+    )
+
+
+def _gx_url(uri: str) -> str:
+    """A libpq URI in the one form that Great Expectations takes."""
+    parts = conninfo_to_dict(uri)
+    user, database = str(parts.pop("user")), str(parts.pop("dbname"))
+    return f"postgresql+psycopg2://{quote(user)}@localhost/{quote(database)}?{urlencode(parts)}"

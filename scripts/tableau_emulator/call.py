@@ -1,0 +1,124 @@
+"""One call of the API as an endpoint sees it."""
+
+import sqlite3
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from starlette.responses import Response
+
+from tableau_emulator import xml
+from tableau_emulator.access import Access
+from tableau_emulator.errors import absent, forbidden, lacking, malformed
+from tableau_emulator.state import State
+
+_TABLES = {"group": "user_group"}
+_SERVER_WIDE = ("schedule",)
+
+
+@dataclass(frozen=True)
+class Call:
+    """A request that was read in full; `signed_in` is None where nobody needs to be."""
+
+    state: State
+    address: str
+    method: str
+    url_path: str
+    path: Mapping[str, str]
+    query: Mapping[str, str]
+    body: bytes
+    content_type: str
+    signed_in: Access | None
+    session_key: str
+
+    @property
+    def access(self) -> Access:
+        """What the user who calls may."""
+        assert self.signed_in is not None
+        return self.signed_in
+
+    @property
+    def user_id(self) -> str:
+        """The LUID of the user who calls."""
+        return str(self.access.user["id"])
+
+    @property
+    def site_id(self) -> str:
+        """The LUID of the site that the user is signed in to."""
+        return self.access.site_id
+
+    def request(self, name: str) -> xml.Element:
+        """The element `name` that the body asks for."""
+        return xml.request(self.body, name)
+
+    def flag(self, name: str, default: str = "false") -> bool:
+        """Whether the query says `name=true`; the API does not mind the case. Neither true nor false: ApiError 400."""
+        given = next(
+            (value for key, value in self.query.items() if key.lower() == name.lower()), default
+        ).lower()
+        if given not in ("true", "false"):
+            raise malformed(f"'{given}' is no value of {name}.", "008")
+        return given == "true"
+
+    def resource(self, kind: str, capability: str | None = None, sub_code: str | None = None) -> sqlite3.Row:
+        """The row of the resource that the path names, or the API's 404 for its kind.
+
+        With a capability, the API's 403 where the user lacks it, with a sub-code that differs from the usual.
+        """
+        return self.find(kind, self.path[kind], capability, sub_code)
+
+    def find(
+        self, kind: str, luid: str, capability: str | None = None, sub_code: str | None = None
+    ) -> sqlite3.Row:
+        """The same by LUID."""
+        table = _TABLES.get(kind, kind)
+        row = self.state.one(f"select * from {table} where id = ?", luid)
+        if row is None or (kind not in _SERVER_WIDE and row["site_id"] != self.site_id):
+            raise absent(kind, luid)
+        if kind == "view" and row["hidden"] and capability != "Delete":
+            raise absent(kind, luid)  # a hidden view can be deleted, and nothing else
+        if capability is not None and not self.access.may(kind, row, capability):
+            raise lacking(kind, luid, capability, sub_code)
+        return row
+
+    def administer(self) -> None:
+        """Refuses everybody but administrators."""
+        if not self.access.administrator:
+            raise forbidden("Only an administrator may do this.")
+
+    def administer_server(self) -> None:
+        """Refuses everybody but administrators of the server: for what is of all sites."""
+        if not self.access.server_administrator:
+            raise forbidden("Only a server administrator may do this.")
+
+    def lead(self, project_id: str | None) -> None:
+        """Refuses who neither leads the project nor is an administrator."""
+        if not self.access.leads(project_id):
+            raise forbidden("Only an administrator or the leader of the project may do this.")
+
+    def created(self, shown: xml.Element, luid: str | None = None) -> Response:
+        """The answer to the request that made what is `shown`: 201, and where it is from now on."""
+        response = xml.reply(shown, status=201)
+        response.headers["location"] = f"{self.url_path}/{luid or shown.get('id')}"
+        return response
+
+
+def named(asked: xml.Element, kind: str) -> str:
+    """The LUID in a child such as <project id=""/>; an ApiError 400 without one."""
+    child = asked.find(kind)
+    if child is None or not child.get("id"):
+        raise malformed(f"The request names no {kind}.")
+    return str(child.get("id"))
+
+
+Handler = Callable[[Call], Response]
+
+
+class Endpoint(NamedTuple):
+    """A method and a path below /api/VERSION, and what answers there."""
+
+    method: str
+    path: str
+    handler: Handler
+    public: bool = False
+    lists: bool = False  # answers from the search index, which lags behind

@@ -1,0 +1,129 @@
+"""What data sources and workbooks have in common: a project, an owner, a life."""
+
+import sqlite3
+from collections.abc import Callable
+from urllib.parse import quote
+
+from starlette.responses import Response
+
+from tableau_emulator import tags, xml
+from tableau_emulator.call import Call, Handler
+from tableau_emulator.errors import conflict, forbidden
+from tableau_emulator.query import asked_fields
+from tableau_emulator.state import State, now
+
+# sub-codes, where the two differ
+_MOVE_FORBIDDEN = {"datasource": "030", "workbook": "025"}
+_NAME_TAKEN = {"datasource": "015", "workbook": "004"}
+
+
+def remove(kind: str) -> Handler:
+    """Deletes content with all that hangs on it."""
+
+    def handler(call: Call) -> Response:
+        delete(call.state, kind, call.resource(kind, "Delete"))
+        return Response(status_code=204)
+
+    return handler
+
+
+def delete(state: State, kind: str, row: sqlite3.Row) -> None:
+    """Deletes the row of content, its file, and what hangs on it."""
+    if kind == "workbook":
+        for view in state.all("select id from view where workbook_id = ?", row["id"]):
+            state.forget(view["id"])
+    state.forget(row["id"])
+    state.write(f"delete from {kind} where id = ?", row["id"])
+
+
+def change(call: Call, kind: str, asked: xml.Element) -> sqlite3.Row:
+    """Renames, moves or gives away content as the request asks; the row as it was before."""
+    row = call.resource(kind, "Write")
+    name, project_id, owner_id = asked.get("name", row["name"]), row["project_id"], row["owner_id"]
+    project, owner = asked.find("project"), asked.find("owner")
+    if project is not None and project.get("id") != project_id:
+        call.find(kind, row["id"], "ChangeHierarchy")
+        project_id = call.find("project", project.get("id", ""), "Write", _MOVE_FORBIDDEN[kind])["id"]
+    if owner is not None and owner.get("id") != owner_id:
+        if owner_id != call.user_id and not call.access.leads(project_id):
+            raise forbidden("Only the owner and who leads the project may give it away.", "027")
+        owner_id = call.find("user", owner.get("id", ""))["id"]
+    taken = call.state.one(
+        f"select 1 from {kind} where project_id = ? and name = ? and id <> ?", project_id, name, row["id"]
+    )
+    if taken is not None:
+        raise conflict(f"A {kind} named '{name}' is in the project already.", _NAME_TAKEN[kind])
+    call.state.update(
+        kind, row["id"], name=name, project_id=project_id, owner_id=owner_id, updated_at=now(),
+        description=asked.get("description", row["description"]),
+    )  # fmt: skip
+    return row
+
+
+def owner_fields(call: Call) -> Callable[[sqlite3.Row], dict[str, str]]:
+    """What something can be filtered and sorted by of its owner; nothing of whom the user may not see."""
+    rows, all_seen = (
+        call.state.all("select * from user where site_id = ?", call.site_id),
+        call.access.sees_all_users(),
+    )
+    seen = {row["id"]: row for row in rows if all_seen or row["id"] == call.user_id}
+
+    def fields(row: sqlite3.Row) -> dict[str, str]:
+        user = seen.get(row["owner_id"])
+        return {
+            "ownerName": user["full_name"] if user else "",
+            "ownerEmail": user["email"] if user else "",
+            "ownerDomain": "local",
+        }
+
+    return fields
+
+
+def fields(call: Call) -> Callable[[sqlite3.Row], dict[str, object]]:
+    """What data sources and workbooks can be filtered and sorted by."""
+    owner_of = owner_fields(call)
+    return lambda row: {
+        **owner_of(row),
+        "name": row["name"],
+        "luid": row["id"],
+        "contentUrl": row["content_url"],
+        "createdAt": row["created_at"],
+        "updatedAt": row["updated_at"],
+        "description": row["description"],
+        "favoritesTotal": favorites(call.state, row["id"]),
+        "projectName": folder(call, row["project_id"]).get("name", ""),
+        "size": row["size"],
+        "tags": tags.labels(call.state, row["id"]),
+        "type": row["type"],
+    }
+
+
+def favorites(state: State, luid: str) -> int:
+    """How many users have content among their favorites."""
+    return int(state.all("select count(*) from favorite where content_id = ?", luid)[0][0])
+
+
+def owner(call: Call, luid: str) -> xml.Element:
+    """The owner of something; more than the LUID only where that is asked for, and where the user may see it."""
+    asks = any(field == "_all_" or field.startswith("owner.") for field in asked_fields(call))
+    if not asks or not (luid == call.user_id or call.access.sees_all_users()):
+        return xml.element("owner", id=luid)
+    user = call.find("user", luid)
+    return xml.element(
+        "owner", id=luid, name=user["name"], fullName=user["full_name"], email=user["email"] or None,
+        siteRole=user["site_role"], lastLogin=user["last_login"],
+    )  # fmt: skip
+
+
+def folder(call: Call, project_id: str) -> xml.Element:
+    """The project that content is in, as the API shows it; the name only to who may see the project."""
+    project = call.access.projects[project_id]
+    if not call.access.may("project", project, "Read"):
+        return xml.element("project", id=project_id)
+    details = {"description": project["description"]} if "_all_" in asked_fields(call) else {}
+    return xml.element("project", id=project_id, name=project["name"], **details)
+
+
+def address(call: Call, kind: str, content_url: str) -> str:
+    """Where a person would see the content."""
+    return f"{call.address}/#/{kind}s/{quote(content_url)}"

@@ -1,0 +1,250 @@
+"""Faults on purpose: what a real server does on a bad day, to chosen requests and a chosen number of times."""
+
+import asyncio
+import json
+import re
+import socket
+import sqlite3
+import struct
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, get_args
+
+from starlette.requests import Request
+from starlette.responses import FileResponse, Response
+from starlette.types import Receive, Scope, Send
+
+from tableau_emulator import xml
+from tableau_emulator.errors import ApiError
+from tableau_emulator.state import State, digest
+
+if TYPE_CHECKING:
+    from tableau_emulator.call import Call
+
+Kind = Literal[
+    "status", "html", "slow", "truncated", "cut", "reset", "session", "lag", "job", "credentials"
+]  # fmt: skip
+KINDS: tuple[Kind, ...] = get_args(Kind)
+CONNECTION = "callmart.connection"  # in the scope of a request: uvicorn's side of it
+_IN_TRANSPORT = ("status", "html", "slow", "truncated", "cut", "reset", "session")
+_PAGE = b"<!DOCTYPE html><html><head><title>Tableau</title></head><body>Please sign in.</body></html>"
+_SUB_CODES = {401: "002", 404: "003"}
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A fault. It meets requests whose method and path match; the first `skip` of them pass, then `count` do not.
+
+    With `every` above 1 it meets one in so many of these: the last. It begins `after` seconds after it was injected
+    and ends when it has lasted `lasting` seconds (None: it does not).
+
+    status: answers with `status` and a `body` of xml, html or none, before anything is done
+    html: answers 200 with a page
+    slow: answers after `seconds`; the other kinds of answer can be slow too
+    truncated: does what was asked, and answers with the first half of the XML
+    cut: does what was asked, and breaks the connection in the middle of the answer
+    reset: resets the connection before anything is done; there is no answer
+    session: ends the session of the request, which is answered 401
+    lag: lists answer from an older state, until `seconds` have passed since a write or `requests` lists
+        were answered since; stays until it is cleared
+    job: the job that is started answers `polls` times that it is under way (None: until it is ended by hand),
+        then its end is `outcome`
+    credentials: a publication loses the credentials that were to be embedded
+    """
+
+    kind: Kind
+    method: str = ".*"
+    path: str = ".*"
+    skip: int = 0
+    count: int | None = 1  # None: until it is cleared
+    every: int = 1
+    after: float = 0.0
+    lasting: float | None = None
+    status: int = 503
+    body: Literal["xml", "html", "none"] = "xml"
+    retry_after: int | str | None = None  # seconds, or a date
+    seconds: float = 0.0
+    requests: int | None = None
+    polls: int | None = 0
+    outcome: Literal["Success", "Failed", "Cancelled"] = "Failed"
+    message: str = ""
+
+    def __post_init__(self) -> None:
+        if self.kind not in KINDS:
+            raise ValueError(f"no kind of fault: {self.kind}")
+        if self.every < 1:
+            raise ValueError("every is at least 1")
+
+    def meets(self, method: str, path: str) -> bool:
+        """Whether the fault is for such a request."""
+        return bool(re.fullmatch(self.method, method) and re.search(self.path, path))
+
+
+class Cut(Response):
+    """Half of a body, under a length that promises all of it: then the connection is closed."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        await send({"type": "http.response.body", "body": bytes(self.body)[: len(self.body) // 2]})
+
+
+class Reset(Response):
+    """No answer: the other side sees a connection that is reset."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        transport = scope[CONNECTION].transport
+        # without lingering the system sends a reset
+        transport.get_extra_info("socket").setsockopt(
+            socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0)
+        )
+        transport.abort()
+        await asyncio.sleep(0)  # the server learns of it, and does not answer on its own
+        await asyncio.sleep(0)
+
+
+class Index:
+    """The search index that lists are answered from while a lag is on: a copy of the state, of some time ago."""
+
+    def __init__(self, state: State) -> None:
+        self._state = state
+        self._copy: sqlite3.Connection | None = None
+        self._written: float | None = None  # when what the copy lacks was written
+        self._answered = 0
+
+    def refresh(self) -> None:
+        """Brings the copy up to date where it is time to. Outside a transaction."""
+        lag = _active(self._state)
+        if lag is None:
+            self._copy = None
+        elif self._copy is None or self._is_old(lag):
+            self._copy = sqlite3.connect(":memory:")
+            self._copy.row_factory = sqlite3.Row
+            self._state.database.backup(self._copy)
+            self._written = None
+
+    @contextmanager
+    def reading(self, method: str, path: str) -> Iterator[None]:
+        """Inside, all is read as the index has it, if a lag is for such a list."""
+        lag = _active(self._state)
+        if lag is None or self._copy is None or not lag.meets(method, path):
+            yield
+            return
+        if self._written is not None:
+            self._answered += 1
+        with self._state.read_from(self._copy):
+            yield
+
+    def wrote(self) -> None:
+        """Something was written, which the index does not know of yet."""
+        if self._written is None:
+            self._written, self._answered = time.monotonic(), 0
+
+    def _is_old(self, lag: Fault) -> bool:
+        if self._written is None:
+            return False
+        if lag.requests is not None:
+            return self._answered >= lag.requests
+        return time.monotonic() - self._written >= lag.seconds
+
+
+def inject(state: State, fault: Fault) -> None:
+    """Adds a fault; those that were added before are met first."""
+    count = None if fault.kind == "lag" else fault.count
+    with state.transaction():
+        state.insert(
+            "fault", settings=json.dumps(asdict(fault)), skip=fault.skip + fault.every - 1, count=count,
+            injected_at=time.time(),
+        )  # fmt: skip
+
+
+def pending(state: State) -> list[Fault]:
+    """The faults that are still to come or go on, with what is left of their skips and counts."""
+    return [fault for _, fault, _ in _all(state)]
+
+
+def clear(state: State) -> None:
+    """Takes all faults away."""
+    with state.transaction():
+        state.write("delete from fault")
+
+
+def take(call: "Call", kind: Kind) -> Fault | None:
+    """The fault of a kind that a call meets; it counts as met."""
+    return _take(call.state, (kind,), call.method, call.url_path)
+
+
+def _take(state: State, kinds: tuple[str, ...], method: str, path: str) -> Fault | None:
+    for luid, fault, age in _all(state):
+        if age < 0 or fault.kind not in kinds or not fault.meets(method, path):
+            continue
+        if fault.skip:
+            state.write("update fault set skip = skip - 1 where id = ?", luid)
+            continue
+        # those between one that is met and the next pass as the first ones do
+        state.write("update fault set count = count - 1, skip = ? where id = ?", fault.every - 1, luid)
+        state.write("delete from fault where count <= 0")
+        return fault
+    return None
+
+
+def _all(state: State) -> list[tuple[int, Fault, float]]:
+    """The faults that are not over, with what is left of their skips and counts, and how long ago they began."""
+    found = []
+    for row in state.all("select * from fault order by id"):
+        fault = Fault(**{**json.loads(row["settings"]), "skip": row["skip"], "count": row["count"]})
+        age = time.time() - row["injected_at"] - fault.after
+        if fault.lasting is None or age < fault.lasting:
+            found.append((row["id"], fault, age))
+    return found
+
+
+def _active(state: State) -> Fault | None:
+    return next((fault for _, fault, age in _all(state) if fault.kind == "lag" and age >= 0), None)
+
+
+async def before(state: State, request: Request) -> tuple[Fault | None, Response | None]:
+    """The fault that a request meets, if any, and the answer where the fault gives it at once."""
+    if state.one("select 1 from fault") is None:
+        return None, None
+    with state.transaction():
+        fault = _take(state, _IN_TRANSPORT, request.method, request.url.path)
+        if fault is not None and fault.kind == "session":
+            key = digest(request.headers.get("x-tableau-auth", ""))
+            state.write("delete from session where key_hash = ?", key)
+    if fault is None:
+        return None, None
+    await asyncio.sleep(fault.seconds)
+    if fault.kind == "html":
+        return fault, Response(_PAGE, media_type="text/html")
+    if fault.kind == "status":
+        return fault, _failure(fault)
+    if fault.kind == "reset":
+        return fault, Reset()
+    return fault, None
+
+
+def after(fault: Fault | None, response: Response) -> Response:
+    """The answer as the fault lets it through."""
+    if fault is None or fault.kind not in ("truncated", "cut"):
+        return response
+    whole = Path(response.path).read_bytes() if isinstance(response, FileResponse) else bytes(response.body)
+    headers = {key: value for key, value in response.headers.items() if key != "content-length"}
+    if fault.kind == "cut" and not whole:
+        return Reset()
+    if fault.kind == "cut":
+        return Cut(whole, response.status_code, headers)
+    return Response(whole[: len(whole) // 2], response.status_code, headers)
+
+
+def _failure(fault: Fault) -> Response:
+    headers = {} if fault.retry_after is None else {"retry-after": str(fault.retry_after)}
+    if fault.body == "xml":
+        detail = fault.message or "A fault that was asked for."
+        response = xml.failure(ApiError(fault.status, _SUB_CODES.get(fault.status, "000"), detail))
+        response.headers.update(headers)
+        return response
+    body = _PAGE if fault.body == "html" else b""
+    return Response(body, fault.status, headers, "text/html" if body else None)

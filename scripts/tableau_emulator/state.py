@@ -1,0 +1,275 @@
+"""What the emulator remembers: a SQLite database and a folder of files, readable by this user alone."""
+
+import hashlib
+import json
+import os
+import sqlite3
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, NamedTuple, Self
+
+from tableau_emulator.capabilities import NEW_PROJECT
+from tableau_emulator.schema import FORM, SCHEMA
+
+ALL_USERS = "All Users"
+SITE_SETTINGS = {  # of a new site, by their names in the API
+    "adminMode": "ContentAndUsers",
+    "allowSubscriptionAttachments": "true",
+    "askDataMode": "DisabledByDefault",
+    "disableSubscriptions": "false",
+    "extractEncryptionMode": "disabled",
+    "revisionHistoryEnabled": "true",
+    "revisionLimit": "25",
+    "state": "Active",
+    "subscribeOthersEnabled": "true",
+    "userVisibilityMode": "FULL",
+}
+ADMINISTRATOR = "callmart"
+KEPT_REQUESTS = 200_000  # of the request log
+_PRUNED_EVERY = 1_000  # requests
+_STALE_UPLOAD_S = 86_400
+
+
+class LoggedRequest(NamedTuple):
+    """A request that was answered; the path without its query."""
+
+    method: str
+    path: str
+    status: int
+    bytes: int
+
+
+def now() -> str:
+    """This moment, as the API writes it."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def digest(secret: str) -> str:
+    """What is kept of a secret: enough to recognise it."""
+    return hashlib.sha256(secret.encode()).hexdigest()
+
+
+class State:
+    """The state in `folder`, made when it is not there yet. Close it, or use it in a with statement."""
+
+    def __init__(self, folder: Path) -> None:
+        self.files = folder / "files"
+        self.uploads = folder / "uploads"
+        self._discarded: list[Path] = []
+        for made in (folder, self.files, self.uploads):
+            made.mkdir(mode=0o700, parents=True, exist_ok=True)
+        database = folder / "state.sqlite"
+        os.close(os.open(database, os.O_CREAT, 0o600))
+        self.database = sqlite3.connect(database, timeout=10, isolation_level=None)
+        self.database.row_factory = sqlite3.Row
+        self.database.execute("pragma journal_mode = wal")
+        self.database.execute("pragma synchronous = normal")
+        if self._form() != FORM:
+            with self.transaction():
+                if self._form() != FORM:  # nobody else was faster
+                    self._make()
+        self.database.execute("pragma foreign_keys = on")
+
+    def _form(self) -> int:
+        return int(self.database.execute("pragma user_version").fetchone()[0])
+
+    def _make(self) -> None:
+        for row in self.all(
+            "select name from sqlite_master where type = 'table' and name not like 'sqlite_%'"
+        ):
+            self.database.execute(f"drop table {row['name']}")
+        for statement in SCHEMA.split(";\n"):
+            self.database.execute(statement)
+        self.database.execute(f"pragma user_version = {FORM}")
+        self.found_site("Default", "")
+
+    def found_site(self, name: str, content_url: str) -> str:
+        """A new site with what every Tableau site has from the start; its LUID."""
+        site, owner, at = new_luid(), new_luid(), now()
+        self.insert(
+            "site", id=site, name=name, content_url=content_url, settings=json.dumps(SITE_SETTINGS)
+        )  # fmt: skip
+        self.insert("user_group", id=new_luid(), site_id=site, name=ALL_USERS)
+        self.add_user(owner, site, ADMINISTRATOR, "ServerAdministrator")
+        project = new_luid()
+        self.insert(
+            "project", id=project, site_id=site, name="Default", content_permissions="ManagedByOwner",
+            description="The default project that was automatically created by Tableau.",
+            owner_id=owner, created_at=at, updated_at=at,
+        )  # fmt: skip
+        self.welcome(site, project)
+        return site
+
+    def add_user(
+        self, luid: str, site: str, name: str, role: str, auth_setting: str = "ServerDefault"
+    ) -> None:
+        """Adds a user, to All Users as well."""
+        self.insert(
+            "user", id=luid, site_id=site, name=name, full_name=name, email=name if "@" in name else "",
+            site_role=role, auth_setting=auth_setting,
+        )  # fmt: skip
+        self.insert("membership", group_id=self.all_users(site), user_id=luid)
+
+    def welcome(self, site: str, project_id: str) -> None:
+        """Gives a new project the rules that Tableau gives it: All Users may view and publish."""
+        everybody = self.all_users(site)
+        for scope, capabilities in NEW_PROJECT.items():
+            for capability in capabilities:
+                self.insert(
+                    "rule", content_id=project_id, scope=scope, grantee_kind="group", grantee_id=everybody,
+                    capability=capability, mode="Allow",
+                )  # fmt: skip
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Lets go of the database."""
+        self.database.close()
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """All of the writes inside, or none; what they discard goes when they are safe."""
+        database = self.database
+        self._discarded.clear()
+        database.execute("begin immediate")
+        try:
+            yield
+        except BaseException:
+            database.execute("rollback")
+            raise
+        database.execute("commit")
+        for file in self._discarded:
+            file.unlink(missing_ok=True)
+
+    @contextmanager
+    def read_from(self, database: sqlite3.Connection) -> Iterator[None]:
+        """Inside, all is read from another database: an older copy of this one."""
+        own, self.database = self.database, database
+        try:
+            yield
+        finally:
+            self.database = own
+
+    def discard(self, file: str) -> None:
+        """Removes a published file once the transaction is through."""
+        self._discarded.append(self.files / file)
+
+    def one(self, query: str, *values: Any) -> sqlite3.Row | None:
+        """The first row of `query`, or None."""
+        row: sqlite3.Row | None = self.database.execute(query, values).fetchone()
+        return row
+
+    def all(self, query: str, *values: Any) -> list[sqlite3.Row]:
+        """All rows of `query`."""
+        return self.database.execute(query, values).fetchall()
+
+    def write(self, statement: str, *values: Any) -> int:
+        """The number of rows that `statement` wrote."""
+        return self.database.execute(statement, values).rowcount
+
+    def insert(self, table: str, **values: Any) -> None:
+        """Adds a row."""
+        columns, marks = ", ".join(values), ", ".join("?" * len(values))
+        self.write(f"insert into {table} ({columns}) values ({marks})", *values.values())
+
+    def ensure(self, table: str, **values: Any) -> None:
+        """Adds a row unless one with its key is there."""
+        columns, marks = ", ".join(values), ", ".join("?" * len(values))
+        self.write(f"insert or ignore into {table} ({columns}) values ({marks})", *values.values())
+
+    def update(self, table: str, luid: str, **values: Any) -> None:
+        """Changes the row of a LUID."""
+        changes = ", ".join(f"{column} = ?" for column in values)
+        self.write(f"update {table} set {changes} where id = ?", *values.values(), luid)
+
+    def setting(self, site: str, name: str) -> str:
+        """A setting of a site that every site has."""
+        return str(
+            self.all("select json_extract(settings, '$.' || ?) from site where id = ?", name, site)[0][0]
+        )
+
+    def all_users(self, site: str) -> str:
+        """The LUID of the group that everybody on a site is in."""
+        rows = self.all("select id from user_group where site_id = ? and name = ?", site, ALL_USERS)
+        return str(rows[0]["id"])
+
+    def user(self, name: str, content_url: str = "") -> sqlite3.Row:
+        """The user of this name on a site; KeyError when there is none."""
+        row = self.one(
+            "select user.* from user join site on site.id = site_id where user.name = ? and content_url = ?",
+            name, content_url,
+        )  # fmt: skip
+        if row is None:
+            raise KeyError(name)
+        return row
+
+    def admit(self, token_name: str, secret: str, user: str = ADMINISTRATOR) -> None:
+        """Lets a user sign in with this personal access token, and with no other of that name."""
+        with self.transaction():
+            self.write(
+                "insert into token (name, secret_hash, user_id) values (?, ?, ?) on conflict (name) "
+                "do update set secret_hash = excluded.secret_hash, user_id = excluded.user_id",
+                token_name, digest(secret), self.user(user)["id"],
+            )  # fmt: skip
+
+    def set_password(self, user: str, password: str, content_url: str = "") -> None:
+        """Lets a user sign in with this password."""
+        with self.transaction():
+            self.update("user", self.user(user, content_url)["id"], password_hash=digest(password))
+
+    def connect_app(self, client_id: str, secret_id: str, secret: str) -> None:
+        """Trusts the JSON web tokens that a connected app signs with this secret."""
+        with self.transaction():
+            self.write(
+                "insert or replace into connected_app (client_id, secret_id, secret) values (?, ?, ?)",
+                client_id, secret_id, secret,
+            )  # fmt: skip
+
+    def forget(self, content_id: str) -> None:
+        """Drops what hangs on content that is being deleted."""
+        for revision in self.all("select file from revision where content_id = ?", content_id):
+            self.discard(revision["file"])
+        for table in ("rule", "tag", "connection", "subscription", "revision", "favorite", "task"):
+            self.write(f"delete from {table} where content_id = ?", content_id)
+
+    def log(self, request: LoggedRequest) -> None:
+        """Adds to the request log, which forgets the oldest."""
+        cursor = self.database.execute("insert into request values (null, ?, ?, ?, ?, ?)", (now(), *request))
+        if (last := cursor.lastrowid or 0) % _PRUNED_EVERY == 0:
+            self.write("delete from request where id <= ?", last - KEPT_REQUESTS)
+
+    def requests(self) -> list[LoggedRequest]:
+        """The request log, oldest first."""
+        rows = self.all("select method, path, status, bytes from request order by id")
+        return [LoggedRequest(*row) for row in rows]
+
+    def sweep(self) -> None:
+        """Removes files that nothing refers to: what a crash or an abandoned upload left behind."""
+        with self.transaction():
+            self.write("delete from upload where created_at < ?", time.time() - _STALE_UPLOAD_S)
+            kept = {row[0] for row in self.all("select file from revision")}
+            under_way = {row[0] for row in self.all("select file from upload")}
+        for folder, wanted in ((self.files, kept), (self.uploads, under_way)):
+            for file in folder.iterdir():
+                if file.name not in wanted:
+                    file.unlink()
+
+
+def new_luid() -> str:
+    """An identifier such as Tableau gives to everything."""
+    return str(uuid.uuid4())
+
+
+def append(file: Path, content: bytes) -> int:
+    """The size of `file` in bytes after `content` was added; made readable by this user alone."""
+    with os.fdopen(os.open(file, os.O_CREAT | os.O_WRONLY | os.O_APPEND, 0o600), "ab") as handle:
+        handle.write(content)
+        return handle.tell()

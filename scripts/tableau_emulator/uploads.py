@@ -1,0 +1,114 @@
+"""Files in a request: the parts of a multipart body, and upload sessions that take a file in chunks."""
+
+import secrets
+import sqlite3
+import time
+from email.message import Message
+
+from starlette.responses import Response
+
+from tableau_emulator import xml
+from tableau_emulator.call import Call, Endpoint
+from tableau_emulator.capabilities import PUBLISHERS
+from tableau_emulator.errors import absent, forbidden, malformed
+from tableau_emulator.state import append, new_luid
+
+MIB = 1 << 20
+# sub-codes of 400 for a type that can't be published: of a file in the request, of one in an upload session
+_WRONG_TYPE = {"datasource": ("010", "010"), "workbook": ("020", "035")}
+
+
+def part(call: Call, name: str) -> tuple[str, bytes]:
+    """The file name and content of one part of a multipart body; an ApiError 400 without it."""
+    found = parts(call)
+    if name not in found:
+        raise malformed(f"The request has no part '{name}'.")
+    return found[name]
+
+
+def parts(call: Call) -> dict[str, tuple[str, bytes]]:
+    """The parts of a multipart body by name, each with its file name; an ApiError 400 when it is none."""
+    boundary = _header(call.content_type).get_param("boundary")
+    if not isinstance(boundary, str):
+        raise malformed("The request is not multipart.")
+    found = {}
+    for section in (b"\r\n" + call.body).split(b"\r\n--" + boundary.encode())[1:-1]:
+        head, _, content = section.partition(b"\r\n\r\n")
+        for line in head.decode("utf-8", "replace").splitlines():
+            key, _, value = line.partition(":")
+            if key.strip().lower() == "content-disposition":
+                name = _header(value).get_param("name")
+                found[str(name)] = (str(_header(value).get_param("filename", "")), content)
+    return found
+
+
+def initiate(call: Call) -> Response:
+    _publisher(call, "015")
+    # the form that the schema has for it
+    luid = f"{secrets.randbelow(10**6)}:{secrets.token_hex(16).upper()}-1:0"
+    file = new_luid()
+    call.state.insert(
+        "upload", id=luid, site_id=call.site_id, user_id=call.user_id, file=file, created_at=time.time()
+    )  # fmt: skip
+    append(call.state.uploads / file, b"")
+    return call.created(xml.element("fileUpload", uploadSessionId=luid), luid)
+
+
+def append_chunk(call: Call) -> Response:
+    _publisher(call, "007")
+    upload = _own(call, call.path["upload"])
+    given = parts(call)
+    if "tableau_file" not in given:
+        raise malformed("The request has no part 'tableau_file'.", "020")
+    size = append(call.state.uploads / upload["file"], given["tableau_file"][1])
+    return xml.reply(xml.element("fileUpload", uploadSessionId=upload["id"], fileSize=size // MIB))
+
+
+def _publisher(call: Call, sub_code: str) -> None:
+    if not (call.access.administrator or call.access.user["site_role"] in PUBLISHERS):
+        raise forbidden("The user may not publish on this site.", sub_code)
+
+
+def _own(call: Call, luid: str) -> sqlite3.Row:
+    """An upload session, which is there for the user who began it and for nobody else."""
+    upload = call.find("upload", luid)
+    if upload["user_id"] != call.user_id:
+        raise absent("upload", luid)
+    return upload
+
+
+def receive(
+    call: Call, given: dict[str, tuple[str, bytes]], kind: str, types: tuple[str, ...]
+) -> tuple[str, str]:
+    """The name under which published content of a `kind` is now kept, and its type, one of `types`."""
+    session = call.query.get("uploadSessionId")
+    filename, content = given.get(f"tableau_{kind}", ("", b""))
+    file_type = call.query.get(f"{kind}Type", filename.rpartition(".")[2])
+    if not session and not filename:
+        raise malformed("The request holds no file and names no upload session.")
+    if file_type not in types:
+        raise malformed(
+            f"A file of type '{file_type}' can't be published as a {kind}.", _WRONG_TYPE[kind][bool(session)]
+        )
+    file = new_luid()
+    if session:
+        upload = _own(call, session)
+        if not (call.state.uploads / upload["file"]).exists():
+            raise absent("upload", session)
+        (call.state.uploads / upload["file"]).rename(call.state.files / file)
+        call.state.write("delete from upload where id = ?", session)
+    else:
+        append(call.state.files / file, content)
+    return file, file_type
+
+
+def _header(value: str) -> Message:
+    message = Message()
+    message["content-type"] = value
+    return message
+
+
+ENDPOINTS = (
+    Endpoint("POST", "/sites/{site}/fileUploads", initiate),
+    Endpoint("PUT", "/sites/{site}/fileUploads/{upload}", append_chunk),
+)

@@ -1,0 +1,226 @@
+"""Users of a site."""
+
+import csv
+import io
+import sqlite3
+
+from starlette.responses import Response
+
+from tableau_emulator import jobs, uploads, xml
+from tableau_emulator.call import Call, Endpoint
+from tableau_emulator.capabilities import ADMINISTRATORS, SITE_ROLES
+from tableau_emulator.errors import conflict, forbidden, malformed
+from tableau_emulator.query import Fields, page
+from tableau_emulator.state import digest, new_luid
+
+_AUTHENTICATION = ("ServerDefault", "SAML", "OpenID")
+
+
+def query(call: Call) -> Response:
+    rows = call.state.all("select * from user where site_id = ? order by name", call.site_id)
+    return page(call, "users", shown(call, rows), fields, render)
+
+
+def query_one(call: Call) -> Response:
+    return xml.reply(render(visible(call)))
+
+
+def add(call: Call) -> Response:
+    call.administer()
+    asked = call.request("user")
+    luid = _add(
+        call, asked.get("name", ""), asked.get("siteRole", ""), asked.get("authSetting", "ServerDefault")
+    )
+    return call.created(render(call.find("user", luid)))
+
+
+def update(call: Call) -> Response:
+    call.administer()
+    user, asked = call.resource("user"), call.request("user")
+    role = _role(call, asked.get("siteRole", user["site_role"]), user["site_role"])
+    if user["id"] == call.user_id and role not in ADMINISTRATORS:
+        raise forbidden("Nobody may take their own administration away.", "009")
+    password = asked.get("password")
+    if password is not None:
+        _may_set_password(call, user)
+    call.state.update(
+        "user", user["id"], site_role=role, full_name=asked.get("fullName", user["full_name"]),
+        email=asked.get("email", user["email"]),
+        auth_setting=_authentication(asked.get("authSetting", user["auth_setting"])),
+        password_hash=user["password_hash"] if password is None else digest(password),
+    )  # fmt: skip
+    if role == "Unlicensed":
+        call.state.write("delete from session where user_id = ?", user["id"])
+    return xml.reply(render(call.find("user", user["id"])))
+
+
+def remove(call: Call) -> Response:
+    """Takes a user from the site; content of the user needs `mapAssetsTo`, which names its new owner."""
+    call.administer()
+    user = call.resource("user")
+    if user["id"] == call.user_id:
+        raise forbidden("Nobody may remove themselves.")
+    _may_change(call, user["site_role"])
+    heir = call.query.get("mapAssetsTo")
+    for kind in _owned(call, user["id"]):
+        if heir is None:
+            raise conflict(f"User '{user['id']}' owns content.", "003")
+        owner = call.find("user", heir)
+        call.state.write(f"update {kind} set owner_id = ? where owner_id = ?", owner["id"], user["id"])
+    _remove(call, user["id"])
+    return Response(status_code=204)
+
+
+def add_from_file(call: Call) -> Response:
+    """Users from a CSV file: name, password, full name, licence, administration, publishing, e-mail."""
+    call.administer()
+    for row in _rows(call, "tableau_user_import"):
+        name, password, full_name, licence, administers, publishes, email, *_ = [*row, *[""] * 7]
+        luid = _add(call, name, _imported_role(licence, administers, publishes), "ServerDefault")
+        call.state.update("user", luid, full_name=full_name or name, email=email)
+        if password:
+            _may_set_password(call, call.find("user", luid))
+            call.state.update("user", luid, password_hash=digest(password))
+    return jobs.reply(call, jobs.start(call, "CreateSiteUsersCsv", "user", None, "users"))
+
+
+def remove_from_file(call: Call) -> Response:
+    """Takes the users away whose names a CSV file holds; who owns content becomes unlicensed."""
+    call.administer()
+    for row in _rows(call, "tableau_user_delete"):
+        found = call.state.one("select * from user where site_id = ? and name = ?", call.site_id, row[0])
+        if found is None or found["id"] == call.user_id:
+            continue  # as Tableau does, which tells nobody
+        _may_change(call, found["site_role"])
+        if _owned(call, found["id"]):
+            call.state.update("user", found["id"], site_role="Unlicensed")
+            call.state.write("delete from session where user_id = ?", found["id"])
+        else:
+            _remove(call, found["id"])
+    return Response(status_code=204)
+
+
+def _owned(call: Call, luid: str) -> list[str]:
+    """The kinds of content that a user owns."""
+    kinds = ("project", "datasource", "workbook")
+    return [
+        kind for kind in kinds if call.state.one(f"select 1 from {kind} where owner_id = ?", luid) is not None
+    ]
+
+
+def _remove(call: Call, luid: str) -> None:
+    call.state.write("delete from rule where grantee_kind = 'user' and grantee_id = ?", luid)
+    call.state.write("delete from user where id = ?", luid)
+
+
+def shown(call: Call, users: list[sqlite3.Row]) -> list[sqlite3.Row]:
+    """Those of `users` whom the user who calls may see."""
+    if call.access.sees_all_users():
+        return users
+    return [user for user in users if user["id"] == call.user_id]
+
+
+def visible(call: Call) -> sqlite3.Row:
+    """The user that the path names, if the user who calls may see that one."""
+    user = call.resource("user")
+    if not shown(call, [user]):
+        raise forbidden("The user may not ask about other users.", "133")
+    return user
+
+
+def fields(user: sqlite3.Row) -> Fields:
+    """What users can be filtered and sorted by."""
+    return {
+        "name": user["name"],
+        "luid": user["id"],
+        "siteRole": user["site_role"],
+        "friendlyName": user["full_name"],
+        "fullName": user["full_name"],
+        "email": user["email"],
+        "authSetting": user["auth_setting"],
+        "lastLogin": user["last_login"] or "",
+        "domainName": "local",
+        "isLocal": True,
+    }
+
+
+def render(user: sqlite3.Row) -> xml.Element:
+    """A user as the API shows one."""
+    return xml.element(
+        "user", xml.element("domain", name="local"),
+        id=user["id"], name=user["name"], fullName=user["full_name"], email=user["email"] or None,
+        siteRole=user["site_role"], authSetting=user["auth_setting"], lastLogin=user["last_login"],
+        externalAuthUserId="",
+    )  # fmt: skip
+
+
+def _add(call: Call, name: str, role: str, authentication: str) -> str:
+    if not name:
+        raise malformed("A user needs a name.")
+    if call.state.one("select 1 from user where site_id = ? and name = ?", call.site_id, name) is not None:
+        raise conflict(f"User '{name}' is on the site already.", "017")
+    if role == "Guest":
+        raise conflict("Nobody can be added as a guest.", "005")
+    luid = new_luid()
+    call.state.add_user(luid, call.site_id, name, _role(call, role), _authentication(authentication))
+    return luid
+
+
+def _role(call: Call, role: str, old: str = "") -> str:
+    """A site role that the user who calls may give to somebody who has the `old` one."""
+    if role not in SITE_ROLES:
+        raise malformed(f"'{role}' is no site role.", "013")
+    _may_change(call, role, old)
+    return role
+
+
+def _may_change(call: Call, *roles: str) -> None:
+    """Refuses changes of administrators of the server, and to them, by administrators of a site."""
+    if "ServerAdministrator" in roles:
+        call.administer_server()
+
+
+def _may_set_password(call: Call, user: sqlite3.Row) -> None:
+    """Refuses an administrator of one site the password of somebody who is on other sites too."""
+    if call.state.one("select 1 from user where name = ? and site_id <> ?", user["name"], call.site_id):
+        call.administer_server()
+
+
+def _authentication(setting: str) -> str:
+    if setting not in _AUTHENTICATION:
+        raise malformed(f"'{setting}' is no value of authSetting.")
+    return setting
+
+
+def _imported_role(licence: str, administers: str, publishes: str) -> str:
+    if administers.lower() in ("system", "site"):
+        return "ServerAdministrator" if administers.lower() == "system" else "SiteAdministratorCreator"
+    publisher = publishes.lower() in ("true", "1", "yes")
+    return {
+        "creator": "Creator",
+        "explorer": "ExplorerCanPublish" if publisher else "Explorer",
+        "viewer": "Viewer",
+    }.get(licence.lower(), "Unlicensed")
+
+
+def _rows(call: Call, part: str) -> list[list[str]]:
+    _, content = uploads.part(call, part)
+    try:
+        text = content.decode("utf-8-sig")
+        rows = [row for row in csv.reader(io.StringIO(text)) if row]
+    except (UnicodeDecodeError, csv.Error):
+        raise malformed("The file is no CSV in UTF-8.") from None
+    if xml.NO_TEXT.search(text):
+        raise malformed("The file holds characters that no name has.")
+    return rows
+
+
+ENDPOINTS = (
+    Endpoint("GET", "/sites/{site}/users", query, lists=True),
+    Endpoint("POST", "/sites/{site}/users", add),
+    Endpoint("POST", "/sites/{site}/users/import", add_from_file),
+    Endpoint("POST", "/sites/{site}/users/delete", remove_from_file),
+    Endpoint("GET", "/sites/{site}/users/{user}", query_one),
+    Endpoint("PUT", "/sites/{site}/users/{user}", update),
+    Endpoint("DELETE", "/sites/{site}/users/{user}", remove),
+)

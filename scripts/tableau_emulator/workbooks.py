@@ -1,0 +1,105 @@
+"""Workbooks: publishing, querying, changing, refreshing, pictures of them."""
+
+import re
+import sqlite3
+from collections.abc import Callable
+
+from starlette.responses import Response
+
+from tableau_emulator import connections, content, jobs, pictures, publishing, tags, uploads, views, xml
+from tableau_emulator.call import Call, Endpoint
+from tableau_emulator.errors import malformed
+from tableau_emulator.query import Fields, page
+
+_TYPES = ("twb", "twbx")
+
+
+def query(call: Call) -> Response:
+    rows = call.state.all("select * from workbook where site_id = ? order by created_at, name", call.site_id)
+    shown = [row for row in rows if call.access.may("workbook", row, "Read")]
+    return page(call, "workbooks", shown, _fields(call), render(call))
+
+
+def query_of_user(call: Call) -> Response:
+    """The workbooks of the site that a user owns or, for oneself, may see."""
+    user = call.resource("user")
+    if user["id"] == call.user_id:
+        return query(call)
+    call.administer()
+    rows = call.state.all("select * from workbook where owner_id = ? order by created_at, name", user["id"])
+    return page(call, "workbooks", rows, _fields(call), render(call))
+
+
+def query_one(call: Call) -> Response:
+    return xml.reply(render(call, with_views=True)(call.resource("workbook", "Read")))
+
+
+def publish(call: Call) -> Response:
+    """Makes or overwrites a workbook; a view that is still there by its name keeps its LUID too."""
+    return publishing.publish(call, "workbook", _TYPES, _settle, render(call, with_views=True))
+
+
+def _settle(call: Call, workbook: sqlite3.Row, root: xml.Element | None, asked: xml.Element) -> None:
+    if root is None or root.tag != "workbook":
+        raise malformed("The file is no workbook.", "011")
+    call.state.update("workbook", workbook["id"], show_tabs=asked.get("showTabs", "false").lower() == "true")
+    connections.replace(call, "workbook", workbook["id"], root, asked)
+    hidden = {view.get("name") for view in asked.iterfind("views/view") if view.get("hidden") == "true"}
+    views.replace(call, workbook, root, hidden)
+
+
+def update(call: Call) -> Response:
+    asked = call.request("workbook")
+    old = content.change(call, "workbook", asked)
+    tabs = asked.get("showTabs", str(bool(old["show_tabs"]))).lower() == "true"
+    call.state.update("workbook", old["id"], show_tabs=tabs)
+    return xml.reply(render(call, with_views=True)(call.find("workbook", old["id"])))
+
+
+def _fields(call: Call) -> Callable[[sqlite3.Row], Fields]:
+    common = content.fields(call)
+    return lambda workbook: {
+        **common(workbook),
+        "displayTabs": bool(workbook["show_tabs"]),
+        "hasAlerts": False,
+        "hasExtracts": workbook["type"] == "twbx",
+        "sheetCount": len(views.shown(call, workbook["id"])),
+    }
+
+
+def render(call: Call, *, with_views: bool = False) -> Callable[[sqlite3.Row], xml.Element]:
+    """How the API shows a workbook to the user."""
+
+    def rendered(workbook: sqlite3.Row) -> xml.Element:
+        sheets = views.shown(call, workbook["id"])
+        listed = [xml.element("views", *(views.short(each) for each in sheets))] if with_views else []
+        return xml.element(
+            "workbook",
+            content.owner(call, workbook["owner_id"]),
+            content.folder(call, workbook["project_id"]),
+            tags.render(call.state, workbook["id"]),
+            *listed,
+            id=workbook["id"], name=workbook["name"], description=workbook["description"],
+            contentUrl=workbook["content_url"], showTabs=bool(workbook["show_tabs"]),
+            size=workbook["size"] // uploads.MIB, createdAt=workbook["created_at"],
+            updatedAt=workbook["updated_at"], encryptExtracts="false", hasExtracts=workbook["type"] == "twbx",
+            sheetCount=len(sheets), defaultViewId=sheets[0]["id"] if sheets else None,
+            webpageUrl=content.address(call, "workbook", re.sub(r"\s", "", workbook["content_url"])),
+        )  # fmt: skip
+
+    return rendered
+
+
+_ONE = "/sites/{site}/workbooks/{workbook}"
+ENDPOINTS = (
+    Endpoint("GET", "/sites/{site}/workbooks", query, lists=True),
+    Endpoint("POST", "/sites/{site}/workbooks", publish),
+    Endpoint("GET", "/sites/{site}/users/{user}/workbooks", query_of_user, lists=True),
+    Endpoint("GET", _ONE, query_one),
+    Endpoint("PUT", _ONE, update),
+    Endpoint("DELETE", _ONE, content.remove("workbook")),
+    Endpoint("POST", _ONE + "/refresh", jobs.refresh("workbook")),
+    Endpoint("GET", _ONE + "/previewImage", pictures.image("workbook", "Read")),
+    Endpoint("GET", _ONE + "/pdf", pictures.pdf("workbook")),
+    Endpoint("GET", _ONE + "/powerpoint", pictures.powerpoint("workbook")),
+)

@@ -1,0 +1,75 @@
+"""The XML of the REST API: requests read with or without the namespace, responses written with it."""
+
+import re
+from typing import Any
+
+from lxml import etree
+from starlette.responses import Response
+
+from tableau_emulator.errors import ApiError, malformed
+
+VERSION = "3.28"
+PRODUCT = "2026.1.0"
+NAMESPACE = "http://tableau.com/api"
+_XSI = "http://www.w3.org/2001/XMLSchema-instance"
+_SCHEMA_FILE = f"ts-api_{VERSION.replace('.', '_')}.xsd"
+NO_TEXT = re.compile("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # what XML can't hold
+_SCHEMA = f"{NAMESPACE} https://help.tableau.com/samples/en-us/rest_api/{_SCHEMA_FILE}"
+
+Element = Any  # lxml ships no types
+
+
+def element(tag: str, /, *children: Element | str, **attributes: str | int | bool | None) -> Element:
+    """An element of the API's namespace; an attribute that is None is left out."""
+    node = etree.Element(f"{{{NAMESPACE}}}{tag}", nsmap={None: NAMESPACE})
+    for key, value in attributes.items():
+        if value is not None:
+            node.set(key, str(value).lower() if isinstance(value, bool) else str(value))
+    for child in children:
+        if isinstance(child, str):
+            node.text = child
+        else:
+            node.append(child)
+    return node
+
+
+def tag(node: Element) -> str:
+    """The name of an element, bare of its namespace."""
+    return str(etree.QName(node).localname)
+
+
+def reply(*content: Element, status: int = 200) -> Response:
+    """A response that holds `content`."""
+    root = etree.Element(f"{{{NAMESPACE}}}tsResponse", nsmap={None: NAMESPACE, "xsi": _XSI})
+    root.set(f"{{{_XSI}}}schemaLocation", _SCHEMA)
+    root.extend(content)
+    body = etree.tostring(root, xml_declaration=True, encoding="UTF-8")
+    return Response(body, status, media_type="application/xml")
+
+
+def failure(error: ApiError) -> Response:
+    """The response that tells of `error`."""
+    # the schema wants the detail before the summary
+    parts = element("detail", NO_TEXT.sub("\ufffd", error.detail)), element("summary", error.summary)
+    return reply(element("error", *parts, code=error.code), status=error.status)
+
+
+def request(body: bytes, name: str) -> Element:
+    """The child `name` of the tsRequest in `body`, bare of namespaces; without it an ApiError 400000."""
+    root = parse(body)
+    found = root.find(name) if root.tag == "tsRequest" else None
+    if found is None:
+        raise malformed(f"The request has no element tsRequest/{name}.")
+    return found
+
+
+def parse(body: bytes) -> Element:
+    """The root of the document in `body`, all of it bare of namespaces."""
+    parser = etree.XMLParser(resolve_entities=False, no_network=True, remove_comments=True, remove_pis=True)
+    try:
+        root = etree.fromstring(body, parser)
+    except etree.XMLSyntaxError:
+        raise malformed("The request is not well-formed XML.") from None
+    for node in root.iter(etree.Element):
+        node.tag = tag(node)
+    return root
