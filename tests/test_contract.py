@@ -732,7 +732,7 @@ def test_a_build_that_waits_holds_nothing_of_who_leaves(
         raise Crash
 
     with monkeypatch.context() as patch:
-        patch.setattr(run.open, "open_build", crash)
+        patch.setattr(run.opening, "open_build", crash)
         with pytest.raises(Crash):
             night(callmart)
     assert "build.queue_interval" in tables_with(callmart, 1)

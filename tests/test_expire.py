@@ -713,7 +713,7 @@ def test_a_day_that_grows_too_old_between_build_and_open_is_not_opened(
     full: Callmart, monkeypatch: pytest.MonkeyPatch, age: int
 ) -> None:
     """Midnight comes after the checks. Here the window gets older instead."""
-    inner = run.open.open_build
+    inner = run.opening.open_build
     marts = [mart.removeprefix("store.") for mart in marts_with_days(full)]
     with full.connect() as connection:
         day = expire.floor_on(connection, clock.today(connection, full.settings)) - timedelta(days=age)
@@ -729,7 +729,7 @@ def test_a_day_that_grows_too_old_between_build_and_open_is_not_opened(
         connection.commit()
         return inner(connection, settings)
 
-    monkeypatch.setattr(run.open, "open_build", after_midnight)
+    monkeypatch.setattr(run.opening, "open_build", after_midnight)
     ran = full.build_and_open()
     assert (ran.built_days, ran.opened_days) == (1, 1 - age)
     for table in marts:

@@ -413,7 +413,7 @@ def test_a_loader_that_believes_another_clock_is_refused_by_the_server(
         return version, replace(gate, latest=datetime(3000, 1, 1, tzinfo=UTC))
 
     with monkeypatch.context() as patch:
-        patch.setattr("callmart.land.current_gate", current_gate)
+        patch.setattr("callmart.land.landing.current_gate", current_gate)
         ahead = ndjson(event("queue_joined", datetime(2951, 1, 10, tzinfo=UTC), **CALL), *rows(3))
         with pytest.raises(
             UserError, match=r"refused .* \(an event is more than a day ahead of the database's"

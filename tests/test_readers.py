@@ -311,7 +311,7 @@ LARGE = {
 @pytest.mark.parametrize("what", LARGE)
 def test_a_file_with_more_rows_than_the_limit_is_refused(tmp_path, monkeypatch, what, pack):
     monkeypatch.setattr("callmart.land.readers.BLOCK", 200)
-    monkeypatch.setattr("callmart.readers.ROWS", 10)
+    monkeypatch.setattr("callmart.land.readers.ROWS", 10)
     content = LARGE[what] if what == "parquet" else pack(LARGE[what])
     for rows in (100, 99):
         opened = source(write(tmp_path, content), limits=replace(LIMITS, rows=rows))
@@ -358,7 +358,7 @@ def test_a_long_text_that_stands_in_a_parquet_file_once_is_not_repeated_in_memor
 
 
 def test_a_parquet_file_with_a_huge_row_group_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr("callmart.readers.ROW_GROUP", 1_000)
+    monkeypatch.setattr("callmart.land.readers.ROW_GROUP", 1_000)
     path = write(tmp_path, parquet(500, call_id=pa.array([f"c-{i}" for i in range(500)])))
     with pytest.raises(UserError, match=r"row group 1 holds more than .*; write smaller row groups"):
         source(path)
