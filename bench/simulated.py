@@ -22,7 +22,7 @@ CONTACTS_PER_CUSTOMER = 10_000
 _COMMAND = """
 import atexit, re
 from pathlib import Path
-from callmart.cli import main
+from callmart.cli.main import main
 most = lambda: re.search("VmHWM:\\s+([0-9]+)", Path("/proc/self/status").read_text())[1]
 atexit.register(lambda: print(most()))
 main()

@@ -50,7 +50,7 @@ def _command(arguments: list[str], cwd: str, environment: dict[str, str], out: P
     for stream, file in enumerate((os.devnull, out, err)):
         os.dup2(os.open(file, os.O_RDWR | os.O_CREAT), stream)
     sys.argv = ["callmart", *arguments]
-    from callmart.cli import main
+    from callmart.cli.main import main
 
     main()
 
@@ -60,7 +60,7 @@ def command_from_scratch(home: Path) -> Command:
 
     def command(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [sys.executable, "-c", "from callmart.cli import main; main()", *map(str, arguments)],
+            [sys.executable, "-c", "from callmart.cli.main import main; main()", *map(str, arguments)],
             capture_output=True, text=True, check=False, cwd="/", stdin=subprocess.DEVNULL, env=_environment(home),
         )  # fmt: skip
 

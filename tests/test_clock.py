@@ -281,7 +281,7 @@ def at(callmart: Callmart, shift: str, *arguments: str) -> subprocess.CompletedP
     """A command of the given time, and what it starts too: the server, where that rests."""
     assert LIBRARY
     return subprocess.run(
-        [sys.executable, "-c", "from callmart.cli import main; main()", *arguments],
+        [sys.executable, "-c", "from callmart.cli.main import main; main()", *arguments],
         env=os.environ
         | {
             "CALLMART_HOME": str(callmart.home),

@@ -234,7 +234,7 @@ def blocked(callmart: Callmart, lock: str) -> Iterator[Callable[[], bool]]:
 def test_killed_in_the_middle(callmart: Callmart, customer: int, tmp_path: Path, lock: str) -> None:
     file = tmp_path / "events.ndjson"
     file.write_text(ndjson(*(row | {"event": "agent_connected", "agent": "SIP/1"} for row in rows(500))))
-    program = "from callmart.cli import main; main()"
+    program = "from callmart.cli.main import main; main()"
     command = [sys.executable, "-c", program, "land", str(file), "--customer", str(customer)]
     with blocked(callmart, lock) as waits:
         landing = subprocess.Popen(

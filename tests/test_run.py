@@ -447,7 +447,7 @@ def test_an_interruption_between_a_question_and_its_answer_ends_the_run(
 def test_a_run_that_is_ended_says_what_it_did(undisturbed: Callmart) -> None:
     """By a scheduler, with the signal that asks politely."""
     process = subprocess.Popen(
-        [sys.executable, "-c", "from callmart.cli import main; main()", "run", "--json"],
+        [sys.executable, "-c", "from callmart.cli.main import main; main()", "run", "--json"],
         env=os.environ | {"CALLMART_HOME": str(undisturbed.home), "CALLMART_FOLDERS": "[]"},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -551,7 +551,7 @@ def test_killed_at_random_moments(twin: Callmart, undisturbed: Callmart) -> None
     for number, table in enumerate(parts(KILLS)):
         pq.write_table(table, inbox / f"{number}.parquet")
         process = subprocess.Popen(
-            [sys.executable, "-c", "from callmart.cli import main; main()", "run"],
+            [sys.executable, "-c", "from callmart.cli.main import main; main()", "run"],
             env=environment,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,

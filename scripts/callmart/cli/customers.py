@@ -1,0 +1,42 @@
+"""`callmart registry`: who the customers are."""
+
+from pathlib import Path
+
+import typer
+
+from callmart.base.errors import UserError
+from callmart.base.settings import settings
+from callmart.cli.terminal import Yes, database, end_with, out, plain
+from callmart.database import clock, schema
+from callmart.database.lock import exclusive
+from callmart.registry import registry
+
+app = typer.Typer(help="Who the customers are and what they have ordered.", no_args_is_help=True)
+
+
+@app.command("apply")
+def apply(file: Path, yes: Yes = False) -> None:
+    """Make database, roles and keys what the registry file says. Shows a plan first."""
+    wanted = registry.load(file)
+    with database(applied=False) as connection, exclusive(connection):
+        if schema.stands(connection):
+            schema.require(connection, settings().time_zone)
+        schema.apply(connection, settings().time_zone)
+        clock.believe(connection, settings())
+        changes = registry.plan(
+            registry.current_states(connection),
+            registry.desired_states(wanted, clock.now(connection)),
+            clock.today(connection, settings()),
+        )
+        for change in changes:
+            mark = "[red]-[/]" if change.deletes else "[green]+[/]"
+            out.print(f"{mark} customer {change.customer_id}: {plain(change.text)}")
+        deleting = sum(change.deletes for change in changes)
+        if deleting and not yes:
+            raise UserError(
+                f"nothing was applied: {deleting} of these changes delete data; "
+                "correct the file, or confirm them with --yes"
+            )
+        problems = registry.apply(connection, settings(), wanted)
+    out.print(f"registry: {len(wanted.customers)} customers, {len(changes)} changes applied")
+    end_with(problems)

@@ -1,0 +1,162 @@
+"""What looks and changes nothing: the status, the reports, a workbook, the audit."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich import box
+from rich.table import Table
+
+from callmart.base.errors import UserError
+from callmart.base.settings import settings
+from callmart.cli.terminal import (
+    UNDONE,
+    Json,
+    database,
+    err,
+    looking,
+    out,
+    plain,
+    progress,
+)
+from callmart.database.lock import exclusive
+from callmart.operations import status
+
+app = typer.Typer()
+
+
+@app.command("status")
+def status_(as_json: Json = False) -> None:
+    """Where each customer stands."""
+    with looking() as connection:
+        customers = status.status(connection)
+    if as_json:
+        print(json.dumps([asdict(one) for one in customers]))
+    else:
+        print_status(customers)
+
+
+def print_status(customers: list[status.CustomerStatus]) -> None:
+    """The table that a person reads."""
+    wide = out.width > 100  # a usual terminal of 80 columns has no room to spare
+    table = Table(box=box.SIMPLE_HEAD, header_style="bold", padding=(0, int(wide)), show_edge=wide)
+    counts = ("turned\naway", "contacts", "extract\nrows")
+    for column in ("customer", "ordered", "from\nto", *counts[:2], "quality", counts[2], "on Tableau"):
+        table.add_column(column, justify="right" if column in counts else "left", overflow="fold")
+    for one in customers:
+        days = f"{one.first_day}\n{one.last_day}" if one.first_day else "none yet"
+        table.add_row(
+            f"{one.customer_id} {plain(one.name)}",
+            one.option,
+            days,
+            f"{one.turned_away_rows:,}",
+            f"{one.contacts:,}",
+            one.quality + (f", {one.dirty_days} days to do" if one.dirty_days else ""),
+            f"{one.extract_rows:,}",
+            plain(one.tableau),
+        )
+    out.print(table)
+    for one in customers:
+        _print_held_back(one)
+
+
+def _print_held_back(customer: status.CustomerStatus) -> None:
+    """Which days of a customer are not opened and why, a line for all that fail the same."""
+    alike: dict[tuple[tuple[str, ...], bool], list[str]] = {}
+    for held in customer.held_back:
+        alike.setdefault((held.checks, held.released), []).append(held.day)
+    for (checks, released), days in alike.items():
+        why = f"{plain(checks[0])}{f' and {len(checks) - 1} more checks' if len(checks) > 1 else ''}"
+        more = f" and {len(days) - 5} more" if len(days) > 5 else ""
+        out.print(
+            f"customer {customer.customer_id}: {', '.join(days[:5])}{more}: "
+            f"{'released, to be opened by the next run' if released else 'held back'}: {why}",
+            soft_wrap=True,
+        )
+
+
+@app.command("reports")
+def reports_(as_json: Json = False) -> None:
+    """Show the reports that are declared, after a look whether the marts hold what they show."""
+    from callmart.declarations import dbt_project, exposures, metrics
+
+    marts, ratios = dbt_project.marts(settings()), metrics.metrics()
+    metrics.check(ratios.values(), marts)
+    declared = exposures.reports().values()
+    exposures.check(declared, marts, ratios)
+    if as_json:
+        print(json.dumps([report.model_dump() for report in declared]))
+        return
+    table = Table(box=box.SIMPLE)
+    for column in ("report", "title", "contract", "marts", "mailed"):
+        table.add_column(column, overflow="fold")
+    for report in declared:
+        title = f"{report.title.nl} / {report.title.en}"
+        schedule = f"{report.schedule.day}, {report.schedule.hour:02}:00"
+        table.add_row(report.name, plain(title), report.option, ", ".join(report.marts), schedule)
+    out.print(table)
+
+
+@app.command("workbook")
+def workbook_(
+    report: Annotated[str, typer.Argument(help="A report of models/reports.yml.")],
+    customer: Annotated[int, typer.Option(min=1, help="Whose name and language it has.")],
+    target: Annotated[Path, typer.Option("--out", help="The .twb to write.")],
+    file: Annotated[
+        Path | None, typer.Option("--template", help="A .twb saved by Tableau Desktop to use instead.")
+    ] = None,
+    content_url: Annotated[
+        str, typer.Option("--data-source", help="The content URL of the published data source.")
+    ] = "",
+) -> None:
+    """Write a report of a customer as the workbook that would be published; refuse a template that can't be."""
+    from callmart.declarations import dbt_project, exposures
+    from callmart.tableau_files import tds, workbook
+
+    known = exposures.reports()
+    if report not in known:
+        raise UserError(f"there is no report {report}: take one of {', '.join(known)}")
+    with database() as connection:
+        found = connection.execute(
+            "select name, locale from registry.customer where customer_id = %s", [customer]
+        ).fetchone()
+    if found is None:
+        raise UserError(f"there is no customer {customer}: `callmart status` lists them")
+    name, locale = found
+    group = known[report].group
+    source = tds.source(group, dbt_project.marts(settings()), locale)
+    published = workbook.Published(
+        "http://localhost" if settings().tableau.is_emulated else str(settings().tableau.server),
+        settings().tableau.site,
+        content_url or f"callmart_{customer}_{group}",
+    )
+    target.write_bytes(workbook.build(known[report], name, source, published, file))
+    out.print(f"workbook: {plain(target)} stands on the published data source {published.content_url}")
+
+
+@app.command()
+def audit(
+    folder: Annotated[Path | None, typer.Option("--out", help="Where the report goes.")] = None,
+) -> None:
+    """Prove that nobody sees what is not theirs; the evidence as HTML and JSON."""
+    from callmart import audit as evidence
+    from callmart.audit import report
+
+    folder = report.ready(settings(), folder)
+    with looking() as connection, exclusive(connection), progress() as step:
+        found = evidence.audit(connection, settings(), step)
+    written = report.write(found, folder)
+    for check in found.failed:
+        err.print(plain(f"{check.outcome}: {check.area}: {check.name}"), soft_wrap=True)
+        for one in check.found:
+            err.print(f"  {plain(one)}", soft_wrap=True)
+    numbers = report.summary(found)
+    out.print(
+        f"audit: {numbers['customers']} customers, {numbers['marts']} marts, {numbers['checks']} checks: "
+        f"{numbers['breaches']} breaches, {numbers['checks that looked at nothing']} checks looked at nothing"
+    )
+    for file in written:
+        out.print(f"  {plain(file)}", soft_wrap=True)
+    raise typer.Exit(UNDONE if found.failed else 0)

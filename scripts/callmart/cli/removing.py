@@ -1,0 +1,106 @@
+"""What goes: by age, and with a mart that was taken out of the project."""
+
+import json
+from typing import Annotated, Any
+
+import typer
+from rich import box
+from rich.table import Table
+
+from callmart.base.errors import UserError
+from callmart.base.settings import settings
+from callmart.cli.terminal import (
+    UNDONE,
+    Json,
+    Yes,
+    at_work,
+    looking,
+    out,
+    plain,
+)
+from callmart.database import clock
+
+app = typer.Typer()
+
+
+@app.command()
+def expire(
+    plan: Annotated[
+        bool, typer.Option("--plan", help="List what would go and why, and change nothing.")
+    ] = False,
+    today: Annotated[str, typer.Option(metavar="YYYY-MM-DD", help="The day to look from.")] = "",
+    accept: Annotated[
+        str, typer.Option(metavar="HASH", help="Do the plan that was shown with this hash, and no other.")
+    ] = "",
+    as_json: Json = False,
+) -> None:
+    """Remove what is older than two years, exact to the day, from every table and file."""
+    from callmart.retention import expire as stage
+
+    asked = clock.parse_day("--today", today) if today else None
+    with looking() if plan else at_work() as connection:
+        day = asked or clock.today(connection, settings())
+        another = day != clock.today(connection, settings())
+        if another and not plan and not accept:
+            raise UserError(
+                f"nothing expired: {day} is not today; look at what would go with "
+                f"`callmart expire --today {day} --plan`, which says how to do exactly that"
+            )
+        planned = stage.plan(connection, settings(), day)
+        if plan:
+            outcomes = [stage.Outcome(step, stage.PLANNED) for step in planned.steps]
+        elif accept and accept != planned.hash:
+            raise UserError(
+                f"nothing expired: what would go is not the plan {accept} any more; "
+                "look at it anew with --plan, and accept that one"
+            )
+        else:
+            outcomes = stage.execute(connection, planned)
+    said = stage.overall(outcomes)
+    if as_json:
+        steps = [
+            {name: getattr(one.step, name) for name in ("kind", "what", "why", "count")}
+            | {"outcome": one.outcome}
+            for one in outcomes
+        ]
+        shown = {"today": str(day), "floor": str(planned.floor), "hash": planned.hash}
+        print(json.dumps(shown | {"outcome": said, "steps": steps}))
+    else:
+        _print_expiry(outcomes)
+        if plan and another and outcomes:
+            out.print(f"to do this: callmart expire --today {day} --accept {planned.hash}", soft_wrap=True)
+        out.print(f"expire: {said}; the oldest day that stays is {planned.floor}", soft_wrap=True)
+    raise typer.Exit(UNDONE if said in (stage.LOCKED, stage.CHANGED) else 0)
+
+
+def _print_expiry(outcomes: list[Any]) -> None:
+    if not outcomes:
+        return
+    table = Table(box=box.SIMPLE_HEAD, header_style="bold", show_edge=False)
+    for column in ("what", "why", "count", "outcome"):
+        table.add_column(column, justify="right" if column == "count" else "left", overflow="fold")
+    for one in outcomes:
+        table.add_row(plain(one.step.what), plain(one.step.why), f"{one.step.count:,}", one.outcome)
+    out.print(table)
+
+
+@app.command()
+def retire(
+    mart: Annotated[str, typer.Argument(help="A mart that the project declares no more.")], yes: Yes = False
+) -> None:
+    """Remove a mart that was taken out of the project, with all its rows. Shows a plan first."""
+    from callmart.retention import retire as stage
+
+    with at_work() as connection:
+        planned = stage.plan(connection, settings(), mart)
+        for what, count in planned.goes.items():
+            out.print(f"[red]-[/] {plain(what)}: {count:,}", soft_wrap=True)
+        if not yes:
+            raise UserError("nothing was retired: this can't be undone; confirm it with --yes")
+        done = stage.retire(connection, planned)
+    if not done:
+        raise UserError(
+            f"nothing was retired: somebody has been reading {planned.table} for seconds; "
+            "run the same command again when that session has ended"
+        )
+    out.print(f"retire: {planned.table} is gone; the next extract and publication leave it out")

@@ -1,0 +1,90 @@
+"""`callmart access`: who may do what in the database."""
+
+import json
+from typing import Annotated
+
+import typer
+
+from callmart.access import drift, logins, memberships, roles
+from callmart.base.errors import UserError
+from callmart.base.settings import settings
+from callmart.cli.terminal import (
+    UNDONE,
+    Json,
+    database,
+    end_with,
+    looking,
+    out,
+    plain,
+)
+from callmart.database.lock import exclusive
+
+app = typer.Typer(help="Who may do what in the database: access.yml.", no_args_is_help=True)
+
+
+@app.command("diff")
+def access_diff(as_json: Json = False) -> None:
+    """Show where the server differs from access.yml, the marts' YAML and the contracts."""
+    from callmart.declarations import dbt_project
+
+    with looking() as connection:
+        found = [one.text for one in drift.find(connection, dbt_project.marts(settings()))]
+        found += [f"login {role} has another password" for role in logins.refused(connection, settings())]
+    if as_json:
+        print(json.dumps(found))
+    else:
+        for text in found:
+            out.print(plain(text), soft_wrap=True)
+        out.print(f"access: {len(found)} differences")
+    raise typer.Exit(UNDONE if found else 0)
+
+
+@app.command("apply")
+def apply() -> None:
+    """Make the server match access.yml, the marts' YAML and the contracts; what is not in them is taken away."""
+    from callmart.declarations import dbt_project, standing
+
+    with database() as connection, exclusive(connection):
+        renewed = logins.refused(connection, settings())
+        applied = memberships.apply(connection, settings(), dbt_project.marts(settings()))
+        stuck = memberships.renew(connection, settings(), renewed)
+        memberships.note_applied(connection, len(applied.mended), len(renewed) - len(stuck))
+        connection.commit()
+        left = [
+            standing.remark(mart) for mart in standing.undeclared(connection, dbt_project.marts(settings()))
+        ]
+    for one in applied.mended:
+        out.print(plain(one.text), soft_wrap=True)
+    out.print(
+        f"access: {len(applied.mended)} differences mended, {len(renewed) - len(stuck)} passwords renewed"
+    )
+    end_with(left + applied.problems + stuck)
+
+
+@app.command("rotate")
+def access_rotate(
+    customer: Annotated[int | None, typer.Option(min=1, help="The login of this customer.")] = None,
+    duty: Annotated[str | None, typer.Option(help="The login of this duty of access.yml.")] = None,
+    every: Annotated[bool, typer.Option("--all", help="Every login.")] = False,
+) -> None:
+    """Give logins new passwords; each stands in a file that only you can read."""
+    if (customer is not None) + (duty is not None) + every != 1:
+        raise UserError("whose password? name one of --customer, --duty and --all")
+    with database() as connection:
+        known = logins.known(connection)
+        if customer is not None:
+            chosen = [roles.customer_role(connection.info.dbname, customer)]
+        elif duty is not None:
+            chosen = [roles.duty_role(connection.info.dbname, duty)]
+        else:
+            chosen = known
+        if unknown := set(chosen) - set(known):
+            raise UserError(
+                f"there is no login {unknown.pop()}: see access.yml, and `callmart status` for customers"
+            )
+        stuck = memberships.renew(connection, settings(), chosen)
+        memberships.note_applied(connection, 0, len(chosen) - len(stuck))
+        connection.commit()
+    for role in chosen:
+        print(logins.passfile(settings().home, role))
+    end_with(stuck)

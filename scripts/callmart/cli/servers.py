@@ -1,0 +1,97 @@
+"""The servers behind callmart: how to reach them, their clock, upgrading and stopping them."""
+
+from typing import Annotated
+
+import typer
+
+from callmart.access import logins, memberships
+from callmart.base.errors import UserError
+from callmart.base.settings import settings
+from callmart.cli.terminal import UNDONE, database, end_with, looking, out, plain
+from callmart.database import clock, schema, server
+from callmart.database.lock import exclusive
+
+app = typer.Typer()
+
+
+@app.command()
+def dsn(
+    customer: Annotated[int | None, typer.Option(min=1, help="The login of this customer.")] = None,
+    duty: Annotated[str | None, typer.Option(help="The login of this duty of access.yml.")] = None,
+) -> None:
+    """Print a libpq URI and nothing else: the owner's, a customer's own login, or a duty's."""
+    if customer is not None and duty is not None:
+        raise UserError("one login at a time: name --customer or --duty")
+    with looking() as connection:
+        if customer is not None:
+            print(logins.customer_uri(connection, settings(), customer))
+        elif duty is not None:
+            print(logins.duty_uri(settings(), duty))
+        else:
+            print(logins.owner_uri(settings()))
+
+
+@app.command("clock")
+def clock_(
+    accept: Annotated[
+        str, typer.Option(metavar="YYYY-MM-DD", help="The day that the clock says, and that is right.")
+    ] = "",
+) -> None:
+    """Show what the clock says and whether it is believed; believe it again after a long rest."""
+    with database() as connection:
+        if accept:
+            with exclusive(connection):
+                clock.accept(connection, settings(), clock.parse_day("--accept", accept))
+                connection.commit()
+        reading = clock.read(connection, settings())
+    out.print(
+        f"the clock says {reading.today}; callmart last did something "
+        f"{f'on {reading.last}' if reading.last else 'never'}",
+        soft_wrap=True,
+    )
+    out.print(f"clock: {plain(reading.doubt) if reading.doubt else 'believed'}", soft_wrap=True)
+    raise typer.Exit(UNDONE if reading.doubt else 0)
+
+
+@app.command()
+def upgrade() -> None:
+    """Make a database that an earlier callmart has made what this one needs; its history stays."""
+    from callmart.declarations import dbt_project
+
+    with database(applied=False) as connection, exclusive(connection):
+        if not schema.stands(connection):
+            raise UserError("there is nothing to upgrade: run `callmart registry apply registry.yml` first")
+        if schema.is_current(connection, settings().time_zone):
+            out.print("upgrade: nothing to do")
+            return
+        applied = memberships.apply(connection, settings(), dbt_project.marts(settings()))
+        memberships.note_applied(connection, len(applied.mended), 0)
+        connection.commit()
+    out.print("upgrade: done; `callmart run` goes on from here")
+    end_with(applied.problems)
+
+
+@app.command()
+def emulator() -> None:
+    """Serve the local Tableau emulator in the foreground, until interrupted."""
+    from callmart.publish import emulator as emulated
+
+    emulated.serve(
+        settings().home, lambda running: out.print(f"Tableau emulator at {running.url}; Ctrl-C ends it")
+    )
+
+
+@app.command()
+def stop() -> None:
+    """Stop the embedded database and the Tableau emulator."""
+    from callmart.publish import emulator
+
+    stopped = [
+        name
+        for name, did in (
+            ("database", server.stop(settings().home)),
+            ("Tableau emulator", emulator.stop(settings().home)),
+        )
+        if did
+    ]
+    out.print(f"stopped: {', '.join(stopped)}" if stopped else "nothing was running")

@@ -1,0 +1,247 @@
+"""The stages of a run, each as a command, and the run itself."""
+
+import json
+import signal
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from callmart.access import logins
+from callmart.base.errors import UserError
+from callmart.base.settings import Platform, settings
+from callmart.cli.terminal import (
+    UNDONE,
+    Json,
+    at_work,
+    database,
+    err,
+    out,
+    plain,
+    progress,
+)
+from callmart.database import clock
+
+app = typer.Typer()
+
+_COLOURS = {"+": "green", "~": "yellow", "-": "red", "*": "cyan", "?": "magenta", "!": "bold red", "=": "dim"}
+
+
+@app.command()
+def land(
+    paths: Annotated[list[Path], typer.Argument(help="Files of raw events.")],
+    format: Annotated[str, typer.Option(help="auto, csv, ndjson, parquet, queue_log or cel.")] = "auto",
+    customer: Annotated[int | None, typer.Option(min=1, help="The customer of all rows.")] = None,
+    platform: Annotated[Platform | None, typer.Option(help="The service of all rows.")] = None,
+    timezone: Annotated[str | None, typer.Option(help="Of local times without offset (IANA).")] = None,
+) -> None:
+    """Take in files of raw events: each once, whole or not at all."""
+    from callmart.land import landing as stage
+    from callmart.land.prepare import Defaults
+
+    defaults = Defaults(customer, platform or "vcloud", platform is not None, timezone)
+    with database() as connection:  # another lands beside a run
+        clock.believe(connection, settings())
+    with logins.connect(settings(), "loader") as loader, progress() as step:
+        landed = []
+        for number, path in enumerate(paths):
+            step("land", path.name, number, len(paths))
+            landed.append(stage.land(loader, settings(), path, format, defaults))
+            step("land", path.name, number + 1, len(paths))
+    for one in landed:
+        _print_landed(one)
+
+
+def _print_landed(one: Any) -> None:
+    if one.unchanged:
+        out.print(f"{plain(one.file)}: landed before, nothing to do", soft_wrap=True)
+        return
+    out.print(
+        f"{plain(one.file)}: {one.rows} rows: {one.landed} events landed, {one.repeated} repeated, "
+        f"{one.rejected} rows rejected, {one.turned_away} turned away (no contract on their day, or too old)",
+        soft_wrap=True,
+    )
+    for line, reason in one.first_rejects:
+        out.print(f"  line {line}: {plain(reason)}")
+    if one.rejected > len(one.first_rejects):
+        out.print(f"  ... and {one.rejected - len(one.first_rejects)} more, in raw.reject")
+    for verb, count in one.unknown_verbs:
+        out.print(f"  {count} rows with the unknown verb {plain(verb)}: counted, not kept")
+    if one.incomplete_last_line:
+        out.print("  the last line has no end yet: land the file again when it has")
+
+
+@app.command()
+def build() -> None:
+    """Compute the days that are dirty, and no others."""
+    from callmart.build import window as stage
+
+    with at_work() as connection, progress() as step:
+        built = stage.build(connection, settings(), lambda *model: step("build", *model))
+    out.print(f"build: {built.days} days computed" if built.days else "build: nothing to do")
+
+
+@app.command()
+def validate() -> None:
+    """Check what was computed, before anybody can see it."""
+    from callmart.validate import suites as stage
+
+    with at_work() as connection, progress() as step:
+        validated = stage.validate(connection, settings(), lambda *mart: step("validate", *mart))
+    if validated.build_id is None:
+        out.print("validate: nothing to do")
+        return
+    for result in validated.results:
+        if result.failing:
+            out.print(
+                f"  {result.severity}: {result.mart}: {plain(result.expectation)}: {len(result.failing)} days",
+                soft_wrap=True,
+            )
+    out.print(
+        f"validate: {len(validated.results)} expectations, {len(validated.held_back)} days to hold back, "
+        f"{validated.warnings} warnings"
+    )
+    raise typer.Exit(UNDONE if validated.held_back else 0)
+
+
+@app.command("open")
+def open_() -> None:
+    """Let the customers see the days that passed."""
+    from callmart.opening.opening import open_build
+
+    with at_work() as connection:
+        opened = open_build(connection, settings())
+    out.print(f"open: {opened.days} days opened ({opened.rows} rows), {opened.held_back} held back")
+    for problem in opened.problems:
+        err.print(plain(problem), soft_wrap=True)
+    raise typer.Exit(UNDONE if opened.held_back or opened.problems else 0)
+
+
+@app.command()
+def release(
+    customer: Annotated[int, typer.Option(min=1, help="Whose day.")],
+    day: Annotated[datetime, typer.Option(formats=["%Y-%m-%d"], help="The day that is held back.")],
+    reason: Annotated[str, typer.Option(help="Why it may be seen as it is; the audit log keeps it.")],
+) -> None:
+    """Let the next run open a day although its checks hold it back."""
+    from callmart.validate import release as stage
+
+    with at_work() as connection:
+        stage.release(connection, customer, day.date(), reason)
+    out.print(f"release: {day.date()} of customer {customer} is opened by the next `callmart run`")
+
+
+@app.command()
+def extract() -> None:
+    """Write each customer's .hyper files, as that customer."""
+    from callmart.extract import extract as stage
+
+    with at_work() as connection, progress() as step:
+        found = stage.extract(connection, settings(), lambda customer, *n: step("extract", str(customer), *n))
+    failures = [one for one in found if isinstance(one, stage.Unproven)]
+    files = [one for one in found if isinstance(one, stage.Extract)]
+    for failure in dict.fromkeys(map(str, failures)):
+        err.print(plain(failure), soft_wrap=True)
+    standing = sum(one.path.exists() for one in files)
+    written = sum(one.written for one in files)
+    out.print(f"extract: {standing} files stand in {stage.folder(settings())}, {written} written now")
+    raise typer.Exit(UNDONE if failures else 0)
+
+
+@app.command()
+def publish(
+    plan: Annotated[bool, typer.Option("--plan", help="Show what would change, and change nothing.")] = False,
+    as_json: Json = False,
+    yes: Annotated[
+        bool, typer.Option("--yes", help="Also remove all of a customer, and adopt what bears no mark.")
+    ] = False,
+) -> None:
+    """Make Tableau hold what it should, and no more."""
+    from callmart import publish as stage
+    from callmart.publish import publication, tableau
+
+    with at_work() as connection, tableau.connect(settings()) as tableau_server:
+        wanted, books = publication.desired(connection, settings()), publication.books(connection, settings())
+        connection.commit()
+        planned = stage.plan(wanted, stage.read(tableau_server, books))
+        if not as_json:
+            _print_plan(planned)
+        if plan:
+            if as_json:
+                print(json.dumps(planned.as_json()))
+            return
+        if (planned.leaving or planned.adopting) and not yes and not _agreed(planned):
+            asked = " and ".join(_asked(planned))
+            raise UserError(
+                f"nothing was published: {asked}; look at it with --plan, and confirm it with --yes"
+            )
+        with progress() as step:
+            outcomes = publication.apply(
+                connection, settings(), tableau_server, planned, lambda *one: step("publish", *one)
+            )
+    failures = [one for one in outcomes if one.error]
+    for failure in failures:
+        err.print(plain(failure.error), soft_wrap=True)
+    changes = sum(len(one.done) for one in outcomes)
+    if as_json:
+        print(json.dumps({**planned.as_json(), "failed": [one.error for one in failures]}))
+    else:
+        customers = sum(one.customer_id is not None for one in outcomes)
+        out.print(f"publish: {customers} customers, {changes} changes, {len(failures)} failed")
+    raise typer.Exit(UNDONE if failures or any(one.alert for one in outcomes) else 0)
+
+
+def _print_plan(planned: Any) -> None:
+    for line in planned.lines():
+        colour = _COLOURS.get(line.strip()[0])
+        out.print(f"[{colour}]{plain(line)}[/]" if colour else plain(line), soft_wrap=True)
+
+
+def _agreed(planned: Any) -> bool:
+    """Asks whoever sits there; without a terminal nobody does."""
+    return sys.stdin.isatty() and all(
+        typer.confirm(f"On Tableau {asked}. Do it?") for asked in _asked(planned)
+    )
+
+
+def _asked(planned: Any) -> Iterator[str]:
+    """What has to be confirmed."""
+    if planned.leaving:
+        yield f"everything of customers {_listed(planned.leaving)} would be removed"
+    if planned.adopting:
+        yield f"what stands of customers {_listed(planned.adopting)} without our mark would be taken for ours"
+
+
+def _listed(customers: tuple[int, ...]) -> str:
+    return ", ".join(map(str, customers))
+
+
+@app.command()
+def run(as_json: Json = False) -> None:
+    """All stages in order, as the scheduler does it every night."""
+    from callmart.operations import run as stages
+
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: what was done is said
+    with database() as connection:
+        with progress() as step:
+            ran = stages.run(connection, settings(), step)
+        _print_run(ran, as_json)  # before anything else can go wrong
+    raise typer.Exit(UNDONE if ran.problems else 0)
+
+
+def _print_run(ran: Any, as_json: bool) -> None:
+    if as_json:
+        print(json.dumps(asdict(ran)), flush=True)
+        return
+    for one in ran.files:
+        _print_landed(one)
+    for problem in ran.problems:
+        err.print(plain(problem), soft_wrap=True)
+    out.print(
+        f"run: {len(ran.files)} files, {ran.opened_days} days opened, {ran.held_back_days} held back, "
+        f"{ran.extracts_written} of {ran.extracts} extracts written, {ran.published_changes} changes on Tableau"
+    )

@@ -1,0 +1,85 @@
+"""What all commands share: what they print, how they end, and the database as each of them needs it."""
+
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Annotated, Any, NoReturn
+
+import psycopg
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from callmart.base.settings import settings
+from callmart.database import clock, schema, server
+
+# Into a file or a pipe a table keeps its columns; a terminal says how wide it is.
+out = Console(highlight=False, width=None if sys.stdout.isatty() else 130)
+err = Console(stderr=True, highlight=False)
+
+UNDONE = 1  # finished, but something was held back, refused or left undone
+MISTAKE = 2
+
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+Yes = Annotated[bool, typer.Option("--yes", help="Also do what deletes data.")]
+
+
+def plain(text: object) -> str:
+    return str(text).replace("[", r"\[")
+
+
+def end_with(problems: Iterable[str]) -> NoReturn:
+    """Say what is left undone, and end with the exit code for it."""
+    problems = list(problems)
+    for problem in problems:
+        err.print(plain(problem), soft_wrap=True)
+    raise typer.Exit(UNDONE if problems else 0)
+
+
+@contextmanager
+def database(*, applied: bool = True) -> Iterator[psycopg.Connection]:
+    with server.connect(settings()) as connection:
+        if applied:
+            schema.require(connection, settings().time_zone)
+        yield connection
+
+
+@contextmanager
+def at_work() -> Iterator[psycopg.Connection]:
+    """The database, for one command at a time, and only while its clock is believed."""
+    with database() as connection, clock.guarded(connection, settings()):
+        yield connection
+
+
+@contextmanager
+def looking() -> Iterator[psycopg.Connection]:
+    """The database, for what changes nothing: it works whatever the clock says, and tells what speaks against it."""
+    with database() as connection:
+        if doubt := clock.read(connection, settings()).doubt:
+            err.print(f"[yellow]the clock is in doubt:[/] {plain(doubt)}", soft_wrap=True)
+        connection.rollback()
+        yield connection
+
+
+@contextmanager
+def progress() -> Iterator[Any]:
+    """A line a stage: `step(stage, item, finished, of)`."""
+    bars = Progress(
+        SpinnerColumn(finished_text="[green]✓[/]"),
+        TextColumn("{task.description:<9}"),
+        BarColumn(bar_width=24),
+        TextColumn("{task.fields[item]}"),
+        TimeElapsedColumn(),
+        console=err,
+    )
+    tasks: dict[str, Any] = {}
+    with bars:
+
+        def step(stage: str, item: str, finished: int, of: int) -> None:
+            if stage not in tasks:
+                tasks[stage] = bars.add_task(stage, item="")
+            bars.update(
+                tasks[stage], total=of, completed=finished, item="" if finished == of else plain(item)
+            )
+
+        yield step
