@@ -11,20 +11,21 @@ import psycopg
 from callmart.base.settings import Settings
 from callmart.database import server
 from callmart.declarations import dbt_project
-from callmart.registry import registry
+from callmart.registry import applying
+from callmart.registry.file import Registry
 
 CUSTOMERS = range(1, 201)
 QUEUES = 2
 
 
 @contextmanager
-def scratch(wanted: registry.Registry | None = None) -> Iterator[Settings]:
+def scratch(wanted: Registry | None = None) -> Iterator[Settings]:
     """A callmart of its own, with the policies, logins and empty marts that it makes itself."""
     with tempfile.TemporaryDirectory(prefix="callmart-bench-") as folder:
         settings = Settings(home=Path(folder) / "home", dsn=None, folders=[])
         try:
             with server.connect(settings) as connection:
-                registry.apply(
+                applying.apply(
                     connection, settings, wanted or registry_of(dict.fromkeys(CUSTOMERS, "detailed"))
                 )
             dbt_project.run(settings, lambda *_: None)
@@ -33,9 +34,9 @@ def scratch(wanted: registry.Registry | None = None) -> Iterator[Settings]:
             server.stop(settings.home)
 
 
-def registry_of(options: Mapping[int, str], reports: Sequence[str] = ()) -> registry.Registry:
+def registry_of(options: Mapping[int, str], reports: Sequence[str] = ()) -> Registry:
     """Customers with these options, and somebody of each who gets these reports, if there are any."""
-    return registry.Registry.model_validate(
+    return Registry.model_validate(
         {
             "customers": [
                 {

@@ -15,7 +15,8 @@ from callmart.base.settings import Settings
 from callmart.database import server
 from callmart.land import landing
 from callmart.land.prepare import EVENT_SCHEMA, Defaults, prepare
-from callmart.registry import registry
+from callmart.registry import applying
+from callmart.registry.file import Registry
 from callmart.simulator.simulate import simulate
 
 CUSTOMER = 1
@@ -67,7 +68,7 @@ def _land(settings: Settings, file: Path) -> float:
 
 def _copy(settings: Settings, file: Path) -> float:
     """Seconds to COPY the rows of the file, already prepared, into a table like raw.event."""
-    wanted = registry.Registry.model_validate(
+    wanted = Registry.model_validate(
         {
             "customers": [
                 {
@@ -79,7 +80,7 @@ def _copy(settings: Settings, file: Path) -> float:
         }
     )
     with server.connect(settings) as connection:
-        registry.apply(connection, settings, wanted)
+        applying.apply(connection, settings, wanted)
         connection.commit()
         _, gate = landing.current_gate(connection, settings)
     batches = list(prepare(file, "auto", DEFAULTS, gate, landing.limits(settings)).batches())

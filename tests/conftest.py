@@ -23,7 +23,8 @@ from callmart.land.landing import Landed, land
 from callmart.land.prepare import Defaults
 from callmart.opening import opening
 from callmart.operations import run
-from callmart.registry import registry
+from callmart.registry import applying
+from callmart.registry import file as registry_file
 from tableau_emulator import process
 
 hypothesis.settings.register_profile("callmart", deadline=None)  # a busy machine is no failure
@@ -84,7 +85,7 @@ class Callmart:
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text)
         with self.connect() as connection:
-            registry.apply(connection, self.settings, registry.load(file))
+            applying.apply(connection, self.settings, registry_file.load(file))
 
     def land(
         self,

@@ -20,8 +20,10 @@ from callmart.declarations import dbt_project
 from callmart.extract import extract
 from callmart.operations import run
 from callmart.publish import tableau
-from callmart.registry import registry
-from callmart.registry.registry import current_states, desired_states, load, plan
+from callmart.registry import applying
+from callmart.registry.file import Registry, load
+from callmart.registry.planning import plan
+from callmart.registry.states import current_states, desired_states
 from callmart.retention import remove
 from callmart.tableau_files.fields import TITLES
 from conftest import Callmart, ignore_step
@@ -108,12 +110,12 @@ def shown(matrix: Callmart) -> Iterator[psycopg.Connection]:
     """A database whose only customer lives by this machine's clock; nothing is kept."""
     with matrix.connect() as connection:
         matrix_registry = load_text(matrix, customers("id: 1, time_zone: UTC"))
-        registry.apply(connection, matrix.settings, matrix_registry)
+        applying.apply(connection, matrix.settings, matrix_registry)
         yield connection
         connection.rollback()
 
 
-def load_text(callmart: Callmart, text: str) -> registry.Registry:
+def load_text(callmart: Callmart, text: str) -> Registry:
     file = callmart.home / "registry.yml"
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(text)

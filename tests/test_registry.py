@@ -17,8 +17,10 @@ from callmart.access import drift, logins, memberships, roles
 from callmart.base.errors import UserError
 from callmart.base.keys import fingerprint_of
 from callmart.database import clock
-from callmart.registry import registry
-from callmart.registry.registry import NOBODY, Change, State, current_states, desired_states, load, plan
+from callmart.registry import applying
+from callmart.registry.file import load
+from callmart.registry.planning import Change, plan
+from callmart.registry.states import NOBODY, State, current_states, desired_states
 from conftest import YESTERDAY, Callmart
 
 TODAY = date(2026, 6, 15)
@@ -763,6 +765,6 @@ def test_apply_is_all_or_nothing(applied: Callmart, monkeypatch: pytest.MonkeyPa
 
     monkeypatch.setattr(memberships, "follow_contracts", broken_off)
     with applied.connect() as connection, pytest.raises(KeyboardInterrupt):
-        registry.apply(connection, applied.settings, load(file))
+        applying.apply(connection, applied.settings, load(file))
     assert applied.rows("select from registry.customer where customer_id = 77") == []
     assert applied.rows("select to_regrole('callmart_customer_77') as role") == [{"role": None}]

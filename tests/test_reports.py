@@ -11,8 +11,10 @@ from callmart.base.errors import UserError
 from callmart.declarations import dbt_project, exposures, metrics
 from callmart.declarations.dbt_project import Mart
 from callmart.declarations.exposures import Report
-from callmart.registry import registry
-from callmart.registry.registry import Change, desired_states, plan
+from callmart.registry import file as registry_file
+from callmart.registry.file import Registry
+from callmart.registry.planning import Change, plan
+from callmart.registry.states import desired_states
 from commands import command_of
 from conftest import Callmart
 
@@ -280,10 +282,10 @@ customers:
 """
 
 
-def load(folder: Path, option: str, report: str, begins: str = "2026-01-01") -> registry.Registry:
+def load(folder: Path, option: str, report: str, begins: str = "2026-01-01") -> Registry:
     file = folder / "registry.yml"
     file.write_text(REGISTRY.format(option=option, report=report, begins=begins))
-    return registry.load(file)
+    return registry_file.load(file)
 
 
 def test_a_report_that_is_not_declared_is_refused_by_its_line(tmp_path: Path) -> None:
@@ -305,7 +307,7 @@ def test_a_registry_without_recipients_needs_no_reports(
     monkeypatch.setattr(exposures, "reports", not_asked)
     file = tmp_path / "registry.yml"
     file.write_text("customers:\n  - {id: 1, name: One, recipients: [{email: a@b, reports: []}]}\n")
-    assert registry.load(file).customers[0].id == 1
+    assert registry_file.load(file).customers[0].id == 1
 
 
 @pytest.mark.parametrize(

@@ -35,7 +35,7 @@ from callmart.opening import opening
 from callmart.operations import run, status
 from callmart.operations.status import CustomerStatus
 from callmart.publish import installation, publication, tableau
-from callmart.registry import registry as registry_file
+from callmart.registry import file as registry_file
 from callmart.retention import expire, remove
 from callmart.simulator.simulate import simulate
 from callmart.validate import suites

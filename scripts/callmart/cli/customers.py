@@ -9,7 +9,8 @@ from callmart.base.settings import settings
 from callmart.cli.terminal import Yes, database, end_with, out, plain
 from callmart.database import clock, schema
 from callmart.database.lock import exclusive
-from callmart.registry import registry
+from callmart.registry import applying, planning, states
+from callmart.registry import file as registry_file
 
 app = typer.Typer(help="Who the customers are and what they have ordered.", no_args_is_help=True)
 
@@ -17,15 +18,15 @@ app = typer.Typer(help="Who the customers are and what they have ordered.", no_a
 @app.command("apply")
 def apply(file: Path, yes: Yes = False) -> None:
     """Make database, roles and keys what the registry file says. Shows a plan first."""
-    wanted = registry.load(file)
+    wanted = registry_file.load(file)
     with database(applied=False) as connection, exclusive(connection):
         if schema.stands(connection):
             schema.require(connection, settings().time_zone)
         schema.apply(connection, settings().time_zone)
         clock.believe(connection, settings())
-        changes = registry.plan(
-            registry.current_states(connection),
-            registry.desired_states(wanted, clock.now(connection)),
+        changes = planning.plan(
+            states.current_states(connection),
+            states.desired_states(wanted, clock.now(connection)),
             clock.today(connection, settings()),
         )
         for change in changes:
@@ -37,6 +38,6 @@ def apply(file: Path, yes: Yes = False) -> None:
                 f"nothing was applied: {deleting} of these changes delete data; "
                 "correct the file, or confirm them with --yes"
             )
-        problems = registry.apply(connection, settings(), wanted)
+        problems = applying.apply(connection, settings(), wanted)
     out.print(f"registry: {len(wanted.customers)} customers, {len(changes)} changes applied")
     end_with(problems)

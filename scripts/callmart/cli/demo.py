@@ -27,7 +27,9 @@ from callmart.land import landing
 from callmart.land.prepare import Defaults
 from callmart.operations import run, status
 from callmart.publish import tableau
-from callmart.registry import registry
+from callmart.registry import applying
+from callmart.registry import file as registry_file
+from callmart.registry.file import Registry
 from callmart.simulator.simulate import simulate
 
 EXAMPLE = PROJECT / "demo"
@@ -43,13 +45,13 @@ def demo(settings: Settings, on_step: run.OnStep) -> list[status.CustomerStatus]
             "the demo publishes to the local emulator only: unset tableau.server, or use `callmart run`"
         )
     tableau.require_server(settings)
-    wanted = registry.load(EXAMPLE / "registry.yml")
+    wanted = registry_file.load(EXAMPLE / "registry.yml")
     with server.connect(settings) as connection:
         ran = run.Ran()
         with exclusive(connection):
             on_step("registry", "apply", 0, 1)
             _refuse_real_customers(connection, wanted)
-            registry.apply(connection, settings, wanted)
+            applying.apply(connection, settings, wanted)
             # However long it has rested: what it holds is nobody's.
             clock.accept(connection, settings, today := clock.today(connection, settings))
             connection.commit()
@@ -79,7 +81,7 @@ def what_next(settings: Settings) -> list[str]:
     ]
 
 
-def _refuse_real_customers(connection: psycopg.Connection, wanted: registry.Registry) -> None:
+def _refuse_real_customers(connection: psycopg.Connection, wanted: Registry) -> None:
     """The demo's registry would take every other customer for one that left."""
     if connection.execute("select to_regclass('registry.customer')").fetchone() == (None,):
         return

@@ -22,7 +22,7 @@ from callmart.database import vacuum
 from callmart.declarations import dbt_project, standing
 from callmart.extract import extract
 from callmart.opening import opening
-from callmart.registry.registry import forget_customer
+from callmart.registry.applying import forget_customer
 
 
 @dataclass(frozen=True)

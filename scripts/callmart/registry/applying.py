@@ -1,0 +1,200 @@
+"""Making database, roles and keys what the registry file says.
+
+Of a customer with no contract now or later nothing is kept here but the customer itself.
+"""
+
+from datetime import date
+
+import psycopg
+from psycopg import sql
+
+from callmart.access import memberships, sessions
+from callmart.base.keys import ensure_key, fingerprint_of, keyed, new_key
+from callmart.base.settings import Settings
+from callmart.database import clock, schema
+from callmart.registry.file import Registry
+from callmart.registry.states import (
+    CHANGES_NUMBERS,
+    CUSTOMER,
+    NOBODY,
+    TABLES,
+    State,
+    current_states,
+    desired_states,
+    nothing,
+)
+
+
+def apply(connection: psycopg.Connection, settings: Settings, registry: Registry) -> list[str]:
+    """Make database, roles and keys what the registry says; a sentence for each thing that somebody else has to do.
+    Commits: what the registry says, and the access that it opens and closes, in one transaction; then the logins.
+    """
+    with sessions.making_way(connection):
+        _write_all(connection, settings, registry)
+        memberships.follow_contracts(connection, settings)
+        connection.commit()
+        return memberships.finish(connection, settings, None).problems
+
+
+def _write_all(connection: psycopg.Connection, settings: Settings, registry: Registry) -> None:
+    schema.apply(connection, settings.time_zone)
+    now = clock.now(connection)
+    current, desired = current_states(connection), desired_states(registry, now)
+    for customer_id in current.keys() - desired.keys():
+        connection.execute("delete from registry.customer where customer_id = %s", [customer_id])
+    changed = current.keys() - desired.keys()
+    for customer_id, after in desired.items():
+        before = current.get(customer_id)
+        key = _key(connection, settings, customer_id) if after.tables["contract"] else None
+        if before != after:
+            changed = changed | {customer_id}
+            _write(connection, customer_id, after, fingerprint_of(key) if key else None)
+            _write_agents(connection, customer_id, after, key, after.today(now))
+            _mark_days(connection, customer_id, before or NOBODY, after)
+    connection.execute("select ops.follow_contracts()")
+    if changed:
+        connection.execute("insert into registry.version default values")
+        for customer_id in sorted(changed):
+            connection.execute(
+                "insert into ops.audit_log (action, customer_id) values ('registry applied', %s)",
+                [customer_id],
+            )
+
+
+def _key(connection: psycopg.Connection, settings: Settings, customer_id: int) -> bytes:
+    known = connection.execute(
+        "select key_fingerprint from registry.customer"
+        " where customer_id = %s and key_fingerprint is not null",
+        [customer_id],
+    ).fetchone()
+    if known is None and _was_removed(connection, customer_id):
+        return new_key(settings.home, customer_id)
+    return ensure_key(settings.home, customer_id, known[0] if known else None)
+
+
+def _was_removed(connection: psycopg.Connection, customer_id: int) -> bool:
+    """Whether all of the customer went, so that a key that still stands there came of a backup."""
+    return connection.execute(
+        """
+        select
+            exists (select from ops.audit_log where customer_id = %(customer)s and action = 'removed')
+            and not exists (select from raw.file_customer where customer_id = %(customer)s)
+        """,
+        {"customer": customer_id},
+    ).fetchone() == (True,)
+
+
+def forget_customer(connection: psycopg.Connection, settings: Settings, customer_id: int) -> bool:
+    """Let the registry be as if the customer had never been there; what is ordered for later stays, under a new key.
+    Whether a key is needed: if not, its file may go.
+    """
+    state = current_states(connection).get(customer_id)
+    if state is None:
+        return False
+    today = state.today(clock.now(connection))
+    is_ordered = state.is_ordered("standard", "detailed", today=today)
+    key = new_key(settings.home, customer_id) if is_ordered else None
+    if not is_ordered:
+        state = State(state.customer, nothing())
+    if not state.keeps_agents(today):
+        state.agents = set()
+    connection.execute(
+        "update registry.customer set key_fingerprint = null where customer_id = %s", [customer_id]
+    )
+    connection.execute("delete from registry.agent where customer_id = %s", [customer_id])
+    _write(connection, customer_id, state, fingerprint_of(key) if key else None)
+    _write_agents(connection, customer_id, state, key, today)
+    return is_ordered
+
+
+def _write(connection: psycopg.Connection, customer_id: int, state: State, fingerprint: str | None) -> None:
+    columns = ("customer_id", *CUSTOMER, "key_fingerprint")
+    connection.execute(
+        # The key goes with what it was made for, not before.
+        sql.SQL(
+            "insert into registry.customer as known ({}) values ({}) on conflict (customer_id) do update set {},"
+            " key_fingerprint = coalesce(excluded.key_fingerprint, known.key_fingerprint)"
+        ).format(
+            sql.SQL(", ").join(map(sql.Identifier, columns)),
+            sql.SQL(", ").join(sql.Placeholder() * len(columns)),
+            sql.SQL(", ").join(
+                sql.SQL("{0} = excluded.{0}").format(sql.Identifier(column)) for column in CUSTOMER
+            ),
+        ),
+        [customer_id, *state.customer, fingerprint],
+    )
+    for table, names in TABLES.items():
+        connection.execute(
+            sql.SQL("delete from registry.{} where customer_id = %s").format(sql.Identifier(table)),
+            [customer_id],
+        )
+        insert = sql.SQL("insert into registry.{} (customer_id, {}) values (%s, {})").format(
+            sql.Identifier(table),
+            sql.SQL(", ").join(map(sql.Identifier, names)),
+            sql.SQL(", ").join(sql.Placeholder() * len(names)),
+        )
+        with connection.cursor() as cursor:
+            cursor.executemany(
+                insert,
+                [
+                    [customer_id, *(list(v) if isinstance(v, tuple) else v for v in row)]
+                    for row in state.tables[table]
+                ],
+            )
+
+
+def _write_agents(
+    connection: psycopg.Connection, customer_id: int, state: State, key: bytes | None, today: date
+) -> None:
+    """The names that the customer gives its agents; where none may be kept, no id stays either."""
+    forget = "delete from registry.agent where customer_id = %s"
+    if state.keeps_agents(today):
+        # Who was named and never seen is nobody without the name.
+        connection.execute(f"{forget} and name is not null and last_day is null", [customer_id])
+        forget = (
+            "update registry.agent set name = null, email = null where customer_id = %s and name is not null"
+        )
+    if connection.execute(forget, [customer_id]).rowcount:
+        connection.execute(
+            "insert into ops.to_vacuum (relation) values ('registry.agent') on conflict do nothing"
+        )
+    if key is not None:
+        with connection.cursor() as cursor:
+            cursor.executemany(
+                """
+                insert into registry.agent (customer_id, agent_key, agent, name, email) values (%s, %s, %s, %s, %s)
+                on conflict (customer_id, agent_key) do update
+                set agent = excluded.agent, name = excluded.name, email = excluded.email
+                """,
+                [
+                    (customer_id, keyed(key, "agent", agent), agent, name, email)
+                    for agent, name, email in state.agents
+                ],
+            )
+    if connection.execute("select to_regclass('store.agent')").fetchone() != (None,):
+        connection.execute(
+            "update store.agent set agent = registry.agent_label(customer_id, agent_key) where customer_id = %s",
+            [customer_id],
+        )
+        connection.execute(
+            "insert into ops.to_vacuum (relation) values ('store.agent') on conflict do nothing"
+        )
+
+
+def _mark_days(connection: psycopg.Connection, customer_id: int, before: State, after: State) -> None:
+    """Mark the days whose numbers change, all of them; those of another contract are marked by ops.follow_contracts."""
+    if before.value("time_zone") != after.value("time_zone"):  # also of who is back before all of it went
+        # Days move too: the last day of one zone can hold calls of the next day of another.
+        connection.execute("select raw.redate(%s)", [customer_id])
+    if before.tables["queue"] != after.tables["queue"] or any(
+        before.value(column) != after.value(column) for column in CHANGES_NUMBERS
+    ):
+        connection.execute(
+            """
+            insert into ops.dirty_day (customer_id, call_date, cause)
+            select distinct customer_id, call_date, 'registry'
+            from ops.opened_day where customer_id = %s and isfinite(call_date)
+            on conflict (customer_id, call_date) do update set mark = nextval('ops.mark'), cause = excluded.cause
+            """,
+            [customer_id],
+        )

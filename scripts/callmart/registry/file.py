@@ -1,0 +1,236 @@
+"""The registry file: who the customers are and what they have ordered."""
+
+import re
+from collections.abc import Iterable
+from datetime import date
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from ruamel.yaml import YAML
+from ruamel.yaml.comments import CommentedMap, CommentedSeq
+from ruamel.yaml.constructor import RoundTripConstructor
+
+from callmart.base import yaml_file
+from callmart.base.errors import UserError
+from callmart.base.settings import TimeZone
+from callmart.declarations import exposures
+
+Option = Literal["none", "standard", "detailed"]
+OPTIONS: tuple[Option, ...] = ("none", "standard", "detailed")  # each opens more than the one before
+
+
+def _day(written: object) -> date:
+    try:
+        day = date.fromisoformat(str(written))
+    except ValueError:
+        day = date.min
+    if day == date.min:  # the first day there is has no eve
+        raise ValueError("no date; write it as 2026-03-01")
+    return day
+
+
+Day = Annotated[date, BeforeValidator(_day)]
+Text = Annotated[str, Field(min_length=1, max_length=255, pattern=r"^[^\x00-\x1f]+$")]
+Seconds = Annotated[int, Field(ge=0, le=86_400)]
+Email = Annotated[str, Field(max_length=255, pattern=r"^[^@\x00-\x20]+@[^@\x00-\x20]+$")]
+
+
+class Strict(BaseModel):
+    """Unknown keys and other types are errors: a typing error must not change what is promised."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class Defaults(Strict):
+    """What holds for a customer that says nothing else."""
+
+    time_zone: TimeZone = "Europe/Amsterdam"
+    locale: Literal["nl", "en"] = "nl"
+    service_level_s: Seconds = 20
+    short_abandon_s: Seconds = 5
+
+
+class Contract(Strict):
+    """What is ordered from a day on, until a day (exclusive)."""
+
+    option: Option
+    from_: Day = Field(alias="from")
+    until: Day | None = None
+
+
+class Queue(Strict):
+    """A queue with thresholds or a label of its own."""
+
+    name: Text
+    label: Text | None = None
+    service_level_s: Seconds | None = None
+    short_abandon_s: Seconds | None = None
+
+
+class Agent(Strict):
+    """An agent whose name the customer wants to see."""
+
+    id: Text
+    name: Text
+    email: Email | None = None
+
+
+class Contact(Strict):
+    """Who may speak for the customer."""
+
+    name: Text
+    email: Email
+    authorised: bool = False
+
+
+class Recipient(Strict):
+    """Who gets the weekly mail and may sign in on Tableau."""
+
+    email: Email
+    reports: list[Text]
+
+
+class Customer(Strict):
+    """A customer, as the file has it."""
+
+    id: int = Field(gt=0, lt=2**31 - 1)  # the last integer can be no bound of an array in PostgreSQL
+    name: Text
+    time_zone: TimeZone | None = None
+    locale: Literal["nl", "en"] | None = None
+    anonymous_agents: bool = False
+    connection: Literal["extract", "live"] = "extract"
+    sql_login: bool = False  # live data sources have one anyway
+    contracts: list[Contract] = []
+    queues: list[Queue] = []
+    statuses: dict[Text, Literal["available", "in_call", "wrap_up", "break", "away", "training"]] = {}
+    agents: list[Agent] = []
+    contacts: list[Contact] = []
+    recipients: list[Recipient] = []
+
+
+class Registry(Strict):
+    """The whole file."""
+
+    defaults: Defaults = Defaults()
+    customers: list[Customer]
+
+
+class _Constructor(RoundTripConstructor):
+    """Leaves a date as it is written: one that does not exist is an error of ours, with its line."""
+
+
+_Constructor.add_constructor("tag:yaml.org,2002:timestamp", _Constructor.construct_scalar)
+
+
+def load(path: Path) -> Registry:
+    """The registry in the file; UserError with the line and the remedy where it is wrong."""
+    yaml = YAML()
+    yaml.Constructor = _Constructor
+    document = yaml_file.load(path, str(path), "name an existing registry file", yaml)
+    if not isinstance(document, CommentedMap):
+        raise UserError(f"{path} holds no registry; begin it with `customers:`")
+    try:
+        registry = Registry.model_validate(document)
+    except ValidationError as error:
+        raise UserError(_sentence(path, document, error)) from None
+    _check_contracts(path, document, registry)
+    _check_names(path, document, registry)
+    _check_reports(path, document, registry)
+    return registry
+
+
+def status_word(written: str) -> str:
+    """A customer's own word for a status, as it is compared."""
+    return written.casefold().strip()
+
+
+def _sentence(path: Path, document: CommentedMap, error: ValidationError) -> str:
+    """The first error as a sentence; never with the value, which may be a name."""
+    errors = error.errors(include_url=False, include_input=False)
+    # An unknown key first: what is missing may be what it was meant to be.
+    first = min(errors, key=lambda one: one["type"] != "extra_forbidden")
+    place = [part for part in first["loc"] if part != "[key]"]
+    # What does not look like a key can be a name.
+    name = ".".join(str(part) if re.fullmatch("[a-z_0-9]+", str(part)) else "…" for part in place)
+    if first["type"] == "extra_forbidden":
+        known = "customers, defaults" if len(place) == 1 else "see docs/registry.md for the keys that exist"
+        message = f"unknown key {name}; remove or correct it ({known})"
+    else:
+        message = f"{name}: {first['msg'].removeprefix('Value error, ')}"
+    more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
+    return f"{path} line {_line(document, place)}: {message}{more}"
+
+
+def _line(document: Any, place: Iterable[Any]) -> int:
+    """The line of the deepest part of the place that the file has."""
+    line = 1
+    for part in place:
+        if isinstance(document, CommentedMap) and part in document:
+            line = document.lc.key(part)[0] + 1
+        elif isinstance(document, CommentedSeq) and isinstance(part, int) and part < len(document):
+            line = document.lc.item(part)[0] + 1
+        else:
+            break
+        document = document[part]
+    return line
+
+
+def _check_contracts(path: Path, document: CommentedMap, registry: Registry) -> None:
+    for at, customer in enumerate(registry.customers):
+        earlier_until: date | None = date.min
+        order = sorted(range(len(customer.contracts)), key=lambda i: customer.contracts[i].from_)
+        for i in order:
+            contract = customer.contracts[i]
+            line = _line(document, ["customers", at, "contracts", i])
+            if contract.until is not None and contract.until <= contract.from_:
+                raise UserError(
+                    f"{path} line {line}: customer {customer.id}'s contract ends before it begins; "
+                    "until is exclusive and must lie after from"
+                )
+            if earlier_until is None or contract.from_ < earlier_until:
+                raise UserError(
+                    f"{path} line {line}: customer {customer.id}'s contract from {contract.from_} overlaps the "
+                    "one before; end that one with `until` on or before this day"
+                )
+            earlier_until = contract.until
+
+
+def _check_names(path: Path, document: CommentedMap, registry: Registry) -> None:
+    """Names that must be given once: customers, and what stands under each."""
+
+    def once(names: list[str], place: list[Any], what: str) -> None:
+        for i, name in enumerate(names):
+            if name in names[:i]:
+                line = _line(document, [*place, i])
+                raise UserError(f"{path} line {line}: {what} is given twice; keep one of the two")
+
+    once([str(c.id) for c in registry.customers], ["customers"], "this customer id")
+    for at, customer in enumerate(registry.customers):
+        place: list[Any] = ["customers", at]
+        once([q.name for q in customer.queues], [*place, "queues"], "this queue")
+        once(
+            [status_word(w) for w in customer.statuses],
+            [*place, "statuses"],
+            "a status word, in any case of letters,",
+        )
+        once([a.id for a in customer.agents], [*place, "agents"], "this agent id")
+        once([c.email for c in customer.contacts], [*place, "contacts"], "this contact's address")
+        once([r.email for r in customer.recipients], [*place, "recipients"], "this recipient's address")
+        if customer.agents and customer.anonymous_agents:
+            raise UserError(
+                f"{path} line {_line(document, [*place, 'agents'])}: customer {customer.id} has anonymous "
+                "agents, whose names are never kept; remove `agents` or `anonymous_agents`"
+            )
+
+
+def _check_reports(path: Path, document: CommentedMap, registry: Registry) -> None:
+    for at, customer in enumerate(registry.customers):
+        for i, recipient in enumerate(customer.recipients):
+            for j, name in enumerate(recipient.reports):
+                if name not in exposures.reports():
+                    line = _line(document, ["customers", at, "recipients", i, "reports", j])
+                    raise UserError(
+                        f"{path} line {line}: this report is not declared; "
+                        f"name one of {', '.join(exposures.reports())}"
+                    )

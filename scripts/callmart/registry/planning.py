@@ -1,0 +1,98 @@
+"""What applying the registry file would change. What a contract closes is a deletion, also where its date lies in the
+future, and is shown as one; retention deletes it when its day has come.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date, timedelta
+
+from callmart.declarations import exposures
+from callmart.registry.file import OPTIONS, Option
+from callmart.registry.states import CUSTOMER, NOBODY, TABLES, State
+
+
+@dataclass(frozen=True)
+class Change:
+    """One line of the plan."""
+
+    customer_id: int
+    text: str
+    deletes: bool = False
+
+
+def plan(current: dict[int, State], desired: dict[int, State], today: date) -> list[Change]:
+    """What applying would change; nothing where the two are equal."""
+    changes: list[Change] = []
+    for customer_id in sorted(current.keys() | desired.keys()):
+        before, after = current.get(customer_id), desired.get(customer_id)
+        if after is None:
+            changes.append(Change(customer_id, "is gone from the file: everything of it is deleted", True))
+            continue
+        if before is None:
+            options = ", ".join(_spans(after)) or "none"
+            changes.append(Change(customer_id, f"new: {options}"))
+        else:
+            changes.extend(Change(customer_id, text) for text in _edits(before, after))
+            if after.value("anonymous_agents") and not before.value("anonymous_agents"):
+                changes.append(Change(customer_id, "agents become anonymous: their names are deleted", True))
+        changes.extend(Change(customer_id, text, True) for text in _closings(before or NOBODY, after, today))
+        if before != after:
+            changes.extend(Change(customer_id, text) for text in _unopened(after, today))
+    return changes
+
+
+def _spans(state: State) -> Iterator[str]:
+    for option, valid_from, valid_until in sorted(state.tables["contract"], key=lambda row: row[1]):
+        yield f"{option} from {valid_from}" + (f" until {valid_until}" if valid_until else "")
+
+
+def _edits(before: State, after: State) -> Iterator[str]:
+    for column in CUSTOMER:
+        if before.value(column) != after.value(column):
+            yield f"{column} changes"
+    for what in (*TABLES, "agent"):
+        old, new = (state.agents if what == "agent" else state.tables[what] for state in (before, after))
+        if old != new:
+            yield f"{what}: {len(new - old)} added, {len(old - new)} removed"
+
+
+def _unopened(after: State, today: date) -> Iterator[str]:
+    """The reports that somebody is to get and that no contract opens, now or later."""
+    asked = {name for _, names in after.tables["recipient"] for name in names}
+    for report in exposures.reports().values():
+        if report.name in asked and not after.is_ordered(
+            *(option for option in OPTIONS if report.is_opened_by(option)), today=today
+        ):
+            yield f"recipient: nobody gets {report.name}, which no contract of the customer opens"
+
+
+def _closings(before: State, after: State, today: date) -> Iterator[str]:
+    """What the contract closes that it leaves open now: by taking days away, or on a day to come."""
+    for day in sorted(before.turns() | after.turns()):
+        old, new = before.option_on(day), after.option_on(day)
+        eve = day - timedelta(days=1)
+        falls = _rank(new) < _rank(after.option_on(eve))
+        fell = _rank(old) < _rank(before.option_on(eve))
+        if _rank(new) < _rank(old) or (falls and not fell and (day > today or before is not NOBODY)):
+            lost = "everything" if new == "none" else "what only detailed opens"
+            old_option = old if _rank(new) < _rank(old) else after.option_on(eve)
+            again = _opened_again(after, day, today)
+            of_days = f" of the days before {again}" if again else ""
+            yield f"{old_option} becomes {new} on {day}: {lost}{of_days} is deleted"
+
+
+def _opened_again(state: State, closed: date, today: date) -> date | None:
+    """The day from which on is kept what a day closes: the first of the span that covers today, where that is later."""
+    rank = _rank(state.option_on(closed))
+    if closed > today or _rank(state.option_on(today)) <= rank:
+        return None
+    return max(
+        day
+        for day in state.turns()
+        if day <= today
+        and _rank(state.option_on(day)) > rank >= _rank(state.option_on(day - timedelta(days=1)))
+    )
+
+
+def _rank(option: Option) -> int:
+    return OPTIONS.index(option)

@@ -1,0 +1,143 @@
+"""A customer as rows: as the file asks for it, and as the database holds it."""
+
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import psycopg
+from psycopg import sql
+
+from callmart.registry.file import Customer, Defaults, Option, Registry, status_word
+
+Rows = set[tuple[Any, ...]]
+
+# The tables of a customer, with the columns that the file decides.
+TABLES: dict[str, tuple[str, ...]] = {
+    "contract": ("option", "valid_from", "valid_until"),
+    "queue": ("queue", "label", "service_level_s", "short_abandon_s"),
+    "status_word": ("word", "status"),
+    "contact": ("email", "name", "authorised"),
+    "recipient": ("email", "reports"),
+}
+CUSTOMER = (
+    "name",
+    "time_zone",
+    "locale",
+    "anonymous_agents",
+    "connection",
+    "sql_login",
+    "service_level_s",
+    "short_abandon_s",
+)
+CHANGES_NUMBERS = ("time_zone", "service_level_s", "short_abandon_s")
+
+
+@dataclass
+class State:
+    """A customer as the database holds it or should hold it."""
+
+    customer: tuple[Any, ...]  # in the order of CUSTOMER
+    tables: dict[str, Rows]
+    agents: Rows = field(default_factory=set)  # id, name and address of those who are named
+
+    def value(self, column: str) -> Any:
+        """A column of the customer itself."""
+        return self.customer[CUSTOMER.index(column)]
+
+    def option_on(self, day: date) -> Option:
+        """What is ordered on a day."""
+        for option, valid_from, valid_until in self.tables["contract"]:
+            if valid_from <= day and (valid_until is None or day < valid_until):
+                return option  # type: ignore[no-any-return]
+        return "none"
+
+    def today(self, now: datetime) -> date:
+        """The date at the customer."""
+        return now.astimezone(ZoneInfo(self.value("time_zone"))).date()
+
+    def is_ordered(self, *options: Option, today: date) -> bool:
+        """Whether one of the options is ordered now or later."""
+        return any(
+            option in options and (valid_until is None or today < valid_until)
+            for option, _, valid_until in self.tables["contract"]
+        )
+
+    def keeps_agents(self, today: date) -> bool:
+        """Whether ids and names of agents may be kept at all."""
+        return self.is_ordered("detailed", today=today) and not self.value("anonymous_agents")
+
+    def turns(self) -> set[date]:
+        """The days on which the option can change."""
+        return {day for row in self.tables["contract"] for day in row[1:] if day is not None}
+
+
+def nothing() -> dict[str, Rows]:
+    return {table: set() for table in TABLES}
+
+
+NOBODY = State((None,) * len(CUSTOMER), nothing())
+
+
+def desired_states(registry: Registry, now: datetime) -> dict[int, State]:
+    """What the file asks for, by customer, on the day that it is there."""
+    return {customer.id: _desired(customer, registry.defaults, now) for customer in registry.customers}
+
+
+def _desired(customer: Customer, defaults: Defaults, now: datetime) -> State:
+    state = State(
+        (
+            customer.name,
+            customer.time_zone or defaults.time_zone,
+            customer.locale or defaults.locale,
+            customer.anonymous_agents,
+            customer.connection,
+            customer.sql_login,
+            defaults.service_level_s,
+            defaults.short_abandon_s,
+        ),
+        {
+            "contract": {(c.option, c.from_, c.until) for c in customer.contracts if c.option != "none"},
+            "queue": {
+                (
+                    q.name,
+                    q.label,
+                    defaults.service_level_s if q.service_level_s is None else q.service_level_s,
+                    defaults.short_abandon_s if q.short_abandon_s is None else q.short_abandon_s,
+                )
+                for q in customer.queues
+            },
+            "status_word": {(status_word(word), status) for word, status in customer.statuses.items()},
+            "contact": {(c.email, c.name, c.authorised) for c in customer.contacts},
+            "recipient": {(r.email, tuple(r.reports)) for r in customer.recipients},
+        },
+    )
+    today = state.today(now)
+    if not state.is_ordered("standard", "detailed", today=today):
+        return State(state.customer, nothing())
+    if state.keeps_agents(today):
+        state.agents = {(a.id, a.name, a.email) for a in customer.agents}
+    return state
+
+
+def current_states(connection: psycopg.Connection) -> dict[int, State]:
+    """What the database holds, by customer."""
+    columns = sql.SQL(", ").join(map(sql.Identifier, CUSTOMER))
+    states = {
+        row[0]: State(row[1:], nothing())
+        for row in connection.execute(
+            sql.SQL("select customer_id, {} from registry.customer").format(columns)
+        )
+    }
+    for table, names in TABLES.items():
+        query = sql.SQL("select customer_id, {} from registry.{}").format(
+            sql.SQL(", ").join(map(sql.Identifier, names)), sql.Identifier(table)
+        )
+        for customer_id, *values in connection.execute(query):
+            row = tuple(tuple(v) if isinstance(v, list) else v for v in values)
+            states[customer_id].tables[table].add(row)
+    for customer_id, *agent in connection.execute(
+        "select customer_id, agent, name, email from registry.agent where name is not null"
+    ):
+        states[customer_id].agents.add(tuple(agent))
+    return states
