@@ -1,4 +1,4 @@
-"""The database's own objects: schema.sql, applied as a whole."""
+"""The database's own objects, of the files in objects/: applied as a whole."""
 
 from collections.abc import Iterable
 from hashlib import sha256
@@ -21,7 +21,24 @@ from callmart.base.raw_format import (
 )
 from callmart.database import lock
 
-TEXT = files("callmart.database").joinpath("schema.sql").read_text(encoding="utf-8")
+# Each stands on those before it.
+FILES = (
+    "schemas",
+    "registry",
+    "ops",
+    "raw",
+    "usage",
+    "build",
+    "access",
+    "landing",
+    "changed_days",
+    "views",
+    "earlier",
+)
+TEXT = "\n".join(
+    files("callmart.database").joinpath("objects", f"{name}.sql").read_text(encoding="utf-8")
+    for name in FILES
+)
 
 
 def apply(connection: psycopg.Connection, time_zone: str) -> None:
@@ -77,7 +94,7 @@ def _fingerprint(time_zone: str) -> str:
 
 
 def _filled(time_zone: str) -> sql.Composed:
-    """schema.sql with the provider's time zone, and the words and bounds of the raw format."""
+    """The files with the provider's time zone, and the words and bounds of the raw format."""
     return sql.SQL(TEXT).format(
         time_zone=sql.Literal(time_zone),
         events=_events(),

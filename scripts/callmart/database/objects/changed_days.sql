@@ -1,0 +1,136 @@
+-- A customer has moved to another time zone: other calls than before lie on more than one day, and every day of its
+-- calls and phases is another.
+create or replace function raw.redate(customer integer) returns void
+language sql
+set timezone = 'UTC'
+begin atomic
+    update raw.call as k
+    set spans_days = (k.first_at at time zone c.time_zone)::date < (k.last_at at time zone c.time_zone)::date
+    from registry.customer as c
+    where k.customer_id = customer and c.customer_id = customer;
+
+    update raw.file_customer set first_day = first_day - 2, last_day = last_day + 2 where customer_id = customer;
+
+    -- The days between the two ends of a call are marked as they were before, or opened.
+    insert into ops.dirty_day (customer_id, call_date, cause)
+    select distinct c.customer_id, (moment at time zone c.time_zone)::date, 'time zone'
+    from registry.customer as c
+    join (
+        select customer_id, unnest(array[first_at, last_at]) as moment from raw.call
+        union all
+        select customer_id, occurred_at from raw.event where call_key is null
+    ) as reached using (customer_id)
+    where c.customer_id = customer
+    on conflict (customer_id, call_date) do update set mark = nextval('ops.mark'), cause = excluded.cause;
+end;
+
+-- Mark the days for which another contract is kept than the one they were last marked by: by a change of the registry
+-- or of the calendar. A call over midnight also gains or loses its other half with the contract of another day.
+create or replace function ops.follow_contracts() returns void
+language plpgsql
+set timezone = 'UTC'
+as $$
+begin
+    create temporary table kept on commit drop as select * from registry.kept_contract;
+    create temporary table changed on commit drop as
+    select distinct customer_id
+    from (
+        (select * from kept except select * from ops.followed_contract)
+        union all
+        (select * from ops.followed_contract except select * from kept)
+    ) as difference;
+
+    if not exists (select from changed) then
+        drop table kept, changed;
+        return;
+    end if;
+
+    with days as (
+        select customer_id, call_date, bool_or(is_open) as is_open
+        from (
+            select customer_id, call_date, true as is_open from ops.opened_day where isfinite(call_date)
+            union all
+            select customer_id, day::date, false
+            from raw.file_customer, generate_series(first_day - 1, last_day + 1, interval '1 day') as day
+        ) as stored
+        group by customer_id, call_date
+    ),
+
+    options as (
+        select d.customer_id, d.call_date, d.is_open, f.option as old, k.option as new
+        from days as d
+        join changed as c on c.customer_id = d.customer_id
+        left join ops.followed_contract as f
+            on f.customer_id = d.customer_id
+            and d.call_date >= f.valid_from
+            and d.call_date < coalesce(f.valid_until, 'infinity')
+        left join kept as k
+            on k.customer_id = d.customer_id
+            and d.call_date >= k.valid_from
+            and d.call_date < coalesce(k.valid_until, 'infinity')
+    ),
+
+    -- A day that was kept and not opened is still dirty; one that was not may be no more, though raw holds it.
+    held as (
+        select o.customer_id, o.call_date, o.old, o.new
+        from options as o
+        join registry.customer as c on c.customer_id = o.customer_id
+        cross join lateral (
+            select
+                o.call_date::timestamp at time zone c.time_zone as begins_at,
+                (o.call_date + 1)::timestamp at time zone c.time_zone as ends_at
+        ) as day
+        where
+            o.is_open
+            or o.old is null
+            and o.new is not null
+            and (
+                exists (
+                    select from raw.event as e
+                    where e.customer_id = o.customer_id and e.occurred_at >= begins_at and e.occurred_at < ends_at
+                )
+                or exists (
+                    select from raw.call as k
+                    where
+                        k.customer_id = o.customer_id
+                        and k.spans_days
+                        and k.last_at >= begins_at
+                        and k.first_at < ends_at
+                )
+            )
+    ),
+
+    turned as (
+        select customer_id, call_date from held where (old is null) <> (new is null)
+    ),
+
+    reached as (
+        select customer_id, call_date from held where old is distinct from new
+        union
+        select customer_id, call_date + beside from turned, unnest(array[-1, 1]) as beside
+        union
+        select t.customer_id, day::date
+        from turned as t
+        join registry.customer as c on c.customer_id = t.customer_id
+        join raw.call as k
+            on k.customer_id = t.customer_id
+            and k.spans_days
+            and k.last_at >= t.call_date::timestamp at time zone c.time_zone
+            and k.first_at < (t.call_date + 1)::timestamp at time zone c.time_zone
+        cross join generate_series(
+            (k.first_at at time zone c.time_zone)::date, (k.last_at at time zone c.time_zone)::date, interval '1 day'
+        ) as day
+    )
+
+    insert into ops.dirty_day (customer_id, call_date, cause)
+    select r.customer_id, r.call_date, 'contract'
+    from reached as r
+    join held as h on h.customer_id = r.customer_id and h.call_date = r.call_date and h.new is not null
+    on conflict (customer_id, call_date) do update set mark = nextval('ops.mark'), cause = excluded.cause;
+
+    delete from ops.followed_contract where customer_id in (select customer_id from changed);
+    insert into ops.followed_contract
+    select kept.* from kept join changed using (customer_id);
+    drop table kept, changed;
+end
+$$;

@@ -1,0 +1,563 @@
+-- Landing: functions of the owner, so that who lands need not read.
+
+-- The words of the raw format (raw_format.py): what an event is called, and what it may tell.
+create or replace view raw.known_event as
+select *
+from (values {events}) as known (event, reasons, tells_number, ends_phase, kinds, directions);
+
+-- Whether a text has the form of a key that callmart makes (keys.py): 128 bits in hex. Asked of each key of a file, so
+-- not by a regular expression, which takes ten times as long. `~` before a key is for those that privacy work will make.
+create or replace function raw.is_key(key text) returns boolean
+stable
+parallel safe
+return octet_length(key) = 32 and key = lower(key collate "C") and pg_input_is_valid(key, 'uuid');
+
+-- Refuse what `prepare` would never have handed over. Whoever lands may be somebody else with its password, so nothing
+-- that protects a person, or bounds a table, is believed. That a row is complete is not asked: that harms only numbers of
+-- the customer whose it is. One reading of all rows; what is asked is asked of the few groups that they make up.
+create or replace function raw.refuse_unprepared(
+    row_count bigint, rejected bigint, turned_away bigint, turned_away_by jsonb
+) returns void
+language plpgsql
+set enable_sort = off -- nobody has counted the rows that came, and sorting them takes four times as long as hashing
+as $$
+declare
+    latest constant timestamptz := now() + interval '1 day';
+    fault text;
+begin
+    -- Read again by raw.keep, which asks which of these customers and moments lie under a contract.
+    create temporary table arrived on commit drop as
+    select
+        customer_id, platform, event, reason, direction, target_kind, number_withheld,
+        min(occurred_at) as first_at,
+        max(occurred_at) as last_at,
+        count(queue) as queues,
+        count(agent_key) as agents,
+        count(number_key) as numbers,
+        count(line) as lines,
+        count(device_key) as devices,
+        count(target) as targets,
+        count(target_key) as target_keys,
+        count(recorded) as recordings,
+        count(duration_s) as durations,
+        least(min(duration_s), min(wait_s)) as shortest_s,
+        greatest(max(duration_s), max(wait_s)) as longest_s, -- NaN is greater than any number
+        greatest(max(length(call_id)), max(length(queue)), max(length(line)), max(length(target))) as longest_text,
+        bool_and(
+            (agent_key is null or raw.is_key(agent_key))
+            and (number_key is null or raw.is_key(number_key))
+            and (device_key is null or raw.is_key(device_key))
+            and (target_key is null or raw.is_key(target_key))
+        ) as keyed
+    from raw.incoming
+    group by customer_id, platform, event, reason, direction, target_kind, number_withheld;
+
+    select
+        case
+            when not keyed then 'what stands for a person is no key'
+            when platform <> all ({platforms}) then 'a platform is not one of the raw format'
+            when known.event is null then 'an event is not one of the raw format'
+            when reason is not null and reason <> all (known.reasons) then 'a reason is not one of the event''s'
+            when direction is not null and direction <> all (known.directions) then 'a direction is not one of the event''s'
+            when target_kind is not null and target_kind <> all (known.kinds) then 'a target_kind is not one of the event''s'
+            when numbers > 0 and (number_withheld or not known.tells_number) then 'a number is withheld or not told'
+            when platform = any ({line_platforms}) and queues + agents + devices > 0 then 'a line has no queues and no agents'
+            when platform <> all ({line_platforms}) and lines > 0 then 'a device is no line'
+            when targets > 0 and target_kind is distinct from 'queue' then 'a target that is no queue is kept as its key'
+            when target_keys > 0 and coalesce(target_kind not in ('agent', 'number'), true) then 'a target has no key'
+            when recordings > 0 and arrived.event <> 'call_ended' then 'a recording is told of before the call''s end'
+            when durations > 0 and not known.ends_phase then 'a duration is of an event that ends nothing'
+            when shortest_s < 0 or longest_s > {longest_duration_s} then 'a duration is negative or far too long'
+            when longest_text > {longest_text} then 'a text is too long'
+            when last_at > latest then 'an event is more than a day ahead of the database''s clock'
+        end as found
+    into fault
+    from arrived left join raw.known_event as known using (event)
+    order by found
+    limit 1;
+
+    -- Ids of agents: of known customers whose agents have names, of days that are kept under a detailed contract.
+    fault := coalesce(fault, (
+        select
+            case
+                when not raw.is_key(i.agent_key) then 'what stands for an agent is no key'
+                when i.agent = '' or length(i.agent) > {longest_text} then 'an agent''s id is empty or too long'
+                when i.last_at > latest then 'an agent was seen more than a day ahead of the database''s clock'
+                when c.anonymous_agents is not false then 'an anonymous agent has an id'
+                when not exists (
+                    select
+                    from registry.kept_contract as k
+                    where
+                        k.customer_id = i.customer_id
+                        and k.option = 'detailed'
+                        and (i.last_at at time zone c.time_zone)::date
+                        <@ daterange(greatest(k.valid_from, access.retention_floor()), k.valid_until)
+                )
+                    then 'an agent has an id outside of a detailed contract'
+            end as found
+        from raw.incoming_agent as i
+        left join registry.customer as c using (customer_id)
+        order by found
+        limit 1
+    ));
+
+    fault := coalesce(fault, (
+        select
+            case
+                when
+                    count(*) filter (
+                        where customer <> 'null' and not exists (
+                            select from registry.customer as c where c.customer_id::text = t.customer
+                        )
+                    ) > 0
+                    then 'rows were turned away of a customer that is not in the registry'
+                when
+                    bool_or(rows !~ '^[1-9]\d{{0,14}}$')
+                    or coalesce(sum(case when rows ~ '^\d{{1,15}}$' then rows::bigint end), 0) <> turned_away
+                    or least(rejected, turned_away) < 0
+                    or greatest(rejected, turned_away) > row_count
+                    or rejected <> (select count(*) from raw.incoming_reject)
+                    then 'the counts do not add up'
+            end
+        from jsonb_each_text(turned_away_by) as t (customer, rows)
+    ));
+
+    if fault is not null then
+        raise check_violation using message = fault;
+    end if;
+end
+$$;
+
+-- Leave in raw.incoming what is new, each event once. Equal rows of one file are several events, told apart by an
+-- ordinal, unless their source identifies them: then they are one. Reads the `brought` of raw.merge_incoming.
+create or replace function raw.drop_repeated() returns void
+language plpgsql
+set work_mem = '256MB' -- a file of millions is grouped in memory
+set max_parallel_workers_per_gather = 0 -- what workers grouped would nearly all be grouped again
+as $$
+begin
+    create temporary table equal_row on commit drop as
+    select
+        ctid as place,
+        identified,
+        row_number() over (partition by customer_id, occurred_at, event_key order by line_number) - 1 as ordinal
+    from raw.incoming
+    where event_key in (select event_key from raw.incoming group by event_key having count(*) > 1);
+    delete from raw.incoming as i using equal_row as e where i.ctid = e.place and e.identified and e.ordinal > 0;
+    update raw.incoming as i
+    set ordinal = e.ordinal
+    from equal_row as e
+    where i.ctid = e.place and not e.identified and e.ordinal > 0;
+    drop table equal_row;
+
+    -- Asked first, because new data seldom meets old: then no row needs looking up.
+    if exists (
+        select
+        from brought as b
+        cross join lateral (
+            select
+            from raw.event as e
+            where e.customer_id = b.customer_id and e.occurred_at between b.first_at and b.last_at
+            order by e.occurred_at
+            limit 1
+        ) as known
+    ) then
+        delete from raw.incoming as i
+        using raw.event as e
+        where
+            e.customer_id = i.customer_id
+            and e.occurred_at = i.occurred_at
+            and e.event_key = i.event_key
+            and e.ordinal = i.ordinal;
+    end if;
+end
+$$;
+
+-- What an agent's event outside of calls begins or ends: nothing of another kind cuts it short.
+create or replace function raw.phase_of(event text, device_key text, queue text) returns text
+immutable
+return case -- a status and a wrap-up are the agent's, wherever they were told
+    when event in ('agent_logged_in', 'agent_logged_out') then 'login ' || coalesce(device_key, '')
+    when event in ('agent_joined_queue', 'agent_left_queue') then 'membership ' || coalesce(queue, '')
+    when event in ('wrapup_started', 'wrapup_ended') then 'wrapup'
+    else event
+end;
+
+-- Keep what is new of raw.incoming, and mark every day that it reaches: the days of each call that it has a part
+-- of, and of each status, login and membership that it begins, ends or cuts short.
+create or replace function raw.merge_incoming(file bigint, out landed bigint, out repeated bigint)
+language plpgsql
+set timezone = 'UTC'
+set work_mem = '256MB'
+as $$
+declare
+    reach constant interval := '31 days'; -- how far apart the two ends of a status are looked for
+begin
+    -- What came, and how far the data of each customer went before, and goes now: what is open is clipped there.
+    create temporary table brought on commit drop as
+    select i.*, before.known_until, greatest(before.known_until, i.last_at) as now_until
+    from (
+        select customer_id, min(occurred_at) as first_at, max(occurred_at) as last_at, count(*) as events
+        from raw.incoming
+        group by customer_id
+    ) as i
+    left join lateral (
+        select e.occurred_at as known_until
+        from raw.event as e
+        where e.customer_id = i.customer_id
+        order by e.occurred_at desc
+        limit 1
+    ) as before on true;
+
+    -- Not every month from first to last: one date far off would make thousands. Where they differ, each row is asked.
+    perform access.ensure_month('raw.event', month)
+    from (
+        select date_trunc('month', unnest(array[first_at, last_at]))::date as month from brought
+        union
+        select date_trunc('month', i.occurred_at)::date
+        from raw.incoming as i
+        join brought as b using (customer_id)
+        where date_trunc('month', b.first_at) < date_trunc('month', b.last_at)
+    ) as months;
+
+    insert into raw.file_customer (file_id, customer_id, first_day, last_day, events)
+    select
+        file,
+        customer_id,
+        (first_at at time zone time_zone)::date,
+        (last_at at time zone time_zone)::date,
+        events
+    from brought join registry.customer using (customer_id)
+    union all
+    select distinct file, k.customer_id, null::date, null::date, 0
+    from raw.file as f
+    join registry.kept_contract as k on k.customer_id = (f.asked::jsonb ->> 1)::integer
+    where f.file_id = file and not exists (select from brought as b where b.customer_id = k.customer_id);
+
+    perform raw.drop_repeated();
+
+    with seen as (
+        select
+            customer_id,
+            call_key,
+            min(occurred_at - make_interval(secs => coalesce(duration_s, 0) + coalesce(wait_s, 0))) as first_at,
+            max(occurred_at) as last_at
+        from raw.incoming
+        where call_key is not null
+        group by customer_id, call_key
+    ),
+
+    calls as (
+        insert into raw.call as known (customer_id, call_key, first_at, last_at, spans_days)
+        select
+            customer_id,
+            call_key,
+            seen.first_at,
+            seen.last_at,
+            (seen.first_at at time zone time_zone)::date < (seen.last_at at time zone time_zone)::date
+        from seen
+        join registry.customer using (customer_id)
+        on conflict (customer_id, call_key) do update
+        set
+            first_at = least(known.first_at, excluded.first_at),
+            last_at = greatest(known.last_at, excluded.last_at),
+            spans_days = (
+                select
+                    (least(known.first_at, excluded.first_at) at time zone time_zone)::date
+                    < (greatest(known.last_at, excluded.last_at) at time zone time_zone)::date
+                from registry.customer as c
+                where c.customer_id = excluded.customer_id
+            )
+        returning known.customer_id, known.first_at, known.last_at
+    ),
+
+    -- Between the first and the last event of half a day lies no day that neither of them is of, so that only these
+    -- two are looked around from.
+    half_days as (
+        select
+            customer_id,
+            agent_key,
+            raw.phase_of(event, device_key, queue) as phase,
+            min(occurred_at) as first_at,
+            max(occurred_at) as last_at,
+            min(occurred_at - least(make_interval(secs => coalesce(duration_s, 0)), reach)) as measured_from
+        from raw.incoming
+        where call_key is null and agent_key is not null
+        group by customer_id, agent_key, phase, date_bin('12 hours', occurred_at, 'epoch')
+    ),
+
+    neighbours as (
+        select
+            *,
+            case when first_at - lag(last_at) over one_after_another <= reach then lag(last_at) over one_after_another end
+                as preceded_at,
+            lead(first_at) over one_after_another as followed_at
+        from half_days
+        window one_after_another as (partition by customer_id, agent_key, phase order by first_at)
+    ),
+
+    -- Not materialized: each look-up takes its few rows by an index.
+    told as not materialized (
+        select
+            customer_id,
+            agent_key,
+            event,
+            raw.phase_of(event, device_key, queue) as phase,
+            occurred_at,
+            duration_s
+        from raw.event
+        where call_key is null
+    ),
+
+    phases as (
+        select
+            n.customer_id,
+            least(coalesce(before.occurred_at, n.preceded_at), n.measured_from, after.measured_from) as first_at,
+            -- What nothing follows goes on until the end of the data.
+            coalesce(after.occurred_at, least(n.followed_at, n.last_at + reach, brought.now_until)) as last_at
+        from neighbours as n
+        join brought using (customer_id)
+        left join lateral (
+            select e.occurred_at
+            from told as e
+            where
+                e.customer_id = n.customer_id
+                and e.agent_key = n.agent_key
+                and e.phase = n.phase
+                and e.occurred_at >= coalesce(n.preceded_at, n.first_at - reach)
+                and e.occurred_at < n.first_at
+            order by e.occurred_at desc
+            limit 1
+        ) as before on true
+        -- A moment of as many beginnings as ends leaves open what was open before it: looked past.
+        left join lateral (
+            select
+                e.occurred_at,
+                e.occurred_at - least(make_interval(secs => coalesce(e.duration_s, 0)), reach) as measured_from
+            from told as e
+            where
+                e.customer_id = n.customer_id
+                and e.agent_key = n.agent_key
+                and e.phase = n.phase
+                and e.occurred_at > n.last_at
+                and e.occurred_at < least(n.followed_at, n.last_at + reach)
+                and (
+                    n.phase = 'agent_status'
+                    or (
+                        select
+                            count(*) filter (where o.event in ('agent_logged_in', 'agent_joined_queue', 'wrapup_started'))
+                            <> count(*) filter (where o.event in ('agent_logged_out', 'agent_left_queue', 'wrapup_ended'))
+                        from told as o
+                        where
+                            o.customer_id = e.customer_id
+                            and o.agent_key = e.agent_key
+                            and o.phase = e.phase
+                            and o.occurred_at = e.occurred_at
+                    )
+                )
+            order by e.occurred_at, e.duration_s
+            limit 1
+        ) as after on true
+    ),
+
+    reached as (
+        select customer_id, first_at, last_at from calls
+        union all
+        select customer_id, first_at, last_at from phases
+        union all
+        -- And what was open at the former end, until the new one.
+        select customer_id, known_until, least(known_until + reach, now_until)
+        from brought
+        where
+            known_until < now_until
+            and exists (
+                select
+                from raw.event as e
+                where
+                    e.customer_id = brought.customer_id
+                    and e.call_key is null
+                    and e.agent_key is not null
+                    and e.occurred_at between brought.known_until - reach and brought.known_until
+            )
+    ),
+
+    days as (
+        select distinct
+            customer_id,
+            (reached.first_at at time zone time_zone)::date as first_day,
+            (reached.last_at at time zone time_zone)::date as last_day
+        from reached
+        join registry.customer using (customer_id)
+    )
+
+    insert into ops.dirty_day (customer_id, call_date, cause)
+    select distinct customer_id, day::date, 'landed'
+    from days, generate_series(first_day, last_day, interval '1 day') as day
+    on conflict (customer_id, call_date) do update set mark = nextval('ops.mark'), cause = excluded.cause;
+
+    insert into raw.event (
+        customer_id, occurred_at, event_key, ordinal, platform, event, file_id, line_number, call_key, call_id, queue,
+        agent_key, number_key, number_withheld, line, device_key, direction, reason, target, target_key, target_kind,
+        duration_s, wait_s, recorded
+    )
+    select
+        customer_id, occurred_at, event_key, ordinal, platform, event, file, line_number, call_key, call_id, queue,
+        agent_key, number_key, number_withheld, line, device_key, direction, reason, target, target_key, target_kind,
+        duration_s, wait_s, recorded
+    from raw.incoming;
+    get diagnostics landed = row_count;
+    select coalesce(sum(events), 0) - landed into repeated from brought;
+
+    drop table brought;
+    truncate raw.incoming;
+end
+$$;
+
+-- What the loader may do, who can write into the doorway and read nothing: its own types and functions mean nothing
+-- here, for the search path ends with pg_temp.
+
+create or replace function raw.has_landed(sha256 text, registry_version integer, asked text) returns boolean
+stable
+security definer
+return exists (
+    select
+    from raw.file as f
+    where
+        f.sha256 = has_landed.sha256
+        and f.registry_version = has_landed.registry_version
+        and f.asked = has_landed.asked
+);
+
+-- Which of some words are an agent of a customer: an id, a name, an address, a key, or what reports call an agent by its
+-- key. The name of a queue of the customer's is none of these. Of anonymous agents, and under standard, the events alone
+-- know the keys: they are read only for a word that looks like one.
+create or replace function registry.known_agents(customer integer, words text[]) returns text[]
+stable
+security definer
+return array(
+    select word
+    from unnest(words) as word
+    where
+        not exists (select from registry.queue as q where q.customer_id = customer and q.queue = word)
+        and case
+            when exists (
+                select
+                from registry.agent as a
+                where a.customer_id = customer and word in (a.agent_key, a.agent, a.name, a.email)
+            ) then true
+            when word ~ '^(agent-[0-9a-f]{{10}}|~?[0-9a-f]{{32}})$' then word = any(array(
+                select distinct unnest(array[e.agent_key, 'agent-' || left(e.agent_key, 10)])
+                from raw.event as e
+                where e.customer_id = customer and e.agent_key is not null
+            ))
+            else false
+        end
+);
+
+-- Open the doorway, to one landing at a time; false where the registry is another than the file was gated with. No
+-- contract ends while its rows come in.
+create or replace function raw.receive(registry_version integer) returns boolean
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    truncate raw.incoming, raw.incoming_reject, raw.incoming_agent;
+    lock table registry.version in share mode;
+    return registry_version = (select coalesce(max(version), 0) from registry.version);
+end
+$$;
+
+-- Keep what came in through the doorway, as one file.
+create or replace function raw.keep(
+    name text, sha256 text, registry_version integer, asked text, row_count bigint, rejected bigint, turned_away bigint,
+    incomplete_last_line boolean, turned_away_by jsonb, out landed bigint, out repeated bigint
+)
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+set timezone = 'UTC'
+as $$
+declare
+    file bigint;
+begin
+    perform raw.refuse_unprepared(row_count, rejected, turned_away, turned_away_by);
+
+    -- What the loader has read of the contracts is not what counts. Where a customer's first and last moment lie under
+    -- one contract, so does all between them: no clock of today goes back to the day before.
+    with kept as materialized (
+        select
+            customer_id,
+            c.time_zone,
+            daterange(greatest(k.valid_from, access.retention_floor()), k.valid_until) as days
+        from registry.kept_contract as k
+        join registry.customer as c using (customer_id)
+        where k.valid_until is null or k.valid_until > access.retention_floor()
+    ),
+
+    doubtful as materialized (
+        select customer_id
+        from arrived
+        group by customer_id
+        having not exists (
+            select
+            from kept as k
+            where
+                k.customer_id = arrived.customer_id
+                and (min(first_at) at time zone k.time_zone)::date <@ k.days
+                and (max(last_at) at time zone k.time_zone)::date <@ k.days
+        )
+    )
+
+    delete from raw.incoming as i
+    using doubtful as d
+    where
+        d.customer_id = i.customer_id
+        and not exists (
+            select
+            from kept as k
+            where k.customer_id = i.customer_id and (i.occurred_at at time zone k.time_zone)::date <@ k.days
+        );
+
+    insert into raw.file (
+        name, sha256, registry_version, asked, row_count, rejected, turned_away, incomplete_last_line
+    )
+    values (name, sha256, registry_version, asked, row_count, rejected, turned_away, incomplete_last_line)
+    returning file_id into file;
+    insert into raw.reject (file_id, line_number, reason) select file, line_number, reason from raw.incoming_reject;
+
+    -- The ids behind the keys: of agents under a detailed contract, never of anonymous ones. Where the marts show an
+    -- agent by its key, for want of the id that comes now, a day is built anew, and with it what its agents are called.
+    if to_regclass('store.agent') is not null then
+        insert into ops.dirty_day (customer_id, call_date, cause)
+        select o.customer_id, max(o.call_date), 'agent ids'
+        from ops.opened_day as o
+        where
+            isfinite(o.call_date)
+            and o.customer_id in (
+                select i.customer_id
+                from raw.incoming_agent as i
+                join store.agent as m on m.customer_id = i.customer_id and m.agent_key = i.agent_key
+                left join registry.agent as a on a.customer_id = i.customer_id and a.agent_key = i.agent_key
+                where a.agent is null
+            )
+        group by o.customer_id
+        on conflict (customer_id, call_date) do update set mark = nextval('ops.mark'), cause = excluded.cause;
+    end if;
+    insert into registry.agent as known (customer_id, agent_key, agent, last_day)
+    select customer_id, agent_key, min(agent), max((last_at at time zone time_zone)::date)
+    from raw.incoming_agent join registry.customer using (customer_id)
+    group by customer_id, agent_key
+    on conflict (customer_id, agent_key) do update
+    set agent = coalesce(known.agent, excluded.agent), last_day = greatest(known.last_day, excluded.last_day);
+
+    insert into ops.audit_log (action, customer_id, details)
+    select 'turned away', nullif(customer, 'null')::integer, jsonb_build_object('rows', rows::bigint, 'file', file)
+    from jsonb_each_text(turned_away_by) as t (customer, rows);
+
+    select m.landed, m.repeated into landed, repeated from raw.merge_incoming(file) as m;
+    update raw.file as f set landed = keep.landed, repeated = keep.repeated where f.file_id = file;
+    drop table arrived;
+    truncate raw.incoming_reject, raw.incoming_agent;
+end
+$$;
