@@ -28,7 +28,7 @@ from callmart.database.lock import exclusive
 from callmart.declarations import dbt_project
 from callmart.extract import extract
 from callmart.operations import run
-from callmart.retention import expire
+from callmart.retention import expire, expired_months, expiry_plan
 from callmart.simulator.simulate import simulate
 from commands import command_of, mistake
 from conftest import Callmart, ignore_step
@@ -163,9 +163,9 @@ def expired(callmart: Callmart, floor: date) -> list[expire.Outcome]:
         return expire.expire(connection, callmart.settings, two_years_after(floor))
 
 
-def planned(callmart: Callmart, floor: date) -> expire.Plan:
+def planned(callmart: Callmart, floor: date) -> expiry_plan.Plan:
     with callmart.connect() as connection:
-        return expire.plan(connection, callmart.settings, two_years_after(floor))
+        return expiry_plan.plan(connection, callmart.settings, two_years_after(floor))
 
 
 def too_old(callmart: Callmart, floor: date) -> dict[str, int]:
@@ -235,7 +235,7 @@ def test_the_floor_is_two_years_ago(floors: Callable[[date], date], today: date)
 @pytest.fixture(scope="module")
 def floors(filled: Callmart) -> Iterator[Callable[[date], date]]:
     with filled.connect() as connection:
-        yield lambda today: expire.floor_on(connection, today)
+        yield lambda today: expiry_plan.floor_on(connection, today)
 
 
 def test_the_29th_of_february_stays_until_the_1st_of_march(floors: Callable[[date], date]) -> None:
@@ -247,7 +247,7 @@ def test_the_policy_and_the_expiry_mean_the_same_day(filled: Callmart) -> None:
     with filled.connect() as connection:
         floor = connection.execute("select access.retention_floor()").fetchone()
         assert (
-            expire.plan(connection, filled.settings, clock.today(connection, filled.settings)).floor,
+            expiry_plan.plan(connection, filled.settings, clock.today(connection, filled.settings)).floor,
         ) == floor
 
 
@@ -298,7 +298,7 @@ def test_whole_months_are_dropped(full: Callmart) -> None:
         with full.connect() as connection:
             return [
                 name[-6:]
-                for name in expire._partitions(connection, *parent.split("."))
+                for name in expired_months.partitions(connection, *parent.split("."))
                 if name[-6:] in border_months
             ]
 
@@ -587,7 +587,7 @@ def test_a_crash_in_any_step_is_finished_by_the_next(full: Callmart) -> None:
         if number is not None:
             plan = planned(full, BORDER)
 
-            def crashing(connection: psycopg.Connection, step: expire.Step = plan.steps[number]) -> int:
+            def crashing(connection: psycopg.Connection, step: expiry_plan.Step = plan.steps[number]) -> int:
                 if step.kind != "statistics":
                     step.take(connection)
                 raise Crash
@@ -621,7 +621,7 @@ def test_newer_months_are_not_read(full: Callmart) -> None:
             return found
 
         old, before = looked_at(f"event_{DAYS[0]:%Y%m}"), looked_at(newer)
-        expire.execute(connection, expire.plan(connection, full.settings, two_years_after(DAYS[1])))
+        expire.execute(connection, expiry_plan.plan(connection, full.settings, two_years_after(DAYS[1])))
         assert looked_at(f"event_{DAYS[0]:%Y%m}") != old
         assert looked_at(newer) == before
 
@@ -648,7 +648,7 @@ def test_a_failing_expiry_stops_neither_months_nor_the_run(
         assert ran.extracts == len(ZONES) * len(groups)
         for month in ahead:
             for name in ("raw.event", *marts_with_days(full)):
-                assert expire._stands(connection, f"{name}_{month:%Y%m}")
+                assert expired_months.stands(connection, f"{name}_{month:%Y%m}")
 
 
 def test_months_that_cannot_be_made_are_a_problem(full: Callmart, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -668,7 +668,7 @@ def test_months_that_cannot_be_made_are_a_problem(full: Callmart, monkeypatch: p
 
 def test_a_late_file_brings_nothing_back(full: Callmart) -> None:
     with full.connect() as connection:
-        floor = expire.plan(connection, full.settings, clock.today(connection, full.settings)).floor
+        floor = expiry_plan.plan(connection, full.settings, clock.today(connection, full.settings)).floor
     for customer, zone in ZONES.items():
         moments = [datetime.combine(floor, time(), ZoneInfo(zone)) + timedelta(seconds=s) for s in (-1, 0)]
         rows = [
@@ -688,7 +688,7 @@ def test_a_late_file_brings_nothing_back(full: Callmart) -> None:
 
 def test_a_backfill_of_an_expired_day_opens_nothing(full: Callmart) -> None:
     with full.connect() as connection:
-        floor = expire.plan(connection, full.settings, clock.today(connection, full.settings)).floor
+        floor = expiry_plan.plan(connection, full.settings, clock.today(connection, full.settings)).floor
         expired_day = floor - timedelta(days=1)
         connection.execute("select access.ensure_month('raw.event', %s)", [expired_day])
         connection.execute(
@@ -716,7 +716,7 @@ def test_a_day_that_grows_too_old_between_build_and_open_is_not_opened(
     inner = run.opening.open_build
     marts = [mart.removeprefix("store.") for mart in marts_with_days(full)]
     with full.connect() as connection:
-        day = expire.floor_on(connection, clock.today(connection, full.settings)) - timedelta(days=age)
+        day = expiry_plan.floor_on(connection, clock.today(connection, full.settings)) - timedelta(days=age)
         connection.execute(
             "insert into ops.dirty_day (customer_id, call_date, cause) values (1, %s, 'by hand')", [DAYS[3]]
         )

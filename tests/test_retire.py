@@ -13,7 +13,7 @@ from callmart.database import clock
 from callmart.declarations import dbt_project, standing
 from callmart.opening import opening
 from callmart.operations import run
-from callmart.retention import expire, remove, retire
+from callmart.retention import expire, expiry_plan, remove, retire
 from centre import DAYS, NAMED, REGISTRY, STANDARD, WITH_DATA
 from commands import Command, command_of, mistake
 from conftest import Callmart, ignore_step
@@ -137,7 +137,7 @@ def test_the_run_does_all_the_rest_and_the_audit_finds_it(left: Callmart, tmp_pa
 def expired(callmart: Callmart, day: date) -> dict[str, tuple[int, str]]:
     """What the expiry of a day takes of the two, which it does: no other table is touched."""
     with callmart.connect() as owner:
-        plan = expire.plan(owner, callmart.settings, day)
+        plan = expiry_plan.plan(owner, callmart.settings, day)
         steps = tuple(step for step in plan.steps if step.what.startswith("store.left_"))
         return {
             one.step.what: (one.step.count, one.outcome)

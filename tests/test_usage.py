@@ -17,7 +17,7 @@ from callmart.audit import tables
 from callmart.audit.check import Check
 from callmart.base.settings import PROJECT
 from callmart.declarations import dbt_project
-from callmart.retention import expire
+from callmart.retention import expiry_plan
 from confined import Shown, confined
 from conftest import Callmart
 from events import AMSTERDAM, Row, event, ndjson, registry
@@ -275,7 +275,7 @@ def test_a_month_expires_with_its_first_day(frozen: Callmart, connection: psycop
     day = MONTH.replace(year=MONTH.year + 2)
     tables = {"usage.function_month", "raw.function_use"}
     for kept, today in ((True, day), (False, day + timedelta(days=1))):
-        plan = expire.plan(connection, frozen.settings, today)
+        plan = expiry_plan.plan(connection, frozen.settings, today)
         steps = [step for step in plan.steps if step.what in tables]
         assert {step.what for step in steps} == (set() if kept else tables)
         with connection.transaction(force_rollback=True):

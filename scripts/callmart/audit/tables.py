@@ -13,7 +13,7 @@ from callmart.audit.check import Check, few
 from callmart.base.settings import Settings
 from callmart.database import clock
 from callmart.declarations import dbt_project, standing
-from callmart.retention import expire
+from callmart.retention import expiry_plan
 
 
 def of_rights(connection: psycopg.Connection, settings: Settings, scene: Scene) -> Iterator[Check]:
@@ -88,7 +88,7 @@ def of_tables(connection: psycopg.Connection, settings: Settings, scene: Scene) 
     )
     due = [
         f"{step.what}: {step.why}"
-        for step in expire.plan(connection, settings, clock.today(connection, settings)).steps
+        for step in expiry_plan.plan(connection, settings, clock.today(connection, settings)).steps
         if step.kind != "statistics"
     ]
     yield Check(

@@ -36,6 +36,7 @@ def expire(
 ) -> None:
     """Remove what is older than two years, exact to the day, from every table and file."""
     from callmart.retention import expire as stage
+    from callmart.retention import expiry_plan
 
     asked = clock.parse_day("--today", today) if today else None
     with looking() if plan else at_work() as connection:
@@ -46,7 +47,7 @@ def expire(
                 f"nothing expired: {day} is not today; look at what would go with "
                 f"`callmart expire --today {day} --plan`, which says how to do exactly that"
             )
-        planned = stage.plan(connection, settings(), day)
+        planned = expiry_plan.plan(connection, settings(), day)
         if plan:
             outcomes = [stage.Outcome(step, stage.PLANNED) for step in planned.steps]
         elif accept and accept != planned.hash:

@@ -15,7 +15,7 @@ from callmart.base.errors import UserError
 from callmart.base.settings import Settings
 from callmart.database import lock
 from callmart.declarations import dbt_project, standing
-from callmart.retention import expire
+from callmart.retention import expire, expired_months
 
 # A mart's own checks among those that hold a day back: `mart: expectation; …`.
 _OTHER_CAUSES = """
@@ -83,7 +83,7 @@ def retire(connection: psycopg.Connection, planned: Plan) -> bool:
 
 
 def _remove(connection: psycopg.Connection, planned: Plan) -> None:
-    lock.wait_at_most(connection, expire.READERS_WAIT)
+    lock.wait_at_most(connection, expired_months.READERS_WAIT)
     # With its months and its own views: `plan` has refused all others.
     connection.execute(sql.SQL("drop table {} cascade").format(sql.Identifier(standing.SCHEMA, planned.name)))
     connection.execute(sql.SQL("drop table if exists {}").format(sql.Identifier("build", planned.name)))

@@ -1,0 +1,518 @@
+"""The plan of an expiry: what is older than two years, in every table and file, and how each of it is taken away.
+
+A day is too old by the clock of the customer: its local date lies before the floor, which is today at the provider
+less two years. Whole months are detached and dropped, other rows deleted.
+"""
+
+import json
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import date
+from hashlib import sha256
+from pathlib import Path
+
+import psycopg
+from psycopg import sql
+
+from callmart.base.settings import Settings
+from callmart.database.vacuum import vacuum
+from callmart.declarations import dbt_project, standing
+from callmart.extract import extract
+from callmart.opening import opening
+from callmart.retention.expired_months import (
+    OTHERS,
+    Query,
+    count_of,
+    dropping,
+    emptying,
+    number,
+    partitions,
+    stands,
+)
+from callmart.validate import quality_pages
+
+# Whose clock a row goes by; of a customer that is gone, the provider's until its rows are removed.
+CLOCKS = """(
+    select customer_id, coalesce(c.time_zone, %(zone)s) as time_zone
+    from (select customer_id from registry.customer union select customer_id from raw.file_customer) as known
+    left join registry.customer as c using (customer_id)
+) as c"""
+# No clock is more than a day from UTC: tells which months and index ranges can hold such rows at all.
+NEAR_THE_FLOOR = "((%(floor)s::date + 1)::timestamp at time zone 'UTC')"
+
+
+@dataclass(frozen=True)
+class Step:
+    """A part of the plan: what goes, why, and how much of it; `count` is rows, or files where `kind` says so."""
+
+    kind: str
+    what: str
+    why: str
+    count: int
+    take: Callable[[psycopg.Connection], int] = field(repr=False, compare=False)  # returns how much it took
+    # Where `take` gets no lock: what goes all the same, with a lock that readers let it have.
+    instead: Callable[[psycopg.Connection], int] | None = field(default=None, repr=False, compare=False)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What goes on a day; `floor` is the oldest day that stays."""
+
+    today: date
+    floor: date
+    steps: tuple[Step, ...]
+
+    @property
+    def hash(self) -> str:
+        """What a person names who has seen the plan: another day, step or count gives another."""
+        shown = [(step.kind, step.what, step.why, step.count) for step in self.steps]
+        return sha256(json.dumps([str(self.today), shown]).encode()).hexdigest()[:8]
+
+
+def floor_on(connection: psycopg.Connection, day: date) -> date:
+    """The oldest day that is kept on a day: two years before it, as PostgreSQL counts them."""
+    ((floor,),) = connection.execute("select (%s::date - interval '2 years')::date", [day]).fetchall()
+    return floor  # type: ignore[no-any-return]
+
+
+def plan(connection: psycopg.Connection, settings: Settings, day: date) -> Plan:
+    """What is too old on a day. Changes nothing."""
+    planner = _Planner(connection, settings, day)
+    planner.marts()
+    planner.usage()
+    planner.events()
+    planner.files_landed()
+    planner.books()
+    planner.computed()
+    planner.files_on_disk()
+    planner.statistics()
+    connection.commit()
+    return Plan(day, planner.floor, tuple(planner.steps))
+
+
+class _Planner:
+    def __init__(self, connection: psycopg.Connection, settings: Settings, day: date) -> None:
+        self.connection = connection
+        self.settings = settings
+        self.floor = floor_on(connection, day)
+        self.values = {"floor": self.floor, "zone": settings.time_zone}
+        self.steps: list[Step] = []
+
+    def marts(self) -> None:
+        """Every table that stands among them: a mart that the project has taken out keeps no row longer."""
+        marts = standing.of_customers(self.connection)
+        for mart in marts:
+            if mart.day:
+                # What has months loses them whole; only the one around the floor loses rows.
+                has_months = self.months(standing.SCHEMA, mart.name, self.floor)
+                self.rows(
+                    "mart",
+                    f"{standing.SCHEMA}.{mart.name}",
+                    f"days before {self.floor}",
+                    sql.SQL("{day} >= {first} and {day} < %(floor)s").format(
+                        day=sql.SQL("t.") + sql.Identifier(mart.day),
+                        first=sql.Literal(self.floor.replace(day=1) if has_months else date.min),
+                    ),
+                )
+        for mart in marts:
+            if not mart.day:
+                self.unreferred(mart, [other for other in marts if other.day])
+
+    def unreferred(self, mart: dbt_project.Mart, others: list[dbt_project.Mart]) -> None:
+        """Rows of a mart without days that no kept day of its group refers to."""
+        key = mart.key[1:]
+        referring = [
+            other for other in others if other.group == mart.group and set(key) <= set(other.columns)
+        ]
+        if not (key and referring):
+            return
+        nowhere = [
+            sql.SQL(
+                "not exists (select from {other} as r where r.customer_id = t.customer_id and {equal}"
+                " and r.{day} >= %(floor)s)"
+            ).format(
+                other=sql.Identifier(standing.SCHEMA, other.name),
+                equal=sql.SQL(" and ").join(
+                    sql.SQL("r.{0} = t.{0}").format(sql.Identifier(column)) for column in key
+                ),
+                day=sql.Identifier(str(other.day)),
+            )
+            for other in referring
+        ]
+        self.rows(
+            "mart",
+            f"{standing.SCHEMA}.{mart.name}",
+            "no kept day refers to them any more",
+            sql.SQL(" and ").join(nowhere),
+            returning=", t.customer_id",
+            # What was opened and what was extracted of it are other rows from now on.
+            then=sql.SQL(
+                """
+                fewer as (select customer_id, count(*) as rows from taken group by customer_id),
+                counted as (
+                    update ops.opened_day as o set row_count = o.row_count - fewer.rows from fewer
+                    where o.customer_id = fewer.customer_id and o.mart = {mart} and not isfinite(o.call_date)
+                ),
+                stale as (
+                    update ops.extract as e set basis = e.basis - 'opened' from fewer
+                    where e.customer_id = fewer.customer_id and e.mart_group = {group}
+                ),
+                """
+            ).format(mart=sql.Literal(mart.name), group=sql.Literal(mart.group)),
+        )
+
+    def usage(self) -> None:
+        """Statistics over all customers, and what they were made of: a month goes with its first day."""
+        for table in ("usage.function_month", "raw.function_use"):
+            if stands(self.connection, table):
+                self.rows(
+                    "usage", table, f"months with days before {self.floor}", sql.SQL("t.month < %(floor)s")
+                )
+
+    def events(self) -> None:
+        # A month of UTC still holds the first hours of the next local month of the customers furthest east.
+        first = date.fromordinal(self.floor.toordinal() - 1).replace(day=1)
+        self.months("raw", "event", first)
+        self.rows(
+            "raw",
+            "raw.event",
+            f"local days before {self.floor}",
+            sql.SQL(
+                "t.customer_id = c.customer_id"
+                " and t.occurred_at >= ({first}::timestamp at time zone 'UTC')"
+                f" and t.occurred_at < {NEAR_THE_FLOOR}"
+                " and (t.occurred_at at time zone c.time_zone)::date < %(floor)s"
+            ).format(first=sql.Literal(first)),
+            using=CLOCKS,
+        )
+        self.rows(
+            "raw",
+            "raw.call",
+            f"ended before {self.floor}",
+            sql.SQL(
+                f"t.customer_id = c.customer_id and t.last_at < {NEAR_THE_FLOOR}"
+                " and (t.last_at at time zone c.time_zone)::date < %(floor)s"
+            ),
+            using=CLOCKS,
+        )
+        self.rows(
+            "raw",
+            "raw.call",
+            f"began before {self.floor} and ended later: their beginning is forgotten",
+            sql.SQL(
+                f"t.customer_id = c.customer_id and t.spans_days and t.first_at < {NEAR_THE_FLOOR}"
+                " and (t.first_at at time zone c.time_zone)::date < %(floor)s"
+                " and (t.last_at at time zone c.time_zone)::date >= %(floor)s"
+            ),
+            using=CLOCKS,
+            forget="""
+                first_at = (%(floor)s::date)::timestamp at time zone c.time_zone,
+                spans_days = (t.last_at at time zone c.time_zone)::date > %(floor)s
+            """,
+        )
+
+    def files_landed(self) -> None:
+        self.rows(
+            "raw",
+            "raw.file",
+            f"landed before {self.floor}, or all days in them are before it; with what was rejected of them",
+            sql.SQL(
+                "(t.landed_at at time zone %(zone)s)::date < %(floor)s"
+                " or exists (select from raw.file_customer as f where f.file_id = t.file_id and f.last_day < %(floor)s)"
+                " and not exists (select from raw.file_customer as f where f.file_id = t.file_id"
+                " and (f.last_day >= %(floor)s or f.last_day is null))"
+            ),
+            cascade=("raw.reject", "raw.file_customer"),
+        )
+        in_a_kept_file = sql.SQL(
+            "exists (select from raw.file as f where f.file_id = t.file_id"
+            " and (f.landed_at at time zone %(zone)s)::date >= %(floor)s)"
+            " and exists (select from raw.file_customer as f where f.file_id = t.file_id"
+            " and (f.last_day >= %(floor)s or f.last_day is null))"
+        )
+        self.rows(
+            "raw",
+            "raw.file_customer",
+            f"customers whose last day in a file is before {self.floor}",
+            sql.SQL("t.last_day < %(floor)s and ") + in_a_kept_file,
+        )
+        self.rows(
+            "raw",
+            "raw.file_customer",
+            f"first day in a file is before {self.floor}: forgotten",
+            sql.SQL("t.first_day < %(floor)s and t.last_day >= %(floor)s and ") + in_a_kept_file,
+            forget="first_day = %(floor)s",
+        )
+
+    def books(self) -> None:
+        """The registry's and the stages' own records."""
+        shown = "false"
+        if stands(self.connection, agents := f"{standing.SCHEMA}.agent"):
+            shown = (
+                f"exists (select from {agents} as m"
+                " where m.customer_id = t.customer_id and m.agent_key = t.agent_key)"
+            )
+        self.rows(
+            "registry",
+            "registry.agent",
+            f"ids without a name, last seen before {self.floor}",
+            # Who was never seen, and whose name the registry took back, has no last day.
+            sql.SQL(f"t.name is null and coalesce(t.last_day < %(floor)s, not {shown})"),
+        )
+        self.rows(
+            "registry",
+            "registry.agent",
+            f"named by the registry, last seen before {self.floor}: forgotten when",
+            sql.SQL("t.name is not null and t.last_day < %(floor)s"),
+            forget="last_day = null",
+        )
+        self.rows(
+            "registry",
+            "registry.version",
+            f"applied before {self.floor}",
+            sql.SQL(
+                "(t.applied_at at time zone %(zone)s)::date < %(floor)s"
+                " and t.version < (select max(version) from registry.version)"
+            ),
+        )
+        for table in ("ops.dirty_day", "ops.held_back", "ops.opened_day"):
+            self.rows(
+                "ops",
+                table,
+                f"days before {self.floor}",
+                sql.SQL("t.call_date < %(floor)s and isfinite(t.call_date)"),
+            )
+        built = "(b.built_at at time zone %(zone)s)::date"
+        self.rows(
+            "ops",
+            "ops.quality_failure",
+            f"days before {self.floor}",
+            sql.SQL(
+                "t.call_date < %(floor)s"
+                f" and exists (select from ops.build as b where b.build_id = t.build_id and {built} >= %(floor)s)"
+            ),
+        )
+        self.rows(
+            "ops",
+            "ops.build",
+            f"built before {self.floor}, with the results of its checks",
+            sql.SQL("(t.built_at at time zone %(zone)s)::date < %(floor)s"),
+            cascade=("ops.quality_result", "ops.quality_failure"),
+        )
+
+    def computed(self) -> None:
+        """What a build computed and nobody opened."""
+        if not _holds_expired(self.connection, self.values):
+            return
+
+        def take(connection: psycopg.Connection) -> int:
+            rows = _rows_computed(connection)
+            opening.empty_build(connection)
+            return rows
+
+        self.add(
+            "build",
+            "build.*",
+            f"a build that was never opened holds days before {self.floor}",
+            _rows_computed(self.connection),
+            take,
+        )
+
+    def files_on_disk(self) -> None:
+        extracts = extract.folder(self.settings)
+
+        def unlink_extracts(connection: psycopg.Connection) -> int:
+            if _old_extracts(connection, self.settings, self.floor) != old:
+                return OTHERS
+            for path, customer_id, group in old:
+                path.unlink(missing_ok=True)
+                connection.execute(
+                    "delete from ops.extract where customer_id = %s and mart_group = %s", [customer_id, group]
+                )
+            return len(old)
+
+        def unlink_drafts(connection: psycopg.Connection) -> int:
+            if _unknown_extracts(connection, self.settings) != unknown:
+                return OTHERS
+            for path in unknown:
+                path.unlink()
+            return len(unknown)
+
+        def unlink_pages(_: psycopg.Connection) -> int:
+            if _old_pages(self.settings, self.floor) != pages:
+                return OTHERS
+            for path in pages:
+                path.unlink()
+            quality_pages.write_index(self.settings)
+            return len(pages)
+
+        old = _old_extracts(self.connection, self.settings, self.floor)
+        self.add(
+            "files",
+            f"{extracts}/*/*.hyper",
+            f"hold days before {self.floor}; the next extract writes them anew",
+            len(old),
+            unlink_extracts,
+        )
+        unknown = _unknown_extracts(self.connection, self.settings)
+        self.add(
+            "files",
+            f"{extracts}/*/*.hyper",
+            "left by an extract that broke off: nobody knows what they hold",
+            len(unknown),
+            unlink_drafts,
+        )
+        pages = _old_pages(self.settings, self.floor)
+        self.add(
+            "files",
+            f"{quality_pages.folder(self.settings)}/*.html",
+            f"results of checks before {self.floor}",
+            len(pages),
+            unlink_pages,
+        )
+
+    def statistics(self) -> None:
+        """The planner's samples hold values of what has gone, and freed rows stand in their pages until a vacuum."""
+        touched = {step.what for step in self.steps if step.kind not in ("build", "files")}
+        touched |= {name for (name,) in self.connection.execute("select relation from ops.to_vacuum")}
+        if touched:
+            self.steps.append(
+                Step(
+                    "statistics",
+                    "the tables above",
+                    "samples of values, and the space of deleted rows",
+                    len({re.sub(r"_\d{6}$", "", name) for name in touched}),
+                    vacuum,
+                )
+            )
+
+    def months(self, schema: str, name: str, first: date) -> bool:
+        """The months of a table that end before a month begins. Whether the table has months."""
+        months = partitions(self.connection, schema, name)
+        for partition in months:
+            if partition[-6:] < f"{first:%Y%m}":
+                count = count_of(self.connection, sql.Identifier(schema, partition))
+                self.steps.append(
+                    Step(
+                        schema,
+                        f"{schema}.{partition}",
+                        f"the whole month is before {self.floor}" + (", and empty" if not count else ""),
+                        count,
+                        dropping(schema, name, partition, count),
+                        emptying(schema, name, partition),
+                    )
+                )
+        return bool(months)
+
+    def rows(
+        self,
+        kind: str,
+        table: str,
+        why: str,
+        where: Query,
+        *,
+        using: str = "",
+        forget: str = "",
+        returning: str = "",
+        then: Query | None = None,
+        cascade: tuple[str, ...] = (),
+    ) -> None:
+        """Rows `t` of a table that go, or where only a part of them does, what is set in its place (`forget`)."""
+        name = sql.Identifier(*table.split("."))
+        change = "update {name} as t set {forget}" if forget else "delete from {name} as t"
+        take = sql.SQL(
+            "with taken as ("
+            + change
+            + "{using} where {where} returning t.tableoid::regclass as relation{returning}), {then} noted as ("
+            "insert into ops.to_vacuum (relation)"
+            " select distinct name::text from taken, unnest(array[relation, pg_partition_root(relation)]"
+            " || {cascade}::regclass[]) as name where name is not null on conflict do nothing)"
+            " select count(*) from taken"
+        ).format(
+            name=name,
+            forget=sql.SQL(forget),
+            using=sql.SQL(f" {'from' if forget else 'using'} {using}" if using else ""),
+            where=where,
+            returning=sql.SQL(returning),
+            then=then or sql.SQL(""),
+            cascade=sql.Literal(list(cascade)),
+        )
+        count = sql.SQL("select count(*) from {name} as t{using} where {where}").format(
+            name=name, using=sql.SQL(f", {using}" if using else ""), where=where
+        )
+        self.add(
+            kind,
+            table,
+            why,
+            number(self.connection, count, self.values),
+            lambda connection: number(connection, take, self.values),
+        )
+
+    def add(
+        self, kind: str, what: str, why: str, count: int, take: Callable[[psycopg.Connection], int]
+    ) -> None:
+        if count:
+            self.steps.append(Step(kind, what, why, count, take))
+
+
+def _holds_expired(connection: psycopg.Connection, values: dict[str, object]) -> bool:
+    """Whether a table of `build` holds a day before the floor, or a moment of one."""
+    columns = connection.execute(
+        """
+        select c.relname, a.attname, a.atttypid = 'date'::regtype
+        from pg_class as c
+        join pg_attribute as a on a.attrelid = c.oid and attnum > 0 and not attisdropped
+        where
+            c.relnamespace = 'build'::regnamespace
+            and c.relkind = 'r'
+            and a.atttypid in ('date'::regtype, 'timestamptz'::regtype)
+            and exists (select from pg_attribute where attrelid = c.oid and attname = 'customer_id')
+        """
+    ).fetchall()
+    for table, column, is_date in columns:
+        moment = sql.SQL("t.{}" if is_date else "(t.{} at time zone c.time_zone)::date").format(
+            sql.Identifier(column)
+        )
+        query = sql.SQL(
+            "select exists (select from {} as t join "
+            + CLOCKS
+            + " using (customer_id) where {} < %(floor)s)::integer"
+        ).format(sql.Identifier("build", table), moment)
+        if number(connection, query, values):
+            return True
+    return False
+
+
+def _rows_computed(connection: psycopg.Connection) -> int:
+    return sum(count_of(connection, table) for table in opening.build_tables(connection))
+
+
+def _old_extracts(
+    connection: psycopg.Connection, settings: Settings, floor: date
+) -> list[tuple[Path, int, str]]:
+    """The extracts whose oldest day is before the floor: path, customer, group."""
+    return [
+        (extract.place(settings, customer_id, group), customer_id, group)
+        for customer_id, group in connection.execute(
+            "select customer_id, mart_group from ops.extract where (basis ->> 'oldest')::date < %s order by 1, 2",
+            [floor],
+        )
+    ]
+
+
+def _unknown_extracts(connection: psycopg.Connection, settings: Settings) -> list[Path]:
+    known = {
+        extract.place(settings, customer_id, group)
+        for customer_id, group in connection.execute("select customer_id, mart_group from ops.extract")
+    }
+    return sorted(path for path in extract.folder(settings).glob("*/*.hyper") if path not in known)
+
+
+def _old_pages(settings: Settings, floor: date) -> list[Path]:
+    """The pages of checks whose names begin with a date before the floor."""
+    return sorted(
+        page
+        for page in quality_pages.folder(settings).glob("*.html")
+        if re.match(r"\d{4}-\d{2}-\d{2}-", page.name) and page.name[:10] < floor.isoformat()
+    )
