@@ -7,6 +7,9 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
+
+import pytest
 
 NO_SETTINGS = Path(__file__).with_name(
     "callmart.toml"
@@ -65,6 +68,13 @@ def command_from_scratch(home: Path) -> Command:
         )  # fmt: skip
 
     return command
+
+
+def use(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let commands in this process have these settings."""
+    for name, module in list(sys.modules.items()):
+        if name.startswith("callmart.cli.") and hasattr(module, "settings"):
+            monkeypatch.setattr(module, "settings", lambda: settings)
 
 
 def _environment(home: Path) -> dict[str, str]:

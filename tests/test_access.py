@@ -272,7 +272,7 @@ def test_what_was_done_by_hand_is_found_and_taken_away(opened: Callmart, what: s
     found = drifted(opened)
     assert found
     with opened.connect() as owner, pytest.raises(UserError, match="nothing is opened while rights differ"):
-        stages.open.open_build(owner, opened.settings)
+        stages.opening.open_build(owner, opened.settings)
     apply(opened)
     assert drifted(opened) == []
     with opened.connect() as owner:
@@ -372,14 +372,14 @@ def test_what_lets_a_login_shut_others_out_is_for_the_administrator(opened: Call
     try:
         (found,) = drifted(opened)
         assert f"have a superuser run {server.ADMINISTRATOR}" in found
-        with opened.connect() as owner, pytest.raises(stages.open.Drifted, match=r"administrator\.sql"):
-            stages.open.open_build(owner, opened.settings)
+        with opened.connect() as owner, pytest.raises(stages.opening.Drifted, match=r"administrator\.sql"):
+            stages.opening.open_build(owner, opened.settings)
         with opened.connect() as owner:
             assert memberships.apply(owner, opened.settings, dbt_project.marts(opened.settings)).problems == [
                 found
             ]
             accepting = opened.settings.model_copy(update={"accept_shutting_out": True})
-            stages.open.open_build(owner, accepting)
+            stages.opening.open_build(owner, accepting)
             assert memberships.apply(owner, accepting, dbt_project.marts(opened.settings)).problems == []
         assert drifted(opened) == [found]
     finally:

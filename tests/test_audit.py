@@ -12,13 +12,14 @@ import pytest
 import tableauserverclient as TSC
 from typer.testing import CliRunner
 
-from callmart import audit, cli
+from callmart import audit
 from callmart.access import roles
 from callmart.audit import agents, limits, report
 from callmart.audit.attacks import ATTACKS
 from callmart.audit.check import MOST_FOUND, Check, few
 from callmart.audit.limits import of_limits
 from callmart.base.settings import Tableau
+from callmart.cli import main
 from callmart.database import schema, server
 from callmart.declarations import dbt_project
 from callmart.declarations.matrix import Limits
@@ -27,6 +28,7 @@ from callmart.operations import run
 from callmart.publish import tableau
 from callmart.tableau_files import hyper
 from centre import ANONYMOUS, NAMED, NONE, NUMBERS, STANDARD, agent_of, call_of, play, queue_of
+from commands import use
 from conftest import Callmart, ignore_step
 
 
@@ -135,8 +137,8 @@ def test_findings_are_named_up_to_a_point() -> None:
 def test_the_command_writes_the_evidence(
     published: Callmart, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cli, "settings", lambda: published.settings)
-    ran = CliRunner().invoke(cli.app, ["audit", "--out", str(tmp_path / "evidence")])
+    use(published.settings, monkeypatch)
+    ran = CliRunner().invoke(main.app, ["audit", "--out", str(tmp_path / "evidence")])
     assert ran.exit_code == 0, ran.output
     html, as_json = sorted((tmp_path / "evidence").iterdir())
     assert str(html) in ran.output and str(as_json) in ran.output
@@ -511,8 +513,8 @@ def test_with_nothing_to_look_at_it_fails(
 ) -> None:
     callmart = make_callmart()
     callmart.apply("customers: []")
-    monkeypatch.setattr(cli, "settings", lambda: callmart.settings)
-    ran = CliRunner().invoke(cli.app, ["audit"])
+    use(callmart.settings, monkeypatch)
+    ran = CliRunner().invoke(main.app, ["audit"])
     assert ran.exit_code == 1
     told = json.loads(next((callmart.home / "audit").glob("*.json")).read_text())
     assert told["summary"]["breaches"] == 0

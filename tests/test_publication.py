@@ -14,11 +14,14 @@ import pytest
 from click.testing import Result
 from typer.testing import CliRunner
 
-from callmart import cli, publish
+from callmart import publish
 from callmart.access import logins
 from callmart.base.errors import UserError
+from callmart.cli import main
+from callmart.cli.terminal import UNDONE
 from callmart.publish import Publication, installation, publication, tableau
 from callmart.tableau_files.tds import Live
+from commands import use
 from conftest import Callmart
 from emulated import unmark
 from tableau_emulator.state import State
@@ -245,8 +248,8 @@ def test_a_file_that_holds_no_id_is_refused(tmp_path: Path, held: str) -> None:
 @pytest.fixture
 def published(applied: Callmart, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
     """`callmart publish` in this process."""
-    monkeypatch.setattr(cli, "settings", lambda: applied.settings)
-    return lambda *options: CliRunner().invoke(cli.app, ["publish", *options])
+    use(applied.settings, monkeypatch)
+    return lambda *options: CliRunner().invoke(main.app, ["publish", *options])
 
 
 def test_the_plan_is_shown_and_changes_nothing(published: Callable[..., Result]) -> None:
@@ -263,7 +266,7 @@ def test_the_plan_is_shown_and_changes_nothing(published: Callable[..., Result])
 
 def test_what_fails_is_said_and_held(published: Callable[..., Result]) -> None:
     done = published("--json")
-    assert done.exit_code == cli.UNDONE
+    assert done.exit_code == UNDONE
     assert [said.partition(":")[0] for said in json.loads(done.stdout)["failed"]] == [
         f"customer {customer}" for customer in (DETAILED, STANDARD, LIVE)
     ]  # the extracts that are on the books stand nowhere

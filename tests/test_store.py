@@ -13,15 +13,16 @@ import pytest
 from dbt.cli.main import dbtRunner
 from ruamel.yaml import YAML
 
-from callmart import cli
 from callmart.access import drift, memberships
 from callmart.base.errors import UserError
 from callmart.base.settings import PROJECT
+from callmart.cli import main
 from callmart.database import schema
 from callmart.declarations import dbt_project
 from callmart.opening import opening
 from catalogue import unprotected
 from centre import NAMED, WITH_DATA
+from commands import use
 from conftest import Callmart, ignore_step
 
 Declaration = dict[str, Any]
@@ -288,7 +289,7 @@ def test_whatever_the_marts_depend_on_has_a_part_in_the_fingerprint(
 def test_a_wrong_declaration_is_one_sentence_of_every_command(
     small: Project, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(cli, "settings", lambda: small.callmart.settings)
+    use(small.callmart.settings, monkeypatch)
     small.declare("tiny_wrong", lambda d: d["config"]["meta"].pop("group"))
     select(small, "tiny_wrong", ROW)
     read = dbt_project._invoke(dbtRunner(), small.callmart.settings, "parse")
@@ -298,7 +299,7 @@ def test_a_wrong_declaration_is_one_sentence_of_every_command(
     ):  # fmt: skip
         monkeypatch.setattr("sys.argv", ["callmart", *command])
         with pytest.raises(SystemExit) as ended:
-            cli.main()
+            main.main()
         said = capsys.readouterr().err
         assert ended.value.code == 2, command
         assert (
