@@ -13,7 +13,7 @@ test: .venv/installed-dev ## the whole suite
 	$(BIN)/python -m pytest
 
 test-external: .venv/installed-dev ## the walls between customers on Debian's PostgreSQL 17, over TLS
-	$(BIN)/python -m pytest tests/test_external_server.py -n 0
+	$(BIN)/python -m pytest -m external -n 0
 
 bench: .venv/installed-dev ## speed and waits, each against its measure in one run
 	$(BIN)/python bench/landing.py

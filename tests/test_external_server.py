@@ -1,4 +1,4 @@
-"""The walls on PostgreSQL 17 of Debian, over TLS, as an owner that is no superuser. Skipped where it is not installed.
+"""The walls on PostgreSQL 17 of Debian, over TLS, as an owner that is no superuser.
 
 `make test-external` runs it.
 """
@@ -23,11 +23,13 @@ PROGRAMS = Path("/usr/lib/postgresql/17/bin")
 OWNER = NAME = "callmart"
 SEED = Random().randrange(2**31)
 
-pytestmark = pytest.mark.skipif(not (PROGRAMS / "initdb").exists(), reason="no PostgreSQL 17 of Debian here")
+pytestmark = pytest.mark.external
 
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[OtherServer]:
+    if not (PROGRAMS / "initdb").exists():
+        pytest.fail("there is no PostgreSQL 17 here: install Debian's package postgresql-17")
     with (
         tempfile.TemporaryDirectory(prefix="callmart-tests-") as folder,
         running(Path(folder), PROGRAMS, tls=True) as other,
