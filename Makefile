@@ -31,6 +31,7 @@ check: .venv/installed-dev ## lint: Python, types, SQL, and dbt with deprecation
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo --no-cache
 	$(BIN)/sqlfluff lint models
+	cd scripts && ../$(BIN)/sqlfluff lint .
 	$(BIN)/dbt --warn-error-options '{"error": ["Deprecations"]}' parse --quiet --no-partial-parse
 
 .venv/installed: pyproject.toml

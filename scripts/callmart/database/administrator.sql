@@ -2,14 +2,15 @@
 -- or counts what others read.
 -- Once for each database of callmart's, and again after an upgrade of callmart or PostgreSQL:
 --
---     psql --dbname callmart --username postgres --set ON_ERROR_STOP=1 --file scripts/callmart/database/administrator.sql
+--     psql --dbname callmart --username postgres --set ON_ERROR_STOP=1 \
+--         --file scripts/callmart/database/administrator.sql
 --
--- It can be run as often as one likes, and takes nothing else away. An application in the same database that needs one of
--- these functions is granted it by name: grant execute on function pg_advisory_lock(bigint) to application.
+-- It can be run as often as one likes, and takes nothing else away. An application in the same database that needs one
+-- of these functions is granted it by name: grant execute on function pg_advisory_lock(bigint) to application.
 
 -- Advisory locks and large objects have no limit: a few million locks of one session fill the server's table of locks,
--- and then nobody gets in, its owner included. A large object is a place to store things that no policy, expiry or drift
--- would find. A message to replication is written to the log, of any size.
+-- and then nobody gets in, its owner included. A large object is a place to store things that no policy, expiry or
+-- drift would find. A message to replication is written to the log, of any size.
 do $$
 declare
     everybodys regprocedure;
@@ -67,5 +68,5 @@ begin
     end if;
 end
 $$;
-drop event trigger if exists refuse_definitions;
+drop event trigger if exists refuse_definitions; -- noqa: PRS
 create event trigger refuse_definitions on ddl_command_start execute function public.refuse_definitions();

@@ -107,7 +107,7 @@ def _filled(time_zone: str) -> sql.Composed:
 
 def _events() -> sql.Composable:
     """The raw format's events as rows of `raw.known_event`."""
-    return sql.SQL(", ").join(
+    rows = sql.SQL(", ").join(
         sql.SQL("({})").format(
             sql.SQL(", ").join(
                 [
@@ -122,6 +122,7 @@ def _events() -> sql.Composable:
         )
         for event in EVENTS
     )
+    return sql.SQL("(values {})").format(rows)
 
 
 def _words(words: Iterable[str]) -> sql.Composable:

@@ -6,11 +6,14 @@ import psycopg
 from psycopg import sql
 
 from callmart.access import drift, memberships, sessions
+from callmart.base import sql_file
 from callmart.base.errors import UserError
 from callmart.base.settings import Settings
 from callmart.build import months, window
 from callmart.database import lock
 from callmart.declarations import dbt_project
+
+SQL = sql_file.statements(__file__)
 
 
 @dataclass(frozen=True)
@@ -81,115 +84,22 @@ def show(connection: psycopg.Connection, marts: list[dbt_project.Mart]) -> None:
 
 
 def _open(connection: psycopg.Connection, build_id: int, marts: list[dbt_project.Mart]) -> Opened:
-    connection.execute(
-        """
-        create temporary table failing on commit drop as
-        with causes as (
-            select
-                f.customer_id,
-                f.call_date,
-                string_agg(distinct f.mart || ': ' || f.expectation, '; ') as cause
-            from ops.quality_failure as f
-            join ops.quality_result as r using (build_id, mart, expectation)
-            where f.build_id = %s and r.severity = 'critical'
-            group by f.customer_id, f.call_date
-        )
-
-        select
-            c.customer_id,
-            c.call_date,
-            c.cause,
-            -- Who released the day did not know of a check that it fails only now.
-            h.released_at is not null and string_to_array(c.cause, '; ') <@ string_to_array(h.cause, '; ') as released
-        from causes as c
-        left join ops.held_back as h using (customer_id, call_date)
-        """,
-        [build_id],
-    )
-    connection.execute(
-        """
-        create temporary table passed on commit drop as
-        select w.customer_id, w.call_date, w.mark, w.reached
-        from build.window as w
-        where
-            w.call_date >= access.retention_floor() -- computed before midnight, too old since
-            and not exists (
-                select
-                from failing as f
-                where f.customer_id = w.customer_id and f.call_date = w.call_date and not f.released
-            )
-        """
-    )
-    connection.execute(
-        """
-        create temporary table changed on commit drop as
-        select customer_id, call_date from passed where not reached
-        """
-    )
-    connection.execute(
-        """
-        create temporary table passed_customer on commit drop as
-        select distinct customer_id, '-infinity'::date as call_date from changed
-        """
-    )
+    build = {"build": build_id}
+    connection.execute(SQL["failing"], build)
+    for table in ("passed", "changed", "passed_customer"):
+        connection.execute(SQL[table])
     connection.execute("analyze passed, changed")
     rows = sum(_move(connection, build_id, mart) for mart in marts)
 
-    connection.execute(
-        """
-        delete from ops.held_back as h using passed as p
-        where h.customer_id = p.customer_id and h.call_date = p.call_date
-        """
-    )
-    held_back = connection.execute(
-        """
-        insert into ops.held_back (customer_id, call_date, build_id, cause)
-        select customer_id, call_date, %s, cause from failing where not released
-        on conflict (customer_id, call_date) do update
-        set
-            build_id = excluded.build_id,
-            cause = excluded.cause,
-            released_at = null,
-            released_by = null,
-            release_reason = null
-        """,
-        [build_id],
-    ).rowcount
-    # A day that was looked at only because of another, and fails, is looked at again by the next run.
-    connection.execute(
-        """
-        insert into ops.dirty_day (customer_id, call_date, cause)
-        select customer_id, call_date, 'held back' from failing where not released
-        on conflict do nothing
-        """
-    )
-    # A day that was landed on again meanwhile has a newer mark and stays dirty.
-    connection.execute(
-        """
-        delete from ops.dirty_day as d using passed as p
-        where d.customer_id = p.customer_id and d.call_date = p.call_date and d.mark = p.mark
-        """
-    )
-    connection.execute(
-        """
-        insert into ops.audit_log (action, customer_id, details)
-        select
-            'opened',
-            customer_id,
-            jsonb_build_object('build', %(build)s::bigint, 'days', count(*), 'released', count(f.released))
-        from changed left join failing as f using (customer_id, call_date)
-        group by customer_id
-        union all
-        select 'held back', customer_id, jsonb_build_object('build', %(build)s::bigint, 'days', count(*))
-        from failing where not released group by customer_id
-        """,
-        {"build": build_id},
-    )
-    connection.execute("update ops.build set opened_at = clock_timestamp() where build_id = %s", [build_id])
-    days = connection.execute("select count(*) from changed").fetchone()
-    assert days is not None
+    connection.execute(SQL["hold_no_longer"])
+    held_back = connection.execute(SQL["hold_back"], build).rowcount
+    connection.execute(SQL["keep_dirty"])
+    connection.execute(SQL["clean"])
+    connection.execute(SQL["log"], build)
+    connection.execute("update ops.build set opened_at = clock_timestamp() where build_id = %(build)s", build)
+    ((days,),) = connection.execute("select count(*) from changed").fetchall()
     empty_build(connection)
-    return Opened(days[0], rows, held_back)
+    return Opened(days, rows, held_back)
 
 
 def _move(connection: psycopg.Connection, build_id: int, mart: dbt_project.Mart) -> int:
@@ -207,38 +117,9 @@ def _move(connection: psycopg.Connection, build_id: int, mart: dbt_project.Mart)
         "passed": sql.SQL(_days_of(mart)),
         "pruned": _within_window(connection, mart),
     }
-    for statement in (
-        """
-        delete from {mart} as m using {passed} as p
-        where m.customer_id = p.customer_id and {day} = p.call_date and {pruned}
-        """,
-        """
-        insert into {mart} ({names})
-        select {columns}
-        from {computed} as m
-        join {passed} as p on m.customer_id = p.customer_id and {day} = p.call_date
-        """,
-        """
-        delete from ops.opened_day as o using {passed} as p
-        where o.mart = {name} and o.customer_id = p.customer_id and o.call_date = p.call_date
-        """,
-    ):
-        connection.execute(sql.SQL(statement).format(**parts))
-    (rows,) = connection.execute(
-        sql.SQL(
-            """
-            with counts as (
-                insert into ops.opened_day (customer_id, call_date, mart, row_count, build_id)
-                select p.customer_id, p.call_date, {name}, count(m.customer_id), {build}
-                from {passed} as p
-                left join {computed} as m on m.customer_id = p.customer_id and {day} = p.call_date
-                group by p.customer_id, p.call_date
-                returning row_count
-            )
-            select coalesce(sum(row_count), 0)::bigint from counts
-            """
-        ).format(**parts)
-    ).fetchall()[0]
+    for name in ("delete_rows", "insert_rows", "delete_counts"):
+        connection.execute(sql.SQL(SQL[name]).format(**parts))
+    ((rows,),) = connection.execute(sql.SQL(SQL["insert_counts"]).format(**parts)).fetchall()
     return int(rows)
 
 

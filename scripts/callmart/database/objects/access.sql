@@ -121,7 +121,9 @@ $$;
 
 -- A mart and its months: policies hold for a month only if it has its own, and grants are the mart's alone.
 create or replace view access.mart_relation as
-select mart.oid::regclass as mart, coalesce(part.relid, mart.oid)::regclass as relation
+select
+    mart.oid::regclass as mart,
+    coalesce(part.relid, mart.oid)::regclass as relation
 from pg_catalog.pg_class as mart
 left join pg_catalog.pg_partition_tree(mart.oid) as part on true
 where
@@ -208,7 +210,7 @@ $$;
 
 -- The group that each mart was made in. It never follows the YAML by itself: that would open two years to others.
 create table if not exists access.mart (
-    relation   regclass primary key,
+    relation regclass primary key,
     mart_group text not null
 );
 
@@ -232,7 +234,7 @@ stable
 begin atomic
     select r.relation
     from access.mart_relation as r
-    join pg_catalog.pg_class as c on c.oid = r.relation
+    inner join pg_catalog.pg_class as c on r.relation = c.oid
     where
         r.mart = unguarded.mart
         and (
@@ -240,7 +242,7 @@ begin atomic
             or exists (
                 select
                 from access.unsampled_columns(c.oid, day) as unsampled
-                join pg_catalog.pg_attribute as a on a.attrelid = c.oid and a.attname = unsampled
+                inner join pg_catalog.pg_attribute as a on a.attrelid = c.oid and a.attname = unsampled
                 where a.attstattarget is distinct from 0
             )
             or array[
@@ -250,13 +252,14 @@ begin atomic
                     access.own_rows(mart_group, day), null
                 )::text
             ] is distinct from (
-                select array_agg(
-                    (
-                        polname, polcmd, polpermissive, polroles,
-                        pg_get_expr(polqual, polrelid), pg_get_expr(polwithcheck, polrelid)
-                    )::text
-                    order by polname
-                )
+                select
+                    array_agg(
+                        (
+                            polname, polcmd, polpermissive, polroles,
+                            pg_get_expr(polqual, polrelid), pg_get_expr(polwithcheck, polrelid)
+                        )::text
+                        order by polname
+                    )
                 from pg_catalog.pg_policy
                 where polrelid = c.oid
             )
@@ -314,13 +317,14 @@ create table if not exists access.applied (
 
 -- What `access.sync` has granted because a contract opens it; whatever else is there is drift.
 create table if not exists access.granted (
-    role   name not null,
+    role name not null,
     member name not null,
     primary key (role, member)
 );
 
--- The roles of customers that are still to be closed: to be dropped, or where the contract stands to log in no more. They
--- are noted with the memberships that they lose, so that the next run finds those that the last one could not close.
+-- The roles of customers that are still to be closed: to be dropped, or where the contract stands to log in no more.
+-- They are noted with the memberships that they lose, so that the next run finds those that the last one could not
+-- close.
 create table if not exists access.closing (
     role name primary key
 );

@@ -9,17 +9,30 @@ begin atomic
     from registry.customer as c
     where k.customer_id = customer and c.customer_id = customer;
 
-    update raw.file_customer set first_day = first_day - 2, last_day = last_day + 2 where customer_id = customer;
+    update raw.file_customer set first_day = first_day - 2, last_day = last_day + 2
+    where customer_id = customer;
 
     -- The days between the two ends of a call are marked as they were before, or opened.
     insert into ops.dirty_day (customer_id, call_date, cause)
-    select distinct c.customer_id, (moment at time zone c.time_zone)::date, 'time zone'
-    from registry.customer as c
-    join (
-        select customer_id, unnest(array[first_at, last_at]) as moment from raw.call
+    with reached as (
+        select
+            customer_id,
+            unnest(array[first_at, last_at]) as moment
+        from raw.call
         union all
-        select customer_id, occurred_at from raw.event where call_key is null
-    ) as reached using (customer_id)
+        select
+            customer_id,
+            occurred_at
+        from raw.event
+        where call_key is null
+    )
+
+    select distinct
+        c.customer_id,
+        (moment at time zone c.time_zone)::date,
+        'time zone'
+    from registry.customer as c
+    inner join reached using (customer_id)
     where c.customer_id = customer
     on conflict (customer_id, call_date) do update set mark = nextval('ops.mark'), cause = excluded.cause;
 end;

@@ -55,11 +55,17 @@ end
 $$;
 
 -- The group of each mart that stood before it was noted there.
-delete from access.mart where not exists (select from pg_catalog.pg_class as c where c.oid = relation);
+delete from access.mart
+where not exists (
+    select from pg_catalog.pg_class as c
+    where c.oid = relation
+);
 insert into access.mart (relation, mart_group)
-select m.mart, substring(r.rolname from '_(?:reads|shows)_([a-z]+)$')
+select
+    m.mart,
+    substring(r.rolname from '_(?:reads|shows)_([a-z]+)$')
 from access.mart_relation as m
-join pg_catalog.pg_policy as p on p.polrelid = m.mart and p.polname = 'own_rows'
-join pg_catalog.pg_roles as r on r.oid = any(p.polroles)
+inner join pg_catalog.pg_policy as p on m.mart = p.polrelid and p.polname = 'own_rows'
+inner join pg_catalog.pg_roles as r on r.oid = any(p.polroles)
 where m.relation = m.mart
 on conflict do nothing;

@@ -2,19 +2,26 @@
 
 -- The words of the raw format (raw_format.py): what an event is called, and what it may tell.
 create or replace view raw.known_event as
-select *
-from (values {events}) as known (event, reasons, tells_number, ends_phase, kinds, directions);
+select
+    known.event,
+    known.reasons,
+    known.tells_number,
+    known.ends_phase,
+    known.kinds,
+    known.directions
+from {events} as known (event, reasons, tells_number, ends_phase, kinds, directions);
 
 -- Whether a text has the form of a key that callmart makes (keys.py): 128 bits in hex. Asked of each key of a file, so
--- not by a regular expression, which takes ten times as long. `~` before a key is for those that privacy work will make.
+-- not by a regular expression, which takes ten times as long. `~` before a key is for those that privacy work will
+-- make.
 create or replace function raw.is_key(key text) returns boolean
 stable
 parallel safe
 return octet_length(key) = 32 and key = lower(key collate "C") and pg_input_is_valid(key, 'uuid');
 
 -- Refuse what `prepare` would never have handed over. Whoever lands may be somebody else with its password, so nothing
--- that protects a person, or bounds a table, is believed. That a row is complete is not asked: that harms only numbers of
--- the customer whose it is. One reading of all rows; what is asked is asked of the few groups that they make up.
+-- that protects a person, or bounds a table, is believed. That a row is complete is not asked: that harms only numbers
+-- of the customer whose it is. One reading of all rows; what is asked is asked of the few groups that they make up.
 create or replace function raw.refuse_unprepared(
     row_count bigint, rejected bigint, turned_away bigint, turned_away_by jsonb
 ) returns void
@@ -428,9 +435,9 @@ return exists (
         and f.asked = has_landed.asked
 );
 
--- Which of some words are an agent of a customer: an id, a name, an address, a key, or what reports call an agent by its
--- key. The name of a queue of the customer's is none of these. Of anonymous agents, and under standard, the events alone
--- know the keys: they are read only for a word that looks like one.
+-- Which of some words are an agent of a customer: an id, a name, an address, a key, or what reports call an agent by
+-- its key. The name of a queue of the customer's is none of these. Of anonymous agents, and under standard, the events
+-- alone know the keys: they are read only for a word that looks like one.
 create or replace function registry.known_agents(customer integer, words text[]) returns text[]
 stable
 security definer
@@ -438,18 +445,25 @@ return array(
     select word
     from unnest(words) as word
     where
-        not exists (select from registry.queue as q where q.customer_id = customer and q.queue = word)
+        not exists (
+            select
+            from registry.queue as q
+            where q.customer_id = customer and q.queue = word
+        )
         and case
             when exists (
                 select
                 from registry.agent as a
                 where a.customer_id = customer and word in (a.agent_key, a.agent, a.name, a.email)
             ) then true
-            when word ~ '^(agent-[0-9a-f]{{10}}|~?[0-9a-f]{{32}})$' then word = any(array(
-                select distinct unnest(array[e.agent_key, 'agent-' || left(e.agent_key, 10)])
-                from raw.event as e
-                where e.customer_id = customer and e.agent_key is not null
-            ))
+            when word ~ '^(agent-[0-9a-f]{{10}}|~?[0-9a-f]{{32}})$'
+                then word = any(
+                    array(
+                        select distinct unnest(array[e.agent_key, 'agent-' || left(e.agent_key, 10)])
+                        from raw.event as e
+                        where e.customer_id = customer and e.agent_key is not null
+                    )
+                )
             else false
         end
 );

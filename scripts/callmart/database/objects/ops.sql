@@ -1,12 +1,12 @@
 -- ops: what was done, and what is to be done.
 
 create table if not exists ops.audit_log (
-    entry       bigint generated always as identity primary key,
-    at          timestamptz not null default clock_timestamp(),
-    actor       text not null default session_user,
-    action      text not null,
+    entry bigint generated always as identity primary key,
+    at timestamptz not null default clock_timestamp(),
+    actor text not null default session_user,
+    action text not null,
     customer_id integer,
-    details     jsonb not null default '{{}}'
+    details jsonb not null default '{{}}'
 );
 
 create or replace function ops.refuse_change() returns trigger language plpgsql as $$
@@ -22,7 +22,7 @@ for each statement execute function ops.refuse_change();
 -- The day on which something last began: a clock that has jumped from it is not believed (clock.py).
 create table if not exists ops.clock (
     one_row boolean primary key default true check (one_row),
-    day     date not null
+    day date not null
 );
 
 create sequence if not exists ops.mark;
@@ -30,37 +30,37 @@ create sequence if not exists ops.mark;
 -- A customer's day whose marts no longer say what raw says. A newer mark survives the opening of an older build.
 create table if not exists ops.dirty_day (
     customer_id integer not null,
-    call_date   date not null,
-    mark        bigint not null default nextval('ops.mark'),
-    cause       text not null,
+    call_date date not null,
+    mark bigint not null default nextval('ops.mark'),
+    cause text not null,
     primary key (customer_id, call_date)
 );
 
 create table if not exists ops.build (
-    build_id     bigint generated always as identity primary key,
-    built_at     timestamptz not null default clock_timestamp(),
-    days         integer not null,
-    tables       jsonb not null, -- mart: the table in which its window was computed
+    build_id bigint generated always as identity primary key,
+    built_at timestamptz not null default clock_timestamp(),
+    days integer not null,
+    tables jsonb not null, -- mart: the table in which its window was computed
     validated_at timestamptz,
-    opened_at    timestamptz
+    opened_at timestamptz
 );
 
 create table if not exists ops.quality_result (
-    build_id    bigint not null references ops.build on delete cascade,
-    mart        text not null,
+    build_id bigint not null references ops.build on delete cascade,
+    mart text not null,
     expectation text not null,
-    severity    text not null,
-    success     boolean not null,
+    severity text not null,
+    success boolean not null,
     primary key (build_id, mart, expectation)
 );
 
 -- The days that do not meet an expectation: keys only.
 create table if not exists ops.quality_failure (
-    build_id    bigint not null,
-    mart        text not null,
+    build_id bigint not null,
+    mart text not null,
     expectation text not null,
     customer_id integer not null,
-    call_date   date not null,
+    call_date date not null,
     primary key (build_id, mart, expectation, customer_id, call_date),
     foreign key (build_id, mart, expectation) references ops.quality_result on delete cascade
 );
@@ -68,13 +68,13 @@ create table if not exists ops.quality_failure (
 create index if not exists quality_failure_by_day on ops.quality_failure (customer_id, call_date);
 
 create table if not exists ops.held_back (
-    customer_id    integer not null,
-    call_date      date not null,
-    build_id       bigint not null,
-    cause          text not null, -- the checks that the day fails, as `mart: expectation`
-    since          timestamptz not null default clock_timestamp(),
-    released_at    timestamptz, -- released, the day is opened by the next run although it fails the same checks
-    released_by    text,
+    customer_id integer not null,
+    call_date date not null,
+    build_id bigint not null,
+    cause text not null, -- the checks that the day fails, as `mart: expectation`
+    since timestamptz not null default clock_timestamp(),
+    released_at timestamptz, -- released, the day is opened by the next run although it fails the same checks
+    released_by text,
     release_reason text,
     primary key (customer_id, call_date)
 );
@@ -82,20 +82,20 @@ create table if not exists ops.held_back (
 -- What `open` put into a mart: what an extract must add up to. call_date is -infinity in a mart without days.
 create table if not exists ops.opened_day (
     customer_id integer not null,
-    call_date   date not null,
-    mart        text not null,
-    row_count   bigint not null,
-    build_id    bigint not null,
+    call_date date not null,
+    mart text not null,
+    row_count bigint not null,
+    build_id bigint not null,
     primary key (customer_id, call_date, mart)
 );
 
 create table if not exists ops.extract (
-    customer_id  integer not null,
-    mart_group   text not null,
+    customer_id integer not null,
+    mart_group text not null,
     content_hash text not null,
-    row_count    bigint not null,
-    basis        jsonb not null, -- what it was made from; the same basis gives the same rows
-    written_at   timestamptz not null default clock_timestamp(),
+    row_count bigint not null,
+    basis jsonb not null, -- what it was made from; the same basis gives the same rows
+    written_at timestamptz not null default clock_timestamp(),
     primary key (customer_id, mart_group)
 );
 
@@ -105,11 +105,11 @@ create table if not exists ops.to_vacuum (
 );
 
 create table if not exists ops.publication (
-    customer_id    integer primary key,
-    state          text not null,
-    project_id     text, -- Tableau's LUID; null: not made yet, or from before
+    customer_id integer primary key,
+    state text not null,
+    project_id text, -- Tableau's LUID; null: not made yet, or from before
     is_from_before boolean not null default false, -- published when nothing bore an installation's mark yet
-    at             timestamptz not null default clock_timestamp()
+    at timestamptz not null default clock_timestamp()
 );
 
 -- It held the project's name, which holds the customer's.
@@ -132,8 +132,8 @@ $$;
 -- The contracts that the days were last marked by; registry.kept_contract changes with the calendar, too.
 create table if not exists ops.followed_contract (
     customer_id integer not null,
-    option      text not null,
-    valid_from  date not null,
+    option text not null,
+    valid_from date not null,
     valid_until date,
     primary key (customer_id, valid_from)
 );

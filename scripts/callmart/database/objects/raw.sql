@@ -1,17 +1,17 @@
 -- raw: the events, without a number or a name.
 
 create table if not exists raw.file (
-    file_id              bigint generated always as identity primary key,
-    name                 text not null,
-    sha256               text not null,
-    landed_at            timestamptz not null default clock_timestamp(),
-    registry_version     integer not null,
-    asked                text not null, -- format, customer, platform and time zone that it was landed with
-    row_count            bigint not null,
-    landed               bigint, -- events, of which a row can be several
-    repeated             bigint,
-    rejected             bigint not null,
-    turned_away          bigint not null,
+    file_id bigint generated always as identity primary key,
+    name text not null,
+    sha256 text not null,
+    landed_at timestamptz not null default clock_timestamp(),
+    registry_version integer not null,
+    asked text not null, -- format, customer, platform and time zone that it was landed with
+    row_count bigint not null,
+    landed bigint, -- events, of which a row can be several
+    repeated bigint,
+    rejected bigint not null,
+    turned_away bigint not null,
     incomplete_last_line boolean not null
 );
 
@@ -20,47 +20,47 @@ create index if not exists file_by_content on raw.file (sha256);
 -- Whom a file reached, and from which to which of the customer's days: where to look for what a contract no longer
 -- keeps.
 create table if not exists raw.file_customer (
-    file_id     bigint not null references raw.file on delete cascade,
+    file_id bigint not null references raw.file on delete cascade,
     customer_id integer not null,
-    first_day   date, -- null: it was landed for the customer and brought nothing
-    last_day    date,
-    events      bigint not null,
+    first_day date, -- null: it was landed for the customer and brought nothing
+    last_day date,
+    events bigint not null,
     primary key (customer_id, file_id)
 );
 
 create index if not exists file_customer_by_file on raw.file_customer (file_id);
 
 create table if not exists raw.reject (
-    file_id     bigint not null references raw.file on delete cascade,
+    file_id bigint not null references raw.file on delete cascade,
     line_number bigint not null,
-    reason      text not null
+    reason text not null
 );
 
 create table if not exists raw.event (
-    customer_id     integer not null,
-    occurred_at     timestamptz not null,
-    event_key       bigint not null, -- with customer and moment, what makes it this event and no other
-    ordinal         integer not null default 0, -- among equal rows of one file
-    platform        text not null,
-    event           text not null,
-    file_id         bigint not null, -- the first file that brought it
-    line_number     bigint, -- where the source has an order of its own; null: rows may come in any
-    call_key        bigint, -- of the platform's call; null where the event is of no call
-    call_id         text,
-    queue           text,
-    agent_key       text,
-    number_key      text,
+    customer_id integer not null,
+    occurred_at timestamptz not null,
+    event_key bigint not null, -- with customer and moment, what makes it this event and no other
+    ordinal integer not null default 0, -- among equal rows of one file
+    platform text not null,
+    event text not null,
+    file_id bigint not null, -- the first file that brought it
+    line_number bigint, -- where the source has an order of its own; null: rows may come in any
+    call_key bigint, -- of the platform's call; null where the event is of no call
+    call_id text,
+    queue text,
+    agent_key text,
+    number_key text,
     number_withheld boolean,
-    line            text,
-    device_key      text,
-    direction       text,
-    reason          text,
-    target          text,
-    target_key      text,
-    target_kind     text,
-    duration_s      double precision,
-    wait_s          double precision,
-    recorded        boolean,
+    line text,
+    device_key text,
+    direction text,
+    reason text,
+    target text,
+    target_key text,
+    target_kind text,
+    duration_s double precision,
+    wait_s double precision,
+    recorded boolean,
     primary key (customer_id, occurred_at, event_key, ordinal)
 ) partition by range (occurred_at);
 
@@ -79,10 +79,10 @@ where event in ('call_started', 'queue_joined');
 -- that the source measured itself can reach back before the first event.
 create table if not exists raw.call (
     customer_id integer not null,
-    call_key    bigint not null,
-    first_at    timestamptz not null,
-    last_at     timestamptz not null,
-    spans_days  boolean not null, -- on the customer's clock
+    call_key bigint not null,
+    first_at timestamptz not null,
+    last_at timestamptz not null,
+    spans_days boolean not null, -- on the customer's clock
     primary key (customer_id, call_key)
 );
 
@@ -92,39 +92,39 @@ create index if not exists call_by_end on raw.call (customer_id, last_at); -- wh
 -- Where a file arrives, with its rejects and the ids behind its keys; empty outside the transaction that lands one.
 create unlogged table if not exists raw.incoming_reject (
     line_number bigint not null,
-    reason      text not null
+    reason text not null
 );
 
 create unlogged table if not exists raw.incoming_agent (
     customer_id integer not null,
-    agent_key   text not null,
-    agent       text not null,
-    last_at     timestamptz not null
+    agent_key text not null,
+    agent text not null,
+    last_at timestamptz not null
 );
 
 create unlogged table if not exists raw.incoming (
-    customer_id     integer not null,
-    occurred_at     timestamptz not null,
-    event_key       bigint not null,
-    ordinal         integer not null default 0,
-    identified      boolean not null, -- by the source's own event_id
-    platform        text not null,
-    event           text not null,
-    line_number     bigint,
-    call_key        bigint,
-    call_id         text,
-    queue           text,
-    agent_key       text,
-    number_key      text,
+    customer_id integer not null,
+    occurred_at timestamptz not null,
+    event_key bigint not null,
+    ordinal integer not null default 0,
+    identified boolean not null, -- by the source's own event_id
+    platform text not null,
+    event text not null,
+    line_number bigint,
+    call_key bigint,
+    call_id text,
+    queue text,
+    agent_key text,
+    number_key text,
     number_withheld boolean,
-    line            text,
-    device_key      text,
-    direction       text,
-    reason          text,
-    target          text,
-    target_key      text,
-    target_kind     text,
-    duration_s      double precision,
-    wait_s          double precision,
-    recorded        boolean
+    line text,
+    device_key text,
+    direction text,
+    reason text,
+    target text,
+    target_key text,
+    target_kind text,
+    duration_s double precision,
+    wait_s double precision,
+    recorded boolean
 );

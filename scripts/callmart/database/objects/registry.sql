@@ -1,29 +1,29 @@
 -- registry: who the customers are and what they have ordered.
 
 create table if not exists registry.version (
-    version    integer generated always as identity primary key,
+    version integer generated always as identity primary key,
     applied_at timestamptz not null default now()
 );
 
 create table if not exists registry.customer (
-    customer_id      integer primary key check (customer_id > 0),
-    name             text not null,
-    time_zone        text not null,
-    locale           text not null,
+    customer_id integer primary key check (customer_id > 0),
+    name text not null,
+    time_zone text not null,
+    locale text not null,
     anonymous_agents boolean not null,
-    connection       text not null,
-    sql_login        boolean not null default false,
-    service_level_s  integer not null,
-    short_abandon_s  integer not null,
-    key_fingerprint  text -- a lost key is noticed, never silently replaced; null: never had a contract
+    connection text not null,
+    sql_login boolean not null default false,
+    service_level_s integer not null,
+    short_abandon_s integer not null,
+    key_fingerprint text -- a lost key is noticed, never silently replaced; null: never had a contract
 );
 
 alter table registry.customer add column if not exists sql_login boolean not null default false;
 
 create table if not exists registry.contract (
     customer_id integer not null references registry.customer on delete cascade,
-    option      text not null check (option in ('standard', 'detailed')), -- a gap is none
-    valid_from  date not null,
+    option text not null check (option in ('standard', 'detailed')), -- a gap is none
+    valid_from date not null,
     valid_until date, -- exclusive; null is open
     primary key (customer_id, valid_from),
     check (valid_from < valid_until)
@@ -31,10 +31,12 @@ create table if not exists registry.contract (
 
 -- What each customer has ordered today, by its own clock; a customer without a contract has no row.
 create or replace view registry.current_option as
-select c.customer_id, k.option
+select
+    c.customer_id,
+    k.option
 from registry.customer as c
-join registry.contract as k
-    on k.customer_id = c.customer_id
+inner join registry.contract as k
+    on c.customer_id = k.customer_id
     and k.valid_from <= (now() at time zone c.time_zone)::date
     and ((now() at time zone c.time_zone)::date < k.valid_until or k.valid_until is null);
 
@@ -42,7 +44,7 @@ join registry.contract as k
 create or replace view registry.ordered_login as
 select o.customer_id
 from registry.current_option as o
-join registry.customer as c using (customer_id)
+inner join registry.customer as c using (customer_id)
 where c.sql_login or c.connection = 'live';
 
 -- What each customer's contract keeps today: the contracts of the span without a gap that covers today, by the
@@ -54,15 +56,16 @@ with contracts as (
     select
         k.*,
         (now() at time zone c.time_zone)::date as today,
-        k.valid_from is distinct from lag(k.valid_until) over (
-            partition by k.customer_id order by k.valid_from
-        ) as after_gap
+        (k.valid_from = lag(k.valid_until) over (partition by k.customer_id order by k.valid_from)) is not true
+            as after_gap
     from registry.contract as k
-    join registry.customer as c using (customer_id)
+    inner join registry.customer as c using (customer_id)
 ),
 
 numbered as (
-    select *, count(*) filter (where after_gap) over (partition by customer_id order by valid_from) as span_no
+    select
+        *,
+        count(*) filter (where after_gap) over (partition by customer_id order by valid_from) as span_no
     from contracts
 ),
 
@@ -84,9 +87,9 @@ from spans
 where covers_today;
 
 create table if not exists registry.queue (
-    customer_id     integer not null references registry.customer on delete cascade,
-    queue           text not null,
-    label           text,
+    customer_id integer not null references registry.customer on delete cascade,
+    queue text not null,
+    label text,
     service_level_s integer not null,
     short_abandon_s integer not null,
     primary key (customer_id, queue)
@@ -94,34 +97,34 @@ create table if not exists registry.queue (
 
 create table if not exists registry.status_word (
     customer_id integer not null references registry.customer on delete cascade,
-    word        text not null,
-    status      text not null,
+    word text not null,
+    status text not null,
     primary key (customer_id, word)
 );
 
 -- The only place where a key meets an id or a name.
 create table if not exists registry.agent (
     customer_id integer not null references registry.customer on delete cascade,
-    agent_key   text not null,
-    agent       text, -- the id at the source
-    name        text,
-    email       text,
-    last_day    date, -- of its last event under a detailed contract; null: never seen
+    agent_key text not null,
+    agent text, -- the id at the source
+    name text,
+    email text,
+    last_day date, -- of its last event under a detailed contract; null: never seen
     primary key (customer_id, agent_key)
 );
 
 create table if not exists registry.contact (
     customer_id integer not null references registry.customer on delete cascade,
-    email       text not null,
-    name        text not null,
-    authorised  boolean not null,
+    email text not null,
+    name text not null,
+    authorised boolean not null,
     primary key (customer_id, email)
 );
 
 create table if not exists registry.recipient (
     customer_id integer not null references registry.customer on delete cascade,
-    email       text not null,
-    reports     text[] not null,
+    email text not null,
+    reports text[] not null,
     primary key (customer_id, email)
 );
 
@@ -132,7 +135,7 @@ return coalesce(
     (
         select case when not c.anonymous_agents then coalesce(a.name, a.agent) end
         from registry.customer as c
-        left join registry.agent as a on a.customer_id = c.customer_id and a.agent_key = key
+        left join registry.agent as a on c.customer_id = a.customer_id and a.agent_key = key
         where c.customer_id = customer
     ),
     'agent-' || left(key, 10)

@@ -3,17 +3,17 @@
 -- it, so it does not stand in `usage`.
 
 create table if not exists raw.function_use (
-    month       date not null,
-    function    text not null,
+    month date not null,
+    function text not null,
     customer_id integer not null,
-    uses        bigint not null,
+    uses bigint not null,
     primary key (month, function, customer_id)
 );
 
 -- Usage over all customers: what can be reckoned of several numbers.
 
--- The inverse of a Gram matrix, column by column (the sweep operator). A column that others make up is left out: its row
--- and column are 0.
+-- The inverse of a Gram matrix, column by column (the sweep operator). A column that others make up is left out: its
+-- row and column are 0.
 create or replace function raw.inverse(gram double precision[]) returns double precision[]
 language plpgsql immutable
 as $$
@@ -72,8 +72,9 @@ $$;
 
 -- The columns of `parts` are added up with whatever weights: how much of the sum over its rows, signs aside, a row of
 -- `shapes` is at most. A bound: give each row a weight w, divide it by the root of it, and let x be a row's leverage in
--- that. In no sum is a row of parts more than r * w, where r is the largest x / w², nor a row of shapes more than the root
--- of r * x. So it is with any weights; those of each round come from the one before (Lewis weights) and make it tighter.
+-- that. In no sum is a row of parts more than r * w, where r is the largest x / w², nor a row of shapes more than the
+-- root of r * x. So it is with any weights; those of each round come from the one before (Lewis weights) and make it
+-- tighter.
 create or replace function raw.largest_shares(parts double precision[], shapes double precision[])
 returns double precision[]
 language plpgsql immutable
@@ -126,8 +127,8 @@ $$;
 
 -- Whether nobody weighs much in any sum or difference of months, whatever their weights: rows are customers, columns
 -- months. `uses` is how often, `steady` the same for a customer that uses it equally in every month in which at all. By
--- how often, the largest is less than half and the two largest are less than 85 %; by how many, where what is not steady
--- counts as well, each is a tenth at most.
+-- how often, the largest is less than half and the two largest are less than 85 %; by how many, where what is not
+-- steady counts as well, each is a tenth at most.
 create or replace function raw.weighs_little(uses double precision[], steady double precision[]) returns boolean
 language plpgsql immutable
 as $$

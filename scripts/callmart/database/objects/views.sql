@@ -1,11 +1,14 @@
 -- What the functions and views say as callmart made them: a change by hand is drift. Of a view that customers read,
 -- its owner and its rights count as well.
 create or replace view access.current_definition as
-select p.oid::regprocedure::text as object, md5(pg_get_functiondef(p.oid)) as definition
+select
+    p.oid::regprocedure::text as object,
+    md5(pg_get_functiondef(p.oid)) as definition
 from pg_catalog.pg_proc as p
-where p.pronamespace in (
-    'access'::regnamespace, 'registry'::regnamespace, 'raw'::regnamespace, 'ops'::regnamespace
-)
+where
+    p.pronamespace in (
+        'access'::regnamespace, 'registry'::regnamespace, 'raw'::regnamespace, 'ops'::regnamespace
+    )
 union all
 select
     v.oid::regclass::text,
@@ -13,17 +16,18 @@ select
         pg_get_viewdef(v.oid)
         || coalesce(v.reloptions::text, '')
         || case
-            when v.relnamespace = 'mart'::regnamespace then
-                v.relowner::regrole::text
-                || coalesce(v.relacl::text, '')
-                || coalesce(
-                    (
-                        select string_agg(attacl::text, ' ' order by attnum)
-                        from pg_catalog.pg_attribute
-                        where attrelid = v.oid and attacl is not null
-                    ),
-                    ''
-                )
+            when v.relnamespace = 'mart'::regnamespace
+                then
+                    v.relowner::regrole::text
+                    || coalesce(v.relacl::text, '')
+                    || coalesce(
+                        (
+                            select string_agg(attacl::text, ' ' order by attnum)
+                            from pg_catalog.pg_attribute
+                            where attrelid = v.oid and attacl is not null
+                        ),
+                        ''
+                    )
             else ''
         end
     )
@@ -36,9 +40,9 @@ where
     );
 
 create table if not exists access.definition (
-    object     text primary key,
+    object text primary key,
     definition text not null,
-    query      text -- what `access.show` was given, for a view of its own
+    query text -- what `access.show` was given, for a view of its own
 );
 
 -- Show what a query makes of a mart to the mart's group: a view with a barrier, so that no condition of a reader is
@@ -98,6 +102,11 @@ end
 $$;
 
 -- Last, when all of them are as they should be.
-delete from access.definition where object not like 'mart.%';
+delete from access.definition
+where object not like 'mart.%';
 insert into access.definition (object, definition)
-select object, definition from access.current_definition where object not like 'mart.%';
+select
+    object,
+    definition
+from access.current_definition
+where object not like 'mart.%';

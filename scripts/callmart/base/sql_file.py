@@ -1,0 +1,22 @@
+"""SQL in files: the statements of a module stand in the .sql file beside it, each under its name.
+
+-- name: passed
+-- What it does, and why.
+select …;
+"""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import LiteralString, cast
+
+_NAME = re.compile(r"^-- name: (\w+)\n", re.MULTILINE)
+
+
+def statements(module: str) -> Mapping[str, LiteralString]:
+    """The statements beside a module, by their names; `module` is its `__file__`."""
+    _, *parts = _NAME.split(Path(module).with_suffix(".sql").read_text(encoding="utf-8"))
+    return {
+        name: cast(LiteralString, text.strip().removesuffix(";"))
+        for name, text in zip(parts[::2], parts[1::2], strict=True)
+    }

@@ -1,0 +1,145 @@
+-- What opening a build does, in this order and in one transaction. {mart} and its like are filled in for each mart.
+
+-- name: failing
+-- The days of the build that fail a critical check.
+create temporary table failing on commit drop as
+with causes as (
+    select
+        f.customer_id,
+        f.call_date,
+        string_agg(distinct f.mart || ': ' || f.expectation, '; ') as cause
+    from ops.quality_failure as f
+    inner join ops.quality_result as r using (build_id, mart, expectation)
+    where f.build_id = %(build)s and r.severity = 'critical'
+    group by f.customer_id, f.call_date
+)
+
+select
+    c.customer_id,
+    c.call_date,
+    c.cause,
+    -- Who released the day did not know of a check that it fails only now.
+    h.released_at is not null and string_to_array(c.cause, '; ') <@ string_to_array(h.cause, '; ') as released
+from causes as c
+left join ops.held_back as h using (customer_id, call_date);
+
+-- name: passed
+-- The days that may be seen.
+create temporary table passed on commit drop as
+select
+    w.customer_id,
+    w.call_date,
+    w.mark,
+    w.reached
+from build."window" as w
+where
+    w.call_date >= access.retention_floor() -- computed before midnight, too old since
+    and not exists (
+        select
+        from failing as f
+        where f.customer_id = w.customer_id and f.call_date = w.call_date and not f.released
+    );
+
+-- name: changed
+-- Those of them that changed themselves: the others only look back at one that did.
+create temporary table changed on commit drop as
+select
+    customer_id,
+    call_date
+from passed
+where not reached;
+
+-- name: passed_customer
+-- For marts without days: one day per customer.
+create temporary table passed_customer on commit drop as
+select distinct
+    customer_id,
+    '-infinity'::date as call_date
+from changed;
+
+-- name: delete_rows
+delete from {mart} as m using {passed} as p
+where m.customer_id = p.customer_id and {day} = p.call_date and {pruned};
+
+-- name: insert_rows
+insert into {mart} ({names})
+select {columns}
+from {computed} as m
+inner join {passed} as p on m.customer_id = p.customer_id and {day} = p.call_date;
+
+-- name: delete_counts
+delete from ops.opened_day as o using {passed} as p
+where o.mart = {name} and o.customer_id = p.customer_id and o.call_date = p.call_date;
+
+-- name: insert_counts
+-- How many rows each day has now; all of them together.
+with counts as (
+    insert into ops.opened_day (customer_id, call_date, mart, row_count, build_id)
+    select
+        p.customer_id,
+        p.call_date,
+        {name},
+        count(m.customer_id),
+        {build}
+    from {passed} as p
+    left join {computed} as m on p.customer_id = m.customer_id and {day} = p.call_date
+    group by p.customer_id, p.call_date
+    returning row_count
+)
+
+select coalesce(sum(row_count), 0)::bigint from counts;
+
+-- name: hold_no_longer
+delete from ops.held_back as h using passed as p
+where h.customer_id = p.customer_id and h.call_date = p.call_date;
+
+-- name: hold_back
+insert into ops.held_back (customer_id, call_date, build_id, cause)
+select
+    customer_id,
+    call_date,
+    %(build)s,
+    cause
+from failing
+where not released
+on conflict (customer_id, call_date) do update
+    set
+        build_id = excluded.build_id,
+        cause = excluded.cause,
+        released_at = null,
+        released_by = null,
+        release_reason = null;
+
+-- name: keep_dirty
+-- A day that was looked at only because of another, and fails, is looked at again by the next run.
+insert into ops.dirty_day (customer_id, call_date, cause)
+select
+    customer_id,
+    call_date,
+    'held back'
+from failing
+where not released
+on conflict do nothing;
+
+-- name: clean
+-- A day that was landed on again meanwhile has a newer mark and stays dirty.
+delete from ops.dirty_day as d using passed as p
+where d.customer_id = p.customer_id and d.call_date = p.call_date and d.mark = p.mark;
+
+-- name: log
+insert into ops.audit_log (action, customer_id, details)
+select
+    'opened',
+    customer_id,
+    jsonb_build_object('build', %(build)s::bigint, 'days', count(*), 'released', count(f.released))
+from changed
+left join failing as f using (customer_id, call_date)
+group by customer_id
+union all
+select
+    'held back',
+    customer_id,
+    jsonb_build_object('build', %(build)s::bigint, 'days', count(*))
+from failing
+where not released
+group by customer_id;
