@@ -1,10 +1,15 @@
-# Everything runs from .venv, which is made where it is missing.
+# Everything runs from .venv, which is made where it is missing, of the very packages that locks/ names.
 
 PYTHON ?= python3
 BIN := .venv/bin
+UV := $(shell command -v uv)
+INSTALL := $(if $(UV),$(UV) pip install --quiet --python $(BIN)/python,$(BIN)/pip install --quiet)
 
-.PHONY: demo test test-external check bench
+.PHONY: help demo test test-quick test-external check lock bench
 .DELETE_ON_ERROR:
+
+help: ## what can be made
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: .venv/installed ## the whole chain on example data
 	$(BIN)/callmart demo
@@ -12,8 +17,27 @@ demo: .venv/installed ## the whole chain on example data
 test: .venv/installed-dev ## the whole suite
 	$(BIN)/python -m pytest
 
-test-external: .venv/installed-dev ## the walls between customers on Debian's PostgreSQL 17, over TLS
+test-quick: .venv/installed-dev ## what needs no server: most mistakes show here
+	$(BIN)/python -m pytest -m 'not server and not external'
+
+test-external: .venv/installed-dev ## what needs programs of Debian: PostgreSQL 17 over TLS
 	$(BIN)/python -m pytest -m external -n 0
+
+check: .venv/installed-dev ## lint: Python, types, imports, SQL, and dbt with deprecations as errors
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo --no-cache
+	$(BIN)/sqlfluff lint models
+	cd scripts && ../$(BIN)/sqlfluff lint .
+	$(BIN)/dbt --warn-error-options '{"error": ["Deprecations"]}' parse --quiet --no-partial-parse
+
+lock: .venv/installed-dev ## renew locks/: the newest packages that pyproject.toml allows, with their hashes
+	$(INSTALL) uv
+	echo 'setuptools>=77' | $(BIN)/uv pip compile $(LOCKING) --output-file locks/run.txt pyproject.toml -
+	echo 'setuptools>=77' | $(BIN)/uv pip compile $(LOCKING) --output-file locks/dev.txt --extra dev \
+	    --constraint locks/run.txt pyproject.toml -
+LOCKING := --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-header --no-annotate
 
 bench: .venv/installed-dev ## speed and waits, each against its measure in one run
 	$(BIN)/python bench/landing.py
@@ -25,22 +49,14 @@ bench: .venv/installed-dev ## speed and waits, each against its measure in one r
 	$(BIN)/python bench/extracts.py
 	$(BIN)/python bench/publishing.py
 
-check: .venv/installed-dev ## lint: Python, types, SQL, and dbt with deprecations as errors
-	$(BIN)/ruff check .
-	$(BIN)/ruff format --check .
-	$(BIN)/mypy
-	$(BIN)/lint-imports --no-logo --no-cache
-	$(BIN)/sqlfluff lint models
-	cd scripts && ../$(BIN)/sqlfluff lint .
-	$(BIN)/dbt --warn-error-options '{"error": ["Deprecations"]}' parse --quiet --no-partial-parse
-
-.venv/installed: pyproject.toml
+.venv/installed: pyproject.toml locks/run.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "callmart needs Python 3.11 or newer")'
 	$(PYTHON) -m venv .venv
 	@echo "installing into .venv (about a minute)"
-	$(BIN)/pip install --quiet --editable .
+	$(INSTALL) --require-hashes --requirement locks/run.txt
+	$(INSTALL) --no-deps --no-build-isolation --editable .
 	touch $@
 
-.venv/installed-dev: .venv/installed
-	$(BIN)/pip install --quiet --editable '.[dev]'
+.venv/installed-dev: .venv/installed locks/dev.txt
+	$(INSTALL) --require-hashes --requirement locks/dev.txt
 	touch $@
