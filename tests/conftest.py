@@ -205,13 +205,14 @@ def clear(home: Path) -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def parsed_once() -> Iterator[None]:
-    """dbt reads the same project once per home, which takes a third of a small build."""
+    """dbt reads the same project once per process, which takes a third of a small build."""
     inner = dbt_project._parse
     known: dict[tuple[Any, ...], Any] = {}
 
     def parse(settings: Settings) -> Any:
-        project = (settings.home, settings.dsn, dbt_project.PROJECT, dbt_project._fingerprint())
-        if project not in known:
+        fingerprint = dbt_project._fingerprint()
+        project = (dbt_project.PROJECT, fingerprint, settings.dsn)
+        if project not in known or dbt_project._kept(settings, fingerprint) is None:
             known[project] = inner(settings)
         return known[project]
 

@@ -16,6 +16,7 @@ from ruamel.yaml import YAML
 from callmart.access import drift, memberships
 from callmart.base.errors import UserError
 from callmart.base.settings import PROJECT
+from callmart.build import window
 from callmart.cli import main
 from callmart.database import schema
 from callmart.declarations import dbt_project
@@ -229,6 +230,25 @@ def test_callmart_refuses_what_dbt_refuses(small: Project) -> None:
         assert remedy in said and f"models/marts/queue/{name}.yml" in said, said
     (shows,) = dbt_project._declared([every["tiny_person"]])
     assert shows.words == ("remark_agent", "remark_caller", "remark_nobody")
+
+
+def test_a_new_mart_has_its_table_though_no_day_is_dirty(small: Project) -> None:
+    def built() -> list[str]:
+        models: list[str] = []
+        with small.callmart.connect() as owner:
+            days = window.build(owner, small.callmart.settings, lambda model, *_: models.append(model)).days
+        assert days == 0
+        return models
+
+    small.declare("tiny_new")
+    select(small, "tiny_new", ROW)
+    assert "tiny_new" in built()
+    assert small.callmart.rows("select from store.tiny_new") == []
+    assert "tiny_new" not in built(), "it stands as it is declared"
+    small.declare("tiny_new", lambda declared: column(declared, "more", "integer"))
+    select(small, "tiny_new", f"{ROW}, 1 as more")
+    assert "tiny_new" in built()
+    assert small.callmart.rows("select more from store.tiny_new") == []
 
 
 def test_the_marts_are_those_of_the_files_of_now(small: Project, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,7 @@ from psycopg.types.json import Jsonb
 
 from callmart.access import sessions
 from callmart.base.settings import Settings
-from callmart.declarations import dbt_project
+from callmart.declarations import dbt_project, standing
 
 
 @dataclass(frozen=True)
@@ -26,14 +26,16 @@ def build(
     """Compute every dirty day that has not expired. Commits; run again, it computes the same days anew."""
     on_model("dbt starts", 0, 1)
     with sessions.making_way(connection):
-        days = _fill_window(connection, dbt_project.marts(settings))
+        marts = dbt_project.marts(settings)
+        days = _fill_window(connection, marts)
+        idle = days == 0 and standing.are_as_declared(connection, marts)
         connection.commit()
-        dbt_project.run(settings, on_model)
+        dbt_project.run(settings, on_model, only_statistics=idle)
     if days == 0:
         return Built(None, 0)
     row = connection.execute(
         "insert into ops.build (days, tables) values (%s, %s) returning build_id",
-        [days, Jsonb(computed_tables(connection, dbt_project.marts(settings)))],
+        [days, Jsonb(computed_tables(connection, marts))],
     ).fetchone()
     connection.commit()
     assert row is not None

@@ -23,6 +23,8 @@ from callmart.database import server
 # What dbt reads the project from.
 SOURCES = ("dbt_project.yml", "profiles.yml", "models", "macros", "tests/dbt")
 
+STATISTICS = "statistics"  # the tag of the models that go by months, whatever the window holds
+
 NUMBERS = ("smallint", "integer", "bigint", "numeric", "double precision")
 
 # A column of another type can hold a name, a telephone number or a key, so it says whom it points to. `bigint` and
@@ -156,8 +158,11 @@ class _Project(Strict):
     marts: tuple[Mart, ...]
 
 
-def run(settings: Settings, on_model: Callable[[str, int, int], None]) -> None:
-    """Compute the window: run all models. `on_model(name, finished, of)` is told of each that is done.
+def run(
+    settings: Settings, on_model: Callable[[str, int, int], None], *, only_statistics: bool = False
+) -> None:
+    """Compute the window: run all models, or only those of the statistics, which look at more than the window.
+    `on_model(name, finished, of)` is told of each that is done.
 
     Raises UserError: with the project's own words where one of its macros refuses, else with the name of the model that
     failed; never with what the database said, which can hold rows.
@@ -165,7 +170,12 @@ def run(settings: Settings, on_model: Callable[[str, int, int], None]) -> None:
     from dbt.cli.main import dbtRunner
 
     manifest, _ = _parse(settings)
-    models = [node for node in manifest.nodes.values() if node.resource_type == "model"]
+    models = [
+        node
+        for node in manifest.nodes.values()
+        if node.resource_type == "model" and (not only_statistics or STATISTICS in node.tags)
+    ]
+    selected = ["--select", f"tag:{STATISTICS}"] if only_statistics else []
     finished: list[str] = []
     raised: dict[str, BaseException | None] = {}
 
@@ -178,7 +188,7 @@ def run(settings: Settings, on_model: Callable[[str, int, int], None]) -> None:
             raised[event.data.node_info.unique_id] = sys.exception()
 
     # The manifest has just been written, and writing it takes as long as many a model.
-    result = _invoke(dbtRunner(manifest, callbacks=[on_event]), settings, "run", "--no-write-json")
+    result = _invoke(dbtRunner(manifest, callbacks=[on_event]), settings, "run", "--no-write-json", *selected)
     failed = [r.node for r in result.result or [] if r.status not in ("success", "skipped")]
     if failed:
         raise UserError(

@@ -77,6 +77,16 @@ def undeclared(connection: psycopg.Connection, declared: Iterable[Mart]) -> list
     return [mart for mart in marts(connection) if mart.name not in names]
 
 
+def are_as_declared(connection: psycopg.Connection, declared: Iterable[Mart]) -> bool:
+    """Whether every mart has its table, with the columns, the key, the group and the day that it declares."""
+    there = {mart.name: _shape(mart) for mart in marts(connection)}
+    return all(there.get(mart.name) == _shape(mart) for mart in declared)
+
+
+def _shape(mart: Mart) -> tuple[object, ...]:
+    return mart.types, mart.key, mart.group, mart.day
+
+
 def remark(mart: Mart) -> str:
     """What is said of a table that no mart declares."""
     return (
