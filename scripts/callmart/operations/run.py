@@ -70,34 +70,36 @@ def run(connection: psycopg.Connection, settings: Settings, on_step: OnStep) -> 
     """
     tableau.require_server(settings)
     ran = Ran()
-    arguments = (connection, settings, ran, on_step)
-    with ExitStack() as lock:
-        lock.enter_context(clock.guarded(connection, settings))
-        try:
-            _attempt(remove_closed, "the removal of what no contract keeps broke off", AGAIN, *arguments)
-            expire_and_make_months(*arguments)
-            _attempt(land_folders, "the landing broke off", AGAIN, *arguments)
-            # Each builds on the one before; `all` stops at the first that breaks off.
-            all(
-                _attempt(stage, f"the {name} broke off", AGAIN, *arguments)
-                for name, stage in BUILD_AND_OPEN.items()
-            )
-            _attempt(
-                deliver, "the look at who has which rights broke off, so nothing left", AGAIN, *arguments
-            )
-            _attempt(
-                _name_what_is_left,
-                "the look for marts that are declared no more broke off",
-                AGAIN,
-                *arguments,
-            )
-        except KeyboardInterrupt:
-            ran.note("the run was interrupted: run again, and it goes on from what is there")
-        try:
-            lock.close()
-        except psycopg.Error:
-            ran.note("the lock of the run was lost, so that another may have worked beside it: run again")
+    try:
+        with ExitStack() as lock:
+            lock.enter_context(clock.guarded(connection, settings))
+            _stages(connection, settings, ran, on_step)
+            try:
+                lock.close()
+            except psycopg.Error:
+                ran.note("the lock of the run was lost, so that another may have worked beside it: run again")
+    except (KeyboardInterrupt, psycopg.Error) as error:
+        if not _interrupted(error):
+            raise
+        ran.note("the run was interrupted: run again, and it goes on from what is there")
     return ran
+
+
+def _stages(connection: psycopg.Connection, settings: Settings, ran: Ran, on_step: OnStep) -> None:
+    """The stages in order. What breaks off is noted as a problem."""
+    arguments = (connection, settings, ran, on_step)
+    _attempt(remove_closed, "the removal of what no contract keeps broke off", AGAIN, *arguments)
+    expire_and_make_months(*arguments)
+    _attempt(land_folders, "the landing broke off", AGAIN, *arguments)
+    # Each builds on the one before; `all` stops at the first that breaks off.
+    all(_attempt(stage, f"the {name} broke off", AGAIN, *arguments) for name, stage in BUILD_AND_OPEN.items())
+    _attempt(deliver, "the look at who has which rights broke off, so nothing left", AGAIN, *arguments)
+    _attempt(
+        _name_what_is_left,
+        "the look for marts that are declared no more broke off",
+        AGAIN,
+        *arguments,
+    )
 
 
 def _attempt(
