@@ -25,6 +25,7 @@ from callmart.opening import opening
 from callmart.operations import run
 from callmart.registry import applying
 from callmart.registry import file as registry_file
+from callmart.validate import suites
 from tableau_emulator import process
 
 hypothesis.settings.register_profile("callmart", deadline=None)  # a busy machine is no failure
@@ -54,6 +55,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def ignore_step(*step: Any) -> None:
     """Progress that nobody watches."""
+
+
+def let_pass(connection: psycopg.Connection, settings: Settings, on_mart: Any) -> suites.Validated:
+    """As suites.validate where every day passes: Great Expectations takes half of a small night."""
+    connection.execute("update ops.build set validated_at = clock_timestamp() where opened_at is null")
+    connection.commit()
+    return suites.Validated(None)
 
 
 @dataclass
@@ -118,7 +126,7 @@ class Callmart:
         with self.connect() as connection:
             run.remove_closed(connection, self.settings, run.Ran(), ignore_step)
             window.build(connection, self.settings, ignore_step)
-            connection.execute("update ops.build set validated_at = clock_timestamp()")
+            let_pass(connection, self.settings, ignore_step)
             opening.open_build(connection, self.settings)
 
     def rows(self, query: str, *parameters: Any, customer_id: int | None = None) -> list[dict[str, Any]]:
@@ -218,6 +226,14 @@ def parsed_once() -> Iterator[None]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(dbt_project, "_parse", parse)
+        yield
+
+
+@pytest.fixture(scope="module")
+def unchecked() -> Iterator[None]:
+    """Nights whose days pass unchecked: for modules that are about something else."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(suites, "validate", let_pass)
         yield
 
 

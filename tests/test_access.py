@@ -20,6 +20,8 @@ from catalogue import unprotected
 from centre import ANONYMOUS, NAMED, STANDARD, WITH_DATA
 from conftest import Callmart, ignore_step
 
+pytestmark = pytest.mark.usefixtures("unchecked")
+
 OURS = ("registry", "raw", "build", "store", "mart", "usage", "access", "ops")
 
 

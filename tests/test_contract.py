@@ -31,6 +31,8 @@ from conftest import Callmart, ignore_step
 from events import DAY, Row, at, days, event, ndjson
 from events import registry as customers
 
+pytestmark = pytest.mark.usefixtures("unchecked")
+
 TODAY = date.today()
 D0, D1, D2, D3 = days(4)
 

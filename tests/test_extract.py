@@ -29,6 +29,8 @@ from conftest import YESTERDAY, Callmart, ignore_step
 from tableau_emulator import client, faults
 from tableau_emulator.state import State
 
+pytestmark = pytest.mark.usefixtures("unchecked")
+
 MARTS = {"queue": ["queue_interval", "queue_day"], "agent": ["agent", "agent_day"], "line": ["line_interval"]}
 FILES = {(customer, group) for customer in WITH_DATA for group in ("queue", "line")} | {
     (customer, "agent") for customer in DETAILED
