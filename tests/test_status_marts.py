@@ -850,13 +850,14 @@ def walked(callmart: Callmart, told: Callmart) -> dict[int, list[Row]]:
         callmart.land_text(ndjson(*late.first), TOLD_LATE[late.name])
         callmart.land_text(ndjson(*late.first, *late.then), AT_ONCE[late.name])
     rng = random.Random(7)
+    shuffled = {customer: rng.sample(rows, len(rows)) for customer, rows in whole.items()}
     for customer, rows in whole.items():
         callmart.land_text(ndjson(*rows), customer)
-        shuffled = rng.sample(rows, len(rows))
-        for part in range(4):
-            callmart.land_text(ndjson(*shuffled[part::4], *shuffled[:5]), customer + 10)
-            if part % 2 == 0:
-                callmart.build_unchecked()
+    for part in range(4):
+        for customer, rows in shuffled.items():
+            callmart.land_text(ndjson(*rows[part::4], *rows[:5]), customer + 10)
+        if part % 2 == 0:
+            callmart.build_unchecked()
     callmart.land_text(ndjson(*TOLD_LATER), LOGS_IN_LATE[0])
     callmart.land_text(ndjson(*FIRST_TOLD, *TOLD_LATER), LOGS_IN_LATE[1])
     for late in LATE:
