@@ -1,4 +1,4 @@
-"""For tests: an emulator in a thread of their own, TSC servers signed in to it as anybody, and its desk."""
+"""For tests: an emulator in a thread, TSC servers signed in to it as anybody, and its desk."""
 
 import secrets
 import threading
@@ -103,6 +103,10 @@ class Desk:
     def connect_app(self, client_id: str, secret_id: str, secret: str) -> None:
         """Trusts the JSON web tokens that a connected app signs with this secret."""
         self._ask("POST", "connected-apps", client_id=client_id, secret_id=secret_id, secret=secret)
+
+    def reset(self) -> None:
+        """Makes everything as it was at the start: only the tokens of the first administrator stay."""
+        self._ask("DELETE", "state")
 
     def finish_job(self, luid: str, outcome: str = "Success", notes: str = "") -> None:
         """Ends a job that runs."""

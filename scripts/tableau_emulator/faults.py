@@ -28,7 +28,7 @@ Kind = Literal[
     "status", "html", "slow", "truncated", "cut", "reset", "session", "lag", "job", "credentials"
 ]  # fmt: skip
 KINDS: tuple[Kind, ...] = get_args(Kind)
-CONNECTION = "callmart.connection"  # in the scope of a request: uvicorn's side of it
+CONNECTION = "tableau_emulator.connection"  # in the scope of a request: uvicorn's side of it
 _IN_TRANSPORT = ("status", "html", "slow", "truncated", "cut", "reset", "session")
 _PAGE = b"<!DOCTYPE html><html><head><title>Tableau</title></head><body>Please sign in.</body></html>"
 _SUB_CODES = {401: "002", 404: "003"}

@@ -1,8 +1,3 @@
-"""The tables of the emulator's state."""
-
-FORM = 3  # of the schema: a state of another form is made anew, the next publication fills it
-
-SCHEMA = """
 create table site (
     id text primary key, name text not null, content_url text not null unique,
     settings text not null  -- JSON: attributes of the site by their names in the API
@@ -131,5 +126,4 @@ create table fault (
 create table request (
     id integer primary key, at text not null, method text not null, path text not null,
     status integer not null, bytes integer not null
-)
-"""
+);
