@@ -112,7 +112,7 @@ class Desk:
         """Ends a job that runs."""
         self._ask("POST", "jobs", luid=luid, outcome=outcome, notes=notes)
 
-    def _ask(self, method: str, path: str, **asked: Any) -> Any:
+    def _ask(self, method: str, path: str, /, **asked: Any) -> Any:
         answer = self._session.request(method, f"{self._url}/{path}", json=asked or None, timeout=_PATIENCE_S)
         if not answer.ok:
             raise ValueError(answer.json()["error"])
