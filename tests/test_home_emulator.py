@@ -17,8 +17,8 @@ from tableau_emulator.state import State
 # The desk and the record as callmart 0.1 had them.
 OLDER = """
 import json, pathlib, sys
-from tableau_emulator import control
-control.PATH = "/callmart-emulator"
+from tableau_emulator import desk
+desk.PATH = "/callmart-emulator"
 from tableau_emulator.serve import serve
 folder, token = map(pathlib.Path, sys.argv[1:])
 def older(emulator):

@@ -17,8 +17,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from tableau_emulator import (
     catalogue,
     connections,
-    control,
     datasources,
+    desk,
     faults,
     favorites,
     groups,
@@ -46,7 +46,7 @@ RESOURCES = (
     sessions, sites, users, groups, projects, permissions, datasources, workbooks, views, connections, revisions,
     tags, favorites, uploads, jobs, schedules, tasks, subscriptions, catalogue,
 )  # fmt: skip
-IDENTITY_PATH = control.PATH
+IDENTITY_PATH = desk.PATH
 
 
 def application(state: State, identity: str) -> ASGIApp:
@@ -60,7 +60,7 @@ def application(state: State, identity: str) -> ASGIApp:
     app = Starlette(
         routes=[
             Route(IDENTITY_PATH, identify),
-            *control.routes(state),
+            *desk.routes(state),
             *(
                 Route("/api/{version}" + each.path, _answer(state, index, each), methods=[each.method])
                 for each in endpoints
@@ -82,7 +82,7 @@ def _logged(app: ASGIApp, state: State) -> ASGIApp:
 
         def log() -> None:
             size = int(Headers(scope=scope).get("content-length", 0))
-            if not scope["path"].startswith(control.PATH):
+            if not scope["path"].startswith(desk.PATH):
                 state.log(LoggedRequest(scope["method"], scope["path"], status, size))
 
         async def sent(message: Message) -> None:

@@ -12,7 +12,7 @@ import requests
 import tableauserverclient as TSC
 import uvicorn
 
-from tableau_emulator import control, faults
+from tableau_emulator import desk, faults
 from tableau_emulator.app import application
 from tableau_emulator.process import TOKEN_NAME, Emulator
 from tableau_emulator.state import LoggedRequest, State
@@ -72,7 +72,7 @@ class Desk:
     """
 
     def __init__(self, emulator: Emulator) -> None:
-        self._url = emulator.url + control.PATH
+        self._url = emulator.url + desk.PATH
         self._session = requests.Session()
         self._session.headers["authorization"] = f"Bearer {emulator.token}"
 

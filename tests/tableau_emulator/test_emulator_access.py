@@ -10,8 +10,7 @@ import requests
 import tableauserverclient as TSC
 
 from emulated import World, refused
-from tableau_emulator import control
-from tableau_emulator.app import RESOURCES
+from tableau_emulator.app import IDENTITY_PATH, RESOURCES
 from tableau_emulator.state import new_luid
 
 pytest_plugins = ["emulator_fixtures"]
@@ -343,7 +342,7 @@ def test_what_is_for_the_owner_and_for_leaders(shop: Shop) -> None:
 def test_every_call_needs_a_session(here: World) -> None:
     emulator = here.emulator
     with requests.Session() as session:
-        assert emulator.token not in session.get(emulator.url + control.PATH, timeout=5).text
+        assert emulator.token not in session.get(emulator.url + IDENTITY_PATH, timeout=5).text
         for endpoint in (each for module in RESOURCES for each in module.ENDPOINTS):
             url = f"{emulator.url}/api/3.28{re.sub('{.*?}', 'x', endpoint.path)}"
             for headers in ({}, {"x-tableau-auth": "x"}):

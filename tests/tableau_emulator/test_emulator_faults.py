@@ -18,7 +18,8 @@ from tableauserverclient.server.endpoint.exceptions import (
 from urllib3.util import Retry
 
 from emulated import World, refused
-from tableau_emulator import client, control, faults
+from tableau_emulator import client, faults
+from tableau_emulator.app import IDENTITY_PATH
 
 pytest_plugins = ["emulator_fixtures"]
 
@@ -249,7 +250,7 @@ def test_the_desk(here: World) -> None:
     server.auth.sign_in(TSC.PersonalAccessTokenAuth("theirs", "another secret"))
     desk.connect_app("a", "b", "c")
     assert [each.status for each in desk.requests() if each.path.endswith("/projects")] == [502, 200]
-    assert not any(each.path.startswith(control.PATH) for each in desk.requests())
+    assert not any(each.path.startswith(IDENTITY_PATH) for each in desk.requests())
 
     desk.inject("job", polls=None)
     source = here.publish(here.server.projects.create(TSC.ProjectItem("a project")))
