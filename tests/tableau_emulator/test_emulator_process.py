@@ -191,6 +191,7 @@ def test_a_mistake_is_one_sentence(
     places["broken"].mkdir()
     (places["broken"] / "state.sqlite").write_text("nothing that SQLite has written" * 9)
     monkeypatch.setattr("sys.argv", ["tableau-emulator", *(each.format(**places) for each in arguments)])
+    monkeypatch.setattr("uvicorn.Server.run", lambda *_, **__: pytest.fail("it serves"))
     with pytest.raises(SystemExit, check=lambda end: end.code == 2):
         main()
     shown = capsys.readouterr()
