@@ -66,7 +66,7 @@ def application(state: State, identity: str) -> ASGIApp:
                 for each in endpoints
             ),
         ],
-        # for programs on this machine: a page in a browser must not reach us by a name of its own
+        # a page in a browser must not reach us under a host name of its own
         middleware=[Middleware(TrustedHostMiddleware, allowed_hosts=["127.0.0.1", "localhost"])],
         exception_handlers={HTTPException: _unroutable, Exception: _broken},
     )
@@ -75,7 +75,7 @@ def application(state: State, identity: str) -> ASGIApp:
 
 
 def _logged(app: ASGIApp, state: State) -> ASGIApp:
-    """The application, whose answers are in the request log before anybody has them; 0: it gave none."""
+    """The application; it logs each request before it sends the answer. Status 0: there was no answer."""
 
     async def logged(scope: Scope, receive: Receive, send: Send) -> None:
         status = 0

@@ -24,7 +24,7 @@ _PATIENCE_S = 30
 def served(folder: Path) -> Iterator[Emulator]:
     """An emulator on the state in `folder`, in a thread of this process, for as long as the block lasts.
 
-    It is told to end then, which takes a moment that nobody waits for.
+    Nobody waits for the moment that it takes to end.
     """
     token = secrets.token_urlsafe(16)
     with State(folder) as state:

@@ -45,7 +45,7 @@ class Record:
     port: int
     pid: int
     identity: str
-    identity_url: str = ""  # where it says its identity
+    identity_url: str = ""  # answers with the identity
 
 
 def start(folder: Path, token_name: str = TOKEN_NAME, token_file: Path | None = None) -> Emulator:
@@ -96,7 +96,7 @@ def recorded(folder: Path) -> Record | None:
 
 
 def record(folder: Path, running: Record) -> None:
-    """Writes down what runs."""
+    """Writes the record of the emulator that runs."""
     write(folder / "server.json", json.dumps(asdict(running)))
 
 
