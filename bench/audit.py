@@ -13,8 +13,8 @@ from callmart import audit
 from callmart.base.settings import Settings
 from callmart.database import server
 from callmart.operations import run
+from callmart.publish import emulator
 from history import CUSTOMERS, registry_of, scratch
-from tableau_emulator import process
 from tableau_emulator.state import State
 
 
@@ -39,7 +39,7 @@ def main() -> None:
                 found = audit.audit(connection, settings, on_step)
                 on_step("end")
         finally:
-            process.stop(settings.home)
+            emulator.stop(settings.home)
     for (stage, since, before), (_, until, after) in pairwise(marks):
         out.print(f"{stage:>9}: {until - since:6.1f} s, {after - before:5} requests")
     tableau = [check for check in found.checks if check.area == "Tableau"]

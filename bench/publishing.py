@@ -16,11 +16,11 @@ from rich.console import Console
 
 from callmart.base.settings import Settings
 from callmart.database import server
-from callmart.publish import DataSource, publication, tableau
+from callmart.publish import DataSource, emulator, publication, tableau
 from callmart.tableau_files import tds
 from history import registry_of, scratch
 from simulated import command
-from tableau_emulator import faults, process
+from tableau_emulator import faults
 from tableau_emulator.state import State
 from two_years import extract_all, fill_marts, options
 
@@ -62,7 +62,7 @@ def main() -> None:
             seconds, uploads = _published(settings, "--plan")
             out.print(f"none changed: planned in {seconds:.1f} s (at most {AT_MOST_S}), {uploads} uploads")
         finally:
-            process.stop(settings.home)
+            emulator.stop(settings.home)
 
 
 def _published(settings: Settings, *options: str) -> tuple[float, int]:

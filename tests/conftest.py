@@ -23,10 +23,10 @@ from callmart.land.landing import Landed, land
 from callmart.land.prepare import Defaults
 from callmart.opening import opening
 from callmart.operations import run
+from callmart.publish import emulator
 from callmart.registry import applying
 from callmart.registry import file as registry_file
 from callmart.validate import suites
-from tableau_emulator import process
 
 hypothesis.settings.register_profile("callmart", deadline=None)  # a busy machine is no failure
 hypothesis.settings.load_profile("callmart")
@@ -157,7 +157,7 @@ class Callmart:
         return told
 
     def stop(self) -> None:
-        process.stop(self.home)
+        emulator.stop(self.home)
         server.stop(self.home)
 
     def save(self, place: Path) -> None:

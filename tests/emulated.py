@@ -1,4 +1,4 @@
-"""What the tests of the emulator share: one that runs in a thread, and servers whose answers are all checked."""
+"""What tests with an emulator share: one in a thread, and servers whose answers are all checked."""
 
 import zipfile
 from collections.abc import Iterator
@@ -93,7 +93,12 @@ class World:
 def world(folder: Path) -> Iterator[World]:
     """An emulator of its own, for as long as the block lasts."""
     with client.served(folder / "emulator") as emulator:
-        yield World(emulator, folder / "emulator", watched(client.administrator(emulator)))
+        yield World(emulator, folder / "emulator", signed_in(emulator))
+
+
+def signed_in(emulator: Emulator) -> TSC.Server:
+    """The administrator's server, signed in anew."""
+    return watched(client.administrator(emulator))
 
 
 def unmark(state: State, installation: str) -> None:

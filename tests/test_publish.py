@@ -43,13 +43,13 @@ from callmart.publish import (
     publication,
     tableau,
 )
+from callmart.publish.emulator import ensure_running, stop
 from callmart.publish.tableau import connect
 from callmart.tableau_files import tds
 from conftest import ignore_step
 from emulated import unmark
 from tableau_emulator.client import as_user, served
 from tableau_emulator.faults import Fault, clear, inject
-from tableau_emulator.process import ensure_running, stop
 from tableau_emulator.state import State
 from tableau_files import hyper, marts
 
@@ -1666,7 +1666,7 @@ def connected_app(settings: Settings, **others: Any) -> Settings:
     secret = "q" * 44
     with State(settings.home / "emulator") as state:
         state.connect_app("client", "secret id", secret)
-    app = {"client_id": "client", "secret_id": "secret id", "username": "callmart", "secret": secret}
+    app = {"client_id": "client", "secret_id": "secret id", "username": "admin", "secret": secret}
     return real(settings.home, server=emulator.url, connected_app=app | others)
 
 

@@ -84,7 +84,7 @@ def mixed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mixed]:
 
 def mix(mixed: Mixed, state: State, chance: Random) -> None:
     """Locks, roles, owners, members and rules as they come; of few capabilities, so that rules meet."""
-    administrator = state.user("callmart")["id"]
+    administrator = state.administrator()["id"]
     for luid in mixed.projects:
         state.update("project", luid, content_permissions=chance.choice(LOCKS))
     for luid in mixed.users:

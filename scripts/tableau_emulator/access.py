@@ -1,4 +1,4 @@
-"""Who may what: the capabilities that a user has, as Tableau works them out.
+"""Who may do what: the capabilities that a user has, worked out as Tableau does.
 
 An administrator may everything; nobody may more than the site role allows; the owner of content and the leader of
 its project may everything on it; then the user's own rules decide, and if there are none those of the user's
@@ -34,7 +34,7 @@ class _Rows(dict[str, sqlite3.Row]):
 
 
 class Access:
-    """What one user may, on the site of the user; read once, for one call."""
+    """What one user may do on the user's site; read once per call."""
 
     def __init__(self, state: State, user: sqlite3.Row) -> None:
         self._state = state

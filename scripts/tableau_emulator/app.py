@@ -17,8 +17,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from tableau_emulator import (
     catalogue,
     connections,
-    control,
     datasources,
+    desk,
     faults,
     favorites,
     groups,
@@ -46,7 +46,7 @@ RESOURCES = (
     sessions, sites, users, groups, projects, permissions, datasources, workbooks, views, connections, revisions,
     tags, favorites, uploads, jobs, schedules, tasks, subscriptions, catalogue,
 )  # fmt: skip
-IDENTITY_PATH = control.PATH
+IDENTITY_PATH = desk.PATH
 
 
 def application(state: State, identity: str) -> ASGIApp:
@@ -60,13 +60,13 @@ def application(state: State, identity: str) -> ASGIApp:
     app = Starlette(
         routes=[
             Route(IDENTITY_PATH, identify),
-            *control.routes(state),
+            *desk.routes(state),
             *(
                 Route("/api/{version}" + each.path, _answer(state, index, each), methods=[each.method])
                 for each in endpoints
             ),
         ],
-        # for programs on this machine: a page in a browser must not reach us by a name of its own
+        # a page in a browser must not reach us under a host name of its own
         middleware=[Middleware(TrustedHostMiddleware, allowed_hosts=["127.0.0.1", "localhost"])],
         exception_handlers={HTTPException: _unroutable, Exception: _broken},
     )
@@ -75,14 +75,14 @@ def application(state: State, identity: str) -> ASGIApp:
 
 
 def _logged(app: ASGIApp, state: State) -> ASGIApp:
-    """The application, whose answers are in the request log before anybody has them; 0: it gave none."""
+    """The application; it logs each request before it sends the answer. Status 0: there was no answer."""
 
     async def logged(scope: Scope, receive: Receive, send: Send) -> None:
         status = 0
 
         def log() -> None:
             size = int(Headers(scope=scope).get("content-length", 0))
-            if not scope["path"].startswith(control.PATH):
+            if not scope["path"].startswith(desk.PATH):
                 state.log(LoggedRequest(scope["method"], scope["path"], status, size))
 
         async def sent(message: Message) -> None:

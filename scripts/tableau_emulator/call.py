@@ -33,13 +33,13 @@ class Call:
 
     @property
     def access(self) -> Access:
-        """What the user who calls may."""
+        """What the calling user may do."""
         assert self.signed_in is not None
         return self.signed_in
 
     @property
     def user_id(self) -> str:
-        """The LUID of the user who calls."""
+        """The LUID of the calling user."""
         return str(self.access.user["id"])
 
     @property
@@ -92,12 +92,12 @@ class Call:
             raise forbidden("Only a server administrator may do this.")
 
     def lead(self, project_id: str | None) -> None:
-        """Refuses who neither leads the project nor is an administrator."""
+        """Refuses everybody but leaders of the project and administrators."""
         if not self.access.leads(project_id):
             raise forbidden("Only an administrator or the leader of the project may do this.")
 
     def created(self, shown: xml.Element, luid: str | None = None) -> Response:
-        """The answer to the request that made what is `shown`: 201, and where it is from now on."""
+        """The answer 201 to the request that made `shown`, with its location."""
         response = xml.reply(shown, status=201)
         response.headers["location"] = f"{self.url_path}/{luid or shown.get('id')}"
         return response

@@ -32,13 +32,13 @@ _BY_LUID = {
 
 
 def query_page(name: str) -> Handler:
-    """A page of none."""
+    """An empty page."""
     none: list[xml.Element] = []
     return lambda call: page(call, name, none, dict, lambda row: row)
 
 
 def query_all(name: str) -> Handler:
-    """None, for what has no pages."""
+    """An empty list, for what has no pages."""
     return lambda call: xml.reply(xml.element(name))
 
 

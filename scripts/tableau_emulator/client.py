@@ -1,4 +1,4 @@
-"""For tests: an emulator in a thread of their own, TSC servers signed in to it as anybody, and its desk."""
+"""For tests: an emulator in a thread, TSC servers signed in to it as anybody, and its desk."""
 
 import secrets
 import threading
@@ -12,7 +12,7 @@ import requests
 import tableauserverclient as TSC
 import uvicorn
 
-from tableau_emulator import control, faults
+from tableau_emulator import desk, faults
 from tableau_emulator.app import application
 from tableau_emulator.process import TOKEN_NAME, Emulator
 from tableau_emulator.state import LoggedRequest, State
@@ -24,7 +24,7 @@ _PATIENCE_S = 30
 def served(folder: Path) -> Iterator[Emulator]:
     """An emulator on the state in `folder`, in a thread of this process, for as long as the block lasts.
 
-    It is told to end then, which takes a moment that nobody waits for.
+    Nobody waits for the moment that it takes to end.
     """
     token = secrets.token_urlsafe(16)
     with State(folder) as state:
@@ -72,7 +72,7 @@ class Desk:
     """
 
     def __init__(self, emulator: Emulator) -> None:
-        self._url = emulator.url + control.PATH
+        self._url = emulator.url + desk.PATH
         self._session = requests.Session()
         self._session.headers["authorization"] = f"Bearer {emulator.token}"
 
@@ -104,11 +104,15 @@ class Desk:
         """Trusts the JSON web tokens that a connected app signs with this secret."""
         self._ask("POST", "connected-apps", client_id=client_id, secret_id=secret_id, secret=secret)
 
+    def reset(self) -> None:
+        """Makes everything as it was at the start: only the tokens of the first administrator stay."""
+        self._ask("DELETE", "state")
+
     def finish_job(self, luid: str, outcome: str = "Success", notes: str = "") -> None:
         """Ends a job that runs."""
         self._ask("POST", "jobs", luid=luid, outcome=outcome, notes=notes)
 
-    def _ask(self, method: str, path: str, **asked: Any) -> Any:
+    def _ask(self, method: str, path: str, /, **asked: Any) -> Any:
         answer = self._session.request(method, f"{self._url}/{path}", json=asked or None, timeout=_PATIENCE_S)
         if not answer.ok:
             raise ValueError(answer.json()["error"])

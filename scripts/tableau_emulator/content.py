@@ -61,7 +61,7 @@ def change(call: Call, kind: str, asked: xml.Element) -> sqlite3.Row:
 
 
 def owner_fields(call: Call) -> Callable[[sqlite3.Row], dict[str, str]]:
-    """What something can be filtered and sorted by of its owner; nothing of whom the user may not see."""
+    """The fields of an owner for filters and sorts; none if the user may not see the owner."""
     rows, all_seen = (
         call.state.all("select * from user where site_id = ?", call.site_id),
         call.access.sees_all_users(),
@@ -125,5 +125,5 @@ def folder(call: Call, project_id: str) -> xml.Element:
 
 
 def address(call: Call, kind: str, content_url: str) -> str:
-    """Where a person would see the content."""
+    """The URL at which a person would see the content."""
     return f"{call.address}/#/{kind}s/{quote(content_url)}"

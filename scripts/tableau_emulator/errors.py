@@ -1,6 +1,7 @@
-"""The errors of the REST API: a status, a code of status and sub-code, a summary, a detail.
+"""The errors: of the REST API, and of the emulator itself.
 
-The sub-codes are those that the reference of the API gives, method by method.
+An error of the API has a status, a code (status and sub-code), a summary and a detail. The sub-codes are those that
+the reference of the API gives, method by method.
 """
 
 from http.client import responses
@@ -46,6 +47,14 @@ _LACKING = {
     ("datasource", "ExtractRefresh"): "032",
     ("view", "ExportData"): "032",
 }
+
+
+class EmulatorError(Exception):
+    """What keeps the emulator from working: one sentence, for a person."""
+
+
+class RunsAlready(EmulatorError):
+    """Another emulator serves the folder."""
 
 
 class ApiError(Exception):

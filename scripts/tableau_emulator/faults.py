@@ -28,7 +28,7 @@ Kind = Literal[
     "status", "html", "slow", "truncated", "cut", "reset", "session", "lag", "job", "credentials"
 ]  # fmt: skip
 KINDS: tuple[Kind, ...] = get_args(Kind)
-CONNECTION = "callmart.connection"  # in the scope of a request: uvicorn's side of it
+CONNECTION = "tableau_emulator.connection"  # in the scope of a request: uvicorn's side of it
 _IN_TRANSPORT = ("status", "html", "slow", "truncated", "cut", "reset", "session")
 _PAGE = b"<!DOCTYPE html><html><head><title>Tableau</title></head><body>Please sign in.</body></html>"
 _SUB_CODES = {401: "002", 404: "003"}
@@ -101,7 +101,7 @@ class Reset(Response):
             socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0)
         )
         transport.abort()
-        await asyncio.sleep(0)  # the server learns of it, and does not answer on its own
+        await asyncio.sleep(0)  # lets the server notice, so that it sends no answer of its own
         await asyncio.sleep(0)
 
 
@@ -127,7 +127,7 @@ class Index:
 
     @contextmanager
     def reading(self, method: str, path: str) -> Iterator[None]:
-        """Inside, all is read as the index has it, if a lag is for such a list."""
+        """Inside, everything is read from the index, if a lag applies to this list."""
         lag = _active(self._state)
         if lag is None or self._copy is None or not lag.meets(method, path):
             yield
@@ -183,7 +183,7 @@ def _take(state: State, kinds: tuple[str, ...], method: str, path: str) -> Fault
         if fault.skip:
             state.write("update fault set skip = skip - 1 where id = ?", luid)
             continue
-        # those between one that is met and the next pass as the first ones do
+        # between two that are met, requests pass as the first ones do
         state.write("update fault set count = count - 1, skip = ? where id = ?", fault.every - 1, luid)
         state.write("delete from fault where count <= 0")
         return fault

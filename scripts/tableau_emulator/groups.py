@@ -116,7 +116,7 @@ def _fields(call: Call) -> Callable[[sqlite3.Row], Fields]:
 def _render(call: Call) -> Callable[[sqlite3.Row], xml.Element]:
     def render(group: sqlite3.Row) -> xml.Element:
         role = group["minimum_site_role"]
-        # the role stands there twice; TSC reads it here, where the schema knows of one source only
+        # the role is in two places; TSC reads this one, the schema allows one source only
         granted = xml.element(
             "import", domainName="local", siteRole=role, grantLicenseMode="onLogin", source="ActiveDirectory"
         )

@@ -14,7 +14,7 @@ FINISH_CODES = {"Success": 0, "Failed": 1, "Cancelled": 2}
 
 
 def start(call: Call, kind: str, content_kind: str, content_id: str | None, title: str) -> sqlite3.Row:
-    """A new job; it ends at the first look at it, unless a fault says otherwise."""
+    """A new job; it has ended at the first query, unless a fault says otherwise."""
     fault = faults.take(call, "job") or faults.Fault("job", outcome="Success", polls=0)
     luid = new_luid()
     call.state.insert(
@@ -26,7 +26,7 @@ def start(call: Call, kind: str, content_kind: str, content_id: str | None, titl
 
 
 def fails(job: sqlite3.Row) -> bool:
-    """Whether the job is bound to fail: then it must not change anything."""
+    """Whether the job will fail: then it must not change anything."""
     return bool(job["outcome"] != "Success")
 
 

@@ -16,7 +16,7 @@ LONGEST_S = 600  # that a token may be valid
 
 
 class Claims(NamedTuple):
-    """What a token that is believed says: for whom, and for which methods."""
+    """What a valid token says: for which user, and for which methods."""
 
     user: str
     scopes: tuple[str, ...]

@@ -68,7 +68,7 @@ def add(call: Call, held: Held) -> Response:
 
 
 def replace(call: Call, held: Held) -> Response:
-    """Puts the rules of the request in the place of all others."""
+    """Replaces all rules by those of the request."""
     _changeable(held)
     call.state.write("delete from rule where content_id = ? and scope = ?", *held.place)
     _write(call, held)

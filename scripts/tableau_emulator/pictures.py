@@ -1,4 +1,4 @@
-"""What stands in for a picture of a sheet: small files of the right type, which say what they stand for."""
+"""Small files of the right type instead of pictures of a sheet."""
 
 import base64
 import io

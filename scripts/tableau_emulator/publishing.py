@@ -82,7 +82,7 @@ def _project(call: Call, asked: xml.Element) -> sqlite3.Row:
 
 
 def _join(call: Call, luid: str, file: str) -> None:
-    """Puts what was published before in front of a file."""
+    """Appends a file to what was published before."""
     path = call.state.files / file
     added = path.read_bytes()
     shutil.copyfile(revisions.current(call.state, luid), path)

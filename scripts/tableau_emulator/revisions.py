@@ -21,7 +21,7 @@ _UNLIMITED = -1
 _SECRET = {
     "datasource": "054",
     "workbook": "056",
-}  # sub-codes of 403 where somebody may not know of revisions
+}  # sub-codes of 403 where somebody may not see revisions
 _EXTRACTS = (".hyper", ".tde")
 
 

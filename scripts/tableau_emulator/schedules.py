@@ -1,4 +1,4 @@
-"""Schedules of Tableau Server, and the frequencies that stand in their place on Tableau Cloud."""
+"""Schedules of Tableau Server, and the frequencies that Tableau Cloud has instead."""
 
 import json
 import re
@@ -165,7 +165,7 @@ def _fields(schedule: sqlite3.Row) -> Fields:
 
 
 def reference(call: Call, row: sqlite3.Row) -> xml.Element:
-    """The schedule that a subscription or task follows, or the frequency that it has in its place."""
+    """The schedule that a subscription or task follows, or the frequency that it has instead."""
     if row["schedule_id"] is None:
         return xml.element("schedule", _render_details(row["details"]), frequency=row["frequency"])
     schedule = call.find("schedule", row["schedule_id"])

@@ -104,7 +104,7 @@ def revoke_administrators_tokens(call: Call) -> Response:
 
 
 def authenticate(state: State, key: str, site: str | None, endpoint: Endpoint) -> Access:
-    """What the user may whose live session `key` is; without one, or for another `site`, an ApiError."""
+    """What the user of the session `key` may do. ApiError if the session is not live, or is on another `site`."""
     if not key:
         raise ApiError(401, "000", "No authentication credentials were provided.")
     live = state.one(

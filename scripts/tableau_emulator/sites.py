@@ -39,7 +39,7 @@ def server_info(call: Call) -> Response:
     return xml.reply(
         xml.element(
             "serverInfo",
-            xml.element("platform", "callmart emulator"),
+            xml.element("platform", "tableau-emulator"),
             xml.element("prepConductorVersion", "none"),
             xml.element("productVersion", xml.PRODUCT, build=_BUILD),
             xml.element("restApiVersion", xml.VERSION),
@@ -81,7 +81,7 @@ def create(call: Call) -> Response:
         raise malformed("A site needs a name, and a contentUrl of letters, digits, - and _.")
     _free(call, "", name, content_url)
     settings = SITE_SETTINGS | _settings(asked)
-    luid = call.state.found_site(name, content_url)
+    luid = call.state.found_site(name, content_url, call.state.administrator()["name"])
     call.state.update("site", luid, settings=json.dumps(settings))
     return call.created(_render(call, _row(call, luid)))
 

@@ -9,12 +9,15 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from importlib.resources import files
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
 from tableau_emulator.capabilities import NEW_PROJECT
-from tableau_emulator.schema import FORM, SCHEMA
+from tableau_emulator.errors import EmulatorError
 
+SCHEMA = files("tableau_emulator").joinpath("schema.sql").read_text(encoding="utf-8")
+FORM = 3  # of the schema: a state of an older form is made anew
 ALL_USERS = "All Users"
 SITE_SETTINGS = {  # of a new site, by their names in the API
     "adminMode": "ContentAndUsers",
@@ -28,7 +31,7 @@ SITE_SETTINGS = {  # of a new site, by their names in the API
     "subscribeOthersEnabled": "true",
     "userVisibilityMode": "FULL",
 }
-ADMINISTRATOR = "callmart"
+ADMINISTRATOR = "admin"  # of a new state
 KEPT_REQUESTS = 200_000  # of the request log
 _PRUNED_EVERY = 1_000  # requests
 _STALE_UPLOAD_S = 86_400
@@ -54,15 +57,20 @@ def digest(secret: str) -> str:
 
 
 class State:
-    """The state in `folder`, made when it is not there yet. Close it, or use it in a with statement."""
+    """The state in `folder`, made when it is not there yet. Close it, or use it in a with statement.
+
+    EmulatorError where the folder holds files of another program: the state clears away what it does not know.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.files = folder / "files"
         self.uploads = folder / "uploads"
         self._discarded: list[Path] = []
+        database = folder / "state.sqlite"
         for made in (folder, self.files, self.uploads):
             made.mkdir(mode=0o700, parents=True, exist_ok=True)
-        database = folder / "state.sqlite"
+            if made != folder and not database.exists() and any(made.iterdir()):
+                raise EmulatorError(f"{made} holds files of another program; name another folder.")
         os.close(os.open(database, os.O_CREAT, 0o600))
         self.database = sqlite3.connect(database, timeout=10, isolation_level=None)
         self.database.row_factory = sqlite3.Row
@@ -77,24 +85,45 @@ class State:
     def _form(self) -> int:
         return int(self.database.execute("pragma user_version").fetchone()[0])
 
+    def _tables(self) -> list[str]:
+        query = "select name from sqlite_master where type = 'table' and name not like 'sqlite_%'"
+        return [row["name"] for row in self.all(query)]
+
     def _make(self) -> None:
-        for row in self.all(
-            "select name from sqlite_master where type = 'table' and name not like 'sqlite_%'"
-        ):
-            self.database.execute(f"drop table {row['name']}")
+        if self._form() > FORM:
+            raise EmulatorError("The state is of a newer emulator; use that one, or name another folder.")
+        if self._form() == 0 and self._tables():
+            raise EmulatorError("state.sqlite is of another program; name another folder.")
+        for table in self._tables():
+            self.database.execute(f"drop table {table}")
         for statement in SCHEMA.split(";\n"):
             self.database.execute(statement)
         self.database.execute(f"pragma user_version = {FORM}")
-        self.found_site("Default", "")
+        self.found_site("Default", "", ADMINISTRATOR)
 
-    def found_site(self, name: str, content_url: str) -> str:
+    def reset(self) -> None:
+        """Makes the state as it was at the start; only the tokens of its first administrator stay."""
+        with self.transaction():
+            self.database.execute("pragma defer_foreign_keys = on")
+            name = self.administrator()["name"]
+            tokens = self.all(
+                "select name, secret_hash from token where user_id = ?", self.administrator()["id"]
+            )
+            for table in self._tables():
+                self.write(f"delete from {table}")
+            self.found_site("Default", "", name)
+            for token in tokens:
+                self.insert("token", **token, user_id=self.administrator()["id"])
+        self.sweep()
+
+    def found_site(self, name: str, content_url: str, administrator: str) -> str:
         """A new site with what every Tableau site has from the start; its LUID."""
         site, owner, at = new_luid(), new_luid(), now()
         self.insert(
             "site", id=site, name=name, content_url=content_url, settings=json.dumps(SITE_SETTINGS)
         )  # fmt: skip
         self.insert("user_group", id=new_luid(), site_id=site, name=ALL_USERS)
-        self.add_user(owner, site, ADMINISTRATOR, "ServerAdministrator")
+        self.add_user(owner, site, administrator, "ServerAdministrator")
         project = new_luid()
         self.insert(
             "project", id=project, site_id=site, name="Default", content_permissions="ManagedByOwner",
@@ -211,13 +240,24 @@ class State:
             raise KeyError(name)
         return row
 
-    def admit(self, token_name: str, secret: str, user: str = ADMINISTRATOR) -> None:
-        """Lets a user sign in with this personal access token, and with no other of that name."""
+    def administrator(self) -> sqlite3.Row:
+        """The first administrator of the server."""
+        return self.all(
+            "select user.* from user join site on site.id = site_id "
+            "where content_url = '' and site_role = 'ServerAdministrator' order by user.rowid limit 1"
+        )[0]
+
+    def admit(self, token_name: str, secret: str, user: str | None = None) -> None:
+        """Lets a user sign in with this personal access token, and with no other of that name.
+
+        Without a user it is the token of the first administrator.
+        """
         with self.transaction():
+            holder = self.administrator() if user is None else self.user(user)
             self.write(
                 "insert into token (name, secret_hash, user_id) values (?, ?, ?) on conflict (name) "
                 "do update set secret_hash = excluded.secret_hash, user_id = excluded.user_id",
-                token_name, digest(secret), self.user(user)["id"],
+                token_name, digest(secret), holder["id"],
             )  # fmt: skip
 
     def set_password(self, user: str, password: str, content_url: str = "") -> None:

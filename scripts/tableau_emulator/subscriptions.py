@@ -89,7 +89,7 @@ def delete(call: Call) -> Response:
 
 
 def _allowed(call: Call, user: sqlite3.Row, kind: str, content: sqlite3.Row) -> None:
-    """Refuses a subscription of others by who does not lead the content, and of who may not see it."""
+    """Only a leader of the content may subscribe others, and only users who may see it."""
     state, site = call.state, call.site_id
     if state.setting(site, "disableSubscriptions") == "true":
         raise forbidden("Subscriptions are switched off on this site.", "060")
@@ -103,7 +103,7 @@ def _allowed(call: Call, user: sqlite3.Row, kind: str, content: sqlite3.Row) -> 
 
 
 def _when(call: Call, asked: xml.Element) -> tuple[str | None, schedules.Frequency | None]:
-    """The schedule, or the frequency that stands in its place."""
+    """The schedule, or the frequency instead of one."""
     own, beside = asked.find("schedule"), asked.getparent().find("schedule")
     if beside is not None:
         return None, schedules.read_frequency(beside)

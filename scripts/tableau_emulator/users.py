@@ -85,7 +85,7 @@ def add_from_file(call: Call) -> Response:
 
 
 def remove_from_file(call: Call) -> Response:
-    """Takes the users away whose names a CSV file holds; who owns content becomes unlicensed."""
+    """Removes the users named in a CSV file; those who own content become unlicensed."""
     call.administer()
     for row in _rows(call, "tableau_user_delete"):
         found = call.state.one("select * from user where site_id = ? and name = ?", call.site_id, row[0])
@@ -114,14 +114,14 @@ def _remove(call: Call, luid: str) -> None:
 
 
 def shown(call: Call, users: list[sqlite3.Row]) -> list[sqlite3.Row]:
-    """Those of `users` whom the user who calls may see."""
+    """Those of `users` whom the calling user may see."""
     if call.access.sees_all_users():
         return users
     return [user for user in users if user["id"] == call.user_id]
 
 
 def visible(call: Call) -> sqlite3.Row:
-    """The user that the path names, if the user who calls may see that one."""
+    """The user that the path names, if the calling user may see that one."""
     user = call.resource("user")
     if not shown(call, [user]):
         raise forbidden("The user may not ask about other users.", "133")
@@ -167,7 +167,7 @@ def _add(call: Call, name: str, role: str, authentication: str) -> str:
 
 
 def _role(call: Call, role: str, old: str = "") -> str:
-    """A site role that the user who calls may give to somebody who has the `old` one."""
+    """A site role that the calling user may give to somebody who has the `old` one."""
     if role not in SITE_ROLES:
         raise malformed(f"'{role}' is no site role.", "013")
     _may_change(call, role, old)

@@ -107,7 +107,7 @@ def _remove(call: Call, view: sqlite3.Row) -> None:
 
 
 def short(view: sqlite3.Row) -> xml.Element:
-    """A view as it stands in its workbook."""
+    """A view as the document of its workbook declares it."""
     return xml.element(
         "view", id=view["id"], name=view["name"], contentUrl=view["content_url"],
         viewUrlName=view["content_url"].rpartition("/")[2],

@@ -1,35 +1,62 @@
-"""The Tableau emulator of this home, where no other server is set; what keeps it from running is a UserError."""
+"""The Tableau emulator of this home, where no other server is set: a process of its own, reached over HTTP."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from callmart.base.errors import UserError
 from tableau_emulator import process
-from tableau_emulator.process import Emulator, EmulatorError
+from tableau_emulator.errors import EmulatorError, RunsAlready
+from tableau_emulator.process import Emulator
+
+TOKEN_NAME = "callmart"
+
+
+def folder(home: Path) -> Path:
+    """Where the emulator keeps its state."""
+    return home / "emulator"
 
 
 def ensure_running(home: Path) -> Emulator:
     """The emulator, started in the background unless it runs already."""
     with _for_the_user():
-        return process.ensure_running(home)
+        _find_older(home)
+        return process.start(folder(home), TOKEN_NAME, _token_file(home))
 
 
 def serve(home: Path, announce: Callable[[Emulator], None]) -> None:
-    """Run it here until interrupted; `announce` is told where, once it answers."""
+    """Run it here until interrupted; `announce` is called once it answers."""
+    from tableau_emulator import serve as foreground
+
     with _for_the_user():
-        process.serve(home, announce)
+        foreground.serve(folder(home), TOKEN_NAME, _token_file(home), announce=announce)
 
 
 def stop(home: Path) -> bool:
     """End it; False when none was running."""
     with _for_the_user():
-        return process.stop(home)
+        _find_older(home)
+        return process.stop(folder(home))
+
+
+def _token_file(home: Path) -> Path:
+    return home / "secrets" / "emulator_token"
+
+
+def _find_older(home: Path) -> None:
+    """Note where an emulator that callmart 0.1 started, and that may still run, says its identity."""
+    older = process.recorded(folder(home))
+    if older is not None and not older.identity_url:
+        process.record(folder(home), replace(older, identity_url=f"{older.url}/callmart-emulator"))
 
 
 @contextmanager
 def _for_the_user() -> Iterator[None]:
+    """What keeps the emulator from running is the user's to mend."""
     try:
         yield
+    except RunsAlready:
+        raise UserError("The Tableau emulator runs already; stop it with `callmart stop`.") from None
     except EmulatorError as error:
         raise UserError(str(error)) from None

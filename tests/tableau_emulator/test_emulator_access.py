@@ -1,20 +1,19 @@
 """What the emulator lets a user do: only what Tableau's rules give the user, through every call."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import time
 from itertools import product
-from pathlib import Path
 
 import pytest
 import requests
 import tableauserverclient as TSC
 
-from emulated import World, refused, world
-from tableau_emulator import client, control
-from tableau_emulator.app import RESOURCES
+from emulated import World, refused
+from tableau_emulator.app import IDENTITY_PATH, RESOURCES
 from tableau_emulator.state import new_luid
 
+pytest_plugins = ["emulator_fixtures"]
 # TSC sends a setting of sites that is gone, and warns of itself
 pytestmark = pytest.mark.filterwarnings("ignore:FlowsEnabled")
 
@@ -81,11 +80,10 @@ class Shop(World):
 
 
 @pytest.fixture
-def shop(tmp_path: Path) -> Iterator[Shop]:
-    with world(tmp_path) as made:
-        shop = Shop(made.emulator, made.folder, made.server)
-        shop.open()
-        yield shop
+def shop(here: World) -> Shop:
+    shop = Shop(here.emulator, here.folder, here.server)
+    shop.open()
+    return shop
 
 
 def paths_of(shop: Shop, name: str) -> dict[str, str]:
@@ -262,7 +260,7 @@ def test_no_filter_tells_what_is_hidden(shop: Shop) -> None:
     content = ("datasources", "workbooks", "views")
     for kind in ("projects", *content):
         assert found(kind, "name:has:o")
-        assert not found(kind, "name:has:theirs") and not found(kind, "ownerName:has:callmart")
+        assert not found(kind, "name:has:theirs") and not found(kind, "ownerName:has:admin")
     assert found("groups", "userCount:eq:0") == 2 and not found(
         "groups", "userCount:gt:0"
     )  # nobody is counted
@@ -274,9 +272,9 @@ def test_no_filter_tells_what_is_hidden(shop: Shop) -> None:
 
 def test_an_administrator_of_a_site_is_none_of_the_server(shop: Shop) -> None:
     other = shop.server.sites.create(TSC.SiteItem("Other", "other"))
-    shop.user("admin", "SiteAdministratorCreator")
-    server, users = shop.as_user("admin"), {each.name: each for each in TSC.Pager(shop.server.users)}
-    boss, oneself = users["callmart"], users["admin"]
+    shop.user("of the site", "SiteAdministratorCreator")
+    server, users = shop.as_user("of the site"), {each.name: each for each in TSC.Pager(shop.server.users)}
+    boss, oneself = users["admin"], users["of the site"]
 
     def change(path: str, what: str) -> None:
         server.users.put_request(f"{server.baseurl}/sites/{path}", f"<tsRequest>{what}</tsRequest>")
@@ -341,9 +339,10 @@ def test_what_is_for_the_owner_and_for_leaders(shop: Shop) -> None:
         server.jobs.cancel(job)
 
 
-def test_every_call_needs_a_session(tmp_path: Path) -> None:
-    with client.served(tmp_path) as emulator, requests.Session() as session:
-        assert emulator.token not in session.get(emulator.url + control.PATH, timeout=5).text
+def test_every_call_needs_a_session(here: World) -> None:
+    emulator = here.emulator
+    with requests.Session() as session:
+        assert emulator.token not in session.get(emulator.url + IDENTITY_PATH, timeout=5).text
         for endpoint in (each for module in RESOURCES for each in module.ENDPOINTS):
             url = f"{emulator.url}/api/3.28{re.sub('{.*?}', 'x', endpoint.path)}"
             for headers in ({}, {"x-tableau-auth": "x"}):
@@ -506,7 +505,7 @@ def test_administration_is_for_administrators(shop: Shop) -> None:
 
 def test_who_sees_whom(shop: Shop) -> None:
     server = shop.customer()
-    assert {each.name for each in TSC.Pager(server.users)} == {"callmart", "reader"}
+    assert {each.name for each in TSC.Pager(server.users)} == {"admin", "reader"}
     site = shop.server.sites.get_by_id(shop.server.site_id)
     site.user_visibility_mode = "LIMITED"
     shop.server.sites.update(site)
@@ -520,13 +519,13 @@ def test_who_sees_whom(shop: Shop) -> None:
         list(group.users)
     everything = TSC.RequestOptions()
     everything.all_fields = True
-    for by, owner in ((server, None), (shop.server, "callmart")):
+    for by, owner in ((server, None), (shop.server, "admin")):
         assert {each.owner.name for each in by.workbooks.get(everything)[0]} == {owner}
-        assert bool(list(by.workbooks.filter(owner_name__has="all"))) is (owner is not None)
+        assert bool(list(by.workbooks.filter(owner_name__has="dmi"))) is (owner is not None)
     ours = shop.groups["ours"]
     server.groups.populate_users(ours)
     assert [each.name for each in ours.users] == ["reader"]
-    assert {each.name for each in TSC.Pager(shop.server.users)} == {"callmart", "reader"}
+    assert {each.name for each in TSC.Pager(shop.server.users)} == {"admin", "reader"}
 
 
 def test_subscriptions_are_of_who_may_read(shop: Shop) -> None:

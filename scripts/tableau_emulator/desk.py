@@ -1,4 +1,4 @@
-"""The emulator's own desk, beside the API: faults, passwords, tokens, jobs, the request log. JSON.
+"""The emulator's own desk, beside the API: faults, passwords, tokens, jobs, the request log, a reset. JSON.
 
 It opens to whoever has the secret of a personal access token of a server administrator, as a bearer token.
 """
@@ -15,7 +15,7 @@ from starlette.routing import Route
 from tableau_emulator import faults, jobs
 from tableau_emulator.state import State, digest
 
-PATH = "/callmart-emulator"
+PATH = "/emulator"
 
 
 def routes(state: State) -> list[Route]:
@@ -27,6 +27,7 @@ def routes(state: State) -> list[Route]:
         "/tokens": {"POST": lambda state, asked: state.admit(**asked)},
         "/connected-apps": {"POST": lambda state, asked: state.connect_app(**asked)},
         "/jobs": {"POST": lambda state, asked: jobs.finish(state, **asked)},
+        "/state": {"DELETE": lambda state, asked: state.reset()},
     }
     return [
         Route(PATH + path, _answer(state, handlers), methods=list(handlers))

@@ -1,7 +1,6 @@
 """Faults that are asked for: what a client meets, and what was done all the same."""
 
 import time
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,19 +17,11 @@ from tableauserverclient.server.endpoint.exceptions import (
 )
 from urllib3.util import Retry
 
-from emulated import World, refused, world
+from emulated import World, refused
 from tableau_emulator import client, faults
+from tableau_emulator.app import IDENTITY_PATH
 
-
-@pytest.fixture
-def here(tmp_path: Path) -> Iterator[World]:
-    with world(tmp_path) as made:
-        yield made
-
-
-@pytest.fixture
-def project(here: World) -> TSC.ProjectItem:
-    return here.server.projects.create(TSC.ProjectItem("a project"))
+pytest_plugins = ["emulator_fixtures"]
 
 
 def names(server: TSC.Server) -> list[str]:
@@ -259,7 +250,7 @@ def test_the_desk(here: World) -> None:
     server.auth.sign_in(TSC.PersonalAccessTokenAuth("theirs", "another secret"))
     desk.connect_app("a", "b", "c")
     assert [each.status for each in desk.requests() if each.path.endswith("/projects")] == [502, 200]
-    assert not any(each.path.startswith("/callmart-emulator") for each in desk.requests())
+    assert not any(each.path.startswith(IDENTITY_PATH) for each in desk.requests())
 
     desk.inject("job", polls=None)
     source = here.publish(here.server.projects.create(TSC.ProjectItem("a project")))

@@ -1,0 +1,85 @@
+"""The command `tableau-emulator`: serves the state in a folder in the foreground."""
+
+import argparse
+import sqlite3
+import sys
+from pathlib import Path
+from typing import NoReturn
+
+from tableau_emulator import __version__
+from tableau_emulator.errors import EmulatorError
+from tableau_emulator.process import TOKEN_NAME, Emulator
+from tableau_emulator.xml import PRODUCT
+from tableau_emulator.xml import VERSION as API
+
+MISTAKE = 2
+_EPILOG = """\
+FOLDER holds all state: a SQLite database and the published files. It is made where there is none, and what was
+published is there again at the next start. The emulator listens on 127.0.0.1 only.
+
+The token signs in as an administrator of the server, and its secret is in the token's file. Where there is no such
+file, it is made, with a secret that nobody else knows.
+"""
+
+
+def main() -> None:
+    """Serves until interrupted. A mistake is one sentence and exit code 2."""
+    try:
+        _serve(_parser().parse_args())
+    except KeyboardInterrupt:
+        sys.exit(0)  # the way to end it
+    except EmulatorError as error:
+        _fail(str(error))
+    except OSError as error:
+        _fail(f"{error.filename or 'this machine'}: {error.strerror}; name another folder or file.")
+    except sqlite3.Error as error:
+        _fail(f"state.sqlite can't be used ({error}); name another folder.")
+
+
+def _serve(asked: argparse.Namespace) -> None:
+    from tableau_emulator.serve import serve
+
+    file = (asked.token_file or asked.folder / "token").absolute()
+
+    def announce(emulator: Emulator) -> None:
+        print(f"Tableau emulator at {emulator.url}; Ctrl-C ends it")
+        print(f"state:      {asked.folder.absolute()}")
+        print(f"token name: {emulator.token_name}")
+        print(f"token:      in {file}", flush=True)
+
+    serve(asked.folder, asked.token_name, asked.token_file, asked.port, announce)
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise EmulatorError(f"{message}; --help says what the command takes.")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="tableau-emulator",
+        description="Serve an emulated Tableau on this machine, until Ctrl-C.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("folder", type=Path, metavar="FOLDER", help="where the state is")
+    parser.add_argument("--port", type=_port, help="by default that of last time, or a free one")
+    parser.add_argument("--token-name", default=TOKEN_NAME, metavar="NAME", help=f"by default {TOKEN_NAME}")
+    parser.add_argument("--token-file", type=Path, metavar="FILE", help="by default FOLDER/token")
+    parser.add_argument(
+        "--version",
+        action="version",
+        version=f"tableau-emulator {__version__} (Tableau {PRODUCT}, REST API {API})",
+    )
+    return parser
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= 65_535:
+        raise argparse.ArgumentTypeError(f"'{text}' is no port, which is a number from 1 to 65535")
+    return int(text)
+
+
+def _fail(sentence: str) -> NoReturn:
+    print(f"error: {sentence}", file=sys.stderr)
+    sys.exit(MISTAKE)

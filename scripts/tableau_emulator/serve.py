@@ -1,0 +1,67 @@
+"""The emulator in the foreground: serves the state in a folder until it is interrupted."""
+
+import os
+import secrets
+import socket
+from collections.abc import Callable
+from pathlib import Path
+
+import uvicorn
+
+from tableau_emulator.app import IDENTITY_PATH, application
+from tableau_emulator.errors import EmulatorError, RunsAlready
+from tableau_emulator.process import TOKEN_NAME, Emulator, Record, admit, record, recorded, taken, within
+from tableau_emulator.state import State
+
+
+def serve(
+    folder: Path,
+    token_name: str = TOKEN_NAME,
+    token_file: Path | None = None,
+    port: int | None = None,
+    announce: Callable[[Emulator], None] = lambda emulator: None,
+) -> None:
+    """Runs the emulator on the state in `folder` until interrupted; `announce` is called once it can be reached.
+
+    Without a port: the port of last time, or another where that is taken.
+    """
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with (folder / "running.lock").open("a") as held:
+        # who asks whether we run holds the lock for a moment
+        if not within(1, lambda: taken(held)):
+            raise RunsAlready(f"An emulator runs on {folder} already; stop it first, or name another folder.")
+        token = admit(folder, token_name, token_file)
+        listener = _listen(port, recorded(folder))
+        with State(folder) as state, listener:
+            state.sweep()
+            running = _record(listener.getsockname()[1])
+            record(folder, running)
+            announce(Emulator(running.url, token_name, token))
+            config = uvicorn.Config(
+                application(state, running.identity), log_level="warning", access_log=False,
+                server_header=False, lifespan="off", timeout_graceful_shutdown=3,
+            )  # fmt: skip
+            uvicorn.Server(config).run(sockets=[listener])
+
+
+def _record(port: int) -> Record:
+    url = f"http://127.0.0.1:{port}"
+    return Record(url, port, os.getpid(), secrets.token_hex(16), url + IDENTITY_PATH)
+
+
+def _listen(wanted: int | None, last: Record | None) -> socket.socket:
+    """A socket on this machine's own address: on the port that is wanted, or of last time, or any that is free."""
+    for port in [wanted] if wanted is not None else [last.port, 0] if last else [0]:
+        # asyncio sends at once only on a socket that says it is TCP; else each answer waits 40 ms
+        listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind(("127.0.0.1", port))
+        except OSError:
+            listener.close()
+            continue
+        listener.listen(128)
+        return listener
+    raise EmulatorError(
+        f"Port {wanted} can't be had on 127.0.0.1; name another." if wanted else "No port is free."
+    )

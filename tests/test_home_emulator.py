@@ -1,0 +1,83 @@
+"""callmart's emulator: where a home keeps it, and that one of an older callmart is found as it was."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from callmart.base.errors import UserError
+from callmart.publish import emulator
+from tableau_emulator import client
+from tableau_emulator.process import Emulator
+from tableau_emulator.state import State
+
+# The desk and the record as callmart 0.1 had them.
+OLDER = """
+import json, pathlib, sys
+from tableau_emulator import desk
+desk.PATH = "/callmart-emulator"
+from tableau_emulator.serve import serve
+folder, token = map(pathlib.Path, sys.argv[1:])
+def older(emulator):
+    record = json.loads((folder / "server.json").read_text())
+    del record["identity_url"]
+    (folder / "server.json").write_text(json.dumps(record))
+    print(emulator.url, flush=True)
+serve(folder, "callmart", token, announce=older)
+"""
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Iterator[Path]:
+    yield tmp_path
+    emulator.stop(tmp_path)
+
+
+@pytest.fixture
+def older(home: Path) -> Iterator[str]:
+    """The URL of an emulator that runs as callmart 0.1 started it."""
+    with State(home / "emulator") as state:
+        state.update("user", state.administrator()["id"], name="callmart", full_name="callmart")
+    command = [sys.executable, "-c", OLDER, home / "emulator", home / "secrets" / "emulator_token"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        yield process.stdout.readline().strip()
+        process.kill()
+
+
+def projects(running: Emulator) -> set[str]:
+    return {each.name for each in client.administrator(running).projects.all()}
+
+
+def test_one_that_runs_since_an_older_callmart_is_found_and_stopped(home: Path, older: str) -> None:
+    running = emulator.ensure_running(home)
+    assert running == Emulator(older, "callmart", (home / "secrets" / "emulator_token").read_text())
+    client.administrator(running).projects.create(client.TSC.ProjectItem("stays"))
+    assert emulator.stop(home)
+    assert emulator.ensure_running(home) == running
+    assert projects(running) == {"Default", "stays"}
+
+
+def test_one_that_an_older_callmart_left_is_served_as_it_was(home: Path, older: str) -> None:
+    token = (home / "secrets" / "emulator_token").read_text()
+    with State(home / "emulator") as state:
+        assert state.administrator()["name"] == "callmart"
+    emulator.stop(home)
+    record = json.loads((home / "emulator" / "server.json").read_text())
+    del record["identity_url"]
+    (home / "emulator" / "server.json").write_text(json.dumps(record))
+    assert emulator.ensure_running(home) == Emulator(older, "callmart", token)
+
+
+def test_it_is_served_in_the_foreground_unless_it_runs_already(home: Path) -> None:
+    emulator.ensure_running(home)
+    with pytest.raises(UserError, match="runs already; stop it with `callmart stop`"):
+        emulator.serve(home, lambda running: None)
+
+
+def test_nothing_runs_in_a_home_that_has_none(home: Path) -> None:
+    assert not emulator.stop(home)
+    assert not list(home.iterdir())
