@@ -10,7 +10,7 @@ from types import UnionType
 from typing import Annotated, Any, Literal, get_args
 from zoneinfo import ZoneInfo, available_timezones
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import AfterValidator, BaseModel, Field, SecretStr, ValidationError
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -21,6 +21,7 @@ from pydantic_settings import (
 
 from callmart.base.errors import UserError
 from callmart.base.keys import refuse_shared
+from callmart.base.strict import Strict, first_mistake
 
 PROJECT = Path(__file__).resolve().parents[3]
 CONFIG_FILE = Path(os.environ.get("CALLMART_CONFIG", PROJECT / "callmart.toml"))
@@ -49,10 +50,8 @@ TimeZone = Annotated[str, AfterValidator(_known_zone)]
 Place = Annotated[Path, AfterValidator(lambda path: (PROJECT / path.expanduser()).resolve())]
 
 
-class Folder(BaseModel):
+class Folder(Strict, strict=False):
     """A folder whose files `callmart run` lands every night."""
-
-    model_config = ConfigDict(extra="forbid")
 
     path: Place
     format: str = "auto"
@@ -61,10 +60,8 @@ class Folder(BaseModel):
     time_zone: TimeZone | None = None
 
 
-class ConnectedApp(BaseModel):
+class ConnectedApp(Strict, strict=False):
     """A connected app with direct trust, and the user in whose name it signs in."""
-
-    model_config = ConfigDict(extra="forbid")
 
     client_id: str
     secret_id: str
@@ -73,10 +70,8 @@ class ConnectedApp(BaseModel):
     secret: SecretStr | None = None
 
 
-class Tableau(BaseModel):
+class Tableau(Strict, strict=False):
     """The Tableau server to publish to, or the local emulator: where that is meant, a database of one's own says so."""
-
-    model_config = ConfigDict(extra="forbid")
 
     server: str | None = None
     site: str = ""
@@ -144,11 +139,11 @@ def settings() -> Settings:
         _refuse_shared_file()
         return found
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        place = [str(part) for part in first["loc"]]
+        mistake = first_mistake(error)
+        place = [str(part) for part in mistake.place]
         raise UserError(
-            f"setting {'.'.join(place)}: {first['msg'].removeprefix('Value error, ')}; "
-            f"correct it in {CONFIG_FILE} or in CALLMART_{'__'.join(place).upper()}"
+            f"setting {'.'.join(place)}: {mistake.remedy}"
+            f" ({CONFIG_FILE} or CALLMART_{'__'.join(place).upper()})"
         ) from None
     except SettingsError as error:
         raise UserError(f"{error}; write its value in the environment as JSON") from None

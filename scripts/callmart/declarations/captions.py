@@ -1,80 +1,119 @@
-"""Captions: what captions.yml calls the marts, their columns, and the values in them."""
+"""Captions: what the marts, their columns and the values in them are called, in Dutch and English.
 
+A column's caption stands in the YAML of one mart and is that of all columns of this name; captions.yml holds what no
+mart can say alone.
+"""
+
+from collections.abc import Iterable, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator
 
 from callmart.base import declared
-from callmart.base.declared import Name, Strict, Text, Texts
+from callmart.base.declared import Name, Text, Texts
 from callmart.base.settings import PROJECT
+from callmart.base.strict import Strict
+from callmart.declarations.dbt_project import Mart
 
 FILE = PROJECT / "captions.yml"
 
 Locale = Literal["nl", "en"]
 
 
-class Dutch(Strict):
-    """The description in Dutch; the English one stands in the mart's YAML."""
-
-    nl: Text
-
-
-class Column(Texts):
-    """What a column is called."""
-
-    description: Dutch | None = None
-
-
-class Captions(Strict):
+class File(Strict):
     """The whole file."""
 
-    marts: dict[Name, Texts]
-    columns: dict[Annotated[str, Field(pattern=r"^[a-z_][a-z_0-9]*\*?$")], Column]
+    order: list[Name]
     # YAML reads a bare word such as `other` as text, but a number or `no` as something else
     values: dict[Name, dict[Annotated[str, BeforeValidator(str)], Texts]]
 
+
+def read(file: Path) -> File:
+    """What a file declares; UserError where it is wrong."""
+    return declared.read(file, File)
+
+
+@cache
+def file() -> File:
+    """The captions.yml of this installation."""
+    return read(FILE)
+
+
+class Words(Strict):
+    """What a column is called, and a sentence about it in Dutch; the English one is its mart's own."""
+
+    caption: Texts
+    description_nl: Text | None
+
+
+class Captions:
+    """What the marts of a project say, and captions.yml."""
+
+    def __init__(self, marts: Iterable[Mart], file: File) -> None:
+        """UserError where two marts give a caption for columns of one name."""
+        self.file = file
+        self._marts: dict[str, Texts] = {}
+        self.columns: dict[str, Words] = {}
+        for mart in marts:
+            if mart.caption:
+                self._marts[mart.name] = mart.caption
+            for column, words in _said(mart):
+                if column in self.columns:
+                    raise declared.wrong(
+                        PROJECT / "models" / "marts",
+                        f"{mart.name}.{column}",
+                        "a column of this name has a caption in another mart already; take one of the two out",
+                    )
+                self.columns[column] = words
+
+    @property
+    def values(self) -> Mapping[str, Mapping[str, Texts]]:
+        """The words for what the marts write, by column."""
+        return self.file.values
+
     def mart(self, name: str, locale: Locale) -> str:
         """What a mart is called."""
-        return str(getattr(self.marts[name], locale)) if name in self.marts else _readable(name)
+        return str(getattr(self._marts[name], locale)) if name in self._marts else _readable(name)
 
     def order(self, mart: str) -> tuple[int, str]:
         """Where a mart stands among others: the first one's columns have the plain captions."""
-        names = list(self.marts)
+        names = self.file.order
         return (names.index(mart) if mart in names else len(names), mart)
 
     def column(self, name: str, locale: Locale) -> str:
         """What a column is called."""
-        found, number = self._found(name)
-        return str(getattr(found, locale)).replace("*", number) if found else _readable(name)
+        return str(getattr(self.columns[name].caption, locale)) if name in self.columns else _readable(name)
 
     def description(self, name: str, locale: Locale, english: str) -> str:
         """A sentence about a column; the mart's own where there is none in that language."""
-        found, number = self._found(name)
-        if locale == "nl" and found and found.description:
-            return found.description.nl.replace("*", number)
-        return english
+        dutch = self.columns[name].description_nl if name in self.columns else None
+        return dutch if dutch and locale == "nl" else english
 
-    def _found(self, name: str) -> tuple[Column | None, str]:
-        if name in self.columns:
-            return self.columns[name], ""
-        for pattern, column in self.columns.items():
-            if pattern.endswith("*") and name.startswith(pattern[:-1]):
-                return column, name.removeprefix(pattern[:-1])
-        return None, ""
+
+def _said(mart: Mart) -> Iterable[tuple[str, Words]]:
+    """The captions that a mart gives."""
+    for column in mart.declared:
+        if column.caption:
+            yield column.name, Words(caption=column.caption, description_nl=column.description_nl)
+    for name, series in mart.series.items():
+        for bound in mart.bounds(name):
+            yield (
+                f"{name}_{bound}",
+                Words(
+                    caption=Texts(
+                        nl=series.caption.nl.replace("*", str(bound)), en=series.caption.en.replace("*", str(bound))
+                    ),
+                    description_nl=series.description_nl.replace("*", str(bound)),
+                ),
+            )
 
 
 def _readable(name: str) -> str:
     return name.replace("_", " ").capitalize()
 
 
-def read(file: Path) -> Captions:
-    """What a file declares; UserError where it is wrong."""
-    return declared.read(file, Captions)
-
-
-@cache
-def captions() -> Captions:
+def captions(marts: Iterable[Mart]) -> Captions:
     """The captions of this installation."""
-    return read(FILE)
+    return Captions(marts, file())

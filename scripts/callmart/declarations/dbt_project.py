@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import chdir, contextmanager
@@ -14,10 +15,11 @@ from psycopg.conninfo import conninfo_to_dict
 from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
 from callmart.base import declared
-from callmart.base.declared import Strict
+from callmart.base.declared import Text, Texts
 from callmart.base.errors import UserError
 from callmart.base.keys import secret_file
 from callmart.base.settings import PROJECT, Settings
+from callmart.base.strict import Listed, Strict, first_mistake
 from callmart.database import server
 
 # What dbt reads the project from.
@@ -54,16 +56,37 @@ class Column(Strict):
     data_type: str
     description: str = ""
     person: Person | None = None
-    additive: bool = True
+    additive: bool = True  # can be summed
+    nullable: bool = False
+    least: int = 0
+    most: int | None = None
+    caption: Texts | None = None  # for all columns of this name, in whatever mart
+    description_nl: Text | None = None  # likewise
+
+    @property
+    def is_number(self) -> bool:
+        """Whether its values are numbers, and no keys that look like them."""
+        return self.data_type in NUMBERS and self.person in (None, "nobody") and self.name != "customer_id"
 
     @property
     def is_word(self) -> bool:
         """Whether it holds words, which can be anybody's name or key."""
         return self.data_type not in (*COUNTS_AND_MOMENTS, *NUMBERS)
 
+    @property
+    def is_duration(self) -> bool:
+        """Whether it holds seconds."""
+        return self.is_number and (self.name.endswith("_s") or self.name == "seconds")
 
-def _tuple(entries: object) -> object:
-    return tuple(entries) if isinstance(entries, list) else entries
+
+class Series(Strict):
+    """Columns that differ in a bound: `wait_answered_le` stands for wait_answered_le_5, wait_answered_le_10 and so on.
+    Each counts what smaller bounds count too. In its texts, * is the bound.
+    """
+
+    up_to: str  # the column that counts all, whatever the bound
+    caption: Texts
+    description_nl: Text
 
 
 def _day(day: object) -> object:
@@ -76,15 +99,16 @@ class Mart(Strict):
     name: str
     group: Annotated[Group, Field(description="one of queue, agent, line")]
     key: Annotated[
-        tuple[str, ...],
-        BeforeValidator(_tuple),
-        Field(min_length=1, description="the columns of its grain, customer_id first"),
+        Listed[str], Field(min_length=1, description="the columns of its grain, customer_id first")
     ]
     day: Annotated[
         str | None, BeforeValidator(_day), Field(description="the column of its local day, or none")
     ]
     reach_days: Annotated[int, Field(ge=0)] = 0  # how many days after a changed one change as well
-    declared: Annotated[tuple[Column, ...], BeforeValidator(_tuple)]
+    suite: Annotated[Literal["none"] | None, Field(description="`none`, or nothing where it has a suite")] = None
+    caption: Texts | None = None
+    series: dict[str, Series] = {}
+    declared: Listed[Column]
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -92,13 +116,19 @@ class Mart(Strict):
         return tuple(column.name for column in self.declared)
 
     @property
+    def measures(self) -> tuple[Column, ...]:
+        """The numbers, but those that tell rows apart."""
+        return tuple(column for column in self.declared if column.is_number and column.name not in self.key)
+
+    @property
     def additive(self) -> tuple[str, ...]:
         """The columns that can be summed."""
-        return tuple(
-            column.name
-            for column in self.declared
-            if column.data_type in NUMBERS and column.name not in self.key and column.additive
-        )
+        return tuple(column.name for column in self.measures if column.additive)
+
+    def bounds(self, series: str) -> tuple[int, ...]:
+        """The bounds of a series, by its columns."""
+        found = (re.fullmatch(rf"{series}_(\d+)", column) for column in self.columns)
+        return tuple(sorted(int(one[1]) for one in found if one))
 
     @property
     def types(self) -> Mapping[str, str]:
@@ -132,10 +162,25 @@ class Mart(Strict):
                 "take config.meta.reach_days out of its YAML: a mart without days has no days before"
             )
         for column in self.declared:
-            if column.data_type in COUNTS_AND_MOMENTS and column.person is None:
-                continue
-            self._refuse_persons(column)
+            self._refuse_undue(column)
+            if column.data_type not in COUNTS_AND_MOMENTS or column.person is not None:
+                self._refuse_persons(column)
+        for name, series in self.series.items():
+            if not self.bounds(name) or series.up_to not in self.columns:
+                raise ValueError(
+                    f"correct config.meta.series.{name} in its YAML: it names columns {name}_5 and so on, and in up_to"
+                    " the column that counts all"
+                )
         return self
+
+    def _refuse_undue(self, column: Column) -> None:
+        """What would let a row pass that nobody could place, or says nothing."""
+        if column.nullable and column.name in self.key:
+            raise ValueError(f"take nullable away from the column {column.name} in its YAML: it is part of the key")
+        if not column.is_number and (column.least or column.most is not None):
+            raise ValueError(
+                f"take least and most away from the column {column.name} in its YAML: its values are no numbers"
+            )
 
     def _refuse_persons(self, column: Column) -> None:
         allowed = PERSONS.get(self.group, ("nobody",))
@@ -280,7 +325,8 @@ def _mart(node: Any) -> Mart:
     try:
         mart = Mart.model_validate(document)
     except ValidationError as error:
-        place, remedy = declared.first_mistake(document, error)
+        mistake = first_mistake(error)
+        place, remedy = ".".join(map(str, declared.named(document, mistake.place))), mistake.remedy
         if place in Mart.model_fields and (wanted := Mart.model_fields[place].description):
             remedy = f"add to its YAML config.meta.{place}: {wanted}"
         elif place:

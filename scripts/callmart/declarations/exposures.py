@@ -12,9 +12,10 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, model_validator
 
 from callmart.base import declared
-from callmart.base.declared import Name, Strict, Text, Texts
+from callmart.base.declared import Name, Text, Texts
 from callmart.base.settings import PROJECT
-from callmart.declarations.captions import captions
+from callmart.base.strict import Strict
+from callmart.declarations import captions
 from callmart.declarations.dbt_project import Mart
 from callmart.declarations.matrix import Group, Option, matrix
 from callmart.declarations.metrics import Metric
@@ -88,7 +89,7 @@ class Sheet(Strict):
                 raise ValueError(f"a {self.kind} needs `{needed}`: one of {', '.join(COLUMN)}")
         if len(self.measures) > 1 and (self.kind == "heat_map" or (self.kind == "stacked_bar" and self.by)):
             raise ValueError("its colours are of one measure; leave out the others")
-        words = captions().values.get(self.by or "", {})
+        words = captions.file().values.get(self.by or "", {})
         if self.without is not None and self.without not in words:
             raise ValueError(
                 f"{self.without} is no word of `by`; leave out one of {', '.join(words) or 'none'}"

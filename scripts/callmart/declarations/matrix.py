@@ -4,10 +4,11 @@ import re
 from functools import cache
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from callmart.base import declared
 from callmart.base.settings import PROJECT
+from callmart.base.strict import Listed, Strict
 
 FILE = PROJECT / "access.yml"
 
@@ -20,17 +21,13 @@ Function = Annotated[str, Field(pattern=rf"^{_NAME}\.{_NAME}$")]
 Duration = Annotated[str, Field(pattern=r"^[0-9]+(ms|s|min|h)$")]
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Owner(_Strict):
+class Owner(Strict):
     """Who owns everything; its rights need no grant."""
 
     does: str
 
 
-class Limits(_Strict):
+class Limits(Strict):
     """What a session of a login starts with; None: as the matrix says for all."""
 
     connections: Annotated[int, Field(gt=0)] | None = None
@@ -45,24 +42,24 @@ class Limits(_Strict):
         return {"default_transaction_read_only": "on" if self.read_only else "off", **values}
 
 
-class Duty(_Strict):
+class Duty(Strict):
     """What one login may do."""
 
     does: str
-    select: tuple[Relation, ...] = ()
-    insert: tuple[Relation, ...] = ()
-    execute: tuple[Function, ...] = ()
-    groups: tuple[Group, ...] = ()
+    select: Listed[Relation] = ()
+    insert: Listed[Relation] = ()
+    execute: Listed[Function] = ()
+    groups: Listed[Group] = ()
     becomes: Literal["customers"] | None = None
     limits: Limits = Limits()
 
 
-class Matrix(_Strict):
+class Matrix(Strict):
     """The whole file."""
 
     owner: Owner
     duties: dict[Annotated[str, Field(pattern=f"^{_NAME}$", max_length=20)], Duty]
-    customer: dict[Option, tuple[Group, ...]]
+    customer: dict[Option, Listed[Group]]
     limits: Limits
 
     def limits_of(self, duty: str | None) -> Limits:

@@ -14,8 +14,9 @@ import psycopg
 from pydantic import BeforeValidator, Field, model_validator
 
 from callmart.base import declared
-from callmart.base.declared import Name, Strict, Text, Texts
+from callmart.base.declared import Name, Text, Texts
 from callmart.base.settings import PROJECT
+from callmart.base.strict import Strict
 from callmart.declarations.dbt_project import Mart
 
 FILE = PROJECT / "metrics.yml"

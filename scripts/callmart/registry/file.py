@@ -1,19 +1,18 @@
 """The registry file: who the customers are and what they have ordered."""
 
-import re
-from collections.abc import Iterable
 from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BeforeValidator, Field, ValidationError
 from ruamel.yaml import YAML
-from ruamel.yaml.comments import CommentedMap, CommentedSeq
+from ruamel.yaml.comments import CommentedMap
 from ruamel.yaml.constructor import RoundTripConstructor
 
 from callmart.base import yaml_file
 from callmart.base.errors import UserError
 from callmart.base.settings import TimeZone
+from callmart.base.strict import Strict, first_mistake, line_of
 from callmart.declarations import exposures
 
 Option = Literal["none", "standard", "detailed"]
@@ -34,12 +33,6 @@ Day = Annotated[date, BeforeValidator(_day)]
 Text = Annotated[str, Field(min_length=1, max_length=255, pattern=r"^[^\x00-\x1f]+$")]
 Seconds = Annotated[int, Field(ge=0, le=86_400)]
 Email = Annotated[str, Field(max_length=255, pattern=r"^[^@\x00-\x20]+@[^@\x00-\x20]+$")]
-
-
-class Strict(BaseModel):
-    """Unknown keys and other types are errors: a typing error must not change what is promised."""
-
-    model_config = ConfigDict(extra="forbid", strict=True)
 
 
 class Defaults(Strict):
@@ -133,7 +126,10 @@ def load(path: Path) -> Registry:
     try:
         registry = Registry.model_validate(document)
     except ValidationError as error:
-        raise UserError(_sentence(path, document, error)) from None
+        mistake = first_mistake(error)
+        keys = "customers, defaults" if len(mistake.place) == 1 else "docs/registry.md has all keys"
+        line = line_of(document, mistake.place)
+        raise UserError(mistake.sentence(str(path), line, mistake.place, keys)) from None
     _check_contracts(path, document, registry)
     _check_names(path, document, registry)
     _check_reports(path, document, registry)
@@ -145,44 +141,13 @@ def status_word(written: str) -> str:
     return written.casefold().strip()
 
 
-def _sentence(path: Path, document: CommentedMap, error: ValidationError) -> str:
-    """The first error as a sentence; never with the value, which may be a name."""
-    errors = error.errors(include_url=False, include_input=False)
-    # An unknown key first: what is missing may be what it was meant to be.
-    first = min(errors, key=lambda one: one["type"] != "extra_forbidden")
-    place = [part for part in first["loc"] if part != "[key]"]
-    # What does not look like a key can be a name.
-    name = ".".join(str(part) if re.fullmatch("[a-z_0-9]+", str(part)) else "…" for part in place)
-    if first["type"] == "extra_forbidden":
-        known = "customers, defaults" if len(place) == 1 else "see docs/registry.md for the keys that exist"
-        message = f"unknown key {name}; remove or correct it ({known})"
-    else:
-        message = f"{name}: {first['msg'].removeprefix('Value error, ')}"
-    more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
-    return f"{path} line {_line(document, place)}: {message}{more}"
-
-
-def _line(document: Any, place: Iterable[Any]) -> int:
-    """The line of the deepest part of the place that the file has."""
-    line = 1
-    for part in place:
-        if isinstance(document, CommentedMap) and part in document:
-            line = document.lc.key(part)[0] + 1
-        elif isinstance(document, CommentedSeq) and isinstance(part, int) and part < len(document):
-            line = document.lc.item(part)[0] + 1
-        else:
-            break
-        document = document[part]
-    return line
-
-
 def _check_contracts(path: Path, document: CommentedMap, registry: Registry) -> None:
     for at, customer in enumerate(registry.customers):
         earlier_until: date | None = date.min
         order = sorted(range(len(customer.contracts)), key=lambda i: customer.contracts[i].from_)
         for i in order:
             contract = customer.contracts[i]
-            line = _line(document, ["customers", at, "contracts", i])
+            line = line_of(document, ["customers", at, "contracts", i])
             if contract.until is not None and contract.until <= contract.from_:
                 raise UserError(
                     f"{path} line {line}: customer {customer.id}'s contract ends before it begins; "
@@ -202,7 +167,7 @@ def _check_names(path: Path, document: CommentedMap, registry: Registry) -> None
     def once(names: list[str], place: list[Any], what: str) -> None:
         for i, name in enumerate(names):
             if name in names[:i]:
-                line = _line(document, [*place, i])
+                line = line_of(document, [*place, i])
                 raise UserError(f"{path} line {line}: {what} is given twice; keep one of the two")
 
     once([str(c.id) for c in registry.customers], ["customers"], "this customer id")
@@ -219,7 +184,7 @@ def _check_names(path: Path, document: CommentedMap, registry: Registry) -> None
         once([r.email for r in customer.recipients], [*place, "recipients"], "this recipient's address")
         if customer.agents and customer.anonymous_agents:
             raise UserError(
-                f"{path} line {_line(document, [*place, 'agents'])}: customer {customer.id} has anonymous "
+                f"{path} line {line_of(document, [*place, 'agents'])}: customer {customer.id} has anonymous "
                 "agents, whose names are never kept; remove `agents` or `anonymous_agents`"
             )
 
@@ -229,7 +194,7 @@ def _check_reports(path: Path, document: CommentedMap, registry: Registry) -> No
         for i, recipient in enumerate(customer.recipients):
             for j, name in enumerate(recipient.reports):
                 if name not in exposures.reports():
-                    line = _line(document, ["customers", at, "recipients", i, "reports", j])
+                    line = line_of(document, ["customers", at, "recipients", i, "reports", j])
                     raise UserError(
                         f"{path} line {line}: this report is not declared; "
                         f"name one of {', '.join(exposures.reports())}"

@@ -14,7 +14,7 @@ from typing import Literal
 from callmart.base import declared
 from callmart.base.settings import PROJECT
 from callmart.declarations.captions import Captions, Locale
-from callmart.declarations.dbt_project import Mart
+from callmart.declarations.dbt_project import Column, Mart
 from callmart.declarations.matrix import Group
 from callmart.declarations.metrics import Metric, as_tableau
 
@@ -265,23 +265,23 @@ class Source:
         return caption
 
     def _columns(self, mart: Mart) -> Iterable[Field]:
-        for column in mart.columns:
-            yield self._column(mart, column, type_of(mart, column).tableau)
+        for column in mart.declared:
+            yield self._column(mart, column, type_of(mart, column.name).tableau)
         if self.name(mart.name, "agent") == "agent" and "agent_key" in mart.columns:
             yield self._person(mart)
 
-    def _column(self, mart: Mart, column: str, datatype: DataType) -> Field:
+    def _column(self, mart: Mart, declared: Column, datatype: DataType) -> Field:
+        column = declared.name
         words = tuple(
             (value, getattr(texts, self.locale))
             for value, texts in self.captions.values.get(column, {}).items()
         )
-        is_measure = datatype in ("integer", "real") and column not in (*mart.key, "session_no")
-        is_duration = column.endswith("_s") or column == "seconds"
+        is_measure, is_duration = declared in mart.measures, declared.is_duration
         caption = self.captions.column(column, self.locale)
         is_hidden = (
             column == "customer_id"
             or (column.endswith("_key") and not is_measure)
-            or mart.types[column] == "timestamp with time zone"  # the same on the customer's clock is shown
+            or declared.data_type == "timestamp with time zone"  # the same on the customer's clock is shown
             or (mart.name == self.root.name and column == "agent")  # Person_agent is
             or (mart.name != self.root.name and column in self.root.key)  # the root's is
         ) and column != mart.day
@@ -294,12 +294,12 @@ class Source:
             folder = "durations" if is_duration else "counts"
         aggregation: Aggregation = "Count"
         if is_measure:
-            aggregation = "Sum" if column in mart.additive else "Max"
+            aggregation = "Sum" if declared.additive else "Max"
         return Field(
             name=self.name(mart.name, column),
             mart=mart.name,
             caption=caption,
-            description=self.captions.description(column, self.locale, mart.descriptions.get(column, "")),
+            description=self.captions.description(column, self.locale, declared.description),
             datatype=datatype,
             role="measure" if is_measure else "dimension",
             kind="quantitative" if is_measure else "nominal" if datatype in ("string", "boolean") else "ordinal",
@@ -337,22 +337,21 @@ class Source:
     def _hours(self, mart: Mart) -> Iterable[Field]:
         """Durations that are summed soon have too many seconds to read."""
         unit = {"nl": "uren", "en": "hours"}[self.locale]
-        for column in mart.additive:
-            if column.endswith("_s") or column == "seconds":
+        for column in mart.measures:
+            if column.is_duration and column.additive:
+                caption = self.captions.column(column.name, self.locale)
                 yield Field(
-                    name=self.name(mart.name, f"Hours_{column}"),
+                    name=self.name(mart.name, f"Hours_{column.name}"),
                     mart=mart.name,
-                    caption=self._caption(f"{self.captions.column(column, self.locale)} ({unit})", mart.name),
-                    description=self.captions.description(
-                        column, self.locale, mart.descriptions.get(column, "")
-                    ),
+                    caption=self._caption(f"{caption} ({unit})", mart.name),
+                    description=self.captions.description(column.name, self.locale, column.description),
                     datatype="real",
                     role="measure",
                     kind="quantitative",
                     aggregation="Sum",
                     folder="durations",
                     format=HOURS[self.locale],
-                    formula=f"[{self.name(mart.name, column)}] / 3600",
+                    formula=f"[{self.name(mart.name, column.name)}] / 3600",
                 )
 
     def _parts(self, mart: Mart) -> Iterable[Field]:

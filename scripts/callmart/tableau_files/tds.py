@@ -63,7 +63,7 @@ class Live:
 
 def source(group: Group, marts: list[Mart], locale: Locale) -> Source:
     """What a data source of the group holds, by what this installation declares."""
-    return Source(group, marts, metrics().values(), captions(), locale)
+    return Source(group, marts, metrics().values(), captions(marts), locale)
 
 
 def package(source: Source, target: Path, held: Path | Live) -> None:

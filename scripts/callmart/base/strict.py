@@ -1,0 +1,78 @@
+"""Strict: the base of all that is declared or set, and what pydantic finds wrong with it as one sentence.
+
+No sentence repeats a value: it can be a person's name.
+"""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Annotated, Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from ruamel.yaml.comments import CommentedMap, CommentedSeq
+
+Item = TypeVar("Item")
+Listed = Annotated[tuple[Item, ...], Field(strict=False)]  # a list in the file
+
+
+class Strict(BaseModel):
+    """Unknown keys and other types are errors: a typing error must not change what is promised."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """The first thing that is wrong, and how many others there are."""
+
+    place: tuple[str | int, ...]
+    remedy: str
+    is_unknown_key: bool
+    others: int
+
+    def sentence(self, name: str, line: int, place: Iterable[str | int], keys: str = "") -> str:
+        """Name, line, place and remedy; `keys` says which keys there are, or where to read it."""
+        # What does not look like a key can be a person's name.
+        where = ".".join(str(part) if re.fullmatch(r"[a-z_0-9]+", str(part)) else "…" for part in place)
+        known = f" ({keys})" if keys and self.is_unknown_key else ""
+        more = f" (and {self.others} more)" if self.others else ""
+        return f"{name} line {line}: {where and where + ': '}{self.remedy}{known}{more}"
+
+
+def first_mistake(error: ValidationError) -> Mistake:
+    """An unknown key first: what is missing may be what it was meant to be."""
+    found = error.errors(include_url=False, include_input=False)
+    first = min(found, key=lambda one: one["type"] != "extra_forbidden")
+    is_unknown_key = first["type"] == "extra_forbidden"
+    # Messages of our own say what to do, pydantic's do not.
+    ours = first["msg"].removeprefix("Value error, ")
+    remedy = ours if ours != first["msg"] else f"{ours}; correct it there"
+    return Mistake(
+        tuple(part for part in first["loc"] if part != "[key]"),
+        "unknown key; remove or correct it" if is_unknown_key else remedy,
+        is_unknown_key,
+        len(found) - 1,
+    )
+
+
+def line_of(document: Any, place: Iterable[str | int]) -> int:
+    """The line of the deepest part of the place that the document has."""
+    line = 1
+    for part in place:
+        document = beneath(document, part)
+        if isinstance(document, CommentedMap) and part in document:
+            line = document.lc.key(part)[0] + 1
+        elif isinstance(document, CommentedSeq) and isinstance(part, int) and part < len(document):
+            line = document.lc.item(part)[0] + 1
+        else:
+            break
+        document = document[part]
+    return line
+
+
+def beneath(document: Any, part: str | int) -> Any:
+    """Where a part is looked for: dbt has no key for what is ours, so it stands under config.meta."""
+    match document:
+        case {"config": {"meta": dict(meta)}} if part in meta:
+            return meta
+    return document
