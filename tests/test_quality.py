@@ -566,13 +566,20 @@ def test_a_mart_without_a_suite_is_refused(
 
 
 NO_SUITES = [
-    ("expectations:\n  - {type: expect_column_to_exist, columns: [queue]}\n", "has no severity; add"),
+    (
+        "expectations:\n  - {type: expect_column_to_exist, columns: [queue]}\n",
+        r"line 2: expectations\.0\.severity: Field required",
+    ),
     (
         "expectations:\n  - {type: expect_column_to_exist, columns: [queue], severity: bad}\n",
-        "has no severity",
+        r"line 2: expectations\.0\.severity: Input should be 'critical' or 'warning'",
+    ),
+    (
+        "expectations:\n  - {type: expect_column_to_exist, columns: [queue], severity: warning}\n",
+        "no critical expectation",
     ),
     ("expectations: []\n", "no critical expectation"),
-    ("", "no critical expectation"),
+    ("", "Input should be a valid dictionary"),
     (
         "expectations:\n  - {type: expect_column_values_to_be_tidy, severity: critical, columns: [queue]}\n",
         "correct it in",

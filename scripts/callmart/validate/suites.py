@@ -1,7 +1,8 @@
 """Validate: Great Expectations looks at the window in `build` before anybody can see it.
 
-A suite a mart, expectations/<mart>.yml. A critical expectation holds back the customer's days that fail it; a warning
-is reported. Results hold keys, never values. Who looks is the login `quality`, which reads the window and little else.
+What a mart's declaration promises is expected of it (derived.py), and what its suite adds, expectations/<mart>.yml. A
+critical expectation holds back the customer's days that fail it; a warning is reported. Results hold keys, never values.
+The login `quality` looks, which reads the window and little else.
 """
 
 import logging
@@ -11,19 +12,22 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import quote, urlencode
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
+from pydantic import model_validator
 
 from callmart.access import logins
-from callmart.base import yaml_file
+from callmart.base import declared
+from callmart.base.declared import Name, Text
 from callmart.base.errors import UserError
 from callmart.base.settings import PROJECT, Settings
+from callmart.base.strict import Strict
 from callmart.build import window
 from callmart.declarations import dbt_project
-from callmart.validate import quality_pages
+from callmart.validate import derived, quality_pages
 
 SUITES = PROJECT / "expectations"
 
@@ -95,58 +99,56 @@ def validate(
     return Validated(build_id, tuple(results))
 
 
+class Entry(Strict):
+    """An expectation as a suite writes it: Great Expectations' type and arguments, for each column that it names."""
+
+    type: Text
+    severity: Literal["critical", "warning"]
+    columns: list[Name] = []
+    kwargs: dict[str, Any] = {}
+    meta: dict[str, Text] = {}
+
+
+class Suite(Strict):
+    """The whole file."""
+
+    expectations: list[Entry]
+
+    @model_validator(mode="after")
+    def _holds_something_back(self) -> "Suite":
+        if not any(entry.severity == "critical" for entry in self.expectations):
+            raise ValueError("no critical expectation, so nothing would be held back; add one")
+        return self
+
+
 def expectations(mart: dbt_project.Mart) -> list[dict[str, Any]]:
-    """What is expected of a mart: by its suite, and by its declaration; numbered, as they come back sorted."""
-    every = suite(SUITES / f"{mart.name}.yml")
-    if mart.group != "agent" and mart.words:
-        every.append(_shows_no_agent(mart))
+    """All that is expected of a mart; numbered, as results come back sorted."""
+    every = [*derived.expectations(mart), *_added(mart)]
     return [
         entry | {"meta": entry.get("meta", {}) | {"number": number}} for number, entry in enumerate(every)
     ]
 
 
+def _added(mart: dbt_project.Mart) -> list[dict[str, Any]]:
+    """What the mart's suite adds. A mart says so if it has none: a file that is lost is never taken for that."""
+    path = SUITES / f"{mart.name}.yml"
+    if mart.suite is None and not path.exists():
+        raise UserError(
+            f"mart {mart.name} has no suite: add {path}, as docs/report_types.md shows, or declare `suite: none` in"
+            " its YAML, under config.meta"
+        )
+    if mart.suite == "none" and path.exists():
+        raise UserError(f"mart {mart.name} declares `suite: none`: take that out of its YAML, or {path} away")
+    return [] if mart.suite == "none" else suite(path)
+
+
 def suite(path: Path) -> list[dict[str, Any]]:
-    """The expectations in a suite's file, one a column where it says `columns`."""
-    if not path.exists():
-        raise UserError(f"mart {path.stem} has no suite: add {path}, as docs/report_types.md shows")
-    expectations: list[dict[str, Any]] = []
-    document = yaml_file.load(path, str(path), "restore it from the repository")
-    for entry in (document or {}).get("expectations", []):
-        if entry.get("severity") not in ("critical", "warning"):
-            raise UserError(f"{path}: {entry['type']} has no severity; add `severity: critical` or `warning`")
-        columns = entry.pop("columns", None)
-        if columns is None:
-            expectations.append(entry)
-        else:
-            expectations += [
-                entry | {"kwargs": entry.get("kwargs", {}) | {"column": column}} for column in columns
-            ]
-    if not any(entry["severity"] == "critical" for entry in expectations):
-        raise UserError(f"{path} has no critical expectation, so anything would pass: add one")
-    return expectations
-
-
-def _shows_no_agent(mart: dbt_project.Mart) -> dict[str, Any]:
-    """No agent's key, id or name may be a value in a mart that every contract opens, whatever it declares."""
-    words = ", ".join(f'"{column}"::text' for column in mart.words)
-    day = f', "{mart.day}"' if mart.day else ""
-    return {
-        "type": "unexpected_rows_expectation",
-        "severity": "critical",
-        "meta": {"name": "no agent is shown"},
-        "kwargs": {
-            "unexpected_rows_query": f"""
-                select distinct held.customer_id{day and f", held.{day[2:]}"}
-                from (select customer_id{day}, unnest(array[{words}]) as word from {{batch}}) as held
-                join (
-                    select customer_id, registry.known_agents(customer_id, array_agg(distinct word)) as agents
-                    from (select customer_id, unnest(array[{words}]) as word from {{batch}}) as words
-                    where word is not null
-                    group by customer_id
-                ) as known on known.customer_id = held.customer_id and held.word = any(known.agents)
-            """
-        },
-    }
+    """The expectations in a suite's file, one per column where it names columns."""
+    return [
+        {"type": entry.type, "severity": entry.severity, "meta": entry.meta, "kwargs": entry.kwargs | column}
+        for entry in declared.read(path, Suite).expectations
+        for column in ([{"column": name} for name in entry.columns] or [{}])
+    ]
 
 
 @contextmanager
@@ -212,13 +214,13 @@ def _results(
 ) -> Iterable[Result]:
     """A result an expectation, in the order of the suite."""
     by_number = {one.expectation_config.meta["number"]: one for one in found.results if not _raised(one)}
-    for number, declared in enumerate(expectations):
-        name = _name(declared)
+    for number, expected in enumerate(expectations):
+        name = _name(expected)
         if number not in by_number:
             raise UserError(f"expectation {name} can't be evaluated: correct it in {SUITES / mart.name}.yml")
         one = by_number[number]
         failing = () if one.success else _failing_days(quality, mart, one)
-        yield Result(mart.name, name, declared["severity"], tuple(failing))
+        yield Result(mart.name, name, expected["severity"], tuple(failing))
 
 
 def _raised(result: Any) -> bool:
