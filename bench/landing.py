@@ -11,10 +11,11 @@ from adbc_driver_postgresql import dbapi
 from rich.console import Console
 
 from callmart.access import logins
+from callmart.base.raw_format import EVENT_SCHEMA
 from callmart.base.settings import Settings
 from callmart.database import server
 from callmart.land import landing
-from callmart.land.prepare import EVENT_SCHEMA, Defaults, prepare
+from callmart.land.prepare import Defaults, prepare
 from callmart.registry import applying
 from callmart.registry.file import Registry
 from callmart.simulator.simulate import simulate

@@ -1,4 +1,11 @@
-{# The bounds, in seconds, up to which waits are counted: percentiles of waiting can be had from the counts. #}
+{#
+    The bounds, in seconds, up to which waits are counted: those of the columns wait_answered_le_5, wait_answered_le_10 and
+    so on that the mart's YAML declares. Percentiles of the wait can be read from the counts.
+#}
 {% macro wait_bounds() -%}
-    {{ return([5, 10, 15, 20, 30, 45, 60, 90, 120, 180, 300, 600, 1800]) }}
+    {%- set bounds = [] -%}
+    {%- for name in model.columns if name.startswith('wait_answered_le_') -%}
+        {%- do bounds.append(name | replace('wait_answered_le_', '') | int) -%}
+    {%- endfor -%}
+    {{ return(bounds) }}
 {%- endmacro %}

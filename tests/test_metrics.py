@@ -12,11 +12,12 @@ from hypothesis import strategies as st
 
 from callmart.access import drift, memberships
 from callmart.base.errors import UserError
-from callmart.declarations import dbt_project, metrics
+from callmart.declarations import dbt_project, dictionary, metrics
 from callmart.declarations.metrics import Metric, Ratio, Sum, Term, parse
 from callmart.opening import opening
 from centre import DETAILED, NAMED, STANDARD, WITH_DATA, play
 from conftest import Callmart
+from tableau_files import marts
 from test_access import postgres
 
 Rows = Sequence[Mapping[str, int | None]]
@@ -83,7 +84,7 @@ MISTAKES = {
     "no metrics": ("metrics: []", "metrics: List should have at least 1 item"),
     "unknown key": (
         ONE + "    formula: x\n",
-        "metrics.talk.formula: Extra inputs are not permitted; correct it",
+        "metrics.talk.formula: unknown key; remove or correct it",
     ),
     "no caption in Dutch": (
         ONE.replace("{nl: Gesprek, en", "{en"),
@@ -142,34 +143,48 @@ def one(**changed: object) -> Metric:
     ],
     ids=["mart", "column", "not additive", "key", "text", "name"],
 )
-def test_what_a_mart_does_not_hold_is_refused(opened: Callmart, metric: Metric, sentence: str) -> None:
-    marts = dbt_project.marts(opened.settings)
-    metrics.check(metrics.metrics().values(), marts)
+def test_what_a_mart_does_not_hold_is_refused(metric: Metric, sentence: str) -> None:
+    metrics.check(metrics.metrics().values(), marts())
     with pytest.raises(UserError, match=f"^metrics.yml: {metric.name}: {re.escape(sentence)}"):
-        metrics.check([metric], marts)
+        metrics.check([metric], marts())
 
 
-def test_the_dictionary_is_what_the_file_says(tmp_path: Path) -> None:
+# -- the dictionary -------------------------------------------------------------------------------------------------
+
+
+def test_the_dictionary_is_what_the_files_say(tmp_path: Path) -> None:
     copy = tmp_path / "metrics.md"
-    copy.write_text(metrics.DICTIONARY.read_text())
-    metrics.main(copy)
-    assert copy.read_text() == metrics.DICTIONARY.read_text(), "run python -m callmart.declarations.metrics"
+    copy.write_text(dictionary.FILE.read_text())
+    dictionary.write(copy, marts(), metrics.metrics().values())
+    assert copy.read_text() == dictionary.FILE.read_text(), f"run {dictionary.COMMAND}"
+
+
+def test_the_dictionary_has_every_column_and_ratio() -> None:
+    written = dictionary.FILE.read_text()
+    for mart in marts():
+        table = written.partition(f": `{mart.name}`\n")[2].partition("\n### ")[0]
+        for column in mart.columns:
+            assert f"| `{re.sub(r'_le_[0-9]+$', '_le_N', column)}` |" in table, (mart.name, column)
     for name in metrics.metrics():
-        assert f"`{name}`" in copy.read_text()
+        assert f"`{name}`\n" in written
 
 
-def test_the_dictionary_has_every_column(opened: Callmart) -> None:
-    words = set(re.findall(r"\w+", metrics.DICTIONARY.read_text()))
-    for mart in dbt_project.marts(opened.settings):
-        assert {re.sub(r"_le_\d+$", "_le_N", column) for column in mart.columns} <= words, mart.name
+def test_every_column_is_described_and_says_when_it_is_null() -> None:
+    for mart in marts():
+        assert mart.description, mart.name
+        for column in mart.declared:
+            assert column.description.endswith("."), (mart.name, column.name)
+            assert not column.nullable or "null" in column.description.lower(), (mart.name, column.name)
 
 
-def test_a_documentation_without_the_markers_is_left_alone(tmp_path: Path) -> None:
+@pytest.mark.parametrize("what", ["marts", "ratios"])
+def test_a_documentation_without_the_markers_is_left_alone(tmp_path: Path, what: str) -> None:
     file = tmp_path / "metrics.md"
-    file.write_text("# Metrics\n")
+    text = dictionary.FILE.read_text().replace(f"<!-- end of {what} -->\n", "")
+    file.write_text(text)
     with pytest.raises(UserError, match=r"put `<!-- .* -->` and `<!-- .* -->` around them"):
-        metrics.main(file)
-    assert file.read_text() == "# Metrics\n"
+        dictionary.write(file, marts(), metrics.metrics().values())
+    assert file.read_text() == text
 
 
 # -- worked examples ----------------------------------------------------------------------------------------------

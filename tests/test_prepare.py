@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 
 from callmart.base.errors import UserError
 from callmart.base.keys import keyed
-from callmart.base.raw_format import COLUMNS
-from callmart.land.prepare import EVENT_SCHEMA, Defaults, prepare
+from callmart.base.raw_format import COLUMNS, EVENT_SCHEMA
+from callmart.land.prepare import Defaults, prepare
 from landing import ANONYMOUS, DETAILED, KEYS, LIMITS, NONE, STANDARD, gate, opened, rejects, taken
 
 AT = "2026-10-05T12:00:31+02:00"

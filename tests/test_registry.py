@@ -38,9 +38,17 @@ def write(folder: Path, text: str | bytes) -> Path:
 
 TWO = ONE + "  - id: 2\n    name: Two\n"
 MISTAKES = {
-    "unknown key of the file": ("customer: []\n", 1, "unknown key customer;"),
-    "unknown key of the defaults": ("defaults: {timezone: UTC}\n" + ONE, 1, "unknown key defaults.timezone;"),
-    "unknown key of a customer": (ONE + "    contract: []\n", 4, "unknown key customers.0.contract;"),
+    "unknown key of the file": ("customer: []\n", 1, "customer: unknown key; remove or correct it ("),
+    "unknown key of the defaults": (
+        "defaults: {timezone: UTC}\n" + ONE,
+        1,
+        "defaults.timezone: unknown key; remove or correct it (",
+    ),
+    "unknown key of a customer": (
+        ONE + "    contract: []\n",
+        4,
+        "customers.0.contract: unknown key; remove or correct it (",
+    ),
     "unknown key of a contract": (
         ONE + "    contracts:\n      - {option: standard, since: 2025-01-01}\n",
         5,

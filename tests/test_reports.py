@@ -131,7 +131,7 @@ MISTAKES = {
     ),
     "unknown key": (
         changed("        option:", "        mailed: x\n        option:"),
-        f"{DRUKTE}.mailed: Extra",
+        f"{DRUKTE}.mailed: unknown key",
     ),
     "no option": (
         changed("        option: standard\n", ""),
@@ -149,7 +149,7 @@ MISTAKES = {
     ),
     "a third language": (
         changed("en: Nothing}", "en: Nothing, fr: Rien}"),
-        f"{DRUKTE}.empty.fr: Extra inputs",
+        f"{DRUKTE}.empty.fr: unknown key",
     ),
     "an empty text": (changed("nl: Niets", "nl: ''"), f"{DRUKTE}.empty.nl: String should"),
     "a mail without subject": (

@@ -137,7 +137,9 @@ def test_every_shown_column_has_words_in_both_languages() -> None:
 def test_a_caption_is_given_once() -> None:
     first, *others = marts()
     again = first.model_copy(update={"name": "another"})
-    with pytest.raises(UserError, match=r"another\.agent.* a caption in another mart already; take one of the two out"):
+    with pytest.raises(
+        UserError, match=r"another\.agent.* a caption in another mart already; take one of the two out"
+    ):
         captions.captions([first, *others, again])
 
 

@@ -1,4 +1,4 @@
-"""Declarations: a YAML file of the project as a typed object, or one sentence that names file, line, place and remedy."""
+"""Declarations: a YAML file of the project as a typed object, or a sentence with file, line, place and remedy."""
 
 from collections.abc import Iterable
 from pathlib import Path

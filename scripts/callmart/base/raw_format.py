@@ -38,6 +38,37 @@ SOURCE_SCHEMA = pa.schema(
     [("line_number", pa.int64()), *((column, pa.string()) for column in SOURCE_COLUMNS)]
 )
 
+# What is stored of an event: the columns of raw.event that the server does not add itself.
+EVENT_COLUMNS = pa.schema(
+    [
+        pa.field("customer_id", pa.int32(), nullable=False),
+        pa.field("occurred_at", pa.timestamp("us", "UTC"), nullable=False),
+        pa.field("event_key", pa.int64(), nullable=False),  # tells events of one customer and moment apart
+        pa.field("platform", pa.string(), nullable=False),
+        pa.field("event", pa.string(), nullable=False),
+        ("line_number", pa.int64()),  # where lines have an order of their own (queue_log), else null
+        ("call_key", pa.int64()),  # of the platform's call; null where the event is of no call
+        ("call_id", pa.string()),
+        ("queue", pa.string()),
+        ("agent_key", pa.string()),
+        ("number_key", pa.string()),
+        ("number_withheld", pa.bool_()),
+        ("line", pa.string()),
+        ("device_key", pa.string()),
+        ("direction", pa.string()),
+        ("reason", pa.string()),
+        ("target", pa.string()),
+        ("target_key", pa.string()),
+        ("target_kind", pa.string()),
+        ("duration_s", pa.float64()),
+        ("wait_s", pa.float64()),
+        ("recorded", pa.bool_()),
+    ]
+)
+EVENT_SCHEMA = EVENT_COLUMNS.append(
+    pa.field("identified", pa.bool_(), nullable=False)  # by the source's own event_id
+)
+
 PLATFORMS: tuple[Platform, ...] = get_args(Platform)
 LINE_PLATFORMS: tuple[Platform, ...] = ("sip_trunk", "isdn2", "isdn30")  # no queues, no agents
 DIRECTIONS = ("inbound", "outbound", "internal")

@@ -5,11 +5,13 @@ from hashlib import sha256
 from importlib.resources import files
 
 import psycopg
+import pyarrow as pa
 from psycopg import sql
 
 from callmart.base.errors import UserError
 from callmart.base.raw_format import (
     DIRECTIONS,
+    EVENT_COLUMNS,
     EVENTS,
     LINE_PLATFORMS,
     LONGEST_DURATION_S,
@@ -98,11 +100,29 @@ def _filled(time_zone: str) -> sql.Composed:
     return sql.SQL(TEXT).format(
         time_zone=sql.Literal(time_zone),
         events=_events(),
+        event_columns=sql.SQL(",\n    ").join(map(_column, EVENT_COLUMNS)),
+        event_names=sql.SQL(", ").join(map(sql.Identifier, EVENT_COLUMNS.names)),
         platforms=_words(PLATFORMS),
         line_platforms=_words(LINE_PLATFORMS),
         longest_duration_s=sql.Literal(LONGEST_DURATION_S),
         longest_text=sql.Literal(LONGEST_TEXT),
     )
+
+
+TYPES = {
+    pa.bool_(): "boolean",
+    pa.float64(): "double precision",
+    pa.int32(): "integer",
+    pa.int64(): "bigint",
+    pa.string(): "text",
+    pa.timestamp("us", "UTC"): "timestamptz",
+}
+
+
+def _column(field: pa.Field) -> sql.Composable:
+    """A column of raw.event."""
+    kind = TYPES[field.type] + ("" if field.nullable else " not null")
+    return sql.SQL("{} {}").format(sql.Identifier(field.name), sql.SQL(kind))
 
 
 def _events() -> sql.Composable:

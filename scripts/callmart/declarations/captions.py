@@ -103,7 +103,8 @@ def _said(mart: Mart) -> Iterable[tuple[str, Words]]:
                 f"{name}_{bound}",
                 Words(
                     caption=Texts(
-                        nl=series.caption.nl.replace("*", str(bound)), en=series.caption.en.replace("*", str(bound))
+                        nl=series.caption.nl.replace("*", str(bound)),
+                        en=series.caption.en.replace("*", str(bound)),
                     ),
                     description_nl=series.description_nl.replace("*", str(bound)),
                 ),

@@ -105,9 +105,12 @@ class Mart(Strict):
         str | None, BeforeValidator(_day), Field(description="the column of its local day, or none")
     ]
     reach_days: Annotated[int, Field(ge=0)] = 0  # how many days after a changed one change as well
-    suite: Annotated[Literal["none"] | None, Field(description="`none`, or nothing where it has a suite")] = None
+    description: str = ""
+    suite: Annotated[Literal["none"] | None, Field(description="`none`, or nothing where it has a suite")] = (
+        None
+    )
     caption: Texts | None = None
-    series: dict[str, Series] = {}
+    series: dict[str, Series] = Field(default={})
     declared: Listed[Column]
 
     @property
@@ -176,7 +179,9 @@ class Mart(Strict):
     def _refuse_undue(self, column: Column) -> None:
         """What would let a row pass that nobody could place, or says nothing."""
         if column.nullable and column.name in self.key:
-            raise ValueError(f"take nullable away from the column {column.name} in its YAML: it is part of the key")
+            raise ValueError(
+                f"take nullable away from the column {column.name} in its YAML: it is part of the key"
+            )
         if not column.is_number and (column.least or column.most is not None):
             raise ValueError(
                 f"take least and most away from the column {column.name} in its YAML: its values are no numbers"
@@ -317,11 +322,12 @@ def _mart(node: Any) -> Mart:
             **column.meta,
             "name": name,
             "data_type": column.data_type,
-            "description": column.description.strip(),
+            "description": " ".join(column.description.split()),
         }
         for name, column in node.columns.items()
     ]
-    document = {**node.config.meta, "name": node.name, "declared": columns}
+    described = {"name": node.name, "description": " ".join(node.description.split())}
+    document = {**node.config.meta, **described, "declared": columns}
     try:
         mart = Mart.model_validate(document)
     except ValidationError as error:

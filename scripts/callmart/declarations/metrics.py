@@ -1,10 +1,7 @@
-"""Metrics: the ratios of metrics.yml, defined once: as SQL, as Tableau's formulas, and as the dictionary for people.
-
-`python -m callmart.declarations.metrics` writes the section of docs/metrics.md that comes from them.
-"""
+"""Metrics: the ratios of metrics.yml, defined once: as SQL and as Tableau's formulas."""
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -20,9 +17,6 @@ from callmart.base.strict import Strict
 from callmart.declarations.dbt_project import Mart
 
 FILE = PROJECT / "metrics.yml"
-DICTIONARY = PROJECT / "docs" / "metrics.md"
-BEGIN = "<!-- what follows comes from metrics.yml, by python -m callmart.declarations.metrics -->\n"
-END = "<!-- the end of what comes from metrics.yml -->\n"
 
 
 @dataclass(frozen=True)
@@ -250,37 +244,3 @@ def show(connection: psycopg.Connection, marts: Iterable[Mart]) -> None:
                     f"store.{mart.name}",
                 ],
             )
-
-
-# -- for people --------------------------------------------------------------------------------------------------
-
-
-def dictionary(metrics: Iterable[Metric]) -> str:
-    """The ratios in Markdown: formula, parts, source, caveats, variants, and the SQL for any days and queues."""
-    return "\n".join(line for metric in metrics for line in _entry(metric))
-
-
-def _entry(metric: Metric) -> Iterator[str]:
-    unit = "a share" if metric.unit == "share" else "in seconds"
-    yield f"### {metric.caption.en} ({metric.caption.nl}): `{metric.name}`"
-    yield f"\n{metric.description.en} ({unit}).\n"
-    yield f"- formula: `{metric}`, of `mart.{metric.mart}`; shown in `mart.{VIEWS[metric.mart].name}`"
-    yield f"- source: {metric.source}"
-    yield f"- mind: {metric.caveats.strip()}"
-    if metric.variants:
-        yield "- other definitions, from the same parts:"
-        yield from (f"  - {variant.name}: `{variant}`" for variant in metric.variants)
-    yield f"\n```sql\n{as_sql(metric).replace(' / ', chr(10) + '/ ')}\n```\n"
-
-
-def main(file: Path = DICTIONARY) -> None:
-    """Write the dictionary into the documentation, between its two markers."""
-    before, _, rest = file.read_text(encoding="utf-8").partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not end:
-        raise declared.wrong(file, "the ratios", f"put `{BEGIN.strip()}` and `{END.strip()}` around them")
-    file.write_text(f"{before}{BEGIN}\n{dictionary(metrics().values())}\n{END}{after}", encoding="utf-8")
-
-
-if __name__ == "__main__":
-    main()

@@ -21,8 +21,9 @@ from callmart.access import logins
 from callmart.base.ahead import ahead
 from callmart.base.errors import UserError, kind
 from callmart.base.keys import ensure_key
+from callmart.base.raw_format import EVENT_SCHEMA
 from callmart.base.settings import Folder, Settings
-from callmart.land.prepare import EVENT_SCHEMA, Defaults, Gate, Prepared, prepare
+from callmart.land.prepare import Defaults, Gate, Prepared, prepare
 from callmart.land.readers import Limits
 
 

@@ -19,6 +19,8 @@ from callmart.base.ahead import ahead
 from callmart.base.errors import UserError
 from callmart.base.raw_format import (
     DIRECTIONS,
+    EVENT_COLUMNS,
+    EVENT_SCHEMA,
     LINE_PLATFORMS,
     LONGEST_DURATION_S,
     LONGEST_TEXT,
@@ -35,33 +37,6 @@ from callmart.land.cel import ChannelLog
 from callmart.land.queue_log import QueueLog
 from callmart.land.readers import Limits, Source, open_source
 
-EVENT_SCHEMA = pa.schema(
-    [
-        ("customer_id", pa.int32()),
-        ("occurred_at", pa.timestamp("us", "UTC")),
-        ("event_key", pa.int64()),  # tells events of one customer and moment apart
-        ("identified", pa.bool_()),  # by the source's own event_id
-        ("platform", pa.string()),
-        ("event", pa.string()),
-        ("line_number", pa.int64()),  # where lines have an order of their own (queue_log), else null
-        ("call_key", pa.int64()),  # of the platform's call; null where the event is of no call
-        ("call_id", pa.string()),
-        ("queue", pa.string()),
-        ("agent_key", pa.string()),
-        ("number_key", pa.string()),
-        ("number_withheld", pa.bool_()),
-        ("line", pa.string()),
-        ("device_key", pa.string()),
-        ("direction", pa.string()),
-        ("reason", pa.string()),
-        ("target", pa.string()),
-        ("target_key", pa.string()),
-        ("target_kind", pa.string()),
-        ("duration_s", pa.float64()),
-        ("wait_s", pa.float64()),
-        ("recorded", pa.bool_()),
-    ]
-)
 REJECT_SCHEMA = pa.schema([("line_number", pa.int64()), ("reason", pa.string())])
 AGENT_SCHEMA = pa.schema(
     [
@@ -335,7 +310,7 @@ _CONTENT = ", chr(31), ".join(
         "epoch_us(occurred_at)",
         *(
             "coalesce(word_key, reason)" if name == "reason" else name
-            for name in EVENT_SCHEMA.names[4:]
+            for name in EVENT_COLUMNS.names[EVENT_COLUMNS.names.index("platform") :]
             if name != "line_number"
         ),
     )

@@ -94,12 +94,14 @@ class Customer(Strict):
     anonymous_agents: bool = False
     connection: Literal["extract", "live"] = "extract"
     sql_login: bool = False  # live data sources have one anyway
-    contracts: list[Contract] = []
-    queues: list[Queue] = []
-    statuses: dict[Text, Literal["available", "in_call", "wrap_up", "break", "away", "training"]] = {}
-    agents: list[Agent] = []
-    contacts: list[Contact] = []
-    recipients: list[Recipient] = []
+    contracts: list[Contract] = Field(default=[])
+    queues: list[Queue] = Field(default=[])
+    statuses: dict[Text, Literal["available", "in_call", "wrap_up", "break", "away", "training"]] = Field(
+        default={}
+    )
+    agents: list[Agent] = Field(default=[])
+    contacts: list[Contact] = Field(default=[])
+    recipients: list[Recipient] = Field(default=[])
 
 
 class Registry(Strict):

@@ -4,6 +4,7 @@ A query returns the keys of the rows that fail, and nothing else.
 """
 
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Any
 
 from callmart.declarations import captions
@@ -43,9 +44,7 @@ def _values(mart: Mart) -> Iterator[Expectation]:
             yield _column("expect_column_values_to_not_be_null", column.name)
         if column.is_number:
             most = {} if column.most is None else {"max_value": column.most}
-            yield _column(
-                "expect_column_values_to_be_between", column.name, min_value=column.least, **most
-            )
+            yield _column("expect_column_values_to_be_between", column.name, min_value=column.least, **most)
         if words := captions.file().values.get(column.name):
             yield _column("expect_column_values_to_be_in_set", column.name, value_set=list(words))
         if column.person == "agent" and column.name.endswith("_key"):
@@ -77,8 +76,10 @@ def _repeats(mart: Mart) -> str:
 
 def _counts_down(mart: Mart, series: str) -> str:
     columns = [*(f"{series}_{bound}" for bound in mart.bounds(series)), mart.series[series].up_to]
-    pairs = zip(columns, columns[1:], strict=False)
-    return f"select {_keys(mart)} from {{batch}} where {' or '.join(f'{one} > {next}' for one, next in pairs)}"
+    pairs = pairwise(columns)
+    return (
+        f"select {_keys(mart)} from {{batch}} where {' or '.join(f'{less} > {more}' for less, more in pairs)}"
+    )
 
 
 def _unkept(mart: Mart, options: list[Any]) -> str:

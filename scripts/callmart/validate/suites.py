@@ -1,8 +1,8 @@
 """Validate: Great Expectations looks at the window in `build` before anybody can see it.
 
-What a mart's declaration promises is expected of it (derived.py), and what its suite adds, expectations/<mart>.yml. A
-critical expectation holds back the customer's days that fail it; a warning is reported. Results hold keys, never values.
-The login `quality` looks, which reads the window and little else.
+What is expected of a mart comes from its declaration (derived.py) and from its suite, expectations/<mart>.yml. A
+critical expectation holds back the customer's days that fail it; a warning is reported. Results hold keys, never
+values. The login `quality` looks: it reads the window and little else.
 """
 
 import logging
@@ -17,7 +17,7 @@ from urllib.parse import quote, urlencode
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
 from callmart.access import logins
 from callmart.base import declared
@@ -81,8 +81,8 @@ def validate(
     suites = {mart.name: expectations(mart) for mart in marts}
     connection.commit()
 
-    results: list[Result] = []
-    sections: list[str] = []
+    results: list[Result] = Field(default=[])
+    sections: list[str] = Field(default=[])
     with (
         logins.connect(settings, "quality") as quality,
         _source(logins.duty_uri(settings, "quality")) as source,
@@ -104,9 +104,9 @@ class Entry(Strict):
 
     type: Text
     severity: Literal["critical", "warning"]
-    columns: list[Name] = []
-    kwargs: dict[str, Any] = {}
-    meta: dict[str, Text] = {}
+    columns: list[Name] = Field(default=[])
+    kwargs: dict[str, Any] = Field(default={})
+    meta: dict[str, Text] = Field(default={})
 
 
 class Suite(Strict):

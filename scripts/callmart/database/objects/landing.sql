@@ -402,16 +402,8 @@ begin
     from days, generate_series(first_day, last_day, interval '1 day') as day
     on conflict (customer_id, call_date) do update set mark = nextval('ops.mark'), cause = excluded.cause;
 
-    insert into raw.event (
-        customer_id, occurred_at, event_key, ordinal, platform, event, file_id, line_number, call_key, call_id, queue,
-        agent_key, number_key, number_withheld, line, device_key, direction, reason, target, target_key, target_kind,
-        duration_s, wait_s, recorded
-    )
-    select
-        customer_id, occurred_at, event_key, ordinal, platform, event, file, line_number, call_key, call_id, queue,
-        agent_key, number_key, number_withheld, line, device_key, direction, reason, target, target_key, target_kind,
-        duration_s, wait_s, recorded
-    from raw.incoming;
+    insert into raw.event ({event_names}, ordinal, file_id)
+    select {event_names}, ordinal, file from raw.incoming;
     get diagnostics landed = row_count;
     select coalesce(sum(events), 0) - landed into repeated from brought;
 

@@ -37,30 +37,9 @@ create table if not exists raw.reject (
 );
 
 create table if not exists raw.event (
-    customer_id integer not null,
-    occurred_at timestamptz not null,
-    event_key bigint not null, -- with customer and moment, what makes it this event and no other
+    {event_columns}, -- EVENT_COLUMNS of base/raw_format.py
     ordinal integer not null default 0, -- among equal rows of one file
-    platform text not null,
-    event text not null,
     file_id bigint not null, -- the first file that brought it
-    line_number bigint, -- where the source has an order of its own; null: rows may come in any
-    call_key bigint, -- of the platform's call; null where the event is of no call
-    call_id text,
-    queue text,
-    agent_key text,
-    number_key text,
-    number_withheld boolean,
-    line text,
-    device_key text,
-    direction text,
-    reason text,
-    target text,
-    target_key text,
-    target_kind text,
-    duration_s double precision,
-    wait_s double precision,
-    recorded boolean,
     primary key (customer_id, occurred_at, event_key, ordinal)
 ) partition by range (occurred_at);
 
@@ -103,28 +82,7 @@ create unlogged table if not exists raw.incoming_agent (
 );
 
 create unlogged table if not exists raw.incoming (
-    customer_id integer not null,
-    occurred_at timestamptz not null,
-    event_key bigint not null,
+    {event_columns},
     ordinal integer not null default 0,
-    identified boolean not null, -- by the source's own event_id
-    platform text not null,
-    event text not null,
-    line_number bigint,
-    call_key bigint,
-    call_id text,
-    queue text,
-    agent_key text,
-    number_key text,
-    number_withheld boolean,
-    line text,
-    device_key text,
-    direction text,
-    reason text,
-    target text,
-    target_key text,
-    target_kind text,
-    duration_s double precision,
-    wait_s double precision,
-    recorded boolean
+    identified boolean not null -- by the source's own event_id
 );

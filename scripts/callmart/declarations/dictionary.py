@@ -1,0 +1,102 @@
+"""The dictionary: docs/metrics.md, its marts from their YAML and its ratios from metrics.yml.
+
+`python -m callmart.declarations.dictionary` writes both; the words around them are people's own.
+"""
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from callmart.base import declared
+from callmart.base.settings import PROJECT, settings
+from callmart.declarations import dbt_project
+from callmart.declarations.captions import Captions, captions
+from callmart.declarations.dbt_project import Column, Mart
+from callmart.declarations.metrics import VIEWS, Metric, as_sql, metrics
+
+FILE = PROJECT / "docs" / "metrics.md"
+COMMAND = "python -m callmart.declarations.dictionary"
+
+UNITS = {
+    "boolean": "true or false",
+    "date": "local day",
+    "text": "text",
+    "timestamp with time zone": "instant",
+    "timestamp without time zone": "local time",
+}
+
+
+def of_marts(marts: Iterable[Mart]) -> str:
+    """The marts in Markdown, in the order of captions.yml: what a row is, and each column."""
+    marts = list(marts)
+    words = captions(marts)
+    ordered = sorted(marts, key=lambda mart: words.order(mart.name))
+    return "\n".join(line for mart in ordered for line in _mart(mart, words))
+
+
+def _mart(mart: Mart, words: Captions) -> Iterator[str]:
+    yield f"### {words.mart(mart.name, 'en')} ({words.mart(mart.name, 'nl')}): `{mart.name}`\n"
+    yield f"{mart.description}\n"
+    yield f"Group {mart.group}; key {', '.join(f'`{column}`' for column in mart.key)}.\n"
+    yield "| column | in reports | unit | meaning |"
+    yield "| --- | --- | --- | --- |"
+    rows = (_row(mart, column, words) for column in mart.declared)
+    yield from dict.fromkeys(rows)  # the columns of a series are one row
+    yield ""
+
+
+def _row(mart: Mart, column: Column, words: Captions) -> str:
+    name, meaning, caption = column.name, column.description, words.columns.get(column.name)
+    in_reports = f"{caption.caption.en} ({caption.caption.nl})" if caption else "–"
+    for series, shared in mart.series.items():
+        bounds = mart.bounds(series)
+        bound = name.removeprefix(f"{series}_")
+        if bound in map(str, bounds):
+            in_reports = f"{shared.caption.en} ({shared.caption.nl})".replace("*", "N")
+            name = f"{series}_N"
+            meaning = f"{meaning.replace(f' {bound} ', ' N ')} N is {', '.join(map(str, bounds))}."
+    is_sum = column.additive or column not in mart.measures
+    return f"| `{name}` | {in_reports} | {_unit(column)} | {meaning}{'' if is_sum else ' Not additive.'} |"
+
+
+def _unit(column: Column) -> str:
+    if column.is_number:
+        return "seconds" if column.is_duration else "number"
+    is_key = column.name.endswith("_key") or column.name == "customer_id"
+    return "key" if is_key else UNITS[column.data_type]
+
+
+def of_ratios(metrics: Iterable[Metric]) -> str:
+    """The ratios in Markdown: formula, parts, source, caveats, variants, and the SQL for any days and queues."""
+    return "\n".join(line for metric in metrics for line in _ratio(metric))
+
+
+def _ratio(metric: Metric) -> Iterator[str]:
+    unit = "a share" if metric.unit == "share" else "in seconds"
+    yield f"### {metric.caption.en} ({metric.caption.nl}): `{metric.name}`"
+    yield f"\n{metric.description.en} ({unit}).\n"
+    yield f"- formula: `{metric}`, of `mart.{metric.mart}`; shown in `mart.{VIEWS[metric.mart].name}`"
+    yield f"- source: {metric.source}"
+    yield f"- mind: {metric.caveats.strip()}"
+    if metric.variants:
+        yield "- other definitions, from the same parts:"
+        yield from (f"  - {variant.name}: `{variant}`" for variant in metric.variants)
+    yield f"\n```sql\n{as_sql(metric).replace(' / ', chr(10) + '/ ')}\n```\n"
+
+
+def write(file: Path, marts: Iterable[Mart], metrics: Iterable[Metric]) -> None:
+    """Write the marts and the ratios into the documentation, each between its two markers."""
+    text = file.read_text(encoding="utf-8")
+    for what, content in (("marts", of_marts(marts)), ("ratios", of_ratios(metrics))):
+        begin, end = f"<!-- {what}, written by {COMMAND} -->\n", f"<!-- end of {what} -->\n"
+        before, _, rest = text.partition(begin)
+        _, found, after = rest.partition(end)
+        if not found:
+            raise declared.wrong(
+                file, f"the {what}", f"put `{begin.strip()}` and `{end.strip()}` around them"
+            )
+        text = f"{before}{begin}\n{content}\n{end}{after}"
+    file.write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    write(FILE, dbt_project.marts(settings()), metrics().values())
