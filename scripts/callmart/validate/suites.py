@@ -81,8 +81,8 @@ def validate(
     suites = {mart.name: expectations(mart) for mart in marts}
     connection.commit()
 
-    results: list[Result] = Field(default=[])
-    sections: list[str] = Field(default=[])
+    results: list[Result] = []
+    sections: list[str] = []
     with (
         logins.connect(settings, "quality") as quality,
         _source(logins.duty_uri(settings, "quality")) as source,
