@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from dbt.cli.main import dbtRunner
@@ -19,8 +19,12 @@ from callmart.base.settings import PROJECT
 from callmart.build import window
 from callmart.cli import main
 from callmart.database import schema
-from callmart.declarations import dbt_project
+from callmart.declarations import dbt_project, dictionary
+from callmart.declarations.captions import Locale
+from callmart.extract import extract
 from callmart.opening import opening
+from callmart.tableau_files import tds
+from callmart.validate import suites
 from catalogue import unprotected
 from centre import NAMED, WITH_DATA
 from commands import use
@@ -497,6 +501,59 @@ def test_drift_stops_with_what_to_do_and_a_new_column_is_added(
     assert project.callmart.rows("select more from mart.tiny_added", customer_id=NAMED) == [{"more": None}]
     with project.callmart.connect() as owner:
         assert unprotected(owner) == []
+
+
+# -- a column more ---------------------------------------------------------------------------------------------------
+
+WAVED = """\
+      - name: waved
+        data_type: integer
+        description: Calls in which somebody waved.
+        config:
+          meta:
+            most: 9
+            caption: {nl: Gezwaaid, en: Waved}
+            description_nl: Gesprekken waarin iemand zwaaide.
+"""
+
+
+def test_a_column_is_added_in_two_places(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its SQL and its YAML: what is checked, drawn, extracted and written in the dictionary follows."""
+    monkeypatch.setattr(dbt_project, "PROJECT", project.folder)
+    monkeypatch.setattr(dbt_project, "_target", lambda settings: project.folder / "target")
+    folder = project.folder / "models/marts/line"
+    before, after, rest = (folder / "line_interval.sql").read_text().rpartition(" as peak_calls")
+    (folder / "line_interval.sql").write_text(f"{before}{after},\n    7 as waved{rest}")
+    with (folder / "line_interval.yml").open("a") as file:
+        file.write(WAVED)
+
+    done = run_dbt(project.callmart, project.folder, "run", "--select", "line_interval")
+    assert done.returncode == 0, done.stdout
+    marts = dbt_project.marts(project.callmart.settings)
+    (mart,) = [mart for mart in marts if mart.name == "line_interval"]
+
+    in_reports = {locale: tds.source("line", marts, locale).fields["waved"] for locale in get_args(Locale)}
+    assert {locale: (field.caption, field.description) for locale, field in in_reports.items()} == {
+        "nl": ("Gezwaaid", "Gesprekken waarin iemand zwaaide."),
+        "en": ("Waved", "Calls in which somebody waved."),
+    }
+    assert {field.role for field in in_reports.values()} == {"measure"}
+    assert "waved" in mart.additive, "so that reports can show it, and ratios divide it"
+
+    checked = [suites._name(one) for one in suites.expectations(mart) if "waved" in str(one)]
+    assert checked == [
+        "expect_column_values_to_not_be_null: column waved",
+        "expect_column_values_to_be_between: min_value 0, max_value 9, column waved",
+    ]
+    assert "| `waved` | Waved (Gezwaaid) | number | Calls in which somebody waved. |" in dictionary.of_marts(
+        marts
+    )
+
+    with project.callmart.connect() as owner:
+        extract.extract(owner, project.callmart.settings, ignore_step)
+        assert unprotected(owner) == []
+    held = tds.held_types(project.callmart.home / "extracts" / str(NAMED) / "line.hyper")
+    assert held["line_interval"]["waved"] == "integer"
 
 
 # -- the project itself --------------------------------------------------------------------------------------------
