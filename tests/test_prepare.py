@@ -5,6 +5,7 @@ import gzip
 import io
 import json
 import random
+import re
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta, timezone
 from pathlib import Path
@@ -18,7 +19,8 @@ from hypothesis import strategies as st
 
 from callmart.base.errors import UserError
 from callmart.base.keys import keyed
-from callmart.base.raw_format import COLUMNS, EVENT_SCHEMA
+from callmart.base.raw_format import COLUMNS, EVENT_SCHEMA, EVENTS, STATUSES
+from callmart.base.settings import PROJECT
 from callmart.land.prepare import Defaults, prepare
 from landing import ANONYMOUS, DETAILED, KEYS, LIMITS, NONE, STANDARD, gate, opened, rejects, taken
 
@@ -655,3 +657,20 @@ def test_an_unfinished_last_line_is_said(write):
     prepared = opened(write(as_csv([row("call_answered")]) + "7001,vcl"))
     assert len(taken(prepared)) == 1
     assert prepared.incomplete_last_line
+
+
+# -- the documentation ---------------------------------------------------------------------------------------------
+
+
+def test_the_documentation_has_every_column_event_and_reason() -> None:
+    text = (PROJECT / "docs" / "raw_format.md").read_text()
+    section = text.partition("## The canonical format")[2].partition("\n## ")[0]
+    columns, events = (
+        [[re.findall(r"`(\w+)`", cell) for cell in row.split("|")[1:-1]] for row in table.splitlines()[2:]]
+        for table in re.findall(r"(?:^\|.*\n)+", section, flags=re.MULTILINE)
+    )
+    assert [name for first, *_ in columns for name in first] == list(COLUMNS)
+    reasons = {name: set(cells[-1]) for cells in events for name in cells[0]}
+    assert {event.name for event in EVENTS} == reasons.keys() - set(COLUMNS)
+    for event in EVENTS:
+        assert reasons[event.name] == set(event.reasons or STATUSES if event.reason_needed else event.reasons)

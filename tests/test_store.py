@@ -221,7 +221,7 @@ def test_callmart_refuses_what_dbt_refuses(small: Project) -> None:
     every = {node.name: node for node in read.nodes.values()}
     others = {
         "tiny_frozen": (None, "config.meta.group: one of"),
-        "tiny_typo": (None, "reach_day: unknown key; remove or correct it there"),
+        "tiny_typo": (None, "reach_day: unknown key; remove or correct it"),
         "tiny_of_whom": (None, "columns.remark.person: Input should be 'agent', 'caller'"),
     }
     for name, (_, remedy) in (UNDECLARED | others).items():
