@@ -116,13 +116,13 @@ MISTAKES = {
 
 
 @pytest.mark.parametrize("mistake", MISTAKES)
-def test_a_mistake_is_a_sentence_with_file_place_and_remedy(tmp_path: Path, mistake: str) -> None:
+def test_a_mistake_is_a_sentence_with_file_line_place_and_remedy(tmp_path: Path, mistake: str) -> None:
     text, sentence = MISTAKES[mistake]
     file = tmp_path / "metrics.yml"
     file.write_text(text)
     with pytest.raises(UserError) as caught:
         metrics.read(file)
-    assert str(caught.value).startswith(str(file))
+    assert re.match(rf"{re.escape(str(file))} line \d+: ", str(caught.value))
     assert sentence in str(caught.value)
     assert "\n" not in str(caught.value)
 

@@ -211,15 +211,27 @@ MISTAKES = {
 
 
 @pytest.mark.parametrize("mistake", MISTAKES)
-def test_a_mistake_is_a_sentence_with_file_place_and_remedy(tmp_path: Path, mistake: str) -> None:
+def test_a_mistake_is_a_sentence_with_file_line_place_and_remedy(tmp_path: Path, mistake: str) -> None:
     text, sentence = MISTAKES[mistake]
     file = tmp_path / "reports.yml"
     file.write_text(text)
     with pytest.raises(UserError) as caught:
         exposures.read(file)
-    assert str(caught.value).startswith(str(file))
+    assert re.match(rf"{re.escape(str(file))} line \d+: ", str(caught.value))
     assert sentence in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line"),
+    [("hour: 7", "hour: 24", 13), ("kind: table", "kind: pie", 20), ("    label: Drukte\n", "", 3)],
+    ids=["under config.meta", "in a list", "what is missing"],
+)
+def test_the_line_is_that_of_the_mistake(tmp_path: Path, old: str, new: str, line: int) -> None:
+    file = tmp_path / "reports.yml"
+    file.write_text(changed(old, new))
+    with pytest.raises(UserError, match=f"^{file} line {line}: exposures"):
+        exposures.read(file)
 
 
 def test_a_file_that_is_gone_is_a_sentence(tmp_path: Path) -> None:
