@@ -37,7 +37,7 @@ create table if not exists raw.reject (
 );
 
 create table if not exists raw.event (
-    {event_columns}, -- EVENT_COLUMNS of base/raw_format.py
+    {event_columns}, -- of base/raw_format.py
     ordinal integer not null default 0, -- among equal rows of one file
     file_id bigint not null, -- the first file that brought it
     primary key (customer_id, occurred_at, event_key, ordinal)
