@@ -114,9 +114,13 @@ def test_a_series_counts_up() -> None:
         ({"name": "queue", "data_type": "text", "person": "nobody", "nullable": True}, "take nullable away"),
         ({"name": "queue", "data_type": "text", "person": "nobody", "most": 9}, "its values are no numbers"),
         ({"name": "queue", "data_type": "bigint", "person": "nobody", "minimum": 9}, "Extra inputs"),
+        (
+            {"name": "queue", "data_type": "bigint", "person": "nobody", "description_nl": "Rij"},
+            "add .* a caption",
+        ),
     ],
 )
-def test_a_key_is_never_null_and_only_numbers_have_bounds(column: dict[str, Any], said: str) -> None:
+def test_a_column_that_says_what_it_cannot_mean_is_refused(column: dict[str, Any], said: str) -> None:
     with pytest.raises(ValidationError, match=said):
         mart(column, key=["customer_id", "call_date", "queue"])
 

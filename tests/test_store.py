@@ -4,7 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
@@ -517,6 +517,14 @@ WAVED = """\
 """
 
 
+@pytest.fixture
+def restored(played: Callmart, homes: Path) -> Iterator[None]:
+    """Afterwards the module's callmart is as it was: a column that a mart got stays in its table."""
+    yield
+    played.restore(homes / "played")
+
+
+@pytest.mark.usefixtures("restored")
 def test_a_column_is_added_in_two_places(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its SQL and its YAML: what is checked, drawn, extracted and written in the dictionary follows."""
     monkeypatch.setattr(dbt_project, "PROJECT", project.folder)

@@ -177,7 +177,11 @@ class Mart(Strict):
         return self
 
     def _refuse_undue(self, column: Column) -> None:
-        """What would let a row pass that nobody could place, or says nothing."""
+        """What would let a row pass that nobody could place, or has no effect."""
+        if column.description_nl and not column.caption:
+            raise ValueError(
+                f"add to its YAML a caption to the column {column.name}: description_nl goes with it"
+            )
         if column.nullable and column.name in self.key:
             raise ValueError(
                 f"take nullable away from the column {column.name} in its YAML: it is part of the key"
