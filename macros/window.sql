@@ -9,6 +9,8 @@
         create unlogged table {{ this }} as {{ sql }};
         analyze {{ this }};
     {%- endcall -%}
+    {#- dbt forgets the views over the dropped table as well, and makes them anew. -#}
+    {%- if standing %}{% do adapter.cache_dropped(standing) %}{% endif -%}
     {%- do adapter.commit() -%}
     {{ return({'relations': [this.incorporate(type='table')]}) }}
 {% endmaterialization %}

@@ -5,8 +5,8 @@ with visits as (
     select * from {{ ref('int_visit') }}
 ),
 
-events as (
-    select * from {{ ref('int_call_event') }}
+refusals as (
+    select * from {{ ref('int_refusal') }}
 ),
 
 lengths as (
@@ -46,7 +46,7 @@ queues as (
 measured as (
     select
         visits.*,
-        {{ quarter_hour('visits.joined_at') }} as interval_start,
+        {{ quarter_hour('visits.began_at') }} as interval_start,
         coalesce(queues.service_level_s, customers.service_level_s) as service_level_s,
         coalesce(queues.short_abandon_s, customers.short_abandon_s) as short_abandon_s
     from visits
@@ -99,20 +99,16 @@ visit_counts as (
     group by customer_id, call_date, queue, interval_start
 ),
 
-refusals as (
+refusals_of_days as (
     select
-        events.customer_id,
+        refusals.*,
         days.call_date,
-        events.queue,
-        {{ quarter_hour('events.occurred_at') }} as interval_start,
-        events.reason,
-        events.is_of_whole_source
-    from events
+        {{ quarter_hour('refusals.refused_at') }} as interval_start
+    from refusals
     inner join days
-        on events.customer_id = days.customer_id
-        and events.occurred_at >= days.begins_at
-        and events.occurred_at < days.ends_at
-    where events.event = 'queue_refused'
+        on refusals.customer_id = days.customer_id
+        and refusals.refused_at >= days.begins_at
+        and refusals.refused_at < days.ends_at
 ),
 
 refusal_counts as (
@@ -126,7 +122,7 @@ refusal_counts as (
         count(*) filter (where reason = 'closed') as refused_closed,
         count(*) filter (where reason = 'busy') as refused_busy,
         bool_or(is_of_whole_source) as is_of_whole_source
-    from refusals
+    from refusals_of_days
     group by customer_id, call_date, queue, interval_start
 ),
 

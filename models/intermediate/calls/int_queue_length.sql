@@ -5,8 +5,8 @@ with visits as (
     select * from {{ ref('int_visit') }}
 ),
 
-events as (
-    select * from {{ ref('int_call_event') }}
+refusals as (
+    select * from {{ ref('int_refusal') }}
 ),
 
 days as (
@@ -17,30 +17,29 @@ steps as (
     select
         customer_id,
         queue,
-        joined_at as changed_at,
+        began_at as changed_at,
         1 as step
     from visits
     union all
     select
         customer_id,
         queue,
-        greatest(wait_ended_at, joined_at) as changed_at,
+        greatest(wait_ended_at, began_at) as changed_at,
         -1 as step
     from visits
     union all
     select
         customer_id,
         queue,
-        occurred_at as changed_at,
+        refused_at as changed_at,
         0 as step
-    from events
-    where event = 'queue_refused'
+    from refusals
 ),
 
 lengths as (
     select
         *,
-        -- Of one moment, who leaves goes first: the two have not waited at once.
+        -- Of two changes in one moment the leaving comes first: these two callers have not waited at once.
         sum(step) over (
             partition by customer_id, queue order by changed_at, step rows unbounded preceding
         ) as length

@@ -1,6 +1,6 @@
--- A row is an event of a call that is not straight (int_call says which are), with its place in the call: its moment
--- (events of one moment have no order) and the visit to its queue that it belongs to, counted from 1; 0 where the
--- source never said that the call joined.
+-- A row is an event of a tangled call (int_call says which are), with its place in the call: its moment, and the visit
+-- that it belongs to. Events of one moment have no order. Visits to a queue count from 1; 0 is one of which the source
+-- did not show the beginning.
 
 with events as (
     select * from {{ ref('stg_call_event') }}
@@ -36,11 +36,7 @@ ordered as (
         on events.customer_id = calls.customer_id
         and events.call_key = calls.call_key
         and not calls.is_straight
-    where
-        events.event in (
-            'queue_joined', 'queue_left', 'queue_refused', 'ring_started', 'ring_ended', 'agent_connected',
-            'agent_released', 'hold_started', 'hold_ended', 'wrapup_started', 'wrapup_ended', 'transferred'
-        )
+    where events.event not in ('call_started', 'call_answered', 'call_ended')
 ),
 
 numbered as (
@@ -76,8 +72,8 @@ select
     wait_s,
     is_of_whole_source,
     moment,
-    -- What comes before the call joined belongs to that visit (a connection can be written first), unless it had an
-    -- end of its own: then it is a visit whose beginning the source did not show.
+    -- A source can write the connection before the joining. What comes before the call joined belongs to that visit,
+    -- unless it has an end of its own. Then it is a visit of which the source did not show the beginning.
     case
         when visits_begun = 0 and (first_ended is null or first_ended >= first_joined) then 1
         else visits_begun

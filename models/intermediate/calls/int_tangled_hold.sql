@@ -1,17 +1,13 @@
--- A row is a time on hold, in an agent's part of a call. One without an end of its own ends where the agent puts the
--- caller on hold again, or with the agent's part; where that has no end either, it has no seconds yet.
+-- A row is a time on hold in a tangled call. A hold without an end of its own ends where the agent puts the caller on
+-- hold again, or else with the talk. Where the talk has no end either, the hold has no seconds yet.
 
-with calls as (
-    select * from {{ ref('int_call') }}
-),
-
-talks as (
-    select * from {{ ref('int_talk') }}
+with talks as (
+    select * from {{ ref('int_tangled_talk') }}
 ),
 
 events as (
     select *
-    from {{ ref('int_call_event') }}
+    from {{ ref('int_tangled_event') }}
     where event in ('hold_started', 'hold_ended')
 ),
 
@@ -56,29 +52,16 @@ holds as (
         ) as ended_at,
         duration_s
     from placed
-    union all
-    select
-        customer_id,
-        call_key,
-        (connected_at is not null or released_at is not null)::integer as part,
-        hold_started_at as started_at,
-        hold_ended_at as ended_at,
-        hold_duration_s as duration_s
-    from calls
-    where is_straight and (hold_started_at is not null or hold_ended_at is not null)
 )
 
 select
     holds.customer_id,
     holds.call_key,
     holds.part,
-    {{ whole_seconds(
-        'coalesce(holds.duration_s, '
-        ~ seconds_between(
-            'holds.started_at',
-            'coalesce(holds.ended_at, case when talks.released_at > holds.started_at then talks.released_at end)'
-        )
-        ~ ')'
+    {{ measured_seconds(
+        'holds.duration_s',
+        'holds.started_at',
+        'coalesce(holds.ended_at, case when talks.released_at > holds.started_at then talks.released_at end)'
     ) }} as hold_s
 from holds
 inner join talks

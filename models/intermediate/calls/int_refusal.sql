@@ -1,0 +1,15 @@
+-- A row is a call that was turned away at a queue.
+
+with events as (
+    select * from {{ ref('int_tangled_event') }}
+    where event = 'queue_refused'
+)
+
+select
+    customer_id,
+    call_key,
+    queue,
+    occurred_at as refused_at,
+    reason,
+    is_of_whole_source
+from events

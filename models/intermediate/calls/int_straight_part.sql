@@ -1,0 +1,76 @@
+-- A row is an agent's part of a straight call: its one talk, or the placing of the call by an agent.
+
+with calls as (
+    select
+        *,
+        connected_at is not null or released_at is not null as is_connected
+    from {{ ref('int_call') }}
+    where is_straight
+),
+
+placed_talks as (
+    select * from {{ ref('int_placed_talk') }}
+),
+
+talks as (
+    select
+        customer_id,
+        call_key,
+        1 as part,
+        queue,
+        1::bigint as visit_no,
+        agent_key,
+        true as begins_contact,
+        1::bigint as connected_moment,
+        {{ beginning('connected_at', 'released_at', 'talk_duration_s') }} as connected_at,
+        released_at,
+        null::timestamptz as placed_at,
+        wait_s,
+        {{ measured_seconds('talk_duration_s', 'connected_at', 'released_at') }} as connected_s,
+        release_reason
+    from calls
+    where is_connected
+    union all
+    select placed_talks.*
+    from placed_talks
+    inner join calls
+        on placed_talks.customer_id = calls.customer_id
+        and placed_talks.call_key = calls.call_key
+    where not calls.is_connected or placed_talks.agent_key <> calls.agent_key
+),
+
+-- What else happened belongs to the talk, or to the placing where there was none.
+details as (
+    select
+        *,
+        is_connected::integer as part,
+        hold_started_at is not null or hold_ended_at is not null as has_hold,
+        wrapup_started_at is not null or wrapup_ended_at is not null as has_wrapup,
+        case
+            when ring_reason = 'answered'
+                then {{ measured_seconds('ring_duration_s', 'ring_started_at', 'ring_ended_at') }}
+        end as ring_s,
+        {{ measured_seconds('wrapup_duration_s', 'wrapup_started_at', 'wrapup_ended_at') }} as wrapup_s
+    from calls
+)
+
+select
+    talks.*,
+    details.ring_s,
+    details.has_hold::integer as holds,
+    -- A hold without an end ends with the talk.
+    {{ measured_seconds(
+        'details.hold_duration_s',
+        'details.hold_started_at',
+        'coalesce(details.hold_ended_at, '
+        ~ 'case when talks.released_at > details.hold_started_at then talks.released_at end)'
+    ) }} as hold_s,
+    details.has_wrapup::integer as wrapups,
+    details.wrapup_s,
+    details.transfer_reason as transferred,
+    details.transfer_target_kind as target_kind
+from talks
+left join details
+    on talks.customer_id = details.customer_id
+    and talks.call_key = details.call_key
+    and talks.part = details.part

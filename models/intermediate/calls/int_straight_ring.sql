@@ -1,0 +1,22 @@
+-- A row is a finished attempt to reach an agent in a straight call.
+
+with calls as (
+    select * from {{ ref('int_call') }}
+    where is_straight
+)
+
+select
+    customer_id,
+    call_key,
+    shows_holds,
+    shows_wrapups,
+    queue,
+    1::bigint as visit_no,
+    agent_key,
+    ring_reason as reason,
+    1::bigint as ended_moment,
+    ring_started_at as started_at,
+    ring_ended_at as ended_at,
+    ring_duration_s as duration_s
+from calls
+where ring_ended_at is not null

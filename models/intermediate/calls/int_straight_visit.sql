@@ -1,0 +1,49 @@
+-- A row is the one visit of a straight call to a queue, with what came of it.
+
+with calls as (
+    select * from {{ ref('int_call') }}
+    where is_straight and queue is not null
+),
+
+parts as (
+    select * from {{ ref('int_agent_part') }}
+    where part = 1
+),
+
+rings as (
+    select * from {{ ref('int_ring') }}
+)
+
+select
+    calls.customer_id,
+    calls.call_key,
+    calls.queue,
+    1::bigint as visit_no,
+    calls.number_key as joining_number_key,
+    calls.joined_at,
+    parts.connected_at,
+    parts.wait_s as connected_wait_s,
+    calls.left_at,
+    calls.left_duration_s,
+    calls.left_reason,
+    null::text as next_queue,
+    parts.agent_key as first_agent_key,
+    parts.agent_key as last_agent_key,
+    parts.talk_s,
+    parts.holds,
+    parts.hold_s,
+    parts.wrapup_s,
+    (parts.transferred = 'blind')::integer as transferred_blind,
+    (parts.transferred = 'attended')::integer as transferred_attended,
+    (rings.call_key is not null)::integer as rings,
+    (rings.reason = 'answered')::integer as rings_answered,
+    rings.is_unanswered::integer as rings_unanswered,
+    rings.ring_s
+from calls
+left join parts
+    on calls.customer_id = parts.customer_id
+    and calls.call_key = parts.call_key
+left join rings
+    on calls.customer_id = rings.customer_id
+    and calls.call_key = rings.call_key
+where calls.joined_at is not null or calls.left_at is not null or parts.call_key is not null

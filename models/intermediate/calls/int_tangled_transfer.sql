@@ -1,0 +1,33 @@
+-- A row is a talk of a tangled call that ended in a transfer, with how and to what kind of target. Two sources can show
+-- the same transfer, so a talk has at most one.
+
+with talks as (
+    select * from {{ ref('int_tangled_talk') }}
+),
+
+events as (
+    select
+        *,
+        row_number() over (partition by customer_id, call_key, queue, agent_key order by moment, reason) as transfer_no
+    from {{ ref('int_tangled_event') }}
+    where event = 'transferred'
+),
+
+placed as (
+    {{ place_in_talk('events', 'talks', 'transfer_no') }}
+)
+
+select
+    customer_id,
+    call_key,
+    part,
+    -- One source can show an attended transfer as two: the question, and a blind transfer.
+    case when bool_or(reason = 'attended') then 'attended' else 'blind' end as transferred,
+    case
+        when bool_or(target_kind = 'queue') then 'queue'
+        when bool_or(target_kind = 'agent') then 'agent'
+        when bool_or(target_kind = 'number') then 'number'
+        else 'other'
+    end as target_kind
+from placed
+group by customer_id, call_key, part

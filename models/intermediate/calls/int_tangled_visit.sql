@@ -1,0 +1,138 @@
+-- A row is a visit of a tangled call to a queue, with what came of it.
+
+with events as (
+    select * from {{ ref('int_tangled_event') }}
+    where queue is not null
+),
+
+parts as (
+    select * from {{ ref('int_agent_part') }}
+),
+
+rings as (
+    select * from {{ ref('int_ring') }}
+),
+
+visits as (
+    select
+        customer_id,
+        call_key,
+        queue,
+        visit_no,
+        min(occurred_at) filter (where event = 'queue_joined') as joined_at,
+        min(number_key) filter (where event = 'queue_joined') as joining_number_key,
+        min(moment) as moment
+    from events
+    where event in ('queue_joined', 'agent_connected', 'agent_released', 'queue_left')
+    group by customer_id, call_key, queue, visit_no
+),
+
+-- The call's next visit after this one says where it went on to.
+ordered_visits as (
+    select
+        *,
+        lead(queue) over (partition by customer_id, call_key order by moment, joined_at, queue, visit_no) as next_queue
+    from visits
+),
+
+departures as (
+    select distinct on (customer_id, call_key, queue, visit_no)
+        customer_id,
+        call_key,
+        queue,
+        visit_no,
+        moment,
+        reason,
+        occurred_at,
+        duration_s
+    from events
+    where event = 'queue_left'
+    order by customer_id, call_key, queue, visit_no, moment, reason, duration_s
+),
+
+-- What comes after the caller left never opens the visit again.
+answers as (
+    select parts.*
+    from parts
+    inner join visits
+        on parts.customer_id = visits.customer_id
+        and parts.call_key = visits.call_key
+        and parts.queue = visits.queue
+        and parts.visit_no = visits.visit_no
+    left join departures
+        on visits.customer_id = departures.customer_id
+        and visits.call_key = departures.call_key
+        and visits.queue = departures.queue
+        and visits.visit_no = departures.visit_no
+    where departures.moment is null or parts.connected_moment <= departures.moment
+),
+
+first_answers as (
+    select distinct on (customer_id, call_key, queue, visit_no) *
+    from answers
+    order by customer_id, call_key, queue, visit_no, connected_moment, wait_s, connected_at
+),
+
+part_sums as (
+    select
+        customer_id,
+        call_key,
+        queue,
+        visit_no,
+        min(agent_key) as first_agent_key,
+        max(agent_key) as last_agent_key,
+        sum(talk_s) as talk_s,
+        sum(holds) as holds,
+        sum(hold_s) as hold_s,
+        sum(wrapup_s) as wrapup_s,
+        count(*) filter (where transferred = 'blind') as transferred_blind,
+        count(*) filter (where transferred = 'attended') as transferred_attended
+    from answers
+    group by customer_id, call_key, queue, visit_no
+),
+
+ring_sums as (
+    select
+        customer_id,
+        call_key,
+        queue,
+        visit_no,
+        count(*) as rings,
+        count(*) filter (where rings.reason = 'answered') as rings_answered,
+        count(*) filter (where rings.is_unanswered) as rings_unanswered,
+        sum(rings.ring_s) as ring_s
+    from visits
+    inner join rings using (customer_id, call_key, queue, visit_no)
+    group by customer_id, call_key, queue, visit_no
+)
+
+select
+    customer_id,
+    call_key,
+    queue,
+    visit_no,
+    visits.joining_number_key,
+    visits.joined_at,
+    first_answers.connected_at,
+    first_answers.wait_s as connected_wait_s,
+    departures.occurred_at as left_at,
+    departures.duration_s as left_duration_s,
+    departures.reason as left_reason,
+    visits.next_queue,
+    part_sums.first_agent_key,
+    part_sums.last_agent_key,
+    part_sums.talk_s,
+    part_sums.holds,
+    part_sums.hold_s,
+    part_sums.wrapup_s,
+    part_sums.transferred_blind,
+    part_sums.transferred_attended,
+    ring_sums.rings,
+    ring_sums.rings_answered,
+    ring_sums.rings_unanswered,
+    ring_sums.ring_s
+from ordered_visits as visits
+left join departures using (customer_id, call_key, queue, visit_no)
+left join first_answers using (customer_id, call_key, queue, visit_no)
+left join part_sums using (customer_id, call_key, queue, visit_no)
+left join ring_sums using (customer_id, call_key, queue, visit_no)

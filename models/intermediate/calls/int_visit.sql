@@ -1,0 +1,89 @@
+-- A row is a visit of a call to a queue (a contact), with what came of it. A call with a part in the window comes with
+-- all its visits, also those on other days.
+
+with calls as (
+    select * from {{ ref('int_call') }}
+),
+
+visits as (
+    select * from {{ ref('int_straight_visit') }}
+    union all
+    select * from {{ ref('int_tangled_visit') }}
+),
+
+customers as (
+    select * from {{ source('registry', 'customer') }}
+),
+
+-- Materialized: joined with the customers first, the planner would take the visits for one and loop over the rest.
+timed as materialized (
+    select
+        visits.*,
+        calls.number_withheld,
+        calls.shows_holds,
+        calls.shows_wrapups,
+        coalesce(visits.joining_number_key, calls.number_key) as caller_key,
+        coalesce(
+            visits.joined_at,
+            visits.connected_at - {{ seconds_interval('coalesce(visits.connected_wait_s, 0)') }},
+            visits.left_at - {{ seconds_interval('coalesce(visits.left_duration_s, 0)') }}
+        ) as began_at,
+        -- A wait without an end is known to have lasted until the last event of the call.
+        coalesce(visits.connected_at, visits.left_at, calls.last_at) as wait_ended_at,
+        case
+            when visits.connected_at is not null then 'answered'
+            when visits.left_reason is not null then visits.left_reason
+            else 'still_open'
+        end as outcome,
+        greatest(
+            case
+                when visits.connected_at is not null
+                    then coalesce(
+                        visits.connected_wait_s,
+                        {{ seconds_between('visits.joined_at', 'visits.connected_at') }},
+                        0
+                    )
+                else coalesce(
+                    visits.left_duration_s,
+                    {{ seconds_between('visits.joined_at', 'visits.left_at') }},
+                    0
+                )
+            end,
+            0
+        ) as finished_wait_s
+    from visits
+    inner join calls
+        on visits.customer_id = calls.customer_id
+        and visits.call_key = calls.call_key
+)
+
+select
+    timed.customer_id,
+    {{ local_date('timed.began_at', 'customers.time_zone') }} as call_date,
+    timed.queue,
+    timed.call_key,
+    timed.visit_no,
+    timed.began_at,
+    timed.wait_ended_at,
+    timed.outcome,
+    case when timed.outcome <> 'still_open' then timed.finished_wait_s end as wait_s,
+    coalesce(timed.next_queue <> timed.queue, false) and timed.outcome not in ('answered', 'still_open')
+        as is_overflowed,
+    case when timed.joined_at is not null then timed.caller_key end as number_key,
+    timed.number_withheld,
+    timed.first_agent_key,
+    timed.last_agent_key,
+    coalesce(timed.rings, 0) as rings,
+    coalesce(timed.rings_answered, 0) as rings_answered,
+    coalesce(timed.rings_unanswered, 0) as rings_unanswered,
+    coalesce(timed.ring_s, 0) as ring_s,
+    coalesce(timed.talk_s, 0) as talk_s,
+    coalesce(timed.holds, 0) as holds,
+    coalesce(timed.hold_s, 0) as hold_s,
+    coalesce(timed.wrapup_s, 0) as wrapup_s,
+    coalesce(timed.transferred_blind, 0) as transferred_blind,
+    coalesce(timed.transferred_attended, 0) as transferred_attended,
+    coalesce(timed.shows_holds, false) as shows_holds,
+    coalesce(timed.shows_wrapups, false) as shows_wrapups
+from timed
+inner join customers on timed.customer_id = customers.customer_id
