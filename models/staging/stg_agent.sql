@@ -1,8 +1,12 @@
--- A row is an agent who did something around a stretch of days to compute, by that stretch. Each is found from the
--- one before by the index event_by_agent, instead of reading all that they did.
+-- A row is an agent who has an event in or around a stretch of days to compute, per stretch. Each agent is found from
+-- the one before by the index event_by_agent, instead of by reading all their events.
 
 with recursive spans as (
     select * from {{ ref('stg_agent_span') }}
+),
+
+events as not materialized (
+    select * from {{ ref('stg_event') }}
 ),
 
 agents as (
@@ -23,7 +27,7 @@ agents as (
     from agents
     cross join lateral (
         select events.agent_key
-        from {{ source('raw', 'event') }} as events
+        from events
         where
             events.customer_id = agents.customer_id
             and events.call_key is null

@@ -1,25 +1,25 @@
--- A row is an event of an agent and of no call that says something of the window: all of its days, the last ones
--- before them, and the first ones after them. Looked up agent by agent, so that cost follows the window.
+-- A row is an event of an agent, and of no call, that matters for the window: all events of its days, the last ones
+-- before them and the first ones after them. They are looked up per agent, so that the cost follows the window.
 
 with agents as (
     select * from {{ ref('stg_agent') }}
 ),
 
--- Not materialized: each look-up takes its few rows by an index.
+-- Not materialized, as each look-up takes its few rows by an index.
 events as not materialized (
     select
         *,
         case
             when event = 'agent_status' then 'status'
             when event in ('agent_logged_in', 'agent_logged_out') then 'login'
-            when event in ('agent_joined_queue', 'agent_left_queue') then 'membership'
+            when {{ shows_presence() }} then 'membership'
             else 'wrapup'
         end as kind,
         case
             when event in ('agent_logged_in', 'agent_logged_out') then device_key
-            when event in ('agent_joined_queue', 'agent_left_queue') then queue
+            when {{ shows_presence() }} then queue
         end as place
-    from {{ source('raw', 'event') }}
+    from {{ ref('stg_event') }}
     where
         call_key is null
         and event in (
@@ -52,7 +52,7 @@ last_statuses as (
     ) as latest
 ),
 
--- The status before, back to the last moment that tells of another one: so its beginning is known.
+-- The status before, back to the last event of another status, so that its beginning is known.
 status_before as (
     select
         last_statuses.customer_id,
@@ -104,20 +104,20 @@ presence_moments as (
         events.kind,
         events.place,
         events.occurred_at,
-        sum(case when events.event in ('agent_logged_in', 'agent_joined_queue') then 1 else -1 end) as balance
+        sum(case when {{ begins_presence('events.event') }} then 1 else -1 end) as balance
     from agents
     inner join events
         on agents.customer_id = events.customer_id
         and agents.agent_key = events.agent_key
         and agents.looks_back_to <= events.occurred_at
         and agents.begins_at > events.occurred_at
-    where events.event in ('agent_logged_in', 'agent_logged_out', 'agent_joined_queue', 'agent_left_queue')
+    where {{ shows_presence('events.event') }}
     group by
         agents.customer_id, agents.agent_key, agents.begins_at, events.kind, events.place, events.occurred_at
 ),
 
--- Of each device and queue, back to the last moment that tells whether the agent was there: one with as many comings
--- as goings does not.
+-- Per device and queue, back to the last moment that shows whether the agent was there. A moment with as many
+-- beginnings as ends does not.
 presence_before as (
     select
         customer_id,
@@ -144,12 +144,12 @@ presence_after as (
         and agents.agent_key = events.agent_key
         and agents.ends_at <= events.occurred_at
         and agents.looks_ahead_to > events.occurred_at
-    where events.event in ('agent_logged_in', 'agent_logged_out', 'agent_joined_queue', 'agent_left_queue')
+    where {{ shows_presence('events.event') }}
     group by agents.customer_id, agents.agent_key, agents.begins_at, events.kind, events.place
 ),
 
--- A wrap-up that the source measures can go on after another one has begun. Twice as far back, for what a beginning and
--- an end of one moment say depends on whether one was open before them.
+-- A wrap-up that the source measures can go on after another one began. What a beginning and an end in one moment
+-- mean depends on whether a wrap-up was open before them, so this looks twice as far back.
 wrapups_around as (
     select
         customer_id,
@@ -175,55 +175,38 @@ others_around as (
     select * from wrapups_around
 ),
 
--- Stretch by stretch: the offsets keep the planner from asking each event for its stretches, as it would of a month of
--- which it has no samples yet.
 of_days as (
     select of_agent.*
     from agents
-    cross join lateral (
-        select events.*
-        from events
-        where
-            events.customer_id = agents.customer_id
-            and events.agent_key = agents.agent_key
-            and events.occurred_at >= agents.begins_at
-            and events.occurred_at < agents.ends_at
-        offset 0 -- noqa: AM09
-    ) as of_agent
+    {{ lookup('agents', [
+        'events.agent_key = agents.agent_key',
+        'events.occurred_at >= agents.begins_at',
+        'events.occurred_at < agents.ends_at',
+    ]) }} as of_agent
 ),
 
 statuses as (
     select of_stretch.*
     from statuses_around
-    cross join lateral (
-        select events.*
-        from events
-        where
-            events.customer_id = statuses_around.customer_id
-            and events.agent_key = statuses_around.agent_key
-            and events.event = 'agent_status'
-            and events.occurred_at >= statuses_around.from_moment
-            and events.occurred_at <= statuses_around.until_moment
-        offset 0 -- noqa: AM09
-    ) as of_stretch
+    {{ lookup('statuses_around', [
+        'events.agent_key = statuses_around.agent_key',
+        "events.event = 'agent_status'",
+        'events.occurred_at >= statuses_around.from_moment',
+        'events.occurred_at <= statuses_around.until_moment',
+    ]) }} as of_stretch
 ),
 
 others as (
     select of_stretch.*
     from others_around
-    cross join lateral (
-        select events.*
-        from events
-        where
-            events.customer_id = others_around.customer_id
-            and events.agent_key = others_around.agent_key
-            and events.event <> 'agent_status'
-            and events.kind = others_around.kind
-            and events.place is not distinct from others_around.place
-            and events.occurred_at >= others_around.from_moment
-            and events.occurred_at <= others_around.until_moment
-        offset 0 -- noqa: AM09
-    ) as of_stretch
+    {{ lookup('others_around', [
+        'events.agent_key = others_around.agent_key',
+        "events.event <> 'agent_status'",
+        'events.kind = others_around.kind',
+        'events.place is not distinct from others_around.place',
+        'events.occurred_at >= others_around.from_moment',
+        'events.occurred_at <= others_around.until_moment',
+    ]) }} as of_stretch
 ),
 
 found as (
@@ -234,7 +217,7 @@ found as (
     select * from others
 ),
 
--- What lies before one stretch of days can lie in or after another.
+-- An event before one stretch of days can lie in or after another one.
 once as (
     select distinct on (customer_id, agent_key, occurred_at, event_key, ordinal) *
     from found

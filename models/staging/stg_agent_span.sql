@@ -1,20 +1,20 @@
--- A row is a stretch of days without a gap that are to be computed, of one customer, with what is known around them.
--- A status, a login and a membership are over after 31 days of which nobody has confirmed them.
+-- A row is a stretch of one customer's days to compute, without a gap, with how far to look around it. A status, a
+-- login or a membership is over after 31 days in which no event confirms it.
 
 with days as (
     select * from {{ ref('stg_day') }}
 ),
 
 customers as (
-    select * from {{ source('registry', 'customer') }}
+    select * from {{ ref('stg_customer') }}
 ),
 
 contracts as (
-    select * from {{ source('registry', 'kept_contract') }}
+    select * from {{ ref('stg_contract') }}
 ),
 
 events as (
-    select * from {{ source('raw', 'event') }}
+    select * from {{ ref('stg_event') }}
 ),
 
 numbered as (
@@ -34,7 +34,7 @@ stretches as (
     group by customer_id, stretch
 ),
 
--- What no contract keeps any more is as if it had never come.
+-- What no contract keeps any more counts as never landed.
 kept as (
     select
         contracts.customer_id,

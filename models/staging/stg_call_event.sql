@@ -1,13 +1,12 @@
--- A row is an event of a call that has a part in the window. Calls that lie on more than one day come whole, so
--- that a phase that began before the window or ends after it is seen; but for what no contract covers any more, which
--- is as if it had never come.
+-- A row is an event of a call with a part in the window. A call that lies on more than one day comes whole, so that a
+-- phase that begins before the window or ends after it is seen. Events that no contract keeps any more are left out.
 
 with days as (
     select * from {{ ref('stg_day') }}
 ),
 
 events as not materialized (
-    select * from {{ source('raw', 'event') }}
+    select * from {{ ref('stg_event') }}
 ),
 
 calls as (
@@ -15,11 +14,11 @@ calls as (
 ),
 
 customers as (
-    select * from {{ source('registry', 'customer') }}
+    select * from {{ ref('stg_customer') }}
 ),
 
 contracts as (
-    select * from {{ source('registry', 'kept_contract') }}
+    select * from {{ ref('stg_contract') }}
 ),
 
 calls_over_days as (
@@ -36,35 +35,24 @@ calls_over_days as (
         and days.ends_at > calls.first_at
 ),
 
--- Day by day, and the other ones call by call: the offsets keep the planner from reading all of the history at once.
 of_days as (
     select of_day.*
     from days
-    cross join lateral (
-        select events.*
-        from events
-        where
-            events.customer_id = days.customer_id
-            and events.occurred_at >= days.begins_at
-            and events.occurred_at < days.ends_at
-            and events.call_key is not null
-        offset 0 -- noqa: AM09
-    ) as of_day
+    {{ lookup('days', [
+        'events.occurred_at >= days.begins_at',
+        'events.occurred_at < days.ends_at',
+        'events.call_key is not null',
+    ]) }} as of_day
 ),
 
 of_calls_over_days as (
     select of_call.*
     from calls_over_days
-    cross join lateral (
-        select events.*
-        from events
-        where
-            events.customer_id = calls_over_days.customer_id
-            and events.call_key = calls_over_days.call_key
-            and events.occurred_at >= calls_over_days.first_at
-            and events.occurred_at <= calls_over_days.last_at
-        offset 0 -- noqa: AM09
-    ) as of_call
+    {{ lookup('calls_over_days', [
+        'events.call_key = calls_over_days.call_key',
+        'events.occurred_at >= calls_over_days.first_at',
+        'events.occurred_at <= calls_over_days.last_at',
+    ]) }} as of_call
 ),
 
 within_a_day as (
@@ -82,11 +70,7 @@ over_days as (
     inner join customers on events.customer_id = customers.customer_id
     inner join contracts
         on events.customer_id = contracts.customer_id
-        and {{ local_date('events.occurred_at', 'customers.time_zone') }} >= contracts.valid_from
-        and (
-            contracts.valid_until is null
-            or {{ local_date('events.occurred_at', 'customers.time_zone') }} < contracts.valid_until
-        )
+        and {{ contract_keeps(local_date('events.occurred_at', 'customers.time_zone')) }}
 )
 
 select * from within_a_day

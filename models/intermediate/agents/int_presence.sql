@@ -1,12 +1,12 @@
 -- A row is a time that an agent was somewhere: logged in at a device, or a member of a queue. It ends with its end,
--- or where the next one at the same place begins; an end without a beginning is a row as well.
+-- or where the next one at the same place begins. An end without a beginning is a row as well.
 
 with events as (
     select * from {{ ref('stg_agent_event') }}
     where kind in ('login', 'membership')
 ),
 
--- What has told nothing for so long begins anew.
+-- After so long without an event a new chain begins.
 moments as (
     select
         *,
@@ -35,8 +35,8 @@ numbered as (
     {{ number_phases(
         'chained',
         name='phase_no',
-        starts="event in ('agent_logged_in', 'agent_joined_queue')",
-        ends="event in ('agent_logged_out', 'agent_left_queue')",
+        starts=begins_presence(),
+        ends=ends_presence(),
         partition='customer_id, agent_key, kind, place, chain_no',
     ) }}
 ),
@@ -51,12 +51,12 @@ phases as (
         phase_no,
         min(time_zone) as time_zone,
         max(known_until) as known_until,
-        min(occurred_at) filter (where event in ('agent_logged_in', 'agent_joined_queue')) as came_at,
-        min(occurred_at) filter (where event in ('agent_logged_out', 'agent_left_queue')) as left_at,
-        -- The end that counts is the first one; what a later one measures is not this phase.
+        min(occurred_at) filter (where {{ begins_presence() }}) as came_at,
+        min(occurred_at) filter (where {{ ends_presence() }}) as left_at,
+        -- The first end counts. What a later one measures is not this phase.
         (
             array_agg(duration_s order by moment, duration_s)
-            filter (where event in ('agent_logged_out', 'agent_left_queue'))
+            filter (where {{ ends_presence() }})
         )[1] as duration_s
     from numbered
     group by customer_id, agent_key, kind, place, chain_no, phase_no
@@ -90,5 +90,5 @@ select
     coalesce(left_at, least(next_came_at, came_at + {{ longest_phase() }}, known_until)) as ended_at,
     came_at is not null or duration_s is not null as has_length
 from followed
--- Told twice in one moment is once.
+-- Two beginnings in one moment are one.
 where left_at is not null or next_came_at is null or next_came_at > came_at

@@ -7,13 +7,13 @@
 with events as (
     select
         *,
-        event not in ('call_started', 'call_answered', 'call_ended') as is_step,
+        not {{ is_of_whole_call() }} as is_step,
         event in (
             'queue_joined', 'ring_started', 'ring_ended', 'agent_connected', 'agent_released', 'queue_left'
         ) as is_of_visit,
         event in ('ring_started', 'ring_ended', 'agent_connected', 'agent_released') as is_of_agent
     from {{ ref('stg_call_event') }}
-    where platform not in ('sip_trunk', 'isdn2', 'isdn30')
+    where platform not in {{ line_platforms() }}
     offset 0 -- noqa: AM09
 ),
 

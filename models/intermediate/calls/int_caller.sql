@@ -1,5 +1,5 @@
--- A row is a caller (a number's key) on a day of a queue in the window: whether it called more than once on the day,
--- and within the seven days that end with it. A call that joins a queue twice is one call.
+-- A row is a caller (a number's key) of a queue on a day of the window: whether it called more than once on the day,
+-- and in the seven days that end with it. A call that joins a queue twice is one call.
 
 with visits as (
     select * from {{ ref('int_visit') }}
@@ -11,11 +11,11 @@ days as (
 ),
 
 contracts as (
-    select * from {{ source('registry', 'kept_contract') }}
+    select * from {{ ref('stg_contract') }}
 ),
 
 events as not materialized (
-    select * from {{ source('raw', 'event') }}
+    select * from {{ ref('stg_event') }}
 ),
 
 callers as (
@@ -42,8 +42,7 @@ days_before as (
     cross join unnest(array[1, 2, 3, 4, 5, 6]) as ago (days)
     inner join contracts
         on days.customer_id = contracts.customer_id
-        and days.call_date - ago.days >= contracts.valid_from
-        and (days.call_date - ago.days < contracts.valid_until or contracts.valid_until is null)
+        and {{ contract_keeps('days.call_date - ago.days') }}
     where not exists (
         select 1
         from days as built
@@ -51,7 +50,6 @@ days_before as (
     )
 ),
 
--- Day by day: the offset keeps the planner from reading all of the history at once.
 joined_before as materialized (
     select
         days_before.customer_id,
@@ -60,19 +58,11 @@ joined_before as materialized (
         joined.call_key,
         joined.number_key
     from days_before
-    cross join lateral (
-        select
-            events.queue,
-            events.call_key,
-            events.number_key
-        from events
-        where
-            events.customer_id = days_before.customer_id
-            and events.occurred_at >= {{ begin_of_day('days_before.call_date', 'days_before.time_zone') }}
-            and events.occurred_at < {{ begin_of_day('days_before.call_date + 1', 'days_before.time_zone') }}
-            and events.event = 'queue_joined'
-        offset 0 -- noqa: AM09
-    ) as joined
+    {{ lookup('days_before', [
+        'events.occurred_at >= ' ~ begin_of_day('days_before.call_date', 'days_before.time_zone'),
+        'events.occurred_at < ' ~ begin_of_day('days_before.call_date + 1', 'days_before.time_zone'),
+        "events.event = 'queue_joined'",
+    ], columns=['queue', 'call_key', 'number_key']) }} as joined
 ),
 
 -- A call can have started on the day before.
@@ -92,29 +82,22 @@ started_before as materialized (
         started.call_key,
         started.number_key
     from days_of_starts
-    cross join lateral (
-        select
-            events.call_key,
-            events.number_key
-        from events
-        where
-            events.customer_id = days_of_starts.customer_id
-            and events.occurred_at >= {{ begin_of_day('days_of_starts.call_date', 'days_of_starts.time_zone') }}
-            and events.occurred_at < {{ begin_of_day('days_of_starts.call_date + 1', 'days_of_starts.time_zone') }}
-            and events.event = 'call_started'
-            and events.number_key is not null
-        offset 0 -- noqa: AM09
-    ) as started
+    {{ lookup('days_of_starts', [
+        'events.occurred_at >= ' ~ begin_of_day('days_of_starts.call_date', 'days_of_starts.time_zone'),
+        'events.occurred_at < ' ~ begin_of_day('days_of_starts.call_date + 1', 'days_of_starts.time_zone'),
+        "events.event = 'call_started'",
+        'events.number_key is not null',
+    ], columns=['call_key', 'number_key']) }} as started
 ),
 
--- The number is told when the call joins a queue, be it another one, or else when it starts.
+-- A call shows its number when it joins a queue, also another one, or else when it starts.
 numbers_before as (
     select
         customer_id,
         call_date,
         call_key,
-        number_key as told_at_join,
-        null as told_at_start
+        number_key as number_at_join,
+        null as number_at_start
     from joined_before
     where number_key is not null
     union all
@@ -122,8 +105,8 @@ numbers_before as (
         customer_id,
         call_date,
         call_key,
-        null as told_at_join,
-        number_key as told_at_start
+        null as number_at_join,
+        number_key as number_at_start
     from started_before
 ),
 
@@ -140,7 +123,7 @@ called_before as (
         joined_before.customer_id,
         joined_before.call_date,
         joined_before.queue,
-        coalesce(min(numbers_before.told_at_join), min(numbers_before.told_at_start)) as number_key
+        coalesce(min(numbers_before.number_at_join), min(numbers_before.number_at_start)) as number_key
     from joined_before
     inner join numbers_before
         on joined_before.customer_id = numbers_before.customer_id
@@ -161,7 +144,7 @@ days_called as (
     from callers
 ),
 
--- By itself: asked with an `or` at the end, each caller would look through all days.
+-- Apart, as with an `or` in the last query each caller would look through all days.
 callers_of_week as (
     select
         customer_id,

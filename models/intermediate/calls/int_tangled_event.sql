@@ -36,7 +36,7 @@ ordered as (
         on events.customer_id = calls.customer_id
         and events.call_key = calls.call_key
         and not calls.is_straight
-    where events.event not in ('call_started', 'call_answered', 'call_ended')
+    where not {{ is_of_whole_call('events.event') }}
 ),
 
 numbered as (

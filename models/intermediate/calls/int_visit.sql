@@ -12,7 +12,7 @@ visits as (
 ),
 
 customers as (
-    select * from {{ source('registry', 'customer') }}
+    select * from {{ ref('stg_customer') }}
 ),
 
 -- Materialized: joined with the customers first, the planner would take the visits for one and loop over the rest.

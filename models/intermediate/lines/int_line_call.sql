@@ -3,7 +3,7 @@
 
 with events as (
     select * from {{ ref('stg_call_event') }}
-    where platform in ('sip_trunk', 'isdn2', 'isdn30')
+    where platform in {{ line_platforms() }}
 ),
 
 calls as (

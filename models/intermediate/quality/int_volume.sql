@@ -1,13 +1,9 @@
--- A row is a day of the window that is over, and a mart that counts its calls: how many, and until when, beside the
--- same week day of the four weeks before. Only the quality checks read it.
+-- A row is a day of the window that is over, per mart that counts its calls: how many there are and until when, beside
+-- the same weekday of the four weeks before. Only the quality checks read it.
 
 with days as (
     select * from {{ ref('stg_day') }}
-),
-
-computed_days as (
-    select * from {{ source('build', 'window') }}
-    where not reached
+    where not is_reached
 ),
 
 queue_intervals as (
@@ -28,13 +24,10 @@ computed_line_intervals as (
 
 days_over as (
     select
-        days.customer_id,
-        days.call_date
+        customer_id,
+        call_date
     from days
-    inner join computed_days
-        on days.customer_id = computed_days.customer_id
-        and days.call_date = computed_days.call_date
-    where days.ends_at <= now()
+    where ends_at <= now()
 ),
 
 counted as (
@@ -54,16 +47,16 @@ weeks_before as (
     cross join generate_series(1, 4) as weeks (back)
 ),
 
--- What this window computes anew is compared as it will be, the rest as it was opened.
+-- Days that this window computes are compared as they will be, the others as they were opened.
 opened_days as (
     select distinct
         weeks_before.customer_id,
         weeks_before.day_before as call_date
     from weeks_before
-    left join computed_days
-        on weeks_before.customer_id = computed_days.customer_id
-        and weeks_before.day_before = computed_days.call_date
-    where computed_days.call_date is null
+    left join days
+        on weeks_before.customer_id = days.customer_id
+        and weeks_before.day_before = days.call_date
+    where days.call_date is null
 ),
 
 facts as (

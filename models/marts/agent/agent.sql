@@ -1,14 +1,9 @@
 -- A row is an agent of a customer, with what reports call it: the one place where a key has a name. All agents of the
 -- customers in the window who have a day under a detailed contract, in the window or before.
 
-with computed_days as (
-    select * from {{ source('build', 'window') }}
-    where not reached
-),
-
-days as (
+with days as (
     select * from {{ ref('stg_day') }}
-    where option = 'detailed'
+    where not is_reached
 ),
 
 agent_days as (
@@ -48,18 +43,15 @@ known as (
         customer_id,
         agent_key
     from {{ this }}
-    where customer_id in (select computed_days.customer_id from computed_days)
+    where customer_id in (select days.customer_id from days)
 ),
 
--- Only a day that detailed covers no longer can take an agent away: then the customer's history tells who is left.
+-- Only a day that detailed no longer covers can take an agent away. Then the customer's history shows who is left.
 shrunk as (
     select distinct known.customer_id
     from known
-    inner join computed_days on known.customer_id = computed_days.customer_id
-    left join days
-        on computed_days.customer_id = days.customer_id
-        and computed_days.call_date = days.call_date
-    where days.call_date is null
+    inner join days on known.customer_id = days.customer_id
+    where days.option <> 'detailed'
 ),
 
 agents as (
@@ -89,10 +81,10 @@ agents as (
         history.agent_key
     from shrunk
     inner join history on shrunk.customer_id = history.customer_id
-    left join computed_days
-        on history.customer_id = computed_days.customer_id
-        and history.call_date = computed_days.call_date
-    where computed_days.call_date is null
+    left join days
+        on history.customer_id = days.customer_id
+        and history.call_date = days.call_date
+    where days.call_date is null
 )
 
 select

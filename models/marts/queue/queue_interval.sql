@@ -35,11 +35,11 @@ days as (
 ),
 
 customers as (
-    select * from {{ source('registry', 'customer') }}
+    select * from {{ ref('stg_customer') }}
 ),
 
 queues as (
-    select * from {{ source('registry', 'queue') }}
+    select * from {{ ref('stg_queue') }}
 ),
 
 -- The thresholds are the queue's own, or else the customer's.

@@ -50,11 +50,11 @@ with months_over as (
 ),
 
 opened_days as (
-    select * from {{ source('ops', 'opened_day') }}
+    select * from {{ ref('stg_opened_day') }}
 ),
 
 customers as (
-    select * from {{ source('registry', 'customer') }}
+    select * from {{ ref('stg_customer') }}
 ),
 
 {% for mart in sources %}

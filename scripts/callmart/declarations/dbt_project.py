@@ -44,7 +44,7 @@ COUNTS_AND_MOMENTS = (
 Group = Literal["queue", "line", "agent", "usage"]
 Person = Literal["agent", "caller", "contact", "recipient", "staff", "nobody"]
 
-# Whom a mart may show, by its group; macros/store_persons.sql says the same to dbt. The groups that are not here are
+# Whom a mart may show, by its group; macros/store/store_persons.sql says the same to dbt. The groups that are not here are
 # open under every contract, and show nobody.
 PERSONS: Mapping[Group, tuple[Person, ...]] = {"agent": ("agent", "caller", "nobody")}
 
@@ -150,7 +150,7 @@ class Mart(Strict):
 
     @model_validator(mode="after")
     def _is_whole(self) -> "Mart":
-        # macros/store_declaration.sql says the same to dbt.
+        # macros/store/store_declaration.sql says the same to dbt.
         if self.group != "usage" and self.key[0] != "customer_id":
             raise ValueError("add to its YAML config.meta.key: the columns of its grain, customer_id first")
         for name in (*self.key, *([self.day] if self.day else [])):

@@ -2,7 +2,7 @@
 -- late files have had a week, and no day of it waits to be computed or is held back.
 
 with dirty_days as (
-    select * from {{ source('ops', 'dirty_day') }}
+    select * from {{ ref('stg_dirty_day') }}
 ),
 
 months as (

@@ -69,16 +69,3 @@
         'group': meta.group, 'key': meta.key, 'day': day, 'reach_days': reach_days, 'columns': columns
     }) }}
 {%- endmacro %}
-
-
-{% macro store_refuse(model, what) -%}
-    {%- do exceptions.raise_compiler_error(
-        'mart ' ~ model.name ~ ' is not declared: add to ' ~ store_file(model) ~ ' ' ~ what
-    ) -%}
-{%- endmacro %}
-
-
-{# Where a mart is declared; in its SQL, where it has no YAML. #}
-{% macro store_file(model) -%}
-    {{ return((model.patch_path or model.original_file_path).split('://') | last) }}
-{%- endmacro %}

@@ -54,24 +54,3 @@
         {%- endif -%}
     {%- endif -%}
 {%- endmacro %}
-
-
-{% macro store_create(mart, declared) -%}
-    {%- call statement('store_create') -%}
-        create table {{ mart }} (
-            {{ store_column_list(declared) }},
-            primary key ({{ declared.key | join(', ') }})
-        ) {%- if declared.day %} partition by range ({{ declared.day }}) {%- endif %};
-        select access.protect(
-            '{{ mart }}', '{{ declared.group }}', {{ "'" ~ declared.day ~ "'" if declared.day else 'null' }}
-        );
-    {%- endcall -%}
-{%- endmacro %}
-
-
-{% macro store_drifted(mart, difference) -%}
-    {%- do exceptions.raise_compiler_error(
-        mart ~ ' does not stand as declared: ' ~ difference ~ '. Its history is kept as it is:'
-        ~ ' correct the YAML, or move the history by hand (docs/runbook.md, "A mart has drifted")'
-    ) -%}
-{%- endmacro %}

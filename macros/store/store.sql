@@ -30,19 +30,3 @@
     {%- do adapter.commit() -%}
     {{ return({'relations': [mart]}) }}
 {% endmaterialization %}
-
-
-{# Where the window of a mart is computed. #}
-{% macro store_computed_relation(relation) -%}
-    {{ return(api.Relation.create(
-        database=relation.database, schema='build', identifier=relation.identifier, type='table'
-    )) }}
-{%- endmacro %}
-
-
-{# The columns with their types, as DDL. #}
-{% macro store_column_list(declared) -%}
-    {%- for column in declared.columns -%}
-        {{ adapter.quote(column.name) }} {{ column.data_type }}{{ ', ' if not loop.last }}
-    {%- endfor -%}
-{%- endmacro %}

@@ -1,0 +1,8 @@
+-- A row is a queue that has thresholds of its own.
+
+select
+    customer_id,
+    queue,
+    service_level_s,
+    short_abandon_s
+from {{ source('registry', 'queue') }}
