@@ -1,7 +1,7 @@
 {#
-    The rows of `relation` with the `part` of the call in which they fall: the agent's last that began before the row's
-    moment, or else the first after it; where a row names no agent, anybody's. Both have a moment; `number` tells rows
-    apart that have the call, the queue and the agent in common. A row of a call in which nobody talked falls away.
+    The rows of `relation` with the `part` of the call in which they fall: the agent's last part that began before the
+    row's moment, or else the first one after it. A row without an agent falls in anybody's. Rows and talks have a moment;
+    `number` tells rows apart that share call, queue and agent. A row of a call without a talk is left out.
 #}
 {% macro place_in_talk(relation, talks, number) -%}
     select distinct on (

@@ -1,11 +1,11 @@
 {#
-    The rows of `relation`, each with the how-manieth phase of its kind it belongs to, as `name`: as many as have
-    started among the rows of `partition` up to its moment; 0 is before the first.
+    The rows of `relation`, each with the number of the phase that it belongs to, as `name`: how many phases have started
+    among the rows of `partition` up to its moment. 0 is before the first.
 
-    Rows of one moment have no order, so they get the one in which phases follow each other: the end of the phase that
-    is still open, then starts and ends by turns. A phase is open where, in the last moment in which starts and ends
-    were not as many, there were more starts. `starts` and `ends` are conditions on a row; rows have a `moment`, an
-    `event`, a `reason` and a `duration_s`.
+    Rows of one moment have no order, so they get the order in which phases follow each other: first the end of the phase
+    that is open, then starts and ends by turns. A phase is open where, in the last moment with unequal numbers of starts
+    and ends, there were more starts. `starts` and `ends` are conditions on a row. Rows have a `moment`, an `event`, a
+    `reason` and a `duration_s`.
 #}
 {% macro number_phases(relation, name, starts, ends, partition) -%}
     select
