@@ -1,4 +1,4 @@
-"""The dbt project as a dbt user runs it: unit tests, an empty build, freshness; and every column and macro described."""
+"""The dbt project as a dbt user runs it: unit tests, an empty build, freshness, descriptions of columns and macros."""
 
 import json
 import re

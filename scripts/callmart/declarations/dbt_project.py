@@ -44,8 +44,8 @@ COUNTS_AND_MOMENTS = (
 Group = Literal["queue", "line", "agent", "usage"]
 Person = Literal["agent", "caller", "contact", "recipient", "staff", "nobody"]
 
-# Whom a mart may show, by its group; macros/store/store_persons.sql says the same to dbt. The groups that are not here are
-# open under every contract, and show nobody.
+# Whom a mart may show, by its group; macros/store/store_persons.sql says the same to dbt. The groups that are not here
+# are open under every contract, and show nobody.
 PERSONS: Mapping[Group, tuple[Person, ...]] = {"agent": ("agent", "caller", "nobody")}
 
 
