@@ -13,7 +13,6 @@ from emulated import World, refused
 from tableau_emulator.app import IDENTITY_PATH, RESOURCES
 from tableau_emulator.state import new_luid
 
-pytest_plugins = ["emulator_fixtures"]
 # TSC sends a setting of sites that is gone, and warns of itself
 pytestmark = pytest.mark.filterwarnings("ignore:FlowsEnabled")
 

@@ -8,8 +8,6 @@ import tableauserverclient as TSC
 
 from emulated import SOURCE, World, refused
 
-pytest_plugins = ["emulator_fixtures"]
-
 # TSC sends a setting of sites that is gone, and warns of itself
 pytestmark = pytest.mark.filterwarnings("ignore:FlowsEnabled")
 

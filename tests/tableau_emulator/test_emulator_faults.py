@@ -21,8 +21,6 @@ from emulated import World, refused
 from tableau_emulator import client, faults
 from tableau_emulator.app import IDENTITY_PATH
 
-pytest_plugins = ["emulator_fixtures"]
-
 
 def names(server: TSC.Server) -> list[str]:
     return [each.name for each in TSC.Pager(server.projects)]

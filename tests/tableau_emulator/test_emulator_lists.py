@@ -9,8 +9,6 @@ from lxml import etree  # type: ignore[import-untyped]
 
 from emulated import World, refused
 
-pytest_plugins = ["emulator_fixtures"]
-
 # TSC sends a setting of sites that is gone, and warns of itself
 pytestmark = pytest.mark.filterwarnings("ignore:FlowsEnabled")
 

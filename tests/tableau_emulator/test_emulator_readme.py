@@ -9,8 +9,6 @@ import tableau_emulator
 from emulated import World
 from tableau_emulator import client
 
-pytest_plugins = ["emulator_fixtures"]
-
 README = (Path(tableau_emulator.__file__).parent / "README.md").read_text()
 
 

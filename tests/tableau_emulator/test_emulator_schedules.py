@@ -8,9 +8,6 @@ import tableauserverclient as TSC
 from emulated import World, refused
 from tableau_emulator import jobs
 
-pytest_plugins = ["emulator_fixtures"]
-
-
 # jobs
 
 

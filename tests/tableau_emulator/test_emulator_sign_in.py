@@ -17,8 +17,6 @@ from emulated import World, refused, signed_in
 from tableau_emulator import client
 from tableau_emulator.process import Emulator
 
-pytest_plugins = ["emulator_fixtures"]
-
 NAMESPACE = "{http://tableau.com/api}"
 
 

@@ -7,8 +7,6 @@ from tableauserverclient.server.endpoint.exceptions import FailedSignInError
 
 from emulated import World, refused
 
-pytest_plugins = ["emulator_fixtures"]
-
 # TSC sends a setting of sites that is gone, and warns of itself
 pytestmark = pytest.mark.filterwarnings("ignore:FlowsEnabled")
 

@@ -12,7 +12,6 @@ from tableau_emulator import client
 from tableau_emulator.errors import EmulatorError
 from tableau_emulator.state import FORM, State
 
-pytest_plugins = ["emulator_fixtures"]
 # TSC sends a setting of sites that is gone, and warns of itself
 pytestmark = pytest.mark.filterwarnings("ignore:FlowsEnabled")
 

@@ -6,8 +6,6 @@ import tableauserverclient as TSC
 
 from emulated import World, refused
 
-pytest_plugins = ["emulator_fixtures"]
-
 ALLOW = TSC.Permission.Mode.Allow
 READ = TSC.Permission.Capability.Read
 

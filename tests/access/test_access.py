@@ -1,0 +1,527 @@
+"""Roles as code: the server holds what access.yml, the marts' YAML and the contracts give; all else is found."""
+
+import os
+import shutil
+import stat
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from callmart.access import drift, logins, memberships, roles
+from callmart.base.errors import UserError
+from callmart.database import server
+from callmart.declarations import dbt_project, matrix
+from callmart.operations import run as stages
+from callmart_home import Callmart, ignore_step
+from catalogue import unprotected
+from centre import ANONYMOUS, NAMED, STANDARD, WITH_DATA
+from drifting import apply, drifted
+
+pytestmark = pytest.mark.usefixtures("unchecked")
+
+OURS = ("registry", "raw", "build", "store", "mart", "usage", "access", "ops")
+
+
+@pytest.fixture(scope="module")
+def opened(played: Callmart) -> Callmart:
+    """Three customers with open marts."""
+    return played
+
+
+def sees(callmart: Callmart, customer_id: int) -> set[int]:
+    rows = callmart.rows("select distinct customer_id from mart.queue_interval", customer_id=customer_id)
+    return {row["customer_id"] for row in rows}
+
+
+# -- what each duty may ----------------------------------------------------------------------------------------
+
+
+def relations(callmart: Callmart, kinds: str = "rpvm") -> list[str]:
+    rows = callmart.rows(
+        """
+        select format('%%I.%%I', nspname, relname) as name
+        from pg_class join pg_namespace as n on n.oid = relnamespace
+        where nspname = any(%s) and position(relkind::text in %s) > 0
+        order by 1
+        """,
+        list(OURS),
+        kinds,
+    )
+    return [row["name"] for row in rows]
+
+
+def allowed(connection: psycopg.Connection, statement: str) -> bool:
+    """Whether PostgreSQL lets a statement through, which is then undone."""
+    try:
+        with connection.transaction(force_rollback=True):
+            connection.execute("set transaction read write")
+            connection.execute(statement)  # type: ignore[arg-type]
+    except psycopg.errors.InsufficientPrivilege:
+        return False
+    except psycopg.errors.IntegrityError:
+        return True  # the right was there, the row was not
+    return True
+
+
+@pytest.mark.parametrize("duty", sorted(matrix.matrix().duties))
+def test_a_duty_reads_and_writes_what_the_matrix_says(opened: Callmart, duty: str) -> None:
+    declared = matrix.matrix().duties[duty]
+    every, tables = relations(opened), relations(opened, "rp")
+
+    def named(entries: tuple[str, ...], *, whole: bool) -> set[str]:
+        parts = [matrix.split(entry) for entry in entries]
+        return {
+            name
+            for name in every
+            for schema_name, relation, columns in parts
+            if name.split(".")[0] == schema_name
+            and relation in ("*", name.split(".")[1])
+            and (not columns or not whole)
+        }
+
+    with opened.connect() as owner:
+        for name in every:
+            # Not even the owner reads what only customers are to see.
+            assert allowed(owner, f"select from {name}") == (not name.startswith("mart."))
+    with logins.connect(opened.settings, duty) as login:
+        statistics = {name for name in every if name.startswith("usage.") and "usage" in declared.groups}
+        assert {name for name in every if allowed(login, f"select * from {name}")} == statistics | named(
+            declared.select, whole=True
+        )
+        writable = {name for name in tables if allowed(login, f"insert into {name} default values")}
+        assert writable == named(declared.insert, whole=True)
+        for name in tables:
+            for statement in (f"truncate {name}", f"alter table {name} add mine integer"):
+                assert not allowed(login, statement), statement
+        for entry in declared.select:
+            schema_name, relation, columns = matrix.split(entry)
+            if columns:
+                assert allowed(login, f"select {', '.join(columns)} from {schema_name}.{relation}")
+
+
+def test_the_loader_does_not_see_what_it_wrote(opened: Callmart) -> None:
+    row = "insert into raw.incoming_reject (line_number, reason) values (1, 'none')"
+    with logins.connect(opened.settings, "loader") as loader:
+        assert allowed(loader, row)
+        for name in (
+            "raw.incoming",
+            "raw.incoming_reject",
+            "raw.event",
+            "raw.file",
+            "raw.reject",
+            "registry.agent",
+        ):
+            assert not allowed(loader, f"select from {name}")
+        assert not allowed(loader, f"{row} returning reason")
+    assert opened.rows("select count(*) as n from raw.event")[0]["n"] > 0
+
+
+def test_what_the_loader_hands_over_is_held_against_the_contracts(opened: Callmart) -> None:
+    """Whatever the loader itself made of them: no contract, a customer nobody knows, a day too old."""
+    with logins.connect(opened.settings, "loader") as loader:
+        for key, (customer, moment) in enumerate(
+            [(NAMED, "now() - interval '1 day'"), (1004, "now()"), (9999, "now()"), (NAMED, "'2001-01-01'")]
+        ):
+            loader.execute(
+                "insert into raw.incoming (customer_id, occurred_at, event_key, identified, platform, event)"
+                f" values ({customer}, {moment}, {key}, true, 'vcloud', 'queue_joined')"
+            )
+        kept = loader.execute(
+            "select landed from raw.keep('f', 's', 1, '[]', 4::int8, 0::int8, 0::int8, false, '{}'::jsonb)"
+        )
+        assert kept.fetchone() == (1,)
+        loader.rollback()
+
+
+def test_the_publisher_is_nobody_by_itself(opened: Callmart) -> None:
+    with logins.connect(opened.settings, "publisher") as publisher:
+        assert not allowed(publisher, "select from mart.queue_interval")
+        publisher.execute(f"set role {roles.customer_role(server.DATABASE, NAMED)}")
+        assert publisher.execute("select distinct customer_id from mart.queue_interval").fetchall() == [
+            (NAMED,)
+        ]
+
+
+# A schema in which somebody lets the loader make things, as another database's `public` may be, is searched before all
+# others where a function does not say what it searches.
+LOOSE = """
+create schema loose;
+grant usage on schema loose to public;
+grant create on schema loose to callmart_loader;
+alter event trigger refuse_definitions disable;
+set local role callmart_loader;
+set local search_path = loose, pg_catalog;
+create function loose.yes({left}, {right}) returns boolean immutable return true;
+create operator loose.{sign} (function = loose.yes, leftarg = {left}, rightarg = {right});
+insert into raw.incoming (customer_id, occurred_at, event_key, identified, platform, event)
+    values ({customer}, '2001-01-01', 1, true, 'vcloud', 'queue_joined')
+"""
+TRICKED = {
+    "raw.receive(integer)": ("integer", "=", "integer", "select raw.receive(-1)"),
+    "raw.keep(text,text,integer,text,bigint,bigint,bigint,boolean,jsonb)": (
+        "date", "<@", "daterange",
+        "select landed > 0 from raw.keep('f', 's', 1, '[]', 1, 0, 0, false, '{}')",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("searches", ["what it says", "what the loader says"])
+@pytest.mark.parametrize("function", TRICKED)
+def test_operators_of_the_loaders_own_mean_nothing_to_the_owners_functions(
+    opened: Callmart, function: str, searches: str
+) -> None:
+    """Another version of the registry is no version; a day that is too old stays out."""
+    left, sign, right, call = TRICKED[function]
+    with opened.superuser() as superuser:
+        if searches == "what the loader says":
+            superuser.execute(f"alter function {function} reset search_path")  # type: ignore[arg-type]
+        for statement in LOOSE.format(left=left, sign=sign, right=right, customer=NAMED).split(";\n"):
+            superuser.execute(statement)  # type: ignore[arg-type]
+        tricked = superuser.execute(call).fetchone()  # type: ignore[arg-type]
+        superuser.rollback()
+    assert tricked == (searches == "what the loader says",)
+
+
+# -- what is given by hand -------------------------------------------------------------------------------------
+
+BY_HAND = {
+    "a mart to everybody": "grant select on store.queue_interval to public",
+    "a month to a customer": "grant select on {month} to callmart_customer_1003",
+    "a column of a mart": "grant select (talk_s) on store.agent_day to callmart_customer_1003",
+    "the schema of the tables": "grant usage on schema store to callmart_reads_queue",
+    "a view gone": "drop view mart.agent_day",
+    "a customer who owns the views": "grant callmart_shows_agent to callmart_customer_1003",
+    "an owner with the rights of who shows": "grant callmart_shows_agent to current_user with inherit true",
+    "who shows logs in": "alter role callmart_shows_queue login",
+    "a right to pass on": "grant select on store.queue_interval to callmart_reads_queue with grant option",
+    "writing": "grant insert, update on store.queue_interval to callmart_reads_queue",
+    "raw to the loader": "grant select on raw.event to callmart_loader",
+    "names to the auditor": "grant select on registry.agent to callmart_auditor",
+    "a schema": "grant usage on schema raw to callmart_customer_1001",
+    "making things": "grant create on schema mart to callmart_customer_1001",
+    "a function": "grant execute on function registry.agent_label(integer, text) to public",
+    "a sequence": "grant usage on sequence ops.mark to callmart_operator",
+    "temporary tables": "grant temporary on database callmart to public",
+    "rights to come": "alter default privileges in schema mart grant select on tables to callmart_analyst",
+    "a stranger in a group": "create role stranger nologin;\ngrant callmart_reads_agent to stranger",
+    "a customer in a group": "grant callmart_reads_agent to callmart_customer_1003",
+    "a customer in a customer": "grant callmart_customer_1001 to callmart_customer_1003",
+    "a publisher that inherits": "grant callmart_customer_1001 to callmart_publisher with inherit true",
+    "a customer of nobody": "create role callmart_customer_4711 login",
+    "a group that logs in": "alter role callmart_reads_agent login",
+    "more connections": "alter role callmart_customer_1001 connection limit 1000",
+    "a policy gone": "drop policy own_rows on store.agent_day",
+    "a policy open": "alter policy own_rows on store.queue_interval using (true)",
+    "a month's policy open": "alter policy own_rows on {month} using (true)",
+    "a mart of another group": "select access.protect('store.agent_day', 'queue', 'call_date')",
+    "one policy more": "create policy mine on store.queue_interval for select using (true)",
+    "samples of words": "alter table store.agent_day alter agent_key set statistics 100",
+    "samples of a month's words": "alter table {month} alter queue set statistics 100",
+    "statistics over columns": "create statistics mart.mine on queue, interval_start from store.queue_interval",
+    "a rule": "create rule mine as on insert to ops.audit_log do instead nothing",
+    "functions to come open": "alter default privileges grant execute on functions to public",
+    "not forced": "alter table store.queue_interval no force row level security",
+    "row security off": "alter table {month} disable row level security",
+    "a view of a mart": "create view mart.open as select * from store.queue_interval;\n"
+    "grant select on mart.open to public",
+    "a view elsewhere": "create schema elsewhere;\ncreate view elsewhere.open as select 1;\n"
+    "grant select on elsewhere.open to public",
+    "a trigger": "create trigger mine before insert on raw.event execute function ops.refuse_change()",
+    "the log open": "alter table ops.audit_log disable trigger append_only",
+    "another function": "create or replace function access.current_customer() returns integer stable return 1001",
+}
+# What the owner did elsewhere or over a function is undone by applying, or by the test.
+AFTERWARDS = """
+drop view if exists mart.open;
+drop schema if exists elsewhere cascade;
+drop role if exists stranger
+"""
+
+
+@pytest.mark.parametrize("what", BY_HAND)
+def test_what_was_done_by_hand_is_found_and_taken_away(opened: Callmart, what: str) -> None:
+    assert drifted(opened) == []
+    month = opened.rows("select min(tableoid::regclass::text) as month from store.queue_interval")[0]["month"]
+    with opened.connect() as owner:
+        for statement in BY_HAND[what].format(month=month).split(";\n"):
+            owner.execute(statement)  # type: ignore[arg-type]
+    found = drifted(opened)
+    assert found
+    with opened.connect() as owner, pytest.raises(UserError, match="nothing is opened while rights differ"):
+        stages.opening.open_build(owner, opened.settings)
+    apply(opened)
+    assert drifted(opened) == []
+    with opened.connect() as owner:
+        for statement in AFTERWARDS.split(";\n"):
+            owner.execute(statement)  # type: ignore[arg-type]
+        assert unprotected(owner) == []
+    assert all(sees(opened, customer) == {customer} for customer in WITH_DATA)
+
+
+OF_ONES_OWN = {
+    "a setting": "alter role current_user set timezone = 'UTC'",
+    "a setting in this database": "alter role current_user in database callmart set statement_timeout = 0",
+}
+
+
+@pytest.mark.parametrize("what", OF_ONES_OWN)
+def test_what_a_customer_changes_of_itself_stops_nobody(opened: Callmart, what: str) -> None:
+    with opened.connect(1001) as customer:
+        customer.execute("set default_transaction_read_only = off")
+        customer.commit()
+        customer.execute(OF_ONES_OWN[what])  # type: ignore[arg-type]
+    assert drifted(opened) == ["login callmart_customer_1001 has other settings"]
+    opened.build_unchecked()
+    assert drifted(opened) == []
+
+
+BY_A_SUPERUSER = {
+    "powers": (
+        "alter role callmart_customer_1001 bypassrls",
+        "alter role callmart_customer_1001 nobypassrls",
+        "role callmart_customer_1001 has powers of its own",
+    ),
+    "all data": (
+        "grant pg_read_all_data to callmart_customer_1001",
+        "revoke pg_read_all_data from callmart_customer_1001",
+        "callmart_customer_1001 is in pg_read_all_data, by hand",
+    ),
+    "a parameter": (
+        "grant set on parameter session_replication_role to callmart_customer_1001",
+        "revoke set on parameter session_replication_role from callmart_customer_1001",
+        "parameter session_replication_role may be set by callmart_customer_1001",
+    ),
+    "a view of a superuser's": (
+        "create view public.open as select * from store.queue_interval",
+        "drop view public.open",
+        "view open reads store.queue_interval",
+    ),
+    "a publication": (
+        "create publication mine for table registry.agent",
+        "drop publication mine",
+        "publication mine copies tables of callmart's",
+    ),
+    "an owner of all": (
+        "create role other login in role callmart_owner",
+        "drop role other",
+        "other acts as callmart_owner, the owner",
+    ),
+    "definitions by others": (
+        "alter event trigger refuse_definitions disable",
+        "alter event trigger refuse_definitions enable",
+        "event trigger refuse_definitions is off",
+    ),
+}
+
+
+@pytest.mark.parametrize("what", BY_A_SUPERUSER)
+def test_what_only_a_superuser_can_undo_is_named(opened: Callmart, what: str) -> None:
+    do, undo, text = BY_A_SUPERUSER[what]
+    with opened.superuser() as superuser:
+        superuser.execute(do)  # type: ignore[arg-type]
+    try:
+        assert any(text in one for one in drifted(opened))
+        with pytest.raises(UserError, match="have a superuser undo it"):
+            apply(opened)
+    finally:
+        with opened.superuser() as superuser:
+            superuser.execute(undo)  # type: ignore[arg-type]
+    apply(opened)
+    assert drifted(opened) == []
+
+
+SHUTTING_OUT = {
+    "one lock": "grant execute on function pg_advisory_lock(bigint) to public",
+    "a lock that is tried": "grant execute on function pg_try_advisory_xact_lock_shared(integer, integer) to public",
+    "large objects": "grant execute on function lo_create(oid) to public",
+    "messages": "grant execute on function pg_logical_emit_message(boolean, text, bytea, boolean) to public",
+    "counters": "grant execute on function pg_stat_get_tuples_returned(oid) to public",
+    "definitions": "drop event trigger refuse_definitions",
+}
+
+
+@pytest.mark.parametrize("what", SHUTTING_OUT)
+def test_what_lets_a_login_shut_others_out_is_for_the_administrator(opened: Callmart, what: str) -> None:
+    """It holds the opening until administrator.sql is run, or somebody who can't have it run accepts it."""
+    with opened.superuser() as superuser:
+        superuser.execute(SHUTTING_OUT[what])  # type: ignore[arg-type]
+    try:
+        (found,) = drifted(opened)
+        assert f"have a superuser run {server.ADMINISTRATOR}" in found
+        with opened.connect() as owner, pytest.raises(stages.opening.Drifted, match=r"administrator\.sql"):
+            stages.opening.open_build(owner, opened.settings)
+        with opened.connect() as owner:
+            assert memberships.apply(owner, opened.settings, dbt_project.marts(opened.settings)).problems == [
+                found
+            ]
+            accepting = opened.settings.model_copy(update={"accept_shutting_out": True})
+            stages.opening.open_build(owner, accepting)
+            assert memberships.apply(owner, accepting, dbt_project.marts(opened.settings)).problems == []
+        assert drifted(opened) == [found]
+    finally:
+        with opened.superuser() as superuser:
+            superuser.execute(server.ADMINISTRATOR.read_bytes())
+            superuser.execute(server.ADMINISTRATOR.read_bytes())  # as often as one likes
+    assert drifted(opened) == []
+
+
+def test_what_is_looked_for_is_what_the_administrator_takes() -> None:
+    for functions in drift.SHUTTING_OUT, drift.COUNTING:
+        assert f"proname ~ '{functions}'" in server.ADMINISTRATOR.read_text()
+
+
+def test_the_administrator_takes_nothing_else(opened: Callmart) -> None:
+    rights = "select oid::regprocedure::text, proacl::text from pg_proc where pronamespace = 'pg_catalog'::regnamespace"
+    with opened.superuser() as superuser:
+        before = dict(superuser.execute(rights).fetchall())
+        superuser.execute("grant execute on function pg_advisory_lock(bigint) to public, callmart_operator")
+        superuser.execute(server.ADMINISTRATOR.read_bytes())
+        after = dict(superuser.execute(rights).fetchall())
+        superuser.rollback()
+    changed = {name for name in before if before[name] != after[name]}
+    assert changed == {"pg_advisory_lock(bigint)"}
+    assert "callmart_operator=X" in after["pg_advisory_lock(bigint)"]
+
+
+@pytest.mark.parametrize(
+    ("what", "told"),
+    [
+        ("table ops.dirty_day", "ops.dirty_day"),
+        ("function access.retention_floor()", "access.retention_floor()"),
+        ("schema usage", "schema usage"),
+    ],
+)
+def test_what_belongs_to_somebody_else_is_all_that_is_told(opened: Callmart, what: str, told: str) -> None:
+    with opened.superuser() as superuser:
+        superuser.execute(f"alter {what} owner to postgres")
+    try:
+        assert drifted(opened) == [f"{told} belongs to postgres"]
+        with pytest.raises((UserError, psycopg.errors.InsufficientPrivilege)):
+            apply(opened)
+    finally:
+        with opened.superuser() as superuser:
+            superuser.execute(f"alter {what} owner to callmart_owner")
+    apply(opened)
+    assert drifted(opened) == []
+
+
+def test_while_there_is_drift_a_run_delivers_nothing(opened: Callmart) -> None:
+    with opened.connect() as owner:
+        owner.execute("grant select on store.queue_interval to public")
+    with opened.connect() as owner:
+        ran = stages.run(owner, opened.settings, ignore_step)
+    assert any("rights differ" in problem for problem in ran.problems)
+    assert (ran.opened_days, ran.extracts) == (0, 0)
+    apply(opened)
+    with opened.connect() as owner:
+        assert stages.run(owner, opened.settings, ignore_step).problems == []
+
+
+# -- passwords -------------------------------------------------------------------------------------------------
+
+
+def test_a_new_password_stands_in_a_file_of_the_owners_alone(opened: Callmart) -> None:
+    role = roles.customer_role(server.DATABASE, STANDARD)
+    file = logins.passfile(opened.home, role)
+    old = file.read_text()
+    with opened.connect() as owner:
+        assert logins.set_password(owner, opened.settings.home, role) == file
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert file.read_text() != old
+    assert sees(opened, STANDARD) == {STANDARD}
+    with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
+        psycopg.connect(
+            logins.login_uri(opened.settings, role), passfile="/dev/null", password=old.split(":")[-1].strip()
+        )
+
+
+def test_a_password_that_a_customer_changed_is_found(opened: Callmart) -> None:
+    role = roles.customer_role(server.DATABASE, STANDARD)
+    with opened.connect(STANDARD) as customer:
+        customer.execute("set transaction read write")
+        customer.execute(f"alter role {role} password 'mine'")  # type: ignore[arg-type]
+    with opened.connect() as owner:
+        assert logins.refused(owner, opened.settings) == [role]
+        logins.set_password(owner, opened.settings.home, role)
+    with opened.connect() as owner:
+        assert logins.refused(owner, opened.settings) == []
+
+
+def test_passwords_are_scram(opened: Callmart) -> None:
+    with opened.superuser() as superuser:
+        verifiers = superuser.execute(
+            "select rolname, rolpassword from pg_authid"
+            " where rolcanlogin and rolname ~ '^callmart_' and rolname <> 'callmart_owner'"
+        ).fetchall()
+    assert len(verifiers) == len(matrix.matrix().duties) + len(WITH_DATA)
+    assert all(verifier.startswith("SCRAM-SHA-256$") for _, verifier in verifiers)
+
+
+# -- after a loss ----------------------------------------------------------------------------------------------
+
+
+def test_a_role_that_was_dropped_and_made_again_is_as_before(opened: Callmart) -> None:
+    role = roles.customer_role(server.DATABASE, NAMED)
+    with opened.superuser() as superuser:
+        superuser.execute(f"drop role {role}")  # type: ignore[arg-type]
+        superuser.execute(f"create role {role} login password 'mine'")  # type: ignore[arg-type]
+        superuser.execute(f"grant {role} to callmart_owner with admin option")  # type: ignore[arg-type]
+    assert drifted(opened)
+    with opened.connect() as owner:
+        renewed = logins.refused(owner, opened.settings)
+        assert renewed == [role]
+        memberships.apply(owner, opened.settings, dbt_project.marts(opened.settings))
+        logins.set_password(owner, opened.settings.home, role)
+    assert drifted(opened) == []
+    assert sees(opened, NAMED) == {NAMED}
+
+
+def test_a_dump_restored_into_an_empty_cluster_is_closed_and_then_as_before(
+    opened: Callmart, make_callmart: Callable[[], Callmart], tmp_path: Path
+) -> None:
+    programs = server.POSTGRES_BIN_PATH
+    dump = tmp_path / "callmart.dump"
+    environment = {**os.environ, "LC_ALL": "C"}
+    with opened.connect() as owner:
+        dsn = owner.info.dsn
+    subprocess.run(
+        # As the owner, whom row-level security binds: the builder's policies let it read all.
+        [programs / "pg_dump", "--enable-row-security", "--format=custom", "--file", dump, dsn],
+        env=environment, check=True,
+    )  # fmt: skip
+    restored = make_callmart()
+    server.start(restored.home)
+    shutil.copytree(opened.home / "keys", restored.home / "keys")
+    with restored.connect() as owner:
+        dsn = owner.info.dsn
+    # Roles are in no dump: what names them fails, and the rest comes.
+    subprocess.run(
+        [programs / "pg_restore", "--dbname", dsn, dump],
+        env=environment,
+        stderr=subprocess.DEVNULL,
+        check=False,
+    )
+    with restored.connect() as owner:
+        roles = [
+            name for (name,) in owner.execute("select rolname from pg_roles where rolname ~ '^callmart_'")
+        ]
+        assert roles == ["callmart_owner"]
+        assert unprotected(owner)
+    apply(restored)
+    assert drifted(restored) == []
+    for customer in WITH_DATA:
+        assert sees(restored, customer) == {customer}
+        count = "select count(*) as n, sum(offered) as offered from mart.queue_interval"
+        assert restored.rows(count, customer_id=customer) == opened.rows(count, customer_id=customer)
+    with restored.connect() as owner:
+        assert unprotected(owner) == []
+        assert stages.run(owner, restored.settings, ignore_step).problems == []
+
+
+def test_only_detailed_opens_agents(opened: Callmart) -> None:
+    for customer, opens in {NAMED: True, ANONYMOUS: True, STANDARD: False}.items():
+        with opened.connect(customer) as connection:
+            assert allowed(connection, "select from mart.agent_day") == opens

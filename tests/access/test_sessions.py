@@ -1,0 +1,297 @@
+"""No login shuts others out: whatever a session holds open, the owner closes what a contract closes, changes what it
+must, and everybody else goes on. Each trick is seen to stop a plain statement first, so that it says something.
+"""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import psycopg
+import pytest
+
+from callmart.access import drift, logins, memberships, roles, sessions
+from callmart.database import lock, server
+from callmart.declarations import dbt_project
+from callmart.operations import run as stages
+from callmart_home import Callmart, ignore_step
+from centre import ANONYMOUS, NAMED, REGISTRY, STANDARD
+
+
+@pytest.fixture(scope="module", autouse=True)
+def hurried() -> Iterator[None]:
+    """Nobody waits longer than a test has to."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sessions, "PATIENCE", "100ms")
+        patch.setattr(lock, "TIMEOUT", "2s")
+        yield
+
+
+@pytest.fixture
+def opened(played: Callmart) -> Iterator[Callmart]:
+    """Three customers with open marts, of whom each is there again for the next test."""
+    yield played
+    played.apply(REGISTRY)
+
+
+def role_of(customer: int) -> str:
+    return roles.customer_role(server.DATABASE, customer)
+
+
+@contextmanager
+def held(callmart: Callmart, customer: int, *statements: str) -> Iterator[psycopg.Connection]:
+    """A session that has done something, and leaves its transaction open with all timeouts off."""
+    with psycopg.connect(
+        logins.login_uri(callmart.settings, role_of(customer)), autocommit=True
+    ) as connection:
+        for setting in ("statement_timeout", "idle_in_transaction_session_timeout", "idle_session_timeout"):
+            connection.execute(f"set {setting} = 0")  # type: ignore[arg-type]
+        connection.execute("begin read write")
+        for statement in statements:
+            connection.execute(statement)  # type: ignore[arg-type]
+        yield connection
+
+
+def is_gone(connection: psycopg.Connection) -> bool:
+    try:
+        connection.execute("select 1")
+    except psycopg.OperationalError:
+        return True
+    return False
+
+
+def ended(callmart: Callmart) -> dict[int | None, int]:
+    """How many sessions of each customer the audit log says were ended."""
+    rows = callmart.rows(
+        "select customer_id, sum((details ->> 'sessions')::integer)::integer as sessions"
+        " from ops.audit_log where action = 'sessions ended' group by 1"
+    )
+    return {row["customer_id"]: row["sessions"] for row in rows}
+
+
+def ended_of(callmart: Callmart, customer: int) -> int:
+    return ended(callmart).get(customer, 0)
+
+
+HOLDS_ITS_ROLE = {
+    "a setting": "alter role current_user set work_mem = '1MB'",
+    "a setting of this database": "alter role current_user in database callmart set work_mem = '1MB'",
+    "a password": "alter role current_user password 'mine'",
+    "resetting": "alter role current_user reset all",
+}
+
+
+def without(*customers: int) -> str:
+    """The registry without some customers."""
+    head, *each = REGISTRY.split("  - id: ")
+    return head + "".join(f"  - id: {one}" for one in each if int(one.split()[0]) not in customers)
+
+
+@pytest.mark.parametrize("what", HOLDS_ITS_ROLE)
+def test_who_leaves_is_out_whatever_its_session_holds(opened: Callmart, what: str) -> None:
+    before = ended_of(opened, ANONYMOUS)
+    with held(opened, ANONYMOUS, HOLDS_ITS_ROLE[what]) as session, opened.connect() as owner:
+        owner.execute("set lock_timeout = '100ms'")
+        with pytest.raises(psycopg.errors.LockNotAvailable):  # what it holds, it holds
+            owner.execute(f"drop role {role_of(ANONYMOUS)}")  # type: ignore[arg-type]
+        owner.rollback()
+        opened.apply(without(ANONYMOUS))
+        assert is_gone(session)
+    assert not opened.rows("select from pg_roles where rolname = %s", role_of(ANONYMOUS))
+    assert not logins.passfile(opened.home, role_of(ANONYMOUS)).exists()
+    assert opened.rows("select from access.closing") == []
+    assert ended_of(opened, ANONYMOUS) == before + 1
+
+
+@pytest.mark.parametrize("what", HOLDS_ITS_ROLE)
+def test_a_run_goes_on_whatever_a_customer_holds_of_itself(opened: Callmart, what: str) -> None:
+    with opened.connect(STANDARD) as customer:
+        customer.execute("set transaction read write")
+        for place in ("", "in database callmart"):  # what the run puts back
+            customer.execute(f"alter role current_user {place} set timezone = 'UTC'")  # type: ignore[arg-type]
+    before = ended_of(opened, STANDARD)
+    with held(opened, STANDARD, HOLDS_ITS_ROLE[what]) as session, opened.connect() as owner:
+        assert memberships.sync(owner, opened.settings) == []
+        assert is_gone(session)
+        assert [
+            found for found in drift.find(owner, dbt_project.marts(opened.settings)) if not found.server
+        ] == []
+    assert ended_of(opened, STANDARD) == before + 1
+
+
+def test_a_customer_that_orders_its_login_no_more_is_out(opened: Callmart) -> None:
+    text = REGISTRY.replace("name: Fietsen\n    sql_login: true", "name: Fietsen")
+    with held(opened, STANDARD, "alter role current_user password 'mine'") as session:
+        opened.apply(text)
+        assert is_gone(session)
+    ((can_log_in,),) = [
+        row.values()
+        for row in opened.rows("select rolcanlogin from pg_roles where rolname = %s", role_of(STANDARD))
+    ]
+    assert not can_log_in
+    assert not logins.passfile(opened.home, role_of(STANDARD)).exists()
+    assert opened.rows(
+        "select distinct customer_id from mart.queue_interval", customer_id=STANDARD
+    )  # by the publisher
+
+
+READS = {
+    "a view": "select count(*) from mart.queue_interval",
+    "a lock of its own": "lock table mart.queue_interval in access share mode",
+    "a cursor": "declare mine cursor for select * from mart.queue_interval",
+    "a cursor with hold": "declare mine cursor with hold for select * from mart.queue_interval",
+    "a savepoint": "savepoint one; select from mart.queue_interval; savepoint two",
+    "a listener": "listen mine; select from mart.queue_interval",
+}
+
+
+@pytest.mark.parametrize("what", READS)
+def test_a_reader_stops_no_change_of_a_mart(opened: Callmart, what: str) -> None:
+    """A view that was tampered with is put back, although somebody reads it and never ends."""
+    before = ended(opened)
+    with opened.connect() as owner:
+        owner.execute("update access.definition set query = 'other' where object = 'mart.queue_interval'")
+    with held(opened, NAMED, READS[what]) as session, opened.connect() as owner:
+        owner.execute("set lock_timeout = '100ms'")
+        with pytest.raises(psycopg.errors.LockNotAvailable):
+            memberships.show(owner, dbt_project.marts(opened.settings))
+        owner.rollback()
+        assert memberships.apply(owner, opened.settings, dbt_project.marts(opened.settings)).problems == []
+        assert is_gone(session)
+    assert ended_of(opened, NAMED) == before.get(NAMED, 0) + 1
+    assert drift_of(opened) == []
+
+
+def drift_of(callmart: Callmart) -> list[str]:
+    with callmart.connect() as owner:
+        return [found.text for found in drift.find(owner, dbt_project.marts(callmart.settings))]
+
+
+def test_a_column_more_comes_while_somebody_reads(opened: Callmart) -> None:
+    """As dbt adds one: in another process, with connections of its own."""
+    with (
+        held(opened, NAMED, READS["a view"]) as session,
+        opened.connect() as owner,
+        opened.connect() as other,
+    ):
+        other.autocommit = True
+        with sessions.making_way(owner):
+            other.execute("set lock_timeout = '2s'")
+            other.execute("alter table store.queue_interval add column more integer")
+        assert is_gone(session)
+        other.execute("alter table store.queue_interval drop column more")
+
+
+def test_who_comes_back_at_once_stops_nothing(opened: Callmart) -> None:
+    """All its connections, each of which takes its role again as soon as it gets in."""
+    stop = threading.Event()
+    got_in: list[int] = []
+
+    def again() -> None:
+        while not stop.is_set():
+            try:
+                with held(opened, ANONYMOUS, "alter role current_user set work_mem = '1MB'") as session:
+                    got_in.append(1)
+                    session.execute("select pg_sleep(60)")
+            except psycopg.Error:
+                continue
+
+    threads = [threading.Thread(target=again) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    try:
+        while not got_in:
+            stop.wait(0.05)
+        opened.apply(without(ANONYMOUS))
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
+    assert not opened.rows("select from pg_roles where rolname = %s", role_of(ANONYMOUS))
+    assert opened.rows("select from access.closing") == []
+
+
+# -- what is not ours to end -------------------------------------------------------------------------------------------
+
+
+def test_a_login_that_stays_stuck_is_named_and_stops_nobody_else(
+    opened: Callmart, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An administrator has its role open: its session is not ended, the customer is out nevertheless."""
+    monkeypatch.setattr(lock, "TIMEOUT", "200ms")
+    uri = logins.login_uri(opened.settings, role_of(ANONYMOUS))
+    with opened.superuser(keep=False) as administrator:
+        administrator.execute(f"alter role {role_of(ANONYMOUS)} connection limit 3")  # type: ignore[arg-type]
+        opened.apply(without(ANONYMOUS, STANDARD))
+        assert not is_gone(administrator)
+        assert opened.rows("select role from access.closing") == [{"role": role_of(ANONYMOUS)}]
+        assert not opened.rows("select from pg_roles where rolname = %s", role_of(STANDARD))
+        with pytest.raises(psycopg.OperationalError, match="permission denied for database"):
+            psycopg.connect(uri)
+        with opened.connect() as owner:
+            ran = stages.run(owner, opened.settings, ignore_step)
+        (problem,) = ran.problems
+        assert problem.startswith(f"the login of customer {ANONYMOUS} is not closed yet")
+        assert ran.extracts > 0
+    assert opened.rows("select from access.closing")
+    with opened.connect() as owner:
+        assert memberships.sync(owner, opened.settings) == []
+    assert not opened.rows("select from pg_roles where rolname = %s", role_of(ANONYMOUS))
+
+
+def test_what_a_customer_owns_elsewhere_keeps_its_name_and_nothing_else(opened: Callmart) -> None:
+    role = role_of(ANONYMOUS)
+    socket = server.start(opened.home)
+    with psycopg.connect(host=str(socket), user="postgres", dbname="postgres", autocommit=True) as elsewhere:
+        elsewhere.execute(f"create table mine (); alter table mine owner to {role}")  # type: ignore[arg-type]
+        try:
+            opened.apply(without(ANONYMOUS))
+            with opened.connect() as owner:
+                (problem,) = memberships.sync(owner, opened.settings)
+            assert "owns something in another database" in problem
+            assert opened.rows("select rolcanlogin from pg_roles where rolname = %s", role) == [
+                {"rolcanlogin": False}
+            ]
+        finally:
+            elsewhere.execute("drop table mine")
+    with opened.connect() as owner:
+        assert memberships.sync(owner, opened.settings) == []
+    assert not opened.rows("select from pg_roles where rolname = %s", role)
+
+
+CRASHES: list[tuple[object, str]] = [
+    (memberships, "_settle"),
+    (logins, "close"),
+    (sessions, "end_all"),
+    (logins, "drop"),
+    (logins, "passfile"),
+]
+
+
+@pytest.mark.parametrize(("module", "name"), CRASHES, ids=[name for _, name in CRASHES])
+def test_a_closing_that_broke_off_is_finished_by_the_next_run(
+    opened: Callmart, monkeypatch: pytest.MonkeyPatch, module: object, name: str
+) -> None:
+    class Crash(Exception):
+        pass
+
+    def crash(*_: object) -> None:
+        raise Crash
+
+    follow = memberships.follow_contracts
+
+    def then_crash(*arguments: object) -> None:
+        follow(*arguments)  # type: ignore[arg-type]
+        patch.setattr(module, name, crash)
+
+    with opened.connect(ANONYMOUS) as session:
+        with monkeypatch.context() as patch, pytest.raises(Crash):
+            patch.setattr(memberships, "follow_contracts", then_crash)
+            opened.apply(without(ANONYMOUS))
+        if name in ("_settle", "close"):  # closed at once, whatever came after
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                session.execute("select from mart.queue_interval")
+    with opened.connect() as owner:
+        assert memberships.sync(owner, opened.settings) == []
+    assert not opened.rows("select from pg_roles where rolname = %s", role_of(ANONYMOUS))
+    assert not logins.passfile(opened.home, role_of(ANONYMOUS)).exists()
+    assert opened.rows("select from access.closing") == []

@@ -1,0 +1,586 @@
+"""The audit: green where everything holds, red for each thing that does not, and never a value of a customer's."""
+
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import pytest
+import tableauserverclient as TSC
+from click.testing import Result
+from typer.testing import CliRunner
+
+from callmart import audit
+from callmart.access import roles
+from callmart.audit import agents, limits, report
+from callmart.audit.attacks import ATTACKS
+from callmart.audit.check import MOST_FOUND, Check, few
+from callmart.audit.limits import of_limits
+from callmart.base.settings import Tableau
+from callmart.cli import main
+from callmart.database import schema, server
+from callmart.declarations import dbt_project
+from callmart.declarations.matrix import Limits
+from callmart.extract import extract
+from callmart.operations import run
+from callmart.publish import tableau
+from callmart.tableau_files import hyper
+from callmart_home import Callmart, ignore_step
+from centre import ANONYMOUS, NAMED, NONE, NUMBERS, STANDARD, agent_of, call_of, play, queue_of
+from commands import use
+
+
+@pytest.fixture(scope="module")
+def published(played: Callmart) -> Callmart:
+    """Three customers with everything that there is for them, on Tableau too, and one that has ordered nothing."""
+    with played.connect() as connection:
+        assert run.run(connection, played.settings, ignore_step).problems == []
+    return played
+
+
+def look(callmart: Callmart) -> audit.Audit:
+    with callmart.connect() as connection:
+        return audit.audit(connection, callmart.settings, ignore_step)
+
+
+@dataclass(frozen=True)
+class Green:
+    """An audit by the command while nothing is wrong."""
+
+    found: audit.Audit
+    ran: Result
+    evidence: Path
+    books: list[dict[str, list[str]]]  # before and after
+
+
+@pytest.fixture(scope="module")
+def green_run(published: Callmart) -> Green:
+    def books() -> dict[str, list[str]]:
+        names = ("audit_log", "opened_day", "dirty_day", "extract", "publication")
+        return {
+            name: sorted(map(repr, published.rows(f"select t::text from ops.{name} as t"))) for name in names
+        }
+
+    evidence = published.home / "evidence"
+    found: list[audit.Audit] = []
+    inner = audit.audit
+
+    def keeping(*given: Any) -> audit.Audit:
+        found.append(inner(*given))
+        return found[-1]
+
+    with pytest.MonkeyPatch.context() as patched:
+        use(published.settings, patched)
+        patched.setattr(audit, "audit", keeping)
+        before = books()
+        ran = CliRunner().invoke(main.app, ["audit", "--out", str(evidence)])
+    return Green(found[0], ran, evidence, [before, books()])
+
+
+@pytest.fixture(scope="module")
+def green(green_run: Green) -> audit.Audit:
+    """The audit while nothing is wrong."""
+    return green_run.found
+
+
+OPEN_TO_STANDARD = roles.customer_role(server.DATABASE, STANDARD)
+LOADER = roles.duty_role(server.DATABASE, "loader")
+
+# Three holes, and how each is closed again. An audit takes its time, so one looks for all of them.
+HOLES = {
+    "alter policy own_rows on store.agent_day using (true)": (
+        "alter policy own_rows on store.agent_day using ((access.own())[customer_id]"
+        " and customer_id = access.current_customer() and call_date >= access.retention_floor())"
+    ),
+    f"grant select on raw.event to {LOADER}": f"revoke select on raw.event from {LOADER}",
+    f"grant callmart_reads_agent to {OPEN_TO_STANDARD}": f"revoke callmart_reads_agent from {OPEN_TO_STANDARD}",
+}
+
+
+@pytest.fixture(scope="module")
+def red(published: Callmart, green: audit.Audit) -> audit.Audit:
+    """The audit while a policy is gone, a right is given too many, and a membership."""
+    with ExitStack() as holes:
+        for change, undo in HOLES.items():
+            holes.enter_context(done(published, change, undo))
+        return look(published)
+
+
+@pytest.fixture(scope="module")
+def breaches(red: audit.Audit) -> dict[str, Check]:
+    return by_name(red)
+
+
+def by_name(found: audit.Audit) -> dict[str, Check]:
+    """The checks that fail, by their areas and names."""
+    return {f"{check.area}: {check.name}": check for check in found.failed}
+
+
+def failed(callmart: Callmart) -> dict[str, Check]:
+    """The checks that fail, without the attacks, which take their time."""
+    with (
+        patch.multiple(audit, ATTACKS=(), _attack=ignore_step),
+        patch.object(audit.inference, "checks", lambda *_: ()),
+    ):
+        return by_name(look(callmart))
+
+
+def only(found: dict[str, Check], *words: str) -> bool:
+    """Whether there are failing checks, and each is one that some of the words are about."""
+    return bool(found) and all(any(word in name for word in words) for name in found)
+
+
+def is_about_queues(check: Check, outcome: str) -> bool:
+    """Whether a check found just this of one customer's queue marts, of whichever there are."""
+    found = set(check.found)
+    return f"customer {NAMED}, queue_interval: {outcome}" in found and all(
+        one.startswith(f"customer {NAMED}, ") and one.endswith(outcome) for one in found
+    )
+
+
+@contextmanager
+def done(callmart: Callmart, change: str, undo: str) -> Iterator[None]:
+    """A change by the superuser, and its end."""
+    for statement in (change, undo):
+        with callmart.superuser() as superuser:
+            superuser.execute(statement)
+        if statement == change:
+            yield
+
+
+# -- green -----------------------------------------------------------------------------------------------------------
+
+
+def test_where_everything_holds_nothing_fails(green: audit.Audit) -> None:
+    assert green.failed == []
+    assert {check.outcome for check in green.checks} <= {"holds", "does not apply"}
+    # So few customers make up no number over all of them.
+    assert [check.name for check in green.checks if not check.applies and check.area != "usage"] in (
+        [],
+        ["as XML: a query that is handed over as text"],
+    )
+    assert len(green.checks) > len(ATTACKS) > 150
+
+
+def test_the_matrix_has_every_customer_mart_and_channel(published: Callmart, green: audit.Audit) -> None:
+    marts = {mart.name: mart for mart in dbt_project.marts(published.settings) if mart.group != "usage"}
+    assert len(green.cells) == 4 * len(marts) * 4
+    seen = {(cell.customer_id, cell.mart): set() for cell in green.cells}  # type: dict[tuple[int, str], set[str]]
+    for cell in green.cells:
+        seen[cell.customer_id, cell.mart].add(cell.outcome)
+    for (customer, mart), outcomes in seen.items():
+        opens = customer in (NAMED, ANONYMOUS) or (customer == STANDARD and marts[mart].group != "agent")
+        assert outcomes in ([{"own rows only"}, {"no rows"}] if opens else [{"closed"}]), (customer, mart)
+        if opens and mart in ("queue_interval", "agent_day", "agent"):
+            assert outcomes == {"own rows only"}
+
+
+def test_an_audit_changes_nothing(green_run: Green) -> None:
+    before, after = green_run.books
+    assert after == before
+
+
+def test_findings_are_named_up_to_a_point() -> None:
+    assert few(["a"]) == ("a",)
+    assert few(["a"] * (MOST_FOUND + 2)) == ("a",) * MOST_FOUND + ("and 2 more",)
+
+
+# -- the report ------------------------------------------------------------------------------------------------------
+
+
+def test_the_command_writes_the_evidence(green_run: Green) -> None:
+    ran = green_run.ran
+    assert ran.exit_code == 0, ran.output
+    html, as_json = sorted(green_run.evidence.iterdir())
+    assert str(html) in ran.output and str(as_json) in ran.output
+    assert {oct(file.stat().st_mode)[-3:] for file in (html, as_json)} == {"600"}
+    told = json.loads(as_json.read_text())
+    assert told["versions"].keys() >= {"callmart", "PostgreSQL", "dbt", "Great Expectations"}
+    assert told["summary"]["breaches"] == told["summary"]["checks that looked at nothing"] == 0
+    assert len(told["matrix"]) == 4 * 4 * told["summary"]["marts"]
+    text = html.read_text()
+    assert "Everything holds." in text and "What PostgreSQL lets nobody close" in text
+    assert not any(outside in text for outside in ("http:", "https:", "<script", "url(", "@import"))
+
+
+def test_it_goes_to_the_home_otherwise(published: Callmart, green: audit.Audit) -> None:
+    html, as_json = report.write(green, report.ready(published.settings))
+    assert html.parent == as_json.parent == published.home / "audit"
+
+
+def test_no_value_of_a_customers_is_in_it(green: audit.Audit, red: audit.Audit) -> None:
+    """Also where something is wrong, and the report names what."""
+    assert red.failed
+    for found in (green, red):
+        for text in (report.as_html(found), report.as_json(found)):
+            assert str(NAMED) in text and "queue_interval" in text
+            for customer in (NAMED, ANONYMOUS, STANDARD, NONE):
+                for word in (queue_of(customer), agent_of(customer), call_of(customer)):
+                    assert word not in text
+            assert not any(
+                word in text for word in (NUMBERS, "Noor", "Voorbeeld", "Zorgpunt", "Fietsen", "Stil")
+            )
+
+
+# -- red -------------------------------------------------------------------------------------------------------------
+
+
+def test_a_policy_that_is_gone_is_a_breach(breaches: dict[str, Check]) -> None:
+    assert any(name.startswith("attacks: queries: plain") for name in breaches)
+    assert {
+        f"customer {NAMED}, agent_day: DIFFERS",
+        f"customer {ANONYMOUS}, agent_day: DIFFERS",
+    } <= set(own_rows(breaches))
+
+
+def test_a_right_too_many_is_a_breach(breaches: dict[str, Check]) -> None:
+    assert "loader raw.event" in breaches["attacks: reading: read: a relation that is not for it"].found
+
+
+def test_a_membership_too_many_is_a_breach(breaches: dict[str, Check]) -> None:
+    found = own_rows(breaches)
+    assert {f"customer {STANDARD}, agent: OPEN", f"customer {STANDARD}, agent_day: OPEN"} <= set(found)
+    assert "attacks: contract: agents under standard: a mart that the contract does not open" in breaches
+
+
+def test_nothing_else_is_a_breach(breaches: dict[str, Check]) -> None:
+    assert only(
+        breaches, "attacks", "what can be inferred", "rights", "statistics", "every customer and mart"
+    )
+    about = (
+        f"customer {NAMED}, agent_day",
+        f"customer {ANONYMOUS}, agent_day",
+        f"customer {STANDARD}, agent",
+    )
+    assert all(one.startswith(about) for one in own_rows(breaches))
+
+
+def own_rows(found: dict[str, Check]) -> tuple[str, ...]:
+    """The marts in which a login does not find its own rows."""
+    return next(check.found for name, check in found.items() if "login: own rows" in name)
+
+
+@pytest.mark.parametrize(
+    ("cause", "whose"),
+    [
+        ('{"project": "1042 Voorbeeld BV"}', "the name of"),  # so it stood in ops.publication
+        ("mailed to noor@example.org, who called", "an agent of"),
+        ("Voorbeelden", None),
+    ],
+)
+def test_a_name_that_auditor_and_operator_read_is_a_breach(
+    published: Callmart, cause: str, whose: str | None
+) -> None:
+    with done(
+        published,
+        f"insert into ops.dirty_day (customer_id, call_date, cause) values ({NAMED}, current_date, '{cause}')",
+        f"delete from ops.dirty_day where customer_id = {NAMED} and cause = '{cause}'",
+    ):
+        found = failed(published)
+    told = [f"{duty}: ops.dirty_day.cause holds {whose} customer {NAMED}" for duty in ("auditor", "operator")]
+    assert [list(check.found) for check in found.values()] == ([told] if whose else [])
+    assert only(found, "no name or mail address") or whose is None
+
+
+def test_an_old_row_is_a_breach(published: Callmart) -> None:
+    with published.connect() as owner:
+        owner.execute("select access.ensure_month('store.agent_day', access.retention_floor() - 1)")
+    with done(
+        published,
+        "insert into store.agent_day (customer_id, call_date, agent_key)"
+        f" values ({NAMED}, access.retention_floor() - 1, 'old')",
+        "delete from store.agent_day where agent_key = 'old'",
+    ):
+        found = failed(published)
+    assert found["retention: the expiry finds nothing that is due, in tables and files"].breaches
+    assert any(name.startswith("retention: nothing older than") for name in found)
+    assert only(found, "retention", "every visible day")
+
+
+def test_a_row_that_was_never_opened_is_a_breach(published: Callmart) -> None:
+    with done(
+        published,
+        "insert into store.agent_day (customer_id, call_date, agent_key) "
+        f"select {NAMED}, max(call_date), 'smuggled' from store.agent_day",
+        "delete from store.agent_day where agent_key = 'smuggled'",
+    ):
+        found = failed(published)
+    assert only(found, "every visible day")
+
+
+def test_a_held_back_day_that_is_visible_is_a_breach(published: Callmart) -> None:
+    with done(
+        published,
+        f"insert into ops.held_back select customer_id, call_date, build_id, 'a check'"
+        f" from ops.opened_day where customer_id = {NAMED} and isfinite(call_date) limit 1",
+        "delete from ops.held_back",
+    ):
+        found = failed(published)
+    assert only(found, "no day that is held back")
+
+
+def test_what_is_kept_of_who_ordered_nothing_is_a_breach(published: Callmart) -> None:
+    key = published.home / "keys" / f"customer_{NONE}.key"
+    key.write_bytes(b"left over")
+    with done(
+        published,
+        f"insert into ops.dirty_day (customer_id, call_date, cause) values ({NONE}, current_date, 'a test')",
+        f"delete from ops.dirty_day where customer_id = {NONE}",
+    ):
+        found = failed(published)
+    key.unlink()
+    (check,) = found.values()
+    assert check.found == (f"ops.dirty_day: customer {NONE}", f"keys/customer_{NONE}.key")
+
+
+def test_an_audit_log_that_can_be_changed_is_a_breach(published: Callmart) -> None:
+    with done(
+        published,
+        "alter table ops.audit_log disable trigger append_only",
+        "alter table ops.audit_log enable trigger append_only",
+    ):
+        found = failed(published)
+    assert found["audit log: it is append-only, for its owner too"].breaches == 3
+
+
+TAKES_MORE = {
+    "shut everybody out": (
+        "grant execute on function pg_advisory_lock(bigint) to public",
+        "revoke execute on function pg_advisory_lock(bigint) from public",
+    ),
+    "temporary files": (
+        "alter role callmart_owner set temp_file_limit = -1",
+        "alter role callmart_owner reset temp_file_limit",
+    ),
+    "sessions are the owner's": (
+        "revoke pg_use_reserved_connections from callmart_owner",
+        "grant pg_use_reserved_connections to callmart_owner",
+    ),
+    "another database": (
+        "grant connect on database postgres to public",
+        "revoke connect on database postgres from public",
+    ),
+}
+
+
+@pytest.mark.parametrize("what", TAKES_MORE)
+def test_a_limit_that_is_not_in_place_is_a_breach(published: Callmart, what: str) -> None:
+    with done(published, *TAKES_MORE[what]), published.connect() as owner:
+        found = [check for check in of_limits(owner, published.settings) if not check.good]
+    assert [what in check.name for check in found] == [True]
+
+
+def test_more_sessions_than_the_server_has_are_a_breach(
+    published: Callmart, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    generous = limits.matrix().model_copy(update={"limits": Limits(connections=200)})
+    monkeypatch.setattr(limits, "matrix", lambda: generous)
+    with published.connect() as owner:
+        (found,) = [check for check in of_limits(owner, published.settings) if not check.good]
+    assert "the server has 287" in found.found[0]
+
+
+def test_another_customers_extract_is_a_breach(published: Callmart) -> None:
+    folder = extract.folder(published.settings)
+    own, kept = folder / str(NAMED) / "queue.hyper", published.home / "kept.hyper"
+    shutil.copy(own, kept)
+    shutil.copy(folder / str(ANONYMOUS) / "queue.hyper", own)
+    found = failed(published)
+    shutil.copy(kept, own)
+    kept.unlink()
+    (check,) = found.values()
+    assert is_about_queues(check, "DIFFERS")
+
+
+def test_a_file_that_nobody_ordered_is_a_breach(published: Callmart) -> None:
+    folder = extract.folder(published.settings)
+    stray = folder / str(STANDARD) / "agent.hyper"
+    shutil.copy(folder / str(NAMED) / "agent.hyper", stray)
+    (folder / "left.over").touch()
+    found = failed(published)
+    stray.unlink()
+    (folder / "left.over").unlink()
+    assert found["extracts: no file that no contract orders"].found == (
+        f"extracts/{STANDARD}/agent.hyper",
+        "extracts/left.over",
+    )
+    assert only(found, "extracts", "file: own rows", "expiry")
+
+
+AGENT_KEY = f"(select min(agent_key) from raw.event where customer_id = {STANDARD})"
+
+
+def test_an_agent_in_a_mart_that_standard_opens_is_a_breach(published: Callmart) -> None:
+    with done(
+        published,
+        f"update store.queue_interval set queue = {AGENT_KEY} where customer_id = {STANDARD}",
+        f"update store.queue_interval set queue = '{queue_of(STANDARD)}' where customer_id = {STANDARD}",
+    ):
+        found = failed(published)
+    assert found[f"agents: {agents.NAME}: marts"].found == (f"customer {STANDARD}, queue_interval: 1 agents",)
+    assert only(found, "agents")
+
+
+def test_an_agent_in_a_file_that_standard_opens_is_a_breach(published: Callmart) -> None:
+    """On disk and on Tableau, where the counts are right."""
+    own, kept = extract.place(published.settings, NAMED, "queue"), published.home / "kept.hyper"
+    shutil.copy(own, kept)
+    with hyper.opened(own) as file:
+        file.execute_command(f'update "{hyper.SCHEMA}"."queue_day" set queue = \'{agent_of(NAMED)}\'')
+    put_on_tableau(published, NAMED)
+    found = failed(published)
+    shutil.copy(kept, own)
+    kept.unlink()
+    put_on_tableau(published, NAMED)
+    assert found[f"agents: {agents.NAME}: extracts"].found == (f"customer {NAMED}, queue: 1 agents",)
+    assert found[f"agents: {agents.NAME}: Tableau"].found == (f"customer {NAMED}, queue: 1 agents",)
+    assert len(found) == 2
+
+
+def test_a_look_for_agents_that_finds_none_of_the_planted_proves_nothing(
+    published: Callmart, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    places = [f"agents: {agents.NAME}: {place}" for place in ("marts", "extracts", "Tableau")]
+    with published.superuser() as superuser:
+        superuser.execute(
+            "create or replace function registry.known_agents(customer integer, words text[]) returns text[]"
+            " stable security definer return '{}'::text[]"
+        )
+    found = failed(published)
+    with published.connect() as owner:
+        schema.apply(owner, published.settings.time_zone)
+    assert {found[place].outcome for place in places} == {"NOTHING TO LOOK AT"}
+    assert only(found, "agents", "roles, memberships, rights")
+
+    monkeypatch.setattr(agents, "_words_of", lambda file, marts: iter(()))
+    found = failed(published)
+    assert {name: check.outcome for name, check in found.items()} == dict.fromkeys(
+        places[1:], "NOTHING TO LOOK AT"
+    )
+
+
+def test_a_missing_file_is_not_passed_over(published: Callmart) -> None:
+    own = extract.folder(published.settings) / str(NAMED) / "queue.hyper"
+    away = published.home / "away.hyper"
+    own.rename(away)
+    found = failed(published)
+    away.rename(own)
+    (check,) = found.values()
+    assert is_about_queues(check, "MISSING")
+
+
+@contextmanager
+def on_tableau(callmart: Callmart, customer: int) -> Iterator[tuple[TSC.Server, TSC.ProjectItem]]:
+    """The project of a customer on the emulator, as a person with the rights finds it."""
+    with tableau.connect(callmart.settings) as tableau_server:
+        projects = [
+            each for each in TSC.Pager(tableau_server.projects) if each.name.startswith(f"{customer} ")
+        ]
+        assert len(projects) == 1
+        yield tableau_server, projects[0]
+
+
+def test_foreign_content_on_tableau_is_a_breach(published: Callmart) -> None:
+    with on_tableau(published, NAMED) as (tableau_server, project):
+        file = extract.folder(published.settings) / str(ANONYMOUS) / "queue.hyper"
+        item = tableau_server.datasources.publish(
+            TSC.DatasourceItem(project.id, "Something else"), str(file), tableau_server.PublishMode.CreateNew
+        )
+    found = failed(published)
+    with on_tableau(published, NAMED) as (tableau_server, _):
+        tableau_server.datasources.delete(item.id)
+    (check,) = found.values()
+    assert check.found == (f"customer {NAMED}: a data source that is not ours",)
+
+
+def put_on_tableau(callmart: Callmart, rows_of: int) -> None:
+    """Overwrite the queues of a customer with those of another, and let the tag say that all is well."""
+    file = extract.folder(callmart.settings) / str(rows_of) / "queue.hyper"
+    with on_tableau(callmart, NAMED) as (tableau_server, project):
+        sources = [each for each in TSC.Pager(tableau_server.datasources) if each.project_id == project.id]
+        (source,) = (each for each in sources if each.name == "Wachtrijen")
+        tags = set(source.tags)
+        source = tableau_server.datasources.publish(source, str(file), tableau_server.PublishMode.Overwrite)
+        tableau_server.datasources.add_tags(source, tags)
+
+
+def test_anothers_rows_on_tableau_are_a_breach(published: Callmart) -> None:
+    put_on_tableau(published, ANONYMOUS)
+    found = failed(published)
+    put_on_tableau(published, NAMED)
+    (check,) = found.values()
+    assert is_about_queues(check, "DIFFERS")
+
+
+def test_a_member_that_is_no_recipient_is_a_breach(published: Callmart) -> None:
+    with on_tableau(published, NAMED) as (tableau_server, _):
+        group = next(each for each in TSC.Pager(tableau_server.groups) if each.name.endswith(f"-{NAMED}"))
+        user = tableau_server.users.add(TSC.UserItem("iemand@example.org", "Viewer"))
+        tableau_server.groups.add_user(group, user.id)
+    found = failed(published)
+    with on_tableau(published, NAMED) as (tableau_server, _):
+        tableau_server.users.remove(user.id)
+    (check,) = found.values()
+    (told,) = check.found
+    assert told.startswith(f"customer {NAMED}: i…@example.org (Viewer) reaches project ")
+    assert told.endswith("(Connect, ExportImage, Filter, Read); publish again")
+
+
+def test_a_project_that_others_reach_is_a_breach(published: Callmart) -> None:
+    with on_tableau(published, NAMED) as (tableau_server, project):
+        everybody = next(each for each in TSC.Pager(tableau_server.groups) if each.name == "All Users")
+        rule = TSC.PermissionsRule(everybody, {TSC.Permission.Capability.Read: TSC.Permission.Mode.Allow})
+        tableau_server.projects.update_permissions(project, [rule])
+    found = failed(published)
+    with on_tableau(published, NAMED) as (tableau_server, project):
+        tableau_server.projects.delete_permission(project, rule)
+    rights, reached = found.values()
+    assert rights.found == (f"customer {NAMED}: other rights than those of its group; publish again",)
+    (told,) = reached.found  # the recipient of another customer
+    assert told.startswith(f"customer {NAMED}: c…@twee.example (Viewer) reaches project ")
+
+
+def test_after_all_that_everything_holds_again(published: Callmart) -> None:
+    assert failed(published) == {}
+
+
+def test_files_that_are_not_kept_are_not_missed(published: Callmart) -> None:
+    forgetful = Callmart(published.settings.model_copy(update={"tableau": Tableau(keep_extracts=False)}))
+    with forgetful.connect() as connection:
+        run.deliver(connection, forgetful.settings, run.Ran(), ignore_step)
+    assert not list(extract.folder(forgetful.settings).rglob("*.hyper"))
+    assert failed(forgetful) == {}
+
+
+# -- nothing to look at ----------------------------------------------------------------------------------------------
+
+
+def test_with_nothing_to_look_at_it_fails(
+    make_callmart: Callable[[], Callmart], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    callmart = make_callmart()
+    callmart.apply("customers: []")
+    use(callmart.settings, monkeypatch)
+    ran = CliRunner().invoke(main.app, ["audit"])
+    assert ran.exit_code == 1
+    told = json.loads(next((callmart.home / "audit").glob("*.json")).read_text())
+    assert told["summary"]["breaches"] == 0
+    assert told["summary"]["checks that looked at nothing"] > 50
+    nothing = {check["name"] for check in told["checks"] if check["outcome"] == "NOTHING TO LOOK AT"}
+    assert "there are marts with rows of several customers to keep apart" in nothing
+    assert "plain: a plain query" in nothing
+
+
+def test_with_a_single_customer_it_fails(make_callmart: Callable[[], Callmart], tmp_path: Path) -> None:
+    """Its own rows prove nothing of others'."""
+    callmart = make_callmart()
+    play(callmart, tmp_path, (NAMED,))
+    with callmart.connect() as connection:
+        run.run(connection, callmart.settings, ignore_step)
+    found = by_name(look(callmart))
+    assert all(check.breaches == 0 for check in found.values())
+    assert "every customer and mart: there are marts with rows of several customers to keep apart" in found

@@ -1,0 +1,637 @@
+"""The command as a person or a scheduler uses it: another process, its words and its exit code."""
+
+import gzip
+import json
+import re
+import socket
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import date, datetime, time, timedelta
+from pathlib import Path
+from time import sleep
+from typing import Any
+
+import psycopg
+import pytest
+
+from callmart import __version__
+from callmart.access import logins
+from callmart.base.settings import PROJECT
+from callmart.database import server
+from callmart.database.lock import exclusive
+from callmart.declarations import dbt_project
+from callmart_home import YESTERDAY, Callmart
+from commands import Command, command_from_scratch, command_of, mistake
+
+DETAILED, NOTHING, GONE = 1042, 1046, 999
+REGISTRY = f"""\
+customers:
+  - {{id: {DETAILED}, name: One, sql_login: true, contracts: [{{option: detailed, from: 2025-01-01}}],
+     agents: [{{id: A, name: Ada}}]}}
+  - {{id: {NOTHING}, name: None}}
+"""
+NOON = int(datetime.combine(YESTERDAY, time(12)).timestamp())
+LOG = (
+    f"{NOON}|{NOON}.1|sales|NONE|ENTERQUEUE||0612345678|1\n"
+    f"{NOON + 9}|{NOON}.1|sales|A|CONNECT|9|{NOON}.2|3\n"
+    f"{NOON + 69}|{NOON}.1|sales|A|COMPLETECALLER|9|60|1\n"
+)
+HEADER = "customer_id,platform,event,occurred_at,call_id,queue"
+ROW = f"{DETAILED},vcloud,queue_joined,{YESTERDAY}T12:00:00Z,c1,sales"
+
+
+def free_port() -> int:
+    """A port of this machine on which nothing listens."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
+
+
+@pytest.fixture(scope="module")
+def command(callmart: Callmart) -> Command:
+    return command_of(callmart.home)
+
+
+@pytest.fixture(scope="module")
+def ready(callmart: Callmart, tmp_path_factory: pytest.TempPathFactory) -> Callmart:
+    """A registry, a log, and all stages done, each by the command alone."""
+    command = command_from_scratch(callmart.home)
+    folder = tmp_path_factory.mktemp("input")
+    (folder / "registry.yml").write_text(REGISTRY)
+    (folder / "queue_log").write_text(LOG)
+    for arguments, said in (
+        (["registry", "apply", folder / "registry.yml"], "registry: 2 customers, "),
+        (["land", folder / "queue_log", "--customer", "1042"], "queue_log: 3 rows: "),
+        (["build"], "build: 1 days computed"),
+        (["validate"], "validate: "),
+        (["open"], "open: 1 days opened"),
+        (["extract"], "extract: 3 files stand in "),
+        (["publish"], "publish: 1 customers, "),
+    ):
+        done = command(*arguments)
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.splitlines()[-1].startswith(said)
+    return callmart
+
+
+def contents(callmart: Callmart) -> dict[str, int]:
+    """How many rows every table has, and how often anything was written to one."""
+    with callmart.connect() as connection:
+        tables = connection.execute(
+            "select format('%I.%I', nspname, relname) from pg_class as c join pg_namespace as n on n.oid = relnamespace"
+            " where relkind = 'r' and nspname in ('registry', 'raw', 'build', 'store', 'usage', 'ops')"
+        ).fetchall()
+        return {
+            name: connection.execute(f"select count(*) from {name}").fetchall()[0][0]  # type: ignore[call-overload]
+            for (name,) in tables
+        }
+
+
+# -- bad input -----------------------------------------------------------------------------------------------------
+
+FILES: dict[str, tuple[bytes | None, list[str], str]] = {
+    "missing": (None, [], "is no file; name an existing file"),
+    "empty": (b"", [], "is empty; deliver it again, or leave it out"),
+    "empty, compressed": (gzip.compress(b""), [], "is empty"),
+    "binary": (b"\x7fELF\x02\x01\x01" + bytes(200), [], "is a binary file"),
+    "a broken archive": (gzip.compress(ROW.encode() * 99)[:40], [], "deliver it again"),
+    "UTF-16": ((HEADER + "\n" + ROW + "\n").encode("utf-16"), [], "is UTF-16; save it as UTF-8"),
+    "UTF-16 without a mark": ((HEADER + "\n" + ROW + "\n").encode("utf-16-le"), [], "UTF-16; deliver UTF-8"),
+    "Latin-1": ((HEADER + "\n" + ROW.replace("sales", "caf\xe9") + "\n").encode("latin-1"), [], "line 2"),
+    "a column too many": (f"{HEADER},agnt\n{ROW},A\n".encode(), [], "agnt"),
+    "a column missing": (HEADER.replace(",event", "").encode() + b"\n1\n", [], "event"),
+    "a log of another format": (
+        b"[2026-01-01 10:00:00] VERBOSE[1] pbx.c: Executing\n" * 3, [],
+        "no line of a queue_log or a channel event log;",
+    ),
+    "a table of another kind": (b"calldate,clid,src,dst\n2026-01-01,x,1,2\n", [], "no header of the raw format"),
+    "rows that break the rules": (f"{HEADER}\n{ROW}\n{ROW.replace('joined', 'jumped')}\n".encode(), [], "line 3"),
+    "not what was said": (LOG.encode(), ["--format", "parquet"], "is not a Parquet file; use --format auto"),
+    "an unknown format": (LOG.encode(), ["--format", "xml"], "use one of auto, csv, ndjson, parquet, queue_log"),
+    "an unknown customer": (LOG.encode(), ["--customer", str(GONE)], f"customer {GONE} is not in the registry"),
+    "a log of nobody": (LOG.encode(), [], "--customer"),
+    "an unknown zone": (LOG.encode(), ["--customer", "1042", "--timezone", "Mars/X"], "such as Europe/Amsterdam"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("content", "options", "remedy"), FILES.values(), ids=FILES.keys())
+def test_a_bad_file_is_one_sentence_and_changes_nothing(
+    ready: Callmart, command: Command, tmp_path: Path, content: bytes | None, options: list[str], remedy: str
+) -> None:
+    file = tmp_path / "events"
+    if content is not None:
+        file.write_bytes(content)
+    before = contents(ready)
+    done = command("land", file, *options)
+    said = mistake(done)
+    assert remedy in said
+    assert str(file) in said or "customer" in said or "format" in said or "time zone" in said
+    assert done.stdout == ""
+    assert contents(ready) == before
+
+
+def test_one_bad_file_of_several_leaves_no_half_of_it(
+    ready: Callmart, command: Command, tmp_path: Path
+) -> None:
+    (tmp_path / "b").write_text(f"{HEADER}\n{ROW}\nbroken\n")
+    before = ready.rows("select count(*) from raw.event")
+    assert f"{tmp_path / 'b'}" in mistake(command("land", tmp_path / "b"))
+    assert ready.rows("select count(*) from raw.event") == before
+
+
+REGISTRIES = {
+    "missing": (None, "name an existing registry file"),
+    "an overlap": (
+        "customers:\n  - id: 1042\n    name: One\n    contracts:\n"
+        "      - {option: detailed, from: 2025-01-01}\n      - {option: standard, from: 2026-01-01}\n",
+        " line 6: customer 1042's contract from 2026-01-01 overlaps the one before; end that one",
+    ),
+    "an unknown zone": (
+        "customers:\n  - id: 1042\n    name: One\n    time_zone: Mars/X\n",
+        " line 4: customers.0.time_zone: unknown time zone; use an IANA name",
+    ),
+    "not YAML": ("customers: [\n", "correct the YAML there"),
+    "what deletes": ("customers: []\n", "delete data; correct the file, or confirm them with --yes"),
+}
+
+
+@pytest.mark.parametrize(("text", "remedy"), REGISTRIES.values(), ids=REGISTRIES.keys())
+def test_a_bad_registry_changes_nothing(
+    ready: Callmart, command: Command, tmp_path: Path, text: str | None, remedy: str
+) -> None:
+    file = tmp_path / "registry.yml"
+    if text is not None:
+        file.write_text(text)
+    before = contents(ready)
+    assert remedy in mistake(command("registry", "apply", file))
+    assert contents(ready) == before
+    ready.rows("select 1", customer_id=DETAILED)
+
+
+def test_the_plan_is_shown_before_it_is_refused(ready: Callmart, command: Command, tmp_path: Path) -> None:
+    (tmp_path / "registry.yml").write_text("customers: [{id: 2, name: New}]\n")
+    done = command("registry", "apply", tmp_path / "registry.yml")
+    assert done.stdout.splitlines() == [
+        "+ customer 2: new: none",
+        "- customer 1042: is gone from the file: everything of it is deleted",
+        "- customer 1046: is gone from the file: everything of it is deleted",
+    ]
+    assert "nothing was applied: 2 of these changes delete data" in mistake(done)
+
+
+def test_what_deletes_is_done_with_yes(make_callmart: Callable[[], Callmart], tmp_path: Path) -> None:
+    other = make_callmart()
+    command = command_of(other.home)
+    (tmp_path / "registry.yml").write_text(REGISTRY)
+    assert command("registry", "apply", tmp_path / "registry.yml").returncode == 0
+    (tmp_path / "registry.yml").write_text("customers: []\n")
+    done = command("registry", "apply", tmp_path / "registry.yml", "--yes")
+    assert done.returncode == 0
+    assert done.stdout.splitlines()[-1] == "registry: 0 customers, 2 changes applied"
+    assert other.rows("select from registry.customer") == []
+
+
+SETTINGS: dict[str, tuple[dict[str, str], str]] = {
+    "a wrong password": (
+        {"CALLMART_DSN": "postgresql://nobody:wr0ng@/callmart?host={socket}"},
+        "CALLMART_DSN: the password is not that of the user",
+    ),
+    "no server": (
+        {"CALLMART_DSN": "postgresql://u:wr0ng@127.0.0.1:{port}/d"},
+        "CALLMART_DSN: nothing listens on this host and port",
+    ),
+    "no DSN": ({"CALLMART_DSN": "wr0ng"}, "CALLMART_DSN is not understood; write postgresql://"),
+    "a superuser": (
+        {"CALLMART_DSN": "postgresql://postgres@/callmart?host={socket}"},
+        "create role callmart_owner",
+    ),
+    "an unknown zone": ({"CALLMART_TIME_ZONE": "Mars/X"}, "CALLMART_TIME_ZONE"),
+    "a share above all": ({"CALLMART_MAX_REJECT_SHARE": "5"}, "CALLMART_MAX_REJECT_SHARE"),
+    "an unknown part": (
+        {"CALLMART_TABLEAU__SERVR": "wr0ng"},
+        "CALLMART_TABLEAU__SERVR is no setting; unset it, or write CALLMART_TABLEAU__SERVER if",
+    ),
+    "a slip": (
+        {"CALLMART_TIMEZONE": "wr0ng"},
+        "CALLMART_TIMEZONE is no setting; unset it, or write CALLMART_TIME_ZONE",
+    ),
+    "a slip in lower case": (
+        {"callmart_dns": "wr0ng"},
+        "callmart_dns is no setting; unset it, or write CALLMART_DSN",
+    ),
+    "a part of what has none": ({"CALLMART_FOLDERS__PATH": "wr0ng"}, "CALLMART_FOLDERS__PATH is no setting"),
+    "a part too deep": (
+        {"CALLMART_TABLEAU__CONNECTED_APP__CLIENT": "wr0ng"},
+        "CALLMART_TABLEAU__CONNECTED_APP__CLIENT is no setting; unset it, or write "
+        "CALLMART_TABLEAU__CONNECTED_APP__CLIENT_ID",
+    ),
+    "no file": (
+        {"CALLMART_CONFIG": "/nowhere/callmart.toml"},
+        "/nowhere/callmart.toml is no file; let CALLMART_CONFIG",
+    ),
+    "a folder for a file": (
+        {"CALLMART_CONFIG": "/etc"},
+        "/etc is no file; let CALLMART_CONFIG name your callmart.toml",
+    ),
+    "an empty name": (
+        {"CALLMART_CONFIG": ""},
+        ". is no file; let CALLMART_CONFIG name your callmart.toml, or unset it",
+    ),
+    "no JSON": ({"CALLMART_FOLDERS": "wr0ng"}, '"folders"'),
+    "a home that is a file": ({"CALLMART_HOME": "/etc/passwd"}, "CALLMART_HOME /etc/passwd can't be used"),
+}
+
+
+@pytest.mark.parametrize(("environment", "remedy"), SETTINGS.values(), ids=SETTINGS.keys())
+def test_a_wrong_setting_is_named(
+    ready: Callmart, command: Command, environment: dict[str, str], remedy: str
+) -> None:
+    place = {"socket": str(server.start(ready.home)), "port": str(free_port())}
+    done = command("status", **{name: value.format(**place) for name, value in environment.items()})
+    said = mistake(done)
+    assert remedy in said
+    assert "wr0ng" not in said
+
+
+CONFIGS = {
+    "no TOML": (b"home = \n", "can't be read"),
+    "not UTF-8": (b'time_zone = "caf\xe9"\n', "can't be read"),
+    "an unknown key": (b'timezone = "UTC"\n', "setting timezone: "),
+    "an unknown part": (b'[tableau]\nservr = "x"\n', "setting tableau.servr: "),
+    "another type": (b'folders = "x"\n', "setting folders: "),
+    "a folder without a path": (b"[[folders]]\ncustomer = 1\n", "setting folders.0.path: "),
+}
+
+
+@pytest.mark.parametrize(("text", "remedy"), CONFIGS.values(), ids=CONFIGS.keys())
+def test_a_wrong_callmart_toml_is_named(command: Command, tmp_path: Path, text: bytes, remedy: str) -> None:
+    (file := tmp_path / "callmart.toml").write_bytes(text)
+    said = mistake(command("status", CALLMART_CONFIG=str(file)))
+    assert remedy in said
+    assert str(file) in said
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'dsn = "postgresql://u:wr0ng@/d"\n',
+        '[tableau]\ntoken = "wr0ng"\n',
+        '[tableau.connected_app]\nclient_id = "c"\nsecret_id = "s"\nusername = "u"\nsecret = "wr0ng"\n',
+    ],
+)
+def test_a_callmart_toml_with_a_secret_is_its_owner_s_alone(
+    ready: Callmart, command: Command, tmp_path: Path, text: str
+) -> None:
+    (file := tmp_path / "callmart.toml").write_text(text)
+    file.chmod(0o640)
+    said = mistake(command("status", CALLMART_CONFIG=str(file)))
+    assert f"{file} is open to others than its owner; close it with `chmod 600 {file}`" in said
+    assert "wr0ng" not in said
+    if "token" in text:
+        file.chmod(0o600)
+        assert command("status", CALLMART_CONFIG=str(file)).returncode == 0
+
+
+def test_what_dbt_and_the_tests_say_is_no_slip(ready: Callmart, command: Command) -> None:
+    theirs = {name: "x" for name in dbt_project._environment(ready.settings) if name.startswith("CALLMART_")}
+    asked = set(re.findall(r"env_var\('(CALLMART_\w+)'", (PROJECT / "profiles.yml").read_text()))
+    assert asked
+    assert asked == theirs.keys()
+    assert command("status", **theirs, CALLMART_TEST_QUERIES="x").returncode == 0
+
+
+@pytest.mark.parametrize(
+    "arguments", [["run"], ["run", "--json"], ["publish"], ["publish", "--plan"], ["demo"]]
+)
+def test_a_database_of_one_s_own_says_where_it_is_published(
+    ready: Callmart, command: Command, arguments: list[str]
+) -> None:
+    dsn = logins.owner_uri(ready.settings)
+    before = contents(ready)
+    done = command(*arguments, CALLMART_DSN=dsn)
+    assert 'published nowhere until this is set; name your Tableau server, or write "emulator"' in mistake(
+        done
+    )
+    assert done.stdout == ""
+    assert contents(ready) == before
+
+
+def test_the_other_stages_need_not_be_told_and_the_emulator_can_be_named(
+    ready: Callmart, command: Command
+) -> None:
+    dsn = logins.owner_uri(ready.settings)
+    assert command("extract", CALLMART_DSN=dsn).returncode == 0
+    said = command("publish", "--plan", CALLMART_DSN=dsn, CALLMART_TABLEAU__SERVER="emulator")
+    assert said.returncode == 0, said.stderr
+    assert "data sources and workbooks unchanged" in said.stdout
+
+
+def test_a_token_that_others_read_is_refused(ready: Callmart, command: Command, tmp_path: Path) -> None:
+    (file := tmp_path / "token").write_text("wr0ng")
+    file.chmod(0o644)
+    dead = f"http://127.0.0.1:{free_port()}"
+    done = command("publish", CALLMART_TABLEAU__SERVER=dead, CALLMART_TABLEAU__TOKEN_FILE=str(file))
+    assert f"{file} is open to others than its owner; close it with `chmod 600 {file}`" in mistake(done)
+
+
+def test_a_bundle_of_authorities_that_is_not_there_is_named(ready: Callmart, command: Command) -> None:
+    done = command(
+        "publish",
+        CALLMART_TABLEAU__SERVER="https://tableau.example.org",
+        CALLMART_TABLEAU__TOKEN="x",
+        REQUESTS_CA_BUNDLE="/none",
+    )
+    assert "REQUESTS_CA_BUNDLE names no file of certificates" in mistake(done)
+
+
+def test_callmart_toml_is_heeded(ready: Callmart, command: Command, tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "queue_log").write_text(LOG)
+    (file := tmp_path / "callmart.toml").write_text(
+        f'[[folders]]\npath = "{tmp_path / "in"}"\ncustomer = {NOTHING}\n'
+    )
+    done = command("run", "--json", CALLMART_CONFIG=str(file))
+    assert [one["turned_away"] for one in json.loads(done.stdout)["files"]] == [3]
+    assert done.returncode == 0
+
+
+def test_a_dead_tableau_is_named_and_nothing_changes(ready: Callmart, command: Command) -> None:
+    dead = f"http://127.0.0.1:{free_port()}"
+    before = contents(ready)
+    done = command("publish", CALLMART_TABLEAU__SERVER=dead, CALLMART_TABLEAU__TOKEN="secret")
+    assert f"No Tableau server answers at {dead}; start it or correct tableau.server" in mistake(done)
+    assert contents(ready) == before
+
+
+def test_a_run_without_folder_and_tableau_says_so_as_json(
+    ready: Callmart, command: Command, tmp_path: Path
+) -> None:
+    dead = f"http://127.0.0.1:{free_port()}"
+    folders = json.dumps([{"path": str(tmp_path / "none")}, {"path": str(tmp_path)}])
+    (tmp_path / "bad.csv.gz").write_bytes(gzip.compress(ROW.encode() * 99)[:40])
+    done = command(
+        "run",
+        "--json",
+        CALLMART_FOLDERS=folders,
+        CALLMART_TABLEAU__SERVER=dead,
+        CALLMART_TABLEAU__TOKEN="secret",
+    )
+    assert done.returncode == 1
+    ran = json.loads(done.stdout)
+    assert ran["problems"] == [
+        f"{tmp_path / 'none'} is no folder; correct `folders` in callmart.toml",
+        f"{tmp_path / 'bad.csv.gz'} is damaged or breaks off; deliver it again, whole",
+        f"No Tableau server answers at {dead}; start it or correct tableau.server.",
+    ]
+    assert (ran["files"], ran["extracts"], ran["published_changes"]) == ([], 3, 0)
+
+
+def test_a_run_whose_database_breaks_off_says_so_as_json(ready: Callmart, command: Command) -> None:
+    """All its connections are ended, the one that holds its lock as well, once it has begun."""
+    socket = server.start(ready.home)
+
+    def end_it() -> int:
+        with psycopg.connect(
+            host=str(socket), user="postgres", dbname="callmart", autocommit=True
+        ) as postgres:
+            while not (
+                ended := postgres.execute(
+                    "select count(pg_terminate_backend(pid)) from pg_stat_activity where usename = 'callmart_owner'"
+                    " and exists (select from pg_locks where relation = to_regclass('ops.running_now') and granted)"
+                ).fetchall()[0][0]
+            ):
+                sleep(0.01)
+            return int(ended)
+
+    with ThreadPoolExecutor(1) as pool:
+        ended = pool.submit(end_it)
+        done = command("run", "--json")
+        assert ended.result() >= 2
+    assert done.returncode == 1, done.stderr
+    ran = json.loads(done.stdout)
+    assert (
+        "the lock of the run was lost, so that another may have worked beside it: run again"
+        in ran["problems"]
+    )
+    assert "Traceback" not in done.stderr
+    assert command("run").returncode == 0
+
+
+def test_the_demo_leaves_a_real_tableau_and_real_customers_alone(
+    make_callmart: Callable[[], Callmart], command: Command, ready: Callmart
+) -> None:
+    before = contents(ready)
+    assert "unset tableau.server" in mistake(
+        command("demo", CALLMART_TABLEAU__SERVER="https://t.example.org")
+    )
+    ready.apply(REGISTRY + "  - {id: 7, name: Seven}\n")
+    try:
+        assert "customers of yours, which the demo would delete" in mistake(command("demo"))
+    finally:
+        ready.apply(REGISTRY)
+    assert contents(ready)["raw.file"] == before["raw.file"]
+
+
+def test_the_emulator_takes_another_port_where_its_own_is_taken(ready: Callmart, command: Command) -> None:
+    record = json.loads((ready.home / "emulator" / "server.json").read_text())
+    assert "Tableau emulator" in command("stop").stdout
+    with socket.create_server(("127.0.0.1", record["port"])):
+        assert command("publish", "--plan").returncode == 0
+    moved = json.loads((ready.home / "emulator" / "server.json").read_text())
+    assert moved["port"] != record["port"]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["run"],
+        ["build"],
+        ["validate"],
+        ["open"],
+        ["extract"],
+        ["publish"],
+        ["expire"],
+        ["demo"],
+        ["registry", "apply"],
+    ],
+)
+def test_a_second_run_at_the_same_time_says_so(
+    ready: Callmart, command: Command, tmp_path: Path, arguments: list[str]
+) -> None:
+    (file := tmp_path / "registry.yml").write_text(REGISTRY)
+    before = contents(ready)
+    with ready.connect() as first, exclusive(first):
+        done = command(*arguments, *([file] if arguments[0] == "registry" else []))
+    assert "another callmart run is at work on this database; wait until it has finished" in mistake(done)
+    assert contents(ready) == before
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["land", "/etc/hostname"], ["build"], ["validate"], ["open"], ["extract"], ["publish"], ["publish", "--plan"],
+        ["expire"], ["expire", "--plan"], ["retire", "x"], ["clock"], ["run"], ["status"], ["dsn"],
+        ["dsn", "--customer", "1042"],
+    ],
+)  # fmt: skip
+def test_before_the_registry_every_stage_says_what_to_do_first(empty: Callmart, arguments: list[str]) -> None:
+    done = command_of(empty.home)(*arguments)
+    assert "run `callmart registry apply registry.yml` first" in mistake(done)
+    assert done.stdout == ""
+
+
+@pytest.fixture(scope="module")
+def empty(make_callmart: Callable[[], Callmart]) -> Callmart:
+    return make_callmart()
+
+
+@pytest.mark.parametrize("customer", [NOTHING, GONE])
+def test_there_is_no_login_without_a_contract(ready: Callmart, command: Command, customer: int) -> None:
+    done = command("dsn", "--customer", str(customer))
+    assert f"customer {customer} has no contract today" in mistake(done)
+    assert done.stdout == ""
+
+
+# -- what it prints --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("options", "user"), [([], "callmart_owner"), (["--customer", "1042"], "callmart_customer_1042")]
+)
+def test_dsn_prints_one_uri_that_works_and_holds_no_password(
+    ready: Callmart, command: Command, options: list[str], user: str
+) -> None:
+    done = command("dsn", *options)
+    assert (done.returncode, done.stderr) == (0, "")
+    (uri,) = done.stdout.splitlines()
+    with psycopg.connect(uri) as connection:
+        assert connection.info.user == user
+    secrets = [file.read_text().strip().split(":")[-1] for file in (ready.home / "secrets").glob("*.pgpass")]
+    assert secrets
+    assert not any(secret in uri for secret in secrets)
+
+
+AGAIN = {
+    "land": "queue_log: landed before, nothing to do",
+    "build": "build: nothing to do",
+    "validate": "validate: nothing to do",
+    "open": "open: 0 days opened (0 rows), 0 held back",
+    "extract": "extract: 3 files stand in {home}/extracts, 0 written now",
+    "publish": "publish: 1 customers, 0 changes, 0 failed",
+    "registry": "registry: 2 customers, 0 changes applied",
+}
+
+
+@pytest.mark.parametrize("stage", AGAIN)
+def test_a_stage_alone_does_nothing_twice_and_says_so(
+    ready: Callmart, command: Command, tmp_path: Path, stage: str
+) -> None:
+    (tmp_path / "registry.yml").write_text(REGISTRY)
+    (tmp_path / "queue_log").write_text(LOG)
+    options = {"land": ["queue_log", "--customer", "1042"], "registry": ["apply", "registry.yml"]}
+    command(stage, *options.get(stage, []), cwd=tmp_path)  # another test may have changed something since
+    before = contents(ready)
+    done = command(stage, *options.get(stage, []), cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == AGAIN[stage].format(home=ready.home)
+    assert contents(ready) == before
+
+
+def test_run_prints_one_line_and_again_changes_nothing(ready: Callmart, command: Command) -> None:
+    command("run")  # which makes the months ahead
+    before = contents(ready)
+    done = command("run")
+    assert done.returncode == 0
+    assert done.stdout.splitlines() == [
+        "run: 0 files, 0 days opened, 0 held back, 0 of 3 extracts written, 0 changes on Tableau"
+    ]
+    assert contents(ready) == before
+
+
+def test_run_as_json(ready: Callmart, command: Command) -> None:
+    ran: dict[str, Any] = json.loads(command("run", "--json").stdout)
+    assert ran.keys() == {
+        "expired", "files", "built_days", "opened_days", "opened_rows", "held_back_days", "warnings", "extracts",
+        "extracts_written", "published_changes", "removed_customers", "problems",
+    }  # fmt: skip
+    assert (ran["extracts"], ran["extracts_written"], ran["problems"]) == (3, 0, [])
+
+
+def test_status_as_json(ready: Callmart, command: Command) -> None:
+    detailed, nothing = json.loads(command("status", "--json").stdout)
+    assert detailed.pop("extract_rows") > 0
+    assert detailed == {
+        "customer_id": DETAILED,
+        "name": "One",
+        "option": "detailed",
+        "contacts": 1,
+        "first_day": str(YESTERDAY),
+        "last_day": str(YESTERDAY),
+        "dirty_days": 0,
+        "held_back_days": 0,
+        "turned_away_rows": 0,
+        "quality": "passed",
+        "tableau": f"callmart / {DETAILED} One",
+        "held_back": [],
+    }
+    assert nothing.keys() == detailed.keys() | {"extract_rows"}
+    assert (nothing["option"], nothing["contacts"], nothing["tableau"]) == ("none", 0, "nothing there")
+
+
+def test_status_as_a_table(ready: Callmart, command: Command) -> None:
+    shown = command("status").stdout
+    assert f"{DETAILED} One" in shown
+    assert "passed" in shown
+    assert "…" not in shown
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["release", "--customer", "1"], "Missing option '--day'"),
+        (["release", "--customer", "x"], "Invalid value for '--customer'"),
+        (["nonsense"], "No such command 'nonsense'"),
+        (["status", "--nope"], "No such option: --nope"),
+    ],
+)
+def test_words_that_no_command_takes(command: Command, arguments: list[str], told: str) -> None:
+    assert told in mistake(command(*arguments))
+
+
+def test_version() -> None:
+    done = command_from_scratch(Path("/nonexistent"))("--version")
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"callmart {__version__}\n", "")
+
+
+def test_it_works_from_any_folder_and_writes_nothing_there(
+    ready: Callmart, command: Command, tmp_path: Path
+) -> None:
+    (ready.home / "again").write_text(LOG)
+    (tmp_path / "here").mkdir()
+    done = command("run", cwd=tmp_path / "here")
+    assert done.returncode == 0
+    assert list((tmp_path / "here").iterdir()) == []
+
+
+def test_stop_stops_both_and_the_next_command_starts_what_it_needs(ready: Callmart, command: Command) -> None:
+    assert command("publish", "--plan").returncode == 0
+    assert command("stop").stdout == "stopped: database, Tableau emulator\n"
+    assert command("stop").stdout == "nothing was running\n"
+    assert command("status").returncode == 0
+
+
+def test_no_word_of_a_caller_or_an_agent_is_printed(
+    ready: Callmart, command: Command, tmp_path: Path
+) -> None:
+    day = date.today() - timedelta(days=2)
+    rows = [f"{DETAILED},vcloud,queue_joined,{day}T12:00:00Z,c{n},sales" for n in range(40)]
+    (file := tmp_path / "events.csv").write_text(
+        f"{HEADER},other_number,agent\n"
+        + "".join(f"{row},+31612345678,Ada\n" for row in rows)
+        + f"{rows[0].replace('vcloud', 'Ada')},0612345678,Ada\n"
+    )
+    done = command("land", file)
+    assert done.returncode == 0
+    assert "1 rows rejected" in done.stdout
+    assert "line 42: " in done.stdout
+    assert not [word for word in ("Ada", "12345678") if word in done.stdout + done.stderr]
+    assert command("run").returncode == 0

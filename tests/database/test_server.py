@@ -1,0 +1,457 @@
+"""The server: an embedded one that can be killed, raced and moved, and one of somebody else's by CALLMART_DSN."""
+
+import os
+import shutil
+import signal
+import stat
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict
+from pydantic import SecretStr
+
+from callmart.access import drift, logins, roles
+from callmart.base.errors import UserError
+from callmart.base.settings import PROJECT, Settings
+from callmart.database import server
+from callmart_home import YESTERDAY, Callmart
+
+REGISTRY = (
+    "customers: [{id: 1042, name: One, sql_login: true, contracts: [{option: detailed, from: 2025-01-01}]}]\n"
+)
+PASSWORD = "p@ss/w%rd"
+ENCODED = "p%40ss%2Fw%25rd"
+
+
+@pytest.fixture(scope="module")
+def socket(callmart: Callmart) -> Path:
+    """The socket's folder of a server that runs."""
+    return server.start(callmart.home)
+
+
+@pytest.fixture
+def home() -> Iterator[Path]:
+    """An empty home that the server's account can enter; what runs in it is stopped."""
+    with tempfile.TemporaryDirectory(prefix="callmart-tests-") as folder:
+        home = Path(folder) / "home"
+        yield home
+        server.stop(home)
+
+
+def as_superuser(socket: Path) -> psycopg.Connection:
+    return psycopg.connect(host=str(socket), port=5432, user="postgres", dbname="postgres", autocommit=True)
+
+
+def with_dsn(home: Path, dsn: str) -> Settings:
+    return Settings(home=home, dsn=SecretStr(dsn), folders=[])
+
+
+def refusal(home: Path, dsn: str) -> str:
+    with pytest.raises(UserError) as refused:
+        server.connect(with_dsn(home, dsn))
+    assert "\n" not in str(refused.value)
+    return str(refused.value)
+
+
+def python(home: Path, code: str, **environment: str) -> subprocess.Popen[str]:
+    """Another process with callmart in it."""
+    names = f"from pathlib import Path; from callmart import server; home = Path({str(home)!r})"
+    return subprocess.Popen(
+        [sys.executable, "-c", f"{names}; {code}"],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        env=os.environ | {"PYTHONPATH": str(PROJECT / "scripts")} | environment,
+    )  # fmt: skip
+
+
+# -- which server is safe ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("version", [90624, 150018, 160000, 160009, 170000, 170005])
+def test_a_server_with_known_leaks_is_refused(version: int) -> None:
+    with pytest.raises(UserError, match=r"leak past row-level security; use 16\.10, 17\.6, 18 or newer"):
+        server.refuse_unsafe(version)
+
+
+@pytest.mark.parametrize("version", [160010, 160014, 170006, 180000, 180004, 190001])
+def test_a_server_without_them_is_not(version: int) -> None:
+    server.refuse_unsafe(version)
+
+
+DEBIAN_15 = Path("/usr/lib/postgresql/15/bin")
+
+
+@pytest.mark.skipif(not DEBIAN_15.exists(), reason="no PostgreSQL 15 on this machine")
+def test_postgresql_15_itself_is_refused(socket: Path, home: Path) -> None:
+    data, account = home / "data", server._account()
+    data.mkdir(parents=True)
+    if account:
+        shutil.chown(data, account["user"])
+        home.parent.chmod(0o711)
+
+    def pg(program: str, *arguments: str) -> None:
+        subprocess.run(
+            [DEBIAN_15 / program, "-D", data, *arguments],
+            check=True, cwd="/", stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, **account,
+        )  # fmt: skip
+
+    (password := home / "password").write_text(PASSWORD)
+    password.chmod(0o644)
+    pg("initdb", "--auth=scram-sha-256", "--username=owner", f"--pwfile={password}")
+    pg("pg_ctl", "-w", "-o", f"-k {data} -h ''", "start")
+    try:
+        said = refusal(home, f"postgresql://owner:{ENCODED}@/postgres?host={data}")
+    finally:
+        pg("pg_ctl", "-w", "-m", "immediate", "stop")
+    assert said.startswith("PostgreSQL 15.")
+    assert said.endswith("use 16.10, 17.6, 18 or newer")
+
+
+def test_a_login_that_no_policy_binds_is_refused_with_the_sql_to_mend_it(
+    callmart: Callmart, socket: Path
+) -> None:
+    said = refusal(callmart.home, f"postgresql://postgres@/postgres?host={socket}")
+    assert "row-level security never binds the login postgres" in said
+    assert (
+        "create role postgres_owner login createrole; alter database postgres owner to postgres_owner" in said
+    )
+
+
+LACKING = {
+    "bypassrls": ("login bypassrls createrole", "create role {database}_owner login createrole"),
+    "no createrole": ("login", "alter role lacking createrole"),
+    "no create": ("login createrole", "grant create on database {database} to lacking"),
+}
+
+
+@pytest.mark.parametrize(("attributes", "remedy"), LACKING.values(), ids=LACKING.keys())
+def test_an_owner_that_is_not_fit_is_refused_until_it_is_mended(
+    callmart: Callmart, socket: Path, attributes: str, remedy: str
+) -> None:
+    with as_superuser(socket) as postgres:
+        postgres.execute(f"create role lacking {attributes} password 'secret'")  # type: ignore[call-overload]
+        try:
+            dsn = f"postgresql://lacking:secret@/callmart?host={socket}"
+            said = refusal(callmart.home, dsn)
+            assert remedy.format(database="callmart") in said
+            if "bypassrls" not in attributes:
+                postgres.execute(said.split(": ", 1)[1])  # type: ignore[call-overload]
+                server.connect(with_dsn(callmart.home, dsn)).close()
+        finally:
+            postgres.execute("revoke all on database callmart from lacking")
+            postgres.execute("drop role lacking")
+
+
+def test_a_database_name_that_leaves_no_room_for_roles_is_refused(callmart: Callmart, socket: Path) -> None:
+    name = "d" * 43
+    with as_superuser(socket) as postgres:
+        postgres.execute("create role long_owner login createrole password 'secret'")
+        postgres.execute(sql.SQL("create database {} owner long_owner").format(sql.Identifier(name)))
+        try:
+            said = refusal(callmart.home, f"postgresql://long_owner:secret@/{name}?host={socket}")
+            assert f"the database {name} is too long" in said
+        finally:
+            postgres.execute(sql.SQL("drop database {}").format(sql.Identifier(name)))
+            postgres.execute("drop role long_owner")
+
+
+# -- the DSN -------------------------------------------------------------------------------------------------------
+
+REMOTE = [
+    "postgresql://u@db.example.org/d",
+    "postgresql://u@10.0.0.1:5433/d",
+    "postgresql://u@localhost,db.example.org/d",
+    "host=localhost hostaddr=10.0.0.1 user=u dbname=d",
+    "hostaddr=10.0.0.1 user=u dbname=d",
+]
+LOCAL = [
+    "postgresql://u@/d",
+    "postgresql://u@/d?host=/run/postgresql",
+    "postgresql://u@localhost/d",
+    "postgresql://u@127.0.0.1:5433/d",
+    "postgresql://u@[::1]/d",
+]
+
+
+@pytest.mark.parametrize("dsn", REMOTE)
+def test_another_machine_must_prove_who_it_is(tmp_path: Path, dsn: str) -> None:
+    parts = conninfo_to_dict(server.uri(with_dsn(tmp_path, dsn)))
+    assert parts == conninfo_to_dict(dsn) | {"sslmode": "verify-full", "sslrootcert": "system"}
+
+
+@pytest.mark.parametrize("dsn", [*LOCAL, "postgresql://u@db.example.org/d?sslmode=require"])
+def test_this_machine_need_not_and_what_is_said_is_kept(tmp_path: Path, dsn: str) -> None:
+    assert server.uri(with_dsn(tmp_path, dsn)) == dsn
+
+
+def test_an_authority_of_one_s_own_is_kept(tmp_path: Path) -> None:
+    parts = conninfo_to_dict(
+        server.uri(with_dsn(tmp_path, "postgresql://u@db.example.org/d?sslrootcert=/ca.pem"))
+    )
+    assert (parts["sslmode"], parts["sslrootcert"]) == ("verify-full", "/ca.pem")
+
+
+def test_the_host_of_the_environment_counts_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PGHOST", "db.example.org")
+    parts = conninfo_to_dict(server.uri(with_dsn(tmp_path, "postgresql://u@/d")))
+    assert parts["sslmode"] == "verify-full"
+
+
+@pytest.mark.parametrize(
+    "dsn",
+    [
+        "nonsense",
+        "postgresql://host",
+        "postgresql://user@host",
+        "postgresql://host/database",
+        "postgresql://u:secret@secret@host/d",
+        "postgresql://u:secret/secret@host/d",
+        "postgresql://u:%secret@host/d",
+        "host=h user=u dbname=d password='secret",
+        "host=h user=u dbname=d port=secret",
+    ],
+)
+def test_a_dsn_that_is_not_understood_is_one_sentence_without_the_password(tmp_path: Path, dsn: str) -> None:
+    said = refusal(tmp_path, dsn)
+    assert said.startswith(
+        "CALLMART_DSN is not understood; write postgresql://user:password@host:port/database"
+    )
+    assert "secret" not in said
+
+
+def test_a_wrong_password_is_one_sentence_without_it(callmart: Callmart, socket: Path) -> None:
+    with as_superuser(socket) as postgres:
+        postgres.execute("create role somebody login createrole password 'right'")
+        said = refusal(callmart.home, f"postgresql://somebody:wr0ng-secret@/callmart?host={socket}")
+        postgres.execute("drop role somebody")
+    assert said.startswith("CALLMART_DSN: the password is not that of the user")
+    assert "wr0ng" not in said
+
+
+def test_a_server_that_does_not_answer_is_one_sentence(callmart: Callmart, tmp_path: Path) -> None:
+    said = refusal(callmart.home, f"postgresql://u@/d?host={tmp_path}")
+    assert said == "CALLMART_DSN: no server has its socket there; start it, or correct host and port"
+
+
+# -- another's database, end to end ------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def other(callmart: Callmart, socket: Path, home: Path) -> Iterator[Callmart]:
+    """A callmart in a database with another name, on the server of the first, by DSN."""
+    name = "call-mart_Test"
+    with as_superuser(socket) as postgres:
+        postgres.execute(
+            sql.SQL("create role {} login createrole password {}").format(
+                sql.Identifier("Other.Owner"), sql.Literal(PASSWORD)
+            )
+        )
+        postgres.execute(
+            sql.SQL("create database {} owner {}").format(sql.Identifier(name), sql.Identifier("Other.Owner"))
+        )
+        with psycopg.connect(host=str(socket), user="postgres", dbname=name) as administrator:
+            administrator.execute(server.ADMINISTRATOR.read_bytes())
+        home.mkdir()
+        made = Callmart(with_dsn(home, f"postgresql://Other.Owner:{ENCODED}@/{name}?host={socket}"))
+        yield made
+        postgres.execute(sql.SQL("drop database {} with (force)").format(sql.Identifier(name)))
+        for (role,) in postgres.execute(
+            "select rolname from pg_roles where starts_with(rolname, %s) or rolname = 'Other.Owner'"
+            " order by rolname = 'Other.Owner'",
+            [name],
+        ).fetchall():
+            postgres.execute(sql.SQL("drop role {}").format(sql.Identifier(role)))
+
+
+def all_roles(callmart: Callmart) -> list[dict[str, object]]:
+    """The roles of the first database: attributes, passwords' ages and memberships."""
+    return callmart.rows(
+        "select r.oid, r.rolname, r.rolcanlogin, r.rolconfig, m.roleid, m.member, m.inherit_option, m.set_option"
+        " from pg_roles as r left join pg_auth_members as m on m.member = r.oid or m.roleid = r.oid"
+        " where r.rolname ~ '^callmart_' order by 1, 5, 6"
+    )
+
+
+def test_a_database_by_dsn_end_to_end(callmart: Callmart, other: Callmart) -> None:
+    callmart.apply(REGISTRY)
+    before = all_roles(callmart)
+    other.apply(REGISTRY.replace("1042", "7") + "# its only customer\n")
+    noon = int(time.mktime(YESTERDAY.timetuple())) + 43200
+    landed = other.land_text(
+        f"{noon}|{noon}.1|sales|NONE|ENTERQUEUE||0612345678|1\n{noon + 9}|{noon}.1|sales|NONE|ABANDON|1|1|9\n",
+        7,
+    )
+    assert landed.landed == 2
+    assert other.build_and_open().opened_days == 1
+
+    with other.connect() as connection:
+        uri = logins.customer_uri(connection, other.settings, 7)
+    assert ENCODED not in uri
+    with psycopg.connect(uri) as customer:
+        found = customer.execute(
+            "select current_user, current_database(), sum(offered) from mart.queue_interval"
+        )
+        assert found.fetchall() == [("call-mart_Test_customer_7", "call-mart_Test", 1)]
+    with psycopg.connect(logins.owner_uri(other.settings)) as owner:
+        assert owner.info.user == "Other.Owner"
+    assert ENCODED not in logins.owner_uri(other.settings)
+
+    other.apply("customers: []\n")  # takes every login of its own away, and none of another's
+    assert other.rows("select rolname from pg_roles where rolname ~ 'call-mart_Test_customer'") == []
+    assert all_roles(callmart) == before
+    assert callmart.rows("select current_user as who", customer_id=1042) == [
+        {"who": "callmart_customer_1042"}
+    ]
+
+
+# -- the embedded server -------------------------------------------------------------------------------------------
+
+
+def test_nobody_is_trusted(callmart: Callmart, socket: Path) -> None:
+    rules = callmart.home / "postgres" / "pg_hba.conf"
+    lines = [line.split() for line in rules.read_text().splitlines() if line.strip()]
+    assert {line[0] for line in lines} == {"local"}
+    assert [line[3] for line in lines] == ["peer", "peer", "scram-sha-256"]
+    with as_superuser(socket) as postgres:
+        assert postgres.execute(
+            "select distinct auth_method from pg_hba_file_rules order by 1"
+        ).fetchall() == [
+            ("peer",),
+            ("scram-sha-256",),
+        ]
+        assert postgres.execute("show listen_addresses").fetchone() == ("",)
+
+
+def test_a_login_without_its_password_is_refused(callmart: Callmart, tmp_path: Path) -> None:
+    callmart.apply(REGISTRY)
+    with callmart.connect() as owner:
+        uri = logins.customer_uri(owner, callmart.settings, 1042)
+    psycopg.connect(uri).close()
+    role = roles.customer_role("callmart", 1042)
+    with pytest.raises(psycopg.OperationalError, match="no password"):
+        psycopg.connect(uri, passfile=str(tmp_path / "none"))
+    (tmp_path / "wrong").write_text(f"*:*:*:{role}:guess\n")
+    (tmp_path / "wrong").chmod(0o600)
+    with pytest.raises(psycopg.OperationalError, match="authentication failed"):
+        psycopg.connect(uri, passfile=str(tmp_path / "wrong"))
+
+
+def test_starting_again_is_the_same_server(callmart: Callmart, socket: Path) -> None:
+    process = (callmart.home / "postgres" / "postmaster.pid").read_text().splitlines()[0]
+    assert server.start(callmart.home) == socket
+    assert (callmart.home / "postgres" / "postmaster.pid").read_text().splitlines()[0] == process
+
+
+def test_what_was_stopped_comes_back_as_it_was(home: Path) -> None:
+    settings = Settings(home=home, dsn=None, folders=[])
+    assert not server.stop(home)
+    assert not home.exists()
+    with server.connect(settings) as connection:
+        connection.execute("create table kept as select 42 as answer")
+    assert server.stop(home)
+    assert not server.stop(home)
+    with server.connect(settings) as connection:
+        assert connection.execute("select answer from kept").fetchone() == (42,)
+
+
+def test_two_at_the_same_time_make_one(home: Path) -> None:
+    racers = [python(home, "print(server.start(home))") for _ in range(2)]
+    answers = [racer.communicate() for racer in racers]
+    assert [racer.returncode for racer in racers] == [0, 0], answers
+    assert {answer for answer, _ in answers} == {f"{home / 'socket'}\n"}
+    server.connect(Settings(home=home, dsn=None, folders=[])).close()
+
+
+@pytest.mark.parametrize("last_step", ["_start", "_create_database"])
+def test_what_was_killed_half_way_is_made_anew(home: Path, last_step: str) -> None:
+    """Killed before the server is started, and after the database was made but before that was noted."""
+    finish = f"before = server.{last_step}" if last_step == "_create_database" else "before = print"
+    hang = f"server.{last_step} = lambda *a: (before(*a), print('now', flush=True), __import__('time').sleep(60))"
+    process = python(home, f"{finish}; {hang}; server.start(home)")
+    assert process.stdout is not None
+    assert "now\n" in process.stdout
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    assert not (home / "postgres.ready").exists()
+    with server.connect(Settings(home=home, dsn=None, folders=[])) as connection:
+        assert connection.execute("select current_user, current_database()").fetchone() == (
+            "callmart_owner",
+            "callmart",
+        )
+
+
+@pytest.mark.parametrize("name", ["n" * 100, "it's 100% yours & mine"])
+def test_a_home_can_have_any_name(home: Path, name: str) -> None:
+    odd = home / name
+    settings = Settings(home=odd, dsn=None, folders=[])
+    made = Callmart(settings)
+    try:
+        made.apply(REGISTRY)
+        assert made.rows("select current_user as who", customer_id=1042) == [
+            {"who": "callmart_customer_1042"}
+        ]
+        with psycopg.connect(logins.owner_uri(settings)) as owner:
+            assert owner.info.user == "callmart_owner"
+        assert made.land_text("1|NONE|NONE|NONE|QUEUESTART|\n", 1042).rows == 1  # the other driver
+    finally:
+        server.stop(odd)
+        server._socket_folder(odd).rmdir()
+
+
+def test_a_socket_folder_of_somebody_else_is_not_used(home: Path) -> None:
+    """A home that is too long for a socket has it in /tmp, where everybody can make folders."""
+    long = home / ("n" * 100)
+    folder = server._socket_folder(long)
+    assert folder.parent == Path("/tmp")
+    elsewhere = home / "elsewhere"
+    elsewhere.mkdir(parents=True)
+    folder.symlink_to(elsewhere)
+    try:
+        with pytest.raises(UserError, match=f"{folder} belongs to somebody else"):
+            server.start(long)
+    finally:
+        folder.unlink()
+
+
+def test_the_environment_of_another_server_does_not_lead_astray(callmart: Callmart, socket: Path) -> None:
+    server.stop(callmart.home)  # so that the other process starts it, too
+    code = "from callmart.settings import Settings; print(server.connect(Settings(home=home, dsn=None)).info.user)"
+    stray = python(callmart.home, code, PGPORT="6543", PGUSER="somebody", PGDATABASE="postgres")
+    assert stray.communicate()[0] == "callmart_owner\n"
+
+
+def test_homes_are_closed_to_others(callmart: Callmart, socket: Path) -> None:
+    modes = {
+        name: stat.S_IMODE((callmart.home / name).stat().st_mode) for name in (".", "postgres", "socket")
+    }
+    assert modes == {".": 0o711 if os.geteuid() == 0 else 0o700, "postgres": 0o700, "socket": 0o711}
+    log = callmart.home / "postgres" / "server.log"
+    assert stat.S_IMODE(log.stat().st_mode) == 0o600
+
+
+def test_the_log_holds_no_statement_and_no_row(callmart: Callmart) -> None:
+    with callmart.connect() as connection, pytest.raises(psycopg.Error):
+        connection.execute("select 'Ada Secret'::integer")
+    with callmart.connect() as connection, pytest.raises(psycopg.Error):
+        connection.execute("insert into registry.customer select 1, 'Ada Secret'")
+    log = (callmart.home / "postgres" / "server.log").read_text()
+    assert "database system is ready" in log
+    assert "STATEMENT" not in log
+    assert "DETAIL" not in log
+
+
+def test_a_home_of_before_is_closed_at_its_next_start(callmart: Callmart, socket: Path) -> None:
+    """Its mark says nothing of what was closed on it."""
+    with psycopg.connect(host=str(socket), user="postgres", dbname=server.DATABASE) as superuser:
+        superuser.execute("grant execute on function pg_advisory_lock(bigint), lo_create(oid) to public")
+        superuser.execute("drop event trigger refuse_definitions")
+        superuser.execute("drop function public.refuse_definitions")
+    (callmart.home / "postgres.ready").write_text("")
+    with callmart.connect() as owner:
+        assert list(drift.of_server(owner)) == []

@@ -1,0 +1,358 @@
+"""The reports: declared whole, in both languages, of what the marts hold, for contracts that open them."""
+
+import json
+import re
+from datetime import UTC, date, datetime, time
+from pathlib import Path
+
+import pytest
+
+from callmart.base.errors import UserError
+from callmart.declarations import dbt_project, exposures, metrics
+from callmart.declarations.dbt_project import Mart
+from callmart.declarations.exposures import Report
+from callmart.registry import file as registry_file
+from callmart.registry.file import Registry
+from callmart.registry.planning import Change, plan
+from callmart.registry.states import desired_states
+from callmart_home import Callmart
+from commands import command_of
+
+STANDARD = ("bereikbaarheid", "drukte", "afhandeling")
+DETAILED = ("medewerkers", "status")
+TODAY = date(2026, 6, 15)
+
+
+@pytest.fixture(scope="module")
+def marts(callmart: Callmart) -> list[Mart]:
+    return dbt_project.marts(callmart.settings)
+
+
+# -- what is declared ------------------------------------------------------------------------------------------------
+
+
+def test_the_reports_are_those_of_the_statement() -> None:
+    assert tuple(exposures.reports()) == STANDARD + DETAILED
+    for report in exposures.reports().values():
+        assert report.is_opened_by("detailed")
+        assert report.is_opened_by("standard") == (report.name in STANDARD)
+        assert not report.is_opened_by("none")
+
+
+def test_they_show_what_the_marts_hold(marts: list[Mart]) -> None:
+    exposures.check(exposures.reports().values(), marts, metrics.metrics())
+
+
+@pytest.mark.parametrize(
+    ("report", "shown"),
+    [
+        ("bereikbaarheid", "offered answered abandoned service_level average_speed_of_answer"),
+        ("drukte", "offered average_speed_of_answer staffed_s"),
+        (
+            "afhandeling",
+            "talk_s hold_s wrapup_s transferred_blind transferred_attended overflowed answered abandoned",
+        ),
+        ("medewerkers", "contacts ring_s talk_s hold_s"),
+        ("status", "seconds logins"),
+    ],
+)
+def test_a_report_shows_what_was_ordered(report: str, shown: str) -> None:
+    measures = {measure for sheet in exposures.reports()[report].sheets for measure in sheet.measures}
+    assert set(shown.split()) <= measures
+
+
+def test_dbt_reads_the_same(callmart: Callmart, marts: list[Mart]) -> None:
+    """The exposures of its manifest, and the marts that they depend on."""
+    assert marts
+    manifest = json.loads((callmart.home / "dbt" / "manifest.json").read_text())
+    read = {
+        exposure["name"]: (
+            exposure["config"]["meta"]["option"],
+            {node.rpartition(".")[2] for node in exposure["depends_on"]["nodes"]},
+        )
+        for exposure in manifest["exposures"].values()
+    }
+    assert read == {
+        report.name: (report.option, set(report.marts)) for report in exposures.reports().values()
+    }
+
+
+# -- mistakes of the file --------------------------------------------------------------------------------------------
+
+ONE = """\
+version: 2
+exposures:
+  - name: drukte
+    label: Drukte
+    type: dashboard
+    description: When it is busy.
+    owner: {name: callmart}
+    depends_on: [ref('queue_interval')]
+    config:
+      meta:
+        option: standard
+        group: queue
+        schedule: {day: monday, hour: 7}
+        title: {nl: Drukte, en: Traffic}
+        subtitle: {nl: Wanneer, en: When}
+        empty: {nl: Niets, en: Nothing}
+        mail: {subject: {nl: Drukte, en: Traffic}, message: {nl: Drukte, en: Traffic}}
+        sheets:
+          - name: per_queue
+            kind: table
+            mart: queue_interval
+            by: queue
+            measures: [offered, service_level]
+            title: {nl: Per wachtrij, en: By queue}
+"""
+SHEET = ONE[ONE.index("          - name: per_queue") :]
+DRUKTE = "exposures.drukte"
+
+
+def changed(old: str, new: str, text: str = ONE) -> str:
+    assert old in text
+    return text.replace(old, new)
+
+
+MISTAKES = {
+    "no YAML": ("version: [", "correct the YAML there"),
+    "another version": (
+        changed("version: 2", "version: 3"),
+        ": version: Input should be 2; correct it there",
+    ),
+    "a name twice": (ONE + ONE[ONE.index("  - name: drukte") :], ": drukte stands there twice; keep one"),
+    "no meta": (
+        ONE[: ONE.index("    config:")],
+        f"{DRUKTE}: config.meta has to hold the report's own keys; docs/report_types.md shows them",
+    ),
+    "a key in two places": (
+        changed("        option:", "        label: x\n        option:"),
+        "config.meta has to hold",
+    ),
+    "unknown key": (
+        changed("        option:", "        mailed: x\n        option:"),
+        f"{DRUKTE}.mailed: unknown key",
+    ),
+    "no option": (
+        changed("        option: standard\n", ""),
+        f"{DRUKTE}.option: Field required; correct it there",
+    ),
+    "an option that opens nothing": (changed("option: standard", "option: none"), f"{DRUKTE}.option: Input"),
+    "an option that does not open the group": (
+        changed("group: queue", "group: agent"),
+        f"{DRUKTE}: a standard contract does not open the group agent; choose another",
+    ),
+    "not in Dutch": (changed("title: {nl: Drukte, en", "title: {en"), f"{DRUKTE}.title.nl: Field required"),
+    "not in English": (
+        changed("empty: {nl: Niets, en: Nothing}", "empty: {nl: Niets}"),
+        f"{DRUKTE}.empty.en",
+    ),
+    "a third language": (
+        changed("en: Nothing}", "en: Nothing, fr: Rien}"),
+        f"{DRUKTE}.empty.fr: unknown key",
+    ),
+    "an empty text": (changed("nl: Niets", "nl: ''"), f"{DRUKTE}.empty.nl: String should"),
+    "a mail without subject": (
+        changed("{subject: {nl: Drukte, en: Traffic}, ", "{"),
+        f"{DRUKTE}.mail.subject",
+    ),
+    "a day that is none": (changed("day: monday", "day: maandag"), f"{DRUKTE}.schedule.day: Input should be"),
+    "an hour that is none": (changed("hour: 7", "hour: 24"), f"{DRUKTE}.schedule.hour: Input should be less"),
+    "an hour as text": (
+        changed("hour: 7", "hour: '7'"),
+        f"{DRUKTE}.schedule.hour: Input should be a valid integer",
+    ),
+    "no mart": (
+        changed("ref('queue_interval')", "queue_interval"),
+        "no mart; write it as ref('queue_interval')",
+    ),
+    "no sheet": (
+        changed(SHEET, "", ONE.replace("sheets:\n", "sheets: []\n")),
+        f"{DRUKTE}.sheets: List should",
+    ),
+    "a sheet twice": (ONE + SHEET, f"{DRUKTE}: sheet per_queue stands there twice; keep one of the two"),
+    "an unknown kind": (
+        changed("kind: table", "kind: pie"),
+        f"{DRUKTE}.sheets.per_queue.kind: Input should be",
+    ),
+    "a table by nothing": (
+        changed("            by: queue\n", ""),
+        "per_queue: a table needs `by`: one of day, quarter",
+    ),
+    "a line over nothing": (
+        changed("kind: table", "kind: line"),
+        "per_queue: a line needs `over`: one of day",
+    ),
+    "a value that is left out of nothing": (
+        changed("            by: queue\n", "            by: queue\n            without: sales\n"),
+        "per_queue: sales is no word of `by`; leave out one of none",
+    ),
+    "a heat map of two measures": (
+        changed("kind: table", "kind: heat_map"),
+        "per_queue: its colours are of one measure; leave out the others",
+    ),
+    "no measures": (
+        changed("[offered, service_level]", "[]"),
+        f"{DRUKTE}.sheets.per_queue.measures: List should",
+    ),
+    "a mart that is not named": (
+        changed("mart: queue_interval", "mart: queue_day"),
+        f"{DRUKTE}: its sheets show queue_day; add it to depends_on",
+    ),
+    "a mart that is not shown": (
+        changed("[ref('queue_interval')]", "[ref('queue_interval'), ref('queue_day')]"),
+        f"{DRUKTE}: no sheet shows queue_day; take it out of depends_on",
+    ),
+    "agents without their names": (
+        changed("by: queue", "by: agent", changed("standard", "detailed")),
+        f"{DRUKTE}: its sheets show agent; add it to depends_on",
+    ),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_is_a_sentence_with_file_line_place_and_remedy(tmp_path: Path, mistake: str) -> None:
+    text, sentence = MISTAKES[mistake]
+    file = tmp_path / "reports.yml"
+    file.write_text(text)
+    with pytest.raises(UserError) as caught:
+        exposures.read(file)
+    assert re.match(rf"{re.escape(str(file))} line \d+: ", str(caught.value))
+    assert sentence in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line"),
+    [("hour: 7", "hour: 24", 13), ("kind: table", "kind: pie", 20), ("    label: Drukte\n", "", 3)],
+    ids=["under config.meta", "in a list", "what is missing"],
+)
+def test_the_line_is_that_of_the_mistake(tmp_path: Path, old: str, new: str, line: int) -> None:
+    file = tmp_path / "reports.yml"
+    file.write_text(changed(old, new))
+    with pytest.raises(UserError, match=f"^{file} line {line}: exposures"):
+        exposures.read(file)
+
+
+def test_a_file_that_is_gone_is_a_sentence(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"gone\.yml can't be read \(.*\); restore it from the repository"):
+        exposures.read(tmp_path / "gone.yml")
+
+
+SHOWS_NOTHING = {
+    "a mart": ("queue_interval", "queue_hour", "drukte: there is no mart queue_hour; name one that exists"),
+    "a mart of another group": (
+        "queue_interval",
+        "line_interval",
+        "drukte: line_interval is of the group line;",
+    ),
+    "a dimension": ("by: queue", "by: status", "drukte.per_queue: queue_interval has no status; show it by"),
+    "a column": (
+        "offered, ",
+        "offerd, ",
+        "drukte.per_queue: offerd is no column of queue_interval that can be summed",
+    ),
+    "a longest": (
+        "offered, ",
+        "wait_max_s, ",
+        "drukte.per_queue: wait_max_s is no column of queue_interval that can",
+    ),
+    "a ratio of another mart": (
+        "service_level",
+        "agent_ring_answer_rate",
+        "drukte.per_queue: agent_ring_answer_rate is no column of queue_interval that can be summed, nor a ratio",
+    ),
+}
+
+
+@pytest.mark.parametrize("what", SHOWS_NOTHING)
+def test_what_the_marts_do_not_hold_is_refused(tmp_path: Path, marts: list[Mart], what: str) -> None:
+    def read(text: str) -> list[Report]:
+        file = tmp_path / "reports.yml"
+        file.write_text(text)
+        return exposures.read(file)
+
+    old, new, sentence = SHOWS_NOTHING[what]
+    exposures.check(read(ONE), marts, metrics.metrics())
+    with pytest.raises(UserError, match=f"^models/reports.yml: {re.escape(sentence)}"):
+        exposures.check(read(changed(old, new)), marts, metrics.metrics())
+
+
+# -- who gets them ---------------------------------------------------------------------------------------------------
+
+REGISTRY = """\
+customers:
+  - id: 1
+    name: One
+    contracts: [{{option: {option}, from: {begins}}}]
+    recipients:
+      - {{email: a@example.org, reports: [drukte]}}
+      - email: b@example.org
+        reports:
+          - drukte
+          - {report}
+"""
+
+
+def load(folder: Path, option: str, report: str, begins: str = "2026-01-01") -> Registry:
+    file = folder / "registry.yml"
+    file.write_text(REGISTRY.format(option=option, report=report, begins=begins))
+    return registry_file.load(file)
+
+
+def test_a_report_that_is_not_declared_is_refused_by_its_line(tmp_path: Path) -> None:
+    assert load(tmp_path, "standard", "afhandeling")
+    with pytest.raises(UserError) as caught:
+        load(tmp_path, "standard", "geheim")
+    assert f"line 10: this report is not declared; name one of {', '.join(exposures.reports())}" in str(
+        caught.value
+    )
+    assert "geheim" not in str(caught.value)
+
+
+def test_a_registry_without_recipients_needs_no_reports(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def not_asked() -> None:
+        raise AssertionError
+
+    monkeypatch.setattr(exposures, "reports", not_asked)
+    file = tmp_path / "registry.yml"
+    file.write_text("customers:\n  - {id: 1, name: One, recipients: [{email: a@b, reports: []}]}\n")
+    assert registry_file.load(file).customers[0].id == 1
+
+
+@pytest.mark.parametrize(
+    ("option", "begins", "report", "is_opened"),
+    [
+        ("standard", "2026-01-01", "afhandeling", True),
+        ("standard", "2026-01-01", "medewerkers", False),
+        ("detailed", "2026-01-01", "medewerkers", True),
+        ("detailed", "2026-07-01", "medewerkers", True),  # from then on
+    ],
+    ids=["of the option", "of the other", "of detailed", "to come"],
+)
+def test_the_plan_says_which_report_no_contract_opens(
+    tmp_path: Path, option: str, begins: str, report: str, is_opened: bool
+) -> None:
+    wanted = desired_states(load(tmp_path, option, report, begins), datetime.combine(TODAY, time(12), UTC))
+    note = Change(1, f"recipient: nobody gets {report}, which no contract of the customer opens")
+    changes = plan({}, wanted, TODAY)
+    assert (note in changes) == (not is_opened)
+    assert not any(change.deletes for change in changes)
+    assert plan(wanted, wanted, TODAY) == [], "said once, not every time"
+
+
+# -- the command -----------------------------------------------------------------------------------------------------
+
+
+def test_the_command_lists_them(callmart: Callmart) -> None:
+    command = command_of(callmart.home)
+    shown = command("reports")
+    assert shown.returncode == 0, shown.stderr
+    lines = [line.split() for line in shown.stdout.splitlines()]
+    assert [line[0] for line in lines if line and line[0] in exposures.reports()] == list(exposures.reports())
+    assert "monday, 07:00" in shown.stdout
+    as_json = json.loads(command("reports", "--json").stdout)
+    assert [report["name"] for report in as_json] == list(exposures.reports())
+    assert as_json[0]["schedule"] == {"day": "monday", "hour": 7}

@@ -1,0 +1,419 @@
+"""Extracts: a file holds its customer's rows, all of them and no others, or it does not leave."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pantab
+import psycopg
+import pyarrow as pa
+import pyarrow.parquet
+import pytest
+import tableauserverclient as TSC
+from pydantic import SecretStr
+
+from callmart import publish
+from callmart.access import roles
+from callmart.base.settings import Tableau
+from callmart.declarations import dbt_project
+from callmart.extract import extract
+from callmart.extract.extract import Extract, Unproven
+from callmart.operations import run
+from callmart.publish import publication, tableau
+from callmart.tableau_files import tds
+from callmart_home import YESTERDAY, Callmart, ignore_step
+from centre import ANONYMOUS, DAYS, DETAILED, NAMED, REGISTRY, STANDARD, WITH_DATA, events
+from tableau_emulator import client, faults
+from tableau_emulator.state import State
+
+pytestmark = pytest.mark.usefixtures("unchecked")
+
+MARTS = {"queue": ["queue_interval", "queue_day"], "agent": ["agent", "agent_day"], "line": ["line_interval"]}
+FILES = {(customer, group) for customer in WITH_DATA for group in ("queue", "line")} | {
+    (customer, "agent") for customer in DETAILED
+}
+EARLIER = DAYS[0] - timedelta(days=1)
+
+
+@pytest.fixture
+def owner(played: Callmart) -> Iterator[psycopg.Connection]:
+    """The owner, with the files of all customers written."""
+    with played.connect() as connection:
+        assert not any(isinstance(one, Unproven) for one in write(played, connection).values())
+        yield connection
+
+
+def write(callmart: Callmart, owner: psycopg.Connection) -> dict[tuple[int, str], Extract | Unproven]:
+    """Extract; what came of each file. A failure stands under the customer and group that its file lacks."""
+    found = extract.extract(owner, callmart.settings, ignore_step)
+    done: dict[tuple[int, str], Extract | Unproven] = {
+        (one.customer_id, one.group): one for one in found if isinstance(one, Extract)
+    }
+    failures = [one for one in found if isinstance(one, Unproven)]
+    assert len(failures) <= 1
+    return done | {key: failures[0] for key in FILES - done.keys() if failures}
+
+
+def path(callmart: Callmart, customer_id: int, group: str) -> Path:
+    return callmart.home / "extracts" / str(customer_id) / f"{group}.hyper"
+
+
+def files(callmart: Callmart) -> set[tuple[int, str]]:
+    """The files there are, by customer and group; drafts would be among them."""
+    return {
+        (int(file.parent.name), file.stem)
+        for file in (callmart.home / "extracts").rglob("*")
+        if file.is_file()
+    }
+
+
+def contents(callmart: Callmart) -> dict[tuple[int, str], tuple[int, bytes]]:
+    """When each file was written, and its bytes."""
+    return {
+        key: (path(callmart, *key).stat().st_mtime_ns, path(callmart, *key).read_bytes())
+        for key in files(callmart)
+    }
+
+
+def held(file: Path, mart: str) -> list[dict[str, Any]]:
+    """The rows of a file, as hyperd reads them."""
+    query = f'select * from "Extract"."{mart}"'
+    table = pantab.frame_from_hyper_query(file, query, return_type="pyarrow")
+    return sorted(table.to_pylist(), key=str)
+
+
+def touch(owner: psycopg.Connection) -> None:
+    """Make what the files were made from look changed."""
+    owner.execute("insert into registry.version default values")
+    owner.commit()
+
+
+def test_a_file_holds_all_rows_of_its_customer_and_no_others(
+    played: Callmart, owner: psycopg.Connection
+) -> None:
+    assert files(played) == FILES
+    for customer, group in FILES:
+        for mart in MARTS[group]:
+            own = played.rows(f"select * from store.{mart} where customer_id = %s", customer)
+            assert own
+            assert held(path(played, customer, group), mart) == sorted(own, key=str), (customer, mart)
+    whose = {row["customer_id"] for row in played.rows("select customer_id from store.queue_interval")}
+    assert whose == set(WITH_DATA)
+
+
+def test_files_are_private(played: Callmart, owner: psycopg.Connection) -> None:
+    folder = played.home / "extracts"
+    for entry in (folder, *folder.rglob("*")):
+        assert entry.stat().st_mode & 0o777 == (0o700 if entry.is_dir() else 0o600), entry
+
+
+def test_files_are_of_format_2_and_of_the_contracts_types(
+    played: Callmart, owner: psycopg.Connection
+) -> None:
+    for customer, group in FILES:
+        file = path(played, customer, group)
+        assert int.from_bytes(file.read_bytes()[10:12], "little") == 2
+        source = tds.source(group, dbt_project.marts(played.settings), "nl")  # type: ignore[arg-type]
+        tds.check_types(source, tds.held_types(file), file.name)
+
+
+def test_what_is_unchanged_is_not_written_again(played: Callmart, owner: psycopg.Connection) -> None:
+    before = contents(played)
+    assert {one.written for one in write(played, owner).values()} == {False}  # type: ignore[union-attr]
+    touch(owner)  # then the rows are read again, and are the same
+    assert {one.written for one in write(played, owner).values()} == {False}  # type: ignore[union-attr]
+    assert contents(played) == before
+
+
+def test_equal_rows_have_an_equal_hash_though_the_bytes_differ(
+    played: Callmart, owner: psycopg.Connection
+) -> None:
+    before, first = contents(played), write(played, owner)
+    for key in FILES:
+        path(played, *key).unlink()
+    again = write(played, owner)
+    for key in FILES:
+        one, other = first[key], again[key]
+        assert isinstance(one, Extract)
+        assert isinstance(other, Extract)
+        assert other.written
+        assert other.content_hash == one.content_hash
+    assert any(contents(played)[key][1] != before[key][1] for key in FILES)
+    assert len({one.content_hash for one in first.values() if isinstance(one, Extract)}) == len(FILES)
+
+
+def test_a_day_more_is_written_for_the_customer_that_has_it(
+    played: Callmart, owner: psycopg.Connection, tmp_path: Path
+) -> None:
+    before = write(played, owner)
+    pyarrow.parquet.write_table(events(NAMED, [EARLIER], seed=2), tmp_path / "more.parquet")
+    played.land(tmp_path / "more.parquet")
+    played.build_unchecked()
+    after = write(played, owner)
+    assert {key for key, one in after.items() if isinstance(one, Extract) and one.written} == {
+        (NAMED, "queue"),
+        (NAMED, "line"),
+        (NAMED, "agent"),
+    }
+    days = {row["call_date"] for row in held(path(played, NAMED, "queue"), "queue_interval")}
+    assert days == {EARLIER, *DAYS}
+    changed = {key for key in FILES if before[key].content_hash != after[key].content_hash}  # type: ignore[union-attr]
+    assert changed == {(NAMED, "queue"), (NAMED, "line"), (NAMED, "agent")}
+
+
+def _others_among_own(own: pa.Table, others: pa.Table) -> pa.Table:
+    return pa.concat_tables([own, others.slice(0, 1)])
+
+
+def _others_for_own(own: pa.Table, others: pa.Table) -> pa.Table:
+    return others
+
+
+def _one_for_one(own: pa.Table, others: pa.Table) -> pa.Table:
+    return pa.concat_tables([own.slice(1), others.slice(0, 1)])
+
+
+def _one_too_few(own: pa.Table, others: pa.Table) -> pa.Table:
+    return own.slice(1)
+
+
+def _one_twice(own: pa.Table, others: pa.Table) -> pa.Table:
+    return pa.concat_tables([own, own.slice(0, 1)])
+
+
+def _none(own: pa.Table, others: pa.Table) -> pa.Table:
+    return own.slice(0, 0)
+
+
+def _one_more(own: pa.Table, others: pa.Table) -> pa.Table:
+    place = own.schema.get_field_index("offered")
+    more = [count + (row == 0) for row, count in enumerate(own["offered"].to_pylist())]
+    return own.set_column(place, "offered", pa.array(more, own.schema.field(place).type))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (_others_among_own, "held rows of another customer"),
+        (_others_for_own, "held rows of another customer"),
+        (_one_for_one, "held rows of another customer"),
+        (_one_too_few, "were opened"),
+        (_one_twice, "were opened"),
+        (_none, "were opened"),
+        (_one_more, "does not add up"),
+    ],
+)
+def test_what_is_not_proven_does_not_leave(
+    played: Callmart, owner: psycopg.Connection, monkeypatch: pytest.MonkeyPatch, spoil: Any, message: str
+) -> None:
+    before, reading = contents(played), extract._reading
+
+    @contextmanager
+    def spoilt(reader: Any, role: str, mart: dbt_project.Mart) -> Iterator[pa.RecordBatchReader]:
+        with reading(reader, role, mart) as read:
+            own = read.read_all()
+        if role == roles.customer_role("callmart", NAMED) and mart.name in MARTS["queue"]:
+            with reading(reader, roles.customer_role("callmart", STANDARD), mart) as read:
+                own = spoil(own, read.read_all())
+        yield own.to_reader()
+
+    monkeypatch.setattr(extract, "_reading", spoilt)
+    touch(owner)
+    path(played, ANONYMOUS, "queue").unlink()
+    done = write(played, owner)
+    failed = done.pop((NAMED, "queue"))
+    assert isinstance(failed, Unproven)
+    assert f"customer {NAMED}" in str(failed)
+    assert message in str(failed)
+    assert all(isinstance(one, Extract) for one in done.values())
+    assert done[ANONYMOUS, "queue"].written, "the others are done"  # type: ignore[union-attr]
+    assert files(played) == FILES, "no draft stays"
+    assert contents(played)[NAMED, "queue"] == before[NAMED, "queue"], "the file before it stays"
+
+    monkeypatch.undo()
+    assert not write(played, owner)[NAMED, "queue"].written  # type: ignore[union-attr]
+
+
+def test_a_role_that_cannot_read_fails_alone(played: Callmart, owner: psycopg.Connection) -> None:
+    group, role = roles.group_role("callmart", "agent"), roles.customer_role("callmart", NAMED)
+    before = contents(played)
+    touch(owner)
+    owner.execute(f"revoke {group} from {role}")  # type: ignore[arg-type]
+    owner.commit()
+    done = write(played, owner)
+    failed = done.pop((NAMED, "agent"))
+    assert isinstance(failed, Unproven)
+    assert f"customer {NAMED}" in str(failed)
+    assert done.keys() == FILES - {(NAMED, "agent")}
+    assert contents(played) == before
+    played.apply(REGISTRY)
+    assert isinstance(write(played, owner)[NAMED, "agent"], Extract)
+
+
+def test_a_day_that_has_grown_too_old_leaves_the_file(played: Callmart, owner: psycopg.Connection) -> None:
+    with played.connect() as floor:
+        now = "return ((now() at time zone 'Europe/Amsterdam') - interval '2 years')::date"
+        replace = "create or replace function access.retention_floor() returns date stable "
+        floor.execute(f"{replace} return date '{DAYS[1]}'")  # type: ignore[arg-type]
+        floor.commit()
+        done = write(played, owner)
+        days = {
+            customer: {row["call_date"] for row in held(path(played, customer, "queue"), "queue_interval")}
+            for customer in WITH_DATA
+        }
+        floor.execute(replace + now)  # type: ignore[arg-type]
+    assert {one.written for (_, group), one in done.items() if group == "queue"} == {True}  # type: ignore[union-attr]
+    assert days == {customer: set(DAYS[1:]) for customer in WITH_DATA}
+    assert write(played, owner)[STANDARD, "queue"].written  # type: ignore[union-attr]
+
+
+def test_a_customer_that_is_live_has_no_file(played: Callmart, owner: psycopg.Connection) -> None:
+    left = path(played, STANDARD, "queue").parent / ".publish-x" / "queue.tdsx"
+    left.parent.mkdir()
+    left.write_text("of a publication that was killed")
+    owner.execute("update registry.customer set connection = 'live' where customer_id = %s", [STANDARD])
+    extract.extract(owner, played.settings, ignore_step)
+    assert files(played) == FILES - {(STANDARD, "queue"), (STANDARD, "line")}
+    owner.execute("update registry.customer set connection = 'extract' where customer_id = %s", [STANDARD])
+    owner.commit()
+
+
+def test_what_no_contract_orders_any_more_is_removed(played: Callmart, owner: psycopg.Connection) -> None:
+    less = REGISTRY.replace(
+        "[{option: detailed, from: 2020-01-01}]",
+        f"[{{option: detailed, from: 2020-01-01, until: {YESTERDAY}}}, {{option: standard, from: {YESTERDAY}}}]",
+    ).replace(
+        "[{option: standard, from: 2020-01-01}]",
+        f"[{{option: standard, from: 2020-01-01, until: {YESTERDAY}}}]",
+    )
+    played.apply(less)
+    owner.rollback()
+    extract.extract(owner, played.settings, ignore_step)
+    assert files(played) == {(customer, group) for customer in DETAILED for group in ("queue", "line")}
+    assert set(owner.execute("select customer_id, mart_group from ops.extract").fetchall()) == files(played)
+    played.apply(REGISTRY)
+
+
+# -- where files are not kept --------------------------------------------------------------------------------------
+
+
+@dataclass
+class Away:
+    """The same customers, and a Tableau server elsewhere on which everything is published."""
+
+    callmart: Callmart
+    folder: Path
+
+    def deliver(self) -> run.Ran:
+        """Extract and publish, as every night."""
+        ran = run.Ran()
+        with self.callmart.connect() as connection:
+            run.deliver(connection, self.callmart.settings, ran, ignore_step)
+        return ran
+
+    def publish(self, on_step: Callable[..., None] = ignore_step) -> list[publish.Outcome]:
+        """Publish alone."""
+        settings = self.callmart.settings
+        with self.callmart.connect() as connection, tableau.connect(settings) as server:
+            actual = publish.read(server, publication.books(connection, settings))
+            plan = publish.plan(publication.desired(connection, settings), actual)
+            return publication.apply(connection, settings, server, plan, on_step)
+
+    def queues(self) -> dict[str, TSC.DatasourceItem]:
+        """Everybody's data source of queues, by project."""
+        with tableau.connect(self.callmart.settings) as server:
+            found = list(TSC.Pager(server.datasources))
+        return {source.project_name: source for source in found if source.name == "Wachtrijen"}
+
+    def lose(self, project: str) -> None:
+        """Somebody deletes it by hand."""
+        with tableau.connect(self.callmart.settings) as server:
+            server.datasources.delete(self.queues()[project].id)
+
+    @property
+    def on_disk(self) -> list[str]:
+        """All that holds rows, and folders where some could be."""
+        return sorted(
+            str(path.relative_to(extract.folder(self.callmart.settings)))
+            for path in extract.folder(self.callmart.settings).rglob("*")
+        )
+
+
+NAMED_S, STANDARD_S = f"{NAMED} Voorbeeld", f"{STANDARD} Fietsen"
+
+
+@pytest.fixture(scope="module")
+def away(played: Callmart, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Away]:
+    played.build_unchecked()  # days that other tests marked would hold the mail back
+    folder = tmp_path_factory.mktemp("elsewhere")
+    with client.served(folder) as emulator:
+        server = Tableau(server=emulator.url, token_name=emulator.token_name, token=SecretStr(emulator.token))
+        away = Away(Callmart(played.settings.model_copy(update={"tableau": server})), folder)
+        assert away.deliver().problems == []
+        yield away
+
+
+def test_what_is_published_is_not_on_disk_and_not_made_again(away: Away) -> None:
+    assert away.on_disk == []
+    assert not [*away.callmart.home.rglob("*.hyper"), *away.callmart.home.rglob("*.tdsx")]
+    assert away.queues().keys() == {NAMED_S, f"{ANONYMOUS} Zorgpunt", STANDARD_S}
+    with away.callmart.connect() as owner:
+        touch(owner)  # the rows are read again, and are the same
+    ran = away.deliver()
+    assert (ran.extracts, ran.extracts_written, ran.published_changes, ran.problems) == (len(FILES), 0, 0, [])
+    assert away.on_disk == []
+
+
+def test_what_a_crash_left_after_publishing_goes(away: Away) -> None:
+    """Killed when Tableau has it and the disk still does."""
+    rows = away.callmart.rows(
+        "select content_hash as hash from ops.extract where customer_id = %s and mart_group = 'queue'",
+        STANDARD,
+    )
+    marts = [mart for mart in dbt_project.marts(away.callmart.settings) if mart.group == "queue"]
+    extract.restore(away.callmart.settings, STANDARD, "queue", marts, rows[0]["hash"])
+    assert away.on_disk == [str(STANDARD), f"{STANDARD}/queue.hyper"]
+    assert [outcome.done for outcome in away.publish()] == [(), (), ()]
+    assert away.on_disk == []
+
+
+def test_what_tableau_lost_is_made_again_by_publishing_alone(away: Away) -> None:
+    before, standing = away.queues(), {}
+    away.lose(NAMED_S)
+    outcomes = away.publish(lambda name, *_: standing.update({name: away.on_disk}))
+    assert {outcome.error for outcome in outcomes} == {None}
+    assert standing["Wachtrijen"] == [str(NAMED)], "no later than that"
+    assert {project: source.tags for project, source in away.queues().items()} == {
+        project: source.tags for project, source in before.items()
+    }
+    assert away.on_disk == []
+
+
+def test_what_could_not_be_published_stays_until_it_is(away: Away) -> None:
+    away.lose(NAMED_S)
+    with State(away.folder) as state:
+        faults.inject(state, faults.Fault("status", "POST", "/datasources$", count=1, status=400))
+    assert {outcome.customer_id for outcome in away.publish() if outcome.error} == {NAMED}
+    assert away.on_disk == [str(NAMED), f"{NAMED}/queue.hyper"]
+    assert {outcome.error for outcome in away.publish()} == {None}
+    assert away.queues().keys() >= {NAMED_S}
+    assert away.on_disk == []
+
+
+def test_rows_that_were_opened_since_are_extracted_first(away: Away) -> None:
+    """What is on the books is not what would be made again: publishing alone must not call the new rows the old."""
+    away.lose(STANDARD_S)
+    change = "update store.queue_interval set talk_s = talk_s + 1 where customer_id = %s"
+    with away.callmart.connect() as owner:
+        owner.execute(change, [STANDARD])
+        touch(owner)
+    (said,) = [outcome.error for outcome in away.publish() if outcome.error]
+    assert "run `callmart extract`" in said
+    assert away.on_disk == [str(STANDARD)], "an empty folder"
+    ran = away.deliver()
+    assert (ran.extracts_written, ran.problems) == (1, [])
+    assert STANDARD_S in away.queues()
+    assert away.on_disk == []

@@ -1,0 +1,622 @@
+"""The channel event log: what its channels do, row by row as Asterisk writes them, and the recording of a real one."""
+
+import csv
+import gzip
+import io
+import json
+import re
+from collections import Counter
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from callmart.base.errors import UserError
+from callmart.base.keys import keyed
+from callmart.base.settings import PROJECT
+from callmart.land.prepare import Prepared
+from callmart.land.readers import CEL_COLUMNS, CEL_READ
+from callmart_home import Callmart
+from landing import DETAILED, KEYS, NONE, opened, rejects, taken
+
+RECORDING = PROJECT / "demo" / "asterisk"
+T = 1795529600  # 24 November 2026
+CALL, AGENT, HALF = f"{T - 20}.16", f"{T - 8}.17", f"{T - 9}.18"
+CALLER_NUMBER = "0655542702"
+
+Line = dict[str, str]
+
+
+def line(
+    type: str, second: float, id: str = CALL, linked: str = CALL, **values: str | dict[str, str]
+) -> Line:
+    """A row; by default the caller's, who is in the queue `sales`."""
+    app = {} if id != CALL else {"appname": "Queue", "appdata": "sales,tk,,,90"}
+    extra = values.pop("extra", None)
+    return {
+        "eventtype": type,
+        "eventtime": f"{T + second:.6f}",
+        "cid_name": 'Firma "De Hoek"',
+        "cid_num": CALLER_NUMBER,
+        "channame": f"IAX2/carrier-{id[-2:]}",
+        "uniqueid": id,
+        "linkedid": linked,
+        "eventextra": json.dumps(extra) if extra else "",
+        **app,
+        **values,  # type: ignore[dict-item]
+    }
+
+
+def agent(type: str, second: float, **values: Any) -> Line:
+    """A row of the agent's channel, which the queue has called."""
+    called = {"channame": "IAX2/214-9", "appname": "AppQueue", "appdata": "(Outgoing Line)"}
+    return line(type, second, **{"id": AGENT, **called, **values})
+
+
+def bridge(id: str = "b1", technology: str = "simple_bridge") -> dict[str, str]:
+    return {"bridge_id": id, "bridge_technology": technology}
+
+
+def music(begin: float, end: float, of: Callable[..., Line] = line, **values: str) -> list[Line]:
+    return [
+        of("STREAM_BEGIN", begin, userdeftype="MOH_STREAM_BEGIN", extra={"class": "default"}, **values),
+        of("STREAM_END", end, userdeftype="MOH_STREAM_END", **values),
+    ]
+
+
+WAIT = [line("CHAN_START", -20, appname="", appdata=""), line("APP_START", -20), *music(-19, -0.1)]
+TALK = [agent("BRIDGE_ENTER", 0, extra=bridge()), line("BRIDGE_ENTER", 0.1, extra=bridge())]
+BYE = [
+    agent("BRIDGE_EXIT", 90, extra=bridge()),
+    line("BRIDGE_EXIT", 90, extra=bridge()),
+    line("CHAN_END", 90.5, appname="", appdata=""),
+]
+PROMPT = {"userdeftype": "FILE_STREAM_BEGIN", "extra": {"sound": "pbx-transfer", "format": "slin"}}
+
+
+def text(lines: list[Line], columns: tuple[str, ...] = CEL_COLUMNS) -> str:
+    out = io.StringIO()
+    writer = csv.DictWriter(
+        out, columns, quoting=csv.QUOTE_ALL, restval="", extrasaction="ignore", lineterminator="\n"
+    )
+    writer.writerows(lines)
+    return out.getvalue()
+
+
+def cel(folder: Path, *lines: Line, customer: int = DETAILED) -> Prepared:
+    path = folder / "Master.csv"
+    path.write_text(text(list(lines)))
+    return opened(path, customer=customer)
+
+
+def told(prepared: Prepared) -> list[tuple[str, float]]:
+    """The events in time, in seconds after T."""
+    return sorted(
+        ((event["event"], round(event["occurred_at"].timestamp() - T, 3)) for event in taken(prepared)),
+        key=lambda event: event[1],
+    )
+
+
+HELD = [("hold_started", 10.0), ("hold_ended", 14.5)]
+ENDED = ("call_ended", 90.5)
+
+
+# -- Holds
+
+
+def test_a_hold(tmp_path):
+    prepared = cel(tmp_path, *WAIT, *TALK, *music(10, 14.5), *BYE)
+    started, ended, over = sorted(taken(prepared), key=lambda event: event["occurred_at"])
+    assert {name: value for name, value in started.items() if value is not None} == {
+        "customer_id": DETAILED,
+        "platform": "vcloud",
+        "event": "hold_started",
+        "occurred_at": datetime.fromtimestamp(T + 10, UTC),
+        "call_id": CALL,
+        "queue": "sales",
+        "call_key": started["call_key"],
+        "event_key": started["event_key"],
+        "identified": True,
+    }
+    assert (ended["event"], ended["call_id"], ended["duration_s"]) == ("hold_ended", CALL, None)
+    assert (over["event"], over["call_id"], over["reason"]) == ("call_ended", CALL, None)
+    assert prepared.rejected == 0
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        pytest.param([*TALK, *BYE], id="of waiting"),
+        pytest.param([*TALK, *music(10, 14.5, agent), *BYE], id="that the caller gave the agent"),
+        pytest.param(
+            [*TALK, line("BRIDGE_EXIT", 9, extra=bridge()),
+             line("BRIDGE_ENTER", 9.5, extra=bridge("p", "holding_bridge")), *music(10, 14.5), *BYE],
+            id="of a car park",
+        ),
+        pytest.param([*TALK, music(10, 14.5)[0], agent("STREAM_BEGIN", 10.1, **PROMPT), music(10, 14.5)[1], *BYE],
+                     id="while the agent dials"),
+        pytest.param([*TALK, agent("STREAM_BEGIN", 9.9, **PROMPT), *music(10, 14.5), *BYE], id="after the keys"),
+        pytest.param(
+            [*TALK, music(10, 14.5)[0], agent("BRIDGE_EXIT", 11, extra=bridge()),
+             agent("BRIDGE_ENTER", 11, extra=bridge("b2")), music(10, 14.5)[1], *BYE],
+            id="while the agent consults",
+        ),
+        pytest.param([*TALK, line("STREAM_BEGIN", 10, userdeftype="FILE_STREAM_BEGIN", extra={"sound": "beep"}),
+                      line("STREAM_END", 11, userdeftype="FILE_STREAM_END"), *BYE], id="no music"),
+    ],
+)  # fmt: skip
+def test_music_that_is_no_hold(tmp_path, lines):
+    assert told(cel(tmp_path, *WAIT, *lines)) == [ENDED]
+
+
+def test_a_hold_after_a_transfer_that_was_called_off(tmp_path):
+    tried = [
+        music(5, 8)[0], agent("BRIDGE_EXIT", 6, extra=bridge()), agent("BRIDGE_ENTER", 6, extra=bridge("b2")),
+        agent("BRIDGE_EXIT", 7.9, extra=bridge("b2")), agent("BRIDGE_ENTER", 8, extra=bridge()), music(5, 8)[1],
+    ]  # fmt: skip
+    assert told(cel(tmp_path, *WAIT, *TALK, *tried, *music(10, 14.5), *BYE)) == [*HELD, ENDED]
+
+
+def test_a_caller_who_hangs_up_on_hold(tmp_path):
+    begin, end = music(10, 14.5)
+    left = [agent("BRIDGE_EXIT", 14.4, extra=bridge()), line("BRIDGE_EXIT", 14.4, extra=bridge())]
+    assert told(cel(tmp_path, *WAIT, *TALK, begin, *left, end, BYE[-1])) == [*HELD, ENDED]
+    assert told(cel(tmp_path, *WAIT, *TALK, begin, *left, BYE[-1])) == [HELD[0], ENDED]
+
+
+def test_a_hold_by_a_member_that_is_a_local_channel(tmp_path):
+    """The caller hears it through the half that called the telephone; queue_log knows the call as the linked one."""
+    half = {
+        "id": HALF,
+        "channame": "Local/224@agents-local-00000005;2",
+        "appname": "Dial",
+        "appdata": "IAX2/224",
+    }
+    lines = [
+        line("BRIDGE_ENTER", 0, extra=bridge("b2"), **half),
+        line("STREAM_BEGIN", 10, userdeftype="MOH_STREAM_BEGIN", extra={"class": "default"}, **half),
+        line("STREAM_END", 14.5, userdeftype="MOH_STREAM_END", **half),
+        line("CHAN_END", 80, **half | {"appname": "", "appdata": ""}),
+    ]
+    found = taken(cel(tmp_path, *lines))
+    assert [(event["event"], event["call_id"], event["queue"]) for event in found] == [
+        ("hold_started", CALL, None),
+        ("hold_ended", CALL, None),
+    ]
+
+
+def test_a_queue_call_that_another_one_is_linked_to(tmp_path):
+    """queue_log knows the caller in a queue by the channel's own id, whatever it is linked to."""
+    lines = [one | {"linkedid": "1795529000.1"} for one in (*WAIT, *TALK, *music(10, 14.5), *BYE)]
+    assert {event["call_id"] for event in taken(cel(tmp_path, *lines))} == {CALL}
+
+
+@pytest.mark.parametrize(
+    ("lines", "expected"),
+    [
+        pytest.param([*music(10, 14.5), *BYE], [*HELD, ENDED], id="before the hold"),
+        pytest.param([music(10, 14.5)[1], *BYE], [HELD[1], ENDED], id="within the hold"),
+        pytest.param([*music(-19, -0.1), *TALK, *BYE], [ENDED], id="while waiting"),
+        pytest.param([*music(10, 14.5)], [], id="and ends before that is known"),
+    ],
+)
+def test_a_file_that_begins_within_a_call(tmp_path, lines, expected):
+    assert told(cel(tmp_path, *lines)) == expected
+
+
+def test_what_an_agent_hears_who_waits_for_calls(tmp_path):
+    login = {"id": AGENT, "appname": "AgentLogin", "appdata": "1001,s"}
+    lines = [
+        line("BRIDGE_ENTER", 0, extra=bridge("pool", "holding_bridge"), **login),
+        line("STREAM_BEGIN", 1, userdeftype="MOH_STREAM_BEGIN", **login),
+        line("STREAM_END", 9, userdeftype="MOH_STREAM_END", **login),
+        line("CHAN_END", 10, **login),
+    ]
+    assert told(cel(tmp_path, *lines)) == []
+
+
+def test_an_asterisk_that_does_not_tell_of_music(tmp_path):
+    """Then no hold is no news, so that it can't be taken for none."""
+    lines = [one for one in (*WAIT, *TALK, *BYE) if not one["eventtype"].startswith("STREAM")]
+    blind = agent("BLINDTRANSFER", 89, extra=handed(extension="290"))
+    assert told(cel(tmp_path, *lines, blind)) == [("transferred", 89.0)]
+    assert told(cel(tmp_path, *lines, blind, *music(95, 99, agent))) == [("transferred", 89.0), ENDED]
+
+
+# -- Transfers
+
+
+def transferred(folder: Path, *lines: Line) -> dict[str, Any]:
+    prepared = cel(folder, *WAIT, *TALK, *lines)
+    (event,) = taken(prepared)
+    assert (event["event"], event["call_id"], event["agent_key"]) == ("transferred", CALL, None)
+    return {name: event[name] for name in ("reason", "target_kind", "target", "target_key") if event[name]}
+
+
+def handed(**extra: str) -> dict[str, str]:
+    return {"transferee_channel_name": "IAX2/carrier-16", "transferee_channel_uniqueid": CALL} | extra
+
+
+@pytest.mark.parametrize(
+    ("extension", "expected"),
+    [
+        ("290", {"target_kind": "other"}),
+        ("s", {"target_kind": "other"}),
+        (
+            "0205559999",
+            {"target_kind": "number", "target_key": keyed(KEYS[DETAILED], "number", "+31205559999")},
+        ),
+    ],
+)
+def test_blind(tmp_path, extension, expected):
+    row = agent("BLINDTRANSFER", 20, extra=handed(extension=extension, context="from-internal"))
+    assert transferred(tmp_path, row) == {"reason": "blind"} | expected
+
+
+@pytest.mark.parametrize(
+    ("target", "expected"),
+    [
+        ({"transfer_target_channel_name": "Local/290@from-internal-07;1"}, {"target_kind": "other"}),
+        ({"transfer_target_channel_name": "IAX2/290-1"}, {"target_kind": "other"}),
+        ({"transfer_target_channel_name": "N/A"}, {"target_kind": "other"}),
+        ({}, {"target_kind": "other"}),
+        (
+            {"transfer_target_channel_name": "Local/0205559999@from-internal-07;1"},
+            {"target_kind": "number", "target_key": keyed(KEYS[DETAILED], "number", "+31205559999")},
+        ),
+    ],
+)
+def test_attended(tmp_path, target, expected):
+    assert (
+        transferred(tmp_path, agent("ATTENDEDTRANSFER", 20, extra=handed(**target)))
+        == {"reason": "attended"} | expected
+    )
+
+
+@pytest.mark.parametrize("named", [True, False], ids=["named", "found in the bridge"])
+def test_attended_into_a_queue(tmp_path, named):
+    pair = "Local/72@from-internal-00000027"
+    waits = {"appname": "Queue", "appdata": "support,t,,,30", "channame": f"{pair};2"}
+    row = agent(
+        "ATTENDEDTRANSFER",
+        20,
+        extra=handed(
+            bridge2_id="b2",
+            channel2_uniqueid=AGENT,
+            transfer_target_channel_name=f"{pair};1" if named else "N/A",
+        ),
+    )
+    found = transferred(
+        tmp_path,
+        line("APP_START", 11, id=HALF, **waits),
+        line("BRIDGE_ENTER", 11, id="1795529610.9", channame=f"{pair};1", extra=bridge("b2")),
+        line("BRIDGE_EXIT", 19, id="1795529610.9", channame=f"{pair};1", extra=bridge("b2")),
+        line("BRIDGE_ENTER", 19, id="1795529610.9", channame=f"{pair};1", extra=bridge()),
+        row,
+    )
+    assert found == {"reason": "attended", "target_kind": "queue", "target": "support"}
+
+
+def test_attended_by_a_second_call_that_waits_in_a_queue(tmp_path):
+    second = line("APP_START", 11, id=HALF, appname="Queue", appdata="support", channame="SIP/214-2")
+    row = agent("ATTENDEDTRANSFER", 20, extra=handed(app="Queue", channel2_uniqueid=HALF))
+    assert transferred(tmp_path, second, row) == {
+        "reason": "attended",
+        "target_kind": "queue",
+        "target": "support",
+    }
+
+
+def test_a_transfer_of_a_channel_that_nothing_is_known_of(tmp_path):
+    row = agent("BLINDTRANSFER", 20, extra={"extension": "290"})
+    (event,) = taken(cel(tmp_path, row))
+    assert (event["call_id"], event["queue"]) == (CALL, None)
+
+
+# -- The file
+
+
+def test_types_that_say_nothing_and_unknown_ones(tmp_path):
+    prepared = cel(
+        tmp_path,
+        line("CHAN_START", 0),
+        line("USER_DEFINED", 0, userdeftype=CALLER_NUMBER),
+        line("USER_DEFINED", 1),
+        line(f"jan {CALLER_NUMBER}", 2),
+        line("", 2),
+    )
+    assert taken(prepared) == []
+    assert prepared.unknown_verbs == {"USER_DEFINED": 2, "other": 2}
+    assert (prepared.rows, prepared.rejected, prepared.turned_away) == (5, 0, 0)
+
+
+def test_rejects(tmp_path):
+    path = tmp_path / "Master.csv"
+    good = text([line("ANSWER", 0)])
+    path.write_text(
+        good  # 1
+        + good.replace(',""\n', "\n")  # 2
+        + good.replace("\n", ',"one more"\n')  # 3
+        + good.replace(CALLER_NUMBER + '"', CALLER_NUMBER)  # 4
+        + text(
+            [
+                line("ANSWER", 0) | {"eventtime": "soon"},  # 5
+                line("BRIDGE_ENTER", 0, id=""),  # 6
+                line("BLINDTRANSFER", 0) | {"eventextra": "{not JSON " + CALLER_NUMBER},  # 7
+                line("BLINDTRANSFER", 0) | {"eventextra": '["a list"]'},  # 8
+                line("BLINDTRANSFER", 0) | {"eventextra": "[" * 100_000},  # 9
+                line("BLINDTRANSFER", 0, extra=handed()) | {"linkedid": ""},  # 10: the caller is a queue's
+                line("APP_START", 0, appdata="sal\aes"),  # 11
+                line("BLINDTRANSFER", 0, extra=handed()),  # 12
+            ]
+        )
+    )
+    prepared = opened(path, customer=DETAILED)
+    assert [event["queue"] for event in taken(prepared)] == ["sales"] * 2
+    assert rejects(prepared) == {
+        2: "the line has more or fewer columns than a channel event log",
+        3: "the line has more or fewer columns than a channel event log",
+        4: "the line is not CSV: quotes are open or in the wrong place",
+        5: "the time can't be read",
+        6: "uniqueid is missing",
+        7: "eventextra is not JSON",
+        8: "eventextra is not a JSON object",
+        9: "eventextra is not JSON",
+    }
+    assert (prepared.rows, prepared.rejected) == (12, 8)
+
+
+def test_an_export_with_a_header_and_local_times(tmp_path):
+    path = tmp_path / "cel.csv"
+    columns = ("id", *CEL_READ, "cid_num")
+    header = ",".join(columns).replace("eventextra", "extra")
+    lines = [
+        one
+        | {"eventtime": datetime.fromtimestamp(float(one["eventtime"]), UTC).strftime("%Y-%m-%d %H:%M:%S.%f")}
+        for one in (*WAIT, *TALK, *music(10, 14.5), *BYE)
+    ]
+    path.write_text(header + "\n" + text(lines, columns))
+    assert told(opened(path, customer=DETAILED, time_zone="UTC")) == [*HELD, ENDED]
+    hour = timedelta(hours=1) / timedelta(seconds=1)  # Amsterdam is the customer's, and ahead
+    assert told(opened(path, customer=DETAILED))[-1] == ("call_ended", 90.5 - hour)
+
+
+@pytest.mark.parametrize("pack", [bytes, gzip.compress])
+def test_the_format_is_found(tmp_path, pack):
+    path = tmp_path / "Master.csv"
+    path.write_bytes(pack(text([*WAIT, *TALK, *music(10, 14.5), *BYE]).encode()))
+    for format in ("auto", "cel"):
+        assert told(opened(path, format, customer=DETAILED)) == [*HELD, ENDED]
+
+
+def test_another_format_is_named(tmp_path):
+    path = tmp_path / "Master.csv"
+    path.write_text(text(WAIT))
+    with pytest.raises(UserError, match="is cel, not csv; use --format cel or auto"):
+        opened(path, "csv", customer=DETAILED)
+    with pytest.raises(UserError, match="does not say whose rows these are; give --customer"):
+        opened(path)
+    path.write_text("1795529567|1795529567.16|sales|NONE|ABANDON|2|2|11\n")
+    with pytest.raises(UserError, match="is queue_log, not cel"):
+        opened(path, "cel", customer=DETAILED)
+    path.write_text("eventtype,eventtime,linkedid,secret-column\n")
+    with pytest.raises(UserError, match=r"column 4 of the header is not known"):
+        opened(path, "cel", customer=DETAILED)
+
+
+def test_a_customer_without_a_contract_is_turned_away(tmp_path):
+    prepared = cel(tmp_path, *WAIT, *TALK, *music(10, 14.5), *BYE, customer=NONE)
+    assert taken(prepared) == []
+    assert prepared.turned_away == 3
+
+
+Hold = tuple[float, float]
+
+
+@st.composite
+def calls(draw: st.DrawFn) -> tuple[list[Line], set[tuple[str, float, float]]]:
+    """Calls that go on at the same time, with their rows mixed, and the holds in them; music from the beginning."""
+    lines: list[Line] = music(-2, -1, id=f"{T - 9}.1", linked=f"{T - 9}.1")
+    holds = set()
+    for number in range(draw(st.integers(1, 4))):
+        id, with_whom = f"{T}.{number * 2}", f"{T}.{number * 2 + 1}"
+        here = bridge(f"b{number}")
+        mine = [line("APP_START", 0, id=id, appname="Queue", appdata="sales")]
+        second = draw(st.integers(1, 50))
+        if draw(st.booleans()):
+            mine += music(1, second, id=id, appname="Queue", appdata="sales")
+        mine += [
+            line("BRIDGE_ENTER", second, id=id, appname="Queue", appdata="sales", extra=here),
+            agent("BRIDGE_ENTER", second, id=with_whom, extra=here),
+        ]
+        for kind in draw(st.lists(st.sampled_from(["hold", "dial", "callers", "wait"]), max_size=6)):
+            begin = second + draw(st.integers(2, 30))
+            second = begin + draw(st.integers(1, 30))
+            heard = music(begin, second, id=id, appname="Queue", appdata="sales")
+            if kind == "hold":
+                holds.add((id, float(begin), float(second)))
+                mine += heard
+            elif kind == "dial":
+                mine += [heard[0], agent("STREAM_BEGIN", begin, id=with_whom, **PROMPT), heard[1]]
+            elif kind == "callers":
+                mine += music(begin, second, agent, id=with_whom)
+        mine += [
+            agent("BRIDGE_EXIT", second + 1, id=with_whom, extra=here),
+            line("BRIDGE_EXIT", second + 1, id=id, appname="Queue", appdata="sales", extra=here),
+            line("CHAN_END", second + 2, id=id),
+        ]
+        lines += mine
+    return sorted(
+        lines, key=lambda one: float(one["eventtime"])
+    ), holds  # stable: a channel's rows keep their order
+
+
+def holds_of(events: list[dict[str, Any]]) -> set[tuple[str, float, float]]:
+    found = sorted(
+        (event["call_id"], event["occurred_at"].timestamp() - T, event["event"])
+        for event in events
+        if event["event"].startswith("hold")
+    )
+    assert [name for *_, name in found] == ["hold_started", "hold_ended"] * (len(found) // 2)
+    return {(id, begin, end) for (id, begin, _), (_, end, _) in zip(found[::2], found[1::2], strict=True)}
+
+
+@settings(max_examples=25, deadline=None)
+@given(drawn=calls(), block=st.sampled_from([900, 2000, 4 << 20]), where=st.floats(0, 1))
+def test_calls_at_the_same_time(tmp_path_factory, drawn, block, where):
+    """In one batch or in many; what a part of the file tells is told by the whole, as the same events."""
+    lines, holds = drawn
+    folder = tmp_path_factory.mktemp("cel")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("callmart.land.readers.BLOCK", block)
+        whole = taken(cel(folder, *lines))
+    assert holds_of(whole) == holds
+    ended = [event["call_id"] for event in whole if event["event"] == "call_ended"]
+    assert (
+        len(ended)
+        == len(set(ended))
+        == len({one["uniqueid"] for one in lines if one["eventtype"] == "CHAN_END"})
+    )
+
+    cut = int(where * (len(lines) - 1)) + 1
+    identity = {(event["occurred_at"], event["event_key"]) for event in whole}
+    assert {
+        (event["occurred_at"], event["event_key"]) for event in taken(cel(folder, *lines[:cut]))
+    } <= identity
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    rows=st.lists(
+        st.lists(st.text(st.characters(blacklist_characters="\n\r\0", blacklist_categories=["Cs"]), max_size=12),
+                 min_size=20, max_size=20),
+        max_size=8,
+    ),
+    types=st.lists(st.sampled_from(["BRIDGE_ENTER", "BRIDGE_EXIT", "STREAM_END", "BLINDTRANSFER", "ATTENDEDTRANSFER",
+                                    "CHAN_END", "APP_START"]), min_size=8, max_size=8),
+)  # fmt: skip
+def test_whatever_stands_in_a_row(tmp_path_factory, rows, types):
+    """A row is an event or a reject with one of a few reasons, or says nothing; the rest of the file lands."""
+    lines = [
+        dict(zip(CEL_COLUMNS, row, strict=True)) | {"eventtype": type, "eventtime": f"{T}.{number}"}
+        for number, (row, type) in enumerate(zip(rows, types, strict=False), start=1)
+    ]
+    prepared = cel(tmp_path_factory.mktemp("cel"), *WAIT, *TALK, *lines, *music(10, 14.5), *BYE)
+    events = [name for name, _ in told(prepared) if name != "transferred"]
+    assert Counter(events)["hold_started"] >= 1
+    assert prepared.rows == len(WAIT + TALK + lines + BYE) + 2
+    assert set(rejects(prepared).values()) <= {
+        "uniqueid is missing",
+        "eventextra is not JSON",
+        "eventextra is not a JSON object",
+        *(f"{column} holds a control character" for column in ("call_id", "queue", "target", "event_id")),
+    }
+
+
+# -- The recording
+
+
+def truth() -> list[dict[str, str]]:
+    with (RECORDING / "ground_truth.csv").open() as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.fixture(scope="module")
+def recorded() -> list[dict[str, Any]]:
+    prepared = opened(RECORDING / "cel.csv.gz", customer=DETAILED)
+    found = taken(prepared)
+    assert (prepared.rows, prepared.rejected, prepared.unknown_verbs) == (7826, 0, {})
+    return found
+
+
+def test_the_holds_of_the_recording(recorded):
+    """Each as the agent's telephone knows it, within 0.3 s, and no other."""
+    real = {}
+    for call in truth():
+        if call["holds"]:
+            hold, unhold = (float(part.split("@")[1]) - T for part in call["holds"].split(";"))
+            real[call["uniqueid"], call["queue"]] = (hold, unhold)
+    queues = {event["call_id"]: event["queue"] for event in recorded if event["event"] == "hold_started"}
+    found = {(id, queues[id]): (begin, end) for id, begin, end in holds_of(recorded)}
+    assert found.keys() == real.keys()
+    assert len(found) == 9
+    for call, times in found.items():
+        assert times == pytest.approx(real[call], abs=0.3)
+
+
+def test_the_transfers_of_the_recording(recorded):
+    """All that were made, also those of which queue_log shows only a COMPLETEAGENT."""
+    real = {"blind": set(), "attended": set()}
+    for call in truth():
+        kind = call["transfer_kind"]
+        if kind.startswith("blind"):
+            real["blind"].add(call["uniqueid"])
+        # Called off; and to an application that answered nobody, where the caller hung up.
+        elif (
+            kind.startswith("attended_") and kind != "attended_cancelled" and call["transfer_target"] != "600"
+        ) or (kind == "threeway"):
+            real["attended"].add(call["uniqueid"])
+    transfers = [event for event in recorded if event["event"] == "transferred"]
+    for kind, ids in real.items():
+        assert {event["call_id"] for event in transfers if event["reason"] == kind} == ids
+    assert len(transfers) == 19 + 15
+    to_queues = {call["uniqueid"]: call["second_queue"] for call in truth() if call["scenario"] == "x_at_q"}
+    assert {event["call_id"]: event["target"] for event in transfers if event["target"]} == to_queues
+    assert Counter(event["target_kind"] for event in transfers) == {"other": 29, "queue": 4, "number": 1}
+
+
+def test_the_calls_of_the_recording_are_those_of_its_queue_log(recorded):
+    log = taken(opened(RECORDING / "queue_log", customer=DETAILED))
+    joined = {event["call_key"] for event in log if event["event"] == "queue_joined"}
+    held = {event["call_key"] for event in recorded if event["event"] != "call_ended"}
+    assert held <= joined
+    ended = {event["call_key"] for event in recorded if event["event"] == "call_ended"}
+    assert len(joined - ended) == 8  # the calls that were there when Asterisk was killed
+    assert held <= ended
+    again = {event["event"] for event in recorded} & {event["event"] for event in log}
+    assert again == {"transferred"}  # which a model attributes to an agent's part of the call, once
+
+
+def test_no_number_of_the_recording_comes_out(recorded):
+    with gzip.open(RECORDING / "cel.csv.gz", "rt") as file:
+        rows = [dict(zip(CEL_COLUMNS, row, strict=True)) for row in csv.reader(file)]
+    private = {row[column] for row in rows for column in ("cid_num", "cid_ani")}
+    private = {word for word in private if len(re.sub("[^0-9]", "", word)) > 6}
+    private |= {call["caller_name"] for call in truth() if len(call["caller_name"]) > 6}
+    assert len(private) > 100
+    out = repr(recorded)
+    assert not [word for word in private if word in out]
+
+
+# -- On a server
+
+
+def test_either_file_first(callmart: Callmart):
+    callmart.apply(
+        "customers:\n"
+        + "".join(
+            f"  - {{id: {id}, name: a customer, contracts: [{{option: detailed, from: 2025-01-01}}]}}\n"
+            for id in (1, 2)
+        )
+    )
+    files = [RECORDING / "queue_log", RECORDING / "cel.csv.gz"]
+    landed = [callmart.land(file, 1).landed for file in files]
+    assert landed == list(reversed([callmart.land(file, 2).landed for file in reversed(files)]))
+    part = "".join(gzip.decompress(files[1].read_bytes()).decode().splitlines(keepends=True)[:5000])
+    again = callmart.land_text(part, 1)
+    assert again.landed == 0
+    assert again.repeated > 100
+
+    def kept(customer: int) -> list[dict[str, Any]]:
+        return callmart.rows(
+            "select event, occurred_at, call_key, call_id, queue, reason, target, target_kind, line_number"
+            " from raw.event where customer_id = %s order by occurred_at, event, call_id, line_number, reason, queue",
+            customer,
+        )
+
+    assert len(kept(1)) == sum(landed)
+    assert kept(1) == kept(2)

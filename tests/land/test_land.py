@@ -1,0 +1,652 @@
+"""Landing on a real server: exactly once, whole or not at all, nothing of what is turned away, and the dirty days."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, date, datetime, time, timedelta
+from itertools import count
+from pathlib import Path
+from threading import Barrier
+from typing import Any
+
+import pytest
+
+from callmart.base.errors import UserError
+from callmart.base.keys import ensure_key, keyed
+from callmart.build import window
+from callmart.land import landing
+from callmart.land.prepare import Gate
+from callmart.opening import opening
+from callmart.validate import suites
+from callmart_home import Callmart, ignore_step
+from events import AMSTERDAM, DAY, Row, at, days, event, log, ndjson, registry
+
+ANONYMOUS, STANDARD, BOTH, NONE, UNKNOWN = 1, 2, 3, 4, 9
+FIRST = 100  # of the customers that a test has for itself
+CALL = {"call_id": "c-1", "queue": "sales"}
+TALK = CALL | {"agent": "SIP/1"}
+SECRET = "geheim-4711"
+CLOSES = (date.today() - DAY).days + 1  # days after DAY: what is over keeps nothing, so this lies ahead
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _registry(callmart: Callmart) -> None:
+    detailed = "contracts: [{option: detailed, from: 2020-01-01}]"
+    callmart.apply(
+        registry(
+            f"id: {ANONYMOUS}, anonymous_agents: true, {detailed}",
+            f"id: {STANDARD}, contracts: [{{option: standard, from: 2020-01-01}}]",
+            f"id: {BOTH}, contracts: [{{option: standard, from: {DAY - timedelta(days=1)}, until: {DAY}}},"
+            f" {{option: detailed, from: {DAY}, until: {DAY + timedelta(days=CLOSES)}}}]",
+            f"id: {NONE}, contracts: []",
+            *(f"id: {number}, {detailed}" for number in range(FIRST, FIRST + 60)),
+        )
+    )
+
+
+NUMBERS = count(FIRST)
+
+
+@pytest.fixture
+def customer() -> int:
+    """A detailed customer in Amsterdam whom no other test knows."""
+    return next(NUMBERS)
+
+
+@pytest.fixture
+def other() -> int:
+    """One more."""
+    return next(NUMBERS)
+
+
+def rows(size: int) -> list[Row]:
+    """So many callers, a second apart."""
+    return [
+        event("queue_joined", at("10:00") + timedelta(seconds=i), call_id=f"c-{i}", queue="sales")
+        for i in range(size)
+    ]
+
+
+def stored(callmart: Callmart, customer: int) -> list[dict[str, Any]]:
+    """The customer's events, but for whose they are and what brought them."""
+    found = callmart.rows(
+        "select * from raw.event where customer_id = %s order by occurred_at, event_key, ordinal", customer
+    )
+    own = ("customer_id", "event_key", "file_id")
+    return [{name: value for name, value in row.items() if name not in own} for row in found]
+
+
+def dirty(callmart: Callmart, customer: int) -> set[date]:
+    return {
+        row["call_date"]
+        for row in callmart.rows("select call_date from ops.dirty_day where customer_id = %s", customer)
+    }
+
+
+def clean(callmart: Callmart, customer: int) -> None:
+    with callmart.connect() as connection:
+        connection.execute("delete from ops.dirty_day where customer_id = %s", [customer])
+
+
+def everything(callmart: Callmart) -> str:
+    """All that the database holds outside of the marts, as text."""
+    tables = callmart.rows(
+        "select format('%%I.%%I', schemaname, tablename) as name from pg_tables where schemaname in"
+        " ('raw', 'ops', 'registry', 'build')"
+    )
+    return "\n".join(
+        row["text"]
+        for table in tables
+        for row in callmart.rows(f"select t::text as text from {table['name']} as t")
+    )
+
+
+# exactly once
+
+
+def test_a_file_lands_once(callmart: Callmart, customer: int) -> None:
+    text = ndjson(*rows(3))
+    first = callmart.land_text(text, customer)
+    assert (first.rows, first.landed, first.repeated, first.unchanged) == (3, 3, 0, False)
+    copy = callmart.home / "another name"
+    copy.write_text(text)
+    assert callmart.land_text(text, customer).unchanged
+    assert callmart.land(copy, customer).unchanged
+    assert len(stored(callmart, customer)) == 3
+    assert len(callmart.rows("select from raw.file where asked like %s", f"%{customer}%")) == 1
+
+
+def test_a_file_is_read_again_when_the_registry_has_changed(callmart: Callmart, customer: int) -> None:
+    text = ndjson(*rows(3))
+    callmart.land_text(text, customer)
+    with callmart.connect() as connection:
+        connection.execute("insert into registry.version default values")
+    again = callmart.land_text(text, customer)
+    assert (again.unchanged, again.landed, again.repeated) == (False, 0, 3)
+    assert len(stored(callmart, customer)) == 3
+
+
+def test_overlapping_files_in_either_order(callmart: Callmart, customer: int, other: int) -> None:
+    early, late = ndjson(*rows(9)[:6]), ndjson(*rows(9)[3:])
+    for whose, files in (customer, (early, late)), (other, (late, early)):
+        first, second = (callmart.land_text(text, whose) for text in files)
+        assert (first.landed, first.repeated, second.landed, second.repeated) == (6, 0, 3, 3)
+    assert stored(callmart, customer) == stored(callmart, other)
+    assert [row["call_id"] for row in stored(callmart, customer)] == [f"c-{i}" for i in range(9)]
+
+
+def test_a_file_that_repeats_and_adds(callmart: Callmart, customer: int) -> None:
+    """As a log does that grows and is landed every night."""
+    callmart.land_text(ndjson(*rows(4)), customer)
+    grown = callmart.land_text(ndjson(*rows(7)), customer)
+    assert (grown.landed, grown.repeated) == (3, 4)
+
+
+def test_a_log_in_pieces(callmart: Callmart, customer: int) -> None:
+    lines = [
+        (at("10:00"), "c-1|sales|NONE|ENTERQUEUE||0612345678"),
+        (at("10:00"), "c-1|sales|SIP/1|RINGNOANSWER|1000"),
+        (at("10:00"), "c-1|sales|SIP/1|RINGNOANSWER|1000"),
+        (at("10:01"), "c-1|sales|SIP/1|CONNECT|60|c-2|3"),
+    ]
+    callmart.land_text(log(*lines[:2]), customer)
+    assert callmart.land_text(log(*lines), customer).landed == 3  # CONNECT is two events
+    assert [row["ordinal"] for row in stored(callmart, customer) if row["reason"] == "no_answer"] == [0, 1]
+
+
+def test_equal_rows_of_one_file_are_as_many_events(callmart: Callmart, customer: int) -> None:
+    (row,) = rows(1)
+    landed = [callmart.land_text(ndjson(*[row] * size), customer).landed for size in (3, 2, 4, 1)]
+    assert landed == [3, 0, 1, 0]
+    assert [row["ordinal"] for row in stored(callmart, customer)] == [0, 1, 2, 3]
+
+
+def test_an_event_id_makes_two_rows_one(callmart: Callmart, customer: int) -> None:
+    join, later = rows(2)
+    named = join | {"event_id": "e-1"}
+    within = callmart.land_text(ndjson(named, named | {"queue": "support"}, join), customer)
+    assert (within.rows, within.landed, within.repeated) == (3, 2, 1)
+    over = callmart.land_text(
+        ndjson(
+            named | {"line": "other content"},
+            named | {"occurred_at": later["occurred_at"]},
+            named | {"platform": "vcare"},
+        ),
+        customer,
+    )
+    assert (over.landed, over.repeated) == (2, 1), "another time or platform is another event"
+
+
+def test_rows_of_several_customers(callmart: Callmart, customer: int, other: int) -> None:
+    (row,) = rows(1)
+    text = ndjson(
+        row | {"customer_id": customer}, row | {"customer_id": other}, row | {"customer_id": customer}
+    )
+    assert callmart.land_text(text).landed == 3
+    assert [len(stored(callmart, whose)) for whose in (customer, other)] == [2, 1]
+    assert callmart.land_text(ndjson(row), other).repeated == 1, (
+        "how the customer is told is no part of the event"
+    )
+
+
+def test_the_same_content_for_another_customer(callmart: Callmart, customer: int, other: int) -> None:
+    text = ndjson(*rows(2))
+    assert [callmart.land_text(text, whose).landed for whose in (customer, other)] == [2, 2]
+
+
+def test_a_last_line_without_its_end_is_left_for_the_next_landing(callmart: Callmart, customer: int) -> None:
+    text = ndjson(*rows(3))
+    cut = callmart.land_text(text[:-1], customer)
+    assert (cut.incomplete_last_line, cut.rows, cut.landed, cut.rejected) == (True, 2, 2, 0)
+    whole = callmart.land_text(text, customer)
+    assert (whole.incomplete_last_line, whole.landed, whole.repeated) == (False, 1, 2)
+
+
+# whole or not at all
+
+
+@contextmanager
+def blocked(callmart: Callmart, lock: str) -> Iterator[Callable[[], bool]]:
+    """Hold what a landing needs; yields a test whether one waits for it."""
+
+    def waits() -> bool:
+        return bool(callmart.rows("select from pg_locks where not granted"))
+
+    with callmart.connect() as connection:
+        connection.execute(lock)
+        yield waits
+
+
+@pytest.mark.parametrize(
+    "lock",
+    [
+        pytest.param("lock table raw.incoming in share mode", id="before the first row"),
+        pytest.param("lock table raw.file in share mode", id="after the last row"),
+        pytest.param("lock table registry.agent in share mode", id="after the merge"),
+    ],
+)
+def test_killed_in_the_middle(callmart: Callmart, customer: int, tmp_path: Path, lock: str) -> None:
+    file = tmp_path / "events.ndjson"
+    file.write_text(ndjson(*(row | {"event": "agent_connected", "agent": "SIP/1"} for row in rows(500))))
+    program = "from callmart.cli.main import main; main()"
+    command = [sys.executable, "-c", program, "land", str(file), "--customer", str(customer)]
+    with blocked(callmart, lock) as waits:
+        landing = subprocess.Popen(
+            command,
+            env=os.environ | {"CALLMART_HOME": str(callmart.home)},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        while not waits():
+            assert landing.poll() is None, "it ended before it could be killed"
+        landing.send_signal(signal.SIGKILL)
+        landing.wait()
+    with callmart.connect() as connection:  # the server ends what nobody hears any more
+        connection.execute("lock table raw.incoming in access exclusive mode")
+    assert not stored(callmart, customer)
+    assert not dirty(callmart, customer)
+    for trace in (
+        "select from raw.file where asked like %s",
+        "select from raw.call where customer_id::text like %s",
+        "select from registry.agent where customer_id::text like %s",
+    ):
+        assert not callmart.rows(trace, f"%{customer}%")
+    assert callmart.land(file, customer).landed == 500
+    assert dirty(callmart, customer) == {DAY}
+
+
+def test_two_landings_at_once(callmart: Callmart, customer: int) -> None:
+    files = [ndjson(*rows(60)[:40]), ndjson(*rows(60)[20:])] * 2
+    together = Barrier(len(files))
+
+    def landed(text: str) -> int:
+        together.wait()
+        return callmart.land_text(text, customer).landed
+
+    with ThreadPoolExecutor(len(files)) as threads:
+        assert sum(threads.map(landed, files)) == 60
+    assert len(stored(callmart, customer)) == 60
+
+
+def test_rejects_have_a_line_and_a_reason_and_nothing_of_the_row(callmart: Callmart, customer: int) -> None:
+    good = rows(58)
+    bad = rows(1)[0] | {"call_id": SECRET}
+    wrong = [bad | {"occurred_at": SECRET}, bad | {"event": SECRET}]
+    result = callmart.land_text(ndjson(*good[:10], wrong[0], *good[10:], wrong[1]), customer)
+    reasons = ((11, "occurred_at is not a time"), (60, "event is not one of the raw format"))
+    assert (result.landed, result.rejected, result.first_rejects) == (58, 2, reasons)
+    kept = callmart.rows(
+        "select line_number, reason from raw.reject join raw.file using (file_id) where asked like %s order by 1",
+        f"%{customer}%",
+    )
+    assert tuple((row["line_number"], row["reason"]) for row in kept) == reasons
+    assert SECRET not in everything(callmart)
+
+
+def test_more_rejects_than_the_share_land_nothing(callmart: Callmart, customer: int) -> None:
+    bad = rows(1)[0] | {"event": "hello"}
+    with pytest.raises(
+        UserError, match=r"2 of 39 rows can't be landed \(first line 1: event is not .*\), more"
+    ):
+        callmart.land_text(ndjson(bad, *rows(37), bad), customer)
+    assert not stored(callmart, customer)
+    assert not dirty(callmart, customer)
+    assert not callmart.rows("select from raw.file where asked like %s", f"%{customer}%")
+    assert callmart.land_text(ndjson(bad, *rows(38), bad), customer).landed == 38, "5 % is allowed"
+
+
+def test_rows_turned_away_are_no_part_of_the_share(callmart: Callmart, customer: int) -> None:
+    """Else the rows of a customer without a contract would let more of the others' be lost."""
+    away = [row | {"customer_id": NONE} for row in rows(100)]
+    bad = rows(1)[0] | {"event": "hello", "customer_id": customer}
+    with pytest.raises(UserError, match="1 of 1 rows"):
+        callmart.land_text(ndjson(*away, bad))
+
+
+# who may come in
+
+
+def turned_away(callmart: Callmart, file: str) -> list[tuple[int | None, int]]:
+    """What the audit log says of the last file of that content."""
+    found = callmart.rows(
+        "select customer_id, (details ->> 'rows')::integer as rows from ops.audit_log"
+        " where action = 'turned away' and details ->> 'file' = (select max(file_id)::text from raw.file)"
+        " order by 1"
+    )
+    assert callmart.rows("select from raw.file where name = %s", f"landed-{abs(hash(file))}")
+    return [(row["customer_id"], row["rows"]) for row in found]
+
+
+def test_who_has_no_contract_is_counted_and_not_kept(callmart: Callmart, customer: int) -> None:
+    join = rows(1)[0] | {"queue": SECRET, "other_number": "+31612345678"}
+    text = ndjson(
+        *[join | {"customer_id": NONE}] * 3,
+        join | {"customer_id": UNKNOWN},
+        join | {"customer_id": UNKNOWN + 1},
+        rows(1)[0] | {"customer_id": customer},
+    )
+    result = callmart.land_text(text)
+    assert (result.rows, result.landed, result.turned_away, result.rejected) == (6, 1, 5, 0)
+    # A number that the registry does not know may be anybody's: it is counted, not noted.
+    assert turned_away(callmart, text) == [(NONE, 3), (None, 2)]
+    kept = everything(callmart)
+    assert SECRET not in kept
+    assert "612345678" not in kept
+    assert not dirty(callmart, NONE)
+
+
+def test_a_contract_opens_and_closes_at_the_customers_midnight(callmart: Callmart) -> None:
+    moments = [
+        at("23:59:59", -2), at("00:00", -1), at("23:59:59", -1), at("00:00"), at("23:59:59", CLOSES - 1),
+        at("00:00", CLOSES),
+    ]  # fmt: skip
+    text = ndjson(
+        *(
+            event("agent_connected", moment, call_id=f"c-{i}", queue="q", agent=f"SIP/{i}")
+            for i, moment in enumerate(moments)
+        )
+    )
+    result = callmart.land_text(text, BOTH)
+    assert (result.landed, result.turned_away) == (4, 2)
+    assert turned_away(callmart, text) == [(BOTH, 2)]
+    assert [row["call_id"] for row in stored(callmart, BOTH)] == ["c-1", "c-2", "c-3", "c-4"]
+    named = callmart.rows("select agent from registry.agent where customer_id = %s order by 1", BOTH)
+    assert [row["agent"] for row in named] == ["SIP/3", "SIP/4"], "only of the days under detailed"
+
+
+def test_ids_stand_behind_keys_only_where_agents_are_reported_by_name(
+    callmart: Callmart, customer: int
+) -> None:
+    connect = event("agent_connected", at("10:00"), **CALL, agent=SECRET)
+    for whose in ANONYMOUS, STANDARD:
+        assert callmart.land_text(ndjson(connect), whose).landed == 1
+    assert SECRET not in everything(callmart)
+    callmart.land_text(ndjson(connect, connect | {"agent": "SIP/2"}), customer)
+    key = ensure_key(callmart.home, customer, None)
+    kept = callmart.rows("select agent_key, agent from registry.agent where customer_id = %s", customer)
+    assert {row["agent_key"]: row["agent"] for row in kept} == {
+        keyed(key, "agent", agent): agent for agent in (SECRET, "SIP/2")
+    }
+    with callmart.connect() as connection:  # the other tests look for it
+        connection.execute("delete from registry.agent where agent = %s", [SECRET])
+
+
+def test_a_customer_that_is_named_must_be_known(callmart: Callmart) -> None:
+    with pytest.raises(UserError, match=f"customer {UNKNOWN} is not in the registry: add it"):
+        callmart.land_text(ndjson(*rows(1)), UNKNOWN)
+
+
+def test_what_is_older_than_two_years_is_turned_away(callmart: Callmart, customer: int) -> None:
+    (row,) = callmart.rows("select access.retention_floor() as floor")
+    floor = datetime.combine(row["floor"], time(), AMSTERDAM)
+    join = rows(1)[0]
+    old = [join | {"occurred_at": (floor - timedelta(seconds=s)).isoformat()} for s in (1, 86_400 * 400)]
+    result = callmart.land_text(ndjson(*old, join | {"occurred_at": floor.isoformat()}), customer)
+    assert (result.landed, result.turned_away) == (1, 2)
+    assert dirty(callmart, customer) == {row["floor"]}
+
+
+def test_an_event_more_than_a_day_ahead_of_the_database_is_a_reject(
+    callmart: Callmart, customer: int
+) -> None:
+    now = callmart.rows("select now()")[0]["now"]
+    ahead = [event("queue_joined", now + timedelta(hours=hours), **CALL) for hours in (23, 25)]
+    result = callmart.land_text(ndjson(*ahead, *rows(20)), customer)
+    reason = "occurred_at is more than a day ahead of the database's clock"
+    assert (result.landed, result.first_rejects) == (21, ((2, reason),))
+    assert max(row["occurred_at"] for row in stored(callmart, customer)) == now + timedelta(hours=23)
+
+
+def test_a_loader_that_believes_another_clock_is_refused_by_the_server(
+    callmart: Callmart, customer: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = landing.current_gate
+
+    def current_gate(*arguments: Any) -> tuple[int, Gate]:
+        version, gate = real(*arguments)
+        return version, replace(gate, latest=datetime(3000, 1, 1, tzinfo=UTC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr("callmart.land.landing.current_gate", current_gate)
+        ahead = ndjson(event("queue_joined", datetime(2951, 1, 10, tzinfo=UTC), **CALL), *rows(3))
+        with pytest.raises(
+            UserError, match=r"refused .* \(an event is more than a day ahead of the database's"
+        ):
+            callmart.land_text(ahead, customer)
+    assert not stored(callmart, customer)
+
+
+def months(callmart: Callmart) -> set[str]:
+    found = callmart.rows(
+        "select inhrelid::regclass::text from pg_inherits where inhparent = 'raw.event'::regclass"
+    )
+    return {row["inhrelid"] for row in found}
+
+
+def test_only_months_of_events_are_made(callmart: Callmart, customer: int) -> None:
+    before = months(callmart)
+    far_off = [at("10:00", -days) for days in (600, 500, 400)]
+    callmart.land_text(ndjson(*(event("queue_joined", moment, **CALL) for moment in far_off)), customer)
+    assert months(callmart) - before == {f"raw.event_{moment:%Y%m}" for moment in far_off}
+
+
+def test_no_file_makes_months_that_are_not_kept(callmart: Callmart, customer: int) -> None:
+    """A row a month over fifty years, and as many to come as a file may be wrong about."""
+    moments = [at("10:00", -days) for days in range(0, 50 * 365, 30)]
+    ahead = [datetime(2951, month, 10, tzinfo=UTC) for month in (1, 2)]
+    text = ndjson(*(event("queue_joined", moment, **CALL) for moment in [*moments, *ahead]), *rows(20))
+    result = callmart.land_text(text, customer)
+    assert (result.rejected, result.landed + result.turned_away) == (2, len(moments) + 20)
+    floor = callmart.rows("select access.retention_floor() as floor")[0]["floor"]
+    # Where the customer's month begins, UTC's has not.
+    assert min(months(callmart)) >= f"raw.event_{floor - timedelta(days=1):%Y%m}"
+    assert max(months(callmart)) <= f"raw.event_{date.today() + timedelta(days=1):%Y%m}"
+
+
+# how much may come in
+
+
+def with_limits(callmart: Callmart, **limits: float) -> Callmart:
+    return Callmart(callmart.settings.model_copy(update=limits))
+
+
+def test_a_file_that_holds_more_than_its_limit_is_refused_whole(callmart: Callmart, customer: int) -> None:
+    text = ndjson(*rows(30))
+    for limit, amount in {"max_file_rows": 29, "max_file_gib": 1e-6}.items():
+        with pytest.raises(UserError, match=f"holds more than .* raise {limit} in callmart.toml"):
+            with_limits(callmart, **{limit: amount}).land_text(text, customer)
+        assert not stored(callmart, customer)
+    assert with_limits(callmart, max_file_rows=30).land_text(text, customer).landed == 30
+
+
+REJECTS = {
+    "of its rows": json.dumps(rows(1)[0] | {"event": "hello"}),
+    "of its lines": "{",
+    "of its quotes": 'queue_joined,"',
+}
+
+
+@pytest.mark.parametrize("what", REJECTS)
+def test_a_file_of_rejects_is_refused_before_it_ends(
+    callmart: Callmart, customer: int, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    """Once more are rejected than may be of any file, so that they never fill the memory."""
+    monkeypatch.setattr("callmart.land.readers.BLOCK", 1 << 10)
+    first = "event,occurred_at" if what == "of its quotes" else json.dumps(rows(1)[0])
+    text = "\n".join([first, *[REJECTS[what]] * 900, ""])
+    with pytest.raises(UserError, match="holds more than 50 rows that can't be landed: correct it"):
+        with_limits(callmart, max_file_rows=1000).land_text(text, customer)
+
+
+def test_each_month_has_a_partition(callmart: Callmart, customer: int) -> None:
+    """Of UTC's months, whatever the customer's clock says."""
+    first = datetime.combine(DAY.replace(day=1), time(), UTC)
+    moments = [first - timedelta(microseconds=1), first]
+    callmart.land_text(ndjson(*(event("queue_joined", moment, **CALL) for moment in moments)), customer)
+    found = callmart.rows(
+        "select tableoid::regclass::text as name from raw.event where customer_id = %s order by occurred_at",
+        customer,
+    )
+    assert [row["name"] for row in found] == [f"raw.event_{moment:%Y%m}" for moment in moments]
+
+
+# the days that become dirty
+
+
+def test_a_calls_day_is_the_customers(callmart: Callmart, customer: int) -> None:
+    callmart.land_text(ndjson(event("queue_joined", at("00:30"), **CALL)), customer)
+    assert at("00:30").astimezone(UTC).date() < DAY
+    assert dirty(callmart, customer) == {DAY}
+
+
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)], ids=["in order", "the end first"])
+def test_a_call_over_midnight_dirties_both_days(
+    callmart: Callmart, customer: int, order: tuple[int, int]
+) -> None:
+    halves = [
+        event("queue_joined", at("23:58"), **CALL),
+        event("agent_connected", at("00:01", 1), **TALK),
+    ]
+    callmart.land_text(ndjson(halves[order[0]]), customer)
+    assert dirty(callmart, customer) == {days(2)[order[0]]}
+    clean(callmart, customer)
+    callmart.land_text(ndjson(halves[order[1]]), customer)
+    assert dirty(callmart, customer) == set(days(2))
+
+
+def test_a_call_over_three_days_in_one_file(callmart: Callmart, customer: int) -> None:
+    callmart.land_text(
+        ndjson(event("queue_joined", at("23:58"), **CALL), event("agent_connected", at("00:01", 2), **TALK)),
+        customer,
+    )
+    assert dirty(callmart, customer) == set(days(3))
+
+
+@pytest.mark.parametrize(
+    ("line", "reach"),
+    [
+        ("c-1|sales|SIP/1|CONNECT|90|c-2|3", 2),
+        ("c-1|sales|SIP/1|COMPLETEAGENT|50|40|1", 2),  # waited and talked
+        ("c-1|sales|SIP/1|COMPLETEAGENT|30|20|1", 1),
+        ("c-1|sales|NONE|ABANDON|1|1|61", 2),
+        ("c-1|sales|SIP/1|RINGNOANSWER|61000", 2),
+        ("c-1|sales|NONE|ABANDON|1|1|60", 1),
+    ],
+)
+def test_a_phase_that_the_source_measured_reaches_back_over_midnight(
+    callmart: Callmart, customer: int, line: str, reach: int
+) -> None:
+    callmart.land_text(log((at("00:01", 1), line)), customer)
+    assert dirty(callmart, customer) == set(days(2)[-reach:])
+
+
+STATUS = {"agent": "SIP/1", "reason": "available"}
+
+
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("agent_status", STATUS),
+        ("agent_logged_in", {"agent": "SIP/1"}),
+        ("agent_joined_queue", {"agent": "SIP/1", "queue": "sales"}),
+    ],
+)
+def test_what_an_agent_does_reaches_from_the_one_before_to_the_one_after(
+    callmart: Callmart, customer: int, name: str, values: Row
+) -> None:
+    ends = ndjson(event(name, at("10:00"), **values), event(name, at("10:00", 4), **values))
+    callmart.land_text(ends, customer)
+    assert dirty(callmart, customer) == set(days(5))
+    clean(callmart, customer)
+    callmart.land_text(ndjson(event(name, at("10:00", 2), **values)), customer)
+    assert dirty(callmart, customer) == set(days(5))
+    clean(callmart, customer)
+    callmart.land_text(ndjson(event(name, at("11:00", 3), **values)), customer)
+    assert dirty(callmart, customer) == set(days(5)[2:])
+
+
+def test_the_other_end_of_a_login_membership_or_wrap_up_is_found(callmart: Callmart, customer: int) -> None:
+    begun = [
+        event("agent_logged_in", at("22:00"), agent="SIP/1"),
+        event("agent_joined_queue", at("22:00"), agent="SIP/2", queue="sales", line="SIP/2"),
+        event("wrapup_started", at("22:00"), agent="SIP/3", line="SIP/3"),
+    ]
+    callmart.land_text(ndjson(*begun, event("queue_joined", at("10:00", 1), **CALL)), customer)
+    for i, name in enumerate(("agent_logged_out", "agent_left_queue", "wrapup_ended")):
+        clean(callmart, customer)
+        ended = {key: value for key, value in begun[i].items() if key in ("agent", "queue")}
+        callmart.land_text(ndjson(event(name, at("06:00", 1), **ended)), customer)
+        assert dirty(callmart, customer) == set(days(2))
+
+
+def test_only_what_is_of_the_same_agent_kind_and_queue_is_reached(callmart: Callmart, customer: int) -> None:
+    membership = {"agent": "SIP/1", "queue": "sales"}
+    callmart.land_text(
+        ndjson(
+            event("agent_status", at("10:00"), **STATUS),
+            event("agent_joined_queue", at("10:00"), **membership),
+            event("agent_logged_in", at("10:00"), agent="SIP/2"),
+            event("queue_joined", at("10:00", 4), **CALL),  # the end of the data, until which each goes on
+        ),
+        customer,
+    )
+    clean(callmart, customer)
+    callmart.land_text(
+        ndjson(
+            event("agent_logged_in", at("10:00", 2), agent="SIP/1"),
+            event("agent_left_queue", at("10:00", 2), **membership | {"queue": "support"}),
+            event("agent_status", at("10:00", 2), **STATUS | {"agent": "SIP/2"}),
+        ),
+        customer,
+    )
+    assert dirty(callmart, customer) == set(days(5)[2:])
+
+
+def test_a_status_in_the_same_moment_as_another_reaches_as_far(callmart: Callmart, customer: int) -> None:
+    """Whichever of the two holds from then on."""
+    callmart.land_text(
+        ndjson(*(event("agent_status", at("10:00", day), **STATUS) for day in (0, 2, 4))), customer
+    )
+    clean(callmart, customer)
+    same = [event("agent_status", at("10:00", 2), **STATUS | {"reason": word}) for word in ("break", "away")]
+    callmart.land_text(ndjson(*same), customer)
+    assert dirty(callmart, customer) == set(days(5))
+
+
+def test_repeated_rows_dirty_nothing(callmart: Callmart, customer: int) -> None:
+    known = [
+        event("queue_joined", at("23:58"), **CALL),
+        event("agent_connected", at("00:01", 1), **TALK),
+        event("agent_status", at("10:00"), **STATUS),
+        event("agent_status", at("10:00", 1), **STATUS),
+    ]
+    callmart.land_text(ndjson(*known), customer)
+    clean(callmart, customer)
+    callmart.land_text(ndjson(*reversed(known)), customer)
+    assert not dirty(callmart, customer)
+    callmart.land_text(
+        ndjson(*known, event("queue_joined", at("10:00", 7), call_id="c-9", queue="sales")), customer
+    )
+    assert dirty(callmart, customer) == set(days(8)[1:]), "the status was open at the end of the data"
+
+
+def test_what_lands_between_build_and_open_stays_dirty(callmart: Callmart, customer: int) -> None:
+    first, second = rows(2)
+    callmart.land_text(ndjson(first), customer)
+    with callmart.connect() as connection:
+        window.build(connection, callmart.settings, ignore_step)
+        suites.validate(connection, callmart.settings, ignore_step)
+        callmart.land_text(ndjson(second), customer)
+        opening.open_build(connection, callmart.settings)
+    offered = "select sum(offered) as offered from store.queue_interval where customer_id = %s"
+    assert callmart.rows(offered, customer) == [{"offered": 1}]
+    assert dirty(callmart, customer) == {DAY}
+    callmart.build_and_open()
+    assert callmart.rows(offered, customer) == [{"offered": 2}]
+    assert not dirty(callmart, customer)

@@ -1,0 +1,158 @@
+"""What a build reads: the days to compute, what they look back at, and of two years of events nothing else."""
+
+from collections import Counter
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+
+import psycopg
+import pytest
+
+from callmart_home import Callmart
+from events import DAY, event, ndjson, registry
+from events import at as moment
+
+LONG_AGO = 100  # days: in another month, and further back than anything that is looked for
+
+# The models that read raw events over some days, and need no other model computed before but a visit.
+READERS = ("stg_call_event", "int_caller", "stg_agent")
+STATUSES = 500  # of an agent, before or in the window
+AGENTS = 20
+
+
+@pytest.fixture(scope="module")
+def landed(callmart: Callmart) -> Callmart:
+    """A day of calls and of an agent, and the same long ago; only the later day is in the window."""
+    callmart.apply(registry("id: 1042, contracts: [{option: detailed, from: 2020-01-01}]"))
+    told = [
+        row
+        for day in (-LONG_AGO, -3, 0)
+        for row in (
+            event("call_started", moment("10:00", day), call_id=f"c-{day}", direction="inbound"),
+            event(
+                "queue_joined",
+                moment("10:01", day),
+                call_id=f"c-{day}",
+                queue="sales",
+                other_number="0612345678",
+            ),
+            event("queue_left", moment("10:02", day), call_id=f"c-{day}", queue="sales", reason="abandoned"),
+            event("agent_status", moment("09:00", day), agent="anna", reason="available"),
+            event("agent_status", moment("17:00", day), agent="anna", reason="away"),
+        )
+    ]
+    callmart.land_text(ndjson(*told), 1042)
+    callmart.build_unchecked()
+    with callmart.connect() as connection:
+        connection.execute("truncate build.window")
+        connection.execute("insert into build.window values (1042, %s, 0)", [DAY])
+        connection.execute(
+            """
+            insert into build.int_visit (customer_id, call_date, queue, call_key, number_key)
+            values (1042, %s, 'sales', 0, 'a key')
+            """,
+            [DAY],
+        )
+    return callmart
+
+
+@pytest.mark.parametrize("model", READERS)
+def test_old_months_are_not_read(landed: Callmart, model: str) -> None:
+    with landed.connect() as connection:
+        nodes = _explained(connection, _compiled(landed, model))
+    reads = Counter[str]()
+    for node in nodes:
+        if node.get("Relation Name", "").startswith("event_"):
+            reads[node["Relation Name"]] += node["Actual Loops"]
+    long_ago = f"event_{DAY - timedelta(days=LONG_AGO):%Y%m}"
+    assert reads.total() > 0
+    assert reads[long_ago] == 0
+
+
+def test_logins_of_a_month_are_found_without_reading_its_statuses(landed: Callmart) -> None:
+    with landed.connect() as connection:
+        connection.execute(f"insert into build.stg_agent {_compiled(landed, 'stg_agent')}".encode())
+        connection.execute(
+            """
+            insert into raw.event (customer_id, occurred_at, event_key, platform, event, file_id, agent_key, reason)
+            select customer_id, occurred_at - make_interval(mins => 10 * ago), ago, platform, event, file_id, agent_key,
+                case ago %% 2 when 0 then 'away' else 'busy' end
+            from raw.event
+            cross join generate_series(1, %s) as ago
+            where event = 'agent_status' and occurred_at = %s
+            """,
+            [STATUSES, moment("09:00", 0)],
+        )
+        connection.execute("analyze raw.event")
+        for cheaper_for_so_few in ("seqscan", "bitmapscan", "hashjoin", "mergejoin"):
+            connection.execute(f"set local enable_{cheaper_for_so_few} = off")
+        nodes = _explained(connection, _compiled(landed, "stg_agent_event"))
+        connection.rollback()
+    rows_read = sum(
+        node["Actual Loops"] * (node["Actual Rows"] + node.get("Rows Removed by Filter", 0))
+        for node in nodes
+        if node.get("Relation Name", "").startswith("event_")
+    )
+    assert 0 < rows_read < STATUSES
+
+
+def test_a_month_without_samples_is_read_agent_by_agent(landed: Callmart) -> None:
+    with landed.connect() as connection:
+        connection.execute(
+            """
+            insert into raw.event (customer_id, occurred_at, event_key, platform, event, file_id, agent_key, reason)
+            select customer_id, occurred_at + make_interval(secs => told), agent * %(statuses)s + told, platform, event,
+                file_id, agent::text, 'busy'
+            from raw.event
+            cross join generate_series(1, %(agents)s) as agent
+            cross join generate_series(1, %(statuses)s) as told
+            where event = 'agent_status' and occurred_at = any(%(moments)s)
+            """,
+            {
+                "agents": AGENTS,
+                "statuses": STATUSES,
+                "moments": [moment("09:00", day) for day in (-3, 0)],
+            },
+        )
+        connection.execute(f"insert into build.stg_agent {_compiled(landed, 'stg_agent')}".encode())
+        connection.execute("analyze build.stg_agent")
+        month = f"event_{DAY:%Y%m}"
+        connection.execute("select pg_clear_relation_stats('raw', %s)", [month])
+        connection.execute(
+            """
+            select pg_clear_attribute_stats('raw', relname, attname, false)
+            from pg_attribute
+            inner join pg_class on attrelid = pg_class.oid
+            where relname = %s and attnum > 0
+            """,
+            [month],
+        )
+        nodes = _explained(connection, _compiled(landed, "stg_agent_event"))
+        connection.rollback()
+    rows_touched = max(
+        node["Actual Loops"]
+        * (
+            node["Actual Rows"]
+            + node.get("Rows Removed by Filter", 0)
+            + node.get("Rows Removed by Join Filter", 0)
+        )
+        for node in nodes
+    )
+    told = AGENTS * STATUSES
+    assert told <= rows_touched < 3 * told
+
+
+def _compiled(landed: Callmart, model: str) -> str:
+    return next((landed.home / "dbt" / "compiled").rglob(f"{model}.sql")).read_text()
+
+
+def _explained(connection: psycopg.Connection, query: str) -> list[dict[str, Any]]:
+    plan = connection.execute(f"explain (analyze, format json) {query}".encode()).fetchone()
+    assert plan is not None
+    return list(_nodes(plan[0][0]["Plan"]))
+
+
+def _nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    yield plan
+    for part in plan.get("Plans", []):
+        yield from _nodes(part)

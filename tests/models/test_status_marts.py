@@ -1,0 +1,968 @@
+"""Statuses, logins, wrap-up and staffing: what agents told of themselves between calls, in quarter-hours and days."""
+
+import random
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+from itertools import pairwise
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from callmart.build import window
+from callmart_home import YESTERDAY, Callmart, ignore_step
+from events import DAY, Row, at, event, log, ndjson, registry
+
+DETAILED = "contracts: [{option: detailed, from: 2020-01-01}]"
+STANDARD = "contracts: [{option: standard, from: 2020-01-01}]"
+
+# (day after DAY, quarter-hour, status): (seconds, times entered)
+Statuses = dict[tuple[int, str, str], tuple[int, int]]
+# (day after DAY, login, logout): (seconds, logins, first or last)
+Sessions = list[tuple[int, str | None, str | None, int | None, int]]
+
+
+def status(clock: str, word: str, day: int = 0, agent: str = "a", **values: Any) -> Row:
+    return event("agent_status", at(clock, day), agent=agent, reason=word, **values)
+
+
+def login(clock: str, day: int = 0, agent: str = "a", line: str = "d-1", **values: Any) -> Row:
+    return event("agent_logged_in", at(clock, day), agent=agent, line=line, **values)
+
+
+def logout(clock: str, day: int = 0, agent: str = "a", line: str = "d-1", **values: Any) -> Row:
+    return event("agent_logged_out", at(clock, day), agent=agent, line=line, **values)
+
+
+def added(clock: str, day: int = 0, agent: str = "a", queue: str = "q", **values: Any) -> Row:
+    return event("agent_joined_queue", at(clock, day), agent=agent, queue=queue, **values)
+
+
+def removed(clock: str, day: int = 0, agent: str = "a", queue: str = "q", **values: Any) -> Row:
+    return event("agent_left_queue", at(clock, day), agent=agent, queue=queue, **values)
+
+
+def told_until(clock: str, day: int = 0) -> Row:
+    """Somebody's call: so long the data goes on."""
+    return event("queue_joined", at(clock, day), call_id=f"last-{day}", queue="q")
+
+
+@dataclass(frozen=True)
+class Odd:
+    """What one agent told, and what the marts say of it."""
+
+    name: str
+    told: Sequence[Row] | Sequence[tuple[datetime, str]]
+    statuses: Statuses = field(default_factory=dict)
+    sessions: Sessions = field(default_factory=list)
+    option: str = DETAILED
+
+
+def all_day(day: int, word: str, quarters: range = range(96)) -> Statuses:
+    """A status that only goes on."""
+    return {(day, f"{q // 4:02}:{q % 4 * 15:02}", word): (900, 0) for q in quarters}
+
+
+def wrapup(which: str, clock: str, day: int = 0, **values: Any) -> Row:
+    return event(f"wrapup_{which}", at(clock, day), agent="a", **values)
+
+
+# Wrap-ups of no call, and the seconds of each quarter-hour.
+WRAPUPS: dict[str, tuple[Sequence[Row] | Sequence[tuple[datetime, str]], dict[tuple[int, str], int]]] = {
+    # As XiVO writes them, and its own sums by hour: 45 and 35 s.
+    "wrap-up by a log": (
+        [
+            (at(clock), f"NONE|NONE|a|WRAPUPSTART|{seconds}")
+            for clock, seconds in (
+                ("05:59:50", 30), ("06:00:10", 15), ("06:59:50", 15), ("07:00:10", 30), ("08:00:10", ""),
+            )
+        ],
+        {(0, "05:45"): 10, (0, "06:00"): 35, (0, "06:45"): 10, (0, "07:00"): 35},
+    ),
+    "wrap-up in any order, over midnight, measured, not ended": (
+        [
+            wrapup("ended", "00:00:20.5", 1),
+            wrapup("started", "23:59:50"),
+            wrapup("ended", "09:02", 1, duration_s=90),
+            wrapup("started", "09:00", 1),
+            wrapup("ended", "10:00", 1, duration_s=5),
+            wrapup("ended", "11:00", 1),
+            wrapup("started", "12:00", 1),
+        ],
+        {(0, "23:45"): 10, (1, "00:00"): 21, (1, "09:00"): 90, (1, "09:45"): 5},
+    ),
+}  # fmt: skip
+
+ODD = [
+    Odd(
+        "clipped at the quarter-hour",  # 3:58 to 4:03 gives 2 and 3 minutes
+        [status("03:58", "break"), status("04:03", "available"), told_until("04:05")],
+        {
+            (0, "03:45", "break"): (120, 1),
+            (0, "04:00", "break"): (180, 0),
+            (0, "04:00", "available"): (120, 1),
+        },
+    ),
+    Odd(
+        "clipped at midnight",
+        [status("23:50", "break"), status("00:10", "away", 1), status("00:15", "available", 1)],
+        {
+            (0, "23:45", "break"): (600, 1),
+            (1, "00:00", "break"): (600, 0),
+            (1, "00:00", "away"): (300, 1),
+            (1, "00:15", "available"): (0, 1),
+        },
+    ),
+    Odd(
+        "begins and ends on the border",
+        [status("10:00", "training"), status("10:15", "break"), status("10:30", "available")],
+        {
+            (0, "10:00", "training"): (900, 1),
+            (0, "10:15", "break"): (900, 1),
+            (0, "10:30", "available"): (0, 1),
+        },
+    ),
+    Odd(
+        "rounded once, half up, then cut",  # 10.5 s: 11 s, of which 0.5 s, 1 s, before the border
+        [status("09:59:59.5", "break"), status("10:00:10", "available"), told_until("10:00:10.4")],
+        {
+            (0, "09:45", "break"): (1, 1),
+            (0, "10:00", "break"): (10, 0),
+            (0, "10:00", "available"): (0, 1),
+        },
+    ),
+    Odd(
+        "less than half a second after the border is no row",
+        [status("09:59:50", "break"), status("10:00:00.4", "available")],
+        {(0, "09:45", "break"): (10, 1), (0, "10:00", "available"): (0, 1)},
+    ),
+    Odd(
+        "open at the end of the data",
+        [status("10:00", "available"), told_until("10:20")],
+        {(0, "10:00", "available"): (900, 1), (0, "10:15", "available"): (300, 0)},
+    ),
+    Odd(
+        "open at the day's end, the data goes on",
+        [status("23:50", "break"), told_until("00:20", 1)],
+        {
+            (0, "23:45", "break"): (600, 1),
+            (1, "00:00", "break"): (900, 0),
+            (1, "00:15", "break"): (300, 0),
+        },
+    ),
+    Odd(
+        "over a day in which nothing happened",
+        [status("23:45", "break"), status("00:15", "available", 2), told_until("00:20", 2)],
+        {
+            (0, "23:45", "break"): (900, 1),
+            **all_day(1, "break"),
+            (2, "00:00", "break"): (900, 0),
+            (2, "00:15", "available"): (300, 1),
+        },
+    ),
+    Odd(
+        "the same again",
+        [
+            status("10:00", "break"),
+            status("10:01", "break"),
+            status("10:02", "available"),
+            status("10:04", "break"),
+            status("10:05", "available"),
+        ],
+        {(0, "10:00", "break"): (180, 2), (0, "10:00", "available"): (120, 2)},
+    ),
+    Odd(
+        "paused in all queues, and once more in one",
+        [
+            (at("10:00"), "NONE|NONE|a|PAUSEALL|lunch"),
+            (at("10:00"), "NONE|q|a|PAUSE|lunch"),
+            (at("10:00"), "NONE|r|a|PAUSE|lunch"),
+            (at("10:05"), "MANAGER|q|a|PAUSE|lunch"),
+            (at("10:20"), "NONE|NONE|a|UNPAUSEALL|"),
+            (at("10:20"), "NONE|q|a|UNPAUSE|"),
+            (at("10:20"), "NONE|r|a|UNPAUSE|"),
+            (at("10:25"), "NONE|q|a|UNPAUSE|"),
+            (at("10:26"), "c-1|q|NONE|ENTERQUEUE||0612345678|1"),
+        ],
+        {
+            (0, "10:00", "break"): (900, 1),
+            (0, "10:15", "break"): (300, 0),
+            (0, "10:15", "available"): (360, 1),
+        },
+    ),
+    Odd(
+        "another reason in the same second, by the order of the log",
+        [
+            (at("10:00"), "NONE|q|a|PAUSE|lunch"),
+            (at("10:00"), "NONE|q|a|UNPAUSE|"),
+            (at("10:00"), "NONE|q|a|PAUSE|whatever"),
+            (at("10:01"), "NONE|q|a|UNPAUSE|"),
+        ],
+        {(0, "10:00", "break"): (0, 1), (0, "10:00", "available"): (0, 2), (0, "10:00", "other"): (60, 1)},
+    ),
+    Odd(
+        "in the same second, in no order",
+        [
+            status("10:11", "available"),
+            status("10:10", "available"),
+            status("10:00", "in_call"),
+            status("10:10", "wrap_up"),
+            status("10:11", "in_call"),
+            status("10:12", "wrap_up"),
+            status("10:12", "break"),
+            status("10:13", "available"),
+        ],
+        {
+            (0, "10:00", "in_call"): (660, 2),  # at 10:00 and 10:11
+            (0, "10:00", "wrap_up"): (0, 2),
+            (0, "10:00", "available"): (60, 2),
+            (0, "10:00", "break"): (60, 1),
+        },
+    ),
+    Odd(
+        "the source's own measure, up to the next one",
+        [
+            status("10:00", "break"),
+            status("10:10", "available", duration_s=590.5),
+            status("10:12", "away", duration_s=3000),
+            status("10:14", "available"),
+        ],
+        {
+            (0, "10:00", "break"): (591, 1),
+            (0, "10:00", "available"): (120, 2),
+            (0, "10:00", "away"): (120, 1),
+        },
+    ),
+    Odd(
+        "logged in and out",
+        [login("09:00"), logout("12:00"), login("13:00"), logout("17:00:00.5")],
+        sessions=[(0, "09:00", "12:00", 10800, 1), (0, "13:00", "17:00", 14401, 1)],
+    ),
+    Odd(
+        "logged in over three days",
+        [login("22:00"), logout("06:00", 2)],
+        sessions=[
+            (0, "22:00", "+2 06:00", 7200, 1),
+            (1, None, "+1 06:00", 86400, 0),
+            (2, None, "06:00", 21600, 0),
+        ],
+    ),
+    Odd(
+        "logged out at midnight",
+        [login("22:00"), logout("00:00", 1)],
+        sessions=[(0, "22:00", "+1 00:00", 7200, 1)],
+    ),
+    Odd(
+        "a login without a logout",
+        [login("22:00"), told_until("01:00", 1)],
+        sessions=[(0, "22:00", None, 7200, 1), (1, None, None, 3600, 0)],
+    ),
+    Odd(
+        "a login ends the one before",
+        [login("09:00"), login("10:00"), logout("11:00"), logout("11:30")],
+        sessions=[(0, "09:00", None, 3600, 1), (0, "10:00", "11:00", 3600, 1)],
+    ),
+    Odd(
+        "a logout without a login",
+        [logout("11:00")],
+        sessions=[(0, None, "11:00", None, 0)],
+    ),
+    Odd(
+        "a logout without a login, measured",
+        [logout("01:00", 1, duration_s=7200)],
+        sessions=[(0, None, "+1 01:00", 3600, 0), (1, None, "01:00", 3600, 0)],
+    ),
+    Odd(
+        "the source's own measure of a login",
+        [
+            (at("09:00"), "NONE|NONE|1001|AGENTLOGIN|SIP/a-1"),
+            (at("17:00"), "NONE|NONE|1001|AGENTLOGOFF|SIP/a-2|28801"),
+        ],
+        sessions=[(0, "09:00", "17:00", 28801, 1)],
+    ),
+    Odd(
+        "logged out twice: what the second one measures is not the login",
+        [login("09:00"), logout("10:00", duration_s=3540), logout("10:30", duration_s=5)],
+        sessions=[(0, "09:00", "10:00", 3540, 1)],
+    ),
+    Odd(
+        "in as an agent who waits, out as one who is called back",
+        [
+            (at("09:00"), "c-1|NONE|Agent/1|AGENTCALLBACKLOGIN|1001@default"),
+            (at("09:30"), "NONE|NONE|Agent/1|AGENTCALLBACKLOGOFF|1001@default|1800|CommandLogoff"),
+            (at("09:40"), "c-2|NONE|Agent/1|AGENTLOGIN|SIP/abc-1234"),
+            (at("09:45"), "c-2|NONE|Agent/1|AGENTCALLBACKLOGOFF|SIP/abc-1234|300|CommandLogoff"),
+        ],
+        sessions=[(0, "09:00", "09:30", 1800, 1), (0, "09:40", "09:45", 300, 1)],
+    ),
+    Odd(
+        "two devices at once",
+        [login("09:00"), login("10:00", line="d-2"), logout("11:00"), logout("12:00", line="d-2")],
+        sessions=[(0, "09:00", "11:00", 7200, 1), (0, "10:00", "12:00", 7200, 1)],
+    ),
+    Odd(
+        "out and in again in one second",
+        [login("09:00"), login("10:00"), logout("10:00"), logout("11:00")],
+        sessions=[(0, "09:00", "10:00", 3600, 1), (0, "10:00", "11:00", 3600, 1)],
+    ),
+    Odd(
+        "in and out in one second",
+        [logout("10:00"), login("10:00"), told_until("12:00")],
+        sessions=[(0, "10:00", "10:00", 0, 1)],
+    ),
+    Odd(
+        "a member who never logs in",
+        [(at("09:00"), "CLI|q|a|ADDMEMBER|"), (at("10:00"), "CLI|q|a|REMOVEMEMBER|")],
+    ),
+    Odd(
+        "a day of work",
+        [
+            login("09:00"),
+            status("09:00", "available"),
+            event("ring_started", at("09:05"), call_id="c-1", agent="a"),
+            event("ring_ended", at("09:05:10"), call_id="c-1", agent="a", reason="answered"),
+            event("agent_connected", at("09:05:10"), call_id="c-1", agent="a"),
+            event("agent_released", at("09:15:10"), call_id="c-1", agent="a", reason="caller"),
+            event("wrapup_started", at("09:15:10"), call_id="c-1", agent="a"),
+            event("wrapup_ended", at("09:17:10"), call_id="c-1", agent="a"),
+            status("10:00", "break"),
+            status("10:15", "available"),
+            status("11:00", "away"),
+            logout("11:00"),
+            told_until("12:00"),
+        ],
+        {
+            (0, "09:00", "available"): (900, 1),
+            **all_day(0, "available", range(37, 40)),
+            (0, "10:00", "break"): (900, 1),
+            (0, "10:15", "available"): (900, 1),
+            **all_day(0, "available", range(42, 44)),
+            (0, "11:00", "away"): (900, 1),
+            **all_day(0, "away", range(45, 48)),
+        },
+        [(0, "09:00", "11:00", 7200, 1)],
+    ),
+    Odd(
+        "nothing of an agent under standard",
+        [
+            status("10:00", "break"),
+            login("09:00"),
+            logout("17:00"),
+            told_until("17:00"),
+            event("wrapup_ended", at("10:00"), agent="a", duration_s=10),
+        ],
+        option=STANDARD,
+    ),
+    *(Odd(name, told) for name, (told, _) in WRAPUPS.items()),
+]
+CUSTOMER = {odd.name: 401 + number for number, odd in enumerate(ODD)}
+
+
+@pytest.fixture(scope="module")
+def told(callmart: Callmart) -> Callmart:
+    """All that is odd, a customer each."""
+    callmart.apply(
+        registry(*(f"id: {CUSTOMER[odd.name]}, statuses: {{lunch: break}}, {odd.option}" for odd in ODD))
+    )
+    for odd in ODD:
+        text = ndjson(*odd.told) if isinstance(odd.told[0], dict) else log(*odd.told)  # type: ignore[arg-type]
+        assert callmart.land_text(text, CUSTOMER[odd.name]).rejected == 0
+    assert callmart.build_and_open().problems == []
+    return callmart
+
+
+def statuses(callmart: Callmart, customer: int) -> Statuses:
+    found = callmart.rows("select * from store.agent_status_interval where customer_id = %s", customer)
+    cells = {}
+    for row in found:
+        assert row["interval_local"].date() == row["call_date"]
+        key = ((row["call_date"] - DAY).days, f"{row['interval_local']:%H:%M}", row["status"])
+        cells[key] = (row["seconds"], row["times_entered"])
+    assert len(cells) == len(found)
+    return cells
+
+
+def sessions(callmart: Callmart, customer: int) -> Sessions:
+    found = callmart.rows(
+        "select * from store.agent_session where customer_id = %s order by call_date, session_no", customer
+    )
+
+    def clock(moment: datetime | None, day: date) -> str | None:
+        if moment is None:
+            return None
+        days = (moment.date() - day).days
+        return f"{days:+} {moment:%H:%M}" if days else f"{moment:%H:%M}"
+
+    return [
+        (
+            (row["call_date"] - DAY).days,
+            clock(row["logged_in_local"], row["call_date"]),
+            clock(row["logged_out_local"], row["call_date"]),
+            row["seconds"],
+            row["logins"],
+        )
+        for row in found
+    ]
+
+
+@pytest.mark.parametrize("odd", ODD, ids=lambda odd: odd.name)
+def test_what_an_agent_told(told: Callmart, odd: Odd) -> None:
+    assert statuses(told, CUSTOMER[odd.name]) == odd.statuses
+    assert sessions(told, CUSTOMER[odd.name]) == odd.sessions
+
+
+def test_the_first_and_the_last_of_each_day(told: Callmart) -> None:
+    for odd in ODD:
+        per_day: dict[date, list[tuple[bool, bool]]] = {}
+        for row in told.rows(
+            "select * from store.agent_session where customer_id = %s order by session_no", CUSTOMER[odd.name]
+        ):
+            per_day.setdefault(row["call_date"], []).append((row["is_first"], row["is_last"]))
+        for flags in per_day.values():
+            assert [first for first, _ in flags] == [True] + [False] * (len(flags) - 1)
+            assert sum(last for _, last in flags) == 1
+    overlapping = "select is_last from store.agent_session where customer_id = %s order by session_no"
+    assert told.rows(overlapping, CUSTOMER["two devices at once"]) == [{"is_last": False}, {"is_last": True}]
+
+
+@pytest.mark.parametrize("name", WRAPUPS)
+def test_wrap_up_of_no_call(told: Callmart, name: str) -> None:
+    found = told.rows("select * from store.agent_interval where customer_id = %s", CUSTOMER[name])
+    assert {
+        ((row["call_date"] - DAY).days, f"{row['interval_local']:%H:%M}"): row["wrapup_s"] for row in found
+    } == WRAPUPS[name][1]
+    assert {(row["contacts"], row["hold_s"]) for row in found} == {(0, None)}
+    days = told.rows("select sum(wrapup_s) as s from store.agent_day where customer_id = %s", CUSTOMER[name])
+    assert days == [{"s": sum(WRAPUPS[name][1].values())}]
+
+
+# (day after DAY, logins, first login, last logout, seconds logged in, of which ready)
+Days = list[tuple[int, int | None, str | None, str | None, int | None, int | None]]
+
+ATTENDED: dict[str, Days] = {
+    "a day of work": [(0, 1, "09:00", "11:00", 7200, 6300)],
+    "logged in over three days": [
+        (0, 1, "22:00", None, 7200, None),
+        (1, 0, None, None, 86400, None),
+        (2, 0, None, "06:00", 21600, None),
+    ],
+    "two devices at once": [(0, 2, "09:00", "12:00", 10800, None)],
+    "a logout without a login": [(0, 0, None, "11:00", None, None)],
+    "in and out in one second": [(0, 1, "10:00", "10:00", 0, None)],
+    "clipped at midnight": [(0, None, None, None, None, None), (1, None, None, None, None, None)],
+    "a member who never logs in": [],
+    "nothing of an agent under standard": [],
+}
+
+
+@pytest.mark.parametrize("name", ATTENDED)
+def test_the_day_of_an_agent(told: Callmart, name: str) -> None:
+    found = told.rows(
+        "select call_date, logins, first_login_local, last_logout_local, logged_in_s, ready_s"
+        " from store.agent_day where customer_id = %s order by call_date",
+        CUSTOMER[name],
+    )
+    assert [
+        (
+            (row["call_date"] - DAY).days,
+            row["logins"],
+            *(row[at] and f"{row[at]:%H:%M}" for at in ("first_login_local", "last_logout_local")),
+            row["logged_in_s"],
+            row["ready_s"],
+        )
+        for row in found
+    ] == ATTENDED[name]
+
+
+def test_occupancy_is_handling_by_the_time_ready(told: Callmart) -> None:
+    shown = "select occupancy from mart.agent_ratios"
+    assert told.rows(shown, customer_id=CUSTOMER["a day of work"]) == [
+        {"occupancy": pytest.approx((600 + 120) / (6300 - 10))}
+    ]
+    clipped = told.rows(shown, customer_id=CUSTOMER["clipped at midnight"])
+    assert clipped == [{"occupancy": None}] * 2, "no login is told"
+
+
+# in whatever order it came, against what a clock would have shown
+
+ZONES = {1: "Europe/Amsterdam", 2: "Australia/Lord_Howe", 3: "Asia/Kolkata"}
+# A member who never logs in, and somebody who does so on the day before, in a file that comes when that day is built.
+LOGS_IN_LATE = (31, 32)
+FIRST_TOLD = (added("09:00"), told_until("10:00", 2))
+TOLD_LATER = (login("09:00", 1, agent="b"), logout("10:00", 1, agent="b"))
+AGENTS, DEVICES, QUEUES = "abc", ("d-1", "d-2"), ("q", "r")
+REACH = timedelta(hours=744)
+
+
+def night_with_two_midnights(zone: str) -> date:
+    """The last day that began twice."""
+    days = (date.today() - timedelta(days=back) for back in range(3, 400))
+    return next(day for day in days if two_midnights(day, zone)[0] < two_midnights(day, zone)[1])
+
+
+def two_midnights(day: date, zone: str) -> tuple[datetime, datetime]:
+    first = datetime.combine(day, datetime.min.time(), ZoneInfo(zone))
+    return first.astimezone(UTC), first.replace(fold=1).astimezone(UTC)
+
+
+AZORES = "Atlantic/Azores"
+FIRST_MIDNIGHT, SECOND_MIDNIGHT = two_midnights(night_with_two_midnights(AZORES), AZORES)
+
+
+@dataclass(frozen=True)
+class Late:
+    """What is told first, and built; and what is told then."""
+
+    name: str
+    first: Sequence[Row]
+    then: Sequence[Row]
+    zone: str = "Europe/Amsterdam"
+
+
+LATE = [
+    Late(
+        "the login that was open when the agent went out and in again in one moment",
+        [logout("10:00", 2), login("10:00", 2), logout("10:00", 5)],
+        [login("09:00")],
+    ),
+    Late(
+        "the membership that was open when the agent was taken out and put in again in one moment",
+        [removed("10:00", 2), added("10:00", 2), told_until("09:00", 3), removed("10:00", 5)],
+        [added("09:00")],
+    ),
+    Late(
+        "the wrap-up that was open when one ended and another began in one moment",
+        [wrapup("ended", "23:50"), wrapup("started", "23:50"), wrapup("ended", "00:10", 1)],
+        [wrapup("started", "23:40")],
+    ),
+    Late(
+        "nothing, of a wrap-up that was never ended, days before one ended and another began in one moment",
+        [
+            wrapup("started", "10:00"),
+            wrapup("ended", "10:00", 3),
+            wrapup("started", "10:00", 3),
+            wrapup("ended", "10:05", 3),
+        ],
+        [told_until("12:00", 3)],
+    ),
+    Late(
+        "a login within what a logout measures",
+        [logout("10:00", 9, duration_s=8 * 86_400)],
+        [login("09:00", 5)],
+    ),
+    Late(
+        "a logout after another one, of which it says nothing",
+        [logout("10:00", 4, duration_s=3 * 86_400)],
+        [logout("10:00", 6, duration_s=60)],
+    ),
+    Late(
+        "a logout 31 days after the login, to the moment",
+        [login("09:00", -34), told_until("09:00")],
+        [event("agent_logged_out", at("09:00", -34).astimezone(UTC) + REACH, agent="a", line="d-1")],
+    ),
+    Late(
+        "how long a status lasted, when it was over long since",
+        [status("09:00", "break", -34), told_until("10:00", 1)],
+        [status("09:00", "available", 1, duration_s=60)],
+    ),
+    Late(
+        "two statuses in one moment, when one of them was over long since",
+        [status("09:00", "available", -34), told_until("10:00", 1)],
+        [status("09:00", "available", 1), status("09:00", "break", 1)],
+    ),
+    Late(
+        "a call between the two midnights of a night",
+        [event("queue_joined", FIRST_MIDNIGHT - timedelta(hours=2), call_id="c-1", queue="q")],
+        [
+            event("queue_joined", FIRST_MIDNIGHT + timedelta(minutes=30), call_id="c-2", queue="q"),
+            event("queue_joined", SECOND_MIDNIGHT + timedelta(hours=2), call_id="c-3", queue="q"),
+        ],
+        AZORES,
+    ),
+]
+TOLD_LATE = {late.name: 51 + number for number, late in enumerate(LATE)}
+AT_ONCE = {name: customer + 20 for name, customer in TOLD_LATE.items()}
+
+
+def change_of_clock(zone: str) -> date:
+    """The local day that is longer or shorter than others, or any; at least two months ago."""
+    days = [YESTERDAY - timedelta(days=back) for back in range(60, 420)]
+
+    def offset(day: date) -> timedelta | None:
+        return datetime(day.year, day.month, day.day, tzinfo=ZoneInfo(zone)).utcoffset()
+
+    return next((day for day in days if offset(day) != offset(day + timedelta(days=1))), days[0])
+
+
+def invent(zone: str, seed: int) -> list[Row]:
+    """A week of agents around a change of the clock, some of it never told."""
+    rng = random.Random(seed)
+    begin = datetime.combine(change_of_clock(zone) - timedelta(days=3), datetime.min.time(), ZoneInfo(zone))
+    rows = []
+
+    def moments(longest_hours: float) -> list[datetime]:
+        found = [begin.astimezone(ZoneInfo("UTC"))]
+        while found[-1] < begin.astimezone(ZoneInfo("UTC")) + timedelta(days=7):
+            found.append(found[-1] + timedelta(microseconds=rng.randrange(1, int(longest_hours * 3.6e9))))
+        return found
+
+    for agent in AGENTS:
+        for moment in moments(rng.choice((1, 8, 40))):
+            word = rng.choice(("available", "in_call", "wrap_up", "break", "away"))
+            rows.append(event("agent_status", moment, agent=agent, reason=word, line=rng.choice(DEVICES)))
+        for number, moment in enumerate(moments(rng.choice((1, 8)))):
+            if rng.random() < 0.9:
+                rows.append(event(("wrapup_started", "wrapup_ended")[number % 2], moment, agent=agent))
+        for kind, places, names in (
+            ("line", DEVICES, ("agent_logged_in", "agent_logged_out")),
+            ("queue", QUEUES, ("agent_joined_queue", "agent_left_queue")),
+        ):
+            for place in places:
+                for number, moment in enumerate(moments(rng.choice((10, 60)))):
+                    if rng.random() < 0.9:
+                        rows.append(event(names[number % 2], moment, agent=agent, **{kind: place}))
+    return rows
+
+
+@dataclass(frozen=True)
+class Phase:
+    """What held from a moment until another."""
+
+    agent: str
+    what: str
+    began: datetime
+    ended: datetime
+    entered: bool = True
+
+
+EVENTS = {
+    "agent_status": ("agent_status",),
+    "line": ("agent_logged_in", "agent_logged_out"),
+    "queue": ("agent_joined_queue", "agent_left_queue"),
+}
+
+
+def true_phases(rows: list[Row], kind: str) -> list[Phase]:
+    """The statuses, or the times at each device or queue, by walking through what was told."""
+    known_until = max(datetime.fromisoformat(row["occurred_at"]) for row in rows)
+    timelines: dict[tuple[str, str], list[tuple[datetime, Row]]] = {}
+    for row in rows:
+        if row["event"] in EVENTS[kind]:
+            where = row["agent"], row.get(kind, "")
+            timelines.setdefault(where, []).append((datetime.fromisoformat(row["occurred_at"]), row))
+    phases: list[Phase] = []
+    for (agent, place), timeline in timelines.items():
+        timeline.sort(key=lambda told: told[0])
+        ends = [moment for moment, _ in timeline[1:]] + [known_until]
+        last: Phase | None = None
+        for (moment, row), end in zip(timeline, ends, strict=True):
+            ended = min(end, moment + REACH)
+            if kind == "agent_status":
+                if last and last.what == row["reason"]:
+                    phases.remove(last)
+                    last = Phase(agent, last.what, last.began, ended)
+                else:
+                    last = Phase(agent, row["reason"], moment, ended)
+                phases.append(last)
+            elif row["event"] in ("agent_logged_in", "agent_joined_queue"):
+                phases.append(Phase(agent, place, moment, ended))
+    return phases
+
+
+def half_up(seconds: timedelta) -> int:
+    return (seconds // timedelta(microseconds=1) + 500_000) // 1_000_000
+
+
+def parts(phase: Phase) -> list[tuple[datetime, int]]:
+    """The quarter-hours that a phase touches, and its whole seconds in each."""
+    quarter = timedelta(minutes=15)
+    start = datetime.fromtimestamp(phase.began.timestamp() // 900 * 900, phase.began.tzinfo)
+    found = []
+    while start < phase.ended:
+        until = half_up(min(start + quarter, phase.ended) - phase.began)
+        found.append((start, until - half_up(max(start, phase.began) - phase.began)))
+        start += quarter
+    return found
+
+
+def true_statuses(rows: list[Row]) -> Counter[Any]:
+    seconds: Counter[Any] = Counter()
+    for phase in true_phases(rows, "agent_status"):
+        for start, part in parts(phase):
+            seconds[start, phase.agent, phase.what, "seconds"] += part
+            seconds[start, phase.agent, phase.what, "entered"] += start <= phase.began
+    return +seconds
+
+
+def true_wrapups(rows: list[Row]) -> Counter[Any]:
+    """Seconds of each agent by quarter-hour, of the wrap-ups of which both ends were told."""
+    seconds: Counter[Any] = Counter()
+    told = [row for row in rows if row["event"].startswith("wrapup")]
+    for before, row in pairwise(sorted(told, key=lambda row: (row["agent"], row["occurred_at"]))):
+        if (before["event"], row["event"]) == ("wrapup_started", "wrapup_ended") and (
+            before["agent"] == row["agent"]
+        ):
+            ends = [datetime.fromisoformat(end["occurred_at"]) for end in (before, row)]
+            for start, part in parts(Phase(row["agent"], "", *ends)):
+                seconds[start, row["agent"]] += part
+    return +seconds
+
+
+def true_sessions(rows: list[Row], zone: str) -> Counter[Any]:
+    """Seconds of each agent at devices, by local day."""
+    seconds: Counter[Any] = Counter()
+    for phase in true_phases(rows, "line"):
+        for start, part in parts(phase):
+            seconds[start.astimezone(ZoneInfo(zone)).date(), phase.agent] += part
+    return +seconds
+
+
+def true_attendance(rows: list[Row], zone: str) -> dict[tuple[str, date], tuple[int, int]]:
+    """Seconds at any device, and those of them in no status that keeps contacts away, by agent and local day."""
+    logins, statuses = true_phases(rows, "line"), true_phases(rows, "agent_status")
+    seconds: dict[tuple[str, date], tuple[timedelta, timedelta]] = {}
+    for agent in AGENTS:
+        edges = sorted(
+            (moment, kind, change)
+            for phase in logins + statuses
+            if phase.agent == agent and phase.what not in ("available", "in_call", "wrap_up")
+            for kind in ["login" if phase in logins else "not ready"]
+            for moment, change in ((phase.began, 1), (phase.ended, -1))
+        )
+        inside: Counter[str] = Counter()
+        for (begin, kind, change), (until, _, _) in pairwise(edges):
+            inside[kind] += change
+            moment = begin
+            while inside["login"] and moment < until:
+                local = moment.astimezone(ZoneInfo(zone)).date()
+                tomorrow = datetime.combine(local + timedelta(days=1), datetime.min.time(), ZoneInfo(zone))
+                stop = min(until, tomorrow.astimezone(until.tzinfo))
+                logged_in, ready = seconds.get((agent, local), (timedelta(), timedelta()))
+                seconds[agent, local] = (
+                    logged_in + (stop - moment),
+                    ready + (stop - moment) * (not inside["not ready"]),
+                )
+                moment = stop
+    return {key: (half_up(logged_in), half_up(ready)) for key, (logged_in, ready) in seconds.items()}
+
+
+def true_staffing(rows: list[Row]) -> Counter[Any]:
+    """Seconds of each queue, by quarter-hour: agents in at least one device and in the queue."""
+    seconds: Counter[Any] = Counter()
+    logins, memberships = true_phases(rows, "line"), true_phases(rows, "queue")
+    for agent in AGENTS:
+        for queue in QUEUES:
+            edges = [
+                (moment, kind, change)
+                for kind, phases in (("login", logins), ("member", memberships))
+                for phase in phases
+                if phase.agent == agent and phase.what in (*DEVICES, queue)
+                for moment, change in ((phase.began, 1), (phase.ended, -1))
+            ]
+            inside: Counter[str] = Counter()
+            since: datetime | None = None
+            for moment, kind, change in sorted(edges, key=lambda edge: (edge[0], -edge[2])):
+                inside[kind] += change
+                both = inside["login"] > 0 and inside["member"] > 0
+                if both and since is None:
+                    since = moment
+                elif not both and since is not None:
+                    for start, part in parts(Phase(agent, queue, since, moment)):
+                        seconds[start, queue] += part
+                    since = None
+    return +seconds
+
+
+def found_statuses(callmart: Callmart, customer: int) -> Counter[Any]:
+    found: Counter[Any] = Counter()
+    for row in callmart.rows(
+        "select s.*, a.agent from store.agent_status_interval as s join registry.agent as a"
+        " using (customer_id, agent_key) where customer_id = %s",
+        customer,
+    ):
+        found[row["interval_start"], row["agent"], row["status"], "seconds"] += row["seconds"]
+        found[row["interval_start"], row["agent"], row["status"], "entered"] += row["times_entered"]
+    return +found
+
+
+def found_sessions(callmart: Callmart, customer: int) -> list[tuple[Any, ...]]:
+    return [
+        tuple(row.values())
+        for row in callmart.rows(
+            "select a.agent, s.call_date, s.session_no, s.logged_in_at, s.logged_out_at, s.seconds, s.logins,"
+            " s.is_first, s.is_last from store.agent_session as s join registry.agent as a"
+            " using (customer_id, agent_key) where customer_id = %s order by 1, 2, 3",
+            customer,
+        )
+    ]
+
+
+def found_days(callmart: Callmart, customer: int) -> list[dict[str, Any]]:
+    return callmart.rows(
+        "select a.agent, d.* from store.agent_day as d join registry.agent as a using (customer_id, agent_key)"
+        " where customer_id = %s order by 1, call_date",
+        customer,
+    )
+
+
+def build_in_windows(callmart: Callmart, rng: random.Random, size: int) -> None:
+    """Build all days anew, so many windows of days picked at random."""
+    days = callmart.rows(
+        "select customer_id, call_date from ops.dirty_day"
+        " union select customer_id, call_date from ops.opened_day where isfinite(call_date)"
+    )
+    rng.shuffle(days)
+    with callmart.connect() as connection:
+        for window in range(size):
+            connection.execute("truncate ops.dirty_day")
+            connection.cursor().executemany(
+                "insert into ops.dirty_day (customer_id, call_date, cause) values (%s, %s, 'test')",
+                [tuple(day.values()) for day in days[window::size]],
+            )
+            connection.commit()
+            callmart.build_unchecked()
+
+
+@pytest.fixture(scope="module")
+def walked(callmart: Callmart, told: Callmart) -> dict[int, list[Row]]:
+    """For each zone a customer whose events came at once, and one to whom they came shuffled, in parts."""
+    whole = {customer: invent(zone, seed=customer) for customer, zone in ZONES.items()}
+    callmart.apply(
+        registry(
+            *(f"id: {CUSTOMER[odd.name]}, statuses: {{lunch: break}}, {odd.option}" for odd in ODD),
+            *(
+                f"id: {customer + of}, time_zone: {zone}, {DETAILED}"
+                for customer, zone in ZONES.items()
+                for of in (0, 10)
+            ),
+            *(f"id: {customer}, {DETAILED}" for customer in LOGS_IN_LATE),
+            *(
+                f"id: {of[late.name]}, time_zone: {late.zone}, {DETAILED}"
+                for late in LATE
+                for of in (TOLD_LATE, AT_ONCE)
+            ),
+        )
+    )
+    callmart.land_text(ndjson(*FIRST_TOLD), LOGS_IN_LATE[0])
+    for late in LATE:
+        callmart.land_text(ndjson(*late.first), TOLD_LATE[late.name])
+        callmart.land_text(ndjson(*late.first, *late.then), AT_ONCE[late.name])
+    rng = random.Random(7)
+    shuffled = {customer: rng.sample(rows, len(rows)) for customer, rows in whole.items()}
+    for customer, rows in whole.items():
+        callmart.land_text(ndjson(*rows), customer)
+    for part in range(4):
+        for customer, rows in shuffled.items():
+            callmart.land_text(ndjson(*rows[part::4], *rows[:5]), customer + 10)
+        if part % 2 == 0:
+            callmart.build_unchecked()
+    callmart.land_text(ndjson(*TOLD_LATER), LOGS_IN_LATE[0])
+    callmart.land_text(ndjson(*FIRST_TOLD, *TOLD_LATER), LOGS_IN_LATE[1])
+    for late in LATE:
+        callmart.land_text(ndjson(*late.then), TOLD_LATE[late.name])
+    assert callmart.build_and_open().problems == []
+    return whole
+
+
+@pytest.mark.parametrize("customer", ZONES)
+def test_statuses_are_as_they_were(callmart: Callmart, walked: dict[int, list[Row]], customer: int) -> None:
+    assert found_statuses(callmart, customer) == true_statuses(walked[customer])
+
+
+@pytest.mark.parametrize("customer", ZONES)
+def test_wrap_up_is_as_it_was(callmart: Callmart, walked: dict[int, list[Row]], customer: int) -> None:
+    found = callmart.rows(
+        "select i.*, a.agent from store.agent_interval as i join registry.agent as a using (customer_id, agent_key)"
+        " where customer_id = %s",
+        customer,
+    )
+    seconds = {(row["interval_start"], row["agent"]): row["wrapup_s"] for row in found}
+    assert +Counter(seconds) == true_wrapups(walked[customer])
+
+
+@pytest.mark.parametrize("customer", ZONES)
+def test_sessions_are_as_they_were(callmart: Callmart, walked: dict[int, list[Row]], customer: int) -> None:
+    found: Counter[Any] = Counter()
+    for agent, day, *_, seconds, _, _, _ in found_sessions(callmart, customer):
+        found[day, agent] += seconds or 0
+    assert +found == true_sessions(walked[customer], ZONES[customer])
+
+
+@pytest.mark.parametrize("customer", ZONES)
+def test_attendance_is_as_it_was(callmart: Callmart, walked: dict[int, list[Row]], customer: int) -> None:
+    found = found_days(callmart, customer)
+    days = {(row["agent"], row["call_date"]): (row["logged_in_s"], row["ready_s"]) for row in found}
+    truth = true_attendance(walked[customer], ZONES[customer])
+    of_unknown_length = {day for day in truth if days[day] == (None, None)}
+    assert len(of_unknown_length) < len(truth) / 4, "days with a logout whose login was never told"
+    assert {day: seconds for day, seconds in days.items() if seconds[0]} == {
+        day: seconds for day, seconds in truth.items() if day not in of_unknown_length
+    }
+    by_status: Counter[Any] = Counter()
+    for (start, agent, word, kind), value in true_statuses(walked[customer]).items():
+        day = start.astimezone(ZoneInfo(ZONES[customer])).date()
+        if kind == "seconds" and (agent, day) in days:
+            by_status[agent, day, word] += value
+    assert by_status == +Counter(
+        {
+            (row["agent"], row["call_date"], word): row[f"status_{word}_s"] or 0
+            for row in found
+            for word in ("available", "in_call", "wrap_up", "break", "away", "training", "other")
+        }
+    )
+
+
+# before all days are built anew
+
+
+@pytest.mark.parametrize("name", TOLD_LATE)
+def test_what_is_told_late_is_as_if_it_had_been_told_at_once(
+    callmart: Callmart, walked: dict[int, list[Row]], name: str
+) -> None:
+    assert callmart.told(TOLD_LATE[name]) == callmart.told(AT_ONCE[name])
+
+
+def test_a_late_login_tells_of_later_days_who_was_not_there(
+    callmart: Callmart, walked: dict[int, list[Row]]
+) -> None:
+    late, at_once = LOGS_IN_LATE
+    found = callmart.rows("select staffed_s from store.queue_interval where customer_id = %s", at_once)
+    assert found == [{"staffed_s": None}]
+    assert callmart.told(late) == callmart.told(at_once)
+
+
+def test_any_order_of_files_and_builds_gives_the_same(
+    callmart: Callmart, walked: dict[int, list[Row]]
+) -> None:
+    def told(*customers: int) -> list[Any]:
+        return [callmart.told(customer) for customer in customers]
+
+    in_order, at_once = told(*ZONES), told(*AT_ONCE.values())
+    assert all(found["agent_day"] for found in in_order)
+    assert told(*(customer + 10 for customer in ZONES)) == in_order
+    build_in_windows(callmart, random.Random(8), 3)
+    assert told(*ZONES) == in_order
+    assert told(*(customer + 10 for customer in ZONES)) == in_order
+    assert told(*AT_ONCE.values()) == at_once
+
+
+def test_staffing_is_as_it_was(callmart: Callmart, walked: dict[int, list[Row]]) -> None:
+    with callmart.connect() as connection:
+        connection.execute(
+            "insert into ops.dirty_day (customer_id, call_date, cause) select distinct customer_id, call_date, 'test'"
+            " from ops.opened_day where isfinite(call_date)"
+        )
+        window.build(connection, callmart.settings, ignore_step)
+    for customer, rows in walked.items():
+        found = callmart.rows("select * from build.int_staffed where customer_id = %s", customer)
+        staffed = {(row["interval_start"], row["queue"]): row["staffed_s"] for row in found}
+        assert +Counter(staffed) == true_staffing(rows)
+    # Where no login is told, as in most logs, a member is there.
+    members = callmart.rows(
+        "select sum(staffed_s) as seconds from build.int_staffed where customer_id = %s",
+        CUSTOMER["a member who never logs in"],
+    )
+    assert members == [{"seconds": 3600}]
+    callmart.build_unchecked()

@@ -1,0 +1,88 @@
+"""The dbt project as a dbt user runs it: unit tests, an empty build, freshness, descriptions of columns and macros."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from callmart.base.settings import PROJECT
+from callmart_home import Callmart
+from dbt_by_hand import run_dbt
+from events import at, event, ndjson, registry
+
+
+@pytest.fixture(scope="module")
+def built(callmart: Callmart) -> Callmart:
+    """A callmart with one event and all its models: a unit test takes the columns of its inputs from them."""
+    callmart.apply(registry("id: 1042, contracts: [{option: standard, from: 2020-01-01}]"))
+    callmart.land_text(ndjson(event("call_started", at("10:00"), call_id="c", direction="inbound")), 1042)
+    callmart.build_unchecked()
+    return callmart
+
+
+@pytest.fixture(scope="module")
+def manifest(built: Callmart) -> dict[str, Any]:
+    """The project as dbt reads it."""
+    assert run_dbt(built, PROJECT, "parse").returncode == 0
+    manifest: dict[str, Any] = json.loads((built.home / "by hand" / "manifest.json").read_text())
+    return manifest
+
+
+def test_all_unit_tests_of_the_models_pass(built: Callmart) -> None:
+    done = run_dbt(built, PROJECT, "test", "--select", "test_type:unit")
+    assert done.returncode == 0, done.stdout
+    written = sum(path.read_text().count("\n    given:\n") for path in PROJECT.glob("models/**/*.yml"))
+    assert f"PASS={written} " in done.stdout
+
+
+def test_every_column_of_every_model_is_described(built: Callmart, manifest: dict[str, Any]) -> None:
+    models = [node for node in manifest["nodes"].values() if node["resource_type"] == "model"]
+    described = {
+        (node["name"], column["name"])
+        for node in models
+        for column in node["columns"].values()
+        if column["description"].strip()
+    }
+    standing = {
+        (row["model"], row["name"])
+        for row in built.rows(
+            "select r.model, a.attname as name from unnest(%s::text[], %s::text[]) as r (model, relation)"
+            " join pg_attribute as a on a.attrelid = r.relation::regclass and a.attnum > 0 and not a.attisdropped",
+            [node["name"] for node in models],
+            [node["relation_name"] for node in models],
+        )
+    }
+    assert {model for model, _ in standing} == {node["name"] for node in models}
+    assert standing == described
+    assert [node["name"] for node in models if not node["description"].strip()] == []
+
+
+def test_every_macro_is_described_in_a_file_of_its_own(manifest: dict[str, Any]) -> None:
+    macros = [macro for macro in manifest["macros"].values() if macro["package_name"] == "callmart"]
+    files = [macro["original_file_path"] for macro in macros]
+    assert len(files) == len(set(files)) == len(list(PROJECT.glob("macros/**/*.sql")))
+    for macro in macros:
+        signature = re.search(rf"macro {macro['name']}\((.*?)\) -?%}}", macro["macro_sql"], re.DOTALL)
+        wanted = re.findall(r"(?:^|, )(\w+)", signature[1]) if signature else []
+        told = [argument["name"] for argument in macro["arguments"] if argument["description"].strip()]
+        assert macro["description"].strip(), macro["name"]
+        assert told == wanted, macro["name"]
+
+
+def test_only_staging_reads_sources(manifest: dict[str, Any]) -> None:
+    readers = {
+        (on, str(Path(node["original_file_path"]).parent))
+        for node in manifest["nodes"].values()
+        for on in node["depends_on"]["nodes"]
+        if on.startswith("source.")
+    }
+    assert readers == {(source, "models/staging") for source in manifest["sources"]}
+
+
+def test_an_empty_build_and_freshness_work(built: Callmart) -> None:
+    done = run_dbt(built, PROJECT, "build", "--empty", "--exclude-resource-type", "unit_test")
+    assert done.returncode == 0, done.stdout
+    done = run_dbt(built, PROJECT, "source", "freshness")
+    assert done.returncode == 0 and "PASS freshness of raw.event" in done.stdout, done.stdout

@@ -1,0 +1,644 @@
+"""The nightly run: one at a time, whatever a file holds, and after a crash at any point as if there had been none."""
+
+import gzip
+import json
+import os
+import random
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from datetime import datetime, timedelta
+from pathlib import Path
+from time import sleep
+from typing import Any
+
+import psycopg
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import tableauserverclient as TSC
+
+from callmart import publish
+from callmart.access import sessions
+from callmart.base.errors import UserError
+from callmart.base.settings import Folder, Settings
+from callmart.build import months, window
+from callmart.cli import demo
+from callmart.database import clock
+from callmart.database.lock import exclusive
+from callmart.declarations import dbt_project
+from callmart.extract import extract
+from callmart.land import landing
+from callmart.opening import opening
+from callmart.operations import run, status
+from callmart.operations.status import CustomerStatus
+from callmart.publish import installation, publication, tableau
+from callmart.registry import file as registry_file
+from callmart.retention import expire, remove
+from callmart.simulator.simulate import simulate
+from callmart.validate import suites
+from callmart_home import Callmart, ignore_step
+from emulated import unmark
+from events import DAY, at, days, event, ndjson, registry
+from tableau_emulator.state import State
+
+DETAILED, STANDARD, NONE = 1, 2, 3
+REGISTRY = registry(
+    f"id: {DETAILED}, contracts: [{{option: detailed, from: 2020-01-01}}]",
+    f"id: {STANDARD}, contracts: [{{option: standard, from: 2020-01-01}}]",
+    f"id: {NONE}, contracts: []",
+)
+KILLS = 5
+CHECKED = suites.validate
+
+pytestmark = pytest.mark.usefixtures("unchecked")
+HOURS = ("11:00", "12:00")
+
+
+class Crash(BaseException):
+    """The end of the process, as far as a test can have it: no stage goes on after it."""
+
+
+def parts(number: int) -> list[pa.Table]:
+    """Two days of two customers, cut into files in the order of time, so that each adds to a day before it."""
+    tables = []
+    for customer in DETAILED, STANDARD:
+        events = simulate(
+            customer, days(2), "Europe/Amsterdam", ["sales"], ["SIP/1", "SIP/2", "SIP/3"],
+            contacts_per_day=80, seed=4, hours=(0, 24),
+        ).events  # fmt: skip
+        size = events.num_rows // number + 1
+        tables.append([events.slice(i * size, size) for i in range(number)])
+    return [pa.concat_tables(of_both) for of_both in zip(*tables, strict=True)]
+
+
+def with_folders(callmart: Callmart, *folders: Folder) -> Callmart:
+    """The same callmart, with folders in its settings."""
+    return Callmart(callmart.settings.model_copy(update={"folders": list(folders)}))
+
+
+def fill(folder: Path, *tables: pa.Table) -> None:
+    folder.mkdir(exist_ok=True)
+    for number, table in enumerate(tables):
+        pq.write_table(table, folder / f"{number}.parquet")
+
+
+def night(callmart: Callmart) -> run.Ran:
+    with callmart.connect() as connection:
+        return run.run(connection, callmart.settings, ignore_step)
+
+
+def requests(callmart: Callmart) -> list[tuple[str, str]]:
+    """What changed something on the emulator so far; signing in and out does not."""
+    with State(callmart.home / "emulator") as state:
+        made = [(each.method, each.path) for each in state.requests()]
+    return [(method, path) for method, path in made if method != "GET" and "/auth/" not in path]
+
+
+def outcome(callmart: Callmart) -> dict[str, Any]:
+    """All that a run is for: the rows of the marts, the extracts, and what stands on Tableau."""
+    with tableau.connect(callmart.settings) as server:
+        on_tableau = {
+            (source.project_name, source.name): {tag.rpartition("-")[2] for tag in source.tags}
+            for source in TSC.Pager(server.datasources)
+        }
+    return {
+        **{
+            mart.name: sorted(map(repr, callmart.rows(f'select * from store."{mart.name}"')))
+            for mart in dbt_project.marts(callmart.settings)
+        },
+        "opened": callmart.rows(
+            "select customer_id, call_date::text, mart, row_count from ops.opened_day order by 1, 2, 3"
+        ),
+        "dirty": callmart.rows("select customer_id, call_date from ops.dirty_day"),
+        "extracts": callmart.rows(
+            "select customer_id, mart_group, content_hash, row_count from ops.extract order by 1, 2"
+        ),
+        "files": sorted(
+            str(file.relative_to(extract.folder(callmart.settings)))
+            for file in extract.folder(callmart.settings).rglob("*")
+        ),
+        "publications": callmart.rows("select customer_id, state from ops.publication order by 1"),
+        "Tableau": on_tableau,
+    }
+
+
+@pytest.fixture(scope="module")
+def undisturbed(make_callmart: Callable[[], Callmart]) -> Callmart:
+    """One run over everything."""
+    callmart = make_callmart()
+    callmart.apply(REGISTRY)
+    folder = callmart.home / "inbox"
+    callmart = with_folders(callmart, Folder(path=folder))
+    fill(folder, *parts(1))
+    assert night(callmart).problems == []
+    return callmart
+
+
+@pytest.fixture
+def twin(make_callmart: Callable[[], Callmart], undisturbed: Callmart) -> Callmart:
+    """A callmart that has done nothing yet, with the keys of the undisturbed one: equal persons are equal rows."""
+    callmart = make_callmart()
+    shutil.copytree(undisturbed.home / "keys", callmart.home / "keys")
+    callmart.apply(REGISTRY)
+    return with_folders(callmart, Folder(path=callmart.home / "inbox"))
+
+
+# the lock, the folders
+
+
+def test_a_second_run_at_the_same_time_says_so_and_ends(undisturbed: Callmart) -> None:
+    busy = pytest.raises(UserError, match="another callmart run is at work")
+    with undisturbed.connect() as connection, exclusive(connection), busy:
+        night(undisturbed)
+    assert night(undisturbed).problems == []
+
+
+def test_the_lock_is_free_after_a_failure(undisturbed: Callmart) -> None:
+    with pytest.raises(Crash), undisturbed.connect() as connection, exclusive(connection):
+        raise Crash
+    with undisturbed.connect() as connection, exclusive(connection):
+        pass
+
+
+def test_a_run_with_nothing_new_changes_nothing(undisturbed: Callmart) -> None:
+    before, made = outcome(undisturbed), requests(undisturbed)
+    assert any("/datasources" in path for _, path in made)
+    ran = night(undisturbed)
+    assert [file.unchanged for file in ran.files] == [True]
+    assert (ran.built_days, ran.opened_days, ran.extracts_written, ran.published_changes) == (0, 0, 0, 0)
+    assert ran.extracts == 5, "three groups of the one, two of the other"
+    assert outcome(undisturbed) == before
+    assert requests(undisturbed) == made
+
+
+def test_folders_say_what_their_files_are(twin: Callmart) -> None:
+    """A bad file is a problem, and the others land."""
+    logs, mixed = twin.home / "logs", twin.home / "mixed"
+    for folder in logs, mixed:
+        folder.mkdir()
+    (logs / "queue_log").write_text(f"{int(at('10:00').timestamp())}|c-1|sales|NONE|ENTERQUEUE||0612345678\n")
+    (mixed / "1-bad").write_bytes(bytes(range(256)) * 20)
+    (mixed / "2-good").write_text(
+        ndjson(event("queue_joined", at("11:00"), customer_id=DETAILED, call_id="c-2", queue="support"))
+    )
+    (mixed / ".draft").write_text("a file that is still being written")
+    twin = with_folders(
+        twin, Folder(path=logs, customer=STANDARD, format="queue_log", platform="vcare"), Folder(path=mixed)
+    )
+    ran = night(twin)
+    assert [(file.file, file.landed) for file in ran.files] == [("queue_log", 1), ("2-good", 1)]
+    assert len(ran.problems) == 1
+    assert str(mixed / "1-bad") in ran.problems[0]
+    assert twin.rows("select customer_id, platform, queue from raw.event order by 1") == [
+        {"customer_id": DETAILED, "platform": "vcloud", "queue": "support"},
+        {"customer_id": STANDARD, "platform": "vcare", "queue": "sales"},
+    ]
+    assert ran.opened_days == 2
+    assert {project for project, _ in outcome(twin)["Tableau"]} == {
+        one.tableau.removeprefix("callmart / ") for one in status_of(twin) if one.tableau != "nothing there"
+    }
+
+
+def test_what_can_not_be_read_is_a_problem_and_the_others_land(
+    twin: Callmart, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One of everything: each is named, and none of them stops the others, or the next stages."""
+    mixed, last = twin.home / "mixed", twin.home / "last"
+    for folder in mixed, last:
+        folder.mkdir()
+    (mixed / "1-nowhere").symlink_to("gone")
+    (mixed / "2-folder.csv").mkdir()
+    (mixed / "3-error").symlink_to("/proc/self/mem")  # which can be opened, and not be read
+    (mixed / "4-broken.gz").write_bytes(gzip.compress(os.urandom(9999))[:5000])
+    (mixed / "5-broken.parquet").write_bytes(b"PAR1" + os.urandom(99) + b"PAR1")
+    (mixed / "6-lost").write_text("what the server ends the session at")
+    (mixed / "7-unforeseen").write_text("what nobody thought of")
+    (mixed / "8-gone").write_text("what is away when its turn comes")
+    good = [
+        event("queue_joined", at(hour), customer_id=DETAILED, call_id=hour, queue="sales") for hour in HOURS
+    ]
+    (mixed / "9-good").write_text(ndjson(good[0]))
+    (last / "good").write_text(ndjson(good[1]))
+    inner = landing.land
+
+    def land(loader: psycopg.Connection, settings: Settings, path: Path, *more: Any) -> landing.Landed:
+        if path.name == "6-lost":
+            loader.execute("select pg_terminate_backend(pg_backend_pid())")
+        if path.name == "7-unforeseen":
+            raise RuntimeError(SECRET)
+        if path.name == "8-gone":
+            path.unlink()
+        return inner(loader, settings, path, *more)
+
+    monkeypatch.setattr(landing, "land", land)
+    folders = twin.home / "none", mixed, twin.home / "registry.yml", last
+    ran = night(with_folders(twin, *(Folder(path=folder) for folder in folders)))
+    assert [(file.file, file.landed) for file in ran.files] == [("9-good", 1), ("good", 1)]
+    no_file = "is no file; name an existing file of raw events, or take it out of the folder that is landed"
+    no_folder = "is no folder; correct `folders` in callmart.toml"
+    damaged = "is damaged or breaks off; deliver it again, whole"
+    assert ran.problems == [
+        f"{folders[0]} {no_folder}",
+        f"{folders[2]} {no_folder}",
+        f"{mixed / '1-nowhere'} {no_file}",
+        f"{mixed / '2-folder.csv'} {no_file}",
+        f"{mixed / '3-error'} can't be read (OSError: Input/output error); let this user read it, or deliver it again, "
+        "whole",
+        f"{mixed / '4-broken.gz'} {damaged}",
+        f"{mixed / '5-broken.parquet'} {damaged}",
+        f"{mixed / '6-lost'} did not land (SQLSTATE 57P01): the next run tries again",
+        f"{mixed / '7-unforeseen'} did not land (RuntimeError): the next run tries again",
+        f"{mixed / '8-gone'} {no_file}",
+    ]
+    assert ran.opened_days == 1
+    assert {project for project, _ in outcome(twin)["Tableau"]} == {
+        one.tableau.removeprefix("callmart / ") for one in status_of(twin) if one.tableau != "nothing there"
+    }
+
+
+def test_a_folder_that_may_not_be_read_is_no_empty_one(tmp_path: Path) -> None:
+    tmp_path.chmod(0o000)
+    user = os.geteuid()
+    if user == 0:
+        os.seteuid(65534)
+    try:
+        with pytest.raises(
+            UserError, match=r"can't be read \(PermissionError: Permission denied\); let this user"
+        ):
+            landing.folder_files(Folder(path=tmp_path))
+    finally:
+        os.seteuid(user)
+        tmp_path.chmod(0o700)
+
+
+# a stage that breaks off
+
+SECRET = "a row: +31612345678"
+ORDER: list[tuple[Any, str]] = [
+    (remove, "remove"),
+    (expire, "expire"),
+    (months, "ensure_ahead"),
+    (window, "build"),
+    (suites, "validate"),
+    (opening, "open_build"),
+    (extract, "extract"),
+    (publish, "plan"),
+]
+# What is said, and what is not begun for it. All that is not named is.
+BROKEN: dict[str, tuple[list[str], set[str]]] = {
+    "remove": (
+        ["the removal of what no contract keeps broke off (RuntimeError): the next run tries again"],
+        set(),
+    ),
+    "expire": (["the expiry broke off (RuntimeError): run `callmart expire` to finish it"], set()),
+    "ensure_ahead": (["the months ahead were not made (RuntimeError): the next run tries again"], set()),
+    "build": (["the build broke off (RuntimeError): the next run tries again"], {"validate", "open_build"}),
+    "validate": (["the validation broke off (RuntimeError): the next run tries again"], {"open_build"}),
+    "open_build": (["the opening broke off (RuntimeError): the next run tries again"], set()),
+    "extract": (["the extraction broke off (RuntimeError): the next run tries again"], set()),
+    "plan": (["the publication broke off (RuntimeError): the next run tries again"], set()),
+    "follow_rights": (
+        [
+            "the look at who has which rights broke off, so nothing left (RuntimeError): the next run tries again"
+        ],
+        {"extract", "plan"},
+    ),
+}
+
+
+@pytest.fixture
+def begun(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The names of the stages that a run has begun; the build is none, which would take its time."""
+    begun: list[str] = []
+
+    def spied(name: str, inner: Callable[..., Any]) -> Callable[..., Any]:
+        def stage(*arguments: Any, **options: Any) -> Any:
+            begun.append(name)
+            return inner(*arguments, **options)
+
+        return stage
+
+    monkeypatch.setattr(window, "build", lambda *_: window.Built(None, 0))
+    for module, name in ORDER:
+        monkeypatch.setattr(module, name, spied(name, getattr(module, name)))
+    return begun
+
+
+def breaks_off(*_: Any, **__: Any) -> None:
+    raise RuntimeError(SECRET)
+
+
+@pytest.mark.parametrize("broken", BROKEN)
+def test_a_stage_that_breaks_off_stops_only_what_builds_on_it(
+    undisturbed: Callmart, begun: list[str], monkeypatch: pytest.MonkeyPatch, broken: str
+) -> None:
+    module = next((module for module, name in ORDER if name == broken), opening)
+    monkeypatch.setattr(module, broken, breaks_off)
+    ran = night(undisturbed)
+    problems, stopped = BROKEN[broken]
+    if broken == "follow_rights":  # the opening begins with it, too
+        problems = [BROKEN["open_build"][0][0], *problems]
+    assert ran.problems == problems
+    assert begun == [name for _, name in ORDER if name != broken and name not in stopped]
+    assert SECRET not in json.dumps(asdict(ran))
+
+
+def test_nothing_leaves_while_rights_differ_even_when_nothing_was_built(
+    undisturbed: Callmart, begun: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(window, "build", breaks_off)
+    with undisturbed.connect() as connection:
+        connection.execute("grant select on registry.customer to public")
+    try:
+        ran = night(undisturbed)
+    finally:
+        with undisturbed.connect() as connection:
+            connection.execute("revoke select on registry.customer from public")
+    assert ran.problems[0] == BROKEN["build"][0][0]
+    assert ran.problems[1].startswith("nothing is opened while rights differ from what is declared")
+    assert len(ran.problems) == 2
+    assert begun == ["remove", "expire", "ensure_ahead"]
+    assert (ran.extracts, ran.published_changes) == (0, 0)
+
+
+def test_what_breaks_off_of_one_customer_is_that_customer_s(undisturbed: Callmart, begun: list[str]) -> None:
+    inner = extract._make
+
+    def making(session: Any, path: Path, order: Any, before: Any) -> extract.Extract:
+        if order.customer_id == DETAILED and order.group == "queue":
+            session.owner.execute("select pg_terminate_backend(pg_backend_pid())")
+        return inner(session, path, order, before)
+
+    for file in extract.folder(undisturbed.settings).rglob("*.hyper"):
+        file.unlink()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(extract, "_make", making)
+        ran = night(undisturbed)
+    assert (
+        ran.problems[0]
+        == f"the queue extract of customer {DETAILED} was not made (SQLSTATE 57P01): run this again"
+    )
+    assert (ran.extracts, ran.extracts_written) == (5, 4)
+    ran = night(undisturbed)
+    assert (ran.extracts_written, ran.problems) == (1, [])
+
+
+def test_a_customer_who_can_not_be_removed_leaves_the_others_alone(
+    twin: Callmart, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for customer in DETAILED, STANDARD:
+        twin.land_text(
+            ndjson(event("queue_joined", at("10:00"), customer_id=customer, call_id="c", queue="sales"))
+        )
+    twin.apply("customers: []\n")
+    inner = remove._remove_customer
+
+    def removing(connection: psycopg.Connection, settings: Settings, customer_id: int, *more: Any) -> Any:
+        counts = inner(connection, settings, customer_id, *more)
+        if customer_id == DETAILED:
+            connection.execute("select 1 / 0")
+        return counts
+
+    monkeypatch.setattr(remove, "_remove_customer", removing)
+    ran = run.Ran()
+    with twin.connect() as connection:
+        run.remove_closed(connection, twin.settings, ran, ignore_step)
+        assert ran.problems == [
+            f"what no contract keeps of customer {DETAILED} was not removed (SQLSTATE 22012): the next run tries again"
+        ]
+        assert ran.removed_customers == 1
+        assert twin.rows("select distinct customer_id from raw.event") == [{"customer_id": DETAILED}]
+        monkeypatch.undo()
+        run.remove_closed(connection, twin.settings, again := run.Ran(), ignore_step)
+    assert (again.removed_customers, again.problems) == (1, [])
+    assert twin.rows("select from raw.event") == []
+
+
+def test_a_run_that_loses_its_connection_says_so_and_ends(
+    undisturbed: Callmart, begun: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def losing(connection: psycopg.Connection, *_: Any) -> None:
+        connection.execute("select pg_terminate_backend(pg_backend_pid())")
+
+    monkeypatch.setattr(suites, "validate", losing)
+    ran = night(undisturbed)
+    assert ran.problems == [
+        "the validation broke off (SQLSTATE 57P01): the next run tries again",
+        run.LOST,
+    ]
+    assert begun == ["remove", "expire", "ensure_ahead", "build"]
+
+
+def test_an_interruption_between_a_question_and_its_answer_ends_the_run(
+    undisturbed: Callmart, begun: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(connection: psycopg.Connection, *_: Any) -> None:
+        with sessions.making_way(connection):
+            connection.pgconn.send_query(b"select pg_sleep(60)")
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(suites, "validate", interrupted)
+    assert night(undisturbed).problems == [
+        "the run was interrupted: run again, and it goes on from what is there"
+    ]
+    assert begun == ["remove", "expire", "ensure_ahead", "build"]
+
+
+def test_a_run_that_is_ended_says_what_it_did(undisturbed: Callmart) -> None:
+    """By a scheduler, with the signal that asks politely."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", "from callmart.cli.main import main; main()", "run", "--json"],
+        env=os.environ | {"CALLMART_HOME": str(undisturbed.home), "CALLMART_FOLDERS": "[]"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    locked = "select from pg_locks where relation = 'ops.running_now'::regclass and granted"
+    while not undisturbed.rows(locked):
+        assert process.poll() is None
+        sleep(0.01)
+    process.terminate()
+    said, complained = process.communicate()
+    assert process.returncode == 1, complained
+    assert json.loads(said)["problems"] == [
+        "the run was interrupted: run again, and it goes on from what is there"
+    ]
+    assert "Traceback" not in complained
+
+
+def status_of(callmart: Callmart) -> list[status.CustomerStatus]:
+    with callmart.connect() as connection:
+        return status.status(connection)
+
+
+# what stood on Tableau before there were marks
+
+
+def test_a_run_adopts_nothing_by_itself(undisturbed: Callmart) -> None:
+    """Whoever confirms it has everything as it was, and nothing is published again."""
+    before = outcome(undisturbed)
+    with State(undisturbed.home / "emulator") as state:
+        unmark(state, installation.ensure_id(undisturbed.home))
+    undisturbed.rows("update ops.publication set project_id = null, is_from_before = true returning 1")
+    ran = night(undisturbed)
+    assert ran.published_changes == 0
+    assert len(ran.problems) == 2
+    assert all("adopt it with --yes" in problem for problem in ran.problems)
+    with undisturbed.connect() as connection, tableau.connect(undisturbed.settings) as server:
+        desired = publication.desired(connection, undisturbed.settings)
+        plan = publish.plan(
+            desired, publish.read(server, publication.books(connection, undisturbed.settings))
+        )
+        assert {str(step) for step in plan.steps if step.customer_id and step.action != "adopt"} == set()
+        publication.apply(connection, undisturbed.settings, server, plan, ignore_step)
+    assert (night(undisturbed).problems, outcome(undisturbed)) == ([], before)
+    assert (
+        undisturbed.rows("select project_id is null as unknown, is_from_before from ops.publication")
+        == [{"unknown": False, "is_from_before": False}] * 2
+    )
+
+
+# crashes
+
+STAGES: list[tuple[Any, str]] = [
+    (remove, "_follow_calendar"),
+    (remove.vacuum, "vacuum"),
+    (landing, "_stream"),
+    (landing.Landed, "__init__"),
+    (window, "_fill_window"),
+    (dbt_project, "run"),
+    (window, "computed_tables"),
+    (suites, "_keep"),
+    (months, "ensure_window"),
+    (opening, "empty_build"),
+    (extract, "_prove"),
+    (publish, "plan"),
+    (publication, "record"),
+]
+
+
+def test_a_crash_in_any_stage_is_made_good_by_the_next_run(twin: Callmart, undisturbed: Callmart) -> None:
+    """Each stage crashes on its way out, after all that it does: what is not committed is lost."""
+    fill(twin.home / "inbox", *parts(1))
+    crashed = []
+    for module, name in STAGES:
+        inner = getattr(module, name)
+
+        def breaking(*arguments: Any, inner: Callable[..., Any] = inner, **options: Any) -> None:
+            inner(*arguments, **options)
+            raise Crash
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(module, name, breaking)
+            if module is suites:
+                patch.setattr(suites, "validate", CHECKED)
+            with pytest.raises(Crash):
+                night(twin)
+        crashed.append(name)
+    assert len(crashed) == len(STAGES)
+    assert night(twin).problems == []
+    assert outcome(twin) == outcome(undisturbed)
+
+
+def test_killed_at_random_moments(twin: Callmart, undisturbed: Callmart) -> None:
+    """Each run has something new to do, and is killed on its way; the last one is left alone."""
+    rng = random.Random(11)
+    inbox = twin.home / "inbox"
+    inbox.mkdir()
+    environment = os.environ | {
+        "CALLMART_HOME": str(twin.home),
+        "CALLMART_FOLDERS": json.dumps([{"path": str(inbox)}]),
+    }
+    killed = 0
+    for number, table in enumerate(parts(KILLS)):
+        pq.write_table(table, inbox / f"{number}.parquet")
+        process = subprocess.Popen(
+            [sys.executable, "-c", "from callmart.cli.main import main; main()", "run"],
+            env=environment,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        try:
+            process.wait(rng.uniform(1, 4))
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+            killed += 1
+        with twin.connect() as connection:  # until the server has noticed
+            connection.execute("create table if not exists ops.running_now ()")
+            connection.execute("lock table ops.running_now in exclusive mode")
+    assert killed, "on this machine they are all too fast"
+    assert night(twin).problems == []
+    assert outcome(twin) == outcome(undisturbed)
+
+
+# the demo
+
+
+@pytest.fixture(scope="module")
+def shown(make_callmart: Callable[[], Callmart]) -> Iterator[tuple[Callmart, list[CustomerStatus]]]:
+    callmart = make_callmart()
+    yield callmart, demo.demo(callmart.settings, ignore_step)
+
+
+def test_the_demo_shows_a_customer_of_each_kind(shown: tuple[Callmart, list[CustomerStatus]]) -> None:
+    callmart, customers = shown
+    assert [(one.customer_id, one.option) for one in customers] == [
+        (1042, "detailed"),
+        (1043, "detailed"),
+        (1044, "standard"),
+        (1045, "standard"),
+        (1046, "none"),
+    ]
+    *served, silent = customers
+    for one in served:
+        assert one.contacts > 100
+        assert one.extract_rows > 0
+        assert (one.quality, one.dirty_days, one.held_back_days, one.turned_away_rows) == ("passed", 0, 0, 0)
+        assert one.tableau == f"callmart / {one.customer_id} {one.name}"
+    assert served[0].contacts == 354, "as recorded"
+    assert (silent.contacts, silent.extract_rows, silent.tableau) == (0, 0, "nothing there")
+    assert silent.turned_away_rows > 100
+    days_shown = {day for one in served for day in (one.first_day, one.last_day)}
+    with callmart.connect() as connection:
+        today = clock.today(connection, callmart.settings)
+    assert min(filter(None, days_shown)) >= str(demo._last_monday(today))
+
+
+def test_a_second_demo_changes_nothing(shown: tuple[Callmart, list[CustomerStatus]]) -> None:
+    callmart, customers = shown
+    count = "select count(*) as rows, max(file_id) as file from raw.event"
+    before, events, made = outcome(callmart), callmart.rows(count), requests(callmart)
+    with callmart.connect() as connection:  # on a home that has rested for a month
+        connection.execute("update ops.clock set day = day - 30")
+    assert demo.demo(callmart.settings, ignore_step) == customers
+    assert callmart.rows(count) == events
+    assert outcome(callmart) == before
+    assert requests(callmart) == made
+
+
+def test_the_demo_keeps_away_from_customers_of_yours(undisturbed: Callmart) -> None:
+    with pytest.raises(UserError, match="this database holds 3 customers of yours"):
+        demo.demo(undisturbed.settings, ignore_step)
+    with undisturbed.connect() as connection:  # also from one that has the number of one of the demo's
+        connection.execute("update registry.customer set customer_id = 1042 where customer_id = %s", [NONE])
+        with pytest.raises(UserError, match="3 customers of yours"):
+            demo._refuse_real_customers(connection, registry_file.load(demo.EXAMPLE / "registry.yml"))
+        connection.rollback()
+
+
+def test_the_recording_moves_to_its_week_day(tmp_path: Path) -> None:
+    monday = DAY - timedelta(days=DAY.weekday())
+    demo.move_recording("queue_log", tmp_path / "queue_log", monday)
+    was, now = (
+        [
+            datetime.fromtimestamp(int(line.split("|")[0]), demo.RECORDED_IN)
+            for line in file.read_text().splitlines()
+        ]
+        for file in (demo.EXAMPLE / "asterisk" / "queue_log", tmp_path / "queue_log")
+    )
+    assert [moment.time() for moment in now] == [moment.time() for moment in was]
+    assert {moment.date() for moment in now} == {monday + timedelta(days=demo.RECORDED_ON.weekday())}

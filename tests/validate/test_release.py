@@ -1,0 +1,180 @@
+"""A day that its checks hold back stays out, until it is mended or a person releases it, with a reason."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pantab
+import pytest
+
+from callmart.operations import run
+from callmart.validate import suites
+from callmart_home import Callmart, ignore_step
+from commands import Command, command_of, mistake
+from events import DAY, Row, at, days, event, ndjson, registry
+
+CUSTOMER, OTHER, UNKNOWN = 1, 2, 9
+REGISTRY = registry(
+    *(
+        f"id: {customer}, contracts: [{{option: detailed, from: 2020-01-01}}]"
+        for customer in (CUSTOMER, OTHER)
+    )
+)
+CHECK = "a day without a fault"
+
+
+def visit(call: str, day: int) -> list[Row]:
+    """A caller who waits in the queue and leaves."""
+    return [
+        event(name, at(clock, day), call_id=call, queue="sales", **values)
+        for name, clock, values in (
+            ("queue_joined", "10:00", {}),
+            ("queue_left", "10:01", {"reason": "abandoned"}),
+        )
+    ]
+
+
+def night(callmart: Callmart) -> run.Ran:
+    with callmart.connect() as connection:
+        return run.run(connection, callmart.settings, ignore_step)
+
+
+def fail(spare_suites: Path, name: str) -> None:
+    """From now on the first day of the customer fails a check of this name."""
+    with (spare_suites / "queue_interval.yml").open("a") as suite:
+        suite.write(
+            f"""
+  - type: unexpected_rows_expectation
+    severity: critical
+    meta: {{name: {name}}}
+    kwargs:
+      unexpected_rows_query: >
+        select customer_id, call_date from {{batch}} where customer_id = {CUSTOMER} and call_date = '{DAY}'
+"""
+        )
+
+
+def offered(callmart: Callmart, customer_id: int | None = None) -> int:
+    """The visits of the customer's first day, as the owner or the customer sees them."""
+    schema = "store" if customer_id is None else "mart"
+    query = f"select sum(offered) as offered from {schema}.queue_interval where customer_id = %s and call_date = %s"
+    return int(callmart.rows(query, CUSTOMER, DAY, customer_id=customer_id)[0]["offered"])
+
+
+def delivered(callmart: Callmart) -> int:
+    """The same, as the extract has it."""
+    query = f"""select sum("offered") as offered from "Extract"."queue_interval" where "call_date" = date '{DAY}'"""
+    file = callmart.home / "extracts" / str(CUSTOMER) / "queue.hyper"
+    table = pantab.frame_from_hyper_query(file, query, return_type="pyarrow")
+    return int(table.to_pylist()[0]["offered"])
+
+
+def logged(callmart: Callmart, action: str) -> list[dict[str, Any]]:
+    query = "select details from ops.audit_log where action = %s and customer_id = %s order by entry"
+    return [row["details"] for row in callmart.rows(query, action, CUSTOMER)]
+
+
+@pytest.fixture(scope="module")
+def command(callmart: Callmart) -> Command:
+    return command_of(callmart.home)
+
+
+@pytest.fixture
+def spare_suites(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of the suites, to be added to."""
+    for file in suites.SUITES.iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    monkeypatch.setattr(suites, "SUITES", tmp_path)
+    return tmp_path
+
+
+def release(command: Command, **options: str) -> Any:
+    given = {"customer": str(CUSTOMER), "day": str(DAY), "reason": "seen with the customer"} | options
+    return command("release", *(word for name, value in given.items() for word in (f"--{name}", value)))
+
+
+def test_a_day_is_held_back_released_and_held_back_again(
+    callmart: Callmart, command: Command, spare_suites: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    callmart.apply(REGISTRY)
+    for customer in CUSTOMER, OTHER:
+        callmart.land_text(ndjson(*visit("c-0", 0), *visit("c-1", 1)), customer)
+    assert night(callmart).problems == []
+
+    # It keeps its last good version, and every run tries again.
+    fail(spare_suites, CHECK)
+    callmart.land_text(ndjson(*visit("c-2", 0)), CUSTOMER)
+    callmart.land_text(ndjson(*visit("c-3", 0)), OTHER)
+    for opened in (1, 0):
+        ran = night(callmart)
+        assert (ran.built_days, ran.opened_days, ran.held_back_days) == (opened + 1, opened, 1)
+        assert ran.problems == ["1 days were held back by their checks: see `callmart status`"]
+        assert (offered(callmart), offered(callmart, CUSTOMER), delivered(callmart)) == (1, 1, 1)
+    shown = command("status").stdout.splitlines()
+    assert f"customer {CUSTOMER}: {DAY}: held back: queue_interval: {CHECK}" in shown
+
+    # Released, it is opened by the next run, and only then.
+    done = release(command)
+    assert (done.returncode, done.stdout) == (
+        0,
+        f"release: {DAY} of customer {CUSTOMER} is opened by the next `callmart run`\n",
+    )
+    held = {"day": str(DAY), "checks": [f"queue_interval: {CHECK}"], "released": True}
+    assert [one["held_back"] for one in json.loads(command("status", "--json").stdout)] == [[held], []]
+    (told,) = logged(callmart, "released")
+    assert told.keys() == {"build", "days", "by", "reason"}
+    assert (told["days"], told["reason"]) == (1, "seen with the customer")
+    assert told["by"]
+    assert offered(callmart) == 1
+    ran = night(callmart)
+    assert (ran.opened_days, ran.held_back_days, ran.problems) == (1, 0, [])
+    assert (offered(callmart), offered(callmart, CUSTOMER), delivered(callmart)) == (2, 2, 2)
+    assert ran.published_changes > 0
+    assert logged(callmart, "opened")[-1] | {"build": 0} == {"build": 0, "days": 1, "released": 1}
+    assert not callmart.rows("select 1 from ops.held_back union all select 1 from ops.dirty_day")
+    assert night(callmart).built_days == 0
+
+    # What comes later is held back again.
+    callmart.land_text(ndjson(*visit("c-4", 0)), CUSTOMER)
+    assert night(callmart).held_back_days == 1
+    assert offered(callmart) == 2
+
+    # A release is of the checks that failed then, and of no other.
+    assert release(command).returncode == 0
+    fail(spare_suites, "another fault")
+    assert night(callmart).held_back_days == 1
+    assert offered(callmart) == 2
+    assert callmart.rows("select cause, released_at, released_by, release_reason from ops.held_back") == [
+        {
+            "cause": f"queue_interval: {CHECK}; queue_interval: another fault",
+            "released_at": None,
+            "released_by": None,
+            "release_reason": None,
+        }
+    ]
+    assert f"held back: queue_interval: {CHECK} and 1 more checks" in command("status").stdout
+
+    # Mended, it opens by itself.
+    monkeypatch.undo()
+    assert night(callmart).held_back_days == 0
+    assert (offered(callmart), delivered(callmart)) == (3, 3)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"day": str(days(2)[1])}, f"{days(2)[1]} of customer {CUSTOMER} is not held back; `callmart status` shows"),
+        ({"customer": str(UNKNOWN)}, f"customer {UNKNOWN} is not in the registry; `callmart status` lists"),
+        ({"reason": ""}, "a release needs a reason: say with --reason"),
+        ({"reason": "  "}, "a release needs a reason: say with --reason"),
+        ({"reason": "\x01\udcff"}, "a release needs a reason: say with --reason"),
+    ],
+    ids=["a day that is open", "an unknown customer", "no reason", "a blank reason", "a reason that is no text"],
+)  # fmt: skip
+def test_a_release_of_nothing_is_a_mistake(
+    callmart: Callmart, command: Command, options: dict[str, str], said: str
+) -> None:
+    callmart.apply(REGISTRY)
+    before = callmart.rows("select count(*) from ops.audit_log where action = 'released'")
+    assert said in mistake(release(command, **options))
+    assert callmart.rows("select count(*) from ops.audit_log where action = 'released'") == before
