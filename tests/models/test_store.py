@@ -271,7 +271,7 @@ def test_whatever_the_marts_depend_on_has_a_part_in_the_fingerprint(
     monkeypatch.setattr(dbt_project, "PROJECT", project.folder)
     before = dbt_project._fingerprint()
     assert dbt_project._fingerprint() == before
-    macro = project.folder / "macros" / "is_safe.sql"
+    macro = project.folder / "macros/usage/is_safe.sql"
     match change:
         case "a file less":
             macro.unlink()
