@@ -58,6 +58,8 @@ def test_an_earlier_database_is_upgraded_with_its_history(earlier: Callmart) -> 
             schema.require(owner, time_zone)
         before = digests(owner, "mart", names)
         assert all(rows for rows, _ in before.values())
+        obsolete = "select to_regclass('build.int_talk') is not null"
+        assert owner.execute(obsolete).fetchone() == (True,)
         owner.execute("truncate ops.publication")
         owner.execute(
             "insert into ops.publication (customer_id, state, project) values (1042, 'published', 'a name')"
@@ -79,6 +81,7 @@ def test_an_earlier_database_is_upgraded_with_its_history(earlier: Callmart) -> 
         ).fetchall()
         assert [(luid, before) for luid, before, said in books if "name" not in said] == [(None, True)]
         assert unprotected(owner) == []
+        assert owner.execute(obsolete).fetchone() == (False,)
         assert owner.execute("select function from usage.function_month").fetchall() == [("hold",)]
         # None is sampled: what the planner expects of any value is what it expects of all.
         sampled = owner.execute(
