@@ -17,6 +17,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from callmart.base import sql_file
 from callmart.base.raw_format import SOURCE_COLUMNS, TELEPHONE_MACROS
 from callmart.land.readers import Tally, UnknownVerbs
 from callmart.land.source_times import EPOCH_TIME, Times
@@ -37,6 +38,8 @@ SECOND = 1_000_000  # microseconds
 HOLDING = "holding_bridge"  # where nobody speaks: the parked, and agents that wait for calls
 TRANSFER_PROMPT = "pbx-transfer"  # what an agent hears who transfers by keys
 MOST_CHANNELS = 100_000  # more are never alive; a log that leaves out CHAN_END must not fill the memory
+
+SQL = sql_file.statements(__file__)
 
 Event = dict[str, Any]
 _EVENT_SCHEMA = pa.schema(
@@ -326,22 +329,7 @@ class ChannelLog:
 
     def _as_source(self, found: list[Event]) -> pa.Table:
         self._connection.register("found", pa.Table.from_pylist(found, _EVENT_SCHEMA))
-        events = self._connection.sql(
-            """
-            select
-                * exclude (dialled, target_queue) replace (
-                    cast(timezone('UTC', make_timestamp(occurred_at)) as varchar) as occurred_at
-                ),
-                case
-                    when event <> 'transferred' then null
-                    when target_queue is not null then 'queue'
-                    when is_dialled(dialled) then 'number'
-                    else 'other'
-                end as target_kind,
-                case target_kind when 'queue' then target_queue when 'number' then dialled end as target
-            from found
-            """
-        ).to_arrow_table()
+        events = self._connection.sql(SQL["events"]).to_arrow_table()
         self._connection.unregister("found")
         absent = pa.nulls(events.num_rows, pa.string())
         return pa.table(

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 import duckdb
 import pyarrow as pa
 
+from callmart.base import sql_file
 from callmart.base.raw_format import EVENTS, LONGEST_DURATION_S, SOURCE_COLUMNS, TELEPHONE_MACROS
 from callmart.land.readers import Tally, UnknownVerbs
 from callmart.land.source_times import Times
@@ -79,87 +80,8 @@ SILENT_VERBS = (
     "QUEUESTART", "CONFIGRELOAD", "PENALTY", "RINGINUSE", "OUTCALL", "HOLD", "UNHOLD", "DID", "MAP",
 )  # fmt: skip
 
-_MACROS = f"""
-create or replace temp macro seconds(parameter, unit) as case
-    when regexp_full_match(parameter, '\\d{{1,12}}(\\.\\d{{1,6}})?')
-        and cast(parameter as double) * unit <= {LONGEST_DURATION_S}
-        then cast(parameter as double) * unit
-end;
-create or replace temp macro present(word) as nullif(nullif(word, 'NONE'), '');
-"""
 
-_EVENTS = """
-with log as (
-    select
-        line_number,
-        occurred_at,
-        event as verb,
-        present(callid) as call_id,
-        present(queue) as queue,
-        present(agent) as agent,
-        rtrim(data, '|') as data,
-        string_split(rtrim(data, '|'), '|') as written,
-        -- LINK names two channels where BRIDGE and APP name one thing. Counted from the left: some leave out the
-        -- position at the end.
-        case when verb = 'ATTENDEDTRANSFER' and written[1] = 'LINK' then written[2:] else written end as parameters
-    from timed
-),
-
-meant as (
-    select
-        log.*,
-        verbs.*,
-        seconds(parameters[duration_at], seconds) as duration,
-        nullif(parameters[number_at], '') as number,
-        parameters[target_at] as exten
-    from log
-    inner join verbs using (verb)
-)
-
-select
-    line_number,
-    event,
-    cast(case
-        when event = 'wrapup_ended' then occurred_at + to_microseconds(cast(duration * 1e6 as bigint))
-        else occurred_at
-    end as varchar) as occurred_at,
-    case when of_call then call_id end as call_id,
-    queue,
-    case
-        when not of_agent then null
-        -- AGENTLOGIN names the agent 1001 whom CONNECT calls Agent/1001.
-        when channel and agent not like '%/%' then 'Agent/' || agent
-        else agent
-    end as agent,
-    case
-        -- The name of a channel ends in a part that is unique to the call. XiVO ends such logins as callbacks, too.
-        when channel or parameters[device_at] not like '%@%'
-            then regexp_replace(parameters[device_at], '-[0-9a-fA-F]+(;[12])?$', '')
-        else parameters[device_at]
-    end as line,
-    case when not is_withheld(number) then telephone_number(number) end as other_number,
-    case
-        when event = 'queue_joined' and (number is null or is_withheld(number)) then 'true'
-    end as number_withheld,
-    case
-        when event = 'agent_status' then coalesce(reason, nullif(data, ''), 'other')
-        else reason
-    end as reason,
-    case when target_kind = 'number' then exten end as target,
-    target_kind,
-    cast(duration as varchar) as duration_s,
-    cast(seconds(parameters[wait_at], 1) as varchar) as wait_s
-from meant
-cross join lateral (
-    select case
-        when event <> 'transferred' then null
-        when is_dialled(exten) then 'number'
-        else 'other'
-    end as target_kind
-)
--- Without its seconds a wrap-up has no end that the log knows.
-where event <> 'wrapup_ended' or duration is not null
-"""
+SQL = sql_file.statements(__file__)
 
 
 class QueueLog:
@@ -170,7 +92,8 @@ class QueueLog:
         self.unknown_verbs = UnknownVerbs()
         self._connection = connection
         self._times = Times(connection, tally, time_zone)
-        connection.execute(_MACROS + TELEPHONE_MACROS)
+        connection.execute(SQL["macros"].format(longest_duration_s=LONGEST_DURATION_S))
+        connection.execute(TELEPHONE_MACROS)
         connection.register("verbs", _verbs_table())
 
     def canonical(self, rows: pa.Table) -> pa.Table:
@@ -178,7 +101,7 @@ class QueueLog:
         timed = self._times.read(rows)
         self._connection.register("timed", timed)
         self._count_unknown()
-        events = self._connection.sql(_EVENTS).to_arrow_table()
+        events = self._connection.sql(SQL["events"]).to_arrow_table()
         self._connection.unregister("timed")
         absent = pa.nulls(events.num_rows, pa.string())
         return pa.table(
@@ -190,14 +113,7 @@ class QueueLog:
 
     def _count_unknown(self) -> None:
         counts = self._connection.execute(
-            """
-            select
-                case when regexp_full_match(event, '[A-Z0-9_]{1,40}') then event else 'other' end as verb,
-                count(*)
-            from timed
-            where event is null or not list_contains($known, event)
-            group by all
-            """,
+            SQL["unknown_verbs"],
             {"known": [*SILENT_VERBS, *{verb.verb for verb in VERBS}]},
         ).fetchall()
         for verb, times in counts:

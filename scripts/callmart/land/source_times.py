@@ -6,84 +6,12 @@ import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from callmart.base import sql_file
 from callmart.land.readers import Tally
 
 EPOCH_TIME = r"\d{1,10}(\.\d{1,6})?"
 
-_EPOCH_TIMES = rf"""
-select
-    * exclude (time),
-    case
-        when regexp_full_match(time, '{EPOCH_TIME}')
-            then timezone('UTC', make_timestamp(
-                cast(split_part(time, '.', 1) as bigint) * 1000000
-                + cast(rpad(split_part(time, '.', 2), 6, '0') as bigint)
-            ))
-    end as occurred_at
-from log_rows
-"""
-
-# Local times. An hour that the clock shows twice is the first, until something proves that it is the second:
-# the call of the row began after the first, or the file had got further. From then on it is the second.
-# A minute of slack, as rows are not written in the exact order of their times.
-_LOCAL_TIMES = r"""
-with read as (
-    select
-        *,
-        case
-            when regexp_full_match(time, '\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d(\.\d{1,6})?')
-                then try_cast(time as timestamp)
-        end as local_time,
-        to_timestamp(try_cast(regexp_extract(callid, '(?:^|-)(\d{9,10})\.\d+$', 1) as bigint)) as call_began
-    from log_rows
-),
-
-offsets as (
-    select
-        *,
-        timezone($zone, local_time) as about,
-        list_transform(
-            [about - interval 1 day, about + interval 1 day],
-            lambda near: local_time - (timezone($zone, near) - timezone('UTC', near))
-        ) as guesses
-    from read
-),
-
-candidates as (
-    select
-        * exclude (about, guesses),
-        list_filter(
-            list_transform(guesses, lambda guess: timezone('UTC', guess)),
-            lambda instant: timezone($zone, instant) = local_time
-        ) as instants,
-        list_min(instants) as first_instant,
-        list_max(instants) as last_instant
-    from offsets
-),
-
-bounded as (
-    select
-        *,
-        greatest(
-            $latest::timestamptz,
-            max(first_instant) over (order by line_number rows between unbounded preceding and 1 preceding),
-            max(case when call_began <= last_instant + interval 1 minute then call_began end)
-                over (order by line_number)
-        ) as not_before
-    from candidates
-)
-
-select
-    * exclude (time, local_time, call_began, instants, first_instant, last_instant, not_before),
-    case
-        when bool_or(
-            first_instant < last_instant and first_instant < not_before - interval 1 minute
-        ) over (partition by cast(local_time as date) order by line_number)
-            then last_instant
-        else first_instant
-    end as occurred_at
-from bounded
-"""
+SQL = sql_file.statements(__file__)
 
 
 class Times:
@@ -103,10 +31,10 @@ class Times:
         """
         self._connection.register("log_rows", rows)
         if self._time_zone is None:
-            timed = self._connection.sql(_EPOCH_TIMES).to_arrow_table()
+            timed = self._connection.sql(SQL["epoch_times"].format(epoch_time=EPOCH_TIME)).to_arrow_table()
         else:
             now = {"zone": self._time_zone, "latest": self._latest}
-            timed = self._connection.sql(_LOCAL_TIMES, params=now).to_arrow_table()
+            timed = self._connection.sql(SQL["local_times"], params=now).to_arrow_table()
             latest = pc.max(timed["occurred_at"]).as_py()
             self._latest = max(filter(None, (self._latest, latest)), default=None)
         self._connection.unregister("log_rows")

@@ -1,0 +1,76 @@
+-- The times of Asterisk's logs as instants. `log_rows` is the batch; the result has occurred_at in place of time,
+-- null where the time can't be read.
+
+-- name: epoch_times
+-- Seconds since 1970, with or without a fraction.
+select
+    * exclude (time),
+    case
+        when regexp_full_match(time, '{epoch_time}')
+            then timezone('UTC', make_timestamp(
+                cast(split_part(time, '.', 1) as bigint) * 1000000
+                + cast(rpad(split_part(time, '.', 2), 6, '0') as bigint)
+            ))
+    end as occurred_at
+from log_rows;
+
+-- name: local_times
+-- An hour that the clock shows twice is the first, until something proves that it is the second: the call of the row
+-- began after the first, or the file had got further. From then on it is the second. A minute of slack, as rows are
+-- not written in the exact order of their times.
+with read as (
+    select
+        *,
+        case
+            when regexp_full_match(time, '\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d(\.\d{1,6})?')
+                then try_cast(time as timestamp)
+        end as local_time,
+        to_timestamp(try_cast(regexp_extract(callid, '(?:^|-)(\d{9,10})\.\d+$', 1) as bigint)) as call_began
+    from log_rows
+),
+
+offsets as (
+    select
+        *,
+        timezone($zone, local_time) as about,
+        list_transform(
+            [about - interval 1 day, about + interval 1 day],
+            lambda near: local_time - (timezone($zone, near) - timezone('UTC', near))
+        ) as guesses
+    from read
+),
+
+candidates as (
+    select
+        * exclude (about, guesses),
+        list_filter(
+            list_transform(guesses, lambda guess: timezone('UTC', guess)),
+            lambda instant: timezone($zone, instant) = local_time
+        ) as instants,
+        list_min(instants) as first_instant,
+        list_max(instants) as last_instant
+    from offsets
+),
+
+bounded as (
+    select
+        *,
+        greatest(
+            $latest::timestamptz,
+            max(first_instant) over (order by line_number rows between unbounded preceding and 1 preceding),
+            max(case when call_began <= last_instant + interval 1 minute then call_began end)
+                over (order by line_number)
+        ) as not_before
+    from candidates
+)
+
+select
+    * exclude (time, local_time, call_began, instants, first_instant, last_instant, not_before),
+    case
+        when
+            bool_or(first_instant < last_instant and first_instant < not_before - interval 1 minute)
+                over (partition by cast(local_time as date) order by line_number)
+            then last_instant
+        else first_instant
+    end as occurred_at
+from bounded;
