@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 from callmart.base.errors import UserError
 from callmart.base.keys import keyed
 from callmart.base.settings import PROJECT
+from callmart.land.formats import CEL_COLUMNS, CEL_READ
 from callmart.land.prepare import Prepared
-from callmart.land.readers import CEL_COLUMNS, CEL_READ
 from callmart_home import Callmart
 from landing import DETAILED, KEYS, NONE, opened, rejects, taken
 
@@ -472,7 +472,7 @@ def test_calls_at_the_same_time(tmp_path_factory, drawn, block, where):
     lines, holds = drawn
     folder = tmp_path_factory.mktemp("cel")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("callmart.land.readers.BLOCK", block)
+        patch.setattr("callmart.land.lines.BLOCK", block)
         whole = taken(cel(folder, *lines))
     assert holds_of(whole) == holds
     ended = [event["call_id"] for event in whole if event["event"] == "call_ended"]

@@ -639,7 +639,7 @@ def str_or_none(value: Any) -> str | None:
 def test_order_and_blocks_do_not_matter(write, monkeypatch):
     rows = sample()
     found, bad, away, agents = everything(write(as_csv(rows)))
-    monkeypatch.setattr("callmart.land.readers.BLOCK", 2000)
+    monkeypatch.setattr("callmart.land.lines.BLOCK", 2000)
     assert everything(write(as_csv(rows))) == (found, bad, away, agents)
     random.Random(1).shuffle(rows)
     shuffled, also_bad, also_away, same_agents = everything(write(as_csv(rows)))

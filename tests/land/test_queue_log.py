@@ -519,7 +519,7 @@ def test_local_times_are_read_as_they_were_written(tmp_path_factory, zone, secon
         local = instant.astimezone(ZoneInfo(zone)).replace(tzinfo=None)
         written.append((instant, abandon(str(local), f"{int(instant.timestamp()) - step % 60}.1")))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("callmart.land.readers.BLOCK", block)
+        patch.setattr("callmart.land.lines.BLOCK", block)
         folder = tmp_path_factory.mktemp("log")
         prepared = realtime(folder, *(line for _, line in written), time_zone=zone)
         assert at(prepared) == [instant for instant, _ in written]

@@ -13,7 +13,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from callmart.base.errors import UserError
-from callmart.land.readers import CLIP, Limits, Source, open_source
+from callmart.land.parquet import CLIP
+from callmart.land.readers import batches, open_source
+from callmart.land.source import Limits, Source
 from landing import LIMITS
 
 HEADER = "customer_id,event,occurred_at,call_id\n"
@@ -41,7 +43,7 @@ def source(path: Path, format: str = "auto", *, limits: Limits = LIMITS) -> Sour
 
 def read(opened: Source) -> list[dict[str, object]]:
     """The rows, without the columns that are empty everywhere."""
-    rows = pa.concat_tables(opened.batches()).to_pylist()
+    rows = pa.concat_tables(batches(opened)).to_pylist()
     return [{name: value for name, value in row.items() if value is not None} for row in rows]
 
 
@@ -95,7 +97,7 @@ def test_line_numbers_stay_exact_around_what_is_no_row(tmp_path):
 
 
 def test_line_numbers_stay_exact_across_blocks(tmp_path, monkeypatch):
-    monkeypatch.setattr("callmart.land.readers.BLOCK", 100)
+    monkeypatch.setattr("callmart.land.lines.BLOCK", 100)
     lines = [f"7001,call_answered,2026-10-05T00:00:31Z,line-{number}\n" for number in range(2, 500)]
     lines[100] = "broken\n"
     lines[200] = "\n"
@@ -179,7 +181,7 @@ def test_no_file_and_a_folder(tmp_path):
 
 
 def test_a_line_without_end_is_not_read_into_memory(tmp_path, monkeypatch):
-    monkeypatch.setattr("callmart.land.readers.BLOCK", 1000)
+    monkeypatch.setattr("callmart.land.lines.BLOCK", 1000)
     with pytest.raises(UserError, match="line 2 is longer"):
         read(source(write(tmp_path, HEADER + "x" * 5000)))
 
@@ -310,8 +312,8 @@ LARGE = {
 @pytest.mark.parametrize("pack", [bytes, gzip.compress, zstd], ids=["plain", "gzip", "zstd"])
 @pytest.mark.parametrize("what", LARGE)
 def test_a_file_with_more_rows_than_the_limit_is_refused(tmp_path, monkeypatch, what, pack):
-    monkeypatch.setattr("callmart.land.readers.BLOCK", 200)
-    monkeypatch.setattr("callmart.land.readers.ROWS", 10)
+    monkeypatch.setattr("callmart.land.lines.BLOCK", 200)
+    monkeypatch.setattr("callmart.land.parquet.ROWS", 10)
     content = LARGE[what] if what == "parquet" else pack(LARGE[what])
     for rows in (100, 99):
         opened = source(write(tmp_path, content), limits=replace(LIMITS, rows=rows))
@@ -326,7 +328,7 @@ def test_a_file_with_more_rows_than_the_limit_is_refused(tmp_path, monkeypatch, 
 
 @pytest.mark.parametrize("pack", [bytes, gzip.compress, zstd], ids=["plain", "gzip", "zstd"])
 def test_a_file_that_unpacks_to_more_than_the_limit_is_refused_while_it_is_read(tmp_path, monkeypatch, pack):
-    monkeypatch.setattr("callmart.land.readers.BLOCK", 1 << 10)
+    monkeypatch.setattr("callmart.land.lines.BLOCK", 1 << 10)
     content = HEADER.encode() + ROW.encode() * 10_000
     opened = source(write(tmp_path, pack(content)), limits=replace(LIMITS, gib=2**16 / 2**30))
     with pytest.raises(UserError, match=r"more than .* GiB unpacked: .*raise max_file_gib in callmart.toml"):
@@ -353,12 +355,12 @@ def test_a_long_text_that_stands_in_a_parquet_file_once_is_not_repeated_in_memor
         pa.table({"event": column, "occurred_at": column}), path, compression="zstd", store_schema=encoded
     )
     opened = source(path)
-    (batch,) = opened.batches()
+    (batch,) = batches(opened)
     assert set(pc.binary_length(batch["event"]).to_pylist()) == {CLIP}
 
 
 def test_a_parquet_file_with_a_huge_row_group_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr("callmart.land.readers.ROW_GROUP", 1_000)
+    monkeypatch.setattr("callmart.land.parquet.ROW_GROUP", 1_000)
     path = write(tmp_path, parquet(500, call_id=pa.array([f"c-{i}" for i in range(500)])))
     with pytest.raises(UserError, match=r"row group 1 holds more than .*; write smaller row groups"):
         source(path)

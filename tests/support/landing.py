@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from callmart.base.raw_format import EVENTS
 from callmart.land.prepare import Defaults, Gate, Prepared, prepare
-from callmart.land.readers import Limits
+from callmart.land.source import Limits
 
 DETAILED, ANONYMOUS, STANDARD, NONE = 7001, 7002, 7003, 7004
 KEYS = {customer_id: bytes([customer_id % 251]) * 32 for customer_id in (DETAILED, ANONYMOUS, STANDARD)}

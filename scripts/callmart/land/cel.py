@@ -18,8 +18,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from callmart.base import sql_file
-from callmart.base.raw_format import SOURCE_COLUMNS, TELEPHONE_MACROS
-from callmart.land.readers import Tally, UnknownVerbs
+from callmart.base.raw_format import TELEPHONE_MACROS
+from callmart.land.source import Tally, UnknownVerbs, as_source
 from callmart.land.source_times import EPOCH_TIME, Times
 
 FOLLOWED = (
@@ -139,7 +139,7 @@ class ChannelLog:
         connection.execute(TELEPHONE_MACROS)
 
     def canonical(self, rows: pa.Table) -> pa.Table:
-        """The events of a batch of CEL_READ, by SOURCE_COLUMNS; a row that can't be read is rejected."""
+        """The events of a batch of CEL_READ, by SOURCE_SCHEMA; a row that can't be read is rejected."""
         timed = self._timed(rows.rename_columns({"eventtime": "time", "uniqueid": "callid"}))
         self._count_unknown(timed["eventtype"])
         timed = timed.filter(pc.is_in(timed["eventtype"], pa.array(FOLLOWED)))
@@ -331,13 +331,7 @@ class ChannelLog:
         self._connection.register("found", pa.Table.from_pylist(found, _EVENT_SCHEMA))
         events = self._connection.sql(SQL["events"]).to_arrow_table()
         self._connection.unregister("found")
-        absent = pa.nulls(events.num_rows, pa.string())
-        return pa.table(
-            {
-                column: events[column] if column in events.column_names else absent
-                for column in ("line_number", *SOURCE_COLUMNS)
-            }
-        )
+        return as_source(events)
 
 
 def _is_called(row: Row) -> bool:

@@ -24,7 +24,7 @@ from callmart.base.keys import ensure_key
 from callmart.base.raw_format import EVENT_SCHEMA
 from callmart.base.settings import Folder, Settings
 from callmart.land.prepare import Defaults, Gate, Prepared, prepare
-from callmart.land.readers import Limits
+from callmart.land.source import Limits
 
 
 @dataclass(frozen=True)

@@ -33,9 +33,10 @@ from callmart.base.raw_format import (
     TEXT_COLUMNS,
     events_table,
 )
+from callmart.land import readers
 from callmart.land.cel import ChannelLog
 from callmart.land.queue_log import QueueLog
-from callmart.land.readers import Limits, Source, open_source
+from callmart.land.source import Limits, Source
 
 REJECT_SCHEMA = pa.schema([("line_number", pa.int64()), ("reason", pa.string())])
 AGENT_SCHEMA = pa.schema(
@@ -101,7 +102,7 @@ class Prepared:
     def batches(self) -> Iterator[pa.RecordBatch]:
         """The events that may be stored, by EVENT_SCHEMA, in no particular order; once."""
         judging = self._connection.sql(_JUDGED)  # asked anew of each batch
-        for rows in ahead(self._source.batches()):
+        for rows in ahead(readers.batches(self._source)):
             yield from self._judge(judging, rows).to_batches()
             pa.default_memory_pool().release_unused()  # what a batch took is given back before the next
         self._connection.close()
@@ -187,7 +188,7 @@ def prepare(path: Path, format: str, defaults: Defaults, gate: Gate, limits: Lim
         ":memory:", config={"threads": 2, "temp_directory": "", "allocator_flush_threshold": "1MB"}
     )
     connection.execute("set TimeZone = 'UTC'")
-    source = open_source(
+    source = readers.open_source(
         path, format, limits, connection.cursor()
     )  # its own: it reads ahead in another thread
     is_queue_log = source.form in ("queue_log", "queue_log_realtime")

@@ -10,8 +10,8 @@ import duckdb
 import pyarrow as pa
 
 from callmart.base import sql_file
-from callmart.base.raw_format import EVENTS, LONGEST_DURATION_S, SOURCE_COLUMNS, TELEPHONE_MACROS
-from callmart.land.readers import Tally, UnknownVerbs
+from callmart.base.raw_format import EVENTS, LONGEST_DURATION_S, TELEPHONE_MACROS
+from callmart.land.source import Tally, UnknownVerbs, as_source
 from callmart.land.source_times import Times
 
 
@@ -97,19 +97,13 @@ class QueueLog:
         connection.register("verbs", _verbs_table())
 
     def canonical(self, rows: pa.Table) -> pa.Table:
-        """The events of a batch of LOG_COLUMNS, by SOURCE_COLUMNS; a row without a time is rejected."""
+        """The events of a batch of LOG_COLUMNS, by SOURCE_SCHEMA; a row without a time is rejected."""
         timed = self._times.read(rows)
         self._connection.register("timed", timed)
         self._count_unknown()
         events = self._connection.sql(SQL["events"]).to_arrow_table()
         self._connection.unregister("timed")
-        absent = pa.nulls(events.num_rows, pa.string())
-        return pa.table(
-            {
-                column: events[column] if column in events.column_names else absent
-                for column in ("line_number", *SOURCE_COLUMNS)
-            }
-        )
+        return as_source(events)
 
     def _count_unknown(self) -> None:
         counts = self._connection.execute(

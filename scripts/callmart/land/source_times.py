@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from callmart.base import sql_file
-from callmart.land.readers import Tally
+from callmart.land.source import Tally
 
 EPOCH_TIME = r"\d{1,10}(\.\d{1,6})?"
 

@@ -1,0 +1,165 @@
+"""Which format a file has, found out by its first bytes; and whether its header is one of that format."""
+
+import csv
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+import pyarrow as pa
+
+from callmart.base.errors import UserError
+from callmart.base.raw_format import COLUMNS, REQUIRED_COLUMNS
+from callmart.land.source import Form, broken
+
+FORMATS = ("auto", "csv", "ndjson", "parquet", "queue_log", "cel")
+
+DETECT = 64 << 10  # bytes that tell a file's format
+
+REALTIME_COLUMNS = (
+    "time",
+    "callid",
+    "queuename",
+    "agent",
+    "event",
+    "data1",
+    "data2",
+    "data3",
+    "data4",
+    "data5",
+)
+# What other tables of the kind have besides; of no use here.
+REALTIME_IGNORED = ("id", "serverid", "created")
+LOG_COLUMNS = ("time", "callid", "queue", "agent", "event", "data")
+
+# The channel event log as Asterisk's own example writes it: Master.csv, which has no header.
+CEL_COLUMNS = (
+    "eventtype",
+    "eventtime",
+    "cid_name",
+    "cid_num",
+    "cid_ani",
+    "cid_rdnis",
+    "cid_dnid",
+    "exten",
+    "context",
+    "channame",
+    "appname",
+    "appdata",
+    "amaflags",
+    "accountcode",
+    "uniqueid",
+    "linkedid",
+    "peer",
+    "userfield",
+    "userdeftype",
+    "eventextra",
+)
+# What callmart reads of it; of an export with a header, these must be there.
+CEL_READ = (
+    "eventtype", "eventtime", "channame", "appname", "appdata", "uniqueid", "linkedid", "userdeftype", "eventextra",
+)  # fmt: skip
+CEL_IGNORED = ("id", "eventname", "peeraccount")  # what tables of it have besides
+
+_COMPRESSIONS = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd"}
+_LOG_LINE = re.compile(r"\d{1,10}\|[^|]*\|[^|]*\|[^|]*\|")
+_CEL_TYPE = re.compile(r"[A-Z][A-Z0-9_]{1,39}")
+_CEL_TIME = re.compile(r"\d{9,10}(\.\d{1,6})?|\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d(\.\d{1,6})?")
+_COLUMN_NAME = re.compile(r"[A-Za-z]\w{0,40}")
+
+
+def first_bytes(path: Path) -> tuple[bytes, str | None]:
+    """The first bytes of a file, decompressed, and its compression."""
+    if path.is_dir():
+        raise UserError(f"{path} is a folder; name a file in it")
+    try:
+        with path.open("rb") as file:
+            start = file.read(DETECT)
+        compression = next((name for magic, name in _COMPRESSIONS.items() if start.startswith(magic)), None)
+        if compression:
+            with pa.input_stream(path, compression=compression) as stream:
+                start = stream.read(DETECT)
+    except FileNotFoundError:
+        raise UserError(f"{path} does not exist; check the name") from None
+    except PermissionError:
+        raise UserError(f"{path} may not be read by this user; give it the right to") from None
+    except (OSError, EOFError):
+        raise broken(path) from None
+    if not start.strip(b"\xef\xbb\xbf\r\n"):
+        raise UserError(f"{path} is empty; deliver it again, or leave it out")
+    return start, compression
+
+
+def first_lines(path: Path, start: bytes) -> list[str]:
+    """The lines in the first bytes of a text file; a UserError for everything that is no UTF-8 text."""
+    if start.startswith((b"\xff\xfe", b"\xfe\xff")):
+        raise UserError(f"{path} is UTF-16; save it as UTF-8")
+    lines = start.removeprefix(b"\xef\xbb\xbf").splitlines()
+    first = next(line for line in lines if line)
+    if b"\0" in first or start.startswith(b"PK\x03\x04"):
+        raise UserError(f"{path} is a binary file, or UTF-16; deliver UTF-8 text or Parquet")
+    return [line.decode(errors="replace") for line in lines if line]
+
+
+def text_form(path: Path, format: str, lines: list[str]) -> tuple[Form, tuple[str, ...] | None]:
+    """Which text format these first lines are, and the header of the CSV forms."""
+    first = lines[0]
+    found: Form | None = None
+    header: tuple[str, ...] = ()
+    if first.startswith("{"):
+        found = "ndjson"
+    elif any(_LOG_LINE.match(line) for line in lines[:20]):
+        found = "queue_log"
+    elif "," in first:
+        header = tuple(next(csv.reader([first])))
+        if {"time", "callid", "queuename", "event"} <= set(header):
+            found = "queue_log_realtime"
+        elif {"eventtype", "eventtime", "linkedid"} <= set(header):
+            found = "cel"
+            header = tuple(
+                "eventextra" if column == "extra" else column for column in header
+            )  # as tables have it
+        elif _is_cel_row(header):
+            found, header = "cel", ()
+        elif {*COLUMNS} & {*header} or format == "csv":
+            found = "csv"
+    if found is None:
+        raise UserError(
+            f"{path}: its first line is no header of the raw format, no JSON object and no line of a "
+            "queue_log or a channel event log; deliver one of these, with commas between columns and one object a line"
+        )
+    named = "queue_log" if found == "queue_log_realtime" else found
+    if format not in ("auto", named):
+        raise UserError(f"{path} is {named}, not {format}; use --format {named} or auto")
+    if found == "csv":
+        check_header(path, header, COLUMNS, REQUIRED_COLUMNS)
+    elif found == "queue_log_realtime":
+        check_header(path, header, (*REALTIME_COLUMNS, *REALTIME_IGNORED), REALTIME_COLUMNS)
+    elif header and found == "cel":
+        check_header(path, header, (*CEL_COLUMNS, *CEL_IGNORED), CEL_READ)
+    return found, header or None
+
+
+def _is_cel_row(values: tuple[str, ...]) -> bool:
+    """Whether a first line without a header is one of a channel event log."""
+    return (
+        len(values) == len(CEL_COLUMNS)
+        and _CEL_TYPE.fullmatch(values[0]) is not None
+        and _CEL_TIME.fullmatch(values[1]) is not None
+    )
+
+
+def check_header(path: Path, header: tuple[str, ...], known: Iterable[str], required: Iterable[str]) -> None:
+    """Each column known, once, and all required ones there; else a UserError."""
+    missing = [column for column in required if column not in header]
+    for position, column in enumerate(header, start=1):
+        if column not in known:
+            # Without the required columns this may be a row, not a header: then it isn't repeated.
+            name = f" ({column})" if not missing and _COLUMN_NAME.fullmatch(column) else ""
+            raise UserError(
+                f"{path}: column {position} of the header{name} is not known; rename or remove it; "
+                f"known are {', '.join(known)}"
+            )
+        if column in header[: position - 1]:
+            raise UserError(f"{path}: column {position} of the header ({column}) is there twice; remove one")
+    if missing:
+        raise UserError(f"{path} has no column {missing[0]}; add it to the header and the rows")

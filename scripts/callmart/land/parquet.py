@@ -1,0 +1,96 @@
+"""The rows of a Parquet file as text, batch by batch."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from callmart.base.errors import UserError
+from callmart.base.raw_format import COLUMNS, LONGEST_TEXT, REQUIRED_COLUMNS
+from callmart.land.formats import check_header
+from callmart.land.lines import decoded
+from callmart.land.source import Source, broken
+
+ROWS = 1 << 15  # rows of Parquet at a time
+ROW_GROUP = 1 << 30  # bytes of a row group of Parquet, unpacked; its pages are unpacked as a whole
+CLIP = 4 * (LONGEST_TEXT + 1)  # bytes: a text that has more is too long, however much of it is looked at
+
+
+def header(path: Path) -> tuple[str, ...]:
+    """The column names of a Parquet file, after a look at their types."""
+    try:
+        with pq.ParquetFile(path) as file:
+            schema, metadata = file.schema_arrow, file.metadata
+    except (OSError, pa.ArrowInvalid):
+        raise broken(path) from None
+    for number in range(metadata.num_row_groups):
+        if metadata.row_group(number).total_byte_size > ROW_GROUP:
+            raise UserError(
+                f"{path}: row group {number + 1} holds more than {ROW_GROUP >> 30} GiB; write smaller row groups"
+            )
+    check_header(path, tuple(schema.names), COLUMNS, REQUIRED_COLUMNS)
+    for column in schema:
+        kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
+        if pa.types.is_timestamp(kind) and kind.tz is None:
+            raise UserError(f"{path}: column {column.name} is a time without a zone; write it with one, UTC")
+        other_time = pa.types.is_temporal(kind) and not pa.types.is_timestamp(kind)
+        if other_time or pa.types.is_nested(kind) or pa.types.is_fixed_size_binary(kind):
+            raise UserError(f"{path}: column {column.name} has type {kind}; write it as text")
+    return tuple(schema.names)
+
+
+def rows(source: Source) -> Iterator[pa.Table]:
+    """The rows of a Parquet file as text, whatever the types of its columns."""
+    first = 1
+    size = 0
+    try:
+        texts = [column.name for column in pq.read_schema(source.path) if _is_text(column.type)]
+        # A text that stands in the file once can be the value of all rows, so texts are read as they stand there.
+        with pq.ParquetFile(
+            source.path, read_dictionary=texts, pre_buffer=False
+        ) as file:  # else it keeps all it read
+            for batch in file.iter_batches(ROWS):
+                columns = {
+                    name: _as_text(source.connection, column)
+                    for name, column in zip(batch.schema.names, batch.columns, strict=True)
+                }
+                size += sum(text.nbytes for text in columns.values())
+                source.stay_within(first - 1 + batch.num_rows, size)
+                numbers = pa.arange(first, first + batch.num_rows)
+                first += batch.num_rows
+                source.tally.rows += batch.num_rows
+                readable = pa.repeat(True, batch.num_rows)
+                for name, text in columns.items():
+                    if text.null_count > batch[name].null_count:
+                        readable = pc.and_(readable, pc.equal(pc.is_null(text), pc.is_null(batch[name])))
+                source.tally.reject(numbers.filter(pc.invert(readable)), "a value is not UTF-8 text")
+                yield pa.table({"line_number": numbers, **columns}).filter(readable)
+    except (OSError, pa.ArrowInvalid):
+        raise broken(source.path) from None
+
+
+def _is_text(type: pa.DataType) -> bool:
+    return any(is_one(type) for is_one in (pa.types.is_string, pa.types.is_large_string, pa.types.is_binary))
+
+
+def _as_text(connection: duckdb.DuckDBPyConnection, column: pa.Array) -> pa.Array:
+    if pa.types.is_dictionary(column.type):
+        return _as_text(connection, column.dictionary).take(column.indices)
+    if pa.types.is_timestamp(column.type):
+        utc = column.cast(pa.timestamp(column.type.unit, "UTC")).cast(pa.string())
+        # Nanoseconds that are none are dropped; others stay, to be rejected.
+        return pc.replace_substring_regex(utc, r"(\.\d{6})000Z$", r"\1Z") if column.type.unit == "ns" else utc
+    if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
+        column = column.cast(pa.binary() if pa.types.is_string(column.type) else pa.large_binary())
+        column = column.cast(pa.binary())
+    if pa.types.is_binary(column.type):
+        return decoded(connection, pc.binary_slice(column, 0, CLIP) if _is_long(column) else column)
+    return column.cast(pa.string())
+
+
+def _is_long(column: pa.Array) -> bool:
+    longest: int | None = pc.max(pc.binary_length(column)).as_py()
+    return longest is not None and longest > CLIP
