@@ -15,7 +15,8 @@ from callmart.base.raw_format import EVENT_SCHEMA
 from callmart.base.settings import Settings
 from callmart.database import server
 from callmart.land import landing
-from callmart.land.prepare import Defaults, prepare
+from callmart.land.gate import Defaults
+from callmart.land.prepare import prepare
 from callmart.registry import applying
 from callmart.registry.file import Registry
 from callmart.simulator.simulate import simulate

@@ -16,7 +16,7 @@ from callmart.declarations import dbt_project
 from callmart.declarations.dbt_project import Mart
 from callmart.extract import extract
 from callmart.land import landing
-from callmart.land.prepare import Defaults
+from callmart.land.gate import Defaults
 from callmart.opening import opening
 from callmart.simulator.simulate import simulate
 from history import retention_floor

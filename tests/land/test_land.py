@@ -21,7 +21,7 @@ from callmart.base.errors import UserError
 from callmart.base.keys import ensure_key, keyed
 from callmart.build import window
 from callmart.land import landing
-from callmart.land.prepare import Gate
+from callmart.land.gate import Gate
 from callmart.opening import opening
 from callmart.validate import suites
 from callmart_home import Callmart, ignore_step

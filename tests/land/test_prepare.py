@@ -21,7 +21,8 @@ from callmart.base.errors import UserError
 from callmart.base.keys import keyed
 from callmart.base.raw_format import COLUMNS, EVENT_SCHEMA, EVENTS, STATUSES
 from callmart.base.settings import PROJECT
-from callmart.land.prepare import Defaults, prepare
+from callmart.land.gate import Defaults
+from callmart.land.prepare import prepare
 from landing import ANONYMOUS, DETAILED, KEYS, LIMITS, NONE, STANDARD, gate, opened, rejects, taken
 
 AT = "2026-10-05T12:00:31+02:00"

@@ -17,7 +17,7 @@ from callmart.build import window
 from callmart.database import server
 from callmart.declarations import dbt_project
 from callmart.land.landing import Landed, land
-from callmart.land.prepare import Defaults
+from callmart.land.gate import Defaults
 from callmart.opening import opening
 from callmart.operations import run
 from callmart.publish import emulator

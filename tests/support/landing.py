@@ -7,7 +7,8 @@ from typing import Any
 import pyarrow as pa
 
 from callmart.base.raw_format import EVENTS
-from callmart.land.prepare import Defaults, Gate, Prepared, prepare
+from callmart.land.gate import Defaults, Gate
+from callmart.land.prepare import Prepared, prepare
 from callmart.land.source import Limits
 
 DETAILED, ANONYMOUS, STANDARD, NONE = 7001, 7002, 7003, 7004

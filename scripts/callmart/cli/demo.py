@@ -24,7 +24,7 @@ from callmart.base.settings import PROJECT, Settings
 from callmart.database import clock, server
 from callmart.database.lock import exclusive
 from callmart.land import landing
-from callmart.land.prepare import Defaults
+from callmart.land.gate import Defaults
 from callmart.operations import run, status
 from callmart.publish import tableau
 from callmart.registry import applying

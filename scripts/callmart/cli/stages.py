@@ -41,7 +41,7 @@ def land(
 ) -> None:
     """Take in files of raw events: each once, whole or not at all."""
     from callmart.land import landing as stage
-    from callmart.land.prepare import Defaults
+    from callmart.land.gate import Defaults
 
     defaults = Defaults(customer, platform or "vcloud", platform is not None, timezone)
     with database() as connection:  # another lands beside a run

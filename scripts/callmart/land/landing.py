@@ -23,7 +23,8 @@ from callmart.base.errors import UserError, kind
 from callmart.base.keys import ensure_key
 from callmart.base.raw_format import EVENT_SCHEMA
 from callmart.base.settings import Folder, Settings
-from callmart.land.prepare import Defaults, Gate, Prepared, prepare
+from callmart.land.gate import Defaults, Gate
+from callmart.land.prepare import Prepared, prepare
 from callmart.land.source import Limits
 
 

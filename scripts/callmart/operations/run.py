@@ -23,7 +23,7 @@ from callmart.database import clock
 from callmart.declarations import dbt_project, standing
 from callmart.extract import extract
 from callmart.land import landing
-from callmart.land.prepare import Defaults
+from callmart.land.gate import Defaults
 from callmart.opening import opening
 from callmart.publish import publication, tableau
 from callmart.retention import expire, remove

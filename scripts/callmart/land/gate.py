@@ -1,0 +1,79 @@
+"""What rows are judged by: the registry at one moment (the gate), and what holds for a whole file."""
+
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time
+from zoneinfo import ZoneInfo, available_timezones
+
+import pyarrow as pa
+
+from callmart.base.errors import UserError
+
+
+@dataclass(frozen=True)
+class Gate:
+    """What the registry says, at one moment."""
+
+    # customer_id int32, option ('standard', 'detailed'), valid_from, valid_until (null: open)
+    contracts: pa.Table
+    customers: pa.Table  # customer_id int32, time_zone, anonymous_agents
+    statuses: pa.Table  # customer_id int32, word, status
+    keys: pa.Table  # customer_id int32, key (32 bytes); of customers with a contract
+    latest: datetime  # a day ahead of the database's clock: no event is later
+
+
+@dataclass(frozen=True)
+class Defaults:
+    """What holds for the whole file."""
+
+    customer_id: int | None
+    platform: str
+    platform_given: bool  # then a row with another platform is rejected
+    time_zone: str | None  # of a log's local times; None: the customer's
+
+    def __post_init__(self) -> None:
+        if self.time_zone is not None and self.time_zone not in available_timezones():
+            raise UserError(
+                f"time zone {self.time_zone!r} is not known; use an IANA name such as Europe/Amsterdam"
+            )
+
+
+def contract_periods(gate: Gate) -> pa.Table:
+    """One row per contract: when it lets events in, as instants, and the customer's key, ready for an HMAC."""
+    customers = {row["customer_id"]: row for row in gate.customers.to_pylist()}
+    keys = {row["customer_id"]: row["key"] for row in gate.keys.to_pylist()}
+    periods = []
+    for contract in gate.contracts.to_pylist():
+        customer_id = contract["customer_id"]
+        if customer_id not in keys:
+            raise UserError(f"customer {customer_id} has no key; run callmart registry apply")
+        zone = ZoneInfo(customers[customer_id]["time_zone"])
+        detailed = contract["option"] == "detailed"
+        key = keys[customer_id].ljust(64, b"\0")  # SHA-256 works on blocks of 64 bytes
+        periods.append(
+            {
+                "customer_id": customer_id,
+                "opens": _begin_of_day(contract["valid_from"], zone),
+                "closes": _begin_of_day(contract["valid_until"], zone),
+                "nameable": detailed and not customers[customer_id]["anonymous_agents"],
+                "inner_key": bytes(byte ^ 0x36 for byte in key),
+                "outer_key": bytes(byte ^ 0x5C for byte in key),
+            }
+        )
+    return pa.Table.from_pylist(
+        periods,
+        pa.schema(
+            [
+                ("customer_id", pa.int32()),
+                ("opens", pa.timestamp("us", "UTC")),
+                ("closes", pa.timestamp("us", "UTC")),
+                ("nameable", pa.bool_()),
+                ("inner_key", pa.binary()),
+                ("outer_key", pa.binary()),
+            ]
+        ),
+    )
+
+
+def _begin_of_day(day: date | None, zone: ZoneInfo) -> datetime | None:
+    """The first instant of a local day, also where midnight is skipped or comes twice."""
+    return None if day is None else datetime.combine(day, time(), zone).astimezone(UTC)

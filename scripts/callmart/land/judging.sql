@@ -1,0 +1,165 @@
+-- What rows are judged by, and how. `source` is the batch. The tables are made once per file, the views are asked anew
+-- of each batch. Where a statement is filled in ({time}), a brace of a regular expression is written twice.
+
+-- name: tables
+create temp table contract_periods as
+select * replace (coalesce(closes, 'infinity') as closes) from contract_periods_arrow;
+
+create temp table statuses as
+select
+    customer_id,
+    lower(trim(word)) as word,
+    min(status) as status
+from statuses_arrow
+group by all;
+
+create temp table events as
+select
+    *,
+    true as known
+from events_arrow;
+
+-- name: macros
+create temp macro truth(word) as case
+    when lower(word) in ('true', 't', '1') then true
+    when lower(word) in ('false', 'f', '0') then false
+end;
+
+create temp macro instant(text) as case
+    when regexp_full_match(text, '{time}(\.\d{{1,6}})?(Z|[+-](0\d|1[0-5])(:?[0-5]\d)?)')
+        then try_cast(text as timestamptz)
+end;
+
+-- name: arrived
+-- The rows of a batch, each beside the contract that lets it in.
+create temp view arrived as
+with texts as (
+    select
+        line_number,
+        {values}
+    from source
+),
+
+parsed as (
+    select
+        texts.* exclude (customer_id, occurred_at),
+        case
+            when texts.customer_id is null then getvariable('customer')
+            when regexp_full_match(texts.customer_id, '\d{{1,10}}')
+                then nullif(try_cast(texts.customer_id as integer), 0)
+        end as customer,
+        instant(texts.occurred_at) as instant,
+        case
+            when customer is null and texts.customer_id is null then 'customer_id is missing'
+            when customer is null then 'customer_id is not a customer number'
+            when customer <> getvariable('customer') then 'customer_id differs from --customer'
+            when instant is not null then null
+            when texts.occurred_at is null then 'occurred_at is missing'
+            when regexp_full_match(texts.occurred_at, '{time}(\.\d+)?') then 'occurred_at has no offset'
+            when regexp_matches(texts.occurred_at, '\.\d{{7}}')
+                then 'occurred_at has more than six digits after the second'
+            else 'occurred_at is not a time'
+        end as unreadable
+    from texts
+)
+
+select
+    parsed.* exclude (customer, instant),
+    parsed.customer as customer_id,
+    parsed.instant as occurred_at,
+    contract_periods.* exclude (customer_id, opens, closes),
+    parsed.unreadable is null and contract_periods.customer_id is null as turned_away
+from parsed
+left join contract_periods
+    on parsed.customer = contract_periods.customer_id
+    and parsed.instant >= contract_periods.opens
+    and parsed.instant < contract_periods.closes;
+
+-- name: judged
+-- The rows that a contract lets in, understood by the rules of the raw format; `fault` is null where a row keeps them.
+create temp view judged as
+with let_in as (
+    select * from arrived
+    where not turned_away
+),
+
+understood as (
+    select
+        let_in.*,
+        events.* exclude (event),
+        coalesce(let_in.platform, getvariable('platform')) as service,
+        service in ({line_platforms}) as is_line,
+        truth(let_in.number_withheld) as marked_withheld,
+        coalesce(marked_withheld, false) or coalesce(is_withheld(let_in.other_number), false) as withheld,
+        case
+            when events.tells_number and not withheld then telephone_number(let_in.other_number)
+        end as number,
+        case when let_in.event = 'transferred' then let_in.target_kind end as kind,
+        case when kind = 'number' then telephone_number(let_in.target) end as target_number,
+        case
+            when regexp_full_match(let_in.duration_s, '[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?')
+                then try_cast(let_in.duration_s as double)
+        end as duration,
+        concat_ws('', {texts}) as all_texts,
+        case
+            when let_in.event <> 'agent_status' then let_in.reason
+            when lower(trim(let_in.reason)) in ({statuses}) then lower(trim(let_in.reason))
+            else coalesce(statuses.status, 'other')
+        end as cause,
+        case
+            when let_in.event = 'agent_status' and lower(trim(let_in.reason)) not in ({statuses})
+                then lower(trim(let_in.reason))
+        end as own_word
+    from let_in
+    left join events on let_in.event = events.event
+    left join statuses
+        on let_in.customer_id = statuses.customer_id
+        and let_in.event = 'agent_status'
+        and lower(trim(let_in.reason)) = statuses.word
+)
+
+select
+    understood.*,
+    case
+        when unreadable is not null then unreadable
+        when occurred_at > getvariable('latest')
+            then 'occurred_at is more than a day ahead of the database''s clock'
+        when getvariable('platform_given') and platform <> getvariable('platform')
+            then 'platform differs from --platform'
+        when service not in ({platforms}) then 'platform is not one of the raw format'
+        when event is null then 'event is missing'
+        when known is null then 'event is not one of the raw format'
+        when
+            is_line
+            and (
+                queue is not null
+                or agent is not null
+                or needs_queue
+                or needs_agent
+                or coalesce(kind in ('queue', 'agent'), false)
+            )
+            then 'a line has no queues and no agents'
+        when needs_call_id and call_id is null then 'call_id is missing'
+        when needs_queue and queue is null then 'queue is missing'
+        when needs_agent and agent is null and not getvariable('is_queue_log') then 'agent is missing'
+        when reason_needed and reason is null then 'reason is missing'
+        when len(reasons) > 0 and not list_contains(reasons, reason)
+            then 'reason is not one of the event''s'
+        when event = 'call_started' and direction is null then 'direction is missing'
+        when event = 'call_started' and direction not in ({directions})
+            then 'direction is not one of the raw format'
+        when event = 'transferred' and kind is null then 'target_kind is missing'
+        when kind not in ({target_kinds}) then 'target_kind is not one of the raw format'
+        when kind = 'number' and target is not null and target_number is null
+            then 'target is not a telephone number'
+        when number_withheld is not null and marked_withheld is null
+            then 'number_withheld is not true or false'
+        when tells_number and not withheld and other_number is not null and number is null
+            then 'other_number is not a telephone number'
+        when duration_s is not null and duration is null then 'duration_s is not a number'
+        when duration < 0 or duration > {longest_duration_s} then 'duration_s is negative or far too long'
+        when recorded is not null and truth(recorded) is null then 'recorded is not true or false'
+        when regexp_matches(all_texts, '\p{{Cc}}') then {control_character}
+        when strlen(all_texts) > {longest_text} then {too_long}
+    end as fault
+from understood;

@@ -1,0 +1,128 @@
+-- Keys in place of persons, and an identity for each event. `judged` holds the rows.
+
+-- name: macros
+create temp macro keyed(inner_key, outer_key, kind, value) as
+left(sha256(outer_key || unhex(sha256(inner_key || encode(kind || ':' || value)))), 32);
+
+create temp macro digest(text) as (md5_number_lower(text)::hugeint - 9223372036854775808)::bigint;
+
+-- name: keyed_events
+-- The judged rows as they are stored, with their `fault` and with what tells who the agents are.
+with checked as materialized (
+    select * from judged
+),
+
+-- Each value of which a key is stored.
+keyable as (
+    select
+        customer_id,
+        inner_key,
+        outer_key,
+        'agent' as kind,
+        agent as value
+    from checked
+    union all
+    select
+        customer_id,
+        inner_key,
+        outer_key,
+        'number',
+        number
+    from checked
+    union all
+    select
+        customer_id,
+        inner_key,
+        outer_key,
+        'device',
+        line
+    from checked
+    union all
+    select
+        customer_id,
+        inner_key,
+        outer_key,
+        kind,
+        coalesce(target_number, target)
+    from checked
+    where kind in ('agent', 'number')
+    union all
+    select
+        customer_id,
+        inner_key,
+        outer_key,
+        'status',
+        own_word
+    from checked
+),
+
+-- A key costs more than all else that is done with a row, so each is made once.
+keys as (
+    select
+        customer_id,
+        kind,
+        value,
+        keyed(any_value(inner_key), any_value(outer_key), kind, value) as key
+    from keyable
+    where value is not null
+    group by customer_id, kind, value
+),
+
+stored as (
+    select
+        line_number,
+        fault,
+        nameable,
+        inner_key,
+        outer_key,
+        event_id,
+        agent,
+        words.key as word_key,
+        checked.customer_id,
+        occurred_at,
+        event_id is not null as identified,
+        service as platform,
+        event,
+        case when of_call then digest(service || ':' || call_id) end as call_key,
+        call_id,
+        queue,
+        agents.key as agent_key,
+        numbers.key as number_key,
+        case
+            when not tells_number then null
+            when withheld then true
+            when number is not null then false
+            else marked_withheld
+        end as number_withheld,
+        case when is_line then line end as line,
+        case when not is_line then devices.key end as device_key,
+        case when event = 'call_started' then direction end as direction,
+        case when event = 'agent_status' or len(reasons) > 0 then cause end as reason,
+        case when checked.kind = 'queue' then target end as target,
+        targets.key as target_key,
+        checked.kind as target_kind,
+        case when ends_phase then duration + 0.0 end as duration_s, -- no -0.0
+        wait_s::double as wait_s,
+        case when event = 'call_ended' then truth(recorded) end as recorded
+    from checked
+    left join keys as agents
+        on checked.customer_id = agents.customer_id and agents.kind = 'agent' and checked.agent = agents.value
+    left join keys as numbers
+        on checked.customer_id = numbers.customer_id and numbers.kind = 'number' and checked.number = numbers.value
+    left join keys as devices
+        on checked.customer_id = devices.customer_id and devices.kind = 'device' and checked.line = devices.value
+    left join keys as targets
+        on checked.customer_id = targets.customer_id
+        and checked.kind = targets.kind
+        and coalesce(checked.target_number, checked.target) = targets.value
+    left join keys as words
+        on checked.customer_id = words.customer_id and words.kind = 'status' and checked.own_word = words.value
+)
+
+select
+    stored.* exclude (inner_key, outer_key, event_id, word_key),
+    digest(case
+        when identified then keyed(inner_key, outer_key, 'event', platform || ':' || event_id)
+        else concat({content})
+    end) as event_key
+from stored;
