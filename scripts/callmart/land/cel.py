@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from callmart.base import sql_file
-from callmart.base.raw_format import TELEPHONE_MACROS
+from callmart.land import telephone
 from callmart.land.source import Tally, UnknownVerbs, as_source
 from callmart.land.source_times import EPOCH_TIME, Times
 
@@ -136,7 +136,7 @@ class ChannelLog:
         self._tells_music = False  # older versions of Asterisk don't
         self._channels: dict[str, Channel] = {}
         self._bridges: dict[str, Bridge] = {}
-        connection.execute(TELEPHONE_MACROS)
+        telephone.define_macros(connection)
 
     def canonical(self, rows: pa.Table) -> pa.Table:
         """The events of a batch of CEL_READ, by SOURCE_SCHEMA; a row that can't be read is rejected."""

@@ -17,10 +17,10 @@ from callmart.base.raw_format import (
     SOURCE_SCHEMA,
     STATUSES,
     TARGET_KINDS,
-    TELEPHONE_MACROS,
     TEXT_COLUMNS,
     events_table,
 )
+from callmart.land import telephone
 from callmart.land.gate import Defaults, Gate, contract_periods
 
 SQL = sql_file.statements(__file__)
@@ -42,7 +42,7 @@ def set_up(
     connection.register("contract_periods_arrow", contract_periods(gate))
     connection.register("statuses_arrow", gate.statuses)
     connection.register("events_arrow", events_table())
-    connection.execute(TELEPHONE_MACROS)
+    telephone.define_macros(connection)
     connection.execute(SQL["tables"])
     connection.execute(SQL["macros"].format(time=_TIME))
     values = ", ".join(f"nullif({column}, '') as {column}" for column in SOURCE_COLUMNS)

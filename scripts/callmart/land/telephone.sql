@@ -1,0 +1,29 @@
+-- name: macros
+create or replace temp macro is_withheld(number) as regexp_full_match(
+    lower(trim(number)),
+    '[^a-z0-9]*(sips?:)?'
+    || '(anonymous|unknown|unavailable|restricted|private|withheld|blocked|anoniem|onbekend|afgeschermd|privé)'
+    || '([^a-z].*)?'
+);
+
+create or replace temp macro _undecorated(number) as regexp_replace(
+    regexp_replace(
+        regexp_replace(number, '[\s./\x{A0}-]', '', 'g'),
+        '^(\+31|0031)\(0\)', '\1'
+    ),
+    '[()]', '', 'g'
+);
+
+create or replace temp macro _international(digits) as case
+    when digits like '00%' then '+' || substr(digits, 3)
+    when regexp_full_match(digits, '0[1-9]\d{6,}') then '+31' || substr(digits, 2)
+    when regexp_full_match(digits, '31\d{9}') then '+' || digits
+    else digits
+end;
+
+create or replace temp macro telephone_number(number) as nullif(
+    regexp_extract(_international(_undecorated(number)), '^(\+[1-9]\d{6,14}|\d{2,15})$'), ''
+);
+
+create or replace temp macro is_dialled(exten) as
+regexp_full_match(exten, '[+0].*|\d{6,}') and telephone_number(exten) is not null;
