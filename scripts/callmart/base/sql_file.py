@@ -3,6 +3,8 @@
 -- name: passed
 -- What it does, and why.
 select …;
+
+Where a statement is filled in by `.format`, a brace of its own (in a regular expression, say) is written twice.
 """
 
 import re

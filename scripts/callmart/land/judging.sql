@@ -1,5 +1,5 @@
 -- What rows are judged by, and how. `source` is the batch. The tables are made once per file, the views are asked anew
--- of each batch. Where a statement is filled in ({time}), a brace of a regular expression is written twice.
+-- of each batch.
 
 -- name: tables
 create temp table contract_periods as

@@ -23,9 +23,6 @@ _CONTENT = ", chr(31), ".join(
 
 
 def keyed_events(connection: duckdb.DuckDBPyConnection) -> duckdb.DuckDBPyRelation:
-    """The rows of the batch as `judging` has judged them, by raw_format.EVENT_SCHEMA and with `fault`, `nameable` and `agent`.
-
-    The relation is asked anew of each batch.
-    """
+    """The judged rows of a batch, by EVENT_SCHEMA and with `fault`, `nameable`, `agent`; asked anew of each batch."""
     connection.execute(SQL["macros"])
     return connection.sql(SQL["keyed_events"].format(content=_CONTENT))
