@@ -16,8 +16,8 @@ from callmart.base.settings import Settings
 from callmart.build import window
 from callmart.database import server
 from callmart.declarations import dbt_project
-from callmart.land.landing import Landed, land
 from callmart.land.gate import Defaults
+from callmart.land.landing import Landed, land
 from callmart.opening import opening
 from callmart.operations import run
 from callmart.publish import emulator
