@@ -23,7 +23,7 @@ from (
     where
         relnamespace in (select oid from ours)
         and relkind in ('r', 'p', 'v', 'm', 'S')
-        and not (relnamespace = 'mart'::regnamespace and relkind = 'v') -- compared whole, with its owner
+        and not (relnamespace = 'mart'::regnamespace and relkind = 'v')
     union all
     select
         format('%%I.%%I()', pronamespace::regnamespace, proname),

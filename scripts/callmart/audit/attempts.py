@@ -341,6 +341,7 @@ def _names(scene: Scene, attacker: Attacker) -> dict[str, str]:
         "other": str(other),
         "other_role": roles.customer_role(scene.database, other) if other else scene.owner,
         "any_mart": table_of(scene.marts[0]) if scene.marts else "registry.customer",
+        "ours": f"array[{_list(SCHEMAS)}]",
         "calls": _list(attacker.calls),
         "writes": _list(attacker.writes),
         # The samples of what a duty may read are not hidden from it; a customer sees none, not even of its marts.
