@@ -7,11 +7,14 @@ import psycopg
 from psycopg import sql
 
 from callmart.access import logins, rights, roles
+from callmart.base import sql_file
 from callmart.base.settings import Settings
 from callmart.database import server
 from callmart.declarations import standing
 from callmart.declarations.dbt_project import Mart
 from callmart.declarations.matrix import matrix
+
+SQL = sql_file.statements(__file__)
 
 # The functions of PostgreSQL's own that administrator.sql takes from everybody.
 SHUTTING_OUT = "^(pg_(try_)?advisory_(xact_)?lock.*|lo_.*|loread|lowrite|pg_logical_emit_message)$"
@@ -108,29 +111,7 @@ def of_server(connection: psycopg.Connection) -> Iterator[Drift]:
 
 
 def _of_others(connection: psycopg.Connection) -> Iterator[Drift]:
-    for thing, owner in connection.execute(
-        """
-        with ours as (
-            select oid from pg_namespace where nspname = any(%(schemas)s)
-        )
-        select thing, pg_get_userbyid(owner)
-        from (
-            select 'schema ' || nspname, nspowner from pg_namespace where oid in (table ours)
-            union all
-            select format('%%I.%%I', relnamespace::regnamespace, relname), relowner
-            from pg_class
-            where
-                relnamespace in (table ours)
-                and relkind in ('r', 'p', 'v', 'm', 'S')
-                and not (relnamespace = 'mart'::regnamespace and relkind = 'v') -- compared whole, with its owner
-            union all
-            select format('%%I.%%I()', pronamespace::regnamespace, proname), proowner
-            from pg_proc where pronamespace in (table ours)
-        ) as things (thing, owner)
-        where pg_get_userbyid(owner) <> current_user
-        """,
-        {"schemas": list(rights.SCHEMAS)},
-    ):
+    for thing, owner in connection.execute(SQL["of_others"], {"schemas": list(rights.SCHEMAS)}):
         yield Drift(f"{thing} belongs to {owner}")
 
 
@@ -159,25 +140,7 @@ def of_roles(connection: psycopg.Connection) -> Iterator[Drift]:
     groups |= set(roles.showing_roles(database))
     customers = {role for role, _ in roles.granted(connection) if roles.customer_of(database, role)}
     limits |= dict.fromkeys(customers, matrix().limits_of(None))
-    rows = connection.execute(
-        """
-        select
-            rolname, rolcanlogin, rolconnlimit,
-            rolsuper or rolcreaterole or rolcreatedb or rolreplication or rolbypassrls,
-            coalesce(rolvaliduntil, 'infinity') = 'infinity',
-            (
-                select coalesce(array_agg(setting order by setting), '{}')
-                from pg_db_role_setting, unnest(setconfig) as setting
-                where setrole = r.oid and setdatabase = 0
-            ),
-            array(
-                select quote_ident(datname)
-                from pg_db_role_setting join pg_database on pg_database.oid = setdatabase
-                where setrole = r.oid
-            )
-        from pg_roles as r
-        """
-    ).fetchall()
+    rows = connection.execute(SQL["roles"]).fetchall()
     found, closing = set(), roles.closing(connection)
     for role, can_login, connections, powers, unlimited, kept, databases in rows:
         if not roles.belongs(role, database) or role in closing:
@@ -272,97 +235,7 @@ def _drifted_guards(connection: psycopg.Connection, marts: list[Mart]) -> Iterat
 def _drifted_objects(connection: psycopg.Connection, *, of_marts: bool) -> Iterator[Drift]:
     """What stands where callmart's own things stand and is not callmart's, or not as callmart made it."""
     rows = connection.execute(
-        """
-        with ours as (
-            select oid from pg_namespace where nspname = any(%(schemas)s)
-        )
-        select 'function or view ' || object || ' is not as callmart made it', null
-        from access.definition as was
-        full join access.current_definition as now using (object)
-        where
-            was.definition is distinct from now.definition
-            and (object not like 'mart.%%' or (%(of_marts)s and was.object is not null))
-        union all
-        select 'view ' || object || ' is not callmart''s', 'drop view ' || object
-        from access.current_definition
-        where object like 'mart.%%' and object not in (select object from access.definition) and %(of_marts)s
-        union all
-        select member::regrole || ' acts as ' || roleid::regrole || ', the owner', null
-        from pg_auth_members
-        where roleid = quote_ident(current_user)::regrole and (inherit_option or set_option)
-        union all
-        select
-            member::regrole || ' has the rights of ' || roleid::regrole || ', which owns the views of the marts',
-            format('revoke inherit option for %%s from %%s cascade', roleid::regrole, member::regrole)
-        from pg_auth_members
-        where pg_get_userbyid(roleid) = any(%(showing)s) and inherit_option
-        union all
-        select
-            'rule ' || rulename || ' on ' || ev_class::regclass || ' is not callmart''s',
-            format('drop rule %%I on %%s', rulename, ev_class::regclass)
-        from pg_rewrite join pg_class on pg_class.oid = ev_class
-        where relnamespace in (table ours) and rulename <> '_RETURN'
-        union all
-        select 'publication ' || pubname || ' copies tables of callmart''s', null
-        from pg_publication as p
-        where
-            puballtables
-            or exists (
-                select from pg_publication_rel join pg_class on pg_class.oid = prrelid
-                where prpubid = p.oid and relnamespace in (table ours)
-            )
-            or exists (select from pg_publication_namespace where pnpubid = p.oid and pnnspid in (table ours))
-        union all
-        select
-            'statistics ' || stxname || ' keep a sample of ' || stxrelid::regclass,
-            format('drop statistics %%s.%%I', stxnamespace::regnamespace, stxname)
-        from pg_statistic_ext join pg_class on pg_class.oid = stxrelid
-        where relnamespace in (table ours)
-        union all
-        select
-            'functions to come are open to everybody',
-            'alter default privileges revoke execute on functions from public'
-        where not exists (
-            select from pg_default_acl
-            where
-                defaclrole = quote_ident(current_user)::regrole and defaclnamespace = 0 and defaclobjtype = 'f'
-                and not exists (select from aclexplode(defaclacl) where grantee = 0)
-        )
-        union all
-        select 'event trigger ' || evtname || ' is off', null
-        from pg_event_trigger where evtname = 'refuse_definitions' and evtenabled <> 'O'
-        union all
-        select
-            'trigger ' || tgname || ' on ' || tgrelid::regclass
-            || case tgenabled when 'O' then ' is not callmart''s' else ' is off' end,
-            case
-                when tgname = 'append_only' then format('alter table %%s enable trigger %%I', tgrelid::regclass, tgname)
-                else format('drop trigger %%I on %%s', tgname, tgrelid::regclass)
-            end
-        from pg_trigger join pg_class on pg_class.oid = tgrelid
-        where
-            relnamespace in (table ours) and not tgisinternal
-            and (tgname <> 'append_only' or tgrelid <> 'ops.audit_log'::regclass or tgenabled <> 'O')
-        union all
-        select 'the audit log is not append-only: its trigger is gone', null
-        where not exists (
-            select from pg_trigger where tgname = 'append_only' and tgrelid = 'ops.audit_log'::regclass
-        )
-        union all
-        select distinct 'view ' || reader.oid::regclass || ' reads ' || source.oid::regclass, null
-        from pg_rewrite
-        join pg_class as reader on reader.oid = ev_class
-        join pg_depend on classid = 'pg_rewrite'::regclass and objid = pg_rewrite.oid
-        join pg_class as source on refclassid = 'pg_class'::regclass and source.oid = refobjid
-        where source.relnamespace in (table ours) and reader.relnamespace not in (table ours)
-        union all
-        select
-            'parameter ' || parname || ' may be set by '
-            || case grantee when 0 then 'everybody' else pg_get_userbyid(grantee) end,
-            null
-        from pg_parameter_acl, aclexplode(paracl)
-        where grantee = 0 or starts_with(pg_get_userbyid(grantee), current_database() || '_')
-        """,
+        SQL["objects"],
         {
             "schemas": list(rights.SCHEMAS),
             "of_marts": of_marts,

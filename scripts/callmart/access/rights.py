@@ -10,10 +10,13 @@ import psycopg
 from psycopg import sql
 
 from callmart.access.roles import showing_role
+from callmart.base import sql_file
 from callmart.base.errors import UserError
 from callmart.declarations.dbt_project import Column, Mart
 from callmart.declarations.matrix import FILE, Matrix, split
 from callmart.declarations.metrics import VIEWS
+
+SQL = sql_file.statements(__file__)
 
 SCHEMAS = ("registry", "raw", "build", "store", "mart", "usage", "access", "ops")
 POLICY_FUNCTIONS = ("own", "current_customer", "retention_floor")
@@ -29,52 +32,6 @@ STATISTIC = Mart(
         Column(name="uses", data_type="bigint", person="nobody"),
     ),
 )
-
-GIVEN = """
-with objects (kind, object, part, owner, acl) as (
-    select 'database', quote_ident(datname), '', datdba, coalesce(datacl, acldefault('d', datdba))
-    from pg_database
-    where datname = current_database() and pg_get_userbyid(datdba) = current_user
-    union all
-    select 'schema', quote_ident(nspname), '', nspowner, coalesce(nspacl, acldefault('n', nspowner))
-    from pg_namespace
-    where nspname = any(%(schemas)s)
-    union all
-    select
-        case relkind when 'S' then 'sequence' else 'table' end,
-        format('%%I.%%I', nspname, relname), '', relowner,
-        coalesce(relacl, acldefault(case relkind when 'S' then 's' else 'r' end::"char", relowner))
-    from pg_class join pg_namespace on pg_namespace.oid = relnamespace
-    where
-        relkind in ('r', 'p', 'v', 'm', 'S', 'f')
-        and (nspname = any(%(schemas)s) or pg_get_userbyid(relowner) = current_user)
-        and nspname !~ '^pg_t'
-    union all
-    select 'table', format('%%I.%%I', nspname, relname), quote_ident(attname), relowner, attacl
-    from pg_attribute
-    join pg_class on pg_class.oid = attrelid
-    join pg_namespace on pg_namespace.oid = relnamespace
-    where
-        attacl is not null
-        and (nspname = any(%(schemas)s) or pg_get_userbyid(relowner) = current_user)
-    union all
-    select
-        'function', format('%%I.%%I(%%s)', nspname, proname, pg_get_function_identity_arguments(pg_proc.oid)), '',
-        proowner, coalesce(proacl, acldefault('f', proowner))
-    from pg_proc join pg_namespace on pg_namespace.oid = pronamespace
-    where
-        (nspname = any(%(schemas)s) or pg_get_userbyid(proowner) = current_user)
-        and nspname !~ '^pg_t'
-    union all
-    select 'default', coalesce(quote_ident(nspname), ''), defaclobjtype::text, defaclrole, defaclacl
-    from pg_default_acl left join pg_namespace on pg_namespace.oid = defaclnamespace
-    where pg_get_userbyid(defaclrole) = current_user
-)
-select
-    kind, object, part, case grantee when 0 then '' else pg_get_userbyid(grantee) end, privilege_type, is_grantable
-from objects, aclexplode(acl)
-where grantee <> owner
-"""
 
 # What a default right is for, as ALTER DEFAULT PRIVILEGES names it.
 DEFAULTS = {"r": "tables", "S": "sequences", "f": "functions", "T": "types", "n": "schemas"}
@@ -119,7 +76,7 @@ class Right:
 
 def given(connection: psycopg.Connection) -> set[Right]:
     """What the catalogue says."""
-    return {Right(*row) for row in connection.execute(GIVEN, {"schemas": list(SCHEMAS)})}
+    return {Right(*row) for row in connection.execute(SQL["given"], {"schemas": list(SCHEMAS)})}
 
 
 def wanted(
@@ -184,28 +141,9 @@ def _catalogue(connection: psycopg.Connection) -> _Catalogue:
         "select quote_ident(datname), pg_get_userbyid(datdba) = current_user from pg_database"
         " where datname = current_database()"
     ).fetchall()[0]
-    relations = connection.execute(
-        """
-        select format('%%I.%%I', nspname, relname), array_agg(quote_ident(attname))
-        from pg_class
-        join pg_namespace on pg_namespace.oid = relnamespace
-        left join pg_attribute on attrelid = pg_class.oid and attnum > 0 and not attisdropped
-        where nspname = any(%s) and relkind in ('r', 'p', 'v', 'm', 'f')
-        group by 1
-        """,
-        [list(SCHEMAS)],
-    ).fetchall()
-    functions = connection.execute(
-        """
-        select
-            format('%%I.%%I', nspname, proname),
-            array_agg(format('%%I.%%I(%%s)', nspname, proname, pg_get_function_identity_arguments(pg_proc.oid)))
-        from pg_proc join pg_namespace on pg_namespace.oid = pronamespace
-        where nspname = any(%s)
-        group by 1
-        """,
-        [list(SCHEMAS)],
-    ).fetchall()
+    ours = {"schemas": list(SCHEMAS)}
+    relations = connection.execute(SQL["relations"], ours).fetchall()
+    functions = connection.execute(SQL["functions"], ours).fetchall()
     return _Catalogue(database, owns, dict(relations), dict(functions))
 
 

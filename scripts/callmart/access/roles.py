@@ -11,7 +11,10 @@ from dataclasses import dataclass
 import psycopg
 from psycopg import sql
 
+from callmart.base import sql_file
 from callmart.declarations.matrix import matrix
+
+SQL = sql_file.statements(__file__)
 
 GROUPS = ("queue", "line", "agent", "usage")
 SHOWN = ("queue", "line", "agent")  # the groups of customers, who read views and no tables
@@ -84,15 +87,7 @@ def existing(connection: psycopg.Connection, database: str) -> set[str]:
 
 def memberships(connection: psycopg.Connection, database: str) -> dict[Membership, list[Way]]:
     """Of roles of this database, as role or as member; not the owner's own, which administers them."""
-    rows = connection.execute(
-        """
-        select r.rolname, m.rolname, inherit_option, set_option, admin_option
-        from pg_auth_members
-        join pg_roles as r on r.oid = roleid
-        join pg_roles as m on m.oid = member
-        where m.rolname <> current_user
-        """
-    ).fetchall()
+    rows = connection.execute(SQL["memberships"]).fetchall()
     found: dict[Membership, list[Way]] = {}
     for role, member, *way in rows:
         if belongs(role, database) or belongs(member, database):

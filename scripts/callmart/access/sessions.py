@@ -14,25 +14,15 @@ from psycopg import sql
 from psycopg.types.json import Jsonb
 
 from callmart.access import roles
+from callmart.base import sql_file
 from callmart.database.lock import second
 from callmart.declarations.matrix import matrix
+
+SQL = sql_file.statements(__file__)
 
 PATIENCE = "2s"  # for how long a session may keep the owner waiting before it is ended
 _LOOK_S = 0.25
 _END_MS = 5000  # within which a session that is ended is gone
-
-_IN_THE_WAY = """
-    select distinct a.usename::text, a.pid
-    from pg_locks as l
-    join pg_stat_activity as waiting on waiting.pid = l.pid
-    cross join lateral unnest(pg_blocking_pids(l.pid)) as blocking (pid)
-    join pg_stat_activity as a on a.pid = blocking.pid
-    where
-        not l.granted
-        and l.waitstart < clock_timestamp() - %s::interval
-        and waiting.usename = current_user
-        and waiting.datname = current_database()
-"""
 
 
 @contextmanager
@@ -79,7 +69,7 @@ def _watch(watcher: psycopg.Connection, done: threading.Event, ended: Counter[st
     try:
         while not done.wait(_LOOK_S):
             in_the_way: dict[str, list[int]] = {}
-            for role, pid in watcher.execute(_IN_THE_WAY, [PATIENCE]):
+            for role, pid in watcher.execute(SQL["in_the_way"], {"patience": PATIENCE}):
                 if _is_login(database, role):
                     in_the_way.setdefault(role, []).append(pid)
             for role, pids in in_the_way.items():

@@ -17,11 +17,14 @@ from tableauhyperapi import HyperException, TableName, escape_name, escape_strin
 from callmart.access import roles
 from callmart.audit.attempts import Scene, table_of
 from callmart.audit.check import Check, few
+from callmart.base import sql_file
 from callmart.base.settings import Settings
 from callmart.declarations import standing
 from callmart.declarations.dbt_project import Mart
 from callmart.extract import extract
 from callmart.tableau_files import hyper
+
+SQL = sql_file.statements(__file__)
 
 NAME = "no agent's key, id or name in what a standard contract opens"
 
@@ -112,21 +115,8 @@ def _among(
     connection: psycopg.Connection, words: sql.Composable, planted: set[Word]
 ) -> tuple[list[tuple[int, int]], bool]:
     """How many agents are among the words of each customer, and whether all were found that are planted beside them."""
-    query = sql.SQL(
-        """
-        select customer_id, is_planted, cardinality(registry.known_agents(customer_id, array_agg(distinct word)))
-        from (
-            select customer_id, word, false as is_planted from ({words}) as held
-            union all
-            select customer_id, word, true
-            from unnest({customers}::integer[], {planted}::text[]) as planted (customer_id, word)
-        ) as looked_at
-        where word is not null
-        group by customer_id, is_planted
-        order by customer_id
-        """
-    ).format(
-        words=words,
+    query = sql.SQL(SQL["known"]).format(
+        words=sql.SQL("({})").format(words),
         customers=[one.customer_id for one in planted],
         planted=[one.word for one in planted],
     )
@@ -138,23 +128,7 @@ def _among(
 
 def _planted(connection: psycopg.Connection) -> set[Word]:
     """An agent of each kind that there is: by key, id and name, and by a key that the events alone know."""
-    rows = connection.execute(
-        """
-        select customer_id, word
-        from (
-            (select customer_id, agent_key as word from registry.agent limit 1)
-            union all
-            (select customer_id, agent from registry.agent where agent is not null limit 1)
-            union all
-            (select customer_id, name from registry.agent where name is not null limit 1)
-            union all
-            (select customer_id, agent_key from raw.event where agent_key is not null limit 1)
-        ) as known
-        where not exists (
-            select from registry.queue as q where q.customer_id = known.customer_id and q.queue = known.word
-        )
-        """
-    )
+    rows = connection.execute(SQL["planted"])
     return {Word(*row) for row in rows}
 
 

@@ -9,7 +9,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from callmart.access.rights import SCHEMAS
+from callmart.base import sql_file
+
+SQL = sql_file.statements(__file__)
 
 Kind = Literal["look", "reach"]
 # What an attack is aimed at, and so how often an attacker makes it: once, or at each mart that its contract opens, each
@@ -49,29 +51,8 @@ class Attack:
 
 # -- the list --------------------------------------------------------------------------------------------------------
 
-# Types of the caller's own, which come before all others whatever the search_path: in a function with a string body
-# these would be the ones it means, and they say what the caller likes.
-OWN_TYPES = """
-create type pg_temp.text as (said pg_catalog.text);
-create function pg_temp.lie(name) returns pg_temp.text immutable
-    return row('{database}_customer_{other}')::pg_temp.text;
-create cast (name as pg_temp.text) with function pg_temp.lie(name) as implicit;
-create function pg_temp.said(pg_temp.text) returns pg_catalog.text immutable return ($1).said;
-create cast (pg_temp.text as pg_catalog.text) with function pg_temp.said(pg_temp.text) as implicit;
-create type pg_temp.date as (said pg_catalog.date);
-create function pg_temp.lie(timestamp) returns pg_temp.date immutable return row('1900-01-01')::pg_temp.date;
-create cast (timestamp as pg_temp.date) with function pg_temp.lie(timestamp) as implicit;
-create function pg_temp.said(pg_temp.date) returns pg_catalog.date immutable return ($1).said;
-create cast (pg_temp.date as pg_catalog.date) with function pg_temp.said(pg_temp.date) as implicit;
-create domain pg_temp.integer as pg_catalog.int4;
-"""
-
-# An operator of the caller's own that is cheaper than any filter, and tells what it is given.
-TELL = """
-create function pg_temp.tell(integer, integer) returns boolean language plpgsql cost 0.0001 as $$
-begin raise notice '%', $1; return true; end $$;
-create operator pg_temp.<<<< (function = pg_temp.tell, leftarg = integer, rightarg = integer);
-"""
+OWN_TYPES = SQL["own_types"] + ";\n"
+TELL = SQL["tell"] + ";\n"
 
 # Where not even the owner may: a statement of the same kind that everybody may, so that a refusal says something.
 ALLOWED = "set local work_mem = '8MB'"
@@ -82,7 +63,6 @@ PLAIN = "select count(*) from {mart}"
 ANOTHERS = "hashtextextended({row}::pg_catalog.text, 0) = {anothers}"
 OLD = "select 1 from {mart} where {day} < '{floor}' limit 1"
 NOT_OLD = "select 1 from {mart} where {day} >= '{floor}' limit 1"
-OURS = f"({', '.join(repr(schema) for schema in SCHEMAS)})"
 
 # name: (what it tries, SQL). Each counts rows: a view shows the reader's own number in every row, also in one that is
 # another's. The owner, who reads the table, counts those of all customers.
@@ -353,7 +333,7 @@ CATALOGUE: tuple[Attack, ...] = (
         "statistics",
         "the planner's samples of columns",
         "catalogue", "look", "server",
-        f"select 1 from pg_stats where schemaname in {OURS}"
+        "select 1 from pg_stats where schemaname = any({ours})"
         " and format('%I.%I', schemaname, tablename) <> all (array[{sampled}]::pg_catalog.text[]) limit 1",
         control="create statistics ops.audited on action, customer_id from ops.audit_log;\n"
         "analyze ops.audit_log;\nselect 1 from pg_stats_ext where schemaname = 'ops' limit 1",
@@ -363,7 +343,7 @@ CATALOGUE: tuple[Attack, ...] = (
         "extended statistics",
         "the planner's samples of several columns",
         "catalogue", "look", "server",
-        f"select 1 from pg_stats_ext where schemaname in {OURS}"
+        "select 1 from pg_stats_ext where schemaname = any({ours})"
         " and format('%I.%I', schemaname, tablename) <> all (array[{sampled}]::pg_catalog.text[]) limit 1",
         control="create statistics ops.audited on action, customer_id from ops.audit_log;\n"
         "analyze ops.audit_log;\nselect 1 from pg_stats_ext where schemaname = 'ops' limit 1",
@@ -382,30 +362,21 @@ CATALOGUE: tuple[Attack, ...] = (
         "functions",
         "a function of ours that one may call, the policies' two aside",
         "catalogue", "look", "server",
-        "select format('%s.%s', nspname, proname) from pg_proc as p"
-        " join pg_namespace as n on n.oid = p.pronamespace"
-        f" where nspname in {OURS} and has_function_privilege(p.oid, 'execute')"
-        " and format('%s.%s', nspname, proname) <> all (array[{calls}]::pg_catalog.text[])",
+        SQL["functions"],
         own=False,
     ),
     Attack(
         "privileges to write",
         "any right to change a relation or a column of ours",
         "catalogue", "look", "server",
-        "select 1 from pg_class as c where relnamespace::regnamespace::pg_catalog.text in "
-        f"{OURS} and relkind in ('r', 'p', 'v', 'm', 'f') and format('%s', c.oid::regclass)"
-        " <> all (array[{writes}]::pg_catalog.text[]) and ("
-        "has_table_privilege(c.oid, 'insert, update, delete, truncate, references, trigger')"
-        " or has_any_column_privilege(c.oid, 'insert, update, references')) limit 1",
+        SQL["privileges_to_write"],
         own=False,
     ),
     Attack(
         "privileges to make",
         "any right to make something in a schema or the database",
         "catalogue", "look", "server",
-        "select nspname from pg_namespace where nspname !~ '^pg_(temp|toast)' and has_schema_privilege(oid, 'create')"
-        " union all select datname from pg_database where datname = current_database()"
-        " and has_database_privilege(oid, 'create')",
+        SQL["privileges_to_make"],
         own=False,
     ),
     Attack(
@@ -421,10 +392,7 @@ CATALOGUE: tuple[Attack, ...] = (
         "powers",
         "a power over the server: databases, roles, replication, a parameter of everybody's",
         "roles", "look", "server",
-        "select 1 from pg_roles where rolname = current_user and"
-        " (rolsuper or rolcreatedb or rolcreaterole or rolreplication or rolbypassrls)"
-        " union all select 1 where has_parameter_privilege('row_security', 'alter system')"
-        " or has_parameter_privilege('session_replication_role', 'set')",
+        SQL["powers"],
         control="select 1 from pg_roles where rolname = current_user and rolcreaterole",
         own=False,
     ),
@@ -442,9 +410,9 @@ CATALOGUE: tuple[Attack, ...] = (
         "LISTEN: what a function of ours would NOTIFY",
         "channels", "look", "server",
         "select 1 from pg_proc as p join pg_namespace as n on n.oid = p.pronamespace"
-        f" where nspname in {OURS} and prokind <> 'a'"
+        " where nspname = any({ours}) and prokind <> 'a'"
         r" and pg_get_functiondef(p.oid) ~* '\m(pg_)?notify\M' limit 1",
-        control=f"select 1 from pg_proc where pronamespace::regnamespace::pg_catalog.text in {OURS} limit 1",
+        control="select 1 from pg_proc where pronamespace::regnamespace::pg_catalog.text = any({ours}) limit 1",
         own=False,
     ),
     Attack(
@@ -452,8 +420,8 @@ CATALOGUE: tuple[Attack, ...] = (
         "a blockade: a lock that everybody may take and a function of ours would wait for",
         "channels", "look", "server",
         "select 1 from pg_proc as p join pg_namespace as n on n.oid = p.pronamespace"
-        f" where nspname in {OURS} and prokind <> 'a' and pg_get_functiondef(p.oid) ~* 'advisory' limit 1",
-        control=f"select 1 from pg_proc where pronamespace::regnamespace::pg_catalog.text in {OURS} limit 1",
+        " where nspname = any({ours}) and prokind <> 'a' and pg_get_functiondef(p.oid) ~* 'advisory' limit 1",
+        control="select 1 from pg_proc where pronamespace::regnamespace::pg_catalog.text = any({ours}) limit 1",
         own=False,
     ),
 )  # fmt: skip

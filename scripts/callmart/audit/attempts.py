@@ -12,9 +12,12 @@ import psycopg
 from callmart.access import roles
 from callmart.access.rights import POLICY_FUNCTIONS, SCHEMAS, STATISTIC, shown_in
 from callmart.audit.attacks import ATTACKS, NOT_INSTALLED, Aim, Attack
+from callmart.base import sql_file
 from callmart.base.settings import Settings
 from callmart.declarations import dbt_project, standing
 from callmart.declarations.matrix import Duty, matrix, split
+
+SQL = sql_file.statements(__file__)
 
 
 @dataclass(frozen=True)
@@ -90,27 +93,9 @@ def table_of(mart: dbt_project.Mart) -> str:
 def scene(connection: psycopg.Connection, settings: Settings) -> Scene:
     """What stands in the database. Read as the owner, or as a superuser."""
     owner, database, floor = connection.execute(
-        """
-        select
-            nspowner::regrole::text, current_database(),
-            ((now() at time zone %s)::date - interval '2 years')::date::text
-        from pg_namespace where nspname = 'mart'
-        """,
-        [settings.time_zone],
+        SQL["database"], {"time_zone": settings.time_zone}
     ).fetchall()[0]
-    relations = connection.execute(
-        """
-        select format('%%I.%%I', nspname, relname), relkind::text, (
-            select attname from pg_attribute
-            where attrelid = c.oid and attnum > 0 and not attisdropped and attidentity = '' and attgenerated = ''
-            order by attnum desc limit 1
-        )
-        from pg_class as c join pg_namespace as n on n.oid = relnamespace
-        where nspname = any(%s) and relkind in ('r', 'p', 'v', 'm', 'S', 'f')
-        order by 1
-        """,
-        [list(SCHEMAS)],
-    ).fetchall()
+    relations = connection.execute(SQL["relations"], {"schemas": list(SCHEMAS)}).fetchall()
     names = {name for name, *_ in relations}
     marts = tuple(mart for mart in (*dbt_project.marts(settings), STATISTIC) if name_of(mart) in names)
     left = tuple(mart for mart in standing.undeclared(connection, marts) if name_of(mart) in names)
@@ -356,6 +341,7 @@ def _names(scene: Scene, attacker: Attacker) -> dict[str, str]:
         "other": str(other),
         "other_role": roles.customer_role(scene.database, other) if other else scene.owner,
         "any_mart": table_of(scene.marts[0]) if scene.marts else "registry.customer",
+        "ours": f"array[{_list(SCHEMAS)}]",
         "calls": _list(attacker.calls),
         "writes": _list(attacker.writes),
         # The samples of what a duty may read are not hidden from it; a customer sees none, not even of its marts.

@@ -15,10 +15,13 @@ from tableauhyperapi import HyperException
 
 from callmart.access import logins, roles
 from callmart.audit.attempts import Attacker, Scene, name_of, table_of
+from callmart.base import sql_file
 from callmart.base.settings import Settings
 from callmart.declarations.dbt_project import Mart
 from callmart.extract import extract
 from callmart.tableau_files import hyper
+
+SQL = sql_file.statements(__file__)
 
 Channel = Literal["login", "publisher", "file", "Tableau"]
 CHANNELS: tuple[Channel, ...] = ("login", "publisher", "file", "Tableau")
@@ -129,16 +132,9 @@ def _own_rows(connection: psycopg.Connection, mart: Mart, customer: int, floor: 
     where = sql.SQL("customer_id = {}").format(customer)
     if mart.day:
         opening = [option for option in ("standard", "detailed") if mart.group in roles.opens(option)]
-        where += sql.SQL(
-            """
-            and {day} >= {floor} and exists (
-                select from registry.kept_contract as k
-                where
-                    k.customer_id = {customer} and k.option = any({options})
-                    and m.{day} >= k.valid_from and (m.{day} < k.valid_until or k.valid_until is null)
-            )
-            """
-        ).format(day=sql.Identifier(mart.day), floor=floor, customer=customer, options=opening)
+        day = sql.Identifier(mart.day)
+        kept = sql.SQL(SQL["kept"]).format(customer=customer, options=opening, day=day)
+        where += sql.SQL(" and m.{} >= {} and exists ({})").format(day, floor, kept)
     return _rows(connection, table_of(mart), where)
 
 

@@ -16,8 +16,11 @@ from callmart.audit import planner, scratch, timed
 from callmart.audit.attempts import Attacker, Scene, attackers, table_of
 from callmart.audit.channels import log_in_as
 from callmart.audit.check import Check, few
+from callmart.base import sql_file
 from callmart.base.settings import Settings
 from callmart.declarations import dbt_project
+
+SQL = sql_file.statements(__file__)
 
 ASKERS = len(planner.CONTEXTS)  # of each mart; with fewer some ask in several contexts
 ATTEMPTS = 3  # of a control by time, on a machine that has other things to do
@@ -42,14 +45,7 @@ def place(connection: psycopg.Connection, mart: dbt_project.Mart, relation: str,
     if mart.day:
         within = _last_month(connection, table, mart.day, asker)
     columns = connection.execute(
-        """
-        select v.attname, format_type(v.atttypid, v.atttypmod), not t.attnotnull
-        from pg_attribute as v
-        join pg_attribute as t using (attname, atttypid)
-        where v.attrelid = %s::regclass and t.attrelid = %s::regclass and v.attnum > 0 and v.attname <> %s
-        order by v.attnum
-        """,
-        [relation, table, mart.day or ""],
+        SQL["columns"], {"relation": relation, "table": table, "day": mart.day or ""}
     ).fetchall()
     types = {name: type for name, type, _ in columns}
     secrets = planner.secrets(connection, table, types, asker, within)

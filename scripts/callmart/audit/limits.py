@@ -7,8 +7,11 @@ from psycopg.conninfo import make_conninfo
 
 from callmart.access import drift, logins, roles
 from callmart.audit.check import Check, few
+from callmart.base import sql_file
 from callmart.base.settings import Settings
 from callmart.declarations.matrix import matrix
+
+SQL = sql_file.statements(__file__)
 
 
 def of_limits(connection: psycopg.Connection, settings: Settings) -> Iterator[Check]:
@@ -53,14 +56,7 @@ def _too_many(connection: psycopg.Connection) -> Iterator[str]:
     wanted = sum(limit or 0 for limit in duties) + len(customers) * (
         matrix().limits_of(None).connections or 0
     )
-    ((free,),) = connection.execute(
-        """
-        select
-            current_setting('max_connections')::integer
-            - current_setting('superuser_reserved_connections')::integer
-            - current_setting('reserved_connections')::integer
-        """
-    ).fetchall()
+    ((free,),) = connection.execute(SQL["sessions"]).fetchall()
     if wanted > free:
         yield (
             f"the logins may open {wanted} sessions, the server has {free}: raise max_connections, or lower"

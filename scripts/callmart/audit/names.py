@@ -12,7 +12,10 @@ from callmart.access import roles
 from callmart.audit.attempts import Scene
 from callmart.audit.channels import log_in
 from callmart.audit.check import Check, few
+from callmart.base import sql_file
 from callmart.base.settings import Settings
+
+SQL = sql_file.statements(__file__)
 
 NAMELESS = ("auditor", "operator")
 NAMED = "privacy_officer"  # reads the registry: a search that finds nothing there proves nothing
@@ -44,17 +47,7 @@ def of_names(connection: psycopg.Connection, settings: Settings, scene: Scene) -
 
 def _names(connection: psycopg.Connection) -> _Names:
     """All names and addresses of the registry, with what they are."""
-    rows = connection.execute(
-        """
-        select name, format('the name of customer %s', customer_id) from registry.customer
-        union all
-        select unnest(array[name, email]), format('a contact of customer %s', customer_id) from registry.contact
-        union all
-        select email, format('a recipient of customer %s', customer_id) from registry.recipient
-        union all
-        select unnest(array[name, email]), format('an agent of customer %s', customer_id) from registry.agent
-        """
-    )
+    rows = connection.execute(SQL["names"])
     names = defaultdict(list)
     for name, whose in rows:
         if first := _WORD.search(name or ""):
@@ -70,22 +63,7 @@ def _search(settings: Settings, scene: Scene, duty: str, names: _Names) -> tuple
     except psycopg.OperationalError:
         return 0, []  # told of by the check of logins
     with session:
-        columns = session.execute(
-            """
-            select nspname, relname, attname
-            from pg_class as c
-            join pg_namespace as n on n.oid = relnamespace
-            join pg_attribute as a on attrelid = c.oid and attnum > 0 and not attisdropped
-            join pg_type as t on t.oid = atttypid and typcategory not in ('N', 'D', 'T', 'B')
-            where
-                relkind in ('r', 'p', 'v', 'm', 'f')
-                and not relispartition
-                and nspname not in ('pg_catalog', 'information_schema', 'pg_toast')
-                and has_schema_privilege(n.oid, 'usage')
-                and has_column_privilege(c.oid, attnum, 'select')
-            order by 1, 2, attnum
-            """
-        ).fetchall()
+        columns = session.execute(SQL["columns"]).fetchall()
         found: list[str] = []
         for column in columns:
             place = ".".join(column)

@@ -15,6 +15,10 @@ from typing import Any, Literal, TypeVar
 import psycopg
 from psycopg import sql
 
+from callmart.base import sql_file
+
+SQL = sql_file.statements(__file__)
+
 T = TypeVar("T")
 
 AT_ONCE = 50  # pairs of values in one question
@@ -136,34 +140,17 @@ def secrets(
     for column, type in types.items():
         if type not in NEXT or type in kinds:
             continue
-        name, following = _identifier(column), NEXT[type]
+        name, successor = _identifier(column), NEXT[type]
+        parts = {
+            "table": table,
+            "name": name,
+            "successor": successor.format(value=name),
+            "edge_successor": successor.format(value="edge.greatest"),
+            "asker": str(asker),
+            "condition": within,
+        }
         found = connection.execute(
-            f"""
-            with
-            theirs as materialized (
-                select {name} as value, {following.format(value=name)} as following, count(*) as times
-                from {table} as m
-                where customer_id <> {asker} and {name} is not null and {within}
-                group by 1 order by times desc limit 1000
-            ),
-
-            edge as (select max({name}) as greatest from {table} as m where {within})
-
-            select
-                value::text, following::text,
-                case when owned.greatest is null then edge.greatest::text end,
-                ({following.format(value="edge.greatest")})::text
-            from theirs
-            cross join edge
-            left join lateral (
-                select {name} as greatest from {table} as m
-                where customer_id = {asker} and {name} = edge.greatest and {within} limit 1
-            ) as owned on true
-            where
-                not exists (select from {table} as m where customer_id = {asker} and {name} = value and {within})
-                and not exists (select from {table} as m where {name} = following and {within})
-            order by times desc limit 1
-            """
+            sql.SQL(SQL["secret"]).format(**{part: sql.SQL(text) for part, text in parts.items()})
         ).fetchall()
         if found:
             kinds[type] = Secret(column, type, *found[0])

@@ -9,8 +9,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import psycopg
+from psycopg import sql
 
 from callmart.audit.planner import Secret
+from callmart.base import sql_file
+
+SQL = sql_file.statements(__file__)
 
 OWN, OTHER = 1, 2
 
@@ -66,15 +70,7 @@ def relation(
         connection.execute(
             f"create temporary table audited_rows ({', '.join(' '.join(one) for one in TYPES.items())})"
         )
-        connection.execute(
-            f"""
-            insert into {TABLE}
-            select
-                customer_id, 'word ' || customer_id, customer_id * 1000 + n % 7, customer_id * 1000, customer_id / 7.0,
-                timestamptz '2020-01-01' + make_interval(days => customer_id), n % 2 = 0
-            from generate_series({OWN}, {OTHER}) as customer_id cross join generate_series(1, {rows}) as n
-            """
-        )
+        connection.execute(sql.SQL(SQL["rows"]).format(table=sql.SQL(TABLE), own=OWN, other=OTHER, rows=rows))
         if sampled:
             connection.execute(f"analyze {TABLE}")
         connection.execute(f"set local callmart.own = 'customer_{OWN}'")

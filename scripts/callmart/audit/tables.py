@@ -10,10 +10,13 @@ from callmart.access.rights import SCHEMAS, shown_in
 from callmart.audit.attempts import Scene, table_of
 from callmart.audit.channels import Board
 from callmart.audit.check import Check, few
+from callmart.base import sql_file
 from callmart.base.settings import Settings
 from callmart.database import clock
 from callmart.declarations import dbt_project, standing
 from callmart.retention import expiry_plan
+
+SQL = sql_file.statements(__file__)
 
 
 def of_rights(connection: psycopg.Connection, settings: Settings, scene: Scene) -> Iterator[Check]:
@@ -43,18 +46,7 @@ def of_rights(connection: psycopg.Connection, settings: Settings, scene: Scene) 
         relations, len(unguarded), few(unguarded),
     )  # fmt: skip
     strays = connection.execute(
-        """
-        select c.oid::regclass::text
-        from pg_class as c
-        where
-            relnamespace in ('store'::regnamespace, 'mart'::regnamespace, 'usage'::regnamespace)
-            and relkind in ('r', 'p', 'v', 'm', 'f')
-            and not exists (
-                select from access.mart_relation as m
-                where m.relation = c.oid and m.mart = any(%(marts)s::regclass[])
-            )
-            and not format('%%I.%%I', relnamespace::regnamespace, relname) = any(%(shown)s)
-        """,
+        SQL["strays"],
         {
             "marts": [table_of(mart) for mart in (*scene.marts, *left)],
             "shown": [relation for mart in (*scene.marts, *left) for relation in shown_in(mart)],
@@ -118,16 +110,7 @@ def of_usage(connection: psycopg.Connection) -> Iterator[Check]:
     """What shows over all customers tells nothing of one. A number of which parts have gone can't be looked at."""
     looked_at, found = 0, []
     if connection.execute("select to_regclass('usage.function_month')").fetchone() != (None,):
-        for cell, parts in connection.execute(
-            """
-            select format('%s in %s', m.function, to_char(m.month, 'YYYY-MM')), array_agg(u.uses order by u.uses desc)
-            from usage.function_month as m
-            join raw.function_use as u using (month, function)
-            where m.uses is not null and u.uses > 0
-            group by m.month, m.function, m.uses
-            having sum(u.uses) = m.uses
-            """
-        ):
+        for cell, parts in connection.execute(SQL["usage"]):
             looked_at += 1
             if len(parts) < 10 or 2 * parts[0] >= sum(parts) or 100 * sum(parts[:2]) >= 85 * sum(parts):
                 found.append(cell)
@@ -139,17 +122,7 @@ def of_usage(connection: psycopg.Connection) -> Iterator[Check]:
 
 def _tables(connection: psycopg.Connection) -> dict[str, set[str]]:
     """The tables of ours, months under their parent, with their columns."""
-    rows = connection.execute(
-        """
-        select format('%%I.%%I', nspname, relname), array_agg(attname::text)
-        from pg_class as c
-        join pg_namespace as n on n.oid = relnamespace
-        join pg_attribute on attrelid = c.oid and attnum > 0 and not attisdropped
-        where nspname = any(%s) and relkind in ('r', 'p', 'm') and not relispartition
-        group by 1 order by 1
-        """,
-        [list(SCHEMAS)],
-    ).fetchall()
+    rows = connection.execute(SQL["tables"], {"schemas": list(SCHEMAS)}).fetchall()
     return {name: set(columns) for name, columns in rows}
 
 
@@ -193,17 +166,7 @@ def of_books(connection: psycopg.Connection, scene: Scene, board: Board) -> Iter
     yield append_only(connection)
     looked_at, found = 0, []
     for mart in board.marts:
-        query = sql.SQL(
-            """
-            select customer_id, day::text, coalesce(o.row_count, 0) = coalesce(m.row_count, 0)
-            from (
-                select customer_id, {day} as day, count(*) as row_count from {mart} group by 1, 2
-            ) as m
-            full join (
-                select customer_id, call_date as day, row_count from ops.opened_day where mart = {name}
-            ) as o using (customer_id, day)
-            """
-        ).format(
+        query = sql.SQL(SQL["days"]).format(
             day=sql.Identifier(mart.day) if mart.day else sql.SQL("'-infinity'::date"),
             mart=sql.Identifier(*table_of(mart).split(".")),
             name=mart.name,
@@ -216,16 +179,7 @@ def of_books(connection: psycopg.Connection, scene: Scene, board: Board) -> Iter
         "quality", "every visible day is the one that was checked and opened, row for row",
         looked_at, len(found), few(found),
     )  # fmt: skip
-    opened, shown = connection.execute(
-        """
-        select count(*), array_remove(array_agg(
-            case when h.build_id <= o.build_id and h.released_at is null
-                then format('%s, customer %s, %s', o.mart, o.customer_id, o.call_date) end
-        ), null)
-        from ops.opened_day as o left join ops.held_back as h using (customer_id, call_date)
-        where isfinite(o.call_date)
-        """
-    ).fetchall()[0]
+    opened, shown = connection.execute(SQL["shown_though_held_back"]).fetchall()[0]
     yield Check(
         "quality", "no day that is held back is visible as it was computed since",
         opened, len(shown or ()), few(shown or []),
@@ -247,16 +201,7 @@ def append_only(connection: psycopg.Connection) -> Check:
             continue
         found.append(f"it could be {name}")
     # Emptying it would lock it, so that is not tried: 32 is TRUNCATE, and the trigger is enabled.
-    (guarded,) = connection.execute(
-        """
-        select exists (
-            select from pg_trigger
-            where
-                tgrelid = 'ops.audit_log'::regclass and tgname = 'append_only' and tgenabled in ('O', 'A')
-                and tgtype & 32 = 32 and tgfoid = 'ops.refuse_change()'::regprocedure
-        )
-        """
-    ).fetchall()[0]
+    (guarded,) = connection.execute(SQL["guarded"]).fetchall()[0]
     if not guarded:
         found.append("it could be emptied")
     return Check("audit log", "it is append-only, for its owner too", entries, len(found), tuple(found))

@@ -8,8 +8,11 @@ from psycopg import sql
 from psycopg.types.json import Jsonb
 
 from callmart.access import sessions
+from callmart.base import sql_file
 from callmart.base.settings import Settings
 from callmart.declarations import dbt_project, standing
+
+SQL = sql_file.statements(__file__)
 
 
 @dataclass(frozen=True)
@@ -48,20 +51,7 @@ def _fill_window(connection: psycopg.Connection, marts: list[dbt_project.Mart]) 
     """
     connection.execute("select ops.follow_contracts()")
     connection.execute("truncate build.window")
-    connection.execute(
-        """
-        delete from ops.dirty_day as d
-        where
-            call_date < access.retention_floor()
-            or not exists (
-                select from registry.kept_contract as k
-                where
-                    k.customer_id = d.customer_id
-                    and d.call_date >= k.valid_from
-                    and (d.call_date < k.valid_until or k.valid_until is null)
-            )
-        """
-    )
+    connection.execute(SQL["forget_days"])
     days = connection.execute(
         """
         insert into build.window (customer_id, call_date, mark)
@@ -69,20 +59,7 @@ def _fill_window(connection: psycopg.Connection, marts: list[dbt_project.Mart]) 
         """
     ).rowcount
     for mart in marts:
-        connection.execute(
-            """
-            insert into build.window (customer_id, call_date, mark, reached)
-            select distinct o.customer_id, o.call_date, 0, true
-            from ops.dirty_day as d
-            join ops.opened_day as o
-                on o.customer_id = d.customer_id
-                and o.call_date > d.call_date
-                and o.call_date <= d.call_date + %s
-                and o.mart = %s
-            on conflict do nothing
-            """,
-            [mart.reach_days, mart.name],
-        )
+        connection.execute(SQL["reach"], {"mart": mart.name, "days": mart.reach_days})
     connection.execute("analyze build.window")
     return days
 

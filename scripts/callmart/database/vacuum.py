@@ -2,6 +2,10 @@
 
 import psycopg
 
+from callmart.base import sql_file
+
+SQL = sql_file.statements(__file__)
+
 # No reader waits behind this one. Longer than the second after which PostgreSQL calls its own vacuum off.
 WRITERS_WAIT = "3s"
 
@@ -21,14 +25,7 @@ def vacuum(connection: psycopg.Connection) -> int:
     connection.autocommit = True  # as PostgreSQL wants it
     try:
         connection.execute("select set_config('lock_timeout', %s, false)", [WRITERS_WAIT])
-        for relation, kind, sampled in connection.execute(
-            """
-            select v.relation, c.relkind, c.reltuples >= 0
-            from ops.to_vacuum as v
-            left join pg_class as c on c.oid = to_regclass(v.relation)
-            order by 1
-            """
-        ).fetchall():
+        for relation, kind, sampled in connection.execute(SQL["noted"]).fetchall():
             # The name is PostgreSQL's own, quoted. Nothing samples a table with months but by order.
             only = "only " if connection.info.server_version >= 180000 else ""
             if kind == "r":  # giving pages back would lock readers out

@@ -7,7 +7,10 @@ from collections.abc import Iterable
 
 import psycopg
 
+from callmart.base import sql_file
 from callmart.declarations.dbt_project import Column, Mart
+
+SQL = sql_file.statements(__file__)
 
 SCHEMA = "store"  # in which the tables stand
 SHOWN = "mart"  # in which people read them
@@ -26,43 +29,7 @@ def marts(connection: psycopg.Connection) -> list[Mart]:
             day=day,
             declared=tuple(Column(name=column, data_type=data_type) for column, data_type in columns),
         )
-        for name, group, key, day, columns in connection.execute(
-            """
-            with key_column as (
-                select indrelid as relation, attname, atttypid, array_position(indkey::smallint[], attnum) as place
-                from pg_index join pg_attribute on attrelid = indrelid and attnum = any(indkey)
-                where indisprimary
-            )
-
-            select
-                c.relname,
-                (
-                    select substring(rolname from '_([a-z]+)$')
-                    from pg_policy join pg_roles on pg_roles.oid = any(polroles)
-                    where polrelid = c.oid and polname = 'own_rows'
-                ),
-                array(select attname::text from key_column where relation = c.oid order by place),
-                coalesce(
-                    (
-                        select attname
-                        from pg_partitioned_table join pg_attribute on attrelid = partrelid and attnum = partattrs[0]
-                        where partrelid = c.oid and partstrat = 'r' and atttypid = 'date'::regtype
-                    ),
-                    (
-                        select min(attname::text) from key_column
-                        where relation = c.oid and atttypid = 'date'::regtype having count(*) = 1
-                    )
-                ),
-                array(
-                    select array[attname::text, format_type(atttypid, atttypmod)] from pg_attribute
-                    where attrelid = c.oid and attnum > 0 and not attisdropped order by attnum
-                )
-            from pg_class as c
-            where relnamespace = %s::regnamespace and relkind in ('r', 'p') and not relispartition
-            order by 1
-            """,
-            [SCHEMA],
-        )
+        for name, group, key, day, columns in connection.execute(SQL["marts"], {"schema": SCHEMA})
     ]
 
 

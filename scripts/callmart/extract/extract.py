@@ -18,11 +18,14 @@ from psycopg.types.json import Jsonb
 from tableauhyperapi import HyperException, TableName, escape_name, escape_string_literal
 
 from callmart.access import logins, roles
+from callmart.base import sql_file
 from callmart.base.errors import UserError, kind
 from callmart.base.settings import Settings
 from callmart.database import server
 from callmart.declarations import dbt_project
 from callmart.tableau_files import fields, hyper
+
+SQL = sql_file.statements(__file__)
 
 WORKERS = 2  # PostgreSQL reads one customer's rows while Hyper writes another's
 
@@ -147,30 +150,7 @@ def _orders(connection: psycopg.Connection, settings: Settings) -> list[_Order]:
     """The files that the contracts order."""
     marts = dbt_project.marts(settings)
     version = connection.execute("select max(version) from registry.version").fetchone()
-    ordered = connection.execute(
-        """
-        with
-
-        floor as materialized (select access.retention_floor() as day),
-
-        opened as (
-            select
-                customer_id,
-                max(build_id) as build_id,
-                min(call_date) filter (where call_date >= floor.day) as oldest
-            from ops.opened_day
-            cross join floor
-            group by customer_id
-        )
-
-        select o.customer_id, o.option, opened.build_id, opened.oldest::text
-        from registry.current_option as o
-        join registry.customer as c using (customer_id)
-        left join opened using (customer_id)
-        where c.connection = 'extract'
-        order by o.customer_id
-        """
-    ).fetchall()
+    ordered = connection.execute(SQL["orders"]).fetchall()
     return [
         _Order(
             customer_id,
@@ -259,14 +239,14 @@ def _make(session: _Session, path: Path, order: _Order, before: _Kept | None) ->
         if written:
             _write(session.owner, path, customer_id, marts, arrow)
     session.owner.execute(
-        """
-        insert into ops.extract (customer_id, mart_group, content_hash, row_count, basis)
-        values (%s, %s, %s, %s, %s)
-        on conflict (customer_id, mart_group) do update set
-            content_hash = excluded.content_hash, row_count = excluded.row_count, basis = excluded.basis,
-            written_at = excluded.written_at
-        """,
-        [customer_id, group, content_hash, rows, Jsonb(basis)],
+        SQL["note"],
+        {
+            "customer": customer_id,
+            "mart_group": group,
+            "content_hash": content_hash,
+            "rows": rows,
+            "basis": Jsonb(basis),
+        },
     )
     return Extract(customer_id, group, path, rows, content_hash, written)
 

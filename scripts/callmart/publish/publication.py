@@ -16,6 +16,7 @@ from psycopg.rows import class_row
 
 from callmart import publish
 from callmart.access import logins, roles
+from callmart.base import sql_file
 from callmart.base.errors import UserError
 from callmart.base.settings import Settings
 from callmart.database import clock
@@ -28,6 +29,8 @@ from callmart.publish import Books, DataSource, Mail, Outcome, Plan, Publication
 from callmart.tableau_files import tds, workbook
 from callmart.tableau_files.fields import Source
 from callmart.tableau_files.workbook import Published
+
+SQL = sql_file.statements(__file__)
 
 # Where workbooks are built once to tell whether they changed; where they will stand is not known yet.
 _NOWHERE = Published("http://localhost", "", "callmart")
@@ -66,12 +69,7 @@ def desired(connection: psycopg.Connection, settings: Settings) -> list[Publicat
     customers = _rows(
         connection,
         _Customer,
-        """
-        select c.customer_id, c.name, c.locale, c.connection, c.time_zone, o.option
-        from registry.current_option as o
-        join registry.customer as c using (customer_id)
-        order by c.customer_id
-        """,
+        SQL["customers"],
     )
     recipients = _by_customer(
         _rows(
@@ -161,65 +159,7 @@ def mail_time(schedule: Schedule, zone: ZoneInfo, site_zone: ZoneInfo, now: date
 
 def _holds(connection: psycopg.Connection) -> dict[int, str]:
     """Why a customer's last complete week, by its own clock, must not be mailed; who is not there may be."""
-    return dict(
-        connection.execute(
-            """
-            with
-
-            weeks as (
-                select
-                    customer_id,
-                    time_zone,
-                    date_trunc('week', now() at time zone time_zone)::date - 7 as first_day,
-                    date_trunc('week', now() at time zone time_zone)::date as after
-                from registry.customer
-            ),
-
-            counted as (
-                select
-                    w.customer_id,
-                    (
-                        select count(*) from ops.held_back as h
-                        where h.customer_id = w.customer_id and h.call_date >= w.first_day and h.call_date < w.after
-                    ) as held_back,
-                    (
-                        select count(*) from ops.dirty_day as d
-                        where d.customer_id = w.customer_id and d.call_date >= w.first_day and d.call_date < w.after
-                    ) as unopened,
-                    exists (
-                        select from raw.file as f where f.landed_at >= w.after::timestamp at time zone w.time_zone
-                    ) as is_landed,
-                    exists (
-                        select from ops.extract as e
-                        where
-                            e.customer_id = w.customer_id
-                            and (e.basis ->> 'opened')::bigint is distinct from (
-                                select max(o.build_id) from ops.opened_day as o where o.customer_id = w.customer_id
-                            )
-                    ) as is_behind
-                from weeks as w
-            ),
-
-            reasons as (
-                select
-                    customer_id,
-                    case
-                        when held_back > 0 then
-                            format('%s days of last week are held back; see `callmart status`', held_back)
-                        when unopened > 0 then
-                            format('%s days of last week are not open yet; run `callmart run`', unopened)
-                        when not is_landed then
-                            'nothing was landed since the week ended; land its last day'
-                        when is_behind then
-                            'the extract does not hold what is open; run `callmart extract`'
-                    end as reason
-                from counted
-            )
-
-            select customer_id, reason from reasons where reason is not null
-            """
-        ).fetchall()
-    )
+    return dict(connection.execute(SQL["holds"]).fetchall())
 
 
 _Row = TypeVar("_Row", _Customer, _Recipient, _Extract)
@@ -326,15 +266,12 @@ def record(connection: psycopg.Connection, outcomes: Collection[Outcome]) -> Non
         state = "published" if outcome.error is None else "failed"
         if outcome.customer_id is not None:
             connection.execute(
-                """
-                insert into ops.publication as known (customer_id, state, project_id) values (%s, %s, %s)
-                on conflict (customer_id) do update set
-                    state = excluded.state,
-                    project_id = coalesce(excluded.project_id, known.project_id),
-                    is_from_before = known.is_from_before and excluded.project_id is null,
-                    at = excluded.at
-                """,
-                [outcome.customer_id, state, outcome.project_id],
+                SQL["note"],
+                {
+                    "customer": outcome.customer_id,
+                    "state": state,
+                    "project": outcome.project_id,
+                },
             )
         if outcome.done or outcome.error:
             connection.execute(
@@ -348,13 +285,6 @@ def record(connection: psycopg.Connection, outcomes: Collection[Outcome]) -> Non
                 " values ('mail held', %s, jsonb_build_object('reason', %s::text))",
                 [outcome.customer_id, outcome.alert],
             )
-    connection.execute(
-        """
-        delete from ops.publication
-        where
-            customer_id not in (select customer_id from registry.current_option)
-            and customer_id <> all(%s)
-        """,
-        [[outcome.customer_id for outcome in outcomes if outcome.error and outcome.customer_id]],
-    )
+    failed = [outcome.customer_id for outcome in outcomes if outcome.error and outcome.customer_id]
+    connection.execute(SQL["forget_closed"], {"failed": failed})
     connection.commit()

@@ -9,6 +9,7 @@ import psycopg
 from psycopg import sql
 
 from callmart.access import memberships, sessions
+from callmart.base import sql_file
 from callmart.base.keys import ensure_key, fingerprint_of, keyed, new_key
 from callmart.base.settings import Settings
 from callmart.database import clock, schema
@@ -23,6 +24,8 @@ from callmart.registry.states import (
     desired_states,
     nothing,
 )
+
+SQL = sql_file.statements(__file__)
 
 
 def apply(connection: psycopg.Connection, settings: Settings, registry: Registry) -> list[str]:
@@ -189,12 +192,4 @@ def _mark_days(connection: psycopg.Connection, customer_id: int, before: State, 
     if before.tables["queue"] != after.tables["queue"] or any(
         before.value(column) != after.value(column) for column in CHANGES_NUMBERS
     ):
-        connection.execute(
-            """
-            insert into ops.dirty_day (customer_id, call_date, cause)
-            select distinct customer_id, call_date, 'registry'
-            from ops.opened_day where customer_id = %s and isfinite(call_date)
-            on conflict (customer_id, call_date) do update set mark = nextval('ops.mark'), cause = excluded.cause
-            """,
-            [customer_id],
-        )
+        connection.execute(SQL["mark_days"], {"customer": customer_id})

@@ -5,8 +5,11 @@ from collections.abc import Callable
 import psycopg
 from psycopg import sql
 
+from callmart.base import sql_file
 from callmart.database import lock
 from callmart.database.vacuum import WRITERS_WAIT, note
+
+SQL = sql_file.statements(__file__)
 
 Query = sql.SQL | sql.Composed
 
@@ -31,17 +34,7 @@ def stands(connection: psycopg.Connection, relation: str) -> bool:
 def partitions(connection: psycopg.Connection, schema: str, name: str) -> list[str]:
     """The months of a table, oldest first; each is called after its month. What is called otherwise is none."""
     return [
-        partition
-        for (partition,) in connection.execute(
-            """
-            select c.relname
-            from pg_inherits
-            join pg_class as c on c.oid = inhrelid
-            where inhparent = to_regclass(format('%%I.%%I', %s::text, %s::text)) and c.relname ~ '_[0-9]{6}$'
-            order by 1
-            """,
-            [schema, name],
-        )
+        partition for (partition,) in connection.execute(SQL["partitions"], {"schema": schema, "table": name})
     ]
 
 

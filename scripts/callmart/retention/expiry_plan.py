@@ -15,8 +15,9 @@ from pathlib import Path
 import psycopg
 from psycopg import sql
 
+from callmart.base import sql_file
 from callmart.base.settings import Settings
-from callmart.database.vacuum import vacuum
+from callmart.database.vacuum import note, vacuum
 from callmart.declarations import dbt_project, standing
 from callmart.extract import extract
 from callmart.opening import opening
@@ -32,12 +33,11 @@ from callmart.retention.expired_months import (
 )
 from callmart.validate import quality_pages
 
-# Whose clock a row goes by; of a customer that is gone, the provider's until its rows are removed.
-CLOCKS = """(
-    select customer_id, coalesce(c.time_zone, %(zone)s) as time_zone
-    from (select customer_id from registry.customer union select customer_id from raw.file_customer) as known
-    left join registry.customer as c using (customer_id)
-) as c"""
+SQL = sql_file.statements(__file__)
+
+# Whose clock a row `t` goes by; a table that goes by the provider's is joined with nothing.
+CLOCKS = sql.SQL(f"({SQL['clocks']})")
+NO_CLOCKS = sql.SQL("(select)")
 # No clock is more than a day from UTC: tells which months and index ranges can hold such rows at all.
 NEAR_THE_FLOOR = "((%(floor)s::date + 1)::timestamp at time zone 'UTC')"
 
@@ -145,21 +145,9 @@ class _Planner:
             f"{standing.SCHEMA}.{mart.name}",
             "no kept day refers to them any more",
             sql.SQL(" and ").join(nowhere),
-            returning=", t.customer_id",
-            # What was opened and what was extracted of it are other rows from now on.
-            then=sql.SQL(
-                """
-                fewer as (select customer_id, count(*) as rows from taken group by customer_id),
-                counted as (
-                    update ops.opened_day as o set row_count = o.row_count - fewer.rows from fewer
-                    where o.customer_id = fewer.customer_id and o.mart = {mart} and not isfinite(o.call_date)
-                ),
-                stale as (
-                    update ops.extract as e set basis = e.basis - 'opened' from fewer
-                    where e.customer_id = fewer.customer_id and e.mart_group = {group}
-                ),
-                """
-            ).format(mart=sql.Literal(mart.name), group=sql.Literal(mart.group)),
+            statement="delete_unreferred",
+            mart=sql.Literal(mart.name),
+            mart_group=sql.Literal(mart.group),
         )
 
     def usage(self) -> None:
@@ -184,7 +172,7 @@ class _Planner:
                 f" and t.occurred_at < {NEAR_THE_FLOOR}"
                 " and (t.occurred_at at time zone c.time_zone)::date < %(floor)s"
             ).format(first=sql.Literal(first)),
-            using=CLOCKS,
+            clocks=CLOCKS,
         )
         self.rows(
             "raw",
@@ -194,7 +182,7 @@ class _Planner:
                 f"t.customer_id = c.customer_id and t.last_at < {NEAR_THE_FLOOR}"
                 " and (t.last_at at time zone c.time_zone)::date < %(floor)s"
             ),
-            using=CLOCKS,
+            clocks=CLOCKS,
         )
         self.rows(
             "raw",
@@ -205,11 +193,13 @@ class _Planner:
                 " and (t.first_at at time zone c.time_zone)::date < %(floor)s"
                 " and (t.last_at at time zone c.time_zone)::date >= %(floor)s"
             ),
-            using=CLOCKS,
-            forget="""
-                first_at = (%(floor)s::date)::timestamp at time zone c.time_zone,
-                spans_days = (t.last_at at time zone c.time_zone)::date > %(floor)s
-            """,
+            clocks=CLOCKS,
+            statement="forget",
+            columns=sql.SQL("first_at, spans_days"),
+            kept=sql.SQL(
+                "(%(floor)s::date)::timestamp at time zone c.time_zone,"
+                " (t.last_at at time zone c.time_zone)::date > %(floor)s"
+            ),
         )
 
     def files_landed(self) -> None:
@@ -242,7 +232,9 @@ class _Planner:
             "raw.file_customer",
             f"first day in a file is before {self.floor}: forgotten",
             sql.SQL("t.first_day < %(floor)s and t.last_day >= %(floor)s and ") + in_a_kept_file,
-            forget="first_day = %(floor)s",
+            statement="forget",
+            columns=sql.SQL("first_day"),
+            kept=sql.SQL("%(floor)s"),
         )
 
     def books(self) -> None:
@@ -265,7 +257,9 @@ class _Planner:
             "registry.agent",
             f"named by the registry, last seen before {self.floor}: forgotten when",
             sql.SQL("t.name is not null and t.last_day < %(floor)s"),
-            forget="last_day = null",
+            statement="forget",
+            columns=sql.SQL("last_day"),
+            kept=sql.SQL("null::date"),
         )
         self.rows(
             "registry",
@@ -412,42 +406,23 @@ class _Planner:
         why: str,
         where: Query,
         *,
-        using: str = "",
-        forget: str = "",
-        returning: str = "",
-        then: Query | None = None,
+        statement: str = "delete_rows",
+        clocks: sql.SQL = NO_CLOCKS,
         cascade: tuple[str, ...] = (),
+        **parts: sql.Composable,
     ) -> None:
-        """Rows `t` of a table that go, or where only a part of them does, what is set in its place (`forget`)."""
-        name = sql.Identifier(*table.split("."))
-        change = "update {name} as t set {forget}" if forget else "delete from {name} as t"
-        take = sql.SQL(
-            "with taken as ("
-            + change
-            + "{using} where {where} returning t.tableoid::regclass as relation{returning}), {then} noted as ("
-            "insert into ops.to_vacuum (relation)"
-            " select distinct name::text from taken, unnest(array[relation, pg_partition_root(relation)]"
-            " || {cascade}::regclass[]) as name where name is not null on conflict do nothing)"
-            " select count(*) from taken"
-        ).format(
-            name=name,
-            forget=sql.SQL(forget),
-            using=sql.SQL(f" {'from' if forget else 'using'} {using}" if using else ""),
-            where=where,
-            returning=sql.SQL(returning),
-            then=then or sql.SQL(""),
-            cascade=sql.Literal(list(cascade)),
-        )
-        count = sql.SQL("select count(*) from {name} as t{using} where {where}").format(
-            name=name, using=sql.SQL(f", {using}" if using else ""), where=where
-        )
-        self.add(
-            kind,
-            table,
-            why,
-            number(self.connection, count, self.values),
-            lambda connection: number(connection, take, self.values),
-        )
+        """Rows `t` of a table that go, or of which a part is forgotten: what the statement says."""
+        parts |= {"table": sql.Identifier(*table.split(".")), "clocks": clocks, "condition": where}
+        change = sql.SQL(SQL[statement]).format(**parts)
+        count = sql.SQL("select count(*) from {table} as t cross join {clocks} as c where {condition}")
+
+        def take(connection: psycopg.Connection) -> int:
+            taken = connection.execute(change, self.values).fetchall()
+            if taken:
+                note(connection, table, *cascade, *(relation for relation, _ in taken))
+            return sum(rows for _, rows in taken)
+
+        self.add(kind, table, why, number(self.connection, count.format(**parts), self.values), take)
 
     def add(
         self, kind: str, what: str, why: str, count: int, take: Callable[[psycopg.Connection], int]
@@ -458,27 +433,13 @@ class _Planner:
 
 def _holds_expired(connection: psycopg.Connection, values: dict[str, object]) -> bool:
     """Whether a table of `build` holds a day before the floor, or a moment of one."""
-    columns = connection.execute(
-        """
-        select c.relname, a.attname, a.atttypid = 'date'::regtype
-        from pg_class as c
-        join pg_attribute as a on a.attrelid = c.oid and attnum > 0 and not attisdropped
-        where
-            c.relnamespace = 'build'::regnamespace
-            and c.relkind = 'r'
-            and a.atttypid in ('date'::regtype, 'timestamptz'::regtype)
-            and exists (select from pg_attribute where attrelid = c.oid and attname = 'customer_id')
-        """
-    ).fetchall()
-    for table, column, is_date in columns:
+    for table, column, is_date in connection.execute(SQL["computed_days"]).fetchall():
         moment = sql.SQL("t.{}" if is_date else "(t.{} at time zone c.time_zone)::date").format(
             sql.Identifier(column)
         )
         query = sql.SQL(
-            "select exists (select from {} as t join "
-            + CLOCKS
-            + " using (customer_id) where {} < %(floor)s)::integer"
-        ).format(sql.Identifier("build", table), moment)
+            "select exists (select from {} as t join {} as c using (customer_id) where {} < %(floor)s)::integer"
+        ).format(sql.Identifier("build", table), CLOCKS, moment)
         if number(connection, query, values):
             return True
     return False

@@ -15,6 +15,7 @@ import psycopg
 from psycopg import sql
 from psycopg.types.json import Jsonb
 
+from callmart.base import sql_file
 from callmart.base.errors import UserError, kind
 from callmart.base.keys import key_file
 from callmart.base.settings import Settings
@@ -23,6 +24,8 @@ from callmart.declarations import dbt_project, standing
 from callmart.extract import extract
 from callmart.opening import opening
 from callmart.registry.applying import forget_customer
+
+SQL = sql_file.statements(__file__)
 
 
 @dataclass(frozen=True)
@@ -50,33 +53,11 @@ class _Span:
 
 Whose = dict[str, object]  # a customer and the bounds of its days, as a statement's parameters
 
-# Where it stands that something of a customer is stored.
-_STORED = """
-    select customer_id from raw.file_customer
-    union select customer_id from ops.opened_day
-    union select customer_id from ops.dirty_day
-    union select customer_id from ops.held_back
-    union select customer_id from ops.quality_failure
-    union select customer_id from ops.extract
-    union select customer_id from registry.agent where name is null
-"""
-
-# Who has ordered something now or later. Of others not even these tables hold anything.
-_ORDERED = """
-    select k.customer_id
-    from registry.contract as k
-    join registry.customer as c using (customer_id)
-    where (k.valid_until is null or (now() at time zone c.time_zone)::date < k.valid_until)
-"""
-_ORDERED_TABLES = ("contract", "queue", "status_word", "contact", "recipient")
-_NAMED = f"""
-    select a.customer_id from registry.agent as a
-    where a.name is not null and a.customer_id not in ({_ORDERED} and k.option = 'detailed')
-"""
-
-# A row's day is none of the span; of a file, all its days are.
-_OUTSIDE = "(call_date < %(first)s or call_date >= %(until)s)"
-_FILE_OUTSIDE = "(last_day < %(first)s or first_day >= %(until)s)"
+# Parts of other statements.
+_ORDERED = sql.SQL(f"({SQL['ordered']})")
+_NAMED = sql.SQL("({})").format(sql.SQL(SQL["named"]).format(ordered=_ORDERED))
+_ALL = sql.SQL("true")
+_OUTSIDE = sql.SQL("({day} < %(first)s or {day} >= %(until)s)")  # a row's day is none of the span
 
 
 def remove(
@@ -123,45 +104,14 @@ def remove(
 def _follow_calendar(connection: psycopg.Connection) -> None:
     """What a new day opens and closes by itself: days to build, and files that were turned away before."""
     connection.execute("select ops.follow_contracts()")
-    connection.execute(
-        """
-        insert into registry.version (applied_at)
-        select now()
-        where exists (
-            select
-            from registry.kept_contract as k
-            join registry.customer as c using (customer_id)
-            group by k.customer_id, c.time_zone
-            having
-                min(k.valid_from) > (
-                    select (max(v.applied_at) at time zone c.time_zone)::date from registry.version as v
-                )
-        )
-        """
-    )
+    connection.execute(SQL["follow_calendar"])
     connection.commit()
 
 
 def _gone(connection: psycopg.Connection, settings: Settings) -> list[int]:
     """The customers whose contract keeps nothing today, and of whom something is stored."""
-    leftovers = " union ".join(
-        f"select customer_id from registry.{table} where customer_id not in (select customer_id from ordered)"
-        for table in _ORDERED_TABLES
-    )
-    found = {
-        customer_id
-        for (customer_id,) in connection.execute(
-            f"""
-            with ordered as ({_ORDERED})
-            select customer_id from ({_STORED} union {_NAMED}) as stored
-            where customer_id not in (select customer_id from registry.kept_contract)
-            union {leftovers}
-            union
-            select customer_id from registry.customer
-            where key_fingerprint is not null and customer_id not in (select customer_id from ordered)
-            """
-        )
-    }
+    gone = sql.SQL(SQL["gone"]).format(ordered=_ORDERED, named=_NAMED)
+    found = {customer_id for (customer_id,) in connection.execute(gone)}
     keys = [
         int(file.stem.removeprefix("customer_")) for file in (settings.home / "keys").glob("customer_*.key")
     ]
@@ -169,10 +119,10 @@ def _gone(connection: psycopg.Connection, settings: Settings) -> list[int]:
     found |= {
         customer_id
         for (customer_id,) in connection.execute(
-            f"""
-            select distinct customer_id from ops.audit_log
-            where customer_id = any(%s) and action = 'registry applied' and customer_id not in ({_ORDERED})
-            """,
+            sql.SQL(
+                "select distinct customer_id from ops.audit_log where customer_id = any(%s)"
+                " and action = 'registry applied' and customer_id not in (select customer_id from {} as ordered)"
+            ).format(_ORDERED),
             [keys],
         )
     }
@@ -182,56 +132,8 @@ def _gone(connection: psycopg.Connection, settings: Settings) -> list[int]:
 def _changed(connection: psycopg.Connection, marts: list[dbt_project.Mart]) -> list[int]:
     """The customers with a contract today of whom days or agents are stored that it does not keep."""
     rows = connection.execute(
-        f"""
-        with spans as (
-            select
-                customer_id,
-                min(valid_from) as first,
-                max(coalesce(valid_until, 'infinity')) as until,
-                min(valid_from) filter (where option = 'detailed') as detailed_from
-            from registry.kept_contract group by customer_id
-        )
-
-        select s.customer_id
-        from raw.file_customer as f
-        join raw.file using (file_id)
-        join registry.customer as c using (customer_id)
-        join spans as s using (customer_id)
-        where
-            f.first_day < s.first
-            or f.last_day >= s.until
-            or (f.first_day is null and (landed_at at time zone c.time_zone)::date < s.first)
-        union
-        select s.customer_id
-        from (
-            select customer_id, call_date from ops.opened_day where isfinite(call_date)
-            union all select customer_id, call_date from ops.held_back
-            union all select customer_id, call_date from ops.quality_failure where isfinite(call_date)
-        ) as days
-        join spans as s using (customer_id)
-        where call_date < s.first or call_date >= s.until
-        union
-        select o.customer_id
-        from ops.opened_day as o
-        join spans as s using (customer_id)
-        left join registry.kept_contract as k
-            on k.customer_id = o.customer_id
-            and k.option = 'detailed'
-            and o.call_date >= k.valid_from
-            and (o.call_date < k.valid_until or k.valid_until is null)
-        where
-            o.mart = any(%s)
-            and o.row_count > 0
-            and case when isfinite(o.call_date) then k.customer_id is null else s.detailed_from is null end
-        union
-        select s.customer_id
-        from registry.agent as a
-        join spans as s using (customer_id)
-        where a.name is null and (s.detailed_from is null or a.last_day < s.detailed_from)
-        union
-        select customer_id from spans join ({_NAMED}) as named using (customer_id)
-        """,
-        [[mart.name for mart in marts if mart.group == "agent"]],
+        sql.SQL(SQL["changed"]).format(named=_NAMED),
+        {"of_agents": [mart.name for mart in marts if mart.group == "agent"]},
     )
     return sorted(customer_id for (customer_id,) in rows)
 
@@ -243,16 +145,18 @@ def _remove_customer(
     counts: Counter[str] = Counter()
     whose: Whose = {"customer": customer_id}
     for mart in marts:
-        counts["rows"] += _delete(connection, _table(mart), "true", whose)
-    counts["events"] = _delete(connection, "raw.event", "true", whose)
-    counts["calls"] = _delete(connection, "raw.call", "true", whose)
-    counts["uses"] = _delete(connection, "raw.function_use", "true", whose)
-    counts["files"] = _delete_files(connection, "true", whose)
+        counts["rows"] += _delete(connection, _table(mart), _ALL, whose)
+    counts["events"] = _delete(connection, "raw.event", _ALL, whose)
+    counts["calls"] = _delete(connection, "raw.call", _ALL, whose)
+    counts["uses"] = _delete(connection, "raw.function_use", _ALL, whose)
+    counts["files"] = _delete_files(
+        connection, "delete from raw.file_customer where customer_id = %(customer)s returning file_id", whose
+    )
     counts["agents"] = connection.execute(
         "select from registry.agent where customer_id = %(customer)s", whose
     ).rowcount
     for table in ("dirty_day", "held_back", "opened_day", "quality_failure", "extract"):
-        _delete(connection, f"ops.{table}", "true", whose)
+        _delete(connection, f"ops.{table}", _ALL, whose)
     _forget_build(connection)
 
     needs_key = forget_customer(connection, settings, customer_id)
@@ -277,46 +181,29 @@ def _remove_days(
 ) -> Counter[str]:
     """Remove the days that a customer's contract does not keep, and of the others the agents' data that it does not."""
     first, until, time_zone, detailed_from = connection.execute(
-        """
-        select
-            min(valid_from),
-            nullif(max(coalesce(valid_until, 'infinity')), 'infinity'),
-            min(c.time_zone),
-            min(valid_from) filter (where option = 'detailed')
-        from registry.kept_contract join registry.customer as c using (customer_id)
-        where customer_id = %s
-        """,
-        [customer_id],
+        SQL["span"], {"customer": customer_id}
     ).fetchall()[0]
     if first is None:  # the customer's midnight has come meanwhile
         return Counter()
     span = _Span(first, until, time_zone, detailed_from)
     counts = _remove_events(connection, settings, customer_id, span)
     whose = _bounds(customer_id, span)
-    if counts["events"]:  # some marts look back at days that are no more
-        connection.execute(
-            """
-            insert into ops.dirty_day (customer_id, call_date, cause)
-            select distinct customer_id, call_date, 'contract'
-            from ops.opened_day
-            where
-                customer_id = %(customer)s
-                and call_date >= %(first)s
-                and call_date < %(until)s
-                and call_date <= %(first)s + %(reach)s
-            on conflict (customer_id, call_date) do update set mark = nextval('ops.mark'), cause = excluded.cause
-            """,
-            whose | {"reach": max((mart.reach_days for mart in dbt_project.marts(settings)), default=0)},
-        )
+    if counts["events"]:
+        reach = max((mart.reach_days for mart in dbt_project.marts(settings)), default=0)
+        connection.execute(SQL["mark_reached"], whose | {"reach": reach})
     for mart in marts:
         if mart.day:
-            outside = _OUTSIDE.replace("call_date", f'"{mart.day}"')
+            outside = _OUTSIDE.format(day=sql.Identifier(mart.day))
             counts["rows"] += _delete(connection, _table(mart), outside, whose)
     counts["uses"] = _delete(
-        connection, "raw.function_use", "(month < %(first)s or month + interval '1 month' > %(until)s)", whose
+        connection,
+        "raw.function_use",
+        sql.SQL("(month < %(first)s or month + interval '1 month' > %(until)s)"),
+        whose,
     )
+    outside = sql.SQL("isfinite(call_date) and ") + _OUTSIDE.format(day=sql.Identifier("call_date"))
     for table in ("held_back", "opened_day", "quality_failure"):
-        _delete(connection, f"ops.{table}", f"{_OUTSIDE} and isfinite(call_date)", whose)
+        _delete(connection, f"ops.{table}", outside, whose)
     counts += _remove_agents(connection, customer_id, span, marts)
     if counts:
         connection.execute("update ops.extract set basis = '{}' where customer_id = %(customer)s", whose)
@@ -344,58 +231,11 @@ def _remove_events(
     """The events outside the span, with what the books say of them. A call that has a part in it keeps that part."""
     counts: Counter[str] = Counter()
     whose = _bounds(customer_id, span)
-    begins = "%(first)s::timestamp at time zone %(time_zone)s"
-    ends = "%(until)s::timestamp at time zone %(time_zone)s"
-    counts["events"] = _delete(
-        connection, "raw.event", f"(occurred_at < {begins} or occurred_at >= {ends})", whose
-    )
-    counts["calls"] = _delete(connection, "raw.call", f"(last_at < {begins} or first_at >= {ends})", whose)
-    connection.execute(
-        f"""
-        with left_over as (
-            select
-                c.call_key,
-                min(e.occurred_at - make_interval(secs => coalesce(e.duration_s, 0) + coalesce(e.wait_s, 0)))
-                    as first_at,
-                max(e.occurred_at) as last_at
-            from raw.call as c
-            join raw.event as e
-                on e.customer_id = c.customer_id
-                and e.call_key = c.call_key
-                and e.occurred_at between c.first_at and c.last_at
-            where c.customer_id = %(customer)s and (c.first_at < {begins} or c.last_at >= {ends})
-            group by c.call_key
-        )
-
-        update raw.call as c
-        set
-            first_at = l.first_at,
-            last_at = l.last_at,
-            spans_days = (l.first_at at time zone %(time_zone)s)::date < (l.last_at at time zone %(time_zone)s)::date
-        from left_over as l
-        where c.customer_id = %(customer)s and c.call_key = l.call_key
-        """,
-        whose,
-    )
-    counts["files"] = _delete_files(
-        connection,
-        f"""
-        ({_FILE_OUTSIDE} or first_day is null and file_id in (
-            select file_id from raw.file where (landed_at at time zone %(time_zone)s)::date < %(first)s
-        ))
-        """,
-        whose,
-    )
-    connection.execute(
-        """
-        update raw.file_customer
-        set
-            first_day = greatest(first_day, %(first)s),
-            last_day = least(last_day, %(until)s::timestamp - interval '1 day')
-        where customer_id = %(customer)s and (first_day < %(first)s or last_day >= %(until)s)
-        """,
-        whose,
-    )
+    counts["events"] = connection.execute(SQL["delete_events"], whose).rowcount
+    counts["calls"] = connection.execute(SQL["delete_calls"], whose).rowcount
+    connection.execute(SQL["shorten_calls"], whose)
+    counts["files"] = _delete_files(connection, SQL["leave_files"], whose)
+    connection.execute(SQL["shorten_files"], whose)
     rest = connection.execute(
         "select 1 from raw.file_customer where customer_id = %(customer)s limit 1", whose
     ).fetchone()
@@ -411,52 +251,22 @@ def _remove_agents(
     """Agents' data of days without detailed; those days are built anew, as their queues hide more now."""
     counts: Counter[str] = Counter()
     whose = _bounds(customer_id, span)
-    closed = """
-        not exists (
-            select from registry.kept_contract as k
-            where
-                k.customer_id = %(customer)s
-                and k.option = 'detailed'
-                and {day} >= k.valid_from
-                and ({day} < k.valid_until or k.valid_until is null)
-        )
-    """
     of_agents = [mart for mart in marts if mart.group == "agent"]
     with_days = [mart for mart in of_agents if mart.day]
     for mart in with_days:
-        counts["agent_rows"] += _delete(connection, _table(mart), closed.format(day=f'"{mart.day}"'), whose)
+        counts["agent_rows"] += _delete(connection, _table(mart), _closed(str(mart.day)), whose)
     connection.execute(
-        f"""
-        with emptied as (
-            update ops.opened_day as o set row_count = 0
-            where
-                customer_id = %(customer)s and mart = any(%(marts)s) and row_count > 0
-                and {closed.format(day="o.call_date")}
-            returning customer_id, call_date
-        )
-
-        insert into ops.dirty_day (customer_id, call_date, cause)
-        select distinct customer_id, call_date, 'contract' from emptied
-        on conflict (customer_id, call_date) do update set mark = nextval('ops.mark'), cause = excluded.cause
-        """,
+        sql.SQL(SQL["empty_days"]).format(closed=_closed("call_date")),
         whose | {"marts": [mart.name for mart in with_days]},
     )
     if counts["agent_rows"]:
-        counts["uses"] = _delete(connection, "raw.function_use", closed.format(day="month"), whose)
+        counts["uses"] = _delete(connection, "raw.function_use", _closed("month"), whose)
     for mart in of_agents:
         if not mart.day:
             counts["agent_rows"] += _remove_unreferenced(connection, mart, with_days, whose)
-    counts["agents"] = _delete(
-        connection,
-        "registry.agent",
-        f"""
-        (
-            name is null and (%(detailed_from)s::date is null or last_day < %(detailed_from)s::date)
-            or customer_id in ({_NAMED})
-        )
-        """,
-        whose | {"detailed_from": span.detailed_from},
-    )
+    counts["agents"] = connection.execute(
+        sql.SQL(SQL["delete_agents"]).format(named=_NAMED), whose | {"detailed_from": span.detailed_from}
+    ).rowcount
     return counts
 
 
@@ -497,22 +307,21 @@ def _table(mart: dbt_project.Mart) -> str:
     return f'{standing.SCHEMA}."{mart.name}"'
 
 
-def _delete(connection: psycopg.Connection, table: str, condition: str, whose: Whose) -> int:
+def _closed(day: str) -> sql.Composable:
+    """The condition that a row's day is one of which the contract keeps no agents' data."""
+    return sql.SQL("not exists ({})").format(sql.SQL(SQL["detailed"]).format(day=sql.Identifier(day)))
+
+
+def _delete(connection: psycopg.Connection, table: str, condition: sql.Composable, whose: Whose) -> int:
     return connection.execute(
-        f"delete from {table} where customer_id = %(customer)s and {condition}",
+        sql.SQL("delete from {} where customer_id = %(customer)s and {}").format(sql.SQL(table), condition),
         whose,
     ).rowcount
 
 
-def _delete_files(connection: psycopg.Connection, condition: str, whose: Whose) -> int:
+def _delete_files(connection: psycopg.Connection, leave: str, whose: Whose) -> int:
     """Take the customer out of its files; those that are nobody's then go, with their rejects."""
-    files = [
-        file_id
-        for (file_id,) in connection.execute(
-            f"delete from raw.file_customer where customer_id = %(customer)s and {condition} returning file_id",
-            whose,
-        )
-    ]
+    files = [file_id for (file_id,) in connection.execute(leave, whose)]
     connection.execute(
         """
         delete from raw.file

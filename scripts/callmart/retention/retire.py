@@ -11,23 +11,14 @@ import psycopg
 from psycopg import sql
 from psycopg.types.json import Jsonb
 
+from callmart.base import sql_file
 from callmart.base.errors import UserError
 from callmart.base.settings import Settings
 from callmart.database import lock
 from callmart.declarations import dbt_project, standing
 from callmart.retention import expire, expired_months
 
-# A mart's own checks among those that hold a day back: `mart: expectation; …`.
-_OTHER_CAUSES = """
-    (
-        select string_agg(one, '; ' order by place)
-        from unnest(string_to_array(cause, '; ')) with ordinality as causes (one, place)
-        where not starts_with(one, %(mart)s || ': ')
-    )
-"""
-_HELD_BACK = """
-    exists (select from unnest(string_to_array(cause, '; ')) as one where starts_with(one, %(mart)s || ': '))
-"""
+SQL = sql_file.statements(__file__)
 
 
 @dataclass(frozen=True)
@@ -61,7 +52,7 @@ def plan(connection: psycopg.Connection, settings: Settings, name: str) -> Plan:
         """,
         "opened days": "select count(*) from ops.opened_day where mart = %(mart)s",
         "results of its checks": "select count(*) from ops.quality_result where mart = %(mart)s",
-        "days that its checks held back": f"select count(*) from ops.held_back where {_HELD_BACK}",
+        "days that its checks held back": f"select count(*) from ({SQL['held_back']}) as held_back",
     }
     goes = {what: _one(connection, query, name) for what, query in counted.items()}
     return Plan(name, table, views, goes | {f"the view {view}": 1 for view in views})
@@ -89,8 +80,9 @@ def _remove(connection: psycopg.Connection, planned: Plan) -> None:
     connection.execute(sql.SQL("drop table if exists {}").format(sql.Identifier("build", planned.name)))
     connection.execute("delete from access.definition where object = any(%s)", [list(planned.views)])
     whose = {"mart": planned.name}
-    connection.execute(f"delete from ops.held_back where {_HELD_BACK} and {_OTHER_CAUSES} is null", whose)
-    connection.execute(f"update ops.held_back set cause = {_OTHER_CAUSES} where {_HELD_BACK}", whose)
+    held_back = sql.SQL(f"({SQL['held_back']})")
+    for name in ("release", "keep_other_causes"):
+        connection.execute(sql.SQL(SQL[name]).format(held_back=held_back), whose)
     for statement in (
         "delete from ops.opened_day where mart = %(mart)s",
         "delete from ops.quality_result where mart = %(mart)s",
@@ -105,31 +97,7 @@ def _remove(connection: psycopg.Connection, planned: Plan) -> None:
 
 def _views(connection: psycopg.Connection, name: str) -> tuple[str, ...]:
     """The views that read the mart or a month of it, also through another; UserError where one is not callmart's."""
-    views = connection.execute(
-        """
-        with recursive reader as (
-            select relid::oid as relation, true as is_own
-            from pg_partition_tree(to_regclass(%(schema)s || '.' || quote_ident(%(mart)s)))
-            union
-            select ev_class, false
-            from reader
-            join pg_depend
-                on classid = 'pg_rewrite'::regclass
-                and refclassid = 'pg_class'::regclass
-                and refobjid = relation
-            join pg_rewrite on pg_rewrite.oid = objid
-        )
-
-        select format('%%I.%%I', nspname, relname) as view, object is not null
-        from reader
-        join pg_class as c on c.oid = relation
-        join pg_namespace as n on n.oid = relnamespace
-        left join access.definition on object = relation::regclass::text
-        where not is_own
-        order by view
-        """,
-        {"schema": standing.SCHEMA, "mart": name},
-    ).fetchall()
+    views = connection.execute(SQL["views"], {"schema": standing.SCHEMA, "mart": name}).fetchall()
     if others := [view for view, is_callmarts in views if not is_callmarts]:
         raise UserError(f"nothing was retired: {others[0]} reads the mart; drop that view first")
     return tuple(view for view, _ in views)

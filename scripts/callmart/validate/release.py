@@ -5,7 +5,10 @@ from datetime import date
 
 import psycopg
 
+from callmart.base import sql_file
 from callmart.base.errors import UserError
+
+SQL = sql_file.statements(__file__)
 
 
 def release(connection: psycopg.Connection, customer_id: int, day: date, reason: str) -> None:
@@ -24,13 +27,7 @@ def release(connection: psycopg.Connection, customer_id: int, day: date, reason:
     if known is None:
         raise UserError(f"customer {customer_id} is not in the registry; `callmart status` lists who is")
     released = connection.execute(
-        """
-        update ops.held_back
-        set released_at = clock_timestamp(), released_by = %(by)s, release_reason = %(reason)s
-        where customer_id = %(customer)s and call_date = %(day)s
-        returning build_id
-        """,
-        {"by": by, "reason": why, "customer": customer_id, "day": day},
+        SQL["release"], {"by": by, "reason": why, "customer": customer_id, "day": day}
     ).fetchone()
     if released is None:
         raise UserError(f"{day} of customer {customer_id} is not held back; `callmart status` shows what is")
@@ -41,15 +38,5 @@ def release(connection: psycopg.Connection, customer_id: int, day: date, reason:
         """,
         [customer_id, day],
     )
-    connection.execute(
-        """
-        insert into ops.audit_log (action, customer_id, details)
-        values (
-            'released',
-            %s,
-            jsonb_build_object('build', %s::bigint, 'days', 1, 'by', %s::text, 'reason', %s::text)
-        )
-        """,
-        [customer_id, released[0], by, why],
-    )
+    connection.execute(SQL["log"], {"customer": customer_id, "build": released[0], "by": by, "reason": why})
     connection.commit()

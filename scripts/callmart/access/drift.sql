@@ -1,0 +1,173 @@
+-- name: of_others
+-- What stands in callmart's schemas and belongs to somebody else. The views of the marts are compared whole, with
+-- their owner.
+with ours as (
+    select oid from pg_namespace
+    where nspname = any(%(schemas)s)
+)
+
+select
+    thing,
+    pg_get_userbyid(owner)
+from (
+    select
+        'schema ' || nspname,
+        nspowner
+    from pg_namespace
+    where oid in (select oid from ours)
+    union all
+    select
+        format('%%I.%%I', relnamespace::regnamespace, relname),
+        relowner
+    from pg_class
+    where
+        relnamespace in (select oid from ours)
+        and relkind in ('r', 'p', 'v', 'm', 'S')
+        and not (relnamespace = 'mart'::regnamespace and relkind = 'v')
+    union all
+    select
+        format('%%I.%%I()', pronamespace::regnamespace, proname),
+        proowner
+    from pg_proc
+    where pronamespace in (select oid from ours)
+) as things (thing, owner)
+where pg_get_userbyid(owner) <> current_user;
+
+-- name: roles
+-- All roles with their powers, limits and settings, and the databases in which they have settings of their own.
+select
+    rolname,
+    rolcanlogin,
+    rolconnlimit,
+    rolsuper or rolcreaterole or rolcreatedb or rolreplication or rolbypassrls,
+    coalesce(rolvaliduntil, 'infinity') = 'infinity',
+    (
+        select coalesce(array_agg(setting order by setting), '{}')
+        from pg_db_role_setting, unnest(setconfig) as setting
+        where setrole = r.oid and setdatabase = 0
+    ),
+    array(
+        select quote_ident(datname)
+        from pg_db_role_setting inner join pg_database on pg_database.oid = setdatabase
+        where setrole = r.oid
+    )
+from pg_roles as r;
+
+-- name: objects
+-- What stands among callmart's things and is not callmart's, or not as callmart made it; and the statement that mends
+-- it, where one can.
+with ours as (
+    select oid from pg_namespace
+    where nspname = any(%(schemas)s)
+)
+
+select
+    'function or view ' || object || ' is not as callmart made it',
+    null
+from access.definition as was
+full join access.current_definition as now using (object)
+where
+    was.definition is distinct from now.definition
+    and (object not like 'mart.%%' or (%(of_marts)s and was.object is not null))
+union all
+select
+    'view ' || object || ' is not callmart''s',
+    'drop view ' || object
+from access.current_definition
+where object like 'mart.%%' and object not in (select object from access.definition) and %(of_marts)s
+union all
+select
+    member::regrole || ' acts as ' || roleid::regrole || ', the owner',
+    null
+from pg_auth_members
+where roleid = quote_ident(current_user)::regrole and (inherit_option or set_option)
+union all
+select
+    member::regrole || ' has the rights of ' || roleid::regrole || ', which owns the views of the marts',
+    format('revoke inherit option for %%s from %%s cascade', roleid::regrole, member::regrole)
+from pg_auth_members
+where pg_get_userbyid(roleid) = any(%(showing)s) and inherit_option
+union all
+select
+    'rule ' || rulename || ' on ' || ev_class::regclass || ' is not callmart''s',
+    format('drop rule %%I on %%s', rulename, ev_class::regclass)
+from pg_rewrite inner join pg_class on pg_class.oid = ev_class
+where relnamespace in (select oid from ours) and rulename <> '_RETURN'
+union all
+select
+    'publication ' || pubname || ' copies tables of callmart''s',
+    null
+from pg_publication as p
+where
+    puballtables
+    or exists (
+        select from pg_publication_rel inner join pg_class on pg_class.oid = prrelid
+        where prpubid = p.oid and relnamespace in (select oid from ours)
+    )
+    or exists (
+        select from pg_publication_namespace
+        where pnpubid = p.oid and pnnspid in (select oid from ours)
+    )
+union all
+select
+    'statistics ' || stxname || ' keep a sample of ' || stxrelid::regclass,
+    format('drop statistics %%s.%%I', stxnamespace::regnamespace, stxname)
+from pg_statistic_ext inner join pg_class on pg_class.oid = stxrelid
+where relnamespace in (select oid from ours)
+union all
+select
+    'functions to come are open to everybody',
+    'alter default privileges revoke execute on functions from public'
+where
+    not exists (
+        select from pg_default_acl
+        where
+            defaclrole = quote_ident(current_user)::regrole and defaclnamespace = 0 and defaclobjtype = 'f'
+            and not exists (
+                select from aclexplode(defaclacl)
+                where grantee = 0
+            )
+    )
+union all
+select
+    'event trigger ' || evtname || ' is off',
+    null
+from pg_event_trigger
+where evtname = 'refuse_definitions' and evtenabled <> 'O'
+union all
+select
+    'trigger ' || tgname || ' on ' || tgrelid::regclass
+    || case tgenabled when 'O' then ' is not callmart''s' else ' is off' end,
+    case
+        when tgname = 'append_only' then format('alter table %%s enable trigger %%I', tgrelid::regclass, tgname)
+        else format('drop trigger %%I on %%s', tgname, tgrelid::regclass)
+    end
+from pg_trigger inner join pg_class on pg_class.oid = tgrelid
+where
+    relnamespace in (select oid from ours) and not tgisinternal
+    and (tgname <> 'append_only' or tgrelid <> 'ops.audit_log'::regclass or tgenabled <> 'O')
+union all
+select
+    'the audit log is not append-only: its trigger is gone',
+    null
+where
+    not exists (
+        select from pg_trigger
+        where tgname = 'append_only' and tgrelid = 'ops.audit_log'::regclass
+    )
+union all
+select distinct
+    'view ' || reader.oid::regclass || ' reads ' || source.oid::regclass,
+    null
+from pg_rewrite
+inner join pg_class as reader on reader.oid = ev_class
+inner join pg_depend on classid = 'pg_rewrite'::regclass and objid = pg_rewrite.oid
+inner join pg_class as source on refclassid = 'pg_class'::regclass and source.oid = refobjid
+where source.relnamespace in (select oid from ours) and reader.relnamespace not in (select oid from ours)
+union all
+select
+    'parameter ' || parname || ' may be set by '
+    || case grantee when 0 then 'everybody' else pg_get_userbyid(grantee) end,
+    null
+from pg_parameter_acl, aclexplode(paracl)
+where grantee = 0 or starts_with(pg_get_userbyid(grantee), current_database() || '_');

@@ -1,0 +1,96 @@
+-- name: given
+-- All rights on what stands in callmart's schemas or belongs to its owner, except the owner's own.
+with objects (kind, object, part, owner, acl) as (
+    select
+        'database',
+        quote_ident(datname),
+        '',
+        datdba,
+        coalesce(datacl, acldefault('d', datdba))
+    from pg_database
+    where datname = current_database() and pg_get_userbyid(datdba) = current_user
+    union all
+    select
+        'schema',
+        quote_ident(nspname),
+        '',
+        nspowner,
+        coalesce(nspacl, acldefault('n', nspowner))
+    from pg_namespace
+    where nspname = any(%(schemas)s)
+    union all
+    select
+        case relkind when 'S' then 'sequence' else 'table' end,
+        format('%%I.%%I', nspname, relname),
+        '',
+        relowner,
+        coalesce(relacl, acldefault(case relkind when 'S' then 's' else 'r' end::"char", relowner)) -- noqa: RF06
+    from pg_class inner join pg_namespace on pg_namespace.oid = relnamespace
+    where
+        relkind in ('r', 'p', 'v', 'm', 'S', 'f')
+        and (nspname = any(%(schemas)s) or pg_get_userbyid(relowner) = current_user)
+        and nspname !~ '^pg_t'
+    union all
+    select
+        'table',
+        format('%%I.%%I', nspname, relname),
+        quote_ident(attname),
+        relowner,
+        attacl
+    from pg_attribute
+    inner join pg_class on pg_class.oid = attrelid
+    inner join pg_namespace on pg_namespace.oid = relnamespace
+    where
+        attacl is not null
+        and (nspname = any(%(schemas)s) or pg_get_userbyid(relowner) = current_user)
+    union all
+    select
+        'function',
+        format('%%I.%%I(%%s)', nspname, proname, pg_get_function_identity_arguments(pg_proc.oid)),
+        '',
+        proowner,
+        coalesce(proacl, acldefault('f', proowner))
+    from pg_proc inner join pg_namespace on pg_namespace.oid = pronamespace
+    where
+        (nspname = any(%(schemas)s) or pg_get_userbyid(proowner) = current_user)
+        and nspname !~ '^pg_t'
+    union all
+    select
+        'default',
+        coalesce(quote_ident(nspname), ''),
+        defaclobjtype::text,
+        defaclrole,
+        defaclacl
+    from pg_default_acl left join pg_namespace on pg_namespace.oid = defaclnamespace
+    where pg_get_userbyid(defaclrole) = current_user
+)
+
+select
+    kind,
+    object,
+    part,
+    case grantee when 0 then '' else pg_get_userbyid(grantee) end,
+    privilege_type,
+    is_grantable
+from objects, aclexplode(acl)
+where grantee <> owner;
+
+-- name: relations
+-- The relations of the schemas, with their columns.
+select
+    format('%%I.%%I', nspname, relname),
+    array_agg(quote_ident(attname))
+from pg_class
+inner join pg_namespace on pg_namespace.oid = relnamespace
+left join pg_attribute on attrelid = pg_class.oid and attnum > 0 and not attisdropped
+where nspname = any(%(schemas)s) and relkind in ('r', 'p', 'v', 'm', 'f')
+group by 1;
+
+-- name: functions
+-- The functions of the schemas, with their signatures.
+select
+    format('%%I.%%I', nspname, proname),
+    array_agg(format('%%I.%%I(%%s)', nspname, proname, pg_get_function_identity_arguments(pg_proc.oid)))
+from pg_proc inner join pg_namespace on pg_namespace.oid = pronamespace
+where nspname = any(%(schemas)s)
+group by 1;

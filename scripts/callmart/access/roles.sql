@@ -1,0 +1,12 @@
+-- name: memberships
+-- Who is in which role, and how; not the owner, which administers them.
+select
+    r.rolname as role,
+    m.rolname as member,
+    inherit_option,
+    set_option,
+    admin_option
+from pg_auth_members
+inner join pg_roles as r on r.oid = roleid
+inner join pg_roles as m on m.oid = member
+where m.rolname <> current_user;

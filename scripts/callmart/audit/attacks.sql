@@ -1,0 +1,65 @@
+-- The longer statements of attacks.py. {database}, {ours}, {calls} and their like are filled in for each attacker.
+
+-- name: own_types
+-- Types of the caller's own, which come before all others whatever the search_path: in a function with a string body
+-- these would be the ones it means, and they say what the caller likes.
+create type pg_temp.text as (said pg_catalog.text);
+create function pg_temp.lie(name) returns pg_temp.text immutable
+return row('{database}_customer_{other}')::pg_temp.text;
+create cast (name as pg_temp.text) with function pg_temp.lie(name) as implicit;
+create function pg_temp.said(pg_temp.text) returns pg_catalog.text immutable return ($1).said;
+create cast (pg_temp.text as pg_catalog.text) with function pg_temp.said(pg_temp.text) as implicit;
+create type pg_temp.date as (said pg_catalog.date);
+create function pg_temp.lie(timestamp) returns pg_temp.date immutable return row('1900-01-01')::pg_temp.date;
+create cast (timestamp as pg_temp.date) with function pg_temp.lie(timestamp) as implicit;
+create function pg_temp.said(pg_temp.date) returns pg_catalog.date immutable return ($1).said;
+create cast (pg_temp.date as pg_catalog.date) with function pg_temp.said(pg_temp.date) as implicit;
+create domain pg_temp.integer as pg_catalog.int4;
+
+-- name: tell
+-- An operator of the caller's own that is cheaper than any filter, and tells what it is given.
+create function pg_temp.tell(integer, integer) returns boolean language plpgsql cost 0.0001 as $$
+begin raise notice '%', $1; return true; end $$;
+create operator pg_temp.<<<< ( -- noqa: PRS
+    function = pg_temp.tell, leftarg = integer, rightarg = integer
+);
+
+-- name: functions
+select format('%s.%s', nspname, proname)
+from pg_proc as p
+inner join pg_namespace as n on n.oid = p.pronamespace
+where
+    nspname = any({ours})
+    and has_function_privilege(p.oid, 'execute')
+    and format('%s.%s', nspname, proname) <> all(array[{calls}]::pg_catalog.text[]);
+
+-- name: privileges_to_write
+select 1
+from pg_class as c
+where
+    relnamespace::regnamespace::pg_catalog.text = any({ours})
+    and relkind in ('r', 'p', 'v', 'm', 'f')
+    and format('%s', c.oid::regclass) <> all(array[{writes}]::pg_catalog.text[])
+    and (
+        has_table_privilege(c.oid, 'insert, update, delete, truncate, references, trigger')
+        or has_any_column_privilege(c.oid, 'insert, update, references')
+    )
+limit 1;
+
+-- name: privileges_to_make
+select nspname from pg_namespace
+where nspname !~ '^pg_(temp|toast)' and has_schema_privilege(oid, 'create')
+union all
+select datname from pg_database
+where datname = current_database() and has_database_privilege(oid, 'create');
+
+-- name: powers
+select 1 from pg_roles
+where
+    rolname = current_user
+    and (rolsuper or rolcreatedb or rolcreaterole or rolreplication or rolbypassrls)
+union all
+select 1
+where
+    has_parameter_privilege('row_security', 'alter system')
+    or has_parameter_privilege('session_replication_role', 'set');

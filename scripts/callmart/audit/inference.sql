@@ -1,0 +1,14 @@
+-- name: columns
+-- The columns of a relation that are columns of the mart's table too, without its day; and whether they can be empty.
+select
+    v.attname,
+    format_type(v.atttypid, v.atttypmod),
+    not t.attnotnull
+from pg_attribute as v
+inner join pg_attribute as t using (attname, atttypid)
+where
+    v.attrelid = %(relation)s::regclass
+    and t.attrelid = %(table)s::regclass
+    and v.attnum > 0
+    and v.attname <> %(day)s
+order by v.attnum;

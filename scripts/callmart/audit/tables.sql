@@ -1,0 +1,86 @@
+-- name: strays
+-- What stands among the marts and is neither a mart nor the view of one.
+select c.oid::regclass::text
+from pg_class as c
+where
+    relnamespace in ('store'::regnamespace, 'mart'::regnamespace, 'usage'::regnamespace)
+    and relkind in ('r', 'p', 'v', 'm', 'f')
+    and not exists (
+        select from access.mart_relation as m
+        where m.relation = c.oid and m.mart = any(%(marts)s::regclass[])
+    )
+    and not format('%%I.%%I', relnamespace::regnamespace, relname) = any(%(shown)s);
+
+-- name: usage
+-- Each number over all customers of which every part is still there, with the parts, the largest first.
+select
+    format('%s in %s', m.function, to_char(m.month, 'YYYY-MM')),
+    array_agg(u.uses order by u.uses desc)
+from usage.function_month as m
+inner join raw.function_use as u using (month, function)
+where m.uses is not null and u.uses > 0
+group by m.month, m.function, m.uses
+having sum(u.uses) = m.uses;
+
+-- name: tables
+-- The tables of the schemas, months under their parent, with their columns.
+select
+    format('%%I.%%I', nspname, relname) as relation,
+    array_agg(attname::text)
+from pg_class as c
+inner join pg_namespace as n on n.oid = relnamespace
+inner join pg_attribute on attrelid = c.oid and attnum > 0 and not attisdropped
+where nspname = any(%(schemas)s) and relkind in ('r', 'p', 'm') and not relispartition
+group by relation
+order by relation;
+
+-- name: days
+-- Each day of a mart, as it stands and as it was opened: whether the two have as many rows.
+with
+
+standing as (
+    select
+        customer_id,
+        {day} as call_date,
+        count(*) as row_count
+    from {mart}
+    group by customer_id, {day}
+),
+
+opened as (
+    select
+        customer_id,
+        call_date,
+        row_count
+    from ops.opened_day
+    where mart = {name}
+)
+
+select
+    customer_id,
+    call_date::text,
+    coalesce(opened.row_count, 0) = coalesce(standing.row_count, 0)
+from standing
+full join opened using (customer_id, call_date);
+
+-- name: shown_though_held_back
+-- How many days are open; and those that show what a build computed that held them back.
+select
+    count(*),
+    array_remove(array_agg(
+        case
+            when h.build_id <= o.build_id and h.released_at is null
+                then format('%s, customer %s, %s', o.mart, o.customer_id, o.call_date)
+        end
+    ), null)
+from ops.opened_day as o left join ops.held_back as h using (customer_id, call_date)
+where isfinite(o.call_date);
+
+-- name: guarded
+-- Whether the trigger stands and also refuses to empty the log: 32 is TRUNCATE.
+select exists(
+    select from pg_trigger
+    where
+        tgrelid = 'ops.audit_log'::regclass and tgname = 'append_only' and tgenabled in ('O', 'A')
+        and tgtype & 32 = 32 and tgfoid = 'ops.refuse_change()'::regprocedure
+);

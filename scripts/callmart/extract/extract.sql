@@ -1,0 +1,36 @@
+-- name: orders
+-- The customers with extracts: their option today, the build that opened last, and the oldest day that is kept.
+with
+
+floor as materialized (select access.retention_floor() as day),
+
+opened as (
+    select
+        customer_id,
+        max(build_id) as build_id,
+        min(call_date) filter (where call_date >= floor.day) as oldest
+    from ops.opened_day
+    cross join floor
+    group by customer_id
+)
+
+select
+    o.customer_id,
+    o.option,
+    opened.build_id,
+    opened.oldest::text
+from registry.current_option as o
+inner join registry.customer as c using (customer_id)
+left join opened using (customer_id)
+where c.connection = 'extract'
+order by o.customer_id;
+
+-- name: note
+insert into ops.extract (customer_id, mart_group, content_hash, row_count, basis)
+values (%(customer)s, %(mart_group)s, %(content_hash)s, %(rows)s, %(basis)s)
+on conflict (customer_id, mart_group) do update
+    set
+        content_hash = excluded.content_hash,
+        row_count = excluded.row_count,
+        basis = excluded.basis,
+        written_at = excluded.written_at;

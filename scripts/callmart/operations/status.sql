@@ -1,0 +1,77 @@
+-- name: customers
+-- Where each customer stands, from the books of the stages.
+with
+
+days as (
+    select
+        customer_id,
+        min(call_date) as first_day,
+        max(call_date) as last_day
+    from ops.opened_day
+    where isfinite(call_date)
+    group by customer_id
+),
+
+dirty as (
+    select
+        customer_id,
+        count(*) as days
+    from ops.dirty_day
+    group by customer_id
+),
+
+held_back as (
+    select
+        customer_id,
+        count(*) as days
+    from ops.held_back
+    group by customer_id
+),
+
+turned_away as (
+    select
+        customer_id,
+        sum((details ->> 'rows')::bigint) as row_count
+    from ops.audit_log
+    where action = 'turned away'
+    group by customer_id
+),
+
+extracts as (
+    select
+        customer_id,
+        sum(row_count) as row_count
+    from ops.extract
+    group by customer_id
+)
+
+select
+    c.customer_id,
+    c.name,
+    coalesce(o.option, 'none'),
+    days.first_day::text,
+    days.last_day::text,
+    coalesce(dirty.days, 0),
+    coalesce(held_back.days, 0),
+    coalesce(turned_away.row_count, 0)::bigint,
+    case
+        when held_back.days > 0 then held_back.days || ' days held back'
+        when days.first_day is null then 'nothing to check'
+        else 'passed'
+    end,
+    coalesce(extracts.row_count, 0)::bigint,
+    case
+        when p.customer_id is null and o.option is null then 'nothing there'
+        when p.customer_id is null then 'not published yet'
+        when p.state = 'published' then format('callmart / %s %s', c.customer_id, c.name)
+        else format('%s: callmart / %s %s', p.state, c.customer_id, c.name)
+    end
+from registry.customer as c
+left join registry.current_option as o using (customer_id)
+left join days using (customer_id)
+left join dirty using (customer_id)
+left join held_back using (customer_id)
+left join turned_away using (customer_id)
+left join extracts using (customer_id)
+left join ops.publication as p using (customer_id)
+order by c.customer_id;

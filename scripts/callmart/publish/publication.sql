@@ -1,0 +1,86 @@
+-- name: customers
+select
+    c.customer_id,
+    c.name,
+    c.locale,
+    c.connection,
+    c.time_zone,
+    o.option
+from registry.current_option as o
+inner join registry.customer as c using (customer_id)
+order by c.customer_id;
+
+-- name: holds
+-- Why the last complete week of a customer, by its own clock, must not be mailed.
+with
+
+weeks as (
+    select
+        customer_id,
+        time_zone,
+        date_trunc('week', now() at time zone time_zone)::date - 7 as first_day,
+        date_trunc('week', now() at time zone time_zone)::date as after
+    from registry.customer
+),
+
+counted as (
+    select
+        w.customer_id,
+        (
+            select count(*) from ops.held_back as h
+            where h.customer_id = w.customer_id and h.call_date >= w.first_day and h.call_date < w.after
+        ) as held_back,
+        (
+            select count(*) from ops.dirty_day as d
+            where d.customer_id = w.customer_id and d.call_date >= w.first_day and d.call_date < w.after
+        ) as unopened,
+        exists(
+            select from raw.file as f
+            where f.landed_at >= w.after::timestamp at time zone w.time_zone
+        ) as is_landed,
+        exists(
+            select from ops.extract as e
+            where
+                e.customer_id = w.customer_id
+                and (e.basis ->> 'opened')::bigint is distinct from (
+                    select max(o.build_id) from ops.opened_day as o
+                    where o.customer_id = w.customer_id
+                )
+        ) as is_behind
+    from weeks as w
+),
+
+reasons as (
+    select
+        customer_id,
+        case
+            when held_back > 0 then format('%s days of last week are held back; see `callmart status`', held_back)
+            when unopened > 0 then format('%s days of last week are not open yet; run `callmart run`', unopened)
+            when not is_landed then 'nothing was landed since the week ended; land its last day'
+            when is_behind then 'the extract does not hold what is open; run `callmart extract`'
+        end as reason
+    from counted
+)
+
+select
+    customer_id,
+    reason
+from reasons
+where reason is not null;
+
+-- name: note
+-- A project that was there before callmart stays marked so until callmart publishes it.
+insert into ops.publication as known (customer_id, state, project_id) values (%(customer)s, %(state)s, %(project)s)
+on conflict (customer_id) do update
+    set
+        state = excluded.state,
+        project_id = coalesce(excluded.project_id, known.project_id),
+        is_from_before = known.is_from_before and excluded.project_id is null,
+        at = excluded.at;
+
+-- name: forget_closed
+-- A customer whose contract has ended is forgotten, unless its step failed.
+delete from ops.publication
+where
+    customer_id not in (select customer_id from registry.current_option)
+    and customer_id <> all(%(failed)s);

@@ -1,0 +1,7 @@
+-- name: partitions
+-- The months of a table, each called after its month.
+select c.relname
+from pg_inherits
+inner join pg_class as c on c.oid = inhrelid
+where inhparent = to_regclass(format('%%I.%%I', %(schema)s::text, %(table)s::text)) and c.relname ~ '_[0-9]{6}$'
+order by 1;
