@@ -62,7 +62,7 @@ def refusal(home: Path, dsn: str) -> str:
 
 def python(home: Path, code: str, **environment: str) -> subprocess.Popen[str]:
     """Another process with callmart in it."""
-    names = f"from pathlib import Path; from callmart import server; home = Path({str(home)!r})"
+    names = f"from pathlib import Path; from callmart.database import server; home = Path({str(home)!r})"
     return subprocess.Popen(
         [sys.executable, "-c", f"{names}; {code}"],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
