@@ -66,19 +66,43 @@ def new_home(homes: Path) -> Path:
 
 @pytest.fixture(scope="session", autouse=True)
 def parsed_once() -> Iterator[None]:
-    """dbt reads the same project once per process, which takes a third of a small build."""
+    """dbt reads the same project once per process, which takes longer than a small build. Another home gets copies."""
     inner = dbt_project._parse
-    known: dict[tuple[Any, ...], Any] = {}
+    known: dict[tuple[Any, ...], tuple[Any, Path]] = {}
 
     def parse(settings: Settings) -> Any:
-        fingerprint = dbt_project._fingerprint()
+        fingerprint, place = dbt_project._fingerprint(), dbt_project._target(settings)
         project = (dbt_project.PROJECT, fingerprint, settings.dsn)
-        if project not in known or dbt_project._kept(settings, fingerprint) is None:
-            known[project] = inner(settings)
-        return known[project]
+        if project in known:
+            parsed, source = known[project]
+            if source != place and source.exists():
+                shutil.copytree(
+                    source, place, dirs_exist_ok=True, ignore=shutil.ignore_patterns("run", "compiled")
+                )
+            if dbt_project._kept(settings, fingerprint) is not None:
+                return parsed
+        known[project] = inner(settings), place
+        return known[project][0]
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(dbt_project, "_parse", parse)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def quiet_dbt() -> Iterator[None]:
+    """dbt makes a message of every step, which takes a sixth of a build: here only those that callmart hears."""
+    from dbt_common.events.event_manager import EventManager
+
+    inner = EventManager.fire_event
+    heard = ("NodeFinished", "CatchableExceptionOnRun")
+
+    def fire_event(self: EventManager, e: Any, *more: Any, **named: Any) -> None:
+        if type(e).__name__ in heard:
+            inner(self, e, *more, **named)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(EventManager, "fire_event", fire_event)
         yield
 
 

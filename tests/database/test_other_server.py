@@ -172,6 +172,7 @@ def test_the_attacks_fail(away: Callmart) -> None:
         assert (breaches, unproven) == ([], [])
 
 
+@pytest.mark.parametrize("away", [OWN], indirect=True)
 def test_nothing_can_be_inferred(away: Callmart) -> None:
     """By plans, by estimates, by time, and by questions made at random; the controls are of this version, too."""
     with server.connect(away.settings, autocommit=True) as owner:
@@ -215,6 +216,7 @@ def test_the_marts_are_those_of_the_embedded_server(away: Callmart, embedded: Ca
 # -- the stages ----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("away", [OWN], indirect=True)
 def test_the_command_alone_lands_with_the_dsn_in_the_environment(away: Callmart, tmp_path: Path) -> None:
     (tmp_path / "late.csv").write_text(
         "customer_id,platform,event,occurred_at,call_id,queue,reason\n"
