@@ -3,7 +3,9 @@
 PYTHON ?= python3
 BIN := .venv/bin
 UV := $(shell command -v uv)
-INSTALL := $(if $(UV),$(UV) pip install --quiet --python $(BIN)/python,$(BIN)/pip install --quiet)
+# By uv where it is and can; pip does as well, and takes longer.
+install = $(if $(UV),UV_SYSTEM_CERTS=1 UV_NATIVE_TLS=1 $(UV) pip install --quiet --python $(BIN)/python $(1) ||) \
+    $(BIN)/pip install --quiet $(1)
 
 .PHONY: help demo test test-quick test-external check lock bench
 .DELETE_ON_ERROR:
@@ -33,7 +35,7 @@ check: .venv/installed-dev ## lint: Python, types, imports, SQL, and dbt with de
 	$(BIN)/dbt --warn-error-options '{"error": ["Deprecations"]}' parse --quiet --no-partial-parse
 
 lock: .venv/installed-dev ## renew locks/: the newest packages that pyproject.toml allows, with their hashes
-	$(INSTALL) uv
+	$(call install,uv)
 	echo 'setuptools>=77' | $(BIN)/uv pip compile $(LOCKING) --output-file locks/run.txt pyproject.toml -
 	echo 'setuptools>=77' | $(BIN)/uv pip compile $(LOCKING) --output-file locks/dev.txt --extra dev \
 	    --constraint locks/run.txt pyproject.toml -
@@ -53,10 +55,10 @@ bench: .venv/installed-dev ## speed and waits, each against its measure in one r
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "callmart needs Python 3.11 or newer")'
 	$(PYTHON) -m venv .venv
 	@echo "installing into .venv (about a minute)"
-	$(INSTALL) --require-hashes --requirement locks/run.txt
-	$(INSTALL) --no-deps --no-build-isolation --editable .
+	$(call install,--require-hashes --requirement locks/run.txt)
+	$(call install,--no-deps --no-build-isolation --editable .)
 	touch $@
 
 .venv/installed-dev: .venv/installed locks/dev.txt
-	$(INSTALL) --require-hashes --requirement locks/dev.txt
+	$(call install,--require-hashes --requirement locks/dev.txt)
 	touch $@
