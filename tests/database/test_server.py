@@ -421,7 +421,7 @@ def test_a_socket_folder_of_somebody_else_is_not_used(home: Path) -> None:
 
 def test_the_environment_of_another_server_does_not_lead_astray(callmart: Callmart, socket: Path) -> None:
     server.stop(callmart.home)  # so that the other process starts it, too
-    code = "from callmart.settings import Settings; print(server.connect(Settings(home=home, dsn=None)).info.user)"
+    code = "from callmart.base.settings import Settings; print(server.connect(Settings(home=home, dsn=None)).info.user)"
     stray = python(callmart.home, code, PGPORT="6543", PGUSER="somebody", PGDATABASE="postgres")
     assert stray.communicate()[0] == "callmart_owner\n"
 
