@@ -32,6 +32,11 @@ LONG_MODULES = (
     "status_marts",
     "isolation",
     "usage",
+    "store",
+    "cli",
+    "other_server",
+    "audit",
+    "publish",
 )
 
 
