@@ -11,43 +11,33 @@
 -- Advisory locks and large objects have no limit: a few million locks of one session fill the server's table of locks,
 -- and then nobody gets in, its owner included. A large object is a place to store things that no policy, expiry or
 -- drift would find. A message to replication is written to the log, of any size.
-do $$
-declare
-    everybodys regprocedure;
-begin
-    for everybodys in
-        select p.oid
-        from pg_catalog.pg_proc as p, pg_catalog.aclexplode(coalesce(p.proacl, pg_catalog.acldefault('f', p.proowner)))
-        where
-            p.pronamespace = 'pg_catalog'::regnamespace
-            and p.proname ~ '^(pg_(try_)?advisory_(xact_)?lock.*|lo_.*|loread|lowrite|pg_logical_emit_message)$'
-            and grantee = 0
-    loop
-        execute pg_catalog.format('revoke execute on function %s from public', everybodys);
-    end loop;
-end
-$$;
-
+--
 -- The counters of statistics tell what each query of anybody read of each table and index: a login that looks at them
 -- while the publisher reads as one customer after another learns how many rows each has. Who monitors the server keeps
--- them.
+-- them, and so does the owner of the database.
 do $$
 declare
     everybodys regprocedure;
+    counts     boolean;
 begin
-    for everybodys in
-        select p.oid
+    for everybodys, counts in
+        select p.oid, p.proname ~ '^pg_stat_get_'
         from pg_catalog.pg_proc as p, pg_catalog.aclexplode(coalesce(p.proacl, pg_catalog.acldefault('f', p.proowner)))
         where
             p.pronamespace = 'pg_catalog'::regnamespace
-            and p.proname ~ '^pg_stat_get_(?!activity$)'
+            and (
+                p.proname ~ '^(pg_(try_)?advisory_(xact_)?lock.*|lo_.*|loread|lowrite|pg_logical_emit_message)$'
+                or p.proname ~ '^pg_stat_get_(?!activity$)'
+            )
             and grantee = 0
     loop
-        execute pg_catalog.format(
-            'grant execute on function %s to pg_monitor, %I',
-            everybodys,
-            (select pg_get_userbyid(datdba) from pg_catalog.pg_database where datname = current_database())
-        );
+        if counts then
+            execute pg_catalog.format(
+                'grant execute on function %s to pg_monitor, %I',
+                everybodys,
+                (select pg_get_userbyid(datdba) from pg_catalog.pg_database where datname = current_database())
+            );
+        end if;
         execute pg_catalog.format('revoke execute on function %s from public', everybodys);
     end loop;
 end
