@@ -6,7 +6,7 @@ import re
 import socket
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from datetime import date, datetime, time, timedelta
+from datetime import datetime, time, timedelta
 from pathlib import Path
 from time import sleep
 from typing import Any
@@ -20,8 +20,9 @@ from callmart.base.settings import PROJECT
 from callmart.database import server
 from callmart.database.lock import exclusive
 from callmart.declarations import dbt_project
-from callmart_home import YESTERDAY, Callmart
+from callmart_home import Callmart
 from commands import Command, command_from_scratch, command_of, mistake
+from today import TODAY, YESTERDAY
 
 DETAILED, NOTHING, GONE = 1042, 1046, 999
 REGISTRY = f"""\
@@ -622,7 +623,7 @@ def test_stop_stops_both_and_the_next_command_starts_what_it_needs(ready: Callma
 def test_no_word_of_a_caller_or_an_agent_is_printed(
     ready: Callmart, command: Command, tmp_path: Path
 ) -> None:
-    day = date.today() - timedelta(days=2)
+    day = TODAY - timedelta(days=2)
     rows = [f"{DETAILED},vcloud,queue_joined,{day}T12:00:00Z,c{n},sales" for n in range(40)]
     (file := tmp_path / "events.csv").write_text(
         f"{HEADER},other_number,agent\n"

@@ -17,11 +17,12 @@ from callmart.audit import attempts, generated, inference, scratch
 from callmart.database import server
 from callmart.extract import extract
 from callmart.opening.opening import Drifted, open_build
-from callmart_home import YESTERDAY, Callmart, ignore_step
+from callmart_home import Callmart, ignore_step
 from catalogue import unprotected
 from centre import DETAILED, NONE, REGISTRY, STANDARD, WITH_DATA, play, queue_of
 from commands import Command, command_of
 from other_server import OtherServer, running, settings_by, wheel
+from today import YESTERDAY
 
 SEED = Random().randrange(2**31)  # of the questions made at random
 

@@ -21,7 +21,8 @@ from callmart.access import drift, logins, roles
 from callmart.base.errors import UserError
 from callmart.base.settings import PROJECT, Settings
 from callmart.database import server
-from callmart_home import YESTERDAY, Callmart
+from callmart_home import Callmart
+from today import YESTERDAY
 
 REGISTRY = (
     "customers: [{id: 1042, name: One, sql_login: true, contracts: [{option: detailed, from: 2025-01-01}]}]\n"

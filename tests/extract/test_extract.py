@@ -24,10 +24,11 @@ from callmart.extract.extract import Extract, Unproven
 from callmart.operations import run
 from callmart.publish import publication, tableau
 from callmart.tableau_files import tds
-from callmart_home import YESTERDAY, Callmart, ignore_step
+from callmart_home import Callmart, ignore_step
 from centre import ANONYMOUS, DAYS, DETAILED, NAMED, REGISTRY, STANDARD, WITH_DATA, events
 from tableau_emulator import client, faults
 from tableau_emulator.state import State
+from today import YESTERDAY
 
 pytestmark = pytest.mark.usefixtures("unchecked")
 

@@ -26,13 +26,14 @@ from callmart.opening import opening
 from callmart.validate import suites
 from callmart_home import Callmart, ignore_step
 from events import AMSTERDAM, DAY, Row, at, days, event, log, ndjson, registry
+from today import TODAY
 
 ANONYMOUS, STANDARD, BOTH, NONE, UNKNOWN = 1, 2, 3, 4, 9
 FIRST = 100  # of the customers that a test has for itself
 CALL = {"call_id": "c-1", "queue": "sales"}
 TALK = CALL | {"agent": "SIP/1"}
 SECRET = "geheim-4711"
-CLOSES = (date.today() - DAY).days + 1  # days after DAY: what is over keeps nothing, so this lies ahead
+CLOSES = (TODAY - DAY).days + 1  # days after DAY: what is over keeps nothing, so this lies ahead
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -446,7 +447,7 @@ def test_no_file_makes_months_that_are_not_kept(callmart: Callmart, customer: in
     floor = callmart.rows("select access.retention_floor() as floor")[0]["floor"]
     # Where the customer's month begins, UTC's has not.
     assert min(months(callmart)) >= f"raw.event_{floor - timedelta(days=1):%Y%m}"
-    assert max(months(callmart)) <= f"raw.event_{date.today() + timedelta(days=1):%Y%m}"
+    assert max(months(callmart)) <= f"raw.event_{TODAY + timedelta(days=1):%Y%m}"
 
 
 # how much may come in

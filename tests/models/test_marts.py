@@ -22,8 +22,9 @@ from callmart.cli import demo
 from callmart.declarations import dbt_project, metrics
 from callmart.simulator.lines import simulate_line
 from callmart.simulator.simulate import AGENT_DAY, QUEUE_INTERVAL, Simulated, simulate
-from callmart_home import YESTERDAY, Callmart
+from callmart_home import Callmart
 from events import AMSTERDAM, DAY, Row, at, days, event, log, ndjson, registry
+from today import YESTERDAY
 
 DETAILED = "contracts: [{option: detailed, from: 2020-01-01}]"
 STANDARD = "contracts: [{option: standard, from: 2020-01-01}]"

@@ -12,8 +12,9 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from callmart.build import window
-from callmart_home import YESTERDAY, Callmart, ignore_step
+from callmart_home import Callmart, ignore_step
 from events import DAY, Row, at, event, log, ndjson, registry
+from today import TODAY, YESTERDAY
 
 DETAILED = "contracts: [{option: detailed, from: 2020-01-01}]"
 STANDARD = "contracts: [{option: standard, from: 2020-01-01}]"
@@ -498,7 +499,7 @@ REACH = timedelta(hours=744)
 
 def night_with_two_midnights(zone: str) -> date:
     """The last day that began twice."""
-    days = (date.today() - timedelta(days=back) for back in range(3, 400))
+    days = (TODAY - timedelta(days=back) for back in range(3, 400))
     return next(day for day in days if two_midnights(day, zone)[0] < two_midnights(day, zone)[1])
 
 

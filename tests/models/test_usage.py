@@ -22,6 +22,7 @@ from callmart_home import Callmart
 from confined import Shown, confined
 from dbt_by_hand import run_dbt
 from events import AMSTERDAM, Row, event, ndjson, registry
+from today import TODAY
 
 # Each does everything so often.
 ROUNDS = {601 + number: 1 + number % 3 for number in range(11)}
@@ -37,7 +38,7 @@ def month_after(month: date) -> date:
 
 
 # The last month that has been over for a week.
-MONTH = month_before((date.today() - timedelta(days=7)).replace(day=1))
+MONTH = month_before((TODAY - timedelta(days=7)).replace(day=1))
 
 
 # -- a month that was played ---------------------------------------------------------------------------------------
@@ -242,7 +243,7 @@ def compiled_model(callmart: Callmart, name: str) -> str:
 
 def test_a_month_waits_for_all_its_days(frozen: Callmart, connection: psycopg.Connection) -> None:
     months_over = compiled_model(frozen, "int_month_over")
-    first_kept = date.today().replace(year=date.today().year - 2, day=1)
+    first_kept = TODAY.replace(year=TODAY.year - 2, day=1)
     months = [month for month, _ in connection.execute(months_over)]
     assert max(months) == MONTH
     assert min(months) >= first_kept and len(months) >= 22

@@ -5,9 +5,8 @@ import re
 import shutil
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from datetime import date, datetime, timedelta
+from datetime import date, timedelta
 from pathlib import Path
-from zoneinfo import ZoneInfo
 
 import psycopg
 import pytest
@@ -25,6 +24,7 @@ from callmart_home import Callmart
 from commands import use
 from emulated import unmark
 from tableau_emulator.state import State
+from today import TODAY
 
 DETAILED, STANDARD, LIVE, NONE = 1, 2, 3, 4
 REGISTRY = f"""
@@ -139,8 +139,7 @@ def test_the_same_is_the_same_and_what_changes_is_another(
 
 
 def last_week(day: int) -> date:
-    today = datetime.now(ZoneInfo("Europe/Amsterdam")).date()
-    return today - timedelta(days=today.weekday() + 7 - day)
+    return TODAY - timedelta(days=TODAY.weekday() + 7 - day)
 
 
 @pytest.mark.parametrize(

@@ -30,10 +30,10 @@ from callmart.tableau_files.fields import TITLES
 from callmart_home import Callmart, ignore_step
 from events import DAY, Row, at, days, event, ndjson
 from events import registry as customers
+from today import TODAY
 
 pytestmark = pytest.mark.usefixtures("unchecked")
 
-TODAY = date.today()
 D0, D1, D2, D3 = days(4)
 
 Span = tuple[str, date, date | None]

@@ -21,10 +21,11 @@ from callmart.registry import applying
 from callmart.registry.file import load
 from callmart.registry.planning import Change, plan
 from callmart.registry.states import NOBODY, State, current_states, desired_states
-from callmart_home import YESTERDAY, Callmart
+from callmart_home import Callmart
+from today import TODAY, YESTERDAY
 
-TODAY = date(2026, 6, 15)
-NOON = datetime.combine(TODAY, time(12), UTC)
+MONDAY = date(2026, 6, 15)
+NOON = datetime.combine(MONDAY, time(12), UTC)
 ONE = "customers:\n  - id: 1\n    name: One\n"
 
 
@@ -273,7 +274,7 @@ CLOSINGS = {
 
 @pytest.mark.parametrize(("before", "after", "text"), CLOSINGS.values(), ids=CLOSINGS.keys())
 def test_what_deletes_is_marked(tmp_path: Path, before: str, after: str, text: str) -> None:
-    changes = plan(desired(tmp_path, before), desired(tmp_path, after), TODAY)
+    changes = plan(desired(tmp_path, before), desired(tmp_path, after), MONDAY)
     deletions = [change for change in changes if change.deletes]
     assert [change.customer_id for change in deletions] == [1]
     assert text in deletions[0].text
@@ -307,7 +308,7 @@ OPENINGS = {
 
 @pytest.mark.parametrize(("before", "after"), OPENINGS.values(), ids=OPENINGS.keys())
 def test_what_only_adds_deletes_nothing(tmp_path: Path, before: str, after: str) -> None:
-    changes = plan(desired(tmp_path, before), desired(tmp_path, after), TODAY)
+    changes = plan(desired(tmp_path, before), desired(tmp_path, after), MONDAY)
     assert changes
     assert not any(change.deletes for change in changes)
 
@@ -321,7 +322,7 @@ def test_each_change_is_listed(tmp_path: Path) -> None:
         "    statuses: {lunch: break}\n    agents: [{id: a, name: B}, {id: c, name: C}]\n"
         "    recipients: [{email: a@b, reports: [drukte]}]\n"
     )
-    changes = plan(desired(tmp_path, before), desired(tmp_path, after), TODAY)
+    changes = plan(desired(tmp_path, before), desired(tmp_path, after), MONDAY)
     assert changes == [
         Change(1, text)
         for text in (
@@ -346,10 +347,10 @@ def test_the_defaults_of_the_file_change_who_says_nothing_else(tmp_path: Path) -
         + " queues: [{name: q, service_level_s: 9}]}\n"
     )
     zone = plan(
-        desired(tmp_path, text), desired(tmp_path, "defaults: {time_zone: Europe/London}\n" + text), TODAY
+        desired(tmp_path, text), desired(tmp_path, "defaults: {time_zone: Europe/London}\n" + text), MONDAY
     )
     level = plan(
-        desired(tmp_path, text), desired(tmp_path, "defaults: {service_level_s: 30}\n" + text), TODAY
+        desired(tmp_path, text), desired(tmp_path, "defaults: {service_level_s: 30}\n" + text), MONDAY
     )
     assert zone == [Change(1, "time_zone changes")]
     assert level == [
@@ -359,7 +360,7 @@ def test_the_defaults_of_the_file_change_who_says_nothing_else(tmp_path: Path) -
     ]
 
 
-ORIGIN = TODAY - timedelta(days=6)
+ORIGIN = MONDAY - timedelta(days=6)
 RANK = {"none": 0, "standard": 1, "detailed": 2}
 
 
@@ -398,25 +399,25 @@ def test_a_deletion_is_marked_exactly_where_a_day_loses(
     before: list[tuple[str, date, date | None]] | None, after: list[tuple[str, date, date | None]]
 ) -> None:
     old, new = ranks(before or []), ranks(after)
-    today = (TODAY - ORIGIN).days + 1
+    today = (MONDAY - ORIGIN).days + 1
     loses = any(wanted < had for had, wanted in zip(old, new, strict=True))
     falls = any(
         new[day] < new[day - 1] and old[day] >= old[day - 1] and (before is not None or day > today)
         for day in range(1, len(new))
     )
-    changes = plan({} if before is None else {1: state(before)}, {1: state(after)}, TODAY)
+    changes = plan({} if before is None else {1: state(before)}, {1: state(after)}, MONDAY)
     assert any(change.deletes for change in changes) == (loses or falls)
 
 
 @given(before=timelines())
 def test_the_same_timeline_changes_nothing(before: list[tuple[str, date, date | None]]) -> None:
-    assert plan({1: state(before)}, {1: state(before)}, TODAY) == []
+    assert plan({1: state(before)}, {1: state(before)}, MONDAY) == []
 
 
 # -- applying ----------------------------------------------------------------------------------------------------
 
 DETAILED, STANDARD, NOTHING, LATER, OVER = 11, 12, 13, 14, 15
-SOON = date.today() + timedelta(days=3)
+SOON = TODAY + timedelta(days=3)
 FULL = f"""\
 customers:
   - id: {DETAILED}
@@ -643,7 +644,7 @@ CHANGES: dict[str, tuple[str, str, set[int]]] = {
     ),
     "another option from today on": (
         "{option: standard, from: 2025-01-01}]",
-        f"{{option: standard, from: 2025-01-01, until: {date.today()}}}, {{option: detailed, from: {date.today()}}}]",
+        f"{{option: standard, from: 2025-01-01, until: {TODAY}}}, {{option: detailed, from: {TODAY}}}]",
         set(),
     ),
     "a name": ("name: Standard", "name: Anders", set()),

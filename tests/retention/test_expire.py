@@ -33,6 +33,7 @@ from callmart.simulator.simulate import simulate
 from callmart_home import Callmart, ignore_step
 from commands import command_of, mistake
 from events import event, ndjson, registry
+from today import TODAY
 
 HERE, EAST, WEST = 1, 2, 3
 ZONES = {HERE: "Europe/Amsterdam", EAST: "Pacific/Kiritimati", WEST: "Pacific/Pago_Pago"}
@@ -46,7 +47,7 @@ REGISTRY = registry(
 
 def _border() -> date:
     """The first of a month past; not of March, where two years on a day may be missing."""
-    first = (date.today().replace(day=1) - timedelta(days=1)).replace(day=1)
+    first = (TODAY.replace(day=1) - timedelta(days=1)).replace(day=1)
     return first if first.month != 3 else (first - timedelta(days=1)).replace(day=1)
 
 
@@ -634,7 +635,7 @@ def test_a_failing_expiry_stops_neither_months_nor_the_run(
         raise RuntimeError("a row: +31612345678")
 
     monkeypatch.setattr(expire, "expire", failing)
-    ahead = [(date.today().replace(day=1) + timedelta(days=31 * n)).replace(day=1) for n in (1, 2)]
+    ahead = [(TODAY.replace(day=1) + timedelta(days=31 * n)).replace(day=1) for n in (1, 2)]
     for month in ahead:
         for parent in ("raw.event", *marts_with_days(full)):
             with full.connect() as connection:
@@ -651,7 +652,7 @@ def test_a_failing_expiry_stops_neither_months_nor_the_run(
 
 def test_months_that_cannot_be_made_are_a_problem(full: Callmart, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(months, "PATIENCE", "50ms")
-    month = (date.today().replace(day=1) + timedelta(days=31)).replace(day=1)
+    month = (TODAY.replace(day=1) + timedelta(days=31)).replace(day=1)
     ran = run.Ran()
     with full.connect() as holder, full.connect() as connection:
         holder.execute(f"drop table if exists raw.event_{month:%Y%m}")  # type: ignore[call-overload]

@@ -8,7 +8,8 @@ import pyarrow.parquet as pq
 
 from callmart.simulator import files
 from callmart.simulator.files import FIRST_CUSTOMER, OPTIONS
-from callmart_home import YESTERDAY, Callmart
+from callmart_home import Callmart
+from today import YESTERDAY
 
 # Beside the day, what names a row of each mart.
 NAMED_BY = {

@@ -5,7 +5,6 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +23,6 @@ from callmart.publish import emulator
 from callmart.registry import applying
 from callmart.registry import file as registry_file
 from callmart.validate import suites
-
-YESTERDAY = date.today() - timedelta(days=1)
 
 
 def ignore_step(*step: Any) -> None:

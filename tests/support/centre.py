@@ -8,7 +8,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet
 
 from callmart.simulator.simulate import simulate
-from callmart_home import YESTERDAY, Callmart
+from callmart_home import Callmart
+from today import YESTERDAY
 
 NAMED, ANONYMOUS, STANDARD, NONE = 1001, 1002, 1003, 1004
 WITH_DATA = (NAMED, ANONYMOUS, STANDARD)

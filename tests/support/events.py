@@ -5,9 +5,11 @@ from datetime import date, datetime, time, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from today import TODAY
+
 AMSTERDAM = ZoneInfo("Europe/Amsterdam")
 # A Tuesday: the clocks change at weekends.
-DAY = date.today() - timedelta(days=date.today().weekday() + 20)
+DAY = TODAY - timedelta(days=TODAY.weekday() + 20)
 
 Row = dict[str, Any]
 

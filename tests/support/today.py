@@ -1,0 +1,9 @@
+"""The day on which the tests run. The product goes by the clock and by nothing else, so whatever it opens, keeps or
+removes is tested on days around this one. `make test-days` runs those tests on odd days, with the clock itself moved.
+"""
+
+from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo
+
+TODAY = datetime.now(ZoneInfo("Europe/Amsterdam")).date()
+YESTERDAY = TODAY - timedelta(days=1)
