@@ -7,6 +7,9 @@ UV := $(shell command -v uv)
 install = $(if $(UV),UV_SYSTEM_CERTS=1 UV_NATIVE_TLS=1 $(UV) pip install --quiet --python $(BIN)/python $(1) ||) \
     $(BIN)/pip install --quiet $(1)
 
+# Where Python may not keep what it compiles, each of some hundred processes compiles dbt anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: help demo test test-quick test-external check lock bench
 .DELETE_ON_ERROR:
 
