@@ -31,31 +31,44 @@ def command_of(home: Path) -> Command:
     def command(
         *arguments: str | Path, cwd: str | Path = "/", **environment: str
     ) -> subprocess.CompletedProcess[str]:
-        told = list(map(str, arguments))
-        with TemporaryDirectory() as folder:
-            out, err = Path(folder) / "out", Path(folder) / "err"
-            process = PREPARED.Process(
-                target=_command, args=(told, str(cwd), _environment(home) | environment, out, err)
-            )
-            process.start()
-            process.join()
-            assert process.exitcode is not None
-            return subprocess.CompletedProcess(told, process.exitcode, out.read_text(), err.read_text())
+        return in_a_process(
+            _callmart, "callmart", *arguments, cwd=cwd, environment=_environment(home) | environment
+        )
 
     return command
 
 
-def _command(arguments: list[str], cwd: str, environment: dict[str, str], out: Path, err: Path) -> None:
-    """What the forked process does; callmart itself is new to it."""
+def _callmart() -> None:
+    from callmart.cli.main import main  # new to the process
+
+    main()
+
+
+def in_a_process(
+    run: Callable[[], None], *arguments: str | Path, cwd: str | Path = "/", environment: dict[str, str]
+) -> subprocess.CompletedProcess[str]:
+    """What a program does in a process of its own: its words and its exit code."""
+    told = list(map(str, arguments))
+    with TemporaryDirectory() as folder:
+        out, err = Path(folder) / "out", Path(folder) / "err"
+        process = PREPARED.Process(target=_run, args=(run, told, str(cwd), environment, out, err))
+        process.start()
+        process.join()
+        assert process.exitcode is not None
+        return subprocess.CompletedProcess(told, process.exitcode, out.read_text(), err.read_text())
+
+
+def _run(
+    run: Callable[[], None], arguments: list[str], cwd: str, environment: dict[str, str], out: Path, err: Path
+) -> None:
+    """What the forked process does."""
     os.chdir(cwd)
     os.environ.clear()
     os.environ.update(environment)
     for stream, file in enumerate((os.devnull, out, err)):
         os.dup2(os.open(file, os.O_RDWR | os.O_CREAT), stream)
-    sys.argv = ["callmart", *arguments]
-    from callmart.cli.main import main
-
-    main()
+    sys.argv = arguments
+    run()
 
 
 def command_from_scratch(home: Path) -> Command:

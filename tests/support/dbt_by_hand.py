@@ -1,29 +1,33 @@
 """dbt as a person runs it, in a process of its own."""
 
 import os
+import shutil
 import subprocess
-import sys
 from pathlib import Path
 
+from callmart.declarations import dbt_project
 from callmart_home import Callmart
+from commands import in_a_process
 
 
 def run_dbt(callmart: Callmart, project: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """dbt as a person runs it, on this callmart's server."""
+    """dbt as a person runs it, on this callmart's server. It begins with what callmart has read of the project."""
     scratch = callmart.home / "by hand"
-    # A build in this process, of a callmart elsewhere, leaves its server's port there.
-    kept = {name: value for name, value in os.environ.items() if "CALLMART_PG" not in name}
-    return subprocess.run(
-        [
-            Path(sys.executable).parent / "dbt",
-            *arguments,
-            f"--project-dir={project}",
-            f"--profiles-dir={project}",
-            f"--target-path={scratch}",
-            f"--log-path={scratch}",
-        ],
-        env=kept | {"CALLMART_PG_HOST": str(callmart.home / "socket")},
-        capture_output=True,
-        text=True,
-        check=False,
+    read = callmart.home / "dbt" / "partial_parse.msgpack"
+    if read.exists() and not scratch.exists():
+        scratch.mkdir()
+        shutil.copy(read, scratch)
+    places = {"project-dir": project, "profiles-dir": project, "target-path": scratch, "log-path": scratch}
+    return in_a_process(
+        _dbt,
+        "dbt",
+        *arguments,
+        *(f"--{name}={place}" for name, place in places.items()),
+        environment=os.environ | dbt_project._environment(callmart.settings),
     )
+
+
+def _dbt() -> None:
+    from dbt.cli.main import cli
+
+    cli()
