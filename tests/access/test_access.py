@@ -58,7 +58,7 @@ def allowed(connection: psycopg.Connection, statement: str) -> bool:
     try:
         with connection.transaction(force_rollback=True):
             connection.execute("set transaction read write")
-            connection.execute(statement)  # type: ignore[arg-type]
+            connection.execute(statement)
     except psycopg.errors.InsufficientPrivilege:
         return False
     except psycopg.errors.IntegrityError:
@@ -177,10 +177,10 @@ def test_operators_of_the_loaders_own_mean_nothing_to_the_owners_functions(
     left, sign, right, call = TRICKED[function]
     with opened.superuser() as superuser:
         if searches == "what the loader says":
-            superuser.execute(f"alter function {function} reset search_path")  # type: ignore[arg-type]
+            superuser.execute(f"alter function {function} reset search_path")
         for statement in LOOSE.format(left=left, sign=sign, right=right, customer=NAMED).split(";\n"):
-            superuser.execute(statement)  # type: ignore[arg-type]
-        tricked = superuser.execute(call).fetchone()  # type: ignore[arg-type]
+            superuser.execute(statement)
+        tricked = superuser.execute(call).fetchone()
         superuser.rollback()
     assert tricked == (searches == "what the loader says",)
 
@@ -247,7 +247,7 @@ def test_what_was_done_by_hand_is_found_and_taken_away(opened: Callmart, what: s
     month = opened.rows("select min(tableoid::regclass::text) as month from store.queue_interval")[0]["month"]
     with opened.connect() as owner:
         for statement in BY_HAND[what].format(month=month).split(";\n"):
-            owner.execute(statement)  # type: ignore[arg-type]
+            owner.execute(statement)
     found = drifted(opened)
     assert found
     with opened.connect() as owner, pytest.raises(UserError, match="nothing is opened while rights differ"):
@@ -256,7 +256,7 @@ def test_what_was_done_by_hand_is_found_and_taken_away(opened: Callmart, what: s
     assert drifted(opened) == []
     with opened.connect() as owner:
         for statement in AFTERWARDS.split(";\n"):
-            owner.execute(statement)  # type: ignore[arg-type]
+            owner.execute(statement)
         assert unprotected(owner) == []
     assert all(sees(opened, customer) == {customer} for customer in WITH_DATA)
 
@@ -272,7 +272,7 @@ def test_what_a_customer_changes_of_itself_stops_nobody(opened: Callmart, what: 
     with opened.connect(1001) as customer:
         customer.execute("set default_transaction_read_only = off")
         customer.commit()
-        customer.execute(OF_ONES_OWN[what])  # type: ignore[arg-type]
+        customer.execute(OF_ONES_OWN[what])
     assert drifted(opened) == ["login callmart_customer_1001 has other settings"]
     opened.build_unchecked()
     assert drifted(opened) == []
@@ -321,14 +321,14 @@ BY_A_SUPERUSER = {
 def test_what_only_a_superuser_can_undo_is_named(opened: Callmart, what: str) -> None:
     do, undo, text = BY_A_SUPERUSER[what]
     with opened.superuser() as superuser:
-        superuser.execute(do)  # type: ignore[arg-type]
+        superuser.execute(do)
     try:
         assert any(text in one for one in drifted(opened))
         with pytest.raises(UserError, match="have a superuser undo it"):
             apply(opened)
     finally:
         with opened.superuser() as superuser:
-            superuser.execute(undo)  # type: ignore[arg-type]
+            superuser.execute(undo)
     apply(opened)
     assert drifted(opened) == []
 
@@ -347,7 +347,7 @@ SHUTTING_OUT = {
 def test_what_lets_a_login_shut_others_out_is_for_the_administrator(opened: Callmart, what: str) -> None:
     """It holds the opening until administrator.sql is run, or somebody who can't have it run accepts it."""
     with opened.superuser() as superuser:
-        superuser.execute(SHUTTING_OUT[what])  # type: ignore[arg-type]
+        superuser.execute(SHUTTING_OUT[what])
     try:
         (found,) = drifted(opened)
         assert f"have a superuser run {server.ADMINISTRATOR}" in found
@@ -442,7 +442,7 @@ def test_a_password_that_a_customer_changed_is_found(opened: Callmart) -> None:
     role = roles.customer_role(server.DATABASE, STANDARD)
     with opened.connect(STANDARD) as customer:
         customer.execute("set transaction read write")
-        customer.execute(f"alter role {role} password 'mine'")  # type: ignore[arg-type]
+        customer.execute(f"alter role {role} password 'mine'")
     with opened.connect() as owner:
         assert logins.refused(owner, opened.settings) == [role]
         logins.set_password(owner, opened.settings.home, role)
@@ -466,9 +466,9 @@ def test_passwords_are_scram(opened: Callmart) -> None:
 def test_a_role_that_was_dropped_and_made_again_is_as_before(opened: Callmart) -> None:
     role = roles.customer_role(server.DATABASE, NAMED)
     with opened.superuser() as superuser:
-        superuser.execute(f"drop role {role}")  # type: ignore[arg-type]
-        superuser.execute(f"create role {role} login password 'mine'")  # type: ignore[arg-type]
-        superuser.execute(f"grant {role} to callmart_owner with admin option")  # type: ignore[arg-type]
+        superuser.execute(f"drop role {role}")
+        superuser.execute(f"create role {role} login password 'mine'")
+        superuser.execute(f"grant {role} to callmart_owner with admin option")
     assert drifted(opened)
     with opened.connect() as owner:
         renewed = logins.refused(owner, opened.settings)

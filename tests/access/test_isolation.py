@@ -89,7 +89,7 @@ def refused(connection: psycopg.Connection, statement: str) -> bool:
     """Whether PostgreSQL refuses a statement for want of a privilege, and for no other reason."""
     try:
         with connection.transaction():
-            connection.execute(statement)  # type: ignore[arg-type]
+            connection.execute(statement)
     except psycopg.errors.InsufficientPrivilege:
         return True
     return False
@@ -299,7 +299,7 @@ def test_sessions_are_read_only_and_limited_until_told_otherwise(opened: Callmar
         connection.execute("create table public.mine ()")
     with opened.connect(NAMED) as connection:
         for setting in ("statement_timeout", "idle_in_transaction_session_timeout"):
-            assert connection.execute(f"show {setting}").fetchone() != ("0",)  # type: ignore[arg-type]
+            assert connection.execute(f"show {setting}").fetchone() != ("0",)
 
 
 def test_statistics_and_others_queries_are_hidden(opened: Callmart) -> None:
@@ -764,7 +764,7 @@ def tables(opened: Callmart) -> dict[str, str]:
             """
         ).fetchall()
         return {
-            name: "\n".join(row for (row,) in connection.execute(f"select t::text from {name} as t"))  # type: ignore[arg-type]
+            name: "\n".join(row for (row,) in connection.execute(f"select t::text from {name} as t"))
             for (name,) in names
         }
 

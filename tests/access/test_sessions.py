@@ -44,10 +44,10 @@ def held(callmart: Callmart, customer: int, *statements: str) -> Iterator[psycop
         logins.login_uri(callmart.settings, role_of(customer)), autocommit=True
     ) as connection:
         for setting in ("statement_timeout", "idle_in_transaction_session_timeout", "idle_session_timeout"):
-            connection.execute(f"set {setting} = 0")  # type: ignore[arg-type]
+            connection.execute(f"set {setting} = 0")
         connection.execute("begin read write")
         for statement in statements:
-            connection.execute(statement)  # type: ignore[arg-type]
+            connection.execute(statement)
         yield connection
 
 
@@ -92,7 +92,7 @@ def test_who_leaves_is_out_whatever_its_session_holds(opened: Callmart, what: st
     with held(opened, ANONYMOUS, HOLDS_ITS_ROLE[what]) as session, opened.connect() as owner:
         owner.execute("set lock_timeout = '100ms'")
         with pytest.raises(psycopg.errors.LockNotAvailable):  # what it holds, it holds
-            owner.execute(f"drop role {role_of(ANONYMOUS)}")  # type: ignore[arg-type]
+            owner.execute(f"drop role {role_of(ANONYMOUS)}")
         owner.rollback()
         opened.apply(without(ANONYMOUS))
         assert is_gone(session)
@@ -107,7 +107,7 @@ def test_a_run_goes_on_whatever_a_customer_holds_of_itself(opened: Callmart, wha
     with opened.connect(STANDARD) as customer:
         customer.execute("set transaction read write")
         for place in ("", "in database callmart"):  # what the run puts back
-            customer.execute(f"alter role current_user {place} set timezone = 'UTC'")  # type: ignore[arg-type]
+            customer.execute(f"alter role current_user {place} set timezone = 'UTC'")
     before = ended_of(opened, STANDARD)
     with held(opened, STANDARD, HOLDS_ITS_ROLE[what]) as session, opened.connect() as owner:
         assert memberships.sync(owner, opened.settings) == []
@@ -220,7 +220,7 @@ def test_a_login_that_stays_stuck_is_named_and_stops_nobody_else(
     monkeypatch.setattr(lock, "TIMEOUT", "200ms")
     uri = logins.login_uri(opened.settings, role_of(ANONYMOUS))
     with opened.superuser(keep=False) as administrator:
-        administrator.execute(f"alter role {role_of(ANONYMOUS)} connection limit 3")  # type: ignore[arg-type]
+        administrator.execute(f"alter role {role_of(ANONYMOUS)} connection limit 3")
         opened.apply(without(ANONYMOUS, STANDARD))
         assert not is_gone(administrator)
         assert opened.rows("select role from access.closing") == [{"role": role_of(ANONYMOUS)}]
@@ -242,7 +242,7 @@ def test_what_a_customer_owns_elsewhere_keeps_its_name_and_nothing_else(opened: 
     role = role_of(ANONYMOUS)
     socket = server.start(opened.home)
     with psycopg.connect(host=str(socket), user="postgres", dbname="postgres", autocommit=True) as elsewhere:
-        elsewhere.execute(f"create table mine (); alter table mine owner to {role}")  # type: ignore[arg-type]
+        elsewhere.execute(f"create table mine (); alter table mine owner to {role}")
         try:
             opened.apply(without(ANONYMOUS))
             with opened.connect() as owner:

@@ -82,8 +82,7 @@ def contents(callmart: Callmart) -> dict[str, int]:
             " where relkind = 'r' and nspname in ('registry', 'raw', 'build', 'store', 'usage', 'ops')"
         ).fetchall()
         return {
-            name: connection.execute(f"select count(*) from {name}").fetchall()[0][0]  # type: ignore[call-overload]
-            for (name,) in tables
+            name: connection.execute(f"select count(*) from {name}").fetchall()[0][0] for (name,) in tables
         }
 
 

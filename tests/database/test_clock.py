@@ -72,7 +72,7 @@ def content(callmart: Callmart) -> dict[str, object]:
             [list(SCHEMAS)],
         ).fetchall()
         found: dict[str, object] = {
-            name: owner.execute(f"select count(*), sum(hashtext(t::text)) from {name} as t").fetchone()  # type: ignore[call-overload]
+            name: owner.execute(f"select count(*), sum(hashtext(t::text)) from {name} as t").fetchone()
             for (name,) in tables
         }
         found["roles"] = owner.execute("select rolname, rolcanlogin from pg_roles order by 1").fetchall()

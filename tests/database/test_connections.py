@@ -55,10 +55,10 @@ def folder(callmart: Callmart) -> Path:
     """The folder of the socket of a server with another owner."""
     folder = server.start(callmart.home)
     with superuser(folder) as postgres:
-        postgres.execute(f"create role {OWNER} login createrole password '{PASSWORD}'")  # type: ignore[call-overload]
+        postgres.execute(f"create role {OWNER} login createrole password '{PASSWORD}'")
         postgres.execute("create role asleep nologin password 'r1ght-secret'")
         postgres.execute("create role full login connection limit 0 password 'r1ght-secret'")
-        postgres.execute(f"grant create on database callmart to {OWNER}")  # type: ignore[call-overload]
+        postgres.execute(f"grant create on database callmart to {OWNER}")
     return folder
 
 

@@ -146,7 +146,7 @@ def ids(connection: psycopg.Connection, mart: str) -> set[int] | None:
     """Whose rows a login sees; none where it is refused."""
     try:
         with connection.transaction():
-            return {id for (id,) in connection.execute(f"select customer_id from {mart}")}  # type: ignore[arg-type]
+            return {id for (id,) in connection.execute(f"select customer_id from {mart}")}
     except psycopg.errors.InsufficientPrivilege:
         return None
 
@@ -192,7 +192,7 @@ def may(connection: psycopg.Connection, statement: str) -> bool:
     try:
         with connection.transaction(force_rollback=True):
             connection.execute("set local transaction_read_only = off")
-            connection.execute(statement)  # type: ignore[arg-type]
+            connection.execute(statement)
     except psycopg.errors.InsufficientPrivilege:
         return False
     return True

@@ -136,13 +136,13 @@ def test_an_owner_that_is_not_fit_is_refused_until_it_is_mended(
     callmart: Callmart, socket: Path, attributes: str, remedy: str
 ) -> None:
     with as_superuser(socket) as postgres:
-        postgres.execute(f"create role lacking {attributes} password 'secret'")  # type: ignore[call-overload]
+        postgres.execute(f"create role lacking {attributes} password 'secret'")
         try:
             dsn = f"postgresql://lacking:secret@/callmart?host={socket}"
             said = refusal(callmart.home, dsn)
             assert remedy.format(database="callmart") in said
             if "bypassrls" not in attributes:
-                postgres.execute(said.split(": ", 1)[1])  # type: ignore[call-overload]
+                postgres.execute(said.split(": ", 1)[1])
                 server.connect(with_dsn(callmart.home, dsn)).close()
         finally:
             postgres.execute("revoke all on database callmart from lacking")

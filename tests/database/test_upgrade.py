@@ -29,7 +29,7 @@ def digests(connection: psycopg.Connection, schema: str, marts: list[str]) -> di
     found = {}
     for mart in marts:
         query = f"select count(*), md5(string_agg(m::text, '|' order by m::text)) from {schema}.{mart} as m"
-        (found[mart],) = connection.execute(query).fetchall()  # type: ignore[call-overload]
+        (found[mart],) = connection.execute(query).fetchall()
     return found
 
 
@@ -40,7 +40,7 @@ def earlier(request: pytest.FixtureRequest, make_callmart: Callable[[], Callmart
     server.start(callmart.home)
     with callmart.connect() as owner:
         for role in [f"callmart_reads_{group}" for group in GROUPS] if request.param else ():
-            owner.execute(f"create role {role} nologin")  # type: ignore[arg-type]
+            owner.execute(f"create role {role} nologin")
         dsn = owner.info.dsn
     subprocess.run(
         [server.POSTGRES_BIN_PATH / "pg_restore", "--dbname", dsn, EARLIER],

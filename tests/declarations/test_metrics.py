@@ -199,7 +199,7 @@ def values(ratio: Ratio, rows: Rows) -> str:
 
 
 def by_sql(owner: psycopg.Connection, ratio: Ratio, rows: Rows) -> float | None:
-    (answer,) = owner.execute(f"select {metrics.as_sql(ratio)} from {values(ratio, rows)}").fetchall()[0]  # type: ignore[arg-type]
+    (answer,) = owner.execute(f"select {metrics.as_sql(ratio)} from {values(ratio, rows)}").fetchall()[0]
     return answer  # type: ignore[no-any-return]
 
 
@@ -218,7 +218,7 @@ def by_tableau(owner: psycopg.Connection, ratio: Ratio, rows: Rows) -> float | N
         (r"\bEND\b", "end"),
     ):
         said = re.sub(pattern, replacement, said)
-    (answer,) = owner.execute(f"select {said} from {values(ratio, rows)}").fetchall()[0]  # type: ignore[arg-type]
+    (answer,) = owner.execute(f"select {said} from {values(ratio, rows)}").fetchall()[0]
     return answer  # type: ignore[no-any-return]
 
 
@@ -430,7 +430,7 @@ def test_what_was_done_to_a_view_by_hand_is_found_and_mended(opened: Callmart, w
     assert drifted(opened) == []
     with opened.superuser() as superuser:  # not even the owner may change the views, only make them anew
         for statement in BY_HAND[what].split(";\n"):
-            superuser.execute(statement)  # type: ignore[arg-type]
+            superuser.execute(statement)
     if what == "in its place another":
         assert customers_in(opened, "queue_ratios", NAMED) == set(WITH_DATA), "it would leak"
     assert any("_ratios" in found for found in drifted(opened))

@@ -242,7 +242,7 @@ def test_a_role_that_cannot_read_fails_alone(played: Callmart, owner: psycopg.Co
     group, role = roles.group_role("callmart", "agent"), roles.customer_role("callmart", NAMED)
     before = contents(played)
     touch(owner)
-    owner.execute(f"revoke {group} from {role}")  # type: ignore[arg-type]
+    owner.execute(f"revoke {group} from {role}")
     owner.commit()
     done = write(played, owner)
     failed = done.pop((NAMED, "agent"))
@@ -258,14 +258,14 @@ def test_a_day_that_has_grown_too_old_leaves_the_file(played: Callmart, owner: p
     with played.connect() as floor:
         now = "return ((now() at time zone 'Europe/Amsterdam') - interval '2 years')::date"
         replace = "create or replace function access.retention_floor() returns date stable "
-        floor.execute(f"{replace} return date '{DAYS[1]}'")  # type: ignore[arg-type]
+        floor.execute(f"{replace} return date '{DAYS[1]}'")
         floor.commit()
         done = write(played, owner)
         days = {
             customer: {row["call_date"] for row in held(path(played, customer, "queue"), "queue_interval")}
             for customer in WITH_DATA
         }
-        floor.execute(replace + now)  # type: ignore[arg-type]
+        floor.execute(replace + now)
     assert {one.written for (_, group), one in done.items() if group == "queue"} == {True}  # type: ignore[union-attr]
     assert days == {customer: set(DAYS[1:]) for customer in WITH_DATA}
     assert write(played, owner)[STANDARD, "queue"].written  # type: ignore[union-attr]

@@ -870,7 +870,7 @@ CUSTOMER = {odd.name: 401 + number for number, odd in enumerate(ODD)}
 def told(callmart: Callmart) -> Callmart:
     """All odd calls, a customer each."""
     for odd in ODD:
-        text = ndjson(*odd.told) if isinstance(odd.told[0], dict) else log(*odd.told)  # type: ignore[arg-type]
+        text = ndjson(*odd.told) if isinstance(odd.told[0], dict) else log(*odd.told)
         assert callmart.land_text(text, CUSTOMER[odd.name]).rejected == 0
     assert callmart.build_and_open().problems == []
     return callmart

@@ -368,7 +368,7 @@ def told(callmart: Callmart) -> Callmart:
         registry(*(f"id: {CUSTOMER[odd.name]}, statuses: {{lunch: break}}, {odd.option}" for odd in ODD))
     )
     for odd in ODD:
-        text = ndjson(*odd.told) if isinstance(odd.told[0], dict) else log(*odd.told)  # type: ignore[arg-type]
+        text = ndjson(*odd.told) if isinstance(odd.told[0], dict) else log(*odd.told)
         assert callmart.land_text(text, CUSTOMER[odd.name]).rejected == 0
     assert callmart.build_and_open().problems == []
     return callmart

@@ -461,7 +461,7 @@ def test_drift_stops_with_what_to_do_and_a_new_column_is_added(
         for name in names:
             owner.execute("select access.ensure_month(%s::regclass, current_date)", [f"store.{name}"])
             owner.execute(
-                f"insert into store.{name} values (%s, current_date, 7) on conflict do nothing",  # type: ignore[arg-type]
+                f"insert into store.{name} values (%s, current_date, 7) on conflict do nothing",
                 [NAMED],
             )
     before = {name: project.callmart.rows(history.format(name)) for name in names}
@@ -562,7 +562,7 @@ def standing(callmart: Callmart) -> list[dict[str, Any]]:
             """
         )
         for row in rows:
-            (row["rows"],) = owner.execute(f"select count(*) from store.{row['relname']}").fetchall()[0]  # type: ignore[arg-type]
+            (row["rows"],) = owner.execute(f"select count(*) from store.{row['relname']}").fetchall()[0]
     return rows
 
 

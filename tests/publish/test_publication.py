@@ -157,7 +157,7 @@ def last_week(day: int) -> date:
 def test_a_week_that_is_not_complete_is_held(
     applied: Callmart, owner: psycopg.Connection, change: str, said: str
 ) -> None:
-    owner.execute(change, {"day": last_week(2)})  # type: ignore[arg-type]
+    owner.execute(change, {"day": last_week(2)})
     hold = desired(applied, owner)[DETAILED].hold
     assert hold is not None
     assert said in hold

@@ -205,7 +205,7 @@ def told(callmart: Callmart) -> dict[int, dict[str, list[Any]]]:
     found: dict[int, dict[str, list[Any]]] = {}
     with callmart.connect() as connection:
         for name, query in tables.items():
-            for customer_id, *row in connection.execute(query):  # type: ignore[call-overload]
+            for customer_id, *row in connection.execute(query):
                 found.setdefault(customer_id, {name: [] for name in tables})[name].append(tuple(row))
     return {
         customer: {name: sorted(rows, key=repr) for name, rows in of.items()}
@@ -340,7 +340,7 @@ def tables_with(callmart: Callmart, customer: int) -> set[str]:
             }
             whose = f"t.customer_id = {customer} or" if "customer_id" in columns else ""
             hit = connection.execute(
-                f"select from {name} as t where {whose} t::text ~ %s limit 1",  # type: ignore[arg-type]
+                f"select from {name} as t where {whose} t::text ~ %s limit 1",
                 ["|".join(words_of(customer)) + f"|callmart_customer_{customer}\\M"],
             ).fetchone()
             if hit is not None:
@@ -683,7 +683,7 @@ def test_anonymity_later_removes_the_names_that_are_there(calendar: Callmart) ->
             "select oid::regclass::text from pg_class where relkind = 'r'"
         ).fetchall():
             rows = connection.execute(
-                f"select from {table} as t where t::text like %s or t::text like %s",  # type: ignore[arg-type]
+                f"select from {table} as t where t::text like %s or t::text like %s",
                 [f"%{name}%", f"%{agent_id}%"],
             ).fetchall()
             assert not rows, table

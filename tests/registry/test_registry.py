@@ -601,7 +601,7 @@ def test_a_login_that_was_opened_by_hand_is_found_and_closed(applied: Callmart) 
     applied.apply(FULL.replace("name: Standard, sql_login: true", "name: Standard"))
     role = roles.customer_role("callmart", STANDARD)
     with applied.connect() as owner:
-        owner.execute(f"alter role {role} login password 'mine'")  # type: ignore[arg-type]
+        owner.execute(f"alter role {role} login password 'mine'")
         found = drift.find(owner, None)
         assert [one.text for one in found] == [f"role {role} may log in, which its customer has not ordered"]
         memberships.apply(owner, applied.settings, None)
@@ -739,7 +739,7 @@ def test_only_the_database_s_own_roles_are_touched(applied: Callmart) -> None:
     others = ("callmart_customer_owner", "callmart_customer_customer_7", "callmart_test_customer_7")
     with applied.connect() as connection:
         for role in (*others, "callmart_test_reads_queue", "callmart_customer_99"):
-            connection.execute(f'create role "{role}"')  # type: ignore[arg-type]
+            connection.execute(f'create role "{role}"')
         connection.execute("grant callmart_test_reads_queue to callmart_test_customer_7")
         connection.execute("grant callmart_reads_agent to callmart_customer_owner")
     applied.apply(FULL)
@@ -754,7 +754,7 @@ def test_only_the_database_s_own_roles_are_touched(applied: Callmart) -> None:
     finally:
         with applied.connect() as connection:
             for role in (*others, "callmart_test_reads_queue"):
-                connection.execute(f'drop role "{role}"')  # type: ignore[arg-type]
+                connection.execute(f'drop role "{role}"')
 
 
 def test_apply_is_all_or_nothing(applied: Callmart, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -88,7 +88,7 @@ def content(callmart: Callmart) -> dict[str, list[str]]:
     """Every row of the tables, and the names of the files."""
     with callmart.connect() as connection:
         found = {
-            name: sorted(row for (row,) in connection.execute(f"select t::text from {name} as t"))  # type: ignore[call-overload]
+            name: sorted(row for (row,) in connection.execute(f"select t::text from {name} as t"))
             for name in data_tables(connection)
         }
     return found | {"files": sorted(str(file) for file in extract.folder(callmart.settings).rglob("*.hyper"))}
@@ -129,7 +129,7 @@ def filled(callmart: Callmart) -> Callmart:
         extract.extract(connection, callmart.settings, ignore_step)
         connection.execute("create schema saved")
         for name in data_tables(connection):
-            connection.execute(f'create table saved."{name}" as select * from {name}')  # type: ignore[call-overload]
+            connection.execute(f'create table saved."{name}" as select * from {name}')
     shutil.copytree(extract.folder(callmart.settings), callmart.home / "saved")
     return callmart
 
@@ -145,15 +145,15 @@ def restore(filled: Callmart) -> None:
     """Put back what was put aside."""
     with filled.connect() as connection:
         tables = data_tables(connection)
-        connection.execute("truncate " + ", ".join((*tables, "ops.to_vacuum")) + " cascade")  # type: ignore[call-overload]
+        connection.execute("truncate " + ", ".join((*tables, "ops.to_vacuum")) + " cascade")
         for name in ("raw.event", *marts_with_days(filled)):
             for month in (BORDER - timedelta(days=1), BORDER):
                 connection.execute("select access.ensure_month(%s::regclass, %s)", [name, month])
         for name in tables:
-            connection.execute(f'insert into {name} overriding system value select * from saved."{name}"')  # type: ignore[call-overload]
+            connection.execute(f'insert into {name} overriding system value select * from saved."{name}"')
         connection.commit()
         connection.autocommit = True
-        connection.execute("analyze " + ", ".join(tables))  # type: ignore[call-overload]
+        connection.execute("analyze " + ", ".join(tables))
     shutil.rmtree(extract.folder(filled.settings))
     shutil.copytree(filled.home / "saved", extract.folder(filled.settings))
 
@@ -198,7 +198,7 @@ def too_old(callmart: Callmart, floor: date) -> dict[str, int]:
             )
             day = f"{column}::date" if is_local else f"({column} at time zone {zone})::date"
             count = connection.execute(
-                f"select count(*) from {table} as t where {day} < %s and isfinite({day})",  # type: ignore[call-overload]
+                f"select count(*) from {table} as t where {day} < %s and isfinite({day})",
                 [floor],
             ).fetchone()[0]
             if count:
@@ -282,7 +282,7 @@ def test_exact_to_the_day_in_every_table(full: Callmart, number: int) -> None:
         }.items():
             rest = connection.execute(
                 f'select count(*) from saved."{table}" as t join registry.customer as c using (customer_id)'
-                f" where {day} >= %s",  # type: ignore[call-overload]
+                f" where {day} >= %s",
                 [floor],
             ).fetchone()
             assert (len(after[table]),) == rest, table
@@ -375,7 +375,7 @@ def test_books_and_files_of_the_time_before_go_too(full: Callmart) -> None:
                 "held_back": "build_id, cause) values (1, %s, 1, 'x'",
             }
             for day in (BORDER - timedelta(days=1), BORDER):
-                connection.execute(f"insert into ops.{table} (customer_id, call_date, {more[table]})", [day])  # type: ignore[call-overload]
+                connection.execute(f"insert into ops.{table} (customer_id, call_date, {more[table]})", [day])
     pages = full.home / "quality"
     pages.mkdir(exist_ok=True)
     for day in (BORDER - timedelta(days=1), BORDER):
@@ -511,7 +511,7 @@ def test_what_changed_since_the_plan_is_left_alone(full: Callmart) -> None:
 def reading(callmart: Callmart, table: str) -> Iterator[None]:
     """A customer's transaction that has read a mart and stays open."""
     with callmart.connect(HERE) as reader:
-        reader.execute(f"select count(*) from {table}")  # type: ignore[call-overload]
+        reader.execute(f"select count(*) from {table}")
         yield
         reader.rollback()
 
@@ -615,7 +615,7 @@ def test_newer_months_are_not_read(full: Callmart) -> None:
         def looked_at(name: str) -> Any:
             connection.execute("select pg_stat_force_next_flush()")
             connection.commit()
-            found = connection.execute(reads, [name]).fetchone()  # type: ignore[call-overload]
+            found = connection.execute(reads, [name]).fetchone()
             connection.commit()
             return found
 
@@ -639,7 +639,7 @@ def test_a_failing_expiry_stops_neither_months_nor_the_run(
     for month in ahead:
         for parent in ("raw.event", *marts_with_days(full)):
             with full.connect() as connection:
-                connection.execute(f"drop table if exists {parent}_{month:%Y%m}")  # type: ignore[call-overload]
+                connection.execute(f"drop table if exists {parent}_{month:%Y%m}")
     with full.connect() as connection:
         ran = run.run(connection, full.settings, ignore_step)
         assert ran.problems == ["the expiry broke off (RuntimeError): run `callmart expire` to finish it"]
@@ -655,7 +655,7 @@ def test_months_that_cannot_be_made_are_a_problem(full: Callmart, monkeypatch: p
     month = (TODAY.replace(day=1) + timedelta(days=31)).replace(day=1)
     ran = run.Ran()
     with full.connect() as holder, full.connect() as connection:
-        holder.execute(f"drop table if exists raw.event_{month:%Y%m}")  # type: ignore[call-overload]
+        holder.execute(f"drop table if exists raw.event_{month:%Y%m}")
         holder.commit()
         holder.execute("lock table raw.event in share update exclusive mode")
         run.expire_and_make_months(connection, full.settings, ran, ignore_step)
@@ -723,8 +723,8 @@ def test_a_day_that_grows_too_old_between_build_and_open_is_not_opened(
     def after_midnight(connection: psycopg.Connection, settings: Any) -> Any:
         for table in ("window", *marts):
             # The days after it are only looked at again.
-            connection.execute(f'delete from build."{table}" where call_date <> %s', [DAYS[3]])  # type: ignore[call-overload]
-            connection.execute(f'update build."{table}" set call_date = %s', [day])  # type: ignore[call-overload]
+            connection.execute(f'delete from build."{table}" where call_date <> %s', [DAYS[3]])
+            connection.execute(f'update build."{table}" set call_date = %s', [day])
         connection.commit()
         return inner(connection, settings)
 

@@ -30,7 +30,7 @@ REMARKS = [
 def leave(owner: psycopg.Connection) -> None:
     """Two marts as the store makes them (store_ensure.sql), of files that are gone."""
     for name in (NAME, DAYLESS):
-        owner.execute(f"drop table if exists store.{name} cascade")  # type: ignore[call-overload]
+        owner.execute(f"drop table if exists store.{name} cascade")
     owner.execute(
         f"""
         create table store.{NAME} (
@@ -41,15 +41,15 @@ def leave(owner: psycopg.Connection) -> None:
         create table store.{DAYLESS} (customer_id integer, agent_key text, primary key (customer_id, agent_key));
         select access.protect('store.{DAYLESS}', 'agent', null);
         select access.show_mart('store.{NAME}', 'agent'), access.show_mart('store.{DAYLESS}', 'agent');
-        """  # type: ignore[call-overload]
+        """
     )
     for day in (*OLD, *DAYS):
         owner.execute("select access.ensure_month(%s::regclass, %s)", [f"store.{NAME}", day])
         for customer in WITH_DATA:
             of_day = [customer, day, f"agent of {day}"]
-            owner.execute(f"insert into store.{NAME} values (%s, %s, %s, 1)", of_day)  # type: ignore[call-overload]
+            owner.execute(f"insert into store.{NAME} values (%s, %s, %s, 1)", of_day)
             owner.execute(
-                f"insert into store.{DAYLESS} values (%s, %s) on conflict do nothing",  # type: ignore[call-overload]
+                f"insert into store.{DAYLESS} values (%s, %s) on conflict do nothing",
                 of_day[::2],
             )
     owner.commit()
@@ -75,7 +75,7 @@ def test_the_catalogue_says_of_every_mart_what_its_yaml_says(played: Callmart) -
         return [(mart.name, mart.group, mart.key, mart.day, mart.columns) for mart in marts]
 
     with played.connect() as owner:
-        owner.execute(f"drop table if exists store.{NAME}, store.{DAYLESS} cascade")  # type: ignore[call-overload]
+        owner.execute(f"drop table if exists store.{NAME}, store.{DAYLESS} cascade")
         owner.commit()
         declared = dbt_project.marts(played.settings)
         assert len(declared) > 5
@@ -110,7 +110,7 @@ def test_what_opens_more_of_it_than_before_stops_the_opening_and_is_taken_away(
 ) -> None:
     with left.connect() as owner:
         opening.open_build(owner, left.settings)  # which the marts themselves don't stop
-        owner.execute(OPENED_BY_HAND[what])  # type: ignore[call-overload]
+        owner.execute(OPENED_BY_HAND[what])
         owner.commit()
         with pytest.raises(opening.Drifted):
             opening.open_build(owner, left.settings)
@@ -120,7 +120,7 @@ def test_what_opens_more_of_it_than_before_stops_the_opening_and_is_taken_away(
 
 def test_the_run_does_all_the_rest_and_the_audit_finds_it(left: Callmart, tmp_path: Path) -> None:
     with left.connect() as owner:
-        owner.execute(f"delete from store.{NAME} where call_date < %s", [DAYS[0]])  # type: ignore[call-overload]
+        owner.execute(f"delete from store.{NAME} where call_date < %s", [DAYS[0]])
         owner.commit()
         ran = run.run(owner, left.settings, ignore_step)
     assert ran.problems == REMARKS
@@ -166,13 +166,13 @@ def test_it_expires_to_the_day_with_what_only_gone_days_refer_to(left: Callmart)
 def test_a_month_that_stands_alone_expires_too(left: Callmart) -> None:
     month = f"store.{NAME}_202002"
     with left.connect() as owner:
-        owner.execute(f"alter table store.{NAME} detach partition {month}")  # type: ignore[call-overload]
+        owner.execute(f"alter table store.{NAME} detach partition {month}")
         owner.commit()
         now = clock.today(owner, left.settings)
     assert expired(left, now)[month] == (len(WITH_DATA), expire.DONE)
     assert days_left(left, month) == []
     with left.connect() as owner:
-        owner.execute(f"drop table {month}")  # type: ignore[call-overload]
+        owner.execute(f"drop table {month}")
 
 
 # -- it goes ------------------------------------------------------------------------------------------------------
@@ -190,7 +190,7 @@ def test_a_mart_that_is_declared_or_that_is_none_is_refused(left: Callmart) -> N
 
 def test_a_view_of_somebody_elses_is_named_and_nothing_goes(left: Callmart) -> None:
     with left.connect() as owner:
-        owner.execute(f"create view public.mine as select * from store.{NAME}_{DAYS[0]:%Y%m}")  # type: ignore[call-overload]
+        owner.execute(f"create view public.mine as select * from store.{NAME}_{DAYS[0]:%Y%m}")
         owner.commit()
         with pytest.raises(UserError, match=r"public.mine reads the mart; drop that view first"):
             retire.plan(owner, left.settings, NAME)
@@ -212,11 +212,11 @@ def test_it_goes_everywhere_once_it_is_confirmed(
     }  # fmt: skip
     with left.connect() as owner:
         for statement in books.values():
-            owner.execute(statement, [DAYS[0]])  # type: ignore[call-overload]
+            owner.execute(statement, [DAYS[0]])
         for mart in (NAME, "queue_day"):
             owner.execute("insert into ops.quality_result values (99, %s, 'x', 'critical', false)", [mart])
             owner.execute("insert into ops.quality_failure values (99, %s, 'x', 1001, %s)", [mart, DAYS[0]])
-        owner.execute(f"create unlogged table build.{NAME} (customer_id integer)")  # type: ignore[call-overload]
+        owner.execute(f"create unlogged table build.{NAME} (customer_id integer)")
         owner.execute("select access.show('left_ratios', 'agent', 'select customer_id from store.left_over')")
         owner.commit()
 
@@ -235,7 +235,7 @@ def test_it_goes_everywhere_once_it_is_confirmed(
 
     monkeypatch.setattr(expire, "TRIES", 1)
     with left.connect() as owner, left.connect(NAMED) as reader:
-        reader.execute(f"select count(*) from mart.{NAME}")  # type: ignore[call-overload]
+        reader.execute(f"select count(*) from mart.{NAME}")
         assert not retire.retire(owner, retire.plan(owner, left.settings, NAME))
         reader.rollback()
     assert len(days_left(left)) == 5

@@ -116,7 +116,7 @@ class Callmart:
             self.connect(customer_id) as connection,
             connection.cursor(row_factory=psycopg.rows.dict_row) as cursor,
         ):
-            return cursor.execute(query, parameters).fetchall()  # type: ignore[arg-type]
+            return cursor.execute(query, parameters).fetchall()
 
     def told(self, customer_id: int, *, named: bool = True) -> dict[str, list[tuple[Any, ...]]]:
         """All rows of every mart of a customer, without what no two customers have in common: its number, its keys, and
@@ -128,7 +128,7 @@ class Callmart:
             for mart in dbt_project.marts(self.settings):
                 names = "agent_key" in mart.columns and "agent" not in mart.columns
                 cursor = connection.execute(
-                    f"select * from store.{mart.name}"  # type: ignore[arg-type]
+                    f"select * from store.{mart.name}"
                     f"{' left join store.agent using (customer_id, agent_key)' if names else ''}"
                     " where customer_id = %s",
                     [customer_id],

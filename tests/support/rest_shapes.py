@@ -9,7 +9,7 @@ answer to adding several to a group, and wants a build number as `restApiVersion
 import re
 from typing import NamedTuple
 
-from lxml import etree  # type: ignore[import-untyped]
+from lxml import etree
 
 NAMESPACE = "{http://tableau.com/api}"
 _LUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 import tableauserverclient as TSC
-from lxml import etree  # type: ignore[import-untyped]
+from lxml import etree
 
 from emulated import World, refused
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import requests
 import tableauserverclient as TSC
-from lxml import etree  # type: ignore[import-untyped]
+from lxml import etree
 from tableauserverclient.server.endpoint.exceptions import FailedSignInError
 
 from emulated import World, refused, signed_in

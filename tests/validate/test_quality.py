@@ -109,7 +109,7 @@ def test_the_days_that_fail_are_held_back_and_no_others(played: Callmart, owner:
     stayed = mart_rows(played, owner)
     for (customer, day), statement in BREAKS.items():
         where = sql.SQL("customer_id = {} and call_date = {}").format(customer, day)
-        assert owner.execute(sql.SQL(statement).format(day=where)).rowcount > 0  # type: ignore[arg-type]
+        assert owner.execute(sql.SQL(statement).format(day=where)).rowcount > 0
     assert check(played, owner).held_back == BREAKS.keys()
     opened = opening.open_build(owner, played.settings)
 
@@ -171,7 +171,7 @@ def test_all_failing_days_are_found(played: Callmart, owner: psycopg.Connection)
 
 def test_a_warning_holds_nothing_back(played: Callmart, owner: psycopg.Connection) -> None:
     for table in ("queue_interval", "queue_day"):  # they must add up
-        owner.execute(f"update build.{table} set wait_max_s = 14401 where customer_id = %s", [STANDARD])  # type: ignore[call-overload]
+        owner.execute(f"update build.{table} set wait_max_s = 14401 where customer_id = %s", [STANDARD])
     found = check(played, owner)
     assert (found.held_back, found.warnings) == (set(), 2)
     assert opening.open_build(owner, played.settings).held_back == 0
@@ -193,7 +193,7 @@ def test_who_has_no_name_and_what_no_contract_keeps_is_held_back(
 ) -> None:
     nobody = "update build.{} set agent_key = repeat('0', 32) where customer_id = %s and call_date = %s"
     for mart, day in zip(("agent_session", "agent_contact"), DAYS, strict=False):
-        owner.execute(nobody.format(mart), [NAMED, day])  # type: ignore[arg-type]
+        owner.execute(nobody.format(mart), [NAMED, day])
     unordered = "update build.agent_interval set customer_id = %s where customer_id = %s and call_date = %s"
     owner.execute(unordered, [STANDARD, NAMED, DAYS[2]])
     found = check(played, owner)
@@ -221,13 +221,13 @@ def test_a_day_on_which_an_agent_is_shown_is_held_back(played: Callmart, owner: 
     for (mart, customer, day), agent in shown.items():
         column = "line" if mart == "line_interval" else "queue"
         changed = owner.execute(
-            f"update build.{mart} set {column} = ({agent.format(customer)})"  # type: ignore[arg-type]
+            f"update build.{mart} set {column} = ({agent.format(customer)})"
             f" where customer_id = {customer} and call_date = '{day}' and ({agent.format(customer)}) is not null"
         )
         assert changed.rowcount > 0, mart
     # None of theirs: another customer's key, the id of an agent that is a queue of the customer's, a part of a name.
     owner.execute(
-        f"update build.queue_interval set queue = ({a_key.format(NAMED)}) where customer_id = {STANDARD}"  # type: ignore[arg-type]
+        f"update build.queue_interval set queue = ({a_key.format(NAMED)}) where customer_id = {STANDARD}"
     )
     owner.execute("insert into registry.queue values (%s, 'medewerker-1001-2', null, 20, 5)", [NAMED])
     owner.execute(
@@ -279,7 +279,7 @@ def test_a_day_is_compared_with_the_same_week_days_before(
                 owner.execute(
                     "select access.ensure_month('store.queue_interval', %s)", [day - timedelta(days=back)]
                 )
-            owner.execute(weeks.format(back=back, later=later, times=times, customer=customer, first=DAYS[0]))  # type: ignore[arg-type]
+            owner.execute(weeks.format(back=back, later=later, times=times, customer=customer, first=DAYS[0]))
     compute(played, owner, EVERY_DAY)
     found = check(played, owner)
     assert found.held_back == set()
@@ -361,14 +361,14 @@ def told(
         (AGENT, "select agent_key from build.agent_day"),
         (TELLING, "select talk_s from build.agent_day"),
     ):
-        assert (marker,) in owner.execute(query).fetchall(), "what could be told"  # type: ignore[arg-type]
+        assert (marker,) in owner.execute(query).fetchall(), "what could be told"
     capfd.readouterr()
     caplog.set_level("DEBUG")
     assert check(played, owner).held_back == {(NAMED, day) for day in DAYS}
     opening.open_build(owner, played.settings)
     said = capfd.readouterr()
     tables = [name for (name,) in owner.execute("select tablename from pg_tables where schemaname = 'ops'")]
-    rows = [row for name in tables for (row,) in owner.execute(f"select t::text from ops.{name} as t")]  # type: ignore[arg-type]
+    rows = [row for name in tables for (row,) in owner.execute(f"select t::text from ops.{name} as t")]
     assert any(row.endswith(f",{NAMED},{DAYS[0]})") for row in rows), "keys are kept"
     files = [
         file.read_bytes() for file in played.home.rglob("*") if file.is_file() and readable(played, file)
@@ -494,7 +494,7 @@ def test_nothing_that_was_computed_stays_behind(played: Callmart, owner: psycopg
     ]
 
     def filled() -> set[str]:
-        return {name for name in tables if owner.execute(f"select 1 from build.{name} limit 1").fetchone()}  # type: ignore[arg-type]
+        return {name for name in tables if owner.execute(f"select 1 from build.{name} limit 1").fetchone()}
 
     assert filled() >= {"window", "int_visit", "queue_interval", "agent_day", "agent"}
     owner.execute("update build.queue_interval set offered = -1 where customer_id = %s", [NAMED])
@@ -522,7 +522,7 @@ def test_checking_reads_as_the_quality_login(played: Callmart, owner: psycopg.Co
         assert quality.execute("select 1 from build.window limit 1") is not None
         for table in ("store.queue_interval", "raw.event", "registry.agent", "ops.quality_failure"):
             with pytest.raises(psycopg.errors.InsufficientPrivilege):
-                quality.execute(f"select 1 from {table} limit 1")  # type: ignore[arg-type]
+                quality.execute(f"select 1 from {table} limit 1")
             quality.rollback()
     owner.execute("revoke select on build.agent from callmart_quality")
     with pytest.raises(UserError, match=r"may not read build\.agent: run `callmart access apply`"):
