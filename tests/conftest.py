@@ -1,9 +1,11 @@
 """The fixtures that tests share: homes, servers, and what is done once for all of them."""
 
+import fcntl
 import gc
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,9 @@ from callmart.database import server
 from callmart.declarations import dbt_project
 from callmart.validate import suites
 from callmart_home import Callmart, clear, copy, let_pass
+from centre import play
+
+SHARED = pytest.StashKey[Path]()
 
 hypothesis.settings.register_profile("callmart", deadline=None)  # a busy machine is no failure
 hypothesis.settings.load_profile("callmart")
@@ -47,26 +52,79 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: item.path.stem.removeprefix("test_") not in LONG_MODULES)
 
 
-@pytest.fixture(scope="session")
-def homes() -> Iterator[Path]:
-    """Where all homes stand, in use and at rest.
+def pytest_configure(config: pytest.Config) -> None:
+    """One folder for the homes of all workers.
 
     Not in pytest's own folder: each session closes that to the account that runs the embedded server for root.
     """
-    with tempfile.TemporaryDirectory(prefix="callmart-tests-") as folder:
-        yield Path(folder)
+    if not hasattr(config, "workerinput"):
+        folder = tempfile.TemporaryDirectory(prefix="callmart-tests-")
+        config.stash[SHARED] = Path(folder.name)
+        config.add_cleanup(folder.cleanup)
+    else:
+        config.stash[SHARED] = Path(config.workerinput["shared"])
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    node.workerinput["shared"] = str(node.config.stash[SHARED])
 
 
 @pytest.fixture(scope="session")
-def new_home(homes: Path) -> Path:
+def shared(pytestconfig: pytest.Config) -> Path:
+    """Where homes stand at rest, for all workers."""
+    return pytestconfig.stash[SHARED]
+
+
+@pytest.fixture(scope="session")
+def homes(shared: Path, worker_id: str) -> Path:
+    """Where the homes of this worker stand."""
+    homes = shared / worker_id
+    homes.mkdir()
+    return homes
+
+
+@contextmanager
+def first(place: Path) -> Iterator[bool]:
+    """Whether nobody has made this place yet; meanwhile other workers wait."""
+    with place.with_name(f"{place.name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield not place.exists()
+
+
+@pytest.fixture(scope="session")
+def new_home(shared: Path) -> Path:
     """A home at rest, with a server on which nothing has been applied yet."""
-    home = homes / "new"
-    server.start(home)
-    server.stop(home)
-    with (home / "postgres" / "postgresql.conf").open("a") as configuration:
-        # No test switches the machine off; and what is copied is small.
-        configuration.write("fsync = off\nmin_wal_size = '32MB'\n")
+    home = shared / "new"
+    with first(home) as absent:
+        if absent:
+            server.start(home)
+            server.stop(home)
+            with (home / "postgres" / "postgresql.conf").open("a") as configuration:
+                # No test switches the machine off; and what is copied is small.
+                configuration.write("fsync = off\nmin_wal_size = '32MB'\n")
     return home
+
+
+MakeOnce = Callable[[Callmart, str, Callable[[], object]], None]
+
+
+@pytest.fixture(scope="session")
+def make_once(shared: Path) -> MakeOnce:
+    """Lets a callmart be what `make` makes of it. The worker that first asks for this name makes it; then it is copied,
+    which takes a fraction of a build.
+    """
+
+    def make_once(callmart: Callmart, name: str, make: Callable[[], object]) -> None:
+        place = shared / name
+        with first(place) as absent:
+            if absent:
+                make()
+                callmart.save(place)
+                return
+        callmart.restore(place)
+
+    return make_once
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -156,15 +214,12 @@ def callmart(make_callmart: MakeCallmart) -> Callmart:
 
 
 @pytest.fixture(scope="module")
-def played(callmart: Callmart, homes: Path, tmp_path_factory: pytest.TempPathFactory) -> Callmart:
-    """The module's callmart with three customers and their open marts, as centre.py plays them: once, and copied."""
-    from centre import play
+def played(callmart: Callmart, make_once: MakeOnce, tmp_path_factory: pytest.TempPathFactory) -> Callmart:
+    """The module's callmart with three customers and their open marts, as centre.py plays them."""
 
-    place = homes / "played"
-    if place.exists():
-        callmart.restore(place)
-    else:
+    def make() -> None:
         play(callmart, tmp_path_factory.mktemp("landed"))
         callmart.build_unchecked()
-        callmart.save(place)
+
+    make_once(callmart, "played", make)
     return callmart

@@ -496,10 +496,10 @@ WAVED = """\
 
 
 @pytest.fixture
-def restored(played: Callmart, homes: Path) -> Iterator[None]:
+def restored(played: Callmart, shared: Path) -> Iterator[None]:
     """Afterwards the module's callmart is as it was: a column that a mart got stays in its table."""
     yield
-    played.restore(homes / "played")
+    played.restore(shared / "played")
 
 
 @pytest.mark.usefixtures("restored")
