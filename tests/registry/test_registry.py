@@ -603,7 +603,9 @@ def test_a_login_that_was_opened_by_hand_is_found_and_closed(applied: Callmart) 
     with applied.connect() as owner:
         owner.execute(f"alter role {role} login password 'mine'")  # type: ignore[arg-type]
         found = drift.find(owner, None)
-        assert [one.text for one in found] == [f"role {role} may log in, which its customer has not ordered"]
+        assert [one.text for one in found] == [
+            f"role {role} may log in, but its customer has not ordered a login"
+        ]
         memberships.apply(owner, applied.settings, None)
         assert drift.find(owner, None) == []
 
