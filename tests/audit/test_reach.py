@@ -482,7 +482,7 @@ def test_a_mark_elsewhere_on_the_site_opens_nothing(shop: Shop) -> None:
     shop.join(CHEF, group.name)
     shop.server.projects.update_datasource_default_permissions(mine, [shop.rule(group.name)])
     shop.publish(mine, "calls")
-    assert "c…@een.example (Viewer), a recipient, reaches what is no customer's" in "".join(
+    assert "c…@een.example (Viewer), a recipient, reaches content of no customer" in "".join(
         shop.compare().beyond
     )
 

@@ -109,7 +109,7 @@ MISTAKES = {
     "a name twice": (ONE + ONE.removeprefix("metrics:\n"), ": talk is there twice; keep one of the two"),
     "a variant": (
         ONE + "    variants: [{name: x, over: a, per: ''}]\n",
-        "metrics.talk.variants.x.per: no sum",
+        "metrics.talk.variants.x.per: not a sum",
     ),
 }
 

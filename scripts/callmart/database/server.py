@@ -157,7 +157,7 @@ _CAUSES = (
     ),
     (
         r"role .* is not permitted to log in",
-        "the user is not allowed to log in; have a superuser run alter role … login",
+        "the user may not log in; have a superuser run alter role … login",
     ),
     (
         r"role .* does not exist",
