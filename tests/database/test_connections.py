@@ -41,7 +41,7 @@ WORDS = {
     'FATAL:  permission denied for database "d"\nDETAIL:  User does not have CONNECT privilege.': "grant connect",
     'connection to server at "10.0.0.1", port 5432 failed: Connection timed out': "the host does not answer",
     'connection to server at "10.0.0.1", port 5432 failed: No route to host': "the host does not answer",
-    'connection to server at "10.0.0.1", port 5432 failed: server closed the connection unexpectedly': "is not PostgreSQL",
+    'connection to server at "10.0.0.1", port 5432 failed: server closed the connection unexpectedly': "not PostgreSQL",
     'could not translate host name "nowhere" to address: Name or service not known': "host name is not known",
     'could not read root certificate file "/ca.pem": Permission denied': "the certificate authority can't be read",
     'private key file "/k" has group or world access; file must have permissions u=rw (0600) or less': "chmod 600",

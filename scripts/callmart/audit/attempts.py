@@ -52,10 +52,8 @@ class Scene:
     logins: frozenset[str]  # the roles that may log in
     customers: dict[int, str]  # by number, with the option of today
     anonymous: frozenset[int]  # the customers whose agents have no names
-    rows: dict[tuple[int, str], int] = field(
-        default_factory=dict
-    )  # by customer and mart, the rows it may see
-    anothers: dict[tuple[int, str], int] = field(default_factory=dict)  # likewise, the hash of another's row
+    rows: dict[tuple[int, str], int] = field(default_factory=dict)  # that a customer may see of a mart
+    anothers: dict[tuple[int, str], int] = field(default_factory=dict)  # the hash of another customer's row
     left: tuple[dbt_project.Mart, ...] = ()  # marts that were taken out of the project and still have tables
 
     @property

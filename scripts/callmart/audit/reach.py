@@ -74,9 +74,7 @@ class Thing:
     owner: str  # LUID
     project: str | None  # LUID of the project that it is in
     rules: frozenset[Grant]
-    mark: Mark | None = (
-        None  # names the customer and installation that it was published for, wherever it is now
-    )
+    mark: Mark | None = None  # names the customer and installation it was published for
     sources: frozenset[str] = frozenset()  # LUIDs of the data sources that a workbook uses
 
 
@@ -272,9 +270,7 @@ class _Comparison:
         installation: str,
     ) -> None:
         self.site, self.desired, self.places, self.installation = site, desired, places, installation
-        self.ours: dict[int | None, list[Thing]] = defaultdict(
-            list
-        )  # None: elsewhere on the site, of no customer
+        self.ours: dict[int | None, list[Thing]] = defaultdict(list)  # None: content of no customer
         for thing in site.things:
             owned = (places[project.luid] for project in site.above(thing) if project.luid in places)
             self.ours[next(owned, None)].append(thing)

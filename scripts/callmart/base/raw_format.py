@@ -43,15 +43,10 @@ EVENT_COLUMNS = pa.schema(
     [
         pa.field("customer_id", pa.int32(), nullable=False),
         pa.field("occurred_at", pa.timestamp("us", "UTC"), nullable=False),
-        pa.field(
-            "event_key", pa.int64(), nullable=False
-        ),  # differs between events of one customer and moment
+        pa.field("event_key", pa.int64(), nullable=False),  # identifies an event of a customer and moment
         pa.field("platform", pa.string(), nullable=False),
         pa.field("event", pa.string(), nullable=False),
-        (
-            "line_number",
-            pa.int64(),
-        ),  # only from queue_log, where the order of lines has a meaning; otherwise null
+        ("line_number", pa.int64()),  # only from queue_log, where the order of lines matters; otherwise null
         ("call_key", pa.int64()),  # of the platform's call; null if the event belongs to no call
         ("call_id", pa.string()),
         ("queue", pa.string()),

@@ -226,10 +226,7 @@ def _publisher(settings: Settings) -> Any:
 @contextmanager
 def _private_folder(path: Path) -> Iterator[Path]:
     """A temporary folder beside a file, for the rows on their way into it. As private as the file."""
-    for private in (
-        path.parent.parent,
-        path.parent,
-    ):  # mkdir(parents=True) would give only the last one this mode
+    for private in (path.parent.parent, path.parent):  # with parents=True only the last gets the mode
         private.mkdir(exist_ok=True, mode=0o700)
     with TemporaryDirectory(dir=path.parent, prefix=".arrow-") as folder:
         yield Path(folder)
