@@ -184,11 +184,11 @@ OWN_OBJECTS: dict[str, tuple[str, str]] = {
         "create table pg_temp.pg_class as select 0 as oid;\n"
         "set local search_path = pg_temp, access, mart, pg_catalog;\n" + PLAIN,
     ),
-    "types of one's own": (
+    "types of its own": (
         "types in pg_temp that replace text, date and integer",
         OWN_TYPES + PLAIN,
     ),
-    "equality of one's own": (
+    "equality of its own": (
         "an operator for which all numbers are equal, first in the search_path",
         "create function pg_temp.same(integer, integer) returns boolean immutable return true;\n"
         "create operator pg_temp.= (function = pg_temp.same, leftarg = integer, rightarg = integer);\n"
@@ -198,7 +198,7 @@ OWN_OBJECTS: dict[str, tuple[str, str]] = {
 
 LEAKS: tuple[Attack, ...] = (
     Attack(
-        "not one's own",
+        "not its own",
         "a filter that excludes the attacker's own rows",
         "leaks", "look", "mart", "select 1 from {mart} where customer_id <> {own} limit 1", own=False,
     ),
@@ -299,13 +299,13 @@ TIME: tuple[Attack, ...] = (
         "expired day", "days that are too old", "time", "look", "dated mart", OLD, control=NOT_OLD, own=False
     ),
     Attack(
-        "expired day with a clock of one's own",
+        "expired day with a clock of its own",
         "days that are too old, in a time zone where it is another day",
         "time", "look", "dated mart",
         "set local timezone = 'Etc/GMT+12';\n" + OLD, control=NOT_OLD, own=False,
     ),
     Attack(
-        "expired day with a date of one's own",
+        "expired day with a date of its own",
         "days that are too old, with a type that replaces date",
         "time", "look", "dated mart", OWN_TYPES + OLD, control=NOT_OLD, own=False,
     ),
