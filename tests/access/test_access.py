@@ -287,7 +287,7 @@ BY_A_SUPERUSER = {
     "all data": (
         "grant pg_read_all_data to callmart_customer_1001",
         "revoke pg_read_all_data from callmart_customer_1001",
-        "callmart_customer_1001 is in pg_read_all_data, by hand",
+        "callmart_customer_1001 is a member of pg_read_all_data, by hand",
     ),
     "a parameter": (
         "grant set on parameter session_replication_role to callmart_customer_1001",

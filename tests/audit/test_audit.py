@@ -161,7 +161,7 @@ def test_where_everything_holds_nothing_fails(green: audit.Audit) -> None:
     # So few customers make up no number over all of them.
     assert [check.name for check in green.checks if not check.applies and check.area != "usage"] in (
         [],
-        ["as XML: a query that is handed over as text"],
+        ["as XML: a query that is passed as text"],
     )
     assert len(green.checks) > len(ATTACKS) > 150
 
@@ -238,7 +238,7 @@ def test_a_policy_that_is_gone_is_a_breach(breaches: dict[str, Check]) -> None:
 
 
 def test_a_right_too_many_is_a_breach(breaches: dict[str, Check]) -> None:
-    assert "loader raw.event" in breaches["attacks: reading: read: a relation that is not for it"].found
+    assert "loader raw.event" in breaches["attacks: reading: read: a relation that it may not read"].found
 
 
 def test_a_membership_too_many_is_a_breach(breaches: dict[str, Check]) -> None:

@@ -367,8 +367,8 @@ BEYOND: dict[str, tuple[Callable[[Shop], object], list[str]]] = {
     "what is no customer's": (
         lambda shop: shop.publish(shop.default(), "everybody's calls"),
         [
-            f"{who} (Viewer), a recipient, reaches what is no customer's: data source # (Connect, Read); "
-            "take the rule for it away there, or keep that content on another site"
+            f"{who} (Viewer), a recipient, reaches content of no customer: data source # (Connect, Read); "
+            "remove the rule that allows it, or keep that content on another site"
             for who in ("b…@example.org", "c…@een.example", "c…@twee.example")
         ],
     ),
@@ -397,20 +397,20 @@ ASTRAY: dict[str, tuple[Callable[[Shop], object], list[str]]] = {
         [
             f"customer {OURS}: data source # is not in the customer's project; remove it, or move it back and publish "
             "again",
-            f"customer {OURS}: workbook 'Drukte' does not stand on the customer's data sources alone; remove it and "
+            f"customer {OURS}: workbook 'Drukte' does not use the customer's data sources only; remove it and "
             "publish again",
         ],
     ),
     "on another's data source": (
         lambda shop: shop.wire(shop.project(), "Drukte", THEIRS, "Overwrite"),
         [
-            f"customer {OURS}: workbook 'Drukte' does not stand on the customer's data sources alone; remove it and "
+            f"customer {OURS}: workbook 'Drukte' does not use the customer's data sources only; remove it and "
             "publish again"
         ],
     ),
     "a workbook elsewhere": (
         lambda shop: shop.wire(shop.default(), "mine", OURS),
-        [f"customer {OURS}: workbook #, outside its project, stands on its data; remove it"],
+        [f"customer {OURS}: workbook #, outside its project, uses its data; remove it"],
     ),
 }  # fmt: skip
 
@@ -462,14 +462,14 @@ def test_what_another_installation_publishes_is_judged_for_our_recipients_alone(
     shop.server.projects.update_workbook_default_permissions(project, [shop.rule(CHEF, ALLOW, "Write")])
     shop.wire(project, "mine", OURS)
     found = shop.compare()
-    who = "{} (Viewer), a recipient, reaches what is no customer's: {}; {}"
-    remedy = "take the rule for it away there, or keep that content on another site"
+    who = "{} (Viewer), a recipient, reaches content of no customer: {}; {}"
+    remedy = "remove the rule that allows it, or keep that content on another site"
     assert told(found.beyond) == [
         who.format("c…@een.example", "workbooks #, # and views #, #, #, # (Write)", remedy),
         who.format("c…@twee.example", "project # (Read)", remedy),
     ]
     assert told(found.astray) == [
-        f"customer {OURS}: workbook #, outside its project, stands on its data; remove it"
+        f"customer {OURS}: workbook #, outside its project, uses its data; remove it"
     ]
 
 
@@ -482,7 +482,7 @@ def test_a_mark_elsewhere_on_the_site_opens_nothing(shop: Shop) -> None:
     shop.join(CHEF, group.name)
     shop.server.projects.update_datasource_default_permissions(mine, [shop.rule(group.name)])
     shop.publish(mine, "calls")
-    assert "c…@een.example (Viewer), a recipient, reaches what is no customer's" in "".join(
+    assert "c…@een.example (Viewer), a recipient, reaches content of no customer" in "".join(
         shop.compare().beyond
     )
 
@@ -491,7 +491,7 @@ def test_owners_are_told_of_and_no_breach(shop: Shop) -> None:
     shop.give(shop.project(), STRANGER)
     found = shop.compare()
     assert (found.lacking, found.beyond) == ([], [])
-    assert found.persons == {"ServerAdministrator": 1, "owner of content, no administrator": 1}
+    assert found.persons == {"ServerAdministrator": 1, "owner of content, not an administrator": 1}
     shop.role(STRANGER, "Unlicensed")
     assert shop.compare().persons == {"ServerAdministrator": 1}
 

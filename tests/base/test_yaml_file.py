@@ -13,7 +13,7 @@ from callmart.validate import suites
 
 READERS: list[Callable[[Path], object]] = [registry_file.load, exposures.read, metrics.read, suites.suite]
 
-DEEP = "lists and maps lie more than 16 deep in each other; correct the YAML there"
+DEEP = "lists and maps are nested more than 16 deep; correct the YAML there"
 LAUGHS = "".join(f"l{i}: &l{i} [{', '.join([f'*l{i - 1}'] * 9)}]\n" for i in range(1, 10))
 REFUSED = {
     "brackets": ("customers: " + "[" * 50_000, 1, DEEP),
@@ -21,13 +21,13 @@ REFUSED = {
     "braces": ("customers: " + "{a: " * 50_000, 1, DEEP),
     "dashes": ("customers:\n" + "- " * 50_000, 2, DEEP),
     "indents": ("".join(f"{' ' * level}a:\n" for level in range(1_000)), 16, DEEP),
-    "a billion laughs": ("l0: &l0 ha\n" + LAUGHS, 1, "an anchor or an alias has no place here"),
-    "a list in itself": ("customers: &all [*all]\n", 1, "an anchor or an alias has no place here"),
-    "an unknown alias": ("customers:\n  *all\n", 2, "an anchor or an alias has no place here"),
+    "a billion laughs": ("l0: &l0 ha\n" + LAUGHS, 1, "an anchor or an alias is not allowed"),
+    "a list in itself": ("customers: &all [*all]\n", 1, "an anchor or an alias is not allowed"),
+    "an unknown alias": ("customers:\n  *all\n", 2, "an anchor or an alias is not allowed"),
     "maps as keys": ("? " * 14 + "a\n", 1, "a list or a map can't be a key"),
-    "a number that is none": ("customers: !!int\n", 1, "a tag has no place here"),
-    "a set that is none": ("customers: !!set a\n", 1, "a tag has no place here"),
-    "an object": ("customers: !!python/object/apply:os.system [ls]\n", 1, "a tag has no place here"),
+    "a number that is none": ("customers: !!int\n", 1, "a tag is not allowed"),
+    "a set that is none": ("customers: !!set a\n", 1, "a tag is not allowed"),
+    "an object": ("customers: !!python/object/apply:os.system [ls]\n", 1, "a tag is not allowed"),
 }
 
 
@@ -52,7 +52,7 @@ def test_what_is_just_deep_enough_is_read(tmp_path: Path) -> None:
     file.write_text("[" * yaml_file.DEEPEST + "]" * yaml_file.DEEPEST)
     assert load(file)
     file.write_text("[" * (yaml_file.DEEPEST + 1) + "]" * (yaml_file.DEEPEST + 1))
-    with pytest.raises(UserError, match=r"^it line 1: lists and maps lie more than 16 deep"):
+    with pytest.raises(UserError, match=r"^it line 1: lists and maps are nested more than 16 deep"):
         load(file)
 
 

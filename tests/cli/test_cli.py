@@ -65,7 +65,7 @@ def ready(callmart: Callmart, tmp_path_factory: pytest.TempPathFactory) -> Callm
         (["build"], "build: 1 days computed"),
         (["validate"], "validate: "),
         (["open"], "open: 1 days opened"),
-        (["extract"], "extract: 3 files stand in "),
+        (["extract"], "extract: 3 files in "),
         (["publish"], "publish: 1 customers, "),
     ):
         done = command(*arguments)
@@ -193,7 +193,7 @@ def test_what_deletes_is_done_with_yes(make_callmart: Callable[[], Callmart], tm
 SETTINGS: dict[str, tuple[dict[str, str], str]] = {
     "a wrong password": (
         {"CALLMART_DSN": "postgresql://nobody:wr0ng@/callmart?host={socket}"},
-        "CALLMART_DSN: the password is not that of the user",
+        "CALLMART_DSN: the password is wrong, or there is no such user",
     ),
     "no server": (
         {"CALLMART_DSN": "postgresql://u:wr0ng@127.0.0.1:{port}/d"},
@@ -208,33 +208,36 @@ SETTINGS: dict[str, tuple[dict[str, str], str]] = {
     "a share above all": ({"CALLMART_MAX_REJECT_SHARE": "5"}, "CALLMART_MAX_REJECT_SHARE"),
     "an unknown part": (
         {"CALLMART_TABLEAU__SERVR": "wr0ng"},
-        "CALLMART_TABLEAU__SERVR is no setting; unset it, or write CALLMART_TABLEAU__SERVER if",
+        "CALLMART_TABLEAU__SERVR is not a setting; unset it, or write CALLMART_TABLEAU__SERVER if",
     ),
     "a slip": (
         {"CALLMART_TIMEZONE": "wr0ng"},
-        "CALLMART_TIMEZONE is no setting; unset it, or write CALLMART_TIME_ZONE",
+        "CALLMART_TIMEZONE is not a setting; unset it, or write CALLMART_TIME_ZONE",
     ),
     "a slip in lower case": (
         {"callmart_dns": "wr0ng"},
-        "callmart_dns is no setting; unset it, or write CALLMART_DSN",
+        "callmart_dns is not a setting; unset it, or write CALLMART_DSN",
     ),
-    "a part of what has none": ({"CALLMART_FOLDERS__PATH": "wr0ng"}, "CALLMART_FOLDERS__PATH is no setting"),
+    "a part of what has none": (
+        {"CALLMART_FOLDERS__PATH": "wr0ng"},
+        "CALLMART_FOLDERS__PATH is not a setting",
+    ),
     "a part too deep": (
         {"CALLMART_TABLEAU__CONNECTED_APP__CLIENT": "wr0ng"},
-        "CALLMART_TABLEAU__CONNECTED_APP__CLIENT is no setting; unset it, or write "
+        "CALLMART_TABLEAU__CONNECTED_APP__CLIENT is not a setting; unset it, or write "
         "CALLMART_TABLEAU__CONNECTED_APP__CLIENT_ID",
     ),
     "no file": (
         {"CALLMART_CONFIG": "/nowhere/callmart.toml"},
-        "/nowhere/callmart.toml is no file; let CALLMART_CONFIG",
+        "/nowhere/callmart.toml is not a file; set CALLMART_CONFIG",
     ),
     "a folder for a file": (
         {"CALLMART_CONFIG": "/etc"},
-        "/etc is no file; let CALLMART_CONFIG name your callmart.toml",
+        "/etc is not a file; set CALLMART_CONFIG to your callmart.toml",
     ),
     "an empty name": (
         {"CALLMART_CONFIG": ""},
-        ". is no file; let CALLMART_CONFIG name your callmart.toml, or unset it",
+        ". is not a file; set CALLMART_CONFIG to your callmart.toml, or unset it",
     ),
     "no JSON": ({"CALLMART_FOLDERS": "wr0ng"}, '"folders"'),
     "a home that is a file": ({"CALLMART_HOME": "/etc/passwd"}, "CALLMART_HOME /etc/passwd can't be used"),
@@ -284,7 +287,7 @@ def test_a_callmart_toml_with_a_secret_is_its_owner_s_alone(
     (file := tmp_path / "callmart.toml").write_text(text)
     file.chmod(0o640)
     said = mistake(command("status", CALLMART_CONFIG=str(file)))
-    assert f"{file} is open to others than its owner; close it with `chmod 600 {file}`" in said
+    assert f"other users can open {file}; close it with `chmod 600 {file}`" in said
     assert "wr0ng" not in said
     if "token" in text:
         file.chmod(0o600)
@@ -330,7 +333,7 @@ def test_a_token_that_others_read_is_refused(ready: Callmart, command: Command, 
     file.chmod(0o644)
     dead = f"http://127.0.0.1:{free_port()}"
     done = command("publish", CALLMART_TABLEAU__SERVER=dead, CALLMART_TABLEAU__TOKEN_FILE=str(file))
-    assert f"{file} is open to others than its owner; close it with `chmod 600 {file}`" in mistake(done)
+    assert f"other users can open {file}; close it with `chmod 600 {file}`" in mistake(done)
 
 
 def test_a_bundle_of_authorities_that_is_not_there_is_named(ready: Callmart, command: Command) -> None:
@@ -409,7 +412,7 @@ def test_a_run_whose_database_breaks_off_says_so_as_json(ready: Callmart, comman
     assert done.returncode == 1, done.stderr
     ran = json.loads(done.stdout)
     assert (
-        "the lock of the run was lost, so that another may have worked beside it: run again"
+        "the lock of the run was lost, so another run may have worked at the same time: run it again"
         in ran["problems"]
     )
     assert "Traceback" not in done.stderr
@@ -515,7 +518,7 @@ AGAIN = {
     "build": "build: nothing to do",
     "validate": "validate: nothing to do",
     "open": "open: 0 days opened (0 rows), 0 held back",
-    "extract": "extract: 3 files stand in {home}/extracts, 0 written now",
+    "extract": "extract: 3 files in {home}/extracts, 0 written now",
     "publish": "publish: 1 customers, 0 changes, 0 failed",
     "registry": "registry: 2 customers, 0 changes applied",
 }

@@ -153,7 +153,7 @@ def test_two_machines_that_are_minutes_apart_are_in_doubt_on_any_day(
             lambda: clock.believe(owner, played.settings),
             lambda: clock.accept(owner, played.settings, now),
         ):
-            with pytest.raises(UserError, match="set the wrong one right"):
+            with pytest.raises(UserError, match="correct the wrong one"):
                 begin()
     assert clock.Reading(TODAY, TODAY, timedelta(minutes=5)).doubt is None
 
@@ -180,7 +180,7 @@ def test_nothing_is_done_while_the_clock_is_in_doubt(
     before = content(played)
     done = command(*what.split(), *ACTS[what], cwd=tmp_path)
     said = mistake(done)
-    assert f"the clock says {a_rest}, 8 days after callmart last did something" in said
+    assert f"the clock says {a_rest}, 8 days after callmart last worked" in said
     assert f"`callmart clock --accept {a_rest}`" in said
     assert done.stdout == ""
     assert content(played) == before
@@ -191,7 +191,7 @@ def test_nor_is_anything_done_the_day_before(played: Callmart, command: Command)
     now = today(played)
     keep(played, now + timedelta(days=1))
     before = content(played)
-    assert f"the clock says {now}, 1 days before callmart last did" in mistake(command("run"))
+    assert f"the clock says {now}, 1 days before callmart last worked" in mistake(command("run"))
     with played.connect() as owner, pytest.raises(UserError, match="1 days before"):
         run.run(owner, played.settings, ignore_step)
     assert content(played) == before
@@ -239,7 +239,7 @@ def test_the_command_shows_both_days_and_what_to_do(played: Callmart, command: C
     assert shown.returncode == 1
     last = a_rest - timedelta(days=8)
     first, second = shown.stdout.splitlines()
-    assert first == f"the clock says {a_rest}; callmart last did something on {last}"
+    assert first == f"the clock says {a_rest}; callmart last worked on {last}"
     assert second.startswith("clock: the clock says")
     assert f"callmart clock --accept {a_rest}" in second
     keep(played, a_rest)
@@ -253,7 +253,7 @@ def test_only_the_day_that_the_clock_says_is_accepted(
     for day, said in {
         str(a_rest - timedelta(days=8)): f"the clock says {a_rest}, not ",
         str(a_rest + timedelta(days=1)): f"the clock says {a_rest}, not ",
-        "tomorrow": "--accept: tomorrow is no date; write it as 2026-11-24",
+        "tomorrow": "--accept: tomorrow is not a date; write it as 2026-11-24",
     }.items():
         before = content(played)
         assert said in mistake(command("clock", "--accept", day))
@@ -298,7 +298,7 @@ def at(callmart: Callmart, shift: str, *arguments: str) -> subprocess.CompletedP
 def test_a_command_with_another_clock_than_the_servers_does_nothing(played: Callmart) -> None:
     keep(played, today(played))
     before = content(played)
-    assert "10 minutes apart: set the wrong one right" in mistake(at(played, "+10m", "expire"))
+    assert "10 minutes apart: correct the wrong one" in mistake(at(played, "+10m", "expire"))
     assert content(played) == before
 
 

@@ -37,12 +37,12 @@ WORDS = {
     'FATAL:  no pg_hba.conf entry for host "10.0.0.1", user "u", database "d", SSL encryption': "have a line for it",
     'FATAL:  pg_hba.conf rejects connection for host "10.0.0.1", user "u", database "d"': "have a line for it",
     'FATAL:  role "u" does not exist': "no such user",
-    'FATAL:  Peer authentication failed for user "u"': "does not take this account",
+    'FATAL:  Peer authentication failed for user "u"': "does not accept this account",
     'FATAL:  permission denied for database "d"\nDETAIL:  User does not have CONNECT privilege.': "grant connect",
     'connection to server at "10.0.0.1", port 5432 failed: Connection timed out': "the host does not answer",
     'connection to server at "10.0.0.1", port 5432 failed: No route to host': "the host does not answer",
-    'connection to server at "10.0.0.1", port 5432 failed: server closed the connection unexpectedly': "no PostgreSQL",
-    'could not translate host name "nowhere" to address: Name or service not known': "name of the host is not known",
+    'connection to server at "10.0.0.1", port 5432 failed: server closed the connection unexpectedly': "not PostgreSQL",
+    'could not translate host name "nowhere" to address: Name or service not known': "host name is not known",
     'could not read root certificate file "/ca.pem": Permission denied': "the certificate authority can't be read",
     'private key file "/k" has group or world access; file must have permissions u=rw (0600) or less': "chmod 600",
     'connection requires a valid client certificate': "client's certificate",
@@ -90,7 +90,7 @@ def test_what_a_server_says_is_understood(words: str) -> None:
 LOCAL = {
     "a wrong password": (
         "OWNER:wr0ng-secret@/callmart?host={folder}",
-        "the password is not that of the user",
+        "the password is wrong, or there is no such user",
     ),
     "no such user": ("nobody:wr0ng-secret@/callmart?host={folder}", "or there is no such user"),
     "no password": ("OWNER@/callmart?host={folder}&passfile={folder}/../none", "passfile of CALLMART_DSN"),
@@ -99,10 +99,10 @@ LOCAL = {
     "a user that may not log in": ("asleep:r1ght-secret@/callmart?host={folder}", "may not log in"),
     "a user with no connection left": ("full:r1ght-secret@/callmart?host={folder}", "no connection left"),
     "no server on the socket": ("u@/d?host={folder}/none", "no server has its socket there"),
-    "no host of that name": ("u:wr0ng-secret@nowhere.invalid/d", "the name of the host is not known"),
+    "no host of that name": ("u:wr0ng-secret@nowhere.invalid/d", "the host name is not known"),
     "nothing on the port": ("u:wr0ng-secret@127.0.0.1:{free}/d", "nothing listens on this host and port"),
     "a host that is silent": ("u@127.0.0.1:{silent}/d?connect_timeout=2", "the host does not answer"),
-    "no PostgreSQL": ("u@127.0.0.1:{rude}/d", "what answers there is no PostgreSQL"),
+    "no PostgreSQL": ("u@127.0.0.1:{rude}/d", "what answers there is not PostgreSQL"),
     "no file of an authority": (
         "u@127.0.0.1:{silent}/d?sslmode=verify-full&sslrootcert=/none",
         "can't be read",
@@ -162,9 +162,7 @@ def test_a_passfile_that_others_read_is_refused(callmart: Callmart, folder: Path
     dsn = f"postgresql://{OWNER}@/callmart?host={folder}&passfile={file}"
     for mode in 0o644, 0o640, 0o604, 0o620:
         file.chmod(mode)
-        assert f"{file} is open to others than its owner; close it with `chmod 600 {file}`" in refusal(
-            callmart.home, dsn
-        )
+        assert f"other users can open {file}; close it with `chmod 600 {file}`" in refusal(callmart.home, dsn)
     for mode in 0o600, 0o400:
         file.chmod(mode)
         server.connect(by(callmart.home, dsn)).close()
@@ -199,7 +197,7 @@ def test_tls_is_refused_for_its_own_reason(
             callmart.home, f"postgresql://{at}:{elsewhere}/callmart?{verified}{other.file}"
         )
         wrong = good.replace(PASSWORD, "wr0ng-secret")
-        assert "the password is not that of the user" in refusal(callmart.home, wrong)
+        assert "the password is wrong, or there is no such user" in refusal(callmart.home, wrong)
 
 
 DEBIAN_17 = Path("/usr/lib/postgresql/17/bin")
@@ -240,13 +238,13 @@ def test_a_server_with_tls_of_its_own(
     verified = f"sslmode=verify-full&sslrootcert={own.file}"
     good = f"postgresql://{OWNER}:{PASSWORD}@localhost:{port}/postgres?hostaddr=127.0.0.1&{verified}"
     try:
-        assert "row-level security never binds" in refusal(callmart.home, good), (
+        assert "row-level security does not apply to the login" in refusal(callmart.home, good), (
             "it is let in, and is a superuser"
         )
         for wrong, cause in {
             good.replace(str(own.file), str(other.file)): "certificate is not trusted",
             good.replace("localhost:", "127.0.0.1:"): "is for another host name",
-            good.replace(PASSWORD, "wr0ng-secret"): "the password is not that of the user",
+            good.replace(PASSWORD, "wr0ng-secret"): "the password is wrong, or there is no such user",
             good.replace(f":{PASSWORD}", ""): "asks for a password and none was given",
             good.replace("/postgres?", "/nowhere?"): "has no such database",
             good.replace(verified, "sslmode=disable"): "only with TLS",

@@ -118,7 +118,7 @@ def test_a_login_that_no_policy_binds_is_refused_with_the_sql_to_mend_it(
     callmart: Callmart, socket: Path
 ) -> None:
     said = refusal(callmart.home, f"postgresql://postgres@/postgres?host={socket}")
-    assert "row-level security never binds the login postgres" in said
+    assert "row-level security does not apply to the login postgres" in said
     assert (
         "create role postgres_owner login createrole; alter database postgres owner to postgres_owner" in said
     )
@@ -231,13 +231,13 @@ def test_a_wrong_password_is_one_sentence_without_it(callmart: Callmart, socket:
         postgres.execute("create role somebody login createrole password 'right'")
         said = refusal(callmart.home, f"postgresql://somebody:wr0ng-secret@/callmart?host={socket}")
         postgres.execute("drop role somebody")
-    assert said.startswith("CALLMART_DSN: the password is not that of the user")
+    assert said.startswith("CALLMART_DSN: the password is wrong, or there is no such user")
     assert "wr0ng" not in said
 
 
 def test_a_server_that_does_not_answer_is_one_sentence(callmart: Callmart, tmp_path: Path) -> None:
     said = refusal(callmart.home, f"postgresql://u@/d?host={tmp_path}")
-    assert said == "CALLMART_DSN: no server has its socket there; start it, or correct host and port"
+    assert said == "CALLMART_DSN: no server has its socket there; start the server, or correct host and port"
 
 
 # -- another's database, end to end ------------------------------------------------------------------------------

@@ -61,7 +61,7 @@ def test_a_sum_is_read_as_it_was_written(written: Sum, space: str) -> None:
     ["", "a b", "a +", "- a", "a * b", "a??", "a + (b)", "2", "a - a", "A", "sum(a)", "a; b", None, 1],
 )
 def test_what_is_no_sum_is_refused(written: object) -> None:
-    with pytest.raises(ValueError, match=r"no sum of columns; write it as|twice; keep one"):
+    with pytest.raises(ValueError, match=r"not a sum of columns; write it as|twice; keep one"):
         parse(written)
 
 
@@ -94,22 +94,22 @@ MISTAKES = {
         ONE.replace("nobody", "1"),
         "metrics.talk.source: Input should be a valid string",
     ),
-    "no sum": (ONE.replace("hold_s?", "2 * hold_s"), "metrics.talk.over: no sum of columns; write it as"),
-    "a column twice": (ONE.replace("hold_s?", "talk_s"), "metrics.talk.over: a column stands in it twice"),
+    "no sum": (ONE.replace("hold_s?", "2 * hold_s"), "metrics.talk.over: not a sum of columns; write it as"),
+    "a column twice": (ONE.replace("hold_s?", "talk_s"), "metrics.talk.over: a column is in it twice"),
     "with and without": (
         ONE.replace("per: answered", "per: hold_s"),
-        "hold_s stands there with and without `?`",
+        "hold_s is there with and without `?`",
     ),
-    "nothing known": (ONE.replace("per: answered", "per: answered?"), "of `per` nothing need be known"),
+    "nothing known": (ONE.replace("per: answered", "per: answered?"), "every column of `per` is optional"),
     "unknown unit": (
         ONE.replace("seconds", "minutes"),
         "metrics.talk.unit: Input should be 'share' or 'seconds'",
     ),
     "a mart without view": (ONE.replace("queue_interval", "queue_day"), "no view shows ratios of queue_day"),
-    "a name twice": (ONE + ONE.removeprefix("metrics:\n"), ": talk stands there twice; keep one of the two"),
+    "a name twice": (ONE + ONE.removeprefix("metrics:\n"), ": talk is there twice; keep one of the two"),
     "a variant": (
         ONE + "    variants: [{name: x, over: a, per: ''}]\n",
-        "metrics.talk.variants.x.per: no sum",
+        "metrics.talk.variants.x.per: not a sum",
     ),
 }
 
@@ -134,11 +134,11 @@ def one(**changed: object) -> Metric:
     ("metric", "sentence"),
     [
         (one(mart="queue_hour"), "there is no mart queue_hour; name one that exists"),
-        (one(over=parse("talk")), "queue_interval.talk does not exist; take a column that can be summed"),
-        (one(over=parse("wait_max_s")), "queue_interval.wait_max_s can't be summed; take a column that can"),
+        (one(over=parse("talk")), "queue_interval.talk does not exist; use a column that can be summed"),
+        (one(over=parse("wait_max_s")), "queue_interval.wait_max_s can't be summed; use a column that can"),
         (one(over=parse("customer_id")), "queue_interval.customer_id can't be summed"),
         (one(over=parse("queue")), "queue_interval.queue can't be summed"),
-        (one(name="offered"), "queue_interval has a column of that name; give it another"),
+        (one(name="offered"), "queue_interval has a column of that name; choose another"),
     ],
     ids=["mart", "column", "not additive", "key", "text", "name"],
 )

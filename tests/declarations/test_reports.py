@@ -120,14 +120,14 @@ MISTAKES = {
         changed("version: 2", "version: 3"),
         ": version: Input should be 2; correct it there",
     ),
-    "a name twice": (ONE + ONE[ONE.index("  - name: drukte") :], ": drukte stands there twice; keep one"),
+    "a name twice": (ONE + ONE[ONE.index("  - name: drukte") :], ": drukte is there twice; keep one"),
     "no meta": (
         ONE[: ONE.index("    config:")],
-        f"{DRUKTE}: config.meta has to hold the report's own keys; docs/report_types.md shows them",
+        f"{DRUKTE}: config.meta must have the report's own keys; docs/report_types.md shows them",
     ),
     "a key in two places": (
         changed("        option:", "        label: x\n        option:"),
-        "config.meta has to hold",
+        "config.meta must have",
     ),
     "unknown key": (
         changed("        option:", "        mailed: x\n        option:"),
@@ -164,13 +164,13 @@ MISTAKES = {
     ),
     "no mart": (
         changed("ref('queue_interval')", "queue_interval"),
-        "no mart; write it as ref('queue_interval')",
+        "not a mart; write it as ref('queue_interval')",
     ),
     "no sheet": (
         changed(SHEET, "", ONE.replace("sheets:\n", "sheets: []\n")),
         f"{DRUKTE}.sheets: List should",
     ),
-    "a sheet twice": (ONE + SHEET, f"{DRUKTE}: sheet per_queue stands there twice; keep one of the two"),
+    "a sheet twice": (ONE + SHEET, f"{DRUKTE}: sheet per_queue is there twice; keep one of the two"),
     "an unknown kind": (
         changed("kind: table", "kind: pie"),
         f"{DRUKTE}.sheets.per_queue.kind: Input should be",
@@ -185,11 +185,11 @@ MISTAKES = {
     ),
     "a value that is left out of nothing": (
         changed("            by: queue\n", "            by: queue\n            without: sales\n"),
-        "per_queue: sales is no word of `by`; leave out one of none",
+        "per_queue: sales is not a value of `by`; name one of none",
     ),
     "a heat map of two measures": (
         changed("kind: table", "kind: heat_map"),
-        "per_queue: its colours are of one measure; leave out the others",
+        "per_queue: its colours show one measure; remove the others",
     ),
     "no measures": (
         changed("[offered, service_level]", "[]"),
@@ -201,7 +201,7 @@ MISTAKES = {
     ),
     "a mart that is not shown": (
         changed("[ref('queue_interval')]", "[ref('queue_interval'), ref('queue_day')]"),
-        f"{DRUKTE}: no sheet shows queue_day; take it out of depends_on",
+        f"{DRUKTE}: no sheet shows queue_day; remove it from depends_on",
     ),
     "agents without their names": (
         changed("by: queue", "by: agent", changed("standard", "detailed")),
@@ -244,23 +244,27 @@ SHOWS_NOTHING = {
     "a mart of another group": (
         "queue_interval",
         "line_interval",
-        "drukte: line_interval is of the group line;",
+        "drukte: line_interval is in the group line;",
     ),
-    "a dimension": ("by: queue", "by: status", "drukte.per_queue: queue_interval has no status; show it by"),
+    "a dimension": (
+        "by: queue",
+        "by: status",
+        "drukte.per_queue: queue_interval has no status; choose another",
+    ),
     "a column": (
         "offered, ",
         "offerd, ",
-        "drukte.per_queue: offerd is no column of queue_interval that can be summed",
+        "drukte.per_queue: offerd is neither a column of queue_interval that can be summed",
     ),
     "a longest": (
         "offered, ",
         "wait_max_s, ",
-        "drukte.per_queue: wait_max_s is no column of queue_interval that can",
+        "drukte.per_queue: wait_max_s is neither a column of queue_interval that can",
     ),
     "a ratio of another mart": (
         "service_level",
         "agent_ring_answer_rate",
-        "drukte.per_queue: agent_ring_answer_rate is no column of queue_interval that can be summed, nor a ratio",
+        "drukte.per_queue: agent_ring_answer_rate is neither a column of queue_interval that can be summed nor a ratio",
     ),
 }
 

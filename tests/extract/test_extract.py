@@ -198,13 +198,13 @@ def _one_more(own: pa.Table, others: pa.Table) -> pa.Table:
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
-        (_others_among_own, "held rows of another customer"),
-        (_others_for_own, "held rows of another customer"),
-        (_one_for_one, "held rows of another customer"),
+        (_others_among_own, "had rows of another customer"),
+        (_others_for_own, "had rows of another customer"),
+        (_one_for_one, "had rows of another customer"),
         (_one_too_few, "were opened"),
         (_one_twice, "were opened"),
         (_none, "were opened"),
-        (_one_more, "does not add up"),
+        (_one_more, "does not have the same sums"),
     ],
 )
 def test_what_is_not_proven_does_not_leave(

@@ -369,12 +369,12 @@ def test_a_mart_that_stands_never_changes_its_group_by_itself(
     with callmart.connect() as owner:
         (found,) = drift.find(owner, moved)
         assert found.text.startswith(
-            "mart tiny_moved stands in the group agent, and is declared in the group queue: "
+            "mart tiny_moved was made in the group agent, and is declared in the group queue: "
         )
         assert not found.repair
-        with pytest.raises(UserError, match="stands in the group agent"):
+        with pytest.raises(UserError, match="was made in the group agent"):
             memberships.apply(owner, callmart.settings, moved)
-        with pytest.raises(opening.Drifted, match="stands in the group agent"):
+        with pytest.raises(opening.Drifted, match="was made in the group agent"):
             opening.open_build(owner, callmart.settings)
     assert callmart.rows(rights) == before
 

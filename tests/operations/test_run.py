@@ -302,7 +302,8 @@ BROKEN: dict[str, tuple[list[str], set[str]]] = {
     "plan": (["the publication broke off (RuntimeError): the next run tries again"], set()),
     "follow_rights": (
         [
-            "the look at who has which rights broke off, so nothing left (RuntimeError): the next run tries again"
+            "the check of rights broke off, so nothing was extracted or published (RuntimeError): "
+            "the next run tries again"
         ],
         {"extract", "plan"},
     ),
@@ -442,7 +443,7 @@ def test_an_interruption_between_a_question_and_its_answer_ends_the_run(
 
     monkeypatch.setattr(suites, "validate", interrupted)
     assert night(undisturbed).problems == [
-        "the run was interrupted: run again, and it goes on from what is there"
+        "the run was interrupted: run it again, and it continues from there"
     ]
     assert begun == ["remove", "expire", "ensure_ahead", "build"]
 
@@ -464,7 +465,7 @@ def test_a_run_that_is_ended_says_what_it_did(undisturbed: Callmart) -> None:
     said, complained = process.communicate()
     assert process.returncode == 1, complained
     assert json.loads(said)["problems"] == [
-        "the run was interrupted: run again, and it goes on from what is there"
+        "the run was interrupted: run it again, and it continues from there"
     ]
     assert "Traceback" not in complained
 

@@ -325,7 +325,7 @@ def test_a_home_of_before_is_adopted_when_that_is_confirmed(
     ]
     refused = published()
     assert isinstance(refused.exception, UserError)
-    assert "customers 1, 2 without our mark would be taken for ours" in str(refused.exception)
+    assert "customers 1, 2 that has no mark of ours would be adopted" in str(refused.exception)
     assert json.loads(published("--plan", "--json").stdout) == planned
     published("--yes")
     after = json.loads(published("--plan", "--json").stdout)

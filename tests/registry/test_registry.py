@@ -170,10 +170,10 @@ def test_a_mistake_is_told_with_its_line(tmp_path: Path, text: str, line: int, r
 UNREADABLE = {
     "empty": (b"", "begin it with `customers:`"),
     "a list": (b"- id: 1\n", "begin it with `customers:`"),
-    "binary": (b"\x00\x01\x02", "is no YAML"),
+    "binary": (b"\x00\x01\x02", "is not YAML"),
     "Latin-1": (ONE.replace("One", "Caf\xe9").encode("latin-1"), "save it as UTF-8"),
     "UTF-16": (ONE.encode("utf-16"), "save it as UTF-8"),
-    "no number": (b"customers: " + b"1" * 5000, "is no YAML"),
+    "no number": (b"customers: " + b"1" * 5000, "is not YAML"),
 }
 
 
@@ -603,7 +603,9 @@ def test_a_login_that_was_opened_by_hand_is_found_and_closed(applied: Callmart) 
     with applied.connect() as owner:
         owner.execute(f"alter role {role} login password 'mine'")
         found = drift.find(owner, None)
-        assert [one.text for one in found] == [f"role {role} may log in, which its customer has not ordered"]
+        assert [one.text for one in found] == [
+            f"role {role} may log in, but its customer has not ordered a login"
+        ]
         memberships.apply(owner, applied.settings, None)
         assert drift.find(owner, None) == []
 

@@ -739,15 +739,15 @@ def test_a_day_that_grows_too_old_between_build_and_open_is_not_opened(
 # -- the command --------------------------------------------------------------------------------------------------
 
 WRONG = {
-    "no date": (["--today", "yesterday"], "--today: yesterday is no date; write it as 2026-11-24"),
-    "no such day": (["--today", "2026-02-29"], "--today: 2026-02-29 is no date"),
-    "before all": (["--today", "0001-01-01"], "--today: 0001-01-01 is no date"),
+    "no date": (["--today", "yesterday"], "--today: yesterday is not a date; write it as 2026-11-24"),
+    "no such day": (["--today", "2026-02-29"], "--today: 2026-02-29 is not a date"),
+    "before all": (["--today", "0001-01-01"], "--today: 0001-01-01 is not a date"),
     "a day to come": (
         ["--today", str(two_years_after(BORDER))],
-        "is not today; look at what would go with `callmart expire --today",
+        "is not today; look at the plan with `callmart expire --today",
     ),
-    "a day long ago": (["--today", "2000-02-29"], "2000-02-29 is not today; look at what would go with"),
-    "a plan of nobody": (["--accept", "0123abcd"], "what would go is not the plan 0123abcd any more"),
+    "a day long ago": (["--today", "2000-02-29"], "2000-02-29 is not today; look at the plan with"),
+    "a plan of nobody": (["--accept", "0123abcd"], "0123abcd is not the current plan"),
 }
 
 
@@ -770,7 +770,7 @@ def test_the_command_shows_the_plan_does_it_and_has_nothing_left(full: Callmart)
     assert shown.returncode == 0, shown.stderr
     assert f"store.queue_interval_{DAYS[0]:%Y%m}" in shown.stdout
     *_, how, said = shown.stdout.splitlines()
-    assert said == f"expire: planned; the oldest day that stays is {BORDER}"
+    assert said == f"expire: planned; the oldest day that is kept is {BORDER}"
     plan = json.loads(command("expire", "--plan", "--json", *at).stdout)
     assert how == f"to do this: callmart expire --today {at[1]} --accept {plan['hash']}"
     assert content(full) == before
@@ -780,7 +780,7 @@ def test_the_command_shows_the_plan_does_it_and_has_nothing_left(full: Callmart)
             "insert into ops.opened_day values (1, %s, 'queue_interval', 1, 1)", [BORDER - timedelta(days=9)]
         )
     changed = content(full)
-    assert "is not the plan" in mistake(command(*how.removeprefix("to do this: callmart ").split()))
+    assert "is not the current plan" in mistake(command(*how.removeprefix("to do this: callmart ").split()))
     assert content(full) == changed, "neither more nor less than what was shown"
     restore(full)
 
@@ -794,7 +794,7 @@ def test_the_command_shows_the_plan_does_it_and_has_nothing_left(full: Callmart)
     again = command("expire", "--accept", nothing["hash"], *at)
     assert (again.returncode, again.stdout) == (
         0,
-        f"expire: nothing to do; the oldest day that stays is {BORDER}\n",
+        f"expire: nothing to do; the oldest day that is kept is {BORDER}\n",
     )
 
 

@@ -22,7 +22,7 @@ from drifting import apply, drifted
 NAME, DAYLESS = "left_over", "left_name"
 OLD = [date(2020, 1, 31), date(2020, 2, 1)]
 REMARKS = [
-    f"mart.{name} is not declared by the project any more: put its files back, or run `callmart retire {name}`"
+    f"mart.{name} is no longer declared by the project: put its files back, or run `callmart retire {name}`"
     for name in (DAYLESS, NAME)
 ]
 

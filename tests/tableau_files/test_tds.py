@@ -138,7 +138,7 @@ def test_a_caption_is_given_once() -> None:
     first, *others = marts()
     again = first.model_copy(update={"name": "another"})
     with pytest.raises(
-        UserError, match=r"another\.agent.* a caption in another mart already; take one of the two out"
+        UserError, match=r"another\.agent.* already has a caption in another mart; remove one of the two"
     ):
         captions.captions([first, *others, again])
 

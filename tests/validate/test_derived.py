@@ -111,8 +111,11 @@ def test_a_series_counts_up() -> None:
 @pytest.mark.parametrize(
     ("column", "said"),
     [
-        ({"name": "queue", "data_type": "text", "person": "nobody", "nullable": True}, "take nullable away"),
-        ({"name": "queue", "data_type": "text", "person": "nobody", "most": 9}, "its values are no numbers"),
+        (
+            {"name": "queue", "data_type": "text", "person": "nobody", "nullable": True},
+            "remove nullable from",
+        ),
+        ({"name": "queue", "data_type": "text", "person": "nobody", "most": 9}, "its values are not numbers"),
         ({"name": "queue", "data_type": "bigint", "person": "nobody", "minimum": 9}, "Extra inputs"),
         (
             {"name": "queue", "data_type": "bigint", "person": "nobody", "description_nl": "Rij"},

@@ -117,7 +117,7 @@ def test_a_day_is_held_back_released_and_held_back_again(
     done = release(command)
     assert (done.returncode, done.stdout) == (
         0,
-        f"release: {DAY} of customer {CUSTOMER} is opened by the next `callmart run`\n",
+        f"release: the next `callmart run` opens {DAY} of customer {CUSTOMER}\n",
     )
     held = {"day": str(DAY), "checks": [f"queue_interval: {CHECK}"], "released": True}
     assert [one["held_back"] for one in json.loads(command("status", "--json").stdout)] == [[held], []]

@@ -1,1 +1,1 @@
-"""Roles, logins and rights, and what is done where they differ from what is declared."""
+"""Roles, logins and rights, and finding and correcting drift."""

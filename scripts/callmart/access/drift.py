@@ -1,4 +1,4 @@
-"""Drift: what is otherwise in the database than access.yml, the marts' YAML and the contracts say."""
+"""Finds drift: where the database differs from access.yml, the marts' YAML and the contracts."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -16,39 +16,40 @@ from callmart.declarations.matrix import matrix
 
 SQL = sql_file.statements(__file__)
 
-# The functions of PostgreSQL's own that administrator.sql takes from everybody.
+# PostgreSQL's functions that administrator.sql revokes from public.
 SHUTTING_OUT = "^(pg_(try_)?advisory_(xact_)?lock.*|lo_.*|loread|lowrite|pg_logical_emit_message)$"
 COUNTING = "^pg_stat_get_(?!activity$)"
 
 
 @dataclass(frozen=True)
 class Drift:
-    """One thing that is otherwise than declared, and the statements that mend it; none where only a person can.
+    """One difference, and the statements that correct it. There are none if only a person can correct it.
 
-    `own` is what any login may change of itself, and which opens nothing: else one could stop the opening of all.
-    `undeclared` is a mart that the project has taken out: it opens no more than it did.
-    `server` is what lets a login shut everybody out, and shows it nothing: only the server's administrator can mend it.
+    Three kinds do not stop the opening of days. `own`: a login changed something of itself, as any login may, which
+    gives no access; otherwise one login could stop everything. `undeclared`: a mart was taken out of the project, and
+    nobody reads more than before. `server`: a login could shut everybody out, without seeing data; only the server's
+    administrator can correct that.
     """
 
     text: str
     repair: tuple[sql.SQL | sql.Composed, ...] = ()
     own: bool = False
     undeclared: bool = False
-    role: str = ""  # whose own it is
+    role: str = ""  # the login, if `own`
     server: bool = False
 
 
 def find(connection: psycopg.Connection, marts: list[Mart] | None) -> list[Drift]:
-    """All that differs from access.yml, the marts' YAML, and what `sync` last made of the contracts. Without `marts`
-    their own rights and policies are left out.
+    """Find every difference from access.yml, the marts' YAML and the memberships that `sync` last granted. Without
+    `marts` the rights and policies of marts are not compared.
     """
     if others := list(_of_others(connection)):
-        return others  # what is not the owner's it can't even look at
+        return others  # the owner can't look any further
     if moved := list(regrouped(connection, marts or ())):
-        return moved  # what would mend the rest opens a mart to another group
+        return moved  # correcting the rest would open the mart to another group
     left = standing.undeclared(connection, marts) if marts is not None else []
     if marts is not None:
-        # Guarded and shown as before, until somebody decides.
+        # Marts that left the project stay guarded and shown as before, until somebody decides.
         marts = [*marts, *(mart for mart in left if mart.group in roles.GROUPS)]
     return [
         *of_roles(connection),
@@ -66,16 +67,16 @@ def find(connection: psycopg.Connection, marts: list[Mart] | None) -> list[Drift
 
 
 def holding(connection: psycopg.Connection, settings: Settings, found: list[Drift]) -> list[Drift]:
-    """What of the drift holds the opening of days: not what a login may change of itself, and what shuts out only where
-    customers have logins and nobody has accepted it.
+    """The drift that stops the opening of days. Drift of the server counts only if customers have logins and
+    `accept_shutting_out` is not set.
     """
     accepted = settings.accept_shutting_out or not logins.of_customers(connection)
     return [one for one in found if not (one.own or one.undeclared or (one.server and accepted))]
 
 
 def of_server(connection: psycopg.Connection) -> Iterator[Drift]:
-    """With what a login could shut everybody out, or count what others read: administrator.sql and the server's
-    configuration close it.
+    """What a login could use to shut everybody out, or to count what others read. administrator.sql and the server's
+    configuration prevent it.
     """
     remedy = f"have a superuser run {server.ADMINISTRATOR} in this database"
     for which, danger, what in (
@@ -92,7 +93,7 @@ def of_server(connection: psycopg.Connection) -> Iterator[Drift]:
         ).fetchall()
         if functions:
             yield Drift(
-                f"{danger}: {functions} {what} are everybody's ({example} ...); {remedy}", server=True
+                f"{danger}: {functions} {what} are open to everybody ({example} ...); {remedy}", server=True
             )
     guard = connection.execute("select from pg_event_trigger where evtname = 'refuse_definitions'").fetchone()
     if guard is None:
@@ -104,7 +105,7 @@ def of_server(connection: psycopg.Connection) -> Iterator[Drift]:
     ).fetchall()
     if prepared:
         yield Drift(
-            "a prepared transaction keeps its locks when its session is ended: set max_prepared_transactions to 0"
+            "a prepared transaction keeps its locks after its session has ended: set max_prepared_transactions to 0"
             f" (it is {prepared}) and restart the server",
             server=True,
         )
@@ -116,7 +117,9 @@ def _of_others(connection: psycopg.Connection) -> Iterator[Drift]:
 
 
 def regrouped(connection: psycopg.Connection, marts: Iterable[Mart]) -> Iterator[Drift]:
-    """The marts that stand in another group than their YAML says now; only a person decides who sees two years."""
+    """The marts that were made in another group than their YAML names now. Moving them would show two years of data to
+    others, so a person has to decide.
+    """
     noted: dict[str, str] = dict(
         connection.execute(
             "select relname, mart_group from access.mart join pg_catalog.pg_class on pg_class.oid = relation"
@@ -126,13 +129,13 @@ def regrouped(connection: psycopg.Connection, marts: Iterable[Mart]) -> Iterator
         group = noted.get(mart.name, mart.group)
         if group != mart.group:
             yield Drift(
-                f"mart {mart.name} stands in the group {group}, and is declared in the group {mart.group}: "
+                f"mart {mart.name} was made in the group {group}, and is declared in the group {mart.group}: "
                 f'declare it in {group} again, or read docs/runbook.md, "A mart changes its group"'
             )
 
 
 def of_roles(connection: psycopg.Connection) -> Iterator[Drift]:
-    """What roles are otherwise than declared: their powers, limits and settings."""
+    """Where the attributes, limits and settings of roles differ from what is declared."""
     database = connection.info.dbname
     limits = {roles.duty_role(database, duty): matrix().limits_of(duty) for duty in matrix().duties}
     may_log_in = limits.keys() | logins.of_customers(connection)
@@ -163,7 +166,7 @@ def of_roles(connection: psycopg.Connection) -> Iterator[Drift]:
                 yield Drift(f"login {role} may not log in", (roles.statement("alter role {} login", role),))
             if can_login and role not in may_log_in:
                 yield Drift(
-                    f"role {role} may log in, which its customer has not ordered",
+                    f"role {role} may log in, but its customer has not ordered a login",
                     (roles.statement("alter role {} nologin password null", role),),
                 )
         elif role in groups:
@@ -185,21 +188,23 @@ def of_roles(connection: psycopg.Connection) -> Iterator[Drift]:
 def _drifted_memberships(connection: psycopg.Connection) -> Iterator[Drift]:
     database = connection.info.dbname
     granted = roles.granted(connection)
-    standing = roles.memberships(connection, database)
-    for role, member in sorted(standing.keys() | granted):
+    present = roles.memberships(connection, database)
+    for role, member in sorted(present.keys() | granted):
         becomes = roles.customer_of(database, role) is not None
         declared = {(becomes, not becomes)} if (role, member) in granted else set()
-        ways = {(way.becomes, way.inherits) for way in standing.get((role, member), [])}
-        if ways == declared and not any(way.administers for way in standing.get((role, member), [])):
+        ways = {(way.becomes, way.inherits) for way in present.get((role, member), [])}
+        if ways == declared and not any(way.administers for way in present.get((role, member), [])):
             continue
         repair = [roles.statement("revoke {} from {} cascade", role, member)] if ways else []
         if declared:
             repair.append(
-                roles.statement(f"grant {{}} to {{}} with {roles.how(database, role)}", role, member)
+                roles.statement(
+                    f"grant {{}} to {{}} with {roles.grant_options(database, role)}", role, member
+                )
             )
-            yield Drift(f"{member} is not as it should be in {role}", tuple(repair))
+            yield Drift(f"{member} is a member of {role} with other options than declared", tuple(repair))
         else:
-            yield Drift(f"{member} is in {role}, by hand", tuple(repair))
+            yield Drift(f"{member} is a member of {role}, by hand", tuple(repair))
 
 
 def _drifted_rights(connection: psycopg.Connection, marts: list[Mart] | None) -> Iterator[Drift]:
@@ -233,7 +238,7 @@ def _drifted_guards(connection: psycopg.Connection, marts: list[Mart]) -> Iterat
 
 
 def _drifted_objects(connection: psycopg.Connection, *, of_marts: bool) -> Iterator[Drift]:
-    """What stands where callmart's own things stand and is not callmart's, or not as callmart made it."""
+    """Objects in callmart's schemas that are not callmart's, or not as callmart made them."""
     rows = connection.execute(
         SQL["objects"],
         {

@@ -1,6 +1,6 @@
 -- name: of_others
--- What stands in callmart's schemas and belongs to somebody else. The views of the marts are compared whole, with
--- their owner.
+-- Objects in callmart's schemas that belong to somebody else. The marts' views are left out: their owner is part of
+-- access.current_definition.
 with ours as (
     select oid from pg_namespace
     where nspname = any(%(schemas)s)
@@ -54,8 +54,8 @@ select
 from pg_roles as r;
 
 -- name: objects
--- What stands among callmart's things and is not callmart's, or not as callmart made it; and the statement that mends
--- it, where one can.
+-- Objects in callmart's schemas that are not callmart's, or not as callmart made them; and the statement that corrects
+-- it, or null.
 with ours as (
     select oid from pg_namespace
     where nspname = any(%(schemas)s)
@@ -116,7 +116,7 @@ from pg_statistic_ext inner join pg_class on pg_class.oid = stxrelid
 where relnamespace in (select oid from ours)
 union all
 select
-    'functions to come are open to everybody',
+    'new functions are open to everybody',
     'alter default privileges revoke execute on functions from public'
 where
     not exists (

@@ -1,4 +1,4 @@
-"""Logins: duties, and the customers that ordered one; their passwords, and the way in as one of them."""
+"""The logins of duties and customers: limits, passwords, and connecting as one of them."""
 
 import re
 import secrets
@@ -21,20 +21,20 @@ _PASSWORD = re.compile("password authentication failed|no password supplied")
 
 
 def known(connection: psycopg.Connection) -> list[str]:
-    """All logins that callmart has made: duties, and customers that ordered one."""
+    """The roles that may log in: those of duties, and of customers that ordered a login."""
     database = connection.info.dbname
     duties = [roles.duty_role(database, duty) for duty in matrix().duties]
     return duties + sorted(of_customers(connection))
 
 
 def of_customers(connection: psycopg.Connection) -> set[str]:
-    """The customers' roles that may log in."""
+    """The roles of customers that ordered a login."""
     ordered = connection.execute("select customer_id from registry.ordered_login")
     return {roles.customer_role(connection.info.dbname, customer) for (customer,) in ordered}
 
 
 def make(connection: psycopg.Connection, home: Path, role: str, limits: Limits) -> None:
-    """Make a role with its limits, which may not log in yet; a password of before is none of it."""
+    """Create a role with its limits. It may not log in yet, and the file of an older password is deleted."""
     passfile(home, role).unlink(missing_ok=True)
     connection.execute(roles.statement("create role {} nologin", role))
     for limit in limiting(role, limits):
@@ -42,19 +42,19 @@ def make(connection: psycopg.Connection, home: Path, role: str, limits: Limits) 
 
 
 def open(connection: psycopg.Connection, home: Path, role: str) -> None:
-    """Let a role log in, with a generated password that stands in a file of its own."""
+    """Let a role log in, with a generated password in a file of its own."""
     connection.execute(roles.statement("alter role {} login", role))
     set_password(connection, home, role)
 
 
 def close(connection: psycopg.Connection, home: Path, role: str) -> None:
-    """Let a role log in no more, with any password."""
+    """Bar a role from logging in, and delete its password."""
     connection.execute(roles.statement("alter role {} nologin password null", role))
     passfile(home, role).unlink(missing_ok=True)
 
 
 def limiting(role: str, limits: Limits) -> Iterator[sql.Composed]:
-    """The statements that give a login its limits and settings, and take all others."""
+    """The statements that set a login's limits and settings, and reset all others."""
     name = sql.Identifier(role)
     yield sql.SQL("alter role {} connection limit {} valid until 'infinity'").format(name, limits.connections)
     yield sql.SQL("alter role {} reset all").format(name)
@@ -63,9 +63,9 @@ def limiting(role: str, limits: Limits) -> Iterator[sql.Composed]:
 
 
 def set_password(connection: psycopg.Connection, home: Path, role: str) -> Path:
-    """Give a login a new password; the file, mode 0600, in which it is handed over."""
+    """Give a login a new password. Returns the file that has it, mode 0600."""
     password = secrets.token_urlsafe(32)
-    # Only the verifier travels: a password would stand in the server's log.
+    # Send only the verifier: a password could end up in the server's log.
     verifier = connection.pgconn.encrypt_password(password.encode(), role.encode(), b"scram-sha-256")
     connection.execute(
         sql.SQL("alter role {} password {}").format(sql.Identifier(role), sql.Literal(verifier.decode()))
@@ -75,20 +75,20 @@ def set_password(connection: psycopg.Connection, home: Path, role: str) -> Path:
 
 
 def refused(connection: psycopg.Connection, settings: Settings) -> list[str]:
-    """The logins that do not take the password in their file: changed by hand, or made again."""
+    """The logins whose password is not the one in their file: it was changed by hand, or the login was made again."""
     found = []
     for role in known(connection):
         try:
             psycopg.connect(login_uri(settings, role)).close()
         except psycopg.OperationalError as error:
-            # Not for want of connections: then the password is right.
+            # If the login has no connection left, for example, its password was right.
             if _PASSWORD.search(str(error)):
                 found.append(role)
     return found
 
 
 def drop(connection: psycopg.Connection, role: str) -> None:
-    """Drop a role, with what it owns in this database."""
+    """Drop a role and what it owns in this database."""
     connection.execute(roles.statement("grant {} to current_user with inherit true", role))
     connection.execute(roles.statement("drop owned by {}", role))
     connection.execute(roles.statement("drop role {}", role))
@@ -98,12 +98,12 @@ def drop(connection: psycopg.Connection, role: str) -> None:
 
 
 def passfile(home: Path, role: str) -> Path:
-    """Where the password of a login stands, in libpq's own format."""
+    """The file of a login's password, in libpq's format."""
     return home / "secrets" / f"{role}.pgpass"
 
 
 def password(settings: Settings, role: str) -> str:
-    """The password of a login, out of its file; UserError where there is none."""
+    """Return the password of a login from its file. Raises UserError if there is none."""
     try:
         return passfile(settings.home, role).read_text().rstrip("\n").rpartition(":")[2]
     except FileNotFoundError:
@@ -111,7 +111,7 @@ def password(settings: Settings, role: str) -> str:
 
 
 def login_uri(settings: Settings, role: str) -> str:
-    """The libpq URI of a customer's or a duty's login; the password stands in the file it names."""
+    """The libpq URI of a customer's or a duty's login. It names the file that has the password."""
     own = conninfo_to_dict(server.uri(settings))
     kept = {key: str(own[key]) for key in ("host", "port", "sslmode", "sslrootcert") if own.get(key)}
     kept["passfile"] = str(passfile(settings.home, role))
@@ -119,7 +119,7 @@ def login_uri(settings: Settings, role: str) -> str:
 
 
 def duty_uri(settings: Settings, duty: str) -> str:
-    """The libpq URI of a duty's login; UserError where access.yml has no such duty."""
+    """The libpq URI of a duty's login. Raises UserError if access.yml has no such duty."""
     if duty not in matrix().duties:
         raise UserError(f"access.yml has no duty {duty}; name one of {', '.join(matrix().duties)}")
     database = str(conninfo_to_dict(server.uri(settings))["dbname"])
@@ -127,7 +127,7 @@ def duty_uri(settings: Settings, duty: str) -> str:
 
 
 def connect(settings: Settings, duty: str) -> psycopg.Connection:
-    """A connection of a duty's login; UserError where it is refused."""
+    """Connect as a duty. Raises UserError if the connection fails."""
     try:
         return psycopg.connect(duty_uri(settings, duty), application_name="callmart")
     except psycopg.OperationalError as error:
@@ -135,14 +135,14 @@ def connect(settings: Settings, duty: str) -> psycopg.Connection:
 
 
 def refusal(duty: str, error: Exception) -> str:
-    """Why a duty's login did not get in, whichever driver tried."""
+    """Why a duty could not connect, and the remedy. `error` is of any driver."""
     if _PASSWORD.search(str(error)):
         return f"the login of the {duty} is refused: run `callmart access apply`, and then this again"
     return f"the login of the {duty}: {server.cause(error)}"
 
 
 def owner_uri(settings: Settings) -> str:
-    """The owner's libpq URI; a password that CALLMART_DSN holds stands in the file that the URI names instead."""
+    """The owner's libpq URI. A password in CALLMART_DSN is written to a file, and the URI names the file instead."""
     own = conninfo_to_dict(server.uri(settings))
     user, database, password = str(own.pop("user")), str(own.pop("dbname")), own.pop("password", None)
     if password is not None:
@@ -152,7 +152,7 @@ def owner_uri(settings: Settings) -> str:
 
 
 def customer_uri(connection: psycopg.Connection, settings: Settings, customer_id: int) -> str:
-    """The URI of a customer's login; UserError where it has ordered none, or no contract opens anything today."""
+    """The libpq URI of a customer's login. Raises UserError if it has no contract today, or has not ordered a login."""
     found = connection.execute(
         "select ordered_login is not null from registry.current_option"
         " left join registry.ordered_login using (customer_id) where customer_id = %s",

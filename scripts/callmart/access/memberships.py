@@ -1,6 +1,6 @@
-"""Access: who may read what, as memberships and rights that any auditor sees in the catalogue.
+"""Grants memberships and rights, so that the catalogue shows any auditor who may read what.
 
-`sync` follows the contracts; `apply` also takes away what differs from access.yml, the marts' YAML and the contracts.
+`sync` follows the contracts. `apply` also corrects all drift from access.yml and the marts' YAML.
 """
 
 from collections.abc import Callable, Iterator
@@ -24,17 +24,17 @@ TRIES = 3
 
 @dataclass(frozen=True)
 class Applied:
-    """What was mended, and a sentence for each thing that somebody else has to do."""
+    """The drift that was corrected, and one sentence per problem that is left for a person."""
 
     mended: list[Drift]
     problems: list[str]
 
 
 def sync(connection: psycopg.Connection, settings: Settings) -> list[str]:
-    """Make memberships and logins what the contracts open today; a sentence for each login that could not be. Commits:
-    first what opens and closes, then each login by itself.
+    """Make memberships and logins follow the contracts of today. Returns one sentence per login that could not be
+    changed. Commits the memberships first, then each login by itself.
 
-    What was given by hand stays: it is drift, which `apply` takes away.
+    Rights that were given by hand stay. They are drift, and `apply` revokes them.
     """
     with sessions.making_way(connection):
         follow_contracts(connection, settings)
@@ -43,13 +43,13 @@ def sync(connection: psycopg.Connection, settings: Settings) -> list[str]:
 
 
 def follow_contracts(connection: psycopg.Connection, settings: Settings) -> None:
-    """Make memberships what the contracts open today, in the caller's transaction. No login can hold that up, whatever
-    it does. What one could is left to `sync` and `finish`: the roles that are to be closed are noted.
+    """Make memberships follow the contracts of today, in the caller's transaction. No login can delay this. The steps
+    that a login could delay are left to `sync` and `finish`; here the roles that have to be closed are only noted.
     """
     database = connection.info.dbname
     known = roles.existing(connection, database)
     may_log_in = logins.of_customers(connection)
-    wanted = set(_standing(database))
+    wanted = set(_of_duties(database))
     limits = {roles.duty_role(database, duty): matrix().limits_of(duty) for duty in matrix().duties}
     for customer_id, option in connection.execute("select * from registry.current_option"):
         role = roles.customer_role(database, customer_id)
@@ -60,9 +60,9 @@ def follow_contracts(connection: psycopg.Connection, settings: Settings) -> None
         logins.make(connection, settings.home, role, limits[role])
 
     granted = roles.granted(connection)
-    standing = roles.memberships(connection, database)
+    present = roles.memberships(connection, database)
     for role, member in sorted(granted - wanted):
-        if (role, member) in standing:
+        if (role, member) in present:
             _execute(connection, "revoke {} from {}", role, member)
     for role, member in sorted(wanted - granted):
         _grant(connection, role, member)
@@ -83,8 +83,9 @@ def follow_contracts(connection: psycopg.Connection, settings: Settings) -> None
 
 
 def apply(connection: psycopg.Connection, settings: Settings, marts: list[Mart] | None) -> Applied:
-    """Make the server match; commits, first what opens and closes. Raises UserError where something needs a hand with
-    more rights than the owner's.
+    """Bring schema, memberships, logins, rights and policies up to date. Commits, memberships first.
+
+    Raises UserError if something needs more rights than the owner has.
     """
     with sessions.making_way(connection):
         schema.apply(connection, settings.time_zone)
@@ -97,7 +98,9 @@ def apply(connection: psycopg.Connection, settings: Settings, marts: list[Mart] 
 
 
 def finish(connection: psycopg.Connection, settings: Settings, marts: list[Mart] | None) -> Applied:
-    """The rest of `apply`, when schema and memberships are committed; each part by itself: run again, it goes on."""
+    """The rest of `apply`, after schema and memberships are committed. Each part is a transaction of its own. If one
+    fails, the next `apply` continues.
+    """
     problems = _settle(connection, settings)
     if marts is not None:
         lock.wait_at_most(connection, lock.TIMEOUT)
@@ -110,12 +113,12 @@ def finish(connection: psycopg.Connection, settings: Settings, marts: list[Mart]
         show(connection, marts)  # before PostgreSQL 18 nothing is forgotten while a view reads it
         connection.commit()
     mended: list[Drift] = []
-    for _ in range(2):  # a right that was given twice, or hung on another, shows when the first is gone
+    for _ in range(2):  # revoking a right can show another that was given twice, or depended on it
         mended += _repair(connection, drift.find(connection, marts))
     found = drift.find(connection, marts)
     if left := [one for one in found if not (one.own or one.server or one.undeclared)]:
         raise UserError(
-            f"the owner can't mend everything: {'; '.join(one.text for one in left[:5])}"
+            f"the owner can't correct everything: {'; '.join(one.text for one in left[:5])}"
             f"{f' and {len(left) - 5} more' if len(left) > 5 else ''}: have a superuser undo it, and apply again"
         )
     problems += [one.text for one in drift.holding(connection, settings, found)]
@@ -125,7 +128,7 @@ def finish(connection: psycopg.Connection, settings: Settings, marts: list[Mart]
 
 
 def renew(connection: psycopg.Connection, settings: Settings, chosen: list[str]) -> list[str]:
-    """Give logins new passwords; a sentence for each that could not get one. Commits."""
+    """Give logins new passwords. Commits. Returns one sentence per login that could not get one."""
     with sessions.making_way(connection):
         return [
             problem
@@ -142,8 +145,8 @@ def renew(connection: psycopg.Connection, settings: Settings, chosen: list[str])
 
 
 def _settle(connection: psycopg.Connection, settings: Settings) -> list[str]:
-    """Close the logins that are noted, open those that are new, and put back what logins changed of themselves: each by
-    itself, so that none stands in the way of another. A sentence for each that is left. Commits.
+    """Close the logins that are noted, open new ones, and reset what logins changed of themselves. Each login has
+    transactions of its own, so that none can delay another. Commits. Returns one sentence per login that is left.
     """
     home, database = settings.home, connection.info.dbname
     known = roles.existing(connection, database)
@@ -158,7 +161,7 @@ def _settle(connection: psycopg.Connection, settings: Settings) -> list[str]:
             steps.append(partial(logins.drop, connection, role))
         steps.append(partial(connection.execute, "delete from access.closing where role = %s", [role]))
         problems.append(
-            _done(connection, role, "is not closed yet, though it reads nothing any more", *steps)
+            _done(connection, role, "is not closed yet, but can't read anything any more", *steps)
         )
     for role in logins.known(connection):
         if role in known and not logins.passfile(home, role).exists():
@@ -177,7 +180,7 @@ def _settle(connection: psycopg.Connection, settings: Settings) -> list[str]:
 
 
 def _done(connection: psycopg.Connection, role: str, left: str, *steps: Callable[[], object]) -> str | None:
-    """Do something with a login in several transactions; or after some tries a sentence that says what is left."""
+    """Change a login, one transaction per step, with some tries. Returns None, or a sentence that says what is left."""
     why = ""
     for _ in range(TRIES):
         try:
@@ -187,7 +190,7 @@ def _done(connection: psycopg.Connection, role: str, left: str, *steps: Callable
                 connection.commit()
         except (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected):
             connection.rollback()
-            why = "an open transaction of somebody else holds its role; end that"
+            why = "an open transaction of another session holds its role; end that session"
         except psycopg.errors.DependentObjectsStillExist:
             connection.rollback()
             why = "it owns something in another database; have a superuser run DROP OWNED there"
@@ -204,7 +207,7 @@ def _done(connection: psycopg.Connection, role: str, left: str, *steps: Callable
 
 
 def show(connection: psycopg.Connection, marts: list[Mart]) -> None:
-    """Let the views that customers read be as declared, in the caller's transaction."""
+    """Bring the views that customers read up to date, in the caller's transaction."""
     for mart in marts:
         connection.execute(
             "select access.show_mart(to_regclass(%(table)s), %(group)s) where to_regclass(%(table)s) is not null",
@@ -214,15 +217,15 @@ def show(connection: psycopg.Connection, marts: list[Mart]) -> None:
 
 
 def note_applied(connection: psycopg.Connection, mended: int, renewed: int) -> None:
-    """Tell the audit log what was done to rights and passwords."""
+    """Write into the audit log how many differences were corrected and how many passwords were renewed."""
     connection.execute(
         "insert into ops.audit_log (action, details) values ('access applied', %s)",
         [Jsonb({"mended": mended, "passwords renewed": renewed})],
     )
 
 
-def _standing(database: str) -> Iterator[roles.Membership]:
-    """The memberships of duties, whatever the contracts."""
+def _of_duties(database: str) -> Iterator[roles.Membership]:
+    """The memberships of duties, which do not depend on contracts."""
     for name, duty in matrix().duties.items():
         for group in duty.groups:
             yield roles.group_role(database, group), roles.duty_role(database, name)
@@ -238,7 +241,7 @@ def _note_changes(
     granted: set[roles.Membership],
     wanted: set[roles.Membership],
 ) -> None:
-    """Keep what is granted now, and tell the audit log which groups opened and closed for whom."""
+    """Record the granted memberships, and write into the audit log which groups opened and closed per customer."""
     connection.execute("delete from access.granted")
     with connection.cursor() as cursor:
         cursor.executemany("insert into access.granted (role, member) values (%s, %s)", sorted(wanted))
@@ -254,7 +257,7 @@ def _note_changes(
 
 
 def _repair(connection: psycopg.Connection, drifted: list[Drift]) -> list[Drift]:
-    """Mend what the owner can; what was mended. Each is a transaction, which holds up none of the others."""
+    """Correct the drift that the owner can correct, one transaction per difference. Returns what was corrected."""
     connection.commit()
     mended = []
     for found in drifted:
@@ -275,7 +278,8 @@ def _run(connection: psycopg.Connection, found: Drift) -> None:
 
 
 def _grant(connection: psycopg.Connection, role: str, member: str) -> None:
-    _execute(connection, f"grant {{}} to {{}} with {roles.how(connection.info.dbname, role)}", role, member)
+    options = roles.grant_options(connection.info.dbname, role)
+    _execute(connection, f"grant {{}} to {{}} with {options}", role, member)
 
 
 def _execute(connection: psycopg.Connection, text: str, *names: str) -> None:

@@ -1,6 +1,7 @@
-"""Rights: what the role matrix and the marts' YAML give, what the catalogue says is given, and the way between.
+"""Rights: those that the role matrix and the marts' YAML declare, those that the catalogue has, and the statements that
+grant and revoke them.
 
-Compared are all rights on what stands in callmart's schemas or belongs to its owner, except the owner's own.
+All rights on objects in callmart's schemas, or of its owner, are compared, except the owner's own rights.
 """
 
 from collections.abc import Iterable, Iterator
@@ -20,7 +21,7 @@ SQL = sql_file.statements(__file__)
 
 SCHEMAS = ("registry", "raw", "build", "store", "mart", "usage", "access", "ops")
 POLICY_FUNCTIONS = ("own", "current_customer", "retention_floor")
-# The one statistic over all customers: no customer's, so no store, and none of the marts that are opened and extracted.
+# The statistic over all customers. It has no customer, so it is not opened or extracted like the marts in `store`.
 STATISTIC = Mart(
     name="function_month",
     group="usage",
@@ -33,13 +34,13 @@ STATISTIC = Mart(
     ),
 )
 
-# What a default right is for, as ALTER DEFAULT PRIVILEGES names it.
+# The kinds of objects that default privileges are for, as ALTER DEFAULT PRIVILEGES names them.
 DEFAULTS = {"r": "tables", "S": "sequences", "f": "functions", "T": "types", "n": "schemas"}
 
 
 @dataclass(frozen=True, order=True)
 class Right:
-    """A privilege of a role on an object (or a column of it: `part`), as SQL writes them; the role '' is everybody."""
+    """A privilege of a role on an object, or on its column `part`. Names are as in SQL; the role '' is public."""
 
     kind: str
     object: str
@@ -49,11 +50,11 @@ class Right:
     grantable: bool = False
 
     def grant(self) -> sql.SQL:
-        """The statement that gives it."""
+        """The statement that grants it."""
         return self._statement("grant", "to")
 
     def revoke(self) -> sql.SQL:
-        """The statement that takes it away, and what its holder gave to others."""
+        """The statement that revokes it, and also from those to whom its holder granted it."""
         return self._statement("revoke", "from")
 
     def _statement(self, verb: str, preposition: str) -> sql.SQL:
@@ -66,7 +67,7 @@ class Right:
             what = f"{what} ({self.part})"
         if preposition == "from":
             ending = " cascade"
-        # Of the catalogue or the matrix, quoted by both.
+        # All names come quoted from the catalogue, or from the matrix, which allows only plain names.
         return sql.SQL(f"{verb} {what} on {where} {preposition} {role}{ending}")
 
     def __str__(self) -> str:
@@ -75,14 +76,16 @@ class Right:
 
 
 def given(connection: psycopg.Connection) -> set[Right]:
-    """What the catalogue says."""
+    """The rights that the catalogue has."""
     return {Right(*row) for row in connection.execute(SQL["given"], {"schemas": list(SCHEMAS)})}
 
 
 def wanted(
     connection: psycopg.Connection, matrix: Matrix, roles: dict[str, str], marts: Iterable[Mart]
 ) -> set[Right]:
-    """What the matrix and the marts give. `roles` names the role of each duty, and of each group as `reads <group>`."""
+    """The rights that the matrix and the marts declare. `roles` has the role of each duty, and of each group under the
+    name `reads <group>`. Raises UserError if the matrix names an object that does not exist.
+    """
     catalogue = _catalogue(connection)
     rights: set[Right] = set()
     for name, duty in matrix.duties.items():
@@ -116,19 +119,19 @@ def wanted(
 
 
 def shown_in(mart: Mart) -> list[str]:
-    """The relations in which the mart's group sees it: a view of it, and the view of its ratios."""
+    """The relations that readers of the mart see: its view, and the view of its ratios if it has one."""
     schema = "usage" if mart.group == "usage" else "mart"
     return [f"{schema}.{mart.name}", *(f"{schema}.{VIEWS[name].name}" for name in VIEWS if name == mart.name)]
 
 
 def of_marts(right: Right) -> bool:
-    """Whether a right is one on a mart, which needs the marts' YAML to be judged."""
+    """Whether a right is on a mart. It can be compared only with the marts' YAML."""
     return right.kind == "table" and right.object.split(".")[0] in ("store", "mart", "usage")
 
 
 @dataclass(frozen=True)
 class _Catalogue:
-    """What there is to give rights on; columns by relation, signatures by function."""
+    """The objects that rights can be granted on: columns by relation, and signatures by function."""
 
     database: str
     owns_database: bool

@@ -1,5 +1,5 @@
 -- name: given
--- All rights on what stands in callmart's schemas or belongs to its owner, except the owner's own.
+-- All rights on objects in callmart's schemas, or of its owner, except the owner's own rights.
 with objects (kind, object, part, owner, acl) as (
     select
         'database',

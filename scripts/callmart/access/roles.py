@@ -1,8 +1,8 @@
-"""Roles: what they are called, which of them are this database's, and who is in which.
+"""The names of callmart's roles, and who is a member of which.
 
-A mart group is a role; a customer is one, a member of what its contract opens today and of nothing else; a duty of
-access.yml is one. A fourth kind owns the views that a group reads, and has no members. Roles are shared by all
-databases of a cluster, so their names begin with the database's.
+There are four kinds of roles. One per mart group: its members read the group. One per customer, a member of exactly the
+groups that its contract opens today. One per duty of access.yml. And one per mart group that owns the views of the
+group, and has no members. All databases of a cluster share the roles, so their names begin with that of the database.
 """
 
 import re
@@ -17,28 +17,28 @@ from callmart.declarations.matrix import matrix
 SQL = sql_file.statements(__file__)
 
 GROUPS = ("queue", "line", "agent", "usage")
-SHOWN = ("queue", "line", "agent")  # the groups of customers, who read views and no tables
+SHOWN = ("queue", "line", "agent")  # the groups that customers read, through views
 
 Membership = tuple[str, str]  # role, member
 
 
 def group_role(database: str, group: str) -> str:
-    """The role that a mart group is."""
+    """The role of a mart group. Its members read the group."""
     return f"{database}_reads_{group}"
 
 
 def showing_role(database: str, group: str) -> str:
-    """The role that owns the views of a group and alone reads its tables."""
+    """The role that owns a group's views. Only this role reads the group's tables."""
     return f"{database}_shows_{group}"
 
 
 def showing_roles(database: str) -> list[str]:
-    """The roles that own views, of all groups."""
+    """The roles that own views, one per group."""
     return [showing_role(database, group) for group in SHOWN]
 
 
 def customer_role(database: str, customer_id: int) -> str:
-    """The role and login that a customer is; the number at its end is what the policies read."""
+    """The role and login of a customer. Policies read the number at the end of its name."""
     return f"{database}_customer_{customer_id}"
 
 
@@ -53,26 +53,28 @@ def opens(option: str) -> tuple[str, ...]:
 
 
 def belongs(role: str, database: str) -> bool:
-    """Whether a role is of this database, and not of another whose name begins like it."""
+    """Whether a role is one of this database, not of another database whose name begins with the same text."""
     groups = f"reads_({'|'.join(GROUPS)})", f"shows_({'|'.join(SHOWN)})"
     own = "|".join((*groups, "customer_[0-9]+", *matrix().duties))
     return re.fullmatch(f"{re.escape(database)}_({own})", role) is not None
 
 
 def customer_of(database: str, role: str) -> int | None:
-    """Whose role it is; None where it is no customer's of this database."""
+    """The number of the customer whose role this is; None if it is not a customer's role of this database."""
     found = re.fullmatch(f"{re.escape(database)}_customer_([0-9]+)", role)
     return int(found[1]) if found else None
 
 
-def how(database: str, role: str) -> str:
-    """A group is inherited and nobody becomes it; a customer is become and nobody inherits it."""
+def grant_options(database: str, role: str) -> str:
+    """The options with which a role is granted. Members inherit a group's rights but can't set role to it. Members of a
+    customer's role can set role to it but don't inherit its rights.
+    """
     return "inherit false, set true" if customer_of(database, role) else "inherit true, set false"
 
 
 @dataclass(frozen=True)
 class Way:
-    """How a member is in a role."""
+    """The options of a membership."""
 
     inherits: bool
     becomes: bool
@@ -80,13 +82,13 @@ class Way:
 
 
 def existing(connection: psycopg.Connection, database: str) -> set[str]:
-    """The roles of this database that there are."""
+    """The roles of this database that exist."""
     names = [name for (name,) in connection.execute("select rolname from pg_roles")]
     return {name for name in names if belongs(name, database)}
 
 
 def memberships(connection: psycopg.Connection, database: str) -> dict[Membership, list[Way]]:
-    """Of roles of this database, as role or as member; not the owner's own, which administers them."""
+    """The memberships in which role or member is of this database, without those of the owner."""
     rows = connection.execute(SQL["memberships"]).fetchall()
     found: dict[Membership, list[Way]] = {}
     for role, member, *way in rows:
@@ -96,7 +98,7 @@ def memberships(connection: psycopg.Connection, database: str) -> dict[Membershi
 
 
 def granted(connection: psycopg.Connection) -> set[Membership]:
-    """The memberships that `access.sync` has given."""
+    """The memberships that `memberships.sync` has granted."""
     return {(role, member) for role, member in connection.execute("select role, member from access.granted")}
 
 
@@ -106,5 +108,5 @@ def closing(connection: psycopg.Connection) -> set[str]:
 
 
 def statement(text: str, *names: str) -> sql.Composed:
-    """SQL with names in the places of its braces."""
+    """The SQL text with quoted names instead of its braces."""
     return sql.SQL(text).format(*map(sql.Identifier, names))

@@ -1,5 +1,5 @@
 -- name: memberships
--- Who is in which role, and how; not the owner, which administers them.
+-- Who is a member of which role, with the options. Without the owner, which administers all roles.
 select
     r.rolname as role,
     m.rolname as member,

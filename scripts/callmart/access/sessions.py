@@ -1,7 +1,7 @@
-"""Sessions of customers and duties that stand in the owner's way, and how they are ended.
+"""Ends sessions of customers and duties that block the owner.
 
-A login can keep a lock for as long as it likes: it reads a mart in a transaction that never ends, or changes its own
-role in one, and it may switch all its timeouts off. So what the owner needs strong locks for is done in `making_way`.
+A login can keep a lock as long as it likes: it reads a mart, or changes its own role, in a transaction that it never
+ends, and it may switch off all its timeouts. So everything for which the owner needs strong locks runs in `making_way`.
 """
 
 import threading
@@ -20,16 +20,16 @@ from callmart.declarations.matrix import matrix
 
 SQL = sql_file.statements(__file__)
 
-PATIENCE = "2s"  # for how long a session may keep the owner waiting before it is ended
+PATIENCE = "2s"  # a session that blocks the owner longer is ended
 _LOOK_S = 0.25
-_END_MS = 5000  # within which a session that is ended is gone
+_END_MS = 5000  # how long to wait for an ended session to be gone
 
 
 @contextmanager
 def making_way(connection: psycopg.Connection) -> Iterator[None]:
-    """While this lasts, a session of a customer or a duty that keeps any session of the owner's waiting is ended, and
-    the audit log says so. Sessions of others never are: for them there are the owner's lock timeouts. What is done
-    within has to be committed within.
+    """Within this context, sessions of customers and duties that block a session of the owner are ended, and that is
+    written into the audit log. Sessions of other logins are never ended: for them the owner has lock timeouts. The
+    caller has to commit within the context.
     """
     ended: Counter[str] = Counter()
     done = threading.Event()
@@ -39,7 +39,7 @@ def making_way(connection: psycopg.Connection) -> Iterator[None]:
         try:
             yield
         except BaseException:
-            _give_up(connection)  # the audit log may be locked in it
+            _give_up(connection)  # this transaction may have a lock on the audit log, which `_note` needs
             raise
         finally:
             done.set()
@@ -49,7 +49,7 @@ def making_way(connection: psycopg.Connection) -> Iterator[None]:
 
 
 def end_all(connection: psycopg.Connection, role: str) -> None:
-    """End all sessions of a login, in whichever database; the audit log says so. The caller commits."""
+    """End all sessions of a login, in any database, and write that into the audit log. The caller commits."""
     pids = [
         pid for (pid,) in connection.execute("select pid from pg_stat_activity where usename = %s", [role])
     ]
@@ -57,7 +57,7 @@ def end_all(connection: psycopg.Connection, role: str) -> None:
 
 
 def _give_up(connection: psycopg.Connection) -> None:
-    """Roll back; close what can't be rolled back, as when Ctrl-C came between a question and its answer."""
+    """Roll back. Close the connection if that fails, for example after Ctrl-C between a query and its answer."""
     try:
         connection.rollback()
     except psycopg.Error:
@@ -75,7 +75,7 @@ def _watch(watcher: psycopg.Connection, done: threading.Event, ended: Counter[st
             for role, pids in in_the_way.items():
                 ended[role] += _end(watcher, role, pids)
     except psycopg.OperationalError:
-        return  # the connection is lost: from now on lock timeouts alone decide
+        return  # the connection is lost: from now on there are only the lock timeouts
 
 
 def _is_login(database: str, role: str) -> bool:
@@ -84,8 +84,8 @@ def _is_login(database: str, role: str) -> bool:
 
 
 def _end(connection: psycopg.Connection, role: str, pids: Iterable[int]) -> int:
-    """End sessions of a login; how many of them are gone. PostgreSQL asks for the rights of the role, which the owner
-    gives itself and never keeps: what was ended stays so.
+    """End sessions of a login. Returns how many are gone. PostgreSQL requires the rights of the role, so the owner
+    grants itself the role and rolls that back. The sessions stay ended.
     """
     try:
         with connection.transaction(force_rollback=True):

@@ -1,5 +1,5 @@
 -- name: in_the_way
--- The sessions that have kept one of the owner's waiting for longer than the patience.
+-- The sessions that have blocked a session of the owner for longer than `patience`.
 select distinct
     a.usename::text,
     a.pid

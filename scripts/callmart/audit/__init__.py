@@ -1,9 +1,9 @@
-"""Audit: the evidence that nobody sees what is not theirs.
+"""The audit: evidence that nobody sees data that is not theirs.
 
-Every customer, mart and channel is looked at, every attack is made by every login, and what the tables hold is held
-against the contracts and the floor. A check that had nothing to look at fails: it proves nothing. Nothing is changed,
-and no value of a customer's gets into the result: only numbers of customers, names of marts and reports, and addresses
-that are shortened.
+It looks at every customer, mart and channel, makes every attack as every login, and compares the tables with the
+contracts and the floor. A check that had nothing to look at fails, because it proves nothing. The audit changes
+nothing, and its result has no data of customers: only customer numbers, names of marts and reports, and shortened
+addresses.
 """
 
 from collections import Counter, defaultdict
@@ -30,53 +30,59 @@ from callmart.publish import tableau
 OnStep = Callable[[str, str, int, int], None]
 
 VISIBLE = (
-    "The names of all roles: they hold the customers' numbers, so a customer can see which numbers are customers. "
-    "Their settings, memberships and comments are visible as well; passwords are not.",
-    "The names of schemas, tables, columns, functions and policies, and the text of functions and views: they are the "
-    "same for everybody and hold no data.",
+    "The names of all roles. They include the customers' numbers, so a customer can see which numbers are customers. "
+    "The roles' settings, memberships and comments are visible as well, but not their passwords.",
+    "The names of schemas, tables, columns, functions and policies, and the text of functions and views. They are the "
+    "same for everybody and contain no data.",
     "Totals over all customers: pg_class.reltuples and relpages, sizes, and in EXPLAIN ANALYZE the rows removed and "
-    "the pages read. They say about how many rows a mart, a month or another table has, never for a condition of the "
-    "asker's. Of two customers each can subtract itself. Where administrator.sql has not been run the counters of "
-    "pg_stat_all_tables and its like are visible as well, and tell how many rows each query of others read.",
-    "What EXPLAIN expects of a day, which comes from a sample over all customers: about how many rows a day has. Of "
-    "everything else it has no sample; the customer's number is the asker's own, as a constant.",
-    "A customer's own rows of days that are too old are hidden at once, and their number is in those totals until the "
-    "next run deletes them.",
-    "pg_stat_activity: that others are connected, as whom and since when; not what they ask, and not from where.",
-    "pg_locks: which tables others use at the moment.",
-    "LISTEN and NOTIFY: everybody may announce something on any channel and hear what others announce. callmart "
-    "announces nothing, so there is only what customers would tell each other on purpose.",
-    "Reading holds a mart's tables in a weak lock until the transaction ends. The owner waits for it for seconds only: "
-    "what it must change it changes, and ends the session that is in its way; the audit log says so. Only an expired "
-    "month is emptied meanwhile, and dropped when the reader has finished.",
-    "Large objects: everybody sees their numbers, never what is in them. Where administrator.sql has been run nobody "
-    "may make any.",
-    "A login may change its own password and its own defaults, such as read-only and the timeouts: they are a "
-    "courtesy, never the protection. `callmart access diff` shows it, `callmart access apply` puts it back.",
+    "the pages read. They show about how many rows a mart, a month or another table has, but never for a condition "
+    "that a customer chooses. If there are only two customers, each can subtract its own rows. If administrator.sql "
+    "has not been run, the counters in pg_stat_all_tables and similar views are visible too, and show how many rows "
+    "each query of others read.",
+    "EXPLAIN's estimate for a day, which comes from a sample over all customers: about how many rows a day has. There "
+    "is no sample of any other column, and the customer's number is a constant, the reader's own.",
+    "Rows of days that are too old are hidden at once, but they are counted in those totals until the next run deletes "
+    "them.",
+    "pg_stat_activity: who else is connected and since when, but not their queries and not their addresses.",
+    "pg_locks: which tables others are using.",
+    "LISTEN and NOTIFY: everybody may send a message on any channel, and hear the messages of others. callmart sends "
+    "none, so there are only messages that customers send on purpose.",
+    "Reading takes a weak lock on a mart's tables until the transaction ends. The owner waits for it only for seconds, "
+    "then ends the session that is in its way and makes its change; the audit log records it. Only an expired month is "
+    "emptied at once, and dropped when the reader has finished.",
+    "Large objects: everybody sees their numbers, never their contents. If administrator.sql has been run, nobody may "
+    "make any.",
+    "A login may change its own password and its own defaults, such as read-only and the timeouts. These defaults only "
+    "prevent mistakes and protect nothing. `callmart access diff` shows a change, `callmart access apply` undoes it.",
     "A login can use what its sessions are given: memory (work_mem, savepoints, prepared statements), temporary files "
-    "up to temp_file_limit each, processor time, and the queue of NOTIFY. docs/security.md says what bounds it.",
+    "up to temp_file_limit each, processor time, and the queue of NOTIFY. docs/security.md says what limits it.",
 )
 
 
 @dataclass(frozen=True)
 class Audit:
-    """What was looked at, when and with what, and what came of it."""
+    """The result of an audit."""
 
     at: datetime
     versions: dict[str, str]
     customers: int
     cells: tuple[Cell, ...]
     checks: tuple[Check, ...]
-    persons: dict[str, int]  # who sees customers' content on Tableau by office, and how many of each
+    persons: dict[
+        str, int
+    ]  # users who see customers' content because of their position: how many per position
 
     @property
     def failed(self) -> list[Check]:
-        """The checks that somebody has to look after."""
+        """The checks that failed."""
         return [check for check in self.checks if not check.good]
 
 
 def audit(connection: psycopg.Connection, settings: Settings, on_step: OnStep) -> Audit:
-    """Look at everything. Changes nothing; the connection is the owner's."""
+    """Make all checks and attacks. Changes nothing. The connection is the owner's.
+
+    `on_step(stage, item, finished, of)` reports progress.
+    """
     scene = attempts.scene(connection, settings)
     board = channels.board(connection, scene)
     connection.rollback()
@@ -148,7 +154,7 @@ def _versions(connection: psycopg.Connection) -> dict[str, str]:
 
 @contextmanager
 def _session(settings: Settings, attacker: Attacker) -> Iterator[psycopg.Connection | None]:
-    """An attacker's session; None where it does not get in."""
+    """An attacker's session, or None if it can't log in."""
     try:
         session = log_in_as(settings, attacker)
     except psycopg.OperationalError:
@@ -162,17 +168,17 @@ def _session(settings: Settings, attacker: Attacker) -> Iterator[psycopg.Connect
 
 
 class _Tally:
-    """What became of each attack, over all attackers and places."""
+    """Counts the outcomes of each attack, over all attackers and targets."""
 
     def __init__(self) -> None:
-        self.controls: dict[tuple[str, str], Answer] = {}  # many attackers share one
+        self.controls: dict[tuple[str, str], Answer] = {}  # many attackers have the same control
         self.made: Counter[Attack] = Counter()
         self.proven: Counter[Attack] = Counter()
         self.absent: Counter[Attack] = Counter()
         self.succeeded: dict[Attack, list[str]] = defaultdict(list)
 
     def count(self, attacker: Attacker, attempt: Attempt, answer: Answer, control: Answer) -> None:
-        """Keep the outcome of one attempt."""
+        """Count one attempt."""
         self.made[attempt.attack] += 1
         self.proven[attempt.attack] += control.proves(attempt)
         self.absent[attempt.attack] += control.absent() and answer.withstood(attempt)
@@ -180,11 +186,11 @@ class _Tally:
             self.succeeded[attempt.attack].append(f"{attacker.name} {attempt.place}".rstrip())
 
     def checks(self) -> Iterator[Check]:
-        """A check an attack."""
+        """One check per attack."""
         for attack in ATTACKS:
             found = self.succeeded[attack]
-            absent = self.absent[attack] == self.made[attack] > 0  # nothing on this server to make it with
-            # Nothing is closed to any customer, or read in part by any duty, or no customer is of that kind.
+            absent = self.absent[attack] == self.made[attack] > 0  # this server lacks what the attack needs
+            # No mart is closed to any customer, no duty reads a relation in part, or no customer is of that kind.
             nobody = not self.made[attack] and attack.aim in (
                 "closed mart", "columns", "standard's doorway", "anonymous doorway",
             )  # fmt: skip
@@ -227,12 +233,12 @@ def _publisher_and_files(
 
 
 def _tableau(connection: psycopg.Connection, settings: Settings, board: Board, on_step: OnStep) -> Published:
-    """What Tableau holds; where it can't be read that is a check that looked at nothing."""
+    """What is on Tableau. If it can't be read, the result is a check that looked at nothing."""
     try:
         with tableau.connect(settings) as tableau_server:
             return on_tableau.look(connection, settings, tableau_server, board, on_step)
     except UserError as error:
-        check = Check("Tableau", "what it holds can be read", 0, 0, (str(error),))
+        check = Check("Tableau", "its content can be read", 0, 0, (str(error),))
         return Published((), (check,), {}, agents.Words())
 
 
@@ -243,7 +249,7 @@ def _of_cells(settings: Settings, board: Board, cells: list[Cell]) -> Iterator[C
         own = sum(cell.outcome == "own rows only" for cell in of_channel)
         yield Check(
             "every customer and mart",
-            f"{channel}: own rows only, and all of them, where the contract opens a mart; nothing where it does not",
+            f"{channel}: own rows only, and all of them, if the contract opens the mart; otherwise nothing",
             own,
             len(bad),
             few([f"customer {cell.customer_id}, {cell.mart}: {cell.outcome}" for cell in bad]),
@@ -260,14 +266,14 @@ def _of_cells(settings: Settings, board: Board, cells: list[Cell]) -> Iterator[C
 
 
 def _may_be_empty(settings: Settings, channel: Channel) -> bool:
-    """Whether a channel may show nobody anything: no customer need order a login, and no file need be kept."""
+    """Whether a channel may have no rows at all: perhaps nobody has ordered a login, or files are not kept."""
     return channel == "login" or (channel == "file" and not settings.tableau.keeps_extracts)
 
 
 def _logins(everybody: list[Attacker], locked_out: list[str]) -> Check:
     return Check(
         "logins",
-        "every duty, and every customer that has ordered it, can log in",
+        "every duty can log in, and every customer that has ordered a login",
         len(everybody),
         len(locked_out),
         few(locked_out),

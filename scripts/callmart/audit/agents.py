@@ -1,7 +1,8 @@
-"""The audit's look for agents where every contract lets people look: keys, ids and names as whole values of words.
+"""The audit's search for agents in the marts that every contract opens: keys, ids and names as whole values.
 
-Who a column points to is declared; here the declaration is held against what is there. Among the words of each place
-stand planted agents, and a look that does not find them proves nothing. No value is told: marts, customers and counts.
+A column declares whose data it has; this search compares the declaration with the data. As a control, known agents are
+planted among the words: a search that does not find them proves nothing. The result names marts and customers and
+counts agents, and has no values.
 """
 
 import tempfile
@@ -38,7 +39,7 @@ class Word(NamedTuple):
 
 @dataclass
 class Words:
-    """The words that files hold, by place, and the places whose file could not be opened."""
+    """The words that are in files, by place; and the places whose file could not be opened."""
 
     held: dict[str, set[Word]] = field(default_factory=dict)
     unread: list[str] = field(default_factory=list)
@@ -52,7 +53,7 @@ class Words:
 
 
 def of_marts(connection: psycopg.Connection, scene: Scene) -> Check:
-    """The marts themselves, of all customers; also those that the project has taken out, which are still open."""
+    """Check the marts, of all customers. Marts that were taken out of the project are still open, so they count."""
     planted = _planted(connection)
     looked_at, found = 0, []
     for mart in _shown([*scene.marts, *standing.undeclared(connection, scene.marts)]):
@@ -67,7 +68,7 @@ def of_marts(connection: psycopg.Connection, scene: Scene) -> Check:
 
 
 def of_extracts(connection: psycopg.Connection, settings: Settings, scene: Scene) -> Check:
-    """The extracts on disk."""
+    """Check the extracts on disk."""
     words = Words()
     for customer in scene.customers:
         for group in roles.opens("standard"):
@@ -80,7 +81,9 @@ def of_extracts(connection: psycopg.Connection, settings: Settings, scene: Scene
 def of_files(
     connection: psycopg.Connection, scene: Scene, where: str, words: Words, *, is_kept: bool
 ) -> Check:
-    """What was read of files. The planted agents are read from a file, too; `is_kept`: there should be files."""
+    """Check the words that were read from files. The planted agents are read from a file, too. `is_kept` says that
+    there should be files.
+    """
     planted = _planted(connection)
     control = _read_back(scene, planted)
     looked_at, found = 0, [f"{place}: can't be opened" for place in words.unread]
@@ -96,7 +99,7 @@ def of_files(
 
 
 def _shown(marts: Iterable[Mart]) -> list[Mart]:
-    """The marts that a standard contract opens, so every contract, and that hold words."""
+    """The marts with words that a standard contract opens. Every other contract opens them too."""
     return [mart for mart in marts if mart.group in roles.opens("standard") and mart.words]
 
 
@@ -114,7 +117,7 @@ def _words_of(file: Path, marts: Iterable[Mart]) -> Iterator[Word]:
 def _among(
     connection: psycopg.Connection, words: sql.Composable, planted: set[Word]
 ) -> tuple[list[tuple[int, int]], bool]:
-    """How many agents are among the words of each customer, and whether all were found that are planted beside them."""
+    """The number of agents among the words, per customer; and whether all planted agents were found."""
     query = sql.SQL(SQL["known"]).format(
         words=sql.SQL("({})").format(words),
         customers=[one.customer_id for one in planted],
@@ -127,13 +130,13 @@ def _among(
 
 
 def _planted(connection: psycopg.Connection) -> set[Word]:
-    """An agent of each kind that there is: by key, id and name, and by a key that the events alone know."""
+    """One agent of each kind, if there is one: by key, id and name, and by a key that is only in the events."""
     rows = connection.execute(SQL["planted"])
     return {Word(*row) for row in rows}
 
 
 def _read_back(scene: Scene, planted: set[Word]) -> set[Word]:
-    """The planted agents as they are read from a file that they were put into, as if they were queues."""
+    """Write the planted agents into a file, in the columns of words, and return what is read from it."""
     mart = next(iter(_shown(scene.marts)), None)
     if mart is None or not planted:
         return set()

@@ -1,5 +1,5 @@
 -- name: known
--- How many agents are among the words of each customer, and among the words planted beside them.
+-- The number of agents among the words of each customer, and among the words that were planted.
 select
     customer_id,
     is_planted,
@@ -22,7 +22,7 @@ group by customer_id, is_planted
 order by customer_id;
 
 -- name: planted
--- An agent of each kind: by key, by id, by name, and by a key that the events alone know.
+-- One agent of each kind: by key, by id, by name, and by a key that is only in the events.
 select
     customer_id,
     word

@@ -1,8 +1,8 @@
-"""The attacks that must fail, as data: the tests and `callmart audit` run the same list.
+"""The attacks that must fail, as data. The tests and `callmart audit` run the same list.
 
-A *look* asks for rows and may get the attacker's own, or where it says so none at all. A *reach* asks for something
-that PostgreSQL must refuse. Each has a control that the owner runs: a look that finds nothing, a statement that would
-fail for everybody, proves nothing.
+A *look* queries rows, and may get the attacker's own, or with `own=False` none. A *reach* tries something that
+PostgreSQL must refuse. The owner runs a control for each attack: a look that finds nothing even for the owner, or a
+statement that fails for everybody, proves nothing.
 """
 
 from collections.abc import Iterator
@@ -14,10 +14,11 @@ from callmart.base import sql_file
 SQL = sql_file.statements(__file__)
 
 Kind = Literal["look", "reach"]
-# What an attack is aimed at, and so how often an attacker makes it: once, or at each mart that its contract opens, each
-# of those with a day, each that it does not open, each relation that it may not read, each table that it may not write,
-# each that it may read in part, each role that it is not; and who may land files: at the doorway, as a file of some
-# customer's, of one under standard, or of one whose agents are anonymous.
+# The targets of an attack, and so how often an attacker makes it. `server`: once. `mart`, `dated mart`, `closed mart`:
+# for each mart that its contract opens, each of these with a day, each that the contract does not open. `relation`: for
+# each relation that it may not read. `table`: for each that it may not write. `columns`: for each that it may read in
+# part. `role`: for each other role. `doorway`: by the duty that lands files, with rows of some customer, of one under
+# standard, or of one whose agents are anonymous.
 Aim = Literal[
     "server", "mart", "dated mart", "closed mart", "relation", "table", "columns", "role",
     "doorway", "standard's doorway", "anonymous doorway",
@@ -26,15 +27,14 @@ Via = Literal["rows", "notices", "error"]
 
 REFUSED = "42501"
 NOT_INSTALLED = ("0A000", "58P01")
-# How PostgreSQL refuses of a view what only a table has or allows.
+# The errors with which PostgreSQL refuses to do to a view what is possible only with a table.
 NO_TABLE = (REFUSED, "0A000", "42703", "42809", "55000")
 
 
 @dataclass(frozen=True)
 class Attack:
-    """One attack. In its SQL stand places to fill: {mart} (what its readers read), {table} (where its rows stand),
-    {own}, {other}, ...; statements end with a semicolon and
-    a new line.
+    """One attack. Its SQL has texts to fill in: {mart} (the relation that readers read), {table} (the table with the
+    rows), {own}, {other} and so on. Statements are separated by a semicolon and a new line.
     """
 
     name: str
@@ -43,9 +43,9 @@ class Attack:
     kind: Kind
     aim: Aim
     sql: str
-    control: str | None = None  # what the owner runs; None: the same
-    via: Via = "rows"  # what answers a look: how many rows it reaches or, where it may see nothing, anything
-    own: bool = True  # whether a look may reach the attacker's own rows
+    control: str | None = None  # what the owner runs; None means the same statement
+    via: Via = "rows"  # how a look gets its answer: from the returned rows, from notices, or from an error
+    own: bool = True  # whether a look may get the attacker's own rows
     refusals: tuple[str, ...] = (REFUSED,)
 
 
@@ -54,21 +54,21 @@ class Attack:
 OWN_TYPES = SQL["own_types"] + ";\n"
 TELL = SQL["tell"] + ";\n"
 
-# Where not even the owner may: a statement of the same kind that everybody may, so that a refusal says something.
+# The control if not even the owner may run the attack: a statement that everybody may run.
 ALLOWED = "set local work_mem = '8MB'"
 
 THOSE = "where customer_id in ({own}, {other})"
 PLAIN = "select count(*) from {mart}"
-# A row that another customer has and the attacker has not; {row} is the row as the attacker's would be written.
+# The condition for a row that another customer has and the attacker has not. {row} has the attacker's number in it.
 ANOTHERS = "hashtextextended({row}::pg_catalog.text, 0) = {anothers}"
 OLD = "select 1 from {mart} where {day} < '{floor}' limit 1"
 NOT_OLD = "select 1 from {mart} where {day} >= '{floor}' limit 1"
 
-# name: (what it tries, SQL). Each counts rows: a view shows the reader's own number in every row, also in one that is
-# another's. The owner, who reads the table, counts those of all customers.
+# name: (what it tries, SQL). Each counts rows, because a view shows the reader's own number in every row, even in
+# another customer's. The owner, who reads the table, counts the rows of all customers.
 QUERIES: dict[str, tuple[str, str]] = {
     "plain": ("a plain query", PLAIN),
-    "by number": ("others' numbers by name", f"select count(*) from {{mart}} {THOSE} or true"),
+    "by number": ("a filter on others' numbers", f"select count(*) from {{mart}} {THOSE} or true"),
     "common table": (
         "a materialized CTE",
         "with q as materialized (select * from {mart}) select count(*) from q",
@@ -82,11 +82,11 @@ QUERIES: dict[str, tuple[str, str]] = {
         "select count(*) from (values (1)) as c (id) cross join lateral (select * from {mart} where c.id = 1) as q",
     ),
     "join to itself": (
-        "a join of the mart with itself on nothing",
+        "a join of the mart with itself without a condition",
         "select count(*) from (select from {mart} limit 1) as a cross join {mart} as b",
     ),
     "exists": (
-        "whether another has rows at all",
+        "whether another customer has rows at all",
         "select 'customer ' || c.id from (values ({other})) as c (id)"
         " where exists (select from {mart} where customer_id = c.id)",
     ),
@@ -101,7 +101,7 @@ QUERIES: dict[str, tuple[str, str]] = {
         "select json_array_length(coalesce(json_agg(q), '[]')) from (select * from {mart}) as q",
     ),
     "as XML": (
-        "a query that is handed over as text",
+        "a query that is passed as text",
         "select count(*) from unnest(xpath('//row', query_to_xml('select 1 as one from {mart}', true, false, '')))",
     ),
     "cursor": ("a cursor", f"declare all_rows scroll cursor for {PLAIN};\nfetch all from all_rows"),
@@ -130,12 +130,12 @@ QUERIES: dict[str, tuple[str, str]] = {
 
 SETTINGS: dict[str, tuple[str, str]] = {
     "custom settings": (
-        "settings that might say who one is",
+        "settings that might identify the customer",
         "set local callmart.customer = '{other}';\nset local callmart.customer_id = '{other}';\n"
         "set local app.current_customer = '{other}';\nset local timezone = 'Pacific/Kiritimati';\n" + PLAIN,
     ),
     "reset": (
-        "going back to another role or authorization",
+        "resetting role and session authorization",
         "reset role;\nset role none;\nreset session authorization;\nset session authorization default;\n"
         + PLAIN,
     ),
@@ -144,7 +144,7 @@ SETTINGS: dict[str, tuple[str, str]] = {
         "set local search_path = public, access, mart, pg_catalog;\n" + PLAIN,
     ),
     "time of day": (
-        "a clock and date style of one's own",
+        "another time zone and date style",
         "set local timezone = 'Pacific/Kiritimati';\nset local datestyle = 'German';\n"
         "set local intervalstyle = 'sql_standard';\n" + PLAIN,
     ),
@@ -156,40 +156,40 @@ SETTINGS: dict[str, tuple[str, str]] = {
 
 OWN_OBJECTS: dict[str, tuple[str, str]] = {
     "temporary table": (
-        "a temporary table that keeps what one saw",
+        "a temporary table that keeps the rows",
         "create temporary table mine as select * from {mart};\nselect count(*) from mine",
     ),
     "view": (
-        "a view of one's own",
+        "a view of the attacker's own",
         "create view pg_temp.mine as select * from {mart};\nselect count(*) from pg_temp.mine",
     ),
     "view with a barrier": (
-        "a view of one's own with a barrier and an invoker",
+        "a view of the attacker's own with security_barrier and security_invoker",
         "create view pg_temp.mine with (security_barrier, security_invoker) as select * from {mart};\n"
         "select count(*) from pg_temp.mine",
     ),
     "function": (
-        "a function of one's own that runs as its definer",
+        "a function of the attacker's own that runs as its definer",
         "create function pg_temp.mine() returns setof bigint security definer\n"
         f"begin atomic {PLAIN}; end;\nselect * from pg_temp.mine()",
     ),
     "function with settings": (
-        "a function of one's own that switches row security off",
+        "a function of the attacker's own with another search_path",
         "create function pg_temp.mine() returns setof bigint language sql security definer"
         f" set search_path = pg_temp, access as $$ {PLAIN} $$;\nselect * from pg_temp.mine()",
     ),
     "shadows": (
-        "tables and functions of one's own with the names of ours",
+        "tables and functions of the attacker's own with the names of ours",
         "create function pg_temp.current_customer() returns integer return {other};\n"
         "create table pg_temp.pg_class as select 0 as oid;\n"
         "set local search_path = pg_temp, access, mart, pg_catalog;\n" + PLAIN,
     ),
-    "types of one's own": (
-        "types in pg_temp that take the place of text, date and integer",
+    "types of its own": (
+        "types in pg_temp that replace text, date and integer",
         OWN_TYPES + PLAIN,
     ),
-    "equality of one's own": (
-        "an operator that finds all numbers equal, first in the search_path",
+    "equality of its own": (
+        "an operator for which all numbers are equal, first in the search_path",
         "create function pg_temp.same(integer, integer) returns boolean immutable return true;\n"
         "create operator pg_temp.= (function = pg_temp.same, leftarg = integer, rightarg = integer);\n"
         "set local search_path = pg_temp, pg_catalog;\n" + PLAIN,
@@ -198,13 +198,13 @@ OWN_OBJECTS: dict[str, tuple[str, str]] = {
 
 LEAKS: tuple[Attack, ...] = (
     Attack(
-        "not one's own",
-        "a filter that excludes one's own rows",
+        "not its own",
+        "a filter that excludes the attacker's own rows",
         "leaks", "look", "mart", "select 1 from {mart} where customer_id <> {own} limit 1", own=False,
     ),
     Attack(
         "cheap operator",
-        "a cheap operator of one's own that is asked before the policy",
+        "a cheap operator of the attacker's own that is evaluated before the policy",
         "leaks", "look", "mart",
         TELL + "select 1 from {mart} as q where customer_id operator(pg_temp.<<<<) 1",
         via="notices",
@@ -226,21 +226,21 @@ LEAKS: tuple[Attack, ...] = (
     ),
     Attack(
         "division",
-        "an error only where another's row is read",
+        "an error only if another customer's row is read",
         "leaks", "look", "mart",
         f"select 1 / (case when {ANOTHERS} then 0 else 1 end) from {{mart}} as q",
         via="error",
     ),
     Attack(
         "cast",
-        "an error that prints another's row",
+        "an error that prints another customer's row",
         "leaks", "look", "mart",
         f"select ('row ' || {{row}}::pg_catalog.text)::integer from {{mart}} as q where {ANOTHERS}",
         via="error",
     ),
     Attack(
         "XML error",
-        "an error inside a query that is handed over as text",
+        "an error inside a query that is passed as text",
         "leaks", "look", "mart",
         "select query_to_xml('select (''row '' || {row}::pg_catalog.text)::integer from {mart} as q"
         f" where {ANOTHERS}', true, false, '')",
@@ -256,14 +256,14 @@ LEAKS: tuple[Attack, ...] = (
     ),
     Attack(
         "physical places",
-        "rows by where they lie",
+        "rows by their physical place",
         "leaks", "reach", "mart",
         "select customer_id from {mart} where ctid >= '(0,0)'::tid",
         refusals=NO_TABLE,
     ),
     Attack(
         "partition's name",
-        "the name of the month that a row lies in",
+        "the name of the partition that a row is in",
         "leaks", "reach", "mart",
         "select tableoid from {mart}",
         refusals=NO_TABLE,
@@ -286,7 +286,7 @@ LEAKS: tuple[Attack, ...] = (
     ),
     Attack(
         "foreign key",
-        "whether a key is there, by a table of one's own that refers to it",
+        "whether a key is there, by a table of the attacker's own that refers to it",
         "leaks", "reach", "mart",
         "create table public.mine (customer_id integer references {mart})",
         control="select 1 from pg_index where indrelid = '{mart}'::regclass and indisprimary",
@@ -299,14 +299,14 @@ TIME: tuple[Attack, ...] = (
         "expired day", "days that are too old", "time", "look", "dated mart", OLD, control=NOT_OLD, own=False
     ),
     Attack(
-        "expired day with a clock of one's own",
-        "days that are too old, in a time zone where today is another",
+        "expired day with a clock of its own",
+        "days that are too old, in a time zone where it is another day",
         "time", "look", "dated mart",
         "set local timezone = 'Etc/GMT+12';\n" + OLD, control=NOT_OLD, own=False,
     ),
     Attack(
-        "expired day with a date of one's own",
-        "days that are too old, with a type that takes the place of date",
+        "expired day with a date of its own",
+        "days that are too old, with a type that replaces date",
         "time", "look", "dated mart", OWN_TYPES + OLD, control=NOT_OLD, own=False,
     ),
     Attack(
@@ -316,7 +316,7 @@ TIME: tuple[Attack, ...] = (
     ),
     Attack(
         "agents under standard, counted",
-        "how many rows a mart has that the contract does not open",
+        "the number of rows in a mart that the contract does not open",
         "contract", "reach", "closed mart", "select count(*) from {mart}",
     ),
     Attack(
@@ -351,7 +351,7 @@ CATALOGUE: tuple[Attack, ...] = (
     ),
     Attack(
         "others' queries",
-        "what others ask at this moment",
+        "the queries that others are running",
         "catalogue", "look", "server",
         "select 1 from pg_stat_activity where usename <> session_user and query <> '<insufficient privilege>'"
         " and query <> '' limit 1",
@@ -360,7 +360,7 @@ CATALOGUE: tuple[Attack, ...] = (
     ),
     Attack(
         "functions",
-        "a function of ours that one may call, the policies' two aside",
+        "a function of ours that the attacker may call, except those that its duty or the policies need",
         "catalogue", "look", "server",
         SQL["functions"],
         own=False,
@@ -374,14 +374,14 @@ CATALOGUE: tuple[Attack, ...] = (
     ),
     Attack(
         "privileges to make",
-        "any right to make something in a schema or the database",
+        "any right to create something in a schema or the database",
         "catalogue", "look", "server",
         SQL["privileges_to_make"],
         own=False,
     ),
     Attack(
         "handing on",
-        "granting what one may read to everybody",
+        "granting everybody what the attacker may read",
         "catalogue", "look", "mart",
         "grant select on {mart} to public;\n"
         "select 1 from pg_class, aclexplode(relacl) where oid = '{mart}'::regclass and grantee = 0",
@@ -390,7 +390,7 @@ CATALOGUE: tuple[Attack, ...] = (
     ),
     Attack(
         "powers",
-        "a power over the server: databases, roles, replication, a parameter of everybody's",
+        "a power over the server: databases, roles, replication, a parameter that everybody shares",
         "roles", "look", "server",
         SQL["powers"],
         control="select 1 from pg_roles where rolname = current_user and rolcreaterole",
@@ -398,7 +398,7 @@ CATALOGUE: tuple[Attack, ...] = (
     ),
     Attack(
         "memberships",
-        "a role of which one has the rights, or that one could become, and should not",
+        "a role whose rights the attacker has, or that it can set, and should not",
         "roles", "look", "server",
         "select rolname from pg_roles where rolname not in (session_user, {becomes})"
         " and (pg_has_role(oid, 'set') or (pg_has_role(oid, 'usage') and rolname not in ({groups})))",
@@ -407,7 +407,7 @@ CATALOGUE: tuple[Attack, ...] = (
     ),
     Attack(
         "announcements",
-        "LISTEN: what a function of ours would NOTIFY",
+        "LISTEN: a function of ours that uses NOTIFY",
         "channels", "look", "server",
         "select 1 from pg_proc as p join pg_namespace as n on n.oid = p.pronamespace"
         " where nspname = any({ours}) and prokind <> 'a'"
@@ -417,7 +417,7 @@ CATALOGUE: tuple[Attack, ...] = (
     ),
     Attack(
         "advisory locks",
-        "a blockade: a lock that everybody may take and a function of ours would wait for",
+        "blocking us: an advisory lock, which everybody may take, that a function of ours waits for",
         "channels", "look", "server",
         "select 1 from pg_proc as p join pg_namespace as n on n.oid = p.pronamespace"
         " where nspname = any({ours}) and prokind <> 'a' and pg_get_functiondef(p.oid) ~* 'advisory' limit 1",
@@ -428,7 +428,7 @@ CATALOGUE: tuple[Attack, ...] = (
 
 
 def _exists(kind: str, name: str) -> str:
-    """A control for what the owner may not do either: that the thing is there."""
+    """A control for an attack that the owner may not make either: it shows that the target exists."""
     return {
         "relation": f"select '{name}'::regclass",
         "function": f"select 1 / count(*) from pg_proc where proname = '{name}'",
@@ -440,7 +440,7 @@ MART_IS_THERE = "select '{mart}'::regclass"
 
 
 def _reaches() -> Iterator[Attack]:
-    """What PostgreSQL must refuse, each with what it tries in words."""
+    """The attacks that PostgreSQL must refuse."""
     for name, tries, sql in (
         ("insert", "adding rows to a mart", "insert into {mart} (customer_id) values ({own})"),
         ("update", "changing rows of a mart", "update {mart} set customer_id = customer_id"),
@@ -450,8 +450,8 @@ def _reaches() -> Iterator[Attack]:
             " on q.customer_id = c.id when matched then delete"),
         ("copy in", "COPY into a mart", "copy {table} from stdin"),
         ("lock rows", "locking rows", "select 1 from {mart} for key share"),
-        ("lock softly", "a lock that stops the opening of days", "lock table {table} in share mode"),
-        ("lock", "a lock that stops everybody", "lock table {table} in access exclusive mode"),
+        ("lock softly", "a lock that blocks the opening of days", "lock table {table} in share mode"),
+        ("lock", "a lock that blocks everybody", "lock table {table} in access exclusive mode"),
         ("switch off", "switching row security off", "alter table {table} disable row level security"),
         ("no force", "freeing the owner from the policies", "alter table {table} no force row level security"),
         ("drop policy", "dropping a policy", "drop policy own_rows on {table}"),
@@ -460,10 +460,10 @@ def _reaches() -> Iterator[Attack]:
         ("trigger", "a trigger on a mart", "create trigger mine before insert on {table} execute function"
             " suppress_redundant_updates_trigger()"),
         ("rule", "a rule on a mart", "create rule mine as on insert to {mart} do instead nothing"),
-        ("index", "an index with a function of one's own", "create index on {table} (customer_id)"),
+        ("index", "an index on a mart", "create index on {table} (customer_id)"),
         ("statistics object", "statistics on a mart", "create statistics pg_temp.mine on customer_id, ({own} + 1)"
             " from {table}"),
-        ("inherit", "a table of one's own as a mart's parent", "alter table {table} inherit pg_class"),
+        ("inherit", "another table as a mart's parent", "alter table {table} inherit pg_class"),
         ("rename", "renaming a mart", "alter table {mart} rename to mine"),
         ("owner", "becoming a mart's owner", "alter table {mart} owner to current_user"),
         ("comment", "a comment on a mart", "comment on table {mart} is 'mine'"),
@@ -478,16 +478,16 @@ def _reaches() -> Iterator[Attack]:
         ("table in public", "a table in public", "create table public.mine ()"),
         ("view in access", "a view beside the policies' functions", "create view access.mine as select 1"),
         ("schema", "a schema", "create schema mine"),
-        ("the customer's function", "the function that says who one is",
+        ("the customer's function", "the function that says which customer a session is",
             "create or replace function access.current_customer() returns integer return {other}"),
-        ("the floor's function", "the function that says how far back",
+        ("the floor's function", "the function that says which days are too old",
             "create or replace function access.retention_floor() returns date return '-infinity'::date"),
         ("drop function", "dropping that function", "drop function access.current_customer()"),
-        ("sequence", "a sequence of ours", "select nextval('ops.mark')"),
+        ("sequence", "one of our sequences", "select nextval('ops.mark')"),
         ("our function", "the function that makes months", "select access.ensure_month('{any_mart}', '2001-01-01')"),
         ("domain", "a domain in public", "create domain public.integer as int4"),
         ("collation", "a collation among ours", "create collation access.mine from \"C\""),
-        ("default privileges", "what is granted of all that the owner makes",
+        ("default privileges", "the default privileges of what the owner creates",
             'alter default privileges for role "{owner}" grant select on tables to public'),
     ):  # fmt: skip
         yield Attack(name, tries, "making", "reach", "server", sql, "select '{any_mart}'::regclass")
@@ -496,19 +496,19 @@ def _reaches() -> Iterator[Attack]:
         ("new role", "a role", "create role mine"),
         ("bypass", "being free of all policies", 'alter role "{role}" bypassrls'),
         ("superuser", "being a superuser", 'alter role "{role}" superuser'),
-        ("another's password", "another's password", "alter role \"{other_role}\" password 'mine'"),
+        ("another's password", "another login's password", "alter role \"{other_role}\" password 'mine'"),
         ("the owner's password", "the owner's password", "alter role \"{owner}\" password 'mine'"),
-        ("rename oneself", "another number at the end of one's name",
+        ("rename oneself", "another number at the end of the role's name",
             'alter role "{role}" rename to "{database}_customer_9{other}"'),
-        ("another's settings", "another's settings", "alter role \"{other_role}\" set work_mem = '64kB'"),
+        ("another's settings", "another login's settings", "alter role \"{other_role}\" set work_mem = '64kB'"),
         ("the database's settings", "everybody's settings",
             "alter database \"{database}\" set search_path = public"),
         ("a group", "membership of a mart group", 'grant "{database}_reads_agent" to "{role}"'),
         ("another's rows by membership", "membership of another customer", 'grant "{other_role}" to "{role}"'),
-        ("all data", "membership of a role of PostgreSQL's that reads all", 'grant pg_read_all_data to "{role}"'),
+        ("all data", "membership of PostgreSQL's role that reads everything", 'grant pg_read_all_data to "{role}"'),
         ("drop another", "dropping another's login", 'drop role "{other_role}"'),
     ):  # fmt: skip
-        # A session's own role can't be renamed by anybody, which PostgreSQL says before it looks at rights.
+        # Nobody can rename a session's own role. PostgreSQL checks this before rights.
         states = (REFUSED, "0A000") if name == "rename oneself" else (REFUSED,)
         yield Attack(
             name, tries, "roles", "reach", "server", sql, _exists("role", "{other_role}"), refusals=states
@@ -522,14 +522,14 @@ def _reaches() -> Iterator[Attack]:
             _exists("relation", relation),
         )  # fmt: skip
     yield Attack(
-        "others' sessions", "stopping what others do", "channels", "reach", "server",
+        "others' sessions", "cancelling others' queries", "channels", "reach", "server",
         "select pg_cancel_backend(pid) from pg_stat_activity where usename = '{owner}'",
         "select 1 / count(*) from pg_stat_activity where usename = '{owner}'",
     )  # fmt: skip
     for function, arguments, tries in (
         ("pg_read_file", "'PG_VERSION'", "the server's files"),
         ("pg_read_binary_file", "'PG_VERSION'", "the server's files as bytes"),
-        ("pg_stat_file", "'PG_VERSION'", "what the server says of a file"),
+        ("pg_stat_file", "'PG_VERSION'", "the size and times of a file of the server"),
         ("pg_ls_dir", "'.'", "the server's folders"),
         ("pg_ls_logdir", "", "the server's logs"),
         ("pg_ls_waldir", "", "the write-ahead log"),
@@ -540,7 +540,11 @@ def _reaches() -> Iterator[Attack]:
         ("pg_rotate_logfile", "", "the server's log file"),
         ("pg_stat_reset", "", "everybody's statistics"),
         ("pg_switch_wal", "", "the write-ahead log's next file"),
-        ("pg_create_logical_replication_slot", "'mine', 'test_decoding'", "all changes, by a slot"),
+        (
+            "pg_create_logical_replication_slot",
+            "'mine', 'test_decoding'",
+            "all changes, through a replication slot",
+        ),
         ("pg_create_restore_point", "'mine'", "a restore point"),
         ("pg_log_backend_memory_contexts", "pg_backend_pid()", "the memory of a session, in the log"),
     ):
@@ -550,7 +554,7 @@ def _reaches() -> Iterator[Attack]:
         )  # fmt: skip
     for function, arguments, tries in (
         *(
-            (f"pg_{how}advisory_{until}lock{shared}", "1", "a lock that nobody limits")
+            (f"pg_{how}advisory_{until}lock{shared}", "1", "locks without a limit")
             for how in ("", "try_")
             for until in ("", "xact_")
             for shared in ("", "_shared")
@@ -591,19 +595,19 @@ def _reaches() -> Iterator[Attack]:
             f"set local {setting} = {value}", ALLOWED,
         )  # fmt: skip
     for name, tries, sql in (
-        ("copy to a file", "a file of the server's", "copy (select 1) to '/tmp/mine'"),
-        ("copy from a file", "a file of the server's", "copy mart.mine from '/etc/hostname'"),
+        ("copy to a file", "writing a file on the server", "copy (select 1) to '/tmp/mine'"),
+        ("copy from a file", "reading a file on the server", "copy mart.mine from '/etc/hostname'"),
         ("copy to a program", "a program on the server", "copy (select 1) to program 'true'"),
         ("foreign data wrapper", "a way to other servers", "create foreign data wrapper mine"),
-        ("publication", "all changes, published", "create publication mine for all tables"),
+        ("publication", "all changes, through a publication", "create publication mine for all tables"),
         ("subscription", "changes of another server", "create subscription mine connection 'dbname=mine'"
             " publication mine with (connect = false)"),
         ("event trigger", "a trigger on everybody's DDL",
             "create event trigger mine on ddl_command_start execute function mine()"),
         ("language", "a language", "create language mine handler plpgsql_call_handler"),
-        ("C function", "code of one's own in the server",
+        ("C function", "the attacker's own code in the server",
             "create function pg_temp.mine() returns void language c as 'mine'"),
-        ("internal function", "code of the server's under another name",
+        ("internal function", "an internal function of the server under another name",
             "create function pg_temp.mine(integer) returns void language internal as 'mine'"),
         ("drop database schema", "dropping the marts", "drop schema mart cascade"),
         ("drop owned", "dropping what the owner owns", 'drop owned by "{owner}"'),
@@ -628,7 +632,7 @@ def _reaches() -> Iterator[Attack]:
         )  # fmt: skip
 
 
-# What the loader can write into the doorway: a row that lands, and what `prepare` would never make of it.
+# Rows that the loader can write to raw.incoming: one that lands, and variants of it that `prepare` would never make.
 SOUND = {
     "customer_id": "{customer}", "occurred_at": "now() - interval '1 hour'", "event_key": "1", "identified": "true",
     "platform": "'vcloud'", "event": "'queue_joined'", "call_key": "1", "call_id": "'c'", "queue": "'q'",
@@ -647,7 +651,7 @@ def _insert(table: str, row: dict[str, str]) -> str:
 
 
 def _keep(turned_away: int = 0, by: str = "{{}}") -> str:
-    """Keep what stands in the doorway; an error where nothing of it landed."""
+    """Land the rows in raw.incoming; a division by zero if none landed."""
     return f"select 1 / landed from raw.keep('audit', '', 0, '[]', 9, 0, {turned_away}, false, '{by}')"
 
 
@@ -659,62 +663,72 @@ ENDED = {"event": "'call_ended'", "reason": "'caller'"}
 ON_A_LINE = {"platform": "'sip_trunk'", "event": "'call_ended'", "queue": "null"}
 
 HANDED_OVER: dict[str, tuple[str, dict[str, str]]] = {
-    "number": ("a telephone number in the place of its key", {"number_key": NUMBER}),
-    "name": ("an agent's name in the place of its key", {"event": "'agent_connected'", "agent_key": NAME}),
-    "device": ("a device's name in the place of its key", {"device_key": "'SIP/101-noor'"}),
-    "target": ("a number in the place of a target's key", TRANSFERRED | {"target_key": NUMBER}),
-    "form of a key": ("a key of another form", {"number_key": f"upper({KEY})"}),
-    "prefix of a key": ("a key with a prefix that is not given yet", {"number_key": f"'~' || {KEY}"}),
+    "number": ("a telephone number instead of its key", {"number_key": NUMBER}),
+    "name": ("an agent's name instead of its key", {"event": "'agent_connected'", "agent_key": NAME}),
+    "device": ("a device's name instead of its key", {"device_key": "'SIP/101-noor'"}),
+    "target": ("a number instead of a target's key", TRANSFERRED | {"target_key": NUMBER}),
+    "form of a key": ("a key in another form", {"number_key": f"upper({KEY})"}),
+    "prefix of a key": ("a key with a prefix", {"number_key": f"'~' || {KEY}"}),
     "withheld number": (
         "the key of a number that was withheld",
         {"number_key": KEY, "number_withheld": "true"},
     ),
-    "number elsewhere": ("a number's key where none is told", ENDED | {"number_key": KEY}),
+    "number elsewhere": ("a number's key with an event that has no number", ENDED | {"number_key": KEY}),
     "target in clear": ("a number that was dialled, as text", TRANSFERRED | {"target": NUMBER}),
-    "target of nothing": ("the key of a target that is none", {"target_key": KEY}),
+    "target of nothing": ("a target's key with an event that has no target", {"target_key": KEY}),
     "device in clear": ("a person's device, as text", {"line": "'SIP/101-noor'"}),
-    "agent on a line": ("an agent where there are none", ON_A_LINE | {"agent_key": KEY}),
-    "platform": ("a platform that there is not", {"platform": "'fax'"}),
-    "event": ("an event that there is not", {"event": "'hello'"}),
+    "agent on a line": ("an agent on a line, which has no agents", ON_A_LINE | {"agent_key": KEY}),
+    "platform": ("an unknown platform", {"platform": "'fax'"}),
+    "event": ("an unknown event", {"event": "'hello'"}),
     "reason": ("a reason of another event", ENDED | {"reason": "'full'"}),
-    "reason of none": ("a reason where there is none", {"reason": NAME}),
-    "status": ("a status in words of one's own", STATUS | {"reason": NAME}),
-    "direction": ("a direction that there is not", {"event": "'call_started'", "direction": "'up'"}),
-    "kind of target": ("a kind of target that there is not", TRANSFERRED | {"target_kind": "'person'"}),
-    "recording": ("a recording of a call that goes on", {"recorded": "true"}),
+    "reason of none": ("a reason with an event that has no reasons", {"reason": NAME}),
+    "status": ("an unknown status", STATUS | {"reason": NAME}),
+    "direction": ("an unknown direction", {"event": "'call_started'", "direction": "'up'"}),
+    "kind of target": ("an unknown kind of target", TRANSFERRED | {"target_kind": "'person'"}),
+    "recording": ("a recording of a call that has not ended", {"recorded": "true"}),
     "negative duration": ("a negative duration", ENDED | {"duration_s": "-1"}),
-    "no duration": ("a duration that is no number", ENDED | {"duration_s": "'NaN'"}),
-    "endless duration": ("a duration without an end", ENDED | {"duration_s": "'infinity'"}),
-    "duration of nothing": ("a duration of what ends nothing", {"duration_s": "1"}),
+    "no duration": ("a duration that is not a number", ENDED | {"duration_s": "'NaN'"}),
+    "endless duration": ("an infinite duration", ENDED | {"duration_s": "'infinity'"}),
+    "duration of nothing": ("a duration with an event that ends nothing", {"duration_s": "1"}),
     "negative wait": ("a negative wait", ENDED | {"wait_s": "-1"}),
-    "long text": ("a text without an end", {"queue": "repeat('q', 256)"}),
-    "future": ("a day that is still to come", {"occurred_at": "now() + interval '25 hours'"}),
-    "end of time": ("a moment without an end", {"occurred_at": "'infinity'"}),
-    "beginning of time": ("a moment without a beginning", {"occurred_at": "'-infinity'"}),
+    "long text": ("a text that is too long", {"queue": "repeat('q', 256)"}),
+    "future": ("a day in the future", {"occurred_at": "now() + interval '25 hours'"}),
+    "end of time": ("an infinite moment", {"occurred_at": "'infinity'"}),
+    "beginning of time": ("a moment of minus infinity", {"occurred_at": "'-infinity'"}),
     "expired": ("a day that is too old", {"occurred_at": "'{floor}'::timestamp - interval '2 days'"}),
     "stranger": ("a customer that is not in the registry", {"customer_id": "0"}),
 }
 
 
 def _landings() -> Iterator[Attack]:
-    """Each handed over by who may, as a row that would land but for one thing; raw.keep must refuse it."""
-    # The first is the refusal of refuse_unprepared; what no contract keeps is left out, so that nothing landed.
+    """The attacks on landing: the loader writes a row with one mistake, and raw.keep must refuse it."""
+    # 23514: refuse_unprepared refuses it. 22012: no contract keeps the row, so nothing landed.
     states = ("23514", "22012")
     for name, (tries, change) in HANDED_OVER.items():
         sql = _insert("incoming", SOUND | change) + _keep()
         yield Attack(name, tries, "landing", "reach", "doorway", sql, LANDS, refusals=states)
     aims: tuple[tuple[str, Aim, str, dict[str, str]], ...] = (
-        ("id under standard", "standard's doorway", "the id of an agent that is no agent's of detailed", {}),
-        ("id of an anonymous agent", "anonymous doorway", "the id of an agent that has none", {}),
-        ("id of a stranger's agent", "doorway", "the id of an agent of nobody", {"customer_id": "0"}),
-        ("id behind a name", "doorway", "the id of an agent whose key is none", {"agent_key": NAME}),
+        ("id under standard", "standard's doorway", "the id of an agent under a standard contract", {}),
+        ("id of an anonymous agent", "anonymous doorway", "the id of an anonymous agent", {}),
+        (
+            "id of a stranger's agent",
+            "doorway",
+            "the id of an unknown customer's agent",
+            {"customer_id": "0"},
+        ),
+        (
+            "id behind a name",
+            "doorway",
+            "the id of an agent with a name instead of a key",
+            {"agent_key": NAME},
+        ),
         (
             "id for ever",
             "doorway",
-            "the id of an agent that is to be kept for ever",
+            "the id of an agent with a last day that never expires",
             {"last_at": "'infinity'"},
         ),
-        ("long id", "doorway", "an id without an end", {"agent": "repeat('a', 256)"}),
+        ("long id", "doorway", "an id that is too long", {"agent": "repeat('a', 256)"}),
     )
     for name, aim, tries, change in aims:
         sql = _insert("incoming", SOUND) + _insert("incoming_agent", NAMED | change) + _keep()
@@ -722,21 +736,21 @@ def _landings() -> Iterator[Attack]:
     for name, tries, keep in (
         (
             "turned away of a stranger",
-            "a count of a customer that is not in the registry",
+            "a count for a customer that is not in the registry",
             _keep(1, '{{"0": 1}}'),
         ),
-        ("turned away of a name", "a count of somebody", _keep(1, '{{"Noor Zandvliet": 1}}')),
+        ("turned away of a name", "a count for a name", _keep(1, '{{"Noor Zandvliet": 1}}')),
         ("counts", "more rows than were counted", _keep(1, '{{"null": 2}}')),
-        ("negative counts", "fewer rows than none", _keep(-1, '{{"null": -1}}')),
+        ("negative counts", "a negative count", _keep(-1, '{{"null": -1}}')),
     ):
         sql = _insert("incoming", SOUND) + keep
         yield Attack(name, tries, "landing", "reach", "doorway", sql, LANDS, refusals=("23514",))
 
 
 ACCESS: tuple[Attack, ...] = (
-    Attack("read", "a relation that is not for it", "reading", "reach", "relation",
+    Attack("read", "a relation that it may not read", "reading", "reach", "relation",
         "select 1 from {relation} limit 1", "select '{relation}'::regclass"),
-    Attack("read in part", "columns that are not for it", "reading", "reach", "columns",
+    Attack("read in part", "columns that it may not read", "reading", "reach", "columns",
         "select * from {relation} limit 1"),
     Attack("write", "adding to a table or a view", "writing", "reach", "table",
         "insert into {relation} default values", "select '{relation}'::regclass", refusals=NO_TABLE),

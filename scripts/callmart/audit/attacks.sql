@@ -1,8 +1,8 @@
--- The longer statements of attacks.py. {database}, {ours}, {calls} and their like are filled in for each attacker.
+-- The longer statements of attacks.py. {database}, {ours}, {calls} and so on are filled in for each attacker.
 
 -- name: own_types
--- Types of the caller's own, which come before all others whatever the search_path: in a function with a string body
--- these would be the ones it means, and they say what the caller likes.
+-- Types of the attacker's own. pg_temp comes first in any search_path, so a function with a string body would use
+-- these, and they return what the attacker likes.
 create type pg_temp.text as (said pg_catalog.text);
 create function pg_temp.lie(name) returns pg_temp.text immutable
 return row('{database}_customer_{other}')::pg_temp.text;
@@ -17,7 +17,7 @@ create cast (pg_temp.date as pg_catalog.date) with function pg_temp.said(pg_temp
 create domain pg_temp.integer as pg_catalog.int4;
 
 -- name: tell
--- An operator of the caller's own that is cheaper than any filter, and tells what it is given.
+-- An operator of the attacker's own that is cheaper than any filter, and prints its argument.
 create function pg_temp.tell(integer, integer) returns boolean language plpgsql cost 0.0001 as $$
 begin raise notice '%', $1; return true; end $$;
 create operator pg_temp.<<<< ( -- noqa: PRS

@@ -1,6 +1,6 @@
-"""Who attacks what: the list of attacks, aimed at the marts, relations and roles that there are.
+"""Aims the attacks at the marts, relations and roles of a database, and runs them.
 
-Used by the tests and by `callmart audit`, each with connections of its own.
+The tests and `callmart audit` use this, each with their own connections.
 """
 
 import re
@@ -22,16 +22,16 @@ SQL = sql_file.statements(__file__)
 
 @dataclass(frozen=True)
 class Attacker:
-    """Who attacks: a customer, or a duty, by its own login."""
+    """A customer or a duty that makes attacks."""
 
     name: str
     role: str
-    login: str  # its own, or where a customer has ordered none the publisher's, who becomes it
-    own: int  # a duty's is the customer whose data it tries to get
+    login: str  # its own; if a customer has ordered none, the publisher's, which sets its role
+    own: int  # the customer's number; for a duty that of a customer whose data it tries to get
     customer: bool
     opens: frozenset[str]  # mart groups
     reads: frozenset[str] = frozenset()  # relations
-    reads_partly: frozenset[str] = frozenset()  # relations of which some columns
+    reads_partly: frozenset[str] = frozenset()  # relations of which it may read some columns
     writes: frozenset[str] = frozenset()
     becomes: frozenset[str] = frozenset()
     calls: frozenset[str] = frozenset()  # functions
@@ -39,26 +39,26 @@ class Attacker:
 
 @dataclass(frozen=True)
 class Scene:
-    """What stands in the database, for attacks to be aimed at."""
+    """The targets for attacks: what the database has."""
 
     database: str
     owner: str
-    floor: str  # the oldest day that is kept, reckoned here and not by the function that the policies use
+    floor: str  # the oldest day that is kept, computed here and not by the function that the policies use
     marts: tuple[dbt_project.Mart, ...]
     relations: tuple[str, ...]
     sequences: frozenset[str]
-    tables: dict[str, str]  # of each a column that can be written
+    tables: dict[str, str]  # by name, each with a column that can be written
     roles: tuple[str, ...]
     logins: frozenset[str]  # the roles that may log in
-    customers: dict[int, str]  # the option of today
-    anonymous: frozenset[int]  # those of them whose agents have no names
-    rows: dict[tuple[int, str], int] = field(default_factory=dict)  # how many a customer may see of a mart
-    anothers: dict[tuple[int, str], int] = field(default_factory=dict)  # the hash of a row that is another's
-    left: tuple[dbt_project.Mart, ...] = ()  # what the project has taken out
+    customers: dict[int, str]  # by number, with the option of today
+    anonymous: frozenset[int]  # the customers whose agents have no names
+    rows: dict[tuple[int, str], int] = field(default_factory=dict)  # that a customer may see of a mart
+    anothers: dict[tuple[int, str], int] = field(default_factory=dict)  # the hash of another customer's row
+    left: tuple[dbt_project.Mart, ...] = ()  # marts that were taken out of the project and still have tables
 
     @property
-    def standing(self) -> tuple[dbt_project.Mart, ...]:
-        """All that a customer may read its rows in, and nobody else's."""
+    def all_marts(self) -> tuple[dbt_project.Mart, ...]:
+        """All marts that customers may read, also those that were taken out of the project."""
         return (*self.marts, *self.left)
 
     def holders(self, mart: dbt_project.Mart) -> list[int]:
@@ -68,7 +68,7 @@ class Scene:
 
 @dataclass(frozen=True)
 class Attempt:
-    """An attack by one attacker on one place, ready to run."""
+    """An attack by one attacker on one target (`place`), ready to run."""
 
     attack: Attack
     place: str
@@ -78,12 +78,12 @@ class Attempt:
 
 
 def name_of(mart: dbt_project.Mart) -> str:
-    """A mart as its readers name it."""
+    """The relation that a mart's readers read."""
     return f"{'usage' if mart.group == 'usage' else 'mart'}.{mart.name}"
 
 
 def table_of(mart: dbt_project.Mart) -> str:
-    """The table in which a mart's rows stand; its owner reads it, and none of the views."""
+    """The table that has a mart's rows. The owner reads this, not the view."""
     return f"{'usage' if mart.group == 'usage' else 'store'}.{mart.name}"
 
 
@@ -91,7 +91,7 @@ def table_of(mart: dbt_project.Mart) -> str:
 
 
 def scene(connection: psycopg.Connection, settings: Settings) -> Scene:
-    """What stands in the database. Read as the owner, or as a superuser."""
+    """Look up the targets in the database, as the owner or a superuser."""
     owner, database, floor = connection.execute(
         SQL["database"], {"time_zone": settings.time_zone}
     ).fetchall()[0]
@@ -145,7 +145,7 @@ def _rows(
 
 
 def _anothers(connection: psycopg.Connection, mart: dbt_project.Mart, customer: int) -> int | None:
-    """The hash of a row that another customer has and this one has not, as if it were this one's."""
+    """The hash of a row that another customer has and this one does not, with this customer's number in it."""
     row = f"hashtextextended({_row_of(mart, customer)}::text, 0)"
     found = connection.execute(
         f"select * from (select {row} from {table_of(mart)} as q where customer_id <> {customer} limit 100) as others"
@@ -155,13 +155,13 @@ def _anothers(connection: psycopg.Connection, mart: dbt_project.Mart, customer: 
 
 
 def _row_of(mart: dbt_project.Mart, customer: int) -> str:
-    """A row of a mart's table, with another number."""
+    """A row of a mart's table, with its customer number replaced by `customer`."""
     columns = ("q." + column for column in mart.columns if column != "customer_id")
     return f"row({customer}, {', '.join(columns)})"
 
 
 def attackers(scene: Scene) -> list[Attacker]:
-    """Every customer with a contract, and every duty."""
+    """The attackers: every customer with a contract, and every duty."""
     customers = [_customer(scene, customer, option) for customer, option in scene.customers.items()]
     return customers + [_duty(scene, name, duty) for name, duty in matrix().duties.items()]
 
@@ -205,10 +205,10 @@ def _duty(scene: Scene, name: str, duty: Duty) -> Attacker:
 
 
 def _shown(scene: Scene, opens: frozenset[str]) -> frozenset[str]:
-    """The relations that the marts of these groups are seen in."""
+    """The relations that readers of these groups may read."""
     return frozenset(
         relation
-        for mart in scene.standing
+        for mart in scene.all_marts
         if mart.group in opens
         for relation in shown_in(mart)
         if relation in scene.relations
@@ -231,12 +231,12 @@ def _named(scene: Scene, entry: str) -> set[str]:
 
 
 def attempts(scene: Scene, attacker: Attacker, attacks: Iterable[Attack] = ATTACKS) -> Iterator[Attempt]:
-    """The attacks that an attacker can make, each on every place that it is aimed at."""
+    """All attacks that an attacker can make, each on each of its targets."""
     for attack in attacks:
         if attack.kind == "look" and attack.aim != "server" and not attacker.customer:
-            continue  # a duty has no rows of its own to look at: that it reads no mart is a reach
+            continue  # a duty has no rows of its own to compare with; reaches check that it reads no mart
         if attack.aim in ("server", "role") and attacker.login != attacker.role:
-            continue  # the publisher's own reach, which it tries as itself
+            continue  # these depend on the login, which is the publisher's, and it tries them as itself
         for place, names in _places(scene, attacker, attack.aim):
             filled = _names(scene, attacker) | names
             control = filled | (
@@ -252,12 +252,12 @@ def attempts(scene: Scene, attacker: Attacker, attacks: Iterable[Attack] = ATTAC
 
 
 def _allowed(scene: Scene, attacker: Attacker, place: str) -> frozenset[object]:
-    """What a look may show: none of the rows of a mart, or as many as are the attacker's own."""
+    """The numbers of rows that a look may show: none, or the number of the attacker's own rows."""
     return frozenset({0, scene.rows.get((attacker.own, place.removeprefix("mart.")), 0)})
 
 
 def _places(scene: Scene, attacker: Attacker, aim: Aim) -> list[tuple[str, dict[str, str]]]:
-    """Where an attack is aimed: each place as the report names it, and what stands for it in SQL."""
+    """The targets of an attack: the name of each in the report, and the texts to fill into the SQL."""
     match aim:
         case "server":
             return [("", {})]
@@ -279,13 +279,13 @@ def _places(scene: Scene, attacker: Attacker, aim: Aim) -> list[tuple[str, dict[
             return [("", {"customer": str(customer)}) for customer in _landed_for(scene, attacker, aim)]
     return [
         (name_of(mart), _of_mart(scene, attacker, mart))
-        for mart in scene.standing
+        for mart in scene.all_marts
         if _is_aimed_at(mart, attacker, aim)
     ]
 
 
 def _landed_for(scene: Scene, attacker: Attacker, aim: Aim) -> list[int]:
-    """A customer of the kind that an attack at the doorway is about, where the attacker may land anything at all."""
+    """A customer of the kind that an attack on landing needs. None if the attacker may not land files."""
     if "raw.incoming" not in attacker.writes:
         return []
     of_kind = {
@@ -299,8 +299,8 @@ def _landed_for(scene: Scene, attacker: Attacker, aim: Aim) -> list[int]:
 
 
 def _far_customers(scene: Scene, attacker: Attacker) -> set[str]:
-    """The roles of all customers but the next one. Of all of them at once the attack `memberships` asks whether one
-    could become them; that it is so is tried with one, since each with each is quadratic.
+    """The roles of all customers except the next one. Setting the role is really tried with one customer only, because
+    each with each would be quadratic. The attack `memberships` checks the rights for all of them at once.
     """
     ids = sorted(scene.customers)
     following = next((customer for customer in ids if customer > attacker.own), min(ids, default=0))
@@ -308,7 +308,7 @@ def _far_customers(scene: Scene, attacker: Attacker) -> set[str]:
 
 
 def _of_mart(scene: Scene, attacker: Attacker, mart: dbt_project.Mart) -> dict[str, str]:
-    """A mart, and another customer that has rows in it, where there is one."""
+    """The texts for a mart, and another customer that has rows in it, if there is one."""
     others = [customer for customer in scene.holders(mart) if customer != attacker.own]
     names = {
         "mart": name_of(mart),
@@ -322,7 +322,7 @@ def _of_mart(scene: Scene, attacker: Attacker, mart: dbt_project.Mart) -> dict[s
 
 
 def _is_aimed_at(mart: dbt_project.Mart, attacker: Attacker, aim: Aim) -> bool:
-    """Whether a mart is one that an attack is about; a duty tries its hand at all of them."""
+    """Whether a mart is a target of an attack. A duty attacks all marts."""
     if mart.group == "usage" or (aim == "dated mart" and not mart.day):
         return False
     is_open = mart.group in attacker.opens or not attacker.customer
@@ -330,7 +330,7 @@ def _is_aimed_at(mart: dbt_project.Mart, attacker: Attacker, aim: Aim) -> bool:
 
 
 def _names(scene: Scene, attacker: Attacker) -> dict[str, str]:
-    """What the places in an attack's SQL stand for, whatever it is aimed at."""
+    """The texts to fill into an attack's SQL that don't depend on its target."""
     other = next((customer for customer in scene.customers if customer != attacker.own), 0)
     return {
         "database": scene.database,
@@ -344,7 +344,7 @@ def _names(scene: Scene, attacker: Attacker) -> dict[str, str]:
         "ours": f"array[{_list(SCHEMAS)}]",
         "calls": _list(attacker.calls),
         "writes": _list(attacker.writes),
-        # The samples of what a duty may read are not hidden from it; a customer sees none, not even of its marts.
+        # A duty sees the samples of relations that it may read. A customer sees none, not even of its marts.
         "sampled": _list(set() if attacker.customer else attacker.reads | attacker.reads_partly),
         "becomes": _list(attacker.becomes or {attacker.role}),
         "groups": _list(
@@ -362,36 +362,36 @@ def _list(names: Iterable[str]) -> str:
 
 @dataclass(frozen=True)
 class Answer:
-    """What an attack or its control met: how much it was shown, or how it was refused. Never a value."""
+    """The result of an attack or its control: what it was shown, as numbers, or how it was refused. Never a value."""
 
     shown: frozenset[object] = frozenset()
     refused: str | None = None  # SQLSTATE
 
     def withstood(self, attempt: Attempt) -> bool:
-        """Whether an attacker that was answered so has got nothing."""
+        """Whether the attacker got nothing."""
         if self.refused is not None:
             return self.refused in attempt.attack.refusals
         return attempt.attack.kind == "look" and self.shown <= attempt.allowed
 
     def absent(self) -> bool:
-        """Whether what an attack needs is not on this server at all."""
+        """Whether this server lacks what the attack needs."""
         return self.refused in NOT_INSTALLED
 
     def proves(self, attempt: Attempt) -> bool:
-        """Whether the owner that was answered so shows that there was something to get."""
+        """As the answer to a control: whether there was something to get."""
         return self.refused is None and (attempt.attack.kind == "reach" or bool(self.shown - attempt.allowed))
 
 
-# The errors that attacks raise where they have reached another's row.
+# The errors that attacks raise if they have reached another customer's row.
 BETRAYING = (psycopg.errors.DivisionByZero, psycopg.errors.InvalidTextRepresentation)
 
 
 def make(connection: psycopg.Connection, statements: str, attack: Attack) -> Answer:
-    """Run an attack or its control; nothing of it is kept."""
-    told: list[str] = []
+    """Run an attack or its control, and roll it back."""
+    notices: list[str] = []
 
     def hear(notice: psycopg.errors.Diagnostic) -> None:
-        told.append(notice.message_primary or "")
+        notices.append(notice.message_primary or "")
 
     connection.add_notice_handler(hear)
     try:
@@ -407,13 +407,13 @@ def make(connection: psycopg.Connection, statements: str, attack: Attack) -> Ans
         case "rows":
             return Answer(frozenset(shown - {None}))
         case "notices":
-            return Answer(frozenset({sum(message.isdecimal() for message in told)}))
+            return Answer(frozenset({sum(message.isdecimal() for message in notices)}))
         case "error":
             return Answer()
 
 
 def run(connection: psycopg.Connection, statements: str) -> set[object]:
-    """The first column of what the last of several statements returns."""
+    """Run several statements, and return the values in the first column of the last one's result."""
     *first, last = statements.strip().rstrip(";").split(";\n")
     for statement in first:
         connection.execute(statement)

@@ -8,7 +8,7 @@ from pg_namespace
 where nspname = 'mart';
 
 -- name: relations
--- The relations of the schemas, with their kind and the last column that can be written.
+-- The relations of the schemas, each with its kind and its last column that can be written.
 select
     format('%%I.%%I', nspname, relname) as relation,
     relkind::text,

@@ -1,7 +1,7 @@
-"""The audit's matrix: every customer and every mart, looked at through every channel by which its rows get out.
+"""The audit's matrix: every customer and mart through every channel: login, publisher, file, Tableau.
 
-What a customer should see is found by the owner, by an explicit filter on customer, contract and floor; each channel
-is then asked what it shows. Compared are the number of rows and a checksum; neither is ever reported.
+The owner finds the rows that a customer should see, with an explicit filter on customer, contract and floor. They are
+compared with what each channel shows, by the number of rows and a checksum. Neither of these is reported.
 """
 
 from collections.abc import Iterator
@@ -29,13 +29,13 @@ CHANNELS: tuple[Channel, ...] = ("login", "publisher", "file", "Tableau")
 Outcome = Literal["own rows only", "no rows", "closed", "DIFFERS", "OPEN", "MISSING"]
 GOOD: tuple[Outcome, ...] = ("own rows only", "no rows", "closed")
 
-# The same text of a row whoever asks, and the permission to make temporary things, where there is one.
+# With these every session prints a row as the same text. A session that may write can try to.
 SESSION = "-c default_transaction_read_only=off -c timezone=UTC -c datestyle=ISO -c intervalstyle=postgres"
 
 
 @dataclass(frozen=True)
 class Cell:
-    """What one channel shows one customer of one mart."""
+    """The outcome for one customer, mart and channel."""
 
     customer_id: int
     option: str
@@ -45,7 +45,7 @@ class Cell:
 
 
 class Rows(NamedTuple):
-    """How many rows, and a checksum of them; never shown."""
+    """The number of rows and their checksum. Never reported."""
 
     rows: int
     checksum: int
@@ -53,14 +53,14 @@ class Rows(NamedTuple):
 
 @dataclass(frozen=True)
 class Board:
-    """What the cells are compared with."""
+    """The expectations that cells are compared with."""
 
-    customers: dict[int, str]  # all of the registry, with the option of today or none
+    customers: dict[int, str]  # all of the registry, with the option of today or `none`
     marts: tuple[Mart, ...]
-    rows: dict[tuple[int, str], Rows]  # what a customer should see of a mart that its contract opens
-    opened: dict[tuple[int, str], int]  # what was opened of it, by the books
+    rows: dict[tuple[int, str], Rows]  # by customer and mart that its contract opens, the rows it should see
+    opened: dict[tuple[int, str], int]  # likewise, the number of rows that were opened, from the books
     floor: str
-    live: frozenset[int]  # the customers whose data sources on Tableau read the database itself
+    live: frozenset[int]  # the customers with live connections
 
     def opens(self, customer_id: int, mart: Mart) -> bool:
         """Whether a customer's contract opens a mart today."""
@@ -68,12 +68,12 @@ class Board:
         return option != "none" and mart.group in roles.opens(option)
 
     def cell(self, customer_id: int, mart: Mart, channel: Channel, outcome: Outcome) -> Cell:
-        """The cell of a customer, a mart and a channel."""
+        """Make a cell of the matrix."""
         return Cell(customer_id, self.customers[customer_id], mart.name, channel, outcome)
 
 
 def log_in(settings: Settings, role: str) -> psycopg.Connection:
-    """A session of a login, with its own password, that may try to write."""
+    """Connect as a login, with its own password. The session is not read-only, so that it may try to write."""
     return psycopg.connect(
         logins.login_uri(settings, role),
         options=SESSION,
@@ -84,7 +84,7 @@ def log_in(settings: Settings, role: str) -> psycopg.Connection:
 
 
 def log_in_as(settings: Settings, attacker: Attacker) -> psycopg.Connection:
-    """An attacker's session: by its own login, or as the publisher who has become it."""
+    """Connect as an attacker: with its own login, or as the publisher with the attacker's role set."""
     session = log_in(settings, attacker.login)
     if attacker.login != attacker.role:
         session.execute(sql.SQL("set role {}").format(sql.Identifier(attacker.role)))
@@ -92,7 +92,7 @@ def log_in_as(settings: Settings, attacker: Attacker) -> psycopg.Connection:
 
 
 def board(connection: psycopg.Connection, scene: Scene) -> Board:
-    """What every customer should see, by explicit filters. In the caller's transaction."""
+    """Find what every customer should see, with explicit filters, in the caller's transaction."""
     connection.execute(
         "set local timezone = 'UTC'; set local datestyle = 'ISO'; set local intervalstyle = 'postgres'"
     )
@@ -128,7 +128,7 @@ def board(connection: psycopg.Connection, scene: Scene) -> Board:
 
 
 def _own_rows(connection: psycopg.Connection, mart: Mart, customer: int, floor: str) -> Rows:
-    """What the owner finds of a customer on days that are kept, under a contract that opens the mart's group."""
+    """The rows of a customer on days that are kept, under a contract that opens the mart's group."""
     where = sql.SQL("customer_id = {}").format(customer)
     if mart.day:
         opening = [option for option in ("standard", "detailed") if mart.group in roles.opens(option)]
@@ -150,7 +150,7 @@ def _rows(connection: psycopg.Connection, relation: str, where: sql.Composable) 
 
 
 def login_cells(scene: Scene, board: Board, session: psycopg.Connection, customer: int) -> Iterator[Cell]:
-    """What a customer's own login shows."""
+    """The outcomes for a customer's own login."""
     for mart in board.marts:
         yield board.cell(customer, mart, "login", _shown(session, board, customer, mart))
 
@@ -158,7 +158,7 @@ def login_cells(scene: Scene, board: Board, session: psycopg.Connection, custome
 def publisher_cells(
     scene: Scene, board: Board, publisher: psycopg.Connection, customer: int
 ) -> Iterator[Cell]:
-    """What the publisher sees when it has become a customer."""
+    """The outcomes for the publisher with a customer's role set."""
     publisher.execute(
         sql.SQL("set role {}").format(sql.Identifier(roles.customer_role(scene.database, customer)))
     )
@@ -168,14 +168,14 @@ def publisher_cells(
 
 
 def without_login(scene: Scene, board: Board, customer: int) -> Iterator[Cell]:
-    """The role of a customer that has ordered no login must not log in."""
+    """The outcomes for a customer that has ordered no login: its role must not be able to log in."""
     outcome: Outcome = "OPEN" if roles.customer_role(scene.database, customer) in scene.logins else "closed"
     for mart in board.marts:
         yield board.cell(customer, mart, "login", outcome)
 
 
 def without_role(scene: Scene, board: Board, customer: int) -> Iterator[Cell]:
-    """A customer without a contract must not have a role at all."""
+    """The outcomes for a customer without a contract: it must not have a role."""
     outcome: Outcome = "OPEN" if roles.customer_role(scene.database, customer) in scene.roles else "closed"
     for channel in ("login", "publisher"):
         for mart in board.marts:
@@ -198,8 +198,8 @@ def _shown(session: psycopg.Connection, board: Board, customer: int, mart: Mart)
 
 
 def file_cells(settings: Settings, board: Board, customer: int) -> Iterator[Cell]:
-    """What the files on disk hold of each mart: an extract a group, opened again; where they are not kept, one may be
-    gone.
+    """The outcomes for a customer's extracts on disk, which are opened again. If extracts are not kept, one may be
+    missing.
     """
     folder = extract.folder(settings) / str(customer)
     files = {file.stem: file for file in folder.glob("*.hyper")}
@@ -210,7 +210,9 @@ def file_cells(settings: Settings, board: Board, customer: int) -> Iterator[Cell
 def held_cells(
     board: Board, channel: Channel, files: dict[str, Path], customer: int, gone: Outcome = "MISSING"
 ) -> Iterator[Cell]:
-    """What the .hyper files of a customer, by group, hold of each mart, against what the customer should have."""
+    """Compare a customer's .hyper files, given by group, with what the customer should have. `gone` is the outcome for
+    a file that should be there and is not.
+    """
     held = {group: _held(board, file, customer, group) for group, file in files.items()}
     for mart in board.marts:
         ordered = board.opens(customer, mart) and customer not in board.live
@@ -228,8 +230,8 @@ def held_cells(
 
 
 def _held(board: Board, file: Path, customer: int, group: str) -> dict[str, int]:
-    """How many rows a file holds of each mart of its group; a mart with a row of another customer, or of a day that is
-    too old, is left out, and all are where the file has not just these tables.
+    """The number of rows in a file, by mart of its group. A mart is left out if it has a row of another customer or of
+    a day that is too old. All are left out if the file has other tables than these.
     """
     marts = [mart for mart in board.marts if mart.group == group]
     counts = {}
@@ -250,7 +252,7 @@ def _held(board: Board, file: Path, customer: int, group: str) -> dict[str, int]
 
 
 def stray_files(settings: Settings, board: Board) -> tuple[int, list[str]]:
-    """How many files stand among the extracts, and those that no contract orders."""
+    """The number of files in the folder of extracts, and those that no contract orders."""
     wanted = {
         extract.place(settings, customer, mart.group)
         for customer in board.customers

@@ -1,24 +1,24 @@
-"""A check of the audit: what was looked at, how much of it, and what came of it."""
+"""A check of the audit, and its outcome."""
 
 from dataclasses import dataclass
 
-MOST_FOUND = 20  # findings that a check names; the rest is counted
+MOST_FOUND = 20  # a check lists so many findings, and counts the others
 
 
 @dataclass(frozen=True)
 class Check:
-    """One thing that was looked at. Fails on a breach, and where there was nothing to look at."""
+    """One check. It fails on a breach, and if there was nothing to look at."""
 
     area: str
     name: str
     looked_at: int
     breaches: int
     found: tuple[str, ...] = ()
-    applies: bool = True  # false: what it is about does not exist here, which was established
+    applies: bool = True  # false if the subject of the check certainly does not exist here
 
     @property
     def outcome(self) -> str:
-        """In a word or two."""
+        """The outcome in a word or two."""
         if self.breaches:
             return "BREACH"
         if not self.applies:
@@ -27,11 +27,11 @@ class Check:
 
     @property
     def good(self) -> bool:
-        """Whether nobody has to do anything."""
+        """Whether the check passed, or does not apply."""
         return self.outcome in ("holds", "does not apply")
 
 
 def few(found: list[str]) -> tuple[str, ...]:
-    """The findings that a check names, and how many more there are."""
+    """The first findings, and a line with the number of the others."""
     more = len(found) - MOST_FOUND
     return (*found[:MOST_FOUND], *((f"and {more} more",) if more > 0 else ()))

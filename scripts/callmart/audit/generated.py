@@ -1,10 +1,10 @@
-"""Questions made at random, asked as customers: nobody thinks of every shape that a query can have.
+"""Random queries, run as customers, because nobody thinks of every form that a query can have.
 
     python -m callmart.audit.generated [--questions 10000] [--seed N]
 
-Each is asked twice, with a value of another customer and with a value of nobody; rows and plan must be the same. The
-same seed makes the same questions of the same data. The controls are scratch relations that are known to leak: as many
-questions must find that out.
+Each query ("question") runs twice, with a value of another customer and with a value that nobody has. Rows and plan
+must be the same. The same seed makes the same questions for the same data. As a control, scratch relations that are
+known to leak are queried as well: the questions must find those leaks.
 """
 
 import argparse
@@ -58,13 +58,13 @@ SETTINGS: Mapping[str, Sequence[str]] = {
 }  # fmt: skip
 
 
-# Else each question of immense costs would be compiled and optimised for longer than it runs.
+# Otherwise PostgreSQL would compile and optimise each question with high cost, for longer than it runs.
 USUAL = {"jit": "off", "jit_above_cost": "0", "jit_inline_above_cost": "-1", "jit_optimize_above_cost": "-1"}
 
 
 @dataclass(frozen=True)
 class Place:
-    """What a session may read, and what is asked of it."""
+    """A relation that a session may read, and the secrets to look for in it."""
 
     session: psycopg.Connection
     source: str
@@ -75,32 +75,34 @@ class Place:
 
 @dataclass(frozen=True)
 class Question:
-    """Two statements that differ in one value, and the settings that they are asked with."""
+    """Two statements that differ in one value, and the settings that they run with."""
 
     pair: tuple[str, str]
     settings: dict[str, str]
     prepared: bool
-    with_rows: bool  # whether what is returned is looked at besides what was done
+    with_rows: bool  # whether the returned rows are compared as well, not only the plans
 
 
 @dataclass
 class Outcome:
-    """What came of the questions: how many of each outcome, and of those that told something which they were."""
+    """The outcomes of questions: how many of each kind, and which questions revealed something."""
 
     counts: Counter[str] = field(default_factory=Counter)
     found: list[str] = field(default_factory=list)
 
     @property
     def answered(self) -> int:
-        """How many were not refused both times, as too costly or nonsense."""
-        return self.counts["silent"] + self.counts["told"]
+        """The number of questions that PostgreSQL did not refuse both times."""
+        return self.counts["silent"] + self.counts["leaked"]
 
 
 # -- making a question ---------------------------------------------------------------------------------------------
 
 
 class Maker:
-    """Makes questions of a place. Where the value stands is a mark, so that both statements are the same but for it."""
+    """Makes one random question. `{secret}` marks the condition with the value, so that both statements differ only in
+    the value.
+    """
 
     def __init__(self, random: Random, place: Place) -> None:
         self.random = random
@@ -110,7 +112,7 @@ class Maker:
         self.names = 0
 
     def question(self) -> Question:
-        """One question with its settings."""
+        """Make the question, with its settings."""
         statement = self._statement()
         there, nowhere = (
             statement.replace("{secret}", f"({condition})")
@@ -139,7 +141,7 @@ class Maker:
         ]
         return f'm."{self.random.choice(fitting)}"' if fitting else "m.customer_id"
 
-    # A condition that holds for most rows, and costs little or nothing.
+    # A condition that is true for most rows, and costs little or nothing.
     def _filler(self) -> str:
         column = self._column()
         return self.random.choice(
@@ -157,12 +159,12 @@ class Maker:
                 "current_setting('work_mem') <> ''",
                 "random() >= 0",
                 "now() > '2000-01-01'",
-                "('{}'::timestamptz[])::text[] is not null",  # costs nothing, or with costs beyond all measure NaN
+                "('{}'::timestamptz[])::text[] is not null",  # costs nothing, or NaN with the largest cost settings
             )
         )
 
     def _condition(self) -> str:
-        """The secret condition, alone or among others, as it is or in other words."""
+        """The secret condition: alone or combined with others, as it is or rewritten."""
         condition = "{secret}"
         for _ in range(self.random.choice((0, 0, 0, 0, 1, 2))):
             worded = self.random.choice(
@@ -187,7 +189,7 @@ class Maker:
         return condition
 
     def _gate(self) -> str:
-        """What is asked of a row: the condition, and what is run only where it holds."""
+        """A filter: the condition, mostly with a sub-select that runs only if the condition is true."""
         lazy = self.random.choice(
             (
                 *[LAZY] * 4,
@@ -213,7 +215,7 @@ class Maker:
         return gate
 
     def _source(self, depth: int = 0) -> str:
-        """What is read: the place itself, or something that is made of it."""
+        """What the query reads: the relation itself, or something derived from it."""
         if depth > 2 or self._chance(0.35):
             return self.place.source
 
@@ -300,10 +302,10 @@ class Maker:
 
 
 def ask(session: psycopg.Connection, question: Question, statement: str) -> str:
-    """What a statement shows: how its plan was run, and the rows."""
+    """Run a statement. Returns what it reveals, as text: how its plan was executed, and perhaps the rows."""
     try:
         with session.transaction(force_rollback=True):
-            # One round trip for all.
+            # All settings in one round trip.
             settings = "".join(
                 f"set local {name} = '{value}';" for name, value in (USUAL | question.settings).items()
             )
@@ -319,7 +321,7 @@ def ask(session: psycopg.Connection, question: Question, statement: str) -> str:
 
 
 def questions(seed: int, places: Sequence[Place]) -> Iterator[tuple[Place, Question]]:
-    """An endless line of questions, the same ones for the same seed and data."""
+    """Yield questions without end. The same seed and data give the same questions."""
     random = Random(seed)
     while True:
         place = random.choice(places)
@@ -329,15 +331,15 @@ def questions(seed: int, places: Sequence[Place]) -> Iterator[tuple[Place, Quest
 def put(
     seed: int, number: int, places: Sequence[Place], on_step: Callable[[int], None] = lambda _: None
 ) -> Outcome:
-    """Ask so many questions of the places. What told something is named by its number, which with the seed makes it
-    again, and never by its text, which holds a value.
+    """Run so many questions. Those that reveal something are named by number and seed, which make them again, and not
+    by their text, which contains a value.
     """
     outcome = Outcome()
     for count, (place, question) in zip(range(number), questions(seed, places), strict=False):
         on_step(count)
-        told = planner.told_apart(partial(ask, place.session, question), question.pair)
-        outcome.counts[told] += 1
-        if told == "told":
+        one = planner.told_apart(partial(ask, place.session, question), question.pair)
+        outcome.counts[one] += 1
+        if one == "leaked":
             outcome.found.append(f"question {count} of seed {seed}: {place.name}")
     return outcome
 
@@ -347,7 +349,7 @@ def put(
 
 @contextmanager
 def places(owner: psycopg.Connection, settings: Settings) -> Iterator[list[Place]]:
-    """All that some customers read, each by a session of its own."""
+    """The relations that some customers read, each customer with a session of its own."""
     scene = attempts.scene(owner, settings)
     found = []
     with ExitStack() as sessions:
@@ -363,7 +365,7 @@ def places(owner: psycopg.Connection, settings: Settings) -> Iterator[list[Place
 
 
 def control(owner: psycopg.Connection, protection: scratch.Protection, seed: int, number: int) -> Outcome:
-    """What came of the questions on a scratch relation; they end with the first that tells something."""
+    """Run questions on a scratch relation, until one reveals something. Returns their outcomes."""
     outcome = Outcome()
     with scratch.relation(owner, protection) as source:
         where = Place(owner, source, scratch.TYPES, scratch.SECRETS, "scratch")
@@ -376,7 +378,9 @@ def control(owner: psycopg.Connection, protection: scratch.Protection, seed: int
 
 
 def main() -> int:
-    """Ask, and print what came of it; 1 where something was told, or a control told nothing."""
+    """Run the controls and the questions, and print the result. Returns 1 if a question revealed something, or if a
+    control revealed nothing.
+    """
     parser = argparse.ArgumentParser(prog="python -m callmart.audit.generated", description=__doc__)
     parser.add_argument("--questions", type=int, default=10_000)
     parser.add_argument("--seed", type=int, default=Random().randrange(2**31))
@@ -388,18 +392,18 @@ def main() -> int:
         for name, protection in scratch.LEAKING.items():
             outcome = control(owner, protection, given.seed, given.questions)
             write(
-                f"control, {name}: {outcome.counts.total()} questions, {len(outcome.found)} told something\n"
+                f"control, {name}: {outcome.counts.total()} questions, {len(outcome.found)} revealed something\n"
             )
             failed |= not outcome.found
         with places(owner, settings()) as everywhere:
             if not everywhere:
-                write("no two customers have rows in the same mart: there is nothing to ask\n")
+                write("no two customers have rows in the same mart: there is nothing to find out\n")
                 return 1
             outcome = put(given.seed, given.questions, everywhere)
     write(
         f"{len(everywhere)} places: {outcome.counts.total()} questions, {outcome.counts['refused']} refused, "
     )
-    write("".join(f"\n{one}" for one in outcome.found) or "none told anything")
+    write("".join(f"\n{one}" for one in outcome.found) or "none revealed anything")
     write("\n")
     return int(failed or bool(outcome.found))
 

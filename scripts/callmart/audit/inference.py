@@ -1,7 +1,7 @@
-"""What a customer can infer of others without being shown a row: by plans, by estimates, by the time that it takes.
+"""Tests what a customer can infer about others without seeing a row: from plans, from estimates, and from time.
 
-Each mart is asked by some of the customers that read it, by all of them in all contexts together: what protects it is
-the same for each. Each way is tried on a scratch relation first that is known to leak by it.
+Some customers query each mart, and together they use all contexts. That is enough, because the protection of a mart is
+the same for all customers. As a control, each way is also tried on a scratch relation that is known to leak.
 """
 
 from collections import defaultdict
@@ -22,25 +22,25 @@ from callmart.declarations import dbt_project
 
 SQL = sql_file.statements(__file__)
 
-ASKERS = len(planner.CONTEXTS)  # of each mart; with fewer some ask in several contexts
-ATTEMPTS = 3  # of a control by time, on a machine that has other things to do
+ASKERS = len(planner.CONTEXTS)  # customers per mart; if there are fewer, some use several contexts
+ATTEMPTS = 3  # at a control by time: other programs can disturb it
 
 AREA = "what can be inferred"
 
 
 @dataclass(frozen=True)
 class Place:
-    """A relation that a customer reads, and what of others it must not learn there."""
+    """A relation that a customer reads, and the secrets of others that it must not learn there."""
 
     relation: str
-    types: Mapping[str, str]  # of its columns that are columns of the table as well
-    nullable: Sequence[str]  # those of them that can be empty
-    within: str  # of its rows those of one month, where a mart has days
+    types: Mapping[str, str]  # of the columns that are also columns of the mart's table
+    nullable: Sequence[str]  # those of these columns that can be null
+    within: str  # a condition for the rows: those of one month, if the mart has days
     secrets: Sequence[planner.Secret]
 
 
 def place(connection: psycopg.Connection, mart: dbt_project.Mart, relation: str, asker: int) -> Place | None:
-    """A relation as a customer may ask of it, looked up by the owner; None where nobody else has rows."""
+    """Look up a relation and secrets in it, as the owner. None if no other customer has rows there."""
     table, within = table_of(mart), "true"
     if mart.day:
         within = _last_month(connection, table, mart.day, asker)
@@ -55,7 +55,7 @@ def place(connection: psycopg.Connection, mart: dbt_project.Mart, relation: str,
 
 
 def _last_month(connection: psycopg.Connection, table: str, day: str, asker: int) -> str:
-    """The condition that only the last month is asked for in which others have rows: a mart can have two years."""
+    """A condition for the last month in which others have rows. Without it, queries would read two years."""
     ((first, end),) = connection.execute(
         f"""
         select month::date::text, (month + interval '1 month')::date::text
@@ -66,7 +66,7 @@ def _last_month(connection: psycopg.Connection, table: str, day: str, asker: int
 
 
 def asked(scene: Scene, most: int = ASKERS) -> dict[Attacker, list[tuple[dbt_project.Mart, str]]]:
-    """Which customers ask which relations: of each the first that have rows and may read it."""
+    """Which customers query which relations: per mart the first `most` customers that have rows and may read it."""
     customers = [attacker for attacker in attackers(scene) if attacker.customer]
     found: dict[Attacker, list[tuple[dbt_project.Mart, str]]] = defaultdict(list)
     for mart in scene.marts:
@@ -81,7 +81,7 @@ def asked(scene: Scene, most: int = ASKERS) -> dict[Attacker, list[tuple[dbt_pro
 def checks(
     owner: psycopg.Connection, settings: Settings, scene: Scene, on_step: Callable[[str, str, int, int], None]
 ) -> Iterator[Check]:
-    """Ask all, and the controls. The owner's connection is in autocommit."""
+    """Run all queries and the controls: one check per way. The owner's connection must be in autocommit mode."""
     tally = {way: ([0], list[str]()) for way in ("plans", "estimates", "time")}
     of_place: dict[str, int] = defaultdict(int)
 
@@ -97,7 +97,7 @@ def checks(
         try:
             session = log_in_as(settings, attacker)
         except psycopg.OperationalError:
-            continue  # that a login is locked out is a check of its own
+            continue  # the check of logins reports it
         with session:
             for mart, relation in relations:
                 where = place(owner, mart, relation, attacker.own)
@@ -121,26 +121,26 @@ def checks(
                         relation,
                         *planner.nulls(session, relation, where.nullable),
                     )
-                    told = timed.tells(session, relation, where.secrets[0], where.within)
-                    count("time", attacker, relation, 1, ["a comparison"] * told)
+                    leaked = timed.tells(session, relation, where.secrets[0], where.within)
+                    count("time", attacker, relation, 1, ["a comparison"] * leaked)
     on_step("infer", "", len(askers), len(askers))
     proven = _controls(owner)
     for way, name in WAYS.items():
         (looked_at,), found = tally[way]
-        # Where no two customers have a mart in common there is nothing to infer.
+        # If no two customers have rows in the same mart, there is nothing to infer.
         yield Check(AREA, name, looked_at * proven[way], len(found), few(found), applies=bool(askers))
 
 
 WAYS = {
-    "plans": "no plan tells whether a condition holds for another customer's row, in any shape and context",
-    "estimates": "what EXPLAIN expects of a value is the same whether another customer has it or nobody",
-    "time": f"no question takes longer for another customer's value than for nobody's ({timed.PAIRS} pairs each,"
+    "plans": "no plan reveals whether a condition is true for another customer's row, in any shape and context",
+    "estimates": "EXPLAIN's estimate for a value is the same whether another customer has it or nobody",
+    "time": f"no query takes longer for another customer's value than for nobody's ({timed.PAIRS} pairs each,"
     f" at most {timed.FALSE_ALARMS:.0e} false alarms)",
 }  # fmt: skip
 
 
 def _controls(owner: psycopg.Connection) -> dict[str, bool]:
-    """Whether each way finds a leak where there is one, and none in what differs from it by our protection alone."""
+    """Whether each way finds the leak in a leaking relation, and none in the same relation with our protection."""
 
     def leaks(protection: scratch.Protection, ask: Callable[[str], bool], *, sampled: bool = False) -> bool:
         with scratch.relation(owner, protection, sampled=sampled) as source:

@@ -1,5 +1,5 @@
 -- name: columns
--- The columns of a relation that are columns of the mart's table too, without its day; and whether they can be empty.
+-- The columns of a relation that are also columns of the mart's table, without the day; and whether they can be null.
 select
     v.attname,
     format_type(v.atttypid, v.atttypmod),

@@ -1,4 +1,4 @@
-"""The audit's look at what a login can use up: whether the remedies of docs/security.md are in place on this server."""
+"""The audit's checks of limits: whether the measures in docs/security.md are in place on this server."""
 
 from collections.abc import Iterator
 
@@ -15,14 +15,14 @@ SQL = sql_file.statements(__file__)
 
 
 def of_limits(connection: psycopg.Connection, settings: Settings) -> Iterator[Check]:
-    """No login shuts others out, or takes more than its part."""
+    """Check that no login can shut others out, or use more than its share."""
     shutting_out = [one.text for one in drift.of_server(connection)]
     yield _check(
         "no login can shut everybody out: administrator.sql has been run on this server", shutting_out
     )
     yield _check("the temporary files of a query are limited", list(_unlimited_files(connection)))
-    yield _check("some sessions are the owner's, whatever logins do", list(_unreserved(connection)))
-    yield _check("the server has a session for all that the logins may open", list(_too_many(connection)))
+    yield _check("some sessions are the owner's, and logins can't take them", list(_unreserved(connection)))
+    yield _check("the server has as many sessions as the logins may open", list(_too_many(connection)))
     yield _elsewhere(connection, settings)
 
 
@@ -65,7 +65,9 @@ def _too_many(connection: psycopg.Connection) -> Iterator[str]:
 
 
 def _elsewhere(connection: psycopg.Connection, settings: Settings) -> Check:
-    """Tried, for pg_hba.conf may refuse what a grant allows. What a login takes there is taken from all databases."""
+    """Check that no login can connect to another database. There it could use up what all databases share. The login
+    really connects, because pg_hba.conf may refuse what a grant allows.
+    """
     database = connection.info.dbname
     others = connection.execute(
         "select datname from pg_database where datname <> current_database()"
@@ -79,7 +81,7 @@ def _elsewhere(connection: psycopg.Connection, settings: Settings) -> Check:
         if _gets_in(settings, role, other)
     ]
     return Check(
-        "limits", "no login gets into another database of the server, where it could take what is shared",
+        "limits", "no login gets into another database of the server, where it could use up what is shared",
         len(others), len(found), few(found), applies=bool(others),
     )  # fmt: skip
 

@@ -1,5 +1,5 @@
 -- name: sessions
--- How many sessions the server has for logins without powers.
+-- The number of sessions that the server has for ordinary logins.
 select
     current_setting('max_connections')::integer
     - current_setting('superuser_reserved_connections')::integer

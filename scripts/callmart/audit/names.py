@@ -1,4 +1,4 @@
-"""The audit's search for names: who may see keys and numbers only reads no name and no address anywhere."""
+"""The audit's search for names. Duties that may see only keys and numbers must find no name and no address anywhere."""
 
 import json
 import re
@@ -18,17 +18,17 @@ from callmart.base.settings import Settings
 SQL = sql_file.statements(__file__)
 
 NAMELESS = ("auditor", "operator")
-NAMED = "privacy_officer"  # reads the registry: a search that finds nothing there proves nothing
+NAMED = "privacy_officer"  # may read the registry, so the control is that the search finds names there
 
-# A landed file keeps the name that it came with; docs/runbook.md says to keep customers' names out of it.
+# The name of a landed file is kept as it is. docs/runbook.md says to keep customers' names out of it.
 _AS_IT_CAME = "raw.file.name"
 
 _WORD = re.compile(r"[^\W_]+")
-_Names = Mapping[str, list[tuple[str, str]]]  # by their first word: the name, and whose it is
+_Names = Mapping[str, list[tuple[str, str]]]  # by first word: the names, each with a description of its owner
 
 
 def of_names(connection: psycopg.Connection, settings: Settings, scene: Scene) -> Check:
-    """No name or address of the registry stands in anything that the auditor and the operator may read."""
+    """Check that nothing that the auditor and the operator may read contains a name or address of the registry."""
     names = _names(connection)
     looked_at, found = 0, list[str]()
     for duty in NAMELESS:
@@ -46,7 +46,7 @@ def of_names(connection: psycopg.Connection, settings: Settings, scene: Scene) -
 
 
 def _names(connection: psycopg.Connection) -> _Names:
-    """All names and addresses of the registry, with what they are."""
+    """All names and addresses of the registry, as they are and as they are written in JSON."""
     rows = connection.execute(SQL["names"])
     names = defaultdict(list)
     for name, whose in rows:
@@ -57,36 +57,36 @@ def _names(connection: psycopg.Connection) -> _Names:
 
 
 def _search(settings: Settings, scene: Scene, duty: str, names: _Names) -> tuple[int, list[str]]:
-    """How many columns with text a duty may read, and what names stand in them; looked for with its own login."""
+    """Search all text that a duty may read, as its login. Returns the number of columns, and what was found."""
     try:
         session = log_in(settings, roles.duty_role(scene.database, duty))
     except psycopg.OperationalError:
-        return 0, []  # told of by the check of logins
+        return 0, []  # the check of logins reports it
     with session:
         columns = session.execute(SQL["columns"]).fetchall()
         found: list[str] = []
         for column in columns:
             place = ".".join(column)
             if place != _AS_IT_CAME:
-                found += [f"{duty}: {place} holds {whose}" for whose in _in_column(session, column, names)]
+                found += [f"{duty}: {place} contains {whose}" for whose in _in_column(session, column, names)]
         return len(columns), found
 
 
 def _in_column(session: psycopg.Connection, column: tuple[str, str, str], names: _Names) -> Iterator[str]:
-    """Whose names stand in a column, each once."""
+    """The owners of the names in a column, each once."""
     query = sql.SQL("select distinct {}::text from {}").format(
         sql.Identifier(column[2]), sql.Identifier(*column[:2])
     )
-    told = set()
+    found = set()
     for (value,) in session.execute(query):
         for whose in _in_text(value or "", names):
-            if whose not in told:
-                told.add(whose)
+            if whose not in found:
+                found.add(whose)
                 yield whose
 
 
 def _in_text(text: str, names: _Names) -> Iterator[str]:
-    """Whose names stand in a text as whole words, in whatever it says around them."""
+    """The owners of the names that are in a text as whole words."""
     for word in _WORD.finditer(text):
         for name, whose in names.get(word[0], ()):
             start = word.start() - name.index(word[0])

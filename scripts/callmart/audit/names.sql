@@ -1,5 +1,5 @@
 -- name: names
--- All names and addresses of the registry, with what they are.
+-- All names and addresses of the registry, each with a description of its owner.
 select
     name,
     format('the name of customer %s', customer_id)

@@ -1,4 +1,4 @@
-"""The audit's look at Tableau: what stands there, who reaches it, and what the data sources hold, opened again."""
+"""The audit's checks of Tableau: what is there, who reaches it, and what the downloaded data sources contain."""
 
 import tempfile
 from collections.abc import Callable, Iterator
@@ -27,18 +27,22 @@ OnStep = Callable[[str, str, int, int], None]
 
 @dataclass(frozen=True)
 class Published:
-    """What was read back: the cells, the checks, and how many persons see customers' content by office."""
+    """The outcomes for Tableau."""
 
     cells: tuple[Cell, ...]
     checks: tuple[Check, ...]
-    persons: dict[str, int]
-    words: agents.Words  # of the data sources that every contract opens
+    persons: dict[
+        str, int
+    ]  # users who see customers' content because of their position: how many per position
+    words: agents.Words  # in the data sources that every contract opens
 
 
 def look(
     connection: psycopg.Connection, settings: Settings, server: TSC.Server, board: Board, on_step: OnStep
 ) -> Published:
-    """Read back what Tableau holds and who reaches it, and open what it holds."""
+    """Read what is on Tableau and who reaches it, and download and open the data sources. Raises UserError if Tableau
+    can't be read.
+    """
     desired = {one.customer_id: one for one in publication.desired(connection, settings)}
     actual = publish.read(server, publication.books(connection, settings))
     if unread := next(iter(actual.unread.values()), None):
@@ -74,13 +78,13 @@ def _top(actual: Actual) -> Check:
     return _check(
         "the project above all customers is locked, and opens nothing",
         int(top is not None),
-        ["it is not locked, or somebody has rights in it; publish again"] if wrong else [],
+        ["it is not locked, or somebody has rights on it; publish again"] if wrong else [],
     )
 
 
 def _marks(actual: Actual) -> Check:
     found = [
-        f"customer {customer}: its project bears the mark of installation {other}"
+        f"customer {customer}: its project has the mark of installation {other}"
         for customer, other in actual.lost.items()
     ]
     looked_at = len(found)
@@ -92,8 +96,8 @@ def _marks(actual: Actual) -> Check:
         marked += [group.is_marked] if group else []
         looked_at += len(marked)
         if not all(marked):
-            found.append(f"customer {customer}: what is ours bears no mark of ours; publish with --yes")
-    return _check("what is ours bears the mark of this installation", looked_at, found)
+            found.append(f"customer {customer}: content of ours has no mark of ours; publish with --yes")
+    return _check("all our content has the mark of this installation", looked_at, found)
 
 
 def _projects(actual: Actual) -> Check:
@@ -108,7 +112,7 @@ def _projects(actual: Actual) -> Check:
             if group is None or project.access != customer_access(group.luid):
                 found.append(f"customer {customer}: other rights than those of its group; publish again")
     return _check(
-        "one locked project a customer, with the rights of the customer's own group alone",
+        "each customer has one locked project, on which only the customer's own group has rights",
         sum(len(projects) for projects in actual.projects.values()),
         found,
     )
@@ -121,7 +125,7 @@ def _content(actual: Actual, desired: dict[int, Publication]) -> Check:
     for customer in sorted(actual.customers):
         own = desired.get(customer)
         if own is None:
-            found.append(f"customer {customer} has no contract, and a project or a group")
+            found.append(f"customer {customer} has no contract, but a project or a group")
         names = {"data source": {one.name for one in own.data_sources} if own else set(),
                  "workbook": {one.name for one in own.workbooks} if own else set()}  # fmt: skip
         for project in actual.projects.get(customer, ()):
@@ -134,23 +138,23 @@ def _content(actual: Actual, desired: dict[int, Publication]) -> Check:
                 for content in project.content
                 if content.name not in names[content.kind]
             ]
-    return _check("nothing in them that no contract orders or that is not ours", looked_at, found)
+    return _check("nothing is in the projects that no contract orders or that is not ours", looked_at, found)
 
 
 def _reach(actual: Actual, compared: reach.Compared, has_recipients: bool) -> Iterator[Check]:
     yield _check(
-        "each recipient reaches what its customer is to have, as declared",
+        "each recipient reaches the content of its customer, as declared",
         compared.must,
         compared.lacking,
         applies=has_recipients,
     )
     yield _check(
-        "nobody reaches more: recipients what is their own customer's, all others nothing",
+        "nobody reaches more: recipients reach only their own customer's content, all others nothing",
         compared.things,
         compared.beyond,
     )
     yield _check(
-        "what holds a customer's data is in its project, and nothing there or elsewhere stands on another's",
+        "all content with a customer's data is in its project, and nothing there or elsewhere uses another's data",
         compared.things,
         compared.astray,
     )
@@ -176,7 +180,9 @@ def _cells(
     customer: int,
     words: agents.Words,
 ) -> Iterator[Cell]:
-    """What a customer's data sources hold, downloaded and opened; their words are kept for the look for agents."""
+    """The outcomes for a customer's data sources, which are downloaded and opened. Their words go into `words`, for the
+    search for agents.
+    """
     projects = actual.projects.get(customer, ())
     if board.customers[customer] == "none":
         for mart in board.marts:
@@ -207,7 +213,7 @@ def _cells(
 
 
 def _live(board: Board, customer: int, mart: Mart, logins: dict[str, set[str]], role: str) -> Outcome:
-    """What a live data source shows is what its login may: see the channel `login`."""
+    """The outcome for a live data source. It shows what its login may read, which the channel `login` checks."""
     if not board.opens(customer, mart):
         return "OPEN" if mart.group in logins else "closed"
     if mart.group not in logins:
@@ -218,7 +224,9 @@ def _live(board: Board, customer: int, mart: Mart, logins: dict[str, set[str]], 
 
 
 def _logins(downloaded: Path) -> set[str]:
-    """The logins of the connections in a data source; one without a login is no customer's own."""
+    """The logins of the connections in a data source. A connection without a login gives 'None', which is no
+    customer's.
+    """
     with ZipFile(downloaded) as packed:
         root = etree.fromstring(
             packed.read(next(name for name in packed.namelist() if name.endswith(".tds")))
@@ -227,7 +235,7 @@ def _logins(downloaded: Path) -> set[str]:
 
 
 def _hyper(downloaded: Path, folder: Path) -> Path:
-    """The .hyper file that was downloaded, or that is packed in what was."""
+    """The downloaded .hyper file, or the one inside a downloaded archive."""
     if not is_zipfile(downloaded):
         return downloaded
     with ZipFile(downloaded) as packed:

@@ -1,7 +1,8 @@
-"""What the planner and the executor give away: two questions that differ in one value, and what may not differ.
+"""Tests whether plans and estimates reveal a value, with two queries ("questions") that differ in one value.
 
-One value is another customer's and not the asker's, the other one is nobody's. A condition that PostgreSQL evaluates
-before the policies shows which is which, without one row being returned: "(never executed)" in a plan, or an estimate.
+One value is another customer's and not the asker's; the other value is nobody's. If PostgreSQL evaluates a condition
+before the policies, the plan or the estimate can differ between the two, for example by "(never executed)", although no
+row is returned.
 """
 
 import json
@@ -23,25 +24,25 @@ T = TypeVar("T")
 
 AT_ONCE = 50  # pairs of values in one question
 
-REPEATS = 8  # a difference that is an accident of parallel workers does not come back each time
+REPEATS = 8  # a difference that comes from parallel workers does not come back each time
 
-# A sub-select that returns nothing and costs nothing in a condition, and of which the plan says whether it was run.
+# A sub-select that returns nothing and costs nothing. The plan shows whether it was executed.
 LAZY = "(select x from generate_series(1, 1) as g, (values (null::boolean)) as v (x) offset 0)"
 
 SEQUENTIAL = {
     f"enable_{scan}": "off" for scan in ("indexscan", "indexonlyscan", "bitmapscan", "tidscan", "material")
 }
 
-DONE = "analyze, costs off, timing off, summary off, buffers off"  # of a plan: what was run, and how often
-EXPECTED = "summary off"  # of a plan: what is expected
+DONE = "analyze, costs off, timing off, summary off, buffers off"  # EXPLAIN shows what was executed, and how often
+EXPECTED = "summary off"  # EXPLAIN shows estimates
 
-Outcome = Literal["told", "silent", "refused"]
+Outcome = Literal["leaked", "silent", "refused"]
 
-# What stands in a plan because it was asked, and so differs with the question.
+# The parts of a plan that repeat the question, and so differ with it.
 CONDITIONS = ("Filter", "Cond", "Key", "Output", "Query Text")
 
-# The next value, of each type that can be asked for. Next to one that others have, so that both stand in the same place
-# among the asker's own: how an index is searched tells where that is.
+# The next value, by type. The two values of a question must be next to each other: the search of an index shows where a
+# value is among the asker's own values, and that must be the same for both.
 NEXT = {
     "text": "{value} || '!'",
     "smallint": "{value} + 1",
@@ -63,7 +64,8 @@ NOBODYS = {
     "timestamp without time zone": "1900-01-01",
 }
 
-# Conditions by what they cost: those with a subscript and the NULL test nothing, `any` half an operator.
+# Conditions with different costs: those with a subscript, and the NULL test, cost nothing; `any` costs half an
+# operator.
 SHAPES = {
     "comparison": "{column} = {value}",
     "= any": "{column} = any({array})",
@@ -75,7 +77,8 @@ SHAPES = {
 }
 OF_WHOLE_NUMBERS = ("array subscript", "NULL test", "boolean test")
 
-# Where a condition can stand, each as one value; {source} is what is read, {gate} the condition.
+# The places where a condition can be in a query, each as a scalar expression. {source} is the relation that is read,
+# {gate} is the condition.
 CONTEXTS = {
     "plain": "(select count(*) from {source} as m where {gate})",
     "union all": "(select count(*) from (select * from {source} as a union all select * from {source} as b) as m"
@@ -89,17 +92,19 @@ CONTEXTS = {
 
 @dataclass(frozen=True)
 class Secret:
-    """A column, a value of it that another customer has and the asker has not, and one that nobody has."""
+    """A column with a value that another customer has and the asker has not (`there`), and one that nobody has
+    (`nowhere`).
+    """
 
     column: str
     type: str
     there: str
     nowhere: str
-    greatest: str | None = None  # the greatest value, where it is another customer's
-    beyond: str | None = None  # and one that nobody reaches
+    greatest: str | None = None  # the greatest value, if it is another customer's
+    beyond: str | None = None  # a value that is greater than all
 
     def conditions(self) -> dict[str, tuple[str, str]]:
-        """Of each shape that a column of this type can have: the condition with the one value and with the other."""
+        """By each shape that a column of this type can have: the condition with `there` and the one with `nowhere`."""
         found = {}
         for shape, template in SHAPES.items():
             if shape in OF_WHOLE_NUMBERS and self.type not in ("smallint", "integer"):
@@ -112,7 +117,7 @@ class Secret:
         return found
 
     def filled(self, template: str, value: str) -> str:
-        """A condition on a value."""
+        """The template with column and value filled in."""
         return template.format(
             column=f"m.{_identifier(self.column)}",
             value=f"{_literal(value)}::{self.type}",
@@ -133,8 +138,9 @@ def _literal(value: object) -> str:
 def secrets(
     connection: psycopg.Connection, table: str, types: Mapping[str, str], asker: int, within: str = "true"
 ) -> list[Secret]:
-    """A secret of each type, found by the table's owner among the rows that meet a condition: conditions on columns of
-    one type are evaluated in the same way. Of the values that only others have, the most frequent one.
+    """Find one secret per type, as the table's owner, among the rows that meet the condition `within`. One per type is
+    enough, because conditions on columns of one type are evaluated in the same way. Its value is the most frequent one
+    that only others have.
     """
     kinds: dict[str, Secret] = {}
     for column, type in types.items():
@@ -160,7 +166,7 @@ def secrets(
 def samples(
     connection: psycopg.Connection, table: str, types: Mapping[str, str], asker: int, rows: int = 3
 ) -> Iterator[Secret]:
-    """What stands in some rows of others, of each column; the asker may have it as well."""
+    """Find the values in some rows of others, for each column. The asker may have the same values."""
     asked = [column for column, type in types.items() if type in NOBODYS]
     if not asked:
         return
@@ -170,7 +176,7 @@ def samples(
         for value in sorted(set(values) - {None}):
             nobody = NOBODYS[types[column]]
             if column == "customer_id" and int(value) > asker:
-                nobody = str(2**31 - 1)  # of the asker's own number it may be seen that it is less
+                nobody = str(2**31 - 1)  # the asker may see on which side of its own number a value is
             yield Secret(column, types[column], value, nobody)
 
 
@@ -182,7 +188,7 @@ class Refused(str):
 
 
 def told_apart(ask: Callable[[str], str], pair: tuple[str, str]) -> Outcome:
-    """Whether the answers to two questions tell them apart, again and again."""
+    """Whether the answers to two questions differ, each time that they are repeated."""
     answers: tuple[set[str], set[str]] = set(), set()
     for _ in range(REPEATS):
         for question, known in zip(pair, answers, strict=True):
@@ -190,13 +196,13 @@ def told_apart(ask: Callable[[str], str], pair: tuple[str, str]) -> Outcome:
         if answers[0] & answers[1]:
             refused = all(isinstance(each, Refused) for each in answers[0] | answers[1])
             return "refused" if refused else "silent"
-    return "told"
+    return "leaked"
 
 
 def plan(
     session: psycopg.Connection, question: str, options: str = DONE, settings: Mapping[str, str] = SEQUENTIAL
 ) -> str:
-    """What the server lets an asker see of a question besides its rows: the plan without the question's own words."""
+    """What an asker can see of a question besides its rows: the plan, without the parts that repeat the question."""
     try:
         with session.transaction(force_rollback=True):
             for name, value in settings.items():
@@ -208,7 +214,7 @@ def plan(
 
 
 def without_conditions(plan: Any) -> Any:
-    """A plan in JSON without what stands in it because it was asked."""
+    """A plan in JSON without the parts that repeat the question."""
     if isinstance(plan, list):
         return [without_conditions(each) for each in plan]
     if isinstance(plan, dict):
@@ -218,8 +224,8 @@ def without_conditions(plan: Any) -> Any:
 
 
 def _each(ask: Callable[[str], str], pairs: Mapping[str, tuple[str, str]]) -> tuple[int, list[str]]:
-    """Ask several pairs of values, many in one question, and those of a question that tells something one by one: how
-    many were answered, and which told something.
+    """Ask pairs of values, many in one question. If a question reveals something, its pairs are asked one by one.
+    Returns how many were answered, and the names of those that revealed something.
     """
     looked_at, found = 0, []
     for batch in batched(pairs.items(), AT_ONCE):
@@ -228,17 +234,17 @@ def _each(ask: Callable[[str], str], pairs: Mapping[str, tuple[str, str]]) -> tu
         )
         outcome = told_apart(ask, (there, nowhere))
         looked_at += len(batch) if outcome != "refused" else 0
-        if outcome == "told":
+        if outcome == "leaked":
             found += [
                 name
                 for name, (one, other) in batch
-                if told_apart(ask, (f"select {one}", f"select {other}")) == "told"
+                if told_apart(ask, (f"select {one}", f"select {other}")) == "leaked"
             ] or [f"{batch[0][0]} and others together"]
     return looked_at, found
 
 
 def batched(items: Iterable[T], size: int) -> Iterator[list[T]]:
-    """The items, so many at a time."""
+    """The items in lists of at most `size`."""
     rest = iter(items)
     while batch := list(islice(rest, size)):
         yield batch
@@ -251,9 +257,11 @@ def oracle(
     contexts: Iterable[str] = tuple(CONTEXTS),
     within: str = "true",
 ) -> tuple[int, list[str]]:
-    """Ask a source about the secrets by the plans of what is run, all shapes in each context: how many pairs of
-    questions were answered, and which of them told something. Looked at are the rows within a condition, which stands
-    beside the others: in a sub-select it would keep PostgreSQL from taking that apart.
+    """Ask a source about the secrets by its plans, in all shapes and each context. Returns how many pairs of questions
+    were answered, and the names of those that revealed something.
+
+    Only rows that meet `within` are read. It is a condition beside the others: in a sub-select it would keep PostgreSQL
+    from flattening that.
     """
     conditions = [(secret, *each) for secret in asked for each in secret.conditions().items()]
     pairs = {
@@ -288,8 +296,8 @@ ESTIMATED = {
 
 
 def estimates(session: psycopg.Connection, source: str, asked: Iterable[Secret]) -> tuple[int, list[str]]:
-    """Ask a source about the secrets by what EXPLAIN expects, without running anything: how many pairs of questions
-    were answered, and which of them told something.
+    """Ask a source about the secrets by EXPLAIN's estimates, without running anything. Returns how many pairs of
+    questions were answered, and the names of those that revealed something.
     """
     pairs = {}
     for number, secret in enumerate(asked):
@@ -301,7 +309,7 @@ def estimates(session: psycopg.Connection, source: str, asked: Iterable[Secret])
 
 
 def nulls(session: psycopg.Connection, source: str, columns: Iterable[str]) -> tuple[int, list[str]]:
-    """What EXPLAIN expects of empty values is the same of all columns that can be empty: it has counted none."""
+    """Check that EXPLAIN's estimate of nulls is the same for all columns that can be null: then it has counted none."""
     expected = {
         column: plan(
             session, f"select from {source} as m where m.{_identifier(column)} is null", EXPECTED, {}
@@ -309,4 +317,4 @@ def nulls(session: psycopg.Connection, source: str, columns: Iterable[str]) -> t
         for column in columns
     }
     usual, _ = Counter(expected.values()).most_common(1)[0] if expected else ("", 0)
-    return len(expected), [f"{column} by empty values" for column, told in expected.items() if told != usual]
+    return len(expected), [f"{column} by nulls" for column, estimate in expected.items() if estimate != usual]

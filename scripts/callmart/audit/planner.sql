@@ -1,6 +1,6 @@
 -- name: secret
--- Of the values of a column that only others have the most frequent one, and the value after it, which nobody has; and
--- the greatest value, unless the asker has it, with the value after that. All among the rows that meet the condition.
+-- A column's most frequent value that only others have and whose next value nobody has, and that next value. Also the
+-- greatest value, or null if the asker has it, and the value after it. All within the rows that meet the condition.
 with
 
 theirs as materialized (

@@ -1,11 +1,13 @@
-"""Who reaches what on Tableau: worked out for every user from what Tableau says, and held against the declaration.
+"""Computes what every user reaches on Tableau, and compares it with what is declared.
 
-Nothing is taken over from a plan: users, groups, content and the rules of each thing are read again, the rules of the
-thing itself and not of the project that it should follow. What they come to is Tableau's own reckoning: administrators
-have everything, so do the owner of a thing and whoever leads a project above it; then the user's own rules decide, and
-where there are none those of its groups; deny wins; what no rule allows is not allowed. In doubt more is assumed than
-less: a site role takes nothing away, for it is changed in a minute, and a rule for what is neither a user nor a group
-counts as one for everybody.
+Nothing is taken from a plan. Users, groups, content and permission rules are read again, and for each thing its own
+rules, not those of the project that it should follow.
+
+The rules are evaluated as Tableau does it. Administrators have everything, and so have the owner of a thing and the
+leader of a project above it. For others the user's own rules decide, or without any those of the user's groups. Deny
+wins, and what no rule allows is not allowed. In doubt, more is assumed rather than less: a site role takes nothing
+away, because it can be changed in a minute, and a rule for something that is neither a user nor a group counts as a
+rule for everybody.
 """
 
 from collections import Counter, defaultdict
@@ -32,14 +34,14 @@ _SCOPES: Mapping[Kind, str] = {
     "view": "workbook",
 }
 EVERYTHING = frozenset({"everything"})
-_BESIDE = 0  # in the place of a customer's number: under the project above all customers, and no customer's
+_BESIDE = 0  # instead of a customer's number: in the project above all customers, but of no customer
 
 _LOCK = TSC.ProjectItem.ContentPermissions
 
 
 @dataclass(frozen=True)
 class User:
-    """A user of the site, with its site role and those that its groups give at sign-in."""
+    """A user of the site, with its site role and the roles that its groups give at sign-in."""
 
     luid: str
     name: str
@@ -47,40 +49,38 @@ class User:
 
     @property
     def is_administrator(self) -> bool:
-        """Whether everything of the site is open to the user."""
+        """Whether the user has access to everything on the site."""
         return any("Administrator" in role for role in self.roles)
 
     @property
     def signs_in(self) -> bool:
-        """Whether the user gets in at all."""
+        """Whether the user can sign in."""
         return self.roles != {"Unlicensed"}
 
     @property
     def shown(self) -> str:
-        """Who it is, as anybody may read it."""
+        """The user's name, shortened if it is an address, and roles, as they may be reported."""
         name = shortened(self.name) if "@" in self.name else f"user {self.luid}"
         return f"{name} ({', '.join(sorted(self.roles))})"
 
 
 @dataclass(frozen=True)
 class Thing:
-    """A project or content, and the rules that hold for it."""
+    """A project, data source, workbook or view, and its rules."""
 
     kind: Kind
     luid: str
-    name: str  # a view's is that of its workbook
+    name: str  # of a view: the name of its workbook
     owner: str  # LUID
-    project: str | None  # LUID of the one that it is in
+    project: str | None  # LUID of the project that it is in
     rules: frozenset[Grant]
-    mark: Mark | None = (
-        None  # for which customer it was published and by which installation, wherever it is now
-    )
-    sources: frozenset[str] = frozenset()  # LUIDs of the data sources that a workbook stands on
+    mark: Mark | None = None  # names the customer and installation it was published for
+    sources: frozenset[str] = frozenset()  # LUIDs of the data sources that a workbook uses
 
 
 @dataclass(frozen=True)
 class Site:
-    """What Tableau says of a site: users and the members of groups by LUID, and all things."""
+    """What is on a site: users by LUID, the members of groups by LUID, and all things."""
 
     users: Mapping[str, User]
     groups: Mapping[str, frozenset[str]]
@@ -100,11 +100,11 @@ class Site:
             project = self.projects.get(str(project.project))
 
     def owners(self, thing: Thing) -> set[str]:
-        """The LUIDs of who owns a thing, or a project above it."""
+        """The LUIDs of the owners of a thing and of the projects above it."""
         return {thing.owner, *(project.owner for project in self.above(thing))}
 
     def reached(self, thing: Thing) -> dict[str, frozenset[str]]:
-        """The capabilities that users have on a thing, by LUID; without administrators, who have them all."""
+        """The capabilities that users have on a thing, by LUID. Administrators, who have all, are left out."""
         leaders = {
             luid
             for project in self.above(thing)
@@ -115,12 +115,12 @@ class Site:
         return {luid: capabilities for luid, capabilities in found.items() if self._is_bound(luid)}
 
     def _is_bound(self, luid: str) -> bool:
-        """Whether it depends on rules what a user may; so it does for one who is on no list."""
+        """Whether rules decide what a user may do. They do also for a user who is in no list."""
         user = self.users.get(luid)
         return user is None or (user.signs_in and not user.is_administrator)
 
     def _allowed(self, rules: Iterable[Grant]) -> dict[str, frozenset[str]]:
-        """What rules come to, by LUID of the user."""
+        """The capabilities that rules allow, by LUID of the user."""
         said: dict[str, dict[str, set[tuple[bool, str]]]] = defaultdict(lambda: defaultdict(set))
         for rule in rules:
             for luid in self._meant(rule):
@@ -137,12 +137,12 @@ class Site:
                 return (rule.grantee,)
             case "group":
                 return self.groups.get(rule.grantee, ())
-            case _:  # a set of groups, say: whom it lets in is not looked into, whom it keeps out neither
+            case _:  # a set of groups, for example: an Allow counts for everybody, a Deny for nobody
                 return self.users if rule.mode == "Allow" else ()
 
 
 def _is_allowed(said: set[tuple[bool, str]]) -> bool:
-    """Whether rules, each the user's own or a group's, allow: own ones come first, deny wins among equals."""
+    """Whether rules allow. Each is the user's own or a group's: own rules come first, and deny wins among equals."""
     own = {mode for is_own, mode in said if is_own}
     return (own or {mode for _, mode in said}) == {"Allow"}
 
@@ -151,7 +151,7 @@ def _is_allowed(said: set[tuple[bool, str]]) -> bool:
 
 
 def read(server: TSC.Server, on_thing: Callable[[int, int], None]) -> Site:
-    """What Tableau says now. `on_thing(asked, of)` is told how far it is. Every error is raised."""
+    """Read a site. `on_thing(read, of)` reports progress. Every error is raised."""
     groups = everything(server.groups)
     held = {group.id: members(server, group) for group in groups}
     roles = defaultdict(set)
@@ -196,7 +196,7 @@ def read(server: TSC.Server, on_thing: Callable[[int, int], None]) -> Site:
         )
 
     with ThreadPoolExecutor(WORKERS) as pool:
-        # views last: most have the rules of their workbook
+        # Views come last: most have the rules of their workbook.
         for asked in (items, [("view", each) for each in views]):
             for thing in pool.map(ask, asked):
                 things[thing.luid] = thing
@@ -206,7 +206,7 @@ def read(server: TSC.Server, on_thing: Callable[[int, int], None]) -> Site:
 
 
 def _locked(projects: Iterable[TSC.ProjectItem]) -> set[str]:
-    """The LUIDs of projects whose content follows them, or one above them."""
+    """The LUIDs of projects whose content has the rules of the project, or of one above it."""
     by_luid = {project.id: project for project in projects}
 
     def is_locked(project: TSC.ProjectItem | None, locks: tuple[str, ...]) -> bool:
@@ -224,25 +224,27 @@ def _locked(projects: Iterable[TSC.ProjectItem]) -> set[str]:
 
 @dataclass(frozen=True)
 class Compared:
-    """What users reach against what is declared: how much was looked at, and a sentence for each difference."""
+    """The result of a comparison: how much was looked at, and a sentence per difference."""
 
-    must: int  # things that a recipient must reach, counted for each of them
+    must: int  # things that recipients must reach, counted per recipient
     lacking: list[str]
     things: int
     beyond: list[str]
     astray: list[str]
-    persons: dict[str, int]  # who sees customers' content by office, and not by a rule: how many of each
+    persons: dict[
+        str, int
+    ]  # users who see customers' content because of their position: how many per position
 
 
 def compare(site: Site, desired: Mapping[int, Publication], actual: Actual) -> Compared:
-    """What users of the site reach against what they should.
+    """Compare what the users of a site reach with what they should reach.
 
-    Each recipient all that its customer is to have, with the capabilities that are declared; nobody more. And what
-    holds a customer's data must be in its project: a workbook elsewhere would show it to others, whatever the rights
-    on its data source. Of `actual` counts whose each project is.
+    Each recipient must reach all the content of its customer, with the declared capabilities. Nobody may reach more.
+    All content with a customer's data must be in the customer's project: a workbook elsewhere would show the data to
+    others, whatever the rights on its data source. `actual` tells which customer each project belongs to.
 
-    What another installation publishes is not ours to judge, but for our recipients: one of them reaches there what
-    that installation's own group of the customer opens, as somebody who is a recipient of both, and no more.
+    What another installation publishes is checked only for our recipients. They may reach there what the other
+    installation's group of the customer gives its members, if they are members, and no more.
     """
     places: dict[str, int | None] = {
         project.luid: customer for customer, projects in actual.projects.items() for project in projects
@@ -268,7 +270,7 @@ class _Comparison:
         installation: str,
     ) -> None:
         self.site, self.desired, self.places, self.installation = site, desired, places, installation
-        self.ours: dict[int | None, list[Thing]] = defaultdict(list)  # None: nobody's, elsewhere on the site
+        self.ours: dict[int | None, list[Thing]] = defaultdict(list)  # None: content of no customer
         for thing in site.things:
             owned = (places[project.luid] for project in site.above(thing) if project.luid in places)
             self.ours[next(owned, None)].append(thing)
@@ -278,7 +280,7 @@ class _Comparison:
             customer: {name: by_name.get(identity(name)) for name in publication.members}
             for customer, publication in desired.items()
         }
-        self.customers: dict[str, set[int]] = {}  # of a recipient by LUID
+        self.customers: dict[str, set[int]] = {}  # by LUID of the recipient
         for customer, users in self.recipients.items():
             for user in users.values():
                 if user is not None:
@@ -345,30 +347,30 @@ class _Comparison:
                     if beyond := self._is_beyond(customer, luid, thing, capabilities):
                         found[luid].append((thing, beyond))
             for luid, several in found.items():
-                yield self._told(customer, luid, several)
+                yield self._sentence(customer, luid, several)
 
     def _is_beyond(
         self, customer: int | None, luid: str, thing: Thing, capabilities: frozenset[str]
     ) -> frozenset[str]:
-        """What of its capabilities on a thing a user should not have."""
+        """The capabilities on a thing that a user has and should not have."""
         if customer is None:
-            # the project of another installation's customer has that customer's name
+            # A project of another installation shows only its customer's name.
             is_harmless = thing.kind == "project" and thing.luid not in self.places
             if luid not in self.customers or is_harmless:
                 return frozenset()  # nothing of ours
             return capabilities - (_declared(thing) if self._is_received(luid, thing) else frozenset())
         if luid not in self.customers and luid in self.site.owners(thing):
-            return frozenset()  # by office: told of, not a breach
+            return frozenset()  # because of the position as owner: reported in `persons`, not a breach
         return capabilities - (_declared(thing) if customer in self.customers.get(luid, ()) else frozenset())
 
     def _is_received(self, luid: str, thing: Thing) -> bool:
-        """Whether a user is in the group of the customer in whose project another installation published a thing."""
+        """Whether a thing is in another installation's project of a customer whose group there has the user."""
         project = next((each for each in self.site.above(thing) if each.luid in self.places), None)
         group = self.site.customer_groups.get(project.mark) if project and project.mark else None
         return group is not None and luid in self.site.groups[group]
 
     def _astray(self) -> Iterator[str]:
-        """What holds a customer's data and is not where it should be, or holds another's where it is."""
+        """Content with a customer's data that is outside of its project, or that uses another customer's data."""
         sources = {
             customer: {thing.luid for thing in things if thing.kind == "data source"}
             for customer, things in self.ours.items()
@@ -387,28 +389,30 @@ class _Comparison:
                     continue
                 if not customer:
                     for other in sorted({of_customers[luid] for luid in thing.sources & of_customers.keys()}):
-                        yield f"customer {other}: {what}, outside its project, stands on its data; remove it"
+                        yield f"customer {other}: {what}, outside its project, uses its data; remove it"
                 elif not thing.sources or not thing.sources <= sources[customer]:
                     yield (
-                        f"customer {customer}: {what} does not stand on the customer's data sources alone; remove it "
+                        f"customer {customer}: {what} does not use the customer's data sources only; remove it "
                         "and publish again"
                     )
 
-    def _told(self, customer: int | None, luid: str, found: list[tuple[Thing, frozenset[str]]]) -> str:
+    def _sentence(self, customer: int | None, luid: str, found: list[tuple[Thing, frozenset[str]]]) -> str:
         user = self.site.users.get(luid)
         who = user.shown if user else f"user {luid}"
         what = self._named(customer, [thing for thing, _ in found])
         how = ", ".join(sorted(frozenset[str]().union(*(capabilities for _, capabilities in found))))
         if customer is None:
-            remedy = "take the rule for it away there, or keep that content on another site"
-            return f"{who}, a recipient, reaches what is no customer's: {what} ({how}); {remedy}"
+            remedy = "remove the rule that allows it, or keep that content on another site"
+            return f"{who}, a recipient, reaches content of no customer: {what} ({how}); {remedy}"
         owned = any(luid in self.site.owners(thing) for thing, _ in found)
         remedy = "give it to another owner on Tableau" if owned else "publish again"
         place = f"customer {customer}" if customer != _BESIDE else "beside the customers"
         return f"{place}: {who} reaches {what} ({how}); {remedy}"
 
     def _named(self, customer: int | None, things: list[Thing]) -> str:
-        """What things are called; only what is declared by its name, which is ours. A view goes with its workbook."""
+        """The names of things. Only declared content is named; for anything else the LUID is used, because its name
+        could be somebody's. A view is left out if its workbook is named.
+        """
         named: dict[Kind, list[str]] = defaultdict(list)
         for thing in things:
             declared = customer is not None and self._is_declared(customer, thing)
@@ -420,7 +424,7 @@ class _Comparison:
         )
 
     def _persons(self) -> dict[str, int]:
-        """How many see customers' content as administrators, by site role, or as owners."""
+        """The number of users who see customers' content as administrators, by site role, or as owners."""
         found = Counter(
             next(role for role in sorted(user.roles) if "Administrator" in role)
             for user in self.site.users.values()
@@ -434,10 +438,10 @@ class _Comparison:
             for luid in self.site.owners(thing) & self.reached[thing.luid].keys() - self.customers.keys()
         }
         if owners:
-            found["owner of content, no administrator"] = len(owners)
+            found["owner of content, not an administrator"] = len(owners)
         return dict(found)
 
 
 def _declared(thing: Thing) -> frozenset[str]:
-    """The capabilities that a recipient is to have on such a thing."""
+    """The declared capabilities of a recipient on a thing of this kind."""
     return frozenset(ALLOWED[_SCOPES[thing.kind]])

@@ -1,4 +1,4 @@
-"""The audit's evidence on paper: one HTML file that needs nothing else, and the same as JSON."""
+"""Writes the audit's report: one HTML file that needs no other files, and the same as JSON."""
 
 import json
 from dataclasses import asdict
@@ -18,14 +18,14 @@ from callmart.publish.grants import ALLOWED
 
 
 def ready(settings: Settings, folder: Path | None = None) -> Path:
-    """The folder for reports, made where it is missing (default: `audit` under the home)."""
+    """Return the folder for reports, by default `audit` in CALLMART_HOME. It is made if it is missing."""
     folder = folder or settings.home / "audit"
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     return folder
 
 
 def write(audit: Audit, folder: Path) -> list[Path]:
-    """Write the report as HTML and JSON, mode 0600."""
+    """Write the report as HTML and JSON, mode 0600. Returns the two files."""
     name = f"{audit.at:%Y-%m-%dT%H%M%S}"
     written = [folder / f"{name}.html", folder / f"{name}.json"]
     for file, text in zip(written, (as_html(audit), as_json(audit)), strict=True):
@@ -34,7 +34,7 @@ def write(audit: Audit, folder: Path) -> list[Path]:
 
 
 def as_json(audit: Audit) -> str:
-    """The whole audit, for a machine."""
+    """The whole audit as JSON."""
     return json.dumps(
         {
             "at": audit.at.isoformat(timespec="seconds"),
@@ -51,7 +51,7 @@ def as_json(audit: Audit) -> str:
 
 
 def summary(audit: Audit) -> dict[str, int]:
-    """What one wants to know first, as numbers."""
+    """The most important numbers of an audit."""
     return {
         "customers": audit.customers,
         "marts": len({cell.mart for cell in audit.cells}),
@@ -63,7 +63,7 @@ def summary(audit: Audit) -> dict[str, int]:
 
 
 def as_html(audit: Audit) -> str:
-    """The whole audit, for a person: on a screen, light or dark, or on paper."""
+    """The whole audit as HTML, for light and dark screens and for paper."""
     environment = Environment(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
@@ -93,7 +93,7 @@ def _by_area(checks: Any) -> dict[str, list[Check]]:
 
 
 def _by_customer(cells: tuple[Cell, ...]) -> list[tuple[Cell, dict[str, dict[str, str]]]]:
-    """Of each customer a cell that says who it is, and by mart and channel what was found."""
+    """Per customer: its first cell, which has number and option, and the outcomes by mart and channel."""
     found = []
     for _, of_customer in groupby(cells, lambda cell: cell.customer_id):
         several = list(of_customer)

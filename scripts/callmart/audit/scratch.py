@@ -1,7 +1,7 @@
-"""Scratch relations with protections that are known to leak, for the controls: a check that sees nothing leak where
-something does has looked at nothing.
+"""Scratch relations for the controls of the inference checks. Some have protections that are known to leak: a check
+that finds no leak in those proves nothing.
 
-They are temporary, so nobody else sees or waits for them, and made and dropped within one transaction of the owner's.
+They are temporary relations, which nobody else sees or waits for, in a transaction of the owner that is rolled back.
 """
 
 from collections.abc import Iterator
@@ -18,16 +18,16 @@ SQL = sql_file.statements(__file__)
 
 OWN, OTHER = 1, 2
 
-# What a role's identity is folded to.
+# The condition of our policies, after the planner has folded the reader's number into it.
 FREE = f"('[{OWN}:{OWN}]={{t}}'::boolean[])[customer_id] and customer_id = {OWN}"
 
 
 @dataclass(frozen=True)
 class Protection:
-    """A way to keep customers apart: the policy of a table, and how it is read."""
+    """A way to keep customers apart: the policy of a table, and the view through which it is read."""
 
     policy: str
-    view: str | None  # how a view of it is made; None: the table itself is read
+    view: str | None  # the options of the view; None if the table itself is read
 
 
 BOUNDS = f"customer_id >= {OWN} and customer_id <= {OWN}"
@@ -39,7 +39,7 @@ LEAKING = {
     "a plain view": Protection(FREE, ""),
 }
 OURS = Protection(FREE, BARRIER)
-# The number is found out anew for each row.
+# A slow policy: the reader's number is computed for each row.
 DEAR = Protection("customer_id = substring(current_setting('callmart.own') from '[0-9]+$')::integer", None)
 
 TYPES = {
@@ -63,8 +63,8 @@ TABLE, VIEW = "pg_temp.audited_rows", "pg_temp.audited"
 def relation(
     connection: psycopg.Connection, protection: Protection, *, sampled: bool = False, rows: int = 50
 ) -> Iterator[str]:
-    """A source so protected, which the connection reads as customer OWN, in a transaction that is undone; the planner
-    has samples of it only where it should.
+    """Make a relation with this protection, which the connection reads as customer OWN. Yields its name, within a
+    transaction that is rolled back. The planner has samples of it only if `sampled`.
     """
     with connection.transaction(force_rollback=True):
         connection.execute(

@@ -1,5 +1,5 @@
 -- name: rows
--- As many rows for each customer.
+-- The same number of rows per customer.
 insert into {table}
 select
     customer_id,

@@ -1,4 +1,4 @@
-"""The audit's look at rights, tables, files and books: what stands there, against what should."""
+"""The audit's checks of rights, tables, files and books."""
 
 from collections.abc import Iterator
 
@@ -20,7 +20,7 @@ SQL = sql_file.statements(__file__)
 
 
 def of_rights(connection: psycopg.Connection, settings: Settings, scene: Scene) -> Iterator[Check]:
-    """Roles, rights and policies are as declared."""
+    """Check that roles, rights and policies are as declared."""
     found = drift.find(connection, dbt_project.marts(settings))
     drifted = [one.text for one in found if not (one.undeclared or one.server)]
     left = standing.undeclared(connection, scene.marts)
@@ -42,7 +42,7 @@ def of_rights(connection: psycopg.Connection, settings: Settings, scene: Scene) 
             )
         ]
     yield Check(
-        "rights", "every mart and every month has row security, forced, and its own two policies",
+        "rights", "every mart and every month has forced row security and its own two policies",
         relations, len(unguarded), few(unguarded),
     )  # fmt: skip
     strays = connection.execute(
@@ -54,11 +54,11 @@ def of_rights(connection: psycopg.Connection, settings: Settings, scene: Scene) 
     ).fetchall()
     strange = [name for (name,) in strays] + [standing.remark(mart) for mart in left]
     yield Check(
-        "rights", "nothing stands among the marts that is not declared", relations, len(strange), few(strange),
+        "rights", "nothing is among the marts that is not declared", relations, len(strange), few(strange),
     )  # fmt: skip
 
 
-# Days of a customer's are its own clock's; a customer that is not known has the provider's.
+# The days of these tables are in the customer's time zone, or the provider's for an unknown customer.
 TOO_OLD = {
     "raw.event": ("occurred_at", "(t.occurred_at at time zone c.time_zone)::date"),
     "raw.call": ("last_at", "(t.last_at at time zone c.time_zone)::date"),
@@ -66,7 +66,7 @@ TOO_OLD = {
 
 
 def of_tables(connection: psycopg.Connection, settings: Settings, scene: Scene) -> Iterator[Check]:
-    """Nothing is kept that is too old, or of a customer without a contract."""
+    """Check that nothing is kept that is too old, or that is of a customer without a contract."""
     tables = _tables(connection)
     days = {mart.day for mart in scene.marts if mart.day} | {"call_date", "last_day", "month"}
     old, dated = [], 0
@@ -107,7 +107,7 @@ def of_tables(connection: psycopg.Connection, settings: Settings, scene: Scene) 
 
 
 def of_usage(connection: psycopg.Connection) -> Iterator[Check]:
-    """What shows over all customers tells nothing of one. A number of which parts have gone can't be looked at."""
+    """Check that no number over all customers reveals one of them. Numbers whose parts are gone can't be checked."""
     looked_at, found = 0, []
     if connection.execute("select to_regclass('usage.function_month')").fetchone() != (None,):
         for cell, parts in connection.execute(SQL["usage"]):
@@ -115,13 +115,13 @@ def of_usage(connection: psycopg.Connection) -> Iterator[Check]:
             if len(parts) < 10 or 2 * parts[0] >= sum(parts) or 100 * sum(parts[:2]) >= 85 * sum(parts):
                 found.append(cell)
     yield Check(
-        "usage", "every number over all customers is of ten or more, and not mostly of one or two",
+        "usage", "every number over all customers is from ten or more, and not mostly from one or two",
         looked_at, len(found), few(found), applies=looked_at > 0,
     )  # fmt: skip
 
 
 def _tables(connection: psycopg.Connection) -> dict[str, set[str]]:
-    """The tables of ours, months under their parent, with their columns."""
+    """Our tables with their columns; partitions count as their parent."""
     rows = connection.execute(SQL["tables"], {"schemas": list(SCHEMAS)}).fetchall()
     return {name: set(columns) for name, columns in rows}
 
@@ -136,7 +136,7 @@ def _any_too_old(
         joined: sql.Composable = sql.SQL("")
     else:
         moment, day = TOO_OLD[table]
-        # No clock is more than a day from UTC: the first bound is what finds the months.
+        # The first condition is there for partition pruning. No time zone is more than a day from UTC.
         where = sql.SQL("t.{} < {}::date + 2 and " + day + " < {}").format(
             sql.Identifier(moment), floor, floor
         )
@@ -162,7 +162,7 @@ def _left_files(connection: psycopg.Connection, settings: Settings) -> Iterator[
 
 
 def of_books(connection: psycopg.Connection, scene: Scene, board: Board) -> Iterator[Check]:
-    """The audit log can't be changed, and what is visible is what was opened."""
+    """Check that the audit log can't be changed, and that visible days are those that were opened."""
     yield append_only(connection)
     looked_at, found = 0, []
     for mart in board.marts:
@@ -181,13 +181,13 @@ def of_books(connection: psycopg.Connection, scene: Scene, board: Board) -> Iter
     )  # fmt: skip
     opened, shown = connection.execute(SQL["shown_though_held_back"]).fetchall()[0]
     yield Check(
-        "quality", "no day that is held back is visible as it was computed since",
+        "quality", "no day that is held back is visible in the version that failed",
         opened, len(shown or ()), few(shown or []),
     )  # fmt: skip
 
 
 def append_only(connection: psycopg.Connection) -> Check:
-    """The audit log refuses every change, also to its owner: tried, and read in the catalogue."""
+    """Check that the audit log refuses every change, even by its owner."""
     (entries,) = connection.execute("select count(*) from ops.audit_log").fetchall()[0]
     found = []
     for name, statement in (
@@ -200,7 +200,7 @@ def append_only(connection: psycopg.Connection) -> Check:
         except psycopg.errors.RaiseException:
             continue
         found.append(f"it could be {name}")
-    # Emptying it would lock it, so that is not tried: 32 is TRUNCATE, and the trigger is enabled.
+    # TRUNCATE would lock the table, so it is not tried but looked up in the catalogue.
     (guarded,) = connection.execute(SQL["guarded"]).fetchall()[0]
     if not guarded:
         found.append("it could be emptied")

@@ -1,5 +1,5 @@
 -- name: strays
--- What stands among the marts and is neither a mart nor the view of one.
+-- Relations in the schemas of the marts that are neither a mart nor the view of one.
 select c.oid::regclass::text
 from pg_class as c
 where
@@ -12,7 +12,7 @@ where
     and not format('%%I.%%I', relnamespace::regnamespace, relname) = any(%(shown)s);
 
 -- name: usage
--- Each number over all customers of which every part is still there, with the parts, the largest first.
+-- The published numbers whose parts per customer are all still there, with the parts, largest first.
 select
     format('%s in %s', m.function, to_char(m.month, 'YYYY-MM')),
     array_agg(u.uses order by u.uses desc)
@@ -23,7 +23,7 @@ group by m.month, m.function, m.uses
 having sum(u.uses) = m.uses;
 
 -- name: tables
--- The tables of the schemas, months under their parent, with their columns.
+-- The tables of the schemas with their columns. Partitions are not listed, only their parents.
 select
     format('%%I.%%I', nspname, relname) as relation,
     array_agg(attname::text)
@@ -35,10 +35,10 @@ group by relation
 order by relation;
 
 -- name: days
--- Each day of a mart, as it stands and as it was opened: whether the two have as many rows.
+-- Per customer and day of a mart: whether the mart has as many rows as were opened.
 with
 
-standing as (
+present as (
     select
         customer_id,
         {day} as call_date,
@@ -59,12 +59,12 @@ opened as (
 select
     customer_id,
     call_date::text,
-    coalesce(opened.row_count, 0) = coalesce(standing.row_count, 0)
-from standing
+    coalesce(opened.row_count, 0) = coalesce(present.row_count, 0)
+from present
 full join opened using (customer_id, call_date);
 
 -- name: shown_though_held_back
--- How many days are open; and those that show what a build computed that held them back.
+-- The number of open days, and the days that are open although the build that computed them held them back.
 select
     count(*),
     array_remove(array_agg(
@@ -77,7 +77,7 @@ from ops.opened_day as o left join ops.held_back as h using (customer_id, call_d
 where isfinite(o.call_date);
 
 -- name: guarded
--- Whether the trigger stands and also refuses to empty the log: 32 is TRUNCATE.
+-- Whether the trigger is there and enabled, and also refuses TRUNCATE (32).
 select exists(
     select from pg_trigger
     where

@@ -1,8 +1,9 @@
-"""What the time tells that a question takes: pairs of questions that differ in one value, asked by turns.
+"""Tests whether the time that a query takes reveals a value. Two queries that differ in one value run in turns.
 
-Told apart are they when the median of the paired ratios is surely more than LEAST from 1. Its confidence interval
-comes from the order of the ratios alone, whatever their distribution; another process that slows some pairs changes
-nothing. The false-alarm rate of a comparison is at most FALSE_ALARMS.
+The time reveals the value if the median ratio of their times is certainly further from 1 than LEAST. The confidence
+interval of the median uses only the order of the ratios, so it needs no assumption about their distribution, and some
+pairs that another process slowed down don't matter. A comparison gives a false alarm with probability FALSE_ALARMS at
+most.
 """
 
 import time
@@ -15,12 +16,12 @@ from callmart.audit.planner import SEQUENTIAL, Secret
 PAIRS = 200
 LEAST = 1.05
 FALSE_ALARMS = 1e-6
-LONG_ENOUGH = 0.001  # seconds; shorter questions say more of the client than of the server
+LONG_ENOUGH = 0.001  # seconds; the time of a shorter query depends more on the client than on the server
 MOST_LOOPS = 100_000
 
 
 def _rank() -> int:
-    """How many of the ratios may lie on the other side of the interval's end."""
+    """How many of the sorted ratios are outside the confidence interval at each end."""
     tail, rank = 0.0, 0
     while (tail := tail + comb(PAIRS, rank) / 2**PAIRS) <= FALSE_ALARMS / 2:
         rank += 1
@@ -31,7 +32,7 @@ RANK = _rank()
 
 
 def tells(session: psycopg.Connection, source: str, secret: Secret, within: str = "true") -> bool:
-    """Whether a value of another customer makes a question last longer or shorter than a value of nobody."""
+    """Whether queries take longer or shorter for another customer's value than for a value that nobody has."""
     there, nowhere = secret.conditions()["comparison"]
     pair = f"{there} and {within}", f"{nowhere} and {within}"
     with session.transaction(force_rollback=True):
@@ -50,7 +51,7 @@ def tells(session: psycopg.Connection, source: str, secret: Secret, within: str 
 
 
 def _seconds(session: psycopg.Connection, source: str, condition: str, loops: int) -> float:
-    """How long a question takes in which each row is met so often."""
+    """The time of a query that evaluates the condition `loops` times per row."""
     question = f"select count(*) from generate_series(1, {loops}) as g left join {source} as m on {condition}"
     begin = time.perf_counter()
     session.execute(question)

@@ -1,1 +1,1 @@
-"""What everything else stands on: settings, errors, our own files, keys, and the words of the raw format."""
+"""What every other package uses: settings, errors, our own YAML and SQL files, keys, and the raw format."""

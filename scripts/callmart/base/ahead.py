@@ -8,7 +8,9 @@ T = TypeVar("T")
 
 
 def ahead(items: Iterator[T]) -> Iterator[T]:
-    """The same items, each made in a second thread while its predecessor is used; errors come through as they are."""
+    """Yield the same items. A second thread makes each item while the one before it is used, and its errors are raised
+    here.
+    """
     with ThreadPoolExecutor(1) as worker:
         upcoming = worker.submit(next, items, None)
         while (item := upcoming.result()) is not None:

@@ -1,4 +1,4 @@
-"""Declarations: a YAML file of the project as a typed object, or a sentence with file, line, place and remedy."""
+"""Reads a YAML file of the project into a typed object. A mistake is one sentence with file, line, place and remedy."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -27,7 +27,7 @@ Declared = TypeVar("Declared", bound=BaseModel)
 
 
 def read(file: Path, kind: type[Declared]) -> Declared:
-    """What the file declares; UserError where it can't be read or is wrong."""
+    """Return what the file declares. Raises UserError if it can't be read or is wrong."""
     name, absent = in_project(file), "restore it from the repository"
     document = yaml_file.load(file, name, absent)
     try:
@@ -40,17 +40,17 @@ def read(file: Path, kind: type[Declared]) -> Declared:
 
 
 def wrong(file: Path, place: str, message: str) -> UserError:
-    """The sentence for what only shows beside other declarations; the message holds the remedy."""
+    """The error for a mistake that shows only when declarations are compared. `message` includes the remedy."""
     return UserError(f"{in_project(file)}: {place}: {message}")
 
 
 def in_project(file: Path) -> str:
-    """A file as people know it: from the project's folder."""
+    """The path of a file as people write it: relative to the project's folder."""
     return str(file.relative_to(PROJECT) if file.is_relative_to(PROJECT) else file)
 
 
 def named(document: Any, place: Iterable[str | int]) -> list[str | int]:
-    """The same place, an entry of a list by its name."""
+    """The same place, with the name of a list's entry instead of its number."""
     found: list[str | int] = []
     for part in place:
         match beneath(document, part):

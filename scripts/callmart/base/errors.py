@@ -2,14 +2,14 @@
 
 
 class UserError(Exception):
-    """A mistake that the user can mend: one sentence that names the thing and the remedy; exit code 2.
+    """A mistake that the user can correct: one sentence that names the thing and the remedy. The exit code is 2.
 
-    Never carries a customer's values: only file, line, setting, customer number, column.
+    The sentence never contains a customer's data: only file, line, setting, customer number, column.
     """
 
 
 def kind(error: Exception) -> str:
-    """What went wrong, without the words of the database or a driver, which can hold a row."""
+    """What went wrong, without the message of the database or a driver: that can contain a row."""
     if isinstance(error, UserError):
         return str(error)
     if state := getattr(error, "sqlstate", None):

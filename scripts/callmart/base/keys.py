@@ -1,6 +1,6 @@
-"""The keys behind the pseudonyms: one a customer, kept in CALLMART_HOME and never in the database.
+"""The keys behind the pseudonyms: one per customer, kept in CALLMART_HOME and never in the database.
 
-Whoever has a key can try all telephone numbers in minutes: these are pseudonyms, not anonymity.
+Whoever has a key can try all telephone numbers in minutes. Data is pseudonymous, not anonymous.
 """
 
 import hmac
@@ -13,7 +13,7 @@ from callmart.base.errors import UserError
 
 
 def secret_file(path: Path, content: str | bytes) -> None:
-    """Write a file that only its owner reads, whole or not at all."""
+    """Write a file that only its owner can read. It is written whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     draft = path.with_name(path.name + ".new")
     draft.unlink(missing_ok=True)
@@ -23,15 +23,15 @@ def secret_file(path: Path, content: str | bytes) -> None:
 
 
 def refuse_shared(path: Path, named: str) -> None:
-    """UserError where a file that holds a secret is open to others than its owner; OSError where it can't be seen."""
+    """Raise UserError if other users can open a file that holds a secret; OSError if it can't be looked at."""
     if path.stat().st_mode & 0o077:
-        raise UserError(f"{named}: {path} is open to others than its owner; close it with `chmod 600 {path}`")
+        raise UserError(f"{named}: other users can open {path}; close it with `chmod 600 {path}`")
 
 
 def ensure_key(home: Path, customer_id: int, fingerprint: str | None) -> bytes:
-    """The customer's key; made where the registry has never seen one.
+    """Return the customer's key. It is made if the registry has no fingerprint of one yet.
 
-    Raises UserError where the registry knows a fingerprint and the key is gone or is another.
+    Raises UserError if the registry has a fingerprint, and the key is missing or has another fingerprint.
     """
     path = key_file(home, customer_id)
     if path.exists():
@@ -42,28 +42,28 @@ def ensure_key(home: Path, customer_id: int, fingerprint: str | None) -> bytes:
         raise UserError(f"the key of customer {customer_id} is missing: restore {path} from your backup")
     if fingerprint is not None and fingerprint_of(key) != fingerprint:
         raise UserError(
-            f"{path} is not the key that customer {customer_id}'s data was made with: restore it from your backup"
+            f"{path} is not the key of customer {customer_id}'s data: restore it from your backup"
         )
     return key
 
 
 def key_file(home: Path, customer_id: int) -> Path:
-    """Where a customer's key stands."""
+    """The file of a customer's key."""
     return home / "keys" / f"customer_{customer_id}.key"
 
 
 def new_key(home: Path, customer_id: int) -> bytes:
-    """Make a key, in the place of any that the customer had: nobody of before is recognised any more."""
+    """Make a new key for a customer and replace the old one. Earlier callers and agents are not recognised any more."""
     key = secrets.token_bytes(32)
     secret_file(key_file(home, customer_id), key)
     return key
 
 
 def fingerprint_of(key: bytes) -> str:
-    """What tells two keys apart without giving either away."""
+    """Sixteen characters that differ between keys and reveal nothing of a key."""
     return sha256(b"callmart key " + key).hexdigest()[:16]
 
 
 def keyed(key: bytes, kind: str, value: str) -> str:
-    """The pseudonym of a value: 128 bits of an HMAC in hex. `kind` is agent, number, device or event."""
+    """The pseudonym of a value: 128 bits of its HMAC, in hex. `kind` is agent, number, device or event."""
     return hmac.digest(key, f"{kind}:{value}".encode(), "sha256").hex()[:32]

@@ -1,6 +1,6 @@
-"""The canonical raw format, as data: columns, platforms, events and what each event needs.
+"""The raw format as data: its columns, platforms and events, and the columns that each event needs.
 
-Everything that checks a row (judging) or makes one (queue_log) derives from these declarations.
+The code that checks rows (judging) and the code that makes them (queue_log) use these declarations.
 """
 
 from dataclasses import dataclass
@@ -32,22 +32,22 @@ COLUMNS = (
 REQUIRED_COLUMNS = ("event", "occurred_at")  # the others can be empty, or given for the whole file
 TEXT_COLUMNS = ("call_id", "queue", "agent", "line", "other_number", "reason", "target", "event_id")
 
-# What a reader hands on: a file's columns, and what only queue_log tells (the wait before a talk).
+# What a reader of files returns: the columns of the raw format, and the wait before a talk, which only queue_log has.
 SOURCE_COLUMNS = (*COLUMNS, "wait_s")
 SOURCE_SCHEMA = pa.schema(
     [("line_number", pa.int64()), *((column, pa.string()) for column in SOURCE_COLUMNS)]
 )
 
-# What is stored of an event: the columns of raw.event that the server does not add itself.
+# The columns of raw.event that landing fills. The server adds the others.
 EVENT_COLUMNS = pa.schema(
     [
         pa.field("customer_id", pa.int32(), nullable=False),
         pa.field("occurred_at", pa.timestamp("us", "UTC"), nullable=False),
-        pa.field("event_key", pa.int64(), nullable=False),  # tells events of one customer and moment apart
+        pa.field("event_key", pa.int64(), nullable=False),  # identifies an event of a customer and moment
         pa.field("platform", pa.string(), nullable=False),
         pa.field("event", pa.string(), nullable=False),
-        ("line_number", pa.int64()),  # where lines have an order of their own (queue_log), else null
-        ("call_key", pa.int64()),  # of the platform's call; null where the event is of no call
+        ("line_number", pa.int64()),  # only from queue_log, where the order of lines matters; otherwise null
+        ("call_key", pa.int64()),  # of the platform's call; null if the event belongs to no call
         ("call_id", pa.string()),
         ("queue", pa.string()),
         ("agent_key", pa.string()),
@@ -76,22 +76,22 @@ TARGET_KINDS = ("queue", "agent", "number", "other")
 STATUSES = ("available", "in_call", "wrap_up", "break", "away", "training", "other")
 
 LONGEST_TEXT = 255  # characters
-LONGEST_DURATION_S = 10 * 366 * 86_400  # beyond this a duration is a mistake of its source
+LONGEST_DURATION_S = 10 * 366 * 86_400  # a longer duration is a mistake of its source
 
 
 @dataclass(frozen=True)
 class Event:
-    """One word of the column `event`, and what a row with it must hold."""
+    """One value of the column `event`, and what a row with that event must contain."""
 
     name: str
     needs: tuple[str, ...] = ()
     reasons: tuple[str, ...] = ()
     reason_needed: bool = False
-    ends_phase: bool = False  # so that duration_s means something
+    ends_phase: bool = False  # if not, duration_s means nothing
 
     @property
     def of_call(self) -> bool:
-        """Whether the event belongs to a call; wrap-up does where the source says to which."""
+        """Whether the event belongs to a call. A wrap-up does if the source says to which call."""
         return "call_id" in self.needs or self.name.startswith("wrapup")
 
 
@@ -140,14 +140,14 @@ EVENTS = (
     Event("agent_logged_out", needs=_AGENT, ends_phase=True),
     Event("agent_joined_queue", needs=_AGENT_QUEUE),
     Event("agent_left_queue", needs=_AGENT_QUEUE, ends_phase=True),
-    # Any word: one that neither the format nor the customer's registry knows becomes `other`.
+    # The reason is any word. It becomes `other` if neither the format nor the customer's registry knows it.
     Event("agent_status", needs=_AGENT, reason_needed=True, ends_phase=True),
 )
-NUMBER_EVENTS = ("call_started", "queue_joined")  # the ones that say who the other party is
+NUMBER_EVENTS = ("call_started", "queue_joined")  # these can have the number of the other party
 
 
 def events_table() -> pa.Table:
-    """The events for SQL: a row an event, a boolean a need."""
+    """The events as a table for SQL: one row per event, with a boolean per column that it can need."""
     return pa.table(
         {
             "event": [event.name for event in EVENTS],

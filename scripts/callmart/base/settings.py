@@ -1,4 +1,4 @@
-"""Settings: from the environment (CALLMART_*) and callmart.toml; secrets only from environment or file."""
+"""Settings, from the environment (CALLMART_*) and callmart.toml."""
 
 import os
 import tomllib
@@ -26,7 +26,7 @@ from callmart.base.strict import Strict, first_mistake
 PROJECT = Path(__file__).resolve().parents[3]
 CONFIG_FILE = Path(os.environ.get("CALLMART_CONFIG", PROJECT / "callmart.toml"))
 
-# What begins like a setting and is none: where the settings stand, what profiles.yml asks for, the test suite's own.
+# Variables that begin like a setting and are not: the name of the settings' file, and what profiles.yml reads.
 NO_SETTINGS = (
     "CALLMART_CONFIG",
     *(f"CALLMART_PG_{part}" for part in ("HOST", "PORT", "USER", "DATABASE", "SSLMODE", "SSLROOTCERT")),
@@ -46,7 +46,7 @@ def _known_zone(name: str) -> str:
 
 TimeZone = Annotated[str, AfterValidator(_known_zone)]
 
-# As the project sees it: a command means the same from any folder.
+# Relative to the project's folder, so that a command does the same in any folder.
 Place = Annotated[Path, AfterValidator(lambda path: (PROJECT / path.expanduser()).resolve())]
 
 
@@ -61,7 +61,7 @@ class Folder(Strict, strict=False):
 
 
 class ConnectedApp(Strict, strict=False):
-    """A connected app with direct trust, and the user in whose name it signs in."""
+    """A connected app with direct trust, and the user that it signs in as."""
 
     client_id: str
     secret_id: str
@@ -71,26 +71,26 @@ class ConnectedApp(Strict, strict=False):
 
 
 class Tableau(Strict, strict=False):
-    """The Tableau server to publish to, or the local emulator: where that is meant, a database of one's own says so."""
+    """The Tableau server to publish to, or the local emulator."""
 
     server: str | None = None
     site: str = ""
     token_name: str = "callmart"
     token_file: Place | None = None
     token: SecretStr | None = None
-    connected_app: ConnectedApp | None = None  # in the place of the token
+    connected_app: ConnectedApp | None = None  # instead of the token
     allow_cloud: bool = False
-    time_zone: TimeZone | None = None  # of the clock by which Tableau mails; by default the provider's
-    keep_extracts: bool | None = None  # when they are published; by default only with the emulator
+    time_zone: TimeZone | None = None  # Tableau mails by this clock; by default the provider's
+    keep_extracts: bool | None = None  # on disk after publishing; by default only with the emulator
 
     @property
     def is_emulated(self) -> bool:
-        """Whether it is the local emulator that is published to."""
+        """Whether publishing goes to the local emulator."""
         return self.server in (None, EMULATOR)
 
     @property
     def keeps_extracts(self) -> bool:
-        """Whether a customer's extracts stay on disk when they are published."""
+        """Whether a customer's extracts stay on disk after they are published."""
         return self.is_emulated if self.keep_extracts is None else self.keep_extracts
 
 
@@ -104,11 +104,12 @@ class Settings(BaseSettings):
     home: Place = PROJECT / ".callmart"
     dsn: SecretStr | None = None
     time_zone: TimeZone = "Europe/Amsterdam"  # the provider's: decides when a day is too old
-    # Go on although customers' logins can shut everybody out of a server on which nobody can run administrator.sql.
+    # For a server on which nobody can run administrator.sql: continue although a customer's login can make the server
+    # unusable for everybody.
     accept_shutting_out: bool = False
     max_reject_share: float = Field(default=0.05, ge=0, le=1)
     max_file_rows: int = Field(default=50_000_000, gt=0)  # of a file to land
-    max_file_gib: float = Field(default=32, gt=0)  # unpacked
+    max_file_gib: float = Field(default=32, gt=0)  # decompressed
     folders: list[Folder] = []
     tableau: Tableau = Tableau()
 
@@ -131,7 +132,7 @@ class Settings(BaseSettings):
 
 @cache
 def settings() -> Settings:
-    """The settings of this process; a wrong one is a UserError that names it."""
+    """The settings of this process. Raises UserError, naming the setting, if one is wrong or unknown."""
     try:
         _refuse_missing_file()
         _refuse_unknown(os.environ)
@@ -152,23 +153,29 @@ def settings() -> Settings:
 
 
 def _refuse_missing_file() -> None:
-    """A file that is named or there must be a file: what can't be read is never taken for an empty one."""
+    """Raise UserError if CALLMART_CONFIG names a file that is missing, or callmart.toml is not a regular file. Without
+    this the defaults would be used silently.
+    """
     if not CONFIG_FILE.is_file() and ("CALLMART_CONFIG" in os.environ or os.path.lexists(CONFIG_FILE)):
-        raise UserError(f"{CONFIG_FILE} is no file; let CALLMART_CONFIG name your callmart.toml, or unset it")
+        raise UserError(
+            f"{CONFIG_FILE} is not a file; set CALLMART_CONFIG to your callmart.toml, or unset it"
+        )
 
 
 def _refuse_unknown(names: Iterable[str]) -> None:
-    """UserError for a variable that begins like a setting and is none: a slip would leave the default in force."""
+    """Raise UserError for a variable that begins like a setting and is not one. After a typing error the default would
+    be used silently.
+    """
     known = [*_variables(Settings, "CALLMART_"), *NO_SETTINGS]
     for name in sorted(names):
         given = name.upper()
         if given.startswith("CALLMART_") and not given.startswith(OF_THE_TESTS) and given not in known:
             nearest = get_close_matches(given, known, 1, 0)[0]
-            raise UserError(f"{name} is no setting; unset it, or write {nearest} if that is what you mean")
+            raise UserError(f"{name} is not a setting; unset it, or write {nearest} if that is what you mean")
 
 
 def _variables(model: type[BaseModel], prefix: str) -> Iterator[str]:
-    """The variables that settings are read from: of each by its name, and of its parts, if it has any."""
+    """The environment variables that settings are read from: one per setting, and one per part of a setting."""
     for name, field in model.model_fields.items():
         variable = prefix + name.upper()
         yield variable
@@ -179,16 +186,16 @@ def _variables(model: type[BaseModel], prefix: str) -> Iterator[str]:
 
 
 def _refuse_shared_file() -> None:
-    """UserError where callmart.toml holds a secret and others than its owner can read it."""
+    """Raise UserError if callmart.toml contains a secret and other users can open it."""
     if CONFIG_FILE.is_file() and _SECRETS & set(_names_in(tomllib.loads(CONFIG_FILE.read_text("utf-8")))):
-        refuse_shared(CONFIG_FILE, "secrets stand in it")
+        refuse_shared(CONFIG_FILE, "the settings contain a secret")
 
 
 _SECRETS = {"dsn", "tableau.token", "tableau.connected_app.secret"}
 
 
 def _names_in(table: dict[str, Any], prefix: str = "") -> Iterator[str]:
-    """The names of all settings in a TOML table, those of its parts with a dot."""
+    """The names of all settings in a TOML table. The name of a part has a dot, as in tableau.token."""
     for name, value in table.items():
         yield prefix + name
         if isinstance(value, dict):

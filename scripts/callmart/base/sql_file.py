@@ -1,10 +1,10 @@
-"""SQL in files: the statements of a module stand in the .sql file beside it, each under its name.
+"""SQL in files: the statements of a module are in the .sql file beside it, each under its name.
 
 -- name: passed
 -- What it does, and why.
 select …;
 
-Where a statement is filled in by `.format`, a brace of its own (in a regular expression, say) is written twice.
+If a statement is filled in by `.format`, write its own braces (in a regular expression, say) twice.
 """
 
 import re
@@ -16,7 +16,7 @@ _NAME = re.compile(r"^-- name: (\w+)\n", re.MULTILINE)
 
 
 def statements(module: str) -> Mapping[str, LiteralString]:
-    """The statements beside a module, by their names; `module` is its `__file__`."""
+    """The statements of a module by name. `module` is its `__file__`."""
     _, *parts = _NAME.split(Path(module).with_suffix(".sql").read_text(encoding="utf-8"))
     return {
         name: cast(LiteralString, text.strip().removesuffix(";"))

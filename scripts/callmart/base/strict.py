@@ -1,4 +1,4 @@
-"""Strict: the base of all that is declared or set, and what pydantic finds wrong with it as one sentence.
+"""The base class of declarations and settings, and pydantic's errors as one sentence.
 
 No sentence repeats a value: it can be a person's name.
 """
@@ -16,14 +16,14 @@ Listed = Annotated[tuple[Item, ...], Field(strict=False)]  # a list in the file
 
 
 class Strict(BaseModel):
-    """Unknown keys and other types are errors: a typing error must not change what is promised."""
+    """Refuses unknown keys and values of another type, so that a typing error changes nothing silently."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
 
 @dataclass(frozen=True)
 class Mistake:
-    """The first thing that is wrong, and how many others there are."""
+    """The first mistake in a declaration, and how many others there are."""
 
     place: tuple[str | int, ...]
     remedy: str
@@ -31,8 +31,10 @@ class Mistake:
     others: int
 
     def sentence(self, name: str, line: int, place: Iterable[str | int], keys: str = "") -> str:
-        """Name, line, place and remedy; `keys` says which keys there are, or where to read it."""
-        # What does not look like a key can be a person's name.
+        """The mistake as a sentence: name of the file, line, place and remedy. `keys` says which keys are known, or
+        where to read that. It is added if the key is unknown.
+        """
+        # A part that does not look like a key can be a person's name.
         where = ".".join(str(part) if re.fullmatch(r"[a-z_0-9]+", str(part)) else "…" for part in place)
         known = f" ({keys})" if keys and self.is_unknown_key else ""
         more = f" (and {self.others} more)" if self.others else ""
@@ -40,11 +42,11 @@ class Mistake:
 
 
 def first_mistake(error: ValidationError) -> Mistake:
-    """An unknown key first: what is missing may be what it was meant to be."""
+    """The mistake to report. An unknown key comes first: it may be the misspelt name of a key that is missing."""
     found = error.errors(include_url=False, include_input=False)
     first = min(found, key=lambda one: one["type"] != "extra_forbidden")
     is_unknown_key = first["type"] == "extra_forbidden"
-    # Messages of our own say what to do, pydantic's do not.
+    # Our own messages include a remedy. Pydantic's do not.
     ours = first["msg"].removeprefix("Value error, ")
     remedy = ours if ours != first["msg"] else f"{ours}; correct it there"
     return Mistake(
@@ -56,7 +58,7 @@ def first_mistake(error: ValidationError) -> Mistake:
 
 
 def line_of(document: Any, place: Iterable[str | int]) -> int:
-    """The line of the deepest part of the place that the document has."""
+    """The line of a place in the document, or of its deepest part that the document has."""
     line = 1
     for part in place:
         document = beneath(document, part)
@@ -71,7 +73,7 @@ def line_of(document: Any, place: Iterable[str | int]) -> int:
 
 
 def beneath(document: Any, part: str | int) -> Any:
-    """Where a part is looked for: dbt has no key for what is ours, so it stands under config.meta."""
+    """The map or list in which to look for a part. Our own keys of a dbt file are under config.meta."""
     match document:
         case {"config": {"meta": dict(meta)}} if part in meta:
             return meta

@@ -1,7 +1,7 @@
-"""The one reader of YAML: lists, maps and values of a file, or one sentence that says what is wrong with it.
+"""Reads all our YAML files. A file that is wrong raises one sentence that says why.
 
-What no file of this product needs is refused before it costs time or memory: more than LARGEST bytes, more than DEEPEST
-levels, anchors and aliases, by which a few lines can stand for millions, tags, and lists or maps as keys.
+It refuses what none of our files needs, before it costs time or memory: more than LARGEST bytes, more than DEEPEST
+levels, tags, lists or maps as keys, and anchors and aliases, with which a few lines can expand to millions.
 """
 
 from pathlib import Path
@@ -21,15 +21,15 @@ DEEPEST = 16
 
 
 class _Composer(Composer):
-    """Takes lists, maps and plain values only."""
+    """Accepts only lists, maps and plain values."""
 
     def compose_node(self, parent: Any, index: Any) -> Any:
         event = self.parser.peek_event()
         is_key = isinstance(parent, MappingNode) and index is None
         if event.anchor is not None:
-            raise _refusal("an anchor or an alias has no place here", event)
+            raise _refusal("an anchor or an alias is not allowed", event)
         if getattr(event, "ctag", None) is not None:
-            raise _refusal("a tag has no place here", event)
+            raise _refusal("a tag is not allowed", event)
         if is_key and not isinstance(event, ScalarEvent):
             raise _refusal("a list or a map can't be a key", event)
         return super().compose_node(parent, index)
@@ -40,8 +40,10 @@ def _refusal(problem: str, event: Any) -> ComposerError:
 
 
 def load(file: Path, name: str, absent: str, yaml: YAML | None = None) -> Any:
-    """What the file holds. Messages call it `name`, and say `absent` where it can't be read. `yaml` is for callers that
-    need more than plain lists and maps, such as lines.
+    """Return the contents of a file. Raises UserError if it can't be read, is too large or is not valid YAML.
+
+    Messages call the file `name`. `absent` is the remedy if it can't be read. Callers that need line numbers pass a
+    `yaml` of their own.
     """
     yaml = yaml or YAML(typ="safe", pure=True)
     yaml.Composer = _Composer
@@ -52,7 +54,7 @@ def load(file: Path, name: str, absent: str, yaml: YAML | None = None) -> Any:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise UserError(f"{name} line {line}: {_problem(error)}; correct the YAML there") from None
     except (YAMLError, ValueError):
-        raise UserError(f"{name} is no YAML; correct it, or name another file") from None
+        raise UserError(f"{name} is not YAML; correct it, or name another file") from None
 
 
 def _text(file: Path, name: str, absent: str) -> str:
@@ -69,11 +71,11 @@ def _text(file: Path, name: str, absent: str) -> str:
 
 
 def _problem(error: MarkedYAMLError) -> str:
-    """What the parser has against it, in our words where its own hold a value."""
+    """What the parser found wrong. In our own words where the parser's would repeat a value."""
     match error:
         case DuplicateKeyError():
             return "a key is given twice"
         case MaxDepthExceededError():
-            return f"lists and maps lie more than {DEEPEST} deep in each other"
+            return f"lists and maps are nested more than {DEEPEST} deep"
         case _:
             return str(error.problem)

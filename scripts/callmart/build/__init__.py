@@ -1,1 +1,1 @@
-"""Computing the days that changed, and the months that they are stored in."""
+"""Computes the days that changed, and makes the monthly partitions that they are stored in."""

@@ -1,6 +1,7 @@
-"""Months: partitions made ahead of the data, in a transaction of its own, whatever became of the expiry.
+"""Makes the monthly partitions before there is data for them. This is a transaction of its own, so it happens even if
+the expiry of old months fails.
 
-Attaching one locks neither readers nor writers out; only other changes of the same table wait.
+Attaching a partition blocks neither readers nor writers. Only other changes of the same table wait.
 """
 
 from collections.abc import Iterable
@@ -17,7 +18,9 @@ PATIENCE = "5s"
 
 
 def ensure_ahead(connection: psycopg.Connection, settings: Settings) -> int:
-    """Make this month and the next ones of every mart that stands, and of the events; how many were made. Commits."""
+    """Make the partitions of this month and the next ones, of the events and of every mart that has a table. Commits.
+    Returns how many were made.
+    """
     months = [
         month
         for (month,) in connection.execute(
@@ -34,7 +37,9 @@ def ensure_ahead(connection: psycopg.Connection, settings: Settings) -> int:
 
 
 def ensure_window(connection: psycopg.Connection, marts: list[dbt_project.Mart]) -> None:
-    """Make the months of the window before its rows move: making one locks, moving rows should not. Commits."""
+    """Make the partitions of the window's months. Commits, because making a partition takes locks that should be gone
+    before rows are moved.
+    """
     months = [
         month
         for (month,) in connection.execute(

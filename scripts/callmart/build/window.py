@@ -1,4 +1,4 @@
-"""Build: dbt computes the days that are dirty, and no others, into the schema `build`."""
+"""Computes the window: dbt computes the dirty days, and the days that look back at them, into the schema `build`."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ SQL = sql_file.statements(__file__)
 
 @dataclass(frozen=True)
 class Built:
-    """What a build computed; `build_id` is none where nothing was dirty."""
+    """What a build computed. `build_id` is None if no day was dirty."""
 
     build_id: int | None
     days: int
@@ -26,7 +26,10 @@ class Built:
 def build(
     connection: psycopg.Connection, settings: Settings, on_model: Callable[[str, int, int], None]
 ) -> Built:
-    """Compute every dirty day that has not expired. Commits; run again, it computes the same days anew."""
+    """Compute every dirty day that has not expired. Commits. If it is run again, it computes the same days again.
+
+    `on_model` is called with the name of a model, how many are finished, and how many there are.
+    """
     on_model("dbt starts", 0, 1)
     with sessions.making_way(connection):
         marts = dbt_project.marts(settings)
@@ -46,8 +49,8 @@ def build(
 
 
 def _fill_window(connection: psycopg.Connection, marts: list[dbt_project.Mart]) -> int:
-    """Put the dirty days into the window, and the open ones that look back at them; none that is too old, however late
-    its file came, or kept by no contract. The number of dirty days.
+    """Put into the window the dirty days and the open days that look back at them. Days that are too old, or that no
+    contract keeps, are left out, however late their file came. Returns the number of dirty days.
     """
     connection.execute("select ops.follow_contracts()")
     connection.execute("truncate build.window")
@@ -65,7 +68,7 @@ def _fill_window(connection: psycopg.Connection, marts: list[dbt_project.Mart]) 
 
 
 def computed_tables(connection: psycopg.Connection, marts: list[dbt_project.Mart]) -> dict[str, int]:
-    """The tables in which the window stands: dbt makes new ones each time, so they tell one build from another."""
+    """The oid of each mart's table in `build`. dbt makes new tables each time, so they identify a build."""
     tables = {}
     for mart in marts:
         row = connection.execute(

@@ -17,10 +17,10 @@ app = typer.Typer(help="Who the customers are and what they have ordered.", no_a
 
 @app.command("apply")
 def apply(file: Path, yes: Yes = False) -> None:
-    """Make database, roles and keys what the registry file says. Shows a plan first."""
+    """Apply the registry file to the database, the roles and the keys. Shows a plan first."""
     wanted = registry_file.load(file)
     with database(applied=False) as connection, exclusive(connection):
-        if schema.stands(connection):
+        if schema.has_registry(connection):
             schema.require(connection, settings().time_zone)
         schema.apply(connection, settings().time_zone)
         clock.believe(connection, settings())

@@ -1,7 +1,7 @@
-"""The demo: the whole chain on example data of last week, in any year.
+"""The demo: the whole chain on example data of last week.
 
-One customer has the recorded logs of a real Asterisk, their day moved to last week; the others are simulated, each in
-another form of the raw format.
+One customer has the recorded logs of a real Asterisk, moved to last week. The others are simulated, each in another
+file format.
 """
 
 import gzip
@@ -39,7 +39,9 @@ WORKING_DAYS = 5
 
 
 def demo(settings: Settings, on_step: run.OnStep) -> list[status.CustomerStatus]:
-    """Apply the example registry, land the example data, and do what a night does. A second time changes nothing."""
+    """Apply the example registry, land the example data, and do what the nightly run does. A second run changes
+    nothing. Returns the status of each customer.
+    """
     if not settings.tableau.is_emulated:
         raise UserError(
             "the demo publishes to the local emulator only: unset tableau.server, or use `callmart run`"
@@ -52,7 +54,7 @@ def demo(settings: Settings, on_step: run.OnStep) -> list[status.CustomerStatus]
             on_step("registry", "apply", 0, 1)
             _refuse_real_customers(connection, wanted)
             applying.apply(connection, settings, wanted)
-            # However long it has rested: what it holds is nobody's.
+            # The demo may have been left alone for weeks. There is no real data for a wrong clock to harm.
             clock.accept(connection, settings, today := clock.today(connection, settings))
             connection.commit()
             on_step("registry", "apply", 1, 1)
@@ -61,16 +63,16 @@ def demo(settings: Settings, on_step: run.OnStep) -> list[status.CustomerStatus]
             run.build_and_open(connection, settings, ran, on_step)
             run.deliver(connection, settings, ran, on_step)
         if ran.problems:
-            raise UserError(f"the demo did not come through: {ran.problems[0]}")
+            raise UserError(f"the demo is not complete: {ran.problems[0]}")
         return status.status(connection)
 
 
 def what_next(settings: Settings) -> list[str]:
-    """Where everything is, and what to try."""
+    """Lines to print after the demo: where everything is, and what to try next."""
     return [
         "",
-        f"Extracts:  {settings.home / 'extracts'} (a folder a customer; they open in Tableau Desktop)",
-        f"Tableau:   emulated; its content stands in {settings.home / 'emulator'}",
+        f"Extracts:  {settings.home / 'extracts'} (one folder per customer; Tableau Desktop opens them)",
+        f"Tableau:   emulated; its content is in {settings.home / 'emulator'}",
         f"Raw data:  {settings.home / 'demo'}; what became of it: the table above, or `callmart status`",
         "",
         'Next: look as a customer does     psql "$(.venv/bin/callmart dsn --customer 1044)" '
@@ -82,7 +84,7 @@ def what_next(settings: Settings) -> list[str]:
 
 
 def _refuse_real_customers(connection: psycopg.Connection, wanted: Registry) -> None:
-    """The demo's registry would take every other customer for one that left."""
+    """Raise UserError if the database has customers that the demo's registry lacks: applying it would delete them."""
     if connection.execute("select to_regclass('registry.customer')").fetchone() == (None,):
         return
     known = set(connection.execute("select customer_id, name from registry.customer"))
@@ -117,9 +119,9 @@ def _last_monday(today: date) -> date:
 
 
 def move_recording(name: str, file: Path, monday: date) -> None:
-    """A recorded log, on the same week day and at the same time of day in the week of that Monday.
+    """Write a recorded log as of the week that begins on `monday`, with the same weekday and time of day.
 
-    The seconds that call ids begin with move too: a call id names a moment.
+    Call ids begin with a Unix time, which is moved too.
     """
     moved = monday + timedelta(days=RECORDED_ON.weekday())
     shift = int(_midnight(moved).timestamp() - _midnight(RECORDED_ON).timestamp())

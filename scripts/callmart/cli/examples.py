@@ -15,7 +15,7 @@ app = typer.Typer()
 
 @app.command()
 def demo() -> None:
-    """The whole chain on example data, from an empty home to five customers on Tableau."""
+    """Run the whole chain on example data, from an empty home to five customers on Tableau."""
     from callmart.cli import demo as example
 
     with progress() as step:
@@ -29,12 +29,12 @@ def demo() -> None:
 def simulate_(
     folder: Annotated[Path, typer.Argument(help="Where registry.yml, events/ and truth/ go.")],
     customers: Annotated[int, typer.Option(min=1, help="How many; options and platforms take turns.")] = 3,
-    days: Annotated[int, typer.Option(min=1, help="How many, the last is yesterday.")] = 7,
-    contacts: Annotated[int, typer.Option(min=1, help="Of each customer a day.")] = 1000,
+    days: Annotated[int, typer.Option(min=1, help="How many; the last is yesterday.")] = 7,
+    contacts: Annotated[int, typer.Option(min=1, help="Contacts per customer and day.")] = 1000,
     seed: Annotated[int, typer.Option(help="The same seed gives the same files.")] = 1,
     dirt: Annotated[bool, typer.Option("--dirt", help="Also late, repeated and broken rows.")] = False,
 ) -> None:
-    """Play out contact centres: events to land, and what the marts must say of them."""
+    """Simulate contact centres. Writes the events to land, and the figures that the marts must show."""
     from callmart.simulator import files
 
     yesterday = datetime.now(settings().zone).date() - timedelta(days=1)

@@ -1,4 +1,4 @@
-"""What looks and changes nothing: the status, the reports, a workbook, the audit."""
+"""Commands that change nothing: status, reports, workbook, audit."""
 
 import json
 from dataclasses import asdict
@@ -29,7 +29,7 @@ app = typer.Typer()
 
 @app.command("status")
 def status_(as_json: Json = False) -> None:
-    """Where each customer stands."""
+    """Show what each customer has ordered, and how far its data is."""
     with looking() as connection:
         customers = status.status(connection)
     if as_json:
@@ -39,8 +39,8 @@ def status_(as_json: Json = False) -> None:
 
 
 def print_status(customers: list[status.CustomerStatus]) -> None:
-    """The table that a person reads."""
-    wide = out.width > 100  # a usual terminal of 80 columns has no room to spare
+    """Print the status of customers as a table, followed by the days that are held back."""
+    wide = out.width > 100
     table = Table(box=box.SIMPLE_HEAD, header_style="bold", padding=(0, int(wide)), show_edge=wide)
     counts = ("turned\naway", "contacts", "extract\nrows")
     for column in ("customer", "ordered", "from\nto", *counts[:2], "quality", counts[2], "on Tableau"):
@@ -63,7 +63,7 @@ def print_status(customers: list[status.CustomerStatus]) -> None:
 
 
 def _print_held_back(customer: status.CustomerStatus) -> None:
-    """Which days of a customer are not opened and why, a line for all that fail the same."""
+    """Print which days of a customer are held back and why: one line per set of failed checks."""
     alike: dict[tuple[tuple[str, ...], bool], list[str]] = {}
     for held in customer.held_back:
         alike.setdefault((held.checks, held.released), []).append(held.day)
@@ -79,7 +79,7 @@ def _print_held_back(customer: status.CustomerStatus) -> None:
 
 @app.command("reports")
 def reports_(as_json: Json = False) -> None:
-    """Show the reports that are declared, after a look whether the marts hold what they show."""
+    """Show the declared reports. Checks first that the marts have what the reports show."""
     from callmart.declarations import dbt_project, exposures, metrics
 
     marts, ratios = dbt_project.marts(settings()), metrics.metrics()
@@ -102,7 +102,7 @@ def reports_(as_json: Json = False) -> None:
 @app.command("workbook")
 def workbook_(
     report: Annotated[str, typer.Argument(help="A report of models/reports.yml.")],
-    customer: Annotated[int, typer.Option(min=1, help="Whose name and language it has.")],
+    customer: Annotated[int, typer.Option(min=1, help="The customer whose name and language it has.")],
     target: Annotated[Path, typer.Option("--out", help="The .twb to write.")],
     file: Annotated[
         Path | None, typer.Option("--template", help="A .twb saved by Tableau Desktop to use instead.")
@@ -111,13 +111,13 @@ def workbook_(
         str, typer.Option("--data-source", help="The content URL of the published data source.")
     ] = "",
 ) -> None:
-    """Write a report of a customer as the workbook that would be published; refuse a template that can't be."""
+    """Write the workbook of a customer's report as it would be published. Refuses a template that is not suitable."""
     from callmart.declarations import dbt_project, exposures
     from callmart.tableau_files import tds, workbook
 
     known = exposures.reports()
     if report not in known:
-        raise UserError(f"there is no report {report}: take one of {', '.join(known)}")
+        raise UserError(f"there is no report {report}: name one of {', '.join(known)}")
     with database() as connection:
         found = connection.execute(
             "select name, locale from registry.customer where customer_id = %s", [customer]
@@ -133,14 +133,14 @@ def workbook_(
         content_url or f"callmart_{customer}_{group}",
     )
     target.write_bytes(workbook.build(known[report], name, source, published, file))
-    out.print(f"workbook: {plain(target)} stands on the published data source {published.content_url}")
+    out.print(f"workbook: {plain(target)} uses the published data source {published.content_url}")
 
 
 @app.command()
 def audit(
-    folder: Annotated[Path | None, typer.Option("--out", help="Where the report goes.")] = None,
+    folder: Annotated[Path | None, typer.Option("--out", help="The folder to write the report to.")] = None,
 ) -> None:
-    """Prove that nobody sees what is not theirs; the evidence as HTML and JSON."""
+    """Prove that nobody sees data that is not theirs. Writes the evidence as HTML and JSON."""
     from callmart import audit as evidence
     from callmart.audit import report
 

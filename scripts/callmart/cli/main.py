@@ -1,4 +1,4 @@
-"""The command `callmart`: its commands put together. Progress goes to stderr, results to stdout."""
+"""The program `callmart`, with all its commands. Progress goes to stderr, results to stdout."""
 
 import sys
 from typing import Annotated
@@ -22,20 +22,22 @@ for group in (stages, removing, looking, servers, examples):
 app.add_typer(customers.app, name="registry")
 app.add_typer(rights.app, name="access")
 
-# What helps where the same command again would not.
+# By SQLSTATE, where it would not help to run the same command again at once.
 REMEDIES = {
-    "42501": "something does not belong to the owner any more: `callmart access diff` says what",
-    "55P03": "an open transaction of somebody else stands in the way: when it has ended, run the same command again",
+    "42501": "something no longer belongs to the owner: `callmart access diff` shows what",
+    "55P03": "an open transaction of another session is in the way: when it has ended, run the same command again",
 }
 
 
 def main() -> None:
-    """Run the command; a mistake of the user is one sentence and exit code 2, never a traceback."""
+    """Run a command. A user's mistake is one sentence and exit code 2, never a traceback."""
     try:
         sys.exit(app(standalone_mode=False))
     except typer.TyperException as mistake:
-        if told := mistake.format_message().rstrip("."):  # none where it has shown the help already
-            err.print(f"[bold red]error:[/] {plain(told)}; --help says what a command takes", soft_wrap=True)
+        if message := mistake.format_message().rstrip("."):  # empty if typer has printed the help instead
+            err.print(
+                f"[bold red]error:[/] {plain(message)}; --help says what a command takes", soft_wrap=True
+            )
         sys.exit(MISTAKE)
     except typer.Abort:
         sys.exit(UNDONE)
@@ -43,7 +45,7 @@ def main() -> None:
         err.print(f"[bold red]error:[/] {plain(mistake)}", soft_wrap=True)
         sys.exit(MISTAKE)
     except psycopg.Error as error:
-        # Never the driver's own words: they can hold a row.
+        # Not the driver's message: it can contain a row.
         remedy = REMEDIES.get(error.sqlstate or "", "run the same command again, nothing is lost or doubled")
         err.print(
             f"[bold red]error:[/] the database broke off (SQLSTATE {error.sqlstate or 'unknown'}); {remedy}",
@@ -53,7 +55,7 @@ def main() -> None:
     except OSError as error:
         place = plain(error.filename or "this machine")
         err.print(
-            f"[bold red]error:[/] {place}: {error.strerror}; mend that, and run the same command again",
+            f"[bold red]error:[/] {place}: {error.strerror}; correct that, and run the same command again",
             soft_wrap=True,
         )
         sys.exit(MISTAKE)

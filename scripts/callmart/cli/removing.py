@@ -1,4 +1,4 @@
-"""What goes: by age, and with a mart that was taken out of the project."""
+"""Commands that remove data: what is too old, and marts that were taken out of the project."""
 
 import json
 from typing import Annotated, Any
@@ -26,15 +26,17 @@ app = typer.Typer()
 @app.command()
 def expire(
     plan: Annotated[
-        bool, typer.Option("--plan", help="List what would go and why, and change nothing.")
+        bool, typer.Option("--plan", help="List what would be removed and why, and change nothing.")
     ] = False,
-    today: Annotated[str, typer.Option(metavar="YYYY-MM-DD", help="The day to look from.")] = "",
+    today: Annotated[
+        str, typer.Option(metavar="YYYY-MM-DD", help="Count the two years back from this day.")
+    ] = "",
     accept: Annotated[
         str, typer.Option(metavar="HASH", help="Do the plan that was shown with this hash, and no other.")
     ] = "",
     as_json: Json = False,
 ) -> None:
-    """Remove what is older than two years, exact to the day, from every table and file."""
+    """Remove everything that is older than two years, to the day, from all tables and files."""
     from callmart.retention import expire as stage
     from callmart.retention import expiry_plan
 
@@ -44,16 +46,16 @@ def expire(
         another = day != clock.today(connection, settings())
         if another and not plan and not accept:
             raise UserError(
-                f"nothing expired: {day} is not today; look at what would go with "
-                f"`callmart expire --today {day} --plan`, which says how to do exactly that"
+                f"nothing expired: {day} is not today; look at the plan with "
+                f"`callmart expire --today {day} --plan`, which prints the command that carries it out"
             )
         planned = expiry_plan.plan(connection, settings(), day)
         if plan:
             outcomes = [stage.Outcome(step, stage.PLANNED) for step in planned.steps]
         elif accept and accept != planned.hash:
             raise UserError(
-                f"nothing expired: what would go is not the plan {accept} any more; "
-                "look at it anew with --plan, and accept that one"
+                f"nothing expired: {accept} is not the current plan; "
+                "look at the current one with --plan, and accept its hash"
             )
         else:
             outcomes = stage.execute(connection, planned)
@@ -70,7 +72,7 @@ def expire(
         _print_expiry(outcomes)
         if plan and another and outcomes:
             out.print(f"to do this: callmart expire --today {day} --accept {planned.hash}", soft_wrap=True)
-        out.print(f"expire: {said}; the oldest day that stays is {planned.floor}", soft_wrap=True)
+        out.print(f"expire: {said}; the oldest day that is kept is {planned.floor}", soft_wrap=True)
     raise typer.Exit(UNDONE if said in (stage.LOCKED, stage.CHANGED) else 0)
 
 
@@ -87,7 +89,7 @@ def _print_expiry(outcomes: list[Any]) -> None:
 
 @app.command()
 def retire(
-    mart: Annotated[str, typer.Argument(help="A mart that the project declares no more.")], yes: Yes = False
+    mart: Annotated[str, typer.Argument(help="A mart that the project no longer declares.")], yes: Yes = False
 ) -> None:
     """Remove a mart that was taken out of the project, with all its rows. Shows a plan first."""
     from callmart.retention import retire as stage
@@ -101,7 +103,7 @@ def retire(
         done = stage.retire(connection, planned)
     if not done:
         raise UserError(
-            f"nothing was retired: somebody has been reading {planned.table} for seconds; "
+            f"nothing was retired: another session is reading {planned.table}; "
             "run the same command again when that session has ended"
         )
     out.print(f"retire: {planned.table} is gone; the next extract and publication leave it out")

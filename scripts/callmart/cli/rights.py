@@ -41,7 +41,7 @@ def access_diff(as_json: Json = False) -> None:
 
 @app.command("apply")
 def apply() -> None:
-    """Make the server match access.yml, the marts' YAML and the contracts; what is not in them is taken away."""
+    """Make the server match access.yml, the marts' YAML and the contracts. Rights that they don't give are revoked."""
     from callmart.declarations import dbt_project, standing
 
     with database() as connection, exclusive(connection):
@@ -56,7 +56,7 @@ def apply() -> None:
     for one in applied.mended:
         out.print(plain(one.text), soft_wrap=True)
     out.print(
-        f"access: {len(applied.mended)} differences mended, {len(renewed) - len(stuck)} passwords renewed"
+        f"access: {len(applied.mended)} differences corrected, {len(renewed) - len(stuck)} passwords renewed"
     )
     end_with(left + applied.problems + stuck)
 
@@ -67,7 +67,7 @@ def access_rotate(
     duty: Annotated[str | None, typer.Option(help="The login of this duty of access.yml.")] = None,
     every: Annotated[bool, typer.Option("--all", help="Every login.")] = False,
 ) -> None:
-    """Give logins new passwords; each stands in a file that only you can read."""
+    """Give logins new passwords. Prints the file of each password; only you can read it."""
     if (customer is not None) + (duty is not None) + every != 1:
         raise UserError("whose password? name one of --customer, --duty and --all")
     with database() as connection:

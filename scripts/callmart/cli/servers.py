@@ -1,4 +1,4 @@
-"""The servers behind callmart: how to reach them, their clock, upgrading and stopping them."""
+"""Commands for the database server and the emulator: how to reach them, the clock, upgrade and stop."""
 
 from typing import Annotated
 
@@ -19,7 +19,7 @@ def dsn(
     customer: Annotated[int | None, typer.Option(min=1, help="The login of this customer.")] = None,
     duty: Annotated[str | None, typer.Option(help="The login of this duty of access.yml.")] = None,
 ) -> None:
-    """Print a libpq URI and nothing else: the owner's, a customer's own login, or a duty's."""
+    """Print a libpq URI and nothing else: of the owner, of a customer's login, or of a duty."""
     if customer is not None and duty is not None:
         raise UserError("one login at a time: name --customer or --duty")
     with looking() as connection:
@@ -34,10 +34,10 @@ def dsn(
 @app.command("clock")
 def clock_(
     accept: Annotated[
-        str, typer.Option(metavar="YYYY-MM-DD", help="The day that the clock says, and that is right.")
+        str, typer.Option(metavar="YYYY-MM-DD", help="Today, to confirm that the clock is right.")
     ] = "",
 ) -> None:
-    """Show what the clock says and whether it is believed; believe it again after a long rest."""
+    """Show what the clock says and whether it is believed. With --accept, believe it again after a long pause."""
     with database() as connection:
         if accept:
             with exclusive(connection):
@@ -45,8 +45,8 @@ def clock_(
                 connection.commit()
         reading = clock.read(connection, settings())
     out.print(
-        f"the clock says {reading.today}; callmart last did something "
-        f"{f'on {reading.last}' if reading.last else 'never'}",
+        f"the clock says {reading.today}; "
+        f"{f'callmart last worked on {reading.last}' if reading.last else 'callmart has not worked yet'}",
         soft_wrap=True,
     )
     out.print(f"clock: {plain(reading.doubt) if reading.doubt else 'believed'}", soft_wrap=True)
@@ -55,11 +55,11 @@ def clock_(
 
 @app.command()
 def upgrade() -> None:
-    """Make a database that an earlier callmart has made what this one needs; its history stays."""
+    """Upgrade a database that an earlier version of callmart made. Its data stays."""
     from callmart.declarations import dbt_project
 
     with database(applied=False) as connection, exclusive(connection):
-        if not schema.stands(connection):
+        if not schema.has_registry(connection):
             raise UserError("there is nothing to upgrade: run `callmart registry apply registry.yml` first")
         if schema.is_current(connection, settings().time_zone):
             out.print("upgrade: nothing to do")
@@ -67,7 +67,7 @@ def upgrade() -> None:
         applied = memberships.apply(connection, settings(), dbt_project.marts(settings()))
         memberships.note_applied(connection, len(applied.mended), 0)
         connection.commit()
-    out.print("upgrade: done; `callmart run` goes on from here")
+    out.print("upgrade: done; continue with `callmart run`")
     end_with(applied.problems)
 
 

@@ -1,4 +1,4 @@
-"""The stages of a run, each as a command, and the run itself."""
+"""A command for each stage of a run, and one for the run itself."""
 
 import json
 import signal
@@ -36,15 +36,17 @@ def land(
     paths: Annotated[list[Path], typer.Argument(help="Files of raw events.")],
     format: Annotated[str, typer.Option(help="auto, csv, ndjson, parquet, queue_log or cel.")] = "auto",
     customer: Annotated[int | None, typer.Option(min=1, help="The customer of all rows.")] = None,
-    platform: Annotated[Platform | None, typer.Option(help="The service of all rows.")] = None,
-    timezone: Annotated[str | None, typer.Option(help="Of local times without offset (IANA).")] = None,
+    platform: Annotated[Platform | None, typer.Option(help="The platform of all rows.")] = None,
+    timezone: Annotated[
+        str | None, typer.Option(help="The time zone of local times without an offset (IANA name).")
+    ] = None,
 ) -> None:
-    """Take in files of raw events: each once, whole or not at all."""
+    """Land files of raw events. Each file is landed once, and whole or not at all."""
     from callmart.land import landing as stage
     from callmart.land.gate import Defaults
 
     defaults = Defaults(customer, platform or "vcloud", platform is not None, timezone)
-    with database() as connection:  # another lands beside a run
+    with database() as connection:  # not `at_work`: files may be landed during a run
         clock.believe(connection, settings())
     with logins.connect(settings(), "loader") as loader, progress() as step:
         landed = []
@@ -72,12 +74,12 @@ def _print_landed(one: Any) -> None:
     for verb, count in one.unknown_verbs:
         out.print(f"  {count} rows with the unknown verb {plain(verb)}: counted, not kept")
     if one.incomplete_last_line:
-        out.print("  the last line has no end yet: land the file again when it has")
+        out.print("  the last line is not complete yet: land the file again when it is")
 
 
 @app.command()
 def build() -> None:
-    """Compute the days that are dirty, and no others."""
+    """Compute the dirty days, and the days that look back at them."""
     from callmart.build import window as stage
 
     with at_work() as connection, progress() as step:
@@ -87,7 +89,7 @@ def build() -> None:
 
 @app.command()
 def validate() -> None:
-    """Check what was computed, before anybody can see it."""
+    """Check the computed days before anybody can see them."""
     from callmart.validate import suites as stage
 
     with at_work() as connection, progress() as step:
@@ -110,7 +112,7 @@ def validate() -> None:
 
 @app.command("open")
 def open_() -> None:
-    """Let the customers see the days that passed."""
+    """Let customers see the days that passed their checks."""
     from callmart.opening.opening import open_build
 
     with at_work() as connection:
@@ -123,21 +125,21 @@ def open_() -> None:
 
 @app.command()
 def release(
-    customer: Annotated[int, typer.Option(min=1, help="Whose day.")],
+    customer: Annotated[int, typer.Option(min=1, help="The customer whose day it is.")],
     day: Annotated[datetime, typer.Option(formats=["%Y-%m-%d"], help="The day that is held back.")],
-    reason: Annotated[str, typer.Option(help="Why it may be seen as it is; the audit log keeps it.")],
+    reason: Annotated[str, typer.Option(help="Why customers may see it as it is; goes into the audit log.")],
 ) -> None:
-    """Let the next run open a day although its checks hold it back."""
+    """Let the next run open a day that is held back."""
     from callmart.validate import release as stage
 
     with at_work() as connection:
         stage.release(connection, customer, day.date(), reason)
-    out.print(f"release: {day.date()} of customer {customer} is opened by the next `callmart run`")
+    out.print(f"release: the next `callmart run` opens {day.date()} of customer {customer}")
 
 
 @app.command()
 def extract() -> None:
-    """Write each customer's .hyper files, as that customer."""
+    """Write each customer's .hyper files, read from the database as that customer."""
     from callmart.extract import extract as stage
 
     with at_work() as connection, progress() as step:
@@ -146,9 +148,9 @@ def extract() -> None:
     files = [one for one in found if isinstance(one, stage.Extract)]
     for failure in dict.fromkeys(map(str, failures)):
         err.print(plain(failure), soft_wrap=True)
-    standing = sum(one.path.exists() for one in files)
+    on_disk = sum(one.path.exists() for one in files)
     written = sum(one.written for one in files)
-    out.print(f"extract: {standing} files stand in {stage.folder(settings())}, {written} written now")
+    out.print(f"extract: {on_disk} files in {stage.folder(settings())}, {written} written now")
     raise typer.Exit(UNDONE if failures else 0)
 
 
@@ -157,10 +159,10 @@ def publish(
     plan: Annotated[bool, typer.Option("--plan", help="Show what would change, and change nothing.")] = False,
     as_json: Json = False,
     yes: Annotated[
-        bool, typer.Option("--yes", help="Also remove all of a customer, and adopt what bears no mark.")
+        bool, typer.Option("--yes", help="Also remove everything of a customer, and adopt unmarked content.")
     ] = False,
 ) -> None:
-    """Make Tableau hold what it should, and no more."""
+    """Publish to Tableau what each customer has ordered, and remove the rest."""
     from callmart import publish as stage
     from callmart.publish import publication, tableau
 
@@ -202,18 +204,18 @@ def _print_plan(planned: Any) -> None:
 
 
 def _agreed(planned: Any) -> bool:
-    """Asks whoever sits there; without a terminal nobody does."""
+    """Ask the person at the terminal. Without a terminal the answer is no."""
     return sys.stdin.isatty() and all(
         typer.confirm(f"On Tableau {asked}. Do it?") for asked in _asked(planned)
     )
 
 
 def _asked(planned: Any) -> Iterator[str]:
-    """What has to be confirmed."""
+    """The changes that a person has to confirm."""
     if planned.leaving:
         yield f"everything of customers {_listed(planned.leaving)} would be removed"
     if planned.adopting:
-        yield f"what stands of customers {_listed(planned.adopting)} without our mark would be taken for ours"
+        yield f"content of customers {_listed(planned.adopting)} that has no mark of ours would be adopted"
 
 
 def _listed(customers: tuple[int, ...]) -> str:
@@ -222,10 +224,10 @@ def _listed(customers: tuple[int, ...]) -> str:
 
 @app.command()
 def run(as_json: Json = False) -> None:
-    """All stages in order, as the scheduler does it every night."""
+    """Run all stages in order, as the scheduler does every night."""
     from callmart.operations import run as stages
 
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: what was done is said
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # like Ctrl-C: what was done is printed
     with database() as connection:
         with progress() as step:
             ran = stages.run(connection, settings(), step)

@@ -1,4 +1,4 @@
-"""What all commands share: what they print, how they end, and the database as each of them needs it."""
+"""What all commands share: output, exit codes, and the connection to the database."""
 
 import sys
 from collections.abc import Iterable, Iterator
@@ -13,7 +13,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 from callmart.base.settings import settings
 from callmart.database import clock, schema, server
 
-# Into a file or a pipe a table keeps its columns; a terminal says how wide it is.
+# A file or a pipe has no width of its own, so tables get 130 columns there.
 out = Console(highlight=False, width=None if sys.stdout.isatty() else 130)
 err = Console(stderr=True, highlight=False)
 
@@ -25,11 +25,12 @@ Yes = Annotated[bool, typer.Option("--yes", help="Also do what deletes data.")]
 
 
 def plain(text: object) -> str:
+    """The text with brackets escaped, so that rich prints it as it is."""
     return str(text).replace("[", r"\[")
 
 
 def end_with(problems: Iterable[str]) -> NoReturn:
-    """Say what is left undone, and end with the exit code for it."""
+    """Print the problems and end the program: with exit code 1 if there are any, otherwise with 0."""
     problems = list(problems)
     for problem in problems:
         err.print(plain(problem), soft_wrap=True)
@@ -46,14 +47,14 @@ def database(*, applied: bool = True) -> Iterator[psycopg.Connection]:
 
 @contextmanager
 def at_work() -> Iterator[psycopg.Connection]:
-    """The database, for one command at a time, and only while its clock is believed."""
+    """A connection for a command that changes something: one at a time, and only while the clock is believed."""
     with database() as connection, clock.guarded(connection, settings()):
         yield connection
 
 
 @contextmanager
 def looking() -> Iterator[psycopg.Connection]:
-    """The database, for what changes nothing: it works whatever the clock says, and tells what speaks against it."""
+    """A connection for a command that changes nothing. It works even if the clock is in doubt, and prints the doubt."""
     with database() as connection:
         if doubt := clock.read(connection, settings()).doubt:
             err.print(f"[yellow]the clock is in doubt:[/] {plain(doubt)}", soft_wrap=True)
@@ -63,7 +64,7 @@ def looking() -> Iterator[psycopg.Connection]:
 
 @contextmanager
 def progress() -> Iterator[Any]:
-    """A line a stage: `step(stage, item, finished, of)`."""
+    """Show progress, one line per stage. Yields `step(stage, item, finished, of)`."""
     bars = Progress(
         SpinnerColumn(finished_text="[green]✓[/]"),
         TextColumn("{task.description:<9}"),

@@ -1,1 +1,1 @@
-"""The server and what stands in it before there is a customer: connections, schema, clock, the lock of a run."""
+"""The PostgreSQL server, and all that the database has before there are customers: schema, clock, the lock of a run."""

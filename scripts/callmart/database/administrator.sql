@@ -1,20 +1,20 @@
--- For the administrator of a server: what only a superuser can close, so that no login of callmart's shuts anybody out
--- or counts what others read.
--- Once for each database of callmart's, and again after an upgrade of callmart or PostgreSQL:
+-- For the administrator of a server. This closes what only a superuser can close, so that no login of callmart can make
+-- the server unusable for others, or count what others read.
+-- Run it once per database of callmart, and again after an upgrade of callmart or PostgreSQL:
 --
 --     psql --dbname callmart --username postgres --set ON_ERROR_STOP=1 \
 --         --file scripts/callmart/database/administrator.sql
 --
--- It can be run as often as one likes, and takes nothing else away. An application in the same database that needs one
--- of these functions is granted it by name: grant execute on function pg_advisory_lock(bigint) to application.
+-- It can be run any number of times, and revokes nothing else. If another application in the same database needs one of
+-- these functions, grant it by name: grant execute on function pg_advisory_lock(bigint) to application.
 
--- Advisory locks and large objects have no limit: a few million locks of one session fill the server's table of locks,
--- and then nobody gets in, its owner included. A large object is a place to store things that no policy, expiry or
--- drift would find. A message to replication is written to the log, of any size.
+-- Advisory locks and large objects have no limit. A few million locks of one session fill the server's lock table, and
+-- then nobody can connect, not even the owner. A large object can store data where no policy, expiry or check for drift
+-- finds it. A logical message is written to the write-ahead log, whatever its size.
 --
--- The counters of statistics tell what each query of anybody read of each table and index: a login that looks at them
--- while the publisher reads as one customer after another learns how many rows each has. Who monitors the server keeps
--- them, and so does the owner of the database.
+-- The statistics counters show how much every query reads of each table and index. A login that watches them while the
+-- publisher reads as one customer after another learns how many rows each customer has. Roles that monitor the server
+-- keep them, and so does the owner of the database.
 do $$
 declare
     everybodys regprocedure;
@@ -43,8 +43,8 @@ begin
 end
 $$;
 
--- Some commands (CREATE RULE, ALTER INDEX ... DEPENDS ON EXTENSION) wait for a lock that stops all readers, and only
--- then ask whether they may. The names of callmart's logins begin with the database's.
+-- Some commands (CREATE RULE, ALTER INDEX ... DEPENDS ON EXTENSION) first wait for a lock that blocks all readers, and
+-- check the caller's rights only then. The names of callmart's logins begin with the name of the database.
 create or replace function public.refuse_definitions() returns event_trigger
 language plpgsql
 set search_path = pg_catalog, pg_temp

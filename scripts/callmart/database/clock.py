@@ -1,8 +1,8 @@
-"""The clock: what time it is says the database alone, and a clock that has jumped is not believed.
+"""The clock. The time is always the database's, and a clock that has jumped is not believed.
 
-On one machine the database's clock is the host's, so comparing the two proves nothing. What tells a jump is the day on
-which something last began, which is kept in the database: while today lies before it, or more than a week after it,
-nothing begins that opens, closes or deletes, until a person says that the clock is right.
+If both are on one machine, the database and callmart share a clock, and comparing them proves nothing. So the database
+keeps the day on which callmart last began work. While today is before that day, or more than a week after it, nothing
+that opens, closes or deletes begins, until a person confirms the clock.
 """
 
 import getpass
@@ -18,67 +18,65 @@ from callmart.base.errors import UserError
 from callmart.base.settings import Settings
 from callmart.database.lock import exclusive
 
-DAYS = 7  # that a provider's machine may rest
-SKEW = timedelta(minutes=5)  # between this machine and the database's
+DAYS = 7  # callmart may do nothing for so long, over a holiday for example
+SKEW = timedelta(minutes=5)  # that the clocks of this machine and of the database may differ
 
 
 @dataclass(frozen=True)
 class Reading:
-    """What the clock says, and what speaks against it."""
+    """What the clock says, and whether to believe it."""
 
-    today: date  # at the provider
-    last: date | None  # the day on which something last began; none in a new database
-    skew: timedelta  # by which this machine's clock is certainly another than the database's
+    today: date  # in the provider's time zone
+    last: date | None  # the day on which callmart last began work; None in a new database
+    skew: timedelta  # the difference between this machine's clock and the database's is at least this
 
     @property
     def skewed(self) -> str | None:
-        """Why the two machines can't both be right, with what to do."""
+        """The problem and the remedy if the two clocks differ too much, otherwise None."""
         if self.skew <= SKEW:
             return None
         minutes = round(self.skew / timedelta(minutes=1))
         return (
             f"the clocks of this machine and of the database are {minutes} minutes apart: "
-            "set the wrong one right, then run the same command again"
+            "correct the wrong one, then run the same command again"
         )
 
     @property
     def doubt(self) -> str | None:
-        """Why nothing may begin, with what to do; none where the clock is believed."""
+        """The reason why nothing may begin, and the remedy; None if the clock is believed."""
         if self.skewed or self.last is None or 0 <= (self.today - self.last).days <= DAYS:
             return self.skewed
         days = (self.today - self.last).days
         return (
             f"the clock says {self.today}, {abs(days)} days {'after' if days > 0 else 'before'} "
-            f"callmart last did something ({self.last}): if the clock is wrong, set it right; "
+            f"callmart last worked ({self.last}): if the clock is wrong, correct it; "
             f"if it is right, run `callmart clock --accept {self.today}`"
         )
 
 
 def now(connection: psycopg.Connection) -> datetime:
-    """The moment at which the transaction began, as the views and policies have it."""
+    """The moment at which the transaction began. Views and policies use the same moment."""
     ((moment,),) = connection.execute("select now()").fetchall()
     return moment  # type: ignore[no-any-return]
 
 
 def today(connection: psycopg.Connection, settings: Settings) -> date:
-    """The date at the provider."""
+    """Today's date in the provider's time zone."""
     return now(connection).astimezone(settings.zone).date()
 
 
 def read(connection: psycopg.Connection, settings: Settings) -> Reading:
-    """What the clock says now. Changes nothing."""
+    """Read both clocks and the last day of work. Changes nothing."""
     before = datetime.now(UTC)
     ((moment,),) = connection.execute("select clock_timestamp()").fetchall()
     after = datetime.now(UTC)
     last = next((day for (day,) in connection.execute("select day from ops.clock")), None)
-    # However slow the network: what the answer was on its way is no difference.
+    # The time that the answer took on a slow network does not count as a difference.
     return Reading(today(connection, settings), last, max(before - moment, moment - after, timedelta(0)))
 
 
 def believe(connection: psycopg.Connection, settings: Settings) -> None:
-    """Keep today as the day on which something last began, in the caller's transaction; UserError where it can't be
-    believed, and then nothing may begin.
-    """
+    """Record today as the last day of work, in the caller's transaction. UserError if the clock is not believed."""
     reading = read(connection, settings)
     if reading.doubt:
         raise UserError(f"nothing was done: {reading.doubt}")
@@ -87,7 +85,7 @@ def believe(connection: psycopg.Connection, settings: Settings) -> None:
 
 @contextmanager
 def guarded(connection: psycopg.Connection, settings: Settings) -> Iterator[None]:
-    """Let one command at a time work on this database, and only while the clock is believed. Commits at once."""
+    """Let only one command work on this database, and only if the clock is believed. Commits before it yields."""
     with exclusive(connection):
         believe(connection, settings)
         connection.commit()
@@ -95,9 +93,9 @@ def guarded(connection: psycopg.Connection, settings: Settings) -> Iterator[None
 
 
 def accept(connection: psycopg.Connection, settings: Settings, day: date) -> None:
-    """Believe the clock from today on, because a person has looked at it; in the caller's transaction.
+    """Believe the clock again, because a person has confirmed that today is `day`. Runs in the caller's transaction.
 
-    UserError where the day is not the one that the clock says, or the two machines differ.
+    Raises UserError if the clock says another day, or if the clocks of the two machines differ.
     """
     reading = read(connection, settings)
     if reading.skewed:
@@ -105,7 +103,7 @@ def accept(connection: psycopg.Connection, settings: Settings, day: date) -> Non
     if day != reading.today:
         raise UserError(
             f"nothing was accepted: the clock says {reading.today}, not {day}; "
-            "set it right, or accept the day that it says"
+            "correct the clock, or accept the day that it says"
         )
     if reading.doubt:
         connection.execute(
@@ -116,13 +114,13 @@ def accept(connection: psycopg.Connection, settings: Settings, day: date) -> Non
 
 
 def parse_day(option: str, text: str) -> date:
-    """A date as a person writes it; UserError, naming the option, where it is none."""
+    """Parse a date given on the command line. Raises UserError, which names the option, if it is not a date."""
     try:
         day = datetime.strptime(text, "%Y-%m-%d").date()
     except ValueError:
         day = date.min
     if day.year < 1970:
-        raise UserError(f"{option}: {text} is no date; write it as 2026-11-24")
+        raise UserError(f"{option}: {text} is not a date; write it as 2026-11-24")
     return day
 
 

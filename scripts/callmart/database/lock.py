@@ -1,4 +1,4 @@
-"""Locks: how long to wait for one, and the lock of a run."""
+"""How long to wait for a lock, and the lock that keeps two runs apart."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,16 +7,16 @@ import psycopg
 
 from callmart.base.errors import UserError
 
-TIMEOUT = "10s"  # for a session that is not ours to end; readers wait behind the owner meanwhile
+TIMEOUT = "10s"  # while the owner waits for another session's lock, readers wait behind the owner
 
 
 def wait_at_most(connection: psycopg.Connection, duration: str) -> None:
-    """Wait no longer for any lock, until the transaction ends."""
+    """Limit the wait for each lock until the transaction ends."""
     connection.execute("select set_config('lock_timeout', %s, true)", [duration])
 
 
 def second(connection: psycopg.Connection) -> psycopg.Connection:
-    """Another connection of the same login, in which every statement is a transaction."""
+    """Return another connection of the same login, with autocommit."""
     return psycopg.connect(
         connection.info.dsn,
         password=connection.info.password or None,
@@ -27,13 +27,14 @@ def second(connection: psycopg.Connection) -> psycopg.Connection:
 
 @contextmanager
 def exclusive(connection: psycopg.Connection) -> Iterator[None]:
-    """Let one run at a time work on this database; UserError where another does.
+    """Let only one run at a time work on this database. Raises UserError if another is at work.
 
-    A table is locked, in a connection of its own: advisory locks are everybody's, and a customer could hold one.
+    It locks a table, in a connection of its own. An advisory lock would not do: every login can take one, also a
+    customer's.
     """
     with second(connection) as own:
         own.execute("create schema if not exists ops")
-        # Made at once, not in the transaction: else a second run would wait for it.
+        # Not inside the transaction below: a second run would wait for it instead of being refused.
         own.execute("create table if not exists ops.running_now ()")
         with own.transaction():
             try:

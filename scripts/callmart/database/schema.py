@@ -1,4 +1,4 @@
-"""The database's own objects, of the files in objects/: applied as a whole."""
+"""Makes the database's own objects from the files in objects/. They are always applied together."""
 
 from collections.abc import Iterable
 from hashlib import sha256
@@ -23,7 +23,7 @@ from callmart.base.raw_format import (
 )
 from callmart.database import lock
 
-# Each stands on those before it.
+# Each file needs those before it.
 FILES = (
     "schemas",
     "registry",
@@ -44,30 +44,30 @@ TEXT = "\n".join(
 
 
 def apply(connection: psycopg.Connection, time_zone: str) -> None:
-    """Make or complete schemas, tables and functions, also of an earlier callmart, in the caller's transaction.
-    `time_zone` is the provider's.
+    """Make schemas, tables and functions, or bring those of an earlier version up to date. Runs in the caller's
+    transaction. `time_zone` is the provider's.
     """
     connection.execute("set local client_min_messages = warning")
-    # Whoever comes after this waits behind it.
+    # Other sessions queue behind a lock that this one waits for.
     lock.wait_at_most(connection, lock.TIMEOUT)
     connection.execute(_filled(time_zone))
     connection.execute("set local lock_timeout to default")
 
 
 def note(connection: psycopg.Connection, time_zone: str) -> None:
-    """Keep it that the database is as this callmart makes it, when that has been done to the end."""
+    """Record that the database is up to date with this version of callmart. Call it when everything else is done."""
     connection.execute("delete from access.applied")
     connection.execute("insert into access.applied (fingerprint) values (%s)", [_fingerprint(time_zone)])
 
 
-def stands(connection: psycopg.Connection) -> bool:
+def has_registry(connection: psycopg.Connection) -> bool:
     """Whether a registry has been applied to this database."""
     found = connection.execute("select to_regclass('registry.version') is not null").fetchone()
     return found == (True,)
 
 
 def is_current(connection: psycopg.Connection, time_zone: str) -> bool:
-    """Whether the database is as this callmart makes it."""
+    """Whether the database is up to date with this version of callmart and with `time_zone`."""
     if connection.execute("select to_regclass('access.applied')").fetchone() == (None,):
         return False
     return connection.execute("select fingerprint from access.applied").fetchone() == (
@@ -76,9 +76,9 @@ def is_current(connection: psycopg.Connection, time_zone: str) -> bool:
 
 
 def require(connection: psycopg.Connection, time_zone: str) -> None:
-    """Raise UserError where no registry has been applied to this database yet, or by another version of callmart."""
+    """Raise UserError if this database has no registry yet, or was made by another version of callmart."""
     try:
-        if not stands(connection):
+        if not has_registry(connection):
             raise UserError(
                 "this database has no registry yet: run `callmart registry apply registry.yml` first"
             )
@@ -96,7 +96,7 @@ def _fingerprint(time_zone: str) -> str:
 
 
 def _filled(time_zone: str) -> sql.Composed:
-    """The files with the provider's time zone, and the words and bounds of the raw format."""
+    """The text of all files, with the provider's time zone and the words and limits of the raw format filled in."""
     return sql.SQL(TEXT).format(
         time_zone=sql.Literal(time_zone),
         events=_events(),
@@ -120,7 +120,7 @@ TYPES = {
 
 
 def _column(field: pa.Field) -> sql.Composable:
-    """A column of raw.event."""
+    """The definition of a column of raw.event."""
     kind = TYPES[field.type] + ("" if field.nullable else " not null")
     return sql.SQL("{} {}").format(sql.Identifier(field.name), sql.SQL(kind))
 

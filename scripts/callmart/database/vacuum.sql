@@ -1,5 +1,5 @@
 -- name: noted
--- What was noted, with what it is now; a relation that has gone since has no kind.
+-- The noted relations, each with its kind. The kind is null if the relation no longer exists.
 select
     v.relation,
     c.relkind,

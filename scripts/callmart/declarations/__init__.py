@@ -1,1 +1,1 @@
-"""What the project declares: marts, metrics, captions, reports, and who may read what."""
+"""Reads what the project declares: marts, metrics, captions, reports, and who may read what."""

@@ -1,7 +1,6 @@
-"""Captions: what the marts, their columns and the values in them are called, in Dutch and English.
+"""The names of marts, columns and values in reports, in Dutch and English.
 
-A column's caption stands in the YAML of one mart and is that of all columns of this name; captions.yml holds what no
-mart can say alone.
+One mart's YAML gives the caption for all columns of a name. captions.yml has only what does not belong to one mart.
 """
 
 from collections.abc import Iterable, Mapping
@@ -23,15 +22,15 @@ Locale = Literal["nl", "en"]
 
 
 class File(Strict):
-    """The whole file."""
+    """The contents of captions.yml."""
 
     order: list[Name]
-    # YAML reads a bare word such as `other` as text, but a number or `no` as something else
+    # YAML reads a bare word such as `other` as text, but a number, or `no`, as something else
     values: dict[Name, dict[Annotated[str, BeforeValidator(str)], Texts]]
 
 
 def read(file: Path) -> File:
-    """What a file declares; UserError where it is wrong."""
+    """Return what a file declares. Raises UserError if it is wrong."""
     return declared.read(file, File)
 
 
@@ -42,17 +41,17 @@ def file() -> File:
 
 
 class Words(Strict):
-    """What a column is called, and a sentence about it in Dutch; the English one is its mart's own."""
+    """The caption of a column, and its Dutch description. The English description is the mart's."""
 
     caption: Texts
     description_nl: Text | None
 
 
 class Captions:
-    """What the marts of a project say, and captions.yml."""
+    """The captions from the marts' YAML and from captions.yml."""
 
     def __init__(self, marts: Iterable[Mart], file: File) -> None:
-        """UserError where two marts give a caption for columns of one name."""
+        """Raises UserError if two marts give a caption for columns of the same name."""
         self.file = file
         self._marts: dict[str, Texts] = {}
         self.columns: dict[str, Words] = {}
@@ -64,36 +63,36 @@ class Captions:
                     raise declared.wrong(
                         PROJECT / "models" / "marts",
                         f"{mart.name}.{column}",
-                        "a column of this name has a caption in another mart already; take one of the two out",
+                        "a column of this name already has a caption in another mart; remove one of the two",
                     )
                 self.columns[column] = words
 
     @property
     def values(self) -> Mapping[str, Mapping[str, Texts]]:
-        """The words for what the marts write, by column."""
+        """The captions of values, by column."""
         return self.file.values
 
     def mart(self, name: str, locale: Locale) -> str:
-        """What a mart is called."""
+        """The caption of a mart."""
         return str(getattr(self._marts[name], locale)) if name in self._marts else _readable(name)
 
     def order(self, mart: str) -> tuple[int, str]:
-        """Where a mart stands among others: the first one's columns have the plain captions."""
+        """Sorts marts. If several have a column of a name, the first mart's column has the plain caption."""
         names = self.file.order
         return (names.index(mart) if mart in names else len(names), mart)
 
     def column(self, name: str, locale: Locale) -> str:
-        """What a column is called."""
+        """The caption of a column."""
         return str(getattr(self.columns[name].caption, locale)) if name in self.columns else _readable(name)
 
     def description(self, name: str, locale: Locale, english: str) -> str:
-        """A sentence about a column; the mart's own where there is none in that language."""
+        """The description of a column in a language; `english` if there is none."""
         dutch = self.columns[name].description_nl if name in self.columns else None
         return dutch if dutch and locale == "nl" else english
 
 
 def _said(mart: Mart) -> Iterable[tuple[str, Words]]:
-    """The captions that a mart gives."""
+    """The captions in a mart's YAML, by column."""
     for column in mart.declared:
         if column.caption:
             yield column.name, Words(caption=column.caption, description_nl=column.description_nl)

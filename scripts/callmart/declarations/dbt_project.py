@@ -1,4 +1,4 @@
-"""dbt, called from Python: the models run, and what the marts declare, checked whenever the project is read."""
+"""Runs dbt from Python, and reads the marts that the dbt project declares. Declarations are checked at each reading."""
 
 import fcntl
 import os
@@ -22,15 +22,15 @@ from callmart.base.settings import PROJECT, Settings
 from callmart.base.strict import Listed, Strict, first_mistake
 from callmart.database import server
 
-# What dbt reads the project from.
+# The files and folders that dbt reads.
 SOURCES = ("dbt_project.yml", "profiles.yml", "models", "macros", "tests/dbt")
 
-STATISTICS = "statistics"  # the tag of the models that go by months, whatever the window holds
+STATISTICS = "statistics"  # the tag of models that are computed by month, not by the days of the window
 
 NUMBERS = ("smallint", "integer", "bigint", "numeric", "double precision")
 
-# A column of another type can hold a name, a telephone number or a key, so it says whom it points to. `bigint` and
-# `numeric` are among them: a telephone number fits, and keys of calls are bigint.
+# A column of any other type can contain a name, a telephone number or a key, so it must declare whose. That includes
+# `bigint` and `numeric`: a telephone number fits into them, and keys of calls are bigint.
 COUNTS_AND_MOMENTS = (
     "smallint",
     "integer",
@@ -44,8 +44,8 @@ COUNTS_AND_MOMENTS = (
 Group = Literal["queue", "line", "agent", "usage"]
 Person = Literal["agent", "caller", "contact", "recipient", "staff", "nobody"]
 
-# Whom a mart may show, by its group; macros/store/store_persons.sql says the same to dbt. The groups that are not here
-# are open under every contract, and show nobody.
+# The persons that a mart of a group may show. Groups that are not listed are open under every contract and show nobody.
+# macros/store/store_persons.sql has the same rule for dbt.
 PERSONS: Mapping[Group, tuple[Person, ...]] = {"agent": ("agent", "caller", "nobody")}
 
 
@@ -56,35 +56,35 @@ class Column(Strict):
     data_type: str
     description: str = ""
     person: Person | None = None
-    additive: bool = True  # can be summed
+    additive: bool = True  # it makes sense to sum it
     nullable: bool = False
     least: int = 0
     most: int | None = None
-    caption: Texts | None = None  # for all columns of this name, in whatever mart
+    caption: Texts | None = None  # for all columns of this name, in any mart
     description_nl: Text | None = None  # likewise
 
     @property
     def is_number(self) -> bool:
-        """Whether its values are numbers, and no keys that look like them."""
+        """Whether its values are numbers to compute with, not keys."""
         return self.data_type in NUMBERS and self.person in (None, "nobody") and self.name != "customer_id"
 
     @property
     def is_word(self) -> bool:
-        """Whether it holds words, which can be anybody's name or key."""
+        """Whether it contains words, which can be a person's name or key."""
         return self.data_type not in (*COUNTS_AND_MOMENTS, *NUMBERS)
 
     @property
     def is_duration(self) -> bool:
-        """Whether it holds seconds."""
+        """Whether its values are seconds."""
         return self.is_number and (self.name.endswith("_s") or self.name == "seconds")
 
 
 class Series(Strict):
-    """Columns that differ in a bound: `wait_answered_le` stands for wait_answered_le_5, wait_answered_le_10 and so on.
-    Each counts what smaller bounds count too. In its texts, * is the bound.
+    """Columns that differ in a bound: `wait_answered_le` means wait_answered_le_5, wait_answered_le_10 and so on. Each
+    includes the counts of smaller bounds. In the texts, * is the bound.
     """
 
-    up_to: str  # the column that counts all, whatever the bound
+    up_to: str  # the column that counts all, without a bound
     caption: Texts
     description_nl: Text
 
@@ -94,7 +94,7 @@ def _day(day: object) -> object:
 
 
 class Mart(Strict):
-    """A mart as its YAML declares it. What is missing says, by its description here, what to add."""
+    """A mart as its YAML declares it. If a key is missing, the message quotes the description of its field here."""
 
     name: str
     group: Annotated[Group, Field(description="one of queue, agent, line")]
@@ -104,23 +104,23 @@ class Mart(Strict):
     day: Annotated[
         str | None, BeforeValidator(_day), Field(description="the column of its local day, or none")
     ]
-    reach_days: Annotated[int, Field(ge=0)] = 0  # how many days after a changed one change as well
+    reach_days: Annotated[int, Field(ge=0)] = 0  # if a day changes, so many days after it change as well
     description: str = ""
-    suite: Annotated[Literal["none"] | None, Field(description="`none`, or nothing where it has a suite")] = (
-        None
-    )
+    suite: Annotated[
+        Literal["none"] | None, Field(description="`none`, or leave it out if the mart has a suite")
+    ] = None
     caption: Texts | None = None
     series: dict[str, Series] = Field(default={})
     declared: Listed[Column]
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """Their names."""
+        """The names of the columns."""
         return tuple(column.name for column in self.declared)
 
     @property
     def measures(self) -> tuple[Column, ...]:
-        """The numbers, but those that tell rows apart."""
+        """The columns of numbers that are not part of the key."""
         return tuple(column for column in self.declared if column.is_number and column.name not in self.key)
 
     @property
@@ -129,28 +129,28 @@ class Mart(Strict):
         return tuple(column.name for column in self.measures if column.additive)
 
     def bounds(self, series: str) -> tuple[int, ...]:
-        """The bounds of a series, by its columns."""
+        """The bounds of a series, found in the names of its columns."""
         found = (re.fullmatch(rf"{series}_(\d+)", column) for column in self.columns)
         return tuple(sorted(int(one[1]) for one in found if one))
 
     @property
     def types(self) -> Mapping[str, str]:
-        """The type of each column, as its contract writes it."""
+        """The type of each column, as in its contract."""
         return {column.name: column.data_type for column in self.declared}
 
     @property
     def descriptions(self) -> Mapping[str, str]:
-        """What each column means."""
+        """The description of each column."""
         return {column.name: column.description for column in self.declared}
 
     @property
     def words(self) -> tuple[str, ...]:
-        """The columns in which a name or a key could stand."""
+        """The columns that could contain a name or a key."""
         return tuple(column.name for column in self.declared if column.is_word)
 
     @model_validator(mode="after")
     def _is_whole(self) -> "Mart":
-        # macros/store/store_declaration.sql says the same to dbt.
+        # macros/store/store_declaration.sql has the same rules for dbt.
         if self.group != "usage" and self.key[0] != "customer_id":
             raise ValueError("add to its YAML config.meta.key: the columns of its grain, customer_id first")
         for name in (*self.key, *([self.day] if self.day else [])):
@@ -162,7 +162,7 @@ class Mart(Strict):
             )
         if self.reach_days and not self.day:
             raise ValueError(
-                "take config.meta.reach_days out of its YAML: a mart without days has no days before"
+                "remove config.meta.reach_days from its YAML: a mart without days can't look back at other days"
             )
         for column in self.declared:
             self._refuse_undue(column)
@@ -177,18 +177,18 @@ class Mart(Strict):
         return self
 
     def _refuse_undue(self, column: Column) -> None:
-        """What would let a row pass that nobody could place, or has no effect."""
+        """Raise ValueError for an option that has no effect on this column, or weakens the key."""
         if column.description_nl and not column.caption:
             raise ValueError(
-                f"add to its YAML a caption to the column {column.name}: description_nl goes with it"
+                f"add to its YAML a caption to the column {column.name}: description_nl needs one"
             )
         if column.nullable and column.name in self.key:
             raise ValueError(
-                f"take nullable away from the column {column.name} in its YAML: it is part of the key"
+                f"remove nullable from the column {column.name} in its YAML: it is part of the key"
             )
         if not column.is_number and (column.least or column.most is not None):
             raise ValueError(
-                f"take least and most away from the column {column.name} in its YAML: its values are no numbers"
+                f"remove least and most from the column {column.name} in its YAML: its values are not numbers"
             )
 
     def _refuse_persons(self, column: Column) -> None:
@@ -200,13 +200,13 @@ class Mart(Strict):
             )
         if column.person not in allowed:
             raise ValueError(
-                f"a mart of the group {self.group} may not show a person ({column.person}): take the column "
-                f"{column.name} out, or declare the mart in its YAML in the group agent, if that may show it"
+                f"a mart of the group {self.group} may not show a person ({column.person}): remove the column "
+                f"{column.name}, or declare the mart in its YAML in the group agent, if that may show it"
             )
 
 
 class _Project(Strict):
-    """The marts of a project, kept until something in it changes."""
+    """The cached marts of a project, valid until one of its files changes."""
 
     fingerprint: str
     marts: tuple[Mart, ...]
@@ -215,11 +215,11 @@ class _Project(Strict):
 def run(
     settings: Settings, on_model: Callable[[str, int, int], None], *, only_statistics: bool = False
 ) -> None:
-    """Compute the window: run all models, or only those of the statistics, which look at more than the window.
-    `on_model(name, finished, of)` is told of each that is done.
+    """Compute the window: run all models, or only those of the statistics, which do not depend on the window.
+    `on_model(name, finished, of)` is called after each.
 
-    Raises UserError: with the project's own words where one of its macros refuses, else with the name of the model that
-    failed; never with what the database said, which can hold rows.
+    Raises UserError if a model fails. The message is that of our macro if one refused, otherwise it names the model. It
+    is never the database's message, which can contain rows.
     """
     from dbt.cli.main import dbtRunner
 
@@ -238,10 +238,10 @@ def run(
             finished.append(event.data.node_info.node_name)
             on_model(finished[-1], len(finished), len(models))
         elif event.info.name == "CatchableExceptionOnRun":
-            # dbt says it in words only, while it handles the exception itself, in this thread.
+            # The event has only a text. dbt is handling the exception in this thread, so we can get it.
             raised[event.data.node_info.unique_id] = sys.exception()
 
-    # The manifest has just been written, and writing it takes as long as many a model.
+    # The manifest has just been written, and writing it again takes as long as a model.
     result = _invoke(dbtRunner(manifest, callbacks=[on_event]), settings, "run", "--no-write-json", *selected)
     failed = [r.node for r in result.result or [] if r.status not in ("success", "skipped")]
     if failed:
@@ -257,10 +257,9 @@ def run(
 
 
 def _own_words(error: BaseException | None) -> str | None:
-    """What a macro of the project, or the contract of a model, says; None of any other error.
+    """The message of an error of one of our macros or of a model's contract; None for any other error.
 
-    The classes decide, and no class below them: those of the database, and of values that a macro could not use, can
-    quote rows.
+    Subclasses don't count: those for database errors, and for values that a macro could not use, can quote rows.
     """
     from dbt.exceptions import ContractError
     from dbt_common.exceptions import CompilationError
@@ -276,23 +275,23 @@ def _own_words(error: BaseException | None) -> str | None:
 
 
 def marts(settings: Settings) -> list[Mart]:
-    """The marts that the project declares, in the order of their names.
+    """Return the marts that the project declares, sorted by name. Raises UserError if a declaration is wrong.
 
-    What was kept of them counts only for the very files of now; else the project is read again.
+    They are read from a cache if no file of the project has changed.
     """
-    kept = _kept(settings, _fingerprint())
-    return list(kept.marts if kept else _parse(settings)[1])
+    cached = _kept(settings, _fingerprint())
+    return list(cached.marts if cached else _parse(settings)[1])
 
 
 def _parse(settings: Settings) -> tuple[Any, tuple[Mart, ...]]:
-    """dbt's manifest of the project, and its marts, which are checked and kept."""
+    """Let dbt parse the project. Returns its manifest and the checked marts, which are also cached."""
     from dbt.cli.main import dbtRunner  # takes a second to import
 
-    with _alone(settings):
+    with _locked(settings):
         fingerprint = _fingerprint()
-        # dbt goes by the times of files, and takes one with the time of before for the file of before.
-        how = [] if _kept(settings, fingerprint) else ["--no-partial-parse"]
-        result = _invoke(dbtRunner(), settings, "parse", *how)
+        # dbt goes by modification times, and would miss a change that left the time of a file as it was.
+        options = [] if _kept(settings, fingerprint) else ["--no-partial-parse"]
+        result = _invoke(dbtRunner(), settings, "parse", *options)
         if not result.success:
             raise UserError(f"dbt refuses the project: {_one_line(result.exception)}")
         found = tuple(_declared(result.result.nodes.values()))
@@ -301,8 +300,8 @@ def _parse(settings: Settings) -> tuple[Any, tuple[Mart, ...]]:
 
 
 @contextmanager
-def _alone(settings: Settings) -> Iterator[None]:
-    """While another command reads the project, wait: both would write the same files."""
+def _locked(settings: Settings) -> Iterator[None]:
+    """Wait while another command reads the project: both would write the same files."""
     _target(settings).mkdir(parents=True, exist_ok=True, mode=0o700)
     with (_target(settings) / "lock").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
@@ -310,7 +309,9 @@ def _alone(settings: Settings) -> Iterator[None]:
 
 
 def _declared(nodes: Iterable[Any]) -> list[Mart]:
-    """The stores among a manifest's nodes. What is frozen is no store, and is held against the same rules."""
+    """The marts among a manifest's nodes: the models that are materialized as `store`. Frozen models are checked by the
+    same rules but not returned.
+    """
     checked = [
         (node.config.materialized, _mart(node))
         for node in sorted(nodes, key=lambda node: str(node.name))
@@ -320,7 +321,7 @@ def _declared(nodes: Iterable[Any]) -> list[Mart]:
 
 
 def _mart(node: Any) -> Mart:
-    """A node of the manifest as a mart; UserError where it is not declared as a mart has to be."""
+    """Read a node of the manifest as a mart. Raises UserError if its declaration is wrong or not complete."""
     columns = [
         {
             **column.meta,
@@ -354,21 +355,21 @@ def _undeclared(node: Any, remedy: str) -> UserError:
 
 
 def _place(settings: Settings) -> Path:
-    """Where the marts are kept: dbt writes its manifest in pieces, and before anybody has checked it."""
+    """The file of the cached marts. dbt's own manifest would not do: dbt writes it in pieces, and before our checks."""
     return _target(settings) / "marts.json"
 
 
 def _kept(settings: Settings, fingerprint: str) -> _Project | None:
-    """What was kept of the project with this fingerprint, if it can be read and holds what is asked for now."""
+    """The cached marts; None if the cache can't be read, or is of a project with another fingerprint."""
     try:
-        kept = _Project.model_validate_json(_place(settings).read_bytes())
+        cached = _Project.model_validate_json(_place(settings).read_bytes())
     except (OSError, ValidationError):
         return None
-    return kept if kept.fingerprint == fingerprint else None
+    return cached if cached.fingerprint == fingerprint else None
 
 
 def _fingerprint() -> str:
-    """What tells one state of the project from another, and one dbt and one set of rules: contents, never times."""
+    """A hash of the contents of the project's files, of this module and of dbt's version."""
     files = [Path(__file__), *(PROJECT / name for name in SOURCES)]
     files += [file for folder in files if folder.is_dir() for file in sorted(folder.rglob("*"))]
     digest = sha256(version("dbt-core").encode())
@@ -384,7 +385,7 @@ def _invoke(runner: Any, settings: Settings, *arguments: str) -> Any:
         return runner.invoke(
             [
                 *arguments,
-                "--log-level=none",  # what the database says of a row would stand in it
+                "--log-level=none",  # the log would have the database's messages, which can contain rows
                 "--log-level-file=none",
                 f"--target-path={_target(settings)}",
                 f"--profiles-dir={PROJECT}",
@@ -397,7 +398,7 @@ def _target(settings: Settings) -> Path:
 
 
 def _environment(settings: Settings) -> dict[str, str]:
-    """What profiles.yml asks for; the password as a secret, which dbt never prints."""
+    """The variables that profiles.yml reads. dbt never prints a variable named DBT_ENV_SECRET_…: the password."""
     own = conninfo_to_dict(server.uri(settings))
     environment = {
         "CALLMART_PG_HOST": own.get("host") or "localhost",

@@ -1,6 +1,6 @@
-"""The dictionary: docs/metrics.md, its marts from their YAML and its ratios from metrics.yml.
+"""Writes the metric dictionary, docs/metrics.md: the marts from their YAML, and the ratios from metrics.yml.
 
-`python -m callmart.declarations.dictionary` writes both; the words around them are people's own.
+Run it with `python -m callmart.declarations.dictionary`. The text around the two parts is written by people.
 """
 
 from collections.abc import Iterable, Iterator
@@ -26,7 +26,7 @@ UNITS = {
 
 
 def of_marts(marts: Iterable[Mart]) -> str:
-    """The marts in Markdown, in the order of captions.yml: what a row is, and each column."""
+    """The marts in Markdown, in the order of captions.yml: the description of each mart and its columns."""
     marts = list(marts)
     words = captions(marts)
     ordered = sorted(marts, key=lambda mart: words.order(mart.name))
@@ -40,7 +40,7 @@ def _mart(mart: Mart, words: Captions) -> Iterator[str]:
     yield "| column | in reports | unit | meaning |"
     yield "| --- | --- | --- | --- |"
     rows = (_row(mart, column, words) for column in mart.declared)
-    yield from dict.fromkeys(rows)  # the columns of a series are one row
+    yield from dict.fromkeys(rows)  # the columns of a series give equal rows, of which one is kept
     yield ""
 
 
@@ -84,7 +84,7 @@ def _ratio(metric: Metric) -> Iterator[str]:
 
 
 def write(file: Path, marts: Iterable[Mart], metrics: Iterable[Metric]) -> None:
-    """Write the marts and the ratios into the documentation, each between its two markers."""
+    """Write the marts and the ratios into the file, each between its two markers. UserError if a marker is missing."""
     text = file.read_text(encoding="utf-8")
     for what, content in (("marts", of_marts(marts)), ("ratios", of_ratios(metrics))):
         begin, end = f"<!-- {what}, written by {COMMAND} -->\n", f"<!-- end of {what} -->\n"

@@ -1,6 +1,6 @@
-"""Reports: the exposures of models/reports.yml, as dbt has them in its documentation and callmart in its hands.
+"""Reads the reports, which are the exposures in models/reports.yml.
 
-A report says which contract orders it, what its sheets show of which mart, its texts, and when it is mailed.
+A report declares the contract that includes it, its sheets and the marts they show, its texts, and when it is mailed.
 """
 
 import re
@@ -25,7 +25,7 @@ FILE = PROJECT / "models" / "reports.yml"
 Weekday = Literal["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"]
 Dimension = Literal["day", "quarter_hour", "queue", "agent", "status", "line"]
 
-# The column that each dimension is of.
+# The column of each dimension.
 COLUMN: Mapping[Dimension, str] = {
     "day": "call_date",
     "quarter_hour": "interval_local",
@@ -34,9 +34,9 @@ COLUMN: Mapping[Dimension, str] = {
     "status": "status",
     "line": "line",
 }
-NAMES_OF_AGENTS = "agent"  # the mart that says what a key is called
+NAMES_OF_AGENTS = "agent"  # the mart with the agents' names
 
-# What each kind of sheet has to say beside its measures: over what it goes, by what it is split.
+# What each kind of sheet must declare beside its measures: the dimension of its axis (`over`), or of its rows (`by`).
 NEEDS: Mapping[str, tuple[str, ...]] = {
     "figures": (),
     "line": ("over",),
@@ -49,27 +49,27 @@ NEEDS: Mapping[str, tuple[str, ...]] = {
 def _mart(written: str) -> str:
     found = re.fullmatch(r"ref\('([a-z_]+)'\)", written)
     if found is None:
-        raise ValueError("no mart; write it as ref('queue_interval')")
+        raise ValueError("not a mart; write it as ref('queue_interval')")
     return found[1]
 
 
 class Schedule(Strict):
-    """When it is mailed: an hour of the customer's own clock."""
+    """When the report is mailed: a weekday and an hour in the customer's time zone."""
 
     day: Weekday
     hour: Annotated[int, Field(ge=0, le=23)]
 
 
 class Mail(Strict):
-    """What the mail says."""
+    """The texts of the mail."""
 
     subject: Texts
     message: Texts
 
 
 class Sheet(Strict):
-    """One picture. A measure is a column of the mart, summed, or a ratio of metrics.yml; `without` is a value of `by`
-    that it leaves out, `share` its part of the page's height beside the others.
+    """One chart or table. A measure is a column of the mart, summed, or a ratio of metrics.yml. `without` is a value of
+    `by` to leave out. `share` is the sheet's part of the page's height, relative to the other sheets.
     """
 
     name: Name
@@ -88,17 +88,17 @@ class Sheet(Strict):
             if getattr(self, needed) is None:
                 raise ValueError(f"a {self.kind} needs `{needed}`: one of {', '.join(COLUMN)}")
         if len(self.measures) > 1 and (self.kind == "heat_map" or (self.kind == "stacked_bar" and self.by)):
-            raise ValueError("its colours are of one measure; leave out the others")
+            raise ValueError("its colours show one measure; remove the others")
         words = captions.file().values.get(self.by or "", {})
         if self.without is not None and self.without not in words:
             raise ValueError(
-                f"{self.without} is no word of `by`; leave out one of {', '.join(words) or 'none'}"
+                f"{self.without} is not a value of `by`; name one of {', '.join(words) or 'none'}"
             )
         return self
 
     @property
     def columns(self) -> list[str]:
-        """The columns by which it shows its measures."""
+        """The columns of its dimensions."""
         dimensions: list[Dimension | None] = [self.over, self.by]
         if self.kind == "heat_map":
             dimensions = ["day", "quarter_hour"]
@@ -106,7 +106,7 @@ class Sheet(Strict):
 
 
 class Report(Strict):
-    """A report, as its exposure declares it."""
+    """A report as its exposure declares it."""
 
     name: Name
     label: Text
@@ -126,7 +126,7 @@ class Report(Strict):
     @model_validator(mode="before")
     @classmethod
     def _with_its_meta(cls, exposure: Any) -> Any:
-        """What dbt has no key for stands in config.meta."""
+        """Lift the keys of config.meta, where our own keys are, to the top level."""
         if not isinstance(exposure, dict):
             return exposure
         match exposure.get("config"):
@@ -134,7 +134,7 @@ class Report(Strict):
                 return {key: value for key, value in exposure.items() if key != "config"} | meta
             case _:
                 raise ValueError(
-                    "config.meta has to hold the report's own keys; docs/report_types.md shows them"
+                    "config.meta must have the report's own keys; docs/report_types.md shows them"
                 )
 
     @model_validator(mode="after")
@@ -143,7 +143,7 @@ class Report(Strict):
             raise ValueError(f"a {self.option} contract does not open the group {self.group}; choose another")
         names = [sheet.name for sheet in self.sheets]
         if twice := {name for name in names if names.count(name) > 1}:
-            raise ValueError(f"sheet {min(twice)} stands there twice; keep one of the two")
+            raise ValueError(f"sheet {min(twice)} is there twice; keep one of the two")
         shown = {sheet.mart for sheet in self.sheets}
         if any(COLUMN["agent"] in sheet.columns for sheet in self.sheets):
             shown.add(NAMES_OF_AGENTS)
@@ -152,12 +152,12 @@ class Report(Strict):
             raise ValueError(
                 f"its sheets show {mart}; add it to depends_on"
                 if mart in shown
-                else f"no sheet shows {mart}; take it out of depends_on"
+                else f"no sheet shows {mart}; remove it from depends_on"
             )
         return self
 
     def is_opened_by(self, option: str) -> bool:
-        """Whether a contract of this option orders it."""
+        """Whether a contract with this option includes the report."""
         return option != "none" and self.group in matrix().customer[option]  # type: ignore[index]
 
 
@@ -169,23 +169,23 @@ class _File(Strict):
     def _names_once(self) -> "_File":
         names = [report.name for report in self.exposures]
         if twice := {name for name in names if names.count(name) > 1}:
-            raise ValueError(f"{min(twice)} stands there twice; keep one of the two")
+            raise ValueError(f"{min(twice)} is there twice; keep one of the two")
         return self
 
 
 def read(file: Path) -> list[Report]:
-    """The reports that a file declares, in its order; UserError where it is wrong."""
+    """Return the reports that a file declares, in its order. Raises UserError if it is wrong."""
     return declared.read(file, _File).exposures
 
 
 @cache
 def reports() -> dict[str, Report]:
-    """The reports of this installation, by name; they are not held against the marts yet: see `check`."""
+    """The reports of this installation, by name. `check` compares them with the marts."""
     return {report.name: report for report in read(FILE)}
 
 
 def check(reports: Iterable[Report], marts: Iterable[Mart], metrics: Mapping[str, Metric]) -> None:
-    """Raise UserError where a report shows what there is not: a mart, a column, a ratio of that mart."""
+    """Raise UserError if a report shows a mart, a column or a ratio that does not exist, or a mart of another group."""
     by_name = {mart.name: mart for mart in marts}
     for report in reports:
         for name in report.marts:
@@ -195,7 +195,7 @@ def check(reports: Iterable[Report], marts: Iterable[Mart], metrics: Mapping[str
                 raise declared.wrong(
                     FILE,
                     report.name,
-                    f"{name} is of the group {by_name[name].group}; a report shows marts of its own group",
+                    f"{name} is in the group {by_name[name].group}; a report shows marts of its own group",
                 )
         for sheet in report.sheets:
             mart = by_name[sheet.mart]
@@ -203,7 +203,7 @@ def check(reports: Iterable[Report], marts: Iterable[Mart], metrics: Mapping[str
             for column in sheet.columns:
                 if column not in mart.columns:
                     raise declared.wrong(
-                        FILE, place, f"{mart.name} has no {column}; show it by something else"
+                        FILE, place, f"{mart.name} has no {column}; choose another dimension"
                     )
             for measure in sheet.measures:
                 of_mart = measure in metrics and metrics[measure].mart == mart.name
@@ -211,6 +211,6 @@ def check(reports: Iterable[Report], marts: Iterable[Mart], metrics: Mapping[str
                     raise declared.wrong(
                         FILE,
                         place,
-                        f"{measure} is no column of {mart.name} that can be summed, nor a ratio of it; "
-                        "take one that is",
+                        f"{measure} is neither a column of {mart.name} that can be summed nor a ratio of it; "
+                        "choose one that is",
                     )

@@ -1,4 +1,4 @@
-"""The role matrix, access.yml: which duty may do what, as data."""
+"""Reads the role matrix, access.yml: what each duty may do."""
 
 import re
 from functools import cache
@@ -22,13 +22,13 @@ Duration = Annotated[str, Field(pattern=r"^[0-9]+(ms|s|min|h)$")]
 
 
 class Owner(Strict):
-    """Who owns everything; its rights need no grant."""
+    """The login that owns everything. It needs no grants."""
 
     does: str
 
 
 class Limits(Strict):
-    """What a session of a login starts with; None: as the matrix says for all."""
+    """The limits of a login. None means the matrix's limit for all logins."""
 
     connections: Annotated[int, Field(gt=0)] | None = None
     read_only: bool | None = None
@@ -37,7 +37,7 @@ class Limits(Strict):
     idle_session_timeout: Duration | None = None
 
     def settings(self) -> dict[str, str]:
-        """As PostgreSQL's settings of a role."""
+        """The limits as PostgreSQL settings of a role."""
         values = self.model_dump(exclude={"connections", "read_only"}, exclude_none=True)
         return {"default_transaction_read_only": "on" if self.read_only else "off", **values}
 
@@ -55,7 +55,7 @@ class Duty(Strict):
 
 
 class Matrix(Strict):
-    """The whole file."""
+    """The contents of access.yml."""
 
     owner: Owner
     duties: dict[Annotated[str, Field(pattern=f"^{_NAME}$", max_length=20)], Duty]
@@ -63,19 +63,19 @@ class Matrix(Strict):
     limits: Limits
 
     def limits_of(self, duty: str | None) -> Limits:
-        """The limits of a duty's login, or of a customer's."""
+        """The limits of a duty's login, or for None those of customers' logins."""
         own = self.duties[duty].limits if duty else Limits()
         return self.limits.model_copy(update=own.model_dump(exclude_none=True))
 
 
 @cache
 def matrix() -> Matrix:
-    """The matrix of this installation; UserError where the file is wrong."""
+    """The matrix of this installation. Raises UserError if access.yml is wrong."""
     return declared.read(FILE, Matrix)
 
 
 def split(relation: str) -> tuple[str, str, tuple[str, ...]]:
-    """Schema, name (or `*`) and columns of a relation as the matrix writes it."""
+    """Split a relation of the matrix into schema, name (or `*`) and columns."""
     found = re.fullmatch(r"(\w+)\.(\*|\w+)(?:\((.*)\))?", relation)
     assert found is not None
     columns = found[3].split(", ") if found[3] else []

@@ -1,4 +1,4 @@
-"""Metrics: the ratios of metrics.yml, defined once: as SQL and as Tableau's formulas."""
+"""Reads the ratios of metrics.yml, and writes each as SQL and as a formula of Tableau."""
 
 import re
 from collections.abc import Callable, Iterable
@@ -21,7 +21,7 @@ FILE = PROJECT / "metrics.yml"
 
 @dataclass(frozen=True)
 class View:
-    """The SQL view that shows the ratios of a mart, and what its rows are: one of each `per`."""
+    """The SQL view that shows the ratios of a mart. It has one row per combination of the columns in `per`."""
 
     name: str
     per: tuple[str, ...]
@@ -38,7 +38,7 @@ VIEWS = {
 
 @dataclass(frozen=True)
 class Term:
-    """A column of a sum. An optional one counts as nothing where it is not known."""
+    """A column of a sum. If it is optional, null counts as 0."""
 
     column: str
     is_added: bool = True
@@ -47,7 +47,7 @@ class Term:
 
 @dataclass(frozen=True)
 class Sum:
-    """Columns that are added and taken off: `talk_s + hold_s? - ring_s`, the first without a sign."""
+    """Columns that are added or subtracted: `talk_s + hold_s? - ring_s`. The first has no sign."""
 
     terms: tuple[Term, ...]
 
@@ -55,7 +55,7 @@ class Sum:
         return self.written(lambda term: f"{term.column}{'?' if term.is_optional else ''}")
 
     def written(self, column: Callable[[Term], str], minus: str = "-") -> str:
-        """The sum, each column as the function writes it."""
+        """The sum as text, with each column as the function writes it."""
         first, *others = self.terms
         return column(first) + "".join(
             f" {'+' if term.is_added else minus} {column(term)}" for term in others
@@ -66,16 +66,16 @@ TERM = r"\s*([a-z_][a-z_0-9]*)(\?)?\s*"
 
 
 def parse(written: object) -> Sum:
-    """The sum that stands there; ValueError where it is none."""
+    """Parse a sum of columns. Raises ValueError if it is not one."""
     if isinstance(written, Sum):
         return written
     if not isinstance(written, str) or not re.fullmatch(rf"{TERM}([+-]{TERM})*", written):
-        raise ValueError("no sum of columns; write it as talk_s + hold_s? - ring_s")
+        raise ValueError("not a sum of columns; write it as talk_s + hold_s? - ring_s")
     terms = tuple(
         Term(column, sign != "-", bool(mark)) for sign, column, mark in re.findall(rf"([+-])?{TERM}", written)
     )
     if len({term.column for term in terms}) < len(terms):
-        raise ValueError("a column stands in it twice; keep one of the two")
+        raise ValueError("a column is in it twice; keep one of the two")
     return Sum(terms)
 
 
@@ -86,27 +86,27 @@ Parts = Annotated[Sum, BeforeValidator(parse)]
 
 
 class Ratio(Strict):
-    """A sum by a sum, over the rows in which each column that is not optional is known."""
+    """One sum divided by another. Rows in which a column that is not optional is null are left out."""
 
     over: Parts
     per: Parts
 
     @property
     def terms(self) -> tuple[Term, ...]:
-        """All columns, in the order in which they stand there."""
+        """The terms of both sums, in order."""
         return self.over.terms + self.per.terms
 
     @property
     def known(self) -> tuple[str, ...]:
-        """The columns without which a row is left out, of both sums."""
+        """The columns of both sums that are not optional."""
         return tuple(dict.fromkeys(term.column for term in self.terms if not term.is_optional))
 
     @model_validator(mode="after")
     def _is_meant(self) -> "Ratio":
         if all(term.is_optional for term in self.per.terms):
-            raise ValueError("of `per` nothing need be known; leave out one of its question marks")
+            raise ValueError("every column of `per` is optional; remove one of its question marks")
         if both := {term.column for term in self.terms if term.is_optional} & set(self.known):
-            raise ValueError(f"{min(both)} stands there with and without `?`; choose one")
+            raise ValueError(f"{min(both)} is there with and without `?`; choose one")
         return self
 
     def __str__(self) -> str:
@@ -118,13 +118,13 @@ class Ratio(Strict):
 
 
 class Variant(Ratio):
-    """Another published definition that the same parts give."""
+    """Another published definition, computed from the same columns."""
 
     name: Text
 
 
 class Metric(Ratio):
-    """A ratio as the file declares it."""
+    """A ratio as metrics.yml declares it."""
 
     name: Name
     mart: Name
@@ -138,7 +138,7 @@ class Metric(Ratio):
     @model_validator(mode="after")
     def _has_a_view(self) -> "Metric":
         if self.mart not in VIEWS:
-            raise ValueError(f"no view shows ratios of {self.mart}; take a part of {' or '.join(VIEWS)}")
+            raise ValueError(f"no view shows ratios of {self.mart}; name {' or '.join(VIEWS)}")
         return self
 
 
@@ -149,12 +149,12 @@ class _File(Strict):
     def _names_once(self) -> "_File":
         names = [metric.name for metric in self.metrics]
         if twice := {name for name in names if names.count(name) > 1}:
-            raise ValueError(f"{min(twice)} stands there twice; keep one of the two")
+            raise ValueError(f"{min(twice)} is there twice; keep one of the two")
         return self
 
 
 def read(file: Path) -> list[Metric]:
-    """The metrics that a file declares, in its order; UserError where it is wrong."""
+    """Return the metrics that a file declares, in its order. Raises UserError if it is wrong."""
     return declared.read(file, _File).metrics
 
 
@@ -165,14 +165,14 @@ def metrics() -> dict[str, Metric]:
 
 
 def check(metrics: Iterable[Metric], marts: Iterable[Mart]) -> None:
-    """Raise UserError where a metric has a part that its mart lacks or that can't be summed, or is named like one."""
+    """Raise UserError if a metric uses a column that its mart lacks or that can't be summed, or has a column's name."""
     by_name = {mart.name: mart for mart in marts}
     for metric in metrics:
         mart = by_name.get(metric.mart)
         if mart is None:
             raise declared.wrong(FILE, metric.name, f"there is no mart {metric.mart}; name one that exists")
         if metric.name in mart.columns:
-            raise declared.wrong(FILE, metric.name, f"{mart.name} has a column of that name; give it another")
+            raise declared.wrong(FILE, metric.name, f"{mart.name} has a column of that name; choose another")
         for ratio in (metric, *metric.variants):
             for term in ratio.terms:
                 if term.column not in mart.additive:
@@ -180,7 +180,7 @@ def check(metrics: Iterable[Metric], marts: Iterable[Mart]) -> None:
                     raise declared.wrong(
                         FILE,
                         metric.name,
-                        f"{mart.name}.{term.column} {what}; take a column that can be summed",
+                        f"{mart.name}.{term.column} {what}; use a column that can be summed",
                     )
 
 
@@ -188,8 +188,8 @@ def check(metrics: Iterable[Metric], marts: Iterable[Mart]) -> None:
 
 
 def as_sql(ratio: Ratio) -> str:
-    """The ratio as an aggregate over the mart's rows; NULL where nothing is known or `per` comes to nothing."""
-    known = f"({', '.join(ratio.known)}) is not null"  # of a row: each of them
+    """The ratio as an aggregate over the mart's rows. It is null if no row counts, or if `per` is 0."""
+    known = f"({', '.join(ratio.known)}) is not null"  # true if none of them is null
 
     def total(part: Sum) -> str:
         columns = part.written(
@@ -201,9 +201,9 @@ def as_sql(ratio: Ratio) -> str:
 
 
 def as_tableau(ratio: Ratio, field: Callable[[str], str] = "[{}]".format, only: str = "") -> str:
-    """The ratio as the formula of a calculated field; a division by 0 is NULL in Tableau.
+    """The ratio as the formula of a calculated field. In Tableau a division by 0 is null.
 
-    `field` says what the data source calls a column, `only` over which rows.
+    `field` returns the data source's name of a column. `only` is a condition for the rows that count.
     """
     conditions = [only] if only else []
     conditions += [f"NOT ISNULL({field(column)})" for column in ratio.known]
@@ -218,7 +218,7 @@ def as_tableau(ratio: Ratio, field: Callable[[str], str] = "[{}]".format, only: 
 
 
 def as_view(mart: str, metrics: Iterable[Metric]) -> str:
-    """The query of the mart's view."""
+    """The query of the view that shows a mart's ratios."""
     per = ", ".join(VIEWS[mart].per[1:])
     ratios = ",\n    ".join(f"{as_sql(metric)} as {metric.name}" for metric in metrics if metric.mart == mart)
     return (
@@ -228,8 +228,8 @@ def as_view(mart: str, metrics: Iterable[Metric]) -> str:
 
 
 def show(connection: psycopg.Connection, marts: Iterable[Mart]) -> None:
-    """Let the views say what metrics.yml says, each for its mart's group, in the caller's transaction. A mart that has
-    no table yet has no view.
+    """Make or renew the views of ratios, each readable by its mart's group, in the caller's transaction. A mart without
+    a table gets no view. Raises UserError if metrics.yml does not fit the marts.
     """
     marts = list(marts)
     check(metrics().values(), marts)

@@ -1,6 +1,6 @@
-"""Standing: the marts' tables as the catalogue has them, whether the project still declares them or not.
+"""The marts' tables that are in the database, whether the project still declares them or not.
 
-What keeps the promises (expiry, contracts) goes by these: a mart whose files were taken away keeps its rows.
+Expiry and contracts work on these tables: if the files of a mart are removed, its rows are still there.
 """
 
 from collections.abc import Iterable
@@ -12,16 +12,16 @@ from callmart.declarations.dbt_project import Column, Mart
 
 SQL = sql_file.statements(__file__)
 
-SCHEMA = "store"  # in which the tables stand
-SHOWN = "mart"  # in which people read them
+SCHEMA = "store"  # the schema of the tables
+SHOWN = "mart"  # the schema of the views that people read
 
 
 def marts(connection: psycopg.Connection) -> list[Mart]:
-    """All tables among the marts. The group is that of its policy, '' where it has none; the day is what it is
-    partitioned by, or else the one date in its key.
+    """Return all tables in `store` as marts. The group is that of its policy, or '' without one. The day is the column
+    that it is partitioned by, or else the only date in its key.
     """
     return [
-        # As it stands, whatever a declaration would have to say.
+        # Not validated: a table need not meet the rules for declarations.
         Mart.model_construct(
             name=name,
             group=group or "",  # type: ignore[arg-type]
@@ -34,7 +34,7 @@ def marts(connection: psycopg.Connection) -> list[Mart]:
 
 
 def of_customers(connection: psycopg.Connection) -> list[Mart]:
-    """The tables that hold customers' rows: a table without customers among the marts is none of callmart's."""
+    """The tables with rows of customers. A table without a customer is not one of callmart's."""
     return [mart for mart in marts(connection) if "customer_id" in mart.columns]
 
 
@@ -45,7 +45,7 @@ def undeclared(connection: psycopg.Connection, declared: Iterable[Mart]) -> list
 
 
 def are_as_declared(connection: psycopg.Connection, declared: Iterable[Mart]) -> bool:
-    """Whether every mart has its table, with the columns, the key, the group and the day that it declares."""
+    """Whether every mart has a table with the columns, key, group and day that it declares."""
     there = {mart.name: _shape(mart) for mart in marts(connection)}
     return all(there.get(mart.name) == _shape(mart) for mart in declared)
 
@@ -55,8 +55,8 @@ def _shape(mart: Mart) -> tuple[object, ...]:
 
 
 def remark(mart: Mart) -> str:
-    """What is said of a table that no mart declares."""
+    """The message about a table that no mart declares, with the remedy."""
     return (
-        f"{SHOWN}.{mart.name} is not declared by the project any more: "
+        f"{SHOWN}.{mart.name} is no longer declared by the project: "
         f"put its files back, or run `callmart retire {mart.name}`"
     )

@@ -1,5 +1,5 @@
 -- name: marts
--- The tables among the marts: name, group of the policy, key, day, columns with their types.
+-- The marts' tables: name, group of the policy, key, day, and columns with their types.
 with key_column as (
     select
         indrelid as relation,

@@ -1,1 +1,1 @@
-"""Each customer's own files."""
+"""Writes each customer's extracts."""

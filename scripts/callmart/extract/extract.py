@@ -1,4 +1,6 @@
-"""Extract: one .hyper a customer and mart group, read as the customer's own role and proved before it may leave."""
+"""Writes one .hyper file per customer and mart group. It is read as the customer's own role, and checked before it may
+be published.
+"""
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -27,27 +29,27 @@ from callmart.tableau_files import fields, hyper
 
 SQL = sql_file.statements(__file__)
 
-WORKERS = 2  # PostgreSQL reads one customer's rows while Hyper writes another's
+WORKERS = 2  # one customer's rows are read from PostgreSQL while another's are written by Hyper
 
 
 @dataclass(frozen=True)
 class Extract:
-    """A customer's file of a mart group."""
+    """The extract of a customer and mart group."""
 
     customer_id: int
     group: str
     path: Path
     rows: int
     content_hash: str
-    written: bool  # false: what it would hold is what it held
+    written: bool  # false if its contents have not changed
 
 
 class Unproven(UserError):
-    """A file that does not hold what it should, or could not be made; the one before it stays."""
+    """A file that could not be made, or failed its checks. The earlier file stays."""
 
 
 class _Order(NamedTuple):
-    """A file that a contract orders, and all that its rows follow from."""
+    """A file that a contract orders, and everything that determines its rows (`basis`)."""
 
     customer_id: int
     group: str
@@ -55,8 +57,8 @@ class _Order(NamedTuple):
     basis: dict[str, Any]
 
 
-class _Kept(NamedTuple):
-    """What the books say of a file."""
+class _Recorded(NamedTuple):
+    """What the books, ops.extract, say about a file."""
 
     content_hash: str
     rows: int
@@ -64,14 +66,14 @@ class _Kept(NamedTuple):
 
 
 class _Content(NamedTuple):
-    """How much was read, and its hash."""
+    """The number of rows that were read, and the hash of their contents."""
 
     rows: int
     content_hash: str
 
 
 class _Session(NamedTuple):
-    """The owner, who keeps the books and knows what a file must add up to, and the publisher, who reads for it."""
+    """Two connections: the owner's, for the books and the checks, and the publisher's, which reads as customers."""
 
     owner: psycopg.Connection
     reader: Any
@@ -80,21 +82,21 @@ class _Session(NamedTuple):
 def extract(
     connection: psycopg.Connection, settings: Settings, on_file: Callable[[int, int, int], None]
 ) -> list[Extract | Unproven]:
-    """Write the files of all customers whose rows changed; remove those that no contract orders. Commits.
+    """Write the files whose rows have changed, and remove files that no contract orders. Commits.
 
-    A customer whose connection is live has none. Where files are not kept, one that is gone was published, and is
-    written when its rows are others. A failure is returned in a file's place and leaves the others alone.
-    `on_file(customer, finished, of)` is told of each.
+    Customers with live connections have no files. If `keep_extracts` is off, a missing file has been published, and is
+    written again only when its rows change. If a file fails, its place in the list has the failure, and the other files
+    are still made. `on_file(customer, finished, of)` is called after each.
     """
     orders = _orders(connection, settings)
     _remove_unordered(connection, settings, {(order.customer_id, order.group) for order in orders})
-    kept = _kept(connection)
+    recorded = _recorded(connection)
     connection.commit()
     found: list[Extract | Unproven] = []
     with _sessions(settings) as session, ThreadPoolExecutor(WORKERS) as pool:
 
         def make(order: _Order) -> Extract | Unproven:
-            path, before = place(settings, order.customer_id, order.group), kept.get(order[:2])
+            path, before = place(settings, order.customer_id, order.group), recorded.get(order[:2])
             if not path.exists() and settings.tableau.keeps_extracts:
                 before = None
             if before is not None and before.basis == order.basis:
@@ -105,9 +107,9 @@ def extract(
                         return _make(own, path, order, before)
                     except Unproven as failure:
                         return failure
-            except UserError as error:  # no session is to be had, for anybody
+            except UserError as error:  # the connection failed, which says nothing about this customer
                 return Unproven(str(error))
-            except Exception as error:  # of this customer; a session in which it happened is used no more
+            except Exception as error:  # about this customer; its session is not used again
                 return Unproven(
                     f"the {order.group} extract of customer {order.customer_id} was not made ({kind(error)}): "
                     "run this again"
@@ -122,9 +124,9 @@ def extract(
 def restore(
     settings: Settings, customer_id: int, group: str, marts: list[dbt_project.Mart], content_hash: str
 ) -> None:
-    """Write a file again that is gone, with the rows of that hash. Unproven where they are others now."""
+    """Write a missing file again. Raises Unproven if its rows no longer have this hash."""
     path = place(settings, customer_id, group)
-    with _sessions(settings) as session, session() as own, _beside(path) as arrow:
+    with _sessions(settings) as session, session() as own, _private_folder(path) as arrow:
         if _read(own, customer_id, group, marts, arrow).content_hash != content_hash:
             raise Unproven(
                 f"the {group} marts of customer {customer_id} have changed since they were extracted: "
@@ -134,12 +136,12 @@ def restore(
 
 
 def folder(settings: Settings) -> Path:
-    """Where the files stand: a folder a customer."""
+    """The folder of all extracts. It has one folder per customer."""
     return settings.home / "extracts"
 
 
 def place(settings: Settings, customer_id: int, group: str) -> Path:
-    """Where a customer's file of a group stands, if it does."""
+    """The path of a customer's file of a group, whether it exists or not."""
     return folder(settings) / str(customer_id) / f"{group}.hyper"
 
 
@@ -159,7 +161,7 @@ def _orders(connection: psycopg.Connection, settings: Settings) -> list[_Order]:
             {
                 "opened": build_id,
                 "registry": version and version[0],
-                "oldest": oldest,  # a day that grows too old takes its rows with it
+                "oldest": oldest,  # changes when a day becomes too old
                 "columns": {mart.name: list(mart.columns) for mart in of_group},
             },
         )
@@ -172,20 +174,20 @@ def _orders(connection: psycopg.Connection, settings: Settings) -> list[_Order]:
 def _remove_unordered(
     connection: psycopg.Connection, settings: Settings, wanted: set[tuple[int, str]]
 ) -> None:
-    """What no contract orders any more goes, from the disk and from the books."""
+    """Remove files that no contract orders any more, from the disk and from the books."""
     files = {place(settings, customer_id, group) for customer_id, group in wanted}
     for path in folder(settings).rglob("*"):
-        if path.is_file() and path not in files:  # also what a publication left that was killed
+        if path.is_file() and path not in files:  # also files that a killed publication left
             path.unlink()
-    for customer_id, group in _kept(connection).keys() - wanted:
+    for customer_id, group in _recorded(connection).keys() - wanted:
         connection.execute(
             "delete from ops.extract where customer_id = %s and mart_group = %s", [customer_id, group]
         )
 
 
-def _kept(connection: psycopg.Connection) -> dict[tuple[int, str], _Kept]:
+def _recorded(connection: psycopg.Connection) -> dict[tuple[int, str], _Recorded]:
     return {
-        (customer_id, group): _Kept(*books)
+        (customer_id, group): _Recorded(*books)
         for customer_id, group, *books in connection.execute(
             "select customer_id, mart_group, content_hash, row_count, basis from ops.extract"
         )
@@ -197,7 +199,7 @@ def _kept(connection: psycopg.Connection) -> dict[tuple[int, str], _Kept]:
 
 @contextmanager
 def _sessions(settings: Settings) -> Iterator[Callable[[], AbstractContextManager[_Session]]]:
-    """Lends sessions: to each that works at the same time its own, opened when it is first needed."""
+    """A pool of sessions: each worker borrows its own, and one is opened if none is idle."""
     idle: SimpleQueue[_Session] = SimpleQueue()
     with ExitStack() as opened:
 
@@ -222,18 +224,18 @@ def _publisher(settings: Settings) -> Any:
 
 
 @contextmanager
-def _beside(path: Path) -> Iterator[Path]:
-    """A folder for the rows on their way into a file, as private as the file."""
-    for private in (path.parent.parent, path.parent):  # the mode is the last folder's alone
+def _private_folder(path: Path) -> Iterator[Path]:
+    """A temporary folder beside a file, for the rows on their way into it. As private as the file."""
+    for private in (path.parent.parent, path.parent):  # with parents=True only the last gets the mode
         private.mkdir(exist_ok=True, mode=0o700)
     with TemporaryDirectory(dir=path.parent, prefix=".arrow-") as folder:
         yield Path(folder)
 
 
-def _make(session: _Session, path: Path, order: _Order, before: _Kept | None) -> Extract:
-    """The file with the rows of now, written where they are not those of before, and noted in the books."""
+def _make(session: _Session, path: Path, order: _Order, before: _Recorded | None) -> Extract:
+    """Read the rows, write the file if they have changed, and note it in the books."""
     customer_id, group, marts, basis = order
-    with _beside(path) as arrow:
+    with _private_folder(path) as arrow:
         rows, content_hash = _read(session, customer_id, group, marts, arrow)
         written = before is None or before.content_hash != content_hash
         if written:
@@ -254,9 +256,9 @@ def _make(session: _Session, path: Path, order: _Order, before: _Kept | None) ->
 def _read(
     session: _Session, customer_id: int, group: str, marts: list[dbt_project.Mart], arrow: Path
 ) -> _Content:
-    """Put the rows of each mart into a stream of Arrow, as the customer sees them.
+    """Write the rows of each mart, as the customer sees them, into one Arrow stream per mart.
 
-    The hash tells two contents apart; two .hyper files of the same rows differ in their bytes.
+    The hash shows whether the contents have changed. Comparing .hyper files would not: they differ for the same rows.
     """
     role = roles.customer_role(session.owner.info.dbname, customer_id)
     rows, digest = 0, sha256()
@@ -269,7 +271,7 @@ def _read(
                 pa.ipc.new_stream(file, reader.schema) as writer,
             ):
                 for batch in reader:
-                    # Put together from two it is copied: where the driver left bits unused, they are anything.
+                    # Concatenating copies the batch. The driver's own has random unused bits, which change the hash.
                     writer.write_batch(pa.concat_batches([batch, batch.slice(0, 0)]))
                     rows += batch.num_rows
             digest.update(mart.name.encode())
@@ -285,7 +287,7 @@ def _read(
 
 @contextmanager
 def _reading(reader: Any, role: str, mart: dbt_project.Mart) -> Iterator[pa.RecordBatchReader]:
-    """The rows of a mart as a role sees them, in the order of their key."""
+    """The rows of a mart as a role sees them, ordered by the key."""
     columns, key = (", ".join(f'"{name}"' for name in names) for names in (mart.columns, mart.key))
     with reader.cursor() as cursor:
         cursor.execute(f'set role "{role}"')
@@ -299,7 +301,7 @@ def _reading(reader: Any, role: str, mart: dbt_project.Mart) -> Iterator[pa.Reco
 def _write(
     owner: psycopg.Connection, path: Path, customer_id: int, marts: list[dbt_project.Mart], arrow: Path
 ) -> None:
-    """Write the file beside its place, prove it, then put it there."""
+    """Write the file under another name, check it, then rename it."""
     draft = path.with_suffix(".new.hyper")
     draft.unlink(missing_ok=True)
     try:
@@ -321,7 +323,7 @@ def _write(
     except HyperException as error:
         raise Unproven(
             f"Hyper could not write the extract of customer {customer_id} ({error.context_id!r}): "
-            "look whether the disk is full, and run this again"
+            "check whether the disk is full, and run this again"
         ) from None
     finally:
         draft.unlink(missing_ok=True)
@@ -331,7 +333,9 @@ def _write(
 
 
 def _prove(owner: psycopg.Connection, path: Path, customer_id: int, marts: list[dbt_project.Mart]) -> None:
-    """The file, opened again, holds this customer alone, as many rows as `open` recorded, and the sums of the marts."""
+    """Open the file again and check it: it has rows of this customer only, as many as `open` recorded, and the same
+    sums as the marts. Raises Unproven if not.
+    """
     opened: dict[str, int] = dict(
         owner.execute(
             """
@@ -352,14 +356,14 @@ def _prove(owner: psycopg.Connection, path: Path, customer_id: int, marts: list[
             )[0]
             if own != rows:
                 raise Unproven(
-                    f"the extract of customer {customer_id} held rows of another customer in {mart.name}: "
+                    f"the extract of customer {customer_id} had rows of another customer in {mart.name}: "
                     "it was deleted; run `callmart audit` before anything else"
                 )
             wrong = None
             if rows != opened.get(mart.name, 0):
-                wrong = f"holds {rows} rows of {mart.name} where {opened.get(mart.name, 0)} were opened"
+                wrong = f"has {rows} rows of {mart.name} where {opened.get(mart.name, 0)} were opened"
             elif [rows, *totals] != _totals(owner, customer_id, mart, sums):
-                wrong = f"does not add up to what stands in mart.{mart.name}"
+                wrong = f"does not have the same sums as mart.{mart.name}"
             if wrong:
                 raise Unproven(
                     f"the extract of customer {customer_id} {wrong}: it was deleted; "
@@ -368,7 +372,7 @@ def _prove(owner: psycopg.Connection, path: Path, customer_id: int, marts: list[
 
 
 def _totals(owner: psycopg.Connection, customer_id: int, mart: dbt_project.Mart, sums: str) -> list[Any]:
-    """The same sums in the mart, found without a policy."""
+    """The same sums in the mart's table, read without the customers' policy."""
     kept = f' and "{mart.day}" >= access.retention_floor()' if mart.day else ""
     row = owner.execute(
         f'select {sums} from store."{mart.name}" where customer_id = %s{kept}', [customer_id]

@@ -1,5 +1,6 @@
 -- name: orders
--- The customers with extracts: their option today, the build that opened last, and the oldest day that is kept.
+-- The customers with extracts: their option today, the build that last opened days of theirs, and their oldest open day
+-- that is not too old.
 with
 
 floor as materialized (select access.retention_floor() as day),

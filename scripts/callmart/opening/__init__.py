@@ -1,1 +1,1 @@
-"""Moving the computed days that passed to where they are read."""
+"""Moves the computed days that passed their checks into the marts."""

@@ -1,4 +1,6 @@
-"""Open: what passed its checks moves from `build` into `mart`, in one transaction, so that nobody sees half."""
+"""Opens the days that passed their checks: their rows move from `build` to `store` in one transaction, so that nobody
+sees half a change.
+"""
 
 from dataclasses import dataclass, replace
 
@@ -18,8 +20,8 @@ SQL = sql_file.statements(__file__)
 
 @dataclass(frozen=True)
 class Opened:
-    """What was opened: days (of customers), and rows over all marts; the days that were held back; and a sentence for
-    each login that could not be made what the contracts say.
+    """What was opened and what was held back. A day counts once per customer; `rows` is the sum over all marts.
+    `problems` has one sentence per login that could not be brought up to date with its contract.
     """
 
     days: int
@@ -29,13 +31,13 @@ class Opened:
 
 
 class Drifted(UserError):
-    """Somebody has other rights than declared, so nothing may be opened, and nothing may leave."""
+    """The server has drifted from what is declared, so nothing may be opened, extracted or published."""
 
 
 def open_build(connection: psycopg.Connection, settings: Settings) -> Opened:
-    """Open the days of the validated build that pass; hold back the others, whose last good version stays.
+    """Open the days of the validated build that passed, and hold back the others, whose last good version stays.
 
-    Commits. Raises UserError where the last build has not been validated, or was computed again since, and Drifted.
+    Commits. Raises UserError if the last build has not been validated, or was computed again since; and Drifted.
     """
     problems = tuple(follow_rights(connection, settings))
     marts = dbt_project.marts(settings)
@@ -61,8 +63,8 @@ def open_build(connection: psycopg.Connection, settings: Settings) -> Opened:
 
 
 def follow_rights(connection: psycopg.Connection, settings: Settings) -> list[str]:
-    """Let rights be those of today's contracts; a sentence for each login that could not be. Drifted where somebody has
-    others than declared. Commits.
+    """Make rights follow the contracts of today. Commits. Returns one sentence per login that could not be changed.
+    Raises Drifted if the server differs from what is declared.
     """
     if drifted := drift.holding(connection, settings, drift.find(connection, dbt_project.marts(settings))):
         raise Drifted(
@@ -74,7 +76,7 @@ def follow_rights(connection: psycopg.Connection, settings: Settings) -> list[st
 
 
 def show(connection: psycopg.Connection, marts: list[dbt_project.Mart]) -> None:
-    """Let the views be as declared; while somebody reads one, it stays until the next run. Commits."""
+    """Bring the views up to date. If somebody is reading one, they stay as they are until the next run. Commits."""
     try:
         lock.wait_at_most(connection, months.PATIENCE)
         memberships.show(connection, marts)
@@ -103,8 +105,8 @@ def _open(connection: psycopg.Connection, build_id: int, marts: list[dbt_project
 
 
 def _move(connection: psycopg.Connection, build_id: int, mart: dbt_project.Mart) -> int:
-    """Replace the passed days of a mart and record what was put there; the rows. A mart without days counts as one
-    day, -infinity, of each customer that passed on some day.
+    """Replace the passed days of a mart, and record how many rows each has. Returns the number of rows. A mart without
+    days has one day, -infinity, per customer, which is replaced if any day of the customer passed.
     """
     parts = {
         "mart": sql.Identifier("store", mart.name),
@@ -124,14 +126,16 @@ def _move(connection: psycopg.Connection, build_id: int, mart: dbt_project.Mart)
 
 
 def _days_of(mart: dbt_project.Mart) -> str:
-    """The table of what is replaced: a day that another mart's reach brought into the window has not changed here."""
+    """The table of days to replace. Days that are in the window only because a mart looks back have changed only in
+    marts that look back.
+    """
     if mart.day is None:
         return "passed_customer"
     return "passed" if mart.reach_days else "changed"
 
 
 def _within_window(connection: psycopg.Connection, mart: dbt_project.Mart) -> sql.Composable:
-    """The window's bounds, spelled out: by a join alone the planner would visit every month."""
+    """A condition with the first and last day of the window: from a join alone the planner can't skip any partition."""
     first, last = connection.execute("select min(call_date), max(call_date) from passed").fetchall()[0]
     if mart.day is None or first is None:
         return sql.SQL("true")
@@ -139,7 +143,7 @@ def _within_window(connection: psycopg.Connection, mart: dbt_project.Mart) -> sq
 
 
 def build_tables(connection: psycopg.Connection) -> list[sql.Identifier]:
-    """The tables of `build`: the window, and what was computed of it."""
+    """The tables of `build`: the window, and what was computed from it."""
     return [
         sql.Identifier("build", name)
         for (name,) in connection.execute(
@@ -149,7 +153,7 @@ def build_tables(connection: psycopg.Connection) -> list[sql.Identifier]:
 
 
 def empty_build(connection: psycopg.Connection) -> None:
-    """Nothing that was computed stays behind, whether it passed or not; nor a sample of it."""
+    """Empty all tables of `build`, whether their days passed or not, and delete the planner's samples of them."""
     tables = build_tables(connection)
     connection.execute(sql.SQL("truncate {}").format(sql.SQL(", ").join(tables)))
     for table in tables:

@@ -1,4 +1,4 @@
--- What opening a build does, in this order and in one transaction. {mart} and its like are filled in for each mart.
+-- The statements that open a build, in this order and in one transaction. {mart} and so on are filled in for each mart.
 
 -- name: failing
 -- The days of the build that fail a critical check.
@@ -18,13 +18,13 @@ select
     c.customer_id,
     c.call_date,
     c.cause,
-    -- Who released the day did not know of a check that it fails only now.
+    -- A release covers only the checks that the day failed then.
     h.released_at is not null and string_to_array(c.cause, '; ') <@ string_to_array(h.cause, '; ') as released
 from causes as c
 left join ops.held_back as h using (customer_id, call_date);
 
 -- name: passed
--- The days that may be seen.
+-- The days that may be opened.
 create temporary table passed on commit drop as
 select
     w.customer_id,
@@ -33,7 +33,7 @@ select
     w.reached
 from build."window" as w
 where
-    w.call_date >= access.retention_floor() -- computed before midnight, too old since
+    w.call_date >= access.retention_floor() -- a day can become too old after it was computed
     and not exists (
         select
         from failing as f
@@ -41,7 +41,7 @@ where
     );
 
 -- name: changed
--- Those of them that changed themselves: the others only look back at one that did.
+-- The passed days that changed themselves. The others only look back at one that did.
 create temporary table changed on commit drop as
 select
     customer_id,
@@ -72,7 +72,7 @@ delete from ops.opened_day as o using {passed} as p
 where o.mart = {name} and o.customer_id = p.customer_id and o.call_date = p.call_date;
 
 -- name: insert_counts
--- How many rows each day has now; all of them together.
+-- Record how many rows each day has now. Returns the sum.
 with counts as (
     insert into ops.opened_day (customer_id, call_date, mart, row_count, build_id)
     select
@@ -111,7 +111,7 @@ on conflict (customer_id, call_date) do update
         release_reason = null;
 
 -- name: keep_dirty
--- A day that was looked at only because of another, and fails, is looked at again by the next run.
+-- Failed days stay dirty. A day that was in the window only because it looks back at another becomes dirty.
 insert into ops.dirty_day (customer_id, call_date, cause)
 select
     customer_id,
@@ -122,7 +122,7 @@ where not released
 on conflict do nothing;
 
 -- name: clean
--- A day that was landed on again meanwhile has a newer mark and stays dirty.
+-- A day for which a file has landed meanwhile has a newer mark and stays dirty.
 delete from ops.dirty_day as d using passed as p
 where d.customer_id = p.customer_id and d.call_date = p.call_date and d.mark = p.mark;
 

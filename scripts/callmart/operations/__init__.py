@@ -1,1 +1,1 @@
-"""What the scheduler and the operator use: the nightly run, and what stands waiting."""
+"""The nightly run, and the status of each customer."""

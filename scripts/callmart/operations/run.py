@@ -1,11 +1,11 @@
-"""Run: the nightly stages in order, unattended, one run at a time.
+"""Runs the nightly stages in order, unattended, one run at a time.
 
 Every stage commits what it has done and starts from what is there, so that the next run finishes what a crash left.
-A stage that breaks off is a problem of the run and stops only what would build on it: opening needs the validation,
-which needs the build; and nothing is opened or leaves while rights differ from what is declared. All else goes on with
-what is there: a file that can't be landed leaves the others alone, a build that fails lets the last good days be
-extracted without what grew too old, and publishing takes away what contracts have closed. docs/runbook.md says it stage
-by stage.
+
+A stage that breaks off is a problem of the run, and stops only the stages that need it. Opening needs the validation,
+which needs the build. While there is drift, nothing is opened, extracted or published. Everything else goes on: if a
+file can't be landed, the others are; if a build fails, the last good days are extracted, without those that became too
+old; and publishing still removes what contracts have closed. docs/runbook.md explains this stage by stage.
 """
 
 from collections.abc import Callable
@@ -34,9 +34,9 @@ OnStep = Callable[[str, str, int, int], None]  # stage, item, finished, of
 
 @dataclass
 class Ran:
-    """What a run did; `problems` are what a person should look at."""
+    """What a run did. `problems` are for a person to look at."""
 
-    removed_customers: int = 0  # of whom something went that no contract keeps
+    removed_customers: int = 0  # customers of whom data was removed that no contract keeps
     expired: int = 0  # rows and files
     files: list[landing.Landed] = field(default_factory=list)
     built_days: int = 0
@@ -50,7 +50,7 @@ class Ran:
     problems: list[str] = field(default_factory=list)
 
     def note(self, problem: str) -> None:
-        """Note what a person should look at; once, however often it is met."""
+        """Note a problem, once even if it is found several times."""
         if problem not in self.problems:
             self.problems.append(problem)
 
@@ -58,15 +58,15 @@ class Ran:
 Stage = Callable[[psycopg.Connection, Settings, Ran, OnStep], None]
 
 AGAIN = "the next run tries again"
-LOST = "the connection to the database was lost, and the run ended there: run again, and it goes on from what is there"
+LOST = "the connection to the database was lost and the run ended: run it again, and it continues from there"
 
 
 def run(connection: psycopg.Connection, settings: Settings, on_step: OnStep) -> Ran:
     """Remove what no contract keeps, expire, make months, land the folders of callmart.toml, then build, validate,
     open, extract and publish.
 
-    Raises UserError where nothing may begin: another run is at work, or where to publish was not said. After that
-    everything that goes wrong is a problem in what is returned.
+    Raises UserError if the run may not begin: another run is at work, the clock is not believed, or no Tableau server
+    is set. Everything that goes wrong later is in `problems`.
     """
     tableau.require_server(settings)
     ran = Ran()
@@ -77,26 +77,30 @@ def run(connection: psycopg.Connection, settings: Settings, on_step: OnStep) -> 
             try:
                 lock.close()
             except psycopg.Error:
-                ran.note("the lock of the run was lost, so that another may have worked beside it: run again")
+                ran.note(
+                    "the lock of the run was lost, so another run may have worked at the same time: run it again"
+                )
     except (KeyboardInterrupt, psycopg.Error) as error:
         if not _interrupted(error):
             raise
-        ran.note("the run was interrupted: run again, and it goes on from what is there")
+        ran.note("the run was interrupted: run it again, and it continues from there")
     return ran
 
 
 def _stages(connection: psycopg.Connection, settings: Settings, ran: Ran, on_step: OnStep) -> None:
-    """The stages in order. What breaks off is noted as a problem."""
+    """Do the stages in order. A stage that breaks off is noted as a problem."""
     arguments = (connection, settings, ran, on_step)
     _attempt(remove_closed, "the removal of what no contract keeps broke off", AGAIN, *arguments)
     expire_and_make_months(*arguments)
     _attempt(land_folders, "the landing broke off", AGAIN, *arguments)
-    # Each builds on the one before; `all` stops at the first that breaks off.
+    # Each needs the one before: `all` stops at the first that breaks off.
     all(_attempt(stage, f"the {name} broke off", AGAIN, *arguments) for name, stage in BUILD_AND_OPEN.items())
-    _attempt(deliver, "the look at who has which rights broke off, so nothing left", AGAIN, *arguments)
     _attempt(
-        _name_what_is_left,
-        "the look for marts that are declared no more broke off",
+        deliver, "the check of rights broke off, so nothing was extracted or published", AGAIN, *arguments
+    )
+    _attempt(
+        _name_undeclared_marts,
+        "the search for marts that are no longer declared broke off",
         AGAIN,
         *arguments,
     )
@@ -111,7 +115,7 @@ def _attempt(
     ran: Ran,
     on_step: OnStep,
 ) -> bool:
-    """Do a stage; whatever ends it early is a problem of the run. Whether it came through."""
+    """Do a stage. An error becomes a problem of the run. Returns whether the stage was finished."""
     if connection.closed:
         ran.note(LOST)
         return False
@@ -128,17 +132,17 @@ def _attempt(
 
 
 def _interrupted(error: BaseException | None) -> bool:
-    """Whether Ctrl-C came first, and the error only while that was handled."""
+    """Whether this is Ctrl-C, or an error that happened while Ctrl-C was handled."""
     return error is not None and (isinstance(error, KeyboardInterrupt) or _interrupted(error.__context__))
 
 
 def _sentence(error: Exception, broke_off: str, remedy: str) -> str:
-    """The problem that an error is: its own sentence, where it has one that is fit to be shown."""
+    """The problem to note for an error. Only the message of a UserError is safe to show."""
     return str(error) if isinstance(error, UserError) else f"{broke_off} ({kind(error)}): {remedy}"
 
 
 def remove_closed(connection: psycopg.Connection, settings: Settings, ran: Ran, on_step: OnStep) -> None:
-    """Close what the contracts close today, and remove what they keep no more."""
+    """Make rights follow today's contracts, and remove the data that they no longer keep."""
     on_step("remove", "looking for what no contract keeps", 0, 1)
     for problem in memberships.sync(connection, settings):
         ran.note(problem)
@@ -155,7 +159,7 @@ def remove_closed(connection: psycopg.Connection, settings: Settings, ran: Ran, 
 def expire_and_make_months(
     connection: psycopg.Connection, settings: Settings, ran: Ran, on_step: OnStep
 ) -> None:
-    """Remove what is too old; then make the months ahead. Neither stops the other or the run, whatever goes wrong."""
+    """Remove what is too old, then make the months ahead. An error in one stops neither the other nor the run."""
     arguments = (connection, settings, ran, on_step)
     _attempt(_expire, "the expiry broke off", "run `callmart expire` to finish it", *arguments)
     _attempt(_make_months, "the months ahead were not made", AGAIN, *arguments)
@@ -174,8 +178,10 @@ def _expire(connection: psycopg.Connection, settings: Settings, ran: Ran, on_ste
     on_step("expire", "", 1, 1)
 
 
-def _name_what_is_left(connection: psycopg.Connection, settings: Settings, ran: Ran, on_step: OnStep) -> None:
-    """Name the marts that stand and that the project has taken out."""
+def _name_undeclared_marts(
+    connection: psycopg.Connection, settings: Settings, ran: Ran, on_step: OnStep
+) -> None:
+    """Note a problem for each mart that has a table and is no longer declared."""
     for mart in standing.undeclared(connection, dbt_project.marts(settings)):
         ran.note(standing.remark(mart))
 
@@ -185,7 +191,9 @@ def _make_months(connection: psycopg.Connection, settings: Settings, ran: Ran, o
 
 
 def land_folders(connection: psycopg.Connection, settings: Settings, ran: Ran, on_step: OnStep) -> None:
-    """Land what stands in the folders, as the loader. What can't be read is a problem, and the others land."""
+    """Land the files in the folders of callmart.toml, as the loader. A file or folder that fails is noted as a problem,
+    and the others are landed.
+    """
     work = []
     for folder in settings.folders:
         try:
@@ -195,7 +203,7 @@ def land_folders(connection: psycopg.Connection, settings: Settings, ran: Ran, o
     with ExitStack() as loaders:
         loader = None
         for number, (folder, path) in enumerate(work):
-            if loader is None or loader.closed:  # the last one was lost with its file
+            if loader is None or loader.closed:  # an error can close the connection
                 loader = loaders.enter_context(closing(logins.connect(settings, "loader")))
             try:
                 ran.files.append(landing.land(loader, settings, path, folder.format, defaults(folder)))
@@ -207,7 +215,7 @@ def land_folders(connection: psycopg.Connection, settings: Settings, ran: Ran, o
 
 
 def defaults(folder: Folder) -> Defaults:
-    """What callmart.toml says of all files of a folder."""
+    """What callmart.toml says about all files of a folder."""
     return Defaults(folder.customer, folder.platform, "platform" in folder.model_fields_set, folder.time_zone)
 
 
@@ -234,16 +242,16 @@ BUILD_AND_OPEN: dict[str, Stage] = {"build": _build, "validation": _validate, "o
 
 
 def build_and_open(connection: psycopg.Connection, settings: Settings, ran: Ran, on_step: OnStep) -> None:
-    """Compute the dirty days, check them, and open those that pass. Raises what ends one of these."""
+    """Compute the dirty days, check them, and open those that pass. Errors are raised, not noted."""
     for stage in BUILD_AND_OPEN.values():
         stage(connection, settings, ran, on_step)
 
 
 def deliver(connection: psycopg.Connection, settings: Settings, ran: Ran, on_step: OnStep) -> None:
-    """Write the extracts and make Tableau hold what it should; raises open.Drifted where nothing may leave.
+    """Write the extracts and publish. Raises opening.Drifted if there is drift: then nothing may leave.
 
-    Extracts that break off do not stop publishing, which knows by the books which files were proved, and takes away
-    what contracts have closed.
+    If the extraction breaks off, publishing goes on. It publishes only files that the books say were checked, and it
+    removes what contracts have closed.
     """
     for problem in opening.follow_rights(connection, settings):
         ran.note(problem)

@@ -1,4 +1,4 @@
-"""Status: where each customer stands, from the books that the stages keep."""
+"""The status of each customer, from callmart's books."""
 
 from dataclasses import dataclass
 
@@ -11,7 +11,7 @@ SQL = sql_file.statements(__file__)
 
 @dataclass(frozen=True)
 class HeldBack:
-    """A day that is not opened; `checks` are the ones that it fails, by `mart: expectation`."""
+    """A day that is held back. `checks` are those that it fails, as `mart: expectation`."""
 
     day: str
     checks: tuple[str, ...]
@@ -20,7 +20,7 @@ class HeldBack:
 
 @dataclass(frozen=True)
 class CustomerStatus:
-    """A customer as it stands now; days and rows are counts."""
+    """The status of a customer. `first_day` and `last_day` are ISO dates. All other days, and rows, are counts."""
 
     customer_id: int
     name: str
@@ -38,7 +38,7 @@ class CustomerStatus:
 
 
 def status(connection: psycopg.Connection) -> list[CustomerStatus]:
-    """All customers of the registry, by number."""
+    """Return the status of all customers in the registry, ordered by number."""
     customers = connection.execute(SQL["customers"]).fetchall()
     contacts: dict[int, int] = {}
     if connection.execute("select to_regclass('store.queue_interval')").fetchone() != (None,):

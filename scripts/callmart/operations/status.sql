@@ -1,5 +1,5 @@
 -- name: customers
--- Where each customer stands, from the books of the stages.
+-- The status of each customer, from callmart's books.
 with
 
 days as (

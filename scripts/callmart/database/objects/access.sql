@@ -1,17 +1,18 @@
 -- access: who a session is, and how far back it may look.
--- The bodies are SQL-standard and parsed now: in a string body a caller's own pg_temp.text or pg_temp.date would take
--- the place of the real one. The first two are folded into each plan as constants, so that they cost nothing and no
--- condition of a reader is evaluated before them. A plan that reads a protected table is made anew for each role; use
--- them in policies and views of such tables only.
+
+-- The functions have SQL-standard bodies, which are parsed now. In a string body a caller's pg_temp.text or
+-- pg_temp.date would replace the real type. The planner folds the first two functions into constants: they cost
+-- nothing, and no condition of a reader is evaluated before them. PostgreSQL makes a new plan per role only for queries
+-- that read a protected table, so use them only in policies and views of such tables.
 
 create or replace function access.current_customer() returns integer
 immutable
 parallel safe
 return substring(current_user from '_customer_([0-9]+)$')::integer;
 
--- An array with one element, true, at the reader's number; null for a role that is no customer. It does not call the
--- function above: from version 18 on PostgreSQL keeps the plan of a function's body, and would keep the number in it
--- when the session changes its role.
+-- An array whose only element, at the reader's customer number, is true; null for a role that is not a customer. It
+-- does not call the function above: since version 18 PostgreSQL caches the plan of a function's body, and the plan
+-- would keep the number when the session changes its role.
 create or replace function access.own() returns boolean[]
 immutable
 parallel safe
@@ -25,8 +26,9 @@ stable
 parallel safe
 return ((now() at time zone {time_zone}) - interval '2 years')::date;
 
--- The rows of a mart that a customer sees: its own, of days that are not too old. The free condition comes first. The
--- second one repeats it, for indexes and pruning. Written as PostgreSQL writes it, so that policies can be compared.
+-- The condition for the rows of a mart that a customer sees: its own, of days that are not too old. The first part
+-- costs nothing. The second part says the same in a form that indexes and pruning can use. The text is as PostgreSQL
+-- prints it, so that policies can be compared with it.
 create or replace function access.own_rows(mart_group text, day name) returns text
 immutable
 return case
@@ -39,8 +41,8 @@ return case
     )
 end;
 
--- Three kinds of roles that cannot log in: a group of readers, whose members are customers or duties; and for the marts
--- of customers the role that owns their views. Nobody is a member of the second kind, so nobody has its rights.
+-- Each group of marts has roles that cannot log in. `reads`: the group's readers, whose members are customers or
+-- duties. `shows`, for customers' marts: the owner of their views. It has no members that inherit its rights.
 create or replace function access.readers(mart_group text) returns name
 stable
 return current_database() || '_reads_' || mart_group;
@@ -49,7 +51,7 @@ create or replace function access.shows(mart_group text) returns name
 stable
 return current_database() || '_shows_' || mart_group;
 
--- Who reads the tables of a group: customers only see its views.
+-- The role that reads the tables of a group. Customers read only its views.
 create or replace function access.table_reader(mart_group text) returns name
 stable
 return case when mart_group = 'usage' then access.readers(mart_group) else access.shows(mart_group) end;
@@ -73,8 +75,8 @@ begin
 end
 $$;
 
--- The columns of a mart of which the planner may keep no sample: all but the customer and the day. Its estimates, which
--- EXPLAIN shows to anybody, would tell which values other customers have.
+-- The columns of a mart of which the planner may not keep a sample: all but the customer and the day. Anybody can see
+-- the planner's estimates with EXPLAIN, and with samples they would reveal the values of other customers.
 create or replace function access.unsampled_columns(relation regclass, day name) returns setof name
 stable
 begin atomic
@@ -83,8 +85,8 @@ begin atomic
     where attrelid = relation and attnum > 0 and not attisdropped and attname not in ('customer_id', coalesce(day, ''));
 end;
 
--- Guard a relation: row-level security that binds its owner too, a policy for the builder, one for who reads the table,
--- no grant to anybody, and no samples.
+-- Guard a relation: row-level security that also applies to its owner, a policy for the builder, a policy for the role
+-- that reads the table, no grants, and no samples.
 create or replace function access.guard(relation regclass, mart_group text, day name) returns void
 language plpgsql
 as $$
@@ -119,7 +121,8 @@ begin
 end
 $$;
 
--- A mart and its months: policies hold for a month only if it has its own, and grants are the mart's alone.
+-- Each mart with its partitions and itself. Whoever reads a partition directly meets only the partition's policies, so
+-- each has its own. Only the mart itself has grants.
 create or replace view access.mart_relation as
 select
     mart.oid::regclass as mart,
@@ -131,9 +134,9 @@ where
     and mart.relkind in ('r', 'p')
     and not mart.relispartition;
 
--- The columns of a relation of which the planner has kept a sample after all. Row-level security hides its samples from
--- the owner, too; the estimates show them: of values below the smallest there is it expects a third where it knows
--- nothing, and next to none where it has a sample.
+-- The columns of a relation of which the planner has a sample although it should not. Row-level security hides the
+-- samples even from the owner, but estimates reveal them. For values below the smallest possible one the planner
+-- estimates a third of the rows if it has no sample, and almost none if it has one.
 create or replace function access.sampled_columns(relation regclass, day name) returns setof name
 language plpgsql
 as $$
@@ -168,7 +171,7 @@ begin
 end
 $$;
 
--- Let the planner forget what it has sampled of a mart; statistics set to 0 and ANALYZE keep what was there before.
+-- Delete the planner's samples of a mart. Setting statistics to 0 and running ANALYZE would keep the old ones.
 create or replace function access.forget_values(mart regclass, day name) returns void
 language plpgsql
 as $$
@@ -185,8 +188,8 @@ begin
         where r.mart = forget_values.mart;
         return;
     end if;
-    -- Before 18 it lets go of a column's sample only when the column changes its type: to its own, without a rewrite.
-    -- No view may read the column meanwhile.
+    -- Before version 18 PostgreSQL deletes a column's sample only when the type of the column is changed. We change it
+    -- to the type that it has, which rewrites nothing. No view may use the column meanwhile.
     if exists (
         select from access.mart_relation as r cross join access.sampled_columns(r.relation, day)
         where r.mart = forget_values.mart
@@ -208,7 +211,8 @@ begin
 end
 $$;
 
--- The group that each mart was made in. It never follows the YAML by itself: that would open two years to others.
+-- The group that each mart was made in. It never follows a change of the YAML by itself: that would show two years of
+-- data to other readers.
 create table if not exists access.mart (
     relation regclass primary key,
     mart_group text not null
@@ -268,8 +272,8 @@ end;
 
 drop view if exists access.word; -- of an earlier callmart
 
--- A month of a partitioned table, guarded like its parent; a parent that has lost its guard gets none. True where it
--- was made.
+-- Make a month's partition of a table, guarded like the table. If the table has lost its guard, the partition gets
+-- none. Returns whether the partition was made now.
 create or replace function access.ensure_month(parent regclass, month date) returns boolean
 language plpgsql
 set timezone = 'UTC'
@@ -301,7 +305,7 @@ begin
         where partrelid = parent;
         perform access.guard(partition::regclass, mart_group, day);
     end if;
-    -- Made, then attached: the parent is locked less than by CREATE TABLE … PARTITION OF.
+    -- Attaching takes a weaker lock on the parent than CREATE TABLE … PARTITION OF.
     execute format(
         'alter table %s attach partition %s for values from (%L) to (%L)',
         parent, partition, date_trunc('month', month)::date, (date_trunc('month', month) + interval '1 month')::date
@@ -310,26 +314,25 @@ begin
 end
 $$;
 
--- Which text of this file, and with which time zone, made the database what it is.
+-- The hash of the text of these files, time zone included, that the database was last brought up to date with.
 create table if not exists access.applied (
     fingerprint text not null
 );
 
--- What `access.sync` has granted because a contract opens it; whatever else is there is drift.
+-- The memberships that callmart granted because of a contract. Any other membership is drift.
 create table if not exists access.granted (
     role name not null,
     member name not null,
     primary key (role, member)
 );
 
--- The roles of customers that are still to be closed: to be dropped, or where the contract stands to log in no more.
--- They are noted with the memberships that they lose, so that the next run finds those that the last one could not
--- close.
+-- The roles of customers that are still to be closed: dropped, or barred from logging in if the contract goes on. They
+-- are noted when they lose their memberships, so that the next run finds those that the last one could not close.
 create table if not exists access.closing (
     role name primary key
 );
 
--- ANALYZE leaves what it once sampled of a table that is empty now. PostgreSQL lets go of it from version 18 on.
+-- Delete the planner's samples of an emptied table: ANALYZE leaves them there. Possible since PostgreSQL 18.
 create or replace function access.forget_samples(emptied regclass) returns void
 language plpgsql
 as $$

@@ -4,6 +4,6 @@ create table if not exists build."window" (
     customer_id integer not null,
     call_date date not null,
     mark bigint not null,
-    reached boolean not null default false, -- not changed itself: for the marts that look back at one that has
+    reached boolean not null default false, -- the day did not change, but a mart looks back from it at one that did
     primary key (customer_id, call_date)
 );

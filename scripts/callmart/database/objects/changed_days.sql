@@ -1,5 +1,5 @@
--- A customer has moved to another time zone: other calls than before lie on more than one day, and every day of its
--- calls and phases is another.
+-- For a customer whose time zone has changed: find again which calls span several days, and mark the days that its
+-- events are on now.
 create or replace function raw.redate(customer integer) returns void
 language sql
 set timezone = 'UTC'
@@ -12,7 +12,8 @@ begin atomic
     update raw.file_customer set first_day = first_day - 2, last_day = last_day + 2
     where customer_id = customer;
 
-    -- The days between the two ends of a call are marked as they were before, or opened.
+    -- Only the first and last moment of a call: the days in between are dirty already, or open, and then they are
+    -- marked with all open days.
     insert into ops.dirty_day (customer_id, call_date, cause)
     with reached as (
         select
@@ -37,8 +38,8 @@ begin atomic
     on conflict (customer_id, call_date) do update set mark = nextval('ops.mark'), cause = excluded.cause;
 end;
 
--- Mark the days for which another contract is kept than the one they were last marked by: by a change of the registry
--- or of the calendar. A call over midnight also gains or loses its other half with the contract of another day.
+-- Mark the days whose contract is another than when they were last marked. The registry has changed, or time has
+-- passed. A call over midnight also gains or loses its part on another day with the contract of that day.
 create or replace function ops.follow_contracts() returns void
 language plpgsql
 set timezone = 'UTC'
@@ -83,7 +84,8 @@ begin
             and d.call_date < coalesce(k.valid_until, 'infinity')
     ),
 
-    -- A day that was kept and not opened is still dirty; one that was not may be no more, though raw holds it.
+    -- Open days, and days that are kept now and were not before, if raw has data of them. A day that was kept before
+    -- and is not open is still dirty.
     held as (
         select o.customer_id, o.call_date, o.old, o.new
         from options as o

@@ -1,4 +1,6 @@
--- An earlier callmart had the marts' tables in `mart`. They move with their months and all that is in them.
+-- Changes to databases of earlier versions.
+
+-- An earlier version had the marts' tables in `mart`. Move them, with their partitions and rows.
 do $$
 declare
     moved   regclass;
@@ -33,7 +35,7 @@ begin
         loop
             execute format('alter table %s set schema store', moved);
         end loop;
-        if earlier.mart_group is not null then -- else `access apply` guards it, by its YAML
+        if earlier.mart_group is not null then -- otherwise `access apply` guards it, from its YAML
             perform access.protect(earlier.mart, earlier.mart_group, earlier.day);
         end if;
     end loop;
@@ -41,7 +43,7 @@ begin
 end
 $$;
 
--- Contacts with a hold were counted as a function, until they told something beside the holds and the answers.
+-- Contacts with a hold are no longer counted as a function: beside holds and answers they revealed too much.
 do $$
 declare
     counted regclass;
@@ -54,7 +56,7 @@ begin
 end
 $$;
 
--- Models that are no more: what they computed is in no mart's way, and nothing empties it.
+-- Drop the tables and views of models that no longer exist. Nothing else would remove their rows.
 do $$
 declare
     obsolete text;
@@ -72,7 +74,7 @@ begin
 end
 $$;
 
--- The group of each mart that stood before it was noted there.
+-- Note the group of each mart that was made before access.mart existed.
 delete from access.mart
 where not exists (
     select from pg_catalog.pg_class as c

@@ -1,6 +1,6 @@
--- Landing: functions of the owner, so that who lands need not read.
+-- Landing. These functions run as the owner, so that the login that lands needs no right to read.
 
--- The words of the raw format (raw_format.py): what an event is called, and what it may tell.
+-- The events of the raw format (raw_format.py), and the values that a row of each event may have.
 create or replace view raw.known_event as
 select
     known.event,
@@ -11,28 +11,27 @@ select
     known.directions
 from {events} as known (event, reasons, tells_number, ends_phase, kinds, directions);
 
--- Whether a text has the form of a key that callmart makes (keys.py): 128 bits in hex. Asked of each key of a file, so
--- not by a regular expression, which takes ten times as long. `~` before a key is for those that privacy work will
--- make.
+-- Whether a text has the form of a pseudonym (keys.py): 128 bits in hex. It is called for each key of a file, and a
+-- regular expression would take ten times as long.
 create or replace function raw.is_key(key text) returns boolean
 stable
 parallel safe
 return octet_length(key) = 32 and key = lower(key collate "C") and pg_input_is_valid(key, 'uuid');
 
--- Refuse what `prepare` would never have handed over. Whoever lands may be somebody else with its password, so nothing
--- that protects a person, or bounds a table, is believed. That a row is complete is not asked: that harms only numbers
--- of the customer whose it is. One reading of all rows; what is asked is asked of the few groups that they make up.
+-- Refuse rows that `prepare` would never produce. Somebody else could have the loader's password, so everything that
+-- protects a person or limits the size of a table is checked again. Whether a row is complete is not checked: that
+-- affects only the figures of its own customer. All rows are read once into a few groups, and the groups are checked.
 create or replace function raw.refuse_unprepared(
     row_count bigint, rejected bigint, turned_away bigint, turned_away_by jsonb
 ) returns void
 language plpgsql
-set enable_sort = off -- nobody has counted the rows that came, and sorting them takes four times as long as hashing
+set enable_sort = off -- raw.incoming has no statistics, and sorting takes four times as long as hashing
 as $$
 declare
     latest constant timestamptz := now() + interval '1 day';
     fault text;
 begin
-    -- Read again by raw.keep, which asks which of these customers and moments lie under a contract.
+    -- raw.keep uses this table too, to find customers whose events may lie outside of their contracts.
     create temporary table arrived on commit drop as
     select
         customer_id, platform, event, reason, direction, target_kind, number_withheld,
@@ -61,19 +60,23 @@ begin
 
     select
         case
-            when not keyed then 'what stands for a person is no key'
+            when not keyed then 'a person is not given as a key'
             when platform <> all ({platforms}) then 'a platform is not one of the raw format'
             when known.event is null then 'an event is not one of the raw format'
             when reason is not null and reason <> all (known.reasons) then 'a reason is not one of the event''s'
             when direction is not null and direction <> all (known.directions) then 'a direction is not one of the event''s'
             when target_kind is not null and target_kind <> all (known.kinds) then 'a target_kind is not one of the event''s'
-            when numbers > 0 and (number_withheld or not known.tells_number) then 'a number is withheld or not told'
-            when platform = any ({line_platforms}) and queues + agents + devices > 0 then 'a line has no queues and no agents'
-            when platform <> all ({line_platforms}) and lines > 0 then 'a device is no line'
-            when targets > 0 and target_kind is distinct from 'queue' then 'a target that is no queue is kept as its key'
-            when target_keys > 0 and coalesce(target_kind not in ('agent', 'number'), true) then 'a target has no key'
-            when recordings > 0 and arrived.event <> 'call_ended' then 'a recording is told of before the call''s end'
-            when durations > 0 and not known.ends_phase then 'a duration is of an event that ends nothing'
+            when numbers > 0 and (number_withheld or not known.tells_number)
+                then 'an event has a number that it may not have'
+            when platform = any ({line_platforms}) and queues + agents + devices > 0
+                then 'a line has a queue, an agent or a device'
+            when platform <> all ({line_platforms}) and lines > 0 then 'a platform without lines has a line'
+            when targets > 0 and target_kind is distinct from 'queue'
+                then 'a target that is not a queue is not given as a key'
+            when target_keys > 0 and coalesce(target_kind not in ('agent', 'number'), true)
+                then 'a target that is neither agent nor number has a key'
+            when recordings > 0 and arrived.event <> 'call_ended' then 'an event other than call_ended has a recording'
+            when durations > 0 and not known.ends_phase then 'an event that ends nothing has a duration'
             when shortest_s < 0 or longest_s > {longest_duration_s} then 'a duration is negative or far too long'
             when longest_text > {longest_text} then 'a text is too long'
             when last_at > latest then 'an event is more than a day ahead of the database''s clock'
@@ -83,11 +86,11 @@ begin
     order by found
     limit 1;
 
-    -- Ids of agents: of known customers whose agents have names, of days that are kept under a detailed contract.
+    -- Ids of agents may come only for customers whose agents are not anonymous, and for days under a detailed contract.
     fault := coalesce(fault, (
         select
             case
-                when not raw.is_key(i.agent_key) then 'what stands for an agent is no key'
+                when not raw.is_key(i.agent_key) then 'an agent is not given as a key'
                 when i.agent = '' or length(i.agent) > {longest_text} then 'an agent''s id is empty or too long'
                 when i.last_at > latest then 'an agent was seen more than a day ahead of the database''s clock'
                 when c.anonymous_agents is not false then 'an anonymous agent has an id'
@@ -117,7 +120,7 @@ begin
                             select from registry.customer as c where c.customer_id::text = t.customer
                         )
                     ) > 0
-                    then 'rows were turned away of a customer that is not in the registry'
+                    then 'rows of a customer that is not in the registry are counted as turned away'
                 when
                     bool_or(rows !~ '^[1-9]\d{{0,14}}$')
                     or coalesce(sum(case when rows ~ '^\d{{1,15}}$' then rows::bigint end), 0) <> turned_away
@@ -135,12 +138,12 @@ begin
 end
 $$;
 
--- Leave in raw.incoming what is new, each event once. Equal rows of one file are several events, told apart by an
--- ordinal, unless their source identifies them: then they are one. Reads the `brought` of raw.merge_incoming.
+-- Leave only new events in raw.incoming, each once. Equal rows of one file are one event if the source gave them an id.
+-- Otherwise they are several events, numbered by an ordinal. Uses the table `brought` of raw.merge_incoming.
 create or replace function raw.drop_repeated() returns void
 language plpgsql
-set work_mem = '256MB' -- a file of millions is grouped in memory
-set max_parallel_workers_per_gather = 0 -- what workers grouped would nearly all be grouped again
+set work_mem = '256MB' -- enough to group millions of rows in memory
+set max_parallel_workers_per_gather = 0 -- nearly every row is a group, so workers would save nothing
 as $$
 begin
     create temporary table equal_row on commit drop as
@@ -157,7 +160,7 @@ begin
     where i.ctid = e.place and not e.identified and e.ordinal > 0;
     drop table equal_row;
 
-    -- Asked first, because new data seldom meets old: then no row needs looking up.
+    -- A file seldom overlaps with what is there. If it doesn't, no row has to be looked up.
     if exists (
         select
         from brought as b
@@ -180,27 +183,28 @@ begin
 end
 $$;
 
--- What an agent's event outside of calls begins or ends: nothing of another kind cuts it short.
+-- The phase that an agent's event outside of calls begins or ends. Only an event of the same phase can end it.
 create or replace function raw.phase_of(event text, device_key text, queue text) returns text
 immutable
-return case -- a status and a wrap-up are the agent's, wherever they were told
+return case -- a status or a wrap-up belongs to the agent, whatever device or queue the event names
     when event in ('agent_logged_in', 'agent_logged_out') then 'login ' || coalesce(device_key, '')
     when event in ('agent_joined_queue', 'agent_left_queue') then 'membership ' || coalesce(queue, '')
     when event in ('wrapup_started', 'wrapup_ended') then 'wrapup'
     else event
 end;
 
--- Keep what is new of raw.incoming, and mark every day that it reaches: the days of each call that it has a part
--- of, and of each status, login and membership that it begins, ends or cuts short.
+-- Store the new events of raw.incoming, and mark every day that they change: the days of each call that they belong to,
+-- and of each status, login and membership that they begin, end or cut short.
 create or replace function raw.merge_incoming(file bigint, out landed bigint, out repeated bigint)
 language plpgsql
 set timezone = 'UTC'
 set work_mem = '256MB'
 as $$
 declare
-    reach constant interval := '31 days'; -- how far apart the two ends of a status are looked for
+    reach constant interval := '31 days'; -- the longest status, login, membership or wrap-up that is found
 begin
-    -- What came, and how far the data of each customer went before, and goes now: what is open is clipped there.
+    -- Per customer: the moments and number of the events that came, the end of its data before, and the end now. A
+    -- phase without an end lasts until the end of the data.
     create temporary table brought on commit drop as
     select i.*, before.known_until, greatest(before.known_until, i.last_at) as now_until
     from (
@@ -216,7 +220,8 @@ begin
         limit 1
     ) as before on true;
 
-    -- Not every month from first to last: one date far off would make thousands. Where they differ, each row is asked.
+    -- Only the months that have events: with one wrong date, all months from first to last would be thousands. If a
+    -- customer's first and last event are of one month, its rows need not be read.
     perform access.ensure_month('raw.event', month)
     from (
         select date_trunc('month', unnest(array[first_at, last_at]))::date as month from brought
@@ -278,8 +283,8 @@ begin
         returning known.customer_id, known.first_at, known.last_at
     ),
 
-    -- Between the first and the last event of half a day lies no day that neither of them is of, so that only these
-    -- two are looked around from.
+    -- Between the first and the last event within 12 hours there is no other day. So only these two events need a look
+    -- at the events before and after them.
     half_days as (
         select
             customer_id,
@@ -303,8 +308,8 @@ begin
         window one_after_another as (partition by customer_id, agent_key, phase order by first_at)
     ),
 
-    -- Not materialized: each look-up takes its few rows by an index.
-    told as not materialized (
+    -- Not materialized: each look-up reads its few rows by an index.
+    outside_calls as not materialized (
         select
             customer_id,
             agent_key,
@@ -320,13 +325,13 @@ begin
         select
             n.customer_id,
             least(coalesce(before.occurred_at, n.preceded_at), n.measured_from, after.measured_from) as first_at,
-            -- What nothing follows goes on until the end of the data.
+            -- A phase that nothing follows lasts until the end of the data.
             coalesce(after.occurred_at, least(n.followed_at, n.last_at + reach, brought.now_until)) as last_at
         from neighbours as n
         join brought using (customer_id)
         left join lateral (
             select e.occurred_at
-            from told as e
+            from outside_calls as e
             where
                 e.customer_id = n.customer_id
                 and e.agent_key = n.agent_key
@@ -336,12 +341,12 @@ begin
             order by e.occurred_at desc
             limit 1
         ) as before on true
-        -- A moment of as many beginnings as ends leaves open what was open before it: looked past.
+        -- The next event that ends the phase. A moment with as many beginnings as ends changes nothing and is skipped.
         left join lateral (
             select
                 e.occurred_at,
                 e.occurred_at - least(make_interval(secs => coalesce(e.duration_s, 0)), reach) as measured_from
-            from told as e
+            from outside_calls as e
             where
                 e.customer_id = n.customer_id
                 and e.agent_key = n.agent_key
@@ -354,7 +359,7 @@ begin
                         select
                             count(*) filter (where o.event in ('agent_logged_in', 'agent_joined_queue', 'wrapup_started'))
                             <> count(*) filter (where o.event in ('agent_logged_out', 'agent_left_queue', 'wrapup_ended'))
-                        from told as o
+                        from outside_calls as o
                         where
                             o.customer_id = e.customer_id
                             and o.agent_key = e.agent_key
@@ -372,7 +377,7 @@ begin
         union all
         select customer_id, first_at, last_at from phases
         union all
-        -- And what was open at the former end, until the new one.
+        -- Phases that were open at the former end of the data now last until the new end.
         select customer_id, known_until, least(known_until + reach, now_until)
         from brought
         where
@@ -412,9 +417,10 @@ begin
 end
 $$;
 
--- What the loader may do, who can write into the doorway and read nothing: its own types and functions mean nothing
--- here, for the search path ends with pg_temp.
+-- The functions that the loader may call. It can write to raw.incoming and read nothing. The search path ends with
+-- pg_temp, so that types and functions that the loader makes there are not used.
 
+-- Whether the same contents have landed before, under the same version of the registry and with the same options.
 create or replace function raw.has_landed(sha256 text, registry_version integer, asked text) returns boolean
 stable
 security definer
@@ -427,9 +433,9 @@ return exists (
         and f.asked = has_landed.asked
 );
 
--- Which of some words are an agent of a customer: an id, a name, an address, a key, or what reports call an agent by
--- its key. The name of a queue of the customer's is none of these. Of anonymous agents, and under standard, the events
--- alone know the keys: they are read only for a word that looks like one.
+-- Which of these words identify an agent of a customer: as an id, a name, an address, a key, or the label that reports
+-- make from a key. A word that is also a queue of the customer does not count. Keys of anonymous agents, and of agents
+-- under standard, are only in the events, which are read only for words that look like a key.
 create or replace function registry.known_agents(customer integer, words text[]) returns text[]
 stable
 security definer
@@ -460,8 +466,8 @@ return array(
         end
 );
 
--- Open the doorway, to one landing at a time; false where the registry is another than the file was gated with. No
--- contract ends while its rows come in.
+-- Begin to land a file; only one file lands at a time. False if the registry has changed since the file passed the
+-- gate. The lock keeps the registry as it is until the file has landed.
 create or replace function raw.receive(registry_version integer) returns boolean
 language plpgsql
 security definer
@@ -474,7 +480,7 @@ begin
 end
 $$;
 
--- Keep what came in through the doorway, as one file.
+-- Store what the loader has written to raw.incoming, as one file.
 create or replace function raw.keep(
     name text, sha256 text, registry_version integer, asked text, row_count bigint, rejected bigint, turned_away bigint,
     incomplete_last_line boolean, turned_away_by jsonb, out landed bigint, out repeated bigint
@@ -489,8 +495,8 @@ declare
 begin
     perform raw.refuse_unprepared(row_count, rejected, turned_away, turned_away_by);
 
-    -- What the loader has read of the contracts is not what counts. Where a customer's first and last moment lie under
-    -- one contract, so does all between them: no clock of today goes back to the day before.
+    -- The gate is applied again, because the loader is not trusted. If one contract covers a customer's first and last
+    -- moment, it covers all moments between them: no time zone of today sets its clock back to the day before.
     with kept as materialized (
         select
             customer_id,
@@ -532,8 +538,8 @@ begin
     returning file_id into file;
     insert into raw.reject (file_id, line_number, reason) select file, line_number, reason from raw.incoming_reject;
 
-    -- The ids behind the keys: of agents under a detailed contract, never of anonymous ones. Where the marts show an
-    -- agent by its key, for want of the id that comes now, a day is built anew, and with it what its agents are called.
+    -- The ids behind the keys of agents. If the marts call an agent by its key, and its id comes now, mark the
+    -- customer's last open day: with any day all agents of the customer are named again.
     if to_regclass('store.agent') is not null then
         insert into ops.dirty_day (customer_id, call_date, cause)
         select o.customer_id, max(o.call_date), 'agent ids'

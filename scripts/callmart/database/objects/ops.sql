@@ -1,4 +1,4 @@
--- ops: what was done, and what is to be done.
+-- ops: callmart's books: what it has done, and what is still to do.
 
 create table if not exists ops.audit_log (
     entry bigint generated always as identity primary key,
@@ -19,7 +19,7 @@ create or replace trigger append_only
 before update or delete or truncate on ops.audit_log
 for each statement execute function ops.refuse_change();
 
--- The day on which something last began: a clock that has jumped from it is not believed (clock.py).
+-- The day on which callmart last began work. A clock that is too far from it is not believed (clock.py).
 create table if not exists ops.clock (
     one_row boolean primary key default true check (one_row),
     day date not null
@@ -27,7 +27,8 @@ create table if not exists ops.clock (
 
 create sequence if not exists ops.mark;
 
--- A customer's day whose marts no longer say what raw says. A newer mark survives the opening of an older build.
+-- The days per customer whose marts no longer show what the events in raw say. Opening a build removes its days, unless
+-- a day was marked again since it was built: then its mark is higher.
 create table if not exists ops.dirty_day (
     customer_id integer not null,
     call_date date not null,
@@ -40,7 +41,7 @@ create table if not exists ops.build (
     build_id bigint generated always as identity primary key,
     built_at timestamptz not null default clock_timestamp(),
     days integer not null,
-    tables jsonb not null, -- mart: the table in which its window was computed
+    tables jsonb not null, -- per mart the oid of the table that this build computed
     validated_at timestamptz,
     opened_at timestamptz
 );
@@ -54,7 +55,7 @@ create table if not exists ops.quality_result (
     primary key (build_id, mart, expectation)
 );
 
--- The days that do not meet an expectation: keys only.
+-- The days that fail an expectation, without any of their data.
 create table if not exists ops.quality_failure (
     build_id bigint not null,
     mart text not null,
@@ -73,13 +74,14 @@ create table if not exists ops.held_back (
     build_id bigint not null,
     cause text not null, -- the checks that the day fails, as `mart: expectation`
     since timestamptz not null default clock_timestamp(),
-    released_at timestamptz, -- released, the day is opened by the next run although it fails the same checks
+    released_at timestamptz, -- the next run opens a released day although it fails the same checks
     released_by text,
     release_reason text,
     primary key (customer_id, call_date)
 );
 
--- What `open` put into a mart: what an extract must add up to. call_date is -infinity in a mart without days.
+-- The rows that `open` put into each mart per customer and day. An extract must have exactly as many. call_date is
+-- -infinity in a mart without days.
 create table if not exists ops.opened_day (
     customer_id integer not null,
     call_date date not null,
@@ -94,12 +96,13 @@ create table if not exists ops.extract (
     mart_group text not null,
     content_hash text not null,
     row_count bigint not null,
-    basis jsonb not null, -- what it was made from; the same basis gives the same rows
+    basis jsonb not null, -- what it was made from: an equal basis gives equal rows
     written_at timestamptz not null default clock_timestamp(),
     primary key (customer_id, mart_group)
 );
 
--- Where rows were deleted: noted in the same transaction, so that the planner's samples of them go even after a crash.
+-- The relations from which rows were deleted. Noted in the same transaction, so that the rows also leave the planner's
+-- samples, even after a crash.
 create table if not exists ops.to_vacuum (
     relation text primary key
 );
@@ -107,12 +110,12 @@ create table if not exists ops.to_vacuum (
 create table if not exists ops.publication (
     customer_id integer primary key,
     state text not null,
-    project_id text, -- Tableau's LUID; null: not made yet, or from before
-    is_from_before boolean not null default false, -- published when nothing bore an installation's mark yet
+    project_id text, -- Tableau's LUID; null if not made yet, or if is_from_before
+    is_from_before boolean not null default false, -- published by an earlier version, without an installation's mark
     at timestamptz not null default clock_timestamp()
 );
 
--- It held the project's name, which holds the customer's.
+-- An earlier version kept the project's name here, which contains the customer's.
 do $$
 begin
     if exists (
@@ -129,7 +132,8 @@ begin
 end
 $$;
 
--- The contracts that the days were last marked by; registry.kept_contract changes with the calendar, too.
+-- The contracts by which days were last marked (see ops.follow_contracts). registry.kept_contract also changes when
+-- time passes.
 create table if not exists ops.followed_contract (
     customer_id integer not null,
     option text not null,

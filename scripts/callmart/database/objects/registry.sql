@@ -15,16 +15,16 @@ create table if not exists registry.customer (
     sql_login boolean not null default false,
     service_level_s integer not null,
     short_abandon_s integer not null,
-    key_fingerprint text -- a lost key is noticed, never silently replaced; null: never had a contract
+    key_fingerprint text -- to notice that the key is lost or another; null if the customer never had a contract
 );
 
 alter table registry.customer add column if not exists sql_login boolean not null default false;
 
 create table if not exists registry.contract (
     customer_id integer not null references registry.customer on delete cascade,
-    option text not null check (option in ('standard', 'detailed')), -- a gap is none
+    option text not null check (option in ('standard', 'detailed')), -- days with option none have no row
     valid_from date not null,
-    valid_until date, -- exclusive; null is open
+    valid_until date, -- exclusive; null if the contract has no end
     primary key (customer_id, valid_from),
     check (valid_from < valid_until)
 );
@@ -40,17 +40,17 @@ inner join registry.contract as k
     and k.valid_from <= (now() at time zone c.time_zone)::date
     and ((now() at time zone c.time_zone)::date < k.valid_until or k.valid_until is null);
 
--- The customers whose role may log in: those who ordered it, by itself or with live data sources.
+-- The customers whose role may log in: those that ordered a login, or live data sources.
 create or replace view registry.ordered_login as
 select o.customer_id
 from registry.current_option as o
 inner join registry.customer as c using (customer_id)
 where c.sql_login or c.connection = 'live';
 
--- What each customer's contract keeps today: the contracts of the span without a gap that covers today, by the
--- customer's own clock. A span that is over or has not begun keeps nothing, so a customer with nothing today has no
--- row. What was detailed before standard came is standard now: agents' data is kept for the days of the detailed
--- period that covers today, and of those to come.
+-- The contracts that keep data today. Contracts that follow each other without a gap form a span, and only the span
+-- that covers today in the customer's time zone keeps data. So a customer without a contract today has no row. A
+-- detailed period that standard has followed counts as standard: data about agents is kept only for the detailed period
+-- that covers today, and for later ones.
 create or replace view registry.kept_contract as
 with contracts as (
     select
@@ -102,14 +102,14 @@ create table if not exists registry.status_word (
     primary key (customer_id, word)
 );
 
--- The only place where a key meets an id or a name.
+-- The only table that has both the key of an agent and its id or name.
 create table if not exists registry.agent (
     customer_id integer not null references registry.customer on delete cascade,
     agent_key text not null,
     agent text, -- the id at the source
     name text,
     email text,
-    last_day date, -- of its last event under a detailed contract; null: never seen
+    last_day date, -- the day of its last event under a detailed contract; null if there was none
     primary key (customer_id, agent_key)
 );
 
@@ -128,7 +128,7 @@ create table if not exists registry.recipient (
     primary key (customer_id, email)
 );
 
--- What a report calls an agent: one rule for the mart and for every later renaming.
+-- The name of an agent in reports. The mart and every later renaming use this rule.
 create or replace function registry.agent_label(customer integer, key text) returns text
 stable
 return coalesce(
@@ -141,7 +141,7 @@ return coalesce(
     'agent-' || left(key, 10)
 );
 
--- Statistics would keep a sample of what is removed.
+-- Without this the planner's statistics would keep a sample of removed personal data.
 alter table registry.agent alter agent set statistics 0, alter name set statistics 0, alter email set statistics 0;
 alter table registry.customer alter name set statistics 0;
 alter table registry.contact alter name set statistics 0, alter email set statistics 0;

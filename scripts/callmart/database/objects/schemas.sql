@@ -1,7 +1,7 @@
--- Everything in the database that dbt does not make: applied whole, in one transaction, as often as one likes.
--- What stands in braces is filled in by schema.py.
+-- Everything in the database that dbt does not make. All files are applied in one transaction, any number of times.
+-- schema.py fills in the words in braces.
 
--- A function is nobody's but its owner's until access.yml gives it.
+-- Only the owner may call a function until access.yml grants it.
 alter default privileges revoke execute on functions from public;
 
 create schema if not exists registry;

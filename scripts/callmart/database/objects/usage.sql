@@ -1,6 +1,7 @@
 -- usage: statistics over all customers.
--- What the frozen months of usage.function_month were made of; dbt adds to it (models/marts/usage). Nobody is granted
--- it, so it does not stand in `usage`.
+
+-- The figures per customer from which the frozen months of usage.function_month were made. dbt adds to it
+-- (models/marts/usage). Nobody may read it, so it is not in schema `usage`.
 
 create table if not exists raw.function_use (
     month date not null,
@@ -10,10 +11,10 @@ create table if not exists raw.function_use (
     primary key (month, function, customer_id)
 );
 
--- Usage over all customers: what can be reckoned of several numbers.
+-- The functions below bound what somebody could compute about one customer from several published sums.
 
--- The inverse of a Gram matrix, column by column (the sweep operator). A column that others make up is left out: its
--- row and column are 0.
+-- The inverse of a Gram matrix, by the sweep operator. A column that depends linearly on others is left out: its row
+-- and column are 0. Returned row after row.
 create or replace function raw.inverse(gram double precision[]) returns double precision[]
 language plpgsql immutable
 as $$
@@ -44,7 +45,7 @@ begin
 end
 $$;
 
--- Of each row, how far it can stand out: x' G x, where G is a symmetric matrix, row after row.
+-- The leverage x' G x of each row x, where G is a symmetric matrix, given row after row.
 create or replace function raw.leverages(parts double precision[], matrix double precision[])
 returns double precision[]
 language plpgsql immutable
@@ -70,11 +71,13 @@ begin
 end
 $$;
 
--- The columns of `parts` are added up with whatever weights: how much of the sum over its rows, signs aside, a row of
--- `shapes` is at most. A bound: give each row a weight w, divide it by the root of it, and let x be a row's leverage in
--- that. In no sum is a row of parts more than r * w, where r is the largest x / w², nor a row of shapes more than the
--- root of r * x. So it is with any weights; those of each round come from the one before (Lewis weights) and make it
--- tighter.
+-- Somebody adds up the columns of `parts` with weights of their choice. How large a share of the sum of the absolute
+-- values of its rows can a row of `shapes` have at most? Returns such a bound per row of `shapes`, largest first.
+--
+-- The bound: give each row of `parts` a weight w, divide the row by the square root of w, and let x be a row's leverage
+-- among those. In any sum a row of `parts` has at most r * w, where r is the largest x / w², and a row of `shapes` at
+-- most the square root of r * x. This is true for any weights. Each round takes better weights from the round before
+-- (Lewis weights), which makes the bound tighter.
 create or replace function raw.largest_shares(parts double precision[], shapes double precision[])
 returns double precision[]
 language plpgsql immutable
@@ -125,10 +128,10 @@ begin
 end
 $$;
 
--- Whether nobody weighs much in any sum or difference of months, whatever their weights: rows are customers, columns
--- months. `uses` is how often, `steady` the same for a customer that uses it equally in every month in which at all. By
--- how often, the largest is less than half and the two largest are less than 85 %; by how many, where what is not
--- steady counts as well, each is a tenth at most.
+-- Whether no customer has a large share in any weighted sum or difference of months. Rows are customers, columns are
+-- months. `uses` is how often a customer used the function; `steady` is the same, levelled out over the months in which
+-- it was used at all. By uses, the largest share must be under half, and the two largest together under 85 %. By
+-- customers, counting deviations from the steady use as well, no share may be more than a tenth.
 create or replace function raw.weighs_little(uses double precision[], steady double precision[]) returns boolean
 language plpgsql immutable
 as $$
@@ -146,8 +149,8 @@ begin
         size := (select max(cell) from unnest(steady[customer:customer]) as cell);
         is_on := is_on || array[array(select (cell > 0)::integer from unnest(steady[customer:customer]) as cell)];
         odd := array(
-            select (told.uses - told.steady) / size
-            from unnest(uses[customer:customer], steady[customer:customer]) as told (uses, steady)
+            select (of_month.uses - of_month.steady) / size
+            from unnest(uses[customer:customer], steady[customer:customer]) as of_month (uses, steady)
         );
         size := (select max(abs(cell)) from unnest(odd) as cell);
         if size > 1e-9 then

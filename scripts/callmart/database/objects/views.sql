@@ -1,5 +1,5 @@
--- What the functions and views say as callmart made them: a change by hand is drift. Of a view that customers read,
--- its owner and its rights count as well.
+-- A hash of each function and view as it is now. access.definition has the hashes as callmart made them; a difference
+-- is drift. For views that customers read, the hash includes owner and rights.
 create or replace view access.current_definition as
 select
     p.oid::regprocedure::text as object,
@@ -42,12 +42,12 @@ where
 create table if not exists access.definition (
     object text primary key,
     definition text not null,
-    query text -- what `access.show` was given, for a view of its own
+    query text -- for views made by `access.show`, the query it was given
 );
 
--- Show what a query makes of a mart to the mart's group: a view with a barrier, so that no condition of a reader is
--- evaluated before the policies, owned by the role that reads the tables. Nothing is done where it stands already:
--- readers would have to let go of it.
+-- Make a view in `mart` that shows a query's result to the readers of a group. The view is a security barrier, so that
+-- no condition of a reader is evaluated before the policies. Its owner is the role that reads the tables. If the view
+-- is there already as it should be, nothing is done: replacing it would wait for its readers.
 create or replace function access.show(view_name name, mart_group text, query text) returns void
 language plpgsql
 as $$
@@ -63,11 +63,11 @@ begin
     ) then
         return;
     end if;
-    lock table access.definition in share row exclusive mode; -- two at once would both change the schema's rights
+    lock table access.definition in share row exclusive mode; -- two sessions can't change the schema's rights at once
     execute format('drop view if exists %s', shown);
     execute format('create view %s with (security_barrier = true) as %s', shown, query);
     execute format('grant select on %s to %I', shown, access.readers(mart_group));
-    -- PostgreSQL asks that a new owner may make things in the schema; afterwards it may not.
+    -- PostgreSQL requires that a new owner may create objects in the schema. This is revoked again below.
     execute format('grant create on schema mart to %I', access.shows(mart_group));
     execute format('alter view %s owner to %I', shown, access.shows(mart_group));
     execute format('revoke create on schema mart from %I', access.shows(mart_group));
@@ -77,8 +77,8 @@ begin
 end
 $$;
 
--- Show a mart: every column by its name, and the reader's own number as a constant, so that no estimate tells how many
--- rows another number has.
+-- Show a mart to its readers: every column by its name, with the reader's own number as a constant. If the column
+-- itself was shown, the planner's estimates would reveal how many rows another customer has.
 create or replace function access.show_mart(mart regclass, mart_group text) returns void
 language plpgsql
 as $$
@@ -101,7 +101,7 @@ begin
 end
 $$;
 
--- Last, when all of them are as they should be.
+-- Keep the hashes of all functions and views as they are now. This must be the last step.
 delete from access.definition
 where object not like 'mart.%';
 insert into access.definition (object, definition)
