@@ -90,7 +90,7 @@ def contents(callmart: Callmart) -> dict[str, int]:
 # -- bad input -----------------------------------------------------------------------------------------------------
 
 FILES: dict[str, tuple[bytes | None, list[str], str]] = {
-    "missing": (None, [], "is no file; name an existing file"),
+    "missing": (None, [], "is not a file; name an existing file"),
     "empty": (b"", [], "is empty; deliver it again, or leave it out"),
     "empty, compressed": (gzip.compress(b""), [], "is empty"),
     "binary": (b"\x7fELF\x02\x01\x01" + bytes(200), [], "is a binary file"),
@@ -379,8 +379,8 @@ def test_a_run_without_folder_and_tableau_says_so_as_json(
     assert done.returncode == 1
     ran = json.loads(done.stdout)
     assert ran["problems"] == [
-        f"{tmp_path / 'none'} is no folder; correct `folders` in callmart.toml",
-        f"{tmp_path / 'bad.csv.gz'} is damaged or breaks off; deliver it again, whole",
+        f"{tmp_path / 'none'} is not a folder; correct `folders` in callmart.toml",
+        f"{tmp_path / 'bad.csv.gz'} is damaged or breaks off; deliver the whole file again",
         f"No Tableau server answers at {dead}; start it or correct tableau.server.",
     ]
     assert (ran["files"], ran["extracts"], ran["published_changes"]) == ([], 3, 0)

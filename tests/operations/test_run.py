@@ -237,9 +237,9 @@ def test_what_can_not_be_read_is_a_problem_and_the_others_land(
     folders = twin.home / "none", mixed, twin.home / "registry.yml", last
     ran = night(with_folders(twin, *(Folder(path=folder) for folder in folders)))
     assert [(file.file, file.landed) for file in ran.files] == [("9-good", 1), ("good", 1)]
-    no_file = "is no file; name an existing file of raw events, or take it out of the folder that is landed"
-    no_folder = "is no folder; correct `folders` in callmart.toml"
-    damaged = "is damaged or breaks off; deliver it again, whole"
+    no_file = "is not a file; name an existing file of raw events, or remove it from the landing folder"
+    no_folder = "is not a folder; correct `folders` in callmart.toml"
+    damaged = "is damaged or breaks off; deliver the whole file again"
     assert ran.problems == [
         f"{folders[0]} {no_folder}",
         f"{folders[2]} {no_folder}",
