@@ -34,7 +34,7 @@ from callmart.land import landing
 from callmart.opening import opening
 from callmart.operations import run, status
 from callmart.operations.status import CustomerStatus
-from callmart.publish import installation, publication, tableau
+from callmart.publish import installation, publishing, tableau
 from callmart.registry import file as registry_file
 from callmart.retention import expire, remove
 from callmart.simulator.simulate import simulate
@@ -488,12 +488,10 @@ def test_a_run_adopts_nothing_by_itself(undisturbed: Callmart) -> None:
     assert len(ran.problems) == 2
     assert all("adopt it with --yes" in problem for problem in ran.problems)
     with undisturbed.connect() as connection, tableau.connect(undisturbed.settings) as server:
-        desired = publication.desired(connection, undisturbed.settings)
-        plan = publish.plan(
-            desired, publish.read(server, publication.books(connection, undisturbed.settings))
-        )
+        desired = publishing.desired(connection, undisturbed.settings)
+        plan = publish.plan(desired, publish.read(server, publishing.books(connection, undisturbed.settings)))
         assert {str(step) for step in plan.steps if step.customer_id and step.action != "adopt"} == set()
-        publication.apply(connection, undisturbed.settings, server, plan, ignore_step)
+        publishing.apply(connection, undisturbed.settings, server, plan, ignore_step)
     assert (night(undisturbed).problems, outcome(undisturbed)) == ([], before)
     assert (
         undisturbed.rows("select project_id is null as unknown, is_from_before from ops.publication")
@@ -516,7 +514,7 @@ STAGES: list[tuple[Any, str]] = [
     (opening, "empty_build"),
     (extract, "_prove"),
     (publish, "plan"),
-    (publication, "record"),
+    (publishing, "record"),
 ]
 
 

@@ -40,7 +40,7 @@ from callmart.publish import (
     applying,
     credentials,
     plan,
-    publication,
+    publishing,
     tableau,
 )
 from callmart.publish.emulator import ensure_running, stop
@@ -698,7 +698,7 @@ def test_only_recipients_are_mailed(server: TSC.Server, mailed: Publication, set
 )
 def test_the_hour_is_the_customers(zone: str, site: str, now: datetime, expected: tuple[str, str]) -> None:
     schedule = exposures.reports()["drukte"].schedule
-    assert publication.mail_time(schedule, ZoneInfo(zone), ZoneInfo(site), now) == expected
+    assert publishing.mail_time(schedule, ZoneInfo(zone), ZoneInfo(site), now) == expected
 
 
 # live, and wired

@@ -16,7 +16,7 @@ from callmart.base.settings import PROJECT
 from callmart.declarations import exposures
 from callmart.tableau_files import tds, workbook
 from callmart.tableau_files.workbook import references
-from callmart.tableau_files.workbook.book import Published
+from callmart.tableau_files.workbook.book import PublishedSource
 from tableau_files import CUSTOMER, LOCALES, PUBLISHED, SAVED, built, each_report, errors, source, unlisted
 
 
@@ -88,7 +88,7 @@ def test_our_own_workbook_is_a_template_for_another_customer(tmp_path: Path, nam
         built(name, locale).replace(b"De Zaak &amp; \xe2\x80\xb9[Sales]\xe2\x80\xba Zn", b"{{customer}}")
     )
     for language in LOCALES:
-        other = Published("https://other.example.nl", "", "Other_1")
+        other = PublishedSource("https://other.example.nl", "", "Other_1")
         result = workbook.build(report, "Nachtwacht", source(report.group, language), other, file)
         assert errors(etree.fromstring(result)) == []
         assert b"Nachtwacht" in result

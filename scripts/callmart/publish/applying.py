@@ -31,7 +31,7 @@ from callmart.publish.marks import Mark, Tag
 from callmart.publish.planning import LOCK, ROLE, TOP_LOCK, CustomerPlan, Kind, Plan, Step, hash_of, held
 from callmart.publish.tableau import FAILURES, LOST, reason
 from callmart.tableau_files import tds
-from callmart.tableau_files.workbook import Published
+from callmart.tableau_files.workbook import PublishedSource
 
 _NO_HISTORY = "403053"  # a site that keeps no revisions
 _JOB_S = 1800  # that Tableau may take to publish what was uploaded
@@ -351,7 +351,7 @@ class _Customer:
         source = next(
             each for each in self.content if each.kind == "data source" and each.name == workbook.source.title
         )
-        place = Published(self.server.server_address, self.server.site_url, source.content_url)
+        place = PublishedSource(self.server.server_address, self.server.site_url, source.content_url)
         content = workbook.build(place)
         item = TSC.WorkbookItem(self.project_id, step.name, show_tabs=False)
         item.hidden_views = _worksheets(content)

@@ -44,7 +44,7 @@ class Workbook:
         """What it is called on Tableau."""
         return str(getattr(self.report.title, self.source.locale))
 
-    def build(self, published: workbook.Published) -> bytes:
+    def build(self, published: workbook.PublishedSource) -> bytes:
         """The .twb on the data source where it was published."""
         return workbook.build(self.report, self.customer, self.source, published)
 

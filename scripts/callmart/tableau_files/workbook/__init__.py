@@ -10,15 +10,15 @@ from callmart.base.settings import PROJECT
 from callmart.declarations.exposures import Report
 from callmart.tableau_files.fields import Source
 from callmart.tableau_files.workbook import dashboard, references, template
-from callmart.tableau_files.workbook.book import Book, Published
+from callmart.tableau_files.workbook.book import Book, PublishedSource
 
 TEMPLATES = PROJECT / "models" / "reports"
 
-__all__ = ["Published", "build"]
+__all__ = ["PublishedSource", "build"]
 
 
 def build(
-    report: Report, customer: str, source: Source, published: Published, file: Path | None = None
+    report: Report, customer: str, source: Source, published: PublishedSource, file: Path | None = None
 ) -> bytes:
     """The .twb of a report for the customer of that name; `file` is a template to use instead of the report's own.
 

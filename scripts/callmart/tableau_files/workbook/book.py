@@ -41,7 +41,7 @@ REMOTE = {"integer": "20", "real": "5", "string": "129", "date": "7", "datetime"
 
 
 @dataclass(frozen=True)
-class Published:
+class PublishedSource:
     """Where the data source was published: the server's URL, the site's content URL, and its own."""
 
     server: str
@@ -62,7 +62,7 @@ WEEKS = texts(
 class Book:
     """The workbook; sheets register the fields that they use."""
 
-    def __init__(self, report: Report, source: Source, published: Published) -> None:
+    def __init__(self, report: Report, source: Source, published: PublishedSource) -> None:
         self.report, self.source, self.published = report, source, published
         self.locale = source.locale
         self.name = tds.identity("sqlproxy", published.content_url)
@@ -227,7 +227,7 @@ class Book:
         return element
 
 
-def connect(source: Source, published: Published) -> Iterable[etree._Element]:
+def connect(source: Source, published: PublishedSource) -> Iterable[etree._Element]:
     """The one connection of a workbook: to the published data source, by its content URL."""
     server = urlsplit(published.server)
     if not server.hostname or server.scheme not in ("http", "https"):

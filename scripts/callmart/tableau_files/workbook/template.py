@@ -17,7 +17,7 @@ from callmart.declarations.exposures import Report
 from callmart.tableau_files import tds
 from callmart.tableau_files.fields import Source
 from callmart.tableau_files.workbook import references, refused
-from callmart.tableau_files.workbook.book import LOCALES, Published, connect
+from callmart.tableau_files.workbook.book import LOCALES, PublishedSource, connect
 from callmart.tableau_files.workbook.sheet import literal
 
 PERIOD = {"nl": "de laatste volledige week", "en": "the last complete week"}
@@ -36,7 +36,7 @@ STATE = (
 AUTHOR = re.compile(r"(creator-)?(author-id|license-type|machine-id|site-id)|\{.*\}base|upgrade-extracts")
 
 
-def fill(file: Path, report: Report, customer: str, source: Source, published: Published) -> bytes:
+def fill(file: Path, report: Report, customer: str, source: Source, published: PublishedSource) -> bytes:
     """The template's workbook for the customer of that name; UserError where it is refused."""
     name = str(file.relative_to(PROJECT) if file.is_relative_to(PROJECT) else file)
     root = _parse(file, name)
@@ -119,7 +119,7 @@ def _data_source(root: etree._Element, name: str) -> etree._Element:
 # -- names -----------------------------------------------------------------------------------------------------
 
 
-def _new_names(own: etree._Element, source: Source, published: Published) -> dict[str, str]:
+def _new_names(own: etree._Element, source: Source, published: PublishedSource) -> dict[str, str]:
     """What the template calls a field or the data source, and what it is called here."""
     names: dict[str, str] = {}
 
@@ -214,7 +214,7 @@ def _remove(element: etree._Element) -> None:
         parent.remove(element)
 
 
-def _connect(root: etree._Element, own: etree._Element, source: Source, published: Published) -> None:
+def _connect(root: etree._Element, own: etree._Element, source: Source, published: PublishedSource) -> None:
     """The one connection; what the published data source has itself need not be said again."""
     for gone in (
         "connection",

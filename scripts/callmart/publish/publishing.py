@@ -28,12 +28,12 @@ from callmart.extract import extract
 from callmart.publish import Books, DataSource, Mail, Outcome, Plan, Publication, Step, Workbook, installation
 from callmart.tableau_files import tds, workbook
 from callmart.tableau_files.fields import Source
-from callmart.tableau_files.workbook import Published
+from callmart.tableau_files.workbook import PublishedSource
 
 SQL = sql_file.statements(__file__)
 
 # Where workbooks are built once to tell whether they changed; where they will stand is not known yet.
-_NOWHERE = Published("http://localhost", "", "callmart")
+_NOWHERE = PublishedSource("http://localhost", "", "callmart")
 WORKERS = 4  # customers at a time: Tableau's own work goes on beside it
 _DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 
