@@ -309,7 +309,7 @@ def test_a_database_of_one_s_own_says_where_it_is_published(
     dsn = logins.owner_uri(ready.settings)
     before = contents(ready)
     done = command(*arguments, CALLMART_DSN=dsn)
-    assert 'published nowhere until this is set; name your Tableau server, or write "emulator"' in mistake(
+    assert 'not published until this is set; name your Tableau server, or write "emulator"' in mistake(
         done
     )
     assert done.stdout == ""
@@ -341,7 +341,7 @@ def test_a_bundle_of_authorities_that_is_not_there_is_named(ready: Callmart, com
         CALLMART_TABLEAU__TOKEN="x",
         REQUESTS_CA_BUNDLE="/none",
     )
-    assert "REQUESTS_CA_BUNDLE names no file of certificates" in mistake(done)
+    assert "REQUESTS_CA_BUNDLE does not name a file of certificates" in mistake(done)
 
 
 def test_callmart_toml_is_heeded(ready: Callmart, command: Command, tmp_path: Path) -> None:
