@@ -237,7 +237,7 @@ def test_a_copied_home_is_noticed(tmp_path: Path) -> None:
 )
 def test_a_file_that_holds_no_id_is_refused(tmp_path: Path, held: str) -> None:
     (tmp_path / "installation").write_text(held)
-    with pytest.raises(UserError, match=r"installation holds no id .*; write .* or delete"):
+    with pytest.raises(UserError, match=r"contains no installation id; put .* or delete"):
         installation.ensure_id(tmp_path)
 
 
