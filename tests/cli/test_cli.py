@@ -173,8 +173,8 @@ def test_the_plan_is_shown_before_it_is_refused(ready: Callmart, command: Comman
     done = command("registry", "apply", tmp_path / "registry.yml")
     assert done.stdout.splitlines() == [
         "+ customer 2: new: none",
-        "- customer 1042: is gone from the file: everything of it is deleted",
-        "- customer 1046: is gone from the file: everything of it is deleted",
+        "- customer 1042: is gone from the file: all of its data is deleted",
+        "- customer 1046: is gone from the file: all of its data is deleted",
     ]
     assert "nothing was applied: 2 of these changes delete data" in mistake(done)
 
@@ -309,9 +309,7 @@ def test_a_database_of_one_s_own_says_where_it_is_published(
     dsn = logins.owner_uri(ready.settings)
     before = contents(ready)
     done = command(*arguments, CALLMART_DSN=dsn)
-    assert 'not published until this is set; name your Tableau server, or write "emulator"' in mistake(
-        done
-    )
+    assert 'not published until this is set; name your Tableau server, or write "emulator"' in mistake(done)
     assert done.stdout == ""
     assert contents(ready) == before
 
