@@ -807,8 +807,8 @@ def test_a_lock_not_got_is_exit_code_1(full: Callmart) -> None:
         done = command("expire", "--accept", plan["hash"], *at)
         holder.rollback()
     assert done.returncode == 1
-    assert "lock not got" in done.stdout
-    assert done.stdout.splitlines()[-1].startswith("expire: lock not got; ")
+    assert "lock not obtained" in done.stdout
+    assert done.stdout.splitlines()[-1].startswith("expire: lock not obtained; ")
 
 
 def test_one_at_a_time(full: Callmart) -> None:

@@ -150,5 +150,5 @@ def test_a_mart_without_a_suite_says_so(tmp_path: Any, monkeypatch: pytest.Monke
         suites.expectations(mart())
     assert len(suites.expectations(mart(suite="none"))) == len(BARE)
     (tmp_path / "tiny.yml").touch()
-    with pytest.raises(UserError, match="mart tiny declares `suite: none` but has .*; remove one"):
+    with pytest.raises(UserError, match=r"mart tiny declares `suite: none` but has .*; remove one"):
         suites.expectations(mart(suite="none"))
