@@ -418,7 +418,7 @@ def test_tableau_has_the_functions_that_formulas_use(name: str, locale: str) -> 
 
 
 def test_a_server_that_is_no_url_is_refused() -> None:
-    with pytest.raises(UserError, match="is no URL of a Tableau server"):
+    with pytest.raises(UserError, match="is not the URL of a Tableau server"):
         workbook.build(
             exposures.reports()["drukte"], "x", source("queue", "nl"), PublishedSource("tableau", "", "x")
         )
