@@ -58,10 +58,10 @@ def delete(call: Call) -> Response:
 
 
 def _user(call: Call) -> sqlite3.Row:
-    """The user that the path names: for oneself, and for administrators."""
+    """The user that the path names. Only the user and administrators have access."""
     user = call.resource("user")
     if user["id"] != call.user_id and not call.access.administrator:
-        raise forbidden("The favorites are somebody else's.")
+        raise forbidden("The favorites belong to another user.")
     return user
 
 

@@ -1,4 +1,4 @@
-"""Small files of the right type instead of pictures of a sheet."""
+"""Pictures and exports of sheets: small placeholder files of the right type."""
 
 import base64
 import io
@@ -49,7 +49,7 @@ def powerpoint(kind: str) -> Handler:
 
 
 def data(call: Call) -> Response:
-    """The rows of a view: a heading alone."""
+    """The rows of a view as CSV: only a heading."""
     view = call.resource("view", "ExportData")
     return Response(f'"{view["name"]}"\n', media_type="text/csv")
 

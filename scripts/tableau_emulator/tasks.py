@@ -1,6 +1,6 @@
 """Tasks that refresh extracts: on a schedule as on Tableau Server, or with a frequency as on Tableau Cloud.
 
-They run when somebody asks for it, and at no other time.
+They run only on request, never at the scheduled time.
 """
 
 import sqlite3
@@ -28,7 +28,7 @@ def query_one(call: Call) -> Response:
 
 
 def create(call: Call) -> Response:
-    """As on Tableau Cloud, with a `schedule` beside the `extractRefresh`."""
+    """Creates a task as on Tableau Cloud, with a `schedule` beside the `extractRefresh`."""
     asked = call.request("extractRefresh")
     kind, luid = _content(call, asked)
     luid = _add(call, kind, luid, asked, None, _frequency(asked))
@@ -36,7 +36,7 @@ def create(call: Call) -> Response:
 
 
 def update(call: Call) -> Response:
-    """Another frequency or type, as on Tableau Cloud."""
+    """Changes the frequency or type, as on Tableau Cloud."""
     task, asked = _own(call), call.request("extractRefresh")
     frequency = _frequency(asked)
     call.state.update(
@@ -62,7 +62,7 @@ def run(call: Call) -> Response:
 
 
 def add_to_schedule(kind: str) -> Handler:
-    """As on Tableau Server; content that is on the schedule already stays there once."""
+    """Adds content to a schedule, as on Tableau Server. Content that is already on it is not added again."""
 
     def handler(call: Call) -> Response:
         schedule = _schedule(call)
@@ -112,7 +112,7 @@ def _add(
 
 
 def _content(call: Call, asked: xml.Element) -> tuple[str, str]:
-    """What a request is to refresh, by somebody who may."""
+    """The kind and LUID of the content to refresh. Raises ApiError if the user may not refresh it."""
     kind = next((kind for kind in _KINDS if asked.find(kind) is not None), None)
     if kind is None:
         raise malformed(f"The request names no {' and no '.join(_KINDS)} to refresh.")
@@ -151,7 +151,7 @@ def _frequency(asked: xml.Element) -> schedules.Frequency:
 def _type(asked: xml.Element) -> str:
     wanted: str = asked.get("type", "FullRefresh")
     if wanted not in _TYPES:
-        raise malformed(f"'{wanted}' is none of {', '.join(_TYPES)}.")
+        raise malformed(f"'{wanted}' is not one of {', '.join(_TYPES)}.")
     return wanted
 
 

@@ -187,7 +187,7 @@ def _rename(root: etree._Element, names: dict[str, str]) -> None:
 
 
 def _change_texts(root: etree._Element, change: Callable[[str, str], str]) -> None:
-    """Replace each attribute and text by the result of `change`, which gets the attribute's or tag's name and the text."""
+    """Replace each attribute and text by the result of `change`, which gets its name (or tag) and its text."""
     for element in root.iter(etree.Element):
         for key, value in element.attrib.items():
             if (new := change(str(key), str(value))) != value:
