@@ -15,7 +15,7 @@ from tableau_emulator.state import State
 
 
 class Place(NamedTuple):
-    """Where rules are kept: the LUID of a project or content, and 'own' or the kind of content they are a default of."""
+    """Where rules are kept: the LUID of a project or content, and 'own', or a kind of content for defaults."""
 
     content_id: str
     scope: str

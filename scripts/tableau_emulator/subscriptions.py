@@ -89,7 +89,7 @@ def delete(call: Call) -> Response:
 
 
 def _allowed(call: Call, user: sqlite3.Row, kind: str, content: sqlite3.Row) -> None:
-    """Refuses to subscribe users who may not see the content, and others unless the caller owns or leads the content."""
+    """Refuses to subscribe users who may not see the content, and other users unless the caller owns or leads it."""
     state, site = call.state, call.site_id
     if state.setting(site, "disableSubscriptions") == "true":
         raise forbidden("Subscriptions are switched off on this site.", "060")
