@@ -135,7 +135,7 @@ class Plan:
         yield from (str(step) for step in self.top)
         yield from (str(each) for each in self.foreign)
         for customer in self.customers:
-            alerts = [f"! {said}" for said in (customer.problem, held(customer)) if said]
+            alerts = [f"! {alert}" for alert in (customer.problem, held(customer)) if alert]
             if lines := (*customer.steps, *customer.foreign, *alerts):
                 yield f"customer {customer.customer_id}"
                 yield from (f"  {line}" for line in lines)

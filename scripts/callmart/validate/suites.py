@@ -252,7 +252,10 @@ def _failing_days(quality: psycopg.Connection, mart: dbt_project.Mart, result: A
     if not query:
         return quality.execute(everywhere).fetchall()
     # Distinct names, because further columns of the query may have the same names as the keys.
-    failing, key = ("whose, day", "customer_id, call_date") if mart.day else ("whose", "customer_id")
+    if mart.day:
+        failing, key = "failing_customer, failing_day", "customer_id, call_date"
+    else:
+        failing, key = "failing_customer", "customer_id"
     return quality.execute(
         f"""
         with failing ({failing}) as ({query.rstrip().rstrip(";")}),

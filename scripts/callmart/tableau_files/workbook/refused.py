@@ -156,8 +156,8 @@ def _named_by_parameters(root: etree._Element) -> dict[str, str]:
             column.get("value", ""),
             *(one.get("value", "") for one in column.iterfind("members/member")),
         ]
-        if said := next((value for value in values if re.search(r"\w", value)), None):
-            named[unbracketed(column.get("name"))] = said
+        if word := next((value for value in values if re.search(r"\w", value)), None):
+            named[unbracketed(column.get("name"))] = word
     return named
 
 
