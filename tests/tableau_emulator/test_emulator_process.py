@@ -166,10 +166,10 @@ def test_the_command_takes_the_port_that_it_is_given_or_none(folder: Path) -> No
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ([], "FOLDER; --help says"),
+        ([], "FOLDER; see --help"),
         (["{folder}", "--port", "x"], "'x' is not a port"),
         (["{folder}", "--port", "0"], "'0' is not a port"),
-        (["{folder}", "--what"], "--what; --help says"),
+        (["{folder}", "--what"], "--what; see --help"),
         (["{file}"], "{file}: File exists; name another"),
         (["{folder}", "--token-file", "{parent}"], "{parent}: Is a directory; name another"),
         (["{others}"], "{others}/files contains files of another program; name another folder"),

@@ -300,7 +300,7 @@ def own_formula(formula: str) -> str:
         pytest.param(
             "<actions>", "<actions><action caption='Zoek' name='[Action9_X]'><activation type='on-select' />"
             "<source type='all' /><link caption='Zoek' expression='https://example.org/?q=&lt;[x].[none:queue:nk]&gt;'"
-            " /></action>", "an action opens https://example.org/.*, which could be", id="a page by an action",
+            " /></action>", "an action opens https://example.org/.*, which could receive", id="a page by an action",
         ),
         pytest.param(
             "w='98400' x='800' y='16000' />", "w='98400' x='800' y='16000'><add-in add-in-id='x' instance-id='y' "
@@ -397,7 +397,7 @@ def test_what_a_template_says_ends_in_a_workbook_or_in_a_sentence(fill: Fill) ->
             outcomes["a workbook"] += 1
         except UserError as refused:
             assert re.search(r"template\.twb.*[;:] ", str(refused)), seed
-            outcomes["no XML" if "no XML" in str(refused) else "refused"] += 1
+            outcomes["not XML" if "not XML" in str(refused) else "refused"] += 1
     assert min(outcomes.values()) > 10, outcomes
     assert len(outcomes) == 3, "each of them happens"
 
