@@ -70,7 +70,7 @@ class Call:
     def find(
         self, kind: str, luid: str, capability: str | None = None, sub_code: str | None = None
     ) -> sqlite3.Row:
-        """The same by LUID."""
+        """The row of a resource by LUID, with the same checks as `resource`."""
         table = _TABLES.get(kind, kind)
         row = self.state.one(f"select * from {table} where id = ?", luid)
         if row is None or (kind not in _SERVER_WIDE and row["site_id"] != self.site_id):

@@ -96,7 +96,7 @@ def update(kind: str) -> Handler:
 
 
 def update_many(kind: str) -> Handler:
-    """The same change for several connections of content."""
+    """Changes several connections of content in the same way."""
 
     def handler(call: Call) -> Response:
         row, asked = call.resource(kind, "Write", _WRITE_FORBIDDEN[kind]), call.request("connection")
@@ -136,7 +136,7 @@ def _published(call: Call, content_url: str) -> sqlite3.Row | None:
         "select * from datasource where site_id = ? and content_url = ?", call.site_id, content_url
     )
     if row is None and not call.flag("skipConnectionCheck"):
-        raise forbidden(f"The published data source '{content_url}' that is used does not exist.", "132")
+        raise forbidden(f"The published data source '{content_url}' does not exist.", "132")
     return None if row is None else call.find("datasource", row["id"], "Connect")
 
 

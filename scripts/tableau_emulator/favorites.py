@@ -23,7 +23,7 @@ def query(call: Call) -> Response:
 
 
 def add(call: Call) -> Response:
-    """Adds content that the calling user may see; a favorite that exists gets the new label."""
+    """Adds content that the calling user may see. An existing favorite gets the new label."""
     user, asked = _user(call), call.request("favorite")
     label = asked.get("label", "").strip()
     if not label:

@@ -55,7 +55,7 @@ def data(call: Call) -> Response:
 
 
 def crosstab(call: Call) -> Response:
-    """The same as a spreadsheet."""
+    """The rows of a view as a spreadsheet: an empty package."""
     call.resource("view", "ExportData")
     return Response(
         _package(), media_type="application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"

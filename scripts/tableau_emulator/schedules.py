@@ -138,7 +138,7 @@ def delete(call: Call) -> Response:
 
 def _free(call: Call, name: str) -> None:
     if call.state.one("select 1 from schedule where name = ?", name) is not None:
-        raise conflict(f"A schedule '{name}' exists already.", "021")
+        raise conflict(f"A schedule '{name}' already exists.", "021")
 
 
 def _priority(asked: xml.Element, default: int) -> int:

@@ -111,7 +111,7 @@ def _when(call: Call, asked: xml.Element) -> tuple[str | None, schedules.Frequen
         return None, None
     schedule = call.find("schedule", own.get("id"))
     if schedule["type"] != "Subscription":
-        raise malformed("The schedule is not one for subscriptions.", "069")
+        raise malformed("The schedule is not for subscriptions.", "069")
     return str(schedule["id"]), None
 
 

@@ -115,17 +115,17 @@ def _content(call: Call, asked: xml.Element) -> tuple[str, str]:
     """The kind and LUID of the content to refresh. Raises ApiError if the user may not refresh it."""
     kind = next((kind for kind in _KINDS if asked.find(kind) is not None), None)
     if kind is None:
-        raise malformed(f"The request names no {' and no '.join(_KINDS)} to refresh.")
+        raise malformed(f"The request names no {' or '.join(_KINDS)} to refresh.")
     luid = str(call.find(kind, named(asked, kind))["id"])
     if not _may_refresh(call, kind, luid):
-        raise forbidden("Only the owner and who leads the project may have it refreshed.", "032")
+        raise forbidden("Only the owner or the leader of the project may refresh it.", "032")
     return kind, luid
 
 
 def _own(call: Call) -> sqlite3.Row:
     task = call.resource("task")
     if not _may_refresh(call, task["content_kind"], task["content_id"]):
-        raise forbidden("Only the owner and who leads the project may have it refreshed.", "032")
+        raise forbidden("Only the owner or the leader of the project may refresh it.", "032")
     return task
 
 
@@ -137,7 +137,7 @@ def _may_refresh(call: Call, kind: str, luid: str) -> bool:
 def _schedule(call: Call) -> sqlite3.Row:
     schedule = call.resource("schedule")
     if schedule["type"] != "Extract":
-        raise malformed("The schedule is not one for extracts.", "047")
+        raise malformed("The schedule is not for extracts.", "047")
     return schedule
 
 

@@ -97,7 +97,11 @@ MISTAKES = {
         "from: not a date; write it as 2026-03-01",
     ),
     "a number for a day": (ONE + "    contracts: [{option: standard, from: 2025}]\n", 4, "from: not a date;"),
-    "a day before all days": (ONE + "    contracts: [{option: standard, from: 0001-01-01}]\n", 4, "not a date;"),
+    "a day before all days": (
+        ONE + "    contracts: [{option: standard, from: 0001-01-01}]\n",
+        4,
+        "not a date;",
+    ),
     "until before from": (
         ONE + "    contracts:\n      - {option: standard, from: 2025-06-01, until: 2025-06-01}\n",
         5,

@@ -145,7 +145,7 @@ def text_form(path: Path, format: str, lines: list[str]) -> tuple[Form, tuple[st
 
 
 def _is_cel_row(values: tuple[str, ...]) -> bool:
-    """Whether a first line without a header is one of a channel event log."""
+    """Whether a first line is a row of a channel event log without a header."""
     return (
         len(values) == len(CEL_COLUMNS)
         and _CEL_TYPE.fullmatch(values[0]) is not None

@@ -29,7 +29,7 @@ def ensure_id(home: Path) -> str:
     except FileNotFoundError:
         return _make(path)
     except (OSError, UnicodeDecodeError):
-        raise UserError(f"{path} can't be read; let the user that runs callmart read it") from None
+        raise UserError(f"{path} can't be read; give the user who runs callmart read permission") from None
     found = re.fullmatch(rf"({ID})(?:\ninode (\d+))?\s*", text)
     if found is None:
         raise UserError(

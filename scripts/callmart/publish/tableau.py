@@ -219,7 +219,7 @@ def _session(url: str, renew: Callable[[str], str | None] = lambda old: None) ->
     session.max_redirects = 0  # the token must go to no other server than the configured one
     session.hooks["response"] = [_only_tableau]
     if _loopback(urlsplit(url).hostname or ""):
-        session.trust_env = False  # no proxy between us and this machine
+        session.trust_env = False  # no proxy, as the server is on this machine
     repeat = _Repeat(
         total=5, connect=2, backoff_factor=0.5, backoff_jitter=0.5, raise_on_status=False,
         status_forcelist=(429, 500, 502, 503, 504), allowed_methods=("GET", "PUT", "DELETE"),

@@ -26,7 +26,9 @@ def release(connection: psycopg.Connection, customer_id: int, day: date, reason:
         "select 1 from registry.customer where customer_id = %s", [customer_id]
     ).fetchone()
     if known is None:
-        raise UserError(f"customer {customer_id} is not in the registry; `callmart status` lists who is")
+        raise UserError(
+            f"customer {customer_id} is not in the registry; `callmart status` lists the customers"
+        )
     released = connection.execute(
         SQL["release"], {"by": by, "reason": why, "customer": customer_id, "day": day}
     ).fetchone()
