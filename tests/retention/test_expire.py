@@ -647,7 +647,7 @@ def test_a_failing_expiry_stops_neither_months_nor_the_run(
         assert ran.extracts == len(ZONES) * len(groups)
         for month in ahead:
             for name in ("raw.event", *marts_with_days(full)):
-                assert expired_months.stands(connection, f"{name}_{month:%Y%m}")
+                assert expired_months.exists(connection, f"{name}_{month:%Y%m}")
 
 
 def test_months_that_cannot_be_made_are_a_problem(full: Callmart, monkeypatch: pytest.MonkeyPatch) -> None:
