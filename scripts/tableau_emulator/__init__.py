@@ -1,4 +1,4 @@
-"""An emulator of the Tableau REST API, as a server of its own: README.md says what it does.
+"""An emulator of the Tableau REST API, as a server of its own. README.md describes what it does.
 
 It keeps what is published to it on disk, answers in the shape that Tableau documents, lets each user do only what
 Tableau would, and fails on request. `cli` is the command, `serve` runs the server, `process` starts and stops it in the

@@ -1,8 +1,8 @@
-"""Who may do what: the capabilities that a user has, worked out as Tableau does.
+"""Works out a user's capabilities as Tableau does.
 
-An administrator may everything; nobody may more than the site role allows; the owner of content and the leader of
-its project may everything on it; then the user's own rules decide, and if there are none those of the user's
-groups. Deny wins over allow. What no rule allows is not allowed.
+An administrator may do everything. Nobody else may do more than the site role allows. Within that limit, the owner of
+content and the leader of its project may do everything with it. For others the user's own rules decide, or if there are
+none, the rules of the user's groups. Deny wins over allow. What no rule allows is not allowed.
 """
 
 import sqlite3
@@ -15,7 +15,7 @@ from tableau_emulator.state import State
 
 
 class Place(NamedTuple):
-    """Where the rules for something are kept: a project or content, and 'own' or the kind of a default."""
+    """Where rules are kept: the LUID of a project or content, and 'own', or a kind of content for defaults."""
 
     content_id: str
     scope: str
@@ -34,7 +34,7 @@ class _Rows(dict[str, sqlite3.Row]):
 
 
 class Access:
-    """What one user may do on the user's site; read once per call."""
+    """What one user may do on the user's site. It is read once per call."""
 
     def __init__(self, state: State, user: sqlite3.Row) -> None:
         self._state = state
@@ -61,7 +61,7 @@ class Access:
 
     @cached_property
     def _rules(self) -> dict[tuple[Place, str], set[tuple[str, str]]]:
-        """The rules about the user: by place and capability, the kinds of grantee and modes."""
+        """The rules that apply to the user: by place and capability, pairs of the kind of grantee and the mode."""
         rows = self._state.all(
             "select * from rule where (grantee_kind = 'user' and grantee_id = ?) or (grantee_kind = 'group' "
             "and grantee_id in (select group_id from membership where user_id = ?))",
@@ -99,11 +99,11 @@ class Access:
         return self.administrator
 
     def _allowed(self, where: Place, capability: str) -> bool:
-        said = self._rules.get((where, capability), set())
+        rules = self._rules.get((where, capability), set())
         for kind in ("user", "group"):
-            if (kind, "Deny") in said:
+            if (kind, "Deny") in rules:
                 return False
-            if (kind, "Allow") in said:
+            if (kind, "Allow") in rules:
                 return True
         return False
 
@@ -129,7 +129,7 @@ def place(
 
 
 def controlling(projects: Mapping[str, sqlite3.Row], project: sqlite3.Row) -> str | None:
-    """The LUID of the outermost project above `project` that is locked with its nested ones, if any."""
+    """The LUID of the outermost project above `project` that is locked including nested projects, if any."""
     found = None
     parent_id = project["parent_id"]
     while parent_id is not None:
@@ -141,7 +141,7 @@ def controlling(projects: Mapping[str, sqlite3.Row], project: sqlite3.Row) -> st
 
 
 def locked_by(projects: Mapping[str, sqlite3.Row], project_id: str) -> str | None:
-    """The LUID of the project whose defaults content of `project_id` follows; None where content has its own."""
+    """The LUID of the project whose defaults apply to content of `project_id`; None if content has its own rules."""
     project = projects[project_id]
     locked = project["content_permissions"] != "ManagedByOwner"
     return controlling(projects, project) or (project_id if locked else None)

@@ -1,4 +1,4 @@
-"""The emulator as a web application: each resource's endpoints behind sign-in, errors as the API has them."""
+"""The emulator as a web application: all resources' endpoints behind sign-in, with errors in the API's form."""
 
 import re
 from collections.abc import Awaitable, Callable
@@ -50,7 +50,7 @@ IDENTITY_PATH = desk.PATH
 
 
 def application(state: State, identity: str) -> ASGIApp:
-    """The application on `state`; it names its `identity` to whoever asks for it."""
+    """The application on `state`. It tells its `identity` to anyone who asks."""
 
     async def identify(request: Request) -> Response:
         return JSONResponse({"identity": identity})
@@ -66,7 +66,7 @@ def application(state: State, identity: str) -> ASGIApp:
                 for each in endpoints
             ),
         ],
-        # a page in a browser must not reach us under a host name of its own
+        # A page in a browser must not reach us through a host name that resolves to this machine (DNS rebinding).
         middleware=[Middleware(TrustedHostMiddleware, allowed_hosts=["127.0.0.1", "localhost"])],
         exception_handlers={HTTPException: _unroutable, Exception: _broken},
     )
@@ -75,7 +75,7 @@ def application(state: State, identity: str) -> ASGIApp:
 
 
 def _logged(app: ASGIApp, state: State) -> ASGIApp:
-    """The application; it logs each request before it sends the answer. Status 0: there was no answer."""
+    """The application, with a log of requests, written before the answer is sent. Status 0 means no answer."""
 
     async def logged(scope: Scope, receive: Receive, send: Send) -> None:
         status = 0
@@ -119,7 +119,7 @@ def _answer(
 
 def _handle(state: State, index: faults.Index, endpoint: Endpoint, request: Request, body: bytes) -> Response:
     index.refresh()
-    # one request at a time, each a transaction: either all of it happened or nothing
+    # One request at a time, each in one transaction: it happens completely or not at all.
     with state.transaction():
         call = _call(state, endpoint, request, body)
         with index.reading(request.method, request.url.path) if endpoint.lists else nullcontext():

@@ -1,4 +1,4 @@
-"""One call of the API as an endpoint sees it."""
+"""One call of the API, as endpoints handle it."""
 
 import sqlite3
 from collections.abc import Callable, Mapping
@@ -18,7 +18,7 @@ _SERVER_WIDE = ("schedule",)
 
 @dataclass(frozen=True)
 class Call:
-    """A request that was read in full; `signed_in` is None where nobody needs to be."""
+    """A request that was read completely. `signed_in` is None for endpoints without sign-in."""
 
     state: State
     address: str
@@ -48,29 +48,29 @@ class Call:
         return self.access.site_id
 
     def request(self, name: str) -> xml.Element:
-        """The element `name` that the body asks for."""
+        """The element `name` in the request's body."""
         return xml.request(self.body, name)
 
     def flag(self, name: str, default: str = "false") -> bool:
-        """Whether the query says `name=true`; the API does not mind the case. Neither true nor false: ApiError 400."""
+        """Whether the query has `name=true`, in any case. Raises ApiError 400 for a value other than true and false."""
         given = next(
             (value for key, value in self.query.items() if key.lower() == name.lower()), default
         ).lower()
         if given not in ("true", "false"):
-            raise malformed(f"'{given}' is no value of {name}.", "008")
+            raise malformed(f"'{given}' is not a value of {name}.", "008")
         return given == "true"
 
     def resource(self, kind: str, capability: str | None = None, sub_code: str | None = None) -> sqlite3.Row:
-        """The row of the resource that the path names, or the API's 404 for its kind.
+        """The row of the resource that the path names. Raises the API's 404 for its kind if there is none.
 
-        With a capability, the API's 403 where the user lacks it, with a sub-code that differs from the usual.
+        With a capability, raises the API's 403 if the user lacks it; `sub_code` replaces the usual sub-code.
         """
         return self.find(kind, self.path[kind], capability, sub_code)
 
     def find(
         self, kind: str, luid: str, capability: str | None = None, sub_code: str | None = None
     ) -> sqlite3.Row:
-        """The same by LUID."""
+        """The row of a resource by LUID, with the same checks as `resource`."""
         table = _TABLES.get(kind, kind)
         row = self.state.one(f"select * from {table} where id = ?", luid)
         if row is None or (kind not in _SERVER_WIDE and row["site_id"] != self.site_id):
@@ -82,29 +82,29 @@ class Call:
         return row
 
     def administer(self) -> None:
-        """Refuses everybody but administrators."""
+        """Refuses everyone but administrators."""
         if not self.access.administrator:
             raise forbidden("Only an administrator may do this.")
 
     def administer_server(self) -> None:
-        """Refuses everybody but administrators of the server: for what is of all sites."""
+        """Refuses everyone but server administrators, for what concerns all sites."""
         if not self.access.server_administrator:
             raise forbidden("Only a server administrator may do this.")
 
     def lead(self, project_id: str | None) -> None:
-        """Refuses everybody but leaders of the project and administrators."""
+        """Refuses everyone but leaders of the project and administrators."""
         if not self.access.leads(project_id):
             raise forbidden("Only an administrator or the leader of the project may do this.")
 
     def created(self, shown: xml.Element, luid: str | None = None) -> Response:
-        """The answer 201 to the request that made `shown`, with its location."""
+        """The answer 201 to the request that created `shown`, with its location."""
         response = xml.reply(shown, status=201)
         response.headers["location"] = f"{self.url_path}/{luid or shown.get('id')}"
         return response
 
 
 def named(asked: xml.Element, kind: str) -> str:
-    """The LUID in a child such as <project id=""/>; an ApiError 400 without one."""
+    """The LUID in a child such as <project id=""/>. Raises ApiError 400 if there is none."""
     child = asked.find(kind)
     if child is None or not child.get("id"):
         raise malformed(f"The request names no {kind}.")
@@ -115,7 +115,7 @@ Handler = Callable[[Call], Response]
 
 
 class Endpoint(NamedTuple):
-    """A method and a path below /api/VERSION, and what answers there."""
+    """A method and a path below /api/VERSION, and the handler."""
 
     method: str
     path: str

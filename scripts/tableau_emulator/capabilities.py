@@ -1,4 +1,4 @@
-"""What can be allowed or denied per kind of content, what is in a new project, and what a site role can at most."""
+"""The capabilities per kind of content, the rules of a new project, and the limits of site roles."""
 
 _VIEWER = {"AddComment", "ExportData", "ExportImage", "Filter", "Read", "ViewComments"}
 _WORKBOOK = {
@@ -23,7 +23,7 @@ CAPABILITIES = {
     "virtualconnection": {*_PLAIN, "Connect"},
 }  # fmt: skip
 
-# the kinds that a project has defaults for, by the path that names them
+# The kinds of content for which a project has default rules, by their name in the path.
 DEFAULT_KINDS = {
     "workbooks": "workbook",
     "datasources": "datasource",
@@ -36,7 +36,7 @@ DEFAULT_KINDS = {
     "virtualconnections": "virtualconnection",
 }
 
-# what everybody may in a new project, until somebody takes it away
+# What All Users may do in a new project, until somebody removes these rules.
 NEW_PROJECT = {
     "own": ("Read", "Write"),
     "datasource": ("Connect", "Read"),
@@ -68,7 +68,7 @@ _VIEWER_MOST = {
 
 
 def within_role(role: str, kind: str, capability: str) -> bool:
-    """Whether a user of site role `role` can have a capability at all, whatever the rules say."""
+    """Whether a user with site role `role` can have a capability at all, regardless of rules."""
     if role in PUBLISHERS:
         return True
     if role == "Explorer":

@@ -1,4 +1,4 @@
-"""Kinds of content that can't be made on the emulator: a site never has any."""
+"""Kinds of content that can't be created on the emulator. Their lists are always empty."""
 
 from collections.abc import Iterator
 
@@ -38,7 +38,7 @@ def query_page(name: str) -> Handler:
 
 
 def query_all(name: str) -> Handler:
-    """An empty list, for what has no pages."""
+    """An empty list without pages."""
     return lambda call: xml.reply(xml.element(name))
 
 

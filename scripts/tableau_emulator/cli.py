@@ -1,4 +1,4 @@
-"""The command `tableau-emulator`: serves the state in a folder in the foreground."""
+"""The command `tableau-emulator`, which serves the state in a folder in the foreground."""
 
 import argparse
 import sqlite3
@@ -14,20 +14,20 @@ from tableau_emulator.xml import VERSION as API
 
 MISTAKE = 2
 _EPILOG = """\
-FOLDER holds all state: a SQLite database and the published files. It is made where there is none, and what was
-published is there again at the next start. The emulator listens on 127.0.0.1 only.
+FOLDER holds all state: a SQLite database and the published files. It is created if it does not exist, and the next
+start finds everything again. The emulator listens on 127.0.0.1 only.
 
-The token signs in as an administrator of the server, and its secret is in the token's file. Where there is no such
-file, it is made, with a secret that nobody else knows.
+The token signs in as a server administrator. Its secret is in the token's file. If there is no such file, it is
+created with a new secret.
 """
 
 
 def main() -> None:
-    """Serves until interrupted. A mistake is one sentence and exit code 2."""
+    """Serves until interrupted. A mistake ends with one sentence and exit code 2."""
     try:
         _serve(_parser().parse_args())
     except KeyboardInterrupt:
-        sys.exit(0)  # the way to end it
+        sys.exit(0)  # the normal end
     except EmulatorError as error:
         _fail(str(error))
     except OSError as error:
@@ -52,7 +52,7 @@ def _serve(asked: argparse.Namespace) -> None:
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
-        raise EmulatorError(f"{message}; --help says what the command takes.")
+        raise EmulatorError(f"{message}; see --help.")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -62,8 +62,8 @@ def _parser() -> argparse.ArgumentParser:
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("folder", type=Path, metavar="FOLDER", help="where the state is")
-    parser.add_argument("--port", type=_port, help="by default that of last time, or a free one")
+    parser.add_argument("folder", type=Path, metavar="FOLDER", help="the folder of the state")
+    parser.add_argument("--port", type=_port, help="by default the port of last time, or a free one")
     parser.add_argument("--token-name", default=TOKEN_NAME, metavar="NAME", help=f"by default {TOKEN_NAME}")
     parser.add_argument("--token-file", type=Path, metavar="FILE", help="by default FOLDER/token")
     parser.add_argument(
@@ -76,7 +76,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _port(text: str) -> int:
     if not text.isdecimal() or not 1 <= int(text) <= 65_535:
-        raise argparse.ArgumentTypeError(f"'{text}' is no port, which is a number from 1 to 65535")
+        raise argparse.ArgumentTypeError(f"'{text}' is not a port; name a number from 1 to 65535")
     return int(text)
 
 

@@ -1,4 +1,4 @@
-"""For tests: an emulator in a thread, TSC servers signed in to it as anybody, and its desk."""
+"""For tests: an emulator in a thread, TSC servers that are signed in to it as any user, and its desk."""
 
 import secrets
 import threading
@@ -22,14 +22,14 @@ _PATIENCE_S = 30
 
 @contextmanager
 def served(folder: Path) -> Iterator[Emulator]:
-    """An emulator on the state in `folder`, in a thread of this process, for as long as the block lasts.
+    """An emulator on the state in `folder`, in a thread of this process, for the duration of the block.
 
-    Nobody waits for the moment that it takes to end.
+    The end of the block doesn't wait for the emulator to stop.
     """
     token = secrets.token_urlsafe(16)
     with State(folder) as state:
         state.admit(TOKEN_NAME, token)
-    # the state belongs to the thread that opens it
+    # The state must be opened in the thread that uses it.
     config = uvicorn.Config(
         lambda: application(State(folder), "here"), factory=True, port=0, log_level="critical", lifespan="off"
     )
@@ -46,16 +46,16 @@ def served(folder: Path) -> Iterator[Emulator]:
 
 
 def administrator(emulator: Emulator) -> TSC.Server:
-    """A server signed in with the token of the emulator: ends the session that the token had."""
+    """A server signed in with the emulator's token. This ends the token's previous session."""
     server = TSC.Server(emulator.url, use_server_version=True)
     server.auth.sign_in(TSC.PersonalAccessTokenAuth(emulator.token_name, emulator.token))
     return server
 
 
 def as_user(emulator: Emulator, folder: Path, name: str, site: str = "") -> TSC.Server:
-    """A server signed in as a user, who is given a new password in the state in `folder`.
+    """A server signed in as a user, who gets a new password in the state in `folder`.
 
-    KeyError where the site has no such user.
+    Raises KeyError if the site has no such user.
     """
     password = secrets.token_urlsafe(16)
     with State(folder) as state:
@@ -66,9 +66,9 @@ def as_user(emulator: Emulator, folder: Path, name: str, site: str = "") -> TSC.
 
 
 class Desk:
-    """What an emulator does on request beside the API: over HTTP, from any process that has the emulator's token.
+    """The emulator's desk, which is not part of Tableau's API. Any process with the emulator's token can use it.
 
-    ValueError where it refuses, with its reason.
+    Raises ValueError, with the emulator's reason, if it refuses.
     """
 
     def __init__(self, emulator: Emulator) -> None:
@@ -81,11 +81,11 @@ class Desk:
         self._ask("POST", "faults", kind=kind, **settings)
 
     def pending(self) -> list[faults.Fault]:
-        """The faults that are still to come or go on."""
+        """The faults that are not over yet."""
         return [faults.Fault(**each) for each in self._ask("GET", "faults")]
 
     def clear(self) -> None:
-        """Takes all faults away."""
+        """Removes all faults."""
         self._ask("DELETE", "faults")
 
     def requests(self) -> list[LoggedRequest]:
@@ -105,11 +105,11 @@ class Desk:
         self._ask("POST", "connected-apps", client_id=client_id, secret_id=secret_id, secret=secret)
 
     def reset(self) -> None:
-        """Makes everything as it was at the start: only the tokens of the first administrator stay."""
+        """Resets the state to that of a new emulator. Only the tokens of the first administrator stay."""
         self._ask("DELETE", "state")
 
     def finish_job(self, luid: str, outcome: str = "Success", notes: str = "") -> None:
-        """Ends a job that runs."""
+        """Ends a running job."""
         self._ask("POST", "jobs", luid=luid, outcome=outcome, notes=notes)
 
     def _ask(self, method: str, path: str, /, **asked: Any) -> Any:

@@ -1,6 +1,6 @@
-"""Connections of data sources and workbooks: read from the published file, with the credentials given for them.
+"""Connections of data sources and workbooks, from the published file and the credentials given with it.
 
-A password is taken and not kept: what counts is whether one is embedded.
+Passwords are not stored, only whether one is embedded.
 """
 
 import io
@@ -22,7 +22,7 @@ _WRITE_FORBIDDEN = {"datasource": "023", "workbook": "029"}  # sub-codes
 
 
 def document(file: Path, file_type: str) -> xml.Element | None:
-    """The XML of a published file, out of its package where it is in one; None for an extract alone."""
+    """The XML of a published file, unpacked if it is in a package; None for a bare extract."""
     if file_type in _EXTRACTS:
         return None
     content = file.read_bytes()
@@ -34,11 +34,11 @@ def document(file: Path, file_type: str) -> xml.Element | None:
         parser = etree.XMLParser(resolve_entities=False, no_network=True, huge_tree=True)
         return etree.fromstring(content, parser)
     except (etree.XMLSyntaxError, zipfile.BadZipFile, IndexError):
-        raise malformed(f"The file is no .{file_type} that can be read.", "011") from None
+        raise malformed(f"The file is not a readable .{file_type}.", "011") from None
 
 
 def replace(call: Call, kind: str, luid: str, root: xml.Element | None, asked: xml.Element) -> None:
-    """Records the connections in the document of published content, with the credentials of the request."""
+    """Stores the connections in the document of published content, with the credentials of the request."""
     call.state.write("delete from connection where content_id = ?", luid)
     for position, (node, source) in enumerate(_found(root)):
         values = {
@@ -82,7 +82,7 @@ def query(kind: str) -> Handler:
 
 
 def update(kind: str) -> Handler:
-    """Changes server, user or password of one connection."""
+    """Changes the server, user or password of one connection."""
 
     def handler(call: Call) -> Response:
         row = call.resource(kind, "Write", _WRITE_FORBIDDEN[kind])
@@ -96,7 +96,7 @@ def update(kind: str) -> Handler:
 
 
 def update_many(kind: str) -> Handler:
-    """The same change for several connections of content."""
+    """Changes several connections of content in the same way."""
 
     def handler(call: Call) -> Response:
         row, asked = call.resource(kind, "Write", _WRITE_FORBIDDEN[kind]), call.request("connection")
@@ -122,7 +122,7 @@ def _found(root: xml.Element | None) -> list[tuple[xml.Element, str]]:
     found = []
     for source in sources:
         outer = source.find("connection")
-        if outer is None or outer.get("class") == "":  # parameters have none
+        if outer is None or outer.get("class") == "":  # the parameters' data source has no connection
             continue
         inner = outer.findall("named-connections/named-connection/connection")
         caption = source.get("caption") or source.get("formatted-name") or source.get("name") or ""
@@ -131,17 +131,17 @@ def _found(root: xml.Element | None) -> list[tuple[xml.Element, str]]:
 
 
 def _published(call: Call, content_url: str) -> sqlite3.Row | None:
-    """The published data source of a content URL; it must be there, unless nobody is to check."""
+    """The published data source with a content URL. It must exist, unless the request skips this check."""
     row = call.state.one(
         "select * from datasource where site_id = ? and content_url = ?", call.site_id, content_url
     )
     if row is None and not call.flag("skipConnectionCheck"):
-        raise forbidden(f"The published data source '{content_url}' that is used does not exist.", "132")
+        raise forbidden(f"The published data source '{content_url}' does not exist.", "132")
     return None if row is None else call.find("datasource", row["id"], "Connect")
 
 
 def _embed(call: Call, luid: str, asked: xml.Element) -> None:
-    """Takes the credentials in a request to publish: for all connections, or by server address."""
+    """Applies the credentials in a publish request, which are for all connections or by server address."""
     for given in asked.iterfind("connectionCredentials"):
         for row in of(call.state, luid):
             _log_in(call, row["id"], given)

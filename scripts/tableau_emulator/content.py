@@ -1,4 +1,4 @@
-"""What data sources and workbooks have in common: a project, an owner, a life."""
+"""What data sources and workbooks have in common: projects, owners, changing and deleting."""
 
 import sqlite3
 from collections.abc import Callable
@@ -12,13 +12,13 @@ from tableau_emulator.errors import conflict, forbidden
 from tableau_emulator.query import asked_fields
 from tableau_emulator.state import State, now
 
-# sub-codes, where the two differ
+# Sub-codes that differ between the two kinds.
 _MOVE_FORBIDDEN = {"datasource": "030", "workbook": "025"}
 _NAME_TAKEN = {"datasource": "015", "workbook": "004"}
 
 
 def remove(kind: str) -> Handler:
-    """Deletes content with all that hangs on it."""
+    """Deletes content with everything that belongs to it."""
 
     def handler(call: Call) -> Response:
         delete(call.state, kind, call.resource(kind, "Delete"))
@@ -28,7 +28,7 @@ def remove(kind: str) -> Handler:
 
 
 def delete(state: State, kind: str, row: sqlite3.Row) -> None:
-    """Deletes the row of content, its file, and what hangs on it."""
+    """Deletes the row of content, its file, and everything that belongs to it."""
     if kind == "workbook":
         for view in state.all("select id from view where workbook_id = ?", row["id"]):
             state.forget(view["id"])
@@ -37,7 +37,7 @@ def delete(state: State, kind: str, row: sqlite3.Row) -> None:
 
 
 def change(call: Call, kind: str, asked: xml.Element) -> sqlite3.Row:
-    """Renames, moves or gives away content as the request asks; the row as it was before."""
+    """Renames or moves content or changes its owner, as requested. Returns the row as it was before."""
     row = call.resource(kind, "Write")
     name, project_id, owner_id = asked.get("name", row["name"]), row["project_id"], row["owner_id"]
     project, owner = asked.find("project"), asked.find("owner")
@@ -46,13 +46,13 @@ def change(call: Call, kind: str, asked: xml.Element) -> sqlite3.Row:
         project_id = call.find("project", project.get("id", ""), "Write", _MOVE_FORBIDDEN[kind])["id"]
     if owner is not None and owner.get("id") != owner_id:
         if owner_id != call.user_id and not call.access.leads(project_id):
-            raise forbidden("Only the owner and who leads the project may give it away.", "027")
+            raise forbidden("Only the owner or the leader of the project may change the owner.", "027")
         owner_id = call.find("user", owner.get("id", ""))["id"]
     taken = call.state.one(
         f"select 1 from {kind} where project_id = ? and name = ? and id <> ?", project_id, name, row["id"]
     )
     if taken is not None:
-        raise conflict(f"A {kind} named '{name}' is in the project already.", _NAME_TAKEN[kind])
+        raise conflict(f"A {kind} named '{name}' is already in the project.", _NAME_TAKEN[kind])
     call.state.update(
         kind, row["id"], name=name, project_id=project_id, owner_id=owner_id, updated_at=now(),
         description=asked.get("description", row["description"]),
@@ -61,7 +61,7 @@ def change(call: Call, kind: str, asked: xml.Element) -> sqlite3.Row:
 
 
 def owner_fields(call: Call) -> Callable[[sqlite3.Row], dict[str, str]]:
-    """The fields of an owner for filters and sorts; none if the user may not see the owner."""
+    """The fields of an owner for filters and sorts. They are empty if the user may not see the owner."""
     rows, all_seen = (
         call.state.all("select * from user where site_id = ?", call.site_id),
         call.access.sees_all_users(),
@@ -99,12 +99,12 @@ def fields(call: Call) -> Callable[[sqlite3.Row], dict[str, object]]:
 
 
 def favorites(state: State, luid: str) -> int:
-    """How many users have content among their favorites."""
+    """The number of users who have the content among their favorites."""
     return int(state.all("select count(*) from favorite where content_id = ?", luid)[0][0])
 
 
 def owner(call: Call, luid: str) -> xml.Element:
-    """The owner of something; more than the LUID only where that is asked for, and where the user may see it."""
+    """The owner of an item. More than the LUID is shown only if it is requested and the user may see it."""
     asks = any(field == "_all_" or field.startswith("owner.") for field in asked_fields(call))
     if not asks or not (luid == call.user_id or call.access.sees_all_users()):
         return xml.element("owner", id=luid)
@@ -116,7 +116,7 @@ def owner(call: Call, luid: str) -> xml.Element:
 
 
 def folder(call: Call, project_id: str) -> xml.Element:
-    """The project that content is in, as the API shows it; the name only to who may see the project."""
+    """The project that content is in. Its name is shown only to users who may see the project."""
     project = call.access.projects[project_id]
     if not call.access.may("project", project, "Read"):
         return xml.element("project", id=project_id)
@@ -125,5 +125,5 @@ def folder(call: Call, project_id: str) -> xml.Element:
 
 
 def address(call: Call, kind: str, content_url: str) -> str:
-    """The URL at which a person would see the content."""
+    """The URL at which people would see the content."""
     return f"{call.address}/#/{kind}s/{quote(content_url)}"

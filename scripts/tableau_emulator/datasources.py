@@ -69,11 +69,11 @@ def render(call: Call) -> Callable[[sqlite3.Row], xml.Element]:
     asks_all = "_all_" in asked_fields(call)
 
     def more(source: sqlite3.Row) -> dict[str, str | int | bool]:
-        books = (
+        workbooks = (
             "select count(distinct content_id) from connection where datasource_id = ? and content_id <> ?"
         )
         return {
-            "connectedWorkbooksCount": call.state.all(books, source["id"], source["id"])[0][0],
+            "connectedWorkbooksCount": call.state.all(workbooks, source["id"], source["id"])[0][0],
             "favoritesTotal": content.favorites(call.state, source["id"]),
             "hasAlert": False,
             "isPublished": True,

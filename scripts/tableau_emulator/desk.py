@@ -1,6 +1,6 @@
-"""The emulator's own desk, beside the API: faults, passwords, tokens, jobs, the request log, a reset. JSON.
+"""The emulator's desk, a JSON interface beside the API: faults, passwords, tokens, jobs, the request log, a reset.
 
-It opens to whoever has the secret of a personal access token of a server administrator, as a bearer token.
+Requests need the secret of a server administrator's personal access token as bearer token.
 """
 
 import json

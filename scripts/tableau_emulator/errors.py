@@ -1,12 +1,12 @@
-"""The errors: of the REST API, and of the emulator itself.
+"""The errors of the REST API, and of the emulator itself.
 
-An error of the API has a status, a code (status and sub-code), a summary and a detail. The sub-codes are those that
-the reference of the API gives, method by method.
+An error of the API has a status, a code (status and sub-code), a summary and a detail. The sub-codes come from the
+API's reference, method by method.
 """
 
 from http.client import responses
 
-_SUMMARY = responses | {  # what Tableau calls them, where it differs from HTTP
+_SUMMARY = responses | {  # Tableau's names that differ from HTTP's
     401: "Unauthorized Access",
     404: "Resource Not Found",
     405: "Invalid Request Method",
@@ -36,7 +36,7 @@ _ABSENT = {
     "metric": "040",
     "virtualconnection": "041",
 }
-# where lacking a capability has a code of its own; else it is 403004
+# The sub-codes for lacking a capability that differ from the usual 403004.
 _LACKING = {
     ("workbook", "Read"): "018",
     ("workbook", "ExportXml"): "019",
@@ -50,7 +50,7 @@ _LACKING = {
 
 
 class EmulatorError(Exception):
-    """What keeps the emulator from working: one sentence, for a person."""
+    """The emulator can't work. The message is one sentence for a person."""
 
 
 class RunsAlready(EmulatorError):
@@ -58,7 +58,7 @@ class RunsAlready(EmulatorError):
 
 
 class ApiError(Exception):
-    """An answer that is not a success."""
+    """An error answer of the API."""
 
     def __init__(self, status: int, sub_code: str, detail: str, summary: str | None = None) -> None:
         super().__init__(detail)
@@ -74,26 +74,26 @@ def absent(kind: str, luid: str) -> ApiError:
 
 
 def forbidden(detail: str, sub_code: str = "004") -> ApiError:
-    """403 of somebody who is signed in and may not do this."""
+    """403 for a user who is signed in but may not do this."""
     return ApiError(403, sub_code, detail)
 
 
 def lacking(kind: str, luid: str, capability: str, sub_code: str | None = None) -> ApiError:
-    """403 of somebody who lacks a capability on a resource."""
+    """403 for a user who lacks a capability on a resource."""
     usual = _LACKING.get((kind, capability), "004")
     return forbidden(f"The user lacks '{capability}' on {kind} '{luid}'.", sub_code or usual)
 
 
 def malformed(detail: str, sub_code: str = "000") -> ApiError:
-    """400 of a request that lacks something or has it wrong."""
+    """400 for a request with something missing or wrong."""
     return ApiError(400, sub_code, detail)
 
 
 def conflict(detail: str, sub_code: str) -> ApiError:
-    """409 of a name or state that is in the way."""
+    """409 for a name or state that conflicts with the request."""
     return ApiError(409, sub_code, detail)
 
 
 def unknown_resource(path: str) -> ApiError:
-    """404 of a path that the API, or this emulator, does not have."""
+    """404 for a path that the API, or this emulator, does not have."""
     return ApiError(404, "003", f"Unknown resource '{path}' specified in URI.")

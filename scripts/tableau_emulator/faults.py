@@ -1,4 +1,4 @@
-"""Faults on purpose: what a real server does on a bad day, to chosen requests and a chosen number of times."""
+"""Injects faults: chosen requests fail, a chosen number of times, as on a real server that has problems."""
 
 import asyncio
 import json
@@ -28,7 +28,7 @@ Kind = Literal[
     "status", "html", "slow", "truncated", "cut", "reset", "session", "lag", "job", "credentials"
 ]  # fmt: skip
 KINDS: tuple[Kind, ...] = get_args(Kind)
-CONNECTION = "tableau_emulator.connection"  # in the scope of a request: uvicorn's side of it
+CONNECTION = "tableau_emulator.connection"  # the key of uvicorn's connection in a request's scope
 _IN_TRANSPORT = ("status", "html", "slow", "truncated", "cut", "reset", "session")
 _PAGE = b"<!DOCTYPE html><html><head><title>Tableau</title></head><body>Please sign in.</body></html>"
 _SUB_CODES = {401: "002", 404: "003"}
@@ -36,23 +36,23 @@ _SUB_CODES = {401: "002", 404: "003"}
 
 @dataclass(frozen=True)
 class Fault:
-    """A fault. It meets requests whose method and path match; the first `skip` of them pass, then `count` do not.
+    """A fault. It applies to requests whose method and path match. The first `skip` of them pass, then `count` fail.
 
-    With `every` above 1 it meets one in so many of these: the last. It begins `after` seconds after it was injected
-    and ends when it has lasted `lasting` seconds (None: it does not).
+    With `every` above 1, only the last of each `every` requests fails. The fault begins `after` seconds after it was
+    injected and ends after `lasting` seconds (None: never).
 
-    status: answers with `status` and a `body` of xml, html or none, before anything is done
-    html: answers 200 with a page
-    slow: answers after `seconds`; the other kinds of answer can be slow too
-    truncated: does what was asked, and answers with the first half of the XML
-    cut: does what was asked, and breaks the connection in the middle of the answer
-    reset: resets the connection before anything is done; there is no answer
-    session: ends the session of the request, which is answered 401
-    lag: lists answer from an older state, until `seconds` have passed since a write or `requests` lists
-        were answered since; stays until it is cleared
-    job: the job that is started answers `polls` times that it is under way (None: until it is ended by hand),
-        then its end is `outcome`
-    credentials: a publication loses the credentials that were to be embedded
+    status: answers with `status` and a `body` of xml, html or none; nothing is done
+    html: answers 200 with an HTML page; nothing is done
+    slow: answers after `seconds`; the other kinds of answer can be slow, too
+    truncated: carries out the request, and answers with the first half of the XML
+    cut: carries out the request, and breaks the connection in the middle of the answer
+    reset: resets the connection without an answer; nothing is done
+    session: ends the request's session and answers 401
+    lag: lists show an older state, until `seconds` after a write, or until `requests` lists were answered after it;
+        stays until it is cleared
+    job: the next job is reported as running for `polls` queries (None: until it is ended through the desk), and then
+        ends with `outcome`
+    credentials: a publication loses the credentials that should be embedded
     """
 
     kind: Kind
@@ -76,15 +76,15 @@ class Fault:
         if self.kind not in KINDS:
             raise ValueError(f"no kind of fault: {self.kind}")
         if self.every < 1:
-            raise ValueError("every is at least 1")
+            raise ValueError("every must be at least 1")
 
     def meets(self, method: str, path: str) -> bool:
-        """Whether the fault is for such a request."""
+        """Whether the fault applies to such a request."""
         return bool(re.fullmatch(self.method, method) and re.search(self.path, path))
 
 
 class Cut(Response):
-    """Half of a body, under a length that promises all of it: then the connection is closed."""
+    """Half of a body with the length of the whole; then the connection is closed."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
@@ -92,30 +92,30 @@ class Cut(Response):
 
 
 class Reset(Response):
-    """No answer: the other side sees a connection that is reset."""
+    """No answer: the connection is reset."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         transport = scope[CONNECTION].transport
-        # without lingering the system sends a reset
+        # With a linger time of zero, the system sends a reset.
         transport.get_extra_info("socket").setsockopt(
             socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0)
         )
         transport.abort()
-        await asyncio.sleep(0)  # lets the server notice, so that it sends no answer of its own
+        await asyncio.sleep(0)  # let the server notice it, so that it doesn't send an answer
         await asyncio.sleep(0)
 
 
 class Index:
-    """The search index that lists are answered from while a lag is on: a copy of the state, of some time ago."""
+    """The search index from which lists are answered during a lag: an older copy of the state."""
 
     def __init__(self, state: State) -> None:
         self._state = state
         self._copy: sqlite3.Connection | None = None
-        self._written: float | None = None  # when what the copy lacks was written
+        self._written: float | None = None  # time of the first write that the copy lacks
         self._answered = 0
 
     def refresh(self) -> None:
-        """Brings the copy up to date where it is time to. Outside a transaction."""
+        """Updates the copy if it is time to. Must be called outside a transaction."""
         lag = _active(self._state)
         if lag is None:
             self._copy = None
@@ -127,7 +127,7 @@ class Index:
 
     @contextmanager
     def reading(self, method: str, path: str) -> Iterator[None]:
-        """Inside, everything is read from the index, if a lag applies to this list."""
+        """In the block, everything is read from the index if a lag applies to this list."""
         lag = _active(self._state)
         if lag is None or self._copy is None or not lag.meets(method, path):
             yield
@@ -138,7 +138,7 @@ class Index:
             yield
 
     def wrote(self) -> None:
-        """Something was written, which the index does not know of yet."""
+        """Notes a write that the index does not contain yet."""
         if self._written is None:
             self._written, self._answered = time.monotonic(), 0
 
@@ -151,7 +151,7 @@ class Index:
 
 
 def inject(state: State, fault: Fault) -> None:
-    """Adds a fault; those that were added before are met first."""
+    """Adds a fault. Faults that were added earlier apply first."""
     count = None if fault.kind == "lag" else fault.count
     with state.transaction():
         state.insert(
@@ -161,18 +161,18 @@ def inject(state: State, fault: Fault) -> None:
 
 
 def pending(state: State) -> list[Fault]:
-    """The faults that are still to come or go on, with what is left of their skips and counts."""
+    """The faults that are not over yet, with what is left of their skips and counts."""
     return [fault for _, fault, _ in _all(state)]
 
 
 def clear(state: State) -> None:
-    """Takes all faults away."""
+    """Removes all faults."""
     with state.transaction():
         state.write("delete from fault")
 
 
 def take(call: "Call", kind: Kind) -> Fault | None:
-    """The fault of a kind that a call meets; it counts as met."""
+    """The fault of a kind that applies to a call, if any. It counts as used."""
     return _take(call.state, (kind,), call.method, call.url_path)
 
 
@@ -183,7 +183,7 @@ def _take(state: State, kinds: tuple[str, ...], method: str, path: str) -> Fault
         if fault.skip:
             state.write("update fault set skip = skip - 1 where id = ?", luid)
             continue
-        # between two that are met, requests pass as the first ones do
+        # The requests between two failures pass in the same way as the first ones.
         state.write("update fault set count = count - 1, skip = ? where id = ?", fault.every - 1, luid)
         state.write("delete from fault where count <= 0")
         return fault
@@ -206,7 +206,7 @@ def _active(state: State) -> Fault | None:
 
 
 async def before(state: State, request: Request) -> tuple[Fault | None, Response | None]:
-    """The fault that a request meets, if any, and the answer where the fault gives it at once."""
+    """The fault that applies to a request, if any, and the fault's answer if it replaces the real one."""
     if state.one("select 1 from fault") is None:
         return None, None
     with state.transaction():
@@ -227,7 +227,7 @@ async def before(state: State, request: Request) -> tuple[Fault | None, Response
 
 
 def after(fault: Fault | None, response: Response) -> Response:
-    """The answer as the fault lets it through."""
+    """The answer as the fault changes it."""
     if fault is None or fault.kind not in ("truncated", "cut"):
         return response
     whole = Path(response.path).read_bytes() if isinstance(response, FileResponse) else bytes(response.body)
@@ -242,7 +242,7 @@ def after(fault: Fault | None, response: Response) -> Response:
 def _failure(fault: Fault) -> Response:
     headers = {} if fault.retry_after is None else {"retry-after": str(fault.retry_after)}
     if fault.body == "xml":
-        detail = fault.message or "A fault that was asked for."
+        detail = fault.message or "An injected fault."
         response = xml.failure(ApiError(fault.status, _SUB_CODES.get(fault.status, "000"), detail))
         response.headers.update(headers)
         return response

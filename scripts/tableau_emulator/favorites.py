@@ -23,7 +23,7 @@ def query(call: Call) -> Response:
 
 
 def add(call: Call) -> Response:
-    """Adds content that the calling user may see; a favorite that exists gets the new label."""
+    """Adds content that the calling user may see. An existing favorite gets the new label."""
     user, asked = _user(call), call.request("favorite")
     label = asked.get("label", "").strip()
     if not label:
@@ -58,10 +58,10 @@ def delete(call: Call) -> Response:
 
 
 def _user(call: Call) -> sqlite3.Row:
-    """The user that the path names: for oneself, and for administrators."""
+    """The user that the path names. Only the user and administrators have access."""
     user = call.resource("user")
     if user["id"] != call.user_id and not call.access.administrator:
-        raise forbidden("The favorites are somebody else's.")
+        raise forbidden("The favorites belong to another user.")
     return user
 
 

@@ -1,4 +1,4 @@
-"""Groups and who is in them."""
+"""Groups and their members."""
 
 import sqlite3
 from collections.abc import Callable
@@ -60,7 +60,7 @@ def query_users(call: Call) -> Response:
 
 
 def add_users(call: Call) -> Response:
-    """One user, or with an element `users` several at once."""
+    """Adds one user, or several if the request has an element `users`."""
     call.administer()
     group, asked = _changeable(call), xml.parse(call.body)
     several = asked.find("users")
@@ -69,7 +69,7 @@ def add_users(call: Call) -> Response:
         raise malformed("The request names no user.")
     for user in wanted:
         if several is None and _is_in(call, group["id"], user["id"]):
-            raise conflict(f"User '{user['id']}' is in the group already.", "011")
+            raise conflict(f"User '{user['id']}' is already in the group.", "011")
         call.state.ensure("membership", group_id=group["id"], user_id=user["id"])
     shown = [users.render(user) for user in wanted]
     return xml.reply(xml.element("users", *shown) if several is not None else shown[0])
@@ -116,7 +116,7 @@ def _fields(call: Call) -> Callable[[sqlite3.Row], Fields]:
 def _render(call: Call) -> Callable[[sqlite3.Row], xml.Element]:
     def render(group: sqlite3.Row) -> xml.Element:
         role = group["minimum_site_role"]
-        # the role is in two places; TSC reads this one, the schema allows one source only
+        # The role is in two places: TSC reads this one. The schema allows only this value of `source`.
         granted = xml.element(
             "import", domainName="local", siteRole=role, grantLicenseMode="onLogin", source="ActiveDirectory"
         )
@@ -157,7 +157,7 @@ def _changeable(call: Call) -> sqlite3.Row:
 
 
 def _local(asked: xml.Element) -> xml.Element:
-    """The request, which imports no group from Active Directory."""
+    """The request, unless it imports a group from Active Directory."""
     source = asked.find("import")
     if source is not None and source.get("source") == "ActiveDirectory":
         raise forbidden("Active Directory is not configured.", "011")
@@ -178,7 +178,7 @@ def _free(call: Call, name: str) -> str:
 def _minimum(asked: xml.Element, default: str | None) -> str | None:
     role: str | None = asked.get("minimumSiteRole", default)
     if role is not None and role not in SITE_ROLES:
-        raise malformed(f"'{role}' is no site role.", "013")
+        raise malformed(f"'{role}' is not a site role.", "013")
     return role
 
 

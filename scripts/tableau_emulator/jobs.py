@@ -1,4 +1,4 @@
-"""Jobs: work that an answer does not wait for. A fault makes one slow, endless or failing."""
+"""Jobs: work for which an answer does not wait. A fault can make a job slow, endless or failing."""
 
 import sqlite3
 
@@ -14,7 +14,7 @@ FINISH_CODES = {"Success": 0, "Failed": 1, "Cancelled": 2}
 
 
 def start(call: Call, kind: str, content_kind: str, content_id: str | None, title: str) -> sqlite3.Row:
-    """A new job; it has ended at the first query, unless a fault says otherwise."""
+    """A new job. It has ended at the first query, unless a fault changes that."""
     fault = faults.take(call, "job") or faults.Fault("job", outcome="Success", polls=0)
     luid = new_luid()
     call.state.insert(
@@ -26,25 +26,25 @@ def start(call: Call, kind: str, content_kind: str, content_id: str | None, titl
 
 
 def fails(job: sqlite3.Row) -> bool:
-    """Whether the job will fail: then it must not change anything."""
+    """Whether the job will fail. Then it must not change anything."""
     return bool(job["outcome"] != "Success")
 
 
 def finish(state: State, luid: str, outcome: str = "Success", notes: str = "") -> None:
-    """Ends a job that runs."""
+    """Ends a running job."""
     with state.transaction():
         state.update("job", luid, ended_at=now(), outcome=outcome, notes=notes)
 
 
 def start_refresh(call: Call, kind: str, row: sqlite3.Row) -> sqlite3.Row:
-    """The job that refreshes the extract of content; one at a time."""
+    """A new job that refreshes the extract of content. Only one can run at a time."""
     running = call.state.one(
         "select 1 from job where content_id = ? and type = 'RefreshExtract' and ended_at is null "
         "and (polls is null or polls > 0)",
         row["id"],
     )
     if running is not None:
-        raise conflict(f"A refresh of {kind} '{row['id']}' is under way.", "093")
+        raise conflict(f"A refresh of {kind} '{row['id']}' is already running.", "093")
     return start(call, "RefreshExtract", kind, row["id"], row["name"])
 
 
@@ -54,7 +54,7 @@ def reply(call: Call, job: sqlite3.Row, status: int = 202) -> Response:
 
 
 def refresh(kind: str) -> Handler:
-    """Starts the refresh of the extract of content."""
+    """Starts a refresh of the extract of content."""
 
     def handler(call: Call) -> Response:
         return reply(call, start_refresh(call, kind, call.resource(kind, "ExtractRefresh")))

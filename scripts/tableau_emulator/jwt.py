@@ -1,4 +1,4 @@
-"""JSON web tokens of a connected app: read, and believed only if everything that Tableau asks for is right."""
+"""JSON web tokens of a connected app: read, and accepted only if they meet all of Tableau's requirements."""
 
 import base64
 import hashlib
@@ -12,27 +12,27 @@ from tableau_emulator.state import State
 
 _CONTENT = ("projects", "datasources", "workbooks", "views", "flows", "metrics")
 _DOWNLOADS = ("content", "data", "excel", "image", "pdf", "powerpoint", "previewImage")
-LONGEST_S = 600  # that a token may be valid
+LONGEST_S = 600  # the longest time that a token may be valid
 
 
 class Claims(NamedTuple):
-    """What a valid token says: for which user, and for which methods."""
+    """The contents of a valid token: its user, and the scopes that it permits."""
 
     user: str
     scopes: tuple[str, ...]
 
 
 def verify(state: State, token: str) -> Claims:
-    """The claims of a token that is signed with the secret of a connected app; ValueError for any other.
+    """The claims of a token that is signed with the secret of a connected app. Raises ValueError for any other.
 
-    A token counts once: one that was used already is refused.
+    Each token can be used once.
     """
     signed, _, signature = token.rpartition(".")
     head, _, body = signed.partition(".")
     header, claims = _object(head), _object(body)
     app = state.one("select * from connected_app where secret_id = ?", str(header.get("kid")))
     if app is None or header.get("alg") != "HS256" or claims.get("iss") != app["client_id"]:
-        raise ValueError("not signed by a connected app that is known")
+        raise ValueError("not signed by a known connected app")
     wanted = hmac.digest(app["secret"].encode(), signed.encode(), hashlib.sha256)
     if not hmac.compare_digest(wanted, _bytes(signature)):
         raise ValueError("the signature is wrong")

@@ -1,7 +1,7 @@
-"""Permissions of projects and content, and the defaults that a project has for the content in it.
+"""Permissions of projects and content, and a project's defaults for its content.
 
-In a locked project content has no permissions of its own: it follows the project's defaults, and the projects
-nested in it follow it too, unless it is locked without them.
+In a locked project, content has no permissions of its own but follows the project's defaults. Nested projects follow
+the project as well, unless it is locked without them.
 """
 
 from collections.abc import Callable, Iterator
@@ -20,12 +20,12 @@ _GRANTEES = ("group", "user")
 
 
 class Held(NamedTuple):
-    """A set of rules: what they are about, where they are kept, and whether that is elsewhere."""
+    """A set of rules: the kind of content, the place where the rules are kept, and the project that decides, if any."""
 
     kind: str
     place: Place
     shown: xml.Element
-    follows: str | None  # LUID of the project that decides instead
+    follows: str | None  # LUID of the project whose rules apply instead
 
 
 def _project(call: Call) -> Held:
@@ -61,14 +61,14 @@ def query(call: Call, held: Held) -> Response:
 
 
 def add(call: Call, held: Held) -> Response:
-    """Adds rules; a capability that the grantee has already stays as it is."""
+    """Adds rules. A capability that the grantee already has stays as it is."""
     _changeable(held)
     _write(call, held)
     return _show(call.state, held)
 
 
 def replace(call: Call, held: Held) -> Response:
-    """Replaces all rules by those of the request."""
+    """Replaces all rules by the request's."""
     _changeable(held)
     call.state.write("delete from rule where content_id = ? and scope = ?", *held.place)
     _write(call, held)
@@ -76,7 +76,7 @@ def replace(call: Call, held: Held) -> Response:
 
 
 def delete(call: Call, held: Held) -> Response:
-    """Takes one capability from one grantee."""
+    """Removes one capability of one grantee."""
     _changeable(held)
     kind, luid = call.path["grantees"].removesuffix("s"), call.path["grantee"]
     if kind not in _GRANTEES:
@@ -112,7 +112,7 @@ def _write(call: Call, held: Held) -> None:
 
 
 def _check(held: Held, capability: str, mode: str) -> None:
-    """Refuses a capability that there is not, or not for this kind."""
+    """Refuses a capability that doesn't exist, or not for this kind of content."""
     if mode not in ("Allow", "Deny") or not any(capability in each for each in CAPABILITIES.values()):
         raise absent("permission", f"{capability}: {mode}")
     if capability not in CAPABILITIES[held.kind]:

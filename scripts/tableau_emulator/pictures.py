@@ -1,4 +1,4 @@
-"""Small files of the right type instead of pictures of a sheet."""
+"""Pictures and exports of sheets: small placeholder files of the right type."""
 
 import base64
 import io
@@ -49,13 +49,13 @@ def powerpoint(kind: str) -> Handler:
 
 
 def data(call: Call) -> Response:
-    """The rows of a view: a heading alone."""
+    """The rows of a view as CSV: only a heading."""
     view = call.resource("view", "ExportData")
     return Response(f'"{view["name"]}"\n', media_type="text/csv")
 
 
 def crosstab(call: Call) -> Response:
-    """The same as a spreadsheet."""
+    """The rows of a view as a spreadsheet: an empty package."""
     call.resource("view", "ExportData")
     return Response(
         _package(), media_type="application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"

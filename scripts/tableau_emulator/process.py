@@ -1,7 +1,7 @@
-"""The emulator as a process of its own: one per folder, in the background.
+"""Runs the emulator as a background process, one per folder.
 
-A running emulator holds a lock on a file for as long as it lives. Whoever finds the lock free knows that no emulator
-runs on the folder, whatever process has its number by now.
+A running emulator holds a lock on a file. If the lock is free, no emulator runs on the folder, even if another process
+has its process number by now.
 """
 
 import fcntl
@@ -30,7 +30,7 @@ _PATIENCE_S = 30.0
 
 @dataclass(frozen=True)
 class Emulator:
-    """Where an emulator answers, and the personal access token that signs in to it."""
+    """The URL of an emulator, and the personal access token that signs in to it."""
 
     url: str
     token_name: str
@@ -39,19 +39,19 @@ class Emulator:
 
 @dataclass(frozen=True)
 class Record:
-    """What a running emulator has written about itself; its port outlives it, so that links stay valid."""
+    """What a running emulator has recorded about itself. The next one uses the same port, so that links stay valid."""
 
     url: str
     port: int
     pid: int
     identity: str
-    identity_url: str = ""  # answers with the identity
+    identity_url: str = ""  # returns the identity
 
 
 def start(folder: Path, token_name: str = TOKEN_NAME, token_file: Path | None = None) -> Emulator:
-    """The emulator on the state in `folder`, started in the background unless it runs already.
+    """The emulator on the state in `folder`. It is started in the background if it isn't running.
 
-    EmulatorError when it does not come up, with the file that says why.
+    Raises EmulatorError, with the name of the log, if it does not start.
     """
     folder = folder.absolute()
     with _starting(folder):
@@ -60,7 +60,7 @@ def start(folder: Path, token_name: str = TOKEN_NAME, token_file: Path | None = 
 
 
 def stop(folder: Path) -> bool:
-    """Ends the emulator on the state in `folder`; False when none was running."""
+    """Stops the emulator on the state in `folder`. Returns False if none was running."""
     if not folder.exists():
         return False
     with _starting(folder):
@@ -74,7 +74,9 @@ def stop(folder: Path) -> bool:
 
 
 def admit(folder: Path, token_name: str, token_file: Path | None) -> str:
-    """The secret in the token's file, FOLDER/token by default; made where there is none, and known to the state."""
+    """The secret in the token's file, FOLDER/token by default. The file is created if there is none, and the token is
+    added to the state.
+    """
     file = token_file or folder / "token"
     with State(folder) as state:
         if not file.exists():
@@ -88,7 +90,7 @@ def admit(folder: Path, token_name: str, token_file: Path | None) -> str:
 
 
 def recorded(folder: Path) -> Record | None:
-    """What the emulator that runs, or ran last, has written about itself."""
+    """The record of the emulator that runs, or ran last."""
     try:
         return Record(**json.loads((folder / "server.json").read_text()))
     except (FileNotFoundError, ValueError, TypeError):
@@ -96,12 +98,12 @@ def recorded(folder: Path) -> Record | None:
 
 
 def record(folder: Path, running: Record) -> None:
-    """Writes the record of the emulator that runs."""
+    """Writes the record of the running emulator."""
     write(folder / "server.json", json.dumps(asdict(running)))
 
 
 def taken(lock: TextIO) -> bool:
-    """Whether the lock is ours now, without waiting for it."""
+    """Takes the lock if it is free; returns whether it was."""
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -110,7 +112,7 @@ def taken(lock: TextIO) -> bool:
 
 
 def within(seconds: float, true: Callable[[], bool]) -> bool:
-    """Whether it becomes true in time."""
+    """Waits until the condition is true; returns False if it isn't in time."""
     end = time.monotonic() + seconds
     while not true():
         if time.monotonic() > end:
@@ -120,7 +122,7 @@ def within(seconds: float, true: Callable[[], bool]) -> bool:
 
 
 def write(file: Path, text: str) -> None:
-    """Writes `file` whole or not at all, readable by this user alone."""
+    """Writes `file` completely or not at all, readable only by this user."""
     draft = file.with_suffix(".new")
     with os.fdopen(os.open(draft, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600), "w") as handle:
         handle.write(text)
@@ -128,7 +130,7 @@ def write(file: Path, text: str) -> None:
 
 
 def _spawn(folder: Path, token_name: str, token_file: Path | None) -> Record:
-    """Starts an emulator in the background; its record once it answers."""
+    """Starts an emulator in the background; returns its record once it answers."""
     log = folder / "server.log"
     command = [sys.executable, "-m", "tableau_emulator", str(folder), "--token-name", token_name]
     if token_file is not None:
@@ -136,21 +138,21 @@ def _spawn(folder: Path, token_name: str, token_file: Path | None) -> Record:
     with os.fdopen(os.open(log, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600), "wb") as output:
         process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True, cwd=folder,
-            # nothing of the caller's that may be a secret
+            # The caller's environment may contain secrets, so it isn't passed on.
             env={"PATH": os.environ.get("PATH", os.defpath), "PYTHONPATH": str(_PACKAGES)},
         )  # fmt: skip
     within(_PATIENCE_S, lambda: _alive(folder) or process.poll() is not None)
     running = _running(folder)
     if running is None:
-        raise EmulatorError(f"The Tableau emulator does not start; {log} says why.")
+        raise EmulatorError(f"The Tableau emulator does not start; see {log} for the reason.")
     return running
 
 
 def _running(folder: Path) -> Record | None:
-    """The record of the emulator that runs, once it answers; None where none does."""
+    """The record of the running emulator, once it answers; None if none runs."""
     if not within(_PATIENCE_S, lambda: not _alive(folder) or _answers(recorded(folder))):
         raise EmulatorError(
-            f"The Tableau emulator runs but does not answer; end the process in {folder / 'server.json'}."
+            f"The Tableau emulator runs but does not answer; end the process that {folder / 'server.json'} names."
         )
     return recorded(folder) if _alive(folder) else None
 
@@ -159,12 +161,12 @@ def _answers(record: Record | None) -> bool:
     if record is None or not record.identity_url:
         return False
     with requests.Session() as session:
-        session.trust_env = False  # no proxy between us and this machine
+        session.trust_env = False  # no proxy, as it runs on this machine
         try:
-            said = session.get(record.identity_url, timeout=2).json()
+            answer = session.get(record.identity_url, timeout=2).json()
         except requests.RequestException:
             return False
-    return isinstance(said, dict) and said.get("identity") == record.identity
+    return isinstance(answer, dict) and answer.get("identity") == record.identity
 
 
 def _alive(folder: Path) -> bool:
@@ -175,7 +177,7 @@ def _alive(folder: Path) -> bool:
 
 @contextmanager
 def _starting(folder: Path) -> Iterator[None]:
-    """Inside, nobody else starts or stops the emulator on `folder`."""
+    """In the block, nobody else starts or stops the emulator on `folder`."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     with (folder / "start.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)

@@ -1,4 +1,4 @@
-"""Projects, nested by their parent."""
+"""Projects, which can be nested."""
 
 import sqlite3
 from collections.abc import Callable
@@ -41,7 +41,7 @@ def create(call: Call) -> Response:
 
 
 def update(call: Call) -> Response:
-    """Changes what the request names; moves the project where it names a parent."""
+    """Changes what the request names. The project is moved if the request names another parent."""
     project, asked = call.resource("project"), call.request("project")
     call.lead(project["id"])
     name = asked.get("name", project["name"])
@@ -66,7 +66,7 @@ def update(call: Call) -> Response:
 
 
 def delete(call: Call) -> Response:
-    """Deletes the project with all that it holds."""
+    """Deletes the project with all its contents."""
     project = call.resource("project")
     if _is_default(project):
         raise forbidden("The default project can't be deleted.", "003")
@@ -110,7 +110,7 @@ def _not_inside(call: Call, luid: str, parent_id: str | None) -> None:
 def _content_permissions(asked: xml.Element, default: str) -> str:
     mode: str = asked.get("contentPermissions", default)
     if mode not in _CONTENT_PERMISSIONS:
-        raise malformed(f"'{mode}' is no value of contentPermissions.")
+        raise malformed(f"'{mode}' is not a value of contentPermissions.")
     return mode
 
 
@@ -146,7 +146,7 @@ def render(call: Call) -> Callable[[sqlite3.Row], xml.Element]:
 
 
 def _counts(call: Call, luid: str) -> xml.Element:
-    """How much there is in a project that the user may see."""
+    """The numbers of items in a project that the user may see."""
 
     def readable(kind: str, query: str) -> int:
         return sum(call.access.may(kind, row, "Read") for row in call.state.all(query, luid))

@@ -1,6 +1,6 @@
-"""Publishing data sources and workbooks: from a file in the request or an upload session, at once or as a job.
+"""Publishes data sources and workbooks, from a file in the request or an upload session, at once or as a job.
 
-What is overwritten keeps its LUID, its tags and its permissions, and is a revision from then on.
+Overwritten content keeps its LUID, tags and permissions. Its previous file becomes a revision.
 """
 
 import re
@@ -26,10 +26,10 @@ def publish(
     settle: Settle,
     render: Callable[[sqlite3.Row], xml.Element],
 ) -> Response:
-    """Makes, overwrites or appends to content of a kind.
+    """Creates, overwrites or appends to content of a kind.
 
-    `settle` is given the row, the document in the file and the request. What is appended only makes a data source
-    larger: no extract is opened here.
+    `settle` is called with the row, the document in the file and the request. Appending only makes a data source's file
+    larger, as extracts are never opened.
     """
     given = uploads.parts(call)
     asked = xml.request(uploads.part(call, "request_payload")[1], kind)
@@ -69,7 +69,7 @@ def publish(
 
 
 def _project(call: Call, asked: xml.Element) -> sqlite3.Row:
-    """The project that a request to publish names, or Default; the user must be allowed to publish in it."""
+    """The project that a publish request names, or Default. Raises ApiError if the user may not publish in it."""
     wanted = asked.find("project")
     if wanted is not None:
         return call.find("project", wanted.get("id", ""), "Write", "007")
@@ -82,7 +82,7 @@ def _project(call: Call, asked: xml.Element) -> sqlite3.Row:
 
 
 def _join(call: Call, luid: str, file: str) -> None:
-    """Appends a file to what was published before."""
+    """Puts the previously published file before a new file."""
     path = call.state.files / file
     added = path.read_bytes()
     shutil.copyfile(revisions.current(call.state, luid), path)
@@ -111,7 +111,7 @@ def _write(
         content_url=_free_url(call, kind, name), type=file_type, project_id=project["id"],
         owner_id=call.user_id, size=size, created_at=at, updated_at=at,
     )  # fmt: skip
-    # new content has the rules that its project has as default for its kind
+    # New content gets its project's default rules for its kind.
     source = locked_by(call.access.projects, project["id"]) or project["id"]
     call.state.write(
         "insert into rule select ?, 'own', grantee_kind, grantee_id, capability, mode from rule "
@@ -121,7 +121,7 @@ def _write(
 
 
 def _free_url(call: Call, kind: str, name: str) -> str:
-    """A part of a URL that no other content of the kind has on the site."""
+    """A content URL that no other content of the kind has on the site."""
     bare = re.sub(r"\W", "", name) or kind
     number, url = 0, bare
     while call.state.one(f"select 1 from {kind} where site_id = ? and content_url = ?", call.site_id, url):

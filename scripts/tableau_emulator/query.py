@@ -1,4 +1,4 @@
-"""Filtering, sorting and paging of the resources that a query returns, and which of their fields it shows."""
+"""Filters, sorts and pages the resources that a query returns, and selects the fields that it shows."""
 
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -35,10 +35,10 @@ def page(
     fields: Callable[[Row], Fields],
     render: Callable[[Row], xml.Element],
 ) -> Response:
-    """The page that `call` asks for of `rows`, in an element `name`.
+    """The requested page of `rows`, in an element `name`.
 
-    As in Tableau, a value with one of , & : [ ] in it can't be matched, but for * in the place of each. A number
-    or an expression that makes no sense is an ApiError 400.
+    As in Tableau, a filter can't match a value that contains one of , & : [ ] except with * in place of each. Raises
+    ApiError 400 for numbers or expressions that are not valid.
     """
     chosen = list(rows)
     if clauses := _clauses(call.query.get("filter", "")):
@@ -65,12 +65,12 @@ def page(
 
 
 def asked_fields(call: Call) -> frozenset[str]:
-    """The fields that the query asks for, such as `workbook.name` or `_all_`; none: those of the API's choice."""
+    """The fields that the query asks for, such as `workbook.name` or `_all_`. Empty: the API's default fields."""
     return frozenset(field for field in call.query.get("fields", "").split(",") if field)
 
 
 def _keep(node: xml.Element, wanted: frozenset[str]) -> None:
-    """Leaves of an element, and of what is in it, only the fields that are wanted."""
+    """Removes all fields but the wanted ones from an element and the elements in it."""
     kind = xml.tag(node)
     for key in set(node.attrib) - {field.removeprefix(f"{kind}.") for field in wanted}:
         del node.attrib[key]
@@ -92,7 +92,7 @@ def _number(call: Call, name: str, default: int, sub_code: str) -> int:
 def _order(expression: str) -> list[tuple[str, bool]]:
     pairs = [clause.partition(":") for clause in expression.split(",") if clause]
     if wrong := [key for key, _, direction in pairs if direction.lower() not in ("asc", "desc")]:
-        raise malformed(f"'{wrong[0]}' is sorted neither asc nor desc.")
+        raise malformed(f"The sort order of '{wrong[0]}' is not asc or desc.")
     return [(key, direction.lower() == "desc") for key, _, direction in pairs]
 
 
@@ -101,7 +101,7 @@ def _sortable(value: Any) -> tuple[int, Any]:
 
 
 def _clauses(expression: str) -> list[Clause]:
-    """The clauses of a filter; a comma within brackets divides no clauses."""
+    """The clauses of a filter, which commas separate, except commas within brackets."""
     parts = re.split(r",(?![^\[]*\])", expression) if expression else []
     found = [Clause(*(*part.split(":", 2), "", "")[:3]) for part in parts]
     for key, operator, wanted in found:
@@ -130,11 +130,11 @@ def _equal(value: Any, wanted: str) -> bool:
 
 
 def _like(value: Any, wanted: str) -> Any:
-    """What is wanted, as something that compares with `value`."""
+    """The wanted value, converted to the type of `value`."""
     try:
         return type(value)(wanted)
     except ValueError:
-        raise malformed(f"'{wanted}' is no number.") from None
+        raise malformed(f"'{wanted}' is not a number.") from None
 
 
 def _field(fields: Fields, key: str) -> Any:

@@ -1,6 +1,6 @@
-"""What was published as a data source or workbook: the current file, and the revisions before it.
+"""The published files of a data source or workbook: the current one, and earlier revisions.
 
-A site keeps as many as its settings say; without a history only what is current.
+A site keeps as many as its settings say. Without revision history it keeps only the current one.
 """
 
 import io
@@ -18,15 +18,12 @@ from tableau_emulator.query import page
 from tableau_emulator.state import State, now
 
 _UNLIMITED = -1
-_SECRET = {
-    "datasource": "054",
-    "workbook": "056",
-}  # sub-codes of 403 where somebody may not see revisions
+_SECRET = {"datasource": "054", "workbook": "056"}  # sub-codes of 403 for users who may not see revisions
 _EXTRACTS = (".hyper", ".tde")
 
 
 def add(call: Call, luid: str, file: str, size: int) -> None:
-    """Makes a file the current revision of content; revisions that the site does not keep go."""
+    """Makes a file the current revision of content, and deletes revisions that the site does not keep."""
     state, site = call.state, call.site_id
     number = 1 + state.all("select coalesce(max(number), 0) from revision where content_id = ?", luid)[0][0]
     state.insert(
@@ -41,13 +38,13 @@ def add(call: Call, luid: str, file: str, size: int) -> None:
 
 
 def current(state: State, luid: str) -> Path:
-    """The file that was published last as this content."""
+    """The last published file of this content."""
     rows = state.all("select file from revision where content_id = ? order by number desc limit 1", luid)
     return state.files / str(rows[0]["file"])
 
 
 def download(kind: str) -> Handler:
-    """The file as it was published last."""
+    """The last published file."""
 
     def handler(call: Call) -> Response:
         row = call.resource(kind, "ExportXml")
@@ -94,7 +91,7 @@ def delete(kind: str) -> Handler:
 
 
 def _content(call: Call, kind: str, *capabilities: str) -> sqlite3.Row:
-    """The content whose revisions are asked for, by somebody who has all capabilities on it."""
+    """The content whose revisions are requested. Raises ApiError 403 if the user lacks one of the capabilities."""
     row = call.resource(kind)
     if not all(call.access.may(kind, row, capability) for capability in capabilities):
         raise forbidden(f"The user may not see the revisions of {kind} '{row['id']}'.", _SECRET[kind])

@@ -43,17 +43,17 @@ class Frequency(NamedTuple):
 
 
 def read_frequency(asked: xml.Element) -> Frequency:
-    """The frequency in a schedule; an ApiError 400 where it makes no sense."""
+    """The frequency in a schedule. Raises ApiError 400 if it is not valid."""
     frequency, details = asked.get("frequency", ""), asked.find("frequencyDetails")
     if frequency not in ("Hourly", "Daily", "Weekly", "Monthly") or details is None:
         raise malformed("A schedule needs a frequency and frequencyDetails.")
     start, end = details.get("start", ""), details.get("end")
     if not _TIME.fullmatch(start) or (end is not None and not _TIME.fullmatch(end)):
-        raise malformed("The start or end of a schedule is no time such as 07:00:00.")
+        raise malformed("The start or end of a schedule is not a time such as 07:00:00.")
     intervals = [list(each.attrib.items()) for each in details.iterfind("intervals/interval")]
     for key, value in (pair for each in intervals for pair in each):
         if value not in _INTERVALS.get(key, ()):
-            raise malformed(f"'{value}' is no {key} of a schedule.")
+            raise malformed(f"'{value}' is not a valid {key} of a schedule.")
     needed = _NEEDED.get(frequency)
     if needed is not None and not any(key == needed for each in intervals for key, _ in each):
         raise malformed(f"A schedule that is {frequency} needs an interval with {needed}.")
@@ -102,7 +102,7 @@ def update(call: Call) -> Response:
     if name != schedule["name"]:
         _free(call, name)
     if state not in _STATES:
-        raise malformed(f"'{state}' is no state of a schedule.", "008")
+        raise malformed(f"'{state}' is not a state of a schedule.", "008")
     frequency = Frequency(schedule["frequency"], schedule["details"])
     if asked.find("frequencyDetails") is not None:
         frequency = read_frequency(asked)
@@ -119,7 +119,7 @@ def update_many(call: Call) -> Response:
     call.administer_server()
     state = call.query.get("state", "").capitalize()
     if state not in _STATES:
-        raise malformed(f"'{state}' is no state of a schedule.", "008")
+        raise malformed(f"'{state}' is not a state of a schedule.", "008")
     if call.flag("updateAll"):
         luids = [row["id"] for row in call.state.all("select id from schedule order by name")]
     else:
@@ -130,7 +130,7 @@ def update_many(call: Call) -> Response:
 
 
 def delete(call: Call) -> Response:
-    """Deletes a schedule, with the subscriptions and tasks that follow it."""
+    """Deletes a schedule with its subscriptions and tasks."""
     call.administer_server()
     call.state.write("delete from schedule where id = ?", call.resource("schedule")["id"])
     return Response(status_code=204)
@@ -138,7 +138,7 @@ def delete(call: Call) -> Response:
 
 def _free(call: Call, name: str) -> None:
     if call.state.one("select 1 from schedule where name = ?", name) is not None:
-        raise conflict(f"A schedule '{name}' exists already.", "021")
+        raise conflict(f"A schedule '{name}' already exists.", "021")
 
 
 def _priority(asked: xml.Element, default: int) -> int:
@@ -151,7 +151,7 @@ def _priority(asked: xml.Element, default: int) -> int:
 def _order(asked: xml.Element, default: str) -> str:
     order: str = asked.get("executionOrder", default)
     if order not in ("Parallel", "Serial"):
-        raise malformed(f"'{order}' is no executionOrder.")
+        raise malformed(f"'{order}' is not a value of executionOrder.")
     return order
 
 
@@ -165,7 +165,7 @@ def _fields(schedule: sqlite3.Row) -> Fields:
 
 
 def reference(call: Call, row: sqlite3.Row) -> xml.Element:
-    """The schedule that a subscription or task follows, or the frequency that it has instead."""
+    """The schedule of a subscription or task, or its frequency."""
     if row["schedule_id"] is None:
         return xml.element("schedule", _render_details(row["details"]), frequency=row["frequency"])
     schedule = call.find("schedule", row["schedule_id"])

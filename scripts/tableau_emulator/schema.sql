@@ -1,4 +1,4 @@
--- The tables of the emulator's state. Whoever changes them raises FORM in state.py.
+-- The tables of the emulator's state. If you change them, raise FORM in state.py.
 
 create table site (
     id text primary key, name text not null, content_url text not null unique,
@@ -20,7 +20,7 @@ create table session (
     key_hash text primary key, expires_at real not null,
     token_name text unique references token on delete cascade,  -- one live session per token
     user_id text not null references user on delete cascade,
-    scopes text  -- JSON, from a connected app; null: whatever the user may do
+    scopes text  -- JSON, from a connected app; null: not limited by scopes
 );
 
 create table connected_app (secret_id text primary key, client_id text not null, secret text not null);
@@ -76,7 +76,7 @@ create table "view" (
     unique (workbook_id, name)
 );
 
-create table revision (  -- the publications of a data source or workbook that are kept; the last is current
+create table revision (  -- the kept publications of a data source or workbook; the last one is current
     content_id text not null, number integer not null, file text not null, size integer not null,
     publisher_id text not null, published_at text not null,
     primary key (content_id, number)
@@ -101,7 +101,7 @@ create table tag (
 
 create table rule (
     content_id text not null,
-    scope text not null,  -- 'own', or the kind of content that this is a project's default for
+    scope text not null,  -- 'own', or the kind of content for which this is a project's default
     grantee_kind text not null, grantee_id text not null, capability text not null, mode text not null,
     primary key (content_id, scope, grantee_kind, grantee_id, capability)
 ) without rowid;
@@ -135,7 +135,7 @@ create table task (  -- refreshes an extract at the times of a schedule
 create table job (
     id text primary key, site_id text not null references site, type text not null, user_id text not null,
     content_kind text not null, content_id text, title text not null,
-    polls integer,  -- how many more times it answers that it runs; null: until somebody ends it
+    polls integer,  -- how many more queries are answered that it is running; null: until somebody ends it
     outcome text not null, notes text not null, created_at text not null, ended_at text
 );
 

@@ -1,4 +1,4 @@
-"""The emulator in the foreground: serves the state in a folder until it is interrupted."""
+"""Runs the emulator in the foreground: serves the state in a folder until it is interrupted."""
 
 import os
 import secrets
@@ -21,15 +21,15 @@ def serve(
     port: int | None = None,
     announce: Callable[[Emulator], None] = lambda emulator: None,
 ) -> None:
-    """Runs the emulator on the state in `folder` until interrupted; `announce` is called once it can be reached.
+    """Runs the emulator on the state in `folder` until interrupted. `announce` is called once it can be reached.
 
-    Without a port: the port of last time, or another where that is taken.
+    Without a port it uses the port of last time, or a free one if that is taken.
     """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     with (folder / "running.lock").open("a") as held:
-        # who asks whether we run holds the lock for a moment
+        # A process that checks whether we run holds the lock for a moment.
         if not within(1, lambda: taken(held)):
-            raise RunsAlready(f"An emulator runs on {folder} already; stop it first, or name another folder.")
+            raise RunsAlready(f"An emulator is already running on {folder}; stop it, or name another folder.")
         token = admit(folder, token_name, token_file)
         listener = _listen(port, recorded(folder))
         with State(folder) as state, listener:
@@ -50,9 +50,9 @@ def _record(port: int) -> Record:
 
 
 def _listen(wanted: int | None, last: Record | None) -> socket.socket:
-    """A socket on this machine's own address: on the port that is wanted, or of last time, or any that is free."""
+    """A socket on 127.0.0.1, on the wanted port, or else on the port of last time or a free one."""
     for port in [wanted] if wanted is not None else [last.port, 0] if last else [0]:
-        # asyncio sends at once only on a socket that says it is TCP; else each answer waits 40 ms
+        # asyncio disables Nagle's algorithm only on sockets declared as TCP; otherwise each answer waits 40 ms.
         listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -63,5 +63,5 @@ def _listen(wanted: int | None, last: Record | None) -> socket.socket:
         listener.listen(128)
         return listener
     raise EmulatorError(
-        f"Port {wanted} can't be had on 127.0.0.1; name another." if wanted else "No port is free."
+        f"Port {wanted} is not available on 127.0.0.1; name another." if wanted else "No port is free."
     )

@@ -1,4 +1,4 @@
-"""Sign-in, sign-out, the switch to another site."""
+"""Sign-in, sign-out, and switching to another site."""
 
 import hmac
 import json
@@ -17,14 +17,14 @@ from tableau_emulator.state import State, digest, new_luid, now
 
 LIFETIME_S = 240 * 60  # as on Tableau Server
 _WAYS = ("name", "personalAccessTokenName", "jwt")
-_PASSWORD = ""  # for a user without one: no digest is empty
+_PASSWORD = ""  # the hash of a user without a password; no digest is empty
 
 
 def sign_in(call: Call) -> Response:
-    """By user and password, by personal access token, or by the token of a connected app.
+    """Signs in by user and password, by personal access token, or by the token of a connected app.
 
-    A personal access token has one session at a time: this one ends the one before. A server administrator may
-    sign in as somebody else.
+    A personal access token has one session at a time: signing in ends the previous one. A server administrator may sign
+    in as another user.
     """
     asked = call.request("credentials")
     if len(given := [way for way in _WAYS if asked.get(way) is not None]) > 1:
@@ -47,7 +47,7 @@ def sign_in(call: Call) -> Response:
     impersonated = asked.find("user")
     if impersonated is not None:
         if user["site_role"] != "ServerAdministrator":
-            raise forbidden("Only a server administrator may sign in as somebody else.")
+            raise forbidden("Only a server administrator may sign in as another user.")
         other = call.state.one(
             "select * from user where id = ? and site_id = ?", impersonated.get("id", ""), site["id"]
         )
@@ -63,19 +63,19 @@ def sign_out(call: Call) -> Response:
 
 
 def switch_site(call: Call) -> Response:
-    """A session on another site for the same user; the one that asked ends."""
+    """Opens a session on another site for the same user, and ends the present one."""
     asked = call.request("site")
     if (
         asked.get("contentUrl", "")
         == call.state.all("select * from site where id = ?", call.site_id)[0]["content_url"]
     ):
-        raise forbidden("The user is signed in to this site already.", "070")
+        raise forbidden("The user is already signed in to this site.", "070")
     try:
         site = _site(call.state, asked)
         user = _named(call.state, site, call.access.user["name"])
     except ApiError:
         raise ApiError(
-            401, "003", "The site is not there for the user.", summary="Switch Site Error"
+            401, "003", "The site does not exist, or the user is not on it.", summary="Switch Site Error"
         ) from None
     old = call.state.all("select * from session where key_hash = ?", digest(call.session_key))[0]
     _end(call)
@@ -84,7 +84,7 @@ def switch_site(call: Call) -> Response:
 
 
 def query_current(call: Call) -> Response:
-    """Where somebody is signed in, and as whom."""
+    """The site and the user of the present session."""
     site = call.state.all("select * from site where id = ?", call.site_id)[0]
     user = call.access.user
     return xml.reply(
@@ -104,7 +104,7 @@ def revoke_administrators_tokens(call: Call) -> Response:
 
 
 def authenticate(state: State, key: str, site: str | None, endpoint: Endpoint) -> Access:
-    """What the user of the session `key` may do. ApiError if the session is not live, or is on another `site`."""
+    """What the user of the session `key` may do. Raises ApiError if the session has ended or is on another `site`."""
     if not key:
         raise ApiError(401, "000", "No authentication credentials were provided.")
     live = state.one(

@@ -13,7 +13,7 @@ from tableau_emulator.query import Fields, page
 from tableau_emulator.state import SITE_SETTINGS, State
 
 _BUILD = "20261.26.0210.1200"
-# attributes of a site in the schema that TSC sends, beside those that every site has
+# Further attributes of a site that TSC can send.
 _MORE = re.compile(
     "catalogingEnabled|commenting(Mentions)?Enabled|customSubscription(Email|Footer)(Enabled)?|dataAlertsEnabled"
     "|dataAccelerationMode|(editing|scheduling)FlowsEnabled|flowsEnabled|guestAccessEnabled|cacheWarmupEnabled"
@@ -58,7 +58,7 @@ def query(call: Call) -> Response:
 
 
 def query_one(call: Call) -> Response:
-    """By LUID, or by what `key` in the query names; only a site that the user is on."""
+    """A site by LUID, or by name or content URL if `key` in the query says so. The user must be on it."""
     column = {"name": "name", "contentUrl": "content_url"}.get(call.query.get("key", ""), "id")
     row = call.state.one(f"select * from site where {column} = ?", call.path["site"])
     if row is None:
@@ -68,7 +68,7 @@ def query_one(call: Call) -> Response:
 
 
 def query_authentication(call: Call) -> Response:
-    """How users of the site sign in: there is one way."""
+    """The ways in which users of the site sign in. There is only one."""
     way = xml.element("siteAuthConfiguration", authSetting="ServerDefault", enabled=True)
     return xml.reply(xml.element("siteAuthConfigurations", way))
 
@@ -101,7 +101,7 @@ def update(call: Call) -> Response:
 
 
 def delete(call: Call) -> Response:
-    """Deletes a site with all that is on it; the Default site stays."""
+    """Deletes a site with all its contents. The Default site can't be deleted."""
     call.administer_server()
     row = _row(call, call.path["site"])
     if row["content_url"] == "":
@@ -127,7 +127,7 @@ def _free(call: Call, luid: str, name: str, content_url: str) -> None:
     """Refuses a name or URL that another site has."""
     for sub_code, column, value in (("001", "name", name), ("002", "content_url", content_url)):
         if call.state.one(f"select 1 from site where {column} = ? and id <> ?", value, luid) is not None:
-            raise conflict(f"Another site has '{value}' already.", sub_code)
+            raise conflict(f"Another site already has '{value}'.", sub_code)
 
 
 def _row(call: Call, luid: str) -> sqlite3.Row:
@@ -145,11 +145,13 @@ def _on_it(call: Call, site: sqlite3.Row) -> None:
 
 def _settings(asked: xml.Element) -> dict[str, str]:
     given = {key: value for key, value in asked.items() if key in SITE_SETTINGS or _MORE.fullmatch(key)}
-    if given.get("askDataMode") == "EnabledByDefault":  # Ask Data is gone, and TSC asks for it all the same
+    if given.get("askDataMode") == "EnabledByDefault":  # TSC sends it although Tableau has removed Ask Data
         del given["askDataMode"]
     for key, modes in _MODES.items():
         if given.get(key, modes[0]) not in modes:
-            raise malformed(f"'{given[key]}' is no value of {key}.", "013" if key == "adminMode" else "008")
+            raise malformed(
+                f"'{given[key]}' is not a value of {key}.", "013" if key == "adminMode" else "008"
+            )
     if not _REVISIONS.fullmatch(given.get("revisionLimit", "2")):
         raise malformed("revisionLimit is a number from 2 to 10000, or -1.", "008")
     return given

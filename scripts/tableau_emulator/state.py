@@ -1,4 +1,4 @@
-"""What the emulator remembers: a SQLite database and a folder of files, readable by this user alone."""
+"""The emulator's state: a SQLite database and a folder of files, readable only by this user."""
 
 import hashlib
 import json
@@ -17,7 +17,7 @@ from tableau_emulator.capabilities import NEW_PROJECT
 from tableau_emulator.errors import EmulatorError
 
 SCHEMA = files("tableau_emulator").joinpath("schema.sql").read_text(encoding="utf-8")
-FORM = 3  # of the schema: a state of an older form is made anew
+FORM = 3  # version of the schema; a state with an older one is replaced by an empty one
 ALL_USERS = "All Users"
 SITE_SETTINGS = {  # of a new site, by their names in the API
     "adminMode": "ContentAndUsers",
@@ -32,13 +32,13 @@ SITE_SETTINGS = {  # of a new site, by their names in the API
     "userVisibilityMode": "FULL",
 }
 ADMINISTRATOR = "admin"  # of a new state
-KEPT_REQUESTS = 200_000  # of the request log
+KEPT_REQUESTS = 200_000  # size of the request log
 _PRUNED_EVERY = 1_000  # requests
 _STALE_UPLOAD_S = 86_400
 
 
 class LoggedRequest(NamedTuple):
-    """A request that was answered; the path without its query."""
+    """An entry of the request log. The path is without the query."""
 
     method: str
     path: str
@@ -47,19 +47,19 @@ class LoggedRequest(NamedTuple):
 
 
 def now() -> str:
-    """This moment, as the API writes it."""
+    """The present time in the API's format."""
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def digest(secret: str) -> str:
-    """What is kept of a secret: enough to recognise it."""
+    """A hash of a secret, which is stored instead of it."""
     return hashlib.sha256(secret.encode()).hexdigest()
 
 
 class State:
-    """The state in `folder`, made when it is not there yet. Close it, or use it in a with statement.
+    """The state in `folder`, created if it doesn't exist yet. Close it, or use it in a with statement.
 
-    EmulatorError where the folder holds files of another program: the state clears away what it does not know.
+    Raises EmulatorError if the folder has files of another program, as `sweep` deletes files that it doesn't know.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -70,7 +70,7 @@ class State:
         for made in (folder, self.files, self.uploads):
             made.mkdir(mode=0o700, parents=True, exist_ok=True)
             if made != folder and not database.exists() and any(made.iterdir()):
-                raise EmulatorError(f"{made} holds files of another program; name another folder.")
+                raise EmulatorError(f"{made} contains files of another program; name another folder.")
         os.close(os.open(database, os.O_CREAT, 0o600))
         self.database = sqlite3.connect(database, timeout=10, isolation_level=None)
         self.database.row_factory = sqlite3.Row
@@ -78,7 +78,7 @@ class State:
         self.database.execute("pragma synchronous = normal")
         if self._form() != FORM:
             with self.transaction():
-                if self._form() != FORM:  # nobody else was faster
+                if self._form() != FORM:  # another process may have been faster
                     self._make()
         self.database.execute("pragma foreign_keys = on")
 
@@ -91,9 +91,9 @@ class State:
 
     def _make(self) -> None:
         if self._form() > FORM:
-            raise EmulatorError("The state is of a newer emulator; use that one, or name another folder.")
+            raise EmulatorError("The state is from a newer emulator; use that one, or name another folder.")
         if self._form() == 0 and self._tables():
-            raise EmulatorError("state.sqlite is of another program; name another folder.")
+            raise EmulatorError("state.sqlite belongs to another program; name another folder.")
         for table in self._tables():
             self.database.execute(f"drop table {table}")
         for statement in SCHEMA.split(";\n"):
@@ -102,7 +102,7 @@ class State:
         self.found_site("Default", "", ADMINISTRATOR)
 
     def reset(self) -> None:
-        """Makes the state as it was at the start; only the tokens of its first administrator stay."""
+        """Resets the state to that of a new emulator. Only the tokens of the first administrator stay."""
         with self.transaction():
             self.database.execute("pragma defer_foreign_keys = on")
             name = self.administrator()["name"]
@@ -117,7 +117,7 @@ class State:
         self.sweep()
 
     def found_site(self, name: str, content_url: str, administrator: str) -> str:
-        """A new site with what every Tableau site has from the start; its LUID."""
+        """Creates a site with what every Tableau site has from the start; returns its LUID."""
         site, owner, at = new_luid(), new_luid(), now()
         self.insert(
             "site", id=site, name=name, content_url=content_url, settings=json.dumps(SITE_SETTINGS)
@@ -136,7 +136,7 @@ class State:
     def add_user(
         self, luid: str, site: str, name: str, role: str, auth_setting: str = "ServerDefault"
     ) -> None:
-        """Adds a user, to All Users as well."""
+        """Adds a user to a site, and to the group All Users."""
         self.insert(
             "user", id=luid, site_id=site, name=name, full_name=name, email=name if "@" in name else "",
             site_role=role, auth_setting=auth_setting,
@@ -160,12 +160,12 @@ class State:
         self.close()
 
     def close(self) -> None:
-        """Lets go of the database."""
+        """Closes the database."""
         self.database.close()
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """All of the writes inside, or none; what they discard goes when they are safe."""
+        """Commits all writes in the block, or none. Discarded files are deleted after the commit."""
         database = self.database
         self._discarded.clear()
         database.execute("begin immediate")
@@ -180,7 +180,7 @@ class State:
 
     @contextmanager
     def read_from(self, database: sqlite3.Connection) -> Iterator[None]:
-        """Inside, all is read from another database: an older copy of this one."""
+        """In the block, everything is read from another database, an older copy of this one."""
         own, self.database = self.database, database
         try:
             yield
@@ -188,7 +188,7 @@ class State:
             self.database = own
 
     def discard(self, file: str) -> None:
-        """Removes a published file once the transaction is through."""
+        """Deletes a published file after the transaction is committed."""
         self._discarded.append(self.files / file)
 
     def one(self, query: str, *values: Any) -> sqlite3.Row | None:
@@ -201,7 +201,7 @@ class State:
         return self.database.execute(query, values).fetchall()
 
     def write(self, statement: str, *values: Any) -> int:
-        """The number of rows that `statement` wrote."""
+        """Executes `statement`; returns the number of rows that it wrote."""
         return self.database.execute(statement, values).rowcount
 
     def insert(self, table: str, **values: Any) -> None:
@@ -210,28 +210,28 @@ class State:
         self.write(f"insert into {table} ({columns}) values ({marks})", *values.values())
 
     def ensure(self, table: str, **values: Any) -> None:
-        """Adds a row unless one with its key is there."""
+        """Adds a row unless there is one with its key."""
         columns, marks = ", ".join(values), ", ".join("?" * len(values))
         self.write(f"insert or ignore into {table} ({columns}) values ({marks})", *values.values())
 
     def update(self, table: str, luid: str, **values: Any) -> None:
-        """Changes the row of a LUID."""
+        """Changes the row with a LUID."""
         changes = ", ".join(f"{column} = ?" for column in values)
         self.write(f"update {table} set {changes} where id = ?", *values.values(), luid)
 
     def setting(self, site: str, name: str) -> str:
-        """A setting of a site that every site has."""
+        """The value of a site's setting, one that every site has."""
         return str(
             self.all("select json_extract(settings, '$.' || ?) from site where id = ?", name, site)[0][0]
         )
 
     def all_users(self, site: str) -> str:
-        """The LUID of the group that everybody on a site is in."""
+        """The LUID of a site's group All Users."""
         rows = self.all("select id from user_group where site_id = ? and name = ?", site, ALL_USERS)
         return str(rows[0]["id"])
 
     def user(self, name: str, content_url: str = "") -> sqlite3.Row:
-        """The user of this name on a site; KeyError when there is none."""
+        """The user of this name on a site. Raises KeyError if there is none."""
         row = self.one(
             "select user.* from user join site on site.id = site_id where user.name = ? and content_url = ?",
             name, content_url,
@@ -248,9 +248,9 @@ class State:
         )[0]
 
     def admit(self, token_name: str, secret: str, user: str | None = None) -> None:
-        """Lets a user sign in with this personal access token, and with no other of that name.
+        """Lets a user sign in with this personal access token. It replaces another token with the same name.
 
-        Without a user it is the token of the first administrator.
+        Without a user, it is a token of the first administrator.
         """
         with self.transaction():
             holder = self.administrator() if user is None else self.user(user)
@@ -274,14 +274,14 @@ class State:
             )  # fmt: skip
 
     def forget(self, content_id: str) -> None:
-        """Drops what hangs on content that is being deleted."""
+        """Deletes everything that belongs to content that is being deleted."""
         for revision in self.all("select file from revision where content_id = ?", content_id):
             self.discard(revision["file"])
         for table in ("rule", "tag", "connection", "subscription", "revision", "favorite", "task"):
             self.write(f"delete from {table} where content_id = ?", content_id)
 
     def log(self, request: LoggedRequest) -> None:
-        """Adds to the request log, which forgets the oldest."""
+        """Adds an entry to the request log, and deletes the oldest ones."""
         cursor = self.database.execute("insert into request values (null, ?, ?, ?, ?, ?)", (now(), *request))
         if (last := cursor.lastrowid or 0) % _PRUNED_EVERY == 0:
             self.write("delete from request where id <= ?", last - KEPT_REQUESTS)
@@ -292,7 +292,7 @@ class State:
         return [LoggedRequest(*row) for row in rows]
 
     def sweep(self) -> None:
-        """Removes files that nothing refers to: what a crash or an abandoned upload left behind."""
+        """Deletes files to which nothing refers: those that a crash or an abandoned upload left behind."""
         with self.transaction():
             self.write("delete from upload where created_at < ?", time.time() - _STALE_UPLOAD_S)
             kept = {row[0] for row in self.all("select file from revision")}
@@ -304,12 +304,12 @@ class State:
 
 
 def new_luid() -> str:
-    """An identifier such as Tableau gives to everything."""
+    """A new identifier in Tableau's form."""
     return str(uuid.uuid4())
 
 
 def append(file: Path, content: bytes) -> int:
-    """The size of `file` in bytes after `content` was added; made readable by this user alone."""
+    """Appends `content` to `file`, which is readable only by this user. Returns its new size in bytes."""
     with os.fdopen(os.open(file, os.O_CREAT | os.O_WRONLY | os.O_APPEND, 0o600), "ab") as handle:
         handle.write(content)
         return handle.tell()

@@ -1,6 +1,6 @@
-"""Subscriptions by mail: on a schedule as on Tableau Server, or with a frequency of their own as on Tableau Cloud.
+"""Mail subscriptions: on a schedule as on Tableau Server, or with their own frequency as on Tableau Cloud.
 
-On Tableau Cloud the frequency comes as a `schedule` beside the `subscription`. Nothing is sent.
+On Tableau Cloud, the frequency is in a `schedule` beside the `subscription`. No mail is ever sent.
 """
 
 import sqlite3
@@ -61,7 +61,7 @@ def create(call: Call) -> Response:
 
 
 def update(call: Call) -> Response:
-    """Changes what the request names: texts, attachments, content's conditions, schedule, and whether it rests."""
+    """Changes what the request names: texts, attachments, whether empty views are sent, schedule, suspension."""
     old, asked = _own(call, "065"), call.request("subscription")
     if asked.get("subject") == "":
         raise malformed("A subscription needs a subject.", "067")
@@ -89,7 +89,7 @@ def delete(call: Call) -> Response:
 
 
 def _allowed(call: Call, user: sqlite3.Row, kind: str, content: sqlite3.Row) -> None:
-    """Only a leader of the content may subscribe others, and only users who may see it."""
+    """Refuses to subscribe users who may not see the content, and other users unless the caller owns or leads it."""
     state, site = call.state, call.site_id
     if state.setting(site, "disableSubscriptions") == "true":
         raise forbidden("Subscriptions are switched off on this site.", "060")
@@ -99,11 +99,11 @@ def _allowed(call: Call, user: sqlite3.Row, kind: str, content: sqlite3.Row) -> 
         if not owns or state.setting(site, "subscribeOthersEnabled") == "false":
             raise forbidden("The user may not subscribe others to this content.", "060")
     if user["site_role"] == "Unlicensed" or not Access(state, user).may(kind, content, "Read"):
-        raise forbidden("The user who is to be subscribed may not see the content.", "063")
+        raise forbidden("The user to be subscribed may not see the content.", "063")
 
 
 def _when(call: Call, asked: xml.Element) -> tuple[str | None, schedules.Frequency | None]:
-    """The schedule, or the frequency instead of one."""
+    """The LUID of the schedule, or the frequency, or neither."""
     own, beside = asked.find("schedule"), asked.getparent().find("schedule")
     if beside is not None:
         return None, schedules.read_frequency(beside)
@@ -111,15 +111,15 @@ def _when(call: Call, asked: xml.Element) -> tuple[str | None, schedules.Frequen
         return None, None
     schedule = call.find("schedule", own.get("id"))
     if schedule["type"] != "Subscription":
-        raise malformed("The schedule is not one for subscriptions.", "069")
+        raise malformed("The schedule is not for subscriptions.", "069")
     return str(schedule["id"]), None
 
 
 def _own(call: Call, sub_code: str) -> sqlite3.Row:
-    """The subscription that the path names; for others than its user and administrators an ApiError 403."""
+    """The subscription that the path names. Raises ApiError 403 for other users, except administrators."""
     row = call.resource("subscription")
     if not _may_see(call, row):
-        raise forbidden("The subscription is somebody else's.", sub_code)
+        raise forbidden("The subscription belongs to another user.", sub_code)
     return row
 
 
@@ -135,7 +135,7 @@ def _flag(asked: xml.Element | None, name: str, default: bool) -> bool:
 def _one_of(asked: xml.Element, name: str, values: tuple[str, ...]) -> str | None:
     given: str | None = asked.get(name)
     if given is not None and given.upper() not in values:
-        raise malformed(f"'{given}' is no value of {name}.")
+        raise malformed(f"'{given}' is not a value of {name}.")
     return given
 
 

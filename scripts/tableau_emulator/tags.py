@@ -11,7 +11,7 @@ _TAGGED = ("datasource", "workbook", "view")
 
 
 def labels(state: State, luid: str) -> list[str]:
-    """The tags of content as texts."""
+    """The tags of content, as text."""
     rows = state.all("select label from tag where content_id = ? order by label", luid)
     return [row["label"] for row in rows]
 
@@ -34,7 +34,7 @@ def add(kind: str) -> Handler:
 
 
 def delete(kind: str) -> Handler:
-    """Takes one tag from content of a kind."""
+    """Removes one tag from content of a kind."""
 
     def handler(call: Call) -> Response:
         row = call.resource(kind, "Write")
@@ -73,7 +73,7 @@ def _batch(call: Call, statement: str) -> Response:
 def _asked(tags: xml.Element | None) -> list[str]:
     if tags is None:
         raise malformed("The request names no tags.")
-    # a label in quotes may hold commas and blanks
+    # A label in quotes may contain commas and spaces.
     return [tag.get("label", "").strip('"') for tag in tags.iterfind("tag")]
 
 
@@ -82,7 +82,7 @@ def _render(given: list[str]) -> xml.Element:
 
 
 _DELETE = "delete from tag where content_id = ? and label = ?"
-_SITES = ("/sites/{site}", "")  # as documented, and as TSC asks
+_SITES = ("/sites/{site}", "")  # the documented path, and the one that TSC uses
 ENDPOINTS = (
     *(Endpoint("PUT", f"/sites/{{site}}/{kind}s/{{{kind}}}/tags", add(kind)) for kind in _TAGGED),
     *(

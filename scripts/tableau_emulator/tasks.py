@@ -1,6 +1,6 @@
 """Tasks that refresh extracts: on a schedule as on Tableau Server, or with a frequency as on Tableau Cloud.
 
-They run when somebody asks for it, and at no other time.
+They run only on request, never at the scheduled time.
 """
 
 import sqlite3
@@ -28,7 +28,7 @@ def query_one(call: Call) -> Response:
 
 
 def create(call: Call) -> Response:
-    """As on Tableau Cloud, with a `schedule` beside the `extractRefresh`."""
+    """Creates a task as on Tableau Cloud, with a `schedule` beside the `extractRefresh`."""
     asked = call.request("extractRefresh")
     kind, luid = _content(call, asked)
     luid = _add(call, kind, luid, asked, None, _frequency(asked))
@@ -36,7 +36,7 @@ def create(call: Call) -> Response:
 
 
 def update(call: Call) -> Response:
-    """Another frequency or type, as on Tableau Cloud."""
+    """Changes the frequency or type, as on Tableau Cloud."""
     task, asked = _own(call), call.request("extractRefresh")
     frequency = _frequency(asked)
     call.state.update(
@@ -62,7 +62,7 @@ def run(call: Call) -> Response:
 
 
 def add_to_schedule(kind: str) -> Handler:
-    """As on Tableau Server; content that is on the schedule already stays there once."""
+    """Adds content to a schedule, as on Tableau Server. Content that is already on it is not added again."""
 
     def handler(call: Call) -> Response:
         schedule = _schedule(call)
@@ -112,20 +112,20 @@ def _add(
 
 
 def _content(call: Call, asked: xml.Element) -> tuple[str, str]:
-    """What a request is to refresh, by somebody who may."""
+    """The kind and LUID of the content to refresh. Raises ApiError if the user may not refresh it."""
     kind = next((kind for kind in _KINDS if asked.find(kind) is not None), None)
     if kind is None:
-        raise malformed(f"The request names no {' and no '.join(_KINDS)} to refresh.")
+        raise malformed(f"The request names no {' or '.join(_KINDS)} to refresh.")
     luid = str(call.find(kind, named(asked, kind))["id"])
     if not _may_refresh(call, kind, luid):
-        raise forbidden("Only the owner and who leads the project may have it refreshed.", "032")
+        raise forbidden("Only the owner or the leader of the project may refresh it.", "032")
     return kind, luid
 
 
 def _own(call: Call) -> sqlite3.Row:
     task = call.resource("task")
     if not _may_refresh(call, task["content_kind"], task["content_id"]):
-        raise forbidden("Only the owner and who leads the project may have it refreshed.", "032")
+        raise forbidden("Only the owner or the leader of the project may refresh it.", "032")
     return task
 
 
@@ -137,7 +137,7 @@ def _may_refresh(call: Call, kind: str, luid: str) -> bool:
 def _schedule(call: Call) -> sqlite3.Row:
     schedule = call.resource("schedule")
     if schedule["type"] != "Extract":
-        raise malformed("The schedule is not one for extracts.", "047")
+        raise malformed("The schedule is not for extracts.", "047")
     return schedule
 
 
@@ -151,7 +151,7 @@ def _frequency(asked: xml.Element) -> schedules.Frequency:
 def _type(asked: xml.Element) -> str:
     wanted: str = asked.get("type", "FullRefresh")
     if wanted not in _TYPES:
-        raise malformed(f"'{wanted}' is none of {', '.join(_TYPES)}.")
+        raise malformed(f"'{wanted}' is not one of {', '.join(_TYPES)}.")
     return wanted
 
 

@@ -1,4 +1,4 @@
-"""Files in a request: the parts of a multipart body, and upload sessions that take a file in chunks."""
+"""Receives files: as parts of a multipart request, and in chunks through upload sessions."""
 
 import secrets
 import sqlite3
@@ -14,12 +14,12 @@ from tableau_emulator.errors import absent, forbidden, malformed
 from tableau_emulator.state import append, new_luid
 
 MIB = 1 << 20
-# sub-codes of 400 for a type that can't be published: of a file in the request, of one in an upload session
+# Sub-codes of 400 for a type that can't be published: for a file in the request, and in an upload session.
 _WRONG_TYPE = {"datasource": ("010", "010"), "workbook": ("020", "035")}
 
 
 def part(call: Call, name: str) -> tuple[str, bytes]:
-    """The file name and content of one part of a multipart body; an ApiError 400 without it."""
+    """The file name and content of one part of a multipart body. Raises ApiError 400 if it is missing."""
     found = parts(call)
     if name not in found:
         raise malformed(f"The request has no part '{name}'.")
@@ -27,7 +27,7 @@ def part(call: Call, name: str) -> tuple[str, bytes]:
 
 
 def parts(call: Call) -> dict[str, tuple[str, bytes]]:
-    """The parts of a multipart body by name, each with its file name; an ApiError 400 when it is none."""
+    """The parts of a multipart body by name, each with its file name. Raises ApiError 400 if it isn't multipart."""
     boundary = _header(call.content_type).get_param("boundary")
     if not isinstance(boundary, str):
         raise malformed("The request is not multipart.")
@@ -44,7 +44,7 @@ def parts(call: Call) -> dict[str, tuple[str, bytes]]:
 
 def initiate(call: Call) -> Response:
     _publisher(call, "015")
-    # the form that the schema has for it
+    # The form of ids in the schema.
     luid = f"{secrets.randbelow(10**6)}:{secrets.token_hex(16).upper()}-1:0"
     file = new_luid()
     call.state.insert(
@@ -70,7 +70,7 @@ def _publisher(call: Call, sub_code: str) -> None:
 
 
 def _own(call: Call, luid: str) -> sqlite3.Row:
-    """An upload session, which is there for the user who began it and for nobody else."""
+    """An upload session. Only the user who began it can use it; for others it doesn't exist."""
     upload = call.find("upload", luid)
     if upload["user_id"] != call.user_id:
         raise absent("upload", luid)
@@ -80,12 +80,12 @@ def _own(call: Call, luid: str) -> sqlite3.Row:
 def receive(
     call: Call, given: dict[str, tuple[str, bytes]], kind: str, types: tuple[str, ...]
 ) -> tuple[str, str]:
-    """The name under which published content of a `kind` is now kept, and its type, one of `types`."""
+    """Stores the published file of a `kind` of content; returns the file's name in the state, and its type."""
     session = call.query.get("uploadSessionId")
     filename, content = given.get(f"tableau_{kind}", ("", b""))
     file_type = call.query.get(f"{kind}Type", filename.rpartition(".")[2])
     if not session and not filename:
-        raise malformed("The request holds no file and names no upload session.")
+        raise malformed("The request contains no file and names no upload session.")
     if file_type not in types:
         raise malformed(
             f"A file of type '{file_type}' can't be published as a {kind}.", _WRONG_TYPE[kind][bool(session)]

@@ -39,7 +39,7 @@ def update(call: Call) -> Response:
     user, asked = call.resource("user"), call.request("user")
     role = _role(call, asked.get("siteRole", user["site_role"]), user["site_role"])
     if user["id"] == call.user_id and role not in ADMINISTRATORS:
-        raise forbidden("Nobody may take their own administration away.", "009")
+        raise forbidden("Administrators may not remove their own administrator role.", "009")
     password = asked.get("password")
     if password is not None:
         _may_set_password(call, user)
@@ -55,7 +55,7 @@ def update(call: Call) -> Response:
 
 
 def remove(call: Call) -> Response:
-    """Takes a user from the site; content of the user needs `mapAssetsTo`, which names its new owner."""
+    """Removes a user from the site. If the user owns content, `mapAssetsTo` must name its new owner."""
     call.administer()
     user = call.resource("user")
     if user["id"] == call.user_id:
@@ -72,7 +72,7 @@ def remove(call: Call) -> Response:
 
 
 def add_from_file(call: Call) -> Response:
-    """Users from a CSV file: name, password, full name, licence, administration, publishing, e-mail."""
+    """Adds users from a CSV file: name, password, full name, licence, administration, publishing, e-mail."""
     call.administer()
     for row in _rows(call, "tableau_user_import"):
         name, password, full_name, licence, administers, publishes, email, *_ = [*row, *[""] * 7]
@@ -90,7 +90,7 @@ def remove_from_file(call: Call) -> Response:
     for row in _rows(call, "tableau_user_delete"):
         found = call.state.one("select * from user where site_id = ? and name = ?", call.site_id, row[0])
         if found is None or found["id"] == call.user_id:
-            continue  # as Tableau does, which tells nobody
+            continue  # as Tableau does, without a message
         _may_change(call, found["site_role"])
         if _owned(call, found["id"]):
             call.state.update("user", found["id"], site_role="Unlicensed")
@@ -114,7 +114,7 @@ def _remove(call: Call, luid: str) -> None:
 
 
 def shown(call: Call, users: list[sqlite3.Row]) -> list[sqlite3.Row]:
-    """Those of `users` whom the calling user may see."""
+    """The users among `users` whom the calling user may see."""
     if call.access.sees_all_users():
         return users
     return [user for user in users if user["id"] == call.user_id]
@@ -145,7 +145,7 @@ def fields(user: sqlite3.Row) -> Fields:
 
 
 def render(user: sqlite3.Row) -> xml.Element:
-    """A user as the API shows one."""
+    """A user in the API's form."""
     return xml.element(
         "user", xml.element("domain", name="local"),
         id=user["id"], name=user["name"], fullName=user["full_name"], email=user["email"] or None,
@@ -158,7 +158,7 @@ def _add(call: Call, name: str, role: str, authentication: str) -> str:
     if not name:
         raise malformed("A user needs a name.")
     if call.state.one("select 1 from user where site_id = ? and name = ?", call.site_id, name) is not None:
-        raise conflict(f"User '{name}' is on the site already.", "017")
+        raise conflict(f"User '{name}' is already on the site.", "017")
     if role == "Guest":
         raise conflict("Nobody can be added as a guest.", "005")
     luid = new_luid()
@@ -167,28 +167,28 @@ def _add(call: Call, name: str, role: str, authentication: str) -> str:
 
 
 def _role(call: Call, role: str, old: str = "") -> str:
-    """A site role that the calling user may give to somebody who has the `old` one."""
+    """The site role, if the calling user may give it to a user who has the `old` one."""
     if role not in SITE_ROLES:
-        raise malformed(f"'{role}' is no site role.", "013")
+        raise malformed(f"'{role}' is not a site role.", "013")
     _may_change(call, role, old)
     return role
 
 
 def _may_change(call: Call, *roles: str) -> None:
-    """Refuses changes of administrators of the server, and to them, by administrators of a site."""
+    """Refuses site administrators to appoint or change server administrators."""
     if "ServerAdministrator" in roles:
         call.administer_server()
 
 
 def _may_set_password(call: Call, user: sqlite3.Row) -> None:
-    """Refuses an administrator of one site the password of somebody who is on other sites too."""
+    """Refuses site administrators to set the password of a user who is also on another site."""
     if call.state.one("select 1 from user where name = ? and site_id <> ?", user["name"], call.site_id):
         call.administer_server()
 
 
 def _authentication(setting: str) -> str:
     if setting not in _AUTHENTICATION:
-        raise malformed(f"'{setting}' is no value of authSetting.")
+        raise malformed(f"'{setting}' is not a value of authSetting.")
     return setting
 
 
@@ -209,9 +209,9 @@ def _rows(call: Call, part: str) -> list[list[str]]:
         text = content.decode("utf-8-sig")
         rows = [row for row in csv.reader(io.StringIO(text)) if row]
     except (UnicodeDecodeError, csv.Error):
-        raise malformed("The file is no CSV in UTF-8.") from None
+        raise malformed("The file is not CSV in UTF-8.") from None
     if xml.NO_TEXT.search(text):
-        raise malformed("The file holds characters that no name has.")
+        raise malformed("The file contains characters that are not allowed in names.")
     return rows
 
 

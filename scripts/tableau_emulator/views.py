@@ -1,4 +1,4 @@
-"""Views: the sheets of workbooks that are not hidden."""
+"""Views: the sheets of workbooks."""
 
 import re
 import sqlite3
@@ -15,7 +15,7 @@ _SHEET_TYPES = {"worksheet": "view", "dashboard": "dashboard", "story": "story",
 
 
 def replace(call: Call, workbook: sqlite3.Row, root: xml.Element, hidden: set[str | None]) -> None:
-    """Makes the views of a workbook those of its document; `hidden` are not shown, nor what is hidden in it."""
+    """Updates the views of a workbook from its document. Views in `hidden`, or hidden in the document, are hidden."""
     old = {
         row["name"]: row for row in call.state.all("select * from view where workbook_id = ?", workbook["id"])
     }
@@ -89,7 +89,7 @@ def query_one(call: Call) -> Response:
 
 
 def delete(call: Call) -> Response:
-    """Deletes a view; with the last one the workbook goes."""
+    """Deletes a view. Deleting the last view deletes the workbook."""
     view = call.resource("view", "Delete")
     others = call.state.one(
         "select 1 from view where workbook_id = ? and id <> ?", view["workbook_id"], view["id"]
@@ -107,7 +107,7 @@ def _remove(call: Call, view: sqlite3.Row) -> None:
 
 
 def short(view: sqlite3.Row) -> xml.Element:
-    """A view as the document of its workbook declares it."""
+    """A view in short form, as part of its workbook."""
     return xml.element(
         "view", id=view["id"], name=view["name"], contentUrl=view["content_url"],
         viewUrlName=view["content_url"].rpartition("/")[2],

@@ -1,4 +1,4 @@
-"""Workbooks: publishing, querying, changing, refreshing, pictures of them."""
+"""Workbooks: publishing, querying, changing, refreshing, and their pictures."""
 
 import re
 import sqlite3
@@ -21,7 +21,7 @@ def query(call: Call) -> Response:
 
 
 def query_of_user(call: Call) -> Response:
-    """The workbooks of the site that a user owns or, for oneself, may see."""
+    """The workbooks that a user owns. For the calling user, all that the user may see."""
     user = call.resource("user")
     if user["id"] == call.user_id:
         return query(call)
@@ -35,13 +35,13 @@ def query_one(call: Call) -> Response:
 
 
 def publish(call: Call) -> Response:
-    """Makes or overwrites a workbook; a view that is still there by its name keeps its LUID too."""
+    """Creates or overwrites a workbook. A view with the same name as before keeps its LUID."""
     return publishing.publish(call, "workbook", _TYPES, _settle, render(call, with_views=True))
 
 
 def _settle(call: Call, workbook: sqlite3.Row, root: xml.Element | None, asked: xml.Element) -> None:
     if root is None or root.tag != "workbook":
-        raise malformed("The file is no workbook.", "011")
+        raise malformed("The file is not a workbook.", "011")
     call.state.update("workbook", workbook["id"], show_tabs=asked.get("showTabs", "false").lower() == "true")
     connections.replace(call, "workbook", workbook["id"], root, asked)
     hidden = {view.get("name") for view in asked.iterfind("views/view") if view.get("hidden") == "true"}

@@ -13,14 +13,14 @@ PRODUCT = "2026.1.0"
 NAMESPACE = "http://tableau.com/api"
 _XSI = "http://www.w3.org/2001/XMLSchema-instance"
 _SCHEMA_FILE = f"ts-api_{VERSION.replace('.', '_')}.xsd"
-NO_TEXT = re.compile("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # what XML can't hold
+NO_TEXT = re.compile("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # characters illegal in XML
 _SCHEMA = f"{NAMESPACE} https://help.tableau.com/samples/en-us/rest_api/{_SCHEMA_FILE}"
 
 Element = Any  # lxml ships no types
 
 
 def element(tag: str, /, *children: Element | str, **attributes: str | int | bool | None) -> Element:
-    """An element of the API's namespace; an attribute that is None is left out."""
+    """An element in the API's namespace. Attributes that are None are left out."""
     node = etree.Element(f"{{{NAMESPACE}}}{tag}", nsmap={None: NAMESPACE})
     for key, value in attributes.items():
         if value is not None:
@@ -34,12 +34,12 @@ def element(tag: str, /, *children: Element | str, **attributes: str | int | boo
 
 
 def tag(node: Element) -> str:
-    """The name of an element, bare of its namespace."""
+    """The name of an element without its namespace."""
     return str(etree.QName(node).localname)
 
 
 def reply(*content: Element, status: int = 200) -> Response:
-    """A response that holds `content`."""
+    """A response with `content`."""
     root = etree.Element(f"{{{NAMESPACE}}}tsResponse", nsmap={None: NAMESPACE, "xsi": _XSI})
     root.set(f"{{{_XSI}}}schemaLocation", _SCHEMA)
     root.extend(content)
@@ -48,14 +48,14 @@ def reply(*content: Element, status: int = 200) -> Response:
 
 
 def failure(error: ApiError) -> Response:
-    """The response that tells of `error`."""
-    # the schema wants the detail before the summary
+    """The response for `error`."""
+    # The schema requires the detail before the summary.
     parts = element("detail", NO_TEXT.sub("\ufffd", error.detail)), element("summary", error.summary)
     return reply(element("error", *parts, code=error.code), status=error.status)
 
 
 def request(body: bytes, name: str) -> Element:
-    """The child `name` of the tsRequest in `body`, bare of namespaces; without it an ApiError 400000."""
+    """The child `name` of the tsRequest in `body`, without namespaces. Raises ApiError 400000 if it is missing."""
     root = parse(body)
     found = root.find(name) if root.tag == "tsRequest" else None
     if found is None:
@@ -64,7 +64,7 @@ def request(body: bytes, name: str) -> Element:
 
 
 def parse(body: bytes) -> Element:
-    """The root of the document in `body`, all of it bare of namespaces."""
+    """The root of the document in `body`, with all namespaces removed."""
     parser = etree.XMLParser(resolve_entities=False, no_network=True, remove_comments=True, remove_pis=True)
     try:
         root = etree.fromstring(body, parser)

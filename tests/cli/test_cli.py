@@ -89,7 +89,7 @@ def contents(callmart: Callmart) -> dict[str, int]:
 # -- bad input -----------------------------------------------------------------------------------------------------
 
 FILES: dict[str, tuple[bytes | None, list[str], str]] = {
-    "missing": (None, [], "is no file; name an existing file"),
+    "missing": (None, [], "is not a file; name an existing file"),
     "empty": (b"", [], "is empty; deliver it again, or leave it out"),
     "empty, compressed": (gzip.compress(b""), [], "is empty"),
     "binary": (b"\x7fELF\x02\x01\x01" + bytes(200), [], "is a binary file"),
@@ -172,8 +172,8 @@ def test_the_plan_is_shown_before_it_is_refused(ready: Callmart, command: Comman
     done = command("registry", "apply", tmp_path / "registry.yml")
     assert done.stdout.splitlines() == [
         "+ customer 2: new: none",
-        "- customer 1042: is gone from the file: everything of it is deleted",
-        "- customer 1046: is gone from the file: everything of it is deleted",
+        "- customer 1042: is gone from the file: all of its data is deleted",
+        "- customer 1046: is gone from the file: all of its data is deleted",
     ]
     assert "nothing was applied: 2 of these changes delete data" in mistake(done)
 
@@ -311,9 +311,7 @@ def test_a_database_of_one_s_own_says_where_it_is_published(
     dsn = logins.owner_uri(ready.settings)
     before = contents(ready)
     done = command(*arguments, CALLMART_DSN=dsn)
-    assert 'published nowhere until this is set; name your Tableau server, or write "emulator"' in mistake(
-        done
-    )
+    assert 'not published until this is set; name your Tableau server, or write "emulator"' in mistake(done)
     assert done.stdout == ""
     assert contents(ready) == before
 
@@ -343,7 +341,7 @@ def test_a_bundle_of_authorities_that_is_not_there_is_named(ready: Callmart, com
         CALLMART_TABLEAU__TOKEN="x",
         REQUESTS_CA_BUNDLE="/none",
     )
-    assert "REQUESTS_CA_BUNDLE names no file of certificates" in mistake(done)
+    assert "REQUESTS_CA_BUNDLE does not name a file of certificates" in mistake(done)
 
 
 def test_callmart_toml_is_heeded(ready: Callmart, command: Command, tmp_path: Path) -> None:
@@ -381,8 +379,8 @@ def test_a_run_without_folder_and_tableau_says_so_as_json(
     assert done.returncode == 1
     ran = json.loads(done.stdout)
     assert ran["problems"] == [
-        f"{tmp_path / 'none'} is no folder; correct `folders` in callmart.toml",
-        f"{tmp_path / 'bad.csv.gz'} is damaged or breaks off; deliver it again, whole",
+        f"{tmp_path / 'none'} is not a folder; correct `folders` in callmart.toml",
+        f"{tmp_path / 'bad.csv.gz'} is damaged or breaks off; deliver the whole file again",
         f"No Tableau server answers at {dead}; start it or correct tableau.server.",
     ]
     assert (ran["files"], ran["extracts"], ran["published_changes"]) == ([], 3, 0)

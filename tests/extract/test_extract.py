@@ -22,7 +22,7 @@ from callmart.declarations import dbt_project
 from callmart.extract import extract
 from callmart.extract.extract import Extract, Unproven
 from callmart.operations import run
-from callmart.publish import publication, tableau
+from callmart.publish import publishing, tableau
 from callmart.tableau_files import tds
 from callmart_home import Callmart, ignore_step
 from centre import ANONYMOUS, DAYS, DETAILED, NAMED, REGISTRY, STANDARD, WITH_DATA, events
@@ -319,9 +319,9 @@ class Away:
         """Publish alone."""
         settings = self.callmart.settings
         with self.callmart.connect() as connection, tableau.connect(settings) as server:
-            actual = publish.read(server, publication.books(connection, settings))
-            plan = publish.plan(publication.desired(connection, settings), actual)
-            return publication.apply(connection, settings, server, plan, on_step)
+            actual = publish.read(server, publishing.books(connection, settings))
+            plan = publish.plan(publishing.desired(connection, settings), actual)
+            return publishing.apply(connection, settings, server, plan, on_step)
 
     def queues(self) -> dict[str, TSC.DatasourceItem]:
         """Everybody's data source of queues, by project."""

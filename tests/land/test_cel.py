@@ -398,7 +398,7 @@ def test_another_format_is_named(tmp_path):
     path.write_text(text(WAIT))
     with pytest.raises(UserError, match="is cel, not csv; use --format cel or auto"):
         opened(path, "csv", customer=DETAILED)
-    with pytest.raises(UserError, match="does not say whose rows these are; give --customer"):
+    with pytest.raises(UserError, match="does not name the customer; give --customer"):
         opened(path)
     path.write_text("1795529567|1795529567.16|sales|NONE|ABANDON|2|2|11\n")
     with pytest.raises(UserError, match="is queue_log, not cel"):

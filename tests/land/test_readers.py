@@ -120,7 +120,7 @@ def test_a_last_line_without_its_end_waits(tmp_path):
 @pytest.mark.parametrize("pack", [gzip.compress, zstd])
 def test_a_compressed_file_must_be_whole(tmp_path, pack):
     cut = source(write(tmp_path, pack((HEADER + ROW.rstrip("\n")).encode())))
-    with pytest.raises(UserError, match="line 2 breaks off"):
+    with pytest.raises(UserError, match="breaks off in line 2"):
         read(cut)
     noise = "".join(f"7001,call_answered,2026-10-05T00:00:31Z,{n * 7919 % 99991}\n" for n in range(50_000))
     packed = pack((HEADER + noise).encode())
@@ -139,13 +139,13 @@ def test_a_compressed_file_must_be_whole(tmp_path, pack):
         (b"PK\x03\x04 a workbook", "binary file"),
         (b"\x7fELF\x02\x01\0\0\0", "binary file"),
         (b"PAR1 but no more", "damaged"),
-        (b"[2026-11-24 15:12:38] VERBOSE[1] app_queue.c: hello\n", "no line of a queue_log"),
-        (b'"","0205551234","100","from-internal","""A"" <1>"\n', "no line of a queue_log"),
-        (b'[{"event": "call_answered"}]\n', "one object a line"),
+        (b"[2026-11-24 15:12:38] VERBOSE[1] app_queue.c: hello\n", "or a line of a queue_log"),
+        (b'"","0205551234","100","from-internal","""A"" <1>"\n', "or a line of a queue_log"),
+        (b'[{"event": "call_answered"}]\n', "one object per line"),
         (b"customer_id;event;occurred_at\n", "commas"),
         (b"customer_id,event,occured_at\n", "column 3 of the header is not known"),
         (b"event,occurred_at,extension\n", r"column 3 of the header \(extension\) is not known"),
-        (b"event,occurred_at,event\n", r"column 3 of the header \(event\) is there twice"),
+        (b"event,occurred_at,event\n", r"column 3 of the header \(event\) occurs twice"),
         (b"customer_id,event\n", "no column occurred_at"),
         (REALTIME_HEADER.replace(",data5", "").encode(), "no column data5"),
     ],
@@ -212,8 +212,8 @@ def test_ndjson_rejects_line_by_line(tmp_path):
         {"line_number": 10, "event": "é"},
     ]
     assert rejected(opened) == {
-        2: "a key is not of the raw format",
-        3: "a key is there twice",
+        2: "a key is not in the raw format",
+        3: "a key occurs twice",
         4: "a value is a list or an object",
         5: "a value is a list or an object",
         6: "the line is not a JSON object",
@@ -263,7 +263,7 @@ def test_parquet_of_any_types_becomes_text(tmp_path):
 @pytest.mark.parametrize(
     ("column", "says"),
     [
-        (pa.array([0], pa.timestamp("us")), "a time without a zone"),
+        (pa.array([0], pa.timestamp("us")), "a time without a time zone"),
         (pa.array([0], pa.date32()), "has type date32"),
         (pa.array([["x"]]), "has type list"),
     ],

@@ -34,7 +34,7 @@ from callmart.land import landing
 from callmart.opening import opening
 from callmart.operations import run, status
 from callmart.operations.status import CustomerStatus
-from callmart.publish import installation, publication, tableau
+from callmart.publish import installation, publishing, tableau
 from callmart.registry import file as registry_file
 from callmart.retention import expire, remove
 from callmart.simulator.simulate import simulate
@@ -237,9 +237,9 @@ def test_what_can_not_be_read_is_a_problem_and_the_others_land(
     folders = twin.home / "none", mixed, twin.home / "registry.yml", last
     ran = night(with_folders(twin, *(Folder(path=folder) for folder in folders)))
     assert [(file.file, file.landed) for file in ran.files] == [("9-good", 1), ("good", 1)]
-    no_file = "is no file; name an existing file of raw events, or take it out of the folder that is landed"
-    no_folder = "is no folder; correct `folders` in callmart.toml"
-    damaged = "is damaged or breaks off; deliver it again, whole"
+    no_file = "is not a file; name an existing file of raw events, or remove it from the landing folder"
+    no_folder = "is not a folder; correct `folders` in callmart.toml"
+    damaged = "is damaged or breaks off; deliver the whole file again"
     assert ran.problems == [
         f"{folders[0]} {no_folder}",
         f"{folders[2]} {no_folder}",
@@ -489,12 +489,10 @@ def test_a_run_adopts_nothing_by_itself(undisturbed: Callmart) -> None:
     assert len(ran.problems) == 2
     assert all("adopt it with --yes" in problem for problem in ran.problems)
     with undisturbed.connect() as connection, tableau.connect(undisturbed.settings) as server:
-        desired = publication.desired(connection, undisturbed.settings)
-        plan = publish.plan(
-            desired, publish.read(server, publication.books(connection, undisturbed.settings))
-        )
+        desired = publishing.desired(connection, undisturbed.settings)
+        plan = publish.plan(desired, publish.read(server, publishing.books(connection, undisturbed.settings)))
         assert {str(step) for step in plan.steps if step.customer_id and step.action != "adopt"} == set()
-        publication.apply(connection, undisturbed.settings, server, plan, ignore_step)
+        publishing.apply(connection, undisturbed.settings, server, plan, ignore_step)
     assert (night(undisturbed).problems, outcome(undisturbed)) == ([], before)
     assert (
         undisturbed.rows("select project_id is null as unknown, is_from_before from ops.publication")
@@ -517,7 +515,7 @@ STAGES: list[tuple[Any, str]] = [
     (opening, "empty_build"),
     (extract, "_prove"),
     (publish, "plan"),
-    (publication, "record"),
+    (publishing, "record"),
 ]
 
 

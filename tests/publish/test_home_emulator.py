@@ -74,7 +74,7 @@ def test_one_that_an_older_callmart_left_is_served_as_it_was(home: Path, older: 
 
 def test_it_is_served_in_the_foreground_unless_it_runs_already(home: Path) -> None:
     emulator.ensure_running(home)
-    with pytest.raises(UserError, match="runs already; stop it with `callmart stop`"):
+    with pytest.raises(UserError, match="is already running; stop it with `callmart stop`"):
         emulator.serve(home, lambda running: None)
 
 

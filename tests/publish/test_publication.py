@@ -18,7 +18,7 @@ from callmart.access import logins
 from callmart.base.errors import UserError
 from callmart.cli import main
 from callmart.cli.terminal import UNDONE
-from callmart.publish import Publication, installation, publication, tableau
+from callmart.publish import Publication, installation, publishing, tableau
 from callmart.tableau_files.tds import Live
 from callmart_home import Callmart
 from commands import use
@@ -81,7 +81,7 @@ def owner(applied: Callmart) -> Iterator[psycopg.Connection]:
 
 
 def desired(callmart: Callmart, owner: psycopg.Connection) -> dict[int, Publication]:
-    return {one.customer_id: one for one in publication.desired(owner, callmart.settings)}
+    return {one.customer_id: one for one in publishing.desired(owner, callmart.settings)}
 
 
 def test_a_contract_orders_data_sources_reports_and_mail(
@@ -237,7 +237,7 @@ def test_a_copied_home_is_noticed(tmp_path: Path) -> None:
 )
 def test_a_file_that_holds_no_id_is_refused(tmp_path: Path, held: str) -> None:
     (tmp_path / "installation").write_text(held)
-    with pytest.raises(UserError, match=r"installation holds no id .*; write .* or delete"):
+    with pytest.raises(UserError, match=r"contains no installation id; put .* or delete"):
         installation.ensure_id(tmp_path)
 
 
@@ -276,12 +276,12 @@ def test_the_books_hold_no_name_and_a_backup_of_them_no_id(applied: Callmart, tm
     made = installation.ensure_id(applied.home)
     with applied.connect() as owner:
         ours, another = (
-            publication.books(owner, applied.settings.model_copy(update={"home": home}))
+            publishing.books(owner, applied.settings.model_copy(update={"home": home}))
             for home in (applied.home, tmp_path)
         )
         held = owner.execute("select p::text from ops.publication as p").fetchall()
         held += owner.execute("select a::text from ops.audit_log as a").fetchall()
-        wanted = publication.desired(owner, applied.settings)
+        wanted = publishing.desired(owner, applied.settings)
         with tableau.connect(applied.settings) as server:
             planned = publish.plan(wanted, publish.read(server, another))
     assert not any(word in text for (text,) in held for word in (made, "Een", "Two", "Drie"))

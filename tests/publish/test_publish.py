@@ -40,7 +40,7 @@ from callmart.publish import (
     applying,
     credentials,
     plan,
-    publication,
+    publishing,
     tableau,
 )
 from callmart.publish.emulator import ensure_running, stop
@@ -698,7 +698,7 @@ def test_only_recipients_are_mailed(server: TSC.Server, mailed: Publication, set
 )
 def test_the_hour_is_the_customers(zone: str, site: str, now: datetime, expected: tuple[str, str]) -> None:
     schedule = exposures.reports()["drukte"].schedule
-    assert publication.mail_time(schedule, ZoneInfo(zone), ZoneInfo(site), now) == expected
+    assert publishing.mail_time(schedule, ZoneInfo(zone), ZoneInfo(site), now) == expected
 
 
 # live, and wired
@@ -891,7 +891,7 @@ def test_a_name_that_another_installation_has_is_one_customers_problem(
     publish(server, standard, books=ELSEWHERE)
     before = of_installation(ELSEWHERE, state)
     first, second = publish(server, later, detailed)
-    assert "installation ba9876543210 has a project of the name" in str(first.error)
+    assert "installation ba9876543210 has a project with the name" in str(first.error)
     assert "BV" not in str(first.error)
     assert (first.project_id, first.done, second.error) == (None, (), None)
     assert of_installation(ELSEWHERE, state) == before
@@ -899,7 +899,7 @@ def test_a_name_that_another_installation_has_is_one_customers_problem(
         "the number alone is free"
     )
     renamed, _ = publish(server, standard, detailed)
-    assert "needs; a customer is one installation's" in str(renamed.error)
+    assert "needs; a customer belongs to one installation" in str(renamed.error)
     publish(server, books=ELSEWHERE)
     server.projects.create(TSC.ProjectItem("7 ANDER bv", parent_id=projects(server)["callmart"].id))
     first, _ = publish(server, later, detailed)
@@ -1701,7 +1701,7 @@ def test_a_connected_app_that_is_refused(settings: Settings, tmp_path: Path) -> 
                 connect(connected_app(settings, secret=None, secret_file=file)):  # fmt: skip
             pass
     app = connected_app(settings).tableau.connected_app
-    with pytest.raises(UserError, match="not both"), \
+    with pytest.raises(UserError, match="exactly one"), \
             connect(real(settings.home, server="http://127.0.0.1:1", token="secret", connected_app=app)):  # fmt: skip
         pass
 
@@ -1753,10 +1753,10 @@ def stub(*answers: tuple[int, bytes]) -> Iterator[tuple[str, list[str]]]:
 @pytest.mark.parametrize(
     ("given", "says"),
     [
-        ((200, b"<!doctype html><title>hello"), "no Tableau server"),
-        ((200, b"<html><body/></html>"), "no Tableau server"),
-        ((200, b"<tsResponse></tsResponse>"), "no Tableau server"),
-        ((404, b""), "no Tableau server"),
+        ((200, b"<!doctype html><title>hello"), "like a running Tableau server"),
+        ((200, b"<html><body/></html>"), "like a running Tableau server"),
+        ((200, b"<tsResponse></tsResponse>"), "like a running Tableau server"),
+        ((404, b""), "like a running Tableau server"),
         ((302, b""), "https://elsewhere.example.org/"),
     ],
 )

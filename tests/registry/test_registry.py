@@ -94,14 +94,18 @@ MISTAKES = {
     "no such day": (
         ONE + "    contracts:\n      - {option: standard, from: 2025-02-30}\n",
         5,
-        "from: no date; write it as 2026-03-01",
+        "from: not a date; write it as 2026-03-01",
     ),
-    "a number for a day": (ONE + "    contracts: [{option: standard, from: 2025}]\n", 4, "from: no date;"),
-    "a day before all days": (ONE + "    contracts: [{option: standard, from: 0001-01-01}]\n", 4, "no date;"),
+    "a number for a day": (ONE + "    contracts: [{option: standard, from: 2025}]\n", 4, "from: not a date;"),
+    "a day before all days": (
+        ONE + "    contracts: [{option: standard, from: 0001-01-01}]\n",
+        4,
+        "not a date;",
+    ),
     "until before from": (
         ONE + "    contracts:\n      - {option: standard, from: 2025-06-01, until: 2025-06-01}\n",
         5,
-        "until is exclusive and must lie after from",
+        "until is exclusive and must be after from",
     ),
     "overlap": (
         ONE

@@ -647,7 +647,7 @@ def test_a_failing_expiry_stops_neither_months_nor_the_run(
         assert ran.extracts == len(ZONES) * len(groups)
         for month in ahead:
             for name in ("raw.event", *marts_with_days(full)):
-                assert expired_months.stands(connection, f"{name}_{month:%Y%m}")
+                assert expired_months.exists(connection, f"{name}_{month:%Y%m}")
 
 
 def test_months_that_cannot_be_made_are_a_problem(full: Callmart, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -807,8 +807,8 @@ def test_a_lock_not_got_is_exit_code_1(full: Callmart) -> None:
         done = command("expire", "--accept", plan["hash"], *at)
         holder.rollback()
     assert done.returncode == 1
-    assert "lock not got" in done.stdout
-    assert done.stdout.splitlines()[-1].startswith("expire: lock not got; ")
+    assert "lock not obtained" in done.stdout
+    assert done.stdout.splitlines()[-1].startswith("expire: lock not obtained; ")
 
 
 def test_one_at_a_time(full: Callmart) -> None:

@@ -224,7 +224,7 @@ def test_it_goes_everywhere_once_it_is_confirmed(
     assert "nothing was retired: this can't be undone; confirm it with --yes" in mistake(shown)
     assert shown.stdout.splitlines() == [
         f"- rows of mart.{NAME}: {len(WITH_DATA) * 5}",
-        f"- months that they stand in: {len({day.replace(day=1) for day in (*OLD, *DAYS)})}",
+        f"- monthly partitions: {len({day.replace(day=1) for day in (*OLD, *DAYS)})}",
         "- opened days: 1",
         "- results of its checks: 1",
         "- days that its checks held back: 2",

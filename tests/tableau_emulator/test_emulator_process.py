@@ -148,7 +148,7 @@ def test_the_command_serves_until_it_is_interrupted(folder: Path) -> None:
             f"token:      in {folder / 'token'}",
         ]
         assert (folder / "token").read_text() == emulator.token
-        assert f"An emulator runs on {folder} already" in mistake(folder)
+        assert f"An emulator is already running on {folder}" in mistake(folder)
         run.send_signal(signal.SIGINT)
         assert run.wait(30) == 0
 
@@ -156,7 +156,7 @@ def test_the_command_serves_until_it_is_interrupted(folder: Path) -> None:
 def test_the_command_takes_the_port_that_it_is_given_or_none(folder: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
-        assert f"Port {port} can't be had" in mistake(folder, "--port", port)
+        assert f"Port {port} is not available" in mistake(folder, "--port", port)
     with subprocess.Popen([COMMAND, folder, "--port", str(port)], stdout=subprocess.PIPE, text=True) as run:
         assert run.stdout is not None
         assert f"http://127.0.0.1:{port};" in run.stdout.readline()
@@ -166,13 +166,13 @@ def test_the_command_takes_the_port_that_it_is_given_or_none(folder: Path) -> No
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ([], "FOLDER; --help says"),
-        (["{folder}", "--port", "x"], "'x' is no port"),
-        (["{folder}", "--port", "0"], "'0' is no port"),
-        (["{folder}", "--what"], "--what; --help says"),
+        ([], "FOLDER; see --help"),
+        (["{folder}", "--port", "x"], "'x' is not a port"),
+        (["{folder}", "--port", "0"], "'0' is not a port"),
+        (["{folder}", "--what"], "--what; see --help"),
         (["{file}"], "{file}: File exists; name another"),
         (["{folder}", "--token-file", "{parent}"], "{parent}: Is a directory; name another"),
-        (["{others}"], "{others}/files holds files of another program; name another folder"),
+        (["{others}"], "{others}/files contains files of another program; name another folder"),
         (["{broken}"], "state.sqlite can't be used (file is not a database); name another folder"),
     ],
 )

@@ -61,8 +61,8 @@ def test_same_input_gives_the_same_bytes(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("column", "kind", "said"),
     [
-        ("answered", pa.int64(), "line_interval.answered is bigint where its contract says integer"),
-        ("line", None, "line_interval.line is not in it where its contract says text"),
+        ("answered", pa.int64(), "line_interval.answered is bigint but its contract says integer"),
+        ("line", None, "line_interval.line is missing but its contract says text"),
         ("number", pa.string(), "line_interval.number is not in the contract"),
     ],
 )
@@ -296,7 +296,7 @@ def test_a_new_mart_gets_a_place_and_renames_nothing() -> None:
 @pytest.mark.parametrize(
     ("kind", "columns", "said"),
     [
-        ("numeric", ("call_date", "calm"), "Tableau has no place for numeric"),
+        ("numeric", ("call_date", "calm"), "Tableau has no type for numeric"),
         ("integer", ("other", "calm"), "it has no column of queue_interval's key"),
     ],
 )

@@ -16,7 +16,7 @@ from callmart.base.settings import PROJECT
 from callmart.declarations import exposures
 from callmart.tableau_files import tds, workbook
 from callmart.tableau_files.workbook import references
-from callmart.tableau_files.workbook.book import Published
+from callmart.tableau_files.workbook.book import PublishedSource
 from tableau_files import CUSTOMER, LOCALES, PUBLISHED, SAVED, built, each_report, errors, source, unlisted
 
 
@@ -88,7 +88,7 @@ def test_our_own_workbook_is_a_template_for_another_customer(tmp_path: Path, nam
         built(name, locale).replace(b"De Zaak &amp; \xe2\x80\xb9[Sales]\xe2\x80\xba Zn", b"{{customer}}")
     )
     for language in LOCALES:
-        other = Published("https://other.example.nl", "", "Other_1")
+        other = PublishedSource("https://other.example.nl", "", "Other_1")
         result = workbook.build(report, "Nachtwacht", source(report.group, language), other, file)
         assert errors(etree.fromstring(result)) == []
         assert b"Nachtwacht" in result
@@ -255,55 +255,56 @@ def own_formula(formula: str) -> str:
             "name='[Parameter 2]' param-domain-type='list'",
             "name='[Parameter 2]' param-domain-type='list'"
             " source-field='[sqlproxy.0kq1x2y0abcdef1ghij2k3lmno4p].[none:queue:nk]'",
-            "the parameter 'Per' lists what one customer has of .queue.", id="a parameter's list",
+            "the parameter 'Per' lists one customer's values of .queue.", id="a parameter's list",
         ),
         pytest.param(
             NARROW, "<calculation class='categorical-bin' column='[queue]' new-bin='true'>"
             "<bin value='&quot;Samen&quot;'><value>&quot;q-geheim&quot;</value></bin></calculation>",
-            "the group 'Naam in het klein' is of single members of .queue.", id="a group",
+            "the group 'Naam in het klein' has single members of .queue.", id="a group",
         ),
         pytest.param(
             "<simple-id uuid='{F0D67156", "<annotations><annotation class='mark' id='1'><formatted-text><run>!</run>"
             "</formatted-text><point><tuple-reference><tuple-descriptor><columns>"
             "<field>[sqlproxy.0kq1x2y0abcdef1ghij2k3lmno4p].[none:queue:nk]</field></columns></tuple-descriptor>"
             "<tuple><value>&quot;q-geheim&quot;</value></tuple></tuple-reference></point></annotation></annotations>"
-            "<simple-id uuid='{F0D67156", "an annotation marks one of .queue.", id="an annotation",
+            "<simple-id uuid='{F0D67156", "an annotation marks a value of .queue.", id="an annotation",
         ),
         pytest.param(
-            NARROW, own_formula("RAWSQL_STR(&quot;select 1&quot;)"), "klein' holds custom SQL", id="raw SQL"
+            NARROW, own_formula("RAWSQL_STR(&quot;select 1&quot;)"), "klein' contains custom SQL", id="raw SQL"
         ),
         pytest.param(
             NARROW, own_formula("SCRIPT_STR(&quot;x&quot;, ATTR([queue]))"), "a program outside Tableau", id="a script"
         ),
         pytest.param(
-            NARROW, own_formula("IF ISMEMBEROF(&quot;chefs&quot;) THEN [queue] END"), "who is looking", id="who looks"
+            NARROW, own_formula("IF ISMEMBEROF(&quot;chefs&quot;) THEN [queue] END"), "depends on the user", id="who"
         ),
         pytest.param(
             "name='sqlproxy' table='[sqlproxy]' type='table'", "name='x' type='text'", "custom SQL", id="flagged SQL"
         ),
         pytest.param(
             FROM_DESKTOP, "<_.fcp.ObjectModelExtractV2.true...extract enabled='true' count='-1' units='records' "
-            f"object-id='' />{FROM_DESKTOP}", "has an extract, data of its own", id="a flagged extract",
+            f"object-id='' />{FROM_DESKTOP}", "has its own extract, i.e. data", id="a flagged extract",
         ),
         pytest.param("<datasources>\n    <datasource has", "<local-data directory='Data' />\n  <datasources>\n"
-                     "    <datasource has", "data of its own", id="local data"),
+                     "    <datasource has", "has its own extract, i.e. data", id="local data"),
         pytest.param(
             "id='4' mode='compact' param='[Parameters].[Parameter 2]' type-v2='paramctrl'",
-            "id='4' param='C:/Users/jan/logo.png' type-v2='bitmap'", "shows C:/Users/jan/logo.png, which is not in the",
-            id="a picture",
+            "id='4' param='C:/Users/jan/logo.png' type-v2='bitmap'",
+            "shows C:/Users/jan/logo.png from outside the workbook", id="a picture",
         ),
         pytest.param(
             "id='4' mode='compact' param='[Parameters].[Parameter 2]' type-v2='paramctrl'",
-            "id='4' param='https://example.org/' type-v2='web'", "nothing may be loaded from outside", id="a page",
+            "id='4' param='https://example.org/' type-v2='web'",
+            "shows https://example.org/ from outside the workbook", id="a page",
         ),
         pytest.param(
             "<actions>", "<actions><action caption='Zoek' name='[Action9_X]'><activation type='on-select' />"
             "<source type='all' /><link caption='Zoek' expression='https://example.org/?q=&lt;[x].[none:queue:nk]&gt;'"
-            " /></action>", "an action opens https://example.org/.*, which could be", id="a page by an action",
+            " /></action>", "an action opens https://example.org/.*, which could receive", id="a page by an action",
         ),
         pytest.param(
             "w='98400' x='800' y='16000' />", "w='98400' x='800' y='16000'><add-in add-in-id='x' instance-id='y' "
-            "extension-version='1' /></zone>", "it has an extension, which would be handed the data", id="an extension",
+            "extension-version='1' /></zone>", "it has an extension, which would get the data", id="an extension",
         ),
         pytest.param(
             CHART, f"{CHART}<encodings><size column='[sqlproxy.0kq1x2y0abcdef1ghij2k3lmno4p].[sum:colour:qk]' />"
@@ -396,7 +397,7 @@ def test_what_a_template_says_ends_in_a_workbook_or_in_a_sentence(fill: Fill) ->
             outcomes["a workbook"] += 1
         except UserError as refused:
             assert re.search(r"template\.twb.*[;:] ", str(refused)), seed
-            outcomes["no XML" if "no XML" in str(refused) else "refused"] += 1
+            outcomes["not XML" if "not XML" in str(refused) else "refused"] += 1
     assert min(outcomes.values()) > 10, outcomes
     assert len(outcomes) == 3, "each of them happens"
 
@@ -464,29 +465,29 @@ FILTER = """<filter class='categorical'
         ),
         pytest.param(
             "datatype='integer' name='[offered", "datatype='real' name='[offered",
-            r"\[offered\] is real in it and integer in the data source", id="another type",
+            r"\[offered\] has type real but type integer in the data source", id="another type",
         ),
         pytest.param(
-            "table='[Orders$]' type='table'", "type='text'", "holds custom SQL; use the marts' tables", id="custom SQL"
+            "table='[Orders$]' type='table'", "type='text'", "contains custom SQL; use the marts'", id="custom SQL"
         ),
         pytest.param(
             "<connection class='excel-direct'", "<connection one-time-sql='set role x' class='excel-direct'",
-            "holds initial SQL", id="initial SQL",
+            "contains initial SQL", id="initial SQL",
         ),
         pytest.param("</datasources>", SECOND, "it has the connections 'Sample.*', 'Their calls'", id="a second one"),
         pytest.param(
             COLUMN, f"{COLUMN}<extract enabled='true' count='-1' units='records' object-id=''><connection class='hyper'"
-            " dbname='x.hyper'/></extract>", "has an extract, data of its own", id="an extract",
+            " dbname='x.hyper'/></extract>", "has its own extract, i.e. data", id="an extract",
         ),
         pytest.param(
             "<aggregation value='true' />", FILTER, r"a filter on \[queue\] names single members", id="a queue's name"
         ),
         pytest.param("{{title}}", "{{name}}", "there is no text {{name}}; use one of customer, empty", id="a text"),
         pytest.param(COLUMN, calculated("SUM([secret])"), r"has no field \[secret\]", id="a formula's field"),
-        pytest.param("<workbook ", "<workbooks ", "is no XML; save the workbook again", id="no XML"),
+        pytest.param("<workbook ", "<workbooks ", "is not XML; save the workbook again", id="no XML"),
         pytest.param(
             "<workbook ", "<!DOCTYPE workbook [<!ENTITY x SYSTEM 'file:///etc/passwd'>]><workbook ",
-            "is no workbook", id="an entity",
+            "is not a workbook", id="an entity",
         ),
     ],
 )  # fmt: skip
@@ -510,7 +511,7 @@ def test_a_template_is_refused(fill: Fill, saved: str, old: str, new: str, said:
 
 @pytest.mark.parametrize(
     ("name", "said"),
-    [("template.twbx", "holds data of its own; save the workbook as .twb"), ("missing.twb", "can't be read")],
+    [("template.twbx", "contains data; save the workbook as .twb"), ("missing.twb", "can't be read")],
 )
 def test_a_file_that_is_none_is_refused(tmp_path: Path, name: str, said: str) -> None:
     (tmp_path / "template.twbx").write_bytes(b"PK")

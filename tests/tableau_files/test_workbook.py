@@ -15,7 +15,7 @@ from callmart.base.errors import UserError
 from callmart.declarations import exposures
 from callmart.tableau_files import tds, workbook
 from callmart.tableau_files.workbook import dashboard, references
-from callmart.tableau_files.workbook.book import Published
+from callmart.tableau_files.workbook.book import PublishedSource
 from callmart.tableau_files.workbook.sheet import BREAK, literal
 from formulas import Formulas
 from tableau_files import (
@@ -74,7 +74,7 @@ def test_two_customers_differ_in_their_name_and_data_source_only(name: str, loca
         report,
         "Nachtwacht",
         source(report.group, locale),
-        Published(PUBLISHED.server, PUBLISHED.site, "Other"),
+        PublishedSource(PUBLISHED.server, PUBLISHED.site, "Other"),
     )
     assert PUBLISHED.content_url.encode() not in other
     assert literal(CUSTOMER).replace("&", "&amp;").encode() not in other
@@ -418,7 +418,7 @@ def test_tableau_has_the_functions_that_formulas_use(name: str, locale: str) -> 
 
 
 def test_a_server_that_is_no_url_is_refused() -> None:
-    with pytest.raises(UserError, match="is no URL of a Tableau server"):
+    with pytest.raises(UserError, match="is not the URL of a Tableau server"):
         workbook.build(
-            exposures.reports()["drukte"], "x", source("queue", "nl"), Published("tableau", "", "x")
+            exposures.reports()["drukte"], "x", source("queue", "nl"), PublishedSource("tableau", "", "x")
         )

@@ -530,7 +530,7 @@ def test_checking_reads_as_the_quality_login(played: Callmart, owner: psycopg.Co
                 quality.execute(f"select 1 from {table} limit 1")
             quality.rollback()
     owner.execute("revoke select on build.agent from callmart_quality")
-    with pytest.raises(UserError, match=r"may not read build\.agent: run `callmart access apply`"):
+    with pytest.raises(UserError, match=r"can't read build\.agent; run `callmart access apply`"):
         check(played, owner, "agent")
 
 

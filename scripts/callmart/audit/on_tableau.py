@@ -18,7 +18,7 @@ from callmart.audit.check import Check, few
 from callmart.base.errors import UserError
 from callmart.base.settings import Settings
 from callmart.declarations.dbt_project import Mart
-from callmart.publish import Actual, Publication, publication
+from callmart.publish import Actual, Publication, publishing
 from callmart.publish.grants import NOBODY, customer_access
 
 _LOCK = TSC.ProjectItem.ContentPermissions
@@ -43,8 +43,8 @@ def look(
     """Read what is on Tableau and who reaches it, and download and open the data sources. Raises UserError if Tableau
     can't be read.
     """
-    desired = {one.customer_id: one for one in publication.desired(connection, settings)}
-    actual = publish.read(server, publication.books(connection, settings))
+    desired = {one.customer_id: one for one in publishing.desired(connection, settings)}
+    actual = publish.read(server, publishing.books(connection, settings))
     if unread := next(iter(actual.unread.values()), None):
         raise UserError(unread)
     site = reach.read(server, lambda asked, of: on_step("reach", "on Tableau", asked, of))

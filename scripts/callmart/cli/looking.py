@@ -127,7 +127,7 @@ def workbook_(
     name, locale = found
     group = known[report].group
     source = tds.source(group, dbt_project.marts(settings()), locale)
-    published = workbook.Published(
+    published = workbook.PublishedSource(
         "http://localhost" if settings().tableau.is_emulated else str(settings().tableau.server),
         settings().tableau.site,
         content_url or f"callmart_{customer}_{group}",

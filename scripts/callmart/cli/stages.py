@@ -164,10 +164,10 @@ def publish(
 ) -> None:
     """Publish to Tableau what each customer has ordered, and remove the rest."""
     from callmart import publish as stage
-    from callmart.publish import publication, tableau
+    from callmart.publish import publishing, tableau
 
     with at_work() as connection, tableau.connect(settings()) as tableau_server:
-        wanted, books = publication.desired(connection, settings()), publication.books(connection, settings())
+        wanted, books = publishing.desired(connection, settings()), publishing.books(connection, settings())
         connection.commit()
         planned = stage.plan(wanted, stage.read(tableau_server, books))
         if not as_json:
@@ -182,7 +182,7 @@ def publish(
                 f"nothing was published: {asked}; look at it with --plan, and confirm it with --yes"
             )
         with progress() as step:
-            outcomes = publication.apply(
+            outcomes = publishing.apply(
                 connection, settings(), tableau_server, planned, lambda *one: step("publish", *one)
             )
     failures = [one for one in outcomes if one.error]

@@ -1,1 +1,1 @@
-"""From a file of the source to rows of raw.event."""
+"""Turns a source file into rows of raw.event."""

@@ -1,10 +1,12 @@
-"""Asterisk's channel event log (CEL) as canonical events: what queue_log, which tells of the same calls, can't say.
+"""Converts Asterisk's channel event log (CEL) to canonical events.
 
-That is holds, transfers, and that a call has ended: where that is told, the log would have shown a hold, and none is
-none. A row means something only after what its channel did before, so channels are followed through the file.
+It adds what queue_log doesn't record of the same calls: holds, transfers, and ends of calls. An end is reported only
+if the log records music on hold; a call that has an end and no hold was then really never on hold.
 
-What is told of channels becomes events of calls: a caller in a queue is known to queue_log by the id of the channel,
-anything else goes by the id that links channels (linkedid). Callers' names and numbers are not even looked at.
+What a row means depends on what its channel did before, so this module tracks each channel through the file.
+
+A caller in a queue gets the channel's id as call_id, because queue_log knows the call by that id. Every other event
+gets the id that links channels (linkedid). Callers' names and numbers are never read.
 """
 
 import json
@@ -26,18 +28,18 @@ FOLLOWED = (
     "APP_START", "BRIDGE_ENTER", "BRIDGE_EXIT", "STREAM_BEGIN", "STREAM_END", "BLINDTRANSFER", "ATTENDEDTRANSFER",
     "CHAN_END",
 )  # fmt: skip
-# Known to say nothing that is needed here.
+# Known event types that are not needed.
 SILENT = (
     "CHAN_START", "ANSWER", "APP_END", "HANGUP", "LINKEDID_END", "DTMF", "PICKUP", "FORWARD", "PARK_START", "PARK_END",
     "LOCAL_OPTIMIZE", "LOCAL_OPTIMIZE_BEGIN", "CONF_START", "CONF_END", "CONF_ENTER", "CONF_EXIT", "BRIDGE_START",
     "BRIDGE_END", "BRIDGE_UPDATE", "BRIDGE_TO_CONF", "3WAY_START", "3WAY_END", "TRANSFER", "HOOKFLASH",
 )  # fmt: skip
 
-MUSIC = "MOH_STREAM"  # how the userdeftype of music on hold begins
+MUSIC = "MOH_STREAM"  # prefix of the userdeftype of music on hold
 SECOND = 1_000_000  # microseconds
-HOLDING = "holding_bridge"  # where nobody speaks: the parked, and agents that wait for calls
-TRANSFER_PROMPT = "pbx-transfer"  # what an agent hears who transfers by keys
-MOST_CHANNELS = 100_000  # more are never alive; a log that leaves out CHAN_END must not fill the memory
+HOLDING = "holding_bridge"  # nobody speaks in it: parked callers, and agents waiting for calls
+TRANSFER_PROMPT = "pbx-transfer"  # the prompt that an agent hears when transferring by keys
+MOST_CHANNELS = 100_000  # far more than are ever alive; a log without CHAN_END must not fill the memory
 
 SQL = sql_file.statements(__file__)
 
@@ -67,7 +69,7 @@ ROW = (
 
 
 class Row(NamedTuple):
-    """What is read of a row, in this order."""
+    """The values that are read from a row, in the order of ROW."""
 
     line_number: int
     at: int  # microseconds since 1970
@@ -83,25 +85,25 @@ class Row(NamedTuple):
 
 @dataclass(slots=True)
 class Bridge:
-    """Where channels speak with each other."""
+    """A bridge: channels in it hear each other."""
 
     id: str
     parties: int = 0
-    transfer_at: int | None = None  # when one of them last began to hand the call over
+    transfer_at: int | None = None  # when a party last began to transfer the call
 
 
 @dataclass(slots=True)
 class Music:
-    """Music that a channel hears in a bridge; `began` is None if that was in an earlier file."""
+    """Music that a channel hears in a bridge. `began` is None if the music began in an earlier file."""
 
     bridge: Bridge | None
     began: Row | None
 
     @property
     def is_hold(self) -> bool:
-        """False while the other party dials or consults somebody to hand the call over: that is of the transfer."""
+        """Whether this is a hold. Music during a transfer is not: the other party is dialling or consulting."""
         transfer_at = self.bridge.transfer_at if self.bridge else None
-        # The keys that begin a transfer are written a moment before or after the music.
+        # The log has the keys that begin a transfer a moment before or after the music.
         return not (transfer_at and self.began and transfer_at > self.began.at - SECOND)
 
 
@@ -110,13 +112,13 @@ class Channel:
     """What a channel has done so far in this file."""
 
     name: str | None
-    queue: str | None = None  # the queue whose caller it is at present
-    is_queue_caller: bool = False  # at any time: queue_log knows the call by this channel's id
+    queue: str | None = None  # the queue in which the caller is now
+    is_queue_caller: bool = False  # was ever in a queue: queue_log knows the call by this channel's id
     bridge: Bridge | None = None
-    left: Bridge | None = None  # the one that it left last
-    bridge_seen: bool = False  # in a file that begins in the middle, not until it enters or leaves one
+    left: Bridge | None = None  # the bridge that it left last
+    bridge_seen: bool = False  # false until it enters or leaves a bridge; the file can begin in mid-call
     music: Music | None = None
-    undecided: list[Row] = field(default_factory=list)  # music of which it isn't known whether it was bridged
+    undecided: list[Row] = field(default_factory=list)  # music that may or may not have been in a bridge
 
 
 class Fault(Exception):
@@ -124,27 +126,27 @@ class Fault(Exception):
 
 
 class ChannelLog:
-    """The mapping of one file, batch by batch; it remembers the channels, and unknown types."""
+    """Converts one file, batch by batch. It remembers the channels and counts unknown event types."""
 
     def __init__(self, connection: duckdb.DuckDBPyConnection, tally: Tally, time_zone: str) -> None:
-        """`time_zone` is that of local times; a log that counts seconds needs none."""
+        """`time_zone` applies to local times. A log with epoch seconds doesn't use it."""
         self.unknown_verbs = UnknownVerbs()
         self._connection = connection
         self._tally = tally
         self._time_zone = time_zone
         self._times: Times | None = None
-        self._tells_music = False  # older versions of Asterisk don't
+        self._has_music = False  # older versions of Asterisk don't log music
         self._channels: dict[str, Channel] = {}
         self._bridges: dict[str, Bridge] = {}
         telephone.define_macros(connection)
 
     def canonical(self, rows: pa.Table) -> pa.Table:
-        """The events of a batch of CEL_READ, by SOURCE_SCHEMA; a row that can't be read is rejected."""
+        """Return the events of a batch with the columns CEL_READ, by SOURCE_SCHEMA. Unreadable rows are rejected."""
         timed = self._timed(rows.rename_columns({"eventtime": "time", "uniqueid": "callid"}))
         self._count_unknown(timed["eventtype"])
         timed = timed.filter(pc.is_in(timed["eventtype"], pa.array(FOLLOWED)))
         timed = timed.append_column("at", timed["occurred_at"].cast(pa.int64()))
-        self._tells_music |= pc.any(pc.starts_with(timed["eventtype"], "STREAM")).as_py() or False
+        self._has_music |= pc.any(pc.starts_with(timed["eventtype"], "STREAM")).as_py() or False
         found: list[Event] = []
         wrong: list[tuple[int, str]] = []
         for row in map(Row, *(timed[name].to_pylist() for name in ROW)):
@@ -159,7 +161,7 @@ class ChannelLog:
         return self._as_source(found)
 
     def _timed(self, rows: pa.Table) -> pa.Table:
-        """The rows with their instants, in the order in which they happened on each channel: the file's."""
+        """The rows with their instants, in the order of the file: each channel's events are in order there."""
         if self._times is None:
             counts_seconds = pc.any(pc.match_substring_regex(rows["time"], f"^{EPOCH_TIME}$")).as_py()
             self._times = Times(self._connection, self._tally, None if counts_seconds else self._time_zone)
@@ -172,10 +174,10 @@ class ChannelLog:
                 is_word = name is not None and re.fullmatch(r"[A-Z0-9_]{1,40}", name)
                 self.unknown_verbs.note(name if is_word else "other", count["counts"])
 
-    # -- What a channel does
+    # -- Channels
 
     def _follow(self, row: Row) -> Iterator[Event]:
-        """Note what a row says of its channel; the events that follow from it."""
+        """Update the row's channel, and yield the events that follow from the row."""
         if not row.id:
             raise Fault("uniqueid is missing")
         extra = _extra(row)
@@ -204,7 +206,7 @@ class ChannelLog:
                 yield from self._end(row.id, row)
 
     def _enter(self, channel: Channel, row: Row, extra: dict[str, str]) -> None:
-        channel.undecided.clear()  # it was in no bridge: music of a queue, or of nothing at all
+        channel.undecided.clear()  # the channel was in no bridge, so the music was no hold
         channel.bridge_seen = True
         if extra.get("bridge_technology") == HOLDING:
             return
@@ -212,7 +214,7 @@ class ChannelLog:
         channel.bridge = self._bridges.setdefault(id, Bridge(id))
         channel.bridge.parties += 1
         if channel.left and channel.left is not channel.bridge:
-            channel.left.transfer_at = row.at  # who stayed behind is to be handed over
+            channel.left.transfer_at = row.at  # the party left behind is about to be transferred
 
     def _leave(self, channel: Channel, extra: dict[str, str]) -> Iterator[Event]:
         if not channel.bridge_seen and extra.get("bridge_technology") != HOLDING:
@@ -233,7 +235,7 @@ class ChannelLog:
     def _stream(self, channel: Channel, row: Row, extra: dict[str, str]) -> Iterator[Event]:
         if extra.get("sound") == TRANSFER_PROMPT and channel.bridge:
             channel.bridge.transfer_at = row.at
-        if not (row.detail or "").startswith(MUSIC) or _is_called(row):
+        if not (row.detail or "").startswith(MUSIC) or _is_called_party(row):
             return
         if channel.bridge_seen:
             yield from self._music(channel, row)
@@ -241,7 +243,7 @@ class ChannelLog:
             channel.undecided.append(row)
 
     def _music(self, channel: Channel, row: Row) -> Iterator[Event]:
-        """Hold events, at the end of the music: only then is it known whether it was a hold."""
+        """Yield hold events when the music ends. Before that, it isn't known whether it is a hold."""
         in_bridge = channel.bridge is not None or not channel.bridge_seen
         if row.type == "STREAM_BEGIN":
             channel.music = Music(channel.bridge, row) if in_bridge else None
@@ -259,7 +261,7 @@ class ChannelLog:
         self._out_of_bridge(channel)
         if channel.music and channel.music.began and channel.music.is_hold:
             yield self._event(channel.music.began, "hold_started", channel)
-        if channel.is_queue_caller and self._tells_music:
+        if channel.is_queue_caller and self._has_music:
             yield self._event(row, "call_ended", channel, queue=None)
 
     # -- Transfers
@@ -272,7 +274,7 @@ class ChannelLog:
         local = _LOCAL.fullmatch(self._target(row, extra) or "")
         queue = self._queue_behind(local["pair"]) if local else None
         if "app" in extra and (second := self._channels.get(extra.get("channel2_uniqueid", ""))):
-            queue = second.queue  # a second call of the agent's, which waits in the queue itself
+            queue = second.queue  # the agent's second call, which itself waits in the queue
         return self._event(
             row,
             "transferred",
@@ -283,12 +285,12 @@ class ChannelLog:
         )
 
     def _caller(self, extra: dict[str, str]) -> tuple[Channel | None, str | None]:
-        """The channel that is handed over, and its id."""
+        """The channel that is transferred, and its id."""
         caller = extra.get("transferee_channel_uniqueid")
         return self._channels.get(caller or ""), caller
 
     def _target(self, row: Row, extra: dict[str, str]) -> str | None:
-        """The name of the channel to which the caller was handed over."""
+        """The name of the channel to which the caller is transferred."""
         if extra.get("transfer_target_channel_name", "N/A") != "N/A":
             return extra["transfer_target_channel_name"]
         bridge = extra.get("bridge2_id")
@@ -297,7 +299,7 @@ class ChannelLog:
             (
                 channel.name
                 for id, channel in self._channels.items()
-                # By now the target can have moved to the caller's bridge.
+                # The target may already have moved to the caller's bridge.
                 if bridge
                 and bridge in {at.id for at in (channel.bridge, channel.left) if at}
                 and id not in parties
@@ -306,7 +308,7 @@ class ChannelLog:
         )
 
     def _queue_behind(self, pair: str) -> str | None:
-        """The queue in which the other half of a local channel waits, or waited until it was answered."""
+        """The queue in which the other half of a local channel waits, or waited before it was answered."""
         name = f"{pair};2"
         return next((channel.queue for channel in self._channels.values() if channel.name == name), None)
 
@@ -315,7 +317,7 @@ class ChannelLog:
     def _event(
         self, row: Row, event: str, channel: Channel | None, id: str | None = None, **values: str | None
     ) -> Event:
-        """An event; its identity is that of the row, however much of the call the file holds."""
+        """An event. Its id depends on the row alone, so it is the same however much of the call the file holds."""
         is_known_to_queue_log = channel is not None and channel.is_queue_caller
         call_id = (id or row.id) if is_known_to_queue_log else (row.linked_id or row.id)
         return {
@@ -334,8 +336,8 @@ class ChannelLog:
         return as_source(events)
 
 
-def _is_called(row: Row) -> bool:
-    """Whether the channel is the called party's: music there means that the caller put the agent on hold."""
+def _is_called_party(row: Row) -> bool:
+    """Whether the channel is the agent's. Music there means that the caller put the agent on hold."""
     return row.app_data == "(Outgoing Line)" or row.app == "AgentLogin"
 
 

@@ -1,5 +1,5 @@
 -- name: events
--- What was found in a channel event log (`found`), as canonical events: the times as text, and where a call went.
+-- The events found in a channel event log (`found`), with times as text and the target of each transfer.
 select
     * exclude (dialled, target_queue) replace (
         cast(timezone('UTC', make_timestamp(occurred_at)) as varchar) as occurred_at

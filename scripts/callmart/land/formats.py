@@ -1,4 +1,4 @@
-"""Which format a file has, found out by its first bytes; and whether its header is one of that format."""
+"""Detects a file's format from its first bytes, and checks its header."""
 
 import csv
 import re
@@ -13,7 +13,7 @@ from callmart.land.source import Form, broken
 
 FORMATS = ("auto", "csv", "ndjson", "parquet", "queue_log", "cel")
 
-DETECT = 64 << 10  # bytes that tell a file's format
+DETECT = 64 << 10  # bytes read to detect the format
 
 REALTIME_COLUMNS = (
     "time",
@@ -27,11 +27,11 @@ REALTIME_COLUMNS = (
     "data4",
     "data5",
 )
-# What other tables of the kind have besides; of no use here.
+# Further columns that such tables can have. They are not read.
 REALTIME_IGNORED = ("id", "serverid", "created")
 LOG_COLUMNS = ("time", "callid", "queue", "agent", "event", "data")
 
-# The channel event log as Asterisk's own example writes it: Master.csv, which has no header.
+# The columns of Master.csv, as Asterisk's sample configuration writes it, without a header.
 CEL_COLUMNS = (
     "eventtype",
     "eventtime",
@@ -54,11 +54,11 @@ CEL_COLUMNS = (
     "userdeftype",
     "eventextra",
 )
-# What callmart reads of it; of an export with a header, these must be there.
+# The columns that callmart reads. An export with a header must have them.
 CEL_READ = (
     "eventtype", "eventtime", "channame", "appname", "appdata", "uniqueid", "linkedid", "userdeftype", "eventextra",
 )  # fmt: skip
-CEL_IGNORED = ("id", "eventname", "peeraccount")  # what tables of it have besides
+CEL_IGNORED = ("id", "eventname", "peeraccount")  # further columns that tables of it can have
 
 _COMPRESSIONS = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd"}
 _LOG_LINE = re.compile(r"\d{1,10}\|[^|]*\|[^|]*\|[^|]*\|")
@@ -68,7 +68,10 @@ _COLUMN_NAME = re.compile(r"[A-Za-z]\w{0,40}")
 
 
 def first_bytes(path: Path) -> tuple[bytes, str | None]:
-    """The first bytes of a file, decompressed, and its compression."""
+    """Return the first bytes of a file, decompressed, and the compression ('gzip', 'zstd' or None).
+
+    Raises UserError if the file can't be opened or is empty.
+    """
     if path.is_dir():
         raise UserError(f"{path} is a folder; name a file in it")
     try:
@@ -81,7 +84,7 @@ def first_bytes(path: Path) -> tuple[bytes, str | None]:
     except FileNotFoundError:
         raise UserError(f"{path} does not exist; check the name") from None
     except PermissionError:
-        raise UserError(f"{path} may not be read by this user; give it the right to") from None
+        raise UserError(f"{path} can't be read by this user; give the user read permission") from None
     except (OSError, EOFError):
         raise broken(path) from None
     if not start.strip(b"\xef\xbb\xbf\r\n"):
@@ -90,7 +93,7 @@ def first_bytes(path: Path) -> tuple[bytes, str | None]:
 
 
 def first_lines(path: Path, start: bytes) -> list[str]:
-    """The lines in the first bytes of a text file; a UserError for everything that is no UTF-8 text."""
+    """Return the lines in the first bytes of a text file. Raises UserError if the file is not UTF-8 text."""
     if start.startswith((b"\xff\xfe", b"\xfe\xff")):
         raise UserError(f"{path} is UTF-16; save it as UTF-8")
     lines = start.removeprefix(b"\xef\xbb\xbf").splitlines()
@@ -101,7 +104,10 @@ def first_lines(path: Path, start: bytes) -> list[str]:
 
 
 def text_form(path: Path, format: str, lines: list[str]) -> tuple[Form, tuple[str, ...] | None]:
-    """Which text format these first lines are, and the header of the CSV forms."""
+    """Return the text format of these first lines, and the header if the format is a CSV with one.
+
+    Raises UserError if no format fits, if `format` says another one, or if the header is wrong.
+    """
     first = lines[0]
     found: Form | None = None
     header: tuple[str, ...] = ()
@@ -115,17 +121,16 @@ def text_form(path: Path, format: str, lines: list[str]) -> tuple[Form, tuple[st
             found = "queue_log_realtime"
         elif {"eventtype", "eventtime", "linkedid"} <= set(header):
             found = "cel"
-            header = tuple(
-                "eventextra" if column == "extra" else column for column in header
-            )  # as tables have it
+            # Tables call the column `extra`.
+            header = tuple("eventextra" if column == "extra" else column for column in header)
         elif _is_cel_row(header):
             found, header = "cel", ()
         elif {*COLUMNS} & {*header} or format == "csv":
             found = "csv"
     if found is None:
         raise UserError(
-            f"{path}: its first line is no header of the raw format, no JSON object and no line of a "
-            "queue_log or a channel event log; deliver one of these, with commas between columns and one object a line"
+            f"{path}: the first line is not a header of the raw format, a JSON object, or a line of a queue_log or a "
+            "channel event log; deliver one of these (commas between columns, one object per line)"
         )
     named = "queue_log" if found == "queue_log_realtime" else found
     if format not in ("auto", named):
@@ -140,7 +145,7 @@ def text_form(path: Path, format: str, lines: list[str]) -> tuple[Form, tuple[st
 
 
 def _is_cel_row(values: tuple[str, ...]) -> bool:
-    """Whether a first line without a header is one of a channel event log."""
+    """Whether a first line is a row of a channel event log without a header."""
     return (
         len(values) == len(CEL_COLUMNS)
         and _CEL_TYPE.fullmatch(values[0]) is not None
@@ -149,17 +154,17 @@ def _is_cel_row(values: tuple[str, ...]) -> bool:
 
 
 def check_header(path: Path, header: tuple[str, ...], known: Iterable[str], required: Iterable[str]) -> None:
-    """Each column known, once, and all required ones there; else a UserError."""
+    """Raise UserError if a column is unknown or occurs twice, or if a required one is missing."""
     missing = [column for column in required if column not in header]
     for position, column in enumerate(header, start=1):
         if column not in known:
-            # Without the required columns this may be a row, not a header: then it isn't repeated.
+            # If required columns are missing, this may be a row of data: don't repeat its values.
             name = f" ({column})" if not missing and _COLUMN_NAME.fullmatch(column) else ""
             raise UserError(
                 f"{path}: column {position} of the header{name} is not known; rename or remove it; "
                 f"known are {', '.join(known)}"
             )
         if column in header[: position - 1]:
-            raise UserError(f"{path}: column {position} of the header ({column}) is there twice; remove one")
+            raise UserError(f"{path}: column {position} of the header ({column}) occurs twice; remove one")
     if missing:
         raise UserError(f"{path} has no column {missing[0]}; add it to the header and the rows")

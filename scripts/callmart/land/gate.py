@@ -1,4 +1,4 @@
-"""What rows are judged by: the registry at one moment (the gate), and what holds for a whole file."""
+"""The gate: the registry's contents that decide which rows are let in, and the defaults of one file."""
 
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
@@ -11,24 +11,24 @@ from callmart.base.errors import UserError
 
 @dataclass(frozen=True)
 class Gate:
-    """What the registry says, at one moment."""
+    """The registry's contents at one moment."""
 
-    # customer_id int32, option ('standard', 'detailed'), valid_from, valid_until (null: open)
+    # customer_id int32, option ('standard', 'detailed'), valid_from, valid_until (null: no end)
     contracts: pa.Table
     customers: pa.Table  # customer_id int32, time_zone, anonymous_agents
     statuses: pa.Table  # customer_id int32, word, status
-    keys: pa.Table  # customer_id int32, key (32 bytes); of customers with a contract
-    latest: datetime  # a day ahead of the database's clock: no event is later
+    keys: pa.Table  # customer_id int32, key (32 bytes); only customers with a contract
+    latest: datetime  # a day ahead of the database's clock; later events are rejected
 
 
 @dataclass(frozen=True)
 class Defaults:
-    """What holds for the whole file."""
+    """What applies to all rows of a file, unless a row says otherwise."""
 
     customer_id: int | None
     platform: str
-    platform_given: bool  # then a row with another platform is rejected
-    time_zone: str | None  # of a log's local times; None: the customer's
+    platform_given: bool  # the user named the platform: a row with another one is rejected
+    time_zone: str | None  # for the local times of a log; None: the customer's
 
     def __post_init__(self) -> None:
         if self.time_zone is not None and self.time_zone not in available_timezones():
@@ -38,7 +38,10 @@ class Defaults:
 
 
 def contract_periods(gate: Gate) -> pa.Table:
-    """One row per contract: when it lets events in, as instants, and the customer's key, ready for an HMAC."""
+    """Return one row per contract: its first and last instant, and the customer's key, prepared for an HMAC.
+
+    Raises UserError if a customer has no key.
+    """
     customers = {row["customer_id"]: row for row in gate.customers.to_pylist()}
     keys = {row["customer_id"]: row["key"] for row in gate.keys.to_pylist()}
     periods = []
@@ -75,5 +78,5 @@ def contract_periods(gate: Gate) -> pa.Table:
 
 
 def _begin_of_day(day: date | None, zone: ZoneInfo) -> datetime | None:
-    """The first instant of a local day, also where midnight is skipped or comes twice."""
+    """The first instant of a local day, even where the clock skips or repeats midnight."""
     return None if day is None else datetime.combine(day, time(), zone).astimezone(UTC)

@@ -1,7 +1,7 @@
-"""Which rows may be stored: those that a contract lets in, and that keep the rules of the raw format.
+"""Decides which rows may be stored: rows that a contract covers and that follow the raw format.
 
-All of it is SQL, in DuckDB. The order matters: a row of a customer without a contract on its day is counted and goes no
-further, before anything else is done with it.
+The work is done in SQL, in DuckDB. The order matters: a row without a contract on its day is counted and dropped
+before anything else is done with it.
 """
 
 import duckdb
@@ -31,14 +31,14 @@ _TIME = r"[12]\d{3}-\d\d-\d\d[T ]([01]\d|2[0-3]):[0-5]\d:[0-5]\d"
 def set_up(
     connection: duckdb.DuckDBPyConnection, defaults: Defaults, gate: Gate, *, is_queue_log: bool
 ) -> None:
-    """The tables, macros and views that each batch, `source`, is judged by."""
+    """Create the tables, macros and views that judge each batch (`source`)."""
     connection.execute(f"set variable customer = {defaults.customer_id or 'null'}::integer")
     connection.execute("set variable platform = $platform", {"platform": defaults.platform})
     connection.execute("set variable platform_given = $given", {"given": defaults.platform_given})
     connection.execute("set variable latest = $latest::timestamptz", {"latest": gate.latest})
-    # A queue_log can connect a caller to nobody (NONE): answered, and no agent's contact.
+    # A queue_log can connect a caller to no agent (NONE): the call is answered without an agent.
     connection.execute("set variable is_queue_log = $is_queue_log", {"is_queue_log": is_queue_log})
-    connection.register("source", SOURCE_SCHEMA.empty_table())  # a view is bound when it is made
+    connection.register("source", SOURCE_SCHEMA.empty_table())  # views need it when they are created
     connection.register("contract_periods_arrow", contract_periods(gate))
     connection.register("statuses_arrow", gate.statuses)
     connection.register("events_arrow", events_table())
@@ -68,11 +68,11 @@ def set_up(
 
 
 def _words(words: tuple[str, ...]) -> str:
-    """Texts, for an `in`."""
+    """The words as a list for SQL's `in`."""
     return ", ".join(f"'{word}'" for word in words)
 
 
 def _first_fault(condition: str, fault: str) -> str:
-    """What is wrong with the first text of which the condition is true; names the column."""
+    """SQL for the fault of the first text column that meets the condition; it names the column."""
     branches = (f"when {condition.format(column=column)} then '{column} {fault}'" for column in TEXT_COLUMNS)
     return f"case {' '.join(branches)} end"

@@ -1,5 +1,4 @@
--- What rows are judged by, and how. `source` is the batch. The tables are made once per file, the views are asked anew
--- of each batch.
+-- Judges rows. `source` is the batch. The tables are created once per file; the views are queried for each batch.
 
 -- name: tables
 create temp table contract_periods as
@@ -31,7 +30,7 @@ create temp macro instant(text) as case
 end;
 
 -- name: arrived
--- The rows of a batch, each beside the contract that lets it in.
+-- One row per row of the batch, with the contract that covers it.
 create temp view arrived as
 with texts as (
     select
@@ -76,7 +75,7 @@ left join contract_periods
     and parsed.instant < contract_periods.closes;
 
 -- name: judged
--- The rows that a contract lets in, understood by the rules of the raw format; `fault` is null where a row keeps them.
+-- One row per row that a contract covers, read by the rules of the raw format. `fault` is null if the row follows them.
 create temp view judged as
 with let_in as (
     select * from arrived
@@ -144,7 +143,7 @@ select
         when needs_agent and agent is null and not getvariable('is_queue_log') then 'agent is missing'
         when reason_needed and reason is null then 'reason is missing'
         when len(reasons) > 0 and not list_contains(reasons, reason)
-            then 'reason is not one of the event''s'
+            then 'reason is not allowed for this event'
         when event = 'call_started' and direction is null then 'direction is missing'
         when event = 'call_started' and direction not in ({directions})
             then 'direction is not one of the raw format'

@@ -1,4 +1,4 @@
-"""Keys in place of persons, and an identity for each event that its source gave none. All of it is SQL, in DuckDB."""
+"""Replaces persons by keys, and gives each event a key of its own. The work is done in SQL, in DuckDB."""
 
 import duckdb
 
@@ -7,8 +7,8 @@ from callmart.base.raw_format import EVENT_COLUMNS
 
 SQL = sql_file.statements(__file__)
 
-# What a row's identity is made of, where its source gave it none: every column that is stored. No text is empty or
-# holds a control character. Of a status it is the source's word: what that is stored as, the registry can change.
+# An event without an event_id is identified by all its stored columns. The separator is safe: no text is empty or
+# holds a control character. A status is identified by the source's word, as the registry can change how it is stored.
 _CONTENT = ", chr(31), ".join(
     (
         "customer_id",
@@ -23,6 +23,9 @@ _CONTENT = ", chr(31), ".join(
 
 
 def keyed_events(connection: duckdb.DuckDBPyConnection) -> duckdb.DuckDBPyRelation:
-    """The judged rows of a batch, by EVENT_SCHEMA and with `fault`, `nameable`, `agent`; asked anew of each batch."""
+    """Return the judged rows of a batch: the columns of EVENT_SCHEMA, and `fault`, `nameable` and `agent`.
+
+    The relation is a query; it is evaluated anew for each batch.
+    """
     connection.execute(SQL["macros"])
     return connection.sql(SQL["keyed_events"].format(content=_CONTENT))

@@ -1,4 +1,4 @@
--- Keys in place of persons, and an identity for each event. `judged` holds the rows.
+-- Replaces persons by keys, and gives each event a key of its own. `judged` holds the rows.
 
 -- name: macros
 create temp macro keyed(inner_key, outer_key, kind, value) as
@@ -7,12 +7,12 @@ left(sha256(outer_key || unhex(sha256(inner_key || encode(kind || ':' || value))
 create temp macro digest(text) as (md5_number_lower(text)::hugeint - 9223372036854775808)::bigint;
 
 -- name: keyed_events
--- The judged rows as they are stored, with their `fault` and with what tells who the agents are.
+-- One row per judged row, as it is stored, with its `fault`, and with `agent` and `nameable` to name agents.
 with checked as materialized (
     select * from judged
 ),
 
--- Each value of which a key is stored.
+-- Every value that is stored as a key.
 keyable as (
     select
         customer_id,
@@ -56,7 +56,7 @@ keyable as (
     from checked
 ),
 
--- A key costs more than all else that is done with a row, so each is made once.
+-- Computing keys is the most expensive step, so each key is computed once.
 keys as (
     select
         customer_id,

@@ -1,7 +1,8 @@
-"""Land: a file's events into `raw`, exactly once, the whole file or nothing.
+"""Lands a file: stores its events in `raw` exactly once, the whole file or nothing.
 
-What a file holds is read, gated and keyed before it reaches the server (`prepare`); here it is streamed there as
-binary COPY and merged by a function of the owner, in one transaction, which also marks the days that it reaches.
+`prepare` reads the file, drops what the gate doesn't let in, and replaces persons by keys. This module streams the
+result to the server as binary COPY. A function of the owner merges it and marks the affected days as dirty, in the
+same transaction.
 """
 
 import json
@@ -30,7 +31,7 @@ from callmart.land.source import Limits
 
 @dataclass(frozen=True)
 class Landed:
-    """What became of a file, in rows of the file (`rows`, `rejected`, `turned_away`) and in events."""
+    """The result for one file. `rows`, `rejected` and `turned_away` count rows of the file, the others events."""
 
     file: str
     rows: int = 0
@@ -38,7 +39,7 @@ class Landed:
     repeated: int = 0
     rejected: int = 0
     turned_away: int = 0
-    unchanged: bool = False  # landed before, under the same registry
+    unchanged: bool = False  # landed before, with the same version of the registry
     incomplete_last_line: bool = False
     first_rejects: tuple[tuple[int, str], ...] = ()
     unknown_verbs: tuple[tuple[str, int], ...] = ()
@@ -47,14 +48,15 @@ class Landed:
 def land(
     connection: psycopg.Connection, settings: Settings, path: Path, format: str, defaults: Defaults
 ) -> Landed:
-    """Land one file, as the loader, whose connection it is. Raises UserError, with nothing landed, where the file as a
-    whole can't be.
+    """Land one file. `connection` is the loader's.
+
+    Raises UserError if the file as a whole can't land; then nothing of it has landed.
     """
     if defaults.customer_id is not None:
         _require_customer(connection, defaults.customer_id)
     if not path.is_file():
         raise UserError(
-            f"{path} is no file; name an existing file of raw events, or take it out of the folder that is landed"
+            f"{path} is not a file; name an existing file of raw events, or remove it from the landing folder"
         )
     try:
         with path.open("rb") as file:
@@ -80,7 +82,7 @@ def land(
                 f"{path} did not land: the server refused it ({_primary(error)}); land it again"
             ) from None
         raise UserError(
-            f"{path} did not land: the server broke off (SQLSTATE {error.sqlstate or 'unknown'}); land it again"
+            f"{path} did not land: the server failed (SQLSTATE {error.sqlstate or 'unknown'}); land it again"
         ) from None
     except (OSError, pa.ArrowException, duckdb.Error) as error:
         raise _unreadable(path, error) from None
@@ -100,7 +102,7 @@ def land(
 
 
 def limits(settings: Settings) -> Limits:
-    """What a file may hold. No file that lands has more rejects than the share of the rows that it may have."""
+    """Return what a file may hold. The limit of rejects is the allowed share of the allowed number of rows."""
     return Limits(
         rows=settings.max_file_rows,
         gib=settings.max_file_gib,
@@ -109,20 +111,22 @@ def limits(settings: Settings) -> Limits:
 
 
 def folder_files(folder: Folder) -> list[Path]:
-    """All that stands in a folder of callmart.toml, in the order of the names, but what begins with a dot. What turns
-    out to be no file is refused when it is landed: a link that leads nowhere must not pass for nothing.
+    """Return everything in a folder of callmart.toml, sorted by name, except names that begin with a dot.
+
+    Entries that are not files are included: `land` refuses them, so that a broken link isn't silently skipped.
+    Raises UserError if the folder can't be read.
     """
     try:
         return sorted(path for path in folder.path.iterdir() if not path.name.startswith("."))
     except (FileNotFoundError, NotADirectoryError):
-        raise UserError(f"{folder.path} is no folder; correct `folders` in callmart.toml") from None
+        raise UserError(f"{folder.path} is not a folder; correct `folders` in callmart.toml") from None
     except OSError as error:
         raise _unreadable(folder.path, error) from None
 
 
 def _unreadable(path: Path, error: Exception) -> UserError:
     return UserError(
-        f"{path} can't be read ({kind(error)}); let this user read it, or deliver it again, whole"
+        f"{path} can't be read ({kind(error)}); give this user read permission, or deliver the whole file again"
     )
 
 
@@ -130,11 +134,14 @@ def _require_customer(connection: psycopg.Connection, customer_id: int) -> None:
     if not connection.execute(
         "select 1 from registry.customer where customer_id = %s", [customer_id]
     ).fetchone():
-        raise UserError(f"customer {customer_id} is not in the registry: add it and apply the registry first")
+        raise UserError(f"customer {customer_id} is not in the registry; add it and apply the registry first")
 
 
 def current_gate(connection: psycopg.Connection, settings: Settings) -> tuple[int, Gate]:
-    """The registry at this moment, and its version."""
+    """Return the registry's version, and its contents as a Gate.
+
+    Raises UserError if a customer's key is missing or is not the one that the registry expects.
+    """
     ((version, latest),) = connection.execute(
         "select coalesce(max(version), 0), now() + interval '1 day' from registry.version"
     ).fetchall()
@@ -151,7 +158,7 @@ def current_gate(connection: psycopg.Connection, settings: Settings) -> tuple[in
     ).fetchall()
     return version, Gate(
         contracts=table(
-            # What is too old to keep is not let in: a late file can't bring an expired day back.
+            # Contracts begin at the floor at the earliest, so a late file can't bring an expired day back.
             "select customer_id, option, greatest(valid_from, access.retention_floor()), valid_until"
             " from registry.kept_contract where coalesce(valid_until, 'infinity') > access.retention_floor()",
             {
@@ -186,17 +193,19 @@ def current_gate(connection: psycopg.Connection, settings: Settings) -> tuple[in
 
 
 def _asked(format: str, defaults: Defaults) -> str:
-    """What the file was said to be: the same content, landed for another customer, is another file."""
+    """The options given with the file. With other options, e.g. another customer, the same content lands again."""
     return json.dumps([format, defaults.customer_id, defaults.platform, defaults.time_zone])
 
 
 def _store(
     cursor: Any, settings: Settings, path: Path, prepared: Prepared, identity: tuple[str, int, str]
 ) -> tuple[int, int]:
-    """Stream the file into the doorway, then keep it; landed and repeated events. The caller commits."""
+    """Stream the file into the incoming tables, then store it; return the number of landed and of repeated events.
+    The caller commits.
+    """
     digest, version, asked = identity
     if _one(cursor, "select raw.receive($1::integer)", version) != (True,):
-        raise UserError(f"the registry changed while {path} was read: land it again")
+        raise UserError(f"the registry changed while {path} was being read; land it again")
     _stream(cursor, prepared)
     _refuse_too_many_rejects(settings, path, prepared)
     _ingest(cursor, "incoming_reject", prepared.rejects)
@@ -215,7 +224,7 @@ def _ingest(cursor: Any, table: str, rows: pa.Table | pa.RecordBatchReader) -> N
 
 
 def _stream(cursor: Any, prepared: Prepared) -> None:
-    """Stream the events. An error of ours on the way must not come out as the driver's."""
+    """Stream the events. An error of ours must not surface as an error of the driver."""
     mistakes: list[Exception] = []
 
     def batches() -> Iterator[pa.RecordBatch]:
@@ -245,9 +254,9 @@ def _refuse_too_many_rejects(settings: Settings, path: Path, prepared: Prepared)
 
 
 def _primary(error: AdbcError) -> str:
-    """What the server said: of a refusal of our own, in words of our own."""
-    # The keys are bytes, although they are declared as texts.
-    return next(said.decode() for key, said in error.details if "MESSAGE_PRIMARY" in str(key))
+    """The server's message. It is one of our own functions that refused, so the text is ours."""
+    # The keys are bytes, although they are declared as strings.
+    return next(text.decode() for key, text in error.details if "MESSAGE_PRIMARY" in str(key))
 
 
 def _one(cursor: Any, statement: str, *parameters: Any) -> tuple[Any, ...]:

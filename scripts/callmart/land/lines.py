@@ -1,4 +1,4 @@
-"""The lines of a text file: whole, in UTF-8, each with its number."""
+"""Reads a text file as whole lines of UTF-8, each with its line number."""
 
 from collections.abc import Iterator
 
@@ -9,11 +9,14 @@ import pyarrow.compute as pc
 from callmart.base.errors import UserError
 from callmart.land.source import Source, broken
 
-BLOCK = 4 << 20  # bytes of text at a time; also more than any line may have
+BLOCK = 4 << 20  # bytes read at a time; a longer line is an error
 
 
 def blocks(source: Source) -> Iterator[pa.Table]:
-    """Blocks of (line_number, text): whole lines without their ends; empty ones left out."""
+    """Yield tables of (line_number, text): whole lines without line ends, empty lines left out.
+
+    Raises UserError if the file breaks off, can't be decompressed, or exceeds a limit.
+    """
     line_number = 1
     size = 0
     rest = b""
@@ -37,7 +40,7 @@ def blocks(source: Source) -> Iterator[pa.Table]:
     except (OSError, EOFError):
         raise broken(source.path) from None
     if rest and source.compression:
-        raise UserError(f"{source.path}, line {line_number} breaks off; deliver the file again, whole")
+        raise UserError(f"{source.path} breaks off in line {line_number}; deliver the whole file again")
     source.tally.incomplete_last_line = bool(rest)
 
 
@@ -57,7 +60,7 @@ def _clean(source: Source, block: bytes, first: int) -> pa.Table:
 
 
 def decoded(connection: duckdb.DuckDBPyConnection, lines: pa.Array) -> pa.Array:
-    """The bytes as text; null where they are not UTF-8 or hold a NUL."""
+    """Return the bytes as text; null where they are not UTF-8 or contain a NUL."""
     try:
         text = lines.cast(pa.string())
     except pa.ArrowInvalid:

@@ -1,4 +1,4 @@
-"""The rows of a Parquet file as text, batch by batch."""
+"""Reads the rows of a Parquet file as text, batch by batch."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,13 +14,13 @@ from callmart.land.formats import check_header
 from callmart.land.lines import decoded
 from callmart.land.source import Source, broken
 
-ROWS = 1 << 15  # rows of Parquet at a time
-ROW_GROUP = 1 << 30  # bytes of a row group of Parquet, unpacked; its pages are unpacked as a whole
-CLIP = 4 * (LONGEST_TEXT + 1)  # bytes: a text that has more is too long, however much of it is looked at
+ROWS = 1 << 15  # rows read at a time
+ROW_GROUP = 1 << 30  # largest unpacked size of a row group, in bytes; its pages are unpacked as a whole
+CLIP = 4 * (LONGEST_TEXT + 1)  # bytes; a text cut off here is still recognised as too long
 
 
 def header(path: Path) -> tuple[str, ...]:
-    """The column names of a Parquet file, after a look at their types."""
+    """Return the column names of a Parquet file. Raises UserError if a name, a type or a row group is not allowed."""
     try:
         with pq.ParquetFile(path) as file:
             schema, metadata = file.schema_arrow, file.metadata
@@ -35,7 +35,7 @@ def header(path: Path) -> tuple[str, ...]:
     for column in schema:
         kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
         if pa.types.is_timestamp(kind) and kind.tz is None:
-            raise UserError(f"{path}: column {column.name} is a time without a zone; write it with one, UTC")
+            raise UserError(f"{path}: column {column.name} is a time without a time zone; write it in UTC")
         other_time = pa.types.is_temporal(kind) and not pa.types.is_timestamp(kind)
         if other_time or pa.types.is_nested(kind) or pa.types.is_fixed_size_binary(kind):
             raise UserError(f"{path}: column {column.name} has type {kind}; write it as text")
@@ -43,15 +43,17 @@ def header(path: Path) -> tuple[str, ...]:
 
 
 def rows(source: Source) -> Iterator[pa.Table]:
-    """The rows of a Parquet file as text, whatever the types of its columns."""
+    """Yield the rows of a Parquet file as text, whatever the types of its columns.
+
+    Raises UserError if the file breaks off or exceeds a limit.
+    """
     first = 1
     size = 0
     try:
         texts = [column.name for column in pq.read_schema(source.path) if _is_text(column.type)]
-        # A text that stands in the file once can be the value of all rows, so texts are read as they stand there.
-        with pq.ParquetFile(
-            source.path, read_dictionary=texts, pre_buffer=False
-        ) as file:  # else it keeps all it read
+        # One long text in a dictionary can be the value of all rows, so dictionaries are not unpacked here.
+        # A buffer would keep everything that was read.
+        with pq.ParquetFile(source.path, read_dictionary=texts, pre_buffer=False) as file:
             for batch in file.iter_batches(ROWS):
                 columns = {
                     name: _as_text(source.connection, column)
@@ -81,7 +83,7 @@ def _as_text(connection: duckdb.DuckDBPyConnection, column: pa.Array) -> pa.Arra
         return _as_text(connection, column.dictionary).take(column.indices)
     if pa.types.is_timestamp(column.type):
         utc = column.cast(pa.timestamp(column.type.unit, "UTC")).cast(pa.string())
-        # Nanoseconds that are none are dropped; others stay, to be rejected.
+        # Zero nanoseconds are cut off. A time with other nanoseconds is rejected later.
         return pc.replace_substring_regex(utc, r"(\.\d{6})000Z$", r"\1Z") if column.type.unit == "ns" else utc
     if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
         column = column.cast(pa.binary() if pa.types.is_string(column.type) else pa.large_binary())

@@ -1,6 +1,6 @@
-"""From a file to events that may be stored: who may come in, what is well formed, keys in place of persons.
+"""Prepares a file's events for storing, batch by batch and in memory only.
 
-Batch by batch, in memory only. A row is first judged (`judging`), then persons are replaced by keys (`keying`).
+`judging` decides which rows may be stored, then `keying` replaces persons by keys.
 """
 
 from collections import Counter
@@ -27,15 +27,15 @@ AGENT_SCHEMA = pa.schema(
         ("customer_id", pa.int32()),
         ("agent_key", pa.string()),
         ("agent", pa.string()),
-        ("last_at", pa.timestamp("us", "UTC")),  # when it was last seen
+        ("last_at", pa.timestamp("us", "UTC")),  # time of the agent's last event
     ]
 )
 
-_CHUNK = 1 << 13  # rows that DuckDB hands to a thread at a time
+_CHUNK = 1 << 13  # rows that DuckDB gives to a thread at a time
 
 
 class Prepared:
-    """The events of a file; take all of `batches` first, then the counters are complete."""
+    """The events of a file. The counters are complete once all of `batches` has been consumed."""
 
     def __init__(
         self,
@@ -49,21 +49,21 @@ class Prepared:
         self._customers = customers
         self._log = log
         self._agents: list[pa.Table] = []
-        # None: customers that the registry does not know.
+        # The key None counts the rows of customers that the registry does not know.
         self.turned_away_by: Counter[int | None] = Counter()
 
     def batches(self) -> Iterator[pa.RecordBatch]:
-        """The events that may be stored, by EVENT_SCHEMA, in no particular order; once."""
+        """Yield the events that may be stored, by EVENT_SCHEMA, in no particular order. Can be called once."""
         events = keyed_events(self._connection)
         for rows in ahead(readers.batches(self._source)):
             yield from self._judge(events, rows).to_batches()
-            pa.default_memory_pool().release_unused()  # what a batch took is given back before the next
+            pa.default_memory_pool().release_unused()  # free the batch's memory before the next one
         self._connection.close()
 
     def _judge(self, keyed: duckdb.DuckDBPyRelation, rows: pa.Table) -> pa.Table:
-        """What may be stored of a batch; the rest is counted."""
+        """The events of a batch that may be stored. The other rows are counted."""
         table = rows if self._log is None else self._log.canonical(rows)
-        # Small chunks, so that both of DuckDB's threads get their share.
+        # Small chunks, so that both of DuckDB's threads have work.
         chunks = table.combine_chunks().to_batches(_CHUNK)
         self._connection.register("source", pa.Table.from_batches(chunks, table.schema))
         judged = keyed.to_arrow_table()
@@ -76,38 +76,38 @@ class Prepared:
 
     @property
     def rows(self) -> int:
-        """The rows of the file, whatever became of them; for a log its lines."""
+        """The number of rows in the file, whether stored or not; for a log the number of lines."""
         return self._source.tally.rows
 
     @property
     def rejects(self) -> pa.Table:
-        """The rejected rows by line_number, with one of a few fixed reasons and nothing of the row."""
+        """The rejected rows, sorted by line_number, each with a fixed reason and no contents of the row."""
         tables = [REJECT_SCHEMA.empty_table(), *self._source.tally.rejects]
         return pa.concat_tables(tables).sort_by("line_number")
 
     @property
     def rejected(self) -> int:
-        """How many rows were rejected."""
+        """The number of rejected rows."""
         return self._source.tally.rejected
 
     @property
     def turned_away(self) -> int:
-        """How many rows had no contract on their day."""
+        """The number of rows without a contract on their day."""
         return self.turned_away_by.total()
 
     @property
     def agents(self) -> pa.Table:
-        """The ids behind the agent keys, of days under a detailed contract; none where anonymous."""
+        """The agents' ids by key, for days under a detailed contract. Anonymous agents are left out."""
         return _distinct(pa.concat_tables([AGENT_SCHEMA.empty_table(), *self._agents]))
 
     @property
     def unknown_verbs(self) -> dict[str, int]:
-        """The verbs of a log that callmart does not know, and how often each was there."""
+        """The verbs of a log that callmart does not know, with the number of times each occurs."""
         return {} if self._log is None else dict(self._log.unknown_verbs)
 
     @property
     def incomplete_last_line(self) -> bool:
-        """Whether the last line had no end yet, and was left for the next landing."""
+        """Whether the last line had no line end yet. Such a line is left for the next landing."""
         return self._source.tally.incomplete_last_line
 
     def _count_turned_away(self) -> None:
@@ -118,7 +118,7 @@ class Prepared:
             self.turned_away_by[customer_id if customer_id in self._customers else None] += count
 
     def _reject(self, faulty: pa.Table) -> None:
-        # Two events of one line can both be at fault; the line counts once.
+        # A line can yield two faulty events; it counts once.
         lines = faulty.group_by("line_number").aggregate([("fault", "min")]).sort_by("line_number")
         self._source.tally.reject(lines["line_number"], lines["fault_min"])
 
@@ -129,24 +129,24 @@ class Prepared:
     def _stored(self, events: pa.Table) -> pa.Table:
         stored = events.select(EVENT_SCHEMA.names)
         if not isinstance(self._log, QueueLog):
-            nowhere = pa.nulls(stored.num_rows, pa.int64())
-            stored = stored.set_column(EVENT_SCHEMA.get_field_index("line_number"), "line_number", nowhere)
+            no_line = pa.nulls(stored.num_rows, pa.int64())
+            stored = stored.set_column(EVENT_SCHEMA.get_field_index("line_number"), "line_number", no_line)
         return stored.cast(EVENT_SCHEMA)
 
 
 def prepare(path: Path, format: str, defaults: Defaults, gate: Gate, limits: Limits) -> Prepared:
-    """Open a file and get ready to take its events; a mistake that shows at its beginning is a UserError."""
-    pa.set_memory_pool(pa.system_memory_pool())  # the others keep what they once had
+    """Open a file and get ready to read its events. Raises UserError for what is wrong at the file's beginning."""
+    pa.set_memory_pool(pa.system_memory_pool())  # other pools don't return freed memory
     connection = duckdb.connect(
         ":memory:", config={"threads": 2, "temp_directory": "", "allocator_flush_threshold": "1MB"}
     )
     connection.execute("set TimeZone = 'UTC'")
-    # A cursor of its own, as the source is read ahead in another thread.
+    # The source needs its own cursor, as another thread reads it ahead.
     source = readers.open_source(path, format, limits, connection.cursor())
     is_queue_log = source.form in ("queue_log", "queue_log_realtime")
     is_log = is_queue_log or source.form == "cel"
     if defaults.customer_id is None and (is_log or "customer_id" not in (source.header or ("customer_id",))):
-        raise UserError(f"{path} does not say whose rows these are; give --customer")
+        raise UserError(f"{path} does not name the customer; give --customer")
     log: QueueLog | ChannelLog | None = None
     if is_queue_log:
         zone = _log_zone(defaults, gate) if source.form == "queue_log_realtime" else None
@@ -158,11 +158,12 @@ def prepare(path: Path, format: str, defaults: Defaults, gate: Gate, limits: Lim
 
 
 def _log_zone(defaults: Defaults, gate: Gate) -> str:
-    """The time zone of a log's local times: the one given, else its customer's."""
+    """The time zone of a log's local times: the given one, or else the customer's."""
     zones = dict(
         zip(gate.customers["customer_id"].to_pylist(), gate.customers["time_zone"].to_pylist(), strict=True)
     )
-    return str(defaults.time_zone or zones.get(defaults.customer_id, "UTC"))  # of a stranger no row is kept
+    # The zone of an unknown customer doesn't matter: all its rows are turned away.
+    return str(defaults.time_zone or zones.get(defaults.customer_id, "UTC"))
 
 
 def _as_agents(events: pa.Table) -> pa.Table:

@@ -1,7 +1,7 @@
-"""Asterisk's queue_log as canonical events: DuckDB SQL over the rows that readers yields, for both forms.
+"""Converts Asterisk's queue_log to canonical events, from the file or from the realtime table.
 
-A row becomes no, one or two events, by itself; what only a whole call shows (a COMPLETE beside a TRANSFER, a
-missing ENTERQUEUE) is left to the models. The order of the lines is kept as `line_number`.
+Each row becomes zero, one or two events, independently of other rows. What only the whole call shows (a COMPLETE
+beside a TRANSFER, a missing ENTERQUEUE) is left to the models. `line_number` keeps the order of the lines.
 """
 
 from dataclasses import asdict, dataclass
@@ -18,18 +18,18 @@ from callmart.land.source_times import Times
 
 @dataclass(frozen=True)
 class Verb:
-    """One event that a verb means, and where its parameters stand, from 1."""
+    """One event that a verb stands for. The fields that end in `_at` are positions of parameters, from 1."""
 
     verb: str
     event: str
     reason: str | None = None
     duration_at: int | None = None
-    wait_at: int | None = None  # the wait in the queue, on an event that ends something else
+    wait_at: int | None = None  # the wait in the queue, if the event's duration is of something else
     seconds: float = 1.0  # the unit of the duration
     number_at: int | None = None
     target_at: int | None = None
     device_at: int | None = None
-    channel: bool = False  # of an agent who waits for calls on a channel
+    channel: bool = False  # the agent waits for calls on a channel
 
 
 _MS = 0.001
@@ -49,7 +49,7 @@ VERBS = (
     Verb("RINGNOANSWER", "ring_ended", "no_answer", duration_at=1, seconds=_MS),
     Verb("RINGCANCELED", "ring_ended", "caller_left", duration_at=1, seconds=_MS),
     Verb("AGENTDUMP", "ring_ended", "declined"),
-    # Old versions wrote the position only; then there is no third parameter, and no wait.
+    # Old versions wrote the position only, and no wait as third parameter.
     Verb("ABANDON", "queue_left", "abandoned", duration_at=3),
     Verb("EXITWITHTIMEOUT", "queue_left", "timeout", duration_at=3),
     Verb("EXITEMPTY", "queue_left", "empty", duration_at=3),
@@ -76,7 +76,7 @@ VERBS = (
     Verb("UNPAUSEALL", "agent_status", "available"),
 )
 
-# Known to say nothing about the marts; HOLD and UNHOLD are written by nobody's standard, and seldom.
+# Known verbs that the marts don't need. Hardly any system writes HOLD and UNHOLD, and none in a standard way.
 SILENT_VERBS = (
     "QUEUESTART", "CONFIGRELOAD", "PENALTY", "RINGINUSE", "OUTCALL", "HOLD", "UNHOLD", "DID", "MAP",
 )  # fmt: skip
@@ -86,10 +86,10 @@ SQL = sql_file.statements(__file__)
 
 
 class QueueLog:
-    """The mapping of one file, batch by batch; it remembers unknown verbs."""
+    """Converts one file, batch by batch. It counts unknown verbs."""
 
     def __init__(self, connection: duckdb.DuckDBPyConnection, tally: Tally, time_zone: str | None) -> None:
-        """`time_zone` is that of the realtime table; None for the file, which counts seconds."""
+        """`time_zone` is that of the realtime table, or None for the file, which has epoch seconds."""
         self.unknown_verbs = UnknownVerbs()
         self._connection = connection
         self._times = Times(connection, tally, time_zone)
@@ -98,7 +98,10 @@ class QueueLog:
         connection.register("verbs", _verbs_table())
 
     def canonical(self, rows: pa.Table) -> pa.Table:
-        """The events of a batch of LOG_COLUMNS, by SOURCE_SCHEMA; a row without a time is rejected."""
+        """Return the events of a batch with the columns LOG_COLUMNS, by SOURCE_SCHEMA.
+
+        A row without a readable time is rejected.
+        """
         timed = self._times.read(rows)
         self._connection.register("timed", timed)
         self._count_unknown()
@@ -116,14 +119,14 @@ class QueueLog:
 
 
 def _verbs_table() -> pa.Table:
-    """VERBS for SQL, with what the raw format says of each event."""
+    """VERBS as a table for SQL, with the properties of each event in the raw format."""
     events = {event.name: event for event in EVENTS}
     return pa.Table.from_pylist(
         [
             {
                 **asdict(verb),
                 "of_call": events[verb.event].of_call,
-                # Whoever transfers is the agent of the event; an agent whom ABANDON names never spoke.
+                # The agent of a transfer is the one who transfers. ABANDON can name an agent who never spoke.
                 "of_agent": "agent" in events[verb.event].needs or verb.event == "transferred",
             }
             for verb in VERBS

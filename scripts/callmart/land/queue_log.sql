@@ -1,4 +1,4 @@
--- Asterisk's queue_log as canonical events. `timed` is the batch, `verbs` says what each verb means.
+-- Converts Asterisk's queue_log to canonical events. `timed` is the batch; `verbs` maps each verb to its events.
 
 -- name: macros
 create or replace temp macro seconds(parameter, unit) as case
@@ -20,8 +20,8 @@ with log as (
         present(agent) as agent,
         rtrim(data, '|') as data,
         string_split(rtrim(data, '|'), '|') as written,
-        -- LINK names two channels where BRIDGE and APP name one thing. Counted from the left: some leave out the
-        -- position at the end.
+        -- LINK names two channels, BRIDGE and APP name one thing, so one parameter is dropped. Parameters are counted
+        -- from the left, as some versions leave out the position at the end.
         case when verb = 'ATTENDEDTRANSFER' and written[1] = 'LINK' then written[2:] else written end as parameters
     from timed
 ),
@@ -53,12 +53,13 @@ select
     queue,
     case
         when not of_agent then null
-        -- AGENTLOGIN names the agent 1001 whom CONNECT calls Agent/1001.
+        -- AGENTLOGIN writes 1001 for the agent that CONNECT writes as Agent/1001.
         when channel and agent not like '%/%' then 'Agent/' || agent
         else agent
     end as agent,
     case
-        -- The name of a channel ends in a part that is unique to the call. XiVO ends such logins as callbacks, too.
+        -- A channel's name ends in a part that is unique to the call; it is cut off. XiVO writes such names in the
+        -- logoffs of callback logins, too.
         when channel or parameters[device_at] not like '%@%'
             then regexp_replace(parameters[device_at], '-[0-9a-fA-F]+(;[12])?$', '')
         else parameters[device_at]
@@ -76,11 +77,11 @@ select
     cast(duration as varchar) as duration_s,
     cast(seconds(parameters[wait_at], 1) as varchar) as wait_s
 from meant
--- Without its seconds a wrap-up has no end that the log knows.
+-- Without a duration the end of a wrap-up is unknown.
 where event <> 'wrapup_ended' or duration is not null;
 
 -- name: unknown_verbs
--- The verbs that callmart does not know, and how often each is there. What does not look like a verb is not repeated.
+-- One row per unknown verb, with the number of rows. Text that does not look like a verb is counted as `other`.
 select
     case when regexp_full_match(event, '[A-Z0-9_]{1,40}') then event else 'other' end as verb,
     count(*)

@@ -1,7 +1,7 @@
-"""Open a file of any format: Arrow tables of text, each row with the number of its line.
+"""Opens a file of any format, and reads it as Arrow tables of text with line numbers.
 
-A text file is read in blocks of whole lines, a Parquet file in batches of rows, so that memory does not grow
-with the file. What can't be read becomes a reject (line number and reason, never contents) in the `Tally`.
+Text files are read in blocks of whole lines, Parquet files in batches of rows, so memory does not grow with the file.
+An unreadable row becomes a reject in the `Tally`: line number and reason, never contents.
 """
 
 from collections.abc import Iterator
@@ -16,9 +16,10 @@ from callmart.land.source import Limits, Source, as_source
 
 
 def open_source(path: Path, format: str, limits: Limits, connection: duckdb.DuckDBPyConnection) -> Source:
-    """Find out what a file is, by its contents, and whether it is what `format` says.
+    """Detect a file's format from its contents, and check it against `format`.
 
-    `connection` is a DuckDB connection of this process alone; it holds nothing afterwards.
+    `connection` is a DuckDB connection in memory that reading uses. Raises UserError if the file can't be opened, its
+    format isn't known, or is another one than `format` says.
     """
     if format not in formats.FORMATS:
         raise UserError(f"format {format!r} is not known; use one of {', '.join(formats.FORMATS)}")
@@ -34,8 +35,9 @@ def open_source(path: Path, format: str, limits: Limits, connection: duckdb.Duck
 
 
 def batches(source: Source) -> Iterator[pa.Table]:
-    """The rows, once, by SOURCE_SCHEMA; of a log line_number and LOG_COLUMNS or CEL_READ. A file that breaks off, can't
-    be decompressed or holds too much is a UserError.
+    """Yield the rows, by SOURCE_SCHEMA. A log yields line_number and LOG_COLUMNS or CEL_READ. Can be called once.
+
+    Raises UserError if the file breaks off, can't be decompressed, or exceeds a limit.
     """
     match source.form:
         case "parquet":

@@ -1,4 +1,4 @@
-"""A file that was opened: what it is, what it may hold, and what its reader has met in it so far."""
+"""An opened file: its format, its limits, and the reader's counters."""
 
 from collections import Counter
 from dataclasses import dataclass, field
@@ -16,18 +16,18 @@ Form = Literal["csv", "ndjson", "parquet", "queue_log", "queue_log_realtime", "c
 
 @dataclass(frozen=True)
 class Limits:
-    """What a file may hold at most, unpacked: a few kilobytes can unpack to hundreds of millions of rows."""
+    """The most that a file may hold, unpacked: a few kilobytes can unpack to hundreds of millions of rows."""
 
-    rows: int  # lines of a text file, whatever stands on them
+    rows: int  # for a text file lines, including empty ones
     gib: float
     rejects: int
 
 
 @dataclass
 class Tally:
-    """What a reader has met so far; complete once the last batch has been taken."""
+    """A reader's counters. They are complete once the last batch has been consumed."""
 
-    rows: int = 0  # lines with something on them (without a header), or rows of Parquet
+    rows: int = 0  # non-empty lines without the header, or rows of Parquet
     incomplete_last_line: bool = False
     rejects: list[pa.Table] = field(default_factory=list)  # line_number, reason
     rejected: int = 0
@@ -35,7 +35,7 @@ class Tally:
     def reject(
         self, line_numbers: pa.Array | pa.ChunkedArray, reason: str | pa.Array | pa.ChunkedArray
     ) -> None:
-        """Note rows as rejected, for one reason or for a reason each."""
+        """Note rows as rejected, with one reason for all or one reason per row."""
         if len(line_numbers):
             reasons = pa.repeat(reason, len(line_numbers)) if isinstance(reason, str) else reason
             self.rejected += len(line_numbers)
@@ -43,12 +43,12 @@ class Tally:
 
 
 class UnknownVerbs(Counter[str]):
-    """The verbs of a log that callmart does not know; after so many different ones, the rest as `other`."""
+    """Counts a log's verbs that callmart does not know: MOST of them by name, any further ones as `other`."""
 
     MOST = 100
 
     def note(self, verb: str, times: int) -> None:
-        """Count a verb."""
+        """Add `times` occurrences of a verb."""
         self[verb if verb in self or len(self) < self.MOST else "other"] += times
 
 
@@ -65,7 +65,7 @@ class Source:
     tally: Tally = field(default_factory=Tally)
 
     def stay_within(self, rows: int, size: int) -> None:
-        """Raise UserError where the file has turned out to hold more than it may, in so many rows and bytes."""
+        """Raise UserError if the rows, the unpacked bytes (`size`) or the rejects so far exceed a limit."""
         for held, most, unit, remedy in (
             (rows, self.limits.rows, "rows", "deliver it in parts, or raise max_file_rows"),
             (size / (1 << 30), self.limits.gib, "GiB unpacked", "deliver it in parts, or raise max_file_gib"),
@@ -79,12 +79,12 @@ class Source:
 
 
 def broken(path: Path) -> UserError:
-    """The file can't be read to its end."""
-    return UserError(f"{path} is damaged or breaks off; deliver it again, whole")
+    """Return the error for a file that can't be read to its end."""
+    return UserError(f"{path} is damaged or breaks off; deliver the whole file again")
 
 
 def as_source(table: pa.Table) -> pa.Table:
-    """All columns of SOURCE_SCHEMA; null where the table has none."""
+    """Return the table with all columns of SOURCE_SCHEMA; null where it has no such column."""
     return pa.table(
         {
             column: table[column] if column in table.column_names else pa.nulls(table.num_rows, pa.string())

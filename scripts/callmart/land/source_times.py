@@ -1,4 +1,4 @@
-"""The times of Asterisk's logs as instants: seconds since 1970 with or without a fraction, or local times."""
+"""Converts the times of Asterisk's logs to instants: epoch seconds with or without a fraction, or local times."""
 
 from datetime import datetime
 
@@ -15,19 +15,19 @@ SQL = sql_file.statements(__file__)
 
 
 class Times:
-    """The clock of one log, read batch by batch; it remembers how late it was."""
+    """Reads the times of one log, batch by batch. It remembers the latest time so far."""
 
     def __init__(self, connection: duckdb.DuckDBPyConnection, tally: Tally, time_zone: str | None) -> None:
-        """`time_zone` is that of local times; None for a log that counts seconds."""
+        """`time_zone` applies to local times; it is None for a log with epoch seconds."""
         self._connection = connection
         self._tally = tally
         self._time_zone = time_zone
         self._latest: datetime | None = None
 
     def read(self, rows: pa.Table) -> pa.Table:
-        """The rows with `occurred_at` in place of `time`; one without a time is rejected.
+        """Return the rows with `occurred_at` in place of `time`. Rows without a readable time are rejected.
 
-        `callid` tells when the row's call began, where it is Asterisk's own id.
+        An Asterisk `callid` contains the second in which the call began; that helps where a local time is ambiguous.
         """
         self._connection.register("log_rows", rows)
         if self._time_zone is None:

@@ -1,5 +1,5 @@
--- The times of Asterisk's logs as instants. `log_rows` is the batch; the result has occurred_at in place of time,
--- null where the time can't be read.
+-- Converts the times of Asterisk's logs to instants. `log_rows` is the batch. The result has occurred_at in place of
+-- time; it is null where the time can't be read.
 
 -- name: epoch_times
 -- Seconds since 1970, with or without a fraction.
@@ -15,9 +15,9 @@ select
 from log_rows;
 
 -- name: local_times
--- An hour that the clock shows twice is the first, until something proves that it is the second: the call of the row
--- began after the first, or the file had got further. From then on it is the second. A minute of slack, as rows are
--- not written in the exact order of their times.
+-- When clocks go back, an hour occurs twice. A time in it is taken as the first occurrence until a row proves that it
+-- is the second: the row's call began after the first occurrence, or an earlier row has a later time. From then on, the
+-- times of that day are the second. One minute of slack allows for rows that are not exactly in order.
 with read as (
     select
         *,

@@ -1,8 +1,8 @@
-"""Telephone numbers, as DuckDB macros, so that every source and every request spells one the same way.
+"""DuckDB macros for telephone numbers, so that every source and every request writes a number the same way.
 
-is_withheld(number)         true for the words that telephone systems write in place of a withheld number
-telephone_number(number)    E.164, or a short number as it is; null if the text is no number
-is_dialled(exten)           true for what an agent dialled that is a number outside, not an extension
+is_withheld(number)         true for the words that telephone systems write instead of a withheld number
+telephone_number(number)    the number in E.164, or a short number unchanged; null if the text is not a number
+is_dialled(exten)           true if the agent dialled an outside number, not an extension
 """
 
 import duckdb

@@ -1,4 +1,4 @@
-"""The lines of each text format as rows, every value a text."""
+"""Parses the lines of each text format into rows. All values are text."""
 
 from collections.abc import Iterator
 
@@ -17,7 +17,9 @@ _WELL_QUOTED = r'^("([^"]|"")*"|[^",]*)(,("([^"]|"")*"|[^",]*))*$'
 
 
 def csv(source: Source, blocks: Iterator[pa.Table]) -> Iterator[pa.Table]:
-    """The rows of a CSV file by the names in its header; quoting as in RFC 4180, but a row is one line."""
+    """Yield the rows of a CSV file, with the column names of its header. Quoting is as in RFC 4180, but every row is
+    one line. A line that isn't CSV, or has the wrong number of columns, is rejected.
+    """
     names = source.header or CEL_COLUMNS
     header_read = source.header is None
     for block in blocks:
@@ -26,7 +28,7 @@ def csv(source: Source, blocks: Iterator[pa.Table]) -> Iterator[pa.Table]:
             header_read = True
             source.tally.rows -= 1
             lines = lines.slice(1)
-        # A quote left open would swallow the lines after it, and a lone CR would split one.
+        # An open quote would swallow the lines after it, and a lone CR would split a line.
         if pc.any(pc.match_substring_regex(lines["text"], '[\r"]')).as_py():
             well_quoted = pc.and_not(
                 pc.match_substring_regex(lines["text"], _WELL_QUOTED),
@@ -58,7 +60,7 @@ def _parse_csv(source: Source, header: tuple[str, ...], lines: pa.Table) -> pa.T
             column_types=dict.fromkeys(header, pa.string()),
             null_values=[""],
             strings_can_be_null=True,
-            check_utf8=False,  # lines.blocks did
+            check_utf8=False,  # lines.blocks has checked it
         ),
     )
     numbers = lines["line_number"]
@@ -72,7 +74,7 @@ def _parse_csv(source: Source, header: tuple[str, ...], lines: pa.Table) -> pa.T
 
 
 def ndjson(source: Source, blocks: Iterator[pa.Table]) -> Iterator[pa.Table]:
-    """The rows of JSON objects; an unknown key, a key twice or a value within a value is a reject."""
+    """Yield the rows of JSON objects. A line with an unknown key, a repeated key or a nested value is rejected."""
     paths = [f"$.{column}" for column in COLUMNS]
     values = ", ".join(f"fields[{position}] as {column}" for position, column in enumerate(COLUMNS, start=1))
     for block in blocks:
@@ -86,7 +88,7 @@ def ndjson(source: Source, blocks: Iterator[pa.Table]) -> Iterator[pa.Table]:
 
 
 def queue_log(source: Source, blocks: Iterator[pa.Table]) -> Iterator[pa.Table]:
-    """The rows of a queue_log file by LOG_COLUMNS; `data` holds the parameters, joined with |."""
+    """Yield the rows of a queue_log file, by LOG_COLUMNS. `data` holds the parameters, joined with |."""
     for block in blocks:
         source.connection.register("block", block)
         rows = source.connection.sql(SQL["queue_log"]).to_arrow_table()
@@ -95,7 +97,7 @@ def queue_log(source: Source, blocks: Iterator[pa.Table]) -> Iterator[pa.Table]:
 
 
 def log_of_realtime(table: pa.Table) -> pa.Table:
-    """The rows of the realtime table in the shape of the file's."""
+    """Return the rows of the realtime table with the columns of the file (LOG_COLUMNS)."""
     data = pc.binary_join_element_wise(
         *(table[f"data{position}"] for position in range(1, 6)),
         "|",
@@ -107,7 +109,7 @@ def log_of_realtime(table: pa.Table) -> pa.Table:
 
 
 def _without_faults(source: Source, rows: pa.Table) -> pa.Table:
-    """The rows without a `fault`; the others become rejects."""
+    """The rows without a `fault`. The others are rejected."""
     faulty = rows.filter(pc.is_valid(rows["fault"]))
     source.tally.reject(faulty["line_number"], faulty["fault"])
     return rows.filter(pc.is_null(rows["fault"])).drop_columns("fault")

@@ -1,4 +1,4 @@
--- The rows of text files. `block` is a block of lines: line_number and text. A line with a fault is rejected.
+-- Parses text files. `block` is a block of lines: line_number and text. A line with a fault is rejected.
 
 -- name: ndjson
 with objects as (
@@ -15,9 +15,9 @@ parsed as (
         case
             when object is null then 'the line is not a JSON object'
             when not list_has_all($columns, json_keys(object))
-                then 'a key is not of the raw format'
+                then 'a key is not in the raw format'
             when len(list_distinct(json_keys(object))) < len(json_keys(object))
-                then 'a key is there twice'
+                then 'a key occurs twice'
             when list_has_any(json_type(object, $paths), ['OBJECT', 'ARRAY'])
                 then 'a value is a list or an object'
         end as fault

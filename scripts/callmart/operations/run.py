@@ -25,7 +25,7 @@ from callmart.extract import extract
 from callmart.land import landing
 from callmart.land.gate import Defaults
 from callmart.opening import opening
-from callmart.publish import publication, tableau
+from callmart.publish import publishing, tableau
 from callmart.retention import expire, remove
 from callmart.validate import suites
 
@@ -275,11 +275,11 @@ def _extract(connection: psycopg.Connection, settings: Settings, ran: Ran, on_st
 def _publish(connection: psycopg.Connection, settings: Settings, ran: Ran, on_step: OnStep) -> None:
     on_step("publish", "reading what is there", 0, 1)
     with tableau.connect(settings) as server:
-        books = publication.books(connection, settings)
-        desired = publication.desired(connection, settings)
+        books = publishing.books(connection, settings)
+        desired = publishing.desired(connection, settings)
         connection.commit()
         plan = publish.plan(desired, publish.read(server, books), adopts=False)
-        outcomes = publication.apply(
+        outcomes = publishing.apply(
             connection, settings, server, plan, lambda *step: on_step("publish", *step)
         )
     for outcome in outcomes:

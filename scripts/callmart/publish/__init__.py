@@ -1,9 +1,17 @@
-"""What Tableau holds of each customer, as desired state: declared, read, planned, applied, read back.
+"""Publishes each customer's reports to Tableau: compares the desired with the actual state, and applies the difference.
 
-Under one project, which the installations on a site share, every customer has a locked project and a group, found
-again by their marks (`marks.py`), never by the customer's name. What does not bear this installation's mark is left
-alone. The hash of what was published is in its tag, set only when the upload is through; what is ours without the right
-tag is published again.
+| module | |
+| --- | --- |
+| `desired` | the types of what a customer should have |
+| `actual` | reads what Tableau has |
+| `planning` | the difference, as steps |
+| `applying` | carries out the steps |
+| `publishing` | works out from the database what is desired, and records the outcome there |
+
+All installations on a site share one project. In it, every customer has a locked project, and on the site a group.
+callmart recognises both by their marks (`marks`), never by the customer's name, and leaves alone whatever has no mark
+of this installation. The tag of a data source or workbook has the hash of its contents. It is set only after the
+upload has finished; content without the right tag is published again.
 """
 
 from callmart.publish.actual import Actual, Books, read

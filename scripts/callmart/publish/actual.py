@@ -1,4 +1,4 @@
-"""What Tableau holds of ours, and how it is recognised. Every error is raised: what can't be read is not absent."""
+"""Reads what callmart has on Tableau. Every error is raised: what can't be read must not count as absent."""
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -17,16 +17,16 @@ from callmart.publish.tableau import FAILURES, LOST, is_cloud, reason
 
 TOP_PROJECT = "callmart"
 PAGE_SIZE = 1000
-INCOMPLETE = "Tableau gave a list that is not complete; run again."
+INCOMPLETE = "Tableau returned an incomplete list; run again."
 
 ContentKind = Literal["data source", "workbook"]
 
 
 @dataclass(frozen=True)
 class Books:
-    """What our own books say of Tableau: whose marks are ours, and which projects we published.
+    """What the database knows about Tableau: this installation's id, and the project's LUID per customer.
 
-    A customer's project is known by its LUID, or, with None, published before installations had marks.
+    The LUID is None if the project was published before installations had marks.
     """
 
     installation: str
@@ -34,7 +34,7 @@ class Books:
 
 
 class Foreign(NamedTuple):
-    """Something in a project of ours that is not ours: reported, never touched."""
+    """Something in a project of ours that is not ours. It is reported, never changed."""
 
     kind: str
     name: str
@@ -45,9 +45,9 @@ class Foreign(NamedTuple):
 
 @dataclass(frozen=True)
 class Content:
-    """A data source or workbook of ours on Tableau, and the tags that say what was published.
+    """A data source or workbook of ours on Tableau, with the tags that have its hash.
 
-    What is not marked yet is adopted before anything else is done with it.
+    If it has no mark yet, it is adopted before anything else is done with it.
     """
 
     kind: ContentKind
@@ -60,7 +60,7 @@ class Content:
 
 @dataclass(frozen=True)
 class Project:
-    """A project of ours on Tableau, and what is in it; not marked yet where only our books say that it is ours."""
+    """A project of ours on Tableau, with its contents. `is_marked` is False if only our books say that it is ours."""
 
     luid: str
     name: str
@@ -72,15 +72,15 @@ class Project:
     is_marked: bool = True
 
     def of_kind(self, kind: ContentKind) -> dict[str, Content]:
-        """What is ours of a kind, by name."""
+        """Return our content of this kind, by name."""
         return {each.name: each for each in self.content if each.kind == kind}
 
 
 @dataclass(frozen=True)
 class User:
-    """A user of the site; ours are those in our group, and nobody knows yet whose an account is that was never used.
+    """A user of the site. Ours are those in our group; an account that was never used may be anybody's.
 
-    Another installation may have put the same person on the site: whoever leaves last takes the account away.
+    Another installation may have added the same person. The last installation that needs an account removes it.
     """
 
     luid: str
@@ -93,7 +93,7 @@ class User:
 
 @dataclass(frozen=True)
 class Group:
-    """A group of ours, and the LUIDs of its members."""
+    """A group of ours, with the LUIDs of its members."""
 
     luid: str
     members: frozenset[str]
@@ -102,7 +102,7 @@ class Group:
 
 @dataclass(frozen=True)
 class Actual:
-    """What Tableau holds of ours; a customer with several projects is a fault that a person must mend."""
+    """What Tableau has of ours. If a customer has several projects, a person must remove all but one."""
 
     installation: str
     top: Project | None
@@ -111,26 +111,23 @@ class Actual:
     users: Mapping[str, User]  # by `identity` of their names
     users_group: str | None  # LUID
     schedules: Mapping[str, str] | None  # LUIDs by name; None on Tableau Cloud, which has none
-    hides_users: bool  # whether users of the site are kept from seeing each other
-    unread: Mapping[int, str] = field(
-        default_factory=dict
-    )  # why not all of a customer is known: nothing may change
-    users_before: Group | None = None  # of the time before marks: those in it are ours
-    others: Mapping[str, int] = field(default_factory=dict)  # how many projects other installations have
-    taken: Mapping[str, str | None] = field(
-        default_factory=dict
-    )  # names of projects beside ours, by `identity`: the installation, None where it is nobody's
-    lost: Mapping[int, str] = field(
-        default_factory=dict
-    )  # customers whose project bears the mark of that installation now
+    hides_users: bool  # whether the site's users can't see each other
+    # By customer: why something of it couldn't be read. Nothing of such a customer may change.
+    unread: Mapping[int, str] = field(default_factory=dict)
+    users_before: Group | None = None  # our group of users from before marks: its members are ours
+    others: Mapping[str, int] = field(default_factory=dict)  # number of projects by other installation
+    # The names (by `identity`) of projects that aren't ours, with their installation; None: no installation's.
+    taken: Mapping[str, str | None] = field(default_factory=dict)
+    # By customer: the other installation whose mark its project has now.
+    lost: Mapping[int, str] = field(default_factory=dict)
 
     @property
     def customers(self) -> set[int]:
-        """All customers of whom something is there."""
+        """All customers that have a project or a group on Tableau."""
         return {*self.projects, *self.groups}
 
     def mark(self, customer_id: int) -> Mark:
-        """What a customer's things are marked with."""
+        """Return the mark of a customer's items."""
         return Mark(self.installation, customer_id)
 
 
@@ -138,12 +135,16 @@ HIDDEN = "LIMITED"  # the site's userVisibilityMode
 
 
 def identity(name: str) -> str:
-    """Names that differ in nothing but case are one name to Tableau."""
+    """Return a name for comparing: names that differ only in case are the same to Tableau."""
     return name.casefold()
 
 
 def read(server: TSC.Server, books: Books) -> Actual:
-    """What Tableau holds of ours. What can't be read of a customer alone leaves the others known."""
+    """Return what Tableau has of ours.
+
+    An error that concerns one customer is noted in `unread`. Raises LOST and any other FAILURES, and UserError if a
+    list is incomplete.
+    """
     unread: dict[int, str] = {}
 
     @contextmanager
@@ -204,7 +205,7 @@ def read(server: TSC.Server, books: Books) -> Actual:
 
 
 class _Beside:
-    """Tells our customers' projects from what stands beside them, and keeps what that is."""
+    """Sorts what is in the top project: our customers' projects, other installations' projects, and anything else."""
 
     def __init__(self, books: Books) -> None:
         self._books = books
@@ -215,7 +216,7 @@ class _Beside:
         self.lost: dict[int, str] = {}
 
     def sort(self, kind: str, item: Any) -> int | None:
-        """The customer whose project it is; None where it is not ours."""
+        """Return the customer of the project; None if the item is not ours."""
         mark = marks.described(item) if kind == "project" else None
         if mark is not None and _is_ours(mark, self._books):
             return mark.customer_id
@@ -237,7 +238,7 @@ class _Beside:
 def _users_group(
     server: TSC.Server, groups: Iterable[TSC.GroupItem], installation: str | None
 ) -> Group | None:
-    """The group of those whom an installation put on the site."""
+    """The group with the users whom an installation has added to the site."""
     name = marks.users_group(installation)
     found = next((group for group in groups if group.name == name), None)
     return Group(found.id, members(server, found), installation is not None) if found else None
@@ -266,7 +267,7 @@ def _customer_groups(
     books: Books,
     of_one: Callable[[int], AbstractContextManager[None]],
 ) -> dict[int, Group]:
-    """Our customers' groups; one of before only where there is none with our mark."""
+    """Our customers' groups. A group from before marks counts only if the customer has no marked one."""
     found: dict[int, Group] = {}
     for group in groups:
         mark = marks.grouped(group.name)
@@ -280,16 +281,16 @@ def _customer_groups(
 
 
 def _is_ours(mark: Mark, books: Books) -> bool:
-    """Whether a mark says that something is ours: one of before does where the books know of no other yet."""
+    """Whether a mark is ours. One without an installation is ours if the books say that we published it back then."""
     if mark.installation is None:
         return books.projects.get(mark.customer_id, "") is None
     return mark.installation == books.installation
 
 
 def everything(endpoint: Any) -> list[Any]:
-    """All items of an endpoint; a Pager raises what iterating a query of TSC would swallow.
+    """Return all items of an endpoint. A Pager is used because it raises errors that a query of TSC would swallow.
 
-    A list that is not as long as the server says is an error too: what is left out of it is not absent.
+    Raises UserError if the list is not as long as the server says: a missing item must not count as absent.
     """
     announced: list[int] = []
 
@@ -305,13 +306,13 @@ def everything(endpoint: Any) -> list[Any]:
 
 
 def members(server: TSC.Server, group: TSC.GroupItem) -> frozenset[str]:
-    """The LUIDs of a group's members."""
+    """Return the LUIDs of a group's members."""
     server.groups.populate_users(group, TSC.RequestOptions(pagesize=PAGE_SIZE))
     return frozenset(user.id for user in list(group.users))
 
 
 def _content(server: TSC.Server, projects: Iterable[TSC.ProjectItem]) -> Mapping[str, list[tuple[str, Any]]]:
-    """What is in each project, by the project's LUID: the kind and the item."""
+    """The contents of each project, by the project's LUID, as pairs of kind and item."""
     content: dict[str, list[tuple[str, Any]]] = defaultdict(list)
     for project in projects:
         content[project.parent_id].append(("project", project))
@@ -322,7 +323,7 @@ def _content(server: TSC.Server, projects: Iterable[TSC.ProjectItem]) -> Mapping
 
 
 def _subscriptions(server: TSC.Server, schedules: Mapping[str, str]) -> Mapping[str, list[Subscription]]:
-    """All subscriptions of the site, by the LUID of the workbook."""
+    """All subscriptions of the site, by the workbook's LUID."""
     workbooks = {view.id: view.workbook_id for view in everything(server.views)}
     names = {luid: name for name, luid in schedules.items()}
     found = defaultdict(list)

@@ -1,4 +1,4 @@
-"""Carrying out a plan, a customer at a time, and proving afterwards who can reach what."""
+"""Carries out a plan customer by customer, and verifies afterwards who can reach what."""
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -31,35 +31,35 @@ from callmart.publish.marks import Mark, Tag
 from callmart.publish.planning import LOCK, ROLE, TOP_LOCK, CustomerPlan, Kind, Plan, Step, hash_of, held
 from callmart.publish.tableau import FAILURES, LOST, reason
 from callmart.tableau_files import tds
-from callmart.tableau_files.workbook import Published
+from callmart.tableau_files.workbook import PublishedSource
 
-_NO_HISTORY = "403053"  # a site that keeps no revisions
-_JOB_S = 1800  # that Tableau may take to publish what was uploaded
-_INDEX_S = 120  # that its lists may be behind
+_NO_HISTORY = "403053"  # the site keeps no revisions
+_JOB_S = 1800  # how long Tableau may take to publish an upload
+_INDEX_S = 120  # how long its lists may lag behind
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What was done for a customer, and the error that ended it, if one did, as a sentence for a person.
+    """What was done for a customer, and the error that stopped it, if any, as a sentence for a person.
 
-    No customer: what went wrong above all of them.
+    `customer_id` is None for an error that concerns no customer.
     """
 
     customer_id: int | None
-    project_id: str | None  # the LUID of its project, where one bears our mark now
+    project_id: str | None  # LUID of its project, if it has our mark now
     done: tuple[Step, ...]
     error: str | None = None
-    alert: str | None = None  # what is as it should be, and a person should know
+    alert: str | None = None  # no error, but a person should know it
 
 
 def apply(
     server: TSC.Server, plan: Plan, on_step: Callable[[Step], None] = lambda step: None, workers: int = 1
 ) -> list[Outcome]:
-    """Carries out `plan`, tells `on_step` of each change made, and proves afterwards who can reach what.
+    """Carry out `plan`, verify afterwards who can reach what, and return the outcome per customer.
 
-    So many `workers` do a customer each at a time, in one session of the token. A customer that fails leaves the
-    others alone, and so does a user who can't be taken from the site; what could not be finished is finished by the
-    next plan.
+    `on_step` is called after each change. The customers are divided among `workers` threads, which share one session.
+    The failure of one customer doesn't affect the others, nor does a user who can't be removed from the site. The next
+    plan finishes what could not be finished.
     """
     site = _Site(server, plan)
     for step in plan.top:
@@ -72,18 +72,18 @@ def apply(
             continue
         on_step(step)
     members = frozenset[str]().union(*(customer.members for customer in plan.customers))
-    nobodys = [Outcome(None, None, (), said) for luid, said in site.stuck.items() if luid not in members]
-    turn = Lock()
+    elsewhere = [Outcome(None, None, (), error) for luid, error in site.stuck.items() if luid not in members]
+    lock = Lock()
 
-    def told(step: Step) -> None:
-        with turn:
+    def finished(step: Step) -> None:
+        with lock:
             on_step(step)
 
     pool = ThreadPoolExecutor(workers)
     try:
-        return [*nobodys, *pool.map(lambda customer: _outcome(site, customer, told), plan.customers)]
+        return [*elsewhere, *pool.map(lambda customer: _outcome(site, customer, finished), plan.customers)]
     finally:
-        pool.shutdown(cancel_futures=True)  # where it broke off, nobody else is begun
+        pool.shutdown(cancel_futures=True)  # if it is interrupted, no further customer begins
 
 
 def _outcome(site: "_Site", customer: CustomerPlan, on_step: Callable[[Step], None]) -> Outcome:
@@ -95,7 +95,7 @@ def _outcome(site: "_Site", customer: CustomerPlan, on_step: Callable[[Step], No
             for step in work.perform():
                 done.append(step)
                 on_step(step)
-        except Exception as failure:  # whatever it is, it is this customer's, and the others go on
+        except Exception as failure:  # any error stops only this customer
             error = reason(failure)
             if isinstance(failure, LOST) and not _answers(site.server):
                 site.lost = error
@@ -104,13 +104,13 @@ def _outcome(site: "_Site", customer: CustomerPlan, on_step: Callable[[Step], No
         customer.customer_id,
         work.project_id or None if is_marked else None,
         tuple(done),
-        _said(customer, customer.problem or error),
-        _said(customer, held(customer)),
+        _sentence(customer, customer.problem or error),
+        _sentence(customer, held(customer)),
     )
 
 
 def _answers(server: TSC.Server) -> bool:
-    """Whether Tableau still answers us at all."""
+    """Whether Tableau still answers at all."""
     try:
         server.users.get_by_id(server.user_id)
     except FAILURES:
@@ -118,19 +118,19 @@ def _answers(server: TSC.Server) -> bool:
     return True
 
 
-def _said(customer: CustomerPlan, what: str | None) -> str | None:
+def _sentence(customer: CustomerPlan, what: str | None) -> str | None:
     return f"customer {customer.customer_id}: {what}" if what else None
 
 
 class _Site:
-    """What all customers share: the project above theirs, and the users."""
+    """What all customers share: the top project, the users and the schedules."""
 
     def __init__(self, server: TSC.Server, plan: Plan) -> None:
         self.server = server
-        self.lost: str | None = None  # why nobody can go on
-        self.stuck: dict[str, str] = {}  # who could not be removed, or given the least role, and why
+        self.lost: str | None = None  # why no customer can continue
+        self.stuck: dict[str, str] = {}  # users who could not be removed or restricted, with the reason
         self.installation = plan.installation
-        self._turn = Lock()  # customers share users and schedules
+        self._lock = Lock()  # customers share users and schedules
         self.top_id = plan.top_id
         self.users = {name: user.luid for name, user in plan.users.items()}
         self._ours = {name for name, user in plan.users.items() if user.is_ours}
@@ -139,7 +139,7 @@ class _Site:
         self.schedules = None if plan.schedules is None else dict(plan.schedules)
 
     def perform(self, step: Step) -> None:
-        """Carries out a step that is no customer's."""
+        """Carry out a step that belongs to no customer."""
         server = self.server
         match step.action, step.kind:
             case "remove", "user":
@@ -161,7 +161,7 @@ class _Site:
                 self.top_id = (server.projects.update if self.top_id else server.projects.create)(item).id
 
     def _adopt_users(self) -> None:
-        """Takes those whom callmart put on the site before there were marks into the group that bears ours."""
+        """Move the users whom callmart added before there were marks into the marked group."""
         before, groups = self._before, self.server.groups
         assert before is not None
         ours = _group(str(self.users_group))
@@ -170,15 +170,15 @@ class _Site:
         groups.delete(before.luid)
 
     def _hide_users(self) -> None:
-        """Keeps customers from seeing each other's users; TSC's update would set all else of the site as well."""
+        """Hide the site's users from each other. TSC's update would also change the site's other settings."""
         request = etree.Element("tsRequest")
         etree.SubElement(request, "site", userVisibilityMode=HIDDEN)
         sites = self.server.sites
         sites.put_request(f"{sites.baseurl}/{self.server.site_id}", etree.tostring(request))
 
     def add_user(self, name: str) -> None:
-        """Puts somebody on the site, with the least role, and notes that it was us; once for all customers."""
-        with self._turn:
+        """Add a user to the site, with the smallest role, and to our group of users; once for all customers."""
+        with self._lock:
             key = identity(name)
             if key not in self.users:
                 self.users[key] = self.server.users.add(TSC.UserItem(name, ROLE)).id
@@ -187,13 +187,13 @@ class _Site:
                 self._ours.add(key)
 
     def add_schedule(self, name: str) -> None:
-        """Makes a schedule, once for all customers."""
-        with self._turn:
+        """Create a schedule, once for all customers."""
+        with self._lock:
             if self.schedules is not None and name not in self.schedules:
                 self.schedules[name] = mail.add_schedule(self.server, name)
 
     def _remove_user(self, luid: str) -> None:
-        """Takes somebody from the site; who owns content there can only be kept from signing in."""
+        """Remove a user from the site. One who owns content can't be removed, only kept from signing in."""
         try:
             self.server.users.remove(luid)
         except TSC.ServerResponseError as error:
@@ -218,15 +218,15 @@ class _Customer:
         self.mark = Mark(site.installation, plan.customer_id)
 
     def perform(self) -> Iterator[Step]:
-        """Carries out the steps, yields each when it is done, and proves the result. What fails is not mailed."""
+        """Carry out the steps, yield each when it is done, and verify the result. If this fails, mail is suspended."""
         try:
-            for luid in self.plan.members & self.site.stuck.keys():  # would see what is published now
+            for luid in self.plan.members & self.site.stuck.keys():  # such a user would see the new content
                 raise UserError(self.site.stuck[luid])
             for step in self.plan.steps:
                 self._perform(step)
                 yield step
             if self.plan.stays and self.plan.steps and not self.plan.problem:
-                self._prove()
+                self._verify_access()
         except Exception:
             for luid in self.mailing:
                 with suppress(*FAILURES):
@@ -267,7 +267,7 @@ class _Customer:
                 self._subscribe(step)
 
     def _adopt(self, step: Step) -> None:
-        """Puts our mark on what our books say is ours."""
+        """Put our mark on an item that is ours according to our books."""
         server, luid, mark = self.server, str(step.luid), marks.description(self.mark)
         match step.kind:
             case "group":
@@ -308,7 +308,7 @@ class _Customer:
         live = source.held if isinstance(source.held, tds.Live) else None
         login = TSC.ConnectionCredentials(live.user, source.password, embed=True) if live else None
         item = TSC.DatasourceItem(self.project_id, step.name)
-        # beside the extract: what it holds goes to no other disk
+        # The package is written beside the extract, so that the data gets onto no other disk.
         folder = source.held.parent if isinstance(source.held, Path) else None
         with TemporaryDirectory(prefix=".publish-", dir=folder) as place:
             file = Path(place) / f"{source.source.group}.tdsx"
@@ -330,7 +330,9 @@ class _Customer:
         mode: str,
         login: TSC.ConnectionCredentials | None,
     ) -> Any:
-        """Publishes; by a job where a request would wait too long, which does not tell what it made."""
+        """Publish the file and return the data source. Large files are published by a job, as a request would take too
+        long; a job doesn't return the data source, so it is looked up.
+        """
         datasources = self.server.datasources
         if file.stat().st_size < config.FILESIZE_LIMIT_MB * BYTES_PER_MB:
             return datasources.publish(item, file, mode, connection_credentials=login)
@@ -351,7 +353,7 @@ class _Customer:
         source = next(
             each for each in self.content if each.kind == "data source" and each.name == workbook.source.title
         )
-        place = Published(self.server.server_address, self.server.site_url, source.content_url)
+        place = PublishedSource(self.server.server_address, self.server.site_url, source.content_url)
         content = workbook.build(place)
         item = TSC.WorkbookItem(self.project_id, step.name, show_tabs=False)
         item.hidden_views = _worksheets(content)
@@ -361,7 +363,7 @@ class _Customer:
 
             def publish(mode: str) -> Any:
                 published = self.server.workbooks.publish(item, file, mode)
-                self._prove_wired(published, source)
+                self._verify_connection(published, source)
                 return published
 
             self._replace("workbook", step, item, publish, hash_of(workbook, source.content_url))
@@ -377,18 +379,18 @@ class _Customer:
         self.mailing.append(mail.subscribe(self.server, wanted, user, workbook.views[0].id, schedule))
 
     def _suspend_or_resume(self, luid: str) -> None:
-        is_to_rest = bool(self.plan.hold or self.plan.problem)
-        if not is_to_rest:
+        suspended = bool(self.plan.hold or self.plan.problem)
+        if not suspended:
             self.mailing.append(luid)
-        mail.suspend(self.server, luid, suspended=is_to_rest)
+        mail.suspend(self.server, luid, suspended=suspended)
 
     def _replace(
         self, kind: ContentKind, step: Step, item: Any, publish: Callable[[str], Any], content_hash: str
     ) -> None:
-        """Publishes under the step's name; the tag that says what it holds is set last."""
+        """Publish under the step's name. The tag with the hash of the contents is set last."""
         endpoint = _endpoint(self.server, kind)
         if step.tags:
-            # the content is about to change: from here until the new tag it promises nothing
+            # The content is about to change: until the new tag is set, its hash is unknown.
             endpoint.delete_tags(step.luid, step.tags)
         item.description = marks.description(self.mark)
         published = publish(
@@ -402,17 +404,17 @@ class _Customer:
             Content(kind, published.id, published.name, published.content_url, frozenset({tag}))
         )
 
-    def _prove_wired(self, workbook: TSC.WorkbookItem, source: Content) -> None:
-        """Reads back that the workbook stands on the customer's data source and on nothing else."""
+    def _verify_connection(self, workbook: TSC.WorkbookItem, source: Content) -> None:
+        """Check that the workbook uses the customer's data source and no other."""
         self.server.workbooks.populate_connections(workbook)
         if {connection.datasource_id for connection in workbook.connections} != {source.luid}:
             raise UserError(
-                f"the workbook '{workbook.name}' does not stand on the customer's data source alone; "
-                "see its connections on Tableau, then publish again."
+                f"the workbook '{workbook.name}' does not use the customer's data source alone; "
+                "check its connections on Tableau, then publish again."
             )
 
-    def _prove(self) -> None:
-        """Reads back that the customer's group, and nobody else, reaches the project and what is in it."""
+    def _verify_access(self) -> None:
+        """Check that the customer's group, and nobody else, reaches the project and its contents."""
         access = customer_access(self.group_id)
         reached = [project_access(self.server, self.project_id) == access]
         for content in self.content:
@@ -429,12 +431,12 @@ class _Customer:
 
 
 def close(server: TSC.Server, project_id: str, access: Access) -> None:
-    """Grants exactly `access` in a project; a UserError where the project then says otherwise."""
+    """Grant exactly `access` in a project. Raises UserError if the project then has other permissions."""
     is_closed = close_unused(server, project_id)
     align(server, project_id, access)
     if not is_closed or project_access(server, project_id) != access:
         raise UserError(
-            f"the permissions of project {project_id} did not become as set; see who changes them."
+            f"the permissions of project {project_id} are not those that were set; find out who changes them."
         )
 
 
@@ -444,12 +446,12 @@ def _endpoint(server: TSC.Server, kind: ContentKind) -> Any:
 
 def _group(luid: str) -> TSC.GroupItem:
     item = TSC.GroupItem()
-    item._id = luid  # TSC has no other way to name a group that it did not list
+    item._id = luid  # TSC has no other way to refer to a group that it didn't list
     return item
 
 
 def _worksheets(workbook: bytes) -> list[str]:
-    """The sheets of a workbook that has a dashboard: they are seen in it, not beside it."""
+    """The worksheets to hide: if the workbook has a dashboard, people see the sheets in it only."""
     root = etree.fromstring(workbook)
     if root.find("dashboards/dashboard") is None:
         return []
@@ -457,7 +459,7 @@ def _worksheets(workbook: bytes) -> list[str]:
 
 
 def _forget_revisions(endpoint: Any, item: Any) -> None:
-    """Removes what was published before: Tableau keeps it for download, with days that have expired since."""
+    """Delete earlier revisions. Tableau keeps them for download, and they contain days that have expired since."""
     endpoint.populate_revisions(item)
     try:
         earlier = [revision for revision in item.revisions if not revision.current]
@@ -470,7 +472,7 @@ def _forget_revisions(endpoint: Any, item: Any) -> None:
 
 
 def _embed(server: TSC.Server, source: TSC.DatasourceItem, user: str, password: str | None) -> None:
-    """Gives the connection its login once more, since servers forget it at publishing, and reads it back."""
+    """Set the login of a live connection again, as servers lose it when publishing, and check that it is kept."""
     server.datasources.populate_connections(source)
     for connection in source.connections:
         connection.username, connection.password, connection.embed_password = user, password, True

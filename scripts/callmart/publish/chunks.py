@@ -1,7 +1,7 @@
-"""Uploading a file in chunks, of which one that breaks off does not cost the whole.
+"""Uploads a file in chunks, so that a broken connection costs one chunk and not the whole file.
 
-The REST API can't be asked how much has arrived; only an append that succeeds tells the size, in whole megabytes. So a
-chunk without an answer is sent once more, and the size then tells whether the server has it twice.
+The REST API can't be asked how much has arrived; only a successful append returns the size, in whole megabytes. So a
+chunk without an answer is sent again, and the size then shows whether the server has it twice.
 """
 
 import time
@@ -19,24 +19,24 @@ from tableauserverclient.server.endpoint.fileuploads_endpoint import Fileuploads
 from callmart.base.errors import UserError
 
 _NO_ANSWER = (requests.RequestException, InternalServerError, NonXMLResponseError, ParseError)
-_TRIES = 3  # of a chunk, and of a file
-_PAUSE_S = 1.0  # and twice as long before the next try
-_TELLING_MB = 4  # of a smaller chunk rounded sizes do not tell whether it is there once or twice
+_TRIES = 3  # per chunk, and per file
+_PAUSE_S = 1.0  # the pause doubles with each try
+_TELLING_MB = 4  # for smaller chunks, the rounded size doesn't show whether one is there once or twice
 
 
-class _Astray(UserError):
-    """The server holds something else than what was sent."""
+class _WrongSize(UserError):
+    """The server has more or less than what was sent."""
 
 
 class Uploads(Fileuploads):  # type: ignore[misc]  # TSC has no types for it
-    """TSC's uploads, going on where they broke off, and beginning anew where that can't be."""
+    """TSC's uploads, but with retries: of a chunk if possible, otherwise of the whole file."""
 
     def upload(self, file: Path) -> str:
-        """The upload session that holds all of `file`."""
+        """Upload `file`; return the id of the upload session that has all of it."""
         for tried in range(1, _TRIES):
             try:
                 return self._upload(file)
-            except (_Astray, *_NO_ANSWER):
+            except (_WrongSize, *_NO_ANSWER):
                 time.sleep(_PAUSE_S * 2**tried)
         return self._upload(file)
 
@@ -48,7 +48,7 @@ class Uploads(Fileuploads):  # type: ignore[misc]  # TSC has no types for it
         return session
 
     def _append(self, session: str, chunk: bytes, held: int) -> int:
-        """Adds a chunk to the megabytes that a session holds; how many it holds then."""
+        """Append a chunk to a session with `held` megabytes; return how many it has then."""
         request, content_type = RequestFactory.Fileupload.chunk_req(chunk)
         megabytes = len(chunk) / BYTES_PER_MB
         is_telling = megabytes >= _TELLING_MB
@@ -61,12 +61,12 @@ class Uploads(Fileuploads):  # type: ignore[misc]  # TSC has no types for it
                     raise
                 time.sleep(_PAUSE_S * 2**tried)
         if is_telling and abs(holds - held - megabytes) > megabytes / 2:
-            raise _Astray("what arrived of the upload is not as large as what was sent; run again.")
+            raise _WrongSize("the upload did not arrive in the size in which it was sent; run again.")
         return holds
 
 
 def _chunks(file: Path) -> Iterator[bytes]:
-    """A file in chunks of one size, so that none is too small to be told."""
+    """The file in chunks of equal size, so that no chunk is too small for the check of the size."""
     size = file.stat().st_size
     count = ceil(size / (config.CHUNK_SIZE_MB * BYTES_PER_MB))
     with file.open("rb") as content:

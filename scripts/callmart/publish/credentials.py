@@ -1,4 +1,4 @@
-"""What signs in to Tableau: a personal access token, or a connected app with a JSON web token for each sign-in."""
+"""Credentials for Tableau: a personal access token, or a connected app with a new JSON web token per sign-in."""
 
 import time
 import uuid
@@ -14,9 +14,9 @@ from callmart.base.errors import UserError
 from callmart.base.keys import refuse_shared
 from callmart.base.settings import ConnectedApp, Tableau
 
-_LIFETIME_S = 300  # of a JSON web token, which is for one sign-in; Tableau takes 600 at most
-# The least that publishing and the audit get by with. Tableau lists none for subscriptions and schedules: where those
-# have no scopes of their own, they come under tasks.
+_LIFETIME_S = 300  # of a JSON web token, which is for one sign-in; Tableau accepts 600 at most
+# The fewest scopes that publishing and the audit need. Tableau documents none for subscriptions and schedules: servers
+# without scopes of their own for them use those of tasks.
 _SCOPES = {
     "content": ("read",),
     "datasource_tags": ("update", "delete"),
@@ -38,18 +38,18 @@ _SCOPES = {
 
 @dataclass(frozen=True)
 class Credentials:
-    """What to sign in with, made anew for each sign-in, and what to do where it is refused."""
+    """Credentials, created anew for each sign-in, and the end of the message for when Tableau refuses them."""
 
     make: Callable[[], TSC.PersonalAccessTokenAuth | TSC.JWTAuth] = field(repr=False)
     refused: str
 
 
 def of(wanted: Tableau) -> Credentials:
-    """The credentials in the settings; a UserError where there are none, or two kinds."""
+    """Return the credentials in the settings. Raises UserError if there are none, or both kinds."""
     app = wanted.connected_app
     if (app is not None) == (wanted.token is not None or wanted.token_file is not None):
         raise UserError(
-            "settings tableau.token_file and tableau.connected_app: one of them is needed to sign in, and not both."
+            "settings tableau.token_file and tableau.connected_app: set exactly one of them; signing in needs it."
         )
     if app is not None:
         return _by_app(wanted.site, app)
@@ -58,7 +58,7 @@ def of(wanted: Tableau) -> Credentials:
 
 
 def by_token(site: str, name: str, token: str) -> Credentials:
-    """A personal access token."""
+    """Return the credentials for a personal access token."""
     return Credentials(
         lambda: TSC.PersonalAccessTokenAuth(name, token, site),
         f"the token {name} for site '{site}'; make a new personal access token and put it into "
@@ -70,7 +70,7 @@ def _by_app(site: str, app: ConnectedApp) -> Credentials:
     secret = _secret("tableau.connected_app.secret_file", app.secret, app.secret_file)
     return Credentials(
         lambda: TSC.JWTAuth(_json_web_token(app, secret), site_id=site),
-        f"the connected app {app.client_id} for site '{site}'; see that it is enabled, that tableau.connected_app "
+        f"the connected app {app.client_id} for site '{site}'; check that it is enabled, that tableau.connected_app "
         "has its secret and a user of the site, and that this machine's clock is right.",
     )
 
@@ -93,7 +93,9 @@ def _secret(setting: str, value: SecretStr | None, file: Path | None) -> str:
             refuse_shared(file, f"setting {setting}")
         secret = value.get_secret_value() if value else file.read_text().strip() if file else ""
     except (OSError, UnicodeDecodeError):
-        raise UserError(f"setting {setting}: {file} can't be read; put the secret in it.") from None
+        raise UserError(
+            f"setting {setting}: {file} can't be read; create it with the secret in it."
+        ) from None
     if not secret:
-        raise UserError(f"setting {setting}: no secret is there; name a file that holds it.")
+        raise UserError(f"setting {setting}: the secret is empty; name a file that contains it.")
     return secret

@@ -1,4 +1,4 @@
-"""What a customer is to have on Tableau."""
+"""The types of what a customer should have on Tableau."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -12,46 +12,46 @@ from callmart.tableau_files.tds import Live
 
 @dataclass(frozen=True)
 class DataSource:
-    """A data source around an extract, or live with the customer's own login; the same content has the same hash.
+    """A data source: around an extract, or live with the customer's own login. Equal content has an equal hash.
 
-    `restore` writes an extract again that is not on disk any more.
+    `restore` writes the extract again if it is no longer on disk.
     """
 
     source: Source
     held: Path | Live
     content_hash: str
-    rows: int | None = None  # nobody counts what is live
-    password: str | None = field(default=None, repr=False)  # of the login that is embedded, where it is live
+    rows: int | None = None  # None for a live connection
+    password: str | None = field(default=None, repr=False)  # of the embedded login of a live connection
     restore: Callable[[], None] = field(default=lambda: None, repr=False, compare=False)
 
     @property
     def name(self) -> str:
-        """What it is called on Tableau."""
+        """The data source's name on Tableau."""
         return self.source.title
 
 
 @dataclass(frozen=True)
 class Workbook:
-    """A report on the customer's data source of its group."""
+    """A report, on the customer's data source of the report's group."""
 
     report: Report
     customer: str
     source: Source
-    content_hash: str  # of all but the place of the data source
+    content_hash: str  # without the address of the data source
 
     @property
     def name(self) -> str:
-        """What it is called on Tableau."""
+        """The workbook's name on Tableau."""
         return str(getattr(self.report.title, self.source.locale))
 
-    def build(self, published: workbook.Published) -> bytes:
-        """The .twb on the data source where it was published."""
+    def build(self, published: workbook.PublishedSource) -> bytes:
+        """Return the .twb that uses the data source at this address."""
         return workbook.build(self.report, self.customer, self.source, published)
 
 
 @dataclass(frozen=True)
 class Mail:
-    """A report that a member gets every week, by the clock of Tableau: on a day such as Monday, at 07:00:00."""
+    """A report that a member gets by mail every week, on a day such as Monday, at 07:00:00 on the site's clock."""
 
     workbook: str
     member: str
@@ -63,10 +63,10 @@ class Mail:
 
 @dataclass(frozen=True)
 class Publication:
-    """What a customer is to have, all of it; with no content an empty project.
+    """Everything that one customer should have. Without content it is an empty project.
 
-    Members are the addresses of those who may sign in and look. Nothing is mailed as long as there is a reason to
-    `hold` it. A `problem` is why nothing may change.
+    `members` are the addresses of the people who may sign in and look. While `hold` gives a reason, nothing is mailed.
+    While `problem` gives one, nothing is changed.
     """
 
     customer_id: int

@@ -1,4 +1,4 @@
-"""The Tableau emulator of this home, where no other server is set: a process of its own, reached over HTTP."""
+"""Starts and stops this home's Tableau emulator, a process of its own. It is used if no other server is set."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,19 +14,19 @@ TOKEN_NAME = "callmart"
 
 
 def folder(home: Path) -> Path:
-    """Where the emulator keeps its state."""
+    """Return the folder in which the emulator keeps its state."""
     return home / "emulator"
 
 
 def ensure_running(home: Path) -> Emulator:
-    """The emulator, started in the background unless it runs already."""
+    """Return the emulator; start it in the background if it isn't running. Raises UserError if it can't start."""
     with _for_the_user():
         _find_older(home)
         return process.start(folder(home), TOKEN_NAME, _token_file(home))
 
 
 def serve(home: Path, announce: Callable[[Emulator], None]) -> None:
-    """Run it here until interrupted; `announce` is called once it answers."""
+    """Run the emulator in this process until interrupted. `announce` is called once it answers."""
     from tableau_emulator import serve as foreground
 
     with _for_the_user():
@@ -34,7 +34,7 @@ def serve(home: Path, announce: Callable[[Emulator], None]) -> None:
 
 
 def stop(home: Path) -> bool:
-    """End it; False when none was running."""
+    """Stop the emulator. Returns False if none was running."""
     with _for_the_user():
         _find_older(home)
         return process.stop(folder(home))
@@ -45,7 +45,7 @@ def _token_file(home: Path) -> Path:
 
 
 def _find_older(home: Path) -> None:
-    """Note where an emulator that callmart 0.1 started, and that may still run, says its identity."""
+    """Add the identity URL to the record of an emulator that callmart 0.1 started and that may still be running."""
     older = process.recorded(folder(home))
     if older is not None and not older.identity_url:
         process.record(folder(home), replace(older, identity_url=f"{older.url}/callmart-emulator"))
@@ -53,10 +53,10 @@ def _find_older(home: Path) -> None:
 
 @contextmanager
 def _for_the_user() -> Iterator[None]:
-    """What keeps the emulator from running is the user's to mend."""
+    """Turn the emulator's errors into UserErrors."""
     try:
         yield
     except RunsAlready:
-        raise UserError("The Tableau emulator runs already; stop it with `callmart stop`.") from None
+        raise UserError("The Tableau emulator is already running; stop it with `callmart stop`.") from None
     except EmulatorError as error:
         raise UserError(str(error)) from None

@@ -1,7 +1,7 @@
-"""Who may do what on Tableau: declared for a customer's group, read, and made so.
+"""Permissions on Tableau: what a customer's group should have, what is granted now, and how to align the two.
 
-TSC's update adds rules and never takes one away, so what is too much is deleted one by one. A capability that
-nobody is granted is denied; the denials written out hold also for a user who is in another group as well.
+TSC's update adds rules and never removes any, so extra rules are deleted one by one. A capability that nobody grants is
+denied anyway; the explicit denials also apply to a user who gets the capability from another group.
 """
 
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ from tableauserverclient.models.reference_item import ResourceReference
 ALLOWED: Mapping[str, tuple[str, ...]] = {
     "project": ("Read",),
     "datasource": ("Read", "Connect"),
-    "workbook": ("Read", "Filter", "ExportImage"),  # ExportImage: as a picture or as the PDF of the mail
+    "workbook": ("Read", "Filter", "ExportImage"),  # ExportImage allows pictures and the PDF of the mail
 }
 _DENIED: Mapping[str, tuple[str, ...]] = {
     "project": (),
@@ -42,17 +42,17 @@ class Grant(NamedTuple):
     mode: str
 
 
-# by scope: the project itself, and its defaults for each kind of content
+# By scope: the project itself, and its defaults per kind of content.
 Access = Mapping[str, frozenset[Grant]]
 
 NOBODY: Access = {scope: frozenset() for scope in ALLOWED}
-_UNKNOWN = ("400", "404")  # what a server says to a kind that it does not know
-# kinds that are never published, though a new project opens them to all users
+_UNKNOWN = ("400", "404")  # how error codes begin when a server doesn't know a kind of content
+# Kinds of content that callmart never publishes. A new project opens them to all users.
 _UNUSED = ("flow", "lens", "datarole", "metric", "database", "table", "virtualconnection")
 
 
 def customer_access(group_id: str) -> Access:
-    """What a customer's group, and nobody else, has in the customer's project."""
+    """Return the permissions in a customer's project: those of the customer's group, and no others."""
     return {
         scope: frozenset(
             Grant("group", group_id, capability, mode)
@@ -64,22 +64,22 @@ def customer_access(group_id: str) -> Access:
 
 
 def project_access(server: TSC.Server, project_id: str) -> Access:
-    """What is granted in a project now."""
+    """Return what is granted in a project now."""
     return {scope: project_grants(server, project_id, scope) for scope in ALLOWED}
 
 
 def content_grants(
     endpoint: Any, item: TSC.DatasourceItem | TSC.WorkbookItem | TSC.ViewItem
 ) -> frozenset[Grant]:
-    """What is granted on content now; in a locked project these are the project's defaults."""
+    """Return what is granted on content now. In a locked project these are the project's defaults."""
     endpoint.populate_permissions(item)
     return _grants(item.permissions)
 
 
 def close_unused(server: TSC.Server, project_id: str) -> bool:
-    """Takes everybody's defaults for the kinds that are never published; whether none are left.
+    """Remove all default permissions for the kinds that are never published; return whether none are left.
 
-    A server may not know them all.
+    Kinds that the server doesn't know are skipped.
     """
     is_closed = True
     for scope in _UNUSED:
@@ -96,7 +96,7 @@ def close_unused(server: TSC.Server, project_id: str) -> bool:
 
 
 def align(server: TSC.Server, project_id: str, wanted: Access) -> None:
-    """Makes the grants in a project those of `wanted`, and no others; what is too much goes first."""
+    """Make the grants in a project exactly those of `wanted`. Extra grants are removed first."""
     for scope, grants in wanted.items():
         _change(server, project_id, scope, project_grants(server, project_id, scope), grants)
 
@@ -113,7 +113,7 @@ def _change(
 
 
 def project_grants(server: TSC.Server, project_id: str, scope: str) -> frozenset[Grant]:
-    """What is granted on a project itself (scope `project`), or by default on the content of a kind in it."""
+    """Return what is granted on a project itself (scope `project`), or by default on a kind of content in it."""
     item = TSC.ProjectItem(id=project_id)
     if scope == "project":
         server.projects.populate_permissions(item)
@@ -123,7 +123,7 @@ def project_grants(server: TSC.Server, project_id: str, scope: str) -> frozenset
 
 
 def _methods(server: TSC.Server, scope: str) -> tuple[Any, Any]:
-    """TSC's methods that add rules in `scope` of a project, and that delete one."""
+    """TSC's method that adds rules in a project's `scope`, and its method that deletes one."""
     projects = server.projects
     if scope == "project":
         return projects.update_permissions, projects.delete_permission

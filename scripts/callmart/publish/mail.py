@@ -1,7 +1,7 @@
-"""Subscriptions: a schedule of Tableau Server or a frequency of Tableau Cloud, for the same declaration.
+"""Subscriptions, by which Tableau mails reports. Tableau Server needs a schedule, Tableau Cloud a frequency.
 
-TSC can't say a frequency, and forgets the message when it changes a subscription: those requests are written here
-and sent through its session.
+TSC can't express a frequency, and loses the message when it changes a subscription. So this module writes those
+requests itself and sends them through TSC's session.
 """
 
 import re
@@ -16,12 +16,12 @@ from lxml import etree
 from callmart.publish.desired import Mail
 
 _SCHEDULE = "callmart "
-PRIORITY = 50  # Tableau's own default
+PRIORITY = 50  # Tableau's default
 
 
 @dataclass(frozen=True)
 class Subscription:
-    """A subscription to a workbook of ours; `mail` is what it would be declared as, None where nothing would."""
+    """A subscription to a workbook of ours, as Tableau has it."""
 
     luid: str
     workbook: str  # LUID
@@ -30,10 +30,10 @@ class Subscription:
     when: str
     subject: str
     message: str | None
-    is_of_our_kind: bool  # the dashboard as PDF, and nothing where there is nothing to see
+    is_of_our_kind: bool  # it mails the dashboard as PDF, and nothing if the view is empty
 
     def is_as(self, mail: Mail) -> bool:
-        """Whether it mails as declared; a server that does not tell the message is believed."""
+        """Return whether it mails as declared. A message that the server doesn't report counts as right."""
         return (
             self.is_of_our_kind
             and (self.when, self.subject) == (when(mail), mail.subject)
@@ -42,14 +42,17 @@ class Subscription:
 
 
 def when(mail: Mail) -> str:
-    """Day and time, which also names the schedule of Tableau Server."""
+    """Return day and time of a mail as text. It is also the name of the schedule on Tableau Server."""
     return f"{_SCHEDULE}{mail.day} {mail.time}"
 
 
 def of(
     item: TSC.SubscriptionItem, workbooks: Mapping[str, str], schedules: Mapping[str, str]
 ) -> Subscription:
-    """A subscription as Tableau lists it; `workbooks` are those of views, `schedules` the names, all by LUIDs."""
+    """Return a subscription from Tableau's list.
+
+    `workbooks` maps LUIDs of views to LUIDs of workbooks; `schedules` maps LUIDs of schedules to their names.
+    """
     return Subscription(
         luid=item.id,
         workbook=workbooks.get(item.target.id, item.target.id),
@@ -70,7 +73,7 @@ def _frequency(schedule: Any) -> str:
 
 
 def add_schedule(server: TSC.Server, name: str) -> str:
-    """Makes the schedule of Tableau Server that is called so; its LUID."""
+    """Create a schedule on Tableau Server with the name from `when`; return its LUID."""
     found = re.fullmatch(rf"{_SCHEDULE}(\w+) (\d+):(\d+):\d+", name)
     assert found
     weekly = TSC.WeeklyInterval(time(int(found[2]), int(found[3])), found[1])
@@ -79,7 +82,10 @@ def add_schedule(server: TSC.Server, name: str) -> str:
 
 
 def subscribe(server: TSC.Server, mail: Mail, user: str, view: str, schedule: str | None) -> str:
-    """Subscribes a user to a view, on a schedule of Tableau Server, or without one as on Tableau Cloud; the LUID."""
+    """Subscribe a user to a view; return the subscription's LUID.
+
+    `schedule` is the LUID of a schedule on Tableau Server, or None on Tableau Cloud.
+    """
     request = etree.Element("tsRequest")
     subscription = etree.SubElement(
         request,
@@ -104,7 +110,7 @@ def subscribe(server: TSC.Server, mail: Mail, user: str, view: str, schedule: st
 
 
 def suspend(server: TSC.Server, luid: str, *, suspended: bool) -> None:
-    """Lets a subscription rest, or mail again."""
+    """Suspend a subscription, or resume it."""
     request = etree.Element("tsRequest")
     etree.SubElement(request, "subscription", suspended=str(suspended).lower())
     server.subscriptions.put_request(f"{server.subscriptions.baseurl}/{luid}", etree.tostring(request))

@@ -1,13 +1,13 @@
-"""Marks: by what callmart finds again what it put on Tableau, and tells it from another installation's.
+"""Marks: callmart recognises by them what it has put on Tableau, and which installation did it.
 
-| | where the mark stands |
+| | where the mark is |
 | --- | --- |
-| project | its description |
-| data source, workbook | its description and its tag, which also says what was published |
-| group | its name |
+| project | in its description |
+| data source, workbook | in its description, and in its tag, which also has the hash of its contents |
+| group | in its name |
 
-Tableau keeps all three when content is published again. Only administrators can change them: nobody else may write in
-a project of ours. A mark without an installation is of the time when there was one installation on a site.
+Tableau keeps all three when content is published again. Only administrators can change them, as nobody else may write
+in a project of ours. A mark without an installation dates from when a site had only one installation.
 """
 
 import re
@@ -22,14 +22,14 @@ _USERS_GROUP = re.compile(rf"callmart-(?:({ID})-)?users")
 
 
 class Mark(NamedTuple):
-    """Whose something is; the installation is None where it was put there before installations were told apart."""
+    """The owner of an item. The installation is None if the mark dates from before marks named it."""
 
     installation: str | None
     customer_id: int
 
 
 class Tag(NamedTuple):
-    """The hash of what was published, and by which installation."""
+    """The hash of published contents, and the installation that published them."""
 
     installation: str | None
     content_hash: str
@@ -39,45 +39,46 @@ class Tag(NamedTuple):
 
 
 def description(mark: Mark) -> str:
-    """The description of what bears a mark."""
+    """Return the description that carries a mark."""
     return f"callmart {mark.installation} customer {mark.customer_id}"
 
 
 def described(item: Any) -> Mark | None:
-    """The mark in the description of a project or of content."""
+    """Return the mark in the description of a project or of content."""
     return _mark(_DESCRIPTION.fullmatch(item.description or ""))
 
 
 def tags(item: Any) -> list[Tag]:
-    """The tags of content that are callmart's."""
+    """Return the tags of an item that are callmart's."""
     return [Tag(found[1], found[2]) for tag in item.tags if (found := _TAG.fullmatch(tag))]
 
 
 def customer_group(mark: Mark) -> str:
-    """The name of a customer's group."""
+    """Return the name of a customer's group."""
     return f"callmart-{_infix(mark.installation)}customer-{mark.customer_id}"
 
 
 def grouped(name: str) -> Mark | None:
-    """The mark in the name of a customer's group."""
+    """Return the mark in a group's name, if it is a customer's group."""
     return _mark(_CUSTOMER_GROUP.fullmatch(name))
 
 
 def users_group(installation: str | None) -> str:
-    """The name of the group of those whom an installation put on the site."""
+    """Return the name of the group with the users whom an installation has added to the site."""
     return f"callmart-{_infix(installation)}users"
 
 
 def is_users_group(name: str) -> bool:
-    """Whether a group is of those whom an installation put on the site."""
+    """Return whether a group has the users whom some installation has added to the site."""
     return _USERS_GROUP.fullmatch(name) is not None
 
 
 def bears(item: Any, mark: Mark) -> bool:
-    """Whether content has the mark, in its description or its tag, and no other installation's."""
-    said, tagged = described(item), {tag.installation for tag in tags(item)}
-    others = (tagged | {said.installation if said else None}) - {mark.installation, None}
-    return (said == mark or mark.installation in tagged) and not others
+    """Return whether content has the mark, in its description or a tag, and no other installation's mark."""
+    in_description, in_tags = described(item), {tag.installation for tag in tags(item)}
+    found = in_tags | {in_description.installation if in_description else None}
+    others = found - {mark.installation, None}
+    return (in_description == mark or mark.installation in in_tags) and not others
 
 
 def _mark(found: re.Match[str] | None) -> Mark | None:

@@ -1,4 +1,4 @@
-"""The difference between what should be on Tableau and what is, as steps in the order in which they are safe."""
+"""Plans the steps from what Tableau has to what it should have, in an order in which nobody sees too much meanwhile."""
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -25,10 +25,10 @@ from callmart.publish.grants import NOBODY, customer_access
 from callmart.publish.mail import when
 from callmart.publish.marks import Mark
 
-# not with the nested ones: the customers' projects would follow it and have no rules of their own
+# Without nested projects: otherwise the customers' projects would have its permissions and none of their own.
 TOP_LOCK = TSC.ProjectItem.ContentPermissions.LockedToProjectWithoutNested
 LOCK = TSC.ProjectItem.ContentPermissions.LockedToProject
-ROLE = "Viewer"  # the least with which a user can look
+ROLE = "Viewer"  # the smallest role with which a user can see content
 
 Action = Literal["add", "change", "remove", "adopt"]
 Kind = Literal[
@@ -45,14 +45,14 @@ Kind = Literal[
 ]
 _SIGNS: Mapping[Action, str] = {"add": "+", "change": "~", "remove": "-", "adopt": "* adopt"}
 _TO_ADOPT = (
-    "what stands of it on Tableau is ours by our books and does not bear our mark; look at it with "
+    "its content on Tableau is ours according to our books, but has no mark of ours; check it with "
     "callmart publish --plan, and adopt it with --yes."
 )
 
 
 @dataclass(frozen=True)
 class Step:
-    """One change. `luid` is that of what there is, `tags` its tags of ours, `content` what comes."""
+    """One change. `luid` and `tags` are those of the existing item, `content` is the new content."""
 
     customer_id: int | None
     action: Action
@@ -64,7 +64,7 @@ class Step:
 
     @property
     def shown(self) -> str:
-        """The name as it may be read by anybody; of an address no more than tells it from others."""
+        """The name for logs and plans. An address is shortened, so that it doesn't identify the person."""
         if self.kind not in ("user", "member", "subscription"):
             return self.name
         return shortened(self.name)
@@ -76,25 +76,25 @@ class Step:
 
 @dataclass(frozen=True)
 class CustomerPlan:
-    """The changes for one customer in the order in which they are safe; with a `problem` none but to stop its mail."""
+    """The changes for one customer, in a safe order. If there is a `problem`, they only stop its mail."""
 
     customer_id: int
     project: str
     steps: tuple[Step, ...]
     stays: bool = True
-    project_id: str = ""  # until it is made
+    project_id: str = ""  # empty if it doesn't exist yet; the same for the group
     group_id: str = ""
     unchanged: tuple[Content, ...] = ()
     foreign: tuple[Foreign, ...] = ()
-    members: frozenset[str] = frozenset()  # LUIDs of those in its group until now
-    mailing: tuple[str, ...] = ()  # LUIDs of the subscriptions that would mail if nothing were done
+    members: frozenset[str] = frozenset()  # LUIDs of the users now in its group
+    mailing: tuple[str, ...] = ()  # LUIDs of the subscriptions that mail at present
     hold: str | None = None  # why nothing may be mailed
     problem: str | None = None
 
 
 @dataclass(frozen=True)
 class Plan:
-    """The difference between what should be on Tableau and what is."""
+    """All changes on the site: the steps above the customers, and those per customer."""
 
     installation: str
     top: tuple[Step, ...]
@@ -105,7 +105,7 @@ class Plan:
     users_group: str | None
     users_before: Group | None
     schedules: Mapping[str, str] | None  # LUIDs by name; None on Tableau Cloud
-    others: Mapping[str, int]  # how many projects other installations have
+    others: Mapping[str, int]  # number of projects by other installation
 
     @property
     def steps(self) -> tuple[Step, ...]:
@@ -114,28 +114,28 @@ class Plan:
 
     @property
     def leaving(self) -> tuple[int, ...]:
-        """The customers of whom everything is to be removed."""
+        """The customers from whom everything is removed."""
         return tuple(plan.customer_id for plan in self.customers if not plan.stays)
 
     @property
     def adopting(self) -> tuple[int, ...]:
-        """The customers of whom something is to be marked as ours that bears no mark yet."""
+        """The customers with something that has no mark yet and is marked as ours."""
         found = {step.customer_id for step in self.steps if step.action == "adopt"} - {None}
         return tuple(plan.customer_id for plan in self.customers if plan.customer_id in found)
 
     @property
     def unchanged(self) -> int:
-        """How many data sources and workbooks stay as they are."""
+        """The number of data sources and workbooks that stay unchanged."""
         return sum(len(customer.unchanged) for customer in self.customers)
 
     def lines(self) -> Iterator[str]:
-        """The plan for a person: + comes, ~ changes, - goes, * is ours from now on, ? is not ours, ! can't be done,
-        = stays.
+        """Yield the plan as text for a person. Signs: + added, ~ changed, - removed, * adopted (marked as ours),
+        ? not ours, ! a problem, = unchanged.
         """
         yield from (str(step) for step in self.top)
         yield from (str(each) for each in self.foreign)
         for customer in self.customers:
-            alerts = [f"! {said}" for said in (customer.problem, held(customer)) if said]
+            alerts = [f"! {alert}" for alert in (customer.problem, held(customer)) if alert]
             if lines := (*customer.steps, *customer.foreign, *alerts):
                 yield f"customer {customer.customer_id}"
                 yield from (f"  {line}" for line in lines)
@@ -144,7 +144,7 @@ class Plan:
         yield f"= {self.unchanged} data sources and workbooks unchanged"
 
     def as_json(self) -> dict[str, Any]:
-        """The plan for a program."""
+        """Return the plan for a program."""
         return {
             "steps": [
                 {
@@ -175,14 +175,14 @@ class Plan:
 
 
 def shortened(text: str) -> str:
-    """A text whose addresses tell no more than who is who."""
+    """Return the text with the local part of each mail address cut to its first letter."""
     return re.sub(r"([^\s@])[^\s@]*@", r"\1…@", text)
 
 
 def plan(desired: Iterable[Publication], actual: Actual, *, adopts: bool = True) -> Plan:
-    """The changes that make what is there what is `desired`; customers that are not in it lose everything.
+    """Return the changes from the actual to the desired state. Customers that aren't in `desired` lose everything.
 
-    Where nobody is there to confirm it, nothing is adopted: those customers wait, and nothing of them is touched.
+    With `adopts=False` (nobody is there to confirm it), customers with something to adopt are left untouched.
     """
     wanted = {publication.customer_id: publication for publication in desired}
     members = {identity(name) for publication in wanted.values() for name in publication.members}
@@ -214,7 +214,7 @@ def plan(desired: Iterable[Publication], actual: Actual, *, adopts: bool = True)
 
 
 def _without(users: Mapping[str, User], before: Group) -> dict[str, User]:
-    """The users where those in a group that is not adopted are not ours."""
+    """The users, with the members of a group that isn't adopted counted as not ours."""
     return {
         name: replace(user, is_ours=False, is_others=True) if user.luid in before.members else user
         for name, user in users.items()
@@ -222,7 +222,7 @@ def _without(users: Mapping[str, User], before: Group) -> dict[str, User]:
 
 
 def _adoptions(customer: int, actual: Actual) -> Iterator[Step]:
-    """What is ours by our books and bears no mark of ours; the project last, which finds the rest again."""
+    """Steps that mark what is ours only according to our books. The project comes last, as the rest is found by it."""
     group = actual.groups.get(customer)
     if group is not None and not group.is_marked:
         name = marks.customer_group(Mark(None, customer))
@@ -236,17 +236,17 @@ def _adoptions(customer: int, actual: Actual) -> Iterator[Step]:
 
 
 def held(customer: CustomerPlan) -> str | None:
-    """What a person should know of mail that does not go out."""
+    """Return a sentence for a person if the customer's mail is suspended."""
     return f"the weekly mail is suspended: {customer.hold}" if customer.hold else None
 
 
 def hash_of(workbook: Workbook, content_url: str) -> str:
-    """The hash of a workbook on the data source of that content URL: on another one it is another workbook."""
+    """Return the hash of a workbook on a data source with this content URL. On another one, the workbook differs."""
     return sha256(f"{workbook.content_hash}\n{content_url}".encode()).hexdigest()
 
 
 def _top_steps(actual: Actual, left: Iterable[User], *, is_user_wanted: bool) -> Iterator[Step]:
-    """What is above all customers. Who is no customer's any more goes first; the others have the least role."""
+    """Steps above all customers. Users who belong to no customer any more are removed first."""
     users_group = marks.users_group(actual.installation)
     before = actual.users_before
     if actual.users_group is None and (is_user_wanted or before is not None):
@@ -256,7 +256,7 @@ def _top_steps(actual: Actual, left: Iterable[User], *, is_user_wanted: bool) ->
     leaving = {user.luid for user in left}
     for user in actual.users.values():
         if user.luid in leaving:
-            # an account that another installation gave as well stays for it
+            # An account that another installation also uses stays on the site.
             yield Step(None, "remove", "member" if user.is_others else "user", user.name, user.luid)
         elif user.is_ours and user.role != ROLE:
             yield Step(None, "change", "user", user.name, user.luid)
@@ -272,7 +272,7 @@ def _top_steps(actual: Actual, left: Iterable[User], *, is_user_wanted: bool) ->
 
 
 def _stay(publication: Publication, actual: Actual, gone: Mapping[str, User]) -> CustomerPlan:
-    """What makes a customer's project what `publication` says; permissions and removals before uploads."""
+    """Plan the steps that make a customer's project match `publication`: permissions and removals before uploads."""
     customer, name = publication.customer_id, publication.project
     found, group = actual.projects.get(customer, ()), actual.groups.get(customer)
     project = found[0] if found else None
@@ -307,14 +307,14 @@ def _stay(publication: Publication, actual: Actual, gone: Mapping[str, User]) ->
         if old is not None:
             urls[source.name] = old.content_url
         if old is None or not _holds(old, source.content_hash, actual):
-            steps.append(_coming(customer, "data source", source, old))
+            steps.append(_upload(customer, "data source", source, old))
         else:
             unchanged.append(old)
     for workbook in publication.workbooks:
         old = project.of_kind("workbook").get(workbook.name) if project else None
         url = urls.get(workbook.source.title)
         if old is None or url is None or not _holds(old, hash_of(workbook, url), actual):
-            steps.append(_coming(customer, "workbook", workbook, old))
+            steps.append(_upload(customer, "workbook", workbook, old))
         else:
             unchanged.append(old)
     steps += starting
@@ -326,14 +326,14 @@ def _stay(publication: Publication, actual: Actual, gone: Mapping[str, User]) ->
     )  # fmt: skip
 
 
-def _coming(customer: int, kind: ContentKind, content: DataSource | Workbook, old: Content | None) -> Step:
+def _upload(customer: int, kind: ContentKind, content: DataSource | Workbook, old: Content | None) -> Step:
     if old is None:
         return Step(customer, "add", kind, content.name, content=content)
     return Step(customer, "change", kind, content.name, old.luid, old.tags, content)
 
 
 def _holds(old: Content, content_hash: str, actual: Actual) -> bool:
-    """Whether what is there is what its tag should say; adopting changes the tag's mark, not its hash."""
+    """Whether the content on Tableau has this hash in its tag. Adopting changes the tag's mark, not its hash."""
     tag = marks.Tag(actual.installation if old.is_marked else None, content_hash)
     return old.tags == {str(tag)}
 
@@ -341,7 +341,7 @@ def _holds(old: Content, content_hash: str, actual: Actual) -> bool:
 def _member_steps(
     publication: Publication, group: Group | None, actual: Actual, gone: Mapping[str, User]
 ) -> Iterator[Step]:
-    """Who leaves the customer's group, and who joins it, on the site first."""
+    """Steps that remove users from the customer's group, and add users, to the site first and then to the group."""
     customer = publication.customer_id
     wanted = {identity(name): name for name in publication.members}
     present = group.members - gone.keys() if group else frozenset[str]()
@@ -352,7 +352,7 @@ def _member_steps(
             yield Step(customer, "remove", "member", name, luid)
     for key, name in wanted.items():
         user = actual.users.get(key)
-        # one that was never used may be what an addition left that broke off: it is ours from now on
+        # An account that was never used may be left from an interrupted run of ours, so it becomes ours.
         is_unclaimed = user is not None and user.role == ROLE and user.is_unused
         if user is None or (not user.is_ours and (user.is_others or is_unclaimed)):
             yield Step(customer, "add", "user", name)
@@ -363,10 +363,11 @@ def _member_steps(
 def _mail_steps(
     publication: Publication, project: Project | None, actual: Actual, gone: Mapping[str, User]
 ) -> tuple[list[Step], list[Step], list[str]]:
-    """What stops mail before anything is changed, what starts it when all is, and which subscriptions mail now.
+    """The steps that stop mail before any other change, the steps that start it after all changes, and the LUIDs of the
+    subscriptions that mail at present.
 
-    Every subscription to a workbook of ours is ours to decide on: one that somebody made for themselves would mail
-    what is held back.
+    callmart manages every subscription to its workbooks: one that people create for themselves would mail held-back
+    days.
     """
     customer = publication.customer_id
     stopping: list[Step] = []
@@ -379,13 +380,13 @@ def _mail_steps(
         if not old.is_suspended:
             mailing.append(old.luid)
         if old.user in gone:
-            continue  # goes with the user
+            continue  # removing the user removes the subscription
         member, workbook = named.get(old.user, old.user), workbooks[old.workbook]
         mail, name = wanted.get((member, workbook)), f"{workbook} to {member}"
         if mail is None or not old.is_as(mail):
             stopping.append(Step(customer, "remove", "subscription", name, old.luid))
             continue
-        del wanted[member, workbook]  # a second one is too many
+        del wanted[member, workbook]  # a second subscription of the same kind will be removed
         if old.is_suspended != bool(publication.hold):
             to = stopping if publication.hold else starting
             to.append(Step(customer, "change", "subscription", name, old.luid, content=mail))
@@ -399,7 +400,7 @@ def _mail_steps(
 
 
 def _removals(publication: Publication, project: Project | None) -> Iterator[Step]:
-    """What is ours and no longer wanted; workbooks before the data sources that they are on."""
+    """Steps that remove content of ours that is no longer wanted, workbooks before their data sources."""
     wanted: tuple[tuple[ContentKind, Iterable[DataSource | Workbook]], ...] = (
         ("workbook", publication.workbooks),
         ("data source", publication.data_sources),
@@ -412,7 +413,7 @@ def _removals(publication: Publication, project: Project | None) -> Iterator[Ste
 
 
 def _leave(customer: int, actual: Actual) -> CustomerPlan:
-    """What removes all that a customer had; a project with foreign content is closed and emptied of ours."""
+    """Plan the removal of all that a customer had. A project with foreign content is emptied of ours and closed."""
     found, group = actual.projects.get(customer, ()), actual.groups.get(customer)
     steps = []
     for project in found:
@@ -437,24 +438,27 @@ def _removal(customer: int, content: Content) -> Step:
 
 
 def _problem(publication: Publication, found: Sequence[Project], actual: Actual) -> str | None:
-    """Why a person must act first: whose the customer's project is, or a name that others have taken."""
+    """Why a person must act first: the customer's project isn't clearly ours, or a name is taken."""
     customer = publication.customer_id
     if len(found) > 1:
         luids = ", ".join(project.luid for project in found)
-        return f"several projects on Tableau are this customer's ({luids}); remove all but one."
+        return f"this customer has several projects on Tableau ({luids}); remove all but one."
     if other := actual.lost.get(customer):
         return (
-            f"its project on Tableau bears the mark of installation {other}, this one is {actual.installation}; "
-            "publish from the home of that one, or see docs/tableau.md for how to take over from it."
+            f"its project on Tableau bears the mark of installation {other}, but this is {actual.installation}; "
+            "publish from that installation's home, or see docs/tableau.md for how to take over from it."
         )
     name = identity(publication.project)
     if name in actual.taken and name not in {identity(project.name) for project in found}:
         if other := actual.taken[name]:
             return (
-                f"installation {other} has a project of the name that this customer's needs; a customer is one "
-                "installation's: take it out of the registry of the other one and publish there first."
+                f"installation {other} has a project with the name that this customer's project needs; a customer "
+                "belongs to one installation: remove it from the other one's registry and publish there first."
             )
-        return "a project that is not ours has the name that this customer's needs; rename or remove it on Tableau."
+        return (
+            "a project that is not ours has the name that this customer's project needs; rename or remove it on "
+            "Tableau."
+        )
     taken = {(each.kind, identity(each.name)) for project in found for each in project.foreign}
     wanted: list[tuple[ContentKind, str]] = [("data source", each.name) for each in publication.data_sources]
     wanted += [("workbook", each.name) for each in publication.workbooks]

@@ -1,4 +1,4 @@
-"""A signed-in connection to Tableau: the server in the settings, or without one the emulator of this home."""
+"""Opens a signed-in connection to Tableau: to the server in the settings, or else to the emulator of this home."""
 
 import ipaddress
 import traceback
@@ -32,34 +32,34 @@ from callmart.publish.chunks import Uploads
 from callmart.publish.credentials import Credentials
 from callmart.publish.emulator import ensure_running
 
-TIMEOUT_S = (10, 600)  # to connect, and between two pieces of an answer: publishing takes its time
-FAILURES = (TableauError, ParseError, requests.RequestException)  # what a call to Tableau can end in
-LOST = (NotSignedInError, requests.ConnectionError)  # what may end the work for all customers, not for one
+TIMEOUT_S = (10, 600)  # to connect, and between two pieces of an answer; publishing is slow
+FAILURES = (TableauError, ParseError, requests.RequestException)  # what a call to Tableau can raise
+LOST = (NotSignedInError, requests.ConnectionError)  # failures that can concern all customers, not just one
 _TOO_MANY, _ENDED = 429, 401
 _TOKEN = "x-tableau-auth"
-_RENEWALS = 3  # a session lasts hours; one that ends sooner is ended by somebody with the same token
-_SERVER_INFO = "/api/2.4/serverinfo"  # this version answers on every server since 2016
+_RENEWALS = 3  # a session lasts hours; if it ends sooner, somebody else has signed in with the same token
+_SERVER_INFO = "/api/2.4/serverinfo"  # every server since 2016 answers this version
 
-_REASONS: tuple[tuple[type[Exception] | tuple[type[Exception], ...], str], ...] = (  # the first that fits
+_REASONS: tuple[tuple[type[Exception] | tuple[type[Exception], ...], str], ...] = (  # the first match counts
     (
         NotSignedInError,
-        "the session has ended, as it does when its token signs in a second time, or its connected app may not do "
-        "this; run again.",
+        "the session has ended, because its token signed in a second time or its connected app may not do this; "
+        "run again.",
     ),
     (
         JobFailedException,
         "Tableau's job {error.job.id} failed; see its notes among the jobs of the site, then run again.",
     ),
-    (XMLError, "Tableau answered {error.code} {error.summary}; see what it has against it, then run again."),
+    (XMLError, "Tableau answered {error.code} {error.summary}; correct the cause, then run again."),
     (InternalServerError, "Tableau answered with status {error.code}; run again when it has recovered."),
     (
         (TableauError, ParseError),
-        "Tableau answered something not of its REST API; run again when it has recovered.",
+        "Tableau's answer is not one of its REST API; run again when it has recovered.",
     ),
-    (requests.TooManyRedirects, "Tableau refers to another address; set tableau.server to that one."),
+    (requests.TooManyRedirects, "Tableau redirects to another address; set tableau.server to that one."),
     (requests.Timeout, "Tableau did not answer in time; run again."),
     (requests.RequestException, "Tableau stopped answering; run again when it is back."),
-    (TimeoutError, "Tableau did not end what it began in time; see the jobs of the site, then run again."),
+    (TimeoutError, "Tableau did not finish its job in time; see the jobs of the site, then run again."),
     (OSError, "the extract can't be read; make it again with callmart extract."),
 )
 
@@ -71,9 +71,9 @@ class _Target:
 
 
 class _Repeat(Retry):
-    """Repeats what may be repeated: anything that was refused for being too much, else what does no harm twice.
+    """Repeats requests: any that was refused as one too many, and else those that are safe to repeat.
 
-    A chunk of an upload does: the server would append it twice (`uploads.py` knows what to do).
+    A chunk of an upload is not safe to repeat, as the server would append it twice; `chunks.py` handles that.
     """
 
     def is_retry(self, method: str, status_code: int, has_retry_after: bool = False) -> bool:
@@ -94,7 +94,7 @@ class _Repeat(Retry):
 
 
 class _Session(requests.Session):
-    """Signs in again when its session has ended, and sends once more what was refused for it."""
+    """Signs in again when the session has ended, and repeats the request that was refused because of it."""
 
     def __init__(self, renew: Callable[[str], str | None]) -> None:
         super().__init__()
@@ -112,17 +112,17 @@ class _Session(requests.Session):
 
 @contextmanager
 def connect(settings: Settings) -> Iterator[TSC.Server]:
-    """A server that is signed in to for as long as the block lasts, speaking the server's own API version.
+    """Yield a server that is signed in for the duration of the block, with the server's own API version.
 
-    Whatever keeps Tableau from being used is a UserError that names the URL and the remedy, also when it
-    happens inside the block, which may handle FAILURES itself.
+    Raises UserError, with the URL and the remedy, if Tableau can't be used. FAILURES that the block doesn't handle
+    become such UserErrors, too.
     """
     target = _target(settings)
-    turn, renewals = Lock(), iter(range(_RENEWALS))
+    lock, renewals = Lock(), iter(range(_RENEWALS))
 
     def renew(old: str) -> str | None:
-        """A token in the place of `old`, for all threads; None where there is none to be had."""
-        with turn:
+        """Return a token that replaces `old`, the same for all threads; None if signing in fails."""
+        with lock:
             if server.is_signed_in() and server.auth_token != old:
                 return str(server.auth_token)
             if next(renewals, None) is None:
@@ -142,7 +142,7 @@ def connect(settings: Settings) -> Iterator[TSC.Server]:
         try:
             yield server
         finally:
-            with suppress(*FAILURES):  # the session may be gone, and what ended it matters more
+            with suppress(*FAILURES):  # the session may be gone; the original error matters more
                 server.auth.sign_out()
     except FAILURES as error:
         raise UserError(f"{target.url}: {reason(error)}") from None
@@ -151,7 +151,7 @@ def connect(settings: Settings) -> Iterator[TSC.Server]:
 
 
 def reason(error: Exception) -> str:
-    """What a failure at publishing says, in one sentence without any value of a customer's."""
+    """Return one sentence about a failure at publishing. It contains no values of customers."""
     if isinstance(error, UserError):
         return str(error)
     texts = (text.format(error=error) for kind, text in _REASONS if isinstance(error, kind))
@@ -159,7 +159,7 @@ def reason(error: Exception) -> str:
 
 
 def _unexpected(error: Exception) -> str:
-    """For what nobody thought of, mostly an answer that lacks what TSC looks for in it: where it happened."""
+    """The sentence for an unforeseen error, mostly an answer that lacks what TSC expects. It says where it happened."""
     place = traceback.extract_tb(error.__traceback__)[-1]
     return (
         f"{type(error).__name__} in {Path(place.filename).name}, line {place.lineno}: Tableau's answer or callmart is "
@@ -168,7 +168,7 @@ def _unexpected(error: Exception) -> str:
 
 
 def is_cloud(server: TSC.Server) -> bool:
-    """Whether it is Tableau Cloud, where some things go another way."""
+    """Return whether the server is Tableau Cloud, which works differently in places."""
     return _is_cloud(urlsplit(server.server_address).hostname or "")
 
 
@@ -177,16 +177,16 @@ def _is_cloud(host: str) -> bool:
 
 
 def require_server(settings: Settings) -> None:
-    """UserError where a database of one's own would be published to the emulator although nobody said so."""
+    """Raise UserError if the settings name a database but no Tableau server: it must not go to the emulator unasked."""
     if settings.dsn is not None and settings.tableau.server is None:
         raise UserError(
-            "setting tableau.server: a database of your own is published nowhere until this is set; name your Tableau "
-            f'server, or write "{EMULATOR}" for the local one.'
+            "setting tableau.server: a database of your own is not published until this is set; name your Tableau "
+            f'server, or write "{EMULATOR}" for the local emulator.'
         )
 
 
 def _target(settings: Settings) -> _Target:
-    """Where to sign in, with the secret; a server that must not be used is a UserError."""
+    """The server and the credentials. Raises UserError if the server must not be used."""
     wanted = settings.tableau
     require_server(settings)
     if wanted.is_emulated or wanted.server is None:
@@ -196,7 +196,7 @@ def _target(settings: Settings) -> _Target:
     parts = urlsplit(url)
     host = (parts.hostname or "").rstrip(".")
     if parts.scheme not in ("http", "https") or not host:
-        raise UserError(f"setting tableau.server: {url} is no URL; write https:// and the server's name.")
+        raise UserError(f"setting tableau.server: {url} is not a URL; write https:// and the server's name.")
     if parts.scheme == "http" and not _loopback(host):
         raise UserError(f"setting tableau.server: {url} is not encrypted; use https.")
     if _is_cloud(host) and not wanted.allow_cloud:
@@ -216,10 +216,10 @@ def _loopback(host: str) -> bool:
 
 def _session(url: str, renew: Callable[[str], str | None] = lambda old: None) -> requests.Session:
     session = _Session(renew)
-    session.max_redirects = 0  # the token goes to the server that was named, to no other
+    session.max_redirects = 0  # the token must go to no other server than the configured one
     session.hooks["response"] = [_only_tableau]
     if _loopback(urlsplit(url).hostname or ""):
-        session.trust_env = False  # no proxy between us and this machine
+        session.trust_env = False  # no proxy, as the server is on this machine
     repeat = _Repeat(
         total=5, connect=2, backoff_factor=0.5, backoff_jitter=0.5, raise_on_status=False,
         status_forcelist=(429, 500, 502, 503, 504), allowed_methods=("GET", "PUT", "DELETE"),
@@ -230,7 +230,7 @@ def _session(url: str, renew: Callable[[str], str | None] = lambda old: None) ->
 
 
 def _only_tableau(response: requests.Response, **_: Any) -> None:
-    """Refuses what is no whole answer, such as a page of something else: TSC would read it as an empty list."""
+    """Refuse anything but a whole answer of the REST API, such as an HTML page: TSC would read it as an empty list."""
     if response.status_code >= 300 or "octet-stream" in response.headers.get("content-type", ""):
         return
     content = response.content
@@ -240,7 +240,7 @@ def _only_tableau(response: requests.Response, **_: Any) -> None:
 
 
 def _version(url: str) -> str:
-    """The version of the REST API that the server at `url` speaks; a UserError where none does."""
+    """The server's version of the REST API. Raises UserError if no Tableau server answers at `url`."""
     with _session(url) as session:
         try:
             answer = session.get(url + _SERVER_INFO, timeout=TIMEOUT_S)
@@ -252,12 +252,12 @@ def _version(url: str) -> str:
             return str(version)
         except (NonXMLResponseError, etree.XMLSyntaxError, requests.HTTPError):
             raise UserError(
-                f"What answers at {url} is no Tableau server that is up; start it or correct tableau.server."
+                f"{url} does not answer like a running Tableau server; start it or correct tableau.server."
             ) from None
         except requests.TooManyRedirects as error:
             elsewhere = error.response.headers["location"] if error.response is not None else "elsewhere"
             raise UserError(
-                f"{url} refers to {elsewhere}; set tableau.server to where Tableau is served."
+                f"{url} redirects to {elsewhere}; set tableau.server to Tableau's own address."
             ) from None
         except requests.exceptions.SSLError:
             raise UserError(
@@ -268,9 +268,9 @@ def _version(url: str) -> str:
             raise UserError(
                 f"No Tableau server answers at {url}; start it or correct tableau.server."
             ) from None
-        except OSError:  # before anything is sent
+        except OSError:  # requests raises it before it sends anything
             raise UserError(
-                "REQUESTS_CA_BUNDLE names no file of certificates; let it name your authority's, or unset it."
+                "REQUESTS_CA_BUNDLE does not name a file of certificates; name your authority's, or unset it."
             ) from None
 
 

@@ -1,1 +1,1 @@
-"""The registry of customers: the file, what it changes, and how that is applied."""
+"""The registry of customers: reads its file, plans the changes and applies them."""

@@ -1,6 +1,6 @@
-"""Making database, roles and keys what the registry file says.
+"""Applies the registry file to the database, its roles and the keys.
 
-Of a customer with no contract now or later nothing is kept here but the customer itself.
+For a customer without a contract now or later, the registry keeps the customer's own row and nothing else.
 """
 
 from datetime import date
@@ -29,8 +29,10 @@ SQL = sql_file.statements(__file__)
 
 
 def apply(connection: psycopg.Connection, settings: Settings, registry: Registry) -> list[str]:
-    """Make database, roles and keys what the registry says; a sentence for each thing that somebody else has to do.
-    Commits: what the registry says, and the access that it opens and closes, in one transaction; then the logins.
+    """Apply the registry to the database, its roles and the keys.
+
+    Commits twice: first the registry's contents together with the access that they open and close, then the logins.
+    Returns one sentence per thing that a person has to do.
     """
     with sessions.making_way(connection):
         _write_all(connection, settings, registry)
@@ -76,7 +78,7 @@ def _key(connection: psycopg.Connection, settings: Settings, customer_id: int) -
 
 
 def _was_removed(connection: psycopg.Connection, customer_id: int) -> bool:
-    """Whether all of the customer went, so that a key that still stands there came of a backup."""
+    """Whether all data of the customer was removed. A key that still exists then comes from a backup."""
     return connection.execute(
         """
         select
@@ -88,8 +90,9 @@ def _was_removed(connection: psycopg.Connection, customer_id: int) -> bool:
 
 
 def forget_customer(connection: psycopg.Connection, settings: Settings, customer_id: int) -> bool:
-    """Let the registry be as if the customer had never been there; what is ordered for later stays, under a new key.
-    Whether a key is needed: if not, its file may go.
+    """Reset the customer in the registry, as if it had never had data. What is ordered for later stays, with a new key.
+
+    Returns whether the customer needs a key. If not, its file can be deleted.
     """
     state = current_states(connection).get(customer_id)
     if state is None:
@@ -113,7 +116,7 @@ def forget_customer(connection: psycopg.Connection, settings: Settings, customer
 def _write(connection: psycopg.Connection, customer_id: int, state: State, fingerprint: str | None) -> None:
     columns = ("customer_id", *CUSTOMER, "key_fingerprint")
     connection.execute(
-        # The key goes with what it was made for, not before.
+        # The key's fingerprint stays until the data that was stored with the key is removed.
         sql.SQL(
             "insert into registry.customer as known ({}) values ({}) on conflict (customer_id) do update set {},"
             " key_fingerprint = coalesce(excluded.key_fingerprint, known.key_fingerprint)"
@@ -149,10 +152,10 @@ def _write(connection: psycopg.Connection, customer_id: int, state: State, finge
 def _write_agents(
     connection: psycopg.Connection, customer_id: int, state: State, key: bytes | None, today: date
 ) -> None:
-    """The names that the customer gives its agents; where none may be kept, no id stays either."""
+    """Write the names that the customer gives its agents. If none may be kept, the agents' ids are deleted as well."""
     forget = "delete from registry.agent where customer_id = %s"
     if state.keeps_agents(today):
-        # Who was named and never seen is nobody without the name.
+        # An agent who was never seen is of no use without a name.
         connection.execute(f"{forget} and name is not null and last_day is null", [customer_id])
         forget = (
             "update registry.agent set name = null, email = null where customer_id = %s and name is not null"
@@ -185,9 +188,10 @@ def _write_agents(
 
 
 def _mark_days(connection: psycopg.Connection, customer_id: int, before: State, after: State) -> None:
-    """Mark the days whose numbers change, all of them; those of another contract are marked by ops.follow_contracts."""
-    if before.value("time_zone") != after.value("time_zone"):  # also of who is back before all of it went
-        # Days move too: the last day of one zone can hold calls of the next day of another.
+    """Mark all open days dirty if numbers change. ops.follow_contracts marks those that a changed contract affects."""
+    # A customer that returns before its removal has days, too, and no time zone before.
+    if before.value("time_zone") != after.value("time_zone"):
+        # Calls can move to another day: late on one day in one time zone is on the next day in another.
         connection.execute("select raw.redate(%s)", [customer_id])
     if before.tables["queue"] != after.tables["queue"] or any(
         before.value(column) != after.value(column) for column in CHANGES_NUMBERS

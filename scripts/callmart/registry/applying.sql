@@ -1,5 +1,5 @@
 -- name: mark_days
--- All open days of the customer are built anew.
+-- Mark all open days of the customer dirty.
 insert into ops.dirty_day (customer_id, call_date, cause)
 select distinct
     customer_id,

@@ -1,4 +1,4 @@
-"""The registry file: who the customers are and what they have ordered."""
+"""Reads the registry file, which lists the customers and what they have ordered."""
 
 from datetime import date
 from pathlib import Path
@@ -16,7 +16,7 @@ from callmart.base.strict import Strict, first_mistake, line_of
 from callmart.declarations import exposures
 
 Option = Literal["none", "standard", "detailed"]
-OPTIONS: tuple[Option, ...] = ("none", "standard", "detailed")  # each opens more than the one before
+OPTIONS: tuple[Option, ...] = ("none", "standard", "detailed")  # each opens more than the previous one
 
 
 def _day(written: object) -> date:
@@ -24,8 +24,8 @@ def _day(written: object) -> date:
         day = date.fromisoformat(str(written))
     except ValueError:
         day = date.min
-    if day == date.min:  # the first day there is has no eve
-        raise ValueError("no date; write it as 2026-03-01")
+    if day == date.min:  # no day comes before it, but planning needs that one
+        raise ValueError("not a date; write it as 2026-03-01")
     return day
 
 
@@ -36,7 +36,7 @@ Email = Annotated[str, Field(max_length=255, pattern=r"^[^@\x00-\x20]+@[^@\x00-\
 
 
 class Defaults(Strict):
-    """What holds for a customer that says nothing else."""
+    """The values for customers that don't give their own."""
 
     time_zone: TimeZone = "Europe/Amsterdam"
     locale: Literal["nl", "en"] = "nl"
@@ -45,7 +45,7 @@ class Defaults(Strict):
 
 
 class Contract(Strict):
-    """What is ordered from a day on, until a day (exclusive)."""
+    """An option that is ordered from a day (inclusive) until a day (exclusive)."""
 
     option: Option
     from_: Day = Field(alias="from")
@@ -53,7 +53,7 @@ class Contract(Strict):
 
 
 class Queue(Strict):
-    """A queue with thresholds or a label of its own."""
+    """A queue with its own thresholds or label."""
 
     name: Text
     label: Text | None = None
@@ -70,7 +70,7 @@ class Agent(Strict):
 
 
 class Contact(Strict):
-    """Who may speak for the customer."""
+    """A person who may speak for the customer."""
 
     name: Text
     email: Email
@@ -78,22 +78,22 @@ class Contact(Strict):
 
 
 class Recipient(Strict):
-    """Who gets the weekly mail and may sign in on Tableau."""
+    """A person who gets the weekly mail and may sign in to Tableau."""
 
     email: Email
     reports: list[Text]
 
 
 class Customer(Strict):
-    """A customer, as the file has it."""
+    """A customer as it is written in the file."""
 
-    id: int = Field(gt=0, lt=2**31 - 1)  # the last integer can be no bound of an array in PostgreSQL
+    id: int = Field(gt=0, lt=2**31 - 1)  # PostgreSQL doesn't allow the largest integer as an array bound
     name: Text
     time_zone: TimeZone | None = None
     locale: Literal["nl", "en"] | None = None
     anonymous_agents: bool = False
     connection: Literal["extract", "live"] = "extract"
-    sql_login: bool = False  # live data sources have one anyway
+    sql_login: bool = False  # a customer with a live connection has one anyway
     contracts: list[Contract] = Field(default=[])
     queues: list[Queue] = Field(default=[])
     statuses: dict[Text, Literal["available", "in_call", "wrap_up", "break", "away", "training"]] = Field(
@@ -112,19 +112,19 @@ class Registry(Strict):
 
 
 class _Constructor(RoundTripConstructor):
-    """Leaves a date as it is written: one that does not exist is an error of ours, with its line."""
+    """Leaves dates as text, so that callmart reports one that doesn't exist, with its line."""
 
 
 _Constructor.add_constructor("tag:yaml.org,2002:timestamp", _Constructor.construct_scalar)
 
 
 def load(path: Path) -> Registry:
-    """The registry in the file; UserError with the line and the remedy where it is wrong."""
+    """Return the registry in the file. Raises UserError, with the line and the remedy, if it is wrong."""
     yaml = YAML()
     yaml.Constructor = _Constructor
     document = yaml_file.load(path, str(path), "name an existing registry file", yaml)
     if not isinstance(document, CommentedMap):
-        raise UserError(f"{path} holds no registry; begin it with `customers:`")
+        raise UserError(f"{path} is not a registry; begin it with `customers:`")
     try:
         registry = Registry.model_validate(document)
     except ValidationError as error:
@@ -139,7 +139,7 @@ def load(path: Path) -> Registry:
 
 
 def status_word(written: str) -> str:
-    """A customer's own word for a status, as it is compared."""
+    """Return a customer's own word for a status in the form in which words are compared."""
     return written.casefold().strip()
 
 
@@ -153,7 +153,7 @@ def _check_contracts(path: Path, document: CommentedMap, registry: Registry) -> 
             if contract.until is not None and contract.until <= contract.from_:
                 raise UserError(
                     f"{path} line {line}: customer {customer.id}'s contract ends before it begins; "
-                    "until is exclusive and must lie after from"
+                    "until is exclusive and must be after from"
                 )
             if earlier_until is None or contract.from_ < earlier_until:
                 raise UserError(
@@ -164,7 +164,7 @@ def _check_contracts(path: Path, document: CommentedMap, registry: Registry) -> 
 
 
 def _check_names(path: Path, document: CommentedMap, registry: Registry) -> None:
-    """Names that must be given once: customers, and what stands under each."""
+    """Refuse ids and names that are given twice: of customers, and of what each customer lists."""
 
     def once(names: list[str], place: list[Any], what: str) -> None:
         for i, name in enumerate(names):

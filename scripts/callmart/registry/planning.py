@@ -1,5 +1,7 @@
-"""What applying the registry file would change. What a contract closes is a deletion, also where its date lies in the
-future, and is shown as one; retention deletes it when its day has come.
+"""Plans what applying the registry file would change.
+
+If a contract closes access to data, the plan shows a deletion, even if its date is in the future: retention deletes the
+data on that day.
 """
 
 from collections.abc import Iterator
@@ -21,12 +23,12 @@ class Change:
 
 
 def plan(current: dict[int, State], desired: dict[int, State], today: date) -> list[Change]:
-    """What applying would change; nothing where the two are equal."""
+    """Return what applying would change. The list is empty if both states are equal."""
     changes: list[Change] = []
     for customer_id in sorted(current.keys() | desired.keys()):
         before, after = current.get(customer_id), desired.get(customer_id)
         if after is None:
-            changes.append(Change(customer_id, "is gone from the file: everything of it is deleted", True))
+            changes.append(Change(customer_id, "is gone from the file: all of its data is deleted", True))
             continue
         if before is None:
             options = ", ".join(_spans(after)) or "none"
@@ -57,7 +59,7 @@ def _edits(before: State, after: State) -> Iterator[str]:
 
 
 def _unopened(after: State, today: date) -> Iterator[str]:
-    """The reports that somebody is to get and that no contract opens, now or later."""
+    """One line per report that recipients ask for although no contract opens it, now or later."""
     asked = {name for _, names in after.tables["recipient"] for name in names}
     for report in exposures.reports().values():
         if report.name in asked and not after.is_ordered(
@@ -67,7 +69,7 @@ def _unopened(after: State, today: date) -> Iterator[str]:
 
 
 def _closings(before: State, after: State, today: date) -> Iterator[str]:
-    """What the contract closes that it leaves open now: by taking days away, or on a day to come."""
+    """One line per day on which the new contracts close something that is open now: past days, or days to come."""
     for day in sorted(before.turns() | after.turns()):
         old, new = before.option_on(day), after.option_on(day)
         eve = day - timedelta(days=1)
@@ -82,7 +84,7 @@ def _closings(before: State, after: State, today: date) -> Iterator[str]:
 
 
 def _opened_again(state: State, closed: date, today: date) -> date | None:
-    """The day from which on is kept what a day closes: the first of the span that covers today, where that is later."""
+    """The day from which the data that is closed on `closed` is kept again, if today's contract opens it again."""
     rank = _rank(state.option_on(closed))
     if closed > today or _rank(state.option_on(today)) <= rank:
         return None

@@ -1,4 +1,4 @@
-"""A customer as rows: as the file asks for it, and as the database holds it."""
+"""A customer as rows: the desired state from the registry file, and the current state in the database."""
 
 from dataclasses import dataclass, field
 from datetime import date, datetime
@@ -12,7 +12,7 @@ from callmart.registry.file import Customer, Defaults, Option, Registry, status_
 
 Rows = set[tuple[Any, ...]]
 
-# The tables of a customer, with the columns that the file decides.
+# The tables with a customer's rows, and the columns that come from the file.
 TABLES: dict[str, tuple[str, ...]] = {
     "contract": ("option", "valid_from", "valid_until"),
     "queue": ("queue", "label", "service_level_s", "short_abandon_s"),
@@ -35,40 +35,40 @@ CHANGES_NUMBERS = ("time_zone", "service_level_s", "short_abandon_s")
 
 @dataclass
 class State:
-    """A customer as the database holds it or should hold it."""
+    """A customer as it is, or should be, in the database."""
 
     customer: tuple[Any, ...]  # in the order of CUSTOMER
     tables: dict[str, Rows]
-    agents: Rows = field(default_factory=set)  # id, name and address of those who are named
+    agents: Rows = field(default_factory=set)  # id, name and address of the agents with a name
 
     def value(self, column: str) -> Any:
-        """A column of the customer itself."""
+        """Return a column of the customer's own row."""
         return self.customer[CUSTOMER.index(column)]
 
     def option_on(self, day: date) -> Option:
-        """What is ordered on a day."""
+        """Return the option that is ordered for a day."""
         for option, valid_from, valid_until in self.tables["contract"]:
             if valid_from <= day and (valid_until is None or day < valid_until):
                 return option  # type: ignore[no-any-return]
         return "none"
 
     def today(self, now: datetime) -> date:
-        """The date at the customer."""
+        """Return the date by the customer's clock."""
         return now.astimezone(ZoneInfo(self.value("time_zone"))).date()
 
     def is_ordered(self, *options: Option, today: date) -> bool:
-        """Whether one of the options is ordered now or later."""
+        """Return whether one of the options is ordered now or later."""
         return any(
             option in options and (valid_until is None or today < valid_until)
             for option, _, valid_until in self.tables["contract"]
         )
 
     def keeps_agents(self, today: date) -> bool:
-        """Whether ids and names of agents may be kept at all."""
+        """Return whether ids and names of agents may be kept at all."""
         return self.is_ordered("detailed", today=today) and not self.value("anonymous_agents")
 
     def turns(self) -> set[date]:
-        """The days on which the option can change."""
+        """Return the days on which the option can change."""
         return {day for row in self.tables["contract"] for day in row[1:] if day is not None}
 
 
@@ -80,7 +80,7 @@ NOBODY = State((None,) * len(CUSTOMER), nothing())
 
 
 def desired_states(registry: Registry, now: datetime) -> dict[int, State]:
-    """What the file asks for, by customer, on the day that it is there."""
+    """Return the states that the file asks for, by customer. `now` decides which contracts are over."""
     return {customer.id: _desired(customer, registry.defaults, now) for customer in registry.customers}
 
 
@@ -121,7 +121,7 @@ def _desired(customer: Customer, defaults: Defaults, now: datetime) -> State:
 
 
 def current_states(connection: psycopg.Connection) -> dict[int, State]:
-    """What the database holds, by customer."""
+    """Return the states in the database, by customer."""
     columns = sql.SQL(", ").join(map(sql.Identifier, CUSTOMER))
     states = {
         row[0]: State(row[1:], nothing())

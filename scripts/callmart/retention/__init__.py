@@ -1,1 +1,1 @@
-"""Taking away what is too old, what no contract keeps, and what the project has taken out."""
+"""Removes what is too old, what no contract keeps, and marts that the project no longer declares."""

@@ -1,8 +1,8 @@
-"""Expire: what is older than two years goes, exact to the day, from every table and file.
+"""Expires data: deletes what is older than two years, exact to the day, from every table and file.
 
-The plan is carried out as it stands, each step in a transaction of its own, which also writes the audit entry. A step
-that would take more or less than planned is rolled back. So a crash at any point leaves whole steps undone, and the
-next expiry plans exactly those.
+The plan is carried out step by step. Each step is one transaction, which also writes its audit entry. A step that would
+delete more or less than planned is rolled back. So after a crash, steps are either done or not, and the next expiry
+plans the remaining ones.
 """
 
 import time
@@ -18,35 +18,35 @@ from callmart.database.vacuum import vacuum
 from callmart.retention.expired_months import READERS_WAIT
 from callmart.retention.expiry_plan import Plan, Step, plan
 
-DONE, LOCKED, CHANGED, NOTHING, PLANNED = "done", "lock not got", "changed", "nothing to do", "planned"
+DONE, LOCKED, CHANGED, NOTHING, PLANNED = "done", "lock not obtained", "changed", "nothing to do", "planned"
 EMPTIED = "rows deleted, their month is dropped later"
 
 TRIES = 5
-PAUSE_S = 0.5  # in which those who waited read on
+PAUSE_S = 0.5  # between tries, so that waiting readers can go on
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a step: done, emptied, lock not got, or changed since the plan (and then nothing was taken)."""
+    """The outcome of a step: DONE, EMPTIED, LOCKED or CHANGED. With the last two, nothing was deleted."""
 
     step: Step
     outcome: str
 
 
 def expire(connection: psycopg.Connection, settings: Settings, day: date) -> list[Outcome]:
-    """Remove what is too old on a day; empty where nothing is. Commits each step."""
+    """Delete what is too old on a day; return the outcome per step. Commits each step."""
     return execute(connection, plan(connection, settings, day))
 
 
 def taken(outcomes: list[Outcome]) -> int:
-    """How many rows and files have gone."""
+    """Return the number of deleted rows and files."""
     return sum(
         one.step.count for one in outcomes if one.outcome in (DONE, EMPTIED) and one.step.kind != "statistics"
     )
 
 
 def overall(outcomes: list[Outcome]) -> str:
-    """The outcome of all steps: the one that a person should look at."""
+    """Return the outcome that a person should see first."""
     found = {one.outcome for one in outcomes}
     return next(
         (outcome for outcome in (CHANGED, LOCKED, EMPTIED, PLANNED, DONE) if outcome in found), NOTHING
@@ -54,9 +54,9 @@ def overall(outcomes: list[Outcome]) -> str:
 
 
 def execute(connection: psycopg.Connection, planned: Plan) -> list[Outcome]:
-    """Do what was planned and nothing else. Commits each step."""
+    """Carry out the plan and nothing else; return the outcome per step. Commits each step."""
     connection.commit()
-    # Whatever the server's default: what is counted under a lock must be what stands there by then.
+    # Regardless of the server's default: a count must see what is in the table when the lock is obtained.
     usual, connection.isolation_level = connection.isolation_level, psycopg.IsolationLevel.READ_COMMITTED
     try:
         return [Outcome(step, _execute(connection, planned, step)) for step in planned.steps]
@@ -66,7 +66,7 @@ def execute(connection: psycopg.Connection, planned: Plan) -> list[Outcome]:
 
 
 class _Changed(Exception):
-    """A step would take other than planned."""
+    """A step would delete more or less than planned."""
 
 
 def _execute(connection: psycopg.Connection, planned: Plan, step: Step) -> str:
@@ -75,17 +75,17 @@ def _execute(connection: psycopg.Connection, planned: Plan, step: Step) -> str:
     for attempt in range(TRIES):
         if attempt:
             time.sleep(PAUSE_S)
-        if outcome := _tried(connection, planned, step, step.take):
+        if outcome := _try(connection, planned, step, step.take):
             return outcome
-    if step.instead and step.count and (outcome := _tried(connection, planned, step, step.instead)):
+    if step.instead and step.count and (outcome := _try(connection, planned, step, step.instead)):
         return EMPTIED if outcome == DONE else outcome
     return LOCKED
 
 
-def _tried(
+def _try(
     connection: psycopg.Connection, planned: Plan, step: Step, take: Callable[[psycopg.Connection], int]
 ) -> str | None:
-    """Done or changed; none where a lock was not got."""
+    """DONE or CHANGED; None if a lock could not be obtained."""
     try:
         with connection.transaction():
             lock.wait_at_most(connection, READERS_WAIT)

@@ -1,4 +1,4 @@
-"""Months of a table whose days are all too old: found, dropped, or emptied where a reader stands in the way."""
+"""Finds the months of a table whose days are all too old, and drops them, or empties one that a reader keeps locked."""
 
 from collections.abc import Callable
 
@@ -13,9 +13,9 @@ SQL = sql_file.statements(__file__)
 
 Query = sql.SQL | sql.Composed
 
-READERS_WAIT = "300ms"  # at most: who waits for a strong lock has all later readers behind it
-MONTHS_WAIT = "100ms"  # once the mart's own lock is held
-OTHERS = -1  # what a step takes where it finds others than were planned: nothing
+READERS_WAIT = "300ms"  # the longest wait for a strong lock, because all later readers queue behind it
+MONTHS_WAIT = "100ms"  # the longest wait for the month's lock, while the mart is locked
+MISMATCH = -1  # a step's count if it finds other things than planned, and so deletes nothing
 
 
 def number(connection: psycopg.Connection, query: Query, values: dict[str, object] | None = None) -> int:
@@ -27,26 +27,28 @@ def count_of(connection: psycopg.Connection, table: sql.Composable) -> int:
     return number(connection, sql.SQL("select count(*) from {}").format(table))
 
 
-def stands(connection: psycopg.Connection, relation: str) -> bool:
+def exists(connection: psycopg.Connection, relation: str) -> bool:
     return connection.execute("select to_regclass(%s) is not null", [relation]).fetchone() == (True,)
 
 
 def partitions(connection: psycopg.Connection, schema: str, name: str) -> list[str]:
-    """The months of a table, oldest first; each is called after its month. What is called otherwise is none."""
+    """Return the names of a table's months, oldest first. A partition is a month if its name ends in year and month."""
     return [
         partition for (partition,) in connection.execute(SQL["partitions"], {"schema": schema, "table": name})
     ]
 
 
 def dropping(schema: str, name: str, partition: str, planned: int) -> Callable[[psycopg.Connection], int]:
-    """Drops a month. Its rows are counted under a lock that stops writers only; then the parent is locked before the
-    month, as readers do, and for no longer than the catalogue needs.
+    """Return a function that drops a month and returns its number of rows, or drops nothing if that isn't `planned`.
+
+    It counts the rows under a lock that stops only writers. Then it locks the parent before the month, as readers do,
+    just for the change in the catalogue.
     """
 
     def take(connection: psycopg.Connection) -> int:
         parent, month = sql.Identifier(schema, name), sql.Identifier(schema, partition)
-        if not stands(connection, f'{schema}."{partition}"'):
-            return OTHERS
+        if not exists(connection, f'{schema}."{partition}"'):
+            return MISMATCH
         lock.wait_at_most(connection, WRITERS_WAIT)
         connection.execute(sql.SQL("lock table {} in share mode").format(month))
         rows = count_of(connection, month)
@@ -63,7 +65,9 @@ def dropping(schema: str, name: str, partition: str, planned: int) -> Callable[[
 
 
 def emptying(schema: str, name: str, partition: str) -> Callable[[psycopg.Connection], int]:
-    """Deletes the rows of a month that a reader keeps from being dropped: no reader waits, and none is waited for."""
+    """Return a function that deletes the rows of a month that can't be dropped, as it is being read; it returns their
+    number. Deleting doesn't wait for readers, nor do readers wait for it.
+    """
 
     def take(connection: psycopg.Connection) -> int:
         lock.wait_at_most(connection, WRITERS_WAIT)

@@ -1,5 +1,5 @@
 -- name: partitions
--- The months of a table, each called after its month.
+-- One row per monthly partition of a table: its name, which ends in year and month.
 select c.relname
 from pg_inherits
 inner join pg_class as c on c.oid = inhrelid

@@ -1,7 +1,7 @@
-"""The plan of an expiry: what is older than two years, in every table and file, and how each of it is taken away.
+"""Plans an expiry: finds what is older than two years, in every table and file, and how each part is deleted.
 
-A day is too old by the clock of the customer: its local date lies before the floor, which is today at the provider
-less two years. Whole months are detached and dropped, other rows deleted.
+A customer's day is too old if its local date is before the floor: today at the provider, less two years. Whole months
+are detached and dropped; other rows are deleted.
 """
 
 import json
@@ -22,42 +22,42 @@ from callmart.declarations import dbt_project, standing
 from callmart.extract import extract
 from callmart.opening import opening
 from callmart.retention.expired_months import (
-    OTHERS,
+    MISMATCH,
     Query,
     count_of,
     dropping,
     emptying,
+    exists,
     number,
     partitions,
-    stands,
 )
 from callmart.validate import quality_pages
 
 SQL = sql_file.statements(__file__)
 
-# Whose clock a row `t` goes by; a table that goes by the provider's is joined with nothing.
+# The time zone per customer, for joining with a table `t`. Tables with the provider's dates are joined with no clock.
 CLOCKS = sql.SQL(f"({SQL['clocks']})")
 NO_CLOCKS = sql.SQL("(select)")
-# No clock is more than a day from UTC: tells which months and index ranges can hold such rows at all.
+# No clock is more than a day from UTC. So this bound narrows down the months and index ranges to search.
 NEAR_THE_FLOOR = "((%(floor)s::date + 1)::timestamp at time zone 'UTC')"
 
 
 @dataclass(frozen=True)
 class Step:
-    """A part of the plan: what goes, why, and how much of it; `count` is rows, or files where `kind` says so."""
+    """One step: what is deleted, why, and how much. `count` is in rows, or in files if `kind` is 'files'."""
 
     kind: str
     what: str
     why: str
     count: int
-    take: Callable[[psycopg.Connection], int] = field(repr=False, compare=False)  # returns how much it took
-    # Where `take` gets no lock: what goes all the same, with a lock that readers let it have.
+    take: Callable[[psycopg.Connection], int] = field(repr=False, compare=False)  # deletes; returns how much
+    # A substitute if `take` can't obtain its lock; it needs only a lock that doesn't conflict with readers.
     instead: Callable[[psycopg.Connection], int] | None = field(default=None, repr=False, compare=False)
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What goes on a day; `floor` is the oldest day that stays."""
+    """What is deleted on a day. `floor` is the oldest day that is kept."""
 
     today: date
     floor: date
@@ -65,19 +65,19 @@ class Plan:
 
     @property
     def hash(self) -> str:
-        """What a person names who has seen the plan: another day, step or count gives another."""
+        """By which a person confirms the plan. Any other day, step or count gives another hash."""
         shown = [(step.kind, step.what, step.why, step.count) for step in self.steps]
         return sha256(json.dumps([str(self.today), shown]).encode()).hexdigest()[:8]
 
 
 def floor_on(connection: psycopg.Connection, day: date) -> date:
-    """The oldest day that is kept on a day: two years before it, as PostgreSQL counts them."""
+    """Return the oldest day that is kept on a given day: two years earlier, as PostgreSQL subtracts them."""
     ((floor,),) = connection.execute("select (%s::date - interval '2 years')::date", [day]).fetchall()
     return floor  # type: ignore[no-any-return]
 
 
 def plan(connection: psycopg.Connection, settings: Settings, day: date) -> Plan:
-    """What is too old on a day. Changes nothing."""
+    """Return the plan of what is too old on a day. Changes nothing."""
     planner = _Planner(connection, settings, day)
     planner.marts()
     planner.usage()
@@ -100,11 +100,11 @@ class _Planner:
         self.steps: list[Step] = []
 
     def marts(self) -> None:
-        """Every table that stands among them: a mart that the project has taken out keeps no row longer."""
+        """All mart tables in the database, including marts that the project no longer declares."""
         marts = standing.of_customers(self.connection)
         for mart in marts:
             if mart.day:
-                # What has months loses them whole; only the one around the floor loses rows.
+                # Whole months are dropped, so rows are deleted only from the month of the floor.
                 has_months = self.months(standing.SCHEMA, mart.name, self.floor)
                 self.rows(
                     "mart",
@@ -120,14 +120,14 @@ class _Planner:
                 self.unreferred(mart, [other for other in marts if other.day])
 
     def unreferred(self, mart: dbt_project.Mart, others: list[dbt_project.Mart]) -> None:
-        """Rows of a mart without days that no kept day of its group refers to."""
+        """Rows of a mart without days to which no kept day of its group refers."""
         key = mart.key[1:]
         referring = [
             other for other in others if other.group == mart.group and set(key) <= set(other.columns)
         ]
         if not (key and referring):
             return
-        nowhere = [
+        unreferred = [
             sql.SQL(
                 "not exists (select from {other} as r where r.customer_id = t.customer_id and {equal}"
                 " and r.{day} >= %(floor)s)"
@@ -144,22 +144,22 @@ class _Planner:
             "mart",
             f"{standing.SCHEMA}.{mart.name}",
             "no kept day refers to them any more",
-            sql.SQL(" and ").join(nowhere),
+            sql.SQL(" and ").join(unreferred),
             statement="delete_unreferred",
             mart=sql.Literal(mart.name),
             mart_group=sql.Literal(mart.group),
         )
 
     def usage(self) -> None:
-        """Statistics over all customers, and what they were made of: a month goes with its first day."""
+        """The statistics on all customers, and their source. A month expires as soon as its first day does."""
         for table in ("usage.function_month", "raw.function_use"):
-            if stands(self.connection, table):
+            if exists(self.connection, table):
                 self.rows(
                     "usage", table, f"months with days before {self.floor}", sql.SQL("t.month < %(floor)s")
                 )
 
     def events(self) -> None:
-        # A month of UTC still holds the first hours of the next local month of the customers furthest east.
+        # A month in UTC also contains the first hours of the next local month for the customers furthest east.
         first = date.fromordinal(self.floor.toordinal() - 1).replace(day=1)
         self.months("raw", "event", first)
         self.rows(
@@ -206,7 +206,7 @@ class _Planner:
         self.rows(
             "raw",
             "raw.file",
-            f"landed before {self.floor}, or all days in them are before it; with what was rejected of them",
+            f"landed before {self.floor}, or all days in them are before it; with their rejected rows",
             sql.SQL(
                 "(t.landed_at at time zone %(zone)s)::date < %(floor)s"
                 " or exists (select from raw.file_customer as f where f.file_id = t.file_id and f.last_day < %(floor)s)"
@@ -238,9 +238,9 @@ class _Planner:
         )
 
     def books(self) -> None:
-        """The registry's and the stages' own records."""
+        """The records of the registry and of the stages."""
         shown = "false"
-        if stands(self.connection, agents := f"{standing.SCHEMA}.agent"):
+        if exists(self.connection, agents := f"{standing.SCHEMA}.agent"):
             shown = (
                 f"exists (select from {agents} as m"
                 " where m.customer_id = t.customer_id and m.agent_key = t.agent_key)"
@@ -249,13 +249,13 @@ class _Planner:
             "registry",
             "registry.agent",
             f"ids without a name, last seen before {self.floor}",
-            # Who was never seen, and whose name the registry took back, has no last day.
+            # An agent has no last day if it was never seen and the registry has removed its name.
             sql.SQL(f"t.name is null and coalesce(t.last_day < %(floor)s, not {shown})"),
         )
         self.rows(
             "registry",
             "registry.agent",
-            f"named by the registry, last seen before {self.floor}: forgotten when",
+            f"named by the registry, last seen before {self.floor}: the date is forgotten",
             sql.SQL("t.name is not null and t.last_day < %(floor)s"),
             statement="forget",
             columns=sql.SQL("last_day"),
@@ -296,7 +296,7 @@ class _Planner:
         )
 
     def computed(self) -> None:
-        """What a build computed and nobody opened."""
+        """A build that was computed but not opened."""
         if not _holds_expired(self.connection, self.values):
             return
 
@@ -318,7 +318,7 @@ class _Planner:
 
         def unlink_extracts(connection: psycopg.Connection) -> int:
             if _old_extracts(connection, self.settings, self.floor) != old:
-                return OTHERS
+                return MISMATCH
             for path, customer_id, group in old:
                 path.unlink(missing_ok=True)
                 connection.execute(
@@ -328,14 +328,14 @@ class _Planner:
 
         def unlink_drafts(connection: psycopg.Connection) -> int:
             if _unknown_extracts(connection, self.settings) != unknown:
-                return OTHERS
+                return MISMATCH
             for path in unknown:
                 path.unlink()
             return len(unknown)
 
         def unlink_pages(_: psycopg.Connection) -> int:
             if _old_pages(self.settings, self.floor) != pages:
-                return OTHERS
+                return MISMATCH
             for path in pages:
                 path.unlink()
             quality_pages.write_index(self.settings)
@@ -345,7 +345,7 @@ class _Planner:
         self.add(
             "files",
             f"{extracts}/*/*.hyper",
-            f"hold days before {self.floor}; the next extract writes them anew",
+            f"contain days before {self.floor}; the next extract writes them again",
             len(old),
             unlink_extracts,
         )
@@ -353,7 +353,7 @@ class _Planner:
         self.add(
             "files",
             f"{extracts}/*/*.hyper",
-            "left by an extract that broke off: nobody knows what they hold",
+            "left by an interrupted extract; their contents are unknown",
             len(unknown),
             unlink_drafts,
         )
@@ -367,7 +367,7 @@ class _Planner:
         )
 
     def statistics(self) -> None:
-        """The planner's samples hold values of what has gone, and freed rows stand in their pages until a vacuum."""
+        """A vacuum: until then, the planner's samples have values of deleted rows, and the rows stay in their pages."""
         touched = {step.what for step in self.steps if step.kind not in ("build", "files")}
         touched |= {name for (name,) in self.connection.execute("select relation from ops.to_vacuum")}
         if touched:
@@ -382,7 +382,7 @@ class _Planner:
             )
 
     def months(self, schema: str, name: str, first: date) -> bool:
-        """The months of a table that end before a month begins. Whether the table has months."""
+        """Plan to drop the months before the month of `first`. Return whether the table has monthly partitions."""
         months = partitions(self.connection, schema, name)
         for partition in months:
             if partition[-6:] < f"{first:%Y%m}":
@@ -411,7 +411,7 @@ class _Planner:
         cascade: tuple[str, ...] = (),
         **parts: sql.Composable,
     ) -> None:
-        """Rows `t` of a table that go, or of which a part is forgotten: what the statement says."""
+        """Plan a statement that deletes the rows `t` of a table, or overwrites what is too old in them."""
         parts |= {"table": sql.Identifier(*table.split(".")), "clocks": clocks, "condition": where}
         change = sql.SQL(SQL[statement]).format(**parts)
         count = sql.SQL("select count(*) from {table} as t cross join {clocks} as c where {condition}")
@@ -432,7 +432,7 @@ class _Planner:
 
 
 def _holds_expired(connection: psycopg.Connection, values: dict[str, object]) -> bool:
-    """Whether a table of `build` holds a day before the floor, or a moment of one."""
+    """Whether a table in `build` contains a day, or a time on a day, before the floor."""
     for table, column, is_date in connection.execute(SQL["computed_days"]).fetchall():
         moment = sql.SQL("t.{}" if is_date else "(t.{} at time zone c.time_zone)::date").format(
             sql.Identifier(column)
@@ -452,7 +452,7 @@ def _rows_computed(connection: psycopg.Connection) -> int:
 def _old_extracts(
     connection: psycopg.Connection, settings: Settings, floor: date
 ) -> list[tuple[Path, int, str]]:
-    """The extracts whose oldest day is before the floor: path, customer, group."""
+    """The extracts whose oldest day is before the floor, as (path, customer, group)."""
     return [
         (extract.place(settings, customer_id, group), customer_id, group)
         for customer_id, group in connection.execute(

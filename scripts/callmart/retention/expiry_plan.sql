@@ -1,7 +1,7 @@
--- What an expiry does to each table, `t`. {table}, {condition} and their like are filled in for each.
+-- The statements of an expiry. `t` is the table; {table}, {condition} etc. are filled in per table.
 
 -- name: clocks
--- By whose clock the days of a customer go; of a customer that is gone, by the provider's until its rows are removed.
+-- The time zone per customer. For a removed customer with rows left, it is the provider's.
 select
     customer_id,
     coalesce(r.time_zone, %(zone)s) as time_zone
@@ -13,7 +13,7 @@ from (
 left join registry.customer as r using (customer_id);
 
 -- name: delete_rows
--- How many rows went, by table or month.
+-- Delete rows; return their number per table or month.
 with taken as (
     delete from {table} as t using {clocks} as c
     where {condition}
@@ -27,7 +27,7 @@ from taken
 group by relation;
 
 -- name: forget
--- Rows stay; what is too old in them is replaced.
+-- Keep the rows, but replace what is too old in them.
 with taken as (
     update {table} as t
     set ({columns}) = (select {kept})
@@ -43,7 +43,7 @@ from taken
 group by relation;
 
 -- name: delete_unreferred
--- Rows of a mart without days. What was opened of it and extracted are other rows from now on.
+-- Delete rows of a mart without days, correct the count of opened rows, and make the extract out of date.
 with
 
 taken as (
@@ -81,7 +81,7 @@ from taken
 group by relation;
 
 -- name: computed_days
--- The columns of `build` that hold a day or a moment of customers, and whether it is a day.
+-- The columns in `build` with days or times of customers, and whether the column is a day.
 select
     c.relname,
     a.attname,

@@ -1,8 +1,8 @@
-"""Remove: what no contract keeps any more goes from the database, the keys and the disk.
+"""Removes what no contract keeps any more from the database, the keys and the disk.
 
-What is stored is found in the books (which customers and days a file reached, which days were opened), so that a night
-with nothing to remove costs nothing, and compared with registry.kept_contract. A customer is one transaction; its
-files go before it is committed, so that whatever a crash leaves is found again by the next run.
+The books say what is stored (which customers and days the files contain, which days were opened). Comparing them with
+registry.kept_contract is cheap, so a night with nothing to remove costs nothing. Each customer is one transaction. Its
+files are deleted before the commit, so that after a crash the next run finds what is left.
 """
 
 import shutil
@@ -30,7 +30,7 @@ SQL = sql_file.statements(__file__)
 
 @dataclass(frozen=True)
 class Removed:
-    """What went of a customer, counted by kind; `whole` where nothing of it is left."""
+    """What was removed of a customer, counted by kind. `whole` is true if nothing of it is left."""
 
     customer_id: int
     whole: bool
@@ -38,12 +38,12 @@ class Removed:
 
 
 class Unremoved(UserError):
-    """What of a customer could not be removed: nothing of it was, and the next run tries again."""
+    """A customer's data could not be removed. Nothing was, and the next run tries again."""
 
 
 @dataclass(frozen=True)
 class _Span:
-    """The days that a customer's contract keeps, without a gap; of agents none before `detailed_from`."""
+    """The days that a customer's contract keeps, without gaps. No agents' data is kept before `detailed_from`."""
 
     first: date
     until: date | None
@@ -51,21 +51,21 @@ class _Span:
     detailed_from: date | None
 
 
-Whose = dict[str, object]  # a customer and the bounds of its days, as a statement's parameters
+Parameters = dict[str, object]  # a customer, and the bounds of its days, for a statement
 
 # Parts of other statements.
 _ORDERED = sql.SQL(f"({SQL['ordered']})")
 _NAMED = sql.SQL("({})").format(sql.SQL(SQL["named"]).format(ordered=_ORDERED))
 _ALL = sql.SQL("true")
-_OUTSIDE = sql.SQL("({day} < %(first)s or {day} >= %(until)s)")  # a row's day is none of the span
+_OUTSIDE = sql.SQL("({day} < %(first)s or {day} >= %(until)s)")  # the row's day is outside the span
 
 
 def remove(
     connection: psycopg.Connection, settings: Settings, on_customer: Callable[[int, int, int], None]
 ) -> list[Removed | Unremoved]:
-    """Remove what no contract keeps today, and mark the days that change with it. Commits.
+    """Remove what no contract keeps today, and mark the days that change as a result as dirty. Commits per customer.
 
-    A failure is returned in a customer's place and leaves the others alone.
+    Returns one result per customer from whom something was removed, or could not be: one failure doesn't stop the rest.
     """
     _follow_calendar(connection)
     marts = standing.of_customers(connection)
@@ -79,7 +79,7 @@ def remove(
                 if customer_id in gone
                 else _remove_days(connection, settings, customer_id, marts)
             )
-            counts = +counts  # what there was none of is not told
+            counts = +counts  # drops the zeros
             if counts:
                 connection.execute(
                     "insert into ops.audit_log (action, customer_id, details) values ('removed', %s, %s)",
@@ -102,20 +102,20 @@ def remove(
 
 
 def _follow_calendar(connection: psycopg.Connection) -> None:
-    """What a new day opens and closes by itself: days to build, and files that were turned away before."""
+    """Mark what changes only because a new day has begun: days to build, and files whose rows were turned away."""
     connection.execute("select ops.follow_contracts()")
     connection.execute(SQL["follow_calendar"])
     connection.commit()
 
 
 def _gone(connection: psycopg.Connection, settings: Settings) -> list[int]:
-    """The customers whose contract keeps nothing today, and of whom something is stored."""
+    """The customers whose contract keeps nothing today, but who still have something stored."""
     gone = sql.SQL(SQL["gone"]).format(ordered=_ORDERED, named=_NAMED)
     found = {customer_id for (customer_id,) in connection.execute(gone)}
     keys = [
         int(file.stem.removeprefix("customer_")) for file in (settings.home / "keys").glob("customer_*.key")
     ]
-    # A key of somebody whom this database has never known is left alone: it may be another's.
+    # A key of a customer that this database has never known is left alone: it may belong to another database.
     found |= {
         customer_id
         for (customer_id,) in connection.execute(
@@ -130,7 +130,7 @@ def _gone(connection: psycopg.Connection, settings: Settings) -> list[int]:
 
 
 def _changed(connection: psycopg.Connection, marts: list[dbt_project.Mart]) -> list[int]:
-    """The customers with a contract today of whom days or agents are stored that it does not keep."""
+    """The customers with a contract today that have days or agents stored that the contract does not keep."""
     rows = connection.execute(
         sql.SQL(SQL["changed"]).format(named=_NAMED),
         {"of_agents": [mart.name for mart in marts if mart.group == "agent"]},
@@ -141,22 +141,24 @@ def _changed(connection: psycopg.Connection, marts: list[dbt_project.Mart]) -> l
 def _remove_customer(
     connection: psycopg.Connection, settings: Settings, customer_id: int, marts: list[dbt_project.Mart]
 ) -> Counter[str]:
-    """Remove everything of a customer; how much of each kind."""
+    """Remove everything of a customer; return the counts by kind."""
     counts: Counter[str] = Counter()
-    whose: Whose = {"customer": customer_id}
+    parameters: Parameters = {"customer": customer_id}
     for mart in marts:
-        counts["rows"] += _delete(connection, _table(mart), _ALL, whose)
-    counts["events"] = _delete(connection, "raw.event", _ALL, whose)
-    counts["calls"] = _delete(connection, "raw.call", _ALL, whose)
-    counts["uses"] = _delete(connection, "raw.function_use", _ALL, whose)
+        counts["rows"] += _delete(connection, _table(mart), _ALL, parameters)
+    counts["events"] = _delete(connection, "raw.event", _ALL, parameters)
+    counts["calls"] = _delete(connection, "raw.call", _ALL, parameters)
+    counts["uses"] = _delete(connection, "raw.function_use", _ALL, parameters)
     counts["files"] = _delete_files(
-        connection, "delete from raw.file_customer where customer_id = %(customer)s returning file_id", whose
+        connection,
+        "delete from raw.file_customer where customer_id = %(customer)s returning file_id",
+        parameters,
     )
     counts["agents"] = connection.execute(
-        "select from registry.agent where customer_id = %(customer)s", whose
+        "select from registry.agent where customer_id = %(customer)s", parameters
     ).rowcount
     for table in ("dirty_day", "held_back", "opened_day", "quality_failure", "extract"):
-        _delete(connection, f"ops.{table}", _ALL, whose)
+        _delete(connection, f"ops.{table}", _ALL, parameters)
     _forget_build(connection)
 
     needs_key = forget_customer(connection, settings, customer_id)
@@ -179,34 +181,34 @@ def _remove_customer(
 def _remove_days(
     connection: psycopg.Connection, settings: Settings, customer_id: int, marts: list[dbt_project.Mart]
 ) -> Counter[str]:
-    """Remove the days that a customer's contract does not keep, and of the others the agents' data that it does not."""
+    """Remove the days that a contract does not keep, and on kept days the agents' data. Return the counts by kind."""
     first, until, time_zone, detailed_from = connection.execute(
         SQL["span"], {"customer": customer_id}
     ).fetchall()[0]
-    if first is None:  # the customer's midnight has come meanwhile
+    if first is None:  # the customer's midnight has passed in the meantime
         return Counter()
     span = _Span(first, until, time_zone, detailed_from)
     counts = _remove_events(connection, settings, customer_id, span)
-    whose = _bounds(customer_id, span)
+    parameters = _bounds(customer_id, span)
     if counts["events"]:
         reach = max((mart.reach_days for mart in dbt_project.marts(settings)), default=0)
-        connection.execute(SQL["mark_reached"], whose | {"reach": reach})
+        connection.execute(SQL["mark_reached"], parameters | {"reach": reach})
     for mart in marts:
         if mart.day:
             outside = _OUTSIDE.format(day=sql.Identifier(mart.day))
-            counts["rows"] += _delete(connection, _table(mart), outside, whose)
+            counts["rows"] += _delete(connection, _table(mart), outside, parameters)
     counts["uses"] = _delete(
         connection,
         "raw.function_use",
         sql.SQL("(month < %(first)s or month + interval '1 month' > %(until)s)"),
-        whose,
+        parameters,
     )
     outside = sql.SQL("isfinite(call_date) and ") + _OUTSIDE.format(day=sql.Identifier("call_date"))
     for table in ("held_back", "opened_day", "quality_failure"):
-        _delete(connection, f"ops.{table}", outside, whose)
+        _delete(connection, f"ops.{table}", outside, parameters)
     counts += _remove_agents(connection, customer_id, span, marts)
     if counts:
-        connection.execute("update ops.extract set basis = '{}' where customer_id = %(customer)s", whose)
+        connection.execute("update ops.extract set basis = '{}' where customer_id = %(customer)s", parameters)
         _forget_build(connection)
         vacuum.note(
             connection,
@@ -216,7 +218,7 @@ def _remove_days(
     return counts
 
 
-def _bounds(customer_id: int, span: _Span) -> Whose:
+def _bounds(customer_id: int, span: _Span) -> Parameters:
     return {
         "customer": customer_id,
         "first": span.first,
@@ -228,18 +230,18 @@ def _bounds(customer_id: int, span: _Span) -> Whose:
 def _remove_events(
     connection: psycopg.Connection, settings: Settings, customer_id: int, span: _Span
 ) -> Counter[str]:
-    """The events outside the span, with what the books say of them. A call that has a part in it keeps that part."""
+    """Remove the events outside the span, and their records. A call that is partly in the span keeps that part."""
     counts: Counter[str] = Counter()
-    whose = _bounds(customer_id, span)
-    counts["events"] = connection.execute(SQL["delete_events"], whose).rowcount
-    counts["calls"] = connection.execute(SQL["delete_calls"], whose).rowcount
-    connection.execute(SQL["shorten_calls"], whose)
-    counts["files"] = _delete_files(connection, SQL["leave_files"], whose)
-    connection.execute(SQL["shorten_files"], whose)
+    parameters = _bounds(customer_id, span)
+    counts["events"] = connection.execute(SQL["delete_events"], parameters).rowcount
+    counts["calls"] = connection.execute(SQL["delete_calls"], parameters).rowcount
+    connection.execute(SQL["shorten_calls"], parameters)
+    counts["files"] = _delete_files(connection, SQL["leave_files"], parameters)
+    connection.execute(SQL["shorten_files"], parameters)
     rest = connection.execute(
-        "select 1 from raw.file_customer where customer_id = %(customer)s limit 1", whose
+        "select 1 from raw.file_customer where customer_id = %(customer)s limit 1", parameters
     ).fetchone()
-    if counts["events"] and rest is None:  # it starts as if it had never been there
+    if counts["events"] and rest is None:  # no data is left, so it starts over like a new customer
         forget_customer(connection, settings, customer_id)
         counts["keys"] = 1
     return counts
@@ -248,32 +250,35 @@ def _remove_events(
 def _remove_agents(
     connection: psycopg.Connection, customer_id: int, span: _Span, marts: list[dbt_project.Mart]
 ) -> Counter[str]:
-    """Agents' data of days without detailed; those days are built anew, as their queues hide more now."""
+    """Remove agents' data from days without detailed. Those days are built again, as they must show less now."""
     counts: Counter[str] = Counter()
-    whose = _bounds(customer_id, span)
+    parameters = _bounds(customer_id, span)
     of_agents = [mart for mart in marts if mart.group == "agent"]
     with_days = [mart for mart in of_agents if mart.day]
     for mart in with_days:
-        counts["agent_rows"] += _delete(connection, _table(mart), _closed(str(mart.day)), whose)
+        counts["agent_rows"] += _delete(connection, _table(mart), _closed(str(mart.day)), parameters)
     connection.execute(
         sql.SQL(SQL["empty_days"]).format(closed=_closed("call_date")),
-        whose | {"marts": [mart.name for mart in with_days]},
+        parameters | {"marts": [mart.name for mart in with_days]},
     )
     if counts["agent_rows"]:
-        counts["uses"] = _delete(connection, "raw.function_use", _closed("month"), whose)
+        counts["uses"] = _delete(connection, "raw.function_use", _closed("month"), parameters)
     for mart in of_agents:
         if not mart.day:
-            counts["agent_rows"] += _remove_unreferenced(connection, mart, with_days, whose)
+            counts["agent_rows"] += _remove_unreferenced(connection, mart, with_days, parameters)
     counts["agents"] = connection.execute(
-        sql.SQL(SQL["delete_agents"]).format(named=_NAMED), whose | {"detailed_from": span.detailed_from}
+        sql.SQL(SQL["delete_agents"]).format(named=_NAMED), parameters | {"detailed_from": span.detailed_from}
     ).rowcount
     return counts
 
 
 def _remove_unreferenced(
-    connection: psycopg.Connection, mart: dbt_project.Mart, with_days: list[dbt_project.Mart], whose: Whose
+    connection: psycopg.Connection,
+    mart: dbt_project.Mart,
+    with_days: list[dbt_project.Mart],
+    parameters: Parameters,
 ) -> int:
-    """The rows of a mart without days that no day of another mart refers to any more, by its whole key."""
+    """Delete the rows of a mart without days to which no day of another mart refers by the whole key."""
     names = sql.SQL(", ").join(map(sql.Identifier, mart.key))
     referred = [
         sql.SQL("select {} from {} where customer_id = %(customer)s").format(
@@ -288,7 +293,7 @@ def _remove_unreferenced(
         sql.SQL("delete from {} where customer_id = %(customer)s and ({}) not in ({})").format(
             sql.Identifier(standing.SCHEMA, mart.name), names, sql.SQL(" union ").join(referred)
         ),
-        whose,
+        parameters,
     ).rowcount
     connection.execute(
         sql.SQL(
@@ -298,7 +303,7 @@ def _remove_unreferenced(
             where customer_id = %(customer)s and mart = %(mart)s
             """
         ).format(sql.Identifier(standing.SCHEMA, mart.name)),
-        whose | {"mart": mart.name},
+        parameters | {"mart": mart.name},
     )
     return rows
 
@@ -308,20 +313,22 @@ def _table(mart: dbt_project.Mart) -> str:
 
 
 def _closed(day: str) -> sql.Composable:
-    """The condition that a row's day is one of which the contract keeps no agents' data."""
+    """The condition that the contract keeps no agents' data of a row's day."""
     return sql.SQL("not exists ({})").format(sql.SQL(SQL["detailed"]).format(day=sql.Identifier(day)))
 
 
-def _delete(connection: psycopg.Connection, table: str, condition: sql.Composable, whose: Whose) -> int:
+def _delete(
+    connection: psycopg.Connection, table: str, condition: sql.Composable, parameters: Parameters
+) -> int:
     return connection.execute(
         sql.SQL("delete from {} where customer_id = %(customer)s and {}").format(sql.SQL(table), condition),
-        whose,
+        parameters,
     ).rowcount
 
 
-def _delete_files(connection: psycopg.Connection, leave: str, whose: Whose) -> int:
-    """Take the customer out of its files; those that are nobody's then go, with their rejects."""
-    files = [file_id for (file_id,) in connection.execute(leave, whose)]
+def _delete_files(connection: psycopg.Connection, leave: str, parameters: Parameters) -> int:
+    """Remove the customer from its files. Files without a customer are then deleted, with their rejected rows."""
+    files = [file_id for (file_id,) in connection.execute(leave, parameters)]
     connection.execute(
         """
         delete from raw.file
@@ -333,6 +340,8 @@ def _delete_files(connection: psycopg.Connection, leave: str, whose: Whose) -> i
 
 
 def _forget_build(connection: psycopg.Connection) -> None:
-    """What was computed and is not opened yet may hold what goes: its days, still dirty, are computed anew."""
+    """Discard what was computed and not opened: it may contain removed data. Its days are still dirty, so they are
+    computed again.
+    """
     opening.empty_build(connection)
     connection.execute("delete from ops.build where opened_at is null")

@@ -1,7 +1,7 @@
--- {ordered} and {named} are the statements of that name, {closed} is that {detailed} finds nothing.
+-- {ordered} and {named} stand for the statements of that name. {closed} means that statement {detailed} finds no row.
 
 -- name: ordered
--- Who has ordered something now or later. Of others not even the registry keeps more than the customer itself.
+-- Customers that have ordered something now or later. For others, the registry keeps only the customer's own row.
 select
     k.customer_id,
     k.option
@@ -10,7 +10,7 @@ inner join registry.customer as c using (customer_id)
 where k.valid_until is null or (now() at time zone c.time_zone)::date < k.valid_until;
 
 -- name: named
--- Customers with agents' names that no contract wants.
+-- Customers with agents' names that no contract allows.
 select customer_id
 from registry.agent
 where
@@ -30,7 +30,7 @@ where
     and ({day} < k.valid_until or k.valid_until is null);
 
 -- name: follow_calendar
--- A contract that begins today opens files that were turned away before.
+-- If a contract begins today, make a new version of the registry, so that files whose rows were turned away can land.
 insert into registry.version (applied_at)
 select now()
 where
@@ -46,7 +46,7 @@ where
     );
 
 -- name: gone
--- The customers whose contract keeps nothing today, and of whom something is stored.
+-- The customers whose contract keeps nothing today, but who still have something stored.
 with
 
 ordered as (
@@ -94,7 +94,7 @@ select customer_id from registered
 where customer_id not in (select customer_id from ordered);
 
 -- name: changed
--- The customers with a contract today of whom days or agents are stored that it does not keep.
+-- The customers with a contract today that have days or agents stored that the contract does not keep.
 with spans as (
     select
         customer_id,
@@ -171,7 +171,7 @@ inner join registry.customer as c using (customer_id)
 where customer_id = %(customer)s;
 
 -- name: mark_reached
--- Some marts look back at days that are no more.
+-- Mark days dirty whose marts look back at removed days.
 insert into ops.dirty_day (customer_id, call_date, cause)
 select distinct
     customer_id,
@@ -204,7 +204,7 @@ where
     );
 
 -- name: shorten_calls
--- Of a call that has a part outside only the part inside is known any more.
+-- A call that is partly outside the span keeps only the part inside.
 with left_over as (
     select
         c.call_key,
@@ -233,7 +233,8 @@ from left_over as l
 where c.customer_id = %(customer)s and c.call_key = l.call_key;
 
 -- name: leave_files
--- The customer leaves the files of which all its days are outside, and those without days that landed before.
+-- Remove the customer from files in which all its days are outside the span, and from files without days of it that
+-- landed before the span.
 delete from raw.file_customer
 where
     customer_id = %(customer)s
@@ -258,7 +259,7 @@ set
 where customer_id = %(customer)s and (first_day < %(first)s or last_day >= %(until)s);
 
 -- name: empty_days
--- Days without detailed have no agents' rows any more, and are built anew.
+-- Set the opened rows of days without detailed to zero, and mark those days dirty.
 with emptied as (
     update ops.opened_day as o
     set row_count = 0

@@ -1,6 +1,6 @@
-"""Retire: a mart that the project has taken out goes from the database, with everything that the books say of it.
+"""Retires a mart: removes one that the project no longer declares from the database, with all records of it.
 
-Its part of the extracts goes with the next extract, and what stands on Tableau with the next publication.
+The next extract removes it from the extracts, and the next publication from Tableau.
 """
 
 import getpass
@@ -23,7 +23,7 @@ SQL = sql_file.statements(__file__)
 
 @dataclass(frozen=True)
 class Plan:
-    """What goes with a mart, counted by what it is."""
+    """What is removed with a mart, counted by kind."""
 
     name: str
     table: str
@@ -32,13 +32,16 @@ class Plan:
 
 
 def plan(connection: psycopg.Connection, settings: Settings, name: str) -> Plan:
-    """What would go. Changes nothing; UserError where the project declares the mart, or it is none."""
+    """Return what would be removed. Changes nothing.
+
+    Raises UserError if the project declares the mart, there is no such mart, or a view of somebody else reads it.
+    """
     declared = dbt_project.marts(settings)
     left = {mart.name for mart in standing.undeclared(connection, declared)}
     table = f"{standing.SHOWN}.{name}"
     if name in {mart.name for mart in declared}:
         raise UserError(
-            f"the project declares {table}: nothing was retired; take its .sql and .yml out of models/marts first"
+            f"the project declares {table}: nothing was retired; remove its .sql and .yml from models/marts first"
         )
     if name not in left:
         known = f"not declared any more: {', '.join(sorted(left))}" if left else "all marts are declared"
@@ -46,7 +49,7 @@ def plan(connection: psycopg.Connection, settings: Settings, name: str) -> Plan:
     views = _views(connection, name)
     counted = {
         f"rows of {table}": f"select count(*) from {standing.SCHEMA}.{sql.Identifier(name).as_string()}",
-        "months that they stand in": f"""
+        "monthly partitions": f"""
             select count(*) from pg_partition_tree(to_regclass('{standing.SCHEMA}.' || quote_ident(%(mart)s)))
             where isleaf and level > 0
         """,
@@ -59,7 +62,7 @@ def plan(connection: psycopg.Connection, settings: Settings, name: str) -> Plan:
 
 
 def retire(connection: psycopg.Connection, planned: Plan) -> bool:
-    """Remove it all, in one transaction. False where a reader keeps the table's lock; then nothing has gone."""
+    """Remove all of it, in one transaction. Returns False, with nothing removed, if a reader keeps the table locked."""
     connection.commit()
     for attempt in range(expire.TRIES):
         if attempt:
@@ -75,20 +78,20 @@ def retire(connection: psycopg.Connection, planned: Plan) -> bool:
 
 def _remove(connection: psycopg.Connection, planned: Plan) -> None:
     lock.wait_at_most(connection, expired_months.READERS_WAIT)
-    # With its months and its own views: `plan` has refused all others.
+    # This drops its months and views as well; `plan` has made sure that no other views depend on it.
     connection.execute(sql.SQL("drop table {} cascade").format(sql.Identifier(standing.SCHEMA, planned.name)))
     connection.execute(sql.SQL("drop table if exists {}").format(sql.Identifier("build", planned.name)))
     connection.execute("delete from access.definition where object = any(%s)", [list(planned.views)])
-    whose = {"mart": planned.name}
+    parameters = {"mart": planned.name}
     held_back = sql.SQL(f"({SQL['held_back']})")
     for name in ("release", "keep_other_causes"):
-        connection.execute(sql.SQL(SQL[name]).format(held_back=held_back), whose)
+        connection.execute(sql.SQL(SQL[name]).format(held_back=held_back), parameters)
     for statement in (
         "delete from ops.opened_day where mart = %(mart)s",
         "delete from ops.quality_result where mart = %(mart)s",
         "update ops.build set tables = tables - %(mart)s::text where tables ? %(mart)s",
     ):
-        connection.execute(statement, whose)
+        connection.execute(statement, parameters)
     connection.execute(
         "insert into ops.audit_log (action, details) values ('retired', %s)",
         [Jsonb({"mart": planned.name, "by": getpass.getuser(), **planned.goes})],
@@ -96,7 +99,9 @@ def _remove(connection: psycopg.Connection, planned: Plan) -> None:
 
 
 def _views(connection: psycopg.Connection, name: str) -> tuple[str, ...]:
-    """The views that read the mart or a month of it, also through another; UserError where one is not callmart's."""
+    """The views that read the mart or a month of it, directly or through other views. Raises UserError if one is not
+    callmart's.
+    """
     views = connection.execute(SQL["views"], {"schema": standing.SCHEMA, "mart": name}).fetchall()
     if others := [view for view, is_callmarts in views if not is_callmarts]:
         raise UserError(f"nothing was retired: {others[0]} reads the mart; drop that view first")

@@ -1,5 +1,5 @@
 -- name: held_back
--- The days that checks of the mart hold back, with the causes that remain: the checks of other marts.
+-- The days that checks of the mart hold back, with the remaining causes: the checks of other marts.
 select
     customer_id,
     call_date,
@@ -10,7 +10,7 @@ group by customer_id, call_date
 having bool_or(starts_with(one, %(mart)s || ': '));
 
 -- name: release
--- Nothing else holds these days back.
+-- Release the days that nothing else holds back.
 delete from ops.held_back as d using {held_back} as h
 where d.customer_id = h.customer_id and d.call_date = h.call_date and h.others is null;
 
@@ -21,7 +21,7 @@ from {held_back} as h
 where d.customer_id = h.customer_id and d.call_date = h.call_date;
 
 -- name: views
--- The views that read the mart or a month of it, also through another view; and whether they are callmart's.
+-- The views that read the mart or a month of it, directly or through other views, and whether they are callmart's.
 with recursive reader as (
     select
         relid::oid as relation,

@@ -1,1 +1,1 @@
-"""Made-up events with known results."""
+"""Makes up events whose results in the marts are known."""

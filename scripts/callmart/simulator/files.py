@@ -1,6 +1,6 @@
-"""Simulated customers as files: a registry, events to land, and what the marts must say of them.
+"""Writes simulated customers to files: a registry, events to land, and the rows that the marts must have.
 
-Late, repeated and broken rows change nothing of the truth: all of it is known once every file has landed.
+Late, repeated and broken rows don't change the expected rows: once every file has landed, the marts must match.
 """
 
 import random
@@ -16,14 +16,14 @@ from callmart.base.settings import Platform
 from callmart.simulator.lines import SimulatedLine, simulate_line
 from callmart.simulator.simulate import EVENTS, Simulated, simulate
 
-# Customers take them in turns.
+# Each list is used in turn: the first customer gets the first entry, and so on.
 OPTIONS = ("detailed", "standard", "none")
 PLATFORMS: Sequence[Platform] = ("vcloud", "vcare")
 LINE_PLATFORMS: Sequence[Platform] = ("sip_trunk", "isdn2", "isdn30")
 TIME_ZONES = ("Europe/Amsterdam", "Europe/London")
 
 FIRST_CUSTOMER = 1001
-CONTACTS_PER_AGENT = 80  # a day
+CONTACTS_PER_AGENT = 80  # per day
 
 LATE, REPEATED, BROKEN = 0.02, 0.02, 0.01  # shares of the rows
 
@@ -31,8 +31,10 @@ LATE, REPEATED, BROKEN = 0.02, 0.02, 0.01  # shares of the rows
 def write(
     folder: Path, customers: int, days: Sequence[date], *, contacts_per_day: int, seed: int, dirt: bool
 ) -> int:
-    """Write registry.yml, events/ and truth/ into a folder: a .parquet a customer, with dirt a second one that comes
-    late. The number of events of all customers.
+    """Write registry.yml, events/ and truth/ into a folder; return the number of events of all customers.
+
+    There is one .parquet file of events per customer. With `dirt` it has broken rows, and there is a second file with
+    late and repeated rows.
     """
     for name in "events", "truth":
         (folder / name).mkdir(parents=True, exist_ok=True)
@@ -60,10 +62,10 @@ def write(
             platform=PLATFORMS[number % len(PLATFORMS)],
             known_until=pc.max(line.events["occurred_at"]).as_py(),
         )
-        told = pa.concat_tables([simulated.events, line.events])
-        _write_events(folder / "events", customer_id, told, seed, dirt)
+        own = pa.concat_tables([simulated.events, line.events])
+        _write_events(folder / "events", customer_id, own, seed, dirt)
         _write_truth(folder / "truth", customer_id, simulated, line)
-        events += told.num_rows
+        events += own.num_rows
     return events
 
 
@@ -93,7 +95,7 @@ def _write_events(folder: Path, customer_id: int, events: pa.Table, seed: int, d
 
 
 def _broken(events: pa.Table, rng: random.Random) -> pa.Table:
-    """Rows that must be turned away: of an event that there is not."""
+    """Rows that must be rejected, because their event doesn't exist."""
     rows = events.take(sorted(rng.sample(range(events.num_rows), int(events.num_rows * BROKEN))))
     nonsense = pa.array(["nonsense"] * rows.num_rows, pa.string())
     return rows.set_column(EVENTS.get_field_index("event"), EVENTS.field("event"), nonsense)

@@ -1,4 +1,4 @@
-"""Lines played out by seed: calls in and out on trunks and ISDN accesses, and what line_interval must say of them."""
+"""Simulates lines: inbound and outbound calls on trunks and ISDN accesses, and the rows line_interval must have."""
 
 import random
 from collections import defaultdict
@@ -23,14 +23,14 @@ LINE_INTERVAL = pa.schema(
     ]
 )
 
-_CHANNELS = {"isdn2": 2, "isdn30": 30}  # a trunk has as many as its callers need
+_CHANNELS = {"isdn2": 2, "isdn30": 30}  # a trunk has no limit
 
 _SECOND = 1_000_000
 _QUARTER = 900 * _SECOND
 
 
 class SimulatedLine(NamedTuple):
-    """The events of one line, and the cells of line_interval that must come of them."""
+    """The events of one line, and the rows that line_interval must have."""
 
     events: pa.Table
     line_interval: pa.Table
@@ -46,8 +46,9 @@ def simulate_line(
     calls_per_day: int,
     seed: int,
 ) -> SimulatedLine:
-    """Play `calls_per_day` calls on each of the local days; the same seed gives the same tables. Who finds all channels
-    of an ISDN access taken never reaches it.
+    """Simulate `calls_per_day` calls on each local day. The same seed gives the same tables.
+
+    A call that finds all channels of an ISDN access taken leaves no events.
     """
     rng = random.Random(f"{seed}:{customer_id}:{line}")
     zone = ZoneInfo(time_zone)
@@ -59,10 +60,10 @@ def simulate_line(
     )
     cells: dict[int, dict[str, int]] = defaultdict(lambda: dict.fromkeys(COUNTS, 0))
     events: list[dict[str, object]] = []
-    going_on: list[int] = []  # until when
+    ongoing: list[int] = []  # when each call that is going on ends
     for number, started in enumerate(starts):
-        going_on = [until for until in going_on if until > started]
-        if len(going_on) >= _CHANNELS.get(platform, len(starts)):
+        ongoing = [until for until in ongoing if until > started]
+        if len(ongoing) >= _CHANNELS.get(platform, len(starts)):
             continue
         rung = int(rng.uniform(1, 30) * _SECOND)
         talked = int(rng.expovariate(1 / 180) * _SECOND) + 1
@@ -77,14 +78,14 @@ def simulate_line(
         cell["answered"] += outcome == "answered"
         cell["busy"] += outcome == "busy"
         cell["talk_s"] += _rounded(talked) if answered else 0
-        # The others began before: those that go on in a quarter-hour are there at once.
-        going_on.append(ended)
+        # All other ongoing calls began earlier, so those that reach this quarter-hour go on at the same time in it.
+        ongoing.append(ended)
         for quarter in range(started - started % _QUARTER, ended, _QUARTER):
-            at_once = sum(until > max(quarter, started) for until in going_on)
+            at_once = sum(until > max(quarter, started) for until in ongoing)
             cells[quarter]["peak_calls"] = max(cells[quarter]["peak_calls"], at_once)
 
         call_id = f"{line}-{number}"
-        told = [
+        moments = [
             ("call_started", started, direction, None),
             ("call_answered", answered, None, None),
             ("call_ended", ended, None, "system" if outcome == "busy" else "caller"),
@@ -100,7 +101,7 @@ def simulate_line(
                 "direction": of_call,
                 "reason": reason,
             }
-            for event, moment, of_call, reason in told
+            for event, moment, of_call, reason in moments
             if moment is not None
         ]
     rows = [
@@ -116,5 +117,5 @@ def simulate_line(
 
 
 def _rounded(duration: int) -> int:
-    """Whole seconds, half up."""
+    """The duration in whole seconds, rounded half up."""
     return (duration + _SECOND // 2) // _SECOND

@@ -1,6 +1,6 @@
-"""A contact centre played out by seed: canonical events, and what the marts must say of them.
+"""Simulates a contact centre: its canonical events, and the rows that the marts must have.
 
-The truth is counted from the callers and agents while they act, never from the events.
+The expected rows are counted while the simulated callers and agents act, never from the events.
 """
 
 import heapq
@@ -108,26 +108,26 @@ AGENT_DAY = pa.schema(
 
 _Cell = dict[str, int]  # the counts and sums of a row, by column
 
-_SECOND = 1_000_000  # the clock counts microseconds
-_QUARTER = 900 * _SECOND  # every time zone of today is whole quarters from UTC
+_SECOND = 1_000_000  # the clock is in microseconds
+_QUARTER = 900 * _SECOND  # the offset of every present time zone is a multiple of it
 
 _OUTCOME_OF = {"abandoned": "abandoned", "timeout": "timed_out", "key": "left_by_key", "empty": "left_empty"}
-_ENDED_BY = {"abandoned": "caller"}  # of a call that left its queue; else the system
+_ENDED_BY = {"abandoned": "caller"}  # by how the call left its queue; otherwise the system ends it
 _RING_END = {"abandoned": "caller_left", "key": "caller_left", "callback": "caller_left"}  # else no_answer
 
 _QUEUE_TIMEOUT_S = 300.0
-_PLACES = 2  # waiting callers that a queue holds for each of its agents; one more, and it is full
-_DIRECT = 0.03  # calls that ring an agent without a queue
-_OUTBOUND = 0.03  # of the times that an agent has nothing to do, those in which the agent calls somebody
-_WITHHELD = 0.06
+_PLACES = 2  # a queue is full with this many waiting callers per agent
+_DIRECT = 0.03  # share of calls that ring an agent directly, without a queue
+_OUTBOUND = 0.03  # how often an agent who becomes free makes a call, as a share
+_WITHHELD = 0.06  # share of callers who withhold their number
 
 _READY = ("available", "in_call", "wrap_up")
-_OFF_WORK = ("break", "training", "overleg")  # the last is a word of the source's own, which is `other`
-_LONGEST_STATUS = 744 * 3600 * _SECOND  # a status that nothing confirms for so long is over
+_OFF_WORK = ("break", "training", "overleg")  # the last is the source's own word, which counts as `other`
+_LONGEST_STATUS = 744 * 3600 * _SECOND  # without a new event, a status ends after this time
 
 
 class Simulated(NamedTuple):
-    """The events of one customer, and the cells of two marts that must come of them."""
+    """The events of one customer, and the rows that two marts must have."""
 
     events: pa.Table
     queue_interval: pa.Table
@@ -146,28 +146,28 @@ class _Agent:
     shift_end: int = 0
     status: str | None = None
     status_since: int = 0
-    attended_until: int = 0  # so far the time logged in has been counted
+    attended_until: int = 0  # until when the time logged in has been counted
 
 
 @dataclass(eq=False)
 class _Visit:
-    """A call's stay in a queue, or a direct call, which has no queue."""
+    """One call's stay in one queue, or a direct call, which has no queue."""
 
     call_id: str
     queue: str | None
     began: int
-    cell: _Cell  # the cell of queue_interval that the visit counts in
+    cell: _Cell  # the row of queue_interval in which the visit is counted
     number: str | None = None
     withheld: bool = False
     waiting: bool = True
-    rings: dict[_Agent, int] = field(default_factory=dict)  # who rings, since when
+    rings: dict[_Agent, int] = field(default_factory=dict)  # which agents' telephones ring, and since when
     served_by: set[str] = field(default_factory=set)
     is_held: bool = False
 
 
 @dataclass(eq=False)
 class _Part:
-    """An agent's part of a call: from being connected until the release."""
+    """One agent's part of a call, from being connected to being released."""
 
     visit: _Visit
     agent: _Agent
@@ -191,11 +191,11 @@ def simulate(
     short_abandon_s: int = 5,
     known_until: datetime | None = None,
 ) -> Simulated:
-    """Play `contacts_per_day` calls on each of the local days; the same seed gives the same tables.
+    """Simulate `contacts_per_day` calls on each local day. The same seed gives the same tables.
 
-    An agent can take some 150 calls a day; with fewer agents, more callers wait and leave. With hours
-    until 24, calls run over midnight. In the last of several queues, two agents ring at once. The customer's last event
-    elsewhere, on a line for instance, is `known_until`: a status that is open at the end goes on until then.
+    An agent can take about 150 calls per day; with fewer agents, more callers wait and leave. If `hours` end at 24,
+    calls go on past midnight. In the last of several queues, two agents ring at once. `known_until` is the time of the
+    customer's last event elsewhere, e.g. on a line: a status that is open at the end lasts until then.
     """
     centre = _Centre(
         customer_id=customer_id,
@@ -214,7 +214,7 @@ def simulate(
 
 
 class _Centre:
-    """Callers, agents and queues; whatever happens is written as an event and counted at once."""
+    """Callers, agents and queues. Whatever happens is written as an event and counted immediately."""
 
     def __init__(
         self,
@@ -236,7 +236,7 @@ class _Centre:
         self.dates: dict[int, date] = {}  # by the number of the quarter-hour
         self.closes_at = 0
         self.now = 0
-        self.told_until = 0  # the last event
+        self.last_event_at = 0
         self.agenda: list[tuple[int, int, Callable[[], object]]] = []
         self.scheduled = 0
         self.events: list[tuple[object, ...]] = []
@@ -249,7 +249,7 @@ class _Centre:
     # The clock
 
     def plan(self, day: date, hours: tuple[int, int], contacts: int) -> None:
-        """Put a day's opening, shifts, breaks and arrivals on the agenda."""
+        """Add a day's opening, shifts, breaks and arrivals to the agenda."""
         opens, closes = (self.local(day, hour) for hour in hours)
         self.at(opens, partial(self.open, closes))
         for agent in self.agents:
@@ -257,7 +257,7 @@ class _Centre:
             midday = opens + int((closes - opens) * self.rng.uniform(0.3, 0.6))
             self.at(midday, partial(self.want_break, agent))
             self.at(closes, partial(self.settle, agent))
-        # A few try in the quarter before the opening and find the door closed.
+        # A few callers arrive in the quarter-hour before the opening, and are refused.
         starts = range(opens - _QUARTER, closes, _QUARTER)
         crowd = [0.1, *(_crowd(i / (len(starts) - 1)) for i in range(len(starts) - 1))]
         arrivals = sorted(
@@ -267,12 +267,12 @@ class _Centre:
             self.at(moment, partial(self.arrive, f"{day:%y%m%d}.{i}"))
 
     def play(self, known_until: int) -> None:
-        """Let everything happen until nothing is left to happen. Statuses go on until the customer's last event."""
+        """Carry out the agenda until it is empty. Open statuses last until the customer's last event."""
         while self.agenda:
             moment, _, action = heapq.heappop(self.agenda)
             self.now = max(self.now, moment)
             action()
-        self.now = max(self.told_until, known_until)
+        self.now = max(self.last_event_at, known_until)
         for agent in self.agents:
             self.count_status(agent)
 
@@ -297,7 +297,7 @@ class _Centre:
         return int(self.rng.uniform(low, high) * _SECOND)
 
     def about(self, median_s: float, sigma: float) -> int:
-        """A lognormal duration."""
+        """A random duration, lognormally distributed around the median."""
         return int(median_s * math.exp(self.rng.gauss(0, sigma)) * _SECOND) + 1
 
     def emit(
@@ -315,13 +315,13 @@ class _Centre:
         target: str | None = None,
         target_kind: str | None = None,
     ) -> int:
-        """Write an event; the clock moves on by a microsecond, so that no two share a time."""
+        """Write an event; return its time. The clock advances by a microsecond, so that no two events share a time."""
         self.now += 1
         self.events.append(
             (event, self.now, call_id, queue, agent, line, direction, other_number, number_withheld, reason, target,
              target_kind)
         )  # fmt: skip
-        self.told_until = self.now
+        self.last_event_at = self.now
         return self.now
 
     # The day of an agent
@@ -361,7 +361,7 @@ class _Centre:
         self.free(agent)
 
     def enter(self, agent: _Agent, status: str) -> None:
-        """The agent's telephone tells another status."""
+        """Set the agent's status. The agent's telephone reports a change."""
         if status == agent.status:
             return
         moment = self.emit("agent_status", agent=agent.name, reason=status)
@@ -379,7 +379,7 @@ class _Centre:
             self.settle(agent)
 
     def call_out(self, agent: _Agent) -> None:
-        """The agent calls somebody, who answers or not."""
+        """The agent calls somebody, who may or may not answer."""
         agent.busy = True
         call_id, number = f"{self.date_of(self.now):%y%m%d}.o{self.scheduled}", self.number()
         began = self.emit(
@@ -411,7 +411,7 @@ class _Centre:
         self.free(agent)
 
     def settle(self, agent: _Agent) -> None:
-        """What an agent does who has nothing to do: go home, have a break, or take the next caller."""
+        """An agent who has nothing to do goes home, has a break, or takes the next caller."""
         if agent.busy or not agent.logged_in:
             return
         if self.now >= agent.shift_end:
@@ -427,7 +427,7 @@ class _Centre:
     def staffed(self, queue: str) -> bool:
         return any(agent.logged_in for agent in self.members[queue])
 
-    # The way of a call
+    # The course of a call
 
     def arrive(self, call_id: str) -> None:
         number = self.number()
@@ -441,10 +441,10 @@ class _Centre:
             self.join(call_id, self.rng.choice(self.queues), number, withheld)
 
     def number(self) -> str:
-        return f"+3160{self.rng.randrange(2_000_000):07}"  # 060 is nobody's
+        return f"+3160{self.rng.randrange(2_000_000):07}"  # numbers in 060 belong to nobody
 
     def join(self, call_id: str, queue: str, number: str | None, withheld: bool) -> bool:
-        """A caller comes to a queue and is let in, or turned away: false."""
+        """A caller comes to a queue. Return whether the queue lets the caller in."""
         refusal = self.refusal(queue)
         if refusal:
             moment = self.emit("queue_refused", call_id, queue, reason=refusal)
@@ -476,7 +476,7 @@ class _Centre:
         return None
 
     def dispatch(self, queue: str) -> None:
-        """Ring the agents longest free for the callers longest waiting."""
+        """Ring the agents who have been free longest for the callers who have waited longest."""
         line = self.waiting[queue]
         if not line:
             return
@@ -505,7 +505,7 @@ class _Centre:
         self.after(delay, partial(self.respond, visit, agent, moment, end))
 
     def respond(self, visit: _Visit, agent: _Agent, rung_at: int, end: str) -> None:
-        """The agent answers or not, unless the ring is over already."""
+        """The agent answers, or doesn't. Nothing happens if the ring is already over."""
         if visit.rings.get(agent) != rung_at:
             return
         self.end_ring(visit, agent, end)
@@ -532,7 +532,7 @@ class _Centre:
             self.after(5 * _SECOND, partial(self.free, agent))
 
     def leave(self, visit: _Visit, reason: str) -> None:
-        """The caller's wait ends without an agent, unless it is over already."""
+        """The caller's wait ends without an agent. Nothing happens if it is already over."""
         if not visit.waiting or visit.queue is None:
             return
         visit.waiting = False
@@ -556,7 +556,7 @@ class _Centre:
             self.emit("call_ended", visit.call_id, reason=_ENDED_BY.get(reason, "system"))
 
     def connect(self, visit: _Visit, agent: _Agent) -> None:
-        """The agent and the caller talk; how it will end is known to the dice."""
+        """The agent and the caller talk. Holds and the end of the talk are drawn at random."""
         moment = self.emit("agent_connected", visit.call_id, visit.queue, agent.name)
         self.enter(agent, "in_call")
         if visit.waiting:
@@ -594,7 +594,7 @@ class _Centre:
         part.visit.is_held = True
 
     def finish(self, part: _Part, end: str) -> None:
-        """The talk comes to its end: by either, or on to a queue, or on to a colleague."""
+        """The talk ends: one party hangs up, or the agent transfers the call to a queue or a colleague."""
         visit = part.visit
         if end == "attended":
             colleagues = [other for other in self.agents if other.logged_in and not other.busy]
@@ -652,18 +652,18 @@ class _Centre:
         self.day_of(agent, part.since)["wrapup_s"] += took
         self.free(agent)
 
-    # The truth
+    # The expected rows
 
     def cell(self, queue: str, moment: int) -> _Cell:
-        """The cell of queue_interval for what comes to the queue at this moment."""
+        """The row of queue_interval for what comes to the queue at this moment."""
         return self.queue_cells[self.date_of(moment), queue, moment - moment % _QUARTER]
 
     def day_of(self, agent: _Agent, moment: int) -> _Cell:
-        """The cell of agent_day for what the agent does at this moment."""
+        """The row of agent_day for what the agent does at this moment."""
         return self.agent_cells[self.date_of(moment), agent.name]
 
     def count_status(self, agent: _Agent) -> None:
-        """The agent's status so far: rounded once, then cut at midnight."""
+        """Count the agent's status up to now, divided at midnight. The whole duration is rounded once."""
         if agent.status is None:
             return
         status = agent.status if agent.status in STATUSES else "other"
@@ -673,7 +673,7 @@ class _Centre:
             self.status_times[day, agent.name][status] += seconds
 
     def count_attendance(self, agent: _Agent) -> None:
-        """The agent's time logged in since the last look, in one status."""
+        """Count the agent's time logged in since the last count; the status was the same throughout."""
         if agent.logged_in:
             is_ready = agent.status is None or agent.status in _READY
             for day, start, end in self.within_days(agent.attended_until, self.now):
@@ -682,7 +682,7 @@ class _Centre:
             agent.attended_until = self.now
 
     def within_days(self, start: int, end: int) -> Iterator[tuple[date, int, int]]:
-        """The local days that a time touches, with what of it lies in each."""
+        """Divide a period at local midnights; yield each day with the start and the end of its part."""
         day, last = self.date_of(start), self.date_of(end)
         while day < last:
             midnight = self.local(day, 24)
@@ -696,9 +696,9 @@ class _Centre:
                 cell[f"status_{status}_s"] = seconds
             for name, time_us in self.attended[key].items():
                 cell[f"{name}_s"] = _rounded(time_us)
-        told: Sequence[Sequence[object]] = list(zip(*self.events, strict=True)) or [()] * (len(EVENTS) - 2)
-        whose = [[self.customer_id] * len(self.events), [self.platform] * len(self.events)]
-        columns = zip([*whose, *told], EVENTS, strict=True)
+        values: Sequence[Sequence[object]] = list(zip(*self.events, strict=True)) or [()] * (len(EVENTS) - 2)
+        constants = [[self.customer_id] * len(self.events), [self.platform] * len(self.events)]
+        columns = zip([*constants, *values], EVENTS, strict=True)
         return Simulated(
             pa.table([pa.array(column, of.type) for column, of in columns], EVENTS),
             pa.Table.from_pylist(_rows(self.queue_cells, QUEUE_INTERVAL), QUEUE_INTERVAL),
@@ -707,7 +707,7 @@ class _Centre:
 
 
 def _staff(names: Sequence[str], queues: Sequence[str]) -> list[_Agent]:
-    """Agents with a device each, who serve two queues, or the only one."""
+    """Agents with one device each. Each agent serves two queues, or one if there is only one."""
     pairs = [(queue, queues[(i + 1) % len(queues)]) for i, queue in enumerate(queues)]
     return [
         _Agent(name, f"device-{i + 1}", tuple(dict.fromkeys(pairs[i % len(pairs)])))
@@ -724,10 +724,10 @@ def _rows(cells: Mapping[Any, _Cell], schema: pa.Schema) -> list[dict[str, objec
 
 
 def _rounded(duration: int) -> int:
-    """Whole seconds, half up."""
+    """The duration in whole seconds, rounded half up."""
     return (duration + _SECOND // 2) // _SECOND
 
 
 def _crowd(x: float) -> float:
-    """How busy it is at this part of the day: a high morning, a quiet noon, a lower afternoon."""
+    """How busy it is at this part (0 to 1) of the day: a peak in the morning, a quiet noon, a lower peak later."""
     return 0.3 + math.exp(-(((x - 0.22) / 0.12) ** 2)) + 0.7 * math.exp(-(((x - 0.6) / 0.16) ** 2))

@@ -1,1 +1,1 @@
-"""Files as Tableau reads them: extracts, data sources and workbooks."""
+"""Writes files for Tableau: extracts, data sources and workbooks."""

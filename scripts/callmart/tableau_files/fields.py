@@ -1,7 +1,7 @@
-"""Fields: what a customer's data source of a mart group holds, before anything is written as XML.
+"""The fields of a customer's data source of a mart group, before they are written as XML.
 
-A column of the group's root has its own name; one of another mart names the mart as well: `contacts (agent_day)`. So a
-new mart never renames a field that a workbook uses. Beside the columns stand calculated fields: the ratios of
+A column of the group's root mart keeps its name; a column of another mart also names the mart: `contacts (agent_day)`.
+So a new mart never renames a field that a workbook uses. In addition there are calculated fields: the ratios of
 metrics.yml, parts of the day and the week, and durations in hours.
 """
 
@@ -23,10 +23,10 @@ MODELS = PROJECT / "models" / "marts"
 DataType = Literal["integer", "real", "string", "date", "datetime", "boolean"]
 Aggregation = Literal["Sum", "Max", "Count", "User"]
 
-# The mart that the others of a group relate to; its columns keep their names, so it never changes.
+# The mart to which the other marts of a group relate. Its columns keep their names, so the root must never change.
 ROOTS: Mapping[str, str] = {"queue": "queue_interval", "agent": "agent", "line": "line_interval"}
 
-# What a customer's data source of a group is called.
+# The title of a customer's data source, by group.
 TITLES: Mapping[str, Mapping[Locale, str]] = {
     "queue": {"nl": "Wachtrijen", "en": "Queues"},
     "agent": {"nl": "Medewerkers", "en": "Agents"},
@@ -52,7 +52,7 @@ FOLDERS: Mapping[Folder, Mapping[Locale, str]] = {
 
 Part = Literal["year", "month", "week", "weeks_ago", "hour", "quarter_hour", "time_of_day"]
 
-# What a calculated part of the time is called and says; `{}` is the field that it is computed from.
+# The calculated parts of the time: type, formula, caption and description. `{}` is the field they are computed from.
 PARTS: Mapping[Part, tuple[DataType, str, Mapping[Locale, str], Mapping[Locale, str]]] = {
     "year": (
         "integer",
@@ -78,7 +78,7 @@ PARTS: Mapping[Part, tuple[DataType, str, Mapping[Locale, str], Mapping[Locale, 
         {"nl": "Weken geleden", "en": "Weeks ago"},
         {
             "nl": "0 is de week die nu loopt, 1 de laatste volledige week.",
-            "en": "0 is the week that goes on, 1 the last complete week.",
+            "en": "0 is the current week, 1 the last complete week.",
         },
     ),
     "hour": (
@@ -108,11 +108,11 @@ HIERARCHY: Mapping[Locale, str] = {"nl": "Jaar tot kwartier", "en": "Year to qua
 
 @dataclass(frozen=True)
 class Type:
-    """What a type of a mart's contract is in a .hyper file and in a data source."""
+    """A type of a mart's contract, as it is called in a .hyper file and in a data source."""
 
     hyper: str
     tableau: DataType
-    remote: int  # the number that Tableau's metadata has for it
+    remote: int  # the type's number in Tableau's metadata
 
 
 TYPES: Mapping[str, Type] = {
@@ -129,19 +129,19 @@ TYPES: Mapping[str, Type] = {
 
 
 def type_of(mart: Mart, column: str) -> Type:
-    """What a column of a mart is elsewhere; UserError where there is no place for its type."""
+    """Return the type of a mart's column. Raises UserError if Tableau has no such type."""
     if found := TYPES.get(mart.types[column]):
         return found
     raise declared.wrong(
         MODELS,
         f"{mart.name}.{column}",
-        f"Tableau has no place for {mart.types[column]}; declare one of {', '.join(TYPES)}",
+        f"Tableau has no type for {mart.types[column]}; declare one of {', '.join(TYPES)}",
     )
 
 
 @dataclass(frozen=True)
 class Field:
-    """A field of the data source; `name` without its brackets."""
+    """A field of the data source. `name` is without brackets."""
 
     name: str
     mart: str
@@ -153,16 +153,16 @@ class Field:
     aggregation: Aggregation
     folder: Folder
     format: str | None = None
-    column: str | None = None  # of the mart; a calculated field has a formula instead
+    column: str | None = None  # the mart's column; a calculated field has a formula instead
     formula: str | None = None
     is_hidden: bool = False
-    is_their_own: bool = False  # its values are the customer's words: a queue, an agent
-    words: tuple[tuple[str, str], ...] = ()  # what reports call its values
+    is_customers_own: bool = False  # its values are the customer's own words, e.g. names of queues or agents
+    words: tuple[tuple[str, str], ...] = ()  # pairs of a value and its name in reports
 
 
 @dataclass(frozen=True)
 class Relationship:
-    """Two tables that belong together where these fields are equal: the root's, and the other mart's."""
+    """How the root and another mart are joined: by pairs of equal fields, the root's and the other mart's."""
 
     mart: str
     pairs: tuple[tuple[Field, Field], ...]
@@ -171,7 +171,7 @@ class Relationship:
 
 
 class Source:
-    """The data source of a mart group in a language: tables, relationships and fields."""
+    """The data source of a mart group in one language: tables, relationships and fields."""
 
     def __init__(
         self,
@@ -181,7 +181,7 @@ class Source:
         captions: Captions,
         locale: Locale,
     ) -> None:
-        """UserError where a mart has a type that Tableau has no place for, or nothing in common with the root."""
+        """Raises UserError if Tableau has no type for a column, or the group's root mart is missing."""
         self.group, self.locale, self.captions = group, locale, captions
         of_group = {mart.name: mart for mart in marts if mart.group == group}
         root = ROOTS.get(group, min(of_group))
@@ -202,37 +202,40 @@ class Source:
     # -- names ---------------------------------------------------------------------------------------------
 
     def name(self, mart: str, column: str) -> str:
-        """What the field of a mart's column is called."""
+        """Return the name of the field for a mart's column."""
         return column if mart == self.root.name else f"{column} ({mart})"
 
     def part(self, mart: str, part: Part) -> str:
-        """What a mart's part of the time is called."""
+        """Return the name of the field for a part of the time."""
         return self.name(mart, f"Time_{part}")
 
     def measure(self, mart: str, measure: str) -> Field:
-        """What shows a measure of a report: a ratio, a count, or a duration in hours."""
+        """Return the field that shows a report's measure: a ratio, a count, or a duration in hours."""
         if measure in self.metrics and self.metrics[measure].mart == mart:
             return self.fields[f"Calculation_{measure}"]
         hours = self.name(mart, f"Hours_{measure}")
         return self.fields[hours if hours in self.fields else self.name(mart, measure)]
 
     def ratio(self, metric: Metric, only: str = "") -> str:
-        """A ratio's formula with the fields of this data source."""
+        """Return a ratio's formula with the fields of this data source. `only` is a condition on its rows."""
         return as_tableau(metric, lambda column: f"[{self.name(metric.mart, column)}]", only)
 
     def is_computed_there(self, field: Field) -> bool:
-        """Whether only the server can compute it: by fields that the data source hides, also from workbooks."""
+        """Return whether a field can only be computed in the data source, because it needs hidden fields."""
         names = re.findall(r"\[([^\]]+)\]", field.formula or "")
         return any(name in self.fields and self.fields[name].is_hidden for name in names)
 
     @property
     def filtered(self) -> Field:
-        """The field by which people choose what they see: queue, agent or line."""
+        """The field by which people filter reports: queue, agent or line."""
         return self.fields["Person_agent" if self.group == "agent" else self.group]
 
     @cached_property
     def relationships(self) -> list[Relationship]:
-        """How the marts belong to the root: by what of its key they have."""
+        """How the marts are joined to the root: by the columns of its key that they have.
+
+        Raises UserError if a mart has none of them.
+        """
         found = []
         root_key = [column for column in self.root.key if column != "customer_id"]
         for mart in self.marts[1:]:
@@ -281,9 +284,9 @@ class Source:
         is_hidden = (
             column == "customer_id"
             or (column.endswith("_key") and not is_measure)
-            or declared.data_type == "timestamp with time zone"  # the same on the customer's clock is shown
-            or (mart.name == self.root.name and column == "agent")  # Person_agent is
-            or (mart.name != self.root.name and column in self.root.key)  # the root's is
+            or declared.data_type == "timestamp with time zone"  # the local time is shown instead
+            or (mart.name == self.root.name and column == "agent")  # Person_agent is shown instead
+            or (mart.name != self.root.name and column in self.root.key)  # the root's field is shown instead
         ) and column != mart.day
         if not is_hidden:
             caption = self._caption(f"{caption} (s)" if is_duration and is_measure else caption, mart.name)
@@ -308,7 +311,7 @@ class Source:
             format=self._format(datatype, is_measure, is_duration),
             column=column,
             is_hidden=is_hidden,
-            is_their_own=datatype == "string" and not words,
+            is_customers_own=datatype == "string" and not words,
             words=words,
         )  # fmt: skip
 
@@ -318,7 +321,7 @@ class Source:
         return {"date": DAY[self.locale], "datetime": MINUTE}.get(datatype)
 
     def _person(self, mart: Mart) -> Field:
-        """Two agents of one name are two people: the beginning of the key tells them apart."""
+        """The field with agents' names. Agents with the same name get the beginning of their keys appended."""
         return Field(
             name="Person_agent",
             mart=mart.name,
@@ -331,11 +334,11 @@ class Source:
             folder="features",
             formula="IF { FIXED [agent] : COUNTD([agent_key]) } > 1"
             " THEN [agent] + ' (' + LEFT([agent_key], 4) + ')' ELSE [agent] END",
-            is_their_own=True,
+            is_customers_own=True,
         )
 
     def _hours(self, mart: Mart) -> Iterable[Field]:
-        """Durations that are summed soon have too many seconds to read."""
+        """Summed durations, in hours: in seconds they would soon be too large to read."""
         unit = {"nl": "uren", "en": "hours"}[self.locale]
         for column in mart.measures:
             if column.is_duration and column.additive:

@@ -1,4 +1,4 @@
-"""Hyper: .hyper files written and read by one hyperd, which this process starts when it first needs it."""
+"""Opens .hyper files, through one hyperd process that starts when it is first needed."""
 
 import atexit
 from collections.abc import Iterator
@@ -10,17 +10,17 @@ from typing import Any
 
 from tableauhyperapi import Connection, CreateMode, HyperProcess, Telemetry
 
-SCHEMA = "Extract"  # what Tableau looks for
-# The format that Tableau recommends; and no log, which would stand in the working folder.
+SCHEMA = "Extract"  # the schema that Tableau expects
+# The file format that Tableau recommends, and no log file in the working folder.
 _PARAMETERS = {"default_database_version": "2", "log_config": ""}
 _starting = Lock()
 
 
 @contextmanager
 def opened(file: Path, *, new: bool = False) -> Iterator[Connection]:
-    """A connection to a file, to itself alone; Hyper writes into each that it opens, even to read.
+    """Yield an exclusive connection to a file. Note that Hyper writes into every file that it opens, even for reading.
 
-    HyperException where it can't be opened, or be made where it is `new`.
+    Raises HyperException if the file can't be opened, or if `new`, can't be created.
     """
     with _starting:
         hyperd = _hyperd()
@@ -29,7 +29,7 @@ def opened(file: Path, *, new: bool = False) -> Iterator[Connection]:
 
 
 def rows(file: Path, query: str) -> list[list[Any]]:
-    """What a query of a file gives. HyperException where the file is none, or not as the query has it."""
+    """Return the rows of a query. Raises HyperException if the file can't be opened or the query fails."""
     with opened(file) as connection:
         return connection.execute_list_query(query)  # type: ignore[no-any-return]
 

@@ -1,6 +1,6 @@
-"""Data sources: a customer's .tdsx of a mart group, around its .hyper file or for a live connection.
+"""Writes data sources: a customer's .tdsx of a mart group, with its .hyper file or for a live connection.
 
-The same fields have the same names either way, so that workbooks work on both. Same input, same bytes.
+The fields have the same names in both, so that workbooks work with either. The same input gives the same bytes.
 """
 
 import zipfile
@@ -24,20 +24,20 @@ from callmart.tableau_files.fields import Field, Part, Relationship, Source
 
 USER = "http://www.tableausoftware.com/xml/user"
 VERSION = "18.1"
-# What the file uses of later formats. Tableau opens none that uses more than it lists here, whatever the schema says.
+# The features of later formats that the file uses. Tableau refuses a file that uses others, whatever the schema says.
 MANIFEST = (
     "ISO8601PeriodTypes",  # period-type-v2
     "ObjectModelEncapsulateLegacy",
     "ObjectModelTableType",
     "SchemaViewerObjectModel",
 )
-DAYS_KEPT = 730  # never more than two years, whether or not a leap day lies in them
-EPOCH = (1980, 1, 1, 0, 0, 0)  # the oldest time that a zip can hold: same input, same bytes
+DAYS_KEPT = 730  # never more than two years, with or without a leap day
+EPOCH = (1980, 1, 1, 0, 0, 0)  # the oldest time in a zip file; a fixed time keeps the bytes the same
 
 
 @dataclass(frozen=True)
 class Live:
-    """The database instead of a file, as the customer's own login; Tableau is told the password when publishing."""
+    """A live connection to the database with the customer's own login. Publishing gives Tableau the password."""
 
     server: str
     port: str
@@ -47,11 +47,14 @@ class Live:
 
     @classmethod
     def of(cls, uri: str) -> "Live":
-        """From the libpq URI of a customer's login; UserError where Tableau could not reach that server."""
+        """Return the connection from the libpq URI of a customer's login.
+
+        Raises UserError if Tableau couldn't reach that server.
+        """
         own = conninfo_to_dict(uri)
         host = str(own.get("host") or "")
         if not host or host.startswith(("/", "@")) or host in ("localhost", "127.0.0.1", "::1"):
-            raise UserError("live needs a server that Tableau can reach: set CALLMART_DSN")
+            raise UserError("live needs a server that Tableau can reach; set CALLMART_DSN")
         return cls(
             host,
             str(own.get("port") or "5432"),
@@ -62,19 +65,22 @@ class Live:
 
 
 def source(group: Group, marts: list[Mart], locale: Locale) -> Source:
-    """What a data source of the group holds, by what this installation declares."""
+    """Return the data source of a group, with the metrics and captions that this project declares."""
     return Source(group, marts, metrics().values(), captions(marts), locale)
 
 
 def package(source: Source, target: Path, held: Path | Live) -> None:
-    """Write the .tdsx, mode 0600: around the .hyper file, whose types are checked, or for a live connection."""
+    """Write the .tdsx, with mode 0600, around a .hyper file or for a live connection.
+
+    Raises UserError if the .hyper file has other tables, columns or types than the marts' contracts.
+    """
     if isinstance(held, Path):
         check_types(source, held_types(held), held.name)
     draft = target.with_suffix(".new.tdsx")
     draft.unlink(missing_ok=True)
     draft.touch(mode=0o600)
     try:
-        # What a .hyper holds is compressed in it already.
+        # A .hyper file is already compressed.
         with zipfile.ZipFile(draft, "w", zipfile.ZIP_STORED) as archive:
             if isinstance(held, Path):
                 with (
@@ -91,14 +97,14 @@ def package(source: Source, target: Path, held: Path | Live) -> None:
 
 
 def place(source: Source) -> str:
-    """Where the .hyper stands in the .tdsx."""
+    """Return the path of the .hyper file in the .tdsx."""
     return f"Data/Extracts/{source.group}.hyper"
 
 
 def _entry(name: str) -> zipfile.ZipInfo:
     entry = zipfile.ZipInfo(name, EPOCH)
     entry.external_attr = 0o600 << 16
-    entry.create_system = 3  # wherever it is written
+    entry.create_system = 3  # Unix, regardless of where the file is written
     return entry
 
 
@@ -106,9 +112,9 @@ def _entry(name: str) -> zipfile.ZipInfo:
 
 
 def held_types(file: Path) -> dict[str, dict[str, str]]:
-    """What a .hyper file holds: each table's columns in their order, with their types."""
+    """Return each table's columns in a .hyper file, in order, with their types."""
     found: dict[str, dict[str, str]] = {}
-    # Hyper writes into each file that it opens, even to read: it gets another, so that this one stays as it is.
+    # Hyper writes into every file that it opens, even for reading. So it gets a copy.
     with TemporaryDirectory(dir=file.parent, prefix=".types") as folder:
         for mart, name, kind in hyper.rows(
             Path(copyfile(file, Path(folder) / file.name)),
@@ -126,7 +132,7 @@ def held_types(file: Path) -> dict[str, dict[str, str]]:
 
 
 def check_types(source: Source, held: Mapping[str, Mapping[str, str]], name: str) -> None:
-    """Raise UserError where a file has other tables, columns or types than the marts' contracts."""
+    """Raise UserError if a file has other tables, columns or types than the marts' contracts."""
     wanted = {
         mart.name: {column: fields.type_of(mart, column).hyper for column in mart.columns}
         for mart in source.marts
@@ -136,8 +142,8 @@ def check_types(source: Source, held: Mapping[str, Mapping[str, str]], name: str
             has = held.get(mart, {}).get(column)
             if has != kind:
                 raise UserError(
-                    f"{name}: {mart}.{column} is {has or 'not in it'} where its contract says {kind}; "
-                    "build the mart again, then `callmart extract`"
+                    f"{name}: {mart}.{column} is {has or 'missing'} but its contract says {kind}; "
+                    "build the mart again, then run `callmart extract`"
                 )
     for mart, held_columns in held.items():
         if extra := set(held_columns) - set(wanted.get(mart, {})):
@@ -150,7 +156,7 @@ def check_types(source: Source, held: Mapping[str, Mapping[str, str]], name: str
 
 
 def as_xml(source: Source, held: Path | Live) -> bytes:
-    """The .tds."""
+    """Return the .tds file."""
     root = etree.Element("datasource", nsmap={"user": USER})
     name = identity("federated", source.group, "live" if isinstance(held, Live) else "extract")
     for key, value in {
@@ -188,18 +194,18 @@ def as_xml(source: Source, held: Path | Live) -> bytes:
 
 
 def serialized(root: etree._Element) -> bytes:
-    """The bytes of a document."""
+    """Return a document as bytes, indented."""
     etree.indent(root)
     return bytes(etree.tostring(root, xml_declaration=True, encoding="utf-8")) + b"\n"
 
 
 def identity(prefix: str, *parts: str) -> str:
-    """A name that Tableau might have given, always the same for the same parts."""
+    """Return a name in Tableau's form that is always the same for the same parts."""
     return f"{prefix}.{uuid5(NAMESPACE_URL, '/'.join(('callmart', *parts))).hex[:28]}"
 
 
 def column(field: Field) -> etree._Element:
-    """A field as Tableau writes it."""
+    """Return a field as an XML element."""
     element = etree.Element("column")
     if field.role == "measure" and field.formula is None:
         element.set("aggregation", field.aggregation)
@@ -226,7 +232,7 @@ def column(field: Field) -> etree._Element:
 
 
 def add_order(root: etree._Element, source: Source) -> None:
-    """The way from years to quarter-hours, and the folders."""
+    """Add the drill paths from years to quarter-hours, and the folders of fields."""
     drills = etree.SubElement(root, "drill-paths")
     in_path = set()
     for mart in source.marts:
@@ -260,7 +266,7 @@ def _path(source: Source, mart: Mart) -> str:
 
 
 def object_id(source: Source, mart: str) -> str:
-    """What Tableau calls a mart's table where its rows are counted."""
+    """Return Tableau's id of a mart's table, by which it counts the table's rows."""
     return f"{mart}_{uuid5(NAMESPACE_URL, f'callmart/{source.group}/{mart}').hex.upper()}"
 
 
@@ -348,7 +354,7 @@ def _metadata(source: Source, field: Field, ordinal: int) -> etree._Element:
 
 
 def _keep_two_years(root: etree._Element, name: str) -> None:
-    # A row without a day here is another table's: it stays.
+    # Rows without a day come from another table, so nulls are included.
     etree.SubElement(
         root,
         "filter",

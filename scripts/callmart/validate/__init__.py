@@ -1,1 +1,1 @@
-"""The checks that every computed day has to pass."""
+"""Checks every computed day before it is opened."""

@@ -1,6 +1,6 @@
-"""Derived: the expectations that follow from a mart's declaration, so that no suite repeats them. All are critical.
+"""Derives expectations from a mart's declaration, so that no suite has to repeat them. All of them are critical.
 
-A query returns the keys of the rows that fail, and nothing else.
+Their queries return only the keys of the failing rows.
 """
 
 from collections.abc import Iterator
@@ -13,13 +13,13 @@ from callmart.declarations.exposures import COLUMN, NAMES_OF_AGENTS
 from callmart.declarations.matrix import matrix
 
 QUARTER_HOUR, AGENT = COLUMN["quarter_hour"], COLUMN["agent"]
-KEYED = "^[0-9a-f]{32}$"  # as raw data is keyed
+KEYED = "^[0-9a-f]{32}$"  # the form of the keys that landing makes
 
 Expectation = dict[str, Any]
 
 
 def expectations(mart: Mart) -> Iterator[Expectation]:
-    """What is expected of every mart that declares the same."""
+    """Yield the expectations that follow from what the mart declares."""
     yield _rows(f"one row per {', '.join(mart.key)}", _repeats(mart))
     yield from _values(mart)
     for series, declared in mart.series.items():
@@ -38,7 +38,7 @@ def expectations(mart: Mart) -> Iterator[Expectation]:
 
 
 def _values(mart: Mart) -> Iterator[Expectation]:
-    """What a column may hold."""
+    """Expectations of the values in each column."""
     for column in mart.declared:
         if not column.nullable:
             yield _column("expect_column_values_to_not_be_null", column.name)
@@ -65,7 +65,7 @@ def _rows(name: str, query: str) -> Expectation:
 
 
 def _keys(mart: Mart, table: str = "") -> str:
-    """What tells where a row fails."""
+    """The columns that locate a failing row: customer and day."""
     of_table = f"{table}." if table else ""
     return ", ".join(f"{of_table}{key}" for key in ("customer_id", mart.day) if key)
 
@@ -106,7 +106,7 @@ def _unnamed(mart: Mart) -> str:
 
 
 def _agents_shown(mart: Mart) -> str:
-    """No agent's key, id or name may be a value in a mart that every contract opens, whatever it declares."""
+    """Query for agents' keys, ids or names among the values of a mart that every contract opens. None is allowed."""
     words = ", ".join(f'"{column}"::text' for column in mart.words)
     return f"""
         select distinct {_keys(mart, "held")}

@@ -1,7 +1,7 @@
-"""Great Expectations' Data Docs, a page a build in CALLMART_HOME/quality: what was checked and how much of it failed.
+"""Writes Great Expectations' Data Docs, one page per build in CALLMART_HOME/quality: what was checked and what failed.
 
-Their own renderers write them, from results that were reduced to counts: no value, no key, no day. Nothing in a page
-comes from outside it: no script, no font, no picture, no link but to the other pages.
+Great Expectations' own renderers write the pages. They get results that were reduced to counts, without values, keys
+or days. A page loads nothing from elsewhere (no script, font or picture) and links only to the other pages.
 """
 
 import re
@@ -53,7 +53,7 @@ summary { cursor: pointer; padding: .35rem 0; color: var(--soft) }
 
 
 class Result(Protocol):
-    """What a page tells of an expectation."""
+    """What a page shows of an expectation's result."""
 
     @property
     def mart(self) -> str: ...
@@ -66,12 +66,12 @@ class Result(Protocol):
 
 
 def folder(settings: Settings) -> Path:
-    """Where the pages stand."""
+    """Return the folder of the pages."""
     return settings.home / "quality"
 
 
 def section(found: Any, results: Sequence[Result]) -> str:
-    """The part of a page that tells of one mart: Great Expectations' result of its suite, without its values."""
+    """Return a page's section about one mart: Great Expectations' result of its suite, without values."""
     from great_expectations.render.renderer.page_renderer import ValidationResultsPageRenderer
 
     for one in found.results:
@@ -83,7 +83,7 @@ def section(found: Any, results: Sequence[Result]) -> str:
             one.expectation_config.description = result.expectation
         one.exception_info = {}
 
-    # The first section is Great Expectations' overview, which the page has in fewer words.
+    # Leave out the first section, Great Expectations' overview: the page has a shorter one.
     sections = ValidationResultsPageRenderer().render(found).sections[1:]
     rendered = [
         _plain(_view().render({"section": one.to_json_dict(), "section_loop": {"index": number}}))
@@ -104,7 +104,7 @@ def section(found: Any, results: Sequence[Result]) -> str:
 
 @cache
 def _view() -> Any:
-    """Great Expectations' templates, which each new view would compile anew."""
+    """Great Expectations' templates. They are cached because each new view would compile them again."""
     from great_expectations.render.view.view import DefaultJinjaSectionView
 
     return DefaultJinjaSectionView()
@@ -113,7 +113,7 @@ def _view() -> Any:
 def write(
     settings: Settings, build_id: int, built_on: date, results: Sequence[Result], sections: Iterable[str]
 ) -> None:
-    """Write the page of a build, and the index anew."""
+    """Write the page of a build, and write the index again."""
     critical = {day for result in results if result.severity == "critical" for day in result.failing}
     unmet = [result for result in results if result.failing]
     title = f"build {build_id}: {len(results) - len(unmet)} of {len(results)} expectations met"
@@ -137,7 +137,7 @@ def write(
 
 
 def write_index(settings: Settings) -> None:
-    """The list of the pages that are there, newest first; each is told by its own title."""
+    """Write the index: all pages that exist, newest first, each with its own title."""
     pages = [path for path in folder(settings).glob("*.html") if re.fullmatch(r"[0-9-]{10}-\d+", path.stem)]
     rows = [
         f"<tr><td class='name'>{path.stem[:10]}</td>"
@@ -162,7 +162,7 @@ def _write(path: Path, title: str, body: str) -> None:
 
 
 def _plain(rendered: str) -> str:
-    """What Great Expectations rendered, as mere text in tables: no link, script, picture or styling of its own."""
+    """Great Expectations' HTML reduced to text and tables, without links, scripts, pictures and styles."""
     part = html.fragment_fromstring(rendered, create_parent="section")
     for element in list(part.iter("i")):
         for name, (sign, meaning) in SIGNS.items():

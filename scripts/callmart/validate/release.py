@@ -1,4 +1,4 @@
-"""Release: a person lets a day be opened that its checks hold back, and says why."""
+"""Releases a held-back day: a person lets it be opened despite its failed checks, and gives the reason."""
 
 import getpass
 from datetime import date
@@ -12,9 +12,10 @@ SQL = sql_file.statements(__file__)
 
 
 def release(connection: psycopg.Connection, customer_id: int, day: date, reason: str) -> None:
-    """Let the next run open a customer's day although it fails the checks that hold it back now. Commits.
+    """Let the next run open a customer's day despite the checks that hold it back now. Commits.
 
-    A check that it fails only then holds it back again. UserError where the day is not held back.
+    If the day then fails a further check, it is held back again. Raises UserError if the day is not held back, the
+    customer is unknown, or the reason is empty.
     """
     by, why = getpass.getuser(), reason.strip()
     if not why or not why.isprintable():
@@ -25,7 +26,9 @@ def release(connection: psycopg.Connection, customer_id: int, day: date, reason:
         "select 1 from registry.customer where customer_id = %s", [customer_id]
     ).fetchone()
     if known is None:
-        raise UserError(f"customer {customer_id} is not in the registry; `callmart status` lists who is")
+        raise UserError(
+            f"customer {customer_id} is not in the registry; `callmart status` lists the customers"
+        )
     released = connection.execute(
         SQL["release"], {"by": by, "reason": why, "customer": customer_id, "day": day}
     ).fetchone()

@@ -1,8 +1,8 @@
-"""Validate: Great Expectations looks at the window in `build` before anybody can see it.
+"""Validates the window in `build` with Great Expectations, before anybody can see it.
 
-What is expected of a mart comes from its declaration (derived.py) and from its suite, expectations/<mart>.yml. A
-critical expectation holds back the customer's days that fail it; a warning is reported. Results hold keys, never
-values. The login `quality` looks: it reads the window and little else.
+A mart's expectations come from its declaration (derived.py) and from its suite, expectations/<mart>.yml. If a day of a
+customer fails a critical expectation, it is held back; a failed warning is only reported. Results contain keys, never
+values. The checks run under the login `quality`, which can read the window and little else.
 """
 
 import logging
@@ -36,7 +36,7 @@ Day = tuple[int, date]
 
 @dataclass(frozen=True)
 class Result:
-    """What one expectation found; `failing` are the customers' days that do not meet it."""
+    """The result of one expectation. `failing` lists the days, per customer, that don't meet it."""
 
     mart: str
     expectation: str
@@ -46,26 +46,29 @@ class Result:
 
 @dataclass(frozen=True)
 class Validated:
-    """What a validation found; `build_id` is none where there was nothing to look at."""
+    """The results of a validation. `build_id` is None if there was nothing to check."""
 
     build_id: int | None
     results: tuple[Result, ...] = ()
 
     @property
     def held_back(self) -> set[Day]:
-        """The days that must not be opened."""
+        """The days, per customer, that must not be opened."""
         return {day for r in self.results if r.severity == "critical" for day in r.failing}
 
     @property
     def warnings(self) -> int:
-        """How many expectations of severity warning were not met."""
+        """The number of expectations with severity warning that were not met."""
         return sum(1 for r in self.results if r.severity == "warning" and r.failing)
 
 
 def validate(
     connection: psycopg.Connection, settings: Settings, on_mart: Callable[[str, int, int], None]
 ) -> Validated:
-    """Check the last build, if it is not opened yet, and keep the results. Commits."""
+    """Check the last build if it hasn't been opened yet, and store the results. Commits.
+
+    Raises UserError if the window changed since the build, or an expectation can't be evaluated.
+    """
     row = connection.execute(
         "select build_id, tables, (built_at at time zone %s)::date from ops.build where opened_at is null"
         " and build_id = (select max(build_id) from ops.build)",
@@ -76,7 +79,7 @@ def validate(
     build_id, tables, built_on = row
     marts = dbt_project.marts(settings)
     if window.computed_tables(connection, marts) != tables:
-        raise UserError("the window was computed again after `callmart build`: run `callmart build` first")
+        raise UserError("the window changed after the last `callmart build`; run `callmart build` again")
     on_mart("Great Expectations starts", 0, len(marts))
     suites = {mart.name: expectations(mart) for mart in marts}
     connection.commit()
@@ -88,7 +91,7 @@ def validate(
         _source(logins.duty_uri(settings, "quality")) as source,
     ):
         for number, mart in enumerate(marts):
-            found = _look(source, mart, suites[mart.name])
+            found = _check(source, mart, suites[mart.name])
             of_mart = list(_results(quality, mart, suites[mart.name], found))
             sections.append(quality_pages.section(found, of_mart))
             results += of_mart
@@ -100,7 +103,7 @@ def validate(
 
 
 class Entry(Strict):
-    """An expectation as a suite writes it: Great Expectations' type and arguments, for each column that it names."""
+    """An expectation as it is written in a suite: Great Expectations' type and arguments, for one or more columns."""
 
     type: Text
     severity: Literal["critical", "warning"]
@@ -122,7 +125,7 @@ class Suite(Strict):
 
 
 def expectations(mart: dbt_project.Mart) -> list[dict[str, Any]]:
-    """All that is expected of a mart; numbered, as results come back sorted."""
+    """Return all expectations of a mart. They are numbered, because the results come back in another order."""
     every = [*derived.expectations(mart), *_added(mart)]
     return [
         entry | {"meta": entry.get("meta", {}) | {"number": number}} for number, entry in enumerate(every)
@@ -130,20 +133,20 @@ def expectations(mart: dbt_project.Mart) -> list[dict[str, Any]]:
 
 
 def _added(mart: dbt_project.Mart) -> list[dict[str, Any]]:
-    """What the mart's suite adds. A mart says so if it has none: a file that is lost is never taken for that."""
+    """The expectations that the mart's suite adds. A mart without a suite has to declare so: the file may be lost."""
     path = SUITES / f"{mart.name}.yml"
     if mart.suite is None and not path.exists():
         raise UserError(
-            f"mart {mart.name} has no suite: add {path}, as docs/report_types.md shows, or declare `suite: none` in"
+            f"mart {mart.name} has no suite; add {path}, as docs/report_types.md shows, or declare `suite: none` in"
             " its YAML, under config.meta"
         )
     if mart.suite == "none" and path.exists():
-        raise UserError(f"mart {mart.name} declares `suite: none`: take that out of its YAML, or {path} away")
+        raise UserError(f"mart {mart.name} declares `suite: none` but has {path}; remove one of the two")
     return [] if mart.suite == "none" else suite(path)
 
 
 def suite(path: Path) -> list[dict[str, Any]]:
-    """The expectations in a suite's file, one per column where it names columns."""
+    """Return the expectations in a suite's file; an entry with columns gives one expectation per column."""
     return [
         {"type": entry.type, "severity": entry.severity, "meta": entry.meta, "kwargs": entry.kwargs | column}
         for entry in declared.read(path, Suite).expectations
@@ -153,7 +156,7 @@ def suite(path: Path) -> list[dict[str, Any]]:
 
 @contextmanager
 def _source(uri: str) -> Iterator[Any]:
-    """The database as Great Expectations sees it, in a context that writes nothing to the disk."""
+    """The database as a data source of Great Expectations, in a context that writes nothing to disk."""
     os.environ["GX_ANALYTICS_ENABLED"] = "false"
     import great_expectations as gx  # takes seconds to import
     from great_expectations.data_context.types.base import (
@@ -163,21 +166,21 @@ def _source(uri: str) -> Iterator[Any]:
     )
 
     logging.getLogger("great_expectations").setLevel(logging.WARNING)
-    nowhere = DataContextConfig(
+    in_memory = DataContextConfig(
         store_backend_defaults=InMemoryStoreBackendDefaults(init_temp_docs_sites=False),
         progress_bars=ProgressBarsConfig(globally=False),
     )
-    context = gx.get_context(mode="ephemeral", project_config=nowhere)
+    context = gx.get_context(mode="ephemeral", project_config=in_memory)
     source = context.data_sources.add_postgres("callmart", connection_string=_gx_url(uri))
     try:
         yield source
-    finally:  # not when Python happens to collect them: the login has few connections
+    finally:  # close now, not at garbage collection: the login has few connections
         source.get_execution_engine().close()
         source.get_engine().dispose()
 
 
-def _look(source: Any, mart: dbt_project.Mart, expectations: list[dict[str, Any]]) -> Any:
-    """What Great Expectations finds of a mart's window, as its own result of a suite."""
+def _check(source: Any, mart: dbt_project.Mart, expectations: list[dict[str, Any]]) -> Any:
+    """Check a mart's window; return Great Expectations' result of the suite."""
     import great_expectations as gx
     from great_expectations.datasource.fluent.interfaces import TestConnectionError
 
@@ -185,18 +188,18 @@ def _look(source: Any, mart: dbt_project.Mart, expectations: list[dict[str, Any]
         table = source.add_table_asset(mart.name, table_name=mart.name, schema_name="build")
     except TestConnectionError:
         raise UserError(
-            f"the login of quality may not read build.{mart.name}: run `callmart access apply`, then this again"
+            f"the login `quality` can't read build.{mart.name}; run `callmart access apply`, then try again"
         ) from None
     batch = table.add_batch_definition_whole_table("window").get_batch()
     found = batch.validate(
         gx.ExpectationSuite(name=mart.name, expectations=expectations), result_format="BOOLEAN_ONLY"
     )
-    # Where it fails is asked of what failed alone: that costs a query an expectation.
+    # Only for failed expectations, find out which rows fail: that costs one query per expectation.
     unmet = {one.expectation_config.meta["number"] for one in found.results if not one.success}
     if unmet:
-        asked = [one for one in expectations if one["meta"]["number"] in unmet]
+        failed = [one for one in expectations if one["meta"]["number"] in unmet]
         located = batch.validate(
-            gx.ExpectationSuite(name=mart.name, expectations=asked),
+            gx.ExpectationSuite(name=mart.name, expectations=failed),
             # Keys only: no failing value leaves the database.
             result_format={
                 "result_format": "COMPLETE",
@@ -212,35 +215,35 @@ def _look(source: Any, mart: dbt_project.Mart, expectations: list[dict[str, Any]
 def _results(
     quality: psycopg.Connection, mart: dbt_project.Mart, expectations: list[dict[str, Any]], found: Any
 ) -> Iterable[Result]:
-    """A result an expectation, in the order of the suite."""
+    """One result per expectation, in the order of the suite."""
     by_number = {one.expectation_config.meta["number"]: one for one in found.results if not _raised(one)}
     for number, expected in enumerate(expectations):
         name = _name(expected)
         if number not in by_number:
-            raise UserError(f"expectation {name} can't be evaluated: correct it in {SUITES / mart.name}.yml")
+            raise UserError(f"expectation {name} can't be evaluated; correct it in {SUITES / mart.name}.yml")
         one = by_number[number]
         failing = () if one.success else _failing_days(quality, mart, one)
         yield Result(mart.name, name, expected["severity"], tuple(failing))
 
 
 def _raised(result: Any) -> bool:
-    """Whether an expectation broke off; Great Expectations tells it once, or once a metric."""
-    told = result.exception_info
-    return any(one["raised_exception"] for one in ([told] if "raised_exception" in told else told.values()))
+    """Whether an expectation failed with an error. Great Expectations reports it once, or once per metric."""
+    info = result.exception_info
+    return any(one["raised_exception"] for one in ([info] if "raised_exception" in info else info.values()))
 
 
 def _name(expectation: dict[str, Any]) -> str:
-    """What a person calls an expectation: its own name, or its type and what it was told."""
+    """The expectation's name for people: its own name, or its type and arguments."""
     if "name" in expectation["meta"]:
         return str(expectation["meta"]["name"])
-    told = ", ".join(f"{name} {value}" for name, value in expectation.get("kwargs", {}).items())
-    return f"{expectation['type']}: {told}"
+    arguments = ", ".join(f"{name} {value}" for name, value in expectation.get("kwargs", {}).items())
+    return f"{expectation['type']}: {arguments}"
 
 
 def _failing_days(quality: psycopg.Connection, mart: dbt_project.Mart, result: Any) -> list[Day]:
-    """All days of the window that fail; Great Expectations itself lists twenty rows at most.
+    """All days of the window that fail an expectation. Great Expectations itself lists twenty rows at most.
 
-    An expectation that can't say where it fails, names no day, or one that is not in the window, fails everywhere.
+    If the expectation can't locate its failures, or locates one outside the window, all days of the window fail.
     """
     everywhere = "select customer_id, call_date from build.window"
     query = result.result.get("unexpected_index_query") or result.expectation_config.kwargs.get(
@@ -248,8 +251,11 @@ def _failing_days(quality: psycopg.Connection, mart: dbt_project.Mart, result: A
     ).format(batch=f'build."{mart.name}"')
     if not query:
         return quality.execute(everywhere).fetchall()
-    # Names of our own: what follows the keys in the query may repeat theirs.
-    failing, key = ("whose, day", "customer_id, call_date") if mart.day else ("whose", "customer_id")
+    # Distinct names, because further columns of the query may have the same names as the keys.
+    if mart.day:
+        failing, key = "failing_customer, failing_day", "customer_id, call_date"
+    else:
+        failing, key = "failing_customer", "customer_id"
     return quality.execute(
         f"""
         with failing ({failing}) as ({query.rstrip().rstrip(";")}),
@@ -281,7 +287,7 @@ def _keep(connection: psycopg.Connection, build_id: int, results: list[Result]) 
 
 
 def _gx_url(uri: str) -> str:
-    """A libpq URI in the one form that Great Expectations takes."""
+    """A libpq URI in the only form that Great Expectations accepts."""
     parts = conninfo_to_dict(uri)
     user, database = str(parts.pop("user")), str(parts.pop("dbname"))
     return f"postgresql+psycopg2://{quote(user)}@localhost/{quote(database)}?{urlencode(parts)}"

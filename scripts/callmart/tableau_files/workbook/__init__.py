@@ -1,7 +1,8 @@
-"""Workbooks: a report of a customer as a .twb on its published data source.
+"""Builds workbooks: a customer's report as a .twb that uses the customer's published data source.
 
-Generated from the report's declaration, or, where models/reports/<name>.twb stands, that template with its connection
-and texts swapped. Same input, same bytes; either is held against the data source before it leaves.
+A workbook is generated from the report's declaration. If there is a template, models/reports/<name>.twb, the template
+is used instead, with its connection and texts replaced. The same input gives the same bytes. In either case the
+workbook's fields are checked against the data source.
 """
 
 from pathlib import Path
@@ -10,19 +11,19 @@ from callmart.base.settings import PROJECT
 from callmart.declarations.exposures import Report
 from callmart.tableau_files.fields import Source
 from callmart.tableau_files.workbook import dashboard, references, template
-from callmart.tableau_files.workbook.book import Book, Published
+from callmart.tableau_files.workbook.book import Book, PublishedSource
 
 TEMPLATES = PROJECT / "models" / "reports"
 
-__all__ = ["Published", "build"]
+__all__ = ["PublishedSource", "build"]
 
 
 def build(
-    report: Report, customer: str, source: Source, published: Published, file: Path | None = None
+    report: Report, customer: str, source: Source, published: PublishedSource, file: Path | None = None
 ) -> bytes:
-    """The .twb of a report for the customer of that name; `file` is a template to use instead of the report's own.
+    """Return the .twb of a report for the customer of that name. `file` is a template to use instead of the report's.
 
-    Raises UserError where a template is refused, naming the file and what is wrong in it.
+    Raises UserError, with the file and the fault, if a template is refused.
     """
     own = TEMPLATES / f"{report.name}.twb"
     if file is not None or own.exists():

@@ -1,4 +1,4 @@
-"""Book: a workbook on one published data source, with what its sheets use of it."""
+"""A generated workbook on one published data source, with the fields that its sheets use."""
 
 import re
 from collections.abc import Iterable
@@ -15,34 +15,34 @@ from callmart.tableau_files import tds
 from callmart.tableau_files.fields import Field, Part, Source
 from callmart.tableau_files.workbook.sheet import Instance, Sheet
 
-# What Tableau has written since 2020.2, so that a server of any of its supported versions opens it.
+# Features that Tableau has written since 2020.2, so that servers of all supported versions can open the file.
 BUILD = "2023.3.0 (20233.23.1017.0948)"
 MANIFEST = (
     *tds.MANIFEST,
-    "AutoCreateAndUpdateDSDPhoneLayouts",  # auto-generated, of a phone's layout
-    "SetMembershipControl",  # type-v2, of zones
+    "AutoCreateAndUpdateDSDPhoneLayouts",  # attribute auto-generated of a phone layout
+    "SetMembershipControl",  # attribute type-v2 of zones
     "SheetIdentifierTracking",
-    "SortTagCleanup",  # manual-sort, computed-sort
+    "SortTagCleanup",  # elements manual-sort and computed-sort
     "WindowsPersistSimpleIdentifiers",
 )
-LOCALES = {"nl": "nl_NL", "en": "en_GB"}  # of numbers and of the names of days
+LOCALES = {"nl": "nl_NL", "en": "en_GB"}  # for numbers and the names of days
 WEEKS_BACK = "[Parameters].[weeks_back]"
 MEASURE_NAMES = ":Measure Names"
 MEASURE_VALUES = "Multiple Values"
 
-# Okabe and Ito's colours, which the colour-blind tell apart too, in an order in which neighbours differ in lightness;
-# with greys instead of the yellow that white paper swallows.
+# Okabe and Ito's colours, which colour-blind people can tell apart. Neighbours differ in lightness. Greys replace the
+# yellow and the black: yellow is hard to see on white paper.
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#B8B8B8", "#595959")
 GREY = "#8C8C8C"
 SHADES = ("#EFF3FF", "#BDD7E7", "#6BAED6", "#3182BD", "#08519C")  # one hue, light to dark
 
-# The numbers that Tableau's metadata has for types.
+# The numbers of types in Tableau's metadata.
 REMOTE = {"integer": "20", "real": "5", "string": "129", "date": "7", "datetime": "7", "boolean": "11"}
 
 
 @dataclass(frozen=True)
-class Published:
-    """Where the data source was published: the server's URL, the site's content URL, and its own."""
+class PublishedSource:
+    """Where a data source is published: the server's URL, and the content URLs of the site and of the data source."""
 
     server: str
     site: str
@@ -50,7 +50,7 @@ class Published:
 
 
 def texts(**both: str) -> dict[str, str]:
-    """A text in both languages."""
+    """Return a text in both languages."""
     return both
 
 
@@ -60,45 +60,45 @@ WEEKS = texts(
 
 
 class Book:
-    """The workbook; sheets register the fields that they use."""
+    """The workbook. Its sheets register the fields that they use."""
 
-    def __init__(self, report: Report, source: Source, published: Published) -> None:
+    def __init__(self, report: Report, source: Source, published: PublishedSource) -> None:
         self.report, self.source, self.published = report, source, published
         self.locale = source.locale
         self.name = tds.identity("sqlproxy", published.content_url)
         self.calculated: dict[str, Field] = {}
         self.sheets: list[Sheet] = []
-        self.captions: dict[str, str] = {}  # of measures, as heads of columns and in legends
-        self.colours: dict[str, dict[str, str]] = {}  # of values, by the field that has them
+        self.captions: dict[str, str] = {}  # of measures, in column headers and legends
+        self.colours: dict[str, dict[str, str]] = {}  # by field: the colours of its values
         self.dashboard: etree._Element | None = None
         self.windows: list[etree._Element] = []
         self._names: set[str] = {report.title.nl if self.locale == "nl" else report.title.en}
 
     def say(self, text: Any) -> str:
-        """A text in the language of the workbook."""
+        """Return a text in the language of the workbook."""
         return str(text[self.locale] if isinstance(text, dict) else getattr(text, self.locale))
 
     def id(self, *parts: str) -> str:
-        """A UUID as Tableau writes it, always the same for the same parts."""
+        """Return a UUID in Tableau's form that is always the same for the same parts."""
         seed = "/".join(("callmart", self.published.content_url, self.report.name, *parts))
         return f"{{{str(uuid5(NAMESPACE_URL, seed)).upper()}}}"
 
     # -- fields ------------------------------------------------------------------------------------------------
 
     def qualified(self, name: str) -> str:
-        """A name within the data source, as shelves write it."""
+        """Return a field's name with its data source, as it is written on shelves."""
         return f"[{self.name}].{name if name.startswith('[') else f'[{name}]'}"
 
     def calculate(self, field: Field) -> Field:
-        """A calculated field of the workbook's own."""
+        """Add a calculated field to the workbook and return it."""
         return self.calculated.setdefault(field.name, field)
 
     def find(self, name: str) -> Field | None:
-        """The field of that name, of the data source or of the workbook."""
+        """Return the field of that name in the workbook or the data source, if there is one."""
         return self.calculated.get(name) or self.source.fields.get(name)
 
     def depended(self, instances: Iterable[Instance]) -> dict[str, Field]:
-        """The fields of the instances, and those in their formulas; what the data source hides stays there."""
+        """Return the fields of the instances and of their formulas, by name. Hidden fields are left out."""
         fields: dict[str, Field] = {}
         waiting = [instance.field for instance in instances]
         while waiting:
@@ -112,20 +112,20 @@ class Book:
         return fields
 
     def part(self, mart: str, part: Part) -> Field:
-        """A mart's part of the time."""
+        """Return a mart's field for a part of the time."""
         return self.source.fields[self.source.part(mart, part)]
 
     def day(self, mart: str) -> Field:
-        """A mart's day."""
+        """Return a mart's field for the day."""
         return self.source.fields[self.source.name(mart, "call_date")]
 
     def of_mart(self, caption: str, mart: str) -> str:
-        """A caption that names the mart, where it is not the report's first."""
+        """Return a caption that names the mart if it isn't the report's first."""
         is_first = mart == self.report.marts[0]
         return caption if is_first else f"{caption} ({self.source.captions.mart(mart, self.locale)})"
 
     def caption(self, mart: str, measure: str) -> str:
-        """What a measure is called in a sheet: without its unit, and without its mart."""
+        """Return a measure's caption in a sheet: without its unit and its mart."""
         metric = self.source.metrics.get(measure)
         if metric is not None and metric.mart == mart:
             return self.say(metric.caption)
@@ -134,7 +134,7 @@ class Book:
     # -- XML ---------------------------------------------------------------------------------------------------
 
     def sheet(self, name: str, title: str) -> Sheet:
-        """A new sheet; its name is its title, told apart where two are alike."""
+        """Add a sheet and return it. Its name is its title, extended if another sheet has the same title."""
         unique = title if title not in self._names else f"{title} ({name})"
         self._names.add(unique)
         sheet = Sheet(self, unique, title)
@@ -142,7 +142,7 @@ class Book:
         return sheet
 
     def element(self) -> etree._Element:
-        """The whole workbook."""
+        """Return the whole workbook as XML."""
         root = etree.Element(
             "workbook",
             {"original-version": tds.VERSION, "source-build": BUILD, "source-platform": "linux",
@@ -164,14 +164,14 @@ class Book:
         return root
 
     def link(self, with_parameters: bool = True) -> list[etree._Element]:
-        """What a sheet or dashboard says of its data sources."""
+        """Return the elements by which a sheet or dashboard refers to its data sources."""
         links = [etree.Element("datasource", caption=self.source.title, name=self.name)]
         if with_parameters:
             links.insert(0, etree.Element("datasource", name="Parameters"))
         return links
 
     def parameter(self) -> etree._Element:
-        """The parameter by which people choose the week."""
+        """Return the parameter by which people choose the week."""
         element = etree.Element(
             "column",
             {
@@ -227,12 +227,15 @@ class Book:
         return element
 
 
-def connect(source: Source, published: Published) -> Iterable[etree._Element]:
-    """The one connection of a workbook: to the published data source, by its content URL."""
+def connect(source: Source, published: PublishedSource) -> Iterable[etree._Element]:
+    """Yield the elements of a workbook's only connection: to the published data source, by its content URL.
+
+    Raises UserError if the server is not a URL.
+    """
     server = urlsplit(published.server)
     if not server.hostname or server.scheme not in ("http", "https"):
         raise UserError(
-            f"{published.server} is no URL of a Tableau server; write it as https://tableau.example.nl"
+            f"{published.server} is not the URL of a Tableau server; write it as https://tableau.example.nl"
         )
     path = f"/t/{published.site}/datasources" if published.site else "/datasources"
     location = {

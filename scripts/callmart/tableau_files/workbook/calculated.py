@@ -1,4 +1,4 @@
-"""Calculated: the fields that a workbook computes itself: two weeks, key figures and their change, the period."""
+"""The fields that a workbook calculates itself: conditions for two weeks, key figures and their change, the period."""
 
 from typing import NamedTuple
 
@@ -28,12 +28,15 @@ WORDS = {
 
 
 def shown(book: Book, mart: str) -> Field:
-    """Whether a row is of the chosen week."""
+    """Return the condition that a row is in the chosen week."""
     return _condition(book, mart, "shown", f"{_weeks_ago(book, mart)} = {WEEKS_BACK}")
 
 
 def before(book: Book, mart: str) -> Field:
-    """Whether a row is of the week before; of a week that goes on, only the days that have come again."""
+    """Return the condition that a row is in the week before the chosen one.
+
+    If the chosen week isn't over, only those days count whose weekday has passed in it.
+    """
     day = f"[{book.day(mart).name}]"
     return _condition(
         book,
@@ -44,12 +47,12 @@ def before(book: Book, mart: str) -> Field:
 
 
 def both(book: Book, mart: str) -> Field:
-    """Whether a row is of the chosen week, or of the one before."""
+    """Return the condition that a row is in the chosen week or the one before."""
     return _condition(book, mart, "both", f"[{shown(book, mart).name}] OR [{before(book, mart).name}]")
 
 
 def which(book: Book, mart: str) -> Field:
-    """The chosen week or the one before, in words; they have their colours."""
+    """Return the field that says in words whether a row is in the chosen week or the one before, with its colours."""
     this, last = _word(book, "this week"), _word(book, "week before")
     formula = f"IF [{shown(book, mart).name}] THEN '{this}' ELSE '{last}' END"
     field = _dimension(book, mart, "which", "string", formula)
@@ -58,14 +61,14 @@ def which(book: Book, mart: str) -> Field:
 
 
 def day_of_week(book: Book, mart: str) -> Field:
-    """The day of the chosen week that a row's day is, or was a week before: so two weeks lie over each other."""
+    """Return the field with the row's day. Days of the week before are moved forward, so that the weeks overlap."""
     weeks = f"({_weeks_ago(book, mart)} - {WEEKS_BACK})"
     formula = f"DATE(DATEADD('day', 7 * {weeks}, [{book.day(mart).name}]))"
     return _dimension(book, mart, "day", "date", formula)
 
 
 class Figure(NamedTuple):
-    """A key figure: the week's value, its change, the value before, and what it says where one is missing."""
+    """A key figure: the week's value, its change, the value of the week before, and a note if one is missing."""
 
     now: Field
     change: Field
@@ -74,7 +77,7 @@ class Figure(NamedTuple):
 
 
 def figure(book: Book, mart: str, measure: str) -> Figure:
-    """The fields of a key figure."""
+    """Return the fields of a key figure."""
     field = book.source.measure(mart, measure)
     is_ratio = field.aggregation == "User"
     form = field.format or COUNT
@@ -90,7 +93,7 @@ def figure(book: Book, mart: str, measure: str) -> Figure:
 
     now = add("now", "real", of_week(shown(book, mart)), form)
     was = add("before", "real", of_week(before(book, mart)), f'*"({_word(book, "was")}"{_digits(form)}")"')
-    # Rounded as it is shown, so that a change too small to be seen is none.
+    # The change is rounded as it is shown, so that one too small to be seen counts as none.
     if not is_ratio:
         change = add("change", "real", f"ROUND([{now.name}] / [{was.name}] - 1, 3)", _change(book, "0.0%"))
     elif form == SHARE:
@@ -108,7 +111,7 @@ def figure(book: Book, mart: str, measure: str) -> Figure:
 
 
 class Period(NamedTuple):
-    """The chosen week: its number, its first and last day, and whether it goes on."""
+    """The chosen week: its number, its first and last day, and a text if it isn't over."""
 
     week: Field
     first: Field
@@ -117,7 +120,7 @@ class Period(NamedTuple):
 
 
 def period(book: Book) -> Period:
-    """The chosen week, whatever is in it."""
+    """Return the fields of the chosen week. They don't depend on data."""
     monday = f"DATEADD('week', -{WEEKS_BACK}, DATETRUNC('week', TODAY(), 'monday'))"
 
     def add(name: str, datatype: DataType, formula: str, form: str | None = None) -> Field:
@@ -132,7 +135,7 @@ def period(book: Book) -> Period:
 
 
 def message(book: Book, mart: str, text: str) -> Field:
-    """A text where the chosen week has nothing to show; else nothing."""
+    """Return the field with a text if the chosen week has no data, or else an empty text."""
     quoted = text.replace("\\", "\\\\").replace("'", "\\'")
     formula = f"IF ZN(SUM(IF [{shown(book, mart).name}] THEN 1 END)) = 0 THEN '{quoted}' ELSE '' END"
     return _aggregate(book, mart, "message", _word(book, "message"), "string", formula)
@@ -150,12 +153,12 @@ def _weeks_ago(book: Book, mart: str) -> str:
 
 
 def _digits(form: str) -> str:
-    """The digits of a number format, to stand among words."""
+    """The digits of a number format, for use among words."""
     return "#,##0" if form == COUNT else form[1:]
 
 
 def _change(book: Book, digits: str) -> str:
-    """A number format that says by an arrow which way it went: up; down; not at all."""
+    """A number format with an arrow up, an arrow down, or a word for no change."""
     return f'*▲ {digits} ;▼ {digits} ;"{_word(book, "same")} "'
 
 

@@ -1,4 +1,4 @@
-"""Dashboard: a report's sheets on one page, as large as A4 for screen, PDF and mail, and in one column for a phone."""
+"""Lays out a report's sheets as a dashboard: one A4 page for screen, PDF and mail, and one column for a phone."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -10,17 +10,17 @@ from callmart.tableau_files.workbook import sheets
 from callmart.tableau_files.workbook.book import WEEKS_BACK, Book
 from callmart.tableau_files.workbook.sheet import BREAK, Instance, Sheet, dependencies, literal
 
-WHOLE = 100_000  # a dashboard's width and height, in the unit of its zones
-PAGE = (1000, 1414)  # the sides of A4, in pixels
+WHOLE = 100_000  # a dashboard's width and height in the unit of zones
+PAGE = (1000, 1414)  # width and height of A4, in pixels
 PHONE_WIDTH = 375
 MARGIN = 12
 CHART_ON_A_PHONE = 300
-TILE = "#F3F5F7"  # what key figures lie on
+TILE = "#F3F5F7"  # the background of key figures
 
 
 @dataclass(frozen=True)
 class Part:
-    """What a zone shows, and what makes it the same zone in each layout."""
+    """The contents of a zone. `key` identifies the zone in both layouts."""
 
     key: str
     attributes: dict[str, str]
@@ -30,20 +30,18 @@ class Part:
 
 @dataclass
 class Row:
-    """Parts beside each other, and their height: in pixels on a phone, on the page in pixels or as a share of what is
-    left.
-    """
+    """Parts side by side. Their height on a phone is in pixels; on the page it is in pixels, or a share of the rest."""
 
     parts: list[Part]
     phone: int
     page: int = 0
     share: int = 0
-    widths: list[int] = field(default_factory=list)  # 0: a share of what is left
-    is_paired: bool = False  # on a phone two of its parts stand beside each other
+    widths: list[int] = field(default_factory=list)  # in pixels; 0 is an equal share of the rest
+    is_paired: bool = False  # on a phone, two of its parts are side by side
 
 
 def add(book: Book, customer: str) -> None:
-    """The report's sheets and their dashboard."""
+    """Add the report's sheets and their dashboard to the workbook."""
     period, message = sheets.period(book), sheets.message(book)
     shown = [(declared, sheets.add(book, declared)) for declared in book.report.sheets]
     filtered = shown[0][1][0]
@@ -61,7 +59,7 @@ def add(book: Book, customer: str) -> None:
 
 
 def _rows(book: Book, declared: Declared, made: list[Sheet]) -> Iterable[Row]:
-    """A chart over its legend; key figures beside each other under their title."""
+    """The rows of one declared sheet: a chart above its legend, or a title above key figures side by side."""
     if declared.kind == "figures":
         yield Row([_title(book, declared)], 28, 28)
         yield Row([_sheet(sheet, background=TILE) for sheet in made], 92, 92, is_paired=True)
@@ -69,7 +67,7 @@ def _rows(book: Book, declared: Declared, made: list[Sheet]) -> Iterable[Row]:
     (sheet,) = made
     yield Row([_sheet(sheet)], CHART_ON_A_PHONE, share=declared.share)
     if sheet.legend:
-        # On a phone two words fit beside each other.
+        # On a phone, the legend has two words per line.
         yield Row([_legend(sheet)], 20 + 20 * ((sheet.legend_items + 1) // 2), 40)
 
 
@@ -152,7 +150,7 @@ class Box:
     height: int
 
     def attributes(self, page: tuple[int, int]) -> dict[str, str]:
-        """As zones write it: in shares of the page."""
+        """Return the place in the unit of zones, as attributes."""
         wide, high = page
         left, top = self.x * WHOLE // wide, self.y * WHOLE // high
         return {
@@ -223,7 +221,7 @@ def _element(book: Book, rows: list[Row], ids: dict[str, str]) -> etree._Element
 
 
 def _phone(dashboard: etree._Element, rows: list[Row], ids: dict[str, str], next_id: int) -> None:
-    """The same zones under each other; key figures in pairs."""
+    """Add the phone layout: the same zones below each other, key figures in pairs."""
     inner = PHONE_WIDTH - 2 * MARGIN
     places, y = [], MARGIN
     for row in rows:
@@ -236,7 +234,7 @@ def _phone(dashboard: etree._Element, rows: list[Row], ids: dict[str, str], next
     page = (PHONE_WIDTH, y + MARGIN)
     layout = etree.SubElement(
         etree.SubElement(dashboard, "devicelayouts"), "devicelayout",
-        {"auto-generated": "false", "name": "Phone"},  # or Tableau makes another one
+        {"auto-generated": "false", "name": "Phone"},  # otherwise Tableau generates another one
     )  # fmt: skip
     high = str(page[1])
     etree.SubElement(layout, "size", maxheight=high, minheight=high, **{"sizing-mode": "vscroll"})
@@ -245,7 +243,7 @@ def _phone(dashboard: etree._Element, rows: list[Row], ids: dict[str, str], next
 
 
 def _around(zones: etree._Element, name: str) -> etree._Element:
-    """The zone that all others are in."""
+    """Add the zone that contains all others."""
     return etree.SubElement(
         zones, "zone", h=str(WHOLE), id=name, w=str(WHOLE), x="0", y="0", **{"type-v2": "layout-basic"}
     )

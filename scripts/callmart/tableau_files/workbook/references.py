@@ -1,4 +1,4 @@
-"""Check: a workbook held against the data source that it says it stands on."""
+"""Checks that a workbook uses only fields and parameters that exist, and only its own data source."""
 
 import re
 from collections.abc import Iterator
@@ -12,13 +12,13 @@ from callmart.tableau_files.fields import Source
 
 serialized = tds.serialized
 
-# What Tableau makes itself on any data source.
+# Fields that Tableau itself adds to every data source.
 OWN = re.compile(r"^(:Measure Names|Multiple Values|Number of Records|:ordinal)$")
-OBJECT_ID = "__tableau_internal_object_id__"  # before the name of a table whose rows are counted
+OBJECT_ID = "__tableau_internal_object_id__"  # precedes the name of a table whose rows are counted
 NAME = r"\[((?:[^\[\]]|\]\])+)\]"
 REFERENCE = re.compile(rf"{NAME}\.{NAME}(?:\.{NAME})?")
 INSTANCE = re.compile(r"^(?:\w+:)+(.*?):(?:nk|ok|qk)(?::\d+)*$")
-# A formula's parts that hold names: comments and texts, in which brackets mean nothing; parameters; fields.
+# The parts of a formula with brackets: comments and texts, in which they mean nothing, parameters, and fields.
 FORMULA = re.compile(
     r"(?P<comment>//[^\n]*|/\*.*?\*/)|(?P<text>\"(?:[^\"\\]|\\.)*\"|'(?:[^'\\]|\\.)*')"
     rf"|\[Parameters\]\s*\.\s*\[(?P<parameter>[^\]]*)\]|{NAME.replace('(', '(?P<field>', 1)}",
@@ -28,14 +28,14 @@ PARTS = ("worksheets", "dashboards", "windows", "shared-views", "actions")
 
 
 def check(root: etree._Element, source: Source, name: str) -> None:
-    """Raise UserError where the workbook uses a field or parameter that is not there or has another type, or has
-    another connection than one to the data source.
+    """Raise UserError if the workbook uses a field or parameter that doesn't exist or has another type, or if it has
+    any connection besides the one to the data source.
     """
     connected = [one for one in root.iterfind("datasources/datasource") if one.get("name") != "Parameters"]
     classes = [one.get("class") for one in root.iter("connection")]
     if len(connected) != 1 or classes != ["sqlproxy"]:
         raise UserError(
-            f"{name}: it has to have one connection, to the published data source; remove the others"
+            f"{name}: it must have exactly one connection, to the published data source; remove the others"
         )
     (own,) = connected
     known = _Known(root, own, source, name)
@@ -61,7 +61,7 @@ class _Known:
         self.objects = {tds.object_id(source, mart.name) for mart in source.marts}
 
     def check_columns(self, of: etree._Element) -> None:
-        """What a data source or sheet says that it uses."""
+        """Check the fields that a data source or sheet lists."""
         for column in of.iterfind("column"):
             if column.get("name") is not None:
                 self._check_column(column)
@@ -81,12 +81,12 @@ class _Known:
         self._check_field(column, field_name)
         if field is not None and column.get("datatype") != field.datatype:
             raise UserError(
-                f"{self.name}: [{field_name}] is {column.get('datatype')} in it and {field.datatype} in the data "
+                f"{self.name}: [{field_name}] has type {column.get('datatype')} but type {field.datatype} in the data "
                 f"source {self.source.title}; change its type back in the template"
             )
 
     def check_expression(self, element: etree._Element, expression: str) -> None:
-        """The fields and parameters in a formula, or a name alone."""
+        """Check the fields and parameters in a formula or a single name."""
         for found in FORMULA.finditer(expression):
             if found["parameter"] is not None:
                 self.check_reference(element, "Parameters", found["parameter"])
@@ -94,14 +94,14 @@ class _Known:
                 self._check_field(element, base_of(found["field"]))
 
     def check_reference(self, element: etree._Element, data_source: str, field: str) -> None:
-        """A field of a data source, as shelves, filters, texts and zones name it."""
+        """Check a field of a data source, as it is named in shelves, filters, texts and zones."""
         if data_source == "Parameters":
             if field not in self.parameters:
                 raise UserError(
-                    f"{self.name}: it uses the parameter [{field}], which it does not hold; make it"
+                    f"{self.name}: it uses the parameter [{field}], which does not exist in it; create it"
                 )
         elif data_source != self.own_name:
-            raise UserError(f"{self.name}: [{field}] is of another data source; use one data source")
+            raise UserError(f"{self.name}: [{field}] belongs to another data source; use one data source")
         else:
             self._check_field(element, base_of(field))
 
@@ -117,12 +117,12 @@ class _Known:
         if not (shown or field in self.calculated or OWN.match(field)):
             raise UserError(
                 f"{self.name}: the data source {self.source.title} has no field [{field}], which {_where(element)}"
-                " uses; take one that it has"
+                " uses; use a field that exists"
             )
 
 
 def _where(element: etree._Element) -> str:
-    """What people call the place of an element."""
+    """The name of the sheet, dashboard or calculated field that contains an element."""
     for one in (element, *element.iterancestors()):
         if one.tag in ("worksheet", "dashboard"):
             return f"'{one.get('name')}'"
@@ -132,30 +132,30 @@ def _where(element: etree._Element) -> str:
 
 
 def unbracketed(name: str | None) -> str:
-    """A field's name without the brackets around it."""
+    """Return a field's name without the brackets around it."""
     return (name or "").removeprefix("[").removesuffix("]")
 
 
 def base_of(instance: str) -> str:
-    """The field that an instance is of: `sum:offered:qk` is of `offered`."""
+    """Return the field of an instance: for `sum:offered:qk` it is `offered`."""
     found = INSTANCE.match(instance)
     return found[1] if found and not OWN.match(instance) else instance
 
 
 def field_of(written: str | None) -> str:
-    """The field that is written there, with its data source or without: `[x].[none:queue:nk]` is of `queue`."""
+    """Return the field that is written, with or without its data source: for `[x].[none:queue:nk]` it is `queue`."""
     found = REFERENCE.fullmatch(written or "")
     return base_of(found[2] if found else unbracketed(written))
 
 
 def references(root: etree._Element) -> Iterator[tuple[etree._Element, str, str]]:
-    """Each reference to a field of a data source, with where it stands: shelves, filters, texts, zones, actions."""
+    """Yield each reference to a field on shelves, in filters, texts, zones and actions: element, source, field."""
     names = {one.get("name") for one in root.iterfind("datasources/datasource")}
     for part in PARTS:
         for element in root.iterfind(f"{part}//*"):
             values = [str(value) for key, value in element.attrib.items() if key != "op"]
             for text in (*values, element.text or ""):
-                # what an action hands over is written as in a URL
+                # The values that an action passes on are URL-encoded.
                 for found in REFERENCE.finditer(unquote(text) if text.startswith("tsl:") else text):
                     if found[1] in names or element.tag in ("rows", "cols"):
                         field = f"{found[2]}].[{found[3]}" if found[2] == OBJECT_ID else found[2]

@@ -1,4 +1,4 @@
-"""Refused: what a template may not bring along, because it is one customer's, or no workbook's business."""
+"""Refuses templates that contain what belongs to one customer, or what no workbook may contain."""
 
 import re
 from collections.abc import Iterator
@@ -9,24 +9,25 @@ from callmart.base.errors import UserError
 from callmart.tableau_files.fields import Source
 from callmart.tableau_files.workbook.references import FORMULA, REFERENCE, base_of, field_of, unbracketed
 
-# Formulas that leave Tableau: to the database, to another program, to who is looking.
-LOOKING = r"ISMEMBEROF|ISUSERNAME|ISFULLNAME|ISCURRENTUSER|USERATTRIBUTE\w*"
+# Functions that use something outside the data source: the database, another program, or the identity of the user.
+USER_FUNCTIONS = r"ISMEMBEROF|ISUSERNAME|ISFULLNAME|ISCURRENTUSER|USERATTRIBUTE\w*"
 FUNCTIONS = {
-    r"RAWSQL\w*": "holds custom SQL; use Tableau's own functions",
-    r"SCRIPT_\w+|MODEL_\w+": "hands its rows to a program outside Tableau; compute it within",
-    LOOKING: "asks who is looking; whoever may see a customer's workbook sees all of it",
+    r"RAWSQL\w*": "contains custom SQL; use Tableau's own functions",
+    r"SCRIPT_\w+|MODEL_\w+": "passes rows to a program outside Tableau; compute it within",
+    USER_FUNCTIONS: "depends on the user; remove it, as whoever may see a customer's workbook sees all of it",
 }
 FUNCTION = re.compile(r"\b([A-Z_]+)\s*\(", re.IGNORECASE)
 CUSTOM_SQL = ("text", "stored-proc", "custom-sql-table")
-OUTSIDE = {"bitmap", "web"}  # pictures and pages, which are files and addresses elsewhere
-WITHIN = "tsl:"  # what an action opens that stays in the workbook
-NO_MEMBER = ("%null%", "%all%")  # of filters and groups: what is unknown, and all
+OUTSIDE = {"bitmap", "web"}  # zones that show files or web pages from elsewhere
+WITHIN = "tsl:"  # the prefix of actions that stay in the workbook
+NO_MEMBER = ("%null%", "%all%")  # in filters and groups: unknown, and all
 
-# What a formula decides by, and what it computes for itself.
+# The conditions of a formula and its level-of-detail expressions: their fields don't become the formula's value.
 DECIDES = re.compile(r"\{[^{}]*\}|\b(?:IF|ELSEIF|CASE|WHEN)\b.*?\b(?:THEN|WHEN)\b", re.IGNORECASE | re.DOTALL)
 
-# A formula with a sign for each queue or so, for each text with words in it, and for each other text: so it can be
-# shortened, whatever is done with a queue before a word is compared with it.
+# To find out whether a formula compares a customer's own value (e.g. a queue) with a word, the formula is rewritten:
+# one sign replaces each customer's own field, one each text with words, and one each other text. Then functions around
+# the signs are removed step by step, until a comparison shows or nothing is left to remove.
 THEIRS, WORDS, MARKS = "\0", "\1", "\2"
 NAMELESS = re.compile(rf"\b(?:ISNULL|LEN|COUNTD?)\(\s*{THEIRS}\s*\)", re.IGNORECASE)
 WRAPPED = re.compile(
@@ -47,40 +48,40 @@ COMPARED = re.compile(
 
 
 def bring_along(root: etree._Element, own: etree._Element, name: str) -> None:
-    """Raise UserError for what would come along beside the published data source: SQL, data, other programs."""
+    """Raise UserError if the template contains more than the published data source: SQL, data, or other programs."""
     caption = own.get("caption") or own.get("name")
     for element in root.iter(etree.Element):
         tag, attributes = element.tag, element.attrib
         if tag == "relation" and attributes.get("type") in CUSTOM_SQL:
-            raise UserError(f"{name}: '{caption}' holds custom SQL; use the marts' tables as they are")
+            raise UserError(f"{name}: '{caption}' contains custom SQL; use the marts' tables as they are")
         if attributes.get("one-time-sql", "").strip():
-            raise UserError(f"{name}: '{caption}' holds initial SQL; take it out of the connection")
+            raise UserError(f"{name}: '{caption}' contains initial SQL; remove it from the connection")
         if (tag == "extract" and attributes.get("enabled") != "false") or tag.startswith("local-data"):
             raise UserError(
-                f"{name}: '{caption}' has an extract, data of its own; choose Live and save it again"
+                f"{name}: '{caption}' has its own extract, i.e. data; choose Live and save it again"
             )
         if tag == "connection" and own not in element.iterancestors():
             raise UserError(
-                f"{name}: it has a connection of its own outside '{caption}'"
+                f"{name}: it has another connection besides '{caption}'"
                 f" ({attributes.get('class', 'unknown')}); remove it"
             )
         if tag == "add-in":
-            raise UserError(f"{name}: it has an extension, which would be handed the data; take it out")
+            raise UserError(f"{name}: it has an extension, which would get the data; remove it")
         if tag == "zone" and OUTSIDE & {attributes.get("type"), attributes.get("type-v2")}:
             raise UserError(
-                f"{name}: a dashboard shows {attributes.get('param') or 'a page'}, which is not in the workbook, and"
-                " nothing may be loaded from outside; take it out"
+                f"{name}: a dashboard shows {attributes.get('param') or 'a page'} from outside the workbook, which is"
+                " not allowed; remove it"
             )
         if tag == "link" and not attributes.get("expression", "").startswith(WITHIN):
             raise UserError(
-                f"{name}: an action opens {attributes.get('expression') or 'a page'}, which could be handed what a"
-                " customer clicks on; take it out"
+                f"{name}: an action opens {attributes.get('expression') or 'a page'}, which could receive what a"
+                " customer clicks on; remove it"
             )
         if tag == "calculation":
-            _leave_tableau(element, attributes.get("formula", ""), name)
+            _check_functions(element, attributes.get("formula", ""), name)
 
 
-def _leave_tableau(calculation: etree._Element, formula: str, name: str) -> None:
+def _check_functions(calculation: etree._Element, formula: str, name: str) -> None:
     bare = FORMULA.sub("x", formula)
     if calculation.get("class") == "passthrough":
         bare = f"RAWSQL({bare})"
@@ -96,12 +97,12 @@ def _calculated(calculation: etree._Element) -> str:
     return f"'{column.get('caption') or unbracketed(column.get('name'))}'"
 
 
-# -- what one customer has ---------------------------------------------------------------------------------------
+# -- what belongs to one customer --------------------------------------------------------------------------------
 
 
-def theirs(own: etree._Element, source: Source) -> set[str]:
-    """The fields whose values are a customer's own words: queues, agents, lines, and what is computed from them."""
-    found = {field.name for field in source.fields.values() if field.is_their_own}
+def customers_own(own: etree._Element, source: Source) -> set[str]:
+    """Return the fields with a customer's own words as values: queues, agents, lines, and texts computed from them."""
+    found = {field.name for field in source.fields.values() if field.is_customers_own}
     texts = [
         (unbracketed(column.get("name")), calculation)
         for column in own.iterfind("column[@datatype='string']")
@@ -115,7 +116,7 @@ def theirs(own: etree._Element, source: Source) -> set[str]:
 
 
 def _fields(calculation: etree._Element) -> Iterator[str]:
-    """The fields whose values a calculation can have, and not those by which it only decides or counts."""
+    """The fields whose values a calculation can return, without those that it only uses in conditions or counts."""
     yield unbracketed(calculation.get("column"))
     formula = FORMULA.sub(lambda found: found[0] if found["field"] else " ", calculation.get("formula", ""))
     for found in FORMULA.finditer(DECIDES.sub(" ", formula)):
@@ -123,17 +124,17 @@ def _fields(calculation: etree._Element) -> Iterator[str]:
 
 
 def members(root: etree._Element, own: etree._Element, source: Source, name: str) -> None:
-    """Raise UserError where single queues, agents or lines are named, which are one customer's: no other has them, or
-    may read of them.
+    """Raise UserError if the template names a queue, agent or line. They belong to one customer: others don't have them
+    and must not read about them.
     """
-    fields = theirs(own, source)
+    fields = customers_own(own, source)
     named = _named_by_parameters(root)
     for column in root.iterfind("datasources/datasource[@name='Parameters']/column"):
         for key in ("source-field", "default-value-field"):
             if field_of(column.get(key)) in fields:
                 raise UserError(
-                    f"{name}: the parameter '{column.get('caption') or column.get('name')}' lists what one customer"
-                    f" has of [{field_of(column.get(key))}]; use a filter instead"
+                    f"{name}: the parameter '{column.get('caption') or column.get('name')}' lists one customer's"
+                    f" values of [{field_of(column.get(key))}]; use a filter instead"
                 )
     for element in root.iter(etree.Element):
         match element.tag:
@@ -143,20 +144,20 @@ def members(root: etree._Element, own: etree._Element, source: Source, name: str
                 _check_calculation(element, fields, named, name)
             case "annotation" if marked := _mentioned(element) & fields:
                 raise UserError(
-                    f"{name}: an annotation marks one of [{min(marked)}], which is one customer's; take it out"
+                    f"{name}: an annotation marks a value of [{min(marked)}], which is one customer's; remove it"
                 )
 
 
 def _named_by_parameters(root: etree._Element) -> dict[str, str]:
-    """The words that parameters hold, by their names; those that hold none are left out."""
+    """One value with words per parameter, by the parameter's name. Parameters without any are left out."""
     named = {}
     for column in root.iterfind("datasources/datasource[@name='Parameters']/column[@datatype='string']"):
         values = [
             column.get("value", ""),
             *(one.get("value", "") for one in column.iterfind("members/member")),
         ]
-        if said := next((value for value in values if re.search(r"\w", value)), None):
-            named[unbracketed(column.get("name"))] = said
+        if word := next((value for value in values if re.search(r"\w", value)), None):
+            named[unbracketed(column.get("name"))] = word
     return named
 
 
@@ -171,25 +172,25 @@ def _check_filter(element: etree._Element, fields: set[str], named: dict[str, st
             of or fields & {field_of(each.get("level")) for each in element.iter("groupfilter")} or {level}
         )
         raise UserError(
-            f"{name}: a filter on [{field}] names single members, which are one customer's; choose all and save it"
+            f"{name}: a filter on [{field}] names single members, which are one customer's; choose all and save again"
         )
 
 
 def _check_calculation(element: etree._Element, fields: set[str], named: dict[str, str], name: str) -> None:
     if element.find("bin") is not None and unbracketed(element.get("column")) in fields:
         raise UserError(
-            f"{name}: the group {_calculated(element)} is of single members of [{unbracketed(element.get('column'))}],"
-            " which are one customer's; take it out"
+            f"{name}: the group {_calculated(element)} has single members of [{unbracketed(element.get('column'))}],"
+            " which are one customer's; remove it"
         )
     if _is_compared(element.get("formula", ""), fields, named):
         raise UserError(
             f"{name}: {_calculated(element)} compares a queue, agent or line with a name, which is one customer's;"
-            " compute it without"
+            " compute it without the name"
         )
 
 
 def _is_compared(formula: str, fields: set[str], named: dict[str, str]) -> bool:
-    """Whether a word stands in it that only one of these fields can have."""
+    """Whether a formula compares one of these fields with a word."""
 
     def sign_of(text: str) -> str:
         return WORDS if re.search(r"\w", text) else MARKS
@@ -213,7 +214,7 @@ def _is_compared(formula: str, fields: set[str], named: dict[str, str]) -> bool:
 
 
 def _mentioned(element: etree._Element) -> set[str]:
-    """The fields that an element and those in it name."""
+    """The fields that an element and its descendants name."""
     texts = [text for one in element.iter(etree.Element) for text in (one.text, *one.attrib.values()) if text]
     return {base_of(found[2]) for text in texts for found in REFERENCE.finditer(str(text))} | {
         field_of(str(text)) for text in texts if str(text).startswith("[")

@@ -1,4 +1,4 @@
-"""Sheet: a worksheet, its fields and its XML; one function a kind fills it in."""
+"""A worksheet: its fields and its XML. `sheets` has one function per kind that fills it in."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -21,12 +21,12 @@ DERIVATIONS = {
     "Attribute": "attr",
 }
 SUFFIXES = {"nominal": "nk", "ordinal": "ok", "quantitative": "qk"}
-BREAK = "Æ\n"  # how Tableau writes a new line in a text
+BREAK = "Æ\n"  # Tableau's line break in a text
 
 
 @dataclass(frozen=True)
 class Instance:
-    """A field as a sheet uses it: summed, by week day, as it is."""
+    """A field as it is used in a sheet: summed, by weekday, or as it is."""
 
     field: Field
     derivation: str
@@ -34,11 +34,11 @@ class Instance:
 
     @property
     def name(self) -> str:
-        """Its name within the data source."""
+        """The instance's name within the data source."""
         return f"[{DERIVATIONS[self.derivation]}:{self.field.name}:{SUFFIXES[self.kind]}]"
 
     def element(self) -> etree._Element:
-        """As Tableau writes it."""
+        """Return the instance as XML."""
         return etree.Element(
             "column-instance",
             column=f"[{self.field.name}]",
@@ -50,7 +50,7 @@ class Instance:
 
 
 class Sheet:
-    """A worksheet: what it uses, and the parts that one function a kind fills in."""
+    """A worksheet: the fields that it uses, and the parts that `sheets` fills in."""
 
     def __init__(self, book: "Book", name: str, title: str) -> None:
         self.book, self.name, self.title = book, name, title
@@ -63,15 +63,15 @@ class Sheet:
         self.mark = "Automatic"
         self.encodings: list[tuple[str, str]] = []
         self.label: list[tuple[str, dict[str, str]]] = []
-        self.tooltip: list[tuple[str, str]] = []  # words, and what they say it of
+        self.tooltip: list[tuple[str, str]] = []  # pairs of words and a field
         self.rows = self.columns = ""
-        self.axes: list[str] = []  # of measures under each other, each of which has a pane
-        self.legend = ""  # the field whose colours need one
+        self.axes: list[str] = []  # measures below each other, each with a pane of its own
+        self.legend = ""  # the field whose colours need a legend
         self.legend_items = 0
-        self.zoom = "entire-view"  # none: cells are as large as the styles say
+        self.zoom = "entire-view"  # empty: the styles set the size of the cells
 
     def use(self, field: Field, derivation: str = "", kind: str = "") -> str:
-        """The field as shelves write it."""
+        """Register a field for this sheet; return its name as it is written on shelves."""
         if not derivation:
             derivation = field.aggregation if field.role == "measure" else "None"
         instance = Instance(field, derivation, kind or field.kind)
@@ -79,11 +79,11 @@ class Sheet:
         return self.book.qualified(instance.name)
 
     def style(self, element: str, attribute: str, value: str, **where: str) -> None:
-        """A format: of an element of the sheet, there of a field or scope."""
+        """Add a format for an element of the sheet; `where` can limit it to a field or scope."""
         self.styles.append((element, etree.Element("format", {"attr": attribute, "value": value, **where})))
 
     def element(self) -> etree._Element:
-        """The worksheet."""
+        """Return the worksheet as XML."""
         book = self.book
         sheet = etree.Element("worksheet", name=self.name)
         title = etree.SubElement(etree.SubElement(sheet, "layout-options"), "title")
@@ -110,29 +110,29 @@ class Sheet:
         yield self._pane(self.tooltip)
         if len(self.axes) > 1:
             for number, axis in enumerate(self.axes, 1):
-                # a mark knows the measure of its own axis only
+                # A mark can show only the measure of its own axis.
                 own = [part for part in self.tooltip if part[1] == axis or part[1] not in self.axes]
                 yield self._pane(own, {"id": str(number), "y-axis-name": axis})
 
-    def _pane(self, said: list[tuple[str, str]], of: dict[str, str] | None = None) -> etree._Element:
+    def _pane(self, tooltip: list[tuple[str, str]], of: dict[str, str] | None = None) -> etree._Element:
         pane = etree.Element(
             "pane", {"selection-relaxation-option": "selection-relaxation-allow", **(of or {})}
         )
         etree.SubElement(etree.SubElement(pane, "view"), "breakdown", value="auto")
         etree.SubElement(pane, "mark", {"class": self.mark})
-        # A tooltip can say only what the sheet shows somewhere, if only in the tooltip.
+        # A tooltip can show only fields of the sheet, so the other ones get an encoding of their own.
         shown = {name for _, name in self.encodings}
         extra = [
             ("tooltip", name)
-            for _, name in said
+            for _, name in tooltip
             if name not in shown and name not in self.rows and name not in self.columns
         ]
         encodings = etree.SubElement(pane, "encodings")
         for kind, name in (*self.encodings, *extra):
             etree.SubElement(encodings, kind, column=name)
-        tooltip = etree.SubElement(pane, "customized-tooltip", {"show-buttons": "false"})
-        text = etree.SubElement(tooltip, "formatted-text")
-        for number, (words, name) in enumerate(said):
+        customized = etree.SubElement(pane, "customized-tooltip", {"show-buttons": "false"})
+        text = etree.SubElement(customized, "formatted-text")
+        for number, (words, name) in enumerate(tooltip):
             if number:
                 etree.SubElement(text, "run").text = BREAK
             if words:
@@ -151,7 +151,7 @@ class Sheet:
         return pane
 
     def window(self) -> etree._Element:
-        """Its window; people see the dashboard, not the sheets."""
+        """Return the sheet's window. It is hidden, as people see the dashboard only."""
         window = etree.Element("window", {"class": "worksheet", "hidden": "true", "name": self.name})
         cards = etree.SubElement(window, "cards")
         for place, kinds in (("left", ("pages", "filters", "marks")), ("top", ("columns", "rows", "title"))):
@@ -169,7 +169,7 @@ def _add_styles(style: etree._Element, formats: list[tuple[str, etree._Element]]
 
 
 def literal(text: str) -> str:
-    """A text in which Tableau finds no field, however a customer is called."""
+    """Return a text without field references, whatever a customer's name is, and without characters illegal in XML."""
     return "".join(
         {"<": "‹", ">": "›"}.get(one, one)
         for one in text
@@ -178,7 +178,7 @@ def literal(text: str) -> str:
 
 
 def dependencies(book: "Book", instances: Iterable[Instance]) -> Iterable[etree._Element]:
-    """What a sheet depends on: its columns, those in their formulas, and the instances."""
+    """Yield the fields that a sheet depends on: its fields, those in their formulas, and the instances."""
     instances = list(instances)
     columns = book.depended(instances)
     if any("[Parameters]" in (field.formula or "") for field in columns.values()):

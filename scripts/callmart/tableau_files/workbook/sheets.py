@@ -1,4 +1,4 @@
-"""Sheets: one function a kind of sheet that a report declares, and those of the dashboard's head."""
+"""Fills in sheets: one function per kind of sheet that reports declare, and the sheets of the dashboard's header."""
 
 from collections.abc import Callable, Mapping
 
@@ -11,12 +11,12 @@ from callmart.tableau_files.workbook import calculated
 from callmart.tableau_files.workbook.book import COLOURS, MEASURE_NAMES, MEASURE_VALUES, SHADES, Book, texts
 from callmart.tableau_files.workbook.sheet import BREAK, Instance, Sheet
 
-GROUP_OF_FILTER = "1"  # sheets with this filter group share the choice
-DAY = "*ddd d"  # the month stands in the head
+GROUP_OF_FILTER = "1"  # sheets with the same filter group share the selection
+DAY = "*ddd d"  # without the month, which the dashboard's header shows
 WHOLE_DAY = "*dddd d mmmm"
-# Of tables, in pixels; on a phone one scrolls.
+# Sizes in tables, in pixels. On a phone, people scroll.
 NAMES_WIDTH, COLUMN_WIDTH, ROW_HEIGHT, HEAD_HEIGHT = 170, 104, 24, 40
-TABLE_WIDTH = 960  # at most
+TABLE_WIDTH = 960  # the largest width
 
 WORDS = {
     "day": texts(nl="Dag: ", en="Day: "),
@@ -29,7 +29,7 @@ WORDS = {
 
 
 def add(book: Book, declared: Declared) -> list[Sheet]:
-    """The sheets of what a report declares: one, or one a key figure."""
+    """Add the sheets of one declared sheet and return them: one, or one per key figure."""
     return KINDS[declared.kind](book, declared)
 
 
@@ -37,7 +37,7 @@ def add(book: Book, declared: Declared) -> list[Sheet]:
 
 
 def figures(book: Book, declared: Declared) -> list[Sheet]:
-    """A sheet a key figure: the week's value, large, and under it the change against the week before."""
+    """Add one sheet per key figure: the week's value in large type, and below it the change from the week before."""
     found = []
     for measure in declared.measures:
         caption = book.caption(declared.mart, measure)
@@ -60,7 +60,7 @@ def figures(book: Book, declared: Declared) -> list[Sheet]:
 
 
 def line(book: Book, declared: Declared) -> list[Sheet]:
-    """The chosen week beside the week before, a pane a measure."""
+    """Add lines for the chosen week and the week before, with one pane per measure."""
     sheet = _sheet(book, declared, "Line")
     mart = declared.mart
     measures = _measures(sheet, declared)
@@ -83,7 +83,7 @@ def line(book: Book, declared: Declared) -> list[Sheet]:
 
 
 def stacked_bar(book: Book, declared: Declared) -> list[Sheet]:
-    """Bars of several measures, or of one measure by the values of a dimension."""
+    """Add stacked bars: of several measures, or of one measure by the values of a dimension."""
     sheet = _sheet(book, declared, "Bar")
     measures = _measures(sheet, declared)
     over = declared.over or ""
@@ -120,7 +120,7 @@ def stacked_bar(book: Book, declared: Declared) -> list[Sheet]:
     else:
         field = dimension(book, declared.mart, over)
         sheet.rows, sheet.columns = sheet.use(field), value
-        sheet.zoom = "fit-width"  # as many bars as there are
+        sheet.zoom = "fit-width"  # the height grows with the number of bars
         sheet.style("header", "width", str(NAMES_WIDTH), field=sheet.rows)
         if declared.by is None:
             sheet.sorts.append(_most_first(sheet.rows, measures[0]))
@@ -131,7 +131,7 @@ def stacked_bar(book: Book, declared: Declared) -> list[Sheet]:
 
 
 def heat_map(book: Book, declared: Declared) -> list[Sheet]:
-    """Week days by quarter-hours, the darker the more."""
+    """Add a heat map of weekdays by quarter-hours. Darker means more."""
     sheet = _sheet(book, declared, "Square")
     (value,) = measures = _measures(sheet, declared)
     sheet.rows = sheet.use(book.day(declared.mart), "Weekday", "ordinal")
@@ -151,7 +151,7 @@ def heat_map(book: Book, declared: Declared) -> list[Sheet]:
 
 
 def table(book: Book, declared: Declared) -> list[Sheet]:
-    """A row a queue or agent, a column a measure, the most first."""
+    """Add a table: one row per queue or agent, one column per measure, sorted by the first measure, descending."""
     sheet = _sheet(book, declared, "Text")
     measures = _measures(sheet, declared)
     field = dimension(book, declared.mart, declared.by or "")
@@ -182,25 +182,25 @@ KINDS: Mapping[str, Callable[[Book, Declared], list[Sheet]]] = {
 }
 
 
-# -- what the dashboard's head says ----------------------------------------------------------------------------
+# -- the dashboard's header ------------------------------------------------------------------------------------
 
 
 def period(book: Book) -> Sheet:
-    """From when until when: the chosen week."""
+    """Add the sheet that shows the chosen week, with its first and last day."""
     sheet = book.sheet("period", WORDS["period"][book.locale])
     week, first, last, going_on = (sheet.use(field) for field in calculated.period(book))
     sheet.mark = "Text"
     sheet.encodings = [("text", name) for name in (week, first, last, going_on)]
     look = {"bold": "true", "fontcolor": "#333333", "fontsize": "12"}
     of, until = WORDS["week of"][book.locale], WORDS["until"][book.locale]
-    said = f"{of}<{week}>  ·  <{first}>{until}<{last}><{going_on}>"
-    sheet.label = [(said, look)]
+    label = f"{of}<{week}>  ·  <{first}>{until}<{last}><{going_on}>"
+    sheet.label = [(label, look)]
     sheet.tooltip = [(of, week), (f"<{first}>{until}", last)]
     return sheet
 
 
 def message(book: Book) -> Sheet:
-    """Says so where the chosen week has nothing to show; else it says nothing."""
+    """Add the sheet with the report's message for a week without data. It is empty for other weeks."""
     field = calculated.message(book, book.report.marts[0], book.say(book.report.empty))
     sheet = book.sheet("message", field.caption)
     name = sheet.use(field)
@@ -216,7 +216,7 @@ def message(book: Book) -> Sheet:
 
 
 def dimension(book: Book, mart: str, name: str) -> Field:
-    """The field of a report's dimension: what people are called, where it is people."""
+    """Return the field of a report's dimension. For agents, it is the one with their names."""
     if name == "agent":
         return book.source.fields["Person_agent"]
     if name == "day":
@@ -227,7 +227,7 @@ def dimension(book: Book, mart: str, name: str) -> Field:
 
 
 def _sheet(book: Book, declared: Declared, mark: str) -> Sheet:
-    """A chart or table; what its columns are of is said by its title."""
+    """A chart or table. Its title says what is in the columns, so they have no labels."""
     sheet = book.sheet(declared.name, book.say(declared.title))
     sheet.mark = mark
     sheet.style("worksheet", "display-field-labels", "false", scope="cols")
@@ -242,14 +242,14 @@ def _measures(sheet: Sheet, declared: Declared) -> list[str]:
 
 
 def _day(sheet: Sheet, mart: str, derivation: str = "") -> tuple[dict[str, str], str]:
-    """The day, written out in tooltips."""
+    """The day's field and its words for the tooltip, where it is written out."""
     name = sheet.use(sheet.book.day(mart), derivation)
     sheet.style("cell", "text-format", WHOLE_DAY, field=name)
     return WORDS["day"], name
 
 
 def _quarter_hours(sheet: Sheet, mart: str) -> tuple[str, tuple[dict[str, str], str]]:
-    """Quarter-hours in their hours; only the hours have heads, which are few enough to read."""
+    """Quarter-hours within hours. Only the hours have labels, as quarter-hours would be too many to read."""
     hour = sheet.use(sheet.book.part(mart, "hour"))
     quarter_hour = sheet.use(sheet.book.part(mart, "quarter_hour"))
     sheet.style("label", "display", "false", field=quarter_hour)
@@ -261,13 +261,13 @@ def _tooltip(book: Book, *parts: tuple[dict[str, str] | str, str]) -> list[tuple
 
 
 def _values(book: Book, declared: Declared, measures: list[str]) -> list[tuple[str, str]]:
-    """What a tooltip says of the measures."""
+    """The parts of a tooltip for the measures."""
     captions = (book.caption(declared.mart, measure) for measure in declared.measures)
     return [(f"{caption}: ", name) for caption, name in zip(captions, measures, strict=True)]
 
 
 def _several(sheet: Sheet, declared: Declared, measures: list[str]) -> list[str]:
-    """Several measures at once: by their names, in the order of the declaration."""
+    """Show several measures through Tableau's measure names, in the order of the declaration; return those names."""
     book = sheet.book
     column = book.qualified(MEASURE_NAMES)
     names = [f'"{measure}"' for measure in measures]
@@ -284,7 +284,7 @@ def _several(sheet: Sheet, declared: Declared, measures: list[str]) -> list[str]
 
 
 def _colour(book: Book, field: str, values: list[str]) -> None:
-    """The values' colours, which are the same in all sheets."""
+    """Set the colours of values. They are the same in all sheets."""
     colours = book.colours.setdefault(field, {})
     for number, value in enumerate(values):
         colours.setdefault(value, COLOURS[number % len(COLOURS)])
@@ -303,14 +303,14 @@ def _most_first(name: str, measure: str) -> etree._Element:
 
 
 def _name_axes(sheet: Sheet, declared: Declared, measures: list[str], scope: str) -> None:
-    """An axis says what it shows in the words of the sheet, not by the field's own caption."""
+    """Give axes the sheet's captions of the measures instead of the fields' own captions."""
     for measure, name in zip(declared.measures, measures, strict=True):
         caption = sheet.book.caption(declared.mart, measure)
         sheet.style("axis", "title", caption, **{"class": "0", "field": name, "scope": scope})
 
 
 def _beside(names: list[str]) -> str:
-    """Several measures on a shelf."""
+    """Several measures on one shelf."""
     return names[0] if len(names) == 1 else f"({names[0]} + {_beside(names[1:])})"
 
 
@@ -318,14 +318,14 @@ def _beside(names: list[str]) -> str:
 
 
 def _filter(sheet: Sheet, condition: Field) -> None:
-    """Only rows of which it is true."""
+    """Show only rows that meet the condition."""
     name = sheet.use(condition)
     sheet.filters.append(_categorical(name, "member", member="true", **_chosen("inclusive")))
     sheet.slices.append(name)
 
 
 def _filter_people(sheet: Sheet) -> None:
-    """The filter that all sheets share: queue, agent or line; at first all."""
+    """Add the filter by queue, agent or line that all sheets share. At first it selects all."""
     name = sheet.use(sheet.book.source.filtered)
     element = _categorical(name, "level-members", **_chosen("all"))
     element.set("filter-group", GROUP_OF_FILTER)
@@ -343,7 +343,7 @@ def _all_but(name: str, value: str) -> etree._Element:
 
 
 def _chosen(how: str) -> dict[str, str]:
-    """How Tableau's own dialog shows the choice."""
+    """Attributes for how Tableau's filter dialog shows the selection."""
     domain = {} if how == "all" else {f"{{{USER}}}ui-domain": "database"}
     return {f"{{{USER}}}ui-enumeration": how, f"{{{USER}}}ui-marker": "enumerate", **domain}
 

@@ -1,7 +1,7 @@
-"""Template: a workbook saved by Tableau Desktop, put on a customer's published data source.
+"""Fills in a template: a workbook saved by Tableau Desktop is moved to a customer's published data source.
 
-The connection and the texts are swapped, and fields get the names that the published data source has. What would bring
-something of another customer along, or not work, is refused with the file and the field.
+The connection and the texts are replaced, and fields get the names of the published data source. A template that would
+reveal something of another customer, or would not work, is refused with the file and the field.
 """
 
 import re
@@ -17,27 +17,27 @@ from callmart.declarations.exposures import Report
 from callmart.tableau_files import tds
 from callmart.tableau_files.fields import Source
 from callmart.tableau_files.workbook import references, refused
-from callmart.tableau_files.workbook.book import LOCALES, Published, connect
+from callmart.tableau_files.workbook.book import LOCALES, PublishedSource, connect
 from callmart.tableau_files.workbook.sheet import literal
 
 PERIOD = {"nl": "de laatste volledige week", "en": "the last complete week"}
 PLACEHOLDER = re.compile(r"(?:\{\{|%7B%7B)\s*([a-z_]+)\s*(?:\}\}|%7D%7D)")
 BRACKETS = re.compile(r"(\[Parameters\]\s*\.\s*)?\[((?:[^\[\]]|\]\])+)\]")
-# What an action hands over is written as in a URL.
+# The values that an action passes on are URL-encoded.
 ENCODED = re.compile(r"%5B((?:(?!%5B|%5D).)+)%5D", re.IGNORECASE)
 COUNTED = re.compile(rf"{references.OBJECT_ID}\]\.\[((\w+)_[0-9A-F]{{32}})")  # a table whose rows are counted
 FLAG = "_.fcp."
 FEATURE = re.compile(r"_\.fcp\.\w+\.(true|false)\.\.\.")
-# Where it was published before, pictures of what was on it then, and what was selected when it was saved.
+# Where the workbook was published, pictures of it, and what was selected when it was saved.
 STATE = (
     "repository-location", "thumbnails", "selection-collection", "bucket-selection", "current-page", "sort-filter-info"
 )  # fmt: skip
-# Who wrote it, on which computer, of which site.
+# The author, computer and site.
 AUTHOR = re.compile(r"(creator-)?(author-id|license-type|machine-id|site-id)|\{.*\}base|upgrade-extracts")
 
 
-def fill(file: Path, report: Report, customer: str, source: Source, published: Published) -> bytes:
-    """The template's workbook for the customer of that name; UserError where it is refused."""
+def fill(file: Path, report: Report, customer: str, source: Source, published: PublishedSource) -> bytes:
+    """Return the template's workbook for the customer of that name. Raises UserError if the template is refused."""
     name = str(file.relative_to(PROJECT) if file.is_relative_to(PROJECT) else file)
     root = _parse(file, name)
     own = _data_source(root, name)
@@ -48,7 +48,7 @@ def fill(file: Path, report: Report, customer: str, source: Source, published: P
     captions = _translate(root, own, source)
     refused.members(root, own, source, name)
     _forget_members(root, own, source)
-    _say(root, name, report, customer, source, captions)
+    _fill_placeholders(root, name, report, customer, source, captions)
     root.set("locale", LOCALES[source.locale])
     _drop_unused(root, own, source)
     references.check(root, source, name)
@@ -57,7 +57,7 @@ def fill(file: Path, report: Report, customer: str, source: Source, published: P
 
 def _parse(file: Path, name: str) -> etree._Element:
     if file.suffix == ".twbx":
-        raise UserError(f"{name}: a .twbx holds data of its own; save the workbook as .twb")
+        raise UserError(f"{name}: a .twbx contains data; save the workbook as .twb")
     parser = etree.XMLParser(resolve_entities=False, no_network=True, remove_comments=True, remove_pis=True)
     try:
         document = etree.fromstring(file.read_bytes(), parser).getroottree()
@@ -65,18 +65,18 @@ def _parse(file: Path, name: str) -> etree._Element:
         raise UserError(f"{name} can't be read ({error.strerror}); name a .twb that Tableau saved") from None
     except etree.XMLSyntaxError as error:
         raise UserError(
-            f"{name}, line {error.lineno}: it is no XML; save the workbook again as .twb"
+            f"{name}, line {error.lineno}: it is not XML; save the workbook again as .twb"
         ) from None
     root = document.getroot()
     if root.tag != "workbook" or document.docinfo.doctype:
-        raise UserError(f"{name} is no workbook; save it as .twb with Tableau")
+        raise UserError(f"{name} is not a workbook; save it as .twb with Tableau")
     _choose_features(root, name)
     return root
 
 
 def _choose_features(root: etree._Element, name: str) -> None:
-    """As a Tableau reads it that has all features: `_.fcp.<feature>.true...tag` is a tag, and with `false` it is not
-    there.
+    """Resolve feature flags as a Tableau with all features does: `_.fcp.<feature>.true...tag` becomes the tag, and an
+    element with `false` is removed.
     """
     for element in list(root.iter(etree.Element)):
         flags = FEATURE.findall(element.tag)
@@ -91,7 +91,7 @@ def _choose_features(root: etree._Element, name: str) -> None:
 
 
 def _without_flags(element: etree._Element, written: str, name: str) -> str:
-    """A tag or attribute as it is called when its flags are chosen; a UserError where they are of another form."""
+    """The name of a tag or attribute without its flags. Raises UserError if the flags have another form."""
     plain = FEATURE.sub("", written)
     try:
         if FLAG not in plain:
@@ -111,7 +111,7 @@ def _data_source(root: etree._Element, name: str) -> etree._Element:
     if len(found) > 1:
         captions = ", ".join(sorted(f"'{one.get('caption') or one.get('name')}'" for one in found))
         raise UserError(
-            f"{name}: it has the connections {captions}; a report stands on one data source, remove the others"
+            f"{name}: it has the connections {captions}; a report uses one data source, remove the others"
         )
     return found[0]
 
@@ -119,8 +119,8 @@ def _data_source(root: etree._Element, name: str) -> etree._Element:
 # -- names -----------------------------------------------------------------------------------------------------
 
 
-def _new_names(own: etree._Element, source: Source, published: Published) -> dict[str, str]:
-    """What the template calls a field or the data source, and what it is called here."""
+def _new_names(own: etree._Element, source: Source, published: PublishedSource) -> dict[str, str]:
+    """The names of fields and of the data source: in the template, and in the published data source."""
     names: dict[str, str] = {}
 
     def add(old: str | None, table: str, column: str) -> None:
@@ -156,7 +156,7 @@ def _own_name(source: Source, table: str, column: str) -> str | None:
 
 
 def _shown(source: Source, name: str) -> str:
-    """Of what the data source hides because another field shows it, that other field."""
+    """The field that the data source shows instead of a hidden field, or else the field itself."""
     field = source.fields[name]
     if not field.is_hidden or field.column is None:
         return name
@@ -187,7 +187,7 @@ def _rename(root: etree._Element, names: dict[str, str]) -> None:
 
 
 def _change_texts(root: etree._Element, change: Callable[[str, str], str]) -> None:
-    """Each attribute and text as the function wants it, told the name of the attribute, or `run` or so."""
+    """Replace each attribute and text by the result of `change`, which gets its name (or tag) and its text."""
     for element in root.iter(etree.Element):
         for key, value in element.attrib.items():
             if (new := change(str(key), str(value))) != value:
@@ -196,11 +196,11 @@ def _change_texts(root: etree._Element, change: Callable[[str, str], str]) -> No
             element.text = change(str(element.tag), element.text)
 
 
-# -- what is swapped -------------------------------------------------------------------------------------------
+# -- what is replaced ------------------------------------------------------------------------------------------
 
 
 def _forget(root: etree._Element) -> None:
-    """What Tableau keeps of the moment of saving."""
+    """Remove the state that Tableau saved, and the author."""
     for element in list(root.iter(*STATE)):
         _remove(element)
     for key in list(root.attrib):
@@ -214,8 +214,8 @@ def _remove(element: etree._Element) -> None:
         parent.remove(element)
 
 
-def _connect(root: etree._Element, own: etree._Element, source: Source, published: Published) -> None:
-    """The one connection; what the published data source has itself need not be said again."""
+def _connect(root: etree._Element, own: etree._Element, source: Source, published: PublishedSource) -> None:
+    """Replace the connection, and remove what the published data source already has."""
     for gone in (
         "connection",
         "extract",
@@ -235,7 +235,7 @@ def _connect(root: etree._Element, own: etree._Element, source: Source, publishe
 
 
 def _translate(root: etree._Element, own: etree._Element, source: Source) -> dict[str, str]:
-    """The data source's own fields are called and computed as it says; returns what they were called, and are now."""
+    """Give the data source's fields its captions and formulas. Return the new captions by the old ones."""
     captions = {}
     for column in root.iter("column"):
         field = source.fields.get(references.unbracketed(column.get("name")))
@@ -260,7 +260,7 @@ def _translate(root: etree._Element, own: etree._Element, source: Source) -> dic
 
 
 def _complete(part: etree._Element, source: Source) -> None:
-    """Our formulas may use other fields than those that they stand in for: a sheet lists them."""
+    """Add the fields that our formulas use, but the replaced formulas didn't, to the fields that a sheet lists."""
     there = {references.unbracketed(column.get("name")) for column in part.iterfind("column")}
     waiting = part.findall("column")
     while waiting:
@@ -274,8 +274,8 @@ def _complete(part: etree._Element, source: Source) -> None:
 
 
 def _forget_members(root: etree._Element, own: etree._Element, source: Source) -> None:
-    """Colours, places and other words of single queues, agents or lines: they are one customer's."""
-    fields = refused.theirs(own, source)
+    """Remove colours, sort orders and aliases of single queues, agents or lines: they belong to one customer."""
+    fields = refused.customers_own(own, source)
     for element in list(root.iter("encoding", "manual-sort", "sort", "column")):
         if (
             references.field_of(element.get("field") or element.get("column") or element.get("name"))
@@ -287,14 +287,14 @@ def _forget_members(root: etree._Element, own: etree._Element, source: Source) -
                 element.remove(gone)
 
 
-def _say(
+def _fill_placeholders(
     root: etree._Element, name: str, report: Report, customer: str, source: Source, captions: dict[str, str]
 ) -> None:
-    """Texts in double braces; and what actions call fields by."""
+    """Fill in the texts in double braces, and translate the captions by which actions name fields."""
     words = {key: str(getattr(getattr(report, key), source.locale)) for key in ("title", "subtitle", "empty")}
     words |= {"customer": customer, "period": PERIOD[source.locale]}
 
-    def said(place: str, text: str) -> str:
+    def filled(place: str, text: str) -> str:
         def word(found: re.Match[str]) -> str:
             if found[1] not in words:
                 raise UserError(
@@ -307,15 +307,15 @@ def _say(
 
         return PLACEHOLDER.sub(word, text)
 
-    _change_texts(root, said)
+    _change_texts(root, filled)
     for parameter in root.iter("param"):
         if parameter.get("name") == "field-captions":
-            called = (parameter.get("value") or "").split(",")
-            parameter.set("value", ",".join(captions.get(one, one) for one in called))
+            old = (parameter.get("value") or "").split(",")
+            parameter.set("value", ",".join(captions.get(caption, caption) for caption in old))
 
 
 def _drop_unused(root: etree._Element, own: etree._Element, source: Source) -> None:
-    """Fields that the template lists and uses nowhere need not be there."""
+    """Remove unknown fields that the template lists but doesn't use."""
     used = {references.base_of(field) for _, _, field in references.references(root)}
     for part in root.iter("datasource-dependencies"):
         used |= {references.unbracketed(column.get("name")) for column in part.iterfind("column")}
@@ -325,7 +325,7 @@ def _drop_unused(root: etree._Element, own: etree._Element, source: Source) -> N
     for element in [*own.iterfind("column"), *own.iterfind("column-instance")]:
         field = references.unbracketed(element.get("column") or element.get("name"))
         is_known = field in source.fields and not source.fields[field].is_hidden
-        # a calculation is held against the data source, used or not
+        # A calculation is checked against the data source, whether it is used or not.
         if (
             element.find("calculation") is None
             and field not in used

@@ -1,4 +1,7 @@
-"""What each customer should have on Tableau, from its contract, its extracts and its reports; and what became of it."""
+"""Works out from the database what each customer should have on Tableau, has it applied, and records the outcome.
+
+What a customer should have follows from its contract, its extracts, the reports and their recipients.
+"""
 
 import shutil
 from collections import defaultdict
@@ -28,13 +31,13 @@ from callmart.extract import extract
 from callmart.publish import Books, DataSource, Mail, Outcome, Plan, Publication, Step, Workbook, installation
 from callmart.tableau_files import tds, workbook
 from callmart.tableau_files.fields import Source
-from callmart.tableau_files.workbook import Published
+from callmart.tableau_files.workbook import PublishedSource
 
 SQL = sql_file.statements(__file__)
 
-# Where workbooks are built once to tell whether they changed; where they will stand is not known yet.
-_NOWHERE = Published("http://localhost", "", "callmart")
-WORKERS = 4  # customers at a time: Tableau's own work goes on beside it
+# Workbooks are first built on this data source, only to see whether they changed: the real one isn't known yet.
+_NOWHERE = PublishedSource("http://localhost", "", "callmart")
+WORKERS = 4  # customers at a time; Tableau also has other work to do
 _DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 
 
@@ -61,11 +64,12 @@ class _Extract(NamedTuple):
 
 
 def desired(connection: psycopg.Connection, settings: Settings) -> list[Publication]:
-    """A publication for each customer with a contract today: what its contract orders of extracts and of reports.
+    """Return one publication per customer with a contract today: the extracts and reports that its contract orders.
 
-    UserError where a report or its template can't be published for anybody.
+    A problem of one customer is noted in its publication. Raises UserError if a report or its template can't be
+    published for anybody.
     """
-    made = _Made(settings)
+    shared = _Shared(settings)
     customers = _rows(
         connection,
         _Customer,
@@ -90,15 +94,15 @@ def desired(connection: psycopg.Connection, settings: Settings) -> list[Publicat
         problem = None
         try:
             if customer.connection == "live":
-                sources = _live(connection, settings, made, customer)
+                sources = _live(connection, settings, shared, customer)
             else:
-                # the books still have what the contract opened before, until the next extract
+                # Until the next extract, the books still list what an earlier contract opened.
                 opened = roles.opens(customer.option)
                 own = [each for each in extracts[customer.customer_id] if each.mart_group in opened]
-                sources = [made.extract(customer.locale, each) for each in own]
+                sources = [shared.extract(customer.locale, each) for each in own]
         except UserError as error:
             sources, problem = [], str(error)
-        workbooks = tuple(made.workbooks(customer, [each.source for each in sources]))
+        workbooks = tuple(shared.workbooks(customer, [each.source for each in sources]))
         people = recipients[customer.customer_id]
         publications.append(
             Publication(
@@ -116,7 +120,7 @@ def desired(connection: psycopg.Connection, settings: Settings) -> list[Publicat
 
 
 def books(connection: psycopg.Connection, settings: Settings) -> Books:
-    """What we know of Tableau without asking it: our mark, and the projects that we made."""
+    """Return what the database knows about Tableau: this installation's id, and the customers' project LUIDs."""
     rows = connection.execute(
         "select customer_id, project_id from ops.publication where project_id is not null or is_from_before"
     ).fetchall()
@@ -130,7 +134,7 @@ def _mails(
     site_zone: ZoneInfo,
     now: datetime,
 ) -> Iterator[Mail]:
-    """What the recipients asked for of the reports that the customer has."""
+    """One mail per recipient and report, for the reports that the customer has and the recipient wants."""
     for workbook_ in workbooks:
         report = workbook_.report
         day, at = mail_time(report.schedule, ZoneInfo(customer.time_zone), site_zone, now)
@@ -147,9 +151,9 @@ def _mails(
 
 
 def mail_time(schedule: Schedule, zone: ZoneInfo, site_zone: ZoneInfo, now: datetime) -> tuple[str, str]:
-    """Day and time on Tableau's clock at which it is the schedule's hour next time on the customer's.
+    """Return the day and time on the site's clock of the next mail, which is scheduled on the customer's clock.
 
-    Where one of the two changes its clock on another day, the next plan says so.
+    If only one of the two clocks changes to or from summer time, the next plan changes the schedule.
     """
     today = now.astimezone(zone).date()
     day = today + timedelta(days=(_DAYS.index(schedule.day.capitalize()) - today.weekday()) % 7)
@@ -158,7 +162,7 @@ def mail_time(schedule: Schedule, zone: ZoneInfo, site_zone: ZoneInfo, now: date
 
 
 def _holds(connection: psycopg.Connection) -> dict[int, str]:
-    """Why a customer's last complete week, by its own clock, must not be mailed; who is not there may be."""
+    """The customers whose last complete week must not be mailed, with the reason."""
     return dict(connection.execute(SQL["holds"]).fetchall())
 
 
@@ -177,8 +181,8 @@ def _by_customer(rows: Iterable[_Row]) -> Mapping[int, list[_Row]]:
     return grouped
 
 
-class _Made:
-    """What customers of one language share is made once for all of them."""
+class _Shared:
+    """Builds what customers with the same language share, once for all of them."""
 
     def __init__(self, settings: Settings) -> None:
         marts = dbt_project.marts(settings)
@@ -193,7 +197,7 @@ class _Made:
         )
 
     def extract(self, locale: Locale, of: _Extract) -> DataSource:
-        """The data source around an extract: another one when its rows or its definition are."""
+        """The data source around an extract. Its hash changes with the rows and with the definition."""
         source: Source = self.source(of.mart_group, locale)
         digest = _digest(of.content_hash.encode(), self._definition(source))
         restore = partial(
@@ -203,7 +207,7 @@ class _Made:
         return DataSource(source, path, digest, of.row_count, restore=restore)
 
     def workbooks(self, customer: _Customer, sources: list[Source]) -> Iterator[Workbook]:
-        """The reports that the customer's contract orders, of the groups whose data source it has."""
+        """The reports that the customer's contract orders, if the customer has the data source of their group."""
         for report in exposures.reports().values():
             for source in sources:
                 if source.group == report.group and report.is_opened_by(customer.option):
@@ -212,22 +216,22 @@ class _Made:
 
 
 def _live(
-    connection: psycopg.Connection, settings: Settings, made: _Made, customer: _Customer
+    connection: psycopg.Connection, settings: Settings, shared: _Shared, customer: _Customer
 ) -> list[DataSource]:
-    """The data sources with the customer's own login; another password makes another data source."""
+    """The data sources that connect live with the customer's own login. Their hashes change with the password."""
     live = tds.Live.of(logins.customer_uri(connection, settings, customer.customer_id))
     password = logins.password(settings, live.user)
     sources = []
     for group in roles.opens(customer.option):
-        if group in made.groups:
-            source: Source = made.source(group, customer.locale)
+        if group in shared.groups:
+            source: Source = shared.source(group, customer.locale)
             digest = _digest(tds.as_xml(source, live), password.encode())
             sources.append(DataSource(source, live, digest, password=password))
     return sources
 
 
 def _digest(*parts: bytes) -> str:
-    """A hash of several hashes: of parts that could not be told apart when joined."""
+    """A hash of several parts. Each part is hashed first, so that it matters where one ends and the next begins."""
     return sha256(b"".join(sha256(part).digest() for part in parts)).hexdigest()
 
 
@@ -238,30 +242,31 @@ def apply(
     plan: Plan,
     on_step: Callable[[str, int, int], None],
 ) -> list[Outcome]:
-    """Do what the plan says and keep what became of it. `on_step(name, finished, of)` is told of each step. Commits.
+    """Carry out the plan, and record and return the outcome per customer. Commits.
 
-    Extracts that are not kept leave the disk as soon as Tableau has what they hold.
+    `on_step(name, finished, of)` is called after each step. If the settings don't keep extracts, each is deleted from
+    disk as soon as it is published.
     """
     steps = len(plan.steps)
     done = iter(range(1, steps + 1))
     keeps = settings.tableau.keeps_extracts
 
-    def told(step: Step) -> None:
+    def finished(step: Step) -> None:
         if not keeps and isinstance(step.content, DataSource) and isinstance(step.content.held, Path):
             step.content.held.unlink()
         on_step(step.shown, next(done, steps), steps)
 
-    outcomes = publish.apply(server, plan, told, WORKERS)
+    outcomes = publish.apply(server, plan, finished, WORKERS)
     record(connection, outcomes)
     for outcome in outcomes:
         left = extract.folder(settings) / str(outcome.customer_id)
-        if not keeps and outcome.error is None and left.exists():  # by a run that broke off
+        if not keeps and outcome.error is None and left.exists():  # left by an interrupted run
             shutil.rmtree(left)
     return outcomes
 
 
 def record(connection: psycopg.Connection, outcomes: Collection[Outcome]) -> None:
-    """Keep what became of each customer, for `status` and the audit log. Commits."""
+    """Record the outcome per customer, for `status` and the audit log. Commits."""
     for outcome in outcomes:
         state = "published" if outcome.error is None else "failed"
         if outcome.customer_id is not None:

@@ -11,7 +11,7 @@ inner join registry.customer as c using (customer_id)
 order by c.customer_id;
 
 -- name: holds
--- Why the last complete week of a customer, by its own clock, must not be mailed.
+-- One row per customer whose last complete week, by the customer's clock, must not be mailed yet, with the reason.
 with
 
 weeks as (
@@ -57,7 +57,7 @@ reasons as (
             when held_back > 0 then format('%s days of last week are held back; see `callmart status`', held_back)
             when unopened > 0 then format('%s days of last week are not open yet; run `callmart run`', unopened)
             when not is_landed then 'nothing was landed since the week ended; land its last day'
-            when is_behind then 'the extract does not hold what is open; run `callmart extract`'
+            when is_behind then 'the extract does not contain all open days; run `callmart extract`'
         end as reason
     from counted
 )
@@ -69,7 +69,7 @@ from reasons
 where reason is not null;
 
 -- name: note
--- A project that was there before callmart stays marked so until callmart publishes it.
+-- `is_from_before`: published before projects had marks. It stays true until callmart publishes the project again.
 insert into ops.publication as known (customer_id, state, project_id) values (%(customer)s, %(state)s, %(project)s)
 on conflict (customer_id) do update
     set
@@ -79,7 +79,7 @@ on conflict (customer_id) do update
         at = excluded.at;
 
 -- name: forget_closed
--- A customer whose contract has ended is forgotten, unless its step failed.
+-- Delete customers whose contract has ended, except those whose steps failed.
 delete from ops.publication
 where
     customer_id not in (select customer_id from registry.current_option)
