@@ -1,5 +1,5 @@
--- A row is a quarter-hour of a queue in which something happened. Contacts count in the quarter-hour in which they
--- joined the queue, whatever became of them later.
+-- A row is a queue and a quarter-hour in which something happened. A contact counts in the quarter-hour in which it
+-- joined the queue, whatever became of it later.
 
 with visits as (
     select * from {{ ref('int_visit') }}
@@ -21,7 +21,7 @@ staffed as (
     select * from {{ ref('int_staffed') }}
 ),
 
--- Where no membership is told of a queue's day, who was there for it cannot be known.
+-- If no source shows memberships of a queue on a day, its staffing is not known there.
 staffed_days as (
     select distinct
         customer_id,
@@ -126,7 +126,7 @@ refusal_counts as (
     group by customer_id, call_date, queue, interval_start
 ),
 
--- Under standard, what one agent alone did in a queue would be that agent's profile.
+-- Under a standard contract, the work of a queue's only agent would be that agent's profile.
 known as (
     select
         *, -- noqa: RF02
