@@ -1,7 +1,7 @@
 """What an audit of 200 customers costs per stage: seconds, and requests to the emulated Tableau.
 
-`python bench/audit.py [CUSTOMERS]`. Each customer has all data sources and reports, and one recipient. The marts have no
-rows.
+`python bench/audit.py [CUSTOMERS]`. Each customer has all data sources and reports, and one recipient. The marts are
+empty.
 """
 
 import sys

@@ -1,7 +1,7 @@
 """`callmart build` of a day, compared with DuckDB running the same models on the same Parquet, in one run.
 
-`python bench/building.py [CONTACTS]`. The default is 470,000 contacts, which have six million events. DuckDB runs the SQL
-that dbt compiled. Macros replace the few functions that it lacks, and the .sql files beside this one replace the models
+`python bench/building.py [CONTACTS]`. The default is 470,000 contacts with six million events. DuckDB runs the SQL that
+dbt compiled. Macros replace the few functions that it lacks, and the .sql files beside this one replace the models
 that need types that it lacks. Both must get the same totals; otherwise the ratio would mean nothing.
 """
 
@@ -121,7 +121,7 @@ def _duckdb(settings: Settings, file: Path) -> duckdb.DuckDBPyConnection:
 
 
 def _models(settings: Settings) -> Iterator[dict[str, Any]]:
-    """The customers' marts and all models that they read, in the order of building. Statistics of months are left out."""
+    """The customers' marts and all models that they read, in the order of building. No monthly statistics."""
     nodes = json.loads((settings.home / "dbt" / "manifest.json").read_text())["nodes"]
     read: dict[str, list[str]] = {}
     wanted = [f"model.callmart.{mart.name}" for mart in dbt_project.marts(settings)]

@@ -1,4 +1,4 @@
-"""Landing, compared with a COPY of the same rows into a logged table with raw.event's columns and indexes, in one run."""
+"""Landing, compared with a COPY of the same rows into a table with the columns and indexes of raw.event, in one run."""
 
 import tempfile
 import time

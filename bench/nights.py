@@ -89,7 +89,7 @@ def main() -> None:
 
 
 def _fill(settings: Settings) -> int:
-    """Fill the history: two years of queue_interval, and the events that a build could look at. Returns their number."""
+    """Fill the history: two years of queue_interval, and the events that a build could look at, which are counted."""
     with server.connect(settings) as connection:
         fill(connection, retention_floor(connection), DAY - timedelta(days=1), QUARTERS)
         for month in {(DAY - timedelta(days=ago)).replace(day=1) for ago in range(62)}:
@@ -109,7 +109,7 @@ def _open(settings: Settings) -> None:
 
 
 def _late(settings: Settings) -> tuple[float, int]:
-    """Land a call of a day that is open already. Returns the seconds of the build and the number of days that it builds."""
+    """Land a call of a day that is already open. Returns the seconds of the build and its number of days."""
     late = settings.home / "late.csv"
     late.write_text(
         "customer_id,platform,event,occurred_at,call_id,queue,reason\n"

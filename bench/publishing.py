@@ -1,6 +1,6 @@
 """How long `callmart publish` takes for many customers, compared with the uploads alone; and a plan without changes.
 
-`python bench/publishing.py [CUSTOMERS]`. The extracts of 300 customers with two years each are published to the emulator:
+`python bench/publishing.py [CUSTOMERS]`. The extracts of 300 customers with two years each go to the emulator:
 for the first time; when all have changed, compared with TSC alone uploading the same bytes one after the other; when
 some have changed and each upload is held up, as on a real server; and when none has.
 """

@@ -46,7 +46,7 @@ def _open_a_day(settings: Settings) -> None:
 
 
 def fill_marts(settings: Settings, options: Mapping[int, str]) -> int:
-    """Fill all marts with copies of that day, for all days that customers see, month by month. Returns the number of rows."""
+    """Fill all marts with copies of that day, for all days that customers see. Returns the number of rows."""
     _open_a_day(settings)
     marts, rows = dbt_project.marts(settings), 0
     with server.connect(settings) as connection:
@@ -82,7 +82,7 @@ def fill_marts(settings: Settings, options: Mapping[int, str]) -> int:
 
 
 def _repeat(connection: psycopg.Connection, mart: Mart, customers: list[int], first: date, last: date) -> int:
-    """Copy the first customer's yesterday to all customers and the days from `first` to `last`. Returns the number of rows."""
+    """Copy the first customer's yesterday to all customers and days of the range. Returns the number of rows."""
     moved = {"date": "{} - ago", "customer_id": "customer"} | dict.fromkeys(
         ("timestamp with time zone", "timestamp without time zone"), "{} - make_interval(days => ago)"
     )
