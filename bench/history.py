@@ -62,8 +62,8 @@ def retention_floor(connection: psycopg.Connection) -> date:
 def fill(
     connection: psycopg.Connection, first: date, last: date, quarters: int, customers: range = CUSTOMERS
 ) -> int:
-    """Fill store.queue_interval from the first to the last day, as nights would, in order. Each customer has two queues,
-    with this many quarter-hours per day in which something happened. Returns the number of rows.
+    """Fill store.queue_interval from the first to the last day, as nights would. Each customer has two queues with
+    this many quarter-hours per day in which something happened. Returns the number of rows.
 
     Every customer has its own numbers, so that each answer can be recognised as its own.
     """
