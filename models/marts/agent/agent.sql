@@ -38,7 +38,7 @@ history as (
     from {{ ref('agent_session') }}
 ),
 
-known as (
+listed as (
     select
         customer_id,
         agent_key
@@ -48,9 +48,9 @@ known as (
 
 -- An agent can disappear only if a day is no longer detailed. Then the customer's history shows who is left.
 downgraded as (
-    select distinct known.customer_id
-    from known
-    inner join days on known.customer_id = days.customer_id
+    select distinct listed.customer_id
+    from listed
+    inner join days on listed.customer_id = days.customer_id
     where days.option <> 'detailed'
 ),
 
@@ -71,10 +71,10 @@ agents as (
     from sessions
     union
     select
-        known.customer_id,
-        known.agent_key
-    from known
-    where known.customer_id not in (select downgraded.customer_id from downgraded)
+        listed.customer_id,
+        listed.agent_key
+    from listed
+    where listed.customer_id not in (select downgraded.customer_id from downgraded)
     union
     select
         history.customer_id,

@@ -120,7 +120,7 @@ month_steps as (
 
 -- Whoever knows three months or more can add and subtract them with weights, so that customers with steady use cancel
 -- out, except for a few. So no customer's steady use may have a large part in any such sum, whatever the weights.
-several as (
+shown_repeatedly as (
     select function
     from shown
     group by function
@@ -146,15 +146,15 @@ month_uses as (
 -- As above, if customers have left, this is looked at a second time without the new ones.
 steady as (
     select
-        looked_at.without_new,
+        variants.without_new,
         month_uses.function,
         month_uses.customer_id,
         avg(month_uses.uses) filter (where month_uses.uses > 0) as uses
     from month_uses
-    inner join several using (function)
-    cross join (values (false), (true)) as looked_at (without_new)
+    inner join shown_repeatedly using (function)
+    cross join (values (false), (true)) as variants (without_new)
     where
-        not looked_at.without_new
+        not variants.without_new
         or (
             month_uses.function in (
                 select shown_uses.function
@@ -169,16 +169,16 @@ steady as (
                     and shown_uses.customer_id is not distinct from month_uses.customer_id
             )
         )
-    group by looked_at.without_new, month_uses.function, month_uses.customer_id
+    group by variants.without_new, month_uses.function, month_uses.customer_id
     having max(month_uses.uses) > 0
 ),
 
-months_of_several as (
+months_to_weigh as (
     select distinct
         month_uses.month,
         month_uses.function
     from month_uses
-    inner join several using (function)
+    inner join shown_repeatedly using (function)
 ),
 
 series as (
@@ -191,7 +191,7 @@ series as (
             case when month_uses.uses > 0 then steady.uses else 0 end::double precision order by months.month
         ) as steady_uses
     from steady
-    inner join months_of_several as months using (function)
+    inner join months_to_weigh as months using (function)
     left join month_uses
         on steady.function = month_uses.function
         and months.month = month_uses.month
