@@ -116,7 +116,7 @@ def _readers(settings: Settings) -> Iterator[Waits]:
 
 @contextmanager
 def _long_reader(settings: Settings) -> Iterator[None]:
-    """A customer who keeps a transaction open, ends it and begins anew, until the block ends."""
+    """A customer who opens one long transaction after another, until the block ends."""
     over = threading.Event()
     with server.connect(settings) as owner:
         login = psycopg.connect(logins.customer_uri(owner, settings, CUSTOMERS[-1]))

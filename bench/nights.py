@@ -55,7 +55,7 @@ def main() -> None:
     out = Console(highlight=False, soft_wrap=True)
     with scratch() as empty, scratch() as settings:
         idle = min(command(settings, "build").seconds for _ in range(ROUNDS))
-        out.print(f"nothing to build: {idle:.1f} s, of which dbt's start is most")
+        out.print(f"nothing to build: {idle:.1f} s, mostly dbt's start")
 
         file = settings.home / "day.parquet"
         events = write_day(file, DAY, BUILT)

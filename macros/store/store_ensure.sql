@@ -36,7 +36,7 @@
         ).columns[0].values() | list -%}
         {%- if groups and groups != [declared.group] -%}
             {%- do store_drifted(
-                mart, 'it stands in the group ' ~ groups[0] ~ ', and is declared in the group ' ~ declared.group
+                mart, 'it was made in the group ' ~ groups[0] ~ ', and is declared in the group ' ~ declared.group
             ) -%}
         {%- endif -%}
         {%- set key = run_query(

@@ -364,7 +364,7 @@ def test_a_mart_that_stands_never_changes_its_group_by_itself(
 
     small.declare("tiny_moved", meta(group="queue"))
     select(small, "tiny_moved", ROW)
-    assert "it stands in the group agent, and is declared in the group queue" in refusal(small)
+    assert "it was made in the group agent, and is declared in the group queue" in refusal(small)
     moved = dbt_project.marts(callmart.settings)
     with callmart.connect() as owner:
         (found,) = drift.find(owner, moved)

@@ -60,7 +60,7 @@ ordered as (
         row_number() over (
             partition by customer_id, call_key order by connected_moment, connected_at, queue, agent_key, talk_no
         ) as part,
-        -- An agent who is connected twice in one contact has one contact, from the first connection on.
+        -- An agent who is connected twice in one contact counts it once, with the first connection.
         row_number() over (
             partition by customer_id, call_key, queue, visit_no, agent_key
             order by {{ beginning('connected_at', 'released_at', 'duration_s') }}, talk_no
