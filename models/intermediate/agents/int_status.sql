@@ -106,7 +106,7 @@ union all
 select
     placed.customer_id,
     placed.agent_key,
-    entered.status as status,
+    entered.status,
     placed.occurred_at as started_at,
     placed.occurred_at as ended_at,
     true as is_entered
