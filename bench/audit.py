@@ -1,6 +1,7 @@
-"""What an audit of 200 customers costs, stage by stage: seconds, and requests to the emulated Tableau.
+"""What an audit of 200 customers costs per stage: seconds, and requests to the emulated Tableau.
 
-`python bench/audit.py [CUSTOMERS]`. Each has all data sources and reports and one recipient; the marts hold no rows.
+`python bench/audit.py [CUSTOMERS]`. Each customer has all data sources and reports, and one recipient. The marts are
+empty.
 """
 
 import sys
@@ -19,7 +20,7 @@ from tableau_emulator.state import State
 
 
 def main() -> None:
-    """Print what each stage of an audit took, in the order in which they come."""
+    """Print what each stage of an audit took, in order."""
     out = Console(highlight=False)
     customers = range(1, int(sys.argv[1]) + 1) if len(sys.argv) > 1 else CUSTOMERS
     with scratch(registry_of(dict.fromkeys(customers, "detailed"))) as settings:

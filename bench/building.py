@@ -1,8 +1,8 @@
-"""A day built by `callmart build`, against DuckDB running the same models on the same Parquet, in one run.
+"""`callmart build` of a day, compared with DuckDB running the same models on the same Parquet, in one run.
 
-`python bench/building.py [CONTACTS]`: 470,000, whose events are six million, unless it says otherwise. DuckDB computes
-what dbt compiled: macros stand for the few functions that it lacks, and the .sql files beside this one for the models
-that need types that it lacks. Both must come to the same totals, or the ratio says nothing.
+`python bench/building.py [CONTACTS]`. The default is 470,000 contacts with six million events. DuckDB runs the SQL that
+dbt compiled. Macros replace the few functions that it lacks, and the .sql files beside this one replace the models
+that need types that it lacks. Both must get the same totals; otherwise the ratio would mean nothing.
 """
 
 import json
@@ -38,7 +38,7 @@ create macro cardinality(list) as len(list);
 create macro registry.agent_label(customer, key) as key;
 """
 
-# What landing and the registry make of the file. Keys need no secret here: nobody is to be hidden from a benchmark.
+# The file as landing and the registry would store it. Keys need no secret here: a benchmark has nobody to protect.
 LANDED = """
 create table raw.event as
 select
@@ -75,7 +75,7 @@ from raw.event;
 
 
 def main() -> None:
-    """Print the seconds of both and their ratio for each round, and the memory of landing and building."""
+    """Print the seconds of both and their ratio per round, and the memory of landing and building."""
     out = Console(highlight=False, soft_wrap=True)
     contacts = int(sys.argv[1]) if len(sys.argv) > 1 else CONTACTS
     customers = CUSTOMERS[: contacts // CONTACTS_PER_CUSTOMER]
@@ -101,7 +101,7 @@ def main() -> None:
 
 
 def _duckdb(settings: Settings, file: Path) -> duckdb.DuckDBPyConnection:
-    """The models computed from the file, in memory and with two threads."""
+    """A DuckDB that has computed the models from the file, in memory and with two threads."""
     duck = duckdb.connect()
     duck.execute("attach ':memory:' as callmart; use callmart; set threads = 2; set timezone = 'UTC'")
     duck.execute("set enable_progress_bar = false")
@@ -112,7 +112,7 @@ def _duckdb(settings: Settings, file: Path) -> duckdb.DuckDBPyConnection:
     duck.execute(REGISTRY)
     for node in _models(settings):
         name, materialized = node["name"], node["config"]["materialized"]
-        if materialized == "store":  # what it held before
+        if materialized == "store":  # its history, which is empty here
             columns = ", ".join(f'"{column}" {of["data_type"]}' for column, of in node["columns"].items())
             duck.execute(f"create table store.{name} ({columns})")
         kind = "view" if materialized == "view" else "table"
@@ -121,7 +121,7 @@ def _duckdb(settings: Settings, file: Path) -> duckdb.DuckDBPyConnection:
 
 
 def _models(settings: Settings) -> Iterator[dict[str, Any]]:
-    """The customers' marts and what they read, each after that. Statistics of months over are not of this day."""
+    """The customers' marts and all models that they read, in the order of building. No monthly statistics."""
     nodes = json.loads((settings.home / "dbt" / "manifest.json").read_text())["nodes"]
     read: dict[str, list[str]] = {}
     wanted = [f"model.callmart.{mart.name}" for mart in dbt_project.marts(settings)]
@@ -133,7 +133,7 @@ def _models(settings: Settings) -> Iterator[dict[str, Any]]:
 
 
 def _compiled(settings: Settings, node: dict[str, Any]) -> str:
-    """What dbt compiled, without the offsets that only tell PostgreSQL's planner something."""
+    """The SQL that dbt compiled, without the offsets, which are only for PostgreSQL's planner."""
     own = Path(__file__).with_name(f"{node['name']}.sql")
     if own.exists():
         return own.read_text()
@@ -142,7 +142,7 @@ def _compiled(settings: Settings, node: dict[str, Any]) -> str:
 
 
 def _require_equal(settings: Settings, duck: duckdb.DuckDBPyConnection) -> None:
-    """SystemExit that names the first mart of which both have not the same number of rows and the same sums."""
+    """Raises SystemExit with the first mart whose number of rows or sums differ."""
     with server.connect(settings) as connection:
         for mart in dbt_project.marts(settings):
             summed = [

@@ -1,7 +1,7 @@
-"""What readers notice of an expiry: the longest that one waits while a month of 200 customers goes, in one run.
+"""What readers notice of an expiry: the longest wait of a reader while a month of 200 customers is deleted, in one run.
 
-Readers ask in a loop, each by a customer's own login. The month goes twice: under short queries, and under a reader
-that keeps its transaction open, which an expiry must not queue the others behind.
+Readers send queries in a loop, each with a customer's own login. A month is deleted twice: beside short queries, and
+beside a reader that keeps its transaction open. The expiry must not make the other readers wait behind that one.
 """
 
 import threading
@@ -22,9 +22,9 @@ from history import CUSTOMERS, QUEUES, fill, retention_floor, scratch, settle
 
 QUARTERS = 12
 READERS = 4
-QUIET_S = 5  # how long the readers are alone
-KEEPS_S, LETS_GO_S = 2.0, 0.3  # of the transaction that stays open
-AT_MOST_MS = 500  # that a lock may make a reader wait
+QUIET_S = 5  # how long the readers work without an expiry
+KEEPS_S, LETS_GO_S = 2.0, 0.3  # how long the long reader keeps a transaction open, and pauses
+AT_MOST_MS = 500  # how long a lock may make a reader wait
 
 WEEK = (
     "select queue, sum(offered) from mart.queue_interval where call_date >= current_date - 7 group by queue"
@@ -34,7 +34,7 @@ YEARS = "select queue, sum(offered), sum(talk_s) from mart.queue_interval group 
 
 @dataclass
 class Waits:
-    """Seconds that each query took, of all readers."""
+    """How long each query of all readers took."""
 
     seconds: list[float] = field(default_factory=list)
     failures: list[psycopg.Error] = field(default_factory=list)
@@ -44,7 +44,7 @@ class Waits:
 
 
 def main() -> None:
-    """Print the longest wait of a reader alone, and during each expiry."""
+    """Print the longest wait of a reader without an expiry, and during each of the two."""
     out = Console(highlight=False, soft_wrap=True)
     with scratch() as settings:
         with server.connect(settings) as connection:
@@ -55,7 +55,7 @@ def main() -> None:
             rows = fill(connection, first, date.today() - timedelta(days=1), QUARTERS)
         settle(settings)
         out.print(
-            f"{len(CUSTOMERS)} customers, two years and two months, {QUEUES * QUARTERS} rows a customer and day: "
+            f"{len(CUSTOMERS)} customers, two years and two months, {QUEUES * QUARTERS} rows per customer and day: "
             f"{rows:,} rows; {READERS} readers, who may wait {AT_MOST_MS} ms"
         )
         with _readers(settings) as waits:
@@ -71,7 +71,7 @@ def main() -> None:
 
 
 def _expire(settings: Settings, today: date) -> str:
-    """Expire as on a day, under readers; what came of it."""
+    """Expire as on this day, beside readers. Returns the line to print."""
     with server.connect(settings) as connection, _readers(settings) as waits:
         begin = time.perf_counter()
         outcomes = expire.expire(connection, settings, today)
@@ -82,7 +82,7 @@ def _expire(settings: Settings, today: date) -> str:
 
 @contextmanager
 def _readers(settings: Settings) -> Iterator[Waits]:
-    """Customers who ask, until the block ends."""
+    """Customers who send queries until the block ends."""
     waits, over = Waits(), threading.Event()
 
     def ask(connection: psycopg.Connection, query: str) -> None:
@@ -116,7 +116,7 @@ def _readers(settings: Settings) -> Iterator[Waits]:
 
 @contextmanager
 def _long_reader(settings: Settings) -> Iterator[None]:
-    """A customer who keeps a transaction open, ends it and begins anew, until the block ends."""
+    """A customer who opens one long transaction after another, until the block ends."""
     over = threading.Event()
     with server.connect(settings) as owner:
         login = psycopg.connect(logins.customer_uri(owner, settings, CUSTOMERS[-1]))

@@ -1,8 +1,8 @@
-"""Extracts of many customers against one bulk write of the same rows with pantab, and what one changed customer costs.
+"""Extracts of many customers, compared with one bulk write of the same rows with pantab; and the cost of one change.
 
-All extracts of 300 customers (another number: the argument) with two years each are made; then pantab writes the same
-rows, read by the owner without a policy, into one file. Last, the extracts of a night in which one customer changed,
-and of one in which none did.
+`python bench/extracts.py [CUSTOMERS]`. First all extracts of 300 customers with two years each are made. Then pantab
+writes the same rows, read by the owner without a policy, into one file. Last come the extracts of a night in which one
+customer changed, and of a night without changes.
 """
 
 import os
@@ -69,7 +69,7 @@ def _timed(do: Callable[[], T]) -> tuple[T, float]:
 
 
 def _read(settings: Settings) -> dict[str, pa.Table]:
-    """All rows of all marts, as their owner."""
+    """All rows of all marts, read by their owner."""
     with dbapi.connect(logins.owner_uri(settings)) as connection, connection.cursor() as cursor:
         tables = {}
         for mart in dbt_project.marts(settings):
@@ -80,7 +80,7 @@ def _read(settings: Settings) -> dict[str, pa.Table]:
 
 
 def _write(settings: Settings, tables: dict[str, pa.Table]) -> float:
-    """Seconds of one write of all of them."""
+    """Seconds of one write of all tables."""
     with tempfile.TemporaryDirectory(dir=settings.home) as folder:
         begin = time.perf_counter()
         pantab.frames_to_hyper(
@@ -92,7 +92,7 @@ def _write(settings: Settings, tables: dict[str, pa.Table]) -> float:
 
 
 def _change(settings: Settings) -> None:
-    """What a night makes of the first customer when it had calls."""
+    """Change the first customer's rows as a night with calls does."""
     with server.connect(settings) as connection:
         connection.execute("update store.queue_interval set talk_s = talk_s + 1 where customer_id = 1")
         connection.execute("update ops.opened_day set build_id = build_id + 1 where customer_id = 1")

@@ -1,4 +1,4 @@
-"""A scratch callmart with two years of 200 customers in a mart, for the benchmarks that need a full one."""
+"""A scratch callmart with two years of 200 customers in a mart, for the benchmarks that need one."""
 
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,7 +20,7 @@ QUEUES = 2
 
 @contextmanager
 def scratch(wanted: Registry | None = None) -> Iterator[Settings]:
-    """A callmart of its own, with the policies, logins and empty marts that it makes itself."""
+    """A callmart in a temporary folder, with its policies, logins and empty marts."""
     with tempfile.TemporaryDirectory(prefix="callmart-bench-") as folder:
         settings = Settings(home=Path(folder) / "home", dsn=None, folders=[])
         try:
@@ -35,7 +35,7 @@ def scratch(wanted: Registry | None = None) -> Iterator[Settings]:
 
 
 def registry_of(options: Mapping[int, str], reports: Sequence[str] = ()) -> Registry:
-    """Customers with these options, and somebody of each who gets these reports, if there are any."""
+    """Customers with these options. Each has one recipient of these reports."""
     return Registry.model_validate(
         {
             "customers": [
@@ -62,10 +62,10 @@ def retention_floor(connection: psycopg.Connection) -> date:
 def fill(
     connection: psycopg.Connection, first: date, last: date, quarters: int, customers: range = CUSTOMERS
 ) -> int:
-    """Fill store.queue_interval for both days and all between, a day after the other as every night does it: of each
-    customer two queues with so many quarter-hours a day in which something happened. The number of rows.
+    """Fill store.queue_interval from the first to the last day, as nights would. Each customer has two queues with
+    this many quarter-hours per day in which something happened. Returns the number of rows.
 
-    Every customer has its own numbers, so that an answer tells whose it is.
+    Every customer has its own numbers, so that each answer can be recognised as its own.
     """
     rows, day = 0, first
     while day <= last:
@@ -96,6 +96,6 @@ def fill(
 
 
 def settle(settings: Settings) -> None:
-    """Statistics and visibility as after some nights."""
+    """Vacuum and analyze, as the server would after some nights."""
     with server.connect(settings, autocommit=True) as connection:
         connection.execute("vacuum (analyze) store.queue_interval")

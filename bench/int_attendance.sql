@@ -1,5 +1,5 @@
--- What models/intermediate/int_attendance.sql says, for DuckDB, which has no range types: of logins and of statuses that
--- do not overlap each other, as the simulated ones don't.
+-- models/intermediate/agents/int_attendance.sql for DuckDB, which has no range types. It holds for logins and statuses
+-- that do not overlap, like the simulated ones.
 
 with days as (
     select * from build.stg_day

@@ -1,5 +1,5 @@
--- What models/intermediate/int_staffed.sql says, for DuckDB, which has no range types: of logins and of memberships
--- that do not overlap each other, as the simulated ones don't.
+-- models/intermediate/agents/int_staffed.sql for DuckDB, which has no range types. It holds for logins and memberships
+-- that do not overlap, like the simulated ones.
 
 with stretches as (
     select

@@ -1,4 +1,4 @@
-"""Landing against a bare COPY of the same rows into a logged table with raw's own columns and indexes, in one run."""
+"""Landing, compared with a COPY of the same rows into a table with the columns and indexes of raw.event, in one run."""
 
 import tempfile
 import time
@@ -29,7 +29,7 @@ DEFAULTS = Defaults(CUSTOMER, "vcloud", False, None)
 
 
 def main() -> None:
-    """Print both, and their ratio, for each round."""
+    """Print both and their ratio per round."""
     out = Console(highlight=False)
     with tempfile.TemporaryDirectory(prefix="callmart-bench-") as folder:
         settings = Settings(home=Path(folder) / "home", dsn=None, folders=[])
@@ -38,7 +38,7 @@ def main() -> None:
                 file = Path(folder) / f"{number}.parquet"
                 events = _write(file, date.today() - timedelta(days=30 + DAYS * number))
                 copied = _copy(settings, file)
-                # Stopping writes out what was left to write, which is not the other's to pay.
+                # Stopping writes out what is left, so that landing does not pay for the COPY.
                 server.stop(settings.home)
                 landed = _land(settings, file)
                 server.stop(settings.home)

@@ -1,7 +1,7 @@
-"""What a night costs, against the same without history, and against dbt's own start, in one run.
+"""What a night costs, compared with the same night without history and with dbt's own start, in one run.
 
-A day of 50,000 contacts is built by turns in empty tables and where two years stand before it. There a call
-comes late. Last, a day of 10,000 contacts goes through all that `callmart run` does without publishing.
+A day of 50,000 contacts is built in turns in empty tables and after two years of history. After the history a call also
+comes late. Last, a day of 10,000 contacts goes through all stages of `callmart run` except publishing.
 """
 
 import os
@@ -26,8 +26,8 @@ BUILT = CUSTOMERS[:5]
 ROUNDS = 3
 QUARTERS = 5  # of each of two queues, on each day of two years
 
-# Of a month all that agents did, for a status is looked for that far back; of a week all calls, for callers are; and of
-# one customer all of two months.
+# All that agents did in a month, because a status is looked up that far back; all calls of a week, because callers are;
+# and for one customer everything of two months.
 HISTORY = """
 insert into raw.event (
     customer_id, occurred_at, event_key, platform, event, file_id, call_key, call_id, queue, agent_key, number_key,
@@ -55,7 +55,7 @@ def main() -> None:
     out = Console(highlight=False, soft_wrap=True)
     with scratch() as empty, scratch() as settings:
         idle = min(command(settings, "build").seconds for _ in range(ROUNDS))
-        out.print(f"nothing to build: {idle:.1f} s, of which dbt's start is most")
+        out.print(f"nothing to build: {idle:.1f} s, mostly dbt's start")
 
         file = settings.home / "day.parquet"
         events = write_day(file, DAY, BUILT)
@@ -89,7 +89,7 @@ def main() -> None:
 
 
 def _fill(settings: Settings) -> int:
-    """Put history into the tables: two years of queue_interval, and the events that a build could look at."""
+    """Fill the history: two years of queue_interval, and the events that a build could look at, which are counted."""
     with server.connect(settings) as connection:
         fill(connection, retention_floor(connection), DAY - timedelta(days=1), QUARTERS)
         for month in {(DAY - timedelta(days=ago)).replace(day=1) for ago in range(62)}:
@@ -102,14 +102,14 @@ def _fill(settings: Settings) -> int:
 
 
 def _open(settings: Settings) -> None:
-    """Open what was built, without the checks, which are not what is measured here."""
+    """Open what was built, without the checks: they are not measured here."""
     with server.connect(settings) as connection:
         connection.execute("update ops.build set validated_at = clock_timestamp()")
         opening.open_build(connection, settings)
 
 
 def _late(settings: Settings) -> tuple[float, int]:
-    """Seconds to build what a call reaches that comes when its day is open, and the number of those days."""
+    """Land a call of a day that is already open. Returns the seconds of the build and its number of days."""
     late = settings.home / "late.csv"
     late.write_text(
         "customer_id,platform,event,occurred_at,call_id,queue,reason\n"
@@ -125,7 +125,7 @@ def _late(settings: Settings) -> tuple[float, int]:
 
 
 def _night(settings: Settings, folder: Path) -> float:
-    """Seconds of a night in a process of its own, its start included."""
+    """Seconds of a night in a process of its own, start included."""
     nightly = settings.model_copy(update={"folders": [Folder(path=folder)]})
     begin = time.perf_counter()
     process = get_context("spawn").Process(target=_run_unpublished, args=(nightly,))
@@ -137,7 +137,7 @@ def _night(settings: Settings, folder: Path) -> float:
 
 
 def _run_unpublished(settings: Settings) -> None:
-    """What `callmart run` does, up to the extracts."""
+    """All stages of `callmart run` up to the extracts."""
     ran = run.Ran()
     with server.connect(settings) as connection, exclusive(connection):
         run.remove_closed(connection, settings, ran, _ignore)

@@ -1,7 +1,7 @@
-"""What the walls cost: a customer's query of a mart against the owner's of the table with an explicit filter.
+"""What isolation costs: a customer's query of a mart, compared with the owner's query of the table with a filter.
 
-`python bench/policies.py [CUSTOMERS]`, of two years. Rounds go through some customers, as the publisher that has become
-them; both take turns in being first.
+`python bench/policies.py [CUSTOMERS]`, with two years. The rounds go through some of the customers, in sessions of the
+publisher that became that customer. Customer and owner take turns in going first.
 """
 
 import statistics
@@ -23,7 +23,7 @@ from history import CUSTOMERS, QUEUES, fill, registry_of, retention_floor, scrat
 QUARTERS = 20
 ROUNDS = 60
 AT_MOST = 1.3  # times the owner's
-PLANNING = 0.001  # seconds more for what is mostly planning: a day, a week
+PLANNING = 0.001  # extra seconds that are allowed where planning is most of the time: a day, a week
 
 NUMBERS = "sum(offered), sum(answered), sum(talk_s), max(wait_max_s)"
 ROW = "call_date, interval_local, queue, offered, answered"
@@ -49,7 +49,7 @@ PARALLEL = {"parallel off": "0", "parallel on": "2"}
 
 
 def main() -> None:
-    """Print the median of both for each query, and what the customer's costs more."""
+    """Print the median of both and their ratio per query."""
     out = Console(highlight=False)
     customers = range(1, int(sys.argv[1]) + 1) if len(sys.argv) > 1 else CUSTOMERS
     with scratch(registry_of(dict.fromkeys(customers, "detailed"))) as settings:
@@ -72,7 +72,7 @@ def main() -> None:
 
 @dataclass(frozen=True)
 class _Pair:
-    """A customer and the owner, with a session each, so that neither finds its own warmer."""
+    """A customer and the owner, each with one session, so that both sessions are equally warm."""
 
     id: int
     customer: psycopg.Connection
@@ -86,7 +86,7 @@ class _Pair:
         return cls(id, customer, owner)
 
     def ask(self, query: str, *, owner_first: bool) -> tuple[float, float]:
-        """Seconds of the customer, and of the owner, who get the same. Who comes second finds the pages in memory."""
+        """Seconds of the customer and of the owner for the same answer. The second one finds the pages in memory."""
         filled = [
             (self.customer, query.format(mart="mart.queue_interval", who="true", who_else="true")),
             (
@@ -109,7 +109,7 @@ def _compare(out: Console, name: str, query: str, pairs: list[_Pair], workers: s
     for pair in pairs:
         for session in (pair.customer, pair.owner):
             session.execute(f"set max_parallel_workers_per_gather = {workers}")
-        pair.ask(query, owner_first=False)  # both have planned it before
+        pair.ask(query, owner_first=False)  # so that both have planned it once
     seconds = [
         pair.ask(query, owner_first=bool(number // len(pairs) % 2))
         for number, pair in enumerate(islice(cycle(pairs), ROUNDS))
@@ -125,7 +125,7 @@ def _compare(out: Console, name: str, query: str, pairs: list[_Pair], workers: s
 
 
 def _ask(connection: psycopg.Connection, query: str) -> tuple[float, list[tuple[bytes | None, ...]]]:
-    """Seconds until the whole answer is here, and the answer, which Python does not make objects of."""
+    """Seconds until the whole answer is here, and the answer, without making Python objects of its values."""
     begin = time.perf_counter()
     result = connection.pgconn.exec_(query.encode())
     seconds = time.perf_counter() - begin

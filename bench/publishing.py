@@ -1,8 +1,8 @@
-"""What `callmart publish` takes for many customers, against the uploads alone, and what a plan of no changes takes.
+"""How long `callmart publish` takes for many customers, compared with the uploads alone; and a plan without changes.
 
-The extracts of 300 customers (another number: the argument) with two years each are published to the emulator: for the
-first time; when all differ from those that are there, against TSC alone uploading the same bytes to the same places,
-one after the other; when some do and each upload takes its time, as on a server; and when none does.
+`python bench/publishing.py [CUSTOMERS]`. The extracts of 300 customers with two years each go to the emulator:
+for the first time; when all have changed, compared with TSC alone uploading the same bytes one after the other; when
+some have changed and each upload is held up, as on a real server; and when none has.
 """
 
 import os
@@ -66,7 +66,7 @@ def main() -> None:
 
 
 def _published(settings: Settings, *options: str) -> tuple[float, int]:
-    """Seconds of `callmart publish`, its start included, and the number of uploads."""
+    """Seconds of `callmart publish`, start included, and the number of uploads."""
     before = _uploads(settings)
     return command(settings, "publish", *options).seconds, _uploads(settings) - before
 
@@ -80,7 +80,7 @@ def _uploads(settings: Settings) -> int:
 
 
 def _uploaded(settings: Settings, customers: int) -> tuple[float, int, float]:
-    """The data sources of the first customers uploaded once more with TSC alone: seconds, how many, and their MiB."""
+    """Upload the data sources of the first customers again with TSC alone. Returns seconds, number and MiB."""
     with server.connect(settings) as connection:
         wanted = publishing.desired(connection, settings)
     seconds, files, size = 0.0, 0, 0

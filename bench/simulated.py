@@ -18,7 +18,7 @@ from callmart.base.settings import Settings
 from callmart.simulator.simulate import simulate
 
 CONTACTS_PER_CUSTOMER = 10_000
-# Ends by saying the most memory that it had, in KiB. (What getrusage says counts its parent's as well.)
+# At its end it prints the most memory that it used, in KiB. (getrusage would include its parent's.)
 _COMMAND = """
 import atexit, re
 from pathlib import Path
@@ -31,14 +31,14 @@ _AGENTS = [f"user-{number}" for number in range(77)]
 
 
 class Cost(NamedTuple):
-    """Of a command: how long it took, its start included, and the most memory that it had at once."""
+    """How long a command took, start included, and the most memory that it used."""
 
     seconds: float
     mib: float
 
 
 def write_day(file: Path, day: date, customers: Sequence[int]) -> int:
-    """Write a day of 10,000 contacts of each customer, in the order of their times. The number of events."""
+    """Write a day with 10,000 contacts per customer, in order of time. Returns the number of events."""
     with Pool() as pool:
         events = pa.concat_tables(pool.imap_unordered(partial(_simulated, day), customers))
     pyarrow.parquet.write_table(events.sort_by("occurred_at"), file)
@@ -58,7 +58,7 @@ def _simulated(day: date, customer: int) -> pa.Table:
 
 
 def command(settings: Settings, *arguments: str | Path) -> Cost:
-    """Run `callmart` with these arguments, in a process of its own. Raises CalledProcessError where it fails."""
+    """Run `callmart` with these arguments, in a process of its own. Raises CalledProcessError if it fails."""
     begin = time.perf_counter()
     said = subprocess.run(
         [sys.executable, "-c", _COMMAND, *map(str, arguments)],

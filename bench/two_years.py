@@ -26,12 +26,12 @@ CONTACTS, QUEUES, AGENTS = 30, ["a", "b"], ["user-1", "user-2", "user-3"]
 
 
 def options(customers: int) -> dict[int, str]:
-    """So many customers, one in ten with a detailed contract, the first too."""
+    """This many customers. The first one and every tenth after it have a detailed contract."""
     return {1 + each: "standard" if each % 10 else "detailed" for each in range(customers)}
 
 
 def _open_a_day(settings: Settings) -> None:
-    """Yesterday of the first customer, through all stages but the checks."""
+    """Take yesterday of the first customer through all stages except the checks."""
     events = simulate(
         1, [YESTERDAY], "Europe/Amsterdam", QUEUES, AGENTS, contacts_per_day=CONTACTS, seed=1
     ).events
@@ -46,7 +46,7 @@ def _open_a_day(settings: Settings) -> None:
 
 
 def fill_marts(settings: Settings, options: Mapping[int, str]) -> int:
-    """Fill all marts with that day, for all that customers see, month by month as nights do it. The number of rows."""
+    """Fill all marts with copies of that day, for all days that customers see. Returns the number of rows."""
     _open_a_day(settings)
     marts, rows = dbt_project.marts(settings), 0
     with server.connect(settings) as connection:
@@ -82,7 +82,7 @@ def fill_marts(settings: Settings, options: Mapping[int, str]) -> int:
 
 
 def _repeat(connection: psycopg.Connection, mart: Mart, customers: list[int], first: date, last: date) -> int:
-    """The first customer's yesterday as the days from `first` to `last` of all customers, but for itself."""
+    """Copy the first customer's yesterday to all customers and days of the range. Returns the number of rows."""
     moved = {"date": "{} - ago", "customer_id": "customer"} | dict.fromkeys(
         ("timestamp with time zone", "timestamp without time zone"), "{} - make_interval(days => ago)"
     )
@@ -115,7 +115,7 @@ def _repeat(connection: psycopg.Connection, mart: Mart, customers: list[int], fi
 
 
 def extract_all(settings: Settings) -> list[extract.Extract]:
-    """All extracts; SystemExit where one could not be made."""
+    """Make all extracts. Raises SystemExit if one can't be proved."""
     with server.connect(settings) as connection:
         made = extract.extract(connection, settings, _ignore)
     for one in made:

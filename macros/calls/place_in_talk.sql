@@ -1,7 +1,7 @@
 {#
-    The rows of `relation` with the `part` of the call in which they fall: the agent's last part that began before the
-    row's moment, or else the first one after it. A row without an agent falls in anybody's. Rows and talks have a moment;
-    `number` tells rows apart that share call, queue and agent. A row of a call without a talk is left out.
+    Adds to each row of `relation` the `part` of the call that it belongs to: the agent's last part that began before
+    the row's moment, or else the first one after it. A row without an agent can belong to any agent's part. A row of a
+    call without a talk is left out. `number` is the column that distinguishes rows of one call, queue and agent.
 #}
 {% macro place_in_talk(relation, talks, number) -%}
     select distinct on (

@@ -1,6 +1,6 @@
 {#
-    The bounds, in seconds, up to which waits are counted: those of the columns wait_answered_le_5, wait_answered_le_10 and
-    so on that the mart's YAML declares. Percentiles of the wait can be read from the counts.
+    The bounds, in seconds, of the counts of waits. They come from the names of the columns in the mart's YAML:
+    wait_answered_le_5, wait_answered_le_10 and so on.
 #}
 {% macro wait_bounds() -%}
     {%- set bounds = [] -%}

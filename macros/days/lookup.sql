@@ -1,9 +1,9 @@
 {#
-    A join that looks the rows of `events` up for each row of `relation`, by an index: those of the same customer that meet
-    all `conditions`. `columns` are those wanted, or all.
+    A join that looks up the rows of `events` for each row of `relation`, by an index: rows of the same customer that
+    meet all `conditions`.
 
-    The planner has no samples of a month that just began, and would otherwise read the whole history, or compare each
-    event with each row. The offset keeps it from taking the look-up apart.
+    The planner has no samples of a month that has just begun. Without this it would read the whole history, or compare
+    each event with each row. The offset keeps it from taking the look-up apart.
 #}
 {% macro lookup(relation, conditions, columns=['*'], events='events') -%}
     cross join lateral (

@@ -1,6 +1,6 @@
 {#
-    How long a status, a login or a membership lasts at most after the last event that tells of it; as far as landing
-    looks for its two ends when it marks days. In hours, as the length of days depends on the session's time zone.
+    How long a status, a login or a membership lasts at most after its last event. Landing looks just as far for the
+    other end when it marks days. In hours, because the length of a day depends on the session's time zone.
 #}
 {% macro longest_phase() -%}
     interval '744 hours'

@@ -1,4 +1,4 @@
-{# How long a wrap-up of no call can be. #}
+{# How long a wrap-up without a call can last at most. #}
 {% macro longest_wrapup() -%}
     interval '24 hours'
 {%- endmacro %}

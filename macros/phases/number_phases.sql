@@ -1,11 +1,11 @@
 {#
-    The rows of `relation`, each with the number of the phase that it belongs to, as `name`: how many phases have started
-    among the rows of `partition` up to its moment. 0 is before the first.
+    Adds to each row of `relation`, as column `name`, the number of the phase that it belongs to. Phases are counted
+    within `partition`, from 1. Rows before the first phase have 0. `starts` and `ends` are conditions on a row. Rows
+    need a `moment`, an `event`, a `reason` and a `duration_s`.
 
-    Rows of one moment have no order, so they get the order in which phases follow each other: first the end of the phase
-    that is open, then starts and ends by turns. A phase is open where, in the last moment with unequal numbers of starts
-    and ends, there were more starts. `starts` and `ends` are conditions on a row. Rows have a `moment`, an `event`, a
-    `reason` and a `duration_s`.
+    Rows of one moment have no order of their own. They get the order in which phases follow each other: first the end
+    of the phase that is open, then starts and ends by turns. Whether a phase is open shows in the last moment before
+    with unequal numbers of starts and ends: it had more starts.
 #}
 {% macro number_phases(relation, name, starts, ends, partition) -%}
     select

@@ -1,6 +1,6 @@
 {#
-    A statistic over all customers that is frozen: what the model's SQL says is added to `usage.<model>` once, and never
-    touched again, whatever dbt is asked to refresh. The table stands as its YAML declares, as a mart's does.
+    A frozen statistic over all customers. The rows of the model's SQL are added to `usage.<model>` once and never
+    touched again, not even by dbt's --full-refresh. The table follows the model's YAML, like a mart's.
 #}
 {% materialization frozen, adapter='postgres' %}
     {%- set declared = store_declaration(model) -%}

@@ -1,9 +1,9 @@
 {#
     The store: a mart that keeps its history while dbt computes only the window.
 
-    `build.<model>` gets what the model's SQL says for the days of build.window; `store.<model>`, and the view
-    `mart.<model>` that customers read, are made sure to stand as its YAML declares. Nothing moves from one to the other
-    here: `callmart open` does that, once the window has passed its checks.
+    `build.<model>` gets the rows of the model's SQL, for the days of build.window. `store.<model>`, and the view
+    `mart.<model>` that customers read, are made or extended as the model's YAML declares. Nothing moves from `build` to
+    `store` here: `callmart open` does that, once the window has passed its checks.
 #}
 {% materialization store, adapter='postgres' %}
     {%- set declared = store_declaration(model) -%}

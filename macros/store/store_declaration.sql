@@ -1,12 +1,12 @@
 {#
     What a mart's YAML declares, checked: group, key, day (or `day: none`), columns with types, persons. A mart that
-    leaves one out does not build; the error says what to add.
+    leaves one of them out does not build, and the error says what to add.
 #}
 {% macro store_declaration(model) -%}
     {%- set meta = model.config.meta -%}
     {%- set columns = model.columns.values() | list -%}
     {%- set names = columns | map(attribute='name') | list -%}
-    {#- What is frozen is of no customer, and no customer's to read. -#}
+    {#- A frozen statistic is over all customers, and no customer reads it. -#}
     {%- set of_customers = model.config.materialized != 'frozen' -%}
     {%- set groups = ['queue', 'agent', 'line'] if of_customers else ['usage'] -%}
 
@@ -18,7 +18,7 @@
     {%- endif -%}
     {%- if not of_customers and names | select('in', ['customer_id', 'queue', 'agent_key', 'call_date']) | list -%}
         {%- do exceptions.raise_compiler_error(
-            'statistic ' ~ model.name ~ ' tells customers, queues, agents or days apart: sum over them'
+            'statistic ' ~ model.name ~ ' has a column per customer, queue, agent or day: sum over them'
         ) -%}
     {%- endif -%}
     {%- if 'day' not in meta -%}

@@ -1,18 +1,18 @@
 {#
-    Makes sure that a mart's table stands as it is declared. A new column is added in place; any other difference
-    stops with what to do; nothing is ever dropped.
+    Makes sure that a mart's table is as declared. A new column is added in place. Any other difference stops the build,
+    and the error says what to do. Nothing is ever dropped.
 #}
 {% macro store_ensure(mart, declared) -%}
-    {%- set standing = run_query(
+    {%- set existing = run_query(
         "select attname, format_type(atttypid, atttypmod) as data_type"
         ~ " from pg_catalog.pg_attribute"
         ~ " where attrelid = to_regclass('" ~ mart ~ "') and attnum > 0 and not attisdropped"
     ) -%}
-    {%- if standing | length == 0 -%}
+    {%- if existing | length == 0 -%}
         {%- do store_create(mart, declared) -%}
     {%- else -%}
         {%- set types = {} -%}
-        {%- for row in standing -%}
+        {%- for row in existing -%}
             {%- do types.update({row['attname']: row['data_type']}) -%}
         {%- endfor -%}
         {%- set names = declared.columns | map(attribute='name') | list -%}
@@ -21,7 +21,7 @@
         {%- endfor -%}
         {%- for column in declared.columns -%}
             {%- if column.name not in types -%}
-                {#- Readers wait behind it. -#}
+                {#- Readers have to wait while this waits for its lock. -#}
                 {%- do run_query(
                     "set local lock_timeout = '10s'; alter table " ~ mart ~ ' add column ' ~ adapter.quote(column.name) ~ ' ' ~ column.data_type
                 ) -%}
@@ -36,7 +36,7 @@
         ).columns[0].values() | list -%}
         {%- if groups and groups != [declared.group] -%}
             {%- do store_drifted(
-                mart, 'it stands in the group ' ~ groups[0] ~ ', and is declared in the group ' ~ declared.group
+                mart, 'it was made in the group ' ~ groups[0] ~ ', and is declared in the group ' ~ declared.group
             ) -%}
         {%- endif -%}
         {%- set key = run_query(

@@ -1,6 +1,6 @@
 {#
-    Whom a mart may show, by its group: agents and callers in the agent group, which a detailed contract alone opens; nobody
-    in any other. Python says the same when it reads the project (PERSONS in scripts/callmart/declarations/dbt_project.py).
+    Which persons the columns of a mart may point to, by its group. Only the group agent, which only a detailed contract
+    opens, shows agents and callers. PERSONS in scripts/callmart/declarations/dbt_project.py says the same to Python.
 #}
 {% macro store_persons(group) -%}
     {{ return({'agent': ['agent', 'caller', 'nobody']}.get(group, ['nobody'])) }}

@@ -1,16 +1,16 @@
 {#
-    A table of the window, made anew each time. dbt's own table puts the new one beside the old and renames both, for
-    readers that these have not; and the planner would know nothing of it.
+    A table of the window, made anew by each build. dbt's own `table` builds a second table and swaps both, for the sake
+    of readers; these tables have none. And it does not analyze the table, so the planner would know nothing about it.
 #}
 {% materialization window, adapter='postgres' %}
-    {%- set standing = load_cached_relation(this) -%}
+    {%- set existing = load_cached_relation(this) -%}
     {%- call statement('main') -%}
-        {% if standing %}drop {{ standing.type }} {{ standing }} cascade;{% endif %}
+        {% if existing %}drop {{ existing.type }} {{ existing }} cascade;{% endif %}
         create unlogged table {{ this }} as {{ sql }};
         analyze {{ this }};
     {%- endcall -%}
-    {#- dbt forgets the views over the dropped table as well, and makes them anew. -#}
-    {%- if standing %}{% do adapter.cache_dropped(standing) %}{% endif -%}
+    {#- dbt also has to forget the views over the dropped table, so that it makes them again. -#}
+    {%- if existing %}{% do adapter.cache_dropped(existing) %}{% endif -%}
     {%- do adapter.commit() -%}
     {{ return({'relations': [this.incorporate(type='table')]}) }}
 {% endmaterialization %}

@@ -1,4 +1,4 @@
-{# The quarter-hours that a phase touches, as a table of `interval_start`; of a phase without length the one it is in. #}
+{# The quarter-hours that a phase touches, as a table of `interval_start`. A phase without length touches one. #}
 {% macro quarter_hours(from_moment, until_moment) -%}
     generate_series(
         {{ quarter_hour(from_moment) }},

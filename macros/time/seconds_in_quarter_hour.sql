@@ -1,6 +1,6 @@
 {#
     The whole seconds of a phase that lie in the quarter-hour `interval_start`. The phase is rounded once, half up, and
-    then cut: each part is what the phase had reached at its end less what it had reached at its beginning.
+    then cut: a part is the phase's rounded length up to the part's end, less that up to the part's beginning.
 #}
 {% macro seconds_in_quarter_hour(started_at, ended_at) -%}
     {{ whole_seconds(seconds_between(started_at, 'least(' ~ ended_at ~ ", interval_start + interval '15 minutes')")) }}

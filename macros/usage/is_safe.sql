@@ -1,7 +1,7 @@
 {#
-    Whether a sum over customers tells nothing of one of them: an aggregate over rows of one customer each. At least ten
-    take part, the largest is less than half of it, and the two largest are less than 85 %, so that neither can reckon
-    the other. `amount` is nobody's less than 0.
+    Whether a sum over customers reveals nothing about one of them. An aggregate over rows of one customer each;
+    `amount` is never negative. At least ten customers take part, the largest has less than half of the sum, and the two
+    largest have less than 85 %, so that neither can work out the other's part.
 #}
 {% macro is_safe(amount) -%}
     (

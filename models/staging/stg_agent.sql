@@ -1,5 +1,5 @@
--- A row is an agent who has an event in or around a stretch of days to compute, per stretch. Each agent is found from
--- the one before by the index event_by_agent, instead of by reading all their events.
+-- A row is a stretch of days to compute and an agent who has an event in or around it. The recursion steps from one
+-- agent to the next in the index event_by_agent, instead of reading all their events.
 
 with recursive spans as (
     select * from {{ ref('stg_agent_span') }}
@@ -23,7 +23,7 @@ agents as (
         agents.known_until,
         agents.looks_back_to,
         agents.looks_ahead_to,
-        neighbour.agent_key
+        next_agent.agent_key
     from agents
     cross join lateral (
         select events.agent_key
@@ -36,7 +36,7 @@ agents as (
             and events.occurred_at < agents.looks_ahead_to
         order by events.agent_key
         limit 1
-    ) as neighbour
+    ) as next_agent
 )
 
 select * from agents

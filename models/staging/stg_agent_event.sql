@@ -1,5 +1,5 @@
--- A row is an event of an agent, and of no call, that matters for the window: all events of its days, the last ones
--- before them and the first ones after them. They are looked up per agent, so that the cost follows the window.
+-- A row is an event of an agent outside calls that matters for the window: all events of its days, the last ones before
+-- them and the first ones after them. They are looked up per agent, so that the cost follows the window.
 
 with agents as (
     select * from {{ ref('stg_agent') }}
@@ -52,7 +52,7 @@ last_statuses as (
     ) as latest
 ),
 
--- The status before, back to the last event of another status, so that its beginning is known.
+-- The status before the days, back to the last event of another status, so that its beginning is known.
 status_before as (
     select
         last_statuses.customer_id,

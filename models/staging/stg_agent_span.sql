@@ -34,7 +34,7 @@ stretches as (
     group by customer_id, stretch
 ),
 
--- What no contract keeps any more counts as never landed.
+-- Data that no contract keeps any more counts as never landed.
 kept as (
     select
         contracts.customer_id,

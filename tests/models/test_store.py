@@ -341,7 +341,7 @@ def test_a_build_says_what_the_macros_say_and_never_what_the_database_says(small
     small.declare("tiny_said", lambda d: d["columns"][2].update(name="others"))
     select(small, "tiny_said", ROW.replace("things", "others"))
     assert refusal(small) == (
-        '"callmart"."store"."tiny_said" does not stand as declared: the column things is not declared any more. '
+        '"callmart"."store"."tiny_said" differs from its declaration: the column things is not declared any more. '
         "Its history is kept as it is: correct the YAML, or move the history by hand "
         '(docs/runbook.md, "A mart has drifted")'
     )
@@ -364,7 +364,7 @@ def test_a_mart_that_stands_never_changes_its_group_by_itself(
 
     small.declare("tiny_moved", meta(group="queue"))
     select(small, "tiny_moved", ROW)
-    assert "it stands in the group agent, and is declared in the group queue" in refusal(small)
+    assert "it was made in the group agent, and is declared in the group queue" in refusal(small)
     moved = dbt_project.marts(callmart.settings)
     with callmart.connect() as owner:
         (found,) = drift.find(owner, moved)
@@ -472,7 +472,7 @@ def test_drift_stops_with_what_to_do_and_a_new_column_is_added(
     project.declare("tiny_added", lambda d: column(d, "more", "integer"))
     said = " ".join(project.run(*options).split())
     for name, (_, difference) in DRIFT.items():
-        start = said.find(f'"store"."{name}" does not stand as declared: {difference}')
+        start = said.find(f'"store"."{name}" differs from its declaration: {difference}')
         assert start >= 0, (name, said)
         assert "docs/runbook.md" in said[start : start + 400], name
     assert {name: project.callmart.rows(history.format(name)) for name in names} == before

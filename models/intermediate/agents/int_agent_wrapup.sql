@@ -1,6 +1,6 @@
--- A row is a wrap-up that an agent told of, and not after which call; one that still goes on is none yet.
+-- A row is a finished wrap-up that the source reports for an agent without naming a call.
 
--- What has told nothing for so long begins anew.
+-- After 24 hours without an event a new chain begins. Beginnings and ends are paired within a chain.
 with events as (
     select
         *,
@@ -11,7 +11,7 @@ with events as (
         lag(occurred_at) over (
             partition by customer_id, agent_key
             order by occurred_at
-        ) < occurred_at - {{ longest_wrapup() }} as begins_anew
+        ) < occurred_at - {{ longest_wrapup() }} as begins_chain
     from {{ ref('stg_agent_event') }}
     where kind = 'wrapup'
 ),
@@ -19,7 +19,7 @@ with events as (
 chained as (
     select
         *,
-        count(*) filter (where begins_anew) over (
+        count(*) filter (where begins_chain) over (
             partition by customer_id, agent_key
             order by occurred_at
         ) as chain_no
@@ -36,7 +36,7 @@ numbered as (
     ) }}
 ),
 
--- What the source measures needs no beginning, and many can go on at once.
+-- A wrap-up that the source measures needs no beginning, and several can overlap.
 wrapups as (
     select
         customer_id,

@@ -1,5 +1,5 @@
--- A row is a local day of an agent who was logged in, under a detailed contract only: for how long, and for how much of
--- it ready, that is in no status that keeps contacts away. Two devices at once count once.
+-- A row is a local day on which an agent was logged in, under a detailed contract only: for how long, and for how long
+-- of that the agent was ready (in none of break, away, training and other). Two devices at once count once.
 
 with logins as (
     select * from {{ ref('int_login') }}
@@ -48,7 +48,7 @@ not_ready as (
     group by phases.customer_id, days.call_date, phases.agent_key
 )
 
--- A day is rounded once, whatever pieces it has: where they begin outside the window need not be known.
+-- A day is rounded once, as a whole. So it does not matter where its logins and statuses began outside the window.
 select
     customer_id,
     call_date,

@@ -1,12 +1,12 @@
--- A row is a time that an agent was somewhere: logged in at a device, or a member of a queue. It ends with its end,
--- or where the next one at the same place begins. An end without a beginning is a row as well.
+-- A row is a time in which an agent was present: logged in at a device, or a member of a queue. It ends with its end,
+-- or where the next one at the same device or queue begins. An end without a beginning is a row too.
 
 with events as (
     select * from {{ ref('stg_agent_event') }}
     where kind in ('login', 'membership')
 ),
 
--- After so long without an event a new chain begins.
+-- After 31 days without an event a new chain begins. Beginnings and ends are paired within a chain.
 moments as (
     select
         *,
@@ -17,14 +17,14 @@ moments as (
         lag(occurred_at) over (
             partition by customer_id, agent_key, kind, place
             order by occurred_at
-        ) < occurred_at - {{ longest_phase() }} as begins_anew
+        ) < occurred_at - {{ longest_phase() }} as begins_chain
     from events
 ),
 
 chained as (
     select
         *,
-        count(*) filter (where begins_anew) over (
+        count(*) filter (where begins_chain) over (
             partition by customer_id, agent_key, kind, place
             order by occurred_at
         ) as chain_no
@@ -53,7 +53,7 @@ phases as (
         max(known_until) as known_until,
         min(occurred_at) filter (where {{ begins_presence() }}) as came_at,
         min(occurred_at) filter (where {{ ends_presence() }}) as left_at,
-        -- The first end counts. What a later one measures is not this phase.
+        -- The first end counts, with its own measure.
         (
             array_agg(duration_s order by moment, duration_s)
             filter (where {{ ends_presence() }})
@@ -79,7 +79,7 @@ select
     place,
     came_at,
     left_at,
-    -- The source's own measure wins: it counts back from the end, but not into the day before the beginning.
+    -- The source's own measure wins. It is counted back from the end, but not into a day before the beginning.
     case
         when left_at is null or duration_s is null then coalesce(came_at, left_at)
         else greatest(

@@ -1,5 +1,5 @@
--- A row is a quarter-hour of a queue in which agents were there for it: logged in at a device and a member. Where a
--- customer's source has told of no login in the 31 days that end with a day, being a member is being there.
+-- A row is a quarter-hour in which agents staffed a queue: they were logged in at a device and members of the queue. If
+-- a customer's source shows no login in the 31 days that end with a day, all members count on that day.
 
 with days as (
     select * from {{ ref('stg_day') }}
@@ -26,13 +26,13 @@ login_days as (
     from events
 ),
 
-days_told as (
+day_sources as (
     select
         days.customer_id,
         days.call_date,
         days.begins_at,
         days.ends_at,
-        count(login_days.login_date) > 0 as tells_logins
+        count(login_days.login_date) > 0 as shows_logins
     from days
     left join login_days
         on days.customer_id = login_days.customer_id
@@ -63,7 +63,7 @@ stretches as (
     select
         members.customer_id,
         members.queue,
-        true as tells_logins,
+        true as shows_logins,
         unnest(members.times * logged_in.times) as during
     from members
     inner join logged_in
@@ -73,7 +73,7 @@ stretches as (
     select
         customer_id,
         queue,
-        false as tells_logins,
+        false as shows_logins,
         unnest(times) as during
     from members
 ),
@@ -82,16 +82,16 @@ of_days as (
     select
         stretches.customer_id,
         stretches.queue,
-        days_told.call_date,
+        day_sources.call_date,
         lower(stretches.during) as began_at,
-        greatest(lower(stretches.during), days_told.begins_at) as from_moment,
-        least(upper(stretches.during), days_told.ends_at) as until_moment
+        greatest(lower(stretches.during), day_sources.begins_at) as from_moment,
+        least(upper(stretches.during), day_sources.ends_at) as until_moment
     from stretches
-    inner join days_told
-        on stretches.customer_id = days_told.customer_id
-        and stretches.tells_logins = days_told.tells_logins
-        and lower(stretches.during) < days_told.ends_at
-        and upper(stretches.during) > days_told.begins_at
+    inner join day_sources
+        on stretches.customer_id = day_sources.customer_id
+        and stretches.shows_logins = day_sources.shows_logins
+        and lower(stretches.during) < day_sources.ends_at
+        and upper(stretches.during) > day_sources.begins_at
 ),
 
 parts as (

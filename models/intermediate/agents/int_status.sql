@@ -1,5 +1,5 @@
 -- A row is a phase of an agent: a status, from being entered until the next one. The same status again is no new
--- phase. What was entered and left within one moment has no length, and counts as entered.
+-- phase. A status that was entered and left within one moment has no length, but counts as entered.
 
 with events as (
     select * from {{ ref('stg_agent_event') }}
@@ -22,15 +22,15 @@ moments as (
         line_number
 ),
 
--- Statuses of one moment have no order: which of them holds from then on is settled by what usually follows what.
+-- Statuses of one moment have no order. The one that usually comes last holds from then on.
 settled as (
     select
         *,
         case
             when statuses && array['away', 'break', 'other', 'training']
                 then (
-                    select max(told.word) from unnest(statuses) as told (word)
-                    where told.word not in ('available', 'in_call', 'wrap_up')
+                    select max(entered.status) from unnest(statuses) as entered (status)
+                    where entered.status not in ('available', 'in_call', 'wrap_up')
                 )
             when statuses @> array['in_call', 'wrap_up'] then 'wrap_up'
             when statuses @> array['available', 'in_call'] then 'in_call'
@@ -39,7 +39,7 @@ settled as (
     from moments
 ),
 
--- The status before, unless it was over long since.
+-- The status before, unless it was over by then: it lasts 31 days at most.
 placed as (
     select
         *,
@@ -55,8 +55,8 @@ placed as (
     )
 ),
 
--- The source's own measure of a status ends it, but no later than the next one begins. What comes after so long that
--- the status is over says nothing of it.
+-- The source's own measure ends a status, but no later than the next one begins. A measure that comes after the status
+-- was over is not used.
 stretches as (
     select
         *,
@@ -106,10 +106,10 @@ union all
 select
     placed.customer_id,
     placed.agent_key,
-    told.word as status,
+    entered.status,
     placed.occurred_at as started_at,
     placed.occurred_at as ended_at,
     true as is_entered
 from placed
-cross join lateral unnest(placed.statuses) as told (word)
-where told.word <> placed.status and told.word is distinct from placed.status_before
+cross join lateral unnest(placed.statuses) as entered (status)
+where entered.status <> placed.status and entered.status is distinct from placed.status_before

@@ -20,7 +20,7 @@ select
     parts.agent_key,
     calls.direction,
     parts.begins_contact,
-    -- The call counts once, for the agent who made it. A colleague who takes it over has made none.
+    -- The call counts once, for the agent who made it, and not for a colleague who takes it over.
     coalesce(
         calls.direction = 'outbound'
         and (parts.placed_at is not null or parts.begins_contact)
@@ -42,7 +42,7 @@ select
     case
         when parts.connected_at is not null then greatest(parts.connected_s - coalesce(parts.hold_s, 0), 0)
     end as talk_s,
-    -- Null is what no source of the call would have shown.
+    -- Null if no source of the call shows holds or wrap-ups.
     case when calls.shows_holds then parts.holds end as holds,
     case when calls.shows_holds and parts.holds = 0 then 0 else parts.hold_s end as hold_s,
     case when calls.shows_wrapups and parts.wrapups = 0 then 0 else parts.wrapup_s end as wrapup_s,

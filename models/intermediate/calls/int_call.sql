@@ -1,9 +1,9 @@
--- A row is a call with a part in the window: what its events say of it as a whole. Calls on lines are in int_line_call.
+-- A row is a call with a part in the window, summed up from its events. Calls on lines are in int_line_call.
 --
--- A straight call has each step at most once, in one queue, with one agent and in order, so this row says all of it.
--- Most calls are straight. Every other call is tangled: int_tangled_event puts its events in order.
+-- A straight call has each step at most once, in one queue, with one agent and in order. So this row holds everything
+-- about it. Most calls are straight. Every other call is tangled: int_tangled_event puts its events in order.
 
--- The offset has the flags worked out once per row, not once per aggregate.
+-- With the offset PostgreSQL computes the flags once per row, not once per aggregate.
 with events as (
     select
         *,
@@ -28,8 +28,8 @@ calls as (
             min(number_key) filter (where event = 'call_started')
         ) as number_key,
         coalesce(bool_or(number_withheld), false) as number_withheld,
-        -- queue_log numbers its lines. It shows no holds, no wrap-up and no end of the call as a whole. A source that
-        -- does show that end, as the channel event log does, would have shown the holds as well.
+        -- queue_log numbers its lines. It shows no holds, no wrap-up and no end of the whole call. A source that shows
+        -- that end, such as the channel event log, shows holds too.
         bool_or(
             (line_number is null and event <> 'transferred') or event in ('call_ended', 'hold_started', 'hold_ended')
         ) as shows_holds,
@@ -83,7 +83,7 @@ calls as (
 
 select
     *,
-    -- A refusal is a step as well, and none of these.
+    -- A refusal is a step too, but none of these: a call with a refusal is tangled.
     steps = num_nonnulls(
         joined_at, ring_started_at, ring_ended_at, connected_at, released_at, left_at, hold_started_at, hold_ended_at,
         wrapup_started_at, wrapup_ended_at, transferred_at

@@ -32,7 +32,7 @@ callers as (
     group by visits.customer_id, visits.call_date, visits.queue, visits.number_key
 ),
 
--- The six days before each, as far as they are not in the window themselves and a contract keeps them.
+-- The six days before each day, unless they are in the window themselves or no contract keeps them.
 days_before as (
     select distinct
         days.customer_id,
@@ -65,7 +65,7 @@ joined_before as materialized (
     ], columns=['queue', 'call_key', 'number_key']) }} as joined
 ),
 
--- A call can have started on the day before.
+-- A call that joined on one of these days can have started on the day before.
 days_of_starts as (
     select distinct
         days_before.customer_id,
@@ -90,7 +90,7 @@ started_before as materialized (
     ], columns=['call_key', 'number_key']) }} as started
 ),
 
--- A call shows its number when it joins a queue, also another one, or else when it starts.
+-- A call shows its number when it joins this queue or another one, or else when it starts.
 numbers_before as (
     select
         customer_id,
@@ -144,7 +144,7 @@ days_called as (
     from callers
 ),
 
--- Apart, as with an `or` in the last query each caller would look through all days.
+-- A CTE of its own: with an `or` in the last query, PostgreSQL would look through all days for each caller.
 callers_of_week as (
     select
         customer_id,

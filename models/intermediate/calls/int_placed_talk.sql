@@ -1,5 +1,5 @@
 -- A row is a call that an agent placed, as that agent's part of it: connected when the other party answered, or never.
--- It counts where no source connects that agent in so many words.
+-- It is used only if no source shows that agent's connection itself.
 
 with calls as (
     select * from {{ ref('int_call') }}

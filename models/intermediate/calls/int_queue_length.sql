@@ -1,5 +1,5 @@
--- A row is a quarter-hour of a queue in which somebody joined it, stopped waiting or was turned away: how many waited
--- at once, at most. Who was there before the quarter began is counted in it.
+-- A row is a queue and a quarter-hour in which a caller joined it, stopped waiting or was turned away: the most callers
+-- who waited at once. Callers who were waiting when the quarter-hour began count too.
 
 with visits as (
     select * from {{ ref('int_visit') }}
@@ -39,7 +39,7 @@ steps as (
 lengths as (
     select
         *,
-        -- Of two changes in one moment the leaving comes first: these two callers have not waited at once.
+        -- Of two changes in one moment the leaving comes first: these two callers did not wait at once.
         sum(step) over (
             partition by customer_id, queue order by changed_at, step rows unbounded preceding
         ) as length

@@ -1,5 +1,5 @@
--- A row is a queue's day on which at least two agents answered: of any other, what was done to answer would be one
--- agent's profile.
+-- A row is a queue and a day on which at least two agents answered. With fewer, what agents did in the queue would be
+-- the profile of one agent.
 
 with visits as (
     select * from {{ ref('int_visit') }}

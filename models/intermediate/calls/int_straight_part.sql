@@ -39,7 +39,7 @@ talks as (
     where not calls.is_connected or placed_talks.agent_key <> calls.agent_key
 ),
 
--- What else happened belongs to the talk, or to the placing where there was none.
+-- Ring, hold, wrap-up and transfer belong to the talk, or to the placing if there was no talk.
 details as (
     select
         *,

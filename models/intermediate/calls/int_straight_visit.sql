@@ -1,4 +1,4 @@
--- A row is the one visit of a straight call to a queue, with what came of it.
+-- A row is the one visit of a straight call to a queue, with its outcome.
 
 with calls as (
     select * from {{ ref('int_call') }}

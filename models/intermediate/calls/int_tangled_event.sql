@@ -1,6 +1,6 @@
--- A row is an event of a tangled call (int_call says which are), with its place in the call: its moment, and the visit
--- that it belongs to. Events of one moment have no order. Visits to a queue count from 1; 0 is one of which the source
--- did not show the beginning.
+-- A row is an event of a tangled call (see int_call), with its place in the call: its moment, and the visit
+-- that it belongs to. Events of one moment have no order. Visits to a queue are numbered from 1; 0 is a visit whose
+-- beginning the source does not show.
 
 with events as (
     select * from {{ ref('stg_call_event') }}
@@ -72,8 +72,8 @@ select
     wait_s,
     is_of_whole_source,
     moment,
-    -- A source can write the connection before the joining. What comes before the call joined belongs to that visit,
-    -- unless it has an end of its own. Then it is a visit of which the source did not show the beginning.
+    -- A source can write the connection before the joining. So events before the first joining belong to the first
+    -- visit, unless one of them is an end: then they are a visit whose beginning the source does not show.
     case
         when visits_begun = 0 and (first_ended is null or first_ended >= first_joined) then 1
         else visits_begun

@@ -11,33 +11,12 @@ events as (
     where event in ('hold_started', 'hold_ended')
 ),
 
-numbered as (
-    {{ number_phases(
-        'events',
-        name='hold_no',
-        starts="event = 'hold_started'",
-        ends="event = 'hold_ended'",
-        partition='customer_id, call_key, queue, agent_key',
-    ) }}
-),
-
-paired as (
-    select
-        customer_id,
-        call_key,
-        queue,
-        agent_key,
-        hold_no,
-        min(moment) as moment,
-        min(occurred_at) filter (where event = 'hold_started') as started_at,
-        min(occurred_at) filter (where event = 'hold_ended') as ended_at,
-        min(duration_s) filter (where event = 'hold_ended') as duration_s
-    from numbered
-    group by customer_id, call_key, queue, agent_key, hold_no
+phases as (
+    {{ pair_phases('events', starts='hold_started', ends='hold_ended') }}
 ),
 
 placed as (
-    {{ place_in_talk('paired', 'talks', 'hold_no') }}
+    {{ place_in_talk('phases', 'talks', 'phase_no') }}
 ),
 
 holds as (
@@ -48,7 +27,7 @@ holds as (
         started_at,
         coalesce(
             ended_at,
-            lead(started_at) over (partition by customer_id, call_key, part order by moment, hold_no)
+            lead(started_at) over (partition by customer_id, call_key, part order by moment, phase_no)
         ) as ended_at,
         duration_s
     from placed

@@ -41,7 +41,7 @@ paired as (
             min(duration_s) filter (where event = 'agent_connected'),
             min(wait_s) filter (where event = 'agent_released')
         ) as wait_s,
-        -- Where the source shows two endings, the transfer is the true one.
+        -- If the source shows two endings, the transfer counts.
         coalesce(
             min(duration_s) filter (where reason = 'transfer'),
             min(duration_s) filter (where event = 'agent_released')
@@ -60,7 +60,7 @@ ordered as (
         row_number() over (
             partition by customer_id, call_key order by connected_moment, connected_at, queue, agent_key, talk_no
         ) as part,
-        -- An agent who is connected twice in one contact has one contact, the first time.
+        -- An agent who is connected twice in one contact counts it once, with the first connection.
         row_number() over (
             partition by customer_id, call_key, queue, visit_no, agent_key
             order by {{ beginning('connected_at', 'released_at', 'duration_s') }}, talk_no

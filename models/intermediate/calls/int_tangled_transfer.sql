@@ -21,7 +21,7 @@ select
     customer_id,
     call_key,
     part,
-    -- One source can show an attended transfer as two: the question, and a blind transfer.
+    -- An attended transfer can also appear as a blind one, even in the same source.
     case when bool_or(reason = 'attended') then 'attended' else 'blind' end as transferred,
     case
         when bool_or(target_kind = 'queue') then 'queue'

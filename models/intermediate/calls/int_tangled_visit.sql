@@ -1,4 +1,4 @@
--- A row is a visit of a tangled call to a queue, with what came of it.
+-- A row is a visit of a tangled call to a queue, with its outcome.
 
 with events as (
     select * from {{ ref('int_tangled_event') }}
@@ -27,7 +27,7 @@ visits as (
     group by customer_id, call_key, queue, visit_no
 ),
 
--- The call's next visit after this one says where it went on to.
+-- The call's next visit shows to which queue it went on.
 ordered_visits as (
     select
         *,
@@ -50,7 +50,7 @@ departures as (
     order by customer_id, call_key, queue, visit_no, moment, reason, duration_s
 ),
 
--- What comes after the caller left never opens the visit again.
+-- An answer after the caller left never reopens the visit.
 answers as (
     select parts.*
     from parts

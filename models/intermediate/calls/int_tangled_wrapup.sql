@@ -10,33 +10,12 @@ events as (
     where event in ('wrapup_started', 'wrapup_ended')
 ),
 
-numbered as (
-    {{ number_phases(
-        'events',
-        name='wrapup_no',
-        starts="event = 'wrapup_started'",
-        ends="event = 'wrapup_ended'",
-        partition='customer_id, call_key, queue, agent_key',
-    ) }}
-),
-
-paired as (
-    select
-        customer_id,
-        call_key,
-        queue,
-        agent_key,
-        wrapup_no,
-        min(moment) as moment,
-        min(occurred_at) filter (where event = 'wrapup_started') as started_at,
-        min(occurred_at) filter (where event = 'wrapup_ended') as ended_at,
-        min(duration_s) filter (where event = 'wrapup_ended') as duration_s
-    from numbered
-    group by customer_id, call_key, queue, agent_key, wrapup_no
+phases as (
+    {{ pair_phases('events', starts='wrapup_started', ends='wrapup_ended') }}
 ),
 
 placed as (
-    {{ place_in_talk('paired', 'talks', 'wrapup_no') }}
+    {{ place_in_talk('phases', 'talks', 'phase_no') }}
 )
 
 select

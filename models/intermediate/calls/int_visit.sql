@@ -1,5 +1,5 @@
--- A row is a visit of a call to a queue (a contact), with what came of it. A call with a part in the window comes with
--- all its visits, also those on other days.
+-- A row is a visit of a call to a queue (a contact), with its outcome. A call with a part in the window has all its
+-- visits here, also those on other days.
 
 with calls as (
     select * from {{ ref('int_call') }}
@@ -15,7 +15,7 @@ customers as (
     select * from {{ ref('stg_customer') }}
 ),
 
--- Materialized: joined with the customers first, the planner would take the visits for one and loop over the rest.
+-- Materialized: otherwise the planner joins the customers first, expects one visit, and loops over the rest.
 timed as materialized (
     select
         visits.*,
@@ -28,7 +28,7 @@ timed as materialized (
             visits.connected_at - {{ seconds_interval('coalesce(visits.connected_wait_s, 0)') }},
             visits.left_at - {{ seconds_interval('coalesce(visits.left_duration_s, 0)') }}
         ) as began_at,
-        -- A wait without an end is known to have lasted until the last event of the call.
+        -- A wait without an end lasts at least until the last event of the call.
         coalesce(visits.connected_at, visits.left_at, calls.last_at) as wait_ended_at,
         case
             when visits.connected_at is not null then 'answered'

@@ -1,5 +1,5 @@
--- A row is a call on a line (SIP trunk, ISDN2, ISDN30), from being started to its end. Where the source does not write
--- when it started, that is its end less its duration.
+-- A row is a call on a line (SIP trunk, ISDN2, ISDN30), from start to end. If the source does not show the start, it is
+-- the end less the duration.
 
 with events as (
     select * from {{ ref('stg_call_event') }}
@@ -15,12 +15,12 @@ calls as (
         min(direction) as direction,
         min(occurred_at) as first_at,
         max(occurred_at) as last_at,
-        min(occurred_at) filter (where event = 'call_started') as told_start,
-        min(occurred_at) filter (where event = 'call_answered') as told_answer,
+        min(occurred_at) filter (where event = 'call_started') as shown_start,
+        min(occurred_at) filter (where event = 'call_answered') as shown_answer,
         min(occurred_at) filter (where event = 'call_ended') as ended_at,
-        min(duration_s) filter (where event = 'call_answered') as told_ring_s,
-        -- The end that counts is the first one; what a later one measures is not this call.
-        (array_agg(duration_s order by occurred_at, duration_s) filter (where event = 'call_ended'))[1] as told_call_s,
+        min(duration_s) filter (where event = 'call_answered') as given_ring_s,
+        -- The first end counts, with its own measure.
+        (array_agg(duration_s order by occurred_at, duration_s) filter (where event = 'call_ended'))[1] as given_call_s,
         (array_agg(reason order by occurred_at, reason) filter (where event = 'call_ended'))[1] as end_reason
     from events
     group by customer_id, platform, call_key
@@ -30,19 +30,19 @@ timed as (
     select
         *,
         coalesce(
-            told_start,
-            ended_at - {{ seconds_interval('told_call_s') }},
-            told_answer - {{ seconds_interval('told_ring_s') }},
+            shown_start,
+            ended_at - {{ seconds_interval('given_call_s') }},
+            shown_answer - {{ seconds_interval('given_ring_s') }},
             first_at
         ) as started_at,
-        told_answer as answered_at,
+        shown_answer as answered_at,
         coalesce(
-            told_ring_s,
-            greatest({{ seconds_between('told_start', 'told_answer') }}, 0)
+            given_ring_s,
+            greatest({{ seconds_between('shown_start', 'shown_answer') }}, 0)
         ) as answered_ring_s,
         coalesce(
-            told_call_s,
-            greatest({{ seconds_between('told_start', 'ended_at') }}, 0)
+            given_call_s,
+            greatest({{ seconds_between('shown_start', 'ended_at') }}, 0)
         ) as call_s
     from calls
 )
@@ -56,7 +56,7 @@ select
     started_at,
     answered_at,
     ended_at,
-    -- A call of which no end is known takes its line as far as it is known.
+    -- A call without a known end occupies its line until its last event.
     greatest(coalesce(ended_at, last_at), started_at) as occupied_until,
     case
         when answered_at is not null then 'answered'
@@ -69,7 +69,7 @@ select
         when answered_at is not null and ended_at is not null
             then greatest(
                 coalesce(
-                    told_call_s - coalesce(answered_ring_s, {{ seconds_between('started_at', 'answered_at') }}),
+                    given_call_s - coalesce(answered_ring_s, {{ seconds_between('started_at', 'answered_at') }}),
                     {{ seconds_between('answered_at', 'ended_at') }}
                 ),
                 0

@@ -1,5 +1,5 @@
--- A row is a day of the window that is over, per mart that counts its calls: how many there are and until when, beside
--- the same weekday of the four weeks before. Only the quality checks read it.
+-- A row is a finished day of the window and a mart that counts its calls: how many calls, and when the last one began,
+-- beside the same weekday of the four weeks before. Only the quality checks read it.
 
 with days as (
     select * from {{ ref('stg_day') }}
@@ -47,7 +47,7 @@ weeks_before as (
     cross join generate_series(1, 4) as weeks (back)
 ),
 
--- Days that this window computes are compared as they will be, the others as they were opened.
+-- Days before that are in the window count as this build computes them, the others as they were opened.
 opened_days as (
     select distinct
         weeks_before.customer_id,

@@ -1,5 +1,5 @@
--- A row is a month of which everything is known and nothing has expired: its days are over on every customer's clock,
--- late files have had a week, and no day of it waits to be computed or is held back.
+-- A row is a complete month. Its days are over on every customer's clock, late files have had a week, no day of it
+-- waits to be computed or is held back, and none has expired.
 
 with dirty_days as (
     select * from {{ ref('stg_dirty_day') }}

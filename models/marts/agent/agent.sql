@@ -1,5 +1,5 @@
--- A row is an agent of a customer, with what reports call it: the one place where a key has a name. All agents of the
--- customers in the window who have a day under a detailed contract, in the window or before.
+-- A row is an agent of a customer, with the name that reports show: the only place that gives the name behind a key.
+-- The agents are all those of the window's customers who have a day under a detailed contract, in the window or before.
 
 with days as (
     select * from {{ ref('stg_day') }}
@@ -38,7 +38,7 @@ history as (
     from {{ ref('agent_session') }}
 ),
 
-known as (
+listed as (
     select
         customer_id,
         agent_key
@@ -46,11 +46,11 @@ known as (
     where customer_id in (select days.customer_id from days)
 ),
 
--- Only a day that detailed no longer covers can take an agent away. Then the customer's history shows who is left.
-shrunk as (
-    select distinct known.customer_id
-    from known
-    inner join days on known.customer_id = days.customer_id
+-- An agent can disappear only if a day is no longer detailed. Then the customer's history shows who is left.
+downgraded as (
+    select distinct listed.customer_id
+    from listed
+    inner join days on listed.customer_id = days.customer_id
     where days.option <> 'detailed'
 ),
 
@@ -71,16 +71,16 @@ agents as (
     from sessions
     union
     select
-        known.customer_id,
-        known.agent_key
-    from known
-    where known.customer_id not in (select shrunk.customer_id from shrunk)
+        listed.customer_id,
+        listed.agent_key
+    from listed
+    where listed.customer_id not in (select downgraded.customer_id from downgraded)
     union
     select
         history.customer_id,
         history.agent_key
-    from shrunk
-    inner join history on shrunk.customer_id = history.customer_id
+    from downgraded
+    inner join history on downgraded.customer_id = history.customer_id
     left join days
         on history.customer_id = days.customer_id
         and history.call_date = days.call_date

@@ -1,9 +1,9 @@
 -- A row is an agent's part of a call, under a detailed contract only, on the day on which the agent was connected. A
--- call that was handed on has several. It holds neither the caller's number nor the platform's id of the call.
+-- call that was handed on has several. A row has neither the caller's number nor the platform's id of the call.
 
 with parts as (
     select * from {{ ref('int_agent_part') }}
-    where agent_key is not null -- what a log connects to nobody is nobody's
+    where agent_key is not null -- a log can connect a call to nobody
 ),
 
 days as (

@@ -1,5 +1,5 @@
--- A row is a local day of an agent on which something happened, under a detailed contract only: the quarter-hours of
--- contacts, rings and statuses and the logins together.
+-- A row is an agent and a local day on which something happened, under a detailed contract only: the sums of its
+-- quarter-hours (contacts, rings, statuses), and its logins.
 
 with intervals as (
     select * from {{ computed('agent_interval') }}
@@ -37,7 +37,7 @@ interval_sums as (
     group by customer_id, call_date, agent_key
 ),
 
--- Whose one status is known was in no other.
+-- If one status of an agent is known, the agent spent 0 seconds in those without a row.
 status_sums as (
     select
         customer_id,
@@ -102,7 +102,7 @@ from interval_sums
 full outer join status_sums using (customer_id, call_date, agent_key)
 full outer join login_sums using (customer_id, call_date, agent_key)
 left join attendance using (customer_id, call_date, agent_key)
--- Whose status only went on, as it does after the last logout, did nothing on this day.
+-- A day on which a status only goes on, as it does after the last logout, has no row.
 where
     interval_sums.contacts is not null
     or login_sums.logins is not null

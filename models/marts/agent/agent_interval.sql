@@ -1,5 +1,5 @@
--- A row is a quarter-hour of an agent, under a detailed contract only. What belongs to a part of a call counts in the
--- quarter-hour in which the agent was connected, a ring in the one in which it began; a wrap-up of no call is cut.
+-- A row is an agent and a quarter-hour, under a detailed contract only. A part of a call counts whole in the quarter-
+-- hour in which the agent was connected, a ring in the one in which it began. A wrap-up without a call is cut.
 
 with parts as (
     select * from {{ ref('int_agent_part') }}
@@ -72,7 +72,7 @@ facts as (
     cross join lateral {{ quarter_hours('wrapups.began_at', 'wrapups.ended_at') }}
 )
 
--- A call that a log connects to nobody is nobody's contact.
+-- A log can connect a call to nobody: that is no agent's contact.
 select
     facts.customer_id,
     days.call_date,

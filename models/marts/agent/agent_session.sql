@@ -28,8 +28,8 @@ of_days as (
 numbered as (
     select
         *,
-        -- A moment of an earlier day would be shown for as long as this one is kept.
-        case when logged_in_at >= begins_at then logged_in_at end as told_login_at,
+        -- On later days the time of the login would stay visible after its own day has expired.
+        case when logged_in_at >= begins_at then logged_in_at end as shown_login_at,
         row_number() over (
             partition by customer_id, call_date, agent_key
             order by began_at, ended_at, device_key
@@ -47,8 +47,8 @@ select
     agent_key,
     session_no::integer as session_no,
     device_key,
-    told_login_at as logged_in_at,
-    told_login_at at time zone time_zone as logged_in_local,
+    shown_login_at as logged_in_at,
+    shown_login_at at time zone time_zone as logged_in_local,
     logged_out_at,
     logged_out_at at time zone time_zone as logged_out_local,
     case

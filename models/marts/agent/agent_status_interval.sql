@@ -10,7 +10,7 @@ days as (
     where option = 'detailed'
 ),
 
--- What begins or ends at midnight touches one day only; what has no length, the day that it is in.
+-- A phase that begins or ends at midnight touches one day only. A phase without length touches the day it lies in.
 of_days as (
     select
         phases.*,
@@ -50,5 +50,5 @@ select
     count(*) filter (where is_entered)::integer as times_entered
 from parts
 group by customer_id, call_date, agent_key, interval_start, status
--- Less than half a second of a phase that began before is nothing.
+-- A phase that only goes on here, and rounds to 0 seconds, has no row.
 having sum(seconds) > 0 or bool_or(is_entered)

@@ -1,5 +1,5 @@
--- A row is a quarter-hour of a line in which a call started or was going on. Calls and their seconds count where the
--- call started; the peak of simultaneous calls, in every quarter-hour that a call spans.
+-- A row is a line and a quarter-hour in which a call started or went on. A call and its seconds count in the quarter-
+-- hour in which it started. For the peak of simultaneous calls it counts in every quarter-hour that it spans.
 
 with calls as (
     select * from {{ ref('int_line_call') }}
@@ -32,8 +32,8 @@ parts as (
     cross join lateral {{ quarter_hours('of_days.from_moment', 'of_days.until_moment') }}
 ),
 
--- One more from its beginning in the quarter-hour, one less from its end, which comes first among equals: a call that
--- begins as another ends takes its place. A call without length is there for an instant.
+-- A call adds one where it begins in the quarter-hour, and takes one away where it ends. In one moment ends come first:
+-- a call that begins as another ends takes its place. A call without length counts for an instant.
 steps as (
     select
         parts.*,
@@ -51,7 +51,7 @@ steps as (
     ) as step (at_moment, change)
 ),
 
--- Each call has one step up in each quarter-hour; it counts in the one in which it started.
+-- Each call has one step up in each quarter-hour. It is counted in the quarter-hour in which it started.
 counted as (
     select
         *,

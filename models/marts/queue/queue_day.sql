@@ -1,4 +1,4 @@
--- A row is a local day of a queue that contacts joined: what is more than a sum of its quarter-hours.
+-- A row is a queue and a local day on which contacts joined it: counts, and figures that are not sums of quarter-hours.
 
 with visits as (
     select * from {{ ref('int_visit') }}
@@ -86,7 +86,7 @@ select
     coalesce(caller_counts.repeat_callers_week, 0)::integer as repeat_callers_week,
     visit_counts.withheld::integer as contacts_withheld,
     visit_counts.unnumbered::integer as contacts_unnumbered,
-    -- Under standard, what one agent alone did in a queue would be that agent's profile.
+    -- Under a standard contract, the work of a queue's only agent would be that agent's profile.
     case when days.option = 'detailed' or several_agents.queue is not null then visit_counts.talk_max_s end::integer
         as talk_max_s,
     case when days.option = 'detailed' or several_agents.queue is not null then staffed.staffed_s end::integer

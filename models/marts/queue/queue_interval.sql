@@ -1,5 +1,5 @@
--- A row is a quarter-hour of a queue in which something happened. Contacts count in the quarter-hour in which they
--- joined the queue, whatever became of them later.
+-- A row is a queue and a quarter-hour in which something happened. A contact counts in the quarter-hour in which it
+-- joined the queue, whatever became of it later.
 
 with visits as (
     select * from {{ ref('int_visit') }}
@@ -21,7 +21,7 @@ staffed as (
     select * from {{ ref('int_staffed') }}
 ),
 
--- Where no membership is told of a queue's day, who was there for it cannot be known.
+-- If no source shows memberships of a queue on a day, its staffing is not known there.
 staffed_days as (
     select distinct
         customer_id,
@@ -126,14 +126,14 @@ refusal_counts as (
     group by customer_id, call_date, queue, interval_start
 ),
 
--- Under standard, what one agent alone did in a queue would be that agent's profile.
-known as (
+-- Under a standard contract, the work of a queue's only agent would be that agent's profile.
+counted as (
     select
         *, -- noqa: RF02
         days.option = 'detailed' or several_agents.queue is not null as shows_agents,
-        coalesce(visit_counts.shows_holds, false) or coalesce(refusal_counts.is_of_whole_source, false) as knows_holds,
+        coalesce(visit_counts.shows_holds, false) or coalesce(refusal_counts.is_of_whole_source, false) as holds_known,
         coalesce(visit_counts.shows_wrapups, false) or coalesce(refusal_counts.is_of_whole_source, false)
-            as knows_wrapups
+            as wrapups_known
     from visit_counts
     full outer join refusal_counts using (customer_id, call_date, queue, interval_start)
     inner join days using (customer_id, call_date)
@@ -145,32 +145,33 @@ select
     call_date,
     queue,
     interval_start,
-    interval_start at time zone known.time_zone as interval_local,
+    interval_start at time zone counted.time_zone as interval_local,
     {%- for name in [
         'offered', 'answered', 'abandoned', 'short_abandoned', 'timed_out', 'left_by_key', 'left_empty',
         'left_otherwise', 'callbacks', 'still_open', 'overflowed', 'refused_full', 'refused_empty', 'refused_closed',
         'refused_busy', 'answered_in_threshold', 'abandoned_in_threshold', 'wait_answered_s', 'wait_abandoned_s',
         'transferred_blind', 'transferred_attended'
     ] %}
-        coalesce(known.{{ name }}, 0)::integer as {{ name }},
+        coalesce(counted.{{ name }}, 0)::integer as {{ name }},
     {%- endfor %}
     {%- for bound in wait_bounds() %}
-        coalesce(known.answered_le_{{ bound }}, 0)::integer as wait_answered_le_{{ bound }},
-        coalesce(known.abandoned_le_{{ bound }}, 0)::integer as wait_abandoned_le_{{ bound }},
+        coalesce(counted.answered_le_{{ bound }}, 0)::integer as wait_answered_le_{{ bound }},
+        coalesce(counted.abandoned_le_{{ bound }}, 0)::integer as wait_abandoned_le_{{ bound }},
     {%- endfor %}
-    known.wait_max_s::integer as wait_max_s,
+    counted.wait_max_s::integer as wait_max_s,
     coalesce(lengths.queue_max, 0) as queue_max,
     {%- for name in ['rings', 'rings_answered', 'rings_unanswered', 'ring_s', 'talk_s'] %}
-        case when known.shows_agents then coalesce(known.{{ name }}, 0) end::integer as {{ name }},
+        case when counted.shows_agents then coalesce(counted.{{ name }}, 0) end::integer as {{ name }},
     {%- endfor %}
     {%- for name in ['holds', 'contacts_held', 'hold_s'] %}
-        case when known.shows_agents and known.knows_holds then coalesce(known.{{ name }}, 0) end::integer
+        case when counted.shows_agents and counted.holds_known then coalesce(counted.{{ name }}, 0) end::integer
             as {{ name }},
     {%- endfor %}
-    case when known.shows_agents and known.knows_wrapups then coalesce(known.wrapup_s, 0) end::integer as wrapup_s,
-    case when known.shows_agents and staffed_days.queue is not null then coalesce(staffed.staffed_s, 0) end
+    case when counted.shows_agents and counted.wrapups_known then coalesce(counted.wrapup_s, 0) end::integer
+        as wrapup_s,
+    case when counted.shows_agents and staffed_days.queue is not null then coalesce(staffed.staffed_s, 0) end
         as staffed_s
-from known
+from counted
 left join lengths using (customer_id, call_date, queue, interval_start)
 left join staffed using (customer_id, call_date, queue, interval_start)
 left join staffed_days using (customer_id, call_date, queue)

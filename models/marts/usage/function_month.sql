@@ -1,11 +1,11 @@
--- A row is a function in a month, over all customers: how often it was used, or null where the number would tell
--- something of one of them. A month is added once, when it is over and settled, and stands.
+-- A row is a function in a month, over all customers: how often it was used, or null if the number could reveal
+-- something about one of them. A month is added once, when it is complete, and never changed.
 
 with months_over as (
     select * from {{ ref('int_month_over') }}
 ),
 
--- Not materialized: on a night without a month to freeze nothing of it is read.
+-- Not materialized: on a night without a month to freeze, nothing of it is read.
 contributions as not materialized (
     select * from {{ ref('function_use') }}
 ),
@@ -45,8 +45,8 @@ cells as (
     group by function
 ),
 
--- Whoever knows two cells knows their difference, so that must be as safe as a cell; or there is none at all.
--- First with every other month in which the function is shown.
+-- Whoever knows two cells knows their difference. So every difference must be as safe as a cell, or 0 for every
+-- customer. First the differences with every other month that shows the function.
 shown as (
     select
         frozen.month,
@@ -66,7 +66,7 @@ shown_uses as (
     from shown
     inner join contributions using (month, function)
     union all
-    -- Who has left since is known by what is missing, and weighs as one.
+    -- The part of customers that have left since is what is missing from the sum. Together they weigh as one.
     select
         shown.month,
         shown.function,
@@ -107,7 +107,8 @@ month_differences as (
     group by month, function, customer_id
 ),
 
--- Where somebody has left, who is new may have come back: without them it must be safe as well.
+-- If customers have left, a new one may be one that came back. So the difference must also be safe without the new
+-- ones.
 month_steps as (
     select
         function,
@@ -117,9 +118,9 @@ month_steps as (
     group by month, function
 ),
 
--- Whoever knows three months or more can add and subtract them, each with a weight, so that customers whose use is
--- steady cancel out but for a few. So no customer's steady use may weigh much in any such sum, whatever the weights.
-several as (
+-- Whoever knows three months or more can add and subtract them with weights, so that customers with steady use cancel
+-- out, except for a few. So no customer's steady use may have a large part in any such sum, whatever the weights.
+shown_repeatedly as (
     select function
     from shown
     group by function
@@ -142,18 +143,18 @@ month_uses as (
     from uses
 ),
 
--- As above, once more without who is new, where somebody has left.
+-- As above, if customers have left, this is looked at a second time without the new ones.
 steady as (
     select
-        looked_at.without_new,
+        variants.without_new,
         month_uses.function,
         month_uses.customer_id,
         avg(month_uses.uses) filter (where month_uses.uses > 0) as uses
     from month_uses
-    inner join several using (function)
-    cross join (values (false), (true)) as looked_at (without_new)
+    inner join shown_repeatedly using (function)
+    cross join (values (false), (true)) as variants (without_new)
     where
-        not looked_at.without_new
+        not variants.without_new
         or (
             month_uses.function in (
                 select shown_uses.function
@@ -168,16 +169,16 @@ steady as (
                     and shown_uses.customer_id is not distinct from month_uses.customer_id
             )
         )
-    group by looked_at.without_new, month_uses.function, month_uses.customer_id
+    group by variants.without_new, month_uses.function, month_uses.customer_id
     having max(month_uses.uses) > 0
 ),
 
-months_of_several as (
+months_to_weigh as (
     select distinct
         month_uses.month,
         month_uses.function
     from month_uses
-    inner join several using (function)
+    inner join shown_repeatedly using (function)
 ),
 
 series as (
@@ -190,7 +191,7 @@ series as (
             case when month_uses.uses > 0 then steady.uses else 0 end::double precision order by months.month
         ) as steady_uses
     from steady
-    inner join months_of_several as months using (function)
+    inner join months_to_weigh as months using (function)
     left join month_uses
         on steady.function = month_uses.function
         and months.month = month_uses.month
@@ -223,7 +224,8 @@ candidates as (
         )
 ),
 
--- Then with the other functions of the month, as one may be a part of another. Of two, the later in the alphabet goes.
+-- Then the differences with the other functions of the month, since one can be a part of another. If one is not safe,
+-- the later function in the alphabet is left out.
 pairs as (
     select
         kept.function as kept_function,

@@ -1,6 +1,6 @@
--- A row is a customer's use of a function in a month: how often, also not at all, so that no month lacks a function.
--- The oldest month that is over, open and not here yet is added, once; on most nights there is none. For nobody to
--- read: function_month is made of it, and later months are compared with what made up the shown ones.
+-- A row is a customer's use of a function in a month: how often, 0 included, so that every month has every function.
+-- Each build adds the oldest complete month that is not here yet; on most nights there is none. Nobody may read this:
+-- function_month is made from it, and later months are compared with the customers' parts of those already shown.
 
 {%- set sources = {
     'queue_interval': {
@@ -75,7 +75,7 @@ due as (
             from {{ this }} as frozen
             where frozen.month = months_over.month
         )
-        -- Customer by customer, as the days are indexed.
+        -- By customer, because opened days are indexed by customer.
         and exists (
             select 1
             from customers
@@ -94,7 +94,7 @@ due as (
     limit 1
 ),
 
--- The bounds are known before a mart is read, so that no other month of it is.
+-- The month is known before a mart is read, so that PostgreSQL reads no other month of it.
 {% for mart, functions in sources.items() %}
     {{ mart }}_sums as (
         select
@@ -111,7 +111,7 @@ due as (
 
 {% endfor %}
 
-takers as (
+active_customers as (
     {% for mart in sources %}
         select customer_id from {{ mart }}_sums
         {% if not loop.last %}
@@ -123,11 +123,11 @@ takers as (
 uses as (
     {% for mart, functions in sources.items() %}
         select
-            takers.customer_id,
+            active_customers.customer_id,
             of_mart.function,
             of_mart.uses
-        from takers
-        left join {{ mart }}_sums on takers.customer_id = {{ mart }}_sums.customer_id
+        from active_customers
+        left join {{ mart }}_sums on active_customers.customer_id = {{ mart }}_sums.customer_id
         cross join
             lateral (
                 values
