@@ -108,7 +108,7 @@ ENDED = ("call_ended", 90.5)
 # -- Holds
 
 
-def test_a_hold(tmp_path):
+def test_a_hold(tmp_path: Path) -> None:
     prepared = cel(tmp_path, *WAIT, *TALK, *music(10, 14.5), *BYE)
     started, ended, over = sorted(taken(prepared), key=lambda event: event["occurred_at"])
     assert {name: value for name, value in started.items() if value is not None} == {
@@ -149,11 +149,11 @@ def test_a_hold(tmp_path):
                       line("STREAM_END", 11, userdeftype="FILE_STREAM_END"), *BYE], id="no music"),
     ],
 )  # fmt: skip
-def test_music_that_is_no_hold(tmp_path, lines):
+def test_music_that_is_no_hold(tmp_path: Path, lines: list[Line]) -> None:
     assert told(cel(tmp_path, *WAIT, *lines)) == [ENDED]
 
 
-def test_a_hold_after_a_transfer_that_was_called_off(tmp_path):
+def test_a_hold_after_a_transfer_that_was_called_off(tmp_path: Path) -> None:
     tried = [
         music(5, 8)[0], agent("BRIDGE_EXIT", 6, extra=bridge()), agent("BRIDGE_ENTER", 6, extra=bridge("b2")),
         agent("BRIDGE_EXIT", 7.9, extra=bridge("b2")), agent("BRIDGE_ENTER", 8, extra=bridge()), music(5, 8)[1],
@@ -161,14 +161,14 @@ def test_a_hold_after_a_transfer_that_was_called_off(tmp_path):
     assert told(cel(tmp_path, *WAIT, *TALK, *tried, *music(10, 14.5), *BYE)) == [*HELD, ENDED]
 
 
-def test_a_caller_who_hangs_up_on_hold(tmp_path):
+def test_a_caller_who_hangs_up_on_hold(tmp_path: Path) -> None:
     begin, end = music(10, 14.5)
     left = [agent("BRIDGE_EXIT", 14.4, extra=bridge()), line("BRIDGE_EXIT", 14.4, extra=bridge())]
     assert told(cel(tmp_path, *WAIT, *TALK, begin, *left, end, BYE[-1])) == [*HELD, ENDED]
     assert told(cel(tmp_path, *WAIT, *TALK, begin, *left, BYE[-1])) == [HELD[0], ENDED]
 
 
-def test_a_hold_by_a_member_that_is_a_local_channel(tmp_path):
+def test_a_hold_by_a_member_that_is_a_local_channel(tmp_path: Path) -> None:
     """The caller hears it through the half that called the telephone; queue_log knows the call as the linked one."""
     half = {
         "id": HALF,
@@ -189,7 +189,7 @@ def test_a_hold_by_a_member_that_is_a_local_channel(tmp_path):
     ]
 
 
-def test_a_queue_call_that_another_one_is_linked_to(tmp_path):
+def test_a_queue_call_that_another_one_is_linked_to(tmp_path: Path) -> None:
     """queue_log knows the caller in a queue by the channel's own id, whatever it is linked to."""
     lines = [one | {"linkedid": "1795529000.1"} for one in (*WAIT, *TALK, *music(10, 14.5), *BYE)]
     assert {event["call_id"] for event in taken(cel(tmp_path, *lines))} == {CALL}
@@ -204,11 +204,13 @@ def test_a_queue_call_that_another_one_is_linked_to(tmp_path):
         pytest.param([*music(10, 14.5)], [], id="and ends before that is known"),
     ],
 )
-def test_a_file_that_begins_within_a_call(tmp_path, lines, expected):
+def test_a_file_that_begins_within_a_call(
+    tmp_path: Path, lines: list[Line], expected: list[tuple[str, float]]
+) -> None:
     assert told(cel(tmp_path, *lines)) == expected
 
 
-def test_what_an_agent_hears_who_waits_for_calls(tmp_path):
+def test_what_an_agent_hears_who_waits_for_calls(tmp_path: Path) -> None:
     login = {"id": AGENT, "appname": "AgentLogin", "appdata": "1001,s"}
     lines = [
         line("BRIDGE_ENTER", 0, extra=bridge("pool", "holding_bridge"), **login),
@@ -219,7 +221,7 @@ def test_what_an_agent_hears_who_waits_for_calls(tmp_path):
     assert told(cel(tmp_path, *lines)) == []
 
 
-def test_an_asterisk_that_does_not_tell_of_music(tmp_path):
+def test_an_asterisk_that_does_not_tell_of_music(tmp_path: Path) -> None:
     """Then no hold is no news, so that it can't be taken for none."""
     lines = [one for one in (*WAIT, *TALK, *BYE) if not one["eventtype"].startswith("STREAM")]
     blind = agent("BLINDTRANSFER", 89, extra=handed(extension="290"))
@@ -252,7 +254,7 @@ def handed(**extra: str) -> dict[str, str]:
         ),
     ],
 )
-def test_blind(tmp_path, extension, expected):
+def test_blind(tmp_path: Path, extension: str, expected: dict[str, str]) -> None:
     row = agent("BLINDTRANSFER", 20, extra=handed(extension=extension, context="from-internal"))
     assert transferred(tmp_path, row) == {"reason": "blind"} | expected
 
@@ -270,7 +272,7 @@ def test_blind(tmp_path, extension, expected):
         ),
     ],
 )
-def test_attended(tmp_path, target, expected):
+def test_attended(tmp_path: Path, target: dict[str, str], expected: dict[str, str]) -> None:
     assert (
         transferred(tmp_path, agent("ATTENDEDTRANSFER", 20, extra=handed(**target)))
         == {"reason": "attended"} | expected
@@ -278,7 +280,7 @@ def test_attended(tmp_path, target, expected):
 
 
 @pytest.mark.parametrize("named", [True, False], ids=["named", "found in the bridge"])
-def test_attended_into_a_queue(tmp_path, named):
+def test_attended_into_a_queue(tmp_path: Path, named: bool) -> None:
     pair = "Local/72@from-internal-00000027"
     waits = {"appname": "Queue", "appdata": "support,t,,,30", "channame": f"{pair};2"}
     row = agent(
@@ -301,7 +303,7 @@ def test_attended_into_a_queue(tmp_path, named):
     assert found == {"reason": "attended", "target_kind": "queue", "target": "support"}
 
 
-def test_attended_by_a_second_call_that_waits_in_a_queue(tmp_path):
+def test_attended_by_a_second_call_that_waits_in_a_queue(tmp_path: Path) -> None:
     second = line("APP_START", 11, id=HALF, appname="Queue", appdata="support", channame="SIP/214-2")
     row = agent("ATTENDEDTRANSFER", 20, extra=handed(app="Queue", channel2_uniqueid=HALF))
     assert transferred(tmp_path, second, row) == {
@@ -311,7 +313,7 @@ def test_attended_by_a_second_call_that_waits_in_a_queue(tmp_path):
     }
 
 
-def test_a_transfer_of_a_channel_that_nothing_is_known_of(tmp_path):
+def test_a_transfer_of_a_channel_that_nothing_is_known_of(tmp_path: Path) -> None:
     row = agent("BLINDTRANSFER", 20, extra={"extension": "290"})
     (event,) = taken(cel(tmp_path, row))
     assert (event["call_id"], event["queue"]) == (CALL, None)
@@ -320,7 +322,7 @@ def test_a_transfer_of_a_channel_that_nothing_is_known_of(tmp_path):
 # -- The file
 
 
-def test_types_that_say_nothing_and_unknown_ones(tmp_path):
+def test_types_that_say_nothing_and_unknown_ones(tmp_path: Path) -> None:
     prepared = cel(
         tmp_path,
         line("CHAN_START", 0),
@@ -334,7 +336,7 @@ def test_types_that_say_nothing_and_unknown_ones(tmp_path):
     assert (prepared.rows, prepared.rejected, prepared.turned_away) == (5, 0, 0)
 
 
-def test_rejects(tmp_path):
+def test_rejects(tmp_path: Path) -> None:
     path = tmp_path / "Master.csv"
     good = text([line("ANSWER", 0)])
     path.write_text(
@@ -370,7 +372,7 @@ def test_rejects(tmp_path):
     assert (prepared.rows, prepared.rejected) == (12, 8)
 
 
-def test_an_export_with_a_header_and_local_times(tmp_path):
+def test_an_export_with_a_header_and_local_times(tmp_path: Path) -> None:
     path = tmp_path / "cel.csv"
     columns = ("id", *CEL_READ, "cid_num")
     header = ",".join(columns).replace("eventextra", "extra")
@@ -386,14 +388,14 @@ def test_an_export_with_a_header_and_local_times(tmp_path):
 
 
 @pytest.mark.parametrize("pack", [bytes, gzip.compress])
-def test_the_format_is_found(tmp_path, pack):
+def test_the_format_is_found(tmp_path: Path, pack: Callable[[bytes], bytes]) -> None:
     path = tmp_path / "Master.csv"
     path.write_bytes(pack(text([*WAIT, *TALK, *music(10, 14.5), *BYE]).encode()))
     for format in ("auto", "cel"):
         assert told(opened(path, format, customer=DETAILED)) == [*HELD, ENDED]
 
 
-def test_another_format_is_named(tmp_path):
+def test_another_format_is_named(tmp_path: Path) -> None:
     path = tmp_path / "Master.csv"
     path.write_text(text(WAIT))
     with pytest.raises(UserError, match="is cel, not csv; use --format cel or auto"):
@@ -408,7 +410,7 @@ def test_another_format_is_named(tmp_path):
         opened(path, "cel", customer=DETAILED)
 
 
-def test_a_customer_without_a_contract_is_turned_away(tmp_path):
+def test_a_customer_without_a_contract_is_turned_away(tmp_path: Path) -> None:
     prepared = cel(tmp_path, *WAIT, *TALK, *music(10, 14.5), *BYE, customer=NONE)
     assert taken(prepared) == []
     assert prepared.turned_away == 3
@@ -467,7 +469,12 @@ def holds_of(events: list[dict[str, Any]]) -> set[tuple[str, float, float]]:
 
 @settings(max_examples=25, deadline=None)
 @given(drawn=calls(), block=st.sampled_from([900, 2000, 4 << 20]), where=st.floats(0, 1))
-def test_calls_at_the_same_time(tmp_path_factory, drawn, block, where):
+def test_calls_at_the_same_time(
+    tmp_path_factory: pytest.TempPathFactory,
+    drawn: tuple[list[Line], set[tuple[str, float, float]]],
+    block: int,
+    where: float,
+) -> None:
     """In one batch or in many; what a part of the file tells is told by the whole, as the same events."""
     lines, holds = drawn
     folder = tmp_path_factory.mktemp("cel")
@@ -499,7 +506,9 @@ def test_calls_at_the_same_time(tmp_path_factory, drawn, block, where):
     types=st.lists(st.sampled_from(["BRIDGE_ENTER", "BRIDGE_EXIT", "STREAM_END", "BLINDTRANSFER", "ATTENDEDTRANSFER",
                                     "CHAN_END", "APP_START"]), min_size=8, max_size=8),
 )  # fmt: skip
-def test_whatever_stands_in_a_row(tmp_path_factory, rows, types):
+def test_whatever_stands_in_a_row(
+    tmp_path_factory: pytest.TempPathFactory, rows: list[list[str]], types: list[str]
+) -> None:
     """A row is an event or a reject with one of a few reasons, or says nothing; the rest of the file lands."""
     lines = [
         dict(zip(CEL_COLUMNS, row, strict=True)) | {"eventtype": type, "eventtime": f"{T}.{number}"}
@@ -533,9 +542,9 @@ def recorded() -> list[dict[str, Any]]:
     return found
 
 
-def test_the_holds_of_the_recording(recorded):
+def test_the_holds_of_the_recording(recorded: list[dict[str, Any]]) -> None:
     """Each as the agent's telephone knows it, within 0.3 s, and no other."""
-    real = {}
+    real: dict[tuple[str, str], Hold] = {}
     for call in truth():
         if call["holds"]:
             hold, unhold = (float(part.split("@")[1]) - T for part in call["holds"].split(";"))
@@ -544,13 +553,13 @@ def test_the_holds_of_the_recording(recorded):
     found = {(id, queues[id]): (begin, end) for id, begin, end in holds_of(recorded)}
     assert found.keys() == real.keys()
     assert len(found) == 9
-    for call, times in found.items():
-        assert times == pytest.approx(real[call], abs=0.3)
+    for call_in_queue, times in found.items():
+        assert times == pytest.approx(real[call_in_queue], abs=0.3)
 
 
-def test_the_transfers_of_the_recording(recorded):
+def test_the_transfers_of_the_recording(recorded: list[dict[str, Any]]) -> None:
     """All that were made, also those of which queue_log shows only a COMPLETEAGENT."""
-    real = {"blind": set(), "attended": set()}
+    real: dict[str, set[str]] = {"blind": set(), "attended": set()}
     for call in truth():
         kind = call["transfer_kind"]
         if kind.startswith("blind"):
@@ -569,7 +578,7 @@ def test_the_transfers_of_the_recording(recorded):
     assert Counter(event["target_kind"] for event in transfers) == {"other": 29, "queue": 4, "number": 1}
 
 
-def test_the_calls_of_the_recording_are_those_of_its_queue_log(recorded):
+def test_the_calls_of_the_recording_are_those_of_its_queue_log(recorded: list[dict[str, Any]]) -> None:
     log = taken(opened(RECORDING / "queue_log", customer=DETAILED))
     joined = {event["call_key"] for event in log if event["event"] == "queue_joined"}
     held = {event["call_key"] for event in recorded if event["event"] != "call_ended"}
@@ -581,7 +590,7 @@ def test_the_calls_of_the_recording_are_those_of_its_queue_log(recorded):
     assert again == {"transferred"}  # which a model attributes to an agent's part of the call, once
 
 
-def test_no_number_of_the_recording_comes_out(recorded):
+def test_no_number_of_the_recording_comes_out(recorded: list[dict[str, Any]]) -> None:
     with gzip.open(RECORDING / "cel.csv.gz", "rt") as file:
         rows = [dict(zip(CEL_COLUMNS, row, strict=True)) for row in csv.reader(file)]
     private = {row[column] for row in rows for column in ("cid_num", "cid_ani")}
@@ -595,7 +604,7 @@ def test_no_number_of_the_recording_comes_out(recorded):
 # -- On a server
 
 
-def test_either_file_first(callmart: Callmart):
+def test_either_file_first(callmart: Callmart) -> None:
     callmart.apply(
         "customers:\n"
         + "".join(

@@ -6,6 +6,7 @@ import io
 import json
 import random
 import re
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta, timezone
 from pathlib import Path
@@ -27,6 +28,7 @@ from landing import ANONYMOUS, DETAILED, KEYS, LIMITS, NONE, STANDARD, gate, ope
 
 AT = "2026-10-05T12:00:31+02:00"
 Row = dict[str, Any]
+Write = Callable[[str | bytes], Path]
 
 
 def row(event: str, **values: Any) -> Row:
@@ -63,7 +65,7 @@ def as_csv(rows: list[Row]) -> str:
 
 
 @pytest.fixture
-def write(tmp_path):
+def write(tmp_path: Path) -> Write:
     def write(content: str | bytes) -> Path:
         path = tmp_path / "events"
         path.write_bytes(content.encode() if isinstance(content, str) else content)
@@ -105,7 +107,9 @@ def fault_of(path: Path, bad: Row, **defaults: Any) -> str:
     ),
     st.sampled_from("T "),
 )
-def test_times_are_what_python_reads(tmp_path_factory, instants, separator):
+def test_times_are_what_python_reads(
+    tmp_path_factory: pytest.TempPathFactory, instants: list[datetime], separator: str
+) -> None:
     path = tmp_path_factory.mktemp("times") / "events"
     found = events_of(path, [row("call_answered", occurred_at=at.isoformat(separator)) for at in instants])
     assert sorted(event["occurred_at"] for event in found) == sorted(instants)
@@ -115,7 +119,7 @@ def test_times_are_what_python_reads(tmp_path_factory, instants, separator):
     "spelling",
     ["2026-10-05T10:00:31Z", "2026-10-05 10:00:31.000+00", "2026-10-05T12:00:31.000000+0200", AT],
 )
-def test_one_instant_in_many_spellings_is_one_event(tmp_path, spelling):
+def test_one_instant_in_many_spellings_is_one_event(tmp_path: Path, spelling: str) -> None:
     first, second = events_of(
         tmp_path / "events", [row("call_answered"), row("call_answered", occurred_at=spelling)]
     )
@@ -137,14 +141,14 @@ def test_one_instant_in_many_spellings_is_one_event(tmp_path, spelling):
         ("1791201631", "occurred_at is not a time"),
     ],
 )
-def test_times_that_are_rejected(tmp_path, occurred_at, reason):
+def test_times_that_are_rejected(tmp_path: Path, occurred_at: str, reason: str) -> None:
     assert fault_of(tmp_path / "events", row("call_answered", occurred_at=occurred_at)) == reason
 
 
 # -- The door
 
 
-def test_nothing_of_a_row_that_is_turned_away_comes_out(write):
+def test_nothing_of_a_row_that_is_turned_away_comes_out(write: Write) -> None:
     secret = {"call_id": "SECRET-1", "agent": "SECRET-2", "queue": "SECRET-3", "line": "SECRET-4"}
     prepared = opened(
         write(
@@ -183,13 +187,13 @@ def test_nothing_of_a_row_that_is_turned_away_comes_out(write):
         ("2026-12-01T00:00:00+02:00", False),
     ],
 )
-def test_the_door_opens_and_closes_at_local_midnight(write, occurred_at, let_in):
+def test_the_door_opens_and_closes_at_local_midnight(write: Write, occurred_at: str, let_in: bool) -> None:
     prepared = opened(write(as_csv([row("call_answered", customer_id=STANDARD, occurred_at=occurred_at)])))
     assert len(taken(prepared)) == let_in
     assert prepared.turned_away == (not let_in)
 
 
-def test_midnight_that_does_not_exist(write):
+def test_midnight_that_does_not_exist(write: Write) -> None:
     """Beirut goes from 00:00 to 01:00; the day begins with the hour that exists."""
     registry = gate()
     zones = ["Asia/Beirut"] * 4
@@ -213,7 +217,7 @@ def test_midnight_that_does_not_exist(write):
     assert [event["occurred_at"] for event in taken(prepared)] == [datetime(2026, 3, 28, 22, tzinfo=UTC)]
 
 
-def test_an_event_more_than_a_day_ahead_of_the_database_is_a_reject(write):
+def test_an_event_more_than_a_day_ahead_of_the_database_is_a_reject(write: Write) -> None:
     """However its file tells times; who has no contract on that day is turned away as ever."""
     latest = datetime(2026, 10, 5, 12, tzinfo=UTC)
     files = {
@@ -243,7 +247,7 @@ def test_an_event_more_than_a_day_ahead_of_the_database_is_a_reject(write):
         assert prepared.turned_away == content.count(str(NONE))
 
 
-def test_a_contract_without_a_key_is_an_error(write):
+def test_a_contract_without_a_key_is_an_error(write: Write) -> None:
     registry = gate()
     without = replace(registry, keys=registry.keys.slice(1))
     with pytest.raises(UserError, match="customer 7001 has no key"):
@@ -253,14 +257,14 @@ def test_a_contract_without_a_key_is_an_error(write):
 # -- Customer and platform
 
 
-def test_what_holds_for_the_whole_file_fills_what_is_empty(tmp_path):
+def test_what_holds_for_the_whole_file_fills_what_is_empty(tmp_path: Path) -> None:
     rows = [row("call_answered", customer_id="", platform=""), row("call_answered", platform="vcare")]
     found = events_of(tmp_path / "events", rows, customer=DETAILED)
     assert [event["customer_id"] for event in found] == [DETAILED, DETAILED]
     assert {event["platform"] for event in found} == {"vcloud", "vcare"}
 
 
-def test_a_file_must_say_whose_it_is(write):
+def test_a_file_must_say_whose_it_is(write: Write) -> None:
     with pytest.raises(UserError, match="give --customer"):
         opened(write("event,occurred_at\n"))
     with pytest.raises(UserError, match="give --customer"):
@@ -273,7 +277,7 @@ def test_a_file_must_say_whose_it_is(write):
         )
 
 
-def test_rows_that_contradict_the_command_line(tmp_path):
+def test_rows_that_contradict_the_command_line(tmp_path: Path) -> None:
     path = tmp_path / "events"
     assert fault_of(path, row("call_answered", customer_id=ANONYMOUS), customer=DETAILED) == (
         "customer_id differs from --customer"
@@ -330,11 +334,11 @@ def test_rows_that_contradict_the_command_line(tmp_path):
         (row("call_ended", line="é" * 256), "line is longer than 255 characters"),
     ],
 )
-def test_each_reject(tmp_path, bad, reason):
+def test_each_reject(tmp_path: Path, bad: Row, reason: str) -> None:
     assert fault_of(tmp_path / "events", bad) == reason
 
 
-def test_what_an_event_does_not_have_is_not_kept(tmp_path):
+def test_what_an_event_does_not_have_is_not_kept(tmp_path: Path) -> None:
     (event,) = events_of(
         tmp_path / "events",
         [
@@ -356,12 +360,12 @@ def test_what_an_event_does_not_have_is_not_kept(tmp_path):
     assert kept == always | {"call_key", "call_id"}
 
 
-def test_texts_are_kept_as_they_are(tmp_path):
+def test_texts_are_kept_as_they_are(tmp_path: Path) -> None:
     (event,) = events_of(tmp_path / "events", [row("call_answered", call_id=' é, "q" ', queue="x" * 255)])
     assert (event["call_id"], event["queue"]) == (' é, "q" ', "x" * 255)
 
 
-def test_statuses(tmp_path):
+def test_statuses(tmp_path: Path) -> None:
     words = {
         "away": "away", " In_Call ": "in_call", "LUNCH": "break", " overleg": "training",
         "ziek": "other", " ": "other",
@@ -377,7 +381,7 @@ def test_statuses(tmp_path):
 # -- Keys
 
 
-def test_keys_are_hmacs_of_the_customer_and_stand_in_for_persons(write):
+def test_keys_are_hmacs_of_the_customer_and_stand_in_for_persons(write: Write) -> None:
     rows = [
         row("queue_joined", other_number="06 12345678", agent="Zoë/101", line="SIP/101-é"),
         row("transferred", target_kind="agent", target="Zoë/101"),
@@ -408,7 +412,9 @@ def test_keys_are_hmacs_of_the_customer_and_stand_in_for_persons(write):
 
 @settings(max_examples=50, deadline=None)
 @given(st.text(st.characters(exclude_categories=["C", "Zl", "Zp"]), min_size=1, max_size=255))
-def test_any_agent_id_gets_the_key_that_python_computes(tmp_path_factory, agent):
+def test_any_agent_id_gets_the_key_that_python_computes(
+    tmp_path_factory: pytest.TempPathFactory, agent: str
+) -> None:
     (event,) = events_of(tmp_path_factory.mktemp("keys") / "events", [row("agent_connected", agent=agent)])
     assert event["agent_key"] == keyed(KEYS[DETAILED], "agent", agent)
 
@@ -431,7 +437,7 @@ def test_any_agent_id_gets_the_key_that_python_computes(tmp_path_factory, agent)
         ("020", "020"),
     ],
 )
-def test_a_number_has_one_key_however_it_is_written(tmp_path, written, number):
+def test_a_number_has_one_key_however_it_is_written(tmp_path: Path, written: str, number: str) -> None:
     (event,) = events_of(tmp_path / "events", [row("queue_joined", other_number=written)])
     assert event["number_key"] == keyed(KEYS[DETAILED], "number", number)
     assert event["number_withheld"] is False
@@ -449,7 +455,9 @@ def test_a_number_has_one_key_however_it_is_written(tmp_path, written, number):
         ("", "", None),
     ],
 )
-def test_a_withheld_number_leaves_no_trace(tmp_path, number, mark, withheld):
+def test_a_withheld_number_leaves_no_trace(
+    tmp_path: Path, number: str, mark: str, withheld: bool | None
+) -> None:
     (event,) = events_of(
         tmp_path / "events", [row("queue_joined", other_number=number, number_withheld=mark)]
     )
@@ -460,7 +468,7 @@ def test_a_withheld_number_leaves_no_trace(tmp_path, number, mark, withheld):
     assert event["event_key"] == without["event_key"]
 
 
-def test_agents_are_named_only_under_a_detailed_contract(write):
+def test_agents_are_named_only_under_a_detailed_contract(write: Write) -> None:
     prepared = opened(
         write(
             as_csv(
@@ -488,7 +496,7 @@ def test_agents_are_named_only_under_a_detailed_contract(write):
     ]
 
 
-def test_an_agent_was_last_seen_with_its_last_event(write):
+def test_an_agent_was_last_seen_with_its_last_event(write: Write) -> None:
     rows = [
         row("agent_connected", agent="SIP/101", call_id=f"c{hour}", occurred_at=f"2026-10-05T{hour}:00:00Z")
         for hour in ("11", "13", "12")
@@ -501,7 +509,7 @@ def test_an_agent_was_last_seen_with_its_last_event(write):
 # -- Identity
 
 
-def test_an_event_id_is_the_identity(tmp_path):
+def test_an_event_id_is_the_identity(tmp_path: Path) -> None:
     path = tmp_path / "events"
     rows = [
         row("call_answered", event_id="e1"),
@@ -518,7 +526,7 @@ def test_an_event_id_is_the_identity(tmp_path):
     assert [event["identified"] for event in found].count(True) == 5
 
 
-def test_without_one_every_stored_column_is_part_of_it(tmp_path):
+def test_without_one_every_stored_column_is_part_of_it(tmp_path: Path) -> None:
     """Two rows that differ in one stored column differ in their key; columns are not run together."""
     rows = [
         row("call_ended"),
@@ -554,7 +562,7 @@ def test_without_one_every_stored_column_is_part_of_it(tmp_path):
     assert len({event["event_key"] for event in found}) == len(rows)
 
 
-def test_what_the_registry_calls_a_status_is_no_part_of_it(write):
+def test_what_the_registry_calls_a_status_is_no_part_of_it(write: Write) -> None:
     words = ("lunch", "overleg", "ziek", "away", "other")
     path = write(as_csv([row("agent_status", reason=word) for word in words]))
     known = gate()
@@ -568,7 +576,7 @@ def test_what_the_registry_calls_a_status_is_no_part_of_it(write):
     assert keys[0] == keys[1] and len(keys[0]) == len(words)
 
 
-def test_spelling_is_no_part_of_it(tmp_path):
+def test_spelling_is_no_part_of_it(tmp_path: Path) -> None:
     plain = row("queue_left", duration_s="1.5")
     found = events_of(
         tmp_path / "events",
@@ -604,7 +612,7 @@ def everything(path: Path) -> tuple[list[str], dict[int, str], Any, Any]:
     return found, rejects(prepared), prepared.turned_away_by, sorted(map(str, prepared.agents.to_pylist()))
 
 
-def test_all_formats_of_the_same_rows_give_the_same_events(write, tmp_path):
+def test_all_formats_of_the_same_rows_give_the_same_events(write: Write, tmp_path: Path) -> None:
     rows = sample()
     found, bad, away, agents = everything(write(as_csv(rows)))
     assert len(found) > 100 and len(bad) > 20 and away[NONE] > 20 and agents
@@ -637,7 +645,7 @@ def str_or_none(value: Any) -> str | None:
     return None if value is None else str(value)
 
 
-def test_order_and_blocks_do_not_matter(write, monkeypatch):
+def test_order_and_blocks_do_not_matter(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
     rows = sample()
     found, bad, away, agents = everything(write(as_csv(rows)))
     monkeypatch.setattr("callmart.land.lines.BLOCK", 2000)
@@ -647,14 +655,14 @@ def test_order_and_blocks_do_not_matter(write, monkeypatch):
     assert (shuffled, len(also_bad), also_away, same_agents) == (found, len(bad), away, agents)
 
 
-def test_batches_have_the_schema_that_the_server_expects(write):
+def test_batches_have_the_schema_that_the_server_expects(write: Write) -> None:
     prepared = opened(write(as_csv(sample())))
     assert {batch.schema for batch in prepared.batches()} == {EVENT_SCHEMA}
     nothing = opened(write(as_csv([])))
     assert taken(nothing) == [] and nothing.rejects.num_rows == nothing.agents.num_rows == nothing.rows == 0
 
 
-def test_an_unfinished_last_line_is_said(write):
+def test_an_unfinished_last_line_is_said(write: Write) -> None:
     prepared = opened(write(as_csv([row("call_answered")]) + "7001,vcl"))
     assert len(taken(prepared)) == 1
     assert prepared.incomplete_last_line

@@ -274,7 +274,7 @@ ATTENDED = {"event": "transferred", **AT, **EVA, "reason": "attended", "target_k
         ),
     ],
 )
-def test_each_verb(tmp_path, line, expected):
+def test_each_verb(tmp_path: Path, line: str, expected: list[dict[str, Any]]) -> None:
     assert events(tmp_path, line) == expected
 
 
@@ -285,18 +285,18 @@ def test_each_verb(tmp_path, line, expected):
         *("<unknown>", "anonymous@anonymous.invalid"),
     ],
 )
-def test_a_withheld_number_is_marked(tmp_path, caller):
+def test_a_withheld_number_is_marked(tmp_path: Path, caller: str) -> None:
     (event,) = events(tmp_path, f"{SOLD}|NONE|ENTERQUEUE||{caller}|1")
     assert event == {"event": "queue_joined", **AT, "number_withheld": True}
 
 
 @pytest.mark.parametrize("caller", ["jan.jansen@example.org", "5", "asterisk", "+31"])
-def test_what_is_no_number_is_not_kept_and_not_a_reject(tmp_path, caller):
+def test_what_is_no_number_is_not_kept_and_not_a_reject(tmp_path: Path, caller: str) -> None:
     (event,) = events(tmp_path, f"{SOLD}|NONE|ENTERQUEUE||{caller}|1")
     assert event == {"event": "queue_joined", **AT}
 
 
-def test_verbs_without_meaning_and_verbs_unknown(tmp_path):
+def test_verbs_without_meaning_and_verbs_unknown(tmp_path: Path) -> None:
     prepared = log(
         tmp_path,
         f"{T}|NONE|NONE|NONE|QUEUESTART|",
@@ -319,7 +319,7 @@ def test_verbs_without_meaning_and_verbs_unknown(tmp_path):
     assert (prepared.rows, prepared.rejected, prepared.turned_away) == (14, 0, 0)
 
 
-def test_rejects_of_a_log(tmp_path):
+def test_rejects_of_a_log(tmp_path: Path) -> None:
     prepared = log(
         tmp_path,
         f"{SOLD}|Eva Mulder",
@@ -338,7 +338,7 @@ def test_rejects_of_a_log(tmp_path):
     }
 
 
-def test_a_log_can_connect_a_caller_to_nobody(tmp_path):
+def test_a_log_can_connect_a_caller_to_nobody(tmp_path: Path) -> None:
     prepared = log(tmp_path, f"{SOLD}|NONE|CONNECT|6|1795529566.7|2")
     assert [(event["event"], event["agent_key"]) for event in taken(prepared)] == [
         ("ring_ended", None),
@@ -347,7 +347,7 @@ def test_a_log_can_connect_a_caller_to_nobody(tmp_path):
     assert prepared.rejected == 0
 
 
-def test_call_ids_are_text_and_lines_give_the_order(tmp_path):
+def test_call_ids_are_text_and_lines_give_the_order(tmp_path: Path) -> None:
     prepared = log(
         tmp_path,
         f"{T}|pbx1-{T - 1}.1|sales|NONE|ENTERQUEUE||0655542702|1",
@@ -360,7 +360,7 @@ def test_call_ids_are_text_and_lines_give_the_order(tmp_path):
     assert {event["number_key"] for event in found[:2]} == {key("number", "+31655542702")}
 
 
-def test_the_recording():
+def test_the_recording() -> None:
     prepared = opened(RECORDING / "queue_log", customer=DETAILED)
     found = taken(prepared)
     assert Counter(event["event"] for event in found) == {
@@ -381,7 +381,7 @@ def test_the_recording():
     assert {event["platform"] for event in found} == {"vcloud"}
 
 
-def test_both_forms_of_the_recording_say_the_same():
+def test_both_forms_of_the_recording_say_the_same() -> None:
     """Beside the microseconds: the realtime table lost its last rows when the process was killed."""
 
     def said(name: str) -> Counter[tuple[Any, ...]]:
@@ -403,7 +403,7 @@ def test_both_forms_of_the_recording_say_the_same():
     assert file.total() - table.total() == 4
 
 
-def test_no_number_of_the_recording_comes_out():
+def test_no_number_of_the_recording_comes_out() -> None:
     for name in ("queue_log", "queue_log_realtime.csv"):
         path = RECORDING / name
         prepared = opened(path, customer=DETAILED)
@@ -430,20 +430,20 @@ def abandon(local: str, call_id: str = "x.1") -> str:
     return f"{local},{call_id},sales,NONE,ABANDON,1,1,5,,"
 
 
-def test_local_times_with_and_without_microseconds(tmp_path):
+def test_local_times_with_and_without_microseconds(tmp_path: Path) -> None:
     assert at(realtime(tmp_path, abandon("2026-11-24 15:12:38.112307"), abandon("2026-07-01 15:12:38"))) == [
         datetime(2026, 11, 24, 14, 12, 38, 112307, UTC),
         datetime(2026, 7, 1, 13, 12, 38, tzinfo=UTC),
     ]
 
 
-def test_the_time_zone_given_wins(tmp_path):
+def test_the_time_zone_given_wins(tmp_path: Path) -> None:
     assert at(realtime(tmp_path, abandon("2026-07-01 15:12:38"), time_zone="UTC")) == [
         datetime(2026, 7, 1, 15, 12, 38, tzinfo=UTC)
     ]
 
 
-def test_an_hour_that_does_not_exist_is_a_reject(tmp_path):
+def test_an_hour_that_does_not_exist_is_a_reject(tmp_path: Path) -> None:
     prepared = realtime(
         tmp_path,
         abandon("2026-03-29 01:59:59"),
@@ -457,7 +457,7 @@ def test_an_hour_that_does_not_exist_is_a_reject(tmp_path):
     assert rejects(prepared) == {3: "the time can't be read"}
 
 
-def test_the_repeated_hour_follows_the_file(tmp_path):
+def test_the_repeated_hour_follows_the_file(tmp_path: Path) -> None:
     prepared = realtime(
         tmp_path,
         abandon("2026-10-25 01:59:00"),
@@ -474,7 +474,7 @@ def test_the_repeated_hour_follows_the_file(tmp_path):
     ]  # fmt: skip
 
 
-def test_the_repeated_hour_follows_the_call(tmp_path):
+def test_the_repeated_hour_follows_the_call(tmp_path: Path) -> None:
     began = int(datetime(2026, 10, 25, 1, 20, tzinfo=UTC).timestamp())  # in the second hour
     prepared = realtime(
         tmp_path,
@@ -489,7 +489,7 @@ def test_the_repeated_hour_follows_the_call(tmp_path):
     ]
 
 
-def test_two_years_have_two_repeated_hours(tmp_path):
+def test_two_years_have_two_repeated_hours(tmp_path: Path) -> None:
     prepared = realtime(
         tmp_path,
         abandon("2026-10-25 02:40:00"),
@@ -510,7 +510,9 @@ def test_two_years_have_two_repeated_hours(tmp_path):
     begin=st.sampled_from(["2026-10-24T23:00", "2026-11-01T04:00", "2026-04-04T14:00", "2026-07-01T00:00"]),
     block=st.sampled_from([200, 4 << 20]),
 )
-def test_local_times_are_read_as_they_were_written(tmp_path_factory, zone, seconds, begin, block):
+def test_local_times_are_read_as_they_were_written(
+    tmp_path_factory: pytest.TempPathFactory, zone: str, seconds: list[int], begin: str, block: int
+) -> None:
     """A log that goes on through the night, its calls a minute old at most, in one batch or in many."""
     instant = datetime.fromisoformat(begin).replace(tzinfo=UTC)
     written = []
@@ -525,7 +527,7 @@ def test_local_times_are_read_as_they_were_written(tmp_path_factory, zone, secon
         assert at(prepared) == [instant for instant, _ in written]
 
 
-def test_parameters_beyond_five_stand_in_the_fifth_column(tmp_path):
+def test_parameters_beyond_five_stand_in_the_fifth_column(tmp_path: Path) -> None:
     """Of an attended transfer; one that is short of the position has five at most."""
     transfers = (
         "LINK,SIP/1-1,SIP/2-2,6,4|3",
@@ -547,7 +549,7 @@ def test_parameters_beyond_five_stand_in_the_fifth_column(tmp_path):
     assert completed["agent_key"] == key("agent", "Meijer, Tim")
 
 
-def test_a_log_of_ever_new_verbs_is_counted_up_to_a_point(tmp_path):
+def test_a_log_of_ever_new_verbs_is_counted_up_to_a_point(tmp_path: Path) -> None:
     path = tmp_path / "queue_log"
     path.write_text("".join(f"1795529567|c|sales|NONE|VERB{number}|\n" for number in range(500)))
     prepared = opened(path, customer=DETAILED)

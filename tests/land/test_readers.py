@@ -2,6 +2,7 @@
 
 import gzip
 import re
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,12 +24,14 @@ ROW = "7001,call_answered,2026-10-05T00:00:31Z,c1\n"
 LOG_LINE = "1795529567|1795529567.16|sales|NONE|ABANDON|2|2|11\n"
 REALTIME_HEADER = "time,callid,queuename,agent,event,data1,data2,data3,data4,data5\r\n"
 
+Pack = Callable[[bytes], bytes]
+
 
 def zstd(data: bytes) -> bytes:
     sink = pa.BufferOutputStream()
     with pa.CompressedOutputStream(sink, "zstd") as stream:
         stream.write(data)
-    return sink.getvalue().to_pybytes()
+    return bytes(sink.getvalue())
 
 
 def write(folder: Path, content: str | bytes, name: str = "file") -> Path:
@@ -63,13 +66,15 @@ def rejected(opened: Source) -> dict[int, str]:
         (REALTIME_HEADER + "2026-11-24 15:12:38,NONE,NONE,NONE,QUEUESTART,,,,,\r\n", "queue_log_realtime"),
     ],
 )
-def test_format_and_compression_are_found_by_content(tmp_path, content, form, pack):
+def test_format_and_compression_are_found_by_content(
+    tmp_path: Path, content: str, form: str, pack: Pack
+) -> None:
     opened = source(write(tmp_path, pack(content.encode()), "misleading.parquet"))
     assert opened.form == form
     assert len(read(opened)) == opened.tally.rows == 1
 
 
-def test_line_numbers_stay_exact_around_what_is_no_row(tmp_path):
+def test_line_numbers_stay_exact_around_what_is_no_row(tmp_path: Path) -> None:
     content = (
         b"\xef\xbb\xbf" + HEADER.encode()  # 1
         + b"7001,call_answered,2026-10-05T00:00:31Z,first\r\n"  # 2
@@ -96,7 +101,7 @@ def test_line_numbers_stay_exact_around_what_is_no_row(tmp_path):
     assert opened.tally.rows == 11
 
 
-def test_line_numbers_stay_exact_across_blocks(tmp_path, monkeypatch):
+def test_line_numbers_stay_exact_across_blocks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("callmart.land.lines.BLOCK", 100)
     lines = [f"7001,call_answered,2026-10-05T00:00:31Z,line-{number}\n" for number in range(2, 500)]
     lines[100] = "broken\n"
@@ -108,7 +113,7 @@ def test_line_numbers_stay_exact_across_blocks(tmp_path, monkeypatch):
     assert rejected(opened) == {102: "the line has more or fewer columns than the header"}
 
 
-def test_a_last_line_without_its_end_waits(tmp_path):
+def test_a_last_line_without_its_end_waits(tmp_path: Path) -> None:
     opened = source(write(tmp_path, HEADER + ROW + ROW.rstrip("\n")))
     assert [row["line_number"] for row in read(opened)] == [2]
     assert opened.tally.incomplete_last_line
@@ -118,7 +123,7 @@ def test_a_last_line_without_its_end_waits(tmp_path):
 
 
 @pytest.mark.parametrize("pack", [gzip.compress, zstd])
-def test_a_compressed_file_must_be_whole(tmp_path, pack):
+def test_a_compressed_file_must_be_whole(tmp_path: Path, pack: Pack) -> None:
     cut = source(write(tmp_path, pack((HEADER + ROW.rstrip("\n")).encode())))
     with pytest.raises(UserError, match="breaks off in line 2"):
         read(cut)
@@ -150,21 +155,21 @@ def test_a_compressed_file_must_be_whole(tmp_path, pack):
         (REALTIME_HEADER.replace(",data5", "").encode(), "no column data5"),
     ],
 )
-def test_what_is_no_raw_file_is_refused(tmp_path, content, says):
+def test_what_is_no_raw_file_is_refused(tmp_path: Path, content: bytes, says: str) -> None:
     path = write(tmp_path, content)
     with pytest.raises(UserError, match=says) as refusal:
         source(path)
     assert str(path) in str(refusal.value)
 
 
-def test_a_row_in_place_of_the_header_is_not_repeated(tmp_path):
+def test_a_row_in_place_of_the_header_is_not_repeated(tmp_path: Path) -> None:
     path = write(tmp_path, "event,Jansen,0612345678\n")
     with pytest.raises(UserError) as refusal:
         source(path)
     assert "Jansen" not in str(refusal.value) and "0612345678" not in str(refusal.value)
 
 
-def test_the_format_asked_for_must_be_the_format_found(tmp_path):
+def test_the_format_asked_for_must_be_the_format_found(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="is csv, not queue_log"):
         source(write(tmp_path, HEADER + ROW), "queue_log")
     with pytest.raises(UserError, match="not a Parquet file"):
@@ -173,20 +178,20 @@ def test_the_format_asked_for_must_be_the_format_found(tmp_path):
         source(write(tmp_path, HEADER + ROW), "xlsx")
 
 
-def test_no_file_and_a_folder(tmp_path):
+def test_no_file_and_a_folder(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="does not exist"):
         source(tmp_path / "absent.csv")
     with pytest.raises(UserError, match="is a folder"):
         source(tmp_path)
 
 
-def test_a_line_without_end_is_not_read_into_memory(tmp_path, monkeypatch):
+def test_a_line_without_end_is_not_read_into_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("callmart.land.lines.BLOCK", 1000)
     with pytest.raises(UserError, match="line 2 is longer"):
         read(source(write(tmp_path, HEADER + "x" * 5000)))
 
 
-def test_ndjson_rejects_line_by_line(tmp_path):
+def test_ndjson_rejects_line_by_line(tmp_path: Path) -> None:
     lines = [
         '{"event": "call_answered", "customer_id": 7001, "duration_s": 1.50,'
         ' "recorded": true, "queue": null}',
@@ -222,7 +227,7 @@ def test_ndjson_rejects_line_by_line(tmp_path):
     }
 
 
-def test_parquet_of_any_types_becomes_text(tmp_path):
+def test_parquet_of_any_types_becomes_text(tmp_path: Path) -> None:
     at = datetime(2026, 10, 25, 0, 30, 0, 123456, UTC)
     not_all_text = pa.array([b"c1", b"\xff", b"c3"], pa.binary())
     table = pa.table(
@@ -268,14 +273,14 @@ def test_parquet_of_any_types_becomes_text(tmp_path):
         (pa.array([["x"]]), "has type list"),
     ],
 )
-def test_parquet_types_that_would_be_guessed_are_refused(tmp_path, column, says):
+def test_parquet_types_that_would_be_guessed_are_refused(tmp_path: Path, column: pa.Array, says: str) -> None:
     path = tmp_path / "file"
     pq.write_table(pa.table({"event": ["call_ended"], "occurred_at": column}), path)
     with pytest.raises(UserError, match=re.escape(says)):
         source(path)
 
 
-def test_queue_log_lines_with_too_few_fields_are_rejects(tmp_path):
+def test_queue_log_lines_with_too_few_fields_are_rejects(tmp_path: Path) -> None:
     opened = source(
         write(tmp_path, LOG_LINE + "1795529567|a|b|c\n" + "1795529567|NONE|NONE|NONE|QUEUESTART|\n")
     )
@@ -295,7 +300,7 @@ def parquet(rows: int, **columns: pa.Array) -> bytes:
     event = pa.repeat("call_answered", rows).dictionary_encode()
     table = pa.table({"event": event, "occurred_at": pa.nulls(rows, pa.string())} | columns)
     pq.write_table(table, sink, compression="zstd")
-    return sink.getvalue().to_pybytes()
+    return bytes(sink.getvalue())
 
 
 LARGE = {
@@ -311,7 +316,9 @@ LARGE = {
 
 @pytest.mark.parametrize("pack", [bytes, gzip.compress, zstd], ids=["plain", "gzip", "zstd"])
 @pytest.mark.parametrize("what", LARGE)
-def test_a_file_with_more_rows_than_the_limit_is_refused(tmp_path, monkeypatch, what, pack):
+def test_a_file_with_more_rows_than_the_limit_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str, pack: Pack
+) -> None:
     monkeypatch.setattr("callmart.land.lines.BLOCK", 200)
     monkeypatch.setattr("callmart.land.parquet.ROWS", 10)
     content = LARGE[what] if what == "parquet" else pack(LARGE[what])
@@ -327,7 +334,9 @@ def test_a_file_with_more_rows_than_the_limit_is_refused(tmp_path, monkeypatch, 
 
 
 @pytest.mark.parametrize("pack", [bytes, gzip.compress, zstd], ids=["plain", "gzip", "zstd"])
-def test_a_file_that_unpacks_to_more_than_the_limit_is_refused_while_it_is_read(tmp_path, monkeypatch, pack):
+def test_a_file_that_unpacks_to_more_than_the_limit_is_refused_while_it_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pack: Pack
+) -> None:
     monkeypatch.setattr("callmart.land.lines.BLOCK", 1 << 10)
     content = HEADER.encode() + ROW.encode() * 10_000
     opened = source(write(tmp_path, pack(content)), limits=replace(LIMITS, gib=2**16 / 2**30))
@@ -336,7 +345,7 @@ def test_a_file_that_unpacks_to_more_than_the_limit_is_refused_while_it_is_read(
     assert 0 < opened.tally.rows < 2_000
 
 
-def test_parquet_unpacks_to_no_more_than_the_limit(tmp_path):
+def test_parquet_unpacks_to_no_more_than_the_limit(tmp_path: Path) -> None:
     content = parquet(50_000, call_id=pa.repeat("c" * 200, 50_000))
     assert len(content) < 10_000
     opened = source(write(tmp_path, content), limits=replace(LIMITS, gib=2**20 / 2**30))
@@ -346,7 +355,9 @@ def test_parquet_unpacks_to_no_more_than_the_limit(tmp_path):
 
 @pytest.mark.parametrize("type", [pa.string(), pa.large_string(), pa.binary()], ids=str)
 @pytest.mark.parametrize("encoded", [True, False], ids=["dictionary", "plain"])
-def test_a_long_text_that_stands_in_a_parquet_file_once_is_not_repeated_in_memory(tmp_path, type, encoded):
+def test_a_long_text_that_stands_in_a_parquet_file_once_is_not_repeated_in_memory(
+    tmp_path: Path, type: pa.DataType, encoded: bool
+) -> None:
     """20,000 times 20 MB would be more than any machine has."""
     text = pa.array(["c" * 20_000_000], type)
     column = pa.DictionaryArray.from_arrays(pa.repeat(pa.scalar(0, pa.int32()), 20_000), text)
@@ -359,7 +370,9 @@ def test_a_long_text_that_stands_in_a_parquet_file_once_is_not_repeated_in_memor
     assert set(pc.binary_length(batch["event"]).to_pylist()) == {CLIP}
 
 
-def test_a_parquet_file_with_a_huge_row_group_is_refused(tmp_path, monkeypatch):
+def test_a_parquet_file_with_a_huge_row_group_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("callmart.land.parquet.ROW_GROUP", 1_000)
     path = write(tmp_path, parquet(500, call_id=pa.array([f"c-{i}" for i in range(500)])))
     with pytest.raises(UserError, match=r"row group 1 holds more than .*; write smaller row groups"):
