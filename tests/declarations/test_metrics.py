@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from math import isclose
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 
 from callmart.access import drift, memberships
 from callmart.base.errors import UserError
+from callmart.build import months
 from callmart.declarations import dbt_project, dictionary, metrics
 from callmart.declarations.metrics import Metric, Ratio, Sum, Term, parse
 from callmart.opening import opening
@@ -353,7 +355,8 @@ OF_MART = {mart: view.name for mart, view in metrics.VIEWS.items()}
 @pytest.mark.parametrize("mart", OF_MART)
 def test_a_view_shows_the_ratio_of_the_sums_of_its_rows(opened: Callmart, mart: str) -> None:
     per = metrics.VIEWS[mart].per
-    rows, shown = [], {}
+    rows: list[dict[str, Any]] = []
+    shown: dict[tuple[Any, ...], dict[str, Any]] = {}
     for customer in WITH_DATA if mart == "queue_interval" else DETAILED:
         rows += opened.rows(f"select * from mart.{mart}", customer_id=customer)
         ratios = opened.rows(f"select * from mart.{OF_MART[mart]}", customer_id=customer)
@@ -452,7 +455,7 @@ def open_ratios(opened: Callmart) -> int:
 
 
 def test_the_views_follow_the_file(opened: Callmart, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(opening.months, "PATIENCE", "100ms")
+    monkeypatch.setattr(months, "PATIENCE", "100ms")
     before = open_ratios(opened)
     assert open_ratios(opened) == before, "what says the same stays, so nobody has to let go of it"
     others = {name: metric for name, metric in metrics.metrics().items() if name != "service_level"}

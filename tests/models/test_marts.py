@@ -411,8 +411,9 @@ def test_every_cell_is_what_the_lines_say(recorded: Callmart, customer: int) -> 
     counted = {*COUNTS, "rings", "rings_answered", "rings_unanswered"}
     found = {
         (row["queue"], int(row["interval_start"].timestamp())): Counter(
-            {name: row[name] or 0 for name in counted}, talk_s=row["hold_s"] or 0
+            {name: row[name] or 0 for name in counted}
         )
+        + Counter(talk_s=row["hold_s"] or 0)
         for row in recorded.rows("select * from store.queue_interval where customer_id = %s", customer)
     }
     assert {cell: +counts for cell, counts in found.items()} == {

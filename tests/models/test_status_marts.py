@@ -705,8 +705,8 @@ def true_wrapups(rows: list[Row]) -> Counter[Any]:
         if (before["event"], row["event"]) == ("wrapup_started", "wrapup_ended") and (
             before["agent"] == row["agent"]
         ):
-            ends = [datetime.fromisoformat(end["occurred_at"]) for end in (before, row)]
-            for start, part in parts(Phase(row["agent"], "", *ends)):
+            began, ended = (datetime.fromisoformat(end["occurred_at"]) for end in (before, row))
+            for start, part in parts(Phase(row["agent"], "", began, ended)):
                 seconds[start, row["agent"]] += part
     return +seconds
 

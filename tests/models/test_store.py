@@ -17,7 +17,7 @@ from callmart.base.settings import PROJECT
 from callmart.build import window
 from callmart.cli import main
 from callmart.database import schema
-from callmart.declarations import dbt_project, dictionary
+from callmart.declarations import dbt_project, dictionary, metrics
 from callmart.declarations.captions import Locale
 from callmart.extract import extract
 from callmart.opening import opening
@@ -78,8 +78,9 @@ def project(played: Callmart, tmp_path: Path) -> Project:
     return Project(played, tmp_path)
 
 
-def column(declared: Declaration, name: str, data_type: str, **more: Any) -> None:
+def column(declared: Declaration, name: str, data_type: str, **more: Any) -> Declaration:
     declared["columns"].append({"name": name, "data_type": data_type, **more})
+    return declared
 
 
 def meta(**values: Any) -> Callable[[Declaration], None]:
@@ -103,7 +104,7 @@ UNDECLARED: dict[str, tuple[Callable[[Declaration], object], str]] = {
     "tiny_varying": (lambda d: column(d, "colour", "character varying(9)"), "{person: nobody}"),
     "tiny_number": (lambda d: column(d, "amount", "bigint"), "{person: nobody}"),
     "tiny_some_word": (
-        lambda d: (meta(group="agent")(d), column(d, "remark", "text")),
+        lambda d: meta(group="agent")(column(d, "remark", "text")),
         "{person: agent | caller | nobody}",
     ),
     "tiny_agent": (lambda d: column(d, "remark", "text", **person("agent")), "may not show a person (agent)"),
@@ -112,12 +113,12 @@ UNDECLARED: dict[str, tuple[Callable[[Declaration], object], str]] = {
         "may not show a person (agent)",
     ),
     "tiny_caller": (
-        lambda d: (meta(group="line")(d), column(d, "remark", "text", **person("caller"))),
+        lambda d: meta(group="line")(column(d, "remark", "text", **person("caller"))),
         "may not show a person (caller)",
     ),
     "tiny_staff": (lambda d: column(d, "remark", "text", **person("staff")), "may not show a person (staff)"),
     "tiny_contact": (
-        lambda d: (meta(group="agent")(d), column(d, "remark", "text", **person("contact"))),
+        lambda d: meta(group="agent")(column(d, "remark", "text", **person("contact"))),
         "may not show a person (contact)",
     ),
     "tiny_grants": (lambda d: d["config"].update(grants={"select": ["public"]}), "grants of its own: remove"),
@@ -379,7 +380,7 @@ def test_a_mart_that_stands_never_changes_its_group_by_itself(
     assert callmart.rows(rights) == before
 
     # What docs/runbook.md says, and only then.
-    monkeypatch.setattr(memberships.metrics, "show", ignore_step)  # of marts that are not in this project
+    monkeypatch.setattr(metrics, "show", ignore_step)  # of marts that are not in this project
     with callmart.connect() as owner:
         owner.execute(
             "update access.mart set mart_group = 'queue' where relation = 'store.tiny_moved'::regclass"

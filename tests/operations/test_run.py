@@ -26,7 +26,7 @@ from callmart.base.errors import UserError
 from callmart.base.settings import Folder, Settings
 from callmart.build import months, window
 from callmart.cli import demo
-from callmart.database import clock
+from callmart.database import clock, vacuum
 from callmart.database.lock import exclusive
 from callmart.declarations import dbt_project
 from callmart.extract import extract
@@ -504,7 +504,7 @@ def test_a_run_adopts_nothing_by_itself(undisturbed: Callmart) -> None:
 
 STAGES: list[tuple[Any, str]] = [
     (remove, "_follow_calendar"),
-    (remove.vacuum, "vacuum"),
+    (vacuum, "vacuum"),
     (landing, "_stream"),
     (landing.Landed, "__init__"),
     (window, "_fill_window"),

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import tableauserverclient as TSC
 
 from callmart.base.errors import UserError
 from callmart.publish import emulator
@@ -41,7 +42,13 @@ def older(home: Path) -> Iterator[str]:
     """The URL of an emulator that runs as callmart 0.1 started it."""
     with State(home / "emulator") as state:
         state.update("user", state.administrator()["id"], name="callmart", full_name="callmart")
-    command = [sys.executable, "-c", OLDER, home / "emulator", home / "secrets" / "emulator_token"]
+    command: list[str | Path] = [
+        sys.executable,
+        "-c",
+        OLDER,
+        home / "emulator",
+        home / "secrets" / "emulator_token",
+    ]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         yield process.stdout.readline().strip()
@@ -55,7 +62,7 @@ def projects(running: Emulator) -> set[str]:
 def test_one_that_runs_since_an_older_callmart_is_found_and_stopped(home: Path, older: str) -> None:
     running = emulator.ensure_running(home)
     assert running == Emulator(older, "callmart", (home / "secrets" / "emulator_token").read_text())
-    client.administrator(running).projects.create(client.TSC.ProjectItem("stays"))
+    client.administrator(running).projects.create(TSC.ProjectItem("stays"))
     assert emulator.stop(home)
     assert emulator.ensure_running(home) == running
     assert projects(running) == {"Default", "stays"}

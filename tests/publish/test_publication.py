@@ -10,15 +10,14 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from click.testing import Result
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from callmart import publish
 from callmart.access import logins
 from callmart.base.errors import UserError
 from callmart.cli import main
 from callmart.cli.terminal import UNDONE
-from callmart.publish import Publication, installation, publishing, tableau
+from callmart.publish import DataSource, Publication, Workbook, installation, publishing, tableau
 from callmart.tableau_files.tds import Live
 from callmart_home import Callmart
 from commands import use
@@ -119,7 +118,8 @@ def test_the_same_is_the_same_and_what_changes_is_another(
 ) -> None:
     def hashes() -> dict[str, str]:
         one = desired(applied, owner)[STANDARD]
-        return {each.name: each.content_hash for each in (*one.data_sources, *one.workbooks)}
+        contents: list[DataSource | Workbook] = [*one.data_sources, *one.workbooks]
+        return {each.name: each.content_hash for each in contents}
 
     before = hashes()
     assert hashes() == before

@@ -26,6 +26,7 @@ from callmart.audit import reach
 from callmart.base.errors import UserError
 from callmart.base.settings import ConnectedApp, Settings, Tableau
 from callmart.declarations import exposures
+from callmart.declarations.dbt_project import Group
 from callmart.publish import (
     Actual,
     Books,
@@ -62,6 +63,7 @@ ALLOW = TSC.Permission.Mode.Allow
 def extracts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, DataSource]:
     """Extracts, real ones but for their rows, by a word each."""
     folder = tmp_path_factory.mktemp("extracts")
+    groups: dict[str, Group] = {"queues": "queue", "queues later": "queue", "agents": "agent"}
     return {
         word: DataSource(
             tds.source(group, marts(), "nl"),
@@ -69,7 +71,7 @@ def extracts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, DataSource]:
             f"hash of {word}".replace(" ", "-"),
             2,
         )
-        for word, group in (("queues", "queue"), ("queues later", "queue"), ("agents", "agent"))
+        for word, group in groups.items()
     }
 
 
@@ -1535,7 +1537,7 @@ def good_days(emulated: tuple[Settings, State], wanted: list[tuple[Publication, 
         return [bad_days.held(state) for desired in wanted if succeeded(publish(server, *desired))]
 
 
-def of(customer_id: int, held: Held) -> Held:
+def of(customer_id: int | None, held: Held) -> Held:
     return [each for each in held if each[0] == f"callmart {HOME} customer {customer_id}"]
 
 

@@ -27,6 +27,7 @@ from callmart.database import clock
 from callmart.database.lock import exclusive
 from callmart.declarations import dbt_project
 from callmart.extract import extract
+from callmart.opening import opening
 from callmart.operations import run
 from callmart.retention import expire, expired_months, expiry_plan
 from callmart.simulator.simulate import simulate
@@ -171,7 +172,7 @@ def planned(callmart: Callmart, floor: date) -> expiry_plan.Plan:
 
 def too_old(callmart: Callmart, floor: date) -> dict[str, int]:
     """Every column of every table that holds a day before the floor, by the clock of its customer."""
-    found = {}
+    found: dict[str, int] = {}
     with callmart.connect() as connection:
         columns = connection.execute(
             """
@@ -197,10 +198,10 @@ def too_old(callmart: Callmart, floor: date) -> dict[str, int]:
                 else "'Europe/Amsterdam'"
             )
             day = f"{column}::date" if is_local else f"({column} at time zone {zone})::date"
-            count = connection.execute(
+            ((count,),) = connection.execute(
                 f"select count(*) from {table} as t where {day} < %s and isfinite({day})",
                 [floor],
-            ).fetchone()[0]
+            ).fetchall()
             if count:
                 name = f"{table.rsplit('_2', 1)[0]}.{column}".replace('"', "")
                 found[name] = found.get(name, 0) + count
@@ -343,9 +344,9 @@ def test_a_call_over_the_border_keeps_its_later_part_only(full: Callmart) -> Non
     calls = [row["call_key"] for row in full.rows(over, BORDER, BORDER)]
     if not calls:
         with full.connect() as connection:
-            (key,) = connection.execute(
+            ((key,),) = connection.execute(
                 "select call_key from raw.call where customer_id = 1 order by first_at desc limit 1"
-            ).fetchone()
+            ).fetchall()
             connection.execute(
                 "update raw.call set first_at = %s, spans_days = true where call_key = %s",
                 [datetime.combine(BORDER - timedelta(days=1), time(12), UTC), key],
@@ -361,10 +362,10 @@ def test_books_and_files_of_the_time_before_go_too(full: Callmart) -> None:
     """What was done before the floor, whenever the days in it are."""
     old = datetime.combine(BORDER - timedelta(days=1), time(12), UTC)
     with full.connect() as connection:
-        (file,) = connection.execute(
+        ((file,),) = connection.execute(
             "update raw.file set landed_at = %s where file_id = (select min(file_id) from raw.file) returning file_id",
             [old],
-        ).fetchone()
+        ).fetchall()
         connection.execute("insert into raw.reject values (%s, 7, 'no event')", [file])
         connection.execute("update ops.build set built_at = %s", [old])
         connection.execute("update registry.version set applied_at = %s", [old])
@@ -712,7 +713,7 @@ def test_a_day_that_grows_too_old_between_build_and_open_is_not_opened(
     full: Callmart, monkeypatch: pytest.MonkeyPatch, age: int
 ) -> None:
     """Midnight comes after the checks. Here the window gets older instead."""
-    inner = run.opening.open_build
+    inner = opening.open_build
     marts = [mart.removeprefix("store.") for mart in marts_with_days(full)]
     with full.connect() as connection:
         day = expiry_plan.floor_on(connection, clock.today(connection, full.settings)) - timedelta(days=age)
@@ -728,7 +729,7 @@ def test_a_day_that_grows_too_old_between_build_and_open_is_not_opened(
         connection.commit()
         return inner(connection, settings)
 
-    monkeypatch.setattr(run.opening, "open_build", after_midnight)
+    monkeypatch.setattr(opening, "open_build", after_midnight)
     ran = full.build_and_open()
     assert (ran.built_days, ran.opened_days) == (1, 1 - age)
     for table in marts:

@@ -266,8 +266,8 @@ def test_who_leaves_detailed_leaves_nothing_of_agents_in_it(left: Callmart) -> N
     assert standard != REGISTRY
     left.apply(standard)
     with left.connect() as owner:
-        removed = remove.remove(owner, left.settings, lambda *_: None)
-    assert [one.customer_id for one in removed] == [NAMED]
+        (removed,) = remove.remove(owner, left.settings, lambda *_: None)
+    assert isinstance(removed, remove.Removed) and removed.customer_id == NAMED
     for table in (NAME, DAYLESS, "agent_day"):
         assert left.rows(f"select from store.{table} where customer_id = %s", NAMED) == [], table
         assert left.rows(f"select from store.{table} where customer_id <> %s", NAMED) != [], table

@@ -3,6 +3,7 @@
 from collections import Counter, defaultdict
 from datetime import UTC, date, datetime, time, timedelta
 from itertools import pairwise
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -13,6 +14,7 @@ DAYS = [date(2026, 10, 24), date(2026, 10, 25)]  # the second has 25 hours
 QUEUES = ["sales", "support", "info"]
 ZONE = ZoneInfo("Europe/Amsterdam")
 QUARTER = timedelta(minutes=15)
+Row = dict[str, Any]
 
 OFF_WORK = ("break", "training", "overleg")
 
@@ -70,8 +72,9 @@ def simulated() -> Simulated:
 
 
 @pytest.fixture(scope="module")
-def events(simulated: Simulated) -> list[dict]:
-    return simulated.events.to_pylist()
+def events(simulated: Simulated) -> list[Row]:
+    rows: list[Row] = simulated.events.to_pylist()
+    return rows
 
 
 def test_the_same_seed_gives_the_same_tables(simulated: Simulated) -> None:
@@ -80,7 +83,7 @@ def test_the_same_seed_gives_the_same_tables(simulated: Simulated) -> None:
         assert not table.equals(other)
 
 
-def test_events_obey_the_raw_format(simulated: Simulated, events: list[dict]) -> None:
+def test_events_obey_the_raw_format(simulated: Simulated, events: list[Row]) -> None:
     assert simulated.events.schema.equals(EVENTS)
     assert {row["event"] for row in events} == OF_A_CALL | OF_AN_AGENT
     for row in events:
@@ -95,7 +98,7 @@ def test_events_obey_the_raw_format(simulated: Simulated, events: list[dict]) ->
             assert row["queue"] in QUEUES
 
 
-def test_times_are_in_order_and_without_ties(events: list[dict]) -> None:
+def test_times_are_in_order_and_without_ties(events: list[Row]) -> None:
     times = [row["occurred_at"] for row in events]
     assert all(earlier < later for earlier, later in pairwise(times))
 
@@ -110,7 +113,7 @@ def test_times_are_in_order_and_without_ties(events: list[dict]) -> None:
         ("agent_logged_in", "agent_logged_out"),
     ],
 )
-def test_an_agent_does_one_thing_at_a_time(events: list[dict], begin: str, end: str) -> None:
+def test_an_agent_does_one_thing_at_a_time(events: list[Row], begin: str, end: str) -> None:
     busy_with: dict[str, str | None] = {}
     for row in events:
         if row["event"] == begin:
@@ -121,7 +124,7 @@ def test_an_agent_does_one_thing_at_a_time(events: list[dict], begin: str, end: 
     assert not busy_with
 
 
-def test_nobody_rings_or_talks_during_another_call_or_a_break(events: list[dict]) -> None:
+def test_nobody_rings_or_talks_during_another_call_or_a_break(events: list[Row]) -> None:
     state: dict[str, str] = defaultdict(lambda: "free")
     becomes = {
         "ring_started": ("free", "rung"),
@@ -146,7 +149,7 @@ def test_nobody_rings_or_talks_during_another_call_or_a_break(events: list[dict]
             state[agent] = "free"
 
 
-def test_a_telephone_tells_what_its_agent_does(events: list[dict]) -> None:
+def test_a_telephone_tells_what_its_agent_does(events: list[Row]) -> None:
     told: dict[str, str] = {}
     tells = {"agent_connected": "in_call", "wrapup_started": "wrap_up"}
     for row, after in pairwise(events):
@@ -159,7 +162,7 @@ def test_a_telephone_tells_what_its_agent_does(events: list[dict]) -> None:
             assert told[row["agent"]] == "available"
 
 
-def test_every_offer_has_one_outcome(simulated: Simulated, events: list[dict]) -> None:
+def test_every_offer_has_one_outcome(simulated: Simulated, events: list[Row]) -> None:
     seen = Counter(row["event"] for row in events)
     cells = simulated.queue_interval.to_pylist()
     for cell in cells:
@@ -173,7 +176,7 @@ def test_every_offer_has_one_outcome(simulated: Simulated, events: list[dict]) -
     )
 
 
-def test_queue_and_agent_truth_agree(simulated: Simulated, events: list[dict]) -> None:
+def test_queue_and_agent_truth_agree(simulated: Simulated, events: list[Row]) -> None:
     direct = {row["call_id"] for row in events if row["event"] == "call_started"} - {
         row["call_id"] for row in events if row["event"] in ("queue_joined", "queue_refused")
     }
@@ -207,7 +210,7 @@ def test_cells_lie_in_their_local_day(simulated: Simulated) -> None:
         assert (local - datetime.combine(local.date(), time(), local.tzinfo)) % QUARTER == timedelta()
 
 
-def test_calls_run_over_midnight(events: list[dict]) -> None:
+def test_calls_run_over_midnight(events: list[Row]) -> None:
     midnight = datetime.combine(DAYS[1], time(), ZONE).astimezone(UTC)
     joined = {
         row["call_id"] for row in events if row["event"] == "queue_joined" and row["occurred_at"] < midnight

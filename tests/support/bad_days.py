@@ -45,8 +45,10 @@ def _fault(random: Random) -> Fault:
         case "lag":
             return Fault("lag", path=where["path"], requests=random.randint(1, 8))
         case "job":
-            outcome = random.choice(("Success", "Failed", "Cancelled"))
-            return Fault("job", **where, polls=random.choice((0, 2, None)), outcome=outcome)
+            return Fault(
+                "job", **where, outcome=random.choice(("Success", "Failed", "Cancelled")),
+                polls=random.choice((0, 2, None)),
+            )  # fmt: skip
         case kind:
             return Fault(kind, **where)
 

@@ -65,7 +65,7 @@ def _run(
     os.chdir(cwd)
     os.environ.clear()
     os.environ.update(environment)
-    for stream, file in enumerate((os.devnull, out, err)):
+    for stream, file in enumerate((Path(os.devnull), out, err)):
         os.dup2(os.open(file, os.O_RDWR | os.O_CREAT), stream)
     sys.argv = arguments
     run()

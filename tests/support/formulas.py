@@ -74,7 +74,8 @@ class Formulas:
 
 class _Parser:
     def __init__(self, of: Formulas, formula: str) -> None:
-        self.of, self.tokens = of, TOKEN.findall(formula)[::-1]
+        self.of = of
+        self.tokens: list[str] = TOKEN.findall(formula)[::-1]
 
     def whole(self) -> Expression:
         found = self._or()

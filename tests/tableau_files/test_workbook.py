@@ -17,7 +17,7 @@ from callmart.tableau_files import tds, workbook
 from callmart.tableau_files.workbook import dashboard, references
 from callmart.tableau_files.workbook.book import PublishedSource
 from callmart.tableau_files.workbook.sheet import BREAK, literal
-from formulas import Formulas
+from formulas import Formulas, Row
 from tableau_files import (
     CUSTOMER,
     EXPLAIN_DATA,
@@ -305,7 +305,7 @@ def test_statuses_have_their_order_and_colours_and_absence_is_grey() -> None:
 
 WEDNESDAY = date(2026, 11, 25)
 # Two weeks and a piece, until yesterday: of no two days are the numbers alike.
-DAYS = [
+DAYS: list[Row] = [
     {
         "call_date": day,
         "offered": 40 + number,
@@ -324,7 +324,7 @@ def computed(name: str, weeks_back: int = 1, today: date = WEDNESDAY) -> Formula
     return Formulas(formulas, {"weeks_back": weeks_back}, today)
 
 
-def total(rows: list[dict[str, Any]], column: str, first: int, last: int) -> int:
+def total(rows: list[Row], column: str, first: int, last: int) -> int:
     return sum(row[column] or 0 for row in rows if first <= row["call_date"].day <= last)
 
 
