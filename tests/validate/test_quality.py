@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import psycopg
 import pytest
@@ -541,11 +542,10 @@ def test_checking_writes_nothing_outside_the_home(
     for variable in ("HOME", "TMPDIR"):
         monkeypatch.setenv(variable, str(tmp_path))
     monkeypatch.setattr(tempfile, "tempdir", None)
-    made: list[str] = []
-    mkdtemp = tempfile.mkdtemp
-    monkeypatch.setattr(tempfile, "mkdtemp", lambda *a, **k: made.append("folder") or mkdtemp(*a, **k))
+    mkdtemp = Mock(wraps=tempfile.mkdtemp)
+    monkeypatch.setattr(tempfile, "mkdtemp", mkdtemp)
     assert check(played, owner, "queue_interval").held_back
-    assert (made, [*tmp_path.iterdir()]) == ([], [])
+    assert (mkdtemp.mock_calls, [*tmp_path.iterdir()]) == ([], [])
 
 
 # -- suites --------------------------------------------------------------------------------------------------------
