@@ -280,7 +280,9 @@ def test_a_name_that_auditor_and_operator_read_is_a_breach(
         f"delete from ops.dirty_day where customer_id = {NAMED} and cause = '{cause}'",
     ):
         found = failed(published)
-    told = [f"{duty}: ops.dirty_day.cause holds {whose} customer {NAMED}" for duty in ("auditor", "operator")]
+    told = [
+        f"{duty}: ops.dirty_day.cause contains {whose} customer {NAMED}" for duty in ("auditor", "operator")
+    ]
     assert [list(check.found) for check in found.values()] == ([told] if whose else [])
     assert only(found, "no name or mail address") or whose is None
 

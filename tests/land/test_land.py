@@ -379,7 +379,7 @@ def test_ids_stand_behind_keys_only_where_agents_are_reported_by_name(
 
 
 def test_a_customer_that_is_named_must_be_known(callmart: Callmart) -> None:
-    with pytest.raises(UserError, match=f"customer {UNKNOWN} is not in the registry: add it"):
+    with pytest.raises(UserError, match=f"customer {UNKNOWN} is not in the registry; add it"):
         callmart.land_text(ndjson(*rows(1)), UNKNOWN)
 
 

@@ -245,8 +245,8 @@ def test_what_can_not_be_read_is_a_problem_and_the_others_land(
         f"{folders[2]} {no_folder}",
         f"{mixed / '1-nowhere'} {no_file}",
         f"{mixed / '2-folder.csv'} {no_file}",
-        f"{mixed / '3-error'} can't be read (OSError: Input/output error); let this user read it, or deliver it again, "
-        "whole",
+        f"{mixed / '3-error'} can't be read (OSError: Input/output error); give this user read permission, or "
+        "deliver the whole file again",
         f"{mixed / '4-broken.gz'} {damaged}",
         f"{mixed / '5-broken.parquet'} {damaged}",
         f"{mixed / '6-lost'} did not land (SQLSTATE 57P01): the next run tries again",
@@ -266,7 +266,7 @@ def test_a_folder_that_may_not_be_read_is_no_empty_one(tmp_path: Path) -> None:
         os.seteuid(65534)
     try:
         with pytest.raises(
-            UserError, match=r"can't be read \(PermissionError: Permission denied\); let this user"
+            UserError, match=r"can't be read \(PermissionError: Permission denied\); give this user"
         ):
             landing.folder_files(Folder(path=tmp_path))
     finally:
