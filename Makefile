@@ -10,7 +10,7 @@ install = $(if $(UV),UV_SYSTEM_CERTS=1 UV_NATIVE_TLS=1 $(UV) pip install --quiet
 # Where Python may not keep what it compiles, each of some hundred processes compiles dbt anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo test test-quick test-external check lock bench
+.PHONY: help demo test test-quick test-days test-external check lock bench
 .DELETE_ON_ERROR:
 
 help: ## what can be made
@@ -24,6 +24,17 @@ test: .venv/installed-dev ## the whole suite
 
 test-quick: .venv/installed-dev ## what needs no server: most mistakes show here
 	$(BIN)/python -m pytest -m 'not server and not external'
+
+# A leap day, the nights on which the clocks change, both sides of New Year, the last day of a month.
+ODD_DAYS := 2028-02-29 2027-03-28 2027-10-31 2026-12-31 2027-01-01 2027-04-30
+FAKETIME_LIBRARY := $(wildcard /usr/lib/*/faketime/libfaketime.so.1)
+
+test-days: .venv/installed-dev ## what goes by the day, on odd days: tests and server with another clock
+	@test -n '$(FAKETIME_LIBRARY)' || { echo 'install libfaketime: apt install faketime' >&2; exit 1; }
+	for day in $(ODD_DAYS); do echo "on $$day" && \
+	    LD_PRELOAD=$(FAKETIME_LIBRARY) FAKETIME_DONT_FAKE_MONOTONIC=1 \
+	    FAKETIME=$$(($$(date -d "TZ=\"Europe/Amsterdam\" $$day 03:30" +%s) - $$(date +%s))) \
+	    $(BIN)/python -m pytest -m dated || exit 1; done
 
 test-external: .venv/installed-dev ## what needs programs of Debian: PostgreSQL 17 over TLS
 	$(BIN)/python -m pytest -m external -n 0

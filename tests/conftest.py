@@ -2,6 +2,7 @@
 
 import fcntl
 import gc
+import secrets
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
@@ -52,11 +53,19 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: item.path.stem.removeprefix("test_") not in LONG_MODULES)
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    """One folder for the homes of all workers.
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--seed", type=int, help="repeats what an earlier session chose at random")
 
-    Not in pytest's own folder: each session closes that to the account that runs the embedded server for root.
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """One seed and one folder of homes for all workers.
+
+    The folder is not in pytest's own: each session closes that to the account that runs the embedded server for root.
     """
+    if config.option.seed is None:
+        config.option.seed = secrets.randbelow(2**31)
+    config.option.hypothesis_seed = config.option.seed
     if not hasattr(config, "workerinput"):
         folder = tempfile.TemporaryDirectory(prefix="callmart-tests-")
         config.stash[SHARED] = Path(folder.name)
@@ -68,6 +77,16 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: Any) -> None:
     node.workerinput["shared"] = str(node.config.stash[SHARED])
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    terminalreporter.write_line(f"chosen at random with --seed {config.option.seed}")
+
+
+@pytest.fixture(scope="session")
+def seed(pytestconfig: pytest.Config) -> int:
+    """Of what is chosen at random; the summary names it."""
+    return int(pytestconfig.option.seed)
 
 
 @pytest.fixture(scope="session")

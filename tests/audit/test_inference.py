@@ -153,15 +153,10 @@ def test_a_wall_that_is_taken_down_is_found_out(
 QUESTIONS = 1000
 
 
-@pytest.fixture(scope="module")
-def seed() -> int:
-    return Random().randrange(2**31)
-
-
 def test_no_question_made_at_random_tells_anything(
     played: Callmart, owner: psycopg.Connection, seed: int
 ) -> None:
-    """The seed stands in the output of a failure: with it `python -m callmart.audit.generated` asks the same again."""
+    """With the seed, `python -m callmart.audit.generated` asks the same again."""
     with generated.places(owner, played.settings) as places:
         assert len(places) > 20
         outcome = generated.put(seed, QUESTIONS, places)

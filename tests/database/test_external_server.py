@@ -6,7 +6,6 @@
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from random import Random
 
 import psycopg
 import pytest
@@ -21,7 +20,6 @@ from other_server import OtherServer, running, settings_by
 
 PROGRAMS = Path("/usr/lib/postgresql/17/bin")
 OWNER = NAME = "callmart"
-SEED = Random().randrange(2**31)
 
 pytestmark = pytest.mark.external
 
@@ -65,13 +63,13 @@ def test_nothing_can_be_inferred(away: Callmart) -> None:
         assert [check.outcome for check in checks] == ["holds"] * 3, checks
 
 
-def test_no_question_made_at_random_tells_anything(away: Callmart) -> None:
+def test_no_question_made_at_random_tells_anything(away: Callmart, seed: int) -> None:
     with server.connect(away.settings, autocommit=True) as owner:
         with generated.places(owner, away.settings) as places:
-            outcome = generated.put(SEED, 1000, places)
-        assert (outcome.found, outcome.counts["silent"] > 500) == ([], True), SEED
+            outcome = generated.put(seed, 1000, places)
+        assert (outcome.found, outcome.counts["silent"] > 500) == ([], True), seed
         for protection in scratch.LEAKING.values():
-            assert generated.control(owner, protection, SEED, 1000).found, SEED
+            assert generated.control(owner, protection, seed, 1000).found, seed
 
 
 def test_samples_of_before_are_forgotten(away: Callmart, cluster: OtherServer) -> None:

@@ -6,7 +6,6 @@ Twice: in a database that is the owner's own, and in one of somebody else's in w
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from random import Random
 
 import psycopg
 import pytest
@@ -23,8 +22,6 @@ from centre import DETAILED, NONE, REGISTRY, STANDARD, WITH_DATA, play, queue_of
 from commands import Command, command_of
 from other_server import OtherServer, running, settings_by, wheel
 from today import YESTERDAY
-
-SEED = Random().randrange(2**31)  # of the questions made at random
 
 OWNER = "callmart_owner"
 OWN, LENT = "callmart", "reporting"
@@ -174,17 +171,17 @@ def test_the_attacks_fail(away: Callmart) -> None:
 
 
 @pytest.mark.parametrize("away", [OWN], indirect=True)
-def test_nothing_can_be_inferred(away: Callmart) -> None:
+def test_nothing_can_be_inferred(away: Callmart, seed: int) -> None:
     """By plans, by estimates, by time, and by questions made at random; the controls are of this version, too."""
     with server.connect(away.settings, autocommit=True) as owner:
         scene = attempts.scene(owner, away.settings)
         checks = inference.checks(owner, away.settings, scene, ignore_step)
         assert [check.outcome for check in checks] == ["holds"] * 3
         with generated.places(owner, away.settings) as places:
-            outcome = generated.put(SEED, 500, places)
-        assert (outcome.found, outcome.counts["silent"] > 250) == ([], True), SEED
+            outcome = generated.put(seed, 500, places)
+        assert (outcome.found, outcome.counts["silent"] > 250) == ([], True), seed
         for protection in scratch.LEAKING.values():
-            assert generated.control(owner, protection, SEED, 500).found, SEED
+            assert generated.control(owner, protection, seed, 500).found, seed
 
 
 def may(connection: psycopg.Connection, statement: str) -> bool:

@@ -30,7 +30,7 @@ from tableau_emulator import client, faults
 from tableau_emulator.state import State
 from today import YESTERDAY
 
-pytestmark = pytest.mark.usefixtures("unchecked")
+pytestmark = [pytest.mark.dated, pytest.mark.usefixtures("unchecked")]
 
 MARTS = {"queue": ["queue_interval", "queue_day"], "agent": ["agent", "agent_day"], "line": ["line_interval"]}
 FILES = {(customer, group) for customer in WITH_DATA for group in ("queue", "line")} | {

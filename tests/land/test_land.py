@@ -28,6 +28,8 @@ from callmart_home import Callmart, ignore_step
 from events import AMSTERDAM, DAY, Row, at, days, event, log, ndjson, registry
 from today import TODAY
 
+pytestmark = pytest.mark.dated
+
 ANONYMOUS, STANDARD, BOTH, NONE, UNKNOWN = 1, 2, 3, 4, 9
 FIRST = 100  # of the customers that a test has for itself
 CALL = {"call_id": "c-1", "queue": "sales"}

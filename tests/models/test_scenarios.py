@@ -10,6 +10,8 @@ from callmart.base.settings import PROJECT
 from callmart_home import Callmart
 from today import TODAY
 
+pytestmark = pytest.mark.dated
+
 SCENARIOS: list[dict[str, Any]] = YAML(typ="safe").load(PROJECT / "tests" / "data" / "peer_scenarios.yml")
 REALTIME = "time,callid,queuename,agent,event,data1,data2,data3,data4,data5"
 CUSTOMER = {scenario["name"]: 3001 + number for number, scenario in enumerate(SCENARIOS)}

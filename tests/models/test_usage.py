@@ -24,6 +24,8 @@ from dbt_by_hand import run_dbt
 from events import AMSTERDAM, Row, event, ndjson, registry
 from today import TODAY
 
+pytestmark = pytest.mark.dated
+
 # Each does everything so often.
 ROUNDS = {601 + number: 1 + number % 3 for number in range(11)}
 LEAVES, LATE, LEAVES_DETAILED, BEGINS_LATER = 601, 602, 603, 604

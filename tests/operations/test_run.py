@@ -212,8 +212,8 @@ def test_what_can_not_be_read_is_a_problem_and_the_others_land(
     (mixed / "1-nowhere").symlink_to("gone")
     (mixed / "2-folder.csv").mkdir()
     (mixed / "3-error").symlink_to("/proc/self/mem")  # which can be opened, and not be read
-    (mixed / "4-broken.gz").write_bytes(gzip.compress(os.urandom(9999))[:5000])
-    (mixed / "5-broken.parquet").write_bytes(b"PAR1" + os.urandom(99) + b"PAR1")
+    (mixed / "4-broken.gz").write_bytes(gzip.compress(random.Random(4).randbytes(9999))[:5000])
+    (mixed / "5-broken.parquet").write_bytes(b"PAR1" + random.Random(5).randbytes(99) + b"PAR1")
     (mixed / "6-lost").write_text("what the server ends the session at")
     (mixed / "7-unforeseen").write_text("what nobody thought of")
     (mixed / "8-gone").write_text("what is away when its turn comes")

@@ -25,6 +25,8 @@ from emulated import unmark
 from tableau_emulator.state import State
 from today import TODAY
 
+pytestmark = pytest.mark.dated
+
 DETAILED, STANDARD, LIVE, NONE = 1, 2, 3, 4
 REGISTRY = f"""
 customers:

@@ -34,7 +34,7 @@ from events import DAY, Row, at, days, event, ndjson
 from events import registry as customers
 from today import TODAY
 
-pytestmark = pytest.mark.usefixtures("unchecked")
+pytestmark = [pytest.mark.dated, pytest.mark.usefixtures("unchecked")]
 
 D0, D1, D2, D3 = days(4)
 

@@ -24,6 +24,8 @@ from callmart.registry.states import NOBODY, State, current_states, desired_stat
 from callmart_home import Callmart
 from today import TODAY, YESTERDAY
 
+pytestmark = pytest.mark.dated
+
 MONDAY = date(2026, 6, 15)
 NOON = datetime.combine(MONDAY, time(12), UTC)
 ONE = "customers:\n  - id: 1\n    name: One\n"

@@ -36,6 +36,8 @@ from commands import command_of, mistake
 from events import event, ndjson, registry
 from today import TODAY
 
+pytestmark = pytest.mark.dated
+
 HERE, EAST, WEST = 1, 2, 3
 ZONES = {HERE: "Europe/Amsterdam", EAST: "Pacific/Kiritimati", WEST: "Pacific/Pago_Pago"}
 REGISTRY = registry(
