@@ -79,14 +79,9 @@ def away(
 
 
 @pytest.fixture(scope="module")
-def embedded(callmart: Callmart, tmp_path_factory: pytest.TempPathFactory) -> Callmart:
+def embedded(played: Callmart) -> Callmart:
     """The same on the server that is ours."""
-    return opened(callmart, tmp_path_factory.mktemp("embedded"))
-
-
-def opened(callmart: Callmart, folder: Path) -> Callmart:
-    play(callmart, folder)
-    return built(callmart)
+    return played
 
 
 def built(callmart: Callmart) -> Callmart:
