@@ -25,14 +25,14 @@ PREPARED = multiprocessing.get_context("forkserver")
 PREPARED.set_forkserver_preload(LIBRARIES)
 
 
-def command_of(home: Path) -> Command:
+def command_of(home: Path, run: Callable[[], None] | None = None) -> Command:
     """The command in a home, from any folder."""
 
     def command(
         *arguments: str | Path, cwd: str | Path = "/", **environment: str
     ) -> subprocess.CompletedProcess[str]:
         return in_a_process(
-            _callmart, "callmart", *arguments, cwd=cwd, environment=_environment(home) | environment
+            run or _callmart, "callmart", *arguments, cwd=cwd, environment=_environment(home) | environment
         )
 
     return command
@@ -42,6 +42,15 @@ def _callmart() -> None:
     from callmart.cli.main import main  # new to the process
 
     main()
+
+
+def quick_audit() -> None:
+    """The command, with an audit that attacks and infers nothing, which takes most of its time."""
+    from callmart import audit
+
+    audit.ATTACKS, audit._attack = (), lambda *_: []  # type: ignore[assignment]
+    audit.inference.checks = lambda *_: ()  # type: ignore[assignment]
+    _callmart()
 
 
 def in_a_process(
