@@ -33,6 +33,8 @@ LONG_MODULES = (
     "marts",
     "release",
     "contract",
+    "remove",
+    "calendar",
     "quality",
     "expire",
     "status_marts",

@@ -8,6 +8,7 @@ from callmart.declarations import dbt_project
 from callmart.extract import extract
 from callmart.operations import run
 from callmart.publish import tableau
+from callmart.retention import remove
 from callmart_home import Callmart, ignore_step
 from tableau_emulator.state import State
 
@@ -19,6 +20,12 @@ class Crash(BaseException):
 def night(callmart: Callmart) -> run.Ran:
     with callmart.connect() as connection:
         return run.run(connection, callmart.settings, ignore_step)
+
+
+def removing(callmart: Callmart) -> list[remove.Removed | remove.Unremoved]:
+    """The part of a night that removes what no contract keeps."""
+    with callmart.connect() as connection:
+        return remove.remove(connection, callmart.settings, ignore_step)
 
 
 def requests(callmart: Callmart) -> list[tuple[str, str]]:
@@ -54,3 +61,16 @@ def outcome(callmart: Callmart) -> dict[str, Any]:
         "publications": callmart.rows("select customer_id, state from ops.publication order by 1"),
         "Tableau": on_tableau,
     }
+
+
+def contents(callmart: Callmart, customer: int) -> Any:
+    """The marts and extracts of a customer."""
+    marts = {
+        mart.name: sorted(
+            map(repr, callmart.rows(f'select * from store."{mart.name}" where customer_id = %s', customer))
+        )
+        for mart in dbt_project.marts(callmart.settings)
+    }
+    return marts, callmart.rows(
+        "select mart_group, content_hash from ops.extract where customer_id = %s order by 1", customer
+    )
