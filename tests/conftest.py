@@ -37,6 +37,8 @@ LONG_MODULES = (
     "calendar",
     "quality",
     "expire",
+    "expiry_plan",
+    "expiry_at_night",
     "status_marts",
     "isolation",
     "usage",
