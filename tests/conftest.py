@@ -41,6 +41,7 @@ LONG_MODULES = (
     "expiry_at_night",
     "status_marts",
     "isolation",
+    "mutants",
     "usage",
     "store",
     "cli",
