@@ -2,7 +2,6 @@
 
 import gzip
 import json
-import re
 import socket
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -16,10 +15,8 @@ import pytest
 
 from callmart import __version__
 from callmart.access import logins
-from callmart.base.settings import PROJECT
 from callmart.database import server
 from callmart.database.lock import exclusive
-from callmart.declarations import dbt_project
 from callmart_home import Callmart
 from commands import Command, command_from_scratch, command_of, mistake
 from today import TODAY, YESTERDAY
@@ -39,17 +36,6 @@ LOG = (
 )
 HEADER = "customer_id,platform,event,occurred_at,call_id,queue"
 ROW = f"{DETAILED},vcloud,queue_joined,{YESTERDAY}T12:00:00Z,c1,sales"
-
-
-def free_port() -> int:
-    """A port of this machine on which nothing listens."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
-
-
-@pytest.fixture(scope="module")
-def command(callmart: Callmart) -> Command:
-    return command_of(callmart.home)
 
 
 @pytest.fixture(scope="module")
@@ -190,118 +176,6 @@ def test_what_deletes_is_done_with_yes(make_callmart: Callable[[], Callmart], tm
     assert other.rows("select from registry.customer") == []
 
 
-SETTINGS: dict[str, tuple[dict[str, str], str]] = {
-    "a wrong password": (
-        {"CALLMART_DSN": "postgresql://nobody:wr0ng@/callmart?host={socket}"},
-        "CALLMART_DSN: the password is wrong, or there is no such user",
-    ),
-    "no server": (
-        {"CALLMART_DSN": "postgresql://u:wr0ng@127.0.0.1:{port}/d"},
-        "CALLMART_DSN: nothing listens on this host and port",
-    ),
-    "no DSN": ({"CALLMART_DSN": "wr0ng"}, "CALLMART_DSN is not understood; write postgresql://"),
-    "a superuser": (
-        {"CALLMART_DSN": "postgresql://postgres@/callmart?host={socket}"},
-        "create role callmart_owner",
-    ),
-    "an unknown zone": ({"CALLMART_TIME_ZONE": "Mars/X"}, "CALLMART_TIME_ZONE"),
-    "a share above all": ({"CALLMART_MAX_REJECT_SHARE": "5"}, "CALLMART_MAX_REJECT_SHARE"),
-    "an unknown part": (
-        {"CALLMART_TABLEAU__SERVR": "wr0ng"},
-        "CALLMART_TABLEAU__SERVR is not a setting; unset it, or write CALLMART_TABLEAU__SERVER if",
-    ),
-    "a slip": (
-        {"CALLMART_TIMEZONE": "wr0ng"},
-        "CALLMART_TIMEZONE is not a setting; unset it, or write CALLMART_TIME_ZONE",
-    ),
-    "a slip in lower case": (
-        {"callmart_dns": "wr0ng"},
-        "callmart_dns is not a setting; unset it, or write CALLMART_DSN",
-    ),
-    "a part of what has none": (
-        {"CALLMART_FOLDERS__PATH": "wr0ng"},
-        "CALLMART_FOLDERS__PATH is not a setting",
-    ),
-    "a part too deep": (
-        {"CALLMART_TABLEAU__CONNECTED_APP__CLIENT": "wr0ng"},
-        "CALLMART_TABLEAU__CONNECTED_APP__CLIENT is not a setting; unset it, or write "
-        "CALLMART_TABLEAU__CONNECTED_APP__CLIENT_ID",
-    ),
-    "no file": (
-        {"CALLMART_CONFIG": "/nowhere/callmart.toml"},
-        "/nowhere/callmart.toml is not a file; set CALLMART_CONFIG",
-    ),
-    "a folder for a file": (
-        {"CALLMART_CONFIG": "/etc"},
-        "/etc is not a file; set CALLMART_CONFIG to your callmart.toml",
-    ),
-    "an empty name": (
-        {"CALLMART_CONFIG": ""},
-        ". is not a file; set CALLMART_CONFIG to your callmart.toml, or unset it",
-    ),
-    "no JSON": ({"CALLMART_FOLDERS": "wr0ng"}, '"folders"'),
-    "a home that is a file": ({"CALLMART_HOME": "/etc/passwd"}, "CALLMART_HOME /etc/passwd can't be used"),
-}
-
-
-@pytest.mark.parametrize(("environment", "remedy"), SETTINGS.values(), ids=SETTINGS.keys())
-def test_a_wrong_setting_is_named(
-    ready: Callmart, command: Command, environment: dict[str, str], remedy: str
-) -> None:
-    place = {"socket": str(server.start(ready.home)), "port": str(free_port())}
-    done = command("status", **{name: value.format(**place) for name, value in environment.items()})
-    said = mistake(done)
-    assert remedy in said
-    assert "wr0ng" not in said
-
-
-CONFIGS = {
-    "no TOML": (b"home = \n", "can't be read"),
-    "not UTF-8": (b'time_zone = "caf\xe9"\n', "can't be read"),
-    "an unknown key": (b'timezone = "UTC"\n', "setting timezone: "),
-    "an unknown part": (b'[tableau]\nservr = "x"\n', "setting tableau.servr: "),
-    "another type": (b'folders = "x"\n', "setting folders: "),
-    "a folder without a path": (b"[[folders]]\ncustomer = 1\n", "setting folders.0.path: "),
-}
-
-
-@pytest.mark.parametrize(("text", "remedy"), CONFIGS.values(), ids=CONFIGS.keys())
-def test_a_wrong_callmart_toml_is_named(command: Command, tmp_path: Path, text: bytes, remedy: str) -> None:
-    (file := tmp_path / "callmart.toml").write_bytes(text)
-    said = mistake(command("status", CALLMART_CONFIG=str(file)))
-    assert remedy in said
-    assert str(file) in said
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        'dsn = "postgresql://u:wr0ng@/d"\n',
-        '[tableau]\ntoken = "wr0ng"\n',
-        '[tableau.connected_app]\nclient_id = "c"\nsecret_id = "s"\nusername = "u"\nsecret = "wr0ng"\n',
-    ],
-)
-def test_a_callmart_toml_with_a_secret_is_its_owner_s_alone(
-    ready: Callmart, command: Command, tmp_path: Path, text: str
-) -> None:
-    (file := tmp_path / "callmart.toml").write_text(text)
-    file.chmod(0o640)
-    said = mistake(command("status", CALLMART_CONFIG=str(file)))
-    assert f"other users can open {file}; close it with `chmod 600 {file}`" in said
-    assert "wr0ng" not in said
-    if "token" in text:
-        file.chmod(0o600)
-        assert command("status", CALLMART_CONFIG=str(file)).returncode == 0
-
-
-def test_what_dbt_and_the_tests_say_is_no_slip(ready: Callmart, command: Command) -> None:
-    theirs = {name: "x" for name in dbt_project._environment(ready.settings) if name.startswith("CALLMART_")}
-    asked = set(re.findall(r"env_var\('(CALLMART_\w+)'", (PROJECT / "profiles.yml").read_text()))
-    assert asked
-    assert asked == theirs.keys()
-    assert command("status", **theirs, CALLMART_TEST_QUERIES="x").returncode == 0
-
-
 @pytest.mark.parametrize(
     "arguments", [["run"], ["run", "--json"], ["publish"], ["publish", "--plan"], ["demo"]]
 )
@@ -326,10 +200,12 @@ def test_the_other_stages_need_not_be_told_and_the_emulator_can_be_named(
     assert "data sources and workbooks unchanged" in said.stdout
 
 
-def test_a_token_that_others_read_is_refused(ready: Callmart, command: Command, tmp_path: Path) -> None:
+def test_a_token_that_others_read_is_refused(
+    ready: Callmart, command: Command, free_port: int, tmp_path: Path
+) -> None:
     (file := tmp_path / "token").write_text("wr0ng")
     file.chmod(0o644)
-    dead = f"http://127.0.0.1:{free_port()}"
+    dead = f"http://127.0.0.1:{free_port}"
     done = command("publish", CALLMART_TABLEAU__SERVER=dead, CALLMART_TABLEAU__TOKEN_FILE=str(file))
     assert f"other users can open {file}; close it with `chmod 600 {file}`" in mistake(done)
 
@@ -355,8 +231,10 @@ def test_callmart_toml_is_heeded(ready: Callmart, command: Command, tmp_path: Pa
     assert done.returncode == 0
 
 
-def test_a_dead_tableau_is_named_and_nothing_changes(ready: Callmart, command: Command) -> None:
-    dead = f"http://127.0.0.1:{free_port()}"
+def test_a_dead_tableau_is_named_and_nothing_changes(
+    ready: Callmart, command: Command, free_port: int
+) -> None:
+    dead = f"http://127.0.0.1:{free_port}"
     before = contents(ready)
     done = command("publish", CALLMART_TABLEAU__SERVER=dead, CALLMART_TABLEAU__TOKEN="secret")
     assert f"No Tableau server answers at {dead}; start it or correct tableau.server" in mistake(done)
@@ -364,9 +242,9 @@ def test_a_dead_tableau_is_named_and_nothing_changes(ready: Callmart, command: C
 
 
 def test_a_run_without_folder_and_tableau_says_so_as_json(
-    ready: Callmart, command: Command, tmp_path: Path
+    ready: Callmart, command: Command, free_port: int, tmp_path: Path
 ) -> None:
-    dead = f"http://127.0.0.1:{free_port()}"
+    dead = f"http://127.0.0.1:{free_port}"
     folders = json.dumps([{"path": str(tmp_path / "none")}, {"path": str(tmp_path)}])
     (tmp_path / "bad.csv.gz").write_bytes(gzip.compress(ROW.encode() * 99)[:40])
     done = command(

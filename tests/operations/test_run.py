@@ -7,9 +7,8 @@ import random
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import asdict
-from datetime import datetime, timedelta
 from pathlib import Path
 from time import sleep
 from typing import Any
@@ -18,30 +17,27 @@ import psycopg
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-import tableauserverclient as TSC
 
 from callmart import publish
 from callmart.access import sessions
 from callmart.base.errors import UserError
 from callmart.base.settings import Folder, Settings
 from callmart.build import months, window
-from callmart.cli import demo
-from callmart.database import clock, vacuum
+from callmart.database import vacuum
 from callmart.database.lock import exclusive
 from callmart.declarations import dbt_project
 from callmart.extract import extract
 from callmart.land import landing
 from callmart.opening import opening
 from callmart.operations import run, status
-from callmart.operations.status import CustomerStatus
 from callmart.publish import installation, publishing, tableau
-from callmart.registry import file as registry_file
 from callmart.retention import expire, remove
 from callmart.simulator.simulate import simulate
 from callmart.validate import suites
 from callmart_home import Callmart, ignore_step
 from emulated import unmark
-from events import DAY, at, days, event, ndjson, registry
+from events import at, days, event, ndjson, registry
+from nights import Crash, night, outcome, requests
 from tableau_emulator.state import State
 
 DETAILED, STANDARD, NONE = 1, 2, 3
@@ -55,10 +51,6 @@ CHECKED = suites.validate
 
 pytestmark = pytest.mark.usefixtures("unchecked")
 HOURS = ("11:00", "12:00")
-
-
-class Crash(BaseException):
-    """The end of the process, as far as a test can have it: no stage goes on after it."""
 
 
 def parts(number: int) -> list[pa.Table]:
@@ -83,46 +75,6 @@ def fill(folder: Path, *tables: pa.Table) -> None:
     folder.mkdir(exist_ok=True)
     for number, table in enumerate(tables):
         pq.write_table(table, folder / f"{number}.parquet")
-
-
-def night(callmart: Callmart) -> run.Ran:
-    with callmart.connect() as connection:
-        return run.run(connection, callmart.settings, ignore_step)
-
-
-def requests(callmart: Callmart) -> list[tuple[str, str]]:
-    """What changed something on the emulator so far; signing in and out does not."""
-    with State(callmart.home / "emulator") as state:
-        made = [(each.method, each.path) for each in state.requests()]
-    return [(method, path) for method, path in made if method != "GET" and "/auth/" not in path]
-
-
-def outcome(callmart: Callmart) -> dict[str, Any]:
-    """All that a run is for: the rows of the marts, the extracts, and what stands on Tableau."""
-    with tableau.connect(callmart.settings) as server:
-        on_tableau = {
-            (source.project_name, source.name): {tag.rpartition("-")[2] for tag in source.tags}
-            for source in TSC.Pager(server.datasources)
-        }
-    return {
-        **{
-            mart.name: sorted(map(repr, callmart.rows(f'select * from store."{mart.name}"')))
-            for mart in dbt_project.marts(callmart.settings)
-        },
-        "opened": callmart.rows(
-            "select customer_id, call_date::text, mart, row_count from ops.opened_day order by 1, 2, 3"
-        ),
-        "dirty": callmart.rows("select customer_id, call_date from ops.dirty_day"),
-        "extracts": callmart.rows(
-            "select customer_id, mart_group, content_hash, row_count from ops.extract order by 1, 2"
-        ),
-        "files": sorted(
-            str(file.relative_to(extract.folder(callmart.settings)))
-            for file in extract.folder(callmart.settings).rglob("*")
-        ),
-        "publications": callmart.rows("select customer_id, state from ops.publication order by 1"),
-        "Tableau": on_tableau,
-    }
 
 
 @pytest.fixture(scope="module")
@@ -572,72 +524,3 @@ def test_killed_at_random_moments(twin: Callmart, undisturbed: Callmart) -> None
     assert killed, "on this machine they are all too fast"
     assert night(twin).problems == []
     assert outcome(twin) == outcome(undisturbed)
-
-
-# the demo
-
-
-@pytest.fixture(scope="module")
-def shown(make_callmart: Callable[[], Callmart]) -> Iterator[tuple[Callmart, list[CustomerStatus]]]:
-    callmart = make_callmart()
-    yield callmart, demo.demo(callmart.settings, ignore_step)
-
-
-def test_the_demo_shows_a_customer_of_each_kind(shown: tuple[Callmart, list[CustomerStatus]]) -> None:
-    callmart, customers = shown
-    assert [(one.customer_id, one.option) for one in customers] == [
-        (1042, "detailed"),
-        (1043, "detailed"),
-        (1044, "standard"),
-        (1045, "standard"),
-        (1046, "none"),
-    ]
-    *served, silent = customers
-    for one in served:
-        assert one.contacts > 100
-        assert one.extract_rows > 0
-        assert (one.quality, one.dirty_days, one.held_back_days, one.turned_away_rows) == ("passed", 0, 0, 0)
-        assert one.tableau == f"callmart / {one.customer_id} {one.name}"
-    assert served[0].contacts == 354, "as recorded"
-    assert (silent.contacts, silent.extract_rows, silent.tableau) == (0, 0, "nothing there")
-    assert silent.turned_away_rows > 100
-    days_shown = {day for one in served for day in (one.first_day, one.last_day)}
-    with callmart.connect() as connection:
-        today = clock.today(connection, callmart.settings)
-    assert min(filter(None, days_shown)) >= str(demo._last_monday(today))
-
-
-def test_a_second_demo_changes_nothing(shown: tuple[Callmart, list[CustomerStatus]]) -> None:
-    callmart, customers = shown
-    count = "select count(*) as rows, max(file_id) as file from raw.event"
-    before, events, made = outcome(callmart), callmart.rows(count), requests(callmart)
-    with callmart.connect() as connection:  # on a home that has rested for a month
-        connection.execute("update ops.clock set day = day - 30")
-    assert demo.demo(callmart.settings, ignore_step) == customers
-    assert callmart.rows(count) == events
-    assert outcome(callmart) == before
-    assert requests(callmart) == made
-
-
-def test_the_demo_keeps_away_from_customers_of_yours(undisturbed: Callmart) -> None:
-    with pytest.raises(UserError, match="this database holds 3 customers of yours"):
-        demo.demo(undisturbed.settings, ignore_step)
-    with undisturbed.connect() as connection:  # also from one that has the number of one of the demo's
-        connection.execute("update registry.customer set customer_id = 1042 where customer_id = %s", [NONE])
-        with pytest.raises(UserError, match="3 customers of yours"):
-            demo._refuse_real_customers(connection, registry_file.load(demo.EXAMPLE / "registry.yml"))
-        connection.rollback()
-
-
-def test_the_recording_moves_to_its_week_day(tmp_path: Path) -> None:
-    monday = DAY - timedelta(days=DAY.weekday())
-    demo.move_recording("queue_log", tmp_path / "queue_log", monday)
-    was, now = (
-        [
-            datetime.fromtimestamp(int(line.split("|")[0]), demo.RECORDED_IN)
-            for line in file.read_text().splitlines()
-        ]
-        for file in (demo.EXAMPLE / "asterisk" / "queue_log", tmp_path / "queue_log")
-    )
-    assert [moment.time() for moment in now] == [moment.time() for moment in was]
-    assert {moment.date() for moment in now} == {monday + timedelta(days=demo.RECORDED_ON.weekday())}

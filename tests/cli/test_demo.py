@@ -1,0 +1,86 @@
+"""The demo shows a customer of each kind, changes nothing the second time, and leaves real customers alone."""
+
+from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from callmart.base.errors import UserError
+from callmart.cli import demo
+from callmart.database import clock
+from callmart.operations.status import CustomerStatus
+from callmart.registry import file as registry_file
+from callmart_home import Callmart, ignore_step
+from events import DAY, registry
+from nights import outcome, requests
+
+pytestmark = pytest.mark.usefixtures("unchecked")
+
+
+@pytest.fixture(scope="module")
+def shown(make_callmart: Callable[[], Callmart]) -> Iterator[tuple[Callmart, list[CustomerStatus]]]:
+    callmart = make_callmart()
+    yield callmart, demo.demo(callmart.settings, ignore_step)
+
+
+def test_the_demo_shows_a_customer_of_each_kind(shown: tuple[Callmart, list[CustomerStatus]]) -> None:
+    callmart, customers = shown
+    assert [(one.customer_id, one.option) for one in customers] == [
+        (1042, "detailed"),
+        (1043, "detailed"),
+        (1044, "standard"),
+        (1045, "standard"),
+        (1046, "none"),
+    ]
+    *served, silent = customers
+    for one in served:
+        assert one.contacts > 100
+        assert one.extract_rows > 0
+        assert (one.quality, one.dirty_days, one.held_back_days, one.turned_away_rows) == ("passed", 0, 0, 0)
+        assert one.tableau == f"callmart / {one.customer_id} {one.name}"
+    assert served[0].contacts == 354, "as recorded"
+    assert (silent.contacts, silent.extract_rows, silent.tableau) == (0, 0, "nothing there")
+    assert silent.turned_away_rows > 100
+    days_shown = {day for one in served for day in (one.first_day, one.last_day)}
+    with callmart.connect() as connection:
+        today = clock.today(connection, callmart.settings)
+    assert min(filter(None, days_shown)) >= str(demo._last_monday(today))
+
+
+def test_a_second_demo_changes_nothing(shown: tuple[Callmart, list[CustomerStatus]]) -> None:
+    callmart, customers = shown
+    count = "select count(*) as rows, max(file_id) as file from raw.event"
+    before, events, made = outcome(callmart), callmart.rows(count), requests(callmart)
+    with callmart.connect() as connection:  # on a home that has rested for a month
+        connection.execute("update ops.clock set day = day - 30")
+    assert demo.demo(callmart.settings, ignore_step) == customers
+    assert callmart.rows(count) == events
+    assert outcome(callmart) == before
+    assert requests(callmart) == made
+
+
+def test_the_demo_keeps_away_from_customers_of_yours(callmart: Callmart) -> None:
+    contracts = ("{option: detailed, from: 2020-01-01}", "{option: standard, from: 2020-01-01}", "")
+    callmart.apply(registry(*(f"id: {id}, contracts: [{one}]" for id, one in enumerate(contracts, 1))))
+    with pytest.raises(UserError, match="this database holds 3 customers of yours"):
+        demo.demo(callmart.settings, ignore_step)
+    with callmart.connect() as connection:  # also from one that has the number of one of the demo's
+        connection.execute("update registry.customer set customer_id = 1042 where customer_id = 3")
+        with pytest.raises(UserError, match="3 customers of yours"):
+            demo._refuse_real_customers(connection, registry_file.load(demo.EXAMPLE / "registry.yml"))
+        connection.rollback()
+
+
+def test_the_recording_moves_to_its_week_day(tmp_path: Path) -> None:
+    monday = DAY - timedelta(days=DAY.weekday())
+    demo.move_recording("queue_log", tmp_path / "queue_log", monday)
+    was, now = (
+        [
+            datetime.fromtimestamp(int(line.split("|")[0]), demo.RECORDED_IN)
+            for line in file.read_text().splitlines()
+        ]
+        for file in (demo.EXAMPLE / "asterisk" / "queue_log", tmp_path / "queue_log")
+    )
+    assert [moment.time() for moment in now] == [moment.time() for moment in was]
+    assert {moment.date() for moment in now} == {monday + timedelta(days=demo.RECORDED_ON.weekday())}

@@ -1,0 +1,134 @@
+"""A wrong setting is named in one sentence that says what to write instead, and that does not show its value."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from callmart.base.settings import PROJECT
+from callmart.database import server
+from callmart.declarations import dbt_project
+from callmart_home import Callmart
+from commands import Command, mistake
+from events import registry
+
+
+@pytest.fixture(scope="module")
+def applied(callmart: Callmart) -> Callmart:
+    """With a registry, so that a command goes on where nothing is wrong."""
+    callmart.apply(registry("id: 1, contracts: []"))
+    return callmart
+
+
+SETTINGS: dict[str, tuple[dict[str, str], str]] = {
+    "a wrong password": (
+        {"CALLMART_DSN": "postgresql://nobody:wr0ng@/callmart?host={socket}"},
+        "CALLMART_DSN: the password is wrong, or there is no such user",
+    ),
+    "no server": (
+        {"CALLMART_DSN": "postgresql://u:wr0ng@127.0.0.1:{port}/d"},
+        "CALLMART_DSN: nothing listens on this host and port",
+    ),
+    "no DSN": ({"CALLMART_DSN": "wr0ng"}, "CALLMART_DSN is not understood; write postgresql://"),
+    "a superuser": (
+        {"CALLMART_DSN": "postgresql://postgres@/callmart?host={socket}"},
+        "create role callmart_owner",
+    ),
+    "an unknown zone": ({"CALLMART_TIME_ZONE": "Mars/X"}, "CALLMART_TIME_ZONE"),
+    "a share above all": ({"CALLMART_MAX_REJECT_SHARE": "5"}, "CALLMART_MAX_REJECT_SHARE"),
+    "an unknown part": (
+        {"CALLMART_TABLEAU__SERVR": "wr0ng"},
+        "CALLMART_TABLEAU__SERVR is not a setting; unset it, or write CALLMART_TABLEAU__SERVER if",
+    ),
+    "a slip": (
+        {"CALLMART_TIMEZONE": "wr0ng"},
+        "CALLMART_TIMEZONE is not a setting; unset it, or write CALLMART_TIME_ZONE",
+    ),
+    "a slip in lower case": (
+        {"callmart_dns": "wr0ng"},
+        "callmart_dns is not a setting; unset it, or write CALLMART_DSN",
+    ),
+    "a part of what has none": (
+        {"CALLMART_FOLDERS__PATH": "wr0ng"},
+        "CALLMART_FOLDERS__PATH is not a setting",
+    ),
+    "a part too deep": (
+        {"CALLMART_TABLEAU__CONNECTED_APP__CLIENT": "wr0ng"},
+        "CALLMART_TABLEAU__CONNECTED_APP__CLIENT is not a setting; unset it, or write "
+        "CALLMART_TABLEAU__CONNECTED_APP__CLIENT_ID",
+    ),
+    "no file": (
+        {"CALLMART_CONFIG": "/nowhere/callmart.toml"},
+        "/nowhere/callmart.toml is not a file; set CALLMART_CONFIG",
+    ),
+    "a folder for a file": (
+        {"CALLMART_CONFIG": "/etc"},
+        "/etc is not a file; set CALLMART_CONFIG to your callmart.toml",
+    ),
+    "an empty name": (
+        {"CALLMART_CONFIG": ""},
+        ". is not a file; set CALLMART_CONFIG to your callmart.toml, or unset it",
+    ),
+    "no JSON": ({"CALLMART_FOLDERS": "wr0ng"}, '"folders"'),
+    "a home that is a file": ({"CALLMART_HOME": "/etc/passwd"}, "CALLMART_HOME /etc/passwd can't be used"),
+}
+
+
+@pytest.mark.parametrize(("environment", "remedy"), SETTINGS.values(), ids=SETTINGS.keys())
+def test_a_wrong_setting_is_named(
+    applied: Callmart, command: Command, free_port: int, environment: dict[str, str], remedy: str
+) -> None:
+    place = {"socket": str(server.start(applied.home)), "port": str(free_port)}
+    done = command("status", **{name: value.format(**place) for name, value in environment.items()})
+    said = mistake(done)
+    assert remedy in said
+    assert "wr0ng" not in said
+
+
+CONFIGS = {
+    "no TOML": (b"home = \n", "can't be read"),
+    "not UTF-8": (b'time_zone = "caf\xe9"\n', "can't be read"),
+    "an unknown key": (b'timezone = "UTC"\n', "setting timezone: "),
+    "an unknown part": (b'[tableau]\nservr = "x"\n', "setting tableau.servr: "),
+    "another type": (b'folders = "x"\n', "setting folders: "),
+    "a folder without a path": (b"[[folders]]\ncustomer = 1\n", "setting folders.0.path: "),
+}
+
+
+@pytest.mark.parametrize(("text", "remedy"), CONFIGS.values(), ids=CONFIGS.keys())
+def test_a_wrong_callmart_toml_is_named(command: Command, tmp_path: Path, text: bytes, remedy: str) -> None:
+    (file := tmp_path / "callmart.toml").write_bytes(text)
+    said = mistake(command("status", CALLMART_CONFIG=str(file)))
+    assert remedy in said
+    assert str(file) in said
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'dsn = "postgresql://u:wr0ng@/d"\n',
+        '[tableau]\ntoken = "wr0ng"\n',
+        '[tableau.connected_app]\nclient_id = "c"\nsecret_id = "s"\nusername = "u"\nsecret = "wr0ng"\n',
+    ],
+)
+def test_a_callmart_toml_with_a_secret_is_its_owner_s_alone(
+    applied: Callmart, command: Command, tmp_path: Path, text: str
+) -> None:
+    (file := tmp_path / "callmart.toml").write_text(text)
+    file.chmod(0o640)
+    said = mistake(command("status", CALLMART_CONFIG=str(file)))
+    assert f"other users can open {file}; close it with `chmod 600 {file}`" in said
+    assert "wr0ng" not in said
+    if "token" in text:
+        file.chmod(0o600)
+        assert command("status", CALLMART_CONFIG=str(file)).returncode == 0
+
+
+def test_what_dbt_and_the_tests_say_is_no_slip(applied: Callmart, command: Command) -> None:
+    theirs = {
+        name: "x" for name in dbt_project._environment(applied.settings) if name.startswith("CALLMART_")
+    }
+    asked = set(re.findall(r"env_var\('(CALLMART_\w+)'", (PROJECT / "profiles.yml").read_text()))
+    assert asked
+    assert asked == theirs.keys()
+    assert command("status", **theirs, CALLMART_TEST_QUERIES="x").returncode == 0

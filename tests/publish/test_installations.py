@@ -1,0 +1,314 @@
+"""Publishing leaves alone what a person made and what another installation on the site publishes."""
+
+import json
+from dataclasses import replace
+
+import pytest
+import tableauserverclient as TSC
+
+import bad_days
+from bad_days import Held
+from broken_requests import Killed, killed_after, sending
+from callmart.base.settings import Settings
+from callmart.publish import Books, DataSource, Publication, apply, plan
+from emulated import unmark
+from publications import MONDAY, with_members
+from published import (
+    HOME,
+    NO_BOOKS,
+    Shared,
+    groups,
+    matches,
+    of,
+    projects,
+    publish,
+    reached_by,
+    read,
+    sources,
+    succeeded,
+    uploads,
+    users,
+)
+from tableau_emulator.faults import Fault, inject
+from tableau_emulator.state import State
+
+
+def foreign_source(server: TSC.Server, project: str, source: DataSource, name: str = "van een mens") -> str:
+    item = TSC.DatasourceItem(projects(server)[project].id, name)
+    return str(server.datasources.publish(item, source.held, "CreateNew").id)
+
+
+def test_foreign_content_is_reported_and_never_touched(
+    server: TSC.Server, standard: Publication, extracts: dict[str, DataSource]
+) -> None:
+    publish(server, standard)
+    luid = foreign_source(server, standard.project, extracts["agents"])
+    top = projects(server)["callmart"].id
+    server.projects.create(TSC.ProjectItem("een map", parent_id=top))
+    changes = plan((standard,), read(server))
+    assert changes.steps == ()
+    assert [line.strip() for line in changes.lines() if "?" in line] == [
+        "? project 'een map' is not ours",
+        "? data source 'van een mens' is not ours",
+    ]
+
+    assert succeeded(publish(server))  # the customer leaves
+    assert server.datasources.get_by_id(luid).project_id == projects(server)[standard.project].id
+    assert set(sources(server)) == {(standard.project, "van een mens")}
+    assert "een map" in projects(server)
+    assert reached_by(server, standard.project) == set()
+    assert plan((), read(server)).steps == ()
+
+
+def test_a_foreign_data_source_of_the_same_name_is_not_overwritten(
+    server: TSC.Server, detailed: Publication, standard: Publication, extracts: dict[str, DataSource],
+    settings: Settings,
+) -> None:  # fmt: skip
+    publish(server, Publication(7, standard.name, ()))
+    luid = foreign_source(server, standard.project, extracts["agents"], extracts["queues"].name.upper())
+    before = uploads(settings)
+    first, second = publish(server, standard, detailed)
+    assert first.error is not None
+    assert "not ours" in first.error
+    assert second.error is None
+    assert uploads(settings) == before + 4
+    assert server.datasources.get_by_id(luid).tags == set()
+
+
+def test_two_projects_with_one_mark_are_for_a_person_to_mend(
+    server: TSC.Server, standard: Publication, detailed: Publication
+) -> None:
+    publish(server, standard)
+    top = projects(server)["callmart"].id
+    server.projects.create(TSC.ProjectItem("kopie", f"callmart {HOME} customer 7", parent_id=top))
+    first, second = publish(server, standard, detailed)
+    assert first.error is not None
+    assert "several projects" in first.error
+    assert second.error is None
+
+
+ELSEWHERE = Books("ba9876543210")
+
+
+def of_installation(books: Books, state: State) -> Held:
+    """All that bears the mark of an installation, and the group of its users."""
+    return [
+        each for each in bad_days.held(state) if str(each[0]).startswith(f"callmart {books.installation} ")
+    ]
+
+
+@pytest.mark.parametrize("order", ["ababab", "bbabaa"])
+def test_each_installation_leaves_what_is_anothers(
+    shared: Shared, detailed: Publication, standard: Publication, later: Publication, order: str
+) -> None:
+    """Whoever comes first, changes, loses a customer, and has none; one person is a recipient of both."""
+    _, state, server = shared
+    mailed = replace(detailed, mails=(MONDAY,))
+    states = {
+        "a": (NO_BOOKS, [(mailed, standard), (replace(detailed, name="Anders"), later), ()]),
+        "b": (
+            ELSEWHERE,
+            [
+                (
+                    replace(mailed, customer_id=3),
+                    with_members(replace(standard, customer_id=8), "b@example.org"),
+                ),
+                (replace(mailed, customer_id=3, name="Drie", members=("b@example.org",), mails=()),),
+                (),
+            ],
+        ),
+    }
+    wanted: dict[str, tuple[Publication, ...]] = {"a": (), "b": ()}
+    for which in order:
+        books, ahead = states[which]
+        other = states["ab".replace(which, "")][0]
+        before = of_installation(other, state)
+        wanted[which] = ahead.pop(0)
+        assert succeeded(publish(server, *wanted[which], books=books)) or not wanted[which]
+        assert of_installation(other, state) == before
+        for each in "ab":
+            assert plan(wanted[each], read(server, states[each][0])).steps == ()
+        assert set(users(server)) == {name for each in "ab" for one in wanted[each] for name in one.members}
+    assert {each[1] for books in (NO_BOOKS, ELSEWHERE) for each in of_installation(books, state)} == {"group"}
+
+
+def test_a_plan_counts_what_is_anothers_and_names_nothing_of_it(
+    server: TSC.Server, detailed: Publication, standard: Publication
+) -> None:
+    publish(server, detailed, books=ELSEWHERE)
+    changes = plan((standard,), read(server))
+    assert "? 1 projects of installation ba9876543210" in list(changes.lines())
+    assert changes.as_json()["other_installations"] == {"ba9876543210": 1}
+    assert "Voorbeeld" not in "".join([*changes.lines(), json.dumps(changes.as_json())])
+
+
+def test_a_name_that_another_installation_has_is_one_customers_problem(
+    shared: Shared, detailed: Publication, standard: Publication, later: Publication
+) -> None:
+    _, state, server = shared
+    publish(server, standard, books=ELSEWHERE)
+    before = of_installation(ELSEWHERE, state)
+    first, second = publish(server, later, detailed)
+    assert "installation ba9876543210 has a project with the name" in str(first.error)
+    assert "BV" not in str(first.error)
+    assert (first.project_id, first.done, second.error) == (None, (), None)
+    assert of_installation(ELSEWHERE, state) == before
+    assert succeeded(publish(server, replace(later, name="Zelfde nummer"), detailed)), (
+        "the number alone is free"
+    )
+    renamed, _ = publish(server, standard, detailed)
+    assert "needs; a customer belongs to one installation" in str(renamed.error)
+    publish(server, books=ELSEWHERE)
+    server.projects.create(TSC.ProjectItem("7 ANDER bv", parent_id=projects(server)["callmart"].id))
+    first, _ = publish(server, later, detailed)
+    assert "a project that is not ours has the name" in str(first.error)
+
+
+def test_what_our_books_name_and_another_installation_has_is_left_to_it(
+    shared: Shared, detailed: Publication, standard: Publication, later: Publication
+) -> None:
+    """As where another home works on the same database, or on one that was restored."""
+    _, state, server = shared
+    made = publish(server, standard, detailed, books=ELSEWHERE)
+    before = of_installation(ELSEWHERE, state)
+    books = Books(HOME, {int(str(one.customer_id)): one.project_id for one in made})
+    first, second = publish(server, later, replace(standard, customer_id=9), books=books)
+    assert "bears the mark of installation ba9876543210" in str(first.error)
+    assert second.error is None
+    assert of_installation(ELSEWHERE, state) == before
+
+
+BEFORE = Books(HOME, {7: None, 1042: None})
+
+
+def test_what_stood_before_there_were_marks_is_adopted_and_not_published_again(
+    shared: Shared, detailed: Publication, standard: Publication
+) -> None:
+    _, state, server = shared
+    desired = (standard, replace(detailed, mails=(MONDAY,)))
+    assert succeeded(publish(server, *desired))
+    marked = bad_days.held(state)
+    unmark(state, HOME)
+    published = len(state.requests())
+
+    waiting = plan(desired, read(server, BEFORE), adopts=False)
+    assert [step for step in waiting.steps if step.customer_id] == []
+    waited = apply(server, waiting)
+    assert all("--yes" in str(one.error) for one in waited)
+    assert all(one.project_id is None for one in waited), "or our books would not know it as one of before"
+    assert all(not str(each[0]).startswith(f"callmart {HOME} customer") for each in bad_days.held(state))
+
+    changes = plan(desired, read(server, BEFORE))
+    assert changes.adopting == (7, 1042)
+    assert {step.action for step in changes.steps if step.customer_id} == {"adopt"}
+    assert "  * adopt project '7 Ander BV'" in list(changes.lines())
+    assert {"customer_id": 7, "action": "adopt", "kind": "group", "name": "callmart-customer-7"} in (
+        changes.as_json()["steps"]
+    )
+    outcomes = apply(server, changes)
+    assert succeeded(outcomes)
+    assert all(one.project_id for one in outcomes)
+    assert bad_days.held(state) == marked
+    assert matches(server, *desired)
+    assert not [one for one in state.requests()[published:] if one.path.endswith(("/datasources", "/workbooks"))
+                and one.method == "POST"]  # fmt: skip
+    assert plan(desired, read(server)).steps == ()
+
+
+def test_a_customer_whom_our_books_do_not_name_is_not_adopted(
+    shared: Shared, detailed: Publication, standard: Publication
+) -> None:
+    """It may be another installation's, of before."""
+    _, state, server = shared
+    publish(server, standard, detailed)
+    unmark(state, HOME)
+    left = of_before(1042, state)
+    for books in (NO_BOOKS, Books(HOME, {7: "gone", 1042: "gone"}), Books(HOME, {7: None})):
+        changes = plan((), read(server, books))
+        assert {step.customer_id for step in changes.steps} == (
+            {None, 7} if None in books.projects.values() else set()
+        )
+    assert succeeded(publish(server, standard, books=Books(HOME, {7: None})))
+    assert of_before(1042, state) == left
+    assert len([each for each in of(7, bad_days.held(state)) if each[1] == "project"]) == 1
+
+
+def of_before(customer_id: int, state: State) -> Held:
+    return [each for each in bad_days.held(state) if each[0] == f"callmart customer {customer_id}"]
+
+
+def test_who_left_is_removed_also_where_nothing_bore_a_mark(
+    server: TSC.Server, settings: Settings, detailed: Publication, standard: Publication
+) -> None:
+    publish(server, standard, detailed)
+    with State(settings.home / "emulator") as state:
+        unmark(state, HOME)
+    changes = plan((standard,), read(server, BEFORE))
+    assert (changes.leaving, changes.adopting) == ((1042,), (7, 1042))
+    assert succeeded(apply(server, changes))
+    assert matches(server, standard)
+    assert users(server) == {}
+
+
+def test_killed_while_adopting_the_next_run_finishes(
+    shared: Shared, detailed: Publication, standard: Publication, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, state, server = shared
+    desired = (standard, replace(detailed, mails=(MONDAY,)))
+    assert succeeded(publish(server, *desired))
+    marked = bad_days.held(state)
+    number, killed = 0, True
+    while killed:
+        number += 5
+        unmark(state, HOME)
+        killed = False
+        try:
+            with sending(monkeypatch, killed_after(number)):
+                publish(server, *desired, books=BEFORE)
+        except Killed:
+            killed = True
+        assert succeeded(publish(server, *desired, books=BEFORE))
+        assert bad_days.held(state) == marked
+    assert number > 20
+
+
+def test_a_mark_that_a_person_took_away_is_put_back_when_that_is_confirmed(
+    server: TSC.Server, standard: Publication, later: Publication
+) -> None:
+    (made,) = publish(server, standard)
+    project = projects(server)[standard.project]
+    project.description = "de klant met de winkels"
+    server.projects.update(project)
+    (waits,) = apply(server, plan((later,), read(server, Books(HOME, {7: made.project_id})), adopts=False))
+    assert "--yes" in str(waits.error)
+    changes = plan((standard,), read(server, Books(HOME, {7: made.project_id})))
+    assert [str(step) for step in changes.steps] == ["* adopt project '7 Ander BV'"]
+    assert succeeded(apply(server, changes))
+    assert matches(server, standard)
+    (source,) = sources(server).values()
+    source.description = "van een mens"
+    server.datasources.update(source)
+    assert plan((standard,), read(server)).steps == (), "its tag has the mark as well"
+
+
+def test_content_of_another_installation_in_our_project_is_not_ours(
+    server: TSC.Server, standard: Publication
+) -> None:
+    publish(server, standard)
+    (source,) = sources(server).values()
+    server.datasources.add_tags(source, f"callmart-{ELSEWHERE.installation}-hash")
+    (outcome,) = publish(server, standard)
+    assert "holds a data source 'Wachtrijen' that is not ours" in str(outcome.error)
+    assert {step.action for step in plan((), read(server)).steps} == {"change", "remove"}
+    publish(server)
+    assert list(sources(server)) == [(standard.project, "Wachtrijen")]
+
+
+def test_others_who_cannot_be_read_are_not_nobody(shared: Shared, detailed: Publication) -> None:
+    """Else their users would be taken from the site."""
+    _, state, server = shared
+    publish(server, detailed, books=ELSEWHERE)
+    group = groups(server)[f"callmart-{ELSEWHERE.installation}-users"]
+    inject(state, Fault("status", "GET", f"/groups/{group}/users$", status=403, body="xml"))
+    with pytest.raises(TSC.ServerResponseError):
+        read(server)

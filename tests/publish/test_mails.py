@@ -1,0 +1,135 @@
+"""A report is mailed every week to its recipients, and not if the week is not complete."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, time
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import pytest
+import tableauserverclient as TSC
+
+from callmart.base.settings import Settings
+from callmart.declarations import exposures
+from callmart.publish import DataSource, Publication, actual, plan, publishing
+from callmart.publish.emulator import ensure_running
+from publications import MONDAY, with_members
+from published import publish, read, subscriptions, succeeded
+from tableau_emulator.client import as_user
+
+
+@pytest.fixture(params=["server", "cloud"])
+def mailed(
+    request: pytest.FixtureRequest, detailed: Publication, monkeypatch: pytest.MonkeyPatch
+) -> Publication:
+    """A customer of whom one is mailed one report; on Tableau Server and on Tableau Cloud."""
+    monkeypatch.setattr(actual, "is_cloud", lambda _: request.param == "cloud")
+    return replace(detailed, mails=(MONDAY,))
+
+
+def lines(server: TSC.Server, *desired: Publication) -> list[str]:
+    return [str(step) for step in plan(desired, read(server)).steps]
+
+
+def test_a_report_is_mailed_every_week(
+    server: TSC.Server, mailed: Publication, request: pytest.FixtureRequest
+) -> None:
+    assert succeeded(publish(server, mailed))
+    (item,) = subscriptions(server)
+    assert (item.subject, item.message) == (MONDAY.subject, MONDAY.message)
+    assert (item.attach_pdf, item.send_if_view_empty, item.suspended) == (True, False, False)
+    views = {view.id: view.name for view in TSC.Pager(server.views)}
+    assert (item.target.type, views[item.target.id]) == ("View", "Drukte")
+    if item.schedule_id is None:
+        weekly = item.schedule[0].interval_item
+        assert (str(weekly.start_time), weekly.interval) == ("07:00:00", ("Monday",))
+    else:
+        schedule = server.schedules.get_by_id(item.schedule_id)
+        assert (schedule.name, schedule.interval_item.interval) == ("callmart Monday 07:00:00", ("Monday",))
+    assert lines(server, mailed) == []
+
+
+def test_a_mail_that_changes_is_another_one(server: TSC.Server, mailed: Publication) -> None:
+    publish(server, mailed)
+    for change in ({"message": "Anders."}, {"time": "08:00:00"}, {"workbook": "Medewerkers"}):
+        changed = replace(mailed, mails=(replace(MONDAY, **change),))
+        assert succeeded(publish(server, changed))
+        assert len(subscriptions(server)) == 1
+        assert lines(server, changed) == []
+
+
+def test_a_week_that_is_held_back_is_not_mailed(server: TSC.Server, mailed: Publication) -> None:
+    held = replace(mailed, hold="1 days of last week are held back")
+    (outcome,) = publish(server, held)
+    assert subscriptions(server) == [], "none is made that would mail"
+    publish(server, mailed)
+    (outcome,) = publish(server, held)
+    assert outcome.error is None
+    assert outcome.alert == "customer 1042: the weekly mail is suspended: 1 days of last week are held back"
+    assert [each.suspended for each in subscriptions(server)] == [True]
+    assert lines(server, held) == []
+    assert lines(server, mailed) == ["~ subscription 'Drukte to c…@example.org'"]
+    (outcome,) = publish(server, mailed)
+    assert outcome.alert is None
+    assert [each.suspended for each in subscriptions(server)] == [False]
+
+
+def test_a_customer_that_fails_is_not_mailed_what_was_there_before(
+    server: TSC.Server, mailed: Publication, extracts: dict[str, DataSource], tmp_path: Path
+) -> None:
+    publish(server, mailed)
+    gone = replace(extracts["queues"], held=tmp_path / "gone.hyper", content_hash="new")
+    (outcome,) = publish(server, replace(mailed, data_sources=(gone, extracts["agents"])))
+    assert outcome.error is not None
+    assert [each.suspended for each in subscriptions(server)] == [True]
+    assert succeeded(publish(server, mailed))
+    assert [each.suspended for each in subscriptions(server)] == [False]
+
+
+def test_a_customer_that_waits_for_a_person_is_not_mailed(server: TSC.Server, mailed: Publication) -> None:
+    publish(server, mailed)
+    waits = replace(mailed, problem="live needs a server that Tableau can reach: set CALLMART_DSN")
+    (outcome,) = publish(server, waits)
+    assert outcome.error == f"customer 1042: {waits.problem}"
+    assert [each.suspended for each in subscriptions(server)] == [True]
+    assert lines(server, waits) == []
+    assert succeeded(publish(server, mailed))
+    assert [each.suspended for each in subscriptions(server)] == [False]
+
+
+def test_only_recipients_are_mailed(server: TSC.Server, mailed: Publication, settings: Settings) -> None:
+    publish(server, with_members(mailed, "chef@example.org", "ander@example.org"))
+    ander = as_user(ensure_running(settings.home), settings.home / "emulator", "ander@example.org")
+    view = next(view for view in TSC.Pager(ander.views) if view.name == "Drukte")
+    schedule = server.schedules.create(
+        TSC.ScheduleItem("own", 50, "Subscription", "Parallel", TSC.WeeklyInterval(time(7), "Monday"))
+    )
+    ander.subscriptions.create(
+        TSC.SubscriptionItem("mine", schedule.id, ander.user_id, TSC.Target(view.id, "View"))
+    )
+    assert lines(server, with_members(mailed, "chef@example.org", "ander@example.org")) == [
+        "- subscription 'Drukte to a…@example.org'"
+    ]
+    left = replace(
+        mailed, members=("nieuw@example.org",), mails=(replace(MONDAY, member="nieuw@example.org"),)
+    )
+    assert succeeded(publish(server, left))
+    names = {user.id: user.name for user in TSC.Pager(server.users)}
+    assert [names[each.user_id] for each in subscriptions(server)] == ["nieuw@example.org"]
+    assert succeeded(publish(server, replace(left, workbooks=(), mails=())))
+    assert subscriptions(server) == []
+
+
+@pytest.mark.parametrize(
+    ("zone", "site", "now", "expected"),
+    [
+        ("Europe/Amsterdam", "Europe/Amsterdam", datetime(2026, 11, 24, tzinfo=UTC), ("Monday", "07:00:00")),
+        ("Europe/London", "Europe/Amsterdam", datetime(2026, 11, 24, tzinfo=UTC), ("Monday", "08:00:00")),
+        ("Europe/Amsterdam", "UTC", datetime(2026, 11, 24, tzinfo=UTC), ("Monday", "06:00:00")),
+        # the Monday to come has summer time, today has not
+        ("Europe/Amsterdam", "UTC", datetime(2026, 3, 27, tzinfo=UTC), ("Monday", "05:00:00")),
+        ("Pacific/Auckland", "UTC", datetime(2026, 11, 24, tzinfo=UTC), ("Sunday", "18:00:00")),
+    ],
+)
+def test_the_hour_is_the_customers(zone: str, site: str, now: datetime, expected: tuple[str, str]) -> None:
+    schedule = exposures.reports()["drukte"].schedule
+    assert publishing.mail_time(schedule, ZoneInfo(zone), ZoneInfo(site), now) == expected

@@ -1,0 +1,193 @@
+"""A failure is one customer's: the others are published, and an error is never taken for absence."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+import tableauserverclient as TSC
+
+import bad_days
+from broken_requests import FORBIDDEN, answer, sending
+from callmart.base.errors import UserError
+from callmart.base.settings import Settings
+from callmart.publish import DataSource, Publication, Step, apply, plan
+from callmart.publish.tableau import connect
+from publications import MONDAY
+from published import (
+    Shared,
+    group_of,
+    groups,
+    matches,
+    of,
+    projects,
+    publish,
+    read,
+    succeeded,
+    uploads,
+    users,
+)
+from tableau_emulator.faults import Fault, clear, inject
+
+
+def test_one_customers_failure_leaves_the_others(
+    server: TSC.Server, detailed: Publication, standard: Publication, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    last = Publication(2000, "Derde", standard.data_sources)
+
+    def instead(
+        send: Callable[[], requests.Response], request: requests.PreparedRequest
+    ) -> requests.Response:
+        body = request.body if isinstance(request.body, bytes) else b""
+        return answer(403, FORBIDDEN) if b"Medewerkers" in body else send()
+
+    steps: list[Step] = []
+    with sending(monkeypatch, instead):
+        outcomes = apply(server, plan((standard, detailed, last), read(server)), steps.append)
+    assert [outcome.error is None for outcome in outcomes] == [True, False, True]
+    error = outcomes[1].error
+    assert error is not None
+    assert "403004" in error
+    assert "BV" not in error
+    assert [step.kind for step in outcomes[1].done] == [
+        "group", "project", "permissions", "user", "member", "data source",
+    ]  # fmt: skip
+    assert [step for step in steps if step.customer_id] == [s for outcome in outcomes for s in outcome.done]
+    assert succeeded(publish(server, standard, detailed, last))
+    assert matches(server, standard, detailed, last)
+
+
+def test_an_answer_without_what_is_looked_for_is_one_customers(
+    shared: Shared, detailed: Publication, standard: Publication, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """TSC ends in an IndexError then."""
+
+    def instead(
+        send: Callable[[], requests.Response], request: requests.PreparedRequest
+    ) -> requests.Response:
+        body = request.body if isinstance(request.body, bytes) else b""
+        return answer(200, b"<tsResponse></tsResponse>") if group_of(7).encode() in body else send()
+
+    with sending(monkeypatch, instead):
+        first, second = publish(shared.server, standard, detailed)
+    assert "IndexError in groups_endpoint.py" in str(first.error)
+    assert second.error is None
+    assert succeeded(publish(shared.server, standard, detailed))
+    assert matches(shared.server, standard, detailed)
+
+
+@pytest.mark.parametrize(
+    "path", ["/projects/{project}/default-permissions/workbooks$", "/groups/{group}/users$"]
+)
+def test_what_cannot_be_read_of_one_customer_leaves_the_others(
+    shared: Shared, detailed: Publication, standard: Publication, later: Publication, path: str
+) -> None:
+    _, state, server = shared
+    mailed = replace(detailed, mails=(MONDAY,))
+    assert succeeded(publish(server, mailed, standard))
+    project = projects(server)[detailed.project].id
+    group = groups(server)[group_of(detailed.customer_id)]
+    lasting = Fault(
+        "status", "GET", path.format(project=project, group=group), status=403, body="xml", count=None
+    )
+    inject(state, lasting)
+    unchanged = of(detailed.customer_id, bad_days.held(state))
+    first, second = publish(server, replace(mailed, name="Voorbeeld"), later)
+    assert first.error is None
+    assert "customer 1042: Tableau answered 403" in str(second.error)
+    assert [(step.action, step.kind) for step in second.done] == [("change", "subscription")]
+    now = of(detailed.customer_id, bad_days.held(state))
+    assert [each for each in now if each[1] != "mail"] == [each for each in unchanged if each[1] != "mail"]
+    left, stays = publish(server, later)  # who leaves need not be known
+    assert (left.error, stays.error) == (None, None)
+    clear(state)
+    assert matches(server, later)
+
+
+def test_a_user_who_cannot_be_removed_leaves_the_others(
+    shared: Shared, detailed: Publication, standard: Publication, later: Publication
+) -> None:
+    _, state, server = shared
+    mailed = replace(detailed, mails=(MONDAY,))
+    assert succeeded(publish(server, mailed, standard))
+    luid = state.user("chef@example.org")["id"]
+    inject(state, Fault("status", "DELETE", f"/users/{luid}$", status=403, body="xml", count=None))
+    nobody = replace(detailed, name="Voorbeeld", members=(), workbooks=detailed.workbooks[:1])
+    first, second = publish(server, nobody, later)
+    assert (first.customer_id, first.error) == (7, None)
+    assert "customer 1042: the user c…@example.org: Tableau answered 403" in str(second.error)
+    assert second.done == ()  # or the user, who is still in the group, would see it
+    assert detailed.project in projects(server)
+    assert [each[6] for each in bad_days.held(state) if each[1] == "mail"] == [1], "it does not mail"
+    above, stays, leaves = publish(server, later)
+    assert above.customer_id is None
+    assert "the user c…@example.org: Tableau answered 403" in str(above.error)
+    assert (stays.error, leaves.error) == (None, None)
+    clear(state)
+    assert succeeded(publish(server, later))
+    assert matches(server, later)
+    assert users(server) == {}
+
+
+LOOKUPS = ("/projects", "/groups", "/datasources", "/workbooks", "/permissions")
+NOT_ANSWERS = (
+    (200, b""),
+    (200, b"<tsResponse/>"),
+    (500, b"oops"),
+    (429, b""),
+    (200, b"<html>"),
+    (200, b"<html></html>"),
+    (200, b"<tsResponse "),
+)
+
+
+@pytest.mark.parametrize(
+    ("lookup", "response"),
+    [(lookup, (403, FORBIDDEN)) for lookup in LOOKUPS] + [("/projects", each) for each in NOT_ANSWERS],
+)
+def test_an_error_at_a_lookup_is_not_absence(
+    settings: Settings,
+    standard: Publication,
+    monkeypatch: pytest.MonkeyPatch,
+    lookup: str,
+    response: tuple[int, bytes],
+) -> None:
+    with connect(settings) as server:
+        publish(server, standard)
+
+    def instead(
+        send: Callable[[], requests.Response], request: requests.PreparedRequest
+    ) -> requests.Response:
+        path = (request.url or "").partition("?")[0]
+        return answer(*response) if request.method == "GET" and path.endswith(lookup) else send()
+
+    before = uploads(settings)
+    with sending(monkeypatch, instead), pytest.raises(UserError), connect(settings) as server:
+        publish(server, standard)
+    assert uploads(settings) == before
+    with connect(settings) as server:
+        assert matches(server, standard)
+
+
+@pytest.mark.parametrize("kind", ["html", "truncated", "cut"])
+@pytest.mark.parametrize("path", ["/workbooks$", "/datasources$"])
+def test_an_answer_that_is_none(
+    shared: Shared, detailed: Publication, standard: Publication, kind: Any, path: str
+) -> None:
+    """The others are done; what it was that was done is seen by the next run."""
+    _, state, server = shared
+    changes = plan((standard, detailed), read(server))
+    inject(state, Fault(kind, method="POST", path=path))
+    assert [outcome.error is None for outcome in apply(server, changes)].count(False) == 1
+    assert succeeded(publish(server, standard, detailed))
+    assert matches(server, standard, detailed)
+
+
+def test_an_extract_that_is_gone(server: TSC.Server, standard: Publication, tmp_path: Path) -> None:
+    gone = DataSource(standard.data_sources[0].source, tmp_path / "gone.hyper", "hash", 1)
+    first, second = publish(server, Publication(1, "Eerste", (gone,)), standard)
+    assert first.error is not None
+    assert "extract" in first.error
+    assert second.error is None

@@ -1,0 +1,251 @@
+"""Of a customer who leaves, the next run removes everything but the audit log, whatever breaks off meanwhile."""
+
+import json
+import re
+import shutil
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+import tableauserverclient as TSC
+
+from callmart.base import keys
+from callmart.base.settings import Folder
+from callmart.database import clock, vacuum
+from callmart.opening import opening
+from callmart.publish import tableau
+from callmart.registry.file import load
+from callmart.registry.planning import plan
+from callmart.registry.states import current_states, desired_states
+from callmart.retention import remove
+from callmart_home import Callmart
+from events import DAY, days
+from leavers import file_of, leaver, paths_of, tables_with
+from nights import Crash, contents, night, removing
+from registries import LONG_AGO, OPEN
+from today import TODAY
+
+pytestmark = [pytest.mark.dated, pytest.mark.usefixtures("unchecked")]
+
+D0, _, D2 = days(3)
+STAYS, GONE, NONE, PASSED, BACK = 11, 12, 13, 14, 15
+
+
+def on_tableau(callmart: Callmart) -> set[str]:
+    with tableau.connect(callmart.settings) as there:
+        names = [project.name for project in TSC.Pager(there.projects)]
+        names += [source.project_name for source in TSC.Pager(there.datasources)]
+        names += [group.name for group in TSC.Pager(there.groups)]
+    return {str(name) for name in names}
+
+
+def names(customer: int, shown: set[str]) -> bool:
+    """Whether one of them has the number of the customer, as a number of its own: a mark has others in it."""
+    return any(re.search(rf"\b{customer}\b", name) for name in shown)
+
+
+@pytest.fixture(scope="module")
+def house(make_callmart: Callable[[], Callmart]) -> Callmart:
+    """Five customers, all published; the folder that the night lands is theirs together."""
+    callmart = make_callmart()
+    everybody = STAYS, GONE, NONE, PASSED, BACK
+    callmart.apply("customers:\n" + "".join(leaver(customer, OPEN) for customer in everybody))
+    callmart = Callmart(callmart.settings.model_copy(update={"folders": [], "max_reject_share": 0.5}))
+    for customer in everybody:
+        callmart.land_text(file_of(customer), customer)
+    together = (callmart.home / "inbox").joinpath("all")
+    together.parent.mkdir()
+    together.write_text(
+        "".join(
+            json.dumps(json.loads(line) | {"customer_id": customer}) + "\n"
+            for customer in everybody
+            for line in file_of(customer, first=4, count=1).splitlines()
+        )
+    )
+    callmart = Callmart(callmart.settings.model_copy(update={"folders": [Folder(path=together.parent)]}))
+    assert night(callmart).problems == []
+    return callmart
+
+
+@pytest.fixture(scope="module")
+def left(house: Callmart) -> dict[str, Any]:
+    """What there was, and then one is gone from the file, one has none, and one's contract is over by the calendar."""
+    before = {
+        "tables": {customer: tables_with(house, customer) for customer in (STAYS, GONE, NONE, PASSED, BACK)},
+        "paths": {customer: paths_of(house, customer) for customer in (STAYS, GONE, NONE, PASSED, BACK)},
+        "tableau": on_tableau(house),
+        "stays": contents(house, STAYS),
+        "files": house.rows("select name from raw.file"),
+        "key": keys.key_file(house.home, BACK).read_bytes(),
+    }
+    with house.connect() as connection:  # as far as the calendar would have brought it
+        connection.execute(
+            "update registry.contract set valid_until = %s where customer_id = %s", [TODAY, PASSED]
+        )
+        for customer in GONE, NONE, PASSED:
+            connection.execute(
+                "insert into ops.held_back (customer_id, call_date, build_id, cause) values (%s, %s, 1, 'x')",
+                [customer, D0],
+            )
+    house.apply(
+        "customers:\n"
+        + leaver(STAYS, OPEN)
+        + leaver(NONE)
+        + leaver(PASSED, ("detailed", LONG_AGO, TODAY))
+        + leaver(BACK)
+    )
+    assert night(house).problems == []
+    return before
+
+
+@pytest.mark.parametrize("customer", [GONE, NONE, PASSED])
+def test_of_who_leaves_nothing_remains_but_the_audit(
+    house: Callmart, left: dict[str, Any], customer: int
+) -> None:
+    assert left["tables"][customer] >= {
+        "raw.event", "raw.call", "raw.file_customer", "registry.agent", "registry.contact", "registry.recipient",
+        "registry.queue", "registry.status_word", "store.agent", "store.agent_day", "store.queue_interval",
+        "ops.opened_day", "ops.extract", "ops.publication", "ops.audit_log", "pg_authid",
+    }  # fmt: skip
+    assert left["paths"][customer] >= {"keys", "secrets", "extracts"}
+    remains = {"ops.audit_log"} if customer == GONE else {"ops.audit_log", "registry.customer"}
+    assert tables_with(house, customer) == remains
+    assert paths_of(house, customer) == set()
+    assert names(customer, left["tableau"])
+    assert not names(customer, on_tableau(house))
+    if customer != GONE:
+        kept_row = house.rows(
+            "select key_fingerprint from registry.customer where customer_id = %s", customer
+        )
+        assert kept_row == [{"key_fingerprint": None}]
+
+
+@pytest.mark.parametrize("customer", [GONE, NONE, PASSED])
+def test_the_audit_counts_what_went(house: Callmart, left: dict[str, Any], customer: int) -> None:
+    entries = house.rows(
+        "select details from ops.audit_log where action = 'removed' and customer_id = %s", customer
+    )
+    assert len(entries) == 1
+    assert (
+        entries[0]["details"].items()
+        >= {"events": 8, "calls": 4, "files": 2, "extracts": 3, "keys": 1}.items()
+    )
+    assert all(isinstance(count, int) for count in entries[0]["details"].values())
+
+
+def test_who_stays_is_untouched(house: Callmart, left: dict[str, Any]) -> None:
+    assert contents(house, STAYS) == left["stays"]
+    assert tables_with(house, STAYS) >= left["tables"][STAYS] - {"ops.dirty_day"}
+    assert any(str(STAYS) in name for name in on_tableau(house))
+    names = {row["name"] for row in house.rows("select name from raw.file")}
+    assert "all" in names, "the file that others are in, too"
+    rejects = "of its own file, and of the one that all share before and after they left"
+    assert len(house.rows("select from raw.reject")) == 1 + 5 + 1, rejects
+
+
+def test_a_file_of_who_left_is_turned_away(house: Callmart, left: dict[str, Any]) -> None:
+    assert house.land_text(file_of(NONE), NONE).landed == 0
+    assert "raw.event" not in tables_with(house, NONE)
+
+
+def test_the_registry_of_before_changes_nothing(house: Callmart, left: dict[str, Any]) -> None:
+    with house.connect() as connection:
+        wanted = desired_states(load(house.home / "registry.yml"), clock.now(connection))
+        assert plan(current_states(connection), wanted, TODAY) == []
+        assert current_states(connection) == wanted
+    assert removing(house) == []
+
+
+def test_who_comes_back_starts_empty_with_another_key(house: Callmart, left: dict[str, Any]) -> None:
+    """Also where the old key stands there again, out of a backup; what is of before comes in no more."""
+    keys.secret_file(keys.key_file(house.home, BACK), left["key"])
+    since = D2
+    text = (
+        (house.home / "registry.yml")
+        .read_text()
+        .replace(leaver(BACK), leaver(BACK, ("detailed", since, None)))
+    )
+    house.apply(text)
+    assert keys.key_file(house.home, BACK).read_bytes() != left["key"]
+    assert house.rows("select from raw.event where customer_id = %s", BACK) == []
+    assert house.rows("select * from mart.queue_interval", customer_id=BACK) == []
+    late = house.land_text(file_of(BACK), BACK)
+    assert (late.landed, late.turned_away) == (2, 5), "one day of three"
+    assert night(house).problems == []
+    seen = house.rows("select distinct call_date from mart.queue_interval", customer_id=BACK)
+    assert sorted(row["call_date"] for row in seen) == [D2, DAY + timedelta(days=4)]
+
+
+def test_a_key_that_comes_out_of_a_backup_goes_again(house: Callmart, left: dict[str, Any]) -> None:
+    keys.secret_file(keys.key_file(house.home, NONE), left["key"])
+    keys.secret_file(keys.key_file(house.home, 999), left["key"])  # of another database, it may be
+    (removed,) = removing(house)
+    assert isinstance(removed, remove.Removed) and removed.customer_id == NONE
+    assert not keys.key_file(house.home, NONE).exists()
+    assert keys.key_file(house.home, 999).exists()
+
+
+# -- crashes -------------------------------------------------------------------------------------------------------
+
+
+def test_a_crash_in_the_middle_is_finished_by_the_next_run(
+    make_callmart: Callable[[], Callmart], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    callmart = make_callmart()
+    callmart.apply("customers:\n" + leaver(1, OPEN) + leaver(2, OPEN))
+    for customer in 1, 2:
+        callmart.land_text(file_of(customer).rsplit("\n", 2)[0] + "\n", customer)
+    assert night(callmart).problems == []
+    stays = contents(callmart, 2)
+    callmart.apply("customers:\n" + leaver(2, OPEN))
+
+    points: list[tuple[Any, str]] = [
+        (remove, "_follow_calendar"),
+        (remove, "_delete_files"),
+        (remove, "forget_customer"),
+        (shutil, "rmtree"),
+        (vacuum, "note"),
+        (remove, "Removed"),
+        (vacuum, "vacuum"),
+    ]
+    for module, name in points:
+        inner = getattr(module, name)
+
+        def breaking(*arguments: Any, inner: Callable[..., Any] = inner, **options: Any) -> None:
+            inner(*arguments, **options)
+            raise Crash
+
+        with monkeypatch.context() as patch:
+            patch.setattr(module, name, breaking)
+            with pytest.raises(Crash):
+                removing(callmart)
+    assert night(callmart).problems == []
+    assert tables_with(callmart, 1) == {"ops.audit_log"}
+    assert paths_of(callmart, 1) == set()
+    assert callmart.rows("select from ops.to_vacuum") == []
+    assert contents(callmart, 2) == stays
+
+
+def test_a_build_that_waits_holds_nothing_of_who_leaves(
+    make_callmart: Callable[[], Callmart], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    callmart = make_callmart()
+    callmart.apply("customers:\n" + leaver(1, OPEN) + leaver(2, OPEN))
+    for customer in 1, 2:
+        callmart.land_text(file_of(customer).rsplit("\n", 2)[0] + "\n", customer)
+
+    def crash(*_: Any) -> None:
+        raise Crash
+
+    with monkeypatch.context() as patch:
+        patch.setattr(opening, "open_build", crash)
+        with pytest.raises(Crash):
+            night(callmart)
+    assert "build.queue_interval" in tables_with(callmart, 1)
+    callmart.apply("customers: []\n")
+    removing(callmart)
+    # The planner's sample of a table in build goes with the table, which the next build makes anew.
+    assert tables_with(callmart, 1) - {"pg_statistic"} == {"ops.audit_log"}
+    assert night(callmart).problems == []
+    assert tables_with(callmart, 1) == {"ops.audit_log"}

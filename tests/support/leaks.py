@@ -1,0 +1,105 @@
+"""What differs from the protection as it should be: rows, privileges, policies, memberships."""
+
+import psycopg
+
+from callmart.access import drift, rights, roles
+from callmart.audit import attempts
+from callmart.audit.attempts import Scene
+from callmart.declarations import dbt_project, metrics
+from callmart_home import Callmart
+from catalogue import unprotected
+
+OURS = ("registry", "raw", "build", "store", "mart", "usage", "access", "ops")
+# A login that can become anybody, or the publisher anybody but a customer.
+BECOMES = """
+select member.rolname, role.rolname
+from pg_roles as member cross join pg_roles as role
+where
+    member.rolname ~ '^callmart_(?!owner)'
+    and member.oid <> role.oid
+    and not (member.rolname = 'callmart_publisher' and role.rolname ~ '^callmart_customer_')
+    and pg_has_role(member.oid, role.oid, 'set')
+"""
+
+
+def relations(connection: psycopg.Connection, *schemas: str) -> list[str]:
+    """All tables, partitions, views and sequences of some schemas."""
+    return [
+        name
+        for (name,) in connection.execute(
+            """
+            select format('%%I.%%I', nspname, relname)
+            from pg_class as c join pg_namespace as n on n.oid = c.relnamespace
+            where nspname = any(%s) and relkind in ('r', 'p', 'v', 'm', 'S', 'f')
+            order by 1
+            """,
+            [list(schemas)],
+        )
+    ]
+
+
+def leaks(connection: psycopg.Connection, scene: Scene) -> list[str]:
+    """What differs from the protection as it should be: rows, privileges, policies. Asked as the superuser, who
+    becomes each login in turn; a customer's own rows come by an explicit filter.
+    """
+    found = unprotected(connection)
+    found += [f"{member} becomes {role}" for member, role in connection.execute(BECOMES)]
+    every = relations(connection, *OURS)
+    marts = {relation: mart for mart in scene.marts for relation in rights.shown_in(mart)}
+    options: dict[int, str] = dict(connection.execute("select * from registry.current_option").fetchall())
+    for attacker in attempts.attackers(scene):
+        for name in every:
+            readable = name in attacker.reads | attacker.reads_partly
+            if not attacker.customer:
+                if (_rows_as(connection, attacker.role, name, "1") is not None) != readable:
+                    found.append(f"{attacker.name}: {name}")
+                continue
+            expected: set[object] | None = None
+            if name in marts and marts[name].group in roles.opens(options[attacker.own]):
+                floor = "and {} >= (now() at time zone 'Europe/Amsterdam' - interval '2 years')::date"
+                kept = floor.format(marts[name].day) if marts[name].day else ""
+                expected = set(connection.execute(own_rows(marts[name], name, attacker.own, kept)).fetchall())
+                assert expected or name not in ("mart.queue_interval", "mart.agent_day", "mart.agent")
+            if _rows_as(connection, attacker.role, name, "row(t.*)::text") != expected:
+                found.append(f"{attacker.name}: {name}")
+    return found
+
+
+def own_rows(mart: dbt_project.Mart, relation: str, customer: int, kept: str) -> str:
+    """What a customer should see in a mart's view, or in the view of its ratios, as a query of its table."""
+    own = f"(select * from store.{mart.name} where customer_id = {customer} {kept})"
+    if relation == f"mart.{mart.name}":
+        return f"select row(t.*)::text from {own} as t"
+    ratios = metrics.as_view(mart.name, metrics.metrics().values())
+    ratios = ratios.replace("access.current_customer()", str(customer)).replace(
+        f"store.{mart.name}", f"{own} as s"
+    )
+    return f"select row(t.*)::text from ({ratios}) as t"
+
+
+def _rows_as(connection: psycopg.Connection, role: str, relation: str, what: str) -> set[object] | None:
+    """All rows that a role sees; none where it is refused."""
+    try:
+        with connection.transaction():
+            connection.execute(f"set local role {role}")
+            return set(connection.execute(f"select {what} from {relation} as t").fetchall())
+    except psycopg.errors.InsufficientPrivilege:
+        return None
+    finally:
+        connection.execute("reset role")
+
+
+def drifted(connection: psycopg.Connection, callmart: Callmart) -> list[str]:
+    """What `callmart access diff` and the audit find, asked within the superuser's transaction."""
+    connection.execute("set local role callmart_owner")
+    found = [one.text for one in drift.find(connection, dbt_project.marts(callmart.settings))]
+    connection.execute("reset role")
+    return found
+
+
+def leaks_of(callmart: Callmart) -> list[str]:
+    """All that leaks from a callmart as it is now, by rows and by the catalogue."""
+    with callmart.connect() as owner:
+        scene = attempts.scene(owner, callmart.settings)
+    with callmart.superuser(keep=False) as connection:
+        return leaks(connection, scene) + drifted(connection, callmart)

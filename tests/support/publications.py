@@ -1,0 +1,30 @@
+"""Publications as tests want them."""
+
+from dataclasses import replace
+
+from callmart.declarations import exposures
+from callmart.publish import DataSource, Mail, Publication, Workbook
+from callmart.tableau_files import tds
+from tableau_files import marts
+
+MONDAY = Mail(
+    "Drukte",
+    "chef@example.org",
+    "Uw weekrapport Drukte & meer",
+    "Bijgaand: <het rapport>.",
+    "Monday",
+    "07:00:00",
+)
+
+
+def report(name: str, on: DataSource, customer: str = "Voorbeeld") -> Workbook:
+    return Workbook(exposures.reports()[name], customer, on.source, f"hash-of-{name}")
+
+
+def with_members(publication: Publication, *names: str) -> Publication:
+    return replace(publication, members=names)
+
+
+def live(password: str) -> DataSource:
+    login = tds.Live("db.example.nl", "5432", "callmart", "callmart_customer_7", "verify-full")
+    return DataSource(tds.source("queue", marts(), "nl"), login, f"hash-of-{password}", password=password)
