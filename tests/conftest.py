@@ -30,12 +30,14 @@ gc.set_threshold(50_000)  # half a million objects of the libraries are there to
 # Begun first, so that no module keeps one worker busy long after the other has ended.
 LONG_MODULES = (
     "run",
-    "marts",
+    "simulated_marts",
     "release",
     "contract",
     "quality",
     "expire",
     "status_marts",
+    "odd_calls",
+    "registry_changes",
     "isolation",
     "usage",
     "store",
