@@ -36,6 +36,7 @@ LONG_MODULES = (
     "quality",
     "expire",
     "status_marts",
+    "agent_weeks",
     "odd_calls",
     "registry_changes",
     "isolation",
