@@ -1,9 +1,11 @@
 """The fixtures that tests of landing share."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from landed import OWN
 from landing import Write
 
 
@@ -15,3 +17,21 @@ def write(tmp_path: Path) -> Write:
         return path
 
     return write
+
+
+@pytest.fixture(scope="module")
+def own() -> Iterator[int]:
+    """The customers whom no test of the module has yet."""
+    return iter(OWN)
+
+
+@pytest.fixture
+def customer(own: Iterator[int]) -> int:
+    """A detailed customer in Amsterdam whom no other test of the module knows."""
+    return next(own)
+
+
+@pytest.fixture
+def other(own: Iterator[int]) -> int:
+    """One more."""
+    return next(own)
