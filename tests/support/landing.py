@@ -135,3 +135,14 @@ def events_of(path: Path, rows: list[Row], **defaults: Any) -> list[Row]:
     found = taken(prepared)
     assert rejects(prepared) == {}
     return found
+
+
+def holds_of(events: list[dict[str, Any]]) -> set[tuple[str, float, float]]:
+    """The call, the beginning and the end of each hold."""
+    found = sorted(
+        (event["call_id"], event["occurred_at"].timestamp(), event["event"])
+        for event in events
+        if event["event"].startswith("hold")
+    )
+    assert [name for *_, name in found] == ["hold_started", "hold_ended"] * (len(found) // 2)
+    return {(id, begin, end) for (id, begin, _), (_, end, _) in zip(found[::2], found[1::2], strict=True)}
