@@ -41,6 +41,7 @@ LONG_MODULES = (
     "registry_changes",
     "isolation",
     "usage",
+    "usage_attacks",
     "store",
     "cli",
     "other_server",

@@ -137,6 +137,11 @@ class Callmart:
                 told[mart.name] = sorted((tuple(row[i] for i in shown) for row in cursor), key=repr)
         return told
 
+    def compiled(self, model: str) -> str:
+        """The SQL of a model as dbt ran it."""
+        (file,) = (self.home / "dbt" / "compiled").rglob(f"{model}.sql")
+        return file.read_text()
+
     def stop(self) -> None:
         emulator.stop(self.home)
         server.stop(self.home)
