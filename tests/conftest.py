@@ -17,7 +17,7 @@ from callmart.base.settings import Settings
 from callmart.database import server
 from callmart.declarations import dbt_project
 from callmart.validate import suites
-from callmart_home import Callmart, clear, copy, let_pass
+from callmart_home import Callmart, MakeOnce, clear, copy, let_pass
 from centre import play
 
 SHARED = pytest.StashKey[Path]()
@@ -127,9 +127,6 @@ def new_home(shared: Path) -> Path:
                 # No test switches the machine off; and what is copied is small.
                 configuration.write("fsync = off\nmin_wal_size = '32MB'\n")
     return home
-
-
-MakeOnce = Callable[[Callmart, str, Callable[[], object]], None]
 
 
 @pytest.fixture(scope="session")

@@ -2,7 +2,7 @@
 
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -158,6 +158,9 @@ class Callmart:
         clear(self.home)
         copy(place, self.home)
         server.start(self.home)
+
+
+MakeOnce = Callable[[Callmart, str, Callable[[], object]], None]
 
 
 def copy(home: Path, to: Path) -> None:
