@@ -43,6 +43,7 @@ LONG_MODULES = (
     "usage",
     "usage_attacks",
     "store",
+    "dbt_by_itself",
     "cli",
     "other_server",
     "audit",
