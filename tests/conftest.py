@@ -17,7 +17,7 @@ from callmart.base.settings import Settings
 from callmart.database import server
 from callmart.declarations import dbt_project
 from callmart.validate import suites
-from callmart_home import Callmart, clear, copy, let_pass
+from callmart_home import Callmart, MakeOnce, clear, copy, let_pass
 from centre import play
 
 SHARED = pytest.StashKey[Path]()
@@ -30,7 +30,7 @@ gc.set_threshold(50_000)  # half a million objects of the libraries are there to
 # Begun first, so that no module keeps one worker busy long after the other has ended.
 LONG_MODULES = (
     "run",
-    "marts",
+    "simulated_marts",
     "release",
     "contract",
     "remove",
@@ -40,10 +40,15 @@ LONG_MODULES = (
     "expiry_plan",
     "expiry_at_night",
     "status_marts",
+    "agent_weeks",
+    "odd_calls",
+    "registry_changes",
     "isolation",
     "mutants",
     "usage",
+    "usage_attacks",
     "store",
+    "dbt_by_itself",
     "cli",
     "other_server",
     "audit",
@@ -128,9 +133,6 @@ def new_home(shared: Path) -> Path:
                 # No test switches the machine off; and what is copied is small.
                 configuration.write("fsync = off\nmin_wal_size = '32MB'\n")
     return home
-
-
-MakeOnce = Callable[[Callmart, str, Callable[[], object]], None]
 
 
 @pytest.fixture(scope="session")

@@ -59,7 +59,7 @@ def landed(callmart: Callmart) -> Callmart:
 @pytest.mark.parametrize("model", READERS)
 def test_old_months_are_not_read(landed: Callmart, model: str) -> None:
     with landed.connect() as connection:
-        nodes = _explained(connection, _compiled(landed, model))
+        nodes = _explained(connection, landed.compiled(model))
     reads = Counter[str]()
     for node in nodes:
         if node.get("Relation Name", "").startswith("event_"):
@@ -71,7 +71,7 @@ def test_old_months_are_not_read(landed: Callmart, model: str) -> None:
 
 def test_logins_of_a_month_are_found_without_reading_its_statuses(landed: Callmart) -> None:
     with landed.connect() as connection:
-        connection.execute(f"insert into build.stg_agent {_compiled(landed, 'stg_agent')}".encode())
+        connection.execute(f"insert into build.stg_agent {landed.compiled('stg_agent')}".encode())
         connection.execute(
             """
             insert into raw.event (customer_id, occurred_at, event_key, platform, event, file_id, agent_key, reason)
@@ -86,7 +86,7 @@ def test_logins_of_a_month_are_found_without_reading_its_statuses(landed: Callma
         connection.execute("analyze raw.event")
         for cheaper_for_so_few in ("seqscan", "bitmapscan", "hashjoin", "mergejoin"):
             connection.execute(f"set local enable_{cheaper_for_so_few} = off")
-        nodes = _explained(connection, _compiled(landed, "stg_agent_event"))
+        nodes = _explained(connection, landed.compiled("stg_agent_event"))
         connection.rollback()
     rows_read = sum(
         node["Actual Loops"] * (node["Actual Rows"] + node.get("Rows Removed by Filter", 0))
@@ -114,7 +114,7 @@ def test_a_month_without_samples_is_read_agent_by_agent(landed: Callmart) -> Non
                 "moments": [moment("09:00", day) for day in (-3, 0)],
             },
         )
-        connection.execute(f"insert into build.stg_agent {_compiled(landed, 'stg_agent')}".encode())
+        connection.execute(f"insert into build.stg_agent {landed.compiled('stg_agent')}".encode())
         connection.execute("analyze build.stg_agent")
         month = f"event_{DAY:%Y%m}"
         connection.execute("select pg_clear_relation_stats('raw', %s)", [month])
@@ -127,7 +127,7 @@ def test_a_month_without_samples_is_read_agent_by_agent(landed: Callmart) -> Non
             """,
             [month],
         )
-        nodes = _explained(connection, _compiled(landed, "stg_agent_event"))
+        nodes = _explained(connection, landed.compiled("stg_agent_event"))
         connection.rollback()
     rows_touched = max(
         node["Actual Loops"]
@@ -140,10 +140,6 @@ def test_a_month_without_samples_is_read_agent_by_agent(landed: Callmart) -> Non
     )
     told = AGENTS * STATUSES
     assert told <= rows_touched < 3 * told
-
-
-def _compiled(landed: Callmart, model: str) -> str:
-    return next((landed.home / "dbt" / "compiled").rglob(f"{model}.sql")).read_text()
 
 
 def _explained(connection: psycopg.Connection, query: str) -> list[dict[str, Any]]:

@@ -10,9 +10,8 @@ from typing import Any
 import pytest
 
 from callmart_home import Callmart
-from events import DAY, Row, at, event, ndjson, registry
+from events import DAY, STANDARD, Row, at, event, ndjson, registry
 
-STANDARD = "contracts: [{option: standard, from: 2020-01-01}]"
 COUNTS = ("calls_in", "calls_out", "calls_other", "answered", "busy", "talk_s", "ring_s", "peak_calls")
 
 # (day after DAY, quarter-hour): the counts that are not 0

@@ -2,7 +2,7 @@
 
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -137,6 +137,11 @@ class Callmart:
                 told[mart.name] = sorted((tuple(row[i] for i in shown) for row in cursor), key=repr)
         return told
 
+    def compiled(self, model: str) -> str:
+        """The SQL of a model as dbt ran it."""
+        (file,) = (self.home / "dbt" / "compiled").rglob(f"{model}.sql")
+        return file.read_text()
+
     def stop(self) -> None:
         emulator.stop(self.home)
         server.stop(self.home)
@@ -153,6 +158,9 @@ class Callmart:
         clear(self.home)
         copy(place, self.home)
         server.start(self.home)
+
+
+MakeOnce = Callable[[Callmart, str, Callable[[], object]], None]
 
 
 def copy(home: Path, to: Path) -> None:

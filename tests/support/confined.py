@@ -3,7 +3,7 @@
 The attacker knows every number that shows and who is in it, may be a customer who knows its own part, and takes each
 customer's use for steady: as often in each number that it is in at all. That is the worst case: where use changes from
 month to month, one number says little of another. That a number does not show is not used here. It says that it would
-have told something of somebody; test_usage.py shows that other numbers would not have shown either.
+have told something of somebody; test_usage_attacks.py shows that other numbers would not have shown either.
 """
 
 from collections.abc import Collection, Iterator, Mapping

@@ -11,6 +11,10 @@ AMSTERDAM = ZoneInfo("Europe/Amsterdam")
 # A Tuesday: the clocks change at weekends.
 DAY = TODAY - timedelta(days=TODAY.weekday() + 20)
 
+# For `registry`.
+DETAILED = "contracts: [{option: detailed, from: 2020-01-01}]"
+STANDARD = "contracts: [{option: standard, from: 2020-01-01}]"
+
 Row = dict[str, Any]
 
 

@@ -1,15 +1,22 @@
 """What the tests of landing share: a registry of three customers, and short ways to prepare a file."""
 
+import csv
+import io
+from collections.abc import Callable
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
-from callmart.base.raw_format import EVENTS
+from callmart.base.raw_format import COLUMNS, EVENTS
 from callmart.land.gate import Defaults, Gate
 from callmart.land.prepare import Prepared, prepare
 from callmart.land.source import Limits
+
+AT = "2026-10-05T12:00:31+02:00"
+Row = dict[str, Any]
+Write = Callable[[str | bytes], Path]
 
 DETAILED, ANONYMOUS, STANDARD, NONE = 7001, 7002, 7003, 7004
 KEYS = {customer_id: bytes([customer_id % 251]) * 32 for customer_id in (DETAILED, ANONYMOUS, STANDARD)}
@@ -86,3 +93,56 @@ def taken(prepared: Prepared) -> list[dict[str, Any]]:
 def rejects(prepared: Prepared) -> dict[int, str]:
     """The rejected lines and why."""
     return {row["line_number"]: row["reason"] for row in prepared.rejects.to_pylist()}
+
+
+def row(event: str, **values: Any) -> Row:
+    """A row of the detailed customer with all that its event needs."""
+    needed: Row = {
+        "customer_id": DETAILED,
+        "platform": "vcloud",
+        "event": event,
+        "occurred_at": AT,
+        "call_id": "c1",
+    }
+    match event:
+        case "call_started":
+            needed |= {"direction": "inbound"}
+        case "queue_joined":
+            needed |= {"queue": "sales"}
+        case "queue_left":
+            needed |= {"queue": "sales", "reason": "abandoned"}
+        case "agent_connected":
+            needed |= {"agent": "SIP/101"}
+        case "agent_status":
+            needed |= {"agent": "SIP/101", "reason": "away"}
+        case "transferred":
+            needed |= {"reason": "blind", "target_kind": "other"}
+    return needed | values
+
+
+def as_csv(rows: list[Row]) -> str:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+def events_of(path: Path, rows: list[Row], **defaults: Any) -> list[Row]:
+    """What is taken of rows that are all well formed."""
+    path.write_text(as_csv(rows))
+    prepared = opened(path, **defaults)
+    found = taken(prepared)
+    assert rejects(prepared) == {}
+    return found
+
+
+def holds_of(events: list[dict[str, Any]]) -> set[tuple[str, float, float]]:
+    """The call, the beginning and the end of each hold."""
+    found = sorted(
+        (event["call_id"], event["occurred_at"].timestamp(), event["event"])
+        for event in events
+        if event["event"].startswith("hold")
+    )
+    assert [name for *_, name in found] == ["hold_started", "hold_ended"] * (len(found) // 2)
+    return {(id, begin, end) for (id, begin, _), (_, end, _) in zip(found[::2], found[1::2], strict=True)}

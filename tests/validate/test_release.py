@@ -8,7 +8,6 @@ import pantab
 import pytest
 
 from callmart.operations import run
-from callmart.validate import suites
 from callmart_home import Callmart, ignore_step
 from commands import Command, command_of, mistake
 from events import DAY, Row, at, days, event, ndjson, registry
@@ -77,15 +76,6 @@ def logged(callmart: Callmart, action: str) -> list[dict[str, Any]]:
 @pytest.fixture(scope="module")
 def command(callmart: Callmart) -> Command:
     return command_of(callmart.home)
-
-
-@pytest.fixture
-def spare_suites(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A copy of the suites, to be added to."""
-    for file in suites.SUITES.iterdir():
-        (tmp_path / file.name).write_bytes(file.read_bytes())
-    monkeypatch.setattr(suites, "SUITES", tmp_path)
-    return tmp_path
 
 
 def release(command: Command, **options: str) -> Any:

@@ -1,0 +1,236 @@
+"""A key stands in for each person, and each event has one by which it is known again."""
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from callmart.base.keys import keyed
+from callmart.land.gate import Defaults
+from callmart.land.prepare import prepare
+from landing import (
+    ANONYMOUS,
+    DETAILED,
+    KEYS,
+    LIMITS,
+    NONE,
+    STANDARD,
+    Write,
+    as_csv,
+    events_of,
+    gate,
+    opened,
+    row,
+    taken,
+)
+
+# -- Keys
+
+
+def test_keys_are_hmacs_of_the_customer_and_stand_in_for_persons(write: Write) -> None:
+    rows = [
+        row("queue_joined", other_number="06 12345678", agent="Zoë/101", line="SIP/101-é"),
+        row("transferred", target_kind="agent", target="Zoë/101"),
+        row("transferred", target_kind="number", target="(020) 555-1234"),
+        row("transferred", target_kind="queue", target="support"),
+        row("transferred", target_kind="other", target="0612345678"),
+        row("call_answered", customer_id=ANONYMOUS, agent="Zoë/101"),
+        row("call_answered", platform="sip_trunk", line="trunk-1"),
+    ]
+    prepared = opened(write(as_csv([*({**r, "call_id": f"c{n}"} for n, r in enumerate(rows))])))
+    found = {event["call_id"]: event for event in taken(prepared)}
+    key = KEYS[DETAILED]
+    assert found["c0"]["agent_key"] == keyed(key, "agent", "Zoë/101")
+    assert found["c0"]["number_key"] == keyed(key, "number", "+31612345678")
+    assert found["c0"]["device_key"] == keyed(key, "device", "SIP/101-é")
+    assert found["c0"]["line"] is None
+    targets = {
+        name: (event["target"], event["target_key"], event["target_kind"]) for name, event in found.items()
+    }
+    assert targets["c1"] == (None, keyed(key, "agent", "Zoë/101"), "agent")
+    assert targets["c2"] == (None, keyed(key, "number", "+31205551234"), "number")
+    assert targets["c3"] == ("support", None, "queue")
+    assert targets["c4"] == (None, None, "other")
+    assert found["c5"]["agent_key"] == keyed(KEYS[ANONYMOUS], "agent", "Zoë/101")
+    assert (found["c6"]["line"], found["c6"]["device_key"]) == ("trunk-1", None)
+    assert not [text for text in ("Zoë", "12345678", "555", "SIP") if text in repr(found)]
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.text(st.characters(exclude_categories=["C", "Zl", "Zp"]), min_size=1, max_size=255))
+def test_any_agent_id_gets_the_key_that_python_computes(
+    tmp_path_factory: pytest.TempPathFactory, agent: str
+) -> None:
+    (event,) = events_of(tmp_path_factory.mktemp("keys") / "events", [row("agent_connected", agent=agent)])
+    assert event["agent_key"] == keyed(KEYS[DETAILED], "agent", agent)
+
+
+@pytest.mark.parametrize(
+    ("written", "number"),
+    [
+        ("+31 6 1234 5678", "+31612345678"),
+        ("0031612345678", "+31612345678"),
+        ("31612345678", "+31612345678"),
+        ("06-12345678", "+31612345678"),
+        ("+31(0)6.12345678", "+31612345678"),
+        ("0031 (0)20/5551234", "+31205551234"),
+        ("(020) 555 12 34", "+31205551234"),
+        ("+44 20 7946 0000", "+442079460000"),
+        ("0044 20 7946 0000", "+442079460000"),
+        ("0800-1234", "+318001234"),
+        ("112", "112"),
+        ("1408", "1408"),
+        ("020", "020"),
+    ],
+)
+def test_a_number_has_one_key_however_it_is_written(tmp_path: Path, written: str, number: str) -> None:
+    (event,) = events_of(tmp_path / "events", [row("queue_joined", other_number=written)])
+    assert event["number_key"] == keyed(KEYS[DETAILED], "number", number)
+    assert event["number_withheld"] is False
+
+
+@pytest.mark.parametrize(
+    ("number", "mark", "withheld"),
+    [
+        ("0612345678", "true", True),
+        ("no number at all", "1", True),
+        ("anonymous", "", True),
+        ("Anonymous", "false", True),
+        ("", "true", True),
+        ("", "false", False),
+        ("", "", None),
+    ],
+)
+def test_a_withheld_number_leaves_no_trace(
+    tmp_path: Path, number: str, mark: str, withheld: bool | None
+) -> None:
+    (event,) = events_of(
+        tmp_path / "events", [row("queue_joined", other_number=number, number_withheld=mark)]
+    )
+    assert (event["number_key"], event["number_withheld"]) == (None, withheld)
+    (without,) = events_of(
+        tmp_path / "events", [row("queue_joined", other_number="", number_withheld=withheld)]
+    )
+    assert event["event_key"] == without["event_key"]
+
+
+def test_agents_are_named_only_under_a_detailed_contract(write: Write) -> None:
+    prepared = opened(
+        write(
+            as_csv(
+                [
+                    row("agent_connected", agent="SIP/101"),
+                    row("agent_connected", agent="SIP/101", call_id="c2"),
+                    row("agent_connected", agent="SIP/102", duration_s="bad"),
+                    row("agent_connected", agent="SIP/103", customer_id=ANONYMOUS),
+                    row("agent_connected", agent="SIP/104", customer_id=STANDARD),
+                    row(
+                        "agent_connected",
+                        agent="SIP/105",
+                        customer_id=STANDARD,
+                        occurred_at="2026-12-01T12:00:00Z",
+                    ),
+                    row("agent_connected", agent="SIP/106", customer_id=NONE),
+                ]
+            )
+        )
+    )
+    assert len(taken(prepared)) == 5
+    assert sorted(prepared.agents.drop("last_at").to_pylist(), key=str) == [
+        {"customer_id": id_, "agent_key": keyed(KEYS[id_], "agent", agent), "agent": agent}
+        for id_, agent in [(DETAILED, "SIP/101"), (STANDARD, "SIP/105")]
+    ]
+
+
+def test_an_agent_was_last_seen_with_its_last_event(write: Write) -> None:
+    rows = [
+        row("agent_connected", agent="SIP/101", call_id=f"c{hour}", occurred_at=f"2026-10-05T{hour}:00:00Z")
+        for hour in ("11", "13", "12")
+    ]
+    prepared = opened(write(as_csv(rows)))
+    assert len(taken(prepared)) == 3
+    assert prepared.agents["last_at"].to_pylist() == [datetime(2026, 10, 5, 13, tzinfo=UTC)]
+
+
+# -- Identity
+
+
+def test_an_event_id_is_the_identity(tmp_path: Path) -> None:
+    path = tmp_path / "events"
+    rows = [
+        row("call_answered", event_id="e1"),
+        row("call_answered", event_id="e1", call_id="another"),
+        row("call_answered", event_id="e2"),
+        row("call_answered", event_id="e1", platform="vcare"),
+        row("call_answered", event_id="e1", customer_id=ANONYMOUS),
+        row("call_answered"),
+    ]
+    found = events_of(path, rows)
+    keys = [event["event_key"] for event in found]
+    assert max(keys.count(key) for key in keys) == 2
+    assert len(set(keys)) == 5
+    assert [event["identified"] for event in found].count(True) == 5
+
+
+def test_without_one_every_stored_column_is_part_of_it(tmp_path: Path) -> None:
+    """Two rows that differ in one stored column differ in their key; columns are not run together."""
+    rows = [
+        row("call_ended"),
+        row("call_ended", customer_id=ANONYMOUS),
+        row("call_ended", platform="vcare"),
+        row("call_answered"),
+        row("call_ended", occurred_at="2026-10-05T12:00:31.000001+02:00"),
+        row("call_ended", call_id="c1x"),
+        row("call_ended", queue="x"),
+        row("call_ended", call_id="c", queue="1x"),
+        row("call_ended", agent="x"),
+        row("call_ended", line="x"),
+        row("call_ended", reason="agent"),
+        row("call_ended", reason="caller"),
+        row("call_ended", duration_s="0"),
+        row("call_ended", duration_s="0.25"),
+        row("call_ended", recorded="true"),
+        row("call_ended", recorded="false"),
+        row("call_started"),
+        row("call_started", direction="outbound"),
+        row("call_started", other_number="0612345678"),
+        row("call_started", other_number="0612345679"),
+        row("call_started", number_withheld="true"),
+        row("call_started", number_withheld="false"),
+        row("transferred"),
+        row("transferred", reason="attended"),
+        row("transferred", target_kind="queue"),
+        row("transferred", target_kind="queue", target="sales"),
+        row("transferred", target_kind="agent", target="sales"),
+        row("transferred", target_kind="number", target="0612345678"),
+    ]
+    found = events_of(tmp_path / "events", rows)
+    assert len({event["event_key"] for event in found}) == len(rows)
+
+
+def test_what_the_registry_calls_a_status_is_no_part_of_it(write: Write) -> None:
+    words = ("lunch", "overleg", "ziek", "away", "other")
+    path = write(as_csv([row("agent_status", reason=word) for word in words]))
+    known = gate()
+    unknown = replace(known, statuses=known.statuses.slice(0, 0))
+    found = [
+        taken(prepare(path, "auto", Defaults(None, "vcloud", False, None), of, LIMITS))
+        for of in (known, unknown)
+    ]
+    assert found[0] != found[1]
+    keys = [{event["event_key"] for event in events} for events in found]
+    assert keys[0] == keys[1] and len(keys[0]) == len(words)
+
+
+def test_spelling_is_no_part_of_it(tmp_path: Path) -> None:
+    plain = row("queue_left", duration_s="1.5")
+    found = events_of(
+        tmp_path / "events",
+        [plain, plain | {"duration_s": "+15e-1"}, plain | {"duration_s": "1.50"}]
+        + [row("queue_left", duration_s=zero, call_id="zero") for zero in ("0", "-0", "0.0")]
+        + [row("queue_joined", other_number=number) for number in ("0612345678", "+31 6 12345678")],
+    )
+    assert len({event["event_key"] for event in found}) == 3

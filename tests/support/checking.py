@@ -1,0 +1,34 @@
+"""What the tests of checks share: days that are computed anew, and what is found of them."""
+
+from datetime import date
+
+import psycopg
+import pytest
+
+from callmart.build import window
+from callmart.validate import suites
+from callmart_home import Callmart, ignore_step
+from centre import DAYS, WITH_DATA
+
+Day = tuple[int, date]
+
+EVERY_DAY = [(customer, day) for customer in WITH_DATA for day in DAYS]
+
+
+def compute(callmart: Callmart, connection: psycopg.Connection, days: list[Day]) -> None:
+    """Build these days, and no others."""
+    connection.execute("truncate ops.dirty_day")
+    connection.cursor().executemany(
+        "insert into ops.dirty_day (customer_id, call_date, cause) values (%s, %s, 'test')", days
+    )
+    window.build(connection, callmart.settings, ignore_step)
+
+
+def check(callmart: Callmart, connection: psycopg.Connection, *marts: str) -> suites.Validated:
+    """What is found of these marts, or of all, which takes Great Expectations twenty times as long."""
+    connection.commit()
+    with pytest.MonkeyPatch.context() as patch:
+        if marts:
+            of = suites.expectations
+            patch.setattr(suites, "expectations", lambda mart: of(mart) if mart.name in marts else [])
+        return suites.validate(connection, callmart.settings, ignore_step)
