@@ -15,7 +15,7 @@ from callmart.publish.emulator import stop
 from callmart.publish.tableau import connect
 from callmart.tableau_files import tds
 from publications import report
-from published import Shared, groups, projects, publish, real
+from published import Emptied, groups, projects, publish, real
 from tableau_emulator.client import served
 from tableau_emulator.faults import clear
 from tableau_emulator.state import State
@@ -77,7 +77,7 @@ def emulated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Setting
 
 
 @pytest.fixture
-def shared(emulated: tuple[Settings, State]) -> Iterator[Shared]:
+def emptied(emulated: tuple[Settings, State]) -> Iterator[Emptied]:
     """With nothing of anybody's but the project above all."""
     settings, state = emulated
     clear(state)
@@ -92,7 +92,7 @@ def shared(emulated: tuple[Settings, State]) -> Iterator[Shared]:
             if user.id != server.user_id:
                 server.users.remove(user.id)
         publish(server)
-        yield Shared(settings, state, server)
+        yield Emptied(settings, state, server)
 
 
 @pytest.fixture

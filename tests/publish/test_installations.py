@@ -16,7 +16,7 @@ from publications import MONDAY, with_members
 from published import (
     HOME,
     NO_BOOKS,
-    Shared,
+    Emptied,
     groups,
     matches,
     of,
@@ -99,10 +99,10 @@ def of_installation(books: Books, state: State) -> Held:
 
 @pytest.mark.parametrize("order", ["ababab", "bbabaa"])
 def test_each_installation_leaves_what_is_anothers(
-    shared: Shared, detailed: Publication, standard: Publication, later: Publication, order: str
+    emptied: Emptied, detailed: Publication, standard: Publication, later: Publication, order: str
 ) -> None:
     """Whoever comes first, changes, loses a customer, and has none; one person is a recipient of both."""
-    _, state, server = shared
+    _, state, server = emptied
     mailed = replace(detailed, mails=(MONDAY,))
     states = {
         "a": (NO_BOOKS, [(mailed, standard), (replace(detailed, name="Anders"), later), ()]),
@@ -143,9 +143,9 @@ def test_a_plan_counts_what_is_anothers_and_names_nothing_of_it(
 
 
 def test_a_name_that_another_installation_has_is_one_customers_problem(
-    shared: Shared, detailed: Publication, standard: Publication, later: Publication
+    emptied: Emptied, detailed: Publication, standard: Publication, later: Publication
 ) -> None:
-    _, state, server = shared
+    _, state, server = emptied
     publish(server, standard, books=ELSEWHERE)
     before = of_installation(ELSEWHERE, state)
     first, second = publish(server, later, detailed)
@@ -165,10 +165,10 @@ def test_a_name_that_another_installation_has_is_one_customers_problem(
 
 
 def test_what_our_books_name_and_another_installation_has_is_left_to_it(
-    shared: Shared, detailed: Publication, standard: Publication, later: Publication
+    emptied: Emptied, detailed: Publication, standard: Publication, later: Publication
 ) -> None:
     """As where another home works on the same database, or on one that was restored."""
-    _, state, server = shared
+    _, state, server = emptied
     made = publish(server, standard, detailed, books=ELSEWHERE)
     before = of_installation(ELSEWHERE, state)
     books = Books(HOME, {int(str(one.customer_id)): one.project_id for one in made})
@@ -182,9 +182,9 @@ BEFORE = Books(HOME, {7: None, 1042: None})
 
 
 def test_what_stood_before_there_were_marks_is_adopted_and_not_published_again(
-    shared: Shared, detailed: Publication, standard: Publication
+    emptied: Emptied, detailed: Publication, standard: Publication
 ) -> None:
-    _, state, server = shared
+    _, state, server = emptied
     desired = (standard, replace(detailed, mails=(MONDAY,)))
     assert succeeded(publish(server, *desired))
     marked = bad_days.held(state)
@@ -216,10 +216,10 @@ def test_what_stood_before_there_were_marks_is_adopted_and_not_published_again(
 
 
 def test_a_customer_whom_our_books_do_not_name_is_not_adopted(
-    shared: Shared, detailed: Publication, standard: Publication
+    emptied: Emptied, detailed: Publication, standard: Publication
 ) -> None:
     """It may be another installation's, of before."""
-    _, state, server = shared
+    _, state, server = emptied
     publish(server, standard, detailed)
     unmark(state, HOME)
     left = of_before(1042, state)
@@ -251,9 +251,9 @@ def test_who_left_is_removed_also_where_nothing_bore_a_mark(
 
 
 def test_killed_while_adopting_the_next_run_finishes(
-    shared: Shared, detailed: Publication, standard: Publication, monkeypatch: pytest.MonkeyPatch
+    emptied: Emptied, detailed: Publication, standard: Publication, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    _, state, server = shared
+    _, state, server = emptied
     desired = (standard, replace(detailed, mails=(MONDAY,)))
     assert succeeded(publish(server, *desired))
     marked = bad_days.held(state)
@@ -304,9 +304,9 @@ def test_content_of_another_installation_in_our_project_is_not_ours(
     assert list(sources(server)) == [(standard.project, "Wachtrijen")]
 
 
-def test_others_who_cannot_be_read_are_not_nobody(shared: Shared, detailed: Publication) -> None:
+def test_others_who_cannot_be_read_are_not_nobody(emptied: Emptied, detailed: Publication) -> None:
     """Else their users would be taken from the site."""
-    _, state, server = shared
+    _, state, server = emptied
     publish(server, detailed, books=ELSEWHERE)
     group = groups(server)[f"callmart-{ELSEWHERE.installation}-users"]
     inject(state, Fault("status", "GET", f"/groups/{group}/users$", status=403, body="xml"))

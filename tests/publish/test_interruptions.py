@@ -17,7 +17,7 @@ from callmart.publish import DataSource, Publication, Step, apply, applying, pla
 from callmart.publish.tableau import connect
 from publications import MONDAY, live, report
 from published import (
-    Shared,
+    Emptied,
     held,
     held_file,
     matches,
@@ -101,17 +101,17 @@ def test_killed_between_upload_and_tag_uploads_again(
     ids=["429", "503", "401", "truncated", "cut", "small"],
 )
 def test_an_upload_that_breaks_off_goes_on(
-    shared: Shared, fault: Fault, megabytes: int, sessions: int, tmp_path: Path,
+    emptied: Emptied, fault: Fault, megabytes: int, sessions: int, tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     monkeypatch.setenv("TSC_CHUNK_SIZE_MB", str(megabytes // 2))
     monkeypatch.setattr("time.sleep", lambda _: None)
     content = Random(0).randbytes(megabytes << 20)
     (tmp_path / "file").write_bytes(content)
-    state = shared.state
+    state = emptied.state
     before = len(state.requests())
     inject(state, replace(fault, method="PUT", path="/fileUploads/", skip=1))
-    upload = shared.server.fileuploads.upload(tmp_path / "file")
+    upload = emptied.server.fileuploads.upload(tmp_path / "file")
     row = state.one("select file from upload where id = ?", upload)
     assert row is not None
     assert (state.uploads / row["file"]).read_bytes() == content
@@ -144,10 +144,10 @@ def everything_is_large(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("everything_is_large")
 def test_what_is_large_is_published_by_a_job_that_is_waited_for(
-    shared: Shared, standard: Publication, detailed: Publication, later: Publication
+    emptied: Emptied, standard: Publication, detailed: Publication, later: Publication
 ) -> None:
     """Also where Tableau's lists are behind, and where the process dies meanwhile."""
-    _, state, server = shared
+    _, state, server = emptied
     changes = plan((standard, detailed), read(server))
     inject(state, Fault("job", polls=3, outcome="Success"))
     inject(state, Fault("lag", path="/datasources$", requests=2))
@@ -166,10 +166,10 @@ def test_what_is_large_is_published_by_a_job_that_is_waited_for(
 
 @pytest.mark.usefixtures("everything_is_large")
 def test_a_job_that_does_not_succeed_is_one_customers(
-    shared: Shared, standard: Publication, detailed: Publication, monkeypatch: pytest.MonkeyPatch
+    emptied: Emptied, standard: Publication, detailed: Publication, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(applying, "_JOB_S", 0)
-    _, state, server = shared
+    _, state, server = emptied
     desired = (standard, replace(standard, customer_id=8), detailed)
     changes = plan(desired, read(server))
     inject(state, Fault("job", outcome="Failed"))
@@ -184,10 +184,10 @@ def test_a_job_that_does_not_succeed_is_one_customers(
 
 
 def test_a_session_that_ends_is_begun_anew(
-    shared: Shared, detailed: Publication, standard: Publication
+    emptied: Emptied, detailed: Publication, standard: Publication
 ) -> None:
     """Also in the middle of an upload, and for all who work at once."""
-    _, state, server = shared
+    _, state, server = emptied
     inject(state, Fault("session", method="POST", path="/datasources$", count=1))
     inject(state, Fault("session", method="GET", path="/permissions$", skip=3, count=1))
     assert succeeded(apply(server, plan((standard, detailed), read(server)), workers=3))
@@ -195,9 +195,9 @@ def test_a_session_that_ends_is_begun_anew(
 
 
 def test_a_session_that_ends_again_and_again_ends_the_work_but_loses_no_outcome(
-    shared: Shared, detailed: Publication, standard: Publication
+    emptied: Emptied, detailed: Publication, standard: Publication
 ) -> None:
-    _, state, server = shared
+    _, state, server = emptied
     changes = plan((standard, detailed), read(server))
     inject(state, Fault("session", method="POST", path="/datasources$", count=None))
     inject(state, Fault("session", method="GET", path="/users/", count=None))
@@ -211,9 +211,9 @@ def test_a_session_that_ends_again_and_again_ends_the_work_but_loses_no_outcome(
 
 
 def test_several_at_once_do_what_one_does(
-    shared: Shared, detailed: Publication, standard: Publication
+    emptied: Emptied, detailed: Publication, standard: Publication
 ) -> None:
-    server = shared.server
+    server = emptied.server
     several = [replace(detailed, customer_id=number) for number in range(1, 7)]
     told: list[Step] = []
     changes = plan((*several, standard), read(server))
@@ -259,12 +259,12 @@ def good_days(emulated: tuple[Settings, State], wanted: list[tuple[Publication, 
 
 @pytest.mark.parametrize("seed", [3, 8, 10])
 def test_a_bad_day_ends_as_a_good_one(
-    shared: Shared, wanted: list[tuple[Publication, ...]], good_days: list[Held], seed: int,
+    emptied: Emptied, wanted: list[tuple[Publication, ...]], good_days: list[Held], seed: int,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     """Who is done is as wanted, whoever else is not; the next run makes all of it so, nothing of it twice."""
     random = Random(seed)
-    settings, state, server = shared
+    settings, state, server = emptied
     monkeypatch.setattr("time.sleep", lambda _: None)
     monkeypatch.setattr(applying, "_JOB_S", 0)
     monkeypatch.setattr(applying, "_INDEX_S", 0)

@@ -10,7 +10,7 @@ from callmart.tableau_files import tds
 from publications import live, report
 from published import (
     HOME,
-    Shared,
+    Emptied,
     group_of,
     matches,
     projects,
@@ -92,10 +92,10 @@ def test_a_customer_that_was_renamed_keeps_its_project(
 
 
 def test_customers_of_one_name_or_nearly_so_stay_apart(
-    shared: Shared, extracts: dict[str, DataSource]
+    emptied: Emptied, extracts: dict[str, DataSource]
 ) -> None:
     """Also where a name holds what no filter of Tableau's can match."""
-    server = shared.server
+    server = emptied.server
     names = {
         1: "Jansen",
         11: "Jansen",

@@ -18,7 +18,7 @@ from publications import MONDAY, report, with_members
 from published import (
     ALLOW,
     READ,
-    Shared,
+    Emptied,
     group_of,
     groups,
     held,
@@ -78,9 +78,9 @@ def test_all_users_are_removed(server: TSC.Server, standard: Publication) -> Non
 
 @pytest.mark.parametrize("status", [409, 404])
 def test_all_users_are_removed_for_every_kind_of_content_or_nothing_is_published(
-    shared: Shared, standard: Publication, status: int
+    emptied: Emptied, standard: Publication, status: int
 ) -> None:
-    _, state, server = shared
+    _, state, server = emptied
     inject(state, Fault("status", status=status, method="DELETE", path="/default-permissions/metrics/"))
     (outcome,) = publish(server, standard)
     assert outcome.error is not None
@@ -168,8 +168,10 @@ def test_who_left_is_taken_from_group_and_site(
     assert matches(server, *moved)
 
 
-def test_a_user_whose_addition_broke_off_is_ours_all_the_same(shared: Shared, detailed: Publication) -> None:
-    _, state, server = shared
+def test_a_user_whose_addition_broke_off_is_ours_all_the_same(
+    emptied: Emptied, detailed: Publication
+) -> None:
+    _, state, server = emptied
     inject(state, Fault("status", method="POST", path="/groups/[^/]+/users$"))
     (outcome,) = publish(server, detailed)
     assert outcome.error is not None

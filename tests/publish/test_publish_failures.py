@@ -17,7 +17,7 @@ from callmart.publish import DataSource, Publication, Step, apply, plan
 from callmart.publish.tableau import connect
 from publications import MONDAY
 from published import (
-    Shared,
+    Emptied,
     group_of,
     groups,
     matches,
@@ -60,7 +60,7 @@ def test_one_customers_failure_leaves_the_others(
 
 
 def test_an_answer_without_what_is_looked_for_is_one_customers(
-    shared: Shared, detailed: Publication, standard: Publication, monkeypatch: pytest.MonkeyPatch
+    emptied: Emptied, detailed: Publication, standard: Publication, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """TSC ends in an IndexError then."""
 
@@ -71,20 +71,20 @@ def test_an_answer_without_what_is_looked_for_is_one_customers(
         return answer(200, b"<tsResponse></tsResponse>") if group_of(7).encode() in body else send()
 
     with sending(monkeypatch, instead):
-        first, second = publish(shared.server, standard, detailed)
+        first, second = publish(emptied.server, standard, detailed)
     assert "IndexError in groups_endpoint.py" in str(first.error)
     assert second.error is None
-    assert succeeded(publish(shared.server, standard, detailed))
-    assert matches(shared.server, standard, detailed)
+    assert succeeded(publish(emptied.server, standard, detailed))
+    assert matches(emptied.server, standard, detailed)
 
 
 @pytest.mark.parametrize(
     "path", ["/projects/{project}/default-permissions/workbooks$", "/groups/{group}/users$"]
 )
 def test_what_cannot_be_read_of_one_customer_leaves_the_others(
-    shared: Shared, detailed: Publication, standard: Publication, later: Publication, path: str
+    emptied: Emptied, detailed: Publication, standard: Publication, later: Publication, path: str
 ) -> None:
-    _, state, server = shared
+    _, state, server = emptied
     mailed = replace(detailed, mails=(MONDAY,))
     assert succeeded(publish(server, mailed, standard))
     project = projects(server)[detailed.project].id
@@ -107,9 +107,9 @@ def test_what_cannot_be_read_of_one_customer_leaves_the_others(
 
 
 def test_a_user_who_cannot_be_removed_leaves_the_others(
-    shared: Shared, detailed: Publication, standard: Publication, later: Publication
+    emptied: Emptied, detailed: Publication, standard: Publication, later: Publication
 ) -> None:
-    _, state, server = shared
+    _, state, server = emptied
     mailed = replace(detailed, mails=(MONDAY,))
     assert succeeded(publish(server, mailed, standard))
     luid = state.user("chef@example.org")["id"]
@@ -174,10 +174,10 @@ def test_an_error_at_a_lookup_is_not_absence(
 @pytest.mark.parametrize("kind", ["html", "truncated", "cut"])
 @pytest.mark.parametrize("path", ["/workbooks$", "/datasources$"])
 def test_an_answer_that_is_none(
-    shared: Shared, detailed: Publication, standard: Publication, kind: Any, path: str
+    emptied: Emptied, detailed: Publication, standard: Publication, kind: Any, path: str
 ) -> None:
     """The others are done; what it was that was done is seen by the next run."""
-    _, state, server = shared
+    _, state, server = emptied
     changes = plan((standard, detailed), read(server))
     inject(state, Fault(kind, method="POST", path=path))
     assert [outcome.error is None for outcome in apply(server, changes)].count(False) == 1

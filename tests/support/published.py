@@ -17,8 +17,8 @@ ALLOW = TSC.Permission.Mode.Allow
 NO_BOOKS = Books(HOME)
 
 
-class Shared(NamedTuple):
-    """An emulator that several tests share, in a thread; the server is signed in to it anew for each test."""
+class Emptied(NamedTuple):
+    """An emulator that several tests share, in a thread: emptied for each of them, which signs in anew."""
 
     settings: Settings
     state: State
