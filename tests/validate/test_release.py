@@ -9,6 +9,7 @@ import pytest
 
 from callmart.operations import run
 from callmart_home import Callmart, ignore_step
+from checking import only
 from commands import Command, command_of, mistake
 from events import DAY, Row, at, days, event, ndjson, registry
 
@@ -87,6 +88,7 @@ def test_a_day_is_held_back_released_and_held_back_again(
     callmart: Callmart, command: Command, spare_suites: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     callmart.apply(REGISTRY)
+    only(monkeypatch, "queue_interval")
     for customer in CUSTOMER, OTHER:
         callmart.land_text(ndjson(*visit("c-0", 0), *visit("c-1", 1)), customer)
     assert night(callmart).problems == []
