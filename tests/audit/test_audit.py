@@ -7,12 +7,12 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from unittest.mock import patch
 
 import pytest
 import tableauserverclient as TSC
 from typer.testing import CliRunner, Result
 
+from audits import attacks_nothing, infers_nothing
 from callmart import audit
 from callmart.access import roles
 from callmart.audit import agents, limits, report
@@ -42,8 +42,7 @@ def published(played: Callmart) -> Callmart:
 
 
 def look(callmart: Callmart) -> audit.Audit:
-    """An audit that infers nothing, which takes most of its time: test_inference does."""
-    with callmart.connect() as connection, patch.object(audit.inference, "checks", lambda *_: ()):
+    with callmart.connect() as connection, infers_nothing():
         return audit.audit(connection, callmart.settings, ignore_step)
 
 
@@ -121,8 +120,8 @@ def by_name(found: audit.Audit) -> dict[str, Check]:
 
 
 def failed(callmart: Callmart) -> dict[str, Check]:
-    """The checks that fail, without the attacks, which take their time."""
-    with patch.multiple(audit, ATTACKS=(), _attack=ignore_step):
+    """The checks that fail, without the attacks."""
+    with attacks_nothing():
         return by_name(look(callmart))
 
 

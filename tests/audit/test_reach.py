@@ -505,7 +505,7 @@ def test_a_list_that_lags_is_not_believed(shop: Shop) -> None:
     shop.inject("lag", path="/workbooks$", seconds=600)
     shop.default()  # from now on
     shop.wire(shop.default(), "mine", OURS)
-    with pytest.raises(UserError, match="not complete"):
+    with pytest.raises(UserError, match="incomplete list"):
         shop.compare()
 
 

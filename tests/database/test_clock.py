@@ -21,7 +21,7 @@ from callmart.database import clock, server
 from callmart.operations import run
 from callmart_home import Callmart, ignore_step
 from centre import NAMED, REGISTRY, WITH_DATA
-from commands import Command, command_of, mistake, quick_audit
+from commands import Command, command_of, mistake, with_quick_audits
 
 LIBRARY = next(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"), None)
 needs_faketime = pytest.mark.skipif(
@@ -205,7 +205,7 @@ def test_what_changes_nothing_works_and_says_it(
 ) -> None:
     arguments = [*what.split(), *(each.format(folder=tmp_path / "audit") for each in LOOKS[what])]
     before = content(played)
-    in_doubt = command_of(played.home, quick_audit)(*arguments)
+    in_doubt = command_of(played.home, with_quick_audits)(*arguments)
     assert content(played) == before
     assert "the clock is in doubt: the clock says" in in_doubt.stderr
     assert in_doubt.returncode != 2

@@ -14,7 +14,7 @@ import pytest
 from agent_events import added, login, logout, removed, status, told_until, wrapup
 from callmart.build import window
 from callmart_home import Callmart, ignore_step
-from events import DETAILED, Row, at, event, log, ndjson, registry
+from events import DETAILED, Row, at, event, log, ndjson, registry, together
 from today import TODAY, YESTERDAY
 
 ZONES = {1: "Europe/Amsterdam", 2: "Australia/Lord_Howe", 3: "Asia/Kolkata"}
@@ -379,22 +379,20 @@ def walked(callmart: Callmart) -> dict[int, list[Row]]:
     )
     callmart.land_text(log(*MEMBERSHIP), NEVER_LOGS_IN)
     callmart.land_text(ndjson(*FIRST_TOLD), LOGS_IN_LATE[0])
-    for late in LATE:
-        callmart.land_text(ndjson(*late.first), TOLD_LATE[late.name])
-        callmart.land_text(ndjson(*late.first, *late.then), AT_ONCE[late.name])
+    callmart.land_text(together({TOLD_LATE[late.name]: late.first for late in LATE}))
+    callmart.land_text(together({AT_ONCE[late.name]: [*late.first, *late.then] for late in LATE}))
     rng = random.Random(7)
     shuffled = {customer: rng.sample(rows, len(rows)) for customer, rows in whole.items()}
-    for customer, rows in whole.items():
-        callmart.land_text(ndjson(*rows), customer)
+    callmart.land_text(together(whole))
     for part in range(4):
-        for customer, rows in shuffled.items():
-            callmart.land_text(ndjson(*rows[part::4], *rows[:5]), customer + 10)
+        callmart.land_text(
+            together({customer + 10: rows[part::4] + rows[:5] for customer, rows in shuffled.items()})
+        )
         if part % 2 == 0:
             callmart.build_unchecked()
     callmart.land_text(ndjson(*TOLD_LATER), LOGS_IN_LATE[0])
     callmart.land_text(ndjson(*FIRST_TOLD, *TOLD_LATER), LOGS_IN_LATE[1])
-    for late in LATE:
-        callmart.land_text(ndjson(*late.then), TOLD_LATE[late.name])
+    callmart.land_text(together({TOLD_LATE[late.name]: late.then for late in LATE}))
     assert callmart.build_and_open().problems == []
     return whole
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from callmart_home import Callmart
-from events import DAY, STANDARD, Row, at, event, ndjson, registry
+from events import DAY, STANDARD, Row, at, event, ndjson, registry, together
 
 COUNTS = ("calls_in", "calls_out", "calls_other", "answered", "busy", "talk_s", "ring_s", "peak_calls")
 
@@ -152,8 +152,8 @@ def told(callmart: Callmart) -> Callmart:
             *(f"id: {customer}, {ZONED}" for customer in (WALKED, SHUFFLED)),
         )
     )
-    for odd in ODD:
-        assert callmart.land_text(ndjson(*odd.told), CUSTOMER[odd.name], platform="isdn30").rejected == 0
+    told = together({CUSTOMER[odd.name]: odd.told for odd in ODD})
+    assert callmart.land_text(told, platform="isdn30").rejected == 0
     assert callmart.land_text(ndjson(*ODD[0].told), PEOPLE, platform="vcloud").rejected == 0
     assert callmart.build_and_open().problems == []
     return callmart

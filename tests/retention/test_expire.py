@@ -214,7 +214,7 @@ def test_books_and_files_of_the_time_before_go_too(full: Callmart) -> None:
 
 def test_extracts_with_a_day_too_old_go_and_come_back_without_it(full: Callmart) -> None:
     def oldest() -> dict[str, date]:
-        found = {}
+        found: dict[str, date] = {}
         for path in extract.folder(full.settings).rglob("*.hyper"):
             marts = [
                 mart.name for mart in dbt_project.marts(full.settings) if mart.day and mart.group == path.stem

@@ -289,7 +289,9 @@ def test_a_window_computed_again_is_not_the_one_that_was_built(
     owner.commit()
     dbt_project.run(played.settings, ignore_step)
     for stage in (check, lambda callmart, connection: opening.open_build(connection, callmart.settings)):
-        with pytest.raises(UserError, match=r"computed again .*: run `callmart build`"):
+        with pytest.raises(
+            UserError, match=r"window changed after the last `callmart build`; run `callmart build` again"
+        ):
             stage(played, owner)
 
 
@@ -395,7 +397,7 @@ def test_a_mart_without_a_suite_is_refused(
     played: Callmart, owner: psycopg.Connection, spare_suites: Path
 ) -> None:
     (spare_suites / "agent_day.yml").unlink()
-    with pytest.raises(UserError, match=r"mart agent_day has no suite: add .*agent_day\.yml"):
+    with pytest.raises(UserError, match=r"mart agent_day has no suite; add .*agent_day\.yml"):
         check(played, owner)
     with pytest.raises(UserError, match="has not been validated"):
         opening.open_build(owner, played.settings)

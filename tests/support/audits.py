@@ -1,0 +1,21 @@
+"""Audits that leave out what takes most of their time, for tests that are about something else."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from unittest.mock import patch
+
+from callmart import audit
+
+
+@contextmanager
+def infers_nothing() -> Iterator[None]:
+    """The audit asks nothing of plans, estimates and times: test_inference does."""
+    with patch.object(audit.inference, "checks", lambda *_: ()):
+        yield
+
+
+@contextmanager
+def attacks_nothing() -> Iterator[None]:
+    """The audit looks, and neither attacks nor infers."""
+    with patch.multiple(audit, ATTACKS=(), _attack=lambda *_: None), infers_nothing():
+        yield
