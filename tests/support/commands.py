@@ -19,7 +19,8 @@ Command = Callable[..., subprocess.CompletedProcess[str]]
 # Most of a command's time goes into importing these, so its process is forked from one that has them already.
 LIBRARIES = [
     "adbc_driver_postgresql.dbapi", "dbt.cli.main", "duckdb", "great_expectations", "lxml.html", "pantab", "psycopg",
-    "pyarrow.csv", "pyarrow.parquet", "pydantic_settings", "rich.progress", "ruamel.yaml", "tableauserverclient", "typer", "uvicorn",
+    "pyarrow.csv", "pyarrow.parquet", "pydantic_settings", "rich.progress", "ruamel.yaml", "tableauserverclient",
+    "typer", "uvicorn",
 ]  # fmt: skip
 os.environ["GX_ANALYTICS_ENABLED"] = "false"  # Great Expectations reads it when it is imported
 PREPARED = multiprocessing.get_context("forkserver")
