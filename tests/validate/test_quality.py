@@ -289,9 +289,7 @@ def test_a_window_computed_again_is_not_the_one_that_was_built(
     owner.commit()
     dbt_project.run(played.settings, ignore_step)
     for stage in (check, lambda callmart, connection: opening.open_build(connection, callmart.settings)):
-        with pytest.raises(
-            UserError, match=r"window changed after the last `callmart build`; run `callmart build` again"
-        ):
+        with pytest.raises(UserError, match=r"window changed after .*; run `callmart build` again"):
             stage(played, owner)
 
 

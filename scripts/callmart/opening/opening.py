@@ -52,7 +52,7 @@ def open_build(connection: psycopg.Connection, settings: Settings) -> Opened:
     if not validated:
         raise UserError("the last build has not been validated: run `callmart validate` first")
     if window.computed_tables(connection, marts) != tables:
-        raise UserError("the window was computed again after it was validated: run `callmart build` again")
+        raise UserError("the window changed after it was validated; run `callmart build` again")
 
     with sessions.making_way(connection):
         months.ensure_window(connection, marts)
