@@ -77,11 +77,17 @@ def pytest_configure(config: pytest.Config) -> None:
         config.option.seed = secrets.randbelow(2**31)
     config.option.hypothesis_seed = config.option.seed
     if not hasattr(config, "workerinput"):
-        folder = tempfile.TemporaryDirectory(prefix="callmart-tests-")
+        folder = tempfile.TemporaryDirectory(prefix="callmart-tests-", dir=_memory())
         config.stash[SHARED] = Path(folder.name)
         config.add_cleanup(folder.cleanup)
     else:
         config.stash[SHARED] = Path(config.workerinput["shared"])
+
+
+def _memory() -> Path | None:
+    """A folder in memory that has room for all homes, if there is one: copying a home takes a tenth of the time there."""
+    memory = Path("/dev/shm")
+    return memory if memory.is_dir() and shutil.disk_usage(memory).free > 6 << 30 else None
 
 
 @pytest.hookimpl(optionalhook=True)
