@@ -85,7 +85,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def _memory() -> Path | None:
-    """A folder in memory that has room for all homes, if there is one: copying a home takes a tenth of the time there."""
+    """A folder in memory, if one has room for all homes: copying a home takes a tenth of the time there."""
     memory = Path("/dev/shm")
     return memory if memory.is_dir() and shutil.disk_usage(memory).free > 6 << 30 else None
 
