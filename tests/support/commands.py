@@ -16,13 +16,12 @@ NO_SETTINGS = Path(__file__).with_name(
 )  # of nobody: what stands in the project's own is passed over
 Command = Callable[..., subprocess.CompletedProcess[str]]
 
-# Most of a command's time goes into importing these, so its process is forked from one that has them already.
+# Most of a command's time goes into importing these, so its process is forked from one that has them already. Great
+# Expectations is not among them: few commands need it, and a larger process takes longer to fork.
 LIBRARIES = [
-    "adbc_driver_postgresql.dbapi", "dbt.cli.main", "duckdb", "great_expectations", "lxml.html", "pantab", "psycopg",
-    "pyarrow.csv", "pyarrow.parquet", "pydantic_settings", "rich.progress", "ruamel.yaml", "tableauserverclient",
-    "typer", "uvicorn",
+    "adbc_driver_postgresql.dbapi", "dbt.cli.main", "duckdb", "lxml.html", "pantab", "psycopg", "pyarrow.csv",
+    "pyarrow.parquet", "pydantic_settings", "rich.progress", "ruamel.yaml", "tableauserverclient", "typer", "uvicorn",
 ]  # fmt: skip
-os.environ["GX_ANALYTICS_ENABLED"] = "false"  # Great Expectations reads it when it is imported
 PREPARED = multiprocessing.get_context("forkserver")
 PREPARED.set_forkserver_preload(LIBRARIES)
 
