@@ -32,9 +32,9 @@ FAKETIME_LIBRARY := $(wildcard /usr/lib/*/faketime/libfaketime.so.1)
 test-days: .venv/installed-dev ## what goes by the day, on odd days: tests and server with another clock
 	@test -n '$(FAKETIME_LIBRARY)' || { echo 'install libfaketime: apt install faketime' >&2; exit 1; }
 	for day in $(ODD_DAYS); do echo "on $$day" && \
-	    LD_PRELOAD=$(FAKETIME_LIBRARY) FAKETIME_DONT_FAKE_MONOTONIC=1 \
-	    FAKETIME=$$(($$(date -d "TZ=\"Europe/Amsterdam\" $$day 03:30" +%s) - $$(date +%s))) \
-	    $(BIN)/python -m pytest -m dated || exit 1; done
+	    shift=$$(($$(date -d "TZ=\"Europe/Amsterdam\" $$day 03:30" +%s) - $$(date +%s))) && \
+	    LD_PRELOAD=$(FAKETIME_LIBRARY) FAKETIME_DONT_FAKE_MONOTONIC=1 FAKETIME=$$(printf %+d $$shift) \
+	        $(BIN)/python -m pytest -m dated || exit 1; done
 
 test-external: .venv/installed-dev ## what needs programs of Debian: PostgreSQL 17 over TLS
 	$(BIN)/python -m pytest -m external -n 0
