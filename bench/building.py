@@ -35,6 +35,7 @@ MACROS = """
 create macro date_bin(width, moment, origin) as time_bucket(width, moment, origin);
 create macro make_interval(secs := 0) as to_microseconds((secs * 1000000)::bigint);
 create macro cardinality(list) as len(list);
+create macro num_nonnulls(a, b, c, d, e, f, g, h, i, j, k) as list_count([a, b, c, d, e, f, g, h, i, j, k]);
 create macro registry.agent_label(customer, key) as key;
 """
 
