@@ -11,7 +11,7 @@ from call_events import CONNECT, JOIN, call
 from callmart.declarations import dbt_project, metrics
 from callmart_home import Callmart
 from cells import AGENT_COUNTS, agent_cells, by_queue
-from events import DETAILED, STANDARD, Row, at, event, log, registry, together
+from events import DETAILED, STANDARD, Row, at, event, registry
 
 
 def line(clock: str, rest: str, day: int = 0) -> tuple[datetime, str]:
@@ -418,11 +418,7 @@ CUSTOMER = {odd.name: 401 + number for number, odd in enumerate(ODD)}
 def told(callmart: Callmart) -> Callmart:
     """All odd calls, a customer each."""
     callmart.apply(registry(*(f"id: {CUSTOMER[odd.name]}, {odd.option}" for odd in ODD)))
-    told = {CUSTOMER[odd.name]: [row for row in odd.told if isinstance(row, dict)] for odd in ODD}
-    for odd in ODD:
-        if lines := [line for line in odd.told if isinstance(line, tuple)]:
-            assert callmart.land_text(log(*lines), CUSTOMER[odd.name]).rejected == 0
-    assert callmart.land_text(together(told)).rejected == 0
+    callmart.land_together({CUSTOMER[odd.name]: odd.told for odd in ODD})
     assert callmart.build_and_open().problems == []
     return callmart
 

@@ -8,7 +8,7 @@ import pytest
 
 from agent_events import login, logout, status, told_until, wrapup
 from callmart_home import Callmart
-from events import DAY, DETAILED, STANDARD, Row, at, event, log, registry, together
+from events import DAY, DETAILED, STANDARD, Row, at, event, registry
 
 # (day after DAY, quarter-hour, status): (seconds, times entered)
 Statuses = dict[tuple[int, str, str], tuple[int, int]]
@@ -329,11 +329,7 @@ def told(callmart: Callmart) -> Callmart:
     callmart.apply(
         registry(*(f"id: {CUSTOMER[odd.name]}, statuses: {{lunch: break}}, {odd.option}" for odd in ODD))
     )
-    told = {CUSTOMER[odd.name]: [row for row in odd.told if isinstance(row, dict)] for odd in ODD}
-    for odd in ODD:
-        if lines := [line for line in odd.told if isinstance(line, tuple)]:
-            assert callmart.land_text(log(*lines), CUSTOMER[odd.name]).rejected == 0
-    assert callmart.land_text(together(told)).rejected == 0
+    callmart.land_together({CUSTOMER[odd.name]: odd.told for odd in ODD})
     assert callmart.build_and_open().problems == []
     return callmart
 

@@ -2,7 +2,7 @@
 
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +23,7 @@ from callmart.publish import emulator
 from callmart.registry import applying
 from callmart.registry import file as registry_file
 from callmart.validate import suites
+from events import Line, Row, log, together
 
 
 def ignore_step(*step: Any) -> None:
@@ -94,6 +95,14 @@ class Callmart:
         file = self.home / f"landed-{abs(hash(text))}"
         file.write_text(text)
         return self.land(file, customer_id, **options)
+
+    def land_together(self, told: Mapping[int, Sequence[Row] | Sequence[Line]]) -> None:
+        """Land what customers told: rows in one file, and a queue_log in a file of its own. No row is rejected."""
+        rows = {whose: [row for row in own if isinstance(row, dict)] for whose, own in told.items()}
+        for whose, own in told.items():
+            if lines := [line for line in own if isinstance(line, tuple)]:
+                assert self.land_text(log(*lines), whose).rejected == 0
+        assert self.land_text(together(rows)).rejected == 0
 
     def build_and_open(self) -> run.Ran:
         ran = run.Ran()

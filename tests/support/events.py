@@ -17,6 +17,7 @@ DETAILED = "contracts: [{option: detailed, from: 2020-01-01}]"
 STANDARD = "contracts: [{option: standard, from: 2020-01-01}]"
 
 Row = dict[str, Any]
+Line = tuple[datetime, str]  # of a queue_log: its time, and what follows
 
 
 def days(count: int) -> list[date]:
@@ -44,7 +45,7 @@ def together(rows: Mapping[int, Iterable[Row]]) -> str:
     return ndjson(*(row | {"customer_id": customer} for customer, own in rows.items() for row in own))
 
 
-def log(*lines: tuple[datetime, str]) -> str:
+def log(*lines: Line) -> str:
     """A queue_log: times, and what follows them."""
     return "".join(f"{int(moment.timestamp())}|{rest}\n" for moment, rest in lines)
 
