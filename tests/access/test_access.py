@@ -21,10 +21,9 @@ from callmart_home import Callmart, ignore_step
 from catalogue import unprotected
 from centre import ANONYMOUS, NAMED, STANDARD, WITH_DATA
 from drifting import apply, drifted
+from leaks import OURS
 
 pytestmark = pytest.mark.usefixtures("unchecked")
-
-OURS = ("registry", "raw", "build", "store", "mart", "usage", "access", "ops")
 
 
 @pytest.fixture(scope="module")

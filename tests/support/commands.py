@@ -26,23 +26,23 @@ PREPARED = multiprocessing.get_context("forkserver")
 PREPARED.set_forkserver_preload(LIBRARIES)
 
 
-def command_of(home: Path, run: Callable[[], None] | None = None) -> Command:
+def _callmart() -> None:
+    from callmart.cli.main import main  # new to the process
+
+    main()
+
+
+def command_of(home: Path, run: Callable[[], None] = _callmart) -> Command:
     """The command in a home, from any folder."""
 
     def command(
         *arguments: str | Path, cwd: str | Path = "/", **environment: str
     ) -> subprocess.CompletedProcess[str]:
         return in_a_process(
-            run or _callmart, "callmart", *arguments, cwd=cwd, environment=_environment(home) | environment
+            run, "callmart", *arguments, cwd=cwd, environment=_environment(home) | environment
         )
 
     return command
-
-
-def _callmart() -> None:
-    from callmart.cli.main import main  # new to the process
-
-    main()
 
 
 def with_quick_audits() -> None:

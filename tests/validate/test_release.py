@@ -7,11 +7,11 @@ from typing import Any
 import pantab
 import pytest
 
-from callmart.operations import run
-from callmart_home import Callmart, ignore_step
+from callmart_home import Callmart
 from checking import only
 from commands import Command, command_of, mistake
 from events import DAY, Row, at, days, event, ndjson, registry
+from nights import night
 
 CUSTOMER, OTHER, UNKNOWN = 1, 2, 9
 REGISTRY = registry(
@@ -32,11 +32,6 @@ def visit(call: str, day: int) -> list[Row]:
             ("queue_left", "10:01", {"reason": "abandoned"}),
         )
     ]
-
-
-def night(callmart: Callmart) -> run.Ran:
-    with callmart.connect() as connection:
-        return run.run(connection, callmart.settings, ignore_step)
 
 
 def fail(spare_suites: Path, name: str) -> None:
