@@ -7,6 +7,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -138,6 +139,8 @@ def new_home(shared: Path) -> Path:
             with (home / "postgres" / "postgresql.conf").open("a") as configuration:
                 # No test switches the machine off; and what is copied is small.
                 configuration.write("fsync = off\nmin_wal_size = '32MB'\n")
+            dbt_project.marts(Settings(home=home, dsn=None, folders=[]))
+            server.stop(home)
     return home
 
 
@@ -185,10 +188,14 @@ def parsed_once() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def quiet_dbt() -> Iterator[None]:
-    """dbt makes a message of every step, and asks who declared its flags by reading the source of every frame of pytest
-    above it. Together they take longer than the models do: here dbt sends only the messages that callmart hears.
+def quick_dbt() -> Iterator[None]:
+    """dbt without what takes longer than small models do. Otherwise it
+
+    - makes a message of every step: here it sends only those that callmart hears;
+    - asks who declared its flags, by reading the source of every frame of pytest above it;
+    - connects anew for every model: here once per thread.
     """
+    from dbt.adapters.postgres.connections import PostgresConnectionManager
     from dbt_common.behavior_flags import BehaviorFlagRendered
     from dbt_common.events.event_manager import EventManager
 
@@ -199,9 +206,38 @@ def quiet_dbt() -> Iterator[None]:
         if type(e).__name__ in heard:
             inner(self, e, *more, **named)
 
+    def release(self: PostgresConnectionManager) -> None:
+        connection = self.get_if_exists()
+        if connection is not None and connection.transaction_open:
+            self._rollback(connection)
+
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(EventManager, "fire_event", fire_event)
         patch.setattr(BehaviorFlagRendered, "_default_source", staticmethod(lambda: "tests"))
+        patch.setattr(PostgresConnectionManager, "release", release)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def quick_great_expectations() -> Iterator[None]:
+    """Great Expectations writes the name of a class in another way 75 times per expectation; here once."""
+    inner = suites._source
+
+    def source(uri: str) -> Any:
+        from great_expectations.expectations import expectation
+
+        if expectation.camel_to_snake.__module__ == "great_expectations.util":
+            expectation.camel_to_snake = snake_case
+        return inner(uri)
+
+    @cache
+    def snake_case(name: str) -> str:
+        from great_expectations.util import camel_to_snake
+
+        return camel_to_snake(name)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(suites, "_source", source)
         yield
 
 

@@ -109,11 +109,11 @@ def played(callmart: Callmart) -> dict[int, Simulated]:
             zone,
             ["sales", "support"],
             ["SIP/1", "SIP/2", "SIP/3"],
-            contacts_per_day=200,
+            contacts_per_day=120,
             seed=2,
             hours=HOURS[customer % 2],
         )
-        assert over_midnight(plays[customer], zone) > 2
+        assert over_midnight(plays[customer], zone) > 0
         file = callmart.home / f"{customer}.parquet"
         pq.write_table(plays[customer].events, file)
         assert callmart.land(file).landed == plays[customer].events.num_rows
@@ -178,10 +178,10 @@ def all_kinds(rng: random.Random) -> tuple[pa.Table, Simulated]:
     days_played = [day for day in days(8) if day not in days(7)[3:]]
     play = simulate(
         1, days_played, "Europe/Amsterdam", ["sales", "support"], ["SIP/1", "SIP/2", "SIP/3"],
-        contacts_per_day=150, seed=5, hours=(22, 26),
+        contacts_per_day=80, seed=5, hours=(22, 26),
     )  # fmt: skip
-    assert over_midnight(play, "Europe/Amsterdam") > 5
-    trunk = simulate_line(1, days_played, "Europe/Amsterdam", "t", "sip_trunk", calls_per_day=30, seed=5)
+    assert over_midnight(play, "Europe/Amsterdam") > 3
+    trunk = simulate_line(1, days_played, "Europe/Amsterdam", "t", "sip_trunk", calls_per_day=15, seed=5)
     wrapups = []
     for day in days_played:
         for number in range(10):
@@ -208,7 +208,7 @@ def pieces(events: pa.Table, rng: random.Random) -> list[pa.Table]:
     """The events, shuffled and cut into files, some of which overlap."""
     order = rng.sample(range(events.num_rows), events.num_rows)
     cuts = [0, *sorted(rng.sample(range(1, events.num_rows), 3)), events.num_rows]
-    overlap = rng.randrange(200)
+    overlap = rng.randrange(100)
     return [events.take(order[max(0, start - overlap) : end]) for start, end in pairwise(cuts)]
 
 
@@ -246,7 +246,7 @@ def test_any_order_of_events_files_and_builds_gives_the_same(callmart: Callmart)
         land(customer, 0, clocks[clock])
     # An end that is told again says nothing new, but its call is not straight any more: see int_call.
     ends = pc.is_in(events["event"], pa.array(["agent_released", "queue_left"]))
-    assert pc.sum(ends).as_py() > 400
+    assert pc.sum(ends).as_py() > 200
     land(TOLD_TWICE, 0, pa.concat_tables([events, events.filter(ends)]))
     for customer, clock in SHUFFLED.items():
         work += [(customer, number, part) for number, part in enumerate(pieces(clocks[clock], rng))]

@@ -220,21 +220,24 @@ def _drifted_rights(connection: psycopg.Connection, marts: list[Mart] | None) ->
 
 
 def _drifted_guards(connection: psycopg.Connection, marts: list[Mart]) -> Iterator[Drift]:
-    for mart in (*marts, rights.STATISTIC):
-        relation = f'{"usage" if mart.group == "usage" else "store"}."{mart.name}"'
-        unguarded = connection.execute(
-            "select relation::text from access.unguarded(to_regclass(%s), %s, %s) as relation",
-            [relation, mart.group, mart.day],
-        ).fetchall()
-        for (name,) in unguarded:
-            yield Drift(
-                f"the policies of {name} are not those of a {mart.group} mart",
-                (
-                    sql.SQL("select access.protect({}::regclass, {}, {})").format(
-                        relation, mart.group, mart.day
-                    ),
-                ),
-            )
+    guarded = {
+        f'{"usage" if mart.group == "usage" else "store"}."{mart.name}"': mart
+        for mart in (*marts, rights.STATISTIC)
+    }
+    unguarded = connection.execute(
+        SQL["unguarded"],
+        {
+            "relations": list(guarded),
+            "groups": [mart.group for mart in guarded.values()],
+            "days": [mart.day for mart in guarded.values()],
+        },
+    ).fetchall()
+    for relation, name in unguarded:
+        mart = guarded[relation]
+        yield Drift(
+            f"the policies of {name} are not those of a {mart.group} mart",
+            (sql.SQL("select access.protect({}::regclass, {}, {})").format(relation, mart.group, mart.day),),
+        )
 
 
 def _drifted_objects(connection: psycopg.Connection, *, of_marts: bool) -> Iterator[Drift]:

@@ -171,3 +171,11 @@ select
     null
 from pg_parameter_acl, aclexplode(paracl)
 where grantee = 0 or starts_with(pg_get_userbyid(grantee), current_database() || '_');
+
+-- name: unguarded
+-- Tables of marts whose policies are not those of their mart; each mart with its group and its column of the day.
+select
+    m.relation,
+    u.relation::text
+from unnest(%(relations)s::text[], %(groups)s::text[], %(days)s::name[]) as m (relation, mart_group, day)
+cross join lateral access.unguarded(to_regclass(m.relation), m.mart_group, m.day) as u (relation);

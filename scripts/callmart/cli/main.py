@@ -1,5 +1,6 @@
 """The program `callmart`, with all its commands. Progress goes to stderr, results to stdout."""
 
+import gc
 import sys
 from typing import Annotated
 
@@ -31,6 +32,7 @@ REMEDIES = {
 
 def main() -> None:
     """Run a command. A user's mistake is one sentence and exit code 2, never a traceback."""
+    gc.set_threshold(50_000)  # the libraries make half a million objects that are there to stay
     try:
         sys.exit(app(standalone_mode=False))
     except typer.TyperException as mistake:

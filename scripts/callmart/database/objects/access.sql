@@ -338,12 +338,18 @@ language plpgsql
 as $$
 declare
     filled boolean;
+    its_schema name;
+    its_name name;
 begin
     execute format('select exists (select from %s)', emptied) into filled;
     if not filled and current_setting('server_version_num')::integer >= 180000 then
+        select relnamespace::regnamespace::text, relname into its_schema, its_name
+        from pg_catalog.pg_class
+        where oid = emptied;
+        -- Compared as names, so that the view's index is used: it shows only what the asker may see.
         perform pg_clear_attribute_stats(schemaname::text, tablename::text, attname::text, inherited)
         from pg_catalog.pg_stats
-        where format('%I.%I', schemaname, tablename)::regclass = emptied;
+        where schemaname = its_schema and tablename = its_name;
     end if;
 end
 $$;
