@@ -10,7 +10,9 @@ install = $(if $(UV),UV_SYSTEM_CERTS=1 UV_NATIVE_TLS=1 $(UV) pip install --quiet
 # Where Python may not keep what it compiles, each of some hundred processes compiles dbt anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo test test-quick test-days test-external check lock bench
+CHECKS := check-style check-types check-sql check-project
+
+.PHONY: help demo test test-quick test-days test-external check $(CHECKS) lock bench
 .DELETE_ON_ERROR:
 
 help: ## what can be made
@@ -39,13 +41,22 @@ test-days: .venv/installed-dev ## what goes by the day, on odd days: tests and s
 test-external: .venv/installed-dev ## what needs programs of Debian: PostgreSQL 17 over TLS
 	$(BIN)/python -m pytest -m external -n 0
 
-check: .venv/installed-dev ## lint: Python, types, imports, SQL, and dbt with deprecations as errors
+check: $(CHECKS) ## lint: Python, types, imports, SQL, and dbt with deprecations as errors
+$(CHECKS): .venv/installed-dev
+
+check-style:
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo --no-cache
+
+check-types:
+	$(BIN)/mypy
+
+check-sql:
 	$(BIN)/sqlfluff lint models
 	cd scripts && ../$(BIN)/sqlfluff lint .
+
+check-project:
 	$(BIN)/dbt --warn-error-options '{"error": ["Deprecations"]}' parse --quiet --no-partial-parse
 
 lock: .venv/installed-dev ## renew locks/: the newest packages that pyproject.toml allows, with their hashes

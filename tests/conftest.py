@@ -135,12 +135,11 @@ def new_home(shared: Path) -> Path:
     with first(home) as absent:
         if absent:
             server.start(home)
+            dbt_project.marts(Settings(home=home, dsn=None, folders=[]))
             server.stop(home)
             with (home / "postgres" / "postgresql.conf").open("a") as configuration:
                 # No test switches the machine off; and what is copied is small.
                 configuration.write("fsync = off\nmin_wal_size = '32MB'\n")
-            dbt_project.marts(Settings(home=home, dsn=None, folders=[]))
-            server.stop(home)
     return home
 
 
@@ -223,18 +222,17 @@ def quick_great_expectations() -> Iterator[None]:
     """Great Expectations writes the name of a class in another way 75 times per expectation; here once."""
     inner = suites._source
 
-    def source(uri: str) -> Any:
-        from great_expectations.expectations import expectation
-
-        if expectation.camel_to_snake.__module__ == "great_expectations.util":
-            expectation.camel_to_snake = snake_case
-        return inner(uri)
-
     @cache
     def snake_case(name: str) -> str:
         from great_expectations.util import camel_to_snake
 
         return camel_to_snake(name)
+
+    def source(uri: str) -> Any:
+        from great_expectations.expectations import expectation  # takes seconds to import
+
+        patch.setattr(expectation, "camel_to_snake", snake_case)
+        return inner(uri)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(suites, "_source", source)
