@@ -161,7 +161,7 @@ def test_agent_day_is_as_played(callmart: Callmart, played: dict[int, Simulated]
 
 IN_ORDER = {"exact": 101, "whole seconds": 201}
 TOLD_TWICE = 105
-SHUFFLED = {102: "exact", 103: "exact", 202: "whole seconds", 203: "whole seconds", 204: "whole seconds"}
+SHUFFLED = {102: "exact", 202: "whole seconds", 203: "whole seconds"}
 
 
 def whole_seconds(events: pa.Table) -> pa.Table:
@@ -253,7 +253,7 @@ def test_any_order_of_events_files_and_builds_gives_the_same(callmart: Callmart)
     rng.shuffle(work)
     for number, part in enumerate(work):
         land(*part)
-        if number % 20 == 9:
+        if number % 10 == 4:
             callmart.build_unchecked()
     build_in_windows(callmart, rng)
 
