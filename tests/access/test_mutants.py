@@ -14,7 +14,7 @@ from callmart.declarations import dbt_project, matrix
 from callmart_home import Callmart
 from catalogue import unprotected
 from centre import ANONYMOUS, NAMED, STANDARD
-from leaks import OURS, drifted, leaks, leaks_of, relations
+from leaks import OURS, differences, leaks, leaks_of, relations
 
 
 def test_the_database_as_it_stands_leaks_nothing(opened: Callmart) -> None:
@@ -112,9 +112,9 @@ def test_every_mutant_leaks(opened: Callmart, sound: Scene, mutant: str) -> None
 def test_every_door_that_opens_is_noticed(opened: Callmart, door: str) -> None:
     marts = dbt_project.marts(opened.settings)
     with opened.superuser(keep=False) as connection:
-        assert drifted(connection, marts) == []
+        assert differences(connection, marts) == []
         connection.execute(DOORS[door])
-        assert drifted(connection, marts)
+        assert differences(connection, marts)
 
 
 def policy_mutants(connection: psycopg.Connection) -> Iterator[str]:
@@ -204,7 +204,7 @@ def gate_mutants(connection: psycopg.Connection) -> Iterator[str]:
 
 def noticed(connection: psycopg.Connection, marts: list[dbt_project.Mart]) -> bool:
     """Whether the catalogue is not as it should be, or the audit finds something in it."""
-    return bool(unprotected(connection) or drifted(connection, marts) or append_only(connection).breaches)
+    return bool(unprotected(connection) or differences(connection, marts) or append_only(connection).breaches)
 
 
 def test_no_mutant_survives(

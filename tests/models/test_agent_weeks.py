@@ -340,24 +340,6 @@ def found_days(callmart: Callmart, customer: int) -> list[dict[str, Any]]:
     )
 
 
-def build_in_windows(callmart: Callmart, rng: random.Random, size: int) -> None:
-    """Build all days anew, so many windows of days picked at random."""
-    days = callmart.rows(
-        "select customer_id, call_date from ops.dirty_day"
-        " union select customer_id, call_date from ops.opened_day where isfinite(call_date)"
-    )
-    rng.shuffle(days)
-    with callmart.connect() as connection:
-        for window in range(size):
-            connection.execute("truncate ops.dirty_day")
-            connection.cursor().executemany(
-                "insert into ops.dirty_day (customer_id, call_date, cause) values (%s, %s, 'test')",
-                [tuple(day.values()) for day in days[window::size]],
-            )
-            connection.commit()
-            callmart.build_unchecked()
-
-
 @pytest.fixture(scope="module")
 def walked(callmart: Callmart) -> dict[int, list[Row]]:
     """For each zone a customer whose events came at once, and one to whom they came shuffled, in parts."""
@@ -473,7 +455,7 @@ def test_any_order_of_files_and_builds_gives_the_same(
     in_order, at_once = told(*ZONES), told(*AT_ONCE.values())
     assert all(found["agent_day"] for found in in_order)
     assert told(*(customer + 10 for customer in ZONES)) == in_order
-    build_in_windows(callmart, random.Random(8), 3)
+    callmart.build_in_windows(random.Random(8))
     assert told(*ZONES) == in_order
     assert told(*(customer + 10 for customer in ZONES)) == in_order
     assert told(*AT_ONCE.values()) == at_once

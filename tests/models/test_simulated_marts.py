@@ -212,25 +212,6 @@ def pieces(events: pa.Table, rng: random.Random) -> list[pa.Table]:
     return [events.take(order[max(0, start - overlap) : end]) for start, end in pairwise(cuts)]
 
 
-def build_in_windows(callmart: Callmart, rng: random.Random) -> None:
-    """Build all days anew, in parts picked at random, so that calls over midnight are cut by the window."""
-    every_day = callmart.rows(
-        "select customer_id, call_date from ops.dirty_day"
-        " union select customer_id, call_date from ops.opened_day where isfinite(call_date)"
-    )
-    part_of = [rng.randrange(3) for _ in every_day]
-    with callmart.connect() as connection:
-        connection.execute("truncate ops.dirty_day")
-        connection.commit()
-        for part in range(3):
-            connection.cursor().executemany(
-                "insert into ops.dirty_day (customer_id, call_date, cause) values (%s, %s, 'test')",
-                [tuple(day.values()) for day, of in zip(every_day, part_of, strict=True) if of == part],
-            )
-            connection.commit()
-            callmart.build_unchecked()
-
-
 def test_any_order_of_events_files_and_builds_gives_the_same(callmart: Callmart) -> None:
     rng = random.Random(20)
     events, play = all_kinds(rng)
@@ -255,7 +236,7 @@ def test_any_order_of_events_files_and_builds_gives_the_same(callmart: Callmart)
         land(*part)
         if number % 10 == 4:
             callmart.build_unchecked()
-    build_in_windows(callmart, rng)
+    callmart.build_in_windows(rng)
 
     assert without_longest(queue_cells(callmart, 101, PLAYED), absent=0) == true_queue_cells(
         play, "Europe/Amsterdam"

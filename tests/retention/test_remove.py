@@ -189,16 +189,22 @@ def test_a_key_that_comes_out_of_a_backup_goes_again(house: Callmart, left: dict
 # -- crashes -------------------------------------------------------------------------------------------------------
 
 
-def test_a_crash_in_the_middle_is_finished_by_the_next_run(
-    make_callmart: Callable[[], Callmart], monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def two_landed(make_callmart: Callable[[], Callmart]) -> Callmart:
+    """Two customers, whose files have landed and are not built yet."""
     callmart = make_callmart()
     callmart.apply("customers:\n" + leaver(1, OPEN) + leaver(2, OPEN))
     for customer in 1, 2:
         callmart.land_text(file_of(customer).rsplit("\n", 2)[0] + "\n", customer)
-    assert night(callmart).problems == []
-    stays = contents(callmart, 2)
-    callmart.apply("customers:\n" + leaver(2, OPEN))
+    return callmart
+
+
+def test_a_crash_in_the_middle_is_finished_by_the_next_run(
+    two_landed: Callmart, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert night(two_landed).problems == []
+    stays = contents(two_landed, 2)
+    two_landed.apply("customers:\n" + leaver(2, OPEN))
 
     points: list[tuple[Any, str]] = [
         (remove, "_follow_calendar"),
@@ -219,33 +225,28 @@ def test_a_crash_in_the_middle_is_finished_by_the_next_run(
         with monkeypatch.context() as patch:
             patch.setattr(module, name, breaking)
             with pytest.raises(Crash):
-                removing(callmart)
-    assert night(callmart).problems == []
-    assert tables_with(callmart, 1) == {"ops.audit_log"}
-    assert paths_of(callmart, 1) == set()
-    assert callmart.rows("select from ops.to_vacuum") == []
-    assert contents(callmart, 2) == stays
+                removing(two_landed)
+    assert night(two_landed).problems == []
+    assert tables_with(two_landed, 1) == {"ops.audit_log"}
+    assert paths_of(two_landed, 1) == set()
+    assert two_landed.rows("select from ops.to_vacuum") == []
+    assert contents(two_landed, 2) == stays
 
 
 def test_a_build_that_waits_holds_nothing_of_who_leaves(
-    make_callmart: Callable[[], Callmart], monkeypatch: pytest.MonkeyPatch
+    two_landed: Callmart, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    callmart = make_callmart()
-    callmart.apply("customers:\n" + leaver(1, OPEN) + leaver(2, OPEN))
-    for customer in 1, 2:
-        callmart.land_text(file_of(customer).rsplit("\n", 2)[0] + "\n", customer)
-
     def crash(*_: Any) -> None:
         raise Crash
 
     with monkeypatch.context() as patch:
         patch.setattr(opening, "open_build", crash)
         with pytest.raises(Crash):
-            night(callmart)
-    assert "build.queue_interval" in tables_with(callmart, 1)
-    callmart.apply("customers: []\n")
-    removing(callmart)
+            night(two_landed)
+    assert "build.queue_interval" in tables_with(two_landed, 1)
+    two_landed.apply("customers: []\n")
+    removing(two_landed)
     # The planner's sample of a table in build goes with the table, which the next build makes anew.
-    assert tables_with(callmart, 1) - {"pg_statistic"} == {"ops.audit_log"}
-    assert night(callmart).problems == []
-    assert tables_with(callmart, 1) == {"ops.audit_log"}
+    assert tables_with(two_landed, 1) - {"pg_statistic"} == {"ops.audit_log"}
+    assert night(two_landed).problems == []
+    assert tables_with(two_landed, 1) == {"ops.audit_log"}

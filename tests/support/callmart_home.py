@@ -5,7 +5,9 @@ import subprocess
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import psycopg
@@ -35,6 +37,14 @@ def let_pass(connection: psycopg.Connection, settings: Settings, on_mart: Any) -
     connection.execute("update ops.build set validated_at = clock_timestamp() where opened_at is null")
     connection.commit()
     return suites.Validated(None)
+
+
+def leave_dirty(connection: psycopg.Connection, days: Sequence[tuple[int, date]]) -> None:
+    """Let these days of customers wait to be built, and no others."""
+    connection.execute("truncate ops.dirty_day")
+    connection.cursor().executemany(
+        "insert into ops.dirty_day (customer_id, call_date, cause) values (%s, %s, 'test')", days
+    )
 
 
 @dataclass
@@ -118,6 +128,19 @@ class Callmart:
             window.build(connection, self.settings, ignore_step)
             let_pass(connection, self.settings, ignore_step)
             opening.open_build(connection, self.settings)
+
+    def build_in_windows(self, rng: Random, windows: int = 3) -> None:
+        """Build all days anew, in windows of days picked at random, so that calls over midnight are cut by them."""
+        with self.connect() as connection:
+            days = connection.execute(
+                "select customer_id, call_date from ops.dirty_day"
+                " union select customer_id, call_date from ops.opened_day where isfinite(call_date)"
+            ).fetchall()
+            rng.shuffle(days)
+            for window in range(windows):
+                leave_dirty(connection, days[window::windows])
+                connection.commit()
+                self.build_unchecked()
 
     def rows(self, query: str, *parameters: Any, customer_id: int | None = None) -> list[dict[str, Any]]:
         """What a query returns to the owner, or to a customer."""

@@ -7,7 +7,7 @@ import pytest
 
 from callmart.build import window
 from callmart.validate import suites
-from callmart_home import Callmart, ignore_step
+from callmart_home import Callmart, ignore_step, leave_dirty
 from centre import DAYS, WITH_DATA
 
 Day = tuple[int, date]
@@ -17,10 +17,7 @@ EVERY_DAY = [(customer, day) for customer in WITH_DATA for day in DAYS]
 
 def compute(callmart: Callmart, connection: psycopg.Connection, days: list[Day]) -> None:
     """Build these days, and no others."""
-    connection.execute("truncate ops.dirty_day")
-    connection.cursor().executemany(
-        "insert into ops.dirty_day (customer_id, call_date, cause) values (%s, %s, 'test')", days
-    )
+    leave_dirty(connection, days)
     window.build(connection, callmart.settings, ignore_step)
 
 

@@ -89,7 +89,7 @@ def _rows_as(connection: psycopg.Connection, role: str, relation: str, what: str
         connection.execute("reset role")
 
 
-def drifted(connection: psycopg.Connection, marts: list[dbt_project.Mart]) -> list[str]:
+def differences(connection: psycopg.Connection, marts: list[dbt_project.Mart]) -> list[str]:
     """What `callmart access diff` and the audit find, asked within the superuser's transaction."""
     connection.execute("set local role callmart_owner")
     found = [one.text for one in drift.find(connection, marts)]
@@ -102,4 +102,4 @@ def leaks_of(callmart: Callmart) -> list[str]:
     with callmart.connect() as owner:
         scene = attempts.scene(owner, callmart.settings)
     with callmart.superuser(keep=False) as connection:
-        return leaks(connection, scene) + drifted(connection, dbt_project.marts(callmart.settings))
+        return leaks(connection, scene) + differences(connection, dbt_project.marts(callmart.settings))
