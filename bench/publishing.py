@@ -25,7 +25,7 @@ from tableau_emulator.state import State
 from two_years import extract_all, fill_marts, options
 
 CUSTOMERS = 300
-REPORTS = ("bereikbaarheid", "drukte", "afhandeling")
+REPORTS = ("accessibility", "traffic", "handling")
 SOME = 20
 AT_MOST_S = 30  # for a plan
 

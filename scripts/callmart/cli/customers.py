@@ -6,7 +6,7 @@ import typer
 
 from callmart.base.errors import UserError
 from callmart.base.settings import settings
-from callmart.cli.terminal import Yes, database, end_with, out, plain
+from callmart.cli.terminal import Yes, database, end_with, err, out, plain
 from callmart.database import clock, schema
 from callmart.database.lock import exclusive
 from callmart.registry import applying, planning, states
@@ -19,6 +19,12 @@ app = typer.Typer(help="Who the customers are and what they have ordered.", no_a
 def apply(file: Path, yes: Yes = False) -> None:
     """Apply the registry file to the database, the roles and the keys. Shows a plan first."""
     wanted = registry_file.load(file)
+    if earlier := registry_file.earlier_names(wanted):
+        err.print(
+            f"{plain(file)} uses earlier names of reports, which callmart 1.0 will refuse; write "
+            + ", ".join(f"{now} for {before}" for before, now in earlier.items()),
+            soft_wrap=True,
+        )
     with database(applied=False) as connection, exclusive(connection):
         if schema.has_registry(connection):
             schema.require(connection, settings().time_zone)

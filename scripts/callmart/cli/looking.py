@@ -115,9 +115,10 @@ def workbook_(
     from callmart.declarations import dbt_project, exposures
     from callmart.tableau_files import tds, workbook
 
-    known = exposures.reports()
-    if report not in known:
-        raise UserError(f"there is no report {report}: name one of {', '.join(known)}")
+    reports = exposures.reports()
+    declared = reports.get(exposures.current_name(report))
+    if declared is None:
+        raise UserError(f"there is no report {report}: name one of {', '.join(reports)}")
     with database() as connection:
         found = connection.execute(
             "select name, locale from registry.customer where customer_id = %s", [customer]
@@ -125,14 +126,13 @@ def workbook_(
     if found is None:
         raise UserError(f"there is no customer {customer}: `callmart status` lists them")
     name, locale = found
-    group = known[report].group
-    source = tds.source(group, dbt_project.marts(settings()), locale)
+    source = tds.source(declared.group, dbt_project.marts(settings()), locale)
     published = workbook.PublishedSource(
         "http://localhost" if settings().tableau.is_emulated else str(settings().tableau.server),
         settings().tableau.site,
-        content_url or f"callmart_{customer}_{group}",
+        content_url or f"callmart_{customer}_{declared.group}",
     )
-    target.write_bytes(workbook.build(known[report], name, source, published, file))
+    target.write_bytes(workbook.build(declared, name, source, published, file))
     out.print(f"workbook: {plain(target)} uses the published data source {published.content_url}")
 
 

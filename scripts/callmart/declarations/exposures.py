@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from callmart.base import declared
 from callmart.base.declared import Name, Text, Texts
@@ -51,6 +51,10 @@ def _mart(written: str) -> str:
     if found is None:
         raise ValueError("not a mart; write it as ref('queue_interval')")
     return found[1]
+
+
+def _listed(written: object) -> object:
+    return [written] if isinstance(written, str) else written
 
 
 class Schedule(Strict):
@@ -106,9 +110,10 @@ class Sheet(Strict):
 
 
 class Report(Strict):
-    """A report as its exposure declares it."""
+    """A report as its exposure declares it. `renamed_from` has the names that it had before, the oldest first."""
 
     name: Name
+    renamed_from: Annotated[list[Name], BeforeValidator(_listed)] = Field(default=[])
     label: Text
     type: Literal["dashboard"]
     description: Text
@@ -156,6 +161,16 @@ class Report(Strict):
             )
         return self
 
+    @property
+    def names(self) -> list[str]:
+        """All its names, the first one first and the present one last."""
+        return [*self.renamed_from, self.name]
+
+    @property
+    def first_name(self) -> str:
+        """The name under which it was first published. Ids in its workbooks are made from it, so they stay the same."""
+        return self.names[0]
+
     def is_opened_by(self, option: str) -> bool:
         """Whether a contract with this option includes the report."""
         return option != "none" and self.group in matrix().customer[option]  # type: ignore[index]
@@ -167,7 +182,7 @@ class _File(Strict):
 
     @model_validator(mode="after")
     def _names_once(self) -> "_File":
-        names = [report.name for report in self.exposures]
+        names = [name for report in self.exposures for name in report.names]
         if twice := {name for name in names if names.count(name) > 1}:
             raise ValueError(f"{min(twice)} is there twice; keep one of the two")
         return self
@@ -182,6 +197,11 @@ def read(file: Path) -> list[Report]:
 def reports() -> dict[str, Report]:
     """The reports of this installation, by name. `check` compares them with the marts."""
     return {report.name: report for report in read(FILE)}
+
+
+def current_name(name: str) -> str:
+    """Return the name that a report has now, if this is one that it had before. Any other name stays as it is."""
+    return next((report.name for report in reports().values() if name in report.renamed_from), name)
 
 
 def check(reports: Iterable[Report], marts: Iterable[Mart], metrics: Mapping[str, Metric]) -> None:

@@ -138,6 +138,13 @@ def load(path: Path) -> Registry:
     return registry
 
 
+def earlier_names(registry: Registry) -> dict[str, str]:
+    """Return the earlier names of reports that the file uses, each with the name that the report has now."""
+    used = {name for c in registry.customers for r in c.recipients for name in r.reports}
+    now = {name: exposures.current_name(name) for name in sorted(used)}
+    return {name: current for name, current in now.items() if name != current}
+
+
 def status_word(written: str) -> str:
     """Return a customer's own word for a status in the form in which words are compared."""
     return written.casefold().strip()
@@ -195,7 +202,7 @@ def _check_reports(path: Path, document: CommentedMap, registry: Registry) -> No
     for at, customer in enumerate(registry.customers):
         for i, recipient in enumerate(customer.recipients):
             for j, name in enumerate(recipient.reports):
-                if name not in exposures.reports():
+                if exposures.current_name(name) not in exposures.reports():
                     line = line_of(document, ["customers", at, "recipients", i, "reports", j])
                     raise UserError(
                         f"{path} line {line}: this report is not declared; "

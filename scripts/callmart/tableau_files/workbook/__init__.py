@@ -1,12 +1,13 @@
 """Builds workbooks: a customer's report as a .twb that uses the customer's published data source.
 
-A workbook is generated from the report's declaration. If there is a template, models/reports/<name>.twb, the template
-is used instead, with its connection and texts replaced. The same input gives the same bytes. In either case the
+A workbook is generated from the report's declaration. If there is a template, models/reports/<name>.twb with any of the
+report's names, the template is used instead, with its connection and texts replaced. The same input gives the same bytes. In either case the
 workbook's fields are checked against the data source.
 """
 
 from pathlib import Path
 
+from callmart.base.errors import UserError
 from callmart.base.settings import PROJECT
 from callmart.declarations.exposures import Report
 from callmart.tableau_files.fields import Source
@@ -25,11 +26,20 @@ def build(
 
     Raises UserError, with the file and the fault, if a template is refused.
     """
-    own = TEMPLATES / f"{report.name}.twb"
-    if file is not None or own.exists():
-        return template.fill(file or own, report, customer, source, published)
+    if template_file := file or _own_template(report):
+        return template.fill(template_file, report, customer, source, published)
     book = Book(report, source, published)
     dashboard.add(book, customer)
     root = book.element()
     references.check(root, source, report.name)
     return references.serialized(root)
+
+
+def _own_template(report: Report) -> Path | None:
+    found = [file for name in report.names if (file := TEMPLATES / f"{name}.twb").exists()]
+    if len(found) > 1:
+        raise UserError(
+            f"{TEMPLATES} has several templates of the report {report.name}: {' and '.join(file.name for file in found)}; "
+            "keep one"
+        )
+    return found[0] if found else None

@@ -80,7 +80,7 @@ class Book:
 
     def id(self, *parts: str) -> str:
         """Return a UUID in Tableau's form that is always the same for the same parts."""
-        seed = "/".join(("callmart", self.published.content_url, self.report.name, *parts))
+        seed = "/".join(("callmart", self.published.content_url, self.report.first_name, *parts))
         return f"{{{str(uuid5(NAMESPACE_URL, seed)).upper()}}}"
 
     # -- fields ------------------------------------------------------------------------------------------------
