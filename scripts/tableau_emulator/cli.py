@@ -6,9 +6,9 @@ import sys
 from pathlib import Path
 from typing import NoReturn
 
-from tableau_emulator import __version__
 from tableau_emulator.errors import EmulatorError
 from tableau_emulator.process import TOKEN_NAME, Emulator
+from tableau_emulator.version import version
 from tableau_emulator.xml import PRODUCT
 from tableau_emulator.xml import VERSION as API
 
@@ -69,7 +69,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--version",
         action="version",
-        version=f"tableau-emulator {__version__} (Tableau {PRODUCT}, REST API {API})",
+        version=f"tableau-emulator {version()} (Tableau {PRODUCT}, REST API {API})",
     )
     return parser
 

@@ -14,18 +14,20 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import TextIO
 
 import requests
 
 from tableau_emulator.errors import EmulatorError
-from tableau_emulator.state import State
+from tableau_emulator.state import State, refuse_newer
+from tableau_emulator.version import version
 
 TOKEN_NAME = "admin"
 _PACKAGES = Path(__file__).resolve().parents[1]
 _PATIENCE_S = 30.0
+_EARLIER_IDENTITY_PATH = "/callmart-emulator"  # of emulators that didn't record it
 
 
 @dataclass(frozen=True)
@@ -45,17 +47,24 @@ class Record:
     port: int
     pid: int
     identity: str
-    identity_url: str = ""  # returns the identity
+    identity_url: str  # returns the identity
+    version: str  # of its code; empty if it was started before versions were recorded
 
 
 def start(folder: Path, token_name: str = TOKEN_NAME, token_file: Path | None = None) -> Emulator:
-    """The emulator on the state in `folder`. It is started in the background if it isn't running.
+    """The emulator on the state in `folder`. It is started in the background if it isn't running. One that runs with
+    another version of the code is stopped first.
 
-    Raises EmulatorError, with the name of the log, if it does not start.
+    Raises EmulatorError if it does not start, with the name of the log, or if the state is from a newer emulator.
     """
     folder = folder.absolute()
     with _starting(folder):
-        record = _running(folder) or _spawn(folder, token_name, token_file)
+        record = _running(folder)
+        if record is None or record.version != version():
+            refuse_newer(folder)
+            if record is not None:
+                _end(folder, record)
+            record = _spawn(folder, token_name, token_file)
         return Emulator(record.url, token_name, admit(folder, token_name, token_file))
 
 
@@ -65,12 +74,9 @@ def stop(folder: Path) -> bool:
         return False
     with _starting(folder):
         record = _running(folder)
-        if record is None:
-            return False
-        os.kill(record.pid, signal.SIGTERM)
-        if not within(_PATIENCE_S, lambda: not _alive(folder)):
-            raise EmulatorError(f"The Tableau emulator does not stop; end process {record.pid}.")
-        return True
+        if record is not None:
+            _end(folder, record)
+        return record is not None
 
 
 def admit(folder: Path, token_name: str, token_file: Path | None) -> str:
@@ -92,8 +98,11 @@ def admit(folder: Path, token_name: str, token_file: Path | None) -> str:
 def recorded(folder: Path) -> Record | None:
     """The record of the emulator that runs, or ran last."""
     try:
-        return Record(**json.loads((folder / "server.json").read_text()))
-    except (FileNotFoundError, ValueError, TypeError):
+        written = json.loads((folder / "server.json").read_text())
+        # Emulators of other versions recorded less, or more.
+        values = {"identity_url": written["url"] + _EARLIER_IDENTITY_PATH, "version": ""} | written
+        return Record(**{each.name: values[each.name] for each in fields(Record)})
+    except (FileNotFoundError, ValueError, TypeError, KeyError):
         return None
 
 
@@ -148,6 +157,12 @@ def _spawn(folder: Path, token_name: str, token_file: Path | None) -> Record:
     return running
 
 
+def _end(folder: Path, record: Record) -> None:
+    os.kill(record.pid, signal.SIGTERM)
+    if not within(_PATIENCE_S, lambda: not _alive(folder)):
+        raise EmulatorError(f"The Tableau emulator does not stop; end process {record.pid}.")
+
+
 def _running(folder: Path) -> Record | None:
     """The record of the running emulator, once it answers; None if none runs."""
     if not within(_PATIENCE_S, lambda: not _alive(folder) or _answers(recorded(folder))):
@@ -158,7 +173,7 @@ def _running(folder: Path) -> Record | None:
 
 
 def _answers(record: Record | None) -> bool:
-    if record is None or not record.identity_url:
+    if record is None:
         return False
     with requests.Session() as session:
         session.trust_env = False  # no proxy, as it runs on this machine

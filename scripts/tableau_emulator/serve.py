@@ -12,6 +12,7 @@ from tableau_emulator.app import IDENTITY_PATH, application
 from tableau_emulator.errors import EmulatorError, RunsAlready
 from tableau_emulator.process import TOKEN_NAME, Emulator, Record, admit, record, recorded, taken, within
 from tableau_emulator.state import State
+from tableau_emulator.version import version
 
 
 def serve(
@@ -46,7 +47,7 @@ def serve(
 
 def _record(port: int) -> Record:
     url = f"http://127.0.0.1:{port}"
-    return Record(url, port, os.getpid(), secrets.token_hex(16), url + IDENTITY_PATH)
+    return Record(url, port, os.getpid(), secrets.token_hex(16), url + IDENTITY_PATH, version())
 
 
 def _listen(wanted: int | None, last: Record | None) -> socket.socket:

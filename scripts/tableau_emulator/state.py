@@ -7,7 +7,7 @@ import sqlite3
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from importlib.resources import files
 from pathlib import Path
@@ -16,8 +16,13 @@ from typing import Any, NamedTuple, Self
 from tableau_emulator.capabilities import NEW_PROJECT
 from tableau_emulator.errors import EmulatorError
 
-SCHEMA = files("tableau_emulator").joinpath("schema.sql").read_text(encoding="utf-8")
-FORM = 3  # version of the schema; a state with an older one is replaced by an empty one
+# The changes that make the tables, by number. A state has the number of the last one that it got as its version.
+CHANGES = {
+    int(file.name.partition("_")[0]): file.read_text(encoding="utf-8")
+    for file in files("tableau_emulator").joinpath("schema").iterdir()
+    if file.name.endswith(".sql")
+}
+VERSION = max(CHANGES)
 ALL_USERS = "All Users"
 SITE_SETTINGS = {  # of a new site, by their names in the API
     "adminMode": "ContentAndUsers",
@@ -74,32 +79,35 @@ class State:
         os.close(os.open(database, os.O_CREAT, 0o600))
         self.database = sqlite3.connect(database, timeout=10, isolation_level=None)
         self.database.row_factory = sqlite3.Row
+        _refuse_newer(self.database)
         self.database.execute("pragma journal_mode = wal")
         self.database.execute("pragma synchronous = normal")
-        if self._form() != FORM:
+        if _version(self.database) != VERSION:
             with self.transaction():
-                if self._form() != FORM:  # another process may have been faster
-                    self._make()
+                self._upgrade()
         self.database.execute("pragma foreign_keys = on")
-
-    def _form(self) -> int:
-        return int(self.database.execute("pragma user_version").fetchone()[0])
 
     def _tables(self) -> list[str]:
         query = "select name from sqlite_master where type = 'table' and name not like 'sqlite_%'"
         return [row["name"] for row in self.all(query)]
 
-    def _make(self) -> None:
-        if self._form() > FORM:
-            raise EmulatorError("The state is from a newer emulator; use that one, or name another folder.")
-        if self._form() == 0 and self._tables():
+    def _upgrade(self) -> None:
+        """Makes the changes that the state doesn't have yet: all of them if it is new."""
+        version = _version(self.database)  # another process may have been faster
+        if version == 0 and self._tables():
             raise EmulatorError("state.sqlite belongs to another program; name another folder.")
-        for table in self._tables():
-            self.database.execute(f"drop table {table}")
-        for statement in SCHEMA.split(";\n"):
-            self.database.execute(statement)
-        self.database.execute(f"pragma user_version = {FORM}")
-        self.found_site("Default", "", ADMINISTRATOR)
+        if 0 < version < min(CHANGES):
+            raise EmulatorError(
+                f"The state is of version {version}, which is too old for this emulator; delete the folder to begin "
+                "with an empty one, or name another folder."
+            )
+        for number in sorted(CHANGES):
+            if number > version:
+                for statement in CHANGES[number].split(";\n"):
+                    self.database.execute(statement)
+        self.database.execute(f"pragma user_version = {VERSION}")
+        if version == 0:
+            self.found_site("Default", "", ADMINISTRATOR)
 
     def reset(self) -> None:
         """Resets the state to that of a new emulator. Only the tokens of the first administrator stay."""
@@ -301,6 +309,25 @@ class State:
             for file in folder.iterdir():
                 if file.name not in wanted:
                     file.unlink()
+
+
+def refuse_newer(folder: Path) -> None:
+    """Raises EmulatorError if the state in `folder` is from a newer emulator. Changes nothing."""
+    if (folder / "state.sqlite").exists():
+        with closing(sqlite3.connect(folder / "state.sqlite", timeout=10)) as database:
+            _refuse_newer(database)
+
+
+def _refuse_newer(database: sqlite3.Connection) -> None:
+    if (version := _version(database)) > VERSION:
+        raise EmulatorError(
+            f"The state is of version {version}, from a newer emulator, and this one knows {VERSION}; use the newer "
+            "one, or name another folder."
+        )
+
+
+def _version(database: sqlite3.Connection) -> int:
+    return int(database.execute("pragma user_version").fetchone()[0])
 
 
 def new_luid() -> str:

@@ -232,7 +232,7 @@ def standing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
     """Two customers, a recipient of each and one of both, a stranger with an account, an administrator."""
     folder = tmp_path_factory.mktemp("reach")
     queues = DataSource(tds.source("queue", marts(), "nl"), hyper(folder, "queue"), "hash", 2)
-    book = Workbook(exposures.reports()["drukte"], "Klant", queues.source, "hash")
+    book = Workbook(exposures.reports()["traffic"], "Klant", queues.source, "hash")
     with world(folder) as made:
         desired = {
             customer: Publication(customer, "Klant", (queues,), (book,), (chef, BOTH))

@@ -18,8 +18,8 @@ from callmart.registry.states import desired_states
 from callmart_home import Callmart
 from commands import command_of
 
-STANDARD = ("bereikbaarheid", "drukte", "afhandeling")
-DETAILED = ("medewerkers", "status")
+STANDARD = ("accessibility", "traffic", "handling")
+DETAILED = ("agents", "status")
 TODAY = date(2026, 6, 15)
 
 
@@ -46,13 +46,13 @@ def test_they_show_what_the_marts_hold(marts: list[Mart]) -> None:
 @pytest.mark.parametrize(
     ("report", "shown"),
     [
-        ("bereikbaarheid", "offered answered abandoned service_level average_speed_of_answer"),
-        ("drukte", "offered average_speed_of_answer staffed_s"),
+        ("accessibility", "offered answered abandoned service_level average_speed_of_answer"),
+        ("traffic", "offered average_speed_of_answer staffed_s"),
         (
-            "afhandeling",
+            "handling",
             "talk_s hold_s wrapup_s transferred_blind transferred_attended overflowed answered abandoned",
         ),
-        ("medewerkers", "contacts ring_s talk_s hold_s"),
+        ("agents", "contacts ring_s talk_s hold_s"),
         ("status", "seconds logins"),
     ],
 )
@@ -82,7 +82,7 @@ def test_dbt_reads_the_same(callmart: Callmart, marts: list[Mart]) -> None:
 ONE = """\
 version: 2
 exposures:
-  - name: drukte
+  - name: traffic
     label: Drukte
     type: dashboard
     description: When it is busy.
@@ -106,7 +106,7 @@ exposures:
             title: {nl: Per wachtrij, en: By queue}
 """
 SHEET = ONE[ONE.index("          - name: per_queue") :]
-DRUKTE = "exposures.drukte"
+TRAFFIC = "exposures.traffic"
 
 
 def changed(old: str, new: str, text: str = ONE) -> str:
@@ -120,10 +120,10 @@ MISTAKES = {
         changed("version: 2", "version: 3"),
         ": version: Input should be 2; correct it there",
     ),
-    "a name twice": (ONE + ONE[ONE.index("  - name: drukte") :], ": drukte is there twice; keep one"),
+    "a name twice": (ONE + ONE[ONE.index("  - name: traffic") :], ": traffic is there twice; keep one"),
     "no meta": (
         ONE[: ONE.index("    config:")],
-        f"{DRUKTE}: config.meta must have the report's own keys; docs/report_types.md shows them",
+        f"{TRAFFIC}: config.meta must have the report's own keys; docs/report_types.md shows them",
     ),
     "a key in two places": (
         changed("        option:", "        label: x\n        option:"),
@@ -131,36 +131,42 @@ MISTAKES = {
     ),
     "unknown key": (
         changed("        option:", "        mailed: x\n        option:"),
-        f"{DRUKTE}.mailed: unknown key",
+        f"{TRAFFIC}.mailed: unknown key",
     ),
     "no option": (
         changed("        option: standard\n", ""),
-        f"{DRUKTE}.option: Field required; correct it there",
+        f"{TRAFFIC}.option: Field required; correct it there",
     ),
-    "an option that opens nothing": (changed("option: standard", "option: none"), f"{DRUKTE}.option: Input"),
+    "an option that opens nothing": (changed("option: standard", "option: none"), f"{TRAFFIC}.option: Input"),
     "an option that does not open the group": (
         changed("group: queue", "group: agent"),
-        f"{DRUKTE}: a standard contract does not open the group agent; choose another",
+        f"{TRAFFIC}: a standard contract does not open the group agent; choose another",
     ),
-    "not in Dutch": (changed("title: {nl: Drukte, en", "title: {en"), f"{DRUKTE}.title.nl: Field required"),
+    "not in Dutch": (changed("title: {nl: Drukte, en", "title: {en"), f"{TRAFFIC}.title.nl: Field required"),
     "not in English": (
         changed("empty: {nl: Niets, en: Nothing}", "empty: {nl: Niets}"),
-        f"{DRUKTE}.empty.en",
+        f"{TRAFFIC}.empty.en",
     ),
     "a third language": (
         changed("en: Nothing}", "en: Nothing, fr: Rien}"),
-        f"{DRUKTE}.empty.fr: unknown key",
+        f"{TRAFFIC}.empty.fr: unknown key",
     ),
-    "an empty text": (changed("nl: Niets", "nl: ''"), f"{DRUKTE}.empty.nl: String should"),
+    "an empty text": (changed("nl: Niets", "nl: ''"), f"{TRAFFIC}.empty.nl: String should"),
     "a mail without subject": (
         changed("{subject: {nl: Drukte, en: Traffic}, ", "{"),
-        f"{DRUKTE}.mail.subject",
+        f"{TRAFFIC}.mail.subject",
     ),
-    "a day that is none": (changed("day: monday", "day: maandag"), f"{DRUKTE}.schedule.day: Input should be"),
-    "an hour that is none": (changed("hour: 7", "hour: 24"), f"{DRUKTE}.schedule.hour: Input should be less"),
+    "a day that is none": (
+        changed("day: monday", "day: maandag"),
+        f"{TRAFFIC}.schedule.day: Input should be",
+    ),
+    "an hour that is none": (
+        changed("hour: 7", "hour: 24"),
+        f"{TRAFFIC}.schedule.hour: Input should be less",
+    ),
     "an hour as text": (
         changed("hour: 7", "hour: '7'"),
-        f"{DRUKTE}.schedule.hour: Input should be a valid integer",
+        f"{TRAFFIC}.schedule.hour: Input should be a valid integer",
     ),
     "no mart": (
         changed("ref('queue_interval')", "queue_interval"),
@@ -168,12 +174,12 @@ MISTAKES = {
     ),
     "no sheet": (
         changed(SHEET, "", ONE.replace("sheets:\n", "sheets: []\n")),
-        f"{DRUKTE}.sheets: List should",
+        f"{TRAFFIC}.sheets: List should",
     ),
-    "a sheet twice": (ONE + SHEET, f"{DRUKTE}: sheet per_queue is there twice; keep one of the two"),
+    "a sheet twice": (ONE + SHEET, f"{TRAFFIC}: sheet per_queue is there twice; keep one of the two"),
     "an unknown kind": (
         changed("kind: table", "kind: pie"),
-        f"{DRUKTE}.sheets.per_queue.kind: Input should be",
+        f"{TRAFFIC}.sheets.per_queue.kind: Input should be",
     ),
     "a table by nothing": (
         changed("            by: queue\n", ""),
@@ -193,19 +199,19 @@ MISTAKES = {
     ),
     "no measures": (
         changed("[offered, service_level]", "[]"),
-        f"{DRUKTE}.sheets.per_queue.measures: List should",
+        f"{TRAFFIC}.sheets.per_queue.measures: List should",
     ),
     "a mart that is not named": (
         changed("mart: queue_interval", "mart: queue_day"),
-        f"{DRUKTE}: its sheets show queue_day; add it to depends_on",
+        f"{TRAFFIC}: its sheets show queue_day; add it to depends_on",
     ),
     "a mart that is not shown": (
         changed("[ref('queue_interval')]", "[ref('queue_interval'), ref('queue_day')]"),
-        f"{DRUKTE}: no sheet shows queue_day; remove it from depends_on",
+        f"{TRAFFIC}: no sheet shows queue_day; remove it from depends_on",
     ),
     "agents without their names": (
         changed("by: queue", "by: agent", changed("standard", "detailed")),
-        f"{DRUKTE}: its sheets show agent; add it to depends_on",
+        f"{TRAFFIC}: its sheets show agent; add it to depends_on",
     ),
 }
 
@@ -240,31 +246,31 @@ def test_a_file_that_is_gone_is_a_sentence(tmp_path: Path) -> None:
 
 
 SHOWS_NOTHING = {
-    "a mart": ("queue_interval", "queue_hour", "drukte: there is no mart queue_hour; name one that exists"),
+    "a mart": ("queue_interval", "queue_hour", "traffic: there is no mart queue_hour; name one that exists"),
     "a mart of another group": (
         "queue_interval",
         "line_interval",
-        "drukte: line_interval is in the group line;",
+        "traffic: line_interval is in the group line;",
     ),
     "a dimension": (
         "by: queue",
         "by: status",
-        "drukte.per_queue: queue_interval has no status; choose another",
+        "traffic.per_queue: queue_interval has no status; choose another",
     ),
     "a column": (
         "offered, ",
         "offerd, ",
-        "drukte.per_queue: offerd is neither a column of queue_interval that can be summed",
+        "traffic.per_queue: offerd is neither a column of queue_interval that can be summed",
     ),
     "a longest": (
         "offered, ",
         "wait_max_s, ",
-        "drukte.per_queue: wait_max_s is neither a column of queue_interval that can",
+        "traffic.per_queue: wait_max_s is neither a column of queue_interval that can",
     ),
     "a ratio of another mart": (
         "service_level",
         "agent_ring_answer_rate",
-        "drukte.per_queue: agent_ring_answer_rate is neither a column of queue_interval that can be summed nor a ratio",
+        "traffic.per_queue: agent_ring_answer_rate is neither a column of queue_interval that can be summed nor",
     ),
 }
 
@@ -290,10 +296,10 @@ customers:
     name: One
     contracts: [{{option: {option}, from: {begins}}}]
     recipients:
-      - {{email: a@example.org, reports: [drukte]}}
+      - {{email: a@example.org, reports: [traffic]}}
       - email: b@example.org
         reports:
-          - drukte
+          - traffic
           - {report}
 """
 
@@ -305,7 +311,7 @@ def load(folder: Path, option: str, report: str, begins: str = "2026-01-01") -> 
 
 
 def test_a_report_that_is_not_declared_is_refused_by_its_line(tmp_path: Path) -> None:
-    assert load(tmp_path, "standard", "afhandeling")
+    assert load(tmp_path, "standard", "handling")
     with pytest.raises(UserError) as caught:
         load(tmp_path, "standard", "geheim")
     assert f"line 10: this report is not declared; name one of {', '.join(exposures.reports())}" in str(
@@ -329,10 +335,10 @@ def test_a_registry_without_recipients_needs_no_reports(
 @pytest.mark.parametrize(
     ("option", "begins", "report", "is_opened"),
     [
-        ("standard", "2026-01-01", "afhandeling", True),
-        ("standard", "2026-01-01", "medewerkers", False),
-        ("detailed", "2026-01-01", "medewerkers", True),
-        ("detailed", "2026-07-01", "medewerkers", True),  # from then on
+        ("standard", "2026-01-01", "handling", True),
+        ("standard", "2026-01-01", "agents", False),
+        ("detailed", "2026-01-01", "agents", True),
+        ("detailed", "2026-07-01", "agents", True),  # from then on
     ],
     ids=["of the option", "of the other", "of detailed", "to come"],
 )

@@ -101,7 +101,7 @@ def detailed(extracts: dict[str, DataSource]) -> Publication:
         1042,
         "Voorbeeld, Zn & Co: [BV]",
         (extracts["queues"], extracts["agents"]),
-        (report("drukte", extracts["queues"]), report("medewerkers", extracts["agents"])),
+        (report("traffic", extracts["queues"]), report("agents", extracts["agents"])),
         ("chef@example.org",),
     )
 

@@ -233,11 +233,11 @@ def wanted(extracts: dict[str, DataSource]) -> list[tuple[Publication, ...]]:
     queues, agents = extracts["queues"], extracts["agents"]
     both = ("beide@example.org", "chef@example.org")
     first = Publication(
-        7, "Ander BV", (queues,), (report("drukte", queues),), both[:1], (replace(MONDAY, member=both[0]),)
+        7, "Ander BV", (queues,), (report("traffic", queues),), both[:1], (replace(MONDAY, member=both[0]),)
     )
     detailed = Publication(
         1042, "Voorbeeld, Zn & Co: [BV]", (queues, agents),
-        (report("drukte", queues), report("medewerkers", agents)), both, (MONDAY,),
+        (report("traffic", queues), report("agents", agents)), both, (MONDAY,),
     )  # fmt: skip
     less = replace(
         detailed, name="Voorbeeld", data_sources=(extracts["queues later"],), workbooks=detailed.workbooks[:1],

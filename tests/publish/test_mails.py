@@ -131,5 +131,5 @@ def test_only_recipients_are_mailed(server: TSC.Server, mailed: Publication, set
     ],
 )
 def test_the_hour_is_the_customers(zone: str, site: str, now: datetime, expected: tuple[str, str]) -> None:
-    schedule = exposures.reports()["drukte"].schedule
+    schedule = exposures.reports()["traffic"].schedule
     assert publishing.mail_time(schedule, ZoneInfo(zone), ZoneInfo(site), now) == expected

@@ -34,13 +34,13 @@ customers:
     name: Een
     contracts: [{{option: detailed, from: 2020-01-01}}]
     recipients:
-      - {{email: chef@example.org, reports: [drukte, medewerkers]}}
+      - {{email: chef@example.org, reports: [traffic, agents]}}
       - {{email: kijkt@example.org, reports: []}}
   - id: {STANDARD}
     name: Two
     locale: en
     contracts: [{{option: standard, from: 2020-01-01}}]
-    recipients: [{{email: two@example.org, reports: [drukte, medewerkers]}}]
+    recipients: [{{email: two@example.org, reports: [traffic, agents]}}]
   - id: {LIVE}
     name: Drie
     connection: live
@@ -48,7 +48,7 @@ customers:
   - {{id: {NONE}, name: Vier, contracts: []}}
 """
 SAY = "insert into ops.extract (customer_id, mart_group, content_hash, row_count, basis) values "
-REPORTS = ["bereikbaarheid", "drukte", "afhandeling"]
+REPORTS = ["accessibility", "traffic", "handling"]
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +92,7 @@ def test_a_contract_orders_data_sources_reports_and_mail(
     assert NONE not in found
     detailed, standard = found[DETAILED], found[STANDARD]
     assert [each.name for each in detailed.data_sources] == ["Medewerkers", "Lijnen", "Wachtrijen"]
-    assert [each.report.name for each in detailed.workbooks] == [*REPORTS, "medewerkers", "status"]
+    assert [each.report.name for each in detailed.workbooks] == [*REPORTS, "agents", "status"]
     assert [each.name for each in standard.data_sources] == ["Lines", "Queues"]
     assert [each.report.name for each in standard.workbooks] == REPORTS
     assert [each.name for each in standard.workbooks] == ["Accessibility", "Traffic", "Handling"]

@@ -147,7 +147,7 @@ def test_a_live_data_source_has_the_customers_login_embedded(
     server: TSC.Server, settings: Settings, extracts: dict[str, DataSource]
 ) -> None:
     def wanted(source: DataSource) -> Publication:
-        return Publication(7, "Ander BV", (source,), (report("drukte", extracts["queues"]),))
+        return Publication(7, "Ander BV", (source,), (report("traffic", extracts["queues"]),))
 
     with State(settings.home / "emulator") as state:
         inject(state, Fault("credentials", count=1))
@@ -195,10 +195,10 @@ def test_a_workbook_follows_its_data_source(server: TSC.Server, detailed: Public
 def test_a_report_that_was_renamed_is_there_once(
     server: TSC.Server, standard: Publication, extracts: dict[str, DataSource]
 ) -> None:
-    dutch = replace(standard, workbooks=(report("bereikbaarheid", extracts["queues"]),))
+    dutch = replace(standard, workbooks=(report("accessibility", extracts["queues"]),))
     publish(server, dutch)
     english = replace(extracts["queues"], source=tds.source("queue", marts(), "en"), content_hash="english")
-    moved = replace(dutch, data_sources=(english,), workbooks=(report("bereikbaarheid", english),))
+    moved = replace(dutch, data_sources=(english,), workbooks=(report("accessibility", english),))
     assert succeeded(publish(server, moved))
     assert set(workbooks(server)) == {(standard.project, "Accessibility")}
     assert matches(server, moved)

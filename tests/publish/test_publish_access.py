@@ -122,7 +122,7 @@ def test_a_recipient_sees_the_customers_workbooks_and_no_others(
     extracts: dict[str, DataSource],
 ) -> None:  # fmt: skip
     other = replace(
-        with_members(standard, "winkel@example.com"), workbooks=(report("drukte", extracts["queues"]),)
+        with_members(standard, "winkel@example.com"), workbooks=(report("traffic", extracts["queues"]),)
     )
     assert succeeded(publish(server, detailed, other))
     assert matches(server, detailed, other)

@@ -34,7 +34,7 @@ customers:
     statuses: {{Lunch: break}}
     agents: [{{id: Agent/1, name: Ada Eerste, email: ada@example.org}}]
     contacts: [{{name: P. Voorbeeld, email: p@example.org, authorised: true}}]
-    recipients: [{{email: chef@example.org, reports: [drukte, afhandeling]}}]
+    recipients: [{{email: chef@example.org, reports: [traffic, handling]}}]
   - {{id: {STANDARD}, name: Standard, sql_login: true, contracts: [{{option: standard, from: 2025-01-01}}]}}
   - {{id: {NOTHING}, name: Nothing}}
   - {{id: {LATER}, name: Later, contracts: [{{option: standard, from: {SOON}}}]}}
@@ -255,7 +255,7 @@ CHANGES: dict[str, tuple[str, str, set[int]]] = {
     ),
     "a name": ("name: Standard", "name: Anders", set()),
     "a language": ("name: Standard,", "name: Standard, locale: en,", set()),
-    "a recipient": ("reports: [drukte, afhandeling]", "reports: [drukte]", set()),
+    "a recipient": ("reports: [traffic, handling]", "reports: [traffic]", set()),
 }
 
 

@@ -23,14 +23,14 @@ customers:
     contracts: [{{option: detailed, from: 2020-01-01}}]
     agents: [{{id: medewerker-{NAMED}-1, name: Noor Zandvliet, email: noor@example.org}}]
     recipients:
-      - {{email: chef@een.example, reports: [drukte, medewerkers]}}
+      - {{email: chef@een.example, reports: [traffic, agents]}}
       - {{email: planner@een.example, reports: []}}
   - id: {ANONYMOUS}
     name: Zorgpunt
     anonymous_agents: true
     sql_login: true
     contracts: [{{option: detailed, from: 2020-01-01}}]
-    recipients: [{{email: chef@twee.example, reports: [drukte]}}]
+    recipients: [{{email: chef@twee.example, reports: [traffic]}}]
   - id: {STANDARD}
     name: Fietsen
     sql_login: true

@@ -17,7 +17,7 @@ def leaver(customer: int, *spans: Span) -> str:
         f"    queues: [{{name: {q}, label: L{q}}}]\n    statuses: {{{word}: break}}\n"
         f"    agents: [{{id: {agent}, name: Noor Zandvliet{customer}, email: noor@example.org{customer}}}]\n"
         f"    contacts: [{{name: Contact{customer}, email: contact@example.org{customer}, authorised: true}}]\n"
-        f"    recipients: [{{email: ontvanger@example.org{customer}, reports: [drukte]}}]\n"
+        f"    recipients: [{{email: ontvanger@example.org{customer}, reports: [traffic]}}]\n"
     )
 
 

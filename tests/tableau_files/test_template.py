@@ -49,7 +49,9 @@ def fill(tmp_path: Path) -> Fill:
     def filled(text: str) -> bytes:
         file = tmp_path / "template.twb"
         file.write_text(text, encoding="utf-8")
-        return workbook.build(exposures.reports()["drukte"], CUSTOMER, source("queue", "nl"), PUBLISHED, file)
+        return workbook.build(
+            exposures.reports()["traffic"], CUSTOMER, source("queue", "nl"), PUBLISHED, file
+        )
 
     return filled
 
@@ -105,7 +107,7 @@ DESKTOP = (PROJECT / "tests" / "data" / "desktop.twb").read_text(encoding="utf-8
 @pytest.mark.parametrize("locale", LOCALES)
 def test_what_a_demanding_author_saved_works_as_it_is(tmp_path: Path, locale: str) -> None:
     (file := tmp_path / "desktop.twb").write_text(DESKTOP, encoding="utf-8")
-    of, report = source("queue", locale), exposures.reports()["drukte"]
+    of, report = source("queue", locale), exposures.reports()["traffic"]
     result = workbook.build(report, CUSTOMER, of, PUBLISHED, file)
     assert result == workbook.build(report, CUSTOMER, of, PUBLISHED, file)
     document = etree.fromstring(result)
@@ -520,4 +522,4 @@ def test_a_template_is_refused(fill: Fill, saved: str, old: str, new: str, said:
 def test_a_file_that_is_none_is_refused(tmp_path: Path, name: str, said: str) -> None:
     (tmp_path / "template.twbx").write_bytes(b"PK")
     with pytest.raises(UserError, match=said):
-        workbook.build(exposures.reports()["drukte"], "x", source("queue", "nl"), PUBLISHED, tmp_path / name)
+        workbook.build(exposures.reports()["traffic"], "x", source("queue", "nl"), PUBLISHED, tmp_path / name)

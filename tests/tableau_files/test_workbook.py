@@ -54,7 +54,7 @@ def test_it_lists_all_that_tableau_would_refuse_unlisted(name: str, locale: str)
 
 
 def test_the_schema_refuses_what_is_wrong() -> None:
-    broken = parsed("drukte")
+    broken = parsed("traffic")
     broken.find("worksheets/worksheet").remove(broken.find("worksheets/worksheet/table"))
     assert not schema().validate(etree.fromstring(etree.tostring(broken)))
     assert [one for one in errors(broken) if one != EXPLAIN_DATA]
@@ -232,7 +232,7 @@ def test_zones_neither_overlap_nor_leave_the_page(name: str, locale: str) -> Non
 
 
 def test_a_heat_map_is_week_day_by_quarter_hour() -> None:
-    (sheet,) = parsed("drukte").iterfind(
+    (sheet,) = parsed("traffic").iterfind(
         "worksheets/worksheet[@name='Aangeboden gesprekken per dag en kwartier']"
     )
     assert ".[wd:call_date:ok]" in sheet.findtext("table/rows")
@@ -338,7 +338,7 @@ def total(rows: list[Row], column: str, first: int, last: int) -> int:
 def test_a_key_figure_and_its_change_against_the_week_before(
     weeks_back: int, this: tuple[int, int], before: tuple[int, int]
 ) -> None:
-    of = computed("bereikbaarheid", weeks_back)
+    of = computed("accessibility", weeks_back)
 
     def value(name: str) -> Any:
         return of.value(f"Workbook_{name}", DAYS)
@@ -374,7 +374,7 @@ def test_a_key_figure_and_its_change_against_the_week_before(
     ids=["no week before", "no week", "nothing before", "a change too small to be seen"],
 )
 def test_a_key_figure_says_what_is_missing(offered: dict[int, int], expected: tuple[Any, ...]) -> None:
-    of = computed("bereikbaarheid")
+    of = computed("accessibility")
     rows = [{"call_date": date(2026, 11, day), "offered": number} for day, number in offered.items()]
     assert tuple(of.value(f"Workbook_{part}_offered", rows) for part in FIGURE) == expected
     said = of.value("Workbook_message", rows)
@@ -385,7 +385,7 @@ FIGURE = ("now", "change", "before", "note")
 
 
 def test_lines_of_two_weeks_lie_over_each_other() -> None:
-    of = computed("bereikbaarheid")
+    of = computed("accessibility")
     shown = [day for day in DAYS if of.value("Workbook_both", [day])]
     assert [day["call_date"].day for day in shown] == list(range(9, 23))
     placed = [(of.value("Workbook_which", [day]), of.value("Workbook_day", [day]).day) for day in shown]
@@ -402,7 +402,7 @@ def test_lines_of_two_weeks_lie_over_each_other() -> None:
     ],
 )
 def test_the_head_says_which_week(today: date, weeks_back: int, expected: tuple[Any, ...]) -> None:
-    of = computed("bereikbaarheid", weeks_back, today)
+    of = computed("accessibility", weeks_back, today)
     assert (
         tuple(of.value(f"Workbook_{name}", DAYS) for name in ("week", "from", "until", "going_on"))
         == expected
@@ -420,5 +420,5 @@ def test_tableau_has_the_functions_that_formulas_use(name: str, locale: str) -> 
 def test_a_server_that_is_no_url_is_refused() -> None:
     with pytest.raises(UserError, match="is not the URL of a Tableau server"):
         workbook.build(
-            exposures.reports()["drukte"], "x", source("queue", "nl"), PublishedSource("tableau", "", "x")
+            exposures.reports()["traffic"], "x", source("queue", "nl"), PublishedSource("tableau", "", "x")
         )

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 
 from callmart.base.errors import UserError
@@ -19,9 +18,10 @@ def folder(home: Path) -> Path:
 
 
 def ensure_running(home: Path) -> Emulator:
-    """Return the emulator; start it in the background if it isn't running. Raises UserError if it can't start."""
+    """Return the emulator; start it in the background if it isn't running, or is of another version. Raises UserError
+    if it can't start.
+    """
     with _for_the_user():
-        _find_older(home)
         return process.start(folder(home), TOKEN_NAME, _token_file(home))
 
 
@@ -36,19 +36,11 @@ def serve(home: Path, announce: Callable[[Emulator], None]) -> None:
 def stop(home: Path) -> bool:
     """Stop the emulator. Returns False if none was running."""
     with _for_the_user():
-        _find_older(home)
         return process.stop(folder(home))
 
 
 def _token_file(home: Path) -> Path:
     return home / "secrets" / "emulator_token"
-
-
-def _find_older(home: Path) -> None:
-    """Add the identity URL to the record of an emulator that callmart 0.1 started and that may still be running."""
-    older = process.recorded(folder(home))
-    if older is not None and not older.identity_url:
-        process.record(folder(home), replace(older, identity_url=f"{older.url}/callmart-emulator"))
 
 
 @contextmanager

@@ -307,14 +307,14 @@ def _stay(publication: Publication, actual: Actual, gone: Mapping[str, User]) ->
         if old is not None:
             urls[source.name] = old.content_url
         if old is None or not _holds(old, source.content_hash, actual):
-            steps.append(_upload(customer, "data source", source, old))
+            steps.append(_upload(customer, "data source", source, old, actual))
         else:
             unchanged.append(old)
     for workbook in publication.workbooks:
         old = project.of_kind("workbook").get(workbook.name) if project else None
         url = urls.get(workbook.source.title)
         if old is None or url is None or not _holds(old, hash_of(workbook, url), actual):
-            steps.append(_upload(customer, "workbook", workbook, old))
+            steps.append(_upload(customer, "workbook", workbook, old, actual))
         else:
             unchanged.append(old)
     steps += starting
@@ -326,10 +326,15 @@ def _stay(publication: Publication, actual: Actual, gone: Mapping[str, User]) ->
     )  # fmt: skip
 
 
-def _upload(customer: int, kind: ContentKind, content: DataSource | Workbook, old: Content | None) -> Step:
+def _upload(
+    customer: int, kind: ContentKind, content: DataSource | Workbook, old: Content | None, actual: Actual
+) -> Step:
     if old is None:
         return Step(customer, "add", kind, content.name, content=content)
-    return Step(customer, "change", kind, content.name, old.luid, old.tags, content)
+    tags = old.tags
+    if not old.is_marked:  # it is adopted first, which marks its tags
+        tags = frozenset(str(tag._replace(installation=actual.installation)) for tag in marks.tags(old))
+    return Step(customer, "change", kind, content.name, old.luid, tags, content)
 
 
 def _holds(old: Content, content_hash: str, actual: Actual) -> bool:

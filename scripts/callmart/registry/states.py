@@ -144,7 +144,7 @@ def current_states(connection: psycopg.Connection) -> dict[int, State]:
         )
         for customer_id, *values in connection.execute(query):
             row = tuple(tuple(v) if isinstance(v, list) else v for v in values)
-            states[customer_id].tables[table].add(_recipient(*row) if table == "recipient" else row)
+            states[customer_id].tables[table].add(_recipient(*values) if table == "recipient" else row)
     for customer_id, *agent in connection.execute(
         "select customer_id, agent, name, email from registry.agent where name is not null"
     ):

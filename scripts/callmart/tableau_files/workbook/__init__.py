@@ -1,8 +1,8 @@
 """Builds workbooks: a customer's report as a .twb that uses the customer's published data source.
 
 A workbook is generated from the report's declaration. If there is a template, models/reports/<name>.twb with any of the
-report's names, the template is used instead, with its connection and texts replaced. The same input gives the same bytes. In either case the
-workbook's fields are checked against the data source.
+report's names, the template is used instead, with its connection and texts replaced. The same input gives the same
+bytes. In either case the workbook's fields are checked against the data source.
 """
 
 from pathlib import Path
@@ -38,8 +38,6 @@ def build(
 def _own_template(report: Report) -> Path | None:
     found = [file for name in report.names if (file := TEMPLATES / f"{name}.twb").exists()]
     if len(found) > 1:
-        raise UserError(
-            f"{TEMPLATES} has several templates of the report {report.name}: {' and '.join(file.name for file in found)}; "
-            "keep one"
-        )
+        names = " and ".join(file.name for file in found)
+        raise UserError(f"{TEMPLATES} has several templates of the report {report.name}, {names}; keep one")
     return found[0] if found else None

@@ -1,4 +1,4 @@
--- The tables of the emulator's state. If you change them, raise FORM in state.py.
+-- The tables of the emulator's state. A change is a file of its own beside this one, with the next number.
 
 create table site (
     id text primary key, name text not null, content_url text not null unique,
