@@ -1,4 +1,4 @@
-"""callmart's emulator: where a home keeps it, and that one of an older callmart is found as it was."""
+"""callmart's emulator: where a home keeps it, and that one of an older callmart is replaced, with what it has."""
 
 import json
 import subprocess
@@ -15,7 +15,7 @@ from tableau_emulator import client
 from tableau_emulator.process import Emulator
 from tableau_emulator.state import State
 
-# The desk and the record as callmart 0.1 had them.
+# The desk and the record as 85f5234 had them.
 OLDER = """
 import json, pathlib, sys
 from tableau_emulator import desk
@@ -24,7 +24,7 @@ from tableau_emulator.serve import serve
 folder, token = map(pathlib.Path, sys.argv[1:])
 def older(emulator):
     record = json.loads((folder / "server.json").read_text())
-    del record["identity_url"]
+    del record["identity_url"], record["version"]
     (folder / "server.json").write_text(json.dumps(record))
     print(emulator.url, flush=True)
 serve(folder, "callmart", token, announce=older)
@@ -39,7 +39,7 @@ def home(tmp_path: Path) -> Iterator[Path]:
 
 @pytest.fixture
 def older(home: Path) -> Iterator[str]:
-    """The URL of an emulator that runs as callmart 0.1 started it."""
+    """The URL of an emulator that runs as 85f5234 started it."""
     with State(home / "emulator") as state:
         state.update("user", state.administrator()["id"], name="callmart", full_name="callmart")
     command: list[str | Path] = [
@@ -59,24 +59,31 @@ def projects(running: Emulator) -> set[str]:
     return {each.name for each in client.administrator(running).projects.all()}
 
 
-def test_one_that_runs_since_an_older_callmart_is_found_and_stopped(home: Path, older: str) -> None:
-    running = emulator.ensure_running(home)
-    assert running == Emulator(older, "callmart", (home / "secrets" / "emulator_token").read_text())
-    client.administrator(running).projects.create(TSC.ProjectItem("stays"))
-    assert emulator.stop(home)
-    assert emulator.ensure_running(home) == running
-    assert projects(running) == {"Default", "stays"}
+def record_of(home: Path) -> dict[str, object]:
+    record: dict[str, object] = json.loads((home / "emulator" / "server.json").read_text())
+    return record
 
 
-def test_one_that_an_older_callmart_left_is_served_as_it_was(home: Path, older: str) -> None:
-    token = (home / "secrets" / "emulator_token").read_text()
+def test_one_that_runs_since_an_older_callmart_is_replaced(home: Path, older: str) -> None:
+    before = Emulator(older, "callmart", (home / "secrets" / "emulator_token").read_text())
+    client.administrator(before).projects.create(TSC.ProjectItem("stays"))
+    replaced = record_of(home)
+    assert set(replaced) == {"url", "port", "pid", "identity"}
+    assert emulator.ensure_running(home) == before
+    now = record_of(home)
+    assert now["pid"] != replaced["pid"]
+    assert emulator.ensure_running(home) == before
+    assert record_of(home) == now
+    assert projects(before) == {"Default", "stays"}
     with State(home / "emulator") as state:
         assert state.administrator()["name"] == "callmart"
-    emulator.stop(home)
-    record = json.loads((home / "emulator" / "server.json").read_text())
-    del record["identity_url"]
-    (home / "emulator" / "server.json").write_text(json.dumps(record))
-    assert emulator.ensure_running(home) == Emulator(older, "callmart", token)
+
+
+def test_one_that_runs_since_an_older_callmart_is_stopped(home: Path, older: str) -> None:
+    before = Emulator(older, "callmart", (home / "secrets" / "emulator_token").read_text())
+    assert emulator.stop(home)
+    assert not emulator.stop(home)
+    assert emulator.ensure_running(home) == before
 
 
 def test_it_is_served_in_the_foreground_unless_it_runs_already(home: Path) -> None:

@@ -19,6 +19,8 @@ from emulated import signed_in
 from tableau_emulator.cli import main
 from tableau_emulator.errors import EmulatorError
 from tableau_emulator.process import start, stop
+from tableau_emulator.state import VERSION, State
+from tableau_emulator.version import version
 
 
 @pytest.fixture
@@ -66,6 +68,44 @@ def test_comes_back_after_it_was_killed(folder: Path) -> None:
     start(folder)
     os.kill(pid(folder), signal.SIGKILL)
     assert signed_in(start(folder)).version == "3.28"
+
+
+def record_of(folder: Path, **changed: object) -> dict[str, object]:
+    """The record of the folder's emulator, with these values changed; None removes one."""
+    record: dict[str, object] = json.loads((folder / "server.json").read_text()) | changed
+    return {name: value for name, value in record.items() if value is not None}
+
+
+@pytest.mark.parametrize(
+    "differing",
+    [{"version": "0.0.9+another"}, {"version": None}, {"version": "9.0.0", "added_by_it": "something"}],
+    ids=["another", "none", "a newer one that recorded more"],
+)
+def test_one_of_another_version_is_restarted(folder: Path, differing: dict[str, object]) -> None:
+    first = start(folder)
+    made = signed_in(first).projects.create(TSC.ProjectItem("stays"))
+    before = pid(folder)
+    assert start(folder) == first
+    assert pid(folder) == before, "one of the same version stays"
+    (folder / "server.json").write_text(json.dumps(record_of(folder, **differing)))
+    assert start(folder) == first, "its links stay valid"
+    assert pid(folder) != before
+    assert record_of(folder)["version"] == version()
+    assert made.id in {project.id for project in TSC.Pager(signed_in(first).projects)}
+
+
+def test_one_whose_state_is_newer_is_not_stopped(folder: Path) -> None:
+    start(folder)
+    before = pid(folder)
+    (folder / "server.json").write_text(json.dumps(record_of(folder, version="9.0.0")))
+    with State(folder) as state:
+        state.database.execute(f"pragma user_version = {VERSION + 1}")
+    with pytest.raises(EmulatorError, match="from a newer emulator"):
+        start(folder)
+    assert pid(folder) == before
+    assert stop(folder), "it still ran"
+    with pytest.raises(EmulatorError, match="from a newer emulator"):
+        start(folder)
 
 
 def test_a_port_taken_meanwhile_is_not_fought_for(folder: Path) -> None:

@@ -1,35 +1,92 @@
-"""The state: made, made anew, emptied; and never in the place of something else."""
+"""The state: made, upgraded, emptied; and never in the place of something else."""
 
 import sqlite3
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 import tableauserverclient as TSC
 from tableauserverclient.server.endpoint.exceptions import FailedSignInError
 
+from earlier import unpack_emulator
 from emulated import World
-from tableau_emulator import client
+from tableau_emulator import client, state
 from tableau_emulator.errors import EmulatorError
-from tableau_emulator.state import FORM, State
+from tableau_emulator.state import CHANGES, VERSION, State
 
 # TSC sends a setting of sites that is gone, and warns of itself
 pytestmark = pytest.mark.filterwarnings("ignore:FlowsEnabled")
 
 
-def test_a_state_of_an_older_form_is_made_anew(tmp_path: Path) -> None:
-    with State(tmp_path) as state:
-        state.admit("token", "secret")
-        state.database.execute("pragma user_version = 1")
-    with State(tmp_path) as state:
-        assert state.one("select 1 from token") is None
-        assert state.administrator()["site_role"] == "ServerAdministrator"
+def held(folder: Path) -> dict[str, list[tuple[object, ...]]]:
+    """All rows of a state, by table, looked at without the code under test."""
+    with closing(sqlite3.connect(folder / "state.sqlite")) as database:
+        tables = database.execute("select name from sqlite_master where type = 'table'").fetchall()
+        return {name: database.execute(f"select * from {name}").fetchall() for (name,) in tables}
 
 
-def test_a_state_of_a_newer_form_stays_as_it_is(tmp_path: Path) -> None:
+def schema(folder: Path) -> tuple[int, set[tuple[str, str]]]:
+    """The version of a state, and its tables and indexes."""
+    with closing(sqlite3.connect(folder / "state.sqlite")) as database:
+        (version,) = database.execute("pragma user_version").fetchone()
+        return version, set(database.execute("select type, name from sqlite_master"))
+
+
+def test_a_state_of_85f5234_is_upgraded_with_everything_in_it(tmp_path: Path) -> None:
+    old, new = tmp_path / "old", tmp_path / "new"
+    unpack_emulator(old)
+    before, files = held(old), {file: file.read_bytes() for file in (old / "files").iterdir()}
+    assert (schema(old)[0], len(before["workbook"]), len(before["favorite"]), len(files)) == (3, 4, 1, 6)
+    State(new).close()
+    for _ in range(2):
+        with State(old) as upgraded:
+            upgraded.sweep()
+        assert held(old) == before
+        assert schema(old) == schema(new)
+        assert schema(old)[0] == VERSION
+        assert {file: file.read_bytes() for file in (old / "files").iterdir()} == files
+
+
+def test_an_upgrade_that_breaks_off_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    unpack_emulator(tmp_path)
+    before = held(tmp_path), schema(tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setitem(CHANGES, VERSION + 1, "delete from tag;\ncreate table broken")
+        patch.setattr(state, "VERSION", VERSION + 1)
+        with pytest.raises(sqlite3.OperationalError, match="incomplete input"):
+            State(tmp_path)
+    assert (held(tmp_path), schema(tmp_path)) == before
+    State(tmp_path).close()
+    assert (held(tmp_path), schema(tmp_path)[0]) == (before[0], VERSION)
+
+
+def test_of_two_that_upgrade_at_once_both_find_the_state_upgraded(tmp_path: Path) -> None:
+    unpack_emulator(tmp_path)
+    before = held(tmp_path)
+
+    def upgrade(_: int) -> None:
+        State(tmp_path).close()
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(upgrade, range(4)))
+    assert (held(tmp_path), schema(tmp_path)[0]) == (before, VERSION)
+
+
+def test_a_state_that_is_too_old_stays_as_it_is(tmp_path: Path) -> None:
+    with State(tmp_path) as state:
+        state.database.execute("pragma user_version = 2")
+    before = held(tmp_path)
+    with pytest.raises(EmulatorError, match=r"is of version 2, which is too old .* delete the folder"):
+        State(tmp_path)
+    assert held(tmp_path) == before
+
+
+def test_a_state_of_a_newer_version_stays_as_it_is(tmp_path: Path) -> None:
     with State(tmp_path) as state:
         state.admit("token", "secret")
-        state.database.execute(f"pragma user_version = {FORM + 1}")
-    with pytest.raises(EmulatorError, match="newer emulator"):
+        state.database.execute(f"pragma user_version = {VERSION + 1}")
+    with pytest.raises(EmulatorError, match=f"is of version {VERSION + 1}, from a newer emulator"):
         State(tmp_path)
     with sqlite3.connect(tmp_path / "state.sqlite") as database:
         assert database.execute("select name from token").fetchall() == [("token",)]
