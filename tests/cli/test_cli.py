@@ -169,10 +169,15 @@ def test_the_plan_is_shown_before_it_is_refused(ready: Callmart, command: Comman
 
 
 def test_what_deletes_is_done_with_yes(make_callmart: Callable[[], Callmart], tmp_path: Path) -> None:
+    """The first registry names a report as it was called before, which the command says."""
     other = make_callmart()
     command = command_of(other.home)
-    (tmp_path / "registry.yml").write_text(REGISTRY)
-    assert command("registry", "apply", tmp_path / "registry.yml").returncode == 0
+    recipients = "recipients: [{email: a@example.org, reports: [drukte, handling]}]"
+    (tmp_path / "registry.yml").write_text(REGISTRY.replace("agents:", f"{recipients}, agents:"))
+    done = command("registry", "apply", tmp_path / "registry.yml")
+    assert done.returncode == 0
+    assert "registry.yml uses earlier names of reports, which callmart 1.0 will refuse" in done.stderr
+    assert done.stderr.rstrip().endswith("; write traffic for drukte")
     (tmp_path / "registry.yml").write_text("customers: []\n")
     done = command("registry", "apply", tmp_path / "registry.yml", "--yes")
     assert done.returncode == 0

@@ -33,6 +33,8 @@ def marts(callmart: Callmart) -> list[Mart]:
 
 def test_the_reports_are_those_of_the_statement() -> None:
     assert tuple(exposures.reports()) == STANDARD + DETAILED
+    before = ("bereikbaarheid", "drukte", "afhandeling", "medewerkers", "status")
+    assert tuple(map(exposures.current_name, before)) == STANDARD + DETAILED
     for report in exposures.reports().values():
         assert report.is_opened_by("detailed")
         assert report.is_opened_by("standard") == (report.name in STANDARD)
@@ -121,6 +123,19 @@ MISTAKES = {
         ": version: Input should be 2; correct it there",
     ),
     "a name twice": (ONE + ONE[ONE.index("  - name: traffic") :], ": traffic is there twice; keep one"),
+    "an earlier name that another report has": (
+        changed("        option:", "        renamed_from: drukte\n        option:")
+        + changed("name: traffic", "name: drukte")[ONE.index("  - name: traffic") :],
+        ": drukte is there twice; keep one",
+    ),
+    "its own name as an earlier one": (
+        changed("        option:", "        renamed_from: [drukte, traffic]\n        option:"),
+        ": traffic is there twice; keep one",
+    ),
+    "an earlier name that is none": (
+        changed("        option:", "        renamed_from: 1\n        option:"),
+        f"{TRAFFIC}.renamed_from: Input should be a valid list",
+    ),
     "no meta": (
         ONE[: ONE.index("    config:")],
         f"{TRAFFIC}: config.meta must have the report's own keys; docs/report_types.md shows them",
@@ -240,6 +255,21 @@ def test_the_line_is_that_of_the_mistake(tmp_path: Path, old: str, new: str, lin
         exposures.read(file)
 
 
+@pytest.mark.parametrize(
+    ("written", "names"),
+    [("drukte", ["drukte", "traffic"]), ("[spits, drukte]", ["spits", "drukte", "traffic"])],
+    ids=["one", "several, the oldest first"],
+)
+def test_a_report_names_its_earlier_names(tmp_path: Path, written: str, names: list[str]) -> None:
+    file = tmp_path / "reports.yml"
+    file.write_text(ONE)
+    (report,) = exposures.read(file)
+    assert (report.names, report.first_name) == (["traffic"], "traffic")
+    file.write_text(changed("        option:", f"        renamed_from: {written}\n        option:"))
+    (report,) = exposures.read(file)
+    assert (report.names, report.first_name) == (names, names[0])
+
+
 def test_a_file_that_is_gone_is_a_sentence(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"gone\.yml can't be read \(.*\); restore it from the repository"):
         exposures.read(tmp_path / "gone.yml")
@@ -318,6 +348,19 @@ def test_a_report_that_is_not_declared_is_refused_by_its_line(tmp_path: Path) ->
         caught.value
     )
     assert "geheim" not in str(caught.value)
+
+
+def test_the_registry_may_use_a_name_of_before(tmp_path: Path) -> None:
+    now = load(tmp_path, "standard", "handling")
+    before = load(tmp_path, "standard", "afhandeling")
+    at = datetime.combine(TODAY, time(12), UTC)
+    assert desired_states(before, at) == desired_states(now, at)
+    assert desired_states(now, at)[1].tables["recipient"] == {
+        ("a@example.org", ("traffic",)),
+        ("b@example.org", ("traffic", "handling")),
+    }
+    assert registry_file.earlier_names(before) == {"afhandeling": "handling"}
+    assert registry_file.earlier_names(now) == {}
 
 
 def test_a_registry_without_recipients_needs_no_reports(

@@ -16,6 +16,7 @@ from callmart.base.keys import fingerprint_of
 from callmart.database import clock
 from callmart.registry import applying
 from callmart.registry.file import load
+from callmart.registry.planning import plan
 from callmart.registry.states import current_states, desired_states
 from callmart_home import Callmart
 from today import TODAY, YESTERDAY
@@ -267,6 +268,26 @@ def test_what_changes_numbers_marks_days_of_the_customer(
     assert old in FULL
     applied.apply(FULL.replace(old, new))
     assert dirty(applied) == {(customer, YESTERDAY) for customer in customers}
+
+
+def test_a_report_of_another_name_is_stored_under_its_present_one(applied: Callmart) -> None:
+    stored = "select reports from registry.recipient"
+    now = applied.rows(stored)
+    assert now == [{"reports": ["traffic", "handling"]}]
+    applied.apply(FULL.replace("[traffic, handling]", "[handling]"))
+    applied.apply(FULL.replace("[traffic, handling]", "[drukte, afhandeling]"))
+    assert applied.rows(stored) == now
+
+
+def test_a_name_that_an_older_callmart_stored_is_no_change(applied: Callmart) -> None:
+    before = versions(applied)
+    with applied.connect() as connection:
+        connection.execute("update registry.recipient set reports = '{drukte,handling}'")
+        connection.commit()
+        wanted = desired_states(load(applied.home / "registry.yml"), clock.now(connection))
+        assert plan(current_states(connection), wanted, TODAY) == []
+    applied.apply(FULL)
+    assert versions(applied) == before
 
 
 def test_another_zone_moves_calls_to_another_day(applied: Callmart) -> None:

@@ -76,6 +76,25 @@ def test_a_template_that_tableau_saved_works_as_it_is(fill: Fill, saved: str) ->
         assert gone not in result
 
 
+def test_a_template_may_have_an_earlier_name_of_its_report(
+    saved: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def build(name: str) -> bytes:
+        return workbook.build(exposures.reports()[name], CUSTOMER, source("queue", "nl"), PUBLISHED)
+
+    monkeypatch.setattr(workbook, "TEMPLATES", tmp_path)
+    generated = build("traffic")
+    (tmp_path / "drukte.twb").write_text(saved, encoding="utf-8")
+    filled = build("traffic")
+    assert filled != generated
+    (tmp_path / "drukte.twb").rename(tmp_path / "traffic.twb")
+    assert build("traffic") == filled
+    (tmp_path / "drukte.twb").touch()
+    with pytest.raises(UserError, match=r"the report traffic, drukte\.twb and traffic\.twb; keep one"):
+        build("traffic")
+    assert build("handling"), "another report is not concerned"
+
+
 def test_the_sample_itself_is_refused_by_its_field(fill: Fill) -> None:
     with pytest.raises(UserError, match=r"template\.twb: the data source Wachtrijen has no field \[Category"):
         fill(SAVED.read_text(encoding="utf-8"))

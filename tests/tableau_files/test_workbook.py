@@ -17,6 +17,7 @@ from callmart.tableau_files import tds, workbook
 from callmart.tableau_files.workbook import dashboard, references
 from callmart.tableau_files.workbook.book import PublishedSource
 from callmart.tableau_files.workbook.sheet import BREAK, literal
+from earlier import before_renaming
 from formulas import Formulas, Row
 from tableau_files import (
     CUSTOMER,
@@ -65,6 +66,15 @@ def test_same_input_gives_the_same_bytes(name: str, locale: str) -> None:
     report = exposures.reports()[name]
     again = workbook.build(report, CUSTOMER, tds.source(report.group, marts(), locale), PUBLISHED)  # type: ignore[arg-type]
     assert again == built(name, locale)
+
+
+@each_report
+def test_a_renamed_report_is_the_same_workbook(name: str, locale: str) -> None:
+    """Tableau knows sheets by their ids, so those follow from the report's first name."""
+    report = before_renaming(exposures.reports()[name])
+    assert workbook.build(report, CUSTOMER, source(report.group, locale), PUBLISHED) == built(name, locale)
+    other = report.model_copy(update={"name": "other"})
+    assert workbook.build(other, CUSTOMER, source(report.group, locale), PUBLISHED) != built(name, locale)
 
 
 @each_report
