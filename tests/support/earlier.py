@@ -7,6 +7,7 @@ from callmart.base.settings import PROJECT
 from callmart.declarations.exposures import Report
 
 # Emulated Tableau that 85f5234 published to: customer 1042 with four reports, two recipients, their mails, a favorite.
+# It is server.json, state.sqlite (after `pragma wal_checkpoint(truncate)`) and files/ of its CALLMART_HOME/emulator.
 EMULATOR = PROJECT / "tests" / "data" / "homes" / "85f5234-emulator.tar.xz"
 
 
