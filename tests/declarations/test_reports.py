@@ -41,6 +41,14 @@ def test_the_reports_are_those_of_the_statement() -> None:
         assert not report.is_opened_by("none")
 
 
+def test_a_report_of_detailed_is_no_part_of_standard_whatever_it_shows() -> None:
+    traffic = exposures.reports()["traffic"]
+    ordered = traffic.model_copy(update={"option": "detailed"})
+    assert traffic.is_opened_by("standard")
+    assert not ordered.is_opened_by("standard")
+    assert ordered.is_opened_by("detailed")
+
+
 def test_they_show_what_the_marts_hold(marts: list[Mart]) -> None:
     exposures.check(exposures.reports().values(), marts, metrics.metrics())
 

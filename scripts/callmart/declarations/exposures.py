@@ -17,7 +17,7 @@ from callmart.base.settings import PROJECT
 from callmart.base.strict import Strict
 from callmart.declarations import captions
 from callmart.declarations.dbt_project import Mart
-from callmart.declarations.matrix import Group, Option, matrix
+from callmart.declarations.matrix import OPTIONS, Group, Option, matrix
 from callmart.declarations.metrics import Metric
 
 FILE = PROJECT / "models" / "reports.yml"
@@ -172,8 +172,9 @@ class Report(Strict):
         return self.names[0]
 
     def is_opened_by(self, option: str) -> bool:
-        """Whether a contract with this option includes the report."""
-        return option != "none" and self.group in matrix().customer[option]  # type: ignore[index]
+        """Whether a contract with this option includes the report: its own option, or a larger one."""
+        including = OPTIONS[OPTIONS.index(self.option) :]
+        return any(option == each and self.group in matrix().customer[each] for each in including)
 
 
 class _File(Strict):

@@ -2,7 +2,7 @@
 
 import re
 from functools import cache
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from pydantic import Field
 
@@ -14,6 +14,7 @@ FILE = PROJECT / "access.yml"
 
 Group = Literal["queue", "line", "agent", "usage"]
 Option = Literal["standard", "detailed"]
+OPTIONS: tuple[Option, ...] = get_args(Option)  # each includes those before it
 
 _NAME = "[a-z_][a-z_0-9]*"
 Relation = Annotated[str, Field(pattern=rf"^{_NAME}\.(\*|{_NAME}(\({_NAME}(, {_NAME})*\))?)$")]
