@@ -98,7 +98,7 @@ def _uploaded(settings: Settings, customers: int) -> tuple[float, int, float]:
 
 def _packed(source: DataSource, folder: Path) -> Path:
     file = folder / "source.tdsx"
-    tds.package(source.source, file, source.held)
+    tds.package(source.source, file, source.data)
     return file
 
 

@@ -35,7 +35,7 @@ from tableau_emulator.state import State
 
 def foreign_source(server: TSC.Server, project: str, source: DataSource, name: str = "van een mens") -> str:
     item = TSC.DatasourceItem(projects(server)[project].id, name)
-    return str(server.datasources.publish(item, source.held, "CreateNew").id)
+    return str(server.datasources.publish(item, source.data, "CreateNew").id)
 
 
 def test_foreign_content_is_reported_and_never_touched(

@@ -58,7 +58,7 @@ def test_a_mail_that_changes_is_another_one(server: TSC.Server, mailed: Publicat
 
 
 def test_a_week_that_is_held_back_is_not_mailed(server: TSC.Server, mailed: Publication) -> None:
-    held = replace(mailed, hold="1 days of last week are held back")
+    held = replace(mailed, mail_stopped_because="1 days of last week are held back")
     (outcome,) = publish(server, held)
     assert subscriptions(server) == [], "none is made that would mail"
     publish(server, mailed)
@@ -77,7 +77,7 @@ def test_a_customer_that_fails_is_not_mailed_what_was_there_before(
     server: TSC.Server, mailed: Publication, extracts: dict[str, DataSource], tmp_path: Path
 ) -> None:
     publish(server, mailed)
-    gone = replace(extracts["queues"], held=tmp_path / "gone.hyper", content_hash="new")
+    gone = replace(extracts["queues"], data=tmp_path / "gone.hyper", content_hash="new")
     (outcome,) = publish(server, replace(mailed, data_sources=(gone, extracts["agents"])))
     assert outcome.error is not None
     assert [each.suspended for each in subscriptions(server)] == [True]

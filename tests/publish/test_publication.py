@@ -104,7 +104,7 @@ def test_a_contract_orders_data_sources_reports_and_mail(
     assert [(mail.workbook, mail.subject) for mail in standard.mails] == [
         ("Traffic", "Your weekly report Traffic")
     ], "no report that the contract does not order"
-    assert detailed.hold is None
+    assert detailed.mail_stopped_because is None
 
 
 def test_names_of_reports_that_an_older_callmart_stored_are_mailed_all_the_same(
@@ -168,23 +168,24 @@ def last_week(day: int) -> date:
         ("update ops.extract set basis = '{\"opened\": 1}' where customer_id = 1", "run `callmart extract`"),
     ],
 )
-def test_a_week_that_is_not_complete_is_held(
+def test_a_week_that_is_not_complete_stops_the_mail(
     applied: Callmart, owner: psycopg.Connection, change: str, said: str
 ) -> None:
     owner.execute(change, {"day": last_week(2)})
-    hold = desired(applied, owner)[DETAILED].hold
-    assert hold is not None
-    assert said in hold
-    assert (desired(applied, owner)[STANDARD].hold is None) is ("raw.file" not in change)
+    why = desired(applied, owner)[DETAILED].mail_stopped_because
+    assert why is not None
+    assert said in why
+    others = desired(applied, owner)[STANDARD].mail_stopped_because
+    assert (others is None) is ("raw.file" not in change)
 
 
 @pytest.mark.parametrize("day", [-1, 7])
-def test_another_week_holds_nothing(applied: Callmart, owner: psycopg.Connection, day: int) -> None:
+def test_another_week_stops_no_mail(applied: Callmart, owner: psycopg.Connection, day: int) -> None:
     owner.execute(
         "insert into ops.held_back (customer_id, call_date, build_id, cause) values (1, %s, 1, '')",
         [last_week(day)],
     )
-    assert desired(applied, owner)[DETAILED].hold is None
+    assert desired(applied, owner)[DETAILED].mail_stopped_because is None
 
 
 def test_live_needs_a_server_that_tableau_reaches(applied: Callmart, owner: psycopg.Connection) -> None:
@@ -200,7 +201,7 @@ def test_live_is_the_customers_own_login(
         logins, "customer_uri", lambda *_: "postgresql://callmart_customer_3@db.example.nl/callmart"
     )
     (line, queue) = sorted(desired(applied, owner)[LIVE].data_sources, key=lambda one: one.source.group)
-    assert queue.held == Live("db.example.nl", "5432", "callmart", "callmart_customer_3")
+    assert queue.data == Live("db.example.nl", "5432", "callmart", "callmart_customer_3")
     assert queue.password == logins.password(applied.settings, "callmart_customer_3")
     assert str(queue.password) not in repr(queue)
     logins.set_password(owner, applied.home, "callmart_customer_3")

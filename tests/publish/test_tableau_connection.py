@@ -125,7 +125,7 @@ def test_a_connected_app_may_do_all_that_is_needed_and_signs_in_again(
         for source in TSC.Pager(server.datasources):
             server.datasources.download(source.id, str(settings.home / source.id))
         moved = Publication(detailed.customer_id, "Anders", (live("one"),))
-        assert succeeded(publish(server, replace(mailed, hold="not complete")))
+        assert succeeded(publish(server, replace(mailed, mail_stopped_because="not complete")))
         assert succeeded(publish(server, moved))
         assert matches(server, moved)
         assert succeeded(publish(server))

@@ -81,8 +81,8 @@ def held(package: str) -> bytes:
 
 def held_file(source: DataSource) -> bytes:
     """The extract that a data source was made of."""
-    assert isinstance(source.held, Path)
-    return source.held.read_bytes()
+    assert isinstance(source.data, Path)
+    return source.data.read_bytes()
 
 
 def members(server: TSC.Server, group: str) -> set[str]:

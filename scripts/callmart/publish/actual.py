@@ -328,7 +328,7 @@ def _subscriptions(server: TSC.Server, schedules: Mapping[str, str]) -> Mapping[
     names = {luid: name for name, luid in schedules.items()}
     found = defaultdict(list)
     for item in everything(server.subscriptions):
-        subscription = mail.of(item, workbooks, names)
+        subscription = mail.from_tableau(item, workbooks, names)
         found[subscription.workbook].append(subscription)
     return found
 

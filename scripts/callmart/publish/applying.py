@@ -28,7 +28,17 @@ from callmart.publish.grants import (
     project_access,
 )
 from callmart.publish.marks import Mark, Tag
-from callmart.publish.planning import LOCK, ROLE, TOP_LOCK, CustomerPlan, Kind, Plan, Step, hash_of, held
+from callmart.publish.planning import (
+    LOCK,
+    ROLE,
+    TOP_LOCK,
+    CustomerPlan,
+    Kind,
+    Plan,
+    Step,
+    hash_of,
+    mail_alert,
+)
 from callmart.publish.tableau import FAILURES, LOST, reason
 from callmart.tableau_files import tds
 from callmart.tableau_files.workbook import PublishedSource
@@ -105,7 +115,7 @@ def _outcome(site: "_Site", customer: CustomerPlan, on_step: Callable[[Step], No
         work.project_id or None if is_marked else None,
         tuple(done),
         _sentence(customer, customer.problem or error),
-        _sentence(customer, held(customer)),
+        _sentence(customer, mail_alert(customer)),
     )
 
 
@@ -303,16 +313,16 @@ class _Customer:
     def _publish_source(self, step: Step) -> None:
         source = step.content
         assert isinstance(source, DataSource)
-        if isinstance(source.held, Path) and not source.held.exists():
+        if isinstance(source.data, Path) and not source.data.exists():
             source.restore()
-        live = source.held if isinstance(source.held, tds.Live) else None
+        live = source.data if isinstance(source.data, tds.Live) else None
         login = TSC.ConnectionCredentials(live.user, source.password, embed=True) if live else None
         item = TSC.DatasourceItem(self.project_id, step.name)
         # The package is written beside the extract, so that the data gets onto no other disk.
-        folder = source.held.parent if isinstance(source.held, Path) else None
+        folder = source.data.parent if isinstance(source.data, Path) else None
         with TemporaryDirectory(prefix=".publish-", dir=folder) as place:
             file = Path(place) / f"{source.source.group}.tdsx"
-            tds.package(source.source, file, source.held)
+            tds.package(source.source, file, source.data)
 
             def publish(mode: str) -> Any:
                 published = self._upload(step, item, file, mode, login)
@@ -379,7 +389,7 @@ class _Customer:
         self.mailing.append(mail.subscribe(self.server, wanted, user, workbook.views[0].id, schedule))
 
     def _suspend_or_resume(self, luid: str) -> None:
-        suspended = bool(self.plan.hold or self.plan.problem)
+        suspended = bool(self.plan.mail_stopped_because or self.plan.problem)
         if not suspended:
             self.mailing.append(luid)
         mail.suspend(self.server, luid, suspended=suspended)

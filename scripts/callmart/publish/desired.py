@@ -18,7 +18,7 @@ class DataSource:
     """
 
     source: Source
-    held: Path | Live
+    data: Path | Live
     content_hash: str
     rows: int | None = None  # None for a live connection
     password: str | None = field(default=None, repr=False)  # of the embedded login of a live connection
@@ -65,8 +65,8 @@ class Mail:
 class Publication:
     """Everything that one customer should have. Without content it is an empty project.
 
-    `members` are the addresses of the people who may sign in and look. While `hold` gives a reason, nothing is mailed.
-    While `problem` gives one, nothing is changed.
+    `members` are the addresses of the people who may sign in and look. While `mail_stopped_because` gives a reason,
+    nothing is mailed. While `problem` gives a reason, nothing changes except that its mail is suspended.
     """
 
     customer_id: int
@@ -75,7 +75,7 @@ class Publication:
     workbooks: tuple[Workbook, ...] = ()
     members: tuple[str, ...] = ()
     mails: tuple[Mail, ...] = ()
-    hold: str | None = None
+    mail_stopped_because: str | None = None
     problem: str | None = None
 
     @property

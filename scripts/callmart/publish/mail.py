@@ -46,7 +46,7 @@ def when(mail: Mail) -> str:
     return f"{_SCHEDULE}{mail.day} {mail.time}"
 
 
-def of(
+def from_tableau(
     item: TSC.SubscriptionItem, workbooks: Mapping[str, str], schedules: Mapping[str, str]
 ) -> Subscription:
     """Return a subscription from Tableau's list.

@@ -76,7 +76,7 @@ class Step:
 
 @dataclass(frozen=True)
 class CustomerPlan:
-    """The changes for one customer, in a safe order. If there is a `problem`, they only stop its mail."""
+    """The changes for one customer, in a safe order. With a `problem`, the only steps are those that stop its mail."""
 
     customer_id: int
     project: str
@@ -88,7 +88,7 @@ class CustomerPlan:
     foreign: tuple[Foreign, ...] = ()
     members: frozenset[str] = frozenset()  # LUIDs of the users now in its group
     mailing: tuple[str, ...] = ()  # LUIDs of the subscriptions that mail at present
-    hold: str | None = None  # why nothing may be mailed
+    mail_stopped_because: str | None = None
     problem: str | None = None
 
 
@@ -135,7 +135,7 @@ class Plan:
         yield from (str(step) for step in self.top)
         yield from (str(each) for each in self.foreign)
         for customer in self.customers:
-            alerts = [f"! {alert}" for alert in (customer.problem, held(customer)) if alert]
+            alerts = [f"! {alert}" for alert in (customer.problem, mail_alert(customer)) if alert]
             if lines := (*customer.steps, *customer.foreign, *alerts):
                 yield f"customer {customer.customer_id}"
                 yield from (f"  {line}" for line in lines)
@@ -166,7 +166,11 @@ class Plan:
             "problems": {
                 customer.customer_id: customer.problem for customer in self.customers if customer.problem
             },
-            "held": {customer.customer_id: customer.hold for customer in self.customers if customer.hold},
+            "held": {
+                customer.customer_id: customer.mail_stopped_because
+                for customer in self.customers
+                if customer.mail_stopped_because
+            },
             "leaving": list(self.leaving),
             "adopting": list(self.adopting),
             "other_installations": dict(self.others),
@@ -187,12 +191,16 @@ def plan(desired: Iterable[Publication], actual: Actual, *, adopts: bool = True)
     wanted = {publication.customer_id: publication for publication in desired}
     members = {identity(name) for publication in wanted.values() for name in publication.members}
     if not adopts and actual.users_before is not None:
-        actual = replace(actual, users=_without(actual.users, actual.users_before), users_before=None)
-    left = [user for name, user in actual.users.items() if user.is_ours and name not in members]
-    gone = {user.luid: user for user in left if not user.is_others}
+        users = _with_unadopted(actual.users, actual.users_before)
+        actual = replace(actual, users=users, users_before=None)
+    leavers = [user for name, user in actual.users.items() if user.is_ours and name not in members]
+    # An account that another installation also uses stays on the site.
+    removable = {user.luid: user for user in leavers if not user.is_others}
 
     def of_one(customer: int) -> CustomerPlan:
-        planned = _stay(wanted[customer], actual, gone) if customer in wanted else _leave(customer, actual)
+        planned = (
+            _stay(wanted[customer], actual, removable) if customer in wanted else _leave(customer, actual)
+        )
         if planned.problem is None and (adoptions := tuple(_adoptions(customer, actual))):
             if adopts:
                 return replace(planned, steps=adoptions + planned.steps)
@@ -201,7 +209,7 @@ def plan(desired: Iterable[Publication], actual: Actual, *, adopts: bool = True)
 
     return Plan(
         installation=actual.installation,
-        top=tuple(_top_steps(actual, left, is_user_wanted=bool(members))),
+        top=tuple(_top_steps(actual, leavers, is_user_wanted=bool(members))),
         top_id=actual.top.luid if actual.top else None,
         foreign=actual.top.foreign if actual.top else (),
         customers=tuple(of_one(customer) for customer in sorted(wanted.keys() | actual.customers)),
@@ -213,8 +221,10 @@ def plan(desired: Iterable[Publication], actual: Actual, *, adopts: bool = True)
     )
 
 
-def _without(users: Mapping[str, User], before: Group) -> dict[str, User]:
-    """The users, with the members of a group that isn't adopted counted as not ours."""
+def _with_unadopted(users: Mapping[str, User], before: Group) -> dict[str, User]:
+    """The users, with the members of our group from before marks. Until that group is adopted, they count as another
+    installation's, so that no account of theirs is removed.
+    """
     return {
         name: replace(user, is_ours=False, is_others=True) if user.luid in before.members else user
         for name, user in users.items()
@@ -222,7 +232,9 @@ def _without(users: Mapping[str, User], before: Group) -> dict[str, User]:
 
 
 def _adoptions(customer: int, actual: Actual) -> Iterator[Step]:
-    """Steps that mark what is ours only according to our books. The project comes last, as the rest is found by it."""
+    """Steps that mark what is ours only according to our books. The project comes last: until then callmart
+    finds the rest through it.
+    """
     group = actual.groups.get(customer)
     if group is not None and not group.is_marked:
         name = marks.customer_group(Mark(None, customer))
@@ -235,28 +247,30 @@ def _adoptions(customer: int, actual: Actual) -> Iterator[Step]:
             yield Step(customer, "adopt", "project", project.name, project.luid)
 
 
-def held(customer: CustomerPlan) -> str | None:
-    """Return a sentence for a person if the customer's mail is suspended."""
-    return f"the weekly mail is suspended: {customer.hold}" if customer.hold else None
+def mail_alert(customer: CustomerPlan) -> str | None:
+    """Return a sentence for a person if the customer's mail is stopped."""
+    reason = customer.mail_stopped_because
+    return f"the weekly mail is suspended: {reason}" if reason else None
 
 
 def hash_of(workbook: Workbook, content_url: str) -> str:
-    """Return the hash of a workbook on a data source with this content URL. On another one, the workbook differs."""
+    """Return the hash of a workbook on a data source with this content URL. The URL is part of the hash because it is
+    written into the workbook.
+    """
     return sha256(f"{workbook.content_hash}\n{content_url}".encode()).hexdigest()
 
 
-def _top_steps(actual: Actual, left: Iterable[User], *, is_user_wanted: bool) -> Iterator[Step]:
-    """Steps above all customers. Users who belong to no customer any more are removed first."""
+def _top_steps(actual: Actual, leavers: Iterable[User], *, is_user_wanted: bool) -> Iterator[Step]:
+    """Steps for the whole site. Users who belong to no customer any more are removed first."""
     users_group = marks.users_group(actual.installation)
     before = actual.users_before
     if actual.users_group is None and (is_user_wanted or before is not None):
         yield Step(None, "add", "group", users_group)
     if before is not None:
         yield Step(None, "adopt", "group", marks.users_group(None), before.luid)
-    leaving = {user.luid for user in left}
+    leaver_luids = {user.luid for user in leavers}
     for user in actual.users.values():
-        if user.luid in leaving:
-            # An account that another installation also uses stays on the site.
+        if user.luid in leaver_luids:
             yield Step(None, "remove", "member" if user.is_others else "user", user.name, user.luid)
         elif user.is_ours and user.role != ROLE:
             yield Step(None, "change", "user", user.name, user.luid)
@@ -271,7 +285,7 @@ def _top_steps(actual: Actual, left: Iterable[User], *, is_user_wanted: bool) ->
         yield Step(None, "change", "permissions", TOP_PROJECT)
 
 
-def _stay(publication: Publication, actual: Actual, gone: Mapping[str, User]) -> CustomerPlan:
+def _stay(publication: Publication, actual: Actual, removable: Mapping[str, User]) -> CustomerPlan:
     """Plan the steps that make a customer's project match `publication`: permissions and removals before uploads."""
     customer, name = publication.customer_id, publication.project
     found, group = actual.projects.get(customer, ()), actual.groups.get(customer)
@@ -296,9 +310,9 @@ def _stay(publication: Publication, actual: Actual, gone: Mapping[str, User]) ->
         steps.append(Step(customer, "change", "project", name, project.luid))
     if project is None or group is None or project.access != customer_access(group.luid):
         steps.append(Step(customer, "change", "permissions", name))
-    stopping, starting, mailing = _mail_steps(publication, project, actual, gone)
+    stopping, starting, mailing = _mail_steps(publication, project, actual, removable)
     steps += stopping
-    steps += _member_steps(publication, group, actual, gone)
+    steps += _member_steps(publication, group, actual, removable)
     steps += _removals(publication, project)
     unchanged = []
     urls: dict[str, str] = {}
@@ -306,14 +320,14 @@ def _stay(publication: Publication, actual: Actual, gone: Mapping[str, User]) ->
         old = project.of_kind("data source").get(source.name) if project else None
         if old is not None:
             urls[source.name] = old.content_url
-        if old is None or not _holds(old, source.content_hash, actual):
+        if old is None or not _has_hash(old, source.content_hash, actual):
             steps.append(_upload(customer, "data source", source, old, actual))
         else:
             unchanged.append(old)
     for workbook in publication.workbooks:
         old = project.of_kind("workbook").get(workbook.name) if project else None
         url = urls.get(workbook.source.title)
-        if old is None or url is None or not _holds(old, hash_of(workbook, url), actual):
+        if old is None or url is None or not _has_hash(old, hash_of(workbook, url), actual):
             steps.append(_upload(customer, "workbook", workbook, old, actual))
         else:
             unchanged.append(old)
@@ -322,7 +336,8 @@ def _stay(publication: Publication, actual: Actual, gone: Mapping[str, User]) ->
         customer, name, tuple(steps), project_id=project.luid if project else "",
         group_id=group.luid if group else "", unchanged=tuple(unchanged), foreign=foreign,
         members=group.members if group else frozenset(),
-        mailing=tuple(mailing), hold=publication.hold if publication.mails else None,
+        mailing=tuple(mailing),
+        mail_stopped_because=publication.mail_stopped_because if publication.mails else None,
     )  # fmt: skip
 
 
@@ -337,19 +352,19 @@ def _upload(
     return Step(customer, "change", kind, content.name, old.luid, tags, content)
 
 
-def _holds(old: Content, content_hash: str, actual: Actual) -> bool:
+def _has_hash(old: Content, content_hash: str, actual: Actual) -> bool:
     """Whether the content on Tableau has this hash in its tag. Adopting changes the tag's mark, not its hash."""
     tag = marks.Tag(actual.installation if old.is_marked else None, content_hash)
     return old.tags == {str(tag)}
 
 
 def _member_steps(
-    publication: Publication, group: Group | None, actual: Actual, gone: Mapping[str, User]
+    publication: Publication, group: Group | None, actual: Actual, removable: Mapping[str, User]
 ) -> Iterator[Step]:
     """Steps that remove users from the customer's group, and add users, to the site first and then to the group."""
     customer = publication.customer_id
     wanted = {identity(name): name for name in publication.members}
-    present = group.members - gone.keys() if group else frozenset[str]()
+    present = group.members - removable.keys() if group else frozenset[str]()
     named = {user.luid: (key, user.name) for key, user in actual.users.items()}
     for luid in sorted(present):
         key, name = named.get(luid, ("", luid))
@@ -366,13 +381,12 @@ def _member_steps(
 
 
 def _mail_steps(
-    publication: Publication, project: Project | None, actual: Actual, gone: Mapping[str, User]
+    publication: Publication, project: Project | None, actual: Actual, removable: Mapping[str, User]
 ) -> tuple[list[Step], list[Step], list[str]]:
     """The steps that stop mail before any other change, the steps that start it after all changes, and the LUIDs of the
     subscriptions that mail at present.
 
-    callmart manages every subscription to its workbooks: one that people create for themselves would mail held-back
-    days.
+    A subscription that somebody made is removed: it would go on mailing while mail is stopped.
     """
     customer = publication.customer_id
     stopping: list[Step] = []
@@ -384,23 +398,24 @@ def _mail_steps(
     for old in project.subscriptions if project else ():
         if not old.is_suspended:
             mailing.append(old.luid)
-        if old.user in gone:
+        if old.user in removable:
             continue  # removing the user removes the subscription
         member, workbook = named.get(old.user, old.user), workbooks[old.workbook]
         mail, name = wanted.get((member, workbook)), f"{workbook} to {member}"
         if mail is None or not old.is_as(mail):
             stopping.append(Step(customer, "remove", "subscription", name, old.luid))
             continue
-        del wanted[member, workbook]  # a second subscription of the same kind will be removed
-        if old.is_suspended != bool(publication.hold):
-            to = stopping if publication.hold else starting
+        del wanted[member, workbook]  # so a second one for this member and workbook is removed
+        if old.is_suspended != bool(publication.mail_stopped_because):
+            to = stopping if publication.mail_stopped_because else starting
             to.append(Step(customer, "change", "subscription", name, old.luid, content=mail))
-    if publication.hold is None:
+    if publication.mail_stopped_because is None:
         for mail in wanted.values():
             if actual.schedules is not None and when(mail) not in actual.schedules:
                 starting.append(Step(customer, "add", "schedule", when(mail)))
             name = f"{mail.workbook} to {mail.member}"
             starting.append(Step(customer, "add", "subscription", name, content=mail))
+    # Several mails can start at one time. They share its schedule, which is added once.
     return stopping, list(dict.fromkeys(starting)), mailing
 
 

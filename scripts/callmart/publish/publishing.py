@@ -87,7 +87,7 @@ def desired(connection: psycopg.Connection, settings: Settings) -> list[Publicat
             "select customer_id, mart_group, content_hash, row_count from ops.extract order by 1, 2",
         )
     )
-    holds, now = _holds(connection), clock.now(connection)
+    stopped, now = _mail_stopped(connection), clock.now(connection)
     site_zone = ZoneInfo(settings.tableau.time_zone or settings.time_zone)
     publications = []
     for customer in customers:
@@ -112,7 +112,7 @@ def desired(connection: psycopg.Connection, settings: Settings) -> list[Publicat
                 workbooks,
                 members=tuple(recipient.email for recipient in people),
                 mails=tuple(_mails(customer, people, workbooks, site_zone, now)),
-                hold=holds.get(customer.customer_id),
+                mail_stopped_because=stopped.get(customer.customer_id),
                 problem=problem,
             )
         )
@@ -161,9 +161,9 @@ def mail_time(schedule: Schedule, zone: ZoneInfo, site_zone: ZoneInfo, now: date
     return _DAYS[moment.weekday()], f"{moment:%H:%M}:00"
 
 
-def _holds(connection: psycopg.Connection) -> dict[int, str]:
+def _mail_stopped(connection: psycopg.Connection) -> dict[int, str]:
     """The customers whose last complete week must not be mailed, with the reason."""
-    return dict(connection.execute(SQL["holds"]).fetchall())
+    return dict(connection.execute(SQL["mail_stopped"]).fetchall())
 
 
 _Row = TypeVar("_Row", _Customer, _Recipient, _Extract)
@@ -252,8 +252,8 @@ def apply(
     keeps = settings.tableau.keeps_extracts
 
     def finished(step: Step) -> None:
-        if not keeps and isinstance(step.content, DataSource) and isinstance(step.content.held, Path):
-            step.content.held.unlink()
+        if not keeps and isinstance(step.content, DataSource) and isinstance(step.content.data, Path):
+            step.content.data.unlink()
         on_step(step.shown, next(done, steps), steps)
 
     outcomes = publish.apply(server, plan, finished, WORKERS)

@@ -10,7 +10,7 @@ from registry.current_option as o
 inner join registry.customer as c using (customer_id)
 order by c.customer_id;
 
--- name: holds
+-- name: mail_stopped
 -- One row per customer whose last complete week, by the customer's clock, must not be mailed yet, with the reason.
 with
 
