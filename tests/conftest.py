@@ -174,7 +174,7 @@ def parsed_once() -> Iterator[None]:
                 shutil.copytree(
                     source, place, dirs_exist_ok=True, ignore=shutil.ignore_patterns("run", "compiled")
                 )
-            if dbt_project._kept(settings, fingerprint) is not None:
+            if dbt_project._cached(settings, fingerprint) is not None:
                 return parsed
         known[project] = inner(settings), place
         return known[project][0]

@@ -121,7 +121,7 @@ def test_an_attack_fails(scene: Scene, sessions: dict[str, psycopg.Connection], 
         answer = attempts.make(sessions[role], attempt.sql, attack)
         assert answer.withstood(attempt), (role, attempt.place)
         # It is the policy that withstands a look, not the want of something else.
-        assert attack.kind == "reach" or answer.refused is None, (role, attempt.place)
+        assert attack.kind == "act" or answer.refused is None, (role, attempt.place)
 
 
 LEFT_OUT = ("beginning of time", "expired", "stranger")  # by the contract, not refused

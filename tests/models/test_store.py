@@ -209,7 +209,7 @@ def test_callmart_refuses_what_dbt_refuses(small: Project) -> None:
         with pytest.raises(UserError) as refused:
             dbt_project._declared([every["tiny_person"], every[name]])
         said = str(refused.value)
-        assert said.startswith(f"mart {name} is not declared: "), said
+        assert said.startswith(f"the declaration of mart {name} is wrong: "), said
         assert remedy in said and f"models/marts/queue/{name}.yml" in said, said
     (shows,) = dbt_project._declared([every["tiny_person"]])
     assert shows.words == ("remark_agent", "remark_caller", "remark_nobody")
@@ -253,16 +253,16 @@ def test_the_marts_are_those_of_the_files_of_now(small: Project, monkeypatch: py
 
     write(text.replace("group: queue", "group: everybody"))
     with pytest.raises(
-        UserError, match=r"tiny_now is not declared: add to models/marts/queue/tiny_now\.yml "
+        UserError, match=r"of mart tiny_now is wrong: add to models/marts/queue/tiny_now\.yml "
     ):
         dbt_project.marts(settings)
     write(text)
     assert dbt_project.marts(settings) == good, "put right again, and nothing need be deleted"
 
-    kept = dbt_project._place(settings)
-    assert dbt_project._kept(settings, dbt_project._fingerprint()) is not None
-    kept.write_text(kept.read_text()[:-100])
-    assert dbt_project._kept(settings, dbt_project._fingerprint()) is None, "half written"
+    cache = dbt_project._cache_file(settings)
+    assert dbt_project._cached(settings, dbt_project._fingerprint()) is not None
+    cache.write_text(cache.read_text()[:-100])
+    assert dbt_project._cached(settings, dbt_project._fingerprint()) is None, "half written"
 
 
 @pytest.mark.parametrize("change", ["a file less", "a file more", "a file renamed", "dbt", "the rules"])
@@ -306,7 +306,9 @@ def test_a_wrong_declaration_is_one_sentence_of_every_command(
         said = capsys.readouterr().err
         assert ended.value.code == 2, command
         assert (
-            said.count("error: mart tiny_wrong is not declared: add to models/marts/queue/tiny_wrong.yml ")
+            said.count(
+                "error: the declaration of mart tiny_wrong is wrong: add to models/marts/queue/tiny_wrong.yml "
+            )
             == 1
         )
         assert "Traceback" not in said and "KeyError" not in said

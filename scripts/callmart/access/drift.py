@@ -66,7 +66,7 @@ def find(connection: psycopg.Connection, marts: list[Mart] | None) -> list[Drift
     ]
 
 
-def holding(connection: psycopg.Connection, settings: Settings, found: list[Drift]) -> list[Drift]:
+def stopping(connection: psycopg.Connection, settings: Settings, found: list[Drift]) -> list[Drift]:
     """The drift that stops the opening of days. Drift of the server counts only if customers have logins and
     `accept_shutting_out` is not set.
     """

@@ -121,7 +121,7 @@ def finish(connection: psycopg.Connection, settings: Settings, marts: list[Mart]
             f"the owner can't correct everything: {'; '.join(one.text for one in left[:5])}"
             f"{f' and {len(left) - 5} more' if len(left) > 5 else ''}: have a superuser undo it, and apply again"
         )
-    problems += [one.text for one in drift.holding(connection, settings, found)]
+    problems += [one.text for one in drift.stopping(connection, settings, found)]
     schema.note(connection, settings.time_zone)
     connection.commit()
     return Applied(mended, problems)

@@ -1,6 +1,6 @@
 """The attacks that must fail, as data. The tests and `callmart audit` run the same list.
 
-A *look* queries rows, and may get the attacker's own, or with `own=False` none. A *reach* tries something that
+A *look* queries rows, and may get the attacker's own, or with `own=False` none. An *act* tries something that
 PostgreSQL must refuse. The owner runs a control for each attack: a look that finds nothing even for the owner, or a
 statement that fails for everybody, proves nothing.
 """
@@ -13,7 +13,7 @@ from callmart.base import sql_file
 
 SQL = sql_file.statements(__file__)
 
-Kind = Literal["look", "reach"]
+Kind = Literal["look", "act"]
 # The targets of an attack, and so how often an attacker makes it. `server`: once. `mart`, `dated mart`, `closed mart`:
 # for each mart that its contract opens, each of these with a day, each that the contract does not open. `relation`: for
 # each relation that it may not read. `table`: for each that it may not write. `columns`: for each that it may read in
@@ -250,28 +250,28 @@ LEAKS: tuple[Attack, ...] = (
     Attack(
         "sample",
         "a sample of all pages",
-        "leaks", "reach", "mart",
+        "leaks", "act", "mart",
         "select customer_id from {mart} tablesample system (100)",
         refusals=NO_TABLE,
     ),
     Attack(
         "physical places",
         "rows by their physical place",
-        "leaks", "reach", "mart",
+        "leaks", "act", "mart",
         "select customer_id from {mart} where ctid >= '(0,0)'::tid",
         refusals=NO_TABLE,
     ),
     Attack(
         "partition's name",
         "the name of the partition that a row is in",
-        "leaks", "reach", "mart",
+        "leaks", "act", "mart",
         "select tableoid from {mart}",
         refusals=NO_TABLE,
     ),
     Attack(
         "uniqueness",
         "whether a key is taken, by writing it again",
-        "leaks", "reach", "mart",
+        "leaks", "act", "mart",
         "insert into {mart} (customer_id) values ({other})",
         control="select 1 from pg_index where indrelid = '{mart}'::regclass and indisprimary",
         refusals=NO_TABLE,
@@ -279,7 +279,7 @@ LEAKS: tuple[Attack, ...] = (
     Attack(
         "uniqueness without writing",
         "whether a key is taken, by writing it unless it is there",
-        "leaks", "reach", "mart",
+        "leaks", "act", "mart",
         "insert into {mart} (customer_id) values ({other}) on conflict do nothing",
         control="select 1 from pg_index where indrelid = '{mart}'::regclass and indisprimary",
         refusals=NO_TABLE,
@@ -287,7 +287,7 @@ LEAKS: tuple[Attack, ...] = (
     Attack(
         "foreign key",
         "whether a key is there, by a table of the attacker's own that refers to it",
-        "leaks", "reach", "mart",
+        "leaks", "act", "mart",
         "create table public.mine (customer_id integer references {mart})",
         control="select 1 from pg_index where indrelid = '{mart}'::regclass and indisprimary",
         refusals=NO_TABLE,
@@ -312,17 +312,17 @@ TIME: tuple[Attack, ...] = (
     Attack(
         "agents under standard",
         "a mart that the contract does not open",
-        "contract", "reach", "closed mart", "select 1 from {mart} limit 1",
+        "contract", "act", "closed mart", "select 1 from {mart} limit 1",
     ),
     Attack(
         "agents under standard, counted",
         "the number of rows in a mart that the contract does not open",
-        "contract", "reach", "closed mart", "select count(*) from {mart}",
+        "contract", "act", "closed mart", "select count(*) from {mart}",
     ),
     Attack(
         "agents under standard, copied",
         "COPY of a mart that the contract does not open",
-        "contract", "reach", "closed mart",
+        "contract", "act", "closed mart",
         "create temporary table mine as select * from {mart}",
         control="select 1 from {mart} limit 1",
     ),
@@ -439,7 +439,7 @@ def _exists(kind: str, name: str) -> str:
 MART_IS_THERE = "select '{mart}'::regclass"
 
 
-def _reaches() -> Iterator[Attack]:
+def _acts() -> Iterator[Attack]:
     """The attacks that PostgreSQL must refuse."""
     for name, tries, sql in (
         ("insert", "adding rows to a mart", "insert into {mart} (customer_id) values ({own})"),
@@ -471,7 +471,7 @@ def _reaches() -> Iterator[Attack]:
         ("without policies", "rows with row security off", "set local row_security = off;\n"
             "select 1 from {mart} limit 1"),
     ):  # fmt: skip
-        yield Attack(name, tries, "writing", "reach", "mart", sql, MART_IS_THERE, refusals=NO_TABLE)
+        yield Attack(name, tries, "writing", "act", "mart", sql, MART_IS_THERE, refusals=NO_TABLE)
 
     for name, tries, sql in (
         ("table in mart", "a table among the marts", "create table mart.mine ()"),
@@ -490,7 +490,7 @@ def _reaches() -> Iterator[Attack]:
         ("default privileges", "the default privileges of what the owner creates",
             'alter default privileges for role "{owner}" grant select on tables to public'),
     ):  # fmt: skip
-        yield Attack(name, tries, "making", "reach", "server", sql, "select '{any_mart}'::regclass")
+        yield Attack(name, tries, "making", "act", "server", sql, "select '{any_mart}'::regclass")
 
     for name, tries, sql in (
         ("new role", "a role", "create role mine"),
@@ -511,18 +511,18 @@ def _reaches() -> Iterator[Attack]:
         # Nobody can rename a session's own role. PostgreSQL checks this before rights.
         states = (REFUSED, "0A000") if name == "rename oneself" else (REFUSED,)
         yield Attack(
-            name, tries, "roles", "reach", "server", sql, _exists("role", "{other_role}"), refusals=states
+            name, tries, "roles", "act", "server", sql, _exists("role", "{other_role}"), refusals=states
         )
 
     for relation in ("pg_authid", "pg_statistic", "pg_statistic_ext_data", "pg_largeobject", "pg_user_mapping",
                      "pg_hba_file_rules", "pg_file_settings", "pg_subscription", "pg_backend_memory_contexts",
                      "pg_shmem_allocations"):  # fmt: skip
         yield Attack(
-            relation, f"the catalogue {relation}", "catalogue", "reach", "server", f"select * from {relation}",
+            relation, f"the catalogue {relation}", "catalogue", "act", "server", f"select * from {relation}",
             _exists("relation", relation),
         )  # fmt: skip
     yield Attack(
-        "others' sessions", "cancelling others' queries", "channels", "reach", "server",
+        "others' sessions", "cancelling others' queries", "channels", "act", "server",
         "select pg_cancel_backend(pid) from pg_stat_activity where usename = '{owner}'",
         "select 1 / count(*) from pg_stat_activity where usename = '{owner}'",
     )  # fmt: skip
@@ -549,7 +549,7 @@ def _reaches() -> Iterator[Attack]:
         ("pg_log_backend_memory_contexts", "pg_backend_pid()", "the memory of a session, in the log"),
     ):
         yield Attack(
-            function, f"{tries} ({function})", "server", "reach", "server", f"select {function}({arguments})",
+            function, f"{tries} ({function})", "server", "act", "server", f"select {function}({arguments})",
             _exists("function", function),
         )  # fmt: skip
     for function, arguments, tries in (
@@ -574,7 +574,7 @@ def _reaches() -> Iterator[Attack]:
         ("pg_stat_get_numscans", "0", "how often others read a table or an index"),
     ):
         yield Attack(
-            function, f"{tries} ({function})", "shutting out", "reach", "server",
+            function, f"{tries} ({function})", "shutting out", "act", "server",
             f"select {function}({arguments})", _exists("function", function),
         )  # fmt: skip
     for setting, value in (
@@ -591,7 +591,7 @@ def _reaches() -> Iterator[Attack]:
         ("temp_file_limit", "-1"),
     ):
         yield Attack(
-            f"set {setting}", f"the setting {setting}", "server", "reach", "server",
+            f"set {setting}", f"the setting {setting}", "server", "act", "server",
             f"set local {setting} = {value}", ALLOWED,
         )  # fmt: skip
     for name, tries, sql in (
@@ -615,7 +615,7 @@ def _reaches() -> Iterator[Attack]:
         ("checkpoint", "a checkpoint", "checkpoint"),
         ("load", "a library", "load 'mine'"),
     ):  # fmt: skip
-        yield Attack(name, tries, "server", "reach", "server", sql, ALLOWED)
+        yield Attack(name, tries, "server", "act", "server", sql, ALLOWED)
     for extension in (
         "dblink",
         "file_fdw",
@@ -626,7 +626,7 @@ def _reaches() -> Iterator[Attack]:
         "pgrowlocks",
     ):
         yield Attack(
-            extension, f"the extension {extension}", "extensions", "reach", "server",
+            extension, f"the extension {extension}", "extensions", "act", "server",
             f"create extension {extension}", "select 1 / count(*) from pg_extension",
             refusals=(REFUSED, *NOT_INSTALLED),
         )  # fmt: skip
@@ -706,7 +706,7 @@ def _landings() -> Iterator[Attack]:
     states = ("23514", "22012")
     for name, (tries, change) in HANDED_OVER.items():
         sql = _insert("incoming", SOUND | change) + _keep()
-        yield Attack(name, tries, "landing", "reach", "doorway", sql, LANDS, refusals=states)
+        yield Attack(name, tries, "landing", "act", "doorway", sql, LANDS, refusals=states)
     aims: tuple[tuple[str, Aim, str, dict[str, str]], ...] = (
         ("id under standard", "standard's doorway", "the id of an agent under a standard contract", {}),
         ("id of an anonymous agent", "anonymous doorway", "the id of an anonymous agent", {}),
@@ -732,7 +732,7 @@ def _landings() -> Iterator[Attack]:
     )
     for name, aim, tries, change in aims:
         sql = _insert("incoming", SOUND) + _insert("incoming_agent", NAMED | change) + _keep()
-        yield Attack(name, tries, "landing", "reach", aim, sql, LANDS, refusals=("23514",))
+        yield Attack(name, tries, "landing", "act", aim, sql, LANDS, refusals=("23514",))
     for name, tries, keep in (
         (
             "turned away of a stranger",
@@ -744,25 +744,25 @@ def _landings() -> Iterator[Attack]:
         ("negative counts", "a negative count", _keep(-1, '{{"null": -1}}')),
     ):
         sql = _insert("incoming", SOUND) + keep
-        yield Attack(name, tries, "landing", "reach", "doorway", sql, LANDS, refusals=("23514",))
+        yield Attack(name, tries, "landing", "act", "doorway", sql, LANDS, refusals=("23514",))
 
 
 ACCESS: tuple[Attack, ...] = (
-    Attack("read", "a relation that it may not read", "reading", "reach", "relation",
+    Attack("read", "a relation that it may not read", "reading", "act", "relation",
         "select 1 from {relation} limit 1", "select '{relation}'::regclass"),
-    Attack("read in part", "columns that it may not read", "reading", "reach", "columns",
+    Attack("read in part", "columns that it may not read", "reading", "act", "columns",
         "select * from {relation} limit 1"),
-    Attack("write", "adding to a table or a view", "writing", "reach", "table",
+    Attack("write", "adding to a table or a view", "writing", "act", "table",
         "insert into {relation} default values", "select '{relation}'::regclass", refusals=NO_TABLE),
-    Attack("change", "changing a table or a view", "writing", "reach", "table",
+    Attack("change", "changing a table or a view", "writing", "act", "table",
         'update {relation} set "{column}" = "{column}"', "select '{relation}'::regclass", refusals=NO_TABLE),
-    Attack("remove", "deleting from a table or a view", "writing", "reach", "table", "delete from {relation}",
+    Attack("remove", "deleting from a table or a view", "writing", "act", "table", "delete from {relation}",
         "select '{relation}'::regclass", refusals=NO_TABLE),
-    Attack("empty", "emptying a table or a view", "writing", "reach", "table", "truncate {relation}",
+    Attack("empty", "emptying a table or a view", "writing", "act", "table", "truncate {relation}",
         "select '{relation}'::regclass", refusals=NO_TABLE),
-    Attack("become", "another's role", "roles", "reach", "role", 'set local role "{target}"',
+    Attack("become", "another's role", "roles", "act", "role", 'set local role "{target}"',
         "select '\"{target}\"'::regrole"),
-    Attack("log in as", "another's authorization", "roles", "reach", "role",
+    Attack("log in as", "another's authorization", "roles", "act", "role",
         'set local session authorization "{target}"', "select '\"{target}\"'::regrole"),
 )  # fmt: skip
 
@@ -775,7 +775,7 @@ ATTACKS: tuple[Attack, ...] = (
     *LEAKS,
     *TIME,
     *CATALOGUE,
-    *_reaches(),
+    *_acts(),
     *_landings(),
     *ACCESS,
 )  # fmt: skip

@@ -234,7 +234,7 @@ def attempts(scene: Scene, attacker: Attacker, attacks: Iterable[Attack] = ATTAC
     """All attacks that an attacker can make, each on each of its targets."""
     for attack in attacks:
         if attack.kind == "look" and attack.aim != "server" and not attacker.customer:
-            continue  # a duty has no rows of its own to compare with; reaches check that it reads no mart
+            continue  # a duty has no rows of its own to compare with; acts check that it reads no mart
         if attack.aim in ("server", "role") and attacker.login != attacker.role:
             continue  # these depend on the login, which is the publisher's, and it tries them as itself
         for place, names in _places(scene, attacker, attack.aim):
@@ -379,7 +379,7 @@ class Answer:
 
     def proves(self, attempt: Attempt) -> bool:
         """As the answer to a control: whether there was something to get."""
-        return self.refused is None and (attempt.attack.kind == "reach" or bool(self.shown - attempt.allowed))
+        return self.refused is None and (attempt.attack.kind == "act" or bool(self.shown - attempt.allowed))
 
 
 # The errors that attacks raise if they have reached another customer's row.

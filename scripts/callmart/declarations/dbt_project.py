@@ -23,7 +23,7 @@ from callmart.base.strict import Listed, Strict, first_mistake
 from callmart.database import server
 
 # The files and folders that dbt reads.
-SOURCES = ("dbt_project.yml", "profiles.yml", "models", "macros", "tests/dbt")
+SOURCES = ("dbt_project.yml", "profiles.yml", "models", "macros")
 
 STATISTICS = "statistics"  # the tag of models that are computed by month, not by the days of the window
 
@@ -50,7 +50,7 @@ PERSONS: Mapping[Group, tuple[Person, ...]] = {"agent": ("agent", "caller", "nob
 
 
 class Column(Strict):
-    """A column of a mart, with the type of its contract."""
+    """A column of a mart, as the mart's YAML declares it. dbt enforces its type."""
 
     name: str
     data_type: str
@@ -104,7 +104,7 @@ class Mart(Strict):
     day: Annotated[
         str | None, BeforeValidator(_day), Field(description="the column of its local day, or none")
     ]
-    reach_days: Annotated[int, Field(ge=0)] = 0  # if a day changes, so many days after it change as well
+    reach_days: Annotated[int, Field(ge=0)] = 0  # a row also reads so many days before its own
     description: str = ""
     suite: Annotated[
         Literal["none"] | None, Field(description="`none`, or leave it out if the mart has a suite")
@@ -135,7 +135,7 @@ class Mart(Strict):
 
     @property
     def types(self) -> Mapping[str, str]:
-        """The type of each column, as in its contract."""
+        """The declared type of each column."""
         return {column.name: column.data_type for column in self.declared}
 
     @property
@@ -257,7 +257,7 @@ def run(
 
 
 def _own_words(error: BaseException | None) -> str | None:
-    """The message of an error of one of our macros or of a model's contract; None for any other error.
+    """The message of an error of one of our macros or of a type that dbt enforces; None for any other error.
 
     Subclasses don't count: those for database errors, and for values that a macro could not use, can quote rows.
     """
@@ -279,7 +279,7 @@ def marts(settings: Settings) -> list[Mart]:
 
     They are read from a cache if no file of the project has changed.
     """
-    cached = _kept(settings, _fingerprint())
+    cached = _cached(settings, _fingerprint())
     return list(cached.marts if cached else _parse(settings)[1])
 
 
@@ -290,12 +290,12 @@ def _parse(settings: Settings) -> tuple[Any, tuple[Mart, ...]]:
     with _locked(settings):
         fingerprint = _fingerprint()
         # dbt goes by modification times, and would miss a change that left the time of a file as it was.
-        options = [] if _kept(settings, fingerprint) else ["--no-partial-parse"]
+        options = [] if _cached(settings, fingerprint) else ["--no-partial-parse"]
         result = _invoke(dbtRunner(), settings, "parse", *options)
         if not result.success:
             raise UserError(f"dbt refuses the project: {_one_line(result.exception)}")
         found = tuple(_declared(result.result.nodes.values()))
-        secret_file(_place(settings), _Project(fingerprint=fingerprint, marts=found).model_dump_json())
+        secret_file(_cache_file(settings), _Project(fingerprint=fingerprint, marts=found).model_dump_json())
     return result.result, found
 
 
@@ -342,27 +342,27 @@ def _mart(node: Any) -> Mart:
             remedy = f"add to its YAML config.meta.{place}: {wanted}"
         elif place:
             remedy = f"in its YAML, {place.replace('declared.', 'columns.')}: {remedy}"
-        raise _undeclared(node, remedy) from None
+        raise _wrong(node, remedy) from None
     if (mart.group == "usage") != (node.config.materialized == "frozen"):
         groups = "usage" if node.config.materialized == "frozen" else Mart.model_fields["group"].description
-        raise _undeclared(node, f"add to its YAML config.meta.group: {groups}")
+        raise _wrong(node, f"add to its YAML config.meta.group: {groups}")
     return mart
 
 
-def _undeclared(node: Any, remedy: str) -> UserError:
+def _wrong(node: Any, remedy: str) -> UserError:
     file = str(node.patch_path or node.original_file_path).rpartition("://")[2]
-    return UserError(f"mart {node.name} is not declared: {remedy.replace('its YAML', file)}")
+    return UserError(f"the declaration of mart {node.name} is wrong: {remedy.replace('its YAML', file)}")
 
 
-def _place(settings: Settings) -> Path:
+def _cache_file(settings: Settings) -> Path:
     """The file of the cached marts. dbt's own manifest would not do: dbt writes it in pieces, and before our checks."""
     return _target(settings) / "marts.json"
 
 
-def _kept(settings: Settings, fingerprint: str) -> _Project | None:
+def _cached(settings: Settings, fingerprint: str) -> _Project | None:
     """The cached marts; None if the cache can't be read, or is of a project with another fingerprint."""
     try:
-        cached = _Project.model_validate_json(_place(settings).read_bytes())
+        cached = _Project.model_validate_json(_cache_file(settings).read_bytes())
     except (OSError, ValidationError):
         return None
     return cached if cached.fingerprint == fingerprint else None

@@ -35,7 +35,7 @@ class Drifted(UserError):
 
 
 def open_build(connection: psycopg.Connection, settings: Settings) -> Opened:
-    """Open the days of the validated build that passed, and hold back the others, whose last good version stays.
+    """Open the days of the validated build that passed. Hold back the others: readers keep their last good version.
 
     Commits. Raises UserError if the last build has not been validated, or was computed again since; and Drifted.
     """
@@ -66,7 +66,7 @@ def follow_rights(connection: psycopg.Connection, settings: Settings) -> list[st
     """Make rights follow the contracts of today. Commits. Returns one sentence per login that could not be changed.
     Raises Drifted if the server differs from what is declared.
     """
-    if drifted := drift.holding(connection, settings, drift.find(connection, dbt_project.marts(settings))):
+    if drifted := drift.stopping(connection, settings, drift.find(connection, dbt_project.marts(settings))):
         raise Drifted(
             f"nothing is opened while rights differ from what is declared ({drifted[0].text}"
             f"{f' and {len(drifted) - 1} more' if len(drifted) > 1 else ''}): "
@@ -88,7 +88,7 @@ def show(connection: psycopg.Connection, marts: list[dbt_project.Mart]) -> None:
 def _open(connection: psycopg.Connection, build_id: int, marts: list[dbt_project.Mart]) -> Opened:
     build = {"build": build_id}
     connection.execute(SQL["failing"], build)
-    for table in ("passed", "changed", "passed_customer"):
+    for table in ("passed", "changed", "changed_customer"):
         connection.execute(SQL[table])
     connection.execute("analyze passed, changed")
     rows = sum(_move(connection, build_id, mart) for mart in marts)
@@ -106,18 +106,18 @@ def _open(connection: psycopg.Connection, build_id: int, marts: list[dbt_project
 
 def _move(connection: psycopg.Connection, build_id: int, mart: dbt_project.Mart) -> int:
     """Replace the passed days of a mart, and record how many rows each has. Returns the number of rows. A mart without
-    days has one day, -infinity, per customer, which is replaced if any day of the customer passed.
+    days has one day, -infinity, per customer. It is replaced if a changed day of the customer passed.
     """
     parts = {
         "mart": sql.Identifier("store", mart.name),
         "computed": sql.Identifier("build", mart.name),
-        "columns": sql.SQL(", ").join(sql.Identifier("m", column) for column in mart.columns),
-        "names": sql.SQL(", ").join(map(sql.Identifier, mart.columns)),
-        "name": sql.Literal(mart.name),
+        "computed_columns": sql.SQL(", ").join(sql.Identifier("m", column) for column in mart.columns),
+        "column_names": sql.SQL(", ").join(map(sql.Identifier, mart.columns)),
+        "mart_name": sql.Literal(mart.name),
         "build": sql.Literal(build_id),
         "day": sql.Identifier("m", mart.day) if mart.day else sql.SQL("'-infinity'::date"),
-        "passed": sql.SQL(_days_of(mart)),
-        "pruned": _within_window(connection, mart),
+        "replaced": sql.SQL(_days_of(mart)),
+        "pruned": _within_passed_days(connection, mart),
     }
     for name in ("delete_rows", "insert_rows", "delete_counts"):
         connection.execute(sql.SQL(SQL[name]).format(**parts))
@@ -126,16 +126,14 @@ def _move(connection: psycopg.Connection, build_id: int, mart: dbt_project.Mart)
 
 
 def _days_of(mart: dbt_project.Mart) -> str:
-    """The table of days to replace. Days that are in the window only because a mart looks back have changed only in
-    marts that look back.
-    """
+    """The table of days to replace. A day that only `reach` brought in is replaced only in marts with `reach_days`."""
     if mart.day is None:
-        return "passed_customer"
+        return "changed_customer"
     return "passed" if mart.reach_days else "changed"
 
 
-def _within_window(connection: psycopg.Connection, mart: dbt_project.Mart) -> sql.Composable:
-    """A condition with the first and last day of the window: from a join alone the planner can't skip any partition."""
+def _within_passed_days(connection: psycopg.Connection, mart: dbt_project.Mart) -> sql.Composable:
+    """A condition with the first and last passed day: from a join alone the planner can't skip any partition."""
     first, last = connection.execute("select min(call_date), max(call_date) from passed").fetchall()[0]
     if mart.day is None or first is None:
         return sql.SQL("true")

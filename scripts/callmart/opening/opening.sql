@@ -18,7 +18,7 @@ select
     c.customer_id,
     c.call_date,
     c.cause,
-    -- A release covers only the checks that the day failed then.
+    -- A release covers only the checks that the day failed when it was released.
     h.released_at is not null and string_to_array(c.cause, '; ') <@ string_to_array(h.cause, '; ') as released
 from causes as c
 left join ops.held_back as h using (customer_id, call_date);
@@ -41,7 +41,7 @@ where
     );
 
 -- name: changed
--- The passed days that changed themselves. The others only look back at one that did.
+-- The passed days that changed themselves. The others are in the window because a mart reaches back to one that did.
 create temporary table changed on commit drop as
 select
     customer_id,
@@ -49,41 +49,41 @@ select
 from passed
 where not reached;
 
--- name: passed_customer
--- For marts without days: one day per customer.
-create temporary table passed_customer on commit drop as
+-- name: changed_customer
+-- For marts without days: the one day of each customer with a changed day that passed.
+create temporary table changed_customer on commit drop as
 select distinct
     customer_id,
     '-infinity'::date as call_date
 from changed;
 
 -- name: delete_rows
-delete from {mart} as m using {passed} as p
-where m.customer_id = p.customer_id and {day} = p.call_date and {pruned};
+delete from {mart} as m using {replaced} as r
+where m.customer_id = r.customer_id and {day} = r.call_date and {pruned};
 
 -- name: insert_rows
-insert into {mart} ({names})
-select {columns}
+insert into {mart} ({column_names})
+select {computed_columns}
 from {computed} as m
-inner join {passed} as p on m.customer_id = p.customer_id and {day} = p.call_date;
+inner join {replaced} as r on m.customer_id = r.customer_id and {day} = r.call_date;
 
 -- name: delete_counts
-delete from ops.opened_day as o using {passed} as p
-where o.mart = {name} and o.customer_id = p.customer_id and o.call_date = p.call_date;
+delete from ops.opened_day as o using {replaced} as r
+where o.mart = {mart_name} and o.customer_id = r.customer_id and o.call_date = r.call_date;
 
 -- name: insert_counts
 -- Record how many rows each day has now. Returns the sum.
 with counts as (
     insert into ops.opened_day (customer_id, call_date, mart, row_count, build_id)
     select
-        p.customer_id,
-        p.call_date,
-        {name},
+        r.customer_id,
+        r.call_date,
+        {mart_name},
         count(m.customer_id),
         {build}
-    from {passed} as p
-    left join {computed} as m on p.customer_id = m.customer_id and {day} = p.call_date
-    group by p.customer_id, p.call_date
+    from {replaced} as r
+    left join {computed} as m on r.customer_id = m.customer_id and {day} = r.call_date
+    group by r.customer_id, r.call_date
     returning row_count
 )
 
@@ -111,7 +111,7 @@ on conflict (customer_id, call_date) do update
         release_reason = null;
 
 -- name: keep_dirty
--- Failed days stay dirty. A day that was in the window only because it looks back at another becomes dirty.
+-- Failed days stay dirty. A failed day that only `reach` brought in becomes dirty.
 insert into ops.dirty_day (customer_id, call_date, cause)
 select
     customer_id,
