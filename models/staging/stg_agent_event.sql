@@ -1,5 +1,5 @@
--- A row is an event of an agent outside calls that matters for the window: all events of its days, the last ones before
--- them and the first ones after them. They are looked up per agent, so that the cost follows the window.
+-- A row is an event of an agent outside calls that matters for the window. The events are looked up per agent, so that
+-- the cost follows the window.
 
 with agents as (
     select * from {{ ref('stg_agent') }}

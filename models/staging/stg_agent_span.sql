@@ -1,5 +1,4 @@
--- A row is a stretch of one customer's days to compute, without a gap, with how far to look around it. A status, a
--- login or a membership is over after 31 days in which no event confirms it.
+-- A row is a stretch of one customer's days to compute, without a gap, with how far to look around it.
 
 with days as (
     select * from {{ ref('stg_day') }}

@@ -1,5 +1,4 @@
--- A row is an event of a call with a part in the window. A call that lies on more than one day comes whole, so that a
--- phase that begins before the window or ends after it is seen. Events that no contract keeps any more are left out.
+-- A row is an event of a call with a part in the window.
 
 with days as (
     select * from {{ ref('stg_day') }}

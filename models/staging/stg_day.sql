@@ -1,5 +1,4 @@
--- A row is a customer's day that this build computes, with its clock and what the customer ordered for it. A day that
--- no contract keeps has no row, so nothing is computed for it.
+-- A row is a customer's day that this build computes.
 
 with days as (
     select * from {{ source('build', 'window') }}

@@ -1,5 +1,4 @@
--- A row is a local day on which an agent was logged in, under a detailed contract only: for how long, and for how long
--- of that the agent was ready (in none of break, away, training and other). Two devices at once count once.
+-- A row is a local day on which an agent was logged in, under a detailed contract only.
 
 with logins as (
     select * from {{ ref('int_login') }}

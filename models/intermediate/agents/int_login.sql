@@ -1,4 +1,4 @@
--- A row is a login at a device: from logging in to logging out.
+-- A row is a login at a device.
 
 with presence as (
     select * from {{ ref('int_presence') }}

@@ -1,4 +1,4 @@
--- A row is a time in which an agent was a member of a queue. If a member is added again, a new row begins.
+-- A row is a time in which an agent was a member of a queue.
 
 with presence as (
     select * from {{ ref('int_presence') }}

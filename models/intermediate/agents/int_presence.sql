@@ -1,5 +1,4 @@
--- A row is a time in which an agent was present: logged in at a device, or a member of a queue. It ends with its end,
--- or where the next one at the same device or queue begins. An end without a beginning is a row too.
+-- A row is a time in which an agent was present: logged in at a device, or a member of a queue.
 
 with events as (
     select * from {{ ref('stg_agent_event') }}

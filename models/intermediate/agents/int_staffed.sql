@@ -1,5 +1,4 @@
--- A row is a quarter-hour in which agents staffed a queue: they were logged in at a device and members of the queue. If
--- a customer's source shows no login in the 31 days that end with a day, all members count on that day.
+-- A row is a quarter-hour in which agents staffed a queue: they were logged in at a device and members of the queue.
 
 with days as (
     select * from {{ ref('stg_day') }}
@@ -26,6 +25,7 @@ login_days as (
     from events
 ),
 
+-- A source that shows no login in the 31 days that end with a day may not show any.
 day_sources as (
     select
         days.customer_id,

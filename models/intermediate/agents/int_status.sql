@@ -1,5 +1,4 @@
--- A row is a phase of an agent: a status, from being entered until the next one. The same status again is no new
--- phase. A status that was entered and left within one moment has no length, but counts as entered.
+-- A row is a phase of an agent: a status, from being entered until the next one.
 
 with events as (
     select * from {{ ref('stg_agent_event') }}
@@ -39,8 +38,8 @@ settled as (
     from moments
 ),
 
--- The status before, unless it was over by then: it lasts 31 days at most.
-placed as (
+-- The status after, and the one before unless it was over by then: a status lasts 31 days at most.
+with_neighbours as (
     select
         *,
         case
@@ -72,7 +71,7 @@ stretches as (
             occurred_at + {{ longest_phase() }},
             known_until
         ) as ended_at
-    from placed
+    from with_neighbours
 ),
 
 numbered as (
@@ -104,12 +103,12 @@ from numbered
 group by customer_id, agent_key, phase_no
 union all
 select
-    placed.customer_id,
-    placed.agent_key,
+    with_neighbours.customer_id,
+    with_neighbours.agent_key,
     entered.status,
-    placed.occurred_at as started_at,
-    placed.occurred_at as ended_at,
+    with_neighbours.occurred_at as started_at,
+    with_neighbours.occurred_at as ended_at,
     true as is_entered
-from placed
-cross join lateral unnest(placed.statuses) as entered (status)
-where entered.status <> placed.status and entered.status is distinct from placed.status_before
+from with_neighbours
+cross join lateral unnest(with_neighbours.statuses) as entered (status)
+where entered.status <> with_neighbours.status and entered.status is distinct from with_neighbours.status_before

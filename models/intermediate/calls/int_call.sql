@@ -1,7 +1,4 @@
--- A row is a call with a part in the window, summed up from its events. Calls on lines are in int_line_call.
---
--- A straight call has each step at most once, in one queue, with one agent and in order. So this row holds everything
--- about it. Most calls are straight. Every other call is tangled: int_tangled_event puts its events in order.
+-- A row is a call with a part in the window, summed up from its events. Straight and tangled calls: docs/glossary.md.
 
 -- With the offset PostgreSQL computes the flags once per row, not once per aggregate.
 with events as (

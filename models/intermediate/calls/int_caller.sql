@@ -1,5 +1,4 @@
--- A row is a caller (a number's key) of a queue on a day of the window: whether it called more than once on the day,
--- and in the seven days that end with it. A call that joins a queue twice is one call.
+-- A row is a caller (a number's key) of a queue on a day of the window.
 
 with visits as (
     select * from {{ ref('int_visit') }}
@@ -32,7 +31,8 @@ callers as (
     group by visits.customer_id, visits.call_date, visits.queue, visits.number_key
 ),
 
--- The six days before each day, unless they are in the window themselves or no contract keeps them.
+-- The six days before each day (`reach_days` of queue_day), unless they are in the window themselves or no contract
+-- keeps them.
 days_before as (
     select distinct
         days.customer_id,
@@ -144,7 +144,8 @@ days_called as (
     from callers
 ),
 
--- A CTE of its own: with an `or` in the last query, PostgreSQL would look through all days for each caller.
+-- Those who called in the six days before too. A CTE of its own: with an `or` in the last query, PostgreSQL would look
+-- through all days for each caller.
 callers_of_week as (
     select
         customer_id,

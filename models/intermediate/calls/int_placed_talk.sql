@@ -1,5 +1,4 @@
--- A row is a call that an agent placed, as that agent's part of it: connected when the other party answered, or never.
--- It is used only if no source shows that agent's connection itself.
+-- A row is a call that an agent placed, as that agent's part of it.
 
 with calls as (
     select * from {{ ref('int_call') }}

@@ -1,5 +1,4 @@
--- A row is a queue and a quarter-hour in which a caller joined it, stopped waiting or was turned away: the most callers
--- who waited at once. Callers who were waiting when the quarter-hour began count too.
+-- A row is a queue and a quarter-hour in which a caller joined it, stopped waiting or was refused.
 
 with visits as (
     select * from {{ ref('int_visit') }}

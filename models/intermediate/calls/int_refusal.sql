@@ -1,4 +1,4 @@
--- A row is a call that was turned away at a queue.
+-- A row is a call that a queue refused.
 
 with events as (
     select * from {{ ref('int_tangled_event') }}

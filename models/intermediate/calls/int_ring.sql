@@ -1,5 +1,4 @@
--- A row is a finished attempt to reach an agent. If the source shows neither the beginning of the ringing nor its
--- length, the attempt counts but has no seconds.
+-- A row is a finished attempt to reach an agent.
 
 with rings as (
     select * from {{ ref('int_straight_ring') }}

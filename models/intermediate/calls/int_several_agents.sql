@@ -1,5 +1,4 @@
--- A row is a queue and a day on which at least two agents answered. With fewer, what agents did in the queue would be
--- the profile of one agent.
+-- A row is a queue and a day on which at least two agents answered.
 
 with visits as (
     select * from {{ ref('int_visit') }}

@@ -31,6 +31,7 @@ talks as (
     from calls
     where is_connected
     union all
+    -- int_placed_talk has its columns in the order of those above.
     select placed_talks.*
     from placed_talks
     inner join calls

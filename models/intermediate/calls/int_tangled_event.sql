@@ -1,6 +1,4 @@
--- A row is an event of a tangled call (see int_call), with its place in the call: its moment, and the visit
--- that it belongs to. Events of one moment have no order. Visits to a queue are numbered from 1; 0 is a visit whose
--- beginning the source does not show.
+-- A row is an event of a tangled call, with its place in the call: its moment, and the visit that it belongs to.
 
 with events as (
     select * from {{ ref('stg_call_event') }}
@@ -10,7 +8,7 @@ calls as (
     select * from {{ ref('int_call') }}
 ),
 
-ordered as (
+with_moments as (
     select
         events.customer_id,
         events.call_key,
@@ -41,7 +39,7 @@ ordered as (
 
 numbered as (
     {{ number_phases(
-        'ordered',
+        'with_moments',
         name='visits_begun',
         starts="event = 'queue_joined'",
         ends="event in ('queue_left', 'agent_released')",
@@ -49,7 +47,7 @@ numbered as (
     ) }}
 ),
 
-placed as (
+with_first_moments as (
     select
         *,
         min(moment) filter (where event = 'queue_joined') over visits_of_queue as first_joined,
@@ -78,4 +76,4 @@ select
         when visits_begun = 0 and (first_ended is null or first_ended >= first_joined) then 1
         else visits_begun
     end as visit_no
-from placed
+from with_first_moments

@@ -1,5 +1,4 @@
--- A row is a time on hold in a tangled call. A hold without an end of its own ends where the agent puts the caller on
--- hold again, or else with the talk. Where the talk has no end either, the hold has no seconds yet.
+-- A row is a time on hold in a tangled call.
 
 with talks as (
     select * from {{ ref('int_tangled_talk') }}
@@ -15,7 +14,7 @@ phases as (
     {{ pair_phases('events', starts='hold_started', ends='hold_ended') }}
 ),
 
-placed as (
+of_parts as (
     {{ place_in_talk('phases', 'talks', 'phase_no') }}
 ),
 
@@ -30,7 +29,7 @@ holds as (
             lead(started_at) over (partition by customer_id, call_key, part order by moment, phase_no)
         ) as ended_at,
         duration_s
-    from placed
+    from of_parts
 )
 
 select

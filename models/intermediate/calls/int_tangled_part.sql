@@ -1,4 +1,4 @@
--- A row is an agent's part of a tangled call: a talk, with the ringing before it, its holds, wrap-up and transfer.
+-- A row is an agent's part of a tangled call, with the ringing before it, its holds, wrap-up and transfer.
 
 with talks as (
     select * from {{ ref('int_tangled_talk') }}

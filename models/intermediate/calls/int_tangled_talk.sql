@@ -1,5 +1,4 @@
--- A row is an agent's talk in a tangled call: from being connected to being released, or the placing of the call by an
--- agent. A call handed from agent to agent has several. A talk that goes on has no end and no seconds.
+-- A row is an agent's part of a tangled call: a talk, from connection to release, or the placing of the call.
 
 with calls as (
     select * from {{ ref('int_call') }}
@@ -37,6 +36,7 @@ paired as (
         coalesce(min(moment) filter (where event = 'agent_connected'), min(moment)) as connected_moment,
         min(occurred_at) filter (where event = 'agent_connected') as connected_at,
         min(occurred_at) filter (where event = 'agent_released') as released_at,
+        -- The duration of agent_connected is that of the wait before it.
         coalesce(
             min(duration_s) filter (where event = 'agent_connected'),
             min(wait_s) filter (where event = 'agent_released')
@@ -54,13 +54,13 @@ paired as (
     group by customer_id, call_key, queue, agent_key, talk_no
 ),
 
-ordered as (
+with_parts as (
     select
         *,
         row_number() over (
             partition by customer_id, call_key order by connected_moment, connected_at, queue, agent_key, talk_no
         ) as part,
-        -- An agent who is connected twice in one contact counts it once, with the first connection.
+        -- If an agent is connected twice in one contact, only the first part begins it.
         row_number() over (
             partition by customer_id, call_key, queue, visit_no, agent_key
             order by {{ beginning('connected_at', 'released_at', 'duration_s') }}, talk_no
@@ -83,15 +83,16 @@ select
     wait_s,
     {{ measured_seconds('duration_s', 'connected_at', 'released_at') }} as connected_s,
     release_reason
-from ordered
+from with_parts
 union all
+-- int_placed_talk has its columns in the order of those above.
 select placed_talks.*
 from placed_talks
 inner join calls
     on placed_talks.customer_id = calls.customer_id
     and placed_talks.call_key = calls.call_key
-left join ordered
-    on placed_talks.customer_id = ordered.customer_id
-    and placed_talks.call_key = ordered.call_key
-    and placed_talks.agent_key = ordered.agent_key
-where ordered.call_key is null
+left join with_parts
+    on placed_talks.customer_id = with_parts.customer_id
+    and placed_talks.call_key = with_parts.call_key
+    and placed_talks.agent_key = with_parts.agent_key
+where with_parts.call_key is null

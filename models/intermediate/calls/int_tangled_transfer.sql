@@ -1,5 +1,4 @@
--- A row is a talk of a tangled call that ended in a transfer, with how and to what kind of target. Two sources can show
--- the same transfer, so a talk has at most one.
+-- A row is a part of a tangled call that ended in a transfer.
 
 with talks as (
     select * from {{ ref('int_tangled_talk') }}
@@ -13,7 +12,7 @@ events as (
     where event = 'transferred'
 ),
 
-placed as (
+of_parts as (
     {{ place_in_talk('events', 'talks', 'transfer_no') }}
 )
 
@@ -29,5 +28,5 @@ select
         when bool_or(target_kind = 'number') then 'number'
         else 'other'
     end as target_kind
-from placed
+from of_parts
 group by customer_id, call_key, part

@@ -1,4 +1,4 @@
--- A row is a wrap-up in a tangled call, with the talk that it follows. One that goes on has no seconds yet.
+-- A row is a wrap-up in a tangled call, with the part that it follows.
 
 with talks as (
     select * from {{ ref('int_tangled_talk') }}
@@ -14,7 +14,7 @@ phases as (
     {{ pair_phases('events', starts='wrapup_started', ends='wrapup_ended') }}
 ),
 
-placed as (
+of_parts as (
     {{ place_in_talk('phases', 'talks', 'phase_no') }}
 )
 
@@ -23,4 +23,4 @@ select
     call_key,
     part,
     {{ measured_seconds('duration_s', 'started_at', 'ended_at') }} as wrapup_s
-from placed
+from of_parts

@@ -1,5 +1,4 @@
--- A row is a visit of a call to a queue (a contact), with its outcome. A call with a part in the window has all its
--- visits here, also those on other days.
+-- A row is a visit of a call to a queue (a contact), with its outcome.
 
 with calls as (
     select * from {{ ref('int_call') }}

@@ -1,5 +1,4 @@
--- A row is a call on a line (SIP trunk, ISDN2, ISDN30), from start to end. If the source does not show the start, it is
--- the end less the duration.
+-- A row is a call on a line (SIP trunk, ISDN2, ISDN30), from start to end.
 
 with events as (
     select * from {{ ref('stg_call_event') }}

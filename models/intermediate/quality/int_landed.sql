@@ -1,5 +1,4 @@
--- A row is a queue's day in the window on which calls joined it, counted from the events as they landed. Only the
--- quality checks read it, to find what the marts have lost.
+-- A row is a day of the window and a queue that calls joined on it.
 
 with days as (
     select * from {{ ref('stg_day') }}

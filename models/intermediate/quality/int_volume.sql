@@ -1,5 +1,4 @@
--- A row is a finished day of the window and a mart that counts its calls: how many calls, and when the last one began,
--- beside the same weekday of the four weeks before. Only the quality checks read it.
+-- A row is a finished day of the window and a mart that counts its calls.
 
 with days as (
     select * from {{ ref('stg_day') }}

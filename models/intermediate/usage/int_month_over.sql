@@ -1,5 +1,4 @@
--- A row is a complete month. Its days are over on every customer's clock, late files have had a week, no day of it
--- waits to be computed or is held back, and none has expired.
+-- A row is a complete month.
 
 with dirty_days as (
     select * from {{ ref('stg_dirty_day') }}

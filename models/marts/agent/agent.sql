@@ -1,5 +1,5 @@
--- A row is an agent of a customer, with the name that reports show: the only place that gives the name behind a key.
--- The agents are all those of the window's customers who have a day under a detailed contract, in the window or before.
+-- One row per agent of a customer. The agents are all those of the window's customers who have a day under a detailed
+-- contract, in the window or before.
 
 with days as (
     select * from {{ ref('stg_day') }}

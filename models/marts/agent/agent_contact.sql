@@ -1,5 +1,4 @@
--- A row is an agent's part of a call, under a detailed contract only, on the day on which the agent was connected. A
--- call that was handed on has several. A row has neither the caller's number nor the platform's id of the call.
+-- One row per agent's part of a call, only for days under a detailed contract.
 
 with parts as (
     select * from {{ ref('int_agent_part') }}

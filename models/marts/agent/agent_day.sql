@@ -1,5 +1,4 @@
--- A row is an agent and a local day on which something happened, under a detailed contract only: the sums of its
--- quarter-hours (contacts, rings, statuses), and its logins.
+-- One row per agent and local day on which something happened, only for days under a detailed contract.
 
 with intervals as (
     select * from {{ computed('agent_interval') }}

@@ -1,5 +1,4 @@
--- A row is an agent and a quarter-hour, under a detailed contract only. A part of a call counts whole in the quarter-
--- hour in which the agent was connected, a ring in the one in which it began. A wrap-up without a call is cut.
+-- One row per agent and quarter-hour, only for days under a detailed contract.
 
 with parts as (
     select * from {{ ref('int_agent_part') }}

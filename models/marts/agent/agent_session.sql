@@ -1,5 +1,4 @@
--- A row is a login of an agent at a device on a local day that it touches, under a detailed contract only; its
--- seconds are clipped at the day's borders.
+-- One row per login of an agent at a device and local day that it touches, only for days under a detailed contract.
 
 with logins as (
     select * from {{ ref('int_login') }}

@@ -1,5 +1,4 @@
--- A row is a status that an agent had in a quarter-hour, under a detailed contract only: how long, clipped at the
--- quarter-hour's borders, and how often it was entered there.
+-- One row per status that an agent had in a quarter-hour, only for days under a detailed contract.
 
 with phases as (
     select * from {{ ref('int_status') }}

@@ -1,5 +1,4 @@
--- A row is a line and a quarter-hour in which a call started or went on. A call and its seconds count in the quarter-
--- hour in which it started. For the peak of simultaneous calls it counts in every quarter-hour that it spans.
+-- One row per line and quarter-hour in which a call started or went on.
 
 with calls as (
     select * from {{ ref('int_line_call') }}
@@ -32,8 +31,8 @@ parts as (
     cross join lateral {{ quarter_hours('of_days.from_moment', 'of_days.until_moment') }}
 ),
 
--- A call adds one where it begins in the quarter-hour, and takes one away where it ends. In one moment ends come first:
--- a call that begins as another ends takes its place. A call without length counts for an instant.
+-- +1 where a call begins in the quarter-hour, -1 where it ends. At one moment ends go first: a call that begins as
+-- another one ends takes its place. A call without length lasts a microsecond.
 steps as (
     select
         parts.*,
@@ -51,7 +50,7 @@ steps as (
     ) as step (at_moment, change)
 ),
 
--- Each call has one step up in each quarter-hour. It is counted in the quarter-hour in which it started.
+-- Each call has one step up in each quarter-hour. The call is counted in the quarter-hour in which it started.
 counted as (
     select
         *,

@@ -1,4 +1,4 @@
--- A row is a queue and a local day on which contacts joined it: counts, and figures that are not sums of quarter-hours.
+-- One row per queue and local day on which contacts joined it.
 
 with visits as (
     select * from {{ ref('int_visit') }}

@@ -1,5 +1,4 @@
--- A row is a queue and a quarter-hour in which something happened. A contact counts in the quarter-hour in which it
--- joined the queue, whatever became of it later.
+-- One row per queue and quarter-hour in which something happened.
 
 with visits as (
     select * from {{ ref('int_visit') }}

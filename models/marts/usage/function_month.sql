@@ -1,5 +1,4 @@
--- A row is a function in a month, over all customers: how often it was used, or null if the number could reveal
--- something about one of them. A month is added once, when it is complete, and never changed.
+-- One row per function and month, over all customers.
 
 with months_over as (
     select * from {{ ref('int_month_over') }}

@@ -1,6 +1,5 @@
--- A row is a customer's use of a function in a month: how often, 0 included, so that every month has every function.
--- Each build adds the oldest complete month that is not here yet; on most nights there is none. Nobody may read this:
--- function_month is made from it, and later months are compared with the customers' parts of those already shown.
+-- One row per customer, function and month. Each build adds the oldest complete month that is not here yet; on most
+-- nights there is none.
 
 {%- set sources = {
     'queue_interval': {
