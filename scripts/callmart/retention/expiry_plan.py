@@ -31,6 +31,7 @@ from callmart.retention.expired_months import (
     number,
     partitions,
 )
+from callmart.retention.unreferenced import unreferenced
 from callmart.validate import quality_pages
 
 SQL = sql_file.statements(__file__)
@@ -71,7 +72,10 @@ class Plan:
 
 
 def floor_on(connection: psycopg.Connection, day: date) -> date:
-    """Return the oldest day that is kept on a given day: two years earlier, as PostgreSQL subtracts them."""
+    """Return the oldest day that is kept on a given day: two years earlier, as PostgreSQL subtracts them.
+
+    access.retention_floor() in database/objects/access.sql says the same of today.
+    """
     ((floor,),) = connection.execute("select (%s::date - interval '2 years')::date", [day]).fetchall()
     return floor  # type: ignore[no-any-return]
 
@@ -117,35 +121,19 @@ class _Planner:
                 )
         for mart in marts:
             if not mart.day:
-                self.unreferred(mart, [other for other in marts if other.day])
+                self.unreferenced(mart, marts)
 
-    def unreferred(self, mart: dbt_project.Mart, others: list[dbt_project.Mart]) -> None:
-        """Rows of a mart without days to which no kept day of its group refers."""
-        key = mart.key[1:]
-        referring = [
-            other for other in others if other.group == mart.group and set(key) <= set(other.columns)
-        ]
-        if not (key and referring):
+    def unreferenced(self, mart: dbt_project.Mart, others: list[dbt_project.Mart]) -> None:
+        """Rows of a mart without days to which no kept day refers."""
+        condition = unreferenced(mart, others, sql.SQL("{day} >= %(floor)s"))
+        if condition is None:
             return
-        unreferred = [
-            sql.SQL(
-                "not exists (select from {other} as r where r.customer_id = t.customer_id and {equal}"
-                " and r.{day} >= %(floor)s)"
-            ).format(
-                other=sql.Identifier(standing.SCHEMA, other.name),
-                equal=sql.SQL(" and ").join(
-                    sql.SQL("r.{0} = t.{0}").format(sql.Identifier(column)) for column in key
-                ),
-                day=sql.Identifier(str(other.day)),
-            )
-            for other in referring
-        ]
         self.rows(
             "mart",
             f"{standing.SCHEMA}.{mart.name}",
             "no kept day refers to them any more",
-            sql.SQL(" and ").join(unreferred),
-            statement="delete_unreferred",
+            condition,
+            statement="delete_unreferenced",
             mart=sql.Literal(mart.name),
             mart_group=sql.Literal(mart.group),
         )

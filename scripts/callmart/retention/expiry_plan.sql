@@ -42,7 +42,7 @@ select
 from taken
 group by relation;
 
--- name: delete_unreferred
+-- name: delete_unreferenced
 -- Delete rows of a mart without days, correct the count of opened rows, and make the extract out of date.
 with
 

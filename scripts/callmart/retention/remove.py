@@ -2,7 +2,7 @@
 
 The books say what is stored (which customers and days the files contain, which days were opened). Comparing them with
 registry.kept_contract is cheap, so a night with nothing to remove costs nothing. Each customer is one transaction. Its
-files are deleted before the commit, so that after a crash the next run finds what is left.
+files are deleted before the commit: after a crash the books still name the customer, so the next run finishes.
 """
 
 import shutil
@@ -24,13 +24,16 @@ from callmart.declarations import dbt_project, standing
 from callmart.extract import extract
 from callmart.opening import opening
 from callmart.registry.applying import forget_customer
+from callmart.retention.unreferenced import unreferenced
 
 SQL = sql_file.statements(__file__)
 
 
 @dataclass(frozen=True)
 class Removed:
-    """What was removed of a customer, counted by kind. `whole` is true if nothing of it is left."""
+    """What was removed of a customer, counted by kind. A key counts also if a new one replaced it. `whole` is true if
+    none of the customer's data is left.
+    """
 
     customer_id: int
     whole: bool
@@ -38,12 +41,16 @@ class Removed:
 
 
 class Unremoved(UserError):
-    """A customer's data could not be removed. Nothing was, and the next run tries again."""
+    """A customer's data could not be removed. The database is as it was; files may already be gone. The next run tries
+    again.
+    """
 
 
 @dataclass(frozen=True)
 class _Span:
-    """The days that a customer's contract keeps, without gaps. No agents' data is kept before `detailed_from`."""
+    """The days that a customer's contract keeps, from `first` to the day before `until`; there is no gap. No agents'
+    data is kept before `detailed_from`.
+    """
 
     first: date
     until: date | None
@@ -53,9 +60,9 @@ class _Span:
 
 Parameters = dict[str, object]  # a customer, and the bounds of its days, for a statement
 
-# Parts of other statements.
+# Queries and conditions that several statements have in them.
 _ORDERED = sql.SQL(f"({SQL['ordered']})")
-_NAMED = sql.SQL("({})").format(sql.SQL(SQL["named"]).format(ordered=_ORDERED))
+_NAMED_UNDULY = sql.SQL("({})").format(sql.SQL(SQL["named_unduly"]).format(ordered=_ORDERED))
 _ALL = sql.SQL("true")
 _OUTSIDE = sql.SQL("({day} < %(first)s or {day} >= %(until)s)")  # the row's day is outside the span
 
@@ -63,16 +70,17 @@ _OUTSIDE = sql.SQL("({day} < %(first)s or {day} >= %(until)s)")  # the row's day
 def remove(
     connection: psycopg.Connection, settings: Settings, on_customer: Callable[[int, int, int], None]
 ) -> list[Removed | Unremoved]:
-    """Remove what no contract keeps today, and mark the days that change as a result as dirty. Commits per customer.
+    """Remove what no contract keeps today, and mark as dirty the days whose numbers change by that.
 
-    Returns one result per customer from whom something was removed, or could not be: one failure doesn't stop the rest.
+    Commits per customer. Returns one result per customer from whom something was removed, or could not be: one failure
+    doesn't stop the rest.
     """
     _follow_calendar(connection)
     marts = standing.of_customers(connection)
-    gone, changed = _gone(connection, settings), _changed(connection, marts)
+    gone, with_surplus = _gone(connection, settings), _with_surplus(connection, marts)
     connection.commit()
     removed: list[Removed | Unremoved] = []
-    for number, customer_id in enumerate([*gone, *changed]):
+    for number, customer_id in enumerate([*gone, *with_surplus]):
         try:
             counts = (
                 _remove_customer(connection, settings, customer_id, marts)
@@ -96,21 +104,21 @@ def remove(
                     "the next run tries again"
                 )
             )
-        on_customer(customer_id, number + 1, len(gone) + len(changed))
+        on_customer(customer_id, number + 1, len(gone) + len(with_surplus))
     vacuum.vacuum(connection)
     return removed
 
 
 def _follow_calendar(connection: psycopg.Connection) -> None:
-    """Mark what changes only because a new day has begun: days to build, and files whose rows were turned away."""
+    """Mark what a new day alone changes: days to build, and files with rows turned away before that can land now."""
     connection.execute("select ops.follow_contracts()")
     connection.execute(SQL["follow_calendar"])
     connection.commit()
 
 
 def _gone(connection: psycopg.Connection, settings: Settings) -> list[int]:
-    """The customers whose contract keeps nothing today, but who still have something stored."""
-    gone = sql.SQL(SQL["gone"]).format(ordered=_ORDERED, named=_NAMED)
+    """The customers that the statement `gone` finds, and those of whom only the key is left."""
+    gone = sql.SQL(SQL["gone"]).format(ordered=_ORDERED, named_unduly=_NAMED_UNDULY)
     found = {customer_id for (customer_id,) in connection.execute(gone)}
     keys = [
         int(file.stem.removeprefix("customer_")) for file in (settings.home / "keys").glob("customer_*.key")
@@ -129,10 +137,9 @@ def _gone(connection: psycopg.Connection, settings: Settings) -> list[int]:
     return sorted(found)
 
 
-def _changed(connection: psycopg.Connection, marts: list[dbt_project.Mart]) -> list[int]:
-    """The customers with a contract today that have days or agents stored that the contract does not keep."""
+def _with_surplus(connection: psycopg.Connection, marts: list[dbt_project.Mart]) -> list[int]:
     rows = connection.execute(
-        sql.SQL(SQL["changed"]).format(named=_NAMED),
+        sql.SQL(SQL["with_surplus"]).format(named_unduly=_NAMED_UNDULY),
         {"of_agents": [mart.name for mart in marts if mart.group == "agent"]},
     )
     return sorted(customer_id for (customer_id,) in rows)
@@ -165,7 +172,7 @@ def _remove_customer(
     files = extract.folder(settings) / str(customer_id)
     counts["extracts"] = len(list(files.glob("*.hyper")))
     shutil.rmtree(files, ignore_errors=True)
-    counts["keys"] = 1
+    counts["keys"] = 1  # replaced by a new one, for what is ordered for later
     if not needs_key:
         counts["keys"] = int(key_file(settings.home, customer_id).exists())
         key_file(settings.home, customer_id).unlink(missing_ok=True)
@@ -243,7 +250,7 @@ def _remove_events(
     ).fetchone()
     if counts["events"] and rest is None:  # no data is left, so it starts over like a new customer
         forget_customer(connection, settings, customer_id)
-        counts["keys"] = 1
+        counts["keys"] = 1  # replaced by a new one
     return counts
 
 
@@ -256,18 +263,21 @@ def _remove_agents(
     of_agents = [mart for mart in marts if mart.group == "agent"]
     with_days = [mart for mart in of_agents if mart.day]
     for mart in with_days:
-        counts["agent_rows"] += _delete(connection, _table(mart), _closed(str(mart.day)), parameters)
+        counts["agent_rows"] += _delete(
+            connection, _table(mart), _without_detailed(str(mart.day)), parameters
+        )
     connection.execute(
-        sql.SQL(SQL["empty_days"]).format(closed=_closed("call_date")),
+        sql.SQL(SQL["empty_days"]).format(without_detailed=_without_detailed("call_date")),
         parameters | {"marts": [mart.name for mart in with_days]},
     )
     if counts["agent_rows"]:
-        counts["uses"] = _delete(connection, "raw.function_use", _closed("month"), parameters)
+        counts["uses"] = _delete(connection, "raw.function_use", _without_detailed("month"), parameters)
     for mart in of_agents:
         if not mart.day:
-            counts["agent_rows"] += _remove_unreferenced(connection, mart, with_days, parameters)
+            counts["agent_rows"] += _remove_unreferenced(connection, mart, marts, parameters)
     counts["agents"] = connection.execute(
-        sql.SQL(SQL["delete_agents"]).format(named=_NAMED), parameters | {"detailed_from": span.detailed_from}
+        sql.SQL(SQL["delete_agents"]).format(named_unduly=_NAMED_UNDULY),
+        parameters | {"detailed_from": span.detailed_from},
     ).rowcount
     return counts
 
@@ -275,23 +285,16 @@ def _remove_agents(
 def _remove_unreferenced(
     connection: psycopg.Connection,
     mart: dbt_project.Mart,
-    with_days: list[dbt_project.Mart],
+    marts: list[dbt_project.Mart],
     parameters: Parameters,
 ) -> int:
-    """Delete the rows of a mart without days to which no day of another mart refers by the whole key."""
-    names = sql.SQL(", ").join(map(sql.Identifier, mart.key))
-    referred = [
-        sql.SQL("select {} from {} where customer_id = %(customer)s").format(
-            names, sql.Identifier(standing.SCHEMA, other.name)
-        )
-        for other in with_days
-        if set(mart.key) <= set(other.columns)
-    ]
-    if not referred:
+    """In a mart without days, delete the rows whose key occurs in no mart with days."""
+    condition = unreferenced(mart, marts, _ALL)
+    if condition is None:
         return 0
     rows = connection.execute(
-        sql.SQL("delete from {} where customer_id = %(customer)s and ({}) not in ({})").format(
-            sql.Identifier(standing.SCHEMA, mart.name), names, sql.SQL(" union ").join(referred)
+        sql.SQL("delete from {} as t where t.customer_id = %(customer)s and {}").format(
+            sql.Identifier(standing.SCHEMA, mart.name), condition
         ),
         parameters,
     ).rowcount
@@ -312,7 +315,7 @@ def _table(mart: dbt_project.Mart) -> str:
     return f'{standing.SCHEMA}."{mart.name}"'
 
 
-def _closed(day: str) -> sql.Composable:
+def _without_detailed(day: str) -> sql.Composable:
     """The condition that the contract keeps no agents' data of a row's day."""
     return sql.SQL("not exists ({})").format(sql.SQL(SQL["detailed"]).format(day=sql.Identifier(day)))
 

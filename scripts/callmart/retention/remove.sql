@@ -1,4 +1,5 @@
--- {ordered} and {named} stand for the statements of that name. {closed} means that statement {detailed} finds no row.
+-- {ordered} and {named_unduly} stand for the statements of that name. {without_detailed} means that the statement
+-- `detailed` finds no row.
 
 -- name: ordered
 -- Customers that have ordered something now or later. For others, the registry keeps only the customer's own row.
@@ -9,7 +10,7 @@ from registry.contract as k
 inner join registry.customer as c using (customer_id)
 where k.valid_until is null or (now() at time zone c.time_zone)::date < k.valid_until;
 
--- name: named
+-- name: named_unduly
 -- Customers with agents' names that no contract allows.
 select customer_id
 from registry.agent
@@ -30,7 +31,7 @@ where
     and ({day} < k.valid_until or k.valid_until is null);
 
 -- name: follow_calendar
--- If a contract begins today, make a new version of the registry, so that files whose rows were turned away can land.
+-- If a contract begins today, make a new version of the registry: files with rows turned away before can land now.
 insert into registry.version (applied_at)
 select now()
 where
@@ -46,7 +47,7 @@ where
     );
 
 -- name: gone
--- The customers whose contract keeps nothing today, but who still have something stored.
+-- The customers whose contract keeps nothing today, but of whom something is stored.
 with
 
 ordered as (
@@ -69,7 +70,7 @@ stored as (
     select customer_id from registry.agent
     where name is null
     union
-    select n.customer_id from {named} as n
+    select n.customer_id from {named_unduly} as n
 ),
 
 registered as (
@@ -93,8 +94,8 @@ union
 select customer_id from registered
 where customer_id not in (select customer_id from ordered);
 
--- name: changed
--- The customers with a contract today that have days or agents stored that the contract does not keep.
+-- name: with_surplus
+-- Customers with a contract today, of whom days or agents are stored that it does not keep.
 with spans as (
     select
         customer_id,
@@ -157,7 +158,7 @@ where a.name is null and (s.detailed_from is null or a.last_day < s.detailed_fro
 union
 select s.customer_id
 from spans as s
-inner join {named} as n on s.customer_id = n.customer_id;
+inner join {named_unduly} as n on s.customer_id = n.customer_id;
 
 -- name: span
 -- The days that the customer's contract keeps today.
@@ -267,7 +268,7 @@ with emptied as (
         customer_id = %(customer)s
         and mart = any(%(marts)s)
         and row_count > 0
-        and {closed}
+        and {without_detailed}
     returning customer_id, call_date
 )
 
@@ -285,5 +286,5 @@ where
     customer_id = %(customer)s
     and (
         (name is null and (%(detailed_from)s::date is null or last_day < %(detailed_from)s::date))
-        or customer_id in (select n.customer_id from {named} as n)
+        or customer_id in (select n.customer_id from {named_unduly} as n)
     );
