@@ -1,6 +1,8 @@
-"""Nobody sees what is not theirs: each attack as each login; and what nobody may see is not stored.
+"""Nobody sees what is not theirs, and what nobody may see is not stored.
 
-Each attack is answered to the owner too, who sees all customers: a look that finds nothing proves nothing.
+`test_an_attack_fails` proves that customers are kept apart: as each login, it makes each attack of the list that
+`callmart audit` runs (callmart.audit.attacks). Each attack is answered to the owner too, who sees all customers: a
+look that finds nothing proves nothing.
 """
 
 import mmap

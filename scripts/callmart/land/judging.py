@@ -1,7 +1,7 @@
 """Decides which rows may be stored: rows that a contract covers and that follow the raw format.
 
-The work is done in SQL, in DuckDB. The order matters: a row without a contract on its day is counted and dropped
-before anything else is done with it.
+The rules are in judging.sql, which DuckDB runs. Their order matters: a row without a contract on its day is counted and
+dropped before anything else is done with it.
 """
 
 import duckdb
