@@ -1,6 +1,6 @@
 """Writes the metric dictionary, docs/metrics.md: the marts from their YAML, and the ratios from metrics.yml.
 
-Run it with `python -m callmart.declarations.dictionary`. The text around the two parts is written by people.
+Run it with `.venv/bin/python -m callmart.declarations.dictionary`. The text around the two parts is written by people.
 """
 
 from collections.abc import Iterable, Iterator
@@ -14,7 +14,7 @@ from callmart.declarations.dbt_project import Column, Mart
 from callmart.declarations.metrics import VIEWS, Metric, as_sql, metrics
 
 FILE = PROJECT / "docs" / "metrics.md"
-COMMAND = "python -m callmart.declarations.dictionary"
+COMMAND = ".venv/bin/python -m callmart.declarations.dictionary"
 
 UNITS = {
     "boolean": "true or false",

@@ -108,7 +108,7 @@ HIERARCHY: Mapping[Locale, str] = {"nl": "Jaar tot kwartier", "en": "Year to qua
 
 @dataclass(frozen=True)
 class Type:
-    """A type of a mart's contract, as it is called in a .hyper file and in a data source."""
+    """A column's declared type, as it is called in a .hyper file and in a data source."""
 
     hyper: str
     tableau: DataType

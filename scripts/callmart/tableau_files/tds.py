@@ -72,7 +72,7 @@ def source(group: Group, marts: list[Mart], locale: Locale) -> Source:
 def package(source: Source, target: Path, held: Path | Live) -> None:
     """Write the .tdsx, with mode 0600, around a .hyper file or for a live connection.
 
-    Raises UserError if the .hyper file has other tables, columns or types than the marts' contracts.
+    Raises UserError if the .hyper file has other tables, columns or types than the marts declare.
     """
     if isinstance(held, Path):
         check_types(source, held_types(held), held.name)
@@ -132,7 +132,7 @@ def held_types(file: Path) -> dict[str, dict[str, str]]:
 
 
 def check_types(source: Source, held: Mapping[str, Mapping[str, str]], name: str) -> None:
-    """Raise UserError if a file has other tables, columns or types than the marts' contracts."""
+    """Raise UserError if a file has other tables, columns or types than the marts declare."""
     wanted = {
         mart.name: {column: fields.type_of(mart, column).hyper for column in mart.columns}
         for mart in source.marts
