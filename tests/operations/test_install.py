@@ -28,6 +28,7 @@ OF_THIS_MACHINE = (
     "etc/apt/apt.conf.d",
     "etc/ssl/certs/ca-certificates.crt",
 )
+SHARED_MEMORY = "mount -t tmpfs -o mode=1777 tmpfs /dev/shm\n"  # as every machine has it
 
 
 @dataclass(frozen=True)
@@ -41,8 +42,8 @@ class Debian:
         return subprocess.run(
             ["unshare", "--mount", "--pid", "--fork", "--kill-child", f"--mount-proc={self.root / 'proc'}",
              "env", "--ignore-environment", "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-             "DEBIAN_FRONTEND=noninteractive", "REPOSITORY=/source", "HOME=/root",
-             "chroot", self.root, "sh", "-eux", "-c", script],
+             "DEBIAN_FRONTEND=noninteractive", "REPOSITORY=/source", "HOME=/root", "SYSTEMD_OFFLINE=1",
+             "chroot", self.root, "sh", "-eux", "-c", SHARED_MEMORY + script],
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False, stdin=subprocess.DEVNULL,
         )  # fmt: skip
 
