@@ -26,7 +26,7 @@ def look(path: Path, **settings: Any) -> tuple[list[str], list[str]]:
     """The names of the files to land, and what is said about the others, without the name of the folder."""
     found = arriving.arrived(Folder(path=path, **settings), NOW)
     assert all(problem.startswith(f"{path}/") for problem in found.problems)
-    return [file.name for file in found.files], [
+    return [file.name for file, _ in found.files], [
         problem.removeprefix(f"{path}/") for problem in found.problems
     ]
 

@@ -281,9 +281,31 @@ def test_what_changes_while_it_is_read_does_not_land(
     if not ran.files:
         (problem,) = ran.problems
         assert problem.startswith(f"{file} ")
-        assert "changed while it was being read" in problem or "can't be read (FileNotFoundError" in problem
+        assert "changed meanwhile" in problem or "can't be read (FileNotFoundError" in problem
     known = ready.rows("select from raw.file where name = 'a' and sha256 = %s", digest)
     assert len(known) == len(ran.files)
+
+
+def test_a_file_that_is_replaced_before_its_turn_waits(
+    ready: Callmart, inbox: Path, put: Put, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was complete when the folder was read; what is there now may be half a file."""
+    for name in "a", "b":
+        os.utime(put(name, name), (0, 0))
+    inner = landing.land
+
+    def land(*arguments: Any, **options: Any) -> landing.Landed:
+        landed = inner(*arguments, **options)
+        put("b", "half")
+        return landed
+
+    monkeypatch.setattr(landing, "land", land)
+    ran = landing_of(ready, path=inbox, settle_seconds=60, after="delete")
+    assert [file.file for file in ran.files] == ["a"]
+    assert ran.problems == [
+        f"{inbox / 'b'} changed meanwhile, and nothing of it landed; land it again when it is complete"
+    ]
+    assert names(inbox) == ["b"]
 
 
 def test_what_can_not_be_taken_away_says_so(ready: Callmart, inbox: Path, archive: Path, put: Put) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from callmart.base.errors import UserError
 from callmart.base.settings import Folder
-from callmart.land.source import unreadable
+from callmart.land.source import Look, unreadable
 
 MARKER = ".done"
 UNFINISHED = (".part", ".tmp", ".filepart")
@@ -21,9 +21,11 @@ UNFINISHED = (".part", ".tmp", ".filepart")
 
 @dataclass(frozen=True)
 class Arrived:
-    """The files to land, sorted by name, and a sentence for everything else that a person should look at."""
+    """The files to land, sorted by name, as they are now, and a sentence for everything else that a person should look
+    at.
+    """
 
-    files: tuple[Path, ...]
+    files: tuple[tuple[Path, Look], ...]
     problems: tuple[str, ...]
 
 
@@ -40,7 +42,7 @@ def arrived(folder: Folder, now: float) -> Arrived:
         if problem := _no_file(entry) or awaited(folder, name, entries, now):
             problems.append(f"{folder.path / name} {problem}")
         else:
-            files.append(folder.path / name)
+            files.append((folder.path / name, Look.of(entry)))
     return Arrived(tuple(files), tuple(problems))
 
 

@@ -6,6 +6,7 @@ same transaction.
 """
 
 import json
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from hashlib import file_digest
@@ -52,10 +53,10 @@ def land(
     format: str,
     defaults: Defaults,
     *,
-    may_grow: bool = True,
+    settled: Look | None = None,
 ) -> Landed:
-    """Land one file. `connection` is the loader's. `may_grow` says whether lines may be added while it is read, as to
-    a log that is in use.
+    """Land one file. `connection` is the loader's. `settled` is the file as it was found complete. Without it, lines
+    may be added while it is read, as to a log that is in use.
 
     Raises UserError if the file as a whole can't land; then nothing of it has landed.
     """
@@ -67,7 +68,8 @@ def land(
         )
     try:
         with path.open("rb") as file:
-            look, digest = Look.of(file.fileno()), file_digest(file, "sha256").hexdigest()
+            look = Look.of(os.fstat(file.fileno()))
+            digest = file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise unreadable(path, error) from None
     version, gate = current_gate(connection, settings)
@@ -82,7 +84,7 @@ def land(
         prepared = prepare(path, format, defaults, gate, limits(settings))
         with dbapi.connect(logins.duty_uri(settings, "loader")) as adbc, adbc.cursor() as cursor:
             landed, repeated = _store(cursor, settings, path, prepared, (digest, version, asked))
-            _refuse_changed(path, look, may_grow)
+            _refuse_changed(path, look, settled)
             adbc.commit()
     except AdbcError as error:
         if error.sqlstate == "23514":  # raw.refuse_unprepared
@@ -230,11 +232,12 @@ def _stream(cursor: Any, prepared: Prepared) -> None:
         raise
 
 
-def _refuse_changed(path: Path, look: Look, may_grow: bool) -> None:
-    now = Look.of(path.resolve() if may_grow else path)
-    if now != look and not (may_grow and now.grew_from(look)):
+def _refuse_changed(path: Path, look: Look, settled: Look | None) -> None:
+    """Raise UserError unless the file is what it was when the reading began: `look`."""
+    same = Look.of(path.lstat()) == look == settled if settled else Look.of(path.stat()).grew_from(look)
+    if not same:
         raise UserError(
-            f"{path} changed while it was being read, and nothing of it landed; land it again when it is complete"
+            f"{path} changed meanwhile, and nothing of it landed; land it again when it is complete"
         )
 
 

@@ -88,9 +88,8 @@ class Look:
     changed_ns: int
 
     @classmethod
-    def of(cls, file: Path | int) -> Self:
-        """Look at a path, without following a link, or at an open file. OSError if it is not there."""
-        found = file.lstat() if isinstance(file, Path) else os.fstat(file)
+    def of(cls, found: os.stat_result) -> Self:
+        """Return the look for what the system says of a file."""
         return cls((found.st_dev, found.st_ino), found.st_size, found.st_mtime_ns)
 
     def grew_from(self, earlier: Self) -> bool:

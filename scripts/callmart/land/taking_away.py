@@ -34,9 +34,10 @@ def take_away(connection: psycopg.Connection, folder: Folder, path: Path, asked:
         return
     try:
         with path.open("rb") as file:
-            look, digest = Look.of(file.fileno()), file_digest(file, "sha256").hexdigest()
+            look = Look.of(os.fstat(file.fileno()))
+            digest = file_digest(file, "sha256").hexdigest()
         last_day = _last_day(connection, folder, path, digest, asked, today)
-        if Look.of(path) != look:
+        if Look.of(path.lstat()) != look:
             raise _changed(path)
         if folder.move_to is None:
             path.unlink()

@@ -229,17 +229,17 @@ def land_folders(connection: psycopg.Connection, settings: Settings, ran: Ran, o
         for problem in found.problems:
             ran.note(problem)
         folders.append(folder)
-        work += [(folder, path) for path in found.files]
+        work += [(folder, path, look) for path, look in found.files]
     with ExitStack() as loaders:
         loader = None
-        for number, (folder, path) in enumerate(work):
+        for number, (folder, path, look) in enumerate(work):
             if loader is None or loader.closed:  # an error can close the connection
                 loader = loaders.enter_context(closing(logins.connect(settings, "loader")))
             try:
                 ran.files.append(
                     landing.land(
                         loader, settings, path, folder.format, defaults(folder),
-                        may_grow=folder.settle_seconds == 0,
+                        settled=look if folder.settle_seconds else None,
                     )
                 )  # fmt: skip
             except Exception as error:
