@@ -126,7 +126,7 @@ def _late(settings: Settings) -> tuple[float, int]:
 
 def _night(settings: Settings, folder: Path) -> float:
     """Seconds of a night in a process of its own, start included."""
-    nightly = settings.model_copy(update={"folders": [Folder(path=folder)]})
+    nightly = settings.model_copy(update={"folders": [Folder(path=folder, settle_seconds=0)]})
     begin = time.perf_counter()
     process = get_context("spawn").Process(target=_run_unpublished, args=(nightly,))
     process.start()

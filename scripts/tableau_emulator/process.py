@@ -79,6 +79,11 @@ def stop(folder: Path) -> bool:
         return record is not None
 
 
+def is_running(folder: Path) -> bool:
+    """Whether an emulator runs on the state in `folder`. Changes nothing."""
+    return (folder / "running.lock").exists() and _alive(folder)
+
+
 def admit(folder: Path, token_name: str, token_file: Path | None) -> str:
     """The secret in the token's file, FOLDER/token by default. The file is created if there is none, and the token is
     added to the state.

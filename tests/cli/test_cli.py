@@ -254,7 +254,7 @@ def test_a_run_without_folder_and_tableau_says_so_as_json(
     ready: Callmart, command: Command, free_port: int, tmp_path: Path
 ) -> None:
     dead = f"http://127.0.0.1:{free_port}"
-    folders = json.dumps([{"path": str(tmp_path / "none")}, {"path": str(tmp_path)}])
+    folders = json.dumps([{"path": str(tmp_path / "none")}, {"path": str(tmp_path), "settle_seconds": 0}])
     (tmp_path / "bad.csv.gz").write_bytes(gzip.compress(ROW.encode() * 99)[:40])
     done = command(
         "run",

@@ -27,7 +27,7 @@ from callmart.database import vacuum
 from callmart.database.lock import exclusive
 from callmart.declarations import dbt_project
 from callmart.extract import extract
-from callmart.land import landing
+from callmart.land import arriving, landing
 from callmart.opening import opening
 from callmart.operations import run, status
 from callmart.publish import installation, publishing, tableau
@@ -83,7 +83,7 @@ def undisturbed(make_callmart: Callable[[], Callmart]) -> Callmart:
     callmart = make_callmart()
     callmart.apply(REGISTRY)
     folder = callmart.home / "inbox"
-    callmart = with_folders(callmart, Folder(path=folder))
+    callmart = with_folders(callmart, Folder(path=folder, settle_seconds=0))
     fill(folder, *parts(1))
     assert night(callmart).problems == []
     return callmart
@@ -95,7 +95,7 @@ def twin(make_callmart: Callable[[], Callmart], undisturbed: Callmart) -> Callma
     callmart = make_callmart()
     shutil.copytree(undisturbed.home / "keys", callmart.home / "keys")
     callmart.apply(REGISTRY)
-    return with_folders(callmart, Folder(path=callmart.home / "inbox"))
+    return with_folders(callmart, Folder(path=callmart.home / "inbox", settle_seconds=0))
 
 
 # the lock, the folders
@@ -138,7 +138,9 @@ def test_folders_say_what_their_files_are(twin: Callmart) -> None:
     )
     (mixed / ".draft").write_text("a file that is still being written")
     twin = with_folders(
-        twin, Folder(path=logs, customer=STANDARD, format="queue_log", platform="vcare"), Folder(path=mixed)
+        twin,
+        Folder(path=logs, customer=STANDARD, format="queue_log", platform="vcare", settle_seconds=0),
+        Folder(path=mixed, settle_seconds=0),
     )
     ran = night(twin)
     assert [(file.file, file.landed) for file in ran.files] == [("queue_log", 1), ("2-good", 1)]
@@ -163,7 +165,7 @@ def test_what_can_not_be_read_is_a_problem_and_the_others_land(
         folder.mkdir()
     (mixed / "1-nowhere").symlink_to("gone")
     (mixed / "2-folder.csv").mkdir()
-    (mixed / "3-error").symlink_to("/proc/self/mem")  # which can be opened, and not be read
+    (mixed / "3-error").write_text("what the disk can no longer read")
     (mixed / "4-broken.gz").write_bytes(gzip.compress(random.Random(4).randbytes(9999))[:5000])
     (mixed / "5-broken.parquet").write_bytes(b"PAR1" + random.Random(5).randbytes(99) + b"PAR1")
     (mixed / "6-lost").write_text("what the server ends the session at")
@@ -176,28 +178,32 @@ def test_what_can_not_be_read_is_a_problem_and_the_others_land(
     (last / "good").write_text(ndjson(good[1]))
     inner = landing.land
 
-    def land(loader: psycopg.Connection, settings: Settings, path: Path, *more: Any) -> landing.Landed:
+    def land(
+        loader: psycopg.Connection, settings: Settings, path: Path, *more: Any, **options: Any
+    ) -> landing.Landed:
+        if path.name == "3-error":
+            path = Path("/proc/self/mem")  # which can be opened, and not be read
         if path.name == "6-lost":
             loader.execute("select pg_terminate_backend(pg_backend_pid())")
         if path.name == "7-unforeseen":
             raise RuntimeError(SECRET)
         if path.name == "8-gone":
             path.unlink()
-        return inner(loader, settings, path, *more)
+        return inner(loader, settings, path, *more, **options)
 
     monkeypatch.setattr(landing, "land", land)
     folders = twin.home / "none", mixed, twin.home / "registry.yml", last
-    ran = night(with_folders(twin, *(Folder(path=folder) for folder in folders)))
+    ran = night(with_folders(twin, *(Folder(path=folder, settle_seconds=0) for folder in folders)))
     assert [(file.file, file.landed) for file in ran.files] == [("9-good", 1), ("good", 1)]
     no_file = "is not a file; name an existing file of raw events, or remove it from the landing folder"
     no_folder = "is not a folder; correct `folders` in callmart.toml"
     damaged = "is damaged or breaks off; deliver the whole file again"
     assert ran.problems == [
         f"{folders[0]} {no_folder}",
+        f"{mixed / '1-nowhere'} is a link; put the file itself into the landing folder",
+        f"{mixed / '2-folder.csv'} is not a file; take it out of the landing folder",
         f"{folders[2]} {no_folder}",
-        f"{mixed / '1-nowhere'} {no_file}",
-        f"{mixed / '2-folder.csv'} {no_file}",
-        f"{mixed / '3-error'} can't be read (OSError: Input/output error); give this user read permission, or "
+        "/proc/self/mem can't be read (OSError: Input/output error); give this user read permission, or "
         "deliver the whole file again",
         f"{mixed / '4-broken.gz'} {damaged}",
         f"{mixed / '5-broken.parquet'} {damaged}",
@@ -220,7 +226,7 @@ def test_a_folder_that_may_not_be_read_is_no_empty_one(tmp_path: Path) -> None:
         with pytest.raises(
             UserError, match=r"can't be read \(PermissionError: Permission denied\); give this user"
         ):
-            landing.folder_files(Folder(path=tmp_path))
+            arriving.arrived(Folder(path=tmp_path), 0)
     finally:
         os.seteuid(user)
         tmp_path.chmod(0o700)
@@ -501,7 +507,7 @@ def test_killed_at_random_moments(twin: Callmart, undisturbed: Callmart) -> None
     inbox.mkdir()
     environment = os.environ | {
         "CALLMART_HOME": str(twin.home),
-        "CALLMART_FOLDERS": json.dumps([{"path": str(inbox)}]),
+        "CALLMART_FOLDERS": json.dumps([{"path": str(inbox), "settle_seconds": 0}]),
     }
     killed = 0
     for number, table in enumerate(parts(KILLS)):

@@ -63,7 +63,9 @@ def house(make_callmart: Callable[[], Callmart]) -> Callmart:
             for line in file_of(customer, first=4, count=1).splitlines()
         )
     )
-    callmart = Callmart(callmart.settings.model_copy(update={"folders": [Folder(path=together.parent)]}))
+    callmart = Callmart(
+        callmart.settings.model_copy(update={"folders": [Folder(path=together.parent, settle_seconds=0)]})
+    )
     assert night(callmart).problems == []
     return callmart
 

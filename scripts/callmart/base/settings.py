@@ -7,12 +7,13 @@ from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
 from types import UnionType
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal, Self, get_args
 from zoneinfo import ZoneInfo, available_timezones
 
-from pydantic import AfterValidator, BaseModel, Field, SecretStr, ValidationError
+from pydantic import AfterValidator, BaseModel, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import (
     BaseSettings,
+    EnvSettingsSource,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
     SettingsError,
@@ -50,14 +51,30 @@ TimeZone = Annotated[str, AfterValidator(_known_zone)]
 Place = Annotated[Path, AfterValidator(lambda path: (PROJECT / path.expanduser()).resolve())]
 
 
+LONGEST_KEPT_DAYS = 730  # raw files hold numbers, and nothing is kept for more than two years
+
+
 class Folder(Strict, strict=False):
-    """A folder whose files `callmart run` lands every night."""
+    """A folder whose files `callmart run` lands every night, and what becomes of them."""
 
     path: Place
     format: str = "auto"
     customer: int | None = None
     platform: Platform = "vcloud"
     time_zone: TimeZone | None = None
+    settle_seconds: int = Field(default=60, ge=0, le=86_400)  # a file that changed later is still being sent
+    done: bool = False  # whether the sender puts NAME.done beside each file when it is complete
+    after: Literal["keep", "delete", "move"] = "keep"  # what becomes of a file that landed
+    move_to: Place | None = None
+    keep_days: int = Field(default=30, ge=1, le=LONGEST_KEPT_DAYS)  # of what was moved
+
+    @model_validator(mode="after")
+    def _moves_to_a_folder(self) -> Self:
+        if self.after == "move" and self.move_to is None:
+            raise ValueError('after = "move" needs move_to; name a folder to move to, outside home')
+        if self.after != "move" and (unused := self.model_fields_set & {"move_to", "keep_days"}):
+            raise ValueError(f'{min(unused)} needs after = "move"; set that, or remove {min(unused)}')
+        return self
 
 
 class ConnectedApp(Strict, strict=False):
@@ -122,7 +139,12 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
+        return (
+            init_settings,
+            env_settings,
+            _Credentials(settings_cls),
+            TomlConfigSettingsSource(settings_cls),
+        )
 
     @property
     def zone(self) -> ZoneInfo:
@@ -130,14 +152,39 @@ class Settings(BaseSettings):
         return ZoneInfo(self.time_zone)
 
 
+class _Credentials(EnvSettingsSource):
+    """Settings that systemd gives a service as files: LoadCredential=. Each file is named like the variable."""
+
+    def _load_env_vars(self) -> dict[str, str]:
+        return {name.lower(): value for name, value in _credentials().items()}
+
+
+def _credentials() -> dict[str, str]:
+    """The credentials of this service that are named like settings. Only systemd and the service can open them."""
+    folder = os.environ.get("CREDENTIALS_DIRECTORY")
+    try:
+        files = [
+            file
+            for file in (Path(folder).iterdir() if folder else ())
+            if file.name.upper().startswith("CALLMART_")
+        ]
+        return {file.name: file.read_text("utf-8").removesuffix("\n") for file in files}
+    except (OSError, UnicodeDecodeError):
+        raise UserError(
+            f"the credentials in {folder} can't be read; correct LoadCredential= of the service, "
+            "or unset CREDENTIALS_DIRECTORY"
+        ) from None
+
+
 @cache
 def settings() -> Settings:
     """The settings of this process. Raises UserError, naming the setting, if one is wrong or unknown."""
     try:
         _refuse_missing_file()
-        _refuse_unknown(os.environ)
+        _refuse_unknown([*os.environ, *_credentials()])
         found = Settings()
         _refuse_shared_file()
+        _refuse_nested(found)
         return found
     except ValidationError as error:
         mistake = first_mistake(error)
@@ -189,6 +236,19 @@ def _refuse_shared_file() -> None:
     """Raise UserError if callmart.toml contains a secret and other users can open it."""
     if CONFIG_FILE.is_file() and _SECRETS & set(_names_in(tomllib.loads(CONFIG_FILE.read_text("utf-8")))):
         refuse_shared(CONFIG_FILE, "the settings contain a secret")
+
+
+def _refuse_nested(settings: Settings) -> None:
+    """Raise UserError if files would be moved into the home, whose backups would keep them, or into a landing folder,
+    where they would land again.
+    """
+    for folder in settings.folders:
+        for other in (settings.home, *(each.path for each in settings.folders)):
+            if folder.move_to is not None and folder.move_to.is_relative_to(other):
+                raise UserError(
+                    f"setting folders.move_to: {folder.move_to} is in {other}; name a folder outside home "
+                    "and outside the folders that are landed"
+                )
 
 
 _SECRETS = {"dsn", "tableau.token", "tableau.connected_app.secret"}

@@ -82,6 +82,25 @@ def emulator() -> None:
 
 
 @app.command()
+def start() -> None:
+    """Start the embedded database and the Tableau emulator, each unless the settings name another server."""
+    from callmart.publish import emulator
+
+    started = []
+    if settings().dsn is None:
+        server.start(settings().home)
+        started.append("database")
+    if settings().tableau.is_emulated and (settings().dsn is None or settings().tableau.server):
+        emulator.ensure_running(settings().home)
+        started.append("Tableau emulator")
+    out.print(
+        f"running: {', '.join(started)}"
+        if started
+        else "nothing to start: the settings name servers of your own"
+    )
+
+
+@app.command()
 def stop() -> None:
     """Stop the embedded database and the Tableau emulator."""
     from callmart.publish import emulator

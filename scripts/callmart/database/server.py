@@ -86,7 +86,13 @@ def uri(settings: Settings) -> str:
     """Return the libpq URI of the owner. Starts the embedded server if no DSN is set."""
     if settings.dsn is not None:
         return _with_tls(settings.dsn.get_secret_value())
-    return f"postgresql://{OWNER}@/{DATABASE}?host={quote(str(start(settings.home)))}&port={PORT}"
+    start(settings.home)
+    return embedded_uri(settings.home)
+
+
+def embedded_uri(home: Path) -> str:
+    """Return the libpq URI of the owner on the embedded server, whether it runs or not."""
+    return f"postgresql://{OWNER}@/{DATABASE}?host={quote(str(_socket_folder(home)))}&port={PORT}"
 
 
 def connect(settings: Settings, *, autocommit: bool = False) -> psycopg.Connection:
@@ -232,13 +238,17 @@ def _with_tls(dsn: str) -> str:
             raise UserError(
                 f"the passfile of CALLMART_DSN: {passfile} can't be read; correct its name"
             ) from None
-    if "sslmode" in given or all(map(_on_this_machine, f"{host},{hostaddr}".split(","))):
+    if "sslmode" in given or on_this_machine(host, hostaddr):
         return dsn
     return make_conninfo(dsn, sslmode="verify-full", sslrootcert=given.get("sslrootcert", "system"))
 
 
-def _on_this_machine(host: str) -> bool:
-    return host.startswith("/") or host in ("", "localhost", "127.0.0.1", "::1")
+def on_this_machine(*hosts: str) -> bool:
+    """Whether all hosts of a libpq URI, each a list with commas, are this machine."""
+    return all(
+        host.startswith("/") or host in ("", "localhost", "127.0.0.1", "::1")
+        for host in ",".join(hosts).split(",")
+    )
 
 
 def refuse_unsafe(version: int) -> None:
@@ -300,6 +310,11 @@ def start(home: Path) -> Path:
             _as_superuser(socket, DATABASE, closed)
             ready.write_text(_fingerprint(closed))
     return socket
+
+
+def is_running(home: Path) -> bool:
+    """Whether the embedded server answers."""
+    return _answers(_socket_folder(home))
 
 
 def stop(home: Path) -> bool:

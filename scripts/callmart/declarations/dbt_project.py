@@ -387,6 +387,7 @@ def _invoke(runner: Any, settings: Settings, *arguments: str) -> Any:
                 *arguments,
                 "--log-level=none",  # the log would have the database's messages, which can contain rows
                 "--log-level-file=none",
+                f"--log-path={_target(settings) / 'logs'}",  # dbt makes it all the same
                 f"--target-path={_target(settings)}",
                 f"--profiles-dir={PROJECT}",
             ]

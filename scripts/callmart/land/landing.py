@@ -6,6 +6,7 @@ same transaction.
 """
 
 import json
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from hashlib import file_digest
@@ -20,13 +21,13 @@ from adbc_driver_postgresql import dbapi
 
 from callmart.access import logins
 from callmart.base.ahead import ahead
-from callmart.base.errors import UserError, kind
+from callmart.base.errors import UserError
 from callmart.base.keys import ensure_key
 from callmart.base.raw_format import EVENT_SCHEMA
-from callmart.base.settings import Folder, Settings
+from callmart.base.settings import Settings
 from callmart.land.gate import Defaults, Gate
 from callmart.land.prepare import Prepared, prepare
-from callmart.land.source import Limits
+from callmart.land.source import Limits, Look, unreadable
 
 
 @dataclass(frozen=True)
@@ -46,9 +47,16 @@ class Landed:
 
 
 def land(
-    connection: psycopg.Connection, settings: Settings, path: Path, format: str, defaults: Defaults
+    connection: psycopg.Connection,
+    settings: Settings,
+    path: Path,
+    format: str,
+    defaults: Defaults,
+    *,
+    settled: Look | None = None,
 ) -> Landed:
-    """Land one file. `connection` is the loader's.
+    """Land one file. `connection` is the loader's. `settled` is the file as it was found complete. Without it, lines
+    may be added while it is read, as to a log that is in use.
 
     Raises UserError if the file as a whole can't land; then nothing of it has landed.
     """
@@ -60,11 +68,12 @@ def land(
         )
     try:
         with path.open("rb") as file:
+            look = Look.of(os.fstat(file.fileno()))
             digest = file_digest(file, "sha256").hexdigest()
     except OSError as error:
-        raise _unreadable(path, error) from None
+        raise unreadable(path, error) from None
     version, gate = current_gate(connection, settings)
-    asked = _asked(format, defaults)
+    asked = asked_with(format, defaults)
     if connection.execute("select raw.has_landed(%s, %s, %s)", [digest, version, asked]).fetchone() == (
         True,
     ):
@@ -75,6 +84,7 @@ def land(
         prepared = prepare(path, format, defaults, gate, limits(settings))
         with dbapi.connect(logins.duty_uri(settings, "loader")) as adbc, adbc.cursor() as cursor:
             landed, repeated = _store(cursor, settings, path, prepared, (digest, version, asked))
+            _refuse_changed(path, look, settled)
             adbc.commit()
     except AdbcError as error:
         if error.sqlstate == "23514":  # raw.refuse_unprepared
@@ -85,7 +95,7 @@ def land(
             f"{path} did not land: the server failed (SQLSTATE {error.sqlstate or 'unknown'}); land it again"
         ) from None
     except (OSError, pa.ArrowException, duckdb.Error) as error:
-        raise _unreadable(path, error) from None
+        raise unreadable(path, error) from None
     return Landed(
         path.name,
         rows=prepared.rows,
@@ -107,26 +117,6 @@ def limits(settings: Settings) -> Limits:
         rows=settings.max_file_rows,
         gib=settings.max_file_gib,
         rejects=int(settings.max_reject_share * settings.max_file_rows),
-    )
-
-
-def folder_files(folder: Folder) -> list[Path]:
-    """Return everything in a folder of callmart.toml, sorted by name, except names that begin with a dot.
-
-    Entries that are not files are included: `land` refuses them, so that a broken link isn't silently skipped.
-    Raises UserError if the folder can't be read.
-    """
-    try:
-        return sorted(path for path in folder.path.iterdir() if not path.name.startswith("."))
-    except (FileNotFoundError, NotADirectoryError):
-        raise UserError(f"{folder.path} is not a folder; correct `folders` in callmart.toml") from None
-    except OSError as error:
-        raise _unreadable(folder.path, error) from None
-
-
-def _unreadable(path: Path, error: Exception) -> UserError:
-    return UserError(
-        f"{path} can't be read ({kind(error)}); give this user read permission, or deliver the whole file again"
     )
 
 
@@ -192,7 +182,7 @@ def current_gate(connection: psycopg.Connection, settings: Settings) -> tuple[in
     )
 
 
-def _asked(format: str, defaults: Defaults) -> str:
+def asked_with(format: str, defaults: Defaults) -> str:
     """The options given with the file. With other options, e.g. another customer, the same content lands again."""
     return json.dumps([format, defaults.customer_id, defaults.platform, defaults.time_zone])
 
@@ -240,6 +230,15 @@ def _stream(cursor: Any, prepared: Prepared) -> None:
         if mistakes:
             raise mistakes[0] from None
         raise
+
+
+def _refuse_changed(path: Path, look: Look, settled: Look | None) -> None:
+    """Raise UserError unless the file is what it was when the reading began: `look`."""
+    same = Look.of(path.lstat()) == look == settled if settled else Look.of(path.stat()).grew_from(look)
+    if not same:
+        raise UserError(
+            f"{path} changed meanwhile, and nothing of it landed; land it again when it is complete"
+        )
 
 
 def _refuse_too_many_rejects(settings: Settings, path: Path, prepared: Prepared) -> None:

@@ -1,14 +1,15 @@
 """An opened file: its format, its limits, and the reader's counters."""
 
+import os
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
 import duckdb
 import pyarrow as pa
 
-from callmart.base.errors import UserError
+from callmart.base.errors import UserError, kind
 from callmart.base.raw_format import SOURCE_COLUMNS, SOURCE_SCHEMA
 
 Form = Literal["csv", "ndjson", "parquet", "queue_log", "queue_log_realtime", "cel"]
@@ -76,6 +77,31 @@ class Source:
         ):  # fmt: skip
             if held > most:
                 raise UserError(f"{self.path} holds more than {most:,} {unit}: {remedy} in callmart.toml")
+
+
+@dataclass(frozen=True)
+class Look:
+    """What a file was at a moment. If two looks are equal, nobody has written to the file or replaced it between."""
+
+    place: tuple[int, int]
+    size: int
+    changed_ns: int
+
+    @classmethod
+    def of(cls, found: os.stat_result) -> Self:
+        """Return the look for what the system says of a file."""
+        return cls((found.st_dev, found.st_ino), found.st_size, found.st_mtime_ns)
+
+    def grew_from(self, earlier: Self) -> bool:
+        """Whether this is the same file as earlier, with at least as much in it, as of a log that is written to."""
+        return self.place == earlier.place and self.size >= earlier.size
+
+
+def unreadable(path: Path, error: Exception) -> UserError:
+    """Return the error for a file or folder that can't be read."""
+    return UserError(
+        f"{path} can't be read ({kind(error)}); give this user read permission, or deliver the whole file again"
+    )
 
 
 def broken(path: Path) -> UserError:

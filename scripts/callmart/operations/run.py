@@ -8,9 +8,11 @@ file can't be landed, the others are; if a build fails, the last good days are e
 old; and publishing still removes what contracts have closed. docs/runbook.md explains this stage by stage.
 """
 
+import time
 from collections.abc import Callable
 from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, field
+from typing import ParamSpec
 
 import psycopg
 
@@ -22,7 +24,7 @@ from callmart.build import months, window
 from callmart.database import clock
 from callmart.declarations import dbt_project, standing
 from callmart.extract import extract
-from callmart.land import landing
+from callmart.land import arriving, landing, taking_away
 from callmart.land.gate import Defaults
 from callmart.opening import opening
 from callmart.publish import publishing, tableau
@@ -30,6 +32,7 @@ from callmart.retention import expire, remove
 from callmart.validate import suites
 
 OnStep = Callable[[str, str, int, int], None]  # stage, item, finished, of
+P = ParamSpec("P")
 
 
 @dataclass
@@ -163,6 +166,7 @@ def expire_and_make_months(
     arguments = (connection, settings, ran, on_step)
     _attempt(_expire, "the expiry broke off", "run `callmart expire` to finish it", *arguments)
     _attempt(_make_months, "the months ahead were not made", AGAIN, *arguments)
+    _attempt(_remove_moved, "the removal of raw files that were moved broke off", AGAIN, *arguments)
 
 
 def _expire(connection: psycopg.Connection, settings: Settings, ran: Ran, on_step: OnStep) -> None:
@@ -178,6 +182,25 @@ def _expire(connection: psycopg.Connection, settings: Settings, ran: Ran, on_ste
     on_step("expire", "", 1, 1)
 
 
+def _remove_moved(connection: psycopg.Connection, settings: Settings, ran: Ran, on_step: OnStep) -> None:
+    """Delete the raw files that were moved, and whose last day has passed."""
+    today = clock.today(connection, settings)
+    for move_to in sorted({folder.move_to for folder in settings.folders if folder.move_to}):
+        try:
+            removed = taking_away.remove_moved(move_to, today)
+        except UserError as mistake:
+            ran.note(str(mistake))
+            continue
+        if removed:
+            ran.expired += removed
+            connection.execute(
+                "insert into ops.audit_log (action, details)"
+                " values ('raw files removed', jsonb_build_object('before', %s::date, 'files', %s::bigint))",
+                [today, removed],
+            )
+    connection.commit()
+
+
 def _name_undeclared_marts(
     connection: psycopg.Connection, settings: Settings, ran: Ran, on_step: OnStep
 ) -> None:
@@ -191,27 +214,53 @@ def _make_months(connection: psycopg.Connection, settings: Settings, ran: Ran, o
 
 
 def land_folders(connection: psycopg.Connection, settings: Settings, ran: Ran, on_step: OnStep) -> None:
-    """Land the files in the folders of callmart.toml, as the loader. A file or folder that fails is noted as a problem,
-    and the others are landed.
+    """Land the files in the folders of callmart.toml, as the loader, and take away what landed, where a folder says so.
+    A file or folder that fails is noted as a problem, and the others are landed.
     """
-    work = []
+    today = clock.today(connection, settings)
+    connection.commit()
+    work, folders = [], []
     for folder in settings.folders:
         try:
-            work += [(folder, path) for path in landing.folder_files(folder)]
+            found = arriving.arrived(folder, time.time())
         except UserError as mistake:
             ran.note(str(mistake))
+            continue
+        for problem in found.problems:
+            ran.note(problem)
+        folders.append(folder)
+        work += [(folder, path, look) for path, look in found.files]
     with ExitStack() as loaders:
         loader = None
-        for number, (folder, path) in enumerate(work):
+        for number, (folder, path, look) in enumerate(work):
             if loader is None or loader.closed:  # an error can close the connection
                 loader = loaders.enter_context(closing(logins.connect(settings, "loader")))
             try:
-                ran.files.append(landing.land(loader, settings, path, folder.format, defaults(folder)))
+                ran.files.append(
+                    landing.land(
+                        loader, settings, path, folder.format, defaults(folder),
+                        settled=look if folder.settle_seconds else None,
+                    )
+                )  # fmt: skip
             except Exception as error:
                 ran.note(_sentence(error, f"{path} did not land", AGAIN))
                 with suppress(psycopg.Error):
                     loader.rollback()
+            else:
+                asked = landing.asked_with(folder.format, defaults(folder))
+                _noting(ran, taking_away.take_away, connection, folder, path, asked, today)
             on_step("land", path.name, number + 1, len(work))
+    for folder in folders:
+        if folder.after != "keep":
+            _noting(ran, arriving.clear_markers, folder, time.time())
+
+
+def _noting(ran: Ran, step: Callable[P, object], *arguments: P.args, **named: P.kwargs) -> None:
+    """Do a step of which a UserError is a problem of the run and stops nothing."""
+    try:
+        step(*arguments, **named)
+    except UserError as mistake:
+        ran.note(str(mistake))
 
 
 def defaults(folder: Folder) -> Defaults:

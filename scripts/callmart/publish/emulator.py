@@ -25,6 +25,11 @@ def ensure_running(home: Path) -> Emulator:
         return process.start(folder(home), TOKEN_NAME, _token_file(home))
 
 
+def is_running(home: Path) -> bool:
+    """Return whether the emulator is running. Starts nothing."""
+    return process.is_running(folder(home))
+
+
 def serve(home: Path, announce: Callable[[Emulator], None]) -> None:
     """Run the emulator in this process until interrupted. `announce` is called once it answers."""
     from tableau_emulator import serve as foreground

@@ -1,0 +1,121 @@
+"""Chooses the files of a folder that can land now. A file that is still being sent waits for the next run.
+
+A file's age is what this machine's clock says now, less the time of the file's last change. If the folder is on another
+machine, that machine's clock has written the time. A clock that is ahead shows here, because the file seems to come
+from the future. A clock that is behind can't be seen, so `landing.land` looks at the file again when it has read it.
+"""
+
+import os
+import stat
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from callmart.base.errors import UserError
+from callmart.base.settings import Folder
+from callmart.land.source import Look, unreadable
+
+MARKER = ".done"
+UNFINISHED = (".part", ".tmp", ".filepart")
+
+
+@dataclass(frozen=True)
+class Arrived:
+    """The files to land, sorted by name, as they are now, and a sentence for everything else that a person should look
+    at.
+    """
+
+    files: tuple[tuple[Path, Look], ...]
+    problems: tuple[str, ...]
+
+
+def arrived(folder: Folder, now: float) -> Arrived:
+    """Look into a folder of callmart.toml. Names that begin with a dot are skipped, and so are the markers.
+
+    Raises UserError if the folder can't be read.
+    """
+    entries, problems = _entries(folder.path)
+    files = []
+    for name, entry in entries.items():
+        if is_marker(folder, name):
+            continue
+        if problem := _no_file(entry) or awaited(folder, name, entries, now):
+            problems.append(f"{folder.path / name} {problem}")
+        else:
+            files.append((folder.path / name, Look.of(entry)))
+    return Arrived(tuple(files), tuple(problems))
+
+
+def awaited(folder: Folder, name: str, entries: Mapping[str, os.stat_result], now: float) -> str | None:
+    """Why a file is unfinished, and what it waits for; None if it is complete. `entries` is everything beside it."""
+    ending = next((ending for ending in UNFINISHED if name.lower().endswith(ending)), None)
+    if ending:
+        return f"is unfinished: its name ends in {ending}; it lands when the sender has renamed it"
+    changed = entries[name].st_mtime
+    if folder.settle_seconds and changed > now:
+        return (
+            "is unfinished: it was changed later than this machine's clock says now; correct the clock of the "
+            "machine that wrote it, or `touch` the file"
+        )
+    if changed > now - folder.settle_seconds:
+        return (
+            f"is unfinished: it changed less than {folder.settle_seconds} seconds ago (settle_seconds); "
+            "the next run takes it"
+        )
+    if folder.done and not _is_marked(name, entries):
+        return (
+            f"is unfinished: {name}{MARKER} is awaited beside it; the next run takes it when the sender has put a "
+            "new one there"
+        )
+    return None
+
+
+def is_marker(folder: Folder, name: str) -> bool:
+    """Whether this is the name of a file that only says that another one is complete."""
+    return folder.done and name.endswith(MARKER)
+
+
+def clear_markers(folder: Folder, now: float) -> None:
+    """Delete the markers whose files were taken away. A marker that has just come may be earlier than its file."""
+    entries, _ = _entries(folder.path)
+    for name, entry in entries.items():
+        is_alone = is_marker(folder, name) and name.removesuffix(MARKER) not in entries
+        if is_alone and entry.st_mtime <= now - folder.settle_seconds:
+            try:
+                (folder.path / name).unlink(missing_ok=True)
+            except OSError as error:
+                raise unreadable(folder.path / name, error) from None
+
+
+def _is_marked(name: str, entries: Mapping[str, os.stat_result]) -> bool:
+    """Whether the file has its marker. A marker that is older belongs to an earlier file of the same name."""
+    marker = entries.get(name + MARKER)
+    return marker is not None and marker.st_mtime >= entries[name].st_mtime
+
+
+def _entries(folder: Path) -> tuple[dict[str, os.stat_result], list[str]]:
+    """What is in a folder, by name, and a sentence for what vanished meanwhile."""
+    try:
+        names = sorted(entry.name for entry in folder.iterdir() if not entry.name.startswith("."))
+    except (FileNotFoundError, NotADirectoryError):
+        raise UserError(f"{folder} is not a folder; correct `folders` in callmart.toml") from None
+    except OSError as error:
+        raise unreadable(folder, error) from None
+    found, problems = {}, []
+    for name in names:
+        try:
+            found[name] = (folder / name).lstat()
+        except FileNotFoundError:
+            problems.append(
+                f"{folder / name} vanished while the folder was read; the next run takes it if it is back"
+            )
+    return found, problems
+
+
+def _no_file(entry: os.stat_result) -> str | None:
+    """Why an entry can't be a file of raw events. A link could lead to another customer's folder."""
+    if stat.S_ISLNK(entry.st_mode):
+        return "is a link; put the file itself into the landing folder"
+    if not stat.S_ISREG(entry.st_mode):
+        return "is not a file; take it out of the landing folder"
+    return None

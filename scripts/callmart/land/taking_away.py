@@ -1,0 +1,156 @@
+"""What becomes of a file of a folder once it has landed: it stays, or is deleted, or is moved to another folder.
+
+Only the database says that a file has landed, and it knows the file by its content. So a crash between the landing and
+this step is made good by the next run: the file lands as one that landed before, and is then taken away.
+"""
+
+import errno
+import os
+import re
+import shutil
+from contextlib import suppress
+from datetime import date
+from hashlib import file_digest
+from pathlib import Path
+
+import psycopg
+
+from callmart.base import sql_file
+from callmart.base.errors import UserError, kind
+from callmart.base.settings import Folder
+from callmart.land.source import Look
+
+SQL = sql_file.statements(__file__)
+UNTIL = re.compile(r"until-(\d{4}-\d{2}-\d{2})")
+
+
+def take_away(connection: psycopg.Connection, folder: Folder, path: Path, asked: str, today: date) -> None:
+    """Do with a file that has landed what the folder's `after` says. `connection` is the owner's; `asked` says with
+    which options it landed.
+
+    Raises UserError if the file has to stay.
+    """
+    if folder.after == "keep":
+        return
+    try:
+        with path.open("rb") as file:
+            look = Look.of(os.fstat(file.fileno()))
+            digest = file_digest(file, "sha256").hexdigest()
+        last_day = _last_day(connection, folder, path, digest, asked, today)
+        if Look.of(path.lstat()) != look:
+            raise _changed(path)
+        if folder.move_to is None:
+            path.unlink()
+        else:
+            _move(path, digest, folder.move_to, last_day)
+    except OSError as error:
+        places = f"{folder.path} and {folder.move_to}" if folder.move_to else f"{folder.path}"
+        raise UserError(
+            f"{path} landed, but can't be {'moved' if folder.move_to else 'deleted'} ({kind(error)}); "
+            f"give this user write permission on {places}"
+        ) from None
+
+
+def remove_moved(move_to: Path, today: date) -> int:
+    """Delete the moved files whose last day has passed; return how many there were.
+
+    Raises UserError if the folder can't be read, or something in it can't be deleted.
+    """
+    removed = 0
+    try:
+        for folder in sorted(move_to.iterdir()):
+            last_day = _day(folder.name)
+            if last_day is not None and last_day < today:
+                removed += sum(1 for _ in folder.iterdir())
+                shutil.rmtree(folder)
+    except OSError as error:
+        raise UserError(
+            f"{move_to}: the raw files that were moved there can't be deleted in time ({kind(error)}); "
+            "mount the folder, and give this user write permission"
+        ) from None
+    return removed
+
+
+def _last_day(
+    connection: psycopg.Connection, folder: Folder, path: Path, digest: str, asked: str, today: date
+) -> date:
+    """The last day on which a copy of this file may be kept. Raises UserError if its content has not landed whole."""
+    found = connection.execute(
+        SQL["landed"], {"sha256": digest, "asked": asked, "today": today, "keep_days": folder.keep_days}
+    ).fetchone()
+    connection.commit()
+    if found is None:
+        raise _changed(path)
+    incomplete, last_day = found
+    if incomplete:
+        raise UserError(
+            f"{path} landed without its last line, which has no line end, and stays; let the sender end the line"
+        )
+    return last_day  # type: ignore[no-any-return]
+
+
+def _changed(path: Path) -> UserError:
+    return UserError(f"{path} changed after it landed, and stays; the next run lands it again")
+
+
+def _move(path: Path, digest: str, move_to: Path, last_day: date) -> None:
+    """Move a file into the folder of its last day. A file that is there is never overwritten: this one gets a name that
+    begins with the digest of its content.
+    """
+    folder = move_to / f"until-{last_day}"
+    with suppress(FileExistsError):
+        folder.mkdir(
+            mode=0o700
+        )  # not its parents: if a mount is missing, nothing may be written in its place
+    for name in (path.name, f"{digest[:16]}-{path.name}"):
+        target = folder / name
+        if _has_content(target, digest):  # a run broke off after it had copied the file
+            path.unlink()
+            return
+        try:
+            os.close(os.open(target, os.O_CREAT | os.O_EXCL, 0o600))  # now the name is taken
+        except FileExistsError:
+            continue
+        try:
+            _carry(path, target)
+        except BaseException:
+            target.unlink()
+            raise
+        return
+    raise UserError(
+        f"{path} landed, but can't be moved: {folder} has files of its name; move one of them away"
+    )
+
+
+def _carry(path: Path, target: Path) -> None:
+    """Put a file in the place of the empty `target`."""
+    try:
+        path.replace(target)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        draft = target.with_name(f".{target.name}")
+        with path.open("rb") as source, draft.open("wb") as copy:
+            draft.chmod(0o600)
+            shutil.copyfileobj(source, copy, 1 << 20)
+            copy.flush()
+            os.fsync(copy.fileno())
+        draft.replace(target)
+        path.unlink()
+
+
+def _has_content(path: Path, digest: str) -> bool:
+    try:
+        with path.open("rb") as file:
+            return file_digest(file, "sha256").hexdigest() == digest
+    except FileNotFoundError:
+        return False
+
+
+def _day(name: str) -> date | None:
+    """The last day in the name of a folder that `_move` made; None for any other folder."""
+    found = UNTIL.fullmatch(name)
+    try:
+        return date.fromisoformat(found[1]) if found else None
+    except ValueError:
+        return None

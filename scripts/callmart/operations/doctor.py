@@ -1,0 +1,293 @@
+"""Tries every setting and connection, and changes nothing: it starts no server, makes no file and writes no row.
+
+Each check stands alone. One that finds something wrong, or breaks off, doesn't keep the others from being made. What
+can't be tried, because something else is wrong or doesn't run, is reported as not checked, never as well.
+"""
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Literal
+
+import psycopg
+from psycopg.conninfo import conninfo_to_dict
+from pydantic import SecretStr
+
+from callmart.access import drift, logins
+from callmart.base import keys
+from callmart.base.errors import UserError, kind
+from callmart.base.settings import CONFIG_FILE, Folder, Settings
+from callmart.database import clock, schema, server
+from callmart.publish import emulator, tableau
+
+LEAST_FREE_GIB = (
+    5  # the embedded server's write-ahead log takes 2, and extracts are written anew beside the old ones
+)
+ADMINISTRATORS = (
+    "ServerAdministrator",
+    "SiteAdministratorCreator",
+    "SiteAdministratorExplorer",
+    "SiteAdministrator",
+)
+START = "`callmart start` starts it, then run `callmart doctor` again"
+
+Outcome = Literal["ok", "wrong", "not checked"]
+
+
+@dataclass(frozen=True)
+class Check:
+    """What was tried, how it turned out, and in one sentence what was found, with the remedy if it is wrong."""
+
+    name: str
+    outcome: Outcome
+    found: str
+
+
+class NotChecked(Exception):
+    """A check can't be made. The message says why, and how it can be."""
+
+
+def checks(load: Callable[[], Settings]) -> Iterator[Check]:
+    """Make all checks. `load` returns the settings; UserError if one is wrong."""
+    try:
+        settings = load()
+    except UserError as mistake:
+        yield Check("settings", "wrong", str(mistake))
+        yield Check(
+            "everything else", "not checked", "correct the settings first, then run `callmart doctor` again"
+        )
+        return
+    yield Check("settings", "ok", _sources(settings))
+    yield _tried("home", partial(_home, settings.home))
+    written = [settings.home, *(folder.move_to for folder in settings.folders if folder.move_to)]
+    for place in dict.fromkeys(written):
+        yield _tried(f"disk of {place}", partial(_disk, place))
+    yield from _of_database(settings)
+    yield _tried("Tableau", partial(_tableau, settings))
+    if not settings.folders:
+        yield Check("folders", "ok", "none is set; `callmart land` takes single files")
+    for folder in settings.folders:
+        yield _tried(f"folder {folder.path}", partial(_folder, folder))
+
+
+def _tried(name: str, check: Callable[[], str]) -> Check:
+    """Make a check. It returns what is well, or raises."""
+    try:
+        return Check(name, "ok", check())
+    except NotChecked as reason:
+        return Check(name, "not checked", str(reason))
+    except UserError as mistake:
+        return Check(name, "wrong", str(mistake))
+    except Exception as error:  # not its message: that can contain a row or a secret
+        return Check(name, "wrong", f"the check broke off ({kind(error)}); correct that, and run it again")
+
+
+def _sources(settings: Settings) -> str:
+    """Where the settings come from, and which are set."""
+    source = f"{CONFIG_FILE} and the environment" if CONFIG_FILE.is_file() else "the environment"
+    return f"from {source}: {', '.join(sorted(settings.model_fields_set)) or 'none, all have their defaults'}"
+
+
+# -- this machine ----------------------------------------------------------------------------------------------
+
+
+def _home(home: Path) -> str:
+    try:
+        found = home.stat()
+    except FileNotFoundError:
+        raise NotChecked(f"{home} is not there yet; `callmart start` makes it") from None
+    if not home.is_dir():
+        raise UserError(f"{home} is not a folder; let CALLMART_HOME name a folder of your own")
+    if found.st_uid != os.geteuid():
+        raise UserError(
+            f"{home} belongs to another user (number {found.st_uid}); run callmart as that user, "
+            f"or hand it over: `chown -R $(id -un) {home}`"
+        )
+    usual = 0o711 if os.geteuid() == 0 else 0o700
+    if found.st_mode & 0o777 & ~usual:
+        raise UserError(f"other users can open {home}; close it with `chmod {usual:o} {home}`")
+    if not os.access(home, os.W_OK | os.X_OK, effective_ids=True):
+        raise UserError(
+            f"{home} can't be written to; give this user write permission with `chmod {usual:o} {home}`"
+        )
+    return f"{home} is this user's alone"
+
+
+def _disk(place: Path) -> str:
+    while not place.exists():  # what is yet to be made is made on this disk
+        place = place.parent
+    free = shutil.disk_usage(place).free / (1 << 30)
+    if free < LEAST_FREE_GIB:
+        raise UserError(
+            f"{free:.1f} GiB are free; make room until there are {LEAST_FREE_GIB}, or use another disk"
+        )
+    return f"{free:.0f} GiB are free"
+
+
+def _folder(folder: Folder) -> str:
+    if not folder.path.is_dir():
+        raise UserError(f"{folder.path} is not a folder; mount it, or correct `folders` in callmart.toml")
+    if not os.access(folder.path, os.R_OK | os.X_OK, effective_ids=True):
+        raise UserError(f"{folder.path} can't be read; give this user read permission")
+    if folder.after != "keep" and not os.access(folder.path, os.W_OK, effective_ids=True):
+        raise UserError(
+            f'{folder.path} can\'t be written to, and after = "{folder.after}" takes files away; '
+            "give this user write permission"
+        )
+    if folder.move_to is not None and not folder.move_to.is_dir():
+        raise UserError(
+            f"move_to {folder.move_to} is not a folder; make it or mount it, and give it to this user"
+        )
+    if folder.move_to is not None and not os.access(
+        folder.move_to, os.R_OK | os.W_OK | os.X_OK, effective_ids=True
+    ):
+        raise UserError(f"move_to {folder.move_to} can't be written to; give this user write permission")
+    return f"readable{'' if folder.after == 'keep' else ' and writable'}; what landed: {folder.after}"
+
+
+# -- the database ----------------------------------------------------------------------------------------------
+
+
+def _of_database(settings: Settings) -> Iterator[Check]:
+    """Connect to the database, and try what needs a connection."""
+    names = ("TLS", "schema", "clock", "rights", "logins", "keys")
+    with ExitStack() as opened:
+        connections: list[psycopg.Connection] = []
+
+        def connect() -> str:
+            connections.append(opened.enter_context(closing(server.connect(_reached(settings)))))
+            connections[0].read_only = True
+            version = connections[0].info.parameter_status("server_version") or "?"
+            return f"PostgreSQL {version.split()[0]} as {connections[0].info.user}"
+
+        yield (found := _tried("database", connect))
+        if found.outcome != "ok":
+            for name in names:
+                yield Check(name, "not checked", "the database has to answer first")
+            return
+        (connection,) = connections
+        yield _tried("TLS", partial(_tls, connection, settings))
+        yield (current := _tried("schema", partial(_schema, connection, settings)))
+        for name, check in (
+            ("clock", partial(_clock, connection, settings)),
+            ("rights", partial(_rights, connection, settings)),
+            ("logins", partial(_logins, connection, settings)),
+            ("keys", partial(_keys, connection, settings.home)),
+        ):
+            if current.outcome == "ok":
+                yield _tried(name, check)
+            else:
+                yield Check(name, "not checked", "the schema has to be current first")
+
+
+def _reached(settings: Settings) -> Settings:
+    """The settings with the embedded server as a server of one's own: so it is not started, and nothing is made."""
+    if settings.dsn is not None:
+        return settings
+    if not server.is_running(settings.home):
+        raise NotChecked(f"the embedded server is not running; {START}")
+    return settings.model_copy(update={"dsn": SecretStr(server.embedded_uri(settings.home))})
+
+
+def _tls(connection: psycopg.Connection, settings: Settings) -> str:
+    own = conninfo_to_dict(server.uri(_reached(settings)))
+    encrypted = connection.pgconn.ssl_in_use
+    if server.on_this_machine(str(own.get("host") or ""), str(own.get("hostaddr") or "")):
+        return "the server is on this machine" + (", and encrypts" if encrypted else "")
+    if not encrypted:
+        raise UserError(
+            "what is sent to the server can be read on the way; remove sslmode= from CALLMART_DSN"
+        )
+    if own.get("sslmode") != "verify-full":
+        raise UserError(
+            f"sslmode={own.get('sslmode')} lets another server take this one's place; remove sslmode= from "
+            "CALLMART_DSN, and let sslrootcert= name your authority"
+        )
+    return "encrypted, and the server is verified"
+
+
+def _schema(connection: psycopg.Connection, settings: Settings) -> str:
+    schema.require(connection, settings.time_zone)
+    return "up to date"
+
+
+def _clock(connection: psycopg.Connection, settings: Settings) -> str:
+    reading = clock.read(connection, settings)
+    connection.rollback()
+    if reading.doubt:
+        raise UserError(reading.doubt)
+    return f"{reading.today}, believed"
+
+
+def _rights(connection: psycopg.Connection, settings: Settings) -> str:
+    found = drift.find(connection, None)
+    connection.rollback()
+    if stopping := drift.holding(connection, settings, found):
+        more = f" (and {len(stopping) - 1} more)" if len(stopping) > 1 else ""
+        raise UserError(
+            f"{stopping[0].text}{more}; `callmart access diff` shows all, `callmart access apply` corrects"
+        )
+    return "as access.yml says"
+
+
+def _logins(connection: psycopg.Connection, settings: Settings) -> str:
+    """Log in as each duty and customer, with the password in its file."""
+    wrong, reached = [], _reached(settings)
+    known = logins.known(connection)
+    connection.rollback()
+    for role in known:
+        try:
+            keys.refuse_shared(logins.passfile(settings.home, role), f"login {role}")
+            psycopg.connect(logins.login_uri(reached, role)).close()
+        except UserError as mistake:
+            wrong.append(str(mistake))
+        except OSError:
+            wrong.append(
+                f"login {role}: its password file is missing or can't be read; run `callmart access apply`"
+            )
+        except psycopg.OperationalError as error:
+            wrong.append(f"login {role}: {server.cause(error)}; `callmart access apply` makes a new password")
+    if wrong:
+        raise UserError(wrong[0] + (f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""))
+    return f"{len(known)}, each with the password in its file"
+
+
+def _keys(connection: psycopg.Connection, home: Path) -> str:
+    """Compare the key of each customer with the fingerprint in the registry."""
+    rows = connection.execute(
+        "select customer_id, key_fingerprint from registry.customer where key_fingerprint is not null order by 1"
+    ).fetchall()
+    connection.rollback()
+    for customer_id, fingerprint in rows:
+        path = keys.key_file(home, customer_id)
+        try:
+            keys.refuse_shared(path, f"the key of customer {customer_id}")
+        except OSError:
+            raise UserError(
+                f"the key of customer {customer_id} is missing or can't be read: restore {path} from your backup"
+            ) from None
+        keys.ensure_key(home, customer_id, fingerprint)
+    return f"{len(rows)}, each its customer's"
+
+
+# -- Tableau ---------------------------------------------------------------------------------------------------
+
+
+def _tableau(settings: Settings) -> str:
+    """Sign in. Whether projects can be made follows from the user's role on the site."""
+    tableau.require_server(settings)
+    if settings.tableau.is_emulated and not emulator.is_running(settings.home):
+        raise NotChecked(f"the emulator is not running; {START}")
+    with tableau.connect(settings) as signed_in:
+        user = signed_in.users.get_by_id(str(signed_in.user_id))
+        if user.site_role not in ADMINISTRATORS:
+            raise UserError(
+                f"the user {user.name} is {user.site_role} on the site and can't make projects at its top; "
+                "make it SiteAdministratorExplorer or SiteAdministratorCreator"
+            )
+        which = "the emulator" if settings.tableau.is_emulated else settings.tableau.server
+        return f"{which}, API {signed_in.version}, signed in as {user.site_role}"

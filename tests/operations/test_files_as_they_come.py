@@ -1,0 +1,346 @@
+"""What becomes of files that landed: only what the database has goes, and a crash is made good by the next run."""
+
+import errno
+import os
+from collections.abc import Callable
+from datetime import date, timedelta
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from callmart.base.settings import Folder
+from callmart.database import clock
+from callmart.land import landing, taking_away
+from callmart.operations import run
+from callmart_home import Callmart, ignore_step
+from events import at, event, ndjson, registry
+from nights import Crash
+
+CUSTOMER = 1
+
+
+@pytest.fixture(scope="module")
+def ready(callmart: Callmart) -> Callmart:
+    callmart.apply(registry(f"id: {CUSTOMER}, contracts: [{{option: standard, from: 2020-01-01}}]"))
+    return callmart
+
+
+@pytest.fixture(scope="module")
+def today(ready: Callmart) -> date:
+    with ready.connect() as connection:
+        return clock.today(connection, ready.settings)
+
+
+@pytest.fixture
+def inbox(tmp_path: Path) -> Path:
+    (folder := tmp_path / "inbox").mkdir()
+    return folder
+
+
+@pytest.fixture
+def archive(tmp_path: Path) -> Path:
+    (folder := tmp_path / "archive").mkdir()
+    return folder
+
+
+Put = Callable[..., Path]
+
+
+@pytest.fixture
+def put(inbox: Path, request: pytest.FixtureRequest) -> Put:
+    """Puts a file with one call into the inbox. The same `call` gives the same content."""
+
+    def put(name: str, call: str = "a", **values: Any) -> Path:
+        row = event(
+            "queue_joined",
+            at("10:00"),
+            customer_id=CUSTOMER,
+            call_id=f"{request.node.name} {call}",
+            queue="q",
+        )
+        (path := inbox / name).write_text(ndjson(row | values))
+        return path
+
+    return put
+
+
+def landing_of(callmart: Callmart, **settings: Any) -> run.Ran:
+    """The part of a night that lands one folder."""
+    folder = Folder(**{"settle_seconds": 0} | settings)
+    ran = run.Ran()
+    with callmart.connect() as connection:
+        run.land_folders(
+            connection, callmart.settings.model_copy(update={"folders": [folder]}), ran, ignore_step
+        )
+    return ran
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+
+
+def until(today: date, days: int = 30) -> str:
+    return f"until-{today + timedelta(days=days)}"
+
+
+def test_a_file_stays_unless_its_folder_says_otherwise(ready: Callmart, inbox: Path, put: Put) -> None:
+    put("a")
+    assert landing_of(ready, path=inbox).problems == []
+    assert names(inbox) == ["a"]
+
+
+def test_only_what_landed_is_deleted(ready: Callmart, inbox: Path, put: Put) -> None:
+    put("good")
+    put("good.done", "another")  # only a name: its content is not looked at
+    (inbox / "bad").write_text("not an event\n" * 9)
+    (inbox / "bad.done").touch()
+    put("open.part")
+    put("unmarked")
+    ran = landing_of(ready, path=inbox, after="delete", done=True)
+    assert [file.landed for file in ran.files] == [1]
+    assert len(ran.problems) == 3
+    assert names(inbox) == ["bad", "bad.done", "open.part", "unmarked"]
+
+
+def test_a_file_with_some_bad_rows_goes_and_one_with_too_many_stays(
+    ready: Callmart, inbox: Path, put: Put
+) -> None:
+    few, many = put("few"), put("many", "b")
+    few.write_text(few.read_text() * 30 + "{}\n")
+    many.write_text(many.read_text() + "{}\n")
+    (problem,) = landing_of(ready, path=inbox, after="delete").problems
+    assert "1 of 2 rows can't be landed" in problem
+    assert names(inbox) == ["many"]
+
+
+def test_a_file_without_the_end_of_its_last_line_stays_however_often_it_lands(
+    ready: Callmart, inbox: Path, put: Put
+) -> None:
+    file = put("a")
+    file.write_text(file.read_text() + put("b", "b").read_text().rstrip("\n"))
+    (inbox / "b").unlink()
+    for unchanged in False, True:
+        ran = landing_of(ready, path=inbox, after="delete")
+        assert [one.unchanged for one in ran.files] == [unchanged]
+        assert ran.problems == [
+            f"{file} landed without its last line, which has no line end, and stays; let the sender end the line"
+        ]
+    file.write_text(file.read_text() + "\n")
+    assert landing_of(ready, path=inbox, after="delete").problems == []
+    assert names(inbox) == []
+
+
+def test_a_moved_file_is_kept_as_long_as_its_folder_says(
+    ready: Callmart, inbox: Path, archive: Path, put: Put, today: date
+) -> None:
+    content = put("a").read_text()
+    assert landing_of(ready, path=inbox, after="move", move_to=archive, keep_days=7).problems == []
+    kept = archive / until(today, 7) / "a"
+    assert (names(inbox), kept.read_text()) == ([], content)
+    assert kept.parent.stat().st_mode & 0o077 == 0
+    other = archive / "until-2020-01-01-by-hand"
+    other.mkdir()
+    (archive / "until-2020-13-01").mkdir()
+    assert taking_away.remove_moved(archive, today + timedelta(days=7)) == 0
+    assert taking_away.remove_moved(archive, today + timedelta(days=8)) == 1
+    assert sorted(path.name for path in archive.iterdir()) == [other.name, "until-2020-13-01"], "not ours"
+
+
+def test_no_copy_outlives_the_two_years_of_its_oldest_row(
+    ready: Callmart, inbox: Path, archive: Path, put: Put, today: date
+) -> None:
+    oldest = today - timedelta(days=700)
+    put("a", occurred_at=f"{oldest}T12:00:00+00:00")
+    assert landing_of(ready, path=inbox, after="move", move_to=archive, keep_days=365).problems == []
+    ((last_day,),) = [
+        tuple(row.values()) for row in ready.rows("select (%s::date + interval '2 years')::date", oldest)
+    ]
+    assert names(archive) == [f"until-{last_day}/a"]
+    assert last_day < today + timedelta(days=365)
+
+
+def test_a_name_that_is_there_is_never_overwritten(
+    ready: Callmart, inbox: Path, archive: Path, put: Put, today: date
+) -> None:
+    contents = set()
+    for call in "a", "b", "c", "c":
+        contents.add(put("queue_log", call).read_text())
+        assert landing_of(ready, path=inbox, after="move", move_to=archive).problems == []
+        assert names(inbox) == []
+    kept = sorted((archive / until(today)).iterdir())
+    assert [path.read_text() for path in kept if path.name == "queue_log"] == [min(contents)]
+    assert {path.read_text() for path in kept} == contents
+    assert len(kept) == 3
+
+
+@pytest.fixture
+def apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each folder is a file system of its own, as the kernel has it."""
+    inner = Path.replace
+
+    def replace(path: Path, target: Path) -> Path:
+        if path.parent != target.parent:
+            raise OSError(errno.EXDEV, os.strerror(errno.EXDEV), str(path))
+        return inner(path, target)
+
+    monkeypatch.setattr(Path, "replace", replace)
+
+
+@pytest.mark.usefixtures("apart")
+def test_a_file_moves_to_another_file_system(
+    ready: Callmart, inbox: Path, archive: Path, put: Put, today: date
+) -> None:
+    content = put("a").read_text()
+    assert landing_of(ready, path=inbox, after="move", move_to=archive).problems == []
+    assert (names(inbox), names(archive)) == ([], [f"{until(today)}/a"])
+    kept = archive / until(today) / "a"
+    assert (kept.read_text(), kept.stat().st_mode & 0o077) == (content, 0)
+
+
+@pytest.mark.usefixtures("apart")
+@pytest.mark.parametrize(
+    "crash", ["before the move", "before the copy is whole", "before the file is deleted"]
+)
+def test_a_crash_is_made_good_by_the_next_run(
+    ready: Callmart, inbox: Path, archive: Path, put: Put, today: date, crash: str
+) -> None:
+    def breaking(*_: Any, **__: Any) -> None:
+        raise Crash
+
+    put("a")
+    place, name = {
+        "before the move": (taking_away, "take_away"),
+        "before the copy is whole": (os, "fsync"),
+        "before the file is deleted": (Path, "unlink"),
+    }[crash]
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(Crash):
+        patch.setattr(place, name, breaking)
+        landing_of(ready, path=inbox, after="move", move_to=archive)
+    assert names(inbox) == ["a"]
+    ran = landing_of(ready, path=inbox, after="move", move_to=archive)
+    assert ([file.unchanged for file in ran.files], ran.problems) == ([True], [])
+    assert (names(inbox), names(archive)) == ([], [f"{until(today)}/a"])
+
+
+def test_a_file_that_changed_after_it_landed_stays(
+    ready: Callmart, inbox: Path, put: Put, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file, inner = put("a"), landing.land
+    more = put("b", "b").read_text()
+    (inbox / "b").unlink()
+
+    def land(*arguments: Any, **options: Any) -> landing.Landed:
+        landed = inner(*arguments, **options)
+        file.write_text(file.read_text() + more)
+        return landed
+
+    monkeypatch.setattr(landing, "land", land)
+    ran = landing_of(ready, path=inbox, after="delete")
+    assert ran.problems == [f"{file} changed after it landed, and stays; the next run lands it again"]
+    monkeypatch.undo()
+    assert landing_of(ready, path=inbox, after="delete").problems == []
+    assert names(inbox) == []
+
+
+GROWING: dict[str, tuple[Callable[[Path], object], int]] = {
+    "is cut": (lambda file: os.truncate(file, 10), 0),
+    "is cut and grows again": (lambda file: file.write_text("x" * 5000), 1),
+    "grows": (lambda file: file.open("a").write("x"), 1),
+    "is replaced": (lambda file: file.write_text(file.rename(file.with_name(".old")).read_text()), 0),
+    "becomes a link": (lambda file: file.symlink_to(file.rename(file.with_name(".old"))), 1),
+    "vanishes": (lambda file: file.unlink(), 0),
+}
+
+
+@pytest.mark.parametrize(("change", "lands_unsettled"), GROWING.values(), ids=GROWING.keys())
+@pytest.mark.parametrize("settle_seconds", [60, 0])
+def test_what_changes_while_it_is_read_does_not_land(
+    ready: Callmart,
+    inbox: Path,
+    put: Put,
+    monkeypatch: pytest.MonkeyPatch,
+    change: Callable[[Path], object],
+    lands_unsettled: int,
+    settle_seconds: int,
+) -> None:
+    """Its folder may say that a log which is written to lands as far as it is; even then it only grows."""
+    file, inner = put("a", f"{change} {settle_seconds}"), landing._store
+    digest = sha256(file.read_bytes()).hexdigest()
+    os.utime(file, (0, 0))
+
+    def store(*arguments: Any) -> tuple[int, int]:
+        stored = inner(*arguments)
+        change(file)
+        return stored
+
+    monkeypatch.setattr(landing, "_store", store)
+    ran = landing_of(ready, path=inbox, settle_seconds=settle_seconds)
+    assert len(ran.files) == (lands_unsettled if settle_seconds == 0 else 0)
+    if not ran.files:
+        (problem,) = ran.problems
+        assert problem.startswith(f"{file} ")
+        assert "changed meanwhile" in problem or "can't be read (FileNotFoundError" in problem
+    known = ready.rows("select from raw.file where name = 'a' and sha256 = %s", digest)
+    assert len(known) == len(ran.files)
+
+
+def test_a_file_that_is_replaced_before_its_turn_waits(
+    ready: Callmart, inbox: Path, put: Put, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was complete when the folder was read; what is there now may be half a file."""
+    for name in "a", "b":
+        os.utime(put(name, name), (0, 0))
+    inner = landing.land
+
+    def land(*arguments: Any, **options: Any) -> landing.Landed:
+        landed = inner(*arguments, **options)
+        put("b", "half")
+        return landed
+
+    monkeypatch.setattr(landing, "land", land)
+    ran = landing_of(ready, path=inbox, settle_seconds=60, after="delete")
+    assert [file.file for file in ran.files] == ["a"]
+    assert ran.problems == [
+        f"{inbox / 'b'} changed meanwhile, and nothing of it landed; land it again when it is complete"
+    ]
+    assert names(inbox) == ["b"]
+
+
+def test_what_can_not_be_taken_away_says_so(ready: Callmart, inbox: Path, archive: Path, put: Put) -> None:
+    file = put("a")
+    archive.rmdir()
+    (problem,) = landing_of(ready, path=inbox, after="move", move_to=archive).problems
+    assert problem == (
+        f"{file} landed, but can't be moved (FileNotFoundError: No such file or directory); "
+        f"give this user write permission on {inbox} and {archive}"
+    )
+    assert (names(inbox), archive.exists()) == (["a"], False), "a mount that is missing is not made up for"
+
+
+def test_a_run_removes_what_was_moved_and_says_so(
+    ready: Callmart, inbox: Path, archive: Path, put: Put, today: date
+) -> None:
+    for name in "a", "b":
+        put(name, name)
+    assert landing_of(ready, path=inbox, after="move", move_to=archive).problems == []
+    (archive / until(today)).rename(archive / until(today, -1))
+    settings = ready.settings.model_copy(
+        update={
+            "folders": [
+                Folder(path=inbox, after="move", move_to=place) for place in (archive, inbox / "gone")
+            ]
+        }
+    )
+    ran = run.Ran()
+    with ready.connect() as connection:
+        run.expire_and_make_months(connection, settings, ran, ignore_step)
+    assert (names(archive), ran.expired) == ([], 2)
+    (problem,) = ran.problems
+    assert problem.startswith(
+        f"{inbox / 'gone'}: the raw files that were moved there can't be deleted in time"
+    )
+    assert ready.rows(
+        "select details ->> 'files' as files from ops.audit_log where action = 'raw files removed'"
+    ) == [{"files": "2"}]
