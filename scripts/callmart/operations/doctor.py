@@ -226,7 +226,7 @@ def _clock(connection: psycopg.Connection, settings: Settings) -> str:
 def _rights(connection: psycopg.Connection, settings: Settings) -> str:
     found = drift.find(connection, None)
     connection.rollback()
-    if stopping := drift.holding(connection, settings, found):
+    if stopping := drift.stopping(connection, settings, found):
         more = f" (and {len(stopping) - 1} more)" if len(stopping) > 1 else ""
         raise UserError(
             f"{stopping[0].text}{more}; `callmart access diff` shows all, `callmart access apply` corrects"
