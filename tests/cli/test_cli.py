@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import os
 import socket
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -231,7 +232,8 @@ def test_a_bundle_of_authorities_that_is_not_there_is_named(ready: Callmart, com
 
 def test_callmart_toml_is_heeded(ready: Callmart, command: Command, tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
-    (tmp_path / "in" / "queue_log").write_text(LOG)
+    (log := tmp_path / "in" / "queue_log").write_text(LOG)
+    os.utime(log, (0, 0))  # complete long ago
     (file := tmp_path / "callmart.toml").write_text(
         f'[[folders]]\npath = "{tmp_path / "in"}"\ncustomer = {NOTHING}\n'
     )
