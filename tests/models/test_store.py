@@ -403,7 +403,7 @@ def test_the_group_of_a_mart_from_before_is_the_one_it_stands_in(played: Callmar
     assert {"relation": "store.queue_day", "mart_group": "queue"} in before
     with played.connect() as owner:
         owner.execute("delete from access.mart")
-        schema.apply(owner, played.settings.time_zone)
+        schema.apply(owner, played.settings)
     assert played.rows(groups) == before
 
 
