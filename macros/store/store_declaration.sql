@@ -66,6 +66,7 @@
         {%- endif -%}
     {%- endfor -%}
     {{ return({
-        'group': meta.group, 'key': meta.key, 'day': day, 'reach_days': reach_days, 'columns': columns
+        'group': meta.group, 'key': meta.key, 'day': day, 'reach_days': reach_days, 'columns': columns,
+        'renamed_from': meta.get('renamed_from', [])
     }) }}
 {%- endmacro %}
