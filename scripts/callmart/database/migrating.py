@@ -19,6 +19,7 @@ EVENT_COLUMNS of base/raw_format.py.
 import importlib.util
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from hashlib import sha256
@@ -113,7 +114,8 @@ def apply(connection: psycopg.Connection, settings: Settings) -> None:
     if not pending(connection):
         return
     connection.commit()
-    with connection.transaction():
+    # Another upgrade can make the table at this very moment.
+    with suppress(psycopg.errors.UniqueViolation), connection.transaction():
         connection.execute(SQL["make_table"])
     for migration in pending(connection):
         connection.commit()

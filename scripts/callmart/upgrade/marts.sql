@@ -58,7 +58,7 @@ set
                 end,
                 '; ' order by causes.place
             )
-        from string_to_array(cause, '; ') with ordinality as causes (one, place)
+        from unnest(string_to_array(cause, '; ')) with ordinality as causes (one, place)
     )
 where cause like '%%' || %(was)s || ': %%';
 
