@@ -320,7 +320,7 @@ def test_a_change_that_is_killed_has_changed_nothing(
     with played.connect() as owner:
         before = structure(owner)
         with monkeypatch.context() as killing:
-            killing.setitem(changes.SQL, "rename_vacuumed", "select pg_terminate_backend(pg_backend_pid())")  # type: ignore[arg-type]
+            killing.setitem(changes.SQL, "rename_vacuumed", "select pg_terminate_backend(pg_backend_pid())")
             with pytest.raises(psycopg.OperationalError), played.connect() as killed:
                 upgrading.upgrade(killed, played.settings, declared)
         assert structure(owner) == before
