@@ -59,8 +59,12 @@ def test_each_runs_once_and_a_failure_leaves_what_came_before(
     callmart: Callmart, owner: psycopg.Connection, write: Write
 ) -> None:
     write(m0001_first__sql=FIRST, m0002_wrong__sql=f"{SECOND} select 1 / 0;", m0003_third__sql=SECOND)
-    with pytest.raises(psycopg.errors.DivisionByZero):
+    with pytest.raises(UserError) as broken:
         migrating.apply(owner, callmart.settings)
+    assert str(broken.value) == (
+        "migration 0002 wrong broke off (SQLSTATE 22012) and has left nothing: correct the cause, which the server's "
+        "log names, and run the same command again; it goes on from there"
+    )
     owner.rollback()
     assert (done(owner), len(migrating.pending(owner))) == ([1], 2)
 
@@ -106,7 +110,7 @@ def test_a_step_in_batches_goes_on_where_it_was(
 ) -> None:
     first = f"{FIRST} create table probe.trouble ();"
     write(m0001_first__sql=first, m0002_batches__py=BATCHES.format(trouble=trouble))
-    with pytest.raises((psycopg.Error, KeyboardInterrupt)), callmart.connect() as own:
+    with pytest.raises((UserError, psycopg.Error, KeyboardInterrupt)), callmart.connect() as own:
         migrating.apply(own, callmart.settings)
     assert done(owner) == [1, 101, 102], "what was committed stays, and nothing of the broken batch"
     assert [migration.number for migration in migrating.pending(owner)] == [2]

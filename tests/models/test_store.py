@@ -362,7 +362,7 @@ def test_a_build_waits_for_the_upgrade_that_a_changed_declaration_needs(
         file.unlink()
 
     def change(declared: Declaration) -> None:
-        meta(renamed_from=["tiny_was"])(declared)
+        meta(renamed_from="tiny_was")(declared)
         declared["columns"][2] = {
             "name": "others",
             "data_type": "double precision",

@@ -30,7 +30,7 @@ import psycopg
 from psycopg.types.json import Jsonb
 
 from callmart.base import sql_file
-from callmart.base.errors import UserError
+from callmart.base.errors import UserError, kind
 from callmart.base.settings import Settings
 from callmart.database import lock
 
@@ -126,6 +126,13 @@ def apply(connection: psycopg.Connection, settings: Settings) -> None:
             raise UserError(
                 f"migration {migration} waited {lock.TIMEOUT} for a table that another session uses: "
                 "when that session has ended, run the same command again; it goes on from there"
+            ) from None
+        except psycopg.Error as error:
+            if connection.closed:
+                raise
+            raise UserError(
+                f"migration {migration} broke off ({kind(error)}) and has left nothing: correct the cause, which the "
+                "server's log names, and run the same command again; it goes on from there"
             ) from None
     connection.commit()
 

@@ -16,7 +16,7 @@ from psycopg.conninfo import conninfo_to_dict
 from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
 from callmart.base import declared
-from callmart.base.declared import Text, Texts
+from callmart.base.declared import EarlierNames, Text, Texts
 from callmart.base.errors import UserError
 from callmart.base.keys import secret_file
 from callmart.base.settings import PROJECT, Settings
@@ -123,8 +123,7 @@ class Mart(Strict):
         str | None, BeforeValidator(_day), Field(description="the column of its local day, or none")
     ]
     reach_days: Annotated[int, Field(ge=0)] = 0  # a row also reads so many days before its own
-    # `callmart upgrade` renames a mart that has one of them.
-    renamed_from: Annotated[Listed[str], Field(description="a list of its former names")] = ()
+    renamed_from: EarlierNames = ()  # `callmart upgrade` renames a mart that has one of them
     description: str = ""
     suite: Annotated[
         Literal["none"] | None, Field(description="`none`, or leave it out if the mart has a suite")
