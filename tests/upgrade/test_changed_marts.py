@@ -153,10 +153,6 @@ def test_a_renamed_mart_keeps_its_rows_rights_and_books(played: Callmart, marts:
         assert owner.execute(left).fetchall() == []
         month = "select access.ensure_month('store.trunk_interval', %s)"
         assert owner.execute(month, [DAYS[0]]).fetchone() == (False,), "it has the months that it had"
-        tables = window.computed_tables(owner, declared)
-        assert (tables["trunk_interval"], tables["queue_day"] is not None) == (None, True), (
-            "to be built again"
-        )
         said = owner.execute(
             "select details -> 'changes' from ops.audit_log where action = 'mart changed' order by entry"
         ).fetchall()
@@ -199,9 +195,12 @@ def test_a_widened_column_keeps_its_values_and_its_protection(played: Callmart, 
         owner.execute("analyze store.line_interval")
         owner.commit()
         before, rows = structure(owner), told(owner, ["line_interval"])
+        owner.execute("create table if not exists build.line_interval ()")  # what a build has computed
+        owner.commit()
         upgrading.upgrade(owner, played.settings, declared)
         assert list(upgrading.plan(owner, played.settings, declared)) == []
         assert told(owner, ["line_interval"]) == rows
+        assert window.computed_tables(owner, declared)["line_interval"] is None, "to be built again"
         assert drift.find(owner, declared) == []
         changed = {thing for _, thing, _ in structure(owner) - before}
         assert changed == {
