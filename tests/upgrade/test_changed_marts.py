@@ -48,10 +48,10 @@ def redeclared(marts: list[Mart], was: str, columns: Columns, **values: Any) -> 
 
 
 def renamed(marts: list[Mart]) -> list[Mart]:
-    columns = {was: {"name": now, "renamed_from": (f"earlier_{was}", was)} for was, now in COLUMNS.items()}
+    columns = {was: {"name": now, "renamed_from": [f"earlier_{was}", was]} for was, now in COLUMNS.items()}
     for was, now in NAMES.items():
         own = columns if was == "line_interval" else {}
-        marts = redeclared(marts, was, own, name=now, renamed_from=(was, f"earlier_{was}"))
+        marts = redeclared(marts, was, own, name=now, renamed_from=[was, f"earlier_{was}"])
     return marts
 
 
@@ -74,8 +74,8 @@ def marts(played: Callmart) -> list[Mart]:
 def back(marts: list[Mart]) -> list[Mart]:
     """The marts as they are, with the names that `renamed` gives them as former ones."""
     for was, now in NAMES.items():
-        columns = {one: {"renamed_from": (other,)} for one, other in COLUMNS.items()}
-        marts = redeclared(marts, was, columns if was == "line_interval" else {}, renamed_from=(now,))
+        columns = {one: {"renamed_from": [other]} for one, other in COLUMNS.items()}
+        marts = redeclared(marts, was, columns if was == "line_interval" else {}, renamed_from=[now])
     return marts
 
 
@@ -267,7 +267,7 @@ def test_both_names_in_one_database_are_refused_and_nothing_is_done(
 
 
 def test_a_former_name_that_never_was_is_harmless(played: Callmart, marts: list[Mart]) -> None:
-    never = redeclared(marts, "agent", {"agent": {"renamed_from": ("never",)}}, renamed_from=("never",))
+    never = redeclared(marts, "agent", {"agent": {"renamed_from": ["never"]}}, renamed_from=["never"])
     with played.connect() as owner:
         assert changes.planned(owner, never) == []
 
@@ -276,7 +276,7 @@ def test_who_is_in_the_way_of_a_change(
     played: Callmart, marts: list[Mart], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Another login of the provider is waited for; a customer's session ends; somebody else's view stops it."""
-    declared = redeclared(marts, "agent", {}, name="person", renamed_from=("agent",))
+    declared = redeclared(marts, "agent", {}, name="person", renamed_from=["agent"])
     monkeypatch.setattr(lock, "TIMEOUT", "500ms")
     monkeypatch.setattr(sessions, "PATIENCE", "100ms")
     with played.connect() as owner:
@@ -308,7 +308,7 @@ def test_who_is_in_the_way_of_a_change(
             upgrading.upgrade(owner, played.settings, declared)
             with pytest.raises(psycopg.OperationalError):
                 customer.execute("select 1")
-        upgrading.upgrade(owner, played.settings, redeclared(marts, "agent", {}, renamed_from=("person",)))
+        upgrading.upgrade(owner, played.settings, redeclared(marts, "agent", {}, renamed_from=["person"]))
         assert structure(owner) == before
 
 
@@ -328,17 +328,17 @@ def test_a_change_that_is_killed_has_changed_nothing(
 
 WRONG: dict[str, tuple[Columns, dict[str, Any], str]] = {
     "a former name in use": (
-        {"line": {"renamed_from": ("platform",)}},
+        {"line": {"renamed_from": ["platform"]}},
         {},
         "correct renamed_from of the column line in its YAML: platform is also another column, or there twice",
     ),
     "two of one former name": (
-        {"line": {"renamed_from": ("old",)}, "platform": {"renamed_from": ("old",)}},
+        {"line": {"renamed_from": ["old"]}, "platform": {"renamed_from": ["old"]}},
         {},
         "old is also another column, or there twice",
     ),
     "its own name": (
-        {"line": {"renamed_from": ("line",)}},
+        {"line": {"renamed_from": ["line"]}},
         {},
         "line is also another column, or there twice",
     ),
@@ -358,7 +358,7 @@ WRONG: dict[str, tuple[Columns, dict[str, Any], str]] = {
         {},
         "remove renamed_from and widened_from from the column customer_id in its YAML",
     ),
-    "a statistic": ({}, {"group": "usage", "renamed_from": ("old",)}, "a statistic keeps its name"),
+    "a statistic": ({}, {"group": "usage", "renamed_from": ["old"]}, "a statistic keeps its name"),
 }
 
 
@@ -372,8 +372,8 @@ def test_a_change_that_is_declared_wrongly_is_refused(marts: list[Mart], case: s
 def test_two_marts_cannot_have_had_one_name(marts: list[Mart]) -> None:
     dbt_project._refuse_claimed(renamed(marts))
     for claimed in ("agent_day", "old"):
-        wrong = redeclared(marts, "agent", {}, renamed_from=(claimed,))
-        wrong = redeclared(wrong, "queue_day", {}, renamed_from=("old",))
+        wrong = redeclared(marts, "agent", {}, renamed_from=[claimed])
+        wrong = redeclared(wrong, "queue_day", {}, renamed_from=["old"])
         with pytest.raises(
             UserError, match=f"mart agent: correct config.meta.renamed_from in its YAML: {claimed} "
         ):

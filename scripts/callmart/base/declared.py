@@ -21,7 +21,7 @@ def _listed(written: object) -> object:
 
 
 # One name, or a list of them, the oldest first.
-EarlierNames = Annotated[tuple[Name, ...], BeforeValidator(_listed), Field(strict=False)]
+EarlierNames = Annotated[list[Name], BeforeValidator(_listed)]
 
 
 class Texts(Strict):

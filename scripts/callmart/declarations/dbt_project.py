@@ -123,7 +123,7 @@ class Mart(Strict):
         str | None, BeforeValidator(_day), Field(description="the column of its local day, or none")
     ]
     reach_days: Annotated[int, Field(ge=0)] = 0  # a row also reads so many days before its own
-    renamed_from: EarlierNames = ()  # `callmart upgrade` renames a mart that has one of them
+    renamed_from: EarlierNames = Field(default=[])  # `callmart upgrade` renames a mart that has one of them
     description: str = ""
     suite: Annotated[
         Literal["none"] | None, Field(description="`none`, or leave it out if the mart has a suite")

@@ -109,7 +109,7 @@ class Report(Strict):
     """A report as its exposure declares it. `renamed_from` has the names that it had before, the oldest first."""
 
     name: Name
-    renamed_from: EarlierNames = ()
+    renamed_from: EarlierNames = Field(default=[])
     label: Text
     type: Literal["dashboard"]
     description: Text
