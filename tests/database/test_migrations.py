@@ -120,6 +120,21 @@ def test_a_step_in_batches_goes_on_where_it_was(
     assert (done(owner), migrating.pending(owner)) == ([1, 101, 102, 103, 104], [])
 
 
+def test_a_later_version_can_correct_a_step_that_is_not_finished(
+    callmart: Callmart, owner: psycopg.Connection, write: Write
+) -> None:
+    first = f"{FIRST} create table probe.trouble ();"
+    write(m0001_first__sql=first, m0002_batches__py=BATCHES.format(trouble="raise ValueError"))
+    with pytest.raises(ValueError), callmart.connect() as own:
+        migrating.apply(own, callmart.settings)
+    write(m0001_first__sql=first, m0002_batches__py=BATCHES.format(trouble="pass"))
+    migrating.apply(owner, callmart.settings)
+    assert (done(owner), migrating.pending(owner)) == ([1, 101, 102, 103, 104], [])
+    write(m0001_first__sql=first, m0002_batches__py=BATCHES.format(trouble="raise ValueError"))
+    with pytest.raises(UserError, match="migration 0002 batches is not the one that this database had"):
+        migrating.pending(owner)
+
+
 def test_a_lost_connection_inside_a_migration_leaves_nothing_of_it(
     callmart: Callmart, owner: psycopg.Connection, write: Write
 ) -> None:

@@ -27,4 +27,8 @@ where number = %(number)s;
 -- name: note
 insert into ops.migration (number, name, checksum, place, applied_at)
 values (%(number)s, %(name)s, %(checksum)s, %(place)s, case when %(done)s then clock_timestamp() end)
-on conflict (number) do update set place = excluded.place, applied_at = excluded.applied_at;
+on conflict (number) do update
+    set
+        checksum = excluded.checksum,
+        place = excluded.place,
+        applied_at = excluded.applied_at;
