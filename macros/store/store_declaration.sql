@@ -65,7 +65,9 @@
             ) -%}
         {%- endif -%}
     {%- endfor -%}
+    {%- set renamed_from = meta.get('renamed_from', []) -%}
     {{ return({
-        'group': meta.group, 'key': meta.key, 'day': day, 'reach_days': reach_days, 'columns': columns
+        'group': meta.group, 'key': meta.key, 'day': day, 'reach_days': reach_days, 'columns': columns,
+        'renamed_from': [renamed_from] if renamed_from is string else renamed_from
     }) }}
 {%- endmacro %}

@@ -1,6 +1,6 @@
 {#
     Makes sure that a mart's table is as declared. A new column is added in place. Any other difference stops the build,
-    and the error says what to do. Nothing is ever dropped.
+    and the error says what to do: `callmart upgrade` renames and widens what the YAML declares. Nothing is ever dropped.
 #}
 {% macro store_ensure(mart, declared) -%}
     {%- set existing = run_query(
@@ -9,6 +9,12 @@
         ~ " where attrelid = to_regclass('" ~ mart ~ "') and attnum > 0 and not attisdropped"
     ) -%}
     {%- if existing | length == 0 -%}
+        {%- for former in declared.renamed_from -%}
+            {%- set earlier = mart.incorporate(path={'identifier': former}) -%}
+            {%- if run_query("select to_regclass('" ~ earlier ~ "')::text").columns[0][0] -%}
+                {%- do store_drifted(mart, 'in the database it is still called ' ~ former) -%}
+            {%- endif -%}
+        {%- endfor -%}
         {%- do store_create(mart, declared) -%}
     {%- else -%}
         {%- set types = {} -%}

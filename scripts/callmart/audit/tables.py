@@ -52,7 +52,7 @@ def of_rights(connection: psycopg.Connection, settings: Settings, scene: Scene) 
             "shown": [relation for mart in (*scene.marts, *left) for relation in shown_in(mart)],
         },
     ).fetchall()
-    strange = [name for (name,) in strays] + [standing.remark(mart) for mart in left]
+    strange = [name for (name,) in strays] + [standing.remark(connection, mart, scene.marts) for mart in left]
     yield Check(
         "rights", "nothing is among the marts that is not declared", relations, len(strange), few(strange),
     )  # fmt: skip

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, Field, ValidationError
 from ruamel.yaml import YAML
 
 from callmart.base import yaml_file
@@ -14,6 +14,14 @@ from callmart.base.strict import Strict, beneath, first_mistake, line_of
 
 Name = Annotated[str, Field(pattern="^[a-z_][a-z_0-9]*$")]
 Text = Annotated[str, Field(min_length=1, pattern=r"\S")]
+
+
+def _listed(written: object) -> object:
+    return [written] if isinstance(written, str) else written
+
+
+# One name, or a list of them, the oldest first.
+EarlierNames = Annotated[list[Name], BeforeValidator(_listed)]
 
 
 class Texts(Strict):

@@ -67,12 +67,14 @@ def _fill_window(connection: psycopg.Connection, marts: list[dbt_project.Mart]) 
     return days
 
 
-def computed_tables(connection: psycopg.Connection, marts: list[dbt_project.Mart]) -> dict[str, int]:
-    """The oid of each mart's table in `build`. dbt makes new tables each time, so they identify a build."""
-    tables = {}
+def computed_tables(connection: psycopg.Connection, marts: list[dbt_project.Mart]) -> dict[str, int | None]:
+    """The oid of each mart's table in `build`. dbt makes new tables each time, so they identify a build. A mart
+    that was renamed or widened since has no table there.
+    """
+    tables: dict[str, int | None] = {}
     for mart in marts:
         row = connection.execute(
-            sql.SQL("select {}::regclass::oid::bigint").format(sql.Literal(f'build."{mart.name}"'))
+            sql.SQL("select to_regclass({})::oid::bigint").format(sql.Literal(f'build."{mart.name}"'))
         ).fetchone()
         assert row is not None
         tables[mart.name] = row[0]

@@ -28,7 +28,7 @@ def apply(file: Path, yes: Yes = False) -> None:
     with database(applied=False) as connection, exclusive(connection):
         if schema.has_registry(connection):
             schema.require(connection, settings().time_zone)
-        schema.apply(connection, settings().time_zone)
+        schema.apply(connection, settings())
         clock.believe(connection, settings())
         changes = planning.plan(
             states.current_states(connection),

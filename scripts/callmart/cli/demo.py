@@ -21,7 +21,7 @@ import pyarrow.parquet
 from callmart.access import logins
 from callmart.base.errors import UserError
 from callmart.base.settings import PROJECT, Settings
-from callmart.database import clock, server
+from callmart.database import clock, schema, server
 from callmart.database.lock import exclusive
 from callmart.land import landing
 from callmart.land.gate import Defaults
@@ -51,6 +51,8 @@ def demo(settings: Settings, on_step: run.OnStep) -> list[status.CustomerStatus]
     with server.connect(settings) as connection:
         ran = run.Ran()
         with exclusive(connection):
+            if schema.has_registry(connection):
+                schema.require(connection, settings.time_zone)
             on_step("registry", "apply", 0, 1)
             _refuse_real_customers(connection, wanted)
             applying.apply(connection, settings, wanted)

@@ -44,15 +44,14 @@ def apply() -> None:
     """Make the server match access.yml, the marts' YAML and the contracts. Rights that they don't give are revoked."""
     from callmart.declarations import dbt_project, standing
 
+    marts = dbt_project.marts(settings())
     with database() as connection, exclusive(connection):
         renewed = logins.refused(connection, settings())
-        applied = memberships.apply(connection, settings(), dbt_project.marts(settings()))
+        applied = memberships.apply(connection, settings(), marts)
         stuck = memberships.renew(connection, settings(), renewed)
         memberships.note_applied(connection, len(applied.mended), len(renewed) - len(stuck))
         connection.commit()
-        left = [
-            standing.remark(mart) for mart in standing.undeclared(connection, dbt_project.marts(settings()))
-        ]
+        left = [standing.remark(connection, mart, marts) for mart in standing.undeclared(connection, marts)]
     for one in applied.mended:
         out.print(plain(one.text), soft_wrap=True)
     out.print(

@@ -1,5 +1,6 @@
 """Commands for the database server and the emulator: how to reach them, the clock, upgrade and stop."""
 
+from contextlib import nullcontext
 from typing import Annotated
 
 import typer
@@ -10,6 +11,7 @@ from callmart.base.settings import settings
 from callmart.cli.terminal import UNDONE, database, end_with, looking, out, plain
 from callmart.database import clock, schema, server
 from callmart.database.lock import exclusive
+from callmart.upgrade import upgrading
 
 app = typer.Typer()
 
@@ -54,17 +56,23 @@ def clock_(
 
 
 @app.command()
-def upgrade() -> None:
-    """Upgrade a database that an earlier version of callmart made. Its data stays."""
+def upgrade(
+    plan: Annotated[bool, typer.Option("--plan", help="Show what would change, and change nothing.")] = False,
+) -> None:
+    """Upgrade a database that an earlier version of callmart made, and marts that changed. Their data stays."""
     from callmart.declarations import dbt_project
 
-    with database(applied=False) as connection, exclusive(connection):
+    marts = dbt_project.marts(settings())
+    with database(applied=False) as connection, nullcontext() if plan else exclusive(connection):
         if not schema.has_registry(connection):
             raise UserError("there is nothing to upgrade: run `callmart registry apply registry.yml` first")
-        if schema.is_current(connection, settings().time_zone):
-            out.print("upgrade: nothing to do")
+        planned = list(upgrading.plan(connection, settings(), marts))
+        for line in planned:
+            out.print(plain(line), soft_wrap=True)
+        if plan or not planned:
+            out.print(f"upgrade: {len(planned)} changes to make" if planned else "upgrade: nothing to do")
             return
-        applied = memberships.apply(connection, settings(), dbt_project.marts(settings()))
+        applied = upgrading.upgrade(connection, settings(), marts)
         memberships.note_applied(connection, len(applied.mended), 0)
         connection.commit()
     out.print("upgrade: done; continue with `callmart run`")

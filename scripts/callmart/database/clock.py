@@ -27,7 +27,9 @@ class Reading:
     """What the clock says, and whether to believe it."""
 
     today: date  # in the provider's time zone
-    last: date | None  # the day on which callmart last began work; None in a new database
+    last: (
+        date | None
+    )  # the day on which callmart last began work; None in a new database, or one without a clock yet
     skew: timedelta  # the difference between this machine's clock and the database's is at least this
 
     @property
@@ -70,7 +72,9 @@ def read(connection: psycopg.Connection, settings: Settings) -> Reading:
     before = datetime.now(UTC)
     ((moment,),) = connection.execute("select clock_timestamp()").fetchall()
     after = datetime.now(UTC)
-    last = next((day for (day,) in connection.execute("select day from ops.clock")), None)
+    last = None
+    if connection.execute("select to_regclass('ops.clock')").fetchone() != (None,):
+        last = next((day for (day,) in connection.execute("select day from ops.clock")), None)
     # The time that the answer took on a slow network does not count as a difference.
     return Reading(today(connection, settings), last, max(before - moment, moment - after, timedelta(0)))
 

@@ -1,13 +1,15 @@
-"""Makes the database's own objects from the files in objects/. They are always applied together."""
+"""Makes what the database has besides the marts: tables by migrations, then everything that can be replaced (functions,
+views, settings of tables) from the files in objects/, which are always applied together.
+"""
 
 from collections.abc import Iterable
 from hashlib import sha256
 from importlib.resources import files
 
 import psycopg
-import pyarrow as pa
 from psycopg import sql
 
+from callmart.base import sql_file
 from callmart.base.errors import UserError
 from callmart.base.raw_format import (
     DIRECTIONS,
@@ -21,37 +23,47 @@ from callmart.base.raw_format import (
     STATUSES,
     TARGET_KINDS,
 )
-from callmart.database import lock
+from callmart.base.settings import Settings
+from callmart.database import lock, migrating
+
+SQL = sql_file.statements(__file__)
 
 # Each file needs those before it.
-FILES = (
-    "schemas",
-    "registry",
-    "ops",
-    "raw",
-    "usage",
-    "build",
-    "access",
-    "landing",
-    "changed_days",
-    "views",
-    "earlier",
-)
+FILES = ("defaults", "registry", "ops", "usage", "access", "landing", "changed_days", "views")
 TEXT = "\n".join(
     files("callmart.database").joinpath("objects", f"{name}.sql").read_text(encoding="utf-8")
     for name in FILES
 )
 
 
-def apply(connection: psycopg.Connection, time_zone: str) -> None:
-    """Make schemas, tables and functions, or bring those of an earlier version up to date. Runs in the caller's
-    transaction. `time_zone` is the provider's.
+def apply(connection: psycopg.Connection, settings: Settings) -> None:
+    """Make schemas, tables and functions, or bring those of an earlier version up to date.
+
+    Commits each migration, if there are any to apply. The rest is in the caller's transaction.
     """
+    migrating.apply(connection, settings)
     connection.execute("set local client_min_messages = warning")
     # Other sessions queue behind a lock that this one waits for.
     lock.wait_at_most(connection, lock.TIMEOUT)
-    connection.execute(_filled(time_zone))
+    before = connection.execute(SQL["versions"]).fetchall()
+    connection.execute(_filled(settings.time_zone))
+    after = set(connection.execute(SQL["versions"]).fetchall())
+    for name, kind, row_version in before:
+        if (name, kind, row_version) in after:  # these files no longer make it
+            _drop(connection, kind, name)
+    connection.execute(SQL["keep_definitions"])
     connection.execute("set local lock_timeout to default")
+
+
+def _drop(connection: psycopg.Connection, kind: str, name: str) -> None:
+    """Drop a function or view of an earlier version. Its name comes quoted from the catalogue."""
+    try:
+        connection.execute(f"drop {kind} {name}".encode())
+    except psycopg.errors.DependentObjectsStillExist:
+        raise UserError(
+            f"the {kind} {name} is of an earlier callmart, and something that is not callmart's uses it: "
+            "drop that, then run `callmart upgrade`"
+        ) from None
 
 
 def note(connection: psycopg.Connection, time_zone: str) -> None:
@@ -61,13 +73,14 @@ def note(connection: psycopg.Connection, time_zone: str) -> None:
 
 
 def has_registry(connection: psycopg.Connection) -> bool:
-    """Whether a registry has been applied to this database."""
-    found = connection.execute("select to_regclass('registry.version') is not null").fetchone()
-    return found == (True,)
+    """Whether a registry has been applied to this database. Tables alone can be left by an attempt that broke off."""
+    if connection.execute("select to_regclass('registry.version')").fetchone() == (None,):
+        return False
+    return connection.execute("select exists (select from registry.version)").fetchone() == (True,)
 
 
 def is_current(connection: psycopg.Connection, time_zone: str) -> bool:
-    """Whether the database is up to date with this version of callmart and with `time_zone`."""
+    """Whether everything replaceable is that of this version of callmart and of `time_zone`."""
     if connection.execute("select to_regclass('access.applied')").fetchone() == (None,):
         return False
     return connection.execute("select fingerprint from access.applied").fetchone() == (
@@ -76,16 +89,22 @@ def is_current(connection: psycopg.Connection, time_zone: str) -> bool:
 
 
 def require(connection: psycopg.Connection, time_zone: str) -> None:
-    """Raise UserError if this database has no registry yet, or was made by another version of callmart."""
+    """Raise UserError if this database has no registry yet, or is not at this version of callmart."""
     try:
+        pending = migrating.pending(connection)
         if not has_registry(connection):
             raise UserError(
                 "this database has no registry yet: run `callmart registry apply registry.yml` first"
             )
+        if pending:
+            raise UserError(
+                f"the database is at {pending[0].number - 1}, this is {pending[-1].number}: "
+                "back up, then run `callmart upgrade`"
+            )
         if not is_current(connection, time_zone):
             raise UserError(
-                "this database was made by another version of callmart, or with another time_zone: "
-                "back it up, then run `callmart upgrade`"
+                "the functions and views of this database are of another version of callmart, or of another "
+                "time_zone: back up, then run `callmart upgrade`"
             )
     finally:
         connection.rollback()
@@ -100,29 +119,12 @@ def _filled(time_zone: str) -> sql.Composed:
     return sql.SQL(TEXT).format(
         time_zone=sql.Literal(time_zone),
         events=_events(),
-        event_columns=sql.SQL(",\n    ").join(map(_column, EVENT_COLUMNS)),
         event_names=sql.SQL(", ").join(map(sql.Identifier, EVENT_COLUMNS.names)),
         platforms=_words(PLATFORMS),
         line_platforms=_words(LINE_PLATFORMS),
         longest_duration_s=sql.Literal(LONGEST_DURATION_S),
         longest_text=sql.Literal(LONGEST_TEXT),
     )
-
-
-TYPES = {
-    pa.bool_(): "boolean",
-    pa.float64(): "double precision",
-    pa.int32(): "integer",
-    pa.int64(): "bigint",
-    pa.string(): "text",
-    pa.timestamp("us", "UTC"): "timestamptz",
-}
-
-
-def _column(field: pa.Field) -> sql.Composable:
-    """The definition of a column of raw.event."""
-    kind = TYPES[field.type] + ("" if field.nullable else " not null")
-    return sql.SQL("{} {}").format(sql.Identifier(field.name), sql.SQL(kind))
 
 
 def _events() -> sql.Composable:

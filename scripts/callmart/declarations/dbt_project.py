@@ -4,6 +4,7 @@ import fcntl
 import os
 import re
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import chdir, contextmanager
 from hashlib import sha256
@@ -15,7 +16,7 @@ from psycopg.conninfo import conninfo_to_dict
 from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
 from callmart.base import declared
-from callmart.base.declared import Text, Texts
+from callmart.base.declared import EarlierNames, Text, Texts
 from callmart.base.errors import UserError
 from callmart.base.keys import secret_file
 from callmart.base.settings import PROJECT, Settings
@@ -41,6 +42,13 @@ COUNTS_AND_MOMENTS = (
     "timestamp without time zone",
 )
 
+# The types into which PostgreSQL converts every value of a type without loss.
+WIDER: Mapping[str, tuple[str, ...]] = {
+    "smallint": ("integer", "bigint", "numeric", "double precision"),
+    "integer": ("bigint", "numeric", "double precision"),
+    "bigint": ("numeric",),
+}
+
 Group = Literal["queue", "line", "agent", "usage"]
 Person = Literal["agent", "caller", "contact", "recipient", "staff", "nobody"]
 
@@ -60,6 +68,10 @@ class Column(Strict):
     nullable: bool = False
     least: int = 0
     most: int | None = None
+    renamed_from: Listed[
+        str
+    ] = ()  # its former names; `callmart upgrade` renames a column that has one of them
+    widened_from: str | None = None  # its former type; `callmart upgrade` widens a column that has it
     caption: Texts | None = None  # for all columns of this name, in any mart
     description_nl: Text | None = None  # likewise
 
@@ -67,6 +79,12 @@ class Column(Strict):
     def is_number(self) -> bool:
         """Whether its values are numbers to compute with, not keys."""
         return self.data_type in NUMBERS and self.person in (None, "nobody") and self.name != "customer_id"
+
+    def widens(self, data_type: str) -> bool:
+        """Whether a column of this type is to be widened: the former type, or one that fits into it."""
+        return self.widened_from is not None and (
+            data_type == self.widened_from or self.widened_from in WIDER.get(data_type, ())
+        )
 
     @property
     def is_word(self) -> bool:
@@ -105,6 +123,7 @@ class Mart(Strict):
         str | None, BeforeValidator(_day), Field(description="the column of its local day, or none")
     ]
     reach_days: Annotated[int, Field(ge=0)] = 0  # a row also reads so many days before its own
+    renamed_from: EarlierNames = Field(default=[])  # `callmart upgrade` renames a mart that has one of them
     description: str = ""
     suite: Annotated[
         Literal["none"] | None, Field(description="`none`, or leave it out if the mart has a suite")
@@ -164,8 +183,11 @@ class Mart(Strict):
             raise ValueError(
                 "remove config.meta.reach_days from its YAML: a mart without days can't look back at other days"
             )
+        if self.renamed_from and self.group == "usage":
+            raise ValueError("remove config.meta.renamed_from from its YAML: a statistic keeps its name")
         for column in self.declared:
             self._refuse_undue(column)
+            self._refuse_changes(column)
             if column.data_type not in COUNTS_AND_MOMENTS or column.person is not None:
                 self._refuse_persons(column)
         for name, series in self.series.items():
@@ -189,6 +211,28 @@ class Mart(Strict):
         if not column.is_number and (column.least or column.most is not None):
             raise ValueError(
                 f"remove least and most from the column {column.name} in its YAML: its values are not numbers"
+            )
+
+    def _refuse_changes(self, column: Column) -> None:
+        """Raise ValueError for a former name that is in use, or a type that some values would not fit into."""
+        if self.group == "usage" and (column.renamed_from or column.widened_from):
+            raise ValueError(
+                f"remove renamed_from and widened_from from the column {column.name} in its YAML: a statistic is frozen"
+            )
+        claims = Counter([*self.columns, *(former for one in self.declared for former in one.renamed_from)])
+        if claimed := [former for former in column.renamed_from if claims[former] > 1]:
+            raise ValueError(
+                f"correct renamed_from of the column {column.name} in its YAML: "
+                f"{claimed[0]} is also another column, or there twice"
+            )
+        if column.name == "customer_id" and (column.renamed_from or column.widened_from):
+            raise ValueError(
+                "remove renamed_from and widened_from from the column customer_id in its YAML: the policies read it"
+            )
+        if column.widened_from is not None and column.data_type not in WIDER.get(column.widened_from, ()):
+            wider = "; ".join(f"{narrow} to {', '.join(wide)}" for narrow, wide in WIDER.items())
+            raise ValueError(
+                f"correct widened_from of the column {column.name} in its YAML: only these lose nothing: {wider}"
             )
 
     def _refuse_persons(self, column: Column) -> None:
@@ -317,7 +361,21 @@ def _declared(nodes: Iterable[Any]) -> list[Mart]:
         for node in sorted(nodes, key=lambda node: str(node.name))
         if node.resource_type == "model" and node.config.materialized in ("store", "frozen")
     ]
-    return [mart for materialized, mart in checked if materialized == "store"]
+    found = [mart for materialized, mart in checked if materialized == "store"]
+    _refuse_claimed(found)
+    return found
+
+
+def _refuse_claimed(marts: list[Mart]) -> None:
+    """Raise UserError if two marts have had the same former name, or one has it now: whose is the table?"""
+    claims = Counter(former for mart in marts for former in mart.renamed_from)
+    claims.update(mart.name for mart in marts)
+    for mart in marts:
+        if claimed := [former for former in mart.renamed_from if claims[former] > 1]:
+            raise UserError(
+                f"mart {mart.name}: correct config.meta.renamed_from in its YAML: "
+                f"{claimed[0]} is also another mart, or there twice"
+            )
 
 
 def _mart(node: Any) -> Mart:

@@ -9,10 +9,10 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from callmart.base import declared
-from callmart.base.declared import Name, Text, Texts
+from callmart.base.declared import EarlierNames, Name, Text, Texts
 from callmart.base.settings import PROJECT
 from callmart.base.strict import Strict
 from callmart.declarations import captions
@@ -51,10 +51,6 @@ def _mart(written: str) -> str:
     if found is None:
         raise ValueError("not a mart; write it as ref('queue_interval')")
     return found[1]
-
-
-def _listed(written: object) -> object:
-    return [written] if isinstance(written, str) else written
 
 
 class Schedule(Strict):
@@ -113,7 +109,7 @@ class Report(Strict):
     """A report as its exposure declares it. `renamed_from` has the names that it had before, the oldest first."""
 
     name: Name
-    renamed_from: Annotated[list[Name], BeforeValidator(_listed)] = Field(default=[])
+    renamed_from: EarlierNames = Field(default=[])
     label: Text
     type: Literal["dashboard"]
     description: Text

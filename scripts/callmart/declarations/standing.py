@@ -44,6 +44,11 @@ def undeclared(connection: psycopg.Connection, declared: Iterable[Mart]) -> list
     return [mart for mart in marts(connection) if mart.name not in names]
 
 
+def views(connection: psycopg.Connection, name: str) -> list[tuple[str, bool]]:
+    """The views that read a mart or a month of it, directly or through other views, and whether they are callmart's."""
+    return connection.execute(SQL["views"], {"schema": SCHEMA, "mart": name}).fetchall()
+
+
 def are_as_declared(connection: psycopg.Connection, declared: Iterable[Mart]) -> bool:
     """Whether every mart has a table with the columns, key, group and day that it declares."""
     there = {mart.name: _shape(mart) for mart in marts(connection)}
@@ -54,8 +59,16 @@ def _shape(mart: Mart) -> tuple[object, ...]:
     return mart.types, mart.key, mart.group, mart.day
 
 
-def remark(mart: Mart) -> str:
+def becomes(connection: psycopg.Connection, name: str, declared: Iterable[Mart]) -> Mart | None:
+    """The mart that a table is declared to be now, if `callmart upgrade` has not renamed the table yet."""
+    there = {mart.name for mart in marts(connection)}
+    return next((mart for mart in declared if name in mart.renamed_from and mart.name not in there), None)
+
+
+def remark(connection: psycopg.Connection, mart: Mart, declared: Iterable[Mart]) -> str:
     """The message about a table that no mart declares, with the remedy."""
+    if renamed := becomes(connection, mart.name, declared):
+        return f"{SHOWN}.{mart.name} is declared as {renamed.name} now: back up, then run `callmart upgrade`"
     return (
         f"{SHOWN}.{mart.name} is no longer declared by the project: "
         f"put its files back, or run `callmart retire {mart.name}`"

@@ -1,5 +1,6 @@
 -- name: marts
--- The marts' tables: name, group of the policy, key, day, and columns with their types.
+-- The marts' tables: name, group of the policy, key, day, and columns with their types. Before migration 5 they were in
+-- `mart`, with the views.
 with key_column as (
     select
         indrelid as relation,
@@ -40,5 +41,38 @@ select
         order by attnum
     )
 from pg_class as c
-where relnamespace = %(schema)s::regnamespace and relkind in ('r', 'p') and not relispartition
+where
+    relnamespace = coalesce(to_regnamespace(%(schema)s), 'mart'::regnamespace)
+    and relkind in ('r', 'p')
+    and not relispartition
 order by c.relname;
+
+-- name: views
+-- The views that read the mart or a month of it, directly or through other views, and whether they are callmart's.
+with recursive reader as (
+    select
+        coalesce(relid, mart)::oid as relation, -- a table without months is in no tree
+        true as is_own
+    from to_regclass(%(schema)s || '.' || quote_ident(%(mart)s)) as mart
+    left join pg_partition_tree(mart) on true
+    union
+    select
+        ev_class,
+        false
+    from reader
+    inner join pg_depend
+        on classid = 'pg_rewrite'::regclass
+        and refclassid = 'pg_class'::regclass
+        and refobjid = relation
+    inner join pg_rewrite on pg_rewrite.oid = objid
+)
+
+select
+    format('%%I.%%I', nspname, relname) as reading_view,
+    object is not null
+from reader
+inner join pg_class as c on c.oid = relation
+inner join pg_namespace as n on n.oid = relnamespace
+left join access.definition on object = relation::regclass::text
+where not is_own
+order by reading_view;

@@ -205,8 +205,9 @@ def _name_undeclared_marts(
     connection: psycopg.Connection, settings: Settings, ran: Ran, on_step: OnStep
 ) -> None:
     """Note a problem for each mart that has a table and is no longer declared."""
-    for mart in standing.undeclared(connection, dbt_project.marts(settings)):
-        ran.note(standing.remark(mart))
+    declared = dbt_project.marts(settings)
+    for mart in standing.undeclared(connection, declared):
+        ran.note(standing.remark(connection, mart, declared))
 
 
 def _make_months(connection: psycopg.Connection, settings: Settings, ran: Ran, on_step: OnStep) -> None:

@@ -42,7 +42,7 @@ def apply(connection: psycopg.Connection, settings: Settings, registry: Registry
 
 
 def _write_all(connection: psycopg.Connection, settings: Settings, registry: Registry) -> None:
-    schema.apply(connection, settings.time_zone)
+    schema.apply(connection, settings)
     now = clock.now(connection)
     current, desired = current_states(connection), desired_states(registry, now)
     for customer_id in current.keys() - desired.keys():
@@ -57,7 +57,7 @@ def _write_all(connection: psycopg.Connection, settings: Settings, registry: Reg
             _write_agents(connection, customer_id, after, key, after.today(now))
             _mark_days(connection, customer_id, before or NOBODY, after)
     connection.execute("select ops.follow_contracts()")
-    if changed:
+    if changed or not schema.has_registry(connection):
         connection.execute("insert into registry.version default values")
         for customer_id in sorted(changed):
             connection.execute(

@@ -43,6 +43,10 @@ def plan(connection: psycopg.Connection, settings: Settings, name: str) -> Plan:
         raise UserError(
             f"the project declares {table}: nothing was retired; remove its .sql and .yml from models/marts first"
         )
+    if renamed := standing.becomes(connection, name, declared):
+        raise UserError(
+            f"{table} is declared as {renamed.name} now: nothing was retired; run `callmart upgrade`"
+        )
     if name not in left:
         known = f"not declared any more: {', '.join(sorted(left))}" if left else "all marts are declared"
         raise UserError(f"there is no mart {name} to retire; {known}")
@@ -78,6 +82,10 @@ def retire(connection: psycopg.Connection, planned: Plan) -> bool:
 
 def _remove(connection: psycopg.Connection, planned: Plan) -> None:
     lock.wait_at_most(connection, expired_months.READERS_WAIT)
+    connection.execute(
+        "delete from access.mart where relation = to_regclass(%s)",
+        [sql.Identifier(standing.SCHEMA, planned.name).as_string()],
+    )
     # This drops its months and views as well; `plan` has made sure that no other views depend on it.
     connection.execute(sql.SQL("drop table {} cascade").format(sql.Identifier(standing.SCHEMA, planned.name)))
     connection.execute(sql.SQL("drop table if exists {}").format(sql.Identifier("build", planned.name)))
@@ -102,7 +110,7 @@ def _views(connection: psycopg.Connection, name: str) -> tuple[str, ...]:
     """The views that read the mart or a month of it, directly or through other views. Raises UserError if one is not
     callmart's.
     """
-    views = connection.execute(SQL["views"], {"schema": standing.SCHEMA, "mart": name}).fetchall()
+    views = standing.views(connection, name)
     if others := [view for view, is_callmarts in views if not is_callmarts]:
         raise UserError(f"nothing was retired: {others[0]} reads the mart; drop that view first")
     return tuple(view for view, _ in views)

@@ -211,13 +211,6 @@ begin
 end
 $$;
 
--- The group that each mart was made in. It never follows a change of the YAML by itself: that would show two years of
--- data to other readers.
-create table if not exists access.mart (
-    relation regclass primary key,
-    mart_group text not null
-);
-
 create or replace function access.protect(mart regclass, mart_group text, day name) returns void
 language plpgsql
 as $$
@@ -270,8 +263,6 @@ begin atomic
         );
 end;
 
-drop view if exists access.word; -- of an earlier callmart
-
 -- Make a month's partition of a table, guarded like the table. If the table has lost its guard, the partition gets
 -- none. Returns whether the partition was made now.
 create or replace function access.ensure_month(parent regclass, month date) returns boolean
@@ -313,24 +304,6 @@ begin
     return true;
 end
 $$;
-
--- The hash of the text of these files, time zone included, that the database was last brought up to date with.
-create table if not exists access.applied (
-    fingerprint text not null
-);
-
--- The memberships that callmart granted because of a contract. Any other membership is drift.
-create table if not exists access.granted (
-    role name not null,
-    member name not null,
-    primary key (role, member)
-);
-
--- The roles of customers that are still to be closed: dropped, or barred from logging in if the contract goes on. They
--- are noted when they lose their memberships, so that the next run finds those that the last one could not close.
-create table if not exists access.closing (
-    role name primary key
-);
 
 -- Delete the planner's samples of an emptied table: ANALYZE leaves them there. Possible since PostgreSQL 18.
 create or replace function access.forget_samples(emptied regclass) returns void

@@ -1,34 +1,5 @@
 -- registry: who the customers are and what they have ordered.
 
-create table if not exists registry.version (
-    version integer generated always as identity primary key,
-    applied_at timestamptz not null default now()
-);
-
-create table if not exists registry.customer (
-    customer_id integer primary key check (customer_id > 0),
-    name text not null,
-    time_zone text not null,
-    locale text not null,
-    anonymous_agents boolean not null,
-    connection text not null,
-    sql_login boolean not null default false,
-    service_level_s integer not null,
-    short_abandon_s integer not null,
-    key_fingerprint text -- to notice that the key is lost or another; null if the customer never had a contract
-);
-
-alter table registry.customer add column if not exists sql_login boolean not null default false;
-
-create table if not exists registry.contract (
-    customer_id integer not null references registry.customer on delete cascade,
-    option text not null check (option in ('standard', 'detailed')), -- days with option none have no row
-    valid_from date not null,
-    valid_until date, -- exclusive; null if the contract has no end
-    primary key (customer_id, valid_from),
-    check (valid_from < valid_until)
-);
-
 -- What each customer has ordered today, by its own clock; a customer without a contract has no row.
 create or replace view registry.current_option as
 select
@@ -85,48 +56,6 @@ select
     valid_until
 from spans
 where covers_today;
-
-create table if not exists registry.queue (
-    customer_id integer not null references registry.customer on delete cascade,
-    queue text not null,
-    label text,
-    service_level_s integer not null,
-    short_abandon_s integer not null,
-    primary key (customer_id, queue)
-);
-
-create table if not exists registry.status_word (
-    customer_id integer not null references registry.customer on delete cascade,
-    word text not null,
-    status text not null,
-    primary key (customer_id, word)
-);
-
--- The only table that has both the key of an agent and its id or name.
-create table if not exists registry.agent (
-    customer_id integer not null references registry.customer on delete cascade,
-    agent_key text not null,
-    agent text, -- the id at the source
-    name text,
-    email text,
-    last_day date, -- the day of its last event under a detailed contract; null if there was none
-    primary key (customer_id, agent_key)
-);
-
-create table if not exists registry.contact (
-    customer_id integer not null references registry.customer on delete cascade,
-    email text not null,
-    name text not null,
-    authorised boolean not null,
-    primary key (customer_id, email)
-);
-
-create table if not exists registry.recipient (
-    customer_id integer not null references registry.customer on delete cascade,
-    email text not null,
-    reports text[] not null,
-    primary key (customer_id, email)
-);
 
 -- The name of an agent in reports. The mart and every later renaming use this rule.
 create or replace function registry.agent_label(customer integer, key text) returns text

@@ -1,16 +1,5 @@
 -- usage: statistics over all customers.
 
--- The figures per customer from which the frozen months of usage.function_month were made. dbt adds to it
--- (models/marts/usage). Nobody may read it, so it is not in schema `usage`.
-
-create table if not exists raw.function_use (
-    month date not null,
-    function text not null,
-    customer_id integer not null,
-    uses bigint not null,
-    primary key (month, function, customer_id)
-);
-
 -- The functions below bound what somebody could compute about one customer from several published sums.
 
 -- The inverse of a Gram matrix, by the sweep operator. A column that depends linearly on others is left out: its row

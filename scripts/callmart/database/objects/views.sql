@@ -39,12 +39,6 @@ where
         'mart'::regnamespace
     );
 
-create table if not exists access.definition (
-    object text primary key,
-    definition text not null,
-    query text -- for views made by `access.show`, the query it was given
-);
-
 -- Make a view in `mart` that shows a query's result to the readers of a group. The view is a security barrier, so that
 -- no condition of a reader is evaluated before the policies. Its owner is the role that reads the tables. If the view
 -- is there already as it should be, nothing is done: replacing it would wait for its readers.
@@ -100,13 +94,3 @@ begin
     perform access.show(mart_name, mart_group, format('select %s from %s', columns, mart));
 end
 $$;
-
--- Keep the hashes of all functions and views as they are now. This must be the last step.
-delete from access.definition
-where object not like 'mart.%';
-insert into access.definition (object, definition)
-select
-    object,
-    definition
-from access.current_definition
-where object not like 'mart.%';

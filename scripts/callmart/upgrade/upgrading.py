@@ -1,0 +1,42 @@
+"""Plans and does an upgrade: migrations, then functions and views, then what changed in marts, then rights.
+
+Each migration is a transaction of its own, and so is every later part. After a failure what was done stays, and the
+next upgrade goes on from there.
+"""
+
+from collections.abc import Iterator
+
+import psycopg
+
+from callmart.access import memberships, sessions
+from callmart.base.errors import UserError
+from callmart.base.settings import Settings
+from callmart.database import clock, migrating, schema
+from callmart.declarations.dbt_project import Mart
+from callmart.upgrade import marts as changes
+
+
+def plan(connection: psycopg.Connection, settings: Settings, marts: list[Mart]) -> Iterator[str]:
+    """What an upgrade would do, as sentences. Changes nothing."""
+    for migration in migrating.pending(connection):
+        yield f"migration {migration}"
+    if not schema.is_current(connection, settings.time_zone):
+        yield "functions, views and policies are replaced"
+    for changed in changes.planned(connection, marts):
+        yield from changed.lines()
+
+
+def upgrade(connection: psycopg.Connection, settings: Settings, marts: list[Mart]) -> memberships.Applied:
+    """Bring everything up to date. Commits. If it is run again, it goes on from there.
+
+    Raises UserError if the clock is not believed, if something can't be changed, or has to be decided by a person.
+    """
+    if doubt := clock.read(connection, settings).doubt:
+        raise UserError(f"nothing was done: {doubt}")
+    changes.planned(connection, marts)  # what it refuses, it refuses before anything is done
+    with sessions.making_way(connection):
+        schema.apply(connection, settings)
+        connection.commit()
+        if changed := changes.planned(connection, marts):
+            changes.apply(connection, marts, changed)
+    return memberships.apply(connection, settings, marts)
