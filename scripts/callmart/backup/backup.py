@@ -28,12 +28,9 @@ def back_up(connection: psycopg.Connection, settings: Settings, folder: Path) ->
 
     Raises UserError if that can't be. Then there is no backup, also no part of one.
     """
-    fingerprint = schema.noted(connection)
-    if fingerprint is None:
-        raise UserError(
-            "there is nothing to back up: the database has no registry yet, or `callmart upgrade` is half done; "
-            "apply the registry, or run the upgrade again"
-        )
+    if not schema.has_registry(connection):
+        raise UserError("there is nothing to back up: run `callmart registry apply registry.yml` first")
+    is_current = schema.is_current(connection, settings.time_zone)
     phrase = sealed.passphrase(settings)
     found = programs.folder_for(connection.info.server_version)
     _refuse_unguarded(connection)
@@ -45,14 +42,14 @@ def back_up(connection: psycopg.Connection, settings: Settings, folder: Path) ->
             for customer, fingerprint in contents.fingerprints(reader).items()
         }
         day = clock.last_day(reader)
-        programs.dump(settings, found, snapshot, draft / DATABASE)
+        programs.dump(settings, found, contents.schemas(reader), snapshot, draft / DATABASE)
         dump = manifest.of_file(draft / DATABASE)
         secret_file(draft / KEYS, sealed.seal(keys, phrase, dump.sha256))
         made = Manifest(
             format=manifest.FORMAT,
             backup=secrets.token_hex(6),
-            callmart=__version__,
-            schema_fingerprint=fingerprint,
+            callmart=__version__ if is_current else f"before {__version__}",
+            schema_fingerprint=schema.noted(reader) or "",
             time_zone=settings.time_zone,
             postgresql=reader.info.server_version,
             made_at=datetime.now(UTC),
@@ -72,7 +69,7 @@ def back_up(connection: psycopg.Connection, settings: Settings, folder: Path) ->
 
 def _refuse_unguarded(connection: psycopg.Connection) -> None:
     """Raise UserError if a policy could hide rows from the owner: then they would be missing from the backup."""
-    hidden = connection.execute(contents.SQL["hidden"], {"schemas": list(contents.SCHEMAS)}).fetchone()
+    hidden = connection.execute(contents.SQL["hidden"], {"schemas": contents.schemas(connection)}).fetchone()
     if hidden is not None:
         raise UserError(
             f"nothing was backed up: the policies of {hidden[0]} are not callmart's, and rows could be missing; "

@@ -8,8 +8,8 @@ from callmart.base import sql_file
 
 SQL = sql_file.statements(__file__)
 
-# `build` has what was computed and not opened; it is computed again. `mart` has views only, which are made again.
-SCHEMAS = ("registry", "raw", "store", "usage", "access", "ops")
+# Without `build`, which has what was computed and not opened, and `mart`, which has only views. Both are made again.
+_SCHEMAS = ("registry", "raw", "store", "usage", "access", "ops")
 # Their rows are about roles and functions of the server, and are made again.
 LEFT_OUT = ("access.applied", "access.closing", "access.definition", "access.granted", "ops.running_now")
 
@@ -31,9 +31,14 @@ def of_tables(connection: psycopg.Connection) -> dict[str, Content]:
     return {name: _content(connection, name) for name in names(connection)}
 
 
+def schemas(connection: psycopg.Connection) -> list[str]:
+    """The schemas that are backed up. Before an upgrade the marts' tables can still be in `mart`."""
+    return [*_SCHEMAS, *(name for (name,) in connection.execute(SQL["with_earlier_marts"]))]
+
+
 def names(connection: psycopg.Connection) -> list[str]:
     """The tables that a backup counts."""
-    tables = connection.execute(SQL["tables"], {"schemas": list(SCHEMAS), "left_out": list(LEFT_OUT)})
+    tables = connection.execute(SQL["tables"], {"schemas": schemas(connection), "left_out": list(LEFT_OUT)})
     return [name for (name,) in tables.fetchall()]
 
 

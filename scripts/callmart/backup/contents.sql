@@ -7,6 +7,12 @@ where
     and format('%%I.%%I', nspname, relname) <> all(%(left_out)s)
 order by 1;
 
+-- name: with_earlier_marts
+-- The schema `mart`, if an earlier version has tables there.
+select distinct relnamespace::regnamespace::text
+from pg_catalog.pg_class
+where relnamespace = to_regnamespace('mart') and relkind in ('r', 'p');
+
 -- name: content
 -- How many rows a table has, and a digest of them. It is the same in whatever order the rows come.
 select

@@ -38,7 +38,7 @@ class Manifest(Strict):
 
     format: int
     backup: str  # the id of the backup
-    callmart: str  # the version that made it
+    callmart: str  # the version that the database is of
     schema_fingerprint: str
     time_zone: str
     postgresql: int  # as 180004

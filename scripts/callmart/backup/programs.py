@@ -45,8 +45,8 @@ def _major(folder: Path) -> int:
     return int(found[1]) if found else 0
 
 
-def dump(settings: Settings, programs: Path, snapshot: str, file: Path) -> None:
-    """Dump the database as of a snapshot. Policies and rights are left out: a restore makes them anew."""
+def dump(settings: Settings, programs: Path, schemas: Iterable[str], snapshot: str, file: Path) -> None:
+    """Dump schemas as of a snapshot. Policies and rights are left out: a restore makes them anew."""
     done = subprocess.run(
         [
             programs / "pg_dump",
@@ -62,7 +62,7 @@ def dump(settings: Settings, programs: Path, snapshot: str, file: Path) -> None:
             "--no-security-labels",
             "--no-unlogged-table-data",
             f"--lock-wait-timeout={LOCKS_WAIT_MS}",
-            *(f"--schema={schema}" for schema in contents.SCHEMAS),
+            *(f"--schema={schema}" for schema in schemas),
             *(f"--exclude-table-data={table}" for table in contents.LEFT_OUT),
             "--exclude-table=ops.running_now",
         ],

@@ -58,8 +58,8 @@ def open_backup(folder: Path, settings: Settings) -> Opened:
         )
     if found.schema_fingerprint != schema.fingerprint(settings.time_zone):
         raise UserError(
-            f"this backup is of another version of the database than this callmart's: restore it with callmart "
-            f"{found.callmart}, then install this one and run `callmart upgrade`"
+            "this backup is of a database of another version: restore it with the callmart that it was of "
+            f"({found.callmart}), then install this one and run `callmart upgrade`"
         )
     dump = found.files[DATABASE].sha256
     keys = sealed.unseal((folder / KEYS).read_bytes(), sealed.passphrase(settings), dump)

@@ -71,7 +71,9 @@ def read(connection: psycopg.Connection, settings: Settings) -> Reading:
 
 
 def last_day(connection: psycopg.Connection) -> date | None:
-    """The day on which callmart last began work."""
+    """The day on which callmart last began work. None in a new database, or in one from before there was a clock."""
+    if connection.execute("select to_regclass('ops.clock')").fetchone() == (None,):
+        return None
     return next((day for (day,) in connection.execute("select day from ops.clock")), None)
 
 
