@@ -86,10 +86,10 @@ def restore(
     """
     marts = dbt_project.marts(settings)
     found = programs.folder_for(connection.info.server_version)
-    _refuse_full(connection, settings, backup)
-    _believe(connection, settings, backup, accepted)
-    connection.commit()
-    with restoring.begun(connection, backup.manifest.backup):
+    _check(connection, settings, backup, accepted)
+    with restoring.locked(connection):
+        _check(connection, settings, backup, accepted)  # another restore may have finished meanwhile
+        restoring.begin(connection, backup.manifest.backup)
         _bar_logins(connection, settings)
         _empty(connection)
         _load(connection, settings, found, backup)
@@ -103,22 +103,19 @@ def restore(
         expired = _expire(connection, settings)
         erase_again(connection, settings)
         problems = memberships.apply(connection, settings, marts).problems
-    connection.execute(
-        "insert into ops.audit_log (action, details) values ('restored', %s)",
-        [
-            Jsonb(
-                {
-                    "backup": backup.manifest.backup,
-                    "made": str(backup.manifest.made_at),
-                    "rows": backup.manifest.rows,
-                    "expired": expired,
-                    "takes over": take_over,
-                }
-            )
-        ],
-    )
-    restoring.end(connection)
-    connection.commit()
+        details = {
+            "backup": backup.manifest.backup,
+            "made": str(backup.manifest.made_at),
+            "rows": backup.manifest.rows,
+            "expired": expired,
+            "takes over": take_over,
+        }
+        connection.execute(
+            "insert into ops.audit_log (action, details) values ('restored', %s)", [Jsonb(details)]
+        )
+        restoring.end(connection)
+        connection.commit()
+    restoring.clear(connection)
     return Restored(backup.manifest.rows, len(backup.manifest.tables), expired, problems)
 
 
@@ -127,6 +124,13 @@ def erase_again(connection: psycopg.Connection, settings: Settings) -> None:
 
     There is no ledger yet, so there is nothing to do.
     """
+
+
+def _check(connection: psycopg.Connection, settings: Settings, backup: Opened, accepted: date | None) -> None:
+    """Raise UserError if this backup can't be restored here now. Changes nothing."""
+    _refuse_full(connection, settings, backup)
+    _believe(connection, settings, backup, accepted)
+    connection.rollback()
 
 
 def _refuse_full(connection: psycopg.Connection, settings: Settings, backup: Opened) -> None:

@@ -34,17 +34,14 @@ def refuse(connection: psycopg.Connection) -> None:
 
 
 @contextmanager
-def begun(connection: psycopg.Connection, backup: str) -> Iterator[None]:
-    """Mark the database as being restored, and let nobody else restore it meanwhile. Commits. The mark stays until
-    `end`. Raises UserError if another restore is at work.
-    """
+def locked(connection: psycopg.Connection) -> Iterator[None]:
+    """Let nobody else restore into this database. Commits. Raises UserError if another restore is at work."""
     connection.execute(f"create schema if not exists {SCHEMA}".encode())
-    connection.execute(f"create table if not exists {TABLE} (backup text primary key)".encode())
-    connection.execute(f"insert into {TABLE} values (%s) on conflict do nothing".encode(), [backup])
+    connection.execute(f"create table if not exists {SCHEMA}.running_now ()".encode())
     connection.commit()
     with second(connection) as own, own.transaction():
         try:
-            own.execute(f"lock table {TABLE} in exclusive mode nowait".encode())
+            own.execute(f"lock table {SCHEMA}.running_now in exclusive mode nowait".encode())
         except psycopg.errors.LockNotAvailable:
             raise UserError(
                 "another restore is at work on this database; wait until it has finished"
@@ -52,6 +49,19 @@ def begun(connection: psycopg.Connection, backup: str) -> Iterator[None]:
         yield
 
 
+def begin(connection: psycopg.Connection, backup: str) -> None:
+    """Mark the database: from now on it holds nothing but this restore. Commits."""
+    connection.execute(f"create table if not exists {TABLE} (backup text primary key)".encode())
+    connection.execute(f"insert into {TABLE} values (%s) on conflict do nothing".encode(), [backup])
+    connection.commit()
+
+
 def end(connection: psycopg.Connection) -> None:
     """Remove the mark, in the caller's transaction."""
+    connection.execute(f"drop table {TABLE}".encode())
+
+
+def clear(connection: psycopg.Connection) -> None:
+    """Remove the rest, when the lock is free. Commits."""
     connection.execute(f"drop schema {SCHEMA} cascade".encode())
+    connection.commit()
