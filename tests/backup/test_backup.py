@@ -244,18 +244,26 @@ def test_rows_that_a_policy_hides_are_not_left_out_silently(old: Callmart, tmp_p
             superuser.execute("drop policy hidden on store.queue_interval")
 
 
-def test_a_server_that_is_newer_than_every_pg_dump_is_refused(
+def test_programs_that_can_t_work_with_a_server_are_not_used(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert programs.folder_for(160014) == programs.folder_for(180004) == server.PROGRAMS
+    """Those that come with callmart are of version 18, and have no TLS."""
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(
-        UserError, match=r"install PostgreSQL 99's client programs \(Debian's postgresql-client-99\)"
-    ):
-        programs.folder_for(990001)
-    (tmp_path / "pg_dump").write_text("#!/bin/sh\necho 'pg_dump (PostgreSQL) 99.1'\n")
-    (tmp_path / "pg_dump").chmod(0o755)
-    assert programs.folder_for(990001) == tmp_path
+    for version in (160014, 180004):
+        assert programs.folder_for(version, encrypted=False) == server.PROGRAMS
+    for version, encrypted, said in ((990001, False, ""), (170006, True, " and can encrypt its connection")):
+        major = version // 10000
+        with pytest.raises(UserError) as refused:
+            programs.folder_for(version, encrypted=encrypted)
+        assert str(refused.value) == (
+            f"no pg_dump here is as new as PostgreSQL {major}{said}: install PostgreSQL {major}'s client programs "
+            f"(Debian's postgresql-client-{major}), so that pg_dump is on PATH"
+        )
+    for name, does in (("pg_dump", "echo 'pg_dump (PostgreSQL) 99.1'"), ("psql", "exit 2")):
+        (tmp_path / name).write_text(f"#!/bin/sh\n{does}\n")
+        (tmp_path / name).chmod(0o755)
+    assert programs.folder_for(990001, encrypted=True) == tmp_path
+    assert programs.folder_for(180000, encrypted=False) == server.PROGRAMS
 
 
 # what is refused before anything is touched
@@ -391,7 +399,7 @@ def test_a_dump_that_breaks_off_loads_nothing(make_callmart: Callable[[], Callma
     other = with_settings(make_callmart())
     os.truncate(copied / "database.dump", (copied / "database.dump").stat().st_size - 100)
     with pytest.raises(UserError, match="the database was not restored"):
-        programs.load(other.settings, server.PROGRAMS, 180000, copied / "database.dump", ())
+        programs.load(other.settings, server.PROGRAMS, server.PROGRAMS, 180000, copied / "database.dump", ())
     assert other.rows("select from pg_namespace where nspname = 'registry'") == []
 
 

@@ -5,25 +5,23 @@ from collections.abc import Callable, Iterator
 from datetime import date, timedelta
 from functools import partial
 from pathlib import Path
-from subprocess import CompletedProcess
 
 import psycopg
 import pytest
 import tableauserverclient as TSC
 
-from backups import PASSPHRASE, back_up, content, logins, publishing_to, restored, with_settings
+from backups import PASSPHRASE, Runbook, back_up, content, logins, publishing_to, restored, with_settings
 from callmart.access import drift, memberships
 from callmart.backup import manifest, programs, restore
 from callmart.base.errors import UserError
 from callmart.base.keys import key_file
-from callmart.base.settings import PROJECT
 from callmart.cli import terminal
 from callmart.database import clock, restoring
 from callmart.declarations import dbt_project
 from callmart.publish import installation, tableau
 from callmart_home import Callmart
 from centre import DETAILED, NONE, STANDARD, WITH_DATA, queue_of
-from commands import command_of, mistake, use
+from commands import mistake, use
 from nights import Crash, night
 from published import sources
 from tableau_emulator.client import served
@@ -33,30 +31,6 @@ from today import YESTERDAY
 pytestmark = pytest.mark.usefixtures("unchecked")
 
 NO_PUBLICATION = "this home was restored from a backup, so it does not publish"
-
-
-def blocks_of_the_runbook() -> list[list[str]]:
-    """The commands of each block in the runbook's section."""
-    page = (PROJECT / "docs" / "runbook.md").read_text()
-    section = page.split("\n## Back up and restore\n")[1].split("\n## ")[0]
-    return [
-        [line for line in block.splitlines() if line.startswith("callmart ")]
-        for block in re.findall(r"^```\n(.*?)^```", section, flags=re.MULTILINE | re.DOTALL)
-    ]
-
-
-class Runbook:
-    """Does what the runbook says, with other places."""
-
-    def __init__(self, folder: Path, registry: Path, environment: dict[str, str]) -> None:
-        self.folder, self.registry, self.environment = folder, registry, environment
-        (self.to_back_up,), self.to_restore, self.to_take_over = blocks_of_the_runbook()
-
-    def run(self, home: Path, line: str) -> CompletedProcess[str]:
-        program, *words = line.split()
-        places = {"/srv/backup/2026-11-26": str(self.folder), "registry.yml": str(self.registry)}
-        assert program == "callmart"
-        return command_of(home)(*(places.get(word, word) for word in words), **self.environment)
 
 
 @pytest.fixture(scope="module")

@@ -1,8 +1,8 @@
 """What tests of backups share: a passphrase, a published home, and what a database holds, looked at by itself."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+import re
 from pathlib import Path
+from subprocess import CompletedProcess
 from typing import Any
 
 from pydantic import SecretStr
@@ -10,8 +10,9 @@ from pydantic import SecretStr
 from callmart.access import rights
 from callmart.backup import backup, restore
 from callmart.backup.manifest import Manifest
-from callmart.base.settings import Tableau
+from callmart.base.settings import PROJECT, Tableau
 from callmart_home import Callmart
+from commands import command_of
 from tableau_emulator.process import Emulator
 
 PASSPHRASE = "a passphrase of the tests"
@@ -73,13 +74,25 @@ def logins(callmart: Callmart) -> set[str]:
     return {row["rolname"] for row in rows} - {"callmart_owner"}
 
 
-@contextmanager
-def changed(path: Path, old: str, new: str) -> Iterator[None]:
-    """A file with other text in it, while the block lasts."""
-    before = path.read_text()
-    assert old in before
-    path.write_text(before.replace(old, new))
-    try:
-        yield
-    finally:
-        path.write_text(before)
+def blocks_of_the_runbook() -> list[list[str]]:
+    """The commands of each block in the runbook's section."""
+    page = (PROJECT / "docs" / "runbook.md").read_text()
+    section = page.split("\n## Back up and restore\n")[1].split("\n## ")[0]
+    return [
+        [line for line in block.splitlines() if line.startswith("callmart ")]
+        for block in re.findall(r"^```\n(.*?)^```", section, flags=re.MULTILINE | re.DOTALL)
+    ]
+
+
+class Runbook:
+    """Does what the runbook says, with other places."""
+
+    def __init__(self, folder: Path, registry: Path, environment: dict[str, str]) -> None:
+        self.folder, self.registry, self.environment = folder, registry, environment
+        (self.to_back_up,), self.to_restore, self.to_take_over = blocks_of_the_runbook()
+
+    def run(self, home: Path, line: str) -> CompletedProcess[str]:
+        program, *words = line.split()
+        places = {"/srv/backup/2026-11-26": str(self.folder), "registry.yml": str(self.registry)}
+        assert program == "callmart"
+        return command_of(home)(*(places.get(word, word) for word in words), **self.environment)

@@ -32,7 +32,7 @@ def back_up(connection: psycopg.Connection, settings: Settings, folder: Path) ->
         raise UserError("there is nothing to back up: run `callmart registry apply registry.yml` first")
     is_current = schema.is_current(connection, settings.time_zone)
     phrase = sealed.passphrase(settings)
-    found = programs.folder_for(connection.info.server_version)
+    found = programs.folder_for(connection.info.server_version, encrypted=connection.pgconn.ssl_in_use)
     _refuse_unguarded(connection)
     connection.commit()
     target = _checked(folder, settings)
@@ -52,6 +52,7 @@ def back_up(connection: psycopg.Connection, settings: Settings, folder: Path) ->
             schema_fingerprint=schema.noted(reader) or "",
             time_zone=settings.time_zone,
             postgresql=reader.info.server_version,
+            pg_dump=programs.major(found),
             made_at=datetime.now(UTC),
             day=day,
             tables=contents.of_tables(reader),

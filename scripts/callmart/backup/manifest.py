@@ -41,7 +41,8 @@ class Manifest(Strict):
     callmart: str  # the version that the database is of
     schema_fingerprint: str
     time_zone: str
-    postgresql: int  # as 180004
+    postgresql: int  # the server's version, as 180004
+    pg_dump: int  # the version of pg_dump, as 18
     made_at: datetime
     day: date | None  # on which callmart last worked
     tables: dict[str, Content]

@@ -18,35 +18,40 @@ LOCKS_WAIT_MS = 60_000
 FIRST_WITH_TRANSACTION_TIMEOUT = 170000
 
 
-def folder_for(version: int) -> Path:
-    """The folder of programs that can dump and restore a server of this version (180004 is 18.4): those of the embedded
-    server if they are new enough, otherwise those on PATH. Raises UserError if both are older.
+def folder_for(version: int, *, encrypted: bool) -> Path:
+    """The folder of programs that can work with a server of this version (180004 is 18.4), or with a dump of such
+    programs: those of the embedded server if they can, otherwise those on PATH. Raises UserError if neither can.
     """
     needed = version // 10000
     on_path = shutil.which("pg_dump")
     for folder in (server.PROGRAMS, Path(on_path).parent if on_path else None):
-        if folder is not None and _major(folder) >= needed:
+        if folder is not None and major(folder) >= needed and (_encrypts(folder) or not encrypted):
             return folder
     raise UserError(
-        f"the server is PostgreSQL {needed}, and no pg_dump here is as new: install PostgreSQL {needed}'s client "
-        f"programs (Debian's postgresql-client-{needed}), so that its pg_dump is on PATH"
+        f"no pg_dump here is as new as PostgreSQL {needed}{' and can encrypt its connection' if encrypted else ''}: "
+        f"install PostgreSQL {needed}'s client programs (Debian's postgresql-client-{needed}), so that pg_dump is on "
+        "PATH"
     )
 
 
-def _major(folder: Path) -> int:
-    said = subprocess.run(
-        [folder / "pg_dump", "--version"],
-        env=server.environment(),
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout
+def major(folder: Path) -> int:
+    """The version of the programs in a folder, as 18."""
+    said = _said(folder / "pg_dump", "--version").stdout
     found = re.search(r"\) (\d+)", said)
     return int(found[1]) if found else 0
 
 
+def _encrypts(folder: Path) -> bool:
+    """Whether the programs have TLS. Those that come with callmart have none."""
+    return "not compiled in" not in _said(folder / "psql", "--dbname=host=/nowhere sslmode=require").stderr
+
+
+def _said(*command: str | Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command, env=server.environment(), capture_output=True, text=True, check=False)
+
+
 def dump(settings: Settings, programs: Path, schemas: Iterable[str], snapshot: str, file: Path) -> None:
-    """Dump schemas as of a snapshot. Policies and rights are left out: a restore makes them anew."""
+    """Dump schemas as of a snapshot."""
     done = subprocess.run(
         [
             programs / "pg_dump",
@@ -55,7 +60,6 @@ def dump(settings: Settings, programs: Path, schemas: Iterable[str], snapshot: s
             f"--file={file}",
             f"--snapshot={snapshot}",
             "--enable-row-security",  # policies bind the owner, too; the one for the owner shows every row
-            "--no-policies",
             "--no-privileges",
             "--no-publications",
             "--no-subscriptions",
@@ -92,18 +96,24 @@ def _why(said: str) -> str:
 DISK_FULL = "nothing was backed up: the disk is full; make room, or name a folder on another disk"
 
 
-def load(settings: Settings, programs: Path, version: int, file: Path, before: Iterable[str]) -> None:
-    """Load a dump in one transaction, after the statements in `before`. Raises UserError if it breaks off; then nothing
-    is loaded.
+def load(
+    settings: Settings, reader: Path, psql: Path, version: int, file: Path, before: Iterable[str]
+) -> None:
+    """Load a dump in one transaction, after the statements in `before`, without owners, policies and rights. The
+    programs in the folder `reader` read the dump, those in `psql` reach the server, which is of this version. Raises
+    UserError if it breaks off; then nothing is loaded.
     """
     with tempfile.TemporaryFile() as said:
         restoring = subprocess.Popen(
-            [programs / "pg_restore", "--file=-", "--no-owner", "--no-privileges", "--no-tablespaces", file],
+            [
+                reader / "pg_restore", "--file=-", "--no-owner", "--no-policies", "--no-privileges", "--no-tablespaces",
+                file,
+            ],
             env=server.environment(), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
         )  # fmt: skip
         running = subprocess.Popen(
             [
-                programs / "psql", f"--dbname={logins.owner_uri(settings)}", "--no-psqlrc", "--quiet", "--file=-",
+                psql / "psql", f"--dbname={logins.owner_uri(settings)}", "--no-psqlrc", "--quiet", "--file=-",
                 "--set=ON_ERROR_STOP=1", "--set=VERBOSITY=sqlstate",
             ],
             env=server.environment(), stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=said,

@@ -85,14 +85,15 @@ def restore(
     changed. If it breaks off later, nobody can log in, and the next restore of this backup begins anew.
     """
     marts = dbt_project.marts(settings)
-    found = programs.folder_for(connection.info.server_version)
+    psql = programs.folder_for(connection.info.server_version, encrypted=connection.pgconn.ssl_in_use)
+    reader = programs.folder_for(backup.manifest.pg_dump * 10000, encrypted=False)
     _check(connection, settings, backup, accepted)
     with restoring.locked(connection):
         _check(connection, settings, backup, accepted)  # another restore may have finished meanwhile
         restoring.begin(connection, backup.manifest.backup)
         _bar_logins(connection, settings)
         _empty(connection)
-        _load(connection, settings, found, backup)
+        _load(connection, settings, reader, psql, backup)
         _verify(connection, backup)
         _write_keys(settings, backup)
         installation.make_restored(settings.home, takes_over=take_over)
@@ -203,13 +204,16 @@ def _empty(connection: psycopg.Connection) -> None:
     connection.commit()
 
 
-def _load(connection: psycopg.Connection, settings: Settings, folder: Path, backup: Opened) -> None:
+def _load(
+    connection: psycopg.Connection, settings: Settings, reader: Path, psql: Path, backup: Opened
+) -> None:
     before = (
         "alter default privileges revoke execute on functions from public",
         "create schema build",
         "create schema mart",  # both are named by what is loaded
     )
-    programs.load(settings, folder, connection.info.server_version, backup.folder / DATABASE, before)
+    version = connection.info.server_version
+    programs.load(settings, reader, psql, version, backup.folder / DATABASE, before)
 
 
 def _verify(connection: psycopg.Connection, backup: Opened) -> None:

@@ -450,10 +450,10 @@ def _run(program: str, data: Path, *arguments: str, check: bool = True) -> int:
 
 
 def environment() -> dict[str, str]:
-    """The environment of PostgreSQL's programs: ours without our settings, some of which are secrets. Their messages
-    are in English.
+    """The environment of PostgreSQL's programs: ours without our settings and dbt's, some of which are secrets. Their
+    messages are in English.
     """
-    kept = {name: value for name, value in os.environ.items() if not name.upper().startswith("CALLMART_")}
+    kept = {name: value for name, value in os.environ.items() if "CALLMART_" not in name.upper()}
     return kept | {"LC_ALL": "C"}
 
 
