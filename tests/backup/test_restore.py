@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import date, timedelta
 from functools import partial
 from pathlib import Path
@@ -14,7 +15,7 @@ from backups import PASSPHRASE, Runbook, back_up, content, logins, publishing_to
 from callmart.access import drift, memberships
 from callmart.backup import manifest, programs, restore
 from callmart.base.errors import UserError
-from callmart.base.keys import key_file
+from callmart.base.keys import fingerprint_of, key_file
 from callmart.cli import terminal
 from callmart.database import clock, restoring
 from callmart.declarations import dbt_project
@@ -175,7 +176,8 @@ def test_the_next_run_does_everything_but_publish(
     assert len(problems) == 2
     assert sum(line.startswith(NO_PUBLICATION) for line in problems) == 1
     assert re.search(r"1 days opened, 0 held back, [0-9]+ of [0-9]+ extracts written, 0 changes", ran.stdout)
-    assert NO_PUBLICATION in mistake(runbook.run(new.home, "callmart publish --yes"))
+    with pytest.raises(UserError, match=NO_PUBLICATION), tableau.connect(new.settings):
+        pass
     assert requests(emulated[1]) == before
     assert installation.ensure_id(new.home) != installation.ensure_id(old.home)
 
@@ -234,9 +236,37 @@ def uploads(state: State) -> int:
     )
 
 
+def test_lost_keys_alone_are_restored(
+    old: Callmart, backed_up: Path, runbook: Runbook, tmp_path: Path
+) -> None:
+    """What fits stays, and nothing comes back that this database does not know."""
+    lost, wrong, kept = (key_file(old.home, customer) for customer in WITH_DATA)
+    before = [path.read_bytes() for path in (lost, wrong, kept)]
+    lost.unlink()
+    wrong.write_bytes(b"another key")
+    with pytest.raises(UserError, match=r"is missing \(.*\): run `callmart restore FOLDER --keys`"):
+        back_up(old, tmp_path / "b")
+    done = runbook.run(old.home, runbook.to_restore_keys)
+    assert (done.returncode, "2 keys restored, 0 are not" in done.stdout) == (0, True), done.stderr
+    assert [path.read_bytes() for path in (lost, wrong, kept)] == before
+    assert lost.stat().st_mode & 0o777 == 0o600
+    with old.connect() as connection:
+        connection.execute("update registry.customer set key_fingerprint = null where customer_id = 1001")
+        connection.execute("update registry.customer set key_fingerprint = 'other' where customer_id = 1003")
+        lost.unlink()
+        assert restore.restore_keys(connection, old.settings, backed_up) == ([], [STANDARD])
+        assert not lost.exists()
+        for customer, key in zip(WITH_DATA, before, strict=True):
+            connection.execute(
+                "update registry.customer set key_fingerprint = %s where customer_id = %s",
+                [fingerprint_of(key), customer],
+            )
+    lost.write_bytes(before[0])
+
+
 # when it breaks off
 
-STEPS = ("_bar_logins", "_empty", "_load", "_verify", "_write_keys", "_guard", "_expire", "erase_again")
+STEPS = ("_empty", "_load", "_write_keys", "_guard", "_expire")
 
 
 @pytest.fixture(scope="module")
@@ -315,6 +345,24 @@ def test_two_restores_at_once(emptied: Callmart, backed_up: Path) -> None:
         with pytest.raises(UserError, match="another restore is at work on this database"):
             restored(emptied, backed_up)
         assert emptied.rows("select from pg_namespace where nspname = 'registry'") == []
+
+
+def test_a_restore_that_finished_meanwhile_is_not_undone(
+    emptied: Callmart, backed_up: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    locked = restoring.locked
+
+    @contextmanager
+    def after_another(connection: psycopg.Connection) -> Iterator[None]:
+        monkeypatch.setattr(restoring, "locked", locked)
+        restored(emptied, backed_up)
+        with locked(connection):
+            yield
+
+    monkeypatch.setattr(restoring, "locked", after_another)
+    with pytest.raises(UserError, match="already holds callmart's data"):
+        restored(emptied, backed_up)
+    assert emptied.rows("select from mart.queue_day", customer_id=STANDARD)
 
 
 def test_rows_that_differ_are_found(

@@ -89,7 +89,8 @@ class Runbook:
 
     def __init__(self, folder: Path, registry: Path, environment: dict[str, str]) -> None:
         self.folder, self.registry, self.environment = folder, registry, environment
-        (self.to_back_up,), self.to_restore, self.to_take_over = blocks_of_the_runbook()
+        found = blocks_of_the_runbook()
+        (self.to_back_up,), self.to_restore, self.to_take_over, (self.to_restore_keys,) = found
 
     def run(self, home: Path, line: str) -> CompletedProcess[str]:
         program, *words = line.split()

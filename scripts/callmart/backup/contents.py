@@ -44,7 +44,7 @@ def names(connection: psycopg.Connection) -> list[str]:
 
 def _content(connection: psycopg.Connection, table: str) -> Content:
     # The name comes quoted from the catalogue.
-    ((rows, digest),) = connection.execute(sql.SQL(SQL["content"]).format(sql.SQL(table))).fetchall()
+    ((rows, digest),) = connection.execute(sql.SQL(SQL["content"]).format(table=sql.SQL(table))).fetchall()
     return Content(rows=rows, digest=digest)
 
 

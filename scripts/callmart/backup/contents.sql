@@ -18,7 +18,7 @@ where relnamespace = to_regnamespace('mart') and relkind in ('r', 'p');
 select
     count(*),
     coalesce(sum(('x' || left(md5(t::text), 16))::bit(64)::bigint), 0)::text
-from {} as t;
+from {table} as t;
 
 -- name: keys
 -- The fingerprints of the keys that the data was stored with.

@@ -61,14 +61,43 @@ def open_backup(folder: Path, settings: Settings) -> Opened:
             "this backup is of a database of another version: restore it with the callmart that it was of "
             f"({found.callmart}), then install this one and run `callmart upgrade`"
         )
-    dump = found.files[DATABASE].sha256
-    keys = sealed.unseal((folder / KEYS).read_bytes(), sealed.passphrase(settings), dump)
+    keys = _keys(folder, found, settings)
     for customer, fingerprint in found.keys.items():
         if customer not in keys or fingerprint_of(keys[customer]) != fingerprint:
             raise UserError(
                 f"the key of customer {customer} in this backup is not the key of its data: use another backup"
             )
     return Opened(folder, found, keys)
+
+
+def _keys(folder: Path, found: Manifest, settings: Settings) -> sealed.Keys:
+    encrypted, dump = (folder / KEYS).read_bytes(), found.files[DATABASE].sha256
+    return sealed.unseal(encrypted, sealed.passphrase(settings), dump)
+
+
+def restore_keys(
+    connection: psycopg.Connection, settings: Settings, folder: Path
+) -> tuple[list[int], list[int]]:
+    """Restore only the keys that are missing in this home, or don't fit the data. Commits. Returns the customers whose
+    keys were restored, and those whose keys are not in the backup.
+    """
+    keys = _keys(folder, manifest.read(folder), settings)
+    restored, left = [], []
+    for customer, fingerprint in contents.fingerprints(connection).items():
+        path = key_file(settings.home, customer)
+        if path.exists() and fingerprint_of(path.read_bytes()) == fingerprint:
+            continue
+        if customer in keys and fingerprint_of(keys[customer]) == fingerprint:
+            secret_file(path, keys[customer])
+            restored.append(customer)
+        else:
+            left.append(customer)
+    connection.execute(
+        "insert into ops.audit_log (action, details) values ('keys restored', %s)",
+        [Jsonb({"customers": restored})],
+    )
+    connection.commit()
+    return restored, left
 
 
 def restore(

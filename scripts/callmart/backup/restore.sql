@@ -1,14 +1,8 @@
 -- name: full
 -- Whether one of callmart's schemas has anything in it. Commands that did nothing leave ops.running_now behind.
-select exists (
-    select from pg_catalog.pg_class
-    where
-        relnamespace in (
-            select oid from pg_catalog.pg_namespace
-            where nspname = any(%(schemas)s)
-        )
-        and oid is distinct from to_regclass('ops.running_now')
-);
+select count(*) > 0
+from pg_catalog.pg_class inner join pg_catalog.pg_namespace on pg_namespace.oid = relnamespace
+where nspname = any(%(schemas)s) and pg_class.oid is distinct from to_regclass('ops.running_now');
 
 -- name: marts
 -- The tables of marts, with the group that each was made in.

@@ -43,6 +43,10 @@ def restore(
             "Without a folder: let a home that was restored earlier do so.",
         ),
     ] = False,
+    keys: Annotated[
+        bool,
+        typer.Option("--keys", help="Only the keys that are missing here or don't fit. The data stays."),
+    ] = False,
     accept: Annotated[
         str,
         typer.Option(
@@ -60,6 +64,13 @@ def restore(
         installation.take_over(settings().home)
         out.print(f"restore: {_next(take_over=True)}", soft_wrap=True)
         return
+    if keys:
+        with database() as connection, exclusive(connection):
+            written, left = stage.restore_keys(connection, settings(), folder)
+        out.print(f"restore: {len(written)} keys restored, {len(left)} are not in this backup")
+        end_with(
+            f"the key of customer {customer} is in none of its keys: try another backup" for customer in left
+        )
     accepted = clock.parse_day("--accept", accept) if accept else None
     opened = stage.open_backup(folder, settings())
     with server.connect(settings()) as connection:
