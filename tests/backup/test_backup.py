@@ -326,7 +326,7 @@ WRONG: dict[str, tuple[Callable[[Path], object], str]] = {
     "another folder": (shutil.rmtree, "is not a whole backup"),
     "a later format": (lambda folder: rewritten(folder, format=2), "is of a later version of callmart"),
     "no format": (lambda folder: (folder / "manifest.json").write_text("[]"), "is damaged"),
-    "a file outside": (
+    "other files": (
         lambda folder: rewritten(folder, files={"../x.key": {"size": 1, "sha256": ""}}),
         "is damaged",
     ),

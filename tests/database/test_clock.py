@@ -52,7 +52,21 @@ LOOKS = {
     "audit": ["--out", "{folder}"],
 }
 # What asks no clock: it touches no customer's data, or has a test of its own.
-OTHERS = {"access rotate", "upgrade", "clock", "demo", "emulator", "reports", "simulate", "stop", "workbook"}
+OTHERS = {
+    *(
+        "access rotate",
+        "backup",
+        "clock",
+        "demo",
+        "emulator",
+        "reports",
+        "restore",
+        "simulate",
+        "stop",
+        "upgrade",
+    ),
+    "workbook",
+}
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from callmart.base.errors import UserError
 from callmart.publish import Books, Publication, apply, plan
 from emulated import unmark
 from publications import MONDAY
-from published import HOME, Emptied, matches, publish, read, succeeded, uploads, users
+from published import HOME, Emptied, matches, publish, read, sources, succeeded, uploads, users
 from tableau_emulator.state import State
 
 FORMER, THIRD = Books("ba9876543210"), Books("0f0f0f0f0f0f")
@@ -101,6 +101,18 @@ def test_killed_while_taking_over_the_next_publication_finishes(
         assert matches(server, *desired), number
         assert plan(desired, read(server, books)).steps == ()
     assert number > 20
+
+
+def test_content_that_was_adopted_in_part_is_not_foreign(emptied: Emptied, standard: Publication) -> None:
+    """It has both marks if the adoption ended between adding one and removing the other."""
+    server = emptied.server
+    books = published_before(server, standard)
+    (source,) = sources(server).values()
+    server.datasources.add_tags(source, f"callmart-{HOME}-{standard.data_sources[0].content_hash}")
+    changes = plan((standard,), read(server, books))
+    assert [each for one in changes.customers for each in one.foreign] == []
+    assert succeeded(apply(server, changes))
+    assert matches(server, standard)
 
 
 def test_a_third_installation_is_left_alone(

@@ -4,7 +4,6 @@ It is written last. So a folder without a manifest, or with files that differ fr
 """
 
 import json
-import re
 from datetime import date, datetime
 from hashlib import file_digest
 from pathlib import Path
@@ -79,10 +78,10 @@ def read(folder: Path) -> Manifest:
         found = Manifest.model_validate_json(text)
     except ValidationError:
         raise _damaged(path) from None
+    if found.files.keys() != {DATABASE, KEYS}:
+        raise _damaged(path)
     for name, written in found.files.items():
         file = folder / name
-        if not re.fullmatch(r"[a-z]+\.[a-z]+", name):
-            raise _damaged(path)
         try:
             same = file.stat().st_size == written.size and of_file(file) == written
         except FileNotFoundError:

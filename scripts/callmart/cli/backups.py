@@ -69,7 +69,7 @@ def restore(
             written, left = stage.restore_keys(connection, settings(), folder)
         out.print(f"restore: {len(written)} keys restored, {len(left)} are not in this backup")
         end_with(
-            f"the key of customer {customer} is in none of its keys: try another backup" for customer in left
+            f"the key of customer {customer} is not in this backup: try another one" for customer in left
         )
     accepted = clock.parse_day("--accept", accept) if accept else None
     opened = stage.open_backup(folder, settings())
