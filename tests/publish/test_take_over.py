@@ -11,7 +11,6 @@ from bad_days import Held
 from broken_requests import Killed, killed_after, sending
 from callmart.base.errors import UserError
 from callmart.publish import Books, Publication, apply, plan
-from emulated import unmark
 from publications import MONDAY
 from published import HOME, Emptied, matches, publish, read, sources, succeeded, uploads, users
 from tableau_emulator.state import State
@@ -144,13 +143,3 @@ def test_two_former_installations_are_for_a_person(
     books = replace(books, projects={**books.projects, 7: made.project_id})
     with pytest.raises(UserError, match=f"marks of several installations \\({THIRD.installation}, ba98"):
         read(server, books)
-
-
-def test_adopted_content_of_before_there_were_marks_can_change_in_the_same_publication(
-    emptied: Emptied, standard: Publication, later: Publication
-) -> None:
-    _, state, server = emptied
-    publish(server, standard)
-    unmark(state, HOME)
-    assert succeeded(publish(server, later, books=Books(HOME, {7: None})))
-    assert matches(server, later)
