@@ -58,14 +58,14 @@ OTHERS = {
         "backup",
         "clock",
         "demo",
+        "doctor",
         "emulator",
         "reports",
         "restore",
         "simulate",
-        "stop",
-        "upgrade",
+        "start",
     ),
-    "workbook",
+    *("stop", "upgrade", "workbook"),
 }
 
 

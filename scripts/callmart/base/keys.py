@@ -13,7 +13,7 @@ from pydantic import SecretStr
 
 from callmart.base.errors import UserError
 
-_RESTORE = "run `callmart restore FOLDER --keys` with the folder of a backup"
+RESTORE = "run `callmart restore FOLDER --keys` with the folder of a backup"
 
 
 def secret_file(path: Path, content: str | bytes) -> None:
@@ -60,9 +60,9 @@ def ensure_key(home: Path, customer_id: int, fingerprint: str | None) -> bytes:
     elif fingerprint is None:
         key = new_key(home, customer_id)
     else:
-        raise UserError(f"the key of customer {customer_id} is missing ({path}): {_RESTORE}")
+        raise UserError(f"the key of customer {customer_id} is missing ({path}): {RESTORE}")
     if fingerprint is not None and fingerprint_of(key) != fingerprint:
-        raise UserError(f"{path} is not the key of customer {customer_id}'s data: {_RESTORE}")
+        raise UserError(f"{path} is not the key of customer {customer_id}'s data: {RESTORE}")
     return key
 
 
