@@ -33,6 +33,8 @@ LONG_MODULES = (
     "audit",
     "cli",
     "other_server",
+    "other_servers",
+    "restore",
     "run",
     "quality",
     "store",

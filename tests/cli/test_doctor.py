@@ -89,7 +89,7 @@ def test_all_is_well_and_nothing_changes(ready: Callmart, command: Command) -> N
     assert all(line.startswith("ok: ") for line in done.stdout.splitlines())
     asked = json.loads(command("doctor", "--json").stdout)
     names = {check["name"].partition(" ")[0] for check in asked}
-    expected = "settings home disk database TLS schema clock rights logins keys Tableau folders"
+    expected = "settings home disk backups database TLS schema clock rights logins keys Tableau folders"
     assert names == set(expected.split())
 
 
@@ -99,7 +99,12 @@ def test_it_starts_nothing_and_what_does_not_run_is_not_well(
     absent = make_callmart(empty=True)
     found = examined(absent.settings)
     assert not absent.home.exists()
-    assert {name for name, check in found.items() if check.outcome == "ok"} == {"settings", "disk", "folders"}
+    assert {name for name, check in found.items() if check.outcome == "ok"} == {
+        "settings",
+        "disk",
+        "backups",
+        "folders",
+    }
     assert "`callmart start` starts it" in found["database"].found
     assert "`callmart start` starts it" in found["Tableau"].found
 
@@ -329,12 +334,27 @@ def test_each_login_s_password_is_tried(ready: Callmart) -> None:
 def test_each_customer_s_key_is_tried(ready: Callmart) -> None:
     file = key_file(ready.home, CUSTOMER)
     for content, mode, remedy in (
-        (None, 0o600, f"the key of customer {CUSTOMER} is missing or can't be read: restore {file}"),
+        (None, 0o600, f"the key of customer {CUSTOMER} is missing or can't be read ({file})"),
         (b"", 0o644, f"the key of customer {CUSTOMER}: other users can open {file}"),
         (b"x" * 32, 0o600, f"{file} is not the key of customer {CUSTOMER}'s data"),
     ):
         with another(file, content, mode):
             assert remedy in only_wrong(ready.settings, "keys")
+
+
+def test_the_passphrase_for_backups_is_tried(ready: Callmart, tmp_path: Path) -> None:
+    file = tmp_path / "passphrase"
+    settings = by(ready, backup_passphrase_file=file)
+    assert f"{file} can't be read" in only_wrong(settings, "backups")
+    for content, mode, remedy in (
+        ("short", 0o600, "shorter than 16 characters"),
+        (SECRET * 3, 0o644, f"other users can open {file}"),
+    ):
+        file.write_text(content)
+        file.chmod(mode)
+        assert remedy in only_wrong(settings, "backups")
+    file.chmod(0o600)
+    assert wrong(settings) == {}
 
 
 # Tableau

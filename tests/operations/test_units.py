@@ -92,7 +92,7 @@ def test_each_credential_is_a_setting_and_the_command_by_hand_has_the_same() -> 
     assert given == re.findall(r"LoadCredential=(\S+)", HAND)
     known = [name.lower() for name in settings._variables(Settings, "CALLMART_")]
     assert set(given) <= set(known)
-    assert {name for name in known if name.endswith(("dsn", "token", "secret"))} == set(given)
+    assert {name for name in known if name.endswith(("dsn", "passphrase", "token", "secret"))} == set(given)
     told = (PROJECT / "docs" / "install.md").read_text()
     assert [name for name in given if f"`{name}`" not in told] == []
 

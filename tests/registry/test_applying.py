@@ -338,7 +338,9 @@ def test_a_key_that_is_lost_or_another_stops_with_a_sentence(
     key, before = file.read_bytes(), versions(applied)
     damage(file)
     try:
-        with pytest.raises(UserError, match=f"customer {DETAILED}.*restore .*from your backup") as mistake:
+        with pytest.raises(
+            UserError, match=f"customer {DETAILED}.*callmart restore FOLDER --keys"
+        ) as mistake:
             applied.apply(FULL.replace("Standard", "Anders"))
         assert str(file) in str(mistake.value)
     finally:

@@ -50,10 +50,15 @@ def making_way(connection: psycopg.Connection) -> Iterator[None]:
 
 def end_all(connection: psycopg.Connection, role: str) -> None:
     """End all sessions of a login, in any database, and write that into the audit log. The caller commits."""
+    _note(connection, Counter({role: end(connection, role)}))
+
+
+def end(connection: psycopg.Connection, role: str) -> int:
+    """End all sessions of a login, in any database. Returns how many are gone."""
     pids = [
         pid for (pid,) in connection.execute("select pid from pg_stat_activity where usename = %s", [role])
     ]
-    _note(connection, Counter({role: _end(connection, role, pids)}))
+    return _end(connection, role, pids)
 
 
 def _give_up(connection: psycopg.Connection) -> None:

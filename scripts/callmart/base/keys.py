@@ -9,7 +9,11 @@ import secrets
 from hashlib import sha256
 from pathlib import Path
 
+from pydantic import SecretStr
+
 from callmart.base.errors import UserError
+
+RESTORE = "run `callmart restore FOLDER --keys` with the folder of a backup"
 
 
 def secret_file(path: Path, content: str | bytes) -> None:
@@ -28,6 +32,23 @@ def refuse_shared(path: Path, named: str) -> None:
         raise UserError(f"{named}: other users can open {path}; close it with `chmod 600 {path}`")
 
 
+def set_secret(setting: str, value: SecretStr | None, file: Path | None) -> str:
+    """Return a secret that is set by its value or by a file. `setting` is the name of the setting of the file. Raises
+    UserError if the file can't be read, or if other users can open it, or if the secret is empty.
+    """
+    try:
+        if file is not None and value is None:
+            refuse_shared(file, f"setting {setting}")
+        secret = value.get_secret_value() if value else file.read_text().strip() if file else ""
+    except (OSError, UnicodeDecodeError):
+        raise UserError(
+            f"setting {setting}: {file} can't be read; create it with the secret in it."
+        ) from None
+    if not secret:
+        raise UserError(f"setting {setting}: the secret is empty; name a file that contains it.")
+    return secret
+
+
 def ensure_key(home: Path, customer_id: int, fingerprint: str | None) -> bytes:
     """Return the customer's key. It is made if the registry has no fingerprint of one yet.
 
@@ -39,11 +60,9 @@ def ensure_key(home: Path, customer_id: int, fingerprint: str | None) -> bytes:
     elif fingerprint is None:
         key = new_key(home, customer_id)
     else:
-        raise UserError(f"the key of customer {customer_id} is missing: restore {path} from your backup")
+        raise UserError(f"the key of customer {customer_id} is missing ({path}): {RESTORE}")
     if fingerprint is not None and fingerprint_of(key) != fingerprint:
-        raise UserError(
-            f"{path} is not the key of customer {customer_id}'s data: restore it from your backup"
-        )
+        raise UserError(f"{path} is not the key of customer {customer_id}'s data: {RESTORE}")
     return key
 
 

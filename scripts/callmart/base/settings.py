@@ -128,6 +128,8 @@ class Settings(BaseSettings):
     max_file_rows: int = Field(default=50_000_000, gt=0)  # of a file to land
     max_file_gib: float = Field(default=32, gt=0)  # decompressed
     folders: list[Folder] = []
+    backup_passphrase_file: Place | None = None
+    backup_passphrase: SecretStr | None = None
     tableau: Tableau = Tableau()
 
     @classmethod
@@ -251,7 +253,7 @@ def _refuse_nested(settings: Settings) -> None:
                 )
 
 
-_SECRETS = {"dsn", "tableau.token", "tableau.connected_app.secret"}
+_SECRETS = {"dsn", "backup_passphrase", "tableau.token", "tableau.connected_app.secret"}
 
 
 def _names_in(table: dict[str, Any], prefix: str = "") -> Iterator[str]:

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from callmart.base.settings import settings
-from callmart.database import clock, schema, server
+from callmart.database import clock, restoring, schema, server
 
 # A file or a pipe has no width of its own, so tables get 130 columns there.
 out = Console(highlight=False, width=None if sys.stdout.isatty() else 130)
@@ -40,6 +40,7 @@ def end_with(problems: Iterable[str]) -> NoReturn:
 @contextmanager
 def database(*, applied: bool = True) -> Iterator[psycopg.Connection]:
     with server.connect(settings()) as connection:
+        restoring.refuse(connection)
         if applied:
             schema.require(connection, settings().time_zone)
         yield connection

@@ -69,12 +69,21 @@ def today(connection: psycopg.Connection, settings: Settings) -> date:
 
 def read(connection: psycopg.Connection, settings: Settings) -> Reading:
     """Read both clocks and the last day of work. Changes nothing."""
+    return compare(connection, settings, last_day(connection))
+
+
+def last_day(connection: psycopg.Connection) -> date | None:
+    """The day on which callmart last began work. None in a new database, or in one from before there was a clock."""
+    if connection.execute("select to_regclass('ops.clock')").fetchone() == (None,):
+        return None
+    return next((day for (day,) in connection.execute("select day from ops.clock")), None)
+
+
+def compare(connection: psycopg.Connection, settings: Settings, last: date | None) -> Reading:
+    """Read both clocks. `last` is the last day of work, of a database that is not restored yet, for example."""
     before = datetime.now(UTC)
     ((moment,),) = connection.execute("select clock_timestamp()").fetchall()
     after = datetime.now(UTC)
-    last = None
-    if connection.execute("select to_regclass('ops.clock')").fetchone() != (None,):
-        last = next((day for (day,) in connection.execute("select day from ops.clock")), None)
     # The time that the answer took on a slow network does not count as a difference.
     return Reading(today(connection, settings), last, max(before - moment, moment - after, timedelta(0)))
 

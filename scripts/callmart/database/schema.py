@@ -69,7 +69,7 @@ def _drop(connection: psycopg.Connection, kind: str, name: str) -> None:
 def note(connection: psycopg.Connection, time_zone: str) -> None:
     """Record that the database is up to date with this version of callmart. Call it when everything else is done."""
     connection.execute("delete from access.applied")
-    connection.execute("insert into access.applied (fingerprint) values (%s)", [_fingerprint(time_zone)])
+    connection.execute("insert into access.applied (fingerprint) values (%s)", [fingerprint(time_zone)])
 
 
 def has_registry(connection: psycopg.Connection) -> bool:
@@ -81,11 +81,14 @@ def has_registry(connection: psycopg.Connection) -> bool:
 
 def is_current(connection: psycopg.Connection, time_zone: str) -> bool:
     """Whether everything replaceable is that of this version of callmart and of `time_zone`."""
+    return noted(connection) == fingerprint(time_zone)
+
+
+def noted(connection: psycopg.Connection) -> str | None:
+    """The fingerprint of what is replaceable, as this database was last brought up to date."""
     if connection.execute("select to_regclass('access.applied')").fetchone() == (None,):
-        return False
-    return connection.execute("select fingerprint from access.applied").fetchone() == (
-        _fingerprint(time_zone),
-    )
+        return None
+    return next((text for (text,) in connection.execute("select fingerprint from access.applied")), None)
 
 
 def require(connection: psycopg.Connection, time_zone: str) -> None:
@@ -110,7 +113,8 @@ def require(connection: psycopg.Connection, time_zone: str) -> None:
         connection.rollback()
 
 
-def _fingerprint(time_zone: str) -> str:
+def fingerprint(time_zone: str) -> str:
+    """The fingerprint of what is replaceable, of this version and of the provider's time zone."""
     return sha256(_filled(time_zone).as_string(None).encode()).hexdigest()
 
 

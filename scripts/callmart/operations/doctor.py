@@ -18,10 +18,11 @@ from psycopg.conninfo import conninfo_to_dict
 from pydantic import SecretStr
 
 from callmart.access import drift, logins
+from callmart.backup import sealed
 from callmart.base import keys
 from callmart.base.errors import UserError, kind
 from callmart.base.settings import CONFIG_FILE, Folder, Settings
-from callmart.database import clock, schema, server
+from callmart.database import clock, restoring, schema, server
 from callmart.publish import emulator, tableau
 
 LEAST_FREE_GIB = (
@@ -66,6 +67,7 @@ def checks(load: Callable[[], Settings]) -> Iterator[Check]:
     written = [settings.home, *(folder.move_to for folder in settings.folders if folder.move_to)]
     for place in dict.fromkeys(written):
         yield _tried(f"disk of {place}", partial(_disk, place))
+    yield _tried("backups", partial(_backups, settings))
     yield from _of_database(settings)
     yield _tried("Tableau", partial(_tableau, settings))
     if not settings.folders:
@@ -126,6 +128,13 @@ def _disk(place: Path) -> str:
             f"{free:.1f} GiB are free; make room until there are {LEAST_FREE_GIB}, or use another disk"
         )
     return f"{free:.0f} GiB are free"
+
+
+def _backups(settings: Settings) -> str:
+    if settings.backup_passphrase is None and settings.backup_passphrase_file is None:
+        return "no passphrase is set; `callmart backup` needs one"
+    sealed.passphrase(settings)
+    return "there is a passphrase for the keys"
 
 
 def _folder(folder: Folder) -> str:
@@ -211,6 +220,7 @@ def _tls(connection: psycopg.Connection, settings: Settings) -> str:
 
 
 def _schema(connection: psycopg.Connection, settings: Settings) -> str:
+    restoring.refuse(connection)
     schema.require(connection, settings.time_zone)
     return "up to date"
 
@@ -268,7 +278,7 @@ def _keys(connection: psycopg.Connection, home: Path) -> str:
             keys.refuse_shared(path, f"the key of customer {customer_id}")
         except OSError:
             raise UserError(
-                f"the key of customer {customer_id} is missing or can't be read: restore {path} from your backup"
+                f"the key of customer {customer_id} is missing or can't be read ({path}): {keys.RESTORE}"
             ) from None
         keys.ensure_key(home, customer_id, fingerprint)
     return f"{len(rows)}, each its customer's"

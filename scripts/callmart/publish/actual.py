@@ -26,11 +26,14 @@ ContentKind = Literal["data source", "workbook"]
 class Books:
     """What the database knows about Tableau: this installation's id, and the project's LUID per customer.
 
-    The LUID is None if the project was published before installations had marks.
+    The LUID is None if the project was published before installations had marks. A home that was restored may take over
+    from the installation that its backup is of: `former`, which is found by the marks of these projects.
     """
 
     installation: str
     projects: Mapping[int, str | None] = field(default_factory=dict)
+    takes_over: bool = False
+    former: str | None = None
 
 
 class Foreign(NamedTuple):
@@ -114,7 +117,9 @@ class Actual:
     hides_users: bool  # whether the site's users can't see each other
     # By customer: why something of it couldn't be read. Nothing of such a customer may change.
     unread: Mapping[int, str] = field(default_factory=dict)
-    users_before: Group | None = None  # our group of users from before marks: its members are ours
+    # Our group of users from before marks, or that of the former installation: its members are ours.
+    users_before: Group | None = None
+    former: str | None = None  # the installation that this one takes over from
     others: Mapping[str, int] = field(default_factory=dict)  # number of projects by other installation
     # The names (by `identity`) of projects that aren't ours, with their installation; None: no installation's.
     taken: Mapping[str, str | None] = field(default_factory=dict)
@@ -158,8 +163,11 @@ def read(server: TSC.Server, books: Books) -> Actual:
 
     projects = everything(server.projects)
     top = next((p for p in projects if p.name == TOP_PROJECT and p.parent_id is None), None)
+    if books.takes_over:
+        books = replace(books, former=_former(projects, books))
     groups = everything(server.groups)
-    before = _users_group(server, groups, None) if None in books.projects.values() else None
+    has_before = books.former is not None or None in books.projects.values()
+    before = _users_group(server, groups, books.former) if has_before else None
     ours = _users_group(server, groups, books.installation)
     known = {group.luid for group in (ours, before) if group}
     others = [
@@ -175,6 +183,7 @@ def read(server: TSC.Server, books: Books) -> Actual:
         users=_users(server, [each for each in (ours, before) if each], others),
         users_group=ours.luid if ours else None,
         users_before=before,
+        former=books.former,
         schedules=None if is_cloud(server) else {each.name: each.id for each in everything(server.schedules)},
         hides_users=server.sites.get_by_id(server.site_id).user_visibility_mode == HIDDEN,
         unread=unread,
@@ -191,7 +200,7 @@ def read(server: TSC.Server, books: Books) -> Actual:
             access: Access = {}
             with of_one(customer_id):
                 access = project_access(server, item.id)
-            project = _project(item, found.mark(customer_id), access, content[item.id], subscriptions)
+            project = _project(item, found, customer_id, access, content[item.id], subscriptions)
             customers[customer_id] = (*customers.get(customer_id, ()), project)
     access = project_access(server, top.id)
     return replace(
@@ -235,13 +244,26 @@ class _Beside:
         return customer_id
 
 
+def _former(projects: Iterable[TSC.ProjectItem], books: Books) -> str | None:
+    """The installation whose marks the projects in our books have. Raises UserError if there are several."""
+    published = set(books.projects.values())
+    found = [marks.described(project) for project in projects if project.id in published]
+    others = {mark.installation for mark in found if mark} - {None, books.installation}
+    if len(others) > 1:
+        raise UserError(
+            f"our projects have the marks of several installations ({', '.join(sorted(map(str, others)))}), "
+            'so this one can\'t take over; see docs/tableau.md, "Take the place of another home"'
+        )
+    return next(iter(others), None)
+
+
 def _users_group(
     server: TSC.Server, groups: Iterable[TSC.GroupItem], installation: str | None
 ) -> Group | None:
     """The group with the users whom an installation has added to the site."""
     name = marks.users_group(installation)
     found = next((group for group in groups if group.name == name), None)
-    return Group(found.id, members(server, found), installation is not None) if found else None
+    return Group(found.id, members(server, found)) if found else None
 
 
 def _users(server: TSC.Server, ours: Iterable[Group], others: Iterable[TSC.GroupItem]) -> dict[str, User]:
@@ -271,9 +293,9 @@ def _customer_groups(
     found: dict[int, Group] = {}
     for group in groups:
         mark = marks.grouped(group.name)
-        if mark is None or not _is_ours(mark, books) or (not mark.installation and mark.customer_id in found):
+        is_marked = mark is not None and mark.installation == books.installation
+        if mark is None or not _is_ours(mark, books) or (not is_marked and mark.customer_id in found):
             continue
-        is_marked = mark.installation is not None
         found[mark.customer_id] = Group(group.id, frozenset(), is_marked)
         with of_one(mark.customer_id):
             found[mark.customer_id] = Group(group.id, members(server, group), is_marked)
@@ -284,7 +306,7 @@ def _is_ours(mark: Mark, books: Books) -> bool:
     """Whether a mark is ours. One without an installation is ours if the books say that we published it back then."""
     if mark.installation is None:
         return books.projects.get(mark.customer_id, "") is None
-    return mark.installation == books.installation
+    return mark.installation in (books.installation, books.former)
 
 
 def everything(endpoint: Any) -> list[Any]:
@@ -335,18 +357,18 @@ def _subscriptions(server: TSC.Server, schedules: Mapping[str, str]) -> Mapping[
 
 def _project(
     project: TSC.ProjectItem,
-    mark: Mark,
+    actual: Actual,
+    customer_id: int,
     access: Access,
     content: Iterable[tuple[str, Any]],
     subscriptions: Mapping[str, list[Subscription]],
 ) -> Project:
+    mark, former = actual.mark(customer_id), Mark(actual.former, customer_id)
     is_marked = marks.described(project) == mark
     ours, foreign = [], []
     for kind, item in content:
-        known = kind != "project" and marks.bears(item, mark)
-        if known or (
-            kind != "project" and not is_marked and marks.bears(item, mark._replace(installation=None))
-        ):
+        known = kind != "project" and marks.bears(item, mark, former)
+        if known or (kind != "project" and not is_marked and marks.bears(item, former, mark)):
             labels = frozenset(str(tag) for tag in marks.tags(item))
             ours.append(Content(kind, item.id, item.name, item.content_url, labels, known))  # type: ignore[arg-type]
         else:

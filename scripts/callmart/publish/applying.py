@@ -294,7 +294,7 @@ class _Customer:
                 if step.tags:
                     tags = {tag._replace(installation=self.mark.installation) for tag in marks.tags(step)}
                     endpoint.add_tags(luid, map(str, tags))
-                    endpoint.delete_tags(luid, step.tags)
+                    endpoint.delete_tags(luid, step.tags - set(map(str, tags)))
 
     def _remove(self, kind: Kind, luid: str) -> None:
         server = self.server

@@ -73,11 +73,13 @@ def is_users_group(name: str) -> bool:
     return _USERS_GROUP.fullmatch(name) is not None
 
 
-def bears(item: Any, mark: Mark) -> bool:
-    """Return whether content has the mark, in its description or a tag, and no other installation's mark."""
+def bears(item: Any, mark: Mark, beside: Mark) -> bool:
+    """Return whether content has the mark, in its description or a tag, and no other installation's mark but `beside`:
+    while content is adopted, it can have both.
+    """
     in_description, in_tags = described(item), {tag.installation for tag in tags(item)}
     found = in_tags | {in_description.installation if in_description else None}
-    others = found - {mark.installation, None}
+    others = found - {mark.installation, beside.installation, None}
     return (in_description == mark or mark.installation in in_tags) and not others
 
 

@@ -237,7 +237,7 @@ def _adoptions(customer: int, actual: Actual) -> Iterator[Step]:
     """
     group = actual.groups.get(customer)
     if group is not None and not group.is_marked:
-        name = marks.customer_group(Mark(None, customer))
+        name = marks.customer_group(Mark(actual.former, customer))
         yield Step(customer, "adopt", "group", name, group.luid)
     for project in actual.projects.get(customer, ()):
         for content in project.content:
@@ -267,7 +267,7 @@ def _top_steps(actual: Actual, leavers: Iterable[User], *, is_user_wanted: bool)
     if actual.users_group is None and (is_user_wanted or before is not None):
         yield Step(None, "add", "group", users_group)
     if before is not None:
-        yield Step(None, "adopt", "group", marks.users_group(None), before.luid)
+        yield Step(None, "adopt", "group", marks.users_group(actual.former), before.luid)
     leaver_luids = {user.luid for user in leavers}
     for user in actual.users.values():
         if user.luid in leaver_luids:
@@ -354,7 +354,7 @@ def _upload(
 
 def _has_hash(old: Content, content_hash: str, actual: Actual) -> bool:
     """Whether the content on Tableau has this hash in its tag. Adopting changes the tag's mark, not its hash."""
-    tag = marks.Tag(actual.installation if old.is_marked else None, content_hash)
+    tag = marks.Tag(actual.installation if old.is_marked else actual.former, content_hash)
     return old.tags == {str(tag)}
 
 
@@ -445,7 +445,8 @@ def _leave(customer: int, actual: Actual) -> CustomerPlan:
         else:
             steps.append(Step(customer, "remove", "project", project.name, project.luid))
     if group is not None:
-        name = marks.customer_group(actual.mark(customer) if group.is_marked else Mark(None, customer))
+        installation = actual.installation if group.is_marked else actual.former
+        name = marks.customer_group(Mark(installation, customer))
         steps.append(Step(customer, "remove", "group", name, group.luid))
     return CustomerPlan(
         customer, found[0].name if found else str(customer), tuple(steps), stays=False,

@@ -124,7 +124,9 @@ def books(connection: psycopg.Connection, settings: Settings) -> Books:
     rows = connection.execute(
         "select customer_id, project_id from ops.publication where project_id is not null or is_from_before"
     ).fetchall()
-    return Books(installation.ensure_id(settings.home), dict(rows))
+    return Books(
+        installation.ensure_id(settings.home), dict(rows), takes_over=installation.takes_over(settings.home)
+    )
 
 
 def _mails(
@@ -258,6 +260,8 @@ def apply(
 
     outcomes = publish.apply(server, plan, finished, WORKERS)
     record(connection, outcomes)
+    if installation.takes_over(settings.home) and not any(outcome.error for outcome in outcomes):
+        installation.settle(settings.home)
     for outcome in outcomes:
         left = extract.folder(settings) / str(outcome.customer_id)
         if not keeps and outcome.error is None and left.exists():  # left by an interrupted run

@@ -27,7 +27,7 @@ from urllib3.util import Retry
 
 from callmart.base.errors import UserError
 from callmart.base.settings import EMULATOR, Settings
-from callmart.publish import credentials
+from callmart.publish import credentials, installation
 from callmart.publish.chunks import Uploads
 from callmart.publish.credentials import Credentials
 from callmart.publish.emulator import ensure_running
@@ -117,6 +117,7 @@ def connect(settings: Settings) -> Iterator[TSC.Server]:
     Raises UserError, with the URL and the remedy, if Tableau can't be used. FAILURES that the block doesn't handle
     become such UserErrors, too.
     """
+    installation.refuse_restored(settings.home)
     target = _target(settings)
     lock, renewals = Lock(), iter(range(_RENEWALS))
 

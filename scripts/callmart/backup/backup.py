@@ -1,0 +1,132 @@
+"""Makes a backup: the database's dump, the keys, and the manifest, in a folder that appears only when it is whole."""
+
+import errno
+import os
+import secrets
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+import psycopg
+from psycopg.types.json import Jsonb
+
+from callmart import __version__
+from callmart.backup import contents, manifest, programs, sealed
+from callmart.backup.manifest import DATABASE, KEYS, NAME, Manifest
+from callmart.base.errors import UserError
+from callmart.base.keys import ensure_key, secret_file
+from callmart.base.settings import Settings
+from callmart.database import clock, migrating, schema
+from callmart.database.lock import second
+
+
+def back_up(connection: psycopg.Connection, settings: Settings, folder: Path) -> Manifest:
+    """Make a backup in a folder that is new or empty, and write that into the audit log. Commits.
+
+    Raises UserError if that can't be. Then there is no backup, also no part of one.
+    """
+    if not schema.has_registry(connection):
+        raise UserError("there is nothing to back up: run `callmart registry apply registry.yml` first")
+    is_current = not migrating.pending(connection) and schema.is_current(connection, settings.time_zone)
+    phrase = sealed.passphrase(settings)
+    found = programs.folder_for(connection.info.server_version, encrypted=connection.pgconn.ssl_in_use)
+    _refuse_unguarded(connection)
+    connection.commit()
+    target = _checked(folder, settings)
+    with _draft(target) as draft, _snapshot(connection) as (reader, snapshot):
+        keys = {
+            customer: ensure_key(settings.home, customer, fingerprint)
+            for customer, fingerprint in contents.fingerprints(reader).items()
+        }
+        day = clock.last_day(reader)
+        programs.dump(settings, found, contents.schemas(reader), snapshot, draft / DATABASE)
+        dump = manifest.of_file(draft / DATABASE)
+        secret_file(draft / KEYS, sealed.seal(keys, phrase, dump.sha256))
+        made = Manifest(
+            format=manifest.FORMAT,
+            backup=secrets.token_hex(6),
+            callmart=__version__ if is_current else f"before {__version__}",
+            schema_version=migrating.version(reader),
+            schema_fingerprint=schema.noted(reader) or "",
+            time_zone=settings.time_zone,
+            postgresql=reader.info.server_version,
+            pg_dump=programs.major(found),
+            made_at=datetime.now(UTC),
+            day=day,
+            tables=contents.of_tables(reader),
+            keys=contents.fingerprints(reader),
+            files={DATABASE: dump, KEYS: manifest.of_file(draft / KEYS)},
+        )
+        secret_file(draft / NAME, made.model_dump_json(indent=1))
+    connection.execute(
+        "insert into ops.audit_log (action, details) values ('backed up', %s)",
+        [Jsonb({"backup": made.backup, "rows": made.rows, "bytes": dump.size})],
+    )
+    connection.commit()
+    return made
+
+
+def _refuse_unguarded(connection: psycopg.Connection) -> None:
+    """Raise UserError if a policy could hide rows from the owner: then they would be missing from the backup."""
+    hidden = connection.execute(contents.SQL["hidden"], {"schemas": contents.schemas(connection)}).fetchone()
+    if hidden is not None:
+        raise UserError(
+            f"nothing was backed up: the policies of {hidden[0]} are not callmart's, and rows could be missing; "
+            "run `callmart access apply`, and then this again"
+        )
+
+
+def _checked(folder: Path, settings: Settings) -> Path:
+    """The folder, resolved. Raises UserError if a backup can't be made there."""
+    target = folder.expanduser().resolve()
+    if target.is_relative_to(settings.home):
+        raise UserError(f"{target} is in CALLMART_HOME, and would be lost with it; name a folder elsewhere")
+    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+        raise UserError(f"{target} is there already and is not an empty folder; name a new one")
+    if os.path.ismount(target):
+        raise UserError(f"{target} is a mount; name a new folder in it")
+    if not target.parent.is_dir():
+        raise UserError(f"{target.parent} is not a folder; make it, or name another one")
+    return target
+
+
+@contextmanager
+def _draft(target: Path) -> Iterator[Path]:
+    """A folder beside the target that gets its name when it is complete, and is removed if anything fails."""
+    try:
+        draft = Path(tempfile.mkdtemp(prefix=f"{target.name}.unfinished-", dir=target.parent))
+        try:
+            yield draft
+            for file in draft.iterdir():
+                file.chmod(0o600)
+                _sync(file)
+            _sync(draft)
+            draft.rename(target)
+            _sync(target.parent)
+        finally:
+            shutil.rmtree(draft, ignore_errors=True)  # it is there only if something failed
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise UserError(programs.DISK_FULL) from None
+        raise
+
+
+def _sync(path: Path) -> None:
+    """Have the disk keep a file or folder before anything that is done later."""
+    number = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(number)
+    finally:
+        os.close(number)
+
+
+@contextmanager
+def _snapshot(connection: psycopg.Connection) -> Iterator[tuple[psycopg.Connection, str]]:
+    """A connection that reads the database as of one moment, and the name by which pg_dump reads it as of the same."""
+    with second(connection) as reader, reader.transaction():
+        reader.execute("set transaction isolation level repeatable read, read only")
+        ((name,),) = reader.execute("select pg_export_snapshot()").fetchall()
+        yield reader, name

@@ -1,0 +1,51 @@
+-- name: tables
+-- The tables that a backup counts: those with rows that are dumped.
+select format('%%I.%%I', nspname, relname) as name
+from pg_catalog.pg_class inner join pg_catalog.pg_namespace on pg_namespace.oid = relnamespace
+where
+    nspname = any(%(schemas)s) and relkind in ('r', 'p') and not relispartition and relpersistence = 'p'
+    and format('%%I.%%I', nspname, relname) <> all(%(left_out)s)
+order by 1;
+
+-- name: with_earlier_marts
+-- The schema `mart`, if an earlier version has tables there.
+select distinct relnamespace::regnamespace::text
+from pg_catalog.pg_class
+where relnamespace = to_regnamespace('mart') and relkind in ('r', 'p');
+
+-- name: content
+-- How many rows a table has, and a digest of them. It is the same in whatever order the rows come.
+select
+    count(*),
+    coalesce(sum(('x' || left(md5(t::text), 16))::bit(64)::bigint), 0)::text
+from {table} as t;
+
+-- name: keys
+-- The fingerprints of the keys that the data was stored with.
+select
+    customer_id,
+    key_fingerprint
+from registry.customer
+where key_fingerprint is not null
+order by 1;
+
+-- name: hidden
+-- A table with a policy that could hide rows from its owner, if there is one.
+select format('%%I.%%I', nspname, relname)
+from pg_catalog.pg_class as c inner join pg_catalog.pg_namespace on pg_namespace.oid = relnamespace
+where
+    nspname = any(%(schemas)s) and relkind in ('r', 'p') and relrowsecurity
+    and (
+        not exists (
+            select from pg_catalog.pg_policy
+            where
+                polrelid = c.oid and polname = 'builder' and polcmd = '*' and polroles = array[relowner]
+                and pg_get_expr(polqual, polrelid) = 'true'
+        )
+        or exists (
+            select from pg_catalog.pg_policy
+            where polrelid = c.oid and not polpermissive
+        )
+    )
+order by 1
+limit 1;

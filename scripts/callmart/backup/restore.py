@@ -1,0 +1,293 @@
+"""Restores a backup into an empty home and an empty database.
+
+Until it is finished, the database has the mark of `restoring`: no other command works on it, and no login can log in.
+If a restore breaks off, the same command begins anew. It drops what was restored: the mark proves that nobody has
+worked with it.
+"""
+
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+import psycopg
+from psycopg.types.json import Jsonb
+
+from callmart.access import logins, memberships, rights, roles, sessions
+from callmart.backup import contents, manifest, programs, sealed
+from callmart.backup.manifest import DATABASE, KEYS, Manifest
+from callmart.base import sql_file
+from callmart.base.errors import UserError
+from callmart.base.keys import fingerprint_of, key_file, secret_file
+from callmart.base.settings import Settings
+from callmart.database import clock, migrating, restoring, schema, vacuum
+from callmart.declarations import dbt_project, standing
+from callmart.publish import installation
+from callmart.retention import expire, expiry_plan
+
+SQL = sql_file.statements(__file__)
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A backup that is whole and fits this version of callmart, with its keys."""
+
+    folder: Path
+    manifest: Manifest
+    keys: sealed.Keys
+
+
+@dataclass(frozen=True)
+class Restored:
+    """What was restored, the rows and files that were too old and went, and one sentence per problem that is left."""
+
+    rows: int
+    tables: int
+    expired: int
+    problems: list[str]
+
+
+def open_backup(folder: Path, settings: Settings) -> Opened:
+    """Read a backup and check all of it. Raises UserError if it is not whole, if its keys can't be decrypted or don't
+    fit, or if it was made with another schema. Needs no database.
+    """
+    found = manifest.read(folder)
+    if found.time_zone != settings.time_zone:
+        raise UserError(
+            f"this backup was made with time_zone = {found.time_zone}, and the setting is {settings.time_zone}: set it "
+            "to that of the backup"
+        )
+    this = len(migrating.known(migrating.FOLDER)), schema.fingerprint(settings.time_zone)
+    if (found.schema_version, found.schema_fingerprint) != this:
+        raise UserError(
+            "this backup is of a database of another version: restore it with the callmart that it was of "
+            f"({found.callmart}), then install this one and run `callmart upgrade`"
+        )
+    keys = _keys(folder, found, settings)
+    for customer, fingerprint in found.keys.items():
+        if customer not in keys or fingerprint_of(keys[customer]) != fingerprint:
+            raise UserError(
+                f"the key of customer {customer} in this backup is not the key of its data: use another backup"
+            )
+    return Opened(folder, found, keys)
+
+
+def _keys(folder: Path, found: Manifest, settings: Settings) -> sealed.Keys:
+    encrypted, dump = (folder / KEYS).read_bytes(), found.files[DATABASE].sha256
+    return sealed.unseal(encrypted, sealed.passphrase(settings), dump)
+
+
+def restore_keys(
+    connection: psycopg.Connection, settings: Settings, folder: Path
+) -> tuple[list[int], list[int]]:
+    """Restore only the keys that are missing in this home, or don't fit the data. Commits. Returns the customers whose
+    keys were restored, and those whose keys are not in the backup.
+    """
+    keys = _keys(folder, manifest.read(folder), settings)
+    restored, left = [], []
+    for customer, fingerprint in contents.fingerprints(connection).items():
+        path = key_file(settings.home, customer)
+        if path.exists() and fingerprint_of(path.read_bytes()) == fingerprint:
+            continue
+        if customer in keys and fingerprint_of(keys[customer]) == fingerprint:
+            secret_file(path, keys[customer])
+            restored.append(customer)
+        else:
+            left.append(customer)
+    connection.execute(
+        "insert into ops.audit_log (action, details) values ('keys restored', %s)",
+        [Jsonb({"customers": restored})],
+    )
+    connection.commit()
+    return restored, left
+
+
+def restore(
+    connection: psycopg.Connection,
+    settings: Settings,
+    backup: Opened,
+    accepted: date | None,
+    *,
+    take_over: bool,
+) -> Restored:
+    """Restore a backup. Commits. `accepted` is today, if a person has confirmed the clock.
+
+    Raises UserError if the home or the database holds something else, or if the clock is not believed: then nothing was
+    changed. If it breaks off later, nobody can log in, and the next restore of this backup begins anew.
+    """
+    marts = dbt_project.marts(settings)
+    psql = programs.folder_for(connection.info.server_version, encrypted=connection.pgconn.ssl_in_use)
+    reader = programs.folder_for(backup.manifest.pg_dump * 10000, encrypted=False)
+    _check(connection, settings, backup, accepted)
+    with restoring.locked(connection):
+        _check(connection, settings, backup, accepted)  # another restore may have finished meanwhile
+        restoring.begin(connection, backup.manifest.backup)
+        _bar_logins(connection, settings)
+        _empty(connection)
+        _load(connection, settings, reader, psql, backup)
+        _verify(connection, backup)
+        _write_keys(settings, backup)
+        installation.make_restored(settings.home, takes_over=take_over)
+        _guard(connection, settings)
+        if accepted:
+            clock.accept(connection, settings, accepted)
+        clock.believe(connection, settings)
+        expired = _expire(connection, settings)
+        erase_again(connection, settings)
+        problems = memberships.apply(connection, settings, marts).problems
+        details = {
+            "backup": backup.manifest.backup,
+            "made": str(backup.manifest.made_at),
+            "rows": backup.manifest.rows,
+            "expired": expired,
+            "takes over": take_over,
+        }
+        connection.execute(
+            "insert into ops.audit_log (action, details) values ('restored', %s)", [Jsonb(details)]
+        )
+        restoring.end(connection)
+        connection.commit()
+    restoring.clear(connection)
+    return Restored(backup.manifest.rows, len(backup.manifest.tables), expired, problems)
+
+
+def erase_again(connection: psycopg.Connection, settings: Settings) -> None:
+    """Do again what the privacy ledger says was erased since the backup. Nobody can log in yet.
+
+    There is no ledger yet, so there is nothing to do.
+    """
+
+
+def _check(connection: psycopg.Connection, settings: Settings, backup: Opened, accepted: date | None) -> None:
+    """Raise UserError if this backup can't be restored here now. Changes nothing."""
+    _refuse_full(connection, settings, backup)
+    _believe(connection, settings, backup, accepted)
+    connection.rollback()
+
+
+def _refuse_full(connection: psycopg.Connection, settings: Settings, backup: Opened) -> None:
+    """Raise UserError if the database or the home holds anything but an unfinished restore of this backup."""
+    unfinished = restoring.unfinished(connection)
+    if unfinished not in (None, backup.manifest.backup):
+        raise UserError(
+            f"this database holds an unfinished restore of backup {unfinished}: restore that one, or to begin anew, "
+            "use an empty database and an empty CALLMART_HOME"
+        )
+    full = connection.execute(SQL["full"], {"schemas": list(rights.SCHEMAS)}).fetchone() == (True,)
+    if full and unfinished is None:
+        raise UserError(
+            f"the database {connection.info.dbname} already holds callmart's data: restore into an empty database, "
+            "with an empty CALLMART_HOME"
+        )
+    ours = {key_file(settings.home, customer): key for customer, key in backup.keys.items()}
+    for path in sorted((settings.home / "keys").glob("*")):
+        if unfinished is None or path not in ours or path.read_bytes() != ours[path]:
+            raise UserError(
+                f"{path.parent} already holds keys: restore into an empty CALLMART_HOME, or move them away first"
+            )
+    if unfinished is None and (settings.home / "installation").exists():
+        raise UserError(
+            f"{settings.home} has published to Tableau already: restore into an empty CALLMART_HOME"
+        )
+
+
+def _believe(
+    connection: psycopg.Connection, settings: Settings, backup: Opened, accepted: date | None
+) -> None:
+    """Raise UserError if the clock is so far from the backup's last day that a person has to confirm it."""
+    reading = clock.compare(connection, settings, backup.manifest.day)
+    if reading.skewed:
+        raise UserError(f"nothing was restored: {reading.skewed}")
+    if accepted is not None and accepted != reading.today:
+        raise UserError(
+            f"nothing was restored: the clock says {reading.today}, not {accepted}; "
+            "correct the clock, or accept the day that it says"
+        )
+    if reading.doubt and accepted is None:
+        floor = expiry_plan.floor_on(connection, reading.today)
+        raise UserError(
+            f"nothing was restored: the clock says {reading.today}, and in this backup callmart last worked on "
+            f"{reading.last}; if the clock is wrong, correct it; if it is right, add `--accept {reading.today}`: the "
+            f"restore will then delete all days before {floor}"
+        )
+
+
+def _bar_logins(connection: psycopg.Connection, settings: Settings) -> None:
+    """Let nobody log in whose role the server has from before, and end the sessions. Commits."""
+    for role in sorted(roles.existing(connection, connection.info.dbname)):
+        try:
+            logins.close(connection, settings.home, role)
+            connection.commit()
+            sessions.end(connection, role)
+            connection.commit()
+        except psycopg.errors.InsufficientPrivilege:
+            connection.rollback()
+            raise UserError(
+                f"the server has a role {role} that is not this owner's: drop it, or restore into a database of "
+                "another name; then run the same command again"
+            ) from None
+
+
+def _empty(connection: psycopg.Connection) -> None:
+    """Drop what a restore that broke off has left. Commits."""
+    schemas = ", ".join(rights.SCHEMAS)
+    connection.execute(f"drop schema if exists {schemas} cascade".encode())
+    connection.commit()
+
+
+def _load(
+    connection: psycopg.Connection, settings: Settings, reader: Path, psql: Path, backup: Opened
+) -> None:
+    before = (
+        "alter default privileges revoke execute on functions from public",
+        "create schema mart",  # it is named by what is loaded
+    )
+    version = connection.info.server_version
+    programs.load(settings, reader, psql, version, backup.folder / DATABASE, before)
+
+
+def _verify(connection: psycopg.Connection, backup: Opened) -> None:
+    """Raise UserError if the tables do not have exactly what the manifest says."""
+    found, wanted = contents.of_tables(connection), backup.manifest.tables
+    connection.rollback()  # resets the settings of the transaction
+    for table in sorted(found.keys() | wanted.keys()):
+        if found.get(table) != wanted.get(table):
+            raise UserError(
+                f"{table} does not have the rows of the backup, and nobody can log in: run the same command again, or "
+                "restore another backup into an empty database and an empty CALLMART_HOME"
+            )
+    if contents.fingerprints(connection) != backup.manifest.keys:
+        raise UserError("the registry of this backup does not name the keys of this backup: use another one")
+
+
+def _write_keys(settings: Settings, backup: Opened) -> None:
+    for customer, key in backup.keys.items():
+        secret_file(key_file(settings.home, customer), key)
+
+
+def _guard(connection: psycopg.Connection, settings: Settings) -> None:
+    """Bring functions up to date, and make policies and views of all marts, also of those that left the project. Runs
+    in the caller's transaction.
+    """
+    schema.apply(connection, settings)
+    days = {mart.name: mart.day for mart in standing.marts(connection)}
+    for relation, of_schema, name, group in connection.execute(SQL["marts"]).fetchall():
+        shown = of_schema == standing.SCHEMA
+        connection.execute(
+            "select access.protect(%s::regclass, %s, %s)", [relation, group, days[name] if shown else None]
+        )
+        if shown:
+            connection.execute("select access.show_mart(%s::regclass, %s)", [relation, group])
+    # What was computed and not opened is not in a backup, so it can't be opened.
+    connection.execute("update ops.build set tables = '{}' where opened_at is null")
+    vacuum.note(connection, *contents.names(connection))  # the planner knows nothing of what was loaded
+
+
+def _expire(connection: psycopg.Connection, settings: Settings) -> int:
+    """Delete what has become too old since the backup. Commits. Returns the number of rows and files."""
+    outcomes = expire.expire(connection, settings, clock.today(connection, settings))
+    for one in outcomes:
+        if one.outcome not in (expire.DONE, expire.EMPTIED):
+            raise UserError(
+                f"{one.step.what} did not expire ({one.outcome}), and nobody can log in: run the same command again"
+            )
+    return expire.taken(outcomes)

@@ -1,0 +1,93 @@
+"""`callmart backup` and `callmart restore`."""
+
+import signal
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from callmart.base.errors import UserError
+from callmart.base.settings import settings
+from callmart.cli.terminal import database, end_with, out, plain
+from callmart.database import clock, server
+from callmart.database.lock import exclusive
+
+app = typer.Typer()
+
+
+@app.command()
+def backup(folder: Annotated[Path, typer.Argument(help="A new folder, outside CALLMART_HOME.")]) -> None:
+    """Back up the database, and the keys, which are encrypted with a passphrase."""
+    from callmart.backup import backup as stage
+
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # like Ctrl-C: what is half done is removed
+    # Also a database of an earlier version: one backs it up before the upgrade.
+    with database(applied=False) as connection, exclusive(connection):
+        made = stage.back_up(connection, settings(), folder)
+    size = sum(file.size for file in made.files.values())
+    out.print(
+        f"backup {made.backup}: {made.rows:,} rows of {len(made.tables)} tables and {len(made.keys)} keys "
+        f"in {plain(folder)} ({size:,} bytes)",
+        soft_wrap=True,
+    )
+
+
+@app.command()
+def restore(
+    folder: Annotated[Path | None, typer.Argument(help="The folder of a backup.")] = None,
+    take_over: Annotated[
+        bool,
+        typer.Option(
+            "--take-over",
+            help="Publish in the place of the installation that the backup is of, which is gone for good. "
+            "Without a folder: let a home that was restored earlier do so.",
+        ),
+    ] = False,
+    keys: Annotated[
+        bool,
+        typer.Option("--keys", help="Only the keys that are missing here or don't fit. The data stays."),
+    ] = False,
+    accept: Annotated[
+        str,
+        typer.Option(
+            metavar="YYYY-MM-DD", help="Today, to confirm that the clock is right if the backup is old."
+        ),
+    ] = "",
+) -> None:
+    """Restore a backup into an empty CALLMART_HOME and an empty database. Nothing is published unless it takes over."""
+    from callmart.backup import restore as stage
+    from callmart.publish import installation
+
+    if folder is None:
+        if not take_over:
+            raise UserError("name the folder of a backup")
+        installation.take_over(settings().home)
+        out.print(f"restore: {_next(take_over=True)}", soft_wrap=True)
+        return
+    if keys:
+        with database() as connection, exclusive(connection):
+            written, left = stage.restore_keys(connection, settings(), folder)
+        out.print(f"restore: {len(written)} keys restored, {len(left)} are not in this backup")
+        end_with(
+            f"the key of customer {customer} is not in this backup: try another one" for customer in left
+        )
+    accepted = clock.parse_day("--accept", accept) if accept else None
+    opened = stage.open_backup(folder, settings())
+    with server.connect(settings()) as connection:
+        restored = stage.restore(connection, settings(), opened, accepted, take_over=take_over)
+    out.print(
+        f"restore: done; {restored.rows:,} rows of {restored.tables} tables are those of backup "
+        f"{opened.manifest.backup}, and {restored.expired:,} rows and files that are too old by now were deleted",
+        soft_wrap=True,
+    )
+    out.print(f"restore: {_next(take_over=take_over)}", soft_wrap=True)
+    end_with(restored.problems)
+
+
+def _next(*, take_over: bool) -> str:
+    if take_over:
+        return (
+            "this home publishes in the place of the one that the backup is of: look at `callmart publish --plan`, "
+            "then confirm it with --yes"
+        )
+    return "this home does not publish; if it is to replace the other one, run `callmart restore --take-over`"

@@ -1,0 +1,67 @@
+"""The mark of a restore that is not finished. While it is there, no other command works on the database.
+
+It is in a schema of its own, so that all others can be dropped when the restore begins anew.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import psycopg
+
+from callmart.base.errors import UserError
+from callmart.database.lock import second
+
+SCHEMA = "callmart_restoring"
+TABLE = f"{SCHEMA}.unfinished"
+
+
+def unfinished(connection: psycopg.Connection) -> str | None:
+    """The id of the backup that is being restored, or whose restore broke off."""
+    if connection.execute("select to_regclass(%s)", [TABLE]).fetchone() == (None,):
+        return None
+    return next((backup for (backup,) in connection.execute(f"select backup from {TABLE}".encode())), None)
+
+
+def refuse(connection: psycopg.Connection) -> None:
+    """Raise UserError if a restore of this database is not finished."""
+    found = unfinished(connection)
+    connection.rollback()
+    if found is not None:
+        raise UserError(
+            "a restore of this database is not finished: wait for it, or if it broke off, run `callmart restore` again "
+            f"with the folder of backup {found}"
+        )
+
+
+@contextmanager
+def locked(connection: psycopg.Connection) -> Iterator[None]:
+    """Let nobody else restore into this database. Commits. Raises UserError if another restore is at work."""
+    connection.execute(f"create schema if not exists {SCHEMA}".encode())
+    connection.execute(f"create table if not exists {SCHEMA}.running_now ()".encode())
+    connection.commit()
+    with second(connection) as own, own.transaction():
+        try:
+            own.execute(f"lock table {SCHEMA}.running_now in exclusive mode nowait".encode())
+        except psycopg.errors.LockNotAvailable:
+            raise UserError(
+                "another restore is at work on this database; wait until it has finished"
+            ) from None
+        yield
+
+
+def begin(connection: psycopg.Connection, backup: str) -> None:
+    """Mark the database: from now on it holds nothing but this restore. Commits."""
+    connection.execute(f"create table if not exists {TABLE} (backup text primary key)".encode())
+    connection.execute(f"insert into {TABLE} values (%s) on conflict do nothing".encode(), [backup])
+    connection.commit()
+
+
+def end(connection: psycopg.Connection) -> None:
+    """Remove the mark, in the caller's transaction."""
+    connection.execute(f"drop table {TABLE}".encode())
+
+
+def clear(connection: psycopg.Connection) -> None:
+    """Remove the rest, when the lock is free. Commits."""
+    connection.execute(f"drop schema {SCHEMA} cascade".encode())
+    connection.commit()

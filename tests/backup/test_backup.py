@@ -1,0 +1,412 @@
+"""A backup is whole or not there, holds no key in clear, and is checked before a restore touches anything."""
+
+import errno
+import json
+import os
+import secrets
+import shutil
+import subprocess
+from collections.abc import Callable
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr
+
+from backups import PASSPHRASE, back_up, with_settings
+from callmart.backup import backup, contents, manifest, programs, restore, sealed
+from callmart.base.errors import UserError
+from callmart.base.keys import fingerprint_of, key_file, new_key
+from callmart.base.settings import PROJECT
+from callmart.database import clock, server
+from callmart_home import Callmart
+from centre import NAMED, WITH_DATA
+from commands import command_of, mistake
+
+EARLIER = PROJECT / "tests" / "data" / "homes" / "85f5234.dump"
+
+
+@pytest.fixture(scope="module")
+def old(played: Callmart) -> Callmart:
+    with played.connect() as connection:
+        clock.believe(connection, played.settings)
+    return with_settings(played)
+
+
+@pytest.fixture(scope="module")
+def made(old: Callmart, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a backup."""
+    folder = tmp_path_factory.mktemp("backups") / "first"
+    back_up(old, folder)
+    return folder
+
+
+@pytest.fixture
+def copied(made: Path, tmp_path: Path) -> Path:
+    """A copy of it, which a test may damage."""
+    return Path(shutil.copytree(made, tmp_path / "copied"))
+
+
+# what is in it
+
+
+def test_nobody_else_can_read_it_and_no_key_is_in_clear(old: Callmart, made: Path) -> None:
+    assert {path.name for path in made.iterdir()} == {"database.dump", "keys.sealed", "manifest.json"}
+    assert made.stat().st_mode & 0o777 == 0o700
+    assert {path.stat().st_mode & 0o777 for path in made.iterdir()} == {0o600}
+    keys = {customer: key_file(old.home, customer).read_bytes() for customer in WITH_DATA}
+    held = b"".join(path.read_bytes() for path in made.iterdir())
+    for key in keys.values():
+        assert key not in held
+        assert key.hex().encode() not in held
+    assert PASSPHRASE.encode() not in held
+    assert restore.open_backup(made, old.settings).keys == keys
+
+
+def test_it_has_the_rows_of_one_moment(old: Callmart, made: Path) -> None:
+    tables = manifest.read(made).tables
+    for table in ("store.queue_interval", "raw.event", "registry.customer"):
+        (counted,) = old.rows(f"select count(*) from {table}")
+        assert tables[table].rows == counted["count"] > 0
+    assert not {table for table in tables if table.startswith(("build.", "raw.incoming"))}
+
+
+def test_rows_that_come_while_it_is_made_are_in_neither_dump_nor_manifest(
+    old: Callmart, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dump = programs.dump
+
+    def dump_late(*arguments: object) -> None:
+        old.rows("insert into ops.to_vacuum (relation) values ('late') returning 1")
+        dump(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(programs, "dump", dump_late)
+    counted = back_up(old, tmp_path / "b").tables["ops.to_vacuum"].rows
+    old.rows("delete from ops.to_vacuum where relation = 'late' returning 1")
+    script = subprocess.run(
+        [server.PROGRAMS / "pg_restore", "--data-only", "--table=to_vacuum", "--file=-", tmp_path / "b/database.dump"],
+        check=True, capture_output=True,
+    ).stdout  # fmt: skip
+    assert (counted, b"late" in script, b"COPY ops.to_vacuum" in script) == (0, False, True)
+
+
+def test_the_audit_log_has_it(old: Callmart, made: Path) -> None:
+    id = manifest.read(made).backup
+    noted = old.rows(
+        "select at, actor from ops.audit_log where action = 'backed up' and details ->> 'backup' = %s", id
+    )
+    assert len(noted) == 1
+
+
+def test_a_database_of_an_earlier_version_is_backed_up_before_its_upgrade(
+    make_callmart: Callable[[], Callmart], tmp_path: Path
+) -> None:
+    """Its marts are in another schema, and restoring needs the version that it is of."""
+    earlier = with_settings(make_callmart())
+    with earlier.connect() as owner:
+        dsn = owner.info.dsn
+    subprocess.run(
+        [server.PROGRAMS / "pg_restore", "--dbname", dsn, EARLIER], stderr=subprocess.DEVNULL, check=False
+    )
+    for customer in WITH_DATA:  # their keys are not in that dump
+        key = new_key(earlier.home, customer)
+        earlier.rows(
+            "update registry.customer set key_fingerprint = %s where customer_id = %s returning 1",
+            fingerprint_of(key), customer,
+        )  # fmt: skip
+    written = back_up(earlier, tmp_path / "b")
+    assert written.tables["mart.queue_interval"].rows > 0
+    assert set(written.keys) == set(WITH_DATA)
+    assert written.callmart.startswith("before ")
+    with pytest.raises(UserError, match="of a database of another version: restore it with the callmart"):
+        restore.open_backup(tmp_path / "b", earlier.settings)
+
+
+# where it can't be made
+
+
+def test_a_disk_that_is_full_leaves_nothing(
+    old: Callmart, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By pg_dump itself, which writes to a device that is always full; and by a file of ours."""
+    dump = programs.dump
+
+    def to_a_full_disk(*arguments: object) -> None:
+        file = arguments[-1]
+        assert isinstance(file, Path)
+        file.symlink_to("/dev/full")
+        dump(*arguments)  # type: ignore[arg-type]
+
+    def full(path: Path, content: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+
+    for module, name, broken in ((programs, "dump", to_a_full_disk), (backup, "secret_file", full)):
+        with monkeypatch.context() as patch:
+            patch.setattr(module, name, broken)
+            with pytest.raises(UserError) as refused:
+                back_up(old, tmp_path / "b")
+        assert str(refused.value).startswith("nothing was backed up: the disk is full; make room")
+        assert list(tmp_path.iterdir()) == []
+    back_up(old, tmp_path / "b")
+
+
+def test_a_backup_that_is_killed_is_no_backup(
+    old: Callmart, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it leaves has another name and no manifest."""
+    monkeypatch.setattr(shutil, "rmtree", lambda *_, **__: None)
+    with monkeypatch.context() as patch:
+        patch.setattr(contents, "of_tables", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            back_up(old, tmp_path / "b")
+    (left,) = tmp_path.iterdir()
+    assert left.name.startswith("b.unfinished-")
+    with pytest.raises(UserError, match=r"is not a whole backup: it has no manifest\.json"):
+        restore.open_backup(left, old.settings)
+
+
+def interrupted(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+FOLDERS = {
+    "the home": (lambda old, _: old.home / "backup", "is in CALLMART_HOME"),
+    "a file": (lambda _, folder: folder / "file", "is not an empty folder; name a new one"),
+    "a full folder": (lambda _, folder: folder, "is not an empty folder; name a new one"),
+    "nowhere": (lambda _, folder: folder / "no" / "b", "is not a folder; make it"),
+}
+
+
+@pytest.mark.parametrize(("place", "said"), FOLDERS.values(), ids=FOLDERS)
+def test_a_folder_that_does_not_do_is_refused(
+    old: Callmart, tmp_path: Path, place: Callable[[Callmart, Path], Path], said: str
+) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match=said):
+        back_up(old, place(old, tmp_path))
+    assert list(tmp_path.iterdir()) == [tmp_path / "file"]
+
+
+def test_an_empty_folder_does_unless_it_is_a_mount(
+    old: Callmart, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A mount can't get its name when it is whole."""
+    (tmp_path / "b").mkdir()
+    with monkeypatch.context() as patch:
+        patch.setattr(os.path, "ismount", lambda path: path == tmp_path / "b")
+        with pytest.raises(UserError, match="is a mount; name a new folder in it"):
+            back_up(old, tmp_path / "b")
+    back_up(old, tmp_path / "b")
+    assert (tmp_path / "b" / "manifest.json").exists()
+
+
+def test_the_command_says_it_in_a_sentence(old: Callmart, tmp_path: Path) -> None:
+    command = command_of(old.home)
+    assert "there is no passphrase for the keys in a backup" in mistake(command("backup", tmp_path / "b"))
+    short = command("backup", tmp_path / "b", CALLMART_BACKUP_PASSPHRASE="short")
+    assert "shorter than 16 characters" in mistake(short)
+    (tmp_path / "phrase").write_text(PASSPHRASE)
+    (tmp_path / "phrase").chmod(0o644)
+    shared = command("backup", tmp_path / "b", CALLMART_BACKUP_PASSPHRASE_FILE=str(tmp_path / "phrase"))
+    assert "other users can open" in mistake(shared)
+    assert [path.name for path in tmp_path.iterdir()] == ["phrase"]
+    (tmp_path / "phrase").chmod(0o600)
+    done = command("backup", tmp_path / "b", CALLMART_BACKUP_PASSPHRASE_FILE=str(tmp_path / "phrase"))
+    assert (done.returncode, "3 keys" in done.stdout) == (0, True), done.stderr
+
+
+def test_a_lost_or_wrong_key_is_found_when_it_is_backed_up(old: Callmart, tmp_path: Path) -> None:
+    path = key_file(old.home, NAMED)
+    key = path.read_bytes()
+    try:
+        path.write_bytes(secrets.token_bytes(32))
+        with pytest.raises(UserError, match=f"is not the key of customer {NAMED}'s data"):
+            back_up(old, tmp_path / "b")
+        path.unlink()
+        with pytest.raises(UserError, match=f"the key of customer {NAMED} is missing"):
+            back_up(old, tmp_path / "b")
+    finally:
+        path.write_bytes(key)
+        path.chmod(0o600)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_rows_that_a_policy_hides_are_not_left_out_silently(old: Callmart, tmp_path: Path) -> None:
+    with old.superuser() as superuser:
+        superuser.execute(
+            "create policy hidden on store.queue_interval as restrictive using (customer_id <> 1003)"
+        )
+    try:
+        with pytest.raises(UserError, match=r"the policies of store\.queue_interval are not callmart's"):
+            back_up(old, tmp_path / "b")
+    finally:
+        with old.superuser() as superuser:
+            superuser.execute("drop policy hidden on store.queue_interval")
+
+
+def test_programs_that_can_t_work_with_a_server_are_not_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those that come with callmart are of version 18, and have no TLS."""
+    monkeypatch.setenv("PATH", str(tmp_path))
+    for version in (160014, 180004):
+        assert programs.folder_for(version, encrypted=False) == server.PROGRAMS
+    for version, encrypted, said in ((990001, False, ""), (170006, True, " and can encrypt its connection")):
+        major = version // 10000
+        with pytest.raises(UserError) as refused:
+            programs.folder_for(version, encrypted=encrypted)
+        assert str(refused.value) == (
+            f"no pg_dump here is as new as PostgreSQL {major}{said}: install PostgreSQL {major}'s client programs "
+            f"(Debian's postgresql-client-{major}), so that pg_dump is on PATH"
+        )
+    for name, does in (("pg_dump", "echo 'pg_dump (PostgreSQL) 99.1'"), ("psql", "exit 2")):
+        (tmp_path / name).write_text(f"#!/bin/sh\n{does}\n")
+        (tmp_path / name).chmod(0o755)
+    assert programs.folder_for(990001, encrypted=True) == tmp_path
+    assert programs.folder_for(180000, encrypted=False) == server.PROGRAMS
+
+
+# what is refused before anything is touched
+
+
+def damaged(folder: Path, what: str) -> None:
+    file = folder / what
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(content)
+
+
+def rewritten(folder: Path, **values: object) -> None:
+    """A manifest that says something else, and has the hashes of the files as they are."""
+    file = folder / "manifest.json"
+    said = json.loads(file.read_text())
+    for name, entry in said["files"].items():
+        content = (folder / name).read_bytes()
+        entry |= {"size": len(content), "sha256": sha256(content).hexdigest()}
+    file.write_text(json.dumps(said | values))
+
+
+def of_another_key(folder: Path) -> None:
+    dump = sha256((folder / "database.dump").read_bytes()).hexdigest()
+    keys = sealed.unseal((folder / "keys.sealed").read_bytes(), PASSPHRASE, dump)
+    keys[NAMED] = secrets.token_bytes(32)
+    (folder / "keys.sealed").write_bytes(sealed.seal(keys, PASSPHRASE, dump))
+    rewritten(folder)
+
+
+def exchanged(folder: Path) -> None:
+    with (folder / "database.dump").open("ab") as file:
+        file.write(b"drop schema store;")
+    rewritten(folder)
+
+
+WRONG: dict[str, tuple[Callable[[Path], object], str]] = {
+    "no manifest": (
+        lambda folder: (folder / "manifest.json").unlink(),
+        r"is not a whole backup: it has no manifest\.json; copy the folder again",
+    ),
+    "half a manifest": (
+        lambda folder: os.truncate(folder / "manifest.json", 500),
+        r"manifest\.json is damaged; copy the folder again",
+    ),
+    "no dump": (lambda folder: (folder / "database.dump").unlink(), "was not copied whole; copy it again"),
+    "no keys": (lambda folder: (folder / "keys.sealed").unlink(), "was not copied whole; copy it again"),
+    "half a dump": (
+        lambda folder: os.truncate(folder / "database.dump", 5000),
+        r"database\.dump is not as it was written: copy it again",
+    ),
+    "a bit of the dump": (
+        lambda folder: damaged(folder, "database.dump"),
+        r"database\.dump is not as it was written: copy it again",
+    ),
+    "a bit of the keys": (
+        lambda folder: damaged(folder, "keys.sealed"),
+        r"keys\.sealed is not as it was written: copy it again",
+    ),
+    "another folder": (shutil.rmtree, "is not a whole backup"),
+    "a later format": (lambda folder: rewritten(folder, format=2), "is of a later version of callmart"),
+    "no format": (lambda folder: (folder / "manifest.json").write_text("[]"), "is damaged"),
+    "other files": (
+        lambda folder: rewritten(folder, files={"../x.key": {"size": 1, "sha256": ""}}),
+        "is damaged",
+    ),
+    "another version": (
+        lambda folder: rewritten(folder, schema_fingerprint="0" * 64),
+        "of a database of another version: restore it with the callmart that it was of",
+    ),
+    "an earlier schema": (
+        lambda folder: rewritten(folder, schema_version=1),
+        "of a database of another version: restore it with the callmart that it was of",
+    ),
+    "another time zone": (
+        lambda folder: rewritten(folder, time_zone="Asia/Tokyo"),
+        "was made with time_zone = Asia/Tokyo, and the setting is Europe/Amsterdam",
+    ),
+    "a key that does not fit": (
+        of_another_key,
+        f"the key of customer {NAMED} in this backup is not the key of",
+    ),
+    "another dump": (exchanged, "its database was exchanged"),
+}
+
+
+@pytest.mark.parametrize(("wrong", "said"), WRONG.values(), ids=WRONG)
+def test_a_backup_that_is_not_whole_or_does_not_fit_is_refused(
+    old: Callmart, copied: Path, wrong: Callable[[Path], object], said: str
+) -> None:
+    wrong(copied)
+    with pytest.raises(UserError, match=said) as refused:
+        restore.open_backup(copied, old.settings)
+    assert "\n" not in str(refused.value)
+
+
+def test_another_passphrase_opens_nothing(old: Callmart, made: Path) -> None:
+    other = with_settings(old, backup_passphrase=SecretStr("another passphrase"))
+    with pytest.raises(UserError, match=r"can't be decrypted: give the passphrase that it was made with"):
+        restore.open_backup(made, other.settings)
+
+
+def test_a_refused_restore_makes_no_server(made: Path, tmp_path: Path) -> None:
+    command = command_of(tmp_path / "home")
+    said = mistake(command("restore", made, CALLMART_BACKUP_PASSPHRASE="another passphrase"))
+    assert "can't be decrypted" in said
+    assert not (tmp_path / "home").exists()
+    assert "name the folder of a backup" in mistake(command("restore"))
+
+
+# where a restore is refused
+
+
+def test_over_data_nothing_is_restored(old: Callmart, made: Path) -> None:
+    command = command_of(old.home)
+    before = old.rows("select count(*) from ops.audit_log")
+    said = mistake(command("restore", made, CALLMART_BACKUP_PASSPHRASE=PASSPHRASE))
+    assert "already holds callmart's data: restore into an empty database" in said
+    assert old.rows("select count(*) from ops.audit_log") == before
+
+
+@pytest.mark.parametrize("name", [f"keys/customer_{NAMED}.key", "keys/customer_7.key", "installation"])
+def test_a_home_with_keys_or_a_publication_is_left_alone(
+    make_callmart: Callable[[], Callmart], made: Path, name: str
+) -> None:
+    other = with_settings(make_callmart())
+    opened = restore.open_backup(made, other.settings)
+    (other.home / name).parent.mkdir(exist_ok=True)
+    (other.home / name).write_text("of somebody else")
+    with other.connect() as connection, pytest.raises(UserError, match="empty CALLMART_HOME"):
+        restore.restore(connection, other.settings, opened, None, take_over=False)
+    assert (other.home / name).read_text() == "of somebody else"
+    assert other.rows("select from pg_namespace where nspname in ('registry', 'callmart_restoring')") == []
+
+
+def test_a_dump_that_breaks_off_loads_nothing(make_callmart: Callable[[], Callmart], copied: Path) -> None:
+    other = with_settings(make_callmart())
+    os.truncate(copied / "database.dump", (copied / "database.dump").stat().st_size - 100)
+    with pytest.raises(UserError, match="the database was not restored"):
+        programs.load(other.settings, server.PROGRAMS, server.PROGRAMS, 180000, copied / "database.dump", ())
+    assert other.rows("select from pg_namespace where nspname = 'registry'") == []
+
+
+def test_the_day_of_the_manifest_is_that_on_which_callmart_last_worked(old: Callmart, made: Path) -> None:
+    with old.connect() as connection:
+        assert manifest.read(made).day == clock.last_day(connection) is not None
