@@ -9,6 +9,8 @@ import secrets
 from hashlib import sha256
 from pathlib import Path
 
+from pydantic import SecretStr
+
 from callmart.base.errors import UserError
 
 
@@ -28,19 +30,39 @@ def refuse_shared(path: Path, named: str) -> None:
         raise UserError(f"{named}: other users can open {path}; close it with `chmod 600 {path}`")
 
 
+def given_secret(setting: str, value: SecretStr | None, file: Path | None) -> str:
+    """Return a secret from the settings, or from the file that a setting names. Raises UserError if there is none."""
+    try:
+        if file is not None and value is None:
+            refuse_shared(file, f"setting {setting}")
+        secret = value.get_secret_value() if value else file.read_text().strip() if file else ""
+    except (OSError, UnicodeDecodeError):
+        raise UserError(
+            f"setting {setting}: {file} can't be read; create it with the secret in it."
+        ) from None
+    if not secret:
+        raise UserError(f"setting {setting}: the secret is empty; name a file that contains it.")
+    return secret
+
+
 def ensure_key(home: Path, customer_id: int, fingerprint: str | None) -> bytes:
     """Return the customer's key. It is made if the registry has no fingerprint of one yet.
 
     Raises UserError if the registry has a fingerprint, and the key is missing or has another fingerprint.
     """
+    if fingerprint is not None:
+        return known_key(home, customer_id, fingerprint)
     path = key_file(home, customer_id)
-    if path.exists():
-        key = path.read_bytes()
-    elif fingerprint is None:
-        key = new_key(home, customer_id)
-    else:
+    return path.read_bytes() if path.exists() else new_key(home, customer_id)
+
+
+def known_key(home: Path, customer_id: int, fingerprint: str) -> bytes:
+    """Return the customer's key. Raises UserError if it is missing or has another fingerprint."""
+    path = key_file(home, customer_id)
+    if not path.exists():
         raise UserError(f"the key of customer {customer_id} is missing: restore {path} from your backup")
-    if fingerprint is not None and fingerprint_of(key) != fingerprint:
+    key = path.read_bytes()
+    if fingerprint_of(key) != fingerprint:
         raise UserError(
             f"{path} is not the key of customer {customer_id}'s data: restore it from your backup"
         )

@@ -4,14 +4,12 @@ import time
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import jwt
 import tableauserverclient as TSC
-from pydantic import SecretStr
 
 from callmart.base.errors import UserError
-from callmart.base.keys import refuse_shared
+from callmart.base.keys import given_secret
 from callmart.base.settings import ConnectedApp, Tableau
 
 _LIFETIME_S = 300  # of a JSON web token, which is for one sign-in; Tableau accepts 600 at most
@@ -53,7 +51,7 @@ def of(wanted: Tableau) -> Credentials:
         )
     if app is not None:
         return _by_app(wanted.site, app)
-    token = _secret("tableau.token_file", wanted.token, wanted.token_file)
+    token = given_secret("tableau.token_file", wanted.token, wanted.token_file)
     return by_token(wanted.site, wanted.token_name, token)
 
 
@@ -67,7 +65,7 @@ def by_token(site: str, name: str, token: str) -> Credentials:
 
 
 def _by_app(site: str, app: ConnectedApp) -> Credentials:
-    secret = _secret("tableau.connected_app.secret_file", app.secret, app.secret_file)
+    secret = given_secret("tableau.connected_app.secret_file", app.secret, app.secret_file)
     return Credentials(
         lambda: TSC.JWTAuth(_json_web_token(app, secret), site_id=site),
         f"the connected app {app.client_id} for site '{site}'; check that it is enabled, that tableau.connected_app "
@@ -85,17 +83,3 @@ def _json_web_token(app: ConnectedApp, secret: str) -> str:
         "scp": [f"tableau:{kind}:{action}" for kind, actions in _SCOPES.items() for action in actions],
     }
     return jwt.encode(claims, secret, "HS256", headers={"kid": app.secret_id, "iss": app.client_id})
-
-
-def _secret(setting: str, value: SecretStr | None, file: Path | None) -> str:
-    try:
-        if file is not None and value is None:
-            refuse_shared(file, f"setting {setting}")
-        secret = value.get_secret_value() if value else file.read_text().strip() if file else ""
-    except (OSError, UnicodeDecodeError):
-        raise UserError(
-            f"setting {setting}: {file} can't be read; create it with the secret in it."
-        ) from None
-    if not secret:
-        raise UserError(f"setting {setting}: the secret is empty; name a file that contains it.")
-    return secret
