@@ -53,7 +53,7 @@ LOOKS = {
 }
 # What asks no clock: it touches no customer's data, or has a test of its own.
 OTHERS = {
-    "access rotate", "clock", "demo", "doctor", "emulator", "reports", "simulate", "start", "stop", "upgrade",
+    "access rotate", "clock", "demo", "doctor", "emulator", "health", "reports", "simulate", "start", "stop", "upgrade",
     "workbook",
 }  # fmt: skip
 
