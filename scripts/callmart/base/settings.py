@@ -8,6 +8,7 @@ from functools import cache
 from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, Literal, Self, get_args
+from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, available_timezones
 
 from pydantic import AfterValidator, BaseModel, Field, SecretStr, ValidationError, model_validator
@@ -111,6 +112,81 @@ class Tableau(Strict, strict=False):
         return self.is_emulated if self.keep_extracts is None else self.keep_extracts
 
 
+class Log(Strict, strict=False):
+    """The lines on stderr that a command writes where there is no terminal."""
+
+    level: Literal["info", "warning", "error"] = "info"
+    format: Literal["text", "json"] = "text"
+
+
+class Health(Strict, strict=False):
+    """When something is a trouble for `callmart health`. 0 turns a check off."""
+
+    good_run_hours: float = Field(default=26, ge=0)  # that the last good run may lie back
+    silent_days: int = Field(default=1, ge=0)  # on which data of a customer was expected, and none came
+    disk_free_gib: float = Field(default=5, ge=0)
+    disk_free_share: float = Field(default=0.05, ge=0, lt=1)
+    database_folder: Place | None = (
+        None  # the data of a database of one's own, if this machine can see its volume
+    )
+    certificate_days: int = Field(default=21, ge=0)  # that a certificate must still be valid
+    backup_days: float = Field(default=7, ge=0)  # that the last backup may lie back
+
+
+LOOPBACK = ("localhost", "127.0.0.1", "::1")
+
+
+def _encrypted(url: SecretStr) -> SecretStr:
+    """A URL may go to another machine by https only. The URL is not repeated: it can contain a secret."""
+    try:
+        parts = urlsplit(url.get_secret_value())
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        host = None
+    if not host or parts.scheme not in ("http", "https"):
+        raise ValueError("not a URL; write https:// and the address")
+    if parts.scheme == "http" and host not in LOOPBACK:
+        raise ValueError("not encrypted; write https://")
+    return url
+
+
+SecretUrl = Annotated[SecretStr, AfterValidator(_encrypted)]
+
+
+class Mail(Strict, strict=False):
+    """The mail server by which alarms are sent, and to whom."""
+
+    to: list[str] = Field(min_length=1)
+    from_: str = Field(alias="from")
+    host: str
+    port: int | None = Field(default=None, gt=0, lt=65536)
+    encryption: Literal["starttls", "tls", "none"] = "starttls"
+    user: str | None = None
+    password: SecretStr | None = None
+    password_file: Place | None = None
+
+    @model_validator(mode="after")
+    def _is_safe(self) -> Self:
+        for address in (*self.to, self.from_):
+            if not address.isascii() or not address.isprintable() or " " in address or "@" not in address:
+                raise ValueError("`to` or `from` is not a mail address; write it as name@example.org")
+        if self.encryption == "none" and self.host not in LOOPBACK:
+            raise ValueError("mail to another machine must be encrypted; set encryption to starttls or tls")
+        if (self.user is None) != (self.password is None and self.password_file is None):
+            raise ValueError("a user needs a password_file, and a password needs a user; set both or neither")
+        return self
+
+
+class Alerts(Strict, strict=False):
+    """Who is told that something is wrong."""
+
+    ping_url: SecretUrl | None = (
+        None  # called after each good run; whoever is called notices that no call came
+    )
+    webhook_url: SecretUrl | None = None
+    mail: Mail | None = None
+
+
 class Settings(BaseSettings):
     """Everything that can be set, with its default."""
 
@@ -131,6 +207,10 @@ class Settings(BaseSettings):
     backup_passphrase_file: Place | None = None
     backup_passphrase: SecretStr | None = None
     tableau: Tableau = Tableau()
+    log: Log = Log()
+    health: Health = Health()
+    alerts: Alerts = Alerts()
+    metrics_file: Place | None = None  # written for Prometheus, after each run and each `callmart health`
 
     @classmethod
     def settings_customise_sources(
@@ -226,7 +306,7 @@ def _refuse_unknown(names: Iterable[str]) -> None:
 def _variables(model: type[BaseModel], prefix: str) -> Iterator[str]:
     """The environment variables that settings are read from: one per setting, and one per part of a setting."""
     for name, field in model.model_fields.items():
-        variable = prefix + name.upper()
+        variable = prefix + (field.alias or name).upper()
         yield variable
         kind = field.annotation
         for part in get_args(kind) if isinstance(kind, UnionType) else [kind]:
@@ -253,7 +333,15 @@ def _refuse_nested(settings: Settings) -> None:
                 )
 
 
-_SECRETS = {"dsn", "backup_passphrase", "tableau.token", "tableau.connected_app.secret"}
+_SECRETS = {
+    "backup_passphrase",
+    "dsn",
+    "tableau.token",
+    "tableau.connected_app.secret",
+    "alerts.ping_url",
+    "alerts.webhook_url",
+    "alerts.mail.password",
+}
 
 
 def _names_in(table: dict[str, Any], prefix: str = "") -> Iterator[str]:

@@ -47,6 +47,8 @@ class Extract:
 class Unproven(UserError):
     """A file that could not be made, or failed its checks. The earlier file stays."""
 
+    customer_id: int | None = None
+
 
 class _Order(NamedTuple):
     """A file that a contract orders, and everything that determines its rows (`basis`)."""
@@ -116,6 +118,8 @@ def extract(
                 )
 
         for order, made in zip(orders, pool.map(make, orders), strict=True):
+            if isinstance(made, Unproven):
+                made.customer_id = order.customer_id
             found.append(made)
             on_file(order.customer_id, len(found), len(orders))
     return found

@@ -13,20 +13,23 @@ from collections.abc import Callable
 from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, field
 from typing import ParamSpec
+from functools import partial
 
 import psycopg
 
 from callmart import publish
 from callmart.access import logins, memberships
+from callmart.base import log
 from callmart.base.errors import UserError, kind
 from callmart.base.settings import Folder, Settings
 from callmart.build import months, window
-from callmart.database import clock
+from callmart.database import clock, server
 from callmart.declarations import dbt_project, standing
 from callmart.extract import extract
 from callmart.land import arriving, landing, taking_away
 from callmart.land.gate import Defaults
 from callmart.opening import opening
+from callmart.operations.record import DONE, FAILED, INTERRUPTED, PROBLEMS, Record
 from callmart.publish import publishing, tableau
 from callmart.retention import expire, remove
 from callmart.validate import suites
@@ -52,15 +55,39 @@ class Ran:
     published_changes: int = 0
     problems: list[str] = field(default_factory=list)
 
-    def note(self, problem: str) -> None:
-        """Note a problem, once even if it is found several times."""
+    def note(self, problem: str, customer_id: int | None = None) -> None:
+        """Note and log a problem, once even if it is found several times."""
         if problem not in self.problems:
             self.problems.append(problem)
+            log.line("warning", problem, customer=customer_id)
 
 
 Stage = Callable[[psycopg.Connection, Settings, Ran, OnStep], None]
 
+# What the record keeps of each stage. The others have no counts.
+COUNTS: dict[str, Callable[[Ran], dict[str, int]]] = {
+    "remove": lambda ran: {"customers": ran.removed_customers},
+    "expire": lambda ran: {"deleted": ran.expired},
+    "land": lambda ran: {
+        "files": len(ran.files),
+        "unchanged": sum(file.unchanged for file in ran.files),
+        "landed": sum(file.landed for file in ran.files),
+        "rejected": sum(file.rejected for file in ran.files),
+        "turned_away": sum(file.turned_away for file in ran.files),
+    },
+    "build": lambda ran: {"days": ran.built_days},
+    "validation": lambda ran: {"warnings": ran.warnings},
+    "opening": lambda ran: {
+        "days": ran.opened_days,
+        "rows": ran.opened_rows,
+        "held_back": ran.held_back_days,
+    },
+    "extract": lambda ran: {"extracts": ran.extracts, "written": ran.extracts_written},
+    "publish": lambda ran: {"changes": ran.published_changes},
+}
+
 AGAIN = "the next run tries again"
+INTERRUPTION = "the run was interrupted: run it again, and it continues from there"
 LOST = "the connection to the database was lost and the run ended: run it again, and it continues from there"
 
 
@@ -76,32 +103,65 @@ def run(connection: psycopg.Connection, settings: Settings, on_step: OnStep) -> 
     try:
         with ExitStack() as lock:
             lock.enter_context(clock.guarded(connection, settings))
-            _stages(connection, settings, ran, on_step)
-            try:
-                lock.close()
-            except psycopg.Error:
-                ran.note(
-                    "the lock of the run was lost, so another run may have worked at the same time: run it again"
-                )
+            record = lock.enter_context(closing(Record(partial(server.connect, settings, autocommit=True))))
+            with log.context(run=record.run_id):
+                _recorded(connection, settings, ran, on_step, record)
+                try:
+                    lock.close()
+                except psycopg.Error:
+                    ran.note(
+                        "the lock of the run was lost, so another run may have worked at the same time: run it again"
+                    )
+                    with closing(record):
+                        record.end(PROBLEMS, len(ran.problems))
     except (KeyboardInterrupt, psycopg.Error) as error:
         if not _interrupted(error):
             raise
-        ran.note("the run was interrupted: run it again, and it continues from there")
+        ran.note(INTERRUPTION)
     return ran
 
 
-def _stages(connection: psycopg.Connection, settings: Settings, ran: Ran, on_step: OnStep) -> None:
+def _recorded(
+    connection: psycopg.Connection, settings: Settings, ran: Ran, on_step: OnStep, record: Record
+) -> None:
+    """Do the stages, and record how the run ended."""
+    try:
+        _stages(connection, settings, ran, on_step, record)
+    except (KeyboardInterrupt, Exception) as error:
+        if isinstance(error, Exception) and not _interrupted(error):
+            record.end(FAILED, len(ran.problems), error)
+        else:
+            ran.note(INTERRUPTION)
+            record.end(INTERRUPTED, len(ran.problems))
+        raise
+    record.end(PROBLEMS if ran.problems else DONE, len(ran.problems))
+    if record.failure:
+        ran.note(f"the record of the run is not complete ({record.failure}): see the server's log")
+
+
+def _stages(
+    connection: psycopg.Connection, settings: Settings, ran: Ran, on_step: OnStep, record: Record
+) -> None:
     """Do the stages in order. A stage that breaks off is noted as a problem."""
-    arguments = (connection, settings, ran, on_step)
-    _attempt(remove_closed, "the removal of what no contract keeps broke off", AGAIN, *arguments)
+    arguments = (connection, settings, ran, on_step, record)
+    _attempt("remove", remove_closed, "the removal of what no contract keeps broke off", AGAIN, *arguments)
     expire_and_make_months(*arguments)
-    _attempt(land_folders, "the landing broke off", AGAIN, *arguments)
+    _attempt("land", land_folders, "the landing broke off", AGAIN, *arguments)
     # Each needs the one before: `all` stops at the first that breaks off.
-    all(_attempt(stage, f"the {name} broke off", AGAIN, *arguments) for name, stage in BUILD_AND_OPEN.items())
-    _attempt(
-        deliver, "the check of rights broke off, so nothing was extracted or published", AGAIN, *arguments
+    all(
+        _attempt(name, stage, f"the {name} broke off", AGAIN, *arguments)
+        for name, stage in BUILD_AND_OPEN.items()
     )
+    if _attempt(
+        "rights",
+        _follow_rights,
+        "the check of rights broke off, so nothing was extracted or published",
+        AGAIN,
+        *arguments,
+    ):
+        _extract_and_publish(*arguments)
     _attempt(
+        "marts",
         _name_undeclared_marts,
         "the search for marts that are no longer declared broke off",
         AGAIN,
@@ -110,6 +170,7 @@ def _stages(connection: psycopg.Connection, settings: Settings, ran: Ran, on_ste
 
 
 def _attempt(
+    name: str,
     stage: Stage,
     broke_off: str,
     remedy: str,
@@ -117,21 +178,30 @@ def _attempt(
     settings: Settings,
     ran: Ran,
     on_step: OnStep,
+    record: Record | None,
 ) -> bool:
     """Do a stage. An error becomes a problem of the run. Returns whether the stage was finished."""
     if connection.closed:
         ran.note(LOST)
         return False
-    try:
-        stage(connection, settings, ran, on_step)
-        return True
-    except Exception as error:
-        if _interrupted(error):
-            raise KeyboardInterrupt from error
-        ran.note(_sentence(error, broke_off, remedy))
-        with suppress(psycopg.Error):
-            connection.rollback()
-        return False
+    before = len(ran.problems)
+    failure = None
+    with log.context(stage=name):
+        if record:
+            record.begin_stage(name)
+        try:
+            stage(connection, settings, ran, on_step)
+        except Exception as error:
+            if _interrupted(error):
+                raise KeyboardInterrupt from error
+            failure = error
+            ran.note(_sentence(error, broke_off, remedy))
+            with suppress(psycopg.Error):
+                connection.rollback()
+        if record:
+            outcome = FAILED if failure else PROBLEMS if len(ran.problems) > before else DONE
+            record.end_stage(name, outcome, COUNTS[name](ran) if name in COUNTS else {}, failure)
+    return failure is None
 
 
 def _interrupted(error: BaseException | None) -> bool:
@@ -153,20 +223,24 @@ def remove_closed(connection: psycopg.Connection, settings: Settings, ran: Ran, 
         connection, settings, lambda customer, *step: on_step("remove", f"customer {customer}", *step)
     )
     on_step("remove", "done", 1, 1)
-    stuck = [str(one) for one in removed if isinstance(one, remove.Unremoved)]
+    stuck = [one for one in removed if isinstance(one, remove.Unremoved)]
     ran.removed_customers = len(removed) - len(stuck)
-    for problem in stuck:
-        ran.note(problem)
+    for one in stuck:
+        ran.note(str(one), one.customer_id)
 
 
 def expire_and_make_months(
-    connection: psycopg.Connection, settings: Settings, ran: Ran, on_step: OnStep
+    connection: psycopg.Connection,
+    settings: Settings,
+    ran: Ran,
+    on_step: OnStep,
+    record: Record | None = None,
 ) -> None:
     """Remove what is too old, then make the months ahead. An error in one stops neither the other nor the run."""
-    arguments = (connection, settings, ran, on_step)
-    _attempt(_expire, "the expiry broke off", "run `callmart expire` to finish it", *arguments)
-    _attempt(_make_months, "the months ahead were not made", AGAIN, *arguments)
-    _attempt(_remove_moved, "the removal of raw files that were moved broke off", AGAIN, *arguments)
+    arguments = (connection, settings, ran, on_step, record)
+    _attempt("expire", _expire, "the expiry broke off", "run `callmart expire` to finish it", *arguments)
+    _attempt("months", _make_months, "the months ahead were not made", AGAIN, *arguments)
+    _attempt("moved", _remove_moved, "the removal of raw files that were moved broke off", AGAIN, *arguments)
 
 
 def _expire(connection: psycopg.Connection, settings: Settings, ran: Ran, on_step: OnStep) -> None:
@@ -303,11 +377,26 @@ def deliver(connection: psycopg.Connection, settings: Settings, ran: Ran, on_ste
     If the extraction breaks off, publishing goes on. It publishes only files that the books say were checked, and it
     removes what contracts have closed.
     """
+    _follow_rights(connection, settings, ran, on_step)
+    _extract_and_publish(connection, settings, ran, on_step)
+
+
+def _follow_rights(connection: psycopg.Connection, settings: Settings, ran: Ran, on_step: OnStep) -> None:
+    """Make rights follow today's contracts. Raises opening.Drifted if there is drift."""
     for problem in opening.follow_rights(connection, settings):
         ran.note(problem)
-    arguments = (connection, settings, ran, on_step)
-    _attempt(_extract, "the extraction broke off", AGAIN, *arguments)
-    _attempt(_publish, "the publication broke off", AGAIN, *arguments)
+
+
+def _extract_and_publish(
+    connection: psycopg.Connection,
+    settings: Settings,
+    ran: Ran,
+    on_step: OnStep,
+    record: Record | None = None,
+) -> None:
+    arguments = (connection, settings, ran, on_step, record)
+    _attempt("extract", _extract, "the extraction broke off", AGAIN, *arguments)
+    _attempt("publish", _publish, "the publication broke off", AGAIN, *arguments)
 
 
 def _extract(connection: psycopg.Connection, settings: Settings, ran: Ran, on_step: OnStep) -> None:
@@ -317,7 +406,7 @@ def _extract(connection: psycopg.Connection, settings: Settings, ran: Ran, on_st
     ran.extracts = len(found)
     for one in found:
         if isinstance(one, extract.Unproven):
-            ran.note(str(one))
+            ran.note(str(one), one.customer_id)
         else:
             ran.extracts_written += one.written
 
@@ -336,4 +425,4 @@ def _publish(connection: psycopg.Connection, settings: Settings, ran: Ran, on_st
         ran.published_changes += len(outcome.done)
         for said in (outcome.error, outcome.alert):
             if said:
-                ran.note(said)
+                ran.note(said, outcome.customer_id)

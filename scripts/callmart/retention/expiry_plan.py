@@ -282,6 +282,19 @@ class _Planner:
             sql.SQL("(t.built_at at time zone %(zone)s)::date < %(floor)s"),
             cascade=("ops.quality_result", "ops.quality_failure"),
         )
+        self.rows(
+            "ops",
+            "ops.run",
+            f"began before {self.floor}, with their stages",
+            sql.SQL("(t.began_at at time zone %(zone)s)::date < %(floor)s"),
+            cascade=("ops.run_stage",),
+        )
+        self.rows(
+            "ops",
+            "ops.alarm",
+            f"sent before {self.floor}; what is still wrong is sent again",
+            sql.SQL("(t.sent_at at time zone %(zone)s)::date < %(floor)s"),
+        )
 
     def computed(self) -> None:
         """A build that was computed but not opened."""

@@ -45,6 +45,13 @@ class Unremoved(UserError):
     again.
     """
 
+    def __init__(self, customer_id: int, error: Exception) -> None:
+        super().__init__(
+            f"what no contract keeps of customer {customer_id} was not removed ({kind(error)}): "
+            "the next run tries again"
+        )
+        self.customer_id = customer_id
+
 
 @dataclass(frozen=True)
 class _Span:
@@ -98,12 +105,7 @@ def remove(
                 removed.append(Removed(customer_id, customer_id in gone, dict(counts)))
         except Exception as error:
             connection.rollback()
-            removed.append(
-                Unremoved(
-                    f"what no contract keeps of customer {customer_id} was not removed ({kind(error)}): "
-                    "the next run tries again"
-                )
-            )
+            removed.append(Unremoved(customer_id, error))
         on_customer(customer_id, number + 1, len(gone) + len(with_surplus))
     vacuum.vacuum(connection)
     return removed

@@ -1,0 +1,103 @@
+-- name: close_died
+-- Close the records of runs that died, and return their numbers. Only the holder of the lock may do this: no other run
+-- is at work then.
+with
+
+died as (
+    update ops.run
+    set outcome = 'died'
+    where outcome = 'at work'
+    returning run_id
+),
+
+left_at_work as (
+    update ops.run_stage as s
+    set outcome = 'died'
+    from died
+    where s.run_id = died.run_id and s.outcome = 'at work'
+)
+
+select run_id from died
+order by run_id;
+
+-- name: begin
+-- Begin a record, and name its session.
+with begun as (
+    insert into ops.run default values
+    returning run_id
+)
+
+select
+    run_id,
+    set_config('application_name', 'callmart run ' || run_id, false)
+from begun;
+
+-- name: name_session
+-- By this name, `last_run` knows that the run is still at work.
+select set_config('application_name', 'callmart run ' || %(run)s::bigint, false);
+
+-- name: begin_stage
+insert into ops.run_stage (run_id, stage) values (%(run)s, %(stage)s);
+
+-- name: end_stage
+update ops.run_stage
+set
+    ended_at = clock_timestamp(),
+    outcome = %(outcome)s,
+    counts = %(counts)s,
+    error = %(error)s
+where run_id = %(run)s and stage = %(stage)s;
+
+-- name: end
+with left_at_work as (
+    update ops.run_stage
+    set
+        ended_at = clock_timestamp(),
+        outcome = %(outcome)s
+    where run_id = %(run)s and outcome = 'at work'
+)
+
+update ops.run
+set
+    ended_at = clock_timestamp(),
+    outcome = %(outcome)s,
+    problems = %(problems)s,
+    error = %(error)s
+where run_id = %(run)s;
+
+-- name: last_run
+-- Customers can give their sessions any name, so only a session of the owner counts.
+select
+    run_id,
+    began_at,
+    ended_at,
+    case
+        when
+            outcome = 'at work'
+            and not exists (
+                select from pg_stat_activity
+                where
+                    datname = current_database()
+                    and usename = current_user
+                    and application_name = 'callmart run ' || run_id
+            )
+            then 'died'
+        else outcome
+    end as outcome,
+    problems,
+    error
+from ops.run
+order by run_id desc
+limit 1;
+
+-- name: stages
+select
+    stage,
+    began_at,
+    ended_at,
+    case when outcome = 'at work' and %(has_died)s then 'died' else outcome end as outcome,
+    counts,
+    error
+from ops.run_stage
+where run_id = %(run)s
+order by began_at;
