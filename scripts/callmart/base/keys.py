@@ -54,14 +54,19 @@ def ensure_key(home: Path, customer_id: int, fingerprint: str | None) -> bytes:
 
     Raises UserError if the registry has a fingerprint, and the key is missing or has another fingerprint.
     """
+    if fingerprint is not None:
+        return known_key(home, customer_id, fingerprint)
     path = key_file(home, customer_id)
-    if path.exists():
-        key = path.read_bytes()
-    elif fingerprint is None:
-        key = new_key(home, customer_id)
-    else:
+    return path.read_bytes() if path.exists() else new_key(home, customer_id)
+
+
+def known_key(home: Path, customer_id: int, fingerprint: str) -> bytes:
+    """Return the customer's key. Raises UserError if it is missing or has another fingerprint."""
+    path = key_file(home, customer_id)
+    if not path.exists():
         raise UserError(f"the key of customer {customer_id} is missing ({path}): {RESTORE}")
-    if fingerprint is not None and fingerprint_of(key) != fingerprint:
+    key = path.read_bytes()
+    if fingerprint_of(key) != fingerprint:
         raise UserError(f"{path} is not the key of customer {customer_id}'s data: {RESTORE}")
     return key
 

@@ -1,6 +1,7 @@
 """Settings, from the environment (CALLMART_*) and callmart.toml."""
 
 import os
+import re
 import tomllib
 from collections.abc import Iterable, Iterator
 from difflib import get_close_matches
@@ -168,7 +169,7 @@ class Mail(Strict, strict=False):
     @model_validator(mode="after")
     def _is_safe(self) -> Self:
         for address in (*self.to, self.from_):
-            if not address.isascii() or not address.isprintable() or " " in address or "@" not in address:
+            if not re.fullmatch(r"[\w.+-]+@[\w.-]+", address, re.ASCII):
                 raise ValueError("`to` or `from` is not a mail address; write it as name@example.org")
         if self.encryption == "none" and self.host not in LOOPBACK:
             raise ValueError("mail to another machine must be encrypted; set encryption to starttls or tls")

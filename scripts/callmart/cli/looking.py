@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import asdict
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -22,20 +23,36 @@ from callmart.cli.terminal import (
     progress,
 )
 from callmart.database.lock import exclusive
-from callmart.operations import status
+from callmart.operations import record, status
 
 app = typer.Typer()
 
 
 @app.command("status")
 def status_(as_json: Json = False) -> None:
-    """Show what each customer has ordered, and how far its data is."""
+    """Show how the last run ended, what each customer has ordered, and how far its data is."""
     with looking() as connection:
-        customers = status.status(connection)
+        run, customers = record.last_run(connection), status.status(connection)
     if as_json:
-        print(json.dumps([asdict(one) for one in customers]))
+        found = {"run": run and asdict(run), "customers": [asdict(one) for one in customers]}
+        print(json.dumps(found, default=datetime.isoformat))
     else:
+        out.print(_said_of(run), soft_wrap=True)
         print_status(customers)
+
+
+def _said_of(run: record.Run | None) -> str:
+    """How the last run ended, in one line."""
+    if run is None:
+        return "last run: none yet"
+    began = f"{run.began_at.astimezone(settings().zone):%Y-%m-%d %H:%M}"
+    if run.outcome == record.AT_WORK:
+        return f"a run is at work since {began} ({run.stages[-1].stage if run.stages else 'beginning'})"
+    if run.ended_at is None:
+        return f"last run: died; it began on {began}: the next `callmart run` continues from there"
+    minutes = (run.ended_at - run.began_at).total_seconds() / 60
+    problems = f", {run.problems} to look at: its output and log name them" if run.problems else ""
+    return f"last run: {run.outcome}{problems}; it began on {began} and took {minutes:.0f} minutes"
 
 
 def print_status(customers: list[status.CustomerStatus]) -> None:

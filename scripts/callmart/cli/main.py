@@ -9,7 +9,7 @@ import typer
 
 from callmart import __version__
 from callmart.base.errors import UserError
-from callmart.cli import backups, customers, doctor, examples, looking, removing, rights, servers, stages
+from callmart.cli import backups, customers, doctor, examples, health, looking, removing, rights, servers, stages
 from callmart.cli.terminal import MISTAKE, UNDONE, err, out, plain
 
 app = typer.Typer(
@@ -18,7 +18,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-for group in (stages, removing, looking, doctor, servers, backups, examples):
+for group in (stages, removing, looking, health, doctor, servers, backups, examples):
     app.add_typer(group.app)
 app.add_typer(customers.app, name="registry")
 app.add_typer(rights.app, name="access")

@@ -14,6 +14,7 @@ import typer
 from callmart.access import logins
 from callmart.base.errors import UserError
 from callmart.base.settings import Platform, settings
+from callmart.cli import health
 from callmart.cli.terminal import (
     UNDONE,
     Json,
@@ -227,12 +228,17 @@ def run(as_json: Json = False) -> None:
     """Run all stages in order, as the scheduler does every night."""
     from callmart.operations import run as stages
 
+    wanted, is_good = settings(), False
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # like Ctrl-C: what was done is printed
-    with database() as connection:
-        with progress() as step:
-            ran = stages.run(connection, settings(), step)
-        _print_run(ran, as_json)  # before anything else can go wrong
-    raise typer.Exit(UNDONE if ran.problems else 0)
+    try:
+        with database() as connection:
+            with progress(logs_stages=True) as step:
+                ran = stages.run(connection, wanted, step)
+            _print_run(ran, as_json)  # before anything else can go wrong
+        is_good = not ran.problems
+    finally:
+        health.report_run(wanted, is_good=is_good)
+    raise typer.Exit(0 if is_good else UNDONE)
 
 
 def _print_run(ran: Any, as_json: bool) -> None:
@@ -241,8 +247,9 @@ def _print_run(ran: Any, as_json: bool) -> None:
         return
     for one in ran.files:
         _print_landed(one)
-    for problem in ran.problems:
-        err.print(plain(problem), soft_wrap=True)
+    if err.is_terminal:  # elsewhere they are in the log
+        for problem in ran.problems:
+            err.print(plain(problem), soft_wrap=True)
     out.print(
         f"run: {len(ran.files)} files, {ran.opened_days} days opened, {ran.held_back_days} held back, "
         f"{ran.extracts_written} of {ran.extracts} extracts written, {ran.published_changes} changes on Tableau"

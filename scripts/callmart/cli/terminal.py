@@ -10,6 +10,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
+from callmart.base import log
 from callmart.base.settings import settings
 from callmart.database import clock, restoring, schema, server
 
@@ -27,6 +28,15 @@ Yes = Annotated[bool, typer.Option("--yes", help="Also do what deletes data.")]
 def plain(text: object) -> str:
     """The text with brackets escaped, so that rich prints it as it is."""
     return str(text).replace("[", r"\[")
+
+
+def warn(sentence: str) -> None:
+    """Print a sentence to stderr, as a log line where there is no terminal."""
+    if err.is_terminal:
+        err.print(plain(sentence), soft_wrap=True)
+    else:
+        log.begin(settings().log)
+        log.line("warning", sentence)
 
 
 def end_with(problems: Iterable[str]) -> NoReturn:
@@ -64,8 +74,26 @@ def looking() -> Iterator[psycopg.Connection]:
 
 
 @contextmanager
-def progress() -> Iterator[Any]:
-    """Show progress, one line per stage. Yields `step(stage, item, finished, of)`."""
+def progress(*, logs_stages: bool = False) -> Iterator[Any]:
+    """Show progress: on a terminal a bar per stage, elsewhere a log line per finished stage, unless the command itself
+    `logs_stages`. Yields `step(stage, item, finished, of)`.
+    """
+    if err.is_terminal:
+        with _bars() as step:
+            yield step
+    else:
+        log.begin(settings().log)
+        yield (lambda *_: None) if logs_stages else _log_finished
+
+
+def _log_finished(stage: str, item: str, finished: int, of: int) -> None:
+    """Log that a stage is finished. The item is left out: it can be the name of a file or of a customer."""
+    if finished == of:
+        log.line("info", f"{stage}: {of} of {of}")
+
+
+@contextmanager
+def _bars() -> Iterator[Any]:
     bars = Progress(
         SpinnerColumn(finished_text="[green]✓[/]"),
         TextColumn("{task.description:<9}"),

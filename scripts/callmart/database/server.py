@@ -252,6 +252,26 @@ def on_this_machine(*hosts: str) -> bool:
     )
 
 
+def tls_servers(settings: Settings) -> list[tuple[str, int]]:
+    """Host and port of each server that the owner reaches by TLS. The embedded server has none."""
+    if settings.dsn is None:
+        return []
+    given = conninfo_to_dict(uri(settings))
+    if given.get("sslmode") not in ("require", "verify-ca", "verify-full"):
+        return []
+    hosts, ports = (
+        str(given.get(part) or os.environ.get(f"PG{part.upper()}") or default).split(",")
+        for part, default in (("host", ""), ("port", PORT))
+    )
+    if len(ports) < len(hosts):  # one port for all hosts
+        ports *= len(hosts)
+    return [
+        (host, int(port or PORT))
+        for host, port in zip(hosts, ports, strict=False)
+        if host and not host.startswith("/")
+    ]
+
+
 def refuse_unsafe(version: int) -> None:
     """Raise UserError for a version (180004 is 18.4) whose row-level security has known leaks."""
     major, minor = divmod(version, 10000)

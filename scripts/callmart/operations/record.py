@@ -5,7 +5,7 @@ own, so it shows how far a run came that died. The name of that session shows th
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from time import monotonic
 from typing import LiteralString
@@ -46,6 +46,7 @@ class Run:
     outcome: str
     problems: int
     error: str | None
+    stages: tuple[Stage, ...] = ()
 
 
 class Record:
@@ -118,13 +119,14 @@ def _class_of(error: Exception | None) -> str | None:
     return type(error).__name__ if isinstance(error, UserError) else kind(error)
 
 
-def last_run(connection: psycopg.Connection) -> Run | None:
-    """The run that began last. It has died if it says that it is at work and its session is gone."""
-    with connection.cursor(row_factory=class_row(Run)) as cursor:
-        return cursor.execute(SQL["last_run"]).fetchone()
-
-
-def stages(connection: psycopg.Connection, run: Run) -> list[Stage]:
-    """The stages of a run, in the order in which they began."""
-    with connection.cursor(row_factory=class_row(Stage)) as cursor:
-        return cursor.execute(SQL["stages"], {"run": run.run_id, "has_died": run.outcome == DIED}).fetchall()
+def last_run(connection: psycopg.Connection, *, before: int | None = None) -> Run | None:
+    """The run that began last, or last before another one. It has died if its record says that it is at work, and its
+    session is gone.
+    """
+    with connection.cursor(row_factory=class_row(Run)) as runs:
+        run = runs.execute(SQL["last_run"], {"before": before}).fetchone()
+    if run is None:
+        return None
+    with connection.cursor(row_factory=class_row(Stage)) as found:
+        stages = found.execute(SQL["stages"], {"run": run.run_id, "has_died": run.outcome == DIED}).fetchall()
+    return replace(run, stages=tuple(stages))

@@ -87,6 +87,7 @@ select
     problems,
     error
 from ops.run
+where run_id < %(before)s::bigint or %(before)s::bigint is null
 order by run_id desc
 limit 1;
 

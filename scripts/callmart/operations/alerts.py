@@ -1,0 +1,215 @@
+"""Tells people what began to be wrong, and what has ended: by webhook and by mail, each once per channel.
+
+ops.alarm holds what each channel was told. It changes only when a message was delivered, so one that could not be sent
+is sent again the next time. While the database can't be used, a file in CALLMART_HOME holds who was told of that.
+"""
+
+import smtplib
+import socket
+import ssl
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from email.message import EmailMessage
+from email.utils import formatdate, make_msgid
+from typing import Any
+from urllib.parse import urlsplit
+
+import psycopg
+import requests
+from pydantic import SecretStr
+
+from callmart.base.errors import UserError, kind
+from callmart.base.keys import set_secret, secret_file
+from callmart.base.settings import LOOPBACK, Mail, Settings
+from callmart.database import server
+from callmart.operations.health import KINDS, Health, Trouble
+
+TIMEOUT_S = 10
+_PORTS = {"starttls": 587, "tls": 465, "none": 25}
+_NO_DATABASE = ("database", None)
+
+Key = tuple[str, int | None]  # the kind of a trouble, and its customer
+Told = dict[str, set[Key]]  # by channel
+
+
+class Undelivered(UserError):
+    """A message could not be delivered. The sentence holds no address and no URL."""
+
+
+@dataclass(frozen=True)
+class Message:
+    """What began and ended since a channel was last told, and all that is wrong now."""
+
+    began: list[Trouble]
+    ended: list[str]
+    troubles: list[Trouble]
+    host: str = field(default_factory=socket.gethostname)
+
+    @property
+    def subject(self) -> str:
+        return f"callmart on {self.host}: {len(self.began)} new troubles, {len(self.ended)} ended"
+
+    @property
+    def text(self) -> str:
+        parts: dict[str, Sequence[object]] = {
+            "Began": self.began,
+            "Ended": self.ended,
+            "Wrong now": self.troubles,
+        }
+        blocks = [
+            "\n".join([f"{name}:", *(f"- {one}" for one in found)]) for name, found in parts.items() if found
+        ]
+        return "\n\n".join([self.subject, *blocks]) + "\n"
+
+    def as_json(self) -> dict[str, Any]:
+        """As the webhook gets it. `text` is what chat programs show."""
+        return {
+            "text": self.text,
+            "host": self.host,
+            "began": [asdict(one) for one in self.began],
+            "ended": self.ended,
+            "troubles": [asdict(one) for one in self.troubles],
+        }
+
+
+def ping(settings: Settings) -> None:
+    """Call alerts.ping_url, if it is set. Raises Undelivered."""
+    if settings.alerts.ping_url:
+        _call("ping_url", "GET", settings.alerts.ping_url)
+
+
+def send(settings: Settings, health: Health) -> list[str]:
+    """Tell each channel what it was not told yet. Returns a sentence per message that was not delivered."""
+    channels = dict(_channels(settings))
+    if not channels:
+        return []
+    try:
+        with _told(settings, health, list(channels)) as told:
+            return list(_failures(channels, told, health)) if told is not None else []
+    except (UserError, psycopg.Error, OSError) as error:
+        return [f"it can't be kept what was reported ({kind(error)}), so it may be reported again"]
+
+
+def _failures(channels: dict[str, Callable[[Message], None]], told: Told, health: Health) -> Iterator[str]:
+    """Send the messages, note in `told` what was delivered, and yield a sentence for what was not."""
+    wrong = {(one.kind, one.customer_id): one for one in health.troubles}
+    if health.books is None:  # nobody knows what else they were told
+        wrong = {key: one for key, one in wrong.items() if key == _NO_DATABASE}
+    for channel, deliver in channels.items():
+        began, ended = wrong.keys() - told[channel], told[channel] - wrong.keys()
+        if began or ended:
+            try:
+                deliver(
+                    Message(
+                        [wrong[key] for key in wrong if key in began],
+                        [str(Trouble(*key, KINDS[key[0]])) for key in sorted(ended, key=str)],
+                        health.troubles,
+                    )
+                )
+                told[channel] = set(wrong)
+            except UserError as failure:
+                yield str(failure)
+
+
+# -- what was told ---------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def _told(settings: Settings, health: Health, channels: list[str]) -> Iterator[Told | None]:
+    """Yield what each channel was told, and keep what it was told within the block. None if another command is just
+    telling them.
+    """
+    file = settings.home / "told_of_no_database"
+    of_database = set(file.read_text().split()) if file.exists() else set()
+    told: Told = {channel: {_NO_DATABASE} if channel in of_database else set() for channel in channels}
+    if health.books is None:
+        yield told
+    else:
+        with server.connect(settings) as connection:
+            try:
+                connection.execute("lock table ops.alarm in exclusive mode nowait")
+            except psycopg.errors.LockNotAvailable:
+                yield None
+                return
+            connection.execute("delete from ops.alarm where channel <> all(%s)", [channels])
+            for channel, *key in connection.execute("select channel, trouble, customer_id from ops.alarm"):
+                told[channel].add((key[0], key[1]))
+            before = {channel: set(keys) for channel, keys in told.items()}
+            yield told
+            _keep(connection, before, told)
+    now_told = {channel for channel in channels if _NO_DATABASE in told[channel]}
+    if now_told != of_database:
+        secret_file(file, "\n".join(sorted(now_told)))
+
+
+def _keep(connection: psycopg.Connection, before: Told, told: Told) -> None:
+    for channel, keys in told.items():
+        for key in before[channel] - keys:
+            connection.execute(
+                "delete from ops.alarm where (channel, trouble) = (%s, %s) and customer_id is not distinct from %s",
+                [channel, *key],
+            )
+        for key in keys - before[channel]:
+            connection.execute(
+                "insert into ops.alarm (channel, trouble, customer_id) values (%s, %s, %s)", [channel, *key]
+            )
+
+
+# -- channels --------------------------------------------------------------------------------------------------------
+
+
+def _channels(settings: Settings) -> Iterator[tuple[str, Callable[[Message], None]]]:
+    alerts = settings.alerts
+    if (url := alerts.webhook_url) is not None:
+        yield "webhook", lambda message: _call("webhook_url", "POST", url, message.as_json())
+    if (mail := alerts.mail) is not None:
+        yield "mail", lambda message: _mail(mail, message)
+
+
+def _call(setting: str, method: str, url: SecretStr, content: dict[str, Any] | None = None) -> None:
+    """Send a request. Whoever answers can't redirect it, and its answer is not read."""
+    secret = url.get_secret_value()
+    with requests.Session() as session:
+        session.trust_env = urlsplit(secret).hostname not in LOOPBACK  # no proxy on this machine
+        try:
+            with session.request(
+                method, secret, json=content, timeout=TIMEOUT_S, allow_redirects=False, stream=True
+            ) as answer:
+                status = answer.status_code
+        except requests.RequestException as error:
+            raise Undelivered(_sentence(f"alerts.{setting}", type(error).__name__)) from None
+    if status >= 300:
+        raise Undelivered(_sentence(f"alerts.{setting}", f"status {status}"))
+
+
+def _mail(mail: Mail, message: Message) -> None:
+    letter = EmailMessage()
+    letter["From"], letter["To"], letter["Subject"] = mail.from_, ", ".join(mail.to), message.subject
+    letter["Date"], letter["Message-ID"] = formatdate(), make_msgid(domain="callmart")
+    letter["Auto-Submitted"] = "auto-generated"
+    letter.set_content(message.text)
+    port = mail.port or _PORTS[mail.encryption]
+    trusted = ssl.create_default_context()
+    try:
+        with (
+            smtplib.SMTP_SSL(mail.host, port, timeout=TIMEOUT_S, context=trusted)
+            if mail.encryption == "tls"
+            else smtplib.SMTP(mail.host, port, timeout=TIMEOUT_S)
+        ) as smtp:
+            if mail.encryption == "starttls":
+                smtp.starttls(context=trusted)
+            if mail.user is not None:
+                smtp.login(
+                    mail.user, set_secret("alerts.mail.password_file", mail.password, mail.password_file)
+                )
+            refused = smtp.send_message(letter)
+    except (OSError, ValueError) as error:  # smtplib's errors are OSErrors
+        code = getattr(error, "smtp_code", None)
+        raise Undelivered(_sentence("alerts.mail", f"{kind(error)}{f' {code}' if code else ''}")) from None
+    if refused:
+        raise Undelivered(_sentence("alerts.mail", f"{len(refused)} of {len(mail.to)} recipients refused"))
+
+
+def _sentence(setting: str, why: str) -> str:
+    return f"{setting}: not delivered ({why}): correct the setting or whoever is called; the next one tries again"
