@@ -126,6 +126,23 @@ def test_a_run_with_nothing_new_changes_nothing(undisturbed: Callmart) -> None:
     assert requests(undisturbed) == made
 
 
+def test_a_night_is_recorded_stage_by_stage(undisturbed: Callmart) -> None:
+    stages = undisturbed.rows(
+        "select stage, outcome, counts, ended_at >= began_at as ends from ops.run_stage"
+        " where run_id = (select min(run_id) from ops.run) order by began_at"
+    )
+    assert [one["stage"] for one in stages] == [
+        "remove", "expire", "months", "land", "build", "validation", "opening", "rights", "extract", "publish", "marts",
+    ]  # fmt: skip
+    assert {(one["outcome"], one["ends"]) for one in stages} == {("done", True)}
+    counts = {one["stage"]: one["counts"] for one in stages}
+    assert counts["land"].keys() == {"files", "unchanged", "landed", "rejected", "turned_away"}
+    assert counts["land"]["files"] == 1
+    assert counts["land"]["landed"] > counts["opening"]["days"] > 0
+    assert counts["extract"] == {"extracts": 5, "written": 5}
+    assert counts["publish"]["changes"] > 0
+
+
 def test_folders_say_what_their_files_are(twin: Callmart) -> None:
     """A bad file is a problem, and the others land."""
     logs, mixed = twin.home / "logs", twin.home / "mixed"
@@ -529,4 +546,8 @@ def test_killed_at_random_moments(twin: Callmart, undisturbed: Callmart) -> None
             connection.execute("lock table ops.running_now in exclusive mode")
     assert killed, "on this machine they are all too fast"
     assert night(twin).problems == []
+    ended = [row["outcome"] for row in twin.rows("select outcome from ops.run order by run_id")]
+    assert ended[-1] == "done"
+    assert set(ended[:-1]) <= {"died", "done"}
+    assert ended.count("died") <= killed, "one that was killed before it began left no record"
     assert outcome(twin) == outcome(undisturbed)

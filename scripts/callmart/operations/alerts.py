@@ -103,13 +103,19 @@ def _failures(channels: dict[str, Callable[[Message], None]], told: Told, health
                 deliver(
                     Message(
                         [wrong[key] for key in wrong if key in began],
-                        [str(Trouble(*key, KINDS[key[0]])) for key in sorted(ended, key=str)],
+                        [str(Trouble(*key, KINDS[key[0]])) for key in sorted(ended, key=_place)],
                         health.troubles,
                     )
                 )
                 told[channel] = set(wrong)
             except UserError as failure:
                 yield str(failure)
+
+
+def _place(key: Key) -> tuple[int, int]:
+    """By kind, in the order in which health looks, and by customer."""
+    kind_, customer_id = key
+    return list(KINDS).index(kind_), customer_id or 0
 
 
 # -- what was told ---------------------------------------------------------------------------------------------------
@@ -132,7 +138,10 @@ def _told(settings: Settings, health: Health, channels: list[str]) -> Iterator[T
             except psycopg.errors.LockNotAvailable:
                 yield None
                 return
-            connection.execute("delete from ops.alarm where channel <> all(%s)", [channels])
+            connection.execute(
+                "delete from ops.alarm where channel <> all(%s) or trouble <> all(%s)",
+                [channels, list(KINDS)],
+            )
             for channel, *key in connection.execute("select channel, trouble, customer_id from ops.alarm"):
                 told[channel].add((key[0], key[1]))
             before = {channel: set(keys) for channel, keys in told.items()}

@@ -19,7 +19,7 @@ from callmart.base.settings import Settings
 from callmart.database import clock, schema, server
 from callmart.operations import certificates, record
 from callmart.operations.certificates import Ends
-from callmart.operations.record import AT_WORK, DONE, PROBLEMS, Run
+from callmart.operations.record import AT_WORK, DONE, INTERRUPTED, PROBLEMS, Run
 
 SQL = sql_file.statements(__file__)
 
@@ -202,7 +202,8 @@ def _failed(run: Run) -> str:
     if run.outcome == PROBLEMS:
         return f"the last run left {run.problems} problems: its output and its log name them"
     error = f" ({run.error})" if run.error else ""
-    return f"the last run {run.outcome}{error}: `callmart run` continues from there"
+    happened = "was interrupted" if run.outcome == INTERRUPTED else run.outcome
+    return f"the last run {happened}{error}: `callmart run` continues from there"
 
 
 def _disks(settings: Settings) -> dict[str, Disk | str]:
