@@ -1,6 +1,7 @@
 """Alarms: each once when it begins and once when it has ended, by webhook and mail, and none is lost."""
 
 import json
+import signal
 import socket
 import ssl
 from collections.abc import Iterator
@@ -442,8 +443,8 @@ def test_a_run_is_what_it_was_whoever_can_not_be_told(
     monkeypatch.setattr(signal, "signal", lambda *_: None)
     monkeypatch.setattr(run, "_stages", lambda _, __, ran, *___: ran.problems.extend(problems))
     use(sending(quiet, webhook_url=away, ping_url=away), monkeypatch)
-    monkeypatch.setattr(health, "look", lambda _: wrong_now)
     wrong_now = wrong(quiet, DISK)
+    monkeypatch.setattr(health, "look", lambda _: wrong_now)
     with pytest.raises(typer.Exit) as ended:
         stages.run(as_json=True)
     assert ended.value.exit_code == (1 if problems else 0)
