@@ -447,7 +447,9 @@ def test_run_as_json(ready: Callmart, command: Command) -> None:
 
 
 def test_status_as_json(ready: Callmart, command: Command) -> None:
-    detailed, nothing = json.loads(command("status", "--json").stdout)
+    found = json.loads(command("status", "--json").stdout)
+    assert found.keys() == {"run", "customers"}
+    detailed, nothing = found["customers"]
     assert detailed.pop("extract_rows") > 0
     assert detailed == {
         "customer_id": DETAILED,
@@ -469,6 +471,7 @@ def test_status_as_json(ready: Callmart, command: Command) -> None:
 
 def test_status_as_a_table(ready: Callmart, command: Command) -> None:
     shown = command("status").stdout
+    assert shown.startswith("last run: ")
     assert f"{DETAILED} One" in shown
     assert "passed" in shown
     assert "…" not in shown

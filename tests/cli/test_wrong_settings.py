@@ -48,6 +48,14 @@ SETTINGS: dict[str, tuple[dict[str, str], str]] = {
         {"callmart_dns": "wr0ng"},
         "callmart_dns is not a setting; unset it, or write CALLMART_DSN",
     ),
+    "a URL with a secret": (
+        {"CALLMART_ALERTS__WEBHOOK_URL": "http://hooks.example.org/wr0ng"},
+        "setting alerts.webhook_url: not encrypted; write https://",
+    ),
+    "a part of mail": (
+        {"CALLMART_ALERTS__MAIL__FORM": "wr0ng"},
+        "CALLMART_ALERTS__MAIL__FORM is not a setting; unset it, or write CALLMART_ALERTS__MAIL__FROM",
+    ),
     "a part of what has none": (
         {"CALLMART_FOLDERS__PATH": "wr0ng"},
         "CALLMART_FOLDERS__PATH is not a setting",
@@ -108,6 +116,7 @@ def test_a_wrong_callmart_toml_is_named(command: Command, tmp_path: Path, text: 
     [
         'dsn = "postgresql://u:wr0ng@/d"\n',
         '[tableau]\ntoken = "wr0ng"\n',
+        '[alerts]\nping_url = "https://hooks.example.org/wr0ng"\n',
         '[tableau.connected_app]\nclient_id = "c"\nsecret_id = "s"\nusername = "u"\nsecret = "wr0ng"\n',
     ],
 )

@@ -107,7 +107,10 @@ def test_a_day_is_held_back_released_and_held_back_again(
         f"release: the next `callmart run` opens {DAY} of customer {CUSTOMER}\n",
     )
     held = {"day": str(DAY), "checks": [f"queue_interval: {CHECK}"], "released": True}
-    assert [one["held_back"] for one in json.loads(command("status", "--json").stdout)] == [[held], []]
+    assert [one["held_back"] for one in json.loads(command("status", "--json").stdout)["customers"]] == [
+        [held],
+        [],
+    ]
     (told,) = logged(callmart, "released")
     assert told.keys() == {"build", "days", "by", "reason"}
     assert (told["days"], told["reason"]) == (1, "seen with the customer")

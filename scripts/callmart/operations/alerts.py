@@ -31,6 +31,7 @@ _NO_DATABASE = ("database", None)
 
 Key = tuple[str, int | None]  # the kind of a trouble, and its customer
 Told = dict[str, set[Key]]  # by channel
+Deliver = Callable[["Message"], str | None]  # raises UserError, or returns what a person should know all the same
 
 
 class Undelivered(UserError):
@@ -88,10 +89,10 @@ def send(settings: Settings, health: Health) -> list[str]:
         with _told(settings, health, list(channels)) as told:
             return list(_failures(channels, told, health)) if told is not None else []
     except (UserError, psycopg.Error, OSError) as error:
-        return [f"it can't be kept what was reported ({kind(error)}), so it may be reported again"]
+        return [f"what was reported could not be noted ({kind(error)}), so it may be reported again"]
 
 
-def _failures(channels: dict[str, Callable[[Message], None]], told: Told, health: Health) -> Iterator[str]:
+def _failures(channels: dict[str, Deliver], told: Told, health: Health) -> Iterator[str]:
     """Send the messages, note in `told` what was delivered, and yield a sentence for what was not."""
     wrong = {(one.kind, one.customer_id): one for one in health.troubles}
     if health.books is None:  # nobody knows what else they were told
@@ -100,16 +101,19 @@ def _failures(channels: dict[str, Callable[[Message], None]], told: Told, health
         began, ended = wrong.keys() - told[channel], told[channel] - wrong.keys()
         if began or ended:
             try:
-                deliver(
+                remark = deliver(
                     Message(
                         [wrong[key] for key in wrong if key in began],
                         [str(Trouble(*key, KINDS[key[0]])) for key in sorted(ended, key=_place)],
                         health.troubles,
                     )
                 )
-                told[channel] = set(wrong)
             except UserError as failure:
                 yield str(failure)
+                continue
+            told[channel] = set(wrong)
+            if remark:
+                yield remark
 
 
 def _place(key: Key) -> tuple[int, int]:
@@ -168,7 +172,7 @@ def _keep(connection: psycopg.Connection, before: Told, told: Told) -> None:
 # -- channels --------------------------------------------------------------------------------------------------------
 
 
-def _channels(settings: Settings) -> Iterator[tuple[str, Callable[[Message], None]]]:
+def _channels(settings: Settings) -> Iterator[tuple[str, Deliver]]:
     alerts = settings.alerts
     if (url := alerts.webhook_url) is not None:
         yield "webhook", lambda message: _call("webhook_url", "POST", url, message.as_json())
@@ -192,7 +196,8 @@ def _call(setting: str, method: str, url: SecretStr, content: dict[str, Any] | N
         raise Undelivered(_sentence(f"alerts.{setting}", f"status {status}"))
 
 
-def _mail(mail: Mail, message: Message) -> None:
+def _mail(mail: Mail, message: Message) -> str | None:
+    """Send a mail. Returns a remark if the server refused some of its recipients."""
     letter = EmailMessage()
     letter["From"], letter["To"], letter["Subject"] = mail.from_, ", ".join(mail.to), message.subject
     letter["Date"], letter["Message-ID"] = formatdate(), make_msgid(domain="callmart")
@@ -216,8 +221,9 @@ def _mail(mail: Mail, message: Message) -> None:
     except (OSError, ValueError) as error:  # smtplib's errors are OSErrors
         code = getattr(error, "smtp_code", None)
         raise Undelivered(_sentence("alerts.mail", f"{kind(error)}{f' {code}' if code else ''}")) from None
-    if refused:
-        raise Undelivered(_sentence("alerts.mail", f"{len(refused)} of {len(mail.to)} recipients refused"))
+    if not refused:
+        return None
+    return f"alerts.mail: {len(refused)} of {len(mail.to)} recipients were refused by the server: correct `to`"
 
 
 def _sentence(setting: str, why: str) -> str:
