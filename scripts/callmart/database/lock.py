@@ -1,7 +1,8 @@
 """How long to wait for a lock, and the lock that keeps two runs apart."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 
 import psycopg
 
@@ -15,9 +16,10 @@ def wait_at_most(connection: psycopg.Connection, duration: str) -> None:
     connection.execute("select set_config('lock_timeout', %s, true)", [duration])
 
 
-def second(connection: psycopg.Connection) -> psycopg.Connection:
-    """Return another connection of the same login, with autocommit."""
-    return psycopg.connect(
+def connector(connection: psycopg.Connection) -> Callable[[], psycopg.Connection]:
+    """Return what connects again as the same login, with autocommit. It works although the connection may be lost."""
+    return partial(
+        psycopg.connect,
         connection.info.dsn,
         password=connection.info.password or None,
         autocommit=True,
@@ -32,7 +34,7 @@ def exclusive(connection: psycopg.Connection) -> Iterator[None]:
     It locks a table, in a connection of its own. An advisory lock would not do: every login can take one, also a
     customer's.
     """
-    with second(connection) as own:
+    with connector(connection)() as own:
         own.execute("create schema if not exists ops")
         # Not inside the transaction below: a second run would wait for it instead of being refused.
         own.execute("create table if not exists ops.running_now ()")

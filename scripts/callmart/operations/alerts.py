@@ -31,7 +31,9 @@ _NO_DATABASE = ("database", None)
 
 Key = tuple[str, int | None]  # the kind of a trouble, and its customer
 Told = dict[str, set[Key]]  # by channel
-Deliver = Callable[["Message"], str | None]  # raises UserError, or returns what a person should know all the same
+Deliver = Callable[
+    ["Message"], str | None
+]  # raises UserError, or returns what a person should know all the same
 
 
 class Undelivered(UserError):
@@ -223,7 +225,9 @@ def _mail(mail: Mail, message: Message) -> str | None:
         raise Undelivered(_sentence("alerts.mail", f"{kind(error)}{f' {code}' if code else ''}")) from None
     if not refused:
         return None
-    return f"alerts.mail: {len(refused)} of {len(mail.to)} recipients were refused by the server: correct `to`"
+    return (
+        f"alerts.mail: {len(refused)} of {len(mail.to)} recipients were refused by the server: correct `to`"
+    )
 
 
 def _sentence(setting: str, why: str) -> str:

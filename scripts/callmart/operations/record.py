@@ -107,7 +107,7 @@ class Record:
                     self._connection.execute(SQL["name_session"], {"run": self.run_id})
                 self._connection.execute(statement, {"run": self.run_id, **values})
                 return
-            except (psycopg.Error, UserError) as error:
+            except psycopg.Error as error:
                 failure = _class_of(error)
         self.failure = failure
 

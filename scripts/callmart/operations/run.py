@@ -13,7 +13,6 @@ from collections.abc import Callable
 from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, field
 from typing import ParamSpec
-from functools import partial
 
 import psycopg
 
@@ -23,7 +22,8 @@ from callmart.base import log
 from callmart.base.errors import UserError, kind
 from callmart.base.settings import Folder, Settings
 from callmart.build import months, window
-from callmart.database import clock, server
+from callmart.database import clock
+from callmart.database.lock import connector
 from callmart.declarations import dbt_project, standing
 from callmart.extract import extract
 from callmart.land import arriving, landing, taking_away
@@ -103,7 +103,7 @@ def run(connection: psycopg.Connection, settings: Settings, on_step: OnStep) -> 
     try:
         with ExitStack() as lock:
             lock.enter_context(clock.guarded(connection, settings))
-            record = lock.enter_context(closing(Record(partial(server.connect, settings, autocommit=True))))
+            record = lock.enter_context(closing(Record(connector(connection))))
             with log.context(run=record.run_id):
                 _recorded(connection, settings, ran, on_step, record)
                 try:
