@@ -31,9 +31,7 @@ _NO_DATABASE = ("database", None)
 
 Key = tuple[str, int | None]  # the kind of a trouble, and its customer
 Told = dict[str, set[Key]]  # by channel
-Deliver = Callable[
-    ["Message"], str | None
-]  # raises UserError, or returns what a person should know all the same
+Deliver = Callable[["Message"], str | None]  # raises UserError, or returns what one should know all the same
 
 
 class Undelivered(UserError):
