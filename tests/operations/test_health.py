@@ -178,11 +178,13 @@ def test_what_a_run_at_work_has_not_finished_is_no_trouble(
     played: Callmart, changing: psycopg.Connection
 ) -> None:
     changing.execute(ran("1 hour", "at work", ended=None).encode())
+    changing.execute("update ops.build set opened_at = now() - interval '1 day'")
     ((run_id,),) = changing.execute("select max(run_id) from ops.run").fetchall()
     with played.connect() as other:
         other.execute("select set_config('application_name', %s, false)", [f"callmart run {run_id}"])
         changing.execute(extracted(NAMED, "1 minute").encode())
         assert found_in(played, changing) == []
+        other.execute("reset application_name")
     changing.execute("select pg_stat_clear_snapshot()")
     assert {one.kind for one in found_in(played, changing)} == {"run_failed", "tableau"}, (
         "its session is gone"
@@ -259,6 +261,11 @@ def test_days_without_rows_are_silent_and_unopened_days_are_not(
         [STANDARD, YESTERDAY],
     )
     assert silent(played, changing) == {NAMED: str(YESTERDAY), ANONYMOUS: str(YESTERDAY)}
+    changing.execute(
+        "update ops.opened_day set row_count = 0 where customer_id = %s and call_date <> %s",
+        [ANONYMOUS, ago(2)],
+    )
+    assert silent(played, changing) == {NAMED: str(YESTERDAY)}, "the other has data on one day of the week"
     assert silent(played, changing, silent_days=2) == {}
     assert silent(played, changing, silent_days=0) == {}
     changing.execute("update ops.run_stage set began_at = now() - interval '1 day'")
@@ -267,7 +274,7 @@ def test_days_without_rows_are_silent_and_unopened_days_are_not(
         "update registry.contract set valid_until = current_date - 1 where customer_id = %s", [NAMED]
     )
     changing.execute("update ops.run_stage set began_at = now()")
-    assert silent(played, changing) == {ANONYMOUS: str(YESTERDAY)}, "who ordered nothing owes nothing"
+    assert silent(played, changing) == {}, "who ordered nothing owes nothing"
 
 
 # beside the database

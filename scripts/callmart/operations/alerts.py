@@ -22,7 +22,7 @@ from pydantic import SecretStr
 from callmart.base.errors import UserError, kind
 from callmart.base.keys import set_secret, secret_file
 from callmart.base.settings import LOOPBACK, Mail, Settings
-from callmart.database import server
+from callmart.database import lock, server
 from callmart.operations.health import KINDS, Health, Trouble
 
 TIMEOUT_S = 10
@@ -137,6 +137,7 @@ def _told(settings: Settings, health: Health, channels: list[str]) -> Iterator[T
         yield told
     else:
         with server.connect(settings) as connection:
+            lock.wait_at_most(connection, lock.TIMEOUT)
             try:
                 connection.execute("lock table ops.alarm in exclusive mode nowait")
             except psycopg.errors.LockNotAvailable:
