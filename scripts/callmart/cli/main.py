@@ -9,7 +9,18 @@ import typer
 
 from callmart import __version__
 from callmart.base.errors import UserError
-from callmart.cli import backups, customers, doctor, examples, health, looking, removing, rights, servers, stages
+from callmart.cli import (
+    backups,
+    customers,
+    doctor,
+    examples,
+    health,
+    looking,
+    removing,
+    rights,
+    servers,
+    stages,
+)
 from callmart.cli.terminal import MISTAKE, UNDONE, err, out, plain
 
 app = typer.Typer(

@@ -20,7 +20,7 @@ import requests
 from pydantic import SecretStr
 
 from callmart.base.errors import UserError, kind
-from callmart.base.keys import set_secret, secret_file
+from callmart.base.keys import secret_file, set_secret
 from callmart.base.settings import LOOPBACK, Mail, Settings
 from callmart.database import lock, server
 from callmart.operations.health import KINDS, Health, Trouble
