@@ -15,7 +15,7 @@ from psycopg.types.json import Jsonb
 
 from callmart.access import roles
 from callmart.base import sql_file
-from callmart.database.lock import connector
+from callmart.database.lock import second
 from callmart.declarations.matrix import matrix
 
 SQL = sql_file.statements(__file__)
@@ -33,7 +33,7 @@ def making_way(connection: psycopg.Connection) -> Iterator[None]:
     """
     ended: Counter[str] = Counter()
     done = threading.Event()
-    with connector(connection)() as watcher:
+    with second(connection) as watcher:
         watching = threading.Thread(target=_watch, args=(watcher, done, ended), daemon=True)
         watching.start()
         try:

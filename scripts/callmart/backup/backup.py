@@ -20,7 +20,7 @@ from callmart.base.errors import UserError
 from callmart.base.keys import ensure_key, secret_file
 from callmart.base.settings import Settings
 from callmart.database import clock, migrating, schema
-from callmart.database.lock import connector
+from callmart.database.lock import second
 
 
 def back_up(connection: psycopg.Connection, settings: Settings, folder: Path) -> Manifest:
@@ -126,7 +126,7 @@ def _sync(path: Path) -> None:
 @contextmanager
 def _snapshot(connection: psycopg.Connection) -> Iterator[tuple[psycopg.Connection, str]]:
     """A connection that reads the database as of one moment, and the name by which pg_dump reads it as of the same."""
-    with connector(connection)() as reader, reader.transaction():
+    with second(connection) as reader, reader.transaction():
         reader.execute("set transaction isolation level repeatable read, read only")
         ((name,),) = reader.execute("select pg_export_snapshot()").fetchall()
         yield reader, name

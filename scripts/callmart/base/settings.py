@@ -335,8 +335,8 @@ def _refuse_nested(settings: Settings) -> None:
 
 
 _SECRETS = {
-    "dsn",
     "backup_passphrase",
+    "dsn",
     "tableau.token",
     "tableau.connected_app.secret",
     "alerts.ping_url",

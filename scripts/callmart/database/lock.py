@@ -27,6 +27,11 @@ def connector(connection: psycopg.Connection) -> Callable[[], psycopg.Connection
     )
 
 
+def second(connection: psycopg.Connection) -> psycopg.Connection:
+    """Return another connection of the same login, with autocommit."""
+    return connector(connection)()
+
+
 @contextmanager
 def exclusive(connection: psycopg.Connection) -> Iterator[None]:
     """Let only one run at a time work on this database. Raises UserError if another is at work.
@@ -34,7 +39,7 @@ def exclusive(connection: psycopg.Connection) -> Iterator[None]:
     It locks a table, in a connection of its own. An advisory lock would not do: every login can take one, also a
     customer's.
     """
-    with connector(connection)() as own:
+    with second(connection) as own:
         own.execute("create schema if not exists ops")
         # Not inside the transaction below: a second run would wait for it instead of being refused.
         own.execute("create table if not exists ops.running_now ()")

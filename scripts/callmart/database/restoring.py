@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import psycopg
 
 from callmart.base.errors import UserError
-from callmart.database.lock import connector
+from callmart.database.lock import second
 
 SCHEMA = "callmart_restoring"
 TABLE = f"{SCHEMA}.unfinished"
@@ -39,7 +39,7 @@ def locked(connection: psycopg.Connection) -> Iterator[None]:
     connection.execute(f"create schema if not exists {SCHEMA}".encode())
     connection.execute(f"create table if not exists {SCHEMA}.running_now ()".encode())
     connection.commit()
-    with connector(connection)() as own, own.transaction():
+    with second(connection) as own, own.transaction():
         try:
             own.execute(f"lock table {SCHEMA}.running_now in exclusive mode nowait".encode())
         except psycopg.errors.LockNotAvailable:
