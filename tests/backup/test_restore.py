@@ -1,5 +1,6 @@
 """A backup is restored in the runbook's own words: equal marts, rights made anew, and nothing published by itself."""
 
+import json
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -172,7 +173,8 @@ def test_the_next_run_does_everything_but_publish(
     )
     ran = runbook.run(new.home, run)
     assert ran.returncode == 1
-    problems = [line for line in ran.stderr.splitlines() if line.endswith(("--take-over`", "former`"))]
+    warnings = [json.loads(said) for said in re.findall(r' warning event=("(?:[^"\\]|\\.)*")', ran.stderr)]
+    problems = [said for said in warnings if said.endswith(("--take-over`", "former`"))]
     assert len(problems) == 2
     assert sum(line.startswith(NO_PUBLICATION) for line in problems) == 1
     assert re.search(r"1 days opened, 0 held back, [0-9]+ of [0-9]+ extracts written, 0 changes", ran.stdout)

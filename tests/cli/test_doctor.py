@@ -10,12 +10,14 @@ from typing import Any
 
 import pytest
 import tableauserverclient as TSC
+from aiosmtpd.controller import Controller
+from aiosmtpd.handlers import Sink
 from pydantic import SecretStr
 
 from callmart.access import logins
 from callmart.base.errors import UserError
 from callmart.base.keys import key_file
-from callmart.base.settings import ConnectedApp, Folder, Settings, Tableau
+from callmart.base.settings import Alerts, ConnectedApp, Folder, Settings, Tableau
 from callmart.database import clock, server
 from callmart.operations import doctor
 from callmart.publish import emulator, tableau
@@ -89,7 +91,9 @@ def test_all_is_well_and_nothing_changes(ready: Callmart, command: Command) -> N
     assert all(line.startswith("ok: ") for line in done.stdout.splitlines())
     asked = json.loads(command("doctor", "--json").stdout)
     names = {check["name"].partition(" ")[0] for check in asked}
-    expected = "settings home disk backups database TLS schema clock rights logins keys Tableau folders"
+    expected = (
+        "settings home disk backups alerts database TLS schema clock rights logins keys Tableau folders"
+    )
     assert names == set(expected.split())
 
 
@@ -103,6 +107,7 @@ def test_it_starts_nothing_and_what_does_not_run_is_not_well(
         "settings",
         "disk",
         "backups",
+        "alerts",
         "folders",
     }
     assert "`callmart start` starts it" in found["database"].found
@@ -358,6 +363,27 @@ def test_the_passphrase_for_backups_is_tried(ready: Callmart, tmp_path: Path) ->
 
 
 # Tableau
+
+
+def test_who_is_told_of_a_failed_night_is_tried(ready: Callmart, free_port: int) -> None:
+    """Nothing is sent: the server below would answer it with an error."""
+    url = f"http://127.0.0.1:{free_port}/s3cret"
+    mail = {"from": "callmart@example.org", "to": ["ops@example.org"], "host": "127.0.0.1", "port": free_port}
+    away = by(
+        ready,
+        alerts=Alerts.model_validate(
+            {"ping_url": url, "webhook_url": url, "mail": mail | {"encryption": "none"}}
+        ),
+    )
+    found = wrong(away)
+    assert set(found) == {"alerts.ping_url", "alerts.webhook_url", "alerts.mail"}
+    assert "s3cret" not in str(found)
+    server = Controller(Sink(), hostname="127.0.0.1", port=free_port)
+    server.start()
+    try:
+        assert wrong(away) == {}
+    finally:
+        server.stop()
 
 
 def test_tableau_is_tried(ready: Callmart, free_port: int, tmp_path: Path) -> None:

@@ -246,8 +246,8 @@ COMMANDS = {
     "workbook": "drukte --customer 1001 --out a.twb",
 }  # fmt: skip
 UPGRADES = {"upgrade": "", "upgrade --plan": ""}
-# `doctor` says it among its other checks.
-OTHERS = {"doctor", "emulator", "reports", "simulate", "start", "stop"}
+# `doctor` and `health` say it among other things, and `backup` is what is to be done first.
+OTHERS = {"backup", "doctor", "emulator", "health", "reports", "restore", "simulate", "start", "stop"}
 
 
 def test_a_new_command_is_put_where_it_belongs() -> None:

@@ -17,6 +17,7 @@ from callmart.access import logins
 from callmart.base.errors import UserError
 from callmart.cli import main
 from callmart.cli.terminal import UNDONE
+from callmart.database import migrating
 from callmart.publish import DataSource, Publication, Workbook, installation, publishing, tableau
 from callmart.tableau_files.tds import Live
 from callmart_home import Callmart
@@ -322,6 +323,7 @@ def test_a_home_of_before_is_adopted_when_that_is_confirmed(
             update ops.publication set project = format('%s a name', customer_id)
             """
         )
+        owner.execute((migrating.FOLDER / "0004_publication_without_names.sql").read_bytes())
     for _ in range(2):
         applied.apply(REGISTRY)
         books = applied.rows("select p::text as said, project_id, is_from_before from ops.publication as p")

@@ -204,6 +204,18 @@ def _mail(mail: Mail, message: Message) -> str | None:
     letter["Date"], letter["Message-ID"] = formatdate(), make_msgid(domain="callmart")
     letter["Auto-Submitted"] = "auto-generated"
     letter.set_content(message.text)
+    with _logged_in(mail) as smtp:
+        refused = smtp.send_message(letter)
+    if not refused:
+        return None
+    return (
+        f"alerts.mail: {len(refused)} of {len(mail.to)} recipients were refused by the server: correct `to`"
+    )
+
+
+@contextmanager
+def _logged_in(mail: Mail) -> Iterator[smtplib.SMTP]:
+    """A session with the mail server. Whatever goes wrong within the block is raised as Undelivered."""
     port = mail.port or _PORTS[mail.encryption]
     trusted = ssl.create_default_context()
     try:
@@ -218,15 +230,28 @@ def _mail(mail: Mail, message: Message) -> str | None:
                 smtp.login(
                     mail.user, set_secret("alerts.mail.password_file", mail.password, mail.password_file)
                 )
-            refused = smtp.send_message(letter)
+            yield smtp
     except (OSError, ValueError) as error:  # smtplib's errors are OSErrors
         code = getattr(error, "smtp_code", None)
         raise Undelivered(_sentence("alerts.mail", f"{kind(error)}{f' {code}' if code else ''}")) from None
-    if not refused:
-        return None
-    return (
-        f"alerts.mail: {len(refused)} of {len(mail.to)} recipients were refused by the server: correct `to`"
-    )
+
+
+def try_mail(mail: Mail) -> None:
+    """Log in to the mail server, and send nothing. Raises Undelivered."""
+    with _logged_in(mail) as smtp:
+        smtp.noop()
+
+
+def try_url(setting: str, url: SecretStr) -> None:
+    """Connect to the server of a URL, with TLS if it is https, and send nothing. Raises Undelivered."""
+    parts = urlsplit(url.get_secret_value())
+    host, port = parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
+    try:
+        with socket.create_connection((host, port), timeout=TIMEOUT_S) as connected:
+            if parts.scheme == "https":
+                ssl.create_default_context().wrap_socket(connected, server_hostname=host).close()
+    except (OSError, ValueError) as error:
+        raise Undelivered(_sentence(f"alerts.{setting}", kind(error))) from None
 
 
 def _sentence(setting: str, why: str) -> str:

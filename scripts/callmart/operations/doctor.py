@@ -21,8 +21,9 @@ from callmart.access import drift, logins
 from callmart.backup import sealed
 from callmart.base import keys
 from callmart.base.errors import UserError, kind
-from callmart.base.settings import CONFIG_FILE, Folder, Settings
+from callmart.base.settings import CONFIG_FILE, Alerts, Folder, Mail, Settings
 from callmart.database import clock, restoring, schema, server
+from callmart.operations import alerts
 from callmart.publish import emulator, tableau
 
 LEAST_FREE_GIB = (
@@ -68,6 +69,7 @@ def checks(load: Callable[[], Settings]) -> Iterator[Check]:
     for place in dict.fromkeys(written):
         yield _tried(f"disk of {place}", partial(_disk, place))
     yield _tried("backups", partial(_backups, settings))
+    yield from _of_alerts(settings)
     yield from _of_database(settings)
     yield _tried("Tableau", partial(_tableau, settings))
     if not settings.folders:
@@ -135,6 +137,27 @@ def _backups(settings: Settings) -> str:
         return "no passphrase is set; `callmart backup` needs one"
     sealed.passphrase(settings)
     return "there is a passphrase for the keys"
+
+
+def _of_alerts(settings: Settings) -> Iterator[Check]:
+    set_up = settings.alerts
+    if set_up == Alerts():
+        yield Check("alerts", "ok", "none are set up; nobody is told when a night fails")
+    for setting, url in ("ping_url", set_up.ping_url), ("webhook_url", set_up.webhook_url):
+        if url is not None:
+            yield _tried(f"alerts.{setting}", partial(_answers, setting, url))
+    if set_up.mail is not None:
+        yield _tried("alerts.mail", partial(_mail, set_up.mail))
+
+
+def _answers(setting: str, url: SecretStr) -> str:
+    alerts.try_url(setting, url)
+    return "its server answers; nothing was sent"
+
+
+def _mail(mail: Mail) -> str:
+    alerts.try_mail(mail)
+    return "the mail server accepts the login; nothing was sent" if mail.user else "the mail server answers"
 
 
 def _folder(folder: Folder) -> str:
