@@ -1,7 +1,8 @@
 """A database of an earlier callmart becomes what this one needs, with its history.
 
 tests/data/homes has a dump of each version: 85f5234.dump holds the three customers of centre.py with three days in
-November 2026, landed, built and opened by that commit. Each release adds one (tests/support/dumps.py).
+November 2026, landed, built and opened by that commit; e38da65.dump, of the last one without numbered migrations, has
+days of two months, a held-back day and a publication. Each release adds one (tests/support/dumps.py).
 """
 
 from collections.abc import Callable

@@ -99,5 +99,6 @@ select 'migration', number::text, name || checksum from ops.migration
 
 
 def structure(connection: psycopg.Connection) -> set[tuple[str, str, str | None]]:
-    """What the database consists of, without its rows."""
-    return set(connection.execute(STRUCTURE, {"schemas": list(SCHEMAS)}).fetchall())
+    """What the database consists of, without its rows, and without the table that the first run makes as its lock."""
+    found = connection.execute(STRUCTURE, {"schemas": list(SCHEMAS)}).fetchall()
+    return {(kind, name, made) for kind, name, made in found if not name.startswith("ops.running_now")}
