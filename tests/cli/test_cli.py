@@ -277,7 +277,7 @@ def test_a_run_without_folder_and_tableau_says_so_as_json(
 
 
 def test_a_run_whose_database_breaks_off_says_so_as_json(ready: Callmart, command: Command) -> None:
-    """All its connections are ended, the one that holds its lock as well, while it builds: then there are three."""
+    """All its connections are ended, the one that holds its lock as well, while it builds: then there are four."""
     socket = server.start(ready.home)
 
     def end_it() -> int:
@@ -287,7 +287,7 @@ def test_a_run_whose_database_breaks_off_says_so_as_json(ready: Callmart, comman
             while not (
                 ended := postgres.execute(
                     "select count(pg_terminate_backend(pid)) from pg_stat_activity where usename = 'callmart_owner'"
-                    " and (select count(*) from pg_stat_activity where usename = 'callmart_owner') > 2"
+                    " and (select count(*) from pg_stat_activity where usename = 'callmart_owner') > 3"
                 ).fetchall()[0][0]
             ):
                 sleep(0.01)
@@ -296,7 +296,7 @@ def test_a_run_whose_database_breaks_off_says_so_as_json(ready: Callmart, comman
     with ThreadPoolExecutor(1) as pool:
         ended = pool.submit(end_it)
         done = command("run", "--json")
-        assert ended.result() > 2
+        assert ended.result() > 3
     assert done.returncode == 1, done.stderr
     ran = json.loads(done.stdout)
     assert (

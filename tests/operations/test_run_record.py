@@ -335,3 +335,15 @@ def test_status_begins_with_the_last_run(
     night(quick)
     assert shown[0].startswith("a run is at work since ")
     assert shown[0].splitlines()[0].endswith(" (land)")
+
+
+def test_a_database_that_is_lost_before_the_first_stage_is_a_problem_of_the_run(
+    quick: Callmart, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lost(*_: Any) -> None:
+        raise psycopg.OperationalError(SECRET)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(run, "Record", lost)
+        assert night(quick).problems == [run.LOST]
+    assert night(quick).problems == []

@@ -100,9 +100,11 @@ def run(connection: psycopg.Connection, settings: Settings, on_step: OnStep) -> 
     """
     tableau.require_server(settings)
     ran = Ran()
+    has_begun = False
     try:
         with ExitStack() as lock:
             lock.enter_context(clock.guarded(connection, settings))
+            has_begun = True
             record = lock.enter_context(closing(Record(connector(connection))))
             with log.context(run=record.run_id):
                 _recorded(connection, settings, ran, on_step, record)
@@ -115,9 +117,9 @@ def run(connection: psycopg.Connection, settings: Settings, on_step: OnStep) -> 
                     with closing(record):
                         record.end(PROBLEMS, len(ran.problems))
     except (KeyboardInterrupt, psycopg.Error) as error:
-        if not _interrupted(error):
+        if not (has_begun or _interrupted(error)):
             raise
-        ran.note(INTERRUPTION)
+        ran.note(INTERRUPTION if _interrupted(error) else LOST)
     return ran
 
 
