@@ -17,7 +17,7 @@ from callmart import __version__
 from callmart.backup import contents, manifest, programs, sealed
 from callmart.backup.manifest import DATABASE, KEYS, NAME, Manifest
 from callmart.base.errors import UserError
-from callmart.base.keys import ensure_key, secret_file
+from callmart.base.keys import known_key, secret_file
 from callmart.base.settings import Settings
 from callmart.database import clock, migrating, schema
 from callmart.database.lock import second
@@ -38,7 +38,7 @@ def back_up(connection: psycopg.Connection, settings: Settings, folder: Path) ->
     target = _checked(folder, settings)
     with _draft(target) as draft, _snapshot(connection) as (reader, snapshot):
         keys = {
-            customer: ensure_key(settings.home, customer, fingerprint)
+            customer: known_key(settings.home, customer, fingerprint)
             for customer, fingerprint in contents.fingerprints(reader).items()
         }
         day = clock.last_day(reader)

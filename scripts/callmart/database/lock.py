@@ -34,20 +34,27 @@ def second(connection: psycopg.Connection) -> psycopg.Connection:
 
 @contextmanager
 def exclusive(connection: psycopg.Connection) -> Iterator[None]:
-    """Let only one run at a time work on this database. Raises UserError if another is at work.
+    """Let only one run at a time work on this database. Raises UserError if another is at work."""
+    with alone(connection, "ops", "callmart run"):
+        yield
 
-    It locks a table, in a connection of its own. An advisory lock would not do: every login can take one, also a
-    customer's.
+
+@contextmanager
+def alone(connection: psycopg.Connection, schema: str, what: str) -> Iterator[None]:
+    """Let only one `what` at a time work on this database. Raises UserError if another is at work.
+
+    It locks a table of the schema, which is made if it is absent, in a connection of its own. An advisory lock would
+    not do: every login can take one, also a customer's.
     """
     with second(connection) as own:
-        own.execute("create schema if not exists ops")
-        # Not inside the transaction below: a second run would wait for it instead of being refused.
-        own.execute("create table if not exists ops.running_now ()")
+        own.execute(f"create schema if not exists {schema}".encode())
+        # Not inside the transaction below: another one would wait for it instead of being refused.
+        own.execute(f"create table if not exists {schema}.running_now ()".encode())
         with own.transaction():
             try:
-                own.execute("lock table ops.running_now in exclusive mode nowait")
+                own.execute(f"lock table {schema}.running_now in exclusive mode nowait".encode())
             except psycopg.errors.LockNotAvailable:
                 raise UserError(
-                    "another callmart run is at work on this database; wait until it has finished"
+                    f"another {what} is at work on this database; wait until it has finished"
                 ) from None
             yield

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import psycopg
 
 from callmart.base.errors import UserError
-from callmart.database.lock import second
+from callmart.database.lock import alone
 
 SCHEMA = "callmart_restoring"
 TABLE = f"{SCHEMA}.unfinished"
@@ -36,16 +36,8 @@ def refuse(connection: psycopg.Connection) -> None:
 @contextmanager
 def locked(connection: psycopg.Connection) -> Iterator[None]:
     """Let nobody else restore into this database. Commits. Raises UserError if another restore is at work."""
-    connection.execute(f"create schema if not exists {SCHEMA}".encode())
-    connection.execute(f"create table if not exists {SCHEMA}.running_now ()".encode())
     connection.commit()
-    with second(connection) as own, own.transaction():
-        try:
-            own.execute(f"lock table {SCHEMA}.running_now in exclusive mode nowait".encode())
-        except psycopg.errors.LockNotAvailable:
-            raise UserError(
-                "another restore is at work on this database; wait until it has finished"
-            ) from None
+    with alone(connection, SCHEMA, "restore"):
         yield
 
 

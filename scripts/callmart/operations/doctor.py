@@ -18,7 +18,7 @@ from psycopg.conninfo import conninfo_to_dict
 from pydantic import SecretStr
 
 from callmart.access import drift, logins
-from callmart.backup import sealed
+from callmart.backup import contents, sealed
 from callmart.base import keys
 from callmart.base.errors import UserError, kind
 from callmart.base.settings import CONFIG_FILE, Alerts, Folder, Mail, Settings
@@ -291,11 +291,9 @@ def _logins(connection: psycopg.Connection, settings: Settings) -> str:
 
 def _keys(connection: psycopg.Connection, home: Path) -> str:
     """Compare the key of each customer with the fingerprint in the registry."""
-    rows = connection.execute(
-        "select customer_id, key_fingerprint from registry.customer where key_fingerprint is not null order by 1"
-    ).fetchall()
+    fingerprints = contents.fingerprints(connection)
     connection.rollback()
-    for customer_id, fingerprint in rows:
+    for customer_id, fingerprint in fingerprints.items():
         path = keys.key_file(home, customer_id)
         try:
             keys.refuse_shared(path, f"the key of customer {customer_id}")
@@ -303,8 +301,8 @@ def _keys(connection: psycopg.Connection, home: Path) -> str:
             raise UserError(
                 f"the key of customer {customer_id} is missing or can't be read ({path}): {keys.RESTORE}"
             ) from None
-        keys.ensure_key(home, customer_id, fingerprint)
-    return f"{len(rows)}, each its customer's"
+        keys.known_key(home, customer_id, fingerprint)
+    return f"{len(fingerprints)}, each its customer's"
 
 
 # -- Tableau ---------------------------------------------------------------------------------------------------

@@ -13,10 +13,10 @@ from callmart.base import yaml_file
 from callmart.base.errors import UserError
 from callmart.base.settings import TimeZone
 from callmart.base.strict import Strict, first_mistake, line_of
-from callmart.declarations import exposures
+from callmart.declarations import exposures, matrix
 
 Option = Literal["none", "standard", "detailed"]
-OPTIONS: tuple[Option, ...] = ("none", "standard", "detailed")  # each opens more than the previous one
+OPTIONS: tuple[Option, ...] = ("none", *matrix.OPTIONS)  # each opens more than the previous one
 
 
 def _day(written: object) -> date:
