@@ -15,6 +15,7 @@ from typing import Any
 import hypothesis
 import pytest
 
+from callmart.backup import sealed
 from callmart.base.settings import Settings
 from callmart.database import server
 from callmart.declarations import dbt_project
@@ -63,6 +64,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if item.path.parent.name == "database" or "new_home" in getattr(item, "fixturenames", ()):
             item.add_marker("server")
     items.sort(key=lambda item: item.path.stem.removeprefix("test_") not in LONG_MODULES)
+
+
+def pytest_collection_finish() -> None:
+    gc.freeze()  # libraries and tests are there to stay
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -139,8 +144,8 @@ def new_home(shared: Path) -> Path:
             dbt_project.marts(Settings(home=home, dsn=None, folders=[]))
             server.stop(home)
             with (home / "postgres" / "postgresql.conf").open("a") as configuration:
-                # No test switches the machine off; and what is copied is small.
-                configuration.write("fsync = off\nmin_wal_size = '32MB'\n")
+                # No test switches the machine off; what is copied is small; and thousands log in.
+                configuration.write("fsync = off\nmin_wal_size = '32MB'\nscram_iterations = 16\n")
     return home
 
 
@@ -237,6 +242,15 @@ def quick_great_expectations() -> Iterator[None]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(suites, "_source", source)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def quick_passphrases() -> Iterator[None]:
+    """The key of a backup comes slowly from its passphrase, so that nobody can try many; here at once."""
+    assert sealed._COST >= 2**17, "the least that OWASP recommends for scrypt"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sealed, "_COST", 2)
         yield
 
 

@@ -1,5 +1,6 @@
 """The command as a person or a scheduler uses it: another process, its words and its exit code."""
 
+import gc
 import multiprocessing
 import os
 import subprocess
@@ -7,9 +8,11 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import TYPE_CHECKING, Any
+from unittest.mock import patch
 
-import pytest
+if TYPE_CHECKING:  # a forked process would import it anew
+    import pytest
 
 NO_SETTINGS = Path(__file__).with_name(
     "callmart.toml"
@@ -19,15 +22,19 @@ Command = Callable[..., subprocess.CompletedProcess[str]]
 # Most of a command's time goes into importing these, so its process is forked from one that has them already. Great
 # Expectations is not among them: few commands need it, and a larger process takes longer to fork.
 LIBRARIES = [
-    "adbc_driver_postgresql.dbapi", "dbt.cli.main", "duckdb", "lxml.html", "pantab", "psycopg", "pyarrow.csv",
-    "pyarrow.parquet", "pydantic_settings", "rich.progress", "ruamel.yaml", "tableauserverclient", "typer", "uvicorn",
+    "adbc_driver_postgresql.dbapi", "callmart.cli.main", "callmart.operations.run", "dbt.cli.main", "duckdb",
+    "lxml.html", "pantab", "psycopg", "pyarrow.csv", "pyarrow.parquet", "pydantic_settings", "rich.progress",
+    "ruamel.yaml", "tableauserverclient", "typer", "uvicorn",
 ]  # fmt: skip
 PREPARED = multiprocessing.get_context("forkserver")
 PREPARED.set_forkserver_preload(LIBRARIES)
 
 
 def _callmart() -> None:
-    from callmart.cli.main import main  # new to the process
+    if os.environ["CALLMART_CONFIG"] != str(NO_SETTINGS):  # which is read where it is imported
+        for name in [name for name in sys.modules if name.startswith("callmart.")]:
+            del sys.modules[name]
+    from callmart.cli.main import main
 
     main()
 
@@ -61,7 +68,8 @@ def in_a_process(
     with TemporaryDirectory() as folder:
         out, err = Path(folder) / "out", Path(folder) / "err"
         process = PREPARED.Process(target=_run, args=(run, told, str(cwd), environment, out, err))
-        process.start()
+        with patch.dict(os.environ, CALLMART_CONFIG=str(NO_SETTINGS)):  # for what all of them are forked from
+            process.start()
         process.join()
         assert process.exitcode is not None
         return subprocess.CompletedProcess(told, process.exitcode, out.read_text(), err.read_text())
@@ -71,9 +79,11 @@ def _run(
     run: Callable[[], None], arguments: list[str], cwd: str, environment: dict[str, str], out: Path, err: Path
 ) -> None:
     """What the forked process does."""
+    gc.freeze()  # what it was born with is not looked through again
     os.chdir(cwd)
+    set_by_import = {name: value for name, value in os.environ.items() if name.startswith("PG")}
     os.environ.clear()
-    os.environ.update(environment)
+    os.environ.update(set_by_import | environment)
     for stream, file in enumerate((Path(os.devnull), out, err)):
         os.dup2(os.open(file, os.O_RDWR | os.O_CREAT), stream)
     sys.argv = arguments
@@ -92,7 +102,7 @@ def command_from_scratch(home: Path) -> Command:
     return command
 
 
-def use(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def use(settings: Any, monkeypatch: "pytest.MonkeyPatch") -> None:
     """Let commands in this process have these settings."""
     for name, module in list(sys.modules.items()):
         if name.startswith("callmart.cli.") and hasattr(module, "settings"):
