@@ -276,6 +276,7 @@ EXAMPLES = [
     ("average_handling_time", AMAZON | {"hold_s": None, "wrapup_s": None}, 180.0),
     ("average_wrapup_time", AMAZON | {"wrapup_s": None}, None),
     ("average_talk_time", AMAZON | {"talk_s": None}, None),
+    ("transfer_rate", GENESYS | {"transferred_blind": None, "transferred_attended": None}, None),
     ("service_level", dict.fromkeys(CISCO, 0), None),
     ("service_level", {"offered": 3, "short_abandoned": 3, "answered_in_threshold": 0}, None),
 ]

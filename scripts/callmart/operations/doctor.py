@@ -5,7 +5,6 @@ can't be tried, because something else is wrong or doesn't run, is reported as n
 """
 
 import os
-import shutil
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
@@ -23,12 +22,9 @@ from callmart.base import keys
 from callmart.base.errors import UserError, kind
 from callmart.base.settings import CONFIG_FILE, Alerts, Folder, Mail, Settings
 from callmart.database import clock, restoring, schema, server
-from callmart.operations import alerts
+from callmart.operations import alerts, health
 from callmart.publish import emulator, tableau
 
-LEAST_FREE_GIB = (
-    5  # the embedded server's write-ahead log takes 2, and extracts are written anew beside the old ones
-)
 ADMINISTRATORS = (
     "ServerAdministrator",
     "SiteAdministratorCreator",
@@ -67,7 +63,7 @@ def checks(load: Callable[[], Settings]) -> Iterator[Check]:
     yield _tried("home", partial(_home, settings.home))
     written = [settings.home, *(folder.move_to for folder in settings.folders if folder.move_to)]
     for place in dict.fromkeys(written):
-        yield _tried(f"disk of {place}", partial(_disk, place))
+        yield _tried(f"disk of {place}", partial(_disk, place, settings))
     yield _tried("backups", partial(_backups, settings))
     yield from _of_alerts(settings)
     yield from _of_database(settings)
@@ -121,13 +117,14 @@ def _home(home: Path) -> str:
     return f"{home} is this user's alone"
 
 
-def _disk(place: Path) -> str:
+def _disk(place: Path, settings: Settings) -> str:
     while not place.exists():  # what is yet to be made is made on this disk
         place = place.parent
-    free = shutil.disk_usage(place).free / (1 << 30)
-    if free < LEAST_FREE_GIB:
+    disk = health.disk_of(place)
+    free, least = disk.free / 2**30, disk.least_free(settings) / 2**30
+    if free < least:
         raise UserError(
-            f"{free:.1f} GiB are free; make room until there are {LEAST_FREE_GIB}, or use another disk"
+            f"{free:.1f} GiB are free; make room until there are {least:.1f}, or use another disk"
         )
     return f"{free:.0f} GiB are free"
 
