@@ -31,7 +31,7 @@ ADMINISTRATORS = (
     "SiteAdministratorExplorer",
     "SiteAdministrator",
 )
-START = "`callmart start` starts it, then run `callmart doctor` again"
+AGAIN = "then run `callmart doctor` again"
 
 Outcome = Literal["ok", "wrong", "not checked"]
 
@@ -55,9 +55,7 @@ def checks(load: Callable[[], Settings]) -> Iterator[Check]:
         settings = load()
     except UserError as mistake:
         yield Check("settings", "wrong", str(mistake))
-        yield Check(
-            "everything else", "not checked", "correct the settings first, then run `callmart doctor` again"
-        )
+        yield Check("everything else", "not checked", f"correct the settings first, {AGAIN}")
         return
     yield Check("settings", "ok", _sources(settings))
     yield _tried("home", partial(_home, settings.home))
@@ -214,12 +212,11 @@ def _of_database(settings: Settings) -> Iterator[Check]:
 
 
 def _reached(settings: Settings) -> Settings:
-    """The settings with the embedded server as a server of one's own: so it is not started, and nothing is made."""
-    if settings.dsn is not None:
-        return settings
-    if not server.is_running(settings.home):
-        raise NotChecked(f"the embedded server is not running; {START}")
-    return settings.model_copy(update={"dsn": SecretStr(server.embedded_uri(settings.home))})
+    """The settings by which the embedded server is not started."""
+    try:
+        return server.if_running(settings)
+    except server.NotRunning as reason:
+        raise NotChecked(f"{reason}, {AGAIN}") from None
 
 
 def _tls(connection: psycopg.Connection, settings: Settings) -> str:
@@ -309,7 +306,7 @@ def _tableau(settings: Settings) -> str:
     """Sign in. Whether projects can be made follows from the user's role on the site."""
     tableau.require_server(settings)
     if settings.tableau.is_emulated and not emulator.is_running(settings.home):
-        raise NotChecked(f"the emulator is not running; {START}")
+        raise NotChecked(f"the emulator is not running: `callmart start` starts it, {AGAIN}")
     with tableau.connect(settings) as signed_in:
         user = signed_in.users.get_by_id(str(signed_in.user_id))
         if user.site_role not in ADMINISTRATORS:

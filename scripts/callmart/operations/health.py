@@ -100,7 +100,7 @@ def look(settings: Settings) -> Health:
     """Look at everything. Raises nothing if the database can't be used: that is a trouble as well."""
     books, lost = None, []
     try:
-        with server.connect(settings) as connection:
+        with server.connect(server.if_running(settings)) as connection:
             schema.require(connection, settings.time_zone)
             books = _books(connection, settings)
     except UserError as error:
