@@ -267,8 +267,6 @@ def _write_keys(settings: Settings, backup: Opened) -> None:
 
 def _upgrade(connection: psycopg.Connection, settings: Settings, marts: list[Mart]) -> None:
     """Bring the database up to date, as `callmart upgrade` does: the backup may be of an earlier version. Commits."""
-    # All functions and views are callmart's: those that this version no longer makes go.
-    connection.execute(schema.SQL["keep_definitions"])
     schema.apply(connection, settings)
     if changed := changes.planned(connection, marts):
         changes.apply(connection, marts, changed)
