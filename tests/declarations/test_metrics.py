@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from callmart.access import drift, memberships
-from callmart.base.errors import UserError
+from callmart.base.errors import UserError, saying_mistakes
 from callmart.build import months
 from callmart.declarations import dbt_project, dictionary, metrics
 from callmart.declarations.metrics import Metric, Ratio, Sum, Term, parse
@@ -158,6 +158,13 @@ def test_the_dictionary_is_what_the_files_say(tmp_path: Path) -> None:
     copy.write_text(dictionary.FILE.read_text())
     dictionary.write(copy, marts(), metrics.metrics().values())
     assert copy.read_text() == dictionary.FILE.read_text(), f"run {dictionary.COMMAND}"
+
+
+def test_a_mistake_ends_a_program_with_its_sentence(capsys: pytest.CaptureFixture[str]) -> None:
+    """The dictionary is written by one."""
+    with pytest.raises(SystemExit) as ended, saying_mistakes():
+        raise UserError("metrics.yml line 3: correct it")
+    assert (ended.value.code, capsys.readouterr().err) == (2, "error: metrics.yml line 3: correct it\n")
 
 
 def test_the_dictionary_has_every_column_and_ratio() -> None:
