@@ -141,7 +141,7 @@ def _run_unpublished(settings: Settings) -> None:
     ran = run.Ran()
     with server.connect(settings) as connection, exclusive(connection):
         run.remove_closed(connection, settings, ran, _ignore)
-        run.expire_and_make_months(connection, settings, ran, _ignore)
+        run.follow_calendar(connection, settings, ran, _ignore)
         run.land_folders(connection, settings, ran, _ignore)
         run.build_and_open(connection, settings, ran, _ignore)
         extract.extract(connection, settings, _ignore)

@@ -5,22 +5,29 @@ import json
 import os
 import secrets
 import shutil
+import signal
 import subprocess
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic import SecretStr
 
-from backups import PASSPHRASE, back_up, with_settings
+from backups import PASSPHRASE, back_up, restored, with_settings
+from callmart.access import drift
 from callmart.backup import backup, contents, manifest, programs, restore, sealed
 from callmart.base.errors import UserError
-from callmart.base.keys import fingerprint_of, key_file, new_key
+from callmart.base.keys import fingerprint_of, key_file, new_key, secret_file
 from callmart.base.settings import PROJECT
-from callmart.database import clock, server
+from callmart.database import clock, schema, server
+from callmart.declarations import dbt_project
 from callmart_home import Callmart
-from centre import NAMED, WITH_DATA
+from catalogue import unprotected
+from centre import NAMED, WITH_DATA, queue_of
 from commands import command_of, mistake
 
 EARLIER = PROJECT / "tests" / "data" / "homes" / "85f5234.dump"
@@ -74,13 +81,15 @@ def test_it_has_the_rows_of_one_moment(old: Callmart, made: Path) -> None:
 def test_rows_that_come_while_it_is_made_are_in_neither_dump_nor_manifest(
     old: Callmart, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    dump = programs.dump
+    dumping = programs.dumping
 
-    def dump_late(*arguments: object) -> None:
+    @contextmanager
+    def dumping_late(*arguments: Any) -> Iterator[None]:
         old.rows("insert into ops.to_vacuum (relation) values ('late') returning 1")
-        dump(*arguments)  # type: ignore[arg-type]
+        with dumping(*arguments):
+            yield
 
-    monkeypatch.setattr(programs, "dump", dump_late)
+    monkeypatch.setattr(programs, "dumping", dumping_late)
     counted = back_up(old, tmp_path / "b").tables["ops.to_vacuum"].rows
     old.rows("delete from ops.to_vacuum where relation = 'late' returning 1")
     script = subprocess.run(
@@ -98,10 +107,10 @@ def test_the_audit_log_has_it(old: Callmart, made: Path) -> None:
     assert len(noted) == 1
 
 
-def test_a_database_of_an_earlier_version_is_backed_up_before_its_upgrade(
+def test_a_backup_from_before_an_upgrade_is_restored_and_upgraded(
     make_callmart: Callable[[], Callmart], tmp_path: Path
 ) -> None:
-    """Its marts are in another schema, and restoring needs the version that it is of."""
+    """Its marts are in another schema, and that version has no command to restore it."""
     earlier = with_settings(make_callmart())
     with earlier.connect() as owner:
         dsn = owner.info.dsn
@@ -114,12 +123,29 @@ def test_a_database_of_an_earlier_version_is_backed_up_before_its_upgrade(
             "update registry.customer set key_fingerprint = %s where customer_id = %s returning 1",
             fingerprint_of(key), customer,
         )  # fmt: skip
+    with earlier.connect() as owner:
+        owner.execute("create function access.obsolete() returns integer return 1")
     written = back_up(earlier, tmp_path / "b")
-    assert written.tables["mart.queue_interval"].rows > 0
     assert set(written.keys) == set(WITH_DATA)
     assert written.callmart.startswith("before ")
-    with pytest.raises(UserError, match="of a database of another version: restore it with the callmart"):
-        restore.open_backup(tmp_path / "b", earlier.settings)
+
+    other = with_settings(make_callmart())
+    marts = dbt_project.marts(other.settings)
+    with other.connect() as owner:
+        today = clock.today(owner, other.settings)
+    done = restored(other, tmp_path / "b", accepted=today)
+    assert done.problems == []
+    with other.connect() as owner:
+        schema.require(owner, other.settings.time_zone)
+        assert drift.find(owner, marts) == []
+        assert unprotected(owner) == []
+        assert owner.execute("select to_regprocedure('access.obsolete()')").fetchone() == (None,)
+        for mart in marts:
+            (rows,) = owner.execute(f"select count(*) from store.{mart.name}".encode()).fetchall()
+            assert rows == (written.tables[f"mart.{mart.name}"].rows,) > (0,)
+    for customer in WITH_DATA:
+        shown = other.rows("select distinct queue from mart.queue_interval", customer_id=customer)
+        assert shown == [{"queue": queue_of(customer)}]
 
 
 # where it can't be made
@@ -129,18 +155,16 @@ def test_a_disk_that_is_full_leaves_nothing(
     old: Callmart, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """By pg_dump itself, which writes to a device that is always full; and by a file of ours."""
-    dump = programs.dump
+    dumping = programs.dumping
 
-    def to_a_full_disk(*arguments: object) -> None:
-        file = arguments[-1]
-        assert isinstance(file, Path)
-        file.symlink_to("/dev/full")
-        dump(*arguments)  # type: ignore[arg-type]
+    def to_a_full_disk(*arguments: Any) -> AbstractContextManager[None]:
+        arguments[-1].symlink_to("/dev/full")
+        return dumping(*arguments)
 
     def full(path: Path, content: object) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
 
-    for module, name, broken in ((programs, "dump", to_a_full_disk), (backup, "secret_file", full)):
+    for module, name, broken in ((programs, "dumping", to_a_full_disk), (backup, "secret_file", full)):
         with monkeypatch.context() as patch:
             patch.setattr(module, name, broken)
             with pytest.raises(UserError) as refused:
@@ -163,6 +187,43 @@ def test_a_backup_that_is_killed_is_no_backup(
     assert left.name.startswith("b.unfinished-")
     with pytest.raises(UserError, match=r"is not a whole backup: it has no manifest\.json"):
         restore.open_backup(left, old.settings)
+
+
+def test_killed_anywhere_the_folder_is_whole_or_not_there(tmp_path: Path) -> None:
+    """SIGKILL before each file or folder that is opened, made, changed or renamed, in processes of their own."""
+    files = {name: name * 10_000 for name in (manifest.DATABASE, manifest.KEYS, manifest.NAME)}
+    is_there: list[bool] = []
+    is_killed = True
+    while is_killed:
+        target = tmp_path / str(len(is_there)) / "b"
+        target.parent.mkdir()
+        if (child := os.fork()) == 0:
+            with kill_at(len(is_there) + 1), backup._draft(target) as draft:
+                for name, content in files.items():
+                    secret_file(draft / name, content)
+            os._exit(0)
+        is_killed = os.WIFSIGNALED(os.waitpid(child, 0)[1])
+        is_there.append(target.exists())
+        if is_there[-1]:
+            assert {file.name: file.read_text() for file in target.iterdir()} == files, len(is_there)
+    assert is_there.count(False) > 10
+    assert is_there[-1]
+
+
+@contextmanager
+def kill_at(number: int) -> Iterator[None]:
+    """Ends this process before the operation of that number; the first is 1."""
+    count = 0
+
+    def look(event: str, _: object) -> None:
+        nonlocal count
+        if event == "open" or event.startswith("os."):
+            count += 1
+            if count == number:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    sys.addaudithook(look)
+    yield
 
 
 def interrupted(*_: object) -> None:
@@ -330,13 +391,9 @@ WRONG: dict[str, tuple[Callable[[Path], object], str]] = {
         lambda folder: rewritten(folder, files={"../x.key": {"size": 1, "sha256": ""}}),
         "is damaged",
     ),
-    "another version": (
-        lambda folder: rewritten(folder, schema_fingerprint="0" * 64),
-        "of a database of another version: restore it with the callmart that it was of",
-    ),
-    "an earlier schema": (
-        lambda folder: rewritten(folder, schema_version=1),
-        "of a database of another version: restore it with the callmart that it was of",
+    "a newer version": (
+        lambda folder: rewritten(folder, schema_version=9999, callmart="9.0.0"),
+        "is of a newer version of callmart: install 9.0.0, or one after it, and restore it with that",
     ),
     "another time zone": (
         lambda folder: rewritten(folder, time_zone="Asia/Tokyo"),

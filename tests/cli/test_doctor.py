@@ -172,11 +172,10 @@ def test_a_home_of_another_user_is_named(ready: Callmart) -> None:
 
 
 def test_a_full_disk_is_named(ready: Callmart, monkeypatch: pytest.MonkeyPatch) -> None:
-    usage = shutil.disk_usage(ready.home)._replace(free=4 << 30)
-    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: (20 << 30, 16 << 30, 4 << 30))
     assert (
         only_wrong(ready.settings, "disk")
-        == "4.0 GiB are free; make room until there are 5, or use another disk"
+        == "4.0 GiB are free; make room until there are 5.0, or use another disk"
     )
 
 

@@ -330,3 +330,41 @@ def test_no_table_is_made_where_things_are_replaced() -> None:
     made = r"^(create (unlogged )?table|create (unique )?index|create sequence|create schema|alter table .* column).*"
     assert re.findall(made, schema.TEXT, re.MULTILINE) == []
     assert re.search(made, "create table if not exists ops.more (\n", re.MULTILINE)
+
+
+# -- what single migrations do with rows -----------------------------------------------------------------------------
+
+
+def test_recipients_keep_their_reports_and_lose_the_transfers_of_one_agent(played: Callmart) -> None:
+    (file,) = migrating.FOLDER.glob("0010_*.sql")
+    with played.connect() as owner:
+        owner.execute(
+            "update registry.recipient set reports = '{status,drukte,afhandeling,other,bereikbaarheid,medewerkers}'"
+            " where email = 'chef@een.example'"
+        )
+        owner.execute(
+            "insert into ops.extract (customer_id, mart_group, content_hash, row_count, basis)"
+            " select customer_id, mart_group, '', 1, '{\"opened\": 1, \"rest\": 2}'"
+            " from (values (1001, 'queue'), (1003, 'queue'), (1003, 'line')) as e (customer_id, mart_group)"
+        )
+        owner.execute(
+            "update store.queue_interval set talk_s = null"
+            " where (customer_id, interval_start) in (select customer_id, min(interval_start) from store.queue_interval"
+            " where customer_id = 1003 group by 1)"
+        )
+        owner.execute(file.read_bytes())
+        reports = owner.execute("select email, reports from registry.recipient order by 1").fetchall()
+        hidden = owner.execute(
+            "select customer_id, count(*) from store.queue_interval"
+            " where transferred_blind is null and transferred_attended is null group by 1"
+        ).fetchall()
+        stale = owner.execute(
+            "select customer_id, mart_group from ops.extract where not basis ? 'opened' and basis ? 'rest'"
+        ).fetchall()
+        owner.rollback()
+    assert reports == [
+        ("chef@een.example", ["status", "traffic", "handling", "other", "accessibility", "agents"]),
+        ("chef@twee.example", ["traffic"]),
+        ("planner@een.example", []),
+    ]
+    assert (hidden, stale) == ([(1003, 1)], [(1003, "queue")])

@@ -284,6 +284,11 @@ def test_the_plan_of_an_upgrade_changes_nothing_and_two_are_not_done_at_once(
     code, said, _ = command("upgrade")
     assert (code, said.splitlines()[-1]) == (0, "upgrade: done; continue with `callmart run`")
     assert command("upgrade") == (0, "upgrade: nothing to do\n", "")
+    marts = dbt_project.marts(earlier.settings)
+    with monkeypatch.context() as more:  # what a build will do is no change for an upgrade to make
+        more.setattr(dbt_project, "marts", lambda _: [*marts, marts[0].model_copy(update={"name": "other"})])
+        for option, added in (("--plan", "mart other: the next build makes it\n"), ("", "")):
+            assert command("upgrade", *option.split()) == (0, f"{added}upgrade: nothing to do\n", "")
 
     # A clock that jumped stops it before anything is done.
     with earlier.connect() as owner:

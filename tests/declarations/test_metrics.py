@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from callmart.access import drift, memberships
-from callmart.base.errors import UserError
+from callmart.base.errors import UserError, saying_mistakes
 from callmart.build import months
 from callmart.declarations import dbt_project, dictionary, metrics
 from callmart.declarations.metrics import Metric, Ratio, Sum, Term, parse
@@ -160,6 +160,13 @@ def test_the_dictionary_is_what_the_files_say(tmp_path: Path) -> None:
     assert copy.read_text() == dictionary.FILE.read_text(), f"run {dictionary.COMMAND}"
 
 
+def test_a_mistake_ends_a_program_with_its_sentence(capsys: pytest.CaptureFixture[str]) -> None:
+    """The dictionary is written by one."""
+    with pytest.raises(SystemExit) as ended, saying_mistakes():
+        raise UserError("metrics.yml line 3: correct it")
+    assert (ended.value.code, capsys.readouterr().err) == (2, "error: metrics.yml line 3: correct it\n")
+
+
 def test_the_dictionary_has_every_column_and_ratio() -> None:
     written = dictionary.FILE.read_text()
     for mart in marts():
@@ -276,6 +283,7 @@ EXAMPLES = [
     ("average_handling_time", AMAZON | {"hold_s": None, "wrapup_s": None}, 180.0),
     ("average_wrapup_time", AMAZON | {"wrapup_s": None}, None),
     ("average_talk_time", AMAZON | {"talk_s": None}, None),
+    ("transfer_rate", GENESYS | {"transferred_blind": None, "transferred_attended": None}, None),
     ("service_level", dict.fromkeys(CISCO, 0), None),
     ("service_level", {"offered": 3, "short_abandoned": 3, "answered_in_threshold": 0}, None),
 ]

@@ -319,7 +319,8 @@ ODD = [
         [
             JOIN,
             CONNECT,
-            call("agent_released", "10:01", agent="a", reason="agent"),
+            call("transferred", "10:01", agent="a", reason="blind", target_kind="other"),
+            call("agent_released", "10:01", agent="a", reason="transfer"),
             *(
                 row | {"call_id": "c-2"}
                 for row in (
@@ -435,7 +436,7 @@ def test_an_odd_call(told: Callmart, odd: Odd) -> None:
 
 OF_AGENTS = {
     "rings", "rings_answered", "rings_unanswered", "ring_s", "talk_s", "talk_max_s", "holds", "contacts_held", "hold_s",
-    "wrapup_s", "staffed_s",
+    "wrapup_s", "transferred_blind", "transferred_attended", "staffed_s",
 }  # fmt: skip
 
 
@@ -455,7 +456,8 @@ def test_standard_hides_what_one_agent_did_and_shows_what_two_did(told: Callmart
     }
     assert nulls("two agents") == {frozenset({"staffed_s"})}, "in both quarter-hours, of one agent each"
     transfers = "select sum(transferred_blind)::int as n from store.queue_interval where customer_id = %s"
-    assert told.rows(transfers, CUSTOMER["standard, one agent in a queue of the day"]) == [{"n": 1}]
+    for agents, shown in ("one agent", None), ("two agents", 1):
+        assert told.rows(transfers, CUSTOMER[f"standard, {agents} in a queue of the day"]) == [{"n": shown}]
 
 
 def test_the_service_levels_of_cisco(told: Callmart) -> None:

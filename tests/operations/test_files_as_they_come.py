@@ -335,7 +335,7 @@ def test_a_run_removes_what_was_moved_and_says_so(
     )
     ran = run.Ran()
     with ready.connect() as connection:
-        run.expire_and_make_months(connection, settings, ran, ignore_step)
+        run.follow_calendar(connection, settings, ran, ignore_step)
     assert (names(archive), ran.expired) == ([], 2)
     (problem,) = ran.problems
     assert problem.startswith(

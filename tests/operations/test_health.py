@@ -3,7 +3,7 @@
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -320,6 +320,16 @@ def test_the_database_s_volume_is_looked_at_apart(played: Callmart, monkeypatch:
         shutil, "disk_usage", lambda path: (100 * GIB, 0, GIB if path.name == "postgres" else 50 * GIB)
     )
     assert [one.kind for one in health.look(played.settings).troubles] == ["database_disk"]
+
+
+def test_looking_starts_no_server(make_callmart: Callable[[], Callmart]) -> None:
+    stopped = make_callmart()
+    (trouble,) = health.look(stopped.settings).troubles
+    assert (trouble.kind, trouble.what) == (
+        "database",
+        "the database can't be used: the embedded server is not running: `callmart start` starts it",
+    )
+    assert not server.is_running(stopped.home)
 
 
 def test_a_database_that_can_not_be_used(played: Callmart, free_port: int) -> None:

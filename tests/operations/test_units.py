@@ -14,7 +14,7 @@ from callmart.base import settings
 from callmart.base.settings import PROJECT, Settings
 
 UNITS = PROJECT / "packaging" / "systemd"
-OF_THE_ACCOUNT = ("callmart.service", "callmart-servers.service")
+OF_THE_ACCOUNT = ("callmart.service", "callmart-servers.service", "callmart-health.service")
 THRESHOLD = 30  # of 100: systemd calls up to 20 OK, and up to 50 medium
 HAND = (PROJECT / "packaging" / "callmart").read_text()
 ACCOUNT = (UNITS / "callmart.service.d" / "account.conf").read_text()
@@ -42,6 +42,8 @@ def test_systemd_finds_nothing_wrong(units: Path) -> None:
     names = sorted(path.name for path in units.iterdir() if path.is_file())
     assert names == [
         "callmart-failed@.service",
+        "callmart-health.service",
+        "callmart-health.timer",
         "callmart-servers.service",
         "callmart.service",
         "callmart.timer",
@@ -72,17 +74,20 @@ def test_a_service_may_do_little(units: Path, name: str) -> None:
 
 
 @pytest.mark.external
-def test_the_run_begins_every_night_at_three() -> None:
-    calendar = re.findall(r"^OnCalendar=(.*)$", (UNITS / "callmart.timer").read_text(), flags=re.MULTILINE)
+@pytest.mark.parametrize(
+    ("timer", "when"), [("callmart.timer", "03:00:00"), ("callmart-health.timer", "07..18:30:00")]
+)
+def test_when_the_timers_start_their_services(timer: str, when: str) -> None:
+    calendar = re.findall(r"^OnCalendar=(.*)$", (UNITS / timer).read_text(), flags=re.MULTILINE)
     done = analyze("calendar", *calendar)
     assert done.returncode == 0
-    assert re.search(r"Normalized form: \*-\*-\* 03:00:00\n", done.stdout)
+    assert f"Normalized form: *-*-* {when}\n" in done.stdout
 
 
 # What needs no program of Debian's.
 
 
-def test_both_services_have_the_same_account() -> None:
+def test_all_services_have_the_same_account() -> None:
     files = [UNITS / f"{name}.d" / "account.conf" for name in OF_THE_ACCOUNT]
     assert {file.resolve() for file in files} == {files[0]}
 
@@ -92,7 +97,8 @@ def test_each_credential_is_a_setting_and_the_command_by_hand_has_the_same() -> 
     assert given == re.findall(r"LoadCredential=(\S+)", HAND)
     known = [name.lower() for name in settings._variables(Settings, "CALLMART_")]
     assert set(given) <= set(known)
-    assert {name for name in known if name.endswith(("dsn", "passphrase", "token", "secret"))} == set(given)
+    secret = "dsn", "passphrase", "token", "secret", "url", "password"
+    assert {name for name in known if name.endswith(secret)} == set(given)
     told = (PROJECT / "docs" / "install.md").read_text()
     assert [name for name in given if f"`{name}`" not in told] == []
 

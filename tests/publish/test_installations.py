@@ -8,7 +8,7 @@ import tableauserverclient as TSC
 
 import bad_days
 from bad_days import Held
-from broken_requests import Killed, killed_after, sending
+from broken_requests import is_killed
 from callmart.base.settings import Settings
 from callmart.publish import Books, DataSource, Publication, apply, plan
 from emulated import unmark
@@ -20,6 +20,7 @@ from published import (
     groups,
     matches,
     of,
+    of_installation,
     projects,
     publish,
     reached_by,
@@ -90,13 +91,6 @@ def test_two_projects_with_one_mark_are_for_a_person_to_mend(
 ELSEWHERE = Books("ba9876543210")
 
 
-def of_installation(books: Books, state: State) -> Held:
-    """All that bears the mark of an installation, and the group of its users."""
-    return [
-        each for each in bad_days.held(state) if str(each[0]).startswith(f"callmart {books.installation} ")
-    ]
-
-
 @pytest.mark.parametrize("order", ["ababab", "bbabaa"])
 def test_each_installation_leaves_what_is_anothers(
     emptied: Emptied, detailed: Publication, standard: Publication, later: Publication, order: str
@@ -122,14 +116,15 @@ def test_each_installation_leaves_what_is_anothers(
     for which in order:
         books, ahead = states[which]
         other = states["ab".replace(which, "")][0]
-        before = of_installation(other, state)
+        before = of_installation(other, bad_days.held(state))
         wanted[which] = ahead.pop(0)
         assert succeeded(publish(server, *wanted[which], books=books)) or not wanted[which]
-        assert of_installation(other, state) == before
+        assert of_installation(other, bad_days.held(state)) == before
         for each in "ab":
             assert plan(wanted[each], read(server, states[each][0])).steps == ()
         assert set(users(server)) == {name for each in "ab" for one in wanted[each] for name in one.members}
-    assert {each[1] for books in (NO_BOOKS, ELSEWHERE) for each in of_installation(books, state)} == {"group"}
+    left = bad_days.held(state)
+    assert {each[1] for books in (NO_BOOKS, ELSEWHERE) for each in of_installation(books, left)} == {"group"}
 
 
 def test_a_plan_counts_what_is_anothers_and_names_nothing_of_it(
@@ -147,12 +142,12 @@ def test_a_name_that_another_installation_has_is_one_customers_problem(
 ) -> None:
     _, state, server = emptied
     publish(server, standard, books=ELSEWHERE)
-    before = of_installation(ELSEWHERE, state)
+    before = of_installation(ELSEWHERE, bad_days.held(state))
     first, second = publish(server, later, detailed)
     assert "installation ba9876543210 has a project with the name" in str(first.error)
     assert "BV" not in str(first.error)
     assert (first.project_id, first.done, second.error) == (None, (), None)
-    assert of_installation(ELSEWHERE, state) == before
+    assert of_installation(ELSEWHERE, bad_days.held(state)) == before
     assert succeeded(publish(server, replace(later, name="Zelfde nummer"), detailed)), (
         "the number alone is free"
     )
@@ -170,12 +165,12 @@ def test_what_our_books_name_and_another_installation_has_is_left_to_it(
     """As where another home works on the same database, or on one that was restored."""
     _, state, server = emptied
     made = publish(server, standard, detailed, books=ELSEWHERE)
-    before = of_installation(ELSEWHERE, state)
+    before = of_installation(ELSEWHERE, bad_days.held(state))
     books = Books(HOME, {int(str(one.customer_id)): one.project_id for one in made})
     first, second = publish(server, later, replace(standard, customer_id=9), books=books)
     assert "bears the mark of installation ba9876543210" in str(first.error)
     assert second.error is None
-    assert of_installation(ELSEWHERE, state) == before
+    assert of_installation(ELSEWHERE, bad_days.held(state)) == before
 
 
 BEFORE = Books(HOME, {7: None, 1042: None})
@@ -261,12 +256,7 @@ def test_killed_while_adopting_the_next_run_finishes(
     while killed:
         number += 5
         unmark(state, HOME)
-        killed = False
-        try:
-            with sending(monkeypatch, killed_after(number)):
-                publish(server, *desired, books=BEFORE)
-        except Killed:
-            killed = True
+        killed = is_killed(monkeypatch, number, lambda: publish(server, *desired, books=BEFORE))
         assert succeeded(publish(server, *desired, books=BEFORE))
         assert bad_days.held(state) == marked
     assert number > 20

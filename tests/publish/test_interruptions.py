@@ -2,6 +2,7 @@
 
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from random import Random
 
@@ -10,7 +11,7 @@ import tableauserverclient as TSC
 
 import bad_days
 from bad_days import Held
-from broken_requests import Killed, kill, killed_after, sending
+from broken_requests import Killed, is_killed, kill
 from callmart.base.errors import UserError
 from callmart.base.settings import Settings
 from callmart.publish import DataSource, Publication, Step, apply, applying, plan
@@ -54,11 +55,7 @@ def test_killed_at_any_point_the_next_run_finishes(
         number += 7  # each point takes its time
         killed = False
         for desired in states:
-            try:
-                with sending(monkeypatch, killed_after(number)):
-                    publish(server, *desired)
-            except Killed:
-                killed = True
+            killed |= is_killed(monkeypatch, number, partial(publish, server, *desired))
             assert succeeded(publish(server, *desired))
             assert matches(server, *desired)
             assert plan(desired, read(server)).steps == ()

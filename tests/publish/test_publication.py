@@ -108,18 +108,6 @@ def test_a_contract_orders_data_sources_reports_and_mail(
     assert detailed.mail_stopped_because is None
 
 
-def test_names_of_reports_that_an_older_callmart_stored_are_mailed_all_the_same(
-    applied: Callmart, owner: psycopg.Connection
-) -> None:
-    def mails() -> list[publish.Mail]:
-        return [mail for one in publishing.desired(owner, applied.settings) for mail in one.mails]
-
-    before = mails()
-    assert len(before) == 3
-    owner.execute("update registry.recipient set reports = '{drukte,medewerkers}' where reports <> '{}'")
-    assert mails() == before
-
-
 def test_what_the_contract_does_not_open_is_not_published_whatever_the_books_say(
     applied: Callmart, owner: psycopg.Connection
 ) -> None:

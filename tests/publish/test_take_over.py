@@ -2,18 +2,29 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 
 import pytest
 import tableauserverclient as TSC
 
 import bad_days
 from bad_days import Held
-from broken_requests import Killed, killed_after, sending
+from broken_requests import is_killed
 from callmart.base.errors import UserError
 from callmart.publish import Books, Publication, apply, plan
 from publications import MONDAY
-from published import HOME, Emptied, matches, publish, read, sources, succeeded, uploads, users
-from tableau_emulator.state import State
+from published import (
+    HOME,
+    Emptied,
+    matches,
+    of_installation,
+    publish,
+    read,
+    sources,
+    succeeded,
+    uploads,
+    users,
+)
 
 FORMER, THIRD = Books("ba9876543210"), Books("0f0f0f0f0f0f")
 
@@ -37,12 +48,16 @@ def test_everything_of_the_former_installation_is_adopted(
     settings, state, server = emptied
     desired = (standard, replace(detailed, mails=(MONDAY,)))
     books = published_before(server, *desired)
-    before, kept, uploaded = bad_days.held(state), of_installation(FORMER, state), uploads(settings)
+    before, kept, uploaded = (
+        bad_days.held(state),
+        of_installation(FORMER, bad_days.held(state)),
+        uploads(settings),
+    )
 
     waiting = plan(desired, read(server, books), adopts=False)
     assert [step for step in waiting.steps if step.customer_id] == []
     assert all("--yes" in str(one.error) for one in apply(server, waiting))
-    assert of_installation(FORMER, state) == kept
+    assert of_installation(FORMER, bad_days.held(state)) == kept
 
     changes = plan(desired, read(server, books))
     assert (changes.adopting, changes.others) == ((7, 1042), {})
@@ -90,12 +105,7 @@ def test_killed_while_taking_over_the_next_publication_finishes(
         publish(server)  # everything of ours is removed
         books = published_before(server, *desired)
         number += 7
-        killed = False
-        try:
-            with sending(monkeypatch, killed_after(number)):
-                publish(server, *desired, books=books)
-        except Killed:
-            killed = True
+        killed = is_killed(monkeypatch, number, partial(publish, server, *desired, books=books))
         publish(server, *desired, books=books)
         assert matches(server, *desired), number
         assert plan(desired, read(server, books)).steps == ()
@@ -120,18 +130,12 @@ def test_a_third_installation_is_left_alone(
     _, state, server = emptied
     other = replace(standard, customer_id=8)
     publish(server, other, books=THIRD)
-    kept = of_installation(THIRD, state)
+    kept = of_installation(THIRD, bad_days.held(state))
     books = published_before(server, detailed)
     changes = plan((detailed,), read(server, books))
     assert changes.others == {THIRD.installation: 1}
     assert succeeded(apply(server, changes))
-    assert of_installation(THIRD, state) == kept != []
-
-
-def of_installation(books: Books, state: State) -> Held:
-    return [
-        each for each in bad_days.held(state) if str(each[0]).startswith(f"callmart {books.installation} ")
-    ]
+    assert of_installation(THIRD, bad_days.held(state)) == kept != []
 
 
 def test_two_former_installations_are_for_a_person(

@@ -16,7 +16,6 @@ from callmart.base.keys import fingerprint_of
 from callmart.database import clock
 from callmart.registry import applying
 from callmart.registry.file import load
-from callmart.registry.planning import plan
 from callmart.registry.states import current_states, desired_states
 from callmart_home import Callmart
 from today import TODAY, YESTERDAY
@@ -277,17 +276,6 @@ def test_a_report_of_another_name_is_stored_under_its_present_one(applied: Callm
     applied.apply(FULL.replace("[traffic, handling]", "[handling]"))
     applied.apply(FULL.replace("[traffic, handling]", "[drukte, afhandeling]"))
     assert applied.rows(stored) == now
-
-
-def test_a_name_that_an_older_callmart_stored_is_no_change(applied: Callmart) -> None:
-    before = versions(applied)
-    with applied.connect() as connection:
-        connection.execute("update registry.recipient set reports = '{drukte,handling}'")
-        connection.commit()
-        wanted = desired_states(load(applied.home / "registry.yml"), clock.now(connection))
-        assert plan(current_states(connection), wanted, TODAY) == []
-    applied.apply(FULL)
-    assert versions(applied) == before
 
 
 def test_another_zone_moves_calls_to_another_day(applied: Callmart) -> None:

@@ -51,7 +51,7 @@ def test_months_that_cannot_be_made_are_a_problem(full: Callmart, monkeypatch: p
         holder.execute(f"drop table if exists raw.event_{month:%Y%m}")
         holder.commit()
         holder.execute("lock table raw.event in share update exclusive mode")
-        run.expire_and_make_months(connection, full.settings, ran, ignore_step)
+        run.follow_calendar(connection, full.settings, ran, ignore_step)
         holder.rollback()
         assert ran.problems == ["the months ahead were not made (SQLSTATE 55P03): the next run tries again"]
         assert months.ensure_ahead(connection, full.settings) == 1

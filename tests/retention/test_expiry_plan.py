@@ -133,7 +133,7 @@ def test_a_reader_keeps_nobodys_expired_rows(full: Callmart, monkeypatch: pytest
     with reading(full, "mart.queue_interval"):
         with full.connect() as connection:
             monkeypatch.setattr(clock, "today", lambda *_: two_years_after(BORDER))
-            run.expire_and_make_months(connection, full.settings, ran, ignore_step)
+            run.follow_calendar(connection, full.settings, ran, ignore_step)
             monkeypatch.undo()
         assert ran.problems == [], "nothing is left that should not be"
         assert ran.expired > held["rows"] > 0

@@ -53,6 +53,18 @@ def killed_after(number: int) -> Callable[..., requests.Response]:
     return instead
 
 
+def is_killed(monkeypatch: pytest.MonkeyPatch, number: int, act: Callable[[], object]) -> bool:
+    """Do something in a process that ends when the server has carried out the write of that number. Returns whether
+    there were so many.
+    """
+    try:
+        with sending(monkeypatch, killed_after(number)):
+            act()
+    except Killed:
+        return True
+    return False
+
+
 def kill() -> None:
     raise Killed
 

@@ -147,6 +147,11 @@ def subscriptions(server: TSC.Server) -> list[TSC.SubscriptionItem]:
     return list(TSC.Pager(server.subscriptions))
 
 
+def of_installation(books: Books, held: Held) -> Held:
+    """What bears the mark of an installation, and the group of its users."""
+    return [each for each in held if str(each[0]).startswith(f"callmart {books.installation} ")]
+
+
 def of(customer_id: int | None, held: Held) -> Held:
     """What of all that is held there is a customer's."""
     return [each for each in held if each[0] == f"callmart {HOME} customer {customer_id}"]

@@ -13,13 +13,14 @@ from callmart.base.errors import UserError
 from callmart.build import window
 from callmart.database import lock
 from callmart.declarations import dbt_project, standing
-from callmart.declarations.dbt_project import Mart
+from callmart.declarations.dbt_project import Column, Mart
 from callmart.retention import retire
 from callmart.upgrade import marts as changes
 from callmart.upgrade import upgrading
 from callmart_home import Callmart
 from catalogue import structure, unprotected
 from centre import DAYS, NAMED, STANDARD, WITH_DATA
+from nights import night
 
 # One mart with months and one without, of which no ratio is made; with its key, its day and a measure.
 NAMES = {"line_interval": "trunk_interval", "agent": "person"}
@@ -264,6 +265,48 @@ def test_both_names_in_one_database_are_refused_and_nothing_is_done(
             assert structure(owner) == before
             owner.execute(undone)
             owner.commit()
+
+
+def test_no_run_begins_while_a_mart_waits_for_its_upgrade(
+    played: Callmart, marts: list[Mart], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for declared, waiting in (renamed(marts), "person, trunk_interval"), (widened(marts), "line_interval"):
+        monkeypatch.setattr(dbt_project, "marts", lambda _, declared=declared: declared)
+        with pytest.raises(UserError) as refused:
+            night(played)
+        assert str(refused.value) == (
+            f"nothing was done: what the YAML renames or widens in {waiting} waits for the upgrade: look at "
+            "`callmart upgrade --plan`, back up, then run `callmart upgrade`"
+        )
+    assert played.rows("select from ops.run") == []
+
+
+def test_a_wrong_declaration_is_the_build_s_to_say(played: Callmart, monkeypatch: pytest.MonkeyPatch) -> None:
+    def wrong(_: object) -> list[Mart]:
+        raise UserError("the declaration of mart agent is wrong")
+
+    monkeypatch.setattr(dbt_project, "marts", wrong)
+    with played.connect() as owner:
+        upgrading.require(owner, played.settings)
+
+
+def test_the_plan_names_what_the_next_build_adds(played: Callmart, marts: list[Mart]) -> None:
+    more = (
+        Column(name="name", data_type="text", renamed_from=("agent",)),
+        Column(name="calls", data_type="integer"),
+    )
+    declared = redeclared(marts, "agent", {}, name="person", renamed_from=["agent"])
+    (person,) = (mart for mart in declared if mart.name == "person")
+    declared += [
+        person.model_copy(update={"name": "other", "renamed_from": []}),
+        person.model_copy(update={"name": "later", "declared": more}),
+    ]
+    with played.connect() as owner:
+        assert list(changes.added(owner, marts)) == []
+        assert list(changes.added(owner, declared)) == [
+            "mart other: the next build makes it",
+            "mart later: the next build adds the column calls",
+        ]
 
 
 def test_a_former_name_that_never_was_is_harmless(played: Callmart, marts: list[Mart]) -> None:

@@ -148,8 +148,7 @@ select
     {%- for name in [
         'offered', 'answered', 'abandoned', 'short_abandoned', 'timed_out', 'left_by_key', 'left_empty',
         'left_otherwise', 'callbacks', 'still_open', 'overflowed', 'refused_full', 'refused_empty', 'refused_closed',
-        'refused_busy', 'answered_in_threshold', 'abandoned_in_threshold', 'wait_answered_s', 'wait_abandoned_s',
-        'transferred_blind', 'transferred_attended'
+        'refused_busy', 'answered_in_threshold', 'abandoned_in_threshold', 'wait_answered_s', 'wait_abandoned_s'
     ] %}
         coalesce(counted.{{ name }}, 0)::integer as {{ name }},
     {%- endfor %}
@@ -159,7 +158,9 @@ select
     {%- endfor %}
     counted.wait_max_s::integer as wait_max_s,
     coalesce(lengths.queue_max, 0) as queue_max,
-    {%- for name in ['rings', 'rings_answered', 'rings_unanswered', 'ring_s', 'talk_s'] %}
+    {%- for name in [
+        'rings', 'rings_answered', 'rings_unanswered', 'ring_s', 'talk_s', 'transferred_blind', 'transferred_attended'
+    ] %}
         case when counted.shows_agents then coalesce(counted.{{ name }}, 0) end::integer as {{ name }},
     {%- endfor %}
     {%- for name in ['holds', 'contacts_held', 'hold_s'] %}

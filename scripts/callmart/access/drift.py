@@ -219,24 +219,32 @@ def _drifted_rights(connection: psycopg.Connection, marts: list[Mart] | None) ->
         yield Drift(f"missing: {right}", (right.grant(),))
 
 
-def _drifted_guards(connection: psycopg.Connection, marts: list[Mart]) -> Iterator[Drift]:
-    guarded = {
-        f'{"usage" if mart.group == "usage" else "store"}."{mart.name}"': mart
-        for mart in (*marts, rights.STATISTIC)
-    }
-    unguarded = connection.execute(
+def unguarded(connection: psycopg.Connection, marts: Iterable[Mart]) -> list[tuple[str, Mart]]:
+    """The tables and months whose policies are not those of their mart, with the mart. A mart without a table has none:
+    there is nothing to read.
+    """
+    by_table = {_table(mart): mart for mart in marts}
+    found = connection.execute(
         SQL["unguarded"],
         {
-            "relations": list(guarded),
-            "groups": [mart.group for mart in guarded.values()],
-            "days": [mart.day for mart in guarded.values()],
+            "relations": list(by_table),
+            "groups": [mart.group for mart in by_table.values()],
+            "days": [mart.day for mart in by_table.values()],
         },
     ).fetchall()
-    for relation, name in unguarded:
-        mart = guarded[relation]
+    return [(name, by_table[table]) for table, name in found]
+
+
+def _table(mart: Mart) -> str:
+    return f'{"usage" if mart.group == "usage" else "store"}."{mart.name}"'
+
+
+def _drifted_guards(connection: psycopg.Connection, marts: list[Mart]) -> Iterator[Drift]:
+    for name, mart in unguarded(connection, (*marts, rights.STATISTIC)):
+        protect = sql.SQL("select access.protect({}::regclass, {}, {})")
         yield Drift(
             f"the policies of {name} are not those of a {mart.group} mart",
-            (sql.SQL("select access.protect({}::regclass, {}, {})").format(relation, mart.group, mart.day),),
+            (protect.format(_table(mart), mart.group, mart.day),),
         )
 
 

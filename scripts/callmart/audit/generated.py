@@ -22,6 +22,7 @@ import psycopg
 from callmart.audit import attempts, inference, planner, scratch
 from callmart.audit.channels import log_in_as
 from callmart.audit.planner import LAZY, Refused, Secret
+from callmart.base.errors import saying_mistakes
 from callmart.base.settings import Settings, settings
 from callmart.database import server
 
@@ -409,4 +410,5 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    with saying_mistakes():
+        sys.exit(main())

@@ -28,19 +28,11 @@ def of_rights(connection: psycopg.Connection, settings: Settings, scene: Scene) 
         "rights", "roles, memberships, rights and policies are those of access.yml, the marts and the contracts",
         len(scene.roles), len(drifted), few(drifted),
     )  # fmt: skip
-    relations, unguarded = 0, []
-    for mart in scene.marts:
-        parts = connection.execute(
-            "select relation::text from access.mart_relation where mart = %s::regclass", [table_of(mart)]
-        ).fetchall()
-        relations += len(parts)
-        unguarded += [
-            name
-            for (name,) in connection.execute(
-                "select relation::text from access.unguarded(%s::regclass, %s, %s) as relation",
-                [table_of(mart), mart.group, mart.day],
-            )
-        ]
+    ((relations,),) = connection.execute(
+        "select count(*) from access.mart_relation where mart = any(%s::regclass[])",
+        [[table_of(mart) for mart in scene.marts]],
+    ).fetchall()
+    unguarded = [name for name, _ in drift.unguarded(connection, scene.marts)]
     yield Check(
         "rights", "every mart and every month has forced row security and its own two policies",
         relations, len(unguarded), few(unguarded),

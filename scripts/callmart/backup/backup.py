@@ -42,7 +42,8 @@ def back_up(connection: psycopg.Connection, settings: Settings, folder: Path) ->
             for customer, fingerprint in contents.fingerprints(reader).items()
         }
         day = clock.last_day(reader)
-        programs.dump(settings, found, contents.schemas(reader), snapshot, draft / DATABASE)
+        with programs.dumping(settings, found, contents.schemas(reader), snapshot, draft / DATABASE):
+            tables = contents.of_tables(reader)  # takes about half as long as the dump
         dump = manifest.of_file(draft / DATABASE)
         secret_file(draft / KEYS, sealed.seal(keys, phrase, dump.sha256))
         made = Manifest(
@@ -50,13 +51,12 @@ def back_up(connection: psycopg.Connection, settings: Settings, folder: Path) ->
             backup=secrets.token_hex(6),
             callmart=__version__ if is_current else f"before {__version__}",
             schema_version=migrating.version(reader),
-            schema_fingerprint=schema.noted(reader) or "",
             time_zone=settings.time_zone,
             postgresql=reader.info.server_version,
             pg_dump=programs.major(found),
             made_at=datetime.now(UTC),
             day=day,
-            tables=contents.of_tables(reader),
+            tables=tables,
             keys=contents.fingerprints(reader),
             files={DATABASE: dump, KEYS: manifest.of_file(draft / KEYS)},
         )

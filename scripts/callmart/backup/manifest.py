@@ -39,7 +39,6 @@ class Manifest(Strict):
     backup: str  # the id of the backup
     callmart: str  # the version that the database is of
     schema_version: int  # the last migration that the database has had
-    schema_fingerprint: str  # of functions and views
     time_zone: str
     postgresql: int  # the server's version, as 180004
     pg_dump: int  # the version of pg_dump, as 18

@@ -4,7 +4,8 @@ import re
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
@@ -50,9 +51,14 @@ def _said(*command: str | Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, env=server.environment(), capture_output=True, text=True, check=False)
 
 
-def dump(settings: Settings, programs: Path, schemas: Iterable[str], snapshot: str, file: Path) -> None:
-    """Dump schemas as of a snapshot, and `build` without its rows."""
-    done = subprocess.run(
+@contextmanager
+def dumping(
+    settings: Settings, programs: Path, schemas: Iterable[str], snapshot: str, file: Path
+) -> Iterator[None]:
+    """Dump schemas as of a snapshot, and `build` without its rows, while the block does something else. Raises
+    UserError at the end of the block if the dump fails. If the block fails, the dump ends.
+    """
+    running = subprocess.Popen(
         [
             programs / "pg_dump",
             f"--dbname={logins.owner_uri(settings)}",
@@ -76,10 +82,15 @@ def dump(settings: Settings, programs: Path, schemas: Iterable[str], snapshot: s
         stderr=subprocess.PIPE,
         text=True,
         errors="replace",
-        check=False,
     )
-    if done.returncode:
-        raise UserError(_why(done.stderr))
+    try:
+        yield
+        _, said = running.communicate()
+    finally:
+        running.kill()
+        running.wait()
+    if running.returncode:
+        raise UserError(_why(said))
 
 
 def _why(said: str) -> str:

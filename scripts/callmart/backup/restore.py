@@ -21,15 +21,17 @@ from callmart.base.keys import fingerprint_of, key_file, secret_file
 from callmart.base.settings import Settings
 from callmart.database import clock, migrating, restoring, schema, vacuum
 from callmart.declarations import dbt_project, standing
+from callmart.declarations.dbt_project import Mart
 from callmart.publish import installation
 from callmart.retention import expire, expiry_plan
+from callmart.upgrade import marts as changes
 
 SQL = sql_file.statements(__file__)
 
 
 @dataclass(frozen=True)
 class Opened:
-    """A backup that is whole and fits this version of callmart, with its keys."""
+    """A backup that is whole and no newer than this version of callmart, with its keys."""
 
     folder: Path
     manifest: Manifest
@@ -48,7 +50,7 @@ class Restored:
 
 def open_backup(folder: Path, settings: Settings) -> Opened:
     """Read a backup and check all of it. Raises UserError if it is not whole, if its keys can't be decrypted or don't
-    fit, or if it was made with another schema. Needs no database.
+    fit, or if a newer callmart has made its database. Needs no database.
     """
     found = manifest.read(folder)
     if found.time_zone != settings.time_zone:
@@ -56,11 +58,10 @@ def open_backup(folder: Path, settings: Settings) -> Opened:
             f"this backup was made with time_zone = {found.time_zone}, and the setting is {settings.time_zone}: set it "
             "to that of the backup"
         )
-    this = len(migrating.known(migrating.FOLDER)), schema.fingerprint(settings.time_zone)
-    if (found.schema_version, found.schema_fingerprint) != this:
+    if found.schema_version > len(migrating.known(migrating.FOLDER)):
         raise UserError(
-            "this backup is of a database of another version: restore it with the callmart that it was of "
-            f"({found.callmart}), then install this one and run `callmart upgrade`"
+            f"this backup is of a newer version of callmart: install {found.callmart}, or one after it, and restore it "
+            "with that"
         )
     keys = _keys(folder, found, settings)
     for customer, fingerprint in found.keys.items():
@@ -127,6 +128,7 @@ def restore(
         _verify(connection, backup)
         _write_keys(settings, backup)
         installation.make_restored(settings.home, takes_over=take_over)
+        _upgrade(connection, settings, marts)
         _guard(connection, settings)
         if accepted:
             clock.accept(connection, settings, accepted)
@@ -237,10 +239,9 @@ def _empty(connection: psycopg.Connection) -> None:
 def _load(
     connection: psycopg.Connection, settings: Settings, reader: Path, psql: Path, backup: Opened
 ) -> None:
-    before = (
-        "alter default privileges revoke execute on functions from public",
-        "create schema mart",  # it is named by what is loaded
-    )
+    before = ["alter default privileges revoke execute on functions from public"]
+    if not any(table.startswith("mart.") for table in backup.manifest.tables):
+        before.append("create schema mart")  # it is named by what is loaded
     version = connection.info.server_version
     programs.load(settings, reader, psql, version, backup.folder / DATABASE, before)
 
@@ -264,11 +265,16 @@ def _write_keys(settings: Settings, backup: Opened) -> None:
         secret_file(key_file(settings.home, customer), key)
 
 
-def _guard(connection: psycopg.Connection, settings: Settings) -> None:
-    """Bring functions up to date, and make policies and views of all marts, also of those that left the project. Runs
-    in the caller's transaction.
-    """
+def _upgrade(connection: psycopg.Connection, settings: Settings, marts: list[Mart]) -> None:
+    """Bring the database up to date, as `callmart upgrade` does: the backup may be of an earlier version. Commits."""
     schema.apply(connection, settings)
+    if changed := changes.planned(connection, marts):
+        changes.apply(connection, marts, changed)
+    connection.commit()
+
+
+def _guard(connection: psycopg.Connection, settings: Settings) -> None:
+    """Make policies and views of all marts, also of those that left the project. Runs in the caller's transaction."""
     days = {mart.name: mart.day for mart in standing.marts(connection)}
     for relation, of_schema, name, group in connection.execute(SQL["marts"]).fetchall():
         shown = of_schema == standing.SCHEMA

@@ -125,6 +125,7 @@ class Health(Strict, strict=False):
 
     good_run_hours: float = Field(default=26, ge=0)  # that the last good run may lie back
     silent_days: int = Field(default=1, ge=0)  # on which data of a customer was expected, and none came
+    # The embedded server's write-ahead log takes 2, and extracts are written anew beside the old ones.
     disk_free_gib: float = Field(default=5, ge=0)
     disk_free_share: float = Field(default=0.05, ge=0, lt=1)
     database_folder: Place | None = (

@@ -9,7 +9,7 @@ import typer
 
 from callmart.base.errors import UserError
 from callmart.base.settings import Settings, settings
-from callmart.cli.terminal import UNDONE, Json, out, plain, warn
+from callmart.cli.terminal import MISTAKE, UNDONE, Json, out, plain, warn
 
 app = typer.Typer()
 
@@ -19,7 +19,9 @@ def health_(
     as_json: Json = False,
     alert: Annotated[bool, typer.Option("--alert", help="Send alarms, as [alerts] says.")] = False,
 ) -> None:
-    """Show what is wrong and what to do, a line per trouble. The exit code is 1 if there is any."""
+    """Show what is wrong and what to do, a line per trouble. The exit code is 1 if there is any, and 2 if somebody
+    could not be told.
+    """
     from callmart.operations import health
 
     found = health.look(settings())
@@ -30,8 +32,9 @@ def health_(
             out.print(plain(trouble), soft_wrap=True)
         if not found.troubles:
             out.print("healthy")
-    is_told = _tell(settings(), found, alert=alert)
-    raise typer.Exit(UNDONE if found.troubles or not is_told else 0)
+    if not _tell(settings(), found, alert=alert):
+        raise typer.Exit(MISTAKE)
+    raise typer.Exit(UNDONE if found.troubles else 0)
 
 
 def report_run(wanted: Settings, *, is_good: bool) -> None:
@@ -43,8 +46,9 @@ def report_run(wanted: Settings, *, is_good: bool) -> None:
             alerts.ping(wanted)
         except UserError as failure:
             warn(str(failure))
-    if wanted.metrics_file or wanted.alerts.webhook_url or wanted.alerts.mail:
-        _tell(wanted, health.look(wanted), alert=True)
+    has_channel = bool(wanted.alerts.webhook_url or wanted.alerts.mail)
+    if wanted.metrics_file or has_channel:
+        _tell(wanted, health.look(wanted), alert=has_channel)
 
 
 def _tell(wanted: Settings, found: Any, *, alert: bool) -> bool:

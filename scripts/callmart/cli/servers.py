@@ -11,6 +11,7 @@ from callmart.base.settings import settings
 from callmart.cli.terminal import UNDONE, database, end_with, looking, out, plain
 from callmart.database import clock, schema, server
 from callmart.database.lock import exclusive
+from callmart.upgrade import marts as changes
 from callmart.upgrade import upgrading
 
 app = typer.Typer()
@@ -68,6 +69,8 @@ def upgrade(
             raise UserError("there is nothing to upgrade: run `callmart registry apply registry.yml` first")
         planned = list(upgrading.plan(connection, settings(), marts))
         for line in planned:
+            out.print(plain(line), soft_wrap=True)
+        for line in changes.added(connection, marts) if plan else ():
             out.print(plain(line), soft_wrap=True)
         if plan or not planned:
             out.print(f"upgrade: {len(planned)} changes to make" if planned else "upgrade: nothing to do")

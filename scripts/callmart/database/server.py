@@ -24,6 +24,7 @@ from urllib.parse import quote
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from pydantic import SecretStr
 
 from callmart.base.errors import UserError
 from callmart.base.keys import refuse_shared
@@ -94,6 +95,21 @@ def uri(settings: Settings) -> str:
 def embedded_uri(home: Path) -> str:
     """Return the libpq URI of the owner on the embedded server, whether it runs or not."""
     return f"postgresql://{OWNER}@/{DATABASE}?host={quote(str(_socket_folder(home)))}&port={PORT}"
+
+
+class NotRunning(UserError):
+    """The embedded server does not run."""
+
+
+def if_running(settings: Settings) -> Settings:
+    """The settings with the embedded server named like a server of one's own, so that connecting does not start it.
+    Raises NotRunning.
+    """
+    if settings.dsn is not None:
+        return settings
+    if not is_running(settings.home):
+        raise NotRunning("the embedded server is not running: `callmart start` starts it")
+    return settings.model_copy(update={"dsn": SecretStr(embedded_uri(settings.home))})
 
 
 def connect(settings: Settings, *, autocommit: bool = False) -> psycopg.Connection:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from callmart.base import declared
+from callmart.base.errors import saying_mistakes
 from callmart.base.settings import PROJECT, settings
 from callmart.declarations import dbt_project
 from callmart.declarations.captions import Captions, captions
@@ -99,4 +100,5 @@ def write(file: Path, marts: Iterable[Mart], metrics: Iterable[Metric]) -> None:
 
 
 if __name__ == "__main__":
-    write(FILE, dbt_project.marts(settings()), metrics().values())
+    with saying_mistakes():
+        write(FILE, dbt_project.marts(settings()), metrics().values())

@@ -81,10 +81,12 @@ def ping(settings: Settings) -> None:
 
 
 def send(settings: Settings, health: Health) -> list[str]:
-    """Tell each channel what it was not told yet. Returns a sentence per message that was not delivered."""
+    """Tell each channel what it was not told yet. Returns a sentence per message that was not delivered, or one if
+    there is no channel and something to tell.
+    """
     channels = dict(_channels(settings))
     if not channels:
-        return []
+        return ["nobody was told: set alerts.webhook_url or alerts.mail"] if health.troubles else []
     try:
         with _told(settings, health, list(channels)) as told:
             return list(_failures(channels, told, health)) if told is not None else []

@@ -5,7 +5,6 @@ can't be tried, because something else is wrong or doesn't run, is reported as n
 """
 
 import os
-import shutil
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
@@ -23,19 +22,16 @@ from callmart.base import keys
 from callmart.base.errors import UserError, kind
 from callmart.base.settings import CONFIG_FILE, Alerts, Folder, Mail, Settings
 from callmart.database import clock, restoring, schema, server
-from callmart.operations import alerts
+from callmart.operations import alerts, health
 from callmart.publish import emulator, tableau
 
-LEAST_FREE_GIB = (
-    5  # the embedded server's write-ahead log takes 2, and extracts are written anew beside the old ones
-)
 ADMINISTRATORS = (
     "ServerAdministrator",
     "SiteAdministratorCreator",
     "SiteAdministratorExplorer",
     "SiteAdministrator",
 )
-START = "`callmart start` starts it, then run `callmart doctor` again"
+AGAIN = "then run `callmart doctor` again"
 
 Outcome = Literal["ok", "wrong", "not checked"]
 
@@ -59,15 +55,13 @@ def checks(load: Callable[[], Settings]) -> Iterator[Check]:
         settings = load()
     except UserError as mistake:
         yield Check("settings", "wrong", str(mistake))
-        yield Check(
-            "everything else", "not checked", "correct the settings first, then run `callmart doctor` again"
-        )
+        yield Check("everything else", "not checked", f"correct the settings first, {AGAIN}")
         return
     yield Check("settings", "ok", _sources(settings))
     yield _tried("home", partial(_home, settings.home))
     written = [settings.home, *(folder.move_to for folder in settings.folders if folder.move_to)]
     for place in dict.fromkeys(written):
-        yield _tried(f"disk of {place}", partial(_disk, place))
+        yield _tried(f"disk of {place}", partial(_disk, place, settings))
     yield _tried("backups", partial(_backups, settings))
     yield from _of_alerts(settings)
     yield from _of_database(settings)
@@ -121,13 +115,14 @@ def _home(home: Path) -> str:
     return f"{home} is this user's alone"
 
 
-def _disk(place: Path) -> str:
+def _disk(place: Path, settings: Settings) -> str:
     while not place.exists():  # what is yet to be made is made on this disk
         place = place.parent
-    free = shutil.disk_usage(place).free / (1 << 30)
-    if free < LEAST_FREE_GIB:
+    disk = health.disk_of(place)
+    free, least = disk.free / 2**30, disk.least_free(settings) / 2**30
+    if free < least:
         raise UserError(
-            f"{free:.1f} GiB are free; make room until there are {LEAST_FREE_GIB}, or use another disk"
+            f"{free:.1f} GiB are free; make room until there are {least:.1f}, or use another disk"
         )
     return f"{free:.0f} GiB are free"
 
@@ -217,12 +212,11 @@ def _of_database(settings: Settings) -> Iterator[Check]:
 
 
 def _reached(settings: Settings) -> Settings:
-    """The settings with the embedded server as a server of one's own: so it is not started, and nothing is made."""
-    if settings.dsn is not None:
-        return settings
-    if not server.is_running(settings.home):
-        raise NotChecked(f"the embedded server is not running; {START}")
-    return settings.model_copy(update={"dsn": SecretStr(server.embedded_uri(settings.home))})
+    """The settings by which the embedded server is not started."""
+    try:
+        return server.if_running(settings)
+    except server.NotRunning as reason:
+        raise NotChecked(f"{reason}, {AGAIN}") from None
 
 
 def _tls(connection: psycopg.Connection, settings: Settings) -> str:
@@ -312,7 +306,7 @@ def _tableau(settings: Settings) -> str:
     """Sign in. Whether projects can be made follows from the user's role on the site."""
     tableau.require_server(settings)
     if settings.tableau.is_emulated and not emulator.is_running(settings.home):
-        raise NotChecked(f"the emulator is not running; {START}")
+        raise NotChecked(f"the emulator is not running: `callmart start` starts it, {AGAIN}")
     with tableau.connect(settings) as signed_in:
         user = signed_in.users.get_by_id(str(signed_in.user_id))
         if user.site_role not in ADMINISTRATORS:

@@ -59,6 +59,11 @@ class Disk(NamedTuple):
     free: int
     total: int
 
+    def least_free(self, settings: Settings) -> float:
+        """The bytes that should be free."""
+        wanted = settings.health
+        return max(wanted.disk_free_gib * 2**30, wanted.disk_free_share * self.total)
+
 
 class _Moments(NamedTuple):
     good_run_at: datetime | None
@@ -95,7 +100,7 @@ def look(settings: Settings) -> Health:
     """Look at everything. Raises nothing if the database can't be used: that is a trouble as well."""
     books, lost = None, []
     try:
-        with server.connect(settings) as connection:
+        with server.connect(server.if_running(settings)) as connection:
             schema.require(connection, settings.time_zone)
             books = _books(connection, settings)
     except UserError as error:
@@ -216,11 +221,16 @@ def _disks(settings: Settings) -> dict[str, Disk | str]:
     for name, folder in folders.items():
         if folder is not None and not (name == "database" and _is_same_volume(folder, settings.home)):
             try:
-                total, _, free = shutil.disk_usage(folder)
-                found[name] = Disk(free, total)
+                found[name] = disk_of(folder)
             except OSError as error:
                 found[name] = kind(error)
     return found
+
+
+def disk_of(folder: Path) -> Disk:
+    """The volume of a folder. Raises OSError if it can't be looked at."""
+    total, _, free = shutil.disk_usage(folder)
+    return Disk(free, total)
 
 
 def _is_same_volume(one: Path, other: Path) -> bool:
@@ -231,12 +241,11 @@ def _is_same_volume(one: Path, other: Path) -> bool:
 
 
 def _full_disks(disks: dict[str, Disk | str], settings: Settings) -> Iterator[Trouble]:
-    wanted = settings.health
     for name, disk in disks.items():
         volume = f"the volume of {'CALLMART_HOME' if name == 'home' else 'the database'}"
         if isinstance(disk, str):
             yield Trouble(f"{name}_disk", None, f"{volume} can't be looked at ({disk}): correct its folder")
-        elif disk.free < max(wanted.disk_free_gib * 2**30, wanted.disk_free_share * disk.total):
+        elif disk.free < disk.least_free(settings):
             said = f"{volume} has {disk.free / 2**30:.1f} GiB left, {disk.free / disk.total:.0%}: make room"
             yield Trouble(f"{name}_disk", None, said)
 

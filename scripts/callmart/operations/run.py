@@ -32,6 +32,7 @@ from callmart.opening import opening
 from callmart.operations.record import DONE, FAILED, INTERRUPTED, PROBLEMS, Record
 from callmart.publish import publishing, tableau
 from callmart.retention import expire, remove
+from callmart.upgrade import upgrading
 from callmart.validate import suites
 
 OnStep = Callable[[str, str, int, int], None]  # stage, item, finished, of
@@ -95,10 +96,11 @@ def run(connection: psycopg.Connection, settings: Settings, on_step: OnStep) -> 
     """Remove what no contract keeps, expire, make months, land the folders of callmart.toml, then build, validate,
     open, extract and publish.
 
-    Raises UserError if the run may not begin: another run is at work, the clock is not believed, or no Tableau server
-    is set. Everything that goes wrong later is in `problems`.
+    Raises UserError if the run may not begin: another run is at work, the clock is not believed, no Tableau server is
+    set, or a mart waits for its upgrade. Everything that goes wrong later is in `problems`.
     """
     tableau.require_server(settings)
+    upgrading.require(connection, settings)
     ran = Ran()
     has_begun = False
     try:
@@ -147,7 +149,7 @@ def _stages(
     """Do the stages in order. A stage that breaks off is noted as a problem."""
     arguments = (connection, settings, ran, on_step, record)
     _attempt("remove", remove_closed, "the removal of what no contract keeps broke off", AGAIN, *arguments)
-    expire_and_make_months(*arguments)
+    follow_calendar(*arguments)
     _attempt("land", land_folders, "the landing broke off", AGAIN, *arguments)
     # Each needs the one before: `all` stops at the first that breaks off.
     all(
@@ -231,14 +233,16 @@ def remove_closed(connection: psycopg.Connection, settings: Settings, ran: Ran, 
         ran.note(str(one), one.customer_id)
 
 
-def expire_and_make_months(
+def follow_calendar(
     connection: psycopg.Connection,
     settings: Settings,
     ran: Ran,
     on_step: OnStep,
     record: Record | None = None,
 ) -> None:
-    """Remove what is too old, then make the months ahead. An error in one stops neither the other nor the run."""
+    """Do what the date asks for: remove what is too old, make the months ahead, delete the moved raw files whose last
+    day has passed. An error in one stops neither the others nor the run.
+    """
     arguments = (connection, settings, ran, on_step, record)
     _attempt("expire", _expire, "the expiry broke off", "run `callmart expire` to finish it", *arguments)
     _attempt("months", _make_months, "the months ahead were not made", AGAIN, *arguments)

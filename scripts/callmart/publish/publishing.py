@@ -141,7 +141,7 @@ def _mails(
         report = workbook_.report
         day, at = mail_time(report.schedule, ZoneInfo(customer.time_zone), site_zone, now)
         for recipient in recipients:
-            if report.name in map(exposures.current_name, recipient.reports):
+            if report.name in recipient.reports:
                 yield Mail(
                     workbook_.name,
                     recipient.email,

@@ -1,6 +1,5 @@
 """A customer as rows: the desired state from the registry file, and the current state in the database."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any
@@ -111,7 +110,9 @@ def _desired(customer: Customer, defaults: Defaults, now: datetime) -> State:
             },
             "status_word": {(status_word(word), status) for word, status in customer.statuses.items()},
             "contact": {(c.email, c.name, c.authorised) for c in customer.contacts},
-            "recipient": {_recipient(r.email, r.reports) for r in customer.recipients},
+            "recipient": {
+                (r.email, tuple(map(exposures.current_name, r.reports))) for r in customer.recipients
+            },
         },
     )
     today = state.today(now)
@@ -120,13 +121,6 @@ def _desired(customer: Customer, defaults: Defaults, now: datetime) -> State:
     if state.keeps_agents(today):
         state.agents = {(a.id, a.name, a.email) for a in customer.agents}
     return state
-
-
-def _recipient(email: str, reports: Iterable[str]) -> tuple[str, tuple[str, ...]]:
-    """A recipient's row. A report that was renamed is the same report, whether the file or the database has its earlier
-    name.
-    """
-    return email, tuple(map(exposures.current_name, reports))
 
 
 def current_states(connection: psycopg.Connection) -> dict[int, State]:
@@ -143,8 +137,9 @@ def current_states(connection: psycopg.Connection) -> dict[int, State]:
             sql.SQL(", ").join(map(sql.Identifier, names)), sql.Identifier(table)
         )
         for customer_id, *values in connection.execute(query):
-            row = tuple(tuple(v) if isinstance(v, list) else v for v in values)
-            states[customer_id].tables[table].add(_recipient(*values) if table == "recipient" else row)
+            states[customer_id].tables[table].add(
+                tuple(tuple(value) if isinstance(value, list) else value for value in values)
+            )
     for customer_id, *agent in connection.execute(
         "select customer_id, agent, name, email from registry.agent where name is not null"
     ):

@@ -64,6 +64,19 @@ def planned(connection: psycopg.Connection, marts: list[Mart]) -> list[Changed]:
     return [one for one in found if one is not None]
 
 
+def added(connection: psycopg.Connection, marts: list[Mart]) -> Iterator[str]:
+    """What the next build adds, as sentences: marts, and columns of marts."""
+    there = {mart.name: mart for mart in standing.marts(connection)}
+    for mart in marts:
+        tables = [there[name] for name in (mart.name, *mart.renamed_from) if name in there]
+        if not tables:
+            yield f"mart {mart.name}: the next build makes it"
+            continue
+        for column in mart.declared:
+            if not {column.name, *column.renamed_from} & set(tables[0].columns):
+                yield f"mart {mart.name}: the next build adds the column {column.name}"
+
+
 def apply(connection: psycopg.Connection, marts: list[Mart], changes: list[Changed]) -> None:
     """Make the changes, in one transaction. Commits. `marts` are all that the project declares.
 

@@ -12,6 +12,7 @@ from callmart.access import memberships, sessions
 from callmart.base.errors import UserError
 from callmart.base.settings import Settings
 from callmart.database import clock, migrating, schema
+from callmart.declarations import dbt_project
 from callmart.declarations.dbt_project import Mart
 from callmart.upgrade import marts as changes
 
@@ -24,6 +25,24 @@ def plan(connection: psycopg.Connection, settings: Settings, marts: list[Mart]) 
         yield "functions, views and policies are replaced"
     for changed in changes.planned(connection, marts):
         yield from changed.lines()
+
+
+def require(connection: psycopg.Connection, settings: Settings) -> None:
+    """Raise UserError if marts are declared otherwise than the database has them, and only an upgrade can change that.
+    A wrong declaration is left for the build to say.
+    """
+    try:
+        marts = dbt_project.marts(settings)
+    except UserError:
+        return
+    waiting = changes.planned(connection, marts)
+    connection.rollback()
+    if waiting:
+        names = ", ".join(one.mart.name for one in waiting)
+        raise UserError(
+            f"nothing was done: what the YAML renames or widens in {names} waits for the upgrade: look at "
+            "`callmart upgrade --plan`, back up, then run `callmart upgrade`"
+        )
 
 
 def upgrade(connection: psycopg.Connection, settings: Settings, marts: list[Mart]) -> memberships.Applied:

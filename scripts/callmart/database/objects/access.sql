@@ -21,6 +21,7 @@ return case
         then array_fill(true, array[1], array[substring(current_user from '[0-9]+$')::integer])
 end;
 
+-- The oldest day that is kept today. `floor_on` in retention/expiry_plan.py says the same of any day.
 create or replace function access.retention_floor() returns date
 stable
 parallel safe

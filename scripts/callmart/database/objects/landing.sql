@@ -201,7 +201,7 @@ set timezone = 'UTC'
 set work_mem = '256MB'
 as $$
 declare
-    reach constant interval := '31 days'; -- the longest status, login, membership or wrap-up that is found
+    longest_phase constant interval := '31 days'; -- the longest status, login, membership or wrap-up that is found
 begin
     -- Per customer: the moments and number of the events that came, the end of its data before, and the end now. A
     -- phase without an end lasts until the end of the data.
@@ -292,7 +292,7 @@ begin
             raw.phase_of(event, device_key, queue) as phase,
             min(occurred_at) as first_at,
             max(occurred_at) as last_at,
-            min(occurred_at - least(make_interval(secs => coalesce(duration_s, 0)), reach)) as measured_from
+            min(occurred_at - least(make_interval(secs => coalesce(duration_s, 0)), longest_phase)) as measured_from
         from raw.incoming
         where call_key is null and agent_key is not null
         group by customer_id, agent_key, phase, date_bin('12 hours', occurred_at, 'epoch')
@@ -301,8 +301,10 @@ begin
     neighbours as (
         select
             *,
-            case when first_at - lag(last_at) over one_after_another <= reach then lag(last_at) over one_after_another end
-                as preceded_at,
+            case
+                when first_at - lag(last_at) over one_after_another <= longest_phase
+                    then lag(last_at) over one_after_another
+            end as preceded_at,
             lead(first_at) over one_after_another as followed_at
         from half_days
         window one_after_another as (partition by customer_id, agent_key, phase order by first_at)
@@ -326,7 +328,7 @@ begin
             n.customer_id,
             least(coalesce(before.occurred_at, n.preceded_at), n.measured_from, after.measured_from) as first_at,
             -- A phase that nothing follows lasts until the end of the data.
-            coalesce(after.occurred_at, least(n.followed_at, n.last_at + reach, brought.now_until)) as last_at
+            coalesce(after.occurred_at, least(n.followed_at, n.last_at + longest_phase, brought.now_until)) as last_at
         from neighbours as n
         join brought using (customer_id)
         left join lateral (
@@ -336,7 +338,7 @@ begin
                 e.customer_id = n.customer_id
                 and e.agent_key = n.agent_key
                 and e.phase = n.phase
-                and e.occurred_at >= coalesce(n.preceded_at, n.first_at - reach)
+                and e.occurred_at >= coalesce(n.preceded_at, n.first_at - longest_phase)
                 and e.occurred_at < n.first_at
             order by e.occurred_at desc
             limit 1
@@ -345,14 +347,14 @@ begin
         left join lateral (
             select
                 e.occurred_at,
-                e.occurred_at - least(make_interval(secs => coalesce(e.duration_s, 0)), reach) as measured_from
+                e.occurred_at - least(make_interval(secs => coalesce(e.duration_s, 0)), longest_phase) as measured_from
             from outside_calls as e
             where
                 e.customer_id = n.customer_id
                 and e.agent_key = n.agent_key
                 and e.phase = n.phase
                 and e.occurred_at > n.last_at
-                and e.occurred_at < least(n.followed_at, n.last_at + reach)
+                and e.occurred_at < least(n.followed_at, n.last_at + longest_phase)
                 and (
                     n.phase = 'agent_status'
                     or (
@@ -378,7 +380,7 @@ begin
         select customer_id, first_at, last_at from phases
         union all
         -- Phases that were open at the former end of the data now last until the new end.
-        select customer_id, known_until, least(known_until + reach, now_until)
+        select customer_id, known_until, least(known_until + longest_phase, now_until)
         from brought
         where
             known_until < now_until
@@ -389,7 +391,7 @@ begin
                     e.customer_id = brought.customer_id
                     and e.call_key is null
                     and e.agent_key is not null
-                    and e.occurred_at between brought.known_until - reach and brought.known_until
+                    and e.occurred_at between brought.known_until - longest_phase and brought.known_until
             )
     ),
 
