@@ -1,5 +1,5 @@
 {% macro store_refuse(model, what) -%}
     {%- do exceptions.raise_compiler_error(
-        'mart ' ~ model.name ~ ' is not declared: add to ' ~ store_file(model) ~ ' ' ~ what
+        'mart ' ~ model.name ~ ' is not declared: add to ' ~ model_file(model) ~ ' ' ~ what
     ) -%}
 {%- endmacro %}

@@ -557,7 +557,7 @@ def test_a_column_is_added_in_two_places(project: Project, monkeypatch: pytest.M
         "expect_column_values_to_not_be_null: column waved",
         "expect_column_values_to_be_between: min_value 0, max_value 9, column waved",
     ]
-    assert "| `waved` | Waved (Gezwaaid) | number | Calls in which somebody waved. |" in dictionary.of_marts(
+    assert "| `waved` | Waved (Gezwaaid) | number | – | Calls in which somebody waved. |" in dictionary.of_marts(
         marts
     )
 
