@@ -380,7 +380,9 @@ def _refuse_unsaid(node: Any) -> None:
         if said is None and column.data_type in (None, *COUNTS_AND_MOMENTS):
             continue
         persons = said if isinstance(said, list) else [said]
-        if not all(person in WHOM for person in persons) or ("nobody" in persons and len(persons) > 1):
+        if not (persons and set(map(str, persons)) <= set(WHOM)) or (
+            "nobody" in persons and len(persons) > 1
+        ):
             raise UserError(
                 f"model {node.name} does not say whom its column {name} points to: add to {_file(node)}, at the column,"
                 f" config: {{meta: {{person: {' | '.join(WHOM)}}}}}"
@@ -429,7 +431,9 @@ def _mart(node: Any) -> Mart:
 
 
 def _wrong(node: Any, remedy: str) -> UserError:
-    return UserError(f"the declaration of mart {node.name} is wrong: {remedy.replace('its YAML', _file(node))}")
+    return UserError(
+        f"the declaration of mart {node.name} is wrong: {remedy.replace('its YAML', _file(node))}"
+    )
 
 
 def _file(node: Any) -> str:

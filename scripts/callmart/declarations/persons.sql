@@ -23,7 +23,7 @@ left join access.mart using (relation)
 where
     (must_say and persons is null)
     or (mart_group is not null and not persons <@ access.persons_shown(mart_group))
-order by 2;
+order by column_name;
 
 -- name: said
 -- The tables of marts and statistics, each with its columns and whom they say to point to.

@@ -33,7 +33,7 @@ return (
     where
         regexp_count(comment, 'person:') = 1
         and named.persons <@ {whom}
-        and ('nobody' <> all (named.persons) or cardinality(named.persons) = 1)
+        and ('nobody' <> all(named.persons) or cardinality(named.persons) = 1)
 );
 
 -- Every column of a table or view of the owner's, with the persons that it points to, or null if it doesn't say so.
@@ -46,7 +46,7 @@ select
     a.attname as column_name,
     format_type(a.atttypid, a.atttypmod) as data_type,
     access.persons(d.description) as persons,
-    format_type(a.atttypid, null) <> all (access.counts_and_moments())
+    format_type(a.atttypid, null) <> all(access.counts_and_moments())
     or strpos(coalesce(d.description, ''), 'person:') > 0 as must_say
 from pg_catalog.pg_class as c
 inner join pg_catalog.pg_namespace as n on c.relnamespace = n.oid

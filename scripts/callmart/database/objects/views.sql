@@ -1,6 +1,6 @@
 -- A hash of each function and view, and of whom the columns of each table point to, as it is now. access.definition has
--- the hashes as callmart made them; a difference is drift. For views that customers read, the hash includes owner, rights
--- and whom the columns point to.
+-- the hashes as callmart made them; a difference is drift. For views that customers read, the hash includes owner,
+-- rights and whom the columns point to.
 create or replace view access.current_definition as
 select
     p.oid::regprocedure::text as object,
@@ -45,7 +45,8 @@ select
     'columns of ' || c.relation::text,
     md5(string_agg(concat_ws(' ', c.column_name, c.persons), ', ' order by c.column_name))
 from access.pointing_column as c
-where c.schema_name not in ('build', 'store', 'mart', 'usage') -- these follow the models' YAML
+where
+    c.schema_name in ('access', 'registry', 'raw', 'ops') -- what dbt makes follows the models' YAML
     and c.persons is not null
 group by c.relation;
 
