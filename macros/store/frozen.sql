@@ -8,6 +8,7 @@
     {%- set names = declared.columns | map(attribute='name') | join(', ') -%}
 
     {%- do store_ensure(statistic, declared) -%}
+    {%- do declare_persons(statistic, model) -%}
     {{ get_assert_columns_equivalent(sql) }}
     {%- call statement('main') -%}
         with added as (

@@ -11,6 +11,7 @@
     {%- set computed = store_computed_relation(this) -%}
 
     {%- do store_ensure(mart, declared) -%}
+    {%- do declare_persons(mart, model) -%}
     {%- do run_query("set local lock_timeout = '10s'; select access.show_mart('" ~ mart ~ "', '" ~ declared.group ~ "')") -%}
     {{ get_assert_columns_equivalent(sql) }}
     {%- call statement('main') -%}
@@ -27,6 +28,7 @@
         {%- endif %};
         analyze {{ computed }};
     {%- endcall -%}
+    {%- do declare_persons(computed, model) -%}
     {%- do adapter.commit() -%}
     {{ return({'relations': [mart]}) }}
 {% endmaterialization %}

@@ -16,9 +16,9 @@
     {%- if not meta.get('key') or of_customers and meta.key[0] != 'customer_id' -%}
         {%- do store_refuse(model, 'config.meta.key: the columns of its grain, customer_id first') -%}
     {%- endif -%}
-    {%- if not of_customers and names | select('in', ['customer_id', 'queue', 'agent_key', 'call_date']) | list -%}
+    {%- if not of_customers and names | select('in', ['customer_id', 'queue', 'call_date']) | list -%}
         {%- do exceptions.raise_compiler_error(
-            'statistic ' ~ model.name ~ ' has a column per customer, queue, agent or day: sum over them'
+            'statistic ' ~ model.name ~ ' has a column per customer, queue or day: sum over them'
         ) -%}
     {%- endif -%}
     {%- if 'day' not in meta -%}
@@ -48,8 +48,9 @@
             'mart ' ~ model.name ~ ' has hooks of its own: remove them, they could open what its policies close'
         ) -%}
     {%- endif -%}
-    {%- set persons = store_persons(meta.group) -%}
-    {%- for column in columns if not store_counts_or_times(column.data_type) or 'person' in column.meta -%}
+    {%- set persons = persons_shown(meta.group) -%}
+    {%- set harmless = counts_and_moments() -%}
+    {%- for column in columns if column.data_type not in harmless or 'person' in column.meta -%}
         {%- if 'person' not in column.meta -%}
             {%- do store_refuse(
                 model,
@@ -61,7 +62,7 @@
             {%- do exceptions.raise_compiler_error(
                 'mart ' ~ model.name ~ ' of the group ' ~ meta.group ~ ' may not show a person (' ~ column.meta.person
                 ~ '): take the column ' ~ column.name ~ ' out, or declare the mart in the group agent in '
-                ~ store_file(model)
+                ~ model_file(model)
             ) -%}
         {%- endif -%}
     {%- endfor -%}

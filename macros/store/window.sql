@@ -9,6 +9,7 @@
         create unlogged table {{ this }} as {{ sql }};
         analyze {{ this }};
     {%- endcall -%}
+    {%- do declare_persons(this, model) -%}
     {#- dbt also has to forget the views over the dropped table, so that it makes them again. -#}
     {%- if existing %}{% do adapter.cache_dropped(existing) %}{% endif -%}
     {%- do adapter.commit() -%}

@@ -137,6 +137,21 @@ UNDECLARED: dict[str, tuple[Callable[[Declaration], object], str]] = {
 OF_DBT = {"tiny_grants", "tiny_hook", "tiny_no_contract"}
 
 
+# Models that are no marts, with their folder: they do not say whom a column points to.
+UNSAID = {"view": "staging", "window": "intermediate", "incremental": "intermediate"}
+
+
+def say(project: Project, name: str, folder: str, materialized: str, **said: Any) -> None:
+    """Write a small model that is no mart; its column `remark` points to whom `said` says."""
+    model = project.folder / "models" / folder / f"{name}.sql"
+    model.write_text(
+        f"{{{{ config(materialized='{materialized}') }}}} select 'x' as remark, 7::bigint as amount"
+    )
+    columns = [{"name": "remark", **said}, {"name": "amount", **person("nobody")}]
+    with model.with_suffix(".yml").open("w") as file:
+        YAML().dump({"version": 2, "models": [{"name": name, "columns": columns}]}, file)
+
+
 def show_persons(declared: Declaration) -> None:
     meta(group="agent")(declared)
     for shown in ("agent", "caller", "nobody"):
@@ -148,7 +163,17 @@ def test_a_mart_that_is_not_declared_does_not_build(project: Project) -> None:
         project.declare(name, change)
     project.declare("tiny_good", lambda d: column(d, "agent_name", "text", **person("nobody")))
     project.declare("tiny_person", show_persons)
+    for materialized, folder in UNSAID.items():
+        say(project, f"tiny_{materialized}", folder, materialized)
+    say(project, "tiny_saying", "intermediate", "window", config={"meta": {"person": ["agent", "caller"]}})
     said = " ".join(project.run().split())
+    for materialized, folder in UNSAID.items():
+        assert (
+            f"model tiny_{materialized} does not say whom its columns remark point to: add to "
+            f"models/{folder}/tiny_{materialized}.yml, at each of them, config: {{meta: {{person: agent | "
+        ) in said
+        made = project.callmart.rows("select to_regclass(%s) as made", f"build.tiny_{materialized}")
+        assert made == [{"made": None}]
     for name, (_, remedy) in UNDECLARED.items():
         start = said.find(f"mart {name} ")
         assert start >= 0, name
@@ -161,6 +186,12 @@ def test_a_mart_that_is_not_declared_does_not_build(project: Project) -> None:
         )
     }
     assert standing == {"tiny_good", "tiny_person"}
+    assert project.callmart.rows(
+        "select column_name, persons from access.pointing_column where relation_name = 'tiny_saying' and must_say"
+    ) == [
+        {"column_name": "remark", "persons": ["agent", "caller"]},
+        {"column_name": "amount", "persons": ["nobody"]},
+    ]
     with project.callmart.connect() as owner:
         assert unprotected(owner) == []
 
@@ -557,8 +588,9 @@ def test_a_column_is_added_in_two_places(project: Project, monkeypatch: pytest.M
         "expect_column_values_to_not_be_null: column waved",
         "expect_column_values_to_be_between: min_value 0, max_value 9, column waved",
     ]
-    assert "| `waved` | Waved (Gezwaaid) | number | Calls in which somebody waved. |" in dictionary.of_marts(
-        marts
+    assert (
+        "| `waved` | Waved (Gezwaaid) | number | – | Calls in which somebody waved. |"
+        in dictionary.of_marts(marts)
     )
 
     with project.callmart.connect() as owner:

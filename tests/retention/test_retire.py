@@ -42,6 +42,8 @@ def leave(owner: psycopg.Connection) -> None:
         select access.protect('store.{NAME}', 'agent', 'call_date');
         create table store.{DAYLESS} (customer_id integer, agent_key text, primary key (customer_id, agent_key));
         select access.protect('store.{DAYLESS}', 'agent', null);
+        comment on column store.{NAME}.agent_key is 'person: agent';
+        comment on column store.{DAYLESS}.agent_key is 'person: agent';
         select access.show_mart('store.{NAME}', 'agent'), access.show_mart('store.{DAYLESS}', 'agent');
         """
     )

@@ -63,7 +63,7 @@ union all
 select
     'column', format('%%s.%%s.%%s', nspname, relname, attname),
     concat_ws(' ', format_type(atttypid, atttypmod), attnotnull, attidentity, attstattarget, attacl,
-        pg_get_expr(adbin, adrelid))
+        pg_get_expr(adbin, adrelid), col_description(relations.oid, attnum))
 from relations join pg_attribute on attrelid = relations.oid and attnum > 0 and not attisdropped
 left join pg_attrdef on adrelid = attrelid and adnum = attnum
 where relkind in ('r', 'p', 'v')

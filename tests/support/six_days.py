@@ -114,7 +114,8 @@ def fill(callmart: Callmart) -> None:
         extract.extract(connection, callmart.settings, ignore_step)
         connection.execute("create schema saved")
         for name in data_tables(connection):
-            connection.execute(f'create table saved."{name}" as select * from {name}')
+            connection.execute(f'create table saved."{name}" (like {name} including comments)')
+            connection.execute(f'insert into saved."{name}" select * from {name}')
     shutil.copytree(extract.folder(callmart.settings), callmart.home / "saved")
 
 

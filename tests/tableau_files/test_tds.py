@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from lxml import etree
 
 from callmart.base.errors import UserError
+from callmart.base.pointing import COUNTS_AND_MOMENTS
 from callmart.declarations import captions, dbt_project, metrics
 from callmart.tableau_files import fields, tds
 from callmart.tableau_files.fields import Source
@@ -274,7 +275,7 @@ def mart_of(key: tuple[str, ...], day: str | None, types: dict[str, str]) -> dbt
         dbt_project.Column(
             name=name,
             data_type=data_type,
-            person=None if data_type in dbt_project.COUNTS_AND_MOMENTS else "nobody",
+            person=None if data_type in COUNTS_AND_MOMENTS else "nobody",
         )
         for name, data_type in types.items()
     ]

@@ -94,6 +94,19 @@ def test_a_key_of_an_agent_is_a_key_and_of_somebody_known() -> None:
     }, "and the key of a call is no count"
 
 
+def test_whatever_points_to_a_person_is_a_key_but_for_names_in_the_mart_of_names() -> None:
+    remark = {"name": "remark", "data_type": "text", "person": "caller", "nullable": True}
+    key = {"name": "agent_key", "data_type": "text", "person": "agent"}
+    called = {"name": "called", "data_type": "text", "person": "agent", "nullable": True}
+    assert "match_regex: regex ^[0-9a-f]{32}$, column remark" in expected(mart(remark, group="agent"))
+    of_names = expected(
+        mart(key, called, group="agent", name="agent", key=["customer_id", "agent_key"], day="none")
+    )
+    assert [one for one in of_names if "regex" in one] == [
+        "match_regex: regex ^[0-9a-f]{32}$, column agent_key"
+    ]
+
+
 def test_a_series_counts_up() -> None:
     counts = [{"name": name, "data_type": "integer"} for name in ("waits_le_10", "waits", "waits_le_5")]
     texts = {"caption": {"nl": "*", "en": "*"}, "description_nl": "*"}

@@ -10,7 +10,7 @@ from callmart.access import logins, rights, roles
 from callmart.base import sql_file
 from callmart.base.settings import Settings
 from callmart.database import server
-from callmart.declarations import standing
+from callmart.declarations import persons, standing
 from callmart.declarations.dbt_project import Mart
 from callmart.declarations.matrix import matrix
 
@@ -48,6 +48,7 @@ def find(connection: psycopg.Connection, marts: list[Mart] | None) -> list[Drift
     if moved := list(regrouped(connection, marts or ())):
         return moved  # correcting the rest would open the mart to another group
     left = standing.undeclared(connection, marts) if marts is not None else []
+    pointing = _drifted_persons(connection, marts)
     if marts is not None:
         # Marts that left the project stay guarded and shown as before, until somebody decides.
         marts = [*marts, *(mart for mart in left if mart.group in roles.GROUPS)]
@@ -61,6 +62,7 @@ def find(connection: psycopg.Connection, marts: list[Mart] | None) -> list[Drift
         *_drifted_rights(connection, marts),
         *(_drifted_guards(connection, marts) if marts is not None else ()),
         *_drifted_objects(connection, of_marts=marts is not None),
+        *pointing,
         *(Drift(standing.remark(connection, mart, marts or ()), undeclared=True) for mart in left),
         *of_server(connection),
     ]
@@ -246,6 +248,17 @@ def _drifted_guards(connection: psycopg.Connection, marts: list[Mart]) -> Iterat
             f"the policies of {name} are not those of a {mart.group} mart",
             (protect.format(_table(mart), mart.group, mart.day),),
         )
+
+
+def _drifted_persons(connection: psycopg.Connection, marts: list[Mart] | None) -> list[Drift]:
+    """Where columns do not point to whom they should, or do not say to whom."""
+    return [
+        *(
+            Drift(f"the columns of {relation} do not point to whom its YAML says", (repair,))
+            for relation, repair in persons.differing(connection, (*(marts or ()), rights.STATISTIC))
+        ),
+        *(Drift(text) for text in persons.undeclared(connection, of_models=marts is not None)),
+    ]
 
 
 def _drifted_objects(connection: psycopg.Connection, *, of_marts: bool) -> Iterator[Drift]:

@@ -62,7 +62,11 @@ with ours as (
 )
 
 select
-    'function or view ' || object || ' is not as callmart made it',
+    case
+        when starts_with(object, 'columns of ')
+            then 'the ' || object || ' do not point to whom objects/persons.sql says'
+        else 'function or view ' || object || ' is not as callmart made it'
+    end,
     null
 from access.definition as was
 full join access.current_definition as now using (object)

@@ -10,12 +10,12 @@ from functools import partial
 import psycopg
 from psycopg.types.json import Jsonb
 
-from callmart.access import drift, logins, roles, sessions
+from callmart.access import drift, logins, rights, roles, sessions
 from callmart.access.drift import Drift
 from callmart.base.errors import UserError
 from callmart.base.settings import Settings
 from callmart.database import clock, lock, schema
-from callmart.declarations import metrics
+from callmart.declarations import metrics, persons
 from callmart.declarations.dbt_project import Mart
 from callmart.declarations.matrix import matrix
 
@@ -85,7 +85,7 @@ def follow_contracts(connection: psycopg.Connection, settings: Settings) -> None
 def apply(connection: psycopg.Connection, settings: Settings, marts: list[Mart] | None) -> Applied:
     """Bring schema, memberships, logins, rights and policies up to date. Commits, memberships first.
 
-    Raises UserError if something needs more rights than the owner has.
+    Raises UserError if something needs more rights than the owner has, or a column does not say whom it points to.
     """
     with sessions.making_way(connection):
         schema.apply(connection, settings)
@@ -115,6 +115,7 @@ def finish(connection: psycopg.Connection, settings: Settings, marts: list[Mart]
     mended: list[Drift] = []
     for _ in range(2):  # revoking a right can show another that was given twice, or depended on it
         mended += _repair(connection, drift.find(connection, marts))
+    persons.refuse_undeclared(connection, of_models=marts is not None)
     found = drift.find(connection, marts)
     if left := [one for one in found if not (one.own or one.server or one.undeclared)]:
         raise UserError(
@@ -207,7 +208,9 @@ def _done(connection: psycopg.Connection, role: str, left: str, *steps: Callable
 
 
 def show(connection: psycopg.Connection, marts: list[Mart]) -> None:
-    """Bring the views that customers read up to date, in the caller's transaction."""
+    """Bring the views that customers read up to date, and whom their columns point to, in the caller's transaction."""
+    for mart in (*marts, rights.STATISTIC):
+        connection.execute(persons.declare(mart))
     for mart in marts:
         connection.execute(
             "select access.show_mart(to_regclass(%(table)s), %(group)s) where to_regclass(%(table)s) is not null",

@@ -32,8 +32,8 @@ OnStep = Callable[[str, str, int, int], None]
 VISIBLE = (
     "The names of all roles. They include the customers' numbers, so a customer can see which numbers are customers. "
     "The roles' settings, memberships and comments are visible as well, but not their passwords.",
-    "The names of schemas, tables, columns, functions and policies, and the text of functions and views. They are the "
-    "same for everybody and contain no data.",
+    "The names of schemas, tables, columns, functions and policies, the text of functions and views, and whom each "
+    "column points to. They are the same for everybody and contain no data.",
     "Totals over all customers: pg_class.reltuples and relpages, sizes, and in EXPLAIN ANALYZE the rows removed and "
     "the pages read. They show about how many rows a mart, a month or another table has, but never for a condition "
     "that a customer chooses. If there are only two customers, each can subtract its own rows. If administrator.sql "

@@ -13,7 +13,7 @@ from callmart.audit.check import Check, few
 from callmart.base import sql_file
 from callmart.base.settings import Settings
 from callmart.database import clock
-from callmart.declarations import dbt_project, standing
+from callmart.declarations import dbt_project, persons, standing
 from callmart.retention import expiry_plan
 
 SQL = sql_file.statements(__file__)
@@ -47,6 +47,13 @@ def of_rights(connection: psycopg.Connection, settings: Settings, scene: Scene) 
     strange = [name for (name,) in strays] + [standing.remark(connection, mart, scene.marts) for mart in left]
     yield Check(
         "rights", "nothing is among the marts that is not declared", relations, len(strange), few(strange),
+    )  # fmt: skip
+    ((columns,),) = connection.execute(
+        "select count(*) from access.pointing_column where must_say"
+    ).fetchall()
+    unsaid = persons.undeclared(connection)
+    yield Check(
+        "rights", "every column that could point to a person says to whom it does", columns, len(unsaid), few(unsaid),
     )  # fmt: skip
 
 

@@ -44,6 +44,7 @@ def locked(connection: psycopg.Connection) -> Iterator[None]:
 def begin(connection: psycopg.Connection, backup: str) -> None:
     """Mark the database: from now on it holds nothing but this restore. Commits."""
     connection.execute(f"create table if not exists {TABLE} (backup text primary key)".encode())
+    connection.execute(f"comment on column {TABLE}.backup is 'person: nobody'".encode())
     connection.execute(f"insert into {TABLE} values (%s) on conflict do nothing".encode(), [backup])
     connection.commit()
 

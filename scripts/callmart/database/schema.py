@@ -11,6 +11,7 @@ from psycopg import sql
 
 from callmart.base import sql_file
 from callmart.base.errors import UserError
+from callmart.base.pointing import COUNTS_AND_MOMENTS, NOBODY, SHOWN, WHOM
 from callmart.base.raw_format import (
     DIRECTIONS,
     EVENT_COLUMNS,
@@ -29,7 +30,9 @@ from callmart.database import lock, migrating
 SQL = sql_file.statements(__file__)
 
 # Each file needs those before it.
-FILES = ("defaults", "registry", "ops", "usage", "access", "landing", "changed_days", "views")
+FILES = (
+    "defaults", "registry", "ops", "usage", "access", "landing", "changed_days", "pointing", "views", "persons",
+)  # fmt: skip
 TEXT = "\n".join(
     files("callmart.database").joinpath("objects", f"{name}.sql").read_text(encoding="utf-8")
     for name in FILES
@@ -119,7 +122,9 @@ def fingerprint(time_zone: str) -> str:
 
 
 def _filled(time_zone: str) -> sql.Composed:
-    """The text of all files, with the provider's time zone and the words and limits of the raw format filled in."""
+    """The text of all files. Filled in are the provider's time zone, the words and limits of the raw format, and whom
+    columns can point to.
+    """
     return sql.SQL(TEXT).format(
         time_zone=sql.Literal(time_zone),
         events=_events(),
@@ -128,6 +133,14 @@ def _filled(time_zone: str) -> sql.Composed:
         line_platforms=_words(LINE_PLATFORMS),
         longest_duration_s=sql.Literal(LONGEST_DURATION_S),
         longest_text=sql.Literal(LONGEST_TEXT),
+        counts_and_moments=_words(COUNTS_AND_MOMENTS),
+        persons_shown=sql.SQL("(values {})").format(
+            sql.SQL(", ").join(
+                sql.SQL("({}, {})").format(group, _words(persons)) for group, persons in SHOWN.items()
+            )
+        ),
+        nobody=_words(NOBODY),
+        whom=_words(WHOM),
     )
 
 

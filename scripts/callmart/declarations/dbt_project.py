@@ -19,6 +19,7 @@ from callmart.base import declared
 from callmart.base.declared import EarlierNames, Text, Texts
 from callmart.base.errors import UserError
 from callmart.base.keys import secret_file
+from callmart.base.pointing import COUNTS_AND_MOMENTS, NOBODY, SHOWN, WHOM, Whom
 from callmart.base.settings import PROJECT, Settings
 from callmart.base.strict import Listed, Strict, first_mistake
 from callmart.database import server
@@ -30,18 +31,6 @@ STATISTICS = "statistics"  # the tag of models that are computed by month, not b
 
 NUMBERS = ("smallint", "integer", "bigint", "numeric", "double precision")
 
-# A column of any other type can contain a name, a telephone number or a key, so it must declare whose. That includes
-# `bigint` and `numeric`: a telephone number fits into them, and keys of calls are bigint.
-COUNTS_AND_MOMENTS = (
-    "smallint",
-    "integer",
-    "double precision",
-    "boolean",
-    "date",
-    "timestamp with time zone",
-    "timestamp without time zone",
-)
-
 # The types into which PostgreSQL converts every value of a type without loss.
 WIDER: Mapping[str, tuple[str, ...]] = {
     "smallint": ("integer", "bigint", "numeric", "double precision"),
@@ -50,11 +39,9 @@ WIDER: Mapping[str, tuple[str, ...]] = {
 }
 
 Group = Literal["queue", "line", "agent", "usage"]
-Person = Literal["agent", "caller", "contact", "recipient", "staff", "nobody"]
 
-# The persons that a mart of a group may show. Groups that are not listed are open under every contract and show nobody.
-# macros/store/store_persons.sql has the same rule for dbt.
-PERSONS: Mapping[Group, tuple[Person, ...]] = {"agent": ("agent", "caller", "nobody")}
+# The mart with what agents are called. Every other column that points to a person has keys.
+NAMES_OF_AGENTS = "agent"
 
 
 class Column(Strict):
@@ -63,7 +50,7 @@ class Column(Strict):
     name: str
     data_type: str
     description: str = ""
-    person: Person | None = None
+    person: Whom | None = None  # null only where values are counts or moments
     additive: bool = True  # it makes sense to sum it
     nullable: bool = False
     least: int = 0
@@ -76,9 +63,14 @@ class Column(Strict):
     description_nl: Text | None = None  # likewise
 
     @property
+    def is_of_a_person(self) -> bool:
+        """Whether its values point to a person."""
+        return self.person not in (None, "nobody")
+
+    @property
     def is_number(self) -> bool:
         """Whether its values are numbers to compute with, not keys."""
-        return self.data_type in NUMBERS and self.person in (None, "nobody") and self.name != "customer_id"
+        return self.data_type in NUMBERS and not self.is_of_a_person and self.name != "customer_id"
 
     def widens(self, data_type: str) -> bool:
         """Whether a column of this type is to be widened: the former type, or one that fits into it."""
@@ -163,13 +155,22 @@ class Mart(Strict):
         return {column.name: column.description for column in self.declared}
 
     @property
+    def pseudonyms(self) -> tuple[Column, ...]:
+        """The columns with keys of persons: all that point to a person, but what agents are called."""
+        return tuple(
+            column
+            for column in self.declared
+            if column.is_of_a_person and (self.name != NAMES_OF_AGENTS or column.name in self.key)
+        )
+
+    @property
     def words(self) -> tuple[str, ...]:
         """The columns that could contain a name or a key."""
         return tuple(column.name for column in self.declared if column.is_word)
 
     @model_validator(mode="after")
     def _is_whole(self) -> "Mart":
-        # macros/store/store_declaration.sql has the same rules for dbt.
+        # macros/store/store_declaration.sql has the same rules for dbt, with the same lists of types and persons.
         if self.group != "usage" and self.key[0] != "customer_id":
             raise ValueError("add to its YAML config.meta.key: the columns of its grain, customer_id first")
         for name in (*self.key, *([self.day] if self.day else [])):
@@ -236,7 +237,7 @@ class Mart(Strict):
             )
 
     def _refuse_persons(self, column: Column) -> None:
-        allowed = PERSONS.get(self.group, ("nobody",))
+        allowed = SHOWN.get(self.group, NOBODY)
         if column.person is None:
             raise ValueError(
                 f"add to its YAML, at the column {column.name}, config: {{meta: {{person: {' | '.join(allowed)}}}}}: "
@@ -354,16 +355,38 @@ def _locked(settings: Settings) -> Iterator[None]:
 
 def _declared(nodes: Iterable[Any]) -> list[Mart]:
     """The marts among a manifest's nodes: the models that are materialized as `store`. Frozen models are checked by the
-    same rules but not returned.
+    same rules but not returned. Of other models it is checked whom their columns point to.
     """
-    checked = [
-        (node.config.materialized, _mart(node))
-        for node in sorted(nodes, key=lambda node: str(node.name))
-        if node.resource_type == "model" and node.config.materialized in ("store", "frozen")
-    ]
-    found = [mart for materialized, mart in checked if materialized == "store"]
+    found = []
+    for node in sorted(nodes, key=lambda node: str(node.name)):
+        if node.resource_type != "model":
+            continue
+        if node.config.materialized not in ("store", "frozen"):
+            _refuse_unsaid(node)
+            continue
+        mart = _mart(node)
+        if node.config.materialized == "store":
+            found.append(mart)
     _refuse_claimed(found)
     return found
+
+
+def _refuse_unsaid(node: Any) -> None:
+    """Raise UserError if a column of a model does not say whom it points to, or says it wrongly. If the YAML gives no
+    type, dbt checks when it has built the model (macros/persons/declare_persons.sql).
+    """
+    for name, column in node.columns.items():
+        said = column.meta.get("person")
+        if said is None and column.data_type in (None, *COUNTS_AND_MOMENTS):
+            continue
+        persons = said if isinstance(said, list) else [said]
+        if not (persons and set(map(str, persons)) <= set(WHOM)) or (
+            "nobody" in persons and len(persons) > 1
+        ):
+            raise UserError(
+                f"model {node.name} does not say whom its column {name} points to: add to {_file(node)}, at the column,"
+                f" config: {{meta: {{person: {' | '.join(WHOM)}}}}}"
+            )
 
 
 def _refuse_claimed(marts: list[Mart]) -> None:
@@ -408,8 +431,14 @@ def _mart(node: Any) -> Mart:
 
 
 def _wrong(node: Any, remedy: str) -> UserError:
-    file = str(node.patch_path or node.original_file_path).rpartition("://")[2]
-    return UserError(f"the declaration of mart {node.name} is wrong: {remedy.replace('its YAML', file)}")
+    return UserError(
+        f"the declaration of mart {node.name} is wrong: {remedy.replace('its YAML', _file(node))}"
+    )
+
+
+def _file(node: Any) -> str:
+    """The file that declares a model: its YAML, or its SQL if it has none."""
+    return str(node.patch_path or node.original_file_path).rpartition("://")[2]
 
 
 def _cache_file(settings: Settings) -> Path:

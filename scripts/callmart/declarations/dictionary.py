@@ -38,8 +38,8 @@ def _mart(mart: Mart, words: Captions) -> Iterator[str]:
     yield f"### {words.mart(mart.name, 'en')} ({words.mart(mart.name, 'nl')}): `{mart.name}`\n"
     yield f"{mart.description}\n"
     yield f"Group {mart.group}; key {', '.join(f'`{column}`' for column in mart.key)}.\n"
-    yield "| column | in reports | unit | meaning |"
-    yield "| --- | --- | --- | --- |"
+    yield "| column | in reports | unit | points to | meaning |"
+    yield "| --- | --- | --- | --- | --- |"
     rows = (_row(mart, column, words) for column in mart.declared)
     yield from dict.fromkeys(rows)  # the columns of a series give equal rows, of which one is kept
     yield ""
@@ -56,13 +56,14 @@ def _row(mart: Mart, column: Column, words: Captions) -> str:
             name = f"{series}_N"
             meaning = f"{meaning.replace(f' {bound} ', ' N ')} N is {', '.join(map(str, bounds))}."
     is_sum = column.additive or column not in mart.measures
-    return f"| `{name}` | {in_reports} | {_unit(column)} | {meaning}{'' if is_sum else ' Not additive.'} |"
+    cells = (f"`{name}`", in_reports, _unit(mart, column), column.person or "–", meaning)
+    return f"| {' | '.join(cells)}{'' if is_sum else ' Not additive.'} |"
 
 
-def _unit(column: Column) -> str:
+def _unit(mart: Mart, column: Column) -> str:
     if column.is_number:
         return "seconds" if column.is_duration else "number"
-    is_key = column.name.endswith("_key") or column.name == "customer_id"
+    is_key = column in mart.pseudonyms or column.name == "customer_id"
     return "key" if is_key else UNITS[column.data_type]
 
 

@@ -16,7 +16,7 @@ from callmart.base.declared import EarlierNames, Name, Text, Texts
 from callmart.base.settings import PROJECT
 from callmart.base.strict import Strict
 from callmart.declarations import captions
-from callmart.declarations.dbt_project import Mart
+from callmart.declarations.dbt_project import NAMES_OF_AGENTS, Mart
 from callmart.declarations.matrix import OPTIONS, Group, Option, matrix
 from callmart.declarations.metrics import Metric
 
@@ -34,7 +34,6 @@ COLUMN: Mapping[Dimension, str] = {
     "status": "status",
     "line": "line",
 }
-NAMES_OF_AGENTS = "agent"  # the mart with the agents' names
 
 # What each kind of sheet must declare beside its measures: the dimension of its axis (`over`), or of its rows (`by`).
 NEEDS: Mapping[str, tuple[str, ...]] = {

@@ -283,9 +283,8 @@ class Source:
         caption = self.captions.column(column, self.locale)
         is_hidden = (
             column == "customer_id"
-            or (column.endswith("_key") and not is_measure)
+            or declared.is_of_a_person  # a key, or what agents are called: Person_agent is shown instead
             or declared.data_type == "timestamp with time zone"  # the local time is shown instead
-            or (mart.name == self.root.name and column == "agent")  # Person_agent is shown instead
             or (mart.name != self.root.name and column in self.root.key)  # the root's field is shown instead
         ) and column != mart.day
         if not is_hidden:

@@ -8,8 +8,8 @@ from itertools import pairwise
 from typing import Any
 
 from callmart.declarations import captions
-from callmart.declarations.dbt_project import Mart
-from callmart.declarations.exposures import COLUMN, NAMES_OF_AGENTS
+from callmart.declarations.dbt_project import NAMES_OF_AGENTS, Mart
+from callmart.declarations.exposures import COLUMN
 from callmart.declarations.matrix import matrix
 
 QUARTER_HOUR, AGENT = COLUMN["quarter_hour"], COLUMN["agent"]
@@ -47,7 +47,7 @@ def _values(mart: Mart) -> Iterator[Expectation]:
             yield _column("expect_column_values_to_be_between", column.name, min_value=column.least, **most)
         if words := captions.file().values.get(column.name):
             yield _column("expect_column_values_to_be_in_set", column.name, value_set=list(words))
-        if column.person == "agent" and column.name.endswith("_key"):
+        if column in mart.pseudonyms and column.is_word:
             yield _column("expect_column_values_to_match_regex", column.name, regex=KEYED)
 
 

@@ -1,5 +1,6 @@
--- A hash of each function and view as it is now. access.definition has the hashes as callmart made them; a difference
--- is drift. For views that customers read, the hash includes owner and rights.
+-- A hash of each function and view, and of whom the columns of each table point to, as it is now. access.definition has
+-- the hashes as callmart made them; a difference is drift. For views that customers read, the hash includes owner,
+-- rights and whom the columns point to.
 create or replace view access.current_definition as
 select
     p.oid::regprocedure::text as object,
@@ -28,6 +29,7 @@ select
                         ),
                         ''
                     )
+                    || access.declared_persons(v.oid)::text
             else ''
         end
     )
@@ -37,11 +39,21 @@ where
     and v.relnamespace in (
         'access'::regnamespace, 'registry'::regnamespace, 'raw'::regnamespace, 'ops'::regnamespace,
         'mart'::regnamespace
-    );
+    )
+union all
+select
+    'columns of ' || c.relation::text,
+    md5(string_agg(concat_ws(' ', c.column_name, c.persons), ', ' order by c.column_name))
+from access.pointing_column as c
+where
+    c.schema_name in ('access', 'registry', 'raw', 'ops') -- what dbt makes follows the models' YAML
+    and c.persons is not null
+group by c.relation;
 
 -- Make a view in `mart` that shows a query's result to the readers of a group. The view is a security barrier, so that
--- no condition of a reader is evaluated before the policies. Its owner is the role that reads the tables. If the view
--- is there already as it should be, nothing is done: replacing it would wait for its readers.
+-- no condition of a reader is evaluated before the policies. Its owner is the role that reads the tables. Its columns
+-- point to whom the tables' columns of these names do. If the view is there already as it should be, nothing is done:
+-- replacing it would wait for its readers.
 create or replace function access.show(view_name name, mart_group text, query text) returns void
 language plpgsql
 as $$
@@ -53,13 +65,17 @@ begin
         from access.definition as was
         join access.current_definition as now using (object, definition)
         join pg_catalog.pg_class as v on v.oid = to_regclass(shown)
-        where was.object = shown and was.query = show.query and v.relowner = to_regrole(access.shows(mart_group)::text)
+        where
+            was.object = shown and was.query = show.query
+            and v.relowner = to_regrole(access.shows(mart_group)::text)
+            and access.declared_persons(v.oid) = access.persons_seen(v.oid)
     ) then
         return;
     end if;
     lock table access.definition in share row exclusive mode; -- two sessions can't change the schema's rights at once
     execute format('drop view if exists %s', shown);
     execute format('create view %s with (security_barrier = true) as %s', shown, query);
+    perform access.declare_persons(shown::regclass, access.persons_seen(shown::regclass));
     execute format('grant select on %s to %I', shown, access.readers(mart_group));
     -- PostgreSQL requires that a new owner may create objects in the schema. This is revoked again below.
     execute format('grant create on schema mart to %I', access.shows(mart_group));

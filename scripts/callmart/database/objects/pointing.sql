@@ -1,0 +1,113 @@
+-- Whom the columns of the database point to. A column says it in its comment: `person: caller`, or for several
+-- `person: agent, caller`, as a line or sentence of its own. Every column must, unless its type is one of
+-- access.counts_and_moments(). Models of dbt say it in their YAML, and the build writes it into the comments. For
+-- everything else persons.sql does that.
+
+create or replace function access.counts_and_moments() returns text[]
+immutable
+return {counts_and_moments};
+
+-- The persons that a mart of a group may show.
+create or replace function access.persons_shown(mart_group text) returns text[]
+immutable
+return coalesce(
+    (
+        select shown.persons
+        from {persons_shown} as shown (mart_group, persons)
+        where shown.mart_group = persons_shown.mart_group
+    ),
+    {nobody}
+);
+
+-- The persons that a comment names; null if it doesn't say it, or not in this form.
+create or replace function access.persons(comment text) returns text[]
+immutable
+return (
+    select named.persons
+    from (
+        select
+            string_to_array(
+                substring(comment from '(?:^|[.;\n])\s*person: ([a-z]+(?:, [a-z]+)*)\s*(?:[.;\n]|$)'), ', '
+            ) as persons
+    ) as named
+    where
+        regexp_count(comment, 'person:') = 1
+        and named.persons <@ {whom}
+        and ('nobody' <> all(named.persons) or cardinality(named.persons) = 1)
+);
+
+-- Every column of a table or view of the owner's, with the persons that it points to, or null if it doesn't say so.
+-- Months are left out: they have the columns of their table.
+create or replace view access.pointing_column as
+select
+    c.oid::regclass as relation,
+    n.nspname as schema_name,
+    c.relname as relation_name,
+    a.attname as column_name,
+    format_type(a.atttypid, a.atttypmod) as data_type,
+    access.persons(d.description) as persons,
+    format_type(a.atttypid, null) <> all(access.counts_and_moments())
+    or strpos(coalesce(d.description, ''), 'person:') > 0 as must_say
+from pg_catalog.pg_class as c
+inner join pg_catalog.pg_namespace as n on c.relnamespace = n.oid
+inner join pg_catalog.pg_attribute as a on c.oid = a.attrelid and a.attnum > 0 and not a.attisdropped
+left join pg_catalog.pg_description as d
+    on d.classoid = 'pg_catalog.pg_class'::regclass and c.oid = d.objoid and a.attnum = d.objsubid
+where
+    c.relkind in ('r', 'p', 'v', 'm', 'f')
+    and not c.relispartition
+    and current_user in (pg_get_userbyid(n.nspowner), pg_get_userbyid(c.relowner))
+    and n.nspname !~ '^pg_' and n.nspname <> 'information_schema';
+
+-- Write into the comments of a relation whom its columns point to: `declared` has it by column. A comment that is as it
+-- should be is left alone, and so locks nothing. Returns the columns that must say it and do not.
+create or replace function access.declare_persons(relation regclass, declared jsonb) returns setof name
+language plpgsql
+as $$
+declare
+    one record;
+begin
+    for one in
+        select
+            attname,
+            'person: ' || said.persons as said
+        from pg_catalog.pg_attribute
+        join jsonb_each_text(declared) as said (column_name, persons) on said.column_name = attname
+        where
+            attrelid = relation and attnum > 0 and not attisdropped
+            and col_description(relation, attnum) is distinct from 'person: ' || said.persons
+    loop
+        execute format('comment on column %s.%I is %L', relation, one.attname, one.said);
+    end loop;
+    return query
+    select c.column_name from access.pointing_column as c
+    where c.relation = declare_persons.relation and c.must_say and c.persons is null;
+end
+$$;
+
+-- Whom the columns of a relation point to, in the form of `declared`.
+create or replace function access.declared_persons(relation regclass) returns jsonb
+stable
+return (
+    select coalesce(jsonb_object_agg(c.column_name, array_to_string(c.persons, ', ')), '{{}}')
+    from access.pointing_column as c
+    where c.relation = declared_persons.relation and c.persons is not null
+);
+
+-- Whom the columns of a mart's view must point to: the same as the columns of these names in the tables that it reads.
+create or replace function access.persons_seen(seen regclass) returns jsonb
+stable
+return (
+    select coalesce(jsonb_object_agg(shown.attname, array_to_string(c.persons, ', ')), '{{}}')
+    from pg_catalog.pg_attribute as shown
+    inner join access.pointing_column as c on shown.attname = c.column_name
+    where
+        shown.attrelid = seen
+        and c.persons is not null
+        and c.relation in (
+            select refobjid
+            from pg_catalog.pg_depend
+            inner join pg_catalog.pg_rewrite on pg_rewrite.oid = objid
+            where ev_class = seen and classid = 'pg_rewrite'::regclass and refobjid <> seen
+        )
+);

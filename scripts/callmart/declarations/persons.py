@@ -1,0 +1,96 @@
+"""Whom the columns of the database point to. The catalogue has it, in the comments of all columns: of dbt's models from
+their YAML, of all other tables and views from database/objects/persons.sql.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import psycopg
+from psycopg import sql
+from psycopg.types.json import Jsonb
+
+from callmart.base import declared, sql_file
+from callmart.base.errors import UserError
+from callmart.base.pointing import Whom
+from callmart.database import schema
+from callmart.declarations.dbt_project import Mart
+from callmart.declarations.standing import SCHEMA
+
+SQL = sql_file.statements(__file__)
+
+FILE = declared.in_project(Path(schema.__file__).with_name("objects") / "persons.sql")
+MODELS = ("build", "store", "mart", "usage")  # the schemas of what dbt makes
+
+
+@dataclass(frozen=True, order=True)
+class Column:
+    """A column of a table or view. If it points to several persons, there is one of these for each."""
+
+    schema: str
+    table: str
+    column: str
+    type: str
+    person: Whom
+
+
+def columns(connection: psycopg.Connection) -> list[Column]:
+    """Every column that says whom it points to, nobody included, in the order of their names.
+
+    Raises UserError if a column does not say it: whoever looks for a person would pass it by.
+    """
+    refuse_undeclared(connection)
+    return [Column(*row) for row in connection.execute(SQL["declared"])]
+
+
+def refuse_undeclared(connection: psycopg.Connection, *, of_models: bool = True) -> None:
+    """Raise UserError if there is an undeclared column."""
+    if found := undeclared(connection, of_models=of_models):
+        raise UserError("; ".join(found))
+
+
+def undeclared(connection: psycopg.Connection, *, of_models: bool = True) -> list[str]:
+    """A sentence per column that does not say whom it points to, or points to a person that its mart may not show.
+    `of_models` includes what dbt makes.
+    """
+    found = []
+    for place, column, said, group in connection.execute(SQL["undeclared"]):
+        if place in MODELS and not of_models:
+            continue
+        if group:
+            found.append(
+                f"the column {column} points to {said}, whom a mart of the group {group} may not show: drop the column"
+            )
+            continue
+        where = (
+            "in the YAML of its model, and build it again"
+            if place in MODELS
+            else f"in {FILE}, and run `callmart upgrade`"
+        )
+        found.append(f"the column {column} does not say whom it points to: drop it, or say so {where}")
+    return found
+
+
+def differing(connection: psycopg.Connection, marts: Iterable[Mart]) -> Iterator[tuple[str, sql.Composed]]:
+    """The marts' tables whose columns do not point to whom their YAML says, and the statements that correct that."""
+    said: dict[str, dict[str, str]] = dict(connection.execute(SQL["said"]).fetchall())
+    for mart in marts:
+        there = said.get(_table(mart), {})  # a mart that was not built yet has none
+        if any(there[name] != person for name, person in _declared(mart).items() if name in there):
+            yield _table(mart), declare(mart)
+
+
+def declare(mart: Mart) -> sql.Composed:
+    """The statement that writes into the comments of a mart's table whom its columns point to, as its YAML says."""
+    return sql.SQL("select access.declare_persons(to_regclass({}), {})").format(
+        _table(mart), Jsonb(_declared(mart))
+    )
+
+
+def _declared(mart: Mart) -> dict[str, str]:
+    return {column.name: column.person for column in mart.declared if column.person}
+
+
+def _table(mart: Mart) -> str:
+    """The name of a mart's table; names of marts are plain."""
+    return f"{'usage' if mart.group == 'usage' else SCHEMA}.{mart.name}"
