@@ -4,9 +4,9 @@
 #}
 {% macro declare_persons(relation, model) -%}
     {%- set declared = {} -%}
-    {%- for column in model.columns.values() if column.meta.get('person') -%}
-        {%- set person = column.meta.person -%}
-        {%- do declared.update({column.name: person if person is string else person | join(', ')}) -%}
+    {%- for column in model.columns.values() -%}
+        {%- set person = column.meta.get('person') -%}
+        {%- do declared.update({column.name: person if person is string or not person else person | join(', ')}) -%}
     {%- endfor -%}
     {%- set undeclared = run_query(
         "select * from access.declare_persons('" ~ relation ~ "', '" ~ tojson(declared) ~ "')"

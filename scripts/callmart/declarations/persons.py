@@ -87,8 +87,9 @@ def declare(mart: Mart) -> sql.Composed:
     )
 
 
-def _declared(mart: Mart) -> dict[str, str]:
-    return {column.name: column.person for column in mart.declared if column.person}
+def _declared(mart: Mart) -> dict[str, str | None]:
+    """Whom the columns point to; None if a column does not say it and need not."""
+    return {column.name: column.person for column in mart.declared}
 
 
 def _table(mart: Mart) -> str:

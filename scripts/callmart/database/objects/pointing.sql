@@ -59,8 +59,9 @@ where
     and current_user in (pg_get_userbyid(n.nspowner), pg_get_userbyid(c.relowner))
     and n.nspname !~ '^pg_' and n.nspname <> 'information_schema';
 
--- Write into the comments of a relation whom its columns point to: `declared` has it by column. A comment that is as it
--- should be is left alone, and so locks nothing. Returns the columns that must say it and do not.
+-- Write into the comments of a relation whom its columns point to: `declared` has it by column, null if a column need
+-- not say it. A comment that is as it should be is left alone, and so locks nothing. Returns the columns that must say
+-- it and do not.
 create or replace function access.declare_persons(relation regclass, declared jsonb) returns setof name
 language plpgsql
 as $$
