@@ -17,7 +17,7 @@ from callmart.base.errors import UserError
 from callmart.cli import main
 from callmart.database import lock, migrating, schema
 from callmart.database.lock import exclusive
-from callmart.declarations import dbt_project, standing
+from callmart.declarations import dbt_project, persons, standing
 from callmart.upgrade import upgrading
 from callmart_home import Callmart
 from catalogue import structure, unprotected
@@ -165,6 +165,23 @@ def test_an_earlier_database_is_upgraded_with_its_history(
         assert earlier.rows("select agent from mart.agent", customer_id=customer)
     logins = "select rolname from pg_roles where rolcanlogin and rolname ~ '_customer_'"
     assert earlier.rows(logins) == [], "nobody had ordered a login"
+
+
+def test_a_mart_that_left_the_project_says_whom_its_columns_could_point_to(earlier: Callmart) -> None:
+    """No YAML says it, and still the upgrade finishes."""
+    left = {"agent_session", "queue_day"}
+    marts = [mart for mart in dbt_project.marts(earlier.settings) if mart.name not in left]
+    with earlier.connect() as owner:
+        upgrading.upgrade(owner, earlier.settings, marts)
+        said = {
+            (one.table, one.column, one.person)
+            for one in persons.columns(owner)
+            if one.schema == "store" and one.table in left
+        }
+    assert said == {
+        *(("agent_session", key, who) for key in ("agent_key", "device_key") for who in ("agent", "caller")),
+        ("queue_day", "queue", "nobody"),
+    }
 
 
 class Killed(BaseException):
