@@ -265,8 +265,11 @@ def test_a_run_without_folder_and_tableau_says_so_as_json(
         CALLMART_FOLDERS=folders,
         CALLMART_TABLEAU__SERVER=dead,
         CALLMART_TABLEAU__TOKEN="secret",
+        CALLMART_LOG__FORMAT="json",
     )
     assert done.returncode == 1
+    events = [json.loads(line)["event"] for line in done.stderr.splitlines()]
+    assert events[-1] == "run: problems", "and no line of a library, which warns of each attempt to connect"
     ran = json.loads(done.stdout)
     assert ran["problems"] == [
         f"{tmp_path / 'none'} is not a folder; correct `folders` in callmart.toml",
