@@ -16,6 +16,8 @@ import pytest
 
 from callmart import __version__
 from callmart.access import logins
+from callmart.base.errors import kind
+from callmart.cli import main
 from callmart.database import server
 from callmart.database.lock import exclusive
 from callmart_home import Callmart
@@ -243,6 +245,23 @@ def test_callmart_toml_is_heeded(ready: Callmart, command: Command, tmp_path: Pa
     assert done.returncode == 0
 
 
+def test_a_full_disk_of_the_database_is_called_that(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def full(**_: object) -> None:
+        raise psycopg.errors.DiskFull
+
+    monkeypatch.setattr(main, "app", full)
+    with pytest.raises(SystemExit) as ended:
+        main.main()
+    assert (ended.value.code, capsys.readouterr().err) == (
+        1,
+        "error: the database broke off (SQLSTATE 53100); the database's disk is full: make room, then run the same "
+        "command again\n",
+    )
+    assert kind(psycopg.errors.DiskFull()) == "SQLSTATE 53100: the disk is full"
+
+
 def test_a_dead_tableau_is_named_and_nothing_changes(
     ready: Callmart, command: Command, free_port: int
 ) -> None:
@@ -265,8 +284,11 @@ def test_a_run_without_folder_and_tableau_says_so_as_json(
         CALLMART_FOLDERS=folders,
         CALLMART_TABLEAU__SERVER=dead,
         CALLMART_TABLEAU__TOKEN="secret",
+        CALLMART_LOG__FORMAT="json",
     )
     assert done.returncode == 1
+    events = [json.loads(line)["event"] for line in done.stderr.splitlines()]
+    assert events[-1] == "run: problems", "and no line of a library, which warns of each attempt to connect"
     ran = json.loads(done.stdout)
     assert ran["problems"] == [
         f"{tmp_path / 'none'} is not a folder; correct `folders` in callmart.toml",

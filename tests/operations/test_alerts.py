@@ -335,7 +335,7 @@ def test_a_mail_says_what_began_and_what_ended(quiet: Callmart, free_port: int) 
     assert first.mail_from == MAIL["from"]
     content = text_of(first)
     host = socket.gethostname()
-    assert f"Subject: callmart on {host}: 2 new troubles, 0 ended" in content
+    assert f"Subject: callmart on {host}: troubles: 2 new, 0 ended" in content
     assert "Auto-Submitted: auto-generated" in content
     assert f"- {SILENT}" in content
     assert "Ended:\r\n- customer 1042: no data\r\n" in text_of(second)

@@ -70,6 +70,15 @@ def ran(began: str, outcome: str, *, ended: str | None = "1 hour", error: str | 
     )
 
 
+def staged(stage: str, outcome: str) -> str:
+    """A stage of that run."""
+    end = "null" if outcome == "at work" else "now()"
+    return (
+        "insert into ops.run_stage (run_id, stage, began_at, ended_at, outcome)"
+        f" select max(run_id), '{stage}', clock_timestamp(), {end}, '{outcome}' from ops.run;"
+    )
+
+
 def extracted(customer_id: int, ago: str, opened: str = "(select max(build_id) from ops.opened_day)") -> str:
     """An extract in the books."""
     return (
@@ -102,7 +111,16 @@ def installed(ago: str) -> str:
 
 GOOD = ran("2 hours", "done")
 CASES = {
-    "problems": Case(ran("2 hours", "problems"), "run_failed", None, "the last run left 2 problems"),
+    "problems": Case(ran("2 hours", "problems"), "run_failed", None, "the last run left problems: its output"),
+    "problems of stages": Case(
+        ran("2 hours", "problems")
+        + "".join(staged(*one) for one in (("land", "problems"), ("build", "done"), ("publish", "failed"))),
+        "run_failed", None, "the last run left problems in land, publish: its output and its log name them",
+    ),
+    "died in a stage": Case(
+        ran("2 hours", "at work", ended=None) + staged("build", "at work"),
+        "run_failed", None, "the last run died in build: `callmart run` continues from there",
+    ),
     "interrupted": Case(ran("2 hours", "interrupted"), "run_failed", None, "the last run was interrupted: `callmart"),
     "failed": Case(
         ran("2 hours", "failed", error="SQLSTATE 53100"), "run_failed", None, "the last run failed (SQLSTATE 53100)"

@@ -119,5 +119,7 @@ def test_only_the_account_can_look_into_what_it_keeps(debian: Debian) -> None:
 def test_the_units_are_enabled(debian: Debian) -> None:
     wanted = debian.root / "etc/systemd/system"
     assert (wanted / "timers.target.wants/callmart.timer").is_symlink()
+    assert (wanted / "timers.target.wants/callmart-health.timer").is_symlink()
     assert (wanted / "multi-user.target.wants/callmart-servers.service").is_symlink()
-    assert debian.sh("systemd-analyze verify --man=no callmart.service callmart.timer").returncode == 0
+    units = "callmart.service callmart.timer callmart-health.service callmart-health.timer"
+    assert debian.sh(f"systemd-analyze verify --man=no {units}").returncode == 0

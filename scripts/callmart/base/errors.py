@@ -4,6 +4,8 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+DISK_FULL = "53100"  # the SQLSTATE
+
 
 class UserError(Exception):
     """A mistake that the user can correct: one sentence that names the thing and the remedy. The exit code is 2.
@@ -27,6 +29,6 @@ def kind(error: Exception) -> str:
     if isinstance(error, UserError):
         return str(error)
     if state := getattr(error, "sqlstate", None):
-        return f"SQLSTATE {state}"
+        return f"SQLSTATE {state}{': the disk is full' if state == DISK_FULL else ''}"
     reason = error.strerror if isinstance(error, OSError) else None
     return f"{type(error).__name__}: {reason}" if reason else type(error).__name__

@@ -1,6 +1,7 @@
 """The program `callmart`, with all its commands. Progress goes to stderr, results to stdout."""
 
 import gc
+import logging
 import sys
 from typing import Annotated
 
@@ -8,7 +9,7 @@ import psycopg
 import typer
 
 from callmart import __version__
-from callmart.base.errors import UserError
+from callmart.base.errors import DISK_FULL, UserError
 from callmart.cli import (
     backups,
     customers,
@@ -36,6 +37,7 @@ app.add_typer(rights.app, name="access")
 
 # By SQLSTATE, where it would not help to run the same command again at once.
 REMEDIES = {
+    DISK_FULL: "the database's disk is full: make room, then run the same command again",
     "42501": "something no longer belongs to the owner: `callmart access diff` shows what",
     "55P03": "an open transaction of another session is in the way: when it has ended, run the same command again",
 }
@@ -44,6 +46,8 @@ REMEDIES = {
 def main() -> None:
     """Run a command. A user's mistake is one sentence and exit code 2, never a traceback."""
     gc.set_threshold(50_000)  # the libraries make half a million objects that are there to stay
+    # What libraries log can contain a row, and is no line of ours. One of them has all of it written to stderr.
+    logging.basicConfig(handlers=[logging.NullHandler()], force=True)
     try:
         sys.exit(app(standalone_mode=False))
     except typer.TyperException as mistake:

@@ -49,7 +49,7 @@ class Message:
 
     @property
     def subject(self) -> str:
-        return f"callmart on {self.host}: {len(self.began)} new troubles, {len(self.ended)} ended"
+        return f"callmart on {self.host}: troubles: {len(self.began)} new, {len(self.ended)} ended"
 
     @property
     def text(self) -> str:

@@ -204,11 +204,13 @@ def _past(moments: _Moments, last: datetime | None, *, hours: float) -> float | 
 
 
 def _failed(run: Run) -> str:
+    stages = ", ".join(one.stage for one in run.stages if one.outcome != DONE)
+    place = f" in {stages}" if stages else ""
     if run.outcome == PROBLEMS:
-        return f"the last run left {run.problems} problems: its output and its log name them"
+        return f"the last run left problems{place}: its output and its log name them"
     error = f" ({run.error})" if run.error else ""
     happened = "was interrupted" if run.outcome == INTERRUPTED else run.outcome
-    return f"the last run {happened}{error}: `callmart run` continues from there"
+    return f"the last run {happened}{place}{error}: `callmart run` continues from there"
 
 
 def _disks(settings: Settings) -> dict[str, Disk | str]:
