@@ -15,6 +15,7 @@ from typing import Any
 import hypothesis
 import pytest
 
+import commands
 from callmart.backup import sealed
 from callmart.base.settings import Settings
 from callmart.database import server
@@ -249,8 +250,7 @@ def quick_great_expectations() -> Iterator[None]:
 def quick_passphrases() -> Iterator[None]:
     """The key of a backup comes slowly from its passphrase, so that nobody can try many; here at once."""
     assert sealed._COST >= 2**17, "the least that OWASP recommends for scrypt"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sealed, "_COST", 2)
+    with commands.quick_passphrases():
         yield
 
 

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -36,7 +37,13 @@ def _callmart() -> None:
             del sys.modules[name]
     from callmart.cli.main import main
 
-    main()
+    with quick_passphrases():
+        main()
+
+
+def quick_passphrases() -> AbstractContextManager[object]:
+    """Within it, the keys of a backup are encrypted with little work; what it takes is no matter of most tests."""
+    return patch("callmart.backup.sealed._COST", 2)
 
 
 def command_of(home: Path, run: Callable[[], None] = _callmart) -> Command:
