@@ -635,7 +635,7 @@ def _acts() -> Iterator[Attack]:
 # Rows that the loader can write to raw.incoming: one that lands, and variants of it that `prepare` would never make.
 SOUND = {
     "customer_id": "{customer}", "occurred_at": "now() - interval '1 hour'", "event_key": "1", "identified": "true",
-    "platform": "'vcloud'", "event": "'queue_joined'", "call_key": "1", "call_id": "'c'", "queue": "'q'",
+    "platform": "'vcloud'", "event": "'queue_joined'", "call_key": "1", "queue": "'q'",
 }  # fmt: skip
 KEY = "repeat('0123456789abcdef', 2)"
 NAMED = {
@@ -658,7 +658,7 @@ def _keep(turned_away: int = 0, by: str = "{{}}") -> str:
 LANDS = _insert("incoming", SOUND) + _keep()
 NUMBER, NAME = "'+31612345678'", "'Noor Zandvliet'"
 TRANSFERRED = {"event": "'transferred'", "reason": "'blind'", "target_kind": "'number'"}
-STATUS = {"event": "'agent_status'", "call_key": "null", "call_id": "null", "queue": "null", "agent_key": KEY}
+STATUS = {"event": "'agent_status'", "call_key": "null", "queue": "null", "agent_key": KEY}
 ENDED = {"event": "'call_ended'", "reason": "'caller'"}
 ON_A_LINE = {"platform": "'sip_trunk'", "event": "'call_ended'", "queue": "null"}
 

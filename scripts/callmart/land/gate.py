@@ -7,6 +7,7 @@ from zoneinfo import ZoneInfo, available_timezones
 import pyarrow as pa
 
 from callmart.base.errors import UserError
+from callmart.base.keys import prefix_of
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,8 @@ class Defaults:
 
 
 def contract_periods(gate: Gate) -> pa.Table:
-    """Return one row per contract: its first and last instant, and the customer's key, prepared for an HMAC.
+    """Return one row per contract: its first and last instant, and the customer's key, prepared for an HMAC and for the
+    keys of calls and events.
 
     Raises UserError if a customer has no key.
     """
@@ -60,6 +62,8 @@ def contract_periods(gate: Gate) -> pa.Table:
                 "nameable": detailed and not customers[customer_id]["anonymous_agents"],
                 "inner_key": bytes(byte ^ 0x36 for byte in key),
                 "outer_key": bytes(byte ^ 0x5C for byte in key),
+                "call_prefix": prefix_of(keys[customer_id], "call"),
+                "event_prefix": prefix_of(keys[customer_id], "event"),
             }
         )
     return pa.Table.from_pylist(
@@ -72,6 +76,8 @@ def contract_periods(gate: Gate) -> pa.Table:
                 ("nameable", pa.bool_()),
                 ("inner_key", pa.binary()),
                 ("outer_key", pa.binary()),
+                ("call_prefix", pa.binary()),
+                ("event_prefix", pa.binary()),
             ]
         ),
     )

@@ -6,7 +6,7 @@ dropped before anything else is done with it.
 
 import duckdb
 
-from callmart.base import sql_file
+from callmart.base import sql_file, telephone
 from callmart.base.raw_format import (
     DIRECTIONS,
     LINE_PLATFORMS,
@@ -20,7 +20,6 @@ from callmart.base.raw_format import (
     TEXT_COLUMNS,
     events_table,
 )
-from callmart.land import telephone
 from callmart.land.gate import Defaults, Gate, contract_periods
 
 SQL = sql_file.statements(__file__)

@@ -6,6 +6,11 @@ left(sha256(outer_key || unhex(sha256(inner_key || encode(kind || ':' || value))
 
 create temp macro digest(text) as (md5_number_lower(text)::hugeint - 9223372036854775808)::bigint;
 
+-- The key of a call or an event, as in keys.keyed_number.
+create temp macro keyed_number(prefix, number) as (
+    ('0x' || left(sha256(prefix || encode(number::varchar)), 16))::ubigint::hugeint - 9223372036854775808
+)::bigint;
+
 -- name: keyed_events
 -- One row per judged row, as it is stored, with its `fault`, and with `agent` and `nameable` to name agents.
 with checked as materialized (
@@ -29,6 +34,15 @@ keyable as (
         'number',
         number
     from checked
+    union all
+    select
+        customer_id,
+        inner_key,
+        outer_key,
+        'number',
+        unnest([queue_number, trunk_number, target_queue_number])
+    from checked
+    where coalesce(queue_number, trunk_number, target_queue_number) is not null
     union all
     select
         customer_id,
@@ -75,6 +89,8 @@ stored as (
         nameable,
         inner_key,
         outer_key,
+        call_prefix,
+        event_prefix,
         event_id,
         agent,
         words.key as word_key,
@@ -83,9 +99,10 @@ stored as (
         event_id is not null as identified,
         service as platform,
         event,
-        case when of_call then digest(service || ':' || call_id) end as call_key,
+        case when of_call then digest(service || ':' || call_id) end as call_number,
         call_id,
         queue,
+        queues.key as queue_key,
         agents.key as agent_key,
         numbers.key as number_key,
         case
@@ -95,10 +112,12 @@ stored as (
             else marked_withheld
         end as number_withheld,
         case when is_line then line end as line,
+        trunks.key as trunk_key,
         case when not is_line then devices.key end as device_key,
         case when event = 'call_started' then direction end as direction,
         case when event = 'agent_status' or len(reasons) > 0 then cause end as reason,
         case when checked.kind = 'queue' then target end as target,
+        target_queues.key as target_queue_key,
         targets.key as target_key,
         checked.kind as target_kind,
         case when ends_phase then duration + 0.0 end as duration_s, -- no -0.0
@@ -115,14 +134,80 @@ stored as (
         on checked.customer_id = targets.customer_id
         and checked.kind = targets.kind
         and coalesce(checked.target_number, checked.target) = targets.value
+    left join keys as queues
+        on checked.customer_id = queues.customer_id
+        and queues.kind = 'number'
+        and checked.queue_number = queues.value
+    left join keys as trunks
+        on checked.customer_id = trunks.customer_id
+        and trunks.kind = 'number'
+        and checked.trunk_number = trunks.value
+    left join keys as target_queues
+        on checked.customer_id = target_queues.customer_id
+        and target_queues.kind = 'number'
+        and checked.target_queue_number = target_queues.value
     left join keys as words
         on checked.customer_id = words.customer_id and words.kind = 'status' and checked.own_word = words.value
+),
+
+-- What an event is known by: its id at the source, or else all that it says. This never changes, because the keys of
+-- what stands follow from it. The separator is safe: no text is empty or holds a control character. A status is known
+-- by the source's word, as the registry can change how it is stored.
+numbered as (
+    select
+        stored.*,
+        digest(case
+            when identified then keyed(inner_key, outer_key, 'event', platform || ':' || event_id)
+            else concat(
+                customer_id, chr(31),
+                epoch_us(occurred_at), chr(31),
+                platform, chr(31),
+                event, chr(31),
+                call_number, chr(31),
+                call_id, chr(31),
+                queue, chr(31),
+                agent_key, chr(31),
+                number_key, chr(31),
+                number_withheld, chr(31),
+                line, chr(31),
+                device_key, chr(31),
+                direction, chr(31),
+                coalesce(word_key, reason), chr(31),
+                target, chr(31),
+                target_key, chr(31),
+                target_kind, chr(31),
+                duration_s, chr(31),
+                wait_s, chr(31),
+                recorded
+            )
+        end) as event_number
+    from stored
 )
 
 select
-    stored.* exclude (inner_key, outer_key, event_id, word_key),
-    digest(case
-        when identified then keyed(inner_key, outer_key, 'event', platform || ':' || event_id)
-        else concat({content})
-    end) as event_key
-from stored;
+    line_number,
+    fault,
+    nameable,
+    agent,
+    customer_id,
+    occurred_at,
+    keyed_number(event_prefix, event_number) as event_key,
+    platform,
+    event,
+    keyed_number(call_prefix, call_number) as call_key,
+    coalesce(queue_key, queue) as queue,
+    agent_key,
+    number_key,
+    number_withheld,
+    coalesce(trunk_key, line) as line,
+    device_key,
+    direction,
+    reason,
+    coalesce(target_queue_key, target) as target,
+    target_key,
+    target_kind,
+    duration_s,
+    wait_s,
+    recorded,
+    identified
+from numbered;
