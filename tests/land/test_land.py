@@ -280,7 +280,8 @@ def turned_away(callmart: Callmart, file: str) -> list[tuple[int | None, int]]:
         " where action = 'turned away' and details ->> 'file' = (select max(file_id)::text from raw.file)"
         " order by 1"
     )
-    assert callmart.rows("select from raw.file where name = %s", f"landed-{abs(hash(file))}")
+    name = callmart.file_key(f"landed-{abs(hash(file))}")
+    assert callmart.rows("select from raw.file where name_key = %s", name)
     return [(row["customer_id"], row["rows"]) for row in found]
 
 

@@ -119,5 +119,5 @@ def keyed_number(prefix: bytes, number: int) -> int:
     """The key of a call or an event: 64 bits, of the secret and of the 64 bits that anybody can compute. The secret and
     the number fit into one block of SHA-256, which is all that a landing can afford per event.
     """
-    digest = sha256(prefix + str(number).encode()).digest()
+    digest = sha256(prefix + str(number + 2**63).encode()).digest()
     return int.from_bytes(digest[:8]) - 2**63

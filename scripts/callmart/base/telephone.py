@@ -2,7 +2,8 @@
 
 is_withheld(number)         true for the words that telephone systems write instead of a withheld number
 telephone_number(number)    the number in E.164, or a short number unchanged; null if the text is not a number
-number_in_name(name)        the number, if the name of a queue or line looks like one, or else null
+looks_like_number(name)     true for the name of a queue or line that may be stored as its key only
+number_in_name(name)        what the key of such a name is made of
 is_dialled(exten)           true if the agent dialled an outside number, not an extension
 """
 

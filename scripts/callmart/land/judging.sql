@@ -4,6 +4,9 @@
 create temp table contract_periods as
 select * replace (coalesce(closes, 'infinity') as closes) from contract_periods_arrow;
 
+create temp table secrets as
+select * from secrets_arrow;
+
 create temp table statuses as
 select
     customer_id,
@@ -95,9 +98,6 @@ understood as (
         end as number,
         case when let_in.event = 'transferred' then let_in.target_kind end as kind,
         case when kind = 'number' then telephone_number(let_in.target) end as target_number,
-        number_in_name(let_in.queue) as queue_number,
-        case when is_line then number_in_name(let_in.line) end as trunk_number,
-        case when kind = 'queue' then number_in_name(let_in.target) end as target_queue_number,
         case
             when regexp_full_match(let_in.duration_s, '[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?')
                 then try_cast(let_in.duration_s as double)

@@ -124,6 +124,8 @@ begin
                     or greatest(rejected, turned_away) > row_count
                     or rejected <> (select count(*) from raw.incoming_reject)
                     then 'the counts do not add up'
+                when exists (select from raw.incoming_reject as r where raw.shows_number(r.reason))
+                    then 'a reason holds a number'
             end
         from jsonb_each_text(turned_away_by) as t (customer, rows)
     ));
