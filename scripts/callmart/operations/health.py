@@ -174,8 +174,8 @@ def _troubles_of(books: Books, settings: Settings) -> Iterator[Trouble]:
         )
     for customer_id, reason in books.behind:
         yield Trouble("tableau", customer_id, f"Tableau is behind, {reason}: run `callmart run`")
-    for customer_id, wrong in books.keys:
-        yield Trouble("key", customer_id, wrong)
+    for whose, wrong in books.keys:
+        yield Trouble("key", whose, wrong)
     if (hours := _past(moments, moments.backed_up_at, hours=wanted.backup_days * 24)) is not None:
         last = (
             f"the last backup is {hours / 24:.0f} days old"

@@ -480,8 +480,8 @@ $$;
 
 -- Store what the loader has written to raw.incoming, as one file.
 create or replace function raw.keep(
-    name_key text, content_key text, registry_version integer, asked text, row_count bigint, rejected bigint, turned_away bigint,
-    incomplete_last_line boolean, turned_away_by jsonb, out landed bigint, out repeated bigint
+    name_key text, content_key text, registry_version integer, asked text, row_count bigint, rejected bigint,
+    turned_away bigint, incomplete_last_line boolean, turned_away_by jsonb, out landed bigint, out repeated bigint
 )
 language plpgsql
 security definer
