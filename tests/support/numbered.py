@@ -1,7 +1,7 @@
 """A home whose queues, lines and call ids are telephone numbers, as the version before keyed calls left its database.
 
-tests/data/numbered/473b98c.dump is this home as commit 473b98c landed, built and opened it. Its keys are known, so that a
-test can land the same files again. With that commit checked out: .venv/bin/python tests/support/numbered.py FILE
+tests/data/numbered/473b98c.dump is this home as commit 473b98c landed, built and opened it. Its keys are known, so that
+a test can land the same files again. With that commit checked out: .venv/bin/python tests/support/numbered.py FILE
 """
 
 import sys
