@@ -5,6 +5,7 @@ from psycopg import sql
 
 from callmart.backup.manifest import Content
 from callmart.base import sql_file
+from callmart.base.keys import INSTALLATION, Whose
 
 SQL = sql_file.statements(__file__)
 
@@ -48,6 +49,9 @@ def _content(connection: psycopg.Connection, table: str) -> Content:
     return Content(rows=rows, digest=digest)
 
 
-def fingerprints(connection: psycopg.Connection) -> dict[int, str]:
-    """The fingerprints of the keys that the data was stored with, by customer."""
-    return dict(connection.execute(SQL["keys"]).fetchall())
+def fingerprints(connection: psycopg.Connection) -> dict[Whose, str]:
+    """The fingerprints of the keys that the data was stored with. Before an upgrade the installation may have none."""
+    found: dict[Whose, str] = dict(connection.execute(SQL["keys"]).fetchall())
+    if connection.execute("select to_regclass('ops.installation')").fetchone() != (None,):
+        ((found[INSTALLATION],),) = connection.execute("select key_fingerprint from ops.installation")
+    return found

@@ -31,7 +31,7 @@ SQL = sql_file.statements(__file__)
 
 # Each file needs those before it.
 FILES = (
-    "defaults", "registry", "ops", "usage", "access", "landing", "changed_days", "pointing", "views", "persons",
+    "defaults", "registry", "keys", "ops", "usage", "access", "landing", "changed_days", "pointing", "views", "persons",
 )  # fmt: skip
 TEXT = "\n".join(
     files("callmart.database").joinpath("objects", f"{name}.sql").read_text(encoding="utf-8")

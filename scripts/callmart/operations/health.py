@@ -14,7 +14,7 @@ import psycopg
 
 from callmart.base import sql_file
 from callmart.base.errors import UserError, kind
-from callmart.base.keys import known_key
+from callmart.base.keys import INSTALLATION, known_key
 from callmart.base.settings import Settings
 from callmart.database import clock, schema, server
 from callmart.operations import certificates, record
@@ -83,7 +83,7 @@ class Books:
     silent: list[tuple[int, date]]  # customer, and its first day without the usual data
     held_back: list[tuple[int, int]]  # customer, days
     behind: list[tuple[int, str]]  # customer, reason
-    keys: list[tuple[int, str]]  # customer, what is wrong with its key
+    keys: list[tuple[int | None, str]]  # customer, or none for the installation; what is wrong with its key
 
 
 @dataclass(frozen=True)
@@ -140,10 +140,10 @@ def _books(connection: psycopg.Connection, settings: Settings) -> Books:
     )
 
 
-def _wrong_keys(connection: psycopg.Connection, settings: Settings) -> Iterator[tuple[int, str]]:
+def _wrong_keys(connection: psycopg.Connection, settings: Settings) -> Iterator[tuple[int | None, str]]:
     for customer_id, fingerprint in connection.execute(SQL["keys"]).fetchall():
         try:
-            known_key(settings.home, customer_id, fingerprint)
+            known_key(settings.home, customer_id or INSTALLATION, fingerprint)
         except UserError as error:
             yield customer_id, str(error)
         except OSError as error:
@@ -179,8 +179,8 @@ def _troubles_of(books: Books, settings: Settings) -> Iterator[Trouble]:
         )
     for customer_id, reason in books.behind:
         yield Trouble("tableau", customer_id, f"Tableau is behind, {reason}: run `callmart run`")
-    for customer_id, wrong in books.keys:
-        yield Trouble("key", customer_id, wrong)
+    for whose, wrong in books.keys:
+        yield Trouble("key", whose, wrong)
     if (hours := _past(moments, moments.backed_up_at, hours=wanted.backup_days * 24)) is not None:
         last = (
             f"the last backup is {hours / 24:.0f} days old"
