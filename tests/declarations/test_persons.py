@@ -216,8 +216,8 @@ CHANGED = {
         "the columns of raw.event do not point",
     ),
     "a table, taken away": (
-        "comment on column raw.file.name is null",
-        "the column raw.file.name (text) does not say",
+        "comment on column raw.file.name_key is null",
+        "the column raw.file.name_key (text) does not say",
     ),
     "a mart": (
         "comment on column store.agent_contact.call_key is 'person: nobody'",
