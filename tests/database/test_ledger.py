@@ -212,7 +212,8 @@ DAMAGES: dict[str, tuple[Callable[[Callmart], object], object, bool]] = {
     ),
     "a tombstone more": (
         execute(
-            "insert into privacy.tombstone select entry, 3, kind, tombstone, until from privacy.tombstone where entry = 1"
+            "insert into privacy.tombstone select entry, 3, kind, tombstone, until from privacy.tombstone"
+            " where entry = 1"
         ), {THIRD}, True,
     ),
     "a tombstone that ends earlier": (
