@@ -18,6 +18,11 @@ stable
 parallel safe
 return octet_length(key) = 32 and key = lower(key collate "C") and pg_input_is_valid(key, 'uuid');
 
+-- A key of an event or a call that leads to nothing.
+create or replace function raw.random_key() returns bigint
+volatile
+return ('x' || replace(left(gen_random_uuid()::text, 18), '-', ''))::bit(64)::bigint;
+
 -- Refuse rows that `prepare` would never produce. Somebody else could have the loader's password, so everything that
 -- protects a person or limits the size of a table is checked again. Whether a row is complete is not checked: that
 -- affects only the figures of its own customer. All rows are read once into a few groups, and the groups are checked.
