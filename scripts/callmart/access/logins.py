@@ -35,7 +35,9 @@ def known(connection: psycopg.Connection) -> list[str]:
 
 def typed(database: str) -> list[str]:
     """The roles of duties whose password only a person has, who types it."""
-    return [roles.duty_role(database, name) for name, duty in matrix().duties.items() if duty.password == "typed"]
+    return [
+        roles.duty_role(database, name) for name, duty in matrix().duties.items() if duty.password == "typed"
+    ]
 
 
 def of_customers(connection: psycopg.Connection) -> set[str]:

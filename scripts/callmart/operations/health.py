@@ -46,8 +46,8 @@ KINDS = {
 
 @dataclass(frozen=True)
 class Trouble:
-    """Something that a person should look at. `what` is a sentence with the remedy. `request` is the number of a request
-    of a person, and `days_left` the warning that is due.
+    """Something that a person should look at. `what` is a sentence with the remedy. `request` is the number of a
+    request of a person, and `days_left` the warning that is due.
     """
 
     kind: str
