@@ -9,7 +9,7 @@ from callmart.base import sql_file
 SQL = sql_file.statements(__file__)
 
 # Without `build`, whose rows are computed again, and `mart`, which has only views.
-_SCHEMAS = ("registry", "raw", "store", "usage", "access", "ops")
+_SCHEMAS = ("registry", "raw", "store", "usage", "access", "ops", "privacy")
 # Their rows are about roles and functions of the server, and are made again.
 LEFT_OUT = ("access.applied", "access.closing", "access.definition", "access.granted", "ops.running_now")
 
