@@ -58,7 +58,10 @@ class Needles:
         ] + [
             (len(self.texts) + place, form, 0)
             for place, number in enumerate(self.numbers)
-            for form in (*(number.to_bytes(8, order, signed=True) for order in ("little", "big")), b"%d" % number)
+            for form in (
+                *(number.to_bytes(8, order, signed=True) for order in ("little", "big")),
+                b"%d" % number,
+            )
         ]
         self._longest = max((len(form) for _, form, _ in spelled), default=1)
         self._database = hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK) if spelled else None
@@ -101,7 +104,9 @@ class Needles:
             try:
                 return self._in_open(file, _NESTED if unpacks else 0)
             except (zipfile.BadZipFile, zlib.error, EOFError, pa.ArrowException):
-                raise UserError(f"{path} can't be unpacked, so nobody knows who is in it; remove it") from None
+                raise UserError(
+                    f"{path} can't be unpacked, so nobody knows who is in it; remove it"
+                ) from None
 
     def _in_open(self, file: IO[bytes], depth: int) -> Hits:
         file.seek(0)

@@ -25,8 +25,6 @@ class Person:
     words: frozenset[str] = field(repr=False)  # in clear: ids, name, address, spellings of the number
     keys: frozenset[str] = field(repr=False)  # the pseudonyms that the database has instead
     until: datetime  # the end, in UTC, of a local day that is over: what came later is not concerned
-    # The keys that events and calls of the person had before the erasure. Whoever proves it has to know them.
-    traces: frozenset[int] = field(default=frozenset(), repr=False)
 
 
 @dataclass

@@ -118,8 +118,12 @@ def look(connection: psycopg.Connection, person: Person) -> Stored:
         return Stored(
             tuple(Cell(*row) for row in connection.execute(SQL[f"cells_of_{person.kind}"], parameters)),
             _first(connection, SQL[f"traces_of_{person.kind}"]),
-            _first(connection, "select call_key from erased_call") if person.kind == "caller" else frozenset(),
-            _first(connection, "select device_key from own_device") if person.kind == "agent" else frozenset(),
+            _first(connection, "select call_key from erased_call")
+            if person.kind == "caller"
+            else frozenset(),
+            _first(connection, "select device_key from own_device")
+            if person.kind == "agent"
+            else frozenset(),
             connection.execute(SQL["later"], parameters).fetchone() == (True,),
         )
 

@@ -76,8 +76,8 @@ class Marts:
         if waiting:
             raise Blocked(
                 "held back",
-                f"{waiting} days of customer {person.customer_id} are held back by their checks: see `callmart status`; "
-                "correct them or release them, then run this again",
+                f"{waiting} days of customer {person.customer_id} are held back by their checks (`callmart status` lists "
+                "them): correct them or release them, then run this again",
             )
         return counts
 
@@ -133,13 +133,18 @@ def _conditions(connection: psycopg.Connection) -> Iterator[tuple[Mart, sql.Comp
         yield mart, sql.SQL("{} < %(bound)s").format(sql.Identifier("t", str(mart.day)))
     for mart in marts:
         if not mart.day:
-            yield mart, sql.SQL(" and ").join(
-                sql.SQL(
-                    "not exists (select from {} as r where r.customer_id = t.customer_id"
-                    " and r.agent_key = t.agent_key and {} >= %(bound)s)"
-                ).format(sql.Identifier(standing.SCHEMA, other.name), sql.Identifier("r", str(other.day)))
-                for other in with_days
-            ) if with_days else sql.SQL("true")
+            yield (
+                mart,
+                sql.SQL(" and ").join(
+                    sql.SQL(
+                        "not exists (select from {} as r where r.customer_id = t.customer_id"
+                        " and r.agent_key = t.agent_key and {} >= %(bound)s)"
+                    ).format(sql.Identifier(standing.SCHEMA, other.name), sql.Identifier("r", str(other.day)))
+                    for other in with_days
+                )
+                if with_days
+                else sql.SQL("true"),
+            )
 
 
 def _filled(statement: str, mart: Mart, condition: sql.Composable) -> sql.Composed:

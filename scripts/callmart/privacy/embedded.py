@@ -5,18 +5,22 @@ anew, and the log goes on in new files. What a server elsewhere has in its files
 """
 
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import psycopg
 
 from callmart.access import sessions
 from callmart.base import sql_file
+from callmart.base.needles import Hits
 from callmart.base.person import Blocked, Counts, Person, Proof, Work
 from callmart.database import server, vacuum
 
 SQL = sql_file.statements(__file__)
 
-_WAIT = "30s"  # for the lock of a table that is written anew; sessions of customers in the way are ended before
+_WAIT = (
+    "30s"  # for the lock of a table that is written anew; sessions of customers in the way are ended before
+)
 _SWITCHES = 64  # of the log at most: it keeps a few files in store
 
 
@@ -45,7 +49,9 @@ class Files:
                     for relation in touched:
                         connection.execute(f"vacuum (full) {relation}".encode())
                 except psycopg.errors.LockNotAvailable:
-                    raise Blocked("lock", "another session holds a table; when it has ended, run this again") from None
+                    raise Blocked(
+                        "lock", "another session holds a table; when it has ended, run this again"
+                    ) from None
                 finally:
                     connection.execute("reset lock_timeout")
                     connection.autocommit = False
@@ -61,17 +67,28 @@ class Files:
         """Search the bytes of all files."""
         if work.settings.dsn is not None:
             return Proof(Counts(), Counts(), ("server log and freed pages",))
-        with server.administrator(work.settings.home) as postgres:
-            postgres.execute("checkpoint")  # what is in memory only, too
         searched, left = Counts(), Counts()
-        for path in files(work.settings.home / "postgres"):
-            try:
-                found = work.needles.in_file(path, unpacks=False)
-            except FileNotFoundError:  # the server removes files
-                continue
+        for found in _hits(work):
             searched["files"] += 1
             left["files"] += bool(found)
         return Proof(searched, +left)
+
+
+def search(work: Work) -> Hits:
+    """Everything of the needles that is in the bytes of the server's files."""
+    found = Hits()
+    for hits in _hits(work):
+        found |= hits
+    return found
+
+
+def _hits(work: Work) -> Iterator[Hits]:
+    """The needles in each file. A file that the server removes meanwhile is left out."""
+    with server.administrator(work.settings.home) as postgres:
+        postgres.execute("checkpoint")  # what is in memory only, too
+    for path in files(work.settings.home / "postgres"):
+        with suppress(FileNotFoundError):
+            yield work.needles.in_file(path, unpacks=False)
 
 
 def files(folder: Path) -> Iterator[Path]:
@@ -88,12 +105,16 @@ def _renew_log(postgres: psycopg.Connection) -> None:
     try:
         last = max(_log(postgres))
         for _ in range(_SWITCHES):
-            postgres.execute("select pg_logical_emit_message(false, 'callmart', '')")  # an empty file is not left
+            postgres.execute(
+                "select pg_logical_emit_message(false, 'callmart', '')"
+            )  # an empty file is not left
             postgres.execute("select pg_switch_wal()")
             postgres.execute("checkpoint")
             if min(_log(postgres)) > last:
                 return
-        raise Blocked("log", "the server keeps its write-ahead log; remove replication slots, then run this again")
+        raise Blocked(
+            "log", "the server keeps its write-ahead log; remove replication slots, then run this again"
+        )
     finally:
         postgres.execute("alter system reset wal_recycle")
         postgres.execute("select pg_reload_conf()")

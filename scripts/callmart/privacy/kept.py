@@ -1,4 +1,4 @@
-"""What has to be remembered of a person from the erasure to its proof: names, and the keys of events that are gone.
+"""What has to be remembered of a person from the erasure to its proof: words, and the keys of events that are gone.
 
 It is in a file of the home, encrypted with a key that only somebody can make who names the person again and has the
 customer's key. The file goes when nothing is left of the person.
@@ -8,7 +8,7 @@ import hmac
 import json
 import os
 import secrets
-from dataclasses import replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from cryptography.exceptions import InvalidTag
@@ -21,40 +21,43 @@ from callmart.base.person import Person
 _NONCE = 12  # bytes
 
 
-def keep(home: Path, key: bytes, request: int, person: Person, subject: str) -> None:
-    """Write the file, unless it is there: then an erasure that began before goes on."""
+@dataclass(frozen=True)
+class Kept:
+    """What is remembered of an erasure."""
+
+    words: frozenset[str] = field(repr=False)
+    traces: frozenset[int] = field(repr=False)  # the former keys of events, and of a caller's calls
+    calls: frozenset[int] = field(repr=False)  # the former keys of a caller's calls
+    devices: frozenset[str] = field(repr=False)  # the keys of devices that only this agent used
+
+
+def keep(home: Path, key: bytes, request: int, person: Person, content: Kept) -> None:
+    """Write the file, synced to the disk. `key` is the customer's."""
     path = _path(home, request)
-    if path.exists():
-        return
-    content = json.dumps(
-        {"words": sorted(person.words), "keys": sorted(person.keys), "traces": sorted(person.traces)}
-    )
     nonce = secrets.token_bytes(_NONCE)
-    secret_file(path, nonce + _cipher(key, request, subject).encrypt(nonce, content.encode(), None))
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    written = json.dumps({name: sorted(values) for name, values in asdict(content).items()})
+    secret_file(path, nonce + _cipher(key, request, person).encrypt(nonce, written.encode(), None))
+    for place in (path, path.parent):
+        opened = os.open(place, os.O_RDONLY)
+        try:
+            os.fsync(opened)
+        finally:
+            os.close(opened)
 
 
-def recall(home: Path, key: bytes, request: int, person: Person, subject: str) -> Person:
-    """The person, with what the file remembers. Without a file, nothing was erased yet."""
-    path = _path(home, request)
-    if not path.exists():
-        return person
-    sealed = path.read_bytes()
+def recall(home: Path, key: bytes, request: int, person: Person) -> Kept | None:
+    """What the file remembers; None if there is none. Raises UserError if it is about other ids than the person's."""
     try:
-        content = _cipher(key, request, subject).decrypt(sealed[:_NONCE], sealed[_NONCE:], None)
+        sealed = _path(home, request).read_bytes()
+    except FileNotFoundError:
+        return None
+    try:
+        content = _cipher(key, request, person).decrypt(sealed[:_NONCE], sealed[_NONCE:], None)
     except InvalidTag:
-        raise UserError(f"request {request} is about somebody else: name the person whom it is about") from None
-    kept = json.loads(content)
-    return replace(
-        person,
-        words=person.words | set(kept["words"]),
-        keys=person.keys | set(kept["keys"]),
-        traces=person.traces | set(kept["traces"]),
-    )
+        raise UserError(
+            f"request {request} is about somebody else, or about more ids: name the person as in its plan"
+        ) from None
+    return Kept(**{name: frozenset(values) for name, values in json.loads(content).items()})
 
 
 def forget(home: Path, request: int) -> None:
@@ -66,5 +69,6 @@ def _path(home: Path, request: int) -> Path:
     return home / "privacy" / f"request-{request}"
 
 
-def _cipher(key: bytes, request: int, subject: str) -> AESGCM:
-    return AESGCM(hmac.digest(key, f"proof:{request}:{subject}".encode(), "sha256"))
+def _cipher(key: bytes, request: int, person: Person) -> AESGCM:
+    named = " ".join(sorted(person.keys))
+    return AESGCM(hmac.digest(key, f"proof:{request}:{named}".encode(), "sha256"))

@@ -171,7 +171,9 @@ def _publish(work: Work, person: Person) -> None:
         desired = publishing.desired(work.connection, work.settings)
         work.connection.commit()
         plan = publish.plan(desired, _read(work, server), adopts=False)
-        plan = replace(plan, customers=tuple(each for each in plan.customers if each.customer_id == person.customer_id))
+        plan = replace(
+            plan, customers=tuple(each for each in plan.customers if each.customer_id == person.customer_id)
+        )
         outcomes = publishing.apply(work.connection, work.settings, server, plan, _quietly)
     if failed := next((outcome.error for outcome in outcomes if outcome.error), None):
         raise Blocked("tableau", failed)

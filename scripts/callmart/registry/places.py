@@ -29,7 +29,9 @@ class Persons:
     def find(self, work: Work, person: Person) -> Counts:
         """Count the rows of the person."""
         with work.connection.transaction():
-            return _each(work.connection, person, "select count(*) from {} as p, registry.customer as t where {}")
+            return _each(
+                work.connection, person, "select count(*) from {} as p, registry.customer as t where {}"
+            )
 
     def treat(self, work: Work, person: Person) -> Counts:
         """Delete them."""
