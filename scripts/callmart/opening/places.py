@@ -65,26 +65,32 @@ class Marts:
             counts = _rows(connection, person)
             _mark(connection, person)
             _note_months(work, person)
-        window.build(connection, work.settings, _quietly)
-        suites.validate(connection, work.settings, _quietly)
-        try:
-            opening.open_build(connection, work.settings)
-        except opening.Drifted as drifted:
-            raise Blocked("drift", str(drifted)) from None
-        ((waiting,),) = connection.execute(SQL["waiting"], {"customer": person.customer_id}).fetchall()
-        connection.commit()
-        if waiting:
-            raise Blocked(
-                "held back",
-                f"{waiting} days of customer {person.customer_id} are held back by their checks (`callmart status` lists "
-                "them): correct them or release them, then run this again",
-            )
+        if _waiting(connection, person):
+            window.build(connection, work.settings, _quietly)
+            suites.validate(connection, work.settings, _quietly)
+            try:
+                opening.open_build(connection, work.settings)
+            except opening.Drifted as drifted:
+                raise Blocked("drift", str(drifted)) from None
+            if waiting := _waiting(connection, person):
+                raise Blocked(
+                    "held back",
+                    f"{waiting} days of customer {person.customer_id} are held back by their checks (`callmart status` "
+                    "lists them): correct them or release them, then run this again",
+                )
         return counts
 
     def prove(self, work: Work, person: Person) -> Proof:
         """Count again, and search the tables whole."""
         searched = places.prove(work, self.tables)
         return Proof(searched.searched, searched.left | self.find(work, person))
+
+
+def _waiting(connection: psycopg.Connection, person: Person) -> int:
+    """How many days of the customer an erasure has changed that were not opened since."""
+    ((waiting,),) = connection.execute(SQL["waiting"], {"customer": person.customer_id}).fetchall()
+    connection.commit()
+    return int(waiting)
 
 
 def _quietly(*step: Any) -> None:
