@@ -46,8 +46,11 @@ def registered(callmart: Callmart, make_once: MakeOnce) -> Callmart:
 
 @pytest.fixture(scope="module")
 def desk(registered: Callmart) -> Iterator[Desk]:
+    """The owner, the officer and the approver at work, each statement by itself."""
     with (
+        registered.connect() as owner,
         logins.connect(registered.settings, "privacy_officer") as officer,
         logins.connect(registered.settings, "privacy_approver", APPROVERS_PASSWORD) as approver,
     ):
-        yield Desk(registered, officer, approver)
+        owner.autocommit = officer.autocommit = approver.autocommit = True
+        yield Desk(registered, owner, officer, approver)

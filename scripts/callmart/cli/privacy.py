@@ -46,6 +46,7 @@ _PERSON = {
 def _officer() -> Iterator[tuple[psycopg.Connection, psycopg.Connection]]:
     """The owner's connection, and that of the privacy officer, if the clock is believed."""
     with _believed() as owner, logins.connect(settings(), "privacy_officer") as officer:
+        officer.autocommit = True  # no transaction is left open while a person answers a prompt
         yield owner, officer
 
 
@@ -168,6 +169,7 @@ def approve(
             settings(), "privacy_approver", secret("password of the privacy approver")
         ) as approver,
     ):
+        approver.autocommit = True
         found = register.request(approver, number)
         if not plan:
             print_plan(found, register.evidence(approver, number))

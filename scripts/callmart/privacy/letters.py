@@ -1,9 +1,10 @@
 """The letter that answers a request, in the customer's language. It names nobody: the officer addresses it."""
 
+from collections.abc import Iterator
 from datetime import date, datetime, timedelta
 from functools import cache
 from importlib.resources import files
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import jinja2
 import psycopg
@@ -25,29 +26,41 @@ class Words(NamedTuple):
     en: str
 
 
-# By the name of the place in a plan, or by the part of the name before a dot.
 PLACES = {
-    "raw": Words("de gespreks- en statusgegevens", "the records of calls and statuses"),
+    "doorway": Words("de tabellen waarin bestanden binnenkomen", "the tables in which files arrive"),
+    "events": Words("de gespreks- en statusgegevens", "the records of calls and statuses"),
     "registry": Words(
-        "onze administratie van klanten en ontvangers", "our records of customers and recipients"
+        "onze lijst van medewerkers, contactpersonen en ontvangers",
+        "our list of agents, contacts and recipients",
     ),
+    "registry of customers": Words("onze klantregistratie", "our registry of customers"),
+    "landed files": Words("de lijst van verwerkte bestanden", "the list of files that were processed"),
+    "build": Words("de tussentijdse berekeningen", "the intermediate results"),
     "marts": Words("de tabellen achter de rapporten", "the tables behind the reports"),
-    "build": Words("de tussentijdse berekeningen", "intermediate results"),
+    "usage": Words("de gebruiksstatistiek over alle klanten", "the statistics of use over all customers"),
     "books": Words("ons logboek van de verwerking", "our log of the processing"),
     "register": Words("het register van verzoeken", "the register of requests"),
-    "ledger": Words("het grootboek van verwijderingen", "the ledger of erasures"),
     "extracts": Words("de bestanden voor Tableau", "the files for Tableau"),
-    "tableau": Words(
-        "Tableau: gegevensbronnen, werkmappen, oude versies en gebruikers",
-        "Tableau: data sources, workbooks, revisions and users",
+    "tableau content": Words(
+        "Tableau: gegevensbronnen, werkmappen en oude versies daarvan",
+        "Tableau: data sources, workbooks, and their revisions",
     ),
-    "reports": Words("getekende rapporten en uitgaande mail", "drawn reports and outgoing mail"),
-    "pages": Words("controlepagina's en logbestanden", "pages of checks and log files"),
-    "server": Words(
-        "de schijfruimte en het log van de databaseserver", "the database server's disk space and log"
+    "tableau users": Words("Tableau: gebruikers en abonnementen", "Tableau: users and subscriptions"),
+    "emulator": Words(
+        "de plaatsvervanger van Tableau op onze machine", "the stand-in for Tableau on our machine"
     ),
-    "backups": Words("de reservekopieën", "the backups"),
-    "source": Words("de aangeleverde bestanden", "the files that were delivered"),
+    "checks and logs": Words("de controlepagina's en logbestanden", "the pages of checks and the log files"),
+    "keys and secrets": Words(
+        "de bestanden met sleutels en wachtwoorden", "the files with keys and passwords"
+    ),
+    "demo": Words("de voorbeeldgegevens", "the example data"),
+    "server files": Words(
+        "de schijfruimte en het log van de databaseserver", "the disk space and log of the database server"
+    ),
+    "elsewhere": Words(
+        "uw telefooncentrale en de bestanden die deze aanlevert",
+        "your telephone system and the files that it delivers",
+    ),
 }
 
 
@@ -90,13 +103,13 @@ def answer(
 
 def place_in_words(place: str, locale: Language) -> str:
     """What a place is called in a letter. Raises UserError if nobody has written that yet."""
-    words = PLACES.get(place) or PLACES.get(place.partition(".")[0])
+    words = PLACES.get(place)
     if words is None:
         raise UserError(f"the place {place} has no words for letters: add them to {__name__}")
     return words.nl if locale == "nl" else words.en
 
 
-def _lines(evidence: list[Evidence], locale: Language) -> Any:
+def _lines(evidence: list[Evidence], locale: Language) -> Iterator[_Line]:
     by_step: dict[tuple[str, str], dict[str, int]] = {(one.step, one.place): one.counts for one in evidence}
     for place in sorted({one.place for one in evidence}):
         proof = by_step.get(("prove", place), {})

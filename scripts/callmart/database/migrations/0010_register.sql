@@ -51,16 +51,16 @@ comment on table privacy.request is 'One row per letter that came: a request, on
 ' forwarded.';
 comment on column privacy.request.asked_right is 'person: nobody';
 comment on column privacy.request.kind is 'person: nobody';
-comment on column privacy.request.subject is 'person: caller, or whoever the request is about';
+comment on column privacy.request.subject is 'person: agent, caller, contact, recipient';
 comment on column privacy.request.contact_key is 'person: contact';
 comment on column privacy.request.state is 'person: nobody';
 comment on column privacy.request.refused_why is 'person: nobody';
-comment on column privacy.request.opened_by is 'person: nobody, a login';
-comment on column privacy.request.identified_by is 'person: nobody, a login';
+comment on column privacy.request.opened_by is 'person: staff';
+comment on column privacy.request.identified_by is 'person: staff';
 comment on column privacy.request.identified_how is 'person: nobody';
-comment on column privacy.request.planned_by is 'person: nobody, a login';
+comment on column privacy.request.planned_by is 'person: staff';
 comment on column privacy.request.plan_hash is 'person: nobody';
-comment on column privacy.request.approved_by is 'person: nobody, a login';
+comment on column privacy.request.approved_by is 'person: staff';
 comment on column privacy.request.blocked_place is 'person: nobody';
 comment on column privacy.request.blocked_code is 'person: nobody';
 
@@ -80,7 +80,7 @@ create index step_of_request on privacy.step (request, place, step, entry);
 comment on column privacy.step.place is 'person: nobody';
 comment on column privacy.step.step is 'person: nobody';
 comment on column privacy.step.counts is 'person: nobody';
-comment on column privacy.step.actor is 'person: nobody, a login';
+comment on column privacy.step.actor is 'person: staff';
 
 -- So that the authority of who asks can be asked again without an address.
 alter table registry.contact add column contact_key text;

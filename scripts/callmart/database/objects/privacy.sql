@@ -163,7 +163,7 @@ as $$
 begin
     if jsonb_typeof(counts) <> 'object' or exists (
         select from jsonb_each(counts) as c (word, value)
-        where c.word !~ '^[a-z][a-z_. ]{{0,62}}$' or jsonb_typeof(c.value) <> 'number'
+        where c.word !~ '^[a-z][a-z0-9_. ]{{0,62}}$' or c.word ~ '\d{{7}}' or jsonb_typeof(c.value) <> 'number'
     ) then
         perform privacy.mistake('evidence is counts under plain words, and nothing else: correct the place');
     end if;
