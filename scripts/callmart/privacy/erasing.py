@@ -6,21 +6,27 @@ the same command goes on. Erasing, building, opening and landing exclude each ot
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
+from functools import cache
 from hashlib import sha256
 
-from callmart.base.errors import UserError
+import psycopg
+
 from callmart.base.needles import Hits, Needles
 from callmart.base.person import Blocked, Counts, Person, Proof, Work
+from callmart.base.settings import Settings
 from callmart.database import clock, ledger
 from callmart.database.places import hits, tables
 from callmart.database.tombstones import Kind, of_call, secret_of, tombstone
 from callmart.land import places as landed
 from callmart.land.places import Cell, Stored
+from callmart.opening.places import Marts
 from callmart.privacy import embedded, kept
 from callmart.privacy.kept import Kept
+from callmart.privacy.letters import CELLS
 from callmart.privacy.places import PLACES, require_covered
+from callmart.publish import tableau
 
 OnPlace = Callable[[str, Counts], None]
 
@@ -47,12 +53,14 @@ def plan(work: Work, person: Person) -> Plan:
     return _plan(work, person, landed.look(work.connection, person))
 
 
-def do(work: Work, person: Person, key: bytes, request: int, hash: str | None, on_place: OnPlace) -> None:
-    """Erase the person. `hash` is that of the approved plan, `key` the customer's. `on_place` is called after each
-    place with what was treated.
+def do(
+    work: Work, person: Person, key: bytes, request: int, begin: Callable[[str], None], on_place: OnPlace
+) -> None:
+    """Erase the person. `key` is the customer's. `begin` is called with the hash of the plan as it is now, before
+    anything changes; it raises UserError if another one was approved. `on_place` is called after each place with what
+    was treated.
 
-    Raises UserError if the plan has changed, unless the erasure has begun; and Blocked if a place can't be treated:
-    when it can be reached again, the same call goes on.
+    Raises Blocked if a place can't be treated: when it can be reached again, the same call goes on.
     """
     home = work.settings.home
     with clock.guarded(work.connection, work.settings):
@@ -60,22 +68,23 @@ def do(work: Work, person: Person, key: bytes, request: int, hash: str | None, o
             require_covered(work.connection, work.settings)
         stored = landed.look(work.connection, person)
         before = kept.recall(home, key, request, person)
+        controlled = Counts()
         if before is None:
-            if _plan(work, person, stored).hash != hash:
-                raise UserError(
-                    f"request {request}: the data has changed since the plan was made, and nothing was done; plan it "
-                    "again"
-                )
+            begin(_plan(work, person, stored).hash)
             before = Kept(person.words, stored.traces, stored.calls, stored.devices)
-            searching = replace(work, needles=_needles(person, before, stored))
             with _blocked("control"):
-                _control(searching)
+                controlled = _control(_searching(work, person, before, stored))
             kept.keep(home, key, request, person, before)
+        else:
+            begin("")
         _remember(work, person, key, request, before)
-        searching = replace(work, needles=_needles(person, before, stored))
+        searching = _searching(work, person, before, stored)
         for place in PLACES:
             with _blocked(place.name):
-                on_place(place.name, place.treat(searching, person))
+                treated = place.treat(searching, person)
+            if place.name == embedded.Files.name:
+                treated += controlled
+            on_place(place.name, treated)
 
 
 def prove(
@@ -90,7 +99,7 @@ def prove(
             require_covered(work.connection, work.settings)
         before = kept.recall(home, key, request, person)
         stored = landed.look(work.connection, person)
-        searching = replace(work, needles=_needles(person, before, stored))
+        searching = _searching(work, person, before, stored)
         left = 0
         for place in PLACES:
             with _blocked(place.name):
@@ -102,25 +111,27 @@ def prove(
 
 
 def _plan(work: Work, person: Person, stored: Stored) -> Plan:
-    searching = replace(work, needles=_needles(person, None, stored))
+    searching = _searching(work, person, None, stored)
     counts = {}
     for place in PLACES:
         with _blocked(place.name):
             counts[place.name] = place.find(searching, person)
-    counts["marts"] += Counts(f"cells {cell.change}" for cell in stored.cells)
+    counts[Marts.name] += Counts(f"{CELLS}{cell.change}" for cell in stored.cells)
     return Plan(counts, stored.cells)
 
 
-def _needles(person: Person, before: Kept | None, stored: Stored) -> Needles:
-    """What may be left nowhere. If there is something of the person that came later, ids and keys stay for that, and
-    only what leads to the erased events is sought, and a number in clear.
+def _searching(work: Work, person: Person, before: Kept | None, stored: Stored) -> Work:
+    """The work, with what may be left nowhere. If there is something of the person that came later, ids and keys stay
+    for that, and only what leads to the erased events is sought, and a number in clear.
     """
     traces = stored.traces | (before.traces if before else frozenset())
     words = person.words | (before.words if before else frozenset())
-    if stored.is_active_later:
-        return Needles(words if person.kind == "caller" else (), traces)
     devices = stored.devices | (before.devices if before else frozenset())
-    return Needles(words | person.keys | devices, traces)
+    if stored.is_active_later:
+        texts = words if person.kind == "caller" else frozenset[str]()
+    else:
+        texts = words | person.keys | devices
+    return replace(work, needles=Needles(texts, traces))
 
 
 def _remember(work: Work, person: Person, key: bytes, request: int, before: Kept) -> None:
@@ -144,8 +155,10 @@ def _remember(work: Work, person: Person, key: bytes, request: int, before: Kept
         )
 
 
-def _control(work: Work) -> None:
-    """Look for what is there, before it goes. A search that doesn't find it now would prove nothing afterwards."""
+def _control(work: Work) -> Counts:
+    """Look for what is there, before it goes. A search that doesn't find it now would prove nothing afterwards. Counts
+    what was found.
+    """
     told = Hits()
     with work.connection.transaction():
         for table in tables(work.connection):
@@ -161,6 +174,14 @@ def _control(work: Work) -> None:
             f"the search misses {missed} of the person's words and keys that are there, so it could prove nothing: "
             "nothing was erased; report it",
         )
+    return Counts({"found before": len(told)})
+
+
+@contextmanager
+def working(connection: psycopg.Connection, settings: Settings) -> Iterator[Work]:
+    """What the places work with. `connection` is the owner's. Signs in to Tableau when that is first needed."""
+    with ExitStack() as opened:
+        yield Work(connection, settings, cache(lambda: opened.enter_context(tableau.connect(settings))))
 
 
 @contextmanager

@@ -76,14 +76,19 @@ def spellings(number: str) -> set[str]:
     return {number, f"00{number[1:]}", number[1:]} | national
 
 
-def end_of(connection: psycopg.Connection, customer_id: int, day: date) -> datetime:
-    """The end of a local day of the customer. Raises UserError if it is not over."""
+def end_of(connection: psycopg.Connection, customer_id: int, day: date | None) -> datetime:
+    """The end of a local day of the customer, by default of the last one that is over. Raises UserError if the day is
+    not over.
+    """
     row = connection.execute(
         "select time_zone from registry.customer where customer_id = %s", [customer_id]
     ).fetchone()
     if row is None:
         raise UserError(f"customer {customer_id} is not in the registry")
-    end = datetime.combine(day + timedelta(days=1), time(), ZoneInfo(row[0]))
-    if end > clock.now(connection):
+    zone = ZoneInfo(row[0])
+    now = clock.now(connection).astimezone(zone)
+    day = day or now.date() - timedelta(days=1)
+    end = datetime.combine(day + timedelta(days=1), time(), zone)
+    if end > now:
         raise UserError(f"{day} is not over for customer {customer_id}: erase up to a day that is")
     return end
