@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryFile
-from typing import IO, Any
+from typing import IO, Any, Literal
 
 import hyperscan
 import pyarrow as pa
@@ -58,10 +58,7 @@ class Needles:
         ] + [
             (len(self.texts) + place, form, 0)
             for place, number in enumerate(self.numbers)
-            for form in (
-                *(number.to_bytes(8, order, signed=True) for order in ("little", "big")),
-                b"%d" % number,
-            )
+            for form in (_stored(number, "little"), _stored(number, "big"), b"%d" % number)
         ]
         self._longest = max((len(form) for _, form, _ in spelled), default=1)
         self._database = hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK) if spelled else None
@@ -81,10 +78,14 @@ class Needles:
 
     def in_bytes(self, data: Bytes) -> Hits:
         """Look in bytes that are at hand. They are not unpacked."""
-        found: set[int] = set()
+        places: set[int] = set()
         if self._database:
-            self._database.scan(data, match_event_handler=lambda place, *_: found.add(place))
-        return self._hits(found)
+            self._database.scan(data, lambda place, *_: places.add(place))  # type: ignore[type-var]
+        texts = len(self.texts)
+        return Hits(
+            frozenset(place for place in places if place < texts),
+            frozenset(place - texts for place in places if place >= texts),
+        )
 
     def in_chunks(self, chunks: Iterable[Bytes]) -> Hits:
         """Look in bytes that come in pieces. A needle may lie across two of them."""
@@ -116,12 +117,10 @@ class Needles:
                 found |= self._in_open(unpacked, depth - 1)
         return found
 
-    def _hits(self, places: Iterable[int]) -> Hits:
-        texts = len(self.texts)
-        return Hits(
-            frozenset(place for place in places if place < texts),
-            frozenset(place - texts for place in places if place >= texts),
-        )
+
+def _stored(number: int, order: Literal["little", "big"]) -> bytes:
+    """A bigint as PostgreSQL stores it on one or the other kind of machine."""
+    return number.to_bytes(8, order, signed=True)
 
 
 def _unpacked(file: IO[bytes]) -> Iterator[IO[bytes]]:

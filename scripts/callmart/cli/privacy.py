@@ -177,7 +177,7 @@ def plan(
         found = register.request(officer, number)
         day = clock.parse_day("--until", until) if until else None
         end = persons.end_of(owner, found.customer_id, day)
-        key, person, ids = _person(owner, officer, found, end)
+        _, person, ids = _person(owner, officer, found, end)
         others = persons.others(owner, person, ids)
         owner.commit()
         with _blocking(officer, number), erasing.working(owner, settings()) as work:
@@ -188,8 +188,8 @@ def plan(
     _print_cells(planned.cells)
     for other in others:
         out.print(
-            f"[yellow]perhaps the same person:[/] {plain(other.shown)} (the same {other.reasons}); ask the contact, and "
-            "plan again with all ids that are",
+            f"[yellow]perhaps the same person:[/] {plain(other.shown)} (the same {other.reasons}); ask the contact, "
+            "and plan again with all ids that are",
             soft_wrap=True,
         )
     out.print(f"plan {planned.hash} of request {number}; {found.next_step}", soft_wrap=True)

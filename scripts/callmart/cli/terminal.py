@@ -34,7 +34,7 @@ def plain(text: object) -> str:
 def secret(what: str, *, twice: bool = False, needed: bool = True) -> str:
     """Ask for something that nobody else may see: hidden at a terminal, otherwise the next line of standard input.
 
-    `twice` asks again at a terminal, because a slip can't be seen there. Without an answer it is empty, unless `needed`.
+    `twice` asks again at a terminal, because a slip can't be seen there. If it is not `needed`, it may be empty.
     """
     if sys.stdin.isatty():
         default = None if needed else ""

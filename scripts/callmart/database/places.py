@@ -33,7 +33,7 @@ def tables(connection: psycopg.Connection) -> list[Table]:
 
 
 def hits(connection: psycopg.Connection, table: Table, needles: Needles) -> Hits:
-    """The needles in a table as the database tells it: what is stored packed is unpacked, and numbers are written out."""
+    """The needles in a table as the database tells it: what is packed is unpacked, and numbers are written out."""
     with connection.cursor() as cursor:
         statement = sql.SQL("copy (select * from {}) to stdout").format(sql.Identifier(*table))
         with cursor.copy(statement) as rows:

@@ -393,7 +393,7 @@ with substitutes as (
     select
         named.call_key,
         named.agent_key,
-        '~' || replace(gen_random_uuid()::text, '-', '') as substitute
+        raw.random_agent() as substitute
     from (
         select distinct
             call_key,

@@ -89,9 +89,9 @@ def do(
 
 def prove(
     work: Work, person: Person, key: bytes, request: int, on_place: Callable[[str, Proof], None]
-) -> None:
+) -> int:
     """Look for the person in all places. `on_place` is called after each. What is kept to be able to prove it is
-    forgotten when nothing is left.
+    forgotten when nothing is left. Returns how many words were too short to be sought in bytes.
     """
     home = work.settings.home
     with clock.guarded(work.connection, work.settings):
@@ -108,6 +108,7 @@ def prove(
             on_place(place.name, proof)
         if not left:
             kept.forget(home, request)
+        return len(searching.needles.short)
 
 
 def _plan(work: Work, person: Person, stored: Stored) -> Plan:

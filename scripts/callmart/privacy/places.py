@@ -129,8 +129,8 @@ def require_covered(connection: psycopg.Connection, settings: Settings) -> None:
         more = f" and {len(found) - 1} more" if len(found) > 1 else ""
         raise Blocked(
             "unknown place",
-            f"nobody knows who is in {found[0]}{more}: move it out of callmart's home or database, or add it to a place "
-            "in privacy/places.py",
+            f"nobody knows who is in {found[0]}{more}: move it out of callmart's home or database, or add it to a "
+            "place in privacy/places.py",
         )
 
 
