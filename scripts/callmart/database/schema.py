@@ -39,6 +39,7 @@ FILES = (
     "landing",
     "erased",
     "changed_days",
+    "privacy",
     "views",
 )
 TEXT = "\n".join(

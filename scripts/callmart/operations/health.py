@@ -20,6 +20,8 @@ from callmart.database import clock, ledger, schema, server
 from callmart.operations import certificates, record
 from callmart.operations.certificates import Ends
 from callmart.operations.record import AT_WORK, DONE, INTERRUPTED, PROBLEMS, Run
+from callmart.privacy import register
+from callmart.privacy.register import Request
 
 SQL = sql_file.statements(__file__)
 
@@ -38,6 +40,7 @@ KINDS = {
     "database_certificate": "the certificate of the database server ends soon",
     "tableau_certificate": "the certificate of Tableau ends soon",
     "backup": "the last backup lies too far back",
+    "privacy": "a request of a person waits for its answer",
     "ledger": "the privacy ledger and the database differ",
     "ledger_lost": "the privacy ledger was lost",
 }
@@ -45,11 +48,15 @@ KINDS = {
 
 @dataclass(frozen=True)
 class Trouble:
-    """Something that a person should look at. `what` is a sentence with the remedy."""
+    """Something that a person should look at. `what` is a sentence with the remedy. `request` is the number of a
+    request of a person, and `days_left` the warning that is due.
+    """
 
     kind: str
     customer_id: int | None
     what: str
+    request: int | None = None
+    days_left: int | None = None
 
     def __str__(self) -> str:
         return self.what if self.customer_id is None else f"customer {self.customer_id}: {self.what}"
@@ -81,6 +88,7 @@ class Books:
     held_back: list[tuple[int, int]]  # customer, days
     behind: list[tuple[int, str]]  # customer, reason
     keys: list[tuple[int, str]]  # customer, what is wrong with its key
+    requests: list[Request]  # of persons
     standing: ledger.Standing = ledger.Standing()
     ledger_lost_at: datetime | None = None  # within the last four weeks
 
@@ -136,6 +144,7 @@ def _books(connection: psycopg.Connection, settings: Settings) -> Books:
         connection.execute(SQL["held_back"]).fetchall(),
         connection.execute(SQL["behind"], {"since": at_work.began_at if at_work else "infinity"}).fetchall(),
         list(_wrong_keys(connection, settings)),
+        register.requests(connection),
         ledger.standing(connection, settings),
         next((at for (at,) in connection.execute(SQL["ledger_lost"])), None),
     )
@@ -204,6 +213,15 @@ def _troubles_of(books: Books, settings: Settings) -> Iterator[Trouble]:
             None,
             f"{last}: run `callmart backup FOLDER`, or set health.backup_days = 0 if something else makes backups",
         )
+    for one in books.requests:
+        if one.warning is not None:
+            yield Trouble(
+                "privacy",
+                one.customer_id,
+                f"request {one.number} is due on {one.due}, {one.left}: {one.todo}",
+                one.number,
+                one.warning,
+            )
 
 
 def _past(moments: _Moments, last: datetime | None, *, hours: float) -> float | None:

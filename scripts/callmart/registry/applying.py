@@ -14,6 +14,7 @@ from callmart.base.keys import ensure_key, fingerprint_of, keyed, new_key
 from callmart.base.settings import Settings
 from callmart.database import clock, schema
 from callmart.registry import erased
+from callmart.registry.contacts import key_contacts
 from callmart.registry.file import Registry
 from callmart.registry.states import (
     CHANGES_NUMBERS,
@@ -55,7 +56,7 @@ def _write_all(connection: psycopg.Connection, settings: Settings, registry: Reg
         key = _key(connection, settings, customer_id) if after.tables["contract"] else None
         if before != after:
             changed = changed | {customer_id}
-            _write(connection, customer_id, after, fingerprint_of(key) if key else None)
+            _write(connection, customer_id, after, key)
             _write_agents(connection, customer_id, after, key, after.today(now))
             _mark_days(connection, customer_id, before or NOBODY, after)
     connection.execute("select ops.follow_contracts()")
@@ -110,12 +111,12 @@ def forget_customer(connection: psycopg.Connection, settings: Settings, customer
         "update registry.customer set key_fingerprint = null where customer_id = %s", [customer_id]
     )
     connection.execute("delete from registry.agent where customer_id = %s", [customer_id])
-    _write(connection, customer_id, state, fingerprint_of(key) if key else None)
+    _write(connection, customer_id, state, key)
     _write_agents(connection, customer_id, state, key, today)
     return is_ordered
 
 
-def _write(connection: psycopg.Connection, customer_id: int, state: State, fingerprint: str | None) -> None:
+def _write(connection: psycopg.Connection, customer_id: int, state: State, key: bytes | None) -> None:
     columns = ("customer_id", *CUSTOMER, "key_fingerprint")
     connection.execute(
         # The key's fingerprint stays until the data that was stored with the key is removed.
@@ -129,7 +130,7 @@ def _write(connection: psycopg.Connection, customer_id: int, state: State, finge
                 sql.SQL("{0} = excluded.{0}").format(sql.Identifier(column)) for column in CUSTOMER
             ),
         ),
-        [customer_id, *state.customer, fingerprint],
+        [customer_id, *state.customer, fingerprint_of(key) if key else None],
     )
     for table, names in TABLES.items():
         connection.execute(
@@ -149,6 +150,8 @@ def _write(connection: psycopg.Connection, customer_id: int, state: State, finge
                     for row in state.tables[table]
                 ],
             )
+    if key is not None:
+        key_contacts(connection, customer_id, key)
 
 
 def _write_agents(

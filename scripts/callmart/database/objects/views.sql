@@ -7,7 +7,8 @@ select
 from pg_catalog.pg_proc as p
 where
     p.pronamespace in (
-        'access'::regnamespace, 'registry'::regnamespace, 'raw'::regnamespace, 'ops'::regnamespace
+        'access'::regnamespace, 'registry'::regnamespace, 'raw'::regnamespace, 'ops'::regnamespace,
+        'privacy'::regnamespace
     )
 union all
 select
@@ -36,7 +37,7 @@ where
     v.relkind = 'v'
     and v.relnamespace in (
         'access'::regnamespace, 'registry'::regnamespace, 'raw'::regnamespace, 'ops'::regnamespace,
-        'mart'::regnamespace
+        'privacy'::regnamespace, 'mart'::regnamespace
     );
 
 -- Make a view in `mart` that shows a query's result to the readers of a group. The view is a security barrier, so that
