@@ -177,13 +177,16 @@ def _erase_again(connection: psycopg.Connection, settings: Settings, lost: Lost 
 def _require_ledger(settings: Settings, backup: Opened, lost: Lost | None) -> None:
     """Raise UserError if the ledger's copy is not there: a backup does not know who was erased after it.
 
-    Without a copy, on the embedded server, nobody knows. Then only a backup from before the first erasure is restored.
+    A backup that knows no ledger is from before the first erasure, of a home that had set no copy. On the embedded
+    server it is restored without one, and where the copy is set only now.
     """
     known, copy = backup.manifest.ledger, settings.privacy.ledger_copy
     if lost is not None:
         return
     if copy is None:
         ledger.refuse_one_copy(settings, needed=known is not None)
+        return
+    if known is None and not copy.exists():
         return
     found = ledger.read(copy)
     if known is not None and (found.ledger != known.id or found.last[0] < known.entry):
