@@ -74,7 +74,7 @@ def empty(cluster: OtherServer, password: str, database: str, home: Path) -> Cal
     """A callmart whose home and database hold nothing."""
     cluster.database(database, OWNER)
     cluster.administer(database)
-    copy = Privacy(ledger_copy=home.with_name(f"ledger-of-{database}"))
+    copy = Privacy(ledger_copy=cluster.folder / "ledger")
     return with_settings(Callmart(settings_by(home, cluster.dsn(OWNER, password, database))), privacy=copy)
 
 

@@ -78,19 +78,24 @@ keys as (
     from concerned as c
     semi join suffixes as s
         on c.customer_id = s.customer_id and s.kind in ('agent', 'caller') and right(c.target_key, 4) = s.suffix
+),
+
+-- Materialized: else it would be made anew for each tombstone of the customer.
+asked as materialized (
+    select
+        k.*,
+        left(sha256(u.secret || encode(k.kind || ':' || k.key)), 28) || right(k.key, 4) as tombstone
+    from keys as k
+    inner join erased_until as u on k.customer_id = u.customer_id
 )
 
 select
-    k.customer_id,
-    k.kind,
-    k.key,
+    a.customer_id,
+    a.kind,
+    a.key,
     t.until
-from keys as k
-inner join erased_until as u on k.customer_id = u.customer_id
-inner join tombstones as t
-    on k.customer_id = t.customer_id
-    and k.kind = t.kind
-    and left(sha256(u.secret || encode(k.kind || ':' || k.key)), 28) || right(k.key, 4) = t.tombstone;
+from asked as a
+inner join tombstones as t using (customer_id, kind, tombstone);
 
 -- name: without_erased
 -- The events that may be handed over. `erased` says what was done to one.
