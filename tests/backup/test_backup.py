@@ -16,7 +16,7 @@ from pydantic import SecretStr
 from backups import PASSPHRASE, back_up, with_settings
 from callmart.backup import backup, contents, manifest, programs, restore, sealed
 from callmart.base.errors import UserError
-from callmart.base.keys import fingerprint_of, key_file, new_key
+from callmart.base.keys import INSTALLATION, fingerprint_of, key_file, new_key
 from callmart.base.settings import PROJECT
 from callmart.database import clock, server
 from callmart_home import Callmart
@@ -54,7 +54,7 @@ def test_nobody_else_can_read_it_and_no_key_is_in_clear(old: Callmart, made: Pat
     assert {path.name for path in made.iterdir()} == {"database.dump", "keys.sealed", "manifest.json"}
     assert made.stat().st_mode & 0o777 == 0o700
     assert {path.stat().st_mode & 0o777 for path in made.iterdir()} == {0o600}
-    keys = {customer: key_file(old.home, customer).read_bytes() for customer in WITH_DATA}
+    keys = {whose: key_file(old.home, whose).read_bytes() for whose in (*WITH_DATA, INSTALLATION)}
     held = b"".join(path.read_bytes() for path in made.iterdir())
     for key in keys.values():
         assert key not in held
@@ -212,7 +212,7 @@ def test_the_command_says_it_in_a_sentence(old: Callmart, tmp_path: Path) -> Non
     assert [path.name for path in tmp_path.iterdir()] == ["phrase"]
     (tmp_path / "phrase").chmod(0o600)
     done = command("backup", tmp_path / "b", CALLMART_BACKUP_PASSPHRASE_FILE=str(tmp_path / "phrase"))
-    assert (done.returncode, "3 keys" in done.stdout) == (0, True), done.stderr
+    assert (done.returncode, "4 keys" in done.stdout) == (0, True), done.stderr
 
 
 def test_a_lost_or_wrong_key_is_found_when_it_is_backed_up(old: Callmart, tmp_path: Path) -> None:

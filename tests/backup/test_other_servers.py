@@ -70,12 +70,14 @@ def moved(
     return callmart
 
 
-def empty(cluster: OtherServer, password: str, database: str, home: Path) -> Callmart:
-    """A callmart whose home and database hold nothing."""
+def empty(
+    cluster: OtherServer, password: str, database: str, home: Path, privacy: Privacy | None = None
+) -> Callmart:
+    """A callmart whose home and database hold nothing. With a DSN the ledger has a copy."""
     cluster.database(database, OWNER)
     cluster.administer(database)
-    copy = Privacy(ledger_copy=cluster.folder / "ledger")
-    return with_settings(Callmart(settings_by(home, cluster.dsn(OWNER, password, database))), privacy=copy)
+    privacy = privacy or Privacy(ledger_copy=home.with_name(f"ledger-of-{database}"))
+    return with_settings(Callmart(settings_by(home, cluster.dsn(OWNER, password, database))), privacy=privacy)
 
 
 def test_it_has_every_row_and_every_right(played: Callmart, moved: Callmart) -> None:
@@ -116,7 +118,7 @@ def test_no_password_is_told_to_another_program(
     monkeypatch.setattr(programs, "folder_for", lambda version, encrypted: tmp_path / "bin")
 
     back_up(moved, tmp_path / "b")
-    again = empty(cluster, password, "again", tmp_path / "home")
+    again = empty(cluster, password, "again", tmp_path / "home", moved.settings.privacy)
     assert restored(again, tmp_path / "b").problems == []
     assert content(again) == content(moved)
     words = told.read_text()

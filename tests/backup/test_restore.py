@@ -16,7 +16,7 @@ from backups import PASSPHRASE, Runbook, back_up, content, logins, publishing_to
 from callmart.access import drift, memberships
 from callmart.backup import manifest, programs, restore
 from callmart.base.errors import UserError
-from callmart.base.keys import fingerprint_of, key_file
+from callmart.base.keys import INSTALLATION, fingerprint_of, key_file
 from callmart.cli import terminal
 from callmart.database import clock, restoring
 from callmart.declarations import dbt_project
@@ -134,9 +134,9 @@ def test_a_mart_that_left_the_project_is_shown_as_before(old: Callmart, new: Cal
 
 
 def test_the_keys_are_those_of_before(old: Callmart, new: Callmart) -> None:
-    for customer in WITH_DATA:
-        path = key_file(new.home, customer)
-        assert path.read_bytes() == key_file(old.home, customer).read_bytes()
+    for whose in (*WITH_DATA, INSTALLATION):
+        path = key_file(new.home, whose)
+        assert path.read_bytes() == key_file(old.home, whose).read_bytes()
         assert path.stat().st_mode & 0o777 == 0o600
     assert not key_file(new.home, NONE).exists()
 
@@ -242,15 +242,16 @@ def test_lost_keys_alone_are_restored(
     old: Callmart, backed_up: Path, runbook: Runbook, tmp_path: Path
 ) -> None:
     """What fits stays, and nothing comes back that this database does not know."""
-    lost, wrong, kept = (key_file(old.home, customer) for customer in WITH_DATA)
-    before = [path.read_bytes() for path in (lost, wrong, kept)]
+    lost, wrong, kept, installation = (key_file(old.home, whose) for whose in (*WITH_DATA, INSTALLATION))
+    before = [path.read_bytes() for path in (lost, wrong, kept, installation)]
     lost.unlink()
+    installation.unlink()
     wrong.write_bytes(b"another key")
     with pytest.raises(UserError, match=r"is missing \(.*\): run `callmart restore FOLDER --keys`"):
         back_up(old, tmp_path / "b")
     done = runbook.run(old.home, runbook.to_restore_keys)
-    assert (done.returncode, "2 keys restored, 0 are not" in done.stdout) == (0, True), done.stderr
-    assert [path.read_bytes() for path in (lost, wrong, kept)] == before
+    assert (done.returncode, "3 keys restored, 0 are not" in done.stdout) == (0, True), done.stderr
+    assert [path.read_bytes() for path in (lost, wrong, kept, installation)] == before
     assert lost.stat().st_mode & 0o777 == 0o600
     with old.connect() as connection:
         connection.execute("update registry.customer set key_fingerprint = null where customer_id = 1001")
@@ -258,7 +259,7 @@ def test_lost_keys_alone_are_restored(
         lost.unlink()
         assert restore.restore_keys(connection, old.settings, backed_up) == ([], [STANDARD])
         assert not lost.exists()
-        for customer, key in zip(WITH_DATA, before, strict=True):
+        for customer, key in zip(WITH_DATA, before[:3], strict=True):
             connection.execute(
                 "update registry.customer set key_fingerprint = %s where customer_id = %s",
                 [fingerprint_of(key), customer],

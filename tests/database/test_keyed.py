@@ -1,6 +1,6 @@
 """What an earlier version left, with call ids, plain hashes and numbers as names, becomes what landing makes now.
 
-tests/data/homes/473b98c.dump is the home of numbered.py. Its keys are known, so the same files can be landed again.
+The earlier version's database is that of numbered.py. Its keys are known, so the same files can be landed again.
 """
 
 from collections.abc import Callable
@@ -16,7 +16,7 @@ from callmart.database import migrating, schema, server, vacuum
 from callmart.declarations import dbt_project
 from callmart.upgrade import upgrading
 from callmart_home import Callmart
-from dumps import HOMES, restore
+from dumps import restore
 from numbered import NAMED, OTHER, OWN, PLAIN
 
 # As an id of a call, the name of a file, a line, and queues that the registry doesn't know.
@@ -43,7 +43,7 @@ def earlier(make_callmart: Callable[[], Callmart]) -> Callmart:
     """As the earlier version left it. The tests upgrade it, one step each."""
     callmart = make_callmart()
     numbered.put_keys(callmart)
-    restore(callmart, HOMES / "473b98c.dump")
+    restore(callmart, numbered.DUMP)
     assert in_tables(callmart) == set(CLEAR)
     return callmart
 

@@ -412,7 +412,7 @@ def test_a_customer_without_a_contract_is_turned_away(tmp_path: Path) -> None:
 
 
 @st.composite
-def calls(draw: st.DrawFn) -> tuple[list[Line], set[tuple[str, float, float]]]:
+def calls(draw: st.DrawFn) -> tuple[list[Line], set[tuple[int, float, float]]]:
     """Calls that go on at the same time, with their rows mixed, and the holds in them; music from the beginning."""
     lines: list[Line] = music(-2, -1, id=f"{T - 9}.1", linked=f"{T - 9}.1")
     holds = set()
@@ -432,7 +432,7 @@ def calls(draw: st.DrawFn) -> tuple[list[Line], set[tuple[str, float, float]]]:
             second = begin + draw(st.integers(1, 30))
             heard = music(begin, second, id=id, appname="Queue", appdata="sales")
             if kind == "hold":
-                holds.add((id, float(T + begin), float(T + second)))
+                holds.add((call_key(id), float(T + begin), float(T + second)))
                 mine += heard
             elif kind == "dial":
                 mine += [heard[0], agent("STREAM_BEGIN", begin, id=with_whom, **PROMPT), heard[1]]
@@ -453,7 +453,7 @@ def calls(draw: st.DrawFn) -> tuple[list[Line], set[tuple[str, float, float]]]:
 @given(drawn=calls(), block=st.sampled_from([900, 2000, 4 << 20]), where=st.floats(0, 1))
 def test_calls_at_the_same_time(
     tmp_path_factory: pytest.TempPathFactory,
-    drawn: tuple[list[Line], set[tuple[str, float, float]]],
+    drawn: tuple[list[Line], set[tuple[int, float, float]]],
     block: int,
     where: float,
 ) -> None:

@@ -4,6 +4,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -212,6 +213,24 @@ def test_without_one_every_stored_column_is_part_of_it(tmp_path: Path) -> None:
     ]
     found = events_of(tmp_path / "events", rows)
     assert len({event["event_key"] for event in found}) == len(rows)
+
+
+def test_nobody_without_the_customers_key_can_compute_it(write: Write) -> None:
+    """Neither an event's key nor a call's: with another key of the customer, all of them are others."""
+    path = write(as_csv([row("call_ended"), row("call_answered", event_id="e1"), row("queue_joined")]))
+    known = gate()
+    other = pa.array([bytes(reversed(range(32)))] * len(known.keys), pa.binary())
+    rekeyed = replace(known, keys=known.keys.set_column(1, "key", other))
+    found, others = (
+        [
+            event[column]
+            for event in taken(prepare(path, "auto", Defaults(None, "vcloud", False, None), of, LIMITS))
+            for column in ("event_key", "call_key")
+        ]
+        for of in (known, rekeyed)
+    )
+    assert len(found) == len(others) == 6
+    assert not set(found) & set(others)
 
 
 def test_what_the_registry_calls_a_status_is_no_part_of_it(write: Write) -> None:

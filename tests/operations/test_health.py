@@ -12,7 +12,7 @@ import psycopg
 import pytest
 from pydantic import SecretStr, ValidationError
 
-from callmart.base.keys import key_file
+from callmart.base.keys import INSTALLATION, key_file
 from callmart.base.settings import Settings, Tableau
 from callmart.database import server
 from callmart.operations import certificates, health
@@ -291,15 +291,21 @@ def test_days_without_rows_are_silent_and_unopened_days_are_not(
 
 
 def test_a_missing_key_and_one_that_does_not_fit(played: Callmart, tmp_path: Path) -> None:
-    keys = {customer: key_file(played.home, customer) for customer in (NAMED, STANDARD)}
+    keys = {whose: key_file(played.home, whose) for whose in (NAMED, STANDARD, INSTALLATION)}
     before = {file: file.read_bytes() for file in keys.values()}
     keys[NAMED].unlink()
     keys[STANDARD].write_bytes(os.urandom(32))
     try:
+        keys[INSTALLATION].unlink()
         found = health.look(played.settings).troubles
-        assert [(one.kind, one.customer_id) for one in found] == [("key", NAMED), ("key", STANDARD)]
+        assert [(one.kind, one.customer_id) for one in found] == [
+            ("key", NAMED),
+            ("key", STANDARD),
+            ("key", None),
+        ]
         assert "is missing (" in found[0].what
         assert "is not the key" in found[1].what
+        assert "the key of this installation is missing (" in found[2].what
         assert not keys[NAMED].exists(), "looking makes none"
     finally:
         for file, content in before.items():

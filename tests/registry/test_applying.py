@@ -324,7 +324,7 @@ def test_a_key_for_who_has_a_contract_and_only_its_fingerprint_in_the_database(a
 
 def test_secrets_are_readable_by_their_owner_alone(applied: Callmart) -> None:
     files = [*(applied.home / "keys").iterdir(), *(applied.home / "secrets").glob("*.pgpass")]
-    assert len(files) == 3 + 2 + 7, "keys; customers and duties that have a login"
+    assert len(files) == 4 + 2 + 7, "keys; customers and duties that have a login"
     assert {stat.S_IMODE(file.stat().st_mode) for file in files} == {0o600}
     folders = (applied.home / "keys", applied.home / "secrets")
     assert {stat.S_IMODE(folder.stat().st_mode) for folder in folders} == {0o700}

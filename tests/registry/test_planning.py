@@ -121,7 +121,8 @@ def test_each_change_is_listed(tmp_path: Path) -> None:
     )
     after = OPEN.replace("One", "Uno") + (
         "    time_zone: UTC\n    locale: en\n    connection: live\n    queues: [{name: q, label: Q}]\n"
-        "    statuses: {lunch: break}\n    agents: [{id: a, name: B}, {id: c, name: C}]\n"
+        "    lines: [{name: t, channels: 2}]\n    statuses: {lunch: break}\n"
+        "    agents: [{id: a, name: B}, {id: c, name: C}]\n"
         "    recipients: [{email: a@b, reports: [traffic]}]\n"
     )
     changes = plan(desired(tmp_path, before), desired(tmp_path, after), MONDAY)
@@ -133,6 +134,7 @@ def test_each_change_is_listed(tmp_path: Path) -> None:
             "locale changes",
             "connection changes",
             "queue: 1 added, 2 removed",
+            "line: 1 added, 0 removed",
             "status_word: 1 added, 0 removed",
             "contact: 0 added, 1 removed",
             "recipient: 1 added, 0 removed",

@@ -105,6 +105,8 @@ MISTAKES = {
         6,
         "this queue is given twice",
     ),
+    "a line twice": (ONE + "    lines: [{name: q},\n      {name: q}]\n", 5, "this line is given twice"),
+    "a line without channels": (ONE + "    lines: [{name: q, channels: 0}]\n", 4, "channels"),
     "an agent twice": (
         ONE + "    agents:\n      - {id: a, name: A}\n      - {id: a, name: B}\n",
         6,

@@ -1,7 +1,7 @@
 """A home whose queues, lines and call ids are telephone numbers, as the version before keyed calls left its database.
 
-tests/data/homes/473b98c.dump is this home as commit 473b98c landed, built and opened it. Its keys are known, so that a
-test can land the same files again. With that commit checked out: .venv/bin/python tests/support/numbered.py FILE
+tests/data/numbered/473b98c.dump is this home as commit 473b98c landed, built and opened it. Its keys are known, so that
+a test can land the same files again. With that commit checked out: .venv/bin/python tests/support/numbered.py FILE
 """
 
 import sys
@@ -10,11 +10,12 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from callmart.base.keys import key_file, secret_file
-from callmart.base.settings import Settings
+from callmart.base.settings import PROJECT, Settings
 from callmart_home import Callmart
 from dumps import dump
 from events import Row, event, ndjson
 
+DUMP = PROJECT / "tests" / "data" / "numbered" / "473b98c.dump"
 NAMED, PLAIN = 1, 2
 KEYS = {customer: bytes([customer]) * 32 for customer in (NAMED, PLAIN)}
 DAYS = [datetime(2026, 11, day, tzinfo=UTC) for day in (20, 21)]

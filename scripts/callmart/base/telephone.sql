@@ -40,5 +40,5 @@ create or replace temp macro number_in_name(name) as coalesce(telephone_number(n
 select
     name,
     number_in_name(name) as number
-from (select unnest($names::varchar[]) as name)
+from (select unnest($names::varchar[]) as name) as given
 where looks_like_number(name);

@@ -54,21 +54,30 @@ keyable as (
 ),
 
 -- Computing keys is the most expensive step, so each person's key is computed once.
+persons as (
+    select distinct
+        customer_id,
+        kind,
+        value
+    from keyable
+    where value is not null
+),
+
 keys as (
     select
         customer_id,
         kind,
         value,
         keyed(inner_key, outer_key, kind, value) as key
-    from (
-        select distinct
-            customer_id,
-            kind,
-            value
-        from keyable
-        where value is not null
-    )
+    from persons
     inner join secrets using (customer_id)
+),
+
+named as (
+    select distinct
+        customer_id,
+        unnest([queue, case when is_line then line end, case when kind = 'queue' then target end]) as name
+    from checked
 ),
 
 -- The names of queues and lines that look like telephone numbers.
@@ -77,12 +86,7 @@ names as (
         customer_id,
         name,
         keyed(inner_key, outer_key, 'number', number_in_name(name)) as key
-    from (
-        select distinct
-            customer_id,
-            unnest([queue, case when is_line then line end, case when kind = 'queue' then target end]) as name
-        from checked
-    )
+    from named
     inner join secrets using (customer_id)
     where looks_like_number(name)
 ),

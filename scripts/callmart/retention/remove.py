@@ -182,7 +182,8 @@ def _remove_customer(
         connection,
         *map(_table, marts),
         *("raw.event", "raw.call", "raw.function_use"),
-        *("registry.agent", "registry.contact", "registry.recipient", "registry.queue", "registry.customer"),
+        *("registry.agent", "registry.contact", "registry.recipient", "registry.queue", "registry.line"),
+        "registry.customer",
     )
     return counts
 

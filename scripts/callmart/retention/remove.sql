@@ -78,6 +78,8 @@ registered as (
     union
     select customer_id from registry.queue
     union
+    select customer_id from registry.line
+    union
     select customer_id from registry.status_word
     union
     select customer_id from registry.contact

@@ -1,5 +1,6 @@
 -- The source's own id of a call can hold a number, and whoever has its log could join by it. Calls have their keys.
-alter table raw.event drop column call_id;
+-- With the column go the views of earlier builds that showed it; the next build makes its own.
+alter table raw.event drop column call_id cascade;
 alter table raw.incoming drop column call_id;
 
 -- The name and the content of a file are known by keys of the installation.
