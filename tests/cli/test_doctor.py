@@ -91,7 +91,10 @@ def test_all_is_well_and_nothing_changes(ready: Callmart, command: Command) -> N
     assert all(line.startswith("ok: ") for line in done.stdout.splitlines())
     asked = json.loads(command("doctor", "--json").stdout)
     names = {check["name"].partition(" ")[0] for check in asked}
-    expected = "settings home disk backups privacy alerts database TLS schema clock rights logins keys ledger Tableau folders"
+    expected = (
+        "settings home disk backups privacy alerts database TLS schema clock rights logins keys ledger"
+        " Tableau folders"
+    )
     assert names == set(expected.split())
 
 

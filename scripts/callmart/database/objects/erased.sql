@@ -26,15 +26,17 @@ begin
 
     -- The ends of the tombstones: few keys end like one, and only for those a tombstone is made.
     select
-        coalesce(array_agg(distinct right(tombstone, 4)) filter (where kind = 'agent'), '{{}}'),
-        coalesce(array_agg(distinct right(tombstone, 4)) filter (where kind = 'device'), '{{}}'),
-        coalesce(array_agg(distinct right(tombstone, 4)) filter (where kind = 'caller'), '{{}}'),
-        coalesce(
-            array_agg(distinct ('x' || right(tombstone, 4))::bit(16)::integer) filter (where kind = 'call'), '{{}}'
-        )
+        coalesce(array_agg(suffix) filter (where kind = 'agent'), '{{}}'),
+        coalesce(array_agg(suffix) filter (where kind = 'device'), '{{}}'),
+        coalesce(array_agg(suffix) filter (where kind = 'caller'), '{{}}'),
+        coalesce(array_agg(('x' || suffix)::bit(16)::integer) filter (where kind = 'call'), '{{}}')
     into agents, devices, callers, calls
-    from privacy.tombstone
-    where customer_id = any(customers);
+    from (
+        select t.kind, right(t.tombstone, 4) as suffix
+        from privacy.tombstone as t
+        where t.customer_id = any(customers)
+        group by 1, 2
+    ) as suffixes;
 
     insert into erased_key
     with suspects as materialized (
@@ -54,17 +56,20 @@ begin
     ),
 
     keys as (
-        select customer_id, 'call' as kind, privacy.of_call(call_key) as key from suspects where call_key is not null
-        union
-        select customer_id, 'agent', agent_key from suspects where agent_key is not null
-        union
-        select customer_id, 'device', device_key from suspects where device_key is not null and call_key is not null
-        union
-        select customer_id, 'caller', number_key from suspects where number_key is not null
-        union
+        select customer_id, 'call' as kind, privacy.of_call(call_key) as key
+        from suspects where (call_key & 65535)::integer = any(calls)
+        group by customer_id, call_key
+        union all
+        select customer_id, 'agent', agent_key from suspects where right(agent_key, 4) = any(agents) group by 1, 3
+        union all
+        select customer_id, 'device', device_key
+        from suspects where call_key is not null and right(device_key, 4) = any(devices) group by 1, 3
+        union all
+        select customer_id, 'caller', number_key from suspects where right(number_key, 4) = any(callers) group by 1, 3
+        union all
         select customer_id, case when target_kind = 'number' then 'caller' else 'agent' end, target_key
-        from suspects where target_key is not null
-        union
+        from suspects where right(target_key, 4) = any(agents || callers)
+        union all
         select customer_id, 'agent', agent_key from raw.incoming_agent where customer_id = any(customers)
     )
 
