@@ -163,7 +163,7 @@ insert into raw.incoming (customer_id, occurred_at, event_key, identified, platf
 """
 TRICKED = {
     "raw.receive(integer)": ("integer", "=", "integer", "select raw.receive(-1)"),
-    "raw.keep(text,text,integer,text,bigint,bigint,bigint,boolean,jsonb)": (
+    "raw.keep(text,text,integer,text,bigint,bigint,bigint,boolean,jsonb,bigint)": (
         "date", "<@", "daterange",
         "select landed > 0 from raw.keep(repeat('a', 32), repeat('b', 32), 1, '[]', 1, 0, 0, false, '{}')",
     ),

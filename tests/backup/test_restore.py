@@ -336,7 +336,7 @@ def test_a_key_that_came_meanwhile_is_not_overwritten(
 def emptied(target: Callmart) -> Callmart:
     """A home and a database in which there is nothing but the roles of before."""
     with target.connect() as owner:
-        schemas = "registry, raw, build, store, mart, usage, access, ops"
+        schemas = "registry, raw, build, store, mart, usage, access, ops, privacy"
         owner.execute(f"drop schema if exists {schemas}, {restoring.SCHEMA} cascade".encode())
     for path in (*(target.home / "keys").glob("*"), target.home / "installation"):
         path.unlink(missing_ok=True)

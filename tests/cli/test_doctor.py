@@ -92,7 +92,8 @@ def test_all_is_well_and_nothing_changes(ready: Callmart, command: Command) -> N
     asked = json.loads(command("doctor", "--json").stdout)
     names = {check["name"].partition(" ")[0] for check in asked}
     expected = (
-        "settings home disk backups alerts database TLS schema clock rights logins keys Tableau folders"
+        "settings home disk backups privacy alerts database TLS schema clock rights logins keys ledger"
+        " Tableau folders"
     )
     assert names == set(expected.split())
 

@@ -9,7 +9,7 @@ from callmart.declarations import dbt_project, metrics
 from callmart_home import Callmart
 from catalogue import unprotected
 
-OURS = ("registry", "raw", "build", "store", "mart", "usage", "access", "ops")
+OURS = ("registry", "raw", "build", "store", "mart", "usage", "access", "ops", "privacy")
 # A login that can become anybody, or the publisher anybody but a customer.
 BECOMES = """
 select member.rolname, role.rolname

@@ -59,6 +59,16 @@ from pg_roles as r;
 with ours as (
     select oid from pg_namespace
     where nspname = any(%(schemas)s)
+),
+
+-- The triggers that keep anybody, the owner included, from changing a log.
+keeping (relation, name) as (
+    values
+    ('ops.audit_log'::regclass, 'append_only'::name),
+    ('privacy.request', 'kept'),
+    ('privacy.request', 'not_emptied'),
+    ('privacy.step', 'kept'),
+    ('privacy.step', 'not_emptied')
 )
 
 select
@@ -143,21 +153,23 @@ select
     'trigger ' || tgname || ' on ' || tgrelid::regclass
     || case tgenabled when 'O' then ' is not callmart''s' else ' is off' end,
     case
-        when tgname = 'append_only' then format('alter table %%s enable trigger %%I', tgrelid::regclass, tgname)
-        else format('drop trigger %%I on %%s', tgname, tgrelid::regclass)
+        when keeping.name is null then format('drop trigger %%I on %%s', tgname, tgrelid::regclass)
+        else format('alter table %%s enable trigger %%I', tgrelid::regclass, tgname)
     end
-from pg_trigger inner join pg_class on pg_class.oid = tgrelid
+from pg_trigger
+inner join pg_class on pg_class.oid = tgrelid
+left join keeping on tgrelid = keeping.relation and tgname = keeping.name
 where
-    relnamespace in (select oid from ours) and not tgisinternal
-    and (tgname <> 'append_only' or tgrelid <> 'ops.audit_log'::regclass or tgenabled <> 'O')
+    relnamespace in (select oid from ours) and not tgisinternal and (keeping.name is null or tgenabled <> 'O')
 union all
 select
-    'the audit log is not append-only: its trigger is gone',
+    format('%%s does not keep what it has: its trigger %%s is gone', keeping.relation, keeping.name),
     null
+from keeping
 where
     not exists (
         select from pg_trigger
-        where tgname = 'append_only' and tgrelid = 'ops.audit_log'::regclass
+        where tgname = keeping.name and tgrelid = keeping.relation
     )
 union all
 select distinct

@@ -1,5 +1,6 @@
 """The logins of duties and customers: limits, passwords, and connecting as one of them."""
 
+import getpass
 import re
 import secrets
 from collections.abc import Iterator
@@ -9,6 +10,7 @@ from urllib.parse import quote
 import psycopg
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
+from psycopg.types.json import Jsonb
 
 from callmart.access import roles
 from callmart.base.errors import UserError
@@ -17,14 +19,25 @@ from callmart.base.settings import Settings
 from callmart.database import server
 from callmart.declarations.matrix import Limits, matrix
 
+SHORTEST = 12  # characters of a password that a person chooses
+
 _PASSWORD = re.compile("password authentication failed|no password supplied")
 
 
 def known(connection: psycopg.Connection) -> list[str]:
-    """The roles that may log in: those of duties, and of customers that ordered a login."""
+    """The roles whose password is in a file: those of duties, and of customers that ordered a login."""
     database = connection.info.dbname
-    duties = [roles.duty_role(database, duty) for duty in matrix().duties]
+    duties = [
+        roles.duty_role(database, name) for name, duty in matrix().duties.items() if duty.password == "file"
+    ]
     return duties + sorted(of_customers(connection))
+
+
+def typed(database: str) -> list[str]:
+    """The roles of duties whose password only a person has, who types it."""
+    return [
+        roles.duty_role(database, name) for name, duty in matrix().duties.items() if duty.password == "typed"
+    ]
 
 
 def of_customers(connection: psycopg.Connection) -> set[str]:
@@ -34,9 +47,10 @@ def of_customers(connection: psycopg.Connection) -> set[str]:
 
 
 def make(connection: psycopg.Connection, home: Path, role: str, limits: Limits) -> None:
-    """Create a role with its limits. It may not log in yet, and the file of an older password is deleted."""
+    """Create a role with its limits. It can't log in yet, and the file of an older password is deleted."""
     passfile(home, role).unlink(missing_ok=True)
-    connection.execute(roles.statement("create role {} nologin", role))
+    may = "login" if role in typed(connection.info.dbname) else "nologin"  # without a password nobody gets in
+    connection.execute(roles.statement(f"create role {{}} {may}", role))
     for limit in limiting(role, limits):
         connection.execute(limit)
 
@@ -65,13 +79,31 @@ def limiting(role: str, limits: Limits) -> Iterator[sql.Composed]:
 def set_password(connection: psycopg.Connection, home: Path, role: str) -> Path:
     """Give a login a new password. Returns the file that has it, mode 0600."""
     password = secrets.token_urlsafe(32)
+    _alter_password(connection, role, password)
+    secret_file(passfile(home, role), f"*:*:*:{role}:{password}\n")
+    return passfile(home, role)
+
+
+def choose_password(connection: psycopg.Connection, role: str, password: str) -> None:
+    """Give a login the password that a person has chosen, and write into the audit log that it has one. No file has it.
+
+    Raises UserError if it is short.
+    """
+    if len(password) < SHORTEST:
+        raise UserError(f"that password is too short: choose one of at least {SHORTEST} characters")
+    _alter_password(connection, role, password)
+    connection.execute(
+        "insert into ops.audit_log (action, details) values ('password chosen', %s)",
+        [Jsonb({"login": role, "by": getpass.getuser()})],
+    )
+
+
+def _alter_password(connection: psycopg.Connection, role: str, password: str) -> None:
     # Send only the verifier: a password could end up in the server's log.
     verifier = connection.pgconn.encrypt_password(password.encode(), role.encode(), b"scram-sha-256")
     connection.execute(
         sql.SQL("alter role {} password {}").format(sql.Identifier(role), sql.Literal(verifier.decode()))
     )
-    secret_file(passfile(home, role), f"*:*:*:{role}:{password}\n")
-    return passfile(home, role)
 
 
 def refused(connection: psycopg.Connection, settings: Settings) -> list[str]:
@@ -111,10 +143,11 @@ def password(settings: Settings, role: str) -> str:
 
 
 def login_uri(settings: Settings, role: str) -> str:
-    """The libpq URI of a customer's or a duty's login. It names the file that has the password."""
+    """The libpq URI of a customer's or a duty's login. It names the file that has the password, if there is one."""
     own = conninfo_to_dict(server.uri(settings))
     kept = {key: str(own[key]) for key in ("host", "port", "sslmode", "sslrootcert") if own.get(key)}
-    kept["passfile"] = str(passfile(settings.home, role))
+    if role not in typed(str(own["dbname"])):
+        kept["passfile"] = str(passfile(settings.home, role))
     return _as_uri(role, str(own["dbname"]), kept)
 
 
@@ -126,11 +159,16 @@ def duty_uri(settings: Settings, duty: str) -> str:
     return login_uri(settings, roles.duty_role(database, duty))
 
 
-def connect(settings: Settings, duty: str) -> psycopg.Connection:
-    """Connect as a duty. Raises UserError if the connection fails."""
+def connect(settings: Settings, duty: str, password: str | None = None) -> psycopg.Connection:
+    """Connect as a duty, with the password in its file or the one that was typed. Raises UserError if that fails."""
     try:
-        return psycopg.connect(duty_uri(settings, duty), application_name="callmart")
+        return psycopg.connect(duty_uri(settings, duty), application_name="callmart", password=password)
     except psycopg.OperationalError as error:
+        if password is not None and _PASSWORD.search(str(error)):
+            raise UserError(
+                f"that is not the password of the {duty}, or none was chosen yet: "
+                f"choose one with `callmart access rotate --duty {duty}`"
+            ) from None
         raise UserError(refusal(duty, error)) from None
 
 

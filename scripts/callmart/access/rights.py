@@ -19,7 +19,7 @@ from callmart.declarations.metrics import VIEWS
 
 SQL = sql_file.statements(__file__)
 
-SCHEMAS = ("registry", "raw", "build", "store", "mart", "usage", "access", "ops")
+SCHEMAS = ("registry", "raw", "build", "store", "mart", "usage", "access", "ops", "privacy")
 POLICY_FUNCTIONS = ("own", "current_customer", "retention_floor")
 # The statistic over all customers. It has no customer, so it is not opened or extracted like the marts in `store`.
 STATISTIC = Mart(

@@ -670,6 +670,8 @@ HANDED_OVER: dict[str, tuple[str, dict[str, str]]] = {
     "target": ("a number instead of a target's key", TRANSFERRED | {"target_key": NUMBER}),
     "form of a key": ("a key in another form", {"number_key": f"upper({KEY})"}),
     "prefix of a key": ("a key with a prefix", {"number_key": f"'~' || {KEY}"}),
+    "reserved key": ("a key as only erased agents have", STATUS | {"agent_key": f"'~' || {KEY}"}),
+    "mark of the erased": ("an agent's name as the mark of an erased row", {"erased": NAME}),
     "withheld number": (
         "the key of a number that was withheld",
         {"number_key": KEY, "number_withheld": "true"},

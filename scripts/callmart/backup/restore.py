@@ -7,6 +7,7 @@ worked with it.
 
 from dataclasses import dataclass
 from datetime import date
+from functools import partial
 from pathlib import Path
 
 import psycopg
@@ -18,10 +19,13 @@ from callmart.backup.manifest import DATABASE, KEYS, Manifest
 from callmart.base import sql_file
 from callmart.base.errors import UserError
 from callmart.base.keys import Whose, fingerprint_of, key_file, named, secret_file
+from callmart.base.person import Work
 from callmart.base.settings import Settings
-from callmart.database import clock, migrating, restoring, schema, vacuum
+from callmart.database import clock, ledger, migrating, restoring, schema, vacuum
+from callmart.database.ledger import Lost
 from callmart.declarations import dbt_project, standing
 from callmart.declarations.dbt_project import Mart
+from callmart.privacy import replaying
 from callmart.publish import installation
 from callmart.retention import expire, expiry_plan
 from callmart.upgrade import marts as changes
@@ -40,11 +44,14 @@ class Opened:
 
 @dataclass(frozen=True)
 class Restored:
-    """What was restored, the rows and files that were too old and went, and one sentence per problem that is left."""
+    """What was restored, the rows and files that were too old and went, how many persons were erased again, and one
+    sentence per problem that is left.
+    """
 
     rows: int
     tables: int
     expired: int
+    erased: int  # persons who were erased since the backup, and now again
     problems: list[str]
 
 
@@ -109,16 +116,20 @@ def restore(
     accepted: date | None,
     *,
     take_over: bool,
+    lost: Lost | None = None,
 ) -> Restored:
-    """Restore a backup. Commits. `accepted` is today, if a person has confirmed the clock.
+    """Restore a backup. Commits. `accepted` is today, if a person has confirmed the clock. `lost` is the reason why
+    there is no ledger that says who was erased since the backup.
 
-    Raises UserError if the home or the database holds something else, or if the clock is not believed: then nothing was
-    changed. If it breaks off later, nobody can log in, and the next restore of this backup begins anew.
+    Raises UserError if the home or the database holds something else, if the clock is not believed, or if the ledger is
+    not there: then nothing was changed. If it breaks off later, nobody can log in, and the next restore of this backup
+    begins anew.
     """
     marts = dbt_project.marts(settings)
     psql = programs.folder_for(connection.info.server_version, encrypted=connection.pgconn.ssl_in_use)
     reader = programs.folder_for(backup.manifest.pg_dump * 10000, encrypted=False)
     _check(connection, settings, backup, accepted)
+    _require_ledger(settings, backup, lost)
     with restoring.locked(connection):
         _check(connection, settings, backup, accepted)  # another restore may have finished meanwhile
         restoring.begin(connection, backup.manifest.backup)
@@ -134,7 +145,7 @@ def restore(
             clock.accept(connection, settings, accepted)
         clock.believe(connection, settings)
         expired = _expire(connection, settings)
-        erase_again(connection, settings)
+        replayed = _erase_again(connection, settings, lost)
         problems = memberships.apply(connection, settings, marts).problems
         details = {
             "backup": backup.manifest.backup,
@@ -142,6 +153,7 @@ def restore(
             "rows": backup.manifest.rows,
             "expired": expired,
             "takes over": take_over,
+            "erased again": replayed.persons,
         }
         connection.execute(
             "insert into ops.audit_log (action, details) values ('restored', %s)", [Jsonb(details)]
@@ -149,14 +161,41 @@ def restore(
         restoring.end(connection)
         connection.commit()
     restoring.clear(connection)
-    return Restored(backup.manifest.rows, len(backup.manifest.tables), expired, problems)
+    return Restored(backup.manifest.rows, len(backup.manifest.tables), expired, replayed.persons, problems)
 
 
-def erase_again(connection: psycopg.Connection, settings: Settings) -> None:
-    """Do again what the privacy ledger says was erased since the backup. Nobody can log in yet.
-
-    There is no ledger yet, so there is nothing to do.
+def _erase_again(connection: psycopg.Connection, settings: Settings, lost: Lost | None) -> replaying.Replayed:
+    """Erase again who was erased since the backup, before anybody can log in. Nothing is looked for on Tableau: a
+    restored home does not publish.
     """
+
+    def refuse() -> None:
+        raise UserError("a restore does not sign in to Tableau")
+
+    work = Work(connection, settings, refuse)
+    return replaying.replay(connection, settings, partial(replaying.erase_restored, work), lost)
+
+
+def _require_ledger(settings: Settings, backup: Opened, lost: Lost | None) -> None:
+    """Raise UserError if the ledger's copy is not there: a backup does not know who was erased after it.
+
+    A backup that knows no ledger is from before the first erasure, of a home that had set no copy. On the embedded
+    server it is restored without one, and where the copy is set only now.
+    """
+    known, copy = backup.manifest.ledger, settings.privacy.ledger_copy
+    if lost is not None:
+        return
+    if copy is None:
+        ledger.refuse_one_copy(settings, needed=known is not None)
+        return
+    if known is None and not copy.exists():
+        return
+    found = ledger.read(copy)
+    if known is not None and (found.ledger != known.id or found.last[0] < known.entry):
+        raise UserError(
+            f"nothing was restored: {copy} is not the ledger of this backup, or its end is missing; let "
+            "privacy.ledger_copy name the right one"
+        )
 
 
 def _check(connection: psycopg.Connection, settings: Settings, backup: Opened, accepted: date | None) -> None:

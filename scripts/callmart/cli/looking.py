@@ -2,7 +2,6 @@
 
 import json
 from dataclasses import asdict
-from datetime import datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -12,6 +11,7 @@ from rich.table import Table
 
 from callmart.base.errors import UserError
 from callmart.base.settings import settings
+from callmart.cli import privacy
 from callmart.cli.terminal import (
     UNDONE,
     Json,
@@ -24,6 +24,7 @@ from callmart.cli.terminal import (
 )
 from callmart.database.lock import exclusive
 from callmart.operations import record, status
+from callmart.privacy import register
 
 app = typer.Typer()
 
@@ -33,11 +34,23 @@ def status_(as_json: Json = False) -> None:
     """Show how the last run ended, what each customer has ordered, and how far its data is."""
     with looking() as connection:
         run, customers = record.last_run(connection), status.status(connection)
+        waiting = [one for one in register.requests(connection) if one.days_left is not None]
     if as_json:
-        found = {"run": run and asdict(run), "customers": [asdict(one) for one in customers]}
-        print(json.dumps(found, default=datetime.isoformat))
+        found = {
+            "run": run and asdict(run),
+            "customers": [asdict(one) for one in customers],
+            "requests": [asdict(one) for one in waiting],
+        }
+        print(json.dumps(found, default=lambda moment: moment.isoformat()))
     else:
         out.print(_said_of(run), soft_wrap=True)
+        if waiting:
+            first = min(waiting, key=lambda one: one.due)
+            out.print(
+                f"requests of persons: {len(waiting)} to answer, the first by {first.due} (request {first.number}, "
+                f"customer {first.customer_id}), [{privacy.colour(first)}]{first.left}[/]",
+                soft_wrap=True,
+            )
         print_status(customers)
 
 

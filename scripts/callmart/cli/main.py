@@ -17,6 +17,7 @@ from callmart.cli import (
     examples,
     health,
     looking,
+    privacy,
     removing,
     rights,
     servers,
@@ -34,6 +35,7 @@ for group in (stages, removing, looking, health, doctor, servers, backups, examp
     app.add_typer(group.app)
 app.add_typer(customers.app, name="registry")
 app.add_typer(rights.app, name="access")
+app.add_typer(privacy.app, name="privacy")
 
 # By SQLSTATE, where it would not help to run the same command again at once.
 REMEDIES = {

@@ -16,6 +16,7 @@ from callmart.cli.terminal import (
     looking,
     out,
     plain,
+    secret,
 )
 from callmart.database.lock import exclusive
 
@@ -66,10 +67,18 @@ def access_rotate(
     duty: Annotated[str | None, typer.Option(help="The login of this duty of access.yml.")] = None,
     every: Annotated[bool, typer.Option("--all", help="Every login.")] = False,
 ) -> None:
-    """Give logins new passwords. Prints the file of each password; only you can read it."""
+    """Give logins new passwords. Prints the file of each password; only you can read it. Where access.yml says that a
+    person types the password, it asks for the new one instead.
+    """
     if (customer is not None) + (duty is not None) + every != 1:
         raise UserError("whose password? name one of --customer, --duty and --all")
     with database() as connection:
+        if duty is not None and (role := roles.duty_role(connection.info.dbname, duty)) in logins.typed(
+            connection.info.dbname
+        ):
+            logins.choose_password(connection, role, secret(f"new password of the {duty}", twice=True))
+            out.print(f"access: the {duty} has a new password, and no file has it")
+            return
         known = logins.known(connection)
         if customer is not None:
             chosen = [roles.customer_role(connection.info.dbname, customer)]

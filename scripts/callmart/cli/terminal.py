@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from callmart.base import log
+from callmart.base.errors import UserError
 from callmart.base.settings import settings
 from callmart.database import clock, restoring, schema, server
 
@@ -28,6 +29,24 @@ Yes = Annotated[bool, typer.Option("--yes", help="Also do what deletes data.")]
 def plain(text: object) -> str:
     """The text with brackets escaped, so that rich prints it as it is."""
     return str(text).replace("[", r"\[")
+
+
+def secret(what: str, *, twice: bool = False, needed: bool = True) -> str:
+    """Ask for something that nobody else may see: hidden at a terminal, otherwise the next line of standard input.
+
+    `twice` asks again at a terminal, because a slip can't be seen there. If it is not `needed`, it may be empty.
+    """
+    if sys.stdin.isatty():
+        default = None if needed else ""
+        return str(
+            typer.prompt(
+                what, default, hide_input=True, confirmation_prompt=twice, show_default=False, err=True
+            )
+        )
+    line = sys.stdin.readline()
+    if not line and needed:
+        raise UserError(f"standard input has ended: the {what} is missing there")
+    return line.rstrip("\r\n")
 
 
 def warn(sentence: str) -> None:

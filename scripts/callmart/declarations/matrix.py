@@ -52,6 +52,7 @@ class Duty(Strict):
     execute: Listed[Function] = ()
     groups: Listed[Group] = ()
     becomes: Literal["customers"] | None = None
+    password: Literal["file", "typed"] = "file"
     limits: Limits = Limits()
 
 

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from email.message import EmailMessage
 from email.utils import formatdate, make_msgid
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 import psycopg
@@ -27,9 +27,18 @@ from callmart.operations.health import KINDS, Health, Trouble
 
 TIMEOUT_S = 10
 _PORTS = {"starttls": 587, "tls": 465, "none": 25}
-_NO_DATABASE = ("database", None)
 
-Key = tuple[str, int | None]  # the kind of a trouble, and its customer
+
+class Key(NamedTuple):
+    """What makes a trouble another one: its columns in ops.alarm."""
+
+    kind: str
+    customer_id: int | None = None
+    request: int | None = None
+    days_left: int | None = None
+
+
+_NO_DATABASE = Key("database")
 Told = dict[str, set[Key]]  # by channel
 Deliver = Callable[["Message"], str | None]  # raises UserError, or returns what one should know all the same
 
@@ -96,7 +105,8 @@ def send(settings: Settings, health: Health) -> list[str]:
 
 def _failures(channels: dict[str, Deliver], told: Told, health: Health) -> Iterator[str]:
     """Send the messages, note in `told` what was delivered, and yield a sentence for what was not."""
-    wrong = {(one.kind, one.customer_id): one for one in health.troubles}
+    wrong = {Key(one.kind, one.customer_id, one.request, one.days_left): one for one in health.troubles}
+    going_on = {key[:3] for key in wrong}  # a deadline that came nearer has not ended
     if health.books is None:  # nobody knows what else they were told
         wrong = {key: one for key, one in wrong.items() if key == _NO_DATABASE}
     for channel, deliver in channels.items():
@@ -106,7 +116,7 @@ def _failures(channels: dict[str, Deliver], told: Told, health: Health) -> Itera
                 remark = deliver(
                     Message(
                         [wrong[key] for key in wrong if key in began],
-                        [str(Trouble(*key, KINDS[key[0]])) for key in sorted(ended, key=_place)],
+                        [_said_of(key) for key in sorted(ended, key=_place) if key[:3] not in going_on],
                         health.troubles,
                     )
                 )
@@ -118,10 +128,15 @@ def _failures(channels: dict[str, Deliver], told: Told, health: Health) -> Itera
                 yield remark
 
 
-def _place(key: Key) -> tuple[int, int]:
-    """By kind, in the order in which health looks, and by customer."""
-    kind_, customer_id = key
-    return list(KINDS).index(kind_), customer_id or 0
+def _said_of(key: Key) -> str:
+    """A trouble that has ended."""
+    which = f"{KINDS[key.kind]} ({key.request})" if key.request else KINDS[key.kind]
+    return str(Trouble(key.kind, key.customer_id, which))
+
+
+def _place(key: Key) -> tuple[int, int, int]:
+    """By kind, in the order in which health looks, by customer and by request."""
+    return list(KINDS).index(key.kind), key.customer_id or 0, key.request or 0
 
 
 # -- what was told ---------------------------------------------------------------------------------------------------
@@ -149,8 +164,10 @@ def _told(settings: Settings, health: Health, channels: list[str]) -> Iterator[T
                 "delete from ops.alarm where channel <> all(%s) or trouble <> all(%s)",
                 [channels, list(KINDS)],
             )
-            for channel, *key in connection.execute("select channel, trouble, customer_id from ops.alarm"):
-                told[channel].add((key[0], key[1]))
+            for channel, *key in connection.execute(
+                "select channel, trouble, customer_id, request, days_left from ops.alarm"
+            ):
+                told[channel].add(Key(*key))
             before = {channel: set(keys) for channel, keys in told.items()}
             yield told
             _keep(connection, before, told)
@@ -163,12 +180,15 @@ def _keep(connection: psycopg.Connection, before: Told, told: Told) -> None:
     for channel, keys in told.items():
         for key in before[channel] - keys:
             connection.execute(
-                "delete from ops.alarm where (channel, trouble) = (%s, %s) and customer_id is not distinct from %s",
+                "delete from ops.alarm where (channel, trouble, customer_id, request, days_left)"
+                " is not distinct from (%s::text, %s::text, %s::integer, %s::integer, %s::integer)",
                 [channel, *key],
             )
         for key in keys - before[channel]:
             connection.execute(
-                "insert into ops.alarm (channel, trouble, customer_id) values (%s, %s, %s)", [channel, *key]
+                "insert into ops.alarm (channel, trouble, customer_id, request, days_left)"
+                " values (%s, %s, %s, %s, %s)",
+                [channel, *key],
             )
 
 

@@ -5,7 +5,7 @@ Each trouble is one sentence with its remedy. It names customers by number, and 
 
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import NamedTuple
@@ -16,10 +16,12 @@ from callmart.base import sql_file
 from callmart.base.errors import UserError, kind
 from callmart.base.keys import INSTALLATION, known_key
 from callmart.base.settings import Settings
-from callmart.database import clock, schema, server
+from callmart.database import clock, ledger, schema, server
 from callmart.operations import certificates, record
 from callmart.operations.certificates import Ends
 from callmart.operations.record import AT_WORK, DONE, INTERRUPTED, PROBLEMS, Run
+from callmart.privacy import register
+from callmart.privacy.register import Request
 
 SQL = sql_file.statements(__file__)
 
@@ -38,16 +40,23 @@ KINDS = {
     "database_certificate": "the certificate of the database server ends soon",
     "tableau_certificate": "the certificate of Tableau ends soon",
     "backup": "the last backup lies too far back",
+    "privacy": "a request of a person waits for its answer",
+    "ledger": "the privacy ledger and the database differ",
+    "ledger_lost": "the privacy ledger was lost",
 }
 
 
 @dataclass(frozen=True)
 class Trouble:
-    """Something that a person should look at. `what` is a sentence with the remedy."""
+    """Something that a person should look at. `what` is a sentence with the remedy. `request` is the number of a
+    request of a person, and `days_left` the warning that is due.
+    """
 
     kind: str
     customer_id: int | None
     what: str
+    request: int | None = None
+    days_left: int | None = None
 
     def __str__(self) -> str:
         return self.what if self.customer_id is None else f"customer {self.customer_id}: {self.what}"
@@ -84,6 +93,8 @@ class Books:
     held_back: list[tuple[int, int]]  # customer, days
     behind: list[tuple[int, str]]  # customer, reason
     keys: list[tuple[int | None, str]]  # customer, or none for the installation; what is wrong with its key
+    requests: list[Request]  # of persons
+    ledger: list[Trouble] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -137,6 +148,8 @@ def _books(connection: psycopg.Connection, settings: Settings) -> Books:
         connection.execute(SQL["held_back"]).fetchall(),
         connection.execute(SQL["behind"], {"since": at_work.began_at if at_work else "infinity"}).fetchall(),
         list(_wrong_keys(connection, settings)),
+        register.requests(connection),
+        list(_of_ledger(connection, settings)),
     )
 
 
@@ -151,6 +164,21 @@ def _wrong_keys(connection: psycopg.Connection, settings: Settings) -> Iterator[
                 customer_id,
                 f"its key can't be read ({kind(error)}): let this user read {settings.home / 'keys'}",
             )
+
+
+def _of_ledger(connection: psycopg.Connection, settings: Settings) -> Iterator[Trouble]:
+    found = ledger.standing(connection, settings)
+    if found.unreadable:
+        yield Trouble("ledger", None, found.unreadable)
+    for customer_id in sorted(found.differing):
+        yield Trouble("ledger", customer_id, ledger.DIFFERS)
+    for (lost_at,) in connection.execute(SQL["ledger_lost"]).fetchall():
+        yield Trouble(
+            "ledger_lost",
+            None,
+            f"the privacy ledger was lost on {lost_at:%Y-%m-%d}: go through the answered requests, and erase again who "
+            "was erased since the backup; this is said for four weeks",
+        )
 
 
 def _troubles_of(books: Books, settings: Settings) -> Iterator[Trouble]:
@@ -181,6 +209,7 @@ def _troubles_of(books: Books, settings: Settings) -> Iterator[Trouble]:
         yield Trouble("tableau", customer_id, f"Tableau is behind, {reason}: run `callmart run`")
     for whose, wrong in books.keys:
         yield Trouble("key", whose, wrong)
+    yield from books.ledger
     if (hours := _past(moments, moments.backed_up_at, hours=wanted.backup_days * 24)) is not None:
         last = (
             f"the last backup is {hours / 24:.0f} days old"
@@ -192,6 +221,15 @@ def _troubles_of(books: Books, settings: Settings) -> Iterator[Trouble]:
             None,
             f"{last}: run `callmart backup FOLDER`, or set health.backup_days = 0 if something else makes backups",
         )
+    for one in books.requests:
+        if one.warning is not None:
+            yield Trouble(
+                "privacy",
+                one.customer_id,
+                f"request {one.number} is due on {one.due}, {one.left}: {one.todo}",
+                one.number,
+                one.warning,
+            )
 
 
 def _past(moments: _Moments, last: datetime | None, *, hours: float) -> float | None:

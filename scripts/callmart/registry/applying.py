@@ -13,6 +13,8 @@ from callmart.base import sql_file, telephone
 from callmart.base.keys import ensure_key, fingerprint_of, keyed, new_key
 from callmart.base.settings import Settings
 from callmart.database import clock, schema
+from callmart.registry import erased
+from callmart.registry.contacts import key_contacts
 from callmart.registry.file import Registry
 from callmart.registry.states import (
     CHANGES_NUMBERS,
@@ -37,15 +39,16 @@ def apply(connection: psycopg.Connection, settings: Settings, registry: Registry
     """
     with sessions.making_way(connection):
         _write_all(connection, settings, registry)
-        memberships.follow_contracts(connection, settings)
+        differing = memberships.follow_contracts(connection, settings)
         connection.commit()
-        return memberships.finish(connection, settings, None).problems
+        return differing + memberships.finish(connection, settings, None).problems
 
 
 def _write_all(connection: psycopg.Connection, settings: Settings, registry: Registry) -> None:
     schema.apply(connection, settings)
     now = clock.now(connection)
     current, desired = current_states(connection), desired_states(registry, now)
+    erased.refuse(connection, settings, desired)
     for customer_id in current.keys() - desired.keys():
         connection.execute("delete from registry.customer where customer_id = %s", [customer_id])
     changed = current.keys() - desired.keys()
@@ -109,6 +112,7 @@ def forget_customer(connection: psycopg.Connection, settings: Settings, customer
         "update registry.customer set key_fingerprint = null where customer_id = %s", [customer_id]
     )
     connection.execute("delete from registry.agent where customer_id = %s", [customer_id])
+    connection.execute("delete from privacy.secret where customer_id = %s", [customer_id])
     _write(connection, customer_id, state, key)
     _write_agents(connection, customer_id, state, key, today)
     return is_ordered
@@ -148,6 +152,8 @@ def _write(connection: psycopg.Connection, customer_id: int, state: State, key: 
                     for row in state.tables[table]
                 ],
             )
+    if key is not None:
+        key_contacts(connection, customer_id, key)
 
     if key is not None:
         new = telephone.keys_of_names(key, state.own_names())

@@ -88,6 +88,7 @@ def plan(connection: psycopg.Connection, settings: Settings, day: date) -> Plan:
     planner.events()
     planner.files_landed()
     planner.books()
+    planner.requests()
     planner.computed()
     planner.files_on_disk()
     planner.statistics()
@@ -100,7 +101,11 @@ class _Planner:
         self.connection = connection
         self.settings = settings
         self.floor = floor_on(connection, day)
-        self.values = {"floor": self.floor, "zone": settings.time_zone}
+        ((register_floor,),) = connection.execute(
+            "select (least(%s::date, (now() at time zone %s)::date) - interval '5 years')::date",
+            [day, settings.time_zone],
+        ).fetchall()
+        self.values = {"floor": self.floor, "register_floor": register_floor, "zone": settings.time_zone}
         self.steps: list[Step] = []
 
     def marts(self) -> None:
@@ -294,6 +299,16 @@ class _Planner:
             "ops.alarm",
             f"sent before {self.floor}; what is still wrong is sent again",
             sql.SQL("(t.sent_at at time zone %(zone)s)::date < %(floor)s"),
+        )
+
+    def requests(self) -> None:
+        """The register of requests of persons, which is kept longer than data."""
+        self.rows(
+            "privacy",
+            "privacy.request",
+            f"closed, refused or forwarded before {self.values['register_floor']}, with their evidence",
+            sql.SQL("(t.ended_at at time zone %(zone)s)::date < %(register_floor)s"),
+            cascade=("privacy.step",),
         )
 
     def computed(self) -> None:

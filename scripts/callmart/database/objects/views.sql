@@ -8,7 +8,8 @@ select
 from pg_catalog.pg_proc as p
 where
     p.pronamespace in (
-        'access'::regnamespace, 'registry'::regnamespace, 'raw'::regnamespace, 'ops'::regnamespace
+        'access'::regnamespace, 'registry'::regnamespace, 'raw'::regnamespace, 'ops'::regnamespace,
+        'privacy'::regnamespace
     )
 union all
 select
@@ -38,7 +39,7 @@ where
     v.relkind = 'v'
     and v.relnamespace in (
         'access'::regnamespace, 'registry'::regnamespace, 'raw'::regnamespace, 'ops'::regnamespace,
-        'mart'::regnamespace
+        'privacy'::regnamespace, 'mart'::regnamespace
     )
 union all
 select
@@ -46,7 +47,7 @@ select
     md5(string_agg(concat_ws(' ', c.column_name, c.persons), ', ' order by c.column_name))
 from access.pointing_column as c
 where
-    c.schema_name in ('access', 'registry', 'raw', 'ops') -- what dbt makes follows the models' YAML
+    c.schema_name in ('access', 'registry', 'raw', 'ops', 'privacy') -- what dbt makes follows the models' YAML
     and c.persons is not null
 group by c.relation;
 

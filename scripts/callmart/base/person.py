@@ -1,0 +1,90 @@
+"""Who a request is about, and what each place where a person can be must be able to do."""
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Literal, Protocol
+
+import psycopg
+
+from callmart.base.errors import UserError
+from callmart.base.needles import Needles
+from callmart.base.settings import Settings
+
+Kind = Literal["agent", "caller", "contact", "recipient"]
+Counts = Counter[str]  # by what is counted: a table, a kind of file, a kind of content on Tableau
+
+
+@dataclass(frozen=True)
+class Person:
+    """The person whom a request is about, up to a moment. Words and keys never appear in a message."""
+
+    customer_id: int
+    kind: Kind
+    words: frozenset[str] = field(repr=False)  # in clear: ids, name, address, spellings of the number
+    keys: frozenset[str] = field(repr=False)  # the pseudonyms that the database has instead
+    until: datetime  # the end, in UTC, of a local day that is over: what came later is not concerned
+
+
+@dataclass
+class Work:
+    """What a place works with. The owner's connection is in no transaction; a place begins its own, or commits."""
+
+    connection: psycopg.Connection
+    settings: Settings
+    tableau: Callable[[], Any]  # the signed-in server; connects when it is first asked for
+    needles: Needles = field(default_factory=lambda: Needles(()))  # what may be left nowhere of the person
+
+
+@dataclass(frozen=True)
+class Proof:
+    """What was looked at, and where the person still is."""
+
+    searched: Counts
+    left: Counts
+    # What callmart can't look at itself, such as the log of a server elsewhere: its operator attests it.
+    to_attest: tuple[str, ...] = ()
+
+
+class Place(Protocol):
+    """A place where a person can be. Each raises Blocked if it can't be reached.
+
+    Every table, path and kind of content belongs to exactly one place (privacy/places.py). The patterns are those of
+    `fnmatch`.
+    """
+
+    @property
+    def name(self) -> str:
+        """The place's name in the plan and in the register."""
+
+    @property
+    def tables(self) -> tuple[str, ...]:
+        """The patterns of its tables, as schema.table."""
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """The patterns of its files and folders in CALLMART_HOME."""
+
+    @property
+    def contents(self) -> tuple[str, ...]:
+        """Its kinds of content on Tableau."""
+
+    def find(self, work: Work, person: Person) -> Counts:
+        """Count what there is of the person. Changes nothing."""
+
+    def treat(self, work: Work, person: Person) -> Counts:
+        """Erase the person, and count what was treated. Doing it again treats what is left."""
+
+    def prove(self, work: Work, person: Person) -> Proof:
+        """Look for the person again."""
+
+
+class Blocked(UserError):
+    """A place that can't be treated or proved now. The request stays open with the code."""
+
+    place = ""  # whoever works through the places fills it in
+
+    def __init__(self, code: str, remedy: str) -> None:
+        super().__init__(remedy)
+        self.code = code

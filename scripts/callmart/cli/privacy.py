@@ -1,0 +1,496 @@
+"""`callmart privacy`: the requests of persons, from letter to answer.
+
+Who a request is about, and who asks, come from a prompt or from standard input, never from the command line: that would
+be in the shell's history and in the list of processes.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from datetime import date, datetime
+from functools import partial
+from itertools import count, groupby
+from pathlib import Path
+from typing import Annotated, Literal, cast
+
+import psycopg
+import typer
+from rich import box
+from rich.table import Table
+
+from callmart.access import logins
+from callmart.base.errors import UserError
+from callmart.base.needles import SHORTEST
+from callmart.base.person import Blocked, Kind, Person, Proof
+from callmart.base.settings import settings
+from callmart.cli.terminal import Json, database, end_with, looking, out, plain, progress, secret
+from callmart.database import clock
+from callmart.database.ledger import Lost
+from callmart.land.places import Cell
+from callmart.privacy import places, register
+from callmart.privacy.register import Evidence, Request
+
+app = typer.Typer(
+    help="The requests of persons, from letter to answer: docs/privacy.md.", no_args_is_help=True
+)
+
+Number = Annotated[int, typer.Argument(min=1, help="The number of the request.")]
+Customer = Annotated[int, typer.Option(min=1, help="The customer whose data it is.")]
+Received = Annotated[str, typer.Option(metavar="YYYY-MM-DD", help="When the letter came; by default today.")]
+
+CONTACT = "mail address of the contact who asks"
+_PERSON = {
+    "agent": "id of the agent in the telephone system",
+    "caller": "telephone number of the caller",
+    "contact": "mail address of the contact whom it is about",
+    "recipient": "mail address of the recipient",
+}
+
+
+@contextmanager
+def _officer() -> Iterator[tuple[psycopg.Connection, psycopg.Connection]]:
+    """The owner's connection, and that of the privacy officer, if the clock is believed."""
+    with _believed() as owner, logins.connect(settings(), "privacy_officer") as officer:
+        officer.autocommit = True  # no transaction is left open while a person answers a prompt
+        yield owner, officer
+
+
+@contextmanager
+def _believed() -> Iterator[psycopg.Connection]:
+    with database() as owner:
+        clock.believe(owner, settings())
+        owner.commit()
+        yield owner
+
+
+def _day(received: str, owner: psycopg.Connection) -> date:
+    return clock.parse_day("--received", received) if received else clock.today(owner, settings())
+
+
+@app.command("open")
+def open_(
+    customer: Customer,
+    kind: Annotated[
+        Literal["agent", "caller", "contact", "recipient"], typer.Option(help="Whom it is about.")
+    ],
+    received: Received = "",
+) -> None:
+    """Enter a request for erasure. Asks for the contact, and for the person it is about."""
+    from callmart.privacy import subject
+
+    with _officer() as (owner, officer):
+        day, key = _day(received, owner), subject.customer_key(owner, settings(), customer)
+        asked_by = secret(CONTACT)
+        contact = subject.asker(owner, customer, key, asked_by) if key else None
+        person = None
+        if key and register.is_authorised(officer, customer, contact):
+            word = secret(_PERSON[kind], twice=True)
+            person = subject.subject(key, kind, subject.normalised(owner, customer, kind, word))
+        number = register.open_request(officer, customer, kind, person, day, contact)
+        found = register.request(officer, number)
+    out.print(
+        f"request {number} of customer {customer}: answer it by {found.due} at the latest ({found.left}); "
+        f"{found.next_step}",
+        soft_wrap=True,
+    )
+
+
+@app.command()
+def forward(customer: Customer, received: Received = "") -> None:
+    """Enter that a person asked directly, and was sent to the customer. Nothing is kept of the person."""
+    with _officer() as (owner, officer):
+        number = register.forward(officer, customer, _day(received, owner))
+    out.print(
+        f"request {number}: send the letter on to customer {customer} today, and keep no copy", soft_wrap=True
+    )
+
+
+@app.command()
+def verify(
+    number: Number,
+    how: Annotated[
+        Literal["code", "called-back", "in-person"],
+        typer.Option(
+            help="How the identity of the contact was checked: a code sent to the address in the registry, called back "
+            "at the contract's number, or in person."
+        ),
+    ],
+    alone: Annotated[
+        bool | None,
+        typer.Option(
+            "--alone/--shared", help="Whether the number or id is one person's alone: the contact says so."
+        ),
+    ] = None,
+    written_instruction: Annotated[
+        bool,
+        typer.Option(
+            "--written-instruction",
+            help="It is shared, and the contact asked in writing to erase it all the same.",
+        ),
+    ] = False,
+    take_over: Annotated[
+        bool,
+        typer.Option(
+            "--take-over", help="Another authorised contact goes on with the request; asks for whom."
+        ),
+    ] = False,
+) -> None:
+    """Record that the identity of the contact was checked, and what the contact says of the number or id."""
+    from callmart.privacy import subject
+
+    with _officer() as (owner, officer):
+        found = register.request(officer, number)
+        contact = None
+        if take_over:
+            key = subject.customer_key(owner, settings(), found.customer_id)
+            if key is None:
+                raise UserError(
+                    f"customer {found.customer_id} has no contacts any more: nobody can take over"
+                )
+            contact = subject.asker(owner, found.customer_id, key, secret(CONTACT))
+        register.verify(
+            officer,
+            number,
+            how.replace("-", "_"),
+            alone=alone,
+            instructed=written_instruction,
+            taking_over=contact,
+        )
+        found = register.request(officer, number)
+    out.print(f"request {number}: the contact is known; {found.next_step}", soft_wrap=True)
+
+
+@app.command()
+def plan(
+    number: Number,
+    until: Annotated[
+        str,
+        typer.Option(
+            metavar="YYYY-MM-DD", help="The last day to erase, by default the last one that is over."
+        ),
+    ] = "",
+) -> None:
+    """Show what an erasure would change, in counts, and in which queues and days. Changes nothing of it."""
+    from callmart.privacy import erasing, persons
+
+    with _officer() as (owner, officer):
+        found = register.request(officer, number)
+        day = clock.parse_day("--until", until) if until else None
+        end = persons.end_of(owner, found.customer_id, day)
+        _, person, ids = _person(owner, officer, found, end)
+        others = persons.others(owner, person, ids)
+        owner.commit()
+        with _blocking(officer, number), erasing.working(owner, settings()) as work:
+            planned = erasing.plan(work, person)
+        register.note_plan(officer, number, planned.hash, end, planned.counts)
+        found = register.request(officer, number)
+        print_plan(found, register.evidence(officer, number))
+    _print_cells(planned.cells)
+    for other in others:
+        out.print(
+            f"[yellow]perhaps the same person:[/] {plain(other.shown)} (the same {other.reasons}); ask the contact, "
+            "and plan again with all ids that are",
+            soft_wrap=True,
+        )
+    out.print(f"plan {planned.hash} of request {number}; {found.next_step}", soft_wrap=True)
+
+
+@app.command()
+def do(number: Number) -> None:
+    """Erase the person, as it was planned and approved. After a crash it goes on."""
+    from callmart.privacy import erasing
+
+    with _officer() as (owner, officer), progress() as on_step:
+        found = register.request(officer, number)
+        key, person, _ = _person(owner, officer, found, found.until)
+        finished = count(1)
+
+        def note(place: str, counts: Counter[str]) -> None:
+            register.note_step(officer, number, place, "treat", counts)
+            on_step("erase", place, next(finished), len(places.PLACES))
+
+        with _blocking(officer, number), erasing.working(owner, settings()) as work:
+            erasing.do(
+                work, person, key, number, lambda hash: register.begin_doing(officer, number, hash), note
+            )
+        evidence = register.evidence(officer, number)
+    _print_evidence(evidence, "treat")
+    out.print(
+        f"request {number}: everything is treated; `callmart privacy prove {number}` is next", soft_wrap=True
+    )
+
+
+@app.command()
+def prove(number: Number) -> None:
+    """Look for the person in all places again."""
+    from callmart.privacy import erasing
+
+    left = 0
+    with _officer() as (owner, officer), progress() as on_step:
+        found = register.request(officer, number)
+        key, person, _ = _person(owner, officer, found, found.until)
+        register.begin_proving(officer, number)
+        finished = count(1)
+
+        def note(place: str, proof: Proof) -> None:
+            nonlocal left
+            left += proof.left.total()
+            counts = proof.searched | Counter(left=proof.left.total(), to_attest=len(proof.to_attest))
+            register.note_step(officer, number, place, "prove", counts)
+            on_step("prove", place, next(finished), len(places.PLACES))
+
+        with _blocking(officer, number), erasing.working(owner, settings()) as work:
+            short = erasing.prove(work, person, key, number, note)
+        evidence = register.evidence(officer, number)
+        found = register.request(officer, number)
+    _print_evidence(evidence, "prove")
+    if short:
+        out.print(
+            f"{short} words have less than {SHORTEST} bytes: they were sought as whole values of columns only",
+            soft_wrap=True,
+        )
+    if left:
+        end_with(
+            [f"request {number}: something is left; `callmart privacy do {number}`, then prove it again"]
+        )
+    out.print(
+        f"request {number}: nothing is left; `callmart privacy answer {number}` is next", soft_wrap=True
+    )
+
+
+@app.command()
+def replay(
+    ledger_lost: Annotated[
+        Lost | None,
+        typer.Option(help="Why there is no privacy ledger any more, not even its copy. It is an incident."),
+    ] = None,
+) -> None:
+    """Let the ledger, its copy and the database say the same again, and erase again who came back."""
+    from callmart.access import memberships
+    from callmart.privacy import erasing, replaying
+
+    with _believed() as owner, clock.guarded(owner, settings()), erasing.working(owner, settings()) as work:
+        erase = partial(replaying.erase_everywhere, work)
+        done = replaying.replay(owner, settings(), erase, ledger_lost)
+        problems = memberships.sync(owner, settings())
+    out.print(
+        f"replay: {done.entries} entries; {len(done.customers)} customers had lost something, and {done.persons} "
+        "persons were erased again",
+        soft_wrap=True,
+    )
+    end_with(problems)
+
+
+@app.command()
+def approve(
+    number: Number,
+    plan: Annotated[
+        str, typer.Option(metavar="HASH", help="The plan that was shown, without asking again.")
+    ] = "",
+) -> None:
+    """Approve a plan: for another person than the officer, with the approver's password. Shows it first."""
+    with (
+        _believed(),
+        logins.connect(
+            settings(), "privacy_approver", secret("password of the privacy approver")
+        ) as approver,
+    ):
+        approver.autocommit = True
+        found = register.request(approver, number)
+        if not plan:
+            print_plan(found, register.evidence(approver, number))
+            if not typer.confirm(f"Approve plan {found.plan_hash}?", err=True):
+                raise UserError(f"request {number} was not approved")
+        register.approve(approver, number, plan or str(found.plan_hash))
+        found = register.request(approver, number)
+    out.print(f"request {number}: approved; {found.next_step}", soft_wrap=True)
+
+
+@app.command()
+def answer(
+    number: Number,
+    file: Annotated[Path | None, typer.Option("--out", help="Write the letter to this file.")] = None,
+) -> None:
+    """Write the letter that answers a request, and record that it was answered. Again, it only writes the letter."""
+    from callmart.privacy import letters
+
+    with _officer() as (owner, officer):
+        found = register.request(officer, number)
+        if found.answered_at is None:
+            letters.backups_gone(
+                settings(), found
+            )  # what is missing for the letter is said before it is recorded
+            register.answer(officer, number)
+            found = register.request(officer, number)
+        letter = letters.answer(owner, settings(), found, register.evidence(officer, number))
+    if file is None:
+        print(letter)
+        return
+    file.write_text(letter, encoding="utf-8")
+    out.print(
+        f"request {number}: answered; send {plain(file)} to the contact, then {found.next_step}",
+        soft_wrap=True,
+    )
+
+
+@app.command()
+def refuse(
+    number: Number,
+    because: Annotated[
+        Literal["authority", "identity"],
+        typer.Option(
+            help="The contact may not speak for the customer, or the identity could not be checked."
+        ),
+    ],
+) -> None:
+    """Refuse a request before anything is erased. Whether it is right is the customer's to judge, not ours."""
+    with _officer() as (_, officer):
+        register.refuse(officer, number, because)
+    out.print(
+        f"request {number}: refused; write to the contact why (docs/privacy.md has the letter)",
+        soft_wrap=True,
+    )
+
+
+@app.command()
+def close(
+    number: Number,
+    attested: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="PLACE", help="What a person had to do there is done. May be given several times."
+        ),
+    ] = None,
+) -> None:
+    """Close a request that was answered."""
+    with _officer() as (_, officer):
+        for place in attested or ():
+            register.note_step(officer, number, place, "attest", {})
+        register.close(officer, number)
+    out.print(f"request {number}: closed; the register keeps it for five years")
+
+
+@app.command()
+def status(as_json: Json = False) -> None:
+    """Show all requests, with the days that are left for an answer."""
+    with looking() as connection:
+        found = register.requests(connection)
+    if as_json:
+        print(json.dumps([asdict(one) for one in found], default=lambda moment: moment.isoformat()))
+        return
+    if not found:
+        out.print("no requests")
+        return
+    table = Table(box=box.SIMPLE_HEAD, header_style="bold", show_edge=False)
+    for column in ("request", "customer", "about", "received", "answer by", "left", "state", "next"):
+        table.add_column(
+            column, justify="right" if column in ("request", "customer") else "left", overflow="fold"
+        )
+    for one in found:
+        table.add_row(
+            str(one.number),
+            str(one.customer_id),
+            one.kind or "",
+            str(one.received),
+            str(one.due) if one.days_left is not None else "",
+            f"[{colour(one)}]{one.left}[/]" if one.left else "",
+            f"blocked: {plain(one.blocked_place)}" if one.blocked_place else one.state,
+            plain(one.refused_why or one.todo),
+        )
+    out.print(table)
+
+
+def _person(
+    owner: psycopg.Connection, officer: psycopg.Connection, found: Request, until: datetime | None
+) -> tuple[bytes, Person, list[str]]:
+    """Ask for the person of a request again. Returns the customer's key, the person, and what was entered."""
+    from callmart.privacy import persons, subject
+
+    if found.kind is None or until is None:
+        raise UserError(f"request {found.number} is {found.state}: {found.todo}")
+    kind = cast(Kind, found.kind)
+    key = subject.customer_key(owner, settings(), found.customer_id)
+    if key is None:
+        raise UserError(f"customer {found.customer_id} has no data any more: there is nothing to erase")
+    normal = [subject.normalised(owner, found.customer_id, kind, secret(_PERSON[kind]))]
+    if not register.is_about(officer, found.number, subject.subject(key, kind, normal[0])):
+        raise UserError(f"request {found.number} is about somebody else: enter the person in the letter")
+    while kind == "agent" and (another := secret("another id of the same agent, or nothing", needed=False)):
+        normal.append(subject.normalised(owner, found.customer_id, kind, another))
+    person = persons.person(owner, key, found.customer_id, kind, normal, until)
+    owner.commit()
+    return key, person, normal
+
+
+@contextmanager
+def _blocking(officer: psycopg.Connection, number: int) -> Iterator[None]:
+    """Record what blocks the request, and end with exit code 1."""
+    try:
+        yield
+    except Blocked as blocked:
+        register.block(officer, number, blocked.place, blocked.code)
+        end_with([f"request {number} is blocked by {blocked.place}: {blocked}"])
+
+
+def _print_evidence(evidence: list[Evidence], step: str) -> None:
+    """Print what was treated, or looked at and left, per place."""
+    table = Table(box=box.SIMPLE_HEAD, header_style="bold", show_edge=False)
+    for column in ("place", "what", "count"):
+        table.add_column(column, justify="right" if column == "count" else "left", overflow="fold")
+    for one in evidence:
+        if one.step == step:
+            for what, counted in one.counts.items() or [("nothing", 0)]:
+                style = "bold red" if what == "left" and counted else ""
+                table.add_row(plain(one.place), plain(what), f"{counted:,}", style=style)
+    out.print(table)
+
+
+def _print_cells(cells: Sequence[Cell]) -> None:
+    """Print the queues and days whose figures change, as spans of days."""
+    if not cells:
+        out.print("no figure of a queue changes")
+        return
+    table = Table(box=box.SIMPLE_HEAD, header_style="bold", show_edge=False)
+    for column in ("queue", "what changes", "days", "from", "to"):
+        table.add_column(column, justify="right" if column == "days" else "left", overflow="fold")
+    for (change, queue), own in groupby(sorted(cells), key=lambda cell: (cell.change, cell.queue)):
+        days = [cell.call_date for cell in own]
+        table.add_row(plain(queue), CHANGES[change], str(len(days)), str(min(days)), str(max(days)))
+    out.print(table)
+    out.print("All other figures stay. The counts of contacts still show the difference.")
+
+
+CHANGES = {
+    "hidden": "what agents did is no longer shown",
+    "staffing": "staffing",
+    "callers": "callers and repeat callers",
+}
+
+
+def colour(one: Request) -> str:
+    """The colour of the days that are left."""
+    if one.warning is None:
+        return "green"
+    return "bold red" if one.warning < 0 else "red" if one.warning <= 3 else "yellow"
+
+
+def print_plan(found: Request, evidence: list[Evidence]) -> None:
+    """Print what a plan would erase, in counts."""
+    out.print(
+        f"request {found.number} of customer {found.customer_id}: erase {'an' if found.kind == 'agent' else 'a'} "
+        f"{found.kind}, up to {found.until:%Y-%m-%d %H:%M} UTC; opened by {found.opened_by}, planned by "
+        f"{found.planned_by}; answer it by {found.due} ({found.left})"
+        if found.until
+        else f"request {found.number} has no plan yet: {found.todo}",
+        soft_wrap=True,
+    )
+    table = Table(box=box.SIMPLE_HEAD, header_style="bold", show_edge=False)
+    for column in ("place", "what", "count"):
+        table.add_column(column, justify="right" if column == "count" else "left", overflow="fold")
+    for one in evidence:
+        if one.step == "find":
+            for what, count in one.counts.items() or [("nothing", 0)]:
+                table.add_row(plain(one.place), plain(what), f"{count:,}")
+    out.print(table)

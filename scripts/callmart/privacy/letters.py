@@ -1,0 +1,141 @@
+"""The letter that answers a request, in the customer's language. It names nobody: the officer addresses it."""
+
+from collections.abc import Iterator
+from datetime import date, datetime, timedelta
+from functools import cache
+from importlib.resources import files
+from typing import Literal, NamedTuple
+
+import jinja2
+import psycopg
+
+from callmart.base import sql_file
+from callmart.base.errors import UserError
+from callmart.base.settings import Settings
+from callmart.privacy.register import Evidence, Request
+
+SQL = sql_file.statements(__file__)
+
+Language = Literal["nl", "en"]
+
+CELLS = "cells "  # how counts of queues and days begin whose figures change
+
+
+class Words(NamedTuple):
+    """What a place is called in a letter."""
+
+    nl: str
+    en: str
+
+
+PLACES = {
+    "doorway": Words("de tabellen waarin bestanden binnenkomen", "the tables in which files arrive"),
+    "events": Words("de gespreks- en statusgegevens", "the records of calls and statuses"),
+    "registry": Words(
+        "onze lijst van medewerkers, contactpersonen en ontvangers",
+        "our list of agents, contacts and recipients",
+    ),
+    "registry of customers": Words("onze klantregistratie", "our registry of customers"),
+    "landed files": Words("de lijst van verwerkte bestanden", "the list of files that were processed"),
+    "build": Words("de tussentijdse berekeningen", "the intermediate results"),
+    "marts": Words("de tabellen achter de rapporten", "the tables behind the reports"),
+    "usage": Words("de gebruiksstatistiek over alle klanten", "the statistics of use over all customers"),
+    "books": Words("ons logboek van de verwerking", "our log of the processing"),
+    "register": Words("het register van verzoeken", "the register of requests"),
+    "extracts": Words("de bestanden voor Tableau", "the files for Tableau"),
+    "tableau content": Words(
+        "Tableau: gegevensbronnen, werkmappen en oude versies daarvan",
+        "Tableau: data sources, workbooks, and their revisions",
+    ),
+    "tableau users": Words("Tableau: gebruikers en abonnementen", "Tableau: users and subscriptions"),
+    "emulator": Words(
+        "de plaatsvervanger van Tableau op onze machine", "the stand-in for Tableau on our machine"
+    ),
+    "checks and logs": Words("de controlepagina's en logbestanden", "the pages of checks and the log files"),
+    "keys and secrets": Words(
+        "de bestanden met sleutels en wachtwoorden", "the files with keys and passwords"
+    ),
+    "demo": Words("de voorbeeldgegevens", "the example data"),
+    "server files": Words(
+        "de schijfruimte en het log van de databaseserver", "the disk space and log of the database server"
+    ),
+    "elsewhere": Words(
+        "uw telefooncentrale en de bestanden die deze aanlevert",
+        "your telephone system and the files that it delivers",
+    ),
+}
+
+
+class _Line(NamedTuple):
+    """What was done in a place."""
+
+    place: str
+    found: int
+    left: int
+    is_attested: bool  # nothing is left for a person to confirm
+
+
+def backups_gone(settings: Settings, request: Request) -> date:
+    """The day on which the last backup from before the erasure is gone. Raises UserError if no setting says it."""
+    if settings.backup_kept_days is None:
+        raise UserError(
+            "setting backup_kept_days: the answer says when the last backup is gone; "
+            "write for how many days you keep a backup, or 0 if there are none"
+        )
+    erased = request.begun_at or request.identified_at or request.opened_at
+    return erased.astimezone(settings.zone).date() + timedelta(days=settings.backup_kept_days)
+
+
+def answer(
+    connection: psycopg.Connection, settings: Settings, request: Request, evidence: list[Evidence]
+) -> str:
+    """The letter that answers a request. `connection` is the owner's."""
+    asked = connection.execute(SQL["customer"], {"customer": request.customer_id}).fetchone()
+    name, locale = asked if asked else (f"{request.customer_id}", "nl")
+    return _template(locale).render(
+        request=request,
+        customer=name,
+        lines=list(_lines(evidence, locale)),
+        day=lambda moment: _day(moment, settings, locale),
+        erased=request.begun_at is not None,
+        backups_gone=backups_gone(settings, request),
+        has_backups=bool(settings.backup_kept_days),
+    )
+
+
+def place_in_words(place: str, locale: Language) -> str:
+    """What a place is called in a letter. Raises UserError if nobody has written that yet."""
+    words = PLACES.get(place)
+    if words is None:
+        raise UserError(f"the place {place} has no words for letters: add them to {__name__}")
+    return words.nl if locale == "nl" else words.en
+
+
+def _lines(evidence: list[Evidence], locale: Language) -> Iterator[_Line]:
+    by_step: dict[tuple[str, str], dict[str, int]] = {(one.step, one.place): one.counts for one in evidence}
+    for place in sorted({one.place for one in evidence}):
+        proof = by_step.get(("prove", place), {})
+        yield _Line(
+            place_in_words(place, locale),
+            sum(
+                count
+                for what, count in by_step.get(("find", place), {}).items()
+                if not what.startswith(CELLS)  # they are no data of the person
+            ),
+            proof.get("left", 0),
+            not proof.get("to_attest") or ("attest", place) in by_step,
+        )
+
+
+def _day(moment: datetime | date, settings: Settings, locale: Language) -> str:
+    day = moment.astimezone(settings.zone).date() if isinstance(moment, datetime) else moment
+    return f"{day.day}-{day.month}-{day.year}" if locale == "nl" else f"{day.day} {day:%B %Y}"
+
+
+@cache
+def _template(locale: Language) -> jinja2.Template:
+    text = files("callmart.privacy").joinpath(f"answer_{locale}.txt.j2").read_text(encoding="utf-8")
+    environment = jinja2.Environment(
+        undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=False
+    )
+    return environment.from_string(text)

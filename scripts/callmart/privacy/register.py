@@ -1,0 +1,250 @@
+"""The register of requests: its functions in the database (database/objects/privacy.sql), called as a duty.
+
+Who a request is about and who asks reach the database as keyed hashes only.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any, LiteralString
+
+import psycopg
+from psycopg.rows import class_row
+from psycopg.types.json import Jsonb
+
+from callmart.base import sql_file
+from callmart.base.errors import UserError
+
+SQL = sql_file.statements(__file__)
+
+KINDS = ("agent", "caller", "contact", "recipient")
+WAYS = ("code", "called_back", "in_person")  # how the identity of who asks is checked
+WARNINGS = (14, 7, 3, 1, 0)  # days before the end of the deadline
+_MISTAKE = "CM001"  # of a sentence for the user
+
+
+@dataclass(frozen=True)
+class Request:
+    """A request as the register shows it. Days are dates at the provider; `days_left` is None once it is answered."""
+
+    number: int
+    customer_id: int
+    asked_right: str
+    kind: str | None
+    received: date
+    due: date
+    days_left: int | None
+    state: str
+    blocked_place: str | None
+    blocked_code: str | None
+    refused_why: str | None
+    is_alone: bool | None
+    is_instructed: bool | None
+    identified_how: str | None
+    plan_hash: str | None
+    until: datetime | None
+    opened_by: str
+    planned_by: str | None
+    approved_by: str | None
+    opened_at: datetime
+    identified_at: datetime | None
+    planned_at: datetime | None
+    approved_at: datetime | None
+    begun_at: datetime | None
+    answered_at: datetime | None
+    ended_at: datetime | None
+    next_step: str | None
+
+    @property
+    def warning(self) -> int | None:
+        """The last warning that is due: the days of WARNINGS, or -1 if the deadline is over. None if it is far off."""
+        if self.days_left is None or self.days_left > WARNINGS[0]:
+            return None
+        return -1 if self.days_left < 0 else min(days for days in WARNINGS if days >= self.days_left)
+
+    @property
+    def todo(self) -> str:
+        """What keeps it from going on, or what to do next."""
+        if self.blocked_place:
+            return (
+                f"blocked by {self.blocked_place} ({self.blocked_code}): run again the command that said so"
+            )
+        return self.next_step or ""
+
+    @property
+    def left(self) -> str:
+        """How much time is left, in words."""
+        match self.days_left:
+            case None:
+                return ""
+            case 0:
+                return "until tonight"
+            case 1 | -1:
+                return "1 day" if self.days_left > 0 else "1 day late"
+            case days:
+                return f"{days} days" if days > 0 else f"{-days} days late"
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What was last found, treated, looked for or attested in a place."""
+
+    place: str
+    step: str
+    counts: dict[str, int]
+
+
+Counts = Mapping[str, int]
+
+
+def requests(connection: psycopg.Connection) -> list[Request]:
+    """All requests, by number."""
+    with connection.cursor(row_factory=class_row(Request)) as cursor:
+        return cursor.execute(SQL["requests"]).fetchall()
+
+
+def request(connection: psycopg.Connection, number: int) -> Request:
+    """The request with this number. Raises UserError if there is none."""
+    for one in requests(connection):
+        if one.number == number:
+            return one
+    raise UserError(f"there is no request {number}: `callmart privacy status` lists them")
+
+
+def evidence(connection: psycopg.Connection, number: int) -> list[Evidence]:
+    """The latest evidence of each step in each place of a request's plan."""
+    with connection.cursor(row_factory=class_row(Evidence)) as cursor:
+        return cursor.execute(SQL["steps"], {"number": number}).fetchall()
+
+
+def is_authorised(connection: psycopg.Connection, customer_id: int, contact_key: str | None) -> bool:
+    """Whether a contact may speak for a customer now."""
+    asked = connection.execute(SQL["is_authorised"], {"customer": customer_id, "contact": contact_key})
+    return asked.fetchone() == (True,)
+
+
+def is_about(connection: psycopg.Connection, number: int, subject: str) -> bool:
+    """Whether a request is about a person."""
+    asked = connection.execute(SQL["is_about"], {"number": number, "subject": subject})
+    return asked.fetchone() == (True,)
+
+
+# -- changes: each commits, and raises UserError if it is refused or comes at the wrong time ------------------------
+
+
+def open_request(
+    connection: psycopg.Connection,
+    customer_id: int,
+    kind: str | None,
+    subject: str | None,
+    received: date,
+    contact_key: str | None,
+) -> int:
+    """Enter a request and return its number."""
+    number, refusal = _call(
+        connection,
+        SQL["open_request"],
+        customer=customer_id,
+        kind=kind,
+        subject=subject,
+        received=received,
+        contact=contact_key,
+    )
+    if refusal:
+        raise UserError(refusal)
+    return int(number)
+
+
+def forward(connection: psycopg.Connection, customer_id: int, received: date) -> int:
+    """Enter that a person who asked directly was sent to the customer; return the number."""
+    (number,) = _call(connection, SQL["forward"], customer=customer_id, received=received)
+    return int(number)
+
+
+def verify(
+    connection: psycopg.Connection,
+    number: int,
+    how: str,
+    *,
+    alone: bool | None,
+    instructed: bool,
+    taking_over: str | None = None,
+) -> None:
+    """Record how the identity of who asks was checked. `taking_over` is the key of another contact who goes on."""
+    _ask(
+        connection,
+        SQL["verify"],
+        number=number,
+        how=how,
+        alone=alone,
+        instructed=instructed,
+        taking_over=taking_over,
+    )
+
+
+def note_plan(
+    connection: psycopg.Connection, number: int, hash: str, until: datetime, counts: Mapping[str, Counts]
+) -> None:
+    """Record a plan: counts per place, up to a moment."""
+    counted = Jsonb({place: dict(found) for place, found in counts.items()})
+    _call(connection, SQL["note_plan"], number=number, hash=hash, until=until, counts=counted)
+
+
+def approve(connection: psycopg.Connection, number: int, hash: str) -> None:
+    """Approve the plan with this hash."""
+    _ask(connection, SQL["approve"], number=number, hash=hash)
+
+
+def begin_doing(connection: psycopg.Connection, number: int, hash: str) -> None:
+    """Begin, or go on, to do the approved plan. `hash` is that of the plan as it would be made now."""
+    _ask(connection, SQL["begin_doing"], number=number, hash=hash)
+
+
+def note_step(connection: psycopg.Connection, number: int, place: str, step: str, counts: Counts) -> None:
+    """Record evidence: `step` is treat, prove or attest. The counts of a proof have `left`, and perhaps `to_attest`."""
+    _call(connection, SQL["note_step"], number=number, place=place, step=step, counts=Jsonb(dict(counts)))
+
+
+def begin_proving(connection: psycopg.Connection, number: int) -> None:
+    """Begin, or go on, to prove that nothing is left."""
+    _call(connection, SQL["begin_proving"], number=number)
+
+
+def block(connection: psycopg.Connection, number: int, place: str, code: str) -> None:
+    """Record that a place can't be reached."""
+    _call(connection, SQL["block"], number=number, place=place, code=code)
+
+
+def answer(connection: psycopg.Connection, number: int) -> None:
+    """Record that the contact was answered."""
+    _ask(connection, SQL["answer"], number=number)
+
+
+def refuse(connection: psycopg.Connection, number: int, why: str) -> None:
+    """Refuse a request: `why` is authority or identity."""
+    _call(connection, SQL["refuse"], number=number, why=why)
+
+
+def close(connection: psycopg.Connection, number: int) -> None:
+    """Close a request that was answered and attested."""
+    _call(connection, SQL["close"], number=number)
+
+
+def _ask(connection: psycopg.Connection, statement: LiteralString, **values: object) -> None:
+    """Call a function that returns the sentence of a refusal, or null."""
+    (refusal,) = _call(connection, statement, **values)
+    if refusal:
+        raise UserError(refusal)
+
+
+def _call(connection: psycopg.Connection, statement: LiteralString, **values: object) -> tuple[Any, ...]:
+    """Call a function and commit, so that a refusal stays in the log. Returns its row."""
+    try:
+        (row,) = connection.execute(statement, values).fetchall()
+    except psycopg.Error as error:
+        connection.rollback()
+        if error.sqlstate == _MISTAKE:
+            raise UserError(str(error.diag.message_primary)) from None
+        raise
+    connection.commit()
+    return row

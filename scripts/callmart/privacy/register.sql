@@ -1,0 +1,58 @@
+-- name: requests
+select * from privacy.requests();
+
+-- name: steps
+select
+    place,
+    step,
+    counts
+from privacy.steps(%(number)s);
+
+-- name: is_about
+select privacy.is_about(%(number)s, %(subject)s);
+
+-- name: is_authorised
+select privacy.is_authorised(%(customer)s, %(contact)s);
+
+-- name: open_request
+select
+    number,
+    refusal
+from privacy.open_request(
+    %(customer)s::integer, %(kind)s::text, %(subject)s::text, %(received)s::date, %(contact)s::text
+);
+
+-- name: forward
+select privacy.forward(%(customer)s::integer, %(received)s::date);
+
+-- name: verify
+select privacy.verify(
+    %(number)s::integer, %(how)s::text, %(alone)s::boolean, %(instructed)s::boolean, %(taking_over)s::text
+);
+
+-- name: note_plan
+select privacy.note_plan(%(number)s::integer, %(hash)s::text, %(until)s::timestamptz, %(counts)s::jsonb);
+
+-- name: approve
+select privacy.approve(%(number)s::integer, %(hash)s::text);
+
+-- name: begin_doing
+select privacy.begin_doing(%(number)s::integer, %(hash)s::text);
+
+-- name: note_step
+select privacy.note_step(%(number)s::integer, %(place)s::text, %(step)s::text, %(counts)s::jsonb);
+
+-- name: begin_proving
+select privacy.begin_proving(%(number)s::integer);
+
+-- name: block
+select privacy.block(%(number)s::integer, %(place)s::text, %(code)s::text);
+
+-- name: answer
+select privacy.answer(%(number)s::integer);
+
+-- name: refuse
+select privacy.refuse(%(number)s::integer, %(why)s::text);
+
+-- name: close
+select privacy.close(%(number)s::integer);

@@ -1,0 +1,84 @@
+"""Who a request is about, from the words of a letter to the keys that the register has instead."""
+
+import duckdb
+import psycopg
+
+from callmart.base import sql_file, telephone
+from callmart.base.errors import UserError
+from callmart.base.keys import keyed, known_key
+from callmart.base.settings import Settings
+from callmart.registry.contacts import contact_key, key_contacts
+
+SQL = sql_file.statements(__file__)
+
+
+def customer_key(connection: psycopg.Connection, settings: Settings, customer_id: int) -> bytes | None:
+    """The key of a customer. None if there is no such customer, or if it never had data. Raises UserError if the key is
+    missing.
+    """
+    found = connection.execute(SQL["fingerprint"], {"customer": customer_id}).fetchone()
+    return known_key(settings.home, customer_id, found[0]) if found else None
+
+
+def normalised(connection: psycopg.Connection, customer_id: int, kind: str, word: str) -> str:
+    """A person's number, id or address as it is keyed: however it is spelt, one person is one text.
+
+    `connection` is the owner's. Raises UserError, without the word, if it can't be of a person of this kind.
+    """
+    word = word.strip()
+    match kind:
+        case "caller":
+            return _number(word)
+        case "agent":
+            return _id_of_agent(connection, customer_id, word)
+        case _:
+            return _address(word)
+
+
+def subject(key: bytes, kind: str, normal: str) -> str:
+    """How the register knows a person."""
+    pseudonym = {"caller": "number", "agent": "agent"}.get(kind)
+    return keyed(key, f"privacy:{kind}", keyed(key, pseudonym, normal) if pseudonym else normal)
+
+
+def asker(connection: psycopg.Connection, customer_id: int, key: bytes, word: str) -> str:
+    """How the register knows the contact who asks, by the contact's address. Contacts that the registry has without a
+    key, from an earlier version, get theirs. `connection` is the owner's; commits.
+    """
+    contact = contact_key(key, _address(word))
+    key_contacts(connection, customer_id, key)
+    connection.commit()
+    return contact
+
+
+def _number(word: str) -> str:
+    with duckdb.connect() as reader:
+        telephone.define_macros(reader)
+        ((number, is_withheld),) = reader.execute(
+            "select telephone_number($word), is_withheld($word)", {"word": word}
+        ).fetchall()
+    if number is None or is_withheld:
+        raise UserError(
+            "that is not a telephone number: enter it as it is in the letter, with its area code or country code"
+        )
+    return str(number)
+
+
+def _address(word: str) -> str:
+    name, at, domain = word.strip().rpartition("@")
+    if not (name and at and domain) or any(character.isspace() for character in word.strip()):
+        raise UserError("that is not a mail address: enter it as it is in registry.yml")
+    return word.strip().casefold()
+
+
+def _id_of_agent(connection: psycopg.Connection, customer_id: int, word: str) -> str:
+    """The id, as it is. A name is refused, because several agents can have it, and none may be missed."""
+    if not word:
+        raise UserError("that is empty: enter the agent's id in the telephone system")
+    ids, names = connection.execute(SQL["agents"], {"customer": customer_id, "word": word}).fetchall()[0]
+    if names and not ids:
+        raise UserError(
+            f"that is the name of {names} agent{'s' if names > 1 else ''} and no id: "
+            "ask the contact for the id in the telephone system, and enter that"
+        )
+    return word

@@ -1,0 +1,56 @@
+"""The fixtures of tests of the register of requests."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from callmart.access import logins
+from callmart_home import Callmart, MakeOnce
+from requests_of_persons import APPROVERS_PASSWORD, Desk, choose_password
+
+ONE, OTHER, GONE = 1, 2, 3
+REGISTRY = f"""
+customers:
+  - id: {ONE}
+    name: Een
+    locale: nl
+    contracts: [{{option: detailed, from: 2020-01-01}}]
+    agents:
+      - {{id: Agent/1, name: Ada Eerste}}
+      - {{id: Agent/2, name: Bo Tweede}}
+      - {{id: Agent/3, name: Bo Tweede}}
+    contacts:
+      - {{name: P. Een, email: P@een.example, authorised: true}}
+      - {{name: Q. Een, email: q@een.example, authorised: true}}
+      - {{name: R. Een, email: r@een.example}}
+  - id: {OTHER}
+    name: Other
+    locale: en
+    contracts: [{{option: standard, from: 2020-01-01}}]
+    contacts: [{{name: S. Other, email: s@other.example, authorised: true}}]
+  - {{id: {GONE}, name: Gone}}
+"""
+
+
+@pytest.fixture(scope="module")
+def registered(callmart: Callmart, make_once: MakeOnce) -> Callmart:
+    """Customers with contacts, and an approver with a password."""
+
+    def make() -> None:
+        callmart.apply(REGISTRY)
+        choose_password(callmart)
+
+    make_once(callmart, "registered", make)
+    return callmart
+
+
+@pytest.fixture(scope="module")
+def desk(registered: Callmart) -> Iterator[Desk]:
+    """The owner, the officer and the approver at work, each statement by itself."""
+    with (
+        registered.connect() as owner,
+        logins.connect(registered.settings, "privacy_officer") as officer,
+        logins.connect(registered.settings, "privacy_approver", APPROVERS_PASSWORD) as approver,
+    ):
+        owner.autocommit = officer.autocommit = approver.autocommit = True
+        yield Desk(registered, owner, officer, approver)

@@ -1,0 +1,446 @@
+"""The register of requests: who may do what, in which order, and what stays in the log."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+
+import psycopg
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from callmart.access import logins
+from callmart.base.errors import UserError
+from callmart.privacy import register
+from callmart_home import Callmart
+from requests_of_persons import HASH, PLAN, Desk
+from today import TODAY
+
+pytestmark = pytest.mark.dated
+
+ONE, OTHER, GONE, NOBODY = 1, 2, 3, 999
+CONTACT, SECOND, UNAUTHORISED, ANOTHERS = (
+    "p@EEN.example ",
+    "q@een.example",
+    "r@een.example",
+    "s@other.example",
+)
+STATES = ("received", "identified", "planned", "approved", "executing", "proving", "answered", "closed")
+
+
+@pytest.fixture
+def undone(desk: Desk) -> Iterator[Desk]:
+    """Afterwards the contacts are as before, and nothing is open."""
+    yield desk
+    desk.owner.execute("update registry.contact set authorised = email !~* '^r'")
+    desk.forget_all()
+
+
+def withdraw(desk: Desk, address: str) -> None:
+    """As a registry.yml does in which the contact is not authorised any more."""
+    with desk.callmart.connect() as owner:
+        owner.execute(
+            "update registry.contact set authorised = false where lower(email) = lower(%s)", [address.strip()]
+        )
+
+
+def counted(desk: Desk) -> list[tuple[str, int]]:
+    with desk.callmart.connect() as owner:
+        return owner.execute("select state, count(*) from privacy.request group by 1 order by 1").fetchall()
+
+
+# -- from letter to answer -------------------------------------------------------------------------------------------
+
+
+def test_a_request_goes_its_way_and_each_step_is_in_the_log(undone: Desk) -> None:
+    number = undone.open(ONE, CONTACT)
+    found = register.request(undone.officer, number)
+    assert (found.state, found.due, found.days_left) == ("received", TODAY + timedelta(days=28), 28)
+    undone.bring(number, "closed")
+    officer, approver = "callmart_privacy_officer", "callmart_privacy_approver"
+    steps = [(who, action.removeprefix("privacy ")) for who, action in undone.logged(number)]
+    assert steps == [
+        (officer, "received"), (officer, "identified"), (officer, "planned"), (approver, "approved"),
+        (officer, "executing"), *[(officer, "treat")] * 3, (officer, "proving"), *[(officer, "prove")] * 3,
+        (officer, "answered"), (officer, "closed"),
+    ]  # fmt: skip
+    found = register.request(undone.officer, number)
+    assert (found.opened_by, found.planned_by, found.approved_by) == (officer, officer, approver)
+    assert found.days_left is None, "answered in time"
+    kept = [(one.step, one.place, one.counts) for one in register.evidence(undone.officer, number)]
+    assert kept[:3] == [("find", place, counts) for place, counts in PLAN.items()]
+    assert len(kept) == 9
+
+
+def test_only_an_authorised_contact_of_that_customer_can_ask(undone: Desk) -> None:
+    for customer, address in [(ONE, UNAUTHORISED), (ONE, ANOTHERS), (OTHER, CONTACT), (ONE, "x@een.example")]:
+        with pytest.raises(
+            UserError, match=rf"refused, as who asks is not an authorised contact of customer {customer}"
+        ):
+            undone.open(customer, address)
+    for customer, why in [
+        (GONE, "who asks is not an authorised contact"),
+        (NOBODY, "there is no customer 999"),
+    ]:
+        with pytest.raises(UserError, match=why):
+            register.open_request(undone.officer, customer, None, None, TODAY, None)
+    refused = register.requests(undone.officer)
+    assert [one.refused_why for one in refused] == ["authority"] * 5 + ["no such customer"]
+    for one in refused:
+        assert undone.logged(one.number) == [("callmart_privacy_officer", "privacy refused")]
+    rows = undone.callmart.rows("select subject, kind, contact_key from privacy.request order by number")
+    assert {(row["subject"], row["kind"]) for row in rows} == {(None, None)}, "nothing is kept of the person"
+    assert [row["contact_key"] for row in rows[:4]] == [
+        undone.contact(customer, address)
+        for customer, address in [
+            (ONE, UNAUTHORISED),
+            (ONE, ANOTHERS),
+            (OTHER, CONTACT),
+            (ONE, "x@een.example"),
+        ]
+    ]
+    assert undone.open(ONE, CONTACT), "the control"
+
+
+@pytest.mark.parametrize("at", ["received", "planned", "approved", "proving"])
+def test_a_contact_that_was_withdrawn_meanwhile_stops_the_next_step(undone: Desk, at: str) -> None:
+    number = undone.open(ONE, CONTACT)
+    undone.bring(number, at)
+    withdraw(undone, CONTACT)
+    step = {
+        "received": undone.verify,
+        "planned": undone.approve,
+        "approved": undone.do,
+        "proving": undone.answer,
+    }[at]
+    if at == "proving":
+        undone.prove(number)
+    with pytest.raises(UserError, match="is not an authorised contact of customer 1 any more"):
+        step(number)
+    assert undone.state(number) == at
+    assert undone.logged(number)[-1][1] == "privacy refused"
+
+    another = undone.contact(ONE, SECOND)
+    register.verify(undone.officer, number, "in_person", alone=True, instructed=False, taking_over=another)
+    assert undone.state(number) == ("proving" if at == "proving" else "identified")
+    undone.bring(number, "answered")
+    assert register.request(undone.officer, number).due == TODAY + timedelta(days=28), "the clock never stops"
+
+
+def test_somebody_of_another_customer_can_not_take_over(undone: Desk) -> None:
+    number = undone.open(ONE, CONTACT)
+    for stranger in (undone.contact(OTHER, ANOTHERS), undone.contact(ONE, UNAUTHORISED)):
+        with pytest.raises(UserError, match="not an authorised contact"):
+            register.verify(
+                undone.officer, number, "code", alone=True, instructed=False, taking_over=stranger
+            )
+    assert undone.state(number) == "received"
+    undone.verify(number)
+
+
+def test_nobody_approves_a_request_of_ones_own(undone: Desk) -> None:
+    """Neither by the right, nor with a right that was given by hand, nor as the owner."""
+    number = undone.open(ONE, CONTACT)
+    undone.bring(number, "planned")
+    with pytest.raises(psycopg.errors.InsufficientPrivilege):
+        register.approve(undone.officer, number, HASH)
+    own = r"nobody approves a request of one's own"
+    with undone.callmart.connect() as owner:
+        with pytest.raises(UserError, match=own):
+            register.approve(owner, number, HASH)
+        owner.execute("grant execute on function privacy.approve to callmart_privacy_officer")
+        owner.commit()
+        try:
+            with pytest.raises(UserError, match=own):
+                register.approve(undone.officer, number, HASH)
+            refused = ("callmart_owner", "privacy refused"), ("callmart_privacy_officer", "privacy refused")
+            assert tuple(undone.logged(number)[-2:]) == refused
+            # A plan of the approver's own, of what somebody else has opened.
+            owner.execute("grant execute on function privacy.note_plan to callmart_privacy_approver")
+            owner.commit()
+            register.note_plan(undone.approver, number, HASH, datetime.now(UTC) - timedelta(1), PLAN)
+            with pytest.raises(UserError, match=own):
+                undone.approve(number)
+            undone.plan(number)
+        finally:
+            owner.rollback()
+            owner.execute("revoke execute on function privacy.approve from callmart_privacy_officer")
+            owner.execute("revoke execute on function privacy.note_plan from callmart_privacy_approver")
+    undone.approve(number)
+
+
+def test_the_owner_approves_nothing_and_can_not_become_an_approver_of_what_it_opened(undone: Desk) -> None:
+    with undone.callmart.connect() as owner:
+        number = register.open_request(owner, ONE, "agent", "1" * 32, TODAY, undone.contact(ONE, CONTACT))
+        register.verify(owner, number, "code", alone=True, instructed=False)
+        register.note_plan(owner, number, HASH, datetime.now(UTC) - timedelta(1), PLAN)
+        with pytest.raises(UserError, match="nobody approves"):
+            register.approve(owner, number, HASH)
+    undone.approve(number)
+    assert register.request(undone.officer, number).approved_by == "callmart_privacy_approver"
+
+
+def test_a_plan_that_changed_is_planned_and_approved_again(undone: Desk) -> None:
+    number = undone.open(ONE, CONTACT)
+    undone.bring(number, "planned")
+    with pytest.raises(UserError, match="has another plan than that"):
+        undone.approve(number, "f" * 16)
+    undone.approve(number)
+    with pytest.raises(
+        UserError, match="the data has changed since the plan was approved, and nothing was done"
+    ):
+        undone.do(number, "f" * 16)
+    undone.plan(number, "f" * 16)
+    with pytest.raises(UserError, match="is planned: `callmart privacy approve"):
+        undone.do(number, "f" * 16)
+    undone.approve(number, "f" * 16)
+    undone.verify(number)
+    with pytest.raises(UserError, match="is identified: `callmart privacy plan"):
+        undone.approve(number, "f" * 16)
+    undone.plan(number)
+    undone.approve(number)
+    undone.do(number)
+    undone.do(number, "e" * 16)
+    undone.prove(number)
+
+
+def test_nothing_is_answered_before_everything_is_proved(undone: Desk) -> None:
+    number = undone.open(ONE, CONTACT)
+    undone.bring(number, "approved")
+    register.begin_doing(undone.officer, number, HASH)
+    register.note_step(undone.officer, number, "events", "treat", {"events": 12})
+    with pytest.raises(UserError, match="server files is not done yet; `callmart privacy do"):
+        register.begin_proving(undone.officer, number)
+    register.block(undone.officer, number, "tableau content", "away")
+    shown = register.request(undone.officer, number)
+    assert shown.todo == "blocked by tableau content (away): run again the command that said so"
+    undone.do(number)
+    assert register.request(undone.officer, number).blocked_place is None
+    undone.prove(number, left=1)
+    with pytest.raises(UserError, match="events is not proved"):
+        undone.answer(number)
+    undone.do(number)
+    assert undone.state(number) == "executing"
+    register.begin_proving(undone.officer, number)
+    register.note_step(undone.officer, number, "events", "prove", {"left": 0})
+    with pytest.raises(UserError, match="server files is not proved"):
+        undone.answer(number)
+    undone.prove(number)
+    register.block(undone.officer, number, "server files", "not_reached")
+    with pytest.raises(UserError, match=r"is blocked by server files \(not_reached\)"):
+        undone.answer(number)
+    register.note_step(undone.officer, number, "server files", "prove", {"left": 0})
+    undone.answer(number)
+
+
+def test_closing_waits_for_what_a_person_attests(undone: Desk) -> None:
+    number = undone.open(ONE, CONTACT)
+    undone.bring(number, "executing")
+    undone.prove(number, to_attest=1)
+    undone.answer(number)
+    assert register.request(undone.officer, number).days_left is None, "answering meets the deadline"
+    with pytest.raises(UserError, match=f'`callmart privacy close {number} --attested "server files"`'):
+        undone.close(number)
+    with pytest.raises(UserError, match="has no place of this name in its plan"):
+        register.note_step(undone.officer, number, "moon", "attest", {})
+    register.note_step(undone.officer, number, "server files", "attest", {})
+    undone.close(number)
+
+
+def test_what_is_shared_needs_a_written_instruction(undone: Desk) -> None:
+    number = undone.open(ONE, CONTACT)
+    with pytest.raises(UserError, match="--alone or --shared"):
+        undone.verify(number, alone=None)
+    undone.verify(number, alone=False)
+    with pytest.raises(UserError, match="nothing is erased without a written instruction"):
+        undone.plan(number)
+    undone.verify(number, alone=False, instructed=True)
+    undone.plan(number)
+    undone.verify(number, alone=False)
+    undone.answer(number)
+    undone.close(number)
+    assert register.evidence(undone.officer, number) == []
+    alone = undone.open(ONE, CONTACT)
+    undone.verify(alone)
+    with pytest.raises(UserError, match="is identified: `callmart privacy plan"):
+        undone.answer(alone)
+
+
+def test_refused_and_forwarded_keep_nothing_of_the_person(undone: Desk) -> None:
+    number = undone.open(ONE, CONTACT)
+    undone.bring(number, "approved")
+    register.refuse(undone.officer, number, "identity")
+    register.forward(undone.officer, OTHER, TODAY)
+    rows = undone.callmart.rows(
+        "select state, subject, refused_why, contact_key is null as nobody from privacy.request"
+    )
+    assert [tuple(row.values()) for row in rows] == [
+        ("refused", None, "identity", False),
+        ("forwarded", None, None, True),
+    ]
+    with pytest.raises(UserError, match="has ended; enter another letter"):
+        undone.do(number)
+    with pytest.raises(UserError, match="there is no customer 999"):
+        register.forward(undone.officer, NOBODY, TODAY)
+
+
+def test_one_person_has_one_open_request(undone: Desk) -> None:
+    number = undone.open(ONE, CONTACT)
+    with pytest.raises(UserError, match=f"request {number} is about the same person, and still open"):
+        undone.open(ONE, SECOND)
+    assert undone.open(OTHER, ANOTHERS), "another customer's"
+    undone.bring(number, "answered")
+    assert undone.open(ONE, CONTACT)
+
+
+def test_a_day_to_come_is_refused(undone: Desk) -> None:
+    tomorrow = TODAY + timedelta(days=1)
+    with pytest.raises(UserError, match=f"{tomorrow} lies ahead"):
+        undone.open(ONE, CONTACT, received=tomorrow)
+    with pytest.raises(UserError, match=f"{tomorrow} lies ahead"):
+        register.forward(undone.officer, ONE, tomorrow)
+    assert counted(undone) == []
+
+
+# -- any order -------------------------------------------------------------------------------------------------------
+
+STEPS = {
+    "verify": ({"received", "identified", "planned", "approved"}, "identified"),
+    "plan": ({"identified", "planned", "approved"}, "planned"),
+    "approve": ({"planned"}, "approved"),
+    "do": ({"approved", "executing", "proving"}, "executing"),
+    "prove": ({"executing", "proving"}, "proving"),
+    "answer": ({"proving"}, "answered"),
+    "close": ({"answered"}, "closed"),
+    "refuse": ({"received", "identified", "planned", "approved"}, "refused"),
+}
+
+
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(order=st.lists(st.sampled_from([*STEPS, *list(STEPS)[:5]]), min_size=4, max_size=14))
+def test_whatever_the_order_only_what_may_follow_follows(undone: Desk, order: list[str]) -> None:
+    person = f"{abs(hash(tuple(order))):032x}"[:32]
+    number, state = undone.open(ONE, CONTACT, person=person), "received"
+    for name in order:
+        allowed, becomes = STEPS[name]
+        logged = len(undone.logged(number))
+        try:
+            if name == "refuse":
+                register.refuse(undone.officer, number, "identity")
+            else:
+                getattr(undone, name)(number)
+        except UserError:
+            assert state not in allowed, (state, name)
+            assert len(undone.logged(number)) == logged
+        else:
+            assert state in allowed, (state, name)
+            state = becomes
+        assert undone.state(number) == state
+    if state not in ("answered", "closed", "refused"):  # leave no open request about this person
+        with undone.callmart.connect() as owner:
+            owner.execute("update privacy.request set answered_at = now() where number = %s", [number])
+
+
+# -- what a login can't ----------------------------------------------------------------------------------------------
+
+FORBIDDEN = [
+    "select from privacy.request",
+    "select subject from privacy.request",
+    "select from privacy.step",
+    "select from registry.contact",
+    "select from registry.agent",
+    "select from registry.customer",
+    "update privacy.request set state = 'closed'",
+    "insert into privacy.step (request, place, step, counts) values (1, 'raw', 'prove', '{}')",
+    "delete from privacy.request",
+    "truncate privacy.step",
+    "select privacy.take(1, 'planned')",
+    "select privacy.enter(null, 'closed')",
+    "select privacy.lost_authority(null, 'x')",
+    "set session authorization callmart_privacy_approver",
+    "set role callmart_privacy_approver",
+    "set role callmart_owner",
+    "update ops.audit_log set actor = 'x'",
+]
+
+
+@pytest.mark.parametrize("statement", FORBIDDEN)
+@pytest.mark.parametrize("duty", ["privacy_officer", "privacy_approver"])
+def test_a_login_reads_and_writes_nothing_but_by_its_functions(desk: Desk, duty: str, statement: str) -> None:
+    login = desk.officer if duty == "privacy_officer" else desk.approver
+    if "privacy_approver" in statement and duty == "privacy_approver":
+        statement = statement.replace("privacy_approver", "privacy_officer")
+    with pytest.raises(psycopg.errors.InsufficientPrivilege), login.transaction():
+        login.execute(statement.encode())
+
+
+def test_an_approver_does_not_open_and_an_officer_does_not_approve(undone: Desk) -> None:
+    contact = undone.contact(ONE, CONTACT)
+    with pytest.raises(psycopg.errors.InsufficientPrivilege):
+        register.open_request(undone.approver, ONE, "caller", "0" * 32, TODAY, contact)
+    number = undone.open(ONE, CONTACT)
+    for step in (register.answer, register.close, register.begin_proving):
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            step(undone.approver, number)
+    assert [one.number for one in register.requests(undone.approver)] == [number]
+
+
+def test_no_function_takes_a_name_and_each_notes_who_is_logged_in(undone: Desk) -> None:
+    """Nor does a search path of one's own put other functions in the place of these."""
+    named = undone.callmart.rows(
+        "select proname from pg_proc where pronamespace = 'privacy'::regnamespace and prosecdef"
+        " and pg_get_function_identity_arguments(oid) ~ '( name|actor|_by)'"
+    )
+    assert named == []
+    loose = undone.callmart.rows(
+        "select proname from pg_proc join pg_language as l on l.oid = prolang"
+        " where pronamespace = 'privacy'::regnamespace and lanname = 'plpgsql'"
+        " and proconfig is distinct from array['search_path=pg_catalog, pg_temp']"
+    )
+    assert loose == []
+
+
+def test_what_the_register_has_stays_even_before_the_owner(undone: Desk) -> None:
+    number = undone.open(ONE, CONTACT)
+    undone.bring(number, "answered")
+    with undone.callmart.connect() as owner:
+        for statement in (
+            "delete from privacy.request", "truncate privacy.request cascade", "truncate privacy.step",
+            "update privacy.step set counts = '{}'", "delete from privacy.step",
+        ):  # fmt: skip
+            with pytest.raises(psycopg.errors.RaiseException, match="for five years"), owner.transaction():
+                owner.execute(statement.encode())
+
+
+def test_evidence_is_counts_under_plain_words(undone: Desk) -> None:
+    number = undone.open(ONE, CONTACT)
+    undone.bring(number, "approved")
+    register.begin_doing(undone.officer, number, HASH)
+    for counts in ({"+31612345678": 1}, {"Ada Eerste": 1}, {"name": "Ada"}):
+        with pytest.raises(UserError, match="evidence is counts under plain words"):
+            register.note_step(undone.officer, number, "events", "treat", counts)  # type: ignore[arg-type]
+    with pytest.raises(psycopg.errors.CheckViolation):
+        register.block(undone.officer, number, "events", "call Ada on 0612345678")
+
+
+def test_nothing_personal_is_in_the_register_or_the_log(undone: Desk) -> None:
+    number = undone.open(ONE, CONTACT)
+    undone.bring(number, "closed")
+    with pytest.raises(UserError) as refusal:
+        undone.open(ONE, UNAUTHORISED)
+    tables = ("privacy.request", "privacy.step", "ops.audit_log")
+    text = "\n".join(str(row) for table in tables for row in undone.callmart.rows(f"select * from {table}"))
+    assert str(number) in text
+    for word in ("een.example", "Ada", "P. Een"):
+        assert word.lower() not in (text + str(refusal.value)).lower()
+
+
+def test_the_approver_s_password_is_in_no_file(registered: Callmart) -> None:
+    assert not any("approver" in file.name for file in (registered.home / "secrets").iterdir())
+    with pytest.raises(UserError, match="that is not the password of the privacy_approver"):
+        logins.connect(registered.settings, "privacy_approver", "guessed, guessed")
+    with pytest.raises(
+        UserError, match="the login of the privacy_approver is refused|that is not the password"
+    ):
+        logins.connect(registered.settings, "privacy_approver")
+    with registered.connect() as owner, pytest.raises(UserError, match="at least 12 characters"):
+        logins.choose_password(owner, "callmart_privacy_approver", "short")

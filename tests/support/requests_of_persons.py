@@ -1,0 +1,110 @@
+"""Requests of persons as tests bring them into a state."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+
+import psycopg
+
+from callmart.access import logins, roles
+from callmart.base.keys import key_file
+from callmart.privacy import register, subject
+from callmart_home import Callmart
+from today import TODAY
+
+APPROVERS_PASSWORD = "a password that only the approver has"
+HASH = "0123456789abcdef"
+PLAN = {
+    "events": {"raw.event": 12, "raw.call": 2},
+    "server files": {},
+    "tableau content": {"data sources": 1},
+}
+
+
+def choose_password(callmart: Callmart) -> None:
+    """Let the approver have a password."""
+    with callmart.connect() as owner:
+        role = roles.duty_role(owner.info.dbname, "privacy_approver")
+        logins.choose_password(owner, role, APPROVERS_PASSWORD)
+
+
+@dataclass
+class Desk:
+    """The privacy officer and the approver of a callmart, with real logins."""
+
+    callmart: Callmart
+    owner: psycopg.Connection
+    officer: psycopg.Connection
+    approver: psycopg.Connection
+
+    def contact(self, customer_id: int, address: str) -> str:
+        """A contact as the register knows it."""
+        key = key_file(self.callmart.home, customer_id).read_bytes()
+        return subject.asker(self.owner, customer_id, key, address)
+
+    def open(
+        self,
+        customer_id: int,
+        address: str,
+        *,
+        person: str = "0" * 32,
+        received: date = TODAY,
+        kind: str = "caller",
+    ) -> int:
+        return register.open_request(
+            self.officer, customer_id, kind, person, received, self.contact(customer_id, address)
+        )
+
+    def verify(self, number: int, *, alone: bool | None = True, instructed: bool = False) -> None:
+        register.verify(self.officer, number, "code", alone=alone, instructed=instructed)
+
+    def plan(self, number: int, hash: str = HASH, plan: Mapping[str, Mapping[str, int]] = PLAN) -> None:
+        register.note_plan(self.officer, number, hash, datetime.now(UTC) - timedelta(days=1), plan)
+
+    def approve(self, number: int, hash: str = HASH) -> None:
+        register.approve(self.approver, number, hash)
+
+    def do(self, number: int, hash: str = HASH) -> None:
+        register.begin_doing(self.officer, number, hash)
+        for place, counts in PLAN.items():
+            register.note_step(self.officer, number, place, "treat", counts)
+
+    def prove(self, number: int, *, left: int = 0, to_attest: int = 0) -> None:
+        register.begin_proving(self.officer, number)
+        for place in PLAN:
+            waits = to_attest if place == "server files" else 0
+            register.note_step(self.officer, number, place, "prove", {"left": left, "to_attest": waits})
+
+    def answer(self, number: int) -> None:
+        register.answer(self.officer, number)
+
+    def close(self, number: int) -> None:
+        register.close(self.officer, number)
+
+    def bring(self, number: int, state: str) -> None:
+        """Bring a request into a later state on the straight way."""
+        steps = {
+            "identified": self.verify, "planned": self.plan, "approved": self.approve, "executing": self.do,
+            "proving": self.prove, "answered": self.answer, "closed": self.close,
+        }  # fmt: skip
+        reached = ["received", *steps]
+        for later in reached[reached.index(self.state(number)) + 1 : reached.index(state) + 1]:
+            steps[later](number)
+            assert self.state(number) == later
+
+    def state(self, number: int) -> str:
+        return register.request(self.officer, number).state
+
+    def logged(self, number: int) -> list[tuple[str, str]]:
+        """The audit log of a request: who did what."""
+        return self.owner.execute(
+            "select actor, action from ops.audit_log where details ->> 'request' = %s order by entry",
+            [str(number)],
+        ).fetchall()
+
+    def forget_all(self) -> None:
+        """Empty the register, as nobody can without taking away its guard."""
+        with self.owner.transaction():
+            self.owner.execute("alter table privacy.request disable trigger kept")
+            self.owner.execute("delete from privacy.request")
+            self.owner.execute("alter table privacy.request enable trigger kept")
