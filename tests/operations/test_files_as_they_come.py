@@ -270,7 +270,7 @@ def test_what_changes_while_it_is_read_does_not_land(
     digest = sha256(file.read_bytes()).hexdigest()
     os.utime(file, (0, 0))
 
-    def store(*arguments: Any) -> tuple[int, int]:
+    def store(*arguments: Any) -> tuple[int, int, int]:
         stored = inner(*arguments)
         change(file)
         return stored

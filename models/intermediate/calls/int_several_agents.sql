@@ -1,7 +1,13 @@
--- A row is a queue and a day on which at least two agents answered.
+-- A row is a queue and a day on which at least two agents answered. All erased agents count as one.
 
 with visits as (
-    select * from {{ ref('int_visit') }}
+    select
+        customer_id,
+        call_date,
+        queue,
+        case when {{ is_erased('first_agent_key') }} then '~' else first_agent_key end as first_agent_key,
+        case when {{ is_erased('last_agent_key') }} then '~' else last_agent_key end as last_agent_key
+    from {{ ref('int_visit') }}
 )
 
 select

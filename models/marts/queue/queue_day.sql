@@ -16,6 +16,10 @@ several_agents as (
     select * from {{ ref('int_several_agents') }}
 ),
 
+erased_agents as (
+    select * from {{ ref('int_erased_agent') }}
+),
+
 staffed as (
     select
         customer_id,
@@ -87,8 +91,10 @@ select
     visit_counts.withheld::integer as contacts_withheld,
     visit_counts.unnumbered::integer as contacts_unnumbered,
     -- Under a standard contract, the work of a queue's only agent would be that agent's profile.
-    case when days.option = 'detailed' or several_agents.queue is not null then visit_counts.talk_max_s end::integer
-        as talk_max_s,
+    case
+        when (days.option = 'detailed' or several_agents.queue is not null) and erased_agents.queue is null
+            then visit_counts.talk_max_s
+    end::integer as talk_max_s,
     case when days.option = 'detailed' or several_agents.queue is not null then staffed.staffed_s end::integer
         as staffed_s
 from visit_counts
@@ -96,4 +102,5 @@ inner join days using (customer_id, call_date)
 left join longest using (customer_id, call_date, queue)
 left join caller_counts using (customer_id, call_date, queue)
 left join several_agents using (customer_id, call_date, queue)
+left join erased_agents using (customer_id, call_date, queue)
 left join staffed using (customer_id, call_date, queue)

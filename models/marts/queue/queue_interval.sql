@@ -16,6 +16,10 @@ several_agents as (
     select * from {{ ref('int_several_agents') }}
 ),
 
+erased_agents as (
+    select * from {{ ref('int_erased_agent') }}
+),
+
 staffed as (
     select * from {{ ref('int_staffed') }}
 ),
@@ -125,11 +129,13 @@ refusal_counts as (
     group by customer_id, call_date, queue, interval_start
 ),
 
--- Under a standard contract, the work of a queue's only agent would be that agent's profile.
+-- Under a standard contract, the work of a queue's only agent would be that agent's profile. So would an erased agent's
+-- work be, which is what the agents' marts don't show of the queue's.
 counted as (
     select
         *, -- noqa: RF02
-        days.option = 'detailed' or several_agents.queue is not null as shows_agents,
+        days.option = 'detailed' or several_agents.queue is not null as shows_staffing,
+        (days.option = 'detailed' or several_agents.queue is not null) and erased_agents.queue is null as shows_agents,
         coalesce(visit_counts.shows_holds, false) or coalesce(refusal_counts.is_of_whole_source, false) as holds_known,
         coalesce(visit_counts.shows_wrapups, false) or coalesce(refusal_counts.is_of_whole_source, false)
             as wrapups_known
@@ -137,6 +143,7 @@ counted as (
     full outer join refusal_counts using (customer_id, call_date, queue, interval_start)
     inner join days using (customer_id, call_date)
     left join several_agents using (customer_id, call_date, queue)
+    left join erased_agents using (customer_id, call_date, queue)
 )
 
 select
@@ -168,7 +175,7 @@ select
     {%- endfor %}
     case when counted.shows_agents and counted.wrapups_known then coalesce(counted.wrapup_s, 0) end::integer
         as wrapup_s,
-    case when counted.shows_agents and staffed_days.queue is not null then coalesce(staffed.staffed_s, 0) end
+    case when counted.shows_staffing and staffed_days.queue is not null then coalesce(staffed.staffed_s, 0) end
         as staffed_s
 from counted
 left join lengths using (customer_id, call_date, queue, interval_start)

@@ -4,7 +4,7 @@
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import psycopg
@@ -14,7 +14,7 @@ from callmart.access import drift, logins, roles, sessions
 from callmart.access.drift import Drift
 from callmart.base.errors import UserError
 from callmart.base.settings import Settings
-from callmart.database import clock, lock, schema
+from callmart.database import clock, ledger, lock, schema
 from callmart.declarations import metrics
 from callmart.declarations.dbt_project import Mart
 from callmart.declarations.matrix import matrix
@@ -37,15 +37,19 @@ def sync(connection: psycopg.Connection, settings: Settings) -> list[str]:
     Rights that were given by hand stay. They are drift, and `apply` revokes them.
     """
     with sessions.making_way(connection):
-        follow_contracts(connection, settings)
+        closed = follow_contracts(connection, settings)
         connection.commit()
-        return _settle(connection, settings)
+        return closed + _settle(connection, settings)
 
 
-def follow_contracts(connection: psycopg.Connection, settings: Settings) -> None:
+def follow_contracts(connection: psycopg.Connection, settings: Settings) -> list[str]:
     """Make memberships follow the contracts of today, in the caller's transaction. No login can delay this. The steps
     that a login could delay are left to `sync` and `finish`; here the roles that have to be closed are only noted.
+
+    A customer of whom ledger and database differ reads nothing. Returns one sentence per customer for which that is so.
     """
+    differing = ledger.close(connection, settings)
+    closed = ledger.closed(connection)
     database = connection.info.dbname
     known = roles.existing(connection, database)
     may_log_in = logins.of_customers(connection)
@@ -55,7 +59,8 @@ def follow_contracts(connection: psycopg.Connection, settings: Settings) -> None
         role = roles.customer_role(database, customer_id)
         limits[role] = matrix().limits_of(None)
         wanted |= {(role, member) for member in _impersonators(database)}
-        wanted |= {(roles.group_role(database, group), role) for group in roles.opens(option)}
+        if customer_id not in closed:
+            wanted |= {(roles.group_role(database, group), role) for group in roles.opens(option)}
     for role in sorted(limits.keys() - known):
         logins.make(connection, settings.home, role, limits[role])
 
@@ -80,6 +85,7 @@ def follow_contracts(connection: psycopg.Connection, settings: Settings) -> None
             "insert into access.closing (role) values (%s) on conflict do nothing",
             [(role,) for role in sorted((leaving & known) | unordered)],
         )
+    return differing
 
 
 def apply(connection: psycopg.Connection, settings: Settings, marts: list[Mart] | None) -> Applied:
@@ -92,9 +98,10 @@ def apply(connection: psycopg.Connection, settings: Settings, marts: list[Mart] 
         clock.believe(connection, settings)
         if moved := next(drift.regrouped(connection, marts or ()), None):
             raise UserError(moved.text)
-        follow_contracts(connection, settings)
+        differing = follow_contracts(connection, settings)
         connection.commit()
-        return finish(connection, settings, marts)
+        applied = finish(connection, settings, marts)
+        return replace(applied, problems=differing + applied.problems)
 
 
 def finish(connection: psycopg.Connection, settings: Settings, marts: list[Mart] | None) -> Applied:

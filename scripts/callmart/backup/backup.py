@@ -59,6 +59,7 @@ def back_up(connection: psycopg.Connection, settings: Settings, folder: Path) ->
             tables=contents.of_tables(reader),
             keys=contents.fingerprints(reader),
             files={DATABASE: dump, KEYS: manifest.of_file(draft / KEYS)},
+            ledger=contents.ledger(reader) if is_current else None,
         )
         secret_file(draft / NAME, made.model_dump_json(indent=1))
     connection.execute(

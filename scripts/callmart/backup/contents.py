@@ -3,15 +3,22 @@
 import psycopg
 from psycopg import sql
 
-from callmart.backup.manifest import Content
+from callmart.backup.manifest import Content, Ledger
 from callmart.base import sql_file
 
 SQL = sql_file.statements(__file__)
 
 # Without `build`, whose rows are computed again, and `mart`, which has only views.
 _SCHEMAS = ("registry", "raw", "store", "usage", "access", "ops", "privacy")
-# Their rows are about roles and functions of the server, and are made again.
-LEFT_OUT = ("access.applied", "access.closing", "access.definition", "access.granted", "ops.running_now")
+# Their rows are about roles and functions of the server, or its ledger, and are made again.
+LEFT_OUT = (
+    "access.applied",
+    "access.closing",
+    "access.definition",
+    "access.granted",
+    "ops.running_now",
+    "privacy.closed",
+)
 
 # Rows are compared as text, so it must not depend on how a server or a login is set.
 _AS_TEXT = {
@@ -46,6 +53,12 @@ def _content(connection: psycopg.Connection, table: str) -> Content:
     # The name comes quoted from the catalogue.
     ((rows, digest),) = connection.execute(sql.SQL(SQL["content"]).format(table=sql.SQL(table))).fetchall()
     return Content(rows=rows, digest=digest)
+
+
+def ledger(connection: psycopg.Connection) -> Ledger | None:
+    """How far the ledger of erasures is."""
+    found = connection.execute(SQL["ledger"]).fetchone()
+    return Ledger(id=found[0], entry=found[1], has_copy=found[2]) if found else None
 
 
 def fingerprints(connection: psycopg.Connection) -> dict[int, str]:

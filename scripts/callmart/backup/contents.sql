@@ -29,6 +29,14 @@ from registry.customer
 where key_fingerprint is not null
 order by 1;
 
+-- name: ledger
+-- The ledger that the database belongs to, its last entry, and whether it has a copy.
+select
+    ledger,
+    (select coalesce(max(entry), 0) from privacy.ledger_entry),
+    has_copy
+from privacy.ledger;
+
 -- name: hidden
 -- A table with a policy that could hide rows from its owner, if there is one.
 select format('%%I.%%I', nspname, relname)

@@ -32,6 +32,14 @@ class File(Strict):
     sha256: str
 
 
+class Ledger(Strict):
+    """How far the ledger of erasures was. It is not in the backup, so that a restore can't bring back an old one."""
+
+    id: str
+    entry: int
+    has_copy: bool
+
+
 class Manifest(Strict):
     """What a backup holds."""
 
@@ -48,6 +56,7 @@ class Manifest(Strict):
     tables: dict[str, Content]
     keys: dict[int, str]  # the fingerprints, by customer
     files: dict[str, File]
+    ledger: Ledger | None = None  # None if nobody was ever erased
 
     @property
     def rows(self) -> int:

@@ -19,8 +19,11 @@ from callmart.base import sql_file
 from callmart.base.errors import UserError
 from callmart.base.keys import fingerprint_of, key_file, secret_file
 from callmart.base.settings import Settings
-from callmart.database import clock, migrating, restoring, schema, vacuum
+from callmart.database import clock, ledger, migrating, restoring, schema, vacuum
+from callmart.database.ledger import Lost
 from callmart.declarations import dbt_project, standing
+from callmart.privacy import replaying
+from callmart.privacy.replaying import Erase
 from callmart.publish import installation
 from callmart.retention import expire, expiry_plan
 
@@ -38,11 +41,14 @@ class Opened:
 
 @dataclass(frozen=True)
 class Restored:
-    """What was restored, the rows and files that were too old and went, and one sentence per problem that is left."""
+    """What was restored, the rows and files that were too old and went, how many persons were erased again, and one
+    sentence per problem that is left.
+    """
 
     rows: int
     tables: int
     expired: int
+    erased: int  # persons who were erased since the backup, and now again
     problems: list[str]
 
 
@@ -108,16 +114,21 @@ def restore(
     accepted: date | None,
     *,
     take_over: bool,
+    erase: Erase | None = None,
+    lost: Lost | None = None,
 ) -> Restored:
-    """Restore a backup. Commits. `accepted` is today, if a person has confirmed the clock.
+    """Restore a backup. Commits. `accepted` is today, if a person has confirmed the clock. `erase` erases somebody who
+    was erased since the backup. `lost` is the reason why there is no ledger that says who that is.
 
-    Raises UserError if the home or the database holds something else, or if the clock is not believed: then nothing was
-    changed. If it breaks off later, nobody can log in, and the next restore of this backup begins anew.
+    Raises UserError if the home or the database holds something else, if the clock is not believed, or if the ledger is
+    not there: then nothing was changed. If it breaks off later, nobody can log in, and the next restore of this backup
+    begins anew.
     """
     marts = dbt_project.marts(settings)
     psql = programs.folder_for(connection.info.server_version, encrypted=connection.pgconn.ssl_in_use)
     reader = programs.folder_for(backup.manifest.pg_dump * 10000, encrypted=False)
     _check(connection, settings, backup, accepted)
+    _require_ledger(settings, backup, lost)
     with restoring.locked(connection):
         _check(connection, settings, backup, accepted)  # another restore may have finished meanwhile
         restoring.begin(connection, backup.manifest.backup)
@@ -132,7 +143,7 @@ def restore(
             clock.accept(connection, settings, accepted)
         clock.believe(connection, settings)
         expired = _expire(connection, settings)
-        erase_again(connection, settings)
+        replayed = replaying.replay(connection, settings, erase, lost)
         problems = memberships.apply(connection, settings, marts).problems
         details = {
             "backup": backup.manifest.backup,
@@ -140,6 +151,7 @@ def restore(
             "rows": backup.manifest.rows,
             "expired": expired,
             "takes over": take_over,
+            "erased again": replayed.persons,
         }
         connection.execute(
             "insert into ops.audit_log (action, details) values ('restored', %s)", [Jsonb(details)]
@@ -147,14 +159,26 @@ def restore(
         restoring.end(connection)
         connection.commit()
     restoring.clear(connection)
-    return Restored(backup.manifest.rows, len(backup.manifest.tables), expired, problems)
+    return Restored(backup.manifest.rows, len(backup.manifest.tables), expired, replayed.persons, problems)
 
 
-def erase_again(connection: psycopg.Connection, settings: Settings) -> None:
-    """Do again what the privacy ledger says was erased since the backup. Nobody can log in yet.
+def _require_ledger(settings: Settings, backup: Opened, lost: Lost | None) -> None:
+    """Raise UserError if the ledger's copy is not there: a backup does not know who was erased after it.
 
-    There is no ledger yet, so there is nothing to do.
+    Without a copy, on the embedded server, nobody knows. Then only a backup from before the first erasure is restored.
     """
+    known, copy = backup.manifest.ledger, settings.privacy.ledger_copy
+    if lost is not None:
+        return
+    if copy is None:
+        ledger.refuse_one_copy(settings, needed=known is not None)
+        return
+    found = ledger.read(copy)
+    if known is not None and (found.ledger != known.id or found.last[0] < known.entry):
+        raise UserError(
+            f"nothing was restored: {copy} is not the ledger of this backup, or its end is missing; let "
+            "privacy.ledger_copy name the right one"
+        )
 
 
 def _check(connection: psycopg.Connection, settings: Settings, backup: Opened, accepted: date | None) -> None:

@@ -9,6 +9,7 @@ from typing import Any, Literal, Protocol
 import psycopg
 
 from callmart.base.errors import UserError
+from callmart.base.needles import Needles
 from callmart.base.settings import Settings
 
 Kind = Literal["agent", "caller", "contact", "recipient"]
@@ -28,11 +29,12 @@ class Person:
 
 @dataclass
 class Work:
-    """What a place works with. The owner's connection is in no transaction; a place begins its own."""
+    """What a place works with. The owner's connection is in no transaction; a place begins its own, or commits."""
 
     connection: psycopg.Connection
     settings: Settings
     tableau: Callable[[], Any]  # the signed-in server; connects when it is first asked for
+    needles: Needles = field(default_factory=lambda: Needles(()))  # what may be left nowhere of the person
 
 
 @dataclass(frozen=True)
@@ -46,11 +48,27 @@ class Proof:
 
 
 class Place(Protocol):
-    """A place where a person can be. Each raises Blocked if it can't be reached."""
+    """A place where a person can be. Each raises Blocked if it can't be reached.
+
+    Every table, path and kind of content belongs to exactly one place (privacy/places.py). The patterns are those of
+    `fnmatch`.
+    """
 
     @property
     def name(self) -> str:
         """The place's name in the plan and in the register."""
+
+    @property
+    def tables(self) -> tuple[str, ...]:
+        """The patterns of its tables, as schema.table."""
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """The patterns of its files and folders in CALLMART_HOME."""
+
+    @property
+    def contents(self) -> tuple[str, ...]:
+        """Its kinds of content on Tableau."""
 
     def find(self, work: Work, person: Person) -> Counts:
         """Count what there is of the person. Changes nothing."""
@@ -64,6 +82,8 @@ class Place(Protocol):
 
 class Blocked(UserError):
     """A place that can't be treated or proved now. The request stays open with the code."""
+
+    place = ""  # whoever works through the places fills it in
 
     def __init__(self, code: str, remedy: str) -> None:
         super().__init__(remedy)

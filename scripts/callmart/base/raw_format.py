@@ -67,6 +67,9 @@ EVENT_COLUMNS = pa.schema(
 )
 EVENT_SCHEMA = EVENT_COLUMNS.append(
     pa.field("identified", pa.bool_(), nullable=False)  # by the source's own event_id
+).append(
+    # What a row of somebody who was erased is: 'call', 'part', or a key that stands for the agent (land/erased.py).
+    pa.field("erased", pa.string())
 )
 
 PLATFORMS: tuple[Platform, ...] = get_args(Platform)

@@ -188,6 +188,12 @@ class Alerts(Strict, strict=False):
     mail: Mail | None = None
 
 
+class Privacy(Strict, strict=False):
+    """What keeps persons who were erased from coming back."""
+
+    ledger_copy: Place | None = None  # the second copy of the ledger: a file outside the home and its backups
+
+
 class Settings(BaseSettings):
     """Everything that can be set, with its default."""
 
@@ -214,6 +220,7 @@ class Settings(BaseSettings):
     log: Log = Log()
     health: Health = Health()
     alerts: Alerts = Alerts()
+    privacy: Privacy = Privacy()
     metrics_file: Place | None = None  # written for Prometheus, after each run and each `callmart health`
 
     @classmethod
@@ -326,8 +333,14 @@ def _refuse_shared_file() -> None:
 
 def _refuse_nested(settings: Settings) -> None:
     """Raise UserError if files would be moved into the home, whose backups would keep them, or into a landing folder,
-    where they would land again.
+    where they would land again; or if the ledger's copy would be lost with the home.
     """
+    copy = settings.privacy.ledger_copy
+    if copy is not None and copy.is_relative_to(settings.home):
+        raise UserError(
+            f"setting privacy.ledger_copy: {copy} is in {settings.home}, and would be lost with it; name a file on "
+            "another volume, outside home and its backups"
+        )
     for folder in settings.folders:
         for other in (settings.home, *(each.path for each in settings.folders)):
             if folder.move_to is not None and folder.move_to.is_relative_to(other):

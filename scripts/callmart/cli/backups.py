@@ -10,6 +10,7 @@ from callmart.base.errors import UserError
 from callmart.base.settings import settings
 from callmart.cli.terminal import database, end_with, out, plain
 from callmart.database import clock, server
+from callmart.database.ledger import Lost
 from callmart.database.lock import exclusive
 
 app = typer.Typer()
@@ -53,6 +54,10 @@ def restore(
             metavar="YYYY-MM-DD", help="Today, to confirm that the clock is right if the backup is old."
         ),
     ] = "",
+    ledger_lost: Annotated[
+        Lost | None,
+        typer.Option(help="Why there is no privacy ledger any more, not even its copy. It is an incident."),
+    ] = None,
 ) -> None:
     """Restore a backup into an empty CALLMART_HOME and an empty database. Nothing is published unless it takes over."""
     from callmart.backup import restore as stage
@@ -74,12 +79,22 @@ def restore(
     accepted = clock.parse_day("--accept", accept) if accept else None
     opened = stage.open_backup(folder, settings())
     with server.connect(settings()) as connection:
-        restored = stage.restore(connection, settings(), opened, accepted, take_over=take_over)
+        restored = stage.restore(
+            connection, settings(), opened, accepted, take_over=take_over, lost=ledger_lost
+        )
     out.print(
         f"restore: done; {restored.rows:,} rows of {restored.tables} tables are those of backup "
         f"{opened.manifest.backup}, and {restored.expired:,} rows and files that are too old by now were deleted",
         soft_wrap=True,
     )
+    if restored.erased:
+        out.print(f"restore: {restored.erased} persons who were erased since the backup were erased again")
+    elif settings().privacy.ledger_copy is None:
+        out.print(
+            "restore: there is no second copy of the privacy ledger (privacy.ledger_copy), so callmart can't know who "
+            "was erased since the backup; erase them again",
+            soft_wrap=True,
+        )
     out.print(f"restore: {_next(take_over=take_over)}", soft_wrap=True)
     end_with(restored.problems)
 

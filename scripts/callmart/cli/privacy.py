@@ -5,12 +5,14 @@ be in the shell's history and in the list of processes.
 """
 
 import json
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
-from datetime import date
+from datetime import date, datetime
+from itertools import count, groupby
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, cast
 
 import psycopg
 import typer
@@ -19,10 +21,13 @@ from rich.table import Table
 
 from callmart.access import logins
 from callmart.base.errors import UserError
+from callmart.base.needles import SHORTEST
+from callmart.base.person import Blocked, Kind, Person, Proof
 from callmart.base.settings import settings
-from callmart.cli.terminal import Json, database, looking, out, plain, secret
+from callmart.cli.terminal import Json, database, end_with, looking, out, plain, progress, secret
 from callmart.database import clock
-from callmart.privacy import register
+from callmart.land.places import Cell
+from callmart.privacy import places, register
 from callmart.privacy.register import Evidence, Request
 
 app = typer.Typer(
@@ -156,6 +161,104 @@ def verify(
 
 
 @app.command()
+def plan(
+    number: Number,
+    until: Annotated[
+        str,
+        typer.Option(
+            metavar="YYYY-MM-DD", help="The last day to erase, by default the last one that is over."
+        ),
+    ] = "",
+) -> None:
+    """Show what an erasure would change, in counts, and in which queues and days. Changes nothing of it."""
+    from callmart.privacy import erasing, persons
+
+    with _officer() as (owner, officer):
+        found = register.request(officer, number)
+        day = clock.parse_day("--until", until) if until else None
+        end = persons.end_of(owner, found.customer_id, day)
+        _, person, ids = _person(owner, officer, found, end)
+        others = persons.others(owner, person, ids)
+        owner.commit()
+        with _blocking(officer, number), erasing.working(owner, settings()) as work:
+            planned = erasing.plan(work, person)
+        register.note_plan(officer, number, planned.hash, end, planned.counts)
+        found = register.request(officer, number)
+        print_plan(found, register.evidence(officer, number))
+    _print_cells(planned.cells)
+    for other in others:
+        out.print(
+            f"[yellow]perhaps the same person:[/] {plain(other.shown)} (the same {other.reasons}); ask the contact, "
+            "and plan again with all ids that are",
+            soft_wrap=True,
+        )
+    out.print(f"plan {planned.hash} of request {number}; {found.next_step}", soft_wrap=True)
+
+
+@app.command()
+def do(number: Number) -> None:
+    """Erase the person, as it was planned and approved. After a crash it goes on."""
+    from callmart.privacy import erasing
+
+    with _officer() as (owner, officer), progress() as on_step:
+        found = register.request(officer, number)
+        key, person, _ = _person(owner, officer, found, found.until)
+        finished = count(1)
+
+        def note(place: str, counts: Counter[str]) -> None:
+            register.note_step(officer, number, place, "treat", counts)
+            on_step("erase", place, next(finished), len(places.PLACES))
+
+        with _blocking(officer, number), erasing.working(owner, settings()) as work:
+            erasing.do(
+                work, person, key, number, lambda hash: register.begin_doing(officer, number, hash), note
+            )
+        evidence = register.evidence(officer, number)
+    _print_evidence(evidence, "treat")
+    out.print(
+        f"request {number}: everything is treated; `callmart privacy prove {number}` is next", soft_wrap=True
+    )
+
+
+@app.command()
+def prove(number: Number) -> None:
+    """Look for the person in all places again."""
+    from callmart.privacy import erasing
+
+    left = 0
+    with _officer() as (owner, officer), progress() as on_step:
+        found = register.request(officer, number)
+        key, person, _ = _person(owner, officer, found, found.until)
+        register.begin_proving(officer, number)
+        finished = count(1)
+
+        def note(place: str, proof: Proof) -> None:
+            nonlocal left
+            left += proof.left.total()
+            counts = proof.searched | Counter(left=proof.left.total(), to_attest=len(proof.to_attest))
+            register.note_step(officer, number, place, "prove", counts)
+            on_step("prove", place, next(finished), len(places.PLACES))
+
+        with _blocking(officer, number), erasing.working(owner, settings()) as work:
+            short = erasing.prove(work, person, key, number, note)
+        evidence = register.evidence(officer, number)
+        found = register.request(officer, number)
+    _print_evidence(evidence, "prove")
+    if short:
+        out.print(
+            f"{short} words have less than {SHORTEST} bytes: they were sought as whole values of columns only",
+            soft_wrap=True,
+        )
+    if left:
+        end_with(
+            [f"request {number}: something is left; `callmart privacy do {number}`, then prove it again"]
+        )
+    out.print(
+        f"request {number}: nothing is left; `callmart privacy answer {number}` is next", soft_wrap=True
+    )
+
+
+@app.command()
 def approve(
     number: Number,
     plan: Annotated[
@@ -272,6 +375,73 @@ def status(as_json: Json = False) -> None:
             plain(one.refused_why or one.todo),
         )
     out.print(table)
+
+
+def _person(
+    owner: psycopg.Connection, officer: psycopg.Connection, found: Request, until: datetime | None
+) -> tuple[bytes, Person, list[str]]:
+    """Ask for the person of a request again. Returns the customer's key, the person, and what was entered."""
+    from callmart.privacy import persons, subject
+
+    if found.kind is None or until is None:
+        raise UserError(f"request {found.number} is {found.state}: {found.todo}")
+    kind = cast(Kind, found.kind)
+    key = subject.customer_key(owner, settings(), found.customer_id)
+    if key is None:
+        raise UserError(f"customer {found.customer_id} has no data any more: there is nothing to erase")
+    normal = [subject.normalised(owner, found.customer_id, kind, secret(_PERSON[kind]))]
+    if not register.is_about(officer, found.number, subject.subject(key, kind, normal[0])):
+        raise UserError(f"request {found.number} is about somebody else: enter the person in the letter")
+    while kind == "agent" and (another := secret("another id of the same agent, or nothing", needed=False)):
+        normal.append(subject.normalised(owner, found.customer_id, kind, another))
+    person = persons.person(owner, key, found.customer_id, kind, normal, until)
+    owner.commit()
+    return key, person, normal
+
+
+@contextmanager
+def _blocking(officer: psycopg.Connection, number: int) -> Iterator[None]:
+    """Record what blocks the request, and end with exit code 1."""
+    try:
+        yield
+    except Blocked as blocked:
+        register.block(officer, number, blocked.place, blocked.code)
+        end_with([f"request {number} is blocked by {blocked.place}: {blocked}"])
+
+
+def _print_evidence(evidence: list[Evidence], step: str) -> None:
+    """Print what was treated, or looked at and left, per place."""
+    table = Table(box=box.SIMPLE_HEAD, header_style="bold", show_edge=False)
+    for column in ("place", "what", "count"):
+        table.add_column(column, justify="right" if column == "count" else "left", overflow="fold")
+    for one in evidence:
+        if one.step == step:
+            for what, counted in one.counts.items() or [("nothing", 0)]:
+                style = "bold red" if what == "left" and counted else ""
+                table.add_row(plain(one.place), plain(what), f"{counted:,}", style=style)
+    out.print(table)
+
+
+def _print_cells(cells: Sequence[Cell]) -> None:
+    """Print the queues and days whose figures change, as spans of days."""
+    if not cells:
+        out.print("no figure of a queue changes")
+        return
+    table = Table(box=box.SIMPLE_HEAD, header_style="bold", show_edge=False)
+    for column in ("queue", "what changes", "days", "from", "to"):
+        table.add_column(column, justify="right" if column == "days" else "left", overflow="fold")
+    for (change, queue), own in groupby(sorted(cells), key=lambda cell: (cell.change, cell.queue)):
+        days = [cell.call_date for cell in own]
+        table.add_row(plain(queue), CHANGES[change], str(len(days)), str(min(days)), str(max(days)))
+    out.print(table)
+    out.print("All other figures stay. The counts of contacts still show the difference.")
+
+
+CHANGES = {
+    "hidden": "what agents did is no longer shown",
+    "staffing": "staffing",
+    "callers": "callers and repeat callers",
+}
 
 
 def colour(one: Request) -> str:

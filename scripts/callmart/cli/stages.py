@@ -68,6 +68,8 @@ def _print_landed(one: Any) -> None:
         f"{one.rejected} rows rejected, {one.turned_away} turned away (no contract on their day, or too old)",
         soft_wrap=True,
     )
+    if one.erased:
+        out.print(f"  {one.erased} events of persons who were erased: left out")
     for line, reason in one.first_rejects:
         out.print(f"  line {line}: {plain(reason)}")
     if one.rejected > len(one.first_rejects):

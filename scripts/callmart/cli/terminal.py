@@ -31,15 +31,20 @@ def plain(text: object) -> str:
     return str(text).replace("[", r"\[")
 
 
-def secret(what: str, *, twice: bool = False) -> str:
+def secret(what: str, *, twice: bool = False, needed: bool = True) -> str:
     """Ask for something that nobody else may see: hidden at a terminal, otherwise the next line of standard input.
 
-    `twice` asks again at a terminal, because a slip can't be seen there.
+    `twice` asks again at a terminal, because a slip can't be seen there. If it is not `needed`, it may be empty.
     """
     if sys.stdin.isatty():
-        return str(typer.prompt(what, hide_input=True, confirmation_prompt=twice, err=True))
+        default = None if needed else ""
+        return str(
+            typer.prompt(
+                what, default, hide_input=True, confirmation_prompt=twice, show_default=False, err=True
+            )
+        )
     line = sys.stdin.readline()
-    if not line:
+    if not line and needed:
         raise UserError(f"standard input has ended: the {what} is missing there")
     return line.rstrip("\r\n")
 

@@ -29,7 +29,19 @@ from callmart.database import lock, migrating
 SQL = sql_file.statements(__file__)
 
 # Each file needs those before it.
-FILES = ("defaults", "registry", "ops", "usage", "access", "landing", "changed_days", "privacy", "views")
+FILES = (
+    "defaults",
+    "registry",
+    "ops",
+    "tombstones",
+    "usage",
+    "access",
+    "landing",
+    "erased",
+    "changed_days",
+    "privacy",
+    "views",
+)
 TEXT = "\n".join(
     files("callmart.database").joinpath("objects", f"{name}.sql").read_text(encoding="utf-8")
     for name in FILES

@@ -496,10 +496,17 @@ def _create_database(socket: Path) -> None:
     )
 
 
+def administrator(home: Path) -> psycopg.Connection:
+    """Connect to the embedded server's database as its superuser, with autocommit."""
+    return _superuser(start(home), DATABASE)
+
+
+def _superuser(socket: Path, database: str) -> psycopg.Connection:
+    return psycopg.connect(host=str(socket), port=PORT, user="postgres", dbname=database, autocommit=True)
+
+
 def _as_superuser(socket: Path, database: str, *statements: str) -> None:
-    with psycopg.connect(
-        host=str(socket), port=PORT, user="postgres", dbname=database, autocommit=True
-    ) as postgres:
+    with _superuser(socket, database) as postgres:
         for statement in statements:
             postgres.execute(statement.encode())
 

@@ -23,7 +23,7 @@ from callmart.access import logins, roles
 from callmart.base import sql_file
 from callmart.base.errors import UserError, kind
 from callmart.base.settings import Settings
-from callmart.database import server
+from callmart.database import ledger, server
 from callmart.declarations import dbt_project
 from callmart.tableau_files import fields, hyper
 
@@ -92,12 +92,14 @@ def extract(
     """
     orders = _orders(connection, settings)
     _remove_unordered(connection, settings, {(order.customer_id, order.group) for order in orders})
-    recorded = _recorded(connection)
+    recorded, closed = _recorded(connection), ledger.closed(connection)
     connection.commit()
     found: list[Extract | Unproven] = []
     with _sessions(settings) as session, ThreadPoolExecutor(WORKERS) as pool:
 
         def make(order: _Order) -> Extract | Unproven:
+            if order.customer_id in closed:
+                return Unproven(f"customer {order.customer_id}: {ledger.DIFFERS}")
             path, before = place(settings, order.customer_id, order.group), recorded.get(order[:2])
             if not path.exists() and settings.tableau.keeps_extracts:
                 before = None

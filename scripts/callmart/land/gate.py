@@ -1,12 +1,22 @@
 """The gate: the registry's contents that decide which rows are let in, and the defaults of one file."""
 
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time
 from zoneinfo import ZoneInfo, available_timezones
 
 import pyarrow as pa
 
 from callmart.base.errors import UserError
+
+NOBODY = pa.table(
+    {
+        "customer_id": pa.array([], pa.int32()),
+        "kind": pa.array([], pa.string()),
+        "tombstone": pa.array([], pa.string()),
+        "until": pa.array([], pa.timestamp("us", "UTC")),
+    }
+)
 
 
 @dataclass(frozen=True)
@@ -19,6 +29,10 @@ class Gate:
     statuses: pa.Table  # customer_id int32, word, status
     keys: pa.Table  # customer_id int32, key (32 bytes); only customers with a contract
     latest: datetime  # a day ahead of the database's clock; later events are rejected
+    # Customers of whom somebody was erased, and until when.
+    erased_until: pa.Table = field(default_factory=lambda: NOBODY)
+    # Reads their tombstones: customer_id, kind, tombstone, until.
+    tombstones: Callable[[Sequence[int]], pa.Table] = lambda customers: NOBODY
 
 
 @dataclass(frozen=True)

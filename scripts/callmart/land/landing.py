@@ -7,8 +7,9 @@ same transaction.
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from hashlib import file_digest
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,7 @@ from callmart.base.errors import UserError
 from callmart.base.keys import ensure_key
 from callmart.base.raw_format import EVENT_SCHEMA
 from callmart.base.settings import Settings
-from callmart.land.gate import Defaults, Gate
+from callmart.land.gate import NOBODY, Defaults, Gate
 from callmart.land.prepare import Prepared, prepare
 from callmart.land.source import Limits, Look, unreadable
 
@@ -40,6 +41,7 @@ class Landed:
     repeated: int = 0
     rejected: int = 0
     turned_away: int = 0
+    erased: int = 0  # of persons or calls that were erased, and left out for that
     unchanged: bool = False  # landed before, with the same version of the registry
     incomplete_last_line: bool = False
     first_rejects: tuple[tuple[int, str], ...] = ()
@@ -83,7 +85,7 @@ def land(
     try:
         prepared = prepare(path, format, defaults, gate, limits(settings))
         with dbapi.connect(logins.duty_uri(settings, "loader")) as adbc, adbc.cursor() as cursor:
-            landed, repeated = _store(cursor, settings, path, prepared, (digest, version, asked))
+            landed, repeated, erased = _store(cursor, settings, path, prepared, (digest, version, asked))
             _refuse_changed(path, look, settled)
             adbc.commit()
     except AdbcError as error:
@@ -103,6 +105,7 @@ def land(
         repeated=repeated,
         rejected=prepared.rejected,
         turned_away=prepared.turned_away,
+        erased=erased,
         incomplete_last_line=prepared.incomplete_last_line,
         first_rejects=tuple(
             (row["line_number"], row["reason"]) for row in prepared.rejects.slice(0, 5).to_pylist()
@@ -179,6 +182,25 @@ def current_gate(connection: psycopg.Connection, settings: Settings) -> tuple[in
             }
         ),
         latest=latest,
+        erased_until=table(
+            "select customer_id, until from privacy.erased_until",
+            {"customer_id": pa.int32(), "until": pa.timestamp("us", "UTC")},
+        ),
+        tombstones=partial(_tombstones, connection),
+    )
+
+
+def _tombstones(connection: psycopg.Connection, customers: Sequence[int]) -> pa.Table:
+    rows = connection.execute(
+        "select customer_id, kind, tombstone, max(until) from privacy.tombstone"
+        " where customer_id = any(%s) and kind in ('agent', 'device', 'caller', 'call') group by 1, 2, 3",
+        [list(customers)],
+    ).fetchall()
+    connection.commit()
+    columns = zip(*rows, strict=True) if rows else [[]] * len(NOBODY.schema)
+    return pa.table(
+        [pa.array(list(column), field.type) for column, field in zip(columns, NOBODY.schema, strict=True)],
+        NOBODY.schema,
     )
 
 
@@ -189,9 +211,9 @@ def asked_with(format: str, defaults: Defaults) -> str:
 
 def _store(
     cursor: Any, settings: Settings, path: Path, prepared: Prepared, identity: tuple[str, int, str]
-) -> tuple[int, int]:
-    """Stream the file into the incoming tables, then store it; return the number of landed and of repeated events.
-    The caller commits.
+) -> tuple[int, int, int]:
+    """Stream the file into the incoming tables, then store it; return the number of events that landed, that were
+    repeated, and that were left out because they are of somebody who was erased. The caller commits.
     """
     digest, version, asked = identity
     if _one(cursor, "select raw.receive($1::integer)", version) != (True,):
@@ -200,13 +222,14 @@ def _store(
     _refuse_too_many_rejects(settings, path, prepared)
     _ingest(cursor, "incoming_reject", prepared.rejects)
     _ingest(cursor, "incoming_agent", prepared.agents)
-    landed, repeated = _one(
+    landed, repeated, erased = _one(
         cursor,
-        "select landed, repeated from raw.keep($1, $2, $3::integer, $4, $5, $6, $7, $8, $9::text::jsonb)",
+        "select landed, repeated, left_out"
+        " from raw.keep($1, $2, $3::integer, $4, $5, $6, $7, $8, $9::text::jsonb, $10)",
         path.name, digest, version, asked, prepared.rows, prepared.rejected, prepared.turned_away,
-        prepared.incomplete_last_line, json.dumps(prepared.turned_away_by),
+        prepared.incomplete_last_line, json.dumps(prepared.turned_away_by), prepared.erased,
     )  # fmt: skip
-    return landed, repeated
+    return landed, repeated, erased
 
 
 def _ingest(cursor: Any, table: str, rows: pa.Table | pa.RecordBatchReader) -> None:

@@ -16,6 +16,7 @@ from callmart.base.errors import UserError
 from callmart.base.raw_format import EVENT_SCHEMA
 from callmart.land import judging, readers
 from callmart.land.cel import ChannelLog
+from callmart.land.erased import Door
 from callmart.land.gate import Defaults, Gate
 from callmart.land.keying import keyed_events
 from callmart.land.queue_log import QueueLog
@@ -43,11 +44,13 @@ class Prepared:
         connection: duckdb.DuckDBPyConnection,
         customers: set[int],
         log: QueueLog | ChannelLog | None,
+        door: Door,
     ) -> None:
         self._source = source
         self._connection = connection
         self._customers = customers
         self._log = log
+        self._door = door
         self._agents: list[pa.Table] = []
         # The key None counts the rows of customers that the registry does not know.
         self.turned_away_by: Counter[int | None] = Counter()
@@ -70,7 +73,7 @@ class Prepared:
         if judged.num_rows < table.num_rows:
             self._count_turned_away()
         self._reject(judged.filter(pc.is_valid(judged["fault"])))
-        events = judged.filter(pc.is_null(judged["fault"]))
+        events = self._door.without_erased(judged.filter(pc.is_null(judged["fault"])))
         self._note_agents(events)
         return self._stored(events).combine_chunks()
 
@@ -94,6 +97,11 @@ class Prepared:
     def turned_away(self) -> int:
         """The number of rows without a contract on their day."""
         return self.turned_away_by.total()
+
+    @property
+    def erased(self) -> int:
+        """The number of events that were left out because their agent was erased."""
+        return self._door.left_out
 
     @property
     def agents(self) -> pa.Table:
@@ -154,7 +162,9 @@ def prepare(path: Path, format: str, defaults: Defaults, gate: Gate, limits: Lim
     elif is_log:
         log = ChannelLog(connection, source.tally, _log_zone(defaults, gate))
     judging.set_up(connection, defaults, gate, is_queue_log=is_queue_log)
-    return Prepared(source, connection, set(gate.customers["customer_id"].to_pylist()), log)
+    return Prepared(
+        source, connection, set(gate.customers["customer_id"].to_pylist()), log, Door(connection, gate)
+    )
 
 
 def _log_zone(defaults: Defaults, gate: Gate) -> str:

@@ -156,3 +156,11 @@ def empty_build(connection: psycopg.Connection) -> None:
     connection.execute(sql.SQL("truncate {}").format(sql.SQL(", ").join(tables)))
     for table in tables:
         connection.execute("select access.forget_samples(%s)", [table.as_string(connection)])
+
+
+def forget_build(connection: psycopg.Connection) -> None:
+    """Discard what was computed and not opened: it may contain what must not be opened any more. Its days are still
+    dirty, so they are computed again.
+    """
+    empty_build(connection)
+    connection.execute("delete from ops.build where opened_at is null")

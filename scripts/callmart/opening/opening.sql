@@ -36,6 +36,11 @@ where
     w.call_date >= access.retention_floor() -- a day can become too old after it was computed
     and not exists (
         select
+        from privacy.closed as c
+        where c.customer_id = w.customer_id
+    )
+    and not exists (
+        select
         from failing as f
         where f.customer_id = w.customer_id and f.call_date = w.call_date and not f.released
     );

@@ -22,7 +22,7 @@ from callmart.backup import contents, sealed
 from callmart.base import keys
 from callmart.base.errors import UserError, kind
 from callmart.base.settings import CONFIG_FILE, Alerts, Folder, Mail, Settings
-from callmart.database import clock, restoring, schema, server
+from callmart.database import clock, ledger, restoring, schema, server
 from callmart.operations import alerts
 from callmart.publish import emulator, tableau
 
@@ -69,6 +69,7 @@ def checks(load: Callable[[], Settings]) -> Iterator[Check]:
     for place in dict.fromkeys(written):
         yield _tried(f"disk of {place}", partial(_disk, place))
     yield _tried("backups", partial(_backups, settings))
+    yield _tried("privacy", partial(_privacy, settings))
     yield from _of_alerts(settings)
     yield from _of_database(settings)
     yield _tried("Tableau", partial(_tableau, settings))
@@ -139,6 +140,31 @@ def _backups(settings: Settings) -> str:
     return "there is a passphrase for the keys"
 
 
+def _privacy(settings: Settings) -> str:
+    copy = settings.privacy.ledger_copy
+    if copy is None:
+        ledger.refuse_one_copy(settings)
+        return (
+            "no second copy of the ledger is set (privacy.ledger_copy): after a loss of CALLMART_HOME nobody knows who "
+            "was erased since the last backup"
+        )
+    if not copy.parent.is_dir():
+        raise UserError(f"privacy.ledger_copy: {copy.parent} is not a folder; make it, or mount its volume")
+    if copy.exists():
+        keys.refuse_shared(copy, "privacy.ledger_copy")
+    if not os.access(copy.parent, os.W_OK | os.X_OK, effective_ids=True):
+        raise UserError(f"privacy.ledger_copy: {copy.parent} can't be written to; give it to this user")
+    if _is_same_volume(copy.parent, settings.home):
+        return (
+            f"the second copy of the ledger is {copy}, on the volume of CALLMART_HOME: better on another one"
+        )
+    return f"the second copy of the ledger is {copy}"
+
+
+def _is_same_volume(one: Path, other: Path) -> bool:
+    return other.exists() and one.stat().st_dev == other.stat().st_dev
+
+
 def _of_alerts(settings: Settings) -> Iterator[Check]:
     set_up = settings.alerts
     if set_up == Alerts():
@@ -186,7 +212,7 @@ def _folder(folder: Folder) -> str:
 
 def _of_database(settings: Settings) -> Iterator[Check]:
     """Connect to the database, and try what needs a connection."""
-    names = ("TLS", "schema", "clock", "rights", "logins", "keys")
+    names = ("TLS", "schema", "clock", "rights", "logins", "keys", "ledger")
     with ExitStack() as opened:
         connections: list[psycopg.Connection] = []
 
@@ -209,6 +235,7 @@ def _of_database(settings: Settings) -> Iterator[Check]:
             ("rights", partial(_rights, connection, settings)),
             ("logins", partial(_logins, connection, settings)),
             ("keys", partial(_keys, connection, settings.home)),
+            ("ledger", partial(_ledger, connection, settings)),
         ):
             if current.outcome == "ok":
                 yield _tried(name, check)
@@ -303,6 +330,16 @@ def _keys(connection: psycopg.Connection, home: Path) -> str:
             ) from None
         keys.known_key(home, customer_id, fingerprint)
     return f"{len(fingerprints)}, each its customer's"
+
+
+def _ledger(connection: psycopg.Connection, settings: Settings) -> str:
+    found = ledger.standing(connection, settings)
+    connection.rollback()
+    if found.unreadable:
+        raise UserError(found.unreadable)
+    for customer_id in sorted(found.differing):
+        found.refuse(customer_id)
+    return f"entry {ledger.last(settings)[0]} is the last one, in the ledger as in the database"
 
 
 # -- Tableau ---------------------------------------------------------------------------------------------------

@@ -16,7 +16,7 @@ from callmart.base import sql_file
 from callmart.base.errors import UserError, kind
 from callmart.base.keys import known_key
 from callmart.base.settings import Settings
-from callmart.database import clock, schema, server
+from callmart.database import clock, ledger, schema, server
 from callmart.operations import certificates, record
 from callmart.operations.certificates import Ends
 from callmart.operations.record import AT_WORK, DONE, INTERRUPTED, PROBLEMS, Run
@@ -41,6 +41,8 @@ KINDS = {
     "tableau_certificate": "the certificate of Tableau ends soon",
     "backup": "the last backup lies too far back",
     "privacy": "a request of a person waits for its answer",
+    "ledger": "the privacy ledger and the database differ",
+    "ledger_lost": "the privacy ledger was lost",
 }
 
 
@@ -87,6 +89,8 @@ class Books:
     behind: list[tuple[int, str]]  # customer, reason
     keys: list[tuple[int, str]]  # customer, what is wrong with its key
     requests: list[Request]  # of persons
+    standing: ledger.Standing = ledger.Standing()
+    ledger_lost_at: datetime | None = None  # within the last four weeks
 
 
 @dataclass(frozen=True)
@@ -141,6 +145,8 @@ def _books(connection: psycopg.Connection, settings: Settings) -> Books:
         connection.execute(SQL["behind"], {"since": at_work.began_at if at_work else "infinity"}).fetchall(),
         list(_wrong_keys(connection, settings)),
         register.requests(connection),
+        ledger.standing(connection, settings),
+        next((at for (at,) in connection.execute(SQL["ledger_lost"])), None),
     )
 
 
@@ -185,6 +191,17 @@ def _troubles_of(books: Books, settings: Settings) -> Iterator[Trouble]:
         yield Trouble("tableau", customer_id, f"Tableau is behind, {reason}: run `callmart run`")
     for customer_id, wrong in books.keys:
         yield Trouble("key", customer_id, wrong)
+    if books.standing.unreadable:
+        yield Trouble("ledger", None, books.standing.unreadable)
+    for customer_id in sorted(books.standing.differing):
+        yield Trouble("ledger", customer_id, ledger.DIFFERS)
+    if books.ledger_lost_at:
+        yield Trouble(
+            "ledger_lost",
+            None,
+            f"the privacy ledger was lost on {books.ledger_lost_at:%Y-%m-%d}: go through the answered requests, and "
+            "erase again who was erased since the backup; this is said for four weeks",
+        )
     if (hours := _past(moments, moments.backed_up_at, hours=wanted.backup_days * 24)) is not None:
         last = (
             f"the last backup is {hours / 24:.0f} days old"

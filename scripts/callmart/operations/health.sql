@@ -12,6 +12,13 @@ select
     ) as backed_up_at,
     now() as now;
 
+-- name: ledger_lost
+-- When the ledger was last lost, if that is less than four weeks ago.
+select max(at)
+from ops.audit_log
+where action = 'ledger lost' and at > now() - interval '28 days'
+having max(at) is not null;
+
 -- name: held_back
 select
     customer_id,

@@ -31,7 +31,7 @@ from callmart.land.gate import Defaults
 from callmart.opening import opening
 from callmart.operations.record import DONE, FAILED, INTERRUPTED, PROBLEMS, Record
 from callmart.publish import publishing, tableau
-from callmart.retention import expire, remove
+from callmart.retention import expire, remove, tombstones
 from callmart.validate import suites
 
 OnStep = Callable[[str, str, int, int], None]  # stage, item, finished, of
@@ -74,6 +74,7 @@ COUNTS: dict[str, Callable[[Ran], dict[str, int]]] = {
         "landed": sum(file.landed for file in ran.files),
         "rejected": sum(file.rejected for file in ran.files),
         "turned_away": sum(file.turned_away for file in ran.files),
+        "erased": sum(file.erased for file in ran.files),
     },
     "build": lambda ran: {"days": ran.built_days},
     "validation": lambda ran: {"warnings": ran.warnings},
@@ -248,7 +249,7 @@ def expire_and_make_months(
 def _expire(connection: psycopg.Connection, settings: Settings, ran: Ran, on_step: OnStep) -> None:
     on_step("expire", "looking for what is too old", 0, 1)
     outcomes = expire.expire(connection, settings, clock.today(connection, settings))
-    ran.expired = expire.taken(outcomes)
+    ran.expired = expire.taken(outcomes) + tombstones.end(connection, settings)
     for one in outcomes:
         if one.outcome not in (expire.DONE, expire.EMPTIED):
             ran.note(

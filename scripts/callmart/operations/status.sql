@@ -55,6 +55,7 @@ select
     coalesce(held_back.days, 0),
     coalesce(turned_away.row_count, 0)::bigint,
     case
+        when closed.customer_id is not null then 'closed: ledger and database differ'
         when held_back.days > 0 then held_back.days || ' days held back'
         when days.first_day is null then 'nothing to check'
         else 'passed'
@@ -73,5 +74,6 @@ left join dirty using (customer_id)
 left join held_back using (customer_id)
 left join turned_away using (customer_id)
 left join extracts using (customer_id)
+left join privacy.closed using (customer_id)
 left join ops.publication as p using (customer_id)
 order by c.customer_id;

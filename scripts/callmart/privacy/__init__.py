@@ -1,1 +1,3 @@
-"""The rights of persons: the register of their requests, with its deadlines, and the letters that answer them."""
+"""The rights of persons: the register of their requests, with its deadlines and letters; every place where a person can
+be, and how a person is erased from all of them and looked for.
+"""

@@ -18,6 +18,8 @@ SQL = sql_file.statements(__file__)
 
 Language = Literal["nl", "en"]
 
+CELLS = "cells "  # how counts of queues and days begin whose figures change
+
 
 class Words(NamedTuple):
     """What a place is called in a letter."""
@@ -115,7 +117,11 @@ def _lines(evidence: list[Evidence], locale: Language) -> Iterator[_Line]:
         proof = by_step.get(("prove", place), {})
         yield _Line(
             place_in_words(place, locale),
-            sum(by_step.get(("find", place), {}).values()),
+            sum(
+                count
+                for what, count in by_step.get(("find", place), {}).items()
+                if not what.startswith(CELLS)  # they are no data of the person
+            ),
             proof.get("left", 0),
             not proof.get("to_attest") or ("attest", place) in by_step,
         )

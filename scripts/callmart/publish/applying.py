@@ -407,7 +407,7 @@ class _Customer:
             self.server.PublishMode.Overwrite if step.luid else self.server.PublishMode.CreateNew
         )
         if step.luid:
-            _forget_revisions(endpoint, published)
+            forget_revisions(endpoint, published)
         tag = str(Tag(self.site.installation, content_hash))
         endpoint.add_tags(published, tag)
         self.content.append(
@@ -468,7 +468,7 @@ def _worksheets(workbook: bytes) -> list[str]:
     return [str(sheet.get("name")) for sheet in root.iterfind("worksheets/worksheet")]
 
 
-def _forget_revisions(endpoint: Any, item: Any) -> None:
+def forget_revisions(endpoint: Any, item: Any) -> None:
     """Delete earlier revisions. Tableau keeps them for download, and they contain days that have expired since."""
     endpoint.populate_revisions(item)
     try:

@@ -22,7 +22,7 @@ from callmart.access import logins, roles
 from callmart.base import sql_file
 from callmart.base.errors import UserError
 from callmart.base.settings import Settings
-from callmart.database import clock
+from callmart.database import clock, ledger
 from callmart.declarations import dbt_project, exposures, metrics
 from callmart.declarations.captions import Locale
 from callmart.declarations.exposures import Schedule
@@ -87,11 +87,11 @@ def desired(connection: psycopg.Connection, settings: Settings) -> list[Publicat
             "select customer_id, mart_group, content_hash, row_count from ops.extract order by 1, 2",
         )
     )
-    stopped, now = _mail_stopped(connection), clock.now(connection)
+    stopped, now, closed = _mail_stopped(connection), clock.now(connection), ledger.closed(connection)
     site_zone = ZoneInfo(settings.tableau.time_zone or settings.time_zone)
     publications = []
     for customer in customers:
-        problem = None
+        problem = ledger.DIFFERS if customer.customer_id in closed else None
         try:
             if customer.connection == "live":
                 sources = _live(connection, settings, shared, customer)

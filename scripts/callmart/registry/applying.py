@@ -13,6 +13,7 @@ from callmart.base import sql_file
 from callmart.base.keys import ensure_key, fingerprint_of, keyed, new_key
 from callmart.base.settings import Settings
 from callmart.database import clock, schema
+from callmart.registry import erased
 from callmart.registry.contacts import key_contacts
 from callmart.registry.file import Registry
 from callmart.registry.states import (
@@ -37,15 +38,16 @@ def apply(connection: psycopg.Connection, settings: Settings, registry: Registry
     """
     with sessions.making_way(connection):
         _write_all(connection, settings, registry)
-        memberships.follow_contracts(connection, settings)
+        differing = memberships.follow_contracts(connection, settings)
         connection.commit()
-        return memberships.finish(connection, settings, None).problems
+        return differing + memberships.finish(connection, settings, None).problems
 
 
 def _write_all(connection: psycopg.Connection, settings: Settings, registry: Registry) -> None:
     schema.apply(connection, settings)
     now = clock.now(connection)
     current, desired = current_states(connection), desired_states(registry, now)
+    erased.refuse(connection, settings, desired)
     for customer_id in current.keys() - desired.keys():
         connection.execute("delete from registry.customer where customer_id = %s", [customer_id])
     changed = current.keys() - desired.keys()

@@ -168,7 +168,7 @@ def _remove_customer(
     ).rowcount
     for table in ("dirty_day", "held_back", "opened_day", "quality_failure", "extract"):
         _delete(connection, f"ops.{table}", _ALL, parameters)
-    _forget_build(connection)
+    opening.forget_build(connection)
 
     needs_key = forget_customer(connection, settings, customer_id)
     files = extract.folder(settings) / str(customer_id)
@@ -218,7 +218,7 @@ def _remove_days(
     counts += _remove_agents(connection, customer_id, span, marts)
     if counts:
         connection.execute("update ops.extract set basis = '{}' where customer_id = %(customer)s", parameters)
-        _forget_build(connection)
+        opening.forget_build(connection)
         vacuum.note(
             connection,
             *("raw.event", "raw.call", "raw.function_use", "registry.agent"),
@@ -342,11 +342,3 @@ def _delete_files(connection: psycopg.Connection, leave: str, parameters: Parame
         [files, files],
     )
     return len(files)
-
-
-def _forget_build(connection: psycopg.Connection) -> None:
-    """Discard what was computed and not opened: it may contain removed data. Its days are still dirty, so they are
-    computed again.
-    """
-    opening.empty_build(connection)
-    connection.execute("delete from ops.build where opened_at is null")

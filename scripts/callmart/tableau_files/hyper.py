@@ -1,18 +1,24 @@
 """Opens .hyper files, through one hyperd process that starts when it is first needed."""
 
 import atexit
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from threading import Lock
 from typing import Any
 
-from tableauhyperapi import Connection, CreateMode, HyperProcess, Telemetry
+from tableauhyperapi import Connection, CreateMode, HyperProcess, Telemetry, TypeTag
 
 SCHEMA = "Extract"  # the schema that Tableau expects
 # The file format that Tableau recommends, and no log file in the working folder.
 _PARAMETERS = {"default_database_version": "2", "log_config": ""}
+# The types of columns that can tell who somebody is.
+_CAN_TELL = {
+    TypeTag.TEXT, TypeTag.VARCHAR, TypeTag.CHAR, TypeTag.JSON, TypeTag.BYTES, TypeTag.BIG_INT, TypeTag.NUMERIC,
+}  # fmt: skip
 _starting = Lock()
 
 
@@ -32,6 +38,19 @@ def rows(file: Path, query: str) -> list[list[Any]]:
     """Return the rows of a query. Raises HyperException if the file can't be opened or the query fails."""
     with opened(file) as connection:
         return connection.execute_list_query(query)  # type: ignore[no-any-return]
+
+
+def values(file: Path) -> Iterator[str]:
+    """The different values of all columns that are no moments and no fractions, as text. The file stays as it is."""
+    with TemporaryDirectory() as folder:
+        copy = shutil.copy(file, folder)
+        with opened(Path(copy)) as connection:
+            for schema in connection.catalog.get_schema_names():
+                for table in connection.catalog.get_table_names(schema):
+                    for column in connection.catalog.get_table_definition(table).columns:
+                        if column.type.tag in _CAN_TELL:
+                            query = f"select distinct cast({column.name} as text) from {table}"
+                            yield from (str(value) for (value,) in connection.execute_list_query(query))
 
 
 @cache

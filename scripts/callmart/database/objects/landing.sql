@@ -54,13 +54,21 @@ begin
             and (number_key is null or raw.is_key(number_key))
             and (device_key is null or raw.is_key(device_key))
             and (target_key is null or raw.is_key(target_key))
-        ) as keyed
+        ) as keyed,
+        count(erased) as left_out_rows,
+        bool_and(
+            erased is null
+            or (erased = 'part' and call_key is not null)
+            or (erased = 'call' and num_nonnulls(call_key, agent_key, number_key, device_key, target_key) = 0)
+            or (raw.is_key(erased) and call_key is not null and num_nonnulls(agent_key, device_key) = 0)
+        ) as left_out_well
     from raw.incoming
     group by customer_id, platform, event, reason, direction, target_kind, number_withheld;
 
     select
         case
             when not keyed then 'a person is not given as a key'
+            when not left_out_well then 'a row of somebody who was erased is not as the landing makes it'
             when platform <> all ({platforms}) then 'a platform is not one of the raw format'
             when known.event is null then 'an event is not one of the raw format'
             when reason is not null and reason <> all (known.reasons) then 'a reason is not one of the event''s'
@@ -110,6 +118,8 @@ begin
         order by found
         limit 1
     ));
+
+    fault := coalesce(fault, case when raw.brings_erased() then 'it brings somebody back who was erased' end);
 
     fault := coalesce(fault, (
         select
@@ -483,7 +493,8 @@ $$;
 -- Store what the loader has written to raw.incoming, as one file.
 create or replace function raw.keep(
     name text, sha256 text, registry_version integer, asked text, row_count bigint, rejected bigint, turned_away bigint,
-    incomplete_last_line boolean, turned_away_by jsonb, out landed bigint, out repeated bigint
+    incomplete_last_line boolean, turned_away_by jsonb, erased bigint default 0,
+    out landed bigint, out repeated bigint, out left_out bigint
 )
 language plpgsql
 security definer
@@ -492,6 +503,7 @@ set timezone = 'UTC'
 as $$
 declare
     file bigint;
+    erased_again bigint; -- rows that equal one that was erased
 begin
     perform raw.refuse_unprepared(row_count, rejected, turned_away, turned_away_by);
 
@@ -567,8 +579,11 @@ begin
     select 'turned away', nullif(customer, 'null')::integer, jsonb_build_object('rows', rows::bigint, 'file', file)
     from jsonb_each_text(turned_away_by) as t (customer, rows);
 
-    select m.landed, m.repeated into landed, repeated from raw.merge_incoming(file) as m;
-    update raw.file as f set landed = keep.landed, repeated = keep.repeated where f.file_id = file;
+    select s.repeated, s.left_out + keep.erased into erased_again, left_out from raw.settle_erased() as s;
+    select m.landed, m.repeated + erased_again into landed, repeated from raw.merge_incoming(file) as m;
+    update raw.file as f
+    set landed = keep.landed, repeated = keep.repeated, erased = keep.left_out
+    where f.file_id = file;
     drop table arrived;
     truncate raw.incoming_reject, raw.incoming_agent;
 end

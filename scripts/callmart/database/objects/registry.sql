@@ -11,12 +11,19 @@ inner join registry.contract as k
     and k.valid_from <= (now() at time zone c.time_zone)::date
     and ((now() at time zone c.time_zone)::date < k.valid_until or k.valid_until is null);
 
--- The customers whose role may log in: those that ordered a login, or live data sources.
+-- The customers whose role may log in: those that ordered a login, or live data sources, and are not closed because
+-- ledger and database differ.
 create or replace view registry.ordered_login as
 select o.customer_id
 from registry.current_option as o
 inner join registry.customer as c using (customer_id)
-where c.sql_login or c.connection = 'live';
+where
+    (c.sql_login or c.connection = 'live')
+    and not exists (
+        select
+        from privacy.closed as p
+        where p.customer_id = c.customer_id
+    );
 
 -- The contracts that keep data today. Contracts that follow each other without a gap form a span, and only the span
 -- that covers today in the customer's time zone keeps data. So a customer without a contract today has no row. A

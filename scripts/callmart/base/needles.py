@@ -1,0 +1,148 @@
+"""Looks for a person's words and keys in bytes: of files, of what is packed in them, and of what the database tells.
+
+All needles are sought in one pass, by Hyperscan. A text is sought in UTF-8 and UTF-16, in any case of ASCII letters; a
+key of an event or a call as PostgreSQL stores a bigint, in both byte orders, and as text. A text of less than six bytes
+would be found by chance, so it is not sought here: declared columns are asked for it as a whole value.
+"""
+
+import gzip
+import shutil
+import zipfile
+import zlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryFile
+from typing import IO, Any, Literal
+
+import hyperscan
+import pyarrow as pa
+
+from callmart.base.errors import UserError
+
+SHORTEST = 6  # bytes of a text that is sought in bytes
+Bytes = bytes | bytearray | memoryview
+
+_CHUNK = 16 << 20
+_NESTED = 4  # containers in containers
+_ZIP, _GZIP, _ZSTD = b"PK\x03\x04", b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
+
+
+@dataclass(frozen=True)
+class Hits:
+    """The needles that were found, by their place in `Needles.texts` and `Needles.numbers`."""
+
+    texts: frozenset[int] = frozenset()
+    numbers: frozenset[int] = frozenset()
+
+    def __or__(self, other: "Hits") -> "Hits":
+        return Hits(self.texts | other.texts, self.numbers | other.numbers)
+
+    def __len__(self) -> int:
+        return len(self.texts) + len(self.numbers)
+
+
+class Needles:
+    """What is sought of a person. Make it once per search: compiling takes longer than reading a small file."""
+
+    def __init__(self, texts: Iterable[str], numbers: Iterable[int] = ()) -> None:
+        given = {text for text in texts if text}
+        self.texts = sorted(text for text in given if len(text.encode()) >= SHORTEST)
+        self.short = sorted(given - set(self.texts))
+        self.numbers = sorted(set(numbers))
+        spelled = [
+            (place, form, hyperscan.HS_FLAG_CASELESS)
+            for place, text in enumerate(self.texts)
+            for form in (text.encode(), text.encode("utf-16-le"))
+        ] + [
+            (len(self.texts) + place, form, 0)
+            for place, number in enumerate(self.numbers)
+            for form in (_stored(number, "little"), _stored(number, "big"), b"%d" % number)
+        ]
+        self._longest = max((len(form) for _, form, _ in spelled), default=1)
+        self._database = hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK) if spelled else None
+        if self._database:
+            self._database.compile(
+                expressions=[b"".join(b"\\x%02x" % byte for byte in form) for _, form, _ in spelled],
+                ids=[place for place, _, _ in spelled],
+                flags=[flags | hyperscan.HS_FLAG_SINGLEMATCH for _, _, flags in spelled],
+                elements=len(spelled),
+            )
+
+    def __repr__(self) -> str:
+        return f"Needles({len(self.texts)} texts, {len(self.short)} short, {len(self.numbers)} numbers)"
+
+    def __len__(self) -> int:
+        return len(self.texts) + len(self.numbers)
+
+    def in_bytes(self, data: Bytes) -> Hits:
+        """Look in bytes that are at hand. They are not unpacked."""
+        places: set[int] = set()
+        if self._database:
+            self._database.scan(data, lambda place, *_: places.add(place))  # type: ignore[type-var]
+        texts = len(self.texts)
+        return Hits(
+            frozenset(place for place in places if place < texts),
+            frozenset(place - texts for place in places if place >= texts),
+        )
+
+    def in_chunks(self, chunks: Iterable[Bytes]) -> Hits:
+        """Look in bytes that come in pieces. A needle may lie across two of them."""
+        found, gathered = Hits(), bytearray()
+        for chunk in chunks:
+            gathered += chunk
+            if len(gathered) >= _CHUNK:
+                found |= self.in_bytes(gathered)
+                del gathered[: -self._longest]
+        return found | self.in_bytes(gathered)
+
+    def in_file(self, path: Path, *, unpacks: bool = True) -> Hits:
+        """Look in a file, and in what is packed in it. Raises OSError if the file can't be read, and UserError if it
+        begins like a container and can't be unpacked.
+        """
+        with path.open("rb") as file:
+            try:
+                return self._in_open(file, _NESTED if unpacks else 0)
+            except (zipfile.BadZipFile, zlib.error, EOFError, pa.ArrowException):
+                raise UserError(
+                    f"{path} can't be unpacked, so nobody knows who is in it; remove it"
+                ) from None
+
+    def _in_open(self, file: IO[bytes], depth: int) -> Hits:
+        file.seek(0)
+        found = self.in_chunks(iter(partial(file.read, _CHUNK), b""))
+        if depth:
+            for unpacked in _unpacked(file):
+                found |= self._in_open(unpacked, depth - 1)
+        return found
+
+
+def _stored(number: int, order: Literal["little", "big"]) -> bytes:
+    """A bigint as PostgreSQL stores it on one or the other kind of machine."""
+    return number.to_bytes(8, order, signed=True)
+
+
+def _unpacked(file: IO[bytes]) -> Iterator[IO[bytes]]:
+    """The files in a container, unpacked; none if the file is no container."""
+    file.seek(0)
+    magic = file.read(4)
+    file.seek(0)
+    if magic == _ZIP:
+        with zipfile.ZipFile(file) as packed:
+            for member in packed.infolist():
+                with packed.open(member) as stream:
+                    yield from _spooled(stream)
+    elif magic.startswith(_GZIP):
+        with gzip.open(file) as stream:
+            yield from _spooled(stream)
+    elif magic == _ZSTD:
+        with pa.CompressedInputStream(pa.PythonFile(file, "r"), "zstd") as stream:
+            yield from _spooled(stream)
+
+
+def _spooled(stream: Any) -> Iterator[IO[bytes]]:
+    """What a stream gives, as a file without a name."""
+    with TemporaryFile() as file:
+        shutil.copyfileobj(stream, file, _CHUNK)
+        yield file

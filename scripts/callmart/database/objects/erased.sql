@@ -1,0 +1,270 @@
+-- The door for persons who were erased. The loader has asked the tombstones before, and handed over their rows without
+-- them (land/erased.py). It isn't trusted, so the tombstones are asked again.
+
+-- Note in the table `erased_key` which keys the loader hands over as they are, although there is a tombstone. They are
+-- looked for up to a day after the end of what was erased: a call that began before may end then. Uses the table
+-- `arrived` of raw.refuse_unprepared.
+create or replace function raw.find_erased() returns void
+language plpgsql
+as $$
+declare
+    customers integer[];
+    latest timestamptz;
+    agents text[];
+    devices text[];
+    callers text[];
+    calls integer[];
+begin
+    create temporary table erased_key (customer_id integer, kind text, key text, until timestamptz) on commit drop;
+    select array_agg(u.customer_id), max(u.calls_until)
+    into customers, latest
+    from privacy.erased_until as u
+    where exists (select from arrived as a where a.customer_id = u.customer_id and a.first_at < u.calls_until);
+    if customers is null then
+        return;
+    end if;
+
+    -- The ends of the tombstones: few keys end like one, and only for those a tombstone is made.
+    select
+        coalesce(array_agg(distinct right(tombstone, 4)) filter (where kind = 'agent'), '{{}}'),
+        coalesce(array_agg(distinct right(tombstone, 4)) filter (where kind = 'device'), '{{}}'),
+        coalesce(array_agg(distinct right(tombstone, 4)) filter (where kind = 'caller'), '{{}}'),
+        coalesce(
+            array_agg(distinct ('x' || right(tombstone, 4))::bit(16)::integer) filter (where kind = 'call'), '{{}}'
+        )
+    into agents, devices, callers, calls
+    from privacy.tombstone
+    where customer_id = any(customers);
+
+    insert into erased_key
+    with suspects as materialized (
+        select customer_id, call_key, agent_key, device_key, number_key, target_key, target_kind
+        from raw.incoming
+        where
+            erased is null
+            and occurred_at < latest
+            and customer_id = any(customers)
+            and (
+                (call_key & 65535)::integer = any(calls)
+                or right(agent_key, 4) = any(agents)
+                or (call_key is not null and right(device_key, 4) = any(devices))
+                or right(number_key, 4) = any(callers)
+                or right(target_key, 4) = any(agents || callers)
+            )
+    ),
+
+    keys as (
+        select customer_id, 'call' as kind, privacy.of_call(call_key) as key from suspects where call_key is not null
+        union
+        select customer_id, 'agent', agent_key from suspects where agent_key is not null
+        union
+        select customer_id, 'device', device_key from suspects where device_key is not null and call_key is not null
+        union
+        select customer_id, 'caller', number_key from suspects where number_key is not null
+        union
+        select customer_id, case when target_kind = 'number' then 'caller' else 'agent' end, target_key
+        from suspects where target_key is not null
+        union
+        select customer_id, 'agent', agent_key from raw.incoming_agent where customer_id = any(customers)
+    )
+
+    select k.customer_id, k.kind, k.key, max(t.until)
+    from keys as k
+    join privacy.secret as s using (customer_id)
+    join privacy.tombstone as t
+        on t.customer_id = k.customer_id
+        and t.kind = k.kind
+        and t.tombstone = privacy.tombstone_of(s.secret, k.kind, k.key)
+    group by k.customer_id, k.kind, k.key;
+end
+$$;
+
+-- The rows with a key of `erased_key`, and what they have of that person. Only to be asked if there are such keys.
+create or replace function raw.rows_of_erased()
+returns table (
+    place tid, customer_id integer, occurred_at timestamptz, call_key bigint, of_call boolean, until timestamptz,
+    has_agent boolean, has_device boolean, has_number boolean, has_target boolean
+)
+language plpgsql
+as $$
+begin
+    return query
+    select
+        i.ctid,
+        i.customer_id,
+        i.occurred_at,
+        i.call_key,
+        bool_or(k.kind = 'call'),
+        max(k.until),
+        bool_or(k.kind = 'agent' and k.key = i.agent_key) is true,
+        bool_or(k.kind = 'device' and k.key = i.device_key) is true,
+        bool_or(k.kind = 'caller' and k.key = i.number_key) is true,
+        bool_or(k.key = i.target_key) is true
+    from raw.incoming as i
+    join erased_key as k
+        on k.customer_id = i.customer_id
+        and (
+            (k.kind = 'call' and k.key = privacy.of_call(i.call_key))
+            or (k.kind = 'agent' and k.key = i.agent_key)
+            or (k.kind = 'device' and k.key = i.device_key and i.call_key is not null)
+            or (k.kind = 'caller' and k.key = i.number_key)
+            or (k.kind = case when i.target_kind = 'number' then 'caller' else 'agent' end and k.key = i.target_key)
+        )
+    where i.erased is null
+    group by i.ctid, i.customer_id, i.occurred_at, i.call_key;
+end
+$$;
+
+-- Whether the loader hands over somebody who was erased.
+create or replace function raw.brings_erased() returns boolean
+language plpgsql
+as $$
+begin
+    perform raw.find_erased();
+    return
+        exists (select from erased_key)
+        and (
+            exists (select from raw.rows_of_erased() as r where r.of_call or r.occurred_at < r.until)
+            or exists (
+                select
+                from raw.incoming_agent as i
+                join erased_key as k using (customer_id)
+                where k.kind = 'agent' and k.key = i.agent_key and i.last_at < k.until
+            )
+        );
+end
+$$;
+
+-- A row after the end of what was erased belongs to it if its call began before. The loader can't know that; the row is
+-- treated here as the loader treats those before. Returns whether there was one. Uses the table `erased_key`.
+create or replace function raw.take_out_late() returns boolean
+language plpgsql
+as $$
+begin
+    if not exists (select from erased_key) then
+        return false;
+    end if;
+
+    with late as (
+        select * from raw.rows_of_erased() as r
+        where r.call_key is not null and r.occurred_at >= r.until and r.occurred_at < r.until + interval '1 day'
+    ),
+
+    began as (
+        select l.place
+        from late as l
+        left join raw.call as c on c.customer_id = l.customer_id and c.call_key = l.call_key
+        left join raw.incoming as o on o.customer_id = l.customer_id and o.call_key = l.call_key
+        group by l.place, l.until
+        having min(least(c.first_at, o.occurred_at)) < l.until
+    )
+
+    update raw.incoming as i
+    set
+        erased = case when l.has_agent then md5(i.call_key || i.agent_key) else 'part' end,
+        agent_key = case when not l.has_agent then i.agent_key end,
+        device_key = case when not (l.has_agent or l.has_device) then i.device_key end,
+        number_key = case when not l.has_number then i.number_key end,
+        target_key = case when not l.has_target then i.target_key end
+    from began as b
+    join late as l using (place)
+    where i.ctid = b.place;
+    return found;
+end
+$$;
+
+-- Settle the rows of persons who were erased: one that equals an erased row is a repeat and goes; another of an erased
+-- call goes as well and is counted; the rest lands, with keys that lead to nobody. Uses the table `arrived`.
+create or replace function raw.settle_erased(out repeated bigint, out left_out bigint)
+language plpgsql
+as $$
+begin
+    repeated := 0;
+    left_out := 0;
+    if not (raw.take_out_late() or exists (select from arrived where left_out_rows > 0)) then
+        return;
+    end if;
+    create temporary table of_erased on commit drop as
+    with numbered as (
+        select
+            ctid as place,
+            customer_id,
+            occurred_at,
+            platform,
+            event,
+            queue,
+            call_key,
+            erased,
+            case when erased in ('call', 'part') then coalesce(agent_key, '') else '~' end as agent,
+            row_number() over (
+                partition by customer_id, occurred_at, platform, event, queue, call_key, agent_key, erased in ('call', 'part')
+            ) as nth
+        from raw.incoming
+        where erased is not null
+    )
+
+    select
+        n.*,
+        n.nth <= (
+            select count(*)
+            from raw.event as e
+            where
+                e.customer_id = n.customer_id
+                and e.occurred_at = n.occurred_at
+                and e.platform = n.platform
+                and e.event = n.event
+                and e.queue is not distinct from n.queue
+                and (
+                    n.erased = 'call'
+                    or (
+                        e.call_key = n.call_key
+                        and case when e.agent_key like '~%' then '~' else coalesce(e.agent_key, '') end = n.agent
+                    )
+                )
+        ) as is_known
+    from numbered as n;
+
+    select
+        count(*) filter (where is_known),
+        count(*) filter (where not is_known and erased = 'call')
+    into repeated, left_out
+    from of_erased;
+    delete from raw.incoming as i using of_erased as o where i.ctid = o.place and (o.is_known or o.erased = 'call');
+
+    -- An agent who has one key in the call already keeps it; two erased agents in one call can't be told apart.
+    with agents as (
+        select customer_id, call_key, erased, count(*) over (partition by customer_id, call_key) as of_call
+        from of_erased
+        where not is_known and agent = '~'
+        group by customer_id, call_key, erased
+    ),
+
+    stand_ins as materialized (
+        select
+            a.customer_id,
+            a.call_key,
+            a.erased,
+            coalesce(known.agent_key, raw.random_agent()) as agent_key
+        from agents as a
+        left join raw.call as c using (customer_id, call_key)
+        left join lateral (
+            select min(e.agent_key) as agent_key
+            from raw.event as e
+            where
+                e.customer_id = a.customer_id
+                and e.occurred_at between c.first_at and c.last_at
+                and e.call_key = a.call_key
+                and e.agent_key like '~%'
+            having count(distinct e.agent_key) = 1
+        ) as known on a.of_call = 1
+    )
+
+    update raw.incoming as i
+    set event_key = raw.random_key(), agent_key = coalesce(s.agent_key, i.agent_key)
+    from of_erased as o
+    left join stand_ins as s
+        on o.agent = '~' and s.customer_id = o.customer_id and s.call_key = o.call_key and s.erased = o.erased
+    where i.ctid = o.place and not o.is_known and o.erased <> 'call';
+    drop table of_erased;
+end
+$$;

@@ -1,0 +1,39 @@
+"""Tombstones: what is kept of a person who was erased, so that nobody brings the person back.
+
+A tombstone is made of a pseudonym, not of a name or number, with a secret that follows from the customer's key. The
+database has that secret (privacy.secret), because it asks the tombstones itself; the customer's key stays outside.
+privacy.tombstone_of and the landing make the same tombstones in SQL.
+"""
+
+import hmac
+from hashlib import sha256
+from typing import Literal
+
+from callmart.base.keys import keyed
+
+Kind = Literal["agent", "device", "caller", "call", "contact", "recipient"]
+
+# The end of a tombstone is that of the pseudonym. So a landing has to make tombstones for the few keys only that end
+# like one, and not for every call.
+SUFFIX = 4  # characters
+
+
+def secret_of(key: bytes) -> bytes:
+    """The secret of a customer's tombstones."""
+    return hmac.digest(key, b"tombstones", "sha256")
+
+
+def tombstone(secret: bytes, kind: Kind, pseudonym: str) -> str:
+    """The tombstone of a pseudonym: the key of an agent, device or number, or what `of_call` or `of_address` says."""
+    digest = sha256(secret + f"{kind}:{pseudonym}".encode()).hexdigest()
+    return digest[: 32 - SUFFIX] + pseudonym[-SUFFIX:]
+
+
+def of_call(call_key: int) -> str:
+    """A call's key as the text that its tombstone is made of."""
+    return f"{call_key & (2**64 - 1):016x}"
+
+
+def of_address(key: bytes, address: str) -> str:
+    """The pseudonym of a contact or recipient, however the address is spelt."""
+    return keyed(key, "contact", address.strip().casefold())

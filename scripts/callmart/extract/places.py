@@ -1,0 +1,58 @@
+"""Erases a person from the extracts on disk: those that changed are written anew, and drafts are removed."""
+
+from pathlib import Path
+from typing import Any
+
+from callmart.base.needles import Hits, Needles
+from callmart.base.person import Blocked, Counts, Person, Proof, Work
+from callmart.extract import extract
+from callmart.tableau_files import hyper
+
+
+class Extracts:
+    """The folder with a folder per customer."""
+
+    name = "extracts"
+    tables = ()
+    paths = ("extracts",)
+    contents = ()
+
+    def find(self, work: Work, person: Person) -> Counts:
+        """Count the customer's files in which the person is."""
+        found = Counts()
+        for path in _files(work):
+            if path.parent.name == str(person.customer_id) and in_file(work.needles, path):
+                found["files"] += 1
+        return found
+
+    def treat(self, work: Work, person: Person) -> Counts:
+        """Write those whose rows changed, and remove what no extract finished. Commits."""
+        counts = self.find(work, person)
+        for made in extract.extract(work.connection, work.settings, _quietly):
+            if isinstance(made, extract.Unproven) and made.customer_id in (None, person.customer_id):
+                raise Blocked("extract", str(made))
+        return counts
+
+    def prove(self, work: Work, person: Person) -> Proof:
+        """Search all files, as bytes and opened."""
+        searched, left = Counts(), Counts()
+        for path in _files(work):
+            searched["files"] += 1
+            left["files"] += bool(in_file(work.needles, path))
+        return Proof(searched, +left)
+
+
+def in_file(needles: Needles, path: Path) -> Hits:
+    """The needles in a file: in its bytes, and if it is an extract, in what Hyper reads from it."""
+    found = needles.in_file(path)
+    if path.suffix == ".hyper":
+        found |= needles.in_chunks(value.encode() + b"\n" for value in hyper.values(path))
+    return found
+
+
+def _files(work: Work) -> list[Path]:
+    return sorted(path for path in extract.folder(work.settings).rglob("*") if path.is_file())
+
+
+def _quietly(*step: Any) -> None:
+    """Progress that nobody watches."""

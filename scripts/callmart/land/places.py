@@ -1,0 +1,169 @@
+"""Erases a person from what was landed.
+
+Outside calls an agent's events are deleted. In calls an agent gets another random key in each call, with a prefix that
+nothing else has, so that queues keep their figures. A caller's calls lose the number, and get random keys.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import date
+from typing import Any, Literal, LiteralString, NamedTuple
+
+import psycopg
+
+from callmart.base import sql_file
+from callmart.base.person import Blocked, Counts, Person, Proof, Work
+from callmart.database import lock, vacuum
+
+SQL = sql_file.statements(__file__)
+
+Change = Literal["hidden", "staffing", "callers"]
+
+
+class Cell(NamedTuple):
+    """A queue and day whose figures change: what agents did is hidden, staffing changes, or the callers do."""
+
+    change: Change
+    queue: str
+    call_date: date
+
+
+class Doorway:
+    """The tables into which the loader writes a file. They are empty unless a file lands at this moment."""
+
+    name = "doorway"
+    tables = ("raw.incoming", "raw.incoming_agent", "raw.incoming_reject")
+    paths = ()
+    contents = ()
+
+    def find(self, work: Work, person: Person) -> Counts:
+        """Nothing: nobody can see what is in a landing that is not committed."""
+        return Counts()
+
+    def treat(self, work: Work, person: Person) -> Counts:
+        """Empty the tables. Nothing can be landing then."""
+        try:
+            with work.connection.transaction():
+                lock.wait_at_most(work.connection, lock.TIMEOUT)
+                work.connection.execute(f"truncate {', '.join(self.tables)}".encode())
+        except psycopg.errors.LockNotAvailable:
+            raise Blocked(
+                "landing", "a file is landing; wait until it has landed, then run this again"
+            ) from None
+        return Counts()
+
+    def prove(self, work: Work, person: Person) -> Proof:
+        """Look whether the tables are empty."""
+        rows = Counts()
+        for table in self.tables:
+            ((rows[table],),) = work.connection.execute(f"select count(*) from {table}".encode()).fetchall()
+        work.connection.rollback()
+        return Proof(Counts(tables=len(self.tables)), +rows)
+
+
+class Events:
+    """The events, and the calls that they belong to."""
+
+    name = "events"
+    tables = ("raw.event", "raw.call")
+    paths = ()
+    contents = ()
+
+    def find(self, work: Work, person: Person) -> Counts:
+        """Count the events and calls of an agent or a caller up to the moment."""
+        with _gathered(work.connection, person, keeps=False) as parameters:
+            return _counts(work.connection) if parameters else Counts()
+
+    def treat(self, work: Work, person: Person) -> Counts:
+        """Delete or change them, and mark the days whose marts change."""
+        connection = work.connection
+        with _gathered(connection, person, keeps=True) as parameters:
+            if not parameters:
+                return Counts()
+            counts = _counts(connection)
+            _reach(connection, person, parameters)
+            connection.execute(SQL["mark_days"], parameters)
+            if person.kind == "agent":
+                touched = {name for (name,) in connection.execute(SQL["delete_outside"], parameters)}
+                touched |= {name for (name,) in connection.execute(SQL["erase_agent"], parameters)}
+            else:
+                touched = {name for (name,) in connection.execute(SQL["erase_caller"], parameters)}
+                if connection.execute(SQL["rename_calls"], parameters).rowcount:
+                    touched.add("raw.call")
+            if touched:
+                vacuum.note(connection, "raw.event", *touched)
+            return counts
+
+    def prove(self, work: Work, person: Person) -> Proof:
+        """Count again."""
+        return Proof(Counts(tables=len(self.tables)), self.find(work, person))
+
+
+class Stored(NamedTuple):
+    """What is stored of an agent or a caller, as it is before the erasure."""
+
+    cells: tuple[Cell, ...] = ()  # whose figures change
+    traces: frozenset[int] = frozenset()  # the keys of the events, and of a caller's calls
+    calls: frozenset[int] = frozenset()  # a caller's calls, each of which gets a tombstone
+    devices: frozenset[str] = frozenset()  # that only this agent used
+    is_active_later: bool = False  # whether there is something that came later, and stays
+
+
+def look(connection: psycopg.Connection, person: Person) -> Stored:
+    """Find out what an erasure would change. Changes nothing."""
+    with _gathered(connection, person, keeps=False) as parameters:
+        if not parameters:
+            return Stored()
+        _reach(connection, person, parameters)
+        return Stored(
+            tuple(Cell(*row) for row in connection.execute(SQL[f"cells_of_{person.kind}"], parameters)),
+            _first(connection, SQL[f"traces_of_{person.kind}"]),
+            _first(connection, "select call_key from erased_call")
+            if person.kind == "caller"
+            else frozenset(),
+            _first(connection, "select device_key from own_device")
+            if person.kind == "agent"
+            else frozenset(),
+            connection.execute(SQL["later"], parameters).fetchone() == (True,),
+        )
+
+
+def _first(connection: psycopg.Connection, query: LiteralString) -> frozenset[Any]:
+    return frozenset(value for (value,) in connection.execute(query))
+
+
+@contextmanager
+def _gathered(
+    connection: psycopg.Connection, person: Person, *, keeps: bool
+) -> Iterator[dict[str, Any] | None]:
+    """Gather what is erased of an agent or a caller in temporary tables, in a transaction. Yields the parameters of the
+    statements; None for other kinds of persons, and for one without a key.
+    """
+    if person.kind not in ("agent", "caller") or not person.keys:
+        yield None
+        return
+    parameters = {
+        "customer": person.customer_id,
+        "kind": person.kind,
+        "keys": sorted(person.keys),
+        "until": person.until,
+    }
+    with connection.transaction(force_rollback=not keeps):
+        connection.execute(SQL["erased_calls"], parameters)
+        if person.kind == "agent":
+            connection.execute(SQL["own_devices"], parameters)
+        connection.execute(SQL[f"erased_events_of_{person.kind}"], parameters)
+        connection.execute("analyze erased_call, erased_event")
+        yield parameters
+
+
+def _counts(connection: psycopg.Connection) -> Counts:
+    ((outside, inside, calls),) = connection.execute(SQL["counts"]).fetchall()
+    return +Counts({"events outside calls": outside, "events in calls": inside, "calls": calls})
+
+
+def _reach(connection: psycopg.Connection, person: Person, parameters: dict[str, Any]) -> None:
+    """Find the days whose marts change."""
+    of_agent = ("ends", "login_days", "reached_days")
+    for name in of_agent if person.kind == "agent" else ("days_of_calls",):
+        connection.execute(SQL[name], parameters)

@@ -1,0 +1,174 @@
+"""Erases a person from the marts: they are computed again, checked and opened as every night, never edited.
+
+The mart that names agents has no days, so nothing would compute it without the person: there the row is deleted.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import psycopg
+from psycopg import sql
+
+from callmart.base import sql_file
+from callmart.base.person import Blocked, Counts, Person, Proof, Work
+from callmart.build import window
+from callmart.database import places, vacuum
+from callmart.declarations import dbt_project, standing
+from callmart.declarations.dbt_project import Mart
+from callmart.opening import opening
+from callmart.validate import suites
+
+SQL = sql_file.statements(__file__)
+_KEY = "agent_key"
+
+
+class Computed:
+    """What a build computed and nobody has opened."""
+
+    name = "build"
+    tables = ("build.*",)
+    paths = ()
+    contents = ()
+
+    def find(self, work: Work, person: Person) -> Counts:
+        """Nothing: it is emptied, whoever is in it."""
+        return Counts()
+
+    def treat(self, work: Work, person: Person) -> Counts:
+        """Discard it. Its days are still dirty."""
+        with work.connection.transaction():
+            opening.forget_build(work.connection)
+        return Counts()
+
+    def prove(self, work: Work, person: Person) -> Proof:
+        """Search its tables."""
+        return places.prove(work, self.tables)
+
+
+class Marts:
+    """The marts' tables, with what their readers see."""
+
+    name = "marts"
+    tables = (f"{standing.SCHEMA}.*",)
+    paths = ()
+    contents = ()
+
+    def find(self, work: Work, person: Person) -> Counts:
+        """Count the agent's rows, of the days up to the moment."""
+        with work.connection.transaction():
+            return _rows(work.connection, person)
+
+    def treat(self, work: Work, person: Person) -> Counts:
+        """Build, check and open the days that the person is on. Commits. Raises Blocked if one is held back."""
+        connection = work.connection
+        with connection.transaction():
+            counts = _rows(connection, person)
+            _mark(connection, person)
+            _note_months(work, person)
+        if _waiting(connection, person):
+            window.build(connection, work.settings, _quietly)
+            suites.validate(connection, work.settings, _quietly)
+            try:
+                opening.open_build(connection, work.settings)
+            except opening.Drifted as drifted:
+                raise Blocked("drift", str(drifted)) from None
+            if waiting := _waiting(connection, person):
+                raise Blocked(
+                    "held back",
+                    f"{waiting} days of customer {person.customer_id} are held back by their checks (`callmart status` "
+                    "lists them): correct them or release them, then run this again",
+                )
+        return counts
+
+    def prove(self, work: Work, person: Person) -> Proof:
+        """Count again, and search the tables whole."""
+        searched = places.prove(work, self.tables)
+        return Proof(searched.searched, searched.left | self.find(work, person))
+
+
+def _waiting(connection: psycopg.Connection, person: Person) -> int:
+    """How many days of the customer an erasure has changed that were not opened since."""
+    ((waiting,),) = connection.execute(SQL["waiting"], {"customer": person.customer_id}).fetchall()
+    connection.commit()
+    return int(waiting)
+
+
+def _quietly(*step: Any) -> None:
+    """Progress that nobody watches."""
+
+
+def _of_agents(connection: psycopg.Connection) -> list[Mart]:
+    return [mart for mart in standing.of_customers(connection) if _KEY in mart.columns]
+
+
+def _parameters(connection: psycopg.Connection, person: Person) -> dict[str, Any]:
+    parameters = {"customer": person.customer_id, "keys": sorted(person.keys), "until": person.until}
+    bound = connection.execute(SQL["bound"], parameters).fetchone()
+    return parameters | {"bound": bound[0] if bound else person.until.date()}
+
+
+def _rows(connection: psycopg.Connection, person: Person) -> Counts:
+    if person.kind != "agent":
+        return Counts()
+    parameters = _parameters(connection, person)
+    found = Counts()
+    for mart, condition in _conditions(connection):
+        query = _filled("rows_of_agent", mart, condition)
+        ((found[f"{standing.SHOWN}.{mart.name}"],),) = connection.execute(query, parameters).fetchall()
+    return +found
+
+
+def _mark(connection: psycopg.Connection, person: Person) -> None:
+    """Mark the days on which a mart shows the agent, and delete the name."""
+    if person.kind != "agent":
+        return
+    parameters = _parameters(connection, person)
+    for mart, condition in _conditions(connection):
+        connection.execute(_filled("mark_days" if mart.day else "delete_named", mart, condition), parameters)
+        if not mart.day:
+            vacuum.note(connection, f"{standing.SCHEMA}.{mart.name}")
+
+
+def _conditions(connection: psycopg.Connection) -> Iterator[tuple[Mart, sql.Composable]]:
+    """The marts with agents, those with days first, each with the condition that a row `t` goes. A row without a day
+    stays as long as a later day refers to it.
+    """
+    marts = _of_agents(connection)
+    with_days = [mart for mart in marts if mart.day]
+    for mart in with_days:
+        yield mart, sql.SQL("{} < %(bound)s").format(sql.Identifier("t", str(mart.day)))
+    for mart in marts:
+        if not mart.day:
+            yield (
+                mart,
+                sql.SQL(" and ").join(
+                    sql.SQL(
+                        "not exists (select from {} as r where r.customer_id = t.customer_id"
+                        " and r.agent_key = t.agent_key and {} >= %(bound)s)"
+                    ).format(sql.Identifier(standing.SCHEMA, other.name), sql.Identifier("r", str(other.day)))
+                    for other in with_days
+                )
+                if with_days
+                else sql.SQL("true"),
+            )
+
+
+def _filled(statement: str, mart: Mart, condition: sql.Composable) -> sql.Composed:
+    return sql.SQL(SQL[statement]).format(
+        mart=sql.Identifier(standing.SCHEMA, mart.name),
+        mart_name=sql.Literal(mart.name),
+        day=sql.Identifier("t", str(mart.day)),
+        condition=condition,
+    )
+
+
+def _note_months(work: Work, person: Person) -> None:
+    """Note the months that the build will write anew: their former rows are to leave the files."""
+    marts = dbt_project.marts(work.settings)
+    reach = max((mart.reach_days for mart in marts), default=0)
+    for mart in marts:
+        query = sql.SQL(SQL["months"]).format(
+            mart_name=sql.Literal(f'{standing.SCHEMA}."{mart.name}"'), reach=sql.Literal(reach)
+        )
+        months = work.connection.execute(query, {"customer": person.customer_id}).fetchall()
+        vacuum.note(work.connection, *(month for (month,) in months))

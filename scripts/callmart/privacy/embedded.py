@@ -1,0 +1,124 @@
+"""The files of the embedded server: tables and indexes as bytes, the planner's samples, the write-ahead log.
+
+A row that was deleted stays in its page, and in the log, until something overwrites it. So what was touched is written
+anew, and the log goes on in new files. What a server elsewhere has in its files is attested by its operator.
+"""
+
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import psycopg
+
+from callmart.access import sessions
+from callmart.base import sql_file
+from callmart.base.needles import Hits
+from callmart.base.person import Blocked, Counts, Person, Proof, Work
+from callmart.database import server, vacuum
+
+SQL = sql_file.statements(__file__)
+
+_WAIT = (
+    "30s"  # for the lock of a table that is written anew; sessions of customers in the way are ended before
+)
+_SWITCHES = 64  # of the log at most: it keeps a few files in store
+
+
+class Files:
+    """The server's files, or those of a server elsewhere."""
+
+    name = "server files"
+    tables = ()
+    paths = ("postgres", "postgres.ready", "server.lock", "socket")
+    contents = ()
+
+    def find(self, work: Work, person: Person) -> Counts:
+        """Nothing of its own: what is here is in a table."""
+        return Counts()
+
+    def treat(self, work: Work, person: Person) -> Counts:
+        """Write anew what was touched: tables, the planner's samples, the log. Commits."""
+        connection = work.connection
+        touched = [relation for (relation,) in connection.execute(SQL["touched"]).fetchall()]
+        connection.commit()
+        if work.settings.dsn is None:
+            with sessions.making_way(connection):
+                connection.autocommit = True
+                try:
+                    connection.execute("select set_config('lock_timeout', %s, false)", [_WAIT])
+                    for relation in touched:
+                        connection.execute(f"vacuum (full) {relation}".encode())
+                except psycopg.errors.LockNotAvailable:
+                    raise Blocked(
+                        "lock", "another session holds a table; when it has ended, run this again"
+                    ) from None
+                finally:
+                    connection.execute("reset lock_timeout")
+                    connection.autocommit = False
+        if not vacuum.vacuum(connection):
+            raise Blocked("lock", "another session holds a table; when it has ended, run this again")
+        if work.settings.dsn is None:
+            with server.administrator(work.settings.home) as postgres:
+                postgres.execute("vacuum (full) pg_catalog.pg_statistic, pg_catalog.pg_statistic_ext_data")
+                _renew_log(postgres)
+        return Counts(tables=len(touched))
+
+    def prove(self, work: Work, person: Person) -> Proof:
+        """Search the bytes of all files."""
+        if work.settings.dsn is not None:
+            return Proof(Counts(), Counts(), ("server log and freed pages",))
+        searched, left = Counts(), Counts()
+        for found in _hits(work):
+            searched["files"] += 1
+            left["files"] += bool(found)
+        return Proof(searched, +left)
+
+
+def search(work: Work) -> Hits:
+    """Everything of the needles that is in the bytes of the server's files."""
+    found = Hits()
+    for hits in _hits(work):
+        found |= hits
+    return found
+
+
+def _hits(work: Work) -> Iterator[Hits]:
+    """The needles in each file. A file that the server removes meanwhile is left out."""
+    with server.administrator(work.settings.home) as postgres:
+        postgres.execute("checkpoint")  # what is in memory only, too
+    for path in files(work.settings.home / "postgres"):
+        with suppress(FileNotFoundError):
+            yield work.needles.in_file(path, unpacks=False)
+
+
+def files(folder: Path) -> Iterator[Path]:
+    """The files below a folder, sorted. What vanishes meanwhile is left out."""
+    for path in sorted(folder.rglob("*")):
+        if path.is_file():
+            yield path
+
+
+def _renew_log(postgres: psycopg.Connection) -> None:
+    """Leave all files of the log that are there now behind, and have them removed, not used again."""
+    postgres.execute("alter system set wal_recycle = off")
+    postgres.execute("select pg_reload_conf()")
+    try:
+        last = max(_log(postgres))
+        for _ in range(_SWITCHES):
+            postgres.execute(
+                "select pg_logical_emit_message(false, 'callmart', '')"
+            )  # an empty file is not left
+            postgres.execute("select pg_switch_wal()")
+            postgres.execute("checkpoint")
+            if min(_log(postgres)) > last:
+                return
+        raise Blocked(
+            "log", "the server keeps its write-ahead log; remove replication slots, then run this again"
+        )
+    finally:
+        postgres.execute("alter system reset wal_recycle")
+        postgres.execute("select pg_reload_conf()")
+
+
+def _log(postgres: psycopg.Connection) -> list[str]:
+    return [name for (name,) in postgres.execute(SQL["log"])]

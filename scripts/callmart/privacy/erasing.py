@@ -1,0 +1,195 @@
+"""Erases a person: plans what it changes, does that place by place, and proves that nothing is left.
+
+What must not come back is in the ledger before anything is deleted. Each place can be treated again, so after a crash
+the same command goes on. Erasing, building, opening and landing exclude each other.
+"""
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from functools import cache
+from hashlib import sha256
+
+import psycopg
+
+from callmart.base.needles import Hits, Needles
+from callmart.base.person import Blocked, Counts, Person, Proof, Work
+from callmart.base.settings import Settings
+from callmart.database import clock, ledger
+from callmart.database.places import hits, tables
+from callmart.database.tombstones import Kind, of_call, secret_of, tombstone
+from callmart.land import places as landed
+from callmart.land.places import Cell, Stored
+from callmart.opening.places import Marts
+from callmart.privacy import embedded, kept
+from callmart.privacy.kept import Kept
+from callmart.privacy.letters import CELLS
+from callmart.privacy.places import PLACES, require_covered
+from callmart.publish import tableau
+
+OnPlace = Callable[[str, Counts], None]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What an erasure would change: counts per place, and the queues and days whose figures change."""
+
+    counts: Mapping[str, Counts]
+    cells: tuple[Cell, ...]
+
+    @property
+    def hash(self) -> str:
+        """By which a person approves the plan. Any other count or cell gives another one."""
+        counts = {place: dict(sorted(found.items())) for place, found in self.counts.items()}
+        cells = [(cell.change, cell.queue, str(cell.call_date)) for cell in self.cells]
+        return sha256(json.dumps([counts, cells], sort_keys=True).encode()).hexdigest()[:16]
+
+
+def plan(work: Work, person: Person) -> Plan:
+    """Find out what an erasure would change. Changes nothing. Raises Blocked if a place can't be reached."""
+    with _blocked("places"):
+        require_covered(work.connection, work.settings)
+    return _plan(work, person, landed.look(work.connection, person))
+
+
+def do(
+    work: Work, person: Person, key: bytes, request: int, begin: Callable[[str], None], on_place: OnPlace
+) -> None:
+    """Erase the person. `key` is the customer's. `begin` is called with the hash of the plan as it is now, before
+    anything changes; it raises UserError if another one was approved. `on_place` is called after each place with what
+    was treated.
+
+    Raises Blocked if a place can't be treated: when it can be reached again, the same call goes on.
+    """
+    home = work.settings.home
+    with clock.guarded(work.connection, work.settings):
+        with _blocked("places"):
+            require_covered(work.connection, work.settings)
+        stored = landed.look(work.connection, person)
+        before = kept.recall(home, key, request, person)
+        controlled = Counts()
+        if before is None:
+            begin(_plan(work, person, stored).hash)
+            before = Kept(person.words, stored.traces, stored.calls, stored.devices)
+            with _blocked("control"):
+                controlled = _control(_searching(work, person, before, stored))
+            kept.keep(home, key, request, person, before)
+        else:
+            begin("")
+        _remember(work, person, key, request, before)
+        searching = _searching(work, person, before, stored)
+        for place in PLACES:
+            with _blocked(place.name):
+                treated = place.treat(searching, person)
+            if place.name == embedded.Files.name:
+                treated += controlled
+            on_place(place.name, treated)
+
+
+def prove(
+    work: Work, person: Person, key: bytes, request: int, on_place: Callable[[str, Proof], None]
+) -> int:
+    """Look for the person in all places. `on_place` is called after each. What is kept to be able to prove it is
+    forgotten when nothing is left. Returns how many words were too short to be sought in bytes.
+    """
+    home = work.settings.home
+    with clock.guarded(work.connection, work.settings):
+        with _blocked("places"):
+            require_covered(work.connection, work.settings)
+        before = kept.recall(home, key, request, person)
+        stored = landed.look(work.connection, person)
+        searching = _searching(work, person, before, stored)
+        left = 0
+        for place in PLACES:
+            with _blocked(place.name):
+                proof = place.prove(searching, person)
+            left += proof.left.total()
+            on_place(place.name, proof)
+        if not left:
+            kept.forget(home, request)
+        return len(searching.needles.short)
+
+
+def _plan(work: Work, person: Person, stored: Stored) -> Plan:
+    searching = _searching(work, person, None, stored)
+    counts = {}
+    for place in PLACES:
+        with _blocked(place.name):
+            counts[place.name] = place.find(searching, person)
+    counts[Marts.name] += Counts(f"{CELLS}{cell.change}" for cell in stored.cells)
+    return Plan(counts, stored.cells)
+
+
+def _searching(work: Work, person: Person, before: Kept | None, stored: Stored) -> Work:
+    """The work, with what may be left nowhere. If there is something of the person that came later, ids and keys stay
+    for that, and only what leads to the erased events is sought, and a number in clear.
+    """
+    traces = stored.traces | (before.traces if before else frozenset())
+    words = person.words | (before.words if before else frozenset())
+    devices = stored.devices | (before.devices if before else frozenset())
+    if stored.is_active_later:
+        texts = words if person.kind == "caller" else frozenset[str]()
+    else:
+        texts = words | person.keys | devices
+    return replace(work, needles=Needles(texts, traces))
+
+
+def _remember(work: Work, person: Person, key: bytes, request: int, before: Kept) -> None:
+    """Write the tombstones, to the ledger first. Commits."""
+    secret = secret_of(key)
+    pseudonyms: dict[Kind, Iterable[str]] = {
+        person.kind: person.keys,
+        "device": before.devices,
+        "call": map(of_call, before.calls),
+    }
+    made = {kind: [tombstone(secret, kind, each) for each in found] for kind, found in pseudonyms.items()}
+    with work.connection.transaction():
+        ledger.append(
+            work.connection,
+            work.settings,
+            person.customer_id,
+            person.kind,
+            person.until,
+            {kind: found for kind, found in made.items() if found},
+            request,
+        )
+
+
+def _control(work: Work) -> Counts:
+    """Look for what is there, before it goes. A search that doesn't find it now would prove nothing afterwards. Counts
+    what was found.
+    """
+    told = Hits()
+    with work.connection.transaction():
+        for table in tables(work.connection):
+            if table.schema in ("raw", "registry"):
+                told |= hits(work.connection, table, work.needles)
+    missed = len(work.needles.numbers) - len(told.numbers)
+    if work.settings.dsn is None:
+        in_bytes = embedded.search(work)
+        missed += len(told.texts - in_bytes.texts) + len(told.numbers - in_bytes.numbers)
+    if missed:
+        raise Blocked(
+            "control",
+            f"the search misses {missed} of the person's words and keys that are there, so it could prove nothing: "
+            "nothing was erased; report it",
+        )
+    return Counts({"found before": len(told)})
+
+
+@contextmanager
+def working(connection: psycopg.Connection, settings: Settings) -> Iterator[Work]:
+    """What the places work with. `connection` is the owner's. Signs in to Tableau when that is first needed."""
+    with ExitStack() as opened:
+        yield Work(connection, settings, cache(lambda: opened.enter_context(tableau.connect(settings))))
+
+
+@contextmanager
+def _blocked(place: str) -> Iterator[None]:
+    """Within it, Blocked gets the name of the place."""
+    try:
+        yield
+    except Blocked as blocked:
+        blocked.place = blocked.place or place
+        raise

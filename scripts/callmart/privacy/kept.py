@@ -1,0 +1,74 @@
+"""What has to be remembered of a person from the erasure to its proof: words, and the keys of events that are gone.
+
+It is in a file of the home, encrypted with a key that only somebody can make who names the person again and has the
+customer's key. The file goes when nothing is left of the person.
+"""
+
+import hmac
+import json
+import os
+import secrets
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from callmart.base.errors import UserError
+from callmart.base.keys import secret_file
+from callmart.base.person import Person
+
+_NONCE = 12  # bytes
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What is remembered of an erasure."""
+
+    words: frozenset[str] = field(repr=False)
+    traces: frozenset[int] = field(repr=False)  # the former keys of events, and of a caller's calls
+    calls: frozenset[int] = field(repr=False)  # the former keys of a caller's calls
+    devices: frozenset[str] = field(repr=False)  # the keys of devices that only this agent used
+
+
+def keep(home: Path, key: bytes, request: int, person: Person, content: Kept) -> None:
+    """Write the file, synced to the disk. `key` is the customer's."""
+    path = _path(home, request)
+    nonce = secrets.token_bytes(_NONCE)
+    written = json.dumps({name: sorted(values) for name, values in asdict(content).items()})
+    secret_file(path, nonce + _cipher(key, request, person).encrypt(nonce, written.encode(), None))
+    for place in (path, path.parent):
+        opened = os.open(place, os.O_RDONLY)
+        try:
+            os.fsync(opened)
+        finally:
+            os.close(opened)
+
+
+def recall(home: Path, key: bytes, request: int, person: Person) -> Kept | None:
+    """What the file remembers; None if there is none. Raises UserError if it is about other ids than the person's."""
+    try:
+        sealed = _path(home, request).read_bytes()
+    except FileNotFoundError:
+        return None
+    try:
+        content = _cipher(key, request, person).decrypt(sealed[:_NONCE], sealed[_NONCE:], None)
+    except InvalidTag:
+        raise UserError(
+            f"request {request} is about somebody else, or about more ids: name the person as in its plan"
+        ) from None
+    return Kept(**{name: frozenset(values) for name, values in json.loads(content).items()})
+
+
+def forget(home: Path, request: int) -> None:
+    """Delete the file."""
+    _path(home, request).unlink(missing_ok=True)
+
+
+def _path(home: Path, request: int) -> Path:
+    return home / "privacy" / f"request-{request}"
+
+
+def _cipher(key: bytes, request: int, person: Person) -> AESGCM:
+    named = " ".join(sorted(person.keys))
+    return AESGCM(hmac.digest(key, f"proof:{request}:{named}".encode(), "sha256"))

@@ -1,0 +1,78 @@
+-- name: of_agents
+-- What the registry has of agents, by their keys.
+select
+    agent,
+    name,
+    email
+from registry.agent
+where customer_id = %(customer)s and agent_key = any(%(keys)s);
+
+-- name: of_address
+-- What the registry has of a contact or recipient.
+select
+    email,
+    name
+from registry.contact
+where customer_id = %(customer)s and lower(trim(email)) = %(address)s
+union
+select
+    email,
+    null
+from registry.recipient
+where customer_id = %(customer)s and lower(trim(email)) = %(address)s;
+
+-- name: others
+-- Agents who may be the same person under another id, and why: the same name or address, the same device, or the same
+-- id but for how the interface is written (SIP/101, PJSIP/101, Agent/101, 101).
+with asked as (
+    select
+        agent_key,
+        agent,
+        name,
+        email
+    from registry.agent
+    where customer_id = %(customer)s and agent_key = any(%(keys)s)
+),
+
+interfaces as (
+    select regexp_replace(lower(id), '^.*/|@.*$', '', 'g') as interface
+    from unnest(%(ids)s::text[]) as id
+),
+
+devices as (
+    select distinct e.device_key
+    from raw.event as e
+    where e.customer_id = %(customer)s and e.agent_key = any(%(keys)s) and e.device_key is not null
+),
+
+found as (
+    select
+        a.agent_key,
+        'name' as reason
+    from registry.agent as a
+    inner join asked on lower(a.name) = lower(asked.name) or lower(a.email) = lower(asked.email)
+    where a.customer_id = %(customer)s
+    union
+    select
+        a.agent_key,
+        'interface'
+    from registry.agent as a
+    inner join interfaces as i on regexp_replace(lower(a.agent), '^.*/|@.*$', '', 'g') = i.interface
+    where a.customer_id = %(customer)s
+    union
+    select
+        e.agent_key,
+        'device'
+    from raw.event as e
+    inner join devices as d on e.device_key = d.device_key
+    where e.customer_id = %(customer)s and e.agent_key !~ '^~'
+)
+
+select
+    coalesce(max(a.agent), 'agent-' || left(f.agent_key, 10)) as shown,
+    string_agg(distinct f.reason, ', ' order by f.reason) as reasons
+from found as f
+left join registry.agent as a on a.customer_id = %(customer)s and f.agent_key = a.agent_key
+where f.agent_key <> all(%(keys)s)
+group by f.agent_key
+order by 1;

@@ -1,0 +1,123 @@
+-- name: returned
+-- The agents and callers with a tombstone of whom there is something from before its end. A call that began before may
+-- end a day later.
+with erased as (
+    select
+        t.customer_id,
+        t.kind,
+        t.tombstone,
+        s.secret,
+        max(t.until) as until
+    from privacy.tombstone as t
+    inner join privacy.secret as s using (customer_id)
+    group by t.customer_id, t.kind, t.tombstone, s.secret
+),
+
+events as (
+    select e.*
+    from privacy.erased_until as u
+    inner join raw.event as e on u.customer_id = e.customer_id and u.until > e.occurred_at
+    union all
+    select e.*
+    from privacy.erased_until as u
+    inner join raw.call as c on u.customer_id = c.customer_id and u.until between c.first_at and c.last_at
+    inner join raw.event as e
+        on c.customer_id = e.customer_id
+        and c.call_key = e.call_key
+        and e.occurred_at >= u.until
+        and e.occurred_at < u.calls_until
+),
+
+known as (
+    select
+        customer_id,
+        'agent' as kind,
+        agent_key as key,
+        min(occurred_at) as first_at
+    from events
+    where agent_key is not null
+    group by customer_id, agent_key
+    union all
+    select
+        customer_id,
+        'caller',
+        number_key,
+        min(occurred_at)
+    from events
+    where number_key is not null
+    group by customer_id, number_key
+    union all
+    select
+        customer_id,
+        case when target_kind = 'number' then 'caller' else 'agent' end,
+        target_key,
+        min(occurred_at)
+    from events
+    where target_key is not null
+    group by customer_id, target_kind, target_key
+    union all
+    select
+        a.customer_id,
+        'agent',
+        a.agent_key,
+        coalesce(a.last_day::timestamp at time zone c.time_zone, '-infinity')
+    from registry.agent as a
+    inner join registry.customer as c using (customer_id)
+)
+
+select
+    k.customer_id,
+    k.kind,
+    k.key,
+    max(e.until)
+from known as k
+inner join erased as e
+    on k.customer_id = e.customer_id
+    and k.kind = e.kind
+    and k.first_at < e.until + interval '1 day' -- a call that began before
+    and e.tombstone = privacy.tombstone_of(e.secret, k.kind, k.key)
+group by k.customer_id, k.kind, k.key
+order by k.customer_id, k.kind, k.key;
+
+-- name: addresses
+-- The contacts and recipients of customers of whom one was erased.
+with named as (
+    select
+        customer_id,
+        'contact' as kind,
+        email
+    from registry.contact
+    union all
+    select
+        customer_id,
+        'recipient',
+        email
+    from registry.recipient
+)
+
+select
+    n.customer_id,
+    n.kind,
+    n.email,
+    c.key_fingerprint
+from named as n
+inner join registry.customer as c using (customer_id)
+where
+    c.key_fingerprint is not null
+    and (n.customer_id, n.kind) in (
+        select
+            t.customer_id,
+            t.kind
+        from privacy.tombstone as t
+    )
+order by 1, 2, 3;
+
+-- name: addresses_erased
+select
+    customer_id,
+    kind,
+    tombstone,
+    max(until)
+from privacy.tombstone
+where kind in ('contact', 'recipient')
+group by customer_id, kind, tombstone;

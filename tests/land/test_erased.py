@@ -1,0 +1,283 @@
+"""Who was erased does not come back by landing: not again, not late, not in another format, not through the loader."""
+
+from collections import Counter
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import psycopg
+import pytest
+
+from callmart.access import logins
+from callmart.base.keys import keyed
+from callmart.land.landing import Landed
+from callmart_home import Callmart
+from erasing import erase, key_of, person
+from events import DETAILED, Row, at, event, log, ndjson, registry
+from landed import OWN
+
+pytestmark = pytest.mark.dated
+
+NOOR, PIET, BEN = "SIP/101", "SIP/102", "SIP/103"
+CALLER, OTHER = "+31612345678", "+31687654321"
+UNTIL = at("00:00", 1)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _registry(callmart: Callmart) -> None:
+    callmart.apply(registry(*(f"id: {number}, {DETAILED}" for number in OWN)))
+
+
+def call(name: str, clock: str, number: str, agent: str, day: int = 0) -> list[Row]:
+    """A call that one agent takes and hands to another."""
+    begin, own = at(clock, day), {"call_id": name, "queue": "sales"}
+    return [
+        event("queue_joined", begin, other_number=number, **own),
+        event("agent_connected", begin + timedelta(seconds=10), agent=agent, line=f"device-{agent}", **own),
+        event(
+            "transferred", begin + timedelta(seconds=20), agent=agent, reason="blind",
+            target_kind="agent", target=PIET, **own,
+        ),
+        event("agent_released", begin + timedelta(seconds=20), agent=agent, reason="transfer", **own),
+    ]  # fmt: skip
+
+
+def day() -> list[Row]:
+    """A morning of Noor and Ben, with two calls of one caller and one of another; and a call over midnight."""
+    return [
+        event("agent_logged_in", at("08:00"), agent=NOOR, line="desk-1"),
+        event("agent_logged_in", at("08:00"), agent=BEN, line="desk-2"),
+        event("agent_status", at("08:30"), agent=NOOR, reason="break"),
+        *call("c-1", "09:00", CALLER, NOOR),
+        *call("c-2", "09:30", OTHER, NOOR),
+        *call("c-3", "10:00", CALLER, BEN),
+        *call("c-4", "23:59:50", OTHER, NOOR),
+    ]
+
+
+def land(callmart: Callmart, customer: int, rows: list[Row]) -> Landed:
+    return callmart.land_text(ndjson(*(row | {"customer_id": customer} for row in rows)))
+
+
+def figures(callmart: Callmart, customer: int) -> Counter[Any]:
+    """What queues count: moments, events and queues."""
+    rows = callmart.rows(
+        "select occurred_at, event, queue from raw.event where customer_id = %s and call_key is not null",
+        customer,
+    )
+    return Counter(tuple(row.values()) for row in rows)
+
+
+def traces(callmart: Callmart, customer: int, kind: str, word: str) -> int:
+    """How often the person's key is in what was landed."""
+    ((count,),) = [
+        row.values()
+        for row in callmart.rows(
+            "select count(*) as n from raw.event as e where customer_id = %s and to_jsonb(e)::text like %s",
+            customer,
+            f"%{keyed(key_of(callmart, customer), kind, word)}%",
+        )
+    ]
+    return int(count)
+
+
+Landing = Callable[[int], Landed]
+
+
+def erased(callmart: Callmart, customer: int, kind: str, word: str) -> Counter[Any]:
+    """Land the day and erase a person; returns what the queues counted."""
+    assert land(callmart, customer, day()).landed == len(day())
+    before = figures(callmart, customer)
+    name = {"caller": "number"}.get(kind, kind)
+    assert traces(callmart, customer, name, word) > 0
+    erase(callmart, person(callmart, customer, kind, word, UNTIL))
+    assert traces(callmart, customer, name, word) == 0
+    assert figures(callmart, customer) == before
+    return before
+
+
+@pytest.mark.parametrize(("kind", "word"), [("agent", NOOR), ("caller", CALLER), ("agent", PIET)])
+def test_landing_the_same_rows_again_changes_nothing(
+    callmart: Callmart, customer: int, kind: str, word: str
+) -> None:
+    before = erased(callmart, customer, kind, word)
+    again = land(callmart, customer, [*day(), event("agent_logged_out", at("12:00", 1), agent=BEN)])
+    outside = 2 if word == NOOR else 0  # the login and the status are gone, so that nothing can equal them
+    assert (again.landed, again.repeated, again.erased) == (1, len(day()) - outside, outside)
+    assert figures(callmart, customer) == before
+    assert traces(callmart, customer, {"caller": "number"}.get(kind, kind), word) == 0
+
+
+def test_an_agents_late_row_lands_under_the_agents_key_in_that_call(
+    callmart: Callmart, customer: int
+) -> None:
+    erased(callmart, customer, "agent", NOOR)
+    own = {"call_id": "c-1", "queue": "sales"}
+    late = event("hold_started", at("09:00:15"), agent=NOOR, **own)
+    assert (land(callmart, customer, [late]).landed, land(callmart, customer, [late]).landed) == (1, 0)
+    keys = callmart.rows(
+        "select distinct agent_key from raw.event where customer_id = %s and agent_key is not null"
+        " and occurred_at between %s and %s",
+        customer, at("09:00"), at("09:01"),
+    )  # fmt: skip
+    assert len(keys) == 1 and keys[0]["agent_key"].startswith("~")
+
+
+def test_two_erased_agents_of_a_call_are_two(callmart: Callmart, customer: int) -> None:
+    erased(callmart, customer, "agent", NOOR)
+    erase(callmart, person(callmart, customer, "agent", PIET, UNTIL), 2)
+    new = [
+        event("agent_connected", at("09:10"), agent=who, call_id="c-9", queue="sales")
+        for who in (NOOR, PIET, NOOR)
+    ]
+    new[2] = new[2] | {"event": "agent_released", "reason": "agent", "occurred_at": at("09:12").isoformat()}
+    assert land(callmart, customer, new).landed == 3
+    rows = callmart.rows(
+        "select event, agent_key, device_key from raw.event where customer_id = %s and occurred_at between %s and %s",
+        customer, at("09:10"), at("09:12"),
+    )  # fmt: skip
+    assert len({row["agent_key"] for row in rows}) == 2
+    assert all(row["agent_key"].startswith("~") for row in rows)
+
+
+def test_a_late_row_of_an_erased_call_is_left_out(callmart: Callmart, customer: int) -> None:
+    before = erased(callmart, customer, "caller", CALLER)
+    own = {"call_id": "c-1", "queue": "sales"}
+    late = [
+        event("hold_started", at("09:00:15"), agent=NOOR, **own),
+        event("call_ended", at("00:00:20", 1), call_id="c-1", reason="caller"),
+    ]
+    landed = land(callmart, customer, late)
+    assert (landed.landed, landed.repeated, landed.erased) == (0, 0, 2)
+    assert callmart.rows("select erased from raw.file order by file_id desc limit 1") == [{"erased": 2}]
+    assert figures(callmart, customer) == before
+
+
+def test_a_callers_unknown_call_lands_without_the_number(callmart: Callmart, customer: int) -> None:
+    erased(callmart, customer, "caller", CALLER)
+    late = call("c-8", "11:00", CALLER, BEN)
+    assert land(callmart, customer, late).landed == len(late)
+    assert traces(callmart, customer, "number", CALLER) == 0
+    assert land(callmart, customer, [*late, *day()]).landed == 0
+
+
+@pytest.mark.parametrize(("kind", "word"), [("agent", NOOR), ("caller", CALLER)])
+def test_what_comes_after_the_end_is_new(callmart: Callmart, customer: int, kind: str, word: str) -> None:
+    erased(callmart, customer, kind, word)
+    new = call("c-7", "09:00", CALLER, NOOR, day=1)
+    landed = land(callmart, customer, new)
+    assert (landed.landed, landed.erased) == (len(new), 0)
+    assert traces(callmart, customer, {"caller": "number"}.get(kind, kind), word) > 0
+
+
+def test_the_end_of_a_call_over_midnight_comes_in_a_file_of_its_own(
+    callmart: Callmart, customer: int
+) -> None:
+    """The loader can't know that the call began before, so the server takes the agent out."""
+    before = erased(callmart, customer, "agent", NOOR)
+    rest = [row for row in call("c-4", "23:59:50", OTHER, NOOR) if row["occurred_at"] >= UNTIL.isoformat()]
+    assert len(rest) == 3
+    landed = land(callmart, customer, rest)
+    assert (landed.landed, landed.repeated) == (0, 3)
+    assert (
+        land(callmart, customer, [event("hold_started", at("00:00:05", 1), agent=NOOR, call_id="c-4")]).landed
+        == 1
+    )
+    assert figures(callmart, customer) - before == Counter({(at("00:00:05", 1), "hold_started", None): 1})
+    assert traces(callmart, customer, "agent", NOOR) == 0
+
+
+@pytest.mark.parametrize(("kind", "word"), [("agent", NOOR), ("caller", CALLER)])
+def test_another_format_brings_nobody_back(callmart: Callmart, customer: int, kind: str, word: str) -> None:
+    lines = [
+        (at("09:00"), f"c-1|sales|NONE|ENTERQUEUE||{CALLER}|1"),
+        (at("09:00:10"), f"c-1|sales|{NOOR}|CONNECT|10|m-1|5"),
+        (at("09:00:40"), f"c-1|sales|{NOOR}|COMPLETECALLER|10|30|1"),
+        (at("09:30"), f"NONE|sales|{NOOR}|PAUSE|lunch"),
+    ]
+    callmart.land_text(log(*lines), customer)
+    erase(callmart, person(callmart, customer, kind, word, UNTIL))
+    as_rows = [
+        event("queue_joined", at("09:00"), other_number=CALLER, call_id="c-1", queue="sales"),
+        event("agent_connected", at("09:00:10"), agent=NOOR, call_id="c-1", queue="sales"),
+        event("agent_released", at("09:00:40"), agent=NOOR, call_id="c-1", queue="sales", reason="caller"),
+        event("agent_status", at("09:30"), agent=NOOR, reason="break"),
+    ]
+    land(callmart, customer, as_rows)
+    assert traces(callmart, customer, {"caller": "number"}.get(kind, kind), word) == 0
+
+
+def test_the_agents_id_stays_out_of_the_registry(callmart: Callmart, customer: int) -> None:
+    erased(callmart, customer, "agent", NOOR)
+    land(callmart, customer, [*day(), *call("c-6", "11:00", OTHER, BEN)])
+    ids = callmart.rows("select agent from registry.agent where customer_id = %s", customer)
+    assert {row["agent"] for row in ids} == {BEN}
+
+
+# -- the server asks again -------------------------------------------------------------------------------------------
+
+ROW = {"customer_id": "%(customer)s", "occurred_at": "%(at)s", "event_key": "1", "identified": "true",
+       "platform": "'vcloud'", "event": "'agent_connected'", "call_key": "1", "agent_key": "%(key)s"}  # fmt: skip
+
+
+def handed_over(callmart: Callmart, customer: int, moment: Any, **change: str) -> int:
+    """Hand a row over as the loader, past the door of `land`; returns how many landed."""
+    row = ROW | change
+    key = keyed(key_of(callmart, customer), "agent", NOOR)
+    with logins.connect(callmart.settings, "loader") as loader:
+        loader.execute(
+            f"insert into raw.incoming ({', '.join(row)}) values ({', '.join(row.values())})".encode(),
+            {"customer": customer, "at": moment, "key": key},
+        )
+        kept = loader.execute(
+            "select landed from raw.keep('f', 's', 1, '[]', 1::int8, 0::int8, 0::int8, false, '{}')"
+        )
+        ((landed,),) = kept.fetchall()
+        loader.rollback()
+    return int(landed)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        pytest.param({}, id="an erased agent"),
+        pytest.param({"target_key": "%(key)s", "target_kind": "'agent'", "event": "'transferred'",
+                      "reason": "'blind'", "agent_key": "null"}, id="as a target"),
+        pytest.param({"agent_key": "'~' || %(key)s"}, id="a reserved key"),
+        pytest.param({"erased": "'part'", "call_key": "null"}, id="a part of no call"),
+        pytest.param({"erased": "'call'"}, id="an erased call with its agent"),
+        pytest.param({"erased": "'~' || %(key)s", "agent_key": "null"}, id="a mark with the prefix"),
+        pytest.param({"erased": "'anything'"}, id="an unknown mark"),
+    ],
+)  # fmt: skip
+def test_the_server_refuses_what_the_loader_may_not_hand_over(
+    callmart: Callmart, customer: int, change: dict[str, str]
+) -> None:
+    erased(callmart, customer, "agent", NOOR)
+    with pytest.raises(psycopg.errors.CheckViolation):
+        handed_over(callmart, customer, at("10:00"), **change)
+    assert handed_over(callmart, customer, at("10:00", 2)) == 1
+    key = keyed(key_of(callmart, customer), "agent", BEN)
+    assert handed_over(callmart, customer, at("10:00"), agent_key=f"'{key}'") == 1
+
+
+def test_a_mark_of_the_loader_is_never_kept(callmart: Callmart, customer: int) -> None:
+    """Whatever stands for an erased agent, the server makes another key of it."""
+    erased(callmart, customer, "agent", NOOR)
+    key = keyed(key_of(callmart, customer), "agent", NOOR)
+    with logins.connect(callmart.settings, "loader") as loader:
+        loader.execute(
+            "insert into raw.incoming"
+            " (customer_id, occurred_at, event_key, identified, platform, event, call_key, erased)"
+            " values (%s, %s, 7, true, 'vcloud', 'agent_connected', 1, %s)",
+            [customer, at("10:00"), key],
+        )
+        loader.execute(
+            "select landed from raw.keep('f', 's', 1, '[]', 1::int8, 0::int8, 0::int8, false, '{}')"
+        )
+        loader.commit()
+    assert traces(callmart, customer, "agent", NOOR) == 0
+    (row,) = callmart.rows(
+        "select agent_key, event_key from raw.event where customer_id = %s and call_key = 1", customer
+    )
+    assert row["agent_key"].startswith("~") and row["event_key"] != 7
