@@ -11,9 +11,8 @@ import pytest
 import typer
 
 from callmart.base.keys import key_file
-from callmart.base.settings import Settings
 from callmart.cli import main, terminal
-from callmart.privacy import letters, register, subject
+from callmart.privacy import letters, places, register, subject
 from commands import use
 from requests_of_persons import APPROVERS_PASSWORD, HASH, PLAN, Desk
 from today import TODAY
@@ -258,13 +257,17 @@ def test_at_a_terminal_it_is_hidden_and_asked_twice(monkeypatch: pytest.MonkeyPa
     asked: list[dict[str, Any]] = []
     monkeypatch.setattr(sys, "stdin", type("Terminal", (), {"isatty": staticmethod(lambda: True)})())
 
-    def prompt(what: str, **how: Any) -> str:
+    def prompt(what: str, default: object, **how: Any) -> str:
         asked.append({"what": what} | how)
         return "typed"
 
     monkeypatch.setattr(typer, "prompt", prompt)
     assert terminal.secret("number", twice=True) == "typed"
-    assert asked == [{"what": "number", "hide_input": True, "confirmation_prompt": True, "err": True}]
+    assert (asked[0]["what"], asked[0]["hide_input"], asked[0]["confirmation_prompt"]) == (
+        "number",
+        True,
+        True,
+    )
 
 
 def test_the_approver_chooses_a_password(
@@ -290,6 +293,6 @@ def test_the_approver_chooses_a_password(
 
 
 def test_every_place_has_words_in_both_languages() -> None:
-    for place in PLAN:
-        assert letters.place_in_words(place, "nl") != letters.place_in_words(place, "en")
-    assert Settings.model_fields["backup_kept_days"].default is None
+    assert letters.PLACES.keys() == {place.name for place in places.PLACES}
+    for words in letters.PLACES.values():
+        assert words.nl != words.en
