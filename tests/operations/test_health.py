@@ -133,6 +133,16 @@ CASES = {
         installed("8 days") + GOOD, "backup", None, "there is no backup yet: run `callmart backup FOLDER`"
     ),
     "old backup": Case(backed_up("9 days"), "backup", None, "the last backup is 9 days old"),
+    "ledger": Case(
+        f"insert into privacy.ledger_entry (entry, commitment, digest, salt, customer_id, kind, until, at)"
+        f" values (1, '', '', '', {NAMED}, 'agent', now(), now()); insert into privacy.ledger (ledger) values ('x');"
+        f"insert into privacy.tombstone values (1, {NAMED}, 'agent', 'x', now());",
+        "ledger", None, "all customers are closed: the privacy ledger",
+    ),
+    "ledger lost": Case(
+        "insert into ops.audit_log (action) values ('ledger lost');",
+        "ledger_lost", None, "the privacy ledger was lost on",
+    ),
     "clock": Case(
         "insert into ops.clock (day) values (current_date + 9)"
         " on conflict (one_row) do update set day = excluded.day",

@@ -1,0 +1,21 @@
+"""The audit's check of the privacy ledger: it, its copy and the database say the same."""
+
+import psycopg
+
+from callmart.audit.check import Check, few
+from callmart.base.settings import Settings
+from callmart.database import ledger
+
+
+def of_ledger(connection: psycopg.Connection, settings: Settings) -> Check:
+    """Check that nobody who was erased can come back because something was lost."""
+    standing = ledger.standing(connection, settings)
+    found = [
+        *([standing.unreadable] if standing.unreadable else ()),
+        *(f"customer {customer}: {ledger.DIFFERS}" for customer in sorted(standing.differing)),
+    ]
+    ((entries,),) = connection.execute("select count(*) from privacy.ledger_entry").fetchall()
+    return Check(
+        "books", "the privacy ledger, its copy and the database say the same of everybody who was erased",
+        entries, len(found), few(found), applies=bool(entries or found),
+    )  # fmt: skip

@@ -1,0 +1,352 @@
+"""The ledger is written before anything is deleted, and where it and the database differ, customers are closed."""
+
+import os
+import signal
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr
+
+from callmart.base.errors import UserError
+from callmart.base.settings import Privacy
+from callmart.database import chain, ledger
+from callmart.database.chain import Chain
+from callmart.database.ledger import Standing
+from callmart.privacy import replaying
+from callmart.retention import tombstones
+from callmart_home import Callmart
+from erasing import erase, erase_events, person
+from events import DETAILED, at, event, registry, together
+
+pytestmark = pytest.mark.dated
+
+ONE, OTHER, THIRD = 1, 2, 3
+NOOR, BEN = "SIP/101", "SIP/103"
+UNTIL = at("00:00", 1)
+
+
+@pytest.fixture(scope="module")
+def volume(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("volume")
+
+
+@pytest.fixture(scope="module")
+def centre(callmart: Callmart, volume: Path) -> Callmart:
+    """Three customers with two agents each; the ledger has a copy."""
+    callmart.settings.privacy = Privacy(ledger_copy=volume / "ledger")
+    callmart.apply(registry(*(f"id: {each}, {DETAILED}" for each in (ONE, OTHER, THIRD))))
+    callmart.land_text(
+        together(
+            {
+                customer: [
+                    event("agent_status", at("09:00") + timedelta(minutes=n), agent=agent, reason="break")
+                    for n, agent in enumerate((NOOR, BEN))
+                ]
+                for customer in (ONE, OTHER, THIRD)
+            }
+        )
+    )
+    return callmart
+
+
+@pytest.fixture(scope="module")
+def erased(centre: Callmart) -> Callmart:
+    """An agent of each of the first two customers was erased."""
+    for request, customer in enumerate((ONE, OTHER), 1):
+        erase(centre, person(centre, customer, "agent", NOOR, UNTIL), request)
+    return centre
+
+
+def home(callmart: Callmart) -> Path:
+    return ledger.file(callmart.settings)
+
+
+def copy(callmart: Callmart) -> Path:
+    assert callmart.settings.privacy.ledger_copy
+    return callmart.settings.privacy.ledger_copy
+
+
+def standing(callmart: Callmart) -> Standing:
+    with callmart.connect() as connection:
+        return ledger.standing(connection, callmart.settings)
+
+
+def statuses(callmart: Callmart, customer: int) -> int:
+    return int(callmart.rows("select count(*) as n from raw.event where customer_id = %s", customer)[0]["n"])
+
+
+def replay(callmart: Callmart, lost: ledger.Lost | None = None) -> replaying.Replayed:
+    with callmart.connect() as connection:
+        return replaying.replay(
+            connection, callmart.settings, lambda who: erase_events(connection, who), lost
+        )
+
+
+# -- written ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_ledger_begins_with_its_copy_before_anybody_is_erased(centre: Callmart) -> None:
+    assert home(centre).read_bytes() == copy(centre).read_bytes()
+    assert chain.parse(home(centre).read_bytes()).entries == ()
+    assert {path.stat().st_mode & 0o777 for path in (home(centre), copy(centre))} == {0o600}
+    assert home(centre).parent.stat().st_mode & 0o777 == 0o700
+    assert standing(centre) == Standing()
+
+
+def test_an_entry_is_on_the_disk_before_anything_is_deleted(
+    erased: Callmart, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[int] = []
+    monkeypatch.setattr(os, "fsync", lambda number: synced.append(os.fstat(number).st_ino))
+    seen = []
+
+    def before_deleting() -> None:
+        seen.append(
+            (statuses(erased, OTHER), home(erased).read_bytes() == copy(erased).read_bytes(), len(synced))
+        )
+
+    before = ledger.last(erased.settings)
+    erase(erased, person(erased, OTHER, "agent", BEN, UNTIL), 3, before_deleting)
+    assert seen == [(1, True, 2)] and statuses(erased, OTHER) == 0
+    assert set(synced) == {home(erased).stat().st_ino, copy(erased).stat().st_ino}
+    number, digest = ledger.last(erased.settings)
+    assert (number, digest != before[1]) == (before[0] + 1, True)
+    text = home(erased).read_text()
+    assert not any(word in text for word in (NOOR, BEN, *person(erased, OTHER, "agent", BEN, UNTIL).keys))
+
+
+def test_the_same_erasure_is_written_once(erased: Callmart) -> None:
+    before = home(erased).read_bytes()
+    erase(erased, person(erased, OTHER, "agent", BEN, UNTIL), 3)
+    assert home(erased).read_bytes() == before
+    assert standing(erased) == Standing()
+
+
+def test_without_room_for_the_copy_nothing_is_deleted(erased: Callmart, volume: Path) -> None:
+    before, away = home(erased).read_bytes(), volume.with_name("unmounted")
+    moved = erased.settings.privacy
+    erased.settings.privacy = Privacy(ledger_copy=away / "ledger")
+    with pytest.raises(UserError, match="ledger"):
+        erase(erased, person(erased, ONE, "agent", BEN, UNTIL), 4)
+    erased.settings.privacy = moved
+    assert (statuses(erased, ONE), home(erased).read_bytes()) == (1, before)
+
+
+def test_a_copy_is_needed_with_a_server_of_ones_own(erased: Callmart) -> None:
+    alone = erased.settings.model_copy(update={"dsn": SecretStr("postgresql://x"), "privacy": Privacy()})
+    embedded = erased.settings.model_copy(update={"privacy": Privacy()})
+    with erased.connect() as connection:
+        for settings in (alone, embedded):  # the second has had one
+            with pytest.raises(UserError, match=r"privacy\.ledger_copy is missing"):
+                ledger.append(connection, settings, ONE, "agent", UNTIL, {}, 9)
+    ledger.refuse_one_copy(embedded)
+
+
+# -- compared --------------------------------------------------------------------------------------------------------
+
+
+def entries_of(text: bytes) -> list[bytes]:
+    return text.splitlines(keepends=True)
+
+
+def cut(path: Path) -> None:
+    path.write_bytes(b"".join(entries_of(path.read_bytes())[:-1]))
+
+
+def forged(callmart: Callmart) -> None:
+    """A whole chain of somebody's own, in both places."""
+    known = chain.parse(home(callmart).read_bytes())
+    body = known.entries[0].body
+    assert body is not None
+    other = Chain(known.ledger)
+    other = Chain(known.ledger, (other.followed_by(body),))
+    for path in (home(callmart), copy(callmart)):
+        path.write_bytes(other.text())
+
+
+def elsewhere(callmart: Callmart) -> None:
+    for path in (home(callmart), copy(callmart)):
+        path.write_bytes(Chain(chain.new_ledger()).text())
+
+
+def execute(statement: str) -> Callable[[Callmart], None]:
+    def run(callmart: Callmart) -> None:
+        with callmart.connect() as connection:
+            connection.execute(statement.encode())
+
+    return run
+
+
+ALL = "all"
+DAMAGES: dict[str, tuple[Callable[[Callmart], object], object, bool]] = {
+    # what is done, who is closed, and whether a replay mends it
+    "copy cut": (lambda it: cut(copy(it)), {OTHER}, True),
+    "ledger cut": (lambda it: cut(home(it)), {OTHER}, True),
+    "both cut": (lambda it: [cut(path) for path in (home(it), copy(it))], {OTHER}, True),  # type: ignore[func-returns-value]
+    "an end that was never finished": (
+        lambda it: home(it).write_bytes(home(it).read_bytes() + b'{"number":4'), set(), True,
+    ),
+    "copy gone": (lambda it: copy(it).unlink(), ALL, True),
+    "ledger gone": (lambda it: home(it).unlink(), ALL, True),
+    "a byte of the copy": (
+        lambda it: copy(it).write_bytes(copy(it).read_bytes().replace(b'"customer":1', b'"customer":9')), ALL, True,
+    ),
+    "a byte of the ledger": (
+        lambda it: home(it).write_bytes(home(it).read_bytes().replace(b'"request":2', b'"request":7')), ALL, True,
+    ),
+    "an entry doubled": (
+        lambda it: home(it).write_bytes(home(it).read_bytes() + entries_of(home(it).read_bytes())[-1]), ALL, True,
+    ),
+    "another chain": (forged, ALL, False),
+    "another installation's": (elsewhere, ALL, False),
+    "a tombstone gone": (
+        execute("delete from privacy.tombstone where entry = 2"), {OTHER}, True,
+    ),
+    "an entry gone": (
+        execute(
+            "delete from privacy.tombstone where entry = 1;"
+            "delete from privacy.ledger_entry where entry = 1"
+        ), {ONE}, True,
+    ),
+    "a tombstone more": (
+        execute(
+            "insert into privacy.tombstone select entry, 3, kind, tombstone, until from privacy.tombstone"
+            " where entry = 1"
+        ), {THIRD}, True,
+    ),
+    "a tombstone that ends earlier": (
+        execute("update privacy.tombstone set until = until - interval '1 day' where entry = 1"), {ONE}, True,
+    ),
+    "everything gone from the database": (
+        execute("truncate privacy.tombstone, privacy.ledger_entry, privacy.ledger"), {ONE, OTHER}, True,
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_difference_is_found_and_mended(erased: Callmart, damage: str) -> None:
+    do, closed, is_mended = DAMAGES[damage]
+    before = home(erased).read_bytes()
+    rows = erased.rows("select * from privacy.tombstone order by entry, tombstone")
+    do(erased)
+    found = standing(erased)
+    assert (found.unreadable is not None, found.differing) == (
+        (True, frozenset()) if closed == ALL else (False, closed)
+    )
+    with erased.connect() as connection:
+        said = ledger.close(connection, erased.settings)
+        assert ledger.closed(connection) == ({ONE, OTHER, THIRD} if closed == ALL else closed)
+        assert len(said) == (1 if closed == ALL else len(found.differing))
+        with pytest.raises(UserError) if found.differs else pytest.MonkeyPatch.context():
+            for customer in sorted(found.differing) or [ONE]:
+                found.refuse(customer)
+    if is_mended:
+        replay(erased)
+    else:
+        with pytest.raises(UserError, match="contradict each other"):
+            replay(erased)
+        for path in (home(erased), copy(erased)):
+            path.write_bytes(before)
+    assert home(erased).read_bytes() == copy(erased).read_bytes() == before
+    assert erased.rows("select * from privacy.tombstone order by entry, tombstone") == rows
+    assert standing(erased) == Standing()
+    with erased.connect() as connection:
+        assert ledger.close(connection, erased.settings) == []
+        assert ledger.closed(connection) == set()
+
+
+def test_a_ledger_that_is_lost_with_its_copy_needs_a_reason(erased: Callmart) -> None:
+    before = home(erased).read_bytes()
+    home(erased).unlink()
+    copy(erased).unlink()
+    with pytest.raises(UserError, match="--ledger-lost"):
+        replay(erased)
+    assert not home(erased).exists()
+    replay(erased, "volume-lost")
+    assert home(erased).read_bytes() == copy(erased).read_bytes() == before  # the database knew it all
+    (incident,) = erased.rows("select details from ops.audit_log where action = 'ledger lost'")
+    assert incident["details"] == {"reason": "volume-lost"}
+
+
+# -- killed between ledger and deletion ------------------------------------------------------------------------------
+
+
+def test_after_a_kill_between_ledger_and_deletion_the_replay_finishes(erased: Callmart) -> None:
+    who, before = person(erased, THIRD, "agent", NOOR, UNTIL), len(entries_of(home(erased).read_bytes()))
+    child = os.fork()
+    if child == 0:
+        try:
+            erase(erased, who, 5, lambda: os.kill(os.getpid(), signal.SIGKILL))
+        finally:
+            os._exit(1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
+    assert len(entries_of(home(erased).read_bytes())) == before + 1
+    assert statuses(erased, THIRD) == 2
+    assert standing(erased).differing == {THIRD}
+    with pytest.raises(UserError, match="customer 3: the privacy ledger and the database differ"):
+        erase(erased, person(erased, THIRD, "agent", BEN, UNTIL), 6)
+    done = replay(erased)
+    assert (done.customers, done.persons) == ((THIRD,), 1)
+    assert statuses(erased, THIRD) == 1
+    assert standing(erased) == Standing()
+    assert replay(erased).persons == 0
+
+
+def test_after_a_kill_the_same_command_goes_on(erased: Callmart) -> None:
+    who = person(erased, THIRD, "agent", BEN, UNTIL)
+    with pytest.raises(ZeroDivisionError):
+        erase(erased, who, 7, lambda: 1 // 0)
+    before = home(erased).read_bytes()
+    assert standing(erased).differing == {THIRD}
+    erase(erased, who, 7)
+    assert (home(erased).read_bytes(), statuses(erased, THIRD)) == (before, 0)
+    assert standing(erased) == Standing()
+
+
+# -- ended -----------------------------------------------------------------------------------------------------------
+
+
+def test_tombstones_end_when_neither_a_file_nor_a_backup_can_bring_anybody_back(erased: Callmart) -> None:
+    old = at("00:00") - timedelta(days=800)
+    with erased.connect() as connection:
+        ledger.append(connection, erased.settings, ONE, "agent", old, {"agent": ["f" * 32]}, 20)
+    number, digest = ledger.last(erased.settings)
+
+    def ended(kept_days: int | None) -> int:
+        settings = erased.settings.model_copy(update={"backup_kept_days": kept_days})
+        with erased.connect() as connection:
+            return tombstones.end(connection, settings)
+
+    assert (ended(None), ended(1)) == (0, 0)  # nobody knows; a backup of yesterday is still there
+    assert "f" * 32 in home(erased).read_text() and "f" * 32 in copy(erased).read_text()
+    assert ended(0) == 1
+    assert ledger.last(erased.settings) == (number, digest)
+    for path in (home(erased), copy(erased)):
+        assert "f" * 32 not in path.read_text()
+        assert chain.parse(path.read_bytes()).entries[-1].salt is None
+    assert erased.rows("select salt, customer_id from privacy.ledger_entry where entry = %s", number) == [
+        {"salt": None, "customer_id": None}
+    ]
+    assert standing(erased) == Standing()
+    assert (ended(0), replay(erased).persons) == (0, 0)
+    assert "f" * 32 not in home(erased).read_text()
+
+
+def test_a_crash_while_tombstones_end_leaves_no_body(
+    erased: Callmart, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old = at("00:00") - timedelta(days=800)
+    with erased.connect() as connection:
+        ledger.append(connection, erased.settings, ONE, "agent", old, {"agent": ["e" * 32]}, 21)
+    settings = erased.settings.model_copy(update={"backup_kept_days": 0})
+    with monkeypatch.context() as patch, erased.connect() as connection:
+        patch.setattr(ledger, "write", lambda *_: 1 // 0)
+        with pytest.raises(ZeroDivisionError):
+            tombstones.end(connection, settings)
+    assert "e" * 32 in home(erased).read_text()
+    assert standing(erased) == Standing()  # nothing is closed for that
+    with erased.connect() as connection:
+        tombstones.end(connection, settings)
+    assert "e" * 32 not in home(erased).read_text() + copy(erased).read_text()
