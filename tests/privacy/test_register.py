@@ -106,16 +106,9 @@ def test_a_contact_that_was_withdrawn_meanwhile_stops_the_next_step(undone: Desk
     number = undone.open(ONE, CONTACT)
     undone.bring(number, at)
     withdraw(undone, CONTACT)
-    step = {
-        "received": undone.verify,
-        "planned": undone.approve,
-        "approved": undone.do,
-        "proving": undone.answer,
-    }[at]
-    if at == "proving":
-        undone.prove(number)
+    step = {"received": "verify", "planned": "approve", "approved": "do", "proving": "answer"}[at]
     with pytest.raises(UserError, match="is not an authorised contact of customer 1 any more"):
-        step(number)
+        getattr(undone, step)(number)
     assert undone.state(number) == at
     assert undone.logged(number)[-1][1] == "privacy refused"
 
@@ -438,9 +431,7 @@ def test_the_approver_s_password_is_in_no_file(registered: Callmart) -> None:
     assert not any("approver" in file.name for file in (registered.home / "secrets").iterdir())
     with pytest.raises(UserError, match="that is not the password of the privacy_approver"):
         logins.connect(registered.settings, "privacy_approver", "guessed, guessed")
-    with pytest.raises(
-        UserError, match="the login of the privacy_approver is refused|that is not the password"
-    ):
+    with pytest.raises(UserError, match="the login of the privacy_approver is refused"):
         logins.connect(registered.settings, "privacy_approver")
     with registered.connect() as owner, pytest.raises(UserError, match="at least 12 characters"):
         logins.choose_password(owner, "callmart_privacy_approver", "short")

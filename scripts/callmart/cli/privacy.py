@@ -237,7 +237,7 @@ def prove(number: Number) -> None:
         def note(place: str, proof: Proof) -> None:
             nonlocal left
             left += proof.left.total()
-            counts = proof.searched | Counter(left=proof.left.total(), to_attest=len(proof.to_attest))
+            counts = {**proof.searched, "left": proof.left.total(), "to_attest": len(proof.to_attest)}
             register.note_step(officer, number, place, "prove", counts)
             on_step("prove", place, next(finished), len(places.PLACES))
 
@@ -299,6 +299,8 @@ def approve(
     ):
         approver.autocommit = True
         found = register.request(approver, number)
+        if found.until is None:
+            raise UserError(f"request {number} is {found.state} and has no plan: {found.todo}")
         if not plan:
             print_plan(found, register.evidence(approver, number))
             if not typer.confirm(f"Approve plan {found.plan_hash}?", err=True):
@@ -481,9 +483,7 @@ def print_plan(found: Request, evidence: list[Evidence]) -> None:
     out.print(
         f"request {found.number} of customer {found.customer_id}: erase {'an' if found.kind == 'agent' else 'a'} "
         f"{found.kind}, up to {found.until:%Y-%m-%d %H:%M} UTC; opened by {found.opened_by}, planned by "
-        f"{found.planned_by}; answer it by {found.due} ({found.left})"
-        if found.until
-        else f"request {found.number} has no plan yet: {found.todo}",
+        f"{found.planned_by}; answer it by {found.due} ({found.left})",
         soft_wrap=True,
     )
     table = Table(box=box.SIMPLE_HEAD, header_style="bold", show_edge=False)

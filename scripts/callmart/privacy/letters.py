@@ -12,6 +12,7 @@ import psycopg
 from callmart.base import sql_file
 from callmart.base.errors import UserError
 from callmart.base.settings import Settings
+from callmart.database import ledger
 from callmart.privacy.register import Evidence, Request
 
 SQL = sql_file.statements(__file__)
@@ -67,10 +68,11 @@ PLACES = {
 
 
 class _Line(NamedTuple):
-    """What was done in a place."""
+    """What was done in a place. `cells` are the figures of a queue and day that change for that."""
 
     place: str
     found: int
+    cells: int
     left: int
     is_attested: bool  # nothing is left for a person to confirm
 
@@ -98,6 +100,7 @@ def answer(
         lines=list(_lines(evidence, locale)),
         day=lambda moment: _day(moment, settings, locale),
         erased=request.begun_at is not None,
+        entry=ledger.last(settings),
         backups_gone=backups_gone(settings, request),
         has_backups=bool(settings.backup_kept_days),
     )
@@ -114,14 +117,12 @@ def place_in_words(place: str, locale: Language) -> str:
 def _lines(evidence: list[Evidence], locale: Language) -> Iterator[_Line]:
     by_step: dict[tuple[str, str], dict[str, int]] = {(one.step, one.place): one.counts for one in evidence}
     for place in sorted({one.place for one in evidence}):
-        proof = by_step.get(("prove", place), {})
+        found, proof = by_step.get(("find", place), {}), by_step.get(("prove", place), {})
+        cells = sum(count for what, count in found.items() if what.startswith(CELLS))
         yield _Line(
             place_in_words(place, locale),
-            sum(
-                count
-                for what, count in by_step.get(("find", place), {}).items()
-                if not what.startswith(CELLS)  # they are no data of the person
-            ),
+            sum(found.values()) - cells,
+            cells,
             proof.get("left", 0),
             not proof.get("to_attest") or ("attest", place) in by_step,
         )
