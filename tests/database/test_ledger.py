@@ -184,7 +184,7 @@ DAMAGES: dict[str, tuple[Callable[[Callmart], object], object, bool]] = {
     # what is done, who is closed, and whether a replay mends it
     "copy cut": (lambda it: cut(copy(it)), {OTHER}, True),
     "ledger cut": (lambda it: cut(home(it)), {OTHER}, True),
-    "both cut": (lambda it: (cut(home(it)), cut(copy(it))), {OTHER}, True),
+    "both cut": (lambda it: [cut(path) for path in (home(it), copy(it))], {OTHER}, True),  # type: ignore[func-returns-value]
     "an end that was never finished": (
         lambda it: home(it).write_bytes(home(it).read_bytes() + b'{"number":4'), set(), True,
     ),

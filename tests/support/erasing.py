@@ -8,7 +8,7 @@ import psycopg
 from callmart.base.keys import keyed, known_key
 from callmart.base.person import Person
 from callmart.database import ledger
-from callmart.database.tombstones import of_call, secret_of, tombstone
+from callmart.database.tombstones import Kind, of_call, secret_of, tombstone
 from callmart_home import Callmart
 
 STATEMENTS = {
@@ -77,10 +77,10 @@ def person(callmart: Callmart, customer: int, kind: str, word: str, until: datet
     return Person(customer, kind, frozenset({word}), frozenset({pseudonym}), until)  # type: ignore[arg-type]
 
 
-def tombstones(callmart: Callmart, connection: psycopg.Connection, who: Person) -> dict[str, list[str]]:
+def tombstones(callmart: Callmart, connection: psycopg.Connection, who: Person) -> dict[Kind, list[str]]:
     """Of a person, and of a caller's calls."""
     secret = secret_of(key_of(callmart, who.customer_id))
-    found = {who.kind: [tombstone(secret, who.kind, key) for key in who.keys]}
+    found: dict[Kind, list[str]] = {who.kind: [tombstone(secret, who.kind, key) for key in who.keys]}
     if who.kind == "caller":
         calls = connection.execute(
             """
@@ -91,7 +91,7 @@ def tombstones(callmart: Callmart, connection: psycopg.Connection, who: Person) 
             [who.customer_id, list(who.keys), who.until],
         )
         found["call"] = [tombstone(secret, "call", of_call(call)) for (call,) in calls]
-    return found  # type: ignore[return-value]
+    return found
 
 
 def erase(
@@ -100,9 +100,7 @@ def erase(
     """Write the ledger, then erase the person from the events."""
     with callmart.connect() as connection:
         written = tombstones(callmart, connection, who)
-        ledger.append(
-            connection, callmart.settings, who.customer_id, who.kind, who.until, dict(written), request
-        )
+        ledger.append(connection, callmart.settings, who.customer_id, who.kind, who.until, written, request)
         before_deleting()
         erase_events(connection, who)
         connection.commit()

@@ -7,6 +7,7 @@ worked with it.
 
 from dataclasses import dataclass
 from datetime import date
+from functools import partial
 from pathlib import Path
 
 import psycopg
@@ -18,12 +19,12 @@ from callmart.backup.manifest import DATABASE, KEYS, Manifest
 from callmart.base import sql_file
 from callmart.base.errors import UserError
 from callmart.base.keys import fingerprint_of, key_file, secret_file
+from callmart.base.person import Work
 from callmart.base.settings import Settings
 from callmart.database import clock, ledger, migrating, restoring, schema, vacuum
 from callmart.database.ledger import Lost
 from callmart.declarations import dbt_project, standing
 from callmart.privacy import replaying
-from callmart.privacy.replaying import Erase
 from callmart.publish import installation
 from callmart.retention import expire, expiry_plan
 
@@ -114,11 +115,10 @@ def restore(
     accepted: date | None,
     *,
     take_over: bool,
-    erase: Erase | None = None,
     lost: Lost | None = None,
 ) -> Restored:
-    """Restore a backup. Commits. `accepted` is today, if a person has confirmed the clock. `erase` erases somebody who
-    was erased since the backup. `lost` is the reason why there is no ledger that says who that is.
+    """Restore a backup. Commits. `accepted` is today, if a person has confirmed the clock. `lost` is the reason why
+    there is no ledger that says who was erased since the backup.
 
     Raises UserError if the home or the database holds something else, if the clock is not believed, or if the ledger is
     not there: then nothing was changed. If it breaks off later, nobody can log in, and the next restore of this backup
@@ -143,7 +143,7 @@ def restore(
             clock.accept(connection, settings, accepted)
         clock.believe(connection, settings)
         expired = _expire(connection, settings)
-        replayed = replaying.replay(connection, settings, erase, lost)
+        replayed = _erase_again(connection, settings, lost)
         problems = memberships.apply(connection, settings, marts).problems
         details = {
             "backup": backup.manifest.backup,
@@ -160,6 +160,18 @@ def restore(
         connection.commit()
     restoring.clear(connection)
     return Restored(backup.manifest.rows, len(backup.manifest.tables), expired, replayed.persons, problems)
+
+
+def _erase_again(connection: psycopg.Connection, settings: Settings, lost: Lost | None) -> replaying.Replayed:
+    """Erase again who was erased since the backup, before anybody can log in. Nothing is looked for on Tableau: a
+    restored home does not publish.
+    """
+
+    def refuse() -> None:
+        raise UserError("a restore does not sign in to Tableau")
+
+    work = Work(connection, settings, refuse)
+    return replaying.replay(connection, settings, partial(replaying.erase_restored, work), lost)
 
 
 def _require_ledger(settings: Settings, backup: Opened, lost: Lost | None) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import date, datetime
+from functools import partial
 from itertools import count, groupby
 from pathlib import Path
 from typing import Annotated, Literal, cast
@@ -26,6 +27,7 @@ from callmart.base.person import Blocked, Kind, Person, Proof
 from callmart.base.settings import settings
 from callmart.cli.terminal import Json, database, end_with, looking, out, plain, progress, secret
 from callmart.database import clock
+from callmart.database.ledger import Lost
 from callmart.land.places import Cell
 from callmart.privacy import places, register
 from callmart.privacy.register import Evidence, Request
@@ -258,6 +260,29 @@ def prove(number: Number) -> None:
     out.print(
         f"request {number}: nothing is left; `callmart privacy answer {number}` is next", soft_wrap=True
     )
+
+
+@app.command()
+def replay(
+    ledger_lost: Annotated[
+        Lost | None,
+        typer.Option(help="Why there is no privacy ledger any more, not even its copy. It is an incident."),
+    ] = None,
+) -> None:
+    """Let the ledger, its copy and the database say the same again, and erase again who came back."""
+    from callmart.access import memberships
+    from callmart.privacy import erasing, replaying
+
+    with _believed() as owner, clock.guarded(owner, settings()), erasing.working(owner, settings()) as work:
+        erase = partial(replaying.erase_everywhere, work)
+        done = replaying.replay(owner, settings(), erase, ledger_lost)
+        problems = memberships.sync(owner, settings())
+    out.print(
+        f"replay: {done.entries} entries; {len(done.customers)} customers had lost something, and {done.persons} "
+        "persons were erased again",
+        soft_wrap=True,
+    )
+    end_with(problems)
 
 
 @app.command()

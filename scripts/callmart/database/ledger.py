@@ -7,7 +7,7 @@ has mended it; if the ledger can't be read, all are.
 """
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -25,7 +25,7 @@ from callmart.base.keys import key_file
 from callmart.base.settings import Settings
 from callmart.database import chain, clock, vacuum
 from callmart.database.chain import Body, Broken, Chain, Entry
-from callmart.database.tombstones import secret_of
+from callmart.database.tombstones import Kind, secret_of
 
 SQL = sql_file.statements(__file__)
 
@@ -91,7 +91,7 @@ def append(
     customer_id: int,
     kind: str,
     until: datetime,
-    tombstones: dict[str, Iterable[str]],
+    tombstones: Mapping[Kind, Iterable[str]],
     request: int | None,
 ) -> Entry:
     """Write an entry to the ledger and its copy, synced to the disk, then its tombstones to the database, in the

@@ -4,16 +4,20 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import psycopg
+from psycopg import sql
 from psycopg.types.json import Jsonb
 
 from callmart.base import sql_file
-from callmart.base.errors import UserError
 from callmart.base.keys import known_key
-from callmart.base.person import Person
+from callmart.base.person import Person, Work
 from callmart.base.settings import Settings
-from callmart.database import ledger
+from callmart.database import ledger, vacuum
 from callmart.database.ledger import Lost
 from callmart.database.tombstones import of_address, secret_of, tombstone
+from callmart.declarations import standing
+from callmart.land.places import Events
+from callmart.privacy.places import PLACES
+from callmart.registry.places import Persons
 
 SQL = sql_file.statements(__file__)
 
@@ -30,24 +34,18 @@ class Replayed:
 
 
 def replay(
-    connection: psycopg.Connection, settings: Settings, erase: Erase | None, lost: Lost | None = None
+    connection: psycopg.Connection, settings: Settings, erase: Erase, lost: Lost | None = None
 ) -> Replayed:
     """Let ledger, copy and database say the same again, and erase whoever came back. Commits: first the tombstones, so
     that nobody else comes back, then each person, then the opening of what was closed.
 
-    Raises UserError if ledger and copy can't be read and `lost` gives no reason, or if they contradict each other; and
-    if somebody came back and nothing is given that erases.
+    Raises UserError if ledger and copy can't be read and `lost` gives no reason, or if they contradict each other.
     """
     mended = ledger.mend(connection, settings, lost)
     connection.commit()
     found = list(_returned(connection, settings))
     connection.rollback()
     for person in found:
-        if erase is None:
-            raise UserError(
-                f"customer {person.customer_id}: {len(found)} persons who were erased are back, and nothing here can "
-                "erase them; use a callmart that has `callmart privacy do`"
-            )
         erase(person)
     ledger.close(connection, settings)
     customers = tuple(sorted(mended.differing))
@@ -57,6 +55,32 @@ def replay(
     )
     connection.commit()
     return Replayed(mended.entries, customers, len(found))
+
+
+def erase_everywhere(work: Work, person: Person) -> None:
+    """Erase somebody who came back, in all places. Commits. Raises Blocked if a place can't be treated."""
+    for place in PLACES:
+        place.treat(work, person)
+
+
+def erase_restored(work: Work, person: Person) -> None:
+    """Erase somebody from a database that is being restored. Commits. Nothing can be built or published there yet, so
+    the days that the person is on leave the marts, and the next run computes them.
+    """
+    for place in (Events(), Persons()):
+        place.treat(work, person)
+    with work.connection.transaction():
+        for mart in standing.of_customers(work.connection):
+            statement = "hide_days" if mart.day else "hide_customer"
+            names = {
+                "mart": sql.Identifier(standing.SCHEMA, mart.name),
+                "day": sql.Identifier("t", str(mart.day)),
+                "mart_name": sql.Literal(mart.name),
+            }
+            query = sql.SQL(SQL[statement]).format(**names)
+            if work.connection.execute(query, {"customer": person.customer_id}).rowcount:
+                vacuum.note(work.connection, f"{standing.SCHEMA}.{mart.name}")
+        work.connection.execute(SQL["forget_hidden"], {"customer": person.customer_id})
 
 
 def _returned(connection: psycopg.Connection, settings: Settings) -> Iterator[Person]:

@@ -24,8 +24,8 @@ events as (
     inner join raw.event as e
         on c.customer_id = e.customer_id
         and c.call_key = e.call_key
-        and e.occurred_at >= u.until
-        and e.occurred_at < u.calls_until
+        and u.until <= e.occurred_at
+        and u.calls_until > e.occurred_at
 ),
 
 known as (
@@ -79,6 +79,28 @@ inner join erased as e
 group by k.customer_id, k.kind, k.key
 order by k.customer_id, k.kind, k.key;
 
+-- name: hide_days
+delete from {mart} as t using ops.dirty_day as d
+where t.customer_id = %(customer)s and d.customer_id = t.customer_id and d.cause = 'erased' and d.call_date = {day};
+
+-- name: hide_customer
+-- A mart without days is computed whole with any day of the customer.
+delete from {mart} as t
+where
+    t.customer_id = %(customer)s
+    and exists (
+        select from ops.dirty_day as d
+        where d.customer_id = t.customer_id and d.cause = 'erased'
+    );
+
+-- name: forget_hidden
+delete from ops.opened_day as o using ops.dirty_day as d
+where
+    o.customer_id = %(customer)s
+    and d.customer_id = o.customer_id
+    and d.cause = 'erased'
+    and (d.call_date = o.call_date or not isfinite(o.call_date));
+
 -- name: addresses
 -- The contacts and recipients of customers of whom one was erased.
 with named as (
@@ -110,7 +132,7 @@ where
             t.kind
         from privacy.tombstone as t
     )
-order by 1, 2, 3;
+order by n.customer_id, n.kind, n.email;
 
 -- name: addresses_erased
 select

@@ -27,19 +27,23 @@ def refuse(connection: psycopg.Connection, settings: Settings, desired: Mapping[
     )
     for customer_id in sorted(found.keys() & fingerprints.keys() & desired.keys()):
         key = known_key(settings.home, customer_id, fingerprints[customer_id])
-        for kind, pseudonym in _named(desired[customer_id], key):
+        for section, kind, pseudonym in _named(desired[customer_id], key):
             if (kind, tombstone(secret_of(key), kind, pseudonym)) in found[customer_id]:
                 raise UserError(
-                    f"customer {customer_id}: section `{kind}s` of the registry file still names somebody who was "
+                    f"customer {customer_id}: section `{section}` of the registry file still names somebody who was "
                     "erased; remove that person there, and apply it again"
                 )
 
 
-def _named(state: State, key: bytes) -> Iterator[tuple[Kind, str]]:
-    """The pseudonyms of all persons whom the file names."""
+def _named(state: State, key: bytes) -> Iterator[tuple[str, Kind, str]]:
+    """The pseudonyms of all persons whom the file names, with the section. Who was erased as a contact was erased as a
+    recipient as well.
+    """
     for agent, _, _ in state.agents:
-        yield "agent", keyed(key, "agent", agent)
-    for kind in ("contact", "recipient"):
-        address = TABLES[kind].index("email")
-        for row in state.tables[kind]:
-            yield kind, of_address(key, row[address])
+        yield "agents", "agent", keyed(key, "agent", agent)
+    for table in ("contact", "recipient"):
+        address = TABLES[table].index("email")
+        for row in state.tables[table]:
+            pseudonym = of_address(key, row[address])
+            yield f"{table}s", "contact", pseudonym
+            yield f"{table}s", "recipient", pseudonym

@@ -1,0 +1,205 @@
+"""A restored backup is older than the ledger: who was erased since is erased again before anybody can log in."""
+
+from collections.abc import Callable
+from datetime import datetime, time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import SecretStr
+
+from backups import PASSPHRASE, back_up, logins, restored, with_settings
+from callmart.backup import manifest, restore
+from callmart.base.errors import UserError
+from callmart.base.keys import keyed
+from callmart.base.settings import Privacy
+from callmart.database import chain, ledger
+from callmart.database.chain import Chain
+from callmart.operations import health
+from callmart.privacy import replaying
+from callmart_home import Callmart
+from centre import NAMED, agent_of
+from commands import command_of
+from erasing import erase, key_of, person
+from events import AMSTERDAM
+from today import TODAY
+
+pytestmark = [pytest.mark.dated, pytest.mark.usefixtures("unchecked")]
+
+MIDNIGHT = datetime.combine(TODAY, time(), AMSTERDAM)
+AGENT = agent_of(NAMED)
+MakeCallmart = Callable[..., Callmart]
+
+
+@pytest.fixture(scope="module")
+def old(played: Callmart, tmp_path_factory: pytest.TempPathFactory) -> Callmart:
+    """A home whose ledger has a copy. Nobody was erased yet."""
+    copy = tmp_path_factory.mktemp("volume") / "ledger"
+    callmart = with_settings(played, privacy=Privacy(ledger_copy=copy))
+    with callmart.connect() as connection:
+        ledger.close(connection, callmart.settings)
+    return callmart
+
+
+@pytest.fixture(scope="module")
+def backed_up(old: Callmart, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A backup; after it an agent was erased."""
+    folder = tmp_path_factory.mktemp("backups") / "first"
+    made = back_up(old, folder)
+    assert made.ledger is not None and (made.ledger.entry, made.ledger.has_copy) == (0, True)
+    assert "privacy.tombstone" in made.tables and "privacy.closed" not in made.tables
+    erase(old, person(old, NAMED, "agent", AGENT, MIDNIGHT))
+    return folder
+
+
+def empty(make_callmart: MakeCallmart, like: Callmart, **settings: Any) -> Callmart:
+    update = {"home": make_callmart(empty=True).home} | settings
+    return Callmart(like.settings.model_copy(update=update))
+
+
+def key(callmart: Callmart) -> str:
+    return keyed(key_of(callmart, NAMED), "agent", AGENT)
+
+
+def traces(callmart: Callmart, whose: str) -> set[str]:
+    """The tables with the key of an agent."""
+    names = callmart.rows(
+        "select c.oid::regclass::text as name from pg_class as c where relkind in ('r', 'p') and not relispartition"
+        " and relnamespace::regnamespace::text in ('raw', 'store', 'registry', 'privacy', 'ops')"
+    )
+    return {
+        row["name"]
+        for row in names
+        if callmart.rows(
+            f"select from {row['name']} as t where to_jsonb(t)::text like %s limit 1", f"%{whose}%"
+        )
+    }
+
+
+@pytest.fixture(scope="module")
+def new(make_callmart: MakeCallmart, old: Callmart, backed_up: Path) -> Callmart:
+    """Another home, restored by the command."""
+    callmart = empty(make_callmart, old)
+    done = command_of(callmart.home)(
+        "restore", str(backed_up),
+        CALLMART_BACKUP_PASSPHRASE=PASSPHRASE,
+        CALLMART_PRIVACY__LEDGER_COPY=str(old.settings.privacy.ledger_copy),
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "1 persons who were erased since the backup were erased again" in done.stdout
+    return callmart
+
+
+def test_who_was_erased_since_the_backup_is_gone(old: Callmart, new: Callmart) -> None:
+    assert {"store.agent", "store.agent_day"} <= traces(
+        old, key(old)
+    )  # the control: there nothing was built since
+    assert key(new) == key(old)
+    assert traces(new, key(new)) == set()
+    assert new.rows("select count(*) as n from raw.event where customer_id = %s", NAMED)[0]["n"] > 0
+    assert ledger.file(new.settings).read_bytes() == ledger.file(old.settings).read_bytes()
+    with new.connect() as connection:
+        assert ledger.standing(connection, new.settings) == ledger.Standing()
+    assert f"callmart_customer_{NAMED}" in logins(new)
+    (entry,) = new.rows("select details from ops.audit_log where action = 'restored'")
+    assert entry["details"]["erased again"] == 1
+
+
+def test_the_next_build_computes_the_days_without_the_person(new: Callmart) -> None:
+    hidden = {
+        row["call_date"] for row in new.rows("select call_date from ops.dirty_day where cause = 'erased'")
+    }
+    assert hidden
+    assert not new.rows(
+        "select from store.queue_day where customer_id = %s and call_date = any(%s)", NAMED, list(hidden)
+    )
+    new.build_unchecked()
+    rows = new.rows(
+        "select distinct call_date from store.queue_day where customer_id = %s and call_date = any(%s)",
+        NAMED,
+        list(hidden),
+    )
+    assert {row["call_date"] for row in rows} == hidden
+    assert traces(new, key(new)) == set()
+    assert len(new.rows("select from store.agent where customer_id = %s", NAMED)) == 3
+
+
+# -- without the ledger ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "what", ["missing", "another one", "its end missing", "damaged", "not set", "with a DSN"]
+)
+def test_without_the_right_copy_nothing_is_restored(
+    make_callmart: MakeCallmart, old: Callmart, backed_up: Path, tmp_path: Path, what: str
+) -> None:
+    written = ledger.file(old.settings).read_bytes()
+    copy = tmp_path / "ledger"
+    if what == "another one":
+        copy.write_bytes(Chain(chain.new_ledger()).text())
+    elif what != "missing":
+        copy.write_bytes(
+            written[:-30] + written[-20:] if what == "damaged" else chain.header(chain.parse(written).ledger)
+        )
+    settings = old.settings.model_copy(
+        update={
+            "privacy": Privacy(ledger_copy=None if what in ("not set", "with a DSN") else copy),
+            "dsn": SecretStr("postgresql://x") if what == "with a DSN" else None,
+        }
+    )
+    opened = restore.open_backup(backed_up, settings)
+    later = manifest.Ledger(id=chain.parse(written).ledger, entry=1, has_copy=True)
+    if what == "its end missing":
+        opened = restore.Opened(
+            opened.folder, opened.manifest.model_copy(update={"ledger": later}), opened.keys
+        )
+    if what == "with a DSN":
+        opened = restore.Opened(
+            opened.folder, opened.manifest.model_copy(update={"ledger": None}), opened.keys
+        )
+    with pytest.raises(UserError, match="ledger"):
+        restore._require_ledger(settings, opened, None)
+    restore._require_ledger(settings, opened, "site-lost")
+
+
+def test_an_embedded_server_without_a_copy_restores_what_is_from_before_the_first_erasure(
+    old: Callmart, backed_up: Path
+) -> None:
+    settings = old.settings.model_copy(update={"privacy": Privacy()})
+    opened = restore.open_backup(backed_up, settings)
+    restore._require_ledger(
+        settings,
+        restore.Opened(opened.folder, opened.manifest.model_copy(update={"ledger": None}), opened.keys),
+        None,
+    )
+
+
+def test_a_lost_ledger_is_an_incident(
+    make_callmart: MakeCallmart, old: Callmart, new: Callmart, backed_up: Path, tmp_path: Path
+) -> None:
+    """Only what the backup knows is known again."""
+    callmart = empty(make_callmart, old, privacy=Privacy(ledger_copy=tmp_path / "ledger"))
+    restored(callmart, backed_up, lost="site-lost")
+    assert (tmp_path / "ledger").read_bytes() == ledger.file(callmart.settings).read_bytes()
+    assert "raw.event" in traces(callmart, key(callmart))
+    (incident,) = callmart.rows("select details from ops.audit_log where action = 'ledger lost'")
+    assert incident["details"] == {"reason": "site-lost"}
+    told = [str(one) for one in health.look(callmart.settings).troubles if one.kind == "ledger_lost"]
+    assert len(told) == 1 and "erase again who was erased since the backup" in told[0]
+
+
+def test_a_kill_in_the_middle_begins_anew(
+    make_callmart: MakeCallmart, old: Callmart, backed_up: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    callmart = empty(make_callmart, old)
+
+    def crash(work: Any, who: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(replaying, "erase_restored", crash)
+        with pytest.raises(KeyboardInterrupt):
+            restored(callmart, backed_up)
+    assert not [role for role in logins(callmart) if "customer" in role]
+    assert restored(callmart, backed_up).erased == 1
+    assert traces(callmart, key(callmart)) == set()
