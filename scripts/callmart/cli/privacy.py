@@ -84,7 +84,7 @@ def open_(
 
     with _officer() as (owner, officer):
         day, key = _day(received, owner), subject.customer_key(owner, settings(), customer)
-        asked_by = secret(CONTACT)
+        asked_by = secret(CONTACT, twice=True)
         contact = subject.asker(owner, customer, key, asked_by) if key else None
         person = None
         if key and register.is_authorised(officer, customer, contact):
@@ -151,7 +151,7 @@ def verify(
                 raise UserError(
                     f"customer {found.customer_id} has no contacts any more: nobody can take over"
                 )
-            contact = subject.asker(owner, found.customer_id, key, secret(CONTACT))
+            contact = subject.asker(owner, found.customer_id, key, secret(CONTACT, twice=True))
         register.verify(
             officer,
             number,
