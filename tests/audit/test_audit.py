@@ -64,7 +64,7 @@ def green_run(published: Callmart) -> Green:
             name: sorted(map(repr, published.rows(f"select t::text from ops.{name} as t"))) for name in names
         }
 
-    evidence = published.home / "evidence"
+    evidence = published.home.with_name("evidence")
     found: list[audit.Audit] = []
     inner = audit.audit
 

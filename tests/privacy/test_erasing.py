@@ -1,27 +1,37 @@
 """A person is erased from all places, and looked for. One home, in which one person after the other is erased."""
 
+import io
+import os
+import signal
+import sys
 from collections.abc import Iterator
 from datetime import date
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet
 import pytest
 
+from callmart.access import logins
 from callmart.base.errors import UserError
 from callmart.base.keys import key_file, keyed
 from callmart.base.person import Blocked, Counts, Kind, Person, Proof, Work
-from callmart.database import clock, ledger, vacuum
+from callmart.base.settings import Settings
+from callmart.cli import main
+from callmart.database import clock, ledger, server, vacuum
 from callmart.declarations import dbt_project
 from callmart.extract import extract
 from callmart.land import places as landed
 from callmart.opening import opening
 from callmart.operations import run
-from callmart.privacy import embedded, erasing, kept, persons, places
+from callmart.privacy import embedded, erasing, kept, persons, places, register
 from callmart.publish import publishing, tableau
 from callmart_home import Callmart, ignore_step
 from centre import DAYS, NAMED, REGISTRY, agent_of, events, queue_of
+from commands import PREPARED, use
 from nights import Crash
+from requests_of_persons import APPROVERS_PASSWORD, choose_password
 from searching import files_with
 
 pytestmark = [pytest.mark.server, pytest.mark.usefixtures("unchecked")]
@@ -262,19 +272,76 @@ def test_a_caller_is_counted_as_one_without_a_number(home: Callmart, work: Work)
     assert files_with(home.home, spelled | {raw for call in old_calls for raw in stored(call)}) == set()
 
 
-@pytest.mark.parametrize(("kind", "address", "request_"), [("recipient", CHEF, 4), ("contact", CONTACT, 5)])
-def test_contacts_and_recipients_go_with_their_accounts(
-    home: Callmart, work: Work, kind: Kind, address: str, request_: int
-) -> None:
-    before, person = state(home), of(work, kind, address)
-    assert files_with(home.home, {address.encode()})
-    plan = erasing.plan(work, person)
-    assert plan.counts["registry"] == {f"registry.{kind}": 1}
-    assert bool(plan.counts["tableau users"]) == (kind == "recipient")
-    do(work, person, request=request_)
-    assert all(not proof.left for proof in prove(work, person, request=request_).values())
+def test_a_contact_goes(home: Callmart, work: Work) -> None:
+    before, person = state(home), of(work, "contact", CONTACT)
+    assert files_with(home.home, {CONTACT.encode()})
+    assert erasing.plan(work, person).counts["registry"] == {"registry.contact": 1}
+    do(work, person, request=5)
+    assert all(not proof.left for proof in prove(work, person, request=5).values())
     assert files_with(home.home, {word.encode() for word in person.words}) == set()
     assert state(home) == before
+
+
+def test_by_the_commands_a_recipient_goes_with_the_account_also_after_kill_9(
+    home: Callmart, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def command(*arguments: object, lines: tuple[str, ...] = ()) -> tuple[int, str]:
+        use(home.settings.model_copy(update={"backup_kept_days": 0}), monkeypatch)
+        monkeypatch.setattr(sys, "argv", ["callmart", "privacy", *map(str, arguments)])
+        monkeypatch.setattr(sys, "stdin", io.StringIO("".join(f"{line}\n" for line in lines)))
+        with pytest.raises(SystemExit) as end:
+            main.main()
+        said = capsys.readouterr()
+        assert CHEF not in said.out + said.err
+        return int(end.value.code or 0), said.out + said.err
+
+    choose_password(home)
+    assert files_with(home.home, {CHEF.encode()})
+    _, said = command("open", "--customer", NAMED, "--kind", "recipient", lines=("q@een.example", CHEF))
+    number = said.split()[1]
+    assert command("verify", number, "--how", "code", "--alone")[0] == 0
+    code, said = command("plan", number, lines=(CHEF,))
+    assert code == 0 and "subscriptions" in said and "no figure of a queue changes" in said, said
+    assert command("do", number, lines=(CHEF,))[0] == 2  # nobody has approved it
+    assert files_with(home.home, {CHEF.encode()})
+    assert command("approve", number, lines=(APPROVERS_PASSWORD, "y"))[0] == 0
+    for place in ("registry", "tableau users"):
+        killed = PREPARED.Process(target=die_after, args=(home.home, place, CHEF, int(number)))
+        killed.start()
+        killed.join()
+        assert killed.exitcode == -signal.SIGKILL
+        assert command("prove", number, lines=(CHEF,))[0] == 2  # not everything is done
+    assert command("do", number, lines=("planner@een.example",))[0] == 2  # somebody else
+    code, said = command("do", number, lines=(CHEF,))
+    assert code == 0, said
+    assert command("answer", number)[0] == 2  # nothing is proved
+    code, said = command("prove", number, lines=(CHEF,))
+    assert code == 0 and "nothing is left" in said, said
+    assert files_with(home.home, {CHEF.encode()}) == set()
+    assert command("answer", number)[0] == 0
+    assert command("close", number)[0] == 2  # the rest is a person's to attest
+    assert command("close", number, "--attested", "registry", "--attested", "elsewhere")[0] == 0
+
+
+def die_after(home: Path, place: str, word: str, request: int) -> None:
+    """In a process of its own: begin to erase, and end without a word when a place has been treated."""
+    kind: Any = next(type(each) for each in places.PLACES if each.name == place)
+    inner = kind.treat
+
+    def treat(*given: Any) -> None:
+        inner(*given)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    kind.treat = treat
+    settings = Settings(home=home, dsn=None, folders=[])
+    with (
+        server.connect(settings) as connection,
+        erasing.working(connection, settings) as work,
+        logins.connect(settings, "privacy_officer") as officer,
+    ):
+        person = of(work, "recipient", word)
+        begin = partial(register.begin_doing, officer, request)
+        erasing.do(work, person, key_file(home, NAMED).read_bytes(), request, begin, ignore_step)
 
 
 def test_somebody_who_is_not_there_is_looked_for_all_the_same(work: Work) -> None:

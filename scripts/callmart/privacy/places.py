@@ -102,6 +102,7 @@ PLACES: tuple[Place, ...] = (
     Searched("checks and logs", "quality", "audit", "dbt", "*.log"),
     Searched("keys and secrets", "keys", "secrets", "installation", "privacy"),
     Searched("demo", "demo"),
+    Searched("registry file", "registry.yml"),
     Elsewhere(),
     embedded.Files(),
 )
