@@ -226,6 +226,11 @@ def test_nothing_is_answered_before_everything_is_proved(undone: Desk) -> None:
     with pytest.raises(UserError, match="server files is not proved"):
         undone.answer(number)
     undone.prove(number)
+    undone.do(number)
+    register.begin_proving(undone.officer, number)
+    with pytest.raises(UserError, match="events is not proved"):
+        undone.answer(number)  # what was proved before it was treated again
+    undone.prove(number)
     register.block(undone.officer, number, "server files", "not_reached")
     with pytest.raises(UserError, match=r"is blocked by server files \(not_reached\)"):
         undone.answer(number)
