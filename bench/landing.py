@@ -114,7 +114,9 @@ def _copy(settings: Settings, file: Path) -> float:
     with dbapi.connect(server.uri(settings)) as adbc, adbc.cursor() as cursor:
         cursor.execute("drop table if exists raw.bench")
         cursor.execute("create table raw.bench (like raw.event including defaults including indexes)")
-        cursor.execute("alter table raw.bench add identified boolean, add erased text, alter file_id set default 1")
+        cursor.execute(
+            "alter table raw.bench add identified boolean, add erased text, alter file_id set default 1"
+        )
         adbc.commit()
         begin = time.perf_counter()
         cursor.adbc_ingest(

@@ -22,13 +22,15 @@ from catalogue import unprotected
 from centre import ANONYMOUS, NAMED, STANDARD, WITH_DATA
 from drifting import apply, drifted
 from leaks import OURS
+from requests_of_persons import APPROVERS_PASSWORD, choose_password
 
 pytestmark = pytest.mark.usefixtures("unchecked")
 
 
 @pytest.fixture(scope="module")
 def opened(played: Callmart) -> Callmart:
-    """Three customers with open marts."""
+    """Three customers with open marts, and every duty with a password."""
+    choose_password(played)
     return played
 
 
@@ -87,7 +89,8 @@ def test_a_duty_reads_and_writes_what_the_matrix_says(opened: Callmart, duty: st
         for name in every:
             # Not even the owner reads what only customers are to see.
             assert allowed(owner, f"select from {name}") == (not name.startswith("mart."))
-    with logins.connect(opened.settings, duty) as login:
+    password = APPROVERS_PASSWORD if declared.password == "typed" else None
+    with logins.connect(opened.settings, duty, password) as login:
         statistics = {name for name in every if name.startswith("usage.") and "usage" in declared.groups}
         assert {name for name in every if allowed(login, f"select * from {name}")} == statistics | named(
             declared.select, whole=True
@@ -233,6 +236,9 @@ BY_HAND = {
     "grant select on elsewhere.open to public",
     "a trigger": "create trigger mine before insert on raw.event execute function ops.refuse_change()",
     "the log open": "alter table ops.audit_log disable trigger append_only",
+    "the register open": "alter table privacy.request disable trigger kept",
+    "the register to the officer": "grant select on privacy.request to callmart_privacy_officer",
+    "approving to the officer": "grant execute on function privacy.approve to callmart_privacy_officer",
     "another function": "create or replace function access.current_customer() returns integer stable return 1001",
 }
 # What the owner did elsewhere or over a function is undone by applying, or by the test.

@@ -243,6 +243,10 @@ COMMANDS = {
     "dsn": "", "expire": "--plan", "extract": "", "land": "events.csv", "open": "", "publish": "",
     "registry apply": "registry.yml", "release": "--customer 1001 --day 2026-11-01 --reason why",
     "retire": "queue_day", "run": "", "status": "", "validate": "",
+    "privacy answer": "1", "privacy approve": "1", "privacy close": "1", "privacy forward": "--customer 1001",
+    "privacy open": "--customer 1001 --kind agent", "privacy refuse": "1 --because identity", "privacy status": "",
+    "privacy verify": "1 --how code --alone", "privacy plan": "1", "privacy do": "1", "privacy prove": "1",
+    "privacy replay": "",
     "workbook": "drukte --customer 1001 --out a.twb",
 }  # fmt: skip
 UPGRADES = {"upgrade": "", "upgrade --plan": ""}
@@ -251,7 +255,7 @@ OTHERS = {"backup", "doctor", "emulator", "health", "reports", "restore", "simul
 
 
 def test_a_new_command_is_put_where_it_belongs() -> None:
-    groups = {"registry", "access"}
+    groups = {"registry", "access", "privacy"}
     every = typer.main.get_command(main.app).commands  # type: ignore[attr-defined]
     commands = every.keys() - groups | {
         f"{group} {name}" for group in groups for name in every[group].commands

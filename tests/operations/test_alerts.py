@@ -151,6 +151,33 @@ def test_a_new_cause_of_the_same_alarm_is_not_sent_again(quiet: Callmart, hook: 
     assert told(hook)[1:] == [(["held_back"], ["customer 1042: days held back"])]
 
 
+def test_a_deadline_is_told_per_request_and_again_as_it_comes_nearer(quiet: Callmart, hook: Hook) -> None:
+    def waits(request: int, days_left: int) -> Trouble:
+        return Trouble("privacy", 1042, f"request {request} is due", request, days_left)
+
+    settings = sending(quiet, webhook_url=hook.url)
+    for troubles in (
+        [waits(7, 14)],
+        [waits(7, 14), waits(8, 14)],
+        [waits(7, 7), waits(8, 14)],
+        [waits(7, -1), waits(8, 14)],
+        [waits(7, -1)],
+        [waits(7, -1)],
+        [],
+    ):
+        assert alerts.send(settings, wrong(quiet, *troubles)) == []
+    over = "customer 1042: a request of a person waits for its answer"
+    assert told(hook) == [
+        (["privacy"], []),
+        (["privacy"], []),
+        (["privacy"], []),
+        (["privacy"], []),
+        ([], [f"{over} (8)"]),
+        ([], [f"{over} (7)"]),
+    ]
+    assert quiet.rows("select from ops.alarm") == []
+
+
 @contextmanager
 def hanging() -> Iterator[str]:
     """A server that accepts and never answers."""

@@ -62,6 +62,7 @@ def health(*, run: Run | None) -> Health:
         held_back=[(CUSTOMER, 3), (CUSTOMER + 2, 1)],
         behind=[(CUSTOMER, "its last extract is not published")],
         keys=[],
+        requests=[],
     )
     troubles = [
         Trouble("silent", CUSTOMER, "x"),

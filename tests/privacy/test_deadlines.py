@@ -1,4 +1,4 @@
-"""The deadline: 28 days after the day on which a letter came, to the end of that day at the provider; and who is warned."""
+"""The deadline, the end of the 28th day after a letter came, who is warned, and how long requests are kept."""
 
 import json
 from collections.abc import Iterator

@@ -1,6 +1,6 @@
 """Requests of persons as tests bring them into a state."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 
@@ -83,7 +83,7 @@ class Desk:
 
     def bring(self, number: int, state: str) -> None:
         """Bring a request into a later state on the straight way."""
-        steps = {
+        steps: dict[str, Callable[[int], None]] = {
             "identified": self.verify, "planned": self.plan, "approved": self.approve, "executing": self.do,
             "proving": self.prove, "answered": self.answer, "closed": self.close,
         }  # fmt: skip

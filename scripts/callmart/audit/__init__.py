@@ -16,7 +16,18 @@ from importlib.metadata import version
 import psycopg
 
 from callmart.access import logins
-from callmart.audit import agents, attempts, channels, inference, ledger, limits, names, on_tableau, tables
+from callmart.audit import (
+    agents,
+    attempts,
+    channels,
+    inference,
+    ledger,
+    limits,
+    names,
+    on_tableau,
+    persons,
+    tables,
+)
 from callmart.audit.attacks import ATTACKS, Attack
 from callmart.audit.attempts import Answer, Attacker, Attempt, Scene
 from callmart.audit.channels import CHANNELS, GOOD, Board, Cell, Channel, log_in_as
@@ -130,6 +141,8 @@ def audit(connection: psycopg.Connection, settings: Settings, on_step: OnStep) -
         agents.of_files(connection, scene, "Tableau", of_tableau.words, is_kept=False),
         *tables.of_books(connection, scene, board),
         ledger.of_ledger(connection, settings),
+        persons.of_places(connection, settings),
+        persons.of_erasure(connection, settings),
     ]  # fmt: skip
     connection.rollback()
     on_step("look", "", 1, 1)

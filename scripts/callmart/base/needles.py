@@ -102,19 +102,22 @@ class Needles:
         begins like a container and can't be unpacked.
         """
         with path.open("rb") as file:
+            found = self._in_pieces(file)
             try:
-                return self._in_open(file, _NESTED if unpacks else 0)
-            except (zipfile.BadZipFile, zlib.error, EOFError, pa.ArrowException):
+                return found | self._in_packed(file, _NESTED) if unpacks else found
+            except (zipfile.BadZipFile, zlib.error, EOFError, OSError, pa.ArrowException):
                 raise UserError(
                     f"{path} can't be unpacked, so nobody knows who is in it; remove it"
                 ) from None
 
-    def _in_open(self, file: IO[bytes], depth: int) -> Hits:
+    def _in_pieces(self, file: IO[bytes]) -> Hits:
         file.seek(0)
-        found = self.in_chunks(iter(partial(file.read, _CHUNK), b""))
-        if depth:
-            for unpacked in _unpacked(file):
-                found |= self._in_open(unpacked, depth - 1)
+        return self.in_chunks(iter(partial(file.read, _CHUNK), b""))
+
+    def _in_packed(self, file: IO[bytes], depth: int) -> Hits:
+        found = Hits()
+        for unpacked in _unpacked(file) if depth else ():
+            found |= self._in_pieces(unpacked) | self._in_packed(unpacked, depth - 1)
         return found
 
 

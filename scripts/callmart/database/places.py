@@ -41,6 +41,22 @@ def hits(connection: psycopg.Connection, table: Table, needles: Needles) -> Hits
     return found
 
 
+def has_short(connection: psycopg.Connection, table: Table, needles: Needles) -> bool:
+    """Whether a word that is too short to be sought in bytes is the whole value of a column that is of persons."""
+    name = sql.Identifier(*table)
+    columns = connection.execute(SQL["of_persons"], {"table": name.as_string(connection)}).fetchall()
+    return any(
+        connection.execute(
+            sql.SQL("select exists (select from {} where {}::text = any(%s))").format(
+                name, sql.Identifier(column)
+            ),
+            [needles.short],
+        ).fetchone()
+        == (True,)
+        for (column,) in columns
+    )
+
+
 def prove(work: Work, patterns: tuple[str, ...]) -> Proof:
     """Look for the needles in all tables of the patterns. Counts tables."""
     searched, left = Counts(), Counts()
@@ -49,6 +65,8 @@ def prove(work: Work, patterns: tuple[str, ...]) -> Proof:
             if table.matches(patterns):
                 searched["tables"] += 1
                 left[str(table)] = len(hits(work.connection, table, work.needles))
+                if work.needles.short:
+                    left[str(table)] += has_short(work.connection, table, work.needles)
     return Proof(searched, +left)
 
 

@@ -27,11 +27,15 @@ class Extracts:
 
     def treat(self, work: Work, person: Person) -> Counts:
         """Write those whose rows changed, and remove what no extract finished. Commits."""
-        counts = self.find(work, person)
+        if person.kind not in ("agent", "caller"):
+            return Counts()
+        counts = Counts()
         for made in extract.extract(work.connection, work.settings, _quietly):
             if isinstance(made, extract.Unproven) and made.customer_id in (None, person.customer_id):
                 raise Blocked("extract", str(made))
-        return counts
+            if isinstance(made, extract.Extract) and made.customer_id == person.customer_id:
+                counts["files"] += made.written
+        return +counts
 
     def prove(self, work: Work, person: Person) -> Proof:
         """Search all files, as bytes and opened."""

@@ -149,6 +149,8 @@ def _gathered(
         "until": person.until,
     }
     with connection.transaction(force_rollback=not keeps):
+        connection.execute("set local client_min_messages = warning")
+        connection.execute(SQL["forget"])
         connection.execute(SQL["erased_calls"], parameters)
         if person.kind == "agent":
             connection.execute(SQL["own_devices"], parameters)

@@ -1,6 +1,16 @@
 -- What landing has stored of a person up to a moment, and how it is erased. The temporary tables are of one person and
 -- one transaction: erased_call, and erased_event with what is deleted (outside calls) or changed (in calls).
 
+-- name: forget
+-- What an earlier look in the same transaction has left.
+drop table if exists
+pg_temp.erased_call,
+pg_temp.own_device,
+pg_temp.erased_event,
+pg_temp.erased_end,
+pg_temp.erased_login_day,
+pg_temp.erased_day;
+
 -- name: erased_calls
 -- The calls that name the person and whose first event lies before `until`.
 create temporary table erased_call on commit drop as

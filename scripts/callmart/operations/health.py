@@ -221,15 +221,15 @@ def _troubles_of(books: Books, settings: Settings) -> Iterator[Trouble]:
             None,
             f"{last}: run `callmart backup FOLDER`, or set health.backup_days = 0 if something else makes backups",
         )
-    for one in books.requests:
+    yield from _waiting(books.requests)
+
+
+def _waiting(requests: list[Request]) -> Iterator[Trouble]:
+    """The requests of persons that have to be answered soon, or should have been."""
+    for one in requests:
         if one.warning is not None:
-            yield Trouble(
-                "privacy",
-                one.customer_id,
-                f"request {one.number} is due on {one.due}, {one.left}: {one.todo}",
-                one.number,
-                one.warning,
-            )
+            said = f"request {one.number} is due on {one.due}, {one.left}: {one.todo}"
+            yield Trouble("privacy", one.customer_id, said, one.number, one.warning)
 
 
 def _past(moments: _Moments, last: datetime | None, *, hours: float) -> float | None:

@@ -30,6 +30,8 @@ from callmart.publish import tableau
 
 OnPlace = Callable[[str, Counts], None]
 
+_AS: tuple[Kind, ...] = ("contact", "recipient")  # whoever is erased as one is erased as the other, too
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -138,11 +140,9 @@ def _searching(work: Work, person: Person, before: Kept | None, stored: Stored) 
 def _remember(work: Work, person: Person, key: bytes, request: int, before: Kept) -> None:
     """Write the tombstones, to the ledger first. Commits."""
     secret = secret_of(key)
-    pseudonyms: dict[Kind, Iterable[str]] = {
-        person.kind: person.keys,
-        "device": before.devices,
-        "call": map(of_call, before.calls),
-    }
+    pseudonyms: dict[Kind, Iterable[str]] = {"device": before.devices, "call": map(of_call, before.calls)}
+    for kind in _AS if person.kind in _AS else (person.kind,):
+        pseudonyms[kind] = person.keys
     made = {kind: [tombstone(secret, kind, each) for each in found] for kind, found in pseudonyms.items()}
     with work.connection.transaction():
         ledger.append(

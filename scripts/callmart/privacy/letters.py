@@ -5,6 +5,7 @@ from datetime import date, datetime, timedelta
 from functools import cache
 from importlib.resources import files
 from typing import Literal, NamedTuple
+from zoneinfo import ZoneInfo
 
 import jinja2
 import psycopg
@@ -12,6 +13,7 @@ import psycopg
 from callmart.base import sql_file
 from callmart.base.errors import UserError
 from callmart.base.settings import Settings
+from callmart.database import ledger
 from callmart.privacy.register import Evidence, Request
 
 SQL = sql_file.statements(__file__)
@@ -55,6 +57,7 @@ PLACES = {
     "keys and secrets": Words(
         "de bestanden met sleutels en wachtwoorden", "the files with keys and passwords"
     ),
+    "registry file": Words("het bestand met onze klantregistratie", "the file of our registry of customers"),
     "demo": Words("de voorbeeldgegevens", "the example data"),
     "server files": Words(
         "de schijfruimte en het log van de databaseserver", "the disk space and log of the database server"
@@ -71,8 +74,10 @@ class _Line(NamedTuple):
 
     place: str
     found: int
+    cells: int  # figures of a queue on a day that change
     left: int
-    is_attested: bool  # nothing is left for a person to confirm
+    is_searched: bool  # by us; elsewhere a person looks
+    waits: bool  # for a person to confirm it
 
 
 def backups_gone(settings: Settings, request: Request) -> date:
@@ -91,13 +96,15 @@ def answer(
 ) -> str:
     """The letter that answers a request. `connection` is the owner's."""
     asked = connection.execute(SQL["customer"], {"customer": request.customer_id}).fetchone()
-    name, locale = asked if asked else (f"{request.customer_id}", "nl")
+    name, locale, zone = asked if asked else (f"{request.customer_id}", "nl", settings.time_zone)
+    end = request.until if request.begun_at else None
     return _template(locale).render(
         request=request,
         customer=name,
         lines=list(_lines(evidence, locale)),
         day=lambda moment: _day(moment, settings, locale),
-        erased=request.begun_at is not None,
+        until=end and (end - timedelta(seconds=1)).astimezone(ZoneInfo(zone)).date(),
+        entry=ledger.last(settings),
         backups_gone=backups_gone(settings, request),
         has_backups=bool(settings.backup_kept_days),
     )
@@ -114,16 +121,15 @@ def place_in_words(place: str, locale: Language) -> str:
 def _lines(evidence: list[Evidence], locale: Language) -> Iterator[_Line]:
     by_step: dict[tuple[str, str], dict[str, int]] = {(one.step, one.place): one.counts for one in evidence}
     for place in sorted({one.place for one in evidence}):
-        proof = by_step.get(("prove", place), {})
+        found, proof = by_step.get(("find", place), {}), by_step.get(("prove", place), {})
+        cells = sum(count for what, count in found.items() if what.startswith(CELLS))
         yield _Line(
             place_in_words(place, locale),
-            sum(
-                count
-                for what, count in by_step.get(("find", place), {}).items()
-                if not what.startswith(CELLS)  # they are no data of the person
-            ),
+            sum(found.values()) - cells,
+            cells,
             proof.get("left", 0),
-            not proof.get("to_attest") or ("attest", place) in by_step,
+            not proof.get("to_attest"),
+            bool(proof.get("to_attest")) and ("attest", place) not in by_step,
         )
 
 

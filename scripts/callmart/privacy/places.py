@@ -4,7 +4,7 @@ Each table of the database, each path in CALLMART_HOME and each kind of content 
 What belongs to none is nobody's to treat, so it keeps a request open.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import get_args
@@ -102,9 +102,13 @@ PLACES: tuple[Place, ...] = (
     Searched("checks and logs", "quality", "audit", "dbt", "*.log"),
     Searched("keys and secrets", "keys", "secrets", "installation", "privacy"),
     Searched("demo", "demo"),
+    Searched("registry file", "registry.yml"),
     Elsewhere(),
     embedded.Files(),
 )
+
+
+KINDS: tuple[str, ...] = (*get_args(Kind), *get_args(ContentKind))  # of content on Tableau
 
 
 def entries(home: Path) -> list[Path]:
@@ -117,7 +121,7 @@ def uncovered(connection: psycopg.Connection, settings: Settings) -> list[str]:
     return [
         *_astray("table", [str(table) for table in tables(connection)], [place.tables for place in PLACES]),
         *_astray("path", [path.name for path in entries(settings.home)], [place.paths for place in PLACES]),
-        *_astray("content", [*get_args(Kind), *get_args(ContentKind)], [place.contents for place in PLACES]),
+        *_astray("content", KINDS, [place.contents for place in PLACES]),
     ]
 
 
@@ -134,7 +138,7 @@ def require_covered(connection: psycopg.Connection, settings: Settings) -> None:
         )
 
 
-def _astray(kind: str, names: list[str], patterns: list[tuple[str, ...]]) -> Iterator[str]:
+def _astray(kind: str, names: Sequence[str], patterns: list[tuple[str, ...]]) -> Iterator[str]:
     for name in names:
         owners = sum(any(fnmatchcase(name, pattern) for pattern in own) for own in patterns)
         if owners != 1:

@@ -42,13 +42,13 @@ class Content:
 
     def treat(self, work: Work, person: Person) -> Counts:
         """Publish what changed, and delete earlier revisions. Commits."""
-        counts = self.find(work, person)
-        if _is_used(work.settings):
-            _publish(work, person)
-            with _calls():
-                server = work.tableau()
-                for endpoint, item in _items(server, _read(work, server), person.customer_id):
-                    forget_revisions(endpoint, item)
+        if person.kind not in ("agent", "caller") or not _is_used(work.settings):
+            return Counts()
+        counts = _publish(work, person)
+        with _calls():
+            server = work.tableau()
+            for endpoint, item in _items(server, _read(work, server), person.customer_id):
+                forget_revisions(endpoint, item)
         return counts
 
     def prove(self, work: Work, person: Person) -> Proof:
@@ -82,10 +82,7 @@ class Members:
 
     def treat(self, work: Work, person: Person) -> Counts:
         """Remove them: the registry no longer names the person. Commits."""
-        counts = self.find(work, person)
-        if counts:
-            _publish(work, person)
-        return counts
+        return _publish(work, person) if self.find(work, person) else Counts()
 
     def prove(self, work: Work, person: Person) -> Proof:
         """Look again. An account that is not callmart's stays, and somebody has to attest it."""
@@ -116,7 +113,6 @@ class Emulated:
 
     def treat(self, work: Work, person: Person) -> Counts:
         """Write the emulator's database anew, so that nothing is left of what was deleted."""
-        counts = self.find(work, person)
         state = emulator.folder(work.settings.home) / "state.sqlite"
         if state.exists():
             try:
@@ -125,7 +121,7 @@ class Emulated:
                     database.execute("pragma wal_checkpoint(truncate)")
             except sqlite3.OperationalError:
                 raise Blocked("emulator", f"the emulator's database is in use; {REMEDY}") from None
-        return counts
+        return Counts(databases=int(state.exists()))
 
     def prove(self, work: Work, person: Person) -> Proof:
         """Search all files of the emulator."""
@@ -164,8 +160,8 @@ def _read(work: Work, server: TSC.Server) -> Actual:
     return actual
 
 
-def _publish(work: Work, person: Person) -> None:
-    """Publish what differs, of this customer only."""
+def _publish(work: Work, person: Person) -> Counts:
+    """Publish what differs, of this customer only. Counts the changes, by kind."""
     with _calls():
         server = work.tableau()
         desired = publishing.desired(work.connection, work.settings)
@@ -177,6 +173,7 @@ def _publish(work: Work, person: Person) -> None:
         outcomes = publishing.apply(work.connection, work.settings, server, plan, _quietly)
     if failed := next((outcome.error for outcome in outcomes if outcome.error), None):
         raise Blocked("tableau", failed)
+    return Counts(f"{step.kind}s" for outcome in outcomes for step in outcome.done)
 
 
 def _accounts(actual: Actual, person: Person) -> list[Any]:

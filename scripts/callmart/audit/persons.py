@@ -1,0 +1,66 @@
+"""The audit's checks of the rights of persons: no place is unknown, and whoever is erased is not found any more.
+
+A made-up agent and caller are put among a customer's events, erased and looked for, in a transaction that is rolled
+back.
+"""
+
+import secrets
+from collections.abc import Iterator
+from datetime import timedelta
+
+import psycopg
+
+from callmart.audit.check import Check, few
+from callmart.base import sql_file
+from callmart.base.needles import Needles
+from callmart.base.person import Kind, Person, Work
+from callmart.base.settings import Settings
+from callmart.database import clock
+from callmart.database.places import Table, hits
+from callmart.land.places import Events
+from callmart.privacy import places
+
+SQL = sql_file.statements(__file__)
+
+_KINDS: tuple[Kind, ...] = ("agent", "caller")
+
+
+def of_places(connection: psycopg.Connection, settings: Settings) -> Check:
+    """Check that every table, path and kind of content belongs to exactly one place."""
+    found = places.uncovered(connection, settings)
+    connection.rollback()
+    return Check(
+        "persons", "every table, path and kind of content belongs to one place where a person is looked for",
+        len(places.PLACES), len(found), few(found),
+    )  # fmt: skip
+
+
+def of_erasure(connection: psycopg.Connection, settings: Settings) -> Check:
+    """Erase a made-up agent and a made-up caller, and look for them. Nothing of it stays."""
+    customer = connection.execute(SQL["customer"]).fetchone()
+    connection.rollback()
+    found = [] if customer is None else list(_found_again(connection, settings, customer[0]))
+    return Check(
+        "persons", "a made-up agent and caller who are erased are found before, and not after",
+        2 * (customer is not None), len(found), few(found), applies=customer is not None,
+    )  # fmt: skip
+
+
+def _found_again(connection: psycopg.Connection, settings: Settings, customer_id: int) -> Iterator[str]:
+    for kind in _KINDS:
+        key = secrets.token_hex(16)
+        needles = Needles([key])
+        with connection.transaction(force_rollback=True):
+            until = clock.now(connection)
+            connection.execute(
+                SQL["put_in"],
+                {"customer": customer_id, "key": key, "kind": kind, "at": until - timedelta(minutes=1)},
+            )
+            person = Person(customer_id, kind, frozenset(), frozenset({key}), until)
+            work = Work(connection, settings, lambda: None, needles)
+            table = Table("raw", "event")
+            if not (Events().find(work, person) and hits(connection, table, needles)):
+                yield f"{kind}: not found although there"
+            Events().treat(work, person)
+            if Events().find(work, person) or hits(connection, table, needles):
+                yield f"{kind}: found although erased"

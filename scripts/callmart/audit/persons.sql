@@ -1,0 +1,52 @@
+-- name: customer
+-- A customer among whose events somebody can be put in.
+select customer_id
+from registry.kept_contract
+order by 1
+limit 1;
+
+-- name: put_in
+-- A call of a made-up agent or caller, and a status of the agent.
+with call as (
+    select raw.random_key() as call_key
+),
+
+known as (
+    insert into raw.call (customer_id, call_key, first_at, last_at, spans_days)
+    select
+        %(customer)s,
+        call_key,
+        %(at)s,
+        %(at)s,
+        false
+    from call
+)
+
+insert into raw.event (
+    customer_id, occurred_at, event_key, platform, event, file_id, call_key, agent_key, number_key, reason
+)
+select
+    %(customer)s,
+    %(at)s,
+    raw.random_key(),
+    'vcloud',
+    'agent_connected',
+    0,
+    call_key,
+    case when %(kind)s = 'agent' then %(key)s end,
+    case when %(kind)s = 'caller' then %(key)s end,
+    null
+from call
+union all
+select
+    %(customer)s,
+    %(at)s,
+    raw.random_key(),
+    'vcloud',
+    'agent_status',
+    0,
+    null,
+    %(key)s,
+    null,
+    'available'
+where %(kind)s = 'agent';

@@ -1,0 +1,85 @@
+"""The search of a person's words and keys in bytes."""
+
+import gzip
+import zipfile
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from callmart.base import needles
+from callmart.base.errors import UserError
+from callmart.base.needles import Hits, Needles
+
+NAME, KEY = "Noor Zandvliet", -4611686018427387905
+SOUGHT = Needles([NAME, "", "101"], [KEY])
+NOTHING, BOTH = Hits(), Hits(frozenset({0}), frozenset({0}))
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        NAME.encode(),
+        NAME.upper().encode(),
+        NAME.encode("utf-16-le"),
+        KEY.to_bytes(8, "little", signed=True),
+        KEY.to_bytes(8, "big", signed=True),
+        str(KEY).encode(),
+    ],
+)
+def test_each_form_is_found_where_it_stands_and_nowhere_else(form: bytes) -> None:
+    around = bytes(range(256)) * 3
+    assert len(SOUGHT.in_bytes(around + form + around)) == 1
+    assert SOUGHT.in_bytes(around + form[:-1] + b"?" + around) == NOTHING
+
+
+def test_what_is_too_short_for_bytes_is_named_apart() -> None:
+    assert SOUGHT.short == ["101"]
+    assert SOUGHT.in_bytes(b"101" * 9) == NOTHING
+    assert len(Needles(["été12"]).texts) == 1  # six bytes are not six letters
+
+
+def test_a_needle_may_lie_across_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(needles, "_CHUNK", 64)
+    text = b"-" * 1000 + NAME.encode() + b"-" * 1000 + KEY.to_bytes(8, "big", signed=True) + b"-" * 7
+    for size in (1, 3, 64, 500):
+        pieces = (text[place : place + size] for place in range(0, len(text), size))
+        assert SOUGHT.in_chunks(pieces) == BOTH
+
+
+def test_containers_are_unpacked_also_in_each_other(tmp_path: Path) -> None:
+    inner = zipped(tmp_path / "inner.tdsx", {"Extract.hyper": b"\0" * 99 + NAME.encode()})
+    packed = {
+        "a.tdsx": inner.read_bytes(),
+        "b.gz": gzip.compress(b"-" * 99 + str(KEY).encode()),
+    }
+    assert SOUGHT.in_file(zipped(tmp_path / "outer.twbx", packed)) == BOTH
+    assert SOUGHT.in_file(tmp_path / "outer.twbx", unpacks=False) == NOTHING
+    compressed = tmp_path / "events.zst"
+    compressed.write_bytes(pa.compress(NAME.encode() * 9, "zstd", asbytes=True))
+    assert SOUGHT.in_file(compressed) == Hits(frozenset({0}))
+
+
+@pytest.mark.parametrize("beginning", [b"PK\x03\x04", b"\x1f\x8b\x08\x00", b"\x28\xb5\x2f\xfd"])
+def test_what_cannot_be_unpacked_is_not_passed_over(tmp_path: Path, beginning: bytes) -> None:
+    broken = tmp_path / "broken"
+    broken.write_bytes(beginning + b"and then nothing that belongs to it")
+    with pytest.raises(UserError, match="broken can't be unpacked"):
+        SOUGHT.in_file(broken)
+
+
+def test_an_empty_file_and_nothing_to_seek(tmp_path: Path) -> None:
+    (tmp_path / "empty").touch()
+    assert SOUGHT.in_file(tmp_path / "empty") == NOTHING
+    assert Needles(["", "101"]).in_bytes(b"101") == NOTHING
+
+
+def test_no_word_is_shown() -> None:
+    assert "Noor" not in repr(SOUGHT)
+
+
+def zipped(path: Path, members: dict[str, bytes]) -> Path:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file:
+        for name, content in members.items():
+            file.writestr(name, content)
+    return path

@@ -1,0 +1,516 @@
+"""A person is erased from all places, and looked for. One home, in which one person after the other is erased."""
+
+import io
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from datetime import date
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet
+import pytest
+
+from callmart.access import logins
+from callmart.base.errors import UserError
+from callmart.base.keys import key_file, keyed
+from callmart.base.person import Blocked, Counts, Kind, Person, Proof, Work
+from callmart.base.settings import Settings
+from callmart.cli import main
+from callmart.database import clock, ledger, server, vacuum
+from callmart.declarations import dbt_project
+from callmart.extract import extract
+from callmart.land import places as landed
+from callmart.opening import opening
+from callmart.operations import run
+from callmart.privacy import embedded, erasing, kept, persons, places, register
+from callmart.publish import publishing, tableau
+from callmart_home import Callmart, ignore_step
+from centre import DAYS, NAMED, REGISTRY, agent_of, events, queue_of
+from commands import PREPARED, use
+from nights import Crash
+from requests_of_persons import APPROVERS_PASSWORD, choose_password
+from searching import files_with
+
+pytestmark = [pytest.mark.server, pytest.mark.usefixtures("unchecked")]
+
+LEAVER, STAYER, PARTLY = (agent_of(NAMED, number) for number in (1, 2, 3))
+CONTACT, CHEF = "piet@een.example", "chef@een.example"
+WITH_CONTACTS = REGISTRY.replace(
+    "    recipients:\n      - {email: chef@een",
+    "    contacts:\n"
+    f"      - {{name: Piet Jansen-Vries, email: {CONTACT}, authorised: true}}\n"
+    "      - {name: Q. Een, email: q@een.example, authorised: true}\n"
+    "    recipients:\n      - {email: chef@een",
+)
+
+
+@pytest.fixture(scope="module")
+def home(played: Callmart) -> Callmart:
+    """The module's callmart, with contacts, and what is extracted and published."""
+    played.apply(WITH_CONTACTS)
+    with played.connect() as connection:
+        run.deliver(connection, played.settings, run.Ran(), ignore_step)
+    (played.home / "registry.yml").unlink()
+    return played
+
+
+@pytest.fixture
+def work(home: Callmart) -> Iterator[Work]:
+    with home.connect() as connection, erasing.working(connection, home.settings) as work:
+        yield work
+
+
+# -- what belongs where ----------------------------------------------------------------------------------------------
+
+
+def test_every_table_path_and_kind_of_content_belongs_to_exactly_one_place(work: Work) -> None:
+    assert places.uncovered(work.connection, work.settings) == []
+    names = [place.name for place in places.PLACES]
+    assert len(names) == len(set(names))
+
+
+@pytest.mark.parametrize("planted", ["table", "path"])
+def test_what_belongs_to_no_place_keeps_a_request_open(work: Work, planted: str) -> None:
+    stray = work.settings.home / "letter.pdf"
+    if planted == "path":
+        stray.touch()
+    else:
+        work.connection.execute("create schema elsewhere create table letter (name text)")
+        work.connection.commit()
+    try:
+        with pytest.raises(Blocked, match="letter") as blocked:
+            erasing.plan(work, of(work, "agent", LEAVER))
+        assert (blocked.value.place, blocked.value.code) == ("places", "unknown place")
+    finally:
+        stray.unlink(missing_ok=True)
+        work.connection.execute("drop schema if exists elsewhere cascade")
+        work.connection.commit()
+
+
+def test_a_new_kind_of_content_on_tableau_has_to_be_claimed(
+    work: Work, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(places, "KINDS", (*places.KINDS, "metric"))
+    assert places.uncovered(work.connection, work.settings) == ["content metric"]
+
+
+# -- an agent --------------------------------------------------------------------------------------------------------
+
+
+def test_a_plan_counts_and_changes_nothing(home: Callmart, work: Work) -> None:
+    before = state(home)
+    plan = erasing.plan(work, of(work, "agent", LEAVER))
+    assert plan.hash == erasing.plan(work, of(work, "agent", LEAVER)).hash
+    assert state(home) == before
+    key = agent_key(home, LEAVER)
+    (stored,) = home.rows(
+        """
+        select
+            count(*) filter (where call_key is null) as "events outside calls",
+            count(*) filter (where call_key is not null) as "events in calls",
+            count(distinct call_key) as calls
+        from raw.event where customer_id = %s and (agent_key = %s or target_key = %s)
+        """,
+        NAMED, key, key,
+    )  # fmt: skip
+    assert all(stored.values())
+    assert plan.counts["events"] == stored
+    assert plan.counts["registry"] == {"registry.agent": 1}
+    assert plan.counts["extracts"] == {"files": 1}
+    assert plan.counts["tableau content"] == {"data sources": 1}
+    assert plan.counts["marts"]["mart.agent"] == 1
+    assert {cell for cell in plan.cells if cell.change == "hidden"} == {
+        ("hidden", queue_of(NAMED), day) for day in DAYS
+    }
+
+
+CRASHES: dict[str, tuple[Any, str]] = {
+    "before the ledger": (ledger, "append"),
+    "while events are changed": (vacuum, "note"),
+    "after a build": (opening, "open_build"),
+    "before an extract": (extract, "extract"),
+    "before publishing": (publishing, "apply"),
+    "before the log is left": (embedded, "_renew_log"),
+}
+
+
+def test_an_agent_is_erased_everywhere_whatever_breaks_off(
+    home: Callmart, work: Work, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before, words = state(home), words_of(home, LEAVER)
+    words |= {
+        raw
+        for trace in landed.look(work.connection, of(work, "agent", LEAVER)).traces
+        for raw in stored(trace)
+    }
+    everywhere = files_with(home.home, words)
+    assert {file.partition("/")[0] for file in everywhere} == {"postgres", "extracts", "emulator"}
+    person = of(work, "agent", LEAVER)
+    plan = erasing.plan(work, person)
+
+    for broken in CRASHES.values():
+        with monkeypatch.context() as patch:
+            patch.setattr(*broken, crash)
+            with pytest.raises(Crash):
+                do(work, person, request=1)
+        work.connection.rollback()
+        assert kept.recall(home.home, key_of(home), 1, person) is not None
+    treated = do(work, person, request=1)
+    assert set(treated) == {place.name for place in places.PLACES}
+    assert len(ledger.read(ledger.file(home.settings)).entries) == 1
+
+    proofs = prove(work, person, request=1)
+    assert {name: proof.left for name, proof in proofs.items() if proof.left} == {}
+    assert not (home.home / "privacy" / "request-1").exists()
+    assert files_with(home.home, words) == set()
+    differences(before, state(home), plan)
+
+
+def test_of_the_agent_only_queues_are_left(home: Callmart) -> None:
+    key = agent_key(home, LEAVER)
+    assert home.rows("select 1 from raw.event where agent_key = %s or target_key = %s", key, key) == []
+    substitutes = home.rows(
+        "select call_key, agent_key, count(distinct device_key) as devices from raw.event"
+        " where customer_id = %s and agent_key like '~%%' group by 1, 2",
+        NAMED,
+    )
+    assert substitutes
+    assert len({row["agent_key"] for row in substitutes}) == len(substitutes)  # no two calls are linked
+    assert {row["devices"] for row in substitutes} == {0}
+    for mart in agent_marts(home):
+        assert (
+            home.rows(f"select 1 from store.{mart} where agent_key = %s or agent_key like '~%%'", key) == []
+        )
+
+
+def test_nobody_gets_the_agent_by_subtraction(home: Callmart) -> None:
+    """What the queue shows less what the agents' marts show of the others."""
+    rows = home.rows(
+        """
+        select q.talk_s, q.ring_s, q.rings, q.hold_s, q.wrapup_s
+        from store.queue_interval as q
+        where q.customer_id = %s and exists (
+            select from raw.event as e
+            where
+                e.customer_id = q.customer_id and e.queue = q.queue and e.agent_key like '~%%'
+                and (e.occurred_at at time zone 'Europe/Amsterdam')::date = q.call_date
+        )
+        """,
+        NAMED,
+    )
+    assert rows
+    assert {value for row in rows for value in row.values()} == {None}
+    assert home.rows(
+        "select 1 from store.queue_day where customer_id = %s and talk_max_s is not null", NAMED
+    ) == []  # fmt: skip
+
+
+def test_landed_named_or_computed_again_nobody_comes_back(home: Callmart, work: Work, tmp_path: Path) -> None:
+    before = state(home)
+    words = words_of(home, LEAVER)
+    rows = events(NAMED, DAYS)
+    for part in (rows, rows.slice(0, rows.num_rows // 2)):  # the same rows in other files
+        file = tmp_path / f"{part.num_rows}.parquet"
+        pyarrow.parquet.write_table(part, file)
+        home.land(file)
+    assert state(home) == before
+    with pytest.raises(UserError, match="still names somebody who was erased"):
+        home.apply(WITH_CONTACTS)
+    home.apply(WITH_CONTACTS.replace(f"{{id: {LEAVER}, name: Noor Zandvliet, email: noor@example.org}}", ""))
+    (home.home / "registry.yml").unlink()
+    with home.connect() as connection:
+        connection.execute(
+            "insert into ops.dirty_day (customer_id, call_date, cause)"
+            " select distinct customer_id, call_date, 'test' from ops.opened_day where isfinite(call_date)"
+            " on conflict do nothing"
+        )
+    home.build_unchecked()
+    assert state(home) == before
+    assert files_with(home.home, words) == set()
+
+
+def test_an_agent_who_is_still_there_keeps_what_came_later(home: Callmart, work: Work) -> None:
+    """Erased up to a day that is over; what came after it is new."""
+    person = of(work, "agent", PARTLY, day=DAYS[0])
+    before = of_agent(home, PARTLY)
+    assert set(before) == set(DAYS)
+    plan, queues = erasing.plan(work, person), state(home)
+    do(work, person, request=2)
+    assert all(not proof.left for proof in prove(work, person, request=2).values())
+    assert of_agent(home, PARTLY) == {day: rows for day, rows in before.items() if day > DAYS[0]}
+    differences(queues, state(home), plan)
+    assert home.rows("select agent from store.agent where agent_key = %s", agent_key(home, PARTLY))
+
+
+# -- others ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_caller_is_counted_as_one_without_a_number(home: Callmart, work: Work) -> None:
+    number = a_caller()
+    before = queue_days(home)
+    person = of(work, "caller", number)
+    plan = erasing.plan(work, person)
+    contacts = plan.counts["events"]["calls"]
+    old_calls = landed.look(work.connection, person).calls
+    do(work, person, request=3)
+    assert all(not proof.left for proof in prove(work, person, request=3).values())
+    after = queue_days(home)
+    changed = {cell: (before[cell], after[cell]) for cell in before if before[cell] != after[cell]}
+    assert changed
+    assert set(changed) <= {(cell.queue, cell.call_date) for cell in plan.cells}
+    for one, other in changed.values():
+        assert {name for name in one if one[name] != other[name]} <= {
+            "callers", "contacts_unnumbered", "repeat_callers_day", "repeat_callers_week",
+        }  # fmt: skip
+        assert other["callers"] == one["callers"] - 1
+        assert other["contacts_unnumbered"] > one["contacts_unnumbered"]
+    assert contacts == len(old_calls)
+    spelled = {spelling.encode() for spelling in persons.spellings(number)}
+    assert files_with(home.home, spelled | {raw for call in old_calls for raw in stored(call)}) == set()
+
+
+def test_a_contact_goes(home: Callmart, work: Work) -> None:
+    before, person = state(home), of(work, "contact", CONTACT)
+    assert files_with(home.home, {CONTACT.encode()})
+    assert erasing.plan(work, person).counts["registry"] == {"registry.contact": 1}
+    do(work, person, request=5)
+    assert all(not proof.left for proof in prove(work, person, request=5).values())
+    assert files_with(home.home, {word.encode() for word in person.words}) == set()
+    assert state(home) == before
+
+
+def test_by_the_commands_a_recipient_goes_with_the_account_also_after_kill_9(
+    home: Callmart, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def command(*arguments: object, lines: tuple[str, ...] = ()) -> tuple[int, str]:
+        use(home.settings.model_copy(update={"backup_kept_days": 0}), monkeypatch)
+        monkeypatch.setattr(sys, "argv", ["callmart", "privacy", *map(str, arguments)])
+        monkeypatch.setattr(sys, "stdin", io.StringIO("".join(f"{line}\n" for line in lines)))
+        with pytest.raises(SystemExit) as end:
+            main.main()
+        said = capsys.readouterr()
+        assert CHEF not in said.out + said.err
+        return int(end.value.code or 0), said.out + said.err
+
+    choose_password(home)
+    assert files_with(home.home, {CHEF.encode()})
+    _, said = command("open", "--customer", NAMED, "--kind", "recipient", lines=("q@een.example", CHEF))
+    number = said.split()[1]
+    assert command("verify", number, "--how", "code", "--alone")[0] == 0
+    code, said = command("plan", number, lines=(CHEF,))
+    assert code == 0 and "subscriptions" in said and "no figure of a queue changes" in said, said
+    assert command("do", number, lines=(CHEF,))[0] == 2  # nobody has approved it
+    assert files_with(home.home, {CHEF.encode()})
+    assert command("approve", number, lines=(APPROVERS_PASSWORD, "y"))[0] == 0
+    for place in ("registry", "tableau users"):
+        killed = PREPARED.Process(target=die_after, args=(home.home, place, CHEF, int(number)))
+        killed.start()
+        killed.join()
+        assert killed.exitcode == -signal.SIGKILL
+        assert command("prove", number, lines=(CHEF,))[0] == 2  # not everything is done
+    assert command("do", number, lines=("planner@een.example",))[0] == 2  # somebody else
+    code, said = command("do", number, lines=(CHEF,))
+    assert code == 0, said
+    assert command("answer", number)[0] == 2  # nothing is proved
+    code, said = command("prove", number, lines=(CHEF,))
+    assert code == 0 and "nothing is left" in said, said
+    assert files_with(home.home, {CHEF.encode()}) == set()
+    assert command("answer", number)[0] == 0
+    assert command("close", number)[0] == 2  # the rest is a person's to attest
+    assert command("close", number, "--attested", "registry", "--attested", "elsewhere")[0] == 0
+
+
+def die_after(home: Path, place: str, word: str, request: int) -> None:
+    """In a process of its own: begin to erase, and end without a word when a place has been treated."""
+    kind: Any = next(type(each) for each in places.PLACES if each.name == place)
+    inner = kind.treat
+
+    def treat(*given: Any) -> None:
+        inner(*given)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    kind.treat = treat
+    settings = Settings(home=home, dsn=None, folders=[])
+    with (
+        server.connect(settings) as connection,
+        erasing.working(connection, settings) as work,
+        logins.connect(settings, "privacy_officer") as officer,
+    ):
+        person = of(work, "recipient", word)
+        begin = partial(register.begin_doing, officer, request)
+        erasing.do(work, person, key_file(home, NAMED).read_bytes(), request, begin, ignore_step)
+
+
+def test_somebody_who_is_not_there_is_looked_for_all_the_same(work: Work) -> None:
+    person = of(work, "caller", "+31201234567")
+    plan = erasing.plan(work, person)
+    assert {place: found for place, found in plan.counts.items() if found} == {}
+    assert plan.cells == ()
+    do(work, person, request=6)
+    proofs = prove(work, person, request=6)
+    assert all(not proof.left for proof in proofs.values())
+    assert proofs["server files"].searched["files"] > 1000
+
+
+# -- what is in the way ----------------------------------------------------------------------------------------------
+
+
+def test_a_plan_that_changed_is_not_done(home: Callmart, work: Work) -> None:
+    person = of(work, "agent", STAYER)
+
+    def begin(hash: str) -> None:
+        raise UserError("another plan was approved")
+
+    before = state(home)
+    with pytest.raises(UserError, match="another plan"):
+        erasing.do(work, person, key_of(home), 7, begin, ignore_step)
+    assert state(home) == before
+    assert not (home.home / "privacy" / "request-7").exists()
+
+
+def test_a_search_that_is_blind_erases_nothing(
+    home: Callmart, work: Work, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before, entries = state(home), ledger.last(home.settings)
+    monkeypatch.setattr(embedded, "files", lambda folder: iter(()))
+    with pytest.raises(Blocked, match="the search misses") as blocked:
+        do(work, of(work, "agent", STAYER), request=7)
+    assert blocked.value.place == "control"
+    assert (state(home), ledger.last(home.settings)) == (before, entries)
+
+
+def test_tableau_that_does_not_answer_blocks_the_request(
+    home: Callmart, work: Work, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def connect(settings: Any) -> Any:
+        raise UserError("No Tableau server answers")
+
+    monkeypatch.setattr(tableau, "connect", connect)
+    with pytest.raises(Blocked, match="No Tableau server answers") as blocked:
+        erasing.plan(work, of(work, "agent", STAYER))
+    assert (blocked.value.place, blocked.value.code) == ("tableau content", "tableau")
+
+
+def test_who_is_asked_for_with_other_ids_than_in_the_plan(home: Callmart, work: Work) -> None:
+    one, both = of(work, "agent", STAYER), of(work, "agent", STAYER, PARTLY)
+    kept.keep(home.home, key_of(home), 8, one, kept.Kept(one.words, *[frozenset()] * 3))
+    with pytest.raises(UserError, match="somebody else, or about more ids"):
+        do(work, both, request=8)
+    kept.forget(home.home, 8)
+
+
+def test_nothing_is_erased_while_a_run_is_at_work(home: Callmart, work: Work) -> None:
+    with clock.guarded(work.connection, home.settings), pytest.raises(UserError, match="at work"):
+        do(work, of(work, "agent", STAYER), request=9)
+
+
+# -- what the tests share --------------------------------------------------------------------------------------------
+
+
+def crash(*_: Any, **__: Any) -> None:
+    raise Crash
+
+
+def of(work: Work, kind: Kind, *words: str, day: date | None = None) -> Person:
+    until = persons.end_of(work.connection, NAMED, day or DAYS[-1])
+    key = key_file(work.settings.home, NAMED).read_bytes()
+    found = persons.person(work.connection, key, NAMED, kind, words, until)
+    work.connection.commit()
+    return found
+
+
+def do(work: Work, person: Person, request: int) -> dict[str, Counts]:
+    treated: dict[str, Counts] = {}
+    key = key_file(work.settings.home, NAMED).read_bytes()
+    erasing.do(work, person, key, request, lambda hash: None, treated.__setitem__)
+    return treated
+
+
+def prove(work: Work, person: Person, request: int) -> dict[str, Proof]:
+    proofs: dict[str, Proof] = {}
+    key = key_file(work.settings.home, NAMED).read_bytes()
+    erasing.prove(work, person, key, request, proofs.__setitem__)
+    return proofs
+
+
+def key_of(home: Callmart) -> bytes:
+    return key_file(home.home, NAMED).read_bytes()
+
+
+def agent_key(home: Callmart, agent: str) -> str:
+    return keyed(key_of(home), "agent", agent)
+
+
+def words_of(home: Callmart, agent: str) -> set[bytes]:
+    return {word.encode() for word in (agent, "Noor Zandvliet", "noor@example.org", agent_key(home, agent))}
+
+
+def stored(number: int) -> tuple[bytes, bytes]:
+    return number.to_bytes(8, "little", signed=True), number.to_bytes(8, "big", signed=True)
+
+
+def a_caller() -> str:
+    """The number of a caller of the last day."""
+    rows = events(NAMED, DAYS).to_pylist()
+    joined = [row["other_number"] for row in rows if row["event"] == "queue_joined" and row["other_number"]]
+    return str(joined[-1])
+
+
+def agent_marts(home: Callmart) -> list[str]:
+    return [mart.name for mart in dbt_project.marts(home.settings) if "agent_key" in mart.columns]
+
+
+Rows = dict[str, list[str]]
+
+
+def state(home: Callmart) -> dict[str, list[dict[str, Any]]]:
+    """All rows of all marts, and the events, but for the keys that an erasure draws at random."""
+    marts = {
+        mart.name: home.rows(f"select * from store.{mart.name} order by {', '.join(mart.key)}")
+        for mart in dbt_project.marts(home.settings)
+        if mart.group != "usage"
+    }
+    events = home.rows(
+        "select customer_id, count(*), sum(event_key), sum(call_key) from raw.event group by 1 order by 1"
+    )
+    return marts | {"events": events}
+
+
+def differences(before: Any, after: Any, plan: erasing.Plan) -> None:
+    """Nothing differs but the agent's own rows, and the cells in the plan, as the plan says."""
+    for mart in ("queue_interval", "queue_day", "line_interval"):
+        assert len(before[mart]) == len(after[mart])
+        for one, other in zip(before[mart], after[mart], strict=True):
+            changes = {
+                cell.change for cell in plan.cells
+                if one["customer_id"] == NAMED and (cell.queue, cell.call_date) == (one.get("queue"), one["call_date"])
+            }  # fmt: skip
+            allowed = {"staffed_s"} if "staffing" in changes else set()
+            if "hidden" in changes:
+                hidden = {name for name in one if name.startswith(("ring", "hold", "talk", "wrapup"))} | {
+                    "contacts_held"
+                }
+                allowed |= hidden
+                assert {other[name] for name in hidden & other.keys()} <= {None}
+            assert {name for name in one if one[name] != other[name]} <= allowed
+    for mart in after.keys() - {"queue_interval", "queue_day", "line_interval", "events"}:
+        kept = [row for row in before[mart] if row in after[mart]]
+        assert kept == after[mart]
+
+
+def of_agent(home: Callmart, agent: str) -> dict[date, list[dict[str, Any]]]:
+    rows = home.rows(
+        "select * from store.agent_interval where agent_key = %s order by interval_start",
+        agent_key(home, agent),
+    )
+    return {
+        day: [row for row in rows if row["call_date"] == day] for day in {row["call_date"] for row in rows}
+    }
+
+
+def queue_days(home: Callmart) -> dict[tuple[str, date], dict[str, Any]]:
+    rows = home.rows("select * from store.queue_day where customer_id = %s", NAMED)
+    return {(row["queue"], row["call_date"]): row for row in rows}

@@ -1,0 +1,299 @@
+"""`callmart privacy` as an officer and an approver use it: what they enter, what the screen says, and the letter."""
+
+import io
+import sys
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+import typer
+
+from callmart.base.keys import key_file
+from callmart.cli import main, terminal
+from callmart.privacy import letters, places, register, subject
+from commands import use
+from requests_of_persons import APPROVERS_PASSWORD, HASH, PLAN, Desk
+from today import TODAY
+
+pytestmark = pytest.mark.dated
+
+ONE, OTHER, GONE = 1, 2, 3
+CONTACT, ANOTHERS = "p@een.example", "s@other.example"
+
+
+class Said(NamedTuple):
+    code: int
+    out: str
+    err: str
+
+
+Command = Callable[..., Said]
+
+
+@pytest.fixture
+def command(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Iterator[Command]:
+    """The command in this process; `lines` are its standard input."""
+
+    def command(*arguments: object, lines: tuple[str, ...] = (), **changed: Any) -> Said:
+        wanted = desk.callmart.settings.model_copy(update={"backup_kept_days": 30} | changed)
+        use(wanted, monkeypatch)
+        monkeypatch.setattr(sys, "argv", ["callmart", "privacy", *map(str, arguments)])
+        monkeypatch.setattr(sys, "stdin", io.StringIO("".join(f"{line}\n" for line in lines)))
+        with pytest.raises(SystemExit) as end:
+            main.main()
+        return Said(int(end.value.code or 0), *capsys.readouterr())
+
+    yield command
+    desk.forget_all()
+
+
+def mistake(said: Said) -> str:
+    """One sentence, and exit code 2."""
+    assert (said.code, said.out) == (2, ""), said
+    assert said.err.startswith("error: ") and said.err.count("\n") == 1, said.err
+    return said.err.removeprefix("error: ").rstrip("\n")
+
+
+def test_a_request_from_letter_to_answer(desk: Desk, command: Command, tmp_path: Path) -> None:
+    yesterday = TODAY - timedelta(days=1)
+    said = command(
+        "open",
+        "--customer",
+        ONE,
+        "--kind",
+        "caller",
+        "--received",
+        yesterday,
+        lines=(CONTACT, "06-12 34 56 78"),
+    )
+    (found,) = register.requests(desk.officer)
+    number = found.number
+    assert said == Said(
+        0,
+        f"request {number} of customer 1: answer it by {yesterday + timedelta(days=28)} at the latest (27 days); "
+        f"check who asks, then `callmart privacy verify {number}`\n",
+        "",
+    )
+    said = command("verify", number, "--how", "called-back", "--alone")
+    assert said.out == f"request {number}: the contact is known; `callmart privacy plan {number}` is next\n"
+    desk.plan(number)
+    assert mistake(command("approve", number, lines=("not this one",))).startswith("that is not the password")
+    said = command("approve", number, lines=(APPROVERS_PASSWORD, "n"))
+    assert said.code == 2 and "was not approved" in said.err
+    assert "opened by callmart_privacy_officer, planned by callmart_privacy_officer" in said.out.replace(
+        "\n", " "
+    )
+    assert [line.split() for line in said.out.splitlines() if "raw.event" in line] == [
+        ["events", "raw.event", "12"]
+    ]
+    assert f"plan {HASH}" in said.err
+    assert "has another plan" in mistake(
+        command("approve", number, "--plan", "f" * 16, lines=(APPROVERS_PASSWORD,))
+    )
+    said = command("approve", number, lines=(APPROVERS_PASSWORD, "y"))
+    assert said.out.endswith(f"request {number}: approved; `callmart privacy do {number}` is next\n")
+    desk.do(number)
+    desk.prove(number, to_attest=1)
+    assert mistake(command("answer", number, backup_kept_days=None)).startswith("setting backup_kept_days: ")
+    assert desk.state(number) == "proving"
+    letter = tmp_path / "letter.txt"
+    said = command("answer", number, "--out", letter)
+    assert said.out.startswith(f"request {number}: answered; send {letter}")
+    assert command("answer", number).out == letter.read_text() + "\n", "again, it only writes the letter"
+    assert '--attested "server files"' in mistake(command("close", number))
+    assert command("close", number, "--attested", "server files").code == 0
+    assert "has ended" in mistake(command("refuse", number, "--because", "identity"))
+
+    text = " ".join(letter.read_text().split())
+    assert f"uw verzoek nummer {number} tot verwijdering (Een)" in text
+    assert "de gegevens van een beller te verwijderen" in text
+    assert "door u terug te bellen op het nummer uit het contract" in text
+    assert "- de gespreks- en statusgegevens: 14 gevonden, 0 over" in text
+    waits = text.partition("moet een mens nog bevestigen dat het ook hier gedaan is:")[2]
+    assert waits.startswith(" - de schijfruimte en het log van de databaseserver Wat blijft")
+    gone = TODAY + timedelta(days=30)
+    assert f"is weg op {gone.day}-{gone.month}-{gone.year}" in text
+    for word in ("12 34", "612345678", CONTACT, "P. Een"):
+        assert word not in text
+
+
+def test_the_letter_in_english_says_that_something_is_shared_or_was_not_there(
+    desk: Desk, command: Command
+) -> None:
+    number = desk.open(OTHER, ANOTHERS)
+    assert command("verify", number, "--how", "code", "--shared").code == 0
+    letter = " ".join(command("answer", number).out.split())
+    assert "You told us that the number or id belongs to more than one person." in letter
+    assert "we have erased nothing" in letter
+    assert command("close", number).code == 0
+
+    number = desk.open(OTHER, ANOTHERS)
+    assert command("verify", number, "--how", "code", "--shared", "--written-instruction").code == 0
+    desk.plan(number, plan={place: {} for place in PLAN})
+    desk.bring(number, "proving")
+    letter = " ".join(command("answer", number, backup_kept_days=0).out.split())
+    assert "We found nothing of this person anywhere." in letter
+    assert "On your written instruction, what is of the others was erased too." in letter
+    assert "backup" not in letter
+
+
+SPELLINGS = ["0612345678", "+31 6 12345678", "+31(0)6-12345678", "0031612345678", " 06 12.34.56.78 "]
+
+
+def test_every_spelling_of_a_number_is_one_person(desk: Desk, command: Command) -> None:
+    first, *others = SPELLINGS
+    assert command("open", "--customer", ONE, "--kind", "caller", lines=(CONTACT, first)).code == 0
+    (found,) = register.requests(desk.officer)
+    for spelt in others:
+        said = mistake(command("open", "--customer", ONE, "--kind", "caller", lines=(CONTACT, spelt)))
+        assert said == f"request {found.number} is about the same person, and still open: go on with that"
+    key = key_file(desk.callmart.home, ONE).read_bytes()
+    assert register.is_about(desk.officer, found.number, subject.subject(key, "caller", "+31612345678"))
+    assert not register.is_about(desk.officer, found.number, subject.subject(key, "agent", "+31612345678"))
+    assert not register.is_about(
+        desk.officer, found.number, subject.subject(bytes(32), "caller", "+31612345678")
+    )
+
+
+WRONG = {
+    "a number that is none": ("caller", "call me", "that is not a telephone number"),
+    "a number that is withheld": ("caller", "anonymous", "that is not a telephone number"),
+    "nothing": ("caller", "", "that is not a telephone number"),
+    "an address that is none": ("contact", "P. Een", "that is not a mail address"),
+    "an address with a blank": ("recipient", "p @een.example", "that is not a mail address"),
+    "a name of one": ("agent", "ada eerste", "that is the name of 1 agent and no id"),
+    "a name of two": ("agent", "Bo Tweede", "that is the name of 2 agents and no id"),
+    "no id": ("agent", " ", "that is empty"),
+}
+
+
+@pytest.mark.parametrize(("kind", "word", "why"), WRONG.values(), ids=WRONG)
+def test_a_word_that_can_be_nobody_is_one_sentence(
+    desk: Desk, command: Command, kind: str, word: str, why: str
+) -> None:
+    said = mistake(command("open", "--customer", ONE, "--kind", kind, lines=(CONTACT, word)))
+    assert said.startswith(why)
+    assert not word.strip() or word not in said
+    assert register.requests(desk.officer) == []
+
+
+def test_each_kind_of_person_can_be_entered(desk: Desk, command: Command) -> None:
+    words = {"agent": "Not there", "caller": "0612345678", "contact": CONTACT, "recipient": "x@y.example"}
+    for kind, word in words.items():
+        assert command("open", "--customer", ONE, "--kind", kind, lines=(CONTACT, word)).code == 0
+    assert [one.kind for one in register.requests(desk.officer)] == list(words)
+
+
+def test_who_may_not_ask_is_refused_before_the_person_is_named(desk: Desk, command: Command) -> None:
+    for customer in (ONE, GONE, 999):
+        said = mistake(command("open", "--customer", customer, "--kind", "caller", lines=(ANOTHERS,)))
+        assert "refused, as" in said and "other.example" not in said
+    assert [one.state for one in register.requests(desk.officer)] == ["refused"] * 3
+    lies = mistake(
+        command(
+            "open",
+            "--customer",
+            ONE,
+            "--kind",
+            "caller",
+            "--received",
+            "2999-01-01",
+            lines=(CONTACT, "0612345678"),
+        )
+    )
+    assert "2999-01-01 lies ahead" in lies
+    assert "is not a date" in mistake(
+        command("open", "--customer", ONE, "--kind", "caller", "--received", "today")
+    )
+    assert "standard input has ended" in mistake(command("open", "--customer", ONE, "--kind", "caller"))
+
+
+def test_a_letter_of_a_person_is_sent_on(desk: Desk, command: Command) -> None:
+    said = command("forward", "--customer", ONE)
+    (found,) = register.requests(desk.officer)
+    assert said.out == (f"request {found.number}: send the letter on to customer 1 today, and keep no copy\n")
+    assert found.state == "forwarded"
+
+
+def test_another_contact_takes_over(desk: Desk, command: Command) -> None:
+    number = desk.open(ONE, CONTACT)
+    desk.owner.execute("update registry.contact set authorised = false where lower(email) = %s", [CONTACT])
+    try:
+        assert "is not an authorised contact of customer 1 any more" in mistake(
+            command("verify", number, "--how", "code", "--alone")
+        )
+        said = command(
+            "verify", number, "--how", "in-person", "--alone", "--take-over", lines=("q@een.example",)
+        )
+        assert said.code == 0, said
+    finally:
+        desk.owner.execute("update registry.contact set authorised = true where lower(email) = %s", [CONTACT])
+    assert register.request(desk.officer, number).identified_how == "in_person"
+
+
+def test_a_contact_of_an_earlier_version_gets_a_key_when_the_first_request_comes(
+    desk: Desk, command: Command
+) -> None:
+    desk.owner.execute("update registry.contact set contact_key = null")
+    assert command("open", "--customer", ONE, "--kind", "agent", lines=(CONTACT, "Agent/1")).code == 0
+
+
+def test_a_missing_key_stops_before_anything_is_entered(desk: Desk, command: Command) -> None:
+    key = key_file(desk.callmart.home, ONE)
+    kept = key.read_bytes()
+    key.unlink()
+    try:
+        said = mistake(command("open", "--customer", ONE, "--kind", "caller", lines=(CONTACT, "0612345678")))
+    finally:
+        key.write_bytes(kept)
+    assert said.startswith("the key of customer 1 is missing")
+    assert register.requests(desk.officer) == []
+
+
+def test_at_a_terminal_it_is_hidden_and_asked_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[dict[str, Any]] = []
+    monkeypatch.setattr(sys, "stdin", type("Terminal", (), {"isatty": staticmethod(lambda: True)})())
+
+    def prompt(what: str, default: object, **how: Any) -> str:
+        asked.append({"what": what} | how)
+        return "typed"
+
+    monkeypatch.setattr(typer, "prompt", prompt)
+    assert terminal.secret("number", twice=True) == "typed"
+    assert (asked[0]["what"], asked[0]["hide_input"], asked[0]["confirmation_prompt"]) == (
+        "number",
+        True,
+        True,
+    )
+
+
+def test_the_approver_chooses_a_password(
+    desk: Desk,
+    command: Command,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    command("status")  # so that the command has these settings
+    for typed, code in (("Kort1!", 2), (APPROVERS_PASSWORD, 0)):
+        monkeypatch.setattr(sys, "argv", ["callmart", "access", "rotate", "--duty", "privacy_approver"])
+        monkeypatch.setattr(sys, "stdin", io.StringIO(f"{typed}\n"))
+        with pytest.raises(SystemExit) as end:
+            main.main()
+        assert int(end.value.code or 0) == code
+        said = "".join(capsys.readouterr())
+        assert typed not in said
+    assert said == "access: the privacy_approver has a new password, and no file has it\n"
+    chosen = desk.owner.execute(
+        "select details ->> 'login' from ops.audit_log where action = 'password chosen' order by entry desc limit 1"
+    )
+    assert chosen.fetchone() == ("callmart_privacy_approver",)
+
+
+def test_every_place_has_words_in_both_languages() -> None:
+    assert letters.PLACES.keys() == {place.name for place in places.PLACES}
+    for words in letters.PLACES.values():
+        assert words.nl != words.en
