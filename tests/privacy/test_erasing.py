@@ -61,7 +61,7 @@ CALLS = [
 def given_up(number: str, day: date, clock: str) -> list[Row]:
     """A call that nobody answered."""
     joined = datetime.combine(day, time.fromisoformat(clock), AMSTERDAM)
-    of_call = {"call_id": f"{number} {joined}", "queue": HELP}
+    of_call = {"call_id": f"help {joined}", "queue": HELP}
     return [
         event("queue_joined", joined, other_number=number, **of_call),
         event("queue_left", joined + timedelta(minutes=1), reason="abandoned", **of_call),
