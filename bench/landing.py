@@ -1,5 +1,8 @@
-"""Landing, compared with a COPY of the same rows into a table with the columns and indexes of raw.event, in one run."""
+"""Landing, compared in one run with a COPY of the same rows into a table with the columns and indexes of raw.event, and
+with landing while the customer has 10,000 tombstones that could match.
+"""
 
+import secrets
 import tempfile
 import time
 from datetime import date, timedelta
@@ -25,11 +28,12 @@ CUSTOMER = 1
 DAYS = 10
 CONTACTS_PER_DAY = 10_000
 ROUNDS = 3
+TOMBSTONES = {"call": 9_000, "caller": 900, "agent": 100}
 DEFAULTS = Defaults(CUSTOMER, "vcloud", False, None)
 
 
 def main() -> None:
-    """Print both and their ratio per round."""
+    """Print all three and their ratios per round."""
     out = Console(highlight=False)
     with tempfile.TemporaryDirectory(prefix="callmart-bench-") as folder:
         settings = Settings(home=Path(folder) / "home", dsn=None, folders=[])
@@ -42,9 +46,15 @@ def main() -> None:
                 server.stop(settings.home)
                 landed = _land(settings, file)
                 server.stop(settings.home)
+                _write(file, date.today() - timedelta(days=40 + DAYS * (ROUNDS + number)))
+                _set_tombstones(settings, TOMBSTONES)
+                asked = _land(settings, file)
+                _set_tombstones(settings, {})
+                server.stop(settings.home)
                 out.print(
                     f"{events:,} events: land {events / landed:,.0f}/s, COPY {events / copied:,.0f}/s, "
-                    f"ratio {copied / landed:.2f}"
+                    f"ratio {copied / landed:.2f}; with {sum(TOMBSTONES.values()):,} tombstones "
+                    f"{events / asked:,.0f}/s, {asked / landed - 1:+.1%}"
                 )
         finally:
             server.stop(settings.home)
@@ -68,6 +78,21 @@ def _land(settings: Settings, file: Path) -> float:
         return time.perf_counter() - begin
 
 
+def _set_tombstones(settings: Settings, counts: dict[str, int]) -> None:
+    """Give the customer so many tombstones of each kind, of nobody, up to today."""
+    rows = [(CUSTOMER, kind, secrets.token_hex(16)) for kind, count in counts.items() for _ in range(count)]
+    with server.connect(settings) as connection, connection.cursor() as cursor:
+        cursor.execute("truncate privacy.tombstone, privacy.ledger_entry, privacy.secret")
+        if counts:
+            cursor.execute(
+                "insert into privacy.ledger_entry (entry, commitment, digest, salt, customer_id, kind, until, at)"
+                " values (1, '', '', '', %s, 'caller', now(), now())",
+                [CUSTOMER],
+            )
+            cursor.execute("insert into privacy.secret values (%s, %s)", [CUSTOMER, secrets.token_bytes(32)])
+            cursor.executemany("insert into privacy.tombstone values (1, %s, %s, %s, now())", rows)
+
+
 def _copy(settings: Settings, file: Path) -> float:
     """Seconds to COPY the rows of the file, already prepared, into a table like raw.event."""
     wanted = Registry.model_validate(
@@ -89,7 +114,9 @@ def _copy(settings: Settings, file: Path) -> float:
     with dbapi.connect(server.uri(settings)) as adbc, adbc.cursor() as cursor:
         cursor.execute("drop table if exists raw.bench")
         cursor.execute("create table raw.bench (like raw.event including defaults including indexes)")
-        cursor.execute("alter table raw.bench add identified boolean, alter file_id set default 1")
+        cursor.execute(
+            "alter table raw.bench add identified boolean, add erased text, alter file_id set default 1"
+        )
         adbc.commit()
         begin = time.perf_counter()
         cursor.adbc_ingest(

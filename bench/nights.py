@@ -30,11 +30,11 @@ QUARTERS = 5  # of each of two queues, on each day of two years
 # and for one customer everything of two months.
 HISTORY = """
 insert into raw.event (
-    customer_id, occurred_at, event_key, platform, event, file_id, call_key, call_id, queue, agent_key, number_key,
+    customer_id, occurred_at, event_key, platform, event, file_id, call_key, queue, agent_key, number_key,
     number_withheld, device_key, direction, reason, target, target_kind
 )
 select
-    customer_id, occurred_at - make_interval(days => ago), event_key, platform, event, file_id, call_key + ago, call_id,
+    customer_id, occurred_at - make_interval(days => ago), event_key, platform, event, file_id, call_key + ago,
     queue, agent_key, number_key, number_withheld, device_key, direction, reason, target, target_kind
 from raw.event
 cross join generate_series(1, 61) as ago

@@ -2,7 +2,7 @@
 
 select
     customer_id,
-    queue,
+    coalesce(queue_key, queue) as queue,
     service_level_s,
     short_abandon_s
 from {{ source('registry', 'queue') }}

@@ -134,7 +134,8 @@ def test_what_the_loader_hands_over_is_held_against_the_contracts(opened: Callma
                 f" values ({customer}, {moment}, {key}, true, 'vcloud', 'queue_joined')"
             )
         kept = loader.execute(
-            "select landed from raw.keep('f', 's', 1, '[]', 4::int8, 0::int8, 0::int8, false, '{}'::jsonb)"
+            "select landed from raw.keep(repeat('a', 32), repeat('b', 32), 1, '[]', 4::int8, 0::int8, 0::int8, false,"
+            " '{}'::jsonb)"
         )
         assert kept.fetchone() == (1,)
         loader.rollback()
@@ -167,7 +168,7 @@ TRICKED = {
     "raw.receive(integer)": ("integer", "=", "integer", "select raw.receive(-1)"),
     "raw.keep(text,text,integer,text,bigint,bigint,bigint,boolean,jsonb)": (
         "date", "<@", "daterange",
-        "select landed > 0 from raw.keep('f', 's', 1, '[]', 1, 0, 0, false, '{}')",
+        "select landed > 0 from raw.keep(repeat('a', 32), repeat('b', 32), 1, '[]', 1, 0, 0, false, '{}')",
     ),
 }  # fmt: skip
 

@@ -15,7 +15,7 @@ from typer.testing import CliRunner, Result
 from audits import attacks_nothing, infers_nothing
 from callmart import audit
 from callmart.access import roles
-from callmart.audit import agents, limits, report
+from callmart.audit import agents, limits, names, report
 from callmart.audit.attacks import ATTACKS
 from callmart.audit.check import MOST_FOUND, Check, few
 from callmart.audit.limits import of_limits
@@ -275,9 +275,7 @@ def test_a_name_that_auditor_and_operator_read_is_a_breach(
         f"delete from ops.dirty_day where customer_id = {NAMED} and cause = '{cause}'",
     ):
         found = failed(published)
-    told = [
-        f"{duty}: ops.dirty_day.cause contains {whose} customer {NAMED}" for duty in ("auditor", "operator")
-    ]
+    told = [f"{duty}: ops.dirty_day.cause contains {whose} customer {NAMED}" for duty in names.NAMELESS]
     assert [list(check.found) for check in found.values()] == ([told] if whose else [])
     assert only(found, "no name or mail address") or whose is None
 

@@ -14,6 +14,7 @@ import pytest
 from backups import PASSPHRASE, Runbook, back_up, content, restored, with_settings
 from callmart.access import drift, logins, roles
 from callmart.backup import manifest, programs
+from callmart.base.settings import Privacy
 from callmart.database import server
 from callmart.declarations import dbt_project
 from callmart.publish import installation
@@ -55,7 +56,10 @@ def moved(
     callmart = empty(cluster, password, "reporting", tmp_path_factory.mktemp("moved"))
     assert callmart.settings.dsn is not None
     passphrase = {"CALLMART_BACKUP_PASSPHRASE": PASSPHRASE}
-    there = passphrase | {"CALLMART_DSN": callmart.settings.dsn.get_secret_value()}
+    there = passphrase | {
+        "CALLMART_DSN": callmart.settings.dsn.get_secret_value(),
+        "CALLMART_PRIVACY__LEDGER_COPY": str(callmart.settings.privacy.ledger_copy),
+    }
     backing_up, restoring = (Runbook(folder, folder, environment) for environment in (passphrase, there))
     for done in (
         backing_up.run(played.home, backing_up.to_back_up),
@@ -70,7 +74,8 @@ def empty(cluster: OtherServer, password: str, database: str, home: Path) -> Cal
     """A callmart whose home and database hold nothing."""
     cluster.database(database, OWNER)
     cluster.administer(database)
-    return with_settings(Callmart(settings_by(home, cluster.dsn(OWNER, password, database))))
+    copy = Privacy(ledger_copy=home.with_name(f"ledger-of-{database}"))
+    return with_settings(Callmart(settings_by(home, cluster.dsn(OWNER, password, database))), privacy=copy)
 
 
 def test_it_has_every_row_and_every_right(played: Callmart, moved: Callmart) -> None:

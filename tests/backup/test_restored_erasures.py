@@ -163,15 +163,14 @@ def test_without_the_right_copy_nothing_is_restored(
 
 
 def test_an_embedded_server_without_a_copy_restores_what_is_from_before_the_first_erasure(
-    old: Callmart, backed_up: Path
+    old: Callmart, backed_up: Path, tmp_path: Path
 ) -> None:
-    settings = old.settings.model_copy(update={"privacy": Privacy()})
-    opened = restore.open_backup(backed_up, settings)
-    restore._require_ledger(
-        settings,
-        restore.Opened(opened.folder, opened.manifest.model_copy(update={"ledger": None}), opened.keys),
-        None,
-    )
+    opened = restore.open_backup(backed_up, old.settings)
+    before = restore.Opened(opened.folder, opened.manifest.model_copy(update={"ledger": None}), opened.keys)
+    for copy in (None, tmp_path / "set only now"):
+        restore._require_ledger(
+            old.settings.model_copy(update={"privacy": Privacy(ledger_copy=copy)}), before, None
+        )
 
 
 def test_a_lost_ledger_is_an_incident(

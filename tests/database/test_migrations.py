@@ -245,7 +245,8 @@ COMMANDS = {
     "retire": "queue_day", "run": "", "status": "", "validate": "",
     "privacy answer": "1", "privacy approve": "1", "privacy close": "1", "privacy forward": "--customer 1001",
     "privacy open": "--customer 1001 --kind agent", "privacy refuse": "1 --because identity", "privacy status": "",
-    "privacy verify": "1 --how code --alone",
+    "privacy verify": "1 --how code --alone", "privacy plan": "1", "privacy do": "1", "privacy prove": "1",
+    "privacy replay": "",
     "workbook": "drukte --customer 1001 --out a.twb",
 }  # fmt: skip
 UPGRADES = {"upgrade": "", "upgrade --plan": ""}

@@ -37,7 +37,9 @@ def rows_of(connection: psycopg.Connection, mart: str) -> tuple[int, str]:
         "select coalesce(to_regclass('store.' || %(mart)s), to_regclass('mart.' || %(mart)s))::text",
         {"mart": mart},
     )
-    query = f"select count(*), md5(string_agg(m::text, '|' order by m::text)) from {table} as m"
+    # An upgrade keys the keys of calls.
+    told = f"select (to_jsonb(m) - 'call_key')::text as told from {table} as m"
+    query = f"select count(*), md5(string_agg(told, '|' order by told)) from ({told})"
     ((count, digest),) = connection.execute(query)
     return count, digest
 
@@ -204,8 +206,9 @@ def test_an_upgrade_that_is_killed_anywhere_goes_on(
         assert plan(earlier) == planned[at:]
         with monkeypatch.context() as between:
             between.setattr(migrating, "_advance", advance_once)
-            with pytest.raises(Killed):
-                upgrade(earlier)
+            while plan(earlier) == planned[at:]:  # one in steps needs several
+                with pytest.raises(Killed):
+                    upgrade(earlier)
         assert plan(earlier) == planned[at + 1 :]
         with earlier.connect() as owner, pytest.raises(UserError, match=r"run `callmart upgrade`$"):
             schema.require(owner, earlier.settings.time_zone)

@@ -18,7 +18,7 @@ from callmart.base.errors import UserError
 from callmart.base.keys import keyed
 from callmart.land.formats import CEL_COLUMNS, CEL_READ
 from callmart.land.prepare import Prepared
-from landing import DETAILED, KEYS, NONE, holds_of, opened, rejects, taken
+from landing import DETAILED, KEYS, NONE, call_key, holds_of, opened, rejects, taken
 
 T = 1795529600  # 24 November 2026
 CALL, AGENT, HALF = f"{T - 20}.16", f"{T - 8}.17", f"{T - 9}.18"
@@ -112,14 +112,13 @@ def test_a_hold(tmp_path: Path) -> None:
         "platform": "vcloud",
         "event": "hold_started",
         "occurred_at": datetime.fromtimestamp(T + 10, UTC),
-        "call_id": CALL,
         "queue": "sales",
-        "call_key": started["call_key"],
+        "call_key": call_key(CALL),
         "event_key": started["event_key"],
         "identified": True,
     }
-    assert (ended["event"], ended["call_id"], ended["duration_s"]) == ("hold_ended", CALL, None)
-    assert (over["event"], over["call_id"], over["reason"]) == ("call_ended", CALL, None)
+    assert (ended["event"], ended["call_key"], ended["duration_s"]) == ("hold_ended", call_key(CALL), None)
+    assert (over["event"], over["call_key"], over["reason"]) == ("call_ended", call_key(CALL), None)
     assert prepared.rejected == 0
 
 
@@ -179,16 +178,16 @@ def test_a_hold_by_a_member_that_is_a_local_channel(tmp_path: Path) -> None:
         line("CHAN_END", 80, **half | {"appname": "", "appdata": ""}),
     ]
     found = taken(cel(tmp_path, *lines))
-    assert [(event["event"], event["call_id"], event["queue"]) for event in found] == [
-        ("hold_started", CALL, None),
-        ("hold_ended", CALL, None),
+    assert [(event["event"], event["call_key"], event["queue"]) for event in found] == [
+        ("hold_started", call_key(CALL), None),
+        ("hold_ended", call_key(CALL), None),
     ]
 
 
 def test_a_queue_call_that_another_one_is_linked_to(tmp_path: Path) -> None:
     """queue_log knows the caller in a queue by the channel's own id, whatever it is linked to."""
     lines = [one | {"linkedid": "1795529000.1"} for one in (*WAIT, *TALK, *music(10, 14.5), *BYE)]
-    assert {event["call_id"] for event in taken(cel(tmp_path, *lines))} == {CALL}
+    assert {event["call_key"] for event in taken(cel(tmp_path, *lines))} == {call_key(CALL)}
 
 
 @pytest.mark.parametrize(
@@ -231,7 +230,7 @@ def test_an_asterisk_that_does_not_tell_of_music(tmp_path: Path) -> None:
 def transferred(folder: Path, *lines: Line) -> dict[str, Any]:
     prepared = cel(folder, *WAIT, *TALK, *lines)
     (event,) = taken(prepared)
-    assert (event["event"], event["call_id"], event["agent_key"]) == ("transferred", CALL, None)
+    assert (event["event"], event["call_key"], event["agent_key"]) == ("transferred", call_key(CALL), None)
     return {name: event[name] for name in ("reason", "target_kind", "target", "target_key") if event[name]}
 
 
@@ -312,7 +311,7 @@ def test_attended_by_a_second_call_that_waits_in_a_queue(tmp_path: Path) -> None
 def test_a_transfer_of_a_channel_that_nothing_is_known_of(tmp_path: Path) -> None:
     row = agent("BLINDTRANSFER", 20, extra={"extension": "290"})
     (event,) = taken(cel(tmp_path, row))
-    assert (event["call_id"], event["queue"]) == (CALL, None)
+    assert (event["call_key"], event["queue"]) == (call_key(CALL), None)
 
 
 # -- The file
@@ -465,7 +464,7 @@ def test_calls_at_the_same_time(
         patch.setattr("callmart.land.lines.BLOCK", block)
         whole = taken(cel(folder, *lines))
     assert holds_of(whole) == holds
-    ended = [event["call_id"] for event in whole if event["event"] == "call_ended"]
+    ended = [event["call_key"] for event in whole if event["event"] == "call_ended"]
     assert (
         len(ended)
         == len(set(ended))

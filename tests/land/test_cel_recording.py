@@ -11,7 +11,7 @@ import pytest
 from callmart.base.settings import PROJECT
 from callmart.land.formats import CEL_COLUMNS
 from callmart_home import Callmart
-from landing import DETAILED, holds_of, opened, taken
+from landing import DETAILED, call_key, holds_of, opened, taken
 
 RECORDING = PROJECT / "demo" / "asterisk"
 
@@ -31,12 +31,12 @@ def recorded() -> list[dict[str, Any]]:
 
 def test_the_holds_of_the_recording(recorded: list[dict[str, Any]]) -> None:
     """Each as the agent's telephone knows it, within 0.3 s, and no other."""
-    real: dict[tuple[str, str], tuple[float, float]] = {}
+    real: dict[tuple[int, str], tuple[float, float]] = {}
     for call in truth():
         if call["holds"]:
             hold, unhold = (float(part.split("@")[1]) for part in call["holds"].split(";"))
-            real[call["uniqueid"], call["queue"]] = (hold, unhold)
-    queues = {event["call_id"]: event["queue"] for event in recorded if event["event"] == "hold_started"}
+            real[call_key(call["uniqueid"]), call["queue"]] = (hold, unhold)
+    queues = {event["call_key"]: event["queue"] for event in recorded if event["event"] == "hold_started"}
     found = {(id, queues[id]): (begin, end) for id, begin, end in holds_of(recorded)}
     assert found.keys() == real.keys()
     assert len(found) == 9
@@ -46,22 +46,24 @@ def test_the_holds_of_the_recording(recorded: list[dict[str, Any]]) -> None:
 
 def test_the_transfers_of_the_recording(recorded: list[dict[str, Any]]) -> None:
     """All that were made, also those of which queue_log shows only a COMPLETEAGENT."""
-    real: dict[str, set[str]] = {"blind": set(), "attended": set()}
+    real: dict[str, set[int]] = {"blind": set(), "attended": set()}
     for call in truth():
         kind = call["transfer_kind"]
         if kind.startswith("blind"):
-            real["blind"].add(call["uniqueid"])
+            real["blind"].add(call_key(call["uniqueid"]))
         # Called off; and to an application that answered nobody, where the caller hung up.
         elif (
             kind.startswith("attended_") and kind != "attended_cancelled" and call["transfer_target"] != "600"
         ) or (kind == "threeway"):
-            real["attended"].add(call["uniqueid"])
+            real["attended"].add(call_key(call["uniqueid"]))
     transfers = [event for event in recorded if event["event"] == "transferred"]
     for kind, ids in real.items():
-        assert {event["call_id"] for event in transfers if event["reason"] == kind} == ids
+        assert {event["call_key"] for event in transfers if event["reason"] == kind} == ids
     assert len(transfers) == 19 + 15
-    to_queues = {call["uniqueid"]: call["second_queue"] for call in truth() if call["scenario"] == "x_at_q"}
-    assert {event["call_id"]: event["target"] for event in transfers if event["target"]} == to_queues
+    to_queues = {
+        call_key(call["uniqueid"]): call["second_queue"] for call in truth() if call["scenario"] == "x_at_q"
+    }
+    assert {event["call_key"]: event["target"] for event in transfers if event["target"]} == to_queues
     assert Counter(event["target_kind"] for event in transfers) == {"other": 29, "queue": 4, "number": 1}
 
 
@@ -106,8 +108,9 @@ def test_either_file_first(callmart: Callmart) -> None:
 
     def kept(customer: int) -> list[dict[str, Any]]:
         return callmart.rows(
-            "select event, occurred_at, call_key, call_id, queue, reason, target, target_kind, line_number"
-            " from raw.event where customer_id = %s order by occurred_at, event, call_id, line_number, reason, queue",
+            "select event, occurred_at, min(occurred_at) over (partition by call_key), queue, reason, target,"
+            " target_kind, line_number from raw.event where customer_id = %s"
+            " order by 1, 2, 3, line_number, reason, queue",
             customer,
         )
 

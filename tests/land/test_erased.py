@@ -220,6 +220,9 @@ ROW = {"customer_id": "%(customer)s", "occurred_at": "%(at)s", "event_key": "1",
        "platform": "'vcloud'", "event": "'agent_connected'", "call_key": "1", "agent_key": "%(key)s"}  # fmt: skip
 
 
+KEEP = "select landed from raw.keep(%(file)s, %(file)s, 1, '[]', 1::int8, 0::int8, 0::int8, false, '{}')"
+
+
 def handed_over(callmart: Callmart, customer: int, moment: Any, **change: str) -> int:
     """Hand a row over as the loader, past the door of `land`; returns how many landed."""
     row = ROW | change
@@ -229,9 +232,7 @@ def handed_over(callmart: Callmart, customer: int, moment: Any, **change: str) -
             f"insert into raw.incoming ({', '.join(row)}) values ({', '.join(row.values())})".encode(),
             {"customer": customer, "at": moment, "key": key},
         )
-        kept = loader.execute(
-            "select landed from raw.keep('f', 's', 1, '[]', 1::int8, 0::int8, 0::int8, false, '{}')"
-        )
+        kept = loader.execute(KEEP, {"file": "0" * 32})
         ((landed,),) = kept.fetchall()
         loader.rollback()
     return int(landed)
@@ -272,9 +273,7 @@ def test_a_mark_of_the_loader_is_never_kept(callmart: Callmart, customer: int) -
             " values (%s, %s, 7, true, 'vcloud', 'agent_connected', 1, %s)",
             [customer, at("10:00"), key],
         )
-        loader.execute(
-            "select landed from raw.keep('f', 's', 1, '[]', 1::int8, 0::int8, 0::int8, false, '{}')"
-        )
+        loader.execute(KEEP, {"file": "0" * 32})
         loader.commit()
     assert traces(callmart, customer, "agent", NOOR) == 0
     (row,) = callmart.rows(

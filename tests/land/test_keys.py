@@ -20,6 +20,7 @@ from landing import (
     STANDARD,
     Write,
     as_csv,
+    call_key,
     events_of,
     gate,
     opened,
@@ -41,7 +42,9 @@ def test_keys_are_hmacs_of_the_customer_and_stand_in_for_persons(write: Write) -
         row("call_answered", platform="sip_trunk", line="trunk-1"),
     ]
     prepared = opened(write(as_csv([*({**r, "call_id": f"c{n}"} for n, r in enumerate(rows))])))
-    found = {event["call_id"]: event for event in taken(prepared)}
+    events = {event["call_key"]: event for event in taken(prepared)}
+    whose = [(r["customer_id"], r["platform"]) for r in rows]
+    found = {f"c{n}": events[call_key(f"c{n}", *whose[n])] for n in range(len(rows))}
     key = KEYS[DETAILED]
     assert found["c0"]["agent_key"] == keyed(key, "agent", "Zoë/101")
     assert found["c0"]["number_key"] == keyed(key, "number", "+31612345678")

@@ -16,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from callmart.base.errors import UserError
+from callmart.base.keys import keyed
 from callmart.base.raw_format import COLUMNS, EVENT_SCHEMA, EVENTS, STATUSES
 from callmart.base.settings import PROJECT
 from callmart.land.gate import Defaults
@@ -24,12 +25,14 @@ from landing import (
     ANONYMOUS,
     AT,
     DETAILED,
+    KEYS,
     LIMITS,
     NONE,
     STANDARD,
     Row,
     Write,
     as_csv,
+    call_key,
     events_of,
     gate,
     opened,
@@ -314,12 +317,12 @@ def test_what_an_event_does_not_have_is_not_kept(tmp_path: Path) -> None:
     )
     kept = {name for name, value in event.items() if value is not None}
     always = {"customer_id", "occurred_at", "event_key", "identified", "platform", "event"}
-    assert kept == always | {"call_key", "call_id"}
+    assert kept == always | {"call_key"}
 
 
 def test_texts_are_kept_as_they_are(tmp_path: Path) -> None:
     (event,) = events_of(tmp_path / "events", [row("call_answered", call_id=' é, "q" ', queue="x" * 255)])
-    assert (event["call_id"], event["queue"]) == (' é, "q" ', "x" * 255)
+    assert (event["call_key"], event["queue"]) == (call_key(' é, "q" '), "x" * 255)
 
 
 def test_statuses(tmp_path: Path) -> None:
@@ -329,10 +332,12 @@ def test_statuses(tmp_path: Path) -> None:
     }  # fmt: skip
     found = events_of(
         tmp_path / "events",
-        [row("agent_status", call_id=word, reason=word) for word in words]
-        + [row("agent_status", customer_id=ANONYMOUS, call_id="another's", reason="lunch")],
+        [row("agent_status", agent=f"of {word}", reason=word) for word in words]
+        + [row("agent_status", customer_id=ANONYMOUS, agent="another's", reason="lunch")],
     )
-    assert {event["call_id"]: event["reason"] for event in found} == words | {"another's": "other"}
+    wanted = {keyed(KEYS[DETAILED], "agent", f"of {word}"): status for word, status in words.items()}
+    wanted[keyed(KEYS[ANONYMOUS], "agent", "another's")] = "other"
+    assert {event["agent_key"]: event["reason"] for event in found} == wanted
 
 
 # -- Formats

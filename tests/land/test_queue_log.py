@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from callmart.base.keys import keyed
 from callmart.base.settings import PROJECT
 from callmart.land.prepare import Prepared
-from landing import DETAILED, KEYS, opened, rejects, taken
+from landing import DETAILED, KEYS, call_key, opened, rejects, taken
 
 RECORDING = PROJECT / "demo" / "asterisk"
 T = 1795529600  # 24 November 2026
@@ -44,7 +44,7 @@ def events(tmp_path: Path, line: str) -> list[dict[str, Any]]:
     prepared = log(tmp_path, line)
     found = taken(prepared)
     assert prepared.rejected == 0
-    constant = ("customer_id", "platform", "event_key", "call_key", "identified", "line_number")
+    constant = ("customer_id", "platform", "event_key", "identified", "line_number")
     return [
         {name: value for name, value in event.items() if value is not None and name not in constant}
         for event in found
@@ -55,7 +55,7 @@ def agent(name: str) -> dict[str, str]:
     return {"agent_key": key("agent", name)}
 
 
-AT = {"occurred_at": START, "call_id": CALL, "queue": "sales"}
+AT = {"occurred_at": START, "call_key": call_key(CALL), "queue": "sales"}
 SOLD = f"{T}|{CALL}|sales"
 EVA = agent("Eva Mulder")
 RELEASED = {"event": "agent_released", **AT, **EVA, "duration_s": 4.0, "wait_s": 6.0}
@@ -356,7 +356,7 @@ def test_call_ids_are_text_and_lines_give_the_order(tmp_path: Path) -> None:
     )
     found = taken(prepared)
     assert [event["line_number"] for event in found] == [1, 2, 3]
-    assert [event["call_id"] for event in found] == [f"pbx1-{T - 1}.{n}" for n in (1, 10, 1)]
+    assert [event["call_key"] for event in found] == [call_key(f"pbx1-{T - 1}.{n}") for n in (1, 10, 1)]
     assert {event["number_key"] for event in found[:2]} == {key("number", "+31655542702")}
 
 

@@ -282,7 +282,10 @@ def test_what_changes_while_it_is_read_does_not_land(
         (problem,) = ran.problems
         assert problem.startswith(f"{file} ")
         assert "changed meanwhile" in problem or "can't be read (FileNotFoundError" in problem
-    known = ready.rows("select from raw.file where name = 'a' and sha256 = %s", digest)
+    known = ready.rows(
+        "select from raw.file where name_key = %s and content_key = %s",
+        ready.file_key("a"), ready.file_key(digest, "content"),
+    )  # fmt: skip
     assert len(known) == len(ran.files)
 
 

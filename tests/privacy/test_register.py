@@ -130,46 +130,54 @@ def test_somebody_of_another_customer_can_not_take_over(undone: Desk) -> None:
     undone.verify(number)
 
 
-def test_nobody_approves_a_request_of_ones_own(undone: Desk) -> None:
-    """Neither by the right, nor with a right that was given by hand, nor as the owner."""
+@pytest.fixture
+def wrongly_given(desk: Desk) -> Iterator[None]:
+    """The officer may approve, and the approver may plan: a right that somebody gave by hand."""
+    given = {"approve": "officer", "note_plan": "approver"}
+    for function, duty in given.items():
+        desk.owner.execute(f"grant execute on function privacy.{function} to callmart_privacy_{duty}")
+    yield
+    for function, duty in given.items():
+        desk.owner.execute(f"revoke execute on function privacy.{function} from callmart_privacy_{duty}")
+
+
+def test_the_officer_has_no_right_to_approve(undone: Desk) -> None:
     number = undone.open(ONE, CONTACT)
     undone.bring(number, "planned")
     with pytest.raises(psycopg.errors.InsufficientPrivilege):
         register.approve(undone.officer, number, HASH)
-    own = r"nobody approves a request of one's own"
-    with undone.callmart.connect() as owner:
-        with pytest.raises(UserError, match=own):
-            register.approve(owner, number, HASH)
-        owner.execute("grant execute on function privacy.approve to callmart_privacy_officer")
-        owner.commit()
-        try:
-            with pytest.raises(UserError, match=own):
-                register.approve(undone.officer, number, HASH)
-            refused = ("callmart_owner", "privacy refused"), ("callmart_privacy_officer", "privacy refused")
-            assert tuple(undone.logged(number)[-2:]) == refused
-            # A plan of the approver's own, of what somebody else has opened.
-            owner.execute("grant execute on function privacy.note_plan to callmart_privacy_approver")
-            owner.commit()
-            register.note_plan(undone.approver, number, HASH, datetime.now(UTC) - timedelta(1), PLAN)
-            with pytest.raises(UserError, match=own):
-                undone.approve(number)
-            undone.plan(number)
-        finally:
-            owner.rollback()
-            owner.execute("revoke execute on function privacy.approve from callmart_privacy_officer")
-            owner.execute("revoke execute on function privacy.note_plan from callmart_privacy_approver")
+
+
+@pytest.mark.usefixtures("wrongly_given")
+@pytest.mark.parametrize(
+    ("planner", "approver"),
+    [("officer", "officer"), ("owner", "officer"), ("approver", "officer"), ("approver", "approver")],
+)
+def test_nobody_approves_a_request_of_ones_own(undone: Desk, planner: str, approver: str) -> None:
+    """Neither what one has opened nor what one has planned. The officer has opened it."""
+    number = undone.open(ONE, CONTACT)
+    undone.verify(number)
+    yesterday = datetime.now(UTC) - timedelta(days=1)
+    register.note_plan(getattr(undone, planner), number, HASH, yesterday, PLAN)
+    with pytest.raises(UserError, match="nobody approves a request of one's own"):
+        register.approve(getattr(undone, approver), number, HASH)
+    assert undone.logged(number)[-1] == (f"callmart_privacy_{approver}", "privacy refused")
+    undone.plan(number)
     undone.approve(number)
 
 
-def test_the_owner_approves_nothing_and_can_not_become_an_approver_of_what_it_opened(undone: Desk) -> None:
-    with undone.callmart.connect() as owner:
-        number = register.open_request(owner, ONE, "agent", "1" * 32, TODAY, undone.contact(ONE, CONTACT))
-        register.verify(owner, number, "code", alone=True, instructed=False)
-        register.note_plan(owner, number, HASH, datetime.now(UTC) - timedelta(1), PLAN)
+def test_the_owner_approves_nothing(undone: Desk) -> None:
+    """Neither what others have opened, nor its own; of that, another login does."""
+    others = undone.open(ONE, CONTACT)
+    undone.bring(others, "planned")
+    own = register.open_request(undone.owner, ONE, "agent", "1" * 32, TODAY, undone.contact(ONE, CONTACT))
+    register.verify(undone.owner, own, "code", alone=True, instructed=False)
+    register.note_plan(undone.owner, own, HASH, datetime.now(UTC) - timedelta(days=1), PLAN)
+    for number in (others, own):
         with pytest.raises(UserError, match="nobody approves"):
-            register.approve(owner, number, HASH)
-    undone.approve(number)
-    assert register.request(undone.officer, number).approved_by == "callmart_privacy_approver"
+            register.approve(undone.owner, number, HASH)
+        undone.approve(number)
+        assert register.request(undone.officer, number).approved_by == "callmart_privacy_approver"
 
 
 def test_a_plan_that_changed_is_planned_and_approved_again(undone: Desk) -> None:
@@ -217,6 +225,11 @@ def test_nothing_is_answered_before_everything_is_proved(undone: Desk) -> None:
     register.note_step(undone.officer, number, "events", "prove", {"left": 0})
     with pytest.raises(UserError, match="server files is not proved"):
         undone.answer(number)
+    undone.prove(number)
+    undone.do(number)
+    register.begin_proving(undone.officer, number)
+    with pytest.raises(UserError, match="events is not proved"):
+        undone.answer(number)  # what was proved before it was treated again
     undone.prove(number)
     register.block(undone.officer, number, "server files", "not_reached")
     with pytest.raises(UserError, match=r"is blocked by server files \(not_reached\)"):

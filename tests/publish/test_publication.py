@@ -66,7 +66,7 @@ def applied(callmart: Callmart) -> Callmart:
         connection.execute(
             """
             insert into raw.file (
-                name, sha256, registry_version, asked, row_count, rejected, turned_away, incomplete_last_line
+                name_key, content_key, registry_version, asked, row_count, rejected, turned_away, incomplete_last_line
             )
             values ('a file', '', 1, '', 0, 0, 0, false)
             """

@@ -145,7 +145,7 @@ def told(callmart: Callmart) -> dict[int, dict[str, list[Any]]]:
     """All that is stored of each customer, with agents by what they are called; keys are each customer's own."""
     tables = {
         "ids": "select customer_id, agent, last_day from registry.agent",
-        "events": "select customer_id, occurred_at, event, call_id from raw.event",
+        "events": "select customer_id, occurred_at, event, queue from raw.event",
         "calls": "select customer_id, first_at, last_at, spans_days from raw.call",
         "opened": "select customer_id, call_date::text, mart, row_count from ops.opened_day where row_count > 0",
         "dirty": "select customer_id, call_date from ops.dirty_day",

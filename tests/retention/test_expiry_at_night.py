@@ -85,8 +85,8 @@ def test_a_backfill_of_an_expired_day_opens_nothing(full: Callmart) -> None:
         connection.execute("select access.ensure_month('raw.event', %s)", [expired_day])
         connection.execute(
             "insert into raw.event"
-            " (customer_id, occurred_at, event_key, platform, event, file_id, call_key, call_id, queue)"
-            " values (1, %s, 1, 'vcloud', 'queue_joined', 1, 1, 'old', 'sales')",
+            " (customer_id, occurred_at, event_key, platform, event, file_id, call_key, queue)"
+            " values (1, %s, 1, 'vcloud', 'queue_joined', 1, 1, 'sales')",
             [datetime.combine(expired_day, time(12), UTC)],
         )
         connection.execute(

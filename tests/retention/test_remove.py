@@ -78,7 +78,7 @@ def left(house: Callmart) -> dict[str, Any]:
         "paths": {customer: paths_of(house, customer) for customer in (STAYS, GONE, NONE, PASSED, BACK)},
         "tableau": on_tableau(house),
         "stays": contents(house, STAYS),
-        "files": house.rows("select name from raw.file"),
+        "files": house.rows("select name_key from raw.file"),
         "key": keys.key_file(house.home, BACK).read_bytes(),
     }
     with house.connect() as connection:  # as far as the calendar would have brought it
@@ -140,8 +140,8 @@ def test_who_stays_is_untouched(house: Callmart, left: dict[str, Any]) -> None:
     assert contents(house, STAYS) == left["stays"]
     assert tables_with(house, STAYS) >= left["tables"][STAYS] - {"ops.dirty_day"}
     assert any(str(STAYS) in name for name in on_tableau(house))
-    names = {row["name"] for row in house.rows("select name from raw.file")}
-    assert "all" in names, "the file that others are in, too"
+    names = {row["name_key"] for row in house.rows("select name_key from raw.file")}
+    assert house.file_key("all") in names, "the file that others are in, too"
     rejects = "of its own file, and of the one that all share before and after they left"
     assert len(house.rows("select from raw.reject")) == 1 + 5 + 1, rejects
 

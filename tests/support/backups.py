@@ -18,7 +18,7 @@ from tableau_emulator.process import Emulator
 PASSPHRASE = "a passphrase of the tests"
 
 # What a restore writes itself, and what is about the roles of one server.
-OWN = ("ops.audit_log", "ops.clock", "ops.running_now", "ops.to_vacuum")
+OWN = ("ops.audit_log", "ops.clock", "ops.running_now", "ops.to_vacuum", "privacy.ledger")
 OF_ROLES = ("access.applied", "access.closing", "access.definition", "access.granted")
 
 

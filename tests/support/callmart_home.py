@@ -13,6 +13,7 @@ from typing import Any
 import psycopg
 
 from callmart.access import logins, roles
+from callmart.base.keys import INSTALLATION, key_file, keyed
 from callmart.base.settings import Settings
 from callmart.build import window
 from callmart.database import server
@@ -113,6 +114,10 @@ class Callmart:
             if lines := [line for line in own if isinstance(line, tuple)]:
                 assert self.land_text(log(*lines), whose).rejected == 0
         assert self.land_text(together(rows)).rejected == 0
+
+    def file_key(self, value: str, kind: str = "file") -> str:
+        """By what the database knows the name or the `content` of a file."""
+        return keyed(key_file(self.home, INSTALLATION).read_bytes(), kind, value)
 
     def build_and_open(self) -> run.Ran:
         ran = run.Ran()

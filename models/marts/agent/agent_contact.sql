@@ -16,7 +16,7 @@ select
     parts.call_key,
     parts.part,
     parts.agent_key,
-    parts.queue,
+    {{ name_shown('parts.queue', 'parts.customer_id') }} as queue,
     coalesce(parts.direction, 'inbound') as direction,
     {{ quarter_hour('parts.begun_at') }} as interval_start,
     parts.begun_at as started_at,

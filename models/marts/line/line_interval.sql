@@ -62,7 +62,7 @@ select
     customer_id,
     call_date,
     platform,
-    line,
+    {{ name_shown('line') }} as line, -- noqa: RF04
     interval_start,
     interval_start at time zone min(time_zone) as interval_local,
     (count(*) filter (where is_counted and direction = 'inbound'))::integer as calls_in,

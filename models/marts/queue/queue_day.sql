@@ -77,7 +77,7 @@ caller_counts as (
 select
     customer_id,
     call_date,
-    queue,
+    {{ name_shown('queue') }} as queue,
     visit_counts.offered::integer as offered,
     visit_counts.answered::integer as answered,
     visit_counts.abandoned::integer as abandoned,

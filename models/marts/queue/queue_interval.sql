@@ -149,7 +149,7 @@ counted as (
 select
     customer_id,
     call_date,
-    queue,
+    {{ name_shown('queue') }} as queue,
     interval_start,
     interval_start at time zone counted.time_zone as interval_local,
     {%- for name in [

@@ -635,7 +635,7 @@ def _acts() -> Iterator[Attack]:
 # Rows that the loader can write to raw.incoming: one that lands, and variants of it that `prepare` would never make.
 SOUND = {
     "customer_id": "{customer}", "occurred_at": "now() - interval '1 hour'", "event_key": "1", "identified": "true",
-    "platform": "'vcloud'", "event": "'queue_joined'", "call_key": "1", "call_id": "'c'", "queue": "'q'",
+    "platform": "'vcloud'", "event": "'queue_joined'", "call_key": "1", "queue": "'q'",
 }  # fmt: skip
 KEY = "repeat('0123456789abcdef', 2)"
 NAMED = {
@@ -650,15 +650,16 @@ def _insert(table: str, row: dict[str, str]) -> str:
     return f"insert into raw.{table} ({', '.join(row)}) values ({', '.join(row.values())});\n"
 
 
-def _keep(turned_away: int = 0, by: str = "{{}}") -> str:
+def _keep(turned_away: int = 0, by: str = "{{}}", name: str = KEY, rejected: int = 0) -> str:
     """Land the rows in raw.incoming; a division by zero if none landed."""
-    return f"select 1 / landed from raw.keep('audit', '', 0, '[]', 9, 0, {turned_away}, false, '{by}')"
+    counts = f"9, {rejected}, {turned_away}, false, '{by}'"
+    return f"select 1 / landed from raw.keep({name}, {KEY}, 0, '[]', {counts})"
 
 
 LANDS = _insert("incoming", SOUND) + _keep()
 NUMBER, NAME = "'+31612345678'", "'Noor Zandvliet'"
 TRANSFERRED = {"event": "'transferred'", "reason": "'blind'", "target_kind": "'number'"}
-STATUS = {"event": "'agent_status'", "call_key": "null", "call_id": "null", "queue": "null", "agent_key": KEY}
+STATUS = {"event": "'agent_status'", "call_key": "null", "queue": "null", "agent_key": KEY}
 ENDED = {"event": "'call_ended'", "reason": "'caller'"}
 ON_A_LINE = {"platform": "'sip_trunk'", "event": "'call_ended'", "queue": "null"}
 
@@ -675,6 +676,12 @@ HANDED_OVER: dict[str, tuple[str, dict[str, str]]] = {
     ),
     "number elsewhere": ("a number's key with an event that has no number", ENDED | {"number_key": KEY}),
     "target in clear": ("a number that was dialled, as text", TRANSFERRED | {"target": NUMBER}),
+    "queue in clear": ("a number as the name of a queue", {"queue": NUMBER}),
+    "line in clear": ("a number as the name of a line", ON_A_LINE | {"line": "'06 12-34 56 78'"}),
+    "target queue in clear": (
+        "a number as the queue that a call was transferred to",
+        TRANSFERRED | {"target_kind": "'queue'", "target": "'sales 020-1234567'"},
+    ),
     "target of nothing": ("a target's key with an event that has no target", {"target_key": KEY}),
     "device in clear": ("a person's device, as text", {"line": "'SIP/101-noor'"}),
     "agent on a line": ("an agent on a line, which has no agents", ON_A_LINE | {"agent_key": KEY}),
@@ -741,6 +748,12 @@ def _landings() -> Iterator[Attack]:
         ),
         ("turned away of a name", "a count for a name", _keep(1, '{{"Noor Zandvliet": 1}}')),
         ("counts", "more rows than were counted", _keep(1, '{{"null": 2}}')),
+        ("file in clear", "the name of a file instead of its key", _keep(name=NUMBER)),
+        (
+            "number in a reason",
+            "a number as the reason of a rejected row",
+            _insert("incoming_reject", {"line_number": "1", "reason": NUMBER}) + _keep(rejected=1),
+        ),
         ("negative counts", "a negative count", _keep(-1, '{{"null": -1}}')),
     ):
         sql = _insert("incoming", SOUND) + keep

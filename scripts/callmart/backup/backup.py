@@ -38,8 +38,8 @@ def back_up(connection: psycopg.Connection, settings: Settings, folder: Path) ->
     target = _checked(folder, settings)
     with _draft(target) as draft, _snapshot(connection) as (reader, snapshot):
         keys = {
-            customer: known_key(settings.home, customer, fingerprint)
-            for customer, fingerprint in contents.fingerprints(reader).items()
+            whose: known_key(settings.home, whose, fingerprint)
+            for whose, fingerprint in contents.fingerprints(reader).items()
         }
         day = clock.last_day(reader)
         programs.dump(settings, found, contents.schemas(reader), snapshot, draft / DATABASE)

@@ -21,7 +21,7 @@ select
 from {table} as t;
 
 -- name: keys
--- The fingerprints of the keys that the data was stored with.
+-- The fingerprints of the customers' keys that the data was stored with.
 select
     customer_id,
     key_fingerprint

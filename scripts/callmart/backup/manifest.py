@@ -11,6 +11,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from callmart.base.errors import UserError
+from callmart.base.keys import Whose
 from callmart.base.strict import Strict
 
 FORMAT = 1
@@ -54,7 +55,7 @@ class Manifest(Strict):
     made_at: datetime
     day: date | None  # on which callmart last worked
     tables: dict[str, Content]
-    keys: dict[int, str]  # the fingerprints, by customer
+    keys: dict[Whose, str]  # the fingerprints
     files: dict[str, File]
     ledger: Ledger | None = None  # None if nobody was ever erased
 

@@ -18,7 +18,7 @@ from callmart.backup import contents, manifest, programs, sealed
 from callmart.backup.manifest import DATABASE, KEYS, Manifest
 from callmart.base import sql_file
 from callmart.base.errors import UserError
-from callmart.base.keys import fingerprint_of, key_file, secret_file
+from callmart.base.keys import Whose, fingerprint_of, key_file, named, secret_file
 from callmart.base.person import Work
 from callmart.base.settings import Settings
 from callmart.database import clock, ledger, migrating, restoring, schema, vacuum
@@ -70,10 +70,10 @@ def open_backup(folder: Path, settings: Settings) -> Opened:
             f"({found.callmart}), then install this one and run `callmart upgrade`"
         )
     keys = _keys(folder, found, settings)
-    for customer, fingerprint in found.keys.items():
-        if customer not in keys or fingerprint_of(keys[customer]) != fingerprint:
+    for whose, fingerprint in found.keys.items():
+        if whose not in keys or fingerprint_of(keys[whose]) != fingerprint:
             raise UserError(
-                f"the key of customer {customer} in this backup is not the key of its data: use another backup"
+                f"the key of {named(whose)} in this backup is not the key of its data: use another backup"
             )
     return Opened(folder, found, keys)
 
@@ -85,24 +85,24 @@ def _keys(folder: Path, found: Manifest, settings: Settings) -> sealed.Keys:
 
 def restore_keys(
     connection: psycopg.Connection, settings: Settings, folder: Path
-) -> tuple[list[int], list[int]]:
-    """Restore only the keys that are missing in this home, or don't fit the data. Commits. Returns the customers whose
-    keys were restored, and those whose keys are not in the backup.
+) -> tuple[list[Whose], list[Whose]]:
+    """Restore only the keys that are missing in this home, or don't fit the data. Commits. Returns whose keys were
+    restored, and whose are not in the backup.
     """
     keys = _keys(folder, manifest.read(folder), settings)
     restored, left = [], []
-    for customer, fingerprint in contents.fingerprints(connection).items():
-        path = key_file(settings.home, customer)
+    for whose, fingerprint in contents.fingerprints(connection).items():
+        path = key_file(settings.home, whose)
         if path.exists() and fingerprint_of(path.read_bytes()) == fingerprint:
             continue
-        if customer in keys and fingerprint_of(keys[customer]) == fingerprint:
-            secret_file(path, keys[customer])
-            restored.append(customer)
+        if whose in keys and fingerprint_of(keys[whose]) == fingerprint:
+            secret_file(path, keys[whose])
+            restored.append(whose)
         else:
-            left.append(customer)
+            left.append(whose)
     connection.execute(
         "insert into ops.audit_log (action, details) values ('keys restored', %s)",
-        [Jsonb({"customers": restored})],
+        [Jsonb({"keys": restored})],
     )
     connection.commit()
     return restored, left
@@ -177,13 +177,16 @@ def _erase_again(connection: psycopg.Connection, settings: Settings, lost: Lost 
 def _require_ledger(settings: Settings, backup: Opened, lost: Lost | None) -> None:
     """Raise UserError if the ledger's copy is not there: a backup does not know who was erased after it.
 
-    Without a copy, on the embedded server, nobody knows. Then only a backup from before the first erasure is restored.
+    A backup that knows no ledger is from before the first erasure, of a home that had set no copy. On the embedded
+    server it is restored without one, and where the copy is set only now.
     """
     known, copy = backup.manifest.ledger, settings.privacy.ledger_copy
     if lost is not None:
         return
     if copy is None:
         ledger.refuse_one_copy(settings, needed=known is not None)
+        return
+    if known is None and not copy.exists():
         return
     found = ledger.read(copy)
     if known is not None and (found.ledger != known.id or found.last[0] < known.entry):
@@ -214,7 +217,7 @@ def _refuse_full(connection: psycopg.Connection, settings: Settings, backup: Ope
             f"the database {connection.info.dbname} already holds callmart's data: restore into an empty database, "
             "with an empty CALLMART_HOME"
         )
-    ours = {key_file(settings.home, customer): key for customer, key in backup.keys.items()}
+    ours = {key_file(settings.home, whose): key for whose, key in backup.keys.items()}
     for path in sorted((settings.home / "keys").glob("*")):
         if unfinished is None or path not in ours or path.read_bytes() != ours[path]:
             raise UserError(
@@ -296,8 +299,8 @@ def _verify(connection: psycopg.Connection, backup: Opened) -> None:
 
 
 def _write_keys(settings: Settings, backup: Opened) -> None:
-    for customer, key in backup.keys.items():
-        secret_file(key_file(settings.home, customer), key)
+    for whose, key in backup.keys.items():
+        secret_file(key_file(settings.home, whose), key)
 
 
 def _guard(connection: psycopg.Connection, settings: Settings) -> None:

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
 
 from callmart.base.errors import UserError
-from callmart.base.keys import set_secret
+from callmart.base.keys import INSTALLATION, Whose, set_secret
 from callmart.base.settings import Settings
 
 _HEADER = b"callmart keys 1\n"
@@ -20,7 +20,7 @@ _SALT, _NONCE = 16, 12  # bytes
 _COST = 2**17  # takes 128 MB of memory
 SHORTEST_PASSPHRASE = 16
 
-Keys = dict[int, bytes]  # by customer
+Keys = dict[Whose, bytes]
 
 
 def passphrase(settings: Settings) -> str:
@@ -41,7 +41,7 @@ def passphrase(settings: Settings) -> str:
 
 def seal(keys: Keys, phrase: str, dump: str) -> bytes:
     """Return the encrypted file. `dump` is the hash of the database's dump."""
-    content = json.dumps({str(customer): key.hex() for customer, key in keys.items()})
+    content = json.dumps({str(whose): key.hex() for whose, key in keys.items()})
     salt, nonce = secrets.token_bytes(_SALT), secrets.token_bytes(_NONCE)
     return (
         _HEADER
@@ -62,7 +62,10 @@ def unseal(sealed: bytes, phrase: str, dump: str) -> Keys:
             "the keys of this backup can't be decrypted: give the passphrase that it was made with; if this is the "
             "one, its database was exchanged, so use another backup"
         ) from None
-    return {int(customer): bytes.fromhex(key) for customer, key in json.loads(content).items()}
+    return {
+        INSTALLATION if whose == INSTALLATION else int(whose): bytes.fromhex(key)
+        for whose, key in json.loads(content).items()
+    }
 
 
 def _cipher(phrase: str, salt: bytes) -> AESGCM:

@@ -1,6 +1,10 @@
-"""The keys behind the pseudonyms: one per customer, kept in CALLMART_HOME and never in the database.
+"""The keys behind the pseudonyms: one per customer and one of the installation, kept in CALLMART_HOME and never in the
+database.
 
 Whoever has a key can try all telephone numbers in minutes. Data is pseudonymous, not anonymous.
+
+A file holds one layer of 32 bytes. A rotated key will be the file with another layer behind the first: then the new
+pseudonym is the layer's HMAC of the old one. This version knows one layer, and refuses a file of another size.
 """
 
 import hmac
@@ -8,12 +12,19 @@ import os
 import secrets
 from hashlib import sha256
 from pathlib import Path
+from typing import Literal
 
 from pydantic import SecretStr
 
 from callmart.base.errors import UserError
 
 RESTORE = "run `callmart restore FOLDER --keys` with the folder of a backup"
+LAYER = 32  # bytes
+
+INSTALLATION: Literal["installation"] = (
+    "installation"  # its key is that of the names and contents of landed files
+)
+Whose = int | Literal["installation"]  # a customer's number, or the installation
 
 
 def secret_file(path: Path, content: str | bytes) -> None:
@@ -49,37 +60,42 @@ def set_secret(setting: str, value: SecretStr | None, file: Path | None) -> str:
     return secret
 
 
-def ensure_key(home: Path, customer_id: int, fingerprint: str | None) -> bytes:
-    """Return the customer's key. It is made if the registry has no fingerprint of one yet.
+def ensure_key(home: Path, whose: Whose, fingerprint: str | None) -> bytes:
+    """Return a key. It is made if the database has no fingerprint of one yet.
 
-    Raises UserError if the registry has a fingerprint, and the key is missing or has another fingerprint.
+    Raises UserError if the database has a fingerprint, and the key is missing or has another fingerprint.
     """
     if fingerprint is not None:
-        return known_key(home, customer_id, fingerprint)
-    path = key_file(home, customer_id)
-    return path.read_bytes() if path.exists() else new_key(home, customer_id)
+        return known_key(home, whose, fingerprint)
+    path = key_file(home, whose)
+    return path.read_bytes() if path.exists() else new_key(home, whose)
 
 
-def known_key(home: Path, customer_id: int, fingerprint: str) -> bytes:
-    """Return the customer's key. Raises UserError if it is missing or has another fingerprint."""
-    path = key_file(home, customer_id)
+def known_key(home: Path, whose: Whose, fingerprint: str) -> bytes:
+    """Return a key. Raises UserError if it is missing or has another fingerprint."""
+    path = key_file(home, whose)
     if not path.exists():
-        raise UserError(f"the key of customer {customer_id} is missing ({path}): {RESTORE}")
+        raise UserError(f"the key of {named(whose)} is missing ({path}): {RESTORE}")
     key = path.read_bytes()
-    if fingerprint_of(key) != fingerprint:
-        raise UserError(f"{path} is not the key of customer {customer_id}'s data: {RESTORE}")
+    if len(key) != LAYER or fingerprint_of(key) != fingerprint:
+        raise UserError(f"{path} is not the key of {named(whose)}'s data: {RESTORE}")
     return key
 
 
-def key_file(home: Path, customer_id: int) -> Path:
-    """The file of a customer's key."""
-    return home / "keys" / f"customer_{customer_id}.key"
+def key_file(home: Path, whose: Whose) -> Path:
+    """The file of a key."""
+    return home / "keys" / (f"{whose}.key" if whose == INSTALLATION else f"customer_{whose}.key")
 
 
-def new_key(home: Path, customer_id: int) -> bytes:
-    """Make a new key for a customer and replace the old one. Earlier callers and agents are not recognised any more."""
-    key = secrets.token_bytes(32)
-    secret_file(key_file(home, customer_id), key)
+def named(whose: Whose) -> str:
+    """Whose key it is, in words."""
+    return "this installation" if whose == INSTALLATION else f"customer {whose}"
+
+
+def new_key(home: Path, whose: Whose) -> bytes:
+    """Make a new key and replace the old one. Earlier callers, agents, calls or files are not recognised any more."""
+    key = secrets.token_bytes(LAYER)
+    secret_file(key_file(home, whose), key)
     return key
 
 
@@ -89,5 +105,19 @@ def fingerprint_of(key: bytes) -> str:
 
 
 def keyed(key: bytes, kind: str, value: str) -> str:
-    """The pseudonym of a value: 128 bits of its HMAC, in hex. `kind` is agent, number, device or event."""
+    """The pseudonym of a value: 128 bits of its HMAC, in hex. `kind` is agent, number, device, status
+    or event; of the installation, file or content."""
     return hmac.digest(key, f"{kind}:{value}".encode(), "sha256").hex()[:32]
+
+
+def prefix_of(key: bytes, kind: str) -> bytes:
+    """The secret that keys the numbers of one kind: call or event."""
+    return hmac.digest(key, f"prefix:{kind}".encode(), "sha256")
+
+
+def keyed_number(prefix: bytes, number: int) -> int:
+    """The key of a call or an event: 64 bits, of the secret and of the 64 bits that anybody can compute. The secret and
+    the number fit into one block of SHA-256, which is all that a landing can afford per event.
+    """
+    digest = sha256(prefix + str(number + 2**63).encode()).digest()
+    return int.from_bytes(digest[:8]) - 2**63

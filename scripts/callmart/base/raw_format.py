@@ -48,7 +48,6 @@ EVENT_COLUMNS = pa.schema(
         pa.field("event", pa.string(), nullable=False),
         ("line_number", pa.int64()),  # only from queue_log, where the order of lines matters; otherwise null
         ("call_key", pa.int64()),  # of the platform's call; null if the event belongs to no call
-        ("call_id", pa.string()),
         ("queue", pa.string()),
         ("agent_key", pa.string()),
         ("number_key", pa.string()),

@@ -89,10 +89,10 @@ def restore(
     )
     if restored.erased:
         out.print(f"restore: {restored.erased} persons who were erased since the backup were erased again")
-    elif settings().privacy.ledger_copy is None:
+    elif opened.manifest.ledger is None:
         out.print(
-            "restore: there is no second copy of the privacy ledger (privacy.ledger_copy), so callmart can't know who "
-            "was erased since the backup; erase them again",
+            "restore: when this backup was made, the privacy ledger had no second copy (privacy.ledger_copy): if "
+            "somebody was erased since, do it again",
             soft_wrap=True,
         )
     out.print(f"restore: {_next(take_over=take_over)}", soft_wrap=True)

@@ -40,6 +40,8 @@ Number = Annotated[int, typer.Argument(min=1, help="The number of the request.")
 Customer = Annotated[int, typer.Option(min=1, help="The customer whose data it is.")]
 Received = Annotated[str, typer.Option(metavar="YYYY-MM-DD", help="When the letter came; by default today.")]
 
+OF_PROOF = ("left", "to_attest")  # the counts of a proof that are not of what was looked at
+
 CONTACT = "mail address of the contact who asks"
 _PERSON = {
     "agent": "id of the agent in the telephone system",
@@ -82,7 +84,7 @@ def open_(
 
     with _officer() as (owner, officer):
         day, key = _day(received, owner), subject.customer_key(owner, settings(), customer)
-        asked_by = secret(CONTACT)
+        asked_by = secret(CONTACT, twice=True)
         contact = subject.asker(owner, customer, key, asked_by) if key else None
         person = None
         if key and register.is_authorised(officer, customer, contact):
@@ -149,7 +151,7 @@ def verify(
                 raise UserError(
                     f"customer {found.customer_id} has no contacts any more: nobody can take over"
                 )
-            contact = subject.asker(owner, found.customer_id, key, secret(CONTACT))
+            contact = subject.asker(owner, found.customer_id, key, secret(CONTACT, twice=True))
         register.verify(
             officer,
             number,
@@ -186,7 +188,7 @@ def plan(
             planned = erasing.plan(work, person)
         register.note_plan(officer, number, planned.hash, end, planned.counts)
         found = register.request(officer, number)
-        print_plan(found, register.evidence(officer, number))
+        _print_plan(found, register.evidence(officer, number))
     _print_cells(planned.cells)
     for other in others:
         out.print(
@@ -216,7 +218,7 @@ def do(number: Number) -> None:
                 work, person, key, number, lambda hash: register.begin_doing(officer, number, hash), note
             )
         evidence = register.evidence(officer, number)
-    _print_evidence(evidence, "treat")
+    _print_counts(evidence, "treat")
     out.print(
         f"request {number}: everything is treated; `callmart privacy prove {number}` is next", soft_wrap=True
     )
@@ -245,7 +247,7 @@ def prove(number: Number) -> None:
             short = erasing.prove(work, person, key, number, note)
         evidence = register.evidence(officer, number)
         found = register.request(officer, number)
-    _print_evidence(evidence, "prove")
+    _print_proof(evidence)
     if short:
         out.print(
             f"{short} words have less than {SHORTEST} bytes: they were sought as whole values of columns only",
@@ -302,7 +304,7 @@ def approve(
         if found.until is None:
             raise UserError(f"request {number} is {found.state} and has no plan: {found.todo}")
         if not plan:
-            print_plan(found, register.evidence(approver, number))
+            _print_plan(found, register.evidence(approver, number))
             if not typer.confirm(f"Approve plan {found.plan_hash}?", err=True):
                 raise UserError(f"request {number} was not approved")
         register.approve(approver, number, plan or str(found.plan_hash))
@@ -385,11 +387,7 @@ def status(as_json: Json = False) -> None:
     if not found:
         out.print("no requests")
         return
-    table = Table(box=box.SIMPLE_HEAD, header_style="bold", show_edge=False)
-    for column in ("request", "customer", "about", "received", "answer by", "left", "state", "next"):
-        table.add_column(
-            column, justify="right" if column in ("request", "customer") else "left", overflow="fold"
-        )
+    table = _table("request", "customer", "about", "received", "answer by", "left", "state", "next")
     for one in found:
         table.add_row(
             str(one.number),
@@ -436,17 +434,40 @@ def _blocking(officer: psycopg.Connection, number: int) -> Iterator[None]:
         end_with([f"request {number} is blocked by {blocked.place}: {blocked}"])
 
 
-def _print_evidence(evidence: list[Evidence], step: str) -> None:
-    """Print what was treated, or looked at and left, per place."""
-    table = Table(box=box.SIMPLE_HEAD, header_style="bold", show_edge=False)
-    for column in ("place", "what", "count"):
-        table.add_column(column, justify="right" if column == "count" else "left", overflow="fold")
+def _print_counts(evidence: list[Evidence], step: str) -> None:
+    """Print what was found or treated: a row per thing, and the places without anything in a line."""
+    told = [one for one in evidence if one.step == step]
+    table = _table("place", "what", "count")
+    for one in told:
+        for what, counted in one.counts.items():
+            table.add_row(plain(one.place), plain(what), f"{counted:,}")
+    if table.row_count:
+        out.print(table)
+    if empty := [one.place for one in told if not one.counts]:
+        out.print(f"nothing in {', '.join(empty)}", soft_wrap=True)
+
+
+def _print_proof(evidence: list[Evidence]) -> None:
+    """Print what was looked at and what is left, a row per place."""
+    table = _table("place", "looked at", "left", "a person attests")
     for one in evidence:
-        if one.step == step:
-            for what, counted in one.counts.items() or [("nothing", 0)]:
-                style = "bold red" if what == "left" and counted else ""
-                table.add_row(plain(one.place), plain(what), f"{counted:,}", style=style)
+        if one.step == "prove":
+            left, waits = one.counts.get("left", 0), one.counts.get("to_attest", 0)
+            looked = (f"{counted:,} {what}" for what, counted in one.counts.items() if what not in OF_PROOF)
+            table.add_row(
+                plain(one.place), plain(", ".join(looked)), f"{left:,}", str(waits or ""),
+                style="bold red" if left else "",
+            )  # fmt: skip
     out.print(table)
+
+
+def _table(*columns: str) -> Table:
+    """A table without a frame; columns of numbers stand on the right."""
+    table = Table(box=box.SIMPLE_HEAD, header_style="bold", show_edge=False)
+    for column in columns:
+        numeric = column in ("request", "customer", "count", "left", "days", "a person attests")
+        table.add_column(column, justify="right" if numeric else "left", overflow="fold")
+    return table
 
 
 def _print_cells(cells: Sequence[Cell]) -> None:
@@ -454,9 +475,7 @@ def _print_cells(cells: Sequence[Cell]) -> None:
     if not cells:
         out.print("no figure of a queue changes")
         return
-    table = Table(box=box.SIMPLE_HEAD, header_style="bold", show_edge=False)
-    for column in ("queue", "what changes", "days", "from", "to"):
-        table.add_column(column, justify="right" if column == "days" else "left", overflow="fold")
+    table = _table("queue", "what changes", "days", "from", "to")
     for (change, queue), own in groupby(sorted(cells), key=lambda cell: (cell.change, cell.queue)):
         days = [cell.call_date for cell in own]
         table.add_row(plain(queue), CHANGES[change], str(len(days)), str(min(days)), str(max(days)))
@@ -478,19 +497,14 @@ def colour(one: Request) -> str:
     return "bold red" if one.warning < 0 else "red" if one.warning <= 3 else "yellow"
 
 
-def print_plan(found: Request, evidence: list[Evidence]) -> None:
+def _print_plan(found: Request, evidence: list[Evidence]) -> None:
     """Print what a plan would erase, in counts."""
+    assert found.until is not None
+    until = found.until.astimezone(settings().zone)
     out.print(
         f"request {found.number} of customer {found.customer_id}: erase {'an' if found.kind == 'agent' else 'a'} "
-        f"{found.kind}, up to {found.until:%Y-%m-%d %H:%M} UTC; opened by {found.opened_by}, planned by "
+        f"{found.kind}, up to {until:%Y-%m-%d %H:%M}; opened by {found.opened_by}, planned by "
         f"{found.planned_by}; answer it by {found.due} ({found.left})",
         soft_wrap=True,
     )
-    table = Table(box=box.SIMPLE_HEAD, header_style="bold", show_edge=False)
-    for column in ("place", "what", "count"):
-        table.add_column(column, justify="right" if column == "count" else "left", overflow="fold")
-    for one in evidence:
-        if one.step == "find":
-            for what, count in one.counts.items() or [("nothing", 0)]:
-                table.add_row(plain(one.place), plain(what), f"{count:,}")
-    out.print(table)
+    _print_counts(evidence, "find")

@@ -162,7 +162,10 @@ def _entries(ledger: str, lines: Iterable[bytes]) -> Iterator[Entry]:
                 and (entry.body is None) == (entry.salt is None)
             )
             if entry.body is not None and entry.salt is not None:
-                sound = sound and entry.commitment == commitment_of(entry.salt, entry.body)
+                as_hex = bytes.fromhex(entry.salt).hex()  # a salt with spaces in it would be the same bytes
+                sound = (
+                    sound and entry.salt == as_hex and entry.commitment == commitment_of(as_hex, entry.body)
+                )
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
             sound = False
         if not sound:

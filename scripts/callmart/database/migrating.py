@@ -11,6 +11,9 @@ Where a key or batches are needed, NNNN_name.py has one function:
 
 It does the next batch after `place` (None at the beginning), and returns the place that it has reached (any JSON), or
 None when nothing is left. Each batch is committed together with its place, so an interrupted migration goes on there.
+If it needs something that can be missing, a second function says so before any migration is applied:
+
+    def check(connection, settings): ...  # raises UserError
 
 A new column of raw.event comes with a migration that adds it to raw.event and raw.incoming, and with its line in
 EVENT_COLUMNS of base/raw_format.py.
@@ -38,8 +41,6 @@ SQL = sql_file.statements(__file__)
 
 FOLDER = Path(__file__).with_name("migrations")
 _FILE = re.compile(r"(\d{4})_([a-z0-9_]+)\.(sql|py)")
-
-Step = Callable[[psycopg.Connection, Settings, Any], Any]
 
 
 @dataclass(frozen=True)
@@ -119,6 +120,9 @@ def apply(connection: psycopg.Connection, settings: Settings) -> None:
     with suppress(psycopg.errors.UniqueViolation), connection.transaction():
         connection.execute(SQL["make_table"])
     for migration in pending(connection):
+        if check := _function(migration, "check"):
+            check(connection, settings)
+    for migration in pending(connection):
         connection.commit()
         try:
             while not _advance(connection, settings, migration):
@@ -148,11 +152,11 @@ def _advance(connection: psycopg.Connection, settings: Settings, migration: Migr
         if migration not in pending(connection):
             return True
         place = None
-        if migration.file.suffix == ".sql":
-            connection.execute(migration.file.read_bytes())
-        else:
+        if step := _function(migration, "step"):
             reached = connection.execute(SQL["place"], {"number": migration.number}).fetchone()
-            place = _step_of(migration)(connection, settings, reached and reached[0])
+            place = step(connection, settings, reached and reached[0])
+        else:
+            connection.execute(migration.file.read_bytes())
         connection.execute(
             SQL["note"],
             {
@@ -166,13 +170,15 @@ def _advance(connection: psycopg.Connection, settings: Settings, migration: Migr
         return place is None
 
 
-def _step_of(migration: Migration) -> Step:
-    """The function of a migration in Python."""
+def _function(migration: Migration, name: str) -> Callable[..., Any] | None:
+    """A function of a migration in Python, if it has one of this name."""
+    if migration.file.suffix != ".py":
+        return None
     spec = importlib.util.spec_from_file_location(f"migration_{migration.number:04}", migration.file)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    return module.step  # type: ignore[no-any-return]
+    return getattr(module, name, None)
 
 
 def _begun(connection: psycopg.Connection) -> list[tuple[int, str, str, bool]]:

@@ -32,6 +32,7 @@ SQL = sql_file.statements(__file__)
 FILES = (
     "defaults",
     "registry",
+    "keys",
     "ops",
     "tombstones",
     "usage",

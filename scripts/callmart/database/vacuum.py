@@ -28,11 +28,12 @@ def vacuum(connection: psycopg.Connection) -> int:
     connection.autocommit = True  # VACUUM can't run in a transaction
     try:
         connection.execute("select set_config('lock_timeout', %s, false)", [WRITERS_WAIT])
-        for relation, kind, sampled in connection.execute(SQL["noted"]).fetchall():
+        for relation, kind, sampled, is_whole in connection.execute(SQL["noted"]).fetchall():
             # The relation's name is already quoted. Autovacuum never analyzes a partitioned table, so we do.
             only = "only " if connection.info.server_version >= 180000 else ""
-            if kind == "r":  # truncating the file would block readers
-                connection.execute(f"vacuum (analyze, truncate false) {relation}".encode())
+            if kind == "r":  # writing the table anew blocks its readers, and so does truncating the file
+                how = "full" if is_whole else "truncate false"
+                connection.execute(f"vacuum (analyze, {how}) {relation}".encode())
             elif kind == "p" and sampled:
                 connection.execute(f"analyze {only}{relation}".encode())
             if kind is not None:

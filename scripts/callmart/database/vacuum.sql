@@ -3,7 +3,8 @@
 select
     v.relation,
     c.relkind,
-    c.reltuples >= 0
+    c.reltuples >= 0,
+    v.is_whole
 from ops.to_vacuum as v
 left join pg_class as c on c.oid = to_regclass(v.relation)
 order by 1;

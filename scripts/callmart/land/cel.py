@@ -19,8 +19,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from callmart.base import sql_file
-from callmart.land import telephone
+from callmart.base import sql_file, telephone
 from callmart.land.source import Tally, UnknownVerbs, as_source
 from callmart.land.source_times import EPOCH_TIME, Times
 

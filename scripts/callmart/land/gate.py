@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo, available_timezones
 import pyarrow as pa
 
 from callmart.base.errors import UserError
+from callmart.base.keys import prefix_of
 
 NOBODY = pa.table(
     {
@@ -52,28 +53,25 @@ class Defaults:
 
 
 def contract_periods(gate: Gate) -> pa.Table:
-    """Return one row per contract: its first and last instant, and the customer's key, prepared for an HMAC.
+    """Return one row per contract, with its first and last instant.
 
     Raises UserError if a customer has no key.
     """
     customers = {row["customer_id"]: row for row in gate.customers.to_pylist()}
-    keys = {row["customer_id"]: row["key"] for row in gate.keys.to_pylist()}
+    with_key = set(gate.keys["customer_id"].to_pylist())
     periods = []
     for contract in gate.contracts.to_pylist():
         customer_id = contract["customer_id"]
-        if customer_id not in keys:
+        if customer_id not in with_key:
             raise UserError(f"customer {customer_id} has no key; run callmart registry apply")
         zone = ZoneInfo(customers[customer_id]["time_zone"])
         detailed = contract["option"] == "detailed"
-        key = keys[customer_id].ljust(64, b"\0")  # SHA-256 works on blocks of 64 bytes
         periods.append(
             {
                 "customer_id": customer_id,
                 "opens": _begin_of_day(contract["valid_from"], zone),
                 "closes": _begin_of_day(contract["valid_until"], zone),
                 "nameable": detailed and not customers[customer_id]["anonymous_agents"],
-                "inner_key": bytes(byte ^ 0x36 for byte in key),
-                "outer_key": bytes(byte ^ 0x5C for byte in key),
             }
         )
     return pa.Table.from_pylist(
@@ -84,10 +82,27 @@ def contract_periods(gate: Gate) -> pa.Table:
                 ("opens", pa.timestamp("us", "UTC")),
                 ("closes", pa.timestamp("us", "UTC")),
                 ("nameable", pa.bool_()),
-                ("inner_key", pa.binary()),
-                ("outer_key", pa.binary()),
             ]
         ),
+    )
+
+
+def secrets(gate: Gate) -> pa.Table:
+    """Return the customers' keys, prepared for an HMAC and for the keys of calls and events."""
+    rows = [
+        {
+            "customer_id": row["customer_id"],
+            "inner_key": bytes(byte ^ 0x36 for byte in padded),
+            "outer_key": bytes(byte ^ 0x5C for byte in padded),
+            "call_prefix": prefix_of(row["key"], "call"),
+            "event_prefix": prefix_of(row["key"], "event"),
+        }
+        for row in gate.keys.to_pylist()
+        for padded in (row["key"].ljust(64, b"\0"),)  # SHA-256 works on blocks of 64 bytes
+    ]
+    names = "inner_key", "outer_key", "call_prefix", "event_prefix"
+    return pa.Table.from_pylist(
+        rows, pa.schema([("customer_id", pa.int32()), *((name, pa.binary()) for name in names)])
     )
 
 

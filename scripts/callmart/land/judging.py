@@ -6,7 +6,7 @@ dropped before anything else is done with it.
 
 import duckdb
 
-from callmart.base import sql_file
+from callmart.base import sql_file, telephone
 from callmart.base.raw_format import (
     DIRECTIONS,
     LINE_PLATFORMS,
@@ -20,8 +20,7 @@ from callmart.base.raw_format import (
     TEXT_COLUMNS,
     events_table,
 )
-from callmart.land import telephone
-from callmart.land.gate import Defaults, Gate, contract_periods
+from callmart.land.gate import Defaults, Gate, contract_periods, secrets
 
 SQL = sql_file.statements(__file__)
 
@@ -40,6 +39,7 @@ def set_up(
     connection.execute("set variable is_queue_log = $is_queue_log", {"is_queue_log": is_queue_log})
     connection.register("source", SOURCE_SCHEMA.empty_table())  # views need it when they are created
     connection.register("contract_periods_arrow", contract_periods(gate))
+    connection.register("secrets_arrow", secrets(gate))
     connection.register("statuses_arrow", gate.statuses)
     connection.register("events_arrow", events_table())
     telephone.define_macros(connection)

@@ -4,6 +4,9 @@
 create temp table contract_periods as
 select * replace (coalesce(closes, 'infinity') as closes) from contract_periods_arrow;
 
+create temp table secrets as
+select * from secrets_arrow;
+
 create temp table statuses as
 select
     customer_id,

@@ -23,7 +23,7 @@ from adbc_driver_postgresql import dbapi
 from callmart.access import logins
 from callmart.base.ahead import ahead
 from callmart.base.errors import UserError
-from callmart.base.keys import ensure_key
+from callmart.base.keys import INSTALLATION, ensure_key, keyed, known_key
 from callmart.base.raw_format import EVENT_SCHEMA
 from callmart.base.settings import Settings
 from callmart.land.gate import NOBODY, Defaults, Gate
@@ -71,12 +71,14 @@ def land(
     try:
         with path.open("rb") as file:
             look = Look.of(os.fstat(file.fileno()))
-            digest = file_digest(file, "sha256").hexdigest()
+            content = file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise unreadable(path, error) from None
+    key = installation_key(connection, settings)
+    content_key = keyed(key, "content", content)
     version, gate = current_gate(connection, settings)
     asked = asked_with(format, defaults)
-    if connection.execute("select raw.has_landed(%s, %s, %s)", [digest, version, asked]).fetchone() == (
+    if connection.execute("select raw.has_landed(%s, %s, %s)", [content_key, version, asked]).fetchone() == (
         True,
     ):
         return Landed(path.name, unchanged=True)
@@ -85,7 +87,8 @@ def land(
     try:
         prepared = prepare(path, format, defaults, gate, limits(settings))
         with dbapi.connect(logins.duty_uri(settings, "loader")) as adbc, adbc.cursor() as cursor:
-            landed, repeated, erased = _store(cursor, settings, path, prepared, (digest, version, asked))
+            identity = keyed(key, "file", path.name), content_key, version, asked
+            landed, repeated, erased = _store(cursor, settings, path, prepared, identity)
             _refuse_changed(path, look, settled)
             adbc.commit()
     except AdbcError as error:
@@ -204,18 +207,24 @@ def _tombstones(connection: psycopg.Connection, customers: Sequence[int]) -> pa.
     )
 
 
+def installation_key(connection: psycopg.Connection, settings: Settings) -> bytes:
+    """The key of the names and contents of files. Raises UserError if it is missing, or another than they have."""
+    ((fingerprint,),) = connection.execute("select key_fingerprint from ops.installation").fetchall()
+    return known_key(settings.home, INSTALLATION, fingerprint)
+
+
 def asked_with(format: str, defaults: Defaults) -> str:
     """The options given with the file. With other options, e.g. another customer, the same content lands again."""
     return json.dumps([format, defaults.customer_id, defaults.platform, defaults.time_zone])
 
 
 def _store(
-    cursor: Any, settings: Settings, path: Path, prepared: Prepared, identity: tuple[str, int, str]
+    cursor: Any, settings: Settings, path: Path, prepared: Prepared, identity: tuple[str, str, int, str]
 ) -> tuple[int, int, int]:
     """Stream the file into the incoming tables, then store it; return the number of events that landed, that were
     repeated, and that were left out because they are of somebody who was erased. The caller commits.
     """
-    digest, version, asked = identity
+    name_key, content_key, version, asked = identity
     if _one(cursor, "select raw.receive($1::integer)", version) != (True,):
         raise UserError(f"the registry changed while {path} was being read; land it again")
     _stream(cursor, prepared)
@@ -226,7 +235,7 @@ def _store(
         cursor,
         "select landed, repeated, left_out"
         " from raw.keep($1, $2, $3::integer, $4, $5, $6, $7, $8, $9::text::jsonb, $10)",
-        path.name, digest, version, asked, prepared.rows, prepared.rejected, prepared.turned_away,
+        name_key, content_key, version, asked, prepared.rows, prepared.rejected, prepared.turned_away,
         prepared.incomplete_last_line, json.dumps(prepared.turned_away_by), prepared.erased,
     )  # fmt: skip
     return landed, repeated, erased

@@ -9,9 +9,8 @@ from dataclasses import asdict, dataclass
 import duckdb
 import pyarrow as pa
 
-from callmart.base import sql_file
+from callmart.base import sql_file, telephone
 from callmart.base.raw_format import EVENTS, LONGEST_DURATION_S
-from callmart.land import telephone
 from callmart.land.source import Tally, UnknownVerbs, as_source
 from callmart.land.source_times import Times
 

@@ -17,6 +17,7 @@ import psycopg
 
 from callmart.base import sql_file
 from callmart.base.errors import UserError, kind
+from callmart.base.keys import keyed
 from callmart.base.settings import Folder
 from callmart.land.source import Look
 
@@ -24,9 +25,11 @@ SQL = sql_file.statements(__file__)
 UNTIL = re.compile(r"until-(\d{4}-\d{2}-\d{2})")
 
 
-def take_away(connection: psycopg.Connection, folder: Folder, path: Path, asked: str, today: date) -> None:
-    """Do with a file that has landed what the folder's `after` says. `connection` is the owner's; `asked` says with
-    which options it landed.
+def take_away(
+    connection: psycopg.Connection, key: bytes, folder: Folder, path: Path, asked: str, today: date
+) -> None:
+    """Do with a file that has landed what the folder's `after` says. `connection` is the owner's, `key` the
+    installation's; `asked` says with which options the file landed.
 
     Raises UserError if the file has to stay.
     """
@@ -36,7 +39,7 @@ def take_away(connection: psycopg.Connection, folder: Folder, path: Path, asked:
         with path.open("rb") as file:
             look = Look.of(os.fstat(file.fileno()))
             digest = file_digest(file, "sha256").hexdigest()
-        last_day = _last_day(connection, folder, path, digest, asked, today)
+        last_day = _last_day(connection, folder, path, keyed(key, "content", digest), asked, today)
         if Look.of(path.lstat()) != look:
             raise _changed(path)
         if folder.move_to is None:
@@ -72,11 +75,12 @@ def remove_moved(move_to: Path, today: date) -> int:
 
 
 def _last_day(
-    connection: psycopg.Connection, folder: Folder, path: Path, digest: str, asked: str, today: date
+    connection: psycopg.Connection, folder: Folder, path: Path, content_key: str, asked: str, today: date
 ) -> date:
     """The last day on which a copy of this file may be kept. Raises UserError if its content has not landed whole."""
     found = connection.execute(
-        SQL["landed"], {"sha256": digest, "asked": asked, "today": today, "keep_days": folder.keep_days}
+        SQL["landed"],
+        {"content_key": content_key, "asked": asked, "today": today, "keep_days": folder.keep_days},
     ).fetchone()
     connection.commit()
     if found is None:

@@ -12,6 +12,6 @@ select
         )
     ) as last_day
 from raw.file as f
-where f.sha256 = %(sha256)s and f.asked = %(asked)s
+where f.content_key = %(content_key)s and f.asked = %(asked)s
 order by f.file_id desc
 limit 1;

@@ -317,19 +317,19 @@ def _logins(connection: psycopg.Connection, settings: Settings) -> str:
 
 
 def _keys(connection: psycopg.Connection, home: Path) -> str:
-    """Compare the key of each customer with the fingerprint in the registry."""
+    """Compare the installation's key and each customer's with its fingerprint in the database."""
     fingerprints = contents.fingerprints(connection)
     connection.rollback()
-    for customer_id, fingerprint in fingerprints.items():
-        path = keys.key_file(home, customer_id)
+    for whose, fingerprint in fingerprints.items():
+        path = keys.key_file(home, whose)
         try:
-            keys.refuse_shared(path, f"the key of customer {customer_id}")
+            keys.refuse_shared(path, f"the key of {keys.named(whose)}")
         except OSError:
             raise UserError(
-                f"the key of customer {customer_id} is missing or can't be read ({path}): {keys.RESTORE}"
+                f"the key of {keys.named(whose)} is missing or can't be read ({path}): {keys.RESTORE}"
             ) from None
-        keys.known_key(home, customer_id, fingerprint)
-    return f"{len(fingerprints)}, each its customer's"
+        keys.known_key(home, whose, fingerprint)
+    return f"{len(fingerprints)}, each that of its data"
 
 
 def _ledger(connection: psycopg.Connection, settings: Settings) -> str:

@@ -5,7 +5,7 @@ Each trouble is one sentence with its remedy. It names customers by number, and 
 
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import NamedTuple
@@ -14,7 +14,7 @@ import psycopg
 
 from callmart.base import sql_file
 from callmart.base.errors import UserError, kind
-from callmart.base.keys import known_key
+from callmart.base.keys import INSTALLATION, known_key
 from callmart.base.settings import Settings
 from callmart.database import clock, ledger, schema, server
 from callmart.operations import certificates, record
@@ -87,10 +87,9 @@ class Books:
     silent: list[tuple[int, date]]  # customer, and its first day without the usual data
     held_back: list[tuple[int, int]]  # customer, days
     behind: list[tuple[int, str]]  # customer, reason
-    keys: list[tuple[int, str]]  # customer, what is wrong with its key
+    keys: list[tuple[int | None, str]]  # customer, or none for the installation; what is wrong with its key
     requests: list[Request]  # of persons
-    standing: ledger.Standing = ledger.Standing()
-    ledger_lost_at: datetime | None = None  # within the last four weeks
+    ledger: list[Trouble] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -145,15 +144,14 @@ def _books(connection: psycopg.Connection, settings: Settings) -> Books:
         connection.execute(SQL["behind"], {"since": at_work.began_at if at_work else "infinity"}).fetchall(),
         list(_wrong_keys(connection, settings)),
         register.requests(connection),
-        ledger.standing(connection, settings),
-        next((at for (at,) in connection.execute(SQL["ledger_lost"])), None),
+        list(_of_ledger(connection, settings)),
     )
 
 
-def _wrong_keys(connection: psycopg.Connection, settings: Settings) -> Iterator[tuple[int, str]]:
+def _wrong_keys(connection: psycopg.Connection, settings: Settings) -> Iterator[tuple[int | None, str]]:
     for customer_id, fingerprint in connection.execute(SQL["keys"]).fetchall():
         try:
-            known_key(settings.home, customer_id, fingerprint)
+            known_key(settings.home, customer_id or INSTALLATION, fingerprint)
         except UserError as error:
             yield customer_id, str(error)
         except OSError as error:
@@ -161,6 +159,21 @@ def _wrong_keys(connection: psycopg.Connection, settings: Settings) -> Iterator[
                 customer_id,
                 f"its key can't be read ({kind(error)}): let this user read {settings.home / 'keys'}",
             )
+
+
+def _of_ledger(connection: psycopg.Connection, settings: Settings) -> Iterator[Trouble]:
+    found = ledger.standing(connection, settings)
+    if found.unreadable:
+        yield Trouble("ledger", None, found.unreadable)
+    for customer_id in sorted(found.differing):
+        yield Trouble("ledger", customer_id, ledger.DIFFERS)
+    for (lost_at,) in connection.execute(SQL["ledger_lost"]).fetchall():
+        yield Trouble(
+            "ledger_lost",
+            None,
+            f"the privacy ledger was lost on {lost_at:%Y-%m-%d}: go through the answered requests, and erase again who "
+            "was erased since the backup; this is said for four weeks",
+        )
 
 
 def _troubles_of(books: Books, settings: Settings) -> Iterator[Trouble]:
@@ -189,19 +202,9 @@ def _troubles_of(books: Books, settings: Settings) -> Iterator[Trouble]:
         )
     for customer_id, reason in books.behind:
         yield Trouble("tableau", customer_id, f"Tableau is behind, {reason}: run `callmart run`")
-    for customer_id, wrong in books.keys:
-        yield Trouble("key", customer_id, wrong)
-    if books.standing.unreadable:
-        yield Trouble("ledger", None, books.standing.unreadable)
-    for customer_id in sorted(books.standing.differing):
-        yield Trouble("ledger", customer_id, ledger.DIFFERS)
-    if books.ledger_lost_at:
-        yield Trouble(
-            "ledger_lost",
-            None,
-            f"the privacy ledger was lost on {books.ledger_lost_at:%Y-%m-%d}: go through the answered requests, and "
-            "erase again who was erased since the backup; this is said for four weeks",
-        )
+    for whose, wrong in books.keys:
+        yield Trouble("key", whose, wrong)
+    yield from books.ledger
     if (hours := _past(moments, moments.backed_up_at, hours=wanted.backup_days * 24)) is not None:
         last = (
             f"the last backup is {hours / 24:.0f} days old"

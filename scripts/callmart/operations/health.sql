@@ -29,7 +29,12 @@ group by customer_id
 order by customer_id;
 
 -- name: keys
--- The customers whose data depends on a key.
+-- The customers whose data depends on a key, and null for the installation.
+select
+    null as customer_id,
+    key_fingerprint
+from ops.installation
+union all
 select
     customer_id,
     key_fingerprint

@@ -326,7 +326,8 @@ def land_folders(connection: psycopg.Connection, settings: Settings, ran: Ran, o
                     loader.rollback()
             else:
                 asked = landing.asked_with(folder.format, defaults(folder))
-                _noting(ran, taking_away.take_away, connection, folder, path, asked, today)
+                key = landing.installation_key(connection, settings)
+                _noting(ran, taking_away.take_away, connection, key, folder, path, asked, today)
             on_step("land", path.name, number + 1, len(work))
     for folder in folders:
         if folder.after != "keep":

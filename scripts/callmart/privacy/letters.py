@@ -5,6 +5,7 @@ from datetime import date, datetime, timedelta
 from functools import cache
 from importlib.resources import files
 from typing import Literal, NamedTuple
+from zoneinfo import ZoneInfo
 
 import jinja2
 import psycopg
@@ -69,13 +70,14 @@ PLACES = {
 
 
 class _Line(NamedTuple):
-    """What was done in a place. `cells` are the figures of a queue and day that change for that."""
+    """What was done in a place."""
 
     place: str
     found: int
-    cells: int
+    cells: int  # figures of a queue on a day that change
     left: int
-    is_attested: bool  # nothing is left for a person to confirm
+    is_searched: bool  # by us; elsewhere a person looks
+    waits: bool  # for a person to confirm it
 
 
 def backups_gone(settings: Settings, request: Request) -> date:
@@ -94,13 +96,14 @@ def answer(
 ) -> str:
     """The letter that answers a request. `connection` is the owner's."""
     asked = connection.execute(SQL["customer"], {"customer": request.customer_id}).fetchone()
-    name, locale = asked if asked else (f"{request.customer_id}", "nl")
+    name, locale, zone = asked if asked else (f"{request.customer_id}", "nl", settings.time_zone)
+    end = request.until if request.begun_at else None
     return _template(locale).render(
         request=request,
         customer=name,
         lines=list(_lines(evidence, locale)),
         day=lambda moment: _day(moment, settings, locale),
-        erased=request.begun_at is not None,
+        until=end and (end - timedelta(seconds=1)).astimezone(ZoneInfo(zone)).date(),
         entry=ledger.last(settings),
         backups_gone=backups_gone(settings, request),
         has_backups=bool(settings.backup_kept_days),
@@ -125,7 +128,8 @@ def _lines(evidence: list[Evidence], locale: Language) -> Iterator[_Line]:
             sum(found.values()) - cells,
             cells,
             proof.get("left", 0),
-            not proof.get("to_attest") or ("attest", place) in by_step,
+            not proof.get("to_attest"),
+            bool(proof.get("to_attest")) and ("attest", place) not in by_step,
         )
 
 

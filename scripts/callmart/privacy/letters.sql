@@ -1,6 +1,7 @@
 -- name: customer
 select
     name,
-    locale
+    locale,
+    time_zone
 from registry.customer
 where customer_id = %(customer)s;

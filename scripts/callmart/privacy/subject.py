@@ -3,11 +3,10 @@
 import duckdb
 import psycopg
 
-from callmart.base import sql_file
+from callmart.base import sql_file, telephone
 from callmart.base.errors import UserError
 from callmart.base.keys import keyed, known_key
 from callmart.base.settings import Settings
-from callmart.land import telephone
 from callmart.registry.contacts import contact_key, key_contacts
 
 SQL = sql_file.statements(__file__)

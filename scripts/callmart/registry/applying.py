@@ -9,7 +9,7 @@ import psycopg
 from psycopg import sql
 
 from callmart.access import memberships, sessions
-from callmart.base import sql_file
+from callmart.base import sql_file, telephone
 from callmart.base.keys import ensure_key, fingerprint_of, keyed, new_key
 from callmart.base.settings import Settings
 from callmart.database import clock, schema
@@ -19,6 +19,7 @@ from callmart.registry.file import Registry
 from callmart.registry.states import (
     CHANGES_NUMBERS,
     CUSTOMER,
+    NAMED,
     NOBODY,
     TABLES,
     State,
@@ -111,6 +112,7 @@ def forget_customer(connection: psycopg.Connection, settings: Settings, customer
         "update registry.customer set key_fingerprint = null where customer_id = %s", [customer_id]
     )
     connection.execute("delete from registry.agent where customer_id = %s", [customer_id])
+    connection.execute("delete from privacy.secret where customer_id = %s", [customer_id])
     _write(connection, customer_id, state, key)
     _write_agents(connection, customer_id, state, key, today)
     return is_ordered
@@ -152,6 +154,17 @@ def _write(connection: psycopg.Connection, customer_id: int, state: State, key: 
             )
     if key is not None:
         key_contacts(connection, customer_id, key)
+
+    if key is not None:
+        new = telephone.keys_of_names(key, state.own_names())
+        for table in NAMED:
+            with connection.cursor() as cursor:
+                cursor.executemany(
+                    sql.SQL("update registry.{0} set {1} = %s where customer_id = %s and {0} = %s").format(
+                        sql.Identifier(table), sql.Identifier(f"{table}_key")
+                    ),
+                    [(name_key, customer_id, name) for name, name_key in new.items()],
+                )
 
 
 def _write_agents(
@@ -198,7 +211,10 @@ def _mark_days(connection: psycopg.Connection, customer_id: int, before: State, 
     if before.value("time_zone") != after.value("time_zone"):
         # Calls can move to another day: late on one day in one time zone is on the next day in another.
         connection.execute("select raw.redate(%s)", [customer_id])
-    if before.tables["queue"] != after.tables["queue"] or any(
-        before.value(column) != after.value(column) for column in CHANGES_NUMBERS
+    own_before, own_after = (telephone.numbers_in_names(state.own_names()) for state in (before, after))
+    if (
+        before.tables["queue"] != after.tables["queue"]
+        or own_before != own_after
+        or any(before.value(column) != after.value(column) for column in CHANGES_NUMBERS)
     ):
         connection.execute(SQL["mark_days"], {"customer": customer_id})

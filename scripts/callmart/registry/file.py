@@ -61,6 +61,14 @@ class Queue(Strict):
     short_abandon_s: Seconds | None = None
 
 
+class Line(Strict):
+    """A trunk or number of the customer's own."""
+
+    name: Text
+    label: Text | None = None
+    channels: Annotated[int, Field(ge=1, le=100_000)] | None = None  # how many calls it carries at once
+
+
 class Agent(Strict):
     """An agent whose name the customer wants to see."""
 
@@ -96,6 +104,7 @@ class Customer(Strict):
     sql_login: bool = False  # a customer with a live connection has one anyway
     contracts: list[Contract] = Field(default=[])
     queues: list[Queue] = Field(default=[])
+    lines: list[Line] = Field(default=[])
     statuses: dict[Text, Literal["available", "in_call", "wrap_up", "break", "away", "training"]] = Field(
         default={}
     )
@@ -183,6 +192,7 @@ def _check_names(path: Path, document: CommentedMap, registry: Registry) -> None
     for at, customer in enumerate(registry.customers):
         place: list[Any] = ["customers", at]
         once([q.name for q in customer.queues], [*place, "queues"], "this queue")
+        once([one.name for one in customer.lines], [*place, "lines"], "this line")
         once(
             [status_word(w) for w in customer.statuses],
             [*place, "statuses"],

@@ -18,10 +18,12 @@ Rows = set[tuple[Any, ...]]
 TABLES: dict[str, tuple[str, ...]] = {
     "contract": ("option", "valid_from", "valid_until"),
     "queue": ("queue", "label", "service_level_s", "short_abandon_s"),
+    "line": ("line", "label", "channels"),
     "status_word": ("word", "status"),
     "contact": ("email", "name", "authorised"),
     "recipient": ("email", "reports"),
 }
+NAMED = ("queue", "line")  # the tables of names that may look like telephone numbers
 CUSTOMER = (
     "name",
     "time_zone",
@@ -69,6 +71,10 @@ class State:
         """Return whether ids and names of agents may be kept at all."""
         return self.is_ordered("detailed", today=today) and not self.value("anonymous_agents")
 
+    def own_names(self) -> set[str]:
+        """Return the names of the queues and lines that the registry knows as the customer's own."""
+        return {name for table in NAMED for name, *_ in self.tables[table]}
+
     def turns(self) -> set[date]:
         """Return the days on which the option can change."""
         return {day for row in self.tables["contract"] for day in row[1:] if day is not None}
@@ -109,6 +115,7 @@ def _desired(customer: Customer, defaults: Defaults, now: datetime) -> State:
                 )
                 for q in customer.queues
             },
+            "line": {(one.name, one.label, one.channels) for one in customer.lines},
             "status_word": {(status_word(word), status) for word, status in customer.statuses.items()},
             "contact": {(c.email, c.name, c.authorised) for c in customer.contacts},
             "recipient": {_recipient(r.email, r.reports) for r in customer.recipients},

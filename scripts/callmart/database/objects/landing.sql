@@ -11,13 +11,6 @@ select
     known.directions
 from {events} as known (event, reasons, tells_number, ends_phase, kinds, directions);
 
--- Whether a text has the form of a pseudonym (keys.py): 128 bits in hex. It is called for each key of a file, and a
--- regular expression would take ten times as long.
-create or replace function raw.is_key(key text) returns boolean
-stable
-parallel safe
-return octet_length(key) = 32 and key = lower(key collate "C") and pg_input_is_valid(key, 'uuid');
-
 -- Refuse rows that `prepare` would never produce. Somebody else could have the loader's password, so everything that
 -- protects a person or limits the size of a table is checked again. Whether a row is complete is not checked: that
 -- affects only the figures of its own customer. All rows are read once into a few groups, and the groups are checked.
@@ -48,7 +41,7 @@ begin
         count(duration_s) as durations,
         least(min(duration_s), min(wait_s)) as shortest_s,
         greatest(max(duration_s), max(wait_s)) as longest_s, -- NaN is greater than any number
-        greatest(max(length(call_id)), max(length(queue)), max(length(line)), max(length(target))) as longest_text,
+        greatest(max(length(queue)), max(length(line)), max(length(target))) as longest_text,
         bool_and(
             (agent_key is null or raw.is_key(agent_key))
             and (number_key is null or raw.is_key(number_key))
@@ -61,7 +54,9 @@ begin
             or (erased = 'part' and call_key is not null)
             or (erased = 'call' and num_nonnulls(call_key, agent_key, number_key, device_key, target_key) = 0)
             or (raw.is_key(erased) and call_key is not null and num_nonnulls(agent_key, device_key) = 0)
-        ) as left_out_well
+        ) as left_out_well,
+        coalesce(bool_or(raw.shows_number(queue) or raw.shows_number(line) or raw.shows_number(target)), false)
+            as numbered
     from raw.incoming
     group by customer_id, platform, event, reason, direction, target_kind, number_withheld;
 
@@ -69,6 +64,7 @@ begin
         case
             when not keyed then 'a person is not given as a key'
             when not left_out_well then 'a row of somebody who was erased is not as the landing makes it'
+            when numbered then 'a number is not given as a key'
             when platform <> all ({platforms}) then 'a platform is not one of the raw format'
             when known.event is null then 'an event is not one of the raw format'
             when reason is not null and reason <> all (known.reasons) then 'a reason is not one of the event''s'
@@ -138,6 +134,8 @@ begin
                     or greatest(rejected, turned_away) > row_count
                     or rejected <> (select count(*) from raw.incoming_reject)
                     then 'the counts do not add up'
+                when exists (select from raw.incoming_reject as r where raw.shows_number(r.reason))
+                    then 'a reason holds a number'
             end
         from jsonb_each_text(turned_away_by) as t (customer, rows)
     ));
@@ -431,14 +429,14 @@ $$;
 -- pg_temp, so that types and functions that the loader makes there are not used.
 
 -- Whether the same contents have landed before, under the same version of the registry and with the same options.
-create or replace function raw.has_landed(sha256 text, registry_version integer, asked text) returns boolean
+create or replace function raw.has_landed(content_key text, registry_version integer, asked text) returns boolean
 stable
 security definer
 return exists (
     select
     from raw.file as f
     where
-        f.sha256 = has_landed.sha256
+        f.content_key = has_landed.content_key
         and f.registry_version = has_landed.registry_version
         and f.asked = has_landed.asked
 );
@@ -492,8 +490,8 @@ $$;
 
 -- Store what the loader has written to raw.incoming, as one file.
 create or replace function raw.keep(
-    name text, sha256 text, registry_version integer, asked text, row_count bigint, rejected bigint, turned_away bigint,
-    incomplete_last_line boolean, turned_away_by jsonb, erased bigint default 0,
+    name_key text, content_key text, registry_version integer, asked text, row_count bigint, rejected bigint,
+    turned_away bigint, incomplete_last_line boolean, turned_away_by jsonb, erased bigint default 0,
     out landed bigint, out repeated bigint, out left_out bigint
 )
 language plpgsql
@@ -505,6 +503,9 @@ declare
     file bigint;
     erased_again bigint; -- rows that equal one that was erased
 begin
+    if not (raw.is_key(name_key) and raw.is_key(content_key)) then
+        raise check_violation using message = 'a file is not given as a key';
+    end if;
     perform raw.refuse_unprepared(row_count, rejected, turned_away, turned_away_by);
 
     -- The gate is applied again, because the loader is not trusted. If one contract covers a customer's first and last
@@ -544,9 +545,9 @@ begin
         );
 
     insert into raw.file (
-        name, sha256, registry_version, asked, row_count, rejected, turned_away, incomplete_last_line
+        name_key, content_key, registry_version, asked, row_count, rejected, turned_away, incomplete_last_line
     )
-    values (name, sha256, registry_version, asked, row_count, rejected, turned_away, incomplete_last_line)
+    values (name_key, content_key, registry_version, asked, row_count, rejected, turned_away, incomplete_last_line)
     returning file_id into file;
     insert into raw.reject (file_id, line_number, reason) select file, line_number, reason from raw.incoming_reject;
 

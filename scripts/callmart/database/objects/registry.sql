@@ -83,4 +83,5 @@ alter table registry.customer alter name set statistics 0;
 alter table registry.contact alter name set statistics 0, alter email set statistics 0;
 alter table registry.recipient alter email set statistics 0;
 alter table registry.queue alter queue set statistics 0, alter label set statistics 0;
+alter table registry.line alter line set statistics 0, alter label set statistics 0;
 alter table registry.status_word alter word set statistics 0;

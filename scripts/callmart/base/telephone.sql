@@ -27,3 +27,18 @@ create or replace temp macro telephone_number(number) as nullif(
 
 create or replace temp macro is_dialled(exten) as
 regexp_full_match(exten, '[+0].*|\d{6,}') and telephone_number(exten) is not null;
+
+-- Seven digits or more, whatever spaces and dashes are between them. So that a key is always told from a name, a name
+-- that has the form of a key counts as well.
+create or replace temp macro looks_like_number(name) as
+regexp_matches(name, '\p{Nd}([\s\p{Zs}\p{Pd}]*\p{Nd}){6}|^[0-9a-f]{32}$');
+
+-- A number has one key however it is written, and any other name its own.
+create or replace temp macro number_in_name(name) as coalesce(telephone_number(name), name);
+
+-- name: numbers_in_names
+select
+    name,
+    number_in_name(name) as number
+from (select unnest($names::varchar[]) as name)
+where looks_like_number(name);
