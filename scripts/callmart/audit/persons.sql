@@ -16,8 +16,8 @@ known as (
     select
         %(customer)s,
         call_key,
-        %(at)s,
-        %(at)s,
+        %(at)s as first_at,
+        %(at)s as last_at,
         false
     from call
 )

@@ -124,7 +124,7 @@ def look(connection: psycopg.Connection, person: Person) -> Stored:
             _first(connection, "select device_key from own_device")
             if person.kind == "agent"
             else frozenset(),
-            connection.execute(SQL["later"], parameters).fetchone() == (True,),
+            connection.execute(SQL["later"], parameters).fetchone() is not None,
         )
 
 
@@ -145,6 +145,7 @@ def _gathered(
     parameters = {
         "customer": person.customer_id,
         "kind": person.kind,
+        "target_kind": {"agent": "agent", "caller": "number"}[person.kind],
         "keys": sorted(person.keys),
         "until": person.until,
     }

@@ -1,3 +1,4 @@
+-- sqlfluff:dialect:postgres
 -- What landing has stored of a person up to a moment, and how it is erased. The temporary tables are of one person and
 -- one transaction: erased_call, and erased_event with what is deleted (outside calls) or changed (in calls).
 
@@ -23,7 +24,7 @@ with named as (
         and (
             (%(kind)s = 'agent' and e.agent_key = any(%(keys)s))
             or (%(kind)s = 'caller' and e.number_key = any(%(keys)s))
-            or (e.target_key = any(%(keys)s) and e.target_kind = case %(kind)s when 'agent' then 'agent' else 'number' end)
+            or (e.target_kind = %(target_kind)s and e.target_key = any(%(keys)s))
         )
 )
 
@@ -146,20 +147,21 @@ union
 select call_key from erased_call;
 
 -- name: later
--- Whether there is something of the person that came later.
-select exists (
-    select from raw.event as e
-    left join erased_event as x
-        on e.occurred_at = x.occurred_at and e.event_key = x.event_key and e.ordinal = x.ordinal
-    where
-        e.customer_id = %(customer)s
-        and x.event_key is null
-        and (
-            (%(kind)s = 'agent' and e.agent_key = any(%(keys)s))
-            or (%(kind)s = 'caller' and e.number_key = any(%(keys)s))
-            or (e.target_key = any(%(keys)s) and e.target_kind = case %(kind)s when 'agent' then 'agent' else 'number' end)
-        )
-);
+-- Something of the person that came later; no row if there is nothing.
+select e.occurred_at
+from raw.event as e
+left join erased_event as x
+    on e.occurred_at = x.occurred_at and e.event_key = x.event_key and e.ordinal = x.ordinal
+where
+    e.customer_id = %(customer)s
+    and x.event_key is null
+    and (
+        (%(kind)s = 'agent' and e.agent_key = any(%(keys)s))
+        or (%(kind)s = 'caller' and e.number_key = any(%(keys)s))
+        or (e.target_kind = %(target_kind)s and e.target_key = any(%(keys)s))
+    )
+order by e.occurred_at desc
+limit 1;
 
 -- name: ends
 -- The end of the customer's data as it is, and as it is without the events that are deleted.
@@ -203,19 +205,19 @@ with logins as (
         e.customer_id = %(customer)s
         and e.call_key is null
         and e.event in ('agent_logged_in', 'agent_logged_out')
-    group by 1
+    group by login_date
 )
 
-select distinct (l.login_date + after.days) as call_date
+select distinct l.login_date + later.days as call_date
 from logins as l
-cross join generate_series(0, 30) as after (days)
+cross join generate_series(0, 30) as later (days)
 where
     l.all_erased
     and not exists (
         select from logins as other
         where
             not other.all_erased
-            and other.login_date between l.login_date + after.days - 30 and l.login_date + after.days
+            and other.login_date between l.login_date + later.days - 30 and l.login_date + later.days
     );
 
 -- name: reached_days
@@ -230,8 +232,8 @@ with reached as (
     from erased_call
     union all
     select
-        x.occurred_at,
-        x.occurred_at,
+        x.occurred_at as first_at,
+        x.occurred_at as last_at,
         'own'
     from erased_event as x
     where x.call_key is not null
@@ -257,9 +259,10 @@ select distinct
     r.cause
 from reached as r
 inner join registry.customer as t on t.customer_id = %(customer)s
-cross join generate_series(
-    (r.first_at at time zone t.time_zone)::date, (r.last_at at time zone t.time_zone)::date, interval '1 day'
-) as day
+cross join
+    lateral generate_series(
+        (r.first_at at time zone t.time_zone)::date, (r.last_at at time zone t.time_zone)::date, interval '1 day'
+    ) as day
 union
 select
     call_date,
@@ -272,9 +275,10 @@ create temporary table erased_day on commit drop as
 select distinct day::date as call_date
 from erased_call as c
 inner join registry.customer as t on t.customer_id = %(customer)s
-cross join generate_series(
-    (c.first_at at time zone t.time_zone)::date, (c.last_at at time zone t.time_zone)::date, interval '1 day'
-) as day;
+cross join
+    lateral generate_series(
+        (c.first_at at time zone t.time_zone)::date, (c.last_at at time zone t.time_zone)::date, interval '1 day'
+    ) as day;
 
 -- name: mark_days
 -- A day that was never opened is dirty anyway.
@@ -327,11 +331,14 @@ select
 from erased_event as x
 cross join erased_end as d
 inner join registry.customer as t on t.customer_id = %(customer)s
-cross join generate_series(
-    (x.goes_from at time zone t.time_zone)::date,
-    (coalesce(x.goes_until, least(x.occurred_at + interval '31 days', d.known_until)) at time zone t.time_zone)::date,
-    interval '1 day'
-) as day
+cross join
+    lateral generate_series(
+        (x.goes_from at time zone t.time_zone)::date,
+        (
+            coalesce(x.goes_until, least(x.occurred_at + interval '31 days', d.known_until)) at time zone t.time_zone
+        )::date,
+        interval '1 day'
+    ) as day
 where x.call_key is null and x.queue is not null
 union
 select
@@ -346,7 +353,7 @@ inner join raw.event as q
     and q.occurred_at >= (o.call_date)::timestamp at time zone t.time_zone
     and q.occurred_at < (o.call_date + 1)::timestamp at time zone t.time_zone
 where o.cause = 'others'
-order by 1, 2, 3;
+order by change, queue, call_date;
 
 -- name: cells_of_caller
 -- The queues and days in which the caller is no longer counted as one, and those after `until` that looked back.
@@ -384,7 +391,7 @@ select distinct
     (j.occurred_at at time zone t.time_zone)::date as call_date
 from joined as j
 inner join registry.customer as t on t.customer_id = %(customer)s
-order by 1, 2, 3;
+order by change, queue, call_date;
 
 -- name: delete_outside
 delete from raw.event as e

@@ -75,4 +75,4 @@ from found as f
 left join registry.agent as a on a.customer_id = %(customer)s and f.agent_key = a.agent_key
 where f.agent_key <> all(%(keys)s)
 group by f.agent_key
-order by 1;
+order by shown;
