@@ -65,6 +65,7 @@ from (
         ('privacy.request', 'nobody', 'asked_right, kind, state, refused_why, identified_how, plan_hash'),
         ('privacy.request', 'nobody', 'blocked_place, blocked_code'),
         ('privacy.secret', 'nobody', 'secret'),
+        ('privacy.standing', 'nobody', 'digest'),
         ('privacy.step', 'staff', 'actor'),
         ('privacy.step', 'nobody', 'entry, place, step, counts'),
         ('privacy.tombstone', 'nobody', 'entry, kind, tombstone'),
