@@ -19,7 +19,7 @@ from callmart.access import logins, memberships, rights, roles
 from callmart.audit import attempts, inference, planner
 from callmart.audit.attacks import ATTACKS, OWN_TYPES, Attack
 from callmart.audit.attempts import Attempt, Scene
-from callmart.audit.channels import log_in
+from callmart.audit.channels import SESSION
 from callmart.base.errors import UserError
 from callmart.base.settings import PROJECT
 from callmart.database import server
@@ -40,6 +40,7 @@ from centre import (
 )
 from dbt_by_hand import run_dbt
 from leaks import OURS, leaks_of, relations
+from requests_of_persons import choose_password, password_of
 
 
 @contextmanager
@@ -81,7 +82,17 @@ def refused(connection: psycopg.Connection, statement: str) -> bool:
 @pytest.fixture(scope="module")
 def sessions(opened: Callmart, scene: Scene) -> Iterator[dict[str, psycopg.Connection]]:
     """Every attacker's session by its role, and the owner's."""
-    found = {attacker.role: log_in(opened.settings, attacker.role) for attacker in attempts.attackers(scene)}
+    choose_password(opened)
+    found = {
+        attacker.role: psycopg.connect(
+            logins.login_uri(opened.settings, attacker.role),
+            password=password_of(attacker.role),
+            options=SESSION,
+            autocommit=True,
+            prepare_threshold=None,
+        )
+        for attacker in attempts.attackers(scene)
+    }
     found[scene.owner] = server.connect(opened.settings, autocommit=True)
     yield found
     for session in found.values():

@@ -21,6 +21,7 @@ from catalogue import unprotected
 from centre import DETAILED, NONE, REGISTRY, STANDARD, WITH_DATA, play, queue_of
 from commands import Command, command_of
 from other_server import OtherServer, running, settings_by, wheel
+from requests_of_persons import choose_password, password_of
 from today import YESTERDAY
 
 OWNER = "callmart_owner"
@@ -148,12 +149,13 @@ def test_the_attacks_fail(away: Callmart) -> None:
     # Autocommit: who keeps a lock would have the others wait.
     with server.connect(away.settings, autocommit=True) as owner:
         scene = attempts.scene(owner, away.settings)
+        choose_password(away)
         attackers = attempts.attackers(scene)
         assert sum(attacker.customer for attacker in attackers) == len(WITH_DATA)
         breaches, unproven = [], []
         for attacker in attackers:
-            uri = logins.login_uri(away.settings, attacker.role)
-            with psycopg.connect(uri, autocommit=True) as connection:
+            uri, password = logins.login_uri(away.settings, attacker.role), password_of(attacker.role)
+            with psycopg.connect(uri, autocommit=True, password=password) as connection:
                 connection.execute("set default_transaction_read_only = off")
                 for attempt in attempts.attempts(scene, attacker):
                     what = (attacker.name, attempt.attack.name, attempt.place)
