@@ -471,7 +471,8 @@ def test_run_as_json(ready: Callmart, command: Command) -> None:
 
 def test_status_as_json(ready: Callmart, command: Command) -> None:
     found = json.loads(command("status", "--json").stdout)
-    assert found.keys() == {"run", "customers"}
+    assert found.keys() == {"run", "customers", "requests"}
+    assert found["requests"] == []
     detailed, nothing = found["customers"]
     assert detailed.pop("extract_rows") > 0
     assert detailed == {

@@ -42,11 +42,23 @@ ACTS = {
     "expire": [],
     "retire": ["queue_day", "--yes"],
     "run": [],
+    "privacy open": ["--customer", "1001", "--kind", "agent"],
+    "privacy forward": ["--customer", "1001"],
+    "privacy verify": ["1", "--how", "code"],
+    "privacy plan": ["1"],
+    "privacy approve": ["1"],
+    "privacy do": ["1"],
+    "privacy prove": ["1"],
+    "privacy answer": ["1"],
+    "privacy refuse": ["1", "--because", "identity"],
+    "privacy close": ["1"],
+    "privacy replay": [],
 }
 # What changes nothing says it, and works.
 LOOKS = {
     "access diff": [],
     "status": [],
+    "privacy status": [],
     "dsn": ["--customer", "1001"],
     "expire": ["--plan"],
     "audit": ["--out", "{folder}"],
@@ -167,7 +179,7 @@ def test_two_machines_that_are_minutes_apart_are_in_doubt_on_any_day(
 
 def test_every_command_either_acts_or_looks_or_asks_no_clock() -> None:
     """A new command has to be put where it belongs."""
-    groups = {"registry", "access"}
+    groups = {"registry", "access", "privacy"}
     every = typer.main.get_command(main.app).commands  # type: ignore[attr-defined]
     commands = every.keys() - groups | {
         f"{group} {name}" for group in groups for name in every[group].commands

@@ -137,7 +137,7 @@ def test_a_night_is_recorded_stage_by_stage(undisturbed: Callmart) -> None:
     ]  # fmt: skip
     assert {(one["outcome"], one["ends"]) for one in stages} == {("done", True)}
     counts = {one["stage"]: one["counts"] for one in stages}
-    assert counts["land"].keys() == {"files", "unchanged", "landed", "rejected", "turned_away"}
+    assert counts["land"].keys() == {"files", "unchanged", "landed", "rejected", "turned_away", "erased"}
     assert counts["land"]["files"] == 1
     assert counts["land"]["landed"] > counts["opening"]["days"] > 0
     assert counts["extract"] == {"extracts": 5, "written": 5}
