@@ -17,7 +17,7 @@ from pydantic import SecretStr
 from callmart.access import logins
 from callmart.base.errors import UserError
 from callmart.base.keys import key_file
-from callmart.base.settings import Alerts, ConnectedApp, Folder, Settings, Tableau
+from callmart.base.settings import Alerts, ConnectedApp, Folder, Privacy, Settings, Tableau
 from callmart.database import clock, server
 from callmart.operations import doctor
 from callmart.publish import emulator, tableau
@@ -66,7 +66,8 @@ def only_wrong(settings: Settings, name: str) -> str:
 
 
 def by(callmart: Callmart, **settings: Any) -> Settings:
-    return callmart.settings.model_copy(update=settings)
+    copy = Privacy(ledger_copy=callmart.home.parent / "ledger")
+    return callmart.settings.model_copy(update={"privacy": copy} | settings)
 
 
 # all well, and nothing done
@@ -108,6 +109,7 @@ def test_it_starts_nothing_and_what_does_not_run_is_not_well(
         "settings",
         "disk",
         "backups",
+        "privacy",
         "alerts",
         "folders",
     }
@@ -249,7 +251,7 @@ def test_a_database_that_can_not_be_reached_is_named_and_the_rest_is_tried(
     ):
         settings = by(ready, dsn=dsn, tableau=emulated)
         assert remedy in only_wrong(settings, "database")
-        assert unchecked(settings) == {"TLS", "schema", "clock", "rights", "logins", "keys"}
+        assert unchecked(settings) == {"TLS", "schema", "clock", "rights", "logins", "keys", "ledger"}
 
 
 @pytest.mark.skipif(not WITH_OPENSSL, reason="there is no openssl here")
@@ -276,7 +278,21 @@ def test_tls_is_tried(ready: Callmart, tmp_path: Path, monkeypatch: pytest.Monke
 def test_a_schema_of_another_version_is_named(ready: Callmart) -> None:
     settings = by(ready, time_zone="America/Lima")
     assert "then run `callmart upgrade`" in only_wrong(settings, "schema")
-    assert unchecked(settings) == {"clock", "rights", "logins", "keys"}
+    assert unchecked(settings) == {"clock", "rights", "logins", "keys", "ledger"}
+
+
+def test_the_copy_of_the_ledger_is_looked_at(ready: Callmart, tmp_path: Path) -> None:
+    own, emulated = owner(ready), Tableau(server="emulator")
+
+    def said(copy: Path | None) -> str:
+        found = examined(by(ready, dsn=own, tableau=emulated, privacy=Privacy(ledger_copy=copy)))
+        assert found["privacy"].outcome == "wrong"
+        return found["privacy"].found
+
+    assert "privacy.ledger_copy" in said(None)
+    assert "is not a folder" in said(tmp_path / "none" / "ledger")
+    (tmp_path / "ledger").touch(0o644)
+    assert "other users can open" in said(tmp_path / "ledger")
 
 
 @contextmanager

@@ -61,6 +61,10 @@ with ours as (
     where nspname = any(%(schemas)s)
 ),
 
+found as materialized (
+    select object, definition from access.current_definition
+),
+
 -- The triggers that keep anybody, the owner included, from changing a log.
 keeping (relation, name) as (
     values
@@ -79,7 +83,7 @@ select
     end,
     null
 from access.definition as was
-full join access.current_definition as now using (object)
+full join found as now using (object)
 where
     was.definition is distinct from now.definition
     and (object not like 'mart.%%' or (%(of_marts)s and was.object is not null))
@@ -87,7 +91,7 @@ union all
 select
     'view ' || object || ' is not callmart''s',
     'drop view ' || object
-from access.current_definition
+from found
 where object like 'mart.%%' and object not in (select object from access.definition) and %(of_marts)s
 union all
 select
