@@ -530,7 +530,7 @@ def differences(before: Any, after: Any, plan: erasing.Plan, key: str) -> None:
                 hidden = {
                     name
                     for name in one
-                    if name.startswith(("ring", "hold", "talk", "wrapup", "contacts_held"))
+                    if name.startswith(("ring", "hold", "talk", "wrapup", "contacts_held", "transferred"))
                 }
                 assert {other[name] for name in hidden} == {None}
                 allowed |= hidden
