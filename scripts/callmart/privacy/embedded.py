@@ -4,6 +4,7 @@ A row that was deleted stays in its page, and in the log, until something overwr
 anew, and the log goes on in new files. What a server elsewhere has in its files is attested by its operator.
 """
 
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -103,6 +104,10 @@ def _renew_log(postgres: psycopg.Connection) -> None:
     postgres.execute("alter system set wal_recycle = off")
     postgres.execute("select pg_reload_conf()")
     try:
+        while postgres.execute("show wal_recycle").fetchone() != ("off",):
+            time.sleep(0.05)
+        # The server's processes learn of it one by one. This checkpoint may still give old files new names.
+        postgres.execute("checkpoint")
         last = max(_log(postgres))
         for _ in range(_SWITCHES):
             postgres.execute(
