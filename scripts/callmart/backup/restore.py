@@ -23,7 +23,7 @@ from callmart.base.person import Work
 from callmart.base.settings import Settings
 from callmart.database import clock, ledger, migrating, restoring, schema, vacuum
 from callmart.database.ledger import Lost
-from callmart.declarations import dbt_project, standing
+from callmart.declarations import dbt_project, mart_tables
 from callmart.declarations.dbt_project import Mart
 from callmart.privacy import replaying
 from callmart.publish import installation
@@ -314,9 +314,9 @@ def _upgrade(connection: psycopg.Connection, settings: Settings, marts: list[Mar
 
 def _guard(connection: psycopg.Connection, settings: Settings) -> None:
     """Make policies and views of all marts, also of those that left the project. Runs in the caller's transaction."""
-    days = {mart.name: mart.day for mart in standing.marts(connection)}
+    days = {mart.name: mart.day for mart in mart_tables.marts(connection)}
     for relation, of_schema, name, group in connection.execute(SQL["marts"]).fetchall():
-        shown = of_schema == standing.SCHEMA
+        shown = of_schema == mart_tables.SCHEMA
         connection.execute(
             "select access.protect(%s::regclass, %s, %s)", [relation, group, days[name] if shown else None]
         )

@@ -15,7 +15,7 @@ from callmart.base.errors import UserError
 from callmart.base.pointing import Whom
 from callmart.database import schema
 from callmart.declarations.dbt_project import Mart
-from callmart.declarations.standing import SCHEMA
+from callmart.declarations.mart_tables import SCHEMA
 
 SQL = sql_file.statements(__file__)
 
