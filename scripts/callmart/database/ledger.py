@@ -194,7 +194,7 @@ def _beside_database(connection: psycopg.Connection, ledger: Chain, differing: s
     differing |= _customers(entry for entry in ledger.entries if entry.number not in noted)
     in_ledger = _digests(entry for entry in ledger.entries if entry.number not in ended)
     in_database: dict[int, str] = dict(
-        connection.execute("select customer_id, digest from privacy.standing").fetchall()
+        connection.execute("select customer_id, digest from privacy.tombstone_digest").fetchall()
     )
     differing |= {
         customer
@@ -213,7 +213,7 @@ def _customers(entries: Iterable[Entry]) -> set[int]:
 
 
 def _digests(entries: Iterable[Entry]) -> dict[int, str]:
-    """A digest of each customer's tombstones, as privacy.standing makes it."""
+    """A digest of each customer's tombstones, as privacy.tombstone_digest makes it."""
     rows = sorted(
         (body.customer_id, entry.number, of_kind, tombstone, int(body.until.timestamp()))
         for entry in entries
