@@ -20,6 +20,7 @@ import psycopg
 from psycopg.types.json import Jsonb
 
 from callmart.base import sql_file
+from callmart.base.disk import sync
 from callmart.base.errors import UserError, kind
 from callmart.base.keys import key_file
 from callmart.base.settings import Settings
@@ -425,7 +426,7 @@ def write(settings: Settings, path: Path, ledger: Chain) -> None:
         draft.unlink(missing_ok=True)
         _write(draft, ledger.text(), os.O_CREAT | os.O_EXCL)
         draft.replace(path)
-        _sync_folder(path.parent)
+        sync(path.parent)
     except OSError as error:
         raise _unwritten(path, error) from None
 
@@ -444,14 +445,6 @@ def _write(path: Path, text: bytes, flags: int) -> None:
         opened.write(text)
         opened.flush()
         os.fsync(opened.fileno())
-
-
-def _sync_folder(folder: Path) -> None:
-    number = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(number)
-    finally:
-        os.close(number)
 
 
 def _unwritten(path: Path, error: OSError) -> UserError:

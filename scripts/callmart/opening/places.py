@@ -10,7 +10,7 @@ import psycopg
 from psycopg import sql
 
 from callmart.base import sql_file
-from callmart.base.person import Blocked, Counts, Person, Proof, Work
+from callmart.base.person import Blocked, Counts, Person, Proof, Work, quietly
 from callmart.build import window
 from callmart.database import places, vacuum
 from callmart.declarations import dbt_project, mart_tables
@@ -66,8 +66,8 @@ class Marts:
             _mark(connection, person)
             _note_months(work, person)
         if _waiting(connection, person):
-            window.build(connection, work.settings, _quietly)
-            suites.validate(connection, work.settings, _quietly)
+            window.build(connection, work.settings, quietly)
+            suites.validate(connection, work.settings, quietly)
             try:
                 opening.open_build(connection, work.settings)
             except opening.Drifted as drifted:
@@ -91,10 +91,6 @@ def _waiting(connection: psycopg.Connection, person: Person) -> int:
     ((waiting,),) = connection.execute(SQL["waiting"], {"customer": person.customer_id}).fetchall()
     connection.commit()
     return int(waiting)
-
-
-def _quietly(*step: Any) -> None:
-    """Progress that nobody watches."""
 
 
 def _of_agents(connection: psycopg.Connection) -> list[Mart]:

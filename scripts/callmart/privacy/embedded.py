@@ -6,12 +6,11 @@ anew, and the log goes on in new files. What a server elsewhere has in its files
 
 from collections.abc import Iterator
 from contextlib import suppress
-from pathlib import Path
 
 import psycopg
 
 from callmart.access import sessions
-from callmart.base import sql_file
+from callmart.base import disk, sql_file
 from callmart.base.needles import Hits
 from callmart.base.person import Blocked, Counts, Person, Proof, Work
 from callmart.database import server, vacuum
@@ -86,16 +85,9 @@ def _hits(work: Work) -> Iterator[Hits]:
     """The needles in each file. A file that the server removes meanwhile is left out."""
     with server.administrator(work.settings.home) as postgres:
         postgres.execute("checkpoint")  # what is in memory only, too
-    for path in files(work.settings.home / "postgres"):
+    for path in disk.files(work.settings.home / "postgres"):
         with suppress(FileNotFoundError):
             yield work.needles.in_file(path, unpacks=False)
-
-
-def files(folder: Path) -> Iterator[Path]:
-    """The files below a folder, sorted. What vanishes meanwhile is left out."""
-    for path in sorted(folder.rglob("*")):
-        if path.is_file():
-            yield path
 
 
 def _renew_log(postgres: psycopg.Connection) -> None:

@@ -7,7 +7,8 @@ from callmart.base import sql_file, telephone
 from callmart.base.errors import UserError
 from callmart.base.keys import keyed, known_key
 from callmart.base.settings import Settings
-from callmart.registry.contacts import contact_key, key_contacts
+from callmart.database.tombstones import of_address
+from callmart.registry.contacts import key_contacts
 
 SQL = sql_file.statements(__file__)
 
@@ -45,7 +46,7 @@ def asker(connection: psycopg.Connection, customer_id: int, key: bytes, word: st
     """How the register knows the contact who asks, by the contact's address. Contacts that the registry has without a
     key, from an earlier version, get theirs. `connection` is the owner's; commits.
     """
-    contact = contact_key(key, _address(word))
+    contact = of_address(key, _address(word))
     key_contacts(connection, customer_id, key)
     connection.commit()
     return contact
