@@ -10,7 +10,7 @@ from callmart.access import logins, rights, roles
 from callmart.base import sql_file
 from callmart.base.settings import Settings
 from callmart.database import server
-from callmart.declarations import mart_tables, persons
+from callmart.declarations import mart_tables, pointing
 from callmart.declarations.dbt_project import Mart
 from callmart.declarations.matrix import matrix
 
@@ -255,9 +255,9 @@ def _drifted_persons(connection: psycopg.Connection, marts: list[Mart] | None) -
     return [
         *(
             Drift(f"the columns of {relation} do not point to whom its YAML says", (repair,))
-            for relation, repair in persons.differing(connection, (*(marts or ()), rights.STATISTIC))
+            for relation, repair in pointing.differing(connection, (*(marts or ()), rights.STATISTIC))
         ),
-        *(Drift(text) for text in persons.undeclared(connection, of_models=marts is not None)),
+        *(Drift(text) for text in pointing.undeclared(connection, of_models=marts is not None)),
     ]
 
 

@@ -13,7 +13,7 @@ from callmart.audit.check import Check, few
 from callmart.base import sql_file
 from callmart.base.settings import Settings
 from callmart.database import clock
-from callmart.declarations import dbt_project, mart_tables, persons
+from callmart.declarations import dbt_project, mart_tables, pointing
 from callmart.retention import expiry_plan
 
 SQL = sql_file.statements(__file__)
@@ -53,7 +53,7 @@ def of_rights(connection: psycopg.Connection, settings: Settings, scene: Scene) 
     ((columns,),) = connection.execute(
         "select count(*) from access.pointing_column where must_say"
     ).fetchall()
-    unsaid = persons.undeclared(connection)
+    unsaid = pointing.undeclared(connection)
     yield Check(
         "rights", "every column that could point to a person says to whom it does", columns, len(unsaid), few(unsaid),
     )  # fmt: skip

@@ -105,8 +105,8 @@ def fingerprint_of(key: bytes) -> str:
 
 
 def keyed(key: bytes, kind: str, value: str) -> str:
-    """The pseudonym of a value: 128 bits of its HMAC, in hex. `kind` is agent, number, device, status
-    or event; of the installation, file or content."""
+    """The pseudonym of a value: 128 bits of its HMAC, in hex. `kind` is agent, number, device, status, event
+    or contact; of the installation, file or content."""
     return hmac.digest(key, f"{kind}:{value}".encode(), "sha256").hex()[:32]
 
 

@@ -12,7 +12,7 @@ from psycopg import sql
 from callmart.base import sql_file
 from callmart.base.person import Blocked, Counts, Person, Proof, Work, quietly
 from callmart.build import window
-from callmart.database import places, vacuum
+from callmart.database import searching, vacuum
 from callmart.declarations import dbt_project, mart_tables
 from callmart.declarations.dbt_project import Mart
 from callmart.opening import opening
@@ -42,7 +42,7 @@ class Computed:
 
     def prove(self, work: Work, person: Person) -> Proof:
         """Search its tables."""
-        return places.prove(work, self.tables)
+        return searching.prove(work, self.tables)
 
 
 class Marts:
@@ -82,7 +82,7 @@ class Marts:
 
     def prove(self, work: Work, person: Person) -> Proof:
         """Count again, and search the tables whole."""
-        searched = places.prove(work, self.tables)
+        searched = searching.prove(work, self.tables)
         return Proof(searched.searched, searched.left | self.find(work, person))
 
 

@@ -14,7 +14,7 @@ import psycopg
 from callmart.base import disk
 from callmart.base.person import Blocked, Counts, Person, Place, Proof, Work
 from callmart.base.settings import Settings
-from callmart.database.places import Books, tables
+from callmart.database.searching import Books, tables
 from callmart.extract.places import Extracts
 from callmart.land.places import Doorway, Events
 from callmart.opening.places import Computed, Marts

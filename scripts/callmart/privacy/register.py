@@ -17,8 +17,6 @@ from callmart.base.errors import UserError
 
 SQL = sql_file.statements(__file__)
 
-KINDS = ("agent", "caller", "contact", "recipient")
-WAYS = ("code", "called_back", "in_person")  # how the identity of who asks is checked
 WARNINGS = (14, 7, 3, 1, 0)  # days before the end of the deadline
 _MISTAKE = "CM001"  # of a sentence for the user
 
