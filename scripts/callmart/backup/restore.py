@@ -147,21 +147,28 @@ def restore(
         expired = _expire(connection, settings)
         replayed = _erase_again(connection, settings, lost)
         problems = memberships.apply(connection, settings, marts).problems
-        details = {
-            "backup": backup.manifest.backup,
-            "made": str(backup.manifest.made_at),
-            "rows": backup.manifest.rows,
-            "expired": expired,
-            "takes over": take_over,
-            "erased again": replayed.persons,
-        }
-        connection.execute(
-            "insert into ops.audit_log (action, details) values ('restored', %s)", [Jsonb(details)]
+        _note(
+            connection,
+            backup,
+            {
+                "expired": expired,
+                "takes over": take_over,
+                "erased again": replayed.persons,
+            },
         )
         restoring.end(connection)
         connection.commit()
     restoring.clear(connection)
     return Restored(backup.manifest.rows, len(backup.manifest.tables), expired, replayed.persons, problems)
+
+
+def _note(connection: psycopg.Connection, backup: Opened, done: dict[str, object]) -> None:
+    """Write into the audit log what was restored, and what was done on the way."""
+    found = backup.manifest
+    details = {"backup": found.backup, "made": str(found.made_at), "rows": found.rows, **done}
+    connection.execute(
+        "insert into ops.audit_log (action, details) values ('restored', %s)", [Jsonb(details)]
+    )
 
 
 def _erase_again(connection: psycopg.Connection, settings: Settings, lost: Lost | None) -> replaying.Replayed:

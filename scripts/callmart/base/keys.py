@@ -21,9 +21,8 @@ from callmart.base.errors import UserError
 RESTORE = "run `callmart restore FOLDER --keys` with the folder of a backup"
 LAYER = 32  # bytes
 
-INSTALLATION: Literal["installation"] = (
-    "installation"  # its key is that of the names and contents of landed files
-)
+# Its key is that of the names and contents of landed files.
+INSTALLATION: Literal["installation"] = "installation"
 Whose = int | Literal["installation"]  # a customer's number, or the installation
 
 

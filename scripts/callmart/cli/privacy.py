@@ -134,18 +134,9 @@ def verify(
     ] = False,
 ) -> None:
     """Record that the identity of the contact was checked, and what the contact says of the number or id."""
-    from callmart.privacy import subject
-
     with _officer() as (owner, officer):
         found = register.request(officer, number)
-        contact = None
-        if take_over:
-            key = subject.customer_key(owner, settings(), found.customer_id)
-            if key is None:
-                raise UserError(
-                    f"customer {found.customer_id} has no contacts any more: nobody can take over"
-                )
-            contact = subject.asker(owner, found.customer_id, key, secret(_CONTACT, twice=True))
+        contact = _other_contact(owner, found) if take_over else None
         register.verify(
             officer,
             number,
@@ -156,6 +147,16 @@ def verify(
         )
         found = register.request(officer, number)
     out.print(f"request {number}: the contact is known; {found.next_step}", soft_wrap=True)
+
+
+def _other_contact(owner: psycopg.Connection, found: Request) -> str:
+    """Ask for the contact who takes a request over. Returns the contact's key."""
+    from callmart.privacy import subject
+
+    key = subject.customer_key(owner, settings(), found.customer_id)
+    if key is None:
+        raise UserError(f"customer {found.customer_id} has no contacts any more: nobody can take over")
+    return subject.asker(owner, found.customer_id, key, secret(_CONTACT, twice=True))
 
 
 @app.command()
@@ -317,9 +318,8 @@ def answer(
     with _officer() as (owner, officer):
         found = register.request(officer, number)
         if found.answered_at is None:
-            letters.backups_gone(
-                settings(), found
-            )  # what is missing for the letter is said before it is recorded
+            # What is missing for the letter is said before the answer is recorded.
+            letters.backups_gone(settings(), found)
             register.answer(officer, number)
             found = register.request(officer, number)
         letter = letters.answer(owner, settings(), found, register.evidence(officer, number))

@@ -357,9 +357,8 @@ def _of_database(connection: psycopg.Connection) -> Chain | None:
         if salt is not None:
             customer_id, of_kind, until, at, request = body
             said = Body(customer_id, of_kind, until, at, request, tombstones.get(number, {}))
-            is_whole = (
-                chain.commitment_of(salt, said) == commitment
-            )  # the database may have lost tombstones of it
+            # The database may have lost tombstones of it.
+            is_whole = chain.commitment_of(salt, said) == commitment
             entry = replace(entry, body=said) if is_whole else entry.without_body()
         if (
             number != built.last[0] + 1
@@ -466,14 +465,13 @@ def _note(connection: psycopg.Connection, settings: Settings, entries: Sequence[
                     "commitment": entry.commitment,
                     "digest": entry.digest,
                     "salt": entry.salt,
-                    "customer": body and body.customer_id,
-                    "kind": body and body.kind,
-                    "until": body and body.until,
-                    "at": body and body.at,
-                    "request": body and body.request,
+                    "customer": entry.body and entry.body.customer_id,
+                    "kind": entry.body and entry.body.kind,
+                    "until": entry.body and entry.body.until,
+                    "at": entry.body and entry.body.at,
+                    "request": entry.body and entry.body.request,
                 }
                 for entry in entries
-                for body in [entry.body]
             ],
         )
         cursor.executemany(

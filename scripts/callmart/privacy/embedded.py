@@ -17,9 +17,8 @@ from callmart.database import server, vacuum
 
 SQL = sql_file.statements(__file__)
 
-_WAIT = (
-    "30s"  # for the lock of a table that is written anew; sessions of customers in the way are ended before
-)
+# For the lock of a table that is written anew. Sessions of customers in the way are ended before.
+_WAIT = "30s"
 _SWITCHES = 64  # of the log at most: it keeps a few files in store
 
 
@@ -97,9 +96,8 @@ def _renew_log(postgres: psycopg.Connection) -> None:
     try:
         last = max(_log(postgres))
         for _ in range(_SWITCHES):
-            postgres.execute(
-                "select pg_logical_emit_message(false, 'callmart', '')"
-            )  # an empty file is not left
+            # The server doesn't leave a file in which nothing was written.
+            postgres.execute("select pg_logical_emit_message(false, 'callmart', '')")
             postgres.execute("select pg_switch_wal()")
             postgres.execute("checkpoint")
             if min(_log(postgres)) > last:
