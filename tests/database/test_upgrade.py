@@ -17,13 +17,14 @@ from callmart.base.errors import UserError
 from callmart.cli import main
 from callmart.database import lock, migrating, schema
 from callmart.database.lock import exclusive
-from callmart.declarations import dbt_project, mart_tables, pointing
+from callmart.declarations import dbt_project, mart_tables
 from callmart.upgrade import upgrading
 from callmart_home import Callmart
 from catalogue import structure, unprotected
 from centre import DETAILED, WITH_DATA, queue_of
 from commands import use
 from dumps import HOMES, dump, restore
+from pointing_columns import columns
 
 EARLIER = HOMES / "85f5234.dump"
 THIS = "this version"
@@ -177,7 +178,7 @@ def test_a_mart_that_left_the_project_says_whom_its_columns_could_point_to(earli
         upgrading.upgrade(owner, earlier.settings, marts)
         said = {
             (one.table, one.column, one.person)
-            for one in pointing.columns(owner)
+            for one in columns(owner)
             if one.schema == "store" and one.table in left
         }
     assert said == {

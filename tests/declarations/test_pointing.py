@@ -20,11 +20,11 @@ from callmart.base.pointing import COUNTS_AND_MOMENTS, WHOM
 from callmart.database import migrating, schema
 from callmart.declarations import dbt_project, pointing
 from callmart.declarations.dbt_project import Mart
-from callmart.declarations.pointing import Column
 from callmart.opening import opening
 from callmart.upgrade import upgrading
 from callmart_home import Callmart
 from centre import REGISTRY
+from pointing_columns import Column, columns
 
 
 @pytest.fixture(scope="module")
@@ -139,7 +139,7 @@ def test_of_many_planted_columns_each_is_refused(owner: psycopg.Connection, mart
     with pytest.raises(
         UserError, match=r"the column ops\.kept\.planted \(text\) does not say whom it points to"
     ):
-        pointing.columns(owner)
+        pointing.refuse_undeclared(owner)
 
 
 def test_the_audit_finds_a_column_that_was_added_by_hand(played: Callmart, owner: psycopg.Connection) -> None:
@@ -173,7 +173,7 @@ def test_a_sentence_says_what_to_do(owner: psycopg.Connection) -> None:
 
 
 def test_every_declaration_is_in_the_catalogue(owner: psycopg.Connection, marts: list[Mart]) -> None:
-    found = pointing.columns(owner)
+    found = columns(owner)
     assert found == sorted(found)
     of_marts = {
         (place, mart.name, column.name, column.person)
@@ -205,9 +205,7 @@ def test_every_declaration_is_in_the_catalogue(owner: psycopg.Connection, marts:
 def test_a_view_follows_its_table(owner: psycopg.Connection) -> None:
     owner.execute("comment on column store.queue_day.queue is 'person: staff'")
     owner.execute("select access.show_mart('store.queue_day', 'queue')")
-    assert Column("mart", "queue_day", "queue", "text", "staff") in [
-        Column(*row) for row in owner.execute(pointing.SQL["declared"])
-    ]
+    assert Column("mart", "queue_day", "queue", "text", "staff") in columns(owner)
 
 
 CHANGED = {
@@ -240,7 +238,7 @@ def test_what_was_declared_away_by_hand_is_found_and_corrected(
 ) -> None:
     statement, text = CHANGED[what]
     with played.connect() as connection:
-        before = pointing.columns(connection)
+        before = columns(connection)
         connection.commit()
         with played.superuser() as superuser:  # not even the owner changes a view that customers read
             superuser.execute(statement.encode())
@@ -250,7 +248,7 @@ def test_what_was_declared_away_by_hand_is_found_and_corrected(
         connection.rollback()
         memberships.apply(connection, played.settings, marts)
         assert drift.find(connection, marts) == []
-        assert pointing.columns(connection) == before
+        assert columns(connection) == before
 
 
 # -- what refuses --------------------------------------------------------------------------------------------------
