@@ -1,6 +1,5 @@
 """Who a request is about, from the words of a letter to the keys that the register has instead."""
 
-import duckdb
 import psycopg
 
 from callmart.base import sql_file, telephone
@@ -53,16 +52,12 @@ def asker(connection: psycopg.Connection, customer_id: int, key: bytes, word: st
 
 
 def _number(word: str) -> str:
-    with duckdb.connect() as reader:
-        telephone.define_macros(reader)
-        ((number, is_withheld),) = reader.execute(
-            "select telephone_number($word), is_withheld($word)", {"word": word}
-        ).fetchall()
-    if number is None or is_withheld:
+    number = telephone.number_of(word)
+    if number is None:
         raise UserError(
             "that is not a telephone number: enter it as it is in the letter, with its area code or country code"
         )
-    return str(number)
+    return number
 
 
 def _address(word: str) -> str:
