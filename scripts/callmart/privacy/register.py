@@ -1,4 +1,4 @@
-"""The register of requests: its functions in the database (database/objects/privacy_steps.sql), called as a duty.
+"""The register of requests: its functions in the database (objects/privacy.sql, privacy_steps.sql), called as a duty.
 
 Who a request is about and who asks reach the database as keyed hashes only.
 """
