@@ -17,13 +17,14 @@ from callmart.base.errors import UserError
 from callmart.cli import main
 from callmart.database import lock, migrating, schema
 from callmart.database.lock import exclusive
-from callmart.declarations import dbt_project, persons, standing
+from callmart.declarations import dbt_project, mart_tables
 from callmart.upgrade import upgrading
 from callmart_home import Callmart
 from catalogue import structure, unprotected
 from centre import DETAILED, WITH_DATA, queue_of
 from commands import use
 from dumps import HOMES, dump, restore
+from pointing_columns import columns
 
 EARLIER = HOMES / "85f5234.dump"
 THIS = "this version"
@@ -93,11 +94,11 @@ def test_a_home_of_every_version_restored_without_its_roles_is_upgraded(
     restore(callmart, file)
     marts = dbt_project.marts(callmart.settings)
     with callmart.connect() as owner:
-        before = {(mart.name, *rows_of(owner, mart.name)) for mart in standing.marts(owner)}
+        before = {(mart.name, *rows_of(owner, mart.name)) for mart in mart_tables.marts(owner)}
         assert before and all(count for _, count, _ in before)
         upgrading.upgrade(owner, callmart.settings, marts)
         former = {name: mart.name for mart in marts for name in mart.renamed_from}
-        assert {(mart.name, *rows_of(owner, mart.name)) for mart in standing.marts(owner)} == {
+        assert {(mart.name, *rows_of(owner, mart.name)) for mart in mart_tables.marts(owner)} == {
             (former.get(name, name), count, digest) for name, count, digest in before
         }
         schema.require(owner, callmart.settings.time_zone)
@@ -177,7 +178,7 @@ def test_a_mart_that_left_the_project_says_whom_its_columns_could_point_to(earli
         upgrading.upgrade(owner, earlier.settings, marts)
         said = {
             (one.table, one.column, one.person)
-            for one in persons.columns(owner)
+            for one in columns(owner)
             if one.schema == "store" and one.table in left
         }
     assert said == {

@@ -14,6 +14,7 @@ import pyarrow.parquet
 import pytest
 
 from callmart.access import logins
+from callmart.base import disk
 from callmart.base.errors import UserError
 from callmart.base.keys import key_file, keyed
 from callmart.base.person import Blocked, Counts, Kind, Person, Proof, Work
@@ -410,7 +411,7 @@ def test_a_search_that_is_blind_erases_nothing(
     home: Callmart, work: Work, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before, entries = state(home), ledger.last(home.settings)
-    monkeypatch.setattr(embedded, "files", lambda folder: iter(()))
+    monkeypatch.setattr(disk, "files", lambda folder: iter(()))
     with pytest.raises(Blocked, match="the search misses") as blocked:
         do(work, of(work, "agent", STAYER), request=7)
     assert blocked.value.place == "control"

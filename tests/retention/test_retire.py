@@ -10,7 +10,7 @@ import pytest
 
 from callmart.base.errors import UserError
 from callmart.database import clock
-from callmart.declarations import dbt_project, standing
+from callmart.declarations import dbt_project, mart_tables
 from callmart.opening import opening
 from callmart.operations import run
 from callmart.retention import expire, expiry_plan, remove, retire
@@ -83,9 +83,9 @@ def test_the_catalogue_says_of_every_mart_what_its_yaml_says(played: Callmart) -
         owner.commit()
         declared = dbt_project.marts(played.settings)
         assert len(declared) > 5
-        assert told(standing.marts(owner)) == told(declared)
-        assert standing.undeclared(owner, declared) == []
-        assert standing.undeclared(owner, declared[1:])[0].name == declared[0].name
+        assert told(mart_tables.marts(owner)) == told(declared)
+        assert mart_tables.undeclared(owner, declared) == []
+        assert mart_tables.undeclared(owner, declared[1:])[0].name == declared[0].name
 
 
 def test_it_is_told_by_its_name_and_accuses_nobody(left: Callmart, command: Command) -> None:

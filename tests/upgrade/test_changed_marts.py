@@ -12,7 +12,7 @@ from callmart.access import drift, sessions
 from callmart.base.errors import UserError
 from callmart.build import window
 from callmart.database import lock
-from callmart.declarations import dbt_project, standing
+from callmart.declarations import dbt_project, mart_tables
 from callmart.declarations.dbt_project import Column, Mart
 from callmart.retention import retire
 from callmart.upgrade import marts as changes
@@ -137,14 +137,14 @@ def test_a_renamed_mart_keeps_its_rows_rights_and_books(played: Callmart, marts:
         noted = {was: books(owner, was) for was in NAMES}
         assert all(count for count, _ in rows) and all(noted["line_interval"].values())
         assert list(upgrading.plan(owner, played.settings, declared)) == CHANGES
-        assert [mart for mart in standing.marts(owner) if mart.name in NAMES.values()] == []
+        assert [mart for mart in mart_tables.marts(owner) if mart.name in NAMES.values()] == []
 
         for _ in range(2):  # a second time changes nothing
             assert upgrading.upgrade(owner, played.settings, declared).problems == []
             assert list(upgrading.plan(owner, played.settings, declared)) == []
             assert told(owner, NAMES.values()) == rows
             assert {was: books(owner, now) for was, now in NAMES.items()} == noted
-        assert sorted(map(shape, standing.marts(owner))) == sorted(map(shape, declared))
+        assert sorted(map(shape, mart_tables.marts(owner))) == sorted(map(shape, declared))
         assert drift.find(owner, declared) == []
         assert unprotected(owner) == []
         left = (

@@ -129,8 +129,8 @@ refusal_counts as (
     group by customer_id, call_date, queue, interval_start
 ),
 
--- Under a standard contract, the work of a queue's only agent would be that agent's profile. So would an erased agent's
--- work be, which is what the agents' marts don't show of the queue's.
+-- Under a standard contract, the work of a queue's only agent would be that agent's profile. An erased
+-- agent's work would be, too: it is what the queue shows less what the agents' marts show.
 counted as (
     select
         *, -- noqa: RF02

@@ -10,7 +10,7 @@ from callmart.access import logins, rights, roles
 from callmart.base import sql_file
 from callmart.base.settings import Settings
 from callmart.database import server
-from callmart.declarations import persons, standing
+from callmart.declarations import mart_tables, pointing
 from callmart.declarations.dbt_project import Mart
 from callmart.declarations.matrix import matrix
 
@@ -47,7 +47,7 @@ def find(connection: psycopg.Connection, marts: list[Mart] | None) -> list[Drift
         return others  # the owner can't look any further
     if moved := list(regrouped(connection, marts or ())):
         return moved  # correcting the rest would open the mart to another group
-    left = standing.undeclared(connection, marts) if marts is not None else []
+    left = mart_tables.undeclared(connection, marts) if marts is not None else []
     pointing = _drifted_persons(connection, marts)
     if marts is not None:
         # Marts that left the project stay guarded and shown as before, until somebody decides.
@@ -63,7 +63,7 @@ def find(connection: psycopg.Connection, marts: list[Mart] | None) -> list[Drift
         *(_drifted_guards(connection, marts) if marts is not None else ()),
         *_drifted_objects(connection, of_marts=marts is not None),
         *pointing,
-        *(Drift(standing.remark(connection, mart, marts or ()), undeclared=True) for mart in left),
+        *(Drift(mart_tables.remark(connection, mart, marts or ()), undeclared=True) for mart in left),
         *of_server(connection),
     ]
 
@@ -255,9 +255,9 @@ def _drifted_persons(connection: psycopg.Connection, marts: list[Mart] | None) -
     return [
         *(
             Drift(f"the columns of {relation} do not point to whom its YAML says", (repair,))
-            for relation, repair in persons.differing(connection, (*(marts or ()), rights.STATISTIC))
+            for relation, repair in pointing.differing(connection, (*(marts or ()), rights.STATISTIC))
         ),
-        *(Drift(text) for text in persons.undeclared(connection, of_models=marts is not None)),
+        *(Drift(text) for text in pointing.undeclared(connection, of_models=marts is not None)),
     ]
 
 

@@ -15,7 +15,7 @@ from callmart.access.drift import Drift
 from callmart.base.errors import UserError
 from callmart.base.settings import Settings
 from callmart.database import clock, ledger, lock, schema
-from callmart.declarations import metrics, persons
+from callmart.declarations import metrics, pointing
 from callmart.declarations.dbt_project import Mart
 from callmart.declarations.matrix import matrix
 
@@ -122,7 +122,7 @@ def finish(connection: psycopg.Connection, settings: Settings, marts: list[Mart]
     mended: list[Drift] = []
     for _ in range(2):  # revoking a right can show another that was given twice, or depended on it
         mended += _repair(connection, drift.find(connection, marts))
-    persons.refuse_undeclared(connection, of_models=marts is not None)
+    pointing.refuse_undeclared(connection, of_models=marts is not None)
     found = drift.find(connection, marts)
     if left := [one for one in found if not (one.own or one.server or one.undeclared)]:
         raise UserError(
@@ -217,7 +217,7 @@ def _done(connection: psycopg.Connection, role: str, left: str, *steps: Callable
 def show(connection: psycopg.Connection, marts: list[Mart]) -> None:
     """Bring the views that customers read up to date, and whom their columns point to, in the caller's transaction."""
     for mart in (*marts, rights.STATISTIC):
-        connection.execute(persons.declare(mart))
+        connection.execute(pointing.declare(mart))
     for mart in marts:
         connection.execute(
             "select access.show_mart(to_regclass(%(table)s), %(group)s) where to_regclass(%(table)s) is not null",

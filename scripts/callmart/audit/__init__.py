@@ -103,9 +103,8 @@ def audit(connection: psycopg.Connection, settings: Settings, on_step: OnStep) -
     ordered = logins.of_customers(connection)
     with server.connect(settings, autocommit=True) as owner:
         owner.execute("set lock_timeout = '1s'")
-        unknown = logins.typed(
-            scene.database
-        )  # the audit has no password of theirs; their rights are compared
+        # The audit has no password of theirs; their rights are compared.
+        unknown = logins.typed(scene.database)
         everybody = [one for one in attempts.attackers(scene) if one.role not in unknown]
         for number, attacker in enumerate(everybody):
             on_step("attack", attacker.name, number, len(everybody))

@@ -20,7 +20,7 @@ from callmart.audit.attempts import Scene, table_of
 from callmart.audit.check import Check, few
 from callmart.base import sql_file
 from callmart.base.settings import Settings
-from callmart.declarations import standing
+from callmart.declarations import mart_tables
 from callmart.declarations.dbt_project import Mart
 from callmart.extract import extract
 from callmart.tableau_files import hyper
@@ -56,7 +56,7 @@ def of_marts(connection: psycopg.Connection, scene: Scene) -> Check:
     """Check the marts, of all customers. Marts that were taken out of the project are still open, so they count."""
     planted = _planted(connection)
     looked_at, found = 0, []
-    for mart in _shown([*scene.marts, *standing.undeclared(connection, scene.marts)]):
+    for mart in _shown([*scene.marts, *mart_tables.undeclared(connection, scene.marts)]):
         columns = sql.SQL(", ").join(sql.SQL("{}::text").format(sql.Identifier(name)) for name in mart.words)
         words = sql.SQL("select customer_id, unnest(array[{}]) as word from {}").format(
             columns, sql.Identifier(*table_of(mart).split("."))

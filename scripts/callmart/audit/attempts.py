@@ -14,7 +14,7 @@ from callmart.access.rights import POLICY_FUNCTIONS, SCHEMAS, STATISTIC, shown_i
 from callmart.audit.attacks import ATTACKS, NOT_INSTALLED, Aim, Attack
 from callmart.base import sql_file
 from callmart.base.settings import Settings
-from callmart.declarations import dbt_project, standing
+from callmart.declarations import dbt_project, mart_tables
 from callmart.declarations.matrix import Duty, matrix, split
 
 SQL = sql_file.statements(__file__)
@@ -98,7 +98,7 @@ def scene(connection: psycopg.Connection, settings: Settings) -> Scene:
     relations = connection.execute(SQL["relations"], {"schemas": list(SCHEMAS)}).fetchall()
     names = {name for name, *_ in relations}
     marts = tuple(mart for mart in (*dbt_project.marts(settings), STATISTIC) if name_of(mart) in names)
-    left = tuple(mart for mart in standing.undeclared(connection, marts) if name_of(mart) in names)
+    left = tuple(mart for mart in mart_tables.undeclared(connection, marts) if name_of(mart) in names)
     of_customers = [mart for mart in (*marts, *left) if mart.group != "usage"]
     rows = {key: count for mart in of_customers for key, count in _rows(connection, mart, floor)}
     return Scene(

@@ -16,7 +16,7 @@ from callmart.base.needles import Needles
 from callmart.base.person import Kind, Person, Work
 from callmart.base.settings import Settings
 from callmart.database import clock
-from callmart.database.places import Table, hits
+from callmart.database.searching import Table, hits
 from callmart.land.places import Events
 from callmart.privacy import places
 

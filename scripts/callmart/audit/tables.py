@@ -13,7 +13,7 @@ from callmart.audit.check import Check, few
 from callmart.base import sql_file
 from callmart.base.settings import Settings
 from callmart.database import clock
-from callmart.declarations import dbt_project, persons, standing
+from callmart.declarations import dbt_project, mart_tables, pointing
 from callmart.retention import expiry_plan
 
 SQL = sql_file.statements(__file__)
@@ -23,7 +23,7 @@ def of_rights(connection: psycopg.Connection, settings: Settings, scene: Scene) 
     """Check that roles, rights and policies are as declared."""
     found = drift.find(connection, dbt_project.marts(settings))
     drifted = [one.text for one in found if not (one.undeclared or one.server)]
-    left = standing.undeclared(connection, scene.marts)
+    left = mart_tables.undeclared(connection, scene.marts)
     yield Check(
         "rights", "roles, memberships, rights and policies are those of access.yml, the marts and the contracts",
         len(scene.roles), len(drifted), few(drifted),
@@ -44,14 +44,16 @@ def of_rights(connection: psycopg.Connection, settings: Settings, scene: Scene) 
             "shown": [relation for mart in (*scene.marts, *left) for relation in shown_in(mart)],
         },
     ).fetchall()
-    strange = [name for (name,) in strays] + [standing.remark(connection, mart, scene.marts) for mart in left]
+    strange = [name for (name,) in strays] + [
+        mart_tables.remark(connection, mart, scene.marts) for mart in left
+    ]
     yield Check(
         "rights", "nothing is among the marts that is not declared", relations, len(strange), few(strange),
     )  # fmt: skip
     ((columns,),) = connection.execute(
         "select count(*) from access.pointing_column where must_say"
     ).fetchall()
-    unsaid = persons.undeclared(connection)
+    unsaid = pointing.undeclared(connection)
     yield Check(
         "rights", "every column that could point to a person says to whom it does", columns, len(unsaid), few(unsaid),
     )  # fmt: skip

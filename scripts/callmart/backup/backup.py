@@ -16,6 +16,7 @@ from psycopg.types.json import Jsonb
 from callmart import __version__
 from callmart.backup import contents, manifest, programs, sealed
 from callmart.backup.manifest import DATABASE, KEYS, NAME, Manifest
+from callmart.base.disk import sync
 from callmart.base.errors import UserError
 from callmart.base.keys import known_key, secret_file
 from callmart.base.settings import Settings
@@ -103,25 +104,16 @@ def _draft(target: Path) -> Iterator[Path]:
             yield draft
             for file in draft.iterdir():
                 file.chmod(0o600)
-                _sync(file)
-            _sync(draft)
+                sync(file)
+            sync(draft)
             draft.rename(target)
-            _sync(target.parent)
+            sync(target.parent)
         finally:
             shutil.rmtree(draft, ignore_errors=True)  # it is there only if something failed
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise UserError(programs.DISK_FULL) from None
         raise
-
-
-def _sync(path: Path) -> None:
-    """Have the disk keep a file or folder before anything that is done later."""
-    number = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(number)
-    finally:
-        os.close(number)
 
 
 @contextmanager

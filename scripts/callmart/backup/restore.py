@@ -23,7 +23,7 @@ from callmart.base.person import Work
 from callmart.base.settings import Settings
 from callmart.database import clock, ledger, migrating, restoring, schema, vacuum
 from callmart.database.ledger import Lost
-from callmart.declarations import dbt_project, standing
+from callmart.declarations import dbt_project, mart_tables
 from callmart.declarations.dbt_project import Mart
 from callmart.privacy import replaying
 from callmart.publish import installation
@@ -147,21 +147,28 @@ def restore(
         expired = _expire(connection, settings)
         replayed = _erase_again(connection, settings, lost)
         problems = memberships.apply(connection, settings, marts).problems
-        details = {
-            "backup": backup.manifest.backup,
-            "made": str(backup.manifest.made_at),
-            "rows": backup.manifest.rows,
-            "expired": expired,
-            "takes over": take_over,
-            "erased again": replayed.persons,
-        }
-        connection.execute(
-            "insert into ops.audit_log (action, details) values ('restored', %s)", [Jsonb(details)]
+        _note(
+            connection,
+            backup,
+            {
+                "expired": expired,
+                "takes over": take_over,
+                "erased again": replayed.persons,
+            },
         )
         restoring.end(connection)
         connection.commit()
     restoring.clear(connection)
     return Restored(backup.manifest.rows, len(backup.manifest.tables), expired, replayed.persons, problems)
+
+
+def _note(connection: psycopg.Connection, backup: Opened, done: dict[str, object]) -> None:
+    """Write into the audit log what was restored, and what was done on the way."""
+    found = backup.manifest
+    details = {"backup": found.backup, "made": str(found.made_at), "rows": found.rows, **done}
+    connection.execute(
+        "insert into ops.audit_log (action, details) values ('restored', %s)", [Jsonb(details)]
+    )
 
 
 def _erase_again(connection: psycopg.Connection, settings: Settings, lost: Lost | None) -> replaying.Replayed:
@@ -314,9 +321,9 @@ def _upgrade(connection: psycopg.Connection, settings: Settings, marts: list[Mar
 
 def _guard(connection: psycopg.Connection, settings: Settings) -> None:
     """Make policies and views of all marts, also of those that left the project. Runs in the caller's transaction."""
-    days = {mart.name: mart.day for mart in standing.marts(connection)}
+    days = {mart.name: mart.day for mart in mart_tables.marts(connection)}
     for relation, of_schema, name, group in connection.execute(SQL["marts"]).fetchall():
-        shown = of_schema == standing.SCHEMA
+        shown = of_schema == mart_tables.SCHEMA
         connection.execute(
             "select access.protect(%s::regclass, %s, %s)", [relation, group, days[name] if shown else None]
         )

@@ -21,9 +21,8 @@ from callmart.base.errors import UserError
 RESTORE = "run `callmart restore FOLDER --keys` with the folder of a backup"
 LAYER = 32  # bytes
 
-INSTALLATION: Literal["installation"] = (
-    "installation"  # its key is that of the names and contents of landed files
-)
+# Its key is that of the names and contents of landed files.
+INSTALLATION: Literal["installation"] = "installation"
 Whose = int | Literal["installation"]  # a customer's number, or the installation
 
 
@@ -105,8 +104,8 @@ def fingerprint_of(key: bytes) -> str:
 
 
 def keyed(key: bytes, kind: str, value: str) -> str:
-    """The pseudonym of a value: 128 bits of its HMAC, in hex. `kind` is agent, number, device, status
-    or event; of the installation, file or content."""
+    """The pseudonym of a value: 128 bits of its HMAC, in hex. `kind` is agent, number, device, status, event
+    or contact; of the installation, file or content."""
     return hmac.digest(key, f"{kind}:{value}".encode(), "sha256").hex()[:32]
 
 

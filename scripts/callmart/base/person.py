@@ -80,6 +80,10 @@ class Place(Protocol):
         """Look for the person again."""
 
 
+def quietly(*step: object) -> None:
+    """Progress that nobody watches: a place's, of the steps that other commands show."""
+
+
 class Blocked(UserError):
     """A place that can't be treated or proved now. The request stays open with the code."""
 

@@ -214,9 +214,8 @@ class Settings(BaseSettings):
     folders: list[Folder] = []
     backup_passphrase_file: Place | None = None
     backup_passphrase: SecretStr | None = None
-    backup_kept_days: int | None = Field(
-        default=None, ge=0
-    )  # how long you keep a backup; answers to persons say it
+    # How long you keep a backup. Answers to persons say it, and tombstones end by it.
+    backup_kept_days: int | None = Field(default=None, ge=0)
     tableau: Tableau = Tableau()
     log: Log = Log()
     health: Health = Health()

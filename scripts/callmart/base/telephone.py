@@ -32,6 +32,14 @@ def numbers_in_names(names: Iterable[str]) -> dict[str, str]:
         return dict(connection.execute(SQL["numbers_in_names"], {"names": likely}).fetchall())
 
 
+def number_of(word: str) -> str | None:
+    """The telephone number that a person has written. None if it is none, or stands for a withheld one."""
+    with duckdb.connect(":memory:") as connection:
+        define_macros(connection)
+        found = connection.execute(SQL["number_of"], {"word": word}).fetchone()
+    return str(found[0]) if found else None
+
+
 def keys_of_names(key: bytes, names: Iterable[str]) -> dict[str, str]:
     """The keys of the names that look like telephone numbers, by name. `key` is the customer's."""
     return {name: keyed(key, "number", number) for name, number in numbers_in_names(names).items()}

@@ -42,3 +42,7 @@ select
     number_in_name(name) as number
 from (select unnest($names::varchar[]) as name) as given
 where looks_like_number(name);
+
+-- name: number_of
+select telephone_number($word) as number
+where telephone_number($word) is not null and not is_withheld($word);

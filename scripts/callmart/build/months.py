@@ -11,7 +11,7 @@ import psycopg
 
 from callmart.base.settings import Settings
 from callmart.database import lock
-from callmart.declarations import dbt_project, standing
+from callmart.declarations import dbt_project, mart_tables
 
 AHEAD = 2  # months after this one
 PATIENCE = "5s"
@@ -52,7 +52,7 @@ def ensure_window(connection: psycopg.Connection, marts: list[dbt_project.Mart])
 
 
 def _tables(marts: list[dbt_project.Mart]) -> list[str]:
-    return [f'{standing.SCHEMA}."{mart.name}"' for mart in marts if mart.day]
+    return [f'{mart_tables.SCHEMA}."{mart.name}"' for mart in marts if mart.day]
 
 
 def _ensure(connection: psycopg.Connection, tables: Iterable[str], months: Iterable[date]) -> int:

@@ -10,7 +10,7 @@ from psycopg.types.json import Jsonb
 from callmart.access import sessions
 from callmart.base import sql_file
 from callmart.base.settings import Settings
-from callmart.declarations import dbt_project, standing
+from callmart.declarations import dbt_project, mart_tables
 
 SQL = sql_file.statements(__file__)
 
@@ -34,7 +34,7 @@ def build(
     with sessions.making_way(connection):
         marts = dbt_project.marts(settings)
         days = _fill_window(connection, marts)
-        idle = days == 0 and standing.are_as_declared(connection, marts)
+        idle = days == 0 and mart_tables.are_as_declared(connection, marts)
         connection.commit()
         dbt_project.run(settings, on_model, only_statistics=idle)
     if days == 0:

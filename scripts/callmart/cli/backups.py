@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from callmart.base.errors import UserError
+from callmart.base.keys import named
 from callmart.base.settings import settings
 from callmart.cli.terminal import database, end_with, out, plain
 from callmart.database import clock, server
@@ -73,9 +74,7 @@ def restore(
         with database() as connection, exclusive(connection):
             written, left = stage.restore_keys(connection, settings(), folder)
         out.print(f"restore: {len(written)} keys restored, {len(left)} are not in this backup")
-        end_with(
-            f"the key of customer {customer} is not in this backup: try another one" for customer in left
-        )
+        end_with(f"the key of {named(whose)} is not in this backup: try another one" for whose in left)
     accepted = clock.parse_day("--accept", accept) if accept else None
     opened = stage.open_backup(folder, settings())
     with server.connect(settings()) as connection:

@@ -11,7 +11,7 @@ from rich.table import Table
 
 from callmart.base.errors import UserError
 from callmart.base.settings import settings
-from callmart.cli import privacy
+from callmart.cli.requests_shown import colour
 from callmart.cli.terminal import (
     UNDONE,
     Json,
@@ -48,7 +48,7 @@ def status_(as_json: Json = False) -> None:
             first = min(waiting, key=lambda one: one.due)
             out.print(
                 f"requests of persons: {len(waiting)} to answer, the first by {first.due} (request {first.number}, "
-                f"customer {first.customer_id}), [{privacy.colour(first)}]{first.left}[/]",
+                f"customer {first.customer_id}), [{colour(first)}]{first.left}[/]",
                 soft_wrap=True,
             )
         print_status(customers)

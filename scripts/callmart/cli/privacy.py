@@ -6,31 +6,29 @@ be in the shell's history and in the list of processes.
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import date, datetime
 from functools import partial
-from itertools import count, groupby
+from itertools import count
 from pathlib import Path
 from typing import Annotated, Literal, cast
 
 import psycopg
 import typer
-from rich import box
-from rich.table import Table
 
 from callmart.access import logins
 from callmart.base.errors import UserError
 from callmart.base.needles import SHORTEST
 from callmart.base.person import Blocked, Kind, Person, Proof
 from callmart.base.settings import settings
+from callmart.cli.requests_shown import print_cells, print_counts, print_plan, print_proof, print_requests
 from callmart.cli.terminal import Json, database, end_with, looking, out, plain, progress, secret
 from callmart.database import clock
 from callmart.database.ledger import Lost
-from callmart.land.places import Cell
 from callmart.privacy import places, register
-from callmart.privacy.register import Evidence, Request
+from callmart.privacy.register import Request
 
 app = typer.Typer(
     help="The requests of persons, from letter to answer: docs/privacy.md.", no_args_is_help=True
@@ -40,10 +38,8 @@ Number = Annotated[int, typer.Argument(min=1, help="The number of the request.")
 Customer = Annotated[int, typer.Option(min=1, help="The customer whose data it is.")]
 Received = Annotated[str, typer.Option(metavar="YYYY-MM-DD", help="When the letter came; by default today.")]
 
-OF_PROOF = ("left", "to_attest")  # the counts of a proof that are not of what was looked at
-
-CONTACT = "mail address of the contact who asks"
-_PERSON = {
+_CONTACT = "mail address of the contact who asks"
+_PERSON: Mapping[Kind, str] = {
     "agent": "id of the agent in the telephone system",
     "caller": "telephone number of the caller",
     "contact": "mail address of the contact whom it is about",
@@ -74,9 +70,7 @@ def _day(received: str, owner: psycopg.Connection) -> date:
 @app.command("open")
 def open_(
     customer: Customer,
-    kind: Annotated[
-        Literal["agent", "caller", "contact", "recipient"], typer.Option(help="Whom it is about.")
-    ],
+    kind: Annotated[Kind, typer.Option(help="Whom it is about.")],
     received: Received = "",
 ) -> None:
     """Enter a request for erasure. Asks for the contact, and for the person it is about."""
@@ -84,7 +78,7 @@ def open_(
 
     with _officer() as (owner, officer):
         day, key = _day(received, owner), subject.customer_key(owner, settings(), customer)
-        asked_by = secret(CONTACT, twice=True)
+        asked_by = secret(_CONTACT, twice=True)
         contact = subject.asker(owner, customer, key, asked_by) if key else None
         person = None
         if key and register.is_authorised(officer, customer, contact):
@@ -140,18 +134,9 @@ def verify(
     ] = False,
 ) -> None:
     """Record that the identity of the contact was checked, and what the contact says of the number or id."""
-    from callmart.privacy import subject
-
     with _officer() as (owner, officer):
         found = register.request(officer, number)
-        contact = None
-        if take_over:
-            key = subject.customer_key(owner, settings(), found.customer_id)
-            if key is None:
-                raise UserError(
-                    f"customer {found.customer_id} has no contacts any more: nobody can take over"
-                )
-            contact = subject.asker(owner, found.customer_id, key, secret(CONTACT, twice=True))
+        contact = _other_contact(owner, found) if take_over else None
         register.verify(
             officer,
             number,
@@ -162,6 +147,16 @@ def verify(
         )
         found = register.request(officer, number)
     out.print(f"request {number}: the contact is known; {found.next_step}", soft_wrap=True)
+
+
+def _other_contact(owner: psycopg.Connection, found: Request) -> str:
+    """Ask for the contact who takes a request over. Returns the contact's key."""
+    from callmart.privacy import subject
+
+    key = subject.customer_key(owner, settings(), found.customer_id)
+    if key is None:
+        raise UserError(f"customer {found.customer_id} has no contacts any more: nobody can take over")
+    return subject.asker(owner, found.customer_id, key, secret(_CONTACT, twice=True))
 
 
 @app.command()
@@ -188,8 +183,8 @@ def plan(
             planned = erasing.plan(work, person)
         register.note_plan(officer, number, planned.hash, end, planned.counts)
         found = register.request(officer, number)
-        _print_plan(found, register.evidence(officer, number))
-    _print_cells(planned.cells)
+        print_plan(found, register.evidence(officer, number))
+    print_cells(planned.cells)
     for other in others:
         out.print(
             f"[yellow]perhaps the same person:[/] {plain(other.shown)} (the same {other.reasons}); ask the contact, "
@@ -218,7 +213,7 @@ def do(number: Number) -> None:
                 work, person, key, number, lambda hash: register.begin_doing(officer, number, hash), note
             )
         evidence = register.evidence(officer, number)
-    _print_counts(evidence, "treat")
+    print_counts(evidence, "treat")
     out.print(
         f"request {number}: everything is treated; `callmart privacy prove {number}` is next", soft_wrap=True
     )
@@ -247,7 +242,7 @@ def prove(number: Number) -> None:
             short = erasing.prove(work, person, key, number, note)
         evidence = register.evidence(officer, number)
         found = register.request(officer, number)
-    _print_proof(evidence)
+    print_proof(evidence)
     if short:
         out.print(
             f"{short} words have less than {SHORTEST} bytes: they were sought as whole values of columns only",
@@ -304,7 +299,7 @@ def approve(
         if found.until is None:
             raise UserError(f"request {number} is {found.state} and has no plan: {found.todo}")
         if not plan:
-            _print_plan(found, register.evidence(approver, number))
+            print_plan(found, register.evidence(approver, number))
             if not typer.confirm(f"Approve plan {found.plan_hash}?", err=True):
                 raise UserError(f"request {number} was not approved")
         register.approve(approver, number, plan or str(found.plan_hash))
@@ -323,9 +318,8 @@ def answer(
     with _officer() as (owner, officer):
         found = register.request(officer, number)
         if found.answered_at is None:
-            letters.backups_gone(
-                settings(), found
-            )  # what is missing for the letter is said before it is recorded
+            # What is missing for the letter is said before the answer is recorded.
+            letters.backups_gone(settings(), found)
             register.answer(officer, number)
             found = register.request(officer, number)
         letter = letters.answer(owner, settings(), found, register.evidence(officer, number))
@@ -387,19 +381,7 @@ def status(as_json: Json = False) -> None:
     if not found:
         out.print("no requests")
         return
-    table = _table("request", "customer", "about", "received", "answer by", "left", "state", "next")
-    for one in found:
-        table.add_row(
-            str(one.number),
-            str(one.customer_id),
-            one.kind or "",
-            str(one.received),
-            str(one.due) if one.days_left is not None else "",
-            f"[{colour(one)}]{one.left}[/]" if one.left else "",
-            f"blocked: {plain(one.blocked_place)}" if one.blocked_place else one.state,
-            plain(one.refused_why or one.todo),
-        )
-    out.print(table)
+    print_requests(found)
 
 
 def _person(
@@ -432,79 +414,3 @@ def _blocking(officer: psycopg.Connection, number: int) -> Iterator[None]:
     except Blocked as blocked:
         register.block(officer, number, blocked.place, blocked.code)
         end_with([f"request {number} is blocked by {blocked.place}: {blocked}"])
-
-
-def _print_counts(evidence: list[Evidence], step: str) -> None:
-    """Print what was found or treated: a row per thing, and the places without anything in a line."""
-    told = [one for one in evidence if one.step == step]
-    table = _table("place", "what", "count")
-    for one in told:
-        for what, counted in one.counts.items():
-            table.add_row(plain(one.place), plain(what), f"{counted:,}")
-    if table.row_count:
-        out.print(table)
-    if empty := [one.place for one in told if not one.counts]:
-        out.print(f"nothing in {', '.join(empty)}", soft_wrap=True)
-
-
-def _print_proof(evidence: list[Evidence]) -> None:
-    """Print what was looked at and what is left, a row per place."""
-    table = _table("place", "looked at", "left", "a person attests")
-    for one in evidence:
-        if one.step == "prove":
-            left, waits = one.counts.get("left", 0), one.counts.get("to_attest", 0)
-            looked = (f"{counted:,} {what}" for what, counted in one.counts.items() if what not in OF_PROOF)
-            table.add_row(
-                plain(one.place), plain(", ".join(looked)), f"{left:,}", str(waits or ""),
-                style="bold red" if left else "",
-            )  # fmt: skip
-    out.print(table)
-
-
-def _table(*columns: str) -> Table:
-    """A table without a frame; columns of numbers stand on the right."""
-    table = Table(box=box.SIMPLE_HEAD, header_style="bold", show_edge=False)
-    for column in columns:
-        numeric = column in ("request", "customer", "count", "left", "days", "a person attests")
-        table.add_column(column, justify="right" if numeric else "left", overflow="fold")
-    return table
-
-
-def _print_cells(cells: Sequence[Cell]) -> None:
-    """Print the queues and days whose figures change, as spans of days."""
-    if not cells:
-        out.print("no figure of a queue changes")
-        return
-    table = _table("queue", "what changes", "days", "from", "to")
-    for (change, queue), own in groupby(sorted(cells), key=lambda cell: (cell.change, cell.queue)):
-        days = [cell.call_date for cell in own]
-        table.add_row(plain(queue), CHANGES[change], str(len(days)), str(min(days)), str(max(days)))
-    out.print(table)
-    out.print("All other figures stay. The counts of contacts still show the difference.")
-
-
-CHANGES = {
-    "hidden": "what agents did is no longer shown",
-    "staffing": "staffing",
-    "callers": "callers and repeat callers",
-}
-
-
-def colour(one: Request) -> str:
-    """The colour of the days that are left."""
-    if one.warning is None:
-        return "green"
-    return "bold red" if one.warning < 0 else "red" if one.warning <= 3 else "yellow"
-
-
-def _print_plan(found: Request, evidence: list[Evidence]) -> None:
-    """Print what a plan would erase, in counts."""
-    assert found.until is not None
-    until = found.until.astimezone(settings().zone)
-    out.print(
-        f"request {found.number} of customer {found.customer_id}: erase {'an' if found.kind == 'agent' else 'a'} "
-        f"{found.kind}, up to {until:%Y-%m-%d %H:%M}; opened by {found.opened_by}, planned by "
-        f"{found.planned_by}; answer it by {found.due} ({found.left})",
-        soft_wrap=True,
-    )
-    _print_counts(evidence, "find")

@@ -43,7 +43,7 @@ def access_diff(as_json: Json = False) -> None:
 @app.command("apply")
 def apply() -> None:
     """Make the server match access.yml, the marts' YAML and the contracts. Rights that they don't give are revoked."""
-    from callmart.declarations import dbt_project, standing
+    from callmart.declarations import dbt_project, mart_tables
 
     marts = dbt_project.marts(settings())
     with database() as connection, exclusive(connection):
@@ -52,7 +52,9 @@ def apply() -> None:
         stuck = memberships.renew(connection, settings(), renewed)
         memberships.note_applied(connection, len(applied.mended), len(renewed) - len(stuck))
         connection.commit()
-        left = [standing.remark(connection, mart, marts) for mart in standing.undeclared(connection, marts)]
+        left = [
+            mart_tables.remark(connection, mart, marts) for mart in mart_tables.undeclared(connection, marts)
+        ]
     for one in applied.mended:
         out.print(plain(one.text), soft_wrap=True)
     out.print(

@@ -20,6 +20,7 @@ import psycopg
 from psycopg.types.json import Jsonb
 
 from callmart.base import sql_file
+from callmart.base.disk import sync
 from callmart.base.errors import UserError, kind
 from callmart.base.keys import key_file
 from callmart.base.settings import Settings
@@ -194,7 +195,7 @@ def _beside_database(connection: psycopg.Connection, ledger: Chain, differing: s
     differing |= _customers(entry for entry in ledger.entries if entry.number not in noted)
     in_ledger = _digests(entry for entry in ledger.entries if entry.number not in ended)
     in_database: dict[int, str] = dict(
-        connection.execute("select customer_id, digest from privacy.standing").fetchall()
+        connection.execute("select customer_id, digest from privacy.tombstone_digest").fetchall()
     )
     differing |= {
         customer
@@ -213,7 +214,7 @@ def _customers(entries: Iterable[Entry]) -> set[int]:
 
 
 def _digests(entries: Iterable[Entry]) -> dict[int, str]:
-    """A digest of each customer's tombstones, as privacy.standing makes it."""
+    """A digest of each customer's tombstones, as privacy.tombstone_digest makes it."""
     rows = sorted(
         (body.customer_id, entry.number, of_kind, tombstone, int(body.until.timestamp()))
         for entry in entries
@@ -356,9 +357,8 @@ def _of_database(connection: psycopg.Connection) -> Chain | None:
         if salt is not None:
             customer_id, of_kind, until, at, request = body
             said = Body(customer_id, of_kind, until, at, request, tombstones.get(number, {}))
-            is_whole = (
-                chain.commitment_of(salt, said) == commitment
-            )  # the database may have lost tombstones of it
+            # The database may have lost tombstones of it.
+            is_whole = chain.commitment_of(salt, said) == commitment
             entry = replace(entry, body=said) if is_whole else entry.without_body()
         if (
             number != built.last[0] + 1
@@ -425,7 +425,7 @@ def write(settings: Settings, path: Path, ledger: Chain) -> None:
         draft.unlink(missing_ok=True)
         _write(draft, ledger.text(), os.O_CREAT | os.O_EXCL)
         draft.replace(path)
-        _sync_folder(path.parent)
+        sync(path.parent)
     except OSError as error:
         raise _unwritten(path, error) from None
 
@@ -444,14 +444,6 @@ def _write(path: Path, text: bytes, flags: int) -> None:
         opened.write(text)
         opened.flush()
         os.fsync(opened.fileno())
-
-
-def _sync_folder(folder: Path) -> None:
-    number = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(number)
-    finally:
-        os.close(number)
 
 
 def _unwritten(path: Path, error: OSError) -> UserError:
@@ -473,14 +465,13 @@ def _note(connection: psycopg.Connection, settings: Settings, entries: Sequence[
                     "commitment": entry.commitment,
                     "digest": entry.digest,
                     "salt": entry.salt,
-                    "customer": body and body.customer_id,
-                    "kind": body and body.kind,
-                    "until": body and body.until,
-                    "at": body and body.at,
-                    "request": body and body.request,
+                    "customer": entry.body and entry.body.customer_id,
+                    "kind": entry.body and entry.body.kind,
+                    "until": entry.body and entry.body.until,
+                    "at": entry.body and entry.body.at,
+                    "request": entry.body and entry.body.request,
                 }
                 for entry in entries
-                for body in [entry.body]
             ],
         )
         cursor.executemany(

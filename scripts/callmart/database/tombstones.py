@@ -35,5 +35,5 @@ def of_call(call_key: int) -> str:
 
 
 def of_address(key: bytes, address: str) -> str:
-    """The pseudonym of a contact or recipient, however the address is spelt."""
+    """The pseudonym of a contact or recipient, however the address is spelt. The register knows who asks by it, too."""
     return keyed(key, "contact", address.strip().casefold())

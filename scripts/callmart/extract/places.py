@@ -1,10 +1,10 @@
 """Erases a person from the extracts on disk: those that changed are written anew, and drafts are removed."""
 
 from pathlib import Path
-from typing import Any
 
+from callmart.base import disk
 from callmart.base.needles import Hits, Needles
-from callmart.base.person import Blocked, Counts, Person, Proof, Work
+from callmart.base.person import Blocked, Counts, Person, Proof, Work, quietly
 from callmart.extract import extract
 from callmart.tableau_files import hyper
 
@@ -20,7 +20,7 @@ class Extracts:
     def find(self, work: Work, person: Person) -> Counts:
         """Count the customer's files in which the person is."""
         found = Counts()
-        for path in _files(work):
+        for path in disk.files(extract.folder(work.settings)):
             if path.parent.name == str(person.customer_id) and in_file(work.needles, path):
                 found["files"] += 1
         return found
@@ -30,7 +30,7 @@ class Extracts:
         if person.kind not in ("agent", "caller"):
             return Counts()
         counts = Counts()
-        for made in extract.extract(work.connection, work.settings, _quietly):
+        for made in extract.extract(work.connection, work.settings, quietly):
             if isinstance(made, extract.Unproven) and made.customer_id in (None, person.customer_id):
                 raise Blocked("extract", str(made))
             if isinstance(made, extract.Extract) and made.customer_id == person.customer_id:
@@ -40,7 +40,7 @@ class Extracts:
     def prove(self, work: Work, person: Person) -> Proof:
         """Search all files, as bytes and opened."""
         searched, left = Counts(), Counts()
-        for path in _files(work):
+        for path in disk.files(extract.folder(work.settings)):
             searched["files"] += 1
             left["files"] += bool(in_file(work.needles, path))
         return Proof(searched, +left)
@@ -52,11 +52,3 @@ def in_file(needles: Needles, path: Path) -> Hits:
     if path.suffix == ".hyper":
         found |= needles.in_chunks(value.encode() + b"\n" for value in hyper.values(path))
     return found
-
-
-def _files(work: Work) -> list[Path]:
-    return sorted(path for path in extract.folder(work.settings).rglob("*") if path.is_file())
-
-
-def _quietly(*step: Any) -> None:
-    """Progress that nobody watches."""

@@ -10,10 +10,10 @@ import psycopg
 from psycopg import sql
 
 from callmart.base import sql_file
-from callmart.base.person import Blocked, Counts, Person, Proof, Work
+from callmart.base.person import Blocked, Counts, Person, Proof, Work, quietly
 from callmart.build import window
-from callmart.database import places, vacuum
-from callmart.declarations import dbt_project, standing
+from callmart.database import searching, vacuum
+from callmart.declarations import dbt_project, mart_tables
 from callmart.declarations.dbt_project import Mart
 from callmart.opening import opening
 from callmart.validate import suites
@@ -42,14 +42,14 @@ class Computed:
 
     def prove(self, work: Work, person: Person) -> Proof:
         """Search its tables."""
-        return places.prove(work, self.tables)
+        return searching.prove(work, self.tables)
 
 
 class Marts:
     """The marts' tables, with what their readers see."""
 
     name = "marts"
-    tables = (f"{standing.SCHEMA}.*",)
+    tables = (f"{mart_tables.SCHEMA}.*",)
     paths = ()
     contents = ()
 
@@ -66,8 +66,8 @@ class Marts:
             _mark(connection, person)
             _note_months(work, person)
         if _waiting(connection, person):
-            window.build(connection, work.settings, _quietly)
-            suites.validate(connection, work.settings, _quietly)
+            window.build(connection, work.settings, quietly)
+            suites.validate(connection, work.settings, quietly)
             try:
                 opening.open_build(connection, work.settings)
             except opening.Drifted as drifted:
@@ -82,7 +82,7 @@ class Marts:
 
     def prove(self, work: Work, person: Person) -> Proof:
         """Count again, and search the tables whole."""
-        searched = places.prove(work, self.tables)
+        searched = searching.prove(work, self.tables)
         return Proof(searched.searched, searched.left | self.find(work, person))
 
 
@@ -93,12 +93,8 @@ def _waiting(connection: psycopg.Connection, person: Person) -> int:
     return int(waiting)
 
 
-def _quietly(*step: Any) -> None:
-    """Progress that nobody watches."""
-
-
 def _of_agents(connection: psycopg.Connection) -> list[Mart]:
-    return [mart for mart in standing.of_customers(connection) if _KEY in mart.columns]
+    return [mart for mart in mart_tables.of_customers(connection) if _KEY in mart.columns]
 
 
 def _parameters(connection: psycopg.Connection, person: Person) -> dict[str, Any]:
@@ -114,7 +110,7 @@ def _rows(connection: psycopg.Connection, person: Person) -> Counts:
     found = Counts()
     for mart, condition in _conditions(connection):
         query = _filled("rows_of_agent", mart, condition)
-        ((found[f"{standing.SHOWN}.{mart.name}"],),) = connection.execute(query, parameters).fetchall()
+        ((found[f"{mart_tables.SHOWN}.{mart.name}"],),) = connection.execute(query, parameters).fetchall()
     return +found
 
 
@@ -126,7 +122,7 @@ def _mark(connection: psycopg.Connection, person: Person) -> None:
     for mart, condition in _conditions(connection):
         connection.execute(_filled("mark_days" if mart.day else "delete_named", mart, condition), parameters)
         if not mart.day:
-            vacuum.note(connection, f"{standing.SCHEMA}.{mart.name}")
+            vacuum.note(connection, f"{mart_tables.SCHEMA}.{mart.name}")
 
 
 def _conditions(connection: psycopg.Connection) -> Iterator[tuple[Mart, sql.Composable]]:
@@ -145,7 +141,9 @@ def _conditions(connection: psycopg.Connection) -> Iterator[tuple[Mart, sql.Comp
                     sql.SQL(
                         "not exists (select from {} as r where r.customer_id = t.customer_id"
                         " and r.agent_key = t.agent_key and {} >= %(bound)s)"
-                    ).format(sql.Identifier(standing.SCHEMA, other.name), sql.Identifier("r", str(other.day)))
+                    ).format(
+                        sql.Identifier(mart_tables.SCHEMA, other.name), sql.Identifier("r", str(other.day))
+                    )
                     for other in with_days
                 )
                 if with_days
@@ -155,7 +153,7 @@ def _conditions(connection: psycopg.Connection) -> Iterator[tuple[Mart, sql.Comp
 
 def _filled(statement: str, mart: Mart, condition: sql.Composable) -> sql.Composed:
     return sql.SQL(SQL[statement]).format(
-        mart=sql.Identifier(standing.SCHEMA, mart.name),
+        mart=sql.Identifier(mart_tables.SCHEMA, mart.name),
         mart_name=sql.Literal(mart.name),
         day=sql.Identifier("t", str(mart.day)),
         condition=condition,
@@ -168,7 +166,7 @@ def _note_months(work: Work, person: Person) -> None:
     reach = max((mart.reach_days for mart in marts), default=0)
     for mart in marts:
         query = sql.SQL(SQL["months"]).format(
-            mart_name=sql.Literal(f'{standing.SCHEMA}."{mart.name}"'), reach=sql.Literal(reach)
+            mart_name=sql.Literal(f'{mart_tables.SCHEMA}."{mart.name}"'), reach=sql.Literal(reach)
         )
         months = work.connection.execute(query, {"customer": person.customer_id}).fetchall()
         vacuum.note(work.connection, *(month for (month,) in months))

@@ -24,7 +24,7 @@ from callmart.base.settings import Folder, Settings
 from callmart.build import months, window
 from callmart.database import clock
 from callmart.database.lock import connector
-from callmart.declarations import dbt_project, standing
+from callmart.declarations import dbt_project, mart_tables
 from callmart.extract import extract
 from callmart.land import arriving, landing, taking_away
 from callmart.land.gate import Defaults
@@ -287,8 +287,8 @@ def _name_undeclared_marts(
 ) -> None:
     """Note a problem for each mart that has a table and is no longer declared."""
     declared = dbt_project.marts(settings)
-    for mart in standing.undeclared(connection, declared):
-        ran.note(standing.remark(connection, mart, declared))
+    for mart in mart_tables.undeclared(connection, declared):
+        ran.note(mart_tables.remark(connection, mart, declared))
 
 
 def _make_months(connection: psycopg.Connection, settings: Settings, ran: Ran, on_step: OnStep) -> None:

@@ -7,21 +7,19 @@ anew, and the log goes on in new files. What a server elsewhere has in its files
 import time
 from collections.abc import Iterator
 from contextlib import suppress
-from pathlib import Path
 
 import psycopg
 
 from callmart.access import sessions
-from callmart.base import sql_file
+from callmart.base import disk, sql_file
 from callmart.base.needles import Hits
 from callmart.base.person import Blocked, Counts, Person, Proof, Work
 from callmart.database import server, vacuum
 
 SQL = sql_file.statements(__file__)
 
-_WAIT = (
-    "30s"  # for the lock of a table that is written anew; sessions of customers in the way are ended before
-)
+# For the lock of a table that is written anew. Sessions of customers in the way are ended before.
+_WAIT = "30s"
 _SWITCHES = 64  # of the log at most: it keeps a few files in store
 
 
@@ -87,16 +85,9 @@ def _hits(work: Work) -> Iterator[Hits]:
     """The needles in each file. A file that the server removes meanwhile is left out."""
     with server.administrator(work.settings.home) as postgres:
         postgres.execute("checkpoint")  # what is in memory only, too
-    for path in files(work.settings.home / "postgres"):
+    for path in disk.files(work.settings.home / "postgres"):
         with suppress(FileNotFoundError):
             yield work.needles.in_file(path, unpacks=False)
-
-
-def files(folder: Path) -> Iterator[Path]:
-    """The files below a folder, sorted. What vanishes meanwhile is left out."""
-    for path in sorted(folder.rglob("*")):
-        if path.is_file():
-            yield path
 
 
 def _renew_log(postgres: psycopg.Connection) -> None:
@@ -110,9 +101,8 @@ def _renew_log(postgres: psycopg.Connection) -> None:
         postgres.execute("checkpoint")
         last = max(_log(postgres))
         for _ in range(_SWITCHES):
-            postgres.execute(
-                "select pg_logical_emit_message(false, 'callmart', '')"
-            )  # an empty file is not left
+            # The server doesn't leave a file in which nothing was written.
+            postgres.execute("select pg_logical_emit_message(false, 'callmart', '')")
             postgres.execute("select pg_switch_wal()")
             postgres.execute("checkpoint")
             if min(_log(postgres)) > last:

@@ -17,7 +17,7 @@ from callmart.base.needles import Hits, Needles
 from callmart.base.person import Blocked, Counts, Person, Proof, Work
 from callmart.base.settings import Settings
 from callmart.database import clock, ledger
-from callmart.database.places import hits, tables
+from callmart.database.searching import hits, tables
 from callmart.database.tombstones import Kind, of_call, secret_of, tombstone
 from callmart.land import places as landed
 from callmart.land.places import Cell, Stored

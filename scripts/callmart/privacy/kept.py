@@ -6,7 +6,6 @@ customer's key. The file goes when nothing is left of the person.
 
 import hmac
 import json
-import os
 import secrets
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -14,6 +13,7 @@ from pathlib import Path
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from callmart.base.disk import sync
 from callmart.base.errors import UserError
 from callmart.base.keys import secret_file
 from callmart.base.person import Person
@@ -37,12 +37,8 @@ def keep(home: Path, key: bytes, request: int, person: Person, content: Kept) ->
     nonce = secrets.token_bytes(_NONCE)
     written = json.dumps({name: sorted(values) for name, values in asdict(content).items()})
     secret_file(path, nonce + _cipher(key, request, person).encrypt(nonce, written.encode(), None))
-    for place in (path, path.parent):
-        opened = os.open(place, os.O_RDONLY)
-        try:
-            os.fsync(opened)
-        finally:
-            os.close(opened)
+    sync(path)
+    sync(path.parent)
 
 
 def recall(home: Path, key: bytes, request: int, person: Person) -> Kept | None:

@@ -11,9 +11,10 @@ from typing import get_args
 
 import psycopg
 
+from callmart.base import disk
 from callmart.base.person import Blocked, Counts, Person, Place, Proof, Work
 from callmart.base.settings import Settings
-from callmart.database.places import Books, tables
+from callmart.database.searching import Books, tables
 from callmart.extract.places import Extracts
 from callmart.land.places import Doorway, Events
 from callmart.opening.places import Computed, Marts
@@ -47,7 +48,7 @@ class Searched:
         searched, left = Counts(), Counts()
         for path in entries(work.settings.home):
             if any(fnmatchcase(path.name, pattern) for pattern in self.paths):
-                for file in embedded.files(path) if path.is_dir() else [path]:
+                for file in disk.files(path) if path.is_dir() else [path]:
                     searched["files"] += 1
                     left["files"] += bool(work.needles.in_file(file))
         return Proof(searched, +left)
@@ -67,7 +68,7 @@ class Elsewhere:
         """Count the files in landing folders in which the person is, in clear."""
         found = Counts()
         for folder in _landing_folders(work.settings):
-            for file in embedded.files(folder):
+            for file in disk.files(folder):
                 found["raw files"] += bool(work.needles.in_file(file))
         return +found
 

@@ -1,4 +1,4 @@
-"""The register of requests: its functions in the database (database/objects/privacy.sql), called as a duty.
+"""The register of requests: its functions in the database (objects/privacy.sql, privacy_steps.sql), called as a duty.
 
 Who a request is about and who asks reach the database as keyed hashes only.
 """
@@ -17,8 +17,6 @@ from callmart.base.errors import UserError
 
 SQL = sql_file.statements(__file__)
 
-KINDS = ("agent", "caller", "contact", "recipient")
-WAYS = ("code", "called_back", "in_person")  # how the identity of who asks is checked
 WARNINGS = (14, 7, 3, 1, 0)  # days before the end of the deadline
 _MISTAKE = "CM001"  # of a sentence for the user
 

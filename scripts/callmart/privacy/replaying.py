@@ -14,7 +14,7 @@ from callmart.base.settings import Settings
 from callmart.database import ledger, vacuum
 from callmart.database.ledger import Lost
 from callmart.database.tombstones import of_address, secret_of, tombstone
-from callmart.declarations import standing
+from callmart.declarations import mart_tables
 from callmart.land.places import Events
 from callmart.privacy.places import PLACES
 from callmart.registry.places import Persons
@@ -70,16 +70,16 @@ def erase_restored(work: Work, person: Person) -> None:
     for place in (Events(), Persons()):
         place.treat(work, person)
     with work.connection.transaction():
-        for mart in standing.of_customers(work.connection):
+        for mart in mart_tables.of_customers(work.connection):
             statement = "hide_days" if mart.day else "hide_customer"
             names = {
-                "mart": sql.Identifier(standing.SCHEMA, mart.name),
+                "mart": sql.Identifier(mart_tables.SCHEMA, mart.name),
                 "day": sql.Identifier("t", str(mart.day)),
                 "mart_name": sql.Literal(mart.name),
             }
             query = sql.SQL(SQL[statement]).format(**names)
             if work.connection.execute(query, {"customer": person.customer_id}).rowcount:
-                vacuum.note(work.connection, f"{standing.SCHEMA}.{mart.name}")
+                vacuum.note(work.connection, f"{mart_tables.SCHEMA}.{mart.name}")
         work.connection.execute(SQL["forget_hidden"], {"customer": person.customer_id})
 
 

@@ -1,13 +1,13 @@
 """Who a request is about, from the words of a letter to the keys that the register has instead."""
 
-import duckdb
 import psycopg
 
 from callmart.base import sql_file, telephone
 from callmart.base.errors import UserError
 from callmart.base.keys import keyed, known_key
 from callmart.base.settings import Settings
-from callmart.registry.contacts import contact_key, key_contacts
+from callmart.database.tombstones import of_address
+from callmart.registry.contacts import key_contacts
 
 SQL = sql_file.statements(__file__)
 
@@ -45,23 +45,19 @@ def asker(connection: psycopg.Connection, customer_id: int, key: bytes, word: st
     """How the register knows the contact who asks, by the contact's address. Contacts that the registry has without a
     key, from an earlier version, get theirs. `connection` is the owner's; commits.
     """
-    contact = contact_key(key, _address(word))
+    contact = of_address(key, _address(word))
     key_contacts(connection, customer_id, key)
     connection.commit()
     return contact
 
 
 def _number(word: str) -> str:
-    with duckdb.connect() as reader:
-        telephone.define_macros(reader)
-        ((number, is_withheld),) = reader.execute(
-            "select telephone_number($word), is_withheld($word)", {"word": word}
-        ).fetchall()
-    if number is None or is_withheld:
+    number = telephone.number_of(word)
+    if number is None:
         raise UserError(
             "that is not a telephone number: enter it as it is in the letter, with its area code or country code"
         )
-    return str(number)
+    return number
 
 
 def _address(word: str) -> str:

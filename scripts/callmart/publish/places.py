@@ -15,9 +15,10 @@ from zipfile import ZipFile, is_zipfile
 import tableauserverclient as TSC
 
 from callmart import publish
+from callmart.base import disk
 from callmart.base.errors import UserError
 from callmart.base.needles import Hits, Needles
-from callmart.base.person import Blocked, Counts, Person, Proof, Work
+from callmart.base.person import Blocked, Counts, Person, Proof, Work, quietly
 from callmart.base.settings import Settings
 from callmart.extract.places import in_file
 from callmart.publish import emulator, publishing
@@ -126,10 +127,9 @@ class Emulated:
     def prove(self, work: Work, person: Person) -> Proof:
         """Search all files of the emulator."""
         searched, left = Counts(), Counts()
-        for path in sorted(emulator.folder(work.settings.home).rglob("*")):
-            if path.is_file():
-                searched["files"] += 1
-                left["files"] += bool(_in_published(work.needles, path))
+        for path in disk.files(emulator.folder(work.settings.home)):
+            searched["files"] += 1
+            left["files"] += bool(_in_published(work.needles, path))
         return Proof(searched, +left)
 
 
@@ -170,7 +170,7 @@ def _publish(work: Work, person: Person) -> Counts:
         plan = replace(
             plan, customers=tuple(each for each in plan.customers if each.customer_id == person.customer_id)
         )
-        outcomes = publishing.apply(work.connection, work.settings, server, plan, _quietly)
+        outcomes = publishing.apply(work.connection, work.settings, server, plan, quietly)
     if failed := next((outcome.error for outcome in outcomes if outcome.error), None):
         raise Blocked("tableau", failed)
     return Counts(f"{step.kind}s" for outcome in outcomes for step in outcome.done)
@@ -216,7 +216,3 @@ def _in_published(needles: Needles, path: Path) -> Hits:
                 if member.endswith(".hyper"):
                     found |= in_file(needles, Path(packed.extract(member, folder)))
     return found
-
-
-def _quietly(*step: Any) -> None:
-    """Progress that nobody watches."""

@@ -2,12 +2,7 @@
 
 import psycopg
 
-from callmart.base.keys import keyed
-
-
-def contact_key(key: bytes, address: str) -> str:
-    """How the register knows a contact, however the address is spelt."""
-    return keyed(key, "contact", address.casefold())
+from callmart.database.tombstones import of_address
 
 
 def key_contacts(connection: psycopg.Connection, customer_id: int, key: bytes) -> None:
@@ -18,5 +13,5 @@ def key_contacts(connection: psycopg.Connection, customer_id: int, key: bytes) -
     with connection.cursor() as cursor:
         cursor.executemany(
             "update registry.contact set contact_key = %s where customer_id = %s and email = %s",
-            [(contact_key(key, address), customer_id, address) for (address,) in unkeyed],
+            [(of_address(key, address), customer_id, address) for (address,) in unkeyed],
         )

@@ -4,7 +4,7 @@ import psycopg
 from psycopg import sql
 
 from callmart.base.person import Counts, Person, Proof, Work
-from callmart.database import places, vacuum
+from callmart.database import searching, vacuum
 
 # An agent who had events later under a detailed contract has an id there, too.
 _AGENT = "agent_key = any(%(keys)s) and not coalesce(last_day >= (%(until)s at time zone t.time_zone)::date, false)"
@@ -48,7 +48,7 @@ class Persons:
 
     def prove(self, work: Work, person: Person) -> Proof:
         """Count again, and search the tables whole."""
-        searched = places.prove(work, self.tables)
+        searched = searching.prove(work, self.tables)
         to_attest = () if person.kind == "caller" else ("registry.yml",)
         return Proof(searched.searched, searched.left | self.find(work, person), to_attest)
 

@@ -18,7 +18,7 @@ from psycopg import sql
 from callmart.base import sql_file
 from callmart.base.settings import Settings
 from callmart.database.vacuum import note, vacuum
-from callmart.declarations import dbt_project, standing
+from callmart.declarations import dbt_project, mart_tables
 from callmart.extract import extract
 from callmart.opening import opening
 from callmart.retention.expired_months import (
@@ -110,14 +110,14 @@ class _Planner:
 
     def marts(self) -> None:
         """All mart tables in the database, including marts that the project no longer declares."""
-        marts = standing.of_customers(self.connection)
+        marts = mart_tables.of_customers(self.connection)
         for mart in marts:
             if mart.day:
                 # Whole months are dropped, so rows are deleted only from the month of the floor.
-                has_months = self.months(standing.SCHEMA, mart.name, self.floor)
+                has_months = self.months(mart_tables.SCHEMA, mart.name, self.floor)
                 self.rows(
                     "mart",
-                    f"{standing.SCHEMA}.{mart.name}",
+                    f"{mart_tables.SCHEMA}.{mart.name}",
                     f"days before {self.floor}",
                     sql.SQL("{day} >= {first} and {day} < %(floor)s").format(
                         day=sql.SQL("t.") + sql.Identifier(mart.day),
@@ -135,7 +135,7 @@ class _Planner:
             return
         self.rows(
             "mart",
-            f"{standing.SCHEMA}.{mart.name}",
+            f"{mart_tables.SCHEMA}.{mart.name}",
             "no kept day refers to them any more",
             condition,
             statement="delete_unreferenced",
@@ -233,7 +233,7 @@ class _Planner:
     def books(self) -> None:
         """The records of the registry and of the stages."""
         shown = "false"
-        if exists(self.connection, agents := f"{standing.SCHEMA}.agent"):
+        if exists(self.connection, agents := f"{mart_tables.SCHEMA}.agent"):
             shown = (
                 f"exists (select from {agents} as m"
                 " where m.customer_id = t.customer_id and m.agent_key = t.agent_key)"

@@ -20,7 +20,7 @@ from callmart.base.errors import UserError, kind
 from callmart.base.keys import key_file
 from callmart.base.settings import Settings
 from callmart.database import vacuum
-from callmart.declarations import dbt_project, standing
+from callmart.declarations import dbt_project, mart_tables
 from callmart.extract import extract
 from callmart.opening import opening
 from callmart.registry.applying import forget_customer
@@ -83,7 +83,7 @@ def remove(
     doesn't stop the rest.
     """
     _follow_calendar(connection)
-    marts = standing.of_customers(connection)
+    marts = mart_tables.of_customers(connection)
     gone, with_surplus = _gone(connection, settings), _with_surplus(connection, marts)
     connection.commit()
     removed: list[Removed | Unremoved] = []
@@ -297,7 +297,7 @@ def _remove_unreferenced(
         return 0
     rows = connection.execute(
         sql.SQL("delete from {} as t where t.customer_id = %(customer)s and {}").format(
-            sql.Identifier(standing.SCHEMA, mart.name), condition
+            sql.Identifier(mart_tables.SCHEMA, mart.name), condition
         ),
         parameters,
     ).rowcount
@@ -308,14 +308,14 @@ def _remove_unreferenced(
             set row_count = (select count(*) from {} where customer_id = %(customer)s)
             where customer_id = %(customer)s and mart = %(mart)s
             """
-        ).format(sql.Identifier(standing.SCHEMA, mart.name)),
+        ).format(sql.Identifier(mart_tables.SCHEMA, mart.name)),
         parameters | {"mart": mart.name},
     )
     return rows
 
 
 def _table(mart: dbt_project.Mart) -> str:
-    return f'{standing.SCHEMA}."{mart.name}"'
+    return f'{mart_tables.SCHEMA}."{mart.name}"'
 
 
 def _without_detailed(day: str) -> sql.Composable:

@@ -15,7 +15,7 @@ from callmart.base import sql_file
 from callmart.base.errors import UserError
 from callmart.base.settings import Settings
 from callmart.database import lock
-from callmart.declarations import dbt_project, standing
+from callmart.declarations import dbt_project, mart_tables
 from callmart.retention import expire, expired_months
 
 SQL = sql_file.statements(__file__)
@@ -37,13 +37,13 @@ def plan(connection: psycopg.Connection, settings: Settings, name: str) -> Plan:
     Raises UserError if the project declares the mart, there is no such mart, or a view of somebody else reads it.
     """
     declared = dbt_project.marts(settings)
-    left = {mart.name for mart in standing.undeclared(connection, declared)}
-    table = f"{standing.SHOWN}.{name}"
+    left = {mart.name for mart in mart_tables.undeclared(connection, declared)}
+    table = f"{mart_tables.SHOWN}.{name}"
     if name in {mart.name for mart in declared}:
         raise UserError(
             f"the project declares {table}: nothing was retired; remove its .sql and .yml from models/marts first"
         )
-    if renamed := standing.becomes(connection, name, declared):
+    if renamed := mart_tables.becomes(connection, name, declared):
         raise UserError(
             f"{table} is declared as {renamed.name} now: nothing was retired; run `callmart upgrade`"
         )
@@ -52,9 +52,9 @@ def plan(connection: psycopg.Connection, settings: Settings, name: str) -> Plan:
         raise UserError(f"there is no mart {name} to retire; {known}")
     views = _views(connection, name)
     counted = {
-        f"rows of {table}": f"select count(*) from {standing.SCHEMA}.{sql.Identifier(name).as_string()}",
+        f"rows of {table}": f"select count(*) from {mart_tables.SCHEMA}.{sql.Identifier(name).as_string()}",
         "monthly partitions": f"""
-            select count(*) from pg_partition_tree(to_regclass('{standing.SCHEMA}.' || quote_ident(%(mart)s)))
+            select count(*) from pg_partition_tree(to_regclass('{mart_tables.SCHEMA}.' || quote_ident(%(mart)s)))
             where isleaf and level > 0
         """,
         "opened days": "select count(*) from ops.opened_day where mart = %(mart)s",
@@ -84,10 +84,12 @@ def _remove(connection: psycopg.Connection, planned: Plan) -> None:
     lock.wait_at_most(connection, expired_months.READERS_WAIT)
     connection.execute(
         "delete from access.mart where relation = to_regclass(%s)",
-        [sql.Identifier(standing.SCHEMA, planned.name).as_string()],
+        [sql.Identifier(mart_tables.SCHEMA, planned.name).as_string()],
     )
     # This drops its months and views as well; `plan` has made sure that no other views depend on it.
-    connection.execute(sql.SQL("drop table {} cascade").format(sql.Identifier(standing.SCHEMA, planned.name)))
+    connection.execute(
+        sql.SQL("drop table {} cascade").format(sql.Identifier(mart_tables.SCHEMA, planned.name))
+    )
     connection.execute(sql.SQL("drop table if exists {}").format(sql.Identifier("build", planned.name)))
     connection.execute("delete from access.definition where object = any(%s)", [list(planned.views)])
     parameters = {"mart": planned.name}
@@ -110,7 +112,7 @@ def _views(connection: psycopg.Connection, name: str) -> tuple[str, ...]:
     """The views that read the mart or a month of it, directly or through other views. Raises UserError if one is not
     callmart's.
     """
-    views = standing.views(connection, name)
+    views = mart_tables.views(connection, name)
     if others := [view for view, is_callmarts in views if not is_callmarts]:
         raise UserError(f"nothing was retired: {others[0]} reads the mart; drop that view first")
     return tuple(view for view, _ in views)

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from psycopg import sql
 
-from callmart.declarations import standing
+from callmart.declarations import mart_tables
 from callmart.declarations.dbt_project import Mart
 
 
@@ -26,7 +26,7 @@ def unreferenced(mart: Mart, others: Iterable[Mart], kept: sql.SQL) -> sql.Compo
         sql.SQL(
             "not exists (select from {other} as r where r.customer_id = t.customer_id and {equal} and {kept})"
         ).format(
-            other=sql.Identifier(standing.SCHEMA, other.name),
+            other=sql.Identifier(mart_tables.SCHEMA, other.name),
             equal=sql.SQL(" and ").join(
                 sql.SQL("r.{0} = t.{0}").format(sql.Identifier(column)) for column in key
             ),

@@ -16,7 +16,7 @@ from callmart.access import memberships
 from callmart.base import sql_file
 from callmart.base.errors import UserError
 from callmart.database import lock
-from callmart.declarations import standing
+from callmart.declarations import mart_tables
 from callmart.declarations.dbt_project import Mart
 
 SQL = sql_file.statements(__file__)
@@ -59,14 +59,14 @@ def planned(connection: psycopg.Connection, marts: list[Mart]) -> list[Changed]:
 
     Raises UserError if something has its former name and another has its name of today.
     """
-    there = {mart.name: mart for mart in standing.marts(connection)}
+    there = {mart.name: mart for mart in mart_tables.marts(connection)}
     found = (_changed(mart, there) for mart in marts)
     return [one for one in found if one is not None]
 
 
 def added(connection: psycopg.Connection, marts: list[Mart]) -> Iterator[str]:
     """What the next build adds, as sentences: marts, and columns of marts."""
-    there = {mart.name: mart for mart in standing.marts(connection)}
+    there = {mart.name: mart for mart in mart_tables.marts(connection)}
     for mart in marts:
         tables = [there[name] for name in (mart.name, *mart.renamed_from) if name in there]
         if not tables:
@@ -132,7 +132,7 @@ def _changed(mart: Mart, there: dict[str, Mart]) -> Changed | None:
 
 
 def _table(name: str) -> sql.Identifier:
-    return sql.Identifier(standing.SCHEMA, name)
+    return sql.Identifier(mart_tables.SCHEMA, name)
 
 
 def _change(connection: psycopg.Connection, one: Changed) -> None:
@@ -162,7 +162,7 @@ def _change(connection: psycopg.Connection, one: Changed) -> None:
 
 def _drop_views(connection: psycopg.Connection, name: str) -> None:
     """Drop our views of a mart: PostgreSQL changes no column that a view shows. They are made again at the end."""
-    views = standing.views(connection, name)
+    views = mart_tables.views(connection, name)
     if others := [view for view, is_callmarts in views if not is_callmarts]:
         raise UserError(f"no mart was changed: {others[0]} reads the mart {name}; drop that view first")
     if names := [view for view, _ in views]:

@@ -1,8 +1,7 @@
--- privacy: the register of requests. Every change is a function of the owner: it looks who is logged in, in what state
--- the request is and what the contact may do, and writes the change into the audit log, in counts. Logins can read and
--- write none of the tables. A mistake of the user has the SQLSTATE CM001, and its message is a sentence for that
--- person. A refusal is not raised, because it has to stay in the log: functions that ask for somebody's authority
--- return its sentence, or null.
+-- privacy: the register of requests. Logins can read and write none of its tables. What they see of it is here; what
+-- they do is in privacy_steps.sql, made of the parts that are here. A mistake of the user has the SQLSTATE CM001, and
+-- its message is a sentence for that person. A refusal is not raised, because it has to stay in the log: functions that
+-- ask for somebody's authority return its sentence, or null.
 
 -- The day at the provider.
 create or replace function privacy.today() returns date
@@ -70,6 +69,20 @@ begin
 end
 $$;
 
+-- The mistake of a step that is not the next one.
+create or replace function privacy.out_of_turn(request privacy.request) returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    perform privacy.mistake(
+        format(
+            'request %s is %s: %s', request.number, request.state, privacy.next_step(request.number, request.state)
+        )
+    );
+end
+$$;
+
 -- Lock a request that is in one of these states.
 create or replace function privacy.take(asked integer, variadic states text[]) returns privacy.request
 language plpgsql
@@ -83,9 +96,7 @@ begin
         perform privacy.mistake(format('there is no request %s: `callmart privacy status` lists them', asked));
     end if;
     if request.state <> all (states) then
-        perform privacy.mistake(
-            format('request %s is %s: %s', asked, request.state, privacy.next_step(asked, request.state))
-        );
+        perform privacy.out_of_turn(request);
     end if;
     return request;
 end
@@ -155,6 +166,18 @@ begin
 end
 $$;
 
+-- The day on which a letter came is over, or today.
+create or replace function privacy.require_received(received date) returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    if received > privacy.today() then
+        perform privacy.mistake(format('%s lies ahead: enter the day on which the letter came', received));
+    end if;
+end
+$$;
+
 -- Counts are numbers under plain words, so that nothing of a person can get in.
 create or replace function privacy.require_counts(counts jsonb) returns void
 language plpgsql
@@ -196,426 +219,6 @@ begin atomic
     ) as latest on true
     order by planned.place;
 end;
-
--- What the officer does.
-
--- Enter a request. One from somebody who is no authorised contact of the customer is entered as refused.
-create or replace function privacy.open_request(
-    customer integer, kind text, subject text, received date, contact text, out number integer, out refusal text
-)
-language plpgsql
-security definer
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-    request privacy.request;
-    fault text;
-begin
-    if received > privacy.today() then
-        perform privacy.mistake(format('%s lies ahead: enter the day on which the letter came', received));
-    end if;
-    fault := case
-        when not exists (select from registry.customer as c where c.customer_id = customer) then 'no such customer'
-        when not privacy.is_authorised(customer, contact) then 'authority'
-    end;
-    if fault is not null then
-        insert into privacy.request (customer_id, contact_key, received, state, refused_why, ended_at)
-        values (customer, contact, received, 'refused', fault, clock_timestamp())
-        returning * into request;
-        number := request.number;
-        refusal := privacy.refusal(
-            request, 'open', fault,
-            case fault
-                when 'authority' then format('refused, as who asks is not an authorised contact of customer %s', customer)
-                else format('refused, as there is no customer %s', customer)
-            end
-        );
-        return;
-    end if;
-    if kind is null or subject is null then
-        perform privacy.mistake('say whom the request is about');
-    end if;
-    select r.number into number
-    from privacy.request as r
-    where
-        r.customer_id = customer and r.kind = open_request.kind and r.subject = open_request.subject
-        and r.ended_at is null and r.answered_at is null;
-    if found then
-        perform privacy.mistake(format('request %s is about the same person, and still open: go on with that', number));
-    end if;
-    insert into privacy.request (customer_id, kind, subject, contact_key, received, state)
-    values (customer, kind, subject, contact, received, 'received')
-    returning * into request;
-    perform privacy.enter(request, 'received');
-    number := request.number;
-end
-$$;
-
--- Enter that a person asked directly, and was sent to the customer. Nothing is kept of the person.
-create or replace function privacy.forward(customer integer, received date) returns integer
-language plpgsql
-security definer
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-    request privacy.request;
-begin
-    if received > privacy.today() then
-        perform privacy.mistake(format('%s lies ahead: enter the day on which the letter came', received));
-    end if;
-    if not exists (select from registry.customer as c where c.customer_id = customer) then
-        perform privacy.mistake(format('there is no customer %s: `callmart status` lists them', customer));
-    end if;
-    insert into privacy.request (customer_id, received, state, ended_at)
-    values (customer, received, 'forwarded', clock_timestamp())
-    returning * into request;
-    perform privacy.enter(request, 'forwarded');
-    return request.number;
-end
-$$;
-
--- Record how the contact's identity was checked, and what the contact says of the number or id. Before anything is
--- erased, this also begins anew, so plan and approval have to be given again. `taking_over` is another contact, who
--- goes on with the request.
-create or replace function privacy.verify(
-    asked integer, how text, alone boolean, instructed boolean, taking_over text default null
-) returns text
-language plpgsql
-security definer
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-    request privacy.request := privacy.take(
-        asked, 'received', 'identified', 'planned', 'approved', 'executing', 'proving'
-    );
-    has_begun boolean := request.state in ('executing', 'proving');
-    refused text;
-begin
-    if has_begun and taking_over is null then
-        perform privacy.mistake(
-            format('request %s is %s: %s', asked, request.state, privacy.next_step(asked, request.state))
-        );
-    end if;
-    if alone is null and not has_begun then
-        perform privacy.mistake('say what the contact says of the number or id: --alone or --shared');
-    end if;
-    request.contact_key := coalesce(taking_over, request.contact_key);
-    refused := privacy.lost_authority(request, 'verify');
-    if refused is not null then
-        return refused;
-    end if;
-    update privacy.request as r
-    set
-        contact_key = request.contact_key,
-        identified_at = clock_timestamp(),
-        identified_by = session_user,
-        identified_how = how,
-        is_alone = case when has_begun then r.is_alone else alone end,
-        is_instructed = case when has_begun then r.is_instructed else instructed end,
-        plan_hash = case when has_begun then r.plan_hash end,
-        planned_at = case when has_begun then r.planned_at end,
-        planned_by = case when has_begun then r.planned_by end,
-        until = case when has_begun then r.until end,
-        approved_at = case when has_begun then r.approved_at end,
-        approved_by = case when has_begun then r.approved_by end
-    where r.number = asked;
-    if has_begun then
-        insert into ops.audit_log (action, customer_id, details)
-        values ('privacy taken over', request.customer_id, jsonb_build_object('request', asked));
-    else
-        perform privacy.enter(request, 'identified', jsonb_build_object('how', how, 'alone', alone));
-    end if;
-    return null;
-end
-$$;
-
--- Record a plan: counts per place, up to a moment. An earlier plan and its approval no longer count.
-create or replace function privacy.note_plan(asked integer, hash text, until timestamptz, counts jsonb) returns void
-language plpgsql
-security definer
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-    request privacy.request := privacy.take(asked, 'identified', 'planned', 'approved');
-    moment timestamptz := clock_timestamp();
-    place text;
-begin
-    if (request.is_alone or request.is_instructed) is not true then
-        perform privacy.mistake(
-            format(
-                'request %s is about what several persons share, so nothing is erased without a written instruction: '
-                'when you have it, `callmart privacy verify %s --shared --written-instruction`; otherwise '
-                '`callmart privacy answer %s` says so',
-                asked, asked, asked
-            )
-        );
-    end if;
-    if jsonb_typeof(counts) <> 'object' or counts = '{{}}' or until >= moment then
-        perform privacy.mistake('a plan has counts per place, up to the end of a day that is over');
-    end if;
-    update privacy.request as r
-    set
-        planned_at = moment,
-        planned_by = session_user,
-        plan_hash = hash,
-        until = note_plan.until,
-        approved_at = null,
-        approved_by = null
-    where r.number = asked;
-    for place in select jsonb_object_keys(counts) loop
-        perform privacy.require_counts(counts -> place);
-        insert into privacy.step (request, place, step, counts) values (asked, place, 'find', counts -> place);
-    end loop;
-    perform privacy.enter(request, 'planned', jsonb_build_object('places', counts));
-end
-$$;
-
--- What the approver does: approve the plan that has this hash. Whoever opened or planned the request can't, nor can the
--- owner, who can do everything else.
-create or replace function privacy.approve(asked integer, hash text) returns text
-language plpgsql
-security definer
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-    request privacy.request := privacy.take(asked, 'planned');
-    refused text;
-begin
-    if session_user in (request.opened_by, request.planned_by, current_user) then
-        return privacy.refusal(
-            request, 'approve', 'same login',
-            'nobody approves a request of one''s own; let the approver do it, with the approver''s password'
-        );
-    end if;
-    refused := privacy.lost_authority(request, 'approve');
-    if refused is not null then
-        return refused;
-    end if;
-    if hash is distinct from request.plan_hash then
-        perform privacy.mistake(
-            format('request %s has another plan than that: look at it with `callmart privacy approve %s`', asked, asked)
-        );
-    end if;
-    update privacy.request as r
-    set approved_at = clock_timestamp(), approved_by = session_user
-    where r.number = asked;
-    perform privacy.enter(request, 'approved');
-    return null;
-end
-$$;
-
--- Begin, or go on, to do the approved plan. The hash is that of the plan as it would be made now; once it has begun,
--- the counts become smaller, and it is not compared any more.
-create or replace function privacy.begin_doing(asked integer, hash text) returns text
-language plpgsql
-security definer
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-    request privacy.request := privacy.take(asked, 'approved', 'executing', 'proving');
-    refused text;
-begin
-    if request.state = 'approved' then
-        refused := privacy.lost_authority(request, 'do');
-        if refused is not null then
-            return refused;
-        end if;
-        if hash is distinct from request.plan_hash then
-            perform privacy.mistake(
-                format(
-                    'request %s: the data has changed since the plan was approved, and nothing was done; '
-                    '`callmart privacy plan %s` shows it as it is now, to be approved again',
-                    asked, asked
-                )
-            );
-        end if;
-    end if;
-    update privacy.request as r
-    set begun_at = coalesce(r.begun_at, clock_timestamp())
-    where r.number = asked;
-    if request.state <> 'executing' then
-        perform privacy.enter(request, 'executing');
-    end if;
-    return null;
-end
-$$;
-
--- Record what was treated, proved or attested in a place of the plan. A place that was blocked is free again. Of a
--- proof the counts have to say what is `left`; `to_attest` is what a person still has to confirm.
-create or replace function privacy.note_step(asked integer, place text, step text, counts jsonb) returns void
-language plpgsql
-security definer
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-    request privacy.request;
-begin
-    request := case step
-        when 'treat' then privacy.take(asked, 'executing')
-        when 'prove' then privacy.take(asked, 'proving')
-        when 'attest' then privacy.take(asked, 'answered')
-    end;
-    if request.number is null then
-        perform privacy.mistake(format('%s is no step of evidence: record treat, prove or attest', step));
-    end if;
-    perform privacy.require_counts(counts);
-    if not exists (select from privacy.evidence(asked, 'find') as e where e.place = note_step.place) then
-        perform privacy.mistake(format('request %s has no place of this name in its plan', asked));
-    end if;
-    if step = 'prove' and not counts ? 'left' then
-        perform privacy.mistake('a proof says how much is left');
-    end if;
-    insert into privacy.step (request, place, step, counts) values (asked, place, step, counts);
-    update privacy.request as r
-    set blocked_place = null, blocked_code = null
-    where r.number = asked and r.blocked_place = note_step.place;
-    insert into ops.audit_log (action, customer_id, details)
-    values (
-        'privacy ' || step, request.customer_id,
-        jsonb_build_object('request', asked, 'place', place, 'counts', counts)
-    );
-end
-$$;
-
--- Begin, or go on, to prove that nothing is left. Every place of the plan has been treated.
-create or replace function privacy.begin_proving(asked integer) returns void
-language plpgsql
-security definer
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-    request privacy.request := privacy.take(asked, 'executing', 'proving');
-    missing text;
-begin
-    select e.place into missing from privacy.evidence(asked, 'treat') as e where e.entry is null limit 1;
-    if found then
-        perform privacy.mistake(
-            format('request %s: %s is not done yet; `callmart privacy do %s` goes on', asked, missing, asked)
-        );
-    end if;
-    if request.state = 'executing' then
-        perform privacy.enter(request, 'proving');
-    end if;
-end
-$$;
-
--- Record that a place can't be reached, which keeps the request open.
-create or replace function privacy.block(asked integer, place text, code text) returns void
-language plpgsql
-security definer
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-    request privacy.request := privacy.take(
-        asked, 'identified', 'planned', 'approved', 'executing', 'proving', 'answered'
-    );
-begin
-    update privacy.request as r
-    set blocked_place = place, blocked_code = code
-    where r.number = asked;
-    insert into ops.audit_log (action, customer_id, details)
-    values (
-        'privacy blocked', request.customer_id, jsonb_build_object('request', asked, 'place', place, 'code', code)
-    );
-end
-$$;
-
--- Record that the contact was answered. Everything is proved, or the contact didn't instruct us to erase what several
--- persons share.
-create or replace function privacy.answer(asked integer) returns text
-language plpgsql
-security definer
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-    request privacy.request := privacy.take(asked, 'identified', 'proving');
-    unproved text;
-    refused text;
-begin
-    if request.state = 'identified' and (request.is_alone or request.is_instructed) is not false then
-        perform privacy.mistake(
-            format('request %s is identified: %s', asked, privacy.next_step(asked, 'identified'))
-        );
-    end if;
-    if request.blocked_place is not null then
-        perform privacy.mistake(
-            format(
-                'request %s is blocked by %s (%s): run the command again that said so', asked, request.blocked_place,
-                request.blocked_code
-            )
-        );
-    end if;
-    refused := privacy.lost_authority(request, 'answer');
-    if refused is not null then
-        return refused;
-    end if;
-    select proof.place into unproved
-    from privacy.evidence(asked, 'prove') as proof
-    inner join privacy.evidence(asked, 'treat') as treated on proof.place = treated.place
-    where (proof.entry > treated.entry and (proof.counts ->> 'left')::numeric = 0) is not true
-    limit 1;
-    if found then
-        perform privacy.mistake(
-            format(
-                'request %s: %s is not proved; `callmart privacy prove %s`, and if something is left, '
-                '`callmart privacy do %s` before it', asked, unproved, asked, asked
-            )
-        );
-    end if;
-    update privacy.request as r
-    set answered_at = clock_timestamp()
-    where r.number = asked;
-    perform privacy.enter(request, 'answered');
-    return null;
-end
-$$;
-
--- Refuse a request before anything was erased. We judge authority and identity, and never whether a request is right.
-create or replace function privacy.refuse(asked integer, why text) returns void
-language plpgsql
-security definer
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-    request privacy.request := privacy.take(asked, 'received', 'identified', 'planned', 'approved');
-begin
-    update privacy.request as r
-    set refused_why = why, subject = null, state = 'refused', ended_at = clock_timestamp()
-    where r.number = asked;
-    perform privacy.enter(request, 'refused', jsonb_build_object('why', why));
-end
-$$;
-
--- Close a request that was answered, when everything that a person has to do elsewhere is attested.
-create or replace function privacy.close(asked integer) returns void
-language plpgsql
-security definer
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-    request privacy.request := privacy.take(asked, 'answered');
-    missing text;
-begin
-    if request.blocked_place is not null then
-        perform privacy.mistake(
-            format('request %s is blocked by %s (%s)', asked, request.blocked_place, request.blocked_code)
-        );
-    end if;
-    select string_agg(format('--attested "%s"', proof.place), ' ') into missing
-    from privacy.evidence(asked, 'prove') as proof
-    inner join privacy.evidence(asked, 'attest') as attested on proof.place = attested.place
-    where coalesce((proof.counts ->> 'to_attest')::numeric, 0) > 0 and attested.entry is null;
-    if missing is not null then
-        perform privacy.mistake(
-            format(
-                'request %s waits for what a person does elsewhere; when it is done, `callmart privacy close %s %s`',
-                asked, asked, missing
-            )
-        );
-    end if;
-    perform privacy.enter(request, 'closed');
-end
-$$;
 
 -- What the officer and the approver see: every request, and nobody in it.
 

@@ -1,7 +1,7 @@
 -- How the database knows again who was erased.
 
 -- The tombstones of each customer as one digest, as ledger.py makes it from the ledger.
-create or replace view privacy.standing as
+create or replace view privacy.tombstone_digest as
 select
     customer_id,
     md5(

@@ -18,13 +18,13 @@ from callmart.audit import attempts, tables
 from callmart.base.errors import UserError
 from callmart.base.pointing import COUNTS_AND_MOMENTS, WHOM
 from callmart.database import migrating, schema
-from callmart.declarations import dbt_project, persons
+from callmart.declarations import dbt_project, pointing
 from callmart.declarations.dbt_project import Mart
-from callmart.declarations.persons import Column
 from callmart.opening import opening
 from callmart.upgrade import upgrading
 from callmart_home import Callmart
 from centre import REGISTRY
+from pointing_columns import Column, columns
 
 
 @pytest.fixture(scope="module")
@@ -111,11 +111,11 @@ def plant(connection: psycopg.Connection, table: str, of_type: str, comment: str
 
 
 def test_of_many_planted_columns_each_is_refused(owner: psycopg.Connection, marts: list[Mart]) -> None:
-    assert (persons.undeclared(owner), drift.find(owner, marts)) == ([], [])
+    assert (pointing.undeclared(owner), drift.find(owner, marts)) == ([], [])
     for statement in NEEDED.split(";\n"):
         owner.execute(statement.encode())
     harmless = [plant(owner, "planted.first", of_type, comment) for of_type, comment in HARMLESS]
-    assert persons.undeclared(owner) == []
+    assert pointing.undeclared(owner) == []
 
     planted = [plant(owner, "planted.first", of_type) for of_type in TYPES]
     planted += [plant(owner, place, "text") for place in PLACES]
@@ -127,7 +127,7 @@ def test_of_many_planted_columns_each_is_refused(owner: psycopg.Connection, mart
     planted += ["raw.monthly.planted"]
     shown = [plant(owner, table, of_type, f"person: {person}") for table, of_type, person in SHOWN]
 
-    found = persons.undeclared(owner)
+    found = pointing.undeclared(owner)
     assert len(planted) + len(shown) > 75
     for column in planted:
         assert sum(f"the column {column} (" in text.replace('"', "") for text in found) == 1, column
@@ -139,7 +139,7 @@ def test_of_many_planted_columns_each_is_refused(owner: psycopg.Connection, mart
     with pytest.raises(
         UserError, match=r"the column ops\.kept\.planted \(text\) does not say whom it points to"
     ):
-        persons.columns(owner)
+        pointing.refuse_undeclared(owner)
 
 
 def test_the_audit_finds_a_column_that_was_added_by_hand(played: Callmart, owner: psycopg.Connection) -> None:
@@ -161,7 +161,7 @@ def test_the_audit_finds_a_column_that_was_added_by_hand(played: Callmart, owner
 def test_a_sentence_says_what_to_do(owner: psycopg.Connection) -> None:
     planted = plant(owner, "raw.file", "text")
     built = plant(owner, "build.stg_agent", "text")
-    assert persons.undeclared(owner) == [
+    assert pointing.undeclared(owner) == [
         f"the column {built} (text) does not say whom it points to: drop it, or say so in the YAML of its model, and "
         "build it again",
         f"the column {planted} (text) does not say whom it points to: drop it, or say so in "
@@ -173,7 +173,7 @@ def test_a_sentence_says_what_to_do(owner: psycopg.Connection) -> None:
 
 
 def test_every_declaration_is_in_the_catalogue(owner: psycopg.Connection, marts: list[Mart]) -> None:
-    found = persons.columns(owner)
+    found = columns(owner)
     assert found == sorted(found)
     of_marts = {
         (place, mart.name, column.name, column.person)
@@ -205,9 +205,7 @@ def test_every_declaration_is_in_the_catalogue(owner: psycopg.Connection, marts:
 def test_a_view_follows_its_table(owner: psycopg.Connection) -> None:
     owner.execute("comment on column store.queue_day.queue is 'person: staff'")
     owner.execute("select access.show_mart('store.queue_day', 'queue')")
-    assert Column("mart", "queue_day", "queue", "text", "staff") in [
-        Column(*row) for row in owner.execute(persons.SQL["declared"])
-    ]
+    assert Column("mart", "queue_day", "queue", "text", "staff") in columns(owner)
 
 
 CHANGED = {
@@ -240,7 +238,7 @@ def test_what_was_declared_away_by_hand_is_found_and_corrected(
 ) -> None:
     statement, text = CHANGED[what]
     with played.connect() as connection:
-        before = persons.columns(connection)
+        before = columns(connection)
         connection.commit()
         with played.superuser() as superuser:  # not even the owner changes a view that customers read
             superuser.execute(statement.encode())
@@ -250,7 +248,7 @@ def test_what_was_declared_away_by_hand_is_found_and_corrected(
         connection.rollback()
         memberships.apply(connection, played.settings, marts)
         assert drift.find(connection, marts) == []
-        assert persons.columns(connection) == before
+        assert columns(connection) == before
 
 
 # -- what refuses --------------------------------------------------------------------------------------------------

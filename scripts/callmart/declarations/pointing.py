@@ -3,7 +3,6 @@ their YAML, of all other tables and views from database/objects/persons.sql.
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import psycopg
@@ -12,35 +11,14 @@ from psycopg.types.json import Jsonb
 
 from callmart.base import declared, sql_file
 from callmart.base.errors import UserError
-from callmart.base.pointing import Whom
 from callmart.database import schema
 from callmart.declarations.dbt_project import Mart
-from callmart.declarations.standing import SCHEMA
+from callmart.declarations.mart_tables import SCHEMA
 
 SQL = sql_file.statements(__file__)
 
 FILE = declared.in_project(Path(schema.__file__).with_name("objects") / "persons.sql")
 MODELS = ("build", "store", "mart", "usage")  # the schemas of what dbt makes
-
-
-@dataclass(frozen=True, order=True)
-class Column:
-    """A column of a table or view. If it points to several persons, there is one of these for each."""
-
-    schema: str
-    table: str
-    column: str
-    type: str
-    person: Whom
-
-
-def columns(connection: psycopg.Connection) -> list[Column]:
-    """Every column that says whom it points to, nobody included, in the order of their names.
-
-    Raises UserError if a column does not say it: whoever looks for a person would pass it by.
-    """
-    refuse_undeclared(connection)
-    return [Column(*row) for row in connection.execute(SQL["declared"])]
 
 
 def refuse_undeclared(connection: psycopg.Connection, *, of_models: bool = True) -> None:

@@ -13,13 +13,12 @@ where
 order by 1, 2;
 
 -- name: of_persons
--- The columns of a table that hold words of a person, by what their comments say.
-select a.attname::text
-from pg_catalog.pg_attribute as a
+-- The columns of a table that hold words of a person.
+select c.column_name::text
+from access.pointing_column as c
+inner join pg_catalog.pg_attribute as a on c.relation = a.attrelid and c.column_name = a.attname
 inner join pg_catalog.pg_type as t on a.atttypid = t.oid
 where
-    a.attrelid = to_regclass(%(table)s)
-    and a.attnum > 0
-    and not a.attisdropped
+    c.relation = to_regclass(%(table)s)
     and t.typcategory = 'S'
-    and col_description(a.attrelid, a.attnum) ~ 'person: (agent|caller|contact|recipient)';
+    and c.persons && '{agent,caller,contact,recipient}';
