@@ -2,8 +2,8 @@
 -- them (land/erased.py). It isn't trusted, so the tombstones are asked again.
 
 -- Note in the table `erased_key` which keys the loader hands over as they are, although there is a tombstone. They are
--- looked for up to a day after the end of what was erased: a call that began before may end then. They are looked for in
--- every row, also in one from which the loader says that it took somebody out. Uses the table `arrived` of
+-- looked for up to a day after the end of what was erased: a call that began before may end then. They are looked for
+-- in every row, also in one from which the loader says that it took somebody out. Uses the table `arrived` of
 -- raw.refuse_unprepared.
 create or replace function raw.find_erased() returns void
 language plpgsql
@@ -143,9 +143,9 @@ begin
 end
 $$;
 
--- A row after the end of what was erased belongs to it if the first event of its call lies before. The loader can't know
--- that; the row is treated here as the loader treats those before, and an agent's id goes with the agent's last row.
--- Returns whether there was one. Uses the table `erased_key`.
+-- A row after the end of what was erased belongs to it if the first event of its call lies before. The loader can't
+-- know that; the row is treated here as the loader treats those before, and an agent's id goes with the agent's last
+-- row. Returns whether there was one. Uses the table `erased_key`.
 create or replace function raw.take_out_late() returns boolean
 language plpgsql
 as $$
