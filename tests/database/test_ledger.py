@@ -219,6 +219,8 @@ DAMAGES: dict[str, tuple[Callable[[Callmart], object], object, bool]] = {
     "a tombstone that ends earlier": (
         execute("update privacy.tombstone set until = until - interval '1 day' where entry = 1"), {ONE}, True,
     ),
+    "a secret gone": (execute("delete from privacy.secret where customer_id = 1"), {ONE}, True),
+    "another secret": (execute("update privacy.secret set secret = 'x' where customer_id = 2"), {OTHER}, True),
     "everything gone from the database": (
         execute("truncate privacy.tombstone, privacy.ledger_entry, privacy.ledger"), {ONE, OTHER}, True,
     ),
@@ -230,6 +232,7 @@ def test_a_difference_is_found_and_mended(erased: Callmart, damage: str) -> None
     do, closed, is_mended = DAMAGES[damage]
     before = home(erased).read_bytes()
     rows = erased.rows("select * from privacy.tombstone order by entry, tombstone")
+    secrets = erased.rows("select * from privacy.secret order by customer_id")
     do(erased)
     found = standing(erased)
     assert (found.unreadable is not None, found.differing) == (
@@ -251,6 +254,7 @@ def test_a_difference_is_found_and_mended(erased: Callmart, damage: str) -> None
             path.write_bytes(before)
     assert home(erased).read_bytes() == copy(erased).read_bytes() == before
     assert erased.rows("select * from privacy.tombstone order by entry, tombstone") == rows
+    assert erased.rows("select * from privacy.secret order by customer_id") == secrets
     assert standing(erased) == Standing()
     with erased.connect() as connection:
         assert ledger.close(connection, erased.settings) == []

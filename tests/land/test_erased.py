@@ -214,6 +214,28 @@ def test_the_agents_id_stays_out_of_the_registry(callmart: Callmart, customer: i
     assert {row["agent"] for row in ids} == {BEN}
 
 
+def test_the_end_of_a_call_over_midnight_does_not_bring_the_agents_id_back(
+    callmart: Callmart, customer: int
+) -> None:
+    erased(callmart, customer, "agent", NOOR)
+    rest = [row for row in call("c-4", "23:59:50", OTHER, NOOR) if row["occurred_at"] >= UNTIL.isoformat()]
+    land(callmart, customer, rest)
+    ids = callmart.rows("select agent from registry.agent where customer_id = %s", customer)
+    assert {row["agent"] for row in ids} == {BEN}
+
+
+def test_a_call_whose_first_event_came_after_the_end_is_known_again(
+    callmart: Callmart, customer: int
+) -> None:
+    """The agent talked since before the end, but no event lies there, so nothing of it was erased."""
+    erased(callmart, customer, "agent", NOOR)
+    own = {"call_id": "c-10", "queue": "sales"}
+    row = event("agent_released", at("00:00:10", 1), agent=NOOR, reason="agent", duration_s=30, **own)
+    assert land(callmart, customer, [row]).landed == 1
+    landed = land(callmart, customer, [row, event("agent_logged_in", at("08:00", 1), agent=BEN)])
+    assert (landed.landed, landed.repeated) == (1, 1)
+
+
 # -- the server asks again -------------------------------------------------------------------------------------------
 
 ROW = {"customer_id": "%(customer)s", "occurred_at": "%(at)s", "event_key": "1", "identified": "true",
@@ -249,6 +271,10 @@ def handed_over(callmart: Callmart, customer: int, moment: Any, **change: str) -
         pytest.param({"erased": "'call'"}, id="an erased call with its agent"),
         pytest.param({"erased": "'~' || %(key)s", "agent_key": "null"}, id="a mark with the prefix"),
         pytest.param({"erased": "'anything'"}, id="an unknown mark"),
+        pytest.param({"erased": "'part'"}, id="an erased agent marked as taken out"),
+        pytest.param({"target_key": "%(key)s", "target_kind": "'agent'", "event": "'transferred'",
+                      "reason": "'blind'", "agent_key": "null", "erased": "repeat('0', 32)"},
+                     id="as a target of somebody taken out"),
     ],
 )  # fmt: skip
 def test_the_server_refuses_what_the_loader_may_not_hand_over(
@@ -260,6 +286,27 @@ def test_the_server_refuses_what_the_loader_may_not_hand_over(
     assert handed_over(callmart, customer, at("10:00", 2)) == 1
     key = keyed(key_of(callmart, customer), "agent", BEN)
     assert handed_over(callmart, customer, at("10:00"), agent_key=f"'{key}'") == 1
+
+
+def test_the_server_refuses_an_erased_agents_id_without_any_event(callmart: Callmart, customer: int) -> None:
+    erased(callmart, customer, "agent", NOOR)
+    key = keyed(key_of(callmart, customer), "agent", NOOR)
+    with logins.connect(callmart.settings, "loader") as loader:
+        loader.execute(
+            "insert into raw.incoming_agent (customer_id, agent_key, agent, last_at) values (%s, %s, %s, %s)",
+            [customer, key, NOOR, at("10:00")],
+        )
+        with pytest.raises(psycopg.errors.CheckViolation, match="erased"):
+            loader.execute(KEEP, {"file": "0" * 32})
+
+
+@pytest.mark.parametrize("count", ["-1", "null"])
+def test_the_server_refuses_a_count_of_erased_rows_that_is_none(callmart: Callmart, count: str) -> None:
+    with (
+        logins.connect(callmart.settings, "loader") as loader,
+        pytest.raises(psycopg.errors.CheckViolation, match="counts"),
+    ):
+        loader.execute(KEEP.replace("'{}')", f"'{{}}', {count}::int8)"), {"file": "0" * 32})
 
 
 def test_a_mark_of_the_loader_is_never_kept(callmart: Callmart, customer: int) -> None:

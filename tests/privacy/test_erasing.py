@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import date, datetime, time, timedelta
 from functools import partial
 from pathlib import Path
@@ -110,7 +111,7 @@ def test_what_belongs_to_no_place_keeps_a_request_open(work: Work, planted: str)
         work.connection.commit()
     try:
         with pytest.raises(Blocked, match="letter") as blocked:
-            erasing.plan(work, of(work, "agent", LEAVER))
+            plan_of(work, of(work, "agent", LEAVER))
         assert (blocked.value.place, blocked.value.code) == ("places", "unknown place")
     finally:
         stray.unlink(missing_ok=True)
@@ -130,8 +131,8 @@ def test_a_new_kind_of_content_on_tableau_has_to_be_claimed(
 
 def test_a_plan_counts_and_changes_nothing(home: Callmart, work: Work) -> None:
     before = state(home)
-    plan = erasing.plan(work, of(work, "agent", LEAVER))
-    assert plan.hash == erasing.plan(work, of(work, "agent", LEAVER)).hash
+    plan = plan_of(work, of(work, "agent", LEAVER))
+    assert plan.hash == plan_of(work, of(work, "agent", LEAVER)).hash
     assert state(home) == before
     key = agent_key(home, LEAVER)
     (stored,) = home.rows(
@@ -177,7 +178,7 @@ def test_an_agent_is_erased_everywhere_whatever_breaks_off(
     everywhere = files_with(home.home, words)
     assert {file.partition("/")[0] for file in everywhere} == {"postgres", "extracts", "emulator"}
     person = of(work, "agent", LEAVER)
-    plan = erasing.plan(work, person)
+    plan = plan_of(work, person)
 
     for broken in CRASHES.values():
         with monkeypatch.context() as patch:
@@ -265,7 +266,7 @@ def test_an_agent_who_is_still_there_keeps_what_came_later(home: Callmart, work:
     person = of(work, "agent", PARTLY, day=DAYS[0])
     before = of_agent(home, PARTLY)
     assert set(before) == set(DAYS)
-    plan, queues = erasing.plan(work, person), state(home)
+    plan, queues = plan_of(work, person), state(home)
     do(work, person, request=2)
     assert left(prove(work, person, request=2)) == {}
     assert of_agent(home, PARTLY) == {day: rows for day, rows in before.items() if day > DAYS[0]}
@@ -279,7 +280,7 @@ def test_an_agent_who_is_still_there_keeps_what_came_later(home: Callmart, work:
 def test_a_caller_is_counted_as_one_without_a_number(home: Callmart, work: Work) -> None:
     before = state(home)
     person = of(work, "caller", CALLER)
-    plan = erasing.plan(work, person)
+    plan = plan_of(work, person)
     assert plan.counts["events"] == {"calls": 3, "events in calls": 6}
     assert set(plan.cells) == {("callers", HELP, DAYS[0]), ("callers", HELP, DAYS[2])}
     old_calls = landed.look(work.connection, person).calls
@@ -312,7 +313,7 @@ def without_callers(row: dict[str, Any]) -> dict[str, Any]:
 def test_a_contact_goes(home: Callmart, work: Work) -> None:
     before, person = state(home), of(work, "contact", CONTACT)
     assert files_with(home.home, {CONTACT.encode()})
-    assert erasing.plan(work, person).counts["registry"] == {"registry.contact": 1}
+    assert plan_of(work, person).counts["registry"] == {"registry.contact": 1}
     do(work, person, request=5)
     assert left(prove(work, person, request=5)) == {}
     assert files_with(home.home, {word.encode() for word in person.words}) == set()
@@ -382,7 +383,7 @@ def die_after(home: Path, place: str, word: str, request: int) -> None:
 
 def test_somebody_who_is_not_there_is_looked_for_all_the_same(work: Work) -> None:
     person = of(work, "caller", "+31201234567")
-    plan = erasing.plan(work, person)
+    plan = plan_of(work, person)
     assert {place: found for place, found in plan.counts.items() if found} == {}
     assert plan.cells == ()
     do(work, person, request=6)
@@ -392,6 +393,15 @@ def test_somebody_who_is_not_there_is_looked_for_all_the_same(work: Work) -> Non
 
 
 # -- what is in the way ----------------------------------------------------------------------------------------------
+
+
+def test_a_plan_is_of_one_person_and_moment(work: Work) -> None:
+    """Whoever was approved, nobody else with the same counts can be erased instead."""
+    one, another = of(work, "agent", "nobody/1"), of(work, "agent", "nobody/2")
+    earlier = replace(one, until=one.until - timedelta(days=1))
+    plans = [plan_of(work, who) for who in (one, another, earlier)]
+    assert plans[0].counts == plans[1].counts == plans[2].counts
+    assert len({plan.hash for plan in plans}) == 3
 
 
 def test_a_plan_that_changed_is_not_done(home: Callmart, work: Work) -> None:
@@ -426,7 +436,7 @@ def test_tableau_that_does_not_answer_blocks_the_request(
 
     monkeypatch.setattr(tableau, "connect", connect)
     with pytest.raises(Blocked, match="No Tableau server answers") as blocked:
-        erasing.plan(work, of(work, "agent", STAYER))
+        plan_of(work, of(work, "agent", STAYER))
     assert (blocked.value.place, blocked.value.code) == ("tableau content", "tableau")
 
 
@@ -456,6 +466,10 @@ def of(work: Work, kind: Kind, *words: str, day: date | None = None) -> Person:
     found = persons.person(work.connection, key, NAMED, kind, words, until)
     work.connection.commit()
     return found
+
+
+def plan_of(work: Work, person: Person) -> erasing.Plan:
+    return erasing.plan(work, person, key_file(work.settings.home, NAMED).read_bytes())
 
 
 def do(work: Work, person: Person, request: int) -> dict[str, Counts]:

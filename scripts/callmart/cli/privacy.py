@@ -176,11 +176,11 @@ def plan(
         found = register.request(officer, number)
         day = clock.parse_day("--until", until) if until else None
         end = persons.end_of(owner, found.customer_id, day)
-        _, person, ids = _person(owner, officer, found, end)
+        key, person, ids = _person(owner, officer, found, end)
         others = persons.others(owner, person, ids)
         owner.commit()
         with _blocking(officer, number), erasing.working(owner, settings()) as work:
-            planned = erasing.plan(work, person)
+            planned = erasing.plan(work, person, key)
         register.note_plan(officer, number, planned.hash, end, planned.counts)
         found = register.request(officer, number)
         print_plan(found, register.evidence(officer, number))

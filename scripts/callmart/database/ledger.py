@@ -22,7 +22,7 @@ from psycopg.types.json import Jsonb
 from callmart.base import sql_file
 from callmart.base.disk import sync
 from callmart.base.errors import UserError, kind
-from callmart.base.keys import key_file
+from callmart.base.keys import fingerprint_of, key_file
 from callmart.base.settings import Settings
 from callmart.database import chain, clock, vacuum
 from callmart.database.chain import Body, Broken, Chain, Entry
@@ -179,10 +179,12 @@ def standing(connection: psycopg.Connection, settings: Settings) -> Standing:
         if common < len(each.entries):
             return _unreadable(f"the privacy ledger and its copy differ from entry {max(common, 0) + 1} on")
         differing |= _customers(longest.entries[common:])
-    return _beside_database(connection, longest, differing)
+    return _beside_database(connection, settings, longest, differing)
 
 
-def _beside_database(connection: psycopg.Connection, ledger: Chain, differing: set[int]) -> Standing:
+def _beside_database(
+    connection: psycopg.Connection, settings: Settings, ledger: Chain, differing: set[int]
+) -> Standing:
     ended, noted = set[int](), set[int]()
     for number, digest, customer_id, has_ended in connection.execute(SQL["entries"]).fetchall():
         noted.add(number)
@@ -201,6 +203,15 @@ def _beside_database(connection: psycopg.Connection, ledger: Chain, differing: s
         customer
         for customer in in_ledger.keys() | in_database.keys()
         if in_ledger.get(customer) != in_database.get(customer)
+    }
+    # With another secret, the database would know nobody again.
+    secrets: dict[int, bytes] = dict(
+        connection.execute("select customer_id, secret from privacy.secret").fetchall()
+    )
+    differing |= {
+        customer
+        for customer, secret in _secrets(connection, settings, in_ledger).items()
+        if secrets.get(customer) != secret
     }
     return Standing(differing=frozenset(differing))
 
@@ -301,7 +312,7 @@ def mend(connection: psycopg.Connection, settings: Settings, lost: Lost | None =
         write(settings, path, merged)
     differing = before.differing
     if before.unreadable:
-        differing = _beside_database(connection, merged, set()).differing
+        differing = _beside_database(connection, settings, merged, set()).differing
     connection.execute("delete from privacy.tombstone where customer_id = any(%s)", [list(differing)])
     _note(connection, settings, merged.entries)
     return Mended(len(merged.entries), differing)
@@ -491,8 +502,26 @@ def _note(connection: psycopg.Connection, settings: Settings, entries: Sequence[
         cursor.executemany(
             SQL["note_secret"],
             [
-                {"customer": customer, "secret": secret_of(path.read_bytes())}
-                for customer in sorted({body.customer_id for _, body in bodies})
-                if (path := key_file(settings.home, customer)).exists()
+                {"customer": customer, "secret": secret}
+                for customer, secret in _secrets(
+                    connection, settings, {body.customer_id for _, body in bodies}
+                ).items()
             ],
         )
+
+
+def _secrets(
+    connection: psycopg.Connection, settings: Settings, customers: Iterable[int]
+) -> dict[int, bytes]:
+    """The secrets of the tombstones of customers, as far as their keys are in this home."""
+    found = connection.execute(SQL["fingerprints"], {"customers": list(customers)}).fetchall()
+    keys = {
+        customer: (path.read_bytes(), fingerprint)
+        for customer, fingerprint in found
+        if (path := key_file(settings.home, customer)).exists()
+    }
+    return {
+        customer: secret_of(key)
+        for customer, (key, fingerprint) in keys.items()
+        if fingerprint_of(key) == fingerprint
+    }

@@ -13,6 +13,7 @@ from hashlib import sha256
 
 import psycopg
 
+from callmart.base.keys import keyed
 from callmart.base.needles import Hits, Needles
 from callmart.base.person import Blocked, Counts, Person, Proof, Work
 from callmart.base.settings import Settings
@@ -35,24 +36,30 @@ _AS: tuple[Kind, ...] = ("contact", "recipient")  # whoever is erased as one is 
 
 @dataclass(frozen=True)
 class Plan:
-    """What an erasure would change: counts per place, and the queues and days whose figures change."""
+    """What an erasure would change: counts per place, and the queues and days whose figures change. `whose` stands for
+    the person and the moment; nobody can make it without the customer's key.
+    """
 
+    whose: str
     counts: Mapping[str, Counts]
     cells: tuple[Cell, ...]
 
     @property
     def hash(self) -> str:
-        """By which a person approves the plan. Any other count or cell gives another one."""
+        """By which a person approves the plan. Any other person, count or cell gives another one."""
         counts = {place: dict(sorted(found.items())) for place, found in self.counts.items()}
         cells = [(cell.change, cell.queue, str(cell.call_date)) for cell in self.cells]
-        return sha256(json.dumps([counts, cells], sort_keys=True).encode()).hexdigest()[:16]
+        return sha256(json.dumps([self.whose, counts, cells], sort_keys=True).encode()).hexdigest()[:16]
 
 
-def plan(work: Work, person: Person) -> Plan:
-    """Find out what an erasure would change. Changes nothing. Raises Blocked if a place can't be reached."""
+def plan(work: Work, person: Person, key: bytes) -> Plan:
+    """Find out what an erasure would change. `key` is the customer's. Changes nothing.
+
+    Raises Blocked if a place can't be reached.
+    """
     with _blocked("places"):
         require_covered(work.connection, work.settings)
-    return _plan(work, person, landed.look(work.connection, person))
+    return _plan(work, person, key, landed.look(work.connection, person))
 
 
 def do(
@@ -72,7 +79,7 @@ def do(
         before = kept.recall(home, key, request, person)
         controlled = Counts()
         if before is None:
-            begin(_plan(work, person, stored).hash)
+            begin(_plan(work, person, key, stored).hash)
             before = Kept(person.words, stored.traces, stored.calls, stored.devices)
             with _blocked("control"):
                 controlled = _control(_searching(work, person, before, stored))
@@ -113,14 +120,15 @@ def prove(
         return len(searching.needles.short)
 
 
-def _plan(work: Work, person: Person, stored: Stored) -> Plan:
+def _plan(work: Work, person: Person, key: bytes, stored: Stored) -> Plan:
     searching = _searching(work, person, None, stored)
     counts = {}
     for place in PLACES:
         with _blocked(place.name):
             counts[place.name] = place.find(searching, person)
     counts[Marts.name] += Counts(f"{CELLS}{cell.change}" for cell in stored.cells)
-    return Plan(counts, stored.cells)
+    whose = keyed(key, "plan", f"{' '.join(sorted(person.keys))} {person.until.timestamp()}")
+    return Plan(whose, counts, stored.cells)
 
 
 def _searching(work: Work, person: Person, before: Kept | None, stored: Stored) -> Work:

@@ -2,8 +2,9 @@
 -- them (land/erased.py). It isn't trusted, so the tombstones are asked again.
 
 -- Note in the table `erased_key` which keys the loader hands over as they are, although there is a tombstone. They are
--- looked for up to a day after the end of what was erased: a call that began before may end then. Uses the table
--- `arrived` of raw.refuse_unprepared.
+-- looked for up to a day after the end of what was erased: a call that began before may end then. They are looked for
+-- in every row, also in one from which the loader says that it took somebody out. Uses the table `arrived` of
+-- raw.refuse_unprepared.
 create or replace function raw.find_erased() returns void
 language plpgsql
 as $$
@@ -19,7 +20,11 @@ begin
     select array_agg(u.customer_id), max(u.calls_until)
     into customers, latest
     from privacy.erased_until as u
-    where exists (select from arrived as a where a.customer_id = u.customer_id and a.first_at < u.calls_until);
+    where
+        exists (select from arrived as a where a.customer_id = u.customer_id and a.first_at < u.calls_until)
+        or exists (
+            select from raw.incoming_agent as i where i.customer_id = u.customer_id and i.last_at < u.calls_until
+        );
     if customers is null then
         return;
     end if;
@@ -43,8 +48,7 @@ begin
         select customer_id, call_key, agent_key, device_key, number_key, target_key, target_kind
         from raw.incoming
         where
-            erased is null
-            and occurred_at < latest
+            occurred_at < latest
             and customer_id = any(customers)
             and (
                 (call_key & 65535)::integer = any(calls)
@@ -115,7 +119,6 @@ begin
             or (k.kind = 'caller' and k.key = i.number_key)
             or (k.kind = case when i.target_kind = 'number' then 'caller' else 'agent' end and k.key = i.target_key)
         )
-    where i.erased is null
     group by i.ctid, i.customer_id, i.occurred_at, i.call_key;
 end
 $$;
@@ -140,8 +143,9 @@ begin
 end
 $$;
 
--- A row after the end of what was erased belongs to it if its call began before. The loader can't know that; the row is
--- treated here as the loader treats those before. Returns whether there was one. Uses the table `erased_key`.
+-- A row after the end of what was erased belongs to it if the first event of its call lies before. The loader can't
+-- know that; the row is treated here as the loader treats those before, and an agent's id goes with the agent's last
+-- row. Returns whether there was one. Uses the table `erased_key`.
 create or replace function raw.take_out_late() returns boolean
 language plpgsql
 as $$
@@ -158,15 +162,20 @@ begin
     began as (
         select l.place
         from late as l
-        left join raw.call as c on c.customer_id = l.customer_id and c.call_key = l.call_key
         left join raw.incoming as o on o.customer_id = l.customer_id and o.call_key = l.call_key
+        left join raw.call as c on c.customer_id = l.customer_id and c.call_key = l.call_key
+        left join raw.event as e
+            on e.customer_id = c.customer_id
+            and e.call_key = c.call_key
+            and e.occurred_at >= c.first_at
+            and e.occurred_at < l.until
         group by l.place, l.until
-        having min(least(c.first_at, o.occurred_at)) < l.until
+        having min(least(e.occurred_at, o.occurred_at)) < l.until
     )
 
     update raw.incoming as i
     set
-        erased = case when l.has_agent then md5(i.call_key || i.agent_key) else 'part' end,
+        erased = case when l.has_agent then md5(i.call_key || i.agent_key) else coalesce(i.erased, 'part') end,
         agent_key = case when not l.has_agent then i.agent_key end,
         device_key = case when not (l.has_agent or l.has_device) then i.device_key end,
         number_key = case when not l.has_number then i.number_key end,
@@ -174,7 +183,20 @@ begin
     from began as b
     join late as l using (place)
     where i.ctid = b.place;
-    return found;
+    if not found then
+        return false;
+    end if;
+
+    delete from raw.incoming_agent as a
+    using erased_key as k
+    where
+        k.customer_id = a.customer_id
+        and k.kind = 'agent'
+        and k.key = a.agent_key
+        and not exists (
+            select from raw.incoming as i where i.customer_id = a.customer_id and i.agent_key = a.agent_key
+        );
+    return true;
 end
 $$;
 

@@ -508,6 +508,9 @@ begin
     if not (raw.is_key(name_key) and raw.is_key(content_key)) then
         raise check_violation using message = 'a file is not given as a key';
     end if;
+    if (erased >= 0) is not true then
+        raise check_violation using message = 'the counts do not add up';
+    end if;
     perform raw.refuse_unprepared(row_count, rejected, turned_away, turned_away_by);
 
     -- The gate is applied again, because the loader is not trusted. If one contract covers a customer's first and last
@@ -553,6 +556,8 @@ begin
     returning file_id into file;
     insert into raw.reject (file_id, line_number, reason) select file, line_number, reason from raw.incoming_reject;
 
+    select s.repeated, s.left_out + keep.erased into erased_again, left_out from raw.settle_erased() as s;
+
     -- The ids behind the keys of agents. If the marts call an agent by its key, and its id comes now, mark the
     -- customer's last open day: with any day all agents of the customer are named again.
     if to_regclass('store.agent') is not null then
@@ -582,7 +587,6 @@ begin
     select 'turned away', nullif(customer, 'null')::integer, jsonb_build_object('rows', rows::bigint, 'file', file)
     from jsonb_each_text(turned_away_by) as t (customer, rows);
 
-    select s.repeated, s.left_out + keep.erased into erased_again, left_out from raw.settle_erased() as s;
     select m.landed, m.repeated + erased_again into landed, repeated from raw.merge_incoming(file) as m;
     update raw.file as f
     set landed = keep.landed, repeated = keep.repeated, erased = keep.left_out
