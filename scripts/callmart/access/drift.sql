@@ -62,7 +62,10 @@ with ours as (
 ),
 
 found as materialized (
-    select object, definition from access.current_definition
+    select
+        object,
+        definition
+    from access.current_definition
 ),
 
 -- The triggers that keep anybody, the owner included, from changing a log.
