@@ -120,10 +120,13 @@ def finish(connection: psycopg.Connection, settings: Settings, marts: list[Mart]
         show(connection, marts)  # before PostgreSQL 18 nothing is forgotten while a view reads it
         connection.commit()
     mended: list[Drift] = []
-    for _ in range(2):  # revoking a right can show another that was given twice, or depended on it
-        mended += _repair(connection, drift.find(connection, marts))
-    pointing.refuse_undeclared(connection, of_models=marts is not None)
     found = drift.find(connection, marts)
+    for _ in range(2):  # revoking a right can show another that was given twice, or depended on it
+        if not any(one.repair for one in found):
+            break
+        mended += _repair(connection, found)
+        found = drift.find(connection, marts)
+    pointing.refuse_undeclared(connection, of_models=marts is not None)
     if left := [one for one in found if not (one.own or one.server or one.undeclared)]:
         raise UserError(
             f"the owner can't correct everything: {'; '.join(one.text for one in left[:5])}"
