@@ -6,7 +6,7 @@ import secrets
 import shutil
 import socket
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -197,20 +197,40 @@ def parsed_once() -> Iterator[None]:
 def quick_dbt() -> Iterator[None]:
     """dbt without what takes longer than small models do. Otherwise it
 
-    - makes a message of every step: here it sends only those that callmart hears;
+    - makes a message of every step: here only of those that callmart hears;
+    - compiles every model again, though its text is the same; and learns for every query how dates are written;
     - asks who declared its flags, by reading the source of every frame of pytest above it;
     - connects anew for every model: here once per thread.
     """
     from dbt.adapters.postgres.connections import PostgresConnectionManager
     from dbt_common.behavior_flags import BehaviorFlagRendered
+    from dbt_common.clients import agate_helper
+    from dbt_common.clients.jinja import MacroFuzzEnvironment
+    from dbt_common.events.base_types import BaseEvent
     from dbt_common.events.event_manager import EventManager
 
-    inner = EventManager.fire_event
     heard = ("NodeFinished", "CatchableExceptionOnRun")
+    compile_anew = MacroFuzzEnvironment.compile
+    say, fire, test_types = BaseEvent.__init__, EventManager.fire_event, cache(agate_helper.build_type_tester)
+
+    def begin(self: BaseEvent, *values: Any, **named: Any) -> None:
+        if type(self).__name__ in heard:
+            say(self, *values, **named)
 
     def fire_event(self: EventManager, e: Any, *more: Any, **named: Any) -> None:
         if type(e).__name__ in heard:
-            inner(self, e, *more, **named)
+            fire(self, e, *more, **named)
+
+    compiled: dict[Any, Any] = {}
+
+    def compile_once(self: MacroFuzzEnvironment, source: Any, *more: Any, **named: Any) -> Any:
+        key = (source, more, *named.items())
+        if key not in compiled:
+            compiled[key] = compile_anew(self, source, *more, **named)
+        return compiled[key]
+
+    def type_tester(text_columns: Iterable[str], string_null_values: Iterable[str] = ("null", "")) -> Any:
+        return test_types(tuple(text_columns), tuple(string_null_values))
 
     def release(self: PostgresConnectionManager) -> None:
         connection = self.get_if_exists()
@@ -218,7 +238,10 @@ def quick_dbt() -> Iterator[None]:
             self._rollback(connection)
 
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(BaseEvent, "__init__", begin)
         patch.setattr(EventManager, "fire_event", fire_event)
+        patch.setattr(MacroFuzzEnvironment, "compile", compile_once)
+        patch.setattr(agate_helper, "build_type_tester", type_tester)
         patch.setattr(BehaviorFlagRendered, "_default_source", staticmethod(lambda: "tests"))
         patch.setattr(PostgresConnectionManager, "release", release)
         yield

@@ -17,6 +17,6 @@
         {%- for condition in conditions %}
             and {{ condition }}
         {%- endfor %}
-        offset 0 -- noqa: AM09
+        offset 0
     )
 {%- endmacro %}

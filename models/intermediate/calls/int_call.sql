@@ -11,7 +11,7 @@ with events as (
         event in ('ring_started', 'ring_ended', 'agent_connected', 'agent_released') as is_of_agent
     from {{ ref('stg_call_event') }}
     where platform not in {{ line_platforms() }}
-    offset 0 -- noqa: AM09
+    offset 0
 ),
 
 calls as (

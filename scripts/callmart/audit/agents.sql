@@ -32,7 +32,7 @@ from (
             customer_id,
             agent_key as word
         from registry.agent
-        limit 1 -- noqa: AM09
+        limit 1
     )
     union all
     (
@@ -41,7 +41,7 @@ from (
             agent
         from registry.agent
         where agent is not null
-        limit 1 -- noqa: AM09
+        limit 1
     )
     union all
     (
@@ -50,7 +50,7 @@ from (
             name
         from registry.agent
         where name is not null
-        limit 1 -- noqa: AM09
+        limit 1
     )
     union all
     (
@@ -59,7 +59,7 @@ from (
             agent_key
         from raw.event
         where agent_key is not null
-        limit 1 -- noqa: AM09
+        limit 1
     )
 ) as known
 where not exists (

@@ -19,22 +19,27 @@ return coalesce(
     {nobody}
 );
 
--- The persons that a comment names; null if it doesn't say it, or not in this form.
+-- The persons that a comment names; null if it doesn't say it, or not in this form. In plpgsql, as it is asked of each
+-- column of the database: that takes a fifth of the time.
 create or replace function access.persons(comment text) returns text[]
 immutable
-return (
-    select named.persons
-    from (
-        select
-            string_to_array(
-                substring(comment from '(?:^|[.;\n])\s*person: ([a-z]+(?:, [a-z]+)*)\s*(?:[.;\n]|$)'), ', '
-            ) as persons
-    ) as named
-    where
-        regexp_count(comment, 'person:') = 1
-        and named.persons <@ {whom}
-        and ('nobody' <> all(named.persons) or cardinality(named.persons) = 1)
-);
+language plpgsql
+as $$
+declare
+    named text[];
+begin
+    if comment is null or cardinality(string_to_array(comment, 'person:')) <> 2 then
+        return null;
+    end if;
+    named := string_to_array(
+        substring(comment from '(?:^|[.;\n])\s*person: ([a-z]+(?:, [a-z]+)*)\s*(?:[.;\n]|$)'), ', '
+    );
+    if named <@ {whom} and ('nobody' <> all(named) or cardinality(named) = 1) then
+        return named;
+    end if;
+    return null;
+end
+$$;
 
 -- Every column of a table or view of the owner's, with the persons that it points to, or null if it doesn't say so.
 -- Months are left out: they have the columns of their table.
