@@ -1,5 +1,7 @@
 """What differs from the protection as it should be: rows, privileges, policies, memberships."""
 
+from collections.abc import Iterator
+
 import psycopg
 
 from callmart.access import drift, rights, roles
@@ -38,12 +40,12 @@ def relations(connection: psycopg.Connection, *schemas: str) -> list[str]:
     ]
 
 
-def leaks(connection: psycopg.Connection, scene: Scene) -> list[str]:
+def leaks(connection: psycopg.Connection, scene: Scene) -> Iterator[str]:
     """What differs from the protection as it should be: rows, privileges, policies. Asked as the superuser, who
     becomes each login in turn; a customer's own rows come by an explicit filter.
     """
-    found = unprotected(connection)
-    found += [f"{member} becomes {role}" for member, role in connection.execute(BECOMES)]
+    yield from unprotected(connection)
+    yield from (f"{member} becomes {role}" for member, role in connection.execute(BECOMES))
     every = relations(connection, *OURS)
     marts = {relation: mart for mart in scene.marts for relation in rights.shown_in(mart)}
     options: dict[int, str] = dict(connection.execute("select * from registry.current_option").fetchall())
@@ -52,7 +54,7 @@ def leaks(connection: psycopg.Connection, scene: Scene) -> list[str]:
             readable = name in attacker.reads | attacker.reads_partly
             if not attacker.customer:
                 if (_rows_as(connection, attacker.role, name, "1") is not None) != readable:
-                    found.append(f"{attacker.name}: {name}")
+                    yield f"{attacker.name}: {name}"
                 continue
             expected: set[object] | None = None
             if name in marts and marts[name].group in roles.opens(options[attacker.own]):
@@ -61,8 +63,7 @@ def leaks(connection: psycopg.Connection, scene: Scene) -> list[str]:
                 expected = set(connection.execute(own_rows(marts[name], name, attacker.own, kept)).fetchall())
                 assert expected or name not in ("mart.queue_interval", "mart.agent_day", "mart.agent")
             if _rows_as(connection, attacker.role, name, "row(t.*)::text") != expected:
-                found.append(f"{attacker.name}: {name}")
-    return found
+                yield f"{attacker.name}: {name}"
 
 
 def own_rows(mart: dbt_project.Mart, relation: str, customer: int, kept: str) -> str:
@@ -91,10 +92,15 @@ def _rows_as(connection: psycopg.Connection, role: str, relation: str, what: str
 
 def differences(connection: psycopg.Connection, marts: list[dbt_project.Mart]) -> list[str]:
     """What `callmart access diff` and the audit find, asked within the superuser's transaction."""
+    return list(each_difference(connection, marts))
+
+
+def each_difference(connection: psycopg.Connection, marts: list[dbt_project.Mart]) -> Iterator[str]:
+    """As `differences`, one at a time."""
     connection.execute("set local role callmart_owner")
-    found = [one.text for one in drift.find(connection, marts)]
+    for found in drift.each(connection, marts):
+        yield found.text
     connection.execute("reset role")
-    return found
 
 
 def leaks_of(callmart: Callmart) -> list[str]:
@@ -102,4 +108,4 @@ def leaks_of(callmart: Callmart) -> list[str]:
     with callmart.connect() as owner:
         scene = attempts.scene(owner, callmart.settings)
     with callmart.superuser(keep=False) as connection:
-        return leaks(connection, scene) + differences(connection, dbt_project.marts(callmart.settings))
+        return [*leaks(connection, scene)] + differences(connection, dbt_project.marts(callmart.settings))

@@ -43,29 +43,34 @@ def find(connection: psycopg.Connection, marts: list[Mart] | None) -> list[Drift
     """Find every difference from access.yml, the marts' YAML and the memberships that `sync` last granted. Without
     `marts` the rights and policies of marts are not compared.
     """
+    return list(each(connection, marts))
+
+
+def each(connection: psycopg.Connection, marts: list[Mart] | None) -> Iterator[Drift]:
+    """As `find`, one at a time: nothing is looked at before somebody asks for the next."""
     if others := list(_of_others(connection)):
-        return others  # the owner can't look any further
+        yield from others
+        return  # the owner can't look any further
     if moved := list(regrouped(connection, marts or ())):
-        return moved  # correcting the rest would open the mart to another group
-    left = mart_tables.undeclared(connection, marts) if marts is not None else []
-    pointing = _drifted_persons(connection, marts)
+        yield from moved
+        return  # correcting the rest would open the mart to another group
+    left, shown = [], marts
     if marts is not None:
         # Marts that left the project stay guarded and shown as before, until somebody decides.
-        marts = [*marts, *(mart for mart in left if mart.group in roles.GROUPS)]
-    return [
-        *of_roles(connection),
-        *(
-            Drift(f"role {role} is still to be closed", own=True, role=role)
-            for role in sorted(roles.closing(connection))
-        ),
-        *_drifted_memberships(connection),
-        *_drifted_rights(connection, marts),
-        *(_drifted_guards(connection, marts) if marts is not None else ()),
-        *_drifted_objects(connection, of_marts=marts is not None),
-        *pointing,
-        *(Drift(mart_tables.remark(connection, mart, marts or ()), undeclared=True) for mart in left),
-        *of_server(connection),
-    ]
+        left = mart_tables.undeclared(connection, marts)
+        shown = [*marts, *(mart for mart in left if mart.group in roles.GROUPS)]
+    yield from of_roles(connection)
+    for role in sorted(roles.closing(connection)):
+        yield Drift(f"role {role} is still to be closed", own=True, role=role)
+    yield from _drifted_memberships(connection)
+    yield from _drifted_rights(connection, shown)
+    if shown is not None:
+        yield from _drifted_guards(connection, shown)
+    yield from _drifted_objects(connection, of_marts=marts is not None)
+    yield from _drifted_persons(connection, marts)
+    for mart in left:
+        yield Drift(mart_tables.remark(connection, mart, marts or ()), undeclared=True)
+    yield from of_server(connection)
 
 
 def stopping(connection: psycopg.Connection, settings: Settings, found: list[Drift]) -> list[Drift]:
@@ -250,15 +255,12 @@ def _drifted_guards(connection: psycopg.Connection, marts: list[Mart]) -> Iterat
         )
 
 
-def _drifted_persons(connection: psycopg.Connection, marts: list[Mart] | None) -> list[Drift]:
+def _drifted_persons(connection: psycopg.Connection, marts: list[Mart] | None) -> Iterator[Drift]:
     """Where columns do not point to whom they should, or do not say to whom."""
-    return [
-        *(
-            Drift(f"the columns of {relation} do not point to whom its YAML says", (repair,))
-            for relation, repair in pointing.differing(connection, (*(marts or ()), rights.STATISTIC))
-        ),
-        *(Drift(text) for text in pointing.undeclared(connection, of_models=marts is not None)),
-    ]
+    for relation, repair in pointing.differing(connection, (*(marts or ()), rights.STATISTIC)):
+        yield Drift(f"the columns of {relation} do not point to whom its YAML says", (repair,))
+    for text in pointing.undeclared(connection, of_models=marts is not None):
+        yield Drift(text)
 
 
 def _drifted_objects(connection: psycopg.Connection, *, of_marts: bool) -> Iterator[Drift]:
