@@ -46,6 +46,9 @@ def look(callmart: Callmart) -> audit.Audit:
         return audit.audit(connection, callmart.settings, ignore_step)
 
 
+INFERRED = Check("inference", "stands for those of test_inference", 1, 0)
+
+
 @dataclass(frozen=True)
 class Green:
     """An audit by the command while nothing is wrong."""
@@ -72,7 +75,7 @@ def green_run(published: Callmart) -> Green:
         found.append(inner(*given))
         return found[-1]
 
-    with pytest.MonkeyPatch.context() as patched:
+    with pytest.MonkeyPatch.context() as patched, infers_nothing(INFERRED):
         use(published.settings, patched)
         patched.setattr(audit, "audit", keeping)
         before = books()
@@ -153,6 +156,7 @@ def done(callmart: Callmart, change: str, undo: str) -> Iterator[None]:
 
 def test_where_everything_holds_nothing_fails(green: audit.Audit) -> None:
     assert green.failed == []
+    assert INFERRED in green.checks
     assert {check.outcome for check in green.checks} <= {"holds", "does not apply"}
     # So few customers make up no number over all of them, and nobody was erased.
     assert [
