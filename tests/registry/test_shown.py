@@ -88,7 +88,11 @@ def test_no_table_is_open_to_a_customer(applied: Callmart) -> None:
 
 
 def test_others_read_the_tables_whole(applied: Callmart) -> None:
-    for duty, table in (("quality", "registry.queue"), ("operator", "ops.held_back"), (None, "registry.line")):
+    for duty, table in (
+        ("quality", "registry.queue"),
+        ("operator", "ops.held_back"),
+        (None, "registry.line"),
+    ):
         with logins.connect(applied.settings, duty) if duty else applied.connect() as session:
             customers = session.execute(f"select distinct customer_id from {table}").fetchall()
         assert {row[0] for row in customers} == {ONE, TWO}
