@@ -217,7 +217,8 @@ def stored(callmart: Callmart, customer: int) -> list[Any]:
     """The days of which contacts are stored, and how many the books say were opened."""
     found = callmart.rows(
         "select call_date, count(*) as rows, (select row_count from ops.opened_day as o"
-        " where o.customer_id = q.customer_id and o.call_date = q.call_date and mart = 'queue_contact') as opened from store.queue_contact as q"
+        " where o.customer_id = q.customer_id and o.call_date = q.call_date and mart = 'queue_contact')"
+        " as opened from store.queue_contact as q"
         " where customer_id = %s group by customer_id, call_date order by 1",
         customer,
     )

@@ -51,7 +51,7 @@ def read(connection: psycopg.Connection, view: str) -> list[tuple[object, ...]]:
     return sorted(connection.execute(f"select * from mart.{view}").fetchall(), key=repr)
 
 
-SHOWN = {
+SHOWN: dict[str, list[tuple[object, ...]]] = {
     "queue_label": [(1, "help", None, 20, 0.8), (1, "sales", "Verkoop", 30, 0.9), (1, None, None, 20, 0.8)],
     "line_label": [(1, "trunk", "Hoofdlijn", 30)],
     "opening_hours": [

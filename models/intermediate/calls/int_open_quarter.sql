@@ -47,9 +47,9 @@ declared as (
 quarter_hours as (
     select
         declared.*,
-        15 * number as minute_of_day
+        minutes.minute_of_day
     from declared
-    cross join generate_series(0, 95) as quarters (number)
+    cross join generate_series(0, 1425, 15) as minutes (minute_of_day)
 )
 
 -- The hours of a date win over a holiday, and a holiday over those of its weekday.

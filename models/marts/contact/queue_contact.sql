@@ -127,8 +127,8 @@ measured as (
         contacts.*,
         {{ quarter_hour('contacts.began_at') }} as interval_start,
         {{ quarter_hour('contacts.began_at') }} at time zone contacts.time_zone as interval_local,
-        coalesce(queues.service_level_s, customers.service_level_s) as service_level_s,
-        coalesce(queues.short_abandon_s, customers.short_abandon_s) as short_abandon_s,
+        contacts.wait_s <= coalesce(queues.service_level_s, customers.service_level_s) as is_in_threshold,
+        contacts.wait_s < coalesce(queues.short_abandon_s, customers.short_abandon_s) as is_short,
         (contacts.option = 'detailed' or several_agents.queue is not null) and erased_agents.queue is null
             as shows_agents
     from contacts
@@ -160,17 +160,16 @@ select
     measured.offered,
     {{ whole_seconds('measured.wait_s') }} as wait_s,
     ceil(measured.wait_s)::integer as wait_ceiling_s,
-    (measured.outcome = 'abandoned' and measured.wait_s < measured.short_abandon_s)::integer as short_abandoned,
-    (measured.outcome = 'answered' and measured.wait_s <= measured.service_level_s)::integer as answered_in_threshold,
-    (measured.outcome = 'abandoned' and measured.wait_s <= measured.service_level_s)::integer
-        as abandoned_in_threshold,
+    (measured.outcome = 'abandoned' and measured.is_short)::integer as short_abandoned,
+    (measured.outcome = 'answered' and measured.is_in_threshold)::integer as answered_in_threshold,
+    (measured.outcome = 'abandoned' and measured.is_in_threshold)::integer as abandoned_in_threshold,
     {{ name_shown('measured.overflowed_to', 'measured.customer_id') }} as overflowed_to,
-    measured.caller_number,
     {%- for name in [
         'rings', 'rings_answered', 'rings_unanswered', 'ring_s', 'talk_s', 'holds', 'hold_s', 'wrapup_s',
         'transferred_blind', 'transferred_attended'
     ] %}
-        case when measured.shows_agents then measured.{{ name }} end::integer as {{ name }}{{ ',' if not loop.last }}
+        case when measured.shows_agents then measured.{{ name }} end::integer as {{ name }},
     {%- endfor %}
+    measured.caller_number
 from measured
 {{ opening('measured', of_queues=true) }}

@@ -43,7 +43,7 @@ from taken
 group by relation;
 
 -- name: delete_counted
--- Delete rows of a mart, correct the counts of opened rows, and make the extract out of date. {day} is that of the rows.
+-- Delete rows of a mart, correct the counts of opened rows, and make the extract out of date. {day} is a row's day.
 with
 
 taken as (
