@@ -92,7 +92,9 @@ class State:
             if valid_from <= day and (valid_until is None or day < valid_until) and call_date in (None, day)
         }
         declared = {queue for queue, *_ in hours}
-        return hours | {(q, "holiday") for q, holiday in self.tables["holiday"] if holiday == day and q in declared}
+        return hours | {
+            (q, "holiday") for q, holiday in self.tables["holiday"] if holiday == day and q in declared
+        }
 
     def days_of_hours(self) -> set[date]:
         """Return the days on which opening hours begin, end, or are their own."""
