@@ -11,11 +11,14 @@ from call_events import call
 from callmart.database import clock
 from callmart.declarations import dbt_project
 from callmart.extract import extract
+from callmart.land import places
+from callmart.privacy.erasing import working
 from callmart.retention import expire
 from callmart.validate import suites
 from callmart_home import Callmart, ignore_step
 from checking import compute
-from events import DAY, Row, days, registry
+from erasing import person
+from events import DAY, Row, at, days, registry
 from today import TODAY
 
 DETAILED, STANDARD, UNLISTED = 401, 402, 403
@@ -157,6 +160,32 @@ def test_agents_in_queues_add_up(listed: Callmart) -> None:
         customer_id=DETAILED,
     )
     assert [tuple(row.values()) for row in found] == [("a", "q", 1, 1, 0, 0), ("b", "q", 1, 0, 50, 10)]
+
+
+# -- a caller who is erased --------------------------------------------------------------------------------------------
+
+
+def test_an_erased_caller_leaves_the_contacts(listed: Callmart) -> None:
+    """Nothing else of them differs than the plan says."""
+    query = "select to_jsonb(q) as row from store.queue_contact as q where customer_id = %s order by joined_at, queue"
+    before = [found["row"] for found in listed.rows(query, DETAILED)]
+    who = person(listed, DETAILED, "caller", "+31612345678", at("00:00", 2))
+    with listed.connect() as connection, working(connection, listed.settings) as work:
+        cells = places.look(connection, who).cells
+        assert places.Events().treat(work, who)
+    listed.build_unchecked()
+    after = [found["row"] for found in listed.rows(query, DETAILED)]
+    own = [row for row in before if row["caller_number"] == "shown"]
+    assert len(own) == 1
+    assert {("callers", row["queue"], row["call_date"]) for row in own} == {
+        (*cell[:2], str(cell[2])) for cell in cells
+    }
+    assert [row | {"call_key": 0, "caller_number": ""} for row in after] == [
+        row | {"call_key": 0, "caller_number": ""} for row in before
+    ]
+    for old, new in zip(before, after, strict=True):
+        assert (old["call_key"] == new["call_key"]) == (old not in own)
+        assert new["caller_number"] == ("unknown" if old in own else old["caller_number"])
 
 
 # -- the suite ---------------------------------------------------------------------------------------------------------
