@@ -116,6 +116,7 @@ def desired(connection: psycopg.Connection, settings: Settings) -> list[Publicat
                 mails=tuple(_mails(customer, people, workbooks, site_zone, now)),
                 mail_stopped_because=stopped.get(customer.customer_id),
                 problem=problem,
+                exports=customer.export,
             )
         )
     return publications
