@@ -5,6 +5,7 @@ November 2026, landed, built and opened by that commit; e38da65.dump, of the las
 days of two months, a held-back day and a publication. Each release adds one (tests/support/dumps.py).
 """
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from callmart.cli import main
 from callmart.database import lock, migrating, schema
 from callmart.database.lock import exclusive
 from callmart.declarations import dbt_project, mart_tables
+from callmart.declarations.dbt_project import Mart
 from callmart.upgrade import upgrading
 from callmart_home import Callmart
 from catalogue import structure, unprotected
@@ -38,8 +40,8 @@ def rows_of(connection: psycopg.Connection, mart: str) -> tuple[int, str]:
         "select coalesce(to_regclass('store.' || %(mart)s), to_regclass('mart.' || %(mart)s))::text",
         {"mart": mart},
     )
-    # An upgrade keys the keys of calls.
-    told = f"select (to_jsonb(m) - 'call_key')::text as told from {table} as m"
+    # An upgrade keys the keys of calls. The build adds columns, which are null on days from before.
+    told = f"select jsonb_strip_nulls(to_jsonb(m) - 'call_key')::text as told from {table} as m"
     query = f"select count(*), md5(string_agg(told, '|' order by told)) from ({told})"
     ((count, digest),) = connection.execute(query)
     return count, digest
@@ -48,6 +50,16 @@ def rows_of(connection: psycopg.Connection, mart: str) -> tuple[int, str]:
 def digests(connection: psycopg.Connection, marts: list[str]) -> dict[str, tuple[int, str]]:
     """The rows of each mart."""
     return {mart: rows_of(connection, mart) for mart in marts}
+
+
+def is_upgraded(
+    connection: psycopg.Connection, marts: list[Mart], new: set[tuple[str, str, str | None]]
+) -> bool:
+    """Whether a database is as a new one, but for the marts that the next build makes or extends."""
+    waiting = "|".join(mart.name for mart in marts if not mart_tables.are_as_declared(connection, [mart]))
+    of_waiting = re.compile(rf"\b(store|mart)\.({waiting})(_pkey|\.|$)")
+    differing = structure(connection) ^ new
+    return all(of_waiting.search(thing) for _, thing, _ in differing)
 
 
 @pytest.fixture
@@ -95,7 +107,9 @@ def test_a_home_of_every_version_restored_without_its_roles_is_upgraded(
     marts = dbt_project.marts(callmart.settings)
     with callmart.connect() as owner:
         before = {(mart.name, *rows_of(owner, mart.name)) for mart in mart_tables.marts(owner)}
-        assert before and all(count for _, count, _ in before)
+        assert before and all(
+            count for mart, count, _ in before if mart != "queue_contact"
+        )  # nobody ordered it
         upgrading.upgrade(owner, callmart.settings, marts)
         former = {name: mart.name for mart in marts for name in mart.renamed_from}
         assert {(mart.name, *rows_of(owner, mart.name)) for mart in mart_tables.marts(owner)} == {
@@ -103,7 +117,7 @@ def test_a_home_of_every_version_restored_without_its_roles_is_upgraded(
         }
         schema.require(owner, callmart.settings.time_zone)
         assert drift.find(owner, marts) == []
-        assert structure(owner) == new
+        assert is_upgraded(owner, marts, new)
         assert unprotected(owner) == []
 
 
@@ -112,8 +126,8 @@ def test_an_earlier_database_is_upgraded_with_its_history(
 ) -> None:
     time_zone = earlier.settings.time_zone
     marts = dbt_project.marts(earlier.settings)
-    names = [mart.name for mart in marts]
     with earlier.connect() as owner:
+        names = [mart.name for mart in mart_tables.marts(owner)]
         with pytest.raises(UserError) as older:
             schema.require(owner, time_zone)
         assert str(older.value) == (
@@ -143,7 +157,7 @@ def test_an_earlier_database_is_upgraded_with_its_history(
         schema.require(owner, time_zone)
         assert list(upgrading.plan(owner, earlier.settings, marts)) == []
         assert drift.find(owner, marts) == []
-        assert structure(owner) == new
+        assert is_upgraded(owner, marts, new)
         # to be adopted, and known by no name
         books = owner.execute(
             "select project_id, is_from_before, p::text from ops.publication as p"
@@ -194,8 +208,9 @@ class Killed(BaseException):
 def test_an_upgrade_that_is_killed_anywhere_goes_on(
     earlier: Callmart, new: set[tuple[str, str, str | None]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    names = [mart.name for mart in dbt_project.marts(earlier.settings)]
+    marts = dbt_project.marts(earlier.settings)
     with earlier.connect() as owner:
+        names = [mart.name for mart in mart_tables.marts(owner)]
         before = digests(owner, names)
     planned = plan(earlier)
     assert planned == [
@@ -254,7 +269,7 @@ def test_an_upgrade_that_is_killed_anywhere_goes_on(
 
     upgrade(earlier)
     with earlier.connect() as owner:
-        assert structure(owner) == new
+        assert is_upgraded(owner, marts, new)
         assert digests(owner, names) == before
 
     # And this version computes the same days again from what is stored. A mart that is defined otherwise since then is

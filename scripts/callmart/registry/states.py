@@ -115,6 +115,8 @@ NOBODY = State((None,) * len(CUSTOMER), nothing())
 
 def first_day_of_other_hours(before: State, after: State) -> date | None:
     """Return the first day on which opening hours or holidays differ; None if they are the same."""
+    if all(before.tables[table] == after.tables[table] for table in ("opening_hours", "holiday")):
+        return None
     days = sorted(before.days_of_hours() | after.days_of_hours())
     return next((day for day in days if before.hours_on(day) != after.hours_on(day)), None)
 
