@@ -8,6 +8,8 @@ import psycopg
 import pytest
 
 from call_events import call
+from callmart.audit import attempts
+from callmart.audit.channels import log_in_as
 from callmart.database import clock
 from callmart.declarations import dbt_project
 from callmart.extract import extract
@@ -151,6 +153,25 @@ def test_only_who_ordered_it_may_read_it(listed: Callmart) -> None:
     with listed.connect(UNLISTED) as customer, pytest.raises(psycopg.errors.InsufficientPrivilege):
         customer.execute("select from mart.queue_contact")
     assert listed.rows("select from store.queue_contact where customer_id = %s", UNLISTED) == []
+
+
+def test_every_attack_on_it_fails(listed: Callmart) -> None:
+    """By each of the three customers, as the audit makes them; the owner sees what there is to see."""
+    with listed.connect() as owner:
+        owner.autocommit = True
+        scene = attempts.scene(owner, listed.settings)
+        tried = set()
+        for attacker in attempts.attackers(scene):
+            if attacker.customer:
+                with log_in_as(listed.settings, attacker) as session:
+                    for attempt in attempts.attempts(scene, attacker):
+                        if attempt.place == "mart.queue_contact":
+                            control = attempts.make(owner, attempt.control, attempt.attack)
+                            assert control.absent() or control.proves(attempt), attempt.attack.name
+                            answer = attempts.make(session, attempt.sql, attempt.attack)
+                            assert answer.withstood(attempt), attempt.attack.name
+                            tried.add((attacker.own, attempt.attack.aim))
+    assert {(DETAILED, "mart"), (STANDARD, "dated mart"), (UNLISTED, "closed mart")} <= tried
 
 
 def test_agents_in_queues_add_up(listed: Callmart) -> None:
