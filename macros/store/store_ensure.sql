@@ -27,9 +27,10 @@
         {%- endfor -%}
         {%- for column in declared.columns -%}
             {%- if column.name not in types -%}
-                {#- Readers have to wait while this waits for its lock. -#}
+                {#- Readers have to wait while this waits for its lock. The planner may keep no sample of the column. -#}
                 {%- do run_query(
                     "set local lock_timeout = '10s'; alter table " ~ mart ~ ' add column ' ~ adapter.quote(column.name) ~ ' ' ~ column.data_type
+                    ~ '; alter table ' ~ mart ~ ' alter column ' ~ adapter.quote(column.name) ~ ' set statistics 0'
                 ) -%}
             {%- elif types[column.name] != column.data_type -%}
                 {%- do store_drifted(

@@ -5,6 +5,7 @@ November 2026, landed, built and opened by that commit; e38da65.dump, of the las
 days of two months, a held-back day and a publication. Each release adds one (tests/support/dumps.py).
 """
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from callmart.cli import main
 from callmart.database import lock, migrating, schema
 from callmart.database.lock import exclusive
 from callmart.declarations import dbt_project, mart_tables
+from callmart.declarations.dbt_project import Mart
 from callmart.upgrade import upgrading
 from callmart_home import Callmart
 from catalogue import structure, unprotected
@@ -38,8 +40,8 @@ def rows_of(connection: psycopg.Connection, mart: str) -> tuple[int, str]:
         "select coalesce(to_regclass('store.' || %(mart)s), to_regclass('mart.' || %(mart)s))::text",
         {"mart": mart},
     )
-    # An upgrade keys the keys of calls.
-    told = f"select (to_jsonb(m) - 'call_key')::text as told from {table} as m"
+    # An upgrade keys the keys of calls. The build adds columns, which are null on days from before.
+    told = f"select jsonb_strip_nulls(to_jsonb(m) - 'call_key')::text as told from {table} as m"
     query = f"select count(*), md5(string_agg(told, '|' order by told)) from ({told})"
     ((count, digest),) = connection.execute(query)
     return count, digest
@@ -48,6 +50,15 @@ def rows_of(connection: psycopg.Connection, mart: str) -> tuple[int, str]:
 def digests(connection: psycopg.Connection, marts: list[str]) -> dict[str, tuple[int, str]]:
     """The rows of each mart."""
     return {mart: rows_of(connection, mart) for mart in marts}
+
+
+def differing(
+    connection: psycopg.Connection, marts: list[Mart], new: set[tuple[str, str, str | None]]
+) -> set[tuple[str, str, str | None]]:
+    """Where a database is not as a new one, but for the marts that the next build makes or extends."""
+    waiting = "|".join(mart.name for mart in marts if not mart_tables.are_as_declared(connection, [mart]))
+    of_waiting = re.compile(rf"\b(store|mart)\.({waiting})(_pkey|\.|$)")
+    return {thing for thing in structure(connection) ^ new if not of_waiting.search(thing[1])}
 
 
 @pytest.fixture
@@ -95,7 +106,9 @@ def test_a_home_of_every_version_restored_without_its_roles_is_upgraded(
     marts = dbt_project.marts(callmart.settings)
     with callmart.connect() as owner:
         before = {(mart.name, *rows_of(owner, mart.name)) for mart in mart_tables.marts(owner)}
-        assert before and all(count for _, count, _ in before)
+        assert before and all(
+            count for mart, count, _ in before if mart != "queue_contact"
+        )  # nobody ordered it
         upgrading.upgrade(owner, callmart.settings, marts)
         former = {name: mart.name for mart in marts for name in mart.renamed_from}
         assert {(mart.name, *rows_of(owner, mart.name)) for mart in mart_tables.marts(owner)} == {
@@ -103,7 +116,7 @@ def test_a_home_of_every_version_restored_without_its_roles_is_upgraded(
         }
         schema.require(owner, callmart.settings.time_zone)
         assert drift.find(owner, marts) == []
-        assert structure(owner) == new
+        assert differing(owner, marts, new) == set()
         assert unprotected(owner) == []
 
 
@@ -112,8 +125,8 @@ def test_an_earlier_database_is_upgraded_with_its_history(
 ) -> None:
     time_zone = earlier.settings.time_zone
     marts = dbt_project.marts(earlier.settings)
-    names = [mart.name for mart in marts]
     with earlier.connect() as owner:
+        names = [mart.name for mart in mart_tables.marts(owner)]
         with pytest.raises(UserError) as older:
             schema.require(owner, time_zone)
         assert str(older.value) == (
@@ -143,7 +156,7 @@ def test_an_earlier_database_is_upgraded_with_its_history(
         schema.require(owner, time_zone)
         assert list(upgrading.plan(owner, earlier.settings, marts)) == []
         assert drift.find(owner, marts) == []
-        assert structure(owner) == new
+        assert differing(owner, marts, new) == set()
         # to be adopted, and known by no name
         books = owner.execute(
             "select project_id, is_from_before, p::text from ops.publication as p"
@@ -156,7 +169,7 @@ def test_an_earlier_database_is_upgraded_with_its_history(
         sampled = owner.execute(
             "select relation, access.sampled_columns(relation, 'call_date') from access.mart_relation"
             " where mart = any(%s::regclass[])",
-            [[f"store.{mart.name}" for mart in marts if mart.day]],
+            [[f"store.{mart.name}" for mart in marts if mart.day and mart.name in names]],
         ).fetchall()
         assert sampled == []
     for customer in WITH_DATA:
@@ -194,8 +207,9 @@ class Killed(BaseException):
 def test_an_upgrade_that_is_killed_anywhere_goes_on(
     earlier: Callmart, new: set[tuple[str, str, str | None]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    names = [mart.name for mart in dbt_project.marts(earlier.settings)]
+    marts = dbt_project.marts(earlier.settings)
     with earlier.connect() as owner:
+        names = [mart.name for mart in mart_tables.marts(owner)]
         before = digests(owner, names)
     planned = plan(earlier)
     assert planned == [
@@ -236,7 +250,7 @@ def test_an_upgrade_that_is_killed_anywhere_goes_on(
         groups: dict[str, str] = dict(
             owner.execute("select relation::text, mart_group from access.mart").fetchall()
         )
-    assert groups == {f"store.{mart.name}": mart.group for mart in dbt_project.marts(earlier.settings)} | {
+    assert groups == {f"store.{mart.name}": mart.group for mart in marts if mart.name in names} | {
         "usage.function_month": "usage"
     }
     for module, name in (
@@ -254,7 +268,7 @@ def test_an_upgrade_that_is_killed_anywhere_goes_on(
 
     upgrade(earlier)
     with earlier.connect() as owner:
-        assert structure(owner) == new
+        assert differing(owner, marts, new) == set()
         assert digests(owner, names) == before
 
     # And this version computes the same days again from what is stored. A mart that is defined otherwise since then is
@@ -288,10 +302,11 @@ def test_the_plan_of_an_upgrade_changes_nothing_and_two_are_not_done_at_once(
 
     before = everything()
     code, said, error = command("upgrade", "--plan")
-    assert (code, said.splitlines()[0], said.splitlines()[-2:], error) == (
+    assert (code, said.splitlines()[0], said.splitlines()[LATEST], said.splitlines()[-1], error) == (
         0,
         "migration 0001 tables",
-        ["functions, views and policies are replaced", f"upgrade: {LATEST + 1} changes to make"],
+        "functions, views and policies are replaced",
+        f"upgrade: {LATEST + 1} changes to make",
         "",
     )
     assert everything() == before
@@ -308,8 +323,10 @@ def test_the_plan_of_an_upgrade_changes_nothing_and_two_are_not_done_at_once(
     marts = dbt_project.marts(earlier.settings)
     with monkeypatch.context() as more:  # what a build will do is no change for an upgrade to make
         more.setattr(dbt_project, "marts", lambda _: [*marts, marts[0].model_copy(update={"name": "other"})])
-        for option, added in (("--plan", "mart other: the next build makes it\n"), ("", "")):
-            assert command("upgrade", *option.split()) == (0, f"{added}upgrade: nothing to do\n", "")
+        for option, added in (("--plan", ["mart other: the next build makes it"]), ("", [])):
+            code, said, _ = command("upgrade", *option.split())
+            of_other = [line for line in said.splitlines()[:-1] if line.startswith("mart other")]
+            assert (code, said.splitlines()[-1], of_other) == (0, "upgrade: nothing to do", added)
 
     # A clock that jumped stops it before anything is done.
     with earlier.connect() as owner:

@@ -67,6 +67,17 @@ def test_the_customers_group_may_look_and_nothing_else(server: TSC.Server, stand
     assert {"ExportXml", "Write"} <= {name for name, mode in rule.capabilities.items() if mode != ALLOW}
 
 
+def test_data_are_exported_only_where_that_is_ordered(server: TSC.Server, standard: Publication) -> None:
+    for publication in (standard, replace(standard, exports=True), standard):
+        assert succeeded(publish(server, publication))
+        assert matches(server, publication)
+        project = projects(server)[standard.project]
+        server.projects.populate_workbook_default_permissions(project)
+        (rule,) = project.default_workbook_permissions
+        assert (rule.capabilities["ExportData"] == ALLOW) == publication.exports
+        assert rule.capabilities["ViewUnderlyingData"] != ALLOW
+
+
 def test_all_users_are_removed(server: TSC.Server, standard: Publication) -> None:
     server.projects.create(TSC.ProjectItem("not ours"))
     assert reached_by(server, "not ours") == {"All Users"}  # or there would be nothing to remove

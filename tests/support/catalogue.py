@@ -52,7 +52,8 @@ relations as (
     where not relispartition and (nspname <> 'build' or relname = 'window')
 )
 
-select 'schema', nspname, nspacl::text from pg_namespace where nspname = any(%(schemas)s)
+select 'schema', nspname, (select array_agg(a::text order by a::text)::text from unnest(nspacl) as a)
+from pg_namespace where nspname = any(%(schemas)s)
 union all
 select
     'relation', format('%%s.%%s', nspname, relname),
@@ -85,7 +86,8 @@ union all
 select 'trigger', tgname, pg_get_triggerdef(pg_trigger.oid)
 from pg_trigger join relations on tgrelid = relations.oid where not tgisinternal
 union all
-select 'function', p.oid::regprocedure::text, concat_ws(' ', proowner::regrole, proacl, pg_get_functiondef(p.oid))
+select 'function', p.oid::regprocedure::text, concat_ws(' ', proowner::regrole,
+    (select array_agg(a::text order by a::text) from unnest(proacl) as a), pg_get_functiondef(p.oid))
 from pg_proc as p join ours on ours.oid = pronamespace
 union all
 select 'default', concat_ws(' ', defaclnamespace::regnamespace, defaclobjtype), defaclacl::text from pg_default_acl

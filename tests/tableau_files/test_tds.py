@@ -21,7 +21,7 @@ from callmart.tableau_files.fields import Source
 from callmart.tableau_files.tds import Live
 from tableau_files import errors, hyper, marts, unlisted
 
-GROUPS = ("queue", "agent", "line")
+GROUPS = ("queue", "agent", "line", "contact")
 LOCALES = ("nl", "en")
 EACH = [(group, locale) for group in GROUPS for locale in LOCALES]
 LIVE = Live("db.example.nl", "5432", "callmart", "callmart_customer_2", "verify-full")

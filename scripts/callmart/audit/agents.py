@@ -22,6 +22,7 @@ from callmart.base import sql_file
 from callmart.base.settings import Settings
 from callmart.declarations import mart_tables
 from callmart.declarations.dbt_project import Mart
+from callmart.declarations.matrix import matrix
 from callmart.extract import extract
 from callmart.tableau_files import hyper
 
@@ -71,7 +72,7 @@ def of_extracts(connection: psycopg.Connection, settings: Settings, scene: Scene
     """Check the extracts on disk."""
     words = Words()
     for customer in scene.customers:
-        for group in roles.opens("standard"):
+        for group in roles.opens("standard", matrix().ordered):
             file = extract.place(settings, customer, group)
             if file.exists():
                 words.read(f"customer {customer}, {group}", file, group, scene.marts)
@@ -100,7 +101,7 @@ def of_files(
 
 def _shown(marts: Iterable[Mart]) -> list[Mart]:
     """The marts with words that a standard contract opens. Every other contract opens them too."""
-    return [mart for mart in marts if mart.group in roles.opens("standard") and mart.words]
+    return [mart for mart in marts if mart.group in roles.opens("standard", matrix().ordered) and mart.words]
 
 
 def _words_of(file: Path, marts: Iterable[Mart]) -> Iterator[Word]:

@@ -58,7 +58,7 @@ def look(
     checks = (
         _top(actual),
         _marks(actual),
-        _projects(actual),
+        _projects(actual, desired),
         _content(actual, desired),
         *_reach(actual, compared, any(one.members for one in desired.values())),
     )
@@ -100,7 +100,7 @@ def _marks(actual: Actual) -> Check:
     return _check("all our content has the mark of this installation", looked_at, found)
 
 
-def _projects(actual: Actual) -> Check:
+def _projects(actual: Actual, desired: dict[int, Publication]) -> Check:
     found = []
     for customer, projects in actual.projects.items():
         if len(projects) > 1:
@@ -109,7 +109,8 @@ def _projects(actual: Actual) -> Check:
             if project.lock != _LOCK.LockedToProject:
                 found.append(f"customer {customer}: not locked; publish again")
             group = actual.groups.get(customer)
-            if group is None or project.access != customer_access(group.luid):
+            exports = customer in desired and desired[customer].exports
+            if group is None or project.access != customer_access(group.luid, exports=exports):
                 found.append(f"customer {customer}: other rights than those of its group; publish again")
     return _check(
         "each customer has one locked project, on which only the customer's own group has rights",

@@ -22,7 +22,7 @@ import tableauserverclient as TSC
 from callmart.base.errors import UserError
 from callmart.publish import Actual, Publication, marks, shortened
 from callmart.publish.actual import INCOMPLETE, everything, identity, members
-from callmart.publish.grants import ALLOWED, Grant, content_grants, project_grants
+from callmart.publish.grants import ALLOWED, EXPORTING, Grant, content_grants, project_grants
 from callmart.publish.marks import Mark
 from callmart.publish.publishing import WORKERS
 
@@ -323,7 +323,9 @@ class _Comparison:
         elif not user.signs_in:
             yield f"customer {customer}: {user.shown} can't sign in; give it the site role Viewer on Tableau"
         elif not user.is_administrator:
-            lacking = [thing for thing in wanted if not self._may(thing, user) >= _declared(thing)]
+            lacking = [
+                thing for thing in wanted if not self._may(thing, user) >= self._declared(customer, thing)
+            ]
             if lacking:
                 yield (
                     f"customer {customer}: {user.shown} does not fully reach "
@@ -332,7 +334,7 @@ class _Comparison:
 
     def _may(self, thing: Thing, user: User) -> frozenset[str]:
         capabilities = self.reached[thing.luid].get(user.luid, frozenset())
-        return _declared(thing) if capabilities == EVERYTHING else capabilities
+        return self._declared(None, thing) if capabilities == EVERYTHING else capabilities
 
     def _beyond(self) -> Iterator[str]:
         for luid, customers in self.customers.items():
@@ -358,10 +360,20 @@ class _Comparison:
             is_harmless = thing.kind == "project" and thing.luid not in self.places
             if luid not in self.customers or is_harmless:
                 return frozenset()  # nothing of ours
-            return capabilities - (_declared(thing) if self._is_received(luid, thing) else frozenset())
+            return capabilities - (
+                self._declared(None, thing) if self._is_received(luid, thing) else frozenset()
+            )
         if luid not in self.customers and luid in self.site.owners(thing):
             return frozenset()  # because of the position as owner: reported in `persons`, not a breach
-        return capabilities - (_declared(thing) if customer in self.customers.get(luid, ()) else frozenset())
+        is_own = customer in self.customers.get(luid, ())
+        return capabilities - (self._declared(customer, thing) if is_own else frozenset())
+
+    def _declared(self, customer: int | None, thing: Thing) -> frozenset[str]:
+        """The declared capabilities of a recipient on a thing; of None, in another installation's project, the most."""
+        scope, exporting = EXPORTING
+        exports = customer is None or (customer in self.desired and self.desired[customer].exports)
+        declared = frozenset(ALLOWED[_SCOPES[thing.kind]])
+        return declared | {exporting} if exports and _SCOPES[thing.kind] == scope else declared
 
     def _is_received(self, luid: str, thing: Thing) -> bool:
         """Whether a thing is in another installation's project of a customer whose group there has the user."""
@@ -440,8 +452,3 @@ class _Comparison:
         if owners:
             found["owner of content, not an administrator"] = len(owners)
         return dict(found)
-
-
-def _declared(thing: Thing) -> frozenset[str]:
-    """The declared capabilities of a recipient on a thing of this kind."""
-    return frozenset(ALLOWED[_SCOPES[thing.kind]])

@@ -263,7 +263,7 @@ class _Customer:
                 item = TSC.ProjectItem(step.name, description, LOCK, parent, id=step.luid)
                 self.project_id = (server.projects.update if step.luid else server.projects.create)(item).id
             case _, "permissions":
-                access = customer_access(self.group_id) if self.plan.stays else NOBODY
+                access = self._access if self.plan.stays else NOBODY
                 close(server, step.luid or self.project_id, access)
             case _, "data source":
                 self._publish_source(step)
@@ -423,9 +423,13 @@ class _Customer:
                 "check its connections on Tableau, then publish again."
             )
 
+    @property
+    def _access(self) -> Access:
+        return customer_access(self.group_id, exports=self.plan.exports)
+
     def _verify_access(self) -> None:
         """Check that the customer's group, and nobody else, reaches the project and its contents."""
-        access = customer_access(self.group_id)
+        access = self._access
         reached = [project_access(self.server, self.project_id) == access]
         for content in self.content:
             endpoint = _endpoint(self.server, content.kind)

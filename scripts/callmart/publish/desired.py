@@ -77,6 +77,7 @@ class Publication:
     mails: tuple[Mail, ...] = ()
     mail_stopped_because: str | None = None
     problem: str | None = None
+    exports: bool = False  # its members may export data
 
     @property
     def project(self) -> str:

@@ -31,6 +31,7 @@ _DENIED: Mapping[str, tuple[str, ...]] = {
         "ShareView",
     ),
 }
+EXPORTING = ("workbook", "ExportData")  # allowed where the customer has ordered it
 
 
 class Grant(NamedTuple):
@@ -51,11 +52,18 @@ _UNKNOWN = ("400", "404")  # how error codes begin when a server doesn't know a 
 _UNUSED = ("flow", "lens", "datarole", "metric", "database", "table", "virtualconnection")
 
 
-def customer_access(group_id: str) -> Access:
-    """Return the permissions in a customer's project: those of the customer's group, and no others."""
+def customer_access(group_id: str, *, exports: bool) -> Access:
+    """Return the permissions in a customer's project: those of the customer's group, and no others. With `exports` its
+    members may export data.
+    """
     return {
         scope: frozenset(
-            Grant("group", group_id, capability, mode)
+            Grant(
+                "group",
+                group_id,
+                capability,
+                "Allow" if exports and (scope, capability) == EXPORTING else mode,
+            )
             for mode, declared in (("Allow", ALLOWED), ("Deny", _DENIED))
             for capability in declared[scope]
         )

@@ -90,6 +90,7 @@ class CustomerPlan:
     mailing: tuple[str, ...] = ()  # LUIDs of the subscriptions that mail at present
     mail_stopped_because: str | None = None
     problem: str | None = None
+    exports: bool = False
 
 
 @dataclass(frozen=True)
@@ -308,7 +309,11 @@ def _stay(publication: Publication, actual: Actual, removable: Mapping[str, User
         steps.append(Step(customer, "add", "project", name))
     elif (project.name, project.lock) != (name, LOCK):
         steps.append(Step(customer, "change", "project", name, project.luid))
-    if project is None or group is None or project.access != customer_access(group.luid):
+    if (
+        project is None
+        or group is None
+        or project.access != customer_access(group.luid, exports=publication.exports)
+    ):
         steps.append(Step(customer, "change", "permissions", name))
     stopping, starting, mailing = _mail_steps(publication, project, actual, removable)
     steps += stopping
@@ -338,6 +343,7 @@ def _stay(publication: Publication, actual: Actual, removable: Mapping[str, User
         members=group.members if group else frozenset(),
         mailing=tuple(mailing),
         mail_stopped_because=publication.mail_stopped_because if publication.mails else None,
+        exports=publication.exports,
     )  # fmt: skip
 
 
