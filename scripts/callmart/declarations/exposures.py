@@ -5,6 +5,7 @@ A report declares the contract that includes it, its sheets and the marts they s
 
 import re
 from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -13,6 +14,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from callmart.base import declared
 from callmart.base.declared import EarlierNames, Name, Text, Texts
+from callmart.base.errors import UserError
 from callmart.base.settings import PROJECT
 from callmart.base.strict import Strict
 from callmart.declarations import captions
@@ -198,6 +200,18 @@ def reports() -> dict[str, Report]:
 def current_name(name: str) -> str:
     """Return the name that a report has now, if this is one that it had before. Any other name stays as it is."""
     return next((report.name for report in reports().values() if name in report.renamed_from), name)
+
+
+def named(name: str) -> Report:
+    """Return the report of this name. Raises UserError if there is none, with the nearest one."""
+    known = reports()
+    if report := known.get(current_name(name)):
+        return report
+    nearest = get_close_matches(name, known, 1)
+    raise UserError(
+        f"there is no report {name}: name "
+        + (f"{nearest[0]}, if that is what you mean" if nearest else f"one of {', '.join(known)}")
+    )
 
 
 def check(reports: Iterable[Report], marts: Iterable[Mart], metrics: Mapping[str, Metric]) -> None:
