@@ -372,8 +372,8 @@ def test_the_registry_may_use_a_name_of_before(tmp_path: Path) -> None:
     at = datetime.combine(TODAY, time(12), UTC)
     assert desired_states(before, at) == desired_states(now, at)
     assert desired_states(now, at)[1].tables["recipient"] == {
-        ("a@example.org", ("traffic",)),
-        ("b@example.org", ("traffic", "handling")),
+        ("a@example.org", ("traffic",), "pdf"),
+        ("b@example.org", ("traffic", "handling"), "pdf"),
     }
     assert registry_file.earlier_names(before) == {"afhandeling": "handling"}
     assert registry_file.earlier_names(now) == {}

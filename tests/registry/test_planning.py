@@ -27,6 +27,7 @@ def contract(*spans: tuple[str, str, str | None]) -> str:
 
 
 OPEN = contract(("detailed", "2025-01-01", None))
+LISTED = OPEN + "    contact_list: true\n    contact_list_days: 90\n"
 CLOSINGS = {
     "gone from the file": (OPEN, "customers: []\n", "is gone from the file"),
     "no contract any more": (OPEN, ONE, "becomes none on 2025-01-01: everything is deleted"),
@@ -69,6 +70,12 @@ CLOSINGS = {
         "customers: []\n",
         contract(("standard", "2025-01-01", "2026-07-01")),
         "none on 2026-07-01",
+    ),
+    "no list of contacts": (LISTED, OPEN, "the list of contacts is not ordered any more: it is deleted"),
+    "a shorter list of contacts": (
+        LISTED,
+        LISTED.replace("days: 90", "days: 30"),
+        "the list of contacts is kept for 30 days instead of 90: what is older is deleted",
     ),
     "agents become anonymous": (OPEN, OPEN + "    anonymous_agents: true\n", "their names are deleted"),
 }
@@ -185,7 +192,8 @@ def timelines(draw: st.DrawFn) -> list[tuple[str, date, date | None]]:
 def state(spans: list[tuple[str, date, date | None]]) -> State:
     contracts = {span for span in spans if span[0] != "none"}
     return State(
-        ("One", "UTC", "nl", False, "extract", False, 20, 5), NOBODY.tables | {"contract": contracts}
+        ("One", "UTC", "nl", False, "extract", False, 20, 5, None, None, False),
+        NOBODY.tables | {"contract": contracts},
     )
 
 

@@ -9,6 +9,13 @@ from callmart.registry.file import load
 from registries import ONE, write
 
 TWO = ONE + "  - id: 2\n    name: Two\n"
+
+
+def hours(days: str, remedy: str) -> tuple[str, int, str]:
+    """Opening hours of a customer from 2026-01-01 on."""
+    return f"{ONE}    opening_hours:\n      - {{from: 2026-01-01, {days}}}\n", 5, remedy
+
+
 MISTAKES = {
     "unknown key of the file": ("customer: []\n", 1, "customer: unknown key; remove or correct it ("),
     "unknown key of the defaults": (
@@ -129,6 +136,85 @@ MISTAKES = {
         5,
         "remove `agents` or `anonymous_agents`",
     ),
+    "a target of 120 %": (
+        ONE + "    queues:\n      - {name: q, service_level_target: 120 %}\n",
+        5,
+        "queues.0.service_level_target: not a share of contacts; write it as 80 % or 0.8, and at most 100 %",
+    ),
+    "a target without its sign": (
+        "defaults: {service_level_target: 80}\n" + ONE,
+        1,
+        "write it as 80 % or 0.8",
+    ),
+    "a target of nothing": (ONE + "    service_level_target: 0.0\n", 4, "write it as 80 % or 0.8"),
+    "a list of contacts without days": (ONE + "    contact_list: true\n", 4, "a list of contacts needs both"),
+    "days without a list": (ONE + "    contact_list_days: 30\n", 4, "a list of contacts needs both"),
+    "a list for more than two years": (
+        ONE + "    contact_list: true\n    contact_list_days: 731\n",
+        5,
+        "contact_list_days: Input should be less than or equal to 730",
+    ),
+    "an unknown form of mail": (
+        ONE + "    recipients: [{email: a@b, reports: [], mail_format: xls}]\n",
+        4,
+        "mail_format: Input should be 'pdf', 'csv' or 'both'",
+    ),
+    "text for export": (ONE + "    export: everything\n", 4, "customers.0.export"),
+    "no such calendar": (ONE + "    holidays: XX\n", 4, "there is no such calendar; name a country, as NL"),
+    "no such part of a country": (ONE + "    holidays: [NL,\n      DE-QQ]\n", 5, "there is no such calendar"),
+    "no such holiday": (ONE + "    holidays: [2026-02-30]\n", 4, "neither a calendar nor a date"),
+    "no such file of dates": (
+        ONE + "    holidays: [closed.txt]\n",
+        4,
+        "can't be read; put it beside the registry",
+    ),
+    "a wrong file of dates": (
+        ONE + "    holidays: [wrong.txt]\n",
+        4,
+        "line 3 of the file of dates is not a date",
+    ),
+    "opening hours that overlap": hours(
+        'mon: "08:00-12:00, 11:59-17:00"', "mon has opening hours that overlap"
+    ),
+    "a day with opening hours twice": hours(
+        'mon-fri: "08:00-12:00", wed: closed', "wed has opening hours twice"
+    ),
+    "opening hours over midnight": hours(
+        'fri: "22:00-02:00"', "write what goes on after midnight on the next day"
+    ),
+    "opening hours after the day": hours('fri: "22:00-24:30"', "after 24:00"),
+    "opening hours that are none": hours(
+        "fri: all day", 'write them as "08:00-12:00, 13:00-17:30", or closed'
+    ),
+    "opening hours of no day": hours("", "have no day; add one, such as mon-fri: 08:00-18:00"),
+    "opening hours of an unknown day": hours('friday: "08:00-12:00"', "write mon, mon-fri or 2026-12-24"),
+    "days in the wrong order": hours('fri-mon: "08:00-12:00"', "write mon, mon-fri or 2026-12-24"),
+    "a date outside of its opening hours": hours(
+        '2025-12-31: "08:00-12:00"', "2025-12-31 is outside of the days"
+    ),
+    "opening hours without a first day": (
+        ONE + '    opening_hours:\n      - {mon: "08:00-12:00"}\n',
+        5,
+        "opening hours need a first day; write {from: 2026-01-01, mon-fri: 08:00-18:00}",
+    ),
+    "no opening hours": (
+        ONE + "    opening_hours: []\n",
+        4,
+        "opening_hours: List should have at least 1 item",
+    ),
+    "opening hours that overlap in time": (
+        ONE
+        + '    queues:\n      - name: q\n        opening_hours:\n          - {from: 2026-01-01, mon: "08:00-12:00"}\n'
+        + '          - {from: 2026-02-01, mon: "09:00-12:00"}\n',
+        8,
+        "customer 1's period of opening hours of a queue from 2026-02-01 overlaps the one before; end that one",
+    ),
+    "opening hours that end before they begin": (
+        'defaults:\n  opening_hours:\n    - {from: 2026-01-01, until: 2026-01-01, mon: "08:00-12:00"}\n'
+        + ONE,
+        3,
+        "until is exclusive and must be after from",
+    ),
     "no YAML": ("customers:\n  - id: 1\n   name: One\n", 3, "correct the YAML there"),
     "two documents": (ONE + "---\n" + ONE, 4, "correct the YAML there"),
 }
@@ -137,6 +223,7 @@ MISTAKES = {
 @pytest.mark.parametrize(("text", "line", "remedy"), MISTAKES.values(), ids=MISTAKES.keys())
 def test_a_mistake_is_told_with_its_line(tmp_path: Path, text: str, line: int, remedy: str) -> None:
     file = write(tmp_path, text)
+    (tmp_path / "wrong.txt").write_text("2026-10-10 # anniversary\n\n10-10-2026\n")
     with pytest.raises(UserError) as mistake:
         load(file)
     assert str(mistake.value).startswith(f"{file} line {line}: ")

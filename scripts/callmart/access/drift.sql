@@ -82,6 +82,7 @@ select
     case
         when starts_with(object, 'columns of ')
             then 'the ' || object || ' do not point to whom objects/persons.sql says'
+        when starts_with(object, 'policies of ') then 'the ' || object || ' are not as callmart made them'
         else 'function or view ' || object || ' is not as callmart made it'
     end,
     null

@@ -55,12 +55,12 @@ def follow_contracts(connection: psycopg.Connection, settings: Settings) -> list
     may_log_in = logins.of_customers(connection)
     wanted = set(_of_duties(database))
     limits = {roles.duty_role(database, duty): matrix().limits_of(duty) for duty in matrix().duties}
-    for customer_id, option in connection.execute("select * from registry.current_option"):
+    for customer_id, option, orders in connection.execute("select * from registry.current_option"):
         role = roles.customer_role(database, customer_id)
         limits[role] = matrix().limits_of(None)
         wanted |= {(role, member) for member in _impersonators(database)}
         if customer_id not in closed:
-            wanted |= {(roles.group_role(database, group), role) for group in roles.opens(option)}
+            wanted |= {(roles.group_role(database, group), role) for group in roles.opens(option, orders)}
     for role in sorted(limits.keys() - known):
         logins.make(connection, settings.home, role, limits[role])
 

@@ -20,7 +20,8 @@ from callmart.declarations.metrics import VIEWS
 SQL = sql_file.statements(__file__)
 
 SCHEMAS = ("registry", "raw", "build", "store", "mart", "usage", "access", "ops", "privacy")
-POLICY_FUNCTIONS = ("own", "current_customer", "retention_floor")
+SHARING_FUNCTIONS = ("own", "current_customer")  # in the policies of tables that duties read, too
+POLICY_FUNCTIONS = (*SHARING_FUNCTIONS, "retention_floor")
 # The statistic over all customers. It has no customer, so it is not opened or extracted like the marts in `store`.
 STATISTIC = Mart(
     name="function_month",
@@ -93,6 +94,8 @@ def wanted(
         rights.update(_of_duty(catalogue, roles[name], name, "INSERT", duty.insert))
         for function in duty.execute:
             rights.update(_execute(catalogue, roles[name], name, *function.split(".")))
+        for function in SHARING_FUNCTIONS:
+            rights.update(_execute(catalogue, roles[name], name, "access", function))
     for group, role in ((key.removeprefix("reads "), role) for key, role in roles.items() if " " in key):
         schema = "usage" if group == "usage" else "mart"
         rights.add(Right("schema", schema, "", role, "USAGE"))
@@ -113,6 +116,10 @@ def wanted(
             for relation in shown_in(mart)
             if relation in catalogue.relations
         )
+    for view, group, relation, column in _read_by_views(connection):
+        rights.add(Right("table", view, "", roles[f"reads {group}"], "SELECT"))
+        showing = showing_role(connection.info.dbname, group)
+        rights.add(Right("table", relation, column, showing, "SELECT"))
     if catalogue.owns_database:
         rights.update(Right("database", catalogue.database, "", role, "CONNECT") for role in roles.values())
     return rights
@@ -122,6 +129,15 @@ def shown_in(mart: Mart) -> list[str]:
     """The relations that readers of the mart see: its view, and the view of its ratios if it has one."""
     schema = "usage" if mart.group == "usage" else "mart"
     return [f"{schema}.{mart.name}", *(f"{schema}.{VIEWS[name].name}" for name in VIEWS if name == mart.name)]
+
+
+def shared(connection: psycopg.Connection) -> dict[str, str]:
+    """The views for customers that read no mart, each with its group."""
+    return {view: group for view, group, *_ in _read_by_views(connection)}
+
+
+def _read_by_views(connection: psycopg.Connection) -> list[tuple[str, str, str, str]]:
+    return connection.execute(SQL["shared"]).fetchall()
 
 
 def of_marts(right: Right) -> bool:

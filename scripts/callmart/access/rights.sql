@@ -94,3 +94,20 @@ select
 from pg_proc inner join pg_namespace on pg_namespace.oid = pronamespace
 where nspname = any(%(schemas)s)
 group by 1;
+
+-- name: shared
+-- The views for customers that read no mart, as callmart made them: view, group, and each column that it reads.
+select distinct
+    object,
+    substring(pg_get_userbyid(v.relowner) from '_shows_([a-z]+)$'),
+    format('%I.%I', nspname, t.relname),
+    quote_ident(attname)
+from access.definition
+inner join access.current_definition using (object, definition)
+inner join pg_class as v on v.oid = to_regclass(object)
+inner join pg_rewrite on ev_class = v.oid
+inner join pg_depend on classid = 'pg_rewrite'::regclass and objid = pg_rewrite.oid
+inner join pg_class as t on refclassid = 'pg_class'::regclass and t.oid = refobjid
+inner join pg_namespace as n on n.oid = t.relnamespace
+inner join pg_attribute on attrelid = t.oid and attnum = refobjsubid
+where object like 'mart.%' and nspname in ('registry', 'ops') and refobjsubid > 0;

@@ -6,6 +6,7 @@ group, and has no members. All databases of a cluster share the roles, so their 
 """
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import psycopg
@@ -16,8 +17,8 @@ from callmart.declarations.matrix import matrix
 
 SQL = sql_file.statements(__file__)
 
-GROUPS = ("queue", "line", "agent", "usage")
-SHOWN = ("queue", "line", "agent")  # the groups that customers read, through views
+GROUPS = ("queue", "line", "agent", "contact", "usage")
+SHOWN = ("queue", "line", "agent", "contact")  # the groups that customers read, through views
 
 Membership = tuple[str, str]  # role, member
 
@@ -47,9 +48,9 @@ def duty_role(database: str, duty: str) -> str:
     return f"{database}_{duty}"
 
 
-def opens(option: str) -> tuple[str, ...]:
-    """The groups that an option opens."""
-    return matrix().customer[option]  # type: ignore[index]
+def opens(option: str, orders: Iterable[str] = ()) -> tuple[str, ...]:
+    """The groups that a contract opens: those of its option, and those that are ordered besides."""
+    return matrix().opened(option, orders)  # type: ignore[arg-type]
 
 
 def belongs(role: str, database: str) -> bool:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import psycopg
 
 from callmart.access import roles
-from callmart.access.rights import POLICY_FUNCTIONS, SCHEMAS, STATISTIC, shown_in
+from callmart.access.rights import POLICY_FUNCTIONS, SCHEMAS, SHARING_FUNCTIONS, STATISTIC, shared, shown_in
 from callmart.audit.attacks import ATTACKS, NOT_INSTALLED, Aim, Attack
 from callmart.base import sql_file
 from callmart.base.settings import Settings
@@ -51,6 +51,8 @@ class Scene:
     roles: tuple[str, ...]
     logins: frozenset[str]  # the roles that may log in
     customers: dict[int, str]  # by number, with the option of today
+    opens: dict[int, frozenset[str]]  # by customer, the mart groups that its contract opens today
+    shared: dict[str, str]  # views that read no mart, with their group
     anonymous: frozenset[int]  # the customers whose agents have no names
     rows: dict[tuple[int, str], int] = field(default_factory=dict)  # that a customer may see of a mart
     anothers: dict[tuple[int, str], int] = field(default_factory=dict)  # the hash of another customer's row
@@ -100,6 +102,9 @@ def scene(connection: psycopg.Connection, settings: Settings) -> Scene:
     marts = tuple(mart for mart in (*dbt_project.marts(settings), STATISTIC) if name_of(mart) in names)
     left = tuple(mart for mart in mart_tables.undeclared(connection, marts) if name_of(mart) in names)
     of_customers = [mart for mart in (*marts, *left) if mart.group != "usage"]
+    contracts = connection.execute(
+        "select customer_id, option, orders from registry.current_option order by 1"
+    ).fetchall()
     rows = {key: count for mart in of_customers for key, count in _rows(connection, mart, floor)}
     return Scene(
         database=database,
@@ -113,9 +118,9 @@ def scene(connection: psycopg.Connection, settings: Settings) -> Scene:
         logins=frozenset(
             name for (name,) in connection.execute("select rolname from pg_roles where rolcanlogin")
         ),
-        customers=dict(
-            connection.execute("select customer_id, option from registry.current_option order by 1")
-        ),
+        customers={customer: option for customer, option, _ in contracts},
+        opens={customer: frozenset(roles.opens(option, orders)) for customer, option, orders in contracts},
+        shared=shared(connection),
         anonymous=frozenset(
             customer
             for (customer,) in connection.execute(
@@ -162,12 +167,12 @@ def _row_of(mart: dbt_project.Mart, customer: int) -> str:
 
 def attackers(scene: Scene) -> list[Attacker]:
     """The attackers: every customer with a contract, and every duty."""
-    customers = [_customer(scene, customer, option) for customer, option in scene.customers.items()]
+    customers = [_customer(scene, customer) for customer in scene.customers]
     return customers + [_duty(scene, name, duty) for name, duty in matrix().duties.items()]
 
 
-def _customer(scene: Scene, customer: int, option: str) -> Attacker:
-    opens = frozenset(roles.opens(option))
+def _customer(scene: Scene, customer: int) -> Attacker:
+    opens = scene.opens[customer]
     role = roles.customer_role(scene.database, customer)
     return Attacker(
         name=f"customer {customer}",
@@ -200,19 +205,20 @@ def _duty(scene: Scene, name: str, duty: Duty) -> Attacker:
         becomes=frozenset(roles.customer_role(scene.database, each) for each in scene.customers)
         if duty.becomes
         else frozenset(),
-        calls=frozenset(duty.execute),
+        calls=frozenset({*duty.execute, *(f"access.{function}" for function in SHARING_FUNCTIONS)}),
     )
 
 
 def _shown(scene: Scene, opens: frozenset[str]) -> frozenset[str]:
     """The relations that readers of these groups may read."""
-    return frozenset(
+    of_marts = frozenset(
         relation
         for mart in scene.all_marts
         if mart.group in opens
         for relation in shown_in(mart)
         if relation in scene.relations
     )
+    return of_marts | {view for view, group in scene.shared.items() if group in opens}
 
 
 def _named(scene: Scene, entry: str) -> set[str]:

@@ -18,6 +18,7 @@ from callmart.audit.attempts import Attacker, Scene, name_of, table_of
 from callmart.base import sql_file
 from callmart.base.settings import Settings
 from callmart.declarations.dbt_project import Mart
+from callmart.declarations.matrix import matrix
 from callmart.extract import extract
 from callmart.tableau_files import hyper
 
@@ -61,11 +62,11 @@ class Board:
     opened: dict[tuple[int, str], int]  # likewise, the number of rows that were opened, from the books
     floor: str
     live: frozenset[int]  # the customers with live connections
+    groups: dict[int, frozenset[str]]  # by customer with a contract, the mart groups that it opens
 
     def opens(self, customer_id: int, mart: Mart) -> bool:
         """Whether a customer's contract opens a mart today."""
-        option = self.customers[customer_id]
-        return option != "none" and mart.group in roles.opens(option)
+        return mart.group in self.groups.get(customer_id, ())
 
     def cell(self, customer_id: int, mart: Mart, channel: Channel, outcome: Outcome) -> Cell:
         """Make a cell of the matrix."""
@@ -103,13 +104,12 @@ def board(connection: psycopg.Connection, scene: Scene) -> Board:
         ).fetchall()
     )
     marts = tuple(mart for mart in scene.marts if mart.group != "usage")
-    options = {option: roles.opens(option) for option in set(customers.values()) - {"none"}}
-    rows = {}
-    for mart in marts:
-        opening = [option for option, groups in options.items() if mart.group in groups]
-        for customer, option in customers.items():
-            if option in opening:
-                rows[customer, mart.name] = _own_rows(connection, mart, customer, scene.floor)
+    rows = {
+        (customer, mart.name): _own_rows(connection, mart, customer, scene.floor)
+        for mart in marts
+        for customer, groups in scene.opens.items()
+        if mart.group in groups
+    }
     opened = connection.execute(
         """
         select customer_id, mart, sum(row_count)::bigint from ops.opened_day
@@ -123,7 +123,7 @@ def board(connection: psycopg.Connection, scene: Scene) -> Board:
     ).fetchall()
     return Board(
         customers, marts, rows, {(who, mart): count for who, mart, count in opened}, scene.floor,
-        frozenset(customer for (customer,) in live),
+        frozenset(customer for (customer,) in live), scene.opens,
     )  # fmt: skip
 
 
@@ -131,7 +131,11 @@ def _own_rows(connection: psycopg.Connection, mart: Mart, customer: int, floor: 
     """The rows of a customer on days that are kept, under a contract that opens the mart's group."""
     where = sql.SQL("customer_id = {}").format(customer)
     if mart.day:
-        opening = [option for option in ("standard", "detailed") if mart.group in roles.opens(option)]
+        opening = [
+            option
+            for option in ("standard", "detailed")
+            if mart.group in roles.opens(option, matrix().ordered)
+        ]
         day = sql.Identifier(mart.day)
         kept = sql.SQL(SQL["kept"]).format(customer=customer, options=opening, day=day)
         where += sql.SQL(" and m.{} >= {} and exists ({})").format(day, floor, kept)

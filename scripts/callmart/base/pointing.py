@@ -20,7 +20,10 @@ COUNTS_AND_MOMENTS = (
     "timestamp without time zone",
 )
 
-# The persons that a mart of a group may show. Only a detailed contract opens the group `agent`. A group that is not
-# listed is open under every contract, and shows nobody.
-SHOWN: Mapping[str, tuple[Whom, ...]] = {"agent": ("agent", "caller", "nobody")}
+# The persons that a mart of a group may show. Only a detailed contract opens the group `agent`, and only the order of a
+# list of contacts the group `contact`. A group that is not listed is open under every contract, and shows nobody.
+SHOWN: Mapping[str, tuple[Whom, ...]] = {
+    "agent": ("agent", "caller", "nobody"),
+    "contact": ("caller", "nobody"),
+}
 NOBODY: tuple[Whom, ...] = ("nobody",)

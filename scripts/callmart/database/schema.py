@@ -32,7 +32,7 @@ SQL = sql_file.statements(__file__)
 # Each file needs those before it.
 FILES = (
     "defaults", "registry", "keys", "ops", "tombstones", "usage", "access", "landing", "erased", "changed_days",
-    "privacy", "privacy_steps", "pointing", "views", "persons",
+    "privacy", "privacy_steps", "pointing", "views", "persons", "shown",
 )  # fmt: skip
 TEXT = "\n".join(
     files("callmart.database").joinpath("objects", f"{name}.sql").read_text(encoding="utf-8")

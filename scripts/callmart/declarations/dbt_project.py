@@ -23,6 +23,7 @@ from callmart.base.pointing import COUNTS_AND_MOMENTS, NOBODY, SHOWN, WHOM, Whom
 from callmart.base.settings import PROJECT, Settings
 from callmart.base.strict import Listed, Strict, first_mistake
 from callmart.database import server
+from callmart.declarations.matrix import Group
 
 # The files and folders that dbt reads.
 SOURCES = ("dbt_project.yml", "profiles.yml", "models", "macros")
@@ -37,8 +38,6 @@ WIDER: Mapping[str, tuple[str, ...]] = {
     "integer": ("bigint", "numeric", "double precision"),
     "bigint": ("numeric",),
 }
-
-Group = Literal["queue", "line", "agent", "usage"]
 
 # The mart with what agents are called. Every other column that points to a person has keys.
 NAMES_OF_AGENTS = "agent"
@@ -107,7 +106,7 @@ class Mart(Strict):
     """A mart as its YAML declares it. If a key is missing, the message quotes the description of its field here."""
 
     name: str
-    group: Annotated[Group, Field(description="one of queue, agent, line")]
+    group: Annotated[Group, Field(description="one of queue, agent, line, contact")]
     key: Annotated[
         Listed[str], Field(min_length=1, description="the columns of its grain, customer_id first")
     ]

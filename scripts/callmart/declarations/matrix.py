@@ -1,6 +1,7 @@
 """Reads the role matrix, access.yml: what each duty may do."""
 
 import re
+from collections.abc import Iterable
 from functools import cache
 from typing import Annotated, Literal, get_args
 
@@ -12,8 +13,9 @@ from callmart.base.strict import Listed, Strict
 
 FILE = PROJECT / "access.yml"
 
-Group = Literal["queue", "line", "agent", "usage"]
+Group = Literal["queue", "line", "agent", "contact", "usage"]
 Option = Literal["standard", "detailed"]
+Order = Literal["contact_list"]  # what the registry can order besides an option
 OPTIONS: tuple[Option, ...] = get_args(Option)  # each includes those before it
 
 _NAME = "[a-z_][a-z_0-9]*"
@@ -62,12 +64,17 @@ class Matrix(Strict):
     owner: Owner
     duties: dict[Annotated[str, Field(pattern=f"^{_NAME}$", max_length=20)], Duty]
     customer: dict[Option, Listed[Group]]
+    ordered: dict[Order, Listed[Group]]
     limits: Limits
 
     def limits_of(self, duty: str | None) -> Limits:
         """The limits of a duty's login, or for None those of customers' logins."""
         own = self.duties[duty].limits if duty else Limits()
         return self.limits.model_copy(update=own.model_dump(exclude_none=True))
+
+    def opened(self, option: Option, orders: Iterable[Order]) -> tuple[Group, ...]:
+        """The groups that a contract with this option and these orders opens."""
+        return (*self.customer[option], *(group for order in orders for group in self.ordered[order]))
 
 
 @cache

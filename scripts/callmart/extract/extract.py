@@ -171,8 +171,8 @@ def _orders(connection: psycopg.Connection, settings: Settings) -> list[_Order]:
                 "columns": {mart.name: list(mart.columns) for mart in of_group},
             },
         )
-        for customer_id, option, build_id, oldest in ordered
-        for group in roles.opens(option)
+        for customer_id, option, orders, build_id, oldest in ordered
+        for group in roles.opens(option, orders)
         if (of_group := [mart for mart in marts if mart.group == group])
     ]
 

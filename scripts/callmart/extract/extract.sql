@@ -1,5 +1,5 @@
 -- name: orders
--- The customers with extracts: their option today, the build that last opened days of theirs, and their oldest open day
+-- The customers with extracts: their option and orders today, the build that last opened days of theirs, and their oldest open day
 -- that is not too old.
 with
 
@@ -18,6 +18,7 @@ opened as (
 select
     o.customer_id,
     o.option,
+    o.orders,
     opened.build_id,
     opened.oldest::text
 from registry.current_option as o

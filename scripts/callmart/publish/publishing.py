@@ -47,7 +47,9 @@ class _Customer(NamedTuple):
     locale: Locale
     connection: Literal["extract", "live"]
     time_zone: str
+    export: bool
     option: str
+    orders: list[str]
 
 
 class _Recipient(NamedTuple):
@@ -97,7 +99,7 @@ def desired(connection: psycopg.Connection, settings: Settings) -> list[Publicat
                 sources = _live(connection, settings, shared, customer)
             else:
                 # Until the next extract, the books still list what an earlier contract opened.
-                opened = roles.opens(customer.option)
+                opened = roles.opens(customer.option, customer.orders)
                 own = [each for each in extracts[customer.customer_id] if each.mart_group in opened]
                 sources = [shared.extract(customer.locale, each) for each in own]
         except UserError as error:
@@ -224,7 +226,7 @@ def _live(
     live = tds.Live.of(logins.customer_uri(connection, settings, customer.customer_id))
     password = logins.password(settings, live.user)
     sources = []
-    for group in roles.opens(customer.option):
+    for group in roles.opens(customer.option, customer.orders):
         if group in shared.groups:
             source: Source = shared.source(group, customer.locale)
             digest = _digest(tds.as_xml(source, live), password.encode())

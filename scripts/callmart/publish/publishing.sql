@@ -5,7 +5,9 @@ select
     c.locale,
     c.connection,
     c.time_zone,
-    o.option
+    c.export,
+    o.option,
+    o.orders
 from registry.current_option as o
 inner join registry.customer as c using (customer_id)
 order by c.customer_id;

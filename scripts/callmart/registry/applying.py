@@ -3,7 +3,7 @@
 For a customer without a contract now or later, the registry keeps the customer's own row and nothing else.
 """
 
-from datetime import date
+from datetime import date, timedelta
 
 import psycopg
 from psycopg import sql
@@ -25,6 +25,7 @@ from callmart.registry.states import (
     State,
     current_states,
     desired_states,
+    first_day_of_other_hours,
     nothing,
 )
 
@@ -59,7 +60,7 @@ def _write_all(connection: psycopg.Connection, settings: Settings, registry: Reg
             changed = changed | {customer_id}
             _write(connection, customer_id, after, key)
             _write_agents(connection, customer_id, after, key, after.today(now))
-            _mark_days(connection, customer_id, before or NOBODY, after)
+            _mark_days(connection, customer_id, before or NOBODY, after, after.today(now))
     connection.execute("select ops.follow_contracts()")
     if changed or not schema.has_registry(connection):
         connection.execute("insert into registry.version default values")
@@ -205,16 +206,24 @@ def _write_agents(
         )
 
 
-def _mark_days(connection: psycopg.Connection, customer_id: int, before: State, after: State) -> None:
-    """Mark all open days dirty if numbers change. ops.follow_contracts marks those that a changed contract affects."""
+def _mark_days(
+    connection: psycopg.Connection, customer_id: int, before: State, after: State, today: date
+) -> None:
+    """Mark open days dirty if numbers change: all, or those since opening hours are other ones, or since the list of
+    contacts is kept. ops.follow_contracts marks those that a changed contract affects.
+    """
     # A customer that returns before its removal has days, too, and no time zone before.
     if before.value("time_zone") != after.value("time_zone"):
         # Calls can move to another day: late on one day in one time zone is on the next day in another.
         connection.execute("select raw.redate(%s)", [customer_id])
     own_before, own_after = (telephone.numbers_in_names(state.own_names()) for state in (before, after))
+    since = [first_day_of_other_hours(before, after) or date.max]
+    if (days := after.value("contact_list_days") or 0) > (before.value("contact_list_days") or 0):
+        since.append(today - timedelta(days=days + 1))  # the provider's today can be the day before
     if (
-        before.tables["queue"] != after.tables["queue"]
+        before.thresholds() != after.thresholds()
         or own_before != own_after
         or any(before.value(column) != after.value(column) for column in CHANGES_NUMBERS)
     ):
-        connection.execute(SQL["mark_days"], {"customer": customer_id})
+        since.append(date.min)
+    connection.execute(SQL["mark_days"], {"customer": customer_id, "since": min(since)})

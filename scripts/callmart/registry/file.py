@@ -1,10 +1,12 @@
 """Reads the registry file, which lists the customers and what they have ordered."""
 
+import re
+from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, ValidationError
+from pydantic import BeforeValidator, Field, PlainValidator, ValidationError
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap
 from ruamel.yaml.constructor import RoundTripConstructor
@@ -14,28 +16,43 @@ from callmart.base.errors import UserError
 from callmart.base.settings import TimeZone
 from callmart.base.strict import Strict, first_mistake, line_of
 from callmart.declarations import exposures, matrix
+from callmart.registry import hours
 
 Option = Literal["none", "standard", "detailed"]
 OPTIONS: tuple[Option, ...] = ("none", *matrix.OPTIONS)  # each opens more than the previous one
 
 
-def _day(written: object) -> date:
-    try:
-        day = date.fromisoformat(str(written))
-    except ValueError:
-        day = date.min
-    if day == date.min:  # no day comes before it, but planning needs that one
-        raise ValueError("not a date; write it as 2026-03-01")
-    return day
+def _share(written: object) -> float:
+    """Read a share of contacts, as 0.8 or 80 %."""
+    percentage = re.fullmatch(r"(\d{1,3}(?:\.\d+)?) ?%", str(written))
+    share = float(percentage[1]) / 100 if percentage else written
+    if isinstance(share, bool) or not isinstance(share, int | float) or not 0 < share <= 1:
+        raise ValueError("not a share of contacts; write it as 80 % or 0.8, and at most 100 %")
+    return float(share)
 
 
-Day = Annotated[date, BeforeValidator(_day)]
+Day = Annotated[date, BeforeValidator(hours.day)]
 Text = Annotated[str, Field(min_length=1, max_length=255, pattern=r"^[^\x00-\x1f]+$")]
+Share = Annotated[float, PlainValidator(_share)]
+Period = Annotated[hours.Period, PlainValidator(hours.period)]
+Holiday = Annotated[hours.Holiday, PlainValidator(hours.holiday)]
 Seconds = Annotated[int, Field(ge=0, le=86_400)]
 Email = Annotated[str, Field(max_length=255, pattern=r"^[^@\x00-\x20]+@[^@\x00-\x20]+$")]
 
 
-class Defaults(Strict):
+def _listed(written: object) -> object:
+    return [written] if isinstance(written, str) else written
+
+
+class Service(Strict):
+    """How well contacts are to be answered, and when: for all customers, a customer, or a queue."""
+
+    service_level_target: Share | None = None
+    opening_hours: Annotated[list[Period], Field(min_length=1)] | None = None
+    holidays: Annotated[list[Holiday], BeforeValidator(_listed)] | None = None
+
+
+class Defaults(Service):
     """The values for customers that don't give their own."""
 
     time_zone: TimeZone = "Europe/Amsterdam"
@@ -52,8 +69,8 @@ class Contract(Strict):
     until: Day | None = None
 
 
-class Queue(Strict):
-    """A queue with its own thresholds or label."""
+class Queue(Service):
+    """A queue with a label, or values of its own."""
 
     name: Text
     label: Text | None = None
@@ -90,9 +107,10 @@ class Recipient(Strict):
 
     email: Email
     reports: list[Text]
+    mail_format: Literal["pdf", "csv", "both"] = "pdf"
 
 
-class Customer(Strict):
+class Customer(Service):
     """A customer as it is written in the file."""
 
     id: int = Field(gt=0, lt=2**31 - 1)  # PostgreSQL doesn't allow the largest integer as an array bound
@@ -102,6 +120,9 @@ class Customer(Strict):
     anonymous_agents: bool = False
     connection: Literal["extract", "live"] = "extract"
     sql_login: bool = False  # a customer with a live connection has one anyway
+    export: bool = False  # its users may export data on Tableau
+    contact_list: bool = False
+    contact_list_days: Annotated[int, Field(ge=1, le=730)] | None = None
     contracts: list[Contract] = Field(default=[])
     queues: list[Queue] = Field(default=[])
     lines: list[Line] = Field(default=[])
@@ -135,13 +156,14 @@ def load(path: Path) -> Registry:
     if not isinstance(document, CommentedMap):
         raise UserError(f"{path} is not a registry; begin it with `customers:`")
     try:
-        registry = Registry.model_validate(document)
+        registry = Registry.model_validate(document, context=path.parent)
     except ValidationError as error:
         mistake = first_mistake(error)
         keys = "customers, defaults" if len(mistake.place) == 1 else "docs/registry.md has all keys"
         line = line_of(document, mistake.place)
         raise UserError(mistake.sentence(str(path), line, mistake.place, keys)) from None
-    _check_contracts(path, document, registry)
+    _check_dates(path, document, registry)
+    _check_contact_lists(path, document, registry)
     _check_names(path, document, registry)
     _check_reports(path, document, registry)
     return registry
@@ -159,24 +181,44 @@ def status_word(written: str) -> str:
     return written.casefold().strip()
 
 
-def _check_contracts(path: Path, document: CommentedMap, registry: Registry) -> None:
-    for at, customer in enumerate(registry.customers):
+def _check_dates(path: Path, document: CommentedMap, registry: Registry) -> None:
+    """Refuse contracts and opening hours that overlap, or end before they begin."""
+
+    def in_order(dated: Sequence[Contract | hours.Period], place: list[Any], whose: str) -> None:
         earlier_until: date | None = date.min
-        order = sorted(range(len(customer.contracts)), key=lambda i: customer.contracts[i].from_)
-        for i in order:
-            contract = customer.contracts[i]
-            line = line_of(document, ["customers", at, "contracts", i])
-            if contract.until is not None and contract.until <= contract.from_:
+        for i in sorted(range(len(dated)), key=lambda i: dated[i].from_):
+            one, line = dated[i], line_of(document, [*place, i])
+            if one.until is not None and one.until <= one.from_:
                 raise UserError(
-                    f"{path} line {line}: customer {customer.id}'s contract ends before it begins; "
-                    "until is exclusive and must be after from"
+                    f"{path} line {line}: {whose} ends before it begins; until is exclusive and must be after from"
                 )
-            if earlier_until is None or contract.from_ < earlier_until:
+            if earlier_until is None or one.from_ < earlier_until:
                 raise UserError(
-                    f"{path} line {line}: customer {customer.id}'s contract from {contract.from_} overlaps the "
-                    "one before; end that one with `until` on or before this day"
+                    f"{path} line {line}: {whose} from {one.from_} overlaps the one before; "
+                    "end that one with `until` on or before this day"
                 )
-            earlier_until = contract.until
+            earlier_until = one.until
+
+    in_order(
+        registry.defaults.opening_hours or (), ["defaults", "opening_hours"], "the period of opening hours"
+    )
+    for at, customer in enumerate(registry.customers):
+        place, whose = ["customers", at], f"customer {customer.id}'s"
+        in_order(customer.contracts, [*place, "contracts"], f"{whose} contract")
+        in_order(customer.opening_hours or (), [*place, "opening_hours"], f"{whose} period of opening hours")
+        for i, queue in enumerate(customer.queues):
+            queue_place = [*place, "queues", i, "opening_hours"]
+            in_order(queue.opening_hours or (), queue_place, f"{whose} period of opening hours of a queue")
+
+
+def _check_contact_lists(path: Path, document: CommentedMap, registry: Registry) -> None:
+    for at, customer in enumerate(registry.customers):
+        if customer.contact_list != (customer.contact_list_days is not None):
+            key = "contact_list" if customer.contact_list else "contact_list_days"
+            raise UserError(
+                f"{path} line {line_of(document, ['customers', at, key])}: customer {customer.id} has one of "
+                "contact_list and contact_list_days; a list of contacts needs both, none needs neither"
+            )
 
 
 def _check_names(path: Path, document: CommentedMap, registry: Registry) -> None:

@@ -37,6 +37,7 @@ def plan(current: dict[int, State], desired: dict[int, State], today: date) -> l
             changes.extend(Change(customer_id, text) for text in _edits(before, after))
             if after.value("anonymous_agents") and not before.value("anonymous_agents"):
                 changes.append(Change(customer_id, "agents become anonymous: their names are deleted", True))
+            changes.extend(Change(customer_id, text, True) for text in _shorter_lists(before, after))
         changes.extend(Change(customer_id, text, True) for text in _closings(before or NOBODY, after, today))
         if before != after:
             changes.extend(Change(customer_id, text) for text in _unopened(after, today))
@@ -58,9 +59,18 @@ def _edits(before: State, after: State) -> Iterator[str]:
             yield f"{what}: {len(new - old)} added, {len(old - new)} removed"
 
 
+def _shorter_lists(before: State, after: State) -> Iterator[str]:
+    """The list of contacts, if it is kept for a shorter time, or not ordered any more."""
+    old, new = (state.value("contact_list_days") for state in (before, after))
+    if old is not None and new is None:
+        yield "the list of contacts is not ordered any more: it is deleted"
+    elif old is not None and new < old:
+        yield f"the list of contacts is kept for {new} days instead of {old}: what is older is deleted"
+
+
 def _unopened(after: State, today: date) -> Iterator[str]:
     """One line per report that recipients ask for although no contract opens it, now or later."""
-    asked = {name for _, names in after.tables["recipient"] for name in names}
+    asked = {name for _, names, _ in after.tables["recipient"] for name in names}
     for report in exposures.reports().values():
         if report.name in asked and not after.is_ordered(
             *(option for option in OPTIONS if report.is_opened_by(option)), today=today

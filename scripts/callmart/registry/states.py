@@ -9,18 +9,21 @@ import psycopg
 from psycopg import sql
 
 from callmart.declarations import exposures
-from callmart.registry.file import Customer, Defaults, Option, Registry, status_word
+from callmart.registry.file import Customer, Defaults, Option, Registry, Service, status_word
+from callmart.registry.hours import days_of
 
 Rows = set[tuple[Any, ...]]
 
 # The tables with a customer's rows, and the columns that come from the file.
 TABLES: dict[str, tuple[str, ...]] = {
     "contract": ("option", "valid_from", "valid_until"),
-    "queue": ("queue", "label", "service_level_s", "short_abandon_s"),
+    "queue": ("queue", "label", "service_level_s", "short_abandon_s", "service_level_target"),
     "line": ("line", "label", "channels"),
     "status_word": ("word", "status"),
     "contact": ("email", "name", "authorised"),
-    "recipient": ("email", "reports"),
+    "recipient": ("email", "reports", "mail_format"),
+    "opening_hours": ("queue", "valid_from", "valid_until", "weekday", "call_date", "opens", "closes"),
+    "holiday": ("queue", "call_date"),
 }
 NAMED = ("queue", "line")  # the tables of names that may look like telephone numbers
 CUSTOMER = (
@@ -32,6 +35,9 @@ CUSTOMER = (
     "sql_login",
     "service_level_s",
     "short_abandon_s",
+    "service_level_target",
+    "contact_list_days",
+    "export",
 )
 CHANGES_NUMBERS = ("time_zone", "service_level_s", "short_abandon_s")
 
@@ -74,6 +80,24 @@ class State:
         """Return the names of the queues and lines that the registry knows as the customer's own."""
         return {name for table in NAMED for name, *_ in self.tables[table]}
 
+    def thresholds(self) -> Rows:
+        """Return the thresholds of the queues that have their own."""
+        return {(queue, *seconds) for queue, _, *seconds, _ in self.tables["queue"]}
+
+    def hours_on(self, day: date) -> Rows:
+        """Return what is said of a day: opening hours of weekdays, whichever it is, and those of its date, holidays."""
+        hours = {
+            (queue, weekday, call_date, *minutes)
+            for queue, valid_from, valid_until, weekday, call_date, *minutes in self.tables["opening_hours"]
+            if valid_from <= day and (valid_until is None or day < valid_until) and call_date in (None, day)
+        }
+        return hours | {(queue, "holiday") for queue, call_date in self.tables["holiday"] if call_date == day}
+
+    def days_of_hours(self) -> set[date]:
+        """Return the days on which opening hours begin, end, or are their own."""
+        days = {day for row in self.tables["opening_hours"] for day in row[1:3] + row[4:5] if day is not None}
+        return days | {day for _, day in self.tables["holiday"]}
+
     def turns(self) -> set[date]:
         """Return the days on which the option can change."""
         return {day for row in self.tables["contract"] for day in row[1:] if day is not None}
@@ -84,6 +108,12 @@ def nothing() -> dict[str, Rows]:
 
 
 NOBODY = State((None,) * len(CUSTOMER), nothing())
+
+
+def first_day_of_other_hours(before: State, after: State) -> date | None:
+    """Return the first day on which opening hours or holidays differ; None if they are the same."""
+    days = sorted(before.days_of_hours() | after.days_of_hours())
+    return next((day for day in days if before.hours_on(day) != after.hours_on(day)), None)
 
 
 def desired_states(registry: Registry, now: datetime) -> dict[int, State]:
@@ -102,6 +132,9 @@ def _desired(customer: Customer, defaults: Defaults, now: datetime) -> State:
             customer.sql_login,
             defaults.service_level_s,
             defaults.short_abandon_s,
+            customer.service_level_target or defaults.service_level_target,
+            customer.contact_list_days,
+            customer.export,
         ),
         {
             "contract": {(c.option, c.from_, c.until) for c in customer.contracts if c.option != "none"},
@@ -111,6 +144,7 @@ def _desired(customer: Customer, defaults: Defaults, now: datetime) -> State:
                     q.label,
                     defaults.service_level_s if q.service_level_s is None else q.service_level_s,
                     defaults.short_abandon_s if q.short_abandon_s is None else q.short_abandon_s,
+                    q.service_level_target or customer.service_level_target or defaults.service_level_target,
                 )
                 for q in customer.queues
             },
@@ -118,8 +152,10 @@ def _desired(customer: Customer, defaults: Defaults, now: datetime) -> State:
             "status_word": {(status_word(word), status) for word, status in customer.statuses.items()},
             "contact": {(c.email, c.name, c.authorised) for c in customer.contacts},
             "recipient": {
-                (r.email, tuple(map(exposures.current_name, r.reports))) for r in customer.recipients
+                (r.email, tuple(map(exposures.current_name, r.reports)), r.mail_format)
+                for r in customer.recipients
             },
+            **_opening(customer, defaults, now.year),
         },
     )
     today = state.today(now)
@@ -128,6 +164,26 @@ def _desired(customer: Customer, defaults: Defaults, now: datetime) -> State:
     if state.keeps_agents(today):
         state.agents = {(a.id, a.name, a.email) for a in customer.agents}
     return state
+
+
+def _opening(customer: Customer, defaults: Defaults, this_year: int) -> dict[str, Rows]:
+    """Opening hours and holidays: of the customer, and whole ones of each queue that has any of its own."""
+    scopes: list[tuple[str | None, tuple[Service, ...]]] = [(None, (customer, defaults))]
+    scopes += [
+        (q.name, (q, customer, defaults))
+        for q in customer.queues
+        if q.opening_hours is not None or q.holidays is not None
+    ]
+    rows: dict[str, Rows] = {"opening_hours": set(), "holiday": set()}
+    for queue, given_by in scopes:
+        periods = next((one.opening_hours for one in given_by if one.opening_hours is not None), [])
+        holidays = next((one.holidays for one in given_by if one.holidays is not None), [])
+        rows["opening_hours"] |= {
+            (queue, period.from_, period.until, *hours) for period in periods for hours in period.hours
+        }
+        if periods:
+            rows["holiday"] |= {(queue, day) for day in days_of(holidays, this_year)}
+    return rows
 
 
 def current_states(connection: psycopg.Connection) -> dict[int, State]:

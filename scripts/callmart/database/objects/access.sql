@@ -62,9 +62,9 @@ declare
     wanted name;
 begin
     for wanted in
-        select access.readers(mart_group) from unnest(array['queue', 'line', 'agent', 'usage']) as mart_group
+        select access.readers(mart_group) from unnest(array['queue', 'line', 'agent', 'contact', 'usage']) as mart_group
         union all
-        select access.shows(mart_group) from unnest(array['queue', 'line', 'agent']) as mart_group
+        select access.shows(mart_group) from unnest(array['queue', 'line', 'agent', 'contact']) as mart_group
     loop
         if to_regrole(quote_ident(wanted)) is null then
             execute format('create role %I nologin', wanted);

@@ -1,10 +1,12 @@
 -- registry: who the customers are and what they have ordered.
 
--- What each customer has ordered today, by its own clock; a customer without a contract has no row.
+-- What each customer has ordered today, by its own clock: the option, and the list of contacts besides. A customer
+-- without a contract has no row.
 create or replace view registry.current_option as
 select
     c.customer_id,
-    k.option
+    k.option,
+    case when c.contact_list_days is null then '{{}}' else array['contact_list'] end as orders
 from registry.customer as c
 inner join registry.contract as k
     on c.customer_id = k.customer_id
@@ -82,6 +84,13 @@ alter table registry.agent alter agent set statistics 0, alter name set statisti
 alter table registry.customer alter name set statistics 0;
 alter table registry.contact alter name set statistics 0, alter email set statistics 0;
 alter table registry.recipient alter email set statistics 0;
-alter table registry.queue alter queue set statistics 0, alter label set statistics 0;
-alter table registry.line alter line set statistics 0, alter label set statistics 0;
+alter table registry.queue
+alter queue set statistics 0, alter label set statistics 0,
+alter service_level_s set statistics 0, alter service_level_target set statistics 0;
+alter table registry.line alter line set statistics 0, alter label set statistics 0, alter channels set statistics 0;
+alter table registry.opening_hours
+alter queue set statistics 0, alter valid_from set statistics 0, alter valid_until set statistics 0,
+alter weekday set statistics 0, alter call_date set statistics 0,
+alter opens set statistics 0, alter closes set statistics 0;
+alter table registry.holiday alter queue set statistics 0, alter call_date set statistics 0;
 alter table registry.status_word alter word set statistics 0;

@@ -1,5 +1,5 @@
--- A hash of each function and view, and of whom the columns of each table point to, as it is now. access.definition has
--- the hashes as callmart made them; a difference is drift. For views that customers read, the hash includes owner,
+-- A hash of each function and view, of whom the columns of each table point to, and of the policies of each table that
+-- is no mart, as it is now. access.definition has the hashes as callmart made them; a difference is drift. For views that customers read, the hash includes owner,
 -- rights and whom the columns point to.
 create or replace view access.current_definition as
 select
@@ -49,7 +49,23 @@ from access.pointing_column as c
 where
     c.schema_name in ('access', 'registry', 'raw', 'ops', 'privacy') -- what dbt makes follows the models' YAML
     and c.persons is not null
-group by c.relation;
+group by c.relation
+union all
+select
+    'policies of ' || c.oid::regclass::text,
+    md5(
+        string_agg(
+            (
+                c.relrowsecurity, c.relforcerowsecurity, p.polname, p.polcmd, p.polpermissive, p.polroles,
+                pg_get_expr(p.polqual, p.polrelid), pg_get_expr(p.polwithcheck, p.polrelid)
+            )::text,
+            ', ' order by p.polname
+        )
+    )
+from pg_catalog.pg_class as c
+inner join pg_catalog.pg_policy as p on c.oid = p.polrelid
+where c.relnamespace in ('registry'::regnamespace, 'ops'::regnamespace)
+group by c.oid;
 
 -- Make a view in `mart` that shows a query's result to the readers of a group. The view is a security barrier, so that
 -- no condition of a reader is evaluated before the policies. Its owner is the role that reads the tables. Its columns

@@ -1,0 +1,120 @@
+"""What customers read of the registry and the books: each its own, and nothing of another."""
+
+from datetime import date
+
+import psycopg
+import pytest
+
+from callmart.access import drift, logins, memberships, roles
+from callmart.declarations import dbt_project
+from callmart_home import Callmart
+
+REGISTRY = """\
+defaults: {service_level_target: 80 %, holidays: [2026-12-25]}
+customers:
+  - id: 1
+    name: One
+    contracts: [{option: standard, from: 2025-01-01}]
+    queues: [{name: sales, label: Verkoop, service_level_s: 30, service_level_target: 0.9}, {name: help}]
+    lines: [{name: trunk, label: Hoofdlijn, channels: 30}]
+    opening_hours: [{from: 2026-01-01, sat: "09:00-13:00", 2026-12-26: closed}]
+    recipients: [{email: chef@example.org, reports: [], mail_format: both}]
+  - id: 2
+    name: Two
+    contracts: [{option: standard, from: 2025-01-01}]
+    queues: [{name: two, label: Twee}]
+    lines: [{name: two, channels: 2}]
+  - {id: 3, name: Three}
+"""
+VIEWS = ("queue_label", "line_label", "opening_hours", "holiday", "held_back_day", "data_through")
+ONE, TWO = 1, 2
+
+
+@pytest.fixture(scope="module")
+def applied(callmart: Callmart) -> Callmart:
+    """The registry above, with open and held-back days in the books."""
+    callmart.apply(REGISTRY)
+    with callmart.connect() as owner:
+        memberships.apply(owner, callmart.settings, dbt_project.marts(callmart.settings))
+        owner.execute(
+            "insert into ops.build (days, tables) values (1, '{}');"
+            " insert into ops.opened_day (customer_id, call_date, mart, row_count, build_id)"
+            " values (1, '2026-11-01', 'm', 1, 1), (1, '2026-11-02', 'm', 1, 1), (1, '-infinity', 'm', 1, 1),"
+            " (2, '2026-11-03', 'm', 1, 1);"
+            " insert into ops.held_back (customer_id, call_date, build_id, cause)"
+            " values (1, '2026-11-03', 1, 'm: x'), (2, '2026-11-04', 1, 'm: x')"
+        )
+    return callmart
+
+
+def read(connection: psycopg.Connection, view: str) -> list[tuple[object, ...]]:
+    return sorted(connection.execute(f"select * from mart.{view}").fetchall(), key=repr)
+
+
+SHOWN = {
+    "queue_label": [(1, "help", None, 20, 0.8), (1, "sales", "Verkoop", 30, 0.9), (1, None, None, 20, 0.8)],
+    "line_label": [(1, "trunk", "Hoofdlijn", 30)],
+    "opening_hours": [
+        (1, None, date(2026, 1, 1), None, 6, None, 540, 780),
+        (1, None, date(2026, 1, 1), None, None, date(2026, 12, 26), 0, 0),
+    ],
+    "holiday": [(1, None, date(2026, 12, 25))],
+    "held_back_day": [(1, date(2026, 11, 3))],
+    "data_through": [(1, date(2026, 11, 2))],
+}
+
+
+@pytest.mark.parametrize("view", VIEWS)
+def test_a_customer_reads_its_own(applied: Callmart, view: str) -> None:
+    with applied.connect(ONE) as customer:
+        assert read(customer, view) == sorted(SHOWN[view], key=repr)
+
+
+def test_the_publisher_reads_one_customer_after_the_other(applied: Callmart) -> None:
+    """In one session, with statements that the server keeps: their plans may not keep the customer."""
+    with logins.connect(applied.settings, "publisher") as publisher:
+        publisher.prepare_threshold = 0
+        for customer in (ONE, TWO) * 6:
+            publisher.execute(roles.statement("set role {}", f"callmart_customer_{customer}"))
+            for view in VIEWS:
+                assert {row[0] for row in read(publisher, view)} <= {customer}
+                assert customer == TWO or read(publisher, view) == sorted(SHOWN[view], key=repr)
+
+
+def test_no_table_is_open_to_a_customer(applied: Callmart) -> None:
+    for table in ("registry.queue", "registry.line", "registry.customer", "ops.opened_day", "ops.held_back"):
+        with applied.connect(ONE) as customer, pytest.raises(psycopg.errors.InsufficientPrivilege):
+            customer.execute(f"select from {table}")
+
+
+def test_others_read_the_tables_whole(applied: Callmart) -> None:
+    for duty, table in (
+        ("quality", "registry.queue"),
+        ("operator", "ops.held_back"),
+        (None, "registry.line"),
+    ):
+        with logins.connect(applied.settings, duty) if duty else applied.connect() as session:
+            customers = session.execute(f"select distinct customer_id from {table}").fetchall()
+        assert {row[0] for row in customers} == {ONE, TWO}
+
+
+DRIFTS = {
+    "no policy": ("drop policy own_rows on registry.queue", "the policies of registry.queue"),
+    "a wider policy": ("create policy more on registry.queue using (true)", "the policies of registry.queue"),
+    "no row-level security": ("alter table ops.held_back no force row level security", "ops.held_back"),
+    "a right of its own": ("grant select on registry.line to callmart_reads_line", "registry.line"),
+    "another view": (
+        "drop view mart.line_label; create view mart.line_label as select * from registry.line",
+        "mart.line_label",
+    ),
+}
+
+
+@pytest.mark.parametrize(("statement", "named"), DRIFTS.values(), ids=DRIFTS)
+def test_drift_is_found(applied: Callmart, statement: str, named: str) -> None:
+    marts = dbt_project.marts(applied.settings)
+    with applied.connect() as owner:
+        assert not [one for one in drift.find(owner, marts) if not one.server]
+        owner.execute(statement)
+        assert any(named in one.text for one in drift.find(owner, marts))
+        owner.rollback()
