@@ -23,6 +23,9 @@ INK, FAINT, PAPER = "#1A1A1A", "#D9D9D9", "#FFFFFF"
 ON_LIGHT, ON_DARK = "black", "white"
 FORMS: Mapping[Unit, str] = {"count": ",d", "hours": ",.0f", "seconds": ",d", "share": ".0%"}  # of d3
 SMALL, LABEL = 11, 10  # sizes of letters
+LINES = (COLOURS[0], GREY, COLOURS[5])
+DASHES = ([1, 0], [4, 3], [9, 3])
+HALO = {"color": PAPER, "stroke": PAPER, "strokeWidth": 3}  # behind letters
 LIGHTEST = 150  # on a darker part of a bar, letters are white
 
 CONFIG: Mapping[str, Any] = {
@@ -103,56 +106,34 @@ def lines(
     series: Sequence[str],
     axis: Axis,
     places: Sequence[str] | None,
-    target: tuple[float, str] | None,
     territory: Territory,
 ) -> str:
-    """Two lines: the first drawn through, the second dashed and grey. Without `places` they go over the hours."""
+    """Lines: the first drawn through with its values, the second dashed and grey, the third a target. Without `places`
+    they go over the hours.
+    """
     x: dict[str, Any] = _hours("x") if places is None else _named("x", places)
-    colour = {"field": "series", "scale": {"domain": list(series), "range": [COLOURS[0], GREY]}}
-    dash = {"field": "series", "scale": {"domain": list(series), "range": [[1, 0], [4, 3]]}}
-    shown = {"x": x, "y": _values("y", axis), "description": {"field": "words"}}
-    key = {"sort": None, "legend": {"symbolType": "stroke", "symbolSize": 300, "symbolStrokeWidth": 2}}
-    of_first = {"filter": {"field": "series", "equal": series[0]}}
+    key = {
+        "sort": None,
+        "legend": {"symbolType": "stroke", "symbolSize": 300, "symbolStrokeWidth": 2, "columns": 3},
+    }
+    looks = {
+        channel: {"field": "series", "scale": {"domain": list(series), "range": looks[: len(series)]}} | key
+        for channel, looks in (("color", LINES), ("strokeDash", DASHES))
+    }
+    shown: dict[str, Any] = {"x": x, "y": _values("y", axis), "description": {"field": "words"}}
     layers: list[dict[str, Any]] = [
         {
             "mark": {"type": "line", "strokeWidth": 2, "invalid": "break-paths-filter-domains"},
-            "encoding": shown | {"color": colour | key, "strokeDash": dash | key},
+            "encoding": shown | looks,
         }
     ]
     if places is not None:
-        layers += [
-            {
-                "transform": [of_first],
-                "mark": {"type": "point", "filled": True, "size": 42, "opacity": 1, "color": COLOURS[0]},
-                "encoding": shown,
-            },
-            *(
-                {
-                    "transform": [of_first],
-                    "mark": {"type": "text", "dy": -10, "fontSize": LABEL, **look},
-                    "encoding": shown | {"text": {"field": "label"}},
-                }
-                for look in (
-                    {"color": PAPER, "stroke": PAPER, "strokeWidth": 3},
-                    {"color": INK},
-                )  # a halo first
-            ),
-        ]
-    if target is not None:
-        value, words = target
-        at = {"data": {"values": [{"y": value, "words": words}]}}
-        place = {"y": {"field": "y", "type": "quantitative"}, "description": {"field": "words"}}
-        layers += [
-            at | {"mark": {"type": "rule", "color": COLOURS[5], "strokeDash": [7, 3]}, "encoding": place},
-            at
-            | {
-                "mark": {
-                    "type": "text", "align": "right", "dy": -5, "fontSize": LABEL, "fontWeight": "bold",
-                    "color": COLOURS[5],
-                },
-                "encoding": place | {"text": {"field": "words"}, "x": {"value": "width"}},
-            },
-        ]  # fmt: skip
+        of_first = {"transform": [{"filter": {"field": "series", "equal": series[0]}}]}
+        point = {"type": "point", "filled": True, "size": 42, "opacity": 1, "color": LINES[0]}
+        layers.append(of_first | {"mark": point, "encoding": shown})
+        for look in (HALO, {"color": INK}):
+            text = {"type": "text", "dy": -10, "fontSize": LABEL, **look}
+            layers.append(of_first | {"mark": text, "encoding": shown | {"text": {"field": "label"}}})
     return _svg({"data": _data(points), "layer": layers, "height": 150}, territory)
 
 

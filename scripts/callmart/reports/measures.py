@@ -1,5 +1,6 @@
 """What a sheet measures: a ratio of metrics.yml, or a column of the mart, with its name, its words and its unit."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
@@ -45,4 +46,8 @@ def of(mart: Mart, name: str, metrics: Mapping[str, Metric], captions: Captions,
     elif column.is_duration:
         unit = "seconds"
     description = captions.description(name, locale, column.description)
-    return Measure(name, captions.column(name, locale), description.rstrip("."), unit, sql)
+    # An English description is also the one of SQL users, so it names other columns as they do.
+    readable = re.sub(
+        r"\b[a-z]+(_[a-z]+)+\b", lambda found: captions.column(found[0], locale).lower(), description
+    )
+    return Measure(name, captions.column(name, locale), readable.rstrip("."), unit, sql)

@@ -72,7 +72,7 @@ class Scene:
             case _, time():
                 return f"{value:%H:%M}"
             case "agent", _:
-                return self.reader.agents.get(value, value[:10])
+                return self.reader.agents.get(value, str(value)[:10])
             case "queue", _:
                 queue = self.reader.queues.get(value)
                 return str((queue and queue.label) or value)

@@ -53,20 +53,18 @@ def _chart(scene: Scene, sheet: Sheet, measure: Measure, rows: list[Row]) -> str
         )
         for row in rows
     ]
-    target = scene.target(measure)
-    return charts.lines(
-        points,
-        list(weeks.values()),
-        _axis(measure, (point.y for point in points), target),
-        [language.weekday(day) for day in week.days] if is_daily else None,
-        None if target is None else (target, language.say("target", value=language.share(target))),
-        language.territory,
-    )
+    target, series = scene.target(measure), list(weeks.values())
+    if target is not None and is_daily:
+        series.append(language.say("target", value=language.share(target)))
+        points += [Point(language.weekday(day), target, series[-1], series[-1]) for day in week.days]
+    axis = _axis(measure, [point.y for point in points])
+    places = [language.weekday(day) for day in week.days] if is_daily else None
+    return charts.lines(points, series, axis, places, language.territory)
 
 
-def _axis(measure: Measure, values: Iterable[float | None], target: float | None) -> Axis:
+def _axis(measure: Measure, values: Iterable[float | None]) -> Axis:
     """Where the axis begins: at 0 only if the values come near it, because otherwise the line would be flat."""
-    known = [value for value in (*values, target) if value is not None]
+    known = [value for value in values if value is not None]
     lowest, highest = min(known), max(known)
     if measure.unit == "share":
         begin, end = math.floor(lowest * 10) / 10, math.ceil(highest * 10) / 10
