@@ -76,10 +76,13 @@ class Reader:
         where: str = "true",
         with_total: bool = False,
     ) -> list[Row]:
-        """The measures by dimensions, which are expressions by name. With a total, its row has null dimensions."""
+        """The measures by dimensions, which are expressions by name, in their order. With a total, its row comes last and
+        has null dimensions.
+        """
         per = ", ".join(dimensions.values())
+        sets = f"grouping sets (({per}), ())" if with_total else per
         query = sql.SQL(
-            "select {columns} from mart.{mart} where call_date = any(%s) and {where} {group}"
+            "select {columns} from mart.{mart} where call_date = any(%s) and {where} {per}"
         ).format(
             columns=sql.SQL(", ").join(
                 sql.SQL("{} as {}").format(sql.SQL(text), sql.Identifier(name))
@@ -87,7 +90,7 @@ class Reader:
             ),
             mart=sql.Identifier(mart),
             where=sql.SQL(where),
-            group=sql.SQL(f"group by {f'grouping sets (({per}), ())' if with_total else per}" if per else ""),
+            per=sql.SQL(f"group by {sets} order by {per}" if per else ""),
         )
         with self._connection.cursor(row_factory=dict_row) as cursor:
             return cursor.execute(query, [list(days)]).fetchall()

@@ -8,7 +8,7 @@ from callmart.reports.charts import Axis, Mark
 from callmart.reports.measures import Measure
 from callmart.reports.page import Grid, Panel, Section
 from callmart.reports.reading import Row
-from callmart.reports.scene import Scene
+from callmart.reports.scene import Grain, Scene
 
 MOST = 30  # bars below each other; the table has all
 ROOM = 0.08  # of the longest bar; a shorter part has no room for its number
@@ -32,7 +32,7 @@ def draw(scene: Scene, sheet: Sheet) -> Section:
     title = language.of(sheet.title)
     rows = scene.rows(sheet, over, *([sheet.by] if sheet.by else []))
     bars: dict[str, list[_Part]] = {}
-    for row in sorted(rows, key=lambda row: str(row[over])):
+    for row in rows:
         for one in shown:
             name = scene.label(sheet.by, row[sheet.by]) if sheet.by else one.caption
             bars.setdefault(scene.place(over, row), []).append(_Part(name, one, row))
@@ -136,11 +136,9 @@ def _index(series: list[str], name: str) -> int:
 
 
 def _grid(scene: Scene, sheet: Sheet, shown: list[Measure], rows: list[Row]) -> Grid:
-    over = sheet.over or "day"
-    if over == "quarter_hour":
-        rows = scene.rows(sheet, "hour", *([sheet.by] if sheet.by else []))
-    down = "hour" if over == "quarter_hour" else over
-    rows = sorted(
-        rows, key=lambda row: scene.place(down, row) if down not in ("day", "hour") else str(row[down])
-    )
+    down: Grain = sheet.over or "day"
+    if down == "quarter_hour":
+        down, rows = "hour", scene.rows(sheet, "hour", *([sheet.by] if sheet.by else []))
+    if down not in ("day", "hour"):
+        rows = sorted(rows, key=lambda row: scene.label(down, row[down]))
     return scene.crossed(down, sheet.by, shown[0], rows) if sheet.by else scene.grid(down, shown, rows)

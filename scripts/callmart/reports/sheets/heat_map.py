@@ -46,14 +46,13 @@ def draw(scene: Scene, sheet: Sheet) -> Section:
         where = f"{scene.sentence('day', top)} {scene.label('quarter_hour', top['quarter_hour'])}"
         read = language.say("most", measure=measure.caption, top=where, high=scene.value(measure, top))
         panels.append(Panel(svg, title, measure.caption, [read]))
-    by_hour = sorted(scene.rows(sheet, "day", "hour"), key=lambda row: row["hour"])
     return Section(
         name=sheet.name,
         title=title,
         kind="chart",
         records=scene.records(shown, rows),
         panels=panels,
-        grid=scene.crossed("hour", "day", measure, by_hour),
+        grid=scene.crossed("hour", "day", measure, scene.rows(sheet, "hour", "day")),
     )
 
 

@@ -15,7 +15,7 @@ from callmart.reports.scene import NOW, Scene
 def draw(scene: Scene, sheet: Sheet) -> Section:
     """Draw a sheet of lines."""
     over, shown, language = sheet.over or "day", scene.measures(sheet), scene.language
-    rows = sorted(scene.rows(sheet, over, compared=True), key=lambda row: row[over])
+    rows = scene.rows(sheet, over, compared=True)
     title = language.of(sheet.title)
     now = [row for row in rows if row[NOW]]
     return Section(
@@ -95,4 +95,4 @@ def _read(scene: Scene, sheet: Sheet, measure: Measure, rows: list[Row]) -> Iter
 def _grid(scene: Scene, sheet: Sheet, shown: list[Measure], now: list[Row]) -> Grid:
     if sheet.over == "day":
         return scene.grid("day", shown, now)
-    return scene.grid("hour", shown, sorted(scene.rows(sheet, "hour"), key=lambda row: row["hour"]))
+    return scene.grid("hour", shown, scene.rows(sheet, "hour"))
