@@ -33,7 +33,7 @@ DAY = date.today() - timedelta(days=2)
 
 MACROS = """
 create macro date_bin(width, moment, origin) as time_bucket(width, moment, origin);
-create macro make_interval(secs := 0) as to_microseconds((secs * 1000000)::bigint);
+create macro make_interval(secs := 0, mins := 0) as to_microseconds(((secs + 60 * mins) * 1000000)::bigint);
 create macro cardinality(list) as len(list);
 create macro num_nonnulls(a, b, c, d, e, f, g, h, i, j, k) as list_count([a, b, c, d, e, f, g, h, i, j, k]);
 create macro registry.agent_label(customer, key) as key;
@@ -61,6 +61,12 @@ from raw.event;
 create table registry.queue (
     customer_id integer, queue text, queue_key text, service_level_s integer, short_abandon_s integer
 );
+create table registry.opening_hours (
+    customer_id integer, queue text, valid_from date, valid_until date, weekday integer, call_date date,
+    opens integer, closes integer
+);
+create table registry.holiday (customer_id integer, queue text, call_date date);
+create table registry.contact_list (customer_id integer, first_day date);
 create table registry.kept_contract as
 select customer_id, 'detailed' as option, date '2020-01-01' as valid_from, null::date as valid_until
 from registry.customer;

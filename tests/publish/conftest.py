@@ -9,7 +9,7 @@ import pytest
 import tableauserverclient as TSC
 
 from callmart.base.settings import Settings, Tableau
-from callmart.declarations.dbt_project import Group
+from callmart.declarations.matrix import Group
 from callmart.publish import DataSource, Publication
 from callmart.publish.emulator import stop
 from callmart.publish.tableau import connect

@@ -22,8 +22,8 @@ customers:
   - id: 2
     name: Two
     contracts: [{option: standard, from: 2025-01-01}]
-    queues: [{name: two, label: Twee}]
-    lines: [{name: two, channels: 2}]
+    queues: [{name: two, label: Twee, service_level_s: 11}]
+    lines: [{name: two, channels: 77}]
   - {id: 3, name: Three}
 """
 VIEWS = ("queue_label", "line_label", "opening_hours", "holiday", "held_back_day", "data_through")
@@ -51,7 +51,7 @@ def read(connection: psycopg.Connection, view: str) -> list[tuple[object, ...]]:
     return sorted(connection.execute(f"select * from mart.{view}").fetchall(), key=repr)
 
 
-SHOWN = {
+SHOWN: dict[str, list[tuple[object, ...]]] = {
     "queue_label": [(1, "help", None, 20, 0.8), (1, "sales", "Verkoop", 30, 0.9), (1, None, None, 20, 0.8)],
     "line_label": [(1, "trunk", "Hoofdlijn", 30)],
     "opening_hours": [
@@ -96,6 +96,37 @@ def test_others_read_the_tables_whole(applied: Callmart) -> None:
         with logins.connect(applied.settings, duty) if duty else applied.connect() as session:
             customers = session.execute(f"select distinct customer_id from {table}").fetchall()
         assert {row[0] for row in customers} == {ONE, TWO}
+
+
+SECRETS = {
+    "label = '{}'": ("queue_label", "Twee", "Twed"),
+    "queue = '{}'": ("queue_label", "two", "twp"),
+    "service_level_s = {}": ("queue_label", "11", "12"),
+    "channels = {}": ("line_label", "77", "78"),
+    "through >= '{}'": ("data_through", "2026-11-03", "2026-11-04"),
+    "call_date = '{}'": ("held_back_day", "2026-11-04", "2026-11-05"),
+}
+
+
+@pytest.mark.parametrize("condition", SECRETS)
+def test_a_plan_says_the_same_of_another_customers_value_as_of_nobodys(
+    applied: Callmart, condition: str
+) -> None:
+    view, anothers, nobodys = SECRETS[condition]
+    with applied.connect() as owner:
+        owner.execute(
+            "analyze registry.queue, registry.line, registry.customer, ops.opened_day, ops.held_back"
+        )
+    with applied.connect(ONE) as customer:
+        plans = []
+        for value in (anothers, nobodys):
+            query = (
+                f"explain (analyze, timing off, summary off, buffers off) select * from mart.{view} where "
+            )
+            lines = [line for (line,) in customer.execute(query + condition.format(value))]
+            plans.append([line.replace(value, "…") for line in lines])
+    assert plans[0] == plans[1]
+    assert not any(" OR " in line or "own()" in line for line in plans[0]), "the policy is folded"
 
 
 DRIFTS = {

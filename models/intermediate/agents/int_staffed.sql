@@ -1,105 +1,7 @@
--- A row is a quarter-hour in which agents staffed a queue: they were logged in at a device and members of the queue.
+-- A row is a quarter-hour in which agents staffed a queue.
 
-with days as (
-    select * from {{ ref('stg_day') }}
-),
-
-events as (
-    select * from {{ ref('stg_agent_event') }}
-    where kind = 'login'
-),
-
-logins as (
-    select * from {{ ref('int_login') }}
-    where began_at < ended_at
-),
-
-memberships as (
-    select * from {{ ref('int_membership') }}
-),
-
-login_days as (
-    select distinct
-        customer_id,
-        {{ local_date('occurred_at', 'time_zone') }} as login_date
-    from events
-),
-
--- A source that shows no login in the 31 days that end with a day may not show any.
-day_sources as (
-    select
-        days.customer_id,
-        days.call_date,
-        days.begins_at,
-        days.ends_at,
-        count(login_days.login_date) > 0 as shows_logins
-    from days
-    left join login_days
-        on days.customer_id = login_days.customer_id
-        and login_days.login_date between days.call_date - 30 and days.call_date
-    group by days.customer_id, days.call_date, days.begins_at, days.ends_at
-),
-
-logged_in as (
-    select
-        customer_id,
-        agent_key,
-        range_agg(tstzrange(began_at, ended_at)) as times
-    from logins
-    group by customer_id, agent_key
-),
-
-members as (
-    select
-        customer_id,
-        agent_key,
-        queue,
-        range_agg(tstzrange(began_at, ended_at)) as times
-    from memberships
-    group by customer_id, agent_key, queue
-),
-
-stretches as (
-    select
-        members.customer_id,
-        members.queue,
-        true as shows_logins,
-        unnest(members.times * logged_in.times) as during
-    from members
-    inner join logged_in
-        on members.customer_id = logged_in.customer_id
-        and members.agent_key = logged_in.agent_key
-    union all
-    select
-        customer_id,
-        queue,
-        false as shows_logins,
-        unnest(times) as during
-    from members
-),
-
-of_days as (
-    select
-        stretches.customer_id,
-        stretches.queue,
-        day_sources.call_date,
-        lower(stretches.during) as began_at,
-        greatest(lower(stretches.during), day_sources.begins_at) as from_moment,
-        least(upper(stretches.during), day_sources.ends_at) as until_moment
-    from stretches
-    inner join day_sources
-        on stretches.customer_id = day_sources.customer_id
-        and stretches.shows_logins = day_sources.shows_logins
-        and lower(stretches.during) < day_sources.ends_at
-        and upper(stretches.during) > day_sources.begins_at
-),
-
-parts as (
-    select
-        of_days.*,
-        quarter_hours.interval_start
-    from of_days
-    cross join lateral {{ quarter_hours('of_days.from_moment', 'of_days.until_moment') }}
+with members as (
+    select * from {{ ref('int_member') }}
 )
 
 select
@@ -107,6 +9,6 @@ select
     call_date,
     queue,
     interval_start,
-    sum({{ seconds_in_quarter_hour('began_at', 'until_moment') }})::integer as staffed_s
-from parts
+    sum(member_s)::integer as staffed_s
+from members
 group by customer_id, call_date, queue, interval_start

@@ -66,8 +66,9 @@ select
     timed.wait_ended_at,
     timed.outcome,
     case when timed.outcome <> 'still_open' then timed.finished_wait_s end as wait_s,
-    coalesce(timed.next_queue <> timed.queue, false) and timed.outcome not in ('answered', 'still_open')
-        as is_overflowed,
+    case
+        when timed.next_queue <> timed.queue and timed.outcome not in ('answered', 'still_open') then timed.next_queue
+    end as overflowed_to,
     case when timed.joined_at is not null then timed.caller_key end as number_key,
     timed.number_withheld,
     timed.first_agent_key,

@@ -12,6 +12,10 @@ wrapups as (
     select * from {{ ref('int_agent_wrapup') }}
 ),
 
+open_quarters as (
+    select * from {{ ref('int_open_quarter') }}
+),
+
 days as (
     select * from {{ ref('stg_day') }}
     where option = 'detailed'
@@ -69,30 +73,38 @@ facts as (
         0 as transfers
     from wrapups
     cross join lateral {{ quarter_hours('wrapups.began_at', 'wrapups.ended_at') }}
-)
+),
 
 -- A log can connect a call to nobody: that is no agent's contact. Nor is an erased agent's.
+summed as (
+    select
+        facts.customer_id,
+        days.call_date,
+        facts.agent_key,
+        {{ quarter_hour('facts.happened_at') }} as interval_start,
+        {{ quarter_hour('facts.happened_at') }} at time zone min(days.time_zone) as interval_local,
+        sum(facts.contacts)::integer as contacts,
+        sum(facts.outbound_calls)::integer as outbound_calls,
+        sum(facts.rings)::integer as rings,
+        sum(facts.rings_answered)::integer as rings_answered,
+        sum(facts.rings_unanswered)::integer as rings_unanswered,
+        coalesce(sum(facts.ring_s), 0)::integer as ring_s,
+        coalesce(sum(facts.talk_s), 0)::integer as talk_s,
+        sum(facts.holds)::integer as holds,
+        sum(facts.hold_s)::integer as hold_s,
+        sum(facts.wrapup_s)::integer as wrapup_s,
+        sum(facts.transfers)::integer as transfers
+    from facts
+    inner join days
+        on facts.customer_id = days.customer_id
+        and facts.happened_at >= days.begins_at
+        and facts.happened_at < days.ends_at
+    where facts.agent_key is not null and not {{ is_erased('facts.agent_key') }}
+    group by facts.customer_id, days.call_date, facts.agent_key, {{ quarter_hour('facts.happened_at') }}
+)
+
 select
-    facts.customer_id,
-    days.call_date,
-    facts.agent_key,
-    {{ quarter_hour('facts.happened_at') }} as interval_start,
-    {{ quarter_hour('facts.happened_at') }} at time zone min(days.time_zone) as interval_local,
-    sum(facts.contacts)::integer as contacts,
-    sum(facts.outbound_calls)::integer as outbound_calls,
-    sum(facts.rings)::integer as rings,
-    sum(facts.rings_answered)::integer as rings_answered,
-    sum(facts.rings_unanswered)::integer as rings_unanswered,
-    coalesce(sum(facts.ring_s), 0)::integer as ring_s,
-    coalesce(sum(facts.talk_s), 0)::integer as talk_s,
-    sum(facts.holds)::integer as holds,
-    sum(facts.hold_s)::integer as hold_s,
-    sum(facts.wrapup_s)::integer as wrapup_s,
-    sum(facts.transfers)::integer as transfers
-from facts
-inner join days
-    on facts.customer_id = days.customer_id
-    and facts.happened_at >= days.begins_at
-    and facts.happened_at < days.ends_at
-where facts.agent_key is not null and not {{ is_erased('facts.agent_key') }}
-group by facts.customer_id, days.call_date, facts.agent_key, {{ quarter_hour('facts.happened_at') }}
+    summed.*,
+    of_all.is_open as open
+from summed
+{{ opening('summed') }}

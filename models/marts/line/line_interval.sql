@@ -4,6 +4,10 @@ with calls as (
     select * from {{ ref('int_line_call') }}
 ),
 
+open_quarters as (
+    select * from {{ ref('int_open_quarter') }}
+),
+
 days as (
     select * from {{ ref('stg_day') }}
 ),
@@ -56,22 +60,30 @@ counted as (
         *,
         change = 1 and starts_here as is_counted
     from steps
+),
+
+summed as (
+    select
+        customer_id,
+        call_date,
+        platform,
+        {{ name_shown('line') }} as line, -- noqa: RF04
+        interval_start,
+        interval_start at time zone min(time_zone) as interval_local,
+        (count(*) filter (where is_counted and direction = 'inbound'))::integer as calls_in,
+        (count(*) filter (where is_counted and direction = 'outbound'))::integer as calls_out,
+        (count(*) filter (where is_counted and direction not in ('inbound', 'outbound')))::integer as calls_other,
+        (count(*) filter (where is_counted and outcome = 'answered'))::integer as answered,
+        (count(*) filter (where is_counted and outcome = 'busy'))::integer as busy,
+        coalesce(sum({{ whole_seconds('talk_s') }}) filter (where is_counted), 0)::integer as talk_s,
+        coalesce(sum({{ whole_seconds('ring_s') }}) filter (where is_counted), 0)::integer as ring_s,
+        max(at_once)::integer as peak_calls
+    from counted
+    group by customer_id, call_date, platform, line, interval_start
 )
 
 select
-    customer_id,
-    call_date,
-    platform,
-    {{ name_shown('line') }} as line, -- noqa: RF04
-    interval_start,
-    interval_start at time zone min(time_zone) as interval_local,
-    (count(*) filter (where is_counted and direction = 'inbound'))::integer as calls_in,
-    (count(*) filter (where is_counted and direction = 'outbound'))::integer as calls_out,
-    (count(*) filter (where is_counted and direction not in ('inbound', 'outbound')))::integer as calls_other,
-    (count(*) filter (where is_counted and outcome = 'answered'))::integer as answered,
-    (count(*) filter (where is_counted and outcome = 'busy'))::integer as busy,
-    coalesce(sum({{ whole_seconds('talk_s') }}) filter (where is_counted), 0)::integer as talk_s,
-    coalesce(sum({{ whole_seconds('ring_s') }}) filter (where is_counted), 0)::integer as ring_s,
-    max(at_once)::integer as peak_calls
-from counted
-group by customer_id, call_date, platform, line, interval_start
+    summed.*,
+    of_all.is_open as open
+from summed
+{{ opening('summed') }}

@@ -33,6 +33,10 @@ staffed_days as (
     from staffed
 ),
 
+open_quarters as (
+    select * from {{ ref('int_open_quarter') }}
+),
+
 days as (
     select * from {{ ref('stg_day') }}
 ),
@@ -75,7 +79,7 @@ visit_counts as (
         count(*) filter (where outcome in ('withdrawn', 'callback', 'system')) as left_otherwise,
         count(*) filter (where outcome = 'callback') as callbacks,
         count(*) filter (where outcome = 'still_open') as still_open,
-        count(*) filter (where is_overflowed) as overflowed,
+        count(*) filter (where overflowed_to is not null) as overflowed,
         count(*) filter (where outcome = 'answered' and wait_s <= service_level_s) as answered_in_threshold,
         count(*) filter (where outcome = 'abandoned' and wait_s <= service_level_s) as abandoned_in_threshold,
         {%- for bound in wait_bounds() %}
@@ -134,6 +138,7 @@ refusal_counts as (
 counted as (
     select
         *, -- noqa: RF02
+        interval_start at time zone days.time_zone as interval_local,
         days.option = 'detailed' or several_agents.queue is not null as shows_staffing,
         (days.option = 'detailed' or several_agents.queue is not null) and erased_agents.queue is null as shows_agents,
         coalesce(visit_counts.shows_holds, false) or coalesce(refusal_counts.is_of_whole_source, false) as holds_known,
@@ -147,11 +152,12 @@ counted as (
 )
 
 select
-    customer_id,
-    call_date,
-    {{ name_shown('queue') }} as queue,
-    interval_start,
-    interval_start at time zone counted.time_zone as interval_local,
+    counted.customer_id,
+    counted.call_date,
+    {{ name_shown('counted.queue', 'counted.customer_id') }} as queue,
+    counted.interval_start,
+    counted.interval_local,
+    coalesce(of_queue.is_open, of_all.is_open) as open,
     {%- for name in [
         'offered', 'answered', 'abandoned', 'short_abandoned', 'timed_out', 'left_by_key', 'left_empty',
         'left_otherwise', 'callbacks', 'still_open', 'overflowed', 'refused_full', 'refused_empty', 'refused_closed',
@@ -182,3 +188,4 @@ from counted
 left join lengths using (customer_id, call_date, queue, interval_start)
 left join staffed using (customer_id, call_date, queue, interval_start)
 left join staffed_days using (customer_id, call_date, queue)
+{{ opening('counted', of_queues=true) }}

@@ -101,13 +101,13 @@ select distinct
     object,
     substring(pg_get_userbyid(v.relowner) from '_shows_([a-z]+)$'),
     format('%I.%I', nspname, t.relname),
-    quote_ident(attname)
+    quote_ident(a.attname)
 from access.definition
 inner join access.current_definition using (object, definition)
 inner join pg_class as v on v.oid = to_regclass(object)
 inner join pg_rewrite on ev_class = v.oid
 inner join pg_depend on classid = 'pg_rewrite'::regclass and objid = pg_rewrite.oid
 inner join pg_class as t on refclassid = 'pg_class'::regclass and t.oid = refobjid
-inner join pg_namespace as n on n.oid = t.relnamespace
-inner join pg_attribute on attrelid = t.oid and attnum = refobjsubid
+inner join pg_namespace as n on t.relnamespace = n.oid
+inner join pg_attribute as a on t.oid = a.attrelid and refobjsubid = a.attnum
 where object like 'mart.%' and nspname in ('registry', 'ops') and refobjsubid > 0;

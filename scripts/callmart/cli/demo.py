@@ -30,6 +30,7 @@ from callmart.publish import tableau
 from callmart.registry import applying
 from callmart.registry import file as registry_file
 from callmart.registry.file import Registry
+from callmart.simulator.lines import simulate_line
 from callmart.simulator.simulate import simulate
 
 EXAMPLE = PROJECT / "demo"
@@ -138,18 +139,22 @@ def _midnight(day: date) -> datetime:
 
 
 def _simulated(
-    customer_id: int, time_zone: str, queues: list[str], agents: int, contacts_per_day: int
+    customer_id: int,
+    time_zone: str,
+    queues: list[str],
+    agents: int,
+    contacts_per_day: int,
+    line: str | None = None,
 ) -> Callable[[date], pa.Table]:
     def events(monday: date) -> pa.Table:
-        return simulate(
-            customer_id,
-            [monday + timedelta(days=day) for day in range(WORKING_DAYS)],
-            time_zone,
-            queues,
-            [f"user-{number:02}" for number in range(1, agents + 1)],
-            contacts_per_day=contacts_per_day,
-            seed=customer_id,
-        ).events
+        days = [monday + timedelta(days=day) for day in range(WORKING_DAYS)]
+        names = [f"user-{number:02}" for number in range(1, agents + 1)]
+        own = partial(simulate, contacts_per_day=contacts_per_day, seed=customer_id)
+        found = [own(customer_id, days, time_zone, queues, names).events]
+        if line:
+            calls = partial(simulate_line, calls_per_day=contacts_per_day, seed=customer_id)
+            found.append(calls(customer_id, days, time_zone, line, "isdn30").events)
+        return pa.concat_tables(found)
 
     return events
 
@@ -185,7 +190,9 @@ RECORDED = ("queue_log", "cel.csv.gz")
 FILES: dict[str, Callable[[Path, date], None]] = {
     **{name: partial(move_recording, name) for name in RECORDED},
     "1043.parquet": _parquet(_simulated(1043, "Europe/Amsterdam", ["intake", "recepten"], 12, 400)),
-    "1044.csv.gz": _csv(_simulated(1044, "Europe/Amsterdam", ["winkel", "werkplaats"], 8, 260), "gzip"),
+    "1044.csv.gz": _csv(
+        _simulated(1044, "Europe/Amsterdam", ["winkel", "werkplaats"], 8, 260, "hoofdlijn"), "gzip"
+    ),
     "1045.ndjson": _ndjson(_simulated(1045, "Europe/London", ["reservations"], 6, 180)),
     "1046.csv.zst": _csv(_simulated(1046, "Europe/Amsterdam", ["alles"], 4, 90), "zstd"),
 }

@@ -16,7 +16,7 @@ _OF_PROOF = ("left", "to_attest")  # the counts of a proof that are not of what 
 _CHANGES = {
     "hidden": "what agents did is no longer shown",
     "staffing": "staffing",
-    "callers": "callers and repeat callers",
+    "callers": "callers and repeat callers; in a list of contacts their keys and numbers",
 }
 
 

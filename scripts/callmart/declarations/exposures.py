@@ -141,7 +141,7 @@ class Report(Strict):
 
     @model_validator(mode="after")
     def _is_whole(self) -> "Report":
-        if self.group not in matrix().customer[self.option]:
+        if self.group not in matrix().opened(self.option, matrix().ordered):
             raise ValueError(f"a {self.option} contract does not open the group {self.group}; choose another")
         names = [sheet.name for sheet in self.sheets]
         if twice := {name for name in names if names.count(name) > 1}:
@@ -171,7 +171,9 @@ class Report(Strict):
     def is_opened_by(self, option: str) -> bool:
         """Whether a contract with this option includes the report: its own option, or a larger one."""
         including = OPTIONS[OPTIONS.index(self.option) :]
-        return any(option == each and self.group in matrix().customer[each] for each in including)
+        return any(
+            option == each and self.group in matrix().opened(each, matrix().ordered) for each in including
+        )
 
 
 class _File(Strict):

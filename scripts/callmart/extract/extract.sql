@@ -1,6 +1,6 @@
 -- name: orders
--- The customers with extracts: their option and orders today, the build that last opened days of theirs, and their oldest open day
--- that is not too old.
+-- The customers with extracts: their option and orders today, the build that last opened days of theirs, and their
+-- oldest open day that is not too old.
 with
 
 floor as materialized (select access.retention_floor() as day),

@@ -96,7 +96,19 @@ PLACES: tuple[Place, ...] = (
     Emulated(),
     Books(
         "registry of customers",
-        *(f"registry.{name}" for name in ("version", "customer", "contract", "queue", "line", "status_word")),
+        *(
+            f"registry.{name}"
+            for name in (
+                "version",
+                "customer",
+                "contract",
+                "queue",
+                "line",
+                "status_word",
+                "opening_hours",
+                "holiday",
+            )
+        ),
     ),
     Books("landed files", "raw.file", "raw.file_customer", "raw.reject"),
     Books("usage", "usage.*", "raw.function_use"),

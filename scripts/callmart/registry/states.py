@@ -91,7 +91,10 @@ class State:
             for queue, valid_from, valid_until, weekday, call_date, *minutes in self.tables["opening_hours"]
             if valid_from <= day and (valid_until is None or day < valid_until) and call_date in (None, day)
         }
-        return hours | {(queue, "holiday") for queue, call_date in self.tables["holiday"] if call_date == day}
+        declared = {queue for queue, *_ in hours}
+        return hours | {
+            (q, "holiday") for q, holiday in self.tables["holiday"] if holiday == day and q in declared
+        }
 
     def days_of_hours(self) -> set[date]:
         """Return the days on which opening hours begin, end, or are their own."""

@@ -106,7 +106,12 @@ class _Planner:
             "select (least(%s::date, (now() at time zone %s)::date) - interval '5 years')::date",
             [day, settings.time_zone],
         ).fetchall()
-        self.values = {"floor": self.floor, "register_floor": register_floor, "zone": settings.time_zone}
+        self.values = {
+            "floor": self.floor,
+            "today": day,
+            "register_floor": register_floor,
+            "zone": settings.time_zone,
+        }
         self.steps: list[Step] = []
 
     def marts(self) -> None:
@@ -125,6 +130,8 @@ class _Planner:
                         first=sql.Literal(self.floor.replace(day=1) if has_months else date.min),
                     ),
                 )
+            if mart.day and mart.group == "contact":
+                self.unordered(mart)
         for mart in marts:
             if not mart.day:
                 self.unreferenced(mart, marts)
@@ -139,9 +146,27 @@ class _Planner:
             f"{mart_tables.SCHEMA}.{mart.name}",
             "no kept day refers to them any more",
             condition,
-            statement="delete_unreferenced",
+            statement="delete_counted",
             mart=sql.Literal(mart.name),
             mart_group=sql.Literal(mart.group),
+            day=sql.SQL("'-infinity'::date"),
+        )
+
+    def unordered(self, mart: dbt_project.Mart) -> None:
+        """Contacts of days for which no list is ordered: a customer may keep it for less than two years, or end it."""
+        day = sql.Identifier("t", str(mart.day))
+        self.rows(
+            "mart",
+            f"{mart_tables.SCHEMA}.{mart.name}",
+            "no list of contacts is ordered for their days",
+            sql.SQL(
+                "{day} >= %(floor)s and not exists (select from registry.customer as o"
+                " where o.customer_id = t.customer_id and {day} >= %(today)s::date - o.contact_list_days)"
+            ).format(day=day),
+            statement="delete_counted",
+            mart=sql.Literal(mart.name),
+            mart_group=sql.Literal(mart.group),
+            day=day,
         )
 
     def usage(self) -> None:

@@ -42,29 +42,30 @@ select
 from taken
 group by relation;
 
--- name: delete_unreferenced
--- Delete rows of a mart without days, correct the count of opened rows, and make the extract out of date.
+-- name: delete_counted
+-- Delete rows of a mart, correct the counts of opened rows, and make the extract out of date. {day} is a row's day.
 with
 
 taken as (
     delete from {table} as t
     where {condition}
-    returning t.tableoid::regclass as relation, t.customer_id
+    returning t.tableoid::regclass as relation, t.customer_id, {day} as call_date
 ),
 
 fewer as (
     select
         customer_id,
+        call_date,
         count(*) as row_count
     from taken
-    group by customer_id
+    group by customer_id, call_date
 ),
 
 counted as (
     update ops.opened_day as o
     set row_count = o.row_count - fewer.row_count
     from fewer
-    where o.customer_id = fewer.customer_id and o.mart = {mart} and not isfinite(o.call_date)
+    where o.customer_id = fewer.customer_id and o.mart = {mart} and o.call_date = fewer.call_date
 ),
 
 stale as (

@@ -80,6 +80,8 @@ registered as (
     union
     select customer_id from registry.line
     union
+    select customer_id from registry.opening_hours
+    union
     select customer_id from registry.status_word
     union
     select customer_id from registry.contact

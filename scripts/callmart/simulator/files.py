@@ -22,6 +22,13 @@ PLATFORMS: Sequence[Platform] = ("vcloud", "vcare")
 LINE_PLATFORMS: Sequence[Platform] = ("sip_trunk", "isdn2", "isdn30")
 TIME_ZONES = ("Europe/Amsterdam", "Europe/London")
 
+# What the first customer has ordered besides.
+ORDERS = (
+    ", contact_list: true, contact_list_days: 365, service_level_target: 80 %, holidays: NL,"
+    ' opening_hours: [{from: 2020-01-01, mon-fri: "08:00-18:00", sat: "09:00-13:00"}],'
+    ' queues: [{name: support, opening_hours: [{from: 2020-01-01, mon-sun: "00:00-24:00"}]}]'
+)
+
 FIRST_CUSTOMER = 1001
 CONTACTS_PER_AGENT = 80  # per day
 
@@ -73,10 +80,11 @@ def _registry(customers: int, since: date) -> str:
     entries = []
     for number in range(customers):
         option = OPTIONS[number % len(OPTIONS)]
+        orders = "" if number else ORDERS
         contracts = "" if option == "none" else f"{{option: {option}, from: {since}}}"
         entries.append(
             f"  - {{id: {FIRST_CUSTOMER + number}, name: simulated {number + 1},"
-            f" time_zone: {TIME_ZONES[number % len(TIME_ZONES)]}, contracts: [{contracts}]}}\n"
+            f" time_zone: {TIME_ZONES[number % len(TIME_ZONES)]}, contracts: [{contracts}]{orders}}}\n"
         )
     return "customers:\n" + "".join(entries)
 

@@ -24,13 +24,19 @@ DataType = Literal["integer", "real", "string", "date", "datetime", "boolean"]
 Aggregation = Literal["Sum", "Max", "Count", "User"]
 
 # The mart to which the other marts of a group relate. Its columns keep their names, so the root must never change.
-ROOTS: Mapping[str, str] = {"queue": "queue_interval", "agent": "agent", "line": "line_interval"}
+ROOTS: Mapping[str, str] = {
+    "queue": "queue_interval",
+    "agent": "agent",
+    "line": "line_interval",
+    "contact": "queue_contact",
+}
 
 # The title of a customer's data source, by group.
 TITLES: Mapping[str, Mapping[Locale, str]] = {
     "queue": {"nl": "Wachtrijen", "en": "Queues"},
     "agent": {"nl": "Medewerkers", "en": "Agents"},
     "line": {"nl": "Lijnen", "en": "Lines"},
+    "contact": {"nl": "Contacten", "en": "Contacts"},
     "usage": {"nl": "Gebruik", "en": "Usage"},
 }
 

@@ -10,7 +10,7 @@ from typing import Any
 from callmart.declarations import captions
 from callmart.declarations.dbt_project import NAMES_OF_AGENTS, Mart
 from callmart.declarations.exposures import COLUMN
-from callmart.declarations.matrix import matrix
+from callmart.declarations.matrix import OPTIONS, matrix
 
 QUARTER_HOUR, AGENT = COLUMN["quarter_hour"], COLUMN["agent"]
 KEYED = "^[0-9a-f]{32}$"  # the form of the keys that landing makes
@@ -28,8 +28,8 @@ def expectations(mart: Mart) -> Iterator[Expectation]:
         keys = _keys(mart)
         outside = f"select {keys} from {{batch}} where {QUARTER_HOUR}::date <> {mart.day}"
         yield _rows("the quarter-hour lies in its day", outside)
-    options = [option for option, groups in matrix().customer.items() if mart.group in groups]
-    which = "a" if len(options) == len(matrix().customer) else f"a {' or '.join(options)}"
+    options = [option for option in OPTIONS if mart.group in matrix().opened(option, matrix().ordered)]
+    which = "a" if len(options) == len(OPTIONS) else f"a {' or '.join(options)}"
     yield _rows(f"{which} contract keeps the {'day' if mart.day else 'customer'}", _unkept(mart, options))
     if AGENT in mart.columns and mart.name != NAMES_OF_AGENTS:
         yield _rows(f"every agent is one of the mart {NAMES_OF_AGENTS}", _unnamed(mart))

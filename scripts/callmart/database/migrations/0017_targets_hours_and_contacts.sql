@@ -33,8 +33,8 @@ create table registry.holiday (
     unique nulls not distinct (customer_id, queue, call_date)
 );
 
--- Customers read these columns through a view, and the planner would show a sample of all customers'. Giving a column its
--- own type removes its sample. The next build makes its view again.
+-- Customers read these columns through a view, and the planner would show a sample of all customers'. Giving a column
+-- its own type removes its sample. The next build makes its view again.
 drop view if exists build.stg_queue cascade;
 alter table registry.queue alter service_level_s type integer;
 alter table registry.line alter channels type integer;

@@ -66,6 +66,14 @@ select
 from spans
 where covers_today;
 
+-- From which day on a customer's list of contacts is kept. A customer that has not ordered it has no row.
+create or replace view registry.contact_list as
+select
+    customer_id,
+    (now() at time zone {time_zone})::date - contact_list_days as first_day
+from registry.customer
+where contact_list_days is not null;
+
 -- The name of an agent in reports. The mart and every later renaming use this rule.
 create or replace function registry.agent_label(customer integer, key text) returns text
 stable

@@ -1,7 +1,7 @@
 -- What customers read besides the marts: labels, targets and hours from the registry, and how far their data goes.
 
--- Let views show each customer its own rows of a table that callmart itself reads whole. access.own() is null for whoever
--- is no customer. Both parts are constants in a plan, as in the policies of marts.
+-- Let views show each customer its own rows of a table that callmart itself reads whole. access.own() is null for
+-- whoever is no customer. Both parts are constants in a plan, as in the policies of marts.
 create or replace function access.share(relation regclass) returns void
 language plpgsql
 as $$

@@ -1,6 +1,6 @@
 -- A hash of each function and view, of whom the columns of each table point to, and of the policies of each table that
--- is no mart, as it is now. access.definition has the hashes as callmart made them; a difference is drift. For views that customers read, the hash includes owner,
--- rights and whom the columns point to.
+-- is no mart, as it is now. access.definition has the hashes as callmart made them; a difference is drift. For views
+-- that customers read, the hash includes owner, rights and whom the columns point to.
 create or replace view access.current_definition as
 select
     p.oid::regprocedure::text as object,

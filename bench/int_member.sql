@@ -1,9 +1,10 @@
--- models/intermediate/agents/int_staffed.sql for DuckDB, which has no range types. It holds for logins and memberships
+-- models/intermediate/agents/int_member.sql for DuckDB, which has no range types. It holds for logins and memberships
 -- that do not overlap, like the simulated ones.
 
 with stretches as (
     select
         members.customer_id,
+        members.agent_key,
         members.queue,
         greatest(members.began_at, logins.began_at) as began_at,
         least(members.ended_at, logins.ended_at) as ended_at
@@ -44,11 +45,12 @@ parts as (
 select
     customer_id,
     call_date,
+    agent_key,
     queue,
     interval_start,
     sum(
         floor(epoch(least(until_moment, interval_start + interval '15 minutes') - began_at) + 0.5)
         - floor(epoch(greatest(began_at, interval_start) - began_at) + 0.5)
-    )::integer as staffed_s
+    )::integer as member_s
 from parts
 group by all

@@ -1,0 +1,132 @@
+-- One row per agent, queue and quarter-hour, only for days under a detailed contract.
+
+with parts as (
+    select * from {{ ref('int_agent_part') }}
+),
+
+rings as (
+    select * from {{ ref('int_ring') }}
+),
+
+members as (
+    select * from {{ ref('int_member') }}
+),
+
+open_quarters as (
+    select * from {{ ref('int_open_quarter') }}
+),
+
+days as (
+    select * from {{ ref('stg_day') }}
+    where option = 'detailed'
+),
+
+facts as (
+    select
+        customer_id,
+        agent_key,
+        queue,
+        begun_at as happened_at,
+        begins_contact::integer as contacts,
+        0 as rings,
+        0 as rings_unanswered,
+        0 as ring_s,
+        talk_s,
+        hold_s,
+        wrapup_s,
+        null::integer as member_s
+    from parts
+    union all
+    select
+        customer_id,
+        agent_key,
+        queue,
+        started_at as happened_at,
+        0 as contacts,
+        1 as rings,
+        is_unanswered::integer as rings_unanswered,
+        ring_s,
+        0 as talk_s,
+        case when shows_holds then 0 end as hold_s,
+        case when shows_wrapups then 0 end as wrapup_s,
+        null::integer as member_s
+    from rings
+    union all
+    select
+        customer_id,
+        agent_key,
+        queue,
+        interval_start as happened_at,
+        0 as contacts,
+        0 as rings,
+        0 as rings_unanswered,
+        0 as ring_s,
+        0 as talk_s,
+        null as hold_s,
+        null as wrapup_s,
+        member_s
+    from members
+),
+
+-- If no source shows memberships of a queue on a day, nobody's time as a member is known there.
+staffed_days as (
+    select distinct
+        customer_id,
+        call_date,
+        queue
+    from members
+),
+
+-- A log can connect a call to nobody: that is no agent's contact. Nor is an erased agent's.
+summed as (
+    select
+        facts.customer_id,
+        days.call_date,
+        facts.agent_key,
+        facts.queue,
+        {{ quarter_hour('facts.happened_at') }} as interval_start,
+        {{ quarter_hour('facts.happened_at') }} at time zone min(days.time_zone) as interval_local,
+        sum(facts.contacts)::integer as contacts,
+        sum(facts.rings)::integer as rings,
+        sum(facts.rings_unanswered)::integer as rings_unanswered,
+        coalesce(sum(facts.ring_s), 0)::integer as ring_s,
+        coalesce(sum(facts.talk_s), 0)::integer as talk_s,
+        sum(facts.hold_s)::integer as hold_s,
+        sum(facts.wrapup_s)::integer as wrapup_s,
+        sum(facts.member_s)::integer as member_s
+    from facts
+    inner join days
+        on facts.customer_id = days.customer_id
+        and facts.happened_at >= days.begins_at
+        and facts.happened_at < days.ends_at
+    where facts.queue is not null and facts.agent_key is not null and not {{ is_erased('facts.agent_key') }}
+    group by
+        facts.customer_id,
+        days.call_date,
+        facts.agent_key,
+        facts.queue,
+        {{ quarter_hour('facts.happened_at') }}
+)
+
+select
+    summed.customer_id,
+    summed.call_date,
+    summed.agent_key,
+    {{ name_shown('summed.queue', 'summed.customer_id') }} as queue,
+    summed.interval_start,
+    summed.interval_local,
+    coalesce(of_queue.is_open, of_all.is_open) as open,
+    summed.contacts,
+    summed.rings,
+    summed.rings_unanswered,
+    summed.ring_s,
+    summed.talk_s,
+    summed.hold_s,
+    summed.wrapup_s,
+    case when staffed_days.queue is not null then coalesce(summed.member_s, 0) end as member_s
+from summed
+left join staffed_days
+    on summed.customer_id = staffed_days.customer_id
+    and summed.call_date = staffed_days.call_date
+    and summed.queue = staffed_days.queue
+{{ opening('summed', of_queues=true) }}
