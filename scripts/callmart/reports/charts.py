@@ -253,7 +253,7 @@ def _data(items: Sequence[Point | Mark | Cell]) -> dict[str, Any]:
 
 def _named(channel: str, places: Sequence[str]) -> dict[str, Any]:
     axis: dict[str, Any] = {"title": None, "ticks": False, "domain": False}
-    axis |= {"labelAngle": 0} if channel == "x" else {"labelLimit": 110, "labelPadding": 4}
+    axis |= {"labelAngle": 0} if channel == "x" else {"labelLimit": 150, "labelPadding": 4}
     return {"field": "x", "type": "ordinal", "sort": None, "scale": {"domain": list(places)}, "axis": axis}
 
 

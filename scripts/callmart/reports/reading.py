@@ -76,8 +76,8 @@ class Reader:
         where: str = "true",
         with_total: bool = False,
     ) -> list[Row]:
-        """The measures by dimensions, which are expressions by name, in their order. With a total, its row comes last and
-        has null dimensions.
+        """The measures by dimensions, which are expressions by name, in their order. With a total, its row comes last
+        and has null dimensions.
         """
         per = ", ".join(dimensions.values())
         sets = f"grouping sets (({per}), ())" if with_total else per
