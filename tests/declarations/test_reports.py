@@ -21,6 +21,7 @@ from commands import command_of
 
 STANDARD = ("accessibility", "traffic", "handling")
 DETAILED = ("agents", "status")
+LINES = ("lines",)  # of the statement's O1
 TODAY = date(2026, 6, 15)
 
 
@@ -33,12 +34,12 @@ def marts(callmart: Callmart) -> list[Mart]:
 
 
 def test_the_reports_are_those_of_the_statement() -> None:
-    assert tuple(exposures.reports()) == STANDARD + DETAILED
+    assert tuple(exposures.reports()) == STANDARD + DETAILED + LINES
     before = ("bereikbaarheid", "drukte", "afhandeling", "medewerkers", "status")
     assert tuple(map(exposures.current_name, before)) == STANDARD + DETAILED
     for report in exposures.reports().values():
         assert report.is_opened_by("detailed")
-        assert report.is_opened_by("standard") == (report.name in STANDARD)
+        assert report.is_opened_by("standard") == (report.name in STANDARD + LINES)
         assert not report.is_opened_by("none")
 
 

@@ -143,6 +143,18 @@ def test_agents_are_shown_by_name_and_durations_in_hours(two_weeks: Callmart, dr
     assert grid.rows[-1][:2] == ["Total", f"{sum(contacts for _, contacts, _ in wanted):,}"]
 
 
+def test_agents_of_the_same_name_are_told_apart(two_weeks: Callmart, draw: Draw) -> None:
+    with two_weeks.connect() as owner:
+        owner.execute("update store.agent set agent = 'Same' where customer_id = %s", [ANONYMOUS])
+        keys = owner.execute("select left(agent_key, 4) from store.agent where customer_id = %s", [ANONYMOUS])
+        wanted = {f"Same ({key})" for (key,) in keys}
+    grid = section(draw("agents", ANONYMOUS), "per_agent").grid
+    assert grid is not None
+    assert {row[0] for row in grid.rows[:-1]} == wanted
+    with two_weeks.connect() as owner:
+        owner.execute("update store.agent set agent = agent_key where customer_id = %s", [ANONYMOUS])
+
+
 def test_the_csv_has_what_the_page_shows(draw: Draw) -> None:
     page = draw("traffic", STANDARD)
     rows = list(csv.DictReader(io.StringIO(ENDINGS[".csv"](page).decode("utf-8-sig"))))

@@ -109,7 +109,9 @@ class Sheet(Strict):
 
 
 class Report(Strict):
-    """A report as its exposure declares it. `renamed_from` has the names that it had before, the oldest first."""
+    """A report as its exposure declares it. `renamed_from` has the names that it had before, the oldest first. A report
+    `only_with_data` is for customers of whom its marts have rows.
+    """
 
     name: Name
     renamed_from: EarlierNames = Field(default=[])
@@ -120,6 +122,7 @@ class Report(Strict):
     marts: Annotated[list[Annotated[str, AfterValidator(_mart)]], Field(alias="depends_on")]
     option: Option
     group: Group
+    only_with_data: bool = False
     schedule: Schedule
     title: Texts
     subtitle: Texts

@@ -43,7 +43,7 @@ def customer(connection: psycopg.Connection, customer_id: int) -> Customer:
     if customer_id in ledger.closed(connection):
         raise UserError(f"customer {customer_id}: {ledger.DIFFERS}")
     with connection.cursor(row_factory=class_row(Customer)) as cursor:
-        found = cursor.execute(SQL["customer"], [customer_id]).fetchone()
+        found = cursor.execute(SQL["customer"], {"customer": customer_id}).fetchone()
     if found is None:
         raise UserError(f"there is no customer {customer_id}: `callmart status` lists them")
     if found.option is None:
