@@ -41,6 +41,7 @@ def fill(
         for number, customer_id in enumerate(customers, 1):
             try:
                 customer = reading.customer(connection, customer_id)
+                connection.commit()  # drawing takes long, and an open transaction would keep deleted rows
                 outcomes.append(_draw(publisher, settings, declared, customer, week))
             except Exception as error:
                 reason = f"the reports of customer {customer_id} were not drawn: {kind(error)}"

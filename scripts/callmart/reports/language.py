@@ -151,6 +151,10 @@ class Language:
             case _:
                 return self.number(value)
 
+    def unit(self, unit: Unit) -> str:
+        """The unit of a chart whose numbers have none; empty for counts and shares."""
+        return self.say(f"in_{unit}") if unit in ("hours", "seconds") else ""
+
     def change(self, measure: Measure, now: float, before: float) -> tuple[str, int]:
         """The change of a measure, and its sign: of shares in points, of averages in seconds, of sums in percent. It is
         rounded as it is shown, so that one too small to be seen counts as none.

@@ -7,7 +7,7 @@ from typing import Literal
 
 from callmart.declarations.captions import Captions, Locale
 from callmart.declarations.dbt_project import Mart
-from callmart.declarations.metrics import Better, Metric, as_sql
+from callmart.declarations.metrics import Metric, as_sql
 
 Unit = Literal["count", "hours", "seconds", "share"]
 
@@ -21,8 +21,7 @@ class Measure:
     description: str
     unit: Unit
     sql: str
-    better: Better | None = None  # which of two values is the better one; counts say nothing about that
-    metric: Metric | None = None
+    metric: Metric | None = None  # None of a column
 
 
 def of(mart: Mart, name: str, metrics: Mapping[str, Metric], captions: Captions, locale: Locale) -> Measure:
@@ -34,7 +33,6 @@ def of(mart: Mart, name: str, metrics: Mapping[str, Metric], captions: Captions,
             getattr(metric.description, locale),
             metric.unit,
             as_sql(metric),
-            metric.better,
             metric,
         )
     column = next(column for column in mart.declared if column.name == name)

@@ -71,9 +71,9 @@ def tidy(connection: psycopg.Connection, settings: Settings) -> int:
         title = str(getattr(report.title, locale))
         address = f"{page.customer_id}/{page.path.name}"
         listed.setdefault(f"{page.customer_id} {name}", []).append(Link(address, title, str(page.week)))
-    for place in folder(settings).iterdir():
-        if place.is_dir() and not any(place.iterdir()):
-            place.rmdir()
+    for left in folder(settings).iterdir():
+        if left.is_dir() and not any(left.iterdir()):
+            left.rmdir()
     secret_file(index(settings), html.as_index(listed))
     return removed
 

@@ -56,7 +56,7 @@ def draw(scene: Scene, sheet: Sheet) -> Section:
             Panel(
                 _chart(scene, sheet, unit, bars, totals),
                 title,
-                language.say("in_hours") if unit == "hours" else "",
+                language.unit(unit),
                 [read, cut] if over not in OVER_TIME and len(totals) > MOST else [read],
             )
         )

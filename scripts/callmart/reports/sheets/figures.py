@@ -32,8 +32,10 @@ def _tile(scene: Scene, measure: Measure, now: Any, before: Any) -> Tile:
         change = language.say("none_before")
     else:
         change, direction = language.change(measure, now, before)
-    is_better = measure.better is not None and direction == (1 if measure.better == "more" else -1)
-    verdict: Verdict = "" if not direction or measure.better is None else "better" if is_better else "worse"
+    better = measure.metric and measure.metric.better
+    verdict: Verdict = ""
+    if better and direction:
+        verdict = "better" if direction == (1 if better == "more" else -1) else "worse"
     target = scene.target(measure)
     said = ""
     if target is not None and now is not None:

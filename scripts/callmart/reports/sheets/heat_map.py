@@ -45,7 +45,8 @@ def draw(scene: Scene, sheet: Sheet) -> Section:
         top = max(rows, key=lambda row: row[measure.name])
         where = f"{scene.sentence('day', top)} {scene.label('quarter_hour', top['quarter_hour'])}"
         read = language.say("most", measure=measure.caption, top=where, high=scene.value(measure, top))
-        panels.append(Panel(svg, title, measure.caption, [read]))
+        unit = f" ({language.unit(measure.unit)})" if language.unit(measure.unit) else ""
+        panels.append(Panel(svg, title, f"{measure.caption}{unit}", [read]))
     return Section(
         name=sheet.name,
         title=title,

@@ -69,7 +69,8 @@ def _axis(measure: Measure, values: Iterable[float | None]) -> Axis:
     if measure.unit == "share":
         begin, end = math.floor(lowest * 10) / 10, math.ceil(highest * 10) / 10
         return Axis(charts.FORMS["share"], begin, max(end, begin + 0.1))
-    return Axis(charts.FORMS[measure.unit], lowest - (highest - lowest) / 4 if lowest > highest / 2 else 0)
+    spread = highest - lowest or highest
+    return Axis(charts.FORMS[measure.unit], lowest - spread / 4 if lowest > highest / 2 else 0)
 
 
 def _read(scene: Scene, sheet: Sheet, measure: Measure, rows: list[Row]) -> Iterator[str]:
