@@ -166,6 +166,23 @@ def test_the_csv_has_what_the_page_shows(draw: Draw) -> None:
     assert {row["week"] for row in rows if row["sheet"] == "key_figures"} == {str(WEEK), str(WEEK.before)}
 
 
+def test_a_queue_with_a_target_of_its_own_is_shown_beside_it(two_weeks: Callmart, draw: Draw) -> None:
+    with two_weeks.connect() as owner:
+        owner.execute(
+            "insert into registry.queue (customer_id, queue, service_level_s, short_abandon_s, service_level_target)"
+            " values (%s, %s, 20, 5, 0.5)",
+            [STANDARD, queue_of(STANDARD)],
+        )
+    page, other = draw("accessibility", STANDARD, locale="en"), draw("accessibility", NAMED, locale="en")
+    with two_weeks.connect() as owner:
+        owner.execute("delete from registry.queue")
+    assert section(page, "key_figures").tiles[3].target == "", "the queues have different ones"
+    grid, others = section(page, "per_queue").grid, section(other, "per_queue").grid
+    assert grid is not None and others is not None
+    assert any(cell.endswith("% (target 50%)") for cell in grid.rows[0])
+    assert not any("target" in cell for cell in others.rows[0])
+
+
 # -- days --------------------------------------------------------------------------------------------------------
 
 

@@ -114,6 +114,15 @@ class Scene:
         """The target of a measure, if it has one for the whole customer."""
         return self._target if measure.metric and measure.metric.target else None
 
+    def _cell(self, measure: Measure, row: Row) -> str:
+        """A value in a table; beside it the target of the row's queue, if queues have different ones."""
+        value, queues = self.value(measure, row), self.reader.queues
+        if self._target is None and measure.metric and measure.metric.target and row.get("queue"):
+            queue = queues.get(row["queue"]) or queues.get(None)
+            if queue and queue.target is not None:
+                return f"{value} ({self.language.say('target', value=self.language.share(queue.target))})"
+        return value
+
     # -- tables ----------------------------------------------------------------------------------------------------
 
     def records(self, shown: Sequence[Measure], rows: Sequence[Row]) -> Records:
@@ -124,7 +133,7 @@ class Scene:
         self, grain: Grain, shown: Sequence[Measure], rows: Sequence[Row], total: Row | None = None
     ) -> Grid:
         """A table with a row per value of a dimension, and a column per measure."""
-        body = [[self.sentence(grain, row), *(self.value(one, row) for one in shown)] for row in rows]
+        body = [[self.sentence(grain, row), *(self._cell(one, row) for one in shown)] for row in rows]
         if total is not None:
             body.append([self.language.say("total"), *(self.value(one, total) for one in shown)])
         return Grid(["", *(one.caption for one in shown)], body, has_total=total is not None)
