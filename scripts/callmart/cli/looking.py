@@ -1,4 +1,4 @@
-"""Commands that change nothing: status, reports, workbook, audit."""
+"""Commands that change nothing: status, audit."""
 
 import json
 from dataclasses import asdict
@@ -9,13 +9,11 @@ import typer
 from rich import box
 from rich.table import Table
 
-from callmart.base.errors import UserError
 from callmart.base.settings import settings
 from callmart.cli.requests_shown import colour
 from callmart.cli.terminal import (
     UNDONE,
     Json,
-    database,
     err,
     looking,
     out,
@@ -105,65 +103,6 @@ def _print_held_back(customer: status.CustomerStatus) -> None:
             f"{'released, to be opened by the next run' if released else 'held back'}: {why}",
             soft_wrap=True,
         )
-
-
-@app.command("reports")
-def reports_(as_json: Json = False) -> None:
-    """Show the declared reports. Checks first that the marts have what the reports show."""
-    from callmart.declarations import dbt_project, exposures, metrics
-
-    marts, ratios = dbt_project.marts(settings()), metrics.metrics()
-    metrics.check(ratios.values(), marts)
-    declared = exposures.reports().values()
-    exposures.check(declared, marts, ratios)
-    if as_json:
-        print(json.dumps([report.model_dump() for report in declared]))
-        return
-    table = Table(box=box.SIMPLE)
-    for column in ("report", "title", "contract", "marts", "mailed"):
-        table.add_column(column, overflow="fold")
-    for report in declared:
-        title = f"{report.title.nl} / {report.title.en}"
-        schedule = f"{report.schedule.day}, {report.schedule.hour:02}:00"
-        table.add_row(report.name, plain(title), report.option, ", ".join(report.marts), schedule)
-    out.print(table)
-
-
-@app.command("workbook")
-def workbook_(
-    report: Annotated[str, typer.Argument(help="A report of models/reports.yml.")],
-    customer: Annotated[int, typer.Option(min=1, help="The customer whose name and language it has.")],
-    target: Annotated[Path, typer.Option("--out", help="The .twb to write.")],
-    file: Annotated[
-        Path | None, typer.Option("--template", help="A .twb saved by Tableau Desktop to use instead.")
-    ] = None,
-    content_url: Annotated[
-        str, typer.Option("--data-source", help="The content URL of the published data source.")
-    ] = "",
-) -> None:
-    """Write the workbook of a customer's report as it would be published. Refuses a template that is not suitable."""
-    from callmart.declarations import dbt_project, exposures
-    from callmart.tableau_files import tds, workbook
-
-    reports = exposures.reports()
-    declared = reports.get(exposures.current_name(report))
-    if declared is None:
-        raise UserError(f"there is no report {report}: name one of {', '.join(reports)}")
-    with database() as connection:
-        found = connection.execute(
-            "select name, locale from registry.customer where customer_id = %s", [customer]
-        ).fetchone()
-    if found is None:
-        raise UserError(f"there is no customer {customer}: `callmart status` lists them")
-    name, locale = found
-    source = tds.source(declared.group, dbt_project.marts(settings()), locale)
-    published = workbook.PublishedSource(
-        "http://localhost" if settings().tableau.is_emulated else str(settings().tableau.server),
-        settings().tableau.site,
-        content_url or f"callmart_{customer}_{declared.group}",
-    )
-    target.write_bytes(workbook.build(declared, name, source, published, file))
-    out.print(f"workbook: {plain(target)} uses the published data source {published.content_url}")
 
 
 @app.command()

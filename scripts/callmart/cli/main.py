@@ -19,6 +19,7 @@ from callmart.cli import (
     looking,
     privacy,
     removing,
+    reports,
     rights,
     servers,
     stages,
@@ -31,7 +32,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-for group in (stages, removing, looking, health, doctor, servers, backups, examples):
+for group in (stages, removing, looking, reports, health, doctor, servers, backups, examples):
     app.add_typer(group.app)
 app.add_typer(customers.app, name="registry")
 app.add_typer(rights.app, name="access")

@@ -123,17 +123,32 @@ class Variant(Ratio):
     name: Text
 
 
+Better = Literal["more", "less"]
+
+
 class Metric(Ratio):
-    """A ratio as metrics.yml declares it."""
+    """A ratio as metrics.yml declares it. `better` says which of two values is the better one, where one can say so.
+    `missed` is what the contacts are called that keep a share from being perfect, `target` the column of
+    mart.queue_label with what is to be reached.
+    """
 
     name: Name
     mart: Name
     unit: Literal["share", "seconds"]
+    better: Better | None = None
+    missed: Texts | None = None
+    target: Literal["service_level_target"] | None = None
     caption: Texts
     description: Texts
     source: Text
     caveats: Text
     variants: list[Variant] = Field(default=[])
+
+    @model_validator(mode="after")
+    def _misses_a_share(self) -> "Metric":
+        if self.missed and (self.unit != "share" or self.better is None):
+            raise ValueError("only a share that has `better` has `missed`; remove it")
+        return self
 
     @model_validator(mode="after")
     def _has_a_view(self) -> "Metric":
@@ -187,17 +202,17 @@ def check(metrics: Iterable[Metric], marts: Iterable[Mart]) -> None:
 # -- as SQL ------------------------------------------------------------------------------------------------------
 
 
+def total_sql(ratio: Ratio, part: Sum) -> str:
+    """One of the ratio's two sums as an aggregate over the mart's rows: of the rows that count."""
+    known = f"({', '.join(ratio.known)}) is not null"  # true if none of them is null
+    columns = part.written(lambda term: f"coalesce({term.column}, 0)" if term.is_optional else term.column)
+    return f"sum({columns}) filter (where {known})"
+
+
 def as_sql(ratio: Ratio) -> str:
     """The ratio as an aggregate over the mart's rows. It is null if no row counts, or if `per` is 0."""
-    known = f"({', '.join(ratio.known)}) is not null"  # true if none of them is null
-
-    def total(part: Sum) -> str:
-        columns = part.written(
-            lambda term: f"coalesce({term.column}, 0)" if term.is_optional else term.column
-        )
-        return f"sum({columns}) filter (where {known})"
-
-    return f"({total(ratio.over)})::double precision / nullif({total(ratio.per)}, 0)"
+    over, per = total_sql(ratio, ratio.over), total_sql(ratio, ratio.per)
+    return f"({over})::double precision / nullif({per}, 0)"
 
 
 def as_tableau(ratio: Ratio, field: Callable[[str], str] = "[{}]".format, only: str = "") -> str:

@@ -23,6 +23,7 @@ from callmart.publish.actual import ContentKind
 from callmart.publish.places import Content, Emulated, Members
 from callmart.publish.planning import Kind
 from callmart.registry.places import Persons
+from callmart.reports.places import Pages
 
 
 class Searched:
@@ -89,6 +90,7 @@ PLACES: tuple[Place, ...] = (
     Persons(),
     Marts(),
     Extracts(),
+    Pages(),
     Content(),
     Members(),
     Emulated(),

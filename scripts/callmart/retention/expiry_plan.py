@@ -21,6 +21,7 @@ from callmart.database.vacuum import note, vacuum
 from callmart.declarations import dbt_project, mart_tables
 from callmart.extract import extract
 from callmart.opening import opening
+from callmart.reports import shelf
 from callmart.retention.expired_months import (
     MISMATCH,
     Query,
@@ -382,6 +383,14 @@ class _Planner:
             quality_pages.write_index(self.settings)
             return len(pages)
 
+        def unlink_drawn(connection: psycopg.Connection) -> int:
+            if shelf.too_old(self.settings, self.floor) != drawn:
+                return MISMATCH
+            for path in drawn:
+                path.unlink()
+            shelf.tidy(connection, self.settings)
+            return len(drawn)
+
         old = _old_extracts(self.connection, self.settings, self.floor)
         self.add(
             "files",
@@ -405,6 +414,14 @@ class _Planner:
             f"results of checks before {self.floor}",
             len(pages),
             unlink_pages,
+        )
+        drawn = shelf.too_old(self.settings, self.floor)
+        self.add(
+            "files",
+            f"{shelf.folder(self.settings)}/*/*.html",
+            f"drawn reports with days before {self.floor}",
+            len(drawn),
+            unlink_drawn,
         )
 
     def statistics(self) -> None:

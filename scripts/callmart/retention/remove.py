@@ -24,6 +24,7 @@ from callmart.declarations import dbt_project, mart_tables
 from callmart.extract import extract
 from callmart.opening import opening
 from callmart.registry.applying import forget_customer
+from callmart.reports import shelf
 from callmart.retention.unreferenced import unreferenced
 
 SQL = sql_file.statements(__file__)
@@ -107,6 +108,8 @@ def remove(
             connection.rollback()
             removed.append(Unremoved(customer_id, error))
         on_customer(customer_id, number + 1, len(gone) + len(with_surplus))
+    shelf.tidy(connection, settings)
+    connection.commit()
     vacuum.vacuum(connection)
     return removed
 

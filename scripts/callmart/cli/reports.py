@@ -1,0 +1,138 @@
+"""Commands about reports: which there are, and a customer's report as a page, on paper, or as a workbook."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich import box
+from rich.table import Table
+
+from callmart.access import logins
+from callmart.base.errors import UserError
+from callmart.base.settings import settings
+from callmart.cli.terminal import Json, database, end_with, looking, out, plain, progress
+from callmart.declarations import exposures
+from callmart.declarations.captions import Locale
+
+if TYPE_CHECKING:
+    from callmart.reports.weeks import Week
+
+app = typer.Typer()
+
+
+@app.command("reports")
+def reports_(as_json: Json = False) -> None:
+    """Show the declared reports. Checks first that the marts have what the reports show."""
+    from callmart.declarations import dbt_project, metrics
+
+    marts, ratios = dbt_project.marts(settings()), metrics.metrics()
+    metrics.check(ratios.values(), marts)
+    declared = exposures.reports().values()
+    exposures.check(declared, marts, ratios)
+    if as_json:
+        print(json.dumps([report.model_dump() for report in declared]))
+        return
+    table = Table(box=box.SIMPLE)
+    for column in ("report", "title", "contract", "marts", "mailed"):
+        table.add_column(column, overflow="fold")
+    for report in declared:
+        title = f"{report.title.nl} / {report.title.en}"
+        schedule = f"{report.schedule.day}, {report.schedule.hour:02}:00"
+        table.add_row(report.name, plain(title), report.option, ", ".join(report.marts), schedule)
+    out.print(table)
+
+
+@app.command("workbook")
+def workbook_(
+    report: Annotated[str, typer.Argument(help="A report of models/reports.yml.")],
+    customer: Annotated[int, typer.Option(min=1, help="The customer whose name and language it has.")],
+    target: Annotated[Path, typer.Option("--out", help="The .twb to write.")],
+    file: Annotated[
+        Path | None, typer.Option("--template", help="A .twb saved by Tableau Desktop to use instead.")
+    ] = None,
+    content_url: Annotated[
+        str, typer.Option("--data-source", help="The content URL of the published data source.")
+    ] = "",
+) -> None:
+    """Write the workbook of a customer's report as it would be published. Refuses a template that is not suitable."""
+    from callmart.declarations import dbt_project
+    from callmart.tableau_files import tds, workbook
+
+    declared = exposures.named(report)
+    with database() as connection:
+        found = connection.execute(
+            "select name, locale from registry.customer where customer_id = %s", [customer]
+        ).fetchone()
+    if found is None:
+        raise UserError(f"there is no customer {customer}: `callmart status` lists them")
+    name, locale = found
+    source = tds.source(declared.group, dbt_project.marts(settings()), locale)
+    published = workbook.PublishedSource(
+        "http://localhost" if settings().tableau.is_emulated else str(settings().tableau.server),
+        settings().tableau.site,
+        content_url or f"callmart_{customer}_{declared.group}",
+    )
+    target.write_bytes(workbook.build(declared, name, source, published, file))
+    out.print(f"workbook: {plain(target)} uses the published data source {published.content_url}")
+
+
+@app.command("report")
+def report_(
+    report: Annotated[str | None, typer.Argument(help="A report of models/reports.yml.")] = None,
+    customer: Annotated[int | None, typer.Option(min=1, help="Whose report it is.")] = None,
+    week: Annotated[
+        str | None, typer.Option(metavar="2026-W47", help="The week; by default the last one that is over.")
+    ] = None,
+    target: Annotated[
+        Path | None, typer.Option("--out", help="A .html, .pdf, .png or .csv to write.")
+    ] = None,
+    locale: Annotated[Locale | None, typer.Option(help="By default the customer's language.")] = None,
+    everything: Annotated[
+        bool, typer.Option("--all", help="All reports of all customers, as pages in CALLMART_HOME/reports.")
+    ] = False,
+) -> None:
+    """Draw a customer's report, read as that customer."""
+    from callmart.reports import weeks
+
+    chosen = weeks.parse(week) if week else None
+    if everything:
+        if report or customer or target or locale:
+            raise UserError("--all draws every report of every customer: name nothing but --week beside it")
+        _draw_all(chosen)
+    elif report is None or customer is None or target is None:
+        raise UserError("name a report, --customer and --out, or draw all reports with --all")
+    else:
+        _draw(report, customer, chosen, target, locale)
+
+
+def _draw(report: str, customer_id: int, week: "Week | None", target: Path, locale: Locale | None) -> None:
+    from callmart.reports import drawing, reading
+
+    declared, form = exposures.named(report), drawing.ending(target)
+    with looking() as connection:
+        customer = reading.customer(connection, customer_id)
+    with logins.connect(settings(), "publisher") as publisher:
+        page = drawing.draw(publisher, drawing.Declared.of(settings()), declared, customer, week, locale)
+    target.write_bytes(form(page))
+    out.print(
+        f"report: {plain(target)} shows {page.title}, {page.week}, of customer {customer_id}", soft_wrap=True
+    )
+
+
+def _draw_all(week: "Week | None") -> None:
+    from callmart.reports import filling, shelf
+
+    with database() as connection, progress() as step:
+        outcomes = filling.fill(
+            connection,
+            settings(),
+            week,
+            lambda customer, finished, of: step("draw", f"customer {customer}", finished, of),
+        )
+    drawn = sum(one.drawn for one in outcomes)
+    out.print(
+        f"report: {drawn} pages of {len(outcomes)} customers: {plain(shelf.index(settings()))}",
+        soft_wrap=True,
+    )
+    end_with(failure for one in outcomes for failure in one.failures)

@@ -1,0 +1,298 @@
+"""Charts as SVG, drawn by Vega-Lite. All texts in them are ready to read: a chart knows nothing of languages and units.
+
+A chart is as wide as a phone, so that page and paper show the same one, in one column or in several. It is readable
+without colours: lines differ by dashes, parts of a bar by lightness, order and numbers.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import time
+from typing import Any, Literal
+
+import vl_convert
+
+from callmart.reports.measures import Unit
+from callmart.tableau_files.workbook.book import COLOURS, GREY, SHADES
+
+Territory = Literal["nl-NL", "en-GB"]
+FONT = "Liberation Sans"  # vl-convert has it; with a font that it lacks it would draw no text, and not say so
+WIDTH = 360
+# In the dark, the page shows these in other colours, but letters on parts of bars as they are.
+INK, FAINT, PAPER = "#1A1A1A", "#D9D9D9", "#FFFFFF"
+ON_LIGHT, ON_DARK = "black", "white"
+FORMS: Mapping[Unit, str] = {"count": ",d", "hours": ",.0f", "seconds": ",d", "share": ".0%"}  # of d3
+SMALL, LABEL = 11, 10  # sizes of letters
+LINES = (COLOURS[0], GREY, COLOURS[5])
+DASHES = ([1, 0], [4, 3], [9, 3])
+HALO = {"color": PAPER, "stroke": PAPER, "strokeWidth": 3}  # behind letters
+LONG_DAY = 64  # quarter-hours; those of a longer day are drawn lower
+LIGHTEST = 150  # on a darker part of a bar, letters are white
+
+CONFIG: Mapping[str, Any] = {
+    "font": FONT,
+    "background": None,
+    "padding": 2,
+    "view": {"stroke": None},
+    "axis": {
+        "labelColor": INK,
+        "labelFontSize": SMALL,
+        "titleColor": INK,
+        "titleFontSize": SMALL,
+        "titleFontWeight": "normal",
+        "gridColor": FAINT,
+        "domainColor": FAINT,
+        "tickColor": FAINT,
+        "labelOverlap": True,
+    },
+    "legend": {
+        "orient": "top",
+        "direction": "horizontal",
+        "title": None,
+        "labelFontSize": SMALL,
+        "labelColor": INK,
+        "labelLimit": 170,
+        "symbolType": "square",
+        "offset": 6,
+        "rowPadding": 1,
+    },
+}
+
+
+@dataclass(frozen=True)
+class Point:
+    """A value at a place of a line."""
+
+    x: str | float
+    y: float | None
+    series: str
+    words: str  # what it says when somebody points at it
+    label: str = ""
+
+
+@dataclass(frozen=True)
+class Axis:
+    """An axis of values: its d3 format, and where it begins and ends, if not at the highest value."""
+
+    form: str
+    begin: float = 0
+    end: float | None = None
+
+
+@dataclass(frozen=True)
+class Mark:
+    """A part of a bar, from `begin` to `end`, or the text at the end of a whole bar."""
+
+    x: str | float
+    begin: float
+    end: float
+    words: str
+    series: str = ""
+    label: str = ""
+    ink: str = INK
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A cell of a heat map."""
+
+    x: str
+    y: str
+    shade: str
+    words: str
+
+
+def lines(
+    points: Sequence[Point],
+    series: Sequence[str],
+    axis: Axis,
+    places: Sequence[str] | None,
+    territory: Territory,
+) -> str:
+    """Lines: the first drawn through with its values, the second dashed and grey, the third a target. Without `places`
+    they go over the hours.
+    """
+    x: dict[str, Any] = _hours("x") if places is None else _named("x", places)
+    key = {
+        "sort": None,
+        "legend": {"symbolType": "stroke", "symbolSize": 300, "symbolStrokeWidth": 2, "columns": 3},
+    }
+    looks = {
+        channel: {"field": "series", "scale": {"domain": list(series), "range": looks[: len(series)]}} | key
+        for channel, looks in (("color", LINES), ("strokeDash", DASHES))
+    }
+    shown: dict[str, Any] = {"x": x, "y": _values("y", axis), "description": {"field": "words"}}
+    layers: list[dict[str, Any]] = [
+        {
+            "mark": {"type": "line", "strokeWidth": 2, "invalid": "break-paths-filter-domains"},
+            "encoding": shown | looks,
+        }
+    ]
+    if places is not None:
+        of_first = {"transform": [{"filter": {"field": "series", "equal": series[0]}}]}
+        point = {"type": "point", "filled": True, "size": 42, "opacity": 1, "color": LINES[0]}
+        layers.append(of_first | {"mark": point, "encoding": shown})
+        for look in (HALO, {"color": INK}):
+            text = {"type": "text", "dy": -10, "fontSize": LABEL, **look}
+            layers.append(of_first | {"mark": text, "encoding": shown | {"text": {"field": "label"}}})
+    return _svg({"data": _data(points), "layer": layers, "height": 150}, territory)
+
+
+def bars(
+    parts: Sequence[Mark],
+    totals: Sequence[Mark],
+    series: Sequence[str],
+    axis: Axis,
+    places: Sequence[str] | None,
+    territory: Territory,
+    *,
+    lying: bool = False,
+) -> str:
+    """Bars of stacked parts; lying bars have their names on the left. Without `places` they stand over the hours."""
+    across, along = ("y", "x") if lying else ("x", "y")
+    place = _hours(across) if places is None else _named(across, places)
+    shown = {across: place, "description": {"field": "words"}}
+    of_part = {
+        **shown,
+        along: _values("begin", axis),
+        f"{along}2": {"field": "end"},
+    }
+    colours = dict(zip(series, (*COLOURS, *COLOURS), strict=False))
+    bar: dict[str, Any] = {"type": "bar", "stroke": PAPER, "strokeWidth": 0.5}
+    if places is None:
+        bar |= {"width": 4, "strokeWidth": 0}
+    text = {"type": "text", "fontSize": LABEL}
+    legend = _legend(series) if len(series) > 1 else {"legend": None}
+    layers = [
+        {
+            "data": _data(parts),
+            "mark": bar,
+            "encoding": of_part
+            | {
+                "color": {
+                    "field": "series",
+                    "scale": {"domain": list(series), "range": [colours[each] for each in series]},
+                    **legend,
+                }
+            },
+        },
+        {
+            "data": _data([part for part in parts if part.label]),
+            "transform": [{"calculate": "(datum.begin + datum.end) / 2", "as": "middle"}],
+            "mark": text,
+            "encoding": shown
+            | {
+                along: _values("middle", axis),
+                "text": {"field": "label"},
+                "color": {"field": "ink", "scale": None},
+            },
+        },
+        {
+            "data": _data(totals),
+            "mark": text
+            | ({"align": "left", "dx": 4} if lying else {"dy": -7})
+            | {"fontWeight": "bold", "color": INK},
+            "encoding": shown | {along: _values("end", axis), "text": {"field": "label"}},
+        },
+    ]
+    height = 22 * len(places or ()) if lying else 190
+    return _svg({"layer": layers, "height": height}, territory)
+
+
+def heat_map(
+    cells: Sequence[Cell],
+    shades: Sequence[str],
+    days: Sequence[str],
+    quarters: Sequence[str],
+    territory: Territory,
+) -> str:
+    """A week as in a diary: days beside each other, quarter-hours below each other. Darker means more."""
+    whole = [quarter for quarter in quarters if quarter.endswith(":00")]
+    spec = {
+        "data": _data(cells),
+        "mark": {"type": "rect"},
+        "height": len(quarters) * (7 if len(quarters) <= LONG_DAY else 4.5),
+        "encoding": {
+            "x": _named("x", days)
+            | {"axis": {"orient": "top", "labelAngle": 0, "title": None, "ticks": False}},
+            "y": {
+                "field": "y",
+                "type": "ordinal",
+                "sort": None,
+                "scale": {"domain": list(quarters)},
+                "axis": {"values": whole, "title": None, "grid": True, "bandPosition": 0, "labelOffset": 4},
+            },
+            "color": {
+                "field": "shade",
+                "scale": {"domain": list(shades), "range": list(SHADES[-len(shades) :])},
+                **_legend(shades, columns=len(shades)),
+            },
+            "description": {"field": "words"},
+        },
+    }
+    return _svg(spec, territory)
+
+
+def ink_on(series: Sequence[str], part: str) -> str:
+    """The colour of letters on a part of a bar."""
+    colour = COLOURS[list(series).index(part) % len(COLOURS)]
+    red, green, blue = (int(colour[place : place + 2], 16) for place in (1, 3, 5))
+    return ON_LIGHT if 0.3 * red + 0.59 * green + 0.11 * blue > LIGHTEST else ON_DARK
+
+
+def hour(moment: time) -> float:
+    """A time of day as a place on an axis of hours."""
+    return moment.hour + moment.minute / 60
+
+
+# -- parts -------------------------------------------------------------------------------------------------------
+
+
+def _data(items: Sequence[Point | Mark | Cell]) -> dict[str, Any]:
+    return {"values": [asdict(item) for item in items]}
+
+
+def _named(channel: str, places: Sequence[str]) -> dict[str, Any]:
+    axis: dict[str, Any] = {"title": None, "ticks": False, "domain": False}
+    axis |= {"labelAngle": 0} if channel == "x" else {"labelLimit": 150, "labelPadding": 4}
+    return {"field": "x", "type": "ordinal", "sort": None, "scale": {"domain": list(places)}, "axis": axis}
+
+
+def _hours(channel: str) -> dict[str, Any]:
+    axis = {
+        "title": None,
+        "grid": False,
+        "labelExpr": "datum.label + ':00'",
+        "format": "02d",
+        "tickMinStep": 1,
+        "tickCount": 8,
+        "labelSeparation": 4,
+    }
+    return {"field": "x", "type": "quantitative", "axis": axis, "scale": {"zero": False, "nice": False}}
+
+
+def _values(field: str, axis: Axis) -> dict[str, Any]:
+    scale: dict[str, Any] = {"domainMin": axis.begin, "nice": axis.end is None}
+    scale |= {"domainMax": axis.end} if axis.end else {}
+    look = {"format": axis.form, "title": None, "tickCount": 4, "domain": False}
+    return {"field": field, "type": "quantitative", "scale": scale, "axis": look}
+
+
+def _legend(series: Sequence[str], columns: int = 2) -> dict[str, Any]:
+    return {"sort": None, "legend": {"columns": columns, "values": list(series)}}
+
+
+def _svg(spec: dict[str, Any], territory: Territory) -> str:
+    """Draw a chart. Its marks get titles, which a browser shows to whoever points at them."""
+    svg = vl_convert.vegalite_to_svg(
+        {
+            "$schema": "https://vega.github.io/schema/vega-lite/v5.json",
+            "width": WIDTH,
+            "autosize": {"type": "fit-x", "contains": "padding"},
+            "config": CONFIG,
+            **spec,
+        },
+        allowed_base_urls=[],
+        format_locale=territory,
+    )
+    return re.sub(r'(<path aria-label="([^"]*)"[^>]*)/>', r"\1><title>\2</title></path>", svg)

@@ -1,0 +1,133 @@
+"""Draws a customer's report of a week: as a page, a PDF, a picture or a table, by the ending of the file's name."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import date
+from pathlib import Path
+
+import psycopg
+
+from callmart.base.errors import UserError
+from callmart.base.settings import Settings
+from callmart.declarations import captions, dbt_project, exposures, metrics
+from callmart.declarations.captions import Captions, Locale
+from callmart.declarations.dbt_project import Mart
+from callmart.declarations.exposures import Report
+from callmart.declarations.metrics import Metric
+from callmart.reports import focus, html, paper, sheets, values, weeks
+from callmart.reports.language import Language
+from callmart.reports.page import Page, Section
+from callmart.reports.reading import Customer, Unopened, reading
+from callmart.reports.scene import NOW, Scene
+from callmart.reports.weeks import Period, Week
+
+ENDINGS: Mapping[str, Callable[[Page], bytes]] = {
+    ".html": html.render,
+    ".pdf": paper.as_pdf,
+    ".png": paper.as_png,
+    ".csv": values.as_csv,
+}
+
+
+def ending(file: Path) -> Callable[[Page], bytes]:
+    """Return what draws such a file. Raises UserError for an ending that is none of them."""
+    if file.suffix.lower() not in ENDINGS:
+        raise UserError(f"{file}: a report is drawn as {', '.join(ENDINGS)}; end the name with one of them")
+    return ENDINGS[file.suffix.lower()]
+
+
+class NoData(UserError):
+    """A week of which the customer has no data."""
+
+
+@dataclass(frozen=True)
+class Declared:
+    """What the project declares about reports. It is read and checked once, and serves all customers."""
+
+    marts: Mapping[str, Mart]
+    metrics: Mapping[str, Metric]
+    captions: Captions
+
+    @classmethod
+    def of(cls, settings: Settings) -> "Declared":
+        """Raises UserError if a report shows what its marts lack."""
+        marts, ratios = dbt_project.marts(settings), metrics.metrics()
+        metrics.check(ratios.values(), marts)
+        exposures.check(exposures.reports().values(), marts, ratios)
+        return cls({mart.name: mart for mart in marts}, ratios, captions.captions(marts))
+
+
+def draw(
+    publisher: psycopg.Connection,
+    declared: Declared,
+    report: Report,
+    customer: Customer,
+    week: Week | None = None,
+    locale: Locale | None = None,
+) -> Page:
+    """Draw a report of a week, by default the last one that is over, in the customer's language or another.
+
+    Raises UserError if the contract does not open the report, and NoData if the customer has no data of that week.
+    """
+    language = Language(locale or customer.locale)
+    week = week or weeks.last_complete(customer.today)
+    with reading(publisher, customer) as reader:
+        period = weeks.counted(week, customer.today, reader.held_back)
+        scene = Scene(reader, period, language, declared.marts, declared.metrics, declared.captions)
+        drawn = [sheets.draw(scene, sheet) for sheet in report.sheets]
+        if not report.is_opened_by(customer.option):
+            raise Unopened(customer)
+        if not any(row.get(NOW, True) for section in drawn for row in section.records.rows):
+            raise NoData(_nothing(customer, week, reader.through))
+        notices = list(_notices(scene, [day for day in reader.held_back if day in week.days]))
+        if all(section.is_empty for section in drawn):
+            notices.append(language.of(report.empty))
+        return Page(
+            name=report.name,
+            title=language.of(report.title),
+            subtitle=language.of(report.subtitle),
+            customer_id=customer.customer_id,
+            customer=customer.name,
+            locale=language.locale,
+            week=str(week),
+            week_before=str(week.before),
+            period=f"{language.say('week', number=week.number)} · {language.days(week.days)}",
+            compared=_compared(language, period),
+            through=_through(language, week, reader.through),
+            notices=notices,
+            focus=focus.find(scene, report),
+            sections=[_said(language, section) for section in drawn],
+            meanings=list(_meanings(scene, report).items()),
+            words={name: language.say(name) for name in ("table", "meaning", "look", "page")},
+        )
+
+
+def _nothing(customer: Customer, week: Week, through: date | None) -> str:
+    until = f": its data goes through {through}" if through else ""
+    return f"customer {customer.customer_id} has no data of {week}{until}; name another week"
+
+
+def _through(language: Language, week: Week, day: date | None) -> str:
+    return language.say("through", day=language.long(min(day, week.sunday))) if day else ""
+
+
+def _notices(scene: Scene, held_back: list[date]) -> Iterator[str]:
+    language = scene.language
+    if scene.period.is_going_on:
+        yield language.say("going_on")
+    if held_back:
+        yield language.say("held_back", days=language.listed([language.short(day) for day in held_back]))
+
+
+def _compared(language: Language, period: Period) -> str:
+    return language.say(
+        "compared" if len(period.days) == 7 else "compared_days", number=period.week.before.number
+    )
+
+
+def _said(language: Language, section: Section) -> Section:
+    return replace(section, empty=language.say("empty_sheet")) if section.is_empty else section
+
+
+def _meanings(scene: Scene, report: Report) -> dict[str, str]:
+    return {one.caption: one.description for sheet in report.sheets for one in scene.measures(sheet)}

@@ -1,0 +1,76 @@
+"""Draws all reports of all customers into the folder of pages."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import psycopg
+
+from callmart.access import logins
+from callmart.base.errors import UserError, kind
+from callmart.base.keys import secret_file
+from callmart.base.settings import Settings
+from callmart.declarations import exposures
+from callmart.reports import drawing, html, reading, shelf, weeks
+from callmart.reports.drawing import Declared, NoData
+from callmart.reports.reading import Customer
+from callmart.reports.weeks import Week
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a customer's reports: how many were drawn, and why others were not."""
+
+    customer_id: int
+    drawn: int
+    failures: tuple[str, ...] = ()
+
+
+def fill(
+    connection: psycopg.Connection,
+    settings: Settings,
+    week: Week | None,
+    on_customer: Callable[[int, int, int], None],
+) -> list[Outcome]:
+    """Draw all reports of all customers, of a week or of each one's last that is over. A report without data gets no
+    page. A failure of one customer stops no other. `on_customer(customer, finished, of)` is called after each.
+    """
+    declared = Declared.of(settings)
+    customers = [customer_id for customer_id, *_ in connection.execute(shelf.SQL["with_contract"])]
+    outcomes = []
+    with logins.connect(settings, "publisher") as publisher:
+        for number, customer_id in enumerate(customers, 1):
+            try:
+                customer = reading.customer(connection, customer_id)
+                connection.commit()  # drawing takes long, and an open transaction would keep deleted rows
+                outcomes.append(_draw(publisher, settings, declared, customer, week))
+            except Exception as error:
+                reason = f"the reports of customer {customer_id} were not drawn: {kind(error)}"
+                outcomes.append(Outcome(customer_id, 0, (reason,)))
+            on_customer(customer_id, number, len(customers))
+    shelf.tidy(connection, settings)
+    return outcomes
+
+
+def _draw(
+    publisher: psycopg.Connection,
+    settings: Settings,
+    declared: Declared,
+    customer: Customer,
+    week: Week | None,
+) -> Outcome:
+    drawn, failures = 0, []
+    for report in exposures.reports().values():
+        if not report.is_opened_by(customer.option):
+            continue
+        try:
+            page = drawing.draw(publisher, declared, report, customer, week)
+        except NoData:
+            continue
+        except UserError as failure:
+            failures.append(str(failure))
+            continue
+        secret_file(
+            shelf.place(settings, page.customer_id, page.name, weeks.parse(page.week)), html.render(page)
+        )
+        drawn += 1
+    return Outcome(customer.customer_id, drawn, tuple(dict.fromkeys(failures)))

@@ -1,0 +1,176 @@
+"""Numbers, days and words as a customer's language writes them."""
+
+from collections.abc import Mapping, Sequence
+from datetime import date
+from functools import cache
+from typing import Any
+
+from babel import Locale as BabelLocale
+from babel.dates import format_date
+from babel.numbers import format_decimal
+
+from callmart.base.declared import Texts
+from callmart.declarations.captions import Locale
+from callmart.reports.charts import Territory
+from callmart.reports.measures import Measure, Unit
+
+TERRITORIES: Mapping[Locale, Territory] = {"nl": "nl-NL", "en": "en-GB"}
+DASH = "–"  # where a number is not known
+MINUTE = 60  # seconds
+
+
+def _texts(nl: str, en: str) -> Texts:
+    return Texts(nl=nl, en=en)
+
+
+WORDS = {
+    "week": _texts("Week {number}", "Week {number}"),
+    "from_to": _texts("{first} t/m {last}", "{first} to {last}"),
+    "compared": _texts("vergeleken met week {number}", "compared with week {number}"),
+    "compared_days": _texts(
+        "vergeleken met dezelfde dagen van week {number}", "compared with the same days of week {number}"
+    ),
+    "through": _texts("Gegevens t/m {day}", "Data through {day}"),
+    "going_on": _texts(
+        "Deze week loopt nog. De cijfers gaan over de dagen tot en met gisteren.",
+        "This week is still going on. The figures are about the days until yesterday.",
+    ),
+    "held_back": _texts(
+        "Niet meegeteld, omdat de controle van de gegevens nog loopt: {days}.",
+        "Not counted, because the data is still being checked: {days}.",
+    ),
+    "was": _texts("was {value}", "was {value}"),
+    "same": _texts("gelijk", "the same"),
+    "points": _texts("punt", "points"),
+    "better": _texts("beter", "better"),
+    "worse": _texts("slechter", "worse"),
+    "no_data": _texts("geen gegevens", "no data"),
+    "none_before": _texts("geen week ervoor", "no week before"),
+    "target": _texts("doel {value}", "target {value}"),
+    "on_target": _texts("doel {value} gehaald", "target {value} met"),
+    "off_target": _texts("doel {value} niet gehaald", "target {value} missed"),
+    "extremes": _texts(
+        "{measure}: hoogste {top} ({high}), laagste {bottom} ({low}).",
+        "{measure}: highest {top} ({high}), lowest {bottom} ({low}).",
+    ),
+    "most": _texts("{measure}: hoogste {top} ({high}).", "{measure}: highest {top} ({high})."),
+    "below": _texts("Onder het doel: {where}.", "Below the target: {where}."),
+    "look": _texts("Kijk eerst naar", "Look here first"),
+    "focus": _texts("{where}: {part} van {whole} {missed}", "{where}: {part} of {whole} {missed}"),
+    "and": _texts("en", "and"),
+    "total": _texts("Totaal", "Total"),
+    "together": _texts("Samen", "Together"),
+    "no_name": _texts("zonder naam", "no name"),
+    "cut": _texts(
+        "De eerste {shown} van {all}; de tabel heeft ze alle.",
+        "The first {shown} of {all}; the table has all.",
+    ),
+    "table": _texts("Als tabel", "As a table"),
+    "meaning": _texts("Wat de getallen tellen", "What the numbers count"),
+    "empty_sheet": _texts("Hier valt deze week niets te tonen.", "There is nothing to show here this week."),
+    "hours": _texts("{value} uur", "{value} h"),
+    "seconds": _texts("{value} s", "{value} s"),
+    "minutes": _texts("{value} min", "{value} min"),
+    "in_hours": _texts("uren", "hours"),
+    "in_seconds": _texts("seconden", "seconds"),
+    "calculated": _texts("berekend", "calculated"),
+    "page": _texts("pagina", "page"),
+    "reports": _texts("Rapporten", "Reports"),
+}
+
+
+class Language:
+    """One of the two languages of reports."""
+
+    def __init__(self, locale: Locale) -> None:
+        self.locale = locale
+        self.territory = TERRITORIES[locale]
+        self._babel = BabelLocale.parse(self.territory, sep="-")
+        self.date = cache(self._date)
+
+    def say(self, name: str, **parts: object) -> str:
+        """A text of ours, with its parts filled in."""
+        return self.of(WORDS[name]).format(**parts)
+
+    def of(self, texts: Texts) -> str:
+        """A declared text in this language."""
+        return str(getattr(texts, self.locale))
+
+    # -- days ------------------------------------------------------------------------------------------------------
+
+    def _date(self, day: date, form: str) -> str:
+        return str(format_date(day, form, locale=self._babel))
+
+    def weekday(self, day: date) -> str:
+        """As on an axis: ma 16."""
+        return self.date(day, "EEE d")
+
+    def short(self, day: date) -> str:
+        """As in a sentence: ma 16 nov."""
+        return self.date(day, "EEE d MMM").rstrip(".")
+
+    def long(self, day: date) -> str:
+        """As alone: maandag 16 november."""
+        return self.date(day, "EEEE d MMMM")
+
+    def days(self, days: Sequence[date]) -> str:
+        """The first and last of some days."""
+        first, last = days[0], days[-1]
+        form = "d" if first.month == last.month else "d MMMM" if first.year == last.year else "d MMMM y"
+        return self.say("from_to", first=self.date(first, form), last=self.date(last, "d MMMM y"))
+
+    def listed(self, words: Sequence[str]) -> str:
+        """Several things in a row: a, b en c."""
+        *others, last = words
+        return f"{', '.join(others)} {self.say('and')} {last}" if others else last
+
+    # -- numbers ---------------------------------------------------------------------------------------------------
+
+    def number(self, value: float, form: str = "#,##0") -> str:
+        """A number with the separators of the language."""
+        return str(format_decimal(value, form, locale=self._babel))
+
+    def share(self, value: float, form: str = "#,##0.#%") -> str:
+        """A share, in percent."""
+        return self.number(value, form)
+
+    def value(self, unit: Unit, value: Any) -> str:
+        """A value with its unit."""
+        if value is None:
+            return DASH
+        match unit:
+            case "share":
+                return self.share(value, "#,##0.0%")
+            case "hours":
+                return self.say("hours", value=self.number(value, "#,##0.0"))
+            case "seconds" if value < MINUTE:
+                return self.say("seconds", value=self.number(value))
+            case "seconds":
+                minutes, seconds = divmod(round(value), MINUTE)
+                return self.say("minutes", value=f"{self.number(minutes)}:{seconds:02}")
+            case _:
+                return self.number(value)
+
+    def unit(self, unit: Unit) -> str:
+        """The unit of a chart whose numbers have none; empty for counts and shares."""
+        return self.say(f"in_{unit}") if unit in ("hours", "seconds") else ""
+
+    def change(self, measure: Measure, now: float, before: float) -> tuple[str, int]:
+        """The change of a measure, and its sign: of shares in points, of averages in seconds, of sums in percent. It is
+        rounded as it is shown, so that one too small to be seen counts as none.
+        """
+        match measure.unit:
+            case "share":
+                difference = round((now - before) * 100, 1)
+                shown = f"{self.number(abs(difference), '#,##0.0')} {self.say('points')}"
+            case "seconds":
+                difference = round(now - before)
+                shown = self.value("seconds", abs(difference))
+            case _ if not before:
+                return "", 0
+            case _:
+                difference = round(now / before - 1, 3)
+                shown = self.number(abs(difference), "#,##0.0%")
+        if not difference:
+            return self.say("same"), 0
+        return f"{'▲' if difference > 0 else '▼'} {shown}", 1 if difference > 0 else -1

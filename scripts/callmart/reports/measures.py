@@ -1,0 +1,51 @@
+"""What a sheet measures: a ratio of metrics.yml, or a column of the mart, with its name, its words and its unit."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from callmart.declarations.captions import Captions, Locale
+from callmart.declarations.dbt_project import Mart
+from callmart.declarations.metrics import Metric, as_sql
+
+Unit = Literal["count", "hours", "seconds", "share"]
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A measure of a mart. `sql` is its aggregate over the mart's rows, in its unit."""
+
+    name: str
+    caption: str
+    description: str
+    unit: Unit
+    sql: str
+    metric: Metric | None = None  # None of a column
+
+
+def of(mart: Mart, name: str, metrics: Mapping[str, Metric], captions: Captions, locale: Locale) -> Measure:
+    """Return a mart's measure of a name that `exposures.check` has accepted."""
+    if (metric := metrics.get(name)) and metric.mart == mart.name:
+        return Measure(
+            name,
+            getattr(metric.caption, locale),
+            getattr(metric.description, locale),
+            metric.unit,
+            as_sql(metric),
+            metric,
+        )
+    column = next(column for column in mart.declared if column.name == name)
+    unit: Unit = "count"
+    total = f"sum({name})" if column.additive else f"max({name})"
+    sql = f"{total}::bigint"
+    if column.is_duration and column.additive:  # summed seconds are too large to read
+        unit, sql = "hours", f"({total} / 3600.0)::double precision"
+    elif column.is_duration:
+        unit = "seconds"
+    description = captions.description(name, locale, column.description)
+    # An English description is also the one of SQL users, so it names other columns as they do.
+    readable = re.sub(
+        r"\b[a-z]+(_[a-z]+)+\b", lambda found: captions.column(found[0], locale).lower(), description
+    )
+    return Measure(name, captions.column(name, locale), readable.rstrip("."), unit, sql)

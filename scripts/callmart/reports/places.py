@@ -1,0 +1,50 @@
+"""Erases a person from the drawn pages: those of the customer are removed. Drawing all reports draws them again."""
+
+import html
+
+from callmart.base import disk
+from callmart.base.person import Counts, Person, Proof, Work
+from callmart.reports import shelf
+
+
+class Pages:
+    """The folder of drawn reports."""
+
+    name = "drawn reports"
+    tables = ()
+    paths = ("reports",)
+    contents = ()
+
+    def find(self, work: Work, person: Person) -> Counts:
+        """Count the customer's pages in which the person is."""
+        return Counts(
+            pages=sum(
+                page.customer_id == person.customer_id and _is_in(work, page.path.read_text("utf-8"))
+                for page in shelf.pages(work.settings)
+            )
+        )
+
+    def treat(self, work: Work, person: Person) -> Counts:
+        """Remove all pages of the customer. Commits."""
+        removed = Counts()
+        for page in list(shelf.pages(work.settings)):
+            if page.customer_id == person.customer_id:
+                page.path.unlink()
+                removed["pages"] += 1
+        shelf.tidy(work.connection, work.settings)
+        work.connection.commit()
+        return removed
+
+    def prove(self, work: Work, person: Person) -> Proof:
+        """Search everything in the folder."""
+        searched, left = Counts(), Counts()
+        for path in disk.files(shelf.folder(work.settings)):
+            searched["files"] += 1
+            left["files"] += bool(work.needles.in_file(path)) or _is_in(
+                work, path.read_text("utf-8", "replace")
+            )
+        return Proof(searched, +left)
+
+
+def _is_in(work: Work, text: str) -> bool:
+    return bool(work.needles.in_bytes(html.unescape(text).encode()))

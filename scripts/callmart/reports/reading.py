@@ -1,0 +1,148 @@
+"""Reads a customer's marts as the customer's own role, by the publisher's login: what a contract does not open fails in
+the database.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import date
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import psycopg
+from psycopg import sql
+from psycopg.rows import class_row, dict_row
+
+from callmart.access import roles
+from callmart.base import sql_file
+from callmart.base.errors import UserError
+from callmart.database import ledger
+from callmart.declarations.captions import Locale
+from callmart.reports.measures import Measure
+
+SQL = sql_file.statements(__file__)
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Customer:
+    """Whose report is drawn. `today` is the day by the customer's clock."""
+
+    customer_id: int
+    name: str
+    locale: Locale
+    today: date
+    option: str
+
+
+def customer(connection: psycopg.Connection, customer_id: int) -> Customer:
+    """Return a customer that may have reports now. Raises UserError for one that is unknown, has no contract today, or
+    is closed because ledger and database differ. The connection is the owner's.
+    """
+    if customer_id in ledger.closed(connection):
+        raise UserError(f"customer {customer_id}: {ledger.DIFFERS}")
+    with connection.cursor(row_factory=class_row(Customer)) as cursor:
+        found = cursor.execute(SQL["customer"], {"customer": customer_id}).fetchone()
+    if found is None:
+        raise UserError(f"there is no customer {customer_id}: `callmart status` lists them")
+    if found.option is None:
+        raise UserError(
+            f"customer {customer_id} has no contract today, so it has no reports: add one to the registry and apply it"
+        )
+    return found
+
+
+class Queue(NamedTuple):
+    """What the registry says of a queue."""
+
+    label: str | None
+    target: float | None
+
+
+class Reader:
+    """Reads as one customer, in one transaction: all sheets of a report are of the same moment."""
+
+    def __init__(self, connection: psycopg.Connection) -> None:
+        self._connection = connection
+
+    def rows(
+        self,
+        mart: str,
+        dimensions: dict[str, str],
+        measures: Sequence[Measure],
+        days: Sequence[date],
+        *,
+        where: str = "true",
+        with_total: bool = False,
+    ) -> list[Row]:
+        """The measures by dimensions, which are expressions by name, in their order. With a total, its row comes last
+        and has null dimensions.
+        """
+        per = ", ".join(dimensions.values())
+        sets = f"grouping sets (({per}), ())" if with_total else per
+        query = sql.SQL(
+            "select {columns} from mart.{mart} where call_date = any(%s) and {where} {per}"
+        ).format(
+            columns=sql.SQL(", ").join(
+                sql.SQL("{} as {}").format(sql.SQL(text), sql.Identifier(name))
+                for name, text in [*dimensions.items(), *((one.name, one.sql) for one in measures)]
+            ),
+            mart=sql.Identifier(mart),
+            where=sql.SQL(where),
+            per=sql.SQL(f"group by {sets} order by {per}" if per else ""),
+        )
+        with self._connection.cursor(row_factory=dict_row) as cursor:
+            return cursor.execute(query, [list(days)]).fetchall()
+
+    @cached_property
+    def agents(self) -> dict[str, str]:
+        """What agents are called, by key."""
+        return dict(self._connection.execute(SQL["agents"]).fetchall())
+
+    @cached_property
+    def queues(self) -> dict[str | None, Queue]:
+        """The queues of which the registry says something, by name. None has what it says of all others."""
+        return {name: Queue(*said) for name, *said in self._connection.execute(SQL["queues"])}
+
+    @cached_property
+    def lines(self) -> dict[str, str | None]:
+        """The label of each line that the registry names."""
+        return dict(self._connection.execute(SQL["lines"]).fetchall())
+
+    @cached_property
+    def held_back(self) -> tuple[date, ...]:
+        """The days that are held back."""
+        return tuple(day for (day,) in self._connection.execute(SQL["held_back"]))
+
+    @cached_property
+    def through(self) -> date | None:
+        """The last day of the customer's data."""
+        return next((day for (day,) in self._connection.execute(SQL["through"])), None)
+
+
+@contextmanager
+def reading(publisher: psycopg.Connection, customer: Customer) -> Iterator[Reader]:
+    """Read as a customer. Raises UserError if the database refuses."""
+    role = roles.customer_role(publisher.info.dbname, customer.customer_id)
+    try:
+        with publisher.transaction():
+            publisher.execute("set transaction isolation level repeatable read")
+            publisher.execute(sql.SQL("set local role {}").format(sql.Identifier(role)))
+            yield Reader(publisher)
+    except psycopg.errors.InsufficientPrivilege:
+        raise Unopened(customer) from None
+    except (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn):
+        raise UserError(
+            "a mart lacks what the report shows: run `callmart build`, and then this again"
+        ) from None
+
+
+class Unopened(UserError):
+    """The database does not let the customer read what a report shows."""
+
+    def __init__(self, customer: Customer) -> None:
+        super().__init__(
+            f"the contract of customer {customer.customer_id} ({customer.option}) does not open this report: "
+            "name another, or change the contract in the registry"
+        )

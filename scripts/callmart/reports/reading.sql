@@ -1,0 +1,38 @@
+-- name: customer
+-- A customer by its number: what it is called, its language, its day by its own clock, and what it has ordered today.
+select
+    c.customer_id,
+    c.name,
+    c.locale,
+    (now() at time zone c.time_zone)::date as today,
+    o.option
+from registry.customer as c
+left join registry.current_option as o using (customer_id)
+where c.customer_id = %(customer)s;
+
+-- name: agents
+-- What agents are called, by key. Those with the same name get the beginning of their keys, as on Tableau.
+select
+    agent_key,
+    case when count(*) over (partition by agent) > 1 then agent || ' (' || left(agent_key, 4) || ')' else agent end
+from mart.agent;
+
+-- name: queues
+select
+    queue,
+    label,
+    service_level_target
+from mart.queue_label;
+
+-- name: lines
+select
+    line,
+    label
+from mart.line_label;
+
+-- name: held_back
+select call_date from mart.held_back_day
+order by call_date;
+
+-- name: through
+select through from mart.data_through;

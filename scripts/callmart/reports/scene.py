@@ -1,0 +1,153 @@
+"""What the sheets of a report are drawn from: the customer's rows, the days that count, the words of the language."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, time, timedelta
+from functools import cached_property
+from typing import Any
+
+from callmart.declarations import exposures
+from callmart.declarations.captions import Captions
+from callmart.declarations.dbt_project import Mart
+from callmart.declarations.exposures import Sheet
+from callmart.declarations.metrics import Metric
+from callmart.reports import measures
+from callmart.reports.language import Language
+from callmart.reports.measures import Measure
+from callmart.reports.page import Grid, Records
+from callmart.reports.reading import Reader, Row
+from callmart.reports.weeks import Period
+
+Grain = str  # a dimension of reports, or an hour of the day
+EXPRESSIONS: Mapping[Grain, str] = {
+    **{str(dimension): column for dimension, column in exposures.COLUMN.items()},
+    "quarter_hour": "interval_local::time",
+    "hour": "date_trunc('hour', interval_local)::time",
+}
+NOW = "this_week"  # of a row: true in the week, false in the week before
+
+
+@dataclass(frozen=True)
+class Scene:
+    """Everything that the sheets of one report need."""
+
+    reader: Reader
+    period: Period
+    language: Language
+    marts: Mapping[str, Mart]
+    metrics: Mapping[str, Metric]
+    captions: Captions
+
+    def measures(self, sheet: Sheet) -> list[Measure]:
+        """The measures of a sheet."""
+        mart = self.marts[sheet.mart]
+        return [
+            measures.of(mart, name, self.metrics, self.captions, self.language.locale)
+            for name in sheet.measures
+        ]
+
+    def rows(
+        self, sheet: Sheet, *grains: Grain, compared: bool = False, with_total: bool = False
+    ) -> list[Row]:
+        """The measures of a sheet by dimensions, of the week; compared, also of the week before."""
+        dimensions = {grain: EXPRESSIONS[grain] for grain in grains}
+        days = self.period.days
+        if compared:
+            dimensions[NOW] = f"call_date >= '{self.period.week.monday}'"
+            days += self.period.before
+        where = "true"
+        if sheet.without is not None and sheet.by is not None:
+            where = f"{EXPRESSIONS[sheet.by]} is distinct from '{sheet.without}'"
+        return self.reader.rows(
+            sheet.mart, dimensions, self.measures(sheet), days, where=where, with_total=with_total
+        )
+
+    # -- words -----------------------------------------------------------------------------------------------------
+
+    def label(self, grain: Grain, value: Any) -> str:
+        """A value of a dimension, as people read it."""
+        match grain, value:
+            case _, date():
+                return self.language.weekday(value)
+            case _, time():
+                return f"{value:%H:%M}"
+            case "agent", _:
+                return self.reader.agents.get(value, str(value)[:10])
+            case "queue", _:
+                queue = self.reader.queues.get(value)
+                return str((queue and queue.label) or value)
+            case "line", _:
+                return self.reader.lines.get(value) or str(value) or self.language.say("no_name")
+        words = self.captions.values.get(grain, {}).get(value)
+        return self.language.of(words) if words else str(value)
+
+    def place(self, grain: Grain, row: Row) -> str:
+        """Where a row is on an axis. A day of the week before is at the day that it is compared with."""
+        value = row[grain]
+        if isinstance(value, date) and row.get(NOW) is False:
+            value += timedelta(days=7)
+        return self.label(grain, value)
+
+    def sentence(self, grain: Grain, row: Row) -> str:
+        """Where a row is, in a sentence."""
+        value = row[grain]
+        return self.language.short(value) if isinstance(value, date) else self.label(grain, value)
+
+    def value(self, measure: Measure, row: Row) -> str:
+        """A value with its unit."""
+        return self.language.value(measure.unit, row[measure.name])
+
+    def pointed_at(self, measure: Measure, row: Row, *grains: Grain) -> str:
+        """What a mark says when somebody points at it: where it is, what it counts, and how much."""
+        where = ", ".join(self.sentence(grain, row) for grain in grains)
+        return f"{where}, {measure.caption}: {self.value(measure, row)}"
+
+    # -- targets ---------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def _target(self) -> float | None:
+        """The target of the service level, if all queues have the same."""
+        targets = {queue.target for queue in self.reader.queues.values()}
+        return targets.pop() if len(targets) == 1 else None
+
+    def target(self, measure: Measure) -> float | None:
+        """The target of a measure, if it has one for the whole customer."""
+        return self._target if measure.metric and measure.metric.target else None
+
+    def _cell(self, measure: Measure, row: Row) -> str:
+        """A value in a table; beside it the target of the row's queue, if queues have different ones."""
+        value, queues = self.value(measure, row), self.reader.queues
+        if self._target is None and measure.metric and measure.metric.target and row.get("queue"):
+            queue = queues.get(row["queue"]) or queues.get(None)
+            if queue and queue.target is not None:
+                return f"{value} ({self.language.say('target', value=self.language.share(queue.target))})"
+        return value
+
+    # -- tables ----------------------------------------------------------------------------------------------------
+
+    def records(self, shown: Sequence[Measure], rows: Sequence[Row]) -> Records:
+        """The values of a sheet as they were read."""
+        return Records([(one.name, one.caption, one.unit) for one in shown], rows)
+
+    def grid(
+        self, grain: Grain, shown: Sequence[Measure], rows: Sequence[Row], total: Row | None = None
+    ) -> Grid:
+        """A table with a row per value of a dimension, and a column per measure."""
+        body = [[self.sentence(grain, row), *(self._cell(one, row) for one in shown)] for row in rows]
+        if total is not None:
+            body.append([self.language.say("total"), *(self.value(one, total) for one in shown)])
+        return Grid(["", *(one.caption for one in shown)], body, has_total=total is not None)
+
+    def crossed(self, down: Grain, across: Grain, measure: Measure, rows: Sequence[Row]) -> Grid:
+        """A table of one measure by two dimensions."""
+        columns = sorted({row[across] for row in rows})
+        lines: dict[Any, dict[Any, str]] = {}
+        for row in rows:
+            lines.setdefault(row[down], {})[row[across]] = self.value(measure, row)
+        return Grid(
+            ["", *(self.label(across, column) for column in columns)],
+            [
+                [self.sentence(down, {down: name}), *(cells.get(column, "") for column in columns)]
+                for name, cells in lines.items()
+            ],
+        )

@@ -1,0 +1,85 @@
+"""A measure by day and quarter-hour, as in a diary. Darker means more."""
+
+import math
+from collections.abc import Sequence
+from datetime import time
+from itertools import pairwise
+
+from callmart.declarations.exposures import Sheet
+from callmart.reports import charts
+from callmart.reports.charts import Cell
+from callmart.reports.language import Language
+from callmart.reports.measures import Unit
+from callmart.reports.page import Panel, Section
+from callmart.reports.scene import Scene
+
+SHADES = 5
+FEW = 0.95  # above this quantile is the darkest shade, so that one odd quarter-hour doesn't make all others pale
+
+
+def draw(scene: Scene, sheet: Sheet) -> Section:
+    """Draw a heat map."""
+    (measure,) = shown = scene.measures(sheet)
+    language, title = scene.language, scene.language.of(sheet.title)
+    rows = [row for row in scene.rows(sheet, "day", "quarter_hour") if row[measure.name] is not None]
+    panels = []
+    if rows:
+        step = _step([row[measure.name] for row in rows], measure.unit)
+        names = _names(language, measure.unit, step)
+        cells = [
+            Cell(
+                scene.label("day", row["day"]),
+                scene.label("quarter_hour", row["quarter_hour"]),
+                names[min(int(row[measure.name] / step), SHADES - 1)],
+                scene.pointed_at(measure, row, "day", "quarter_hour"),
+            )
+            for row in rows
+        ]
+        svg = charts.heat_map(
+            cells,
+            names,
+            [language.weekday(day) for day in scene.period.week.days],
+            [scene.label("quarter_hour", each) for each in _quarters([row["quarter_hour"] for row in rows])],
+            language.territory,
+        )
+        top = max(rows, key=lambda row: row[measure.name])
+        where = f"{scene.sentence('day', top)} {scene.label('quarter_hour', top['quarter_hour'])}"
+        read = language.say("most", measure=measure.caption, top=where, high=scene.value(measure, top))
+        unit = f" ({language.unit(measure.unit)})" if language.unit(measure.unit) else ""
+        panels.append(Panel(svg, title, f"{measure.caption}{unit}", [read]))
+    return Section(
+        name=sheet.name,
+        title=title,
+        kind="chart",
+        records=scene.records(shown, rows),
+        panels=panels,
+        grid=scene.crossed("hour", "day", measure, scene.rows(sheet, "hour", "day")),
+    )
+
+
+def _step(values: Sequence[float], unit: Unit) -> float:
+    """How much a shade covers: a round number."""
+    usual = sorted(values)[math.ceil(FEW * len(values)) - 1] / SHADES
+    if unit == "share":
+        return 0.2
+    steps = [1, 2, 5, 10, 15, 20, 30, 60] if unit == "seconds" else [1, 2, 5, 10, 20, 50, 100]
+    return next((step for step in steps if step >= usual), math.ceil(usual / 100) * 100)
+
+
+def _names(language: Language, unit: Unit, step: float) -> list[str]:
+    """The names of the shades: 0–4, 5–9, …, 20+."""
+    if unit == "share":
+        bounds = [language.share(number * step) for number in range(SHADES + 1)]
+        return [f"{low}–{high}" for low, high in pairwise(bounds)]
+    size = int(step)
+    names = [f"{low}–{low + size - 1}" if size > 1 else str(low) for low in range(0, size * SHADES, size)]
+    return [*names[:-1], f"{size * (SHADES - 1)}+"]
+
+
+def _quarters(found: Sequence[time]) -> list[time]:
+    """All quarter-hours from the first hour with data to the last."""
+    return [
+        time(hour, minute)
+        for hour in range(min(found).hour, max(found).hour + 1)
+        for minute in (0, 15, 30, 45)
+    ]

@@ -1,0 +1,48 @@
+"""The fixtures of tests of drawn reports: customers with a week and the week before it."""
+
+from collections.abc import Iterator
+
+import psycopg
+import pytest
+
+from callmart.access import logins
+from callmart.declarations import dbt_project, exposures
+from callmart.declarations.captions import Locale
+from callmart.reports import drawing, reading, weeks
+from callmart.reports.drawing import Declared
+from callmart.reports.page import Page
+from callmart_home import Callmart
+from drawn import WEEK, Draw, add_week_before
+
+
+@pytest.fixture(scope="module")
+def two_weeks(played: Callmart) -> Callmart:
+    """The played days, a smaller week before them, and a target."""
+    with played.connect() as owner:
+        for mart in dbt_project.marts(played.settings):
+            add_week_before(owner, mart)
+        owner.execute("update registry.customer set service_level_target = 0.8")
+    return played
+
+
+@pytest.fixture(scope="module")
+def declared(two_weeks: Callmart) -> Declared:
+    return Declared.of(two_weeks.settings)
+
+
+@pytest.fixture
+def publisher(two_weeks: Callmart) -> Iterator[psycopg.Connection]:
+    with logins.connect(two_weeks.settings, "publisher") as connection:
+        yield connection
+
+
+@pytest.fixture
+def draw(two_weeks: Callmart, declared: Declared, publisher: psycopg.Connection) -> Draw:
+    """Draws a report of a customer: of the week with data, if no other is named."""
+
+    def draw(report: str, customer_id: int, week: weeks.Week = WEEK, locale: Locale | None = None) -> Page:
+        with two_weeks.connect() as owner:
+            customer = reading.customer(owner, customer_id)
+        return drawing.draw(publisher, declared, exposures.named(report), customer, week, locale)
+
+    return draw

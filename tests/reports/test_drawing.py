@@ -1,0 +1,421 @@
+"""Drawn reports: their numbers are those of SQL written by hand, and a customer's report is read as that customer."""
+
+import csv
+import io
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pypdf
+import pytest
+from lxml import html as lxml_html
+
+from callmart.access import logins
+from callmart.base.errors import UserError
+from callmart.declarations import exposures
+from callmart.declarations.exposures import Report
+from callmart.reports import drawing, paper, reading, weeks
+from callmart.reports.drawing import ENDINGS, Declared, NoData
+from callmart.reports.page import Page, Section
+from callmart.reports.reading import Unopened
+from callmart.reports.weeks import Week
+from callmart_home import Callmart
+from centre import ANONYMOUS, DETAILED, NAMED, NONE, STANDARD, WITH_DATA, agent_of, queue_of
+from commands import command_of
+from drawn import BEFORE, WEEK, Draw
+from today import TODAY, YESTERDAY
+
+pytestmark = [pytest.mark.dated, pytest.mark.usefixtures("unchecked")]
+
+REPORTS = exposures.reports()
+DAYS = [day for day in WEEK.days if day < TODAY]
+OPENED = {
+    customer: [report for report in REPORTS.values() if report.is_opened_by(option)]
+    for customer, option in ((NAMED, "detailed"), (ANONYMOUS, "detailed"), (STANDARD, "standard"))
+}
+ALL = [(customer, report.name) for customer, reports in OPENED.items() for report in reports]
+
+
+def section(page: Page, name: str) -> Section:
+    return next(one for one in page.sections if one.name == name)
+
+
+def asked(callmart: Callmart, query: str, *values: Any) -> list[tuple[Any, ...]]:
+    """The owner's answer, from the tables without views and policies of customers."""
+    with callmart.connect() as owner:
+        return owner.execute(query.encode(), values).fetchall()
+
+
+# -- numbers -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("customer", WITH_DATA)
+def test_key_figures_are_those_of_sql_written_by_hand(two_weeks: Callmart, draw: Draw, customer: int) -> None:
+    page = draw("accessibility", customer, locale="en")
+    query = """
+        select sum(offered), sum(answered), sum(abandoned),
+            100.0 * sum(answered_in_threshold) / sum(offered - short_abandoned),
+            sum(wait_answered_s)::float / sum(answered)
+        from store.queue_interval where customer_id = %s and call_date = any(%s)
+        """
+    ((offered, answered, abandoned, level, wait),) = asked(two_weeks, query, customer, DAYS)
+    (was, *_) = asked(two_weeks, query, customer, [day - BEFORE for day in DAYS])[0]
+    tiles = section(page, "key_figures").tiles
+    assert [tile.value for tile in tiles] == [
+        f"{offered:,}", f"{answered:,}", f"{abandoned:,}", f"{level:.1f}%", f"{wait:.0f} s"
+    ]  # fmt: skip
+    assert tiles[0].before == f"was {was:,}"
+    assert was < offered
+    assert tiles[0].change == f"▲ {100 * (offered / was - 1):,.1f}%"
+    assert tiles[3].target == f"target 80% {'met' if level >= 80 else 'missed'}"
+
+
+def test_each_day_and_queue_is_that_of_sql_written_by_hand(two_weeks: Callmart, draw: Draw) -> None:
+    page = draw("accessibility", STANDARD)
+    by_day = asked(
+        two_weeks,
+        """
+        select call_date, sum(answered_in_threshold)::float / sum(offered - short_abandoned) from store.queue_interval
+        where customer_id = %s and call_date = any(%s) group by 1 order by 1
+        """,
+        STANDARD,
+        DAYS,
+    )
+    rows = section(page, "service_level_per_day").records.rows
+    assert [(row["day"], row["service_level"]) for row in rows if row["this_week"]] == by_day
+    assert {row["day"] for row in rows if not row["this_week"]} == {day - BEFORE for day, _ in by_day}
+    ((offered, abandoned),) = asked(
+        two_weeks,
+        "select sum(offered), sum(abandoned) from store.queue_interval where customer_id = %s and call_date = any(%s)",
+        STANDARD,
+        DAYS,
+    )
+    (row,) = section(page, "per_queue").records.rows
+    assert (row["queue"], row["offered"], row["abandoned"]) == (queue_of(STANDARD), offered, abandoned)
+
+
+def test_a_heat_map_shows_each_quarter_hour(two_weeks: Callmart, draw: Draw) -> None:
+    page = draw("traffic", STANDARD)
+    wanted = asked(
+        two_weeks,
+        """
+        select call_date, interval_local::time, sum(offered)::bigint from store.queue_interval
+        where customer_id = %s and call_date = any(%s) group by 1, 2 order by 1, 2
+        """,
+        STANDARD,
+        DAYS,
+    )
+    shown = section(page, "offered_by_moment")
+    found = sorted((row["day"], row["quarter_hour"], row["offered"]) for row in shown.records.rows)
+    assert found == wanted
+    marks = re.findall(r"<title>[^<]*: (\d+)</title>", shown.panels[0].svg)
+    assert sorted(map(int, marks)) == sorted(count for *_, count in wanted)
+    assert shown.grid is not None
+    assert sum(int(cell) for row in shown.grid.rows for cell in row[1:] if cell) == sum(
+        count for *_, count in wanted
+    )
+
+
+def test_agents_are_shown_by_name_and_durations_in_hours(two_weeks: Callmart, draw: Draw) -> None:
+    page = draw("agents", NAMED, locale="en")
+    grid = section(page, "per_agent").grid
+    assert grid is not None
+    wanted = asked(
+        two_weeks,
+        """
+        select agent, sum(contacts), sum(talk_s) / 3600.0
+        from store.agent_day join store.agent using (customer_id, agent_key)
+        where customer_id = %s and call_date = any(%s) group by agent_key, agent order by 2 desc, 1
+        """,
+        NAMED,
+        DAYS,
+    )
+    talk = list(grid.head).index("Talk")
+    assert [(row[0], row[1], row[talk]) for row in grid.rows[:-1]] == [
+        (name, f"{contacts:,}", f"{hours:.1f} h") for name, contacts, hours in wanted
+    ]
+    assert "Noor Zandvliet" in [row[0] for row in grid.rows]
+    assert grid.rows[-1][:2] == ["Total", f"{sum(contacts for _, contacts, _ in wanted):,}"]
+
+
+def test_agents_of_the_same_name_are_told_apart(two_weeks: Callmart, draw: Draw) -> None:
+    with two_weeks.connect() as owner:
+        owner.execute("update store.agent set agent = 'Same' where customer_id = %s", [ANONYMOUS])
+        keys = owner.execute("select left(agent_key, 4) from store.agent where customer_id = %s", [ANONYMOUS])
+        wanted = {f"Same ({key})" for (key,) in keys}
+    grid = section(draw("agents", ANONYMOUS), "per_agent").grid
+    assert grid is not None
+    assert {row[0] for row in grid.rows[:-1]} == wanted
+    with two_weeks.connect() as owner:
+        owner.execute("update store.agent set agent = agent_key where customer_id = %s", [ANONYMOUS])
+
+
+def test_the_csv_has_what_the_page_shows(draw: Draw) -> None:
+    page = draw("traffic", STANDARD)
+    rows = list(csv.DictReader(io.StringIO(ENDINGS[".csv"](page).decode("utf-8-sig"))))
+    assert {row["sheet"] for row in rows} == {one.name for one in REPORTS["traffic"].sheets}
+    offered = [row for row in rows if row["sheet"] == "offered_by_moment"]
+    assert [row["value"] for row in offered] == [
+        str(row["offered"]) for row in section(page, "offered_by_moment").records.rows
+    ]
+    assert {row["week"] for row in rows if row["sheet"] == "key_figures"} == {str(WEEK), str(WEEK.before)}
+
+
+def test_a_queue_with_a_target_of_its_own_is_shown_beside_it(two_weeks: Callmart, draw: Draw) -> None:
+    with two_weeks.connect() as owner:
+        owner.execute(
+            "insert into registry.queue (customer_id, queue, service_level_s, short_abandon_s, service_level_target)"
+            " values (%s, %s, 20, 5, 0.5)",
+            [STANDARD, queue_of(STANDARD)],
+        )
+    page, other = draw("accessibility", STANDARD, locale="en"), draw("accessibility", NAMED, locale="en")
+    with two_weeks.connect() as owner:
+        owner.execute("delete from registry.queue")
+    assert section(page, "key_figures").tiles[3].target == "", "the queues have different ones"
+    grid, others = section(page, "per_queue").grid, section(other, "per_queue").grid
+    assert grid is not None and others is not None
+    assert any(cell.endswith("% (target 50%)") for cell in grid.rows[0])
+    assert not any("target" in cell for cell in others.rows[0])
+
+
+# -- days --------------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def held_back(callmart: Callmart, customer_id: int, day: date) -> Iterator[None]:
+    with callmart.connect() as owner:
+        owner.execute(
+            "insert into ops.held_back (customer_id, call_date, build_id, cause) values (%s, %s, 1, 'test')",
+            [customer_id, day],
+        )
+    yield
+    with callmart.connect() as owner:
+        owner.execute("delete from ops.held_back")
+
+
+def test_a_held_back_day_is_named_and_counts_in_neither_week(two_weeks: Callmart, draw: Draw) -> None:
+    whole = draw("accessibility", STANDARD, locale="en")
+    assert not any("still being checked" in notice for notice in whole.notices)
+    with held_back(two_weeks, STANDARD, YESTERDAY):
+        if len(DAYS) == 1:
+            with pytest.raises(NoData):
+                draw("accessibility", STANDARD)
+            return
+        page = draw("accessibility", STANDARD, locale="en")
+        other = draw("accessibility", NAMED, locale="en")
+    assert any(f"{YESTERDAY:%a} {YESTERDAY.day}" in notice for notice in page.notices)
+    assert not any("still being checked" in notice for notice in other.notices)
+    days = {row["day"] for row in section(page, "service_level_per_day").records.rows}
+    assert not days & {YESTERDAY, YESTERDAY - BEFORE}
+    assert page.compared == f"compared with the same days of week {WEEK.before.number}"
+
+
+def test_a_week_that_goes_on_is_compared_with_the_same_days() -> None:
+    monday = date(2026, 11, 16)
+    period = weeks.counted(Week(monday), date(2026, 11, 19), [])
+    assert period.days == (monday, date(2026, 11, 17), date(2026, 11, 18))
+    assert period.before == (date(2026, 11, 9), date(2026, 11, 10), date(2026, 11, 11))
+    assert period.is_going_on
+    over = weeks.counted(Week(monday), date(2026, 11, 23), [date(2026, 11, 18)])
+    assert not over.is_going_on
+    assert len(over.days) == 6
+    with pytest.raises(UserError, match="2026-W47 has no day that is over"):
+        weeks.counted(Week(monday), monday, [])
+
+
+# -- what is drawn -----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def drawn(two_weeks: Callmart, declared: Declared) -> dict[tuple[int, str], Page]:
+    """All reports of all customers."""
+    pages = {}
+    with two_weeks.connect() as owner, logins.connect(two_weeks.settings, "publisher") as publisher:
+        for customer, name in ALL:
+            found = reading.customer(owner, customer)
+            pages[customer, name] = drawing.draw(publisher, declared, REPORTS[name], found, WEEK)
+    return pages
+
+
+def words(pdf: bytes) -> str:
+    return " ".join(" ".join(page.extract_text() for page in pypdf.PdfReader(io.BytesIO(pdf)).pages).split())
+
+
+def test_words_are_found_in_the_pdf(drawn: dict[tuple[int, str], Page]) -> None:
+    for (customer, name), page in drawn.items():
+        found = words(ENDINGS[".pdf"](page))
+        report = REPORTS[name]
+        for wanted in (
+            page.title,
+            page.customer,
+            *(sheet.title.nl for sheet in report.sheets if sheet.kind == "table"),
+        ):
+            assert wanted in found, (customer, name, wanted)
+        for tile in next(one for one in page.sections if one.kind == "figures").tiles:
+            assert tile.value in found
+    # A font that vl-convert lacks would draw a chart without its words.
+    day = DAYS[-1]
+    assert re.search(
+        rf"(ma|di|wo|do|vr|za|zo) {day.day}\b", words(ENDINGS[".pdf"](drawn[STANDARD, "accessibility"]))
+    )
+
+
+def test_a_page_loads_nothing_and_is_whole(drawn: dict[tuple[int, str], Page]) -> None:
+    for page in drawn.values():
+        text = ENDINGS[".html"](page).decode()
+        assert "http" not in text
+        assert "url(" not in text.replace("url(#", "")
+        root = lxml_html.document_fromstring(text)
+        assert not root.xpath("//script | //link | //img | //iframe | //@src | //@href")
+        ids = root.xpath("//@id")
+        assert len(ids) == len(set(ids))
+        figures = root.xpath("//figure")
+        assert len(root.xpath("//figure//details//table")) == sum(bool(one.panels) for one in page.sections)
+        assert figures and all(figure.xpath(".//div[@role='img']/@aria-label") for figure in figures)
+
+
+@pytest.mark.parametrize("ending", sorted(ENDINGS))
+def test_the_same_input_gives_the_same_bytes(draw: Draw, ending: str) -> None:
+    first = ENDINGS[ending](draw("traffic", STANDARD))
+    paper._compiler.cache_clear()
+    assert ENDINGS[ending](draw("traffic", STANDARD)) == first
+    assert ENDINGS[ending](draw("traffic", NAMED)) != first
+
+
+def test_both_languages_have_all_words(draw: Draw) -> None:
+    dutch, english = (draw("accessibility", STANDARD, locale=locale) for locale in ("nl", "en"))
+    assert (dutch.title, english.title) == ("Bereikbaarheid", "Accessibility")
+    assert "," in section(dutch, "key_figures").tiles[3].value
+    assert "." in section(english, "key_figures").tiles[3].value
+    assert not any("_" in meaning for _, meaning in english.meanings)
+
+
+ODD = '<script>alert("x")</script> #eval("1+1") *x* $y$'
+
+
+def test_a_customers_words_are_text_and_nothing_else(two_weeks: Callmart, draw: Draw) -> None:
+    with two_weeks.connect() as owner:
+        owner.execute(
+            "insert into registry.queue (customer_id, queue, label, service_level_s, short_abandon_s)"
+            " values (%s, %s, %s, 20, 5)",
+            [STANDARD, queue_of(STANDARD), ODD],
+        )
+    page = replace(draw("handling", STANDARD), customer=ODD)
+    with two_weeks.connect() as owner:
+        owner.execute("delete from registry.queue")
+    root = lxml_html.document_fromstring(ENDINGS[".html"](page).decode())
+    assert not root.xpath("//script")
+    assert ODD in root.xpath("string(//header)")
+    assert any(ODD in cell.text_content() for cell in root.xpath("//th")), "the label of the queue"
+    assert any(ODD in title.text for title in root.xpath("//*[local-name() = 'title']")), "of a mark"
+    assert words(ENDINGS[".pdf"](page)).count('#eval("1+1") *x* $y$') >= 2
+
+
+@pytest.mark.parametrize("word", ["=1+1", "+1", "-1", "@x", "\t=1"])
+def test_no_cell_of_a_csv_is_a_formula(draw: Draw, word: str) -> None:
+    page = draw("accessibility", STANDARD)
+    per_queue = section(page, "per_queue")
+    odd = replace(
+        per_queue, records=replace(per_queue.records, rows=[{**per_queue.records.rows[0], "queue": word}])
+    )
+    text = ENDINGS[".csv"](replace(page, sections=[odd])).decode("utf-8-sig")
+    assert {row["queue"] for row in csv.DictReader(io.StringIO(text))} == {f"'{word}"}
+
+
+# -- isolation ---------------------------------------------------------------------------------------------------
+
+
+def test_a_report_has_no_word_of_another_customer(drawn: dict[tuple[int, str], Page]) -> None:
+    for (customer, name), page in drawn.items():
+        text = ENDINGS[".html"](page).decode() + ENDINGS[".csv"](page).decode()
+        for other in set(WITH_DATA) - {customer}:
+            assert queue_of(other) not in text
+            assert agent_of(other)[:-1] not in text
+        if any(sheet.by == "queue" for sheet in REPORTS[name].sheets):
+            assert queue_of(customer) in text, "the control"
+
+
+@pytest.mark.parametrize("name", [report.name for report in REPORTS.values() if report.option == "detailed"])
+def test_the_database_refuses_what_the_contract_does_not_open(
+    draw: Draw, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    with pytest.raises(Unopened, match=rf"customer {STANDARD} \(standard\) does not open"):
+        draw(name, STANDARD)
+    monkeypatch.setattr(Report, "is_opened_by", lambda self, option: True)
+    with pytest.raises(Unopened):
+        draw(name, STANDARD)
+    assert draw(name, DETAILED[0]).customer_id == DETAILED[0]
+
+
+def test_a_report_of_a_larger_contract_is_refused_although_its_marts_are_open(
+    two_weeks: Callmart, declared: Declared, publisher: psycopg.Connection
+) -> None:
+    report = REPORTS["traffic"].model_copy(update={"option": "detailed"})
+    with two_weeks.connect() as owner:
+        customer = reading.customer(owner, STANDARD)
+    with pytest.raises(Unopened):
+        drawing.draw(publisher, declared, report, customer, WEEK)
+
+
+def test_the_publisher_reads_nothing_as_itself(publisher: psycopg.Connection, draw: Draw) -> None:
+    draw("accessibility", STANDARD)
+    with pytest.raises(psycopg.errors.InsufficientPrivilege):
+        publisher.execute("select * from mart.queue_interval")
+
+
+# -- wrong input -------------------------------------------------------------------------------------------------
+
+WRONG = [
+    (
+        ("accesibility", "--customer", STANDARD, "--out", "x.pdf"),
+        "no report accesibility: name accessibility",
+    ),
+    (("zzz", "--customer", STANDARD, "--out", "x.pdf"), "name one of accessibility, traffic"),
+    (("agents", "--customer", STANDARD, "--out", "x.pdf", "--week", str(WEEK)), "does not open this report"),
+    (("traffic", "--customer", 99, "--out", "x.pdf"), "there is no customer 99"),
+    (("traffic", "--customer", NONE, "--out", "x.pdf"), f"customer {NONE} has no contract today"),
+    (("traffic", "--customer", STANDARD, "--out", "x.doc"), "drawn as .html, .pdf, .png, .csv"),
+    (
+        ("traffic", "--customer", STANDARD, "--out", "x.pdf", "--week", "2099-W01"),
+        "2099-W01 has no day that is over",
+    ),
+    (("traffic", "--customer", STANDARD, "--out", "x.pdf", "--week", "2020-W01"), "has no data of 2020-W01"),
+    (("traffic", "--customer", STANDARD, "--out", "x.pdf", "--week", "2026-W60"), "2026-W60 is not a week"),
+    (("traffic", "--customer", STANDARD, "--out", "/nowhere/x.pdf", "--week", str(WEEK)), "/nowhere/x.pdf"),
+    (("traffic", "--customer", STANDARD), "name a report, --customer and --out"),
+    (("traffic", "--all"), "--all draws every report"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "sentence"), WRONG, ids=[sentence for _, sentence in WRONG])
+def test_a_mistake_is_one_sentence(two_weeks: Callmart, arguments: tuple[Any, ...], sentence: str) -> None:
+    done = command_of(two_weeks.home)("report", *map(str, arguments))
+    assert done.returncode == 2
+    assert sentence in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert not done.stdout
+
+
+def test_the_command_draws_a_file(two_weeks: Callmart, tmp_path: Path) -> None:
+    file = tmp_path / "traffic.PDF"
+    done = command_of(two_weeks.home)(
+        "report", "drukte", "--customer", str(STANDARD), "--week", str(WEEK), "--locale", "en", "--out", file
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "Traffic" in words(file.read_bytes())
+
+
+def test_a_missing_font_is_one_sentence(draw: Draw, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    page = draw("traffic", STANDARD)
+    monkeypatch.setattr(paper, "FONTS", tmp_path)
+    paper._compiler.cache_clear()
+    with pytest.raises(
+        UserError, match=f"the font Liberation Sans is missing: bring its files back into {tmp_path}"
+    ):
+        ENDINGS[".pdf"](page)
+    paper._compiler.cache_clear()

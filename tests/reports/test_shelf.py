@@ -1,0 +1,132 @@
+"""The pages of all customers: which are drawn and kept, and that a person who is erased is in none of them."""
+
+import shutil
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+
+import psycopg
+import pytest
+
+from callmart.base.errors import UserError
+from callmart.base.needles import Needles
+from callmart.base.person import Person, Work
+from callmart.declarations import exposures
+from callmart.reports import drawing, filling, shelf, weeks
+from callmart.reports.places import Pages
+from callmart.retention import expiry_plan
+from callmart_home import Callmart, ignore_step
+from centre import DETAILED, NAMED, STANDARD, WITH_DATA
+from drawn import BEFORE, WEEK
+from today import TODAY
+
+pytestmark = [pytest.mark.dated, pytest.mark.usefixtures("unchecked")]
+
+NOOR = "Noor Zandvliet"
+
+
+@pytest.fixture
+def owner(two_weeks: Callmart) -> Iterator[psycopg.Connection]:
+    """The owner, with an empty shelf."""
+    shutil.rmtree(shelf.folder(two_weeks.settings), ignore_errors=True)
+    with two_weeks.connect() as connection:
+        yield connection
+
+
+def fill(callmart: Callmart, owner: psycopg.Connection) -> list[filling.Outcome]:
+    return filling.fill(owner, callmart.settings, WEEK, ignore_step)
+
+
+def on_shelf(callmart: Callmart) -> set[tuple[int, str]]:
+    return {(page.customer_id, page.report) for page in shelf.pages(callmart.settings)}
+
+
+def ordered(customer_id: int) -> set[tuple[int, str]]:
+    option = "detailed" if customer_id in DETAILED else "standard"
+    return {(customer_id, name) for name, one in exposures.reports().items() if one.is_opened_by(option)}
+
+
+def test_each_customer_gets_what_its_contract_opens(two_weeks: Callmart, owner: psycopg.Connection) -> None:
+    outcomes = fill(two_weeks, owner)
+    assert [(one.customer_id, one.failures) for one in outcomes] == [(customer, ()) for customer in WITH_DATA]
+    wanted = set().union(*map(ordered, WITH_DATA))
+    assert on_shelf(two_weeks) == wanted
+    listed = shelf.index(two_weeks.settings).read_text()
+    for page in shelf.pages(two_weeks.settings):
+        assert f'href="{page.customer_id}/{page.path.name}"' in listed
+        assert page.path.stat().st_mode & 0o077 == 0
+
+
+def test_one_failing_customer_stops_no_other(
+    two_weeks: Callmart, owner: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inner = drawing.draw
+
+    def draw(publisher: Any, declared: Any, report: Any, customer: Any, *more: Any) -> Any:
+        if customer.customer_id == NAMED:
+            raise RuntimeError(NOOR)
+        if customer.customer_id == STANDARD and report.name == "traffic":
+            raise UserError("a sentence")
+        return inner(publisher, declared, report, customer, *more)
+
+    monkeypatch.setattr(drawing, "draw", draw)
+    failures = {one.customer_id: one.failures for one in fill(two_weeks, owner)}
+    assert failures[NAMED] == (f"the reports of customer {NAMED} were not drawn: RuntimeError",)
+    assert failures[STANDARD] == ("a sentence",)
+    assert on_shelf(two_weeks) == set().union(*map(ordered, WITH_DATA)) - ordered(NAMED) - {
+        (STANDARD, "traffic")
+    }
+
+
+def test_pages_that_no_contract_orders_are_removed(two_weeks: Callmart, owner: psycopg.Connection) -> None:
+    fill(two_weeks, owner)
+    owner.execute("update registry.contract set option = 'standard' where customer_id = %s", [NAMED])
+    owner.execute("delete from registry.contract where customer_id = %s", [STANDARD])
+    removed = shelf.tidy(owner, two_weeks.settings)
+    owner.rollback()
+    left = on_shelf(two_weeks)
+    assert {name for customer, name in left if customer == NAMED} == {name for _, name in ordered(STANDARD)}
+    assert not any(customer == STANDARD for customer, _ in left)
+    assert not (shelf.folder(two_weeks.settings) / str(STANDARD)).exists()
+    assert removed == len(ordered(NAMED)) - len(ordered(STANDARD)) + len(ordered(STANDARD))
+    assert f"{STANDARD}/" not in shelf.index(two_weeks.settings).read_text()
+
+
+def test_a_page_expires_with_the_first_day_that_it_shows(
+    two_weeks: Callmart, owner: psycopg.Connection
+) -> None:
+    fill(two_weeks, owner)
+    pages = sorted(page.path for page in shelf.pages(two_weeks.settings))
+    first = WEEK.monday - BEFORE
+    assert shelf.too_old(two_weeks.settings, first) == []
+    assert shelf.too_old(two_weeks.settings, first + timedelta(days=1)) == pages
+    planned = expiry_plan.plan(owner, two_weeks.settings, TODAY.replace(year=TODAY.year + 4, day=1))
+    (step,) = [step for step in planned.steps if step.why.startswith("drawn reports")]
+    assert step.count == step.take(owner) == len(pages)
+    assert on_shelf(two_weeks) == set()
+    owner.rollback()
+
+
+def test_a_person_who_is_erased_is_in_no_page(two_weeks: Callmart, owner: psycopg.Connection) -> None:
+    fill(two_weeks, owner)
+    place, day = Pages(), weeks.Week(WEEK.monday).sunday
+    work: Any = Work(owner, two_weeks.settings, lambda: None, Needles([NOOR]))
+    person: Any = Person(NAMED, "agent", frozenset([NOOR]), frozenset(), day)  # type: ignore[arg-type]
+    assert place.find(work, person)["pages"] == 2, "the agents' reports name them"
+    assert place.prove(work, person).left["files"] == 2
+    treated = place.treat(work, person)
+    assert treated["pages"] == len(ordered(NAMED))
+    assert on_shelf(two_weeks) == set().union(*map(ordered, WITH_DATA)) - ordered(NAMED)
+    proof = place.prove(work, person)
+    assert not proof.left and proof.searched["files"]
+    assert place.treat(work, person)["pages"] == 0
+
+
+def test_a_name_that_html_writes_otherwise_is_found(two_weeks: Callmart, owner: psycopg.Connection) -> None:
+    page = shelf.place(two_weeks.settings, NAMED, "agents", WEEK)
+    page.parent.mkdir(parents=True)
+    page.write_text("<p>O&#39;Brien &amp; Zn.</p>")
+    work: Any = Work(owner, two_weeks.settings, lambda: None, Needles(["O'Brien & Zn."]))
+    person: Any = Person(NAMED, "agent", frozenset(), frozenset(), TODAY)  # type: ignore[arg-type]
+    assert Pages().find(work, person)["pages"] == 1
+    assert Pages().prove(work, person).left["files"] == 1
