@@ -89,7 +89,7 @@ def desired(connection: psycopg.Connection, settings: Settings) -> list[Publicat
             "select customer_id, mart_group, content_hash, row_count from ops.extract order by 1, 2",
         )
     )
-    stopped, now, closed = _mail_stopped(connection), clock.now(connection), ledger.closed(connection)
+    stopped, now, closed = mail_stopped(connection), clock.now(connection), ledger.closed(connection)
     site_zone = ZoneInfo(settings.tableau.time_zone or settings.time_zone)
     publications = []
     for customer in customers:
@@ -106,6 +106,11 @@ def desired(connection: psycopg.Connection, settings: Settings) -> list[Publicat
             sources, problem = [], str(error)
         workbooks = tuple(shared.workbooks(customer, [each.source for each in sources]))
         people = recipients[customer.customer_id]
+        mails = (
+            tuple(_mails(customer, people, workbooks, site_zone, now))
+            if settings.mail.sender == "tableau"
+            else ()
+        )
         publications.append(
             Publication(
                 customer.customer_id,
@@ -113,7 +118,7 @@ def desired(connection: psycopg.Connection, settings: Settings) -> list[Publicat
                 tuple(sources),
                 workbooks,
                 members=tuple(recipient.email for recipient in people),
-                mails=tuple(_mails(customer, people, workbooks, site_zone, now)),
+                mails=mails,
                 mail_stopped_because=stopped.get(customer.customer_id),
                 problem=problem,
             )
@@ -165,7 +170,7 @@ def mail_time(schedule: Schedule, zone: ZoneInfo, site_zone: ZoneInfo, now: date
     return _DAYS[moment.weekday()], f"{moment:%H:%M}:00"
 
 
-def _mail_stopped(connection: psycopg.Connection) -> dict[int, str]:
+def mail_stopped(connection: psycopg.Connection) -> dict[int, str]:
     """The customers whose last complete week must not be mailed, with the reason."""
     return dict(connection.execute(SQL["mail_stopped"]).fetchall())
 
