@@ -146,7 +146,7 @@ def one(**changed: object) -> Metric:
 )
 def test_what_a_mart_does_not_hold_is_refused(metric: Metric, sentence: str) -> None:
     metrics.check(metrics.metrics().values(), marts())
-    with pytest.raises(UserError, match=f"^metrics.yml: {metric.name}: {re.escape(sentence)}"):
+    with pytest.raises(UserError, match=rf"^metrics.yml line \d+: {metric.name}: {re.escape(sentence)}"):
         metrics.check([metric], marts())
 
 

@@ -86,6 +86,18 @@ def desired(callmart: Callmart, owner: psycopg.Connection) -> dict[int, Publicat
     return {one.customer_id: one for one in publishing.desired(owner, callmart.settings)}
 
 
+def test_a_report_that_needs_data_is_for_customers_who_have_some(
+    applied: Callmart, owner: psycopg.Connection
+) -> None:
+    opened = "insert into ops.opened_day (customer_id, call_date, mart, row_count, build_id) values (%s, %s, %s, %s, 1)"
+    owner.execute(opened, [DETAILED, "2026-06-01", "line_interval", 0])
+    owner.execute(opened, [DETAILED, "2026-06-02", "queue_interval", 9])
+    owner.execute(opened, [STANDARD, "2026-06-01", "line_interval", 9])
+    found = desired(applied, owner)
+    assert "lines" not in [each.report.name for each in found[DETAILED].workbooks]
+    assert [each.report.name for each in found[STANDARD].workbooks] == [*REPORTS, "lines"]
+
+
 def test_a_contract_orders_data_sources_reports_and_mail(
     applied: Callmart, owner: psycopg.Connection
 ) -> None:

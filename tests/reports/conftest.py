@@ -7,6 +7,7 @@ import pytest
 
 from callmart.access import logins
 from callmart.declarations import exposures
+from callmart.declarations.captions import Locale
 from callmart.reports import drawing, reading, weeks
 from callmart.reports.drawing import Declared
 from callmart.reports.page import Page
@@ -29,9 +30,9 @@ def publisher(two_weeks: Callmart) -> Iterator[psycopg.Connection]:
 def draw(two_weeks: Callmart, declared: Declared, publisher: psycopg.Connection) -> Draw:
     """Draws a report of a customer: of the week with data, if no other is named."""
 
-    def draw(report: str, customer_id: int, week: weeks.Week = WEEK, **options: str) -> Page:
+    def draw(report: str, customer_id: int, week: weeks.Week = WEEK, locale: Locale | None = None) -> Page:
         with two_weeks.connect() as owner:
             customer = reading.customer(owner, customer_id)
-        return drawing.draw(publisher, declared, exposures.named(report), customer, week, **options)
+        return drawing.draw(publisher, declared, exposures.named(report), customer, week, locale)
 
     return draw

@@ -143,6 +143,18 @@ def test_agents_are_shown_by_name_and_durations_in_hours(two_weeks: Callmart, dr
     assert grid.rows[-1][:2] == ["Total", f"{sum(contacts for _, contacts, _ in wanted):,}"]
 
 
+def test_agents_of_the_same_name_are_told_apart(two_weeks: Callmart, draw: Draw) -> None:
+    with two_weeks.connect() as owner:
+        owner.execute("update store.agent set agent = 'Same' where customer_id = %s", [ANONYMOUS])
+        keys = owner.execute("select left(agent_key, 4) from store.agent where customer_id = %s", [ANONYMOUS])
+        wanted = {f"Same ({key})" for (key,) in keys}
+    grid = section(draw("agents", ANONYMOUS), "per_agent").grid
+    assert grid is not None
+    assert {row[0] for row in grid.rows[:-1]} == wanted
+    with two_weeks.connect() as owner:
+        owner.execute("update store.agent set agent = agent_key where customer_id = %s", [ANONYMOUS])
+
+
 def test_the_csv_has_what_the_page_shows(draw: Draw) -> None:
     page = draw("traffic", STANDARD)
     rows = list(csv.DictReader(io.StringIO(ENDINGS[".csv"](page).decode("utf-8-sig"))))
@@ -266,14 +278,36 @@ def test_both_languages_have_all_words(draw: Draw) -> None:
     assert not any("_" in meaning for _, meaning in english.meanings)
 
 
-def test_a_customers_words_are_text_and_nothing_else(draw: Draw) -> None:
-    page = replace(
-        draw("accessibility", STANDARD), customer='<script>alert("x")</script> #eval("1+1") *x* $y$'
-    )
+ODD = '<script>alert("x")</script> #eval("1+1") *x* $y$'
+
+
+def test_a_customers_words_are_text_and_nothing_else(two_weeks: Callmart, draw: Draw) -> None:
+    with two_weeks.connect() as owner:
+        owner.execute(
+            "insert into registry.queue (customer_id, queue, label, service_level_s, short_abandon_s)"
+            " values (%s, %s, %s, 20, 5)",
+            [STANDARD, queue_of(STANDARD), ODD],
+        )
+    page = replace(draw("handling", STANDARD), customer=ODD)
+    with two_weeks.connect() as owner:
+        owner.execute("delete from registry.queue")
     root = lxml_html.document_fromstring(ENDINGS[".html"](page).decode())
     assert not root.xpath("//script")
-    assert page.customer in root.text_content()
-    assert '#eval("1+1") *x* $y$' in words(ENDINGS[".pdf"](page))
+    assert ODD in root.xpath("string(//header)")
+    assert any(ODD in cell.text_content() for cell in root.xpath("//th")), "the label of the queue"
+    assert any(ODD in title.text for title in root.xpath("//*[local-name() = 'title']")), "of a mark"
+    assert words(ENDINGS[".pdf"](page)).count('#eval("1+1") *x* $y$') >= 2
+
+
+@pytest.mark.parametrize("word", ["=1+1", "+1", "-1", "@x", "\t=1"])
+def test_no_cell_of_a_csv_is_a_formula(draw: Draw, word: str) -> None:
+    page = draw("accessibility", STANDARD)
+    per_queue = section(page, "per_queue")
+    odd = replace(
+        per_queue, records=replace(per_queue.records, rows=[{**per_queue.records.rows[0], "queue": word}])
+    )
+    text = ENDINGS[".csv"](replace(page, sections=[odd])).decode("utf-8-sig")
+    assert {row["queue"] for row in csv.DictReader(io.StringIO(text))} == {f"'{word}"}
 
 
 # -- isolation ---------------------------------------------------------------------------------------------------

@@ -1,5 +1,6 @@
 """Reads a YAML file of the project into a typed object. A mistake is one sentence with file, line, place and remedy."""
 
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -48,8 +49,22 @@ def read(file: Path, kind: type[Declared]) -> Declared:
 
 
 def wrong(file: Path, place: str, message: str) -> UserError:
-    """The error for a mistake that shows only when declarations are compared. `message` includes the remedy."""
-    return UserError(f"{in_project(file)}: {place}: {message}")
+    """The error for a mistake that shows only when declarations are compared. `place` has names of lists' entries, the
+    outermost first, and `message` includes the remedy.
+    """
+    line = f" line {_line_named(file, place)}" if file.is_file() else ""
+    return UserError(f"{in_project(file)}{line}: {place}: {message}")
+
+
+def _line_named(file: Path, place: str) -> int:
+    """The line of the last name of a place that is found, each within the entry of the one before."""
+    line, lines = 1, file.read_text("utf-8").splitlines()
+    for name in place.split("."):
+        pattern = re.compile(rf"\s*-\s+(\{{\s*)?name: {re.escape(name)}\b")
+        line = next(
+            (number for number, text in enumerate(lines[line - 1 :], line) if pattern.match(text)), line
+        )
+    return line
 
 
 def in_project(file: Path) -> str:

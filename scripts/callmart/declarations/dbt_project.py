@@ -51,6 +51,7 @@ class Column(Strict):
     description: str = ""
     person: Whom | None = None  # null only where values are counts or moments
     additive: bool = True  # it makes sense to sum it
+    largest: bool = False  # it can't be summed, but the largest of several makes sense
     nullable: bool = False
     least: int = 0
     most: int | None = None
@@ -138,6 +139,11 @@ class Mart(Strict):
         """The columns that can be summed."""
         return tuple(column.name for column in self.measures if column.additive)
 
+    @property
+    def shown(self) -> tuple[str, ...]:
+        """The columns that reports can show of several rows: their sum, or the largest."""
+        return tuple(column.name for column in self.measures if column.additive or column.largest)
+
     def bounds(self, series: str) -> tuple[int, ...]:
         """The bounds of a series, found in the names of its columns."""
         found = (re.fullmatch(rf"{series}_(\d+)", column) for column in self.columns)
@@ -207,6 +213,10 @@ class Mart(Strict):
         if column.nullable and column.name in self.key:
             raise ValueError(
                 f"remove nullable from the column {column.name} in its YAML: it is part of the key"
+            )
+        if column.largest and column.additive:
+            raise ValueError(
+                f"remove largest from the column {column.name} in its YAML, or add additive: false"
             )
         if not column.is_number and (column.least or column.most is not None):
             raise ValueError(

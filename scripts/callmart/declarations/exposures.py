@@ -44,6 +44,7 @@ NEEDS: Mapping[str, tuple[str, ...]] = {
     "stacked_bar": ("over",),
     "table": ("by",),
     "heat_map": (),  # always week day by quarter-hour
+    "bars": (),  # a bar per measure
 }
 
 
@@ -69,12 +70,13 @@ class Mail(Strict):
 
 
 class Sheet(Strict):
-    """One chart or table. A measure is a column of the mart, summed, or a ratio of metrics.yml. `without` is a value of
-    `by` to leave out. `share` is the sheet's part of the page's height, relative to the other sheets.
+    """One chart or table. A measure is a column of the mart, summed or the largest, or a ratio of metrics.yml.
+    `without` is a value of `by` to leave out. `share` is the sheet's part of the page's height, relative to the other
+    sheets.
     """
 
     name: Name
-    kind: Literal["figures", "line", "stacked_bar", "table", "heat_map"]
+    kind: Literal["figures", "line", "stacked_bar", "table", "heat_map", "bars"]
     mart: Name
     measures: Annotated[list[Name], Field(min_length=1)]
     title: Texts
@@ -107,7 +109,9 @@ class Sheet(Strict):
 
 
 class Report(Strict):
-    """A report as its exposure declares it. `renamed_from` has the names that it had before, the oldest first."""
+    """A report as its exposure declares it. `renamed_from` has the names that it had before, the oldest first. A report
+    `only_with_data` is for customers of whom its marts have rows.
+    """
 
     name: Name
     renamed_from: EarlierNames = Field(default=[])
@@ -118,6 +122,7 @@ class Report(Strict):
     marts: Annotated[list[Annotated[str, AfterValidator(_mart)]], Field(alias="depends_on")]
     option: Option
     group: Group
+    only_with_data: bool = False
     schedule: Schedule
     title: Texts
     subtitle: Texts
@@ -209,11 +214,16 @@ def named(name: str) -> Report:
     known = reports()
     if report := known.get(current_name(name)):
         return report
-    nearest = get_close_matches(name, known, 1)
+    alike = get_close_matches(name, known, 1)
     raise UserError(
         f"there is no report {name}: name "
-        + (f"{nearest[0]}, if that is what you mean" if nearest else f"one of {', '.join(known)}")
+        + (f"{alike[0]}, if that is what you mean" if alike else f"one of {', '.join(known)}")
     )
+
+
+def nearest(name: str, known: Iterable[str]) -> list[str]:
+    """The names that are most like this one, at least one of them."""
+    return get_close_matches(name, list(known), 3, cutoff=0)
 
 
 def check(reports: Iterable[Report], marts: Iterable[Mart], metrics: Mapping[str, Metric]) -> None:
@@ -238,11 +248,11 @@ def check(reports: Iterable[Report], marts: Iterable[Mart], metrics: Mapping[str
                         FILE, place, f"{mart.name} has no {column}; choose another dimension"
                     )
             for measure in sheet.measures:
-                of_mart = measure in metrics and metrics[measure].mart == mart.name
-                if not of_mart and measure not in mart.additive:
+                there = [*mart.shown, *(name for name, one in metrics.items() if one.mart == mart.name)]
+                if measure not in there:
                     raise declared.wrong(
                         FILE,
                         place,
-                        f"{measure} is neither a column of {mart.name} that can be summed nor a ratio of it; "
-                        "choose one that is",
+                        f"{measure} is neither a column of {mart.name} of which reports show the sum or the largest, "
+                        f"nor a ratio of it; choose one that is, such as {', '.join(nearest(measure, there))}",
                     )

@@ -45,6 +45,7 @@ PLACES = {
     "books": Words("ons logboek van de verwerking", "our log of the processing"),
     "register": Words("het register van verzoeken", "the register of requests"),
     "extracts": Words("de bestanden voor Tableau", "the files for Tableau"),
+    "drawn reports": Words("de getekende rapporten", "the drawn reports"),
     "tableau content": Words(
         "Tableau: gegevensbronnen, werkmappen en oude versies daarvan",
         "Tableau: data sources, workbooks, and their revisions",

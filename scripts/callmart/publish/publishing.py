@@ -89,7 +89,12 @@ def desired(connection: psycopg.Connection, settings: Settings) -> list[Publicat
             "select customer_id, mart_group, content_hash, row_count from ops.extract order by 1, 2",
         )
     )
+<<<<<<< HEAD
     stopped, now, closed = mail_stopped(connection), clock.now(connection), ledger.closed(connection)
+=======
+    has_data = _has_data(connection)
+    stopped, now, closed = _mail_stopped(connection), clock.now(connection), ledger.closed(connection)
+>>>>>>> drawing
     site_zone = ZoneInfo(settings.tableau.time_zone or settings.time_zone)
     publications = []
     for customer in customers:
@@ -104,7 +109,7 @@ def desired(connection: psycopg.Connection, settings: Settings) -> list[Publicat
                 sources = [shared.extract(customer.locale, each) for each in own]
         except UserError as error:
             sources, problem = [], str(error)
-        workbooks = tuple(shared.workbooks(customer, [each.source for each in sources]))
+        workbooks = tuple(shared.workbooks(customer, [each.source for each in sources], has_data))
         people = recipients[customer.customer_id]
         mails = (
             tuple(_mails(customer, people, workbooks, site_zone, now))
@@ -170,7 +175,19 @@ def mail_time(schedule: Schedule, zone: ZoneInfo, site_zone: ZoneInfo, now: date
     return _DAYS[moment.weekday()], f"{moment:%H:%M}:00"
 
 
+<<<<<<< HEAD
 def mail_stopped(connection: psycopg.Connection) -> dict[int, str]:
+=======
+def _has_data(connection: psycopg.Connection) -> set[tuple[int, str]]:
+    """The customers with rows in the marts of reports that need some."""
+    needed = {
+        mart for report in exposures.reports().values() if report.only_with_data for mart in report.marts
+    }
+    return set(connection.execute(SQL["with_data"], {"marts": sorted(needed)}).fetchall())
+
+
+def _mail_stopped(connection: psycopg.Connection) -> dict[int, str]:
+>>>>>>> drawing
     """The customers whose last complete week must not be mailed, with the reason."""
     return dict(connection.execute(SQL["mail_stopped"]).fetchall())
 
@@ -215,9 +232,17 @@ class _Shared:
         path = extract.place(self.settings, of.customer_id, of.mart_group)
         return DataSource(source, path, digest, of.row_count, restore=restore)
 
-    def workbooks(self, customer: _Customer, sources: list[Source]) -> Iterator[Workbook]:
-        """The reports that the customer's contract orders, if the customer has the data source of their group."""
+    def workbooks(
+        self, customer: _Customer, sources: list[Source], has_data: set[tuple[int, str]]
+    ) -> Iterator[Workbook]:
+        """The reports that the customer's contract orders, if the customer has the data source of their group, and the
+        data without which some reports have nothing to show.
+        """
         for report in exposures.reports().values():
+            if report.only_with_data and not any(
+                (customer.customer_id, mart) in has_data for mart in report.marts
+            ):
+                continue
             for source in sources:
                 if source.group == report.group and report.is_opened_by(customer.option):
                     digest = _digest(self._workbook(report.name, source), customer.name.encode())

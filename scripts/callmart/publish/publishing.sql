@@ -12,6 +12,16 @@ from registry.current_option as o
 inner join registry.customer as c using (customer_id)
 order by c.customer_id;
 
+-- name: with_data
+-- The marts of which a customer has open rows.
+select
+    customer_id,
+    mart
+from ops.opened_day
+where mart = any(%(marts)s)
+group by customer_id, mart
+having sum(row_count) > 0;
+
 -- name: mail_stopped
 -- One row per customer whose last complete week, by the customer's clock, must not be mailed yet, with the reason.
 with

@@ -26,6 +26,7 @@ SMALL, LABEL = 11, 10  # sizes of letters
 LINES = (COLOURS[0], GREY, COLOURS[5])
 DASHES = ([1, 0], [4, 3], [9, 3])
 HALO = {"color": PAPER, "stroke": PAPER, "strokeWidth": 3}  # behind letters
+LONG_DAY = 64  # quarter-hours; those of a longer day are drawn lower
 LIGHTEST = 150  # on a darker part of a bar, letters are white
 
 CONFIG: Mapping[str, Any] = {
@@ -210,7 +211,7 @@ def heat_map(
     spec = {
         "data": _data(cells),
         "mark": {"type": "rect"},
-        "height": max(7 * len(quarters), 60),
+        "height": len(quarters) * (7 if len(quarters) <= LONG_DAY else 4.5),
         "encoding": {
             "x": _named("x", days)
             | {"axis": {"orient": "top", "labelAngle": 0, "title": None, "ticks": False}},
@@ -253,7 +254,7 @@ def _data(items: Sequence[Point | Mark | Cell]) -> dict[str, Any]:
 
 def _named(channel: str, places: Sequence[str]) -> dict[str, Any]:
     axis: dict[str, Any] = {"title": None, "ticks": False, "domain": False}
-    axis |= {"labelAngle": 0} if channel == "x" else {"labelLimit": 110, "labelPadding": 4}
+    axis |= {"labelAngle": 0} if channel == "x" else {"labelLimit": 150, "labelPadding": 4}
     return {"field": "x", "type": "ordinal", "sort": None, "scale": {"domain": list(places)}, "axis": axis}
 
 
@@ -264,6 +265,8 @@ def _hours(channel: str) -> dict[str, Any]:
         "labelExpr": "datum.label + ':00'",
         "format": "02d",
         "tickMinStep": 1,
+        "tickCount": 8,
+        "labelSeparation": 4,
     }
     return {"field": "x", "type": "quantitative", "axis": axis, "scale": {"zero": False, "nice": False}}
 

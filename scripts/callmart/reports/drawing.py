@@ -18,7 +18,7 @@ from callmart.reports import focus, html, paper, sheets, values, weeks
 from callmart.reports.language import Language
 from callmart.reports.page import Page, Section
 from callmart.reports.reading import Customer, Unopened, reading
-from callmart.reports.scene import Scene
+from callmart.reports.scene import NOW, Scene
 from callmart.reports.weeks import Period, Week
 
 ENDINGS: Mapping[str, Callable[[Page], bytes]] = {
@@ -77,7 +77,7 @@ def draw(
         drawn = [sheets.draw(scene, sheet) for sheet in report.sheets]
         if not report.is_opened_by(customer.option):
             raise Unopened(customer)
-        if not any(section.records.rows for section in drawn):
+        if not any(row.get(NOW, True) for section in drawn for row in section.records.rows):
             raise NoData(_nothing(customer, week, reader.through))
         notices = list(_notices(scene, [day for day in reader.held_back if day in week.days]))
         if all(section.is_empty for section in drawn):
@@ -93,9 +93,7 @@ def draw(
             week_before=str(week.before),
             period=f"{language.say('week', number=week.number)} · {language.days(week.days)}",
             compared=_compared(language, period),
-            through=language.say("through", day=language.long(min(reader.through, week.sunday)))
-            if reader.through
-            else "",
+            through=_through(language, week, reader.through),
             notices=notices,
             focus=focus.find(scene, report),
             sections=[_said(language, section) for section in drawn],

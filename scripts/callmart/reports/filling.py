@@ -11,7 +11,7 @@ from callmart.base.keys import secret_file
 from callmart.base.settings import Settings
 from callmart.declarations import exposures
 from callmart.reports import drawing, html, reading, shelf, weeks
-from callmart.reports.drawing import Declared
+from callmart.reports.drawing import Declared, NoData
 from callmart.reports.reading import Customer
 from callmart.reports.weeks import Week
 
@@ -31,8 +31,8 @@ def fill(
     week: Week | None,
     on_customer: Callable[[int, int, int], None],
 ) -> list[Outcome]:
-    """Draw all reports of all customers, of a week or of each one's last that is over. A failure of one customer stops
-    no other. `on_customer(customer, finished, of)` is called after each.
+    """Draw all reports of all customers, of a week or of each one's last that is over. A report without data gets no
+    page. A failure of one customer stops no other. `on_customer(customer, finished, of)` is called after each.
     """
     declared = Declared.of(settings)
     customers = [customer_id for customer_id, *_ in connection.execute(shelf.SQL["with_contract"])]
@@ -63,6 +63,8 @@ def _draw(
             continue
         try:
             page = drawing.draw(publisher, declared, report, customer, week)
+        except NoData:
+            continue
         except UserError as failure:
             failures.append(str(failure))
             continue

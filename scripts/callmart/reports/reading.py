@@ -43,7 +43,7 @@ def customer(connection: psycopg.Connection, customer_id: int) -> Customer:
     if customer_id in ledger.closed(connection):
         raise UserError(f"customer {customer_id}: {ledger.DIFFERS}")
     with connection.cursor(row_factory=class_row(Customer)) as cursor:
-        found = cursor.execute(SQL["customer"], [customer_id]).fetchone()
+        found = cursor.execute(SQL["customer"], {"customer": customer_id}).fetchone()
     if found is None:
         raise UserError(f"there is no customer {customer_id}: `callmart status` lists them")
     if found.option is None:
@@ -76,8 +76,8 @@ class Reader:
         where: str = "true",
         with_total: bool = False,
     ) -> list[Row]:
-        """The measures by dimensions, which are expressions by name, in their order. With a total, its row comes last and
-        has null dimensions.
+        """The measures by dimensions, which are expressions by name, in their order. With a total, its row comes last
+        and has null dimensions.
         """
         per = ", ".join(dimensions.values())
         sets = f"grouping sets (({per}), ())" if with_total else per

@@ -8,13 +8,13 @@ select
     o.option
 from registry.customer as c
 left join registry.current_option as o using (customer_id)
-where c.customer_id = %s;
+where c.customer_id = %(customer)s;
 
 -- name: agents
 -- What agents are called, by key. Those with the same name get the beginning of their keys, as on Tableau.
 select
     agent_key,
-    case when count(*) over (partition by agent) > 1 then format('%%s (%%s)', agent, left(agent_key, 4)) else agent end
+    case when count(*) over (partition by agent) > 1 then agent || ' (' || left(agent_key, 4) || ')' else agent end
 from mart.agent;
 
 -- name: queues

@@ -85,7 +85,7 @@ def figure(book: Book, mart: str, measure: str) -> Figure:
     def of_week(condition: Field) -> str:
         if is_ratio:
             return book.source.ratio(book.source.metrics[measure], f"[{condition.name}]")
-        return f"SUM(IF [{condition.name}] THEN [{field.name}] END)"
+        return f"{field.aggregation.upper()}(IF [{condition.name}] THEN [{field.name}] END)"
 
     def add(name: str, datatype: DataType, formula: str, form: str | None = None) -> Field:
         caption = f"{book.caption(mart, measure)} ({name})"

@@ -173,12 +173,28 @@ def table(book: Book, declared: Declared) -> list[Sheet]:
     return [sheet]
 
 
+def bars(book: Book, declared: Declared) -> list[Sheet]:
+    """Add a bar per measure, in the declared order."""
+    sheet = _sheet(book, declared, "Bar")
+    measures = _measures(sheet, declared)
+    sheet.rows, sheet.columns = book.qualified(MEASURE_NAMES), book.qualified(MEASURE_VALUES)
+    _several(sheet, declared, measures)
+    sheet.zoom = "fit-width"
+    sheet.style("header", "width", str(NAMES_WIDTH), field=sheet.rows)
+    sheet.style("axis", "title", "", **{"class": "0", "field": sheet.columns, "scope": "cols"})
+    sheet.tooltip = _tooltip(book, (f"<{sheet.rows}>: ", sheet.columns))
+    _filter(sheet, calculated.shown(book, declared.mart))
+    _filter_people(sheet)
+    return [sheet]
+
+
 KINDS: Mapping[str, Callable[[Book, Declared], list[Sheet]]] = {
     "figures": figures,
     "line": line,
     "stacked_bar": stacked_bar,
     "heat_map": heat_map,
     "table": table,
+    "bars": bars,
 }
 
 

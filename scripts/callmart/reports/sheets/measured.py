@@ -1,0 +1,43 @@
+"""A bar per measure, in the declared order: the waits within each bound, or the reasons of refusal."""
+
+from callmart.declarations.exposures import Sheet
+from callmart.reports import charts
+from callmart.reports.charts import Axis, Mark
+from callmart.reports.page import Grid, Panel, Section
+from callmart.reports.scene import Scene
+
+HEADROOM = 1.25  # of the longest bar, for the number at its end
+
+
+def draw(scene: Scene, sheet: Sheet) -> Section:
+    """Draw a sheet with a bar per measure."""
+    shown, language, title = scene.measures(sheet), scene.language, scene.language.of(sheet.title)
+    rows = scene.rows(sheet)
+    known = [(one, row[one.name]) for row in rows for one in shown if row[one.name] is not None]
+    panels = []
+    if longest := max((value for _, value in known), default=0):
+        marks = [
+            Mark(one.caption, 0, value, f"{one.caption}: {language.value(one.unit, value)}", one.unit)
+            for one, value in known
+        ]
+        ends = [
+            Mark(one.caption, 0, value, "", label=language.value(one.unit, value)) for one, value in known
+        ]
+        svg = charts.bars(
+            marks,
+            ends,
+            [shown[0].unit],
+            Axis(charts.FORMS[shown[0].unit], 0, longest * HEADROOM),
+            [one.caption for one, _ in known],
+            language.territory,
+            lying=True,
+        )
+        panels.append(Panel(svg, title, "", []))
+    return Section(
+        name=sheet.name,
+        title=title,
+        kind="chart",
+        records=scene.records(shown, rows if known else []),
+        panels=panels,
+        grid=Grid(["", title], [[one.caption, language.value(one.unit, value)] for one, value in known]),
+    )
