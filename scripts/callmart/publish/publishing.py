@@ -89,12 +89,8 @@ def desired(connection: psycopg.Connection, settings: Settings) -> list[Publicat
             "select customer_id, mart_group, content_hash, row_count from ops.extract order by 1, 2",
         )
     )
-<<<<<<< HEAD
-    stopped, now, closed = mail_stopped(connection), clock.now(connection), ledger.closed(connection)
-=======
     has_data = _has_data(connection)
-    stopped, now, closed = _mail_stopped(connection), clock.now(connection), ledger.closed(connection)
->>>>>>> drawing
+    stopped, now, closed = mail_stopped(connection), clock.now(connection), ledger.closed(connection)
     site_zone = ZoneInfo(settings.tableau.time_zone or settings.time_zone)
     publications = []
     for customer in customers:
@@ -175,9 +171,6 @@ def mail_time(schedule: Schedule, zone: ZoneInfo, site_zone: ZoneInfo, now: date
     return _DAYS[moment.weekday()], f"{moment:%H:%M}:00"
 
 
-<<<<<<< HEAD
-def mail_stopped(connection: psycopg.Connection) -> dict[int, str]:
-=======
 def _has_data(connection: psycopg.Connection) -> set[tuple[int, str]]:
     """The customers with rows in the marts of reports that need some."""
     needed = {
@@ -186,8 +179,7 @@ def _has_data(connection: psycopg.Connection) -> set[tuple[int, str]]:
     return set(connection.execute(SQL["with_data"], {"marts": sorted(needed)}).fetchall())
 
 
-def _mail_stopped(connection: psycopg.Connection) -> dict[int, str]:
->>>>>>> drawing
+def mail_stopped(connection: psycopg.Connection) -> dict[int, str]:
     """The customers whose last complete week must not be mailed, with the reason."""
     return dict(connection.execute(SQL["mail_stopped"]).fetchall())
 
