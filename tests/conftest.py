@@ -23,6 +23,7 @@ from callmart.declarations import dbt_project
 from callmart.validate import suites
 from callmart_home import Callmart, MakeOnce, clear, copy, let_pass
 from centre import play
+from drawn import add_week_before
 
 SHARED = pytest.StashKey[Path]()
 
@@ -334,3 +335,13 @@ def played(callmart: Callmart, make_once: MakeOnce, tmp_path_factory: pytest.Tem
 
     make_once(callmart, "played", make)
     return callmart
+
+
+@pytest.fixture(scope="module")
+def two_weeks(played: Callmart) -> Callmart:
+    """The played days, a smaller week before them, and a target."""
+    with played.connect() as owner:
+        for mart in dbt_project.marts(played.settings):
+            add_week_before(owner, mart)
+        owner.execute("update registry.customer set service_level_target = 0.8")
+    return played

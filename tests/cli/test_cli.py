@@ -464,7 +464,7 @@ def test_run_as_json(ready: Callmart, command: Command) -> None:
     ran: dict[str, Any] = json.loads(command("run", "--json").stdout)
     assert ran.keys() == {
         "expired", "files", "built_days", "opened_days", "opened_rows", "held_back_days", "warnings", "extracts",
-        "extracts_written", "published_changes", "removed_customers", "problems",
+        "extracts_written", "mails", "published_changes", "removed_customers", "problems",
     }  # fmt: skip
     assert (ran["extracts"], ran["extracts_written"], ran["problems"]) == (3, 0, [])
 

@@ -9,8 +9,10 @@ import pytest
 from callmart.base.errors import UserError
 from callmart.cli import demo
 from callmart.database import clock
+from callmart.mailing import mailing, places
 from callmart.operations.status import CustomerStatus
 from callmart.registry import file as registry_file
+from callmart.reports import shelf
 from callmart_home import Callmart, ignore_step
 from events import DAY, registry
 from nights import outcome, requests
@@ -21,7 +23,10 @@ pytestmark = pytest.mark.usefixtures("unchecked")
 @pytest.fixture(scope="module")
 def shown(make_callmart: Callable[[], Callmart]) -> Iterator[tuple[Callmart, list[CustomerStatus]]]:
     callmart = make_callmart()
-    yield callmart, demo.demo(callmart.settings, ignore_step)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(demo, "WEEKS", 2)
+        patch.setattr(mailing, "_has_come", lambda *_: True)
+        yield callmart, demo.demo(callmart.settings, ignore_step)
 
 
 def test_the_demo_shows_a_customer_of_each_kind(shown: tuple[Callmart, list[CustomerStatus]]) -> None:
@@ -39,13 +44,24 @@ def test_the_demo_shows_a_customer_of_each_kind(shown: tuple[Callmart, list[Cust
         assert one.extract_rows > 0
         assert (one.quality, one.dirty_days, one.held_back_days, one.turned_away_rows) == ("passed", 0, 0, 0)
         assert one.tableau == f"callmart / {one.customer_id} {one.name}"
-    assert served[0].contacts == 354, "as recorded"
+    assert served[0].contacts == 2 * 354, "as recorded"
     assert (silent.contacts, silent.extract_rows, silent.tableau) == (0, 0, "nothing there")
     assert silent.turned_away_rows > 100
     days_shown = {day for one in served for day in (one.first_day, one.last_day)}
     with callmart.connect() as connection:
         today = clock.today(connection, callmart.settings)
-    assert min(filter(None, days_shown)) >= str(demo._last_monday(today))
+    assert min(filter(None, days_shown)) >= str(demo._mondays(today)[0])
+
+
+def test_the_demo_ends_with_reports_and_mails(shown: tuple[Callmart, list[CustomerStatus]]) -> None:
+    callmart, customers = shown
+    listed = shelf.index(callmart.settings).read_text()
+    for one in customers:
+        assert (f'href="{one.customer_id}/' in listed) == (one.option != "none")
+    assert {mail.customer_id for mail in places.mails(callmart.settings)} == {1042, 1044}
+    words = "\n".join(demo.what_next(callmart.settings))
+    assert shelf.index(callmart.settings).as_uri() in words
+    assert str(places.folder(callmart.settings)) in words
 
 
 def test_a_second_demo_changes_nothing(shown: tuple[Callmart, list[CustomerStatus]]) -> None:

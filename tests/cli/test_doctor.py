@@ -17,7 +17,7 @@ from pydantic import SecretStr
 from callmart.access import logins
 from callmart.base.errors import UserError
 from callmart.base.keys import key_file
-from callmart.base.settings import Alerts, ConnectedApp, Folder, Privacy, Settings, Tableau
+from callmart.base.settings import Alerts, ConnectedApp, Folder, Mail, Privacy, Settings, Tableau
 from callmart.database import clock, server
 from callmart.operations import doctor
 from callmart.publish import emulator, tableau
@@ -390,9 +390,16 @@ def test_who_is_told_of_a_failed_night_is_tried(ready: Callmart, free_port: int)
         alerts=Alerts.model_validate(
             {"ping_url": url, "webhook_url": url, "mail": mail | {"encryption": "none"}}
         ),
+        mail=Mail.model_validate(
+            {
+                "sender": "callmart",
+                "from": mail["from"],
+                "smtp": {"host": "127.0.0.1", "port": free_port, "encryption": "none"},
+            }
+        ),
     )
     found = wrong(away)
-    assert set(found) == {"alerts.ping_url", "alerts.webhook_url", "alerts.mail"}
+    assert set(found) == {"alerts.ping_url", "alerts.webhook_url", "alerts.mail", "mail.smtp"}
     assert "s3cret" not in str(found)
     server = Controller(Sink(), hostname="127.0.0.1", port=free_port)
     server.start()

@@ -3,7 +3,6 @@
 import json
 import signal
 import socket
-import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -13,8 +12,7 @@ from typing import Any
 
 import pytest
 import typer
-from aiosmtpd.controller import Controller
-from aiosmtpd.smtp import AuthResult, Envelope, LoginPassword
+from aiosmtpd.smtp import Envelope
 from pydantic import ValidationError
 
 from callmart.base import log
@@ -27,9 +25,9 @@ from callmart.operations.health import Health, Trouble
 from callmart_home import Callmart
 from commands import command_of, use
 from events import registry
+from mail_server import SECRET, mail_server
 from tls import WITH_OPENSSL, Certificate, certificate
 
-SECRET = "s3cret"
 DISK = Trouble("home_disk", None, "the volume of CALLMART_HOME has 1.0 GiB left, 1%: make room")
 SILENT = Trouble("silent", 1042, "no data of 2026-11-24")
 BACKUP = Trouble("backup", None, "there is no backup yet")
@@ -279,58 +277,6 @@ MAIL: dict[str, Any] = {
     "host": "localhost",
     "encryption": "none",
 }
-
-
-class Letters:
-    """A mail server's letters, and who may hand in some."""
-
-    def __init__(self) -> None:
-        self.got: list[Envelope] = []
-        self.refused: set[str] = set()
-        self.logins: list[tuple[bytes, bytes]] = []
-
-    async def handle_RCPT(
-        self, server: Any, session: Any, envelope: Envelope, address: str, options: list[str]
-    ) -> str:
-        if address in self.refused:
-            return "550 no such user"
-        envelope.rcpt_tos.append(address)
-        return "250 OK"
-
-    async def handle_DATA(self, server: Any, session: Any, envelope: Envelope) -> str:
-        self.got.append(envelope)
-        return "250 OK"
-
-    def authenticate(
-        self, server: Any, session: Any, envelope: Envelope, mechanism: str, given: LoginPassword
-    ) -> AuthResult:
-        self.logins.append((given.login, given.password))
-        return AuthResult(success=given == LoginPassword(b"callmart", SECRET.encode()), handled=False)
-
-
-@contextmanager
-def mail_server(port: int, shown: Certificate | None = None, *, tls: bool = False) -> Iterator[Letters]:
-    """A real mail server. With a certificate it wants STARTTLS and a login; with `tls` it speaks nothing else."""
-    letters = Letters()
-    context = None
-    if shown is not None:
-        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-        context.load_cert_chain(shown.file, shown.key)
-    controller = Controller(
-        letters,
-        hostname="localhost",
-        port=port,
-        ssl_context=context if tls else None,
-        tls_context=None if tls else context,
-        require_starttls=context is not None and not tls,
-        auth_required=context is not None and not tls,
-        authenticator=letters.authenticate,
-    )
-    controller.start()
-    try:
-        yield letters
-    finally:
-        controller.stop()
 
 
 def text_of(letter: Envelope) -> str:

@@ -14,7 +14,9 @@ from callmart.base import settings
 from callmart.base.settings import PROJECT, Settings
 
 UNITS = PROJECT / "packaging" / "systemd"
-OF_THE_ACCOUNT = ("callmart.service", "callmart-servers.service", "callmart-health.service")
+OF_THE_ACCOUNT = (
+    "callmart.service", "callmart-servers.service", "callmart-health.service", "callmart-mail.service",
+)  # fmt: skip
 THRESHOLD = 30  # of 100: systemd calls up to 20 OK, and up to 50 medium
 HAND = (PROJECT / "packaging" / "callmart").read_text()
 ACCOUNT = (UNITS / "callmart.service.d" / "account.conf").read_text()
@@ -44,6 +46,8 @@ def test_systemd_finds_nothing_wrong(units: Path) -> None:
         "callmart-failed@.service",
         "callmart-health.service",
         "callmart-health.timer",
+        "callmart-mail.service",
+        "callmart-mail.timer",
         "callmart-servers.service",
         "callmart.service",
         "callmart.timer",
@@ -75,7 +79,12 @@ def test_a_service_may_do_little(units: Path, name: str) -> None:
 
 @pytest.mark.external
 @pytest.mark.parametrize(
-    ("timer", "when"), [("callmart.timer", "03:00:00"), ("callmart-health.timer", "07..18:30:00")]
+    ("timer", "when"),
+    [
+        ("callmart.timer", "03:00:00"),
+        ("callmart-health.timer", "07..18:30:00"),
+        ("callmart-mail.timer", "05..20:02:00"),
+    ],
 )
 def test_when_the_timers_start_their_services(timer: str, when: str) -> None:
     calendar = re.findall(r"^OnCalendar=(.*)$", (UNITS / timer).read_text(), flags=re.MULTILINE)

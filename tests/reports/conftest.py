@@ -6,23 +6,13 @@ import psycopg
 import pytest
 
 from callmart.access import logins
-from callmart.declarations import dbt_project, exposures
+from callmart.declarations import exposures
 from callmart.declarations.captions import Locale
 from callmart.reports import drawing, reading, weeks
 from callmart.reports.drawing import Declared
 from callmart.reports.page import Page
 from callmart_home import Callmart
-from drawn import WEEK, Draw, add_week_before
-
-
-@pytest.fixture(scope="module")
-def two_weeks(played: Callmart) -> Callmart:
-    """The played days, a smaller week before them, and a target."""
-    with played.connect() as owner:
-        for mart in dbt_project.marts(played.settings):
-            add_week_before(owner, mart)
-        owner.execute("update registry.customer set service_level_target = 0.8")
-    return played
+from drawn import WEEK, Draw
 
 
 @pytest.fixture(scope="module")

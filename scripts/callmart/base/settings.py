@@ -135,6 +135,7 @@ class Health(Strict, strict=False):
     backup_days: float = Field(default=7, ge=0)  # that the last backup may lie back
 
 
+OUTBOX = "outbox"  # in the home
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
@@ -155,11 +156,18 @@ def _encrypted(url: SecretStr) -> SecretStr:
 SecretUrl = Annotated[SecretStr, AfterValidator(_encrypted)]
 
 
-class Mail(Strict, strict=False):
-    """The mail server by which alarms are sent, and to whom."""
+def _address(written: str) -> str:
+    if not re.fullmatch(r"[\w.+-]+@[\w.-]+", written, re.ASCII):
+        raise ValueError("not a mail address; write it as name@example.org")
+    return written
 
-    to: list[str] = Field(min_length=1)
-    from_: str = Field(alias="from")
+
+Address = Annotated[str, AfterValidator(_address)]
+
+
+class MailServer(Strict, strict=False):
+    """A mail server, and how to log in to it."""
+
     host: str
     port: int | None = Field(default=None, gt=0, lt=65536)
     encryption: Literal["starttls", "tls", "none"] = "starttls"
@@ -169,14 +177,38 @@ class Mail(Strict, strict=False):
 
     @model_validator(mode="after")
     def _is_safe(self) -> Self:
-        for address in (*self.to, self.from_):
-            if not re.fullmatch(r"[\w.+-]+@[\w.-]+", address, re.ASCII):
-                raise ValueError("`to` or `from` is not a mail address; write it as name@example.org")
         if self.encryption == "none" and self.host not in LOOPBACK:
             raise ValueError("mail to another machine must be encrypted; set encryption to starttls or tls")
         if (self.user is None) != (self.password is None and self.password_file is None):
             raise ValueError("a user needs a password_file, and a password needs a user; set both or neither")
         return self
+
+
+class AlarmMail(MailServer):
+    """The mail server by which alarms are sent, and to whom."""
+
+    to: list[Address] = Field(min_length=1)
+    from_: Address = Field(alias="from")
+
+
+class Mail(Strict, strict=False):
+    """Who mails the weekly reports: Tableau by its subscriptions, or callmart."""
+
+    sender: Literal["tableau", "callmart"] = "tableau"
+    from_: Address | None = Field(default=None, alias="from")
+    smtp: MailServer | None = None  # without one, callmart puts its mails into CALLMART_HOME/outbox
+
+    @model_validator(mode="after")
+    def _is_whole(self) -> Self:
+        if self.smtp is not None and self.sender != "callmart":
+            raise ValueError('smtp needs sender = "callmart"; set that, or remove smtp')
+        if self.smtp is not None and self.from_ is None:
+            raise ValueError("smtp needs the address that mails come from; set from")
+        return self
+
+    def goes_to(self, home: Path) -> str:
+        """Where callmart's mails go, in words."""
+        return f"the mail server {self.smtp.host}" if self.smtp else str(home / OUTBOX)
 
 
 class Alerts(Strict, strict=False):
@@ -186,7 +218,7 @@ class Alerts(Strict, strict=False):
         None  # called after each good run; whoever is called notices that no call came
     )
     webhook_url: SecretUrl | None = None
-    mail: Mail | None = None
+    mail: AlarmMail | None = None
 
 
 class Privacy(Strict, strict=False):
@@ -220,6 +252,7 @@ class Settings(BaseSettings):
     log: Log = Log()
     health: Health = Health()
     alerts: Alerts = Alerts()
+    mail: Mail = Mail()
     privacy: Privacy = Privacy()
     metrics_file: Place | None = None  # written for Prometheus, after each run and each `callmart health`
 
@@ -358,6 +391,7 @@ _SECRETS = {
     "alerts.ping_url",
     "alerts.webhook_url",
     "alerts.mail.password",
+    "mail.smtp.password",
 }
 
 

@@ -1,7 +1,7 @@
-"""The demo: the whole chain on example data of last week.
+"""The demo: the whole chain on example data of the last five weeks, so that reports have something to compare.
 
-One customer has the recorded logs of a real Asterisk, moved to last week. The others are simulated, each in another
-file format.
+One customer has the recorded logs of a real Asterisk, moved to each week. The others are simulated, each in another
+file format. In the end all reports are drawn, and last week's are mailed, into the outbox.
 """
 
 import gzip
@@ -20,16 +20,18 @@ import pyarrow.parquet
 
 from callmart.access import logins
 from callmart.base.errors import UserError
-from callmart.base.settings import PROJECT, Settings
+from callmart.base.settings import OUTBOX, PROJECT, Mail, Settings
 from callmart.database import clock, schema, server
 from callmart.database.lock import exclusive
 from callmart.land import landing
 from callmart.land.gate import Defaults
+from callmart.mailing import mailing
 from callmart.operations import run, status
 from callmart.publish import tableau
 from callmart.registry import applying
 from callmart.registry import file as registry_file
 from callmart.registry.file import Registry
+from callmart.reports import filling, shelf
 from callmart.simulator.lines import simulate_line
 from callmart.simulator.simulate import simulate
 
@@ -37,6 +39,7 @@ EXAMPLE = PROJECT / "demo"
 RECORDED_ON = date(2026, 11, 24)
 RECORDED_IN = ZoneInfo("Europe/Amsterdam")
 WORKING_DAYS = 5
+WEEKS = 5
 
 
 def demo(settings: Settings, on_step: run.OnStep) -> list[status.CustomerStatus]:
@@ -62,9 +65,10 @@ def demo(settings: Settings, on_step: run.OnStep) -> list[status.CustomerStatus]
             connection.commit()
             on_step("registry", "apply", 1, 1)
             with logins.connect(settings, "loader") as loader:
-                _land(loader, settings, ran, _last_monday(today), on_step)
+                _land(loader, settings, ran, _mondays(today), on_step)
             run.build_and_open(connection, settings, ran, on_step)
             run.deliver(connection, settings, ran, on_step)
+            _draw_and_mail(connection, settings, ran, on_step)
         if ran.problems:
             raise UserError(f"the demo is not complete: {ran.problems[0]}")
         return status.status(connection)
@@ -74,6 +78,8 @@ def what_next(settings: Settings) -> list[str]:
     """Lines to print after the demo: where everything is, and what to try next."""
     return [
         "",
+        f"Reports:   {shelf.index(settings).as_uri()} (all customers' reports of last week, for a browser)",
+        f"Mails:     {settings.home / OUTBOX} (what recipients would get; any mail program opens them)",
         f"Extracts:  {settings.home / 'extracts'} (one folder per customer; Tableau Desktop opens them)",
         f"Tableau:   emulated; its content is in {settings.home / 'emulator'}",
         f"Raw data:  {settings.home / 'demo'}; what became of it: the table above, or `callmart status`",
@@ -99,14 +105,15 @@ def _refuse_real_customers(connection: psycopg.Connection, wanted: Registry) -> 
 
 
 def _land(
-    loader: psycopg.Connection, settings: Settings, ran: run.Ran, monday: date, on_step: run.OnStep
+    loader: psycopg.Connection, settings: Settings, ran: run.Ran, mondays: list[date], on_step: run.OnStep
 ) -> None:
-    folder = settings.home / "demo" / f"{monday:%G-W%V}"
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    work = [(file, make) for name, make in FILES.items() if (file := folder / name)]
-    for number, (file, make) in enumerate(work):
-        on_step("land", file.name, number, len(work))
+    work = [
+        (_place(settings, monday) / name, make, monday) for monday in mondays for name, make in FILES.items()
+    ]
+    for number, (file, make, monday) in enumerate(work):
+        on_step("land", f"{monday:%G-W%V} {file.name}", number, len(work))
         if not file.exists():
+            file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             draft = file.with_name(f".{file.name}")
             make(draft, monday)
             draft.replace(file)
@@ -114,11 +121,35 @@ def _land(
         ran.files.append(
             landing.land(loader, settings, file, "auto", Defaults(customer_id, "vcloud", False, None))
         )
-        on_step("land", file.name, number + 1, len(work))
+    on_step("land", "", len(work), len(work))
 
 
-def _last_monday(today: date) -> date:
-    return today - timedelta(days=today.weekday() + 7)
+def _place(settings: Settings, monday: date) -> Path:
+    return settings.home / "demo" / f"{monday:%G-W%V}"
+
+
+def _mondays(today: date) -> list[date]:
+    """The Mondays of the weeks that are played, the last of them last week's."""
+    last = today - timedelta(days=today.weekday() + 7)
+    return [last - timedelta(weeks=back) for back in reversed(range(WEEKS))]
+
+
+def _draw_and_mail(
+    connection: psycopg.Connection, settings: Settings, ran: run.Ran, on_step: run.OnStep
+) -> None:
+    """Draw all reports of last week, and put its mails into the outbox, whatever [mail] says."""
+    outcomes = filling.fill(
+        connection, settings, None, lambda customer, *step: on_step("draw", f"customer {customer}", *step)
+    )
+    for outcome in outcomes:
+        for failure in outcome.failures:
+            ran.note(failure, outcome.customer_id)
+    by_outbox = settings.model_copy(update={"mail": Mail(sender="callmart")})
+    mailed = mailing.send(
+        connection, by_outbox, lambda customer, *step: on_step("mail", f"customer {customer}", *step)
+    )
+    for customer_id, problem in mailed.problems:
+        ran.note(problem, customer_id)
 
 
 def move_recording(name: str, file: Path, monday: date) -> None:
@@ -148,11 +179,12 @@ def _simulated(
 ) -> Callable[[date], pa.Table]:
     def events(monday: date) -> pa.Table:
         days = [monday + timedelta(days=day) for day in range(WORKING_DAYS)]
+        seed = customer_id + monday.isocalendar().week
         names = [f"user-{number:02}" for number in range(1, agents + 1)]
-        own = partial(simulate, contacts_per_day=contacts_per_day, seed=customer_id)
+        own = partial(simulate, contacts_per_day=contacts_per_day, seed=seed)
         found = [own(customer_id, days, time_zone, queues, names).events]
         if line:
-            calls = partial(simulate_line, calls_per_day=contacts_per_day, seed=customer_id)
+            calls = partial(simulate_line, calls_per_day=contacts_per_day, seed=seed)
             found.append(calls(customer_id, days, time_zone, line, "isdn30").events)
         return pa.concat_tables(found)
 

@@ -11,7 +11,7 @@ from rich.table import Table
 from callmart.access import logins
 from callmart.base.errors import UserError
 from callmart.base.settings import settings
-from callmart.cli.terminal import Json, database, end_with, looking, out, plain, progress
+from callmart.cli.terminal import Json, at_work, database, end_with, looking, out, plain, progress
 from callmart.declarations import exposures
 from callmart.declarations.captions import Locale
 
@@ -136,3 +136,33 @@ def _draw_all(week: "Week | None") -> None:
         soft_wrap=True,
     )
     end_with(failure for one in outcomes for failure in one.failures)
+
+
+@app.command()
+def mail(
+    again: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            metavar="CUSTOMER",
+            help="Once more to the recipients of whom it is not known, or who were refused.",
+        ),
+    ] = None,
+) -> None:
+    """Mail the weekly reports that are due, each once. `callmart run` does it, too."""
+    from callmart.mailing import mailing
+
+    if settings().mail.sender != "callmart":
+        raise UserError(
+            'Tableau mails the reports, by its subscriptions: set mail.sender = "callmart" to change that'
+        )
+    with at_work() as connection, progress() as step:
+        if again is not None and not mailing.again(connection, again):
+            raise UserError(f"customer {again} has no mail to send again: `callmart mail` sends what is due")
+        sent = mailing.send(
+            connection,
+            settings(),
+            lambda customer, finished, of: step("mail", f"customer {customer}", finished, of),
+        )
+    out.print(f"mail: {sent.mails} mails to {settings().mail.goes_to(settings().home)}", soft_wrap=True)
+    end_with(problem for _, problem in sent.problems)

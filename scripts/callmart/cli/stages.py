@@ -255,4 +255,5 @@ def _print_run(ran: Any, as_json: bool) -> None:
     out.print(
         f"run: {len(ran.files)} files, {ran.opened_days} days opened, {ran.held_back_days} held back, "
         f"{ran.extracts_written} of {ran.extracts} extracts written, {ran.published_changes} changes on Tableau"
+        + (f", {ran.mails} mails" if ran.mails else "")
     )

@@ -19,14 +19,14 @@ import psycopg
 import requests
 from pydantic import SecretStr
 
+from callmart.base import smtp
 from callmart.base.errors import UserError, kind
-from callmart.base.keys import secret_file, set_secret
-from callmart.base.settings import LOOPBACK, Mail, Settings
+from callmart.base.keys import secret_file
+from callmart.base.settings import LOOPBACK, AlarmMail, Settings
 from callmart.database import lock, server
 from callmart.operations.health import KINDS, Health, Trouble
 
 TIMEOUT_S = 10
-_PORTS = {"starttls": 587, "tls": 465, "none": 25}
 
 
 class Key(NamedTuple):
@@ -219,15 +219,15 @@ def _call(setting: str, method: str, url: SecretStr, content: dict[str, Any] | N
         raise Undelivered(_sentence(f"alerts.{setting}", f"status {status}"))
 
 
-def _mail(mail: Mail, message: Message) -> str | None:
+def _mail(mail: AlarmMail, message: Message) -> str | None:
     """Send a mail. Returns a remark if the server refused some of its recipients."""
     letter = EmailMessage()
     letter["From"], letter["To"], letter["Subject"] = mail.from_, ", ".join(mail.to), message.subject
     letter["Date"], letter["Message-ID"] = formatdate(), make_msgid(domain="callmart")
     letter["Auto-Submitted"] = "auto-generated"
     letter.set_content(message.text)
-    with _logged_in(mail) as smtp:
-        refused = smtp.send_message(letter)
+    with _logged_in(mail) as session:
+        refused = session.send_message(letter)
     if not refused:
         return None
     return (
@@ -236,32 +236,20 @@ def _mail(mail: Mail, message: Message) -> str | None:
 
 
 @contextmanager
-def _logged_in(mail: Mail) -> Iterator[smtplib.SMTP]:
+def _logged_in(mail: AlarmMail) -> Iterator[smtplib.SMTP]:
     """A session with the mail server. Whatever goes wrong within the block is raised as Undelivered."""
-    port = mail.port or _PORTS[mail.encryption]
-    trusted = ssl.create_default_context()
     try:
-        with (
-            smtplib.SMTP_SSL(mail.host, port, timeout=TIMEOUT_S, context=trusted)
-            if mail.encryption == "tls"
-            else smtplib.SMTP(mail.host, port, timeout=TIMEOUT_S)
-        ) as smtp:
-            if mail.encryption == "starttls":
-                smtp.starttls(context=trusted)
-            if mail.user is not None:
-                smtp.login(
-                    mail.user, set_secret("alerts.mail.password_file", mail.password, mail.password_file)
-                )
-            yield smtp
+        with smtp.session(mail, "alerts.mail", TIMEOUT_S) as session:
+            yield session
     except (OSError, ValueError) as error:  # smtplib's errors are OSErrors
         code = getattr(error, "smtp_code", None)
         raise Undelivered(_sentence("alerts.mail", f"{kind(error)}{f' {code}' if code else ''}")) from None
 
 
-def try_mail(mail: Mail) -> None:
+def try_mail(mail: AlarmMail) -> None:
     """Log in to the mail server, and send nothing. Raises Undelivered."""
-    with _logged_in(mail) as smtp:
-        smtp.noop()
+    with _logged_in(mail) as session:
+        session.noop()
 
 
 def try_url(setting: str, url: SecretStr) -> None:

@@ -20,8 +20,9 @@ from callmart.access import drift, logins
 from callmart.backup import contents, sealed
 from callmart.base import keys
 from callmart.base.errors import UserError, kind
-from callmart.base.settings import CONFIG_FILE, Alerts, Folder, Mail, Settings
+from callmart.base.settings import CONFIG_FILE, AlarmMail, Alerts, Folder, MailServer, Settings
 from callmart.database import clock, ledger, restoring, schema, server
+from callmart.mailing import carrier
 from callmart.operations import alerts, health
 from callmart.publish import emulator, tableau
 
@@ -169,6 +170,8 @@ def _of_alerts(settings: Settings) -> Iterator[Check]:
             yield _tried(f"alerts.{setting}", partial(_answers, setting, url))
     if set_up.mail is not None:
         yield _tried("alerts.mail", partial(_mail, set_up.mail))
+    if settings.mail.smtp is not None:
+        yield _tried("mail.smtp", partial(_mail_server, settings.mail.smtp))
 
 
 def _answers(setting: str, url: SecretStr) -> str:
@@ -176,9 +179,18 @@ def _answers(setting: str, url: SecretStr) -> str:
     return "its server answers; nothing was sent"
 
 
-def _mail(mail: Mail) -> str:
+def _mail(mail: AlarmMail) -> str:
     alerts.try_mail(mail)
-    return "the mail server accepts the login; nothing was sent" if mail.user else "the mail server answers"
+    return _accepted(mail)
+
+
+def _mail_server(server: MailServer) -> str:
+    carrier.try_server(server)
+    return _accepted(server)
+
+
+def _accepted(server: MailServer) -> str:
+    return "the mail server accepts the login; nothing was sent" if server.user else "the mail server answers"
 
 
 def _folder(folder: Folder) -> str:

@@ -28,6 +28,7 @@ from callmart.declarations import dbt_project, mart_tables
 from callmart.extract import extract
 from callmart.land import arriving, landing, taking_away
 from callmart.land.gate import Defaults
+from callmart.mailing import mailing
 from callmart.opening import opening
 from callmart.operations.record import DONE, FAILED, INTERRUPTED, PROBLEMS, Record
 from callmart.publish import publishing, tableau
@@ -54,6 +55,7 @@ class Ran:
     extracts: int = 0
     extracts_written: int = 0
     published_changes: int = 0
+    mails: int = 0
     problems: list[str] = field(default_factory=list)
 
     def note(self, problem: str, customer_id: int | None = None) -> None:
@@ -86,6 +88,7 @@ COUNTS: dict[str, Callable[[Ran], dict[str, int]]] = {
     },
     "extract": lambda ran: {"extracts": ran.extracts, "written": ran.extracts_written},
     "publish": lambda ran: {"changes": ran.published_changes},
+    "mail": lambda ran: {"mails": ran.mails},
 }
 
 AGAIN = "the next run tries again"
@@ -95,7 +98,7 @@ LOST = "the connection to the database was lost and the run ended: run it again,
 
 def run(connection: psycopg.Connection, settings: Settings, on_step: OnStep) -> Ran:
     """Remove what no contract keeps, expire, make months, land the folders of callmart.toml, then build, validate,
-    open, extract and publish.
+    open, extract, publish, and mail if callmart does that.
 
     Raises UserError if the run may not begin: another run is at work, the clock is not believed, no Tableau server is
     set, or a mart waits for its upgrade. Everything that goes wrong later is in `problems`.
@@ -165,6 +168,8 @@ def _stages(
         *arguments,
     ):
         _extract_and_publish(*arguments)
+        if settings.mail.sender == "callmart":
+            _attempt("mail", _mail, "the mailing broke off", AGAIN, *arguments)
     _attempt(
         "marts",
         _name_undeclared_marts,
@@ -434,3 +439,12 @@ def _publish(connection: psycopg.Connection, settings: Settings, ran: Ran, on_st
         for said in (outcome.error, outcome.alert):
             if said:
                 ran.note(said, outcome.customer_id)
+
+
+def _mail(connection: psycopg.Connection, settings: Settings, ran: Ran, on_step: OnStep) -> None:
+    sent = mailing.send(
+        connection, settings, lambda customer, *step: on_step("mail", f"customer {customer}", *step)
+    )
+    ran.mails = sent.mails
+    for customer_id, problem in sent.problems:
+        ran.note(problem, customer_id)

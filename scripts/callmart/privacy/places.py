@@ -17,6 +17,7 @@ from callmart.base.settings import Settings
 from callmart.database.searching import Books, tables
 from callmart.extract.places import Extracts
 from callmart.land.places import Doorway, Events
+from callmart.mailing.places import Outbox
 from callmart.opening.places import Computed, Marts
 from callmart.privacy import embedded
 from callmart.publish.actual import ContentKind
@@ -91,6 +92,7 @@ PLACES: tuple[Place, ...] = (
     Marts(),
     Extracts(),
     Pages(),
+    Outbox(),
     Content(),
     Members(),
     Emulated(),

@@ -90,7 +90,7 @@ def desired(connection: psycopg.Connection, settings: Settings) -> list[Publicat
         )
     )
     has_data = _has_data(connection)
-    stopped, now, closed = _mail_stopped(connection), clock.now(connection), ledger.closed(connection)
+    stopped, now, closed = mail_stopped(connection), clock.now(connection), ledger.closed(connection)
     site_zone = ZoneInfo(settings.tableau.time_zone or settings.time_zone)
     publications = []
     for customer in customers:
@@ -107,6 +107,11 @@ def desired(connection: psycopg.Connection, settings: Settings) -> list[Publicat
             sources, problem = [], str(error)
         workbooks = tuple(shared.workbooks(customer, [each.source for each in sources], has_data))
         people = recipients[customer.customer_id]
+        mails = (
+            tuple(_mails(customer, people, workbooks, site_zone, now))
+            if settings.mail.sender == "tableau"
+            else ()
+        )
         publications.append(
             Publication(
                 customer.customer_id,
@@ -114,7 +119,7 @@ def desired(connection: psycopg.Connection, settings: Settings) -> list[Publicat
                 tuple(sources),
                 workbooks,
                 members=tuple(recipient.email for recipient in people),
-                mails=tuple(_mails(customer, people, workbooks, site_zone, now)),
+                mails=mails,
                 mail_stopped_because=stopped.get(customer.customer_id),
                 problem=problem,
                 exports=customer.export,
@@ -175,7 +180,7 @@ def _has_data(connection: psycopg.Connection) -> set[tuple[int, str]]:
     return set(connection.execute(SQL["with_data"], {"marts": sorted(needed)}).fetchall())
 
 
-def _mail_stopped(connection: psycopg.Connection) -> dict[int, str]:
+def mail_stopped(connection: psycopg.Connection) -> dict[int, str]:
     """The customers whose last complete week must not be mailed, with the reason."""
     return dict(connection.execute(SQL["mail_stopped"]).fetchall())
 

@@ -9,12 +9,17 @@ from callmart.database import searching, vacuum
 # An agent who had events later under a detailed contract has an id there, too.
 _AGENT = "agent_key = any(%(keys)s) and not coalesce(last_day >= (%(until)s at time zone t.time_zone)::date, false)"
 _BY_ADDRESS = "lower(trim(email)) = any(%(words)s)"
+_OF_ADDRESS = {
+    "registry.contact": _BY_ADDRESS,
+    "registry.recipient": _BY_ADDRESS,
+    "registry.mailed": "recipient_key = any(%(keys)s)",
+}
 _CONDITIONS = {
     "agent": {"registry.agent": _AGENT},
     "caller": {},
     # A person who speaks for the customer may get its mails as well.
-    "contact": {"registry.contact": _BY_ADDRESS, "registry.recipient": _BY_ADDRESS},
-    "recipient": {"registry.contact": _BY_ADDRESS, "registry.recipient": _BY_ADDRESS},
+    "contact": _OF_ADDRESS,
+    "recipient": _OF_ADDRESS,
 }
 
 
@@ -22,7 +27,7 @@ class Persons:
     """The rows of the registry that name a person."""
 
     name = "registry"
-    tables = ("registry.agent", "registry.contact", "registry.recipient")
+    tables = ("registry.agent", "registry.contact", "registry.recipient", "registry.mailed")
     paths = ()
     contents = ()
 

@@ -20,6 +20,7 @@ from callmart.base.settings import Settings
 from callmart.database.vacuum import note, vacuum
 from callmart.declarations import dbt_project, mart_tables
 from callmart.extract import extract
+from callmart.mailing import places as outbox
 from callmart.opening import opening
 from callmart.reports import shelf
 from callmart.retention.expired_months import (
@@ -391,6 +392,13 @@ class _Planner:
             shelf.tidy(connection, self.settings)
             return len(drawn)
 
+        def unlink_mails(_: psycopg.Connection) -> int:
+            if outbox.too_old(self.settings, self.floor) != mails:
+                return MISMATCH
+            for path in mails:
+                path.unlink()
+            return len(mails)
+
         old = _old_extracts(self.connection, self.settings, self.floor)
         self.add(
             "files",
@@ -422,6 +430,14 @@ class _Planner:
             f"drawn reports with days before {self.floor}",
             len(drawn),
             unlink_drawn,
+        )
+        mails = outbox.too_old(self.settings, self.floor)
+        self.add(
+            "files",
+            f"{outbox.folder(self.settings)}/*/*.eml",
+            f"mails with days before {self.floor}",
+            len(mails),
+            unlink_mails,
         )
 
     def statistics(self) -> None:

@@ -22,6 +22,7 @@ from callmart.base.settings import Settings
 from callmart.database import vacuum
 from callmart.declarations import dbt_project, mart_tables
 from callmart.extract import extract
+from callmart.mailing import places as outbox
 from callmart.opening import opening
 from callmart.registry.applying import forget_customer
 from callmart.reports import shelf
@@ -109,6 +110,7 @@ def remove(
             removed.append(Unremoved(customer_id, error))
         on_customer(customer_id, number + 1, len(gone) + len(with_surplus))
     shelf.tidy(connection, settings)
+    outbox.tidy(connection, settings)
     connection.commit()
     vacuum.vacuum(connection)
     return removed

@@ -15,6 +15,8 @@ from (
         ('registry.holiday', 'nobody', 'queue'),
         ('registry.kept_contract', 'nobody', 'option'),
         ('registry.line', 'nobody', 'line, label, line_key'),
+        ('registry.mailed', 'recipient', 'recipient_key'),
+        ('registry.mailed', 'nobody', 'report, state'),
         ('registry.opening_hours', 'nobody', 'queue'),
         ('registry.queue', 'nobody', 'queue, label, queue_key'),
         ('registry.recipient', 'recipient', 'email'),

@@ -1,0 +1,116 @@
+"""Hands letters to the mail server, or puts them into the outbox if none is set."""
+
+import smtplib
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from email.message import EmailMessage
+from email.policy import SMTP
+
+from callmart.base import smtp
+from callmart.base.errors import UserError, kind
+from callmart.base.keys import secret_file
+from callmart.base.settings import MailServer, Settings
+from callmart.mailing import places
+
+TIMEOUT_S = 60.0
+FAILURES = 3  # in a row, after which the mail server is left alone
+
+# Takes a letter and the customer whose it is. Calls the third when the letter goes for good: what becomes of it after
+# that, only the mail server knows.
+Carry = Callable[[EmailMessage, int, Callable[[], None]], None]
+
+
+class Refused(Exception):
+    """The mail server takes no mail for this recipient. The text is its code, never its words."""
+
+
+class Undelivered(Exception):
+    """The mail server did not take a letter now, and may take it later. The text is the cause, and names nobody."""
+
+
+class Unreachable(UserError):
+    """There is no mail server to talk to."""
+
+
+@contextmanager
+def carrier(settings: Settings) -> Iterator[Carry]:
+    """What carries letters, as [mail] says."""
+    if settings.mail.smtp is None:
+        yield lambda letter, customer_id, sent: _put(settings, letter, customer_id, sent)
+    else:
+        with ExitStack() as sessions:
+            yield _Talking(settings.mail.smtp, sessions).carry
+
+
+def try_server(server: MailServer) -> None:
+    """Log in to the mail server, and send nothing. Raises Unreachable."""
+    with ExitStack() as sessions:
+        _Talking(server, sessions).open()
+
+
+def _put(settings: Settings, letter: EmailMessage, customer_id: int, sent: Callable[[], None]) -> None:
+    secret_file(places.file(settings, customer_id, letter), letter.as_bytes(policy=SMTP))
+    sent()
+
+
+class _Talking:
+    """Talks to a mail server, in one session as long as that goes well."""
+
+    def __init__(self, server: MailServer, sessions: ExitStack) -> None:
+        self._server = server
+        self._sessions = sessions
+        self._session: smtplib.SMTP | None = None
+        self._failures = 0
+
+    def carry(self, letter: EmailMessage, customer_id: int, sent: Callable[[], None]) -> None:
+        if self._failures == FAILURES:
+            raise Unreachable(self._says(f"{FAILURES} letters in a row failed"))
+        session = self.open()
+        try:
+            _accept(session.mail(str(letter["From"])))
+            _accept(session.rcpt(str(letter["To"])))
+            sent()
+            _accept(session.data(letter.as_bytes(policy=SMTP)))
+        except smtplib.SMTPResponseException as error:
+            with suppress(OSError):
+                session.rset()
+            if 500 <= error.smtp_code < 600:
+                self._failures = 0
+                raise Refused(str(error.smtp_code)) from None
+            raise self._failed(error, str(error.smtp_code)) from None
+        except (OSError, ValueError) as error:
+            raise self._failed(error, kind(error)) from None
+        self._failures = 0
+
+    def open(self) -> smtplib.SMTP:
+        """The session, made anew if there is none. Raises Unreachable."""
+        if self._session is None:
+            try:
+                self._session = self._sessions.enter_context(
+                    smtp.session(self._server, "mail.smtp", TIMEOUT_S)
+                )
+                self._session.ehlo_or_helo_if_needed()
+            except (OSError, ValueError) as error:
+                code = f" {error.smtp_code}" if isinstance(error, smtplib.SMTPResponseException) else ""
+                raise Unreachable(self._says(f"{kind(error)}{code}")) from None
+        return self._session
+
+    def _failed(self, error: Exception, cause: str) -> Undelivered:
+        """The failure of a letter. The next one gets a session of its own."""
+        self._failures += 1
+        self._session = None
+        with suppress(OSError, smtplib.SMTPException):
+            self._sessions.close()
+        return Undelivered(cause)
+
+    def _says(self, why: str) -> str:
+        return (
+            f"mail.smtp: the mail server can't be used ({why}): correct the setting or the server; "
+            "the next run tries again"
+        )
+
+
+def _accept(answer: tuple[int, bytes]) -> None:
+    code, words = answer
+    if code // 100 != 2:
+        raise smtplib.SMTPResponseException(code, words)

@@ -1,0 +1,97 @@
+"""A mail with a recipient's reports: the key figures in its words, each report attached. It loads nothing and follows
+nobody.
+"""
+
+from collections.abc import Sequence
+from email.message import EmailMessage
+from email.utils import formatdate
+from functools import cache
+from importlib.resources import files
+from typing import Literal
+
+from jinja2 import Environment, StrictUndefined, Template
+
+from callmart.reports import paper, values
+from callmart.reports.language import Language
+from callmart.reports.page import Page
+
+Format = Literal["pdf", "csv", "both"]
+DOMAIN = "callmart.invalid"  # never anybody's
+NOBODY = f"reports@{DOMAIN}"  # where mails in the outbox come from, if no address is set
+
+
+class Enclosed:
+    """A report of a customer, drawn once for all who get it."""
+
+    def __init__(self, page: Page, subject: str) -> None:
+        self.page = page
+        self.subject = subject
+        self.pdf = cache(lambda: paper.as_pdf(page))
+        self.csv = cache(lambda: values.as_csv(page))
+
+    @property
+    def remarks(self) -> list[str]:
+        """How far its data goes, and what it lacks."""
+        return [said for said in (self.page.through, *self.page.notices) if said]
+
+    @property
+    def tiles(self) -> list[dict[str, str]]:
+        """The key figures."""
+        return [
+            {
+                "caption": tile.caption,
+                "value": tile.value,
+                "said": ", ".join(filter(None, (tile.change, tile.before, tile.target))),
+            }
+            for section in self.page.sections
+            for tile in section.tiles
+        ]
+
+
+def write(
+    language: Language, reports: Sequence[Enclosed], form: Format, sender: str, recipient: str, known_by: str
+) -> EmailMessage:
+    """Return the mail. Its id follows from `known_by`, the recipient's pseudonym, and from what is in it: if it should
+    arrive twice, mail programs show it once.
+    """
+    letter = EmailMessage()
+    letter["From"], letter["To"] = sender, recipient
+    letter["Subject"] = _subject(language, reports)
+    letter["Date"] = formatdate(localtime=True)
+    letter["Message-ID"] = (
+        f"<{reports[0].page.week}.{'-'.join(each.page.name for each in reports)}.{known_by}@{DOMAIN}>"
+    )
+    letter["Auto-Submitted"] = "auto-generated"
+    letter["Content-Language"] = language.locale
+    words = {"reports": reports, "reason": language.say("mail_reason"), "locale": language.locale}
+    letter.set_content(_template("letter.txt.j2").render(words))
+    letter.add_alternative(_template("letter.html.j2").render(words), subtype="html")
+    for each in reports:
+        name = f"{each.page.title} {each.page.week}"
+        if form in ("pdf", "both"):
+            letter.add_attachment(each.pdf(), maintype="application", subtype="pdf", filename=f"{name}.pdf")
+        if form in ("csv", "both"):
+            letter.add_attachment(
+                each.csv(),
+                maintype="text",
+                subtype="csv",
+                params={"charset": "utf-8"},
+                filename=f"{name}.csv",
+            )
+    return letter
+
+
+def _subject(language: Language, reports: Sequence[Enclosed]) -> str:
+    """That of the report; of several, their titles. No word of it is about a person."""
+    if len(reports) == 1:
+        return reports[0].subject
+    titles = [each.page.title for each in reports]
+    return language.say("mail_subject", reports=language.listed(titles))
+
+
+@cache
+def _template(name: str) -> Template:
+    environment = Environment(
+        autoescape=name.endswith(".html.j2"), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    return environment.from_string(files("callmart.mailing").joinpath(name).read_text("utf-8"))

@@ -1,0 +1,244 @@
+"""Mails each recipient the reports of the last week that is over, once: as soon as the report's hour has come, and the
+week is complete and checked.
+
+What became of each mail is noted before and after it leaves. If the process ends in between, nobody knows whether the
+mail arrived: that is said once, and it is not sent again unless a person wants it.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime, time
+from email.message import EmailMessage
+from typing import NamedTuple, get_args
+
+import psycopg
+from psycopg.rows import class_row
+
+from callmart.access import logins
+from callmart.base import sql_file
+from callmart.base.errors import UserError, kind
+from callmart.base.keys import known_key
+from callmart.base.settings import Settings
+from callmart.database import tombstones
+from callmart.declarations import exposures
+from callmart.mailing import carrier, letter
+from callmart.mailing.carrier import Carry
+from callmart.mailing.letter import Enclosed, Format
+from callmart.publish import publishing
+from callmart.reports import drawing, reading, weeks
+from callmart.reports.drawing import Declared, NoData
+from callmart.reports.language import Language
+from callmart.reports.reading import Customer
+from callmart.reports.weeks import Week
+
+SQL = sql_file.statements(__file__)
+
+
+@dataclass
+class Mailed:
+    """How many mails went out, and sentences for a person to look at, each with the customer's number."""
+
+    mails: int
+    problems: list[tuple[int | None, str]]
+
+    def note(self, customer_id: int | None, problem: str) -> None:
+        """Note a problem."""
+        self.problems.append((customer_id, problem))
+
+
+@dataclass(frozen=True)
+class _Recipient:
+    customer_id: int
+    now: datetime  # by the customer's clock
+    key_fingerprint: str
+    email: str
+    reports: list[str]
+    mail_format: Format
+
+
+class _Due(NamedTuple):
+    """The reports that a recipient has not been mailed yet."""
+
+    recipient: _Recipient
+    known_by: str
+    reports: list[str]
+
+
+def send(
+    connection: psycopg.Connection, settings: Settings, on_customer: Callable[[int, int, int], None]
+) -> Mailed:
+    """Send all that is due. A failure of one customer or recipient stops no other. `on_customer(customer, finished,
+    of)` is called after each. The connection is the owner's. Commits.
+    """
+    mailed = Mailed(0, [])
+    for customer_id, recipients in connection.execute(SQL["find_unknown"]).fetchall():
+        mailed.note(
+            customer_id,
+            f"customer {customer_id}: whether {recipients} recipients got their mail is not known, as callmart was "
+            f"stopped while it went out: ask them; `callmart mail --again {customer_id}` sends it once more",
+        )
+    connection.execute(SQL["forget_weeks"])
+    connection.commit()
+    due = _due(connection, settings, mailed)
+    if not due:
+        return mailed
+    stopped, declared = publishing.mail_stopped(connection), Declared.of(settings)
+    connection.commit()
+    with logins.connect(settings, "publisher") as publisher, carrier.carrier(settings) as carry:
+        for number, (customer_id, letters) in enumerate(due.items(), 1):
+            try:
+                if reason := stopped.get(customer_id):
+                    mailed.note(customer_id, f"customer {customer_id}: the weekly mail waits: {reason}")
+                    continue
+                _send(connection, settings, publisher, declared, carry, letters, mailed)
+            except carrier.Unreachable as error:
+                mailed.note(None, str(error))
+                break
+            except Exception as error:
+                said = (
+                    str(error) if isinstance(error, UserError) else f"its mail was not sent ({kind(error)})"
+                )
+                mailed.note(customer_id, f"customer {customer_id}: {said}")
+                connection.rollback()
+            finally:
+                on_customer(customer_id, number, len(due))
+    return mailed
+
+
+def again(connection: psycopg.Connection, customer_id: int) -> int:
+    """Forget the mails of a customer that were refused, or of which nobody knows whether they arrived. Returns how many
+    reports will be sent once more. Commits.
+    """
+    forgotten = connection.execute(SQL["forget_failures"], {"customer": customer_id}).rowcount
+    connection.commit()
+    return forgotten
+
+
+def _due(connection: psycopg.Connection, settings: Settings, mailed: Mailed) -> Mapping[int, list[_Due]]:
+    """What is due, by customer."""
+    with connection.cursor(row_factory=class_row(_Recipient)) as cursor:
+        recipients = cursor.execute(SQL["recipients"]).fetchall()
+    books: dict[int, set[tuple[str, str]]] = {}
+    due: dict[int, list[_Due]] = defaultdict(list)
+    for one in recipients:
+        wanted = [name for name in map(exposures.current_name, one.reports) if _has_come(name, one.now)]
+        if not wanted:
+            continue
+        try:
+            key = known_key(settings.home, one.customer_id, one.key_fingerprint)
+        except UserError as error:
+            mailed.note(one.customer_id, str(error))
+            continue
+        if one.customer_id not in books:
+            week = weeks.last_complete(one.now.date()).monday
+            rows = connection.execute(SQL["mailed"], {"customer": one.customer_id, "week": week})
+            books[one.customer_id] = set(rows)
+        known_by = tombstones.of_address(key, one.email)
+        missing = [name for name in wanted if (known_by, name) not in books[one.customer_id]]
+        if missing:
+            due[one.customer_id].append(_Due(one, known_by, missing))
+    return due
+
+
+def _has_come(report: str, now: datetime) -> bool:
+    """Whether the report's weekday and hour have come in this week, which is the one after that of the report."""
+    schedule = exposures.reports()[report].schedule
+    day = weeks.of(now.date()).days[get_args(exposures.Weekday).index(schedule.day)]
+    return now >= datetime.combine(day, time(schedule.hour))
+
+
+def _send(
+    connection: psycopg.Connection,
+    settings: Settings,
+    publisher: psycopg.Connection,
+    declared: Declared,
+    carry: Carry,
+    letters: list[_Due],
+    mailed: Mailed,
+) -> None:
+    """Send a customer's mails."""
+    customer = reading.customer(connection, letters[0].recipient.customer_id)
+    connection.commit()
+    week = weeks.last_complete(letters[0].recipient.now.date())
+    drawn = dict(
+        _drawn(publisher, declared, customer, week, {name for one in letters for name in one.reports})
+    )
+    outcomes = Counter[str]()
+    for one in letters:
+        if enclosed := [drawn[name] for name in one.reports if name in drawn]:
+            book = _Book(
+                connection, customer.customer_id, week, one.known_by, [each.page.name for each in enclosed]
+            )
+            written = letter.write(
+                Language(customer.locale), enclosed, one.recipient.mail_format,
+                settings.mail.from_ or letter.NOBODY, one.recipient.email, one.known_by,
+            )  # fmt: skip
+            outcomes[_carried(carry, written, book)] += 1
+    mailed.mails += (sent := outcomes.pop("", 0))
+    if sent:
+        connection.execute(
+            SQL["log"], {"customer": customer.customer_id, "week": str(week), "recipients": sent}
+        )
+        connection.commit()
+    for outcome, recipients in outcomes.items():
+        mailed.note(
+            customer.customer_id,
+            f"customer {customer.customer_id}: {outcome.format(recipients=recipients, week=week)}",
+        )
+
+
+def _carried(carry: Carry, written: EmailMessage, book: "_Book") -> str:
+    """Send a letter, and note what became of it. Returns nothing if all went well, or what to say of it."""
+    try:
+        carry(written, book.customer_id, book.going)
+    except carrier.Refused as refusal:
+        book.note("refused")
+        return (
+            f"{{recipients}} recipients are refused by the mail server ({refusal}): correct them in the registry, and "
+            f"run `callmart mail --again {book.customer_id}`"
+        )
+    except carrier.Undelivered as failure:
+        book.forget()
+        return f"{{recipients}} recipients have not got the mail of {{week}} ({failure}): the next run tries again"
+    book.note("sent")
+    return ""
+
+
+def _drawn(
+    publisher: psycopg.Connection, declared: Declared, customer: Customer, week: Week, wanted: Collection[str]
+) -> Iterator[tuple[str, Enclosed]]:
+    """The reports that the contract opens, as far as there is something to show in that week."""
+    for name in sorted(wanted):
+        report = exposures.reports()[name]
+        if report.is_opened_by(customer.option):
+            try:
+                page = drawing.draw(publisher, declared, report, customer, week)
+            except NoData:
+                continue
+            yield name, Enclosed(page, Language(customer.locale).of(report.mail.subject))
+
+
+@dataclass(frozen=True)
+class _Book:
+    """Notes what becomes of a mail. Commits."""
+
+    connection: psycopg.Connection
+    customer_id: int
+    week: Week
+    known_by: str
+    reports: list[str]
+
+    def note(self, state: str) -> None:
+        self._execute("note", state=state)
+
+    def going(self) -> None:
+        self.note("going")
+
+    def forget(self) -> None:
+        self._execute("forget")
+
+    def _execute(self, statement: str, **more: str) -> None:
+        named = {"customer": self.customer_id, "week": self.week.monday, "recipient": self.known_by}
+        self.connection.execute(SQL[statement], named | {"reports": self.reports} | more)
+        self.connection.commit()

@@ -1,0 +1,93 @@
+"""The outbox, CALLMART_HOME/outbox: the mails that callmart wrote because no mail server is set. A folder per customer;
+the name of a mail has its week, its reports and the recipient's pseudonym.
+"""
+
+from collections.abc import Iterator
+from datetime import date, timedelta
+from email.message import EmailMessage
+from pathlib import Path
+from typing import NamedTuple
+
+import psycopg
+
+from callmart.base.person import Counts, Person, Proof, Work
+from callmart.base.settings import OUTBOX, Settings
+from callmart.declarations import exposures
+from callmart.declarations.matrix import Option
+from callmart.reports import weeks
+from callmart.reports.weeks import Week
+
+
+class Kept(NamedTuple):
+    """A mail in the outbox."""
+
+    path: Path
+    customer_id: int
+    week: Week
+    reports: list[str]
+
+
+def folder(settings: Settings) -> Path:
+    """The folder of all customers'."""
+    return settings.home / OUTBOX
+
+
+def file(settings: Settings, customer_id: int, letter: EmailMessage) -> Path:
+    """Where a letter is put. The name follows from the letter's id, so that one that is written again is the same."""
+    name = str(letter["Message-ID"]).strip("<>").rpartition("@")[0]
+    return folder(settings) / str(customer_id) / f"{name}.eml"
+
+
+def mails(settings: Settings) -> Iterator[Kept]:
+    """All mails, sorted."""
+    for path in sorted(folder(settings).glob("*/*.eml")):
+        week, reports, _ = path.stem.split(".")
+        yield Kept(path, int(path.parent.name), weeks.parse(week), reports.split("-"))
+
+
+def too_old(settings: Settings, floor: date) -> list[Path]:
+    """The mails that show a day before the floor: of their own week, or of the one before."""
+    return [mail.path for mail in mails(settings) if mail.week.monday - timedelta(days=7) < floor]
+
+
+def tidy(connection: psycopg.Connection, settings: Settings) -> int:
+    """Remove the mails with a report that no contract orders any more. Returns how many."""
+    options: dict[int, Option] = dict(
+        connection.execute("select customer_id, option from registry.current_option").fetchall()
+    )
+    removed = 0
+    for mail in mails(settings):
+        reports = [exposures.reports().get(name) for name in mail.reports]
+        option = options.get(mail.customer_id, "none")
+        if not all(report is not None and report.is_opened_by(option) for report in reports):
+            mail.path.unlink()
+            removed += 1
+    return removed
+
+
+class Outbox:
+    """The mails in the outbox. A mail can't be changed, so all of the customer's are removed."""
+
+    name = "outbox"
+    tables = ()
+    paths = (OUTBOX,)
+    contents = ()
+
+    def find(self, work: Work, person: Person) -> Counts:
+        """Count the customer's mails."""
+        return +Counts(mails=len(_of(work, person)))
+
+    def treat(self, work: Work, person: Person) -> Counts:
+        """Remove them."""
+        found = _of(work, person)
+        for mail in found:
+            mail.path.unlink()
+        return +Counts(mails=len(found))
+
+    def prove(self, work: Work, person: Person) -> Proof:
+        """See that none is left."""
+        return Proof(Counts(mails=len(list(mails(work.settings)))), self.find(work, person))
+
+
+def _of(work: Work, person: Person) -> list[Kept]:
+    return [mail for mail in mails(work.settings) if mail.customer_id == person.customer_id]

@@ -1,0 +1,299 @@
+"""Weekly mails of callmart's own: each once per recipient and week, complete and checked, whatever breaks off."""
+
+import asyncio
+import os
+import signal
+import smtplib
+from collections import Counter
+from collections.abc import Iterator
+from datetime import datetime, time, timedelta
+from email import message_from_bytes
+from email.message import EmailMessage
+from email.policy import default
+from typing import Any
+
+import psycopg
+import pytest
+from aiosmtpd.smtp import Envelope
+from pydantic import ValidationError
+
+from callmart.base.person import Person, Work
+from callmart.base.settings import Mail, Settings
+from callmart.mailing import carrier, mailing, places
+from callmart.mailing.places import Outbox
+from callmart.reports import drawing, paper, weeks
+from callmart.reports.page import Page
+from callmart_home import Callmart, ignore_step
+from centre import ANONYMOUS, NAMED
+from mail_server import Letters, mail_server
+from today import TODAY
+
+pytestmark = [pytest.mark.dated, pytest.mark.usefixtures("unchecked")]
+
+WEEK = weeks.last_complete(TODAY)
+CHEF, PLANNER, OTHER = "chef@een.example", "planner@een.example", "chef@twee.example"
+FROM = "reports@provider.example"
+HAS_COME = mailing._has_come
+
+
+@pytest.fixture(scope="module", autouse=True)
+def on_time() -> Iterator[None]:
+    """The hour of every report has come."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(mailing, "_has_come", lambda *_: True)
+        patch.setattr(carrier, "TIMEOUT_S", 2.0)
+        yield
+
+
+@pytest.fixture
+def owner(two_weeks: Callmart) -> Iterator[psycopg.Connection]:
+    """The owner. Nothing was mailed yet."""
+    with two_weeks.connect() as connection:
+        connection.execute("delete from registry.mailed")
+        connection.execute("delete from ops.held_back")
+        connection.commit()
+        for mail in places.mails(two_weeks.settings):
+            mail.path.unlink()
+        yield connection
+
+
+def by(callmart: Callmart, **how: Any) -> Settings:
+    return callmart.settings.model_copy(update={"mail": Mail.model_validate({"sender": "callmart"} | how)})
+
+
+def by_server(callmart: Callmart, port: int) -> Settings:
+    return by(callmart, **{"from": FROM, "smtp": {"host": "localhost", "port": port, "encryption": "none"}})
+
+
+def send(owner: psycopg.Connection, settings: Settings) -> mailing.Mailed:
+    return mailing.send(owner, settings, ignore_step)
+
+
+def read(content: bytes) -> EmailMessage:
+    letter = message_from_bytes(content, policy=default)
+    assert isinstance(letter, EmailMessage)
+    return letter
+
+
+def in_outbox(callmart: Callmart) -> dict[str, EmailMessage]:
+    """The mails in the outbox, by recipient."""
+    letters = [read(mail.path.read_bytes()) for mail in places.mails(callmart.settings)]
+    return {letter["To"]: letter for letter in letters}
+
+
+def got(letters: Letters) -> Counter[str]:
+    return Counter(address for envelope in letters.got for address in envelope.rcpt_tos)
+
+
+def test_each_recipient_gets_what_was_ordered_once(two_weeks: Callmart, owner: psycopg.Connection) -> None:
+    settings = by(two_weeks)
+    assert send(owner, settings) == mailing.Mailed(2, [])
+    letters = in_outbox(two_weeks)
+    assert set(letters) == {CHEF, OTHER}, "one recipient has ordered none"
+    chef = letters[CHEF]
+    files = {part.get_filename(): part.get_content() for part in chef.iter_attachments()}
+    assert set(files) == {f"Drukte {WEEK}.pdf", f"Medewerkers {WEEK}.pdf"}
+    assert all(content.startswith(b"%PDF") for content in files.values())
+    assert chef["Subject"] == "Uw weekrapporten: Drukte en Medewerkers"
+    assert letters[OTHER]["Subject"] == "Uw weekrapport Drukte"
+    assert chef["From"] == "reports@callmart.invalid"
+    for form in ("plain", "html"):
+        body = chef.get_body((form,))
+        assert body is not None
+        words = body.get_content()
+        assert f"Week {WEEK.number}" in words and "Aangeboden" in words
+        assert not any(outside in words for outside in ("http:", "https:", "src=", "url("))
+    assert send(owner, settings) == mailing.Mailed(0, [])
+    logged = two_weeks.rows(
+        "select details from ops.audit_log where action = 'mailed' and customer_id = %s", NAMED
+    )
+    assert logged[-1]["details"] == {"week": str(WEEK), "recipients": 1}
+
+
+def test_who_wants_a_table_gets_one(two_weeks: Callmart, owner: psycopg.Connection) -> None:
+    owner.execute("update registry.recipient set mail_format = 'csv' where email = %s", [OTHER])
+    owner.commit()
+    send(owner, by(two_weeks))
+    owner.execute("update registry.recipient set mail_format = 'pdf'")
+    owner.commit()
+    (file,) = in_outbox(two_weeks)[OTHER].iter_attachments()
+    assert file.get_filename() == f"Drukte {WEEK}.csv"
+    assert file.get_content().lstrip("\ufeff").startswith("report,sheet,week")
+
+
+def test_a_week_that_is_not_whole_is_not_mailed(two_weeks: Callmart, owner: psycopg.Connection) -> None:
+    """The others get theirs, the operator is told, and once the week is whole it goes out."""
+    owner.execute("insert into ops.held_back values (%s, %s, 0, 'a check')", [NAMED, WEEK.monday])
+    owner.commit()
+    mailed = send(owner, by(two_weeks))
+    assert (mailed.mails, [customer for customer, _ in mailed.problems]) == (1, [NAMED])
+    assert "the weekly mail waits: 1 days of last week are held back" in mailed.problems[0][1]
+    owner.execute("delete from ops.held_back")
+    owner.commit()
+    assert send(owner, by(two_weeks)) == mailing.Mailed(1, [])
+
+
+def test_a_report_is_mailed_from_its_hour_on() -> None:
+    monday = datetime.combine(weeks.of(TODAY).monday, time(7))
+    assert not HAS_COME("traffic", monday - timedelta(minutes=1))
+    assert HAS_COME("traffic", monday)
+    assert HAS_COME("traffic", monday + timedelta(days=6))
+
+
+# -- a mail server -----------------------------------------------------------------------------------------------------
+
+
+def test_a_server_gets_each_mail_once(two_weeks: Callmart, owner: psycopg.Connection, free_port: int) -> None:
+    with mail_server(free_port) as letters:
+        assert send(owner, by_server(two_weeks, free_port)) == mailing.Mailed(2, [])
+        assert send(owner, by_server(two_weeks, free_port)) == mailing.Mailed(0, [])
+    assert got(letters) == {CHEF: 1, OTHER: 1}
+    assert {envelope.mail_from for envelope in letters.got} == {FROM}
+
+
+def test_a_recipient_who_is_refused_is_said_once_and_tried_when_wanted(
+    two_weeks: Callmart, owner: psycopg.Connection, free_port: int
+) -> None:
+    settings = by_server(two_weeks, free_port)
+    with mail_server(free_port) as letters:
+        letters.refused = {CHEF}
+        mailed = send(owner, settings)
+        assert mailed.mails == 1
+        (problem,) = mailed.problems
+        assert problem[0] == NAMED
+        assert "1 recipients are refused by the mail server (550)" in problem[1]
+        assert CHEF not in problem[1]
+        assert send(owner, settings) == mailing.Mailed(0, [])
+        letters.refused = set()
+        assert mailing.again(owner, NAMED) == 2
+        assert send(owner, settings) == mailing.Mailed(1, [])
+        assert mailing.again(owner, NAMED) == 0
+    assert got(letters) == {CHEF: 1, OTHER: 1}
+
+
+@pytest.mark.parametrize("what", ["full", "slow", "gone"])
+def test_what_the_server_does_not_take_now_goes_out_later(
+    two_weeks: Callmart, owner: psycopg.Connection, free_port: int, what: str
+) -> None:
+    settings = by_server(two_weeks, free_port)
+
+    async def answer(envelope: Envelope) -> str:
+        if envelope.rcpt_tos != [CHEF]:
+            return ""
+        if what == "full":
+            return "452 insufficient system storage"
+        if what == "slow":
+            await asyncio.sleep(3)
+        raise ConnectionResetError
+
+    with mail_server(free_port) as letters:
+        letters.before = answer
+        mailed = send(owner, settings)
+        assert mailed.mails == 1
+        ((customer, said),) = mailed.problems
+        assert customer == NAMED and f"1 recipients have not got the mail of {WEEK}" in said
+        letters.before = None
+        assert send(owner, settings) == mailing.Mailed(1, [])
+    assert got(letters) == {CHEF: 1, OTHER: 1}
+
+
+def test_without_a_server_nothing_goes_out_and_later_everything(
+    two_weeks: Callmart, owner: psycopg.Connection, free_port: int
+) -> None:
+    settings = by_server(two_weeks, free_port)
+    mailed = send(owner, settings)
+    assert mailed.mails == 0
+    ((customer, said),) = mailed.problems
+    assert customer is None and said.startswith(
+        "mail.smtp: the mail server can't be used (ConnectionRefusedError"
+    )
+    with mail_server(free_port):
+        assert send(owner, settings) == mailing.Mailed(2, [])
+
+
+@pytest.fixture
+def without_drawings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Mails without their reports: a forked process can't draw, as the libraries' threads are not in it."""
+    monkeypatch.setattr(paper, "as_pdf", lambda _: b"%PDF")
+    monkeypatch.setattr(drawing, "draw", lambda *given: Page(
+        given[2].name, given[2].name, "", 0, "", "nl", str(WEEK), "", "", "", "", [], [], [], [], {}
+    ))  # fmt: skip
+
+
+@pytest.mark.usefixtures("without_drawings")
+@pytest.mark.parametrize("moment", ["before", "within", "after"])
+def test_killed_while_a_mail_goes_out(
+    two_weeks: Callmart, owner: psycopg.Connection, free_port: int, moment: str
+) -> None:
+    """Nothing arrives twice. What may have arrived is said once, and sent again only if a person wants that."""
+    settings = by_server(two_weeks, free_port)
+    with mail_server(free_port) as letters:
+        if (child := os.fork()) == 0:
+            inner = carrier._accept
+            calls = iter(range(100))
+
+            def accept(answer: tuple[int, bytes]) -> None:
+                inner(answer)
+                if next(calls) == {"before": 1, "within": 99, "after": 2}[moment]:
+                    os.kill(os.getpid(), signal.SIGKILL)
+
+            def data(*_: object) -> None:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+            carrier._accept = accept
+            if moment == "within":
+                smtplib.SMTP.data = data  # type: ignore[method-assign,assignment]
+            with two_weeks.connect() as connection:
+                send(connection, settings)
+            os._exit(1)
+        assert os.waitpid(child, 0)[1] == signal.SIGKILL
+        mailed = send(owner, settings)
+        unknown = moment != "before"
+        assert mailed.mails == (1 if unknown else 2)
+        assert [customer for customer, _ in mailed.problems] == ([NAMED] if unknown else [])
+        assert send(owner, settings) == mailing.Mailed(0, [])
+        expected = {"before": {CHEF: 1, OTHER: 1}, "within": {OTHER: 1}, "after": {CHEF: 1, OTHER: 1}}
+        assert got(letters) == expected[moment]
+        if moment == "within":
+            mailing.again(owner, NAMED)
+            assert send(owner, settings) == mailing.Mailed(1, [])
+            assert got(letters) == {CHEF: 1, OTHER: 1}
+
+
+# -- the outbox --------------------------------------------------------------------------------------------------------
+
+
+def test_mails_that_no_contract_orders_are_removed(two_weeks: Callmart, owner: psycopg.Connection) -> None:
+    send(owner, by(two_weeks))
+    owner.execute("update registry.contract set option = 'standard' where customer_id = %s", [NAMED])
+    assert places.tidy(owner, two_weeks.settings) == 1, "it had a report of agents"
+    owner.rollback()
+    assert [mail.customer_id for mail in places.mails(two_weeks.settings)] == [ANONYMOUS]
+
+
+def test_of_who_is_erased_no_mail_is_left(two_weeks: Callmart, owner: psycopg.Connection) -> None:
+    send(owner, by(two_weeks))
+    work: Any = Work(owner, two_weeks.settings, lambda: None)
+    person: Any = Person(NAMED, "agent", frozenset(), frozenset(), datetime.now())
+    outbox = Outbox()
+    assert (outbox.find(work, person), outbox.treat(work, person)) == ({"mails": 1}, {"mails": 1})
+    assert outbox.prove(work, person).left == {}
+    assert [mail.customer_id for mail in places.mails(two_weeks.settings)] == [ANONYMOUS]
+
+
+@pytest.mark.parametrize(
+    ("written", "said"),
+    [
+        ({"smtp": {"host": "localhost"}}, "smtp needs sender"),
+        ({"sender": "callmart", "smtp": {"host": "localhost"}}, "set from"),
+        ({"sender": "callmart", "from": "nobody"}, "not a mail address"),
+        ({"sender": "pigeon"}, "tableau"),
+        (
+            {"sender": "callmart", "from": FROM, "smtp": {"host": "mail.example", "encryption": "none"}},
+            "encrypted",
+        ),
+    ],
+)
+def test_wrong_settings(written: dict[str, Any], said: str) -> None:
+    with pytest.raises(ValidationError, match=said):
+        Mail.model_validate(written)
