@@ -108,4 +108,4 @@ def leaks_of(callmart: Callmart) -> list[str]:
     with callmart.connect() as owner:
         scene = attempts.scene(owner, callmart.settings)
     with callmart.superuser(keep=False) as connection:
-        return [*leaks(connection, scene)] + differences(connection, dbt_project.marts(callmart.settings))
+        return [*leaks(connection, scene), *differences(connection, dbt_project.marts(callmart.settings))]
