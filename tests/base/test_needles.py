@@ -65,7 +65,7 @@ def test_containers_are_unpacked_also_in_each_other(tmp_path: Path) -> None:
 def test_what_cannot_be_unpacked_is_not_passed_over(tmp_path: Path, beginning: bytes) -> None:
     broken = tmp_path / "broken"
     broken.write_bytes(beginning + b"and then nothing that belongs to it")
-    with pytest.raises(UserError, match="broken can't be unpacked"):
+    with pytest.raises(UserError, match="broken can't be read or unpacked"):
         SOUGHT.in_file(broken)
 
 

@@ -4,6 +4,8 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from callmart.base.errors import UserError
+
 
 def sync(path: Path) -> None:
     """Have the disk keep a file or folder before anything that is done later."""
@@ -14,8 +16,22 @@ def sync(path: Path) -> None:
         os.close(number)
 
 
+def entries(folder: Path) -> Iterator[Path]:
+    """All that is below a folder and is no folder itself, sorted; a link to a folder is one of them. What vanishes
+    meanwhile is left out. Raises UserError if a folder can't be read.
+    """
+    found = []
+    for place, folders, names in os.walk(folder, onerror=_unless_gone):
+        found += [Path(place, name) for name in names]
+        found += [link for name in folders if (link := Path(place, name)).is_symlink()]
+    yield from sorted(found)
+
+
 def files(folder: Path) -> Iterator[Path]:
-    """The files below a folder, sorted. What vanishes meanwhile is left out."""
-    for path in sorted(folder.rglob("*")):
-        if path.is_file():
-            yield path
+    """The files below a folder, as `entries` finds them."""
+    yield from (path for path in entries(folder) if path.is_file())
+
+
+def _unless_gone(error: OSError) -> None:
+    if not isinstance(error, FileNotFoundError):
+        raise UserError(f"{error.filename} can't be read ({error.strerror}): correct its mode") from None

@@ -6,6 +6,7 @@ would be found by chance, so it is not sought here: declared columns are asked f
 """
 
 import gzip
+import os
 import shutil
 import zipfile
 import zlib
@@ -98,17 +99,20 @@ class Needles:
         return found | self.in_bytes(gathered)
 
     def in_file(self, path: Path, *, unpacks: bool = True) -> Hits:
-        """Look in a file, and in what is packed in it. Raises OSError if the file can't be read, and UserError if it
-        begins like a container and can't be unpacked.
+        """Look in a file, in its name, and in what is packed in it. A file that vanishes meanwhile has none. Raises
+        UserError if it can't be read, or if it begins like a container and can't be unpacked.
         """
-        with path.open("rb") as file:
-            found = self._in_pieces(file)
-            try:
+        found = self.in_bytes(os.fsencode(path.name))
+        try:
+            with path.open("rb") as file:
+                found |= self._in_pieces(file)
                 return found | self._in_packed(file, _NESTED) if unpacks else found
-            except (zipfile.BadZipFile, zlib.error, EOFError, OSError, pa.ArrowException):
-                raise UserError(
-                    f"{path} can't be unpacked, so nobody knows who is in it; remove it"
-                ) from None
+        except FileNotFoundError:
+            return found
+        except (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, pa.ArrowException):
+            raise UserError(
+                f"{path} can't be read or unpacked, so nobody knows who is in it; remove it"
+            ) from None
 
     def _in_pieces(self, file: IO[bytes]) -> Hits:
         file.seek(0)
@@ -116,7 +120,9 @@ class Needles:
 
     def _in_packed(self, file: IO[bytes], depth: int) -> Hits:
         found = Hits()
-        for unpacked in _unpacked(file) if depth else ():
+        for unpacked in _unpacked(file):
+            if not depth:
+                raise OSError("too many containers in each other")
             found |= self._in_pieces(unpacked) | self._in_packed(unpacked, depth - 1)
         return found
 

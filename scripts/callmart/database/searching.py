@@ -1,6 +1,5 @@
 """Looks for a person in whole tables, whatever their columns are called."""
 
-from fnmatch import fnmatchcase
 from typing import NamedTuple
 
 import psycopg
@@ -8,6 +7,7 @@ from psycopg import sql
 
 from callmart.base import sql_file
 from callmart.base.needles import Hits, Needles
+from callmart.base.patterns import matching
 from callmart.base.person import Counts, Person, Proof, Work
 
 SQL = sql_file.statements(__file__)
@@ -24,7 +24,7 @@ class Table(NamedTuple):
 
     def matches(self, patterns: tuple[str, ...]) -> bool:
         """Whether one of the patterns is that of its name."""
-        return any(fnmatchcase(str(self), pattern) for pattern in patterns)
+        return matching(patterns).fullmatch(str(self)) is not None
 
 
 def tables(connection: psycopg.Connection) -> list[Table]:

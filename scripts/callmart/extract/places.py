@@ -14,7 +14,9 @@ class Extracts:
 
     name = "extracts"
     tables = ()
-    paths = ("extracts",)
+    paths = (
+        *(f"extracts/#/{own}" for own in ("*.hyper", "*.tdsx", ".arrow-*/*", ".types*/*", ".publish-*/*")),
+    )
     contents = ()
 
     def find(self, work: Work, person: Person) -> Counts:

@@ -6,7 +6,6 @@ anew, and the log goes on in new files. What a server elsewhere has in its files
 
 import time
 from collections.abc import Iterator
-from contextlib import suppress
 
 import psycopg
 
@@ -18,6 +17,44 @@ from callmart.database import server, vacuum
 
 SQL = sql_file.statements(__file__)
 
+# What PostgreSQL has in its folder.
+PATHS = (
+    "postgres.ready",
+    "server.lock",
+    "socket/.s.PGSQL.#",
+    "socket/.s.PGSQL.#.lock",
+    *(
+        f"postgres/{own}"
+        for own in (
+            "PG_VERSION",
+            "*.conf",
+            "*.conf.tmp",
+            "postmaster.opts",
+            "postmaster.pid",
+            "server.log",
+            *(
+                f"{tables}/{own}"
+                for tables in ("base/#", "global")
+                for own in ("#", "#.#", "#_fsm", "#_vm", "#_init", "t#_#", "t#_#_fsm", "PG_VERSION", "pg_*")
+            ),
+            "base/pgsql_tmp/**/*",
+            "pg_wal/#",
+            "pg_wal/#.history",
+            "pg_wal/xlogtemp.#",
+            "pg_wal/archive_status/#.*",
+            "pg_wal/summaries/#.summary",
+            "pg_*/#",
+            "pg_multixact/*/#",
+            "pg_logical/replorigin_checkpoint",
+            "pg_logical/*/*",
+            "pg_replslot/*/*",
+            "pg_snapshots/#-#-#",
+            "pg_stat/*.stat*",
+            "pg_stat_tmp/*.stat*",
+        )
+    ),
+)
+
 # For the lock of a table that is written anew. Sessions of customers in the way are ended before.
 _WAIT = "30s"
 _SWITCHES = 64  # of the log at most: it keeps a few files in store
@@ -28,7 +65,7 @@ class Files:
 
     name = "server files"
     tables = ()
-    paths = ("postgres", "postgres.ready", "server.lock", "socket")
+    paths = PATHS
     contents = ()
 
     def find(self, work: Work, person: Person) -> Counts:
@@ -82,12 +119,11 @@ def search(work: Work) -> Hits:
 
 
 def _hits(work: Work) -> Iterator[Hits]:
-    """The needles in each file. A file that the server removes meanwhile is left out."""
+    """The needles in each file."""
     with server.administrator(work.settings.home) as postgres:
         postgres.execute("checkpoint")  # what is in memory only, too
     for path in disk.files(work.settings.home / "postgres"):
-        with suppress(FileNotFoundError):
-            yield work.needles.in_file(path, unpacks=False)
+        yield work.needles.in_file(path, unpacks=False)
 
 
 def _renew_log(postgres: psycopg.Connection) -> None:

@@ -13,6 +13,7 @@ from hashlib import sha256
 
 import psycopg
 
+from callmart.base.errors import UserError
 from callmart.base.keys import keyed
 from callmart.base.needles import Hits, Needles
 from callmart.base.person import Blocked, Counts, Person, Proof, Work
@@ -195,9 +196,10 @@ def working(connection: psycopg.Connection, settings: Settings) -> Iterator[Work
 
 @contextmanager
 def _blocked(place: str) -> Iterator[None]:
-    """Within it, Blocked gets the name of the place."""
+    """Within it, whatever is in the way blocks the request, in the name of the place."""
     try:
         yield
-    except Blocked as blocked:
+    except UserError as error:
+        blocked = error if isinstance(error, Blocked) else Blocked("failed", str(error))
         blocked.place = blocked.place or place
-        raise
+        raise blocked from None
