@@ -14,7 +14,9 @@ from tableau_emulator.state import new_luid, now
 
 def query(call: Call) -> Response:
     """All of the site for an administrator; for others their own."""
-    rows = call.state.all("select * from custom_view where site_id = ? order by created_at, name", call.site_id)
+    rows = call.state.all(
+        "select * from custom_view where site_id = ? order by created_at, name", call.site_id
+    )
     shown = [row for row in rows if _may(call, row)]
     return page(call, "customViews", shown, _fields, _render(call))
 

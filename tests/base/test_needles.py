@@ -34,7 +34,7 @@ def test_each_form_is_found_where_it_stands_and_nowhere_else(form: bytes) -> Non
 
 
 def test_what_is_too_short_for_bytes_is_named_apart() -> None:
-    assert SOUGHT.short == ["101"]
+    assert SOUGHT.whole == ["101"]
     assert SOUGHT.in_bytes(b"101" * 9) == NOTHING
     assert len(Needles(["été12"]).texts) == 1  # six bytes are not six letters
 

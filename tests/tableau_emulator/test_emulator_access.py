@@ -139,7 +139,9 @@ def furnish(shop: Shop) -> None:
         body = SUBSCRIPTION.format(workbook=shop.workbooks[name].id, user=user.id, name=name)
         server.subscriptions.post_request(server.subscriptions.baseurl, body)
         server.favorites.add_favorite_workbook(user, shop.workbooks[name])
-        server.custom_views.publish(custom_view(shop.workbooks[name], user, f"view of {name}"), io.BytesIO(b"{}"))
+        server.custom_views.publish(
+            custom_view(shop.workbooks[name], user, f"view of {name}"), io.BytesIO(b"{}")
+        )
         shop.server.schedules.add_to_schedule(nightly.id, datasource=shop.sources[name])
         shop.server.datasources.refresh(shop.sources[name])
         shop.server.datasources.add_tags(shop.sources[name], f"tag of {name}")

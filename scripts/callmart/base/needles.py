@@ -2,7 +2,8 @@
 
 All needles are sought in one pass, by Hyperscan. A text is sought in UTF-8 and UTF-16, in any case of ASCII letters; a
 key of an event or a call as PostgreSQL stores a bigint, in both byte orders, and as text. A text of less than six bytes
-would be found by chance, so it is not sought here: declared columns are asked for it as a whole value.
+would be found by chance, and one that is part of somebody else's word as that. Neither is sought here: declared columns
+are asked for them as whole values.
 """
 
 import gzip
@@ -10,7 +11,7 @@ import os
 import shutil
 import zipfile
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -19,6 +20,8 @@ from typing import IO, Any, Literal
 
 import hyperscan
 import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet
 
 from callmart.base.errors import UserError
 
@@ -27,7 +30,7 @@ Bytes = bytes | bytearray | memoryview
 
 _CHUNK = 16 << 20
 _NESTED = 4  # containers in containers
-_ZIP, _GZIP, _ZSTD = b"PK\x03\x04", b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
+_ZIP, _GZIP, _ZSTD, _PARQUET = b"PK\x03\x04", b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"PAR1"
 
 
 @dataclass(frozen=True)
@@ -47,10 +50,12 @@ class Hits:
 class Needles:
     """What is sought of a person. Make it once per search: compiling takes longer than reading a small file."""
 
-    def __init__(self, texts: Iterable[str], numbers: Iterable[int] = ()) -> None:
+    def __init__(
+        self, texts: Iterable[str], numbers: Iterable[int] = (), whole: Collection[str] = ()
+    ) -> None:
         given = {text for text in texts if text}
-        self.texts = sorted(text for text in given if len(text.encode()) >= SHORTEST)
-        self.short = sorted(given - set(self.texts))
+        self.texts = sorted(text for text in given.difference(whole) if len(text.encode()) >= SHORTEST)
+        self.whole = sorted(given.difference(self.texts))
         self.numbers = sorted(set(numbers))
         spelled = [
             (place, form, hyperscan.HS_FLAG_CASELESS)
@@ -72,7 +77,7 @@ class Needles:
             )
 
     def __repr__(self) -> str:
-        return f"Needles({len(self.texts)} texts, {len(self.short)} short, {len(self.numbers)} numbers)"
+        return f"Needles({len(self.texts)} texts, {len(self.whole)} whole, {len(self.numbers)} numbers)"
 
     def __len__(self) -> int:
         return len(self.texts) + len(self.numbers)
@@ -148,6 +153,11 @@ def _unpacked(file: IO[bytes]) -> Iterator[IO[bytes]]:
     elif magic == _ZSTD:
         with pa.CompressedInputStream(pa.PythonFile(file, "r"), "zstd") as stream:
             yield from _spooled(stream)
+    elif magic == _PARQUET:
+        for rows in pyarrow.parquet.ParquetFile(file).iter_batches():
+            with TemporaryFile() as told:
+                pyarrow.csv.write_csv(rows, told)
+                yield told
 
 
 def _spooled(stream: Any) -> Iterator[IO[bytes]]:

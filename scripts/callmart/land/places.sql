@@ -147,8 +147,8 @@ union
 select call_key from erased_call;
 
 -- name: later
--- Something of the person that came later; no row if there is nothing.
-select e.occurred_at
+-- Whether something of the person came later. Counted: a plan for the first row only compares all with all.
+select count(*) > 0
 from raw.event as e
 left join erased_event as x
     on e.occurred_at = x.occurred_at and e.event_key = x.event_key and e.ordinal = x.ordinal
@@ -159,9 +159,7 @@ where
         (%(kind)s = 'agent' and e.agent_key = any(%(keys)s))
         or (%(kind)s = 'caller' and e.number_key = any(%(keys)s))
         or (e.target_kind = %(target_kind)s and e.target_key = any(%(keys)s))
-    )
-order by e.occurred_at desc
-limit 1;
+    );
 
 -- name: ends
 -- The end of the customer's data as it is, and as it is without the events that are deleted.
@@ -174,7 +172,7 @@ select
         limit 1
     ) as known_until,
     (
-        select e.occurred_at
+        select max(e.occurred_at) -- with a limit it would compare all with all
         from raw.event as e
         where
             e.customer_id = %(customer)s
@@ -186,8 +184,6 @@ select
                     and e.event_key = x.event_key
                     and e.ordinal = x.ordinal
             )
-        order by e.occurred_at desc
-        limit 1
     ) as left_until;
 
 -- name: login_days

@@ -92,9 +92,12 @@ PLACES: tuple[Place, ...] = (
     Emulated(),
     Books(
         "registry of customers",
-        *(f"registry.{name}" for name in ("version", "customer", "contract", "queue", "line", "status_word")),
+        *(
+            f"registry.{name}"
+            for name in ("version*", "customer", "contract", "queue", "line", "status_word")
+        ),
     ),
-    Books("landed files", "raw.file", "raw.file_customer", "raw.reject"),
+    Books("landed files", "raw.file*", "raw.reject"),
     Books("usage", "usage.*", "raw.function_use"),
     Books("books", "ops.*", "access.*"),
     Books("register", "privacy.*"),

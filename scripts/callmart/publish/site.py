@@ -70,7 +70,9 @@ class Held(NamedTuple):
 
 def endpoints() -> list[str]:
     """The endpoints that the library has."""
-    return [name for name, value in vars(TSC.Server("http://localhost")).items() if isinstance(value, Endpoint)]
+    return [
+        name for name, value in vars(TSC.Server("http://localhost")).items() if isinstance(value, Endpoint)
+    ]
 
 
 def held(server: TSC.Server, spared: Collection[str]) -> Iterator[Held]:
