@@ -1,7 +1,6 @@
 """A person is erased from all places, and looked for. One home, in which one person after the other is erased."""
 
 import io
-import signal
 import sys
 from dataclasses import replace
 from datetime import date, timedelta
@@ -25,7 +24,7 @@ from callmart.privacy import embedded, erasing, kept, persons, places
 from callmart.publish import publishing, tableau
 from callmart_home import Callmart, ignore_step
 from centre import DAYS, NAMED, events, queue_of
-from commands import PREPARED, use
+from commands import use
 from erasures import (
     CALLER,
     CHEF,
@@ -35,8 +34,8 @@ from erasures import (
     PARTLY,
     STAYER,
     WITH_CONTACTS,
-    die_after,
     do,
+    kill_after,
     left,
     of,
     plan_of,
@@ -265,10 +264,7 @@ def test_by_the_commands_a_recipient_goes_with_the_account_also_after_kill_9(
     assert command("do", number, lines=(CHEF,))[0] == 2  # nobody has approved it
     assert files_with(home.home, {CHEF.encode()})
     assert command("approve", number, lines=(APPROVERS_PASSWORD, "y"))[0] == 0
-    killed = PREPARED.Process(target=die_after, args=(home.home, "registry", CHEF, int(number)))
-    killed.start()
-    killed.join()
-    assert killed.exitcode == -signal.SIGKILL
+    kill_after(home.home, "treat", "registry", "recipient", CHEF, int(number), is_registered=True)
     assert command("prove", number, lines=(CHEF,))[0] == 2  # not everything is done
     assert command("do", number, lines=("planner@een.example",))[0] == 2  # somebody else
     code, said = command("do", number, lines=(CHEF,))

@@ -16,6 +16,7 @@ from callmart.operations import run
 from callmart.privacy import erasing, persons, places, register
 from callmart_home import Callmart, ignore_step
 from centre import DAYS, NAMED, REGISTRY, agent_of
+from commands import PREPARED
 from events import AMSTERDAM, Row, event
 
 LEAVER, STAYER, PARTLY = (agent_of(NAMED, number) for number in (1, 2, 3))
@@ -92,22 +93,41 @@ def left(proofs: dict[str, Proof]) -> dict[str, Counts]:
     return {name: proof.left for name, proof in proofs.items() if proof.left}
 
 
-def die_after(home: Path, place: str, word: str, request: int) -> None:
-    """In a process of its own: begin to erase, and end without a word when a place has been treated."""
-    kind: Any = next(type(each) for each in places.PLACES if each.name == place)
-    inner = kind.treat
+def die_after(
+    home: Path, step: str, place: str, kind: Kind, word: str, request: int, *, is_registered: bool = False
+) -> None:
+    """In a process of its own: erase (`treat`) or `prove`, and end without a word after this place."""
+    changed: Any = next(type(each) for each in places.PLACES if each.name == place)
+    inner = getattr(changed, step)
 
-    def treat(*given: Any) -> None:
-        inner(*given)
-        os.kill(os.getpid(), signal.SIGKILL)
+    def killed(self: Any, *given: Any) -> Any:
+        done = inner(self, *given)
+        if self.name == place:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return done
 
-    kind.treat = treat
+    setattr(changed, step, killed)
     settings = Settings(home=home, dsn=None, folders=[])
     with (
         server.connect(settings) as connection,
         erasing.working(connection, settings) as work,
         logins.connect(settings, "privacy_officer") as officer,
     ):
-        person = of(work, "recipient", word)
-        begin = partial(register.begin_doing, officer, request)
-        erasing.do(work, person, key_file(home, NAMED).read_bytes(), request, begin, ignore_step)
+        begin = partial(register.begin_doing, officer, request) if is_registered else ignore_step
+        person, key = of(work, kind, word), key_file(home, NAMED).read_bytes()
+        if step == "treat":
+            erasing.do(work, person, key, request, begin, ignore_step)
+        else:
+            erasing.prove(work, person, key, request, ignore_step)
+
+
+def kill_after(
+    home: Path, step: str, place: str, kind: Kind, word: str, request: int, **registered: bool
+) -> None:
+    """Let a process begin, and wait until it has been killed."""
+    killed = PREPARED.Process(
+        target=die_after, args=(home, step, place, kind, word, request), kwargs=registered
+    )
+    killed.start()
+    killed.join()
+    assert killed.exitcode == -signal.SIGKILL, place

@@ -401,7 +401,8 @@ where
 returning e.tableoid::regclass::text;
 
 -- name: erase_agent
--- An agent has another key in each call: the parts of a call are told apart, and no two calls are linked.
+-- An agent has another key in each call: the parts of a call are told apart, and no two calls are linked. What becomes
+-- of each event is gathered first: the planner expects one event, and would compare all with all.
 with substitutes as (
     select
         named.call_key,
@@ -414,26 +415,46 @@ with substitutes as (
         from erased_event
         where agent_key = any(%(keys)s)
     ) as named
+),
+
+changed as materialized (
+    select
+        x.occurred_at,
+        x.event_key,
+        x.ordinal,
+        s.substitute,
+        own.device_key is not null as is_on_own_device
+    from erased_event as x
+    left join substitutes as s on x.call_key = s.call_key and x.agent_key = s.agent_key
+    left join own_device as own on x.device_key = own.device_key
 )
 
 update raw.event as e
 set
-    agent_key = coalesce(s.substitute, e.agent_key),
-    device_key = case when s.substitute is null and own.device_key is null then e.device_key end,
+    agent_key = coalesce(c.substitute, e.agent_key),
+    device_key = case when c.substitute is null and not c.is_on_own_device then e.device_key end,
     target_key = case when not coalesce(e.target_key = any(%(keys)s), false) then e.target_key end,
     event_key = raw.random_key(),
     ordinal = 0
-from erased_event as x
-left join substitutes as s on x.call_key = s.call_key and x.agent_key = s.agent_key
-left join own_device as own on x.device_key = own.device_key
+from changed as c
 where
     e.customer_id = %(customer)s
-    and e.occurred_at = x.occurred_at
-    and e.event_key = x.event_key
-    and e.ordinal = x.ordinal
+    and e.occurred_at = c.occurred_at
+    and e.event_key = c.event_key
+    and e.ordinal = c.ordinal
 returning e.tableoid::regclass::text;
 
 -- name: erase_caller
+with changed as materialized (
+    select
+        x.occurred_at,
+        x.event_key,
+        x.ordinal,
+        c.new_key
+    from erased_event as x
+    inner join erased_call as c on x.call_key = c.call_key
+)
+
 update raw.event as e
 set
     call_key = c.new_key,
@@ -441,13 +462,12 @@ set
     target_key = case when not coalesce(e.target_key = any(%(keys)s), false) then e.target_key end,
     event_key = raw.random_key(),
     ordinal = 0
-from erased_event as x
-inner join erased_call as c on x.call_key = c.call_key
+from changed as c
 where
     e.customer_id = %(customer)s
-    and e.occurred_at = x.occurred_at
-    and e.event_key = x.event_key
-    and e.ordinal = x.ordinal
+    and e.occurred_at = c.occurred_at
+    and e.event_key = c.event_key
+    and e.ordinal = c.ordinal
 returning e.tableoid::regclass::text;
 
 -- name: rename_calls
