@@ -5,6 +5,7 @@ import zipfile
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.parquet
 import pytest
 
 from callmart.base import needles
@@ -59,6 +60,30 @@ def test_containers_are_unpacked_also_in_each_other(tmp_path: Path) -> None:
     compressed = tmp_path / "events.zst"
     compressed.write_bytes(pa.compress(NAME.encode() * 9, "zstd", asbytes=True))
     assert SOUGHT.in_file(compressed) == Hits(frozenset({0}))
+    columns = {"agent": [NAME, "nobody"] * 500, "call": pa.array([KEY, 1] * 500, pa.int64())}
+    pyarrow.parquet.write_table(pa.table(columns), tmp_path / "events.parquet", compression="zstd")
+    assert SOUGHT.in_file(tmp_path / "events.parquet") == BOTH
+
+
+def test_a_name_of_a_file_is_sought_too_and_what_vanished_has_nothing(tmp_path: Path) -> None:
+    (tmp_path / f"{NAME}.txt").touch()
+    assert SOUGHT.in_file(tmp_path / f"{NAME}.txt") == Hits(frozenset({0}))
+    assert SOUGHT.in_file(tmp_path / "gone") == NOTHING
+
+
+def test_what_is_packed_too_often_or_with_a_password_is_not_passed_over(tmp_path: Path) -> None:
+    content = NAME.encode()
+    for depth in range(6):
+        content = gzip.compress(content)
+        (tmp_path / f"{depth}.gz").write_bytes(content)
+    assert SOUGHT.in_file(tmp_path / "3.gz") == Hits(frozenset({0}))
+    locked = bytearray(zipped(tmp_path / "locked.zip", {"a": NAME.encode()}).read_bytes())
+    locked[6] |= 1  # in the local header and in the directory: encrypted
+    locked[locked.index(b"PK\x01\x02") + 8] |= 1
+    (tmp_path / "locked.zip").write_bytes(locked)
+    for name in ("5.gz", "locked.zip"):
+        with pytest.raises(UserError, match=f"{name} can't be read or unpacked"):
+            SOUGHT.in_file(tmp_path / name)
 
 
 @pytest.mark.parametrize("beginning", [b"PK\x03\x04", b"\x1f\x8b\x08\x00", b"\x28\xb5\x2f\xfd"])

@@ -57,7 +57,7 @@ def test_every_table_path_and_kind_of_content_belongs_to_exactly_one_place(work:
 
 STRAY = [
     "letter.pdf",
-    "tmp/duckdb_temp_storage-0.tmp",
+    "temp/duckdb_temp_storage-0.tmp",
     "events.duckdb.wal",
     "dbt/compiled/callmart/models/marts/letter.pdf",
     "quality/uncommitted/letter.pdf",
@@ -261,6 +261,7 @@ PLANTERS: dict[str, Planter] = {
     "checks and logs": lambda work: file(work, "dbt/run/callmart/models/marts/planted.sql"),
     "keys and secrets": lambda work: file(work, "secrets/planted"),
     "demo": lambda work: file(work, "demo/2026-W01/events.csv.gz", gzip.compress(WORD.encode() * 9)),
+    "temporary files": lambda work: file(work, "tmp/tmp1234/left.tdsx", zipped("a.tds", WORD.encode())),
     "registry file": lambda work: file(work, "registry.yml"),
     "elsewhere": landing_folder,
     "server files": lambda work: committed(

@@ -2,9 +2,13 @@
 
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from callmart.base.errors import UserError
+
+TEMPORARY = "tmp"  # in the home
 
 
 def sync(path: Path) -> None:
@@ -30,6 +34,15 @@ def entries(folder: Path) -> Iterator[Path]:
 def files(folder: Path) -> Iterator[Path]:
     """The files below a folder, as `entries` finds them."""
     yield from (path for path in entries(folder) if path.is_file())
+
+
+@contextmanager
+def temporary(home: Path) -> Iterator[Path]:
+    """A folder for the time of the block. It is in the home: what a kill leaves of it is looked for there."""
+    place = home / TEMPORARY
+    place.mkdir(mode=0o700, exist_ok=True)
+    with TemporaryDirectory(dir=place) as folder:
+        yield Path(folder)
 
 
 def _unless_gone(error: OSError) -> None:

@@ -15,7 +15,10 @@ class Extracts:
     name = "extracts"
     tables = ()
     paths = (
-        *(f"extracts/#/{own}" for own in ("*.hyper", "*.tdsx", ".arrow-*/*", ".types*/*", ".publish-*/*")),
+        *(
+            f"extracts/#/{own}"
+            for own in ("*.hyper", "*.tdsx", ".arrow-*/*", ".types*/*", ".values*/*", ".publish-*/*")
+        ),
     )
     contents = ()
 

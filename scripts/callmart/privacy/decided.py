@@ -64,6 +64,7 @@ DECIDED: Mapping[str, Cells] = {
     "checks and logs": _all("searched", "counts and code; values are never written there"),
     "keys and secrets": _all("searched", "keys, passwords, and the ledger's salted digests"),
     "demo": _all("searched", "made-up events"),
+    "temporary files": _all("written anew", "what a process that was killed has left is removed"),
     "registry file": _all("searched", "a person edits it, callmart never does"),
     "elsewhere": _all("attested", "the telephone system, raw files, mails and downloads"),
     "server files": _all(

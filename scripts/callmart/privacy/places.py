@@ -52,6 +52,17 @@ class Searched:
         return Proof(searched, +left)
 
 
+class Temporary(Searched):
+    """What was downloaded from Tableau to be looked at, and left by a process that was killed."""
+
+    def treat(self, work: Work, person: Person) -> Counts:
+        """Remove it, whoever is in it."""
+        found = list(disk.files(work.settings.home / disk.TEMPORARY))
+        for path in found:
+            path.unlink(missing_ok=True)
+        return Counts(files=len(found))
+
+
 class Elsewhere:
     """What callmart can't change: files of the telephone system and in landing folders, mails and downloads, backups.
     Landing folders are searched.
@@ -128,6 +139,7 @@ PLACES: tuple[Place, ...] = (
         "privacy/request-#.new",
     ),
     Searched("demo", "demo/*/*"),
+    Temporary("temporary files", f"{disk.TEMPORARY}/**/*"),
     Searched("registry file", "registry.yml"),
     Elsewhere(),
     embedded.Files(),

@@ -8,7 +8,6 @@ from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 from zipfile import ZipFile, is_zipfile
 
@@ -48,13 +47,13 @@ class Content:
         if person.kind not in ("agent", "caller") or not _is_used(work.settings):
             return Counts()
         counts = _publish(work, person)
-        with _calls(), TemporaryDirectory() as folder:
+        with _calls(), disk.temporary(work.settings.home) as folder:
             server = work.tableau()
             own, spared = _projects(_read(work, server), person.customer_id)
             workbooks = {item.id for item in everything(server.workbooks) if item.project_id in own}
             for found in site.held(server, spared):
                 if found.kind == "custom views":
-                    if found.item.workbook.id in workbooks and _is_in(work.needles, found, folder):
+                    if found.item.workbook.id in workbooks and _is_in(work, found, folder):
                         found.endpoint.delete(found.item.id)
                         counts["custom views"] += 1
                 elif getattr(found.item, "project_id", None) in own:
@@ -142,7 +141,7 @@ class Emulated:
         searched, left = Counts(), Counts()
         for path in disk.files(emulator.folder(work.settings.home)):
             searched["files"] += 1
-            left["files"] += bool(_in_published(work.needles, path))
+            left["files"] += bool(_in_published(work, path))
         return Proof(searched, +left)
 
 
@@ -205,13 +204,13 @@ def _look(work: Work, person: Person) -> Proof:
     searched, left, refused = Counts(), Counts(), False
     if not _is_used(work.settings):
         return Proof(searched, left)
-    with _calls(), TemporaryDirectory() as folder:
+    with _calls(), disk.temporary(work.settings.home) as folder:
         server = work.tableau()
         own, spared = _projects(_read(work, server), person.customer_id)
         for found in site.held(server, spared):
             of_others = "" if getattr(found.item, "project_id", None) in own else " of others"
             searched[found.kind] += 1
-            is_in = _is_in(work.needles, found, folder)
+            is_in = _is_in(work, found, folder)
             left[f"{found.kind}{of_others}"] += bool(is_in)
             refused = refused or is_in is None
         for name in site.LISTS:
@@ -221,10 +220,10 @@ def _look(work: Work, person: Person) -> Proof:
     return Proof(searched, +left, (*unread, *unlisted))
 
 
-def _is_in(needles: Needles, found: site.Held, folder: str) -> bool | None:
+def _is_in(work: Work, found: site.Held, folder: Path) -> bool | None:
     """Whether a needle is in something on the site, or in an earlier revision of it. None if it may not be read."""
     try:
-        return any([_in_published(needles, path) for path in site.files(found, Path(folder))])
+        return any([_in_published(work, path) for path in site.files(found, folder)])
     except PermissionError:
         return None
 
@@ -237,12 +236,12 @@ def _of_account(user: TSC.UserItem) -> list[str]:
     return [user.name or "", user.fullname or "", user.email or ""]
 
 
-def _in_published(needles: Needles, path: Path) -> Hits:
+def _in_published(work: Work, path: Path) -> Hits:
     """The needles in a file of Tableau. The extracts in it are opened."""
-    found = in_file(needles, path)
+    found = in_file(work.needles, path)
     if is_zipfile(path):
-        with ZipFile(path) as packed, TemporaryDirectory() as folder:
+        with ZipFile(path) as packed, disk.temporary(work.settings.home) as folder:
             for member in packed.namelist():
                 if member.endswith(".hyper"):
-                    found |= in_file(needles, Path(packed.extract(member, folder)))
+                    found |= in_file(work.needles, Path(packed.extract(member, folder)))
     return found
