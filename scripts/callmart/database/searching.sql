@@ -16,13 +16,11 @@ order by 1, 2;
 -- The columns of a table that hold words of a person, and whether the table has customers.
 select
     c.column_name::text,
-    exists (
-        select from pg_catalog.pg_attribute as w
-        where w.attrelid = c.relation and w.attname = 'customer_id' and not w.attisdropped
-    )
+    w.attname is not null
 from access.pointing_column as c
 inner join pg_catalog.pg_attribute as a on c.relation = a.attrelid and c.column_name = a.attname
 inner join pg_catalog.pg_type as t on a.atttypid = t.oid
+left join pg_catalog.pg_attribute as w on c.relation = w.attrelid and w.attname = 'customer_id'
 where
     c.relation = to_regclass(%(table)s)
     and t.typcategory = 'S'

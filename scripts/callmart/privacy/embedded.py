@@ -88,8 +88,7 @@ class Files:
                 holding = postgres.execute(SQL["relations"], {"files": _files_with(work)}).fetchall()
                 touched |= {relation for relation, is_own in holding if is_own}
                 _write_anew(connection, touched)
-                of_server = {relation for relation, is_own in holding if not is_own}
-                _full(postgres, of_server | {"pg_statistic", "pg_statistic_ext_data"})
+                _full(postgres, {relation for relation, is_own in holding if not is_own})
         if not vacuum.vacuum(connection):
             raise Blocked("lock", _HELD)
         if work.settings.dsn is None:
@@ -155,7 +154,7 @@ def _in_objects(work: Work) -> Hits:
     with (
         server.administrator(work.settings.home) as postgres,
         postgres.cursor() as cursor,
-        cursor.copy(SQL["large_objects"]) as objects,
+        cursor.copy(f"copy ({SQL['large_objects']}) to stdout (format binary)".encode()) as objects,
     ):
         return work.needles.in_chunks(objects)
 

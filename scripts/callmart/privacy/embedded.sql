@@ -11,7 +11,7 @@ select name from pg_catalog.pg_ls_waldir()
 where name ~ '^[0-9A-F]{24}$';
 
 -- name: large_objects
-copy (select lo_get(oid) from pg_catalog.pg_largeobject_metadata) to stdout (format binary);
+select lo_get(oid) from pg_catalog.pg_largeobject_metadata;
 
 -- name: relations
 -- The tables that files belong to, with those of their indexes and of what is packed apart; and whether they are

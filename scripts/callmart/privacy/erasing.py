@@ -135,13 +135,12 @@ def _plan(work: Work, person: Person, key: bytes, stored: Stored) -> Plan:
 def _searching(
     work: Work, person: Person, before: Kept | None, stored: Stored, *, by_events: bool = True
 ) -> Work:
-    """The work, with what may be left nowhere. The keys of events are many, and only tables have them: a plan can do
+    """The work, with what may be left nowhere. The keys of events are many, and only tables have them: a plan does
     without. Those of a caller's calls are in extracts, too.
 
-    If there is something of the person that came later, ids and keys stay
-    for that, and only what leads to the erased events is sought, and a number in clear. A word that somebody else of
-    the customer has as well, such as a name, can't be sought; one that is part of a word of others, only as a whole
-    value.
+    If there is something of the person that came later, ids and keys stay for that, and only what leads to the erased
+    events is sought, and a number in clear. A word that somebody else of the customer has as well, such as a name,
+    can't be sought; one that is part of a word of others, only as a whole value.
     """
     keys = stored.traces if by_events else stored.calls
     if before:

@@ -119,4 +119,4 @@ select
     bool_or(customer_id = %(customer)s)
 from named
 where word is not null
-group by 1;
+group by lower(trim(word));

@@ -79,10 +79,10 @@ def held(server: TSC.Server, spared: Collection[str]) -> Iterator[Held]:
     """All that can be downloaded, but for the content of the spared projects (LUIDs)."""
     for name, kind in FILES.items():
         endpoint = getattr(server, name)
-        if next(texts(server, name), None) is not None:
-            for item in everything(endpoint):
-                if getattr(item, "project_id", None) not in spared:
-                    yield Held(endpoint, item, kind)
+        is_known = next(texts(server, name), None) is not None
+        for item in everything(endpoint) if is_known else ():
+            if getattr(item, "project_id", None) not in spared:  # a custom view is in none
+                yield Held(endpoint, item, kind)
 
 
 def files(found: Held, folder: Path) -> Iterator[Path]:
