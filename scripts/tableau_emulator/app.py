@@ -17,6 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from tableau_emulator import (
     catalogue,
     connections,
+    custom_views,
     datasources,
     desk,
     faults,
@@ -44,7 +45,7 @@ from tableau_emulator.state import LoggedRequest, State
 
 RESOURCES = (
     sessions, sites, users, groups, projects, permissions, datasources, workbooks, views, connections, revisions,
-    tags, favorites, uploads, jobs, schedules, tasks, subscriptions, catalogue,
+    tags, favorites, uploads, jobs, schedules, tasks, subscriptions, custom_views, catalogue,
 )  # fmt: skip
 IDENTITY_PATH = desk.PATH
 
@@ -147,6 +148,8 @@ def _call(state: State, endpoint: Endpoint, request: Request, body: bytes) -> Ca
 
 
 def _check_version(request: Request) -> None:
+    if request.path_params["version"] == xml.EXPERIMENTAL:
+        return
     asked = re.fullmatch(r"(\d+)\.(\d+)", request.path_params["version"])
     newest = tuple(int(part) for part in xml.VERSION.split("."))
     if asked is None or not (2, 4) <= (int(asked[1]), int(asked[2])) <= newest:

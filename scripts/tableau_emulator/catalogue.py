@@ -16,7 +16,6 @@ _PAGED = {
     "databases": "databases",
     "tables": "tables",
     "virtualConnections": "virtualConnections",
-    "customviews": "customViews",
     "dataAlerts": "dataAlerts",
     "groupsets": "groupSets",
     "tasks/linked": "linkedTasks",

@@ -21,6 +21,7 @@ _ABSENT = {
     "tag": "007",
     "favorite": "010",
     "view": "011",
+    "custom_view": "011",
     "group": "012",
     "permission": "013",
     "upload": "015",

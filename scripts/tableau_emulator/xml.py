@@ -9,6 +9,9 @@ from starlette.responses import Response
 from tableau_emulator.errors import ApiError, malformed
 
 VERSION = "3.28"
+EXPERIMENTAL = (
+    "exp"  # in the place of a version: what Tableau has not settled yet, such as files of custom views
+)
 PRODUCT = "2026.1.0"
 NAMESPACE = "http://tableau.com/api"
 _XSI = "http://www.w3.org/2001/XMLSchema-instance"

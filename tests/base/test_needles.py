@@ -5,6 +5,7 @@ import zipfile
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.parquet
 import pytest
 
 from callmart.base import needles
@@ -34,7 +35,7 @@ def test_each_form_is_found_where_it_stands_and_nowhere_else(form: bytes) -> Non
 
 
 def test_what_is_too_short_for_bytes_is_named_apart() -> None:
-    assert SOUGHT.short == ["101"]
+    assert SOUGHT.whole == ["101"]
     assert SOUGHT.in_bytes(b"101" * 9) == NOTHING
     assert len(Needles(["été12"]).texts) == 1  # six bytes are not six letters
 
@@ -59,13 +60,39 @@ def test_containers_are_unpacked_also_in_each_other(tmp_path: Path) -> None:
     compressed = tmp_path / "events.zst"
     compressed.write_bytes(pa.compress(NAME.encode() * 9, "zstd", asbytes=True))
     assert SOUGHT.in_file(compressed) == Hits(frozenset({0}))
+    columns = {"agent": [NAME, "nobody"] * 500, "call": pa.array([KEY, 1] * 500, pa.int64())}
+    pyarrow.parquet.write_table(
+        pa.table(columns), tmp_path / "events.parquet", compression="gzip", write_statistics=False
+    )
+    assert SOUGHT.in_file(tmp_path / "events.parquet") == BOTH
+
+
+def test_a_name_of_a_file_is_sought_too_and_what_vanished_has_nothing(tmp_path: Path) -> None:
+    (tmp_path / f"{NAME}.txt").touch()
+    assert SOUGHT.in_file(tmp_path / f"{NAME}.txt") == Hits(frozenset({0}))
+    assert SOUGHT.in_file(tmp_path / "gone") == NOTHING
+
+
+def test_what_is_packed_too_often_or_with_a_password_is_not_passed_over(tmp_path: Path) -> None:
+    content = NAME.encode()
+    for depth in range(6):
+        content = gzip.compress(content)
+        (tmp_path / f"{depth}.gz").write_bytes(content)
+    assert SOUGHT.in_file(tmp_path / "3.gz") == Hits(frozenset({0}))
+    locked = bytearray(zipped(tmp_path / "locked.zip", {"a": NAME.encode()}).read_bytes())
+    locked[6] |= 1  # in the local header and in the directory: encrypted
+    locked[locked.index(b"PK\x01\x02") + 8] |= 1
+    (tmp_path / "locked.zip").write_bytes(locked)
+    for name in ("5.gz", "locked.zip"):
+        with pytest.raises(UserError, match=f"{name} can't be read or unpacked"):
+            SOUGHT.in_file(tmp_path / name)
 
 
 @pytest.mark.parametrize("beginning", [b"PK\x03\x04", b"\x1f\x8b\x08\x00", b"\x28\xb5\x2f\xfd"])
 def test_what_cannot_be_unpacked_is_not_passed_over(tmp_path: Path, beginning: bytes) -> None:
     broken = tmp_path / "broken"
     broken.write_bytes(beginning + b"and then nothing that belongs to it")
-    with pytest.raises(UserError, match="broken can't be unpacked"):
+    with pytest.raises(UserError, match="broken can't be read or unpacked"):
         SOUGHT.in_file(broken)
 
 

@@ -13,13 +13,17 @@ from psycopg import sql
 
 from callmart.access import drift, logins, roles
 from callmart.audit import attempts, generated, inference, scratch
+from callmart.base.errors import UserError
+from callmart.base.settings import Privacy
 from callmart.database import server
 from callmart.extract import extract
 from callmart.opening.opening import Drifted, open_build
+from callmart.privacy import erasing
 from callmart_home import Callmart, ignore_step
 from catalogue import unprotected
-from centre import DETAILED, NONE, REGISTRY, STANDARD, WITH_DATA, play, queue_of
+from centre import DETAILED, NAMED, NONE, REGISTRY, STANDARD, WITH_DATA, agent_of, play, queue_of
 from commands import Command, command_of
+from erasures import do, left, of, prove
 from other_server import OtherServer, running, settings_by, wheel
 from requests_of_persons import choose_password, password_of
 from today import YESTERDAY
@@ -238,6 +242,43 @@ def test_every_customer_gets_its_extract(away: Callmart) -> None:
     assert {(file.customer_id, file.group) for file in files if isinstance(file, extract.Extract)} == {
         *((customer, group) for customer in WITH_DATA for group in ("queue", "line")),
         *((customer, "agent") for customer in DETAILED),
+    }
+
+
+@pytest.mark.usefixtures("unchecked")
+@pytest.mark.parametrize("away", [OWN], indirect=True)
+def test_whoever_is_erased_is_found_by_no_query_and_its_operator_attests_the_rest(
+    away: Callmart, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (away.home / "registry.yml").unlink(missing_ok=True)
+    with away.connect() as owner, erasing.working(owner, away.settings) as work:
+        person = of(work, "agent", agent_of(NAMED, 2))
+        with pytest.raises(UserError, match=r"privacy\.ledger_copy"):
+            do(work, person, 1)
+        monkeypatch.setattr(away.settings, "privacy", Privacy(ledger_copy=tmp_path / "ledger"))
+        key = min(person.keys)
+        assert dumped(owner, key)
+        do(work, person, 1)
+        with work.connection.transaction():
+            owner.execute(f"comment on table raw.file is '{agent_of(NAMED, 2)}'")
+        assert left(prove(work, person, 1)) == {"server files": {"catalogue": 1}}
+        with work.connection.transaction():
+            owner.execute("comment on table raw.file is null")
+        proofs = prove(work, person, 1)
+        assert left(proofs) == {}
+        assert proofs["server files"].to_attest
+        assert not dumped(owner, key)
+
+
+def dumped(owner: psycopg.Connection, word: str) -> set[str]:
+    """The tables, months and all, of which a row has a word as its text."""
+    names = owner.execute(
+        "select oid::regclass::text from pg_class where relkind = 'r' and relnamespace in"
+        " (select oid from pg_namespace where nspname !~ '^pg_' and nspname <> 'information_schema')"
+    ).fetchall()
+    query = "select exists (select from {} as t where strpos(t::text, %s) > 0)"
+    return {
+        name for (name,) in names if owner.execute(query.format(name).encode(), [word]).fetchone() == (True,)
     }
 
 

@@ -5,7 +5,10 @@ from collections.abc import Iterator
 import pytest
 
 from callmart.access import logins
+from callmart.base.person import Work
+from callmart.privacy import erasing
 from callmart_home import Callmart, MakeOnce
+from erasures import deliver
 from requests_of_persons import APPROVERS_PASSWORD, Desk, choose_password
 
 ONE, OTHER, GONE = 1, 2, 3
@@ -54,3 +57,20 @@ def desk(registered: Callmart) -> Iterator[Desk]:
     ):
         owner.autocommit = officer.autocommit = approver.autocommit = True
         yield Desk(registered, owner, officer, approver)
+
+
+@pytest.fixture(scope="module")
+def home(played: Callmart, make_once: MakeOnce) -> Callmart:
+    """The module's callmart, from which persons are erased."""
+    make_once(played, "delivered", lambda: deliver(played))
+    installation = played.home / "installation"
+    # A copy may take the place of its original when it has but the id.
+    installation.write_text(installation.read_text().splitlines()[0] + "\n")
+    return played
+
+
+@pytest.fixture
+def work(home: Callmart) -> Iterator[Work]:
+    """What places work with."""
+    with home.connect() as connection, erasing.working(connection, home.settings) as work:
+        yield work

@@ -1,130 +1,51 @@
 """A person is erased from all places, and looked for. One home, in which one person after the other is erased."""
 
 import io
-import os
-import signal
 import sys
-from collections.abc import Iterator
 from dataclasses import replace
-from datetime import date, datetime, time, timedelta
-from functools import partial
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet
 import pytest
 
-from callmart.access import logins
 from callmart.base import disk
 from callmart.base.errors import UserError
 from callmart.base.keys import key_file, keyed
-from callmart.base.person import Blocked, Counts, Kind, Person, Proof, Work
-from callmart.base.settings import Settings
+from callmart.base.person import Blocked, Work
 from callmart.cli import main
-from callmart.database import clock, ledger, server, vacuum
+from callmart.database import clock, ledger, vacuum
 from callmart.declarations import dbt_project
 from callmart.extract import extract
 from callmart.land import places as landed
 from callmart.opening import opening
-from callmart.operations import run
-from callmart.privacy import embedded, erasing, kept, persons, places, register
+from callmart.privacy import embedded, erasing, kept, persons, places
 from callmart.publish import publishing, tableau
 from callmart_home import Callmart, ignore_step
-from centre import DAYS, NAMED, REGISTRY, agent_of, events, queue_of
-from commands import PREPARED, use
-from events import AMSTERDAM, Row, event
+from centre import DAYS, NAMED, events, queue_of
+from commands import use
+from erasures import (
+    CALLER,
+    CHEF,
+    CONTACT,
+    HELP,
+    LEAVER,
+    PARTLY,
+    STAYER,
+    WITH_CONTACTS,
+    do,
+    kill_after,
+    left,
+    of,
+    plan_of,
+    prove,
+)  # fmt: skip
 from nights import Crash
 from requests_of_persons import APPROVERS_PASSWORD, choose_password
 from searching import files_with
 
 pytestmark = [pytest.mark.server, pytest.mark.usefixtures("unchecked")]
-
-LEAVER, STAYER, PARTLY = (agent_of(NAMED, number) for number in (1, 2, 3))
-CONTACT, CHEF = "piet@een.example", "chef@een.example"
-WITH_CONTACTS = REGISTRY.replace(
-    "    recipients:\n      - {email: chef@een",
-    "    contacts:\n"
-    f"      - {{name: Piet Jansen-Vries, email: {CONTACT}, authorised: true}}\n"
-    "      - {name: Q. Een, email: q@een.example, authorised: true}\n"
-    "    recipients:\n      - {email: chef@een",
-)
-
-
-HELP, CALLER, ANOTHER = "hulplijn", "+31612345678", "+31698765432"
-CALLS = [
-    (CALLER, DAYS[0], "09:00"),
-    (CALLER, DAYS[0], "15:00"),
-    (ANOTHER, DAYS[0], "16:00"),
-    (CALLER, DAYS[2], "09:00"),
-    (ANOTHER, DAYS[2], "10:00"),
-]
-
-
-def given_up(number: str, day: date, clock: str) -> list[Row]:
-    """A call that nobody answered."""
-    joined = datetime.combine(day, time.fromisoformat(clock), AMSTERDAM)
-    of_call = {"call_id": f"help {joined}", "queue": HELP}
-    return [
-        event("queue_joined", joined, other_number=number, **of_call),
-        event("queue_left", joined + timedelta(minutes=1), reason="abandoned", **of_call),
-    ]
-
-
-@pytest.fixture(scope="module")
-def home(played: Callmart) -> Callmart:
-    """The module's callmart, with contacts, and what is extracted and published. Calls in another queue have landed and
-    are not built yet.
-    """
-    played.apply(WITH_CONTACTS)
-    played.land_together(
-        {NAMED: [row for number, day, clock in CALLS for row in given_up(number, day, clock)]}
-    )
-    next(played.home.glob("landed-*")).unlink()
-    with played.connect() as connection:
-        run.deliver(connection, played.settings, run.Ran(), ignore_step)
-    (played.home / "registry.yml").unlink()
-    return played
-
-
-@pytest.fixture
-def work(home: Callmart) -> Iterator[Work]:
-    with home.connect() as connection, erasing.working(connection, home.settings) as work:
-        yield work
-
-
-# -- what belongs where ----------------------------------------------------------------------------------------------
-
-
-def test_every_table_path_and_kind_of_content_belongs_to_exactly_one_place(work: Work) -> None:
-    assert places.uncovered(work.connection, work.settings) == []
-    names = [place.name for place in places.PLACES]
-    assert len(names) == len(set(names))
-
-
-@pytest.mark.parametrize("planted", ["table", "path"])
-def test_what_belongs_to_no_place_keeps_a_request_open(work: Work, planted: str) -> None:
-    stray = work.settings.home / "letter.pdf"
-    if planted == "path":
-        stray.touch()
-    else:
-        work.connection.execute("create schema elsewhere create table letter (name text)")
-        work.connection.commit()
-    try:
-        with pytest.raises(Blocked, match="letter") as blocked:
-            plan_of(work, of(work, "agent", LEAVER))
-        assert (blocked.value.place, blocked.value.code) == ("places", "unknown place")
-    finally:
-        stray.unlink(missing_ok=True)
-        work.connection.execute("drop schema if exists elsewhere cascade")
-        work.connection.commit()
-
-
-def test_a_new_kind_of_content_on_tableau_has_to_be_claimed(
-    work: Work, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(places, "KINDS", (*places.KINDS, "metric"))
-    assert places.uncovered(work.connection, work.settings) == ["content metric"]
-
 
 # -- an agent --------------------------------------------------------------------------------------------------------
 
@@ -343,10 +264,7 @@ def test_by_the_commands_a_recipient_goes_with_the_account_also_after_kill_9(
     assert command("do", number, lines=(CHEF,))[0] == 2  # nobody has approved it
     assert files_with(home.home, {CHEF.encode()})
     assert command("approve", number, lines=(APPROVERS_PASSWORD, "y"))[0] == 0
-    killed = PREPARED.Process(target=die_after, args=(home.home, "registry", CHEF, int(number)))
-    killed.start()
-    killed.join()
-    assert killed.exitcode == -signal.SIGKILL
+    kill_after(home.home, "treat", "registry", "recipient", CHEF, int(number), is_registered=True)
     assert command("prove", number, lines=(CHEF,))[0] == 2  # not everything is done
     assert command("do", number, lines=("planner@een.example",))[0] == 2  # somebody else
     code, said = command("do", number, lines=(CHEF,))
@@ -358,27 +276,6 @@ def test_by_the_commands_a_recipient_goes_with_the_account_also_after_kill_9(
     assert command("answer", number)[0] == 0
     assert command("close", number)[0] == 2  # the rest is a person's to attest
     assert command("close", number, "--attested", "registry", "--attested", "elsewhere")[0] == 0
-
-
-def die_after(home: Path, place: str, word: str, request: int) -> None:
-    """In a process of its own: begin to erase, and end without a word when a place has been treated."""
-    kind: Any = next(type(each) for each in places.PLACES if each.name == place)
-    inner = kind.treat
-
-    def treat(*given: Any) -> None:
-        inner(*given)
-        os.kill(os.getpid(), signal.SIGKILL)
-
-    kind.treat = treat
-    settings = Settings(home=home, dsn=None, folders=[])
-    with (
-        server.connect(settings) as connection,
-        erasing.working(connection, settings) as work,
-        logins.connect(settings, "privacy_officer") as officer,
-    ):
-        person = of(work, "recipient", word)
-        begin = partial(register.begin_doing, officer, request)
-        erasing.do(work, person, key_file(home, NAMED).read_bytes(), request, begin, ignore_step)
 
 
 def test_somebody_who_is_not_there_is_looked_for_all_the_same(work: Work) -> None:
@@ -458,37 +355,6 @@ def test_nothing_is_erased_while_a_run_is_at_work(home: Callmart, work: Work) ->
 
 def crash(*_: Any, **__: Any) -> None:
     raise Crash
-
-
-def of(work: Work, kind: Kind, *words: str, day: date | None = None) -> Person:
-    until = persons.end_of(work.connection, NAMED, day or DAYS[-1])
-    key = key_file(work.settings.home, NAMED).read_bytes()
-    found = persons.person(work.connection, key, NAMED, kind, words, until)
-    work.connection.commit()
-    return found
-
-
-def plan_of(work: Work, person: Person) -> erasing.Plan:
-    return erasing.plan(work, person, key_file(work.settings.home, NAMED).read_bytes())
-
-
-def do(work: Work, person: Person, request: int) -> dict[str, Counts]:
-    treated: dict[str, Counts] = {}
-    key = key_file(work.settings.home, NAMED).read_bytes()
-    erasing.do(work, person, key, request, lambda hash: None, treated.__setitem__)
-    return treated
-
-
-def prove(work: Work, person: Person, request: int) -> dict[str, Proof]:
-    proofs: dict[str, Proof] = {}
-    key = key_file(work.settings.home, NAMED).read_bytes()
-    erasing.prove(work, person, key, request, proofs.__setitem__)
-    return proofs
-
-
-def left(proofs: dict[str, Proof]) -> dict[str, Counts]:
-    """The places in which something is left."""
-    return {name: proof.left for name, proof in proofs.items() if proof.left}
 
 
 def key_of(home: Callmart) -> bytes:

@@ -96,6 +96,13 @@ def world(folder: Path) -> Iterator[World]:
         yield World(emulator, folder / "emulator", signed_in(emulator))
 
 
+def custom_view(workbook: TSC.WorkbookItem, owner: TSC.UserItem, name: str) -> TSC.CustomViewItem:
+    """What a user has chosen in a workbook."""
+    item = TSC.CustomViewItem(name=name)
+    item.workbook, item.owner = workbook, owner
+    return item
+
+
 def signed_in(emulator: Emulator) -> TSC.Server:
     """The administrator's server, signed in anew."""
     return watched(client.administrator(emulator))

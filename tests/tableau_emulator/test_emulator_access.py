@@ -1,5 +1,6 @@
 """What the emulator lets a user do: only what Tableau's rules give the user, through every call."""
 
+import io
 import re
 from collections.abc import Callable
 from datetime import time
@@ -9,7 +10,7 @@ import pytest
 import requests
 import tableauserverclient as TSC
 
-from emulated import World, refused
+from emulated import World, custom_view, refused
 from tableau_emulator.app import IDENTITY_PATH, RESOURCES
 from tableau_emulator.state import new_luid
 
@@ -104,6 +105,7 @@ def paths_of(shop: Shop, name: str) -> dict[str, str]:
             "upload": luid(
                 "select upload.id from upload join user on user.id = user_id where name = ?", f"user of {name}"
             ),
+            "custom_view": luid("select id from custom_view where workbook_id = ?", workbook),
             "schedule": luid("select id from schedule"), "kind": "workbooks", "kinds": "workbooks", "luid": workbook,
             "grantees": "groups", "grantee": shop.groups[name].id, "capability": "Read", "mode": "Allow",
             "revision": "1", "tag": f"tag of {name}",
@@ -137,6 +139,9 @@ def furnish(shop: Shop) -> None:
         body = SUBSCRIPTION.format(workbook=shop.workbooks[name].id, user=user.id, name=name)
         server.subscriptions.post_request(server.subscriptions.baseurl, body)
         server.favorites.add_favorite_workbook(user, shop.workbooks[name])
+        server.custom_views.publish(
+            custom_view(shop.workbooks[name], user, f"view of {name}"), io.BytesIO(b"{}")
+        )
         shop.server.schedules.add_to_schedule(nightly.id, datasource=shop.sources[name])
         shop.server.datasources.refresh(shop.sources[name])
         shop.server.datasources.add_tags(shop.sources[name], f"tag of {name}")

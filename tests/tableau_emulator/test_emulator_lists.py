@@ -137,7 +137,7 @@ def test_sorts_by_several_and_by_number(here: World, server: TSC.Server, project
 def test_what_is_never_there(server: TSC.Server) -> None:
     kinds = (server.flows, server.metrics, server.databases, server.tables, server.virtual_connections)
     for endpoint in (
-        *kinds, server.flow_runs, server.custom_views, server.data_alerts, server.group_sets, server.linked_tasks,
+        *kinds, server.flow_runs, server.data_alerts, server.group_sets, server.linked_tasks,
         server.tasks, server.webhooks,
     ):  # fmt: skip
         found = endpoint.get()
@@ -155,7 +155,7 @@ def test_what_is_not_emulated_says_so(here: World, server: TSC.Server, project: 
         (lambda: server.datasources.add_dqw(source, TSC.DQWItem("WARNING", "m", True, True)), "404003"),
         (lambda: server.sites.encrypt_extracts(server.site_id), "404003"),
         (lambda: server.metadata.query("{workbooks {name}}"), "404003"),
-        (lambda: server.custom_views.get_by_id(source.id), "404003"),
+        (lambda: server.custom_views.get_by_id(source.id), "404011"),
         (lambda: server.group_sets.create(TSC.GroupSetItem("a set")), "405000"),
         (lambda: server.groups.create_AD_group(TSC.GroupItem("a group", "a domain")), "403011"),
     )

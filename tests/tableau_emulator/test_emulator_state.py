@@ -20,10 +20,11 @@ pytestmark = pytest.mark.filterwarnings("ignore:FlowsEnabled")
 
 
 def held(folder: Path) -> dict[str, list[tuple[object, ...]]]:
-    """All rows of a state, by table, looked at without the code under test."""
+    """All rows of a state, by table that has some, looked at without the code under test."""
     with closing(sqlite3.connect(folder / "state.sqlite")) as database:
         tables = database.execute("select name from sqlite_master where type = 'table'").fetchall()
-        return {name: database.execute(f"select * from {name}").fetchall() for (name,) in tables}
+        found = {name: database.execute(f"select * from {name}").fetchall() for (name,) in tables}
+        return {name: rows for name, rows in found.items() if rows}
 
 
 def schema(folder: Path) -> tuple[int, set[tuple[str, str]]]:

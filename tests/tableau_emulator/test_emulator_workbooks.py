@@ -1,10 +1,11 @@
 """Workbooks and views: publishing, pictures, rules; favorites and tags."""
 
+import io
 from pathlib import Path
 
 import tableauserverclient as TSC
 
-from emulated import World, refused
+from emulated import World, custom_view, refused
 
 ALLOW = TSC.Permission.Mode.Allow
 READ = TSC.Permission.Capability.Read
@@ -165,3 +166,25 @@ def test_tags_of_many(here: World, server: TSC.Server, project: TSC.ProjectItem)
     assert server.datasources.get_by_id(source.id).tags == {"one", "two"}
     server.tags.batch_delete("one", [source, workbook])
     assert server.workbooks.get_by_id(workbook.id).tags == {"two"}
+
+
+def test_custom_views(here: World, server: TSC.Server, project: TSC.ProjectItem) -> None:
+    """Administrators see all of them, others their own; they go with the owner and with the workbook."""
+    workbook = here.publish_workbook(project, here.publish(project))
+    views = []
+    for name in ("ada", "bob"):
+        user, chosen = here.user(name), io.BytesIO(f'{{"agent": "of {name}"}}'.encode())
+        views.append(server.custom_views.publish(custom_view(workbook, user, f"view of {name}"), chosen))
+    ada = here.as_user("ada")
+    assert [view.name for view in TSC.Pager(server.custom_views)] == ["view of ada", "view of bob"]
+    assert [view.name for view in TSC.Pager(ada.custom_views)] == ["view of ada"]
+    content = io.BytesIO()
+    ada.custom_views.download(views[0], content)
+    assert content.getvalue() == b'{"agent": "of ada"}'
+    for call in (ada.custom_views.get_by_id, ada.custom_views.delete):
+        with refused("403004"):
+            call(views[1].id)
+    server.custom_views.delete(views[1].id)
+    assert [view.id for view in TSC.Pager(server.custom_views)] == [views[0].id]
+    server.workbooks.delete(workbook.id)
+    assert list(TSC.Pager(server.custom_views)) == []

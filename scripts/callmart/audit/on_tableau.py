@@ -1,6 +1,5 @@
 """The audit's checks of Tableau: what is there, who reaches it, and what the downloaded data sources contain."""
 
-import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from callmart.access import roles
 from callmart.audit import agents, reach
 from callmart.audit.channels import Board, Cell, Outcome, held_cells
 from callmart.audit.check import Check, few
+from callmart.base import disk
 from callmart.base.errors import UserError
 from callmart.base.settings import Settings
 from callmart.declarations.dbt_project import Mart
@@ -53,7 +53,9 @@ def look(
     words = agents.Words()
     for number, customer in enumerate(board.customers):
         on_step("Tableau", f"customer {customer}", number, len(board.customers))
-        cells += _cells(connection, server, board, actual, desired.get(customer), customer, words)
+        cells += _cells(
+            connection, settings.home, server, board, actual, desired.get(customer), customer, words
+        )
     on_step("Tableau", "", len(board.customers), len(board.customers))
     checks = (
         _top(actual),
@@ -174,6 +176,7 @@ def _reach(actual: Actual, compared: reach.Compared, has_recipients: bool) -> It
 
 def _cells(
     connection: psycopg.Connection,
+    home: Path,
     server: TSC.Server,
     board: Board,
     actual: Actual,
@@ -196,9 +199,9 @@ def _cells(
         for content in project.content
         if content.kind == "data source" and content.name in groups
     }
-    with tempfile.TemporaryDirectory(prefix="callmart-audit-") as folder:
+    with disk.temporary(home) as folder:
         downloaded = {
-            group: Path(server.datasources.download(luid, str(Path(folder) / group)))
+            group: Path(server.datasources.download(luid, str(folder / group)))
             for group, luid in sources.items()
         }
         if customer in board.live:
@@ -207,7 +210,7 @@ def _cells(
             for mart in board.marts:
                 yield board.cell(customer, mart, "Tableau", _live(board, customer, mart, logins, role))
             return
-        files = {group: _hyper(file, Path(folder) / sources[group]) for group, file in downloaded.items()}
+        files = {group: _hyper(file, folder / sources[group]) for group, file in downloaded.items()}
         for group, file in files.items():
             words.read(f"customer {customer}, {group}", file, group, board.marts)
         yield from held_cells(board, "Tableau", files, customer)

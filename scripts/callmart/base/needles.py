@@ -2,14 +2,16 @@
 
 All needles are sought in one pass, by Hyperscan. A text is sought in UTF-8 and UTF-16, in any case of ASCII letters; a
 key of an event or a call as PostgreSQL stores a bigint, in both byte orders, and as text. A text of less than six bytes
-would be found by chance, so it is not sought here: declared columns are asked for it as a whole value.
+would be found by chance, and one that is part of somebody else's word as that. Neither is sought here: declared columns
+are asked for them as whole values.
 """
 
 import gzip
+import os
 import shutil
 import zipfile
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -18,6 +20,8 @@ from typing import IO, Any, Literal
 
 import hyperscan
 import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet
 
 from callmart.base.errors import UserError
 
@@ -26,7 +30,7 @@ Bytes = bytes | bytearray | memoryview
 
 _CHUNK = 16 << 20
 _NESTED = 4  # containers in containers
-_ZIP, _GZIP, _ZSTD = b"PK\x03\x04", b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
+_ZIP, _GZIP, _ZSTD, _PARQUET = b"PK\x03\x04", b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"PAR1"
 
 
 @dataclass(frozen=True)
@@ -46,10 +50,12 @@ class Hits:
 class Needles:
     """What is sought of a person. Make it once per search: compiling takes longer than reading a small file."""
 
-    def __init__(self, texts: Iterable[str], numbers: Iterable[int] = ()) -> None:
+    def __init__(
+        self, texts: Iterable[str], numbers: Iterable[int] = (), whole: Collection[str] = ()
+    ) -> None:
         given = {text for text in texts if text}
-        self.texts = sorted(text for text in given if len(text.encode()) >= SHORTEST)
-        self.short = sorted(given - set(self.texts))
+        self.texts = sorted(text for text in given.difference(whole) if len(text.encode()) >= SHORTEST)
+        self.whole = sorted(given.difference(self.texts))
         self.numbers = sorted(set(numbers))
         spelled = [
             (place, form, hyperscan.HS_FLAG_CASELESS)
@@ -71,7 +77,7 @@ class Needles:
             )
 
     def __repr__(self) -> str:
-        return f"Needles({len(self.texts)} texts, {len(self.short)} short, {len(self.numbers)} numbers)"
+        return f"Needles({len(self.texts)} texts, {len(self.whole)} whole, {len(self.numbers)} numbers)"
 
     def __len__(self) -> int:
         return len(self.texts) + len(self.numbers)
@@ -98,17 +104,20 @@ class Needles:
         return found | self.in_bytes(gathered)
 
     def in_file(self, path: Path, *, unpacks: bool = True) -> Hits:
-        """Look in a file, and in what is packed in it. Raises OSError if the file can't be read, and UserError if it
-        begins like a container and can't be unpacked.
+        """Look in a file, in its name, and in what is packed in it. A file that vanishes meanwhile has none. Raises
+        UserError if it can't be read, or if it begins like a container and can't be unpacked.
         """
-        with path.open("rb") as file:
-            found = self._in_pieces(file)
-            try:
+        found = self.in_bytes(os.fsencode(path.name))
+        try:
+            with path.open("rb") as file:
+                found |= self._in_pieces(file)
                 return found | self._in_packed(file, _NESTED) if unpacks else found
-            except (zipfile.BadZipFile, zlib.error, EOFError, OSError, pa.ArrowException):
-                raise UserError(
-                    f"{path} can't be unpacked, so nobody knows who is in it; remove it"
-                ) from None
+        except FileNotFoundError:
+            return found
+        except (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, pa.ArrowException):
+            raise UserError(
+                f"{path} can't be read or unpacked, so nobody knows who is in it; remove it"
+            ) from None
 
     def _in_pieces(self, file: IO[bytes]) -> Hits:
         file.seek(0)
@@ -116,7 +125,9 @@ class Needles:
 
     def _in_packed(self, file: IO[bytes], depth: int) -> Hits:
         found = Hits()
-        for unpacked in _unpacked(file) if depth else ():
+        for unpacked in _unpacked(file):
+            if not depth:
+                raise OSError("too many containers in each other")
             found |= self._in_pieces(unpacked) | self._in_packed(unpacked, depth - 1)
         return found
 
@@ -142,6 +153,11 @@ def _unpacked(file: IO[bytes]) -> Iterator[IO[bytes]]:
     elif magic == _ZSTD:
         with pa.CompressedInputStream(pa.PythonFile(file, "r"), "zstd") as stream:
             yield from _spooled(stream)
+    elif magic == _PARQUET:
+        for rows in pyarrow.parquet.ParquetFile(file).iter_batches():
+            with TemporaryFile() as told:
+                pyarrow.csv.write_csv(rows, told)
+                yield told
 
 
 def _spooled(stream: Any) -> Iterator[IO[bytes]]:

@@ -50,8 +50,8 @@ class Proof:
 class Place(Protocol):
     """A place where a person can be. Each raises Blocked if it can't be reached.
 
-    Every table, path and kind of content belongs to exactly one place (privacy/places.py). The patterns are those of
-    `fnmatch`.
+    Every table, path and kind of content belongs to exactly one place (privacy/places.py), by the patterns of
+    base/patterns.py.
     """
 
     @property
@@ -64,7 +64,7 @@ class Place(Protocol):
 
     @property
     def paths(self) -> tuple[str, ...]:
-        """The patterns of its files and folders in CALLMART_HOME."""
+        """The patterns of its files in CALLMART_HOME."""
 
     @property
     def contents(self) -> tuple[str, ...]:

@@ -239,13 +239,14 @@ def prove(number: Number) -> None:
             on_step("prove", place, next(finished), len(places.PLACES))
 
         with _blocking(officer, number), erasing.working(owner, settings()) as work:
-            short = erasing.prove(work, person, key, number, note)
+            whole = erasing.prove(work, person, key, number, note)
         evidence = register.evidence(officer, number)
         found = register.request(officer, number)
     print_proof(evidence)
-    if short:
+    if whole:
         out.print(
-            f"{short} words have less than {SHORTEST} bytes: they were sought as whole values of columns only",
+            f"{whole} words have less than {SHORTEST} bytes or are part of others: they were sought as whole values of "
+            "columns only",
             soft_wrap=True,
         )
     if left:

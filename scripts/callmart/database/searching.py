@@ -1,6 +1,5 @@
 """Looks for a person in whole tables, whatever their columns are called."""
 
-from fnmatch import fnmatchcase
 from typing import NamedTuple
 
 import psycopg
@@ -8,6 +7,7 @@ from psycopg import sql
 
 from callmart.base import sql_file
 from callmart.base.needles import Hits, Needles
+from callmart.base.patterns import matching
 from callmart.base.person import Counts, Person, Proof, Work
 
 SQL = sql_file.statements(__file__)
@@ -24,7 +24,7 @@ class Table(NamedTuple):
 
     def matches(self, patterns: tuple[str, ...]) -> bool:
         """Whether one of the patterns is that of its name."""
-        return any(fnmatchcase(str(self), pattern) for pattern in patterns)
+        return matching(patterns).fullmatch(str(self)) is not None
 
 
 def tables(connection: psycopg.Connection) -> list[Table]:
@@ -32,42 +32,59 @@ def tables(connection: psycopg.Connection) -> list[Table]:
     return [Table(*row) for row in connection.execute(SQL["tables"])]
 
 
-def hits(connection: psycopg.Connection, table: Table, needles: Needles) -> Hits:
-    """The needles in a table as the database tells it: what is packed is unpacked, and numbers are written out."""
-    with connection.cursor() as cursor:
-        statement = sql.SQL("copy (select * from {}) to stdout").format(sql.Identifier(*table))
-        with cursor.copy(statement) as rows:
-            found = needles.in_chunks(rows)
-    return found
+def hits(
+    connection: psycopg.Connection, table: Table, needles: Needles, customer_id: int | None = None
+) -> Hits:
+    """The needles in a table, or in a customer's rows of it, as the database tells them: what is packed is unpacked,
+    and numbers are written out.
+    """
+    whose = sql.SQL("true" if customer_id is None else "customer_id = {}").format(customer_id)
+    statement = sql.SQL("copy (select * from {} where {}) to stdout").format(sql.Identifier(*table), whose)
+    with connection.cursor() as cursor, cursor.copy(statement) as rows:
+        return needles.in_chunks(rows)
 
 
-def has_short(connection: psycopg.Connection, table: Table, needles: Needles) -> bool:
-    """Whether a word that is too short to be sought in bytes is the whole value of a column that is of persons."""
+def has_whole(connection: psycopg.Connection, table: Table, needles: Needles, customer_id: int) -> bool:
+    """Whether a word that can't be sought in bytes is the whole value of a column that is of persons. Of a table with
+    customers only this one's rows count: another's agent can have the same id.
+    """
     name = sql.Identifier(*table)
     columns = connection.execute(SQL["of_persons"], {"table": name.as_string(connection)}).fetchall()
     return any(
         connection.execute(
-            sql.SQL("select exists (select from {} where {}::text = any(%s))").format(
-                name, sql.Identifier(column)
+            sql.SQL("select exists (select from {} where {}::text = any(%s) and {})").format(
+                name,
+                sql.Identifier(column),
+                sql.SQL("customer_id = {}" if is_of_customers else "true").format(customer_id),
             ),
-            [needles.short],
+            [needles.whole],
         ).fetchone()
         == (True,)
-        for (column,) in columns
+        for column, is_of_customers in columns
     )
 
 
-def prove(work: Work, patterns: tuple[str, ...]) -> Proof:
-    """Look for the needles in all tables of the patterns. Counts tables."""
+def prove(work: Work, person: Person, patterns: tuple[str, ...], *, own_rows: bool = False) -> Proof:
+    """Look for the needles in all tables of the patterns, or in the customer's own rows of them. Counts tables."""
     searched, left = Counts(), Counts()
+    own = person.customer_id if own_rows else None
     with work.connection.transaction():
         for table in tables(work.connection):
             if table.matches(patterns):
                 searched["tables"] += 1
-                left[str(table)] = len(hits(work.connection, table, work.needles))
-                if work.needles.short:
-                    left[str(table)] += has_short(work.connection, table, work.needles)
+                left[str(table)] = len(hits(work.connection, table, work.needles, own))
+                if work.needles.whole:
+                    left[str(table)] += has_whole(work.connection, table, work.needles, person.customer_id)
     return Proof(searched, +left)
+
+
+def catalogue(work: Work) -> Hits:
+    """The needles in PostgreSQL's own tables that the owner may read: names, comments, functions, settings."""
+    found = Hits()
+    with work.connection.transaction():
+        for name in work.connection.execute(SQL["catalogue"]).fetchall():
+            found |= hits(work.connection, Table(*name), work.needles)
+    return found
 
 
 class Books:
@@ -90,4 +107,4 @@ class Books:
 
     def prove(self, work: Work, person: Person) -> Proof:
         """Search the tables whole."""
-        return prove(work, self.tables)
+        return prove(work, person, self.tables)

@@ -14,7 +14,12 @@ class Extracts:
 
     name = "extracts"
     tables = ()
-    paths = ("extracts",)
+    paths = (
+        *(
+            f"extracts/#/{own}"
+            for own in ("*.hyper", "*.tdsx", ".arrow-*/*", ".types*/*", ".values*/*", ".publish-*/*")
+        ),
+    )
     contents = ()
 
     def find(self, work: Work, person: Person) -> Counts:

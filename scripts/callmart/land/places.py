@@ -13,7 +13,7 @@ import psycopg
 
 from callmart.base import sql_file
 from callmart.base.person import Blocked, Counts, Person, Proof, Work
-from callmart.database import lock, vacuum
+from callmart.database import lock, searching, vacuum
 
 SQL = sql_file.statements(__file__)
 
@@ -95,8 +95,9 @@ class Events:
             return counts
 
     def prove(self, work: Work, person: Person) -> Proof:
-        """Count again."""
-        return Proof(Counts(tables=len(self.tables)), self.find(work, person))
+        """Count again, and search the customer's rows."""
+        searched = searching.prove(work, person, self.tables, own_rows=True)
+        return Proof(searched.searched, searched.left | self.find(work, person))
 
 
 class Stored(NamedTuple):
@@ -124,7 +125,7 @@ def look(connection: psycopg.Connection, person: Person) -> Stored:
             _first(connection, "select device_key from own_device")
             if person.kind == "agent"
             else frozenset(),
-            connection.execute(SQL["later"], parameters).fetchone() is not None,
+            connection.execute(SQL["later"], parameters).fetchone() == (True,),
         )
 
 

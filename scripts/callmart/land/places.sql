@@ -147,8 +147,8 @@ union
 select call_key from erased_call;
 
 -- name: later
--- Something of the person that came later; no row if there is nothing.
-select e.occurred_at
+-- Whether something of the person came later. Counted: a plan for the first row only compares all with all.
+select count(*) > 0
 from raw.event as e
 left join erased_event as x
     on e.occurred_at = x.occurred_at and e.event_key = x.event_key and e.ordinal = x.ordinal
@@ -159,9 +159,7 @@ where
         (%(kind)s = 'agent' and e.agent_key = any(%(keys)s))
         or (%(kind)s = 'caller' and e.number_key = any(%(keys)s))
         or (e.target_kind = %(target_kind)s and e.target_key = any(%(keys)s))
-    )
-order by e.occurred_at desc
-limit 1;
+    );
 
 -- name: ends
 -- The end of the customer's data as it is, and as it is without the events that are deleted.
@@ -174,7 +172,7 @@ select
         limit 1
     ) as known_until,
     (
-        select e.occurred_at
+        select max(e.occurred_at) -- with a limit it would compare all with all
         from raw.event as e
         where
             e.customer_id = %(customer)s
@@ -186,8 +184,6 @@ select
                     and e.event_key = x.event_key
                     and e.ordinal = x.ordinal
             )
-        order by e.occurred_at desc
-        limit 1
     ) as left_until;
 
 -- name: login_days
@@ -405,7 +401,8 @@ where
 returning e.tableoid::regclass::text;
 
 -- name: erase_agent
--- An agent has another key in each call: the parts of a call are told apart, and no two calls are linked.
+-- An agent has another key in each call: the parts of a call are told apart, and no two calls are linked. What becomes
+-- of each event is gathered first: the planner expects one event, and would compare all with all.
 with substitutes as (
     select
         named.call_key,
@@ -418,26 +415,46 @@ with substitutes as (
         from erased_event
         where agent_key = any(%(keys)s)
     ) as named
+),
+
+changed as materialized (
+    select
+        x.occurred_at,
+        x.event_key,
+        x.ordinal,
+        s.substitute,
+        own.device_key is not null as is_on_own_device
+    from erased_event as x
+    left join substitutes as s on x.call_key = s.call_key and x.agent_key = s.agent_key
+    left join own_device as own on x.device_key = own.device_key
 )
 
 update raw.event as e
 set
-    agent_key = coalesce(s.substitute, e.agent_key),
-    device_key = case when s.substitute is null and own.device_key is null then e.device_key end,
+    agent_key = coalesce(c.substitute, e.agent_key),
+    device_key = case when c.substitute is null and not c.is_on_own_device then e.device_key end,
     target_key = case when not coalesce(e.target_key = any(%(keys)s), false) then e.target_key end,
     event_key = raw.random_key(),
     ordinal = 0
-from erased_event as x
-left join substitutes as s on x.call_key = s.call_key and x.agent_key = s.agent_key
-left join own_device as own on x.device_key = own.device_key
+from changed as c
 where
     e.customer_id = %(customer)s
-    and e.occurred_at = x.occurred_at
-    and e.event_key = x.event_key
-    and e.ordinal = x.ordinal
+    and e.occurred_at = c.occurred_at
+    and e.event_key = c.event_key
+    and e.ordinal = c.ordinal
 returning e.tableoid::regclass::text;
 
 -- name: erase_caller
+with changed as materialized (
+    select
+        x.occurred_at,
+        x.event_key,
+        x.ordinal,
+        c.new_key
+    from erased_event as x
+    inner join erased_call as c on x.call_key = c.call_key
+)
+
 update raw.event as e
 set
     call_key = c.new_key,
@@ -445,13 +462,12 @@ set
     target_key = case when not coalesce(e.target_key = any(%(keys)s), false) then e.target_key end,
     event_key = raw.random_key(),
     ordinal = 0
-from erased_event as x
-inner join erased_call as c on x.call_key = c.call_key
+from changed as c
 where
     e.customer_id = %(customer)s
-    and e.occurred_at = x.occurred_at
-    and e.event_key = x.event_key
-    and e.ordinal = x.ordinal
+    and e.occurred_at = c.occurred_at
+    and e.event_key = c.event_key
+    and e.ordinal = c.ordinal
 returning e.tableoid::regclass::text;
 
 -- name: rename_calls

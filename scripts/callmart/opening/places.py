@@ -42,7 +42,7 @@ class Computed:
 
     def prove(self, work: Work, person: Person) -> Proof:
         """Search its tables."""
-        return searching.prove(work, self.tables)
+        return searching.prove(work, person, self.tables)
 
 
 class Marts:
@@ -82,7 +82,7 @@ class Marts:
 
     def prove(self, work: Work, person: Person) -> Proof:
         """Count again, and search the tables whole."""
-        searched = searching.prove(work, self.tables)
+        searched = searching.prove(work, person, self.tables)
         return Proof(searched.searched, searched.left | self.find(work, person))
 
 

@@ -4,9 +4,10 @@ A row that was deleted stays in its page, and in the log, until something overwr
 anew, and the log goes on in new files. What a server elsewhere has in its files is attested by its operator.
 """
 
+import re
 import time
 from collections.abc import Iterator
-from contextlib import suppress
+from pathlib import Path
 
 import psycopg
 
@@ -14,12 +15,52 @@ from callmart.access import sessions
 from callmart.base import disk, sql_file
 from callmart.base.needles import Hits
 from callmart.base.person import Blocked, Counts, Person, Proof, Work
-from callmart.database import server, vacuum
+from callmart.database import searching, server, vacuum
 
 SQL = sql_file.statements(__file__)
 
+# What PostgreSQL has in its folder.
+PATHS = (
+    "postgres.ready",
+    "server.lock",
+    "socket/.s.PGSQL.#",
+    "socket/.s.PGSQL.#.lock",
+    *(
+        f"postgres/{own}"
+        for own in (
+            "PG_VERSION",
+            "*.conf",
+            "*.conf.tmp",
+            "postmaster.opts",
+            "postmaster.pid",
+            "server.log",
+            *(
+                f"{tables}/{own}"
+                for tables in ("base/#", "global")
+                for own in ("#", "#.#", "#_fsm", "#_vm", "#_init", "t#_#", "t#_#_fsm", "PG_VERSION", "pg_*")
+            ),
+            "base/pgsql_tmp/**/*",
+            "pg_wal/#",
+            "pg_wal/#.history",
+            "pg_wal/xlogtemp.#",
+            "pg_wal/archive_status/#.*",
+            "pg_wal/summaries/#.summary",
+            "pg_*/#",
+            "pg_multixact/*/#",
+            "pg_logical/replorigin_checkpoint",
+            "pg_logical/*/*",
+            "pg_replslot/*/*",
+            "pg_snapshots/#-#-#",
+            "pg_stat/*.stat*",
+            "pg_stat_tmp/*.stat*",
+        )
+    ),
+)
+
 # For the lock of a table that is written anew. Sessions of customers in the way are ended before.
 _WAIT = "30s"
+_HELD = "another session holds a table; when it has ended, run this again"
+_TABLE = re.compile(r"/(?:base/[0-9]+|global)/([0-9]+)(?:[._][^/]*)?$")  # the file of a table or an index
 _SWITCHES = 64  # of the log at most: it keeps a few files in store
 
 
@@ -28,7 +69,7 @@ class Files:
 
     name = "server files"
     tables = ()
-    paths = ("postgres", "postgres.ready", "server.lock", "socket")
+    paths = PATHS
     contents = ()
 
     def find(self, work: Work, person: Person) -> Counts:
@@ -36,58 +77,86 @@ class Files:
         return Counts()
 
     def treat(self, work: Work, person: Person) -> Counts:
-        """Write anew what was touched: tables, the planner's samples, the log. Commits."""
+        """Write anew what was touched and whatever has something of the person in its files, such as rows of a
+        transaction that broke off; the planner's samples; and the log. Commits.
+        """
         connection = work.connection
-        touched = [relation for (relation,) in connection.execute(SQL["touched"]).fetchall()]
+        touched = {relation for (relation,) in connection.execute(SQL["touched"]).fetchall()}
         connection.commit()
         if work.settings.dsn is None:
-            with sessions.making_way(connection):
-                connection.autocommit = True
-                try:
-                    connection.execute("select set_config('lock_timeout', %s, false)", [_WAIT])
-                    for relation in touched:
-                        connection.execute(f"vacuum (full) {relation}".encode())
-                except psycopg.errors.LockNotAvailable:
-                    raise Blocked(
-                        "lock", "another session holds a table; when it has ended, run this again"
-                    ) from None
-                finally:
-                    connection.execute("reset lock_timeout")
-                    connection.autocommit = False
+            with server.administrator(work.settings.home) as postgres:
+                holding = postgres.execute(SQL["relations"], {"files": _files_with(work)}).fetchall()
+                touched |= {relation for relation, is_own in holding if is_own}
+                _write_anew(connection, touched)
+                _full(postgres, {relation for relation, is_own in holding if not is_own})
         if not vacuum.vacuum(connection):
-            raise Blocked("lock", "another session holds a table; when it has ended, run this again")
+            raise Blocked("lock", _HELD)
         if work.settings.dsn is None:
             with server.administrator(work.settings.home) as postgres:
-                postgres.execute("vacuum (full) pg_catalog.pg_statistic, pg_catalog.pg_statistic_ext_data")
+                _full(postgres, {"pg_statistic", "pg_statistic_ext_data"})
                 _renew_log(postgres)
         return Counts(tables=len(touched))
 
     def prove(self, work: Work, person: Person) -> Proof:
-        """Search the bytes of all files."""
+        """Search the bytes of all files. Of a server elsewhere, what its catalogue says."""
         if work.settings.dsn is not None:
-            return Proof(Counts(), Counts(), ("server log and freed pages",))
-        searched, left = Counts(), Counts()
-        for found in _hits(work):
+            left = Counts({"catalogue": len(searching.catalogue(work))})
+            return Proof(Counts(), +left, ("server log, freed pages and large objects",))
+        searched, left = Counts(), Counts({"large objects": len(_in_objects(work))})
+        for _, found in _hits(work):
             searched["files"] += 1
             left["files"] += bool(found)
         return Proof(searched, +left)
 
 
+def _write_anew(connection: psycopg.Connection, relations: set[str]) -> None:
+    with sessions.making_way(connection):
+        connection.autocommit = True
+        try:
+            connection.execute("select set_config('lock_timeout', %s, false)", [_WAIT])
+            _full(connection, relations)
+        except psycopg.errors.LockNotAvailable:
+            raise Blocked("lock", _HELD) from None
+        finally:
+            connection.execute("reset lock_timeout")
+            connection.autocommit = False
+
+
+def _full(connection: psycopg.Connection, relations: set[str]) -> None:
+    for relation in sorted(relations):
+        connection.execute(f"vacuum (full) {relation}".encode())
+
+
+def _files_with(work: Work) -> list[int]:
+    """The numbers of the files of tables and indexes in which a needle is."""
+    found = (_TABLE.search(str(path)) for path, hits in _hits(work) if hits)
+    return [int(number[1]) for number in found if number]
+
+
 def search(work: Work) -> Hits:
     """Everything of the needles that is in the bytes of the server's files."""
-    found = Hits()
-    for hits in _hits(work):
+    found = _in_objects(work)
+    for _, hits in _hits(work):
         found |= hits
     return found
 
 
-def _hits(work: Work) -> Iterator[Hits]:
-    """The needles in each file. A file that the server removes meanwhile is left out."""
+def _hits(work: Work) -> Iterator[tuple[Path, Hits]]:
+    """The needles in each file."""
     with server.administrator(work.settings.home) as postgres:
         postgres.execute("checkpoint")  # what is in memory only, too
     for path in disk.files(work.settings.home / "postgres"):
-        with suppress(FileNotFoundError):
-            yield work.needles.in_file(path, unpacks=False)
+        yield path, work.needles.in_file(path, unpacks=False)
+
+
+def _in_objects(work: Work) -> Hits:
+    """The needles in large objects, which the server packs."""
+    with (
+        server.administrator(work.settings.home) as postgres,
+        postgres.cursor() as cursor,
+        cursor.copy(f"copy ({SQL['large_objects']}) to stdout (format binary)".encode()) as objects,
+    ):
+        return work.needles.in_chunks(objects)
 
 
 def _renew_log(postgres: psycopg.Connection) -> None:

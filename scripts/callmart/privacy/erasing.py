@@ -13,6 +13,7 @@ from hashlib import sha256
 
 import psycopg
 
+from callmart.base.errors import UserError
 from callmart.base.keys import keyed
 from callmart.base.needles import Hits, Needles
 from callmart.base.person import Blocked, Counts, Person, Proof, Work
@@ -23,7 +24,7 @@ from callmart.database.tombstones import Kind, of_call, secret_of, tombstone
 from callmart.land import places as landed
 from callmart.land.places import Cell, Stored
 from callmart.opening.places import Marts
-from callmart.privacy import embedded, kept
+from callmart.privacy import embedded, kept, persons
 from callmart.privacy.kept import Kept
 from callmart.privacy.letters import CELLS
 from callmart.privacy.places import PLACES, require_covered
@@ -77,17 +78,17 @@ def do(
             require_covered(work.connection, work.settings)
         stored = landed.look(work.connection, person)
         before = kept.recall(home, key, request, person)
+        searching = _searching(work, person, before, stored)
         controlled = Counts()
         if before is None:
             begin(_plan(work, person, key, stored).hash)
             before = Kept(person.words, stored.traces, stored.calls, stored.devices)
             with _blocked("control"):
-                controlled = _control(_searching(work, person, before, stored))
+                controlled = _control(searching)
             kept.keep(home, key, request, person, before)
         else:
             begin("")
         _remember(work, person, key, request, before)
-        searching = _searching(work, person, before, stored)
         for place in PLACES:
             with _blocked(place.name):
                 treated = place.treat(searching, person)
@@ -100,7 +101,7 @@ def prove(
     work: Work, person: Person, key: bytes, request: int, on_place: Callable[[str, Proof], None]
 ) -> int:
     """Look for the person in all places. `on_place` is called after each. What is kept to be able to prove it is
-    forgotten when nothing is left. Returns how many words were too short to be sought in bytes.
+    forgotten when nothing is left. Returns how many words could be sought as whole values only.
     """
     home = work.settings.home
     with clock.guarded(work.connection, work.settings):
@@ -117,11 +118,11 @@ def prove(
             on_place(place.name, proof)
         if not left:
             kept.forget(home, request)
-        return len(searching.needles.short)
+        return len(searching.needles.whole)
 
 
 def _plan(work: Work, person: Person, key: bytes, stored: Stored) -> Plan:
-    searching = _searching(work, person, None, stored)
+    searching = _searching(work, person, None, stored, by_events=False)
     counts = {}
     for place in PLACES:
         with _blocked(place.name):
@@ -131,18 +132,30 @@ def _plan(work: Work, person: Person, key: bytes, stored: Stored) -> Plan:
     return Plan(whose, counts, stored.cells)
 
 
-def _searching(work: Work, person: Person, before: Kept | None, stored: Stored) -> Work:
-    """The work, with what may be left nowhere. If there is something of the person that came later, ids and keys stay
-    for that, and only what leads to the erased events is sought, and a number in clear.
+def _searching(
+    work: Work, person: Person, before: Kept | None, stored: Stored, *, by_events: bool = True
+) -> Work:
+    """The work, with what may be left nowhere. The keys of events are many, and only tables have them: a plan does
+    without. Those of a caller's calls are in extracts, too.
+
+    If there is something of the person that came later, ids and keys stay for that, and only what leads to the erased
+    events is sought, and a number in clear. A word that somebody else of the customer has as well, such as a name,
+    can't be sought; one that is part of a word of others, only as a whole value.
     """
-    traces = stored.traces | (before.traces if before else frozenset())
+    keys = stored.traces if by_events else stored.calls
+    if before:
+        keys |= before.traces if by_events else before.calls
     words = person.words | (before.words if before else frozenset())
     devices = stored.devices | (before.devices if before else frozenset())
     if stored.is_active_later:
         texts = words if person.kind == "caller" else frozenset[str]()
     else:
         texts = words | person.keys | devices
-    return replace(work, needles=Needles(texts, traces))
+    same, all_others = persons.words_of_others(work.connection, person)
+    work.connection.commit()
+    own = {text for text in texts if text.lower() not in same}
+    parts = {text for text in own if any(text.lower() in other for other in all_others)}
+    return replace(work, needles=Needles(own, keys, parts))
 
 
 def _remember(work: Work, person: Person, key: bytes, request: int, before: Kept) -> None:
@@ -195,9 +208,10 @@ def working(connection: psycopg.Connection, settings: Settings) -> Iterator[Work
 
 @contextmanager
 def _blocked(place: str) -> Iterator[None]:
-    """Within it, Blocked gets the name of the place."""
+    """Within it, whatever is in the way blocks the request, in the name of the place."""
     try:
         yield
-    except Blocked as blocked:
+    except UserError as error:
+        blocked = error if isinstance(error, Blocked) else Blocked("failed", str(error))
         blocked.place = blocked.place or place
-        raise
+        raise blocked from None

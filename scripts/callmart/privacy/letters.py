@@ -58,6 +58,7 @@ PLACES = {
     "keys and secrets": Words(
         "de bestanden met sleutels en wachtwoorden", "the files with keys and passwords"
     ),
+    "temporary files": Words("tijdelijke bestanden", "temporary files"),
     "registry file": Words("het bestand met onze klantregistratie", "the file of our registry of customers"),
     "demo": Words("de voorbeeldgegevens", "the example data"),
     "server files": Words(

@@ -60,6 +60,20 @@ def person(
     return Person(customer_id, kind, frozenset(words), frozenset(pseudonyms), until)
 
 
+def words_of_others(connection: psycopg.Connection, person: Person) -> tuple[set[str], set[str]]:
+    """The words of everybody else in the registry, and names of customers, queues and lines, in lower case: those of
+    the person's customer, and all.
+    """
+    parameters = {
+        "customer": person.customer_id,
+        "kind": person.kind,
+        "keys": sorted(person.keys),
+        "addresses": sorted(word.strip().lower() for word in person.words),
+    }
+    found = connection.execute(SQL["words_of_others"], parameters).fetchall()
+    return {word for word, is_own in found if is_own}, {word for word, _ in found}
+
+
 def others(connection: psycopg.Connection, person: Person, ids: Sequence[str]) -> list[Other]:
     """Agents who may be the same person: the contact says which are."""
     if person.kind != "agent":

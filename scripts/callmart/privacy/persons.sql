@@ -76,3 +76,47 @@ left join registry.agent as a on a.customer_id = %(customer)s and f.agent_key = 
 where f.agent_key <> all(%(keys)s)
 group by f.agent_key
 order by shown;
+
+-- name: words_of_others
+-- The words of everybody else, and our own of customers, queues and lines; and whether they are of this customer.
+with named as (
+    select
+        customer_id,
+        unnest(array[agent, name, email]) as word
+    from registry.agent
+    where not (customer_id = %(customer)s and %(kind)s = 'agent' and agent_key = any(%(keys)s))
+    union all
+    select
+        customer_id,
+        unnest(array[email, name])
+    from registry.contact
+    where not (customer_id = %(customer)s and lower(trim(email)) = any(%(addresses)s))
+    union all
+    select
+        customer_id,
+        email
+    from registry.recipient
+    where not (customer_id = %(customer)s and lower(trim(email)) = any(%(addresses)s))
+    union all
+    select
+        customer_id,
+        name
+    from registry.customer
+    union all
+    select
+        customer_id,
+        unnest(array[queue, label])
+    from registry.queue
+    union all
+    select
+        customer_id,
+        unnest(array[line, label])
+    from registry.line
+)
+
+select
+    lower(trim(word)),
+    bool_or(customer_id = %(customer)s)
+from named
+where word is not null
+group by lower(trim(word));

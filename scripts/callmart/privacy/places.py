@@ -4,14 +4,13 @@ Each table of the database, each path in CALLMART_HOME and each kind of content 
 What belongs to none is nobody's to treat, so it keeps a request open.
 """
 
-from collections.abc import Iterator, Sequence
-from fnmatch import fnmatchcase
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import get_args
 
 import psycopg
 
 from callmart.base import disk
+from callmart.base.patterns import matching
 from callmart.base.person import Blocked, Counts, Person, Place, Proof, Work
 from callmart.base.settings import Settings
 from callmart.database.searching import Books, tables
@@ -20,9 +19,8 @@ from callmart.land.places import Doorway, Events
 from callmart.mailing.places import Outbox
 from callmart.opening.places import Computed, Marts
 from callmart.privacy import embedded
-from callmart.publish.actual import ContentKind
+from callmart.publish import site
 from callmart.publish.places import Content, Emulated, Members
-from callmart.publish.planning import Kind
 from callmart.registry.places import Persons
 from callmart.reports.places import Pages
 
@@ -48,12 +46,23 @@ class Searched:
     def prove(self, work: Work, person: Person) -> Proof:
         """Search the files, and what is packed in them."""
         searched, left = Counts(), Counts()
-        for path in entries(work.settings.home):
-            if any(fnmatchcase(path.name, pattern) for pattern in self.paths):
-                for file in disk.files(path) if path.is_dir() else [path]:
-                    searched["files"] += 1
-                    left["files"] += bool(work.needles.in_file(file))
+        own = matching(self.paths)
+        for path in disk.files(work.settings.home):
+            if own.fullmatch(named(work.settings, path)):
+                searched["files"] += 1
+                left["files"] += bool(work.needles.in_file(path))
         return Proof(searched, +left)
+
+
+class Temporary(Searched):
+    """What was downloaded from Tableau to be looked at, and left by a process that was killed."""
+
+    def treat(self, work: Work, person: Person) -> Counts:
+        """Remove it, whoever is in it."""
+        found = list(disk.files(work.settings.home / disk.TEMPORARY))
+        for path in found:
+            path.unlink(missing_ok=True)
+        return Counts(files=len(found))
 
 
 class Elsewhere:
@@ -101,7 +110,7 @@ PLACES: tuple[Place, ...] = (
         *(
             f"registry.{name}"
             for name in (
-                "version",
+                "version*",
                 "customer",
                 "contract",
                 "queue",
@@ -112,33 +121,59 @@ PLACES: tuple[Place, ...] = (
             )
         ),
     ),
-    Books("landed files", "raw.file", "raw.file_customer", "raw.reject"),
+    Books("landed files", "raw.file*", "raw.reject"),
     Books("usage", "usage.*", "raw.function_use"),
     Books("books", "ops.*", "access.*"),
     Books("register", "privacy.*"),
-    Searched("checks and logs", "quality", "audit", "dbt", "*.log"),
-    Searched("keys and secrets", "keys", "secrets", "installation", "privacy"),
-    Searched("demo", "demo"),
+    Searched(  # each file with its draft, which a kill can leave
+        "checks and logs",
+        "quality/*.html*",
+        "audit/*.html*",
+        "audit/*.json*",
+        "dbt/*.json",
+        "dbt/*.msgpack",
+        "dbt/*.html",
+        "dbt/lock",
+        "dbt/logs/*",
+        "dbt/compiled/**/*.sql",
+        "dbt/run/**/*.sql",
+        "told_of_no_database",
+        "*.log",
+    ),
+    Searched(
+        "keys and secrets",
+        "keys/*.key*",
+        "secrets/*",
+        "installation",
+        "installation.*",
+        "privacy/ledger*",
+        "privacy/request-*",
+    ),
+    Searched("demo", "demo/*/*"),
+    Temporary("temporary files", f"{disk.TEMPORARY}/**/*"),
     Searched("registry file", "registry.yml"),
     Elsewhere(),
     embedded.Files(),
 )
 
 
-KINDS: tuple[str, ...] = (*get_args(Kind), *get_args(ContentKind))  # of content on Tableau
-
-
-def entries(home: Path) -> list[Path]:
-    """What is in the home, sorted."""
-    return sorted(home.iterdir())
+def named(settings: Settings, path: Path) -> str:
+    """A path of the home as patterns and messages have it."""
+    return str(path.relative_to(settings.home))
 
 
 def uncovered(connection: psycopg.Connection, settings: Settings) -> list[str]:
     """The tables, paths and kinds of content that belong to no place, or to several."""
     return [
-        *_astray("table", [str(table) for table in tables(connection)], [place.tables for place in PLACES]),
-        *_astray("path", [path.name for path in entries(settings.home)], [place.paths for place in PLACES]),
-        *_astray("content", KINDS, [place.contents for place in PLACES]),
+        *_astray("table", map(str, tables(connection)), [place.tables for place in PLACES]),
+        *_astray(
+            "path",
+            # What a link leads to is on another disk or in another place: nobody would write it anew.
+            (named(settings, path) for path in disk.entries(settings.home) if not path.is_symlink()),
+            [place.paths for place in PLACES],
+        ),
+        *(f"link {named(settings, path)}" for path in disk.entries(settings.home) if path.is_symlink()),
+        *_astray("content", site.endpoints(), [place.contents for place in PLACES]),
     ]
 
 
@@ -155,10 +190,10 @@ def require_covered(connection: psycopg.Connection, settings: Settings) -> None:
         )
 
 
-def _astray(kind: str, names: Sequence[str], patterns: list[tuple[str, ...]]) -> Iterator[str]:
+def _astray(kind: str, names: Iterable[str], patterns: list[tuple[str, ...]]) -> Iterator[str]:
+    owners = [matching(own) for own in patterns]
     for name in names:
-        owners = sum(any(fnmatchcase(name, pattern) for pattern in own) for own in patterns)
-        if owners != 1:
+        if sum(owner.fullmatch(name) is not None for owner in owners) != 1:
             yield f"{kind} {name}"
 
 

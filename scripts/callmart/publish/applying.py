@@ -39,11 +39,11 @@ from callmart.publish.planning import (
     hash_of,
     mail_alert,
 )
+from callmart.publish.site import earlier
 from callmart.publish.tableau import FAILURES, LOST, reason
 from callmart.tableau_files import tds
 from callmart.tableau_files.workbook import PublishedSource
 
-_NO_HISTORY = "403053"  # the site keeps no revisions
 _JOB_S = 1800  # how long Tableau may take to publish an upload
 _INDEX_S = 120  # how long its lists may lag behind
 
@@ -474,15 +474,8 @@ def _worksheets(workbook: bytes) -> list[str]:
 
 def forget_revisions(endpoint: Any, item: Any) -> None:
     """Delete earlier revisions. Tableau keeps them for download, and they contain days that have expired since."""
-    endpoint.populate_revisions(item)
-    try:
-        earlier = [revision for revision in item.revisions if not revision.current]
-    except TSC.ServerResponseError as error:
-        if error.code != _NO_HISTORY:
-            raise
-        return
-    for revision in earlier:
-        endpoint.delete_revision(item.id, revision.revision_number)
+    for number in earlier(endpoint, item):
+        endpoint.delete_revision(item.id, number)
 
 
 def _embed(server: TSC.Server, source: TSC.DatasourceItem, user: str, password: str | None) -> None:

@@ -1,14 +1,13 @@
 """Erases a person from Tableau: content is published anew, and a contact's or recipient's account is removed.
 
-Whatever is found is read back from Tableau, content that somebody else has put into a customer's project included.
+Whatever is found is read back from Tableau, what others have put anywhere on the site included.
 """
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 from zipfile import ZipFile, is_zipfile
 
@@ -21,7 +20,7 @@ from callmart.base.needles import Hits, Needles
 from callmart.base.person import Blocked, Counts, Person, Proof, Work, quietly
 from callmart.base.settings import Settings
 from callmart.extract.places import in_file
-from callmart.publish import emulator, publishing
+from callmart.publish import emulator, publishing, site
 from callmart.publish.actual import Actual, everything, identity
 from callmart.publish.applying import forget_revisions
 from callmart.publish.tableau import FAILURES, reason
@@ -30,26 +29,35 @@ REMEDY = "when it answers again, run this again"
 
 
 class Content:
-    """What is published: data sources and workbooks, with their earlier revisions and the pictures made of them."""
+    """What is on the site, with earlier revisions and custom views. callmart's own is published anew; what others made
+    of it is searched, and stays until they have removed it. Pictures are made from the content, and go with it.
+    """
 
     name = "tableau content"
     tables = ()
     paths = ()
-    contents = ("project", "data source", "workbook", "view", "revision", "permissions", "schedule", "site")
+    contents = (*site.LISTS, *site.NOBODY)
 
     def find(self, work: Work, person: Person) -> Counts:
-        """Count the data sources and workbooks of the customer in which the person is."""
+        """Count what the person is in."""
         return _look(work, person).left
 
     def treat(self, work: Work, person: Person) -> Counts:
-        """Publish what changed, and delete earlier revisions. Commits."""
+        """Publish what changed, and delete earlier revisions, and custom views in which the person is. Commits."""
         if person.kind not in ("agent", "caller") or not _is_used(work.settings):
             return Counts()
         counts = _publish(work, person)
-        with _calls():
+        with _calls(), disk.temporary(work.settings.home) as folder:
             server = work.tableau()
-            for endpoint, item in _items(server, _read(work, server), person.customer_id):
-                forget_revisions(endpoint, item)
+            own, spared = _projects(_read(work, server), person.customer_id)
+            workbooks = {item.id for item in everything(server.workbooks) if item.project_id in own}
+            for found in site.held(server, spared):
+                if found.kind == "custom views":
+                    if found.item.workbook.id in workbooks and _is_in(work, found, folder):
+                        found.endpoint.delete(found.item.id)
+                        counts["custom views"] += 1
+                elif getattr(found.item, "project_id", None) in own:
+                    forget_revisions(found.endpoint, found.item)
         return counts
 
     def prove(self, work: Work, person: Person) -> Proof:
@@ -63,7 +71,7 @@ class Members:
     name = "tableau users"
     tables = ()
     paths = ()
-    contents = ("user", "member", "group", "subscription", "favorite", "custom view")
+    contents = site.ACCOUNTS
 
     def find(self, work: Work, person: Person) -> Counts:
         """Count the accounts that callmart has put on the site, and what they have."""
@@ -87,16 +95,17 @@ class Members:
 
     def prove(self, work: Work, person: Person) -> Proof:
         """Look again. An account that is not callmart's stays, and somebody has to attest it."""
-        if person.kind not in ("contact", "recipient") or not _is_used(work.settings):
+        if not _is_used(work.settings):
             return Proof(Counts(), Counts())
         with _calls():
-            actual = _read(work, work.tableau())
-        addresses = {identity(word) for word in person.words}
-        elsewhere = any(not user.is_ours and name in addresses for name, user in actual.users.items())
+            server = work.tableau()
+            actual, left = _read(work, server), self.find(work, person)
+            ours = {user.luid for user in actual.users.values() if user.is_ours}
+            named = {user.id for user in everything(server.users) if _says(work.needles, _of_account(user))}
+            for name in ("groups", "group_sets", "subscriptions"):
+                left[name] += any(_says(work.needles, page) for page in site.texts(server, name))
         return Proof(
-            Counts(users=len(actual.users)),
-            self.find(work, person),
-            ("account of others on tableau",) if elsewhere else (),
+            Counts(users=len(actual.users)), +left, ("account of others on tableau",) if named - ours else ()
         )
 
 
@@ -105,12 +114,15 @@ class Emulated:
 
     name = "emulator"
     tables = ()
-    paths = ("emulator",)
+    paths = (
+        *(f"emulator/{own}" for own in ("state.sqlite", "state.sqlite-*", "files/*", "uploads/*")),
+        *(f"emulator/{own}" for own in ("server.json", "server.log", "running.lock", "start.lock")),
+    )
     contents = ()
 
     def find(self, work: Work, person: Person) -> Counts:
-        """Count the files in which the person is."""
-        return self.prove(work, person).left
+        """Nothing of its own: what is here is counted as Tableau's."""
+        return Counts()
 
     def treat(self, work: Work, person: Person) -> Counts:
         """Write the emulator's database anew, so that nothing is left of what was deleted."""
@@ -129,7 +141,7 @@ class Emulated:
         searched, left = Counts(), Counts()
         for path in disk.files(emulator.folder(work.settings.home)):
             searched["files"] += 1
-            left["files"] += bool(_in_published(work.needles, path))
+            left["files"] += bool(_in_published(work, path))
         return Proof(searched, +left)
 
 
@@ -181,38 +193,55 @@ def _accounts(actual: Actual, person: Person) -> list[Any]:
     return [user for name, user in actual.users.items() if user.is_ours and name in addresses]
 
 
-def _items(server: TSC.Server, actual: Actual, customer_id: int) -> Iterator[tuple[Any, Any]]:
-    """The data sources and workbooks in the customer's projects, whoever has put them there."""
-    projects = {project.luid for project in actual.projects.get(customer_id, ())}
-    for endpoint in (server.datasources, server.workbooks):
-        for item in everything(endpoint):
-            if item.project_id in projects:
-                yield endpoint, item
+def _projects(actual: Actual, customer_id: int) -> tuple[set[str], set[str]]:
+    """The projects of the customer, and those of other customers, in which the person can't be."""
+    own = {project.luid for project in actual.projects.get(customer_id, ())}
+    return own, {project.luid for projects in actual.projects.values() for project in projects} - own
 
 
 def _look(work: Work, person: Person) -> Proof:
-    """Download everything in the customer's projects, and search it. Revisions but the last one count as left."""
-    searched, left = Counts(), Counts()
+    """Download all content that is not another customer's, and search it, and the lists of everything."""
+    searched, left, refused = Counts(), Counts(), False
     if not _is_used(work.settings):
         return Proof(searched, left)
-    with _calls(), TemporaryDirectory() as folder:
+    with _calls(), disk.temporary(work.settings.home) as folder:
         server = work.tableau()
-        for endpoint, item in _items(server, _read(work, server), person.customer_id):
-            kind = "data sources" if endpoint is server.datasources else "workbooks"
-            path = Path(endpoint.download(item.id, filepath=str(Path(folder) / item.id)))
-            searched[kind] += 1
-            left[kind] += bool(_in_published(work.needles, path))
-            path.unlink()
-    to_attest = () if work.settings.tableau.is_emulated else ("custom views",)
-    return Proof(searched, +left, to_attest)
+        own, spared = _projects(_read(work, server), person.customer_id)
+        for found in site.held(server, spared):
+            of_others = "" if getattr(found.item, "project_id", None) in own else " of others"
+            searched[found.kind] += 1
+            is_in = _is_in(work, found, folder)
+            left[f"{found.kind}{of_others}"] += bool(is_in)
+            refused = refused or is_in is None
+        for name in site.LISTS:
+            left[f"list of {name}"] += any(_says(work.needles, page) for page in site.texts(server, name))
+    unread = ("content that callmart may not read",) if refused else ()
+    unlisted = () if work.settings.tableau.is_emulated else ("collections, which Tableau does not list",)
+    return Proof(searched, +left, (*unread, *unlisted))
 
 
-def _in_published(needles: Needles, path: Path) -> Hits:
+def _is_in(work: Work, found: site.Held, folder: Path) -> bool | None:
+    """Whether a needle is in something on the site, or in an earlier revision of it. None if it may not be read."""
+    try:
+        return any([_in_published(work, path) for path in site.files(found, folder)])
+    except PermissionError:
+        return None
+
+
+def _says(needles: Needles, texts: Iterable[str]) -> bool:
+    return bool(needles.in_bytes("\n".join(texts).encode()))
+
+
+def _of_account(user: TSC.UserItem) -> list[str]:
+    return [user.name or "", user.fullname or "", user.email or ""]
+
+
+def _in_published(work: Work, path: Path) -> Hits:
     """The needles in a file of Tableau. The extracts in it are opened."""
-    found = in_file(needles, path)
+    found = in_file(work.needles, path)
     if is_zipfile(path):
-        with ZipFile(path) as packed, TemporaryDirectory() as folder:
+        with ZipFile(path) as packed, disk.temporary(work.settings.home) as folder:
             for member in packed.namelist():
                 if member.endswith(".hyper"):
-                    found |= in_file(needles, Path(packed.extract(member, folder)))
+                    found |= in_file(work.needles, Path(packed.extract(member, folder)))
     return found

@@ -53,7 +53,7 @@ class Persons:
 
     def prove(self, work: Work, person: Person) -> Proof:
         """Count again, and search the tables whole."""
-        searched = searching.prove(work, self.tables)
+        searched = searching.prove(work, person, self.tables)
         to_attest = () if person.kind == "caller" else ("registry.yml",)
         return Proof(searched.searched, searched.left | self.find(work, person), to_attest)
 

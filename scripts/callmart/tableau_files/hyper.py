@@ -42,7 +42,7 @@ def rows(file: Path, query: str) -> list[list[Any]]:
 
 def values(file: Path) -> Iterator[str]:
     """The different values of all columns that are no moments and no fractions, as text. The file stays as it is."""
-    with TemporaryDirectory() as folder:
+    with TemporaryDirectory(dir=file.parent, prefix=".values") as folder:
         copy = shutil.copy(file, folder)
         with opened(Path(copy)) as connection:
             for schema in connection.catalog.get_schema_names():

@@ -1,0 +1,420 @@
+"""Everything belongs to one place, each place is decided for each kind of person, and a person planted there is found.
+
+Some places are those in which nobody thought of a person.
+"""
+
+import gzip
+import io
+import os
+import zipfile
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import Any, get_args
+
+import psycopg
+import pyarrow as pa
+import pyarrow.parquet
+import pytest
+import tableauserverclient as TSC
+
+from callmart.audit import persons as audit
+from callmart.base import disk
+from callmart.base.errors import UserError
+from callmart.base.needles import Needles
+from callmart.base.person import Blocked, Counts, Kind, Person, Proof, Work
+from callmart.base.settings import Folder
+from callmart.database import searching
+from callmart.privacy import decided, places
+from callmart.publish import places as published
+from callmart.publish import site
+from callmart_home import Callmart
+from centre import NAMED
+from emulated import WORKBOOK, custom_view
+from erasures import LEAVER, of, plan_of
+
+pytestmark = [pytest.mark.server, pytest.mark.usefixtures("unchecked")]
+
+WORD = "Verzonnen Persoon"
+KINDS: tuple[Kind, ...] = get_args(Kind)
+PLACE = {place.name: place for place in places.PLACES}
+
+Planter = Callable[[Work], AbstractContextManager[object]]
+
+
+def made_up(work: Work, kind: Kind) -> Person:
+    person = of(work, kind, "+31201234567" if kind == "caller" else "planted@persoon.example")
+    return Person(NAMED, kind, frozenset({WORD}), person.keys, person.until)
+
+
+# -- what belongs where ----------------------------------------------------------------------------------------------
+
+
+def test_every_table_path_and_kind_of_content_belongs_to_exactly_one_place(work: Work) -> None:
+    assert places.uncovered(work.connection, work.settings) == []
+    assert len(PLACE) == len(places.PLACES)
+
+
+STRAY = [
+    "letter.pdf",
+    "temp/duckdb_temp_storage-0.tmp",
+    "events.duckdb.wal",
+    "dbt/compiled/callmart/models/marts/letter.pdf",
+    "quality/uncommitted/letter.pdf",
+    "extracts/1001/letter.pdf",
+    "extracts/letter.hyper",
+    "emulator/backup/state.sqlite",
+    "postgres/base/letter.txt",
+    "postgres/pg_wal/letter.txt",
+    "keys/old/customer_1001.key",
+]
+
+
+@pytest.mark.parametrize("path", STRAY)
+def test_a_path_that_nobody_knows_is_named_however_deep_it_lies(work: Work, path: str) -> None:
+    with file(work, path):
+        assert places.uncovered(work.connection, work.settings) == [f"path {path}"]
+
+
+@pytest.mark.parametrize("name", ["elsewhere", "extracts/1001/elsewhere.hyper"])
+def test_a_link_is_no_place(work: Work, tmp_path: Path, name: str) -> None:
+    link = work.settings.home / name
+    link.symlink_to(tmp_path)
+    try:
+        assert places.uncovered(work.connection, work.settings) == [f"link {name}"]
+    finally:
+        link.unlink()
+
+
+def test_a_folder_that_can_not_be_read_is_no_empty_one(work: Work, monkeypatch: pytest.MonkeyPatch) -> None:
+    inner = os.scandir
+
+    def scandir(folder: Any) -> Any:
+        if Path(folder).name == "quality":
+            raise PermissionError(13, "Permission denied", folder)
+        return inner(folder)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    (work.settings.home / "quality").mkdir(exist_ok=True)
+    with pytest.raises(UserError, match=r"quality can't be read \(Permission denied\)"):
+        list(disk.files(work.settings.home))
+    with pytest.raises(Blocked, match="can't be read"):
+        plan_of(work, of(work, "agent", LEAVER))
+    assert list(disk.files(work.settings.home / "nowhere")) == []
+
+
+@pytest.mark.parametrize(
+    ("made", "named"),
+    [("table elsewhere.letter (name text)", "letter"), ("sequence elsewhere.letters", "letters")],
+)
+def test_a_table_that_nobody_knows_keeps_a_request_open(work: Work, made: str, named: str) -> None:
+    with committed(work, f"create schema elsewhere; create {made}", "drop schema elsewhere cascade"):
+        with pytest.raises(Blocked, match=f"nobody knows who is in table elsewhere.{named}") as blocked:
+            plan_of(work, of(work, "agent", LEAVER))
+        assert (blocked.value.place, blocked.value.code) == ("places", "unknown place")
+        assert audit.of_places(work.connection, work.settings).found == (f"table elsewhere.{named}",)
+
+
+def test_a_new_kind_of_content_on_tableau_has_to_be_claimed(
+    work: Work, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = site.endpoints()
+    assert len(known) > 30
+    monkeypatch.setattr(site, "endpoints", lambda: [*known, "collections"])
+    assert places.uncovered(work.connection, work.settings) == ["content collections"]
+
+
+# -- each place, for each kind of person -----------------------------------------------------------------------------
+
+
+def test_every_cell_is_decided_and_the_page_shows_it(tmp_path: Path) -> None:
+    assert set(decided.DECIDED) == set(PLACE)
+    assert decided.Cells._fields == (*KINDS, "why")
+    assert set(PLANTERS) == set(PLACE)
+    copy = tmp_path / "privacy.md"
+    copy.write_text(decided.FILE.read_text())
+    decided.write(copy)
+    assert copy.read_text() == decided.FILE.read_text(), f"run {decided.COMMAND}"
+
+
+@contextmanager
+def file(work: Work, path: str, content: bytes = WORD.encode()) -> Iterator[Path]:
+    """A file of the home."""
+    written = work.settings.home / path
+    above = [folder for folder in written.parents if not folder.exists()]
+    written.parent.mkdir(parents=True, exist_ok=True)
+    before = written.read_bytes() if written.exists() else None
+    written.write_bytes(content)
+    try:
+        yield written
+    finally:
+        written.unlink(missing_ok=True)
+        if before is not None:
+            written.write_bytes(before)
+        for folder in above:
+            folder.rmdir()
+
+
+@contextmanager
+def committed(work: Work, statement: str, undone: str) -> Iterator[None]:
+    """A statement of the owner that is kept until the end."""
+    work.connection.execute(statement.encode())
+    work.connection.commit()
+    try:
+        yield
+    finally:
+        work.connection.rollback()
+        work.connection.execute(undone.encode())
+        work.connection.commit()
+
+
+def changed(statement: str) -> Planter:
+    """A statement of the owner that is rolled back."""
+
+    @contextmanager
+    def planted(work: Work) -> Iterator[None]:
+        with work.connection.transaction(force_rollback=True):
+            assert work.connection.execute(statement.encode()).rowcount
+            yield
+
+    return planted
+
+
+def table_in(schema: str) -> Planter:
+    return changed(f"create table {schema}.planted as select '{WORD}' as word")
+
+
+def zipped(name: str, content: bytes) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as packed:
+        packed.writestr(name, content)
+    return buffer.getvalue()
+
+
+def workbook_file(work: Work, word: str) -> bytes:
+    """A workbook on one of the site's data sources, with this word as the name of a sheet."""
+    source = next(iter(TSC.Pager(work.tableau().datasources)))
+    return WORKBOOK.format(source=source.content_url).replace("Helper", word).encode()
+
+
+@contextmanager
+def workbook(
+    work: Work, project: str = "Default", name: str = "saved", word: str = WORD
+) -> Iterator[TSC.WorkbookItem]:
+    """A workbook that somebody saved on Tableau."""
+    server = work.tableau()
+    luid = next(each.id for each in TSC.Pager(server.projects) if each.name == project)
+    with file(work, "emulator/uploads/saved.twb", workbook_file(work, word)) as path:
+        item = server.workbooks.publish(TSC.WorkbookItem(luid, name), path, "CreateNew")
+    try:
+        yield item
+    finally:
+        server.workbooks.delete(item.id)
+
+
+@contextmanager
+def group(work: Work) -> Iterator[None]:
+    server = work.tableau()
+    made = server.groups.create(TSC.GroupItem(f"team of {WORD}"))
+    yield
+    server.groups.delete(made.id)
+
+
+@contextmanager
+def landing_folder(work: Work) -> Iterator[None]:
+    """A raw file, in which the word is packed."""
+    folder = work.settings.home.parent / "landing"
+    folder.mkdir()
+    rows = pa.table({"agent": ["somebody", WORD] * 500})
+    pyarrow.parquet.write_table(rows, folder / "raw.parquet", compression="gzip", write_statistics=False)
+    work.settings.folders = [Folder(path=folder)]
+    try:
+        yield
+    finally:
+        work.settings.folders = []
+        (folder / "raw.parquet").unlink()
+        folder.rmdir()
+
+
+PLANTERS: dict[str, Planter] = {
+    "doorway": lambda work: committed(
+        work,
+        f"insert into raw.incoming_agent values ({NAMED}, 'key', '{WORD}', now())",
+        "truncate raw.incoming_agent",
+    ),
+    "build": table_in("build"),
+    "events": changed(f"update raw.event set queue = '{WORD}' where customer_id = {NAMED}"),
+    "registry": changed(
+        f"insert into registry.contact (customer_id, email, name, authorised)"
+        f" values ({NAMED}, 'x@y.example', '{WORD}', false)"
+    ),
+    "marts": table_in("store"),
+    "extracts": lambda work: file(work, "extracts/1002/left.tdsx", zipped("a.tds", WORD.encode("utf-16-le"))),
+    "tableau content": workbook,
+    "tableau users": group,
+    "emulator": lambda work: file(work, "emulator/files/left", zipped("a.twb", WORD.encode())),
+    "registry of customers": changed(
+        f"update registry.customer set name = '{WORD}' where customer_id = {NAMED}"
+    ),
+    "landed files": changed(f"insert into raw.reject select file_id, 1, '{WORD}' from raw.file limit 1"),
+    "usage": table_in("usage"),
+    "books": changed(f"insert into ops.audit_log (action) values ('{WORD}')"),
+    "register": table_in("privacy"),
+    "checks and logs": lambda work: file(work, "dbt/run/callmart/models/marts/planted.sql"),
+    "keys and secrets": lambda work: file(work, "secrets/planted"),
+    "demo": lambda work: file(work, "demo/2026-W01/events.csv.gz", gzip.compress(WORD.encode() * 9)),
+    "temporary files": lambda work: file(work, "tmp/tmp1234/left.tdsx", zipped("a.tds", WORD.encode())),
+    "registry file": lambda work: file(work, "registry.yml"),
+    "elsewhere": landing_folder,
+    "server files": lambda work: committed(
+        work, f"comment on table raw.event is '{WORD}'", "comment on table raw.event is null"
+    ),
+}
+
+
+@pytest.mark.parametrize("place", PLANTERS)
+def test_whoever_is_planted_in_a_place_is_found_there(work: Work, place: str) -> None:
+    by_decision = dict(
+        zip(decided.DECIDED[place], KINDS, strict=False)
+    )  # one of several with the same decision
+    people = [made_up(work, kind) for kind in by_decision.values()]
+    work.needles = Needles([WORD])
+    with PLANTERS[place](work):
+        for person in people:
+            assert found(place, PLACE[place].prove(work, person)), person.kind
+    if decided.DECIDED[place].contact == "written anew":
+        PLACE[place].treat(work, people[0])
+    assert not found(place, PLACE[place].prove(work, people[0]))
+
+
+def found(place: str, proof: Proof) -> bool:
+    """Where a person looks, it is something to attest."""
+    return "raw files" in proof.to_attest if place == "elsewhere" else bool(proof.left)
+
+
+def test_an_account_that_is_not_ours_has_to_be_attested(work: Work) -> None:
+    server = work.tableau()
+    work.needles = Needles(["planted@persoon.example"])
+    user = server.users.add(TSC.UserItem("planted@persoon.example", "Viewer"))
+    for kind in KINDS:
+        proof = published.Members().prove(work, made_up(work, kind))
+        assert (proof.left, proof.to_attest) == (Counts(), ("account of others on tableau",))
+    server.users.remove(user.id)
+    assert published.Members().prove(work, made_up(work, "agent")).to_attest == ()
+
+
+# -- Tableau, outside the customer's projects ------------------------------------------------------------------------
+
+
+def on_tableau(work: Work) -> Counts:
+    return published.Content().prove(work, made_up(work, "agent")).left
+
+
+def test_what_others_made_of_it_is_found_wherever_they_saved_it(work: Work) -> None:
+    work.needles = Needles([WORD])
+    assert on_tableau(work) == {}
+    with workbook(work):
+        assert on_tableau(work) == {"workbooks of others": 1, "list of views": 1}
+    with workbook(work, word="Helper", name=WORD):
+        assert on_tableau(work) == {"list of workbooks": 1}
+
+
+def test_an_earlier_revision_is_found(work: Work) -> None:
+    work.needles = Needles([WORD])
+    with workbook(work) as item:
+        with file(work, "emulator/uploads/again.twb", workbook_file(work, "Helper")) as path:
+            work.tableau().workbooks.publish(item, path, "Overwrite")
+        assert on_tableau(work) == {"workbooks of others": 1}
+
+
+def test_a_custom_view_of_ours_goes_and_one_of_others_stays(work: Work) -> None:
+    """It keeps the values of a filter, such as an agent's name, when the workbook is published anew."""
+    server, person = work.tableau(), made_up(work, "agent")
+    work.needles = Needles([WORD])
+    owner = server.users.get_by_id(server.user_id)
+    ours = next(each for each in TSC.Pager(server.workbooks) if "Voorbeeld" in each.project_name)
+    with workbook(work, word="Helper") as theirs:
+        for item in (ours, theirs):
+            for name, chosen in (("one", WORD), ("another", "nobody")):
+                server.custom_views.publish(
+                    custom_view(item, owner, name), io.BytesIO(f'{{"filter": "{chosen}"}}'.encode())
+                )
+        assert on_tableau(work) == {"custom views of others": 2}
+        assert published.Content().treat(work, person)["custom views"] == 1
+        assert on_tableau(work) == {"custom views of others": 1}
+        left = {(view.workbook.id, view.name) for view in TSC.Pager(server.custom_views)}
+        assert left == {(ours.id, "another"), (theirs.id, "one"), (theirs.id, "another")}
+
+
+def test_what_may_not_be_read_has_to_be_attested(work: Work, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Such as what is in somebody's personal space."""
+
+    def download(*_: Any, **__: Any) -> Any:
+        raise TSC.ServerResponseError("403004", "Forbidden", "not yours")
+
+    with workbook(work):
+        monkeypatch.setattr(type(work.tableau().workbooks), "download", download)
+        proof = published.Content().prove(work, made_up(work, "agent"))
+        assert proof.to_attest == ("content that callmart may not read",)
+
+
+def test_flows_are_searched_as_well(work: Work, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The emulator has none."""
+
+    flow = TSC.FlowItem("0" * 36, "a flow")
+    flow._id = "1" * 36
+
+    class Flows:
+        baseurl = work.tableau().flows.baseurl
+        get_request = work.tableau().flows.get_request
+
+        def get(self, options: Any) -> Any:
+            return [flow], type("Pages", (), {"total_available": 1, "page_number": 1, "page_size": 1})
+
+        def download(self, luid: str, filepath: str) -> str:
+            Path(filepath).write_bytes(zipped("flow", WORD.encode()))
+            return filepath
+
+    work.needles = Needles([WORD])
+    monkeypatch.setattr(work.tableau(), "flows", Flows())
+    assert on_tableau(work) == {"flows of others": 1}
+
+
+# -- places of the server that nobody thought of ---------------------------------------------------------------------
+
+ODD = {
+    "a comment on a role": (
+        f"comment on role callmart_analyst is '{WORD}'", "comment on role callmart_analyst is null",
+    ),
+    "a large object": (f"select lo_from_bytea(4711, '{WORD}')", "select lo_unlink(4711)"),
+    "a packed large object": (
+        f"select lo_from_bytea(4711, convert_to(repeat('{WORD} ', 900), 'UTF8'))", "select lo_unlink(4711)",
+    ),
+    "a setting of a role": (
+        f"alter role callmart_analyst set application_name = '{WORD}'",
+        "alter role callmart_analyst reset application_name",
+    ),
+    "a statement in the log": (f"do $$ begin raise warning '{WORD}'; end $$", "select 1"),
+}  # fmt: skip
+
+
+def test_the_bytes_of_the_server_are_searched_wherever_somebody_is(home: Callmart, work: Work) -> None:
+    files, person = PLACE["server files"], made_up(work, "agent")
+    for what, (planted, undone) in ODD.items():
+        with home.superuser() as postgres:
+            work.needles = Needles([WORD])
+            postgres.execute("alter role callmart_analyst reset all")
+            before = files.prove(work, person).left.total()
+            postgres.execute(planted.encode())
+            postgres.commit()
+            assert files.prove(work, person).left.total() > before, what
+            postgres.execute(undone.encode())
+
+
+def test_on_a_server_elsewhere_the_catalogue_is_asked(work: Work) -> None:
+    work.needles = Needles([WORD])
+    assert not searching.catalogue(work)
+    with changed(f"comment on table raw.event is '{WORD}'")(work):
+        assert searching.catalogue(work)
+    work.connection.rollback()
+    assert work.connection.info.transaction_status == psycopg.pq.TransactionStatus.IDLE

@@ -1,0 +1,133 @@
+"""A home from which persons are erased, and the steps of that, without the register."""
+
+import os
+import signal
+from datetime import date, datetime, time, timedelta
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from callmart.access import logins
+from callmart.base.keys import key_file
+from callmart.base.person import Counts, Kind, Person, Proof, Work
+from callmart.base.settings import Settings
+from callmart.database import server
+from callmart.operations import run
+from callmart.privacy import erasing, persons, places, register
+from callmart_home import Callmart, ignore_step
+from centre import DAYS, NAMED, REGISTRY, agent_of
+from commands import PREPARED
+from events import AMSTERDAM, Row, event
+
+LEAVER, STAYER, PARTLY = (agent_of(NAMED, number) for number in (1, 2, 3))
+CONTACT, CHEF = "piet@een.example", "chef@een.example"
+WITH_CONTACTS = REGISTRY.replace(
+    "    recipients:\n      - {email: chef@een",
+    "    contacts:\n"
+    f"      - {{name: Piet Jansen-Vries, email: {CONTACT}, authorised: true}}\n"
+    "      - {name: Q. Een, email: q@een.example, authorised: true}\n"
+    "    recipients:\n      - {email: chef@een",
+)
+
+
+HELP, CALLER, ANOTHER = "hulplijn", "+31612345678", "+31698765432"
+CALLS = [
+    (CALLER, DAYS[0], "09:00"),
+    (CALLER, DAYS[0], "15:00"),
+    (ANOTHER, DAYS[0], "16:00"),
+    (CALLER, DAYS[2], "09:00"),
+    (ANOTHER, DAYS[2], "10:00"),
+]
+
+
+def given_up(number: str, day: date, clock: str) -> list[Row]:
+    """A call that nobody answered."""
+    joined = datetime.combine(day, time.fromisoformat(clock), AMSTERDAM)
+    of_call = {"call_id": f"help {joined}", "queue": HELP}
+    return [
+        event("queue_joined", joined, other_number=number, **of_call),
+        event("queue_left", joined + timedelta(minutes=1), reason="abandoned", **of_call),
+    ]
+
+
+def deliver(played: Callmart) -> None:
+    """With contacts, and what is extracted and published. Calls in another queue have landed and are not built yet."""
+    played.apply(WITH_CONTACTS)
+    played.land_together(
+        {NAMED: [row for number, day, clock in CALLS for row in given_up(number, day, clock)]}
+    )
+    next(played.home.glob("landed-*")).unlink()
+    with played.connect() as connection:
+        run.deliver(connection, played.settings, run.Ran(), ignore_step)
+    (played.home / "registry.yml").unlink()
+
+
+def of(work: Work, kind: Kind, *words: str, day: date | None = None) -> Person:
+    until = persons.end_of(work.connection, NAMED, day or DAYS[-1])
+    key = key_file(work.settings.home, NAMED).read_bytes()
+    found = persons.person(work.connection, key, NAMED, kind, words, until)
+    work.connection.commit()
+    return found
+
+
+def plan_of(work: Work, person: Person) -> erasing.Plan:
+    return erasing.plan(work, person, key_file(work.settings.home, NAMED).read_bytes())
+
+
+def do(work: Work, person: Person, request: int) -> dict[str, Counts]:
+    treated: dict[str, Counts] = {}
+    key = key_file(work.settings.home, NAMED).read_bytes()
+    erasing.do(work, person, key, request, lambda hash: None, treated.__setitem__)
+    return treated
+
+
+def prove(work: Work, person: Person, request: int) -> dict[str, Proof]:
+    proofs: dict[str, Proof] = {}
+    key = key_file(work.settings.home, NAMED).read_bytes()
+    erasing.prove(work, person, key, request, proofs.__setitem__)
+    return proofs
+
+
+def left(proofs: dict[str, Proof]) -> dict[str, Counts]:
+    """The places in which something is left."""
+    return {name: proof.left for name, proof in proofs.items() if proof.left}
+
+
+def die_after(
+    home: Path, step: str, place: str, kind: Kind, word: str, request: int, *, is_registered: bool = False
+) -> None:
+    """In a process of its own: erase (`treat`) or `prove`, and end without a word after this place."""
+    changed: Any = next(type(each) for each in places.PLACES if each.name == place)
+    inner = getattr(changed, step)
+
+    def killed(self: Any, *given: Any) -> Any:
+        done = inner(self, *given)
+        if self.name == place:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return done
+
+    setattr(changed, step, killed)
+    settings = Settings(home=home, dsn=None, folders=[])
+    with (
+        server.connect(settings) as connection,
+        erasing.working(connection, settings) as work,
+        logins.connect(settings, "privacy_officer") as officer,
+    ):
+        begin = partial(register.begin_doing, officer, request) if is_registered else ignore_step
+        person, key = of(work, kind, word), key_file(home, NAMED).read_bytes()
+        if step == "treat":
+            erasing.do(work, person, key, request, begin, ignore_step)
+        else:
+            erasing.prove(work, person, key, request, ignore_step)
+
+
+def kill_after(
+    home: Path, step: str, place: str, kind: Kind, word: str, request: int, **registered: bool
+) -> None:
+    """Let a process begin, and wait until it has been killed."""
+    killed = PREPARED.Process(
+        target=die_after, args=(home, step, place, kind, word, request), kwargs=registered
+    )
+    killed.start()
+    killed.join()
+    assert killed.exitcode == -signal.SIGKILL, place
