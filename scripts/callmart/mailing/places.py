@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import psycopg
 
+from callmart.base import disk
 from callmart.base.person import Counts, Person, Proof, Work
 from callmart.base.settings import OUTBOX, Settings
 from callmart.declarations import exposures
@@ -70,7 +71,7 @@ class Outbox:
 
     name = "outbox"
     tables = ()
-    paths = (OUTBOX,)
+    paths = (f"{OUTBOX}/*/*.eml*",)  # with its draft, which a kill can leave
     contents = ()
 
     def find(self, work: Work, person: Person) -> Counts:
@@ -80,14 +81,15 @@ class Outbox:
     def treat(self, work: Work, person: Person) -> Counts:
         """Remove them."""
         found = _of(work, person)
-        for mail in found:
-            mail.path.unlink()
+        for path in found:
+            path.unlink()
         return +Counts(mails=len(found))
 
     def prove(self, work: Work, person: Person) -> Proof:
         """See that none is left."""
-        return Proof(Counts(mails=len(list(mails(work.settings)))), self.find(work, person))
+        searched = Counts(mails=len(list(disk.files(folder(work.settings)))))
+        return Proof(searched, self.find(work, person))
 
 
-def _of(work: Work, person: Person) -> list[Kept]:
-    return [mail for mail in mails(work.settings) if mail.customer_id == person.customer_id]
+def _of(work: Work, person: Person) -> list[Path]:
+    return list(disk.files(folder(work.settings) / str(person.customer_id)))

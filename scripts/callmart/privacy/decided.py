@@ -45,6 +45,12 @@ DECIDED: Mapping[str, Cells] = {
     "extracts": Cells(
         "written anew", "written anew", "searched", "searched", "they have the rows of the marts"
     ),
+    "drawn reports": _all(
+        "written anew", "all of the customer's are removed, and drawn again when somebody asks"
+    ),
+    "outbox": _all(
+        "written anew", "all of the customer's mails are removed; those that went out are elsewhere"
+    ),
     "tableau content": Cells(
         "written anew",
         "written anew",

@@ -275,6 +275,8 @@ def _values(field: str, axis: Axis) -> dict[str, Any]:
     scale: dict[str, Any] = {"domainMin": axis.begin, "nice": axis.end is None}
     scale |= {"domainMax": axis.end} if axis.end else {}
     look = {"format": axis.form, "title": None, "tickCount": 4, "domain": False}
+    if "%" not in axis.form:  # whole numbers: else the axis of a small sum says 0 five times
+        look["tickMinStep"] = 1
     return {"field": field, "type": "quantitative", "scale": scale, "axis": look}
 
 

@@ -12,7 +12,7 @@ class Pages:
 
     name = "drawn reports"
     tables = ()
-    paths = ("reports",)
+    paths = ("reports/*/*.html*", "reports/index.html*")  # each with its draft, which a kill can leave
     contents = ()
 
     def find(self, work: Work, person: Person) -> Counts:
