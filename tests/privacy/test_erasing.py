@@ -101,22 +101,34 @@ def test_every_table_path_and_kind_of_content_belongs_to_exactly_one_place(work:
     assert len(names) == len(set(names))
 
 
-@pytest.mark.parametrize("planted", ["table", "path"])
-def test_what_belongs_to_no_place_keeps_a_request_open(work: Work, planted: str) -> None:
+@pytest.mark.parametrize(
+    ("planted", "code"), [("table", "unknown place"), ("path", "unknown place"), ("column", "undeclared")]
+)
+def test_what_belongs_to_no_place_or_person_keeps_a_request_open(work: Work, planted: str, code: str) -> None:
     stray = work.settings.home / "letter.pdf"
-    if planted == "path":
-        stray.touch()
-    else:
-        work.connection.execute("create schema elsewhere create table letter (name text)")
-        work.connection.commit()
+    match planted:
+        case "path":
+            stray.touch()
+        case "table":
+            work.connection.execute("create schema elsewhere create table letter (name text)")
+        case _:
+            work.connection.execute("alter table raw.event add column letter text")
+    work.connection.commit()
     try:
-        with pytest.raises(Blocked, match="letter") as blocked:
-            plan_of(work, of(work, "agent", LEAVER))
-        assert (blocked.value.place, blocked.value.code) == ("places", "unknown place")
+        for step in (plan_of, partial(do, request=1)):
+            with pytest.raises(Blocked, match="letter") as blocked:
+                step(work, of(work, "agent", LEAVER))
+            assert (blocked.value.place, blocked.value.code) == ("places", code)
     finally:
         stray.unlink(missing_ok=True)
         work.connection.execute("drop schema if exists elsewhere cascade")
+        work.connection.execute("alter table raw.event drop column if exists letter")
         work.connection.commit()
+
+
+def test_the_register_knows_every_place(work: Work, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(places, "PLACES", (*places.PLACES[1:], places.Searched("attic")))
+    assert places.uncovered(work.connection, work.settings)[:2] == ["place attic", "place doorway"]
 
 
 def test_a_new_kind_of_content_on_tableau_has_to_be_claimed(
@@ -378,7 +390,11 @@ def die_after(home: Path, place: str, word: str, request: int) -> None:
     ):
         person = of(work, "recipient", word)
         begin = partial(register.begin_doing, officer, request)
-        erasing.do(work, person, key_file(home, NAMED).read_bytes(), request, begin, ignore_step)
+        notes = [
+            lambda place, counts, step=step: register.note_step(connection, request, place, step, counts)
+            for step in ("control", "treat")
+        ]
+        erasing.do(work, person, key_file(home, NAMED).read_bytes(), request, begin, *notes)
 
 
 def test_somebody_who_is_not_there_is_looked_for_all_the_same(work: Work) -> None:
@@ -407,12 +423,12 @@ def test_a_plan_is_of_one_person_and_moment(work: Work) -> None:
 def test_a_plan_that_changed_is_not_done(home: Callmart, work: Work) -> None:
     person = of(work, "agent", STAYER)
 
-    def begin(hash: str) -> None:
+    def begin(hash: str | None) -> None:
         raise UserError("another plan was approved")
 
     before = state(home)
     with pytest.raises(UserError, match="another plan"):
-        erasing.do(work, person, key_of(home), 7, begin, ignore_step)
+        erasing.do(work, person, key_of(home), 7, begin, ignore_step, ignore_step)
     assert state(home) == before
     assert not (home.home / "privacy" / "request-7").exists()
 
@@ -475,7 +491,7 @@ def plan_of(work: Work, person: Person) -> erasing.Plan:
 def do(work: Work, person: Person, request: int) -> dict[str, Counts]:
     treated: dict[str, Counts] = {}
     key = key_file(work.settings.home, NAMED).read_bytes()
-    erasing.do(work, person, key, request, lambda hash: None, treated.__setitem__)
+    erasing.do(work, person, key, request, ignore_step, ignore_step, treated.__setitem__)
     return treated
 
 

@@ -21,7 +21,7 @@ from callmart.database import clock, ledger
 from callmart.database.searching import hits, tables
 from callmart.database.tombstones import Kind, of_call, secret_of, tombstone
 from callmart.land import places as landed
-from callmart.land.places import Cell, Stored
+from callmart.land.places import Cell, Doorway, Stored
 from callmart.opening.places import Marts
 from callmart.privacy import embedded, kept
 from callmart.privacy.kept import Kept
@@ -30,6 +30,7 @@ from callmart.privacy.places import PLACES, require_covered
 from callmart.publish import tableau
 
 OnPlace = Callable[[str, Counts], None]
+Begin = Callable[[str | None], None]
 
 _AS: tuple[Kind, ...] = ("contact", "recipient")  # whoever is erased as one is erased as the other, too
 
@@ -63,11 +64,17 @@ def plan(work: Work, person: Person, key: bytes) -> Plan:
 
 
 def do(
-    work: Work, person: Person, key: bytes, request: int, begin: Callable[[str], None], on_place: OnPlace
+    work: Work,
+    person: Person,
+    key: bytes,
+    request: int,
+    begin: Begin,
+    on_control: OnPlace,
+    on_place: OnPlace,
 ) -> None:
-    """Erase the person. `key` is the customer's. `begin` is called with the hash of the plan as it is now, before
-    anything changes; it raises UserError if another one was approved. `on_place` is called after each place with what
-    was treated.
+    """Erase the person. `key` is the customer's. `begin` is called before anything changes, with the hash of the plan as
+    it is now, or with None if the ledger has this erasure already; it raises UserError if another plan was approved.
+    `on_control` is called with what the control has found, `on_place` after each place with what was treated.
 
     Raises Blocked if a place can't be treated: when it can be reached again, the same call goes on.
     """
@@ -76,23 +83,26 @@ def do(
         with _blocked("places"):
             require_covered(work.connection, work.settings)
         stored = landed.look(work.connection, person)
-        before = kept.recall(home, key, request, person)
-        controlled = Counts()
-        if before is None:
-            begin(_plan(work, person, key, stored).hash)
-            before = Kept(person.words, stored.traces, stored.calls, stored.devices)
-            with _blocked("control"):
-                controlled = _control(_searching(work, person, before, stored))
-            kept.keep(home, key, request, person, before)
+        before = kept.recall(home, key, request, person) or Kept.of(person, stored)
+        with work.connection.transaction():
+            has_begun = ledger.has(work.connection, person, request, _tombstones(person, key, before))
+        if has_begun:
+            begin(None)
         else:
-            begin("")
-        _remember(work, person, key, request, before)
+            begin(_plan(work, person, key, stored).hash)
+            with _blocked("control"):
+                on_control(embedded.Files.name, _control(_searching(work, person, before, stored)))
+        _secure(work, person, key, request, before)
+        # From here on no file brings the person. What was landing meanwhile, or since a crash, is there now.
+        with _blocked(Doorway.name):
+            Doorway().treat(work, person)
+        stored = landed.look(work.connection, person)
+        before |= Kept.of(person, stored)
+        _secure(work, person, key, request, before)
         searching = _searching(work, person, before, stored)
         for place in PLACES:
             with _blocked(place.name):
                 treated = place.treat(searching, person)
-            if place.name == embedded.Files.name:
-                treated += controlled
             on_place(place.name, treated)
 
 
@@ -145,13 +155,9 @@ def _searching(work: Work, person: Person, before: Kept | None, stored: Stored) 
     return replace(work, needles=Needles(texts, traces))
 
 
-def _remember(work: Work, person: Person, key: bytes, request: int, before: Kept) -> None:
-    """Write the tombstones, to the ledger first. Commits."""
-    secret = secret_of(key)
-    pseudonyms: dict[Kind, Iterable[str]] = {"device": before.devices, "call": map(of_call, before.calls)}
-    for kind in _AS if person.kind in _AS else (person.kind,):
-        pseudonyms[kind] = person.keys
-    made = {kind: [tombstone(secret, kind, each) for each in found] for kind, found in pseudonyms.items()}
+def _secure(work: Work, person: Person, key: bytes, request: int, before: Kept) -> None:
+    """Keep what the proof needs, and write the tombstones, to the ledger first. Commits."""
+    kept.keep(work.settings.home, key, request, person, before)
     with work.connection.transaction():
         ledger.append(
             work.connection,
@@ -159,9 +165,18 @@ def _remember(work: Work, person: Person, key: bytes, request: int, before: Kept
             person.customer_id,
             person.kind,
             person.until,
-            {kind: found for kind, found in made.items() if found},
+            _tombstones(person, key, before),
             request,
         )
+
+
+def _tombstones(person: Person, key: bytes, before: Kept) -> dict[Kind, list[str]]:
+    secret = secret_of(key)
+    pseudonyms: dict[Kind, Iterable[str]] = {"device": before.devices, "call": map(of_call, before.calls)}
+    for kind in _AS if person.kind in _AS else (person.kind,):
+        pseudonyms[kind] = person.keys
+    made = {kind: [tombstone(secret, kind, each) for each in found] for kind, found in pseudonyms.items()}
+    return {kind: found for kind, found in made.items() if found}
 
 
 def _control(work: Work) -> Counts:

@@ -11,10 +11,11 @@ from typing import get_args
 
 import psycopg
 
-from callmart.base import disk
+from callmart.base import disk, evidence
 from callmart.base.person import Blocked, Counts, Person, Place, Proof, Work
 from callmart.base.settings import Settings
 from callmart.database.searching import Books, tables
+from callmart.declarations import pointing
 from callmart.extract.places import Extracts
 from callmart.land.places import Doorway, Events
 from callmart.opening.places import Computed, Marts
@@ -118,8 +119,11 @@ def entries(home: Path) -> list[Path]:
 
 
 def uncovered(connection: psycopg.Connection, settings: Settings) -> list[str]:
-    """The tables, paths and kinds of content that belong to no place, or to several."""
+    """The tables, paths and kinds of content that belong to no place, or to several; and the places that the register
+    does not know, or nobody treats.
+    """
     return [
+        *(f"place {name}" for name in sorted({place.name for place in PLACES} ^ set(evidence.PLACES))),
         *_astray("table", [str(table) for table in tables(connection)], [place.tables for place in PLACES]),
         *_astray("path", [path.name for path in entries(settings.home)], [place.paths for place in PLACES]),
         *_astray("content", KINDS, [place.contents for place in PLACES]),
@@ -127,8 +131,9 @@ def uncovered(connection: psycopg.Connection, settings: Settings) -> list[str]:
 
 
 def require_covered(connection: psycopg.Connection, settings: Settings) -> None:
-    """Raise Blocked if something belongs to no place."""
+    """Raise Blocked if something belongs to no place, or a column does not say whom it points to."""
     found = uncovered(connection, settings)
+    undeclared = pointing.undeclared(connection)
     connection.rollback()
     if found:
         more = f" and {len(found) - 1} more" if len(found) > 1 else ""
@@ -137,6 +142,8 @@ def require_covered(connection: psycopg.Connection, settings: Settings) -> None:
             f"nobody knows who is in {found[0]}{more}: move it out of callmart's home or database, or add it to a "
             "place in privacy/places.py",
         )
+    if undeclared:
+        raise Blocked("undeclared", undeclared[0])
 
 
 def _astray(kind: str, names: Sequence[str], patterns: list[tuple[str, ...]]) -> Iterator[str]:
