@@ -12,6 +12,7 @@ from callmart.access import logins
 from callmart.base import evidence
 from callmart.base.errors import UserError
 from callmart.privacy import register
+from callmart.retention import tombstones
 from callmart_home import Callmart
 from requests_of_persons import HASH, PLAN, Desk
 from today import TODAY
@@ -420,6 +421,36 @@ def test_what_the_register_has_stays_even_before_the_owner(undone: Desk) -> None
         ):  # fmt: skip
             with pytest.raises(psycopg.errors.RaiseException, match="for five years"), owner.transaction():
                 owner.execute(statement.encode())
+
+
+def test_whom_a_request_was_about_goes_with_the_tombstone(undone: Desk) -> None:
+    def whom(number: int) -> list[object]:
+        query = "select subject, plan_hash from privacy.request where number = %s"
+        return [value for row in undone.callmart.rows(query, number) for value in row.values()]
+
+    closed, open_ = undone.open(ONE, CONTACT), undone.open(OTHER, ANOTHERS)
+    undone.bring(closed, "closed")
+    undone.bring(open_, "planned")
+    with undone.callmart.connect() as owner:
+        tombstones.end(owner, undone.callmart.settings)
+        assert whom(closed) == whom(open_) == ["0" * 32, HASH]
+        owner.execute("delete from privacy.ledger_entry")  # as when it ends
+        tombstones.end(owner, undone.callmart.settings)
+        assert (whom(closed), whom(open_)) == ([None, None], ["0" * 32, HASH])
+        noted = owner.execute("select from ops.to_vacuum where relation = 'privacy.request'")
+        assert noted.rowcount == 1, "nothing is left in the table's file"
+
+
+def test_the_log_that_others_read_has_no_counts_of_a_person(undone: Desk) -> None:
+    number = undone.open(ONE, CONTACT)
+    undone.bring(number, "executing")
+    register.block(undone.officer, number, "events", "lock")
+    undone.bring(number, "closed")
+    said = undone.owner.execute(
+        "select distinct key from ops.audit_log, jsonb_object_keys(details) as key where action like 'privacy %'"
+    )
+    allowed = {"request", "how", "alone", "place", "code", "attempt", "why"}
+    assert {key for (key,) in said.fetchall()} <= allowed
 
 
 def test_evidence_is_counts_under_words_that_are_listed(undone: Desk) -> None:

@@ -34,6 +34,8 @@ Begin = Callable[[str | None], None]
 
 _AS: tuple[Kind, ...] = ("contact", "recipient")  # whoever is erased as one is erased as the other, too
 
+_FEWEST = 16  # tombstones of a caller's calls
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -172,11 +174,20 @@ def _secure(work: Work, person: Person, key: bytes, request: int, before: Kept) 
 
 def _tombstones(person: Person, key: bytes, before: Kept) -> dict[Kind, list[str]]:
     secret = secret_of(key)
-    pseudonyms: dict[Kind, Iterable[str]] = {"device": before.devices, "call": map(of_call, before.calls)}
+    calls = [*map(of_call, before.calls), *_decoys(person, key, len(before.calls))]
+    pseudonyms: dict[Kind, Iterable[str]] = {"device": before.devices, "call": calls}
     for kind in _AS if person.kind in _AS else (person.kind,):
         pseudonyms[kind] = person.keys
     made = {kind: [tombstone(secret, kind, each) for each in found] for kind, found in pseudonyms.items()}
     return {kind: found for kind, found in made.items() if found}
+
+
+def _decoys(person: Person, key: bytes, calls: int) -> Iterator[str]:
+    """Calls that never were, up to the next power of two: how many there were, the tombstones must not tell."""
+    padded = max(_FEWEST, 1 << (calls - 1).bit_length()) if calls else 0
+    whose = f"{min(person.keys)} {person.until.timestamp()}"
+    for number in range(calls, padded):
+        yield keyed(key, "decoy", f"{whose} {number}")[:16]
 
 
 def _control(work: Work) -> Counts:
