@@ -343,13 +343,14 @@ def test_a_mark_of_the_loader_is_never_kept(callmart: Callmart, customer: int) -
 
 
 def test_the_loader_can_not_ask_what_happened(callmart: Callmart, customer: int) -> None:
-    """A row of an erased call has no key. It must not matter to whoever hands it over whether there is such an event."""
+    """A row of an erased call has no key. Whoever hands it over must not see whether there is such an event."""
     erased(callmart, customer, "caller", CALLER)
     told = set()
     with logins.connect(callmart.settings, "loader") as loader:
         for moment in (at("09:30"), at("09:31")):  # the first one is somebody else's
             loader.execute(
-                "insert into raw.incoming (customer_id, occurred_at, event_key, identified, platform, event, queue, erased)"
+                "insert into raw.incoming"
+                " (customer_id, occurred_at, event_key, identified, platform, event, queue, erased)"
                 " values (%s, %s, 0, false, 'vcloud', 'queue_joined', 'sales', 'call')",
                 [customer, moment],
             )

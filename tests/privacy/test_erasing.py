@@ -41,14 +41,14 @@ pytestmark = [pytest.mark.server, pytest.mark.usefixtures("unchecked")]
 
 LEAVER, STAYER, PARTLY = (agent_of(NAMED, number) for number in (1, 2, 3))
 CONTACT, CHEF = "piet@een.example", "chef@een.example"
+AS_RECIPIENT = "      - {email: Noor@Example.org, reports: [agents]}\n"  # the leaver again
 WITH_CONTACTS = REGISTRY.replace(
     "    recipients:\n      - {email: chef@een",
     "    contacts:\n"
     f"      - {{name: Piet Jansen-Vries, email: {CONTACT}, authorised: true}}\n"
     "      - {name: Q. Een, email: q@een.example, authorised: true}\n"
-    "    recipients:\n      - {email: chef@een",
+    f"    recipients:\n{AS_RECIPIENT}      - {{email: chef@een",
 )
-
 
 HELP, CALLER, ANOTHER = "hulplijn", "+31612345678", "+31698765432"
 CALLS = [
@@ -159,7 +159,8 @@ def test_a_plan_counts_and_changes_nothing(home: Callmart, work: Work) -> None:
     )  # fmt: skip
     assert all(stored.values())
     assert plan.counts["events"] == stored
-    assert plan.counts["registry"] == {"registry.agent": 1}
+    assert plan.counts["registry"] == {"registry.agent": 1, "registry.recipient": 1}
+    assert plan.counts["tableau users"] == {"users": 1, "members": 1, "subscriptions": 1}
     assert plan.counts["extracts"] == {"files": 1}
     assert plan.counts["tableau content"] == {"data sources": 1}
     assert plan.counts["marts"]["mart.agent"] == 1
@@ -260,7 +261,10 @@ def test_landed_named_or_computed_again_nobody_comes_back(home: Callmart, work: 
     assert state(home) == before
     with pytest.raises(UserError, match="still names somebody who was erased"):
         home.apply(WITH_CONTACTS)
-    home.apply(WITH_CONTACTS.replace(f"{{id: {LEAVER}, name: Noor Zandvliet, email: noor@example.org}}", ""))
+    without = WITH_CONTACTS.replace(f"{{id: {LEAVER}, name: Noor Zandvliet, email: noor@example.org}}", "")
+    with pytest.raises(UserError, match="section `recipients`"):
+        home.apply(without)
+    home.apply(without.replace(AS_RECIPIENT, ""))
     (home.home / "registry.yml").unlink()
     with home.connect() as connection:
         connection.execute(
@@ -516,7 +520,8 @@ def agent_key(home: Callmart, agent: str) -> str:
 
 
 def words_of(home: Callmart, agent: str) -> set[bytes]:
-    return {word.encode() for word in (agent, "Noor Zandvliet", "noor@example.org", agent_key(home, agent))}
+    words = (agent, "Noor Zandvliet", "noor@example.org", "Noor@Example.org", agent_key(home, agent))
+    return {word.encode() for word in words}
 
 
 def stored(number: int) -> tuple[bytes, bytes]:

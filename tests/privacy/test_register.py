@@ -523,7 +523,7 @@ def test_what_was_begun_and_not_erased_can_be_planned_again(undone: Desk) -> Non
 
 @pytest.mark.parametrize("duty", ["officer", "approver"])
 def test_what_the_machine_did_no_person_can_say(undone: Desk, duty: str) -> None:
-    """With the officer's login alone nothing is found, treated or proved, so nothing is approved, answered or closed."""
+    """With these logins nothing is found, treated or proved, so nothing is approved, answered or closed."""
     number = undone.open(ONE, CONTACT)
     undone.bring(number, "approved")
     for step in ("find", "control", "treat", "prove"):

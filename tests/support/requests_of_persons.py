@@ -15,7 +15,7 @@ from today import TODAY
 
 APPROVERS_PASSWORD = "a password that only the approver has"
 HASH = "0123456789abcdef"
-PLAN: dict[str, dict[str, int]] = dict.fromkeys(evidence.PLACES, {}) | {
+PLAN: dict[str, dict[str, int]] = {place: {} for place in evidence.PLACES} | {
     "events": {"events in calls": 12, "calls": 2},
     "tableau content": {"data sources": 1},
 }

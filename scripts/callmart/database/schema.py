@@ -123,8 +123,8 @@ def fingerprint(time_zone: str) -> str:
 
 
 def _filled(time_zone: str) -> sql.Composed:
-    """The text of all files. Filled in are the provider's time zone, the words and limits of the raw format, whom columns
-    can point to, and the words of the register of requests.
+    """The text of all files. Filled in are the provider's time zone, the words and limits of the raw format, whom
+    columns can point to, and the words of the register of requests.
     """
     return sql.SQL(TEXT).format(
         time_zone=sql.Literal(time_zone),

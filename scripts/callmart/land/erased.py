@@ -3,7 +3,7 @@
 | row | what becomes of it |
 | --- | --- |
 | of an erased agent, outside of calls | left out, and counted |
-| of an erased agent, in a call | handed over with the tombstone for the agent; the server makes a key that stands for it |
+| of an erased agent, in a call | handed over with the agent's tombstone; the server makes a key in its place |
 | of an erased call | handed over as its moment, event and queue, to be counted as repeated or as left out |
 | with an erased caller's number, an erased agent's device, or one of them as its target | handed over without that |
 

@@ -5,11 +5,12 @@ the same command goes on. Erasing, building, opening and landing exclude each ot
 """
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from functools import cache
 from hashlib import sha256
+from typing import cast
 
 import psycopg
 
@@ -31,8 +32,6 @@ from callmart.publish import tableau
 
 OnPlace = Callable[[str, Counts], None]
 Begin = Callable[[str | None], None]
-
-_AS: tuple[Kind, ...] = ("contact", "recipient")  # whoever is erased as one is erased as the other, too
 
 _FEWEST = 16  # tombstones of a caller's calls
 
@@ -74,8 +73,8 @@ def do(
     on_control: OnPlace,
     on_place: OnPlace,
 ) -> None:
-    """Erase the person. `key` is the customer's. `begin` is called before anything changes, with the hash of the plan as
-    it is now, or with None if the ledger has this erasure already; it raises UserError if another plan was approved.
+    """Erase the person. `key` is the customer's. `begin` is called before anything changes, with the hash of the plan
+    as it is now, or with None if the ledger has this erasure already; it raises UserError if another plan was approved.
     `on_control` is called with what the control has found, `on_place` after each place with what was treated.
 
     Raises Blocked if a place can't be treated: when it can be reached again, the same call goes on.
@@ -101,6 +100,7 @@ def do(
         stored = landed.look(work.connection, person)
         before |= Kept.of(person, stored)
         _secure(work, person, key, request, before)
+        person = before.completed(person)
         searching = _searching(work, person, before, stored)
         for place in PLACES:
             with _blocked(place.name):
@@ -118,8 +118,9 @@ def prove(
     with clock.guarded(work.connection, work.settings):
         with _blocked("places"):
             require_covered(work.connection, work.settings)
-        before = kept.recall(home, key, request, person)
         stored = landed.look(work.connection, person)
+        before = kept.recall(home, key, request, person) or Kept.of(person, stored)
+        person = before.completed(person)
         searching = _searching(work, person, before, stored)
         left = 0
         for place in PLACES:
@@ -133,7 +134,7 @@ def prove(
 
 
 def _plan(work: Work, person: Person, key: bytes, stored: Stored) -> Plan:
-    searching = _searching(work, person, None, stored)
+    searching = _searching(work, person, Kept.of(person, stored), stored)
     counts = {}
     for place in PLACES:
         with _blocked(place.name):
@@ -143,18 +144,15 @@ def _plan(work: Work, person: Person, key: bytes, stored: Stored) -> Plan:
     return Plan(whose, counts, stored.cells)
 
 
-def _searching(work: Work, person: Person, before: Kept | None, stored: Stored) -> Work:
+def _searching(work: Work, person: Person, before: Kept, stored: Stored) -> Work:
     """The work, with what may be left nowhere. If there is something of the person that came later, ids and keys stay
     for that, and only what leads to the erased events is sought, and a number in clear.
     """
-    traces = stored.traces | (before.traces if before else frozenset())
-    words = person.words | (before.words if before else frozenset())
-    devices = stored.devices | (before.devices if before else frozenset())
     if stored.is_active_later:
-        texts = words if person.kind == "caller" else frozenset[str]()
+        texts = before.words if person.kind == "caller" else frozenset[str]()
     else:
-        texts = words | person.keys | devices
-    return replace(work, needles=Needles(texts, traces))
+        texts = before.words | person.keys | stored.devices | before.devices
+    return replace(work, needles=Needles(texts, stored.traces | before.traces))
 
 
 def _secure(work: Work, person: Person, key: bytes, request: int, before: Kept) -> None:
@@ -175,11 +173,17 @@ def _secure(work: Work, person: Person, key: bytes, request: int, before: Kept) 
 def _tombstones(person: Person, key: bytes, before: Kept) -> dict[Kind, list[str]]:
     secret = secret_of(key)
     calls = [*map(of_call, before.calls), *_decoys(person, key, len(before.calls))]
-    pseudonyms: dict[Kind, Iterable[str]] = {"device": before.devices, "call": calls}
-    for kind in _AS if person.kind in _AS else (person.kind,):
-        pseudonyms[kind] = person.keys
-    made = {kind: [tombstone(secret, kind, each) for each in found] for kind, found in pseudonyms.items()}
-    return {kind: found for kind, found in made.items() if found}
+    named = [one.partition(":") for one in before.named]
+    pseudonyms: list[tuple[Kind, str]] = [
+        *((person.kind, key) for key in person.keys),
+        *(("device", device) for device in before.devices),
+        *(("call", call) for call in calls),
+        *((cast(Kind, kind), pseudonym) for kind, _, pseudonym in named),
+    ]
+    made: dict[Kind, list[str]] = {}
+    for kind, pseudonym in pseudonyms:
+        made.setdefault(kind, []).append(tombstone(secret, kind, pseudonym))
+    return made
 
 
 def _decoys(person: Person, key: bytes, calls: int) -> Iterator[str]:

@@ -113,7 +113,7 @@ where
     and (d.call_date = o.call_date or not isfinite(o.call_date));
 
 -- name: addresses
--- The contacts and recipients of customers of whom one was erased.
+-- The contacts and recipients of customers of whom one was erased, and agents with such an address.
 with named as (
     select
         customer_id,
@@ -126,6 +126,13 @@ with named as (
         'recipient',
         email
     from registry.recipient
+    union all
+    select
+        customer_id,
+        'contact',
+        email
+    from registry.agent
+    where email is not null
 )
 
 select
