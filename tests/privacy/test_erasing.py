@@ -21,7 +21,8 @@ from callmart.base.keys import key_file, keyed
 from callmart.base.person import Blocked, Counts, Kind, Person, Proof, Work
 from callmart.base.settings import Settings
 from callmart.cli import main
-from callmart.database import clock, ledger, server, vacuum
+from callmart.database import clock, ledger, lock, server, vacuum
+from callmart.database.tombstones import of_call, secret_of, tombstone
 from callmart.declarations import dbt_project
 from callmart.extract import extract
 from callmart.land import places as landed
@@ -32,7 +33,7 @@ from callmart.publish import publishing, tableau
 from callmart_home import Callmart, ignore_step
 from centre import DAYS, NAMED, REGISTRY, agent_of, events, queue_of
 from commands import PREPARED, use
-from events import AMSTERDAM, Row, event
+from events import AMSTERDAM, Row, event, ndjson
 from nights import Crash
 from requests_of_persons import APPROVERS_PASSWORD, choose_password
 from searching import files_with
@@ -309,6 +310,64 @@ def test_a_caller_is_counted_as_one_without_a_number(home: Callmart, work: Work)
         assert [without_callers(row) for row in after[mart]] == [without_callers(row) for row in before[mart]]
     spelled = {spelling.encode() for spelling in persons.spellings(CALLER)}
     assert files_with(home.home, spelled | {raw for call in old_calls for raw in stored(call)}) == set()
+
+
+def test_what_lands_after_a_kill_is_erased_with_the_rest(
+    home: Callmart, work: Work, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A call that lands when the erasure has begun is asked for again. It gets a tombstone like those before."""
+
+    def land_call(clock: str) -> None:
+        home.land_text(ndjson(*(row | {"customer_id": NAMED} for row in given_up(ANOTHER, DAYS[0], clock))))
+        next(home.home.glob("landed-*")).unlink()
+
+    def of_caller() -> set[str]:
+        """The tombstones that the caller's calls have, or would have."""
+        key = key_of(home)
+        calls = landed.look(work.connection, person).calls | old_calls
+        return {tombstone(secret_of(key), "call", of_call(call)) for call in calls}
+
+    person, old_calls = of(work, "caller", ANOTHER), frozenset[int]()
+    killed = PREPARED.Process(target=die_before_the_ledger, args=(home.home, 10))
+    killed.start()
+    killed.join()
+    assert killed.exitcode == -signal.SIGKILL
+    before = kept.recall(home.home, key_of(home), 10, person)
+    assert before is not None and len(before.calls) == 2
+    land_call("17:00")
+    assert len(of_caller()) == 3
+
+    monkeypatch.setattr(lock, "TIMEOUT", "500ms")
+    with logins.connect(home.settings, "loader") as loader:  # a file that asked before there was a tombstone
+        loader.execute("select raw.receive(0)")
+        with pytest.raises(Blocked, match="a file is landing"):
+            do(work, person, request=10)
+    work.connection.rollback()
+    monkeypatch.undo()
+    old_calls |= landed.look(work.connection, person).calls
+    expected = of_caller()
+    do(work, person, request=10)
+    assert left(prove(work, person, request=10)) == {}
+    marks = {
+        row["tombstone"] for row in home.rows("select tombstone from privacy.tombstone where kind = 'call'")
+    }
+    assert expected <= marks and len(expected) == 3
+    assert len(marks) % 16 == 0, "nobody can count the calls"
+    land_call("17:00")
+    land_call("18:00")
+    assert home.rows("select 1 from raw.event where number_key = any(%s)", list(person.keys)) == []
+
+
+def die_before_the_ledger(home: Path, request: int) -> None:
+    """In a process of its own: everything is kept for the proof, and nothing is in the ledger."""
+
+    def append(*_: Any) -> None:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    ledger.append = append  # type: ignore[assignment]
+    settings = Settings(home=home, dsn=None, folders=[])
+    with server.connect(settings) as connection, erasing.working(connection, settings) as work:
+        do(work, of(work, "caller", ANOTHER), request)
 
 
 CALLERS = ("callers", "repeat_callers_day", "repeat_callers_week", "contacts_unnumbered")
