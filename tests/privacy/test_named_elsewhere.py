@@ -135,6 +135,9 @@ def test_an_erased_agent_s_name_is_refused_among_the_contacts(home: Callmart, wo
 
 
 def test_a_name_that_two_agents_have_is_the_other_s(home: Callmart, work: Work) -> None:
+    asked = persons.person(work.connection, key_of(work), ONE, "agent", ["Agent/2"], UNTIL)
+    assert persons.others(work.connection, asked, ["Agent/2"]) == [("Agent/3", "name")]
+    work.connection.commit()
     person = erased(work, "agent", "Agent/2")
     assert "Bo Tweede" not in person.words
     assert refused(home, AGENTS[1], CONTACTS[1], RECIPIENTS[1]) is None

@@ -195,6 +195,7 @@ def test_a_plan_that_changed_is_planned_and_approved_again(undone: Desk) -> None
     ):
         undone.do(number, "f" * 16)
     undone.plan(number, "f" * 16)
+    assert register.request(undone.officer, number).approved_by is None
     with pytest.raises(UserError, match="is planned: `callmart privacy approve"):
         undone.do(number, "f" * 16)
     undone.approve(number, "f" * 16)
@@ -256,6 +257,17 @@ def test_closing_waits_for_what_a_person_attests(undone: Desk) -> None:
     undone.close(number)
 
 
+def test_nothing_is_closed_that_is_not_proved(undone: Desk) -> None:
+    """However it came to be answered."""
+    number = undone.open(ONE, CONTACT)
+    undone.bring(number, "answered")
+    undone.owner.execute(
+        "insert into privacy.step (request, place, step, counts) values (%s, 'events', 'treat', '{}')", [number]
+    )
+    with pytest.raises(UserError, match="events is not proved, so it can't be closed"):
+        undone.close(number)
+
+
 def test_what_is_shared_needs_a_written_instruction(undone: Desk) -> None:
     number = undone.open(ONE, CONTACT)
     with pytest.raises(UserError, match="--alone or --shared"):
@@ -309,6 +321,11 @@ def test_a_day_to_come_is_refused(undone: Desk) -> None:
     with pytest.raises(UserError, match=f"{tomorrow} lies ahead"):
         register.forward(undone.officer, ONE, tomorrow)
     assert counted(undone) == []
+    number = undone.open(ONE, CONTACT)
+    undone.verify(number)
+    for until in (datetime.now(UTC) + timedelta(hours=1), None):
+        with pytest.raises(UserError, match="a day that is over"):
+            register.note_plan(undone.officer, number, HASH, until)  # type: ignore[arg-type]
 
 
 # -- any order -------------------------------------------------------------------------------------------------------
@@ -494,15 +511,18 @@ def test_a_plan_without_a_place_is_not_approved(undone: Desk) -> None:
 
 
 def test_nothing_is_treated_without_a_control_and_the_ledger(undone: Desk) -> None:
-    number = undone.open(ONE, CONTACT)
-    undone.bring(number, "approved")
-    register.begin_doing(undone.officer, number, HASH)
-    for missing in ("control", "entry"):
+    without_control, without_entry = undone.open(ONE, CONTACT), undone.open(OTHER, ANOTHERS)
+    for number in (without_control, without_entry):
+        undone.bring(number, "approved")
+        register.begin_doing(undone.officer, number, HASH)
+    undone.enter(without_control)
+    register.note_step(undone.owner, without_entry, "server files", "control", {})
+    undone.enter(without_entry, later=1)
+    undone.enter(without_entry, days=1)
+    for number in (without_control, without_entry):
         with pytest.raises(UserError, match="before a control has looked for it and the ledger has it"):
             register.note_step(undone.owner, number, "events", "treat", {})
-        if missing == "control":
-            register.note_step(undone.owner, number, "server files", "control", {})
-    undone.do(number)
+        undone.do(number)
 
 
 def test_what_was_begun_and_not_erased_can_be_planned_again(undone: Desk) -> None:

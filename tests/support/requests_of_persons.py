@@ -85,16 +85,20 @@ class Desk:
         """The control has looked, and the ledger has it."""
         register.begin_doing(self.officer, number, hash)
         register.note_step(self.owner, number, "server files", "control", {"found before": 3})
+        self.enter(number)
+
+    def enter(self, number: int, *, later: int = 0, days: int = 0) -> None:
+        """Let the ledger have it; or that of a later request, or of days before."""
         self.owner.execute(
             """
-            insert into privacy.ledger_entry (
-                entry, commitment, digest, salt, customer_id, kind, until, at, request
-            )
-            select number, '', '', '', customer_id, kind, until, now(), number
-            from privacy.request where number = %s
+            insert into privacy.ledger_entry (entry, commitment, digest, salt, customer_id, kind, until, at, request)
+            select
+                number * 10 + %(later)s + %(days)s, '', '', '', customer_id, kind,
+                until - make_interval(days => %(days)s), now(), number + %(later)s
+            from privacy.request where number = %(number)s
             on conflict do nothing
             """,
-            [number],
+            {"number": number, "later": later, "days": days},
         )
 
     def prove(self, number: int, *, left: int = 0, to_attest: int = 0) -> None:

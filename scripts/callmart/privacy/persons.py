@@ -60,7 +60,7 @@ def _agent(
     names = {name for _, name, _, _ in found if name and plain(name) not in others}
     emails = {email for *_, email, _ in found if email}
     stays = any(stays for *_, stays in found)
-    addresses = set[str]() if stays else {row.email for row in rows if row.is_one_of(emails)}
+    addresses = set[str]() if stays else {row.email for row in rows if row.email and row.is_one_of(emails)}
     named = {f"name:{of_name(key, name)}" for name in names} | _by_address(key, emails)
     # Reports call an agent without a name by its key.
     words = {*ids, *(f"agent-{one[:10]}" for one in keys), *names, *emails, *addresses}
@@ -94,11 +94,16 @@ class _Row(NamedTuple):
     table: str
     key: str | None
     name: str | None
-    email: str
+    email: str | None
+
+    @property
+    def words(self) -> set[str]:
+        """Its name and address, as they are compared."""
+        return {plain(word) for word in (self.name, self.email) if word}
 
     def is_one_of(self, addresses: Collection[str]) -> bool:
         """Whether its address is one of these."""
-        return bool(self.email) and plain(self.email) in set(map(plain, addresses))
+        return self.email is not None and plain(self.email) in set(map(plain, addresses))
 
 
 def _rows(connection: psycopg.Connection, customer_id: int) -> list[_Row]:
@@ -117,12 +122,9 @@ def others(connection: psycopg.Connection, person: Person, ids: Sequence[str]) -
     """Agents who may be the same person: the contact says which are."""
     if person.kind != "agent":
         return []
-    words = {plain(word) for word in person.words}
-    alike = [
-        row.key
-        for row in _rows(connection, person.customer_id)
-        if row.table == "agent" and words & {plain(word) for word in (row.name, row.email) if word}
-    ]
+    agents = [row for row in _rows(connection, person.customer_id) if row.table == "agent"]
+    own = {word for row in agents if row.key in person.keys for word in row.words}
+    alike = [row.key for row in agents if own & row.words]
     parameters = {
         "customer": person.customer_id,
         "keys": sorted(person.keys),

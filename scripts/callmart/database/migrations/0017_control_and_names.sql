@@ -7,3 +7,7 @@ add check (step in ('find', 'control', 'treat', 'prove', 'attest'));
 alter table privacy.tombstone
 drop constraint tombstone_kind_check,
 add check (kind in ('agent', 'device', 'caller', 'call', 'contact', 'recipient', 'name'));
+
+-- They return other columns.
+drop function if exists raw.settle_erased();
+drop function if exists raw.rows_of_erased();

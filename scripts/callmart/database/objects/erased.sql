@@ -90,8 +90,8 @@ begin
 end
 $$;
 
--- Whether the loader marks a row as of somebody who was not erased. A mark is the tombstone of the agent whose row it is,
--- so that the loader can't have keys made that stand for an erased agent. Uses the table `arrived`.
+-- Whether the loader marks a row as of somebody who was not erased. A mark is the tombstone of the agent whose row it
+-- is, so that the loader can't have keys made for agents whom nobody erased. Uses the table `arrived`.
 create or replace function raw.marks_anybody() returns boolean
 language plpgsql
 as $$

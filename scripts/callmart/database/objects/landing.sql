@@ -11,8 +11,8 @@ select
     known.directions
 from {events} as known (event, reasons, tells_number, ends_phase, kinds, directions);
 
--- Whether a call belongs to what was before a moment: whether its first event lies there. The beginning in raw.call does
--- not say that, because it is measured back from what an event ended.
+-- Whether a call belongs to what was before a moment: whether its first event lies there. The beginning in raw.call
+-- does not say that, because it is measured back from what an event ended.
 create or replace function raw.began_before(customer integer, call bigint, moment timestamptz) returns boolean
 stable
 return exists (

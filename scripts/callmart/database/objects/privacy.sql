@@ -183,8 +183,8 @@ begin
 end
 $$;
 
--- Evidence is counts under words that are listed (base/evidence.py), so that nothing of a person can get in. The names of
--- marts are such words as well. No count is as long as a telephone number.
+-- Evidence is counts under words that are listed (base/evidence.py), so that nothing of a person can get in. The names
+-- of marts are such words as well. No count is as long as a telephone number.
 create or replace function privacy.require_counts(counts jsonb) returns void
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -195,7 +195,9 @@ begin
         where
             (
                 word <> all ({counted})
-                and not exists (select from access.mart as m where 'mart.' || split_part(m.relation::text, '.', 2) = word)
+                and not exists (
+                    select from access.mart as m where 'mart.' || split_part(m.relation::text, '.', 2) = word
+                )
             )
             or (value::text ~ '^[0-9]{{1,8}}$') is not true
     ) then
