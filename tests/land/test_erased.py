@@ -130,6 +130,18 @@ def test_an_agents_late_row_lands_under_the_agents_key_in_that_call(
     assert len(keys) == 1 and keys[0]["agent_key"].startswith("~")
 
 
+def test_a_call_of_days_lands_whole(callmart: Callmart, customer: int) -> None:
+    """It belongs to what was before, however long it is, in one file or in two."""
+    erased(callmart, customer, "agent", NOOR)
+    own = {"call_id": "c-days", "queue": "sales"}
+    days = [event("hold_started", at("23:00", day), agent=NOOR, **own) for day in range(4)]
+    assert land(callmart, customer, [event("queue_joined", at("22:00"), **own), *days]).landed == 5
+    keys = callmart.rows(
+        "select distinct agent_key from raw.event where customer_id = %s and event = 'hold_started'", customer
+    )
+    assert len(keys) == 1 and keys[0]["agent_key"].startswith("~")
+
+
 def test_two_erased_agents_of_a_call_are_two(callmart: Callmart, customer: int) -> None:
     erased(callmart, customer, "agent", NOOR)
     erase(callmart, person(callmart, customer, "agent", PIET, UNTIL), 2)
@@ -282,7 +294,7 @@ def handed_over(callmart: Callmart, customer: int, moment: Any, **change: str) -
         pytest.param({"erased": "'~' || %(key)s", "agent_key": "null"}, id="a mark with the prefix"),
         pytest.param({"erased": "'anything'"}, id="an unknown mark"),
         pytest.param({"erased": "repeat('0', 32)", "agent_key": "null"}, id="a mark of nobody"),
-        pytest.param({"erased": MARK, "agent_key": "null", "occurred_at": "%(at)s + interval '39 hours'"},
+        pytest.param({"erased": MARK, "agent_key": "null", "occurred_at": "%(at)s + interval '15 hours'"},
                      id="a mark of a day after"),
         pytest.param({"erased": "'call'", "call_key": "null", "agent_key": "null"}, id="a call where none was erased"),
         pytest.param({"erased": "'part'"}, id="an erased agent marked as taken out"),

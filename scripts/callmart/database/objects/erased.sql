@@ -91,34 +91,40 @@ end
 $$;
 
 -- Whether the loader marks a row as of somebody who was not erased. A mark is the tombstone of the agent whose row it
--- is, so that the loader can't have keys made for agents whom nobody erased. Uses the table `arrived`.
+-- is, so that the loader can't have keys made for agents whom nobody erased, nor in calls that began after the end.
 create or replace function raw.marks_anybody() returns boolean
 language plpgsql
 as $$
 begin
-    return
-        exists (select from arrived where left_out_rows > 0)
-        and exists (
+    return exists (
+        with marked as (
+            select distinct i.customer_id, i.call_key, i.erased from raw.incoming as i where i.erased is not null
+        ),
+
+        began as (
+            select m.*, min(i.occurred_at) as first_at
+            from marked as m
+            left join raw.incoming as i on i.customer_id = m.customer_id and i.call_key = m.call_key
+            group by m.customer_id, m.call_key, m.erased
+        )
+
+        select
+        from began as b
+        where not exists (
             select
-            from (
-                select i.customer_id, i.erased, max(i.occurred_at) as last_at
-                from raw.incoming as i
-                where i.erased is not null
-                group by i.customer_id, i.erased
-            ) as marked
-            where not exists (
-                select
-                from privacy.tombstone as t
-                where
-                    t.customer_id = marked.customer_id
-                    and t.until + interval '1 day' > marked.last_at
-                    and case marked.erased
-                        when 'call' then t.kind = 'call'
-                        when 'part' then t.kind in ('agent', 'device', 'caller')
-                        else t.kind = 'agent' and t.tombstone = marked.erased
-                    end
-            )
-        );
+            from privacy.tombstone as t
+            where
+                t.customer_id = b.customer_id
+                and case b.erased
+                    when 'call' then t.kind = 'call'
+                    when 'part' then t.kind in ('agent', 'device', 'caller')
+                    else
+                        t.kind = 'agent'
+                        and t.tombstone = b.erased
+                        and (b.first_at < t.until or raw.began_before(b.customer_id, b.call_key, t.until))
+                end
+        )
+    );
 end
 $$;
 

@@ -143,7 +143,8 @@ begin
     fault := coalesce(
         fault,
         case
-            when raw.marks_anybody() then 'a row is marked as of somebody who was not erased'
+            when exists (select from arrived where left_out_rows > 0) and raw.marks_anybody()
+                then 'a row is marked as of somebody who was not erased'
             when raw.brings_erased() then 'it brings somebody back who was erased'
         end
     );
