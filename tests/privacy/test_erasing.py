@@ -17,7 +17,7 @@ import pytest
 from callmart.access import logins
 from callmart.base import disk
 from callmart.base.errors import UserError
-from callmart.base.keys import key_file, keyed
+from callmart.base.keys import key_file
 from callmart.base.person import Blocked, Work
 from callmart.base.settings import Settings
 from callmart.cli import main
@@ -33,7 +33,7 @@ from callmart.publish import publishing, tableau
 from callmart_home import Callmart, ignore_step
 from centre import DAYS, NAMED, REGISTRY, agent_of, events, queue_of
 from commands import PREPARED, use
-from erasures import do, key_of, left, of, plan_of, prove
+from erasures import agent_key, do, key_of, left, of, plan_of, prove, stored
 from events import AMSTERDAM, Row, event, ndjson
 from nights import Crash
 from requests_of_persons import APPROVERS_PASSWORD, choose_password
@@ -541,17 +541,9 @@ def crash(*_: Any, **__: Any) -> None:
     raise Crash
 
 
-def agent_key(home: Callmart, agent: str) -> str:
-    return keyed(key_of(home), "agent", agent)
-
-
 def words_of(home: Callmart, agent: str) -> set[bytes]:
     words = (agent, "Noor Zandvliet", "noor@example.org", "Noor@Example.org", agent_key(home, agent))
     return {word.encode() for word in words}
-
-
-def stored(number: int) -> tuple[bytes, bytes]:
-    return number.to_bytes(8, "little", signed=True), number.to_bytes(8, "big", signed=True)
 
 
 def agent_marts(home: Callmart) -> list[str]:

@@ -262,7 +262,8 @@ def test_nothing_is_closed_that_is_not_proved(undone: Desk) -> None:
     number = undone.open(ONE, CONTACT)
     undone.bring(number, "answered")
     undone.owner.execute(
-        "insert into privacy.step (request, place, step, counts) values (%s, 'events', 'treat', '{}')", [number]
+        "insert into privacy.step (request, place, step, counts) values (%s, 'events', 'treat', '{}')",
+        [number],
     )
     with pytest.raises(UserError, match="events is not proved, so it can't be closed"):
         undone.close(number)

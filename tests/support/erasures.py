@@ -2,7 +2,7 @@
 
 from datetime import date
 
-from callmart.base.keys import key_file
+from callmart.base.keys import key_file, keyed
 from callmart.base.person import Counts, Kind, Person, Proof, Work
 from callmart.privacy import erasing, persons
 from callmart_home import Callmart, ignore_step
@@ -47,3 +47,13 @@ def left(proofs: dict[str, Proof]) -> dict[str, Counts]:
 def key_of(work: Work | Callmart) -> bytes:
     """The customer's key."""
     return key_file(work.settings.home, NAMED).read_bytes()
+
+
+def agent_key(home: Callmart, agent: str) -> str:
+    """The key of an agent, by id."""
+    return keyed(key_of(home), "agent", agent)
+
+
+def stored(number: int) -> tuple[bytes, bytes]:
+    """A bigint as PostgreSQL stores it, in both byte orders."""
+    return number.to_bytes(8, "little", signed=True), number.to_bytes(8, "big", signed=True)

@@ -15,7 +15,7 @@ from privacy.ledger_entry
 order by entry;
 
 -- name: has
-select exists (
+select exists(
     select from privacy.ledger_entry as e
     inner join privacy.tombstone as t on e.entry = t.entry
     where
