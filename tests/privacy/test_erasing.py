@@ -324,9 +324,8 @@ def test_what_lands_after_a_kill_is_erased_with_the_rest(
 
     def of_caller() -> set[str]:
         """The tombstones that the caller's calls have, or would have."""
-        key = key_of(home)
         calls = landed.look(work.connection, person).calls | old_calls
-        return {tombstone(secret_of(key), "call", of_call(call)) for call in calls}
+        return {tombstone(secret_of(key_of(home)), "call", of_call(call)) for call in calls}
 
     person, old_calls = of(work, "caller", ANOTHER), frozenset[int]()
     killed = PREPARED.Process(target=die_before_the_ledger, args=(home.home, 10))
