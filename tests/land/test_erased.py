@@ -407,8 +407,7 @@ def test_who_came_back_in_the_end_of_a_call_is_found(callmart: Callmart, custome
         written = written_tombstones(callmart, connection, who)
         ledger.append(connection, callmart.settings, customer, "agent", UNTIL, written, 9)
         assert [one.keys for one in replaying._returned(connection, callmart.settings)] == [who.keys]
-        connection.rollback()
-        (callmart.home / "privacy" / "ledger").unlink()
+        connection.commit()
 
 
 def test_a_device_is_of_the_side_on_which_the_call_began(callmart: Callmart, customer: int) -> None:
