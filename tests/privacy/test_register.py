@@ -236,6 +236,10 @@ def test_nothing_is_answered_before_everything_is_proved(undone: Desk) -> None:
     with pytest.raises(UserError, match="books is not proved"):
         undone.answer(number)  # what was proved before it was treated again
     undone.prove(number)
+    register.begin_doing(undone.officer, number, None)
+    with pytest.raises(UserError, match="is executing"):
+        undone.answer(number)
+    register.begin_proving(undone.officer, number)
     register.block(undone.officer, number, "places", "unknown place")
     with pytest.raises(UserError, match=r"is blocked by places \(unknown place\)"):
         undone.answer(number)

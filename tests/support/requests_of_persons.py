@@ -93,7 +93,7 @@ class Desk:
             """
             insert into privacy.ledger_entry (entry, commitment, digest, salt, customer_id, kind, until, at, request)
             select
-                number * 10 + %(later)s + %(days)s, '', '', '', customer_id, kind,
+                number * 10 + 2 * %(later)s + %(days)s, '', '', '', customer_id, kind,
                 until - make_interval(days => %(days)s), now(), number + %(later)s
             from privacy.request where number = %(number)s
             on conflict do nothing
