@@ -122,7 +122,7 @@ def _measure(out: Console, work: Work, person: Person, reader: Reader, grepped: 
     def treated(place: str, counts: Counts) -> None:
         ends[place] = time.perf_counter()
 
-    erasing.do(work, person, key, 1, lambda hash: None, treated)
+    erasing.do(work, person, key, 1, lambda hash: None, lambda *_: None, treated)
     done = time.perf_counter()
     out.print(
         f"do: {done - found:.1f} s of {DO_S}, {(done - found) / idle:.1f} builds of nothing; {_parts(found, ends)}"

@@ -10,9 +10,13 @@ import pytest
 
 from callmart.access import logins
 from callmart.base.keys import keyed
+from callmart.database import ledger
+from callmart.land import places as landed
 from callmart.land.landing import Landed
+from callmart.privacy import replaying
 from callmart_home import Callmart
 from erasing import erase, key_of, person
+from erasing import tombstones as written_tombstones
 from events import DETAILED, Row, at, event, log, ndjson, registry
 from landed import OWN
 
@@ -103,7 +107,10 @@ def test_landing_the_same_rows_again_changes_nothing(
     before = erased(callmart, customer, kind, word)
     again = land(callmart, customer, [*day(), event("agent_logged_out", at("12:00", 1), agent=BEN)])
     outside = 2 if word == NOOR else 0  # the login and the status are gone, so that nothing can equal them
-    assert (again.landed, again.repeated, again.erased) == (1, len(day()) - outside, outside)
+    assert (again.landed, again.repeated + again.erased) == (1, len(day()))
+    counted = "select landed, repeated, erased from raw.file order by file_id desc limit 1"
+    (file,) = callmart.rows(counted)
+    assert tuple(file.values()) == (1, len(day()) - outside, outside)
     assert figures(callmart, customer) == before
     assert traces(callmart, customer, {"caller": "number"}.get(kind, kind), word) == 0
 
@@ -120,6 +127,18 @@ def test_an_agents_late_row_lands_under_the_agents_key_in_that_call(
         " and occurred_at between %s and %s",
         customer, at("09:00"), at("09:01"),
     )  # fmt: skip
+    assert len(keys) == 1 and keys[0]["agent_key"].startswith("~")
+
+
+def test_a_call_of_days_lands_whole(callmart: Callmart, customer: int) -> None:
+    """It belongs to what was before, however long it is, in one file or in two."""
+    erased(callmart, customer, "agent", NOOR)
+    own = {"call_id": "c-days", "queue": "sales"}
+    days = [event("hold_started", at("23:00", day), agent=NOOR, **own) for day in range(4)]
+    assert land(callmart, customer, [event("queue_joined", at("22:00"), **own), *days]).landed == 5
+    keys = callmart.rows(
+        "select distinct agent_key from raw.event where customer_id = %s and event = 'hold_started'", customer
+    )
     assert len(keys) == 1 and keys[0]["agent_key"].startswith("~")
 
 
@@ -147,8 +166,8 @@ def test_a_late_row_of_an_erased_call_is_left_out(callmart: Callmart, customer: 
         event("hold_started", at("09:00:15"), agent=NOOR, **own),
         event("call_ended", at("00:00:20", 1), call_id="c-1", reason="caller"),
     ]
-    landed = land(callmart, customer, late)
-    assert (landed.landed, landed.repeated, landed.erased) == (0, 0, 2)
+    told = land(callmart, customer, late)
+    assert (told.landed, told.repeated, told.erased) == (0, 0, 2)
     assert callmart.rows("select erased from raw.file order by file_id desc limit 1") == [{"erased": 2}]
     assert figures(callmart, customer) == before
 
@@ -165,8 +184,8 @@ def test_a_callers_unknown_call_lands_without_the_number(callmart: Callmart, cus
 def test_what_comes_after_the_end_is_new(callmart: Callmart, customer: int, kind: str, word: str) -> None:
     erased(callmart, customer, kind, word)
     new = call("c-7", "09:00", CALLER, NOOR, day=1)
-    landed = land(callmart, customer, new)
-    assert (landed.landed, landed.erased) == (len(new), 0)
+    told = land(callmart, customer, new)
+    assert (told.landed, told.erased) == (len(new), 0)
     assert traces(callmart, customer, {"caller": "number"}.get(kind, kind), word) > 0
 
 
@@ -177,8 +196,8 @@ def test_the_end_of_a_call_over_midnight_comes_in_a_file_of_its_own(
     before = erased(callmart, customer, "agent", NOOR)
     rest = [row for row in call("c-4", "23:59:50", OTHER, NOOR) if row["occurred_at"] >= UNTIL.isoformat()]
     assert len(rest) == 3
-    landed = land(callmart, customer, rest)
-    assert (landed.landed, landed.repeated) == (0, 3)
+    told = land(callmart, customer, rest)
+    assert (told.landed, told.repeated) == (0, 3)
     assert (
         land(callmart, customer, [event("hold_started", at("00:00:05", 1), agent=NOOR, call_id="c-4")]).landed
         == 1
@@ -232,8 +251,8 @@ def test_a_call_whose_first_event_came_after_the_end_is_known_again(
     own = {"call_id": "c-10", "queue": "sales"}
     row = event("agent_released", at("00:00:10", 1), agent=NOOR, reason="agent", duration_s=30, **own)
     assert land(callmart, customer, [row]).landed == 1
-    landed = land(callmart, customer, [row, event("agent_logged_in", at("08:00", 1), agent=BEN)])
-    assert (landed.landed, landed.repeated) == (1, 1)
+    told = land(callmart, customer, [row, event("agent_logged_in", at("08:00", 1), agent=BEN)])
+    assert (told.landed, told.repeated) == (1, 1)
 
 
 # -- the server asks again -------------------------------------------------------------------------------------------
@@ -241,6 +260,9 @@ def test_a_call_whose_first_event_came_after_the_end_is_known_again(
 ROW = {"customer_id": "%(customer)s", "occurred_at": "%(at)s", "event_key": "1", "identified": "true",
        "platform": "'vcloud'", "event": "'agent_connected'", "call_key": "1", "agent_key": "%(key)s"}  # fmt: skip
 
+
+# The tombstone of the customer's erased agent, as the loader reads it.
+MARK = "(select tombstone from privacy.tombstone where customer_id = %(customer)s and kind = 'agent')"
 
 KEEP = "select landed from raw.keep(%(file)s, %(file)s, 1, '[]', 1::int8, 0::int8, 0::int8, false, '{}')"
 
@@ -271,9 +293,13 @@ def handed_over(callmart: Callmart, customer: int, moment: Any, **change: str) -
         pytest.param({"erased": "'call'"}, id="an erased call with its agent"),
         pytest.param({"erased": "'~' || %(key)s", "agent_key": "null"}, id="a mark with the prefix"),
         pytest.param({"erased": "'anything'"}, id="an unknown mark"),
+        pytest.param({"erased": "repeat('0', 32)", "agent_key": "null"}, id="a mark of nobody"),
+        pytest.param({"erased": MARK, "agent_key": "null", "occurred_at": "%(at)s + interval '15 hours'"},
+                     id="a mark of a day after"),
+        pytest.param({"erased": "'call'", "call_key": "null", "agent_key": "null"}, id="a call where none was erased"),
         pytest.param({"erased": "'part'"}, id="an erased agent marked as taken out"),
         pytest.param({"target_key": "%(key)s", "target_kind": "'agent'", "event": "'transferred'",
-                      "reason": "'blind'", "agent_key": "null", "erased": "repeat('0', 32)"},
+                      "reason": "'blind'", "agent_key": "null", "erased": MARK},
                      id="as a target of somebody taken out"),
     ],
 )  # fmt: skip
@@ -312,13 +338,12 @@ def test_the_server_refuses_a_count_of_erased_rows_that_is_none(callmart: Callma
 def test_a_mark_of_the_loader_is_never_kept(callmart: Callmart, customer: int) -> None:
     """Whatever stands for an erased agent, the server makes another key of it."""
     erased(callmart, customer, "agent", NOOR)
-    key = keyed(key_of(callmart, customer), "agent", NOOR)
     with logins.connect(callmart.settings, "loader") as loader:
         loader.execute(
             "insert into raw.incoming"
             " (customer_id, occurred_at, event_key, identified, platform, event, call_key, erased)"
-            " values (%s, %s, 7, true, 'vcloud', 'agent_connected', 1, %s)",
-            [customer, at("10:00"), key],
+            f" values (%(customer)s, %(at)s, 7, true, 'vcloud', 'agent_connected', 1, {MARK})".encode(),
+            {"customer": customer, "at": at("10:00")},
         )
         loader.execute(KEEP, {"file": "0" * 32})
         loader.commit()
@@ -327,3 +352,82 @@ def test_a_mark_of_the_loader_is_never_kept(callmart: Callmart, customer: int) -
         "select agent_key, event_key from raw.event where customer_id = %s and call_key = 1", customer
     )
     assert row["agent_key"].startswith("~") and row["event_key"] != 7
+
+
+def test_the_loader_can_not_ask_what_happened(callmart: Callmart, customer: int) -> None:
+    """A row of an erased call has no key. Whoever hands it over must not see whether there is such an event."""
+    erased(callmart, customer, "caller", CALLER)
+    told = set()
+    with logins.connect(callmart.settings, "loader") as loader:
+        for moment in (at("09:30"), at("09:31")):  # the first one is somebody else's
+            loader.execute(
+                "insert into raw.incoming"
+                " (customer_id, occurred_at, event_key, identified, platform, event, queue, erased)"
+                " values (%s, %s, 0, false, 'vcloud', 'queue_joined', 'sales', 'call')",
+                [customer, moment],
+            )
+            kept = loader.execute(KEEP.replace("landed", "landed, repeated, left_out"), {"file": "0" * 32})
+            told |= set(kept.fetchall())
+            loader.rollback()
+    assert told == {(0, 0, 1)}
+
+
+# -- a call that began before the end --------------------------------------------------------------------------------
+
+
+def over_midnight(name: str, agent: str) -> list[Row]:
+    """The beginning is measured before the end of what is erased, and the first event lies after it."""
+    own = {"call_id": name, "queue": "sales"}
+    return [
+        event("agent_connected", at("00:00:05", 1), agent=agent, line="desk-9", duration_s=30, **own),
+        event("agent_released", at("00:00:10", 1), agent=agent, reason="agent", duration_s=5, **own),
+    ]
+
+
+def test_what_only_seems_to_have_begun_before_is_not_erased_again(callmart: Callmart, customer: int) -> None:
+    """Neither is it taken for somebody who came back."""
+    erased(callmart, customer, "agent", NOOR)
+    rows = over_midnight("c-11", NOOR)
+    assert land(callmart, customer, rows).landed == len(rows)
+    assert callmart.rows("select 1 from raw.call where customer_id = %s and first_at < %s and last_at >= %s",
+                         customer, UNTIL, UNTIL)  # fmt: skip
+    with callmart.connect() as connection:
+        assert list(replaying._returned(connection, callmart.settings)) == []
+        assert landed.look(connection, person(callmart, customer, "agent", NOOR, UNTIL)).traces == frozenset()
+
+
+def test_who_came_back_in_the_end_of_a_call_is_found(callmart: Callmart, customer: int) -> None:
+    """The call began before, and only its last events have the agent."""
+    assert land(callmart, customer, day()).landed == len(day())
+    rows = [row for row in call("c-4", "23:59:50", OTHER, BEN) if row["occurred_at"] >= UNTIL.isoformat()]
+    assert land(callmart, customer, [row | {"agent": "SIP/104"} for row in rows]).landed == len(rows)
+    who = person(callmart, customer, "agent", "SIP/104", UNTIL)
+    with callmart.connect() as connection:
+        assert len(landed.look(connection, who).traces) == len(rows)
+        written = written_tombstones(callmart, connection, who)
+        ledger.append(connection, callmart.settings, customer, "agent", UNTIL, written, 9)
+        assert [one.keys for one in replaying._returned(connection, callmart.settings)] == [who.keys]
+        connection.commit()
+
+
+def test_a_device_is_of_the_side_on_which_the_call_began(callmart: Callmart, customer: int) -> None:
+    """Rows of the agent's own device that name nobody."""
+    begin = at("23:59:58")
+    device = {"line": "desk-5", "queue": "sales"}
+    rows = [
+        event("queue_joined", begin, call_id="c-12", queue="sales"),
+        event("hold_started", at("00:00:02", 1), call_id="c-12", **device),
+        event("queue_joined", at("00:00:03", 1), call_id="c-13", queue="sales"),
+        event("hold_started", at("00:00:04", 1), call_id="c-13", **device),
+        event("agent_connected", at("09:00"), agent="SIP/105", call_id="c-14", **device),
+    ]
+    assert land(callmart, customer, rows).landed == len(rows)
+    who = person(callmart, customer, "agent", "SIP/105", UNTIL)
+    with callmart.connect() as connection:
+        moments = {"c-12": at("00:00:02", 1), "c-13": at("00:00:04", 1), "c-14": at("09:00")}
+        keys: dict[Any, int] = dict(
+            connection.execute(
+                "select occurred_at, event_key from raw.event where customer_id = %s", [customer]
+            ).fetchall()
+        )
+        assert landed.look(connection, who).traces == {keys[moments["c-12"]], keys[moments["c-14"]]}

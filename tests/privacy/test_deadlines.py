@@ -120,7 +120,7 @@ def test_health_warns_until_it_is_answered(waiting: Desk) -> None:
     }
     waiting.bring(numbers["answered"], "answered")
     waiting.bring(numbers["blocked"], "executing")
-    register.block(waiting.officer, numbers["blocked"], "tableau content", "away")
+    register.block(waiting.officer, numbers["blocked"], "tableau content", "tableau")
     found = troubles(waiting)
     assert {number: warning for number, (warning, _) in found.items()} == {
         numbers["near"]: 14, numbers["tonight"]: 0, numbers["late"]: -1, numbers["blocked"]: 3,
@@ -130,7 +130,7 @@ def test_health_warns_until_it_is_answered(waiting: Desk) -> None:
         f"request {late} is due on {due}, 12 days late: check who asks, then `callmart privacy verify {late}`"
     )
     assert found[numbers["blocked"]][1].endswith(
-        "2 days: blocked by tableau content (away): run again the command that said so"
+        "2 days: blocked by tableau content (tableau): run again the command that said so"
     )
 
     command = command_of(waiting.callmart.home)

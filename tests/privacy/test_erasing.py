@@ -1,6 +1,8 @@
 """A person is erased from all places, and looked for. One home, in which one person after the other is erased."""
 
 import io
+import os
+import signal
 import sys
 from dataclasses import replace
 from datetime import date, timedelta
@@ -10,12 +12,14 @@ from typing import Any
 import pyarrow.parquet
 import pytest
 
+from callmart.access import logins
 from callmart.base import disk
 from callmart.base.errors import UserError
-from callmart.base.keys import key_file, keyed
 from callmart.base.person import Blocked, Work
+from callmart.base.settings import Settings
 from callmart.cli import main
-from callmart.database import clock, ledger, vacuum
+from callmart.database import clock, ledger, lock, server, vacuum
+from callmart.database.tombstones import of_call, secret_of, tombstone
 from callmart.declarations import dbt_project
 from callmart.extract import extract
 from callmart.land import places as landed
@@ -24,8 +28,10 @@ from callmart.privacy import embedded, erasing, kept, persons, places
 from callmart.publish import publishing, tableau
 from callmart_home import Callmart, ignore_step
 from centre import DAYS, NAMED, events, queue_of
-from commands import use
+from commands import PREPARED, use
 from erasures import (
+    ANOTHER,
+    AS_RECIPIENT,
     CALLER,
     CHEF,
     CONTACT,
@@ -34,13 +40,18 @@ from erasures import (
     PARTLY,
     STAYER,
     WITH_CONTACTS,
+    agent_key,
     do,
+    given_up,
+    key_of,
     kill_after,
     left,
     of,
     plan_of,
     prove,
+    stored,
 )  # fmt: skip
+from events import ndjson
 from nights import Crash
 from requests_of_persons import APPROVERS_PASSWORD, choose_password
 from searching import files_with
@@ -68,7 +79,8 @@ def test_a_plan_counts_and_changes_nothing(home: Callmart, work: Work) -> None:
     )  # fmt: skip
     assert all(stored.values())
     assert plan.counts["events"] == stored
-    assert plan.counts["registry"] == {"registry.agent": 1}
+    assert plan.counts["registry"] == {"registry.agent": 1, "registry.recipient": 1}
+    assert plan.counts["tableau users"] == {"users": 1, "members": 1, "subscriptions": 1}
     assert plan.counts["extracts"] == {"files": 1}
     assert plan.counts["tableau content"] == {"data sources": 1}
     assert plan.counts["marts"]["mart.agent"] == 1
@@ -169,7 +181,10 @@ def test_landed_named_or_computed_again_nobody_comes_back(home: Callmart, work: 
     assert state(home) == before
     with pytest.raises(UserError, match="still names somebody who was erased"):
         home.apply(WITH_CONTACTS)
-    home.apply(WITH_CONTACTS.replace(f"{{id: {LEAVER}, name: Noor Zandvliet, email: noor@example.org}}", ""))
+    without = WITH_CONTACTS.replace(f"{{id: {LEAVER}, name: Noor Zandvliet, email: noor@example.org}}", "")
+    with pytest.raises(UserError, match="section `recipients`"):
+        home.apply(without)
+    home.apply(without.replace(AS_RECIPIENT, ""))
     (home.home / "registry.yml").unlink()
     with home.connect() as connection:
         connection.execute(
@@ -214,6 +229,64 @@ def test_a_caller_is_counted_as_one_without_a_number(home: Callmart, work: Work)
         assert [without_callers(row) for row in after[mart]] == [without_callers(row) for row in before[mart]]
     spelled = {spelling.encode() for spelling in persons.spellings(CALLER)}
     assert files_with(home.home, spelled | {raw for call in old_calls for raw in stored(call)}) == set()
+
+
+def test_what_lands_after_a_kill_is_erased_with_the_rest(
+    home: Callmart, work: Work, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A call that lands when the erasure has begun is asked for again. It gets a tombstone like those before."""
+
+    def land_call(clock: str) -> None:
+        home.land_text(ndjson(*(row | {"customer_id": NAMED} for row in given_up(ANOTHER, DAYS[0], clock))))
+        next(home.home.glob("landed-*")).unlink()
+
+    def of_caller() -> set[str]:
+        """The tombstones that the caller's calls have, or would have."""
+        calls = landed.look(work.connection, person).calls | old_calls
+        return {tombstone(secret_of(key_of(home)), "call", of_call(call)) for call in calls}
+
+    person, old_calls = of(work, "caller", ANOTHER), frozenset[int]()
+    killed = PREPARED.Process(target=die_before_the_ledger, args=(home.home, 10))
+    killed.start()
+    killed.join()
+    assert killed.exitcode == -signal.SIGKILL
+    before = kept.recall(home.home, key_of(home), 10, person)
+    assert before is not None and len(before.calls) == 2
+    land_call("17:00")
+    assert len(of_caller()) == 3
+
+    monkeypatch.setattr(lock, "TIMEOUT", "500ms")
+    with logins.connect(home.settings, "loader") as loader:  # a file that asked before there was a tombstone
+        loader.execute("select raw.receive(0)")
+        with pytest.raises(Blocked, match="a file is landing"):
+            do(work, person, request=10)
+    work.connection.rollback()
+    monkeypatch.undo()
+    old_calls |= landed.look(work.connection, person).calls
+    expected = of_caller()
+    do(work, person, request=10)
+    assert left(prove(work, person, request=10)) == {}
+    marks = {
+        row["tombstone"] for row in home.rows("select tombstone from privacy.tombstone where kind = 'call'")
+    }
+    assert expected <= marks and len(expected) == 3
+    entries = home.rows("select count(*) as n from privacy.tombstone where kind = 'call' group by entry")
+    assert {row["n"] for row in entries} == {16}, "nobody can count the calls"
+    land_call("17:00")
+    land_call("18:00")
+    assert home.rows("select 1 from raw.event where number_key = any(%s)", list(person.keys)) == []
+
+
+def die_before_the_ledger(home: Path, request: int) -> None:
+    """In a process of its own: everything is kept for the proof, and nothing is in the ledger."""
+
+    def append(*_: Any) -> None:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    ledger.append = append  # type: ignore[assignment]
+    settings = Settings(home=home, dsn=None, folders=[])
+    with server.connect(settings) as connection, erasing.working(connection, settings) as work:
+        do(work, of(work, "caller", ANOTHER), request)
 
 
 CALLERS = ("callers", "repeat_callers_day", "repeat_callers_week", "contacts_unnumbered")
@@ -304,12 +377,12 @@ def test_a_plan_is_of_one_person_and_moment(work: Work) -> None:
 def test_a_plan_that_changed_is_not_done(home: Callmart, work: Work) -> None:
     person = of(work, "agent", STAYER)
 
-    def begin(hash: str) -> None:
+    def begin(hash: str | None) -> None:
         raise UserError("another plan was approved")
 
     before = state(home)
     with pytest.raises(UserError, match="another plan"):
-        erasing.do(work, person, key_of(home), 7, begin, ignore_step)
+        erasing.do(work, person, key_of(home), 7, begin, ignore_step, ignore_step)
     assert state(home) == before
     assert not (home.home / "privacy" / "request-7").exists()
 
@@ -357,27 +430,13 @@ def crash(*_: Any, **__: Any) -> None:
     raise Crash
 
 
-def key_of(home: Callmart) -> bytes:
-    return key_file(home.home, NAMED).read_bytes()
-
-
-def agent_key(home: Callmart, agent: str) -> str:
-    return keyed(key_of(home), "agent", agent)
-
-
 def words_of(home: Callmart, agent: str) -> set[bytes]:
-    return {word.encode() for word in (agent, "Noor Zandvliet", "noor@example.org", agent_key(home, agent))}
-
-
-def stored(number: int) -> tuple[bytes, bytes]:
-    return number.to_bytes(8, "little", signed=True), number.to_bytes(8, "big", signed=True)
+    words = (agent, "Noor Zandvliet", "noor@example.org", "Noor@Example.org", agent_key(home, agent))
+    return {word.encode() for word in words}
 
 
 def agent_marts(home: Callmart) -> list[str]:
     return [mart.name for mart in dbt_project.marts(home.settings) if "agent_key" in mart.columns]
-
-
-Rows = dict[str, list[str]]
 
 
 def state(home: Callmart) -> dict[str, list[dict[str, Any]]]:

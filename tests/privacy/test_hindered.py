@@ -17,6 +17,7 @@ from callmart.database import ledger, lock
 from callmart.land.places import Stored
 from callmart.opening import opening
 from callmart.privacy import erasing
+from callmart.privacy.kept import Kept
 from callmart.publish import publishing
 from callmart.registry.places import Persons
 from callmart_home import Callmart
@@ -124,7 +125,7 @@ def test_each_hindrance_blocks_it_and_then_it_goes_on(
 def test_words_like_those_of_others_are_sought_as_whole_values(known: Callmart, work: Work) -> None:
     """The name that another has is not sought; of the ids, whole values of the customer's own rows."""
     person = of(work, "agent", SHORT, ID)
-    searching = erasing._searching(work, person, None, Stored())
+    searching = erasing._searching(work, person, Kept.of(person, Stored()), Stored())
     assert set(searching.needles.whole) == {SHORT, ID}
     assert NAME not in searching.needles.texts
     assert Persons().prove(searching, person).left == {}

@@ -9,6 +9,7 @@ import os
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, get_args
 
@@ -19,7 +20,7 @@ import pytest
 import tableauserverclient as TSC
 
 from callmart.audit import persons as audit
-from callmart.base import disk
+from callmart.base import disk, evidence
 from callmart.base.errors import UserError
 from callmart.base.needles import Needles
 from callmart.base.person import Blocked, Counts, Kind, Person, Proof, Work
@@ -31,7 +32,7 @@ from callmart.publish import site
 from callmart_home import Callmart
 from centre import NAMED
 from emulated import WORKBOOK, custom_view
-from erasures import LEAVER, of, plan_of
+from erasures import LEAVER, do, of, plan_of
 
 pytestmark = [pytest.mark.server, pytest.mark.usefixtures("unchecked")]
 
@@ -124,6 +125,23 @@ def test_a_new_kind_of_content_on_tableau_has_to_be_claimed(
     assert len(known) > 30
     monkeypatch.setattr(site, "endpoints", lambda: [*known, "collections"])
     assert places.uncovered(work.connection, work.settings) == ["content collections"]
+
+
+def test_a_column_that_does_not_say_whom_it_points_to_keeps_a_request_open(work: Work) -> None:
+    with committed(work, "alter table raw.event add letter text", "alter table raw.event drop letter"):
+        for step in (plan_of, partial(do, request=1)):
+            with pytest.raises(Blocked, match="letter") as blocked:
+                step(work, of(work, "agent", LEAVER))
+            assert (blocked.value.place, blocked.value.code) == ("places", "undeclared")
+
+
+def test_the_register_knows_every_place_and_what_is_counted(
+    work: Work, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counted = {f"{kind}{whose}" for kind in site.FILES.values() for whose in ("", " of others")}
+    assert counted | {f"list of {name}" for name in site.LISTS} <= set(evidence.WORDS)
+    monkeypatch.setattr(places, "PLACES", (*places.PLACES[1:], places.Searched("attic")))
+    assert places.uncovered(work.connection, work.settings)[:2] == ["place attic", "place doorway"]
 
 
 # -- each place, for each kind of person -----------------------------------------------------------------------------

@@ -87,8 +87,8 @@ def test_a_request_from_letter_to_answer(desk: Desk, command: Command, tmp_path:
     assert "opened by callmart_privacy_officer, planned by callmart_privacy_officer" in said.out.replace(
         "\n", " "
     )
-    assert [line.split() for line in said.out.splitlines() if "raw.event" in line] == [
-        ["events", "raw.event", "12"]
+    assert [line.split() for line in said.out.splitlines() if "in calls" in line] == [
+        ["events", "events", "in", "calls", "12"]
     ]
     assert f"plan {HASH}" in said.err
     assert "has another plan" in mistake(

@@ -21,7 +21,7 @@ STATEMENTS = {
         create temporary table stand_in on commit drop as
         select c.call_key, raw.random_agent() as agent_key
         from raw.call as c
-        where c.customer_id = %(customer)s and c.first_at < %(until)s
+        where c.customer_id = %(customer)s and raw.began_before(c.customer_id, c.call_key, %(until)s)
         """,
         """
         update raw.event as e
@@ -42,7 +42,7 @@ STATEMENTS = {
         select c.call_key, raw.random_key() as other_key
         from raw.call as c
         where
-            c.customer_id = %(customer)s and c.first_at < %(until)s and c.call_key in (
+            c.customer_id = %(customer)s and raw.began_before(c.customer_id, c.call_key, %(until)s) and c.call_key in (
                 select call_key from raw.event where customer_id = %(customer)s and number_key = any(%(keys)s)
             )
         """,
@@ -86,7 +86,7 @@ def tombstones(callmart: Callmart, connection: psycopg.Connection, who: Person) 
             """
             select distinct call_key
             from raw.event join raw.call using (customer_id, call_key)
-            where customer_id = %s and number_key = any(%s) and first_at < %s
+            where customer_id = %s and number_key = any(%s) and raw.began_before(customer_id, call_key, %s)
             """,
             [who.customer_id, list(who.keys), who.until],
         )

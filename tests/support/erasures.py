@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from callmart.access import logins
-from callmart.base.keys import key_file
+from callmart.base.keys import key_file, keyed
 from callmart.base.person import Counts, Kind, Person, Proof, Work
 from callmart.base.settings import Settings
 from callmart.database import server
@@ -21,12 +21,13 @@ from events import AMSTERDAM, Row, event
 
 LEAVER, STAYER, PARTLY = (agent_of(NAMED, number) for number in (1, 2, 3))
 CONTACT, CHEF = "piet@een.example", "chef@een.example"
+AS_RECIPIENT = "      - {email: Noor@Example.org, reports: [agents]}\n"  # the leaver again
 WITH_CONTACTS = REGISTRY.replace(
     "    recipients:\n      - {email: chef@een",
     "    contacts:\n"
     f"      - {{name: Piet Jansen-Vries, email: {CONTACT}, authorised: true}}\n"
     "      - {name: Q. Een, email: q@een.example, authorised: true}\n"
-    "    recipients:\n      - {email: chef@een",
+    f"    recipients:\n{AS_RECIPIENT}      - {{email: chef@een",
 )
 
 
@@ -63,27 +64,31 @@ def deliver(played: Callmart) -> None:
 
 
 def of(work: Work, kind: Kind, *words: str, day: date | None = None) -> Person:
+    """The person, up to the end of a day; by default of the last one."""
     until = persons.end_of(work.connection, NAMED, day or DAYS[-1])
-    key = key_file(work.settings.home, NAMED).read_bytes()
+    key = key_of(work)
     found = persons.person(work.connection, key, NAMED, kind, words, until)
     work.connection.commit()
     return found
 
 
 def plan_of(work: Work, person: Person) -> erasing.Plan:
-    return erasing.plan(work, person, key_file(work.settings.home, NAMED).read_bytes())
+    """What would be erased."""
+    return erasing.plan(work, person, key_of(work))
 
 
 def do(work: Work, person: Person, request: int) -> dict[str, Counts]:
+    """Erase, without a register; returns what was treated in each place."""
     treated: dict[str, Counts] = {}
-    key = key_file(work.settings.home, NAMED).read_bytes()
-    erasing.do(work, person, key, request, lambda hash: None, treated.__setitem__)
+    key = key_of(work)
+    erasing.do(work, person, key, request, ignore_step, ignore_step, treated.__setitem__)
     return treated
 
 
 def prove(work: Work, person: Person, request: int) -> dict[str, Proof]:
+    """Look for the person again."""
     proofs: dict[str, Proof] = {}
-    key = key_file(work.settings.home, NAMED).read_bytes()
+    key = key_of(work)
     erasing.prove(work, person, key, request, proofs.__setitem__)
     return proofs
 
@@ -113,10 +118,17 @@ def die_after(
         erasing.working(connection, settings) as work,
         logins.connect(settings, "privacy_officer") as officer,
     ):
-        begin = partial(register.begin_doing, officer, request) if is_registered else ignore_step
+        begin: Any = ignore_step
+        notes: list[Any] = [ignore_step, ignore_step]
+        if is_registered:
+            begin = partial(register.begin_doing, officer, request)
+            notes = [
+                lambda place, counts, step=step: register.note_step(connection, request, place, step, counts)
+                for step in ("control", "treat")
+            ]
         person, key = of(work, kind, word), key_file(home, NAMED).read_bytes()
         if step == "treat":
-            erasing.do(work, person, key, request, begin, ignore_step)
+            erasing.do(work, person, key, request, begin, *notes)
         else:
             erasing.prove(work, person, key, request, ignore_step)
 
@@ -131,3 +143,18 @@ def kill_after(
     killed.start()
     killed.join()
     assert killed.exitcode == -signal.SIGKILL, place
+
+
+def key_of(work: Work | Callmart) -> bytes:
+    """The customer's key."""
+    return key_file(work.settings.home, NAMED).read_bytes()
+
+
+def agent_key(home: Callmart, agent: str) -> str:
+    """The key of an agent, by id."""
+    return keyed(key_of(home), "agent", agent)
+
+
+def stored(number: int) -> tuple[bytes, bytes]:
+    """A bigint as PostgreSQL stores it, in both byte orders."""
+    return number.to_bytes(8, "little", signed=True), number.to_bytes(8, "big", signed=True)

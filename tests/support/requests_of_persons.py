@@ -2,11 +2,12 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 
 import psycopg
 
 from callmart.access import logins, roles
+from callmart.base import evidence
 from callmart.base.keys import key_file
 from callmart.privacy import register, subject
 from callmart_home import Callmart
@@ -14,9 +15,8 @@ from today import TODAY
 
 APPROVERS_PASSWORD = "a password that only the approver has"
 HASH = "0123456789abcdef"
-PLAN = {
-    "events": {"raw.event": 12, "raw.call": 2},
-    "server files": {},
+PLAN: dict[str, dict[str, int]] = {place: {} for place in evidence.PLACES} | {
+    "events": {"events in calls": 12, "calls": 2},
     "tableau content": {"data sources": 1},
 }
 
@@ -64,21 +64,51 @@ class Desk:
         register.verify(self.officer, number, "code", alone=alone, instructed=instructed)
 
     def plan(self, number: int, hash: str = HASH, plan: Mapping[str, Mapping[str, int]] = PLAN) -> None:
-        register.note_plan(self.officer, number, hash, datetime.now(UTC) - timedelta(days=1), plan)
+        """As the command does: the officer plans, and the owner says what was found."""
+        yesterday = datetime.combine(TODAY, time(), UTC) - timedelta(days=1)
+        register.note_plan(self.officer, number, hash, yesterday)
+        self.find(number, plan)
+
+    def find(self, number: int, plan: Mapping[str, Mapping[str, int]] = PLAN) -> None:
+        for place, counts in plan.items():
+            register.note_step(self.owner, number, place, "find", counts)
 
     def approve(self, number: int, hash: str = HASH) -> None:
         register.approve(self.approver, number, hash)
 
-    def do(self, number: int, hash: str = HASH) -> None:
-        register.begin_doing(self.officer, number, hash)
+    def do(self, number: int, hash: str | None = HASH) -> None:
+        self.begin(number, hash)
         for place, counts in PLAN.items():
-            register.note_step(self.officer, number, place, "treat", counts)
+            register.note_step(self.owner, number, place, "treat", counts)
+
+    def begin(self, number: int, hash: str | None = HASH) -> None:
+        """The control has looked, and the ledger has it."""
+        register.begin_doing(self.officer, number, hash)
+        register.note_step(self.owner, number, "server files", "control", {"found before": 3})
+        self.enter(number)
+
+    def enter(self, number: int, *, later: int = 0, days: int = 0) -> None:
+        """Let the ledger have it; or that of a later request, or of days before."""
+        self.owner.execute(
+            """
+            insert into privacy.ledger_entry (entry, commitment, digest, salt, customer_id, kind, until, at, request)
+            select
+                number * 10 + 2 * %(later)s + %(days)s, '', '', '', customer_id, kind,
+                until - make_interval(days => %(days)s), now(), number + %(later)s
+            from privacy.request where number = %(number)s
+            on conflict do nothing
+            """,
+            {"number": number, "later": later, "days": days},
+        )
 
     def prove(self, number: int, *, left: int = 0, to_attest: int = 0) -> None:
         register.begin_proving(self.officer, number)
         for place in PLAN:
             waits = to_attest if place == "server files" else 0
-            register.note_step(self.officer, number, place, "prove", {"left": left, "to_attest": waits})
+            self.prove_place(number, place, left=left, to_attest=waits)
+
+    def prove_place(self, number: int, place: str, **counts: int) -> None:
+        register.note_step(self.owner, number, place, "prove", {"left": 0} | counts)
 
     def answer(self, number: int) -> None:
         register.answer(self.officer, number)
@@ -112,4 +142,5 @@ class Desk:
         with self.owner.transaction():
             self.owner.execute("alter table privacy.request disable trigger kept")
             self.owner.execute("delete from privacy.request")
+            self.owner.execute("delete from privacy.ledger_entry where commitment = ''")
             self.owner.execute("alter table privacy.request enable trigger kept")

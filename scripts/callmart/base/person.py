@@ -25,6 +25,9 @@ class Person:
     words: frozenset[str] = field(repr=False)  # in clear: ids, name, address, spellings of the number
     keys: frozenset[str] = field(repr=False)  # the pseudonyms that the database has instead
     until: datetime  # the end, in UTC, of a local day that is over: what came later is not concerned
+    addresses: frozenset[str] = field(default=frozenset(), repr=False)  # as the registry spells them
+    # The pseudonyms of addresses and names by which the registry can name the person elsewhere, as kind:pseudonym.
+    named: frozenset[str] = field(default=frozenset(), repr=False)
 
 
 @dataclass

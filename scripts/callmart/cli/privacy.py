@@ -181,7 +181,9 @@ def plan(
         owner.commit()
         with _blocking(officer, number), erasing.working(owner, settings()) as work:
             planned = erasing.plan(work, person, key)
-        register.note_plan(officer, number, planned.hash, end, planned.counts)
+        register.note_plan(officer, number, planned.hash, end)
+        for place, counts in planned.counts.items():
+            register.note_step(owner, number, place, "find", counts)
         found = register.request(officer, number)
         print_plan(found, register.evidence(officer, number))
     print_cells(planned.cells)
@@ -204,16 +206,18 @@ def do(number: Number) -> None:
         key, person, _ = _person(owner, officer, found, found.until)
         finished = count(1)
 
+        def control(place: str, counts: Counter[str]) -> None:
+            register.note_step(owner, number, place, "control", counts)
+
         def note(place: str, counts: Counter[str]) -> None:
-            register.note_step(officer, number, place, "treat", counts)
+            register.note_step(owner, number, place, "treat", counts)
             on_step("erase", place, next(finished), len(places.PLACES))
 
+        begin = partial(register.begin_doing, officer, number)
         with _blocking(officer, number), erasing.working(owner, settings()) as work:
-            erasing.do(
-                work, person, key, number, lambda hash: register.begin_doing(officer, number, hash), note
-            )
+            erasing.do(work, person, key, number, begin, control, note)
         evidence = register.evidence(officer, number)
-    print_counts(evidence, "treat")
+    print_counts(evidence, "control", "treat")
     out.print(
         f"request {number}: everything is treated; `callmart privacy prove {number}` is next", soft_wrap=True
     )
@@ -235,7 +239,7 @@ def prove(number: Number) -> None:
             nonlocal left
             left += proof.left.total()
             counts = {**proof.searched, "left": proof.left.total(), "to_attest": len(proof.to_attest)}
-            register.note_step(officer, number, place, "prove", counts)
+            register.note_step(owner, number, place, "prove", counts)
             on_step("prove", place, next(finished), len(places.PLACES))
 
         with _blocking(officer, number), erasing.working(owner, settings()) as work:
@@ -366,7 +370,7 @@ def close(
     """Close a request that was answered."""
     with _officer() as (_, officer):
         for place in attested or ():
-            register.note_step(officer, number, place, "attest", {})
+            register.attest(officer, number, place)
         register.close(officer, number)
     out.print(f"request {number}: closed; the register keeps it for five years")
 

@@ -50,9 +50,9 @@ def print_plan(found: Request, evidence: Sequence[Evidence]) -> None:
     print_counts(evidence, "find")
 
 
-def print_counts(evidence: Sequence[Evidence], step: str) -> None:
+def print_counts(evidence: Sequence[Evidence], *steps: str) -> None:
     """Print what was found or treated: a row per thing, and the places without anything in a line."""
-    told = [one for one in evidence if one.step == step]
+    told = [one for one in evidence if one.step in steps]
     table = _table("place", "what", "count")
     for one in told:
         for what, counted in one.counts.items():

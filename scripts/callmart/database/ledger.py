@@ -23,6 +23,7 @@ from callmart.base import sql_file
 from callmart.base.disk import sync
 from callmart.base.errors import UserError, kind
 from callmart.base.keys import fingerprint_of, key_file
+from callmart.base.person import Person
 from callmart.base.settings import Settings
 from callmart.database import chain, clock, vacuum
 from callmart.database.chain import Body, Broken, Chain, Entry
@@ -123,6 +124,23 @@ def append(
             _append(path, chain.line(entry))
     _note(connection, settings, [entry])
     return entry
+
+
+def has(
+    connection: psycopg.Connection,
+    person: Person,
+    request: int,
+    tombstones: Mapping[Kind, Iterable[str]],
+) -> bool:
+    """Whether the database has an entry of this request with the person's own tombstones."""
+    said = {
+        "request": request,
+        "customer": person.customer_id,
+        "kind": person.kind,
+        "until": person.until,
+        "tombstones": tombstones[person.kind],
+    }
+    return connection.execute(SQL["has"], said).fetchone() == (True,)
 
 
 def require_copy(connection: psycopg.Connection, settings: Settings) -> None:

@@ -14,6 +14,19 @@ select
 from privacy.ledger_entry
 order by entry;
 
+-- name: has
+select exists(
+    select from privacy.ledger_entry as e
+    inner join privacy.tombstone as t on e.entry = t.entry
+    where
+        e.request = %(request)s
+        and e.customer_id = %(customer)s
+        and e.kind = %(kind)s
+        and e.until = %(until)s
+        and t.kind = e.kind
+        and t.tombstone = any(%(tombstones)s)
+);
+
 -- name: whole_entries
 select
     entry,

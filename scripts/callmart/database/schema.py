@@ -9,7 +9,7 @@ from importlib.resources import files
 import psycopg
 from psycopg import sql
 
-from callmart.base import sql_file
+from callmart.base import evidence, sql_file
 from callmart.base.errors import UserError
 from callmart.base.pointing import COUNTS_AND_MOMENTS, NOBODY, SHOWN, WHOM
 from callmart.base.raw_format import (
@@ -123,8 +123,8 @@ def fingerprint(time_zone: str) -> str:
 
 
 def _filled(time_zone: str) -> sql.Composed:
-    """The text of all files. Filled in are the provider's time zone, the words and limits of the raw format, and whom
-    columns can point to.
+    """The text of all files. Filled in are the provider's time zone, the words and limits of the raw format, whom
+    columns can point to, and the words of the register of requests.
     """
     return sql.SQL(TEXT).format(
         time_zone=sql.Literal(time_zone),
@@ -142,6 +142,10 @@ def _filled(time_zone: str) -> sql.Composed:
         ),
         nobody=_words(NOBODY),
         whom=_words(WHOM),
+        places=_words(evidence.PLACES),
+        blocking=_words((*evidence.PLACES, *evidence.ALSO_BLOCKING)),
+        counted=_words(evidence.WORDS),
+        codes=_words(evidence.CODES),
     )
 
 

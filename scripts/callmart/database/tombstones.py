@@ -10,8 +10,9 @@ from hashlib import sha256
 from typing import Literal
 
 from callmart.base.keys import keyed
+from callmart.base.spelling import plain
 
-Kind = Literal["agent", "device", "caller", "call", "contact", "recipient"]
+Kind = Literal["agent", "device", "caller", "call", "contact", "recipient", "name"]
 
 # The end of a tombstone is that of the pseudonym. So a landing has to make tombstones for the few keys only that end
 # like one, and not for every call.
@@ -36,4 +37,9 @@ def of_call(call_key: int) -> str:
 
 def of_address(key: bytes, address: str) -> str:
     """The pseudonym of a contact or recipient, however the address is spelt. The register knows who asks by it, too."""
-    return keyed(key, "contact", address.strip().casefold())
+    return keyed(key, "contact", plain(address))
+
+
+def of_name(key: bytes, name: str) -> str:
+    """The pseudonym of a name, by which a registry file can name an agent among the contacts."""
+    return keyed(key, "name", plain(name))

@@ -3,14 +3,13 @@
 | row | what becomes of it |
 | --- | --- |
 | of an erased agent, outside of calls | left out, and counted |
-| of an erased agent, in a call | handed over without the agent; a random key stands for the agent within the call |
+| of an erased agent, in a call | handed over with the agent's tombstone; the server makes a key in its place |
 | of an erased call | handed over as its moment, event and queue, to be counted as repeated or as left out |
 | with an erased caller's number, an erased agent's device, or one of them as its target | handed over without that |
 
 The server knows which of them it has already (raw.settle_erased). It also asks the tombstones again.
 """
 
-import secrets
 from datetime import timedelta
 
 import duckdb
@@ -72,5 +71,4 @@ class Door:
         self._connection.register("erased_until_arrow", of_customers)
         self._connection.register("tombstones_arrow", self._gate.tombstones(customers))
         self._connection.execute(SQL["tables"])
-        self._connection.execute("set variable nonce = $nonce", {"nonce": secrets.token_bytes(32)})
         self._is_set_up = True

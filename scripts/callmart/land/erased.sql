@@ -93,6 +93,7 @@ select
     a.customer_id,
     a.kind,
     a.key,
+    tombstone,
     t.until
 from asked as a
 inner join tombstones as t using (customer_id, kind, tombstone);
@@ -116,6 +117,7 @@ asked as (
         coalesce(b.first_at, e.occurred_at) as began_at,
         calls.key is not null as of_call,
         coalesce(began_at < agents.until, false) as of_agent,
+        agents.tombstone as tombstone_of_agent,
         coalesce(began_at < numbers.until, false) as has_number,
         coalesce(began_at < targets.until, false) as has_target,
         coalesce(began_at < devices.until, false) and e.call_key is not null as has_device
@@ -142,8 +144,7 @@ marked as (
         *,
         case
             when of_call then 'call'
-            when of_agent
-                then left(sha256(getvariable('nonce') || encode(concat_ws(':', customer_id, call_key, agent_key))), 32)
+            when of_agent then tombstone_of_agent
             when has_number or has_target or has_device then 'part'
         end as erased
     from asked
@@ -151,7 +152,7 @@ marked as (
 )
 
 select
-    * exclude (began_at, of_call, of_agent, has_number, has_target, has_device)
+    * exclude (began_at, of_call, of_agent, tombstone_of_agent, has_number, has_target, has_device)
     replace (
         case when erased is null then event_key else 0 end as event_key,
         erased is null and identified as identified,

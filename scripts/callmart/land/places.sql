@@ -35,19 +35,7 @@ select
     raw.random_key() as new_key
 from named
 inner join raw.call as c on named.call_key = c.call_key and c.customer_id = %(customer)s
-where
-    c.first_at < %(until)s
-    and (
-        c.last_at < %(until)s
-        or exists (
-            select from raw.event as e
-            where
-                e.customer_id = %(customer)s
-                and e.call_key = c.call_key
-                and e.occurred_at >= c.first_at
-                and e.occurred_at < %(until)s
-        )
-    );
+where raw.began_before(c.customer_id, c.call_key, %(until)s);
 
 -- name: own_devices
 -- The devices that nobody else used: their keys lead to the agent.
@@ -58,7 +46,10 @@ where
     e.customer_id = %(customer)s
     and e.device_key in (
         select used.device_key from raw.event as used
-        where used.customer_id = %(customer)s and used.agent_key = any(%(keys)s) and used.occurred_at < %(until)s
+        where
+            used.customer_id = %(customer)s
+            and used.agent_key = any(%(keys)s)
+            and (used.occurred_at < %(until)s or used.call_key in (select call_key from erased_call))
     )
 group by e.device_key
 having bool_and(e.agent_key is null or e.agent_key = any(%(keys)s));
@@ -114,7 +105,11 @@ where
     and e.call_key is not null
     and (
         (c.call_key is not null and (e.agent_key = any(%(keys)s) or e.target_key = any(%(keys)s)))
-        or (d.device_key is not null and e.agent_key is null and e.occurred_at < %(until)s)
+        or (
+            d.device_key is not null
+            and e.agent_key is null
+            and raw.began_before(e.customer_id, e.call_key, %(until)s)
+        )
     );
 
 -- name: erased_events_of_caller

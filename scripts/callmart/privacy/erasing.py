@@ -5,11 +5,12 @@ the same command goes on. Erasing, building, opening and landing exclude each ot
 """
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from functools import cache
 from hashlib import sha256
+from typing import cast
 
 import psycopg
 
@@ -22,7 +23,7 @@ from callmart.database import clock, ledger
 from callmart.database.searching import hits, tables
 from callmart.database.tombstones import Kind, of_call, secret_of, tombstone
 from callmart.land import places as landed
-from callmart.land.places import Cell, Stored
+from callmart.land.places import Cell, Doorway, Stored
 from callmart.opening.places import Marts
 from callmart.privacy import embedded, kept, persons
 from callmart.privacy.kept import Kept
@@ -31,8 +32,9 @@ from callmart.privacy.places import PLACES, require_covered
 from callmart.publish import tableau
 
 OnPlace = Callable[[str, Counts], None]
+Begin = Callable[[str | None], None]
 
-_AS: tuple[Kind, ...] = ("contact", "recipient")  # whoever is erased as one is erased as the other, too
+_FEWEST = 16  # tombstones of a caller's calls
 
 
 @dataclass(frozen=True)
@@ -64,11 +66,17 @@ def plan(work: Work, person: Person, key: bytes) -> Plan:
 
 
 def do(
-    work: Work, person: Person, key: bytes, request: int, begin: Callable[[str], None], on_place: OnPlace
+    work: Work,
+    person: Person,
+    key: bytes,
+    request: int,
+    begin: Begin,
+    on_control: OnPlace,
+    on_place: OnPlace,
 ) -> None:
-    """Erase the person. `key` is the customer's. `begin` is called with the hash of the plan as it is now, before
-    anything changes; it raises UserError if another one was approved. `on_place` is called after each place with what
-    was treated.
+    """Erase the person. `key` is the customer's. `begin` is called before anything changes, with the hash of the plan
+    as it is now, or with None if the ledger has this erasure already; it raises UserError if another plan was approved.
+    `on_control` is called with what the control has found, `on_place` after each place with what was treated.
 
     Raises Blocked if a place can't be treated: when it can be reached again, the same call goes on.
     """
@@ -77,23 +85,27 @@ def do(
         with _blocked("places"):
             require_covered(work.connection, work.settings)
         stored = landed.look(work.connection, person)
-        before = kept.recall(home, key, request, person)
-        searching = _searching(work, person, before, stored)
-        controlled = Counts()
-        if before is None:
-            begin(_plan(work, person, key, stored).hash)
-            before = Kept(person.words, stored.traces, stored.calls, stored.devices)
-            with _blocked("control"):
-                controlled = _control(searching)
-            kept.keep(home, key, request, person, before)
+        before = kept.recall(home, key, request, person) or Kept.of(person, stored)
+        with work.connection.transaction():
+            has_begun = ledger.has(work.connection, person, request, _tombstones(person, key, before))
+        if has_begun:
+            begin(None)
         else:
-            begin("")
-        _remember(work, person, key, request, before)
+            begin(_plan(work, person, key, stored).hash)
+            with _blocked("control"):
+                on_control(embedded.Files.name, _control(_searching(work, person, before, stored)))
+        _secure(work, person, key, request, before)
+        # From here on no file brings the person. What was landing meanwhile, or since a crash, is there now.
+        with _blocked(Doorway.name):
+            Doorway().treat(work, person)
+        stored = landed.look(work.connection, person)
+        before |= Kept.of(person, stored)
+        _secure(work, person, key, request, before)
+        person = before.completed(person)
+        searching = _searching(work, person, before, stored)
         for place in PLACES:
             with _blocked(place.name):
                 treated = place.treat(searching, person)
-            if place.name == embedded.Files.name:
-                treated += controlled
             on_place(place.name, treated)
 
 
@@ -107,8 +119,9 @@ def prove(
     with clock.guarded(work.connection, work.settings):
         with _blocked("places"):
             require_covered(work.connection, work.settings)
-        before = kept.recall(home, key, request, person)
         stored = landed.look(work.connection, person)
+        before = kept.recall(home, key, request, person) or Kept.of(person, stored)
+        person = before.completed(person)
         searching = _searching(work, person, before, stored)
         left = 0
         for place in PLACES:
@@ -122,7 +135,7 @@ def prove(
 
 
 def _plan(work: Work, person: Person, key: bytes, stored: Stored) -> Plan:
-    searching = _searching(work, person, None, stored, by_events=False)
+    searching = _searching(work, person, Kept.of(person, stored), stored, by_events=False)
     counts = {}
     for place in PLACES:
         with _blocked(place.name):
@@ -132,9 +145,7 @@ def _plan(work: Work, person: Person, key: bytes, stored: Stored) -> Plan:
     return Plan(whose, counts, stored.cells)
 
 
-def _searching(
-    work: Work, person: Person, before: Kept | None, stored: Stored, *, by_events: bool = True
-) -> Work:
+def _searching(work: Work, person: Person, before: Kept, stored: Stored, *, by_events: bool = True) -> Work:
     """The work, with what may be left nowhere. The keys of events are many, and only tables have them: a plan does
     without. Those of a caller's calls are in extracts, too.
 
@@ -142,15 +153,11 @@ def _searching(
     events is sought, and a number in clear. A word that somebody else of the customer has as well, such as a name,
     can't be sought; one that is part of a word of others, only as a whole value.
     """
-    keys = stored.traces if by_events else stored.calls
-    if before:
-        keys |= before.traces if by_events else before.calls
-    words = person.words | (before.words if before else frozenset())
-    devices = stored.devices | (before.devices if before else frozenset())
+    keys = stored.traces | before.traces if by_events else stored.calls | before.calls
     if stored.is_active_later:
-        texts = words if person.kind == "caller" else frozenset[str]()
+        texts = before.words if person.kind == "caller" else frozenset[str]()
     else:
-        texts = words | person.keys | devices
+        texts = before.words | person.keys | stored.devices | before.devices
     same, all_others = persons.words_of_others(work.connection, person)
     work.connection.commit()
     own = {text for text in texts if text.lower() not in same}
@@ -158,13 +165,9 @@ def _searching(
     return replace(work, needles=Needles(own, keys, parts))
 
 
-def _remember(work: Work, person: Person, key: bytes, request: int, before: Kept) -> None:
-    """Write the tombstones, to the ledger first. Commits."""
-    secret = secret_of(key)
-    pseudonyms: dict[Kind, Iterable[str]] = {"device": before.devices, "call": map(of_call, before.calls)}
-    for kind in _AS if person.kind in _AS else (person.kind,):
-        pseudonyms[kind] = person.keys
-    made = {kind: [tombstone(secret, kind, each) for each in found] for kind, found in pseudonyms.items()}
+def _secure(work: Work, person: Person, key: bytes, request: int, before: Kept) -> None:
+    """Keep what the proof needs, and write the tombstones, to the ledger first. Commits."""
+    kept.keep(work.settings.home, key, request, person, before)
     with work.connection.transaction():
         ledger.append(
             work.connection,
@@ -172,9 +175,33 @@ def _remember(work: Work, person: Person, key: bytes, request: int, before: Kept
             person.customer_id,
             person.kind,
             person.until,
-            {kind: found for kind, found in made.items() if found},
+            _tombstones(person, key, before),
             request,
         )
+
+
+def _tombstones(person: Person, key: bytes, before: Kept) -> dict[Kind, list[str]]:
+    secret = secret_of(key)
+    calls = [*map(of_call, before.calls), *_decoys(person, key, len(before.calls))]
+    named = [one.partition(":") for one in before.named]
+    pseudonyms: list[tuple[Kind, str]] = [
+        *((person.kind, key) for key in person.keys),
+        *(("device", device) for device in before.devices),
+        *(("call", call) for call in calls),
+        *((cast(Kind, kind), pseudonym) for kind, _, pseudonym in named),
+    ]
+    made: dict[Kind, list[str]] = {}
+    for kind, pseudonym in pseudonyms:
+        made.setdefault(kind, []).append(tombstone(secret, kind, pseudonym))
+    return made
+
+
+def _decoys(person: Person, key: bytes, calls: int) -> Iterator[str]:
+    """Calls that never were, up to the next power of two: how many there were, the tombstones must not tell."""
+    padded = max(_FEWEST, 1 << (calls - 1).bit_length()) if calls else 0
+    whose = f"{min(person.keys)} {person.until.timestamp()}"
+    for number in range(calls, padded):
+        yield keyed(key, "decoy", f"{whose} {number}")[:16]
 
 
 def _control(work: Work) -> Counts:
@@ -184,7 +211,7 @@ def _control(work: Work) -> Counts:
     told = Hits()
     with work.connection.transaction():
         for table in tables(work.connection):
-            if table.schema in ("raw", "registry"):
+            if table.schema in ("raw", "registry") and not table.matches(Doorway.tables):
                 told |= hits(work.connection, table, work.needles)
     missed = len(work.needles.numbers) - len(told.numbers)
     if work.settings.dsn is None:

@@ -7,8 +7,9 @@ customer's key. The file goes when nothing is left of the person.
 import hmac
 import json
 import secrets
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
+from typing import Self
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -17,6 +18,7 @@ from callmart.base.disk import sync
 from callmart.base.errors import UserError
 from callmart.base.keys import secret_file
 from callmart.base.person import Person
+from callmart.land.places import Stored
 
 _NONCE = 12  # bytes
 
@@ -29,6 +31,21 @@ class Kept:
     traces: frozenset[int] = field(repr=False)  # the former keys of events, and of a caller's calls
     calls: frozenset[int] = field(repr=False)  # the former keys of a caller's calls
     devices: frozenset[str] = field(repr=False)  # the keys of devices that only this agent used
+    named: frozenset[str] = field(default=frozenset(), repr=False)  # Person.named
+
+    @classmethod
+    def of(cls, person: Person, stored: Stored) -> Self:
+        """What there is to remember now."""
+        return cls(person.words, stored.traces, stored.calls, stored.devices, person.named)
+
+    def completed(self, person: Person) -> Person:
+        """The person with the words that the registry has no more."""
+        return replace(person, words=person.words | self.words)
+
+    def __or__(self, other: Self) -> Self:
+        return replace(
+            self, **{each.name: getattr(self, each.name) | getattr(other, each.name) for each in fields(self)}
+        )
 
 
 def keep(home: Path, key: bytes, request: int, person: Person, content: Kept) -> None:

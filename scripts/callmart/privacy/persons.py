@@ -1,6 +1,6 @@
 """The person whom a request is about: all words and keys that lead to the person, from what the officer enters."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import date, datetime, time, timedelta
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
@@ -11,7 +11,9 @@ from callmart.base import sql_file
 from callmart.base.errors import UserError
 from callmart.base.keys import keyed
 from callmart.base.person import Kind, Person
+from callmart.base.spelling import plain
 from callmart.database import clock, tombstones
+from callmart.database.tombstones import of_name
 
 SQL = sql_file.statements(__file__)
 
@@ -34,30 +36,86 @@ def person(
     """The person with these ids, this number or address, as `subject.normalised` writes them. An agent can have several
     ids. `connection` is the owner's.
     """
-    pseudonyms, words = set[str](), set[str]()
-    for word in normal:
-        match kind:
-            case "agent":
-                pseudonyms.add(keyed(key, "agent", word))
-                words.add(word)
-            case "caller":
-                pseudonyms.add(keyed(key, "number", word))
-                words |= spellings(word)
-            case _:
-                pseudonyms.add(tombstones.of_address(key, word))
-                words.add(word)
-    if kind == "agent":
-        parameters = {"customer": customer_id, "keys": sorted(pseudonyms)}
-        found = connection.execute(SQL["of_agents"], parameters).fetchall()
-        # Reports call an agent without a name by this.
-        words |= {f"agent-{pseudonym[:10]}" for pseudonym in pseudonyms}
-    elif kind == "caller":
-        found = []
-    else:
-        parameters = {"customer": customer_id, "address": normal[0].strip().lower()}
-        found = connection.execute(SQL["of_address"], parameters).fetchall()
-    words |= {word for row in found for word in row if word}
-    return Person(customer_id, kind, frozenset(words), frozenset(pseudonyms), until)
+    match kind:
+        case "caller":
+            numbers = {keyed(key, "number", number) for number in normal}
+            words = {spelling for number in normal for spelling in spellings(number)}
+            return Person(customer_id, kind, frozenset(words), frozenset(numbers), until)
+        case "agent":
+            return _agent(connection, key, customer_id, normal, until)
+        case _:
+            return _addressed(connection, key, customer_id, kind, normal[0], until)
+
+
+def _agent(
+    connection: psycopg.Connection, key: bytes, customer_id: int, ids: Sequence[str], until: datetime
+) -> Person:
+    """An agent with these ids. Whoever is still there later keeps the name and the address."""
+    keys = frozenset(keyed(key, "agent", id) for id in ids)
+    found = connection.execute(
+        SQL["of_agents"], {"customer": customer_id, "keys": sorted(keys), "until": until}
+    ).fetchall()
+    rows = _rows(connection, customer_id)
+    others = {plain(row.name) for row in rows if row.table == "agent" and row.name and row.key not in keys}
+    names = {name for _, name, _, _ in found if name and plain(name) not in others}
+    emails = {email for *_, email, _ in found if email}
+    stays = any(stays for *_, stays in found)
+    addresses = set[str]() if stays else {row.email for row in rows if row.email and row.is_one_of(emails)}
+    named = {f"name:{of_name(key, name)}" for name in names} | _by_address(key, emails)
+    # Reports call an agent without a name by its key.
+    words = {*ids, *(f"agent-{one[:10]}" for one in keys), *names, *emails, *addresses}
+    words |= {agent for agent, *_ in found if agent}
+    return Person(
+        customer_id, "agent", frozenset(words), keys, until, frozenset(addresses),
+        frozenset() if stays else frozenset(named),
+    )  # fmt: skip
+
+
+def _addressed(
+    connection: psycopg.Connection, key: bytes, customer_id: int, kind: Kind, address: str, until: datetime
+) -> Person:
+    """A contact or recipient, who is both as far as the address goes."""
+    rows = _rows(connection, customer_id)
+    own = [row for row in rows if row.is_one_of({address})]
+    # An agent or another contact of this name keeps it.
+    others = {plain(row.name) for row in rows if row.name and (row not in own or row.table == "agent")}
+    names = {row.name for row in own if row.name and plain(row.name) not in others}
+    addresses = frozenset(row.email for row in own if row.email)
+    return Person(
+        customer_id, kind, frozenset({address, *names}) | addresses,
+        frozenset({tombstones.of_address(key, address)}), until, addresses,
+        frozenset(_by_address(key, {address})),
+    )  # fmt: skip
+
+
+class _Row(NamedTuple):
+    """Whom the registry names: an agent, a contact or a recipient."""
+
+    table: str
+    key: str | None
+    name: str | None
+    email: str | None
+
+    @property
+    def words(self) -> set[str]:
+        """Its name and address, as they are compared."""
+        return {plain(word) for word in (self.name, self.email) if word}
+
+    def is_one_of(self, addresses: Collection[str]) -> bool:
+        """Whether its address is one of these."""
+        return self.email is not None and plain(self.email) in set(map(plain, addresses))
+
+
+def _rows(connection: psycopg.Connection, customer_id: int) -> list[_Row]:
+    return [_Row(*row) for row in connection.execute(SQL["rows"], {"customer": customer_id})]
+
+
+def _by_address(key: bytes, addresses: Collection[str]) -> set[str]:
+    return {
+        f"{kind}:{tombstones.of_address(key, address)}"
+        for kind in ("contact", "recipient")
+        for address in addresses
+    }
 
 
 def words_of_others(connection: psycopg.Connection, person: Person) -> tuple[set[str], set[str]]:
@@ -78,7 +136,15 @@ def others(connection: psycopg.Connection, person: Person, ids: Sequence[str]) -
     """Agents who may be the same person: the contact says which are."""
     if person.kind != "agent":
         return []
-    parameters = {"customer": person.customer_id, "keys": sorted(person.keys), "ids": list(ids)}
+    agents = [row for row in _rows(connection, person.customer_id) if row.table == "agent"]
+    own = {word for row in agents if row.key in person.keys for word in row.words}
+    alike = [row.key for row in agents if own & row.words]
+    parameters = {
+        "customer": person.customer_id,
+        "keys": sorted(person.keys),
+        "ids": list(ids),
+        "alike": alike,
+    }
     return [Other(*row) for row in connection.execute(SQL["others"], parameters)]
 
 

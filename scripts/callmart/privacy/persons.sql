@@ -1,40 +1,44 @@
 -- name: of_agents
--- What the registry has of agents, by their keys.
+-- What the registry has of agents, by their keys, and whether they had events later under a detailed contract.
 select
-    agent,
+    a.agent,
+    a.name,
+    a.email,
+    coalesce(a.last_day >= (%(until)s at time zone c.time_zone)::date, false)
+from registry.agent as a
+inner join registry.customer as c on a.customer_id = c.customer_id
+where a.customer_id = %(customer)s and a.agent_key = any(%(keys)s);
+
+-- name: rows
+-- Whom the registry of a customer names.
+select
+    'agent',
+    agent_key,
     name,
     email
 from registry.agent
-where customer_id = %(customer)s and agent_key = any(%(keys)s);
-
--- name: of_address
--- What the registry has of a contact or recipient.
+where customer_id = %(customer)s
+union all
 select
-    email,
-    name
+    'contact',
+    null,
+    name,
+    email
 from registry.contact
-where customer_id = %(customer)s and lower(trim(email)) = %(address)s
-union
+where customer_id = %(customer)s
+union all
 select
-    email,
-    null
+    'recipient',
+    null,
+    null,
+    email
 from registry.recipient
-where customer_id = %(customer)s and lower(trim(email)) = %(address)s;
+where customer_id = %(customer)s;
 
 -- name: others
--- Agents who may be the same person under another id, and why: the same name or address, the same device, or the same
--- id but for how the interface is written (SIP/101, PJSIP/101, Agent/101, 101).
-with asked as (
-    select
-        agent_key,
-        agent,
-        name,
-        email
-    from registry.agent
-    where customer_id = %(customer)s and agent_key = any(%(keys)s)
-),
-
-interfaces as (
+-- Agents who may be the same person under another id, and why: the same name or address (`alike`), the same device, or
+-- the same id but for how the interface is written (SIP/101, PJSIP/101, Agent/101, 101).
+with interfaces as (
     select regexp_replace(lower(id), '^.*/|@.*$', '', 'g') as interface
     from unnest(%(ids)s::text[]) as id
 ),
@@ -47,11 +51,9 @@ devices as (
 
 found as (
     select
-        a.agent_key,
+        agent_key,
         'name' as reason
-    from registry.agent as a
-    inner join asked on lower(a.name) = lower(asked.name) or lower(a.email) = lower(asked.email)
-    where a.customer_id = %(customer)s
+    from unnest(%(alike)s::text[]) as agent_key
     union
     select
         a.agent_key,

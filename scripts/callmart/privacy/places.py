@@ -9,11 +9,12 @@ from pathlib import Path
 
 import psycopg
 
-from callmart.base import disk
+from callmart.base import disk, evidence
 from callmart.base.patterns import matching
 from callmart.base.person import Blocked, Counts, Person, Place, Proof, Work
 from callmart.base.settings import Settings
 from callmart.database.searching import Books, tables
+from callmart.declarations import pointing
 from callmart.extract.places import Extracts
 from callmart.land.places import Doorway, Events
 from callmart.mailing.places import Outbox
@@ -163,8 +164,11 @@ def named(settings: Settings, path: Path) -> str:
 
 
 def uncovered(connection: psycopg.Connection, settings: Settings) -> list[str]:
-    """The tables, paths and kinds of content that belong to no place, or to several."""
+    """The tables, paths and kinds of content that belong to no place, or to several; and the places that the register
+    does not know, or nobody treats.
+    """
     return [
+        *(f"place {name}" for name in sorted({place.name for place in PLACES} ^ set(evidence.PLACES))),
         *_astray("table", map(str, tables(connection)), [place.tables for place in PLACES]),
         *_astray(
             "path",
@@ -178,8 +182,9 @@ def uncovered(connection: psycopg.Connection, settings: Settings) -> list[str]:
 
 
 def require_covered(connection: psycopg.Connection, settings: Settings) -> None:
-    """Raise Blocked if something belongs to no place."""
+    """Raise Blocked if something belongs to no place, or a column does not say whom it points to."""
     found = uncovered(connection, settings)
+    undeclared = pointing.undeclared(connection)
     connection.rollback()
     if found:
         more = f" and {len(found) - 1} more" if len(found) > 1 else ""
@@ -188,6 +193,8 @@ def require_covered(connection: psycopg.Connection, settings: Settings) -> None:
             f"nobody knows who is in {found[0]}{more}: move it out of callmart's home or database, or add it to a "
             "place in privacy/places.py",
         )
+    if undeclared:
+        raise Blocked("undeclared", undeclared[0])
 
 
 def _astray(kind: str, names: Iterable[str], patterns: list[tuple[str, ...]]) -> Iterator[str]:

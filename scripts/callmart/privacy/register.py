@@ -180,12 +180,9 @@ def verify(
     )
 
 
-def note_plan(
-    connection: psycopg.Connection, number: int, hash: str, until: datetime, counts: Mapping[str, Counts]
-) -> None:
-    """Record a plan: counts per place, up to a moment."""
-    counted = Jsonb({place: dict(found) for place, found in counts.items()})
-    _call(connection, SQL["note_plan"], number=number, hash=hash, until=until, counts=counted)
+def note_plan(connection: psycopg.Connection, number: int, hash: str, until: datetime) -> None:
+    """Record a plan, up to a moment. What it found in each place comes afterwards, as evidence."""
+    _call(connection, SQL["note_plan"], number=number, hash=hash, until=until)
 
 
 def approve(connection: psycopg.Connection, number: int, hash: str) -> None:
@@ -193,14 +190,23 @@ def approve(connection: psycopg.Connection, number: int, hash: str) -> None:
     _ask(connection, SQL["approve"], number=number, hash=hash)
 
 
-def begin_doing(connection: psycopg.Connection, number: int, hash: str) -> None:
-    """Begin, or go on, to do the approved plan. `hash` is that of the plan as it would be made now."""
+def begin_doing(connection: psycopg.Connection, number: int, hash: str | None) -> None:
+    """Begin, or go on, to do the approved plan. `hash` is that of the plan as it would be made now; None if something
+    of it was erased already.
+    """
     _ask(connection, SQL["begin_doing"], number=number, hash=hash)
 
 
-def note_step(connection: psycopg.Connection, number: int, place: str, step: str, counts: Counts) -> None:
-    """Record evidence: `step` is treat, prove or attest. The counts of a proof have `left`, and perhaps `to_attest`."""
-    _call(connection, SQL["note_step"], number=number, place=place, step=step, counts=Jsonb(dict(counts)))
+def note_step(owner: psycopg.Connection, number: int, place: str, step: str, counts: Counts) -> None:
+    """Record evidence: `step` is find, control, treat or prove. The counts of a proof have `left`, and perhaps
+    `to_attest`. No login but the owner may.
+    """
+    _call(owner, SQL["note_step"], number=number, place=place, step=step, counts=Jsonb(dict(counts)))
+
+
+def attest(connection: psycopg.Connection, number: int, place: str) -> None:
+    """Record that somebody has done in a place what callmart can't do itself."""
+    _call(connection, SQL["attest"], number=number, place=place)
 
 
 def begin_proving(connection: psycopg.Connection, number: int) -> None:

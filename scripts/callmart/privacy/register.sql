@@ -31,7 +31,7 @@ select privacy.verify(
 );
 
 -- name: note_plan
-select privacy.note_plan(%(number)s::integer, %(hash)s::text, %(until)s::timestamptz, %(counts)s::jsonb);
+select privacy.note_plan(%(number)s::integer, %(hash)s::text, %(until)s::timestamptz);
 
 -- name: approve
 select privacy.approve(%(number)s::integer, %(hash)s::text);
@@ -41,6 +41,9 @@ select privacy.begin_doing(%(number)s::integer, %(hash)s::text);
 
 -- name: note_step
 select privacy.note_step(%(number)s::integer, %(place)s::text, %(step)s::text, %(counts)s::jsonb);
+
+-- name: attest
+select privacy.attest(%(number)s::integer, %(place)s::text);
 
 -- name: begin_proving
 select privacy.begin_proving(%(number)s::integer);

@@ -97,4 +97,5 @@ def _returned(connection: psycopg.Connection, settings: Settings) -> Iterator[Pe
         pseudonym = of_address(key, address)
         until = untils.get((customer_id, kind, tombstone(secret_of(key), kind, pseudonym)))
         if until is not None:
-            yield Person(customer_id, kind, frozenset({address}), frozenset({pseudonym}), until)
+            own = frozenset({address})
+            yield Person(customer_id, kind, own, frozenset({pseudonym}), until, own)

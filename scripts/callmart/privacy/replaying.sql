@@ -76,6 +76,17 @@ inner join erased as e
     and k.kind = e.kind
     and k.first_at < e.until + interval '1 day' -- a call that began before
     and e.tombstone = privacy.tombstone_of(e.secret, k.kind, k.key)
+where
+    k.first_at < e.until
+    or exists (
+        select from raw.event as late
+        where
+            late.customer_id = k.customer_id
+            and k.key in (late.agent_key, late.number_key, late.target_key)
+            and late.occurred_at >= e.until
+            and late.occurred_at < e.until + interval '1 day'
+            and raw.began_before(late.customer_id, late.call_key, e.until)
+    )
 group by k.customer_id, k.kind, k.key
 order by k.customer_id, k.kind, k.key;
 
@@ -102,7 +113,7 @@ where
     and (d.call_date = o.call_date or not isfinite(o.call_date));
 
 -- name: addresses
--- The contacts and recipients of customers of whom one was erased.
+-- The contacts and recipients of customers of whom one was erased, and agents with such an address.
 with named as (
     select
         customer_id,
@@ -115,6 +126,13 @@ with named as (
         'recipient',
         email
     from registry.recipient
+    union all
+    select
+        customer_id,
+        'contact',
+        email
+    from registry.agent
+    where email is not null
 )
 
 select

@@ -6,6 +6,7 @@ from callmart.base import sql_file, telephone
 from callmart.base.errors import UserError
 from callmart.base.keys import keyed, known_key
 from callmart.base.settings import Settings
+from callmart.base.spelling import plain
 from callmart.database.tombstones import of_address
 from callmart.registry.contacts import key_contacts
 
@@ -64,15 +65,16 @@ def _address(word: str) -> str:
     name, at, domain = word.strip().rpartition("@")
     if not (name and at and domain) or any(character.isspace() for character in word.strip()):
         raise UserError("that is not a mail address: enter it as it is in registry.yml")
-    return word.strip().casefold()
+    return plain(word)
 
 
 def _id_of_agent(connection: psycopg.Connection, customer_id: int, word: str) -> str:
     """The id, as it is. A name is refused, because several agents can have it, and none may be missed."""
     if not word:
         raise UserError("that is empty: enter the agent's id in the telephone system")
-    ids, names = connection.execute(SQL["agents"], {"customer": customer_id, "word": word}).fetchall()[0]
-    if names and not ids:
+    agents = connection.execute(SQL["agents"], {"customer": customer_id}).fetchall()
+    names = sum(plain(name) == plain(word) for _, name in agents if name)
+    if names and not any(agent == word for agent, _ in agents):
         raise UserError(
             f"that is the name of {names} agent{'s' if names > 1 else ''} and no id: "
             "ask the contact for the id in the telephone system, and enter that"

@@ -66,7 +66,7 @@ class Content:
 
 
 class Members:
-    """The accounts of contacts and recipients, with what belongs to an account."""
+    """The accounts of contacts and recipients, with what belongs to an account. An agent can be one of them."""
 
     name = "tableau users"
     tables = ()
@@ -75,7 +75,7 @@ class Members:
 
     def find(self, work: Work, person: Person) -> Counts:
         """Count the accounts that callmart has put on the site, and what they have."""
-        if person.kind not in ("contact", "recipient") or not _is_used(work.settings):
+        if person.kind == "caller" or not _is_used(work.settings):
             return Counts()
         with _calls():
             server = work.tableau()

@@ -49,7 +49,7 @@ def _write_all(connection: psycopg.Connection, settings: Settings, registry: Reg
     schema.apply(connection, settings)
     now = clock.now(connection)
     current, desired = current_states(connection), desired_states(registry, now)
-    erased.refuse(connection, settings, desired)
+    erased.refuse(connection, settings, registry)
     for customer_id in current.keys() - desired.keys():
         connection.execute("delete from registry.customer where customer_id = %s", [customer_id])
     changed = current.keys() - desired.keys()

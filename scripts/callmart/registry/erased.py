@@ -1,21 +1,22 @@
 """A registry file must not bring back who was erased."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 import psycopg
 
 from callmart.base.errors import UserError
 from callmart.base.keys import keyed, known_key
 from callmart.base.settings import Settings
-from callmart.database.tombstones import Kind, of_address, secret_of, tombstone
-from callmart.registry.states import TABLES, State
+from callmart.database.tombstones import Kind, of_address, of_name, secret_of, tombstone
+from callmart.registry.file import Customer, Registry
 
 
-def refuse(connection: psycopg.Connection, settings: Settings, desired: Mapping[int, State]) -> None:
+def refuse(connection: psycopg.Connection, settings: Settings, registry: Registry) -> None:
     """Raise UserError, which names customer and section and not the person, if the file still names somebody."""
     found: dict[int, set[tuple[str, str]]] = {}
     for customer_id, kind, mark in connection.execute(
-        "select customer_id, kind, tombstone from privacy.tombstone where kind in ('agent', 'contact', 'recipient')"
+        "select customer_id, kind, tombstone from privacy.tombstone"
+        " where kind in ('agent', 'contact', 'recipient', 'name')"
     ):
         found.setdefault(customer_id, set()).add((kind, mark))
     fingerprints: dict[int, str] = dict(
@@ -25,25 +26,31 @@ def refuse(connection: psycopg.Connection, settings: Settings, desired: Mapping[
             [list(found)],
         ).fetchall()
     )
-    for customer_id in sorted(found.keys() & fingerprints.keys() & desired.keys()):
-        key = known_key(settings.home, customer_id, fingerprints[customer_id])
-        for section, kind, pseudonym in _named(desired[customer_id], key):
-            if (kind, tombstone(secret_of(key), kind, pseudonym)) in found[customer_id]:
+    for customer in registry.customers:
+        if customer.id not in fingerprints:
+            continue
+        key = known_key(settings.home, customer.id, fingerprints[customer.id])
+        for section, kind, pseudonym in _named(customer, key):
+            if (kind, tombstone(secret_of(key), kind, pseudonym)) in found[customer.id]:
                 raise UserError(
-                    f"customer {customer_id}: section `{section}` of the registry file still names somebody who was "
-                    "erased; remove that person there, and apply it again"
+                    f"customer {customer.id}: section `{section}` of the registry file still names somebody who was "
+                    "erased; remove that person there, or the person's address from an agent, and apply it again; "
+                    "a contact who is somebody else with the name of an erased agent needs a name that differs"
                 )
 
 
-def _named(state: State, key: bytes) -> Iterator[tuple[str, Kind, str]]:
-    """The pseudonyms of all persons whom the file names, with the section. Who was erased as a contact was erased as a
-    recipient as well.
+def _named(customer: Customer, key: bytes) -> Iterator[tuple[str, Kind, str]]:
+    """The pseudonyms of all persons whom the file names, with the section. Agents share names, and have ids; a contact
+    with the name of an erased agent is the agent.
     """
-    for agent, _, _ in state.agents:
-        yield "agents", "agent", keyed(key, "agent", agent)
-    for table in ("contact", "recipient"):
-        address = TABLES[table].index("email")
-        for row in state.tables[table]:
-            pseudonym = of_address(key, row[address])
-            yield f"{table}s", "contact", pseudonym
-            yield f"{table}s", "recipient", pseudonym
+    for agent in customer.agents:
+        yield "agents", "agent", keyed(key, "agent", agent.id)
+    for contact in customer.contacts:
+        yield "contacts", "name", of_name(key, contact.name)
+    addresses = [("agents", agent.email) for agent in customer.agents if agent.email]
+    addresses += [("contacts", contact.email) for contact in customer.contacts]
+    addresses += [("recipients", recipient.email) for recipient in customer.recipients]
+    for section, address in addresses:
+        pseudonym = of_address(key, address)
+        yield section, "contact", pseudonym
+        yield section, "recipient", pseudonym

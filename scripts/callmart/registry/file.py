@@ -14,6 +14,7 @@ from ruamel.yaml.constructor import RoundTripConstructor
 from callmart.base import yaml_file
 from callmart.base.errors import UserError
 from callmart.base.settings import TimeZone
+from callmart.base.spelling import plain
 from callmart.base.strict import Strict, first_mistake, line_of
 from callmart.declarations import exposures, matrix
 from callmart.registry import hours
@@ -241,8 +242,10 @@ def _check_names(path: Path, document: CommentedMap, registry: Registry) -> None
             "a status word, in any case of letters,",
         )
         once([a.id for a in customer.agents], [*place, "agents"], "this agent id")
-        once([c.email for c in customer.contacts], [*place, "contacts"], "this contact's address")
-        once([r.email for r in customer.recipients], [*place, "recipients"], "this recipient's address")
+        once([plain(c.email) for c in customer.contacts], [*place, "contacts"], "this contact's address")
+        once(
+            [plain(r.email) for r in customer.recipients], [*place, "recipients"], "this recipient's address"
+        )
         if customer.agents and customer.anonymous_agents:
             raise UserError(
                 f"{path} line {line_of(document, [*place, 'agents'])}: customer {customer.id} has anonymous "

@@ -8,19 +8,21 @@ from callmart.database import searching, vacuum
 
 # An agent who had events later under a detailed contract has an id there, too.
 _AGENT = "agent_key = any(%(keys)s) and not coalesce(last_day >= (%(until)s at time zone t.time_zone)::date, false)"
-_BY_ADDRESS = "lower(trim(email)) = any(%(words)s)"
+_ADDRESS = "email = any(%(addresses)s)"
+# A person who speaks for the customer may get its mails as well.
 _OF_ADDRESS = {
-    "registry.contact": _BY_ADDRESS,
-    "registry.recipient": _BY_ADDRESS,
-    "registry.mailed": "recipient_key = any(%(keys)s)",
+    "registry.contact": _ADDRESS,
+    "registry.recipient": _ADDRESS,
+    "registry.mailed": "recipient_key = any(%(recipients)s)",
 }
-_CONDITIONS = {
-    "agent": {"registry.agent": _AGENT},
+_DELETED = {
+    "agent": {"registry.agent": _AGENT, **_OF_ADDRESS},
     "caller": {},
-    # A person who speaks for the customer may get its mails as well.
     "contact": _OF_ADDRESS,
     "recipient": _OF_ADDRESS,
 }
+# An agent with the address of the person stays, without it.
+_CLEARED = {"registry.agent": _ADDRESS}
 
 
 class Persons:
@@ -32,24 +34,17 @@ class Persons:
     contents = ()
 
     def find(self, work: Work, person: Person) -> Counts:
-        """Count the rows of the person."""
-        with work.connection.transaction():
-            return _each(
-                work.connection, person, "select count(*) from {} as p, registry.customer as t where {}"
-            )
+        """Count the rows of the person, and those with the person's address."""
+        with work.connection.transaction(force_rollback=True):
+            return _erase(work.connection, person)
 
     def treat(self, work: Work, person: Person) -> Counts:
-        """Delete them."""
+        """Delete them, and the address."""
         with work.connection.transaction():
-            deleted = _each(
-                work.connection,
-                person,
-                "with gone as (delete from {} as p using registry.customer as t where {} returning p.customer_id)"
-                " select count(*) from gone",
-            )
-            if deleted:
-                vacuum.note(work.connection, *deleted)
-            return deleted
+            treated = _erase(work.connection, person)
+            if treated:
+                vacuum.note(work.connection, *treated)
+            return treated
 
     def prove(self, work: Work, person: Person) -> Proof:
         """Count again, and search the tables whole."""
@@ -58,17 +53,22 @@ class Persons:
         return Proof(searched.searched, searched.left | self.find(work, person), to_attest)
 
 
-def _each(connection: psycopg.Connection, person: Person, statement: str) -> Counts:
-    """A number per table, from a statement with the table and the condition that a row is of the person."""
-    found = Counts()
+def _erase(connection: psycopg.Connection, person: Person) -> Counts:
+    """Delete and clear, in the caller's transaction. Counts rows per table."""
     parameters = {
         "customer": person.customer_id,
         "keys": sorted(person.keys),
-        "words": sorted(word.strip().lower() for word in person.words),
+        "addresses": sorted(person.addresses),
+        "recipients": sorted(person.keys | {one.rpartition(":")[2] for one in person.named}),
         "until": person.until,
     }
-    for table, condition in _CONDITIONS[person.kind].items():
-        of_person = f"p.customer_id = %(customer)s and t.customer_id = p.customer_id and {condition}"
-        query = sql.SQL(statement).format(sql.SQL(table), sql.SQL(of_person))
-        ((found[table],),) = connection.execute(query, parameters).fetchall()
-    return +found
+    erased = Counts()
+    for statement, conditions in (
+        ("delete from {} as p using registry.customer as t where {}", _DELETED[person.kind]),
+        ("update {} as p set email = null from registry.customer as t where {}", _CLEARED),
+    ):
+        for table, condition in conditions.items():
+            of_person = f"p.customer_id = %(customer)s and t.customer_id = p.customer_id and {condition}"
+            query = sql.SQL(statement).format(sql.SQL(table), sql.SQL(of_person))
+            erased[table] += connection.execute(query, parameters).rowcount
+    return +erased

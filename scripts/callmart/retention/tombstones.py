@@ -4,14 +4,15 @@ import psycopg
 
 from callmart.base import sql_file
 from callmart.base.settings import Settings
-from callmart.database import ledger
+from callmart.database import ledger, vacuum
 
 SQL = sql_file.statements(__file__)
 
 
 def end(connection: psycopg.Connection, settings: Settings) -> int:
     """End the tombstones of days that are too old to land again, if the backups from before the erasure are gone, too.
-    Without `backup_kept_days` nobody knows that, and they stay. Commits. Returns the number of entries that ended.
+    Without `backup_kept_days` nobody knows that, and they stay. The register forgets with them whom a request was
+    about. Commits. Returns the number of entries that ended.
     """
     ledger.forget(connection, settings)  # what a crash left
     ended: list[int] = []
@@ -20,5 +21,7 @@ def end(connection: psycopg.Connection, settings: Settings) -> int:
         ended = [entry for (entry,) in over]
     if ended:
         ledger.end(connection, settings, ended)
+    if connection.execute(SQL["forget_subjects"]).rowcount:
+        vacuum.note(connection, "privacy.request")
     connection.commit()
     return len(ended)

@@ -16,7 +16,9 @@ declare
     callers text[];
     calls integer[];
 begin
-    create temporary table erased_key (customer_id integer, kind text, key text, until timestamptz) on commit drop;
+    create temporary table erased_key (
+        customer_id integer, kind text, key text, tombstone text, until timestamptz
+    ) on commit drop;
     select array_agg(u.customer_id), max(u.calls_until)
     into customers, latest
     from privacy.erased_until as u
@@ -77,14 +79,52 @@ begin
         select customer_id, 'agent', agent_key from raw.incoming_agent where customer_id = any(customers)
     )
 
-    select k.customer_id, k.kind, k.key, max(t.until)
+    select k.customer_id, k.kind, k.key, t.tombstone, max(t.until)
     from keys as k
     join privacy.secret as s using (customer_id)
     join privacy.tombstone as t
         on t.customer_id = k.customer_id
         and t.kind = k.kind
         and t.tombstone = privacy.tombstone_of(s.secret, k.kind, k.key)
-    group by k.customer_id, k.kind, k.key;
+    group by k.customer_id, k.kind, k.key, t.tombstone;
+end
+$$;
+
+-- Whether the loader marks a row as of somebody who was not erased. A mark is the tombstone of the agent whose row it
+-- is, so that the loader can't have keys made for agents whom nobody erased, nor in calls that began after the end.
+create or replace function raw.marks_anybody() returns boolean
+language plpgsql
+as $$
+begin
+    return exists (
+        with marked as (
+            select distinct i.customer_id, i.call_key, i.erased from raw.incoming as i where i.erased is not null
+        ),
+
+        began as (
+            select m.*, min(i.occurred_at) as first_at
+            from marked as m
+            left join raw.incoming as i on i.customer_id = m.customer_id and i.call_key = m.call_key
+            group by m.customer_id, m.call_key, m.erased
+        )
+
+        select
+        from began as b
+        where not exists (
+            select
+            from privacy.tombstone as t
+            where
+                t.customer_id = b.customer_id
+                and case b.erased
+                    when 'call' then t.kind = 'call'
+                    when 'part' then t.kind in ('agent', 'device', 'caller')
+                    else
+                        t.kind = 'agent'
+                        and t.tombstone = b.erased
+                        and (b.first_at < t.until or raw.began_before(b.customer_id, b.call_key, t.until))
+                end
+        )
+    );
 end
 $$;
 
@@ -92,7 +132,7 @@ $$;
 create or replace function raw.rows_of_erased()
 returns table (
     place tid, customer_id integer, occurred_at timestamptz, call_key bigint, of_call boolean, until timestamptz,
-    has_agent boolean, has_device boolean, has_number boolean, has_target boolean
+    agents_tombstone text, has_device boolean, has_number boolean, has_target boolean
 )
 language plpgsql
 as $$
@@ -105,7 +145,7 @@ begin
         i.call_key,
         bool_or(k.kind = 'call'),
         max(k.until),
-        bool_or(k.kind = 'agent' and k.key = i.agent_key) is true,
+        max(k.tombstone) filter (where k.kind = 'agent' and k.key = i.agent_key),
         bool_or(k.kind = 'device' and k.key = i.device_key) is true,
         bool_or(k.kind = 'caller' and k.key = i.number_key) is true,
         bool_or(k.key = i.target_key) is true
@@ -162,22 +202,20 @@ begin
     began as (
         select l.place
         from late as l
-        left join raw.incoming as o on o.customer_id = l.customer_id and o.call_key = l.call_key
-        left join raw.call as c on c.customer_id = l.customer_id and c.call_key = l.call_key
-        left join raw.event as e
-            on e.customer_id = c.customer_id
-            and e.call_key = c.call_key
-            and e.occurred_at >= c.first_at
-            and e.occurred_at < l.until
-        group by l.place, l.until
-        having min(least(e.occurred_at, o.occurred_at)) < l.until
+        where
+            raw.began_before(l.customer_id, l.call_key, l.until)
+            or exists (
+                select
+                from raw.incoming as o
+                where o.customer_id = l.customer_id and o.call_key = l.call_key and o.occurred_at < l.until
+            )
     )
 
     update raw.incoming as i
     set
-        erased = case when l.has_agent then md5(i.call_key || i.agent_key) else coalesce(i.erased, 'part') end,
-        agent_key = case when not l.has_agent then i.agent_key end,
-        device_key = case when not (l.has_agent or l.has_device) then i.device_key end,
+        erased = coalesce(l.agents_tombstone, i.erased, 'part'),
+        agent_key = case when l.agents_tombstone is null then i.agent_key end,
+        device_key = case when l.agents_tombstone is null and not l.has_device then i.device_key end,
         number_key = case when not l.has_number then i.number_key end,
         target_key = case when not l.has_target then i.target_key end
     from began as b
@@ -201,12 +239,14 @@ end
 $$;
 
 -- Settle the rows of persons who were erased: one that equals an erased row is a repeat and goes; another of an erased
--- call goes as well and is counted; the rest lands, with keys that lead to nobody. Uses the table `arrived`.
-create or replace function raw.settle_erased(out repeated bigint, out left_out bigint)
+-- call goes as well and is counted; the rest lands, with keys that lead to nobody. Repeats of erased calls are counted
+-- apart. Uses the table `arrived`.
+create or replace function raw.settle_erased(out repeated bigint, out repeated_calls bigint, out left_out bigint)
 language plpgsql
 as $$
 begin
     repeated := 0;
+    repeated_calls := 0;
     left_out := 0;
     if not (raw.take_out_late() or exists (select from arrived where left_out_rows > 0)) then
         return;
@@ -252,9 +292,10 @@ begin
     from numbered as n;
 
     select
-        count(*) filter (where is_known),
+        count(*) filter (where is_known and erased <> 'call'),
+        count(*) filter (where is_known and erased = 'call'),
         count(*) filter (where not is_known and erased = 'call')
-    into repeated, left_out
+    into repeated, repeated_calls, left_out
     from of_erased;
     delete from raw.incoming as i using of_erased as o where i.ctid = o.place and (o.is_known or o.erased = 'call');
 

@@ -11,6 +11,31 @@ select
     known.directions
 from {events} as known (event, reasons, tells_number, ends_phase, kinds, directions);
 
+-- Whether a call belongs to what was before a moment: whether its first event lies there. The beginning in raw.call
+-- does not say that, because it is measured back from what an event ended.
+create or replace function raw.began_before(customer integer, call bigint, moment timestamptz) returns boolean
+stable
+return exists (
+    select
+    from raw.call as c
+    where
+        c.customer_id = customer
+        and c.call_key = call
+        and c.first_at < moment
+        and (
+            c.last_at < moment
+            or exists (
+                select
+                from raw.event as e
+                where
+                    e.customer_id = customer
+                    and e.call_key = call
+                    and e.occurred_at >= c.first_at
+                    and e.occurred_at < moment
+            )
+        )
+);
+
 -- Refuse rows that `prepare` would never produce. Somebody else could have the loader's password, so everything that
 -- protects a person or limits the size of a table is checked again. Whether a row is complete is not checked: that
 -- affects only the figures of its own customer. All rows are read once into a few groups, and the groups are checked.
@@ -115,7 +140,14 @@ begin
         limit 1
     ));
 
-    fault := coalesce(fault, case when raw.brings_erased() then 'it brings somebody back who was erased' end);
+    fault := coalesce(
+        fault,
+        case
+            when exists (select from arrived where left_out_rows > 0) and raw.marks_anybody()
+                then 'a row is marked as of somebody who was not erased'
+            when raw.brings_erased() then 'it brings somebody back who was erased'
+        end
+    );
 
     fault := coalesce(fault, (
         select
@@ -503,7 +535,7 @@ set timezone = 'UTC'
 as $$
 declare
     file bigint;
-    erased_again bigint; -- rows that equal one that was erased
+    settled record;
 begin
     if not (raw.is_key(name_key) and raw.is_key(content_key)) then
         raise check_violation using message = 'a file is not given as a key';
@@ -556,7 +588,7 @@ begin
     returning file_id into file;
     insert into raw.reject (file_id, line_number, reason) select file, line_number, reason from raw.incoming_reject;
 
-    select s.repeated, s.left_out + keep.erased into erased_again, left_out from raw.settle_erased() as s;
+    select * into settled from raw.settle_erased();
 
     -- The ids behind the keys of agents. If the marts call an agent by its key, and its id comes now, mark the
     -- customer's last open day: with any day all agents of the customer are named again.
@@ -587,10 +619,18 @@ begin
     select 'turned away', nullif(customer, 'null')::integer, jsonb_build_object('rows', rows::bigint, 'file', file)
     from jsonb_each_text(turned_away_by) as t (customer, rows);
 
-    select m.landed, m.repeated + erased_again into landed, repeated from raw.merge_incoming(file) as m;
+    select m.landed, m.repeated into landed, repeated from raw.merge_incoming(file) as m;
+    repeated := repeated + settled.repeated;
+    left_out := settled.left_out + keep.erased;
     update raw.file as f
-    set landed = keep.landed, repeated = keep.repeated, erased = keep.left_out
+    set
+        landed = keep.landed,
+        repeated = keep.repeated + settled.repeated_calls,
+        erased = keep.left_out
     where f.file_id = file;
+    -- Of an erased call the loader learns only how many rows it gave. It gives no key with one; else it could ask
+    -- whether there is any event at a moment.
+    left_out := left_out + settled.repeated_calls;
     drop table arrived;
     truncate raw.incoming_reject, raw.incoming_agent;
 end

@@ -102,6 +102,17 @@ begin
 end
 $$;
 
+-- Write what was done with a request into the audit log. Others read that, so no counts of a person are in it.
+create or replace function privacy.log(request privacy.request, step text, details jsonb default '{{}}') returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    insert into ops.audit_log (action, customer_id, details)
+    values ('privacy ' || step, request.customer_id, jsonb_build_object('request', request.number) || details);
+end
+$$;
+
 -- Bring a request that was taken into a state, and log it.
 create or replace function privacy.enter(request privacy.request, entered text, details jsonb default '{{}}')
 returns void
@@ -116,8 +127,7 @@ begin
         blocked_place = null,
         blocked_code = null
     where r.number = request.number;
-    insert into ops.audit_log (action, customer_id, details)
-    values ('privacy ' || entered, request.customer_id, jsonb_build_object('request', request.number) || details);
+    perform privacy.log(request, entered, details);
 end
 $$;
 
@@ -136,12 +146,7 @@ language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-    insert into ops.audit_log (action, customer_id, details)
-    values (
-        'privacy refused',
-        request.customer_id,
-        jsonb_build_object('request', request.number, 'attempt', attempt, 'why', why)
-    );
+    perform privacy.log(request, 'refused', jsonb_build_object('attempt', attempt, 'why', why));
     return format('request %s: %s; the refusal is in the audit log', request.number, sentence);
 end
 $$;
@@ -178,7 +183,8 @@ begin
 end
 $$;
 
--- Counts are numbers under plain words, so that nothing of a person can get in.
+-- Evidence is counts under words that are listed (base/evidence.py), so that nothing of a person can get in. The names
+-- of marts are such words as well. No count is as long as a telephone number.
 create or replace function privacy.require_counts(counts jsonb) returns void
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -186,9 +192,19 @@ as $$
 begin
     if jsonb_typeof(counts) <> 'object' or exists (
         select from jsonb_each(counts) as c (word, value)
-        where c.word !~ '^[a-z][a-z0-9_. ]{{0,62}}$' or c.word ~ '\d{{7}}' or jsonb_typeof(c.value) <> 'number'
+        where
+            (
+                word <> all ({counted})
+                and not exists (
+                    select from access.mart as m where 'mart.' || split_part(m.relation::text, '.', 2) = word
+                )
+            )
+            or (value::text ~ '^[0-9]{{1,8}}$') is not true
     ) then
-        perform privacy.mistake('evidence is counts under plain words, and nothing else: correct the place');
+        perform privacy.mistake(
+            'evidence is counts under words that are listed, and nothing else: correct base/evidence.py, then run '
+            '`callmart upgrade`'
+        );
     end if;
 end
 $$;
@@ -213,12 +229,43 @@ begin atomic
             s.counts,
             s.entry
         from privacy.step as s
+        inner join privacy.request as r on s.request = r.number and s.at >= r.planned_at
         where s.request = asked and s.place = planned.place and s.step = wanted
         order by s.entry desc
         limit 1
     ) as latest on true
     order by planned.place;
 end;
+
+-- A place that is not in the plan of a request, or null. A plan has all places that there are.
+create or replace function privacy.unplanned(asked integer) returns text
+stable
+return (
+    select place from unnest({places}) as place
+    where place not in (select e.place from privacy.evidence(asked, 'find') as e)
+    limit 1
+);
+
+-- A place of the plan that was not proved since it was treated, or in which something is left; null if there is none.
+create or replace function privacy.unproved(asked integer) returns text
+stable
+return (
+    select proof.place
+    from privacy.evidence(asked, 'prove') as proof
+    inner join privacy.evidence(asked, 'treat') as treated on proof.place = treated.place
+    where (proof.entry > treated.entry and (proof.counts ->> 'left')::integer = 0) is not true
+    limit 1
+);
+
+-- Whether the ledger says that this was erased, or is about to be: only the owner writes it.
+create or replace function privacy.is_in_ledger(request privacy.request) returns boolean
+stable
+return exists (
+    select from privacy.ledger_entry as e
+    where
+        e.request = request.number and e.customer_id = request.customer_id and e.kind = request.kind
+        and e.until = request.until
+);
 
 -- What the officer and the approver see: every request, and nobody in it.
 
@@ -275,7 +322,7 @@ begin atomic
         e.place,
         s.step,
         e.counts
-    from unnest(array['find', 'treat', 'prove', 'attest']) with ordinality as s (step, place_in_order)
+    from unnest(array['find', 'control', 'treat', 'prove', 'attest']) with ordinality as s (step, place_in_order)
     cross join lateral privacy.evidence(asked, s.step) as e
     where e.entry is not null
     order by s.place_in_order, e.place;

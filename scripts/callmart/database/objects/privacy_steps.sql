@@ -116,8 +116,7 @@ begin
         approved_by = case when has_begun then r.approved_by end
     where r.number = asked;
     if has_begun then
-        insert into ops.audit_log (action, customer_id, details)
-        values ('privacy taken over', request.customer_id, jsonb_build_object('request', asked));
+        perform privacy.log(request, 'taken over');
     else
         perform privacy.enter(request, 'identified', jsonb_build_object('how', how, 'alone', alone));
     end if;
@@ -125,17 +124,19 @@ begin
 end
 $$;
 
--- Record a plan: counts per place, up to a moment. An earlier plan and its approval no longer count.
-create or replace function privacy.note_plan(asked integer, hash text, until timestamptz, counts jsonb) returns void
+-- Record a plan, up to a moment. What it found in each place is evidence, and comes afterwards. An earlier plan and its
+-- approval no longer count. As long as nothing was erased, one can plan again.
+create or replace function privacy.note_plan(asked integer, hash text, until timestamptz) returns void
 language plpgsql
 security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    request privacy.request := privacy.take(asked, 'identified', 'planned', 'approved');
-    moment timestamptz := clock_timestamp();
-    place text;
+    request privacy.request := privacy.take(asked, 'identified', 'planned', 'approved', 'executing');
 begin
+    if request.state = 'executing' and privacy.is_in_ledger(request) then
+        perform privacy.out_of_turn(request);
+    end if;
     if (request.is_alone or request.is_instructed) is not true then
         perform privacy.mistake(
             format(
@@ -146,23 +147,20 @@ begin
             )
         );
     end if;
-    if jsonb_typeof(counts) <> 'object' or counts = '{{}}' or until >= moment then
-        perform privacy.mistake('a plan has counts per place, up to the end of a day that is over');
+    if hash is null or (until < clock_timestamp()) is not true then
+        perform privacy.mistake('a plan has a hash, and goes up to the end of a day that is over');
     end if;
     update privacy.request as r
     set
-        planned_at = moment,
+        planned_at = clock_timestamp(),
         planned_by = session_user,
         plan_hash = hash,
         until = note_plan.until,
         approved_at = null,
-        approved_by = null
+        approved_by = null,
+        begun_at = null
     where r.number = asked;
-    for place in select jsonb_object_keys(counts) loop
-        perform privacy.require_counts(counts -> place);
-        insert into privacy.step (request, place, step, counts) values (asked, place, 'find', counts -> place);
-    end loop;
-    perform privacy.enter(request, 'planned', jsonb_build_object('places', counts));
+    perform privacy.enter(request, 'planned');
 end
 $$;
 
@@ -176,6 +174,7 @@ as $$
 declare
     request privacy.request := privacy.take(asked, 'planned');
     refused text;
+    unplanned text;
 begin
     if session_user in (request.opened_by, request.planned_by, current_user) then
         return privacy.refusal(
@@ -186,6 +185,12 @@ begin
     refused := privacy.lost_authority(request, 'approve');
     if refused is not null then
         return refused;
+    end if;
+    unplanned := privacy.unplanned(asked);
+    if unplanned is not null then
+        perform privacy.mistake(
+            format('request %s: %s is not in the plan; `callmart privacy plan %s` again', asked, unplanned, asked)
+        );
     end if;
     if hash is distinct from request.plan_hash then
         perform privacy.mistake(
@@ -200,8 +205,8 @@ begin
 end
 $$;
 
--- Begin, or go on, to do the approved plan. The hash is that of the plan as it would be made now; once it has begun,
--- the counts become smaller, and it is not compared any more.
+-- Begin, or go on, to do the approved plan. The hash is that of the plan as it would be made now; it is null once
+-- something was erased, because then the counts become smaller.
 create or replace function privacy.begin_doing(asked integer, hash text) returns text
 language plpgsql
 security definer
@@ -211,7 +216,7 @@ declare
     request privacy.request := privacy.take(asked, 'approved', 'executing', 'proving');
     refused text;
 begin
-    if request.state = 'approved' then
+    if request.state = 'approved' or not privacy.is_in_ledger(request) then
         refused := privacy.lost_authority(request, 'do');
         if refused is not null then
             return refused;
@@ -227,7 +232,7 @@ begin
         end if;
     end if;
     update privacy.request as r
-    set begun_at = coalesce(r.begun_at, clock_timestamp())
+    set begun_at = coalesce(r.begun_at, clock_timestamp()), blocked_place = null, blocked_code = null
     where r.number = asked;
     if request.state <> 'executing' then
         perform privacy.enter(request, 'executing');
@@ -236,44 +241,68 @@ begin
 end
 $$;
 
--- Record what was treated, proved or attested in a place of the plan. A place that was blocked is free again. Of a
--- proof the counts have to say what is `left`; `to_attest` is what a person still has to confirm.
+-- Record what was found, treated or proved in a place, or what a control has found before. Only the owner may: what the
+-- machine has done is no person's to say. Nothing is treated before the control and the ledger entry. Of a proof the
+-- counts have to say what is `left`; `to_attest` is what a person still has to confirm.
 create or replace function privacy.note_step(asked integer, place text, step text, counts jsonb) returns void
 language plpgsql
-security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
     request privacy.request;
 begin
     request := case step
+        when 'find' then privacy.take(asked, 'planned')
+        when 'control' then privacy.take(asked, 'executing')
         when 'treat' then privacy.take(asked, 'executing')
         when 'prove' then privacy.take(asked, 'proving')
-        when 'attest' then privacy.take(asked, 'answered')
     end;
     if request.number is null then
-        perform privacy.mistake(format('%s is no step of evidence: record treat, prove or attest', step));
+        perform privacy.mistake(format('%s is no step of evidence: record find, control, treat or prove', step));
     end if;
     perform privacy.require_counts(counts);
-    if not exists (select from privacy.evidence(asked, 'find') as e where e.place = note_step.place) then
+    if (place = any ({places})) is not true then
+        perform privacy.mistake(format('request %s: that is none of the places in base/evidence.py', asked));
+    end if;
+    if step <> 'find' and not exists (
+        select from privacy.evidence(asked, 'find') as e where e.place = note_step.place
+    ) then
         perform privacy.mistake(format('request %s has no place of this name in its plan', asked));
     end if;
-    if step = 'prove' and not counts ? 'left' then
-        perform privacy.mistake('a proof says how much is left');
+    if step = 'treat' and not (
+        privacy.is_in_ledger(request)
+        and exists (select from privacy.evidence(asked, 'control') as e where e.entry is not null)
+    ) then
+        perform privacy.mistake(
+            format('request %s: nothing is erased before a control has looked for it and the ledger has it', asked)
+        );
     end if;
     insert into privacy.step (request, place, step, counts) values (asked, place, step, counts);
-    update privacy.request as r
-    set blocked_place = null, blocked_code = null
-    where r.number = asked and r.blocked_place = note_step.place;
-    insert into ops.audit_log (action, customer_id, details)
-    values (
-        'privacy ' || step, request.customer_id,
-        jsonb_build_object('request', asked, 'place', place, 'counts', counts)
-    );
+    if step <> 'find' then
+        perform privacy.log(request, step, jsonb_build_object('place', place));
+    end if;
 end
 $$;
 
--- Begin, or go on, to prove that nothing is left. Every place of the plan has been treated.
+-- Record that somebody has done in a place of the plan what callmart can't do itself.
+create or replace function privacy.attest(asked integer, place text) returns void
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    request privacy.request := privacy.take(asked, 'answered');
+begin
+    if not exists (select from privacy.evidence(asked, 'prove') as e where e.place = attest.place) then
+        perform privacy.mistake(format('request %s has no place of this name in its plan', asked));
+    end if;
+    insert into privacy.step (request, place, step, counts) values (asked, place, 'attest', '{{}}');
+    perform privacy.log(request, 'attest', jsonb_build_object('place', place));
+end
+$$;
+
+-- Begin, or go on, to prove that nothing is left. What blocked may be gone by now. Every place of the plan has been
+-- treated.
 create or replace function privacy.begin_proving(asked integer) returns void
 language plpgsql
 security definer
@@ -289,6 +318,9 @@ begin
             format('request %s: %s is not done yet; `callmart privacy do %s` goes on', asked, missing, asked)
         );
     end if;
+    update privacy.request as r
+    set blocked_place = null, blocked_code = null
+    where r.number = asked;
     if request.state = 'executing' then
         perform privacy.enter(request, 'proving');
     end if;
@@ -306,13 +338,13 @@ declare
         asked, 'identified', 'planned', 'approved', 'executing', 'proving', 'answered'
     );
 begin
+    if (place = any ({blocking}) and code = any ({codes})) is not true then
+        perform privacy.mistake(format('request %s: that is no place or no reason of base/evidence.py', asked));
+    end if;
     update privacy.request as r
     set blocked_place = place, blocked_code = code
     where r.number = asked;
-    insert into ops.audit_log (action, customer_id, details)
-    values (
-        'privacy blocked', request.customer_id, jsonb_build_object('request', asked, 'place', place, 'code', code)
-    );
+    perform privacy.log(request, 'blocked', jsonb_build_object('place', place, 'code', code));
 end
 $$;
 
@@ -343,12 +375,8 @@ begin
     if refused is not null then
         return refused;
     end if;
-    select proof.place into unproved
-    from privacy.evidence(asked, 'prove') as proof
-    inner join privacy.evidence(asked, 'treat') as treated on proof.place = treated.place
-    where (proof.entry > treated.entry and (proof.counts ->> 'left')::numeric = 0) is not true
-    limit 1;
-    if found then
+    unproved := privacy.unproved(asked);
+    if unproved is not null then
         perform privacy.mistake(
             format(
                 'request %s: %s is not proved; `callmart privacy prove %s`, and if something is left, '
@@ -388,12 +416,15 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
     request privacy.request := privacy.take(asked, 'answered');
-    missing text;
+    missing text := privacy.unproved(asked);
 begin
     if request.blocked_place is not null then
         perform privacy.mistake(
             format('request %s is blocked by %s (%s)', asked, request.blocked_place, request.blocked_code)
         );
+    end if;
+    if missing is not null then
+        perform privacy.mistake(format('request %s: %s is not proved, so it can''t be closed', asked, missing));
     end if;
     select string_agg(format('--attested "%s"', proof.place), ' ') into missing
     from privacy.evidence(asked, 'prove') as proof

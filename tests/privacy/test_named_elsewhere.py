@@ -1,0 +1,154 @@
+"""A person whom the registry names in several places: an agent who is a contact, a contact who is an agent."""
+
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime, time, timedelta
+
+import pytest
+
+from callmart.base.errors import UserError
+from callmart.base.keys import known_key
+from callmart.base.person import Kind, Person, Work
+from callmart.land.places import Stored
+from callmart.privacy import erasing, persons
+from callmart.privacy.kept import Kept
+from callmart.registry.places import Persons
+from callmart_home import Callmart, MakeOnce
+from today import TODAY
+
+pytestmark = pytest.mark.dated
+
+ONE = 1
+UNTIL = datetime.combine(TODAY, time(), UTC) - timedelta(days=1)
+
+AGENTS = [
+    "{id: Agent/1, name: Ada Eerste, email: ada@een.example}",
+    "{id: Agent/2, name: Bo Tweede, email: GRO\u1e9e@een.example}",
+    "{id: Agent/3, name: Bo Tweede}",
+    "{id: Agent/4, name: Do Vierde, email: do@een.example}",
+]
+CONTACTS = [
+    "{name: A. Eerste, email: ADA@een.example, authorised: true}",
+    "{name: Cor Derde, email: gro\u00df@een.example}",
+    "{name: Do Vierde, email: elsewhere@een.example}",
+]
+RECIPIENTS = ["{email: Ada@Een.example, reports: []}", "{email: gross@een.example, reports: []}"]
+
+
+def registry(*left_out: str) -> str:
+    def listed(entries: Sequence[str]) -> str:
+        return f"[{', '.join(entry for entry in entries if entry not in left_out)}]"
+
+    return f"""
+customers:
+  - id: {ONE}
+    name: Een
+    contracts: [{{option: detailed, from: 2020-01-01}}]
+    agents: {listed(AGENTS)}
+    contacts: {listed(CONTACTS)}
+    recipients: {listed(RECIPIENTS)}
+"""
+
+
+@pytest.fixture(scope="module")
+def home(callmart: Callmart, make_once: MakeOnce) -> Callmart:
+    make_once(callmart, "named elsewhere", lambda: callmart.apply(registry()))
+    return callmart
+
+
+@pytest.fixture
+def work(home: Callmart) -> Iterator[Work]:
+    """Afterwards nobody was erased."""
+    with home.connect() as connection:
+        yield Work(connection, home.settings, lambda: None)
+        connection.rollback()
+        connection.execute("truncate privacy.tombstone, privacy.ledger_entry, privacy.ledger cascade")
+        connection.execute("delete from registry.customer")
+        connection.commit()
+    (home.home / "privacy" / "ledger").unlink(missing_ok=True)
+    home.apply(registry())
+
+
+def erased(work: Work, kind: Kind, *words: str) -> Person:
+    """Erase somebody from the registry, with the tombstones."""
+    key = key_of(work)
+    person = persons.person(work.connection, key, ONE, kind, words, UNTIL)
+    work.connection.commit()
+    counts = Persons().find(work, person)
+    erasing._secure(work, person, key, 1, Kept.of(person, Stored()))
+    assert Persons().treat(work, person) == counts and counts
+    assert not Persons().find(work, person)
+    return person
+
+
+def key_of(work: Work) -> bytes:
+    ((fingerprint,),) = work.connection.execute("select key_fingerprint from registry.customer").fetchall()
+    return known_key(work.settings.home, ONE, fingerprint)
+
+
+def left(home: Callmart) -> list[tuple[str, str | None]]:
+    """The names and addresses of the registry, agents first."""
+    rows = home.rows(
+        "select 1 as n, name, email from registry.agent union all select 2, name, email from registry.contact"
+        " union all select 3, null, email from registry.recipient order by 1, 3, 2"
+    )
+    return [(row["name"], row["email"]) for row in rows]
+
+
+def refused(home: Callmart, *left_out: str) -> str | None:
+    """The section in which the registry file still names somebody."""
+    try:
+        home.apply(registry(*left_out))
+    except UserError as error:
+        assert not any(word in str(error) for word in ("een.example", "Eerste", "Vierde", "Tweede"))
+        return str(error).partition("`")[2].partition("`")[0]
+    return None
+
+
+def test_an_agent_goes_as_contact_and_recipient_too(home: Callmart, work: Work) -> None:
+    person = erased(work, "agent", "Agent/1")
+    assert {"ada@een.example", "ADA@een.example", "Ada@Een.example"} <= person.words
+    assert not [email for _, email in left(home) if email and email.casefold() == "ada@een.example"]
+    assert refused(home) == "agents"
+    assert refused(home, AGENTS[0]) == "contacts"
+    assert refused(home, AGENTS[0], CONTACTS[0]) == "recipients"
+    assert refused(home, AGENTS[0], CONTACTS[0], RECIPIENTS[0]) is None
+
+
+@pytest.mark.parametrize(
+    ("kind", "word"), [("contact", "GROSS@een.example"), ("recipient", "gro\u00df@EEN.example")]
+)
+def test_a_contact_s_address_goes_from_an_agent_who_stays(
+    home: Callmart, work: Work, kind: Kind, word: str
+) -> None:
+    erased(work, kind, word.casefold())
+    assert left(home).count(("Bo Tweede", None)) == 2, "the agent stays"
+    assert refused(home) == "agents"
+    assert refused(home, AGENTS[1], RECIPIENTS[1]) == "contacts"
+    assert refused(home, AGENTS[1], CONTACTS[1], RECIPIENTS[1]) is None
+
+
+def test_an_erased_agent_s_name_is_refused_among_the_contacts(home: Callmart, work: Work) -> None:
+    person = erased(work, "agent", "Agent/4")
+    assert "Do Vierde" in person.words, "it is looked for"
+    assert refused(home, AGENTS[3]) == "contacts"
+    assert refused(home, AGENTS[3], CONTACTS[2]) is None
+
+
+def test_a_name_that_two_agents_have_is_the_other_s(home: Callmart, work: Work) -> None:
+    asked = persons.person(work.connection, key_of(work), ONE, "agent", ["Agent/2"], UNTIL)
+    assert persons.others(work.connection, asked, ["Agent/2"]) == [("Agent/3", "name")]
+    work.connection.commit()
+    person = erased(work, "agent", "Agent/2")
+    assert "Bo Tweede" not in person.words
+    assert refused(home, AGENTS[1], CONTACTS[1], RECIPIENTS[1]) is None
+
+
+def test_who_is_still_there_keeps_the_address(home: Callmart, work: Work) -> None:
+    before = left(home)
+    work.connection.execute("update registry.agent set last_day = %s where agent = 'Agent/1'", [TODAY])
+    key = key_of(work)
+    person = persons.person(work.connection, key, ONE, "agent", ["Agent/1"], UNTIL)
+    work.connection.commit()
+    assert (person.addresses, person.named) == (frozenset(), frozenset())
+    assert not Persons().treat(work, person)
+    assert left(home) == before
