@@ -376,6 +376,8 @@ def test_the_planner_tells_nothing_of_others(opened: Callmart, scene: Scene) -> 
     compared = 0
     with login(opened, NAMED) as connection, opened.connect() as owner:
         for mart in scene.marts:
+            if mart.name == "queue_contact":
+                continue  # nobody here has ordered it
             for relation in rights.shown_in(mart) if mart.group != "usage" else ():
                 where = inference.place(owner, mart, relation, NAMED)
                 assert where is not None

@@ -1,10 +1,11 @@
 """What differs from the protection as it should be: rows, privileges, policies, memberships."""
 
+import re
 from collections.abc import Iterator
 
 import psycopg
 
-from callmart.access import drift, rights, roles
+from callmart.access import drift, rights
 from callmart.audit import attempts
 from callmart.audit.attempts import Scene
 from callmart.declarations import dbt_project, metrics
@@ -48,7 +49,9 @@ def leaks(connection: psycopg.Connection, scene: Scene) -> Iterator[str]:
     yield from (f"{member} becomes {role}" for member, role in connection.execute(BECOMES))
     every = relations(connection, *OURS)
     marts = {relation: mart for mart in scene.marts for relation in rights.shown_in(mart)}
-    options: dict[int, str] = dict(connection.execute("select * from registry.current_option").fetchall())
+    queries: dict[str, str] = dict(
+        connection.execute("select object, query from access.definition").fetchall()
+    )
     for attacker in attempts.attackers(scene):
         for name in every:
             readable = name in attacker.reads | attacker.reads_partly
@@ -57,11 +60,13 @@ def leaks(connection: psycopg.Connection, scene: Scene) -> Iterator[str]:
                     yield f"{attacker.name}: {name}"
                 continue
             expected: set[object] | None = None
-            if name in marts and marts[name].group in roles.opens(options[attacker.own]):
+            if name in marts and marts[name].group in attacker.opens:
                 floor = "and {} >= (now() at time zone 'Europe/Amsterdam' - interval '2 years')::date"
                 kept = floor.format(marts[name].day) if marts[name].day else ""
                 expected = set(connection.execute(own_rows(marts[name], name, attacker.own, kept)).fetchall())
                 assert expected or name not in ("mart.queue_interval", "mart.agent_day", "mart.agent")
+            elif scene.shared.get(name) in attacker.opens:
+                expected = set(connection.execute(own_of_shared(queries[name], attacker.own)).fetchall())
             if _rows_as(connection, attacker.role, name, "row(t.*)::text") != expected:
                 yield f"{attacker.name}: {name}"
 
@@ -76,6 +81,16 @@ def own_rows(mart: dbt_project.Mart, relation: str, customer: int, kept: str) ->
         f"store.{mart.name}", f"{own} as s"
     )
     return f"select row(t.*)::text from ({ratios}) as t"
+
+
+def own_of_shared(query: str, customer: int) -> str:
+    """What a customer should see in a view of the registry or the books, from the view's own query."""
+    query = re.sub(
+        r"from ((?:registry|ops)\.\w+)",
+        rf"from (select * from \1 where customer_id = {customer}) as own",
+        query,
+    )
+    return f"select row(t.*)::text from ({query.replace('access.current_customer()', str(customer))}) as t"
 
 
 def _rows_as(connection: psycopg.Connection, role: str, relation: str, what: str) -> set[object] | None:

@@ -41,7 +41,10 @@ def of_rights(connection: psycopg.Connection, settings: Settings, scene: Scene) 
         SQL["strays"],
         {
             "marts": [table_of(mart) for mart in (*scene.marts, *left)],
-            "shown": [relation for mart in (*scene.marts, *left) for relation in shown_in(mart)],
+            "shown": [
+                *scene.shared,
+                *(relation for mart in (*scene.marts, *left) for relation in shown_in(mart)),
+            ],
         },
     ).fetchall()
     strange = [name for (name,) in strays] + [
