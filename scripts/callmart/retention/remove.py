@@ -109,7 +109,6 @@ def remove(
             removed.append(Unremoved(customer_id, error))
         on_customer(customer_id, number + 1, len(gone) + len(with_surplus))
     shelf.tidy(connection, settings)
-    connection.commit()
     vacuum.vacuum(connection)
     return removed
 
