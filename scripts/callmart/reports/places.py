@@ -17,12 +17,11 @@ class Pages:
 
     def find(self, work: Work, person: Person) -> Counts:
         """Count the customer's pages in which the person is."""
-        return Counts(
-            pages=sum(
-                page.customer_id == person.customer_id and _is_in(work, page.path.read_text("utf-8"))
-                for page in shelf.pages(work.settings)
-            )
-        )
+        found = Counts()
+        for page in shelf.pages(work.settings):
+            if page.customer_id == person.customer_id:
+                found["pages"] += _is_in(work, page.path.read_text("utf-8"))
+        return +found
 
     def treat(self, work: Work, person: Person) -> Counts:
         """Remove all pages of the customer. Commits."""

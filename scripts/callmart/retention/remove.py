@@ -111,7 +111,6 @@ def remove(
         on_customer(customer_id, number + 1, len(gone) + len(with_surplus))
     shelf.tidy(connection, settings)
     outbox.tidy(connection, settings)
-    connection.commit()
     vacuum.vacuum(connection)
     return removed
 
