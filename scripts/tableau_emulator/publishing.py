@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from starlette.responses import Response
 
-from tableau_emulator import connections, jobs, revisions, uploads, xml
+from tableau_emulator import connections, forms, jobs, revisions, uploads, xml
 from tableau_emulator.access import locked_by
 from tableau_emulator.call import Call
 from tableau_emulator.errors import absent, forbidden, malformed
@@ -32,7 +32,8 @@ def publish(
     larger, as extracts are never opened.
     """
     given = uploads.parts(call)
-    asked = xml.request(uploads.part(call, "request_payload")[1], kind)
+    payload = uploads.part(call, "request_payload")
+    asked = xml.child(forms.read(payload.content, payload.content_type), kind)
     project, name = _project(call, asked), asked.get("name", "")
     if not name:
         raise malformed(f"A {kind} needs a name.")

@@ -106,10 +106,11 @@ def _remove(call: Call, view: sqlite3.Row) -> None:
     call.state.write("delete from view where id = ?", view["id"])
 
 
-def short(view: sqlite3.Row) -> xml.Element:
+def short(call: Call, view: sqlite3.Row) -> xml.Element:
     """A view in short form, as part of its workbook."""
     return xml.element(
-        "view", id=view["id"], name=view["name"], contentUrl=view["content_url"],
+        "view", tags.render(call.state, view["id"]), id=view["id"], name=view["name"],
+        contentUrl=view["content_url"], createdAt=view["created_at"], updatedAt=view["updated_at"],
         viewUrlName=view["content_url"].rpartition("/")[2],
     )  # fmt: skip
 

@@ -72,7 +72,7 @@ def render(call: Call, *, with_views: bool = False) -> Callable[[sqlite3.Row], x
 
     def rendered(workbook: sqlite3.Row) -> xml.Element:
         sheets = views.shown(call, workbook["id"])
-        listed = [xml.element("views", *(views.short(each) for each in sheets))] if with_views else []
+        listed = [xml.element("views", *(views.short(call, each) for each in sheets))] if with_views else []
         return xml.element(
             "workbook",
             content.owner(call, workbook["owner_id"]),
