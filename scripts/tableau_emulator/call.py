@@ -48,7 +48,7 @@ class Call:
         return self.access.site_id
 
     def document(self) -> xml.Element:
-        """The root of the request's body. Raises ApiError 400000 if it is neither XML nor JSON."""
+        """The root of the request's body, which is in XML or JSON."""
         return forms.read(self.body, self.content_type)
 
     def request(self, name: str) -> xml.Element:

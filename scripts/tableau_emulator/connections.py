@@ -41,7 +41,7 @@ def document(file: Path, file_type: str) -> xml.Element | None:
 def replace(call: Call, kind: str, luid: str, root: xml.Element | None, asked: xml.Element) -> None:
     """Stores the connections in the document of published content, with the credentials of the request."""
     call.state.write("delete from connection where content_id = ?", luid)
-    embedded: dict[str, str] = defaultdict(new_luid)  # the LUID of each data source that is only in a workbook
+    embedded: dict[str, str] = defaultdict(new_luid)  # the data sources that are only in a workbook
     for position, (node, source) in enumerate(_found(root)):
         values = {
             "type": node.get("class", ""),

@@ -178,12 +178,16 @@ _ONE = "/sites/{site}/views/{view}"
 ENDPOINTS = (
     Endpoint("GET", "/sites/{site}/views", query, lists=True),
     Endpoint("GET", "/sites/{site}/workbooks/{workbook}/views", query_of_workbook),
-    Endpoint("GET", "/sites/{site}/workbooks/{workbook}/views/{view}/previewImage", pictures.image("view")),
+    Endpoint(
+        "GET",
+        "/sites/{site}/workbooks/{workbook}/views/{view}/previewImage",
+        pictures.export("view", "png", "Read"),
+    ),
     Endpoint("GET", _ONE, query_one),
     Endpoint("DELETE", _ONE, delete),
-    Endpoint("GET", _ONE + "/image", pictures.image("view", "ExportImage")),
-    Endpoint("GET", _ONE + "/previewImage", pictures.image("view")),
-    Endpoint("GET", _ONE + "/pdf", pictures.pdf("view")),
-    Endpoint("GET", _ONE + "/data", pictures.data),
-    Endpoint("GET", _ONE + "/crosstab/excel", pictures.crosstab),
+    Endpoint("GET", _ONE + "/image", pictures.export("view", "png", "ExportImage")),
+    Endpoint("GET", _ONE + "/previewImage", pictures.export("view", "png", "Read")),
+    Endpoint("GET", _ONE + "/pdf", pictures.export("view", "pdf", "ExportImage")),
+    Endpoint("GET", _ONE + "/data", pictures.export("view", "csv", "ExportData")),
+    Endpoint("GET", _ONE + "/crosstab/excel", pictures.export("view", "xlsx", "ExportData")),
 )

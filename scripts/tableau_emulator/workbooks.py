@@ -99,7 +99,7 @@ ENDPOINTS = (
     Endpoint("PUT", _ONE, update),
     Endpoint("DELETE", _ONE, content.remove("workbook")),
     Endpoint("POST", _ONE + "/refresh", jobs.refresh("workbook")),
-    Endpoint("GET", _ONE + "/previewImage", pictures.image("workbook", "Read")),
-    Endpoint("GET", _ONE + "/pdf", pictures.pdf("workbook")),
-    Endpoint("GET", _ONE + "/powerpoint", pictures.powerpoint("workbook")),
+    Endpoint("GET", _ONE + "/previewImage", pictures.export("workbook", "png", "Read")),
+    Endpoint("GET", _ONE + "/pdf", pictures.export("workbook", "pdf", "ExportImage")),
+    Endpoint("GET", _ONE + "/powerpoint", pictures.export("workbook", "pptx", "ExportImage")),
 )

@@ -82,5 +82,8 @@ def test_tableau_api_lib(here: World, desk: Path) -> None:
     assert (workbook.name, workbook.tags, workbook.show_tabs) == ("report", {"weekly"}, False)
     assert [source.certified for source in here.server.datasources.get()[0]] == [True]
     with here.state() as state:
-        assert [row["name"] for row in state.all("select distinct name from user order by name")] == ["ada", "admin"]
+        assert [row["name"] for row in state.all("select distinct name from user order by name")] == [
+            "ada",
+            "admin",
+        ]
         assert not state.all("select * from session where token_name = 'client'")  # it has signed out
