@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import requests
 import tableauserverclient as TSC
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from lxml import etree
 
@@ -285,13 +285,14 @@ def test_wrong_bodies_are_refused_in_the_form_that_is_asked_for(here: World, ser
 
 
 NAMES = st.sampled_from(("user", "users", "tag", "connectionLUID", "description"))
-TEXT = st.text(st.characters(exclude_categories=("Cc", "Cs"), exclude_characters="\ufffe\uffff"))
-SCALAR = TEXT | st.booleans() | st.integers()
+TEXT = st.text("aZ0é€\U0001f600 <>&\"'{}[]", max_size=4)
+SCALAR = TEXT | st.booleans() | st.integers(-9, 99)
 REQUESTS = st.recursive(
     st.dictionaries(NAMES, SCALAR),
     lambda inner: st.dictionaries(
         NAMES, SCALAR | inner | st.lists(inner) | st.lists(TEXT.filter(bool)) | st.none()
     ),
+    max_leaves=10,
 )
 
 
@@ -311,7 +312,7 @@ def in_xml(name: str, said: Any) -> etree._Element:
     return node
 
 
-@settings(max_examples=50)
+@settings(max_examples=50, suppress_health_check=[HealthCheck.too_slow])  # a busy machine is no failure
 @given(REQUESTS)
 def test_a_request_is_read_alike_in_both_forms(said: dict[str, Any]) -> None:
     of_json = forms.read(json.dumps(said).encode(), JSON)
