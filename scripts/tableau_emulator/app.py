@@ -1,4 +1,4 @@
-"""The emulator as a web application: all resources' endpoints behind sign-in, with errors in the API's form."""
+"""The emulator as a web application: all resources' endpoints behind sign-in, answers in the form that is asked for."""
 
 import re
 from collections.abc import Awaitable, Callable
@@ -22,6 +22,7 @@ from tableau_emulator import (
     desk,
     faults,
     favorites,
+    forms,
     groups,
     jobs,
     permissions,
@@ -113,7 +114,7 @@ def _answer(
                 response = _handle(state, index, endpoint, request, body)
             except ApiError as error:
                 response = xml.failure(error)
-        return faults.after(fault, response)
+        return faults.after(fault, _formed(request, response))
 
     return answer
 
@@ -156,11 +157,16 @@ def _check_version(request: Request) -> None:
         raise unknown_resource(request.url.path)
 
 
+def _formed(request: Request, response: Response) -> Response:
+    return forms.answer(response, ", ".join(request.headers.getlist("accept")))
+
+
 async def _broken(request: Request, error: Exception) -> Response:
-    return xml.failure(ApiError(500, "000", "The emulator failed; its log says why."))
+    return _formed(request, xml.failure(ApiError(500, "000", "The emulator failed; its log says why.")))
 
 
 async def _unroutable(request: Request, error: Exception) -> Response:
+    failure = unknown_resource(request.url.path)
     if isinstance(error, HTTPException) and error.status_code == 405:
-        return xml.failure(ApiError(405, "000", f"{request.method} is not a method of '{request.url.path}'."))
-    return xml.failure(unknown_resource(request.url.path))
+        failure = ApiError(405, "000", f"{request.method} is not a method of '{request.url.path}'.")
+    return _formed(request, xml.failure(failure))

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from starlette.responses import Response
 
-from tableau_emulator import xml
+from tableau_emulator import forms, xml
 from tableau_emulator.access import Access
 from tableau_emulator.errors import absent, forbidden, lacking, malformed
 from tableau_emulator.state import State
@@ -47,9 +47,13 @@ class Call:
         """The LUID of the site that the user is signed in to."""
         return self.access.site_id
 
+    def document(self) -> xml.Element:
+        """The root of the request's body, which is in XML or JSON."""
+        return forms.read(self.body, self.content_type)
+
     def request(self, name: str) -> xml.Element:
         """The element `name` in the request's body."""
-        return xml.request(self.body, name)
+        return xml.child(self.document(), name)
 
     def flag(self, name: str, default: str = "false") -> bool:
         """Whether the query has `name=true`, in any case. Raises ApiError 400 for a value other than true and false."""
@@ -103,12 +107,18 @@ class Call:
         return response
 
 
+def luid_of(asked: xml.Element, kind: str) -> str | None:
+    """The LUID in a child such as <project id=""/>. Some clients send the child without it if they mean none."""
+    child = asked.find(kind)
+    return None if child is None else child.get("id") or None
+
+
 def named(asked: xml.Element, kind: str) -> str:
     """The LUID in a child such as <project id=""/>. Raises ApiError 400 if there is none."""
-    child = asked.find(kind)
-    if child is None or not child.get("id"):
+    luid = luid_of(asked, kind)
+    if luid is None:
         raise malformed(f"The request names no {kind}.")
-    return str(child.get("id"))
+    return luid
 
 
 Handler = Callable[[Call], Response]

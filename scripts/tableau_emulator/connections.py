@@ -6,6 +6,7 @@ Passwords are not stored, only whether one is embedded.
 import io
 import sqlite3
 import zipfile
+from collections import defaultdict
 from pathlib import Path
 
 from lxml import etree
@@ -40,13 +41,14 @@ def document(file: Path, file_type: str) -> xml.Element | None:
 def replace(call: Call, kind: str, luid: str, root: xml.Element | None, asked: xml.Element) -> None:
     """Stores the connections in the document of published content, with the credentials of the request."""
     call.state.write("delete from connection where content_id = ?", luid)
+    embedded: dict[str, str] = defaultdict(new_luid)  # the data sources that are only in a workbook
     for position, (node, source) in enumerate(_found(root)):
         values = {
             "type": node.get("class", ""),
             "server": node.get("server", ""),
             "port": node.get("port", ""),
             "user_name": node.get("username", ""),
-            "datasource_id": luid if kind == "datasource" else None,
+            "datasource_id": luid if kind == "datasource" else embedded[source],
             "datasource_name": asked.get("name", "") if kind == "datasource" else source,
         }
         published = _published(call, node.get("dbname", "")) if values["type"] == "sqlproxy" else None
@@ -100,7 +102,7 @@ def update_many(kind: str) -> Handler:
 
     def handler(call: Call) -> Response:
         row, asked = call.resource(kind, "Write", _WRITE_FORBIDDEN[kind]), call.request("connection")
-        luids = [node.text or "" for node in xml.parse(call.body).iter("connectionLUID", "connectionLuid")]
+        luids = [node.text or "" for node in asked.getparent().iter("connectionLUID", "connectionLuid")]
         if not luids:
             raise malformed("The request names no connection.")
         for luid in luids:

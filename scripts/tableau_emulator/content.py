@@ -7,7 +7,7 @@ from urllib.parse import quote
 from starlette.responses import Response
 
 from tableau_emulator import tags, xml
-from tableau_emulator.call import Call, Handler
+from tableau_emulator.call import Call, Handler, luid_of
 from tableau_emulator.errors import conflict, forbidden
 from tableau_emulator.query import asked_fields
 from tableau_emulator.state import State, now
@@ -39,15 +39,18 @@ def delete(state: State, kind: str, row: sqlite3.Row) -> None:
 def change(call: Call, kind: str, asked: xml.Element) -> sqlite3.Row:
     """Renames or moves content or changes its owner, as requested. Returns the row as it was before."""
     row = call.resource(kind, "Write")
-    name, project_id, owner_id = asked.get("name", row["name"]), row["project_id"], row["owner_id"]
-    project, owner = asked.find("project"), asked.find("owner")
-    if project is not None and project.get("id") != project_id:
+    name = asked.get("name", row["name"])
+    project_id, owner_id = (
+        luid_of(asked, "project") or row["project_id"],
+        luid_of(asked, "owner") or row["owner_id"],
+    )
+    if project_id != row["project_id"]:
         call.find(kind, row["id"], "ChangeHierarchy")
-        project_id = call.find("project", project.get("id", ""), "Write", _MOVE_FORBIDDEN[kind])["id"]
-    if owner is not None and owner.get("id") != owner_id:
-        if owner_id != call.user_id and not call.access.leads(project_id):
+        call.find("project", project_id, "Write", _MOVE_FORBIDDEN[kind])
+    if owner_id != row["owner_id"]:
+        if row["owner_id"] != call.user_id and not call.access.leads(project_id):
             raise forbidden("Only the owner or the leader of the project may change the owner.", "027")
-        owner_id = call.find("user", owner.get("id", ""))["id"]
+        call.find("user", owner_id)
     taken = call.state.one(
         f"select 1 from {kind} where project_id = ? and name = ? and id <> ?", project_id, name, row["id"]
     )

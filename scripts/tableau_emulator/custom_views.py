@@ -27,9 +27,8 @@ def query_one(call: Call) -> Response:
 
 def publish(call: Call) -> Response:
     """Creates a custom view of a workbook that the owner may see, or replaces the one of this name."""
-    given = uploads.parts(call)
-    asked = xml.request(uploads.part(call, "request_payload")[1], "customView")
-    content = given.get("tableau_customview", ("", b""))[1]
+    asked = uploads.payload(call, "customView")
+    content = uploads.part(call, "tableau_customview").content
     if not content or not asked.get("name"):
         raise malformed("A custom view needs a name and a file.")
     workbook = call.find("workbook", named(asked, "workbook"), "Read")

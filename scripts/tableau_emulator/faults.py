@@ -41,10 +41,10 @@ class Fault:
     With `every` above 1, only the last of each `every` requests fails. The fault begins `after` seconds after it was
     injected and ends after `lasting` seconds (None: never).
 
-    status: answers with `status` and a `body` of xml, html or none; nothing is done
+    status: answers with `status` and a `body`; nothing is done. xml is an error of the API, in XML or JSON
     html: answers 200 with an HTML page; nothing is done
     slow: answers after `seconds`; the other kinds of answer can be slow, too
-    truncated: carries out the request, and answers with the first half of the XML
+    truncated: carries out the request, and answers with the first half of the body
     cut: carries out the request, and breaks the connection in the middle of the answer
     reset: resets the connection without an answer; nothing is done
     session: ends the request's session and answers 401

@@ -62,7 +62,7 @@ def query_users(call: Call) -> Response:
 def add_users(call: Call) -> Response:
     """Adds one user, or several if the request has an element `users`."""
     call.administer()
-    group, asked = _changeable(call), xml.parse(call.body)
+    group, asked = _changeable(call), call.document()
     several = asked.find("users")
     wanted = [call.find("user", each.get("id", "")) for each in asked.iterfind(".//user")]
     if not wanted:

@@ -1,65 +1,49 @@
-"""Pictures and exports of sheets: small placeholder files of the right type."""
+"""Pictures and exports of workbooks and views: small placeholder files of the right type."""
 
 import base64
 import io
+import sqlite3
 import zipfile
+from typing import Literal
 
 from starlette.responses import Response
 
 from tableau_emulator.call import Call, Handler
 from tableau_emulator.errors import absent
 
+Format = Literal["png", "pdf", "pptx", "csv", "xlsx"]
+_OFFICE = "application/vnd.openxmlformats-officedocument"
+_MEDIA_TYPES: dict[Format, str] = {
+    "png": "image/png",
+    "pdf": "application/pdf",
+    "pptx": f"{_OFFICE}.presentationml.presentation",
+    "csv": "text/csv",
+    "xlsx": f"{_OFFICE}.spreadsheetml.sheet",
+}
 _PNG = base64.b64decode(
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAQAAAC1HAwCAAAAC0lEQVR42mNkYAAAAAYAAjCB0C8AAAAASUVORK5CYII="
 )
 
 
-def image(kind: str, capability: str = "Read") -> Handler:
-    """A PNG of one pixel."""
+def export(kind: str, form: Format, capability: str) -> Handler:
+    """Sends a workbook or view in a format, to a user who has the capability."""
 
     def handler(call: Call) -> Response:
         row = call.resource(kind, capability)
         if kind == "view" and call.path.get("workbook", row["workbook_id"]) != row["workbook_id"]:
             raise absent("view", row["id"])
-        return Response(_PNG, media_type="image/png")
+        return Response(_drawn(row, form), media_type=_MEDIA_TYPES[form])
 
     return handler
 
 
-def pdf(kind: str) -> Handler:
-    """A PDF of one empty page."""
-
-    def handler(call: Call) -> Response:
-        call.resource(kind, "ExportImage")
-        return Response(_pdf(), media_type="application/pdf")
-
-    return handler
-
-
-def powerpoint(kind: str) -> Handler:
-    """An empty package."""
-
-    def handler(call: Call) -> Response:
-        call.resource(kind, "ExportImage")
-        return Response(
-            _package(), media_type="application/vnd.openxmlformats-officedocument.presentationml.presentation"
-        )
-
-    return handler
-
-
-def data(call: Call) -> Response:
-    """The rows of a view as CSV: only a heading."""
-    view = call.resource("view", "ExportData")
-    return Response(f'"{view["name"]}"\n', media_type="text/csv")
-
-
-def crosstab(call: Call) -> Response:
-    """The rows of a view as a spreadsheet: an empty package."""
-    call.resource("view", "ExportData")
-    return Response(
-        _package(), media_type="application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
-    )
+def _drawn(row: sqlite3.Row, form: Format) -> bytes:
+    """A workbook or view in a format: a pixel, an empty page, an empty package, or the heading of a table."""
+    if form == "png":
+        return _PNG
+    if form == "pdf":
+        return _pdf()
+    return f'"{row["name"]}"\n'.encode() if form == "csv" else _package()
 
 
 def _pdf() -> bytes:

@@ -7,7 +7,7 @@ from starlette.responses import Response
 
 from tableau_emulator import content, xml
 from tableau_emulator.access import controlling
-from tableau_emulator.call import Call, Endpoint
+from tableau_emulator.call import Call, Endpoint, luid_of
 from tableau_emulator.errors import conflict, forbidden, malformed
 from tableau_emulator.query import Fields, asked_fields, page
 from tableau_emulator.state import State, new_luid, now
@@ -55,8 +55,7 @@ def update(call: Call) -> Response:
         raise forbidden("The default project can't be renamed or moved.", "005")
     if (name, parent_id) != (project["name"], project["parent_id"]):
         _free(call, name, parent_id)
-    owner = asked.find("owner")
-    owner_id = project["owner_id"] if owner is None else call.find("user", owner.get("id", ""))["id"]
+    owner_id = call.find("user", luid_of(asked, "owner") or project["owner_id"])["id"]
     call.state.update(
         "project", project["id"], name=name, description=asked.get("description", project["description"]),
         content_permissions=_content_permissions(asked, project["content_permissions"]), parent_id=parent_id,

@@ -32,7 +32,7 @@ def publish(
     larger, as extracts are never opened.
     """
     given = uploads.parts(call)
-    asked = xml.request(uploads.part(call, "request_payload")[1], kind)
+    asked = uploads.payload(call, kind)
     project, name = _project(call, asked), asked.get("name", "")
     if not name:
         raise malformed(f"A {kind} needs a name.")

@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from tableau_emulator import jwt, xml
 from tableau_emulator.access import Access
-from tableau_emulator.call import Call, Endpoint
+from tableau_emulator.call import Call, Endpoint, luid_of
 from tableau_emulator.errors import ApiError, absent, forbidden, malformed
 from tableau_emulator.state import State, digest, new_luid, now
 
@@ -44,15 +44,13 @@ def sign_in(call: Call) -> Response:
         user = _by_password(call.state, site, asked.get("name", ""), asked.get("password", ""))
     if user["site_role"] == "Unlicensed":
         raise _refused()
-    impersonated = asked.find("user")
+    impersonated = luid_of(asked, "user")
     if impersonated is not None:
         if user["site_role"] != "ServerAdministrator":
             raise forbidden("Only a server administrator may sign in as another user.")
-        other = call.state.one(
-            "select * from user where id = ? and site_id = ?", impersonated.get("id", ""), site["id"]
-        )
+        other = call.state.one("select * from user where id = ? and site_id = ?", impersonated, site["id"])
         if other is None:
-            raise absent("user", impersonated.get("id", ""))
+            raise absent("user", impersonated)
         user = other
     return _open(call.state, site, user, token_name, scopes)
 

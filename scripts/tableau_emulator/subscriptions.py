@@ -9,7 +9,7 @@ from starlette.responses import Response
 
 from tableau_emulator import schedules, xml
 from tableau_emulator.access import Access
-from tableau_emulator.call import Call, Endpoint, named
+from tableau_emulator.call import Call, Endpoint, luid_of, named
 from tableau_emulator.errors import forbidden, malformed
 from tableau_emulator.query import Fields, page
 from tableau_emulator.state import new_luid, now
@@ -104,12 +104,12 @@ def _allowed(call: Call, user: sqlite3.Row, kind: str, content: sqlite3.Row) -> 
 
 def _when(call: Call, asked: xml.Element) -> tuple[str | None, schedules.Frequency | None]:
     """The LUID of the schedule, or the frequency, or neither."""
-    own, beside = asked.find("schedule"), asked.getparent().find("schedule")
+    own, beside = luid_of(asked, "schedule"), asked.getparent().find("schedule")
     if beside is not None:
         return None, schedules.read_frequency(beside)
-    if own is None or not own.get("id"):
+    if own is None:
         return None, None
-    schedule = call.find("schedule", own.get("id"))
+    schedule = call.find("schedule", own)
     if schedule["type"] != "Subscription":
         raise malformed("The schedule is not for subscriptions.", "069")
     return str(schedule["id"]), None

@@ -4,10 +4,11 @@ import secrets
 import sqlite3
 import time
 from email.message import Message
+from typing import NamedTuple
 
 from starlette.responses import Response
 
-from tableau_emulator import xml
+from tableau_emulator import forms, xml
 from tableau_emulator.call import Call, Endpoint
 from tableau_emulator.capabilities import PUBLISHERS
 from tableau_emulator.errors import absent, forbidden, malformed
@@ -18,27 +19,42 @@ MIB = 1 << 20
 _WRONG_TYPE = {"datasource": ("010", "010"), "workbook": ("020", "035")}
 
 
-def part(call: Call, name: str) -> tuple[str, bytes]:
-    """The file name and content of one part of a multipart body. Raises ApiError 400 if it is missing."""
+class Part(NamedTuple):
+    """A part of a multipart body."""
+
+    filename: str
+    content_type: str
+    content: bytes
+
+
+def part(call: Call, name: str) -> Part:
+    """The part of a multipart body with this name. Raises ApiError 400 if it is missing."""
     found = parts(call)
     if name not in found:
         raise malformed(f"The request has no part '{name}'.")
     return found[name]
 
 
-def parts(call: Call) -> dict[str, tuple[str, bytes]]:
-    """The parts of a multipart body by name, each with its file name. Raises ApiError 400 if it isn't multipart."""
+def payload(call: Call, name: str) -> xml.Element:
+    """The element `name` of the request that comes with a file, in XML or JSON."""
+    found = part(call, "request_payload")
+    return xml.child(forms.read(found.content, found.content_type), name)
+
+
+def parts(call: Call) -> dict[str, Part]:
+    """The parts of a multipart body by name. Raises ApiError 400 if it isn't multipart."""
     boundary = _header(call.content_type).get_param("boundary")
     if not isinstance(boundary, str):
         raise malformed("The request is not multipart.")
     found = {}
     for section in (b"\r\n" + call.body).split(b"\r\n--" + boundary.encode())[1:-1]:
         head, _, content = section.partition(b"\r\n\r\n")
-        for line in head.decode("utf-8", "replace").splitlines():
-            key, _, value = line.partition(":")
-            if key.strip().lower() == "content-disposition":
-                name = _header(value).get_param("name")
-                found[str(name)] = (str(_header(value).get_param("filename", "")), content)
+        lines = (line.partition(":") for line in head.decode("utf-8", "replace").splitlines())
+        headers = {key.strip().lower(): value.strip() for key, _, value in lines}
+        disposition = _header(headers.get("content-disposition", ""))
+        found[str(disposition.get_param("name"))] = Part(
+            str(disposition.get_param("filename", "")), headers.get("content-type", ""), content
+        )
     return found
 
 
@@ -60,7 +76,7 @@ def append_chunk(call: Call) -> Response:
     given = parts(call)
     if "tableau_file" not in given:
         raise malformed("The request has no part 'tableau_file'.", "020")
-    size = append(call.state.uploads / upload["file"], given["tableau_file"][1])
+    size = append(call.state.uploads / upload["file"], given["tableau_file"].content)
     return xml.reply(xml.element("fileUpload", uploadSessionId=upload["id"], fileSize=size // MIB))
 
 
@@ -77,14 +93,12 @@ def _own(call: Call, luid: str) -> sqlite3.Row:
     return upload
 
 
-def receive(
-    call: Call, given: dict[str, tuple[str, bytes]], kind: str, types: tuple[str, ...]
-) -> tuple[str, str]:
+def receive(call: Call, given: dict[str, Part], kind: str, types: tuple[str, ...]) -> tuple[str, str]:
     """Stores the published file of a `kind` of content; returns the file's name in the state, and its type."""
     session = call.query.get("uploadSessionId")
-    filename, content = given.get(f"tableau_{kind}", ("", b""))
-    file_type = call.query.get(f"{kind}Type", filename.rpartition(".")[2])
-    if not session and not filename:
+    sent = given.get(f"tableau_{kind}", Part("", "", b""))
+    file_type = call.query.get(f"{kind}Type", sent.filename.rpartition(".")[2])
+    if not session and not sent.filename:
         raise malformed("The request contains no file and names no upload session.")
     if file_type not in types:
         raise malformed(
@@ -98,7 +112,7 @@ def receive(
         (call.state.uploads / upload["file"]).rename(call.state.files / file)
         call.state.write("delete from upload where id = ?", session)
     else:
-        append(call.state.files / file, content)
+        append(call.state.files / file, sent.content)
     return file, file_type
 
 

@@ -204,9 +204,8 @@ def _imported_role(licence: str, administers: str, publishes: str) -> str:
 
 
 def _rows(call: Call, part: str) -> list[list[str]]:
-    _, content = uploads.part(call, part)
     try:
-        text = content.decode("utf-8-sig")
+        text = uploads.part(call, part).content.decode("utf-8-sig")
         rows = [row for row in csv.reader(io.StringIO(text)) if row]
     except (UnicodeDecodeError, csv.Error):
         raise malformed("The file is not CSV in UTF-8.") from None

@@ -106,10 +106,11 @@ def _remove(call: Call, view: sqlite3.Row) -> None:
     call.state.write("delete from view where id = ?", view["id"])
 
 
-def short(view: sqlite3.Row) -> xml.Element:
+def short(call: Call, view: sqlite3.Row) -> xml.Element:
     """A view in short form, as part of its workbook."""
     return xml.element(
-        "view", id=view["id"], name=view["name"], contentUrl=view["content_url"],
+        "view", tags.render(call.state, view["id"]), id=view["id"], name=view["name"],
+        contentUrl=view["content_url"], createdAt=view["created_at"], updatedAt=view["updated_at"],
         viewUrlName=view["content_url"].rpartition("/")[2],
     )  # fmt: skip
 
@@ -177,12 +178,16 @@ _ONE = "/sites/{site}/views/{view}"
 ENDPOINTS = (
     Endpoint("GET", "/sites/{site}/views", query, lists=True),
     Endpoint("GET", "/sites/{site}/workbooks/{workbook}/views", query_of_workbook),
-    Endpoint("GET", "/sites/{site}/workbooks/{workbook}/views/{view}/previewImage", pictures.image("view")),
+    Endpoint(
+        "GET",
+        "/sites/{site}/workbooks/{workbook}/views/{view}/previewImage",
+        pictures.export("view", "png", "Read"),
+    ),
     Endpoint("GET", _ONE, query_one),
     Endpoint("DELETE", _ONE, delete),
-    Endpoint("GET", _ONE + "/image", pictures.image("view", "ExportImage")),
-    Endpoint("GET", _ONE + "/previewImage", pictures.image("view")),
-    Endpoint("GET", _ONE + "/pdf", pictures.pdf("view")),
-    Endpoint("GET", _ONE + "/data", pictures.data),
-    Endpoint("GET", _ONE + "/crosstab/excel", pictures.crosstab),
+    Endpoint("GET", _ONE + "/image", pictures.export("view", "png", "ExportImage")),
+    Endpoint("GET", _ONE + "/previewImage", pictures.export("view", "png", "Read")),
+    Endpoint("GET", _ONE + "/pdf", pictures.export("view", "pdf", "ExportImage")),
+    Endpoint("GET", _ONE + "/data", pictures.export("view", "csv", "ExportData")),
+    Endpoint("GET", _ONE + "/crosstab/excel", pictures.export("view", "xlsx", "ExportData")),
 )

@@ -72,7 +72,7 @@ def render(call: Call, *, with_views: bool = False) -> Callable[[sqlite3.Row], x
 
     def rendered(workbook: sqlite3.Row) -> xml.Element:
         sheets = views.shown(call, workbook["id"])
-        listed = [xml.element("views", *(views.short(each) for each in sheets))] if with_views else []
+        listed = [xml.element("views", *(views.short(call, each) for each in sheets))] if with_views else []
         return xml.element(
             "workbook",
             content.owner(call, workbook["owner_id"]),
@@ -99,7 +99,7 @@ ENDPOINTS = (
     Endpoint("PUT", _ONE, update),
     Endpoint("DELETE", _ONE, content.remove("workbook")),
     Endpoint("POST", _ONE + "/refresh", jobs.refresh("workbook")),
-    Endpoint("GET", _ONE + "/previewImage", pictures.image("workbook", "Read")),
-    Endpoint("GET", _ONE + "/pdf", pictures.pdf("workbook")),
-    Endpoint("GET", _ONE + "/powerpoint", pictures.powerpoint("workbook")),
+    Endpoint("GET", _ONE + "/previewImage", pictures.export("workbook", "png", "Read")),
+    Endpoint("GET", _ONE + "/pdf", pictures.export("workbook", "pdf", "ExportImage")),
+    Endpoint("GET", _ONE + "/powerpoint", pictures.export("workbook", "pptx", "ExportImage")),
 )

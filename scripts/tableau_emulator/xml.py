@@ -1,4 +1,4 @@
-"""The XML of the REST API: requests read with or without the namespace, responses written with it."""
+"""The XML of the REST API: requests read with or without the namespace, answers written with it."""
 
 import re
 from typing import Any
@@ -27,7 +27,7 @@ def element(tag: str, /, *children: Element | str, **attributes: str | int | boo
     node = etree.Element(f"{{{NAMESPACE}}}{tag}", nsmap={None: NAMESPACE})
     for key, value in attributes.items():
         if value is not None:
-            node.set(key, str(value).lower() if isinstance(value, bool) else str(value))
+            node.set(key, text(value))
     for child in children:
         if isinstance(child, str):
             node.text = child
@@ -36,30 +36,43 @@ def element(tag: str, /, *children: Element | str, **attributes: str | int | boo
     return node
 
 
+def text(value: object) -> str:
+    """A value as the API writes it."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
 def tag(node: Element) -> str:
     """The name of an element without its namespace."""
     return str(etree.QName(node).localname)
 
 
-def reply(*content: Element, status: int = 200) -> Response:
-    """A response with `content`."""
+class Answer(Response):
+    """An answer of the API. It is in XML; `root` is for those who want it in another form."""
+
+    media_type = "application/xml"
+
+    def __init__(self, root: Element, status: int) -> None:
+        super().__init__(etree.tostring(root, xml_declaration=True, encoding="UTF-8"), status)
+        self.root = root
+
+
+def reply(*content: Element, status: int = 200) -> Answer:
+    """An answer with `content`."""
     root = etree.Element(f"{{{NAMESPACE}}}tsResponse", nsmap={None: NAMESPACE, "xsi": _XSI})
     root.set(f"{{{_XSI}}}schemaLocation", _SCHEMA)
     root.extend(content)
-    body = etree.tostring(root, xml_declaration=True, encoding="UTF-8")
-    return Response(body, status, media_type="application/xml")
+    return Answer(root, status)
 
 
-def failure(error: ApiError) -> Response:
-    """The response for `error`."""
+def failure(error: ApiError) -> Answer:
+    """The answer for `error`."""
     # The schema requires the detail before the summary.
     parts = element("detail", NO_TEXT.sub("\ufffd", error.detail)), element("summary", error.summary)
     return reply(element("error", *parts, code=error.code), status=error.status)
 
 
-def request(body: bytes, name: str) -> Element:
-    """The child `name` of the tsRequest in `body`, without namespaces. Raises ApiError 400000 if it is missing."""
-    root = parse(body)
+def child(root: Element, name: str) -> Element:
+    """The child `name` of a tsRequest. Raises ApiError 400000 if it is missing."""
     found = root.find(name) if root.tag == "tsRequest" else None
     if found is None:
         raise malformed(f"The request has no element tsRequest/{name}.")

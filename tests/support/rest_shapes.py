@@ -7,7 +7,7 @@ answer to adding several to a group, and wants a build number as `restApiVersion
 """
 
 import re
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from lxml import etree
 
@@ -213,9 +213,15 @@ _BY_NAME: dict[str, re.Pattern[str]] = {
     **dict.fromkeys(
         ("attachImage", "attachPdf", "suspended", "sendIfViewEmpty", "hasExtracts", "isCertified", "embedPassword",
          "queryTaggingEnabled", "topLevelProject", "writeable", "useRemoteQueryAgent", "current", "deleted", "hasAlert",
-         "isPublished", "incremental", "enabled"),
+         "isPublished", "incremental", "enabled", "allowSubscriptionAttachments", "commentingEnabled",
+         "disableSubscriptions", "flowsEnabled", "guestAccessEnabled", "oAuthEnabled", "revisionHistoryEnabled",
+         "shared", "subscribeOthersEnabled"),
         _FLAG,
     ),
+}  # fmt: skip
+# The schema's int and long. Its other integers have no limit, and are text in JSON.
+_LIMITED = {
+    "offlineInteractionSupportedPhase", "sheetImageMaxAgeCeiling", "sheetImageMaxAgeFloor", "sizeInBytes",
 }  # fmt: skip
 
 
@@ -235,11 +241,23 @@ def check(content: bytes) -> None:
         _check(child, "")
 
 
+def check_json(said: dict[str, Any], path: str = "") -> None:
+    """Raises an AssertionError where an answer in JSON has not the lists and types that the schema makes of it."""
+    repeated = re.findall(r"(\w+)[*+]", _shape(path).children) if path else []
+    for key, value in said.items():
+        assert isinstance(value, list) is (key in repeated), (path, key, value)
+        for each in value if isinstance(value, list) else [value]:
+            if isinstance(each, dict):
+                check_json(each, f"{path}/{key}")
+            else:
+                typed = bool if _BY_NAME.get(key) is _FLAG else int if key in _LIMITED else str
+                assert type(each) is typed, (path, key, value)
+
+
 def _check(node: etree._Element, path: str) -> None:
     name = _name(node)
     path = f"{path}/{name}"
-    # the longest path that has a shape of its own: some names stand for more than one
-    shape = next(SHAPES[each] for each in _tails(path) if each in SHAPES)
+    shape = _shape(path)
     children = [_name(child) for child in node]
     pattern = "".join(_pattern(each) for each in shape.children.split())
     assert re.fullmatch(pattern, "".join(f"<{child}>" for child in children)), (name, children)
@@ -253,9 +271,11 @@ def _check(node: etree._Element, path: str) -> None:
         _check(child, path)
 
 
-def _tails(path: str) -> list[str]:
+def _shape(path: str) -> Shape:
+    """The shape of the longest end of a path that has one: some names stand for more than one."""
     parts = path.split("/")[1:]
-    return ["/".join(parts[start:]) for start in range(len(parts))]
+    tails = ("/".join(parts[start:]) for start in range(len(parts)))
+    return next(SHAPES[each] for each in tails if each in SHAPES)
 
 
 def _pattern(child: str) -> str:

@@ -7,6 +7,7 @@ import pytest
 import tableauserverclient as TSC
 
 from emulated import World, signed_in, world
+from emulated_shop import Shop
 
 
 @pytest.fixture(scope="module")
@@ -40,3 +41,10 @@ def project(server: TSC.Server) -> TSC.ProjectItem:
 def all_users(server: TSC.Server) -> str:
     """The LUID of the group of everybody."""
     return next(str(group.id) for group in TSC.Pager(server.groups) if group.name == "All Users")
+
+
+@pytest.fixture
+def shop(here: World) -> Shop:
+    shop = Shop(here.emulator, here.folder, here.server)
+    shop.open()
+    return shop

@@ -46,6 +46,42 @@ def test_a_wrong_secret_is_refused(emulator: Emulator) -> None:
         signed_in(Emulator(emulator.url, "nobody", emulator.token))
 
 
+def test_sign_in_in_json(here: World, emulator: Emulator, server: TSC.Server) -> None:
+    user = here.user("someone")
+    server.users.update(user, password="secret")
+    with here.state() as state:
+        state.connect_app("client", "secret id", "app secret")
+    url, header = f"{emulator.url}/api/3.28", {"accept": "application/json"}
+
+    def sign_in(**credentials: Any) -> Any:
+        asked = {"credentials": credentials | {"site": {"contentUrl": ""}}}
+        return requests.post(f"{url}/auth/signin", json=asked, headers=header, timeout=5).json()
+
+    by_password = {"name": "someone", "password": "secret"}
+    by_token = {"personalAccessTokenName": emulator.token_name, "personalAccessTokenSecret": emulator.token}
+    for given, luid in (
+        (by_password, user.id),
+        (by_password | {"user": {}}, user.id),  # as nobody else
+        ({"jwt": token()}, user.id),
+        (by_token | {"user": {"id": None}}, server.user_id),
+        (by_token | {"user": {"id": ""}}, server.user_id),
+        (by_token | {"user": {"id": user.id}}, user.id),
+    ):
+        said = sign_in(**given)["credentials"]
+        assert said["site"] == {"id": server.site_id, "contentUrl": ""}
+        assert said["user"] == {"id": luid}
+        signed, projects = (
+            header | {"x-tableau-auth": said["token"]},
+            f"{url}/sites/{server.site_id}/projects",
+        )
+        assert requests.get(projects, headers=signed, timeout=5).json()["projects"]["project"]
+        assert requests.post(f"{url}/auth/signout", headers=signed, timeout=5).status_code == 204
+        assert requests.get(projects, headers=signed, timeout=5).json()["error"]["code"] == "401002"
+    assert sign_in(name="someone", password="wrong") == {
+        "error": {"summary": "Signin Error", "detail": "Error signing in to Tableau Server", "code": "401001"}
+    }
+
+
 def test_a_second_sign_in_ends_the_first_session(emulator: Emulator) -> None:
     first = signed_in(emulator)
     first.projects.get()

@@ -71,6 +71,7 @@ def test_connections_of_a_workbook(here: World, server: TSC.Server, project: TSC
     published, live = workbook.connections
     assert (published.connection_type, published.datasource_id) == ("sqlproxy", source.id)
     assert (live.connection_type, live.username, live.embed_password) == ("postgres", "a", True)
+    assert live.datasource_id not in (None, source.id)  # of the data source that is only in the workbook
     live.username = "c"
     server.workbooks.update_connection(workbook, live)
     server.workbooks.update_connections(workbook, [live.id], username="d")
