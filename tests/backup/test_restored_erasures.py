@@ -99,7 +99,7 @@ def test_who_was_erased_since_the_backup_is_gone(old: Callmart, new: Callmart) -
     assert new.rows("select count(*) as n from raw.event where customer_id = %s", NAMED)[0]["n"] > 0
     assert ledger.file(new.settings).read_bytes() == ledger.file(old.settings).read_bytes()
     with new.connect() as connection:
-        assert ledger.standing(connection, new.settings) == ledger.Standing()
+        assert ledger.compare(connection, new.settings) == ledger.Comparison()
     assert f"callmart_customer_{NAMED}" in logins(new)
     (entry,) = new.rows("select details from ops.audit_log where action = 'restored'")
     assert entry["details"]["erased again"] == 1

@@ -16,6 +16,7 @@ BODIES = st.builds(
     Body,
     customer_id=st.integers(1, 9999),
     kind=st.sampled_from(["agent", "caller", "contact", "recipient"]),
+    key=st.none() | st.text("0123456789abcdef", min_size=16, max_size=16),
     until=MOMENTS,
     at=MOMENTS,
     request=st.none() | st.integers(1, 999),
@@ -137,6 +138,7 @@ def test_a_commitment_can_not_be_tried() -> None:
     body = Body(
         7,
         "agent",
+        "0" * 16,
         datetime(2026, 1, 1, tzinfo=UTC),
         datetime(2026, 1, 2, tzinfo=UTC),
         1,
@@ -152,6 +154,7 @@ def test_the_time_of_writing_does_not_make_another_erasure() -> None:
     body = Body(
         7,
         "agent",
+        "0" * 16,
         datetime(2026, 1, 1, tzinfo=UTC),
         datetime(2026, 1, 2, tzinfo=UTC),
         1,
