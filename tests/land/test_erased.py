@@ -10,7 +10,9 @@ import pytest
 
 from callmart.access import logins
 from callmart.base.keys import keyed
+from callmart.database import ledger
 from callmart.land.landing import Landed
+from callmart.registry.applying import forget_customer
 from callmart_home import Callmart
 from erasing import erase, key_of, person
 from events import DETAILED, Row, at, event, log, ndjson, registry
@@ -236,6 +238,23 @@ def test_a_call_whose_first_event_came_after_the_end_is_known_again(
     assert (landed.landed, landed.repeated) == (1, 1)
 
 
+def test_under_another_key_nothing_from_before_the_end_lands(callmart: Callmart, customer: int) -> None:
+    """A customer of whom everything was removed comes back with another key, so nobody would be known again."""
+    erased(callmart, customer, "agent", NOOR)
+    former = key_of(callmart, customer)
+    with callmart.connect() as connection:
+        forget_customer(connection, callmart.settings, customer)
+        for table in ("raw.event", "raw.call"):
+            connection.execute(f"delete from {table} where customer_id = %s".encode(), [customer])
+        connection.commit()
+        assert ledger.compare(connection, callmart.settings) == ledger.Comparison()
+    assert key_of(callmart, customer) != former
+    new = call("c-20", "09:00", CALLER, NOOR, day=2)
+    landed = land(callmart, customer, [*day(), *new])
+    assert (landed.turned_away, landed.landed) == (len(day()), len(new))
+    assert min(moment for moment, *_ in figures(callmart, customer)) == at("09:00", 2)
+
+
 # -- the server asks again -------------------------------------------------------------------------------------------
 
 ROW = {"customer_id": "%(customer)s", "occurred_at": "%(at)s", "event_key": "1", "identified": "true",
@@ -286,6 +305,32 @@ def test_the_server_refuses_what_the_loader_may_not_hand_over(
     assert handed_over(callmart, customer, at("10:00", 2)) == 1
     key = keyed(key_of(callmart, customer), "agent", BEN)
     assert handed_over(callmart, customer, at("10:00"), agent_key=f"'{key}'") == 1
+
+
+@pytest.mark.parametrize(("day", "found"), [(0, True), (3, False)])
+def test_each_customer_is_asked_about_up_to_its_own_end(
+    callmart: Callmart, customer: int, day: int, found: bool
+) -> None:
+    """Another customer in the file, of whom somebody was erased up to a later day, changes nothing."""
+    erase(callmart, person(callmart, customer, "agent", NOOR, UNTIL))
+    other = OWN[-1]
+    erase(callmart, person(callmart, other, "agent", NOOR, at("00:00", 5)), 2)
+    with callmart.connect() as connection:
+        for whose in (customer, other):
+            connection.execute(
+                "insert into raw.incoming"
+                " (customer_id, occurred_at, event_key, identified, platform, event, call_key, agent_key)"
+                " values (%s, %s, 1, true, 'vcloud', 'agent_connected', 1, %s)",
+                [whose, at("10:00", day), keyed(key_of(callmart, whose), "agent", NOOR)],
+            )
+        connection.execute(
+            "create temporary table arrived on commit drop as"
+            " select customer_id, min(occurred_at) as first_at from raw.incoming group by 1"
+        )
+        connection.execute("select raw.find_erased()")
+        asked = {whose for (whose,) in connection.execute("select customer_id from erased_key")}
+        connection.rollback()
+    assert asked == ({customer, other} if found else {other})
 
 
 def test_the_server_refuses_an_erased_agents_id_without_any_event(callmart: Callmart, customer: int) -> None:

@@ -95,6 +95,14 @@ def last(settings: Settings) -> tuple[int, str]:
     return found.last if found else (0, "")
 
 
+def has(settings: Settings, number: int, digest: str) -> bool:
+    """Whether ledger and copy have the entry that an answer named. Raises UserError if one of them can't be read."""
+    return all(
+        (entry := read(path).by_number.get(number)) is not None and entry.digest == digest
+        for path in files(settings)
+    )
+
+
 def append(
     connection: psycopg.Connection,
     settings: Settings,
@@ -187,9 +195,12 @@ def compare(connection: psycopg.Connection, settings: Settings) -> Comparison:
         if common < len(each.entries):
             return _unreadable(f"the privacy ledger and its copy differ from entry {max(common, 0) + 1} on")
     in_database = _in_database(connection)
+    in_ledger = longest.by_number
     for entry in in_database.entries:
-        if entry.number <= len(longest.entries) and longest.entries[entry.number - 1].digest != entry.digest:
+        if entry.number in in_ledger and in_ledger[entry.number].digest != entry.digest:
             return _unreadable(f"entry {entry.number} of the privacy ledger is another one in the database")
+        if entry.number not in in_ledger and (entry.body is None or _whole(in_database) is None):
+            return _unreadable(f"entry {entry.number} of the database is not in the privacy ledger")
     said = [each.by_number for each in (*found, in_database)]
     return Comparison(differing=_differing(connection, settings, said))
 
