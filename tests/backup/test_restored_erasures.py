@@ -143,7 +143,7 @@ def of_ledger(opened: restore.Opened, known: manifest.Ledger | None) -> restore.
     return replace(opened, manifest=opened.manifest.model_copy(update={"ledger": known}))
 
 
-WITHOUT = {
+WITHOUT: dict[str, Callable[[bytes], bytes | None]] = {
     "missing": lambda text: None,
     "another one": lambda text: Chain(chain.new_ledger()).text(),
     "damaged": lambda text: text[:-30] + text[-20:],
@@ -181,16 +181,16 @@ def test_a_backup_that_knows_no_ledger_needs_one_as_well(
     privacy = Privacy(ledger_copy=tmp_path / "none" / "ledger" if where == "copy" else None)
     settings = old.settings.model_copy(update={"home": tmp_path / "home", "privacy": privacy})
     opened = of_ledger(restore.open_backup(backed_up, settings), None)
-    with pytest.raises(UserError, match=r"nothing was restored: there is no .*ledger.*`--ledger-lost`, one of"):
+    with pytest.raises(
+        UserError, match=r"nothing was restored: there is no .*ledger.*`--ledger-lost`, one of"
+    ):
         restore._require_ledger(settings, opened, None)
     restore._require_ledger(settings, opened, "never-copied")
 
 
 def test_with_a_server_elsewhere_the_copy_is_needed(old: Callmart, backed_up: Path) -> None:
     """The ledger in the home may be older than the copy."""
-    settings = old.settings.model_copy(
-        update={"privacy": Privacy(), "dsn": SecretStr("postgresql://x")}
-    )
+    settings = old.settings.model_copy(update={"privacy": Privacy(), "dsn": SecretStr("postgresql://x")})
     with pytest.raises(UserError, match=r"privacy\.ledger_copy is missing"):
         restore._require_ledger(settings, restore.open_backup(backed_up, settings), None)
 

@@ -45,6 +45,16 @@ def test_a_ledger_is_read_as_it_was_written(bodies: list[Body]) -> None:
     assert chain.parse(ledger.text()).last == ledger.last
 
 
+@given(LEDGERS)
+def test_the_last_digest_is_verified(bodies: list[Body]) -> None:
+    """No other entry follows from it."""
+    ledger = ledger_of(bodies)
+    *others, last = ledger.entries
+    for changed in (replace(last, digest="0" * 64), replace(last, digest=last.previous)):
+        with pytest.raises(Broken):
+            chain.parse(replace(ledger, entries=(*others, changed)).text())
+
+
 @given(LEDGERS, st.data())
 def test_every_changed_byte_is_found(bodies: list[Body], data: st.DataObject) -> None:
     text = bytearray(ledger_of(bodies).text())

@@ -116,6 +116,27 @@ def test_an_entry_is_on_the_disk_before_anything_is_deleted(
     assert not any(word in text for word in (NOOR, BEN, *person(erased, OTHER, "agent", BEN, UNTIL).keys))
 
 
+def test_a_ledger_that_is_written_anew_is_on_the_disk_under_its_name(
+    erased: Callmart, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[int] = []
+    monkeypatch.setattr(os, "fsync", lambda number: synced.append(os.fstat(number).st_ino))
+    ledger.write(erased.settings, copy(erased), ledger.read(copy(erased)))
+    assert synced == [copy(erased).stat().st_ino, copy(erased).parent.stat().st_ino]
+
+
+def test_an_end_that_was_never_finished_is_overwritten(erased: Callmart) -> None:
+    """Also an entry that only the copy got is in both afterwards."""
+    whole = home(erased).read_bytes()
+    body = chain.parse(whole).entries[0].body
+    assert body is not None
+    copy(erased).write_bytes(whole + chain.line(chain.parse(whole).followed_by(body))[:-9])
+    cut(home(erased))  # the copy is written first
+    erase(erased, person(erased, OTHER, "agent", BEN, UNTIL), 3)
+    assert home(erased).read_bytes() == copy(erased).read_bytes() == whole
+    assert compared(erased) == Comparison()
+
+
 def test_the_same_erasure_is_written_once(erased: Callmart) -> None:
     before = home(erased).read_bytes()
     erase(erased, person(erased, OTHER, "agent", BEN, UNTIL), 3)
@@ -358,6 +379,7 @@ def test_tombstones_end_when_neither_a_file_nor_a_backup_can_bring_anybody_back(
     assert erased.rows("select salt, customer_id from privacy.ledger_entry where entry = %s", number) == [
         {"salt": None, "customer_id": None}
     ]
+    assert erased.rows("select from privacy.tombstone where entry = %s", number) == []
     assert compared(erased) == Comparison()
     assert (ended(0), replay(erased).persons) == (0, 0)
     assert "f" * 32 not in home(erased).read_text()
@@ -366,15 +388,20 @@ def test_tombstones_end_when_neither_a_file_nor_a_backup_can_bring_anybody_back(
 def test_whoever_has_the_database_ends_nothing_early(erased: Callmart) -> None:
     """Neither the nightly end of tombstones nor an erasure believes it, and the replay puts everything back."""
     settings = erased.settings.model_copy(update={"backup_kept_days": 0})
+    old = at("00:00") - timedelta(days=800)
+    with erased.connect() as connection:
+        ledger.append(connection, erased.settings, ONE, "agent", old, {"agent": ["d" * 32]}, 22)
     before = home(erased).read_bytes()
     execute(ENDED)(erased)
     with erased.connect() as connection:
-        assert ledger.end(connection, settings) == 0
+        assert ledger.end(connection, settings) == 0  # not even the old one, until it is mended
         assert ledger.compare(connection, settings).differing == {ONE}
     assert home(erased).read_bytes() == copy(erased).read_bytes() == before
     assert replay(erased).customers == (ONE,)
     assert erased.rows("select from privacy.tombstone where entry = 1")
     assert home(erased).read_bytes() == copy(erased).read_bytes() == before
+    with erased.connect() as connection:
+        assert ledger.end(connection, settings) == 1
 
 
 def test_a_crash_while_tombstones_end_leaves_no_body(

@@ -11,6 +11,7 @@ import pytest
 from callmart.access import logins
 from callmart.base.keys import keyed
 from callmart.database import ledger
+from callmart.database.tombstones import secret_of, tombstone
 from callmart.land.landing import Landed
 from callmart.registry.applying import forget_customer
 from callmart_home import Callmart
@@ -153,6 +154,35 @@ def test_a_late_row_of_an_erased_call_is_left_out(callmart: Callmart, customer: 
     assert (landed.landed, landed.repeated, landed.erased) == (0, 0, 2)
     assert callmart.rows("select erased from raw.file order by file_id desc limit 1") == [{"erased": 2}]
     assert figures(callmart, customer) == before
+
+
+def test_the_device_of_an_erased_agent_and_the_number_as_a_target_stay_out(
+    callmart: Callmart, customer: int
+) -> None:
+    """Another agent at the device, and a call that is handed to the number, would lead to them."""
+    erased(callmart, customer, "agent", NOOR)
+    device = keyed(key_of(callmart, customer), "device", f"device-{NOOR}")
+    with callmart.connect() as connection:
+        made = tombstone(secret_of(key_of(callmart, customer)), "device", device)
+        ledger.append(connection, callmart.settings, customer, "agent", UNTIL, {"device": [made]}, 2)
+    erase(callmart, person(callmart, customer, "caller", CALLER, UNTIL), 3)
+    at_device = event("agent_connected", at("11:00"), agent=BEN, line=f"device-{NOOR}", call_id="c-11")
+    handed = event(
+        "transferred", at("11:01"), agent=BEN, reason="blind", target_kind="number", target=CALLER, call_id="c-11",
+    )  # fmt: skip
+    assert land(callmart, customer, [at_device, handed]).landed == 2
+    assert traces(callmart, customer, "device", f"device-{NOOR}") == 0
+    assert traces(callmart, customer, "number", CALLER) == 0
+    assert traces(callmart, customer, "agent", BEN) > 0
+    for change in (
+        {"device_key": f"'{device}'", "agent_key": "null"},
+        {
+            "target_key": f"'{keyed(key_of(callmart, customer), 'number', CALLER)}'", "target_kind": "'number'",
+            "event": "'transferred'", "reason": "'blind'", "agent_key": "null",
+        },
+    ):  # fmt: skip
+        with pytest.raises(psycopg.errors.CheckViolation, match="erased"):
+            handed_over(callmart, customer, at("10:00"), **change)
 
 
 def test_a_callers_unknown_call_lands_without_the_number(callmart: Callmart, customer: int) -> None:

@@ -283,7 +283,9 @@ def replay(
 
 @app.command()
 def ledger(
-    entry: Annotated[int, typer.Option(min=1, help="The number of the ledger's last line, as the letter says.")],
+    entry: Annotated[
+        int, typer.Option(min=1, help="The number of the ledger's last line, as the letter says.")
+    ],
     digest: Annotated[str, typer.Option(help="Its digest, as the letter says.")],
 ) -> None:
     """Compare an answer that was sent with the ledger of erasures, of which it names the last line."""

@@ -174,12 +174,12 @@ def _begun(settings: Settings) -> Chain:
 
 def compare(connection: psycopg.Connection, settings: Settings) -> Comparison:
     """Hold ledger, copy and database against each other. Changes nothing."""
-    known = connection.execute("select ledger, has_copy from privacy.ledger").fetchone()
-    ledger, has_copy = known or (None, False)
+    in_database = _in_database(connection)
+    has_copy = connection.execute("select from privacy.ledger where has_copy").fetchone() is not None
     found: list[Chain] = []
     for path in files(settings):
         is_missing = not path.exists()
-        if is_missing and (ledger is None or (path != file(settings) and not has_copy)):
+        if is_missing and (not in_database.ledger or (path != file(settings) and not has_copy)):
             continue  # nothing was begun, or the copy was set only now
         try:
             found.append(read(path))
@@ -187,22 +187,28 @@ def compare(connection: psycopg.Connection, settings: Settings) -> Comparison:
             return Comparison(unreadable=f"all customers are closed: {mistake}")
     if not found:
         return Comparison()
-    if ledger is not None and any(each.ledger != ledger for each in found):
-        return _unreadable("the privacy ledger is not that of this database")
-    longest = max(found, key=lambda each: len(each.entries))
+    if wrong := _contradiction(found, in_database):
+        return Comparison(unreadable=f"all customers are closed: {wrong}; {REPLAY}")
+    said = [each.by_number for each in (*found, in_database)]
+    return Comparison(differing=_differing(connection, settings, said))
+
+
+def _contradiction(found: Sequence[Chain], in_database: Chain) -> str | None:
+    """What can't be of one ledger, in the files or in the database; None if all can."""
+    if in_database.ledger and any(each.ledger != in_database.ledger for each in found):
+        return "the privacy ledger is not that of this database"
+    longest = _longest_of(found)
     for each in found:
         common = each.common(longest)
         if common < len(each.entries):
-            return _unreadable(f"the privacy ledger and its copy differ from entry {max(common, 0) + 1} on")
-    in_database = _in_database(connection)
+            return f"the privacy ledger and its copy differ from entry {max(common, 0) + 1} on"
     in_ledger = longest.by_number
     for entry in in_database.entries:
-        if entry.number in in_ledger and in_ledger[entry.number].digest != entry.digest:
-            return _unreadable(f"entry {entry.number} of the privacy ledger is another one in the database")
         if entry.number not in in_ledger and (entry.body is None or _whole(in_database) is None):
-            return _unreadable(f"entry {entry.number} of the database is not in the privacy ledger")
-    said = [each.by_number for each in (*found, in_database)]
-    return Comparison(differing=_differing(connection, settings, said))
+            return f"entry {entry.number} of the database is not in the privacy ledger"
+        if entry.number in in_ledger and in_ledger[entry.number].digest != entry.digest:
+            return f"entry {entry.number} of the privacy ledger is another one in the database"
+    return None
 
 
 def is_over(body: Body, settings: Settings) -> bool:
@@ -238,10 +244,6 @@ def _best(said: Sequence[Said], number: int) -> Entry:
     """An entry as the one of the three says it that knows most."""
     known = [each[number] for each in said if number in each]
     return next((entry for entry in known if entry.body is not None), known[0])
-
-
-def _unreadable(what: str) -> Comparison:
-    return Comparison(unreadable=f"all customers are closed: {what}; {REPLAY}")
 
 
 def close(connection: psycopg.Connection, settings: Settings) -> list[str]:
@@ -314,7 +316,7 @@ def mend(connection: psycopg.Connection, settings: Settings, lost: Lost | None =
         )
     said = [each.by_number for each in (*readable, in_database)]
     differing = _differing(connection, settings, said)
-    merged = _merged(max(chains, key=lambda each: len(each.entries)), said, settings)
+    merged = _merged(_longest_of(chains), said, settings)
     connection.execute(SQL["begin"], {"ledger": merged.ledger, "has_copy": _has_copy(settings)})
     for path in files(settings):
         write(settings, path, merged)
@@ -329,10 +331,9 @@ def say_why() -> str:
     return f"say why with `--ledger-lost`, one of {', '.join(get_args(Lost))}; that is an incident"
 
 
-def _continue_each_other(chains: Iterable[Chain]) -> bool:
+def _continue_each_other(chains: Sequence[Chain]) -> bool:
     """Whether each chain is the longest one, or its beginning."""
-    chains = list(chains)
-    longest = max(chains, key=lambda each: len(each.entries))
+    longest = _longest_of(chains)
     return all(each.common(longest) == len(each.entries) for each in chains)
 
 
@@ -403,7 +404,11 @@ def read(path: Path) -> Chain:
 
 def _longest(settings: Settings) -> Chain | None:
     found = [read(path) for path in files(settings) if path.exists()]
-    return max(found, key=lambda each: len(each.entries), default=None)
+    return _longest_of(found) if found else None
+
+
+def _longest_of(chains: Sequence[Chain]) -> Chain:
+    return max(chains, key=lambda each: len(each.entries))
 
 
 def write(settings: Settings, path: Path, ledger: Chain) -> None:
@@ -454,14 +459,20 @@ def _in_database(connection: psycopg.Connection) -> Chain:
     """
     known = connection.execute("select ledger from privacy.ledger").fetchone()
     ledger = known[0] if known else ""
-    entries: list[Entry] = []
-    for number, commitment, digest, salt, *said, is_whole, tombstones in connection.execute(SQL["entries"]):
-        entry = Entry(number, Chain(ledger, tuple(entries[-1:])).last[1], commitment, digest, None, None)
+    previous = chain.beginning(ledger)
+    entries = []
+    for row in connection.execute(SQL["entries"]).fetchall():
+        number, commitment, digest, salt, customer_id, of_kind, key, until, at, request, by_kind, is_whole = (
+            row
+        )
+        entry = Entry(number, previous, commitment, digest, None, None)
         if salt is not None and is_whole:
-            body = Body(*said, {of_kind: tuple(of_one) for of_kind, of_one in tombstones.items()})
+            tombstones = {name: tuple(found) for name, found in by_kind.items()}
+            body = Body(customer_id, of_kind, key, until, at, request, tombstones)
             if chain.commitment_of(salt, body) == commitment:
                 entry = replace(entry, salt=salt, body=body)
         entries.append(entry)
+        previous = digest
     return Chain(ledger, tuple(entries))
 
 
@@ -524,9 +535,7 @@ def _note_secrets(connection: psycopg.Connection, settings: Settings, entries: I
         )
 
 
-def _secrets(
-    connection: psycopg.Connection, settings: Settings, bodies: Iterable[Body]
-) -> dict[int, bytes]:
+def _secrets(connection: psycopg.Connection, settings: Settings, bodies: Iterable[Body]) -> dict[int, bytes]:
     """The secrets of tombstones that were made with the customer's present key, as far as that is in this home."""
     made_with = {(body.customer_id, body.key) for body in bodies}
     found: dict[int, bytes] = {}

@@ -29,8 +29,8 @@ select
     e.until,
     e.at,
     e.request,
-    coalesce(bool_and(t.are_of_entry), true),
-    coalesce(jsonb_object_agg(t.kind, t.of_kind) filter (where t.kind is not null), '{}')
+    coalesce(jsonb_object_agg(t.kind, t.of_kind) filter (where t.kind is not null), '{}'),
+    coalesce(bool_and(t.are_of_entry), true)
 from privacy.ledger_entry as e
 left join tombstones as t using (entry)
 group by entry

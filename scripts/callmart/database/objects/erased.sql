@@ -2,8 +2,8 @@
 -- them (land/erased.py). It isn't trusted, so the tombstones are asked again.
 
 -- Note in the table `erased_key` which keys the loader hands over as they are, although there is a tombstone. They are
--- looked for up to a day after the end of what was erased of their customer: a call that began before may end then. They
--- are looked for in every row, also in one from which the loader says that it took somebody out. Uses the table
+-- looked for up to a day after the end of what was erased of their customer: a call that began before may end then.
+-- They are looked for in every row, also in one from which the loader says that it took somebody out. Uses the table
 -- `arrived` of raw.refuse_unprepared.
 create or replace function raw.find_erased() returns void
 language plpgsql

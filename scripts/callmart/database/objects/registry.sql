@@ -30,8 +30,9 @@ where
 -- detailed period that standard has followed counts as standard: data about agents is kept only for the detailed period
 -- that covers today, and for later ones.
 --
--- A customer that comes back after everything of it was removed has another key. Nobody who was erased under the former
--- one can be known again, so nothing is kept of the days before the end of that, nor of the calls that went on after it.
+-- A customer that comes back after everything of it was removed has another key. Nobody who was erased under the
+-- former one can be known again, so nothing is kept from before the end of that, nor of the day on which such a call
+-- may have ended.
 create or replace view registry.kept_contract as
 with contracts as (
     select
