@@ -404,19 +404,23 @@ def test_whoever_has_the_database_ends_nothing_early(erased: Callmart) -> None:
         assert ledger.end(connection, settings) == 1
 
 
+@pytest.mark.parametrize(("goes_on", "mark"), [("the next run", "e" * 32), ("a replay", "c" * 32)])
 def test_a_crash_while_tombstones_end_leaves_no_body(
-    erased: Callmart, monkeypatch: pytest.MonkeyPatch
+    erased: Callmart, monkeypatch: pytest.MonkeyPatch, goes_on: str, mark: str
 ) -> None:
     old = at("00:00") - timedelta(days=800)
     with erased.connect() as connection:
-        ledger.append(connection, erased.settings, ONE, "agent", old, {"agent": ["e" * 32]}, 21)
+        ledger.append(connection, erased.settings, ONE, "agent", old, {"agent": [mark]}, 21)
     settings = erased.settings.model_copy(update={"backup_kept_days": 0})
     with monkeypatch.context() as patch, erased.connect() as connection:
         patch.setattr(ledger, "write", lambda *_: 1 // 0)
         with pytest.raises(ZeroDivisionError):
             ledger.end(connection, settings)
-    assert "e" * 32 in home(erased).read_text()
+    assert mark in home(erased).read_text()
     with erased.connect() as connection:
         assert ledger.compare(connection, settings) == Comparison()  # nothing is closed for that
-        ledger.end(connection, settings)
-    assert "e" * 32 not in home(erased).read_text() + copy(erased).read_text()
+        if goes_on == "the next run":
+            assert ledger.end(connection, settings) == 0  # in the database it has ended
+        else:
+            ledger.mend(connection, settings)
+    assert mark not in home(erased).read_text() + copy(erased).read_text()

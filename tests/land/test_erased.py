@@ -2,16 +2,21 @@
 
 from collections import Counter
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
+import duckdb
 import psycopg
+import pyarrow as pa
 import pytest
 
 from callmart.access import logins
 from callmart.base.keys import keyed
+from callmart.base.raw_format import EVENT_SCHEMA
 from callmart.database import ledger
 from callmart.database.tombstones import secret_of, tombstone
+from callmart.land.erased import Door
+from callmart.land.gate import Gate
 from callmart.land.landing import Landed
 from callmart.registry.applying import forget_customer
 from callmart_home import Callmart
@@ -283,6 +288,66 @@ def test_under_another_key_nothing_from_before_the_end_lands(callmart: Callmart,
     landed = land(callmart, customer, [*day(), *new])
     assert (landed.turned_away, landed.landed) == (len(day()), len(new))
     assert min(moment for moment, *_ in figures(callmart, customer)) == at("09:00", 2)
+
+
+# -- the door by itself --
+
+KEY, NOBODY = b"k" * 32, pa.table({})
+WHO = "0123456789abcdef" * 2
+
+
+def door(tombstones: Any, **until: Any) -> Door:
+    """The door of a file, for customers 1 and 2."""
+    keys = pa.table({"customer_id": [1, 2], "key": [KEY, KEY]})
+    ends = {int(name.removeprefix("of_")): end for name, end in until.items()}
+    gate = Gate(NOBODY, NOBODY, NOBODY, keys, at("00:00", 9), erased_until=ends, tombstones=tombstones)
+    return Door(duckdb.connect(), gate)
+
+
+def batch(moment: datetime) -> pa.Table:
+    """An event in a call of customer 1, as it is judged and keyed."""
+    row = {
+        "customer_id": 1,
+        "occurred_at": moment,
+        "event_key": 5,
+        "call_key": 7,
+        "agent_key": WHO,
+        "agent": "Noor",
+    }
+    columns = [pa.field("agent", pa.string()), *EVENT_SCHEMA.remove(EVENT_SCHEMA.get_field_index("erased"))]
+    return pa.Table.from_pylist(
+        [row | {"identified": False}], pa.schema([one.with_nullable(True) for one in columns])
+    )
+
+
+def unread() -> Any:
+    raise LookupError
+
+
+def test_tombstones_are_read_up_to_the_end_of_the_customer() -> None:
+    """A day longer, as a call that began before may end then. The later end of another customer changes nothing."""
+    with pytest.raises(LookupError):
+        door(unread, of_1=UNTIL).without_erased(batch(UNTIL + timedelta(hours=23)))
+    late = door(unread, of_1=UNTIL, of_2=at("00:00", 5)).without_erased(batch(UNTIL + timedelta(hours=25)))
+    assert late["erased"].to_pylist() == [None]
+
+
+def test_one_key_stands_for_an_agent_in_a_call_of_a_file() -> None:
+    """Also in another batch, and in another file it is another one."""
+    known = {(1, "agent", tombstone(secret_of(KEY), "agent", WHO)): UNTIL}
+    first, again, other = [door(lambda: known, of_1=UNTIL)] * 2 + [door(lambda: known, of_1=UNTIL)]
+    marks = [each.without_erased(batch(at("10:00"))).to_pylist()[0] for each in (first, again, other)]
+    assert [(each["agent_key"], each["agent"], each["event_key"]) for each in marks] == [(None, None, 0)] * 3
+    assert marks[0]["erased"] == marks[1]["erased"] != marks[2]["erased"]
+
+
+def test_a_call_belongs_to_the_side_on_which_it_began() -> None:
+    known = {(1, "agent", tombstone(secret_of(KEY), "agent", WHO)): UNTIL}
+    over_midnight = pa.concat_tables(
+        [batch(UNTIL - timedelta(seconds=9)), batch(UNTIL + timedelta(seconds=9))]
+    )
+    assert None not in door(lambda: known, of_1=UNTIL).without_erased(over_midnight)["erased"].to_pylist()
+    assert door(lambda: known, of_1=UNTIL).without_erased(batch(UNTIL))["erased"].to_pylist() == [None]
 
 
 # -- the server asks again -------------------------------------------------------------------------------------------

@@ -437,5 +437,8 @@ def test_a_setting_that_is_not_understood_is_refused(wrong: dict[str, Any]) -> N
 def test_every_kind_has_a_test() -> None:
     tested = {case.kind for case in CASES.values()}
     disks_and_certificates = {"home_disk", "database_disk", "database_certificate", "tableau_certificate"}
-    elsewhere = {"privacy"}  # tests/privacy/test_deadlines.py
+    elsewhere = {
+        "privacy",
+        "ledger_copy",
+    }  # tests/privacy/test_deadlines.py, tests/backup/test_restored_erasures.py
     assert tested | disks_and_certificates | elsewhere | {"silent", "key", "database"} == set(health.KINDS)

@@ -431,10 +431,9 @@ def _extend(path: Path, ledger: Chain) -> None:
     """Append the entries of a ledger that are not in the file yet."""
     try:
         text = chain.whole_lines(path.read_bytes())
+        os.truncate(path, len(text))  # what was begun and never finished
         missing = ledger.entries[text.count(b"\n") - 1 :]
-        if missing:
-            os.truncate(path, len(text))  # what was begun and never finished
-            _write(path, b"".join(map(chain.line, missing)), os.O_APPEND)
+        _write(path, b"".join(map(chain.line, missing)), os.O_APPEND)
     except OSError as error:
         raise _unwritten(path, error) from None
 
