@@ -143,9 +143,17 @@ def of_ledger(opened: restore.Opened, known: manifest.Ledger | None) -> restore.
     return replace(opened, manifest=opened.manifest.model_copy(update={"ledger": known}))
 
 
+def another(known: Chain) -> Chain:
+    """Another installation's ledger, of which the same was erased."""
+    begun = Chain(chain.new_ledger())
+    body = known.entries[0].body
+    assert body is not None
+    return replace(begun, entries=(begun.followed_by(body),))
+
+
 WITHOUT: dict[str, Callable[[bytes], bytes | None]] = {
     "missing": lambda text: None,
-    "another one": lambda text: Chain(chain.new_ledger()).text(),
+    "another one": lambda text: another(chain.parse(text)).text(),
     "damaged": lambda text: text[:-30] + text[-20:],
     "its end missing": lambda text: chain.header(chain.parse(text).ledger),
 }

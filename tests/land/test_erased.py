@@ -116,6 +116,19 @@ def test_landing_the_same_rows_again_changes_nothing(
     assert traces(callmart, customer, {"caller": "number"}.get(kind, kind), word) == 0
 
 
+def test_the_same_file_with_another_version_of_the_registry_changes_nothing(
+    callmart: Callmart, customer: int
+) -> None:
+    before = erased(callmart, customer, "agent", NOOR)
+    assert land(callmart, customer, day()).unchanged
+    with callmart.connect() as connection:
+        connection.execute("insert into registry.version default values")
+    again = land(callmart, customer, day())
+    assert (again.unchanged, again.landed) == (False, 0)
+    assert figures(callmart, customer) == before
+    assert traces(callmart, customer, "agent", NOOR) == 0
+
+
 def test_an_agents_late_row_lands_under_the_agents_key_in_that_call(
     callmart: Callmart, customer: int
 ) -> None:

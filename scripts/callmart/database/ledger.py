@@ -343,7 +343,7 @@ def _merged(longest: Chain, said: Sequence[Said], settings: Settings) -> Chain:
     """
     entries = []
     for entry in longest.entries:
-        best = _best([{entry.number: entry}, *said], entry.number)
+        best = _best(said, entry.number)
         given_up = any(entry.number in each and each[entry.number].body is None for each in said)
         if best.body is not None and given_up and is_over(best.body, settings):
             best = best.without_body()
