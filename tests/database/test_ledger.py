@@ -187,8 +187,9 @@ def forged(callmart: Callmart) -> None:
 
 
 def elsewhere(callmart: Callmart) -> None:
+    other = Chain(chain.new_ledger())
     for path in (home(callmart), copy(callmart)):
-        path.write_bytes(Chain(chain.new_ledger()).text())
+        path.write_bytes(other.text())
 
 
 def execute(statement: str) -> Callable[[Callmart], None]:
