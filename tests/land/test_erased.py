@@ -183,6 +183,14 @@ def test_the_device_of_an_erased_agent_and_the_number_as_a_target_stay_out(
     with callmart.connect() as connection:
         made = tombstone(secret_of(key_of(callmart, customer)), "device", device)
         ledger.append(connection, callmart.settings, customer, "agent", UNTIL, {"device": [made]}, 2)
+    number = keyed(key_of(callmart, customer), "number", CALLER)
+    (call_key,) = {
+        row["call_key"]
+        for row in callmart.rows(
+            "select call_key from raw.event where customer_id = %s and number_key = %s and occurred_at = %s",
+            customer, number, at("09:00"),
+        )
+    }  # fmt: skip
     erase(callmart, person(callmart, customer, "caller", CALLER, UNTIL), 3)
     at_device = event("agent_connected", at("11:00"), agent=BEN, line=f"device-{NOOR}", call_id="c-11")
     handed = event(
@@ -193,14 +201,13 @@ def test_the_device_of_an_erased_agent_and_the_number_as_a_target_stay_out(
     assert traces(callmart, customer, "number", CALLER) == 0
     assert traces(callmart, customer, "agent", BEN) > 0
     for change in (
-        {"device_key": f"'{device}'", "agent_key": "null"},
-        {
-            "target_key": f"'{keyed(key_of(callmart, customer), 'number', CALLER)}'", "target_kind": "'number'",
-            "event": "'transferred'", "reason": "'blind'", "agent_key": "null",
-        },
+        {"device_key": f"'{device}'"},
+        {"number_key": f"'{number}'", "event": "'queue_joined'"},
+        {"target_key": f"'{number}'", "target_kind": "'number'", "event": "'transferred'", "reason": "'blind'"},
+        {"call_key": str(call_key)},
     ):  # fmt: skip
         with pytest.raises(psycopg.errors.CheckViolation, match="erased"):
-            handed_over(callmart, customer, at("10:00"), **change)
+            handed_over(callmart, customer, at("10:00"), agent_key="null", **change)
 
 
 def test_a_callers_unknown_call_lands_without_the_number(callmart: Callmart, customer: int) -> None:
@@ -424,12 +431,12 @@ def test_each_customer_is_asked_about_up_to_its_own_end(
     other = OWN[-1]
     erase(callmart, person(callmart, other, "agent", NOOR, at("00:00", 5)), 2)
     with callmart.connect() as connection:
-        for whose in (customer, other):
+        for whose, agent, on in ((customer, BEN, 0), (customer, NOOR, day), (other, NOOR, day)):
             connection.execute(
                 "insert into raw.incoming"
                 " (customer_id, occurred_at, event_key, identified, platform, event, call_key, agent_key)"
                 " values (%s, %s, 1, true, 'vcloud', 'agent_connected', 1, %s)",
-                [whose, at("10:00", day), keyed(key_of(callmart, whose), "agent", NOOR)],
+                [whose, at("10:00", on), keyed(key_of(callmart, whose), "agent", agent)],
             )
         connection.execute(
             "create temporary table arrived on commit drop as"
