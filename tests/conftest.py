@@ -317,6 +317,8 @@ def make_callmart(homes: Path, new_home: Path) -> Iterator[MakeCallmart]:
     for callmart in made:
         callmart.stop()
         clear(callmart.home)
+    for ledger in homes.glob("ledger-of-*"):
+        ledger.unlink()
 
 
 @pytest.fixture(scope="module")

@@ -501,7 +501,8 @@ def test_a_dump_restored_into_an_empty_cluster_is_closed_and_then_as_before(
     )  # fmt: skip
     restored = make_callmart()
     server.start(restored.home)
-    shutil.copytree(opened.home / "keys", restored.home / "keys")
+    for name in ("keys", "privacy"):
+        shutil.copytree(opened.home / name, restored.home / name)
     with restored.connect() as owner:
         dsn = owner.info.dsn
     # Roles are in no dump: what names them fails, and the rest comes.

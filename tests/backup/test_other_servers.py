@@ -5,6 +5,7 @@ PostgreSQL 16 comes with pip. `make test-external` does the same with Debian's P
 
 import os
 import shlex
+import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +16,7 @@ from backups import PASSPHRASE, Runbook, back_up, content, restored, with_settin
 from callmart.access import drift, logins, roles
 from callmart.backup import manifest, programs
 from callmart.base.settings import Privacy
-from callmart.database import server
+from callmart.database import ledger, server
 from callmart.declarations import dbt_project
 from callmart.publish import installation
 from callmart_home import Callmart
@@ -54,7 +55,8 @@ def moved(
     """What was backed up on the embedded server, restored as the runbook says."""
     folder = tmp_path_factory.mktemp("backups") / "embedded"
     callmart = empty(cluster, password, "reporting", tmp_path_factory.mktemp("moved"))
-    assert callmart.settings.dsn is not None
+    assert callmart.settings.dsn is not None and callmart.settings.privacy.ledger_copy is not None
+    shutil.copy(ledger.file(played.settings), callmart.settings.privacy.ledger_copy)
     passphrase = {"CALLMART_BACKUP_PASSPHRASE": PASSPHRASE}
     there = passphrase | {
         "CALLMART_DSN": callmart.settings.dsn.get_secret_value(),

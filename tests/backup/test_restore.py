@@ -67,6 +67,7 @@ def runbook(old: Callmart, tmp_path_factory: pytest.TempPathFactory) -> Runbook:
         old.home / "registry.yml",
         {
             "CALLMART_BACKUP_PASSPHRASE": PASSPHRASE,
+            "CALLMART_PRIVACY__LEDGER_COPY": str(old.settings.privacy.ledger_copy),
             "CALLMART_TABLEAU__SERVER": tableau.server,
             "CALLMART_TABLEAU__TOKEN_NAME": tableau.token_name,
             "CALLMART_TABLEAU__TOKEN": tableau.token.get_secret_value(),

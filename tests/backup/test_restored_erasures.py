@@ -1,6 +1,7 @@
 """A restored backup is older than the ledger: who was erased since is erased again before anybody can log in."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime, time
 from pathlib import Path
 from typing import Any
@@ -12,10 +13,10 @@ from backups import PASSPHRASE, back_up, logins, restored, with_settings
 from callmart.backup import manifest, restore
 from callmart.base.errors import UserError
 from callmart.base.keys import keyed
-from callmart.base.settings import Privacy
+from callmart.base.settings import Privacy, Settings
 from callmart.database import chain, ledger
 from callmart.database.chain import Chain
-from callmart.operations import health
+from callmart.operations import doctor, health
 from callmart.privacy import replaying
 from callmart_home import Callmart
 from centre import NAMED, agent_of
@@ -99,7 +100,7 @@ def test_who_was_erased_since_the_backup_is_gone(old: Callmart, new: Callmart) -
     assert new.rows("select count(*) as n from raw.event where customer_id = %s", NAMED)[0]["n"] > 0
     assert ledger.file(new.settings).read_bytes() == ledger.file(old.settings).read_bytes()
     with new.connect() as connection:
-        assert ledger.standing(connection, new.settings) == ledger.Standing()
+        assert ledger.compare(connection, new.settings) == ledger.Comparison()
     assert f"callmart_customer_{NAMED}" in logins(new)
     (entry,) = new.rows("select details from ops.audit_log where action = 'restored'")
     assert entry["details"]["erased again"] == 1
@@ -124,53 +125,82 @@ def test_the_next_build_computes_the_days_without_the_person(new: Callmart) -> N
     assert len(new.rows("select from store.agent where customer_id = %s", NAMED)) == 3
 
 
+def test_a_home_without_a_copy_is_told_so_once_somebody_was_erased(old: Callmart, backed_up: Path) -> None:
+    alone = old.settings.model_copy(update={"privacy": Privacy()})
+
+    def said(settings: Settings) -> tuple[bool, str]:
+        checks = {check.name: check.outcome for check in doctor.checks(lambda: settings)}
+        return "ledger_copy" in {one.kind for one in health.look(settings).troubles}, checks["privacy"]
+
+    assert (said(old.settings), said(alone)) == ((False, "ok"), (True, "wrong"))
+
+
 # -- without the ledger ----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    "what", ["missing", "another one", "its end missing", "damaged", "not set", "with a DSN"]
-)
-def test_without_the_right_copy_nothing_is_restored(
-    make_callmart: MakeCallmart, old: Callmart, backed_up: Path, tmp_path: Path, what: str
+def of_ledger(opened: restore.Opened, known: manifest.Ledger | None) -> restore.Opened:
+    """The backup, if its manifest named this ledger."""
+    return replace(opened, manifest=opened.manifest.model_copy(update={"ledger": known}))
+
+
+def another(known: Chain) -> Chain:
+    """Another installation's ledger, of which the same was erased."""
+    begun = Chain(chain.new_ledger())
+    body = known.entries[0].body
+    assert body is not None
+    return replace(begun, entries=(begun.followed_by(body),))
+
+
+WITHOUT: dict[str, Callable[[bytes], bytes | None]] = {
+    "missing": lambda text: None,
+    "another one": lambda text: another(chain.parse(text)).text(),
+    "damaged": lambda text: text[:-30] + text[-20:],
+    "its end missing": lambda text: chain.header(chain.parse(text).ledger),
+}
+
+
+@pytest.mark.parametrize("what", WITHOUT)
+@pytest.mark.parametrize("where", ["copy", "home"])
+def test_without_the_right_ledger_nothing_is_restored(
+    old: Callmart, backed_up: Path, tmp_path: Path, what: str, where: str
 ) -> None:
+    """Without a copy, the ledger that somebody has put into the home is needed."""
     written = ledger.file(old.settings).read_bytes()
-    copy = tmp_path / "ledger"
-    if what == "another one":
-        copy.write_bytes(Chain(chain.new_ledger()).text())
-    elif what != "missing":
-        copy.write_bytes(
-            written[:-30] + written[-20:] if what == "damaged" else chain.header(chain.parse(written).ledger)
-        )
-    settings = old.settings.model_copy(
-        update={
-            "privacy": Privacy(ledger_copy=None if what in ("not set", "with a DSN") else copy),
-            "dsn": SecretStr("postgresql://x") if what == "with a DSN" else None,
-        }
-    )
-    opened = restore.open_backup(backed_up, settings)
-    later = manifest.Ledger(id=chain.parse(written).ledger, entry=1, has_copy=True)
-    if what == "its end missing":
-        opened = restore.Opened(
-            opened.folder, opened.manifest.model_copy(update={"ledger": later}), opened.keys
-        )
-    if what == "with a DSN":
-        opened = restore.Opened(
-            opened.folder, opened.manifest.model_copy(update={"ledger": None}), opened.keys
-        )
+    privacy = Privacy(ledger_copy=tmp_path / "ledger" if where == "copy" else None)
+    settings = old.settings.model_copy(update={"home": tmp_path / "home", "privacy": privacy})
+    path = ledger.files(settings)[0]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if (text := WITHOUT[what](written)) is not None:
+        path.write_bytes(text)
+    known = manifest.Ledger(id=chain.parse(written).ledger, entry=1, has_copy=where == "copy")
+    opened = of_ledger(restore.open_backup(backed_up, settings), known)
     with pytest.raises(UserError, match="ledger"):
         restore._require_ledger(settings, opened, None)
     restore._require_ledger(settings, opened, "site-lost")
+    path.write_bytes(written)
+    restore._require_ledger(settings, opened, None)
 
 
-def test_an_embedded_server_without_a_copy_restores_what_is_from_before_the_first_erasure(
-    old: Callmart, backed_up: Path, tmp_path: Path
+@pytest.mark.parametrize("where", ["copy", "home"])
+def test_a_backup_that_knows_no_ledger_needs_one_as_well(
+    old: Callmart, backed_up: Path, tmp_path: Path, where: str
 ) -> None:
-    opened = restore.open_backup(backed_up, old.settings)
-    before = restore.Opened(opened.folder, opened.manifest.model_copy(update={"ledger": None}), opened.keys)
-    for copy in (None, tmp_path / "set only now"):
-        restore._require_ledger(
-            old.settings.model_copy(update={"privacy": Privacy(ledger_copy=copy)}), before, None
-        )
+    """Somebody may have been erased after it. So a copy that was never set, or a wrong path, is not silent."""
+    privacy = Privacy(ledger_copy=tmp_path / "none" / "ledger" if where == "copy" else None)
+    settings = old.settings.model_copy(update={"home": tmp_path / "home", "privacy": privacy})
+    opened = of_ledger(restore.open_backup(backed_up, settings), None)
+    with pytest.raises(
+        UserError, match=r"nothing was restored: there is no .*ledger.*`--ledger-lost`, one of"
+    ):
+        restore._require_ledger(settings, opened, None)
+    restore._require_ledger(settings, opened, "never-copied")
+
+
+def test_with_a_server_elsewhere_the_copy_is_needed(old: Callmart, backed_up: Path) -> None:
+    """The ledger in the home may be older than the copy."""
+    settings = old.settings.model_copy(update={"privacy": Privacy(), "dsn": SecretStr("postgresql://x")})
+    with pytest.raises(UserError, match=r"privacy\.ledger_copy is missing"):
+        restore._require_ledger(settings, restore.open_backup(backed_up, settings), None)
 
 
 def test_a_lost_ledger_is_an_incident(
@@ -178,6 +208,9 @@ def test_a_lost_ledger_is_an_incident(
 ) -> None:
     """Only what the backup knows is known again."""
     callmart = empty(make_callmart, old, privacy=Privacy(ledger_copy=tmp_path / "ledger"))
+    with pytest.raises(UserError, match="nothing was restored"):
+        restored(callmart, backed_up)
+    assert not (callmart.home / "keys").exists()
     restored(callmart, backed_up, lost="site-lost")
     assert (tmp_path / "ledger").read_bytes() == ledger.file(callmart.settings).read_bytes()
     assert "raw.event" in traces(callmart, key(callmart))

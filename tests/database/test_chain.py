@@ -16,6 +16,7 @@ BODIES = st.builds(
     Body,
     customer_id=st.integers(1, 9999),
     kind=st.sampled_from(["agent", "caller", "contact", "recipient"]),
+    key=st.none() | st.text("0123456789abcdef", min_size=16, max_size=16),
     until=MOMENTS,
     at=MOMENTS,
     request=st.none() | st.integers(1, 999),
@@ -42,6 +43,16 @@ def test_a_ledger_is_read_as_it_was_written(bodies: list[Body]) -> None:
     ledger = ledger_of(bodies)
     assert chain.parse(ledger.text()) == ledger
     assert chain.parse(ledger.text()).last == ledger.last
+
+
+@given(LEDGERS)
+def test_the_last_digest_is_verified(bodies: list[Body]) -> None:
+    """No other entry follows from it."""
+    ledger = ledger_of(bodies)
+    *others, last = ledger.entries
+    for changed in (replace(last, digest="0" * 64), replace(last, digest=last.previous)):
+        with pytest.raises(Broken):
+            chain.parse(replace(ledger, entries=(*others, changed)).text())
 
 
 @given(LEDGERS, st.data())
@@ -137,6 +148,7 @@ def test_a_commitment_can_not_be_tried() -> None:
     body = Body(
         7,
         "agent",
+        "0" * 16,
         datetime(2026, 1, 1, tzinfo=UTC),
         datetime(2026, 1, 2, tzinfo=UTC),
         1,
@@ -152,6 +164,7 @@ def test_the_time_of_writing_does_not_make_another_erasure() -> None:
     body = Body(
         7,
         "agent",
+        "0" * 16,
         datetime(2026, 1, 1, tzinfo=UTC),
         datetime(2026, 1, 2, tzinfo=UTC),
         1,

@@ -13,9 +13,8 @@ from callmart.base.errors import UserError
 from callmart.base.settings import Privacy
 from callmart.database import chain, ledger
 from callmart.database.chain import Chain
-from callmart.database.ledger import Standing
+from callmart.database.ledger import Comparison
 from callmart.privacy import replaying
-from callmart.retention import tombstones
 from callmart_home import Callmart
 from erasing import erase, erase_events, person
 from events import DETAILED, at, event, registry, together
@@ -68,9 +67,9 @@ def copy(callmart: Callmart) -> Path:
     return callmart.settings.privacy.ledger_copy
 
 
-def standing(callmart: Callmart) -> Standing:
+def compared(callmart: Callmart) -> Comparison:
     with callmart.connect() as connection:
-        return ledger.standing(connection, callmart.settings)
+        return ledger.compare(connection, callmart.settings)
 
 
 def statuses(callmart: Callmart, customer: int) -> int:
@@ -92,7 +91,7 @@ def test_a_ledger_begins_with_its_copy_before_anybody_is_erased(centre: Callmart
     assert chain.parse(home(centre).read_bytes()).entries == ()
     assert {path.stat().st_mode & 0o777 for path in (home(centre), copy(centre))} == {0o600}
     assert home(centre).parent.stat().st_mode & 0o777 == 0o700
-    assert standing(centre) == Standing()
+    assert compared(centre) == Comparison()
 
 
 def test_an_entry_is_on_the_disk_before_anything_is_deleted(
@@ -117,11 +116,32 @@ def test_an_entry_is_on_the_disk_before_anything_is_deleted(
     assert not any(word in text for word in (NOOR, BEN, *person(erased, OTHER, "agent", BEN, UNTIL).keys))
 
 
+def test_a_ledger_that_is_written_anew_is_on_the_disk_under_its_name(
+    erased: Callmart, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[int] = []
+    monkeypatch.setattr(os, "fsync", lambda number: synced.append(os.fstat(number).st_ino))
+    ledger.write(erased.settings, copy(erased), ledger.read(copy(erased)))
+    assert synced == [copy(erased).stat().st_ino, copy(erased).parent.stat().st_ino]
+
+
+def test_an_end_that_was_never_finished_is_overwritten(erased: Callmart) -> None:
+    """Also an entry that only the copy got is in both afterwards."""
+    whole = home(erased).read_bytes()
+    body = chain.parse(whole).entries[0].body
+    assert body is not None
+    copy(erased).write_bytes(whole + chain.line(chain.parse(whole).followed_by(body))[:-9])
+    cut(home(erased))  # the copy is written first
+    erase(erased, person(erased, OTHER, "agent", BEN, UNTIL), 3)
+    assert home(erased).read_bytes() == copy(erased).read_bytes() == whole
+    assert compared(erased) == Comparison()
+
+
 def test_the_same_erasure_is_written_once(erased: Callmart) -> None:
     before = home(erased).read_bytes()
     erase(erased, person(erased, OTHER, "agent", BEN, UNTIL), 3)
     assert home(erased).read_bytes() == before
-    assert standing(erased) == Standing()
+    assert compared(erased) == Comparison()
 
 
 def test_without_room_for_the_copy_nothing_is_deleted(erased: Callmart, volume: Path) -> None:
@@ -167,8 +187,9 @@ def forged(callmart: Callmart) -> None:
 
 
 def elsewhere(callmart: Callmart) -> None:
+    other = Chain(chain.new_ledger())
     for path in (home(callmart), copy(callmart)):
-        path.write_bytes(Chain(chain.new_ledger()).text())
+        path.write_bytes(other.text())
 
 
 def execute(statement: str) -> Callable[[Callmart], None]:
@@ -179,6 +200,18 @@ def execute(statement: str) -> Callable[[Callmart], None]:
     return run
 
 
+def strip(path: Path) -> None:
+    """Take body and salt of the first entry away, as when it has ended."""
+    known = chain.parse(path.read_bytes())
+    first, *others = known.entries
+    path.write_bytes(Chain(known.ledger, (first.without_body(), *others)).text())
+
+
+ENDED = (
+    "delete from privacy.tombstone where entry = 1;"
+    "update privacy.ledger_entry set salt = null, customer_id = null, kind = null, key_fingerprint = null,"
+    " until = null, at = null, request = null, ended_at = now() where entry = 1"
+)
 ALL = "all"
 DAMAGES: dict[str, tuple[Callable[[Callmart], object], object, bool]] = {
     # what is done, who is closed, and whether a replay mends it
@@ -214,10 +247,24 @@ DAMAGES: dict[str, tuple[Callable[[Callmart], object], object, bool]] = {
         execute(
             "insert into privacy.tombstone select entry, 3, kind, tombstone, until from privacy.tombstone"
             " where entry = 1"
-        ), {THIRD}, True,
+        ), {ONE}, True,
     ),
     "a tombstone that ends earlier": (
         execute("update privacy.tombstone set until = until - interval '1 day' where entry = 1"), {ONE}, True,
+    ),
+    "an entry ended by the database": (execute(ENDED), {ONE}, True),
+    "an entry ended by the database and the copy": (lambda it: [execute(ENDED)(it), strip(copy(it))], {ONE}, True),  # type: ignore[func-returns-value]
+    "an entry ended by the ledger": (lambda it: strip(home(it)), {ONE}, True),
+    "an entry ended by ledger and copy": (lambda it: [strip(path) for path in (home(it), copy(it))], {ONE}, True),  # type: ignore[func-returns-value]
+    "an entry that is too old": (
+        execute("update privacy.ledger_entry set until = until - interval '3 years', at = at - interval '3 years'"
+                " where entry = 1"), {ONE}, True,
+    ),
+    "an entry of another kind": (
+        execute("update privacy.ledger_entry set kind = 'contact' where entry = 1"), {ONE}, True,
+    ),
+    "an entry of another key": (
+        execute("update privacy.ledger_entry set key_fingerprint = 'x' where entry = 1"), {ONE}, True,
     ),
     "a secret gone": (execute("delete from privacy.secret where customer_id = 1"), {ONE}, True),
     "another secret": (execute("update privacy.secret set secret = 'x' where customer_id = 2"), {OTHER}, True),
@@ -234,7 +281,7 @@ def test_a_difference_is_found_and_mended(erased: Callmart, damage: str) -> None
     rows = erased.rows("select * from privacy.tombstone order by entry, tombstone")
     secrets = erased.rows("select * from privacy.secret order by customer_id")
     do(erased)
-    found = standing(erased)
+    found = compared(erased)
     assert (found.unreadable is not None, found.differing) == (
         (True, frozenset()) if closed == ALL else (False, closed)
     )
@@ -242,7 +289,7 @@ def test_a_difference_is_found_and_mended(erased: Callmart, damage: str) -> None
         said = ledger.close(connection, erased.settings)
         assert ledger.closed(connection) == ({ONE, OTHER, THIRD} if closed == ALL else closed)
         assert len(said) == (1 if closed == ALL else len(found.differing))
-        with pytest.raises(UserError) if found.differs else pytest.MonkeyPatch.context():
+        with pytest.raises(UserError) if found.problems else pytest.MonkeyPatch.context():
             for customer in sorted(found.differing) or [ONE]:
                 found.refuse(customer)
     if is_mended:
@@ -255,7 +302,7 @@ def test_a_difference_is_found_and_mended(erased: Callmart, damage: str) -> None
     assert home(erased).read_bytes() == copy(erased).read_bytes() == before
     assert erased.rows("select * from privacy.tombstone order by entry, tombstone") == rows
     assert erased.rows("select * from privacy.secret order by customer_id") == secrets
-    assert standing(erased) == Standing()
+    assert compared(erased) == Comparison()
     with erased.connect() as connection:
         assert ledger.close(connection, erased.settings) == []
         assert ledger.closed(connection) == set()
@@ -288,13 +335,13 @@ def test_after_a_kill_between_ledger_and_deletion_the_replay_finishes(erased: Ca
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
     assert len(entries_of(home(erased).read_bytes())) == before + 1
     assert statuses(erased, THIRD) == 2
-    assert standing(erased).differing == {THIRD}
+    assert compared(erased).differing == {THIRD}
     with pytest.raises(UserError, match="customer 3: the privacy ledger and the database differ"):
         erase(erased, person(erased, THIRD, "agent", BEN, UNTIL), 6)
     done = replay(erased)
     assert (done.customers, done.persons) == ((THIRD,), 1)
     assert statuses(erased, THIRD) == 1
-    assert standing(erased) == Standing()
+    assert compared(erased) == Comparison()
     assert replay(erased).persons == 0
 
 
@@ -303,10 +350,10 @@ def test_after_a_kill_the_same_command_goes_on(erased: Callmart) -> None:
     with pytest.raises(ZeroDivisionError):
         erase(erased, who, 7, lambda: 1 // 0)
     before = home(erased).read_bytes()
-    assert standing(erased).differing == {THIRD}
+    assert compared(erased).differing == {THIRD}
     erase(erased, who, 7)
     assert (home(erased).read_bytes(), statuses(erased, THIRD)) == (before, 0)
-    assert standing(erased) == Standing()
+    assert compared(erased) == Comparison()
 
 
 # -- ended -----------------------------------------------------------------------------------------------------------
@@ -321,7 +368,7 @@ def test_tombstones_end_when_neither_a_file_nor_a_backup_can_bring_anybody_back(
     def ended(kept_days: int | None) -> int:
         settings = erased.settings.model_copy(update={"backup_kept_days": kept_days})
         with erased.connect() as connection:
-            return tombstones.end(connection, settings)
+            return ledger.end(connection, settings)
 
     assert (ended(None), ended(1)) == (0, 0)  # nobody knows; a backup of yesterday is still there
     assert "f" * 32 in home(erased).read_text() and "f" * 32 in copy(erased).read_text()
@@ -333,24 +380,48 @@ def test_tombstones_end_when_neither_a_file_nor_a_backup_can_bring_anybody_back(
     assert erased.rows("select salt, customer_id from privacy.ledger_entry where entry = %s", number) == [
         {"salt": None, "customer_id": None}
     ]
-    assert standing(erased) == Standing()
+    assert erased.rows("select from privacy.tombstone where entry = %s", number) == []
+    assert compared(erased) == Comparison()
     assert (ended(0), replay(erased).persons) == (0, 0)
     assert "f" * 32 not in home(erased).read_text()
 
 
+def test_whoever_has_the_database_ends_nothing_early(erased: Callmart) -> None:
+    """Neither the nightly end of tombstones nor an erasure believes it, and the replay puts everything back."""
+    settings = erased.settings.model_copy(update={"backup_kept_days": 0})
+    old = at("00:00") - timedelta(days=800)
+    with erased.connect() as connection:
+        ledger.append(connection, erased.settings, ONE, "agent", old, {"agent": ["d" * 32]}, 22)
+    before = home(erased).read_bytes()
+    execute(ENDED)(erased)
+    with erased.connect() as connection:
+        assert ledger.end(connection, settings) == 0  # not even the old one, until it is mended
+        assert ledger.compare(connection, settings).differing == {ONE}
+    assert home(erased).read_bytes() == copy(erased).read_bytes() == before
+    assert replay(erased).customers == (ONE,)
+    assert erased.rows("select from privacy.tombstone where entry = 1")
+    assert home(erased).read_bytes() == copy(erased).read_bytes() == before
+    with erased.connect() as connection:
+        assert ledger.end(connection, settings) == 1
+
+
+@pytest.mark.parametrize(("goes_on", "mark"), [("the next run", "e" * 32), ("a replay", "c" * 32)])
 def test_a_crash_while_tombstones_end_leaves_no_body(
-    erased: Callmart, monkeypatch: pytest.MonkeyPatch
+    erased: Callmart, monkeypatch: pytest.MonkeyPatch, goes_on: str, mark: str
 ) -> None:
     old = at("00:00") - timedelta(days=800)
     with erased.connect() as connection:
-        ledger.append(connection, erased.settings, ONE, "agent", old, {"agent": ["e" * 32]}, 21)
+        ledger.append(connection, erased.settings, ONE, "agent", old, {"agent": [mark]}, 21)
     settings = erased.settings.model_copy(update={"backup_kept_days": 0})
     with monkeypatch.context() as patch, erased.connect() as connection:
         patch.setattr(ledger, "write", lambda *_: 1 // 0)
         with pytest.raises(ZeroDivisionError):
-            tombstones.end(connection, settings)
-    assert "e" * 32 in home(erased).read_text()
-    assert standing(erased) == Standing()  # nothing is closed for that
+            ledger.end(connection, settings)
+    assert mark in home(erased).read_text()
     with erased.connect() as connection:
-        tombstones.end(connection, settings)
-    assert "e" * 32 not in home(erased).read_text() + copy(erased).read_text()
+        assert ledger.compare(connection, settings) == Comparison()  # nothing is closed for that
+        if goes_on == "the next run":
+            assert ledger.end(connection, settings) == 0  # in the database it has ended
+        else:
+            ledger.mend(connection, settings)
+    assert mark not in home(erased).read_text() + copy(erased).read_text()

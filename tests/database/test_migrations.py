@@ -250,8 +250,11 @@ COMMANDS = {
     "workbook": "drukte --customer 1001 --out a.twb",
 }  # fmt: skip
 UPGRADES = {"upgrade": "", "upgrade --plan": ""}
-# `doctor` and `health` say it among other things, and `backup` is what is to be done first.
-OTHERS = {"backup", "doctor", "emulator", "health", "reports", "restore", "simulate", "start", "stop"}
+# `doctor` and `health` say it among other things, and `backup` is what is to be done first. `privacy ledger` asks no
+# database.
+OTHERS = {
+    "backup", "doctor", "emulator", "health", "privacy ledger", "reports", "restore", "simulate", "start", "stop",
+}  # fmt: skip
 
 
 def test_a_new_command_is_put_where_it_belongs() -> None:

@@ -2,18 +2,25 @@
 
 from collections import Counter
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
+import duckdb
 import psycopg
+import pyarrow as pa
 import pytest
 
 from callmart.access import logins
 from callmart.base.keys import keyed
+from callmart.base.raw_format import EVENT_SCHEMA
 from callmart.database import ledger
+from callmart.database.tombstones import secret_of, tombstone
 from callmart.land import places as landed
+from callmart.land.erased import Door
+from callmart.land.gate import Gate
 from callmart.land.landing import Landed
 from callmart.privacy import replaying
+from callmart.registry.applying import forget_customer
 from callmart_home import Callmart
 from erasing import erase, key_of, person
 from erasing import tombstones as written_tombstones
@@ -115,6 +122,19 @@ def test_landing_the_same_rows_again_changes_nothing(
     assert traces(callmart, customer, {"caller": "number"}.get(kind, kind), word) == 0
 
 
+def test_the_same_file_with_another_version_of_the_registry_changes_nothing(
+    callmart: Callmart, customer: int
+) -> None:
+    before = erased(callmart, customer, "agent", NOOR)
+    assert land(callmart, customer, day()).unchanged
+    with callmart.connect() as connection:
+        connection.execute("insert into registry.version default values")
+    again = land(callmart, customer, day())
+    assert (again.unchanged, again.landed) == (False, 0)
+    assert figures(callmart, customer) == before
+    assert traces(callmart, customer, "agent", NOOR) == 0
+
+
 def test_an_agents_late_row_lands_under_the_agents_key_in_that_call(
     callmart: Callmart, customer: int
 ) -> None:
@@ -170,6 +190,42 @@ def test_a_late_row_of_an_erased_call_is_left_out(callmart: Callmart, customer: 
     assert (told.landed, told.repeated, told.erased) == (0, 0, 2)
     assert callmart.rows("select erased from raw.file order by file_id desc limit 1") == [{"erased": 2}]
     assert figures(callmart, customer) == before
+
+
+def test_the_device_of_an_erased_agent_and_the_number_as_a_target_stay_out(
+    callmart: Callmart, customer: int
+) -> None:
+    """Another agent at the device, and a call that is handed to the number, would lead to them."""
+    erased(callmart, customer, "agent", NOOR)
+    device = keyed(key_of(callmart, customer), "device", f"device-{NOOR}")
+    with callmart.connect() as connection:
+        made = tombstone(secret_of(key_of(callmart, customer)), "device", device)
+        ledger.append(connection, callmart.settings, customer, "agent", UNTIL, {"device": [made]}, 2)
+    number = keyed(key_of(callmart, customer), "number", CALLER)
+    (call_key,) = {
+        row["call_key"]
+        for row in callmart.rows(
+            "select call_key from raw.event where customer_id = %s and number_key = %s and occurred_at = %s",
+            customer, number, at("09:00"),
+        )
+    }  # fmt: skip
+    erase(callmart, person(callmart, customer, "caller", CALLER, UNTIL), 3)
+    at_device = event("agent_connected", at("11:00"), agent=BEN, line=f"device-{NOOR}", call_id="c-11")
+    handed = event(
+        "transferred", at("11:01"), agent=BEN, reason="blind", target_kind="number", target=CALLER, call_id="c-11",
+    )  # fmt: skip
+    assert land(callmart, customer, [at_device, handed]).landed == 2
+    assert traces(callmart, customer, "device", f"device-{NOOR}") == 0
+    assert traces(callmart, customer, "number", CALLER) == 0
+    assert traces(callmart, customer, "agent", BEN) > 0
+    for change in (
+        {"device_key": f"'{device}'"},
+        {"number_key": f"'{number}'", "event": "'queue_joined'"},
+        {"target_key": f"'{number}'", "target_kind": "'number'", "event": "'transferred'", "reason": "'blind'"},
+        {"call_key": str(call_key)},
+    ):  # fmt: skip
+        with pytest.raises(psycopg.errors.CheckViolation, match="erased"):
+            handed_over(callmart, customer, at("10:00"), agent_key="null", **change)
 
 
 def test_a_callers_unknown_call_lands_without_the_number(callmart: Callmart, customer: int) -> None:
@@ -255,6 +311,82 @@ def test_a_call_whose_first_event_came_after_the_end_is_known_again(
     assert (told.landed, told.repeated) == (1, 1)
 
 
+def test_under_another_key_nothing_from_before_the_end_lands(callmart: Callmart, customer: int) -> None:
+    """A customer of whom everything was removed comes back with another key, so nobody would be known again."""
+    erased(callmart, customer, "agent", NOOR)
+    former = key_of(callmart, customer)
+    with callmart.connect() as connection:
+        forget_customer(connection, callmart.settings, customer)
+        for table in ("raw.event", "raw.call"):
+            connection.execute(f"delete from {table} where customer_id = %s".encode(), [customer])
+        connection.commit()
+        assert ledger.compare(connection, callmart.settings) == ledger.Comparison()
+    assert key_of(callmart, customer) != former
+    new = call("c-20", "09:00", CALLER, NOOR, day=2)
+    landed = land(callmart, customer, [*day(), *new])
+    assert (landed.turned_away, landed.landed) == (len(day()), len(new))
+    assert min(moment for moment, *_ in figures(callmart, customer)) == at("09:00", 2)
+
+
+# -- the door by itself --
+
+KEY, NOBODY = b"k" * 32, pa.table({})
+WHO = "0123456789abcdef" * 2
+
+
+def door(tombstones: Any, **until: Any) -> Door:
+    """The door of a file, for customers 1 and 2."""
+    keys = pa.table({"customer_id": [1, 2], "key": [KEY, KEY]})
+    ends = {int(name.removeprefix("of_")): end for name, end in until.items()}
+    gate = Gate(NOBODY, NOBODY, NOBODY, keys, at("00:00", 9), erased_until=ends, tombstones=tombstones)
+    return Door(duckdb.connect(), gate)
+
+
+def batch(moment: datetime) -> pa.Table:
+    """An event in a call of customer 1, as it is judged and keyed."""
+    row = {
+        "customer_id": 1,
+        "occurred_at": moment,
+        "event_key": 5,
+        "call_key": 7,
+        "agent_key": WHO,
+        "agent": "Noor",
+    }
+    columns = [pa.field("agent", pa.string()), *EVENT_SCHEMA.remove(EVENT_SCHEMA.get_field_index("erased"))]
+    return pa.Table.from_pylist(
+        [row | {"identified": False}], pa.schema([one.with_nullable(True) for one in columns])
+    )
+
+
+def unread() -> Any:
+    raise LookupError
+
+
+def test_tombstones_are_read_up_to_the_end_of_the_customer() -> None:
+    """A day longer, as a call that began before may end then. The later end of another customer changes nothing."""
+    with pytest.raises(LookupError):
+        door(unread, of_1=UNTIL).without_erased(batch(UNTIL + timedelta(hours=23)))
+    late = door(unread, of_1=UNTIL, of_2=at("00:00", 5)).without_erased(batch(UNTIL + timedelta(hours=25)))
+    assert late["erased"].to_pylist() == [None]
+
+
+def test_the_tombstone_stands_for_an_agent_in_a_call() -> None:
+    made = tombstone(secret_of(KEY), "agent", WHO)
+    (mark,) = (
+        door(lambda: {(1, "agent", made): UNTIL}, of_1=UNTIL).without_erased(batch(at("10:00"))).to_pylist()
+    )
+    assert (mark["agent_key"], mark["agent"], mark["event_key"], mark["erased"]) == (None, None, 0, made)
+
+
+def test_a_call_belongs_to_the_side_on_which_it_began() -> None:
+    known = {(1, "agent", tombstone(secret_of(KEY), "agent", WHO)): UNTIL}
+    over_midnight = pa.concat_tables(
+        [batch(UNTIL - timedelta(seconds=9)), batch(UNTIL + timedelta(seconds=9))]
+    )
+    assert None not in door(lambda: known, of_1=UNTIL).without_erased(over_midnight)["erased"].to_pylist()
+    assert door(lambda: known, of_1=UNTIL).without_erased(batch(UNTIL))["erased"].to_pylist() == [None]
+
+
 # -- the server asks again -------------------------------------------------------------------------------------------
 
 ROW = {"customer_id": "%(customer)s", "occurred_at": "%(at)s", "event_key": "1", "identified": "true",
@@ -312,6 +444,32 @@ def test_the_server_refuses_what_the_loader_may_not_hand_over(
     assert handed_over(callmart, customer, at("10:00", 2)) == 1
     key = keyed(key_of(callmart, customer), "agent", BEN)
     assert handed_over(callmart, customer, at("10:00"), agent_key=f"'{key}'") == 1
+
+
+@pytest.mark.parametrize(("day", "found"), [(0, True), (3, False)])
+def test_each_customer_is_asked_about_up_to_its_own_end(
+    callmart: Callmart, customer: int, day: int, found: bool
+) -> None:
+    """Another customer in the file, of whom somebody was erased up to a later day, changes nothing."""
+    erase(callmart, person(callmart, customer, "agent", NOOR, UNTIL))
+    other = OWN[-1]
+    erase(callmart, person(callmart, other, "agent", NOOR, at("00:00", 5)), 2)
+    with callmart.connect() as connection:
+        for whose, agent, on in ((customer, BEN, 0), (customer, NOOR, day), (other, NOOR, day)):
+            connection.execute(
+                "insert into raw.incoming"
+                " (customer_id, occurred_at, event_key, identified, platform, event, call_key, agent_key)"
+                " values (%s, %s, 1, true, 'vcloud', 'agent_connected', 1, %s)",
+                [whose, at("10:00", on), keyed(key_of(callmart, whose), "agent", agent)],
+            )
+        connection.execute(
+            "create temporary table arrived on commit drop as"
+            " select customer_id, min(occurred_at) as first_at from raw.incoming group by 1"
+        )
+        connection.execute("select raw.find_erased()")
+        asked = {whose for (whose,) in connection.execute("select customer_id from erased_key")}
+        connection.rollback()
+    assert asked == ({customer, other} if found else {other})
 
 
 def test_the_server_refuses_an_erased_agents_id_without_any_event(callmart: Callmart, customer: int) -> None:

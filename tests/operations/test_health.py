@@ -153,9 +153,8 @@ CASES = {
     "old backup": Case(backed_up("9 days"), "backup", None, "the last backup is 9 days old"),
     "ledger": Case(
         f"insert into privacy.ledger_entry (entry, commitment, digest, salt, customer_id, kind, until, at)"
-        f" values (1, '', '', '', {NAMED}, 'agent', now(), now()); insert into privacy.ledger (ledger) values ('x');"
-        f"insert into privacy.tombstone values (1, {NAMED}, 'agent', 'x', now());",
-        "ledger", None, "all customers are closed: the privacy ledger",
+        f" values (1, '', '', '', {NAMED}, 'agent', now(), now());",
+        "ledger", None, "all customers are closed: entry 1 of the database is not in the privacy ledger",
     ),
     "ledger lost": Case(
         "insert into ops.audit_log (action) values ('ledger lost');",
@@ -438,5 +437,8 @@ def test_a_setting_that_is_not_understood_is_refused(wrong: dict[str, Any]) -> N
 def test_every_kind_has_a_test() -> None:
     tested = {case.kind for case in CASES.values()}
     disks_and_certificates = {"home_disk", "database_disk", "database_certificate", "tableau_certificate"}
-    elsewhere = {"privacy"}  # tests/privacy/test_deadlines.py
+    elsewhere = {
+        "privacy",
+        "ledger_copy",
+    }  # tests/privacy/test_deadlines.py, tests/backup/test_restored_erasures.py
     assert tested | disks_and_certificates | elsewhere | {"silent", "key", "database"} == set(health.KINDS)

@@ -2,6 +2,7 @@
 
 import io
 import os
+import re
 import signal
 import sys
 from dataclasses import replace
@@ -346,7 +347,14 @@ def test_by_the_commands_a_recipient_goes_with_the_account_also_after_kill_9(
     code, said = command("prove", number, lines=(CHEF,))
     assert code == 0 and "nothing is left" in said, said
     assert files_with(home.home, {CHEF.encode()}) == set()
-    assert command("answer", number)[0] == 0
+    code, letter = command("answer", number)
+    assert code == 0
+    ((entry, digest),) = re.findall(r"nummer (\d+), met kenmerk\s+([0-9a-f]{64})", letter)
+    assert (int(entry), digest) == ledger.last(home.settings)
+    assert command("ledger", "--entry", entry, "--digest", f"{digest[:32].upper()} {digest[32:]}")[0] == 0
+    for wrong in ((entry, digest[::-1]), (int(entry) - 1, digest), (int(entry) + 1, digest)):
+        code, said = command("ledger", "--entry", wrong[0], "--digest", wrong[1])
+        assert code == 1 and "is not that of the letter" in said
     assert command("close", number)[0] == 2  # the rest is a person's to attest
     assert command("close", number, "--attested", "registry", "--attested", "elsewhere")[0] == 0
 

@@ -10,7 +10,7 @@ from pydantic import SecretStr
 from callmart.access import rights
 from callmart.backup import backup, restore
 from callmart.backup.manifest import Manifest
-from callmart.base.settings import PROJECT, Tableau
+from callmart.base.settings import PROJECT, Privacy, Tableau
 from callmart_home import Callmart
 from commands import command_of
 from tableau_emulator.process import Emulator
@@ -23,8 +23,9 @@ OF_ROLES = ("access.applied", "access.closing", "access.definition", "access.gra
 
 
 def with_settings(callmart: Callmart, **settings: Any) -> Callmart:
-    """The same callmart with a passphrase, and other settings."""
-    update = {"backup_passphrase": SecretStr(PASSPHRASE)} | settings
+    """The same callmart with a passphrase, a second copy of the ledger, and other settings."""
+    privacy = Privacy(ledger_copy=callmart.home.with_name(f"ledger-of-{callmart.home.name}"))
+    update = {"backup_passphrase": SecretStr(PASSPHRASE), "privacy": privacy} | settings
     return Callmart(callmart.settings.model_copy(update=update))
 
 

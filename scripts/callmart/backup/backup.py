@@ -112,7 +112,7 @@ def _draft(target: Path) -> Iterator[Path]:
             shutil.rmtree(draft, ignore_errors=True)  # it is there only if something failed
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise UserError(programs.DISK_FULL) from None
+            raise UserError(programs.FULL) from None
         raise
 
 

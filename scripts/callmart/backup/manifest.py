@@ -56,7 +56,7 @@ class Manifest(Strict):
     tables: dict[str, Content]
     keys: dict[Whose, str]  # the fingerprints
     files: dict[str, File]
-    ledger: Ledger | None = None  # None if nobody was ever erased
+    ledger: Ledger | None = None  # None if the backup is of an earlier version
 
     @property
     def rows(self) -> int:

@@ -96,7 +96,7 @@ def dumping(
 def _why(said: str) -> str:
     """Why pg_dump failed, and the remedy."""
     if "No space left on device" in said:
-        return DISK_FULL
+        return FULL
     if "permission denied" in said:
         return "nothing was backed up: something no longer belongs to the owner; `callmart access diff` shows what"
     if "canceling statement due to lock timeout" in said or "could not obtain lock" in said:
@@ -104,7 +104,7 @@ def _why(said: str) -> str:
     return "nothing was backed up: pg_dump broke off; see the server's log, and run the same command again"
 
 
-DISK_FULL = "nothing was backed up: the disk is full; make room, or name a folder on another disk"
+FULL = "nothing was backed up: the disk is full; make room, or name a folder on another disk"
 
 
 def load(

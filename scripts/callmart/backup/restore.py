@@ -184,23 +184,24 @@ def _erase_again(connection: psycopg.Connection, settings: Settings, lost: Lost 
 
 
 def _require_ledger(settings: Settings, backup: Opened, lost: Lost | None) -> None:
-    """Raise UserError if the ledger's copy is not there: a backup does not know who was erased after it.
+    """Raise UserError if there is no ledger, and no reason for that: a backup does not know who was erased after it.
 
-    A backup that knows no ledger is from before the first erasure, of a home that had set no copy. On the embedded
-    server it is restored without one, and where the copy is set only now.
+    It is the copy that is set. Without one, the ledger of this home is taken, if somebody has put it there.
     """
-    known, copy = backup.manifest.ledger, settings.privacy.ledger_copy
     if lost is not None:
         return
-    if copy is None:
-        ledger.refuse_one_copy(settings, needed=known is not None)
-        return
-    if known is None and not copy.exists():
-        return
-    found = ledger.read(copy)
+    ledger.refuse_one_copy(settings)
+    path, known = ledger.files(settings)[0], backup.manifest.ledger
+    if not path.exists():
+        raise UserError(
+            f"nothing was restored: there is no {path} to say who was erased since this backup; let "
+            "privacy.ledger_copy name the second copy of the privacy ledger, or if there is none, "
+            f"{ledger.say_why()}"
+        )
+    found = ledger.read(path)
     if known is not None and (found.ledger != known.id or found.last[0] < known.entry):
         raise UserError(
-            f"nothing was restored: {copy} is not the ledger of this backup, or its end is missing; let "
+            f"nothing was restored: {path} is not the ledger of this backup, or its end is missing; let "
             "privacy.ledger_copy name the right one"
         )
 

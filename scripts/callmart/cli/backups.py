@@ -88,12 +88,8 @@ def restore(
     )
     if restored.erased:
         out.print(f"restore: {restored.erased} persons who were erased since the backup were erased again")
-    elif opened.manifest.ledger is None:
-        out.print(
-            "restore: when this backup was made, the privacy ledger had no second copy (privacy.ledger_copy): if "
-            "somebody was erased since, do it again",
-            soft_wrap=True,
-        )
+    if ledger_lost:
+        out.print("restore: if somebody was erased since this backup, erase that person again")
     out.print(f"restore: {_next(take_over=take_over)}", soft_wrap=True)
     end_with(restored.problems)
 

@@ -26,6 +26,7 @@ from callmart.base.settings import settings
 from callmart.cli.requests_shown import print_cells, print_counts, print_plan, print_proof, print_requests
 from callmart.cli.terminal import Json, database, end_with, looking, out, plain, progress, secret
 from callmart.database import clock
+from callmart.database import ledger as records
 from callmart.database.ledger import Lost
 from callmart.privacy import places, register
 from callmart.privacy.register import Request
@@ -283,6 +284,24 @@ def replay(
         soft_wrap=True,
     )
     end_with(problems)
+
+
+@app.command()
+def ledger(
+    entry: Annotated[
+        int, typer.Option(min=1, help="The number of the ledger's last line, as the letter says.")
+    ],
+    digest: Annotated[str, typer.Option(help="Its digest, as the letter says.")],
+) -> None:
+    """Compare an answer that was sent with the ledger of erasures, of which it names the last line."""
+    if not records.has(settings(), entry, "".join(digest.split()).lower()):
+        end_with(
+            [
+                f"line {entry} of the privacy ledger is not that of the letter: type it again; if it stays so, the "
+                "ledger was cut or replaced, and the right one has to be brought back"
+            ]
+        )
+    out.print(f"line {entry} of the privacy ledger is that of the letter")
 
 
 @app.command()

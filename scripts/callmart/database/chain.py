@@ -27,6 +27,7 @@ class Body:
 
     customer_id: int
     kind: str  # agent, caller, contact or recipient
+    key: str | None  # the fingerprint of the customer's key that the tombstones were made with
     until: datetime  # what came later is not concerned
     at: datetime  # when the entry was written
     request: int | None
@@ -59,6 +60,11 @@ class Chain:
 
     ledger: str
     entries: tuple[Entry, ...] = ()
+
+    @property
+    def by_number(self) -> dict[int, Entry]:
+        """The entries by their numbers."""
+        return {entry.number: entry for entry in self.entries}
 
     @property
     def last(self) -> tuple[int, str]:
@@ -198,6 +204,7 @@ def _body(found: Any) -> Body:
     return Body(
         found["customer"],
         found["kind"],
+        found["key"],
         datetime.fromisoformat(found["until"]),
         datetime.fromisoformat(found["at"]),
         found["request"],
@@ -209,6 +216,7 @@ def _of_body(body: Body) -> dict[str, Any]:
     return {
         "customer": body.customer_id,
         "kind": body.kind,
+        "key": body.key,
         "until": body.until.astimezone(UTC).isoformat(),
         "at": body.at.astimezone(UTC).isoformat(),
         "request": body.request,

@@ -1,18 +1,18 @@
 """The ledger of erasures: a file outside the database, written before anything is deleted.
 
 A database can lose what it knows, as a restored backup does; then the ledger says who must be erased again. It is in
-CALLMART_HOME, and its copy (`privacy.ledger_copy`) outside the home and its backups. Home, copy and database are
+CALLMART_HOME, and its copy (`privacy.ledger_copy`) outside the home and its backups. Ledger, copy and database are
 compared wherever something opens. Where they differ, the customers concerned are closed until `callmart privacy replay`
 has mended it; if the ledger can't be read, all are.
+
+An entry ends when its own days say so (`is_over`). Whoever can write to one of the three can't end it earlier.
 """
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from datetime import datetime
-from hashlib import md5
-from itertools import groupby
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -32,13 +32,23 @@ from callmart.database.tombstones import Kind, secret_of
 SQL = sql_file.statements(__file__)
 
 REPLAY = "run `callmart privacy replay`"
+DIFFERS = f"the privacy ledger and the database differ, so it is closed; {REPLAY}"
+NO_COPY = (
+    "setting privacy.ledger_copy is missing: let it name a file on another volume, outside CALLMART_HOME and its "
+    "backups, for the second copy of the privacy ledger"
+)
 
 # Why a ledger and its copy are both gone. A person says which; it is an incident.
-Lost = Literal["volume-lost", "site-lost", "damaged", "deleted-by-mistake"]
+Lost = Literal["never-copied", "volume-lost", "site-lost", "damaged", "deleted-by-mistake"]
+
+# Days before that land nowhere: two years (access.retention_floor), and three days for clocks and time zones.
+_TOO_OLD = timedelta(days=734)
+
+Said = Mapping[int, Entry]  # what the ledger, its copy or the database says, by the number of the entry
 
 
 @dataclass(frozen=True)
-class Standing:
+class Comparison:
     """Whether ledger, copy and database agree. `unreadable` is the reason why all customers are closed, `differing`
     are the customers of whom one of the three says something else.
     """
@@ -47,9 +57,11 @@ class Standing:
     differing: frozenset[int] = frozenset()
 
     @property
-    def differs(self) -> bool:
-        """Whether anything is closed."""
-        return bool(self.unreadable or self.differing)
+    def problems(self) -> list[str]:
+        """One sentence per customer that is closed, or one for all; none if all three agree."""
+        if self.unreadable:
+            return [self.unreadable]
+        return [f"customer {customer}: {DIFFERS}" for customer in sorted(self.differing)]
 
     def refuse(self, customer_id: int) -> None:
         """Raise UserError if this customer is closed."""
@@ -59,12 +71,9 @@ class Standing:
             raise UserError(f"customer {customer_id}: {DIFFERS}")
 
 
-DIFFERS = f"the privacy ledger and the database differ, so it is closed; {REPLAY}"
-
-
 @dataclass(frozen=True)
 class Mended:
-    """What a replay found. `differing` are the customers of whom the database lacked something."""
+    """What a replay found. `differing` are the customers of whom one of the three lacked something."""
 
     entries: int
     differing: frozenset[int]
@@ -87,6 +96,14 @@ def last(settings: Settings) -> tuple[int, str]:
     return found.last if found else (0, "")
 
 
+def has(settings: Settings, number: int, digest: str) -> bool:
+    """Whether ledger and copy have the entry that an answer named. Raises UserError if one of them can't be read."""
+    return all(
+        (entry := read(path).by_number.get(number)) is not None and entry.digest == digest
+        for path in files(settings)
+    )
+
+
 def append(
     connection: psycopg.Connection,
     settings: Settings,
@@ -106,27 +123,30 @@ def append(
     body = Body(
         customer_id,
         kind,
+        _fingerprints(connection, [customer_id]).get(customer_id),
         until,
         clock.now(connection),
         request,
         {kind: tuple(sorted(set(found))) for kind, found in tombstones.items()},
     )
-    state = standing(connection, settings)
-    if state.unreadable:
-        raise UserError(state.unreadable)
+    found = compare(connection, settings)
+    if found.unreadable:
+        raise UserError(found.unreadable)
     before = _longest(settings) or _begun(settings)
     connection.execute(SQL["begin"], {"ledger": before.ledger, "has_copy": _has_copy(settings)})
     entry = next((one for one in reversed(before.entries) if body.same_erasure(one.body)), None)
     if entry is None:
-        state.refuse(customer_id)
+        found.refuse(customer_id)
         entry = before.followed_by(body)
-        for path in files(settings):
-            _append(path, chain.line(entry))
-    _note(connection, settings, [entry])
+        before = replace(before, entries=(*before.entries, entry))
+    for path in files(settings):
+        _extend(path, before)
+    _note(connection, [entry])
+    _note_secrets(connection, settings, [entry])
     return entry
 
 
-def has(
+def secures(
     connection: psycopg.Connection,
     person: Person,
     request: int,
@@ -140,7 +160,7 @@ def has(
         "until": person.until,
         "tombstones": tombstones[person.kind],
     }
-    return connection.execute(SQL["has"], said).fetchone() == (True,)
+    return connection.execute(SQL["secures"], said).fetchone() == (True,)
 
 
 def require_copy(connection: psycopg.Connection, settings: Settings) -> None:
@@ -152,10 +172,7 @@ def require_copy(connection: psycopg.Connection, settings: Settings) -> None:
 def refuse_one_copy(settings: Settings, *, needed: bool = False) -> None:
     """Raise UserError if there is no second copy, although a DSN is set, or it is needed for another reason."""
     if not _has_copy(settings) and (needed or settings.dsn is not None):
-        raise UserError(
-            "setting privacy.ledger_copy is missing: let it name a file on another volume, outside CALLMART_HOME and "
-            "its backups, for the second copy of the privacy ledger"
-        )
+        raise UserError(NO_COPY)
 
 
 def _has_copy(settings: Settings) -> bool:
@@ -173,88 +190,78 @@ def _begun(settings: Settings) -> Chain:
 # -- comparing -------------------------------------------------------------------------------------------------------
 
 
-def standing(connection: psycopg.Connection, settings: Settings) -> Standing:
+def compare(connection: psycopg.Connection, settings: Settings) -> Comparison:
     """Hold ledger, copy and database against each other. Changes nothing."""
-    known = connection.execute("select ledger, has_copy from privacy.ledger").fetchone()
-    ledger, has_copy = known or (None, False)
+    in_database = _in_database(connection)
+    has_copy = connection.execute("select from privacy.ledger where has_copy").fetchone() is not None
     found: list[Chain] = []
     for path in files(settings):
         is_missing = not path.exists()
-        if is_missing and (ledger is None or (path != file(settings) and not has_copy)):
+        if is_missing and (not in_database.ledger or (path != file(settings) and not has_copy)):
             continue  # nothing was begun, or the copy was set only now
         try:
             found.append(read(path))
         except UserError as mistake:
-            return Standing(unreadable=f"all customers are closed: {mistake}")
-    if ledger is None and not any(each.entries for each in found):
-        return Standing()
-    if ledger is not None and any(each.ledger != ledger for each in found):
-        return _unreadable("the privacy ledger is not that of this database")
-    longest = max(found, key=lambda each: len(each.entries))
-    differing: set[int] = set()
+            return Comparison(unreadable=f"all customers are closed: {mistake}")
+    if not found:
+        return Comparison()
+    if wrong := _contradiction(found, in_database):
+        return Comparison(unreadable=f"all customers are closed: {wrong}; {REPLAY}")
+    said = [each.by_number for each in (*found, in_database)]
+    return Comparison(differing=_differing(connection, settings, said))
+
+
+def _contradiction(found: Sequence[Chain], in_database: Chain) -> str | None:
+    """What can't be of one ledger, in the files or in the database; None if all can."""
+    if in_database.ledger and any(each.ledger != in_database.ledger for each in found):
+        return "the privacy ledger is not that of this database"
+    longest = _longest_of(found)
     for each in found:
         common = each.common(longest)
         if common < len(each.entries):
-            return _unreadable(f"the privacy ledger and its copy differ from entry {max(common, 0) + 1} on")
-        differing |= _customers(longest.entries[common:])
-    return _beside_database(connection, settings, longest, differing)
+            return f"the privacy ledger and its copy differ from entry {max(common, 0) + 1} on"
+    in_ledger = longest.by_number
+    for entry in in_database.entries:
+        if entry.number not in in_ledger and (entry.body is None or _whole(in_database) is None):
+            return f"entry {entry.number} of the database is not in the privacy ledger"
+        if entry.number in in_ledger and in_ledger[entry.number].digest != entry.digest:
+            return f"entry {entry.number} of the privacy ledger is another one in the database"
+    return None
 
 
-def _beside_database(
-    connection: psycopg.Connection, settings: Settings, ledger: Chain, differing: set[int]
-) -> Standing:
-    ended, noted = set[int](), set[int]()
-    for number, digest, customer_id, has_ended in connection.execute(SQL["entries"]).fetchall():
-        noted.add(number)
-        if number > len(ledger.entries):
-            differing |= {customer_id} - {None}
-        elif ledger.entries[number - 1].digest != digest:
-            return _unreadable(f"entry {number} of the privacy ledger is another one in the database")
-        elif has_ended:
-            ended.add(number)
-    differing |= _customers(entry for entry in ledger.entries if entry.number not in noted)
-    in_ledger = _digests(entry for entry in ledger.entries if entry.number not in ended)
-    in_database: dict[int, str] = dict(
-        connection.execute("select customer_id, digest from privacy.tombstone_digest").fetchall()
-    )
-    differing |= {
-        customer
-        for customer in in_ledger.keys() | in_database.keys()
-        if in_ledger.get(customer) != in_database.get(customer)
+def is_over(body: Body, settings: Settings) -> bool:
+    """Whether nothing can bring back any more who was erased: neither a file, whose days are too old to land, nor a
+    backup, as those from before are gone. Without `backup_kept_days` nobody knows that.
+    """
+    kept, now = settings.backup_kept_days, datetime.now(UTC)
+    return kept is not None and body.until < now - _TOO_OLD and body.at < now - timedelta(days=kept)
+
+
+def _differing(connection: psycopg.Connection, settings: Settings, said: Sequence[Said]) -> frozenset[int]:
+    """The customers of whom one of the three lacks what is not over, or the database has another secret: with that it
+    would know nobody again.
+    """
+    lives = [
+        (number, body)
+        for number in set[int]().union(*said)
+        if (body := _best(said, number).body) is not None and not is_over(body, settings)
+    ]
+    lacking = {
+        body.customer_id
+        for number, body in lives
+        if any(number not in each or each[number].body is None for each in said)
     }
-    # With another secret, the database would know nobody again.
-    secrets: dict[int, bytes] = dict(
+    in_database: dict[int, bytes] = dict(
         connection.execute("select customer_id, secret from privacy.secret").fetchall()
     )
-    differing |= {
-        customer
-        for customer, secret in _secrets(connection, settings, in_ledger).items()
-        if secrets.get(customer) != secret
-    }
-    return Standing(differing=frozenset(differing))
+    wanted = _secrets(connection, settings, (body for _, body in lives))
+    return frozenset(lacking | {one for one, secret in wanted.items() if in_database.get(one) != secret})
 
 
-def _unreadable(what: str) -> Standing:
-    return Standing(unreadable=f"all customers are closed: {what}; {REPLAY}")
-
-
-def _customers(entries: Iterable[Entry]) -> set[int]:
-    return {entry.body.customer_id for entry in entries if entry.body is not None}
-
-
-def _digests(entries: Iterable[Entry]) -> dict[int, str]:
-    """A digest of each customer's tombstones, as privacy.tombstone_digest makes it."""
-    rows = sorted(
-        (body.customer_id, entry.number, of_kind, tombstone, int(body.until.timestamp()))
-        for entry in entries
-        if (body := entry.body) is not None
-        for of_kind, tombstones in body.tombstones.items()
-        for tombstone in tombstones
-    )
-    return {
-        customer: md5("\n".join(" ".join(map(str, row[1:])) for row in own).encode()).hexdigest()
-        for customer, own in groupby(rows, key=lambda row: row[0])
-    }
+def _best(said: Sequence[Said], number: int) -> Entry:
+    """An entry as the one of the three says it that knows most."""
+    known = [each[number] for each in said if number in each]
+    return next((entry for entry in known if entry.body is not None), known[0])
 
 
 def close(connection: psycopg.Connection, settings: Settings) -> list[str]:
@@ -262,14 +269,12 @@ def close(connection: psycopg.Connection, settings: Settings) -> list[str]:
 
     What opens, extracts, publishes or lets in asks privacy.closed.
     """
-    _keep_copy(connection, settings)
-    state = standing(connection, settings)
-    whom = {"everybody": bool(state.unreadable), "differing": list(state.differing)}
+    _begin(connection, settings)
+    found = compare(connection, settings)
+    whom = {"everybody": bool(found.unreadable), "differing": list(found.differing)}
     connection.execute(SQL["open_again"], whom)
     connection.execute(SQL["close"], whom)
-    if state.unreadable:
-        return [state.unreadable]
-    return [f"customer {customer}: {DIFFERS}" for customer in sorted(state.differing)]
+    return found.problems
 
 
 def closed(connection: psycopg.Connection) -> set[int]:
@@ -277,31 +282,31 @@ def closed(connection: psycopg.Connection) -> set[int]:
     return {customer for (customer,) in connection.execute("select customer_id from privacy.closed")}
 
 
-def _keep_copy(connection: psycopg.Connection, settings: Settings) -> None:
-    """Make the copy when it has been set. Without a ledger begin one: a restore then knows that there must be one."""
+def _begin(connection: psycopg.Connection, settings: Settings) -> None:
+    """Begin the ledger, so that every backup names the one that a restore needs, and make the copy when it is set."""
     known = connection.execute("select has_copy from privacy.ledger").fetchone()
     copy = settings.privacy.ledger_copy
-    if copy is None or known == (True,):
+    if known is not None and (copy is None or known == (True,)):
         return
     with suppress(UserError):  # the comparison says what is wrong, and doctor that there is no copy
         found = _longest(settings) or (_begun(settings) if known is None else None)
         if found is not None:
-            if not copy.exists():
+            if copy is not None and not copy.exists():
                 write(settings, copy, found)
-            connection.execute(SQL["begin"], {"ledger": found.ledger, "has_copy": True})
+            connection.execute(SQL["begin"], {"ledger": found.ledger, "has_copy": _has_copy(settings)})
 
 
-# -- mending ---------------------------------------------------------------------------------------------------------
+# -- mending and ending ----------------------------------------------------------------------------------------------
 
 
 def mend(connection: psycopg.Connection, settings: Settings, lost: Lost | None = None) -> Mended:
     """Let ledger, copy and database say the same again, in the caller's transaction. Nothing that one of them knows is
-    given up.
+    given up before it is over.
 
     Raises UserError if none of ledger and copy can be read and no reason is given, or if they contradict each other.
     """
-    of_database = _of_database(connection)
-    before = standing(connection, settings)
+    in_database = _in_database(connection)
+    of_database = _whole(in_database)
     readable: list[Chain] = []
     for path in files(settings):
         with suppress(UserError):
@@ -309,14 +314,17 @@ def mend(connection: psycopg.Connection, settings: Settings, lost: Lost | None =
     if of_database is not None and len(readable) > 1:
         agreeing = [each for each in readable if _continue_each_other([each, of_database])]
         readable = agreeing or readable
-    if not readable:
-        _refuse_lost(settings, of_database, lost)
-    chains = [*readable, *([of_database] if of_database is not None else ())]
-    if lost and not readable:
+    if lost:
         connection.execute(
             "insert into ops.audit_log (action, details) values ('ledger lost', %s)",
             [Jsonb({"reason": lost})],
         )
+    elif not readable and of_database is not None:
+        where = " and ".join(map(str, reversed(files(settings))))
+        raise UserError(
+            f"the privacy ledger can't be read ({where}): bring it back, or if it is gone for good, {say_why()}"
+        )
+    chains = [*readable, *([of_database] if of_database is not None else ())]
     if not chains:
         return Mended(0, frozenset())
     if not _continue_each_other(chains):
@@ -324,103 +332,80 @@ def mend(connection: psycopg.Connection, settings: Settings, lost: Lost | None =
             "the privacy ledger, its copy and the database contradict each other: move away the file that is another "
             f"installation's, or that somebody changed, and {REPLAY} again"
         )
-    merged = _merged(chains, _ended(connection))
+    said = [each.by_number for each in (*readable, in_database)]
+    differing = _differing(connection, settings, said)
+    merged = _merged(_longest_of(chains), said, settings)
     connection.execute(SQL["begin"], {"ledger": merged.ledger, "has_copy": _has_copy(settings)})
     for path in files(settings):
         write(settings, path, merged)
-    differing = before.differing
-    if before.unreadable:
-        differing = _beside_database(connection, settings, merged, set()).differing
-    connection.execute("delete from privacy.tombstone where customer_id = any(%s)", [list(differing)])
-    _note(connection, settings, merged.entries)
+    known = in_database.by_number
+    _note(connection, [entry for entry in merged.entries if known.get(entry.number) != entry])
+    _note_secrets(connection, settings, merged.entries)
     return Mended(len(merged.entries), differing)
 
 
-def _refuse_lost(settings: Settings, of_database: Chain | None, lost: Lost | None) -> None:
-    if of_database is not None and lost is None:
-        where = " and ".join(map(str, reversed(files(settings))))
-        raise UserError(
-            f"the privacy ledger can't be read ({where}): bring it back, or if it is gone for good, say why with "
-            f"`--ledger-lost`, one of {', '.join(get_args(Lost))}; that is an incident"
-        )
+def say_why() -> str:
+    """What a person has to say if the ledger is lost."""
+    return f"say why with `--ledger-lost`, one of {', '.join(get_args(Lost))}; that is an incident"
 
 
-def _continue_each_other(chains: Iterable[Chain]) -> bool:
+def _continue_each_other(chains: Sequence[Chain]) -> bool:
     """Whether each chain is the longest one, or its beginning."""
-    chains = list(chains)
-    longest = max(chains, key=lambda each: len(each.entries))
+    longest = _longest_of(chains)
     return all(each.common(longest) == len(each.entries) for each in chains)
 
 
-def _merged(chains: list[Chain], ended: set[int]) -> Chain:
-    """The longest chain, with every body that one of them has, but for those that ended."""
-    longest = max(chains, key=lambda each: len(each.entries))
+def _merged(longest: Chain, said: Sequence[Said], settings: Settings) -> Chain:
+    """The longest chain, with every body that one of the three has, but for those that have ended: they are over, and
+    one of the three has them no more.
+    """
     entries = []
-    for place, entry in enumerate(longest.entries):
-        known = (each.entries[place] for each in chains if place < len(each.entries))
-        best = next((one for one in known if one.body is not None), entry)
-        entries.append(best.without_body() if entry.number in ended else best)
+    for entry in longest.entries:
+        best = _best(said, entry.number)
+        given_up = any(entry.number in each and each[entry.number].body is None for each in said)
+        if best.body is not None and given_up and is_over(best.body, settings):
+            best = best.without_body()
+        entries.append(replace(entry, salt=best.salt, body=best.body))
     return replace(longest, entries=tuple(entries))
 
 
-def _ended(connection: psycopg.Connection) -> set[int]:
-    return {
-        entry
-        for (entry,) in connection.execute(
-            "select entry from privacy.ledger_entry where ended_at is not null"
-        )
-    }
+def end(connection: psycopg.Connection, settings: Settings) -> int:
+    """End the tombstones of entries that are over, unless something differs. Commits: first the database, then ledger
+    and copy lose body and salt. The register forgets with them whom a request was about. Returns the number of entries
+    that ended.
+    """
+    ended = 0
+    if not compare(connection, settings).problems:
+        found = {path: read(path) for path in files(settings) if path.exists()}
+        said = [each.by_number for each in (*found.values(), _in_database(connection))]
+        over = {
+            number
+            for number in set[int]().union(*said)
+            if (body := _best(said, number).body) is not None and is_over(body, settings)
+        }
+        if over:
+            ended = _end(connection, over)
+        for path, whole in found.items():
+            entries = tuple(one.without_body() if one.number in over else one for one in whole.entries)
+            if entries != whole.entries:
+                write(settings, path, replace(whole, entries=entries))
+    if connection.execute(SQL["forget_subjects"]).rowcount:
+        vacuum.note(connection, "privacy.request")
+    connection.commit()
+    return ended
 
 
-def _of_database(connection: psycopg.Connection) -> Chain | None:
-    """The ledger as the database knows it; None if it knows none, or not from the first entry on."""
-    known = connection.execute("select ledger from privacy.ledger").fetchone()
-    if known is None:
-        return None
-    tombstones: dict[int, dict[str, tuple[str, ...]]] = {}
-    for number, of_kind, found in connection.execute(SQL["tombstones"]).fetchall():
-        tombstones.setdefault(number, {})[of_kind] = tuple(found)
-    built = Chain(known[0])
-    for number, commitment, digest, salt, *body in connection.execute(SQL["whole_entries"]).fetchall():
-        entry = Entry(number, built.last[1], commitment, digest, salt, None)
-        if salt is not None:
-            customer_id, of_kind, until, at, request = body
-            said = Body(customer_id, of_kind, until, at, request, tombstones.get(number, {}))
-            # The database may have lost tombstones of it.
-            is_whole = chain.commitment_of(salt, said) == commitment
-            entry = replace(entry, body=said) if is_whole else entry.without_body()
-        if (
-            number != built.last[0] + 1
-            or chain.digest_of(built.ledger, number, entry.previous, commitment) != digest
-        ):
-            return None
-        built = replace(built, entries=(*built.entries, entry))
-    return built
-
-
-def end(connection: psycopg.Connection, settings: Settings, numbers: list[int]) -> None:
-    """End the tombstones of entries. Commits: first the database, then ledger and copy lose body and salt."""
-    connection.execute("delete from privacy.tombstone where entry = any(%s)", [numbers])
-    connection.execute(SQL["end"], {"entries": numbers})
+def _end(connection: psycopg.Connection, numbers: set[int]) -> int:
+    """End entries in the database. Commits."""
+    connection.execute("delete from privacy.tombstone where entry = any(%s)", [list(numbers)])
+    ended = connection.execute(SQL["end"], {"entries": list(numbers)}).rowcount
     vacuum.note(connection, "privacy.tombstone", "privacy.ledger_entry")
     connection.execute(
         "insert into ops.audit_log (action, details) values ('tombstones ended', %s)",
-        [Jsonb({"entries": len(numbers)})],
+        [Jsonb({"entries": ended})],
     )
     connection.commit()
-    forget(connection, settings)
-
-
-def forget(connection: psycopg.Connection, settings: Settings) -> None:
-    """Take body and salt of ended entries out of ledger and copy, also of those that a crash has left there."""
-    ended = _ended(connection)
-    for path in files(settings):
-        if not path.exists():
-            continue
-        found = read(path)
-        kept = _merged([found], ended)
-        if kept != found:
-            write(settings, path, kept)
+    return ended
 
 
 # -- the files and the database's rows -------------------------------------------------------------------------------
@@ -440,7 +425,11 @@ def read(path: Path) -> Chain:
 
 def _longest(settings: Settings) -> Chain | None:
     found = [read(path) for path in files(settings) if path.exists()]
-    return max(found, key=lambda each: len(each.entries), default=None)
+    return _longest_of(found) if found else None
+
+
+def _longest_of(chains: Sequence[Chain]) -> Chain:
+    return max(chains, key=lambda each: len(each.entries))
 
 
 def write(settings: Settings, path: Path, ledger: Chain) -> None:
@@ -459,11 +448,13 @@ def write(settings: Settings, path: Path, ledger: Chain) -> None:
         raise _unwritten(path, error) from None
 
 
-def _append(path: Path, text: bytes) -> None:
+def _extend(path: Path, ledger: Chain) -> None:
+    """Append the entries of a ledger that are not in the file yet."""
     try:
-        whole = len(chain.whole_lines(path.read_bytes()))
-        os.truncate(path, whole)  # what was begun and never finished
-        _write(path, text, os.O_APPEND)
+        text = chain.whole_lines(path.read_bytes())
+        os.truncate(path, len(text))  # what was begun and never finished
+        missing = ledger.entries[text.count(b"\n") - 1 :]
+        _write(path, b"".join(map(chain.line, missing)), os.O_APPEND)
     except OSError as error:
         raise _unwritten(path, error) from None
 
@@ -482,9 +473,43 @@ def _unwritten(path: Path, error: OSError) -> UserError:
     )
 
 
-def _note(connection: psycopg.Connection, settings: Settings, entries: Sequence[Entry]) -> None:
-    """Write entries with their tombstones into the database, where they are not there yet."""
+def _in_database(connection: psycopg.Connection) -> Chain:
+    """The ledger as the database has it, whole or not; without an id if it knows none. An entry has no body if anything
+    of it, or of its tombstones, is not as it was written.
+    """
+    known = connection.execute("select ledger from privacy.ledger").fetchone()
+    ledger = known[0] if known else ""
+    previous = chain.beginning(ledger)
+    entries = []
+    for row in connection.execute(SQL["entries"]).fetchall():
+        number, commitment, digest, salt, customer_id, of_kind, key, until, at, request, by_kind, is_whole = (
+            row
+        )
+        entry = Entry(number, previous, commitment, digest, None, None)
+        if salt is not None and is_whole:
+            tombstones = {name: tuple(found) for name, found in by_kind.items()}
+            body = Body(customer_id, of_kind, key, until, at, request, tombstones)
+            if chain.commitment_of(salt, body) == commitment:
+                entry = replace(entry, salt=salt, body=body)
+        entries.append(entry)
+        previous = digest
+    return Chain(ledger, tuple(entries))
+
+
+def _whole(ledger: Chain) -> Chain | None:
+    """A ledger if it is whole, otherwise None."""
+    try:
+        return chain.parse(ledger.text()) if ledger.ledger else None
+    except Broken:
+        return None
+
+
+def _note(connection: psycopg.Connection, entries: Sequence[Entry]) -> None:
+    """Write entries with their tombstones into the database, in the place of what is there."""
     bodies = [(entry, entry.body) for entry in entries if entry.body is not None]
+    connection.execute(
+        "delete from privacy.tombstone where entry = any(%s)", [[entry.number for entry in entries]]
+    )
     with connection.cursor() as cursor:
         cursor.executemany(
             SQL["note_entry"],
@@ -496,6 +521,7 @@ def _note(connection: psycopg.Connection, settings: Settings, entries: Sequence[
                     "salt": entry.salt,
                     "customer": entry.body and entry.body.customer_id,
                     "kind": entry.body and entry.body.kind,
+                    "key": entry.body and entry.body.key,
                     "until": entry.body and entry.body.until,
                     "at": entry.body and entry.body.at,
                     "request": entry.body and entry.body.request,
@@ -517,29 +543,31 @@ def _note(connection: psycopg.Connection, settings: Settings, entries: Sequence[
                 for of_kind, tombstones in body.tombstones.items()
             ],
         )
+
+
+def _note_secrets(connection: psycopg.Connection, settings: Settings, entries: Iterable[Entry]) -> None:
+    """Write the secrets of the entries' tombstones into the database."""
+    found = _secrets(connection, settings, (entry.body for entry in entries if entry.body is not None))
+    with connection.cursor() as cursor:
         cursor.executemany(
             SQL["note_secret"],
-            [
-                {"customer": customer, "secret": secret}
-                for customer, secret in _secrets(
-                    connection, settings, {body.customer_id for _, body in bodies}
-                ).items()
-            ],
+            [{"customer": customer, "secret": secret} for customer, secret in found.items()],
         )
 
 
-def _secrets(
-    connection: psycopg.Connection, settings: Settings, customers: Iterable[int]
-) -> dict[int, bytes]:
-    """The secrets of the tombstones of customers, as far as their keys are in this home."""
-    found = connection.execute(SQL["fingerprints"], {"customers": list(customers)}).fetchall()
-    keys = {
-        customer: (path.read_bytes(), fingerprint)
-        for customer, fingerprint in found
-        if (path := key_file(settings.home, customer)).exists()
-    }
-    return {
-        customer: secret_of(key)
-        for customer, (key, fingerprint) in keys.items()
-        if fingerprint_of(key) == fingerprint
-    }
+def _secrets(connection: psycopg.Connection, settings: Settings, bodies: Iterable[Body]) -> dict[int, bytes]:
+    """The secrets of tombstones that were made with the customer's present key, as far as that is in this home."""
+    made_with = {(body.customer_id, body.key) for body in bodies}
+    found: dict[int, bytes] = {}
+    for customer, fingerprint in _fingerprints(connection, (one for one, _ in made_with)).items():
+        path = key_file(settings.home, customer)
+        if (customer, fingerprint) in made_with and path.exists():
+            key = path.read_bytes()
+            if fingerprint_of(key) == fingerprint:
+                found[customer] = secret_of(key)
+    return found
+
+
+def _fingerprints(connection: psycopg.Connection, customers: Iterable[int]) -> dict[int, str]:
+    """The fingerprints of customers' keys."""
+    return dict(connection.execute(SQL["fingerprints"], {"customers": list(customers)}).fetchall())

@@ -6,15 +6,37 @@ on conflict (one_row) do update
         has_copy = known.has_copy or excluded.has_copy;
 
 -- name: entries
+-- The entries with their tombstones by kind, and whether these are of the entry's customer and end when it does.
+with tombstones as (
+    select
+        entry,
+        t.kind,
+        jsonb_agg(t.tombstone order by t.tombstone collate "C") as of_kind,
+        bool_and(t.customer_id = e.customer_id and t.until = e.until) as are_of_entry
+    from privacy.tombstone as t
+    inner join privacy.ledger_entry as e using (entry)
+    group by entry, t.kind
+)
+
 select
     entry,
-    digest,
-    customer_id,
-    ended_at is not null
-from privacy.ledger_entry
+    e.commitment,
+    e.digest,
+    e.salt,
+    e.customer_id,
+    e.kind,
+    e.key_fingerprint,
+    e.until,
+    e.at,
+    e.request,
+    coalesce(jsonb_object_agg(t.kind, t.of_kind) filter (where t.kind is not null), '{}'),
+    coalesce(bool_and(t.are_of_entry), true)
+from privacy.ledger_entry as e
+left join tombstones as t using (entry)
+group by entry
 order by entry;
 
--- name: has
+-- name: secures
 select exists(
     select from privacy.ledger_entry as e
     inner join privacy.tombstone as t on e.entry = t.entry
@@ -27,27 +49,20 @@ select exists(
         and t.tombstone = any(%(tombstones)s)
 );
 
--- name: whole_entries
-select
-    entry,
-    commitment,
-    digest,
-    salt,
-    customer_id,
-    kind,
-    until,
-    at,
-    request
-from privacy.ledger_entry
-order by entry;
-
--- name: tombstones
-select
-    entry,
-    kind,
-    array_agg(tombstone order by tombstone collate "C")
-from privacy.tombstone
-group by entry, kind;
+-- name: forget_subjects
+-- The subject goes with the tombstone, and so does the hash of the plan, by which a person can be guessed. A request
+-- without a tombstone is one in which nothing was erased.
+update privacy.request as r
+set
+    subject = null,
+    plan_hash = null
+where
+    r.ended_at is not null
+    and num_nonnulls(r.subject, r.plan_hash) > 0
+    and not exists (
+        select from privacy.ledger_entry as e
+        where e.request = r.number and e.customer_id = r.customer_id
+    );
 
 -- name: open_again
 with opened as (
@@ -89,22 +104,34 @@ set
     salt = null,
     customer_id = null,
     kind = null,
+    key_fingerprint = null,
     until = null,
     at = null,
     request = null,
     ended_at = clock_timestamp()
-where entry = any(%(entries)s);
+where entry = any(%(entries)s) and ended_at is null;
 
 -- name: note_entry
 -- An entry without a body has ended.
 insert into privacy.ledger_entry (
-    entry, commitment, digest, salt, customer_id, kind, until, at, request, ended_at
+    entry, commitment, digest, salt, customer_id, kind, key_fingerprint, until, at, request, ended_at
 )
 values (
-    %(entry)s, %(commitment)s, %(digest)s, %(salt)s, %(customer)s, %(kind)s, %(until)s, %(at)s, %(request)s,
+    %(entry)s, %(commitment)s, %(digest)s, %(salt)s, %(customer)s, %(kind)s, %(key)s, %(until)s, %(at)s, %(request)s,
     case when %(salt)s::text is null then clock_timestamp() end
 )
-on conflict (entry) do nothing;
+on conflict (entry) do update
+    set
+        commitment = excluded.commitment,
+        digest = excluded.digest,
+        salt = excluded.salt,
+        customer_id = excluded.customer_id,
+        kind = excluded.kind,
+        key_fingerprint = excluded.key_fingerprint,
+        until = excluded.until,
+        at = excluded.at,
+        request = excluded.request,
+        ended_at = excluded.ended_at;
 
 -- name: note_tombstones
 insert into privacy.tombstone (entry, customer_id, kind, tombstone, until)

@@ -14,9 +14,9 @@ from callmart.base.spelling import plain
 
 Kind = Literal["agent", "device", "caller", "call", "contact", "recipient", "name"]
 
-# The end of a tombstone is that of the pseudonym. So a landing has to make tombstones for the few keys only that end
-# like one, and not for every call.
-SUFFIX = 4  # characters
+# A tombstone begins like its pseudonym. So a landing has to make tombstones of the few keys only that begin like one,
+# and not of every call.
+BEGINNING = 6  # characters
 
 
 def secret_of(key: bytes) -> bytes:
@@ -27,7 +27,7 @@ def secret_of(key: bytes) -> bytes:
 def tombstone(secret: bytes, kind: Kind, pseudonym: str) -> str:
     """The tombstone of a pseudonym: the key of an agent, device or number, or what `of_call` or `of_address` says."""
     digest = sha256(secret + f"{kind}:{pseudonym}".encode()).hexdigest()
-    return digest[: 32 - SUFFIX] + pseudonym[-SUFFIX:]
+    return pseudonym[:BEGINNING] + digest[: 32 - BEGINNING]
 
 
 def of_call(call_key: int) -> str:

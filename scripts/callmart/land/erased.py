@@ -11,18 +11,39 @@ The server knows which of them it has already (raw.settle_erased). It also asks 
 """
 
 from datetime import timedelta
+from functools import cache
 
 import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from callmart.base import sql_file
-from callmart.database.tombstones import secret_of
+from callmart.database.tombstones import BEGINNING, Kind, of_call, secret_of, tombstone
 from callmart.land.gate import Gate
 
 SQL = sql_file.statements(__file__)
 
 CALLS_END = timedelta(days=1)  # a call that began before the end may end a day later
+
+# Where the keys of persons and calls are. A target is an agent or a number.
+KEYS: tuple[tuple[Kind, str], ...] = (
+    ("call", "call_key"),
+    ("agent", "agent_key"),
+    ("device", "device_key"),
+    ("caller", "number_key"),
+    ("agent", "target_key"),
+    ("caller", "target_key"),
+)
+FOUND = pa.schema(
+    [
+        ("customer_id", pa.int32()),
+        ("kind", pa.string()),
+        ("key", pa.string()),  # null for a call
+        ("call_key", pa.int64()),
+        ("tombstone", pa.string()),
+        ("until", pa.timestamp("us", "UTC")),
+    ]
+)
 
 
 class Door:
@@ -30,45 +51,74 @@ class Door:
 
     def __init__(self, connection: duckdb.DuckDBPyConnection, gate: Gate) -> None:
         self._connection = connection
-        self._gate = gate
-        self._is_set_up = False
-        self._until = pc.max(gate.erased_until["until"]).as_py()  # None if nobody was erased
+        self._until = gate.erased_until
+        self._erased = cache(lambda: _Erased(gate))  # read once per file
         self.left_out = 0
 
     def without_erased(self, events: pa.Table) -> pa.Table:
         """The events of a batch, those of erased persons as the server may have them. They get a column `erased`."""
         unerased = events.append_column("erased", pa.nulls(events.num_rows, pa.string()))
-        if self._until is None or not self._concerns(events):
+        found = self._erased().found_in(events) if self._concerns(events) else None
+        if not found:
             return unerased
-        self._set_up()
         self._connection.register("admitted", events)
-        if not self._connection.execute(SQL["found"]).execute("select 1 from found limit 1").fetchall():
-            return unerased
+        self._connection.register("found", found)
         let_in = self._connection.sql(SQL["without_erased"]).to_arrow_table()
         self.left_out += events.num_rows - let_in.num_rows
         return let_in.select(unerased.column_names).cast(unerased.schema)
 
     def _concerns(self, events: pa.Table) -> bool:
-        """Whether the batch has rows of customers and days of whom somebody was erased."""
-        if events.num_rows == 0:
+        """Whether the batch has rows of a customer from before the end of what was erased of that customer."""
+        if not self._until:
             return False
-        first = pc.min(events["occurred_at"]).as_py()
-        whose = pc.is_in(pc.unique(events["customer_id"]), value_set=self._gate.erased_until["customer_id"])
-        return bool(first < self._until + CALLS_END and pc.any(whose).as_py())
+        first = events.group_by("customer_id").aggregate([("occurred_at", "min")]).to_pydict()
+        return any(
+            customer in self._until and first_at < self._until[customer] + CALLS_END
+            for customer, first_at in zip(first["customer_id"], first["occurred_at_min"], strict=True)
+        )
 
-    def _set_up(self) -> None:
-        """Read the tombstones, once per file. The secrets of this file are forgotten with it."""
-        if self._is_set_up:
-            return
-        customers = self._gate.erased_until["customer_id"].to_pylist()
-        keys = dict(
-            zip(self._gate.keys["customer_id"].to_pylist(), self._gate.keys["key"].to_pylist(), strict=True)
-        )
-        of_customers = self._gate.erased_until.select(["customer_id", "until"]).append_column(
-            "secret",
-            pa.array([secret_of(keys[one]) if one in keys else None for one in customers], pa.binary()),
-        )
-        self._connection.register("erased_until_arrow", of_customers)
-        self._connection.register("tombstones_arrow", self._gate.tombstones(customers))
-        self._connection.execute(SQL["tables"])
-        self._is_set_up = True
+
+class _Erased:
+    """Knows again who was erased."""
+
+    def __init__(self, gate: Gate) -> None:
+        keys = gate.keys.to_pydict()
+        self._secrets = {
+            customer: secret_of(key) for customer, key in zip(keys["customer_id"], keys["key"], strict=True)
+        }
+        self._tombstones = gate.tombstones()
+        begin: dict[str, set[str]] = {kind: set() for kind, _ in KEYS}
+        for _, kind, each in self._tombstones:
+            begin[kind].add(each[:BEGINNING])
+        self._beginnings = {
+            kind: pa.array([int(each, 16) for each in begins], pa.int64())
+            if kind == "call"
+            else pa.array(list(begins), pa.string())
+            for kind, begins in begin.items()
+        }
+
+    def found_in(self, events: pa.Table) -> pa.Table:
+        """The keys in a batch that are of somebody who was erased, by FOUND, each once."""
+        found = {}
+        for kind, column in KEYS:
+            keys = pc.unique(events[column])
+            suspects = keys.filter(pc.is_in(_beginnings(keys), value_set=self._beginnings[kind]))
+            if not len(suspects):
+                continue
+            rows = events.select(["customer_id", column])
+            whose = rows.filter(pc.is_in(rows[column], value_set=suspects)).group_by(["customer_id", column])
+            for customer, key in zip(*whose.aggregate([]).to_pydict().values(), strict=True):
+                name, pseudonym = ("call_key", of_call(key)) if kind == "call" else ("key", key)
+                made = tombstone(self._secrets[customer], kind, pseudonym)
+                if until := self._tombstones.get((customer, kind, made)):
+                    found[customer, kind, key] = {
+                        "customer_id": customer, "kind": kind, name: key, "tombstone": made, "until": until,
+                    }  # fmt: skip
+        return pa.Table.from_pylist(list(found.values()), FOUND)
+
+
+def _beginnings(keys: pa.Array) -> pa.Array:
+    """How the texts of keys begin; of a call it is the number that its first characters say."""
+    if pa.types.is_int64(keys.type):
+        return pc.bit_wise_and(pc.shift_right(keys, 64 - 4 * BEGINNING), 16**BEGINNING - 1)
+    return pc.utf8_slice_codeunits(keys, 0, BEGINNING)

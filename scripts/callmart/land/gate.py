@@ -1,6 +1,6 @@
 """The gate: the registry's contents that decide which rows are let in, and the defaults of one file."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time
 from zoneinfo import ZoneInfo, available_timezones
@@ -10,14 +10,8 @@ import pyarrow as pa
 from callmart.base.errors import UserError
 from callmart.base.keys import prefix_of
 
-NOBODY = pa.table(
-    {
-        "customer_id": pa.array([], pa.int32()),
-        "kind": pa.array([], pa.string()),
-        "tombstone": pa.array([], pa.string()),
-        "until": pa.array([], pa.timestamp("us", "UTC")),
-    }
-)
+# Until when somebody was erased, by customer, kind and tombstone.
+Tombstones = Mapping[tuple[int, str, str], datetime]
 
 
 @dataclass(frozen=True)
@@ -31,9 +25,8 @@ class Gate:
     keys: pa.Table  # customer_id int32, key (32 bytes); only customers with a contract
     latest: datetime  # a day ahead of the database's clock; later events are rejected
     # Customers of whom somebody was erased, and until when.
-    erased_until: pa.Table = field(default_factory=lambda: NOBODY)
-    # Reads their tombstones: customer_id, kind, tombstone, until.
-    tombstones: Callable[[Sequence[int]], pa.Table] = lambda customers: NOBODY
+    erased_until: Mapping[int, datetime] = field(default_factory=dict)
+    tombstones: Callable[[], Tombstones] = dict  # reads theirs
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ same transaction.
 
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from hashlib import file_digest
@@ -26,7 +26,7 @@ from callmart.base.errors import UserError
 from callmart.base.keys import INSTALLATION, ensure_key, keyed, known_key
 from callmart.base.raw_format import EVENT_SCHEMA
 from callmart.base.settings import Settings
-from callmart.land.gate import NOBODY, Defaults, Gate
+from callmart.land.gate import Defaults, Gate, Tombstones
 from callmart.land.prepare import Prepared, prepare
 from callmart.land.source import Limits, Look, unreadable
 
@@ -185,26 +185,20 @@ def current_gate(connection: psycopg.Connection, settings: Settings) -> tuple[in
             }
         ),
         latest=latest,
-        erased_until=table(
-            "select customer_id, until from privacy.erased_until",
-            {"customer_id": pa.int32(), "until": pa.timestamp("us", "UTC")},
+        erased_until=dict(
+            connection.execute("select customer_id, until from privacy.erased_until").fetchall()
         ),
         tombstones=partial(_tombstones, connection),
     )
 
 
-def _tombstones(connection: psycopg.Connection, customers: Sequence[int]) -> pa.Table:
+def _tombstones(connection: psycopg.Connection) -> Tombstones:
     rows = connection.execute(
         "select customer_id, kind, tombstone, max(until) from privacy.tombstone"
-        " where customer_id = any(%s) and kind in ('agent', 'device', 'caller', 'call') group by 1, 2, 3",
-        [list(customers)],
+        " where kind in ('agent', 'device', 'caller', 'call') group by 1, 2, 3"
     ).fetchall()
     connection.commit()
-    columns = zip(*rows, strict=True) if rows else [[]] * len(NOBODY.schema)
-    return pa.table(
-        [pa.array(list(column), field.type) for column, field in zip(columns, NOBODY.schema, strict=True)],
-        NOBODY.schema,
-    )
+    return {(customer, kind, tombstone): until for customer, kind, tombstone, until in rows}
 
 
 def installation_key(connection: psycopg.Connection, settings: Settings) -> bytes:

@@ -139,7 +139,7 @@ def _backups(settings: Settings) -> str:
 def _privacy(settings: Settings) -> str:
     copy = settings.privacy.ledger_copy
     if copy is None:
-        ledger.refuse_one_copy(settings)
+        ledger.refuse_one_copy(settings, needed=ledger.last(settings)[0] > 0)
         return (
             "no second copy of the ledger is set (privacy.ledger_copy): after a loss of CALLMART_HOME nobody knows who "
             "was erased since the last backup"
@@ -339,12 +339,10 @@ def _keys(connection: psycopg.Connection, home: Path) -> str:
 
 
 def _ledger(connection: psycopg.Connection, settings: Settings) -> str:
-    found = ledger.standing(connection, settings)
+    problems = ledger.compare(connection, settings).problems
     connection.rollback()
-    if found.unreadable:
-        raise UserError(found.unreadable)
-    for customer_id in sorted(found.differing):
-        found.refuse(customer_id)
+    if problems:
+        raise UserError(problems[0])
     return f"entry {ledger.last(settings)[0]} is the last one, in the ledger as in the database"
 
 

@@ -42,6 +42,7 @@ KINDS = {
     "backup": "the last backup lies too far back",
     "privacy": "a request of a person waits for its answer",
     "ledger": "the privacy ledger and the database differ",
+    "ledger_copy": "the privacy ledger has no second copy",
     "ledger_lost": "the privacy ledger was lost",
 }
 
@@ -167,11 +168,13 @@ def _wrong_keys(connection: psycopg.Connection, settings: Settings) -> Iterator[
 
 
 def _of_ledger(connection: psycopg.Connection, settings: Settings) -> Iterator[Trouble]:
-    found = ledger.standing(connection, settings)
+    found = ledger.compare(connection, settings)
     if found.unreadable:
         yield Trouble("ledger", None, found.unreadable)
     for customer_id in sorted(found.differing):
         yield Trouble("ledger", customer_id, ledger.DIFFERS)
+    if not found.unreadable and settings.privacy.ledger_copy is None and ledger.last(settings)[0]:
+        yield Trouble("ledger_copy", None, f"somebody was erased, and {ledger.NO_COPY}")
     for (lost_at,) in connection.execute(SQL["ledger_lost"]).fetchall():
         yield Trouble(
             "ledger_lost",

@@ -22,7 +22,7 @@ from callmart.base import log
 from callmart.base.errors import UserError, kind
 from callmart.base.settings import Folder, Settings
 from callmart.build import months, window
-from callmart.database import clock
+from callmart.database import clock, ledger
 from callmart.database.lock import connector
 from callmart.declarations import dbt_project, mart_tables
 from callmart.extract import extract
@@ -32,7 +32,7 @@ from callmart.mailing import mailing
 from callmart.opening import opening
 from callmart.operations.record import DONE, FAILED, INTERRUPTED, PROBLEMS, Record
 from callmart.publish import publishing, tableau
-from callmart.retention import expire, remove, tombstones
+from callmart.retention import expire, remove
 from callmart.upgrade import upgrading
 from callmart.validate import suites
 
@@ -258,7 +258,7 @@ def follow_calendar(
 def _expire(connection: psycopg.Connection, settings: Settings, ran: Ran, on_step: OnStep) -> None:
     on_step("expire", "looking for what is too old", 0, 1)
     outcomes = expire.expire(connection, settings, clock.today(connection, settings))
-    ran.expired = expire.taken(outcomes) + tombstones.end(connection, settings)
+    ran.expired = expire.taken(outcomes) + ledger.end(connection, settings)
     for one in outcomes:
         if one.outcome not in (expire.DONE, expire.EMPTIED):
             ran.note(

@@ -87,7 +87,7 @@ def do(
         stored = landed.look(work.connection, person)
         before = kept.recall(home, key, request, person) or Kept.of(person, stored)
         with work.connection.transaction():
-            has_begun = ledger.has(work.connection, person, request, _tombstones(person, key, before))
+            has_begun = ledger.secures(work.connection, person, request, _tombstones(person, key, before))
         if has_begun:
             begin(None)
         else:

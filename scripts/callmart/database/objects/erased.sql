@@ -2,15 +2,14 @@
 -- them (land/erased.py). It isn't trusted, so the tombstones are asked again.
 
 -- Note in the table `erased_key` which keys the loader hands over as they are, although there is a tombstone. They are
--- looked for up to a day after the end of what was erased: a call that began before may end then. They are looked for
--- in every row, also in one from which the loader says that it took somebody out. Uses the table `arrived` of
--- raw.refuse_unprepared.
+-- looked for up to a day after the end of what was erased of their customer: a call that began before may end then.
+-- They are looked for in every row, also in one from which the loader says that it took somebody out. Uses the table
+-- `arrived` of raw.refuse_unprepared.
 create or replace function raw.find_erased() returns void
 language plpgsql
+set enable_nestloop = off -- the tables have no statistics yet, and there may be thousands of tombstones
 as $$
 declare
-    customers integer[];
-    latest timestamptz;
     agents text[];
     devices text[];
     callers text[];
@@ -19,74 +18,76 @@ begin
     create temporary table erased_key (
         customer_id integer, kind text, key text, tombstone text, until timestamptz
     ) on commit drop;
-    select array_agg(u.customer_id), max(u.calls_until)
-    into customers, latest
+    create temporary table concerned on commit drop as
+    select u.customer_id, u.calls_until, s.secret
     from privacy.erased_until as u
+    join privacy.secret as s using (customer_id)
     where
         exists (select from arrived as a where a.customer_id = u.customer_id and a.first_at < u.calls_until)
         or exists (
             select from raw.incoming_agent as i where i.customer_id = u.customer_id and i.last_at < u.calls_until
         );
-    if customers is null then
+    if not exists (select from concerned) then
         return;
     end if;
 
-    -- The ends of the tombstones: few keys end like one, and only for those a tombstone is made.
+    -- How the tombstones begin: few keys begin like one, and only of those a tombstone is made.
     select
-        coalesce(array_agg(suffix) filter (where kind = 'agent'), '{{}}'),
-        coalesce(array_agg(suffix) filter (where kind = 'device'), '{{}}'),
-        coalesce(array_agg(suffix) filter (where kind = 'caller'), '{{}}'),
-        coalesce(array_agg(('x' || suffix)::bit(16)::integer) filter (where kind = 'call'), '{{}}')
+        coalesce(array_agg(beginning) filter (where kind = 'agent'), '{{}}'),
+        coalesce(array_agg(beginning) filter (where kind = 'device'), '{{}}'),
+        coalesce(array_agg(beginning) filter (where kind = 'caller'), '{{}}'),
+        coalesce(array_agg(('x' || beginning)::bit(24)::integer) filter (where kind = 'call'), '{{}}')
     into agents, devices, callers, calls
     from (
-        select t.kind, right(t.tombstone, 4) as suffix
+        select t.kind, left(t.tombstone, 6) as beginning
         from privacy.tombstone as t
-        where t.customer_id = any(customers)
+        where t.customer_id in (select c.customer_id from concerned as c)
         group by 1, 2
-    ) as suffixes;
+    ) as beginnings;
 
     insert into erased_key
     with suspects as materialized (
-        select customer_id, call_key, agent_key, device_key, number_key, target_key, target_kind
-        from raw.incoming
+        select i.customer_id, i.call_key, i.agent_key, i.device_key, i.number_key, i.target_key, i.target_kind
+        from raw.incoming as i
+        join concerned as c on c.customer_id = i.customer_id and i.occurred_at < c.calls_until
         where
-            occurred_at < latest
-            and customer_id = any(customers)
-            and (
-                (call_key & 65535)::integer = any(calls)
-                or right(agent_key, 4) = any(agents)
-                or (call_key is not null and right(device_key, 4) = any(devices))
-                or right(number_key, 4) = any(callers)
-                or right(target_key, 4) = any(agents || callers)
-            )
+            (i.call_key >> 40 & 16777215)::integer = any(calls)
+            or left(i.agent_key, 6) = any(agents)
+            or (i.call_key is not null and left(i.device_key, 6) = any(devices))
+            or left(i.number_key, 6) = any(callers)
+            or left(i.target_key, 6) = any(agents || callers)
     ),
 
     keys as (
         select customer_id, 'call' as kind, privacy.of_call(call_key) as key
-        from suspects where (call_key & 65535)::integer = any(calls)
+        from suspects where (call_key >> 40 & 16777215)::integer = any(calls)
         group by customer_id, call_key
         union all
-        select customer_id, 'agent', agent_key from suspects where right(agent_key, 4) = any(agents) group by 1, 3
+        select customer_id, 'agent', agent_key from suspects where left(agent_key, 6) = any(agents) group by 1, 3
         union all
         select customer_id, 'device', device_key
-        from suspects where call_key is not null and right(device_key, 4) = any(devices) group by 1, 3
+        from suspects where call_key is not null and left(device_key, 6) = any(devices) group by 1, 3
         union all
-        select customer_id, 'caller', number_key from suspects where right(number_key, 4) = any(callers) group by 1, 3
+        select customer_id, 'caller', number_key from suspects where left(number_key, 6) = any(callers) group by 1, 3
         union all
         select customer_id, case when target_kind = 'number' then 'caller' else 'agent' end, target_key
-        from suspects where right(target_key, 4) = any(agents || callers)
+        from suspects where left(target_key, 6) = any(agents || callers)
         union all
-        select customer_id, 'agent', agent_key from raw.incoming_agent where customer_id = any(customers)
+        select i.customer_id, 'agent', i.agent_key
+        from raw.incoming_agent as i join concerned using (customer_id)
+    ),
+
+    -- Materialized: else it would be made anew for each tombstone of the customer.
+    asked as materialized (
+        select k.customer_id, k.kind, k.key, privacy.tombstone_of(c.secret, k.kind, k.key) as tombstone
+        from keys as k
+        join concerned as c using (customer_id)
     )
 
-    select k.customer_id, k.kind, k.key, t.tombstone, max(t.until)
-    from keys as k
-    join privacy.secret as s using (customer_id)
-    join privacy.tombstone as t
-        on t.customer_id = k.customer_id
-        and t.kind = k.kind
-        and t.tombstone = privacy.tombstone_of(s.secret, k.kind, k.key)
-    group by k.customer_id, k.kind, k.key, t.tombstone;
+    select a.customer_id, a.kind, a.key, a.tombstone, max(t.until)
+    from asked as a
+    join privacy.tombstone as t using (customer_id, kind, tombstone)
+    group by a.customer_id, a.kind, a.key, a.tombstone;
 end
 $$;
 

@@ -31,6 +31,10 @@ where
 -- that covers today in the customer's time zone keeps data. So a customer without a contract today has no row. A
 -- detailed period that standard has followed counts as standard: data about agents is kept only for the detailed period
 -- that covers today, and for later ones.
+--
+-- A customer that comes back after everything of it was removed has another key. Nobody who was erased under the
+-- former one can be known again, so nothing is kept from before the end of that, nor of the day on which such a call
+-- may have ended.
 create or replace view registry.kept_contract as
 with contracts as (
     select
@@ -56,15 +60,26 @@ spans as (
         max(valid_from) filter (where option = 'standard' and valid_from <= today) over span as last_standard
     from numbered
     window span as (partition by customer_id, span_no)
+),
+
+former_key as (
+    select
+        e.customer_id,
+        max((e.until at time zone c.time_zone)::date) + 1 as kept_from
+    from privacy.ledger_entry as e
+    inner join registry.customer as c using (customer_id)
+    where e.kind in ('agent', 'caller') and e.key_fingerprint <> c.key_fingerprint
+    group by e.customer_id
 )
 
 select
-    customer_id,
-    case when valid_from < last_standard then 'standard' else option end as option,
-    valid_from,
-    valid_until
-from spans
-where covers_today;
+    s.customer_id,
+    case when s.valid_from < s.last_standard then 'standard' else s.option end as option,
+    greatest(s.valid_from, f.kept_from) as valid_from,
+    s.valid_until
+from spans as s
+left join former_key as f using (customer_id)
+where s.covers_today and (s.valid_until > f.kept_from) is not false;
 
 -- From which day on a customer's list of contacts is kept. A customer that has not ordered it has no row.
 create or replace view registry.contact_list as

@@ -1,24 +1,10 @@
 -- How the database knows again who was erased.
 
--- The tombstones of each customer as one digest, as ledger.py makes it from the ledger.
-create or replace view privacy.tombstone_digest as
-select
-    customer_id,
-    md5(
-        string_agg(
-            concat_ws(' ', entry, kind, tombstone, extract(epoch from until)::bigint),
-            e'\n'
-            order by entry, kind collate "C", tombstone collate "C"
-        )
-    ) as digest
-from privacy.tombstone
-group by customer_id;
-
 -- The tombstone of a pseudonym, as in tombstones.py.
 create or replace function privacy.tombstone_of(secret bytea, kind text, pseudonym text) returns text
 immutable
 parallel safe
-return left(encode(sha256(secret || convert_to(kind || ':' || pseudonym, 'UTF8')), 'hex'), 28) || right(pseudonym, 4);
+return left(pseudonym, 6) || left(encode(sha256(secret || convert_to(kind || ':' || pseudonym, 'UTF8')), 'hex'), 26);
 
 -- A call's key as the text that its tombstone is made of.
 create or replace function privacy.of_call(call_key bigint) returns text
