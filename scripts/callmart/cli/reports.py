@@ -152,11 +152,11 @@ def mail(
     """Mail the weekly reports that are due, each once. `callmart run` does it, too."""
     from callmart.mailing import mailing
 
-    if settings().mail.sender != "callmart":
-        raise UserError(
-            'Tableau mails the reports, by its subscriptions: set mail.sender = "callmart" to change that'
-        )
     with at_work() as connection, progress() as step:
+        if settings().mail.sender != "callmart":
+            raise UserError(
+                'Tableau mails the reports, by its subscriptions: set mail.sender = "callmart" to change that'
+            )
         if again is not None and not mailing.again(connection, again):
             raise UserError(f"customer {again} has no mail to send again: `callmart mail` sends what is due")
         sent = mailing.send(

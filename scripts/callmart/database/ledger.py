@@ -120,6 +120,7 @@ def append(
     Raises UserError if there is no copy and a DSN is set, or if ledger, copy and database differ for this customer.
     """
     require_copy(connection, settings)
+    _begin(connection, settings)
     body = Body(
         customer_id,
         kind,

@@ -46,6 +46,7 @@ PLACES = {
     "register": Words("het register van verzoeken", "the register of requests"),
     "extracts": Words("de bestanden voor Tableau", "the files for Tableau"),
     "drawn reports": Words("de getekende rapporten", "the drawn reports"),
+    "outbox": Words("mails die nog niet verstuurd zijn", "mails that have not gone out yet"),
     "tableau content": Words(
         "Tableau: gegevensbronnen, werkmappen en oude versies daarvan",
         "Tableau: data sources, workbooks, and their revisions",
