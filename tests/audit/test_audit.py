@@ -410,7 +410,7 @@ def test_a_file_that_nobody_ordered_is_a_breach(published: Callmart) -> None:
         f"extracts/{STANDARD}/agent.hyper",
         "extracts/left.over",
     )
-    assert only(found, "extracts", "file: own rows", "expiry")
+    assert only(found, "extracts", "file: own rows", "expiry", "one place")
 
 
 AGENT_KEY = f"(select min(agent_key) from raw.event where customer_id = {STANDARD})"

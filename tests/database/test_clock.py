@@ -22,6 +22,7 @@ from callmart.operations import run
 from callmart_home import Callmart, ignore_step
 from centre import NAMED, REGISTRY, WITH_DATA
 from commands import Command, command_of, mistake, with_quick_audits
+from today import YESTERDAY
 
 LIBRARY = next(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"), None)
 needs_faketime = pytest.mark.skipif(
@@ -39,6 +40,7 @@ ACTS = {
     "release": ["--customer", "1001", "--day", "2026-11-01", "--reason", "why not"],
     "extract": [],
     "publish": ["--yes"],
+    "mail": [],
     "expire": [],
     "retire": ["queue_day", "--yes"],
     "run": [],
@@ -60,6 +62,7 @@ LOOKS = {
     "status": [],
     "privacy status": [],
     "dsn": ["--customer", "1001"],
+    "report": ["traffic", "--customer", "1001", "--week", f"{YESTERDAY:%G-W%V}", "--out", "{folder}.csv"],
     "expire": ["--plan"],
     "audit": ["--out", "{folder}"],
 }

@@ -26,7 +26,10 @@ def _registry(callmart: Callmart) -> None:
     callmart.apply(
         registry(
             *(f"id: {customer}, time_zone: {zone}, {DETAILED}" for customer, zone in ZONES.items()),
-            *(f"id: {customer}, {DETAILED}" for customer in (*IN_ORDER.values(), TOLD_TWICE, *SHUFFLED)),
+            *(
+                f"id: {customer}, contact_list: true, contact_list_days: 600, {DETAILED}"
+                for customer in (*IN_ORDER.values(), TOLD_TWICE, *SHUFFLED)
+            ),
         )
     )
 

@@ -67,7 +67,9 @@ def data_tables(connection: psycopg.Connection) -> list[str]:
 
 def marts_with_days(callmart: Callmart) -> list[str]:
     """The marts that are kept by months."""
-    return [f"store.{mart.name}" for mart in dbt_project.marts(callmart.settings) if mart.day]
+    marts = dbt_project.marts(callmart.settings)
+    # The list of contacts is ordered by itself, and kept by days of its own.
+    return [f"store.{mart.name}" for mart in marts if mart.day and mart.group != "contact"]
 
 
 def content(callmart: Callmart) -> dict[str, list[str]]:

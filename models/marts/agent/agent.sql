@@ -18,6 +18,10 @@ sessions as (
     select * from {{ computed('agent_session') }}
 ),
 
+queues as (
+    select * from {{ computed('agent_queue_interval') }}
+),
+
 history as (
     select
         customer_id,
@@ -36,6 +40,12 @@ history as (
         call_date,
         agent_key
     from {{ ref('agent_session') }}
+    union all
+    select
+        customer_id,
+        call_date,
+        agent_key
+    from {{ ref('agent_queue_interval') }}
 ),
 
 listed as (
@@ -69,6 +79,11 @@ agents as (
         customer_id,
         agent_key
     from sessions
+    union
+    select
+        customer_id,
+        agent_key
+    from queues
     union
     select
         listed.customer_id,

@@ -43,6 +43,7 @@ select format('%%I.%%I', nspname, relname)
 from pg_catalog.pg_class as c inner join pg_catalog.pg_namespace on pg_namespace.oid = relnamespace
 where
     nspname = any(%(schemas)s) and relkind in ('r', 'p') and relrowsecurity
+    and not access.is_shared(c.oid::regclass)
     and (
         not exists (
             select from pg_catalog.pg_policy
