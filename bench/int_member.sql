@@ -49,8 +49,8 @@ select
     queue,
     interval_start,
     sum(
-        floor(epoch(least(until_moment, interval_start + interval '15 minutes') - began_at) + 0.5)
-        - floor(epoch(greatest(began_at, interval_start) - began_at) + 0.5)
+        floor(epoch(least(until_moment, interval_start + interval '15 minutes') - interval_start) + 0.5)
+        - floor(epoch(greatest(from_moment, interval_start) - interval_start) + 0.5)
     )::integer as member_s
 from parts
 group by all

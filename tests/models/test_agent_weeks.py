@@ -208,16 +208,26 @@ def half_up(seconds: timedelta) -> int:
     return (seconds // timedelta(microseconds=1) + 500_000) // 1_000_000
 
 
+QUARTER = timedelta(minutes=15)
+
+
 def parts(phase: Phase) -> list[tuple[datetime, int]]:
     """The quarter-hours that a phase touches, and its whole seconds in each."""
-    quarter = timedelta(minutes=15)
     start = datetime.fromtimestamp(phase.began.timestamp() // 900 * 900, phase.began.tzinfo)
     found = []
     while start < phase.ended:
-        until = half_up(min(start + quarter, phase.ended) - phase.began)
+        until = half_up(min(start + QUARTER, phase.ended) - phase.began)
         found.append((start, until - half_up(max(start, phase.began) - phase.began)))
-        start += quarter
+        start += QUARTER
     return found
+
+
+def by_the_clock(phase: Phase) -> list[tuple[datetime, int]]:
+    """As `parts`, with both ends rounded by the clock."""
+    return [
+        (start, half_up(min(start + QUARTER, phase.ended) - start) - half_up(max(start, phase.began) - start))
+        for start, _ in parts(phase)
+    ]
 
 
 def true_statuses(rows: list[Row]) -> Counter[Any]:
@@ -302,7 +312,7 @@ def true_staffing(rows: list[Row]) -> Counter[Any]:
                 if both and since is None:
                     since = moment
                 elif not both and since is not None:
-                    for start, part in parts(Phase(agent, queue, since, moment)):
+                    for start, part in by_the_clock(Phase(agent, queue, since, moment)):
                         seconds[start, queue] += part
                     since = None
     return +seconds

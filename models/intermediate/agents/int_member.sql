@@ -86,7 +86,6 @@ of_days as (
         stretches.agent_key,
         stretches.queue,
         day_sources.call_date,
-        lower(stretches.during) as began_at,
         greatest(lower(stretches.during), day_sources.begins_at) as from_moment,
         least(upper(stretches.during), day_sources.ends_at) as until_moment
     from stretches
@@ -99,18 +98,28 @@ of_days as (
 
 parts as (
     select
-        of_days.*,
-        quarter_hours.interval_start
+        of_days.customer_id,
+        of_days.call_date,
+        of_days.agent_key,
+        of_days.queue,
+        quarter_hours.interval_start,
+        greatest(of_days.from_moment, quarter_hours.interval_start) as from_moment,
+        least(of_days.until_moment, quarter_hours.interval_start + interval '15 minutes') as until_moment
     from of_days
     cross join lateral {{ quarter_hours('of_days.from_moment', 'of_days.until_moment') }}
 )
 
+-- Both ends are rounded by the clock. By when a stretch began it would depend on how far the window looks back, as
+-- logins and memberships that touch are one stretch.
 select
     customer_id,
     call_date,
     agent_key,
     queue,
     interval_start,
-    sum({{ seconds_in_quarter_hour('began_at', 'until_moment') }})::integer as member_s
+    sum(
+        {{ whole_seconds(seconds_between('interval_start', 'until_moment')) }}
+        - {{ whole_seconds(seconds_between('interval_start', 'from_moment')) }}
+    )::integer as member_s
 from parts
 group by customer_id, call_date, agent_key, queue, interval_start
