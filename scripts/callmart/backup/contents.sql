@@ -43,13 +43,16 @@ select format('%%I.%%I', nspname, relname)
 from pg_catalog.pg_class as c inner join pg_catalog.pg_namespace on pg_namespace.oid = relnamespace
 where
     nspname = any(%(schemas)s) and relkind in ('r', 'p') and relrowsecurity
-    and not access.is_shared(c.oid::regclass)
     and (
         not exists (
             select from pg_catalog.pg_policy
             where
-                polrelid = c.oid and polname = 'builder' and polcmd = '*' and polroles = array[relowner]
-                and pg_get_expr(polqual, polrelid) = 'true'
+                polrelid = c.oid and polcmd = '*'
+                and (
+                    (polname = 'builder' and polroles = array[relowner] and pg_get_expr(polqual, polrelid) = 'true')
+                    -- Of what customers read besides marts, everybody who is no customer sees all.
+                    or (polroles = array[0::oid] and pg_get_expr(polqual, polrelid) like '((access.own() IS NULL) OR %%')
+                )
         )
         or exists (
             select from pg_catalog.pg_policy

@@ -1,40 +1,32 @@
 -- What customers read besides the marts: labels, targets and hours from the registry, and how far their data goes.
 
--- What the policy of a shared table says: customers see their own rows, and callmart sees all. access.own() is null for
+-- Let views show each customer its own rows of a table that callmart itself reads whole. access.own() is null for
 -- whoever is no customer. Both parts are constants in a plan, as in the policies of marts.
-create or replace function access.own_rows() returns text
-immutable
-return '((access.own() IS NULL) OR ((access.own())[customer_id] AND (customer_id = access.current_customer())))';
-
--- Whether a table has this policy and no other.
-create or replace function access.is_shared(relation regclass) returns boolean
-stable
-return array[(true, true, 'own_rows', '*', true, array[0::oid], access.own_rows(), null)::text] = array(
-    select
-        (
-            c.relrowsecurity, c.relforcerowsecurity, p.polname, p.polcmd, p.polpermissive, p.polroles,
-            pg_get_expr(p.polqual, p.polrelid), pg_get_expr(p.polwithcheck, p.polrelid)
-        )::text
-    from pg_catalog.pg_class as c
-    inner join pg_catalog.pg_policy as p on c.oid = p.polrelid
-    where c.oid = is_shared.relation
-);
-
--- Let views show each customer its own rows of a table that callmart itself reads whole.
 create or replace function access.share(relation regclass) returns void
 language plpgsql
 as $$
 declare
-    other name;
+    own_rows constant text :=
+    '((access.own() IS NULL) OR ((access.own())[customer_id] AND (customer_id = access.current_customer())))';
+    other    name;
 begin
-    if access.is_shared(relation) then
+    if array[(true, true, 'own_rows', '*', true, array[0::oid], own_rows, null)::text] = array(
+        select
+            (
+                relrowsecurity, relforcerowsecurity, polname, polcmd, polpermissive, polroles,
+                pg_get_expr(polqual, polrelid), pg_get_expr(polwithcheck, polrelid)
+            )::text
+        from pg_catalog.pg_class as c
+        join pg_catalog.pg_policy on polrelid = c.oid
+        where c.oid = relation
+    ) then
         return; -- nobody has to wait for a lock
     end if;
     for other in select polname from pg_catalog.pg_policy where polrelid = relation loop
         execute format('drop policy %I on %s', other, relation);
     end loop;
     execute format('alter table %s enable row level security, force row level security', relation);
-    execute format('create policy own_rows on %s using (%s)', relation, access.own_rows());
+    execute format('create policy own_rows on %s using (%s)', relation, own_rows);
 end
 $$;
 
