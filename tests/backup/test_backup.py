@@ -140,9 +140,13 @@ def test_a_backup_from_before_an_upgrade_is_restored_and_upgraded(
         assert drift.find(owner, marts) == []
         assert unprotected(owner) == []
         assert owner.execute("select to_regprocedure('access.obsolete()')").fetchone() == (None,)
-        for mart in marts:
-            (rows,) = owner.execute(f"select count(*) from store.{mart.name}".encode()).fetchall()
-            assert rows == (written.tables[f"mart.{mart.name}"].rows,) > (0,)
+        in_marts = {table for table in written.tables if table.startswith("mart.")}
+        assert len(in_marts) > 8  # the next build makes those that came later
+        for table in in_marts:
+            (rows,) = owner.execute(
+                f"select count(*) from {table.replace('mart.', 'store.')}".encode()
+            ).fetchall()
+            assert rows == (written.tables[table].rows,) > (0,)
     for customer in WITH_DATA:
         shown = other.rows("select distinct queue from mart.queue_interval", customer_id=customer)
         assert shown == [{"queue": queue_of(customer)}]

@@ -51,7 +51,10 @@ where
                 and (
                     (polname = 'builder' and polroles = array[relowner] and pg_get_expr(polqual, polrelid) = 'true')
                     -- Of what customers read besides marts, everybody who is no customer sees all.
-                    or (polroles = array[0::oid] and pg_get_expr(polqual, polrelid) like '((access.own() IS NULL) OR %%')
+                    or (
+                        polroles = array[0::oid]
+                        and pg_get_expr(polqual, polrelid) like '((access.own() IS NULL) OR %%'
+                    )
                 )
         )
         or exists (
