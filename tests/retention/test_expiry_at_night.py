@@ -36,7 +36,9 @@ def test_a_failing_expiry_stops_neither_months_nor_the_run(
     with full.connect() as connection:
         ran = run.run(connection, full.settings, ignore_step)
         assert ran.problems == ["the expiry broke off (RuntimeError): run `callmart expire` to finish it"]
-        groups = {mart.group for mart in dbt_project.marts(full.settings)}
+        groups = {mart.group for mart in dbt_project.marts(full.settings)} - {
+            "contact"
+        }  # which nobody has ordered
         assert ran.extracts == len(ZONES) * len(groups)
         for month in ahead:
             for name in ("raw.event", *marts_with_days(full)):
