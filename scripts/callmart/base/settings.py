@@ -135,7 +135,6 @@ class Health(Strict, strict=False):
     backup_days: float = Field(default=7, ge=0)  # that the last backup may lie back
 
 
-OUTBOX = "outbox"  # in the home
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
@@ -205,10 +204,6 @@ class Mail(Strict, strict=False):
         if self.smtp is not None and self.from_ is None:
             raise ValueError("smtp needs the address that mails come from; set from")
         return self
-
-    def goes_to(self, home: Path) -> str:
-        """Where callmart's mails go, in words."""
-        return f"the mail server {self.smtp.host}" if self.smtp else str(home / OUTBOX)
 
 
 class Alerts(Strict, strict=False):

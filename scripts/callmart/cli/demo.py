@@ -20,12 +20,12 @@ import pyarrow.parquet
 
 from callmart.access import logins
 from callmart.base.errors import UserError
-from callmart.base.settings import OUTBOX, PROJECT, Mail, Settings
+from callmart.base.settings import PROJECT, Mail, Settings
 from callmart.database import clock, schema, server
 from callmart.database.lock import exclusive
 from callmart.land import landing
 from callmart.land.gate import Defaults
-from callmart.mailing import mailing
+from callmart.mailing import places
 from callmart.operations import run, status
 from callmart.publish import tableau
 from callmart.registry import applying
@@ -79,7 +79,7 @@ def what_next(settings: Settings) -> list[str]:
     return [
         "",
         f"Reports:   {shelf.index(settings).as_uri()} (all customers' reports of last week, for a browser)",
-        f"Mails:     {settings.home / OUTBOX} (what recipients would get; any mail program opens them)",
+        f"Mails:     {places.folder(settings)} (what recipients would get; any mail program opens them)",
         f"Extracts:  {settings.home / 'extracts'} (one folder per customer; Tableau Desktop opens them)",
         f"Tableau:   emulated; its content is in {settings.home / 'emulator'}",
         f"Raw data:  {settings.home / 'demo'}; what became of it: the table above, or `callmart status`",
@@ -145,11 +145,7 @@ def _draw_and_mail(
         for failure in outcome.failures:
             ran.note(failure, outcome.customer_id)
     by_outbox = settings.model_copy(update={"mail": Mail(sender="callmart")})
-    mailed = mailing.send(
-        connection, by_outbox, lambda customer, *step: on_step("mail", f"customer {customer}", *step)
-    )
-    for customer_id, problem in mailed.problems:
-        ran.note(problem, customer_id)
+    run.mail(connection, by_outbox, ran, on_step)
 
 
 def move_recording(name: str, file: Path, monday: date) -> None:

@@ -150,7 +150,7 @@ def mail(
     ] = None,
 ) -> None:
     """Mail the weekly reports that are due, each once. `callmart run` does it, too."""
-    from callmart.mailing import mailing
+    from callmart.mailing import mailing, places
 
     with at_work() as connection, progress() as step:
         if settings().mail.sender != "callmart":
@@ -164,5 +164,7 @@ def mail(
             settings(),
             lambda customer, finished, of: step("mail", f"customer {customer}", finished, of),
         )
-    out.print(f"mail: {sent.mails} mails to {settings().mail.goes_to(settings().home)}", soft_wrap=True)
+    server = settings().mail.smtp
+    where = f"the mail server {server.host}" if server else places.folder(settings())
+    out.print(f"mail: {sent.mails} mails to {plain(where)}", soft_wrap=True)
     end_with(problem for _, problem in sent.problems)

@@ -5,11 +5,13 @@ What became of each mail is noted before and after it leaves. If the process end
 mail arrived: that is said once, and it is not sent again unless a person wants it.
 """
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, time
 from email.message import EmailMessage
+from itertools import groupby
 from typing import NamedTuple, get_args
 
 import psycopg
@@ -29,6 +31,7 @@ from callmart.publish import publishing
 from callmart.reports import drawing, reading, weeks
 from callmart.reports.drawing import Declared, NoData
 from callmart.reports.language import Language
+from callmart.reports.page import Page
 from callmart.reports.reading import Customer
 from callmart.reports.weeks import Week
 
@@ -119,26 +122,35 @@ def _due(connection: psycopg.Connection, settings: Settings, mailed: Mailed) -> 
     """What is due, by customer."""
     with connection.cursor(row_factory=class_row(_Recipient)) as cursor:
         recipients = cursor.execute(SQL["recipients"]).fetchall()
-    books: dict[int, set[tuple[str, str]]] = {}
-    due: dict[int, list[_Due]] = defaultdict(list)
-    for one in recipients:
-        wanted = [name for name in map(exposures.current_name, one.reports) if _has_come(name, one.now)]
-        if not wanted:
-            continue
+    due = {}
+    for customer_id, group in groupby(recipients, lambda one: one.customer_id):
         try:
-            key = known_key(settings.home, one.customer_id, one.key_fingerprint)
+            if letters := list(_missing(connection, settings, list(group))):
+                due[customer_id] = letters
         except UserError as error:
-            mailed.note(one.customer_id, str(error))
-            continue
-        if one.customer_id not in books:
-            week = weeks.last_complete(one.now.date()).monday
-            rows = connection.execute(SQL["mailed"], {"customer": one.customer_id, "week": week})
-            books[one.customer_id] = set(rows)
-        known_by = tombstones.of_address(key, one.email)
-        missing = [name for name in wanted if (known_by, name) not in books[one.customer_id]]
-        if missing:
-            due[one.customer_id].append(_Due(one, known_by, missing))
+            mailed.note(customer_id, str(error))
     return due
+
+
+def _missing(
+    connection: psycopg.Connection, settings: Settings, recipients: list[_Recipient]
+) -> Iterator[_Due]:
+    """What the recipients of a customer have not been mailed, of the reports whose hour has come."""
+    of_all = recipients[0]
+    come = [
+        [name for name in map(exposures.current_name, one.reports) if _has_come(name, one.now)]
+        for one in recipients
+    ]
+    if not any(come):
+        return
+    key = known_key(settings.home, of_all.customer_id, of_all.key_fingerprint)
+    week = weeks.last_complete(of_all.now.date()).monday
+    rows = connection.execute(SQL["mailed"], {"customer": of_all.customer_id, "week": week})
+    book = set(rows.fetchall())
+    for one, reports in zip(recipients, come, strict=True):
+        known_by = tombstones.of_address(key, one.email)
+        if missing := [name for name in reports if (known_by, name) not in book]:
+            yield _Due(one, known_by, missing)
 
 
 def _has_come(report: str, now: datetime) -> bool:
@@ -160,10 +172,12 @@ def _send(
     """Send a customer's mails."""
     customer = reading.customer(connection, letters[0].recipient.customer_id)
     connection.commit()
-    week = weeks.last_complete(letters[0].recipient.now.date())
-    drawn = dict(
-        _drawn(publisher, declared, customer, week, {name for one in letters for name in one.reports})
-    )
+    week, language = weeks.last_complete(letters[0].recipient.now.date()), Language(customer.locale)
+    wanted = {name for one in letters for name in one.reports}
+    drawn = {
+        page.name: Enclosed(page, language.of(exposures.reports()[page.name].mail.subject))
+        for page in _drawn(publisher, declared, customer, week, wanted)
+    }
     outcomes = Counter[str]()
     for one in letters:
         if enclosed := [drawn[name] for name in one.reports if name in drawn]:
@@ -171,7 +185,7 @@ def _send(
                 connection, customer.customer_id, week, one.known_by, [each.page.name for each in enclosed]
             )
             written = letter.write(
-                Language(customer.locale), enclosed, one.recipient.mail_format,
+                language, enclosed, one.recipient.mail_format,
                 settings.mail.from_ or letter.NOBODY, one.recipient.email, one.known_by,
             )  # fmt: skip
             outcomes[_carried(carry, written, book)] += 1
@@ -207,16 +221,13 @@ def _carried(carry: Carry, written: EmailMessage, book: "_Book") -> str:
 
 def _drawn(
     publisher: psycopg.Connection, declared: Declared, customer: Customer, week: Week, wanted: Collection[str]
-) -> Iterator[tuple[str, Enclosed]]:
+) -> Iterator[Page]:
     """The reports that the contract opens, as far as there is something to show in that week."""
     for name in sorted(wanted):
         report = exposures.reports()[name]
         if report.is_opened_by(customer.option):
-            try:
-                page = drawing.draw(publisher, declared, report, customer, week)
-            except NoData:
-                continue
-            yield name, Enclosed(page, Language(customer.locale).of(report.mail.subject))
+            with suppress(NoData):
+                yield drawing.draw(publisher, declared, report, customer, week)
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@ the name of a mail has its week, its reports and the recipient's pseudonym.
 """
 
 from collections.abc import Iterator
-from datetime import date, timedelta
+from datetime import date
 from email.message import EmailMessage
 from pathlib import Path
 from typing import NamedTuple
@@ -12,11 +12,13 @@ import psycopg
 
 from callmart.base import disk
 from callmart.base.person import Counts, Person, Proof, Work
-from callmart.base.settings import OUTBOX, Settings
+from callmart.base.settings import Settings
 from callmart.declarations import exposures
 from callmart.declarations.matrix import Option
 from callmart.reports import weeks
 from callmart.reports.weeks import Week
+
+OUTBOX = "outbox"
 
 
 class Kept(NamedTuple):
@@ -48,7 +50,7 @@ def mails(settings: Settings) -> Iterator[Kept]:
 
 def too_old(settings: Settings, floor: date) -> list[Path]:
     """The mails that show a day before the floor: of their own week, or of the one before."""
-    return [mail.path for mail in mails(settings) if mail.week.monday - timedelta(days=7) < floor]
+    return [mail.path for mail in mails(settings) if mail.week.before.monday < floor]
 
 
 def tidy(connection: psycopg.Connection, settings: Settings) -> int:

@@ -169,7 +169,7 @@ def _stages(
     ):
         _extract_and_publish(*arguments)
         if settings.mail.sender == "callmart":
-            _attempt("mail", _mail, "the mailing broke off", AGAIN, *arguments)
+            _attempt("mail", mail, "the mailing broke off", AGAIN, *arguments)
     _attempt(
         "marts",
         _name_undeclared_marts,
@@ -441,7 +441,8 @@ def _publish(connection: psycopg.Connection, settings: Settings, ran: Ran, on_st
                 ran.note(said, outcome.customer_id)
 
 
-def _mail(connection: psycopg.Connection, settings: Settings, ran: Ran, on_step: OnStep) -> None:
+def mail(connection: psycopg.Connection, settings: Settings, ran: Ran, on_step: OnStep) -> None:
+    """Send the mails that are due."""
     sent = mailing.send(
         connection, settings, lambda customer, *step: on_step("mail", f"customer {customer}", *step)
     )

@@ -6,7 +6,7 @@ Only pages are kept there. They are text, so that a person can be sought in them
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date
 from pathlib import Path
 
 import psycopg
@@ -80,4 +80,4 @@ def tidy(connection: psycopg.Connection, settings: Settings) -> int:
 
 def too_old(settings: Settings, floor: date) -> list[Path]:
     """The pages that show a day before the floor: of their own week, or of the one before."""
-    return [page.path for page in pages(settings) if page.week.monday - timedelta(days=7) < floor]
+    return [page.path for page in pages(settings) if page.week.before.monday < floor]

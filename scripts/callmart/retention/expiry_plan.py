@@ -369,36 +369,6 @@ class _Planner:
                 )
             return len(old)
 
-        def unlink_drafts(connection: psycopg.Connection) -> int:
-            if _unknown_extracts(connection, self.settings) != unknown:
-                return MISMATCH
-            for path in unknown:
-                path.unlink()
-            return len(unknown)
-
-        def unlink_pages(_: psycopg.Connection) -> int:
-            if _old_pages(self.settings, self.floor) != pages:
-                return MISMATCH
-            for path in pages:
-                path.unlink()
-            quality_pages.write_index(self.settings)
-            return len(pages)
-
-        def unlink_drawn(connection: psycopg.Connection) -> int:
-            if shelf.too_old(self.settings, self.floor) != drawn:
-                return MISMATCH
-            for path in drawn:
-                path.unlink()
-            shelf.tidy(connection, self.settings)
-            return len(drawn)
-
-        def unlink_mails(_: psycopg.Connection) -> int:
-            if outbox.too_old(self.settings, self.floor) != mails:
-                return MISMATCH
-            for path in mails:
-                path.unlink()
-            return len(mails)
-
         old = _old_extracts(self.connection, self.settings, self.floor)
         self.add(
             "files",
@@ -407,38 +377,48 @@ class _Planner:
             len(old),
             unlink_extracts,
         )
-        unknown = _unknown_extracts(self.connection, self.settings)
-        self.add(
-            "files",
+        self._paths(
             f"{extracts}/*/*.hyper",
             "left by an interrupted extract; their contents are unknown",
-            len(unknown),
-            unlink_drafts,
+            lambda connection: _unknown_extracts(connection, self.settings),
         )
-        pages = _old_pages(self.settings, self.floor)
-        self.add(
-            "files",
+        self._paths(
             f"{quality_pages.folder(self.settings)}/*.html",
             f"results of checks before {self.floor}",
-            len(pages),
-            unlink_pages,
+            lambda _: _old_pages(self.settings, self.floor),
+            lambda _: quality_pages.write_index(self.settings),
         )
-        drawn = shelf.too_old(self.settings, self.floor)
-        self.add(
-            "files",
+        self._paths(
             f"{shelf.folder(self.settings)}/*/*.html",
             f"drawn reports with days before {self.floor}",
-            len(drawn),
-            unlink_drawn,
+            lambda _: shelf.too_old(self.settings, self.floor),
+            lambda connection: shelf.tidy(connection, self.settings),
         )
-        mails = outbox.too_old(self.settings, self.floor)
-        self.add(
-            "files",
+        self._paths(
             f"{outbox.folder(self.settings)}/*/*.eml",
             f"mails with days before {self.floor}",
-            len(mails),
-            unlink_mails,
+            lambda _: outbox.too_old(self.settings, self.floor),
         )
+
+    def _paths(
+        self,
+        what: str,
+        why: str,
+        find: Callable[[psycopg.Connection], list[Path]],
+        then: Callable[[psycopg.Connection], object] = lambda _: None,
+    ) -> None:
+        """Files that go whole, if they are still the same when it is done; and what follows from that."""
+        found = find(self.connection)
+
+        def unlink(connection: psycopg.Connection) -> int:
+            if find(connection) != found:
+                return MISMATCH
+            for path in found:
+                path.unlink()
+            then(connection)
+            return len(found)
+
+        self.add("files", what, why, len(found), unlink)
 
     def statistics(self) -> None:
         """A vacuum: until then, the planner's samples have values of deleted rows, and the rows stay in their pages."""
