@@ -4,6 +4,10 @@ with calls as (
     select * from {{ ref('int_line_call') }}
 ),
 
+lines as (
+    select * from {{ ref('stg_line') }}
+),
+
 open_quarters as (
     select * from {{ ref('int_open_quarter') }}
 ),
@@ -84,6 +88,10 @@ summed as (
 
 select
     summed.*,
+    lines.channels,
     of_all.is_open as open
 from summed
+left join lines
+    on summed.customer_id = lines.customer_id
+    and summed.line = lines.line
 {{ opening('summed') }}

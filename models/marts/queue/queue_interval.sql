@@ -24,6 +24,10 @@ staffed as (
     select * from {{ ref('int_staffed') }}
 ),
 
+needed as (
+    select * from {{ ref('int_agents_needed') }}
+),
+
 -- If no source shows memberships of a queue on a day, its staffing is not known there.
 staffed_days as (
     select distinct
@@ -183,9 +187,11 @@ select
     case when counted.shows_agents and counted.wrapups_known then coalesce(counted.wrapup_s, 0) end::integer
         as wrapup_s,
     case when counted.shows_staffing and staffed_days.queue is not null then coalesce(staffed.staffed_s, 0) end
-        as staffed_s
+        as staffed_s,
+    case when counted.shows_agents then 900 * needed.agents end as needed_s
 from counted
 left join lengths using (customer_id, call_date, queue, interval_start)
 left join staffed using (customer_id, call_date, queue, interval_start)
 left join staffed_days using (customer_id, call_date, queue)
+left join needed using (customer_id, call_date, queue, offered)
 {{ opening('counted', of_queues=true) }}

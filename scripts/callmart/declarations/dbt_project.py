@@ -144,6 +144,17 @@ class Mart(Strict):
         """The columns that reports can show of several rows: their sum, or the largest."""
         return tuple(column.name for column in self.measures if column.additive or column.largest)
 
+    @property
+    def unreadable(self) -> tuple[str, ...]:
+        """The columns that a list can't show: keys, but for those of agents, who have names, and times in UTC."""
+        return tuple(
+            column.name
+            for column in self.declared
+            if (column.is_of_a_person and column.name != "agent_key")
+            or column.name == "customer_id"
+            or column.data_type == "timestamp with time zone"
+        )
+
     def bounds(self, series: str) -> tuple[int, ...]:
         """The bounds of a series, found in the names of its columns."""
         found = (re.fullmatch(rf"{series}_(\d+)", column) for column in self.columns)

@@ -73,7 +73,7 @@ def of_ratios(metrics: Iterable[Metric]) -> str:
 
 
 def _ratio(metric: Metric) -> Iterator[str]:
-    unit = "a share" if metric.unit == "share" else "in seconds"
+    unit = {"share": "a share", "seconds": "in seconds", "agents": "agents at once"}[metric.unit]
     yield f"### {metric.caption.en} ({metric.caption.nl}): `{metric.name}`"
     yield f"\n{metric.description.en} ({unit}).\n"
     yield f"- formula: `{metric}`, of `mart.{metric.mart}`; shown in `mart.{VIEWS[metric.mart].name}`"

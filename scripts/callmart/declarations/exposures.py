@@ -25,7 +25,9 @@ from callmart.declarations.metrics import Metric
 FILE = PROJECT / "models" / "reports.yml"
 
 Weekday = Literal["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"]
-Dimension = Literal["day", "quarter_hour", "queue", "agent", "status", "line"]
+Dimension = Literal[
+    "day", "quarter_hour", "queue", "agent", "status", "line", "outcome", "open", "weeks", "months"
+]
 
 # The column of each dimension.
 COLUMN: Mapping[Dimension, str] = {
@@ -35,7 +37,15 @@ COLUMN: Mapping[Dimension, str] = {
     "agent": "agent_key",
     "status": "status",
     "line": "line",
+    "outcome": "outcome",
+    "open": "open",
+    "weeks": "call_date",
+    "months": "call_date",
 }
+
+# The dimensions that go back further than the week before.
+TRENDS: tuple[Dimension, ...] = ("weeks", "months")
+MOST_TOGETHER = 3  # lines in one chart
 
 # What each kind of sheet must declare beside its measures: the dimension of its axis (`over`), or of its rows (`by`).
 NEEDS: Mapping[str, tuple[str, ...]] = {
@@ -45,6 +55,7 @@ NEEDS: Mapping[str, tuple[str, ...]] = {
     "table": ("by",),
     "heat_map": (),  # always week day by quarter-hour
     "bars": (),  # a bar per measure
+    "list": ("columns",),  # a row per row of the mart
 }
 
 
@@ -70,47 +81,77 @@ class Mail(Strict):
 
 
 class Sheet(Strict):
-    """One chart or table. A measure is a column of the mart, summed or the largest, or a ratio of metrics.yml.
-    `without` is a value of `by` to leave out. `share` is the sheet's part of the page's height, relative to the other
-    sheets.
+    """One chart or table. A measure is a column of the mart, summed or the largest, or a ratio of metrics.yml. A list
+    shows `columns` of the mart's rows instead, `only` those with a word in a column. `then_by` is a second dimension of a
+    table's rows. `without` is a value of `by` to leave out. Lines are `together` in one chart. `share` is the sheet's
+    part of the page's height, relative to the other sheets.
     """
 
     name: Name
-    kind: Literal["figures", "line", "stacked_bar", "table", "heat_map", "bars"]
+    kind: Literal["figures", "line", "stacked_bar", "table", "heat_map", "bars", "list"]
     mart: Name
-    measures: Annotated[list[Name], Field(min_length=1)]
+    measures: Annotated[list[Name], Field(min_length=1)] = Field(default=[])
+    columns: list[Name] = Field(default=[])
+    only: dict[Name, Name] = Field(default={})
     title: Texts
     over: Dimension | None = None
     by: Dimension | None = None
+    then_by: Dimension | None = None
     without: Name | None = None
+    together: bool = False
     share: Annotated[int, Field(ge=1)] = 3
 
     @model_validator(mode="after")
     def _says_what_it_needs(self) -> "Sheet":
         for needed in NEEDS[self.kind]:
-            if getattr(self, needed) is None:
-                raise ValueError(f"a {self.kind} needs `{needed}`: one of {', '.join(COLUMN)}")
+            if not getattr(self, needed):
+                choice = "names of columns of the mart" if needed == "columns" else f"one of {', '.join(COLUMN)}"
+                raise ValueError(f"a {self.kind} needs `{needed}`: {choice}")
+        if bool(self.measures) == (self.kind == "list"):
+            raise ValueError(
+                "a list has `columns` and no measures; remove them"
+                if self.measures
+                else f"a {self.kind} needs `measures`: columns that can be summed, or ratios"
+            )
+        if (self.is_trend and self.kind != "line") or {self.by, self.then_by} & {*TRENDS}:
+            raise ValueError("only a line goes over weeks or months; choose another dimension")
         if len(self.measures) > 1 and (self.kind == "heat_map" or (self.kind == "stacked_bar" and self.by)):
             raise ValueError("its colours show one measure; remove the others")
+        if self.together and (self.kind != "line" or self.is_trend or len(self.measures) > MOST_TOGETHER):
+            raise ValueError(
+                f"at most {MOST_TOGETHER} lines over day or quarter_hour can be together; remove `together`"
+            )
         words = captions.file().values.get(self.by or "", {})
         if self.without is not None and self.without not in words:
             raise ValueError(
                 f"{self.without} is not a value of `by`; name one of {', '.join(words) or 'none'}"
             )
+        for column, word in self.only.items():
+            if word not in (words := captions.file().values.get(column, {})):
+                raise ValueError(
+                    f"{word} is not a word of {column}; name one of {', '.join(words) or 'a column that has words'}"
+                )
         return self
 
     @property
-    def columns(self) -> list[str]:
-        """The columns of its dimensions."""
-        dimensions: list[Dimension | None] = [self.over, self.by]
+    def is_trend(self) -> bool:
+        """Whether it goes back further than the week before."""
+        return self.over in TRENDS
+
+    @property
+    def axes(self) -> list[str]:
+        """The columns of its dimensions; of a list, all that it shows."""
+        dimensions: list[Dimension | None] = [self.over, self.by, self.then_by]
         if self.kind == "heat_map":
             dimensions = ["day", "quarter_hour"]
-        return [COLUMN[dimension] for dimension in dimensions if dimension is not None]
+        named = [COLUMN[dimension] for dimension in dimensions if dimension is not None]
+        return [*named, *self.columns, *self.only]
 
 
 class Report(Strict):
     """A report as its exposure declares it. `renamed_from` has the names that it had before, the oldest first. A report
-    `only_with_data` is for customers of whom its marts have rows.
+    `only_with_data` is for customers of whom its marts have rows. `rows_in` is the report with the contacts behind its
+    numbers.
     """
 
     name: Name
@@ -123,6 +164,7 @@ class Report(Strict):
     option: Option
     group: Group
     only_with_data: bool = False
+    rows_in: Name | None = None
     schedule: Schedule
     title: Texts
     subtitle: Texts
@@ -152,7 +194,7 @@ class Report(Strict):
         if twice := {name for name in names if names.count(name) > 1}:
             raise ValueError(f"sheet {min(twice)} is there twice; keep one of the two")
         shown = {sheet.mart for sheet in self.sheets}
-        if any(COLUMN["agent"] in sheet.columns for sheet in self.sheets):
+        if any(COLUMN["agent"] in sheet.axes for sheet in self.sheets):
             shown.add(NAMES_OF_AGENTS)
         if difference := shown ^ set(self.marts):
             mart = min(difference)
@@ -173,12 +215,11 @@ class Report(Strict):
         """The name under which it was first published. Ids in its workbooks are made from it, so they stay the same."""
         return self.names[0]
 
-    def is_opened_by(self, option: str) -> bool:
-        """Whether a contract with this option includes the report: its own option, or a larger one."""
+    def is_opened_by(self, option: str, orders: Iterable[str]) -> bool:
+        """Whether a contract with this option and these orders includes the report: its own option, or a larger one."""
         including = OPTIONS[OPTIONS.index(self.option) :]
-        return any(
-            option == each and self.group in matrix().opened(each, matrix().ordered) for each in including
-        )
+        known = [order for order in matrix().ordered if order in orders]
+        return any(option == each and self.group in matrix().opened(each, known) for each in including)
 
 
 class _File(Strict):
@@ -188,6 +229,8 @@ class _File(Strict):
     @model_validator(mode="after")
     def _names_once(self) -> "_File":
         names = [name for report in self.exposures for name in report.names]
+        if lost := {report.rows_in for report in self.exposures} - {None, *names}:
+            raise ValueError(f"there is no report {lost.pop()}; correct `rows_in`")
         if twice := {name for name in names if names.count(name) > 1}:
             raise ValueError(f"{min(twice)} is there twice; keep one of the two")
         return self
@@ -242,11 +285,16 @@ def check(reports: Iterable[Report], marts: Iterable[Mart], metrics: Mapping[str
         for sheet in report.sheets:
             mart = by_name[sheet.mart]
             place = f"{report.name}.{sheet.name}"
-            for column in sheet.columns:
+            for column in sheet.axes:
                 if column not in mart.columns:
-                    raise declared.wrong(
-                        FILE, place, f"{mart.name} has no {column}; choose another dimension"
-                    )
+                    what = "column" if column in sheet.columns else "dimension"
+                    raise declared.wrong(FILE, place, f"{mart.name} has no {column}; choose another {what}")
+            if unreadable := set(sheet.columns) & set(mart.unreadable):
+                raise declared.wrong(
+                    FILE,
+                    place,
+                    f"nobody can read {min(unreadable)}, a key or a time in UTC; choose another column",
+                )
             for measure in sheet.measures:
                 there = [*mart.shown, *(name for name, one in metrics.items() if one.mart == mart.name)]
                 if measure not in there:

@@ -82,19 +82,29 @@ def parse(written: object) -> Sum:
 Parts = Annotated[Sum, BeforeValidator(parse)]
 
 
+QUARTER_HOURS = "quarter_hours"  # as `per`: the seconds of all quarter-hours of which there are rows, each once
+
+
 # -- ratios ------------------------------------------------------------------------------------------------------
 
 
 class Ratio(Strict):
-    """One sum divided by another. Rows in which a column that is not optional is null are left out."""
+    """One sum divided by another, or by the time of the quarter-hours. Rows in which a column that is not optional is
+    null are left out.
+    """
 
     over: Parts
     per: Parts
 
     @property
+    def is_at_once(self) -> bool:
+        """Whether it is how many there were at once, on average: seconds by the time of the quarter-hours."""
+        return str(self.per) == QUARTER_HOURS
+
+    @property
     def terms(self) -> tuple[Term, ...]:
         """The terms of both sums, in order."""
-        return self.over.terms + self.per.terms
+        return self.over.terms if self.is_at_once else self.over.terms + self.per.terms
 
     @property
     def known(self) -> tuple[str, ...]:
@@ -134,7 +144,7 @@ class Metric(Ratio):
 
     name: Name
     mart: Name
-    unit: Literal["share", "seconds"]
+    unit: Literal["share", "seconds", "agents"]
     better: Better | None = None
     missed: Texts | None = None
     target: Literal["service_level_target"] | None = None
@@ -188,6 +198,8 @@ def check(metrics: Iterable[Metric], marts: Iterable[Mart]) -> None:
             raise declared.wrong(FILE, metric.name, f"there is no mart {metric.mart}; name one that exists")
         if metric.name in mart.columns:
             raise declared.wrong(FILE, metric.name, f"{mart.name} has a column of that name; choose another")
+        if metric.is_at_once and "interval_local" not in mart.columns:
+            raise declared.wrong(FILE, metric.name, f"{mart.name} has no quarter-hours; divide by another sum")
         for ratio in (metric, *metric.variants):
             for term in ratio.terms:
                 if term.column not in mart.additive:
@@ -205,6 +217,8 @@ def check(metrics: Iterable[Metric], marts: Iterable[Mart]) -> None:
 def total_sql(ratio: Ratio, part: Sum) -> str:
     """One of the ratio's two sums as an aggregate over the mart's rows: of the rows that count."""
     known = f"({', '.join(ratio.known)}) is not null"  # true if none of them is null
+    if ratio.is_at_once and part == ratio.per:
+        return f"900 * count(distinct interval_local) filter (where {known})"
     columns = part.written(lambda term: f"coalesce({term.column}, 0)" if term.is_optional else term.column)
     return f"sum({columns}) filter (where {known})"
 
@@ -224,6 +238,8 @@ def as_tableau(ratio: Ratio, field: Callable[[str], str] = "[{}]".format, only: 
     conditions += [f"NOT ISNULL({field(column)})" for column in ratio.known]
 
     def total(part: Sum) -> str:
+        if ratio.is_at_once and part == ratio.per:
+            return f"(900 * COUNTD(IF {' AND '.join(conditions)} THEN {field('interval_local')} END))"
         columns = part.written(
             lambda term: f"ZN({field(term.column)})" if term.is_optional else field(term.column)
         )

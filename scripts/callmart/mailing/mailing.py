@@ -225,7 +225,7 @@ def _drawn(
     """The reports that the contract opens, as far as there is something to show in that week."""
     for name in sorted(wanted):
         report = exposures.reports()[name]
-        if report.is_opened_by(customer.option):
+        if report.is_opened_by(customer.option, customer.orders):
             with suppress(NoData):
                 yield drawing.draw(publisher, declared, report, customer, week)
 

@@ -55,14 +55,17 @@ def too_old(settings: Settings, floor: date) -> list[Path]:
 
 def tidy(connection: psycopg.Connection, settings: Settings) -> int:
     """Remove the mails with a report that no contract orders any more. Returns how many."""
-    options: dict[int, Option] = dict(
-        connection.execute("select customer_id, option from registry.current_option").fetchall()
-    )
+    ordered: dict[int, tuple[Option, list[str]]] = {
+        customer_id: (option, orders)
+        for customer_id, option, orders in connection.execute(
+            "select customer_id, option, orders from registry.current_option"
+        )
+    }
     removed = 0
     for mail in mails(settings):
         reports = [exposures.reports().get(name) for name in mail.reports]
-        option = options.get(mail.customer_id, "none")
-        if not all(report is not None and report.is_opened_by(option) for report in reports):
+        option, orders = ordered.get(mail.customer_id, ("none", []))
+        if not all(report is not None and report.is_opened_by(option, orders) for report in reports):
             mail.path.unlink()
             removed += 1
     return removed

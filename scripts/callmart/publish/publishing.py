@@ -237,7 +237,7 @@ class _Shared:
             ):
                 continue
             for source in sources:
-                if source.group == report.group and report.is_opened_by(customer.option):
+                if source.group == report.group and report.is_opened_by(customer.option, customer.orders):
                     digest = _digest(self._workbook(report.name, source), customer.name.encode())
                     yield Workbook(report, customer.name, source, digest)
 

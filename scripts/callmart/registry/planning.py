@@ -71,9 +71,10 @@ def _shorter_lists(before: State, after: State) -> Iterator[str]:
 def _unopened(after: State, today: date) -> Iterator[str]:
     """One line per report that recipients ask for although no contract opens it, now or later."""
     asked = {name for _, names, _ in after.tables["recipient"] for name in names}
+    orders = [] if after.value("contact_list_days") is None else ["contact_list"]
     for report in exposures.reports().values():
         if report.name in asked and not after.is_ordered(
-            *(option for option in OPTIONS if report.is_opened_by(option)), today=today
+            *(option for option in OPTIONS if report.is_opened_by(option, orders)), today=today
         ):
             yield f"recipient: nobody gets {report.name}, which no contract of the customer opens"
 

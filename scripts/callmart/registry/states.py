@@ -39,7 +39,7 @@ CUSTOMER = (
     "contact_list_days",
     "export",
 )
-CHANGES_NUMBERS = ("time_zone", "service_level_s", "short_abandon_s")
+CHANGES_NUMBERS = ("time_zone", "service_level_s", "short_abandon_s", "service_level_target")
 
 
 @dataclass
@@ -81,8 +81,9 @@ class State:
         return {name for table in NAMED for name, *_ in self.tables[table]}
 
     def thresholds(self) -> Rows:
-        """Return the thresholds of the queues that have their own."""
-        return {(queue, *seconds) for queue, _, *seconds, _ in self.tables["queue"]}
+        """Return the thresholds and targets of the queues that have their own, and the channels of lines."""
+        queues = {(queue, *numbers) for queue, _, *numbers in self.tables["queue"]}
+        return queues | {("line", line, channels) for line, _, channels in self.tables["line"]}
 
     def hours_on(self, day: date) -> Rows:
         """Return what is said of a day: opening hours of weekdays, whichever it is, and those of its date, holidays."""

@@ -75,12 +75,13 @@ def draw(
         period = weeks.counted(week, customer.today, reader.held_back)
         scene = Scene(reader, period, language, declared.marts, declared.metrics, declared.captions)
         drawn = [sheets.draw(scene, sheet) for sheet in report.sheets]
-        if not report.is_opened_by(customer.option):
+        if not report.is_opened_by(customer.option, customer.orders):
             raise Unopened(customer)
-        if not any(row.get(NOW, True) for section in drawn for row in section.records.rows):
+        of_week = [section for section, sheet in zip(drawn, report.sheets, strict=True) if not sheet.is_trend]
+        if not any(row.get(NOW, True) for section in of_week for row in section.records.rows):
             raise NoData(_nothing(customer, week, reader.through))
         notices = list(_notices(scene, [day for day in reader.held_back if day in week.days]))
-        if all(section.is_empty for section in drawn):
+        if all(section.is_empty for section in of_week):
             notices.append(language.of(report.empty))
         return Page(
             name=report.name,
@@ -92,13 +93,14 @@ def draw(
             week=str(week),
             week_before=str(week.before),
             period=f"{language.say('week', number=week.number)} · {language.days(week.days)}",
+            days=[(day.isoformat(), language.weekday(day)) for day in period.days],
             compared=_compared(language, period),
             through=_through(language, week, reader.through),
             notices=notices,
             focus=focus.find(scene, report),
             sections=[_said(language, section) for section in drawn],
             meanings=list(_meanings(scene, report).items()),
-            words={name: language.say(name) for name in ("table", "meaning", "look", "page")},
+            words={name: language.say(name) for name in ("table", "meaning", "look", "page", "rows")},
         )
 
 
@@ -130,4 +132,5 @@ def _said(language: Language, section: Section) -> Section:
 
 
 def _meanings(scene: Scene, report: Report) -> dict[str, str]:
-    return {one.caption: one.description for sheet in report.sheets for one in scene.measures(sheet)}
+    shown = (one for sheet in report.sheets for one in scene.measures(sheet))
+    return {one.caption: one.description for one in shown if one.description}

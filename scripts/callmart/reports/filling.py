@@ -58,19 +58,21 @@ def _draw(
     customer: Customer,
     week: Week | None,
 ) -> Outcome:
-    drawn, failures = 0, []
+    pages, failures = {}, []
     for report in exposures.reports().values():
-        if not report.is_opened_by(customer.option):
+        if not report.is_opened_by(customer.option, customer.orders):
             continue
         try:
-            page = drawing.draw(publisher, declared, report, customer, week)
+            pages[report.name] = drawing.draw(publisher, declared, report, customer, week)
         except NoData:
             continue
         except UserError as failure:
             failures.append(str(failure))
-            continue
-        secret_file(
-            shelf.place(settings, page.customer_id, page.name, weeks.parse(page.week)), html.render(page)
-        )
-        drawn += 1
-    return Outcome(customer.customer_id, drawn, tuple(dict.fromkeys(failures)))
+    places = {
+        name: shelf.place(settings, page.customer_id, name, weeks.parse(page.week))
+        for name, page in pages.items()
+    }
+    for name, page in pages.items():
+        rows = places.get(exposures.reports()[name].rows_in or "")
+        secret_file(places[name], html.render(page, rows.name if rows else ""))
+    return Outcome(customer.customer_id, len(pages), tuple(dict.fromkeys(failures)))

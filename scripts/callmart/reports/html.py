@@ -12,9 +12,9 @@ from markupsafe import Markup
 from callmart.reports.page import Page
 
 
-def render(page: Page) -> bytes:
-    """Return the page."""
-    return _template("page.html.j2").render(page=page, svg=_inline).encode()
+def render(page: Page, rows: str = "") -> bytes:
+    """Return the page. `rows` is the address of the page with the contacts behind its numbers, to which it then leads."""
+    return _template("page.html.j2").render(page=page, svg=_inline, rows=rows).encode()
 
 
 class Link(NamedTuple):

@@ -1,7 +1,7 @@
 """Numbers, days and words as a customer's language writes them."""
 
 from collections.abc import Mapping, Sequence
-from datetime import date
+from datetime import date, datetime
 from functools import cache
 from typing import Any
 
@@ -45,6 +45,25 @@ WORDS = {
     "better": _texts("beter", "better"),
     "worse": _texts("slechter", "worse"),
     "no_data": _texts("geen gegevens", "no data"),
+    "no_hours": _texts("Geen openingstijden bekend", "No opening hours known"),
+    "open": _texts("Binnen openingstijden", "Within opening hours"),
+    "closed": _texts("Buiten openingstijden", "Outside opening hours"),
+    "of_week": _texts("week {number}", "week {number}"),
+    "without_weeks": _texts(
+        "Een week met een dag die nog wordt gecontroleerd, ontbreekt.",
+        "A week with a day that is still being checked is missing.",
+    ),
+    "without_months": _texts(
+        "Een maand met een dag die nog wordt gecontroleerd, ontbreekt.",
+        "A month with a day that is still being checked is missing.",
+    ),
+    "yes": _texts("ja", "yes"),
+    "no": _texts("nee", "no"),
+    "first_rows": _texts(
+        "De eerste {shown} van {all}; het CSV-bestand heeft ze alle.",
+        "The first {shown} of {all}; the CSV file has all.",
+    ),
+    "rows": _texts("Elk gesprek", "Every contact"),
     "none_before": _texts("geen week ervoor", "no week before"),
     "target": _texts("doel {value}", "target {value}"),
     "on_target": _texts("doel {value} gehaald", "target {value} met"),
@@ -118,6 +137,19 @@ class Language:
         """As alone: maandag 16 november."""
         return self.date(day, "EEEE d MMMM")
 
+    def month(self, day: date) -> str:
+        """As on an axis: nov 26."""
+        return self.date(day, "MMM yy").replace(".", "")
+
+    def whole_month(self, day: date) -> str:
+        """As in a sentence: november 2026."""
+        return self.date(day, "MMMM y")
+
+    def moment(self, moment: datetime, day: date) -> str:
+        """A moment in a list of a day: with its date only if that is another one."""
+        at = f"{moment:%H:%M:%S}"
+        return at if moment.date() == day else f"{self.short(moment.date())} {at}"
+
     def days(self, days: Sequence[date]) -> str:
         """The first and last of some days."""
         first, last = days[0], days[-1]
@@ -146,6 +178,8 @@ class Language:
         match unit:
             case "share":
                 return self.share(value, "#,##0.0%")
+            case "agents":
+                return self.number(value, "#,##0.0")
             case "hours":
                 return self.say("hours", value=self.number(value, "#,##0.0"))
             case "seconds" if value < MINUTE:

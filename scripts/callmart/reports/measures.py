@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 from callmart.declarations.captions import Captions, Locale
-from callmart.declarations.dbt_project import Mart
+from callmart.declarations.dbt_project import Column, Mart
 from callmart.declarations.metrics import Metric, as_sql
 
-Unit = Literal["count", "hours", "seconds", "share"]
+Unit = Literal["count", "hours", "seconds", "share", "agents", "moment", "day", "word"]
 
 
 @dataclass(frozen=True)
@@ -43,9 +43,28 @@ def of(mart: Mart, name: str, metrics: Mapping[str, Metric], captions: Captions,
         unit, sql = "hours", f"({total} / 3600.0)::double precision"
     elif column.is_duration:
         unit = "seconds"
-    description = captions.description(name, locale, column.description)
-    # An English description is also the one of SQL users, so it names other columns as they do.
+    return Measure(name, captions.column(name, locale), _said(column, captions, locale), unit, sql)
+
+
+def listed(mart: Mart, name: str, captions: Captions, locale: Locale) -> Measure:
+    """Return a column that a list shows, as it is."""
+    column = next(column for column in mart.declared if column.name == name)
+    unit: Unit = "word"
+    if column.is_number:
+        unit = "seconds" if column.is_duration else "count"
+    elif column.data_type == "timestamp without time zone":
+        unit = "moment"
+    elif column.data_type == "date":
+        unit = "day"
+    if name == "agent_key":  # shown by name
+        return Measure(name, captions.column("agent", locale), "", unit, name)
+    return Measure(name, captions.column(name, locale), _said(column, captions, locale), unit, name)
+
+
+def _said(column: Column, captions: Captions, locale: Locale) -> str:
+    """What a column means. An English description is also the one of SQL users, so it names other columns as they do."""
+    description = captions.description(column.name, locale, column.description)
     readable = re.sub(
         r"\b[a-z]+(_[a-z]+)+\b", lambda found: captions.column(found[0], locale).lower(), description
     )
-    return Measure(name, captions.column(name, locale), readable.rstrip("."), unit, sql)
+    return readable.rstrip(".")

@@ -30,6 +30,15 @@ class Grid:
 
 
 @dataclass(frozen=True)
+class Day:
+    """A day of a list, with its rows."""
+
+    date: str
+    title: str
+    grid: Grid
+
+
+@dataclass(frozen=True)
 class Panel:
     """A chart, and what it shows, in sentences."""
 
@@ -49,21 +58,23 @@ class Records:
 
 @dataclass(frozen=True)
 class Section:
-    """A sheet: key figures, or charts with the table behind them, or a table alone."""
+    """A sheet: key figures, or charts with the table behind them, or a table alone, or a list by day."""
 
     name: str
     title: str
-    kind: Literal["figures", "chart", "table"]
+    kind: Literal["figures", "chart", "table", "list"]
     records: Records = field(repr=False)
     tiles: Sequence[Tile] = ()
     panels: Sequence[Panel] = ()
     grid: Grid | None = None
+    days: Sequence[Day] = ()
+    remark: str = ""
     empty: str = ""  # instead of all that, if there is nothing to show
 
     @property
     def is_empty(self) -> bool:
         """Whether there is nothing to show."""
-        return not (self.tiles or self.panels or (self.kind == "table" and self.grid))
+        return not (self.tiles or self.panels or self.days or (self.kind == "table" and self.grid))
 
 
 @dataclass(frozen=True)
@@ -79,6 +90,7 @@ class Page:
     week: str
     week_before: str
     period: str
+    days: Sequence[tuple[str, str]]  # that count: date, and as a person writes it
     compared: str
     through: str
     notices: Sequence[str]

@@ -2,7 +2,7 @@
 the database.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
@@ -34,6 +34,7 @@ class Customer:
     locale: Locale
     today: date
     option: str
+    orders: Sequence[str]  # what it has ordered besides
 
 
 def customer(connection: psycopg.Connection, customer_id: int) -> Customer:
@@ -80,7 +81,9 @@ class Reader:
         and has null dimensions.
         """
         per = ", ".join(dimensions.values())
-        sets = f"grouping sets (({per}), ())" if with_total else per
+        sets, total_last = per, ""
+        if with_total:
+            sets, total_last = f"grouping sets (({per}), ())", f"grouping({per}), "
         query = sql.SQL(
             "select {columns} from mart.{mart} where call_date = any(%s) and {where} {per}"
         ).format(
@@ -90,7 +93,24 @@ class Reader:
             ),
             mart=sql.Identifier(mart),
             where=sql.SQL(where),
-            per=sql.SQL(f"group by {sets} order by {per}" if per else ""),
+            per=sql.SQL(f"group by {sets} order by {total_last}{per}" if per else ""),
+        )
+        with self._connection.cursor(row_factory=dict_row) as cursor:
+            return cursor.execute(query, [list(days)]).fetchall()
+
+    def listed(
+        self, mart: str, columns: Sequence[Measure], days: Sequence[date], only: Mapping[str, str]
+    ) -> list[Row]:
+        """The rows of a mart, each with its day, ordered by it and by the columns."""
+        names = [sql.Identifier(one.name) for one in columns]
+        query = sql.SQL(
+            "select call_date as day, {columns} from mart.{mart}"
+            " where call_date = any(%s) and ({filtered}) = ({wanted}) order by call_date, {columns}"
+        ).format(
+            columns=sql.SQL(", ").join(names),
+            mart=sql.Identifier(mart),
+            filtered=sql.SQL(", ").join([sql.SQL("true"), *map(sql.Identifier, only)]),
+            wanted=sql.SQL(", ").join([sql.SQL("true"), *map(sql.Literal, only.values())]),
         )
         with self._connection.cursor(row_factory=dict_row) as cursor:
             return cursor.execute(query, [list(days)]).fetchall()

@@ -1,11 +1,13 @@
 -- name: customer
--- A customer by its number: what it is called, its language, its day by its own clock, and what it has ordered today.
+-- A customer by its number: what it is called, its language, its day by its own clock, and what it has ordered
+-- today.
 select
     c.customer_id,
     c.name,
     c.locale,
     (now() at time zone c.time_zone)::date as today,
-    o.option
+    o.option,
+    o.orders
 from registry.customer as c
 left join registry.current_option as o using (customer_id)
 where c.customer_id = %(customer)s;

@@ -22,6 +22,8 @@ Grain = str  # a dimension of reports, or an hour of the day
 EXPRESSIONS: Mapping[Grain, str] = {
     **{str(dimension): column for dimension, column in exposures.COLUMN.items()},
     "quarter_hour": "interval_local::time",
+    "weeks": "date_trunc('week', call_date::timestamp)::date",
+    "months": "date_trunc('month', call_date::timestamp)::date",
     "hour": "date_trunc('hour', interval_local)::time",
 }
 NOW = "this_week"  # of a row: true in the week, false in the week before
@@ -39,8 +41,10 @@ class Scene:
     captions: Captions
 
     def measures(self, sheet: Sheet) -> list[Measure]:
-        """The measures of a sheet."""
+        """The measures of a sheet; of a list, its columns."""
         mart = self.marts[sheet.mart]
+        if sheet.columns:
+            return [measures.listed(mart, name, self.captions, self.language.locale) for name in sheet.columns]
         return [
             measures.of(mart, name, self.metrics, self.captions, self.language.locale)
             for name in sheet.measures
@@ -55,6 +59,8 @@ class Scene:
         if compared:
             dimensions[NOW] = f"call_date >= '{self.period.week.monday}'"
             days += self.period.before
+        elif sheet.is_trend:
+            days = self.period.weeks if sheet.over == "weeks" else self.period.months
         where = "true"
         if sheet.without is not None and sheet.by is not None:
             where = f"{EXPRESSIONS[sheet.by]} is distinct from '{sheet.without}'"
@@ -62,11 +68,19 @@ class Scene:
             sheet.mart, dimensions, self.measures(sheet), days, where=where, with_total=with_total
         )
 
+    def listed(self, sheet: Sheet) -> list[Row]:
+        """The rows that a list shows."""
+        return self.reader.listed(sheet.mart, self.measures(sheet), self.period.days, sheet.only)
+
     # -- words -----------------------------------------------------------------------------------------------------
 
     def label(self, grain: Grain, value: Any) -> str:
         """A value of a dimension, as people read it."""
         match grain, value:
+            case "weeks", date():
+                return f"{value:%V}".lstrip("0")
+            case "months", date():
+                return self.language.month(value)
             case _, date():
                 return self.language.weekday(value)
             case _, time():
@@ -78,6 +92,8 @@ class Scene:
                 return str((queue and queue.label) or value)
             case "line", _:
                 return self.reader.lines.get(value) or str(value) or self.language.say("no_name")
+            case "open", _:
+                return self.language.say({True: "open", False: "closed", None: "no_hours"}[value])
         words = self.captions.values.get(grain, {}).get(value)
         return self.language.of(words) if words else str(value)
 
@@ -91,6 +107,11 @@ class Scene:
     def sentence(self, grain: Grain, row: Row) -> str:
         """Where a row is, in a sentence."""
         value = row[grain]
+        match grain:
+            case "weeks":
+                return self.language.say("of_week", number=self.label(grain, value))
+            case "months":
+                return self.language.whole_month(value)
         return self.language.short(value) if isinstance(value, date) else self.label(grain, value)
 
     def value(self, measure: Measure, row: Row) -> str:
@@ -130,13 +151,24 @@ class Scene:
         return Records([(one.name, one.caption, one.unit) for one in shown], rows)
 
     def grid(
-        self, grain: Grain, shown: Sequence[Measure], rows: Sequence[Row], total: Row | None = None
+        self,
+        grain: Grain,
+        shown: Sequence[Measure],
+        rows: Sequence[Row],
+        total: Row | None = None,
+        then_by: Grain | None = None,
     ) -> Grid:
-        """A table with a row per value of a dimension, and a column per measure."""
-        body = [[self.sentence(grain, row), *(self._cell(one, row) for one in shown)] for row in rows]
+        """A table with a row per value of a dimension, or of two, and a column per measure."""
+        names = [grain, then_by] if then_by else [grain]
+        body = [
+            [*(self.sentence(each, row) for each in names), *(self._cell(one, row) for one in shown)]
+            for row in rows
+        ]
         if total is not None:
-            body.append([self.language.say("total"), *(self.value(one, total) for one in shown)])
-        return Grid(["", *(one.caption for one in shown)], body, has_total=total is not None)
+            head = [self.language.say("total"), *("" for _ in names[1:])]
+            body.append([*head, *(self.value(one, total) for one in shown)])
+        head = ["" for _ in names]
+        return Grid([*head, *(one.caption for one in shown)], body, has_total=total is not None)
 
     def crossed(self, down: Grain, across: Grain, measure: Measure, rows: Sequence[Row]) -> Grid:
         """A table of one measure by two dimensions."""

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
+from typing import NamedTuple
 
 import psycopg
 
@@ -15,6 +16,8 @@ from callmart.base import sql_file
 from callmart.base.keys import secret_file
 from callmart.base.settings import Settings
 from callmart.declarations import exposures
+from callmart.declarations.captions import Locale
+from callmart.declarations.exposures import Report
 from callmart.reports import html, weeks
 from callmart.reports.html import Link
 from callmart.reports.weeks import Week
@@ -30,6 +33,13 @@ class Drawn:
     customer_id: int
     report: str
     week: Week
+
+
+class _Customer(NamedTuple):
+    name: str
+    locale: Locale
+    option: str
+    orders: list[str]
 
 
 def folder(settings: Settings) -> Path:
@@ -54,28 +64,44 @@ def pages(settings: Settings) -> Iterator[Drawn]:
             yield Drawn(path, int(path.parent.name), found[1], weeks.parse(found[2]))
 
 
+def unordered(connection: psycopg.Connection, settings: Settings) -> list[Drawn]:
+    """The pages that no contract orders today."""
+    return [page for page, _, report in _ordered(connection, settings) if report is None]
+
+
 def tidy(connection: psycopg.Connection, settings: Settings) -> int:
     """Remove the pages that no contract orders any more, and list the others anew. Returns how many were removed."""
     if not folder(settings).exists():
         return 0
-    customers = {known: rest for known, *rest in connection.execute(SQL["with_contract"])}
     listed: dict[str, list[Link]] = {}
     removed = 0
-    for page in pages(settings):
-        name, locale, option = customers.get(page.customer_id, ("", "en", "none"))
-        report = exposures.reports().get(exposures.current_name(page.report))
-        if report is None or not report.is_opened_by(option):
+    for page, customer, report in _ordered(connection, settings):
+        if report is None:
             page.path.unlink()
             removed += 1
             continue
-        title = str(getattr(report.title, locale))
+        title = str(getattr(report.title, customer.locale))
         address = f"{page.customer_id}/{page.path.name}"
-        listed.setdefault(f"{page.customer_id} {name}", []).append(Link(address, title, str(page.week)))
+        listed.setdefault(f"{page.customer_id} {customer.name}", []).append(
+            Link(address, title, str(page.week))
+        )
     for left in folder(settings).iterdir():
         if left.is_dir() and not any(left.iterdir()):
             left.rmdir()
     secret_file(index(settings), html.as_index(listed))
     return removed
+
+
+def _ordered(
+    connection: psycopg.Connection, settings: Settings
+) -> Iterator[tuple[Drawn, _Customer, Report | None]]:
+    """The pages on the shelf, each with its customer, and its report if the contract orders it."""
+    customers = {known: _Customer(*rest) for known, *rest in connection.execute(SQL["with_contract"])}
+    for page in pages(settings):
+        customer = customers.get(page.customer_id, _Customer("", "en", "none", []))
+        report = exposures.reports().get(exposures.current_name(page.report))
+        is_ordered = report is not None and report.is_opened_by(customer.option, customer.orders)
+        yield page, customer, report if is_ordered else None
 
 
 def too_old(settings: Settings, floor: date) -> list[Path]:

@@ -4,7 +4,8 @@ select
     c.customer_id,
     c.name,
     c.locale,
-    o.option
+    o.option,
+    o.orders
 from registry.current_option as o
 inner join registry.customer as c using (customer_id)
 order by c.customer_id;

@@ -10,7 +10,7 @@ from callmart.declarations.exposures import COLUMN
 from callmart.reports.page import Page, Section
 from callmart.reports.scene import NOW
 
-HEAD = ("report", "sheet", "week", *COLUMN, "measure", "caption", "unit", "value")
+HEAD = ("report", "sheet", "week", "row", *COLUMN, "measure", "caption", "unit", "value")
 FORMULA = ("=", "+", "-", "@", "\t", "\r")  # with these a cell is a formula to a spreadsheet
 
 
@@ -25,9 +25,10 @@ def as_csv(page: Page) -> bytes:
 
 
 def _rows(page: Page, section: Section) -> Iterator[list[str]]:
-    for row in section.records.rows:
+    is_list = section.kind == "list"
+    for number, row in enumerate(section.records.rows, 1):
         week = page.week if row.get(NOW, True) else page.week_before
-        places = [_plain(row.get(dimension)) for dimension in COLUMN]
+        places = [str(number) if is_list else "", *(_plain(row.get(dimension)) for dimension in COLUMN)]
         for name, caption, unit in section.records.measures:
             yield [page.name, section.name, week, *places, name, _plain(caption), unit, _plain(row[name])]
 

@@ -1,11 +1,14 @@
 """Weeks, Monday to Sunday, as ISO numbers them; and the days of one that a report counts."""
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date, timedelta
 
 from callmart.base.errors import UserError
+
+
+TREND = 13  # weeks or months
 
 
 @dataclass(frozen=True)
@@ -70,19 +73,54 @@ class Period:
     week: Week
     days: tuple[date, ...]
     is_going_on: bool
+    weeks: tuple[date, ...]  # the days of whole weeks that a trend counts
+    months: tuple[date, ...]
 
     @property
     def before(self) -> tuple[date, ...]:
         """The days of the week before with which these are compared."""
         return tuple(day - timedelta(days=7) for day in self.days)
 
+    def lacks(self, what: str) -> bool:
+        """Whether a trend of weeks or months lacks one of them."""
+        if what == "weeks":
+            return len(self.weeks) < 7 * TREND
+        return len({(day.year, day.month) for day in self.months}) < TREND
+
 
 def counted(week: Week, today: date, held_back: Collection[date]) -> Period:
     """The days of a week that are over and not held back. Raises UserError for a week that has not begun."""
     if week.monday >= today:
         raise UserError(f"{week} has no day that is over: name a week before it, or leave --week out")
+    after = min(week.monday + timedelta(days=7), today)
     return Period(
         week,
         tuple(day for day in week.days if day < today and day not in held_back),
         is_going_on=week.sunday >= today,
+        weeks=_whole(_weeks(after), held_back),
+        months=_whole(_months(after), held_back),
+    )
+
+
+def _weeks(after: date) -> Iterator[tuple[date, date]]:
+    """The first days of the last weeks that are over at a day, each with that of the next."""
+    monday = after - timedelta(days=after.weekday())
+    for back in range(TREND, 0, -1):
+        yield monday - timedelta(weeks=back), monday - timedelta(weeks=back - 1)
+
+
+def _months(after: date) -> Iterator[tuple[date, date]]:
+    """Likewise of months."""
+    number = after.year * 12 + after.month - 1
+    for month in range(number - TREND, number):
+        yield date(month // 12, month % 12 + 1, 1), date((month + 1) // 12, (month + 1) % 12 + 1, 1)
+
+
+def _whole(spans: Iterable[tuple[date, date]], held_back: Collection[date]) -> tuple[date, ...]:
+    """The days of spans of which no day is held back: one that lacks a day can't be compared with the others."""
+    return tuple(
+        first + timedelta(days=day)
+        for first, after in spans
+        if not any(first <= day < after for day in held_back)
+        for day in range((after - first).days)
     )

@@ -42,6 +42,7 @@ TITLES: Mapping[str, Mapping[Locale, str]] = {
 
 COUNT = "n#,##0;-#,##0"
 SHARE = "p0.0%"
+AGENTS = "n#,##0.0;-#,##0.0"
 SECONDS = '*#,##0 "s"'
 DAY: Mapping[Locale, str] = {"nl": "*d mmm yyyy", "en": "*d mmm yyyy"}
 MINUTE = "*d mmm yyyy hh:nn"
@@ -234,7 +235,7 @@ class Source:
     @property
     def filtered(self) -> Field:
         """The field by which people filter reports: queue, agent or line."""
-        return self.fields["Person_agent" if self.group == "agent" else self.group]
+        return self.fields[{"agent": "Person_agent", "contact": "queue"}.get(self.group, self.group)]
 
     @cached_property
     def relationships(self) -> list[Relationship]:
@@ -395,6 +396,6 @@ class Source:
             kind="quantitative",
             aggregation="User",
             folder="ratios",
-            format=SHARE if metric.unit == "share" else SECONDS,
+            format={"share": SHARE, "seconds": SECONDS, "agents": AGENTS}[metric.unit],
             formula=self.ratio(metric),
         )

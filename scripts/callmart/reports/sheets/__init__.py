@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from callmart.declarations.exposures import Sheet
 from callmart.reports.page import Section
 from callmart.reports.scene import Scene
-from callmart.reports.sheets import bars, figures, heat_map, lines, measured, table
+from callmart.reports.sheets import bars, figures, heat_map, lines, listed, measured, table
 
 KINDS: Mapping[str, Callable[[Scene, Sheet], Section]] = {
     "figures": figures.draw,
@@ -16,6 +16,7 @@ KINDS: Mapping[str, Callable[[Scene, Sheet], Section]] = {
     "table": table.draw,
     "heat_map": heat_map.draw,
     "bars": measured.draw,
+    "list": listed.draw,
 }
 
 

@@ -1,4 +1,6 @@
-"""Lines of the week and the week before, by day or over the hours of the day: a chart per measure."""
+"""Lines of the week and the week before, by day or over the hours of the day: a chart per measure. Lines together have
+one chart of the week, and those over weeks or months a chart per measure, of the last thirteen.
+"""
 
 import math
 from collections.abc import Iterable, Iterator
@@ -15,25 +17,73 @@ from callmart.reports.scene import NOW, Scene
 def draw(scene: Scene, sheet: Sheet) -> Section:
     """Draw a sheet of lines."""
     over, shown, language = sheet.over or "day", scene.measures(sheet), scene.language
-    rows = scene.rows(sheet, over, compared=True)
+    is_compared = not (sheet.together or sheet.is_trend)
+    rows = scene.rows(sheet, over, compared=is_compared)
     title = language.of(sheet.title)
-    now = [row for row in rows if row[NOW]]
+    now = [row for row in rows if row.get(NOW, True)]
+    known = [one for one in shown if any(row[one.name] is not None for row in now)]
+    if sheet.together and known:
+        read = [each for one in known for each in _read(scene, sheet, one, now)]
+        panels = [Panel(_together(scene, sheet, known, now), title, "", read)]
+    else:
+        chart = _trend if sheet.is_trend else _chart
+        panels = [
+            Panel(
+                chart(scene, sheet, one, rows),
+                *((one.caption, title) if len(shown) > 1 else (title, one.caption)),
+                list(_read(scene, sheet, one, now)),
+            )
+            for one in known
+        ]
     return Section(
         name=sheet.name,
         title=title,
         kind="chart",
         records=scene.records(shown, rows),
-        panels=[
-            Panel(
-                _chart(scene, sheet, one, rows),
-                *((one.caption, title) if len(shown) > 1 else (title, one.caption)),
-                list(_read(scene, sheet, one, now)),
-            )
-            for one in shown
-            if any(row[one.name] is not None for row in now)
-        ],
+        panels=panels,
         grid=_grid(scene, sheet, shown, now),
     )
+
+
+def _together(scene: Scene, sheet: Sheet, shown: list[Measure], rows: list[Row]) -> str:
+    """All measures in one chart."""
+    over, language = sheet.over or "day", scene.language
+    points = [
+        Point(
+            scene.place("day", row) if over == "day" else charts.hour(row[over]),
+            row[one.name],
+            one.caption,
+            scene.pointed_at(one, row, over),
+        )
+        for one in shown
+        for row in rows
+    ]
+    places = [language.weekday(day) for day in scene.period.week.days] if over == "day" else None
+    axis = Axis(charts.FORMS[shown[0].unit])
+    return charts.lines(points, [one.caption for one in shown], axis, places, language.territory)
+
+
+def _trend(scene: Scene, sheet: Sheet, measure: Measure, rows: list[Row]) -> str:
+    """A measure over weeks or months, with the numbers of the highest, the lowest and the last."""
+    over, language = sheet.over or "weeks", scene.language
+    known = [row for row in rows if row[measure.name] is not None]
+    told = [find(known, key=lambda row: row[measure.name]) for find in (max, min)] + known[-1:]
+    points = [
+        Point(
+            scene.label(over, row[over]),
+            row[measure.name],
+            measure.caption,
+            scene.pointed_at(measure, row, over),
+            scene.value(measure, row) if row in told else "",
+        )
+        for row in rows
+    ]
+    series, places = [measure.caption], [scene.label(over, row[over]) for row in rows]
+    if (target := scene.target(measure)) is not None:
+        series += ["", language.say("target", value=language.share(target))]
+        points += [Point(place, target, series[-1], series[-1]) for place in places]
+    axis = _axis(measure, [point.y for point in points])
+    return charts.lines(points, series, axis, places, language.territory)
 
 
 def _chart(scene: Scene, sheet: Sheet, measure: Measure, rows: list[Row]) -> str:
@@ -81,7 +131,7 @@ def _read(scene: Scene, sheet: Sheet, measure: Measure, rows: list[Row]) -> Iter
         return
     high, low = (find(known, key=lambda row: row[measure.name]) for find in (max, min))
     yield language.say(
-        "extremes" if over == "day" else "most",
+        "extremes" if over != "quarter_hour" else "most",
         measure=measure.caption,
         top=scene.sentence(over, high),
         high=scene.value(measure, high),
@@ -91,9 +141,11 @@ def _read(scene: Scene, sheet: Sheet, measure: Measure, rows: list[Row]) -> Iter
     target = scene.target(measure)
     if target is not None and (below := [row for row in known if row[measure.name] < target]):
         yield language.say("below", where=language.listed([scene.sentence(over, row) for row in below]))
+    if sheet.is_trend and scene.period.lacks(over):
+        yield language.say(f"without_{over}")
 
 
 def _grid(scene: Scene, sheet: Sheet, shown: list[Measure], now: list[Row]) -> Grid:
-    if sheet.over == "day":
-        return scene.grid("day", shown, now)
+    if sheet.over != "quarter_hour":
+        return scene.grid(sheet.over or "day", shown, now)
     return scene.grid("hour", shown, scene.rows(sheet, "hour"))

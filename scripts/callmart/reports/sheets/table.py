@@ -1,23 +1,28 @@
-"""A row per value of a dimension, the largest first, and their total."""
+"""A row per value of a dimension, the largest first, or per values of two; and their total."""
+
+from typing import Any
 
 from callmart.declarations.exposures import Sheet
 from callmart.reports.page import Section
+from callmart.reports.reading import Row
 from callmart.reports.scene import Scene
 
 
 def draw(scene: Scene, sheet: Sheet) -> Section:
     """Draw a table."""
     by, shown = sheet.by or "queue", scene.measures(sheet)
-    rows = scene.rows(sheet, by, with_total=True)
-    own = sorted(
-        (row for row in rows if row[by] is not None),
-        key=lambda row: (-(row[shown[0].name] or 0), scene.label(by, row[by])),
-    )
-    total = next((row for row in rows if row[by] is None), None)
+    grains = [by, sheet.then_by] if sheet.then_by else [by]
+    *rows, total = scene.rows(sheet, *grains, with_total=True)
+
+    def place(row: Row) -> Any:
+        size = 0 if sheet.then_by else -(row[shown[0].name] or 0)
+        return size, scene.label(by, row[by])
+
+    rows.sort(key=place)
     return Section(
         name=sheet.name,
         title=scene.language.of(sheet.title),
         kind="table",
-        records=scene.records(shown, own),
-        grid=scene.grid(by, shown, own, total if len(own) > 1 else None) if own else None,
+        records=scene.records(shown, rows),
+        grid=scene.grid(by, shown, rows, total if len(rows) > 1 else None, sheet.then_by) if rows else None,
     )

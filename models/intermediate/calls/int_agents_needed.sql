@@ -1,0 +1,90 @@
+-- One row per number of contacts that joined a queue in a quarter-hour of a day, with the agents that it takes by Erlang C
+-- to answer the targeted share of them within the threshold.
+
+with recursive visits as (
+    select * from {{ ref('int_visit') }}
+),
+
+customers as (
+    select * from {{ ref('stg_customer') }}
+),
+
+queues as (
+    select * from {{ ref('stg_queue') }}
+),
+
+quarter_hours as (
+    select
+        customer_id,
+        call_date,
+        queue,
+        count(*) as offered
+    from visits
+    group by customer_id, call_date, queue, {{ quarter_hour('began_at') }}
+),
+
+-- A quarter-hour has too few contacts to know how long one takes, so it is the mean of the day.
+handled as (
+    select
+        customer_id,
+        call_date,
+        queue,
+        sum(talk_s + coalesce(hold_s, 0) + coalesce(wrapup_s, 0))::double precision
+        / count(*) filter (where outcome = 'answered') as handling_s
+    from visits
+    group by customer_id, call_date, queue
+    having sum(talk_s) > 0 and count(*) filter (where outcome = 'answered') > 0
+),
+
+loads as (
+    select distinct
+        quarter_hours.customer_id,
+        quarter_hours.call_date,
+        quarter_hours.queue,
+        quarter_hours.offered,
+        quarter_hours.offered * handled.handling_s / 900 as load, -- in erlangs
+        coalesce(queues.service_level_s, customers.service_level_s) / handled.handling_s as threshold,
+        -- No number of agents answers all in time: 999 of 1,000 stand for all.
+        1 - least(0.999, coalesce(queues.service_level_target, customers.service_level_target)) as may_wait_longer
+    from quarter_hours
+    inner join handled using (customer_id, call_date, queue)
+    inner join customers using (customer_id)
+    left join queues using (customer_id, queue)
+    where coalesce(queues.service_level_target, customers.service_level_target) is not null
+),
+
+-- `blocked` is Erlang B, the share of calls that would find no free agent if none could wait; each step adds an agent.
+-- From it follows Erlang C, the share that has to wait, and of those the share that waits longer than the threshold.
+staffed as (
+    select
+        *,
+        0 as agents,
+        1::double precision as blocked
+    from loads
+    union all
+    select
+        customer_id,
+        call_date,
+        queue,
+        offered,
+        load,
+        threshold,
+        may_wait_longer,
+        agents + 1,
+        load * blocked / (agents + 1 + load * blocked)
+    from staffed
+    where case
+        when agents <= load then true
+        else
+            agents * blocked / (agents - load * (1 - blocked)) * exp(-(agents - load) * threshold) > may_wait_longer
+    end
+)
+
+select
+    customer_id,
+    call_date,
+    queue,
+    offered,
+    max(agents) as agents
+from staffed
+group by customer_id, call_date, queue, offered
