@@ -16,14 +16,15 @@ import hypothesis
 import pytest
 
 import commands
+from callmart.access import memberships
 from callmart.backup import sealed
 from callmart.base.settings import Settings
 from callmart.database import server
 from callmart.declarations import dbt_project
 from callmart.validate import suites
 from callmart_home import Callmart, MakeOnce, clear, copy, let_pass
-from centre import play
-from drawn import add_week_before
+from centre import STANDARD, play
+from drawn import add_contacts, add_week_before
 
 SHARED = pytest.StashKey[Path]()
 
@@ -341,9 +342,16 @@ def played(callmart: Callmart, make_once: MakeOnce, tmp_path_factory: pytest.Tem
 
 @pytest.fixture(scope="module")
 def two_weeks(played: Callmart) -> Callmart:
-    """The played days, a smaller week before them, and a target."""
+    """The played days, a smaller week before them, a target, a list of contacts, and lines with channels."""
+    marts = dbt_project.marts(played.settings)
     with played.connect() as owner:
-        for mart in dbt_project.marts(played.settings):
+        add_contacts(owner, STANDARD)
+        for mart in marts:
+            if mart.name == "queue_interval":  # whose weeks and months are drawn
+                add_week_before(owner, mart, weeks=6)
             add_week_before(owner, mart)
         owner.execute("update registry.customer set service_level_target = 0.8")
+        owner.execute("update store.queue_interval set needed_s = 900 * (1 + offered) where offered > 0")
+        owner.execute("update store.line_interval set channels = 4")
+        memberships.apply(owner, played.settings, marts)
     return played

@@ -105,7 +105,7 @@ MISTAKES = {
     "nothing known": (ONE.replace("per: answered", "per: answered?"), "every column of `per` is optional"),
     "unknown unit": (
         ONE.replace("seconds", "minutes"),
-        "metrics.talk.unit: Input should be 'share' or 'seconds'",
+        "metrics.talk.unit: Input should be 'share', 'seconds' or 'agents'",
     ),
     "a mart without view": (ONE.replace("queue_interval", "queue_day"), "no view shows ratios of queue_day"),
     "a name twice": (ONE + ONE.removeprefix("metrics:\n"), ": talk is there twice; keep one of the two"),
@@ -200,7 +200,7 @@ def test_a_documentation_without_the_markers_is_left_alone(tmp_path: Path, what:
 
 def values(ratio: Ratio, rows: Rows) -> str:
     """The rows as a table that SQL can take from, with the columns of the ratio."""
-    columns = sorted({term.column for term in ratio.terms})
+    columns = sorted({term.column for term in ratio.terms} | ({"interval_local"} if ratio.is_at_once else set()))
     lines = ", ".join(
         f"({', '.join('null::int' if row.get(c) is None else str(row[c]) for c in columns)})" for row in rows
     )
@@ -222,6 +222,7 @@ def by_tableau(owner: psycopg.Connection, ratio: Ratio, rows: Rows) -> float | N
         (r"NOT ISNULL\(\[(\w+)\]\)", r"\1 is not null"),
         (r"ZN\(\[(\w+)\]\)", r"coalesce(\1, 0)"),
         (r"\[(\w+)\]", r"\1"),
+        (r"\bCOUNTD\(", "count(distinct "),
         (r"\bIF\b", "case when"),
         (r"\bTHEN\b", "then"),
         (r"\bEND\b", "end"),
@@ -279,6 +280,9 @@ EXAMPLES = [
     ("occupancy", AMAZON | {"ready_s": 12500, "ring_s": 500}, 0.75),
     ("agent_average_handling_time", AMAZON | {"contacts": 30}, 300.0),
     ("agent_ring_answer_rate", AMAZON, 0.8),
+    ("agents_present", {"interval_local": 9, "staffed_s": 2700}, 3.0),
+    ("agents_needed", {"interval_local": 9, "needed_s": 3600}, 4.0),
+    ("agents_needed", {"interval_local": 9, "needed_s": None}, None),
     # What is not known: no wrap-up and no hold told; suppressed; nothing offered.
     ("average_handling_time", AMAZON | {"hold_s": None, "wrapup_s": None}, 180.0),
     ("average_wrapup_time", AMAZON | {"wrapup_s": None}, None),
@@ -313,7 +317,8 @@ def by_hand(ratio: Ratio, rows: Rows) -> float | None:
     def total(part: Sum) -> int:
         return sum((row[t.column] or 0) * (1 if t.is_added else -1) for row in kept for t in part.terms)
 
-    return total(ratio.over) / total(ratio.per) if total(ratio.per) else None
+    per = 900 * len({row["interval_local"] for row in kept}) if ratio.is_at_once else total(ratio.per)
+    return total(ratio.over) / per if per else None
 
 
 FEW = st.sampled_from("abcd")
@@ -344,6 +349,16 @@ def test_sql_and_tableau_give_the_ratio_of_the_sums(
     expected = by_hand(ratio, rows)
     for answer in (by_sql(owner, ratio, rows), by_tableau(owner, ratio, rows)):
         assert answer is expected or (expected is not None and answer == pytest.approx(expected))
+
+
+def test_agents_at_once_are_added_over_queues_and_averaged_over_quarter_hours(
+    owner: psycopg.Connection,
+) -> None:
+    """Two queues in one quarter-hour, one of them in the next; in the third nothing is known."""
+    told = ((1, 1800), (1, 900), (2, 900), (3, None))
+    rows = [{"interval_local": quarter, "staffed_s": seconds} for quarter, seconds in told]
+    for answer in (by_sql, by_tableau):
+        assert answer(owner, metrics.metrics()["agents_present"], rows) == 2.0
 
 
 def test_a_quiet_day_counts_for_little(owner: psycopg.Connection) -> None:

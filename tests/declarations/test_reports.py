@@ -22,6 +22,7 @@ from commands import command_of
 STANDARD = ("accessibility", "traffic", "handling")
 DETAILED = ("agents", "status")
 LINES = ("lines",)  # of the statement's O1
+ORDERED = ("contacts",)  # where a list of contacts is ordered, too
 TODAY = date(2026, 6, 15)
 
 
@@ -34,13 +35,15 @@ def marts(callmart: Callmart) -> list[Mart]:
 
 
 def test_the_reports_are_those_of_the_statement() -> None:
-    assert tuple(exposures.reports()) == STANDARD + DETAILED + LINES
+    assert tuple(exposures.reports()) == STANDARD + DETAILED + LINES + ORDERED
     before = ("bereikbaarheid", "drukte", "afhandeling", "medewerkers", "status")
     assert tuple(map(exposures.current_name, before)) == STANDARD + DETAILED
     for report in exposures.reports().values():
-        assert report.is_opened_by("detailed")
-        assert report.is_opened_by("standard") == (report.name in STANDARD + LINES)
-        assert not report.is_opened_by("none")
+        for orders in ([], ["contact_list"]):
+            is_ordered = report.name not in ORDERED or bool(orders)
+            assert report.is_opened_by("detailed", orders) == is_ordered
+            assert report.is_opened_by("standard", orders) == (is_ordered and report.name not in DETAILED)
+            assert not report.is_opened_by("none", orders)
 
 
 def test_a_renamed_report_is_renamed_in_the_database() -> None:
@@ -53,9 +56,9 @@ def test_a_renamed_report_is_renamed_in_the_database() -> None:
 def test_a_report_of_detailed_is_no_part_of_standard_whatever_it_shows() -> None:
     traffic = exposures.reports()["traffic"]
     ordered = traffic.model_copy(update={"option": "detailed"})
-    assert traffic.is_opened_by("standard")
-    assert not ordered.is_opened_by("standard")
-    assert ordered.is_opened_by("detailed")
+    assert traffic.is_opened_by("standard", [])
+    assert not ordered.is_opened_by("standard", [])
+    assert ordered.is_opened_by("detailed", [])
 
 
 def test_they_show_what_the_marts_hold(marts: list[Mart]) -> None:
@@ -66,10 +69,10 @@ def test_they_show_what_the_marts_hold(marts: list[Mart]) -> None:
     ("report", "shown"),
     [
         ("accessibility", "offered answered abandoned service_level average_speed_of_answer"),
-        ("traffic", "offered average_speed_of_answer staffed_s"),
+        ("traffic", "offered average_speed_of_answer agents_present agents_needed"),
         (
             "handling",
-            "talk_s hold_s wrapup_s transferred_blind transferred_attended overflowed answered abandoned",
+            "talk_s hold_s wrapup_s transferred_blind transferred_attended overflowed callbacks answered abandoned",
         ),
         ("agents", "contacts ring_s talk_s hold_s"),
         ("status", "seconds logins"),

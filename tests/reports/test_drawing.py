@@ -35,8 +35,12 @@ pytestmark = [pytest.mark.dated, pytest.mark.usefixtures("unchecked")]
 REPORTS = exposures.reports()
 DAYS = [day for day in WEEK.days if day < TODAY]
 OPENED = {
-    customer: [report for report in REPORTS.values() if report.is_opened_by(option)]
-    for customer, option in ((NAMED, "detailed"), (ANONYMOUS, "detailed"), (STANDARD, "standard"))
+    customer: [report for report in REPORTS.values() if report.is_opened_by(option, orders)]
+    for customer, option, orders in (
+        (NAMED, "detailed", []),
+        (ANONYMOUS, "detailed", []),
+        (STANDARD, "standard", ["contact_list"]),
+    )
 }
 ALL = [(customer, report.name) for customer, reports in OPENED.items() for report in reports]
 

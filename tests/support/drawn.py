@@ -16,13 +16,14 @@ BEFORE = timedelta(days=7)
 Draw = Callable[..., Page]
 
 
-def add_week_before(owner: psycopg.Connection, mart: Mart) -> None:
-    """Copy the rows of a mart to the week before theirs; of quarter-hours every second one."""
+def add_week_before(owner: psycopg.Connection, mart: Mart, weeks: int = 1) -> None:
+    """Copy the rows of a mart to the week before theirs, or further back; of quarter-hours every second one."""
     if mart.day is None:
         return
-    moved = {name: "{} - interval '7 days'" for name in ("interval_start", "interval_local")}
-    moved[mart.day] = "{} - 7"
-    for day in (WEEK.monday - BEFORE, YESTERDAY - BEFORE):
+    moments = ("interval_start", "interval_local", "joined_at", "joined_local")
+    moved = {name: f"{{}} - interval '{7 * weeks} days'" for name in moments}
+    moved[mart.day] = f"{{}} - {7 * weeks}"
+    for day in (WEEK.monday - weeks * BEFORE, YESTERDAY - weeks * BEFORE):
         owner.execute("select access.ensure_month(%s, %s)", [f"store.{mart.name}", day])
     owner.execute(
         sql.SQL("insert into {table} ({names}) select {columns} from {table} where {half}").format(
@@ -37,4 +38,30 @@ def add_week_before(owner: psycopg.Connection, mart: Mart) -> None:
                 else "true"
             ),
         )
+    )
+
+
+def add_contacts(owner: psycopg.Connection, customer_id: int) -> None:
+    """Order a list of contacts, with as many as the queues had, some seconds apart."""
+    owner.execute("update registry.customer set contact_list_days = 365 where customer_id = %s", [customer_id])
+    for day in (WEEK.monday, YESTERDAY):
+        owner.execute("select access.ensure_month('store.queue_contact', %s)", [day])
+    owner.execute(
+        """
+        insert into store.queue_contact (
+            customer_id, call_date, queue, call_key, visit_no, interval_start, joined_at, joined_local, outcome, offered,
+            wait_s, wait_ceiling_s, short_abandoned, answered_in_threshold, abandoned_in_threshold, talk_s, caller_number
+        )
+        select
+            q.customer_id, call_date, queue, row_number() over (), 1, interval_start,
+            interval_start + interval '7 s' * n, interval_local + interval '7 s' * n, outcome, 1, 5 * n, 5 * n,
+            (outcome = 'abandoned' and n < 2)::int, (outcome = 'answered' and n < 4)::int,
+            (outcome = 'abandoned' and n < 4)::int, case outcome when 'answered' then 60 + n end,
+            case when n %% 2 = 0 then 'shown' else 'withheld' end
+        from store.queue_interval as q
+        cross join lateral (values ('answered', answered), ('abandoned', abandoned)) as became (outcome, contacts)
+        cross join lateral generate_series(1, contacts) as n
+        where customer_id = %s
+        """,
+        [customer_id],
     )

@@ -3,7 +3,8 @@
 import operator
 import re
 from collections.abc import Callable, Mapping, Sequence
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
+from functools import cache
 from typing import Any
 
 Row = Mapping[str, Any]
@@ -20,23 +21,38 @@ COMPARE = {
     "<=": operator.le,
     ">=": operator.ge,
 }
-AGGREGATES: Mapping[str, Callable[[list[Any]], Any]] = {"SUM": sum, "MIN": min, "MAX": max}
+AGGREGATES: Mapping[str, Callable[[list[Any]], Any]] = {
+    "SUM": sum,
+    "MIN": min,
+    "MAX": max,
+    "COUNTD": lambda values: len(set(values)),
+}
 
 
 def monday(day: date) -> date:
     return day - timedelta(days=day.weekday())
 
 
+def months(day: date) -> int:
+    return 12 * day.year + day.month
+
+
 # What is NULL where an argument is, with the parts of dates and the first day of the week that are used.
 FUNCTIONS: Mapping[str, Callable[..., Any]] = {
     "ROUND": round,
-    "DATE": lambda day: day,
-    "DATETRUNC": lambda part, day, start: {("week", "monday"): monday}[part, start](day),
+    "DATE": lambda day: day.date() if isinstance(day, datetime) else day,
+    "STR": str,
+    "RIGHT": lambda text, length: text[-length:],
+    "DATETRUNC": lambda part, day, *start: {
+        ("week", "monday"): monday,
+        ("month",): lambda day: day.replace(day=1),
+    }[(part, *start)](day),
     "DATEADD": lambda part, number, day: day + timedelta(**{f"{part}s": number}),
-    "DATEDIFF": lambda part, first, last, start: {
-        ("week", "monday"): (monday(last) - monday(first)).days // 7
-    }[part, start],
-    "DATEPART": lambda part, day: {"iso-week": day.isocalendar().week}[part],
+    "DATEDIFF": lambda part, first, last, *start: {
+        ("week", "monday"): (monday(last) - monday(first)).days // 7,
+        ("month",): months(last) - months(first),
+    }[(part, *start)],
+    "DATEPART": lambda part, day: day.isocalendar().week if part == "iso-week" else getattr(day, part),
 }
 
 
@@ -45,12 +61,13 @@ class Formulas:
 
     def __init__(self, formulas: Mapping[str, str], parameters: Mapping[str, Any], today: date) -> None:
         self.formulas, self.parameters, self.today = formulas, parameters, today
+        self.field = cache(self._field)
 
     def value(self, field: str, rows: Sequence[Row]) -> Any:
         """What a field of that name is for these rows."""
         return self.field(field)(rows)
 
-    def field(self, name: str) -> Expression:
+    def _field(self, name: str) -> Expression:
         """The expression of a field: its formula, or the column of that name."""
         if name in self.formulas:
             return _Parser(self, self.formulas[name]).whole()

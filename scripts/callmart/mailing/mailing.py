@@ -8,7 +8,7 @@ mail arrived: that is said once, and it is not sent again unless a person wants 
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, time
 from email.message import EmailMessage
 from itertools import groupby
@@ -121,11 +121,21 @@ def again(connection: psycopg.Connection, customer_id: int) -> int:
 def _due(connection: psycopg.Connection, settings: Settings, mailed: Mailed) -> Mapping[int, list[_Due]]:
     """What is due, by customer."""
     with connection.cursor(row_factory=class_row(_Recipient)) as cursor:
-        recipients = cursor.execute(SQL["recipients"]).fetchall()
+        recipients = [
+            replace(one, reports=[exposures.current_name(name) for name in one.reports])
+            for one in cursor.execute(SQL["recipients"])
+        ]
     due = {}
     for customer_id, group in groupby(recipients, lambda one: one.customer_id):
+        own = list(group)
+        if gone := sorted({name for one in own for name in one.reports} - exposures.reports().keys()):
+            mailed.note(
+                customer_id,
+                f"customer {customer_id}: recipients have ordered {', '.join(gone)}, which no report is called any more: "
+                "take it out of the registry",
+            )
         try:
-            if letters := list(_missing(connection, settings, list(group))):
+            if letters := list(_missing(connection, settings, own)):
                 due[customer_id] = letters
         except UserError as error:
             mailed.note(customer_id, str(error))
@@ -138,7 +148,7 @@ def _missing(
     """What the recipients of a customer have not been mailed, of the reports whose hour has come."""
     of_all = recipients[0]
     come = [
-        [name for name in map(exposures.current_name, one.reports) if _has_come(name, one.now)]
+        [name for name in one.reports if name in exposures.reports() and _has_come(name, one.now)]
         for one in recipients
     ]
     if not any(come):

@@ -114,7 +114,8 @@ def lines(
     """
     x: dict[str, Any] = _hours("x") if places is None else _named("x", places)
     named = [name for name in series if name]
-    legend = {"symbolType": "stroke", "symbolSize": 300, "symbolStrokeWidth": 2, "columns": 3}
+    legend: dict[str, Any] = {"symbolType": "stroke", "symbolSize": 300, "symbolStrokeWidth": 2, "columns": 3}
+    legend["offset"] = 16  # above the numbers of the highest points
     key = {"sort": None, "legend": legend if len(named) > 1 else None}
     looks = {
         channel: {
@@ -130,7 +131,12 @@ def lines(
     shown: dict[str, Any] = {"x": x, "y": _values("y", axis), "description": {"field": "words"}}
     layers: list[dict[str, Any]] = [
         {
-            "mark": {"type": "line", "strokeWidth": 2, "invalid": "break-paths-filter-domains"},
+            "mark": {
+                "type": "line",
+                "strokeWidth": 2,
+                "invalid": "break-paths-filter-domains",
+                "point": len({point.x for point in points}) == 1,  # of which no line can be drawn
+            },
             "encoding": shown | looks,
         }
     ]

@@ -98,7 +98,10 @@ def draw(
             through=_through(language, week, reader.through),
             notices=notices,
             focus=focus.find(scene, report),
-            sections=[_said(language, section) for section in drawn],
+            sections=[
+                _said(language, section, "empty_trend" if sheet.is_trend else "empty_sheet")
+                for section, sheet in zip(drawn, report.sheets, strict=True)
+            ],
             meanings=list(_meanings(scene, report).items()),
             words={name: language.say(name) for name in ("table", "meaning", "look", "page", "rows")},
         )
@@ -127,8 +130,8 @@ def _compared(language: Language, period: Period) -> str:
     )
 
 
-def _said(language: Language, section: Section) -> Section:
-    return replace(section, empty=language.say("empty_sheet")) if section.is_empty else section
+def _said(language: Language, section: Section, empty: str) -> Section:
+    return replace(section, empty=language.say(empty)) if section.is_empty else section
 
 
 def _meanings(scene: Scene, report: Report) -> dict[str, str]:

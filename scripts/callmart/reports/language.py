@@ -87,6 +87,7 @@ WORDS = {
     "table": _texts("Als tabel", "As a table"),
     "meaning": _texts("Wat de getallen tellen", "What the numbers count"),
     "empty_sheet": _texts("Hier valt deze week niets te tonen.", "There is nothing to show here this week."),
+    "empty_trend": _texts("Hier is nog niets te tonen.", "There is nothing to show here yet."),
     "hours": _texts("{value} uur", "{value} h"),
     "seconds": _texts("{value} s", "{value} s"),
     "minutes": _texts("{value} min", "{value} min"),

@@ -90,7 +90,6 @@ class Page:
     week: str
     week_before: str
     period: str
-    days: Sequence[tuple[str, str]]  # that count: date, and as a person writes it
     compared: str
     through: str
     notices: Sequence[str]
@@ -98,3 +97,4 @@ class Page:
     sections: Sequence[Section]
     meanings: Sequence[tuple[str, str]]  # caption and description of each measure
     words: dict[str, str]
+    days: Sequence[tuple[str, str]] = ()  # that count: date, and as a person writes it

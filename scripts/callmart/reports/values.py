@@ -25,10 +25,9 @@ def as_csv(page: Page) -> bytes:
 
 
 def _rows(page: Page, section: Section) -> Iterator[list[str]]:
-    is_list = section.kind == "list"
     for number, row in enumerate(section.records.rows, 1):
         week = page.week if row.get(NOW, True) else page.week_before
-        places = [str(number) if is_list else "", *(_plain(row.get(dimension)) for dimension in COLUMN)]
+        places = [str(number), *(_plain(row.get(dimension)) for dimension in COLUMN)]
         for name, caption, unit in section.records.measures:
             yield [page.name, section.name, week, *places, name, _plain(caption), unit, _plain(row[name])]
 

@@ -81,11 +81,15 @@ class Period:
         """The days of the week before with which these are compared."""
         return tuple(day - timedelta(days=7) for day in self.days)
 
+    def firsts(self, what: str) -> list[date]:
+        """The first days of the weeks or months that a trend counts."""
+        if what == "weeks":
+            return list(self.weeks[::7])
+        return [day for day in self.months if day.day == 1]
+
     def lacks(self, what: str) -> bool:
         """Whether a trend of weeks or months lacks one of them."""
-        if what == "weeks":
-            return len(self.weeks) < 7 * TREND
-        return len({(day.year, day.month) for day in self.months}) < TREND
+        return len(self.firsts(what)) < TREND
 
 
 def counted(week: Week, today: date, held_back: Collection[date]) -> Period:

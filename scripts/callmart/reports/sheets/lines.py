@@ -78,7 +78,8 @@ def _trend(scene: Scene, sheet: Sheet, measure: Measure, rows: list[Row]) -> str
         )
         for row in rows
     ]
-    series, places = [measure.caption], [scene.label(over, row[over]) for row in rows]
+    series = [measure.caption]
+    places = [scene.label(over, first) for first in scene.period.firsts(over)]
     if (target := scene.target(measure)) is not None:
         series += ["", language.say("target", value=language.share(target))]
         points += [Point(place, target, series[-1], series[-1]) for place in places]
@@ -131,7 +132,7 @@ def _read(scene: Scene, sheet: Sheet, measure: Measure, rows: list[Row]) -> Iter
         return
     high, low = (find(known, key=lambda row: row[measure.name]) for find in (max, min))
     yield language.say(
-        "extremes" if over != "quarter_hour" else "most",
+        "most" if over == "quarter_hour" or high is low else "extremes",
         measure=measure.caption,
         top=scene.sentence(over, high),
         high=scene.value(measure, high),

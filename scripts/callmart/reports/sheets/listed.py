@@ -1,6 +1,6 @@
-"""A list: a row per row of the mart, day by day."""
+"""A list: a row per row of the mart, day by day; or one table, if the day is among its columns."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import date, datetime
 from itertools import groupby
 from typing import Any
@@ -20,12 +20,16 @@ def draw(scene: Scene, sheet: Sheet) -> Section:
     rows = scene.listed(sheet)
     if sheet.columns[0] == "agent_key":  # the database has ordered them by key
         rows.sort(key=lambda row: (row["day"], scene.label("agent", row["agent_key"])))
+    title, records = language.of(sheet.title), scene.records(columns, rows)
+    if "call_date" in sheet.columns:
+        grid = _grid(scene, columns, rows) if rows else None
+        return Section(name=sheet.name, title=title, kind="table", records=records, grid=grid)
     remark = language.say("first_rows", shown=language.number(MOST), all=language.number(len(rows)))
     return Section(
         name=sheet.name,
-        title=language.of(sheet.title),
+        title=title,
         kind="list",
-        records=scene.records(columns, rows),
+        records=records,
         days=list(_days(scene, columns, rows[:MOST])),
         remark=remark if len(rows) > MOST else "",
     )
@@ -33,9 +37,14 @@ def draw(scene: Scene, sheet: Sheet) -> Section:
 
 def _days(scene: Scene, columns: list[Measure], rows: list[Row]) -> Iterator[Day]:
     for day, of_day in groupby(rows, lambda row: row["day"]):
-        body = [[_cell(scene, one, row[one.name], day) for one in columns] for row in of_day]
-        title = f"{scene.language.long(day)} · {scene.language.number(len(body))}"
-        yield Day(day.isoformat(), title, Grid([one.caption for one in columns], body))
+        grid = _grid(scene, columns, of_day)
+        title = f"{scene.language.long(day)} · {scene.language.number(len(grid.rows))}"
+        yield Day(day.isoformat(), title, grid)
+
+
+def _grid(scene: Scene, columns: list[Measure], rows: Iterable[Row]) -> Grid:
+    body = [[_cell(scene, one, row[one.name], row["day"]) for one in columns] for row in rows]
+    return Grid([one.caption for one in columns], body)
 
 
 def _cell(scene: Scene, column: Measure, value: Any, day: date) -> str:
@@ -46,6 +55,8 @@ def _cell(scene: Scene, column: Measure, value: Any, day: date) -> str:
             return scene.language.say("yes" if value else "no")
         case datetime():
             return scene.language.moment(value, day)
+        case date():
+            return scene.language.short(value)
     if column.unit == "word":
         return scene.label(GRAINS.get(column.name, column.name), value)
     return scene.value(column, {column.name: value})

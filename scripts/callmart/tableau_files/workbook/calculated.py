@@ -6,6 +6,8 @@ from callmart.tableau_files.fields import COUNT, SHARE, DataType, Field
 from callmart.tableau_files.workbook.book import COLOURS, GREY, WEEKS_BACK, Book, texts
 from callmart.tableau_files.workbook.sheet import Instance
 
+TREND = 13  # weeks or months
+
 WORDS = {
     "shown": texts(nl="In deze week", en="In this week"),
     "before": texts(nl="In de week ervoor", en="In the week before"),
@@ -13,10 +15,14 @@ WORDS = {
     "which": texts(nl="Week", en="Week"),
     "this week": texts(nl="Deze week", en="This week"),
     "week before": texts(nl="Week ervoor", en="Week before"),
+    "weeks": texts(nl="In de laatste weken", en="In the last weeks"),
+    "months": texts(nl="In de laatste maanden", en="In the last months"),
+    "rows": texts(nl="Aantal", en="Number"),
     "day": texts(nl="Dag", en="Day"),
     "week": texts(nl="Weeknummer", en="Week number"),
     "from": texts(nl="Van", en="From"),
     "until": texts(nl="Tot en met", en="Until"),
+    "through": texts(nl="Gegevens tot en met", en="Data through"),
     "going on": texts(nl=", tot en met gisteren", en=", until yesterday"),
     "message": texts(nl="Melding", en="Message"),
     "no data": texts(nl="geen gegevens", en="no data"),
@@ -67,6 +73,27 @@ def day_of_week(book: Book, mart: str) -> Field:
     return _dimension(book, mart, "day", "date", formula)
 
 
+def recent(book: Book, mart: str, what: str) -> Field:
+    """Return the condition that a row is in one of the last thirteen weeks or months that are over at the end of the
+    chosen week.
+    """
+    day = f"[{book.day(mart).name}]"
+    monday = f"DATEADD('week', 1 - {WEEKS_BACK}, DATETRUNC('week', TODAY(), 'monday'))"
+    after = f"(IF {WEEKS_BACK} = 0 THEN TODAY() ELSE DATE({monday}) END)"
+    ago = (
+        f"DATEDIFF('week', {day}, {after}, 'monday')"
+        if what == "weeks"
+        else f"DATEDIFF('month', {day}, {after})"
+    )
+    return _condition(book, mart, what, f"{ago} >= 1 AND {ago} <= {TREND}")
+
+
+def count(book: Book, mart: str) -> Field:
+    """Return the number of rows in the chosen week."""
+    formula = f"SUM(IF [{shown(book, mart).name}] THEN 1 END)"
+    return _aggregate(book, mart, f"rows_of_{mart}", _word(book, "rows"), "integer", formula, COUNT)
+
+
 class Figure(NamedTuple):
     """A key figure: the week's value, its change, the value of the week before, and a note if one is missing."""
 
@@ -111,16 +138,18 @@ def figure(book: Book, mart: str, measure: str) -> Figure:
 
 
 class Period(NamedTuple):
-    """The chosen week: its number, its first and last day, and a text if it isn't over."""
+    """The chosen week: its number, its first and last day, a text if it isn't over, and how far the data goes."""
 
     week: Field
     first: Field
     last: Field
     going_on: Field
+    through: Field
 
 
 def period(book: Book) -> Period:
-    """Return the fields of the chosen week. They don't depend on data."""
+    """Return the fields of the chosen week, and the last day of the data."""
+    day = book.day(book.report.marts[0])
     monday = f"DATEADD('week', -{WEEKS_BACK}, DATETRUNC('week', TODAY(), 'monday'))"
 
     def add(name: str, datatype: DataType, formula: str, form: str | None = None) -> Field:
@@ -131,6 +160,7 @@ def period(book: Book) -> Period:
         add("from", "date", f"MIN(DATE({monday}))", "*d mmm"),
         add("until", "date", f"MIN(DATE(DATEADD('day', 6, {monday})))", "*d mmm yyyy"),
         add("going on", "string", f"MIN(IF {WEEKS_BACK} = 0 THEN '{_word(book, 'going on')}' ELSE '' END)"),
+        add("through", "date", f"MAX([{day.name}])", "*d mmm yyyy"),
     )
 
 

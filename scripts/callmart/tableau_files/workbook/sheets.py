@@ -14,6 +14,7 @@ from callmart.tableau_files.workbook.sheet import BREAK, Instance, Sheet
 GROUP_OF_FILTER = "1"  # sheets with the same filter group share the selection
 DAY = "*ddd d"  # without the month, which the dashboard's header shows
 WHOLE_DAY = "*dddd d mmmm"
+MOMENT = "*ddd d mmm hh:nn:ss"
 # Sizes in tables, in pixels. On a phone, people scroll.
 NAMES_WIDTH, COLUMN_WIDTH, ROW_HEIGHT, HEAD_HEIGHT = 170, 104, 24, 40
 TABLE_WIDTH = 960  # the largest width
@@ -60,10 +61,16 @@ def figures(book: Book, declared: Declared) -> list[Sheet]:
 
 
 def line(book: Book, declared: Declared) -> list[Sheet]:
-    """Add lines for the chosen week and the week before, with one pane per measure."""
+    """Add lines for the chosen week and the week before, with one pane per measure; or for the chosen week, together in
+    one pane; or for the last weeks or months.
+    """
     sheet = _sheet(book, declared, "Line")
     mart = declared.mart
     measures = _measures(sheet, declared)
+    if declared.together:
+        return [_together(sheet, declared, measures)]
+    if declared.is_trend:
+        return [_trend(sheet, declared, measures)]
     _name_axes(sheet, declared, measures, "rows")
     sheet.rows, sheet.axes = _beside(measures), measures
     which = sheet.use(calculated.which(book, mart))
@@ -80,6 +87,39 @@ def line(book: Book, declared: Declared) -> list[Sheet]:
     _filter(sheet, calculated.both(book, mart))
     _filter_people(sheet)
     return [sheet]
+
+
+def _together(sheet: Sheet, declared: Declared, measures: list[str]) -> Sheet:
+    book, mart = sheet.book, declared.mart
+    value, colour = book.qualified(MEASURE_VALUES), book.qualified(MEASURE_NAMES)
+    names = _several(sheet, declared, measures)
+    _colour(book, f"[{MEASURE_NAMES}]", names)
+    sheet.style("axis", "title", "", **{"class": "0", "field": value, "scope": "rows"})
+    sheet.rows, sheet.encodings = value, [("color", colour)]
+    sheet.legend, sheet.legend_items = colour, len(names)
+    if declared.over == "day":
+        moment = _day(sheet, mart)
+        sheet.columns = moment[1]
+        sheet.style("label", "text-format", DAY, field=sheet.columns)
+    else:
+        sheet.columns = sheet.use(book.part(mart, "time_of_day"))
+        moment = (WORDS["from"], sheet.use(book.part(mart, "quarter_hour"), "Attribute"))
+    sheet.tooltip = _tooltip(book, moment, (f"<{colour}>: ", value))
+    _filter(sheet, calculated.shown(book, mart))
+    _filter_people(sheet)
+    return sheet
+
+
+def _trend(sheet: Sheet, declared: Declared, measures: list[str]) -> Sheet:
+    book, mart = sheet.book, declared.mart
+    _name_axes(sheet, declared, measures, "rows")
+    sheet.rows, sheet.axes = _beside(measures), measures
+    part = book.part(mart, "week" if declared.over == "weeks" else "month")
+    sheet.columns = sheet.use(part)
+    sheet.tooltip = _tooltip(book, (f"{part.caption}: ", sheet.columns), *_values(book, declared, measures))
+    _filter(sheet, calculated.recent(book, mart, declared.over or ""))
+    _filter_people(sheet)
+    return sheet
 
 
 def stacked_bar(book: Book, declared: Declared) -> list[Sheet]:
@@ -151,23 +191,30 @@ def heat_map(book: Book, declared: Declared) -> list[Sheet]:
 
 
 def table(book: Book, declared: Declared) -> list[Sheet]:
-    """Add a table: one row per queue or agent, one column per measure, sorted by the first measure, descending."""
+    """Add a table: one row per value of a dimension, or per values of two, and one column per measure. Of one dimension,
+    it is sorted by the first measure, descending.
+    """
     sheet = _sheet(book, declared, "Text")
     measures = _measures(sheet, declared)
-    field = dimension(book, declared.mart, declared.by or "")
-    sheet.rows, sheet.columns = sheet.use(field), book.qualified(MEASURE_NAMES)
+    names = [declared.by, declared.then_by] if declared.then_by else [declared.by]
+    fields = [dimension(book, declared.mart, name or "") for name in names]
+    rows = [sheet.use(field) for field in fields]
+    sheet.rows, sheet.columns = _nested(rows), book.qualified(MEASURE_NAMES)
     _several(sheet, declared, measures)
     sheet.encodings = [("text", book.qualified(MEASURE_VALUES))]
     sheet.zoom = ""
-    sheet.style("header", "width", str(NAMES_WIDTH), field=sheet.rows)
+    for row in rows:
+        sheet.style("header", "width", str(NAMES_WIDTH), field=row)
     sheet.style("header", "height", str(HEAD_HEIGHT), field=sheet.columns)
-    width = min(COLUMN_WIDTH, (TABLE_WIDTH - NAMES_WIDTH) // len(measures))
+    width = min(COLUMN_WIDTH, (TABLE_WIDTH - NAMES_WIDTH * len(rows)) // len(measures))
     sheet.style("cell", "width", str(width))
-    sheet.style("cell", "height", str(ROW_HEIGHT), field=sheet.rows)
+    sheet.style("cell", "height", str(ROW_HEIGHT), field=rows[-1])
     sheet.style("cell", "text-align", "right")
-    sheet.sorts.append(_most_first(sheet.rows, measures[0]))
+    if len(rows) == 1:
+        sheet.sorts.append(_most_first(rows[0], measures[0]))
     value = (f"<{sheet.columns}>: ", book.qualified(MEASURE_VALUES))
-    sheet.tooltip = _tooltip(book, (f"{field.caption}: ", sheet.rows), value)
+    heads = [(f"{field.caption}: ", row) for field, row in zip(fields, rows, strict=True)]
+    sheet.tooltip = _tooltip(book, *heads, value)
     _filter(sheet, calculated.shown(book, declared.mart))
     _filter_people(sheet)
     return [sheet]
@@ -188,6 +235,41 @@ def bars(book: Book, declared: Declared) -> list[Sheet]:
     return [sheet]
 
 
+def listed(book: Book, declared: Declared) -> list[Sheet]:
+    """Add a list: each column a header, and beside them how many rows of the mart say just that, mostly one."""
+    sheet = _sheet(book, declared, "Text")
+    fields = [_listed(book, declared.mart, name) for name in declared.columns]
+    columns = [sheet.use(field, "None", "ordinal" if field.kind == "quantitative" else "") for field in fields]
+    sheet.rows = _nested(columns)
+    count = sheet.use(calculated.count(book, declared.mart))
+    sheet.encodings = [("text", count)]
+    sheet.zoom = ""
+    for field, column in zip(fields, columns, strict=True):
+        if field.datatype == "datetime":
+            sheet.style("label", "text-format", MOMENT, field=column)
+        sheet.style("header", "width", str(TABLE_WIDTH // (len(columns) + 1)), field=column)
+    sheet.style("cell", "height", str(ROW_HEIGHT), field=columns[-1])
+    pairs = zip(fields, columns, strict=True)
+    sheet.tooltip = _tooltip(book, *((f"{field.caption}: ", column) for field, column in pairs))
+    for name, word in declared.only.items():
+        only = sheet.use(dimension(book, declared.mart, name))
+        sheet.filters.append(_categorical(only, "member", member=f'"{word}"', **_chosen("inclusive")))
+        sheet.slices.append(only)
+    _filter(sheet, calculated.shown(book, declared.mart))
+    _filter_people(sheet)
+    return [sheet]
+
+
+def _listed(book: Book, mart: str, column: str) -> Field:
+    """The field of a column in a list. For agents, it is the one with their names, and for what the marts share, the
+    root's.
+    """
+    if column == "agent_key":
+        return book.source.fields["Person_agent"]
+    field = book.source.fields[book.source.name(mart, column)]
+    return book.source.fields[column] if field.is_hidden else field
+
+
 KINDS: Mapping[str, Callable[[Book, Declared], list[Sheet]]] = {
     "figures": figures,
     "line": line,
@@ -195,6 +277,7 @@ KINDS: Mapping[str, Callable[[Book, Declared], list[Sheet]]] = {
     "heat_map": heat_map,
     "table": table,
     "bars": bars,
+    "list": listed,
 }
 
 
@@ -204,13 +287,15 @@ KINDS: Mapping[str, Callable[[Book, Declared], list[Sheet]]] = {
 def period(book: Book) -> Sheet:
     """Add the sheet that shows the chosen week, with its first and last day."""
     sheet = book.sheet("period", WORDS["period"][book.locale])
-    week, first, last, going_on = (sheet.use(field) for field in calculated.period(book))
+    fields = calculated.period(book)
+    week, first, last, going_on, through = (sheet.use(field) for field in fields)
     sheet.mark = "Text"
-    sheet.encodings = [("text", name) for name in (week, first, last, going_on)]
+    sheet.encodings = [("text", name) for name in (week, first, last, going_on, through)]
     look = {"bold": "true", "fontcolor": "#333333", "fontsize": "12"}
     of, until = WORDS["week of"][book.locale], WORDS["until"][book.locale]
     label = f"{of}<{week}>  ·  <{first}>{until}<{last}><{going_on}>"
-    sheet.label = [(label, look)]
+    until_now = (f"{fields.through.caption} <{through}>", {"fontcolor": "#595959", "fontsize": "10"})
+    sheet.label = [(label, look), (BREAK, {}), until_now]
     sheet.tooltip = [(of, week), (f"<{first}>{until}", last)]
     return sheet
 
@@ -323,6 +408,11 @@ def _name_axes(sheet: Sheet, declared: Declared, measures: list[str], scope: str
     for measure, name in zip(declared.measures, measures, strict=True):
         caption = sheet.book.caption(declared.mart, measure)
         sheet.style("axis", "title", caption, **{"class": "0", "field": name, "scope": scope})
+
+
+def _nested(names: list[str]) -> str:
+    """Several dimensions on one shelf, each within the one before."""
+    return names[0] if len(names) == 1 else f"({names[0]} / {_nested(names[1:])})"
 
 
 def _beside(names: list[str]) -> str:

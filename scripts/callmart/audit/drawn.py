@@ -1,0 +1,20 @@
+"""The audit's check of the drawn reports."""
+
+import psycopg
+
+from callmart.audit.check import Check, few
+from callmart.base.settings import Settings
+from callmart.reports import shelf
+
+
+def of_pages(connection: psycopg.Connection, settings: Settings) -> Check:
+    """Check that each page on the shelf is one that a contract orders today."""
+    kept = len(list(shelf.pages(settings)))
+    found = [
+        f"customer {page.customer_id}, {page.report} of {page.week}"
+        for page in shelf.unordered(connection, settings)
+    ]
+    return Check(
+        "contracts", "every drawn page is of a customer whose contract orders that report",
+        kept, len(found), few(found), applies=kept > 0,
+    )  # fmt: skip
