@@ -27,10 +27,12 @@ from callmart.declarations.matrix import Limits, matrix
 from callmart.extract import extract
 from callmart.operations import run
 from callmart.publish import tableau
+from callmart.reports import shelf, weeks
 from callmart.tableau_files import hyper
 from callmart_home import Callmart, ignore_step
 from centre import ANONYMOUS, NAMED, NONE, NUMBERS, STANDARD, agent_of, call_of, play, queue_of
 from commands import use
+from today import TODAY
 
 
 @pytest.fixture(scope="module")
@@ -67,6 +69,9 @@ def green_run(published: Callmart) -> Green:
             name: sorted(map(repr, published.rows(f"select t::text from ops.{name} as t"))) for name in names
         }
 
+    page = shelf.place(published.settings, NAMED, "traffic", weeks.of(TODAY))
+    page.parent.mkdir(parents=True)
+    page.touch()
     evidence = published.home.with_name("evidence")
     found: list[audit.Audit] = []
     inner = audit.audit
@@ -328,6 +333,9 @@ def test_a_held_back_day_that_is_visible_is_a_breach(published: Callmart) -> Non
 def test_what_is_kept_of_who_ordered_nothing_is_a_breach(published: Callmart) -> None:
     key = published.home / "keys" / f"customer_{NONE}.key"
     key.write_bytes(b"left over")
+    page = shelf.place(published.settings, NONE, "traffic", weeks.of(TODAY))
+    page.parent.mkdir(parents=True)
+    page.touch()
     with done(
         published,
         f"insert into ops.dirty_day (customer_id, call_date, cause) values ({NONE}, current_date, 'a test')",
@@ -335,6 +343,9 @@ def test_what_is_kept_of_who_ordered_nothing_is_a_breach(published: Callmart) ->
     ):
         found = failed(published)
     key.unlink()
+    page.unlink()
+    check = found.pop("contracts: every drawn page is of a customer whose contract orders that report")
+    assert check.found == (f"customer {NONE}, traffic of {weeks.of(TODAY)}",)
     (check,) = found.values()
     assert check.found == (f"ops.dirty_day: customer {NONE}", f"keys/customer_{NONE}.key")
 

@@ -109,6 +109,20 @@ def test_each_recipient_gets_what_was_ordered_once(two_weeks: Callmart, owner: p
     assert logged[-1]["details"] == {"week": str(WEEK), "recipients": 1}
 
 
+def test_a_report_that_is_no_more_stops_nobodys_mail(two_weeks: Callmart, owner: psycopg.Connection) -> None:
+    owner.execute("update registry.recipient set reports = reports || '{gone}' where customer_id = %s", [NAMED])
+    owner.commit()
+    mailed = send(owner, by(two_weeks))
+    owner.execute("update registry.recipient set reports = array_remove(reports, 'gone')")
+    owner.commit()
+    assert mailed.mails == 2
+    ((customer, said),) = mailed.problems
+    assert customer == NAMED
+    assert said == (
+        f"customer {NAMED}: recipients have ordered gone, which no report is called any more: take it out of the registry"
+    )
+
+
 def test_who_wants_a_table_gets_one(two_weeks: Callmart, owner: psycopg.Connection) -> None:
     owner.execute("update registry.recipient set mail_format = 'csv' where email = %s", [OTHER])
     owner.commit()

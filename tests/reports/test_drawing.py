@@ -23,6 +23,7 @@ from callmart.reports import drawing, paper, reading, weeks
 from callmart.reports.drawing import ENDINGS, Declared, NoData
 from callmart.reports.page import Page, Section
 from callmart.reports.reading import Unopened
+from callmart.reports.sheets import listed
 from callmart.reports.weeks import Week
 from callmart_home import Callmart
 from centre import ANONYMOUS, DETAILED, NAMED, NONE, STANDARD, WITH_DATA, agent_of, queue_of
@@ -64,14 +65,14 @@ def test_key_figures_are_those_of_sql_written_by_hand(two_weeks: Callmart, draw:
     query = """
         select sum(offered), sum(answered), sum(abandoned),
             100.0 * sum(answered_in_threshold) / sum(offered - short_abandoned),
-            sum(wait_answered_s)::float / sum(answered)
+            sum(wait_answered_s)::float / sum(answered), max(wait_max_s)
         from store.queue_interval where customer_id = %s and call_date = any(%s)
         """
-    ((offered, answered, abandoned, level, wait),) = asked(two_weeks, query, customer, DAYS)
+    ((offered, answered, abandoned, level, wait, longest),) = asked(two_weeks, query, customer, DAYS)
     (was, *_) = asked(two_weeks, query, customer, [day - BEFORE for day in DAYS])[0]
     tiles = section(page, "key_figures").tiles
     assert [tile.value for tile in tiles] == [
-        f"{offered:,}", f"{answered:,}", f"{abandoned:,}", f"{level:.1f}%", f"{wait:.0f} s"
+        f"{offered:,}", f"{answered:,}", f"{abandoned:,}", f"{level:.1f}%", f"{wait:.0f} s", f"{longest} s"
     ]  # fmt: skip
     assert tiles[0].before == f"was {was:,}"
     assert was < offered
@@ -187,6 +188,25 @@ def test_a_queue_with_a_target_of_its_own_is_shown_beside_it(two_weeks: Callmart
     assert not any("target" in cell for cell in others.rows[0])
 
 
+def test_a_list_has_a_row_per_contact_by_day(two_weeks: Callmart, draw: Draw, monkeypatch: pytest.MonkeyPatch) -> None:
+    wanted = asked(
+        two_weeks,
+        "select call_date::text, count(*) from store.queue_contact where customer_id = %s and call_date = any(%s)"
+        " group by 1 order by 1",
+        STANDARD,
+        DAYS,
+    )
+    found = section(draw("contacts", STANDARD, locale="en"), "contacts")
+    assert [(day.date, len(day.grid.rows)) for day in found.days] == wanted
+    assert re.fullmatch(r"\d\d:\d\d:\d\d", found.days[0].grid.rows[0][0])
+    assert not found.remark
+    monkeypatch.setattr(listed, "MOST", 5)
+    cut = section(draw("contacts", STANDARD, locale="en"), "contacts")
+    assert sum(len(day.grid.rows) for day in cut.days) == 5
+    assert cut.remark == f"The first 5 of {len(found.records.rows)}; the CSV file has all."
+    assert len(cut.records.rows) == len(found.records.rows)
+
+
 # -- days --------------------------------------------------------------------------------------------------------
 
 
@@ -225,7 +245,12 @@ def test_a_week_that_goes_on_is_compared_with_the_same_days() -> None:
     assert period.days == (monday, date(2026, 11, 17), date(2026, 11, 18))
     assert period.before == (date(2026, 11, 9), date(2026, 11, 10), date(2026, 11, 11))
     assert period.is_going_on
+    assert (period.weeks[0], period.weeks[-1]) == (date(2026, 8, 17), date(2026, 11, 15)), "those that are over"
+    assert (period.months[0], period.months[-1]) == (date(2025, 10, 1), date(2026, 10, 31))
+    assert not period.lacks("weeks") and not period.lacks("months")
     over = weeks.counted(Week(monday), date(2026, 11, 23), [date(2026, 11, 18)])
+    assert over.weeks[-1] == date(2026, 11, 15) and len(over.weeks) == 12 * 7, "a week that lacks a day is left out"
+    assert over.lacks("weeks") and not over.lacks("months")
     assert not over.is_going_on
     assert len(over.days) == 6
     with pytest.raises(UserError, match="2026-W47 has no day that is over"):
@@ -350,10 +375,19 @@ def test_the_database_refuses_what_the_contract_does_not_open(
 ) -> None:
     with pytest.raises(Unopened, match=rf"customer {STANDARD} \(standard\) does not open"):
         draw(name, STANDARD)
-    monkeypatch.setattr(Report, "is_opened_by", lambda self, option: True)
+    monkeypatch.setattr(Report, "is_opened_by", lambda self, *_: True)
     with pytest.raises(Unopened):
         draw(name, STANDARD)
     assert draw(name, DETAILED[0]).customer_id == DETAILED[0]
+
+
+def test_a_list_of_contacts_is_only_for_who_ordered_it(draw: Draw, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert section(draw("contacts", STANDARD), "contacts").days
+    with pytest.raises(Unopened):
+        draw("contacts", NAMED)
+    monkeypatch.setattr(Report, "is_opened_by", lambda self, *_: True)
+    with pytest.raises(Unopened):
+        draw("contacts", NAMED)
 
 
 def test_a_report_of_a_larger_contract_is_refused_although_its_marts_are_open(

@@ -233,6 +233,7 @@ class Tableau:
         if sheet.kind == "heat_map":
             (measure,) = drawn.iterfind("table/panes/pane/encodings/color")
             measures = [Used(*INSTANCE.search(measure.get("column")).groups())]
+            rows = [row for row in rows if self.value(measures[0], [row]) is not None]  # or a cell has no colour
         measures = list(dict.fromkeys(measures))
         return counted(
             (*self.place(sheet, dims, key), *(self.value(each, own) for each in measures))
@@ -310,9 +311,7 @@ def test_each_number_is_the_same_three_times(
     sheet = next(one for one in report.sheets if one.name == sheet_name)
     section = next(one for one in pages[name].sections if one.name == sheet_name)
     wanted = of_sql(two_weeks, whose(report), sheet)
-    assert any(any(isinstance(value, float) and value for value in row) for row in wanted) or (
-        WEEK.monday == TODAY - timedelta(days=1) or sheet.is_trend
-    ), "the control"
+    assert len(DAYS) == 1 or any(isinstance(value, float) and value for row in wanted for value in row), "the control"
     assert of_drawing(section, sheet, names) == wanted
     assert workbooks[name].numbers(sheet, whose(report)) == wanted
 

@@ -18,7 +18,7 @@ from callmart.retention import expiry_plan
 from callmart_home import Callmart, ignore_step
 from centre import DETAILED, NAMED, STANDARD, WITH_DATA
 from drawn import BEFORE, WEEK
-from today import TODAY
+from today import TODAY, YESTERDAY
 
 pytestmark = [pytest.mark.dated, pytest.mark.usefixtures("unchecked")]
 
@@ -58,6 +58,9 @@ def test_each_customer_gets_what_its_contract_opens(two_weeks: Callmart, owner: 
     for page in shelf.pages(two_weeks.settings):
         assert f'href="{page.customer_id}/{page.path.name}"' in listed
         assert page.path.stat().st_mode & 0o077 == 0
+        leads = f'href="contacts-{WEEK}.html#d{YESTERDAY}"' in page.path.read_text()
+        assert leads == (page.customer_id == STANDARD and bool(exposures.reports()[page.report].rows_in))
+    assert f'id="d{YESTERDAY}"' in shelf.place(two_weeks.settings, STANDARD, "contacts", WEEK).read_text()
 
 
 def test_one_failing_customer_stops_no_other(
@@ -85,13 +88,18 @@ def test_pages_that_no_contract_orders_are_removed(two_weeks: Callmart, owner: p
     fill(two_weeks, owner)
     owner.execute("update registry.contract set option = 'standard' where customer_id = %s", [NAMED])
     owner.execute("delete from registry.contract where customer_id = %s", [STANDARD])
+    owner.execute("update registry.customer set contact_list_days = null")
+    unordered = shelf.unordered(owner, two_weeks.settings)
     removed = shelf.tidy(owner, two_weeks.settings)
+    assert len(unordered) == removed
     owner.rollback()
     left = on_shelf(two_weeks)
-    assert {name for customer, name in left if customer == NAMED} == {name for _, name in ordered(STANDARD)}
+    assert {name for customer, name in left if customer == NAMED} == {
+        name for _, name in ordered(STANDARD)
+    } - {"contacts"}
     assert not any(customer == STANDARD for customer, _ in left)
     assert not (shelf.folder(two_weeks.settings) / str(STANDARD)).exists()
-    assert removed == len(ordered(NAMED)) - len(ordered(STANDARD)) + len(ordered(STANDARD))
+    assert removed == len(ordered(NAMED)) - len(ordered(STANDARD)) + 1 + len(ordered(STANDARD))
     assert f"{STANDARD}/" not in shelf.index(two_weeks.settings).read_text()
 
 

@@ -364,7 +364,9 @@ class _Customer:
             each for each in self.content if each.kind == "data source" and each.name == workbook.source.title
         )
         place = PublishedSource(self.server.server_address, self.server.site_url, source.content_url)
-        content = workbook.build(place)
+        others = {each.name: each.content_url for each in self.content if each.kind == "workbook"}
+        rows_at = others.get(workbook.rows_in, "")
+        content = workbook.build(place, rows_at)
         item = TSC.WorkbookItem(self.project_id, step.name, show_tabs=False)
         item.hidden_views = _worksheets(content)
         with TemporaryDirectory(prefix="callmart-") as folder:
@@ -376,7 +378,7 @@ class _Customer:
                 self._verify_connection(published, source)
                 return published
 
-            self._replace("workbook", step, item, publish, hash_of(workbook, source.content_url))
+            self._replace("workbook", step, item, publish, hash_of(workbook, source.content_url, rows_at))
 
     def _subscribe(self, step: Step) -> None:
         wanted = step.content

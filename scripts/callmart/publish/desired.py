@@ -37,16 +37,17 @@ class Workbook:
     report: Report
     customer: str
     source: Source
-    content_hash: str  # without the address of the data source
+    content_hash: str  # without the addresses in it
+    rows_in: str = ""  # the name of the workbook with the contacts behind its numbers, if the customer has it
 
     @property
     def name(self) -> str:
         """The workbook's name on Tableau."""
         return str(getattr(self.report.title, self.source.locale))
 
-    def build(self, published: workbook.PublishedSource) -> bytes:
-        """Return the .twb that uses the data source at this address."""
-        return workbook.build(self.report, self.customer, self.source, published)
+    def build(self, published: workbook.PublishedSource, rows_at: str) -> bytes:
+        """Return the .twb that uses the data source at this address, and leads to the workbook of this content URL."""
+        return workbook.build(self.report, self.customer, self.source, published, rows_at=rows_at)
 
 
 @dataclass(frozen=True)

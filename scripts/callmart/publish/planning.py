@@ -254,11 +254,11 @@ def mail_alert(customer: CustomerPlan) -> str | None:
     return f"the weekly mail is suspended: {reason}" if reason else None
 
 
-def hash_of(workbook: Workbook, content_url: str) -> str:
-    """Return the hash of a workbook on a data source with this content URL. The URL is part of the hash because it is
-    written into the workbook.
+def hash_of(workbook: Workbook, *content_urls: str) -> str:
+    """Return the hash of a workbook on a data source with this content URL, and with that of the workbook to which it
+    leads, if there is one. They are part of the hash because they are written into the workbook.
     """
-    return sha256(f"{workbook.content_hash}\n{content_url}".encode()).hexdigest()
+    return sha256("\n".join([workbook.content_hash, *filter(None, content_urls)]).encode()).hexdigest()
 
 
 def _top_steps(actual: Actual, leavers: Iterable[User], *, is_user_wanted: bool) -> Iterator[Step]:
@@ -321,6 +321,7 @@ def _stay(publication: Publication, actual: Actual, removable: Mapping[str, User
     steps += _removals(publication, project)
     unchanged = []
     urls: dict[str, str] = {}
+    workbooks: dict[str, str] = {}
     for source in publication.data_sources:
         old = project.of_kind("data source").get(source.name) if project else None
         if old is not None:
@@ -332,7 +333,10 @@ def _stay(publication: Publication, actual: Actual, removable: Mapping[str, User
     for workbook in publication.workbooks:
         old = project.of_kind("workbook").get(workbook.name) if project else None
         url = urls.get(workbook.source.title)
-        if old is None or url is None or not _has_hash(old, hash_of(workbook, url), actual):
+        if old is not None:
+            workbooks[workbook.name] = old.content_url
+        leads = workbooks.get(workbook.rows_in, "not yet known") if workbook.rows_in else ""
+        if old is None or url is None or not _has_hash(old, hash_of(workbook, url, leads), actual):
             steps.append(_upload(customer, "workbook", workbook, old, actual))
         else:
             unchanged.append(old)

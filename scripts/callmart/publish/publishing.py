@@ -229,9 +229,11 @@ class _Shared:
         self, customer: _Customer, sources: list[Source], has_data: set[tuple[int, str]]
     ) -> Iterator[Workbook]:
         """The reports that the customer's contract orders, if the customer has the data source of their group, and the
-        data without which some reports have nothing to show.
+        data without which some reports have nothing to show. One to which others lead comes before them.
         """
-        for report in exposures.reports().values():
+        targets = {report.rows_in for report in exposures.reports().values()}
+        names: dict[str, str] = {}
+        for report in sorted(exposures.reports().values(), key=lambda one: one.name not in targets):
             if report.only_with_data and not any(
                 (customer.customer_id, mart) in has_data for mart in report.marts
             ):
@@ -239,7 +241,9 @@ class _Shared:
             for source in sources:
                 if source.group == report.group and report.is_opened_by(customer.option, customer.orders):
                     digest = _digest(self._workbook(report.name, source), customer.name.encode())
-                    yield Workbook(report, customer.name, source, digest)
+                    rows_in = names.get(report.rows_in or "", "")
+                    yield (made := Workbook(report, customer.name, source, digest, rows_in))
+                    names[report.name] = made.name
 
 
 def _live(

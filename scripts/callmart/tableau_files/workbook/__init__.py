@@ -9,9 +9,10 @@ from pathlib import Path
 
 from callmart.base.errors import UserError
 from callmart.base.settings import PROJECT
+from callmart.declarations import exposures
 from callmart.declarations.exposures import Report
 from callmart.tableau_files.fields import Source
-from callmart.tableau_files.workbook import dashboard, references, template
+from callmart.tableau_files.workbook import dashboard, leading, references, template
 from callmart.tableau_files.workbook.book import Book, PublishedSource
 
 TEMPLATES = PROJECT / "models" / "reports"
@@ -20,9 +21,16 @@ __all__ = ["PublishedSource", "build"]
 
 
 def build(
-    report: Report, customer: str, source: Source, published: PublishedSource, file: Path | None = None
+    report: Report,
+    customer: str,
+    source: Source,
+    published: PublishedSource,
+    file: Path | None = None,
+    *,
+    rows_at: str = "",
 ) -> bytes:
     """Return the .twb of a report for the customer of that name. `file` is a template to use instead of the report's.
+    If it isn't from a template, it leads to the workbook with the content URL `rows_at`.
 
     Raises UserError, with the file and the fault, if a template is refused.
     """
@@ -30,6 +38,8 @@ def build(
         return template.fill(template_file, report, customer, source, published)
     book = Book(report, source, published)
     dashboard.add(book, customer)
+    if report.rows_in and rows_at:
+        leading.add(book, exposures.reports()[report.rows_in], rows_at)
     root = book.element()
     references.check(root, source, report.name)
     return references.serialized(root)

@@ -72,6 +72,7 @@ class Book:
         self.colours: dict[str, dict[str, str]] = {}  # by field: the colours of its values
         self.dashboard: etree._Element | None = None
         self.windows: list[etree._Element] = []
+        self.actions: list[etree._Element] = []
         self._names: set[str] = {report.title.nl if self.locale == "nl" else report.title.en}
 
     def say(self, text: Any) -> str:
@@ -156,6 +157,8 @@ class Book:
         sources = etree.SubElement(root, "datasources")
         sources.append(self._parameters())
         sources.append(self._source())
+        if self.actions:
+            etree.SubElement(root, "actions").extend(self.actions)
         etree.SubElement(root, "worksheets").extend(sheet.element() for sheet in self.sheets)
         assert self.dashboard is not None
         etree.SubElement(root, "dashboards").append(self.dashboard)

@@ -374,7 +374,10 @@ def _several(sheet: Sheet, declared: Declared, measures: list[str]) -> list[str]
     names = [f'"{measure}"' for measure in measures]
     union = etree.Element("groupfilter", {"function": "union", f"{{{USER}}}op": "manual"})
     for measure, field, name in zip(declared.measures, measures, names, strict=True):
-        book.captions[field] = book.caption(declared.mart, measure)
+        caption = book.caption(declared.mart, measure)
+        while caption in {other for name, other in book.captions.items() if name != field}:
+            caption += "\u2060"  # Tableau tells measures apart by their names; nobody sees a word joiner
+        book.captions[field] = caption
         etree.SubElement(union, "groupfilter", function="member", level=f"[{MEASURE_NAMES}]", member=name)
     filtered = etree.Element("filter", {"class": "categorical", "column": column})
     filtered.append(union)
