@@ -139,6 +139,7 @@ ODD = [
     ),
 ]  # fmt: skip
 CUSTOMER = {odd.name: 401 + number for number, odd in enumerate(ODD)}
+WITH_CHANNELS = "at once"
 PEOPLE, WALKED, SHUFFLED = 501, 502, 503
 ZONED = "time_zone: Asia/Kolkata, " + STANDARD
 
@@ -148,7 +149,12 @@ def told(callmart: Callmart) -> Callmart:
     """All that is odd, a customer each; and one whose people have devices, not lines."""
     callmart.apply(
         registry(
-            *(f"id: {customer}, {STANDARD}" for customer in (*CUSTOMER.values(), PEOPLE)),
+            f"id: {CUSTOMER[WITH_CHANNELS]}, {STANDARD}, lines: [{{name: t-1, channels: 30}}, {{name: t-2, channels: 8}}]",
+            *(
+                f"id: {customer}, {STANDARD}"
+                for customer in (*CUSTOMER.values(), PEOPLE)
+                if customer != CUSTOMER[WITH_CHANNELS]
+            ),
             *(f"id: {customer}, {ZONED}" for customer in (WALKED, SHUFFLED)),
         )
     )
@@ -172,6 +178,7 @@ def test_what_went_over_a_line(told: Callmart, odd: Odd) -> None:
         assert (row["platform"], row["line"]) == ("isdn30", "t-1")
         key = (row["call_date"] - DAY).days, f"{row['interval_local']:%H:%M}"
         cells[key] = {name: row[name] for name in COUNTS if row[name]}
+        assert row["channels"] == (30 if odd.name == WITH_CHANNELS else None)
     assert cells == odd.cells
 
 

@@ -418,7 +418,8 @@ CUSTOMER = {odd.name: 401 + number for number, odd in enumerate(ODD)}
 @pytest.fixture(scope="module")
 def told(callmart: Callmart) -> Callmart:
     """All odd calls, a customer each."""
-    callmart.apply(registry(*(f"id: {CUSTOMER[odd.name]}, {odd.option}" for odd in ODD)))
+    target = "service_level_target: 80 %"
+    callmart.apply(registry(*(f"id: {CUSTOMER[odd.name]}, {odd.option}, {target}" for odd in ODD)))
     callmart.land_together({CUSTOMER[odd.name]: odd.told for odd in ODD})
     assert callmart.build_and_open().problems == []
     return callmart
@@ -436,7 +437,7 @@ def test_an_odd_call(told: Callmart, odd: Odd) -> None:
 
 OF_AGENTS = {
     "rings", "rings_answered", "rings_unanswered", "ring_s", "talk_s", "talk_max_s", "holds", "contacts_held", "hold_s",
-    "wrapup_s", "transferred_blind", "transferred_attended", "staffed_s",
+    "wrapup_s", "transferred_blind", "transferred_attended", "staffed_s", "needed_s",
 }  # fmt: skip
 
 

@@ -207,10 +207,12 @@ def test_a_change_marks_the_open_days_from_then_on_and_a_label_none(built: Callm
     assert marked() == []
     assert marked(hours) == days[1:]
     assert marked(hours, "queues: [{name: q, label: Q, service_level_s: 9}]") == days
-    assert (
-        marked(hours, "queues: [{name: q, label: Queue, service_level_s: 9, service_level_target: 0.8}]")
-        == []
-    )
+    assert marked(hours, "queues: [{name: q, label: Queue, service_level_s: 9}]") == []
+    target = "queues: [{name: q, label: Queue, service_level_s: 9, service_level_target: 0.8}]"
+    assert marked(hours, target) == days
+    assert marked(hours, target, "lines: [{name: t, label: T}]") == days
+    assert marked(hours, target, "lines: [{name: t, label: Trunk}]") == []
+    assert marked(hours, target, "lines: [{name: t, label: Trunk, channels: 30}]") == days
     assert marked(hours, "queues: [{name: q}]", f"holidays: [{days[3]}]") == days
     assert marked(hours, "queues: [{name: q, holidays: []}]", f"holidays: [{days[3]}]") == days[1:]
     assert marked(hours, "queues: [{name: q}]", "contact_list: true", "contact_list_days: 700") == days

@@ -241,6 +241,20 @@ def test_zones_neither_overlap_nor_leave_the_page(name: str, locale: str) -> Non
     assert int(size.get("maxheight")) / int(size.get("maxwidth")) == pytest.approx(2**0.5, abs=0.001)
 
 
+@each_report
+def test_it_leads_to_the_contacts_where_the_customer_has_their_list(name: str, locale: str) -> None:
+    report = exposures.reports()[name]
+    assert parsed(name, locale).find("actions") is None
+    document = etree.fromstring(
+        workbook.build(report, CUSTOMER, source(report.group, locale), PUBLISHED, rows_at="Contacten_7")
+    )
+    assert errors(document) == []
+    links = [link.get("expression") for link in document.iterfind("actions/action/link")]
+    view = {"nl": "Contacten", "en": "Contacts"}[locale]
+    there = f"https://tableau.example.nl/#/site/calls/views/Contacten_7/{view}"
+    assert links == ([there] if report.rows_in else [])
+
+
 def test_a_heat_map_is_week_day_by_quarter_hour() -> None:
     (sheet,) = parsed("traffic").iterfind(
         "worksheets/worksheet[@name='Aangeboden gesprekken per dag en kwartier']"
