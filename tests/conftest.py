@@ -342,7 +342,7 @@ def played(callmart: Callmart, make_once: MakeOnce, tmp_path_factory: pytest.Tem
 
 @pytest.fixture(scope="module")
 def two_weeks(played: Callmart) -> Callmart:
-    """The played days, a smaller week before them, a target, opening hours, a list of contacts, and lines with channels."""
+    """The played days, a smaller week before them, and all that the registry can say of queues and lines."""
     marts = dbt_project.marts(played.settings)
     with played.connect() as owner:
         add_contacts(owner, STANDARD)
@@ -352,7 +352,9 @@ def two_weeks(played: Callmart) -> Callmart:
             add_week_before(owner, mart)
         owner.execute("update registry.customer set service_level_target = 0.8")
         owner.execute("update store.queue_interval set needed_s = 900 * (1 + offered) where offered > 0")
-        owner.execute("update store.queue_interval set open = extract(hour from interval_local) < 17, refused_full = 1")
+        owner.execute(
+            "update store.queue_interval set open = extract(hour from interval_local) < 17, refused_full = 1"
+        )
         owner.execute("update store.line_interval set channels = 4")
         memberships.apply(owner, played.settings, marts)
     return played

@@ -200,7 +200,9 @@ def test_a_documentation_without_the_markers_is_left_alone(tmp_path: Path, what:
 
 def values(ratio: Ratio, rows: Rows) -> str:
     """The rows as a table that SQL can take from, with the columns of the ratio."""
-    columns = sorted({term.column for term in ratio.terms} | ({"interval_local"} if ratio.is_at_once else set()))
+    columns = sorted(
+        {term.column for term in ratio.terms} | ({"interval_local"} if ratio.is_at_once else set())
+    )
     lines = ", ".join(
         f"({', '.join('null::int' if row.get(c) is None else str(row[c]) for c in columns)})" for row in rows
     )

@@ -110,7 +110,9 @@ def test_each_recipient_gets_what_was_ordered_once(two_weeks: Callmart, owner: p
 
 
 def test_a_report_that_is_no_more_stops_nobodys_mail(two_weeks: Callmart, owner: psycopg.Connection) -> None:
-    owner.execute("update registry.recipient set reports = reports || '{gone}' where customer_id = %s", [NAMED])
+    owner.execute(
+        "update registry.recipient set reports = reports || '{gone}' where customer_id = %s", [NAMED]
+    )
     owner.commit()
     mailed = send(owner, by(two_weeks))
     owner.execute("update registry.recipient set reports = array_remove(reports, 'gone')")
@@ -119,7 +121,7 @@ def test_a_report_that_is_no_more_stops_nobodys_mail(two_weeks: Callmart, owner:
     ((customer, said),) = mailed.problems
     assert customer == NAMED
     assert said == (
-        f"customer {NAMED}: recipients have ordered gone, which no report is called any more: take it out of the registry"
+        f"customer {NAMED}: recipients have ordered gone, which is no report any more: take it out of the registry"
     )
 
 

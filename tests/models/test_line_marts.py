@@ -149,7 +149,7 @@ def told(callmart: Callmart) -> Callmart:
     """All that is odd, a customer each; and one whose people have devices, not lines."""
     callmart.apply(
         registry(
-            f"id: {CUSTOMER[WITH_CHANNELS]}, {STANDARD}, lines: [{{name: t-1, channels: 30}}, {{name: t-2, channels: 8}}]",
+            f"id: {CUSTOMER[WITH_CHANNELS]}, {STANDARD}, lines: [{{name: t-1, channels: 30}}, {{name: t-2}}]",
             *(
                 f"id: {customer}, {STANDARD}"
                 for customer in (*CUSTOMER.values(), PEOPLE)

@@ -188,7 +188,9 @@ def test_a_queue_with_a_target_of_its_own_is_shown_beside_it(two_weeks: Callmart
     assert not any("target" in cell for cell in others.rows[0])
 
 
-def test_a_list_has_a_row_per_contact_by_day(two_weeks: Callmart, draw: Draw, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_list_has_a_row_per_contact_by_day(
+    two_weeks: Callmart, draw: Draw, monkeypatch: pytest.MonkeyPatch
+) -> None:
     wanted = asked(
         two_weeks,
         "select call_date::text, count(*) from store.queue_contact where customer_id = %s and call_date = any(%s)"
@@ -245,11 +247,15 @@ def test_a_week_that_goes_on_is_compared_with_the_same_days() -> None:
     assert period.days == (monday, date(2026, 11, 17), date(2026, 11, 18))
     assert period.before == (date(2026, 11, 9), date(2026, 11, 10), date(2026, 11, 11))
     assert period.is_going_on
-    assert (period.weeks[0], period.weeks[-1]) == (date(2026, 8, 17), date(2026, 11, 15)), "those that are over"
+    assert (period.weeks[0], period.weeks[-1]) == (date(2026, 8, 17), date(2026, 11, 15)), (
+        "those that are over"
+    )
     assert (period.months[0], period.months[-1]) == (date(2025, 10, 1), date(2026, 10, 31))
     assert not period.lacks("weeks") and not period.lacks("months")
     over = weeks.counted(Week(monday), date(2026, 11, 23), [date(2026, 11, 18)])
-    assert over.weeks[-1] == date(2026, 11, 15) and len(over.weeks) == 12 * 7, "a week that lacks a day is left out"
+    assert over.weeks[-1] == date(2026, 11, 15) and len(over.weeks) == 12 * 7, (
+        "a week that lacks a day is left out"
+    )
     assert over.lacks("weeks") and not over.lacks("months")
     assert not over.is_going_on
     assert len(over.days) == 6

@@ -4,8 +4,8 @@ written by hand.
 
 import re
 from collections import Counter
-from collections.abc import Iterator
-from datetime import date, datetime, time, timedelta
+from collections.abc import Callable, Iterator
+from datetime import date, time, timedelta
 from typing import Any, NamedTuple
 
 import pytest
@@ -138,7 +138,9 @@ def plain(value: Any) -> Any:
 
 @pytest.fixture(scope="module")
 def names(two_weeks: Callmart) -> dict[str, str]:
-    return {row["agent_key"]: row["agent"] for row in two_weeks.rows("select agent_key, agent from store.agent")}
+    return {
+        row["agent_key"]: row["agent"] for row in two_weeks.rows("select agent_key, agent from store.agent")
+    }
 
 
 @pytest.fixture(scope="module")
@@ -161,7 +163,10 @@ def of_drawing(section: Section, sheet: Sheet, names: dict[str, str]) -> Numbers
     if is_compared(sheet):
         grains.append(NOW)
     return counted(
-        [names.get(value, value) if isinstance(value, str) else value for value in (row[each] for each in (*grains, *measures))]
+        [
+            names.get(value, value) if isinstance(value, str) else value
+            for value in (row[each] for each in (*grains, *measures))
+        ]
         for row in section.records.rows
     )
 
@@ -177,7 +182,13 @@ class Used(NamedTuple):
 
 
 INSTANCE = re.compile(r"\[(none|sum|max|usr|wd|attr):([^\]]*?):(?:nk|ok|qk)\]")
-TOTALS = {"sum": sum, "max": max}
+TOTALS: dict[str, Callable[[list[Any]], Any]] = {"sum": sum, "max": max}
+
+
+def used(written: str) -> Used:
+    found = INSTANCE.search(written)
+    assert found is not None
+    return Used(*found.groups())
 
 
 class Tableau:
@@ -216,6 +227,7 @@ class Tableau:
         title = sheet.title.nl
         sheets = {one.get("name"): one for one in self.document.iterfind("worksheets/worksheet")}
         drawn = sheets.get(f"{title} ({sheet.name})", sheets.get(title))
+        assert drawn is not None
         rows = [row for row in rows if all(self.passes(each, row) for each in drawn.iter("filter"))]
         shelves = f"{drawn.findtext('table/rows')} {drawn.findtext('table/cols')}"
         colours = [each.get("column") for each in drawn.iterfind("table/panes/pane/encodings/color")]
@@ -224,23 +236,24 @@ class Tableau:
         if sheet.kind == "list":
             count = Used("usr", f"Workbook_rows_of_{sheet.mart}")
             return Counter(
-                {
-                    tuple(map(plain, key)): self.value(count, own)
-                    for key, own in self.marks(dims, rows)
-                }
+                {tuple(map(plain, key)): self.value(count, own) for key, own in self.marks(dims, rows)}
             )
         measures = [each for each in found if each not in dims] or list(self.several(drawn))
         if sheet.kind == "heat_map":
             (measure,) = drawn.iterfind("table/panes/pane/encodings/color")
-            measures = [Used(*INSTANCE.search(measure.get("column")).groups())]
-            rows = [row for row in rows if self.value(measures[0], [row]) is not None]  # or a cell has no colour
+            measures = [used(measure.get("column"))]
+            rows = [
+                row for row in rows if self.value(measures[0], [row]) is not None
+            ]  # or a cell has no colour
         measures = list(dict.fromkeys(measures))
         return counted(
             (*self.place(sheet, dims, key), *(self.value(each, own) for each in measures))
             for key, own in self.marks(dims, rows)
         )
 
-    def marks(self, dims: list[Used], rows: list[dict[str, Any]]) -> Iterator[tuple[tuple[Any, ...], list[Any]]]:
+    def marks(
+        self, dims: list[Used], rows: list[dict[str, Any]]
+    ) -> Iterator[tuple[tuple[Any, ...], list[Any]]]:
         marks: dict[tuple[Any, ...], list[Any]] = {}
         for row in rows:
             marks.setdefault(tuple(self.formulas.value(each.name, [row]) for each in dims), []).append(row)
@@ -268,7 +281,7 @@ class Tableau:
     def several(self, drawn: etree._Element) -> Iterator[Used]:
         """The measures that a sheet shows by their names."""
         for one in drawn.iterfind(".//filter/groupfilter/groupfilter[@level='[:Measure Names]']"):
-            yield Used(*INSTANCE.search(one.get("member")).groups())
+            yield used(one.get("member"))
 
     def figure(self, sheet: Sheet, measure: str, rows: list[dict[str, Any]]) -> tuple[Any, Any]:
         field = self.source.measure(sheet.mart, measure).name
@@ -286,8 +299,8 @@ class Tableau:
             case "level-members":
                 return True
             case "except":
-                return value != group[1].get("member").strip('"')
-        return value == (True if group.get("member") == "true" else group.get("member").strip('"'))
+                return bool(value != group[1].get("member").strip('"'))
+        return bool(value == (True if group.get("member") == "true" else group.get("member").strip('"')))
 
 
 @pytest.fixture(scope="module")
@@ -311,7 +324,8 @@ def test_each_number_is_the_same_three_times(
     sheet = next(one for one in report.sheets if one.name == sheet_name)
     section = next(one for one in pages[name].sections if one.name == sheet_name)
     wanted = of_sql(two_weeks, whose(report), sheet)
-    assert len(DAYS) == 1 or any(isinstance(value, float) and value for row in wanted for value in row), "the control"
+    assert len(DAYS) == 1 or any(isinstance(value, float) and value for row in wanted for value in row), (
+        "the control"
+    )
     assert of_drawing(section, sheet, names) == wanted
     assert workbooks[name].numbers(sheet, whose(report)) == wanted
-

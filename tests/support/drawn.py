@@ -43,14 +43,17 @@ def add_week_before(owner: psycopg.Connection, mart: Mart, weeks: int = 1) -> No
 
 def add_contacts(owner: psycopg.Connection, customer_id: int) -> None:
     """Order a list of contacts, with as many as the queues had, some seconds apart."""
-    owner.execute("update registry.customer set contact_list_days = 365 where customer_id = %s", [customer_id])
+    owner.execute(
+        "update registry.customer set contact_list_days = 365 where customer_id = %s", [customer_id]
+    )
     for day in (WEEK.monday, YESTERDAY):
         owner.execute("select access.ensure_month('store.queue_contact', %s)", [day])
     owner.execute(
         """
         insert into store.queue_contact (
-            customer_id, call_date, queue, call_key, visit_no, interval_start, joined_at, joined_local, outcome, offered,
-            wait_s, wait_ceiling_s, short_abandoned, answered_in_threshold, abandoned_in_threshold, talk_s, caller_number
+            customer_id, call_date, queue, call_key, visit_no, interval_start, joined_at, joined_local, outcome,
+            offered, wait_s, wait_ceiling_s, short_abandoned, answered_in_threshold, abandoned_in_threshold, talk_s,
+            caller_number
         )
         select
             q.customer_id, call_date, queue, row_number() over (), 1, interval_start,

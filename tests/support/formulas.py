@@ -33,6 +33,10 @@ def monday(day: date) -> date:
     return day - timedelta(days=day.weekday())
 
 
+def first_of_month(day: date) -> date:
+    return day.replace(day=1)
+
+
 def months(day: date) -> int:
     return 12 * day.year + day.month
 
@@ -45,7 +49,7 @@ FUNCTIONS: Mapping[str, Callable[..., Any]] = {
     "RIGHT": lambda text, length: text[-length:],
     "DATETRUNC": lambda part, day, *start: {
         ("week", "monday"): monday,
-        ("month",): lambda day: day.replace(day=1),
+        ("month",): first_of_month,
     }[(part, *start)](day),
     "DATEADD": lambda part, number, day: day + timedelta(**{f"{part}s": number}),
     "DATEDIFF": lambda part, first, last, *start: {

@@ -408,6 +408,25 @@ def test_a_key_figure_says_what_is_missing(offered: dict[int, int], expected: tu
 FIGURE = ("now", "change", "before", "note")
 
 
+@pytest.mark.parametrize(("target", "said"), [(0.4, "doel 40% gehaald"), (0.825, "doel 82,5% niet gehaald")])
+def test_the_target_is_a_line_and_beside_the_key_figure(target: float, said: str) -> None:
+    report = exposures.reports()["accessibility"]
+    document = etree.fromstring(
+        workbook.build(report, CUSTOMER, source("queue", "nl"), PUBLISHED, target=target)
+    )
+    assert errors(document) == []
+    (line,) = document.iter("reference-line")
+    assert ".[usr:Calculation_service_level:qk]" in line.get("axis-column")
+    assert float(line.get("value")) == target
+    formulas = {
+        column.get("name")[1:-1]: column.find("calculation").get("formula")
+        for column in document.iterfind("datasources/datasource[@caption]/column[calculation]")
+    }
+    of = Formulas(formulas, {"weeks_back": 1}, WEDNESDAY)
+    assert of.value("Workbook_note_Calculation_service_level", DAYS) == said
+    assert of.value("Workbook_note_offered", DAYS) == ""
+
+
 def test_lines_of_two_weeks_lie_over_each_other() -> None:
     of = computed("accessibility")
     shown = [day for day in DAYS if of.value("Workbook_both", [day])]

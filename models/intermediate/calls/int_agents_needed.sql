@@ -1,5 +1,5 @@
--- One row per number of contacts that joined a queue in a quarter-hour of a day, with the agents that it takes by Erlang C
--- to answer the targeted share of them within the threshold.
+-- One row per number of contacts that joined a queue in a quarter-hour of a day, with the agents that it takes, by
+-- Erlang C, to answer the targeted share of them within the threshold.
 
 with recursive visits as (
     select * from {{ ref('int_visit') }}
@@ -42,7 +42,7 @@ loads as (
         quarter_hours.call_date,
         quarter_hours.queue,
         quarter_hours.offered,
-        quarter_hours.offered * handled.handling_s / 900 as load, -- in erlangs
+        quarter_hours.offered * handled.handling_s / 900 as erlangs,
         coalesce(queues.service_level_s, customers.service_level_s) / handled.handling_s as threshold,
         -- No number of agents answers all in time: 999 of 1,000 stand for all.
         1 - least(0.999, coalesce(queues.service_level_target, customers.service_level_target)) as may_wait_longer
@@ -67,16 +67,17 @@ staffed as (
         call_date,
         queue,
         offered,
-        load,
+        erlangs,
         threshold,
         may_wait_longer,
-        agents + 1,
-        load * blocked / (agents + 1 + load * blocked)
+        agents + 1 as agents,
+        erlangs * blocked / (agents + 1 + erlangs * blocked) as blocked
     from staffed
     where case
-        when agents <= load then true
+        when agents <= erlangs then true
         else
-            agents * blocked / (agents - load * (1 - blocked)) * exp(-(agents - load) * threshold) > may_wait_longer
+            agents * blocked / (agents - erlangs * (1 - blocked)) * exp(-(agents - erlangs) * threshold)
+            > may_wait_longer
     end
 )
 

@@ -82,8 +82,8 @@ class Mail(Strict):
 
 class Sheet(Strict):
     """One chart or table. A measure is a column of the mart, summed or the largest, or a ratio of metrics.yml. A list
-    shows `columns` of the mart's rows instead, `only` those with a word in a column. `then_by` is a second dimension of a
-    table's rows. `without` is a value of `by` to leave out. Lines are `together` in one chart. `share` is the sheet's
+    shows `columns` of the mart's rows instead, `only` those with a word in a column. `then_by` is a second dimension of
+    a table's rows. `without` is a value of `by` to leave out. Lines are `together` in one chart. `share` is the sheet's
     part of the page's height, relative to the other sheets.
     """
 
@@ -105,7 +105,9 @@ class Sheet(Strict):
     def _says_what_it_needs(self) -> "Sheet":
         for needed in NEEDS[self.kind]:
             if not getattr(self, needed):
-                choice = "names of columns of the mart" if needed == "columns" else f"one of {', '.join(COLUMN)}"
+                choice = (
+                    "names of columns of the mart" if needed == "columns" else f"one of {', '.join(COLUMN)}"
+                )
                 raise ValueError(f"a {self.kind} needs `{needed}`: {choice}")
         if bool(self.measures) == (self.kind == "list"):
             raise ValueError(

@@ -82,7 +82,9 @@ def parse(written: object) -> Sum:
 Parts = Annotated[Sum, BeforeValidator(parse)]
 
 
-QUARTER_HOURS = "quarter_hours"  # as `per`: the seconds of all quarter-hours of which there are rows, each once
+QUARTER_HOURS = (
+    "quarter_hours"  # as `per`: the seconds of all quarter-hours of which there are rows, each once
+)
 
 
 # -- ratios ------------------------------------------------------------------------------------------------------
@@ -199,7 +201,9 @@ def check(metrics: Iterable[Metric], marts: Iterable[Mart]) -> None:
         if metric.name in mart.columns:
             raise declared.wrong(FILE, metric.name, f"{mart.name} has a column of that name; choose another")
         if metric.is_at_once and "interval_local" not in mart.columns:
-            raise declared.wrong(FILE, metric.name, f"{mart.name} has no quarter-hours; divide by another sum")
+            raise declared.wrong(
+                FILE, metric.name, f"{mart.name} has no quarter-hours; divide by another sum"
+            )
         for ratio in (metric, *metric.variants):
             for term in ratio.terms:
                 if term.column not in mart.additive:

@@ -131,7 +131,7 @@ def _due(connection: psycopg.Connection, settings: Settings, mailed: Mailed) -> 
         if gone := sorted({name for one in own for name in one.reports} - exposures.reports().keys()):
             mailed.note(
                 customer_id,
-                f"customer {customer_id}: recipients have ordered {', '.join(gone)}, which no report is called any more: "
+                f"customer {customer_id}: recipients have ordered {', '.join(gone)}, which is no report any more: "
                 "take it out of the registry",
             )
         try:

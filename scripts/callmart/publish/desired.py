@@ -39,6 +39,7 @@ class Workbook:
     source: Source
     content_hash: str  # without the addresses in it
     rows_in: str = ""  # the name of the workbook with the contacts behind its numbers, if the customer has it
+    target: float | None = None  # of the service level, if all queues have the same
 
     @property
     def name(self) -> str:
@@ -47,7 +48,9 @@ class Workbook:
 
     def build(self, published: workbook.PublishedSource, rows_at: str) -> bytes:
         """Return the .twb that uses the data source at this address, and leads to the workbook of this content URL."""
-        return workbook.build(self.report, self.customer, self.source, published, rows_at=rows_at)
+        return workbook.build(
+            self.report, self.customer, self.source, published, rows_at=rows_at, target=self.target
+        )
 
 
 @dataclass(frozen=True)

@@ -321,7 +321,6 @@ def _stay(publication: Publication, actual: Actual, removable: Mapping[str, User
     steps += _removals(publication, project)
     unchanged = []
     urls: dict[str, str] = {}
-    workbooks: dict[str, str] = {}
     for source in publication.data_sources:
         old = project.of_kind("data source").get(source.name) if project else None
         if old is not None:
@@ -330,12 +329,11 @@ def _stay(publication: Publication, actual: Actual, removable: Mapping[str, User
             steps.append(_upload(customer, "data source", source, old, actual))
         else:
             unchanged.append(old)
+    there = project.of_kind("workbook") if project else {}
     for workbook in publication.workbooks:
-        old = project.of_kind("workbook").get(workbook.name) if project else None
+        old = there.get(workbook.name)
         url = urls.get(workbook.source.title)
-        if old is not None:
-            workbooks[workbook.name] = old.content_url
-        leads = workbooks.get(workbook.rows_in, "not yet known") if workbook.rows_in else ""
+        leads = there[workbook.rows_in].content_url if workbook.rows_in in there else workbook.rows_in
         if old is None or url is None or not _has_hash(old, hash_of(workbook, url, leads), actual):
             steps.append(_upload(customer, "workbook", workbook, old, actual))
         else:

@@ -50,6 +50,7 @@ class _Customer(NamedTuple):
     export: bool
     option: str
     orders: list[str]
+    target: float | None  # of the service level
 
 
 class _Recipient(NamedTuple):
@@ -212,7 +213,9 @@ class _Shared:
         self.source = cache(lambda group, locale: tds.source(group, marts, locale))
         self._definition = cache(lambda source: tds.as_xml(source, Path()))
         self._workbook = cache(
-            lambda report, source: workbook.build(exposures.reports()[report], "", source, _NOWHERE)
+            lambda report, source, target: workbook.build(
+                exposures.reports()[report], "", source, _NOWHERE, target=target
+            )
         )
 
     def extract(self, locale: Locale, of: _Extract) -> DataSource:
@@ -240,9 +243,11 @@ class _Shared:
                 continue
             for source in sources:
                 if source.group == report.group and report.is_opened_by(customer.option, customer.orders):
-                    digest = _digest(self._workbook(report.name, source), customer.name.encode())
+                    digest = _digest(
+                        self._workbook(report.name, source, customer.target), customer.name.encode()
+                    )
                     rows_in = names.get(report.rows_in or "", "")
-                    yield (made := Workbook(report, customer.name, source, digest, rows_in))
+                    yield (made := Workbook(report, customer.name, source, digest, rows_in, customer.target))
                     names[report.name] = made.name
 
 

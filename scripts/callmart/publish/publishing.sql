@@ -1,4 +1,26 @@
 -- name: customers
+-- The customers with a contract today. `target` is that of the service level, if all queues have the same.
+with targets as (
+    select
+        customer_id,
+        service_level_target
+    from registry.customer
+    union all
+    select
+        customer_id,
+        service_level_target
+    from registry.queue
+),
+
+shared_targets as (
+    select
+        customer_id,
+        min(service_level_target) as target
+    from targets
+    group by customer_id
+    having count(*) = count(service_level_target) and min(service_level_target) = max(service_level_target)
+)
+
 select
     c.customer_id,
     c.name,
@@ -7,9 +29,11 @@ select
     c.time_zone,
     c.export,
     o.option,
-    o.orders
+    o.orders,
+    t.target
 from registry.current_option as o
 inner join registry.customer as c using (customer_id)
+left join shared_targets as t using (customer_id)
 order by c.customer_id;
 
 -- name: with_data

@@ -21,7 +21,13 @@ WIDTH = 360
 # In the dark, the page shows these in other colours, but letters on parts of bars as they are.
 INK, FAINT, PAPER = "#1A1A1A", "#D9D9D9", "#FFFFFF"
 ON_LIGHT, ON_DARK = "black", "white"
-FORMS: Mapping[Unit, str] = {"count": ",d", "hours": ",.0f", "seconds": ",d", "share": ".0%", "agents": ",d"}  # of d3
+FORMS: Mapping[Unit, str] = {
+    "count": ",d",
+    "hours": ",.0f",
+    "seconds": ",d",
+    "share": ".0%",
+    "agents": ",d",
+}  # of d3
 SMALL, LABEL = 11, 10  # sizes of letters
 LINES = (COLOURS[0], GREY, COLOURS[5])
 DASHES = ([1, 0], [4, 3], [9, 3])
@@ -109,8 +115,8 @@ def lines(
     places: Sequence[str] | None,
     territory: Territory,
 ) -> str:
-    """Lines: the first drawn through with its values, the second dashed and grey, the third a target. One without a name
-    is left out. Without `places` they go over the hours.
+    """Lines: the first drawn through with its values, the second dashed and grey, the third a target. One without a
+    name is left out. Without `places` they go over the hours.
     """
     x: dict[str, Any] = _hours("x") if places is None else _named("x", places)
     named = [name for name in series if name]

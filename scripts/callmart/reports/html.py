@@ -13,7 +13,7 @@ from callmart.reports.page import Page
 
 
 def render(page: Page, rows: str = "") -> bytes:
-    """Return the page. `rows` is the address of the page with the contacts behind its numbers, to which it then leads."""
+    """Return the page. `rows` is the address of the page with the contacts behind its numbers, to which it leads."""
     return _template("page.html.j2").render(page=page, svg=_inline, rows=rows).encode()
 
 

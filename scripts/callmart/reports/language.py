@@ -179,8 +179,6 @@ class Language:
         match unit:
             case "share":
                 return self.share(value, "#,##0.0%")
-            case "agents":
-                return self.number(value, "#,##0.0")
             case "hours":
                 return self.say("hours", value=self.number(value, "#,##0.0"))
             case "seconds" if value < MINUTE:
@@ -189,7 +187,7 @@ class Language:
                 minutes, seconds = divmod(round(value), MINUTE)
                 return self.say("minutes", value=f"{self.number(minutes)}:{seconds:02}")
             case _:
-                return self.number(value)
+                return self.number(value, "#,##0.0" if unit == "agents" else "#,##0")
 
     def unit(self, unit: Unit) -> str:
         """The unit of a chart whose numbers have none; empty for counts and shares."""

@@ -44,7 +44,9 @@ class Scene:
         """The measures of a sheet; of a list, its columns."""
         mart = self.marts[sheet.mart]
         if sheet.columns:
-            return [measures.listed(mart, name, self.captions, self.language.locale) for name in sheet.columns]
+            return [
+                measures.listed(mart, name, self.captions, self.language.locale) for name in sheet.columns
+            ]
         return [
             measures.of(mart, name, self.metrics, self.captions, self.language.locale)
             for name in sheet.measures
@@ -76,26 +78,28 @@ class Scene:
 
     def label(self, grain: Grain, value: Any) -> str:
         """A value of a dimension, as people read it."""
-        match grain, value:
-            case "weeks", date():
-                return f"{value:%V}".lstrip("0")
-            case "months", date():
-                return self.language.month(value)
-            case _, date():
-                return self.language.weekday(value)
-            case _, time():
-                return f"{value:%H:%M}"
-            case "agent", _:
+        if isinstance(value, date | time):
+            return self._moment(grain, value)
+        match grain:
+            case "agent":
                 return self.reader.agents.get(value, str(value)[:10])
-            case "queue", _:
+            case "queue":
                 queue = self.reader.queues.get(value)
                 return str((queue and queue.label) or value)
-            case "line", _:
+            case "line":
                 return self.reader.lines.get(value) or str(value) or self.language.say("no_name")
-            case "open", _:
+            case "open":
                 return self.language.say({True: "open", False: "closed", None: "no_hours"}[value])
         words = self.captions.values.get(grain, {}).get(value)
         return self.language.of(words) if words else str(value)
+
+    def _moment(self, grain: Grain, value: date | time) -> str:
+        """A day, the first day of a week or month, or a time, as on an axis."""
+        if isinstance(value, time):
+            return f"{value:%H:%M}"
+        if grain == "weeks":
+            return f"{value:%V}".lstrip("0")
+        return self.language.month(value) if grain == "months" else self.language.weekday(value)
 
     def place(self, grain: Grain, row: Row) -> str:
         """Where a row is on an axis. A day of the week before is at the day that it is compared with."""

@@ -7,7 +7,6 @@ from datetime import date, timedelta
 
 from callmart.base.errors import UserError
 
-
 TREND = 13  # weeks or months
 
 

@@ -28,15 +28,17 @@ def build(
     file: Path | None = None,
     *,
     rows_at: str = "",
+    target: float | None = None,
 ) -> bytes:
     """Return the .twb of a report for the customer of that name. `file` is a template to use instead of the report's.
-    If it isn't from a template, it leads to the workbook with the content URL `rows_at`.
+    If it isn't from a template, it leads to the workbook with the content URL `rows_at`, and shows the target of the
+    service level.
 
     Raises UserError, with the file and the fault, if a template is refused.
     """
     if template_file := file or _own_template(report):
         return template.fill(template_file, report, customer, source, published)
-    book = Book(report, source, published)
+    book = Book(report, source, published, target)
     dashboard.add(book, customer)
     if report.rows_in and rows_at:
         leading.add(book, exposures.reports()[report.rows_in], rows_at)

@@ -62,7 +62,10 @@ WEEKS = texts(
 class Book:
     """The workbook. Its sheets register the fields that they use."""
 
-    def __init__(self, report: Report, source: Source, published: PublishedSource) -> None:
+    def __init__(
+        self, report: Report, source: Source, published: PublishedSource, target: float | None = None
+    ) -> None:
+        self.target = target  # of the service level
         self.report, self.source, self.published = report, source, published
         self.locale = source.locale
         self.name = tds.identity("sqlproxy", published.content_url)
@@ -131,6 +134,11 @@ class Book:
         if metric is not None and metric.mart == mart:
             return self.say(metric.caption)
         return self.source.captions.column(measure, self.locale)
+
+    def target_of(self, mart: str, measure: str) -> float | None:
+        """Return the target of a measure, if it has one."""
+        metric = self.source.metrics.get(measure)
+        return self.target if metric is not None and metric.mart == mart and metric.target else None
 
     # -- XML ---------------------------------------------------------------------------------------------------
 

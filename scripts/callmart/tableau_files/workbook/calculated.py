@@ -28,6 +28,9 @@ WORDS = {
     "no data": texts(nl="geen gegevens", en="no data"),
     "none before": texts(nl="geen week ervoor", en="no week before"),
     "same": texts(nl="gelijk", en="the same"),
+    "target": texts(nl="doel ", en="target "),
+    "met": texts(nl=" gehaald", en=" met"),
+    "missed": texts(nl=" niet gehaald", en=" missed"),
     "was": texts(nl="was ", en="was "),
     "points": texts(nl=" punt", en=" points"),
 }
@@ -95,7 +98,9 @@ def count(book: Book, mart: str) -> Field:
 
 
 class Figure(NamedTuple):
-    """A key figure: the week's value, its change, the value of the week before, and a note if one is missing."""
+    """A key figure: the week's value, its change, the value of the week before, and a note if one is missing, or if it
+    has a target.
+    """
 
     now: Field
     change: Field
@@ -128,13 +133,23 @@ def figure(book: Book, mart: str, measure: str) -> Figure:
         change = add("change", "real", f"ROUND(([{now.name}] - [{was.name}]) * 100, 1)", points)
     else:
         change = add("change", "real", f"ROUND([{now.name}] - [{was.name}])", _change(book, _digits(form)))
+    said = "''"
+    if (target := book.target_of(mart, measure)) is not None:
+        met, missed = (target_words(book, target) + _word(book, word) for word in ("met", "missed"))
+        said = f"IF [{now.name}] >= {target} THEN '{met}' ELSE '{missed}' END"
     note = add(
         "note",
         "string",
         f"IF ISNULL([{now.name}]) THEN '{_word(book, 'no data')}' "
-        f"ELSEIF ISNULL([{was.name}]) THEN '{_word(book, 'none before')}' ELSE '' END",
+        f"ELSEIF ISNULL([{was.name}]) THEN '{_word(book, 'none before')}' ELSE ({said}) END",
     )
     return Figure(now, change, was, note)
+
+
+def target_words(book: Book, target: float) -> str:
+    """Return how a target is called: target 80 %."""
+    share = f"{100 * target:.4f}".rstrip("0").rstrip(".")
+    return f"{_word(book, 'target')}{share.replace('.', ',') if book.locale == 'nl' else share}%"
 
 
 class Period(NamedTuple):

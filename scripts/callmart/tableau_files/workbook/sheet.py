@@ -66,6 +66,9 @@ class Sheet:
         self.tooltip: list[tuple[str, str]] = []  # pairs of words and a field
         self.rows = self.columns = ""
         self.axes: list[str] = []  # measures below each other, each with a pane of its own
+        self.targets: dict[
+            str, tuple[float, str]
+        ] = {}  # of measures in `axes`: the value, and what it is called
         self.legend = ""  # the field whose colours need a legend
         self.legend_items = 0
         self.zoom = "entire-view"  # empty: the styles set the size of the cells
@@ -130,6 +133,9 @@ class Sheet:
         encodings = etree.SubElement(pane, "encodings")
         for kind, name in (*self.encodings, *extra):
             etree.SubElement(encodings, kind, column=name)
+        axis = (of or {}).get("y-axis-name", self.axes[0] if len(self.axes) == 1 else "")
+        if axis in self.targets:
+            pane.append(self._target(axis))
         customized = etree.SubElement(pane, "customized-tooltip", {"show-buttons": "false"})
         text = etree.SubElement(customized, "formatted-text")
         for number, (words, name) in enumerate(tooltip):
@@ -149,6 +155,25 @@ class Sheet:
                 [(of, etree.Element("format", attr=name, value=value)) for of, name, value in styles],
             )
         return pane
+
+    def _target(self, axis: str) -> etree._Element:
+        """A line at the target of a measure."""
+        value, words = self.targets[axis]
+        return etree.Element(
+            "reference-line",
+            {
+                "axis-column": axis,
+                "enable-instant-analytics": "true",
+                "formula": "constant",
+                "id": f"target{self.axes.index(axis)}",
+                "label": words,
+                "label-type": "custom",
+                "scope": "per-table",
+                "value": str(value),
+                "value-column": axis,
+                "z-order": "1",
+            },
+        )
 
     def window(self) -> etree._Element:
         """Return the sheet's window. It is hidden, as people see the dashboard only."""

@@ -73,6 +73,7 @@ def line(book: Book, declared: Declared) -> list[Sheet]:
         return [_trend(sheet, declared, measures)]
     _name_axes(sheet, declared, measures, "rows")
     sheet.rows, sheet.axes = _beside(measures), measures
+    _show_targets(sheet, declared, measures)
     which = sheet.use(calculated.which(book, mart))
     sheet.encodings = [("color", which)]
     sheet.legend, sheet.legend_items = which, 2
@@ -114,12 +115,19 @@ def _trend(sheet: Sheet, declared: Declared, measures: list[str]) -> Sheet:
     book, mart = sheet.book, declared.mart
     _name_axes(sheet, declared, measures, "rows")
     sheet.rows, sheet.axes = _beside(measures), measures
+    _show_targets(sheet, declared, measures)
     part = book.part(mart, "week" if declared.over == "weeks" else "month")
     sheet.columns = sheet.use(part)
     sheet.tooltip = _tooltip(book, (f"{part.caption}: ", sheet.columns), *_values(book, declared, measures))
     _filter(sheet, calculated.recent(book, mart, declared.over or ""))
     _filter_people(sheet)
     return sheet
+
+
+def _show_targets(sheet: Sheet, declared: Declared, measures: list[str]) -> None:
+    for measure, name in zip(declared.measures, measures, strict=True):
+        if (target := sheet.book.target_of(declared.mart, measure)) is not None:
+            sheet.targets[name] = (target, calculated.target_words(sheet.book, target))
 
 
 def stacked_bar(book: Book, declared: Declared) -> list[Sheet]:
@@ -191,8 +199,8 @@ def heat_map(book: Book, declared: Declared) -> list[Sheet]:
 
 
 def table(book: Book, declared: Declared) -> list[Sheet]:
-    """Add a table: one row per value of a dimension, or per values of two, and one column per measure. Of one dimension,
-    it is sorted by the first measure, descending.
+    """Add a table: one row per value of a dimension, or per values of two, and one column per measure. Of one
+    dimension, it is sorted by the first measure, descending.
     """
     sheet = _sheet(book, declared, "Text")
     measures = _measures(sheet, declared)
@@ -239,7 +247,9 @@ def listed(book: Book, declared: Declared) -> list[Sheet]:
     """Add a list: each column a header, and beside them how many rows of the mart say just that, mostly one."""
     sheet = _sheet(book, declared, "Text")
     fields = [_listed(book, declared.mart, name) for name in declared.columns]
-    columns = [sheet.use(field, "None", "ordinal" if field.kind == "quantitative" else "") for field in fields]
+    columns = [
+        sheet.use(field, "None", "ordinal" if field.kind == "quantitative" else "") for field in fields
+    ]
     sheet.rows = _nested(columns)
     count = sheet.use(calculated.count(book, declared.mart))
     sheet.encodings = [("text", count)]
