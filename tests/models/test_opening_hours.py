@@ -210,7 +210,9 @@ def test_a_change_marks_the_open_days_from_then_on_and_a_label_none(built: Callm
     assert marked(hours, "queues: [{name: q, label: Queue, service_level_s: 9}]") == []
     target = "queues: [{name: q, label: Queue, service_level_s: 9, service_level_target: 0.8}]"
     assert marked(hours, target) == days
-    assert marked(hours, target, "lines: [{name: t, label: T}]") == days
+    assert marked(hours, target, "service_level_target: 0.7") == days
+    assert marked(hours, target) == days
+    assert marked(hours, target, "lines: [{name: t, label: T}]") == []
     assert marked(hours, target, "lines: [{name: t, label: Trunk}]") == []
     assert marked(hours, target, "lines: [{name: t, label: Trunk, channels: 30}]") == days
     assert marked(hours, "queues: [{name: q}]", f"holidays: [{days[3]}]") == days

@@ -86,6 +86,12 @@ def test_one_failing_customer_stops_no_other(
 
 def test_pages_that_no_contract_orders_are_removed(two_weeks: Callmart, owner: psycopg.Connection) -> None:
     fill(two_weeks, owner)
+    too_old = shelf.place(two_weeks.settings, STANDARD, "contacts", WEEK.before)
+    too_old.touch()
+    kept_days = "update registry.customer set contact_list_days = %s where customer_id = %s"
+    owner.execute(kept_days, [(TODAY - WEEK.monday).days, STANDARD])
+    assert [page.path for page in shelf.unordered(owner, two_weeks.settings)] == [too_old]
+    too_old.unlink()
     owner.execute("update registry.contract set option = 'standard' where customer_id = %s", [NAMED])
     owner.execute("delete from registry.contract where customer_id = %s", [STANDARD])
     owner.execute("update registry.customer set contact_list_days = null")
@@ -108,8 +114,12 @@ def test_a_page_expires_with_the_first_day_that_it_shows(
 ) -> None:
     fill(two_weeks, owner)
     pages = sorted(page.path for page in shelf.pages(two_weeks.settings))
-    first = WEEK.monday - BEFORE
-    assert shelf.too_old(two_weeks.settings, first) == []
+    first, of_trend = WEEK.monday - BEFORE, WEEK.first_of_trend
+    assert WEEK.monday - of_trend > timedelta(days=365)
+    assert shelf.too_old(two_weeks.settings, of_trend) == []
+    with_trend = [page for page in pages if page.name.startswith("handling")]
+    assert shelf.too_old(two_weeks.settings, of_trend + timedelta(days=1)) == with_trend
+    assert shelf.too_old(two_weeks.settings, first) == with_trend
     assert shelf.too_old(two_weeks.settings, first + timedelta(days=1)) == pages
     planned = expiry_plan.plan(owner, two_weeks.settings, TODAY.replace(year=TODAY.year + 4, day=1))
     (step,) = [step for step in planned.steps if step.why.startswith("drawn reports")]

@@ -217,6 +217,11 @@ class Report(Strict):
         """The name under which it was first published. Ids in its workbooks are made from it, so they stay the same."""
         return self.names[0]
 
+    @property
+    def shows_contacts(self) -> bool:
+        """Whether it has a row per contact, which a customer may keep for a shorter time than all else."""
+        return self.group == "contact"
+
     def is_opened_by(self, option: str, orders: Iterable[str]) -> bool:
         """Whether a contract with this option and these orders includes the report: its own option, or a larger one."""
         including = OPTIONS[OPTIONS.index(self.option) :]
@@ -231,7 +236,7 @@ class _File(Strict):
     @model_validator(mode="after")
     def _names_once(self) -> "_File":
         names = [name for report in self.exposures for name in report.names]
-        if lost := {report.rows_in for report in self.exposures} - {None, *names}:
+        if lost := {report.rows_in for report in self.exposures} - {None, *(one.name for one in self.exposures)}:
             raise ValueError(f"there is no report {lost.pop()}; correct `rows_in`")
         if twice := {name for name in names if names.count(name) > 1}:
             raise ValueError(f"{min(twice)} is there twice; keep one of the two")

@@ -13,9 +13,7 @@ import psycopg
 from callmart.base import disk
 from callmart.base.person import Counts, Person, Proof, Work
 from callmart.base.settings import Settings
-from callmart.declarations import exposures
-from callmart.declarations.matrix import Option
-from callmart.reports import weeks
+from callmart.reports import shelf, weeks
 from callmart.reports.weeks import Week
 
 OUTBOX = "outbox"
@@ -49,23 +47,19 @@ def mails(settings: Settings) -> Iterator[Kept]:
 
 
 def too_old(settings: Settings, floor: date) -> list[Path]:
-    """The mails that show a day before the floor: of their own week, or of the one before."""
-    return [mail.path for mail in mails(settings) if mail.week.before.monday < floor]
+    """The mails with a report that can show a day before the floor."""
+    return [
+        mail.path
+        for mail in mails(settings)
+        if any(shelf.first_day(report, mail.week) < floor for report in mail.reports)
+    ]
 
 
 def tidy(connection: psycopg.Connection, settings: Settings) -> int:
     """Remove the mails with a report that no contract orders any more. Returns how many."""
-    ordered: dict[int, tuple[Option, list[str]]] = {
-        customer_id: (option, orders)
-        for customer_id, option, orders in connection.execute(
-            "select customer_id, option, orders from registry.current_option"
-        )
-    }
-    removed = 0
+    is_ordered, removed = shelf.ordering(connection), 0
     for mail in mails(settings):
-        reports = [exposures.reports().get(name) for name in mail.reports]
-        option, orders = ordered.get(mail.customer_id, ("none", []))
-        if not all(report is not None and report.is_opened_by(option, orders) for report in reports):
+        if not all(is_ordered(mail.customer_id, name, mail.week) for name in mail.reports):
             mail.path.unlink()
             removed += 1
     return removed

@@ -46,7 +46,7 @@ class Workbook:
         """The workbook's name on Tableau."""
         return str(getattr(self.report.title, self.source.locale))
 
-    def build(self, published: workbook.PublishedSource, rows_at: str) -> bytes:
+    def build(self, published: workbook.PublishedSource, rows_at: str = "") -> bytes:
         """Return the .twb that uses the data source at this address, and leads to the workbook of this content URL."""
         return workbook.build(
             self.report, self.customer, self.source, published, rows_at=rows_at, target=self.target

@@ -83,7 +83,7 @@ class State:
     def thresholds(self) -> Rows:
         """Return the thresholds and targets of the queues that have their own, and the channels of lines."""
         queues = {(queue, *numbers) for queue, _, *numbers in self.tables["queue"]}
-        return queues | {("line", line, channels) for line, _, channels in self.tables["line"]}
+        return queues | {("line", line, channels) for line, _, channels in self.tables["line"] if channels}
 
     def hours_on(self, day: date) -> Rows:
         """Return what is said of a day: opening hours of weekdays, whichever it is, and those of its date, holidays."""

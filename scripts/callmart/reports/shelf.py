@@ -4,7 +4,7 @@ Only pages are kept there. They are text, so that a person can be sought in them
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -40,6 +40,7 @@ class _Customer(NamedTuple):
     locale: Locale
     option: str
     orders: list[str]
+    contacts_since: date | None  # its list of contacts is kept from this day on
 
 
 def folder(settings: Settings) -> Path:
@@ -66,17 +67,21 @@ def pages(settings: Settings) -> Iterator[Drawn]:
 
 def unordered(connection: psycopg.Connection, settings: Settings) -> list[Drawn]:
     """The pages that no contract orders today."""
-    return [page for page, _, report in _ordered(connection, settings) if report is None]
+    is_ordered = ordering(connection)
+    return [page for page in pages(settings) if not is_ordered(page.customer_id, page.report, page.week)]
 
 
 def tidy(connection: psycopg.Connection, settings: Settings) -> int:
     """Remove the pages that no contract orders any more, and list the others anew. Returns how many were removed."""
     if not folder(settings).exists():
         return 0
+    customers = _customers(connection)
     listed: dict[str, list[Link]] = {}
     removed = 0
-    for page, customer, report in _ordered(connection, settings):
-        if report is None:
+    for page in pages(settings):
+        customer = customers.get(page.customer_id)
+        report = _report(customer, page.report, page.week)
+        if customer is None or report is None:
             page.path.unlink()
             removed += 1
             continue
@@ -92,18 +97,34 @@ def tidy(connection: psycopg.Connection, settings: Settings) -> int:
     return removed
 
 
-def _ordered(
-    connection: psycopg.Connection, settings: Settings
-) -> Iterator[tuple[Drawn, _Customer, Report | None]]:
-    """The pages on the shelf, each with its customer, and its report if the contract orders it."""
-    customers = {known: _Customer(*rest) for known, *rest in connection.execute(SQL["with_contract"])}
-    for page in pages(settings):
-        customer = customers.get(page.customer_id, _Customer("", "en", "none", []))
-        report = exposures.reports().get(exposures.current_name(page.report))
-        is_ordered = report is not None and report.is_opened_by(customer.option, customer.orders)
-        yield page, customer, report if is_ordered else None
+def ordering(connection: psycopg.Connection) -> Callable[[int, str, Week], bool]:
+    """Returns what says whether a customer's contract orders a report today, and it may still be kept for that week."""
+    customers = _customers(connection)
+    return lambda customer_id, name, week: _report(customers.get(customer_id), name, week) is not None
+
+
+def _customers(connection: psycopg.Connection) -> dict[int, _Customer]:
+    return {known: _Customer(*rest) for known, *rest in connection.execute(SQL["with_contract"])}
+
+
+def _report(customer: _Customer | None, name: str, week: Week) -> Report | None:
+    """The report of that name, if the customer has ordered it, and its contacts of that week may be kept."""
+    report = exposures.reports().get(exposures.current_name(name))
+    if customer is None or report is None or not report.is_opened_by(customer.option, customer.orders):
+        return None
+    is_kept = not report.shows_contacts or week.monday >= (customer.contacts_since or date.max)
+    return report if is_kept else None
 
 
 def too_old(settings: Settings, floor: date) -> list[Path]:
-    """The pages that show a day before the floor: of their own week, or of the one before."""
-    return [page.path for page in pages(settings) if page.week.before.monday < floor]
+    """The pages that can show a day before the floor."""
+    return [page.path for page in pages(settings) if first_day(page.report, page.week) < floor]
+
+
+def first_day(name: str, week: Week) -> date:
+    """The first day that a report of a week can show: of the week before, or of a trend. What is no report any more may
+    have had one.
+    """
+    report = exposures.reports().get(exposures.current_name(name))
+    has_trend = report is None or any(sheet.is_trend for sheet in report.sheets)
+    return week.first_of_trend if has_trend else week.before.monday

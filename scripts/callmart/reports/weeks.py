@@ -40,6 +40,12 @@ class Week:
         return self.days[-1]
 
 
+    @property
+    def first_of_trend(self) -> date:
+        """The first day that a trend of months can show, drawn on any day after it."""
+        return next(_months(self.monday))[0]
+
+
 def of(day: date) -> Week:
     """The week of a day."""
     return Week(day - timedelta(days=day.weekday()))
