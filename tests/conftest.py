@@ -307,7 +307,10 @@ def quick_great_expectations() -> Iterator[None]:
         from great_expectations.core import id_dict
         from great_expectations.expectations.expectation import Expectation  # takes seconds to import
 
-        write, as_json = vars(Expectation)["configuration"].fget, id_dict.convert_to_json_serializable
+        write, as_json = (
+            vars(Expectation)["configuration"].fget,
+            vars(id_dict)["convert_to_json_serializable"],
+        )
 
         def configuration(self: Any) -> Any:
             if id(self) not in kept:
