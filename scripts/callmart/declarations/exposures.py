@@ -236,7 +236,10 @@ class _File(Strict):
     @model_validator(mode="after")
     def _names_once(self) -> "_File":
         names = [name for report in self.exposures for name in report.names]
-        if lost := {report.rows_in for report in self.exposures} - {None, *(one.name for one in self.exposures)}:
+        if lost := {report.rows_in for report in self.exposures} - {
+            None,
+            *(one.name for one in self.exposures),
+        }:
             raise ValueError(f"there is no report {lost.pop()}; correct `rows_in`")
         if twice := {name for name in names if names.count(name) > 1}:
             raise ValueError(f"{min(twice)} is there twice; keep one of the two")

@@ -39,7 +39,6 @@ class Week:
         """Its last day."""
         return self.days[-1]
 
-
     @property
     def first_of_trend(self) -> date:
         """The first day that a trend of months can show, drawn on any day after it."""
