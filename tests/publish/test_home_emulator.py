@@ -100,3 +100,13 @@ def test_it_is_served_in_the_foreground_unless_it_runs_already(home: Path) -> No
 def test_nothing_runs_in_a_home_that_has_none(home: Path) -> None:
     assert not emulator.stop(home)
     assert not list(home.iterdir())
+
+
+def test_the_command_that_draws_names_the_settings_and_no_password(home: Path) -> None:
+    def drawing(dsn: str | None) -> str:
+        return emulator.drawing(Settings(home=home, dsn=dsn, time_zone="Europe/London", folders=[]))
+
+    assert f"CALLMART_HOME={home} CALLMART_TIME_ZONE=Europe/London" in drawing(None)
+    assert "passfile=/etc/callmart" in drawing("postgresql://callmart@db/mart?passfile=/etc/callmart")
+    for dsn in ("postgresql://callmart:s3cret@db/mart", "host=db password=s3cret"):
+        assert drawing(dsn) == ""

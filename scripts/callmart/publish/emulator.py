@@ -1,7 +1,6 @@
 """Starts and stops this home's Tableau emulator, a process of its own. It is used if no other server is set."""
 
 import shlex
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,7 +8,7 @@ from pathlib import Path
 from psycopg.conninfo import conninfo_to_dict
 
 from callmart.base.errors import UserError
-from callmart.base.settings import CONFIG_FILE, Settings
+from callmart.base.settings import COMMAND, CONFIG_FILE, Settings
 from tableau_emulator import process
 from tableau_emulator.errors import EmulatorError, RunsAlready
 from tableau_emulator.process import Emulator
@@ -64,8 +63,7 @@ def drawing(settings: Settings) -> str:
         places["CALLMART_DSN"] = dsn = settings.dsn.get_secret_value()
         if "password" in conninfo_to_dict(dsn):
             return ""
-    program = str(Path(sys.executable).with_name("callmart"))
-    return shlex.join(["env", *(f"{name}={value}" for name, value in places.items()), program, "draw"])
+    return shlex.join(["env", *(f"{name}={value}" for name, value in places.items()), str(COMMAND), "draw"])
 
 
 def _token_file(home: Path) -> Path:
