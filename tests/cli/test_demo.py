@@ -50,6 +50,10 @@ def test_the_demo_shows_a_customer_of_each_kind(shown: tuple[Callmart, list[Cust
     recorded = [log.read_text().count("|ENTERQUEUE|") for log in logs]
     assert served[0].contacts == sum(recorded), "as recorded"
     assert len(set(recorded)) == demo.WEEKS
+    (line,) = callmart.rows(
+        "select count(distinct date_trunc('week', call_date)) as weeks from store.line_interval"
+    )
+    assert line["weeks"] == demo.WEEKS
     assert (silent.contacts, silent.extract_rows, silent.tableau) == (0, 0, "nothing there")
     assert silent.turned_away_rows > 100
     days_shown = {day for one in served for day in (one.first_day, one.last_day)}
