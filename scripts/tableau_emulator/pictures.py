@@ -12,7 +12,7 @@ from starlette.responses import Response
 from tableau_emulator import connections, revisions
 from tableau_emulator.call import Call, Handler
 from tableau_emulator.drawing import Asked, Draw, Format
-from tableau_emulator.errors import absent
+from tableau_emulator.errors import ApiError, absent
 
 _OFFICE = "application/vnd.openxmlformats-officedocument"
 _MEDIA_TYPES: dict[Format, str] = {
@@ -50,9 +50,17 @@ def export(kind: str, form: Format, capability: str) -> Handler:
         if kind == "view" and call.path.get("workbook", row["workbook_id"]) != row["workbook_id"]:
             raise absent("view", row["id"])
         workbook = call.find("workbook", row["workbook_id"]) if kind == "view" else row
-        if capability != "Read":  # a preview shows what was there when the workbook was published
+        placeholder, is_preview = _placeholder(row, form), capability == "Read"
+        try:
             connections.use(call, workbook)
-        return Picture(form, _placeholder(row, form), _asked(call, workbook, row if kind == "view" else None))
+            if is_preview:
+                call.find(kind, row["id"], "ExportImage")
+        except ApiError:
+            # Whoever may read gets a preview, but no picture for which one needs a permission.
+            if is_preview:
+                return Response(placeholder, media_type=_MEDIA_TYPES[form])
+            raise
+        return Picture(form, placeholder, _asked(call, workbook, row if kind == "view" else None))
 
     return handler
 

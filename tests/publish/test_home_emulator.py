@@ -108,5 +108,5 @@ def test_the_command_that_draws_names_the_settings_and_no_password(home: Path) -
 
     assert f"CALLMART_HOME={home} CALLMART_TIME_ZONE=Europe/London" in drawing(None)
     assert "passfile=/etc/callmart" in drawing("postgresql://callmart@db/mart?passfile=/etc/callmart")
-    for dsn in ("postgresql://callmart:s3cret@db/mart", "host=db password=s3cret"):
+    for dsn in ("postgresql://callmart:s3cret@db/mart", "host=db password=s3cret", "s3cret"):
         assert drawing(dsn) == ""

@@ -36,7 +36,7 @@ WATCHED = (
 )
 ENDINGS = (".yml", ".sql", ".py", ".j2", ".typ")
 EVERY_S = 0.5
-# The answer comes when there is a newer page. When the program has ended, the browser goes on asking for the next one.
+# The answer comes when there is a newer page. A request that breaks off is made again.
 RELOAD = """<script>
 const again = () => fetch("after/{number}").then(() => location.reload(), () => setTimeout(again, 1000))
 again()

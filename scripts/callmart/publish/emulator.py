@@ -5,10 +5,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
 from callmart.base.errors import UserError
-from callmart.base.settings import COMMAND, CONFIG_FILE, Settings
+from callmart.base.settings import COMMAND, Settings
 from tableau_emulator import process
 from tableau_emulator.errors import EmulatorError, RunsAlready
 from tableau_emulator.process import Emulator
@@ -56,14 +57,20 @@ def drawing(settings: Settings) -> str:
     """The command by which the emulator has views drawn: `callmart draw`. It names the settings, because an emulator in
     the background has no environment of ours. With a password in the DSN there is none: everybody sees commands.
     """
-    places = {"CALLMART_HOME": str(settings.home), "CALLMART_TIME_ZONE": settings.time_zone}
-    if CONFIG_FILE.is_file():
-        places["CALLMART_CONFIG"] = str(CONFIG_FILE)
+    needed = [f"CALLMART_HOME={settings.home}", f"CALLMART_TIME_ZONE={settings.time_zone}"]
     if settings.dsn is not None:
-        places["CALLMART_DSN"] = dsn = settings.dsn.get_secret_value()
-        if "password" in conninfo_to_dict(dsn):
+        dsn = settings.dsn.get_secret_value()
+        if _can_have_password(dsn):
             return ""
-    return shlex.join(["env", *(f"{name}={value}" for name, value in places.items()), str(COMMAND), "draw"])
+        needed.append(f"CALLMART_DSN={dsn}")
+    return shlex.join(["env", *needed, str(COMMAND), "draw"])
+
+
+def _can_have_password(dsn: str) -> bool:
+    try:
+        return "password" in conninfo_to_dict(dsn)
+    except psycopg.ProgrammingError:  # it is not understood, which whoever connects by it says
+        return True
 
 
 def _token_file(home: Path) -> Path:

@@ -4,6 +4,8 @@ The emulator says who asks, and has checked the permissions. Whose data is drawn
 nothing that anybody publishes, names or describes on the emulator can point to another customer.
 """
 
+import re
+
 import psycopg
 from pydantic import BaseModel
 
@@ -86,8 +88,8 @@ def _week(customer: Customer, parameters: dict[str, str]) -> Week:
     """The week that the parameter of the dashboard names. As on Tableau, a value out of its range changes nothing."""
     names = ("weeks_back", book.WEEKS[customer.locale])
     text = next((parameters[name] for name in names if name in parameters), "1")
-    back = int(text) if text.isdecimal() and int(text) <= book.MOST_WEEKS_BACK else 1
-    return weeks.back(customer.today, back)
+    back = int(text) if re.fullmatch("[0-9]{1,3}", text) else 1
+    return weeks.back(customer.today, back if back <= book.MOST_WEEKS_BACK else 1)
 
 
 def _only(
