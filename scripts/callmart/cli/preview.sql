@@ -5,7 +5,7 @@ select
     o.option
 from registry.current_option as o
 where
-    exists(
+    exists (
         select from ops.opened_day as d
         where d.customer_id = o.customer_id and d.mart = any(%(marts)s) and d.row_count > 0
     )
