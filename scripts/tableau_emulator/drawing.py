@@ -20,7 +20,7 @@ Asked = dict[str, Any]
 Draw = Callable[[Format, Asked], Awaitable[bytes]]
 
 _AT_ONCE = 2
-_PATIENCE_S = 60
+_PATIENCE_S = 300
 
 
 def by_command(command: str) -> Draw:
