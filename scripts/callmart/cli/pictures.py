@@ -17,7 +17,8 @@ from callmart.reports import drawing, paper, reading, weeks
 
 FOLDER = PROJECT / "docs" / "pictures"
 WEEK = weeks.parse("2026-W47")
-PICTURES = {"accessibility": 1044, "traffic": 1045, "agents": 1043}  # each report and whose it is
+# Each report and whose it is: none shows agents by their keys, which are others in each home.
+PICTURES = {"accessibility": 1044, "traffic": 1045, "handling": 1044}
 SHARPNESS = 84  # pixels per inch: what is needed to read them, in small files
 
 
