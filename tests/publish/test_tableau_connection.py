@@ -76,7 +76,7 @@ def test_a_token_that_is_wrong_or_missing(settings: Settings, tmp_path: Path) ->
     file.write_text(emulator.token + "\n")
     file.chmod(0o600)
     with connect(real(settings.home, server=emulator.url, token_file=file)) as server:
-        assert server.version == "3.28"
+        assert server.version == "3.29"
     file.write_text("wrong")
     with pytest.raises(UserError, match="refuses the token callmart") as refused, \
             connect(real(settings.home, server=emulator.url, token_file=file)):  # fmt: skip

@@ -19,6 +19,7 @@ from callmart.declarations.dbt_project import Mart
 from callmart.tableau_files import tds, workbook
 from callmart.tableau_files.fields import Source
 from callmart.tableau_files.workbook import PublishedSource
+from tableau_emulator import validation
 
 CUSTOMER = "De Zaak & <[Sales]> Zn"
 LOCALES = ("nl", "en")
@@ -31,22 +32,6 @@ EXPLAIN_DATA = (
     "Element 'workbook': Missing child element(s). Expected is one of"
     " ( datagraph, thumbnails, external, referenced-extensions, explain-data )."
 )
-# What Tableau refuses to open unless the document's manifest lists the feature; its schema allows it all the same.
-# Found out by others who opened such files in Tableau Desktop (error D2E8DA72).
-GATES = {
-    "//manual-sort | //computed-sort": "SortTagCleanup",
-    "//shelf-sorts": "IntuitiveSorting",
-    "//zone/@type-v2": "SetMembershipControl",
-    "//filter/@period-type-v2": "ISO8601PeriodTypes",
-    "//devicelayouts": "AutoCreateAndUpdateDSDPhoneLayouts",
-    "//@enable-sort-zone-taborder": "AccessibleZoneTabOrder",
-    "//edit-parameter-action": "ParameterAction",
-    "//clear-option": "ParameterActionClearSelection",
-    "//edit-group-action": "GroupAction",
-    "//relation/@type[. = 'table']": "ObjectModelTableType",
-    "//worksheet/simple-id": "SheetIdentifierTracking",
-    "//window/simple-id": "WindowsPersistSimpleIdentifiers",
-}
 ARROW = {
     "smallint": pa.int16(),
     "integer": pa.int32(),
@@ -101,9 +86,10 @@ def errors(workbook: etree._Element) -> list[str]:
 
 
 def unlisted(document: etree._Element) -> set[str]:
-    """The features that a document uses and does not list."""
-    listed = {feature.tag for feature in document.find("document-format-change-manifest")}
-    return {feature for used, feature in GATES.items() if document.xpath(used)} - listed
+    """The features that a document uses and does not list: Tableau refuses to open it (error D2E8DA72), although its
+    schema allows it.
+    """
+    return set(validation.unlisted(document))
 
 
 @cache

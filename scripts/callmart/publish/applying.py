@@ -15,7 +15,7 @@ from tableauserverclient.config import BYTES_PER_MB, config
 from tableauserverclient.exponential_backoff import ExponentialBackoffTimer
 
 from callmart.base.errors import UserError
-from callmart.publish import mail, marks
+from callmart.publish import mail, marks, validation
 from callmart.publish.actual import HIDDEN, PAGE_SIZE, TOP_PROJECT, Content, ContentKind, identity, members
 from callmart.publish.desired import DataSource, Mail, Workbook
 from callmart.publish.grants import (
@@ -372,7 +372,7 @@ class _Customer:
             file.write_bytes(content)
 
             def publish(mode: str) -> Any:
-                published = self.server.workbooks.publish(item, file, mode)
+                published = validation.publish(self.server, item, file, mode)
                 self._verify_connection(published, source)
                 return published
 

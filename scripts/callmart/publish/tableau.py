@@ -231,8 +231,12 @@ def _session(url: str, renew: Callable[[str], str | None] = lambda old: None) ->
 
 
 def _only_tableau(response: requests.Response, **_: Any) -> None:
-    """Refuse anything but a whole answer of the REST API, such as an HTML page: TSC would read it as an empty list."""
-    if response.status_code >= 300 or "octet-stream" in response.headers.get("content-type", ""):
+    """Refuse anything but a whole answer of the REST API, such as an HTML page: TSC would read it as an empty list.
+
+    What is not XML can't be read as one: files, and JSON where it was asked for.
+    """
+    content_type = response.headers.get("content-type", "")
+    if response.status_code >= 300 or any(kind in content_type for kind in ("octet-stream", "json")):
         return
     content = response.content
     is_whole = b"<tsResponse" in content[:300] and content.rstrip().endswith(b"</tsResponse>")

@@ -235,7 +235,7 @@ def _disconnect(root: etree._Element, own: etree._Element, source: Source) -> No
 
 
 def _translate(root: etree._Element, own: etree._Element, source: Source) -> dict[str, str]:
-    """Make fields of the data source layered, with its captions and formulas. Return the new captions by the old ones."""
+    """Make the fields of the data source layered, with its captions and formulas. Return new captions by old ones."""
     captions = {}
     for column in root.iter("column"):
         field = source.fields.get(references.unbracketed(column.get("name")))
