@@ -204,6 +204,18 @@ def test_sign_in_by_connected_app(app: World) -> None:
         server.auth.sign_in(TSC.JWTAuth(once))
 
 
+def test_an_app_has_the_scopes_that_it_was_given(app: World) -> None:
+    with app.state() as state:
+        state.connect_app(
+            "client", "secret id", "app secret", ["tableau:content:read", "tableau:groups:read"]
+        )
+    server = TSC.Server(app.emulator.url, use_server_version=True)
+    server.auth.sign_in(TSC.JWTAuth(token(scp=["tableau:groups:read"])))
+    list(TSC.Pager(server.groups))
+    with pytest.raises(FailedSignInError, match="does not have the scope tableau:groups:delete"):
+        server.auth.sign_in(TSC.JWTAuth(token(scp=["tableau:groups:read", "tableau:groups:delete"])))
+
+
 @pytest.mark.parametrize(
     "wrong",
     [
