@@ -488,6 +488,7 @@ def test_status_as_json(ready: Callmart, command: Command) -> None:
         "quality": "passed",
         "tableau": f"callmart / {DETAILED} One",
         "held_back": [],
+        "unopened": [],
     }
     assert nothing.keys() == detailed.keys() | {"extract_rows"}
     assert (nothing["option"], nothing["contacts"], nothing["tableau"]) == ("none", 0, "nothing there")

@@ -55,6 +55,7 @@ from (
         ('ops.migration', 'nobody', 'name, checksum, place'),
         ('ops.opened_day', 'nobody', 'mart, row_count, build_id'),
         ('ops.publication', 'nobody', 'state, project_id'),
+        ('ops.report_use', 'nobody', 'report, times'),
         ('ops.quality_failure', 'nobody', 'build_id, mart, expectation'),
         ('ops.quality_result', 'nobody', 'build_id, mart, expectation, severity'),
         ('ops.run', 'nobody', 'run_id, outcome, error'),
