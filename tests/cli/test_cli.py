@@ -500,6 +500,22 @@ def test_status_as_a_table(ready: Callmart, command: Command) -> None:
     assert f"{DETAILED} One" in shown
     assert "passed" in shown
     assert "…" not in shown
+    assert "nobody has opened" not in shown
+
+
+def test_status_names_reports_that_nobody_opens(ready: Callmart, command: Command) -> None:
+    with ready.connect() as owner:
+        owner.execute(
+            "insert into ops.report_use values (%s, 'traffic', 0, '2026-06-01 12:00+02')"
+            " on conflict (customer_id, report) do update set since = excluded.since",
+            [DETAILED],
+        )
+    said = f"customer {DETAILED}: nobody has opened traffic (since 2026-06-01) on Tableau for 8 weeks: ask whether"
+    assert said in command("status").stdout
+    detailed = json.loads(command("status", "--json").stdout)["customers"][0]
+    assert detailed["unopened"] == [{"report": "traffic", "since": "2026-06-01"}]
+    with ready.connect() as owner:
+        owner.execute("delete from ops.report_use")
 
 
 @pytest.mark.parametrize(
