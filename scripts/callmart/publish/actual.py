@@ -61,7 +61,7 @@ class Content:
     content_url: str
     tags: frozenset[str]
     is_marked: bool = True
-    opened: int = 0  # how often people have opened it, as Tableau counts it
+    opened: int | None = None  # how often people have opened it, if Tableau says so
     warning: QualityWarning | None = None  # read for customers in our books only
 
 
@@ -197,9 +197,7 @@ def read(server: TSC.Server, books: Books) -> Actual:
         return found
     content = _content(server, projects)
     views = everything(server.views, usage=True)
-    opened = Counter[str]()
-    for view in views:
-        opened[view.workbook_id] += view.total_views or 0
+    opened = _opened(views)
     subscriptions = _subscriptions(server, views, found.schedules or {})
     has_warnings = True
     customers: dict[int, tuple[Project, ...]] = {}
@@ -363,6 +361,15 @@ def _content(server: TSC.Server, projects: Iterable[TSC.ProjectItem]) -> Mapping
     return content
 
 
+def _opened(views: Iterable[TSC.ViewItem]) -> Counter[str]:
+    """How often people have opened each workbook, by its LUID, as far as Tableau says so."""
+    opened = Counter[str]()
+    for view in views:
+        if view._total_views is not None:  # TSC's property would raise an error
+            opened[view.workbook_id] += view._total_views
+    return opened
+
+
 def _subscriptions(
     server: TSC.Server, views: Iterable[TSC.ViewItem], schedules: Mapping[str, str]
 ) -> Mapping[str, list[Subscription]]:
@@ -392,7 +399,7 @@ def _project(
         known = kind != "project" and marks.bears(item, mark, former)
         if known or (kind != "project" and not is_marked and marks.bears(item, former, mark)):
             labels = frozenset(str(tag) for tag in marks.tags(item))
-            times = opened.get(item.id, 0)
+            times = opened.get(item.id)
             ours.append(Content(kind, item.id, item.name, item.content_url, labels, known, times))  # type: ignore[arg-type]
         else:
             foreign.append(Foreign(kind, item.name))

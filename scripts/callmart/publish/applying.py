@@ -61,9 +61,7 @@ class Outcome:
     error: str | None = None
     alert: str | None = None  # no error, but a person should know it
     is_warned: bool | None = None  # whether its data sources can have a warning now; None if it isn't known
-    opened: Mapping[str, int] | None = (
-        None  # by report: how often people have opened it; None if it wasn't read
-    )
+    opened: Mapping[str, int] | None = None  # how often people have opened each report, if that was read
 
 
 def apply(
@@ -404,7 +402,8 @@ class _Customer:
         if step.luid:
             quality.remove(self.server, step.luid)
         luid = next(c.luid for c in self.content if (c.kind, c.name) == ("data source", step.name))
-        quality.add(self.server, luid, str(self.plan.warning))
+        with suppress(quality.Unavailable):  # the plan knows that only if there was a data source to ask for
+            quality.add(self.server, luid, str(self.plan.warning))
 
     def _suspend_or_resume(self, luid: str) -> None:
         suspended = bool(self.plan.mail_stopped_because or self.plan.problem)

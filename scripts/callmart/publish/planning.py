@@ -93,9 +93,7 @@ class CustomerPlan:
     problem: str | None = None
     exports: bool = False
     warning: str | None = None
-    opened: Mapping[str, int] | None = (
-        None  # by report: how often people have opened it; None if it wasn't read
-    )
+    opened: Mapping[str, int] | None = None  # how often people have opened each report, if that was read
 
 
 @dataclass(frozen=True)
@@ -436,7 +434,11 @@ def _mail_steps(
 def _opened(publication: Publication, project: Project | None) -> dict[str, int]:
     """How often people have opened each report that is there."""
     there = project.of_kind("workbook") if project else {}
-    return {each.report.name: there[each.name].opened for each in publication.workbooks if each.name in there}
+    return {
+        each.report.name: opened
+        for each in publication.workbooks
+        if each.name in there and (opened := there[each.name].opened) is not None
+    }
 
 
 def _warnings(publication: Publication, project: Project | None, actual: Actual) -> Iterator[Step]:
