@@ -171,6 +171,7 @@ class Callmart:
             self._kept[:] = [self.connect()]
             self._kept[0].autocommit = True
             self._kept[0].prepare_threshold = None  # tests make tables anew
+            self._kept[0].execute("set application_name = 'kept'")
         with self._kept[0].transaction():
             yield self._kept[0]
 
