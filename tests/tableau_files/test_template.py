@@ -87,6 +87,19 @@ def test_a_template_that_tableau_saved_works_as_it_is(fill: Fill, saved: str) ->
         assert gone not in result
 
 
+@pytest.mark.parametrize("kept", [True, False], ids=["without the object model", "without a manifest"])
+def test_a_template_of_an_older_tableau_gets_what_it_needs(fill: Fill, saved: str, kept: bool) -> None:
+    feature = r"<(_\.fcp\.\w+\.true\.\.\.)?(ObjectModel\w+|SchemaViewer\w+) />"
+    manifest = r"<document-format-change-manifest>.*</document-format-change-manifest>"
+    older = re.sub(feature, "", saved) if kept else re.sub(manifest, "", saved, flags=re.DOTALL)
+    assert "<ObjectModelTableType" not in older
+    document = etree.fromstring(fill(older))
+    assert not unlisted(document) & {"ObjectModelEncapsulateLegacy", "ObjectModelTableType"}
+    if kept:
+        assert unlisted(document) == set()
+        assert errors(document) == []
+
+
 def test_a_template_may_have_an_earlier_name_of_its_report(
     saved: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

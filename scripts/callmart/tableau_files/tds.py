@@ -25,12 +25,8 @@ from callmart.tableau_files.fields import Field, Part, Relationship, Source
 USER = "http://www.tableausoftware.com/xml/user"
 VERSION = "18.1"
 # The features of later formats that the file uses. Tableau refuses a file that uses others, whatever the schema says.
-MANIFEST = (
-    "ISO8601PeriodTypes",  # period-type-v2
-    "ObjectModelEncapsulateLegacy",
-    "ObjectModelTableType",
-    "SchemaViewerObjectModel",
-)
+OBJECT_MODEL = ("ObjectModelEncapsulateLegacy", "ObjectModelTableType", "SchemaViewerObjectModel")
+MANIFEST = ("ISO8601PeriodTypes", *OBJECT_MODEL)  # the first one is for period-type-v2
 DAYS_KEPT = 730  # never more than two years, with or without a leap day
 EPOCH = (1980, 1, 1, 0, 0, 0)  # the oldest time in a zip file; a fixed time keeps the bytes the same
 

@@ -59,6 +59,7 @@ def fill(file: Path, report: Report, customer: str, source: Source, published: P
     root.set("locale", LOCALES[source.locale])
     _drop_unused(root, own, source)
     attach(own, source, published)
+    _list_features(root)
     references.check(root, source, name)
     return references.serialized(root)
 
@@ -232,6 +233,18 @@ def _disconnect(root: etree._Element, own: etree._Element, source: Source) -> No
     for link in root.iter("datasource"):
         if link.get("name") == own.get("name"):
             link.set("caption", source.title)
+
+
+def _list_features(root: etree._Element) -> None:
+    """Add to the manifest what our data source uses, and an older Tableau, which saved the template, didn't."""
+    manifest = root.find("document-format-change-manifest")
+    if manifest is None:
+        manifest = etree.Element("document-format-change-manifest")
+        root.insert(0, manifest)
+    listed = {feature.tag: feature for feature in manifest}
+    manifest[:] = [
+        listed.get(name, etree.Element(name)) for name in sorted({*map(str, listed), *tds.OBJECT_MODEL})
+    ]
 
 
 def _translate(root: etree._Element, own: etree._Element, source: Source) -> dict[str, str]:
