@@ -22,6 +22,7 @@ from callmart.database import server
 from callmart.database.lock import exclusive
 from callmart_home import Callmart
 from commands import Command, command_from_scratch, command_of, mistake
+from tableau_emulator.state import State
 from today import TODAY, YESTERDAY
 
 DETAILED, NOTHING, GONE = 1042, 1046, 999
@@ -502,6 +503,32 @@ def test_status_as_a_table(ready: Callmart, command: Command) -> None:
     assert "passed" in shown
     assert "…" not in shown
     assert "nobody has opened" not in shown
+
+
+def test_tableau_says_which_days_are_held_back(ready: Callmart, command: Command) -> None:
+    def said() -> list[tuple[str, str]]:
+        with State(ready.home / "emulator") as state:
+            return [
+                (row["name"], row["message"])
+                for row in state.all(
+                    "select name, message from quality_warning join datasource on datasource.id = content_id"
+                )
+            ]
+
+    held = "insert into ops.held_back (customer_id, call_date, build_id, cause) values (%s, '2026-06-01', 1, 'x')"
+    with ready.connect() as owner:
+        owner.execute(held, [DETAILED])
+    assert "+ warning 'Wachtrijen'" in command("publish").stdout
+    sources = {name for name, _ in said()}
+    assert sources >= {"Wachtrijen", "Medewerkers"}
+    assert {message for _, message in said()} == {
+        "Niet meegeteld, omdat de controle van de gegevens nog loopt: ma 1 jun."
+    }
+    assert "warning" not in command("publish").stdout
+    with ready.connect() as owner:
+        owner.execute("delete from ops.held_back")
+    assert "- warning 'Wachtrijen'" in command("publish").stdout
+    assert said() == []
 
 
 def test_status_names_reports_that_nobody_opens(ready: Callmart, command: Command) -> None:
