@@ -28,6 +28,7 @@ from tableau_emulator import (
     permissions,
     pictures,
     projects,
+    quality_warnings,
     revisions,
     schedules,
     sessions,
@@ -48,7 +49,7 @@ from tableau_emulator.state import LoggedRequest, State
 
 RESOURCES = (
     sessions, sites, users, groups, projects, permissions, datasources, workbooks, views, connections, revisions,
-    tags, favorites, uploads, jobs, schedules, tasks, subscriptions, custom_views, catalogue,
+    tags, favorites, uploads, jobs, schedules, tasks, subscriptions, custom_views, quality_warnings, catalogue,
 )  # fmt: skip
 IDENTITY_PATH = desk.PATH
 
