@@ -102,15 +102,9 @@ def test_a_secret_that_others_read_is_refused(tmp_path: Path) -> None:
             credentials.of(wanted)
 
 
-<<<<<<< HEAD
-def connected_app(settings: Settings, **others: Any) -> Settings:
-    """Signs in by a connected app that the emulator trusts."""
-    emulator = ensure_running(settings)
-=======
 def connected_app(settings: Settings, scopes: Iterable[str] | None = None, **others: Any) -> Settings:
     """Signs in by a connected app that the emulator trusts, for these scopes or for all."""
-    emulator = ensure_running(settings.home)
->>>>>>> main
+    emulator = ensure_running(settings)
     secret = "q" * 44
     with State(settings.home / "emulator") as state:
         state.connect_app("client", "secret id", secret, None if scopes is None else list(scopes))
