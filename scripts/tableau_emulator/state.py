@@ -42,6 +42,12 @@ _PRUNED_EVERY = 1_000  # requests
 _STALE_UPLOAD_S = 86_400
 
 
+# The tables of what belongs to content, and goes with it.
+_OF_CONTENT = (
+    "rule", "tag", "connection", "subscription", "revision", "favorite", "task", "quality_warning"
+)  # fmt: skip
+
+
 class LoggedRequest(NamedTuple):
     """An entry of the request log. The path is without the query."""
 
@@ -76,7 +82,8 @@ class State:
             made.mkdir(mode=0o700, parents=True, exist_ok=True)
             if made != folder and not database.exists() and any(made.iterdir()):
                 raise EmulatorError(f"{made} contains files of another program; name another folder.")
-        os.close(os.open(database, os.O_CREAT, 0o600))
+        if not database.exists():  # otherwise closing it would end the locks that this process has on it
+            os.close(os.open(database, os.O_CREAT, 0o600))
         self.database = sqlite3.connect(database, timeout=10, isolation_level=None)
         self.database.row_factory = sqlite3.Row
         _refuse_newer(self.database)
@@ -273,19 +280,24 @@ class State:
         with self.transaction():
             self.update("user", self.user(user, content_url)["id"], password_hash=digest(password))
 
-    def connect_app(self, client_id: str, secret_id: str, secret: str) -> None:
-        """Trusts the JSON web tokens that a connected app signs with this secret."""
+    def connect_app(
+        self, client_id: str, secret_id: str, secret: str, scopes: list[str] | None = None
+    ) -> None:
+        """Trusts the JSON web tokens that a connected app signs with this secret, for these scopes or for all."""
         with self.transaction():
+            self.write("delete from app_scope where secret_id = ?", secret_id)
             self.write(
                 "insert or replace into connected_app (client_id, secret_id, secret) values (?, ?, ?)",
                 client_id, secret_id, secret,
             )  # fmt: skip
+            for scope in scopes or ():
+                self.insert("app_scope", secret_id=secret_id, scope=scope)
 
     def forget(self, content_id: str) -> None:
         """Deletes everything that belongs to content that is being deleted."""
         for revision in self.all("select file from revision where content_id = ?", content_id):
             self.discard(revision["file"])
-        for table in ("rule", "tag", "connection", "subscription", "revision", "favorite", "task"):
+        for table in _OF_CONTENT:
             self.write(f"delete from {table} where content_id = ?", content_id)
 
     def log(self, request: LoggedRequest) -> None:
