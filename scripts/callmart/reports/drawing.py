@@ -119,7 +119,9 @@ def draw(
 
 def _words(scene: Scene) -> dict[str, str]:
     """Words of ours, and what the dimensions are called."""
-    words = {name: scene.language.say(name) for name in ("table", "meaning", "look", "page", "rows", "week_of")}
+    words = {
+        name: scene.language.say(name) for name in ("table", "meaning", "look", "page", "rows", "week_of")
+    }
     for dimension, column in COLUMN.items():
         shown = "agent" if dimension == "agent" else column  # not its key
         words[dimension] = scene.captions.column(shown, scene.language.locale)
@@ -130,9 +132,7 @@ def _labels(scene: Scene, drawn: Sequence[Section]) -> dict[str, dict[str, str]]
     """What the named values of dimensions are called that the sheets show."""
     rows = [row for section in drawn for row in section.records.rows]
     return {
-        name: {
-            row[name]: scene.label(dimension, row[name]) for row in rows if row.get(name) is not None
-        }
+        name: {row[name]: scene.label(dimension, row[name]) for row in rows if row.get(name) is not None}
         for dimension, column in COLUMN.items()
         if dimension not in ("day", "quarter_hour", *TRENDS)
         for name in {dimension, column}  # a list has columns

@@ -99,5 +99,5 @@ class Page:
     sections: Sequence[Section]
     meanings: Sequence[tuple[str, str]]  # caption and description of each measure
     words: dict[str, str]
-    labels: Mapping[str, Mapping[str, str]] = field(default_factory=dict, repr=False)
+    labels: Mapping[str, Mapping[Any, str]] = field(default_factory=dict, repr=False)
     days: Sequence[tuple[str, str]] = ()  # that count: date, and as a person writes it
