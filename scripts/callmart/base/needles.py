@@ -30,8 +30,8 @@ from callmart.base.errors import UserError
 SHORTEST = 6  # bytes of a text that is sought in bytes
 Bytes = bytes | bytearray | memoryview
 
-# A text that is a number in a bigint, and the smallest that is sought as one: of less than 33 bits more than half of the
-# eight bytes would be zeros, which are everywhere.
+# A text that is a number, and the smallest that is sought in a bigint: with less than 33 bits half of the eight bytes
+# would be zeros, which are everywhere.
 _NUMBER, _SMALLEST = re.compile(r"\+?[0-9]{1,18}"), 2**32
 
 _CHUNK = 16 << 20

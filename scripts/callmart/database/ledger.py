@@ -284,8 +284,9 @@ def closed(connection: psycopg.Connection) -> set[int]:
 
 
 def _begin(connection: psycopg.Connection, settings: Settings) -> None:
-    """Begin the ledger, so that every backup names the one that a restore needs, and make the copy when it is set. Raises
-    UserError if that can't be written, or if what is there can't be read.
+    """Begin the ledger, so that every backup names the one that a restore needs, and make the copy when it is set.
+
+    Raises UserError if that can't be written, or if what is there can't be read.
     """
     known = connection.execute("select has_copy from privacy.ledger").fetchone()
     copy = settings.privacy.ledger_copy

@@ -66,7 +66,7 @@ from (
         ('privacy.request', 'agent, caller, contact, recipient', 'subject'),
         ('privacy.request', 'contact', 'contact_key'),
         ('privacy.request', 'staff', 'opened_by, identified_by, planned_by, approved_by'),
-        ('privacy.request', 'nobody', 'asked_right, kind, state, refused_why, identified_how, plan_hash'),
+        ('privacy.request', 'nobody', 'asked_right, kind, state, refused_why, identified_how, plan_hash, key_fingerprint'),
         ('privacy.request', 'nobody', 'blocked_place, blocked_code'),
         ('privacy.secret', 'nobody', 'secret'),
         ('privacy.step', 'staff', 'actor'),
