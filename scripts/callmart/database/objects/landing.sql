@@ -532,6 +532,7 @@ language plpgsql
 security definer
 set search_path = pg_catalog, pg_temp
 set timezone = 'UTC'
+set jit = off -- what has just come has no statistics, so that small queries seem to be worth compiling
 as $$
 declare
     file bigint;
