@@ -92,8 +92,8 @@ def restore(
         out.print("restore: if somebody was erased since this backup, erase that person again")
     else:
         out.print(
-            f"restore: the privacy ledger ends with line {ledger.last(settings())[0]}; if an answer to a person names a "
-            "later one, it is an old copy: let privacy.ledger_copy name the right one, and restore again",
+            f"restore: the privacy ledger ends with line {ledger.last(settings())[0]}; if an answer to a person names "
+            "a later one, it is an old copy: let privacy.ledger_copy name the right one, and restore again",
             soft_wrap=True,
         )
     out.print(f"restore: {_next(take_over=take_over)}", soft_wrap=True)
