@@ -23,6 +23,7 @@ from callmart.declarations import dbt_project
 from callmart.validate import suites
 from callmart_home import Callmart, MakeOnce, clear, copy, let_pass
 from centre import play
+from dbt_by_heart import dbt_by_heart
 from drawn import add_week_before
 
 SHARED = pytest.StashKey[Path]()
@@ -171,9 +172,24 @@ def make_once(shared: Path) -> MakeOnce:
 
 @pytest.fixture(scope="session", autouse=True)
 def parsed_once() -> Iterator[None]:
-    """dbt reads the same project once per process, which takes longer than a small build. Another home gets copies."""
-    inner = dbt_project._parse
+    """dbt reads the same project once per process, which takes longer than a small build. Another home gets copies.
+
+    callmart's own project does not change meanwhile: its files and the marts that were found in them are read once.
+    """
+    inner, own = dbt_project._parse, dbt_project.PROJECT  # type: ignore[attr-defined] # tests set it
+    look, look_once = dbt_project._fingerprint, cache(dbt_project._fingerprint)
+    read, read_once = dbt_project._cached, dict[tuple[bytes, str], Any]()
     known: dict[tuple[Any, ...], tuple[Any, Path]] = {}
+
+    def fingerprint() -> str:
+        return look_once() if own == dbt_project.PROJECT else look()  # type: ignore[attr-defined]
+
+    def cached(settings: Settings, fingerprint: str) -> Any:
+        file = dbt_project._cache_file(settings)
+        told = file.read_bytes() if file.exists() else b"", fingerprint
+        if told not in read_once:
+            read_once[told] = read(settings, fingerprint)
+        return read_once[told]
 
     def parse(settings: Settings) -> Any:
         fingerprint, place = dbt_project._fingerprint(), dbt_project._target(settings)
@@ -191,6 +207,8 @@ def parsed_once() -> Iterator[None]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(dbt_project, "_parse", parse)
+        patch.setattr(dbt_project, "_fingerprint", fingerprint)
+        patch.setattr(dbt_project, "_cached", cached)
         yield
 
 
@@ -249,21 +267,65 @@ def quick_dbt() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def quick_great_expectations() -> Iterator[None]:
-    """Great Expectations writes the name of a class in another way 75 times per expectation; here once."""
-    inner = suites._source
+def learnt_dbt(shared: Path) -> Iterator[None]:
+    """Builds tell the database at once what dbt told it the last time."""
+    with dbt_by_heart(shared):
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def quick_adbc() -> Iterator[None]:
+    """ADBC reads all types of a database for each connection, which takes a quarter of landing a small file; here once
+    per address.
+    """
+    import adbc_driver_postgresql as driver
+    from adbc_driver_manager import AdbcDatabase
+
+    class Kept(AdbcDatabase):
+        def close(self) -> None:
+            """Another connection uses it."""
 
     @cache
-    def snake_case(name: str) -> str:
-        from great_expectations.util import camel_to_snake
+    def connect(uri: str) -> Kept:
+        return Kept(driver=driver._driver_path(), uri=uri)
 
-        return camel_to_snake(name)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(driver, "connect", lambda uri, **_: connect(uri))
+        yield
 
-    def source(uri: str) -> Any:
-        from great_expectations.expectations import expectation  # takes seconds to import
 
-        patch.setattr(expectation, "camel_to_snake", snake_case)
-        return inner(uri)
+@pytest.fixture(scope="session", autouse=True)
+def quick_great_expectations() -> Iterator[None]:
+    """Great Expectations writes an expectation as its configuration 75 times, and whatever names a metric as JSON 150
+    times, though it is words; here once.
+    """
+    inner = suites._source
+    kept: dict[int, tuple[Any, Any]] = {}
+
+    @contextmanager
+    def source(uri: str) -> Iterator[Any]:
+        from great_expectations.core import id_dict
+        from great_expectations.expectations.expectation import Expectation  # takes seconds to import
+
+        write, as_json = (
+            vars(Expectation)["configuration"].fget,
+            vars(id_dict)["convert_to_json_serializable"],
+        )
+
+        def configuration(self: Any) -> Any:
+            if id(self) not in kept:
+                kept[id(self)] = self, write(self)
+            return kept[id(self)][1]
+
+        def named(data: dict[str, Any]) -> Any:
+            words = all(value is None or type(value) in (str, int, bool) for value in data.values())
+            return data if words else as_json(data)
+
+        with pytest.MonkeyPatch.context() as patch, inner(uri) as found:
+            patch.setattr(Expectation, "configuration", property(configuration))
+            patch.setattr(id_dict, "convert_to_json_serializable", named)
+            yield found
+        kept.clear()
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(suites, "_source", source)

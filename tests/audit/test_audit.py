@@ -133,11 +133,11 @@ def only(found: dict[str, Check], *words: str) -> bool:
     return bool(found) and all(any(word in name for word in words) for name in found)
 
 
-def is_about_queues(check: Check, outcome: str) -> bool:
-    """Whether a check found just this of one customer's queue marts, of whichever there are."""
-    found = set(check.found)
-    return f"customer {NAMED}, queue_interval: {outcome}" in found and all(
-        one.startswith(f"customer {NAMED}, ") and one.endswith(outcome) for one in found
+def of_queues(check: Check, customer: int, outcome: str) -> bool:
+    """Whether a check found this of the customer's queue marts, of whichever there are, and nothing else of it."""
+    found = [one for one in check.found if one.startswith(f"customer {customer}, ")]
+    return f"customer {customer}, queue_interval: {outcome}" in found and all(
+        one.endswith(outcome) for one in found
     )
 
 
@@ -266,87 +266,111 @@ def own_rows(found: dict[str, Check]) -> tuple[str, ...]:
     return next(check.found for name, check in found.items() if "login: own rows" in name)
 
 
-@pytest.mark.parametrize(
-    ("cause", "whose"),
-    [
-        ('{"project": "1042 Voorbeeld BV"}', "the name of"),  # so it stood in ops.publication
-        ("mailed to noor@example.org, who called", "an agent of"),
-        ("Voorbeelden", None),
-    ],
-)
-def test_a_name_that_auditor_and_operator_read_is_a_breach(
-    published: Callmart, cause: str, whose: str | None
-) -> None:
-    with done(
-        published,
-        f"insert into ops.dirty_day (customer_id, call_date, cause) values ({NAMED}, current_date, '{cause}')",
-        f"delete from ops.dirty_day where customer_id = {NAMED} and cause = '{cause}'",
-    ):
-        found = failed(published)
-    told = [f"{duty}: ops.dirty_day.cause contains {whose} customer {NAMED}" for duty in names.NAMELESS]
-    assert [list(check.found) for check in found.values()] == ([told] if whose else [])
-    assert only(found, "no name or mail address") or whose is None
+AGENT_KEY = f"(select min(agent_key) from raw.event where customer_id = {STANDARD})"
+NAMES = {
+    '{"project": "1042 Voorbeeld BV"}': "the name of",  # so it stood in ops.publication
+    "mailed to noor@example.org, who called": "an agent of",
+    "Voorbeelden": None,
+}
+
+# What each check is about, and how it ends again: looked for together, as above.
+WRONGS = {
+    "insert into ops.dirty_day (customer_id, call_date, cause) values "
+    + ", ".join(f"({NAMED}, current_date - {n}, '{cause}')" for n, cause in enumerate(NAMES)): (
+        f"delete from ops.dirty_day where customer_id = {NAMED}"
+    ),
+    f"insert into store.agent_day (customer_id, call_date, agent_key) values"
+    f" ({NAMED}, access.retention_floor() - 1, 'old')": "delete from store.agent_day where agent_key = 'old'",
+    "insert into store.agent_day (customer_id, call_date, agent_key)"
+    f" select {NAMED}, max(call_date), 'smuggled' from store.agent_day": (
+        "delete from store.agent_day where agent_key = 'smuggled'"
+    ),
+    "insert into ops.held_back select customer_id, call_date, build_id, 'a check'"
+    f" from ops.opened_day where customer_id = {NAMED} and isfinite(call_date) limit 1": (
+        "delete from ops.held_back"
+    ),
+    f"insert into ops.dirty_day (customer_id, call_date, cause) values ({NONE}, current_date, 'a test')": (
+        f"delete from ops.dirty_day where customer_id = {NONE}"
+    ),
+    "alter table ops.audit_log disable trigger append_only": (
+        "alter table ops.audit_log enable trigger append_only"
+    ),
+    f"update store.queue_interval set queue = {AGENT_KEY} where customer_id = {STANDARD}": (
+        f"update store.queue_interval set queue = '{queue_of(STANDARD)}' where customer_id = {STANDARD}"
+    ),
+}
 
 
-def test_an_old_row_is_a_breach(published: Callmart) -> None:
+@pytest.fixture(scope="module")
+def wrong(published: Callmart, green: audit.Audit) -> dict[str, Check]:
+    """What fails while much is wrong in the tables, and among the files."""
+    key = published.home / "keys" / f"customer_{NONE}.key"
+    folder = extract.folder(published.settings)
+    strays = folder / str(STANDARD) / "agent.hyper", folder / "left.over"
     with published.connect() as owner:
         owner.execute("select access.ensure_month('store.agent_day', access.retention_floor() - 1)")
-    with done(
-        published,
-        "insert into store.agent_day (customer_id, call_date, agent_key)"
-        f" values ({NAMED}, access.retention_floor() - 1, 'old')",
-        "delete from store.agent_day where agent_key = 'old'",
-    ):
-        found = failed(published)
-    assert found["retention: the expiry finds nothing that is due, in tables and files"].breaches
-    assert any(name.startswith("retention: nothing older than") for name in found)
-    assert only(found, "retention", "every visible day")
-
-
-def test_a_row_that_was_never_opened_is_a_breach(published: Callmart) -> None:
-    with done(
-        published,
-        "insert into store.agent_day (customer_id, call_date, agent_key) "
-        f"select {NAMED}, max(call_date), 'smuggled' from store.agent_day",
-        "delete from store.agent_day where agent_key = 'smuggled'",
-    ):
-        found = failed(published)
-    assert only(found, "every visible day")
-
-
-def test_a_held_back_day_that_is_visible_is_a_breach(published: Callmart) -> None:
-    with done(
-        published,
-        f"insert into ops.held_back select customer_id, call_date, build_id, 'a check'"
-        f" from ops.opened_day where customer_id = {NAMED} and isfinite(call_date) limit 1",
-        "delete from ops.held_back",
-    ):
-        found = failed(published)
-    assert only(found, "no day that is held back")
-
-
-def test_what_is_kept_of_who_ordered_nothing_is_a_breach(published: Callmart) -> None:
-    key = published.home / "keys" / f"customer_{NONE}.key"
+    shutil.copy(folder / str(NAMED) / "agent.hyper", strays[0])
+    strays[1].touch()
     key.write_bytes(b"left over")
-    with done(
-        published,
-        f"insert into ops.dirty_day (customer_id, call_date, cause) values ({NONE}, current_date, 'a test')",
-        f"delete from ops.dirty_day where customer_id = {NONE}",
-    ):
+    with ExitStack() as wrongs:
+        for change, undo in WRONGS.items():
+            wrongs.enter_context(done(published, change, undo))
         found = failed(published)
-    key.unlink()
-    (check,) = found.values()
-    assert check.found == (f"ops.dirty_day: customer {NONE}", f"keys/customer_{NONE}.key")
+    for file in (key, *strays):
+        file.unlink()
+    return found
 
 
-def test_an_audit_log_that_can_be_changed_is_a_breach(published: Callmart) -> None:
-    with done(
-        published,
-        "alter table ops.audit_log disable trigger append_only",
-        "alter table ops.audit_log enable trigger append_only",
-    ):
-        found = failed(published)
-    assert found["audit log: it is append-only, for its owner too"].breaches == 3
+def test_a_name_that_auditor_and_operator_read_is_a_breach(wrong: dict[str, Check]) -> None:
+    (check,) = (check for name, check in wrong.items() if "no name or mail address" in name)
+    assert sorted(check.found) == sorted(
+        f"{duty}: ops.dirty_day.cause contains {whose} customer {NAMED}"
+        for duty in names.NAMELESS
+        for whose in NAMES.values()
+        if whose
+    )
+
+
+def test_an_old_row_is_a_breach(wrong: dict[str, Check]) -> None:
+    assert wrong["retention: the expiry finds nothing that is due, in tables and files"].breaches
+    assert any(name.startswith("retention: nothing older than") for name in wrong)
+
+
+def test_a_row_that_was_never_opened_is_a_breach(wrong: dict[str, Check]) -> None:
+    assert any("every visible day" in name for name in wrong)
+
+
+def test_a_held_back_day_that_is_visible_is_a_breach(wrong: dict[str, Check]) -> None:
+    assert any("no day that is held back" in name for name in wrong)
+
+
+def test_what_is_kept_of_who_ordered_nothing_is_a_breach(wrong: dict[str, Check]) -> None:
+    assert (f"ops.dirty_day: customer {NONE}", f"keys/customer_{NONE}.key") in [
+        check.found for check in wrong.values()
+    ]
+
+
+def test_an_audit_log_that_can_be_changed_is_a_breach(wrong: dict[str, Check]) -> None:
+    assert wrong["audit log: it is append-only, for its owner too"].breaches == 3
+
+
+def test_a_file_that_nobody_ordered_is_a_breach(wrong: dict[str, Check]) -> None:
+    assert wrong["extracts: no file that no contract orders"].found == (
+        f"extracts/{STANDARD}/agent.hyper",
+        "extracts/left.over",
+    )
+
+
+def test_an_agent_in_a_mart_that_standard_opens_is_a_breach(wrong: dict[str, Check]) -> None:
+    assert wrong[f"agents: {agents.NAME}: marts"].found == (f"customer {STANDARD}, queue_interval: 1 agents",)
+
+
+def test_nothing_else_is_wrong(wrong: dict[str, Check]) -> None:
+    about = (
+        "no name or mail address", "retention", "every visible day", "no day that is held back", "contracts",
+        "audit log", "extracts: no file", "file: own rows", "expiry", "one place", "agents", "rights",
+    )  # fmt: skip
+    assert only(wrong, *about), sorted(wrong)
 
 
 TAKES_MORE = {
@@ -386,45 +410,94 @@ def test_more_sessions_than_the_server_has_are_a_breach(
     assert "the server has 287" in found.found[0]
 
 
-def test_another_customers_extract_is_a_breach(published: Callmart) -> None:
-    folder = extract.folder(published.settings)
-    own, kept = folder / str(NAMED) / "queue.hyper", published.home.with_name("kept.hyper")
-    shutil.copy(own, kept)
-    shutil.copy(folder / str(ANONYMOUS) / "queue.hyper", own)
-    found = failed(published)
-    shutil.copy(kept, own)
-    kept.unlink()
-    (check,) = found.values()
-    assert is_about_queues(check, "DIFFERS")
+@contextmanager
+def on_tableau(callmart: Callmart, customer: int) -> Iterator[tuple[TSC.Server, TSC.ProjectItem]]:
+    """The project of a customer on the emulator, as a person with the rights finds it."""
+    with tableau.connect(callmart.settings) as tableau_server:
+        projects = [
+            each for each in TSC.Pager(tableau_server.projects) if each.name.startswith(f"{customer} ")
+        ]
+        assert len(projects) == 1
+        yield tableau_server, projects[0]
 
 
-def test_a_file_that_nobody_ordered_is_a_breach(published: Callmart) -> None:
-    folder = extract.folder(published.settings)
-    stray = folder / str(STANDARD) / "agent.hyper"
-    shutil.copy(folder / str(NAMED) / "agent.hyper", stray)
-    (folder / "left.over").touch()
-    found = failed(published)
-    stray.unlink()
-    (folder / "left.over").unlink()
-    assert found["extracts: no file that no contract orders"].found == (
-        f"extracts/{STANDARD}/agent.hyper",
-        "extracts/left.over",
+def put_on_tableau(callmart: Callmart, rows_of: int) -> None:
+    """Overwrite the queues of a customer with those of another, and let the tag say that all is well."""
+    file = extract.folder(callmart.settings) / str(rows_of) / "queue.hyper"
+    with on_tableau(callmart, NAMED) as (tableau_server, project):
+        sources = [each for each in TSC.Pager(tableau_server.datasources) if each.project_id == project.id]
+        (source,) = (each for each in sources if each.name == "Wachtrijen")
+        tags = set(source.tags)
+        source = tableau_server.datasources.publish(source, str(file), tableau_server.PublishMode.Overwrite)
+        tableau_server.datasources.add_tags(source, tags)
+
+
+@pytest.fixture(scope="module")
+def elsewhere(published: Callmart, green: audit.Audit) -> dict[str, Check]:
+    """What fails while files are wrong, and what stands on Tableau."""
+    folder, away = extract.folder(published.settings), published.home.with_name("away.hyper")
+    own, others, kept = (
+        folder / str(NAMED) / "queue.hyper",
+        folder / str(ANONYMOUS) / "queue.hyper",
+        published.home.with_name("kept.hyper"),
     )
-    assert only(found, "extracts", "file: own rows", "expiry", "one place")
+    put_on_tableau(published, ANONYMOUS)
+    with on_tableau(published, NAMED) as (tableau_server, project):
+        foreign = tableau_server.datasources.publish(
+            TSC.DatasourceItem(project.id, "Something else"),
+            str(others),
+            tableau_server.PublishMode.CreateNew,
+        )
+        groups = list(TSC.Pager(tableau_server.groups))
+        group = next(each for each in groups if each.name.endswith(f"-{NAMED}"))
+        user = tableau_server.users.add(TSC.UserItem("iemand@example.org", "Viewer"))
+        tableau_server.groups.add_user(group, user.id)
+        everybody = next(each for each in groups if each.name == "All Users")
+        rule = TSC.PermissionsRule(everybody, {TSC.Permission.Capability.Read: TSC.Permission.Mode.Allow})
+        tableau_server.projects.update_permissions(project, [rule])
+    shutil.copy(own, kept)
+    shutil.copy(others, own)
+    others.rename(away)
+    found = failed(published)
+    away.rename(others)
+    kept.rename(own)
+    with on_tableau(published, NAMED) as (tableau_server, project):
+        tableau_server.projects.delete_permission(project, rule)
+        tableau_server.users.remove(user.id)
+        tableau_server.datasources.delete(foreign.id)
+    put_on_tableau(published, NAMED)
+    return found
 
 
-AGENT_KEY = f"(select min(agent_key) from raw.event where customer_id = {STANDARD})"
+def test_a_file_of_another_customer_or_none_is_a_breach(elsewhere: dict[str, Check]) -> None:
+    check = next(check for name, check in elsewhere.items() if "file: own rows" in name)
+    assert of_queues(check, NAMED, "DIFFERS")
+    assert of_queues(check, ANONYMOUS, "MISSING")
 
 
-def test_an_agent_in_a_mart_that_standard_opens_is_a_breach(published: Callmart) -> None:
-    with done(
-        published,
-        f"update store.queue_interval set queue = {AGENT_KEY} where customer_id = {STANDARD}",
-        f"update store.queue_interval set queue = '{queue_of(STANDARD)}' where customer_id = {STANDARD}",
-    ):
-        found = failed(published)
-    assert found[f"agents: {agents.NAME}: marts"].found == (f"customer {STANDARD}, queue_interval: 1 agents",)
-    assert only(found, "agents")
+def test_anothers_rows_on_tableau_are_a_breach(elsewhere: dict[str, Check]) -> None:
+    check = next(check for name, check in elsewhere.items() if "Tableau: own rows" in name)
+    assert of_queues(check, NAMED, "DIFFERS")
+
+
+def test_foreign_content_on_tableau_is_a_breach(elsewhere: dict[str, Check]) -> None:
+    assert (f"customer {NAMED}: a data source that is not ours",) in [
+        check.found for check in elsewhere.values()
+    ]
+
+
+def test_whoever_reaches_a_project_and_is_no_recipient_is_a_breach(elsewhere: dict[str, Check]) -> None:
+    found = [check.found for check in elsewhere.values()]
+    assert (f"customer {NAMED}: other rights than those of its group; publish again",) in found
+    (reached,) = (told for told in found if any("reaches project" in one for one in told))
+    another, member = sorted(reached)
+    assert another.startswith(f"customer {NAMED}: c…@twee.example (Viewer) reaches project ")
+    assert member.startswith(f"customer {NAMED}: i…@example.org (Viewer) reaches project ")
+    assert member.endswith("(Connect, ExportImage, Filter, Read); publish again")
+
+
+def test_nothing_else_is_wrong_elsewhere(elsewhere: dict[str, Check]) -> None:
+    assert len(elsewhere) == 5
 
 
 def test_an_agent_in_a_file_that_standard_opens_is_a_breach(published: Callmart) -> None:
@@ -463,87 +536,6 @@ def test_a_look_for_agents_that_finds_none_of_the_planted_proves_nothing(
     assert {name: check.outcome for name, check in found.items()} == dict.fromkeys(
         places[1:], "NOTHING TO LOOK AT"
     )
-
-
-def test_a_missing_file_is_not_passed_over(published: Callmart) -> None:
-    own = extract.folder(published.settings) / str(NAMED) / "queue.hyper"
-    away = published.home.with_name("away.hyper")
-    own.rename(away)
-    found = failed(published)
-    away.rename(own)
-    (check,) = found.values()
-    assert is_about_queues(check, "MISSING")
-
-
-@contextmanager
-def on_tableau(callmart: Callmart, customer: int) -> Iterator[tuple[TSC.Server, TSC.ProjectItem]]:
-    """The project of a customer on the emulator, as a person with the rights finds it."""
-    with tableau.connect(callmart.settings) as tableau_server:
-        projects = [
-            each for each in TSC.Pager(tableau_server.projects) if each.name.startswith(f"{customer} ")
-        ]
-        assert len(projects) == 1
-        yield tableau_server, projects[0]
-
-
-def test_foreign_content_on_tableau_is_a_breach(published: Callmart) -> None:
-    with on_tableau(published, NAMED) as (tableau_server, project):
-        file = extract.folder(published.settings) / str(ANONYMOUS) / "queue.hyper"
-        item = tableau_server.datasources.publish(
-            TSC.DatasourceItem(project.id, "Something else"), str(file), tableau_server.PublishMode.CreateNew
-        )
-    found = failed(published)
-    with on_tableau(published, NAMED) as (tableau_server, _):
-        tableau_server.datasources.delete(item.id)
-    (check,) = found.values()
-    assert check.found == (f"customer {NAMED}: a data source that is not ours",)
-
-
-def put_on_tableau(callmart: Callmart, rows_of: int) -> None:
-    """Overwrite the queues of a customer with those of another, and let the tag say that all is well."""
-    file = extract.folder(callmart.settings) / str(rows_of) / "queue.hyper"
-    with on_tableau(callmart, NAMED) as (tableau_server, project):
-        sources = [each for each in TSC.Pager(tableau_server.datasources) if each.project_id == project.id]
-        (source,) = (each for each in sources if each.name == "Wachtrijen")
-        tags = set(source.tags)
-        source = tableau_server.datasources.publish(source, str(file), tableau_server.PublishMode.Overwrite)
-        tableau_server.datasources.add_tags(source, tags)
-
-
-def test_anothers_rows_on_tableau_are_a_breach(published: Callmart) -> None:
-    put_on_tableau(published, ANONYMOUS)
-    found = failed(published)
-    put_on_tableau(published, NAMED)
-    (check,) = found.values()
-    assert is_about_queues(check, "DIFFERS")
-
-
-def test_a_member_that_is_no_recipient_is_a_breach(published: Callmart) -> None:
-    with on_tableau(published, NAMED) as (tableau_server, _):
-        group = next(each for each in TSC.Pager(tableau_server.groups) if each.name.endswith(f"-{NAMED}"))
-        user = tableau_server.users.add(TSC.UserItem("iemand@example.org", "Viewer"))
-        tableau_server.groups.add_user(group, user.id)
-    found = failed(published)
-    with on_tableau(published, NAMED) as (tableau_server, _):
-        tableau_server.users.remove(user.id)
-    (check,) = found.values()
-    (told,) = check.found
-    assert told.startswith(f"customer {NAMED}: i…@example.org (Viewer) reaches project ")
-    assert told.endswith("(Connect, ExportImage, Filter, Read); publish again")
-
-
-def test_a_project_that_others_reach_is_a_breach(published: Callmart) -> None:
-    with on_tableau(published, NAMED) as (tableau_server, project):
-        everybody = next(each for each in TSC.Pager(tableau_server.groups) if each.name == "All Users")
-        rule = TSC.PermissionsRule(everybody, {TSC.Permission.Capability.Read: TSC.Permission.Mode.Allow})
-        tableau_server.projects.update_permissions(project, [rule])
-    found = failed(published)
-    with on_tableau(published, NAMED) as (tableau_server, project):
-        tableau_server.projects.delete_permission(project, rule)
-    rights, reached = found.values()
-    assert rights.found == (f"customer {NAMED}: other rights than those of its group; publish again",)
-    (told,) = reached.found  # the recipient of another customer
-    assert told.startswith(f"customer {NAMED}: c…@twee.example (Viewer) reaches project ")
 
 
 def test_after_all_that_everything_holds_again(published: Callmart) -> None:

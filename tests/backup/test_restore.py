@@ -4,7 +4,7 @@ import json
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import date, timedelta
+from datetime import date, datetime, time, timedelta
 from functools import partial
 from pathlib import Path
 
@@ -412,10 +412,8 @@ def test_an_old_backup_needs_the_clock_confirmed_and_what_is_too_old_goes_first(
     """Two years later one of the three days is still kept."""
     floor = YESTERDAY
     today = floor.replace(year=floor.year + 2)
-    now = clock.now
-    monkeypatch.setattr(
-        clock, "now", lambda connection: now(connection) + (today - date.today()) + timedelta(hours=1)
-    )
+    noon = datetime.combine(today, time(12), emptied.settings.zone)
+    monkeypatch.setattr(clock, "now", lambda _: noon)
     days = "select distinct call_date from store.queue_day"
     seen: list[list[date]] = []
     apply = memberships.apply

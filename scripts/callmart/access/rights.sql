@@ -103,8 +103,7 @@ select distinct
     format('%I.%I', nspname, t.relname),
     quote_ident(a.attname)
 from access.definition
-inner join access.current_definition using (object, definition)
-inner join pg_class as v on v.oid = to_regclass(object)
+inner join pg_class as v on v.oid = to_regclass(object) and access.view_definition(v.oid) = definition
 inner join pg_rewrite on ev_class = v.oid
 inner join pg_depend on classid = 'pg_rewrite'::regclass and objid = pg_rewrite.oid
 inner join pg_class as t on refclassid = 'pg_class'::regclass and t.oid = refobjid

@@ -1,4 +1,4 @@
-"""DuckDB macros for telephone numbers, so that every source and every request writes a number the same way.
+"""Telephone numbers: every source and every request writes a number the same way, by these macros of DuckDB.
 
 is_withheld(number)         true for the words that telephone systems write instead of a withheld number
 telephone_number(number)    the number in E.164, or a short number unchanged; null if the text is not a number
@@ -9,17 +9,10 @@ is_dialled(exten)           true if the agent dialled an outside number, not an 
 
 from collections.abc import Iterable
 
-import duckdb
-
-from callmart.base import sql_file
+from callmart.base import duck, sql_file
 from callmart.base.keys import keyed
 
 SQL = sql_file.statements(__file__)
-
-
-def define_macros(connection: duckdb.DuckDBPyConnection) -> None:
-    """Define the macros, for this connection and its cursors."""
-    connection.execute(SQL["macros"])
 
 
 def numbers_in_names(names: Iterable[str]) -> dict[str, str]:
@@ -27,15 +20,13 @@ def numbers_in_names(names: Iterable[str]) -> dict[str, str]:
     likely = [name for name in names if sum(map(str.isdigit, name)) > 6 or len(name) == 32]
     if not likely:
         return {}
-    with duckdb.connect(":memory:") as connection:
-        define_macros(connection)
+    with duck.connect() as connection:
         return dict(connection.execute(SQL["numbers_in_names"], {"names": likely}).fetchall())
 
 
 def number_of(word: str) -> str | None:
     """The telephone number that a person has written. None if it is none, or stands for a withheld one."""
-    with duckdb.connect(":memory:") as connection:
-        define_macros(connection)
+    with duck.connect() as connection:
         found = connection.execute(SQL["number_of"], {"word": word}).fetchone()
     return str(found[0]) if found else None
 

@@ -1,12 +1,12 @@
 -- name: macros
-create or replace temp macro is_withheld(number) as regexp_full_match(
+create macro is_withheld(number) as regexp_full_match(
     lower(trim(number)),
     '[^a-z0-9]*(sips?:)?'
     || '(anonymous|unknown|unavailable|restricted|private|withheld|blocked|anoniem|onbekend|afgeschermd|privé)'
     || '([^a-z].*)?'
 );
 
-create or replace temp macro _undecorated(number) as regexp_replace(
+create macro _undecorated(number) as regexp_replace(
     regexp_replace(
         regexp_replace(number, '[\s./\x{A0}-]', '', 'g'),
         '^(\+31|0031)\(0\)', '\1'
@@ -14,27 +14,27 @@ create or replace temp macro _undecorated(number) as regexp_replace(
     '[()]', '', 'g'
 );
 
-create or replace temp macro _international(digits) as case
+create macro _international(digits) as case
     when digits like '00%' then '+' || substr(digits, 3)
     when regexp_full_match(digits, '0[1-9]\d{6,}') then '+31' || substr(digits, 2)
     when regexp_full_match(digits, '31\d{9}') then '+' || digits
     else digits
 end;
 
-create or replace temp macro telephone_number(number) as nullif(
+create macro telephone_number(number) as nullif(
     regexp_extract(_international(_undecorated(number)), '^(\+[1-9]\d{6,14}|\d{2,15})$'), ''
 );
 
-create or replace temp macro is_dialled(exten) as
+create macro is_dialled(exten) as
 regexp_full_match(exten, '[+0].*|\d{6,}') and telephone_number(exten) is not null;
 
 -- Seven digits or more, whatever spaces and dashes are between them. So that a key is always told from a name, a name
 -- that has the form of a key counts as well.
-create or replace temp macro looks_like_number(name) as
+create macro looks_like_number(name) as
 regexp_matches(name, '\p{Nd}([\s\p{Zs}\p{Pd}]*\p{Nd}){6}|^[0-9a-f]{32}$');
 
 -- A number has one key however it is written, and any other name its own.
-create or replace temp macro number_in_name(name) as coalesce(telephone_number(name), name);
+create macro number_in_name(name) as coalesce(telephone_number(name), name);
 
 -- name: numbers_in_names
 select

@@ -19,7 +19,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from callmart.base import sql_file, telephone
+from callmart.base import sql_file
 from callmart.land.source import Tally, UnknownVerbs, as_source
 from callmart.land.source_times import EPOCH_TIME, Times
 
@@ -137,7 +137,6 @@ class ChannelLog:
         self._has_music = False  # older versions of Asterisk don't log music
         self._channels: dict[str, Channel] = {}
         self._bridges: dict[str, Bridge] = {}
-        telephone.define_macros(connection)
 
     def canonical(self, rows: pa.Table) -> pa.Table:
         """Return the events of a batch with the columns CEL_READ, by SOURCE_SCHEMA. Unreadable rows are rejected."""

@@ -6,7 +6,7 @@ dropped before anything else is done with it.
 
 import duckdb
 
-from callmart.base import sql_file, telephone
+from callmart.base import sql_file
 from callmart.base.raw_format import (
     DIRECTIONS,
     LINE_PLATFORMS,
@@ -30,41 +30,20 @@ _TIME = r"[12]\d{3}-\d\d-\d\d[T ]([01]\d|2[0-3]):[0-5]\d:[0-5]\d"
 def set_up(
     connection: duckdb.DuckDBPyConnection, defaults: Defaults, gate: Gate, *, is_queue_log: bool
 ) -> None:
-    """Create the tables, macros and views that judge each batch (`source`)."""
+    """Create the tables and macros that judging needs."""
     connection.execute(f"set variable customer = {defaults.customer_id or 'null'}::integer")
     connection.execute("set variable platform = $platform", {"platform": defaults.platform})
     connection.execute("set variable platform_given = $given", {"given": defaults.platform_given})
     connection.execute("set variable latest = $latest::timestamptz", {"latest": gate.latest})
     # A queue_log can connect a caller to no agent (NONE): the call is answered without an agent.
     connection.execute("set variable is_queue_log = $is_queue_log", {"is_queue_log": is_queue_log})
-    connection.register("source", SOURCE_SCHEMA.empty_table())  # views need it when they are created
+    connection.register("source", SOURCE_SCHEMA.empty_table())  # a query needs it when it is made
     connection.register("contract_periods_arrow", contract_periods(gate))
     connection.register("secrets_arrow", secrets(gate))
     connection.register("statuses_arrow", gate.statuses)
     connection.register("events_arrow", events_table())
-    telephone.define_macros(connection)
     connection.execute(SQL["tables"])
     connection.execute(SQL["macros"].format(time=_TIME))
-    values = ", ".join(f"nullif({column}, '') as {column}" for column in SOURCE_COLUMNS)
-    connection.execute(SQL["arrived"].format(time=_TIME, values=values))
-    connection.execute(
-        SQL["judged"].format(
-            platforms=_words(PLATFORMS),
-            line_platforms=_words(LINE_PLATFORMS),
-            statuses=_words(STATUSES),
-            directions=_words(DIRECTIONS),
-            target_kinds=_words(TARGET_KINDS),
-            longest_duration_s=LONGEST_DURATION_S,
-            longest_text=LONGEST_TEXT,
-            texts=", ".join(TEXT_COLUMNS),
-            control_character=_first_fault(
-                r"regexp_matches({column}, '\p{{Cc}}')", "holds a control character"
-            ),
-            too_long=_first_fault(
-                f"length({{column}}) > {LONGEST_TEXT}", f"is longer than {LONGEST_TEXT} characters"
-            ),
-        )
-    )
 
 
 def _words(words: tuple[str, ...]) -> str:
@@ -76,3 +55,24 @@ def _first_fault(condition: str, fault: str) -> str:
     """SQL for the fault of the first text column that meets the condition; it names the column."""
     branches = (f"when {condition.format(column=column)} then '{column} {fault}'" for column in TEXT_COLUMNS)
     return f"case {' '.join(branches)} end"
+
+
+# What judges a batch (`source`), to stand in a query. Views would be read anew for each view over them.
+ARRIVED = SQL["arrived"].format(
+    time=_TIME, values=", ".join(f"nullif({column}, '') as {column}" for column in SOURCE_COLUMNS)
+)
+JUDGED = SQL["judged"].format(
+    arrived=ARRIVED,
+    platforms=_words(PLATFORMS),
+    line_platforms=_words(LINE_PLATFORMS),
+    statuses=_words(STATUSES),
+    directions=_words(DIRECTIONS),
+    target_kinds=_words(TARGET_KINDS),
+    longest_duration_s=LONGEST_DURATION_S,
+    longest_text=LONGEST_TEXT,
+    texts=", ".join(TEXT_COLUMNS),
+    control_character=_first_fault(r"regexp_matches({column}, '\p{{Cc}}')", "holds a control character"),
+    too_long=_first_fault(
+        f"length({{column}}) > {LONGEST_TEXT}", f"is longer than {LONGEST_TEXT} characters"
+    ),
+)

@@ -1,4 +1,4 @@
--- Judges rows. `source` is the batch. The tables are created once per file; the views are queried for each batch.
+-- Judges rows. `source` is the batch. The tables are created once per file; the queries are asked for each batch.
 
 -- name: tables
 create temp table contract_periods as
@@ -34,7 +34,6 @@ end;
 
 -- name: arrived
 -- One row per row of the batch, with the contract that covers it.
-create temp view arrived as
 with texts as (
     select
         line_number,
@@ -79,9 +78,8 @@ left join contract_periods
 
 -- name: judged
 -- One row per row that a contract covers, read by the rules of the raw format. `fault` is null if the row follows them.
-create temp view judged as
 with let_in as (
-    select * from arrived
+    select * from ({arrived})
     where not turned_away
 ),
 

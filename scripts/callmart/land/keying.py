@@ -3,6 +3,7 @@
 import duckdb
 
 from callmart.base import sql_file
+from callmart.land.judging import JUDGED
 
 SQL = sql_file.statements(__file__)
 
@@ -13,4 +14,4 @@ def keyed_events(connection: duckdb.DuckDBPyConnection) -> duckdb.DuckDBPyRelati
     The relation is a query; it is evaluated anew for each batch.
     """
     connection.execute(SQL["macros"])
-    return connection.sql(SQL["keyed_events"])
+    return connection.sql(SQL["keyed_events"].format(judged=JUDGED))

@@ -1,4 +1,4 @@
--- Replaces persons by keys, and gives each event a key of its own. `judged` holds the rows.
+-- Replaces persons by keys, and gives each event a key of its own. `judged` stands for the query that judges them.
 
 -- name: macros
 create temp macro keyed(inner_key, outer_key, kind, value) as
@@ -16,7 +16,7 @@ signed(('0x' || left(sha256(prefix || encode(number::varchar)), 16))::ubigint);
 -- name: keyed_events
 -- One row per judged row, as it is stored, with its `fault`, and with `agent` and `nameable` to name agents.
 with checked as materialized (
-    select * from judged
+    select * from ({judged})
 ),
 
 -- Every value that is stored as a key.

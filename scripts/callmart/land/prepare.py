@@ -11,6 +11,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from callmart.base import duck
 from callmart.base.ahead import ahead
 from callmart.base.errors import UserError
 from callmart.base.raw_format import EVENT_SCHEMA
@@ -120,7 +121,7 @@ class Prepared:
 
     def _count_turned_away(self) -> None:
         counts = self._connection.sql(
-            "select customer_id, count(distinct line_number) from arrived where turned_away group by all"
+            f"select customer_id, count(distinct line_number) from ({judging.ARRIVED}) where turned_away group by all"
         ).fetchall()
         for customer_id, count in counts:
             self.turned_away_by[customer_id if customer_id in self._customers else None] += count
@@ -145,10 +146,7 @@ class Prepared:
 def prepare(path: Path, format: str, defaults: Defaults, gate: Gate, limits: Limits) -> Prepared:
     """Open a file and get ready to read its events. Raises UserError for what is wrong at the file's beginning."""
     pa.set_memory_pool(pa.system_memory_pool())  # other pools don't return freed memory
-    connection = duckdb.connect(
-        ":memory:", config={"threads": 2, "temp_directory": "", "allocator_flush_threshold": "1MB"}
-    )
-    connection.execute("set TimeZone = 'UTC'")
+    connection = duck.connect()
     # The source needs its own cursor, as another thread reads it ahead.
     source = readers.open_source(path, format, limits, connection.cursor())
     is_queue_log = source.form in ("queue_log", "queue_log_realtime")

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 import duckdb
 import pyarrow as pa
 
-from callmart.base import sql_file, telephone
+from callmart.base import sql_file
 from callmart.base.raw_format import EVENTS, LONGEST_DURATION_S
 from callmart.land.source import Tally, UnknownVerbs, as_source
 from callmart.land.source_times import Times
@@ -93,7 +93,6 @@ class QueueLog:
         self._connection = connection
         self._times = Times(connection, tally, time_zone)
         connection.execute(SQL["macros"].format(longest_duration_s=LONGEST_DURATION_S))
-        telephone.define_macros(connection)
         connection.register("verbs", _verbs_table())
 
     def canonical(self, rows: pa.Table) -> pa.Table:

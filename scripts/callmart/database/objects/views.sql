@@ -1,6 +1,35 @@
+-- A hash of a view as it is now. For views that customers read it includes owner, rights and whom the columns point to.
+create or replace function access.view_definition(view regclass) returns text
+stable
+language sql
+as $$
+select
+    md5(
+        pg_get_viewdef(oid)
+        || coalesce(reloptions::text, '')
+        || case
+            when relnamespace = 'mart'::regnamespace
+                then
+                    relowner::regrole::text
+                    || coalesce(relacl::text, '')
+                    || coalesce(
+                        (
+                            select string_agg(attacl::text, ' ' order by attnum)
+                            from pg_catalog.pg_attribute
+                            where attrelid = view and attacl is not null
+                        ),
+                        ''
+                    )
+                    || access.declared_persons(view)::text
+            else ''
+        end
+    )
+from pg_catalog.pg_class
+where oid = view and relkind = 'v'
+$$;
+
 -- A hash of each function and view, of whom the columns of each table point to, and of the policies of each table that
--- is no mart, as it is now. access.definition has the hashes as callmart made them; a difference is drift. For views
--- that customers read, the hash includes owner, rights and whom the columns point to.
+-- is no mart, as it is now. access.definition has the hashes as callmart made them; a difference is drift.
 create or replace view access.current_definition as
 select
     p.oid::regprocedure::text as object,
@@ -14,26 +43,7 @@ where
 union all
 select
     v.oid::regclass::text,
-    md5(
-        pg_get_viewdef(v.oid)
-        || coalesce(v.reloptions::text, '')
-        || case
-            when v.relnamespace = 'mart'::regnamespace
-                then
-                    v.relowner::regrole::text
-                    || coalesce(v.relacl::text, '')
-                    || coalesce(
-                        (
-                            select string_agg(attacl::text, ' ' order by attnum)
-                            from pg_catalog.pg_attribute
-                            where attrelid = v.oid and attacl is not null
-                        ),
-                        ''
-                    )
-                    || access.declared_persons(v.oid)::text
-            else ''
-        end
-    )
+    access.view_definition(v.oid)
 from pg_catalog.pg_class as v
 where
     v.relkind = 'v'
@@ -80,10 +90,10 @@ begin
     if exists (
         select
         from access.definition as was
-        join access.current_definition as now using (object, definition)
         join pg_catalog.pg_class as v on v.oid = to_regclass(shown)
         where
             was.object = shown and was.query = show.query
+            and was.definition = access.view_definition(v.oid)
             and v.relowner = to_regrole(access.shows(mart_group)::text)
             and access.declared_persons(v.oid) = access.persons_seen(v.oid)
     ) then
@@ -99,7 +109,7 @@ begin
     execute format('alter view %s owner to %I', shown, access.shows(mart_group));
     execute format('revoke create on schema mart from %I', access.shows(mart_group));
     insert into access.definition (object, definition, query)
-    select now.object, now.definition, show.query from access.current_definition as now where now.object = shown
+    values (shown, access.view_definition(shown::regclass), show.query)
     on conflict (object) do update set definition = excluded.definition, query = excluded.query;
 end
 $$;
