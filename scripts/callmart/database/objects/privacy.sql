@@ -50,12 +50,12 @@ stable
 return (
     select
         case
-            when c.key_fingerprint is null then 'gone'
-            when c.key_fingerprint = request.key_fingerprint then 'here'
-            else 'back'
+            when bool_or(c.key_fingerprint = request.key_fingerprint) then 'here'
+            when bool_or(c.key_fingerprint is not null) then 'back'
+            else 'gone'
         end
-    from (values (request.customer_id)) as asked (customer_id)
-    left join registry.customer as c using (customer_id)
+    from registry.customer as c
+    where c.customer_id = request.customer_id -- one row or none
 );
 
 -- What to do next with a request.
