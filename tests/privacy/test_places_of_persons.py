@@ -138,6 +138,15 @@ def test_a_column_that_does_not_say_whom_it_points_to_keeps_a_request_open(work:
             assert (blocked.value.place, blocked.value.code) == ("places", "undeclared")
 
 
+def test_nobody_is_a_number_but_by_the_keys_of_calls_and_events(home: Callmart) -> None:
+    """Those are sought as numbers; a number to call is so only if it has more than 32 bits."""
+    rows = home.rows(
+        "select distinct column_name::text as name from access.pointing_column"
+        " where data_type in ('bigint', 'numeric') and persons && '{agent,caller,contact,recipient}'"
+    )
+    assert {row["name"] for row in rows} == {"call_key", "event_key"}
+
+
 def test_the_register_knows_every_place_and_what_is_counted(
     work: Work, monkeypatch: pytest.MonkeyPatch
 ) -> None:
