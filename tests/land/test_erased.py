@@ -72,8 +72,8 @@ def land(callmart: Callmart, customer: int, rows: list[Row]) -> Landed:
 def booked(callmart: Callmart, customer: int, rows: list[Row]) -> tuple[int, ...]:
     """Land rows; returns how many events landed, were repeated and were left out. The loader is told less."""
     land(callmart, customer, rows)
-    (file,) = callmart.rows("select landed, repeated, erased from raw.file order by file_id desc limit 1")
-    return tuple(file.values())
+    counts = "select landed, repeated, erased from raw.file order by file_id desc limit 1"
+    return tuple(callmart.rows(counts)[0].values())
 
 
 def figures(callmart: Callmart, customer: int) -> Counter[Any]:
@@ -524,17 +524,15 @@ def test_the_loader_can_not_ask_what_happened(
         " where customer_id = %s and event = %s and occurred_at between %s and %s",
         customer, asked, at("09:30"), at("09:31"),
     )  # fmt: skip
-    of_call = {"call": None if kind == "caller" else there["call_key"]}
-    row = {"customer": customer, "event": asked, "queue": there["queue"]} | of_call
+    row = there | {"customer": customer, "event": asked} | ({"call_key": None} if kind == "caller" else {})
     told = set()
     with logins.connect(callmart.settings, "loader") as loader:
         for moment in (there["occurred_at"], at("09:37")):
             loader.execute(
-                "insert into raw.incoming"
-                " (customer_id, occurred_at, event_key, identified, platform, event, queue, call_key, erased)"
-                f" values (%(customer)s, %(at)s, 0, false, 'vcloud', %(event)s, %(queue)s, %(call)s, {mark})".encode(),
-                row | {"at": moment},
-            )
+                "insert into raw.incoming (customer_id, event_key, identified, platform, erased, event, queue,"
+                f" call_key, occurred_at) values (%(customer)s, 0, false, 'vcloud', {mark}, %(event)s, %(queue)s,"
+                " %(call_key)s, %(occurred_at)s)".encode(), row | {"occurred_at": moment},
+            )  # fmt: skip
             kept = loader.execute(KEEP.replace("landed", "landed, repeated, of_erased"), {"file": "0" * 32})
             told |= set(kept.fetchall())
             loader.rollback()
