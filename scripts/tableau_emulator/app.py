@@ -27,6 +27,7 @@ from tableau_emulator import (
     jobs,
     permissions,
     projects,
+    quality_warnings,
     revisions,
     schedules,
     sessions,
@@ -46,7 +47,7 @@ from tableau_emulator.state import LoggedRequest, State
 
 RESOURCES = (
     sessions, sites, users, groups, projects, permissions, datasources, workbooks, views, connections, revisions,
-    tags, favorites, uploads, jobs, schedules, tasks, subscriptions, custom_views, catalogue,
+    tags, favorites, uploads, jobs, schedules, tasks, subscriptions, custom_views, quality_warnings, catalogue,
 )  # fmt: skip
 IDENTITY_PATH = desk.PATH
 

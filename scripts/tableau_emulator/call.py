@@ -38,6 +38,12 @@ class Call:
         return self.signed_in
 
     @property
+    def version(self) -> tuple[int, ...]:
+        """The version of the API that the path names. What is experimental is in the newest."""
+        asked = self.path["version"]
+        return tuple(int(part) for part in (xml.VERSION if asked == xml.EXPERIMENTAL else asked).split("."))
+
+    @property
     def user_id(self) -> str:
         """The LUID of the calling user."""
         return str(self.access.user["id"])

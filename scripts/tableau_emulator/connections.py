@@ -14,7 +14,7 @@ from starlette.responses import Response
 
 from tableau_emulator import faults, xml
 from tableau_emulator.call import Call, Endpoint, Handler
-from tableau_emulator.errors import absent, forbidden, malformed
+from tableau_emulator.errors import ApiError, absent, forbidden, malformed
 from tableau_emulator.state import State, new_luid
 
 _DOCUMENTS = (".tds", ".twb")
@@ -132,14 +132,24 @@ def _found(root: xml.Element | None) -> list[tuple[xml.Element, str]]:
     return found
 
 
-def _published(call: Call, content_url: str) -> sqlite3.Row | None:
-    """The published data source with a content URL. It must exist, unless the request skips this check."""
+def published(call: Call, content_url: str) -> sqlite3.Row:
+    """The published data source with a content URL, to which the user may connect. Raises ApiError if there is none."""
     row = call.state.one(
-        "select * from datasource where site_id = ? and content_url = ?", call.site_id, content_url
+        "select id from datasource where site_id = ? and content_url = ?", call.site_id, content_url
     )
-    if row is None and not call.flag("skipConnectionCheck"):
+    if row is None:
         raise forbidden(f"The published data source '{content_url}' does not exist.", "132")
-    return None if row is None else call.find("datasource", row["id"], "Connect")
+    return call.find("datasource", row["id"], "Connect")
+
+
+def _published(call: Call, content_url: str) -> sqlite3.Row | None:
+    """The published data source with a content URL; None if there is none and the request skips this check."""
+    try:
+        return published(call, content_url)
+    except ApiError as error:
+        if error.code.endswith("132") and call.flag("skipConnectionCheck"):
+            return None
+        raise
 
 
 def _embed(call: Call, luid: str, asked: xml.Element) -> None:

@@ -36,6 +36,7 @@ _ABSENT = {
     "table": "035",
     "metric": "040",
     "virtualconnection": "041",
+    "quality_warning": "042",
 }
 # The sub-codes for lacking a capability that differ from the usual 403004.
 _LACKING = {

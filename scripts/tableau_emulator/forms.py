@@ -21,12 +21,16 @@ _UNWANTED = (0.0, 0, 0)
 # showTabs and encryptExtracts.
 _FLAGS = re.compile(
     "allowSubscriptionAttachments|attach(Image|Pdf)|current|deleted|disableSubscriptions|embedPassword|enabled"
-    "|has(Alert|Extracts)|hidden|incremental|is(Certified|Published)|sendIfViewEmpty|shared|suspended|topLevelProject"
+    "|has(Alert|Extracts)|hidden|incremental|is(Active|Certified|Published|Severe)|sendIfViewEmpty|shared|suspended|topLevelProject"
     r"|use(DefaultTimeZone|RemoteQueryAgent)|writeable|\w+Enabled"
 )
 _NUMBERS = re.compile("offlineInteractionSupportedPhase|sheetImageMaxAge(Ceiling|Floor)|sizeInBytes")
 # Elements that may repeat, and are not called as what they are in without an s.
-_REPEATED = {("capabilities", "capability"), ("permissions", "granteeCapabilities")}
+_REPEATED = {
+    ("capabilities", "capability"),
+    ("dataQualityWarningList", "dataQualityWarning"),
+    ("permissions", "granteeCapabilities"),
+}
 
 
 def read(body: bytes, content_type: str) -> xml.Element:

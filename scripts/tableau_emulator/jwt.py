@@ -48,6 +48,11 @@ def verify(state: State, token: str) -> Claims:
         or not all(str(each).startswith("tableau:") for each in scopes)
     ):
         raise ValueError("scp names no scopes")
+    given = {
+        row["scope"] for row in state.all("select scope from app_scope where secret_id = ?", app["secret_id"])
+    }
+    if given and (others := {str(each) for each in scopes} - given):
+        raise ValueError(f"the connected app does not have the scope {min(others)}")
     if not user or not isinstance(user, str) or not serial:
         raise ValueError("sub or jti is missing")
     state.write("delete from used_jwt where expires_at < ?", now)
@@ -72,6 +77,8 @@ def permits(scopes: list[str], method: str, path: str) -> bool:
         kind = f"{kind.removesuffix('s')}_tags"
     elif kind == "fileUploads":
         kind, action = "file_uploads", "create"
+    elif kind == "dataQualityWarnings":
+        kind = "data_quality_warnings"
     elif action == "read" and kind in _CONTENT:
         kind = "content"
     wanted = f"tableau:{kind}:{action}"

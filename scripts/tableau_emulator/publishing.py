@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from starlette.responses import Response
 
-from tableau_emulator import connections, jobs, revisions, uploads, xml
+from tableau_emulator import connections, jobs, revisions, uploads, validation, xml
 from tableau_emulator.access import locked_by
 from tableau_emulator.call import Call
 from tableau_emulator.errors import absent, forbidden, malformed
@@ -51,6 +51,7 @@ def publish(
     def store() -> None:
         file, file_type = uploads.receive(call, given, kind, types)
         root = connections.document(call.state.files / file, file_type)
+        validation.refuse(root)
         if adds:
             _join(call, luid, file)
         size = (call.state.files / file).stat().st_size

@@ -12,7 +12,7 @@ from tableau_emulator.errors import absent, conflict, forbidden, malformed
 from tableau_emulator.query import Fields, page
 from tableau_emulator.state import SITE_SETTINGS, State
 
-_BUILD = "20261.26.0210.1200"
+_BUILD = "20262.26.0804.1806"
 # Further attributes of a site that TSC can send.
 _MORE = re.compile(
     "catalogingEnabled|commenting(Mentions)?Enabled|customSubscription(Email|Footer)(Enabled)?|dataAlertsEnabled"

@@ -42,6 +42,12 @@ _PRUNED_EVERY = 1_000  # requests
 _STALE_UPLOAD_S = 86_400
 
 
+# The tables of what belongs to content, and goes with it.
+_OF_CONTENT = (
+    "rule", "tag", "connection", "subscription", "revision", "favorite", "task", "quality_warning"
+)  # fmt: skip
+
+
 class LoggedRequest(NamedTuple):
     """An entry of the request log. The path is without the query."""
 
@@ -273,19 +279,24 @@ class State:
         with self.transaction():
             self.update("user", self.user(user, content_url)["id"], password_hash=digest(password))
 
-    def connect_app(self, client_id: str, secret_id: str, secret: str) -> None:
-        """Trusts the JSON web tokens that a connected app signs with this secret."""
+    def connect_app(
+        self, client_id: str, secret_id: str, secret: str, scopes: list[str] | None = None
+    ) -> None:
+        """Trusts the JSON web tokens that a connected app signs with this secret, for these scopes or for all."""
         with self.transaction():
+            self.write("delete from app_scope where secret_id = ?", secret_id)
             self.write(
                 "insert or replace into connected_app (client_id, secret_id, secret) values (?, ?, ?)",
                 client_id, secret_id, secret,
             )  # fmt: skip
+            for scope in scopes or ():
+                self.insert("app_scope", secret_id=secret_id, scope=scope)
 
     def forget(self, content_id: str) -> None:
         """Deletes everything that belongs to content that is being deleted."""
         for revision in self.all("select file from revision where content_id = ?", content_id):
             self.discard(revision["file"])
-        for table in ("rule", "tag", "connection", "subscription", "revision", "favorite", "task"):
+        for table in _OF_CONTENT:
             self.write(f"delete from {table} where content_id = ?", content_id)
 
     def log(self, request: LoggedRequest) -> None:

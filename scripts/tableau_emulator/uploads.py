@@ -59,19 +59,25 @@ def parts(call: Call) -> dict[str, Part]:
 
 
 def initiate(call: Call) -> Response:
-    _publisher(call, "015")
+    require_publisher(call, "015")
+    luid = start(call, b"")
+    return call.created(xml.element("fileUpload", uploadSessionId=luid), luid)
+
+
+def start(call: Call, content: bytes) -> str:
+    """Begins an upload session that holds `content`; returns its id."""
     # The form of ids in the schema.
     luid = f"{secrets.randbelow(10**6)}:{secrets.token_hex(16).upper()}-1:0"
     file = new_luid()
     call.state.insert(
         "upload", id=luid, site_id=call.site_id, user_id=call.user_id, file=file, created_at=time.time()
     )  # fmt: skip
-    append(call.state.uploads / file, b"")
-    return call.created(xml.element("fileUpload", uploadSessionId=luid), luid)
+    append(call.state.uploads / file, content)
+    return luid
 
 
 def append_chunk(call: Call) -> Response:
-    _publisher(call, "007")
+    require_publisher(call, "007")
     upload = _own(call, call.path["upload"])
     given = parts(call)
     if "tableau_file" not in given:
@@ -80,7 +86,8 @@ def append_chunk(call: Call) -> Response:
     return xml.reply(xml.element("fileUpload", uploadSessionId=upload["id"], fileSize=size // MIB))
 
 
-def _publisher(call: Call, sub_code: str) -> None:
+def require_publisher(call: Call, sub_code: str) -> None:
+    """Refuses a user who may not publish."""
     if not (call.access.administrator or call.access.user["site_role"] in PUBLISHERS):
         raise forbidden("The user may not publish on this site.", sub_code)
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from starlette.responses import Response
 
 from tableau_emulator import content, pictures, tags, xml
-from tableau_emulator.call import Call, Endpoint
+from tableau_emulator.call import Call, Endpoint, Handler
 from tableau_emulator.query import Fields, asked_fields, page
 from tableau_emulator.state import new_luid, now
 
@@ -101,6 +101,26 @@ def delete(call: Call) -> Response:
     return Response(status_code=204)
 
 
+def opened(show: Handler) -> Handler:
+    """Shows a view to a person, and counts that."""
+
+    def handler(call: Call) -> Response:
+        response = show(call)
+        call.state.write(
+            "insert into view_use values (?, 1) on conflict (view_id) do update set opened = opened + 1",
+            call.path["view"],
+        )
+        return response
+
+    return handler
+
+
+def _opened(call: Call, view: sqlite3.Row) -> int:
+    """How often people have opened a view."""
+    row = call.state.one("select opened from view_use where view_id = ?", view["id"])
+    return row["opened"] if row else 0
+
+
 def _remove(call: Call, view: sqlite3.Row) -> None:
     call.state.forget(view["id"])
     call.state.write("delete from view where id = ?", view["id"])
@@ -135,7 +155,7 @@ def _fields(call: Call) -> Callable[[sqlite3.Row], Fields]:
             "luid": view["id"],
             "caption": view["name"],
             "title": view["name"],
-            "hitsTotal": 0,
+            "hitsTotal": _opened(call, view),
             "favoritesTotal": content.favorites(call.state, view["id"]),
             "contentUrl": view["content_url"],
             "viewUrlName": view["content_url"].rpartition("/")[2],
@@ -163,7 +183,7 @@ def render(call: Call) -> Callable[[sqlite3.Row], xml.Element]:
             content.owner(call, workbook["owner_id"]),
             content.folder(call, workbook["project_id"]),
             tags.render(call.state, view["id"]),
-            *([xml.element("usage", totalViewCount=0)] if asks_usage else []),
+            *([xml.element("usage", totalViewCount=_opened(call, view))] if asks_usage else []),
             xml.element("workbook", id=workbook["id"], name=workbook["name"] if asks_all else None),
             id=view["id"], name=view["name"], contentUrl=view["content_url"], createdAt=view["created_at"],
             updatedAt=view["updated_at"], sheetType=view["sheet_type"],
@@ -185,9 +205,9 @@ ENDPOINTS = (
     ),
     Endpoint("GET", _ONE, query_one),
     Endpoint("DELETE", _ONE, delete),
-    Endpoint("GET", _ONE + "/image", pictures.export("view", "png", "ExportImage")),
+    Endpoint("GET", _ONE + "/image", opened(pictures.export("view", "png", "ExportImage"))),
     Endpoint("GET", _ONE + "/previewImage", pictures.export("view", "png", "Read")),
-    Endpoint("GET", _ONE + "/pdf", pictures.export("view", "pdf", "ExportImage")),
-    Endpoint("GET", _ONE + "/data", pictures.export("view", "csv", "ExportData")),
-    Endpoint("GET", _ONE + "/crosstab/excel", pictures.export("view", "xlsx", "ExportData")),
+    Endpoint("GET", _ONE + "/pdf", opened(pictures.export("view", "pdf", "ExportImage"))),
+    Endpoint("GET", _ONE + "/data", opened(pictures.export("view", "csv", "ExportData"))),
+    Endpoint("GET", _ONE + "/crosstab/excel", opened(pictures.export("view", "xlsx", "ExportData"))),
 )

@@ -4,14 +4,27 @@ import re
 import sqlite3
 from collections.abc import Callable
 
-from starlette.responses import Response
+from starlette.responses import JSONResponse, Response
 
-from tableau_emulator import connections, content, jobs, pictures, publishing, tags, uploads, views, xml
+from tableau_emulator import (
+    connections,
+    content,
+    jobs,
+    pictures,
+    publishing,
+    tags,
+    uploads,
+    validation,
+    views,
+    xml,
+)
 from tableau_emulator.call import Call, Endpoint
-from tableau_emulator.errors import malformed
+from tableau_emulator.errors import malformed, unknown_resource
 from tableau_emulator.query import Fields, page
+from tableau_emulator.state import now
 
 _TYPES = ("twb", "twbx")
+_VALIDATES_SINCE = (3, 29)
 
 
 def query(call: Call) -> Response:
@@ -46,6 +59,25 @@ def _settle(call: Call, workbook: sqlite3.Row, root: xml.Element | None, asked: 
     connections.replace(call, "workbook", workbook["id"], root, asked)
     hidden = {view.get("name") for view in asked.iterfind("views/view") if view.get("hidden") == "true"}
     views.replace(call, workbook, root, hidden)
+
+
+def validate(call: Call) -> Response:
+    """Checks a .twb. One without errors is kept in an upload session, with which it can be published.
+
+    The answer is in JSON, whatever is asked for: Tableau documents no other form.
+    """
+    if call.version < _VALIDATES_SINCE:
+        raise unknown_resource(call.url_path)
+    uploads.require_publisher(call, "004")
+    sent = uploads.part(call, "tableau_workbook")
+    if not sent.filename.endswith(".twb"):
+        raise malformed("Only a .twb can be validated.", "020")
+    answer: dict[str, object] = {"timestamp": now()}
+    if found := validation.findings(call, sent.content):
+        answer["errors"] = [each.shown() for each in found]
+    else:
+        answer["uploadId"] = uploads.start(call, sent.content)
+    return JSONResponse(answer)
 
 
 def update(call: Call) -> Response:
@@ -94,6 +126,7 @@ _ONE = "/sites/{site}/workbooks/{workbook}"
 ENDPOINTS = (
     Endpoint("GET", "/sites/{site}/workbooks", query, lists=True),
     Endpoint("POST", "/sites/{site}/workbooks", publish),
+    Endpoint("POST", "/sites/{site}/workbooks/validateWorkbookAndUpload", validate),
     Endpoint("GET", "/sites/{site}/users/{user}/workbooks", query_of_user, lists=True),
     Endpoint("GET", _ONE, query_one),
     Endpoint("PUT", _ONE, update),

@@ -8,11 +8,11 @@ from starlette.responses import Response
 
 from tableau_emulator.errors import ApiError, malformed
 
-VERSION = "3.28"
+VERSION = "3.29"
 EXPERIMENTAL = (
     "exp"  # in the place of a version: what Tableau has not settled yet, such as files of custom views
 )
-PRODUCT = "2026.1.0"
+PRODUCT = "2026.2.0"
 NAMESPACE = "http://tableau.com/api"
 _XSI = "http://www.w3.org/2001/XMLSchema-instance"
 _SCHEMA_FILE = f"ts-api_{VERSION.replace('.', '_')}.xsd"

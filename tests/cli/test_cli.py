@@ -22,6 +22,7 @@ from callmart.database import server
 from callmart.database.lock import exclusive
 from callmart_home import Callmart
 from commands import Command, command_from_scratch, command_of, mistake
+from tableau_emulator.state import State
 from today import TODAY, YESTERDAY
 
 DETAILED, NOTHING, GONE = 1042, 1046, 999
@@ -489,6 +490,7 @@ def test_status_as_json(ready: Callmart, command: Command) -> None:
         "quality": "passed",
         "tableau": f"callmart / {DETAILED} One",
         "held_back": [],
+        "unopened": [],
     }
     assert nothing.keys() == detailed.keys() | {"extract_rows"}
     assert (nothing["option"], nothing["contacts"], nothing["tableau"]) == ("none", 0, "nothing there")
@@ -500,6 +502,48 @@ def test_status_as_a_table(ready: Callmart, command: Command) -> None:
     assert f"{DETAILED} One" in shown
     assert "passed" in shown
     assert "…" not in shown
+    assert "nobody has opened" not in shown
+
+
+def test_tableau_says_which_days_are_held_back(ready: Callmart, command: Command) -> None:
+    def said() -> list[tuple[str, str]]:
+        with State(ready.home / "emulator") as state:
+            return [
+                (row["name"], row["message"])
+                for row in state.all(
+                    "select name, message from quality_warning join datasource on datasource.id = content_id"
+                )
+            ]
+
+    held = "insert into ops.held_back (customer_id, call_date, build_id, cause) values (%s, '2026-06-01', 1, 'x')"
+    with ready.connect() as owner:
+        owner.execute(held, [DETAILED])
+    assert "+ warning 'Wachtrijen'" in command("publish").stdout
+    sources = {name for name, _ in said()}
+    assert sources >= {"Wachtrijen", "Medewerkers"}
+    assert {message for _, message in said()} == {
+        "Niet meegeteld, omdat de controle van de gegevens nog loopt: ma 1 jun."
+    }
+    assert "warning" not in command("publish").stdout
+    with ready.connect() as owner:
+        owner.execute("delete from ops.held_back")
+    assert "- warning 'Wachtrijen'" in command("publish").stdout
+    assert said() == []
+
+
+def test_status_names_reports_that_nobody_opens(ready: Callmart, command: Command) -> None:
+    with ready.connect() as owner:
+        owner.execute(
+            "insert into ops.report_use values (%s, 'traffic', 0, '2026-06-01 12:00+02')"
+            " on conflict (customer_id, report) do update set since = excluded.since",
+            [DETAILED],
+        )
+    said = f"customer {DETAILED}: nobody has opened traffic (since 2026-06-01) on Tableau for 8 weeks: ask whether"
+    assert said in command("status").stdout
+    detailed = json.loads(command("status", "--json").stdout)["customers"][0]
+    assert detailed["unopened"] == [{"report": "traffic", "since": "2026-06-01"}]
+    with ready.connect() as owner:
+        owner.execute("delete from ops.report_use")
 
 
 @pytest.mark.parametrize(

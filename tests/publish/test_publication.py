@@ -18,6 +18,7 @@ from callmart.base.errors import UserError
 from callmart.cli import main
 from callmart.cli.terminal import UNDONE
 from callmart.database import migrating
+from callmart.operations import status
 from callmart.publish import DataSource, Publication, Workbook, installation, publishing, tableau
 from callmart.tableau_files.tds import Live
 from callmart_home import Callmart
@@ -84,6 +85,59 @@ def owner(applied: Callmart) -> Iterator[psycopg.Connection]:
 
 def desired(callmart: Callmart, owner: psycopg.Connection) -> dict[int, Publication]:
     return {one.customer_id: one for one in publishing.desired(owner, callmart.settings)}
+
+
+def test_the_days_that_are_held_back_are_said_on_tableau(
+    applied: Callmart, owner: psycopg.Connection
+) -> None:
+    assert {one.warning for one in desired(applied, owner).values()} == {None}
+    held = "insert into ops.held_back (customer_id, call_date, build_id, cause) values (%s, %s, 1, 'x')"
+    for customer, days in (
+        (DETAILED, ["2026-06-02", "2026-06-01"]),
+        (STANDARD, [f"2026-06-0{day}" for day in range(1, 9)]),
+        (LIVE, ["-infinity"]),  # of a mart without days
+    ):
+        for day in days:
+            owner.execute(held, [customer, day])
+    said = {customer: one.warning for customer, one in desired(applied, owner).items()}
+    assert said == {
+        DETAILED: "Niet meegeteld, omdat de controle van de gegevens nog loopt: ma 1 jun en di 2 jun.",
+        STANDARD: "Not counted, because the data is still being checked: Mon 1 Jun, Tue 2 Jun, Wed 3 Jun, Thu 4 Jun, "
+        "Fri 5 Jun, Sat 6 Jun, Sun 7 Jun and ….",
+        LIVE: None,
+    }
+    assert publishing.books(owner, applied.settings).warned == {DETAILED, STANDARD}
+
+
+def test_status_names_the_reports_that_nobody_opens(applied: Callmart) -> None:
+    """By the numbers that Tableau gives: from the day on which a report's number last changed."""
+
+    def noted(*outcomes: publish.Outcome) -> dict[int, list[str]]:
+        publishing.record(books, outcomes)
+        return {
+            one.customer_id: [each.report for each in one.unopened]
+            for one in status.status(books)
+            if one.unopened
+        }
+
+    def of(customer: int, opened: dict[str, int] | None, error: str | None = None) -> publish.Outcome:
+        return publish.Outcome(customer, None, (), error, is_warned=None if error else True, opened=opened)
+
+    with applied.connect() as books:
+        first = of(DETAILED, {"traffic": 4, "agents": 0}), of(STANDARD, {"traffic": 0})
+        assert noted(*first) == {}
+        assert publishing.books(books, applied.settings).warned == {DETAILED, STANDARD}
+        books.execute("update ops.report_use set since = now() - interval '8 weeks'")
+        assert noted(*first) == {DETAILED: ["agents", "traffic"], STANDARD: ["traffic"]}
+        failed = of(STANDARD, None, "Tableau was down")
+        assert noted(of(DETAILED, {"traffic": 5, "agents": 0}), failed) == {
+            DETAILED: ["agents"],
+            STANDARD: ["traffic"],
+        }
+        assert noted(of(DETAILED, {"traffic": 5}), failed) == {STANDARD: ["traffic"]}
+        assert publishing.books(books, applied.settings).warned == {DETAILED, STANDARD}
+        books.execute("delete from ops.report_use")
+        books.execute("delete from ops.publication")
 
 
 def test_a_report_that_needs_data_is_for_customers_who_have_some(

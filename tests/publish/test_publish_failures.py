@@ -1,5 +1,6 @@
 """A failure is one customer's: the others are published, and an error is never taken for absence."""
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +14,7 @@ import bad_days
 from broken_requests import FORBIDDEN, answer, sending
 from callmart.base.errors import UserError
 from callmart.base.settings import Settings
-from callmart.publish import DataSource, Publication, Step, apply, plan
+from callmart.publish import DataSource, Publication, Step, Workbook, apply, plan
 from callmart.publish.tableau import connect
 from publications import MONDAY
 from published import (
@@ -28,6 +29,7 @@ from published import (
     succeeded,
     uploads,
     users,
+    workbooks,
 )
 from tableau_emulator.faults import Fault, clear, inject
 
@@ -183,6 +185,42 @@ def test_an_answer_that_is_none(
     assert [outcome.error is None for outcome in apply(server, changes)].count(False) == 1
     assert succeeded(publish(server, standard, detailed))
     assert matches(server, standard, detailed)
+
+
+def test_a_workbook_that_tableau_finds_wrong_is_not_published(
+    emptied: Emptied, detailed: Publication, standard: Publication, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    build = Workbook.build
+    monkeypatch.setattr(
+        Workbook, "build", lambda self, place: build(self, place).replace(b"[queue]", b"[colour]")
+    )
+    first, second = publish(emptied.server, standard, detailed)
+    assert first.error is None
+    assert re.fullmatch(
+        r"customer 1042: Tableau refuses the workbook 'Drukte', line \d+: The published data source has no field "
+        r"\[colour\] and \d+ more; correct the report's declaration or template, then publish again\.",
+        str(second.error),
+    )
+    assert not workbooks(emptied.server)
+    monkeypatch.undo()
+    assert succeeded(publish(emptied.server, standard, detailed))
+    assert matches(emptied.server, standard, detailed)
+
+
+@pytest.mark.parametrize(("status", "is_unknown"), [(404, True), (405, True), (403, False), (500, False)])
+def test_a_server_that_cannot_check_workbooks(
+    emptied: Emptied, detailed: Publication, status: int, is_unknown: bool
+) -> None:
+    _, state, server = emptied
+    path = "/validateWorkbookAndUpload$"
+    inject(state, Fault("status", "POST", path, status=status, body="html", count=None))
+    (outcome,) = publish(server, detailed)
+    if is_unknown:
+        assert outcome.error is None
+        assert matches(server, detailed)
+    else:
+        assert f"could not check the workbook 'Drukte' (status {status})" in str(outcome.error)
+        assert not workbooks(server)
 
 
 def test_an_extract_that_is_gone(server: TSC.Server, standard: Publication, tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 """Publishing connects only to the server that is meant, with credentials that nobody else reads."""
 
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -17,12 +17,12 @@ from broken_requests import sending
 from callmart.audit import reach
 from callmart.base.errors import UserError
 from callmart.base.settings import ConnectedApp, Settings, Tableau
-from callmart.publish import DataSource, Publication, credentials, tableau
+from callmart.publish import DataSource, Publication, credentials, plan, tableau
 from callmart.publish.emulator import ensure_running, stop
 from callmart.publish.tableau import connect
 from callmart_home import ignore_step
 from publications import MONDAY, live
-from published import matches, publish, read, real, succeeded
+from published import NO_BOOKS, matches, publish, read, real, succeeded
 from tableau_emulator.faults import Fault, inject
 from tableau_emulator.state import State
 
@@ -76,7 +76,7 @@ def test_a_token_that_is_wrong_or_missing(settings: Settings, tmp_path: Path) ->
     file.write_text(emulator.token + "\n")
     file.chmod(0o600)
     with connect(real(settings.home, server=emulator.url, token_file=file)) as server:
-        assert server.version == "3.28"
+        assert server.version == "3.29"
     file.write_text("wrong")
     with pytest.raises(UserError, match="refuses the token callmart") as refused, \
             connect(real(settings.home, server=emulator.url, token_file=file)):  # fmt: skip
@@ -102,12 +102,12 @@ def test_a_secret_that_others_read_is_refused(tmp_path: Path) -> None:
             credentials.of(wanted)
 
 
-def connected_app(settings: Settings, **others: Any) -> Settings:
-    """Signs in by a connected app that the emulator trusts."""
+def connected_app(settings: Settings, scopes: Iterable[str] | None = None, **others: Any) -> Settings:
+    """Signs in by a connected app that the emulator trusts, for these scopes or for all."""
     emulator = ensure_running(settings.home)
     secret = "q" * 44
     with State(settings.home / "emulator") as state:
-        state.connect_app("client", "secret id", secret)
+        state.connect_app("client", "secret id", secret, None if scopes is None else list(scopes))
     app = {"client_id": "client", "secret_id": "secret id", "username": "admin", "secret": secret}
     return real(settings.home, server=emulator.url, connected_app=app | others)
 
@@ -147,6 +147,48 @@ def test_a_connected_app_that_is_refused(settings: Settings, tmp_path: Path) -> 
     app = connected_app(settings).tableau.connected_app
     with pytest.raises(UserError, match="exactly one"), \
             connect(real(settings.home, server="http://127.0.0.1:1", token="secret", connected_app=app)):  # fmt: skip
+        pass
+
+
+def scopes_without(*missing: str) -> set[str]:
+    """What callmart asks for, as it does in one of its tokens, but for these."""
+    app = ConnectedApp(client_id="c", secret_id="s", username="u", secret="x" * 32)
+    made = credentials.of(Tableau(connected_app=app))
+    return set(made.scopes) - {f"tableau:{each}" for each in missing}
+
+
+def test_the_scope_that_an_app_lacks_is_named_before_anything_is_done(settings: Settings) -> None:
+    lacking = connected_app(settings, scopes_without("groups:delete", "workbooks:create"))
+    with pytest.raises(
+        UserError, match=r"let it have the scope tableau:groups:delete, tableau:workbooks:create, then run again\.$"
+    ), connect(lacking):  # fmt: skip
+        pass
+    with State(settings.home / "emulator") as state:
+        assert {each.path.rpartition("/")[2] for each in state.requests()} == {
+            "serverinfo",
+            "signin",
+            "signout",
+        }
+
+
+def test_what_an_app_can_do_without_is_left_out(
+    settings: Settings, detailed: Publication, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each sign-in asks for what the first found out. Servers may know one of two names only, and need no warnings."""
+    optional = [f"data_quality_warnings:{action}" for action in ("read", "create", "delete")]
+    with connect(connected_app(settings, scopes_without("tasks:read", "tasks:update", *optional))) as server:
+        with State(settings.home / "emulator") as state:
+            inject(state, Fault("session", method="POST", path="/workbooks$"))
+        assert succeeded(publish(server, detailed))
+        warned = replace(detailed, warning="one day")
+        books = replace(NO_BOOKS, warned=frozenset({detailed.customer_id}))
+        assert plan((warned,), read(server, books)).steps == ()
+        assert succeeded(publish(server, warned, books=books))
+    for scopes in scopes_without("subscriptions:read"), scopes_without("tasks:read"):
+        with connect(connected_app(settings, scopes)):
+            pass
+    with pytest.raises(UserError, match="the scope tableau:subscriptions:read, then"), \
+            connect(connected_app(settings, scopes_without("subscriptions:read", "tasks:read"))):  # fmt: skip
         pass
 
 

@@ -51,13 +51,12 @@ FOUND = """
     ) as found
 """
 
-Run = Callable[..., None]
+RUN = dbt_project.run
 
 
 @contextmanager
 def dbt_by_heart(shared: Path) -> Iterator[None]:
     """Within it, builds tell the database what dbt told it the last time; workers share what they have learnt."""
-    inner = dbt_project.run
 
     def run(
         settings: Settings, on_model: Callable[[str, int, int], None], *, only_statistics: bool = False
@@ -65,7 +64,7 @@ def dbt_by_heart(shared: Path) -> Iterator[None]:
         known = shared / f"dbt-{_situation(settings, only_statistics)}"
         if not (known.exists() and _repeated(settings, known, on_model)):
             with _learning(settings, known):
-                inner(settings, on_model, only_statistics=only_statistics)
+                RUN(settings, on_model, only_statistics=only_statistics)
 
     with patch.object(dbt_project, "run", run):
         yield

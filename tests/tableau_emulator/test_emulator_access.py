@@ -58,7 +58,7 @@ def test_no_call_shows_or_deletes_anything_of_another_customer(shop: Shop) -> No
     with requests.Session() as session:
         for method, endpoint, stolen in attempts:
             names = ours | ({stolen: theirs[stolen]} if stolen else {})
-            url = f"{server.server_address}/api/3.28{filled(endpoint.path, names)}"
+            url = f"{server.server_address}/api/3.29{filled(endpoint.path, names)}"
             answer = session.request(method, url, headers=header, timeout=5)
             said = answer.text.replace(names[stolen], "") if stolen else answer.text
             assert not [each for each in private if each in said], (endpoint, stolen, answer.text)
@@ -79,7 +79,7 @@ def grab(shop: Shop, server: TSC.Server) -> None:
             (*changes(theirs), *changes(ours)), bodies("application/xml", asked)
         ):
             answer = session.request(
-                method, f"{server.server_address}/api/3.28{path}", data=body, headers={"content-type": kind},
+                method, f"{server.server_address}/api/3.29{path}", data=body, headers={"content-type": kind},
                 params={"overwrite": "true", "uploadSessionId": theirs["upload"]}, timeout=5,
             )  # fmt: skip
             assert answer.status_code < 500, (method, path, answer.text)
@@ -190,7 +190,7 @@ def test_every_call_needs_a_session(here: World) -> None:
     with requests.Session() as session:
         assert emulator.token not in session.get(emulator.url + IDENTITY_PATH, timeout=5).text
         for endpoint in (each for module in RESOURCES for each in module.ENDPOINTS):
-            url = f"{emulator.url}/api/3.28{re.sub('{.*?}', 'x', endpoint.path)}"
+            url = f"{emulator.url}/api/3.29{re.sub('{.*?}', 'x', endpoint.path)}"
             for headers in ({}, {"x-tableau-auth": "x"}):
                 status = session.request(endpoint.method, url, headers=headers, timeout=5).status_code
                 assert (status == 401) is not endpoint.public, url

@@ -211,3 +211,41 @@ def test_download_without_the_extract(here: World, server: TSC.Server, project: 
         got = server.datasources.download(source.id, str(file.parent), include_extract=include)
         with zipfile.ZipFile(got) as package:
             assert package.namelist() == wanted
+
+
+def test_quality_warnings(here: World, server: TSC.Server, project: TSC.ProjectItem) -> None:
+    source = here.publish(project)
+
+    def shown() -> list[tuple[str, str | None, bool, bool]]:
+        server.datasources.populate_dqw(source)
+        return [(each.warning_type, each.message, each.active, each.severe) for each in source.dqws]
+
+    assert shown() == []
+    (made,) = server.datasources.add_dqw(source, TSC.DQWItem("STALE", "two days", severe=True))
+    assert (made.content_id, made.content_type, made.owner_id) == (source.id, "datasource", server.user_id)
+    with refused("409000"):
+        server.datasources.add_dqw(source, TSC.DQWItem("STALE", "again"))
+    server.datasources.add_dqw(source, TSC.DQWItem("MAINTENANCE", "tonight", active=False))
+    server.datasources.update_dqw(source, TSC.DQWItem("STALE", "one day"))
+    assert shown() == [("MAINTENANCE", "tonight", False, False), ("STALE", "one day", True, False)]
+    with refused("404042"):
+        server.datasources.update_dqw(source, TSC.DQWItem("WARNING", "none of it"))
+    with refused("400000"):
+        server.datasources.add_dqw(source, TSC.DQWItem("OTHER", "no type"))
+
+    url = f"{server.baseurl}/sites/{server.site_id}/dataQualityWarnings/{made.id}"
+    body = b'<tsRequest><dataQualityWarning message="by its id"/></tsRequest>'
+    assert b'message="by its id"' in server.datasources.put_request(url, body).content
+    assert b'message="by its id"' in server.datasources.get_request(url).content
+    here.publish(project, mode="Overwrite")
+    assert len(shown()) == 2, "they stay when the data source is published again"
+    server.datasources.delete_request(url)
+    assert [kind for kind, *_ in shown()] == ["MAINTENANCE"]
+    with refused("404042"):
+        server.datasources.get_request(url)
+    server.datasources.delete_dqw(source)
+    assert shown() == []
+    server.datasources.add_dqw(source, TSC.DQWItem("STALE", "two days"))
+    server.datasources.delete(source.id)
+    with here.state() as state:
+        assert state.all("select 1 from quality_warning") == []

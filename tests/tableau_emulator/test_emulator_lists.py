@@ -152,7 +152,6 @@ def test_what_is_not_emulated_says_so(here: World, server: TSC.Server, project: 
     calls: tuple[tuple[Callable[[], object], str], ...] = (
         (lambda: server.datasources.create_extract(source), "404003"),
         (lambda: server.datasources.update_hyper_data(source, request_id="x", actions=[]), "404003"),
-        (lambda: server.datasources.add_dqw(source, TSC.DQWItem("WARNING", "m", True, True)), "404003"),
         (lambda: server.sites.encrypt_extracts(server.site_id), "404003"),
         (lambda: server.metadata.query("{workbooks {name}}"), "404003"),
         (lambda: server.custom_views.get_by_id(source.id), "404011"),

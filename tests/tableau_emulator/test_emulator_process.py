@@ -67,7 +67,7 @@ def test_a_pid_that_is_not_ours_is_left_alone(folder: Path) -> None:
 def test_comes_back_after_it_was_killed(folder: Path) -> None:
     start(folder)
     os.kill(pid(folder), signal.SIGKILL)
-    assert signed_in(start(folder)).version == "3.28"
+    assert signed_in(start(folder)).version == "3.29"
 
 
 def record_of(folder: Path, **changed: object) -> dict[str, object]:
@@ -118,7 +118,7 @@ def test_a_port_taken_meanwhile_is_not_fought_for(folder: Path) -> None:
         assert start(other).url == first.url
         second = start(folder)
         assert second.url != first.url
-        assert signed_in(second).version == "3.28"
+        assert signed_in(second).version == "3.29"
     finally:
         stop(other)
 
@@ -151,13 +151,13 @@ def test_a_token_of_ones_own(folder: Path) -> None:
     (file := folder.parent / "secret").write_text("a secret of mine\n")
     emulator = start(folder, "mine", file)
     assert (emulator.token_name, emulator.token) == ("mine", "a secret of mine")
-    assert signed_in(emulator).version == "3.28"
+    assert signed_in(emulator).version == "3.29"
     assert not (folder / "token").exists()
     file.write_text("\n")
     with pytest.raises(EmulatorError, match="is empty"):
         start(folder, "mine", file)
     file.unlink()
-    assert signed_in(start(folder, "mine", file)).version == "3.28"  # with a new secret
+    assert signed_in(start(folder, "mine", file)).version == "3.29"  # with a new secret
 
 
 # the command
@@ -243,7 +243,7 @@ def test_a_mistake_is_one_sentence(
 def test_the_command_says_what_it_takes_and_which_it_is(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for option, said in ("--help", "--token-file FILE"), ("--version", "REST API 3.28"):
+    for option, said in ("--help", "--token-file FILE"), ("--version", "REST API 3.29"):
         monkeypatch.setattr("sys.argv", ["tableau-emulator", option])
         with pytest.raises(SystemExit, check=lambda end: not end.code):
             main()

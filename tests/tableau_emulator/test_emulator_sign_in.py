@@ -32,7 +32,7 @@ def emulator(here: World) -> Emulator:
 
 
 def test_speaks_the_version_it_says(server: TSC.Server, emulator: Emulator) -> None:
-    assert server.version == "3.28"
+    assert server.version == "3.29"
     assert requests.get(f"{emulator.url}/api/2.4/serverinfo", timeout=5).status_code == 200
     newer = requests.get(f"{emulator.url}/api/9.0/serverinfo", timeout=5)
     assert (newer.status_code, error_code(newer)) == (404, "404003")
@@ -51,7 +51,7 @@ def test_sign_in_in_json(here: World, emulator: Emulator, server: TSC.Server) ->
     server.users.update(user, password="secret")
     with here.state() as state:
         state.connect_app("client", "secret id", "app secret")
-    url, header = f"{emulator.url}/api/3.28", {"accept": "application/json"}
+    url, header = f"{emulator.url}/api/3.29", {"accept": "application/json"}
 
     def sign_in(**credentials: Any) -> Any:
         asked = {"credentials": credentials | {"site": {"contentUrl": ""}}}
@@ -120,7 +120,7 @@ def test_what_the_api_does_not_have(server: TSC.Server) -> None:
 
 
 def test_answers_only_to_its_own_name(emulator: Emulator) -> None:
-    url = f"{emulator.url}/api/3.28/serverinfo"
+    url = f"{emulator.url}/api/3.29/serverinfo"
     assert requests.get(url, timeout=5).ok
     assert not requests.get(url, headers={"host": "evil.example"}, timeout=5).ok
 
@@ -202,6 +202,18 @@ def test_sign_in_by_connected_app(app: World) -> None:
         server.datasources.delete("nowhere")  # within them
     with pytest.raises(FailedSignInError):
         server.auth.sign_in(TSC.JWTAuth(once))
+
+
+def test_an_app_has_the_scopes_that_it_was_given(app: World) -> None:
+    with app.state() as state:
+        state.connect_app(
+            "client", "secret id", "app secret", ["tableau:content:read", "tableau:groups:read"]
+        )
+    server = TSC.Server(app.emulator.url, use_server_version=True)
+    server.auth.sign_in(TSC.JWTAuth(token(scp=["tableau:groups:read"])))
+    list(TSC.Pager(server.groups))
+    with pytest.raises(FailedSignInError, match="does not have the scope tableau:groups:delete"):
+        server.auth.sign_in(TSC.JWTAuth(token(scp=["tableau:groups:read", "tableau:groups:delete"])))
 
 
 @pytest.mark.parametrize(

@@ -63,7 +63,7 @@ def test_what_is_made_says_where_it_is(server: TSC.Server) -> None:
     luid = next(each.id for each in TSC.Pager(server.projects) if each.name == "p")
     assert (made.status_code, made.headers["location"]) == (
         201,
-        f"/api/3.28/sites/{server.site_id}/projects/{luid}",
+        f"/api/3.29/sites/{server.site_id}/projects/{luid}",
     )
 
 

@@ -93,6 +93,30 @@ def test_what_is_no_workbook(here: World, server: TSC.Server, project: TSC.Proje
     assert not list(TSC.Pager(server.workbooks))
 
 
+def test_views_that_people_open_are_counted(
+    here: World, server: TSC.Server, project: TSC.ProjectItem
+) -> None:
+    workbook = here.publish_workbook(project, here.publish(project), hidden_views=["Helper"])
+
+    def opened() -> list[int]:
+        server.workbooks.populate_views(workbook, usage=True)
+        return [view.total_views for view in workbook.views]
+
+    view = server.views.get_by_id(workbook.views[0].id)
+    for show in (server.views.populate_image, server.views.populate_pdf, server.views.populate_csv):
+        show(view)
+    server.views.populate_preview_image(view)  # nobody looks at a report in a thumbnail
+    assert view.image
+    assert view.pdf
+    assert list(view.csv)
+    assert view.preview_image
+    assert opened() == [3, 0]
+    here.publish_workbook(project, here.publish(project, mode="Overwrite"), mode="Overwrite")
+    assert opened() == [3, 0, 0], "people go on where they were"
+    server.views.delete(view.id)
+    assert opened() == [0, 0]
+
+
 def test_pictures(here: World, server: TSC.Server, project: TSC.ProjectItem) -> None:
     workbook = here.publish_workbook(project, here.publish(project))
     view = server.views.get_by_id(workbook.views[0].id)

@@ -16,8 +16,19 @@ from callmart.base.settings import PROJECT
 from callmart.declarations import exposures
 from callmart.tableau_files import tds, workbook
 from callmart.tableau_files.workbook import references
-from callmart.tableau_files.workbook.book import PublishedSource
-from tableau_files import CUSTOMER, LOCALES, PUBLISHED, SAVED, built, each_report, errors, source, unlisted
+from callmart.tableau_files.workbook.published import PublishedSource
+from tableau_files import (
+    CUSTOMER,
+    LOCALES,
+    PUBLISHED,
+    SAVED,
+    built,
+    each_report,
+    errors,
+    source,
+    unknown_to_reader,
+    unlisted,
+)
 
 
 def adapted(text: str) -> str:
@@ -74,6 +85,19 @@ def test_a_template_that_tableau_saved_works_as_it_is(fill: Fill, saved: str) ->
     assert re.fullmatch(r"\[sqlproxy\.\w+\]\.\[sum:offered:qk\]", sheet.findtext("table/cols"))
     for gone in (b"Orders", b"Superstore", b"excel", b"C:/Users", b"federated", b"thumbnail"):
         assert gone not in result
+
+
+@pytest.mark.parametrize("kept", [True, False], ids=["without the object model", "without a manifest"])
+def test_a_template_of_an_older_tableau_gets_what_it_needs(fill: Fill, saved: str, kept: bool) -> None:
+    feature = r"<(_\.fcp\.\w+\.true\.\.\.)?(ObjectModel\w+|SchemaViewer\w+) />"
+    manifest = r"<document-format-change-manifest>.*</document-format-change-manifest>"
+    older = re.sub(feature, "", saved) if kept else re.sub(manifest, "", saved, flags=re.DOTALL)
+    assert "<ObjectModelTableType" not in older
+    document = etree.fromstring(fill(older))
+    assert not unlisted(document) & {"ObjectModelEncapsulateLegacy", "ObjectModelTableType"}
+    if kept:
+        assert unlisted(document) == set()
+        assert errors(document) == []
 
 
 def test_a_template_may_have_an_earlier_name_of_its_report(
@@ -183,7 +207,7 @@ def test_what_a_demanding_author_saved_works_as_it_is(tmp_path: Path, locale: st
     filled.write_bytes(result)
     parser = TwbParser(filled)
     assert len(parser.get_missing_references()) == 0
-    assert parser.validate()["ok"]
+    assert unknown_to_reader(filled) <= {field.name for field in of.fields.values() if field.is_hidden}
     assert set(analyze(str(filled)).inventory.worksheets) == set(sheets)
 
 
@@ -455,7 +479,8 @@ def calculated(formula: str) -> str:
 def test_a_calculation_of_its_own_stays(fill: Fill, saved: str) -> None:
     text = saved.replace(COLUMN, calculated("SUM([offered (queue_interval)]) // of [Sales]"), 1)
     document = etree.fromstring(fill(text.replace("sum:offered (queue_interval):qk", "usr:Calculation_1:qk")))
-    assert document.find(".//calculation").get("formula") == "SUM([offered]) // of [Sales]"
+    column = document.find("datasources/datasource/column[@name='[Calculation_1]']")
+    assert column.find("calculation").get("formula") == "SUM([offered]) // of [Sales]"
 
 
 def test_a_ratio_is_computed_as_here_whatever_the_template_says(fill: Fill, saved: str) -> None:

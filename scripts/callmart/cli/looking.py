@@ -88,6 +88,7 @@ def print_status(customers: list[status.CustomerStatus]) -> None:
     out.print(table)
     for one in customers:
         _print_held_back(one)
+        _print_unopened(one)
 
 
 def _print_held_back(customer: status.CustomerStatus) -> None:
@@ -101,6 +102,16 @@ def _print_held_back(customer: status.CustomerStatus) -> None:
         out.print(
             f"customer {customer.customer_id}: {', '.join(days[:5])}{more}: "
             f"{'released, to be opened by the next run' if released else 'held back'}: {why}",
+            soft_wrap=True,
+        )
+
+
+def _print_unopened(customer: status.CustomerStatus) -> None:
+    if customer.unopened:
+        names = ", ".join(f"{one.report} (since {one.since})" for one in customer.unopened)
+        out.print(
+            f"customer {customer.customer_id}: nobody has opened {names} on Tableau for "
+            f"{status.UNOPENED_WEEKS} weeks: ask whether they are still wanted",
             soft_wrap=True,
         )
 

@@ -7,6 +7,7 @@ import psycopg
 from callmart.base import sql_file
 
 SQL = sql_file.statements(__file__)
+UNOPENED_WEEKS = 8  # after so many weeks, a report that nobody opens is worth a question
 
 
 @dataclass(frozen=True)
@@ -16,6 +17,14 @@ class HeldBack:
     day: str
     checks: tuple[str, ...]
     released: bool
+
+
+@dataclass(frozen=True)
+class Unopened:
+    """A report that nobody has opened on Tableau for weeks. `since` is an ISO date."""
+
+    report: str
+    since: str
 
 
 @dataclass(frozen=True)
@@ -35,6 +44,7 @@ class CustomerStatus:
     extract_rows: int
     tableau: str
     held_back: tuple[HeldBack, ...]
+    unopened: tuple[Unopened, ...]
 
 
 def status(connection: psycopg.Connection) -> list[CustomerStatus]:
@@ -52,8 +62,14 @@ def status(connection: psycopg.Connection) -> list[CustomerStatus]:
         "select customer_id, call_date::text, cause, released_at is not null from ops.held_back order by 1, 2"
     ):
         held_back.setdefault(customer_id, []).append(HeldBack(day, tuple(cause.split("; ")), released))
+    unopened: dict[int, list[Unopened]] = {}
+    for customer_id, report, since in connection.execute(SQL["unopened"], {"weeks": UNOPENED_WEEKS}):
+        unopened.setdefault(customer_id, []).append(Unopened(report, since))
     connection.commit()
     return [
-        CustomerStatus(*(*row[:3], contacts.get(row[0], 0), *row[3:], tuple(held_back.get(row[0], ()))))
+        CustomerStatus(
+            *(*row[:3], contacts.get(row[0], 0), *row[3:]),
+            *(tuple(of_one.get(row[0], ())) for of_one in (held_back, unopened)),
+        )
         for row in customers
     ]

@@ -77,3 +77,13 @@ left join extracts using (customer_id)
 left join privacy.closed using (customer_id)
 left join ops.publication as p using (customer_id)
 order by c.customer_id;
+
+-- name: unopened
+-- The reports on Tableau that nobody has opened for weeks.
+select
+    customer_id,
+    report,
+    since::date::text
+from ops.report_use
+where since < now() - %(weeks)s * interval '1 week'
+order by customer_id, since, report;

@@ -9,10 +9,11 @@ from typing import Any, Literal, NamedTuple
 import tableauserverclient as TSC
 
 from callmart.base.errors import UserError
-from callmart.publish import mail, marks
+from callmart.publish import mail, marks, quality
 from callmart.publish.grants import Access, project_access
 from callmart.publish.mail import Subscription
 from callmart.publish.marks import Mark
+from callmart.publish.quality import QualityWarning, Unavailable
 from callmart.publish.tableau import FAILURES, LOST, is_cloud, reason
 
 TOP_PROJECT = "callmart"
@@ -34,6 +35,7 @@ class Books:
     projects: Mapping[int, str | None] = field(default_factory=dict)
     takes_over: bool = False
     former: str | None = None
+    warned: frozenset[int] = frozenset()  # the customers whose data sources have, or need, a warning
 
 
 class Foreign(NamedTuple):
@@ -59,6 +61,8 @@ class Content:
     content_url: str
     tags: frozenset[str]
     is_marked: bool = True
+    opened: int | None = None  # how often people have opened it, if Tableau says so
+    warning: QualityWarning | None = None  # read for customers in our books only
 
 
 @dataclass(frozen=True)
@@ -117,6 +121,7 @@ class Actual:
     hides_users: bool  # whether the site's users can't see each other
     # By customer: why something of it couldn't be read. Nothing of such a customer may change.
     unread: Mapping[int, str] = field(default_factory=dict)
+    has_warnings: bool = True  # whether the site has data quality warnings
     # Our group of users from before marks, or that of the former installation: its members are ours.
     users_before: Group | None = None
     former: str | None = None  # the installation that this one takes over from
@@ -191,7 +196,10 @@ def read(server: TSC.Server, books: Books) -> Actual:
     if top is None:
         return found
     content = _content(server, projects)
-    subscriptions = _subscriptions(server, found.schedules or {})
+    views = everything(server.views, usage=True)
+    opened = _opened(views)
+    subscriptions = _subscriptions(server, views, found.schedules or {})
+    has_warnings = True
     customers: dict[int, tuple[Project, ...]] = {}
     beside = _Beside(books)
     for kind, item in content[top.id]:
@@ -200,13 +208,20 @@ def read(server: TSC.Server, books: Books) -> Actual:
             access: Access = {}
             with of_one(customer_id):
                 access = project_access(server, item.id)
-            project = _project(item, found, customer_id, access, content[item.id], subscriptions)
+            project = _project(item, found, customer_id, access, content[item.id], subscriptions, opened)
+            if customer_id in books.warned and has_warnings:
+                with of_one(customer_id):
+                    try:
+                        project = _with_warnings(server, project)
+                    except Unavailable:
+                        has_warnings = False
             customers[customer_id] = (*customers.get(customer_id, ()), project)
     access = project_access(server, top.id)
     return replace(
         found,
         top=Project(top.id, top.name, top.content_permissions, access, foreign=tuple(beside.foreign)),
         projects=customers,
+        has_warnings=has_warnings,
         others=beside.others,
         taken=beside.taken,
         lost=beside.lost,
@@ -309,15 +324,17 @@ def _is_ours(mark: Mark, books: Books) -> bool:
     return mark.installation in (books.installation, books.former)
 
 
-def everything(endpoint: Any) -> list[Any]:
-    """Return all items of an endpoint. A Pager is used because it raises errors that a query of TSC would swallow.
+def everything(endpoint: Any, **how: Any) -> list[Any]:
+    """Return all items of an endpoint; `how` is for its method `get`.
+
+    A Pager is used because it raises errors that a query of TSC would swallow.
 
     Raises UserError if the list is not as long as the server says: a missing item must not count as absent.
     """
     announced: list[int] = []
 
     def get(options: TSC.RequestOptions) -> Any:
-        items, pagination = endpoint.get(options)
+        items, pagination = endpoint.get(options, **how)
         announced.append(pagination.total_available)
         return items, pagination
 
@@ -344,9 +361,20 @@ def _content(server: TSC.Server, projects: Iterable[TSC.ProjectItem]) -> Mapping
     return content
 
 
-def _subscriptions(server: TSC.Server, schedules: Mapping[str, str]) -> Mapping[str, list[Subscription]]:
+def _opened(views: Iterable[TSC.ViewItem]) -> Counter[str]:
+    """How often people have opened each workbook, by its LUID, as far as Tableau says so."""
+    opened = Counter[str]()
+    for view in views:
+        if view._total_views is not None:  # TSC's property would raise an error
+            opened[view.workbook_id] += view._total_views
+    return opened
+
+
+def _subscriptions(
+    server: TSC.Server, views: Iterable[TSC.ViewItem], schedules: Mapping[str, str]
+) -> Mapping[str, list[Subscription]]:
     """All subscriptions of the site, by the workbook's LUID."""
-    workbooks = {view.id: view.workbook_id for view in everything(server.views)}
+    workbooks = {view.id: view.workbook_id for view in views}
     names = {luid: name for name, luid in schedules.items()}
     found = defaultdict(list)
     for item in everything(server.subscriptions):
@@ -362,6 +390,7 @@ def _project(
     access: Access,
     content: Iterable[tuple[str, Any]],
     subscriptions: Mapping[str, list[Subscription]],
+    opened: Mapping[str, int],
 ) -> Project:
     mark, former = actual.mark(customer_id), Mark(actual.former, customer_id)
     is_marked = marks.described(project) == mark
@@ -370,7 +399,8 @@ def _project(
         known = kind != "project" and marks.bears(item, mark, former)
         if known or (kind != "project" and not is_marked and marks.bears(item, former, mark)):
             labels = frozenset(str(tag) for tag in marks.tags(item))
-            ours.append(Content(kind, item.id, item.name, item.content_url, labels, known))  # type: ignore[arg-type]
+            times = opened.get(item.id)
+            ours.append(Content(kind, item.id, item.name, item.content_url, labels, known, times))  # type: ignore[arg-type]
         else:
             foreign.append(Foreign(kind, item.name))
     return Project(
@@ -378,3 +408,12 @@ def _project(
         tuple(ours), tuple(foreign), tuple(each for item in ours for each in subscriptions.get(item.luid, ())),
         is_marked,
     )  # fmt: skip
+
+
+def _with_warnings(server: TSC.Server, project: Project) -> Project:
+    """The project, with our warnings on its data sources."""
+    content = (
+        replace(each, warning=quality.read(server, each.luid)) if each.kind == "data source" else each
+        for each in project.content
+    )
+    return replace(project, content=tuple(content))

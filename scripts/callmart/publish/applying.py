@@ -1,6 +1,6 @@
 """Carries out a plan customer by customer, and verifies afterwards who can reach what."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from tableauserverclient.config import BYTES_PER_MB, config
 from tableauserverclient.exponential_backoff import ExponentialBackoffTimer
 
 from callmart.base.errors import UserError
-from callmart.publish import mail, marks
+from callmart.publish import mail, marks, quality, validation
 from callmart.publish.actual import HIDDEN, PAGE_SIZE, TOP_PROJECT, Content, ContentKind, identity, members
 from callmart.publish.desired import DataSource, Mail, Workbook
 from callmart.publish.grants import (
@@ -60,6 +60,8 @@ class Outcome:
     done: tuple[Step, ...]
     error: str | None = None
     alert: str | None = None  # no error, but a person should know it
+    is_warned: bool | None = None  # whether its data sources can have a warning now; None if it isn't known
+    opened: Mapping[str, int] | None = None  # how often people have opened each report, if that was read
 
 
 def apply(
@@ -116,6 +118,8 @@ def _outcome(site: "_Site", customer: CustomerPlan, on_step: Callable[[Step], No
         tuple(done),
         _sentence(customer, customer.problem or error),
         _sentence(customer, mail_alert(customer)),
+        is_warned=True if customer.warning else False if error is None and not customer.problem else None,
+        opened=customer.opened,
     )
 
 
@@ -271,10 +275,10 @@ class _Customer:
                 self._publish_workbook(step)
             case _, "schedule":
                 self.site.add_schedule(step.name)
-            case "change", "subscription":
-                self._suspend_or_resume(str(step.luid))
+            case _, "warning":
+                self._warn(step)
             case _, "subscription":
-                self._subscribe(step)
+                self._mail(step)
 
     def _adopt(self, step: Step) -> None:
         """Put our mark on an item that is ours according to our books."""
@@ -300,6 +304,9 @@ class _Customer:
         server = self.server
         if kind == "member":
             server.groups.remove_user(_group(self.group_id), luid)
+            return
+        if kind == "warning":
+            quality.remove(server, luid)
             return
         endpoints = {
             "group": server.groups,
@@ -372,13 +379,16 @@ class _Customer:
             file.write_bytes(content)
 
             def publish(mode: str) -> Any:
-                published = self.server.workbooks.publish(item, file, mode)
+                published = validation.publish(self.server, item, file, mode)
                 self._verify_connection(published, source)
                 return published
 
             self._replace("workbook", step, item, publish, hash_of(workbook, source.content_url))
 
-    def _subscribe(self, step: Step) -> None:
+    def _mail(self, step: Step) -> None:
+        if step.action == "change":
+            self._suspend_or_resume(str(step.luid))
+            return
         wanted = step.content
         assert isinstance(wanted, Mail)
         luid = next(c.luid for c in self.content if (c.kind, c.name) == ("workbook", wanted.workbook))
@@ -387,6 +397,13 @@ class _Customer:
         schedules = self.site.schedules
         schedule = None if schedules is None else schedules[mail.when(wanted)]
         self.mailing.append(mail.subscribe(self.server, wanted, user, workbook.views[0].id, schedule))
+
+    def _warn(self, step: Step) -> None:
+        if step.luid:
+            quality.remove(self.server, step.luid)
+        luid = next(c.luid for c in self.content if (c.kind, c.name) == ("data source", step.name))
+        with suppress(quality.Unavailable):  # the plan knows that only if there was a data source to ask for
+            quality.add(self.server, luid, str(self.plan.warning))
 
     def _suspend_or_resume(self, luid: str) -> None:
         suspended = bool(self.plan.mail_stopped_because or self.plan.problem)

@@ -2,8 +2,8 @@
 
 import time
 import uuid
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 
 import jwt
 import tableauserverclient as TSC
@@ -13,9 +13,8 @@ from callmart.base.keys import set_secret
 from callmart.base.settings import ConnectedApp, Tableau
 
 _LIFETIME_S = 300  # of a JSON web token, which is for one sign-in; Tableau accepts 600 at most
-# The fewest scopes that publishing and the audit need. Tableau documents none for subscriptions and schedules: servers
-# without scopes of their own for them use those of tasks.
-_SCOPES = {
+# The fewest scopes that publishing and the audit need.
+_SCOPES: Mapping[str, tuple[str, ...]] = {
     "content": ("read",),
     "datasource_tags": ("update", "delete"),
     "datasources": ("create", "update", "delete", "download"),
@@ -27,19 +26,44 @@ _SCOPES = {
     "schedules": ("read", "create"),
     "sites": ("read", "update"),
     "subscriptions": ("read", "create", "update", "delete"),
-    "tasks": ("read", "create", "update", "delete"),
     "users": ("read", "create", "update", "delete"),
     "workbook_tags": ("update", "delete"),
     "workbooks": ("create", "delete"),
 }
+# Tableau documents none for these: servers without scopes of their own for them use those of tasks.
+_OR_TASKS = ("schedules", "subscriptions")
+# Without these, Tableau shows no warning while days are held back.
+_OPTIONAL = tuple(f"tableau:data_quality_warnings:{action}" for action in ("read", "create", "delete"))
+# By the scope: what can take its place.
+_NEEDED = {
+    f"tableau:{kind}:{action}": f"tableau:{'tasks' if kind in _OR_TASKS else kind}:{action}"
+    for kind, actions in _SCOPES.items()
+    for action in actions
+}
+_ALL = frozenset((*_NEEDED, *_NEEDED.values(), *_OPTIONAL))
 
 
 @dataclass(frozen=True)
 class Credentials:
-    """Credentials, created anew for each sign-in, and the end of the message for when Tableau refuses them."""
+    """Credentials, created anew for each sign-in, and the end of the message for when Tableau refuses them.
 
-    make: Callable[[], TSC.PersonalAccessTokenAuth | TSC.JWTAuth] = field(repr=False)
+    Those of a connected app ask for scopes, and are made with them. Those of a token ask for none.
+    """
+
+    make: Callable[[frozenset[str]], TSC.PersonalAccessTokenAuth | TSC.JWTAuth] = field(repr=False)
     refused: str
+    scopes: frozenset[str] = frozenset()
+
+    @property
+    def missing(self) -> list[str]:
+        """The scopes that are needed, and that these don't ask for."""
+        return sorted(
+            scope for scope, instead in _NEEDED.items() if self.scopes and not self.scopes & {scope, instead}
+        )
+
+    def asking_for(self, scopes: Iterable[str]) -> "Credentials":
+        """Return the same credentials with these scopes."""
+        return replace(self, scopes=frozenset(scopes))
 
 
 def of(wanted: Tableau) -> Credentials:
@@ -58,7 +82,7 @@ def of(wanted: Tableau) -> Credentials:
 def by_token(site: str, name: str, token: str) -> Credentials:
     """Return the credentials for a personal access token."""
     return Credentials(
-        lambda: TSC.PersonalAccessTokenAuth(name, token, site),
+        lambda _: TSC.PersonalAccessTokenAuth(name, token, site),
         f"the token {name} for site '{site}'; make a new personal access token and put it into "
         "tableau.token_file.",
     )
@@ -67,19 +91,20 @@ def by_token(site: str, name: str, token: str) -> Credentials:
 def _by_app(site: str, app: ConnectedApp) -> Credentials:
     secret = set_secret("tableau.connected_app.secret_file", app.secret, app.secret_file)
     return Credentials(
-        lambda: TSC.JWTAuth(_json_web_token(app, secret), site_id=site),
+        lambda scopes: TSC.JWTAuth(_json_web_token(app, secret, scopes), site_id=site),
         f"the connected app {app.client_id} for site '{site}'; check that it is enabled, that tableau.connected_app "
         "has its secret and a user of the site, and that this machine's clock is right.",
+        _ALL,
     )
 
 
-def _json_web_token(app: ConnectedApp, secret: str) -> str:
+def _json_web_token(app: ConnectedApp, secret: str, scopes: Iterable[str]) -> str:
     claims = {
         "iss": app.client_id,
         "sub": app.username,
         "aud": "tableau",
         "exp": int(time.time()) + _LIFETIME_S,
         "jti": str(uuid.uuid4()),
-        "scp": [f"tableau:{kind}:{action}" for kind, actions in _SCOPES.items() for action in actions],
+        "scp": sorted(scopes),
     }
     return jwt.encode(claims, secret, "HS256", headers={"kid": app.secret_id, "iss": app.client_id})

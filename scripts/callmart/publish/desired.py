@@ -78,6 +78,7 @@ class Publication:
     mail_stopped_because: str | None = None
     problem: str | None = None
     exports: bool = False  # its members may export data
+    warning: str | None = None  # what people should know of its data, while days are held back
 
     @property
     def project(self) -> str:

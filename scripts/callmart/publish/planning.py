@@ -41,6 +41,7 @@ Kind = Literal[
     "workbook",
     "schedule",
     "subscription",
+    "warning",
     "site",
 ]
 _SIGNS: Mapping[Action, str] = {"add": "+", "change": "~", "remove": "-", "adopt": "* adopt"}
@@ -91,6 +92,8 @@ class CustomerPlan:
     mail_stopped_because: str | None = None
     problem: str | None = None
     exports: bool = False
+    warning: str | None = None
+    opened: Mapping[str, int] | None = None  # how often people have opened each report, if that was read
 
 
 @dataclass(frozen=True)
@@ -336,6 +339,7 @@ def _stay(publication: Publication, actual: Actual, removable: Mapping[str, User
             steps.append(_upload(customer, "workbook", workbook, old, actual))
         else:
             unchanged.append(old)
+    steps += _warnings(publication, project, actual)
     steps += starting
     return CustomerPlan(
         customer, name, tuple(steps), project_id=project.luid if project else "",
@@ -344,6 +348,8 @@ def _stay(publication: Publication, actual: Actual, removable: Mapping[str, User
         mailing=tuple(mailing),
         mail_stopped_because=publication.mail_stopped_because if publication.mails else None,
         exports=publication.exports,
+        warning=publication.warning,
+        opened=_opened(publication, project),
     )  # fmt: skip
 
 
@@ -423,6 +429,31 @@ def _mail_steps(
             starting.append(Step(customer, "add", "subscription", name, content=mail))
     # Several mails can start at one time. They share its schedule, which is added once.
     return stopping, list(dict.fromkeys(starting)), mailing
+
+
+def _opened(publication: Publication, project: Project | None) -> dict[str, int]:
+    """How often people have opened each report that is there."""
+    there = project.of_kind("workbook") if project else {}
+    return {
+        each.report.name: opened
+        for each in publication.workbooks
+        if each.name in there and (opened := there[each.name].opened) is not None
+    }
+
+
+def _warnings(publication: Publication, project: Project | None, actual: Actual) -> Iterator[Step]:
+    """Steps that make the data sources say which days are held back, or say it no more."""
+    there = project.of_kind("data source") if project else {}
+    for source in publication.data_sources if actual.has_warnings else ():
+        old = there[source.name].warning if source.name in there else None
+        action: Action | None = None
+        if old is None:
+            action = "add" if publication.warning else None
+        elif old.message != publication.warning:
+            action = "change" if publication.warning else "remove"
+        if action is not None:
+            luid = old.luid if old else None
+            yield Step(publication.customer_id, action, "warning", source.name, luid)
 
 
 def _removals(publication: Publication, project: Project | None) -> Iterator[Step]:

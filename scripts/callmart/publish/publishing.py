@@ -6,7 +6,7 @@ What a customer should have follows from its contract, its extracts, the reports
 import shutil
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from datetime import datetime, time, timedelta
+from datetime import date, datetime, time, timedelta
 from functools import cache, partial
 from hashlib import sha256
 from pathlib import Path
@@ -29,6 +29,7 @@ from callmart.declarations.exposures import Schedule
 from callmart.declarations.matrix import Group
 from callmart.extract import extract
 from callmart.publish import Books, DataSource, Mail, Outcome, Plan, Publication, Step, Workbook, installation
+from callmart.reports.language import Language
 from callmart.tableau_files import tds, workbook
 from callmart.tableau_files.fields import Source
 from callmart.tableau_files.workbook import PublishedSource
@@ -37,6 +38,7 @@ SQL = sql_file.statements(__file__)
 
 # Workbooks are first built on this data source, only to see whether they changed: the real one isn't known yet.
 _NOWHERE = PublishedSource("http://localhost", "", "callmart")
+_DAYS_NAMED = 7  # in a warning
 WORKERS = 4  # customers at a time; Tableau also has other work to do
 _DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 
@@ -91,6 +93,7 @@ def desired(connection: psycopg.Connection, settings: Settings) -> list[Publicat
     )
     has_data = _has_data(connection)
     stopped, now, closed = mail_stopped(connection), clock.now(connection), ledger.closed(connection)
+    held_back: dict[int, list[date]] = dict(connection.execute(SQL["held_back"]).fetchall())
     site_zone = ZoneInfo(settings.tableau.time_zone or settings.time_zone)
     publications = []
     for customer in customers:
@@ -123,6 +126,7 @@ def desired(connection: psycopg.Connection, settings: Settings) -> list[Publicat
                 mail_stopped_because=stopped.get(customer.customer_id),
                 problem=problem,
                 exports=customer.export,
+                warning=_warning(customer.locale, held_back.get(customer.customer_id, [])),
             )
         )
     return publications
@@ -133,9 +137,22 @@ def books(connection: psycopg.Connection, settings: Settings) -> Books:
     rows = connection.execute(
         "select customer_id, project_id from ops.publication where project_id is not null or is_from_before"
     ).fetchall()
+    warned = connection.execute(SQL["warned"]).fetchall()
     return Books(
-        installation.ensure_id(settings.home), dict(rows), takes_over=installation.takes_over(settings.home)
+        installation.ensure_id(settings.home),
+        dict(rows),
+        takes_over=installation.takes_over(settings.home),
+        warned=frozenset(customer_id for (customer_id,) in warned),
     )
+
+
+def _warning(locale: Locale, held_back: list[date]) -> str | None:
+    """What the data sources say of the days that are held back."""
+    if not held_back:
+        return None
+    language = Language(locale)
+    days = [language.short(day) for day in held_back[:_DAYS_NAMED]]
+    return language.say("held_back", days=language.listed(days + ["…"] * (len(held_back) > _DAYS_NAMED)))
 
 
 def _mails(
@@ -305,6 +322,16 @@ def record(connection: psycopg.Connection, outcomes: Collection[Outcome]) -> Non
                     "customer": outcome.customer_id,
                     "state": state,
                     "project": outcome.project_id,
+                    "warned": outcome.is_warned,
+                },
+            )
+        if outcome.opened is not None:
+            connection.execute(
+                SQL["note_use"],
+                {
+                    "customer": outcome.customer_id,
+                    "reports": list(outcome.opened),
+                    "times": list(outcome.opened.values()),
                 },
             )
         if outcome.done or outcome.error:

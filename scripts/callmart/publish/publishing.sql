@@ -80,19 +80,74 @@ select
 from reasons
 where reason is not null;
 
+-- name: held_back
+-- The days of each customer that are held back, in their order.
+select
+    customer_id,
+    array_agg(call_date order by call_date)
+from ops.held_back
+where isfinite(call_date)
+group by customer_id;
+
+-- name: warned
+-- The customers whose data sources may have a warning on Tableau, or need one.
+select customer_id from ops.publication
+where is_warned
+union
+select customer_id from ops.held_back
+where isfinite(call_date);
+
 -- name: note
 -- `is_from_before`: published before projects had marks. It stays true until callmart publishes the project again.
-insert into ops.publication as known (customer_id, state, project_id) values (%(customer)s, %(state)s, %(project)s)
+insert into ops.publication as known (customer_id, state, project_id, is_warned)
+values (%(customer)s, %(state)s, %(project)s, coalesce(%(warned)s::boolean, false))
 on conflict (customer_id) do update
     set
         state = excluded.state,
+        is_warned = coalesce(%(warned)s::boolean, known.is_warned),
         project_id = coalesce(excluded.project_id, known.project_id),
         is_from_before = known.is_from_before and excluded.project_id is null,
         at = excluded.at;
 
 -- name: forget_closed
 -- Delete customers whose contract has ended, except those whose steps failed.
-delete from ops.publication
-where
-    customer_id not in (select customer_id from registry.current_option)
-    and customer_id <> all(%(failed)s);
+with
+
+closed as (
+    delete from ops.publication
+    where
+        customer_id not in (select customer_id from registry.current_option)
+        and customer_id <> all(%(failed)s)
+    returning customer_id
+)
+
+delete from ops.report_use
+where customer_id in (select customer_id from closed);
+
+-- name: note_use
+-- How often people have opened each report of a customer that is published, and since when they haven't any more.
+with
+
+seen as (
+    select
+        report,
+        times
+    from unnest(%(reports)s::text[], %(times)s::bigint[]) as s (report, times)
+),
+
+gone as (
+    delete from ops.report_use
+    where customer_id = %(customer)s and report not in (select report from seen)
+)
+
+insert into ops.report_use as known (customer_id, report, times)
+select
+    %(customer)s,
+    report,
+    times
+from seen
+on conflict (customer_id, report) do update
+    set
+        times = excluded.times,
+        since = excluded.since
+    where known.times <> excluded.times;

@@ -119,6 +119,7 @@ def connect(settings: Settings) -> Iterator[TSC.Server]:
     """
     installation.refuse_restored(settings.home)
     target = _target(settings)
+    signs_in = target.credentials
     lock, renewals = Lock(), iter(range(_RENEWALS))
 
     def renew(old: str) -> str | None:
@@ -129,7 +130,7 @@ def connect(settings: Settings) -> Iterator[TSC.Server]:
             if next(renewals, None) is None:
                 return None
             with suppress(*FAILURES, UserError):
-                _sign_in(server, target)
+                _sign_in(server, target.url, signs_in)
                 return str(server.auth_token)
             return None
 
@@ -139,7 +140,7 @@ def connect(settings: Settings) -> Iterator[TSC.Server]:
     server.fileuploads = Uploads(server)
     try:
         server.version = _version(target.url)
-        _sign_in(server, target)
+        signs_in = _first_sign_in(server, target)
         try:
             yield server
         finally:
@@ -231,8 +232,12 @@ def _session(url: str, renew: Callable[[str], str | None] = lambda old: None) ->
 
 
 def _only_tableau(response: requests.Response, **_: Any) -> None:
-    """Refuse anything but a whole answer of the REST API, such as an HTML page: TSC would read it as an empty list."""
-    if response.status_code >= 300 or "octet-stream" in response.headers.get("content-type", ""):
+    """Refuse anything but a whole answer of the REST API, such as an HTML page: TSC would read it as an empty list.
+
+    What is not XML can't be read as one: files, and JSON where it was asked for.
+    """
+    content_type = response.headers.get("content-type", "")
+    if response.status_code >= 300 or any(kind in content_type for kind in ("octet-stream", "json")):
         return
     content = response.content
     is_whole = b"<tsResponse" in content[:300] and content.rstrip().endswith(b"</tsResponse>")
@@ -275,8 +280,43 @@ def _version(url: str) -> str:
             ) from None
 
 
-def _sign_in(server: TSC.Server, target: _Target) -> None:
+def _first_sign_in(server: TSC.Server, target: _Target) -> Credentials:
+    """Sign in; return the credentials to sign in with from then on.
+
+    If Tableau refuses a connected app, it is asked for each scope alone. Scopes that callmart can do without are left
+    out. Raises UserError that names the scopes which are missing, before anything is done.
+    """
+    url, wanted = target.url, target.credentials
     try:
-        server.auth.sign_in(target.credentials.make())
+        _sign_in(server, url, wanted)
+        return wanted
+    except UserError:
+        given = wanted.asking_for(
+            scope for scope in sorted(wanted.scopes) if _is_given(server, url, wanted.asking_for([scope]))
+        )
+        if not given.scopes:
+            raise
+    if given.missing:
+        raise UserError(
+            f"Tableau at {url} does not give the connected app what callmart needs; let it have the scope "
+            f"{', '.join(given.missing)}, then run again."
+        )
+    _sign_in(server, url, given)
+    return given
+
+
+def _is_given(server: TSC.Server, url: str, one: Credentials) -> bool:
+    """Whether Tableau lets the connected app sign in with one scope."""
+    try:
+        _sign_in(server, url, one)
+    except UserError:
+        return False
+    server.auth.sign_out()
+    return True
+
+
+def _sign_in(server: TSC.Server, url: str, signs_in: Credentials) -> None:
+    try:
+        server.auth.sign_in(signs_in.make(signs_in.scopes))
     except NotSignedInError:
-        raise UserError(f"Tableau at {target.url} refuses {target.credentials.refused}") from None
+        raise UserError(f"Tableau at {url} refuses {signs_in.refused}") from None

@@ -5,7 +5,6 @@ So a new mart never renames a field that a workbook uses. In addition there are 
 metrics.yml, parts of the day and the week, and durations in hours.
 """
 
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -165,6 +164,11 @@ class Field:
     is_customers_own: bool = False  # its values are the customer's own words, e.g. names of queues or agents
     words: tuple[tuple[str, str], ...] = ()  # pairs of a value and its name in reports
 
+    @property
+    def noted_aggregation(self) -> str:
+        """The aggregation as Tableau notes it, which says of dates how they are shown at first."""
+        return "Year" if self.datatype in ("date", "datetime") else self.aggregation
+
 
 @dataclass(frozen=True)
 class Relationship:
@@ -225,11 +229,6 @@ class Source:
     def ratio(self, metric: Metric, only: str = "") -> str:
         """Return a ratio's formula with the fields of this data source. `only` is a condition on its rows."""
         return as_tableau(metric, lambda column: f"[{self.name(metric.mart, column)}]", only)
-
-    def is_computed_there(self, field: Field) -> bool:
-        """Return whether a field can only be computed in the data source, because it needs hidden fields."""
-        names = re.findall(r"\[([^\]]+)\]", field.formula or "")
-        return any(name in self.fields and self.fields[name].is_hidden for name in names)
 
     @property
     def filtered(self) -> Field:

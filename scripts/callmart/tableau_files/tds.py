@@ -4,7 +4,7 @@ The fields have the same names in both, so that workbooks work with either. The 
 """
 
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from shutil import copyfile
@@ -25,12 +25,8 @@ from callmart.tableau_files.fields import Field, Part, Relationship, Source
 USER = "http://www.tableausoftware.com/xml/user"
 VERSION = "18.1"
 # The features of later formats that the file uses. Tableau refuses a file that uses others, whatever the schema says.
-MANIFEST = (
-    "ISO8601PeriodTypes",  # period-type-v2
-    "ObjectModelEncapsulateLegacy",
-    "ObjectModelTableType",
-    "SchemaViewerObjectModel",
-)
+OBJECT_MODEL = ("ObjectModelEncapsulateLegacy", "ObjectModelTableType", "SchemaViewerObjectModel")
+MANIFEST = ("ISO8601PeriodTypes", *OBJECT_MODEL)  # the first one is for period-type-v2
 DAYS_KEPT = 730  # never more than two years, with or without a leap day
 EPOCH = (1980, 1, 1, 0, 0, 0)  # the oldest time in a zip file; a fixed time keeps the bytes the same
 
@@ -173,12 +169,7 @@ def as_xml(source: Source, held: Path | Live) -> bytes:
     etree.SubElement(root, "aliases", enabled="yes")
     for field in source.fields.values():
         root.append(column(field))
-    for mart in source.marts:
-        etree.SubElement(
-            root, "column", caption=source.captions.mart(mart.name, source.locale), datatype="table",
-            name=f"[__tableau_internal_object_id__].[{object_id(source, mart.name)}]", role="measure",
-            type="quantitative",
-        )  # fmt: skip
+    root.extend(counts(source))
     add_order(root, source)
     etree.SubElement(
         root,
@@ -189,7 +180,7 @@ def as_xml(source: Source, held: Path | Live) -> bytes:
     for mart in source.marts:
         if mart.day is not None:
             _keep_two_years(root, source.name(mart.name, mart.day))
-    _graph(root, source, held)
+    root.append(graph(source, lambda mart: _table(source, mart, held)))
     return serialized(root)
 
 
@@ -229,6 +220,16 @@ def column(field: Field) -> etree._Element:
         text = etree.SubElement(etree.SubElement(element, "desc"), "formatted-text")
         etree.SubElement(text, "run").text = field.description
     return element
+
+
+def counts(source: Source) -> Iterator[etree._Element]:
+    """Yield, per table, the field that counts its rows."""
+    for mart in source.marts:
+        yield etree.Element(
+            "column", caption=source.captions.mart(mart.name, source.locale), datatype="table",
+            name=f"[__tableau_internal_object_id__].[{object_id(source, mart.name)}]", role="measure",
+            type="quantitative",
+        )  # fmt: skip
 
 
 def add_order(root: etree._Element, source: Source) -> None:
@@ -303,12 +304,7 @@ def _connect(root: etree._Element, source: Source, held: Path | Live) -> None:
             "username": "",
         }
     etree.SubElement(named, "connection", settings)
-    tables = [_table(source, mart.name, held) for mart in source.marts]
-    if len(tables) > 1:
-        collection = etree.SubElement(connection, "relation", type="collection")
-        collection.extend(tables)
-    else:
-        connection.append(tables[0])
+    add_tables(connection, [_table(source, mart.name, held) for mart in source.marts])
     columns = [field for field in source.fields.values() if field.column is not None]
     names = etree.SubElement(connection, "cols")
     for field in sorted(columns, key=lambda field: field.name):
@@ -316,6 +312,14 @@ def _connect(root: etree._Element, source: Source, held: Path | Live) -> None:
     records = etree.SubElement(connection, "metadata-records")
     for ordinal, field in enumerate(columns, 1):
         records.append(_metadata(source, field, ordinal))
+
+
+def add_tables(connection: etree._Element, tables: list[etree._Element]) -> None:
+    """Add the relations of tables to a connection: as a collection if there are several."""
+    if len(tables) > 1:
+        etree.SubElement(connection, "relation", type="collection").extend(tables)
+    else:
+        connection.append(tables[0])
 
 
 def _connection_name(source: Source, held: Path | Live) -> str:
@@ -345,7 +349,7 @@ def _metadata(source: Source, field: Field, ordinal: int) -> etree._Element:
         ("remote-alias", field.column),
         ("ordinal", str(ordinal)),
         ("local-type", field.datatype),
-        ("aggregation", {"date": "Year", "datetime": "Year"}.get(field.datatype, field.aggregation)),
+        ("aggregation", field.noted_aggregation),
         ("contains-null", "true"),
         ("object-id", f"[{object_id(source, field.mart)}]"),
     ):
@@ -370,17 +374,19 @@ def _keep_two_years(root: etree._Element, name: str) -> None:
     )
 
 
-def _graph(root: etree._Element, source: Source, held: Path | Live) -> None:
-    graph = etree.SubElement(root, "object-graph")
+def graph(source: Source, table: Callable[[str], etree._Element]) -> etree._Element:
+    """Return the tables with their relationships. `table` makes the relation of a mart."""
+    graph = etree.Element("object-graph")
     objects = etree.SubElement(graph, "objects")
     for mart in source.marts:
         caption = source.captions.mart(mart.name, source.locale)
         node = etree.SubElement(objects, "object", caption=caption, id=object_id(source, mart.name))
-        etree.SubElement(node, "properties", context="").append(_table(source, mart.name, held))
+        etree.SubElement(node, "properties", context="").append(table(mart.name))
     if source.relationships:
         relationships = etree.SubElement(graph, "relationships")
         for one in source.relationships:
             relationships.append(_relationship(source, one))
+    return graph
 
 
 def _relationship(source: Source, one: Relationship) -> etree._Element:

@@ -57,6 +57,7 @@ from (
         ('ops.publication', 'nobody', 'state, project_id'),
         ('ops.quality_failure', 'nobody', 'build_id, mart, expectation'),
         ('ops.quality_result', 'nobody', 'build_id, mart, expectation, severity'),
+        ('ops.report_use', 'nobody', 'report, times'),
         ('ops.run', 'nobody', 'run_id, outcome, error'),
         ('ops.run_stage', 'nobody', 'run_id, stage, outcome, counts, error'),
         ('ops.to_vacuum', 'nobody', 'relation'),

@@ -12,7 +12,8 @@ from callmart.base.settings import PROJECT
 from callmart.declarations.exposures import Report
 from callmart.tableau_files.fields import Source
 from callmart.tableau_files.workbook import dashboard, references, template
-from callmart.tableau_files.workbook.book import Book, PublishedSource
+from callmart.tableau_files.workbook.book import Book
+from callmart.tableau_files.workbook.published import PublishedSource
 
 TEMPLATES = PROJECT / "models" / "reports"
 

@@ -2,17 +2,15 @@
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
 from typing import Any
-from urllib.parse import urlsplit
 from uuid import NAMESPACE_URL, uuid5
 
 from lxml import etree
 
-from callmart.base.errors import UserError
 from callmart.declarations.exposures import Report
 from callmart.tableau_files import tds
 from callmart.tableau_files.fields import Field, Part, Source
+from callmart.tableau_files.workbook.published import PublishedSource, attach, layered
 from callmart.tableau_files.workbook.sheet import Instance, Sheet
 
 # Features that Tableau has written since 2020.2, so that servers of all supported versions can open the file.
@@ -36,18 +34,6 @@ COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#B
 GREY = "#8C8C8C"
 SHADES = ("#EFF3FF", "#BDD7E7", "#6BAED6", "#3182BD", "#08519C")  # one hue, light to dark
 
-# The numbers of types in Tableau's metadata.
-REMOTE = {"integer": "20", "real": "5", "string": "129", "date": "7", "datetime": "7", "boolean": "11"}
-
-
-@dataclass(frozen=True)
-class PublishedSource:
-    """Where a data source is published: the server's URL, and the content URLs of the site and of the data source."""
-
-    server: str
-    site: str
-    content_url: str
-
 
 def texts(**both: str) -> dict[str, str]:
     """Return a text in both languages."""
@@ -65,7 +51,7 @@ class Book:
     def __init__(self, report: Report, source: Source, published: PublishedSource) -> None:
         self.report, self.source, self.published = report, source, published
         self.locale = source.locale
-        self.name = tds.identity("sqlproxy", published.content_url)
+        self.name = published.name
         self.calculated: dict[str, Field] = {}
         self.sheets: list[Sheet] = []
         self.captions: dict[str, str] = {}  # of measures, in column headers and legends
@@ -103,13 +89,15 @@ class Book:
         waiting = [instance.field for instance in instances]
         while waiting:
             field = waiting.pop()
-            if self.source.is_computed_there(field):
-                field = replace(field, formula=None)
             if field.name not in fields and not field.is_hidden:
                 fields[field.name] = field
                 names = re.findall(r"\[([^\]]+)\]", field.formula or "")
                 waiting += [found for name in names if (found := self.find(name)) is not None]
         return fields
+
+    def column(self, field: Field) -> etree._Element:
+        """Return a field as XML: of the workbook, or of the data source."""
+        return tds.column(field) if field.name in self.calculated else layered(field)
 
     def part(self, mart: str, part: Part) -> Field:
         """Return a mart's field for a part of the time."""
@@ -203,10 +191,9 @@ class Book:
             {"caption": self.source.title, "inline": "true", "name": self.name, "version": tds.VERSION},
         )
         used = {instance.name: instance for sheet in self.sheets for instance in sheet.instances.values()}
-        fields = self.depended(used.values())
-        element.extend(connect(self.source, self.published))
         etree.SubElement(element, "aliases", enabled="yes")
-        element.extend(tds.column(fields[name]) for name in sorted(fields))
+        used_fields = self.depended(used.values())
+        element.extend(self.column(field) for name, field in used_fields.items() if name in self.calculated)
         names = etree.SubElement(
             element, "column", datatype="string", name=f"[{MEASURE_NAMES}]", role="dimension", type="nominal"
         )
@@ -223,62 +210,5 @@ class Book:
             encoding = etree.SubElement(rule, "encoding", attr="color", field=name, type="palette")
             for value, colour in colours.items():
                 etree.SubElement(etree.SubElement(encoding, "map", to=colour), "bucket").text = value
-        etree.SubElement(element, "date-options", {"start-of-week": "monday"})
+        attach(element, self.source, self.published)
         return element
-
-
-def connect(source: Source, published: PublishedSource) -> Iterable[etree._Element]:
-    """Yield the elements of a workbook's only connection: to the published data source, by its content URL.
-
-    Raises UserError if the server is not a URL.
-    """
-    server = urlsplit(published.server)
-    if not server.hostname or server.scheme not in ("http", "https"):
-        raise UserError(
-            f"{published.server} is not the URL of a Tableau server; write it as https://tableau.example.nl"
-        )
-    path = f"/t/{published.site}/datasources" if published.site else "/datasources"
-    location = {
-        "derived-from": f"{published.server.rstrip('/')}{path}/{published.content_url}?rev=1.0",
-        "id": published.content_url,
-        "path": path,
-        "revision": "1.0",
-    }
-    if published.site:
-        location["site"] = published.site
-    yield etree.Element("repository-location", location)
-    connection = etree.Element(
-        "connection",
-        {
-            "channel": server.scheme,
-            "class": "sqlproxy",
-            "dbname": published.content_url,
-            "directory": "/dataserver",
-            "port": str(server.port or {"https": 443, "http": 80}[server.scheme]),
-            "server": server.hostname,
-            "server-ds-friendly-name": source.title,
-            "username": "",
-        },
-    )
-    etree.SubElement(connection, "relation", name="sqlproxy", table="[sqlproxy]", type="table")
-    records = etree.SubElement(connection, "metadata-records")
-    shown = [
-        field
-        for field in source.fields.values()
-        if not field.is_hidden and (field.formula is None or source.is_computed_there(field))
-    ]
-    for ordinal, field in enumerate(shown, 1):
-        record = etree.SubElement(records, "metadata-record", {"class": "column"})
-        for name, text in (
-            ("remote-name", field.name),
-            ("remote-type", REMOTE[field.datatype]),
-            ("local-name", f"[{field.name}]"),
-            ("parent-name", "[sqlproxy]"),
-            ("remote-alias", field.name),
-            ("ordinal", str(ordinal)),
-            ("local-type", field.datatype),
-            ("aggregation", field.aggregation),
-            ("contains-null", "true"),
-        ):  # fmt: skip
-            etree.SubElement(record, name).text = text
-    yield connection

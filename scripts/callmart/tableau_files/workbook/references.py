@@ -58,6 +58,11 @@ class _Known:
         self.calculated = {unbracketed(one.get("name")) for one in columns}
         parameters = root.iterfind("datasources/datasource[@name='Parameters']/column")
         self.parameters = {unbracketed(one.get("name")) for one in parameters}
+        self.published = {
+            _bare(field.formula): field.caption
+            for field in source.fields.values()
+            if field.formula is not None
+        }
         self.objects = {tds.object_id(source, mart.name) for mart in source.marts}
 
     def check_columns(self, of: etree._Element) -> None:
@@ -73,8 +78,10 @@ class _Known:
         field = self.source.fields.get(field_name)
         calculations = column.findall("calculation")
         for calculation in calculations:
-            if field is None or field.formula != calculation.get("formula"):
-                self.check_expression(column, calculation.get("formula", ""))
+            formula = calculation.get("formula", "")
+            if field is None or field.formula != formula:
+                self.check_expression(column, formula)
+                self._check_copy(column, formula)
             self.check_expression(column, calculation.get("column", ""))
         if calculations or OWN.match(field_name):
             return
@@ -83,6 +90,13 @@ class _Known:
             raise UserError(
                 f"{self.name}: [{field_name}] has type {column.get('datatype')} but type {field.datatype} in the data "
                 f"source {self.source.title}; change its type back in the template"
+            )
+
+    def _check_copy(self, column: etree._Element, formula: str) -> None:
+        if (copied := self.published.get(_bare(formula))) is not None:
+            raise UserError(
+                f"{self.name}: {_where(column)} copies the calculation '{copied}' of the data source "
+                f"{self.source.title}, and would stay as it is when that one changes; use that field"
             )
 
     def check_expression(self, element: etree._Element, expression: str) -> None:
@@ -119,6 +133,11 @@ class _Known:
                 f"{self.name}: the data source {self.source.title} has no field [{field}], which {_where(element)}"
                 " uses; use a field that exists"
             )
+
+
+def _bare(formula: str) -> str:
+    """A formula without spaces and line breaks."""
+    return "".join(formula.split())
 
 
 def _where(element: etree._Element) -> str:

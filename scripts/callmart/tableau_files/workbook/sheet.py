@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from lxml import etree
 
-from callmart.tableau_files import tds
 from callmart.tableau_files.fields import Field
 
 if TYPE_CHECKING:
@@ -186,6 +185,6 @@ def dependencies(book: "Book", instances: Iterable[Instance]) -> Iterable[etree.
         parameters.append(book.parameter())
         yield parameters
     element = etree.Element("datasource-dependencies", datasource=book.name)
-    element.extend(tds.column(columns[name]) for name in sorted(columns))
+    element.extend(book.column(columns[name]) for name in sorted(columns))
     element.extend(one.element() for one in sorted(instances, key=lambda one: one.name))
     yield element

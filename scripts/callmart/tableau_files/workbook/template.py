@@ -17,7 +17,8 @@ from callmart.declarations.exposures import Report
 from callmart.tableau_files import tds
 from callmart.tableau_files.fields import Source
 from callmart.tableau_files.workbook import references, refused
-from callmart.tableau_files.workbook.book import LOCALES, PublishedSource, connect
+from callmart.tableau_files.workbook.book import LOCALES
+from callmart.tableau_files.workbook.published import PublishedSource, attach, layer, layered
 from callmart.tableau_files.workbook.sheet import literal
 
 PERIOD = {"nl": "de laatste volledige week", "en": "the last complete week"}
@@ -32,6 +33,12 @@ FEATURE = re.compile(r"_\.fcp\.\w+\.(true|false)\.\.\.")
 STATE = (
     "repository-location", "thumbnails", "selection-collection", "bucket-selection", "current-page", "sort-filter-info"
 )  # fmt: skip
+# What the published data source has itself, and the feature of the tree in which Tableau notes what it is made of.
+SERVED = (
+    "connection", "extract", "overridable-settings", "object-graph", "drill-paths", "folders-common", "semantic-values",
+    "folder", "data-source-tree",
+)  # fmt: skip
+SERVED_BY = "ExtendedPublishedDataSourceUI"
 # The author, computer and site.
 AUTHOR = re.compile(r"(creator-)?(author-id|license-type|machine-id|site-id)|\{.*\}base|upgrade-extracts")
 
@@ -44,13 +51,15 @@ def fill(file: Path, report: Report, customer: str, source: Source, published: P
     refused.bring_along(root, own, name)
     _rename(root, _new_names(own, source, published))
     _forget(root)
-    _connect(root, own, source, published)
+    _disconnect(root, own, source)
     captions = _translate(root, own, source)
     refused.members(root, own, source, name)
     _forget_members(root, own, source)
     _fill_placeholders(root, name, report, customer, source, captions)
     root.set("locale", LOCALES[source.locale])
     _drop_unused(root, own, source)
+    attach(own, source, published)
+    _list_features(root)
     references.check(root, source, name)
     return references.serialized(root)
 
@@ -145,7 +154,7 @@ def _new_names(own: etree._Element, source: Source, published: PublishedSource) 
                 names[found[1]] = tds.object_id(source, found[2])
         elif name in source.fields:
             names.setdefault(name, _shown(source, name))
-    return names | {str(own.get("name")): tds.identity("sqlproxy", published.content_url)}
+    return names | {str(own.get("name")): published.name}
 
 
 def _own_name(source: Source, table: str, column: str) -> str | None:
@@ -214,46 +223,43 @@ def _remove(element: etree._Element) -> None:
         parent.remove(element)
 
 
-def _connect(root: etree._Element, own: etree._Element, source: Source, published: PublishedSource) -> None:
-    """Replace the connection, and remove what the published data source already has."""
-    for gone in (
-        "connection",
-        "extract",
-        "object-graph",
-        "drill-paths",
-        "folders-common",
-        "semantic-values",
-        "folder",
-    ):
+def _disconnect(root: etree._Element, own: etree._Element, source: Source) -> None:
+    """Remove the connection, and what the published data source already has."""
+    for gone in SERVED:
         for element in own.findall(gone):
             own.remove(element)
-    position = 1 if own.find("document-format-change-manifest") is not None else 0
-    own[position:position] = list(connect(source, published))
+    for element in root.findall(f"document-format-change-manifest/{SERVED_BY}"):
+        _remove(element)
     for link in root.iter("datasource"):
         if link.get("name") == own.get("name"):
             link.set("caption", source.title)
 
 
+def _list_features(root: etree._Element) -> None:
+    """Add to the manifest what our data source uses, and an older Tableau, which saved the template, didn't."""
+    manifest = root.find("document-format-change-manifest")
+    if manifest is None:
+        manifest = etree.Element("document-format-change-manifest")
+        root.insert(0, manifest)
+    listed = {feature.tag: feature for feature in manifest}
+    manifest[:] = [
+        listed.get(name, etree.Element(name)) for name in sorted({*map(str, listed), *tds.OBJECT_MODEL})
+    ]
+
+
 def _translate(root: etree._Element, own: etree._Element, source: Source) -> dict[str, str]:
-    """Give the data source's fields its captions and formulas. Return the new captions by the old ones."""
+    """Make the fields of the data source layered, with its captions and formulas. Return new captions by old ones."""
     captions = {}
     for column in root.iter("column"):
         field = source.fields.get(references.unbracketed(column.get("name")))
         if field is None or field.is_hidden or column.get("datatype") is None:
             continue
         captions[column.get("caption", "")] = field.caption
-        column.set("caption", field.caption)
-        for calculation in column.iterfind("calculation"):
-            if field.formula is not None:
-                calculation.set("formula", field.formula)
-        for tag in ("aliases", "desc"):
+        column.attrib.update({"caption": field.caption} | layer(field))
+        for tag in ("calculation", "aliases", "desc"):
             for old in column.findall(tag):
                 column.remove(old)
-        ours = tds.column(field)
-        place = 1 if column.find("calculation") is not None else 0
-        for new in [one for one in ours if one.tag in ("aliases", "desc")]:
-            column.insert(place, new)
-            place += 1
+        column[0:0] = list(layered(field))
     for part in root.iter("datasource-dependencies"):
         _complete(part, source)
     return captions
@@ -269,7 +275,7 @@ def _complete(part: etree._Element, source: Source) -> None:
                 field = source.fields.get(found["field"] or "")
                 if field is not None and not field.is_hidden and field.name not in there:
                     there.add(field.name)
-                    waiting.append(tds.column(field))
+                    waiting.append(layered(field))
                     part.append(waiting[-1])
 
 

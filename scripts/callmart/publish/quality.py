@@ -1,0 +1,63 @@
+"""The data quality warning that Tableau shows on a customer's data sources while days are held back.
+
+On a data source of ours, the warning of this type is ours. Warnings of other types are left alone.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import NamedTuple
+
+import tableauserverclient as TSC
+from tableauserverclient.server.endpoint.exceptions import NotSignedInError
+
+_TYPE = TSC.DQWItem.WarningType.STALE
+_UNKNOWN = ("400", "403", "404", "405")  # how error codes begin where Tableau has no warnings
+
+
+class QualityWarning(NamedTuple):
+    """Our warning on a data source."""
+
+    luid: str
+    message: str
+
+
+class Unavailable(Exception):
+    """Tableau has no data quality warnings for us: its Data Management is missing, or the scopes of a connected app."""
+
+
+def read(server: TSC.Server, source: str) -> QualityWarning | None:
+    """Return our warning on a data source (LUID), if there is one. Raises Unavailable."""
+    item = _source(source)
+    with _if_available():
+        server.datasources.populate_dqw(item)
+        found = [each for each in item.dqws if each.warning_type == _TYPE]
+    return QualityWarning(found[0].id, found[0].message or "") if found else None
+
+
+def add(server: TSC.Server, source: str, message: str) -> None:
+    """Warn on a data source (LUID), so that people see it when they open a report. Raises Unavailable."""
+    with _if_available():
+        server.datasources.add_dqw(_source(source), TSC.DQWItem(_TYPE, message, active=True, severe=True))
+
+
+def remove(server: TSC.Server, luid: str) -> None:
+    """Lift a warning. TSC could only lift all warnings of a data source, other people's too."""
+    server.datasources.delete_request(f"{server.baseurl}/sites/{server.site_id}/dataQualityWarnings/{luid}")
+
+
+def _source(luid: str) -> TSC.DatasourceItem:
+    item = TSC.DatasourceItem()
+    item._id = luid  # TSC has no other way to refer to a data source that it didn't list
+    return item
+
+
+@contextmanager
+def _if_available() -> Iterator[None]:
+    try:
+        yield
+    except NotSignedInError:
+        raise Unavailable from None
+    except TSC.ServerResponseError as error:
+        if error.code.startswith(_UNKNOWN):
+            raise Unavailable from None
+        raise
