@@ -12,7 +12,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 CHECKS := check-style check-types check-sql check-project
 
-.PHONY: help demo test test-quick test-days test-external check $(CHECKS) lock bench
+.PHONY: help demo pictures test test-quick test-days test-external check $(CHECKS) lock bench
 .DELETE_ON_ERROR:
 
 help: ## what can be made
@@ -20,6 +20,9 @@ help: ## what can be made
 
 demo: .venv/installed ## the whole chain on example data
 	$(BIN)/callmart demo
+
+pictures: .venv/installed ## the pictures of README, from the demo's customers
+	$(BIN)/python -m callmart.cli.pictures
 
 test: .venv/installed-dev ## the whole suite
 	$(BIN)/python -m pytest

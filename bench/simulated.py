@@ -23,7 +23,7 @@ _COMMAND = """
 import atexit, re
 from pathlib import Path
 from callmart.cli.main import main
-most = lambda: re.search("VmHWM:\\s+([0-9]+)", Path("/proc/self/status").read_text())[1]
+most = lambda: re.search(r"VmHWM:\\s+([0-9]+)", Path("/proc/self/status").read_text())[1]
 atexit.register(lambda: print(most()))
 main()
 """

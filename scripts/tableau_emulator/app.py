@@ -26,6 +26,7 @@ from tableau_emulator import (
     groups,
     jobs,
     permissions,
+    pictures,
     projects,
     quality_warnings,
     revisions,
@@ -42,6 +43,7 @@ from tableau_emulator import (
     xml,
 )
 from tableau_emulator.call import Call, Endpoint
+from tableau_emulator.drawing import Draw
 from tableau_emulator.errors import ApiError, unknown_resource
 from tableau_emulator.state import LoggedRequest, State
 
@@ -52,8 +54,8 @@ RESOURCES = (
 IDENTITY_PATH = desk.PATH
 
 
-def application(state: State, identity: str) -> ASGIApp:
-    """The application on `state`. It tells its `identity` to anyone who asks."""
+def application(state: State, identity: str, draw: Draw | None = None) -> ASGIApp:
+    """The application on `state`. It tells its `identity` to anyone who asks. `draw` makes its pictures."""
 
     async def identify(request: Request) -> Response:
         return JSONResponse({"identity": identity})
@@ -65,7 +67,7 @@ def application(state: State, identity: str) -> ASGIApp:
             Route(IDENTITY_PATH, identify),
             *desk.routes(state),
             *(
-                Route("/api/{version}" + each.path, _answer(state, index, each), methods=[each.method])
+                Route("/api/{version}" + each.path, _answer(state, index, each, draw), methods=[each.method])
                 for each in endpoints
             ),
         ],
@@ -104,7 +106,7 @@ def _logged(app: ASGIApp, state: State) -> ASGIApp:
 
 
 def _answer(
-    state: State, index: faults.Index, endpoint: Endpoint
+    state: State, index: faults.Index, endpoint: Endpoint, draw: Draw | None
 ) -> Callable[[Request], Awaitable[Response]]:
     async def answer(request: Request) -> Response:
         body = await request.body()
@@ -113,6 +115,8 @@ def _answer(
             try:
                 _check_version(request)
                 response = _handle(state, index, endpoint, request, body)
+                if draw is not None and isinstance(response, pictures.Picture):
+                    response = await pictures.drawn(response, draw)  # meanwhile other requests are answered
             except ApiError as error:
                 response = xml.failure(error)
         return faults.after(fault, _formed(request, response))

@@ -47,7 +47,7 @@ def _serve(asked: argparse.Namespace) -> None:
         print(f"token name: {emulator.token_name}")
         print(f"token:      in {file}", flush=True)
 
-    serve(asked.folder, asked.token_name, asked.token_file, asked.port, announce)
+    serve(asked.folder, asked.token_name, asked.token_file, asked.port, asked.draw, announce)
 
 
 class _Parser(argparse.ArgumentParser):
@@ -66,6 +66,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--port", type=_port, help="by default the port of last time, or a free one")
     parser.add_argument("--token-name", default=TOKEN_NAME, metavar="NAME", help=f"by default {TOKEN_NAME}")
     parser.add_argument("--token-file", type=Path, metavar="FILE", help="by default FOLDER/token")
+    parser.add_argument(
+        "--draw",
+        metavar="COMMAND",
+        help="draws pictures and exports; by default that of last time, '' for none",
+    )
     parser.add_argument(
         "--version",
         action="version",

@@ -14,6 +14,7 @@ import uvicorn
 
 from tableau_emulator import desk, faults
 from tableau_emulator.app import application
+from tableau_emulator.drawing import Draw
 from tableau_emulator.process import TOKEN_NAME, Emulator
 from tableau_emulator.state import LoggedRequest, State
 
@@ -21,17 +22,21 @@ _PATIENCE_S = 30
 
 
 @contextmanager
-def served(folder: Path) -> Iterator[Emulator]:
+def served(folder: Path, draw: Draw | None = None) -> Iterator[Emulator]:
     """An emulator on the state in `folder`, in a thread of this process, for the duration of the block.
 
-    The end of the block doesn't wait for the emulator to stop.
+    `draw` makes its pictures. The end of the block doesn't wait for the emulator to stop.
     """
     token = secrets.token_urlsafe(16)
     with State(folder) as state:
         state.admit(TOKEN_NAME, token)
     # The state must be opened in the thread that uses it.
     config = uvicorn.Config(
-        lambda: application(State(folder), "here"), factory=True, port=0, log_level="critical", lifespan="off"
+        lambda: application(State(folder), "here", draw),
+        factory=True,
+        port=0,
+        log_level="critical",
+        lifespan="off",
     )
     server = uvicorn.Server(config)
     threading.Thread(target=server.run, daemon=True).start()

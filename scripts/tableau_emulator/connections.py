@@ -72,6 +72,13 @@ def of(state: State, luid: str) -> list[sqlite3.Row]:
     return state.all("select * from connection where content_id = ? order by position", luid)
 
 
+def use(call: Call, workbook: sqlite3.Row) -> None:
+    """Refuses a user who may not connect to a published data source of the workbook, unless a password is embedded."""
+    for row in of(call.state, workbook["id"]):
+        if row["type"] == "sqlproxy" and not row["embed"]:
+            call.find("datasource", row["datasource_id"], "Connect")
+
+
 def query(kind: str) -> Handler:
     """The connections of content."""
 

@@ -49,22 +49,25 @@ class Record:
     identity: str
     identity_url: str  # returns the identity
     version: str  # of its code; empty if it was started before versions were recorded
+    draw: str  # the command that draws its pictures; empty if there is none
 
 
-def start(folder: Path, token_name: str = TOKEN_NAME, token_file: Path | None = None) -> Emulator:
+def start(
+    folder: Path, token_name: str = TOKEN_NAME, token_file: Path | None = None, draw: str | None = None
+) -> Emulator:
     """The emulator on the state in `folder`. It is started in the background if it isn't running. One that runs with
-    another version of the code is stopped first.
+    another version of the code, or draws by another command than `draw`, is stopped first.
 
     Raises EmulatorError if it does not start, with the name of the log, or if the state is from a newer emulator.
     """
     folder = folder.absolute()
     with _starting(folder):
         record = _running(folder)
-        if record is None or record.version != version():
+        if record is None or record.version != version() or draw not in (None, record.draw):
             refuse_newer(folder)
             if record is not None:
                 _end(folder, record)
-            record = _spawn(folder, token_name, token_file)
+            record = _spawn(folder, token_name, token_file, draw)
         return Emulator(record.url, token_name, admit(folder, token_name, token_file))
 
 
@@ -105,7 +108,11 @@ def recorded(folder: Path) -> Record | None:
     try:
         written = json.loads((folder / "server.json").read_text())
         # Emulators of other versions recorded less, or more.
-        values = {"identity_url": written["url"] + _EARLIER_IDENTITY_PATH, "version": ""} | written
+        values = {
+            "identity_url": written["url"] + _EARLIER_IDENTITY_PATH,
+            "version": "",
+            "draw": "",
+        } | written
         return Record(**{each.name: values[each.name] for each in fields(Record)})
     except (FileNotFoundError, ValueError, TypeError, KeyError):
         return None
@@ -143,12 +150,14 @@ def write(file: Path, text: str) -> None:
     draft.replace(file)
 
 
-def _spawn(folder: Path, token_name: str, token_file: Path | None) -> Record:
+def _spawn(folder: Path, token_name: str, token_file: Path | None, draw: str | None) -> Record:
     """Starts an emulator in the background; returns its record once it answers."""
     log = folder / "server.log"
     command = [sys.executable, "-m", "tableau_emulator", str(folder), "--token-name", token_name]
     if token_file is not None:
         command += ["--token-file", str(token_file.absolute())]
+    if draw is not None:
+        command += ["--draw", draw]
     with os.fdopen(os.open(log, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600), "wb") as output:
         process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True, cwd=folder,

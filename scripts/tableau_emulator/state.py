@@ -82,7 +82,8 @@ class State:
             made.mkdir(mode=0o700, parents=True, exist_ok=True)
             if made != folder and not database.exists() and any(made.iterdir()):
                 raise EmulatorError(f"{made} contains files of another program; name another folder.")
-        os.close(os.open(database, os.O_CREAT, 0o600))
+        if not database.exists():  # otherwise closing it would end the locks that this process has on it
+            os.close(os.open(database, os.O_CREAT, 0o600))
         self.database = sqlite3.connect(database, timeout=10, isolation_level=None)
         self.database.row_factory = sqlite3.Row
         _refuse_newer(self.database)

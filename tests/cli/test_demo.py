@@ -1,5 +1,7 @@
 """The demo shows a customer of each kind, changes nothing the second time, and leaves real customers alone."""
 
+import gzip
+import re
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -12,9 +14,9 @@ from callmart.database import clock
 from callmart.mailing import mailing, places
 from callmart.operations.status import CustomerStatus
 from callmart.registry import file as registry_file
-from callmart.reports import shelf
+from callmart.reports import shelf, weeks
 from callmart_home import Callmart, ignore_step
-from events import DAY, registry
+from events import registry
 from nights import outcome, requests
 
 pytestmark = pytest.mark.usefixtures("unchecked")
@@ -44,13 +46,20 @@ def test_the_demo_shows_a_customer_of_each_kind(shown: tuple[Callmart, list[Cust
         assert one.extract_rows > 0
         assert (one.quality, one.dirty_days, one.held_back_days, one.turned_away_rows) == ("passed", 0, 0, 0)
         assert one.tableau == f"callmart / {one.customer_id} {one.name}"
-    assert served[0].contacts == 2 * 354, "as recorded"
+    logs = callmart.home.glob("demo/*/queue_log")
+    recorded = [log.read_text().count("|ENTERQUEUE|") for log in logs]
+    assert served[0].contacts == sum(recorded), "as recorded"
+    assert len(set(recorded)) == demo.WEEKS
+    (line,) = callmart.rows(
+        "select count(distinct date_trunc('week', call_date)) as weeks from store.line_interval"
+    )
+    assert line["weeks"] == demo.WEEKS
     assert (silent.contacts, silent.extract_rows, silent.tableau) == (0, 0, "nothing there")
     assert silent.turned_away_rows > 100
     days_shown = {day for one in served for day in (one.first_day, one.last_day)}
     with callmart.connect() as connection:
         today = clock.today(connection, callmart.settings)
-    assert min(filter(None, days_shown)) >= str(demo._mondays(today)[0])
+    assert min(filter(None, days_shown)) >= str(demo._mondays(weeks.last_complete(today))[0])
 
 
 def test_the_demo_ends_with_reports_and_mails(shown: tuple[Callmart, list[CustomerStatus]]) -> None:
@@ -88,15 +97,37 @@ def test_the_demo_keeps_away_from_customers_of_yours(callmart: Callmart) -> None
         connection.rollback()
 
 
+RECORDED_WEEK = demo.RECORDED_ON - timedelta(days=demo.RECORDED_ON.weekday())  # it lacks no call
+
+
+def moved(folder: Path, name: str, weeks: int) -> list[str]:
+    """The lines of a recorded log in a week as many weeks later, with the moments of the recording."""
+    demo.move_recording(name, folder / name, RECORDED_WEEK + timedelta(weeks=weeks))
+    shift = int(timedelta(weeks=weeks).total_seconds())
+    opened = gzip.open if name.endswith(".gz") else open
+    with opened(folder / name, "rt") as log:
+        return [re.sub(r"\b179\d{7}\b", lambda found: str(int(found[0]) - shift), line) for line in log]
+
+
 def test_the_recording_moves_to_its_week_day(tmp_path: Path) -> None:
-    monday = DAY - timedelta(days=DAY.weekday())
-    demo.move_recording("queue_log", tmp_path / "queue_log", monday)
-    was, now = (
-        [
-            datetime.fromtimestamp(int(line.split("|")[0]), demo.RECORDED_IN)
-            for line in file.read_text().splitlines()
-        ]
-        for file in (demo.EXAMPLE / "asterisk" / "queue_log", tmp_path / "queue_log")
-    )
-    assert [moment.time() for moment in now] == [moment.time() for moment in was]
-    assert {moment.date() for moment in now} == {monday + timedelta(days=demo.RECORDED_ON.weekday())}
+    recorded = (demo.EXAMPLE / "asterisk" / "queue_log").read_text().splitlines(keepends=True)
+    assert moved(tmp_path, "queue_log", 4) == recorded
+    assert moved(tmp_path, "queue_log", -1) != recorded
+    first = datetime.fromtimestamp(int((tmp_path / "queue_log").read_text()[:10]), demo.RECORDED_IN)
+    assert first.date() == demo.RECORDED_ON - timedelta(weeks=1)
+
+
+def test_a_week_lacks_whole_calls_and_nothing_else(tmp_path: Path) -> None:
+    """Both logs lack the same ones, and no week as many as the next."""
+    whole = {name: moved(tmp_path, name, 0) for name in demo.RECORDED}
+    sizes = []
+    for later in (1, 3):
+        left = {name: moved(tmp_path, name, later) for name in demo.RECORDED}
+        lacking = {line.split("|")[1] for line in set(whole["queue_log"]) - set(left["queue_log"])}
+        assert lacking
+        assert "NONE" not in lacking
+        for name, lines in left.items():
+            assert set(lines) < set(whole[name])
+            assert lacking.isdisjoint(demo.CALL.findall("".join(lines)))
+        sizes.append(len(lacking))
+    assert sizes == sorted(set(sizes))

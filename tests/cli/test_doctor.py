@@ -37,7 +37,7 @@ def ready(callmart: Callmart) -> Callmart:
     callmart.apply(
         registry(f"id: {CUSTOMER}, sql_login: true, contracts: [{{option: standard, from: 2020-01-01}}]")
     )
-    emulator.ensure_running(callmart.home)
+    emulator.ensure_running(callmart.settings)
     return callmart
 
 
@@ -410,7 +410,7 @@ def test_who_is_told_of_a_failed_night_is_tried(ready: Callmart, free_port: int)
 
 
 def test_tableau_is_tried(ready: Callmart, free_port: int, tmp_path: Path) -> None:
-    running = emulator.ensure_running(ready.home)
+    running = emulator.ensure_running(ready.settings)
     (open_to_all := tmp_path / "token").write_text(SECRET)
     open_to_all.chmod(0o644)
     app = ConnectedApp(client_id="c", secret_id="s", username="u", secret=SecretStr(SECRET))
@@ -430,7 +430,7 @@ def test_tableau_is_tried(ready: Callmart, free_port: int, tmp_path: Path) -> No
 
 
 def test_a_user_who_can_not_make_projects_is_named(ready: Callmart) -> None:
-    running = emulator.ensure_running(ready.home)
+    running = emulator.ensure_running(ready.settings)
     with tableau.connect(ready.settings) as signed_in:
         signed_in.users.add(TSC.UserItem("someone", "Creator"))
     Desk(running).admit("theirs", "secret", "someone")

@@ -10,6 +10,7 @@ import pytest
 import tableauserverclient as TSC
 
 from callmart.base.errors import UserError
+from callmart.base.settings import Settings
 from callmart.publish import emulator
 from tableau_emulator import client
 from tableau_emulator.process import Emulator
@@ -24,7 +25,7 @@ from tableau_emulator.serve import serve
 folder, token = map(pathlib.Path, sys.argv[1:])
 def older(emulator):
     record = json.loads((folder / "server.json").read_text())
-    del record["identity_url"], record["version"]
+    del record["identity_url"], record["version"], record["draw"]
     (folder / "server.json").write_text(json.dumps(record))
     print(emulator.url, flush=True)
 serve(folder, "callmart", token, announce=older)
@@ -55,6 +56,10 @@ def older(home: Path) -> Iterator[str]:
         process.kill()
 
 
+def of(home: Path) -> Settings:
+    return Settings(home=home, dsn=None, folders=[])
+
+
 def projects(running: Emulator) -> set[str]:
     return {each.name for each in client.administrator(running).projects.all()}
 
@@ -69,10 +74,10 @@ def test_one_that_runs_since_an_older_callmart_is_replaced(home: Path, older: st
     client.administrator(before).projects.create(TSC.ProjectItem("stays"))
     replaced = record_of(home)
     assert set(replaced) == {"url", "port", "pid", "identity"}
-    assert emulator.ensure_running(home) == before
+    assert emulator.ensure_running(of(home)) == before
     now = record_of(home)
     assert now["pid"] != replaced["pid"]
-    assert emulator.ensure_running(home) == before
+    assert emulator.ensure_running(of(home)) == before
     assert record_of(home) == now
     assert projects(before) == {"Default", "stays"}
     with State(home / "emulator") as state:
@@ -83,15 +88,25 @@ def test_one_that_runs_since_an_older_callmart_is_stopped(home: Path, older: str
     before = Emulator(older, "callmart", (home / "secrets" / "emulator_token").read_text())
     assert emulator.stop(home)
     assert not emulator.stop(home)
-    assert emulator.ensure_running(home) == before
+    assert emulator.ensure_running(of(home)) == before
 
 
 def test_it_is_served_in_the_foreground_unless_it_runs_already(home: Path) -> None:
-    emulator.ensure_running(home)
+    emulator.ensure_running(of(home))
     with pytest.raises(UserError, match="is already running; stop it with `callmart stop`"):
-        emulator.serve(home, lambda running: None)
+        emulator.serve(of(home), lambda running: None)
 
 
 def test_nothing_runs_in_a_home_that_has_none(home: Path) -> None:
     assert not emulator.stop(home)
     assert not list(home.iterdir())
+
+
+def test_the_command_that_draws_names_the_settings_and_no_password(home: Path) -> None:
+    def drawing(dsn: str | None) -> str:
+        return emulator.drawing(Settings(home=home, dsn=dsn, time_zone="Europe/London", folders=[]))
+
+    assert f"CALLMART_HOME={home} CALLMART_TIME_ZONE=Europe/London" in drawing(None)
+    assert "passfile=/etc/callmart" in drawing("postgresql://callmart@db/mart?passfile=/etc/callmart")
+    for dsn in ("postgresql://callmart:s3cret@db/mart", "host=db password=s3cret", "s3cret"):
+        assert drawing(dsn) == ""

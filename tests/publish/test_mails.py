@@ -98,7 +98,7 @@ def test_a_customer_that_waits_for_a_person_is_not_mailed(server: TSC.Server, ma
 
 def test_only_recipients_are_mailed(server: TSC.Server, mailed: Publication, settings: Settings) -> None:
     publish(server, with_members(mailed, "chef@example.org", "ander@example.org"))
-    ander = as_user(ensure_running(settings.home), settings.home / "emulator", "ander@example.org")
+    ander = as_user(ensure_running(settings), settings.home / "emulator", "ander@example.org")
     view = next(view for view in TSC.Pager(ander.views) if view.name == "Drukte")
     schedule = server.schedules.create(
         TSC.ScheduleItem("own", 50, "Subscription", "Parallel", TSC.WeeklyInterval(time(7), "Monday"))

@@ -138,7 +138,7 @@ def test_a_recipient_sees_the_customers_workbooks_and_no_others(
     assert succeeded(publish(server, detailed, other))
     assert matches(server, detailed, other)
     assert users(server) == {"chef@example.org": "Viewer", "winkel@example.com": "Viewer"}
-    chef = as_user(ensure_running(settings.home), settings.home / "emulator", "chef@example.org")
+    chef = as_user(ensure_running(settings), settings.home / "emulator", "chef@example.org")
     assert set(workbooks(chef)) == {(detailed.project, "Drukte"), (detailed.project, "Medewerkers")}
     (workbook,) = (each for key, each in workbooks(chef).items() if key[1] == "Drukte")
     chef.workbooks.populate_views(workbook)

@@ -71,7 +71,7 @@ def test_the_cloud_when_it_is_allowed(tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 def test_a_token_that_is_wrong_or_missing(settings: Settings, tmp_path: Path) -> None:
-    emulator = ensure_running(settings.home)
+    emulator = ensure_running(settings)
     file = tmp_path / "token"
     file.write_text(emulator.token + "\n")
     file.chmod(0o600)
@@ -104,7 +104,7 @@ def test_a_secret_that_others_read_is_refused(tmp_path: Path) -> None:
 
 def connected_app(settings: Settings, scopes: Iterable[str] | None = None, **others: Any) -> Settings:
     """Signs in by a connected app that the emulator trusts, for these scopes or for all."""
-    emulator = ensure_running(settings.home)
+    emulator = ensure_running(settings)
     secret = "q" * 44
     with State(settings.home / "emulator") as state:
         state.connect_app("client", "secret id", secret, None if scopes is None else list(scopes))

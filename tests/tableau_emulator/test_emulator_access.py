@@ -271,6 +271,8 @@ NEEDS: dict[str, tuple[str, str, Callable[[TSC.Server, Shop], object]]] = {
 def test_each_call_needs_its_capability(shop: Shop, need: str) -> None:
     scope, capability, call = NEEDS[need]
     server = shop.customer(role="Creator")
+    if need in ("pdf", "data"):
+        shop.grant("ours", "datasource", shop.groups["ours"], Connect=ALLOW)
     with refused(REFUSALS.get(need, "403004")):
         call(server, shop)
     shop.grant("ours", scope, shop.groups["ours"], **{capability: ALLOW})

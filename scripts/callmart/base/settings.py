@@ -2,6 +2,7 @@
 
 import os
 import re
+import sys
 import tomllib
 from collections.abc import Iterable, Iterator
 from difflib import get_close_matches
@@ -27,6 +28,7 @@ from callmart.base.keys import refuse_shared
 from callmart.base.strict import Strict, first_mistake
 
 PROJECT = Path(__file__).resolve().parents[3]
+COMMAND = Path(sys.executable).with_name("callmart")  # of this installation
 CONFIG_FILE = Path(os.environ.get("CALLMART_CONFIG", PROJECT / "callmart.toml"))
 
 # Variables that begin like a setting and are not: the name of the settings' file, and what profiles.yml reads.

@@ -17,6 +17,7 @@ from callmart.cli import (
     examples,
     health,
     looking,
+    preview,
     privacy,
     removing,
     reports,
@@ -32,7 +33,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-for group in (stages, removing, looking, reports, health, doctor, servers, backups, examples):
+for group in (stages, removing, looking, reports, preview, health, doctor, servers, backups, examples):
     app.add_typer(group.app)
 app.add_typer(customers.app, name="registry")
 app.add_typer(rights.app, name="access")

@@ -85,7 +85,7 @@ def report_(
         str | None, typer.Option(metavar="2026-W47", help="The week; by default the last one that is over.")
     ] = None,
     target: Annotated[
-        Path | None, typer.Option("--out", help="A .html, .pdf, .png or .csv to write.")
+        Path | None, typer.Option("--out", help="A .html, .pdf, .png, .csv or .xlsx to write.")
     ] = None,
     locale: Annotated[Locale | None, typer.Option(help="By default the customer's language.")] = None,
     everything: Annotated[

@@ -1,5 +1,6 @@
 """Commands for the database server and the emulator: how to reach them, the clock, upgrade and stop."""
 
+import sys
 from contextlib import nullcontext
 from typing import Annotated
 
@@ -88,8 +89,19 @@ def emulator() -> None:
     from callmart.publish import emulator as emulated
 
     emulated.serve(
-        settings().home, lambda running: out.print(f"Tableau emulator at {running.url}; Ctrl-C ends it")
+        settings(), lambda running: out.print(f"Tableau emulator at {running.url}; Ctrl-C ends it")
     )
+
+
+@app.command(hidden=True)
+def draw(form: Annotated[str, typer.Argument(metavar="FORMAT", help="png, pdf, csv or xlsx.")]) -> None:
+    """Draw a view of the emulator. Standard input says who asks for what; the emulator calls this."""
+    from callmart.publish import views
+
+    with looking() as connection:
+        sys.stdout.buffer.write(
+            views.draw(connection, settings(), form, views.Asked.model_validate_json(sys.stdin.buffer.read()))
+        )
 
 
 @app.command()
@@ -102,7 +114,7 @@ def start() -> None:
         server.start(settings().home)
         started.append("database")
     if settings().tableau.is_emulated and (settings().dsn is None or settings().tableau.server):
-        emulator.ensure_running(settings().home)
+        emulator.ensure_running(settings())
         started.append("Tableau emulator")
     out.print(
         f"running: {', '.join(started)}"

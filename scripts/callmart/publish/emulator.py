@@ -1,10 +1,15 @@
 """Starts and stops this home's Tableau emulator, a process of its own. It is used if no other server is set."""
 
+import shlex
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import psycopg
+from psycopg.conninfo import conninfo_to_dict
+
 from callmart.base.errors import UserError
+from callmart.base.settings import COMMAND, Settings
 from tableau_emulator import process
 from tableau_emulator.errors import EmulatorError, RunsAlready
 from tableau_emulator.process import Emulator
@@ -17,12 +22,13 @@ def folder(home: Path) -> Path:
     return home / "emulator"
 
 
-def ensure_running(home: Path) -> Emulator:
+def ensure_running(settings: Settings) -> Emulator:
     """Return the emulator; start it in the background if it isn't running, or is of another version. Raises UserError
     if it can't start.
     """
+    home = settings.home
     with _for_the_user():
-        return process.start(folder(home), TOKEN_NAME, _token_file(home))
+        return process.start(folder(home), TOKEN_NAME, _token_file(home), drawing(settings))
 
 
 def is_running(home: Path) -> bool:
@@ -30,18 +36,41 @@ def is_running(home: Path) -> bool:
     return process.is_running(folder(home))
 
 
-def serve(home: Path, announce: Callable[[Emulator], None]) -> None:
+def serve(settings: Settings, announce: Callable[[Emulator], None]) -> None:
     """Run the emulator in this process until interrupted. `announce` is called once it answers."""
     from tableau_emulator import serve as foreground
 
+    home = settings.home
     with _for_the_user():
-        foreground.serve(folder(home), TOKEN_NAME, _token_file(home), announce=announce)
+        foreground.serve(
+            folder(home), TOKEN_NAME, _token_file(home), draw=drawing(settings), announce=announce
+        )
 
 
 def stop(home: Path) -> bool:
     """Stop the emulator. Returns False if none was running."""
     with _for_the_user():
         return process.stop(folder(home))
+
+
+def drawing(settings: Settings) -> str:
+    """The command by which the emulator has views drawn: `callmart draw`. It names the settings, because an emulator in
+    the background has no environment of ours. With a password in the DSN there is none: everybody sees commands.
+    """
+    needed = [f"CALLMART_HOME={settings.home}", f"CALLMART_TIME_ZONE={settings.time_zone}"]
+    if settings.dsn is not None:
+        dsn = settings.dsn.get_secret_value()
+        if _can_have_password(dsn):
+            return ""
+        needed.append(f"CALLMART_DSN={dsn}")
+    return shlex.join(["env", *needed, str(COMMAND), "draw"])
+
+
+def _can_have_password(dsn: str) -> bool:
+    try:
+        return "password" in conninfo_to_dict(dsn)
+    except psycopg.ProgrammingError:  # it is not understood, which whoever connects by it says
+        return True
 
 
 def _token_file(home: Path) -> Path:

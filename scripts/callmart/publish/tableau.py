@@ -192,7 +192,7 @@ def _target(settings: Settings) -> _Target:
     wanted = settings.tableau
     require_server(settings)
     if wanted.is_emulated or wanted.server is None:
-        emulator = ensure_running(settings.home)
+        emulator = ensure_running(settings)
         return _Target(emulator.url, credentials.by_token("", emulator.token_name, emulator.token))
     url = wanted.server.rstrip("/")
     parts = urlsplit(url)

@@ -9,7 +9,7 @@
 | `sheets` | a module per kind of sheet; `focus` says where to look first |
 | `charts` | Vega-Lite |
 | `page` | what a report says, before it is laid out |
-| `html`, `paper`, `values` | lay it out: as a page, as a PDF or picture, as CSV |
+| `html`, `paper`, `values`, `spreadsheet` | lay it out: as a page, as a PDF or picture, as CSV, for Excel |
 | `drawing` | all of this for one report |
 | `filling`, `shelf`, `places` | all customers' pages: drawing, keeping and removing them |
 """

@@ -1,6 +1,6 @@
 """Draws a customer's report of a week: as a page, a PDF, a picture or a table, by the ending of the file's name."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
@@ -12,9 +12,9 @@ from callmart.base.settings import Settings
 from callmart.declarations import captions, dbt_project, exposures, metrics
 from callmart.declarations.captions import Captions, Locale
 from callmart.declarations.dbt_project import Mart
-from callmart.declarations.exposures import Report
+from callmart.declarations.exposures import COLUMN, Dimension, Report
 from callmart.declarations.metrics import Metric
-from callmart.reports import focus, html, paper, sheets, values, weeks
+from callmart.reports import focus, html, paper, sheets, spreadsheet, values, weeks
 from callmart.reports.language import Language
 from callmart.reports.page import Page, Section
 from callmart.reports.reading import Customer, Unopened, reading
@@ -26,6 +26,7 @@ ENDINGS: Mapping[str, Callable[[Page], bytes]] = {
     ".pdf": paper.as_pdf,
     ".png": paper.as_png,
     ".csv": values.as_csv,
+    ".xlsx": spreadsheet.as_xlsx,
 }
 
 
@@ -64,23 +65,31 @@ def draw(
     customer: Customer,
     week: Week | None = None,
     locale: Locale | None = None,
+    *,
+    only: tuple[Dimension, Collection[str]] | None = None,
+    or_empty: bool = False,
 ) -> Page:
-    """Draw a report of a week, by default the last one that is over, in the customer's language or another.
+    """Draw a report of a week, by default the last one that is over, in the customer's language or another. `only` are
+    queues, agents or lines by what they are called: then it shows no others.
 
-    Raises UserError if the contract does not open the report, and NoData if the customer has no data of that week.
+    Raises UserError if the contract does not open the report, and NoData if the customer has no data of that week,
+    unless the page may be empty.
     """
     language = Language(locale or customer.locale)
     week = week or weeks.last_complete(customer.today)
     with reading(publisher, customer) as reader:
+        if only is not None:
+            reader.narrow(*only)
         period = weeks.counted(week, customer.today, reader.held_back)
         scene = Scene(reader, period, language, declared.marts, declared.metrics, declared.captions)
         drawn = [sheets.draw(scene, sheet) for sheet in report.sheets]
         if not report.is_opened_by(customer.option):
             raise Unopened(customer)
-        if not any(row.get(NOW, True) for section in drawn for row in section.records.rows):
+        has_data = any(row.get(NOW, True) for section in drawn for row in section.records.rows)
+        if not has_data and not or_empty:
             raise NoData(_nothing(customer, week, reader.through))
         notices = list(_notices(scene, [day for day in reader.held_back if day in week.days]))
-        if all(section.is_empty for section in drawn):
+        if not has_data or all(section.is_empty for section in drawn):
             notices.append(language.of(report.empty))
         return Page(
             name=report.name,
@@ -98,8 +107,30 @@ def draw(
             focus=focus.find(scene, report),
             sections=[_said(language, section) for section in drawn],
             meanings=list(_meanings(scene, report).items()),
-            words={name: language.say(name) for name in ("table", "meaning", "look", "page")},
+            words=_words(scene),
+            labels=_labels(scene, drawn),
         )
+
+
+def _words(scene: Scene) -> dict[str, str]:
+    """Words of ours, and what the dimensions are called."""
+    words = {name: scene.language.say(name) for name in ("table", "meaning", "look", "page", "week_of")}
+    for dimension, column in COLUMN.items():
+        shown = "agent" if dimension == "agent" else column  # not its key
+        words[dimension] = scene.captions.column(shown, scene.language.locale)
+    return words
+
+
+def _labels(scene: Scene, drawn: Sequence[Section]) -> dict[str, dict[str, str]]:
+    """What the named values of dimensions are called that the sheets show."""
+    rows = [row for section in drawn for row in section.records.rows]
+    return {
+        dimension: {
+            row[dimension]: scene.label(dimension, row[dimension]) for row in rows if row.get(dimension)
+        }
+        for dimension in COLUMN
+        if dimension not in ("day", "quarter_hour")
+    }
 
 
 def _nothing(customer: Customer, week: Week, through: date | None) -> str:

@@ -25,6 +25,7 @@ def _texts(nl: str, en: str) -> Texts:
 
 WORDS = {
     "week": _texts("Week {number}", "Week {number}"),
+    "week_of": _texts("Week", "Week"),
     "from_to": _texts("{first} t/m {last}", "{first} to {last}"),
     "compared": _texts("vergeleken met week {number}", "compared with week {number}"),
     "compared_days": _texts(

@@ -1,6 +1,6 @@
 """What a drawn report says, before it is laid out: the same for page, paper and picture."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -68,7 +68,9 @@ class Section:
 
 @dataclass(frozen=True)
 class Page:
-    """A report of a customer and a week. `words` are those of the layout."""
+    """A report of a customer and a week. `words` are those of the layout, `labels` what people call the values of a
+    dimension that has names.
+    """
 
     name: str
     title: str
@@ -86,3 +88,4 @@ class Page:
     sections: Sequence[Section]
     meanings: Sequence[tuple[str, str]]  # caption and description of each measure
     words: dict[str, str]
+    labels: Mapping[str, Mapping[str, str]] = field(default_factory=dict, repr=False)

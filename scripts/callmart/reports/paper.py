@@ -21,20 +21,20 @@ def as_pdf(page: Page) -> bytes:
     return bytes(_compile(page, "pdf", "a4"))
 
 
-def as_png(page: Page) -> bytes:
+def as_png(page: Page, sharpness: float = SHARPNESS) -> bytes:
     """Return the picture, as wide as A4 and as long as the report."""
-    return bytes(_compile(page, "png", "long"))
+    return bytes(_compile(page, "png", "long", sharpness))
 
 
-def _compile(page: Page, form: Literal["pdf", "png"], paper: str) -> Any:
+def _compile(page: Page, form: Literal["pdf", "png"], paper: str, sharpness: float = SHARPNESS) -> Any:
     compiler, layout = _compiler()
     inputs = {"page": json.dumps(page, default=_shown), "paper": paper}
-    return compiler.compile(input=layout, format=form, ppi=SHARPNESS, sys_inputs=inputs)
+    return compiler.compile(input=layout, format=form, ppi=sharpness, sys_inputs=inputs)
 
 
 def _shown(part: Any) -> dict[str, Any]:
-    """A part of a page for the layout, without the values that only a CSV file has."""
-    return {name: value for name, value in vars(part).items() if name != "records"}
+    """A part of a page for the layout, without what only tables show."""
+    return {name: value for name, value in vars(part).items() if name not in ("records", "labels")}
 
 
 @cache

@@ -2,7 +2,7 @@
 the database.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
@@ -18,6 +18,7 @@ from callmart.base import sql_file
 from callmart.base.errors import UserError
 from callmart.database import ledger
 from callmart.declarations.captions import Locale
+from callmart.declarations.exposures import COLUMN, Dimension
 from callmart.reports.measures import Measure
 
 SQL = sql_file.statements(__file__)
@@ -65,6 +66,20 @@ class Reader:
 
     def __init__(self, connection: psycopg.Connection) -> None:
         self._connection = connection
+        self._only: tuple[sql.Composable, list[list[Any]]] = sql.SQL(""), []
+
+    def narrow(self, dimension: Dimension, words: Collection[str]) -> None:
+        """Read only the rows of these queues, agents or lines, by what people or the source call them."""
+        called: Mapping[Any, str | None]
+        match dimension:
+            case "agent":
+                called = self.agents
+            case "line":
+                called = self.lines
+            case _:
+                called = {name: queue.label for name, queue in self.queues.items()}
+        chosen = [*words, *(name for name, label in called.items() if label in words)]
+        self._only = sql.SQL("and {} = any(%s)").format(sql.Identifier(COLUMN[dimension])), [chosen]
 
     def rows(
         self,
@@ -81,8 +96,9 @@ class Reader:
         """
         per = ", ".join(dimensions.values())
         sets = f"grouping sets (({per}), ())" if with_total else per
+        only, values = self._only
         query = sql.SQL(
-            "select {columns} from mart.{mart} where call_date = any(%s) and {where} {per}"
+            "select {columns} from mart.{mart} where call_date = any(%s) and {where} {only} {per}"
         ).format(
             columns=sql.SQL(", ").join(
                 sql.SQL("{} as {}").format(sql.SQL(text), sql.Identifier(name))
@@ -90,10 +106,11 @@ class Reader:
             ),
             mart=sql.Identifier(mart),
             where=sql.SQL(where),
+            only=only,
             per=sql.SQL(f"group by {sets} order by {per}" if per else ""),
         )
         with self._connection.cursor(row_factory=dict_row) as cursor:
-            return cursor.execute(query, [list(days)]).fetchall()
+            return cursor.execute(query, [list(days), *values]).fetchall()
 
     @cached_property
     def agents(self) -> dict[str, str]:

@@ -43,9 +43,14 @@ def of(day: date) -> Week:
     return Week(day - timedelta(days=day.weekday()))
 
 
+def back(today: date, number: int) -> Week:
+    """The week before today's by a number of weeks."""
+    return of(today - timedelta(weeks=number))
+
+
 def last_complete(today: date) -> Week:
     """The last week that is over."""
-    return of(today - timedelta(days=7))
+    return back(today, 1)
 
 
 def parse(written: str) -> Week:

@@ -84,7 +84,7 @@ def simulate_line(
             at_once = sum(until > max(quarter, started) for until in ongoing)
             cells[quarter]["peak_calls"] = max(cells[quarter]["peak_calls"], at_once)
 
-        call_id = f"{line}-{number}"
+        call_id = f"{line}-{datetime.fromtimestamp(started // _SECOND, zone):%y%m%d}.{number}"
         moments = [
             ("call_started", started, direction, None),
             ("call_answered", answered, None, None),

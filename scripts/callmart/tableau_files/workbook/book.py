@@ -25,6 +25,7 @@ MANIFEST = (
 )
 LOCALES = {"nl": "nl_NL", "en": "en_GB"}  # for numbers and the names of days
 WEEKS_BACK = "[Parameters].[weeks_back]"
+MOST_WEEKS_BACK = 104
 MEASURE_NAMES = ":Measure Names"
 MEASURE_VALUES = "Multiple Values"
 
@@ -173,7 +174,7 @@ class Book:
             },
         )
         etree.SubElement(element, "calculation", {"class": "tableau", "formula": "1"})
-        etree.SubElement(element, "range", granularity="1", max="104", min="0")
+        etree.SubElement(element, "range", granularity="1", max=str(MOST_WEEKS_BACK), min="0")
         return element
 
     def _parameters(self) -> etree._Element:

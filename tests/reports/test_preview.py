@@ -1,0 +1,117 @@
+"""A preview shows a report, and draws it again when a declaration changes."""
+
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import requests
+import uvicorn
+
+from callmart.base.errors import UserError
+from callmart.cli import main, preview
+from callmart.declarations import exposures
+from callmart_home import Callmart
+from centre import NAMED, STANDARD
+from commands import command_of, mistake, use
+from drawn import WEEK
+
+SECRET = "a-secret"
+
+
+@pytest.fixture
+def home(two_weeks: Callmart, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callmart:
+    """A home to preview in. One file is watched; the drawing process is forked, since importing takes its time."""
+    assert main  # its commands get the settings
+    use(two_weeks.settings, monkeypatch)
+    draw = command_of(two_weeks.home)
+    monkeypatch.setattr(preview, "WATCHED", (tmp_path / "watched.yml",))
+    monkeypatch.setattr(preview, "EVERY_S", 0.02)
+    monkeypatch.setattr(subprocess, "run", lambda words, **_: draw(*words[1:]))
+    (tmp_path / "watched.yml").write_text("first")
+    return two_weeks
+
+
+@pytest.fixture
+def drawn(home: Callmart) -> preview.Drawn:
+    return preview.Drawn(["traffic", "--customer", str(STANDARD), "--week", str(WEEK)])
+
+
+@pytest.fixture
+def address(drawn: preview.Drawn) -> Iterator[str]:
+    """Where the preview is served, in a thread."""
+    assert drawn.again() is None
+    with preview._listen(0) as listener:
+        server = uvicorn.Server(uvicorn.Config(preview.served(drawn, SECRET), log_level="error"))
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
+        thread.start()
+        while not server.started:
+            time.sleep(0.005)
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        server.should_exit = True
+        thread.join(10)
+
+
+def test_it_is_drawn_again_when_a_declaration_changes(
+    drawn: preview.Drawn, address: str, tmp_path: Path
+) -> None:
+    page = f"{address}/{SECRET}/"
+    assert "Drukte" in requests.get(page, timeout=9).text
+    assert "after/1" in requests.get(page, timeout=9).text
+    drawn.words[0] = "traffik"  # as if the report were renamed
+    (tmp_path / "watched.yml").write_text("second")
+    assert requests.get(f"{page}after/1", timeout=60).text == "2"
+    broken = requests.get(page, timeout=9).text
+    assert "there is no report traffik: name traffic, if that is what you mean" in broken
+    assert "after/2" in broken
+    drawn.words[0] = "accessibility"
+    (tmp_path / "watched.yml").unlink()  # a file that goes is a change, too
+    assert requests.get(f"{page}after/2", timeout=60).text == "3"
+    assert "Bereikbaarheid" in requests.get(page, timeout=9).text
+
+    nobody_sees_it_without_its_address(address)
+
+
+def nobody_sees_it_without_its_address(address: str) -> None:
+    for place in ("", "/", "/another/", f"/{SECRET}/../"):
+        assert requests.get(address + place, timeout=9).status_code == 404
+    evil = requests.get(f"{address}/{SECRET}/", headers={"host": "evil.example"}, timeout=9)
+    assert evil.status_code == 400
+
+
+def test_what_the_preview_watches_exists() -> None:
+    assert exposures.FILE in {path for path, _ in preview._stamps()}
+    assert all(place.exists() for place in preview.WATCHED)
+
+
+def test_the_customer_is_the_first_that_has_data(home: Callmart) -> None:
+    assert preview._first_with_data(exposures.named("agents")) == NAMED
+    with home.connect() as owner:
+        owner.execute(
+            "create temporary table kept as select * from ops.opened_day where customer_id = %s", [NAMED]
+        )
+        owner.execute("delete from ops.opened_day where customer_id = %s", [NAMED])
+        owner.commit()
+        assert preview._first_with_data(exposures.named("traffic")) != NAMED
+        owner.execute("insert into ops.opened_day select * from kept")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (("trafic",), "there is no report trafic: name traffic"),
+        (("traffic", "--customer", str(NAMED), "--week", "2020-W01"), "has no data of 2020-W01"),
+    ],
+)
+def test_a_mistake_is_one_sentence(two_weeks: Callmart, arguments: tuple[str, ...], sentence: str) -> None:
+    assert sentence in mistake(command_of(two_weeks.home)("preview", *arguments))
+
+
+def test_a_port_that_is_taken() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        with pytest.raises(UserError, match=f"port {port} is not free: name another, or leave --port out"):
+            preview._listen(port)
