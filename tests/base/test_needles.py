@@ -3,6 +3,7 @@
 import gzip
 import zipfile
 from pathlib import Path
+from typing import Literal
 
 import pyarrow as pa
 import pyarrow.parquet
@@ -32,6 +33,21 @@ def test_each_form_is_found_where_it_stands_and_nowhere_else(form: bytes) -> Non
     around = bytes(range(256)) * 3
     assert len(SOUGHT.in_bytes(around + form + around)) == 1
     assert SOUGHT.in_bytes(around + form[:-1] + b"?" + around) == NOTHING
+
+
+@pytest.mark.parametrize("spelled", ["+31612345678", "0031612345678", "31612345678"])
+@pytest.mark.parametrize("order", ["little", "big"])
+def test_a_number_in_a_bigint_is_found(spelled: str, order: Literal["little", "big"]) -> None:
+    around = bytes(range(256)) * 3
+    stored, next_one = (number.to_bytes(8, order) for number in (31612345678, 31612345679))
+    assert Needles([spelled]).in_bytes(around + stored + around) == Hits(frozenset({0}))
+    assert Needles([spelled]).in_bytes(around + next_one + around) == NOTHING
+
+
+def test_a_number_that_is_mostly_zeros_is_sought_as_text_only() -> None:
+    small = Needles(["0612345678"])
+    assert small.in_bytes((612345678).to_bytes(8)) == NOTHING
+    assert small.in_bytes(b"-0612345678-") == Hits(frozenset({0}))
 
 
 def test_what_is_too_short_for_bytes_is_named_apart() -> None:

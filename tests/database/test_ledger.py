@@ -418,6 +418,8 @@ def test_a_crash_while_tombstones_end_leaves_no_body(
         with pytest.raises(ZeroDivisionError):
             ledger.end(connection, settings)
     assert mark in home(erased).read_text()
+    logged = "select count(*) as n from ops.audit_log where action = 'tombstones ended'"
+    before = erased.rows(logged)
     with erased.connect() as connection:
         assert ledger.compare(connection, settings) == Comparison()  # nothing is closed for that
         if goes_on == "the next run":
@@ -425,3 +427,4 @@ def test_a_crash_while_tombstones_end_leaves_no_body(
         else:
             ledger.mend(connection, settings)
     assert mark not in home(erased).read_text() + copy(erased).read_text()
+    assert erased.rows(logged) == before, "nothing ended twice"

@@ -59,6 +59,14 @@ def desk(registered: Callmart) -> Iterator[Desk]:
         yield Desk(registered, owner, officer, approver)
 
 
+@pytest.fixture
+def undone(desk: Desk) -> Iterator[Desk]:
+    """Afterwards the contacts are as before, and nothing is open."""
+    yield desk
+    desk.owner.execute("update registry.contact set authorised = email !~* '^r'")
+    desk.forget_all()
+
+
 @pytest.fixture(scope="module")
 def home(played: Callmart, make_once: MakeOnce) -> Callmart:
     """The module's callmart, from which persons are erased."""

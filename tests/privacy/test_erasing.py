@@ -29,7 +29,7 @@ from callmart.privacy import embedded, erasing, kept, persons, places
 from callmart.publish import publishing, tableau
 from callmart_home import Callmart, ignore_step
 from centre import DAYS, NAMED, events, queue_of
-from commands import PREPARED, use
+from commands import exit_code, use
 from erasures import (
     ANOTHER,
     AS_RECIPIENT,
@@ -247,10 +247,7 @@ def test_what_lands_after_a_kill_is_erased_with_the_rest(
         return {tombstone(secret_of(key_of(home)), "call", of_call(call)) for call in calls}
 
     person, old_calls = of(work, "caller", ANOTHER), frozenset[int]()
-    killed = PREPARED.Process(target=die_before_the_ledger, args=(home.home, 10))
-    killed.start()
-    killed.join()
-    assert killed.exitcode == -signal.SIGKILL
+    assert exit_code(die_before_the_ledger, home.home, 10) == -signal.SIGKILL
     before = kept.recall(home.home, key_of(home), 10, person)
     assert before is not None and len(before.calls) == 2
     land_call("17:00")

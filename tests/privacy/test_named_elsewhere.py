@@ -7,9 +7,9 @@ import pytest
 
 from callmart.base.errors import UserError
 from callmart.base.keys import known_key
-from callmart.base.person import Kind, Person, Work
+from callmart.base.person import Counts, Kind, Person, Work
 from callmart.land.places import Stored
-from callmart.privacy import erasing, persons
+from callmart.privacy import erasing, persons, places
 from callmart.privacy.kept import Kept
 from callmart.registry.places import Persons
 from callmart_home import Callmart, MakeOnce
@@ -31,6 +31,7 @@ CONTACTS = [
     "{name: Cor Derde, email: gro\u00df@een.example}",
     "{name: Do Vierde, email: elsewhere@een.example}",
 ]
+QUEUES = ["{name: direct, label: do VIERDE}", "{name: other, label: Direct to Do Vierde}"]
 RECIPIENTS = ["{email: Ada@Een.example, reports: []}", "{email: gross@een.example, reports: []}"]
 
 
@@ -45,6 +46,7 @@ customers:
     contracts: [{{option: detailed, from: 2020-01-01}}]
     agents: {listed(AGENTS)}
     contacts: {listed(CONTACTS)}
+    queues: {listed(QUEUES)}
     recipients: {listed(RECIPIENTS)}
 """
 
@@ -78,6 +80,12 @@ def erased(work: Work, kind: Kind, *words: str) -> Person:
     assert Persons().treat(work, person) == counts and counts
     assert not Persons().find(work, person)
     return person
+
+
+def left_of(work: Work, person: Person, name: str) -> Counts:
+    """Where a proof finds the person in a place."""
+    searching = erasing._searching(work, person, Kept.of(person, Stored()), Stored())
+    return next(place for place in places.PLACES if place.name == name).prove(searching, person).left
 
 
 def key_of(work: Work) -> bytes:
@@ -129,9 +137,16 @@ def test_a_contact_s_address_goes_from_an_agent_who_stays(
 
 def test_an_erased_agent_s_name_is_refused_among_the_contacts(home: Callmart, work: Work) -> None:
     person = erased(work, "agent", "Agent/4")
-    assert "Do Vierde" in person.words, "it is looked for"
+    assert left_of(work, person, "registry") == {"registry.contact": 1}
     assert refused(home, AGENTS[3]) == "contacts"
-    assert refused(home, AGENTS[3], CONTACTS[2]) is None
+    assert refused(home, AGENTS[3], CONTACTS[2]) == "queues"
+    assert refused(home, AGENTS[3], CONTACTS[2], QUEUES[0]) is None
+
+
+def test_nobody_hides_in_a_label(home: Callmart, work: Work) -> None:
+    """Labels are ours, so a request stays open until somebody has changed them."""
+    person = persons.person(work.connection, key_of(work), ONE, "agent", ["Agent/4"], UNTIL)
+    assert left_of(work, person, "registry of customers") == {"registry.queue": 1}
 
 
 def test_a_name_that_two_agents_have_is_the_other_s(home: Callmart, work: Work) -> None:

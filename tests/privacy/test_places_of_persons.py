@@ -9,6 +9,7 @@ import os
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, get_args
@@ -18,15 +19,17 @@ import pyarrow as pa
 import pyarrow.parquet
 import pytest
 import tableauserverclient as TSC
+from pydantic import SecretStr
 
+from callmart.access import drift
 from callmart.audit import persons as audit
 from callmart.base import disk, evidence
 from callmart.base.errors import UserError
 from callmart.base.needles import Needles
 from callmart.base.person import Blocked, Counts, Kind, Person, Proof, Work
 from callmart.base.settings import Folder
-from callmart.database import searching
-from callmart.privacy import decided, places
+from callmart.database import searching, server
+from callmart.privacy import decided, erasing, places
 from callmart.publish import places as published
 from callmart.publish import site
 from callmart_home import Callmart
@@ -133,6 +136,15 @@ def test_a_column_that_does_not_say_whom_it_points_to_keeps_a_request_open(work:
             with pytest.raises(Blocked, match="letter") as blocked:
                 step(work, of(work, "agent", LEAVER))
             assert (blocked.value.place, blocked.value.code) == ("places", "undeclared")
+
+
+def test_nobody_is_a_number_but_by_the_keys_of_calls_and_events(home: Callmart) -> None:
+    """Those are sought as numbers; a number to call is so only if it has more than 32 bits."""
+    rows = home.rows(
+        "select distinct column_name::text as name from access.pointing_column"
+        " where data_type in ('bigint', 'numeric') and persons && '{agent,caller,contact,recipient}'"
+    )
+    assert {row["name"] for row in rows} == {"call_key", "event_key"}
 
 
 def test_the_register_knows_every_place_and_what_is_counted(
@@ -440,3 +452,37 @@ def test_on_a_server_elsewhere_the_catalogue_is_asked(work: Work) -> None:
         assert searching.catalogue(work)
     work.connection.rollback()
     assert work.connection.info.transaction_status == psycopg.pq.TransactionStatus.IDLE
+
+
+def test_statements_that_an_extension_keeps_are_found_and_forgotten(home: Callmart) -> None:
+    """PostgreSQL's own pg_stat_statements, which keeps a command as it was typed, and shows counts to every login."""
+    with server.administrator(home.home) as postgres:
+        postgres.execute("alter system set shared_preload_libraries = 'pg_stat_statements'")
+    server.stop(home.home)
+    files = PLACE["server files"]
+    with (
+        server.administrator(home.home) as postgres,
+        home.connect() as owner,
+        erasing.working(owner, home.settings) as work,
+    ):
+        postgres.execute("create extension pg_stat_statements")
+        assert ["any login can count" in one.text for one in drift.of_server(owner)] == [True]
+        postgres.execute(server.ADMINISTRATOR.read_bytes())
+        assert list(drift.of_server(owner)) == []
+        elsewhere = home.settings.model_copy(update={"dsn": SecretStr("postgresql://elsewhere")})
+        work.needles = Needles([WORD])
+        both, person = (work, replace(work, settings=elsewhere)), made_up(work, "agent")
+        assert [files.prove(one, person).left["statements"] for one in both] == [0, 0]
+        before = files.prove(work, person).left
+        owner.execute(f"do $$ begin perform '{WORD}'; end $$".encode())
+        owner.commit()
+        assert files.prove(work, person).left["files"] > before["files"]
+        assert files.prove(both[1], person).left == {"statements": 1}
+        files.treat(both[1], person)
+        assert files.prove(both[1], person).left == {"statements": 1}  # only a superuser may
+        files.treat(work, person)
+        assert files.prove(work, person).left["files"] <= before["files"]
+        assert files.prove(both[1], person).left == {}
+        postgres.execute("drop extension pg_stat_statements")
+        postgres.execute("alter system reset shared_preload_libraries")
+    server.stop(home.home)

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import pytest
 import typer
 
-from callmart.base.keys import key_file
+from callmart.base.keys import fingerprint_of, key_file, new_key
 from callmart.cli import main, terminal
 from callmart.privacy import letters, places, register, subject
 from commands import use
@@ -233,6 +233,33 @@ def test_another_contact_takes_over(desk: Desk, command: Command) -> None:
     finally:
         desk.owner.execute("update registry.contact set authorised = true where lower(email) = %s", [CONTACT])
     assert register.request(desk.officer, number).identified_how == "in_person"
+
+
+def test_of_a_customer_that_came_back_the_person_is_asked_for_again(desk: Desk, command: Command) -> None:
+    number = desk.open(ONE, CONTACT)
+    desk.bring(number, "executing")
+    left = desk.callmart.home / "privacy" / f"request-{number}"
+    left.write_text("sealed with the former key")
+    former = (
+        "update registry.customer set key_fingerprint = %s where customer_id = 1 returning key_fingerprint"
+    )
+    new_key(desk.callmart.home, ONE)
+    desk.owner.execute(former, [fingerprint_of(key_file(desk.callmart.home, ONE).read_bytes())])
+    desk.owner.execute("update registry.contact set contact_key = null where customer_id = 1")
+    assert "the customer left and came back" in mistake(command("do", number, lines=("0612345678",)))
+    take_over = ("verify", number, "--how", "code", "--alone", "--take-over")
+    assert command(*take_over, lines=(CONTACT, "06-1234 5678")).code == 0
+    assert not left.exists()
+    key = key_file(desk.callmart.home, ONE).read_bytes()
+    assert register.is_about(desk.officer, number, subject.subject(key, "caller", "+31612345678"))
+    assert desk.state(number) == "identified"
+    desk.owner.execute(former, [None])
+    key_file(desk.callmart.home, ONE).unlink()
+    for step in (("plan", number), take_over):
+        assert "the customer has left" in mistake(command(*step, lines=(CONTACT, "06-1234 5678")))
+    assert command("refuse", number, "--because", "no-such-customer").code == 0
+    new_key(desk.callmart.home, ONE)
+    desk.owner.execute(former, [fingerprint_of(key_file(desk.callmart.home, ONE).read_bytes())])
 
 
 def test_a_contact_of_an_earlier_version_gets_a_key_when_the_first_request_comes(

@@ -27,8 +27,8 @@ LIBRARIES = [
     "lxml.html", "pantab", "psycopg", "pyarrow.csv", "pyarrow.parquet", "pydantic_settings", "rich.progress",
     "ruamel.yaml", "tableauserverclient", "typer", "uvicorn",
 ]  # fmt: skip
-PREPARED = multiprocessing.get_context("forkserver")
-PREPARED.set_forkserver_preload(LIBRARIES)
+_PREPARED = multiprocessing.get_context("forkserver")
+_PREPARED.set_forkserver_preload(LIBRARIES)
 
 
 def _callmart() -> None:
@@ -74,12 +74,18 @@ def in_a_process(
     told = list(map(str, arguments))
     with TemporaryDirectory() as folder:
         out, err = Path(folder) / "out", Path(folder) / "err"
-        process = PREPARED.Process(target=_run, args=(run, told, str(cwd), environment, out, err))
-        with patch.dict(os.environ, CALLMART_CONFIG=str(NO_SETTINGS)):  # for what all of them are forked from
-            process.start()
-        process.join()
-        assert process.exitcode is not None
-        return subprocess.CompletedProcess(told, process.exitcode, out.read_text(), err.read_text())
+        code = exit_code(_run, run, told, str(cwd), environment, out, err)
+        return subprocess.CompletedProcess(told, code, out.read_text(), err.read_text())
+
+
+def exit_code(target: Callable[..., None], *arguments: object, **named: object) -> int:
+    """Call something in a process of its own, and wait for its end. Minus a signal if that ended it."""
+    process = _PREPARED.Process(target=target, args=arguments, kwargs=named)
+    with patch.dict(os.environ, CALLMART_CONFIG=str(NO_SETTINGS)):  # for what all of them are forked from
+        process.start()
+    process.join()
+    assert process.exitcode is not None
+    return process.exitcode
 
 
 def _run(

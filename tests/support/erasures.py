@@ -16,7 +16,7 @@ from callmart.operations import run
 from callmart.privacy import erasing, persons, places, register
 from callmart_home import Callmart, ignore_step
 from centre import DAYS, NAMED, REGISTRY, agent_of
-from commands import PREPARED
+from commands import exit_code
 from events import AMSTERDAM, Row, event
 
 LEAVER, STAYER, PARTLY = (agent_of(NAMED, number) for number in (1, 2, 3))
@@ -137,12 +137,9 @@ def kill_after(
     home: Path, step: str, place: str, kind: Kind, word: str, request: int, **registered: bool
 ) -> None:
     """Let a process begin, and wait until it has been killed."""
-    killed = PREPARED.Process(
-        target=die_after, args=(home, step, place, kind, word, request), kwargs=registered
+    assert exit_code(die_after, home, step, place, kind, word, request, **registered) == -signal.SIGKILL, (
+        place
     )
-    killed.start()
-    killed.join()
-    assert killed.exitcode == -signal.SIGKILL, place
 
 
 def key_of(work: Work | Callmart) -> bytes:

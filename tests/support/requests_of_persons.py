@@ -91,12 +91,14 @@ class Desk:
         """Let the ledger have it; or that of a later request, or of days before."""
         self.owner.execute(
             """
-            insert into privacy.ledger_entry (entry, commitment, digest, salt, customer_id, kind, until, at, request)
+            insert into privacy.ledger_entry (
+                entry, commitment, digest, salt, customer_id, kind, key_fingerprint, until, at, request
+            )
             select
-                number * 10 + 2 * %(later)s + %(days)s, '', '', '', customer_id, kind,
+                number * 10 + 2 * %(later)s + %(days)s, '', '', '', customer_id, kind, key_fingerprint,
                 until - make_interval(days => %(days)s), now(), number + %(later)s
             from privacy.request where number = %(number)s
-            on conflict do nothing
+            on conflict (entry) do update set key_fingerprint = excluded.key_fingerprint
             """,
             {"number": number, "later": later, "days": days},
         )

@@ -16,9 +16,9 @@ from callmart.declarations.matrix import matrix
 
 SQL = sql_file.statements(__file__)
 
-# PostgreSQL's functions that administrator.sql revokes from public.
+# PostgreSQL's functions that administrator.sql revokes from public. That of pg_stat_statements is in any schema.
 SHUTTING_OUT = "^(pg_(try_)?advisory_(xact_)?lock.*|lo_.*|loread|lowrite|pg_logical_emit_message)$"
-COUNTING = "^pg_stat_get_(?!activity$)"
+COUNTING = "^pg_stat_(get_(?!activity$)|statements$)"
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,10 @@ def of_server(connection: psycopg.Connection) -> Iterator[Drift]:
             """
             select count(distinct p.oid), min(p.proname)
             from pg_proc as p, aclexplode(coalesce(p.proacl, acldefault('f', p.proowner)))
-            where p.pronamespace = 'pg_catalog'::regnamespace and p.proname ~ %s and grantee = 0
+            where
+                (p.pronamespace = 'pg_catalog'::regnamespace or p.proname = 'pg_stat_statements')
+                and p.proname ~ %s
+                and grantee = 0
             """,
             [which],
         ).fetchall()

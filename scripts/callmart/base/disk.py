@@ -24,11 +24,11 @@ def entries(folder: Path) -> Iterator[Path]:
     """All that is below a folder and is no folder itself, sorted; a link to a folder is one of them. What vanishes
     meanwhile is left out. Raises UserError if a folder can't be read.
     """
-    found = []
+    found = []  # of texts: sorting paths takes ten times as long
     for place, folders, names in os.walk(folder, onerror=_unless_gone):
-        found += [Path(place, name) for name in names]
-        found += [link for name in folders if (link := Path(place, name)).is_symlink()]
-    yield from sorted(found)
+        found += [f"{place}/{name}" for name in names]
+        found += [link for name in folders if Path(link := f"{place}/{name}").is_symlink()]
+    yield from map(Path, sorted(found))
 
 
 def files(folder: Path) -> Iterator[Path]:

@@ -1,13 +1,15 @@
 """Looks for a person's words and keys in bytes: of files, of what is packed in them, and of what the database tells.
 
 All needles are sought in one pass, by Hyperscan. A text is sought in UTF-8 and UTF-16, in any case of ASCII letters; a
-key of an event or a call as PostgreSQL stores a bigint, in both byte orders, and as text. A text of less than six bytes
+key of an event or a call as PostgreSQL stores a bigint, in both byte orders, and as text. A text that is a number, such
+as one to call, is sought in all these forms. A text of less than six bytes
 would be found by chance, and one that is part of somebody else's word as that. Neither is sought here: declared columns
 are asked for them as whole values.
 """
 
 import gzip
 import os
+import re
 import shutil
 import zipfile
 import zlib
@@ -16,7 +18,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryFile
-from typing import IO, Any, Literal
+from typing import IO, Any
 
 import hyperscan
 import pyarrow as pa
@@ -27,6 +29,10 @@ from callmart.base.errors import UserError
 
 SHORTEST = 6  # bytes of a text that is sought in bytes
 Bytes = bytes | bytearray | memoryview
+
+# A text that is a number, and the smallest that is sought in a bigint: with less than 33 bits half of the eight bytes
+# would be zeros, which are everywhere.
+_NUMBER, _SMALLEST = re.compile(r"\+?[0-9]{1,18}"), 2**32
 
 _CHUNK = 16 << 20
 _NESTED = 4  # containers in containers
@@ -58,13 +64,22 @@ class Needles:
         self.whole = sorted(given.difference(self.texts))
         self.numbers = sorted(set(numbers))
         spelled = [
-            (place, form, hyperscan.HS_FLAG_CASELESS)
-            for place, text in enumerate(self.texts)
-            for form in (text.encode(), text.encode("utf-16-le"))
-        ] + [
-            (len(self.texts) + place, form, 0)
-            for place, number in enumerate(self.numbers)
-            for form in (_stored(number, "little"), _stored(number, "big"), b"%d" % number)
+            *(
+                (place, form, hyperscan.HS_FLAG_CASELESS)
+                for place, text in enumerate(self.texts)
+                for form in (text.encode(), text.encode("utf-16-le"))
+            ),
+            *(
+                (place, form, 0)
+                for place, text in enumerate(self.texts)
+                if _NUMBER.fullmatch(text) and int(text) >= _SMALLEST
+                for form in _stored(int(text))
+            ),
+            *(
+                (len(self.texts) + place, form, 0)
+                for place, number in enumerate(self.numbers)
+                for form in (*_stored(number), b"%d" % number)
+            ),
         ]
         self._longest = max((len(form) for _, form, _ in spelled), default=1)
         self._database = hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK) if spelled else None
@@ -132,9 +147,9 @@ class Needles:
         return found
 
 
-def _stored(number: int, order: Literal["little", "big"]) -> bytes:
-    """A bigint as PostgreSQL stores it on one or the other kind of machine."""
-    return number.to_bytes(8, order, signed=True)
+def _stored(number: int) -> tuple[bytes, bytes]:
+    """A bigint as PostgreSQL stores it on one or the other kind of machine, and sends it."""
+    return number.to_bytes(8, "little", signed=True), number.to_bytes(8, "big", signed=True)
 
 
 def _unpacked(file: IO[bytes]) -> Iterator[IO[bytes]]:

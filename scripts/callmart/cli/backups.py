@@ -10,7 +10,7 @@ from callmart.base.errors import UserError
 from callmart.base.keys import named
 from callmart.base.settings import settings
 from callmart.cli.terminal import database, end_with, out, plain
-from callmart.database import clock, server
+from callmart.database import clock, ledger, server
 from callmart.database.ledger import Lost
 from callmart.database.lock import exclusive
 
@@ -90,6 +90,12 @@ def restore(
         out.print(f"restore: {restored.erased} persons who were erased since the backup were erased again")
     if ledger_lost:
         out.print("restore: if somebody was erased since this backup, erase that person again")
+    else:
+        out.print(
+            f"restore: the privacy ledger ends with line {ledger.last(settings())[0]}; if an answer to a person names "
+            "a later one, it is an old copy: let privacy.ledger_copy name the right one, and restore again",
+            soft_wrap=True,
+        )
     out.print(f"restore: {_next(take_over=take_over)}", soft_wrap=True)
     end_with(restored.problems)
 

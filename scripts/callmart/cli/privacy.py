@@ -137,7 +137,7 @@ def verify(
     """Record that the identity of the contact was checked, and what the contact says of the number or id."""
     with _officer() as (owner, officer):
         found = register.request(officer, number)
-        contact = _other_contact(owner, found) if take_over else None
+        contact, person = _taking_over(owner, found) if take_over else (None, None)
         register.verify(
             officer,
             number,
@@ -145,19 +145,28 @@ def verify(
             alone=alone,
             instructed=written_instruction,
             taking_over=contact,
+            person=person,
         )
         found = register.request(officer, number)
     out.print(f"request {number}: the contact is known; {found.next_step}", soft_wrap=True)
 
 
-def _other_contact(owner: psycopg.Connection, found: Request) -> str:
-    """Ask for the contact who takes a request over. Returns the contact's key."""
-    from callmart.privacy import subject
+def _taking_over(owner: psycopg.Connection, found: Request) -> tuple[str, str | None]:
+    """Ask for the contact who takes a request over, and if the customer left and came back, for whom it is about: what
+    is kept of it can't be read any more. Returns both as the register knows them.
+    """
+    from callmart.privacy import kept, subject
 
     key = subject.customer_key(owner, settings(), found.customer_id)
-    if key is None:
-        raise UserError(f"customer {found.customer_id} has no contacts any more: nobody can take over")
-    return subject.asker(owner, found.customer_id, key, secret(_CONTACT, twice=True))
+    if key is None or found.kind is None:
+        raise UserError(f"request {found.number} is {found.state}: {found.todo}")
+    contact = subject.asker(owner, found.customer_id, key, secret(_CONTACT, twice=True))
+    if found.customer_is != "back":
+        return contact, None
+    kind = cast(Kind, found.kind)
+    word = subject.normalised(owner, found.customer_id, kind, secret(_PERSON[kind], twice=True))
+    kept.forget(settings().home, found.number)
+    return contact, subject.subject(key, kind, word)
 
 
 @app.command()
@@ -361,15 +370,19 @@ def answer(
 def refuse(
     number: Number,
     because: Annotated[
-        Literal["authority", "identity"],
+        Literal["authority", "identity", "no-such-customer"],
         typer.Option(
-            help="The contact may not speak for the customer, or the identity could not be checked."
+            help="The contact may not speak for the customer, the identity could not be checked, or the "
+            "customer has left."
         ),
     ],
 ) -> None:
     """Refuse a request before anything is erased. Whether it is right is the customer's to judge, not ours."""
+    from callmart.privacy import kept
+
     with _officer() as (_, officer):
-        register.refuse(officer, number, because)
+        register.refuse(officer, number, because.replace("-", " "))
+        kept.forget(settings().home, number)
     out.print(
         f"request {number}: refused; write to the contact why (docs/privacy.md has the letter)",
         soft_wrap=True,
@@ -414,12 +427,10 @@ def _person(
     """Ask for the person of a request again. Returns the customer's key, the person, and what was entered."""
     from callmart.privacy import persons, subject
 
-    if found.kind is None or until is None:
+    key = subject.customer_key(owner, settings(), found.customer_id)
+    if found.kind is None or until is None or key is None or found.customer_is != "here":
         raise UserError(f"request {found.number} is {found.state}: {found.todo}")
     kind = cast(Kind, found.kind)
-    key = subject.customer_key(owner, settings(), found.customer_id)
-    if key is None:
-        raise UserError(f"customer {found.customer_id} has no data any more: there is nothing to erase")
     normal = [subject.normalised(owner, found.customer_id, kind, secret(_PERSON[kind]))]
     if not register.is_about(officer, found.number, subject.subject(key, kind, normal[0])):
         raise UserError(f"request {found.number} is about somebody else: enter the person in the letter")

@@ -69,7 +69,7 @@ def _print_landed(one: Any) -> None:
         soft_wrap=True,
     )
     if one.erased:
-        out.print(f"  {one.erased} events of persons who were erased: left out")
+        out.print(f"  {one.erased} events of persons who were erased: left out, or landed without them")
     for line, reason in one.first_rejects:
         out.print(f"  line {line}: {plain(reason)}")
     if one.rejected > len(one.first_rejects):

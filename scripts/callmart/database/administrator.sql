@@ -13,21 +13,22 @@
 -- finds it. A logical message is written to the write-ahead log, whatever its size.
 --
 -- The statistics counters show how much every query reads of each table and index. A login that watches them while the
--- publisher reads as one customer after another learns how many rows each customer has. Roles that monitor the server
--- keep them, and so does the owner of the database.
+-- publisher reads as one customer after another learns how many rows each customer has. So does one that watches
+-- pg_stat_statements, if that extension is there. Roles that monitor the server keep them, and so does the owner of the
+-- database.
 do $$
 declare
     everybodys regprocedure;
     counts     boolean;
 begin
     for everybodys, counts in
-        select p.oid, p.proname ~ '^pg_stat_get_'
+        select p.oid, p.proname ~ '^pg_stat_'
         from pg_catalog.pg_proc as p, pg_catalog.aclexplode(coalesce(p.proacl, pg_catalog.acldefault('f', p.proowner)))
         where
-            p.pronamespace = 'pg_catalog'::regnamespace
+            (p.pronamespace = 'pg_catalog'::regnamespace or p.proname = 'pg_stat_statements')
             and (
                 p.proname ~ '^(pg_(try_)?advisory_(xact_)?lock.*|lo_.*|loread|lowrite|pg_logical_emit_message)$'
-                or p.proname ~ '^pg_stat_get_(?!activity$)'
+                or p.proname ~ '^pg_stat_(get_(?!activity$)|statements$)'
             )
             and grantee = 0
     loop

@@ -133,8 +133,7 @@ def append(
     found = compare(connection, settings)
     if found.unreadable:
         raise UserError(found.unreadable)
-    before = _longest(settings) or _begun(settings)
-    connection.execute(SQL["begin"], {"ledger": before.ledger, "has_copy": _has_copy(settings)})
+    before = _longest_of([read(path) for path in files(settings)])
     entry = next((one for one in reversed(before.entries) if body.same_erasure(one.body)), None)
     if entry is None:
         found.refuse(customer_id)
@@ -270,7 +269,8 @@ def close(connection: psycopg.Connection, settings: Settings) -> list[str]:
 
     What opens, extracts, publishes or lets in asks privacy.closed.
     """
-    _begin(connection, settings)
+    with suppress(UserError):  # the comparison says what is wrong, and doctor that there is no copy
+        _begin(connection, settings)
     found = compare(connection, settings)
     whom = {"everybody": bool(found.unreadable), "differing": list(found.differing)}
     connection.execute(SQL["open_again"], whom)
@@ -284,17 +284,19 @@ def closed(connection: psycopg.Connection) -> set[int]:
 
 
 def _begin(connection: psycopg.Connection, settings: Settings) -> None:
-    """Begin the ledger, so that every backup names the one that a restore needs, and make the copy when it is set."""
+    """Begin the ledger, so that every backup names the one that a restore needs, and make the copy when it is set.
+
+    Raises UserError if that can't be written, or if what is there can't be read.
+    """
     known = connection.execute("select has_copy from privacy.ledger").fetchone()
     copy = settings.privacy.ledger_copy
     if known is not None and (copy is None or known == (True,)):
         return
-    with suppress(UserError):  # the comparison says what is wrong, and doctor that there is no copy
-        found = _longest(settings) or (_begun(settings) if known is None else None)
-        if found is not None:
-            if copy is not None and not copy.exists():
-                write(settings, copy, found)
-            connection.execute(SQL["begin"], {"ledger": found.ledger, "has_copy": _has_copy(settings)})
+    found = _longest(settings) or (_begun(settings) if known is None else None)
+    if found is not None:
+        if copy is not None and not copy.exists():
+            write(settings, copy, found)
+        connection.execute(SQL["begin"], {"ledger": found.ledger, "has_copy": _has_copy(settings)})
 
 
 # -- mending and ending ----------------------------------------------------------------------------------------------
@@ -401,10 +403,11 @@ def _end(connection: psycopg.Connection, numbers: set[int]) -> int:
     connection.execute("delete from privacy.tombstone where entry = any(%s)", [list(numbers)])
     ended = connection.execute(SQL["end"], {"entries": list(numbers)}).rowcount
     vacuum.note(connection, "privacy.tombstone", "privacy.ledger_entry")
-    connection.execute(
-        "insert into ops.audit_log (action, details) values ('tombstones ended', %s)",
-        [Jsonb({"entries": ended})],
-    )
+    if ended:  # after a crash only the files still have them
+        connection.execute(
+            "insert into ops.audit_log (action, details) values ('tombstones ended', %s)",
+            [Jsonb({"entries": ended})],
+        )
     connection.commit()
     return ended
 

@@ -41,7 +41,7 @@ class Landed:
     repeated: int = 0
     rejected: int = 0
     turned_away: int = 0
-    erased: int = 0  # of persons or calls that were erased, and left out for that
+    erased: int = 0  # of persons or calls that were erased: left out, known already, or landed without them
     unchanged: bool = False  # landed before, with the same version of the registry
     incomplete_last_line: bool = False
     first_rejects: tuple[tuple[int, str], ...] = ()
@@ -216,7 +216,7 @@ def _store(
     cursor: Any, settings: Settings, path: Path, prepared: Prepared, identity: tuple[str, str, int, str]
 ) -> tuple[int, int, int]:
     """Stream the file into the incoming tables, then store it; return the number of events that landed, that were
-    repeated, and that were left out because they are of somebody who was erased. The caller commits.
+    repeated, and that are of somebody who was erased. The caller commits.
     """
     name_key, content_key, version, asked = identity
     if _one(cursor, "select raw.receive($1::integer)", version) != (True,):
@@ -227,7 +227,7 @@ def _store(
     _ingest(cursor, "incoming_agent", prepared.agents)
     landed, repeated, erased = _one(
         cursor,
-        "select landed, repeated, left_out"
+        "select landed, repeated, of_erased"
         " from raw.keep($1, $2, $3::integer, $4, $5, $6, $7, $8, $9::text::jsonb, $10)",
         name_key, content_key, version, asked, prepared.rows, prepared.rejected, prepared.turned_away,
         prepared.incomplete_last_line, json.dumps(prepared.turned_away_by), prepared.erased,

@@ -1,12 +1,14 @@
 """The files of the embedded server: tables and indexes as bytes, the planner's samples, the write-ahead log.
 
 A row that was deleted stays in its page, and in the log, until something overwrites it. So what was touched is written
-anew, and the log goes on in new files. What a server elsewhere has in its files is attested by its operator.
+anew, and the log goes on in new files. What a server elsewhere has in its files is attested by its operator. Texts of
+statements that an extension keeps are forgotten on both.
 """
 
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import psycopg
@@ -16,6 +18,8 @@ from callmart.base import disk, sql_file
 from callmart.base.needles import Hits
 from callmart.base.person import Blocked, Counts, Person, Proof, Work
 from callmart.database import searching, server, vacuum
+from callmart.retention.expire import PAUSE_S, TRIES
+from callmart.retention.expired_months import READERS_WAIT
 
 SQL = sql_file.statements(__file__)
 
@@ -57,8 +61,12 @@ PATHS = (
     ),
 )
 
-# For the lock of a table that is written anew. Sessions of customers in the way are ended before.
-_WAIT = "30s"
+# How long to wait for the lock of a table that is written anew, try by try: its readers queue behind who waits. In the
+# last one of callmart's own tables, customers' sessions in the way are ended.
+_BRIEFLY = (READERS_WAIT,) * TRIES
+_PATIENTLY = "30s"
+# The owner may not use pg_stat_statements, or its library is not loaded.
+_OF_OPERATORS = (psycopg.errors.InsufficientPrivilege, psycopg.errors.ObjectNotInPrerequisiteState)
 _HELD = "another session holds a table; when it has ended, run this again"
 _TABLE = re.compile(r"/(?:base/[0-9]+|global)/([0-9]+)(?:[._][^/]*)?$")  # the file of a table or an index
 _SWITCHES = 64  # of the log at most: it keeps a few files in store
@@ -87,21 +95,27 @@ class Files:
             with server.administrator(work.settings.home) as postgres:
                 holding = postgres.execute(SQL["relations"], {"files": _files_with(work)}).fetchall()
                 touched |= {relation for relation, is_own in holding if is_own}
-                _write_anew(connection, touched)
-                _full(postgres, {relation for relation, is_own in holding if not is_own})
+                _write_own_anew(connection, touched)
+                _write_anew(postgres, {relation for relation, is_own in holding if not is_own}, _BRIEFLY)
         if not vacuum.vacuum(connection):
             raise Blocked("lock", _HELD)
         if work.settings.dsn is None:
             with server.administrator(work.settings.home) as postgres:
-                _full(postgres, {"pg_statistic", "pg_statistic_ext_data"})
+                _write_anew(postgres, {"pg_statistic", "pg_statistic_ext_data"}, _BRIEFLY)
+                _forget_statements(postgres)
                 _renew_log(postgres)
+        else:
+            _forget_statements(connection)
+            connection.commit()
         return Counts(tables=len(touched))
 
     def prove(self, work: Work, person: Person) -> Proof:
         """Search the bytes of all files. Of a server elsewhere, what its catalogue says."""
         if work.settings.dsn is not None:
-            left = Counts({"catalogue": len(searching.catalogue(work))})
-            return Proof(Counts(), +left, ("server log, freed pages and large objects",))
+            left = Counts(
+                {"catalogue": len(searching.catalogue(work)), "statements": len(_in_statements(work))}
+            )
+            return Proof(Counts(), +left, ("server log, freed pages, large objects and statements",))
         searched, left = Counts(), Counts({"large objects": len(_in_objects(work))})
         for _, found in _hits(work):
             searched["files"] += 1
@@ -109,22 +123,33 @@ class Files:
         return Proof(searched, +left)
 
 
-def _write_anew(connection: psycopg.Connection, relations: set[str]) -> None:
+def _write_own_anew(connection: psycopg.Connection, relations: set[str]) -> None:
     with sessions.making_way(connection):
         connection.autocommit = True
         try:
-            connection.execute("select set_config('lock_timeout', %s, false)", [_WAIT])
-            _full(connection, relations)
-        except psycopg.errors.LockNotAvailable:
-            raise Blocked("lock", _HELD) from None
+            _write_anew(connection, relations, (*_BRIEFLY, _PATIENTLY))
         finally:
-            connection.execute("reset lock_timeout")
             connection.autocommit = False
 
 
-def _full(connection: psycopg.Connection, relations: set[str]) -> None:
-    for relation in sorted(relations):
+def _write_anew(connection: psycopg.Connection, relations: set[str], waits: Sequence[str]) -> None:
+    try:
+        for relation in sorted(relations):
+            if not any(_written_anew(connection, relation, wait) for wait in waits):
+                raise Blocked("lock", _HELD)
+    finally:
+        connection.execute("reset lock_timeout")
+
+
+def _written_anew(connection: psycopg.Connection, relation: str, wait: str) -> bool:
+    """Try once. If the lock can't be had, let those who have queued behind go first."""
+    connection.execute("select set_config('lock_timeout', %s, false)", [wait])
+    try:
         connection.execute(f"vacuum (full) {relation}".encode())
+    except psycopg.errors.LockNotAvailable:
+        time.sleep(PAUSE_S)
+        return False
+    return True
 
 
 def _files_with(work: Work) -> list[int]:
@@ -157,6 +182,29 @@ def _in_objects(work: Work) -> Hits:
         cursor.copy(f"copy ({SQL['large_objects']}) to stdout (format binary)".encode()) as objects,
     ):
         return work.needles.in_chunks(objects)
+
+
+def _forget_statements(connection: psycopg.Connection) -> None:
+    """Forget the texts of statements that pg_stat_statements keeps. Where the owner may not, its operator does it."""
+    for (schema,) in connection.execute(SQL["keeps_statements"]).fetchall():
+        with suppress(*_OF_OPERATORS), connection.transaction():
+            connection.execute(f"select {schema}.pg_stat_statements_reset()".encode())
+
+
+def _in_statements(work: Work) -> Hits:
+    """The needles in texts of statements, as far as the owner may read them."""
+    found = Hits()
+    for (schema,) in work.connection.execute(SQL["keeps_statements"]).fetchall():
+        texts = f"copy (select query from {schema}.pg_stat_statements) to stdout".encode()
+        with (
+            suppress(*_OF_OPERATORS),
+            work.connection.transaction(),
+            work.connection.cursor() as cursor,
+            cursor.copy(texts) as told,
+        ):
+            found |= work.needles.in_chunks(told)
+    work.connection.commit()
+    return found
 
 
 def _renew_log(postgres: psycopg.Connection) -> None:

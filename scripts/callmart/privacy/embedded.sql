@@ -30,3 +30,10 @@ from held
 left join pg_catalog.pg_class as p on held.relation = p.reltoastrelid
 inner join pg_catalog.pg_class as t on t.oid = coalesce(p.oid, held.relation)
 where t.relkind in ('r', 'm');
+
+-- name: keeps_statements
+-- The schema of the extension that keeps the texts of statements; no row if it isn't there.
+select quote_ident(n.nspname)
+from pg_catalog.pg_extension as e
+inner join pg_catalog.pg_namespace as n on e.extnamespace = n.oid
+where e.extname = 'pg_stat_statements';

@@ -126,7 +126,7 @@ def words_of_others(connection: psycopg.Connection, person: Person) -> tuple[set
         "customer": person.customer_id,
         "kind": person.kind,
         "keys": sorted(person.keys),
-        "addresses": sorted(word.strip().lower() for word in person.words),
+        "words": sorted(word.strip().lower() for word in person.words),
     }
     found = connection.execute(SQL["words_of_others"], parameters).fetchall()
     return {word for word, is_own in found if is_own}, {word for word, _ in found}

@@ -80,7 +80,8 @@ group by f.agent_key
 order by shown;
 
 -- name: words_of_others
--- The words of everybody else, and our own of customers, queues and lines; and whether they are of this customer.
+-- The words of everybody else, and names of customers, queues and lines; and whether they are of this customer. Labels
+-- are not among them: they are ours to change, so a person must not hide in one.
 with named as (
     select
         customer_id,
@@ -92,13 +93,20 @@ with named as (
         customer_id,
         unnest(array[email, name])
     from registry.contact
-    where not (customer_id = %(customer)s and lower(trim(email)) = any(%(addresses)s))
+    where
+        not (
+            customer_id = %(customer)s
+            and (
+                lower(trim(email)) = any(%(words)s)
+                or (%(kind)s = 'agent' and lower(trim(name)) = any(%(words)s)) -- counts as the agent
+            )
+        )
     union all
     select
         customer_id,
         email
     from registry.recipient
-    where not (customer_id = %(customer)s and lower(trim(email)) = any(%(addresses)s))
+    where not (customer_id = %(customer)s and lower(trim(email)) = any(%(words)s))
     union all
     select
         customer_id,
@@ -107,12 +115,12 @@ with named as (
     union all
     select
         customer_id,
-        unnest(array[queue, label])
+        queue
     from registry.queue
     union all
     select
         customer_id,
-        unnest(array[line, label])
+        line
     from registry.line
 )
 

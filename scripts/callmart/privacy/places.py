@@ -48,8 +48,8 @@ class Searched:
         """Search the files, and what is packed in them."""
         searched, left = Counts(), Counts()
         own = matching(self.paths)
-        for path in disk.files(work.settings.home):
-            if own.fullmatch(named(work.settings, path)):
+        for path in disk.entries(work.settings.home):
+            if own.fullmatch(named(work.settings, path)) and path.is_file():
                 searched["files"] += 1
                 left["files"] += bool(work.needles.in_file(path))
         return Proof(searched, +left)
@@ -160,23 +160,25 @@ PLACES: tuple[Place, ...] = (
 
 def named(settings: Settings, path: Path) -> str:
     """A path of the home as patterns and messages have it."""
-    return str(path.relative_to(settings.home))
+    return str(path).removeprefix(f"{settings.home}/")
 
 
 def uncovered(connection: psycopg.Connection, settings: Settings) -> list[str]:
     """The tables, paths and kinds of content that belong to no place, or to several; and the places that the register
     does not know, or nobody treats.
     """
+    entries = list(disk.entries(settings.home))
+    # What a link leads to is on another disk or in another place: nobody would write it anew.
+    links = {path for path in entries if path.is_symlink()}
     return [
         *(f"place {name}" for name in sorted({place.name for place in PLACES} ^ set(evidence.PLACES))),
         *_astray("table", map(str, tables(connection)), [place.tables for place in PLACES]),
         *_astray(
             "path",
-            # What a link leads to is on another disk or in another place: nobody would write it anew.
-            (named(settings, path) for path in disk.entries(settings.home) if not path.is_symlink()),
+            (named(settings, path) for path in entries if path not in links),
             [place.paths for place in PLACES],
         ),
-        *(f"link {named(settings, path)}" for path in disk.entries(settings.home) if path.is_symlink()),
+        *(f"link {named(settings, path)}" for path in sorted(links)),
         *_astray("content", site.endpoints(), [place.contents for place in PLACES]),
     ]
 

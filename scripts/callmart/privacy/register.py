@@ -6,7 +6,7 @@ Who a request is about and who asks reach the database as keyed hashes only.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import Any, LiteralString
+from typing import Any, Literal, LiteralString
 
 import psycopg
 from psycopg.rows import class_row
@@ -51,6 +51,7 @@ class Request:
     begun_at: datetime | None
     answered_at: datetime | None
     ended_at: datetime | None
+    customer_is: Literal["here", "back", "gone"]  # back: with another key, after everything of it was removed
     next_step: str | None
 
     @property
@@ -63,7 +64,7 @@ class Request:
     @property
     def todo(self) -> str:
         """What keeps it from going on, or what to do next."""
-        if self.blocked_place:
+        if self.blocked_place and self.customer_is == "here":
             return (
                 f"blocked by {self.blocked_place} ({self.blocked_code}): run again the command that said so"
             )
@@ -167,8 +168,11 @@ def verify(
     alone: bool | None,
     instructed: bool,
     taking_over: str | None = None,
+    person: str | None = None,
 ) -> None:
-    """Record how the identity of who asks was checked. `taking_over` is the key of another contact who goes on."""
+    """Record how the identity of who asks was checked. `taking_over` is the key of another contact who goes on;
+    `person` is whom the request is about, if the customer left and came back.
+    """
     _ask(
         connection,
         SQL["verify"],
@@ -177,6 +181,7 @@ def verify(
         alone=alone,
         instructed=instructed,
         taking_over=taking_over,
+        person=person,
     )
 
 
@@ -225,7 +230,7 @@ def answer(connection: psycopg.Connection, number: int) -> None:
 
 
 def refuse(connection: psycopg.Connection, number: int, why: str) -> None:
-    """Refuse a request: `why` is authority or identity."""
+    """Refuse a request: `why` is authority, identity or no such customer."""
     _call(connection, SQL["refuse"], number=number, why=why)
 
 

@@ -27,7 +27,8 @@ select privacy.forward(%(customer)s::integer, %(received)s::date);
 
 -- name: verify
 select privacy.verify(
-    %(number)s::integer, %(how)s::text, %(alone)s::boolean, %(instructed)s::boolean, %(taking_over)s::text
+    %(number)s::integer, %(how)s::text, %(alone)s::boolean, %(instructed)s::boolean, %(taking_over)s::text,
+    %(person)s::text
 );
 
 -- name: note_plan

@@ -35,18 +35,22 @@ def refuse(connection: psycopg.Connection, settings: Settings, registry: Registr
                 raise UserError(
                     f"customer {customer.id}: section `{section}` of the registry file still names somebody who was "
                     "erased; remove that person there, or the person's address from an agent, and apply it again; "
-                    "a contact who is somebody else with the name of an erased agent needs a name that differs"
+                    "a contact who is somebody else with the name of an erased agent needs a name that differs, and a "
+                    "queue or line of that name another label"
                 )
 
 
 def _named(customer: Customer, key: bytes) -> Iterator[tuple[str, Kind, str]]:
     """The pseudonyms of all persons whom the file names, with the section. Agents share names, and have ids; a contact
-    with the name of an erased agent is the agent.
+    with the name of an erased agent is the agent, and so is a label.
     """
     for agent in customer.agents:
         yield "agents", "agent", keyed(key, "agent", agent.id)
     for contact in customer.contacts:
         yield "contacts", "name", of_name(key, contact.name)
+    for section, labelled in (("queues", customer.queues), ("lines", customer.lines)):
+        for one in labelled:
+            yield section, "name", of_name(key, one.label or one.name)
     addresses = [("agents", agent.email) for agent in customer.agents if agent.email]
     addresses += [("contacts", contact.email) for contact in customer.contacts]
     addresses += [("recipients", recipient.email) for recipient in customer.recipients]

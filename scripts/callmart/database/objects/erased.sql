@@ -239,16 +239,16 @@ begin
 end
 $$;
 
--- Settle the rows of persons who were erased: one that equals an erased row is a repeat and goes; another of an erased
--- call goes as well and is counted; the rest lands, with keys that lead to nobody. Repeats of erased calls are counted
--- apart. Uses the table `arrived`.
-create or replace function raw.settle_erased(out repeated bigint, out repeated_calls bigint, out left_out bigint)
+-- Settle the rows of persons who were erased, and count what becomes of them: one that equals an erased row is a repeat
+-- and goes; another of an erased call is left out; the rest lands, with keys that lead to nobody. Uses the table
+-- `arrived`.
+create or replace function raw.settle_erased(out repeated bigint, out left_out bigint, out landed bigint)
 language plpgsql
 as $$
 begin
     repeated := 0;
-    repeated_calls := 0;
     left_out := 0;
+    landed := 0;
     if not (raw.take_out_late() or exists (select from arrived where left_out_rows > 0)) then
         return;
     end if;
@@ -293,10 +293,10 @@ begin
     from numbered as n;
 
     select
-        count(*) filter (where is_known and erased <> 'call'),
-        count(*) filter (where is_known and erased = 'call'),
-        count(*) filter (where not is_known and erased = 'call')
-    into repeated, repeated_calls, left_out
+        count(*) filter (where is_known),
+        count(*) filter (where not is_known and erased = 'call'),
+        count(*) filter (where not is_known and erased <> 'call')
+    into repeated, left_out, landed
     from of_erased;
     delete from raw.incoming as i using of_erased as o where i.ctid = o.place and (o.is_known or o.erased = 'call');
 

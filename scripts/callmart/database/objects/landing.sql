@@ -526,12 +526,13 @@ $$;
 create or replace function raw.keep(
     name_key text, content_key text, registry_version integer, asked text, row_count bigint, rejected bigint,
     turned_away bigint, incomplete_last_line boolean, turned_away_by jsonb, erased bigint default 0,
-    out landed bigint, out repeated bigint, out left_out bigint
+    out landed bigint, out repeated bigint, out of_erased bigint
 )
 language plpgsql
 security definer
 set search_path = pg_catalog, pg_temp
 set timezone = 'UTC'
+set jit = off -- what has just come has no statistics, so that small queries seem to be worth compiling
 as $$
 declare
     file bigint;
@@ -620,17 +621,16 @@ begin
     from jsonb_each_text(turned_away_by) as t (customer, rows);
 
     select m.landed, m.repeated into landed, repeated from raw.merge_incoming(file) as m;
-    repeated := repeated + settled.repeated;
-    left_out := settled.left_out + keep.erased;
     update raw.file as f
     set
         landed = keep.landed,
-        repeated = keep.repeated + settled.repeated_calls,
-        erased = keep.left_out
+        repeated = keep.repeated + settled.repeated,
+        erased = keep.erased + settled.left_out
     where f.file_id = file;
-    -- Of an erased call the loader learns only how many rows it gave. It gives no key with one; else it could ask
-    -- whether there is any event at a moment.
-    left_out := left_out + settled.repeated_calls;
+    -- Of rows of the erased the loader learns only how many it gave. Their events have no keys; else it could make up
+    -- such a row, and see whether there is an event of somebody erased in a call, or at a moment.
+    landed := landed - settled.landed;
+    of_erased := keep.erased + settled.repeated + settled.left_out + settled.landed;
     drop table arrived;
     truncate raw.incoming_reject, raw.incoming_agent;
 end

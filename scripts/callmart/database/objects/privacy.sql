@@ -43,21 +43,41 @@ create or replace trigger not_emptied
 before truncate on privacy.step
 for each statement execute function privacy.refuse_change();
 
+-- Whether a request's customer has the key that its subject was made with: `here`; or another one, since everything of
+-- it was removed and it came `back`; or none, as it is `gone`.
+create or replace function privacy.customer_is(request privacy.request) returns text
+stable
+return (
+    select
+        case
+            when bool_or(c.key_fingerprint = request.key_fingerprint) then 'here'
+            when bool_or(c.key_fingerprint is not null) then 'back'
+            else 'gone'
+        end
+    from registry.customer as c
+    where c.customer_id = request.customer_id -- one row or none
+);
+
 -- What to do next with a request.
-create or replace function privacy.next_step(number integer, state text) returns text
-immutable
+create or replace function privacy.next_step(request privacy.request) returns text
+stable
 return format(
-    case state
-        when 'received' then 'check who asks, then `callmart privacy verify %s`'
-        when 'identified' then '`callmart privacy plan %s` is next'
-        when 'planned' then '`callmart privacy approve %s` is next, by the approver'
-        when 'approved' then '`callmart privacy do %s` is next'
-        when 'executing' then '`callmart privacy do %s` goes on'
-        when 'proving' then '`callmart privacy prove %s` goes on'
-        when 'answered' then '`callmart privacy close %s` is next'
-        else 'it has ended; enter another letter with `callmart privacy open`'
+    case
+        when request.state in ('closed', 'refused', 'forwarded')
+            then 'it has ended; enter another letter with `callmart privacy open`'
+        when request.state = 'answered' then '`callmart privacy close %s` is next'
+        when privacy.customer_is(request) = 'back'
+            then 'the customer left and came back: check who asks, then `callmart privacy verify %s --take-over`'
+        when privacy.customer_is(request) = 'gone'
+            then 'the customer has left, with all its data: `callmart privacy refuse %s --because no-such-customer`'
+        when request.state = 'received' then 'check who asks, then `callmart privacy verify %s`'
+        when request.state = 'identified' then '`callmart privacy plan %s` is next'
+        when request.state = 'planned' then '`callmart privacy approve %s` is next, by the approver'
+        when request.state = 'approved' then '`callmart privacy do %s` is next'
+        when request.state = 'executing' then '`callmart privacy do %s` goes on'
+        when request.state = 'proving' then '`callmart privacy prove %s` goes on'
     end,
-    number
+    request.number
 );
 
 create or replace function privacy.mistake(sentence text) returns void
@@ -77,7 +97,7 @@ as $$
 begin
     perform privacy.mistake(
         format(
-            'request %s is %s: %s', request.number, request.state, privacy.next_step(request.number, request.state)
+            'request %s is %s: %s', request.number, request.state, privacy.next_step(request)
         )
     );
 end
@@ -168,6 +188,25 @@ begin
             request.customer_id, request.number
         )
     );
+end
+$$;
+
+-- The mistake of entering somebody about whom there is an open request.
+create or replace function privacy.refuse_second(customer integer, kind text, subject text) returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    open_one integer;
+begin
+    select r.number into open_one
+    from privacy.request as r
+    where
+        r.customer_id = customer and r.kind = refuse_second.kind and r.subject = refuse_second.subject
+        and r.ended_at is null and r.answered_at is null;
+    if found then
+        perform privacy.mistake(format('request %s is about the same person, and still open: go on with that', open_one));
+    end if;
 end
 $$;
 
@@ -264,7 +303,7 @@ return exists (
     select from privacy.ledger_entry as e
     where
         e.request = request.number and e.customer_id = request.customer_id and e.kind = request.kind
-        and e.until = request.until
+        and e.until = request.until and coalesce(e.key_fingerprint, '') = coalesce(request.key_fingerprint, '')
 );
 
 -- What the officer and the approver see: every request, and nobody in it.
@@ -275,7 +314,7 @@ returns table (
     state text, blocked_place text, blocked_code text, refused_why text, is_alone boolean, is_instructed boolean,
     identified_how text, plan_hash text, until timestamptz, opened_by name, planned_by name, approved_by name,
     opened_at timestamptz, identified_at timestamptz, planned_at timestamptz, approved_at timestamptz,
-    begun_at timestamptz, answered_at timestamptz, ended_at timestamptz, next_step text
+    begun_at timestamptz, answered_at timestamptz, ended_at timestamptz, customer_is text, next_step text
 )
 stable
 security definer
@@ -307,7 +346,8 @@ begin atomic
         r.begun_at,
         r.answered_at,
         r.ended_at,
-        case when r.ended_at is null then privacy.next_step(r.number, r.state) end
+        privacy.customer_is(r),
+        case when r.ended_at is null then privacy.next_step(r) end
     from privacy.request as r
     order by r.number;
 end;

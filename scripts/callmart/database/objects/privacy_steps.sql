@@ -35,16 +35,11 @@ begin
     if kind is null or subject is null then
         perform privacy.mistake('say whom the request is about');
     end if;
-    select r.number into number
-    from privacy.request as r
-    where
-        r.customer_id = customer and r.kind = open_request.kind and r.subject = open_request.subject
-        and r.ended_at is null and r.answered_at is null;
-    if found then
-        perform privacy.mistake(format('request %s is about the same person, and still open: go on with that', number));
-    end if;
-    insert into privacy.request (customer_id, kind, subject, contact_key, received, state)
-    values (customer, kind, subject, contact, received, 'received')
+    perform privacy.refuse_second(customer, kind, subject);
+    insert into privacy.request (customer_id, kind, subject, key_fingerprint, contact_key, received, state)
+    select customer, kind, subject, c.key_fingerprint, contact, received, 'received'
+    from registry.customer as c
+    where c.customer_id = customer
     returning * into request;
     perform privacy.enter(request, 'received');
     number := request.number;
@@ -74,9 +69,11 @@ $$;
 
 -- Record how the contact's identity was checked, and what the contact says of the number or id. Before anything is
 -- erased, this also begins anew, so plan and approval have to be given again. `taking_over` is another contact, who
--- goes on with the request.
+-- goes on with the request. If the customer left and came back, that begins anew in every state, and `person` is whom
+-- it is about, under the customer's other key; otherwise nobody can put another person into a request.
 create or replace function privacy.verify(
-    asked integer, how text, alone boolean, instructed boolean, taking_over text default null
+    asked integer, how text, alone boolean, instructed boolean, taking_over text default null,
+    person text default null
 ) returns text
 language plpgsql
 security definer
@@ -86,10 +83,11 @@ declare
     request privacy.request := privacy.take(
         asked, 'received', 'identified', 'planned', 'approved', 'executing', 'proving'
     );
-    has_begun boolean := request.state in ('executing', 'proving');
+    is_back boolean := privacy.customer_is(request) = 'back';
+    has_begun boolean := request.state in ('executing', 'proving') and not is_back;
     refused text;
 begin
-    if has_begun and taking_over is null then
+    if (has_begun and taking_over is null) or (is_back and (taking_over is null or person is null)) then
         perform privacy.out_of_turn(request);
     end if;
     if alone is null and not has_begun then
@@ -100,8 +98,13 @@ begin
     if refused is not null then
         return refused;
     end if;
+    if is_back then
+        perform privacy.refuse_second(request.customer_id, request.kind, person);
+    end if;
     update privacy.request as r
     set
+        subject = case when is_back then person else r.subject end,
+        key_fingerprint = case when is_back then c.key_fingerprint else r.key_fingerprint end,
         contact_key = request.contact_key,
         identified_at = clock_timestamp(),
         identified_by = session_user,
@@ -114,11 +117,14 @@ begin
         until = case when has_begun then r.until end,
         approved_at = case when has_begun then r.approved_at end,
         approved_by = case when has_begun then r.approved_by end
-    where r.number = asked;
+    from registry.customer as c
+    where r.number = asked and r.customer_id = c.customer_id;
     if has_begun then
         perform privacy.log(request, 'taken over');
     else
-        perform privacy.enter(request, 'identified', jsonb_build_object('how', how, 'alone', alone));
+        perform privacy.enter(
+            request, 'identified', jsonb_build_object('how', how, 'alone', alone, 'entered anew', is_back)
+        );
     end if;
     return null;
 end
@@ -393,14 +399,24 @@ end
 $$;
 
 -- Refuse a request before anything was erased. We judge authority and identity, and never whether a request is right.
+-- If the customer has left, everything of it was removed, so the request ends in whatever state it is.
 create or replace function privacy.refuse(asked integer, why text) returns void
 language plpgsql
 security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    request privacy.request := privacy.take(asked, 'received', 'identified', 'planned', 'approved');
+    request privacy.request := privacy.take(
+        asked, 'received', 'identified', 'planned', 'approved', 'executing', 'proving'
+    );
+    is_gone boolean := privacy.customer_is(request) = 'gone';
 begin
+    if why = 'no such customer' and not is_gone then
+        perform privacy.mistake(format('request %s: customer %s has not left', asked, request.customer_id));
+    end if;
+    if request.state in ('executing', 'proving') and not is_gone then
+        perform privacy.out_of_turn(request);
+    end if;
     update privacy.request as r
     set refused_why = why, subject = null, state = 'refused', ended_at = clock_timestamp()
     where r.number = asked;
