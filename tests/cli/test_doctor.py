@@ -5,6 +5,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from commands import Command
 from events import registry
 from tableau_emulator.client import Desk
 from tls import WITH_OPENSSL, certificate, in_front_of
+from today import TODAY
 
 CUSTOMER = 1
 SECRET = "wr0ng-secret"
@@ -310,8 +312,9 @@ def changed(callmart: Callmart, statement: str, back: str) -> Iterator[None]:
 def test_a_clock_in_doubt_is_named(ready: Callmart) -> None:
     with changed(
         ready,
-        "insert into ops.clock (day) values (current_date + 9) on conflict (one_row) do update set day = excluded.day",
-        "update ops.clock set day = current_date",
+        f"insert into ops.clock (day) values ('{TODAY + timedelta(days=9)}')"
+        " on conflict (one_row) do update set day = excluded.day",
+        f"update ops.clock set day = '{TODAY}'",
     ):  # fmt: skip
         assert "9 days before callmart last worked" in only_wrong(ready.settings, "clock")
 

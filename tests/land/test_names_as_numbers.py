@@ -123,7 +123,7 @@ def test_reports_show_a_number_that_the_registry_names(named: Callmart) -> None:
     named.apply(registry(f"id: 1, lines: [{{name: '0201234567', channels: 2}}, {{name: trunk}}], {BY_NAME}"))
     assert shown(named) == ["0201234567", labels[1]]
     assert dirty(named)
-    named.apply(registry(f"id: 1, lines: [{{name: '0201234567', label: Bezorging}}], {BY_NAME}"))
+    named.apply(registry(f"id: 1, lines: [{{name: '0201234567', label: Bezorging, channels: 2}}], {BY_NAME}"))
     assert not dirty(named), "no number changes by a label, or by a line that is no number"
     named.apply(registry(f"id: 1, queues: [{{name: '030-7654321'}}], {BY_NAME}"))
     assert shown(named) == [labels[0], "030-7654321"]

@@ -4,6 +4,7 @@ import csv
 import re
 from collections import Counter
 from datetime import date, datetime, timedelta
+from itertools import count
 
 import pytest
 
@@ -40,7 +41,8 @@ def recorded(callmart: Callmart) -> Callmart:
     callmart.apply(
         registry(*(f"id: {customer}, {DETAILED}" for customer in (BY_FILE, BY_REALTIME, WITH_CEL)))
     )
-    monday = DAY - timedelta(days=DAY.weekday())
+    mondays = (DAY - timedelta(days=DAY.weekday(), weeks=weeks) for weeks in count())
+    monday = next(monday for monday in mondays if not demo.missing(monday))
     table, *files = (callmart.home / name for name in ("queue_log.csv", *demo.RECORDED))
     for file in files:
         demo.move_recording(file.name, file, monday)

@@ -76,9 +76,9 @@ def test_what_is_kept_is_what_no_gap_and_no_standard_parts_from_today(
 
 @pytest.fixture
 def shown(matrix: Callmart) -> Iterator[psycopg.Connection]:
-    """A database whose only customer lives by this machine's clock; nothing is kept."""
+    """A database whose only customer lives by the tests' clock; nothing is kept."""
     with matrix.connect() as connection:
-        matrix_registry = load(write(matrix.home, customers("id: 1, time_zone: UTC")))
+        matrix_registry = load(write(matrix.home, customers("id: 1, time_zone: Europe/Amsterdam")))
         applying.apply(connection, matrix.settings, matrix_registry)
         yield connection
         connection.rollback()

@@ -167,19 +167,19 @@ def move_recording(name: str, file: Path, monday: date) -> None:
 
     Call ids begin with a Unix time, which is moved too.
     """
-    missing = _missing(monday)
+    lacking = missing(monday)
     moved = monday + timedelta(days=RECORDED_ON.weekday())
     shift = int(_midnight(moved).timestamp() - _midnight(RECORDED_ON).timestamp())
     text = gzip.open if name.endswith(".gz") else open
     with text(EXAMPLE / "asterisk" / name, "rt") as recorded, text(file, "wt") as written:
         for line in recorded:
-            if not missing.isdisjoint(CALL.findall(line)):
+            if not lacking.isdisjoint(CALL.findall(line)):
                 continue
             written.write(re.sub(r"\b1795\d{6}\b", lambda second: str(int(second[0]) + shift), line))
 
 
 @cache
-def _missing(monday: date) -> frozenset[str]:
+def missing(monday: date) -> frozenset[str]:
     """The recorded calls that a week lacks: none, or one to three tenths of them. So its reports have something to
     compare, and everything in them was recorded.
     """

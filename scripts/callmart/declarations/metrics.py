@@ -109,6 +109,11 @@ class Ratio(Strict):
         return self.over.terms if self.is_at_once else self.over.terms + self.per.terms
 
     @property
+    def columns(self) -> set[str]:
+        """The columns of both sums."""
+        return {term.column for term in self.terms}
+
+    @property
     def known(self) -> tuple[str, ...]:
         """The columns of both sums that are not optional."""
         return tuple(dict.fromkeys(term.column for term in self.terms if not term.is_optional))
@@ -264,18 +269,21 @@ def as_view(mart: str, metrics: Iterable[Metric]) -> str:
 
 def show(connection: psycopg.Connection, marts: Iterable[Mart]) -> None:
     """Make or renew the views of ratios, each readable by its mart's group, in the caller's transaction. A mart without
-    a table gets no view. Raises UserError if metrics.yml does not fit the marts.
+    a table gets no view, and a ratio of a column that the next build adds is shown from then on. Raises UserError if
+    metrics.yml does not fit the marts.
     """
     marts = list(marts)
     check(metrics().values(), marts)
     for mart in marts:
         if mart.name in VIEWS:
-            connection.execute(
-                "select access.show(%s, %s, %s) where to_regclass(%s) is not null",
-                [
-                    VIEWS[mart.name].name,
-                    mart.group,
-                    as_view(mart.name, metrics().values()),
-                    f"store.{mart.name}",
-                ],
+            standing = connection.execute(
+                "select attname from pg_attribute where attrelid = to_regclass(%s) and attnum > 0",
+                [f"store.{mart.name}"],
             )
+            columns = {name for (name,) in standing}
+            known = [one for one in metrics().values() if columns.issuperset(one.columns)]
+            if columns:
+                connection.execute(
+                    "select access.show(%s, %s, %s)",
+                    [VIEWS[mart.name].name, mart.group, as_view(mart.name, known)],
+                )
