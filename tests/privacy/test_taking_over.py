@@ -122,6 +122,15 @@ def test_when_the_customer_has_left_a_request_ends_in_any_state(undone: Desk) ->
         with pytest.raises(UserError, match=said):
             register.refuse(undone.officer, number, why)
     with another_key(undone, None):
+        with undone.callmart.connect() as owner:
+            owner.execute("insert into ops.publication (customer_id, state) values (1, 'published')")
+        assert (
+            "it is still on Tableau: run `callmart publish`" in register.request(undone.officer, number).todo
+        )
+        with pytest.raises(UserError, match="it is still on Tableau"):
+            register.refuse(undone.officer, number, "no such customer")
+        with undone.callmart.connect() as owner:
+            owner.execute("delete from ops.publication where customer_id = 1")
         assert "--because no-such-customer" in register.request(undone.officer, number).todo
         register.refuse(undone.officer, number, "no such customer")
     assert undone.state(number) == "refused"

@@ -50,7 +50,10 @@ loads as (
     inner join handled using (customer_id, call_date, queue)
     inner join customers using (customer_id)
     left join queues using (customer_id, queue)
-    where coalesce(queues.service_level_target, customers.service_level_target) is not null
+    where
+        coalesce(queues.service_level_target, customers.service_level_target) is not null
+        -- Nobody plans a thousand agents for a queue: then a call was never ended. Each agent is a step below.
+        and quarter_hours.offered * handled.handling_s / 900 <= 1000
 ),
 
 -- `blocked` is Erlang B, the share of calls that would find no free agent if none could wait; each step adds an agent.
@@ -76,7 +79,8 @@ staffed as (
     where case
         when agents <= erlangs then true
         else
-            agents * blocked / (agents - erlangs * (1 - blocked)) * exp(-(agents - erlangs) * threshold)
+            agents * blocked / (agents - erlangs * (1 - blocked))
+            * exp(greatest(-(agents - erlangs) * threshold, -700)) -- of less it is an error
             > may_wait_longer
     end
 )

@@ -100,7 +100,8 @@ class Drawn:
             done = subprocess.run(
                 [COMMAND, "report", *self.words, "--out", file], capture_output=True, text=True, check=False
             )
-            mistake = done.stderr.splitlines()[-1].removeprefix("error: ") if done.returncode else None
+            said = done.stderr.splitlines() or [f"callmart report ended with {done.returncode}"]
+            mistake = said[-1].removeprefix("error: ") if done.returncode else None
             self.page = _saying(mistake) if mistake is not None else file.read_bytes()
         self.number += 1
         return mistake
@@ -111,7 +112,8 @@ def served(drawn: Drawn, secret: str) -> Starlette:
     changed = asyncio.Condition()
 
     async def show(request: Request) -> HTMLResponse:
-        return HTMLResponse(drawn.page + RELOAD.format(number=drawn.number).encode())
+        page = drawn.page + RELOAD.format(number=drawn.number).encode()
+        return HTMLResponse(page, headers={"Cache-Control": "no-store"})
 
     async def wait(request: Request) -> PlainTextResponse:
         async with changed:

@@ -123,7 +123,8 @@ def _draw(report: str, customer_id: int, week: "Week | None", target: Path, loca
 def _draw_all(week: "Week | None") -> None:
     from callmart.reports import filling, shelf
 
-    with database() as connection, progress() as step:
+    # At work, so that no page is written of somebody who is erased meanwhile.
+    with at_work() as connection, progress() as step:
         outcomes = filling.fill(
             connection,
             settings(),

@@ -109,6 +109,9 @@ class Sheet(Strict):
                     "names of columns of the mart" if needed == "columns" else f"one of {', '.join(COLUMN)}"
                 )
                 raise ValueError(f"a {self.kind} needs `{needed}`: {choice}")
+        for option, kind in (("columns", "list"), ("only", "list"), ("then_by", "table")):
+            if getattr(self, option) and self.kind != kind:
+                raise ValueError(f"only a {kind} has `{option}`; remove it")
         if bool(self.measures) == (self.kind == "list"):
             raise ValueError(
                 "a list has `columns` and no measures; remove them"
@@ -236,11 +239,9 @@ class _File(Strict):
     @model_validator(mode="after")
     def _names_once(self) -> "_File":
         names = [name for report in self.exposures for name in report.names]
-        if lost := {report.rows_in for report in self.exposures} - {
-            None,
-            *(one.name for one in self.exposures),
-        }:
-            raise ValueError(f"there is no report {lost.pop()}; correct `rows_in`")
+        known = {report.name for report in self.exposures}
+        if lost := {report.rows_in for report in self.exposures if report.rows_in} - known:
+            raise ValueError(f"there is no report {min(lost)}; correct `rows_in`")
         if twice := {name for name in names if names.count(name) > 1}:
             raise ValueError(f"{min(twice)} is there twice; keep one of the two")
         return self

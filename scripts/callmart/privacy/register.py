@@ -51,7 +51,8 @@ class Request:
     begun_at: datetime | None
     answered_at: datetime | None
     ended_at: datetime | None
-    customer_is: Literal["here", "back", "gone"]  # back: with another key, after everything of it was removed
+    # back: with another key, after everything of it was removed; leaving: still on Tableau
+    customer_is: Literal["here", "back", "leaving", "gone"]
     next_step: str | None
 
     @property

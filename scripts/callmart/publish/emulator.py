@@ -68,7 +68,7 @@ def drawing(settings: Settings) -> str:
 
 def _can_have_password(dsn: str) -> bool:
     try:
-        return "password" in conninfo_to_dict(dsn)
+        return any("password" in key or "secret" in key for key in conninfo_to_dict(dsn))
     except psycopg.ProgrammingError:  # it is not understood, which whoever connects by it says
         return True
 

@@ -44,7 +44,7 @@ before truncate on privacy.step
 for each statement execute function privacy.refuse_change();
 
 -- Whether a request's customer has the key that its subject was made with: `here`; or another one, since everything of
--- it was removed and it came `back`; or none, as it is `gone`.
+-- it was removed and it came `back`; or none, as it is `leaving`, and still on Tableau, or `gone`.
 create or replace function privacy.customer_is(request privacy.request) returns text
 stable
 return (
@@ -52,6 +52,7 @@ return (
         case
             when bool_or(c.key_fingerprint = request.key_fingerprint) then 'here'
             when bool_or(c.key_fingerprint is not null) then 'back'
+            when request.customer_id in (select p.customer_id from ops.publication as p) then 'leaving'
             else 'gone'
         end
     from registry.customer as c
@@ -68,6 +69,8 @@ return format(
         when request.state = 'answered' then '`callmart privacy close %s` is next'
         when privacy.customer_is(request) = 'back'
             then 'the customer left and came back: check who asks, then `callmart privacy verify %s --take-over`'
+        when privacy.customer_is(request) = 'leaving'
+            then 'the customer has left, and it is still on Tableau: run `callmart publish`'
         when privacy.customer_is(request) = 'gone'
             then 'the customer has left, with all its data: `callmart privacy refuse %s --because no-such-customer`'
         when request.state = 'received' then 'check who asks, then `callmart privacy verify %s`'

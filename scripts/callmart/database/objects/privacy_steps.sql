@@ -411,6 +411,9 @@ declare
     );
     is_gone boolean := privacy.customer_is(request) = 'gone';
 begin
+    if privacy.customer_is(request) = 'leaving' then
+        perform privacy.out_of_turn(request);
+    end if;
     if why = 'no such customer' and not is_gone then
         perform privacy.mistake(format('request %s: customer %s has not left', asked, request.customer_id));
     end if;
