@@ -61,7 +61,9 @@ class Outcome:
     error: str | None = None
     alert: str | None = None  # no error, but a person should know it
     is_warned: bool | None = None  # whether its data sources can have a warning now; None if it isn't known
-    opened: Mapping[str, int] | None = None  # how often people have opened each report, if that was read
+    opened: Mapping[str, int | None] | None = (
+        None  # how often people have opened each report, if that was read
+    )
 
 
 def apply(
@@ -112,13 +114,14 @@ def _outcome(site: "_Site", customer: CustomerPlan, on_step: Callable[[Step], No
             if isinstance(failure, LOST) and not _answers(site.server):
                 site.lost = error
     is_marked = all(step in done for step in customer.steps if step.action == "adopt")
+    is_known = customer.has_warnings and not customer.problem
     return Outcome(
         customer.customer_id,
         work.project_id or None if is_marked else None,
         tuple(done),
         _sentence(customer, customer.problem or error),
         _sentence(customer, mail_alert(customer)),
-        is_warned=True if customer.warning else False if error is None and not customer.problem else None,
+        is_warned=True if customer.warning else False if is_known and error is None else None,
         opened=customer.opened,
     )
 

@@ -93,7 +93,9 @@ class CustomerPlan:
     problem: str | None = None
     exports: bool = False
     warning: str | None = None
-    opened: Mapping[str, int] | None = None  # how often people have opened each report, if that was read
+    has_warnings: bool = True  # whether it is known which warnings there are
+    # How often people have opened each report, if that was read; None for one of which Tableau doesn't tell it.
+    opened: Mapping[str, int | None] | None = None
 
 
 @dataclass(frozen=True)
@@ -351,6 +353,7 @@ def _stay(publication: Publication, actual: Actual, removable: Mapping[str, User
         mail_stopped_because=publication.mail_stopped_because if publication.mails else None,
         exports=publication.exports,
         warning=publication.warning,
+        has_warnings=actual.has_warnings,
         opened=_opened(publication, project),
     )  # fmt: skip
 
@@ -433,14 +436,10 @@ def _mail_steps(
     return stopping, list(dict.fromkeys(starting)), mailing
 
 
-def _opened(publication: Publication, project: Project | None) -> dict[str, int]:
+def _opened(publication: Publication, project: Project | None) -> dict[str, int | None]:
     """How often people have opened each report that is there."""
     there = project.of_kind("workbook") if project else {}
-    return {
-        each.report.name: opened
-        for each in publication.workbooks
-        if each.name in there and (opened := there[each.name].opened) is not None
-    }
+    return {each.report.name: there[each.name].opened for each in publication.workbooks if each.name in there}
 
 
 def _warnings(publication: Publication, project: Project | None, actual: Actual) -> Iterator[Step]:

@@ -170,6 +170,7 @@ select
     report,
     times
 from seen
+where times is not null
 on conflict (customer_id, report) do update
     set
         times = excluded.times,
