@@ -82,9 +82,8 @@ def parse(written: object) -> Sum:
 Parts = Annotated[Sum, BeforeValidator(parse)]
 
 
-QUARTER_HOURS = (
-    "quarter_hours"  # as `per`: the seconds of all quarter-hours of which there are rows, each once
-)
+# As `per`: the seconds of all quarter-hours of which there are rows, each once.
+QUARTER_HOURS = "quarter_hours"
 
 
 # -- ratios ------------------------------------------------------------------------------------------------------

@@ -251,9 +251,9 @@ class _Shared:
         """The reports that the customer's contract orders, if the customer has the data source of their group, and the
         data without which some reports have nothing to show. One to which others lead comes before them.
         """
-        targets = {report.rows_in for report in exposures.reports().values()}
+        led_to = {report.rows_in for report in exposures.reports().values()}
         names: dict[str, str] = {}
-        for report in sorted(exposures.reports().values(), key=lambda one: one.name not in targets):
+        for report in sorted(exposures.reports().values(), key=lambda one: one.name not in led_to):
             if report.only_with_data and not any(
                 (customer.customer_id, mart) in has_data for mart in report.marts
             ):

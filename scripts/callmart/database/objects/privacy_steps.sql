@@ -409,9 +409,10 @@ declare
     request privacy.request := privacy.take(
         asked, 'received', 'identified', 'planned', 'approved', 'executing', 'proving'
     );
-    is_gone boolean := privacy.customer_is(request) = 'gone';
+    customer_is text := privacy.customer_is(request);
+    is_gone boolean := customer_is = 'gone';
 begin
-    if privacy.customer_is(request) = 'leaving' then
+    if customer_is = 'leaving' then
         perform privacy.out_of_turn(request);
     end if;
     if why = 'no such customer' and not is_gone then

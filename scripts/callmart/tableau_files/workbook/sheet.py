@@ -65,9 +65,8 @@ class Sheet:
         self.tooltip: list[tuple[str, str]] = []  # pairs of words and a field
         self.rows = self.columns = ""
         self.axes: list[str] = []  # measures below each other, each with a pane of its own
-        self.targets: dict[
-            str, tuple[float, str]
-        ] = {}  # of measures in `axes`: the value, and what it is called
+        # Of measures in `axes`: the value, and what it is called.
+        self.targets: dict[str, tuple[float, str]] = {}
         self.legend = ""  # the field whose colours need a legend
         self.legend_items = 0
         self.zoom = "entire-view"  # empty: the styles set the size of the cells

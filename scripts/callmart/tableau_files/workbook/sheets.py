@@ -71,9 +71,7 @@ def line(book: Book, declared: Declared) -> list[Sheet]:
         return [_together(sheet, declared, measures)]
     if declared.is_trend:
         return [_trend(sheet, declared, measures)]
-    _name_axes(sheet, declared, measures, "rows")
-    sheet.rows, sheet.axes = _beside(measures), measures
-    _show_targets(sheet, declared, measures)
+    _stack(sheet, declared, measures)
     which = sheet.use(calculated.which(book, mart))
     sheet.encodings = [("color", which)]
     sheet.legend, sheet.legend_items = which, 2
@@ -88,6 +86,13 @@ def line(book: Book, declared: Declared) -> list[Sheet]:
     _filter(sheet, calculated.both(book, mart))
     _filter_people(sheet)
     return [sheet]
+
+
+def _stack(sheet: Sheet, declared: Declared, measures: list[str]) -> None:
+    """Put the measures below each other, each in a pane of its own, with its target."""
+    _name_axes(sheet, declared, measures, "rows")
+    sheet.rows, sheet.axes = _beside(measures), measures
+    _show_targets(sheet, declared, measures)
 
 
 def _together(sheet: Sheet, declared: Declared, measures: list[str]) -> Sheet:
@@ -113,9 +118,7 @@ def _together(sheet: Sheet, declared: Declared, measures: list[str]) -> Sheet:
 
 def _trend(sheet: Sheet, declared: Declared, measures: list[str]) -> Sheet:
     book, mart = sheet.book, declared.mart
-    _name_axes(sheet, declared, measures, "rows")
-    sheet.rows, sheet.axes = _beside(measures), measures
-    _show_targets(sheet, declared, measures)
+    _stack(sheet, declared, measures)
     part = book.part(mart, "week" if declared.over == "weeks" else "month")
     sheet.columns = sheet.use(part)
     sheet.tooltip = _tooltip(book, (f"{part.caption}: ", sheet.columns), *_values(book, declared, measures))
