@@ -158,8 +158,8 @@ def whose(report: Report) -> int:
 
 
 def of_drawing(section: Section, sheet: Sheet, names: dict[str, str]) -> Numbers:
-    measures = [name for name, *_ in section.records.measures]
-    grains = [] if sheet.kind == "list" else dimensions(sheet)
+    measures = sheet.columns or sheet.measures
+    grains = dimensions(sheet)
     if is_compared(sheet):
         grains.append(NOW)
     return counted(

@@ -26,6 +26,7 @@ def _texts(nl: str, en: str) -> Texts:
 WORDS = {
     "week": _texts("Week {number}", "Week {number}"),
     "week_of": _texts("Week", "Week"),
+    "month_of": _texts("Maand", "Month"),
     "from_to": _texts("{first} t/m {last}", "{first} to {last}"),
     "compared": _texts("vergeleken met week {number}", "compared with week {number}"),
     "compared_days": _texts(
@@ -35,6 +36,10 @@ WORDS = {
     "going_on": _texts(
         "Deze week loopt nog. De cijfers gaan over de dagen tot en met gisteren.",
         "This week is still going on. The figures are about the days until yesterday.",
+    ),
+    "just_begun": _texts(
+        "Deze week is net begonnen: er is nog geen dag voorbij. Kies een eerdere week.",
+        "This week has just begun: no day of it is over yet. Choose an earlier week.",
     ),
     "held_back": _texts(
         "Niet meegeteld, omdat de controle van de gegevens nog loopt: {days}.",
@@ -61,8 +66,8 @@ WORDS = {
     "yes": _texts("ja", "yes"),
     "no": _texts("nee", "no"),
     "first_rows": _texts(
-        "De eerste {shown} van {all}; het CSV-bestand heeft ze alle.",
-        "The first {shown} of {all}; the CSV file has all.",
+        "De eerste {shown} van {all}. In een CSV-bestand staan ze alle; uw leverancier kan het meesturen.",
+        "The first {shown} of {all}. A CSV file has them all; your provider can send it along.",
     ),
     "rows": _texts("Elk gesprek", "Every contact"),
     "none_before": _texts("geen week ervoor", "no week before"),
@@ -81,10 +86,7 @@ WORDS = {
     "total": _texts("Totaal", "Total"),
     "together": _texts("Samen", "Together"),
     "no_name": _texts("zonder naam", "no name"),
-    "cut": _texts(
-        "De eerste {shown} van {all}; de tabel heeft ze alle.",
-        "The first {shown} of {all}; the table has all.",
-    ),
+    "cut": _texts("De eerste {shown} van {all}.", "The first {shown} of {all}."),
     "table": _texts("Als tabel", "As a table"),
     "meaning": _texts("Wat de getallen tellen", "What the numbers count"),
     "empty_sheet": _texts("Hier valt deze week niets te tonen.", "There is nothing to show here this week."),

@@ -6,25 +6,34 @@ from datetime import date, time, timedelta
 from functools import cached_property
 from typing import Any
 
-from callmart.declarations import exposures
 from callmart.declarations.captions import Captions
 from callmart.declarations.dbt_project import Mart
-from callmart.declarations.exposures import Sheet
+from callmart.declarations.exposures import COLUMN, TRENDS, Dimension, Sheet
 from callmart.declarations.metrics import Metric
 from callmart.reports import measures
 from callmart.reports.language import Language
 from callmart.reports.measures import Measure
-from callmart.reports.page import Grid, Records
+from callmart.reports.page import Column, Grid, Records
 from callmart.reports.reading import Reader, Row
-from callmart.reports.weeks import Period
+from callmart.reports.weeks import Period, Week
 
 Grain = str  # a dimension of reports, or an hour of the day
 EXPRESSIONS: Mapping[Grain, str] = {
-    **{str(dimension): column for dimension, column in exposures.COLUMN.items()},
+    **{str(dimension): column for dimension, column in COLUMN.items()},
     "quarter_hour": "interval_local::time",
     "weeks": "date_trunc('week', call_date::timestamp)::date",
     "months": "date_trunc('month', call_date::timestamp)::date",
     "hour": "date_trunc('hour', interval_local)::time",
+}
+NAMED: Mapping[Grain, Grain] = {
+    "agent_key": "agent",
+    "overflowed_to": "queue",
+}  # columns of a dimension's names
+# Columns of a list that say what its rows are about, with their dimensions.
+PLACES: Mapping[str, Dimension] = {
+    column: dimension
+    for dimension, column in COLUMN.items()
+    if dimension != "quarter_hour" and dimension not in TRENDS
 }
 NOW = "this_week"  # of a row: true in the week, false in the week before
 
@@ -77,21 +86,26 @@ class Scene:
     # -- words -----------------------------------------------------------------------------------------------------
 
     def label(self, grain: Grain, value: Any) -> str:
-        """A value of a dimension, as people read it."""
+        """A value of a dimension, or of a list's column of words, as people read it."""
         if isinstance(value, date | time):
             return self._moment(grain, value)
+        if grain == "open":
+            return self.language.say({True: "open", False: "closed", None: "no_hours"}[value])
+        if isinstance(value, bool):
+            return self.language.say("yes" if value else "no")
+        return "" if value is None else self._name(NAMED.get(grain, grain), value)
+
+    def _name(self, grain: Grain, value: str) -> str:
         match grain:
             case "agent":
-                return self.reader.agents.get(value, str(value)[:10])
+                return self.reader.agents.get(value, value[:10])
             case "queue":
                 queue = self.reader.queues.get(value)
-                return str((queue and queue.label) or value)
+                return (queue and queue.label) or value
             case "line":
-                return self.reader.lines.get(value) or str(value) or self.language.say("no_name")
-            case "open":
-                return self.language.say({True: "open", False: "closed", None: "no_hours"}[value])
+                return self.reader.lines.get(value) or value or self.language.say("no_name")
         words = self.captions.values.get(grain, {}).get(value)
-        return self.language.of(words) if words else str(value)
+        return self.language.of(words) if words else value
 
     def _moment(self, grain: Grain, value: date | time) -> str:
         """A day, the first day of a week or month, or a time, as on an axis."""
@@ -150,9 +164,51 @@ class Scene:
 
     # -- tables ----------------------------------------------------------------------------------------------------
 
-    def records(self, shown: Sequence[Measure], rows: Sequence[Row]) -> Records:
-        """The values of a sheet as they were read."""
-        return Records([(one.name, one.caption, one.unit) for one in shown], rows)
+    def records(self, sheet: Sheet, shown: Sequence[Measure], rows: Sequence[Row]) -> Records:
+        """The values of a sheet, with the columns that a CSV or Excel file has. A row of a trend has its own week or
+        month, any other that of the report or the one before.
+        """
+        week, is_list = self.period.week, sheet.kind == "list"
+        columns = [self._place(grain, rows) for grain in sheet.dimensions]
+        if is_list and COLUMN["day"] not in sheet.columns:
+            columns.append(self._place("day", rows))
+        if not sheet.is_trend:
+            weeks = {None: str(week), True: str(week), False: str(week.before)}
+            columns.insert(0, Column(NOW, self.language.say("week_of"), "word", weeks, "week"))
+        for one in shown:
+            unit = self.language.unit(one.unit)
+            columns.append(
+                Column(
+                    one.name,
+                    f"{one.caption} ({unit})" if unit else one.caption,
+                    one.unit,
+                    self._words(one.name, rows) if one.unit == "word" else {},
+                    PLACES.get(one.name, "") if is_list else "",
+                )
+            )
+        return Records(columns, rows)
+
+    def _place(self, grain: Dimension, rows: Sequence[Row]) -> Column:
+        match grain:
+            case "weeks":
+                weeks = {row[grain]: str(Week(row[grain])) for row in rows}
+                return Column(grain, self.language.say("week_of"), "word", weeks, "week")
+            case "months":
+                months = {row[grain]: f"{row[grain]:%Y-%m}" for row in rows}
+                return Column(grain, self.language.say("month_of"), "word", months, "month")
+            case "day":
+                return Column(grain, self._caption(grain), "day", {}, grain)
+            case "quarter_hour":
+                return Column(grain, self._caption(grain), "time", {}, grain)
+        return Column(grain, self._caption(grain), "word", self._words(grain, rows), grain)
+
+    def _caption(self, dimension: Dimension) -> str:
+        column = "agent" if dimension == "agent" else COLUMN[dimension]  # not its key
+        return self.captions.column(column, self.language.locale)
+
+    def _words(self, name: str, rows: Sequence[Row]) -> dict[Any, str]:
+        """What the values of a column are called."""
+        return {value: self.label(name, value) for value in {row[name] for row in rows}}
 
     def grid(
         self,

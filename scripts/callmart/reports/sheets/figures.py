@@ -18,7 +18,7 @@ def draw(scene: Scene, sheet: Sheet) -> Section:
         name=sheet.name,
         title=scene.language.of(sheet.title),
         kind="figures",
-        records=scene.records(shown, rows),
+        records=scene.records(sheet, shown, rows),
         tiles=[_tile(scene, one, now.get(one.name), before.get(one.name)) for one in shown],
     )
 

@@ -39,7 +39,7 @@ def draw(scene: Scene, sheet: Sheet) -> Section:
         name=sheet.name,
         title=title,
         kind="chart",
-        records=scene.records(shown, rows),
+        records=scene.records(sheet, shown, rows),
         panels=panels,
         grid=_grid(scene, sheet, shown, now),
     )

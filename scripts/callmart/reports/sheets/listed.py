@@ -1,7 +1,7 @@
 """A list: a row per row of the mart, day by day; or one table, if the day is among its columns."""
 
 from collections.abc import Iterable, Iterator
-from datetime import date, datetime
+from datetime import date
 from itertools import groupby
 from typing import Any
 
@@ -20,7 +20,7 @@ def draw(scene: Scene, sheet: Sheet) -> Section:
     rows = scene.listed(sheet)
     if sheet.columns[0] == "agent_key":  # the database has ordered them by key
         rows.sort(key=lambda row: (row["day"], scene.label("agent", row["agent_key"])))
-    title, records = language.of(sheet.title), scene.records(columns, rows)
+    title, records = language.of(sheet.title), scene.records(sheet, columns, rows)
     if "call_date" in sheet.columns:
         grid = _grid(scene, columns, rows) if rows else None
         return Section(name=sheet.name, title=title, kind="table", records=records, grid=grid)
@@ -48,18 +48,11 @@ def _grid(scene: Scene, columns: list[Measure], rows: Iterable[Row]) -> Grid:
 
 
 def _cell(scene: Scene, column: Measure, value: Any, day: date) -> str:
-    match value:
-        case None if column.unit in ("word", "moment"):
-            return ""
-        case bool() if column.name != "open":
-            return scene.language.say("yes" if value else "no")
-        case datetime():
-            return scene.language.moment(value, day)
-        case date():
+    match column.unit:
+        case "word":
+            return scene.label(column.name, value)
+        case "moment":
+            return scene.language.moment(value, day) if value else ""
+        case "day":
             return scene.language.short(value)
-    if column.unit == "word":
-        return scene.label(GRAINS.get(column.name, column.name), value)
     return scene.value(column, {column.name: value})
-
-
-GRAINS = {"agent_key": "agent", "overflowed_to": "queue"}  # whose names are those of a dimension

@@ -37,7 +37,7 @@ def draw(scene: Scene, sheet: Sheet) -> Section:
         name=sheet.name,
         title=title,
         kind="chart",
-        records=scene.records(shown, rows if known else []),
+        records=scene.records(sheet, shown, rows if known else []),
         panels=panels,
         grid=Grid(["", title], [[one.caption, language.value(one.unit, value)] for one, value in known]),
     )

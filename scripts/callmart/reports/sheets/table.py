@@ -23,6 +23,6 @@ def draw(scene: Scene, sheet: Sheet) -> Section:
         name=sheet.name,
         title=scene.language.of(sheet.title),
         kind="table",
-        records=scene.records(shown, rows),
+        records=scene.records(sheet, shown, rows),
         grid=scene.grid(by, shown, rows, total if len(rows) > 1 else None, sheet.then_by) if rows else None,
     )
