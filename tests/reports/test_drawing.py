@@ -22,9 +22,10 @@ from callmart.declarations import captions, exposures
 from callmart.declarations.exposures import Report
 from callmart.reports import drawing, paper, reading, weeks
 from callmart.reports.drawing import ENDINGS, Declared, NoData
+from callmart.reports.language import Language
 from callmart.reports.page import Page, Section
 from callmart.reports.reading import Unopened
-from callmart.reports.sheets import listed
+from callmart.reports.sheets import bars, listed
 from callmart.reports.values import PLACES
 from callmart.reports.weeks import Week
 from callmart_home import Callmart
@@ -144,10 +145,52 @@ def test_agents_are_shown_by_name_and_durations_in_hours(two_weeks: Callmart, dr
     )
     talk = list(grid.head).index("Talk")
     assert [(row[0], row[1], row[talk]) for row in grid.rows[:-1]] == [
-        (name, f"{contacts:,}", f"{hours:.1f} h") for name, contacts, hours in wanted
+        (name, f"{contacts:,}", by_clock(hours * 3600)) for name, contacts, hours in wanted
     ]
     assert "Noor Zandvliet" in [row[0] for row in grid.rows]
     assert grid.rows[-1][:2] == ["Total", f"{sum(contacts for _, contacts, _ in wanted):,}"]
+
+
+def by_clock(seconds: float) -> str:
+    if seconds >= 3600:
+        return f"{seconds / 3600:.1f} h"
+    return f"{int(seconds) // 60}:{int(seconds) % 60:02} min" if seconds >= 60 else f"{int(seconds)} s"
+
+
+def test_durations_have_the_unit_that_says_something() -> None:
+    said = Language("nl").value
+    assert [said("hours", hours) for hours in (0, 0.01, 0.0225, 0.99999, 51.49)] == [
+        "0 s", "36 s", "1:21 min", "1,0 uur", "51,5 uur"
+    ]  # fmt: skip
+    assert [said("seconds", seconds) for seconds in (59.4, 59.6, 3599, 86400)] == [
+        "59 s", "1:00 min", "59:59 min", "24,0 uur"
+    ]  # fmt: skip
+
+
+def test_bars_of_less_than_an_hour_are_drawn_in_minutes(draw: Draw, monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn = []
+    for least in (0, 1e6):
+        monkeypatch.setattr(bars, "SHORT", least)
+        (panel,) = section(draw("agents", NAMED, locale="en"), "time_per_agent").panels
+        drawn.append(panel)
+    hours, minutes = drawn
+    assert (hours.subtitle, minutes.subtitle) == ("hours", "minutes")
+    assert hours.readings == minutes.readings
+    assert hours.svg != minutes.svg
+
+
+def test_waits_within_a_bound_have_their_share(two_weeks: Callmart, draw: Draw) -> None:
+    query = """
+        select sum(wait_answered_le_10), 100.0 * sum(wait_answered_le_10) / sum(answered), sum(answered)
+        from store.queue_interval where customer_id = %s and call_date = any(%s)
+        """
+    ((within, share, answered),) = asked(two_weeks, query, STANDARD, DAYS)
+    page = draw("accessibility", STANDARD, locale="en")
+    grid, refused = section(page, "answered_within").grid, section(page, "refused").grid
+    assert grid is not None and refused is not None
+    assert grid.rows[0][1] == f"{within:,} ({re.sub(r'[.]0$', '', f'{share:.1f}')}%)"
+    assert grid.rows[-1][1] == f"{answered:,}", "the whole has no share"
+    assert not any("%" in row[1] for row in refused.rows), "these are no parts of a whole"
 
 
 def test_agents_of_the_same_name_are_told_apart(two_weeks: Callmart, draw: Draw) -> None:
@@ -177,6 +220,8 @@ def test_a_queue_with_a_target_of_its_own_is_shown_beside_it(two_weeks: Callmart
     assert grid is not None and others is not None
     assert any(cell.endswith("% (target 50%)") for cell in grid.rows[0])
     assert not any("target" in cell for cell in others.rows[0])
+    assert "Service level" in grid.head
+    assert "Service level (target 80%)" in others.head
 
 
 def test_a_list_has_a_row_per_contact_by_day(
@@ -196,6 +241,7 @@ def test_a_list_has_a_row_per_contact_by_day(
     monkeypatch.setattr(listed, "MOST", 5)
     cut = section(draw("contacts", STANDARD, locale="en"), "contacts")
     assert sum(len(day.grid.rows) for day in cut.days) == 5
+    assert cut.days[0].title.endswith(f" · {wanted[0][1]}"), "of the day, not of what is shown"
     assert cut.remark.startswith(f"The first 5 of {len(found.records.rows)}. A CSV file has them all;")
     assert len(cut.records.rows) == len(found.records.rows)
 
@@ -304,6 +350,17 @@ def test_a_page_loads_nothing_and_is_whole(drawn: dict[tuple[int, str], Page]) -
         assert figures and all(figure.xpath(".//div[@role='img']/@aria-label") for figure in figures)
 
 
+def test_each_page_of_a_long_list_says_its_day(drawn: dict[tuple[int, str], Page]) -> None:
+    page = drawn[STANDARD, "contacts"]
+    contacts = section(page, "contacts")
+    (day, *_) = contacts.days
+    long = replace(day, grid=replace(day.grid, rows=[day.grid.rows[0]] * 200))
+    pdf = ENDINGS[".pdf"](replace(page, sections=[replace(contacts, days=[long])]))
+    pages = [each.extract_text() for each in pypdf.PdfReader(io.BytesIO(pdf)).pages]
+    assert len(pages) > 2
+    assert all(day.title in " ".join(text.split()) for text in pages if day.grid.rows[0][0] in text)
+
+
 @pytest.mark.parametrize("ending", sorted(ENDINGS))
 def test_the_same_input_gives_the_same_bytes(draw: Draw, ending: str) -> None:
     first = ENDINGS[ending](draw("traffic", STANDARD))
@@ -396,7 +453,7 @@ def test_a_list_has_each_column_once_with_the_words_of_the_page(draw: Draw) -> N
     head, body = of_xlsx(page)["contacts"]
     shown = contacts.days[0].grid
     assert [each.removesuffix(" (seconden)") for each in head] == ["Week", "Dag", *shown.head]
-    outcome = list(shown.head).index("Afloop")
+    outcome = list(shown.head).index("Uitkomst")
     on_page = [row[outcome] for day in contacts.days for row in day.grid.rows]
     assert {"Opgenomen", "Afgehaakt"} <= set(on_page)
     assert [row[2 + outcome] for row in body] == on_page

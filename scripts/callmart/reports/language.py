@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from functools import cache
-from typing import Any
+from typing import Any, Literal
 
 from babel import Locale as BabelLocale
 from babel.dates import format_date
@@ -16,7 +16,7 @@ from callmart.reports.measures import Measure, Unit
 
 TERRITORIES: Mapping[Locale, Territory] = {"nl": "nl-NL", "en": "en-GB"}
 DASH = "–"  # where a number is not known
-MINUTE = 60  # seconds
+MINUTE, HOUR = 60, 3600  # seconds
 
 
 def _texts(nl: str, en: str) -> Texts:
@@ -79,6 +79,7 @@ WORDS = {
         "{measure}: highest {top} ({high}), lowest {bottom} ({low}).",
     ),
     "most": _texts("{measure}: hoogste {top} ({high}).", "{measure}: highest {top} ({high})."),
+    "constant": _texts("{measure}: steeds {value}.", "{measure}: {value} throughout."),
     "below": _texts("Onder het doel: {where}.", "Below the target: {where}."),
     "look": _texts("Kijk eerst naar", "Look here first"),
     "focus": _texts("{where}: {part} van {whole} {missed}", "{where}: {part} of {whole} {missed}"),
@@ -95,6 +96,7 @@ WORDS = {
     "seconds": _texts("{value} s", "{value} s"),
     "minutes": _texts("{value} min", "{value} min"),
     "in_hours": _texts("uren", "hours"),
+    "in_minutes": _texts("minuten", "minutes"),
     "in_seconds": _texts("seconden", "seconds"),
     "calculated": _texts("berekend", "calculated"),
     "page": _texts("pagina", "page"),
@@ -183,18 +185,23 @@ class Language:
             case "share":
                 return self.share(value, "#,##0.0%")
             case "hours":
-                return self.say("hours", value=self.number(value, "#,##0.0"))
-            case "seconds" if value < MINUTE:
-                return self.say("seconds", value=self.number(value))
+                return self._duration(round(value * HOUR))
             case "seconds":
-                minutes, seconds = divmod(round(value), MINUTE)
-                return self.say("minutes", value=f"{self.number(minutes)}:{seconds:02}")
+                return self._duration(round(value))
             case _:
                 return self.number(value, "#,##0.0" if unit == "agents" else "#,##0")
 
-    def unit(self, unit: Unit) -> str:
+    def _duration(self, seconds: int) -> str:
+        """In the unit that says something: a short talk is not 0.0 hours, nor a day logged in 1440 minutes."""
+        if seconds < MINUTE:
+            return self.say("seconds", value=self.number(seconds))
+        if seconds < HOUR:
+            return self.say("minutes", value=f"{seconds // MINUTE}:{seconds % MINUTE:02}")
+        return self.say("hours", value=self.number(seconds / HOUR, "#,##0.0"))
+
+    def unit(self, unit: Unit | Literal["minutes"]) -> str:
         """The unit of a chart whose numbers have none; empty for counts and shares."""
-        return self.say(f"in_{unit}") if unit in ("hours", "seconds") else ""
+        return self.say(f"in_{unit}") if unit in ("hours", "minutes", "seconds") else ""
 
     def change(self, measure: Measure, now: float, before: float) -> tuple[str, int]:
         """The change of a measure, and its sign: of shares in points, of averages in seconds, of sums in percent. It is

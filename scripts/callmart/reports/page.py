@@ -24,10 +24,11 @@ class Tile:
 
 @dataclass(frozen=True)
 class Grid:
-    """A table: its head, its rows, and whether the last row is a total."""
+    """A table: its head, its rows, how many columns say what a row is about, and whether the last row is a total."""
 
     head: Sequence[str]
     rows: Sequence[Sequence[str]]
+    names: int = 1
     has_total: bool = False
 
 

@@ -159,7 +159,7 @@ class Scene:
         if self._target is None and measure.metric and measure.metric.target and row.get("queue"):
             queue = queues.get(row["queue"]) or queues.get(None)
             if queue and queue.target is not None:
-                return f"{value} ({self.language.say('target', value=self.language.share(queue.target))})"
+                return f"{value} ({self.target_words(queue.target)})"
         return value
 
     # -- tables ----------------------------------------------------------------------------------------------------
@@ -228,7 +228,15 @@ class Scene:
             head = [self.language.say("total"), *("" for _ in names[1:])]
             body.append([*head, *(self.value(one, total) for one in shown)])
         head = ["" for _ in names]
-        return Grid([*head, *(one.caption for one in shown)], body, has_total=total is not None)
+        return Grid([*head, *map(self._head, shown)], body, len(names), has_total=total is not None)
+
+    def _head(self, measure: Measure) -> str:
+        target = self.target(measure)
+        return measure.caption if target is None else f"{measure.caption} ({self.target_words(target)})"
+
+    def target_words(self, target: float) -> str:
+        """How a target is called: target 80%."""
+        return self.language.say("target", value=self.language.share(target))
 
     def crossed(self, down: Grain, across: Grain, measure: Measure, rows: Sequence[Row]) -> Grid:
         """A table of one measure by two dimensions."""

@@ -6,6 +6,7 @@ import io
 import re
 from collections.abc import Mapping
 from datetime import datetime
+from textwrap import shorten
 from typing import Any
 
 import xlsxwriter
@@ -57,7 +58,8 @@ def _about(book: Any, page: Page) -> None:
 
 def _write(book: Any, number: int, section: Section) -> None:
     columns, rows = section.records.columns, section.records.rows
-    sheet = book.add_worksheet(re.sub(FORBIDDEN, "", f"{number} {section.title}")[:LONGEST_NAME].strip())
+    name = re.sub(FORBIDDEN, "", f"{number} {section.title}")
+    sheet = book.add_worksheet(shorten(name, LONGEST_NAME, placeholder=" …"))
     sheet.write_row(0, 0, [column.caption for column in columns], book.add_format({"bold": True}))
     for at, column in enumerate(columns):
         form = book.add_format({"num_format": FORMS[column.unit]})

@@ -1,8 +1,9 @@
 """A list: a row per row of the mart, day by day; or one table, if the day is among its columns."""
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from datetime import date
-from itertools import groupby
+from itertools import groupby, takewhile
 from typing import Any
 
 from callmart.declarations.exposures import Sheet
@@ -30,21 +31,22 @@ def draw(scene: Scene, sheet: Sheet) -> Section:
         title=title,
         kind="list",
         records=records,
-        days=list(_days(scene, columns, rows[:MOST])),
+        days=list(_days(scene, columns, rows)),
         remark=remark if len(rows) > MOST else "",
     )
 
 
 def _days(scene: Scene, columns: list[Measure], rows: list[Row]) -> Iterator[Day]:
-    for day, of_day in groupby(rows, lambda row: row["day"]):
-        grid = _grid(scene, columns, of_day)
-        title = f"{scene.language.long(day)} · {scene.language.number(len(grid.rows))}"
-        yield Day(day.isoformat(), title, grid)
+    counts = Counter(row["day"] for row in rows)
+    for day, of_day in groupby(rows[:MOST], lambda row: row["day"]):
+        title = f"{scene.language.long(day)} · {scene.language.number(counts[day])}"
+        yield Day(day.isoformat(), title, _grid(scene, columns, of_day))
 
 
 def _grid(scene: Scene, columns: list[Measure], rows: Iterable[Row]) -> Grid:
     body = [[_cell(scene, one, row[one.name], row["day"]) for one in columns] for row in rows]
-    return Grid([one.caption for one in columns], body)
+    names = takewhile(lambda one: one.unit in ("day", "word"), columns)
+    return Grid([one.caption for one in columns], body, len(list(names)))
 
 
 def _cell(scene: Scene, column: Measure, value: Any, day: date) -> str:
