@@ -132,6 +132,11 @@ class Scene:
                 return self.language.whole_month(value)
         return self.language.short(value) if isinstance(value, date) else self.label(grain, value)
 
+    def with_unit(self, measure: Measure) -> str:
+        """What a measure is called where its numbers have no unit."""
+        unit = self.language.unit(measure.unit)
+        return f"{measure.caption} ({unit})" if unit else measure.caption
+
     def value(self, measure: Measure, row: Row) -> str:
         """A value with its unit."""
         return self.language.value(measure.unit, row[measure.name])
@@ -176,11 +181,10 @@ class Scene:
             weeks = {None: str(week), True: str(week), False: str(week.before)}
             columns.insert(0, Column(NOW, self.language.say("week_of"), "word", weeks, "week"))
         for one in shown:
-            unit = self.language.unit(one.unit)
             columns.append(
                 Column(
                     one.name,
-                    f"{one.caption} ({unit})" if unit else one.caption,
+                    self.with_unit(one),
                     one.unit,
                     self._words(one.name, rows) if one.unit == "word" else {},
                     PLACES.get(one.name, "") if is_list else "",

@@ -10,7 +10,7 @@ from callmart.declarations.exposures import COLUMN, TRENDS
 from callmart.reports.page import Page, Section
 
 PLACES = ("week", "month", *(dimension for dimension in COLUMN if dimension not in TRENDS))
-HEAD = ("report", "sheet", "row", *PLACES, "measure", "caption", "unit", "value")
+HEAD = ("report", "sheet", *PLACES, "row", "measure", "caption", "unit", "value")
 FORMULA = ("=", "+", "-", "@", "\t", "\r")  # with these a cell is a formula to a spreadsheet
 
 
@@ -32,7 +32,7 @@ def _rows(page: Page, section: Section) -> Iterator[list[str]]:
         about = [_plain(places[name].shown(row)) if name in places else "" for name in PLACES]
         for one in measures:
             said = [one.name, _plain(one.caption), one.unit, _plain(one.shown(row))]
-            yield [page.name, section.name, str(number), *about, *said]
+            yield [page.name, section.name, *about, str(number), *said]
 
 
 def _plain(value: Any) -> str:

@@ -45,8 +45,7 @@ def draw(scene: Scene, sheet: Sheet) -> Section:
         top = max(rows, key=lambda row: row[measure.name])
         where = f"{scene.sentence('day', top)} {scene.label('quarter_hour', top['quarter_hour'])}"
         read = language.say("most", measure=measure.caption, top=where, high=scene.value(measure, top))
-        unit = f" ({language.unit(measure.unit)})" if language.unit(measure.unit) else ""
-        panels.append(Panel(svg, title, f"{measure.caption}{unit}", [read]))
+        panels.append(Panel(svg, title, scene.with_unit(measure), [read]))
     return Section(
         name=sheet.name,
         title=title,

@@ -30,7 +30,7 @@ def draw(scene: Scene, sheet: Sheet) -> Section:
         panels = [
             Panel(
                 chart(scene, sheet, one, rows),
-                *((one.caption, title) if len(shown) > 1 else (title, one.caption)),
+                *((scene.with_unit(one), title) if len(shown) > 1 else (title, scene.with_unit(one))),
                 list(_read(scene, sheet, one, now)),
             )
             for one in known
