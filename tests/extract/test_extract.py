@@ -1,5 +1,6 @@
 """Extracts: a file holds its customer's rows, all of them and no others, or it does not leave."""
 
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,13 +18,14 @@ from pydantic import SecretStr
 
 from callmart import publish
 from callmart.access import roles
+from callmart.audit import channels
 from callmart.base.settings import Tableau
 from callmart.declarations import dbt_project, through
 from callmart.extract import extract
 from callmart.extract.extract import Extract, Unproven
 from callmart.operations import run
 from callmart.publish import publishing, tableau
-from callmart.tableau_files import tds
+from callmart.tableau_files import hyper, tds
 from callmart_home import Callmart, ignore_step
 from centre import ANONYMOUS, DAYS, DETAILED, NAMED, REGISTRY, STANDARD, WITH_DATA, events
 from tableau_emulator import client, faults
@@ -271,6 +273,19 @@ def test_what_says_otherwise_how_far_the_data_goes_does_not_leave(
     assert [one.customer_id for one in failed] == [NAMED] * 3
     assert all("does not say how far the data goes" in str(one) for one in failed)
     assert contents(played) == before, "the files before them stay"
+
+
+@pytest.mark.parametrize("spoil", [f"set customer_id = {ANONYMOUS}", "set customer_id = null"])
+def test_the_audit_looks_whose_last_day_a_file_has(
+    played: Callmart, owner: psycopg.Connection, tmp_path: Path, spoil: str
+) -> None:
+    marts = tuple(dbt_project.marts(played.settings))
+    board = channels.Board({}, marts, {}, {}, "2000-01-01", frozenset(), {})
+    file = Path(shutil.copy(path(played, NAMED, "queue"), tmp_path))
+    assert channels._held(board, file, NAMED, "queue").keys() == set(MARTS["queue"])
+    with hyper.opened(file) as held:
+        held.execute_command(f'update "Extract"."data_through" {spoil}')
+    assert channels._held(board, file, NAMED, "queue") == {}
 
 
 def test_a_role_that_cannot_read_fails_alone(played: Callmart, owner: psycopg.Connection) -> None:

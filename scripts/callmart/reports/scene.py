@@ -8,14 +8,14 @@ from typing import Any
 
 from callmart.declarations.captions import Captions
 from callmart.declarations.dbt_project import Mart
-from callmart.declarations.exposures import COLUMN, TRENDS, Dimension, Sheet
+from callmart.declarations.exposures import COLUMN, Sheet
 from callmart.declarations.metrics import Metric
 from callmart.reports import measures
 from callmart.reports.language import Language
 from callmart.reports.measures import Measure
-from callmart.reports.page import Column, Grid, Records
+from callmart.reports.page import Grid
 from callmart.reports.reading import Reader, Row
-from callmart.reports.weeks import Period, Week
+from callmart.reports.weeks import Period
 
 Grain = str  # a dimension of reports, or an hour of the day
 EXPRESSIONS: Mapping[Grain, str] = {
@@ -29,12 +29,6 @@ NAMED: Mapping[Grain, Grain] = {
     "agent_key": "agent",
     "overflowed_to": "queue",
 }  # columns of a dimension's names
-# Columns of a list that say what its rows are about, with their dimensions.
-PLACES: Mapping[str, Dimension] = {
-    column: dimension
-    for dimension, column in COLUMN.items()
-    if dimension != "quarter_hour" and dimension not in TRENDS
-}
 NOW = "this_week"  # of a row: true in the week, false in the week before
 
 
@@ -168,51 +162,6 @@ class Scene:
         return value
 
     # -- tables ----------------------------------------------------------------------------------------------------
-
-    def records(self, sheet: Sheet, shown: Sequence[Measure], rows: Sequence[Row]) -> Records:
-        """The values of a sheet, with the columns that a CSV or Excel file has. A row of a trend has its own week or
-        month, any other that of the report or the one before.
-        """
-        week, is_list = self.period.week, sheet.kind == "list"
-        columns = [self._place(grain, rows) for grain in sheet.dimensions]
-        if is_list and COLUMN["day"] not in sheet.columns:
-            columns.append(self._place("day", rows))
-        if not sheet.is_trend:
-            weeks = {None: str(week), True: str(week), False: str(week.before)}
-            columns.insert(0, Column(NOW, self.language.say("week_of"), "word", weeks, "week"))
-        for one in shown:
-            columns.append(
-                Column(
-                    one.name,
-                    self.with_unit(one),
-                    one.unit,
-                    self._words(one.name, rows) if one.unit == "word" else {},
-                    PLACES.get(one.name, "") if is_list else "",
-                )
-            )
-        return Records(columns, rows)
-
-    def _place(self, grain: Dimension, rows: Sequence[Row]) -> Column:
-        match grain:
-            case "weeks":
-                weeks = {row[grain]: str(Week(row[grain])) for row in rows}
-                return Column(grain, self.language.say("week_of"), "word", weeks, "week")
-            case "months":
-                months = {row[grain]: f"{row[grain]:%Y-%m}" for row in rows}
-                return Column(grain, self.language.say("month_of"), "word", months, "month")
-            case "day":
-                return Column(grain, self._caption(grain), "day", {}, grain)
-            case "quarter_hour":
-                return Column(grain, self._caption(grain), "time", {}, grain)
-        return Column(grain, self._caption(grain), "word", self._words(grain, rows), grain)
-
-    def _caption(self, dimension: Dimension) -> str:
-        column = "agent" if dimension == "agent" else COLUMN[dimension]  # not its key
-        return self.captions.column(column, self.language.locale)
-
-    def _words(self, name: str, rows: Sequence[Row]) -> dict[Any, str]:
-        """What the values of a column are called."""
-        return {value: self.label(name, value) for value in {row[name] for row in rows}}
 
     def grid(
         self,

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from callmart.declarations.exposures import Sheet
-from callmart.reports import charts
+from callmart.reports import charts, records
 from callmart.reports.charts import Axis, Mark
 from callmart.reports.measures import Measure, Unit
 from callmart.reports.page import Grid, Panel, Section
@@ -66,7 +66,7 @@ def draw(scene: Scene, sheet: Sheet) -> Section:
         name=sheet.name,
         title=title,
         kind="chart",
-        records=scene.records(sheet, shown, rows),
+        records=records.of(scene, sheet, shown, rows),
         panels=panels,
         grid=_grid(scene, sheet, shown, rows),
     )

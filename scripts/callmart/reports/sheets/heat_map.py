@@ -6,7 +6,7 @@ from datetime import time
 from itertools import pairwise
 
 from callmart.declarations.exposures import Sheet
-from callmart.reports import charts
+from callmart.reports import charts, records
 from callmart.reports.charts import Cell
 from callmart.reports.language import Language
 from callmart.reports.measures import Unit
@@ -50,7 +50,7 @@ def draw(scene: Scene, sheet: Sheet) -> Section:
         name=sheet.name,
         title=title,
         kind="chart",
-        records=scene.records(sheet, shown, rows),
+        records=records.of(scene, sheet, shown, rows),
         panels=panels,
         grid=scene.crossed("hour", "day", measure, scene.rows(sheet, "hour", "day")),
     )

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Iterator
 
 from callmart.declarations.exposures import Sheet
-from callmart.reports import charts
+from callmart.reports import charts, records
 from callmart.reports.charts import Axis, Point
 from callmart.reports.measures import Measure
 from callmart.reports.page import Grid, Panel, Section
@@ -39,7 +39,7 @@ def draw(scene: Scene, sheet: Sheet) -> Section:
         name=sheet.name,
         title=title,
         kind="chart",
-        records=scene.records(sheet, shown, rows),
+        records=records.of(scene, sheet, shown, rows),
         panels=panels,
         grid=_grid(scene, sheet, shown, now),
     )

@@ -7,6 +7,7 @@ from itertools import groupby, takewhile
 from typing import Any
 
 from callmart.declarations.exposures import Sheet
+from callmart.reports import records
 from callmart.reports.measures import Measure
 from callmart.reports.page import Day, Grid, Section
 from callmart.reports.reading import Row
@@ -21,16 +22,16 @@ def draw(scene: Scene, sheet: Sheet) -> Section:
     rows = scene.listed(sheet)
     if sheet.columns[0] == "agent_key":  # the database has ordered them by key
         rows.sort(key=lambda row: (row["day"], scene.label("agent", row["agent_key"])))
-    title, records = language.of(sheet.title), scene.records(sheet, columns, rows)
+    title, values = language.of(sheet.title), records.of(scene, sheet, columns, rows)
     if "call_date" in sheet.columns:
         grid = _grid(scene, columns, rows) if rows else None
-        return Section(name=sheet.name, title=title, kind="table", records=records, grid=grid)
+        return Section(name=sheet.name, title=title, kind="table", records=values, grid=grid)
     remark = language.say("first_rows", shown=language.number(MOST), all=language.number(len(rows)))
     return Section(
         name=sheet.name,
         title=title,
         kind="list",
-        records=records,
+        records=values,
         days=list(_days(scene, columns, rows)),
         remark=remark if len(rows) > MOST else "",
     )

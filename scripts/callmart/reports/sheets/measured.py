@@ -3,7 +3,7 @@ refusal.
 """
 
 from callmart.declarations.exposures import Sheet
-from callmart.reports import charts
+from callmart.reports import charts, records
 from callmart.reports.charts import Axis, Mark
 from callmart.reports.measures import Measure
 from callmart.reports.page import Grid, Panel, Section
@@ -43,7 +43,7 @@ def draw(scene: Scene, sheet: Sheet) -> Section:
         name=sheet.name,
         title=title,
         kind="chart",
-        records=scene.records(sheet, shown, rows if known else []),
+        records=records.of(scene, sheet, shown, rows if known else []),
         panels=panels,
         grid=Grid(["", title], [[one.caption, said] for one, _, said in known]),
     )
