@@ -20,9 +20,8 @@ from callmart.access import logins
 from callmart.base.errors import UserError
 from callmart.declarations import captions, exposures
 from callmart.declarations.exposures import Report
-from callmart.reports import drawing, paper, reading, weeks
+from callmart.reports import drawing, paper, reading, spreadsheet
 from callmart.reports.drawing import ENDINGS, Declared, NoData
-from callmart.reports.language import Language
 from callmart.reports.page import Page, Section
 from callmart.reports.reading import Unopened
 from callmart.reports.sheets import bars, listed
@@ -157,16 +156,6 @@ def by_clock(seconds: float) -> str:
     return f"{int(seconds) // 60}:{int(seconds) % 60:02} min" if seconds >= 60 else f"{int(seconds)} s"
 
 
-def test_durations_have_the_unit_that_says_something() -> None:
-    said = Language("nl").value
-    assert [said("hours", hours) for hours in (0, 0.01, 0.0225, 0.99999, 51.49)] == [
-        "0 s", "36 s", "1:21 min", "1,0 uur", "51,5 uur"
-    ]  # fmt: skip
-    assert [said("seconds", seconds) for seconds in (59.4, 59.6, 3599, 86400)] == [
-        "59 s", "1:00 min", "59:59 min", "24,0 uur"
-    ]  # fmt: skip
-
-
 def test_bars_of_less_than_an_hour_are_drawn_in_minutes(draw: Draw, monkeypatch: pytest.MonkeyPatch) -> None:
     drawn = []
     for least in (0, 1e6):
@@ -276,27 +265,6 @@ def test_a_held_back_day_is_named_and_counts_in_neither_week(two_weeks: Callmart
     days = {row["day"] for row in section(page, "service_level_per_day").records.rows}
     assert not days & {YESTERDAY, YESTERDAY - BEFORE}
     assert page.compared == f"compared with the same days of week {WEEK.before.number}"
-
-
-def test_a_week_that_goes_on_is_compared_with_the_same_days() -> None:
-    monday = date(2026, 11, 16)
-    period = weeks.counted(Week(monday), date(2026, 11, 19), [])
-    assert period.days == (monday, date(2026, 11, 17), date(2026, 11, 18))
-    assert period.before == (date(2026, 11, 9), date(2026, 11, 10), date(2026, 11, 11))
-    assert period.is_going_on
-    assert (period.weeks[0], period.weeks[-1]) == (date(2026, 8, 17), date(2026, 11, 15)), (
-        "those that are over"
-    )
-    assert (period.months[0], period.months[-1]) == (date(2025, 10, 1), date(2026, 10, 31))
-    assert not period.lacks("weeks") and not period.lacks("months")
-    over = weeks.counted(Week(monday), date(2026, 11, 23), [date(2026, 11, 18)])
-    assert over.weeks[-1] == date(2026, 11, 15) and len(over.weeks) == 12 * 7, (
-        "a week that lacks a day is left out"
-    )
-    assert over.lacks("weeks") and not over.lacks("months")
-    assert not over.is_going_on
-    assert len(over.days) == 6
-    assert not weeks.counted(Week(monday), monday, []).has_begun
 
 
 # -- what is drawn -----------------------------------------------------------------------------------------------
@@ -478,6 +446,18 @@ def test_an_excel_file_says_whose_and_of_which_days_it_is(draw: Draw) -> None:
     about = openpyxl.load_workbook(io.BytesIO(ENDINGS[".xlsx"](page))).worksheets[0]
     said = {cell for row in about.iter_rows(values_only=True) for cell in row}
     assert {page.customer, page.period, page.through, *page.meanings[0]} <= said
+
+
+def test_a_sheet_with_more_rows_than_excel_has_is_refused(
+    draw: Draw, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = draw("traffic", STANDARD)
+    longest = max(len(one.records.rows) for one in page.sections)
+    monkeypatch.setattr(spreadsheet, "MOST_ROWS", longest + 1)
+    assert ENDINGS[".xlsx"](page)
+    monkeypatch.setattr(spreadsheet, "MOST_ROWS", longest)
+    with pytest.raises(UserError, match=r"has more rows than a sheet of Excel: name a \.csv instead"):
+        ENDINGS[".xlsx"](page)
 
 
 @pytest.mark.parametrize("word", ["=1+1", "+1", "-1", "@x", "\t=1"])

@@ -11,6 +11,7 @@ from typing import Any
 
 import xlsxwriter
 
+from callmart.base.errors import UserError
 from callmart.reports.measures import Unit
 from callmart.reports.page import Page, Section
 
@@ -26,12 +27,15 @@ FORMS: Mapping[Unit, str] = {
     "word": "General",
 }
 MADE = datetime(2000, 1, 1)  # what the file says: the same values give the same bytes
+MOST_ROWS = 1_048_576  # of a sheet, with its head; Excel has no more
 LONGEST_NAME = 31
 FORBIDDEN = r"[\[\]:*?/\\']"  # in the name of a sheet
 
 
 def as_xlsx(page: Page) -> bytes:
-    """Return the file. Numbers are numbers, in the units that the page shows."""
+    """Return the file. Numbers are numbers, in the units that the page shows. Raises UserError if a sheet has more rows
+    than Excel.
+    """
     file = io.BytesIO()
     # Names of queues and agents are the customer's own words: none is a formula or a link.
     options = {"in_memory": True, "strings_to_formulas": False, "strings_to_urls": False}
@@ -58,6 +62,8 @@ def _about(book: Any, page: Page) -> None:
 
 def _write(book: Any, number: int, section: Section) -> None:
     columns, rows = section.records.columns, section.records.rows
+    if len(rows) >= MOST_ROWS:
+        raise UserError(f"{section.title} has more rows than a sheet of Excel: name a .csv instead")
     name = re.sub(FORBIDDEN, "", f"{number} {section.title}")
     sheet = book.add_worksheet(shorten(name, LONGEST_NAME, placeholder=" …"))
     sheet.write_row(0, 0, [column.caption for column in columns], book.add_format({"bold": True}))
