@@ -311,6 +311,24 @@ def test_each_report_has_key_figures_and_each_colour_its_legend(name: str, local
             assert colours == ({legends[sheet.get("name")]} if sheet.get("name") in legends else set())
 
 
+@each_report
+def test_an_axis_begins_where_it_says_something(name: str, locale: str) -> None:
+    """That of a line does not at 0, unless several lines are compared by their height. That of bars does."""
+    report = exposures.reports()[name]
+    sheets = {sheet.get("name"): sheet for sheet in parsed(name, locale).iterfind("worksheets/worksheet")}
+    lines = 0
+    for declared in report.sheets:
+        sheet = sheets.get(getattr(declared.title, locale))
+        elsewhere = [] if sheet is None else sheet.findall(".//encoding[@domain-expand='false']")
+        measures = [
+            source(report.group, locale).measure(declared.mart, one).name for one in declared.measures
+        ]
+        is_line = declared.kind == "line" and not declared.together
+        assert [axis.get("field").split(":")[1] for axis in elsewhere] == (measures if is_line else [])
+        lines += is_line
+    assert lines or name not in ("accessibility", "handling")
+
+
 def test_statuses_have_their_order_and_colours_and_absence_is_grey() -> None:
     document = parsed("status")
     field = "[none:status (agent_status_interval):nk]"

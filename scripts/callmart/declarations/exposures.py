@@ -144,6 +144,13 @@ class Sheet(Strict):
         return self.over in TRENDS
 
     @property
+    def begins_at_zero(self) -> bool:
+        """Whether its axis begins at 0. A line's axis begins where its values do, or the line would be flat; lines that
+        are together are compared by their height.
+        """
+        return self.kind != "line" or self.together
+
+    @property
     def axes(self) -> list[str]:
         """The columns of its dimensions; of a list, all that it shows."""
         dimensions: list[Dimension | None] = [self.over, self.by, self.then_by]

@@ -92,6 +92,9 @@ def _stack(sheet: Sheet, declared: Declared, measures: list[str]) -> None:
     """Put the measures below each other, each in a pane of its own, with its target."""
     _name_axes(sheet, declared, measures, "rows")
     sheet.rows, sheet.axes = _beside(measures), measures
+    if not declared.begins_at_zero:
+        for name in measures:
+            sheet.styles.append(("axis", _without_zero(name)))
     _show_targets(sheet, declared, measures)
 
 
@@ -424,6 +427,12 @@ def _name_axes(sheet: Sheet, declared: Declared, measures: list[str], scope: str
     for measure, name in zip(declared.measures, measures, strict=True):
         caption = sheet.book.caption(declared.mart, measure)
         sheet.style("axis", "title", caption, **{"class": "0", "field": name, "scope": scope})
+
+
+def _without_zero(name: str) -> etree._Element:
+    """The axis of a measure, when Tableau need not include 0 in it."""
+    where = {"attr": "space", "class": "0", "field": name, "field-type": "quantitative", "scope": "rows"}
+    return etree.Element("encoding", {**where, "type": "space", "domain-expand": "false"})
 
 
 def _nested(names: list[str]) -> str:
