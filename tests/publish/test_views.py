@@ -235,6 +235,10 @@ def test_whoever_is_let_in_by_hand_is_not_shown_a_customers_data(site: Site) -> 
         ("Wachtrij", queue_of(ANONYMOUS), False),
         ("Wachtrij", "x') or true --", False),
         ("customer_id", str(ANONYMOUS), True),
+        ("Binnen openingstijden", "true", True),
+        ("Binnen openingstijden", "false", False),
+        ("Dag", ",".join(map(str, WEEK.days)), True),
+        ("Dag", str(WEEK.before.monday), False),
     ],
 )
 def test_a_filter_never_adds_anything(site: Site, name: str, value: str, whole: bool) -> None:

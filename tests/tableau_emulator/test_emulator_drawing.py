@@ -63,6 +63,8 @@ def test_the_command_is_told_who_asks_for_what(here: World, view: TSC.ViewItem) 
     workbook = here.server.workbooks.get_by_id(view.workbook_id)
     here.server.workbooks.populate_pdf(workbook)
     assert json.loads(workbook.pdf.splitlines()[0])["view"] is None
+    here.server.workbooks.populate_powerpoint(workbook)
+    assert workbook.powerpoint.splitlines()[-1] == b"pptx"
     for what, form in (("pdf", "pdf"), ("csv", "csv"), ("excel", "xlsx")):
         getattr(here.server.views, f"populate_{what}")(view)
         content = getattr(view, what)

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast
 
 from pydantic import AfterValidator, Field, model_validator
 
@@ -226,6 +226,15 @@ class Report(Strict):
     def first_name(self) -> str:
         """The name under which it was first published. Ids in its workbooks are made from it, so they stay the same."""
         return self.names[0]
+
+    @property
+    def filtered(self) -> Dimension:
+        """The dimension by which people filter it: queue, agent or line."""
+        return "queue" if self.shows_contacts else cast(Dimension, self.group)
+
+    def filters_hours(self, marts: Mapping[str, Mart]) -> bool:
+        """Whether people can filter it by opening hours: whether its first mart, that of the key figures, has them."""
+        return COLUMN["open"] in marts[self.marts[0]].columns
 
     @property
     def shows_contacts(self) -> bool:

@@ -231,7 +231,7 @@ class _Shared:
         self._definition = cache(lambda source: tds.as_xml(source, Path()))
         self._workbook = cache(
             lambda report, source, target: workbook.build(
-                exposures.reports()[report], "", source, _NOWHERE, target=target
+                exposures.reports()[report], "", source, _NOWHERE, rows_at="callmart", target=target
             )
         )
 

@@ -88,9 +88,9 @@ class Scene:
                 return str((queue and queue.label) or value)
             case "line":
                 return self.reader.lines.get(value) or str(value) or self.language.say("no_name")
-            case "open":
-                return self.language.say({True: "open", False: "closed", None: "no_hours"}[value])
-        words = self.captions.values.get(grain, {}).get(value)
+            case "open" if value is None:
+                return self.language.say("no_hours")
+        words = self.captions.values.get(grain, {}).get(str(value).lower() if grain == "open" else value)
         return self.language.of(words) if words else str(value)
 
     def _moment(self, grain: Grain, value: date | time) -> str:

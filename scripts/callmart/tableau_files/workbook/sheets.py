@@ -11,7 +11,6 @@ from callmart.tableau_files.workbook import calculated
 from callmart.tableau_files.workbook.book import COLOURS, MEASURE_NAMES, MEASURE_VALUES, SHADES, Book, texts
 from callmart.tableau_files.workbook.sheet import BREAK, Instance, Sheet
 
-GROUP_OF_FILTER = "1"  # sheets with the same filter group share the selection
 DAY = "*ddd d"  # without the month, which the dashboard's header shows
 WHOLE_DAY = "*dddd d mmmm"
 MOMENT = "*ddd d mmm hh:nn:ss"
@@ -55,7 +54,7 @@ def figures(book: Book, declared: Declared) -> list[Sheet]:
             *((f"<{name}>", small) for name in (change, before, note)),
         ]
         sheet.tooltip = [(f"{caption}: ", now), ("", change), ("", before), ("", note)]
-        _filter_people(sheet)
+        _filter_choices(sheet, declared.mart)
         found.append(sheet)
     return found
 
@@ -84,7 +83,7 @@ def line(book: Book, declared: Declared) -> list[Sheet]:
         moment = (WORDS["from"], sheet.use(book.part(mart, "quarter_hour"), "Attribute"))
     sheet.tooltip = _tooltip(book, (WORDS["week"], which), moment, *_values(book, declared, measures))
     _filter(sheet, calculated.both(book, mart))
-    _filter_people(sheet)
+    _filter_choices(sheet, declared.mart)
     return [sheet]
 
 
@@ -115,7 +114,7 @@ def _together(sheet: Sheet, declared: Declared, measures: list[str]) -> Sheet:
         moment = (WORDS["from"], sheet.use(book.part(mart, "quarter_hour"), "Attribute"))
     sheet.tooltip = _tooltip(book, moment, (f"<{colour}>: ", value))
     _filter(sheet, calculated.shown(book, mart))
-    _filter_people(sheet)
+    _filter_choices(sheet, declared.mart)
     return sheet
 
 
@@ -126,7 +125,7 @@ def _trend(sheet: Sheet, declared: Declared, measures: list[str]) -> Sheet:
     sheet.columns = sheet.use(part)
     sheet.tooltip = _tooltip(book, (f"{part.caption}: ", sheet.columns), *_values(book, declared, measures))
     _filter(sheet, calculated.recent(book, mart, declared.over or ""))
-    _filter_people(sheet)
+    _filter_choices(sheet, declared.mart)
     return sheet
 
 
@@ -180,7 +179,7 @@ def stacked_bar(book: Book, declared: Declared) -> list[Sheet]:
             sheet.sorts.append(_most_first(sheet.rows, measures[0]))
         sheet.tooltip = _tooltip(book, (f"{field.caption}: ", sheet.rows), *parts)
     _filter(sheet, calculated.shown(book, declared.mart))
-    _filter_people(sheet)
+    _filter_choices(sheet, declared.mart)
     return [sheet]
 
 
@@ -200,7 +199,7 @@ def heat_map(book: Book, declared: Declared) -> list[Sheet]:
     day = (WORDS["day"], sheet.rows)
     sheet.tooltip = _tooltip(book, day, moment, *_values(book, declared, measures))
     _filter(sheet, calculated.shown(book, declared.mart))
-    _filter_people(sheet)
+    _filter_choices(sheet, declared.mart)
     return [sheet]
 
 
@@ -230,7 +229,7 @@ def table(book: Book, declared: Declared) -> list[Sheet]:
     heads = [(f"{field.caption}: ", row) for field, row in zip(fields, rows, strict=True)]
     sheet.tooltip = _tooltip(book, *heads, value)
     _filter(sheet, calculated.shown(book, declared.mart))
-    _filter_people(sheet)
+    _filter_choices(sheet, declared.mart)
     return [sheet]
 
 
@@ -245,7 +244,7 @@ def bars(book: Book, declared: Declared) -> list[Sheet]:
     sheet.style("axis", "title", "", **{"class": "0", "field": sheet.columns, "scope": "cols"})
     sheet.tooltip = _tooltip(book, (f"<{sheet.rows}>: ", sheet.columns))
     _filter(sheet, calculated.shown(book, declared.mart))
-    _filter_people(sheet)
+    _filter_choices(sheet, declared.mart)
     return [sheet]
 
 
@@ -272,7 +271,7 @@ def listed(book: Book, declared: Declared) -> list[Sheet]:
         sheet.filters.append(_categorical(only, "member", member=f'"{word}"', **_chosen("inclusive")))
         sheet.slices.append(only)
     _filter(sheet, calculated.shown(book, declared.mart))
-    _filter_people(sheet)
+    _filter_choices(sheet, declared.mart)
     return [sheet]
 
 
@@ -325,7 +324,7 @@ def message(book: Book) -> Sheet:
     sheet.encodings = [("text", name)]
     sheet.label = [(f"<{name}>", {"bold": "true", "fontcolor": COLOURS[5], "fontsize": "12"})]
     sheet.tooltip = [("", name)]
-    _filter_people(sheet)
+    _filter_choices(sheet, book.report.marts[0])
     return sheet
 
 
@@ -455,13 +454,15 @@ def _filter(sheet: Sheet, condition: Field) -> None:
     sheet.slices.append(name)
 
 
-def _filter_people(sheet: Sheet) -> None:
-    """Add the filter by queue, agent or line that all sheets share. At first it selects all."""
-    name = sheet.use(sheet.book.source.filtered)
-    element = _categorical(name, "level-members", **_chosen("all"))
-    element.set("filter-group", GROUP_OF_FILTER)
-    sheet.filters.append(element)
-    sheet.slices.append(name)
+def _filter_choices(sheet: Sheet, mart: str) -> None:
+    """Add the filters that people choose by: queue, agent or line, and opening hours. At first they select all."""
+    for group, field in enumerate(sheet.book.choices, 1):
+        if field == sheet.book.source.filtered or field.mart == mart:
+            name = sheet.use(field)
+            element = _categorical(name, "level-members", **_chosen("all"))
+            element.set("filter-group", str(group))  # sheets with the same filter group share the selection
+            sheet.filters.append(element)
+            sheet.slices.append(name)
 
 
 def _all_but(name: str, value: str) -> etree._Element:
