@@ -235,8 +235,6 @@ def test_whoever_is_let_in_by_hand_is_not_shown_a_customers_data(site: Site) -> 
         ("Wachtrij", queue_of(ANONYMOUS), False),
         ("Wachtrij", "x') or true --", False),
         ("customer_id", str(ANONYMOUS), True),
-        ("Binnen openingstijden", "true", True),
-        ("Binnen openingstijden", "false", False),
         ("Dag", ",".join(map(str, WEEK.days)), True),
         ("Dag", str(WEEK.before.monday), False),
     ],
@@ -246,6 +244,16 @@ def test_a_filter_never_adds_anything(site: Site, name: str, value: str, whole: 
     table = exported(site.as_chef(NAMED), site.view(NAMED), "csv", of_the_week().vf(name, value))
     assert offered(table) == (in_the_mart(site.callmart, NAMED) if whole else 0)
     assert queue_of(ANONYMOUS).encode() not in table
+
+
+def test_a_filter_by_opening_hours_parts_the_contacts(site: Site) -> None:
+    chef, view = site.as_chef(NAMED), site.view(NAMED)
+    within, outside = (
+        offered(exported(chef, view, "csv", of_the_week().vf("Binnen openingstijden", word)))
+        for word in ("true", "false")
+    )
+    assert within > 0 < outside
+    assert within + outside == in_the_mart(site.callmart, NAMED)
 
 
 def test_a_week_without_data_is_drawn_and_says_so(site: Site) -> None:
