@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 import tableauserverclient as TSC
+from tableauserverclient.server.endpoint.exceptions import NotSignedInError
 
 from callmart.publish import Publication, plan
 from published import NO_BOOKS, Emptied, matches, publish, read, sources, succeeded
@@ -115,6 +116,14 @@ def test_a_warning_that_cannot_be_read_is_that_customers_failure(
     assert (second.is_warned, second.opened) == (None, None), "the books stay as they are"
     clear(state)
     assert succeeded(publish(server, standard, detailed, books=BOOKS))
+
+
+def test_a_session_that_ended_is_no_missing_scope(emptied: Emptied, detailed: Publication) -> None:
+    _, state, server = emptied
+    publish(server, detailed)
+    inject(state, Fault("session", path="/dataQualityWarnings/|/users/", count=None))
+    with pytest.raises(NotSignedInError):
+        read(server, BOOKS)
 
 
 def test_how_often_people_have_opened_each_report(emptied: Emptied, detailed: Publication) -> None:
