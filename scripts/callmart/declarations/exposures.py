@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, Literal, cast
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
@@ -41,6 +41,14 @@ COLUMN: Mapping[Dimension, str] = {
     "open": "open",
     "weeks": "call_date",
     "months": "call_date",
+}
+
+# The dimension by which people filter the reports of a group.
+FILTERED: Mapping[Group, Dimension] = {
+    "queue": "queue",
+    "contact": "queue",
+    "agent": "agent",
+    "line": "line",
 }
 
 # The dimensions that go back further than the week before.
@@ -139,16 +147,16 @@ class Sheet(Strict):
         return self
 
     @property
-    def is_trend(self) -> bool:
-        """Whether it goes back further than the week before."""
-        return self.over in TRENDS
-
-    @property
     def begins_at_zero(self) -> bool:
         """Whether its axis begins at 0. A line's axis begins where its values do, or the line would be flat; lines that
         are together are compared by their height.
         """
         return self.kind != "line" or self.together
+
+    @property
+    def is_trend(self) -> bool:
+        """Whether it goes back further than the week before."""
+        return self.over in TRENDS
 
     @property
     def axes(self) -> list[str]:
@@ -229,8 +237,8 @@ class Report(Strict):
 
     @property
     def filtered(self) -> Dimension:
-        """The dimension by which people filter it: queue, agent or line."""
-        return "queue" if self.shows_contacts else cast(Dimension, self.group)
+        """The dimension by which people filter it."""
+        return FILTERED[self.group]
 
     def filters_hours(self, marts: Mapping[str, Mart]) -> bool:
         """Whether people can filter it by opening hours: whether its first mart, that of the key figures, has them."""

@@ -14,6 +14,7 @@ from callmart.base import declared
 from callmart.base.settings import PROJECT
 from callmart.declarations.captions import Captions, Locale
 from callmart.declarations.dbt_project import Column, Mart
+from callmart.declarations.exposures import COLUMN, FILTERED
 from callmart.declarations.matrix import Group
 from callmart.declarations.metrics import Metric, as_tableau
 
@@ -234,7 +235,8 @@ class Source:
     @property
     def filtered(self) -> Field:
         """The field by which people filter reports: queue, agent or line."""
-        return self.fields[{"agent": "Person_agent", "contact": "queue"}.get(self.group, self.group)]
+        dimension = FILTERED[self.group]
+        return self.fields["Person_agent" if dimension == "agent" else COLUMN[dimension]]
 
     @cached_property
     def relationships(self) -> list[Relationship]:
