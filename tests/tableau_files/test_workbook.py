@@ -231,8 +231,8 @@ HOURS = {"accessibility", "traffic", "handling", "status", "lines", "contacts"} 
 def test_opening_hours_are_a_filter_where_the_data_tell_them_apart(name: str, locale: str) -> None:
     document, report = parsed(name, locale), exposures.reports()[name]
     of = source(report.group, locale)
-    field = of.name(report.marts[0], "open")
-    titles = {getattr(one.title, locale) for one in report.sheets if one.mart == report.marts[0]}
+    field = of.name(report.main_mart, "open")
+    titles = {getattr(one.title, locale) for one in report.sheets if one.mart == report.main_mart}
     if name not in HOURS:
         assert not document.xpath("//filter[@filter-group='2']")
         return

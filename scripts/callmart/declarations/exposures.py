@@ -240,9 +240,14 @@ class Report(Strict):
         """The dimension by which people filter it."""
         return FILTERED[self.group]
 
+    @property
+    def main_mart(self) -> str:
+        """The mart of its first sheet."""
+        return self.sheets[0].mart
+
     def filters_hours(self, marts: Mapping[str, Mart]) -> bool:
-        """Whether people can filter it by opening hours: whether its first mart, that of the key figures, has them."""
-        return COLUMN["open"] in marts[self.marts[0]].columns
+        """Whether people can filter it by opening hours: whether its main mart tells them apart."""
+        return COLUMN["open"] in marts[self.main_mart].columns
 
     @property
     def shows_contacts(self) -> bool:

@@ -85,7 +85,7 @@ def draw(
     with reading(publisher, customer) as reader:
         for dimension, words in only.items():
             # People's choice counts for all sheets. Other columns are one mart's own, as a field is on Tableau.
-            reader.narrow(dimension, words, None if dimension == report.filtered else report.marts[0])
+            reader.narrow(dimension, words, None if dimension == report.filtered else report.main_mart)
         period = weeks.counted(week, customer.today, reader.held_back)
         scene = Scene(reader, period, language, declared.marts, declared.metrics, declared.captions)
         drawn = [sheets.draw(scene, sheet) for sheet in report.sheets]
@@ -154,7 +154,7 @@ def _narrowed(scene: Scene, report: Report, only: Mapping[Dimension, Collection[
     language = scene.language
     for dimension, words in shown:
         yield language.say("narrowed", words=language.listed([scene.label(dimension, one) for one in words]))
-    if others := [language.of(sheet.title) for sheet in report.sheets if sheet.mart != report.marts[0]]:
+    if others := [language.of(sheet.title) for sheet in report.sheets if sheet.mart != report.main_mart]:
         yield language.say("not_narrowed", sheets=language.listed(others))
 
 

@@ -79,7 +79,7 @@ class Book:
     def choices(self) -> list[Field]:
         """The fields by which people filter the report."""
         marts = {mart.name: mart for mart in self.source.marts}
-        hours = self.source.name(self.report.marts[0], exposures.COLUMN["open"])
+        hours = self.source.name(self.report.main_mart, exposures.COLUMN["open"])
         found = [self.source.filtered]
         return [*found, self.source.fields[hours]] if self.report.filters_hours(marts) else found
 

@@ -45,7 +45,7 @@ def add(book: Book, customer: str) -> None:
     """Add the report's sheets and their dashboard to the workbook."""
     period, message = sheets.period(book), sheets.message(book)
     shown = [(declared, sheets.add(book, declared)) for declared in book.report.sheets]
-    first = shown[0][1][0]  # of the report's first mart, so it has all filters
+    first = shown[0][1][0]  # of the main mart, so it has all filters
     choices = [*(_filter(book, first, field) for field in book.choices), _weeks()]
     rows = [
         Row([_heading(book, customer)], 68, 62),

@@ -10,6 +10,7 @@ from urllib.parse import quote
 from lxml import etree
 
 from callmart.declarations.exposures import COLUMN, Report
+from callmart.tableau_files.fields import Field
 from callmart.tableau_files.workbook.book import WEEKS, WEEKS_BACK, Book, texts
 from callmart.tableau_files.workbook.sheet import Sheet
 
@@ -34,22 +35,26 @@ def add(book: Book, rows: Report, content_url: str) -> None:
 
 
 def _told(book: Book, sheet: Sheet) -> dict[str, str]:
-    """The filters and the parameter of the other workbook, and the fields of the sheet with their values."""
-    captions, told = book.source.captions, {book.say(WEEKS): WEEKS_BACK}
+    """The filters and the parameter of the other workbook, and the fields of this sheet with their values."""
+    told = {book.say(WEEKS): WEEKS_BACK}
     for instance in list(sheet.instances.values()):
-        field = instance.field
+        field, name = instance.field, book.qualified(instance.name)
+        caption = book.source.captions.column(field.column or "", book.locale)
         if field.column == COLUMN["day"]:
-            day = sheet.use(field, "Attribute")
-            weeks = sheet.use(
-                book.part(field.mart, "weeks_ago"), "Attribute"
-            )  # the week before is in the sheet, too
-            sheet.encodings += [
-                ("lod", name) for name in (day, weeks) if ("lod", name) not in sheet.encodings
-            ]
-            told |= {captions.column(COLUMN["day"], book.locale): day, book.say(WEEKS): weeks}
-        elif field.column == COLUMN["queue"] and book.qualified(instance.name) in sheet.rows + sheet.columns:
-            told[captions.column(COLUMN["queue"], book.locale)] = book.qualified(instance.name)
+            told[caption], told[book.say(WEEKS)] = _of_the_day(book, sheet, field)
+        elif field.column == COLUMN["queue"] and name in sheet.rows + sheet.columns:
+            told[caption] = name
     return told
+
+
+def _of_the_day(book: Book, sheet: Sheet, day: Field) -> list[str]:
+    """Put a mark's day into the sheet, which may have its weekday only, and how many weeks ago it was: a day of the week
+    before is in another week of the other workbook.
+    """
+    fields = day, book.part(day.mart, "weeks_ago")
+    names = [sheet.use(field, "Attribute") for field in fields]
+    sheet.encodings += [("lod", name) for name in names if ("lod", name) not in sheet.encodings]
+    return names
 
 
 def _action(book: Book, number: int, expression: str, others: list[str]) -> etree._Element:
