@@ -48,8 +48,8 @@ def _told(book: Book, sheet: Sheet) -> dict[str, str]:
 
 
 def _of_the_day(book: Book, sheet: Sheet, day: Field) -> list[str]:
-    """Put a mark's day into the sheet, which may have its weekday only, and how many weeks ago it was: a day of the week
-    before is in another week of the other workbook.
+    """Put a mark's day into the sheet, which may have its weekday only, and how many weeks ago it was: a day of the
+    week before is in another week of the other workbook.
     """
     fields = day, book.part(day.mart, "weeks_ago")
     names = [sheet.use(field, "Attribute") for field in fields]
