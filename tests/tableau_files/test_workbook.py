@@ -224,7 +224,13 @@ def test_all_sheets_share_the_filter_and_show_the_chosen_week(name: str, locale:
     assert {"filter", "paramctrl", "text"} <= shown
 
 
-HOURS = {"accessibility", "traffic", "handling", "lines", "contacts"}  # their key figures count by quarter-hour
+HOURS = {
+    "accessibility",
+    "traffic",
+    "handling",
+    "lines",
+    "contacts",
+}  # their key figures count by quarter-hour
 
 
 @each_report
