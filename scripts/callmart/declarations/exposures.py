@@ -159,13 +159,16 @@ class Sheet(Strict):
         return self.over in TRENDS
 
     @property
+    def dimensions(self) -> list[Dimension]:
+        """What its rows are by; a list has columns instead."""
+        if self.kind == "heat_map":
+            return ["day", "quarter_hour"]
+        return [dimension for dimension in (self.over, self.by, self.then_by) if dimension is not None]
+
+    @property
     def axes(self) -> list[str]:
         """The columns of its dimensions; of a list, all that it shows."""
-        dimensions: list[Dimension | None] = [self.over, self.by, self.then_by]
-        if self.kind == "heat_map":
-            dimensions = ["day", "quarter_hour"]
-        named = [COLUMN[dimension] for dimension in dimensions if dimension is not None]
-        return [*named, *self.columns, *self.only]
+        return [*(COLUMN[dimension] for dimension in self.dimensions), *self.columns, *self.only]
 
 
 class Report(Strict):
