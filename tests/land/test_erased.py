@@ -359,16 +359,14 @@ def unread() -> Any:
 def test_tombstones_are_read_up_to_the_end_of_the_customer() -> None:
     """A day longer, as a call that began before may end then. The later end of another customer changes nothing."""
     with pytest.raises(LookupError):
-        door(unread, of_1=UNTIL).without_erased(batch(UNTIL + timedelta(hours=23)))
-    late = door(unread, of_1=UNTIL, of_2=at("00:00", 5)).without_erased(batch(UNTIL + timedelta(hours=25)))
+        door(unread, of_1=UNTIL).let_in(batch(UNTIL + timedelta(hours=23)))
+    late = door(unread, of_1=UNTIL, of_2=at("00:00", 5)).let_in(batch(UNTIL + timedelta(hours=25)))
     assert late["erased"].to_pylist() == [None]
 
 
 def test_the_tombstone_stands_for_an_agent_in_a_call() -> None:
     made = tombstone(secret_of(KEY), "agent", WHO)
-    (mark,) = (
-        door(lambda: {(1, "agent", made): UNTIL}, of_1=UNTIL).without_erased(batch(at("10:00"))).to_pylist()
-    )
+    (mark,) = door(lambda: {(1, "agent", made): UNTIL}, of_1=UNTIL).let_in(batch(at("10:00"))).to_pylist()
     assert (mark["agent_key"], mark["agent"], mark["event_key"], mark["erased"]) == (None, None, 0, made)
 
 
@@ -377,8 +375,8 @@ def test_a_call_belongs_to_the_side_on_which_it_began() -> None:
     over_midnight = pa.concat_tables(
         [batch(UNTIL - timedelta(seconds=9)), batch(UNTIL + timedelta(seconds=9))]
     )
-    assert None not in door(lambda: known, of_1=UNTIL).without_erased(over_midnight)["erased"].to_pylist()
-    assert door(lambda: known, of_1=UNTIL).without_erased(batch(UNTIL))["erased"].to_pylist() == [None]
+    assert None not in door(lambda: known, of_1=UNTIL).let_in(over_midnight)["erased"].to_pylist()
+    assert door(lambda: known, of_1=UNTIL).let_in(batch(UNTIL))["erased"].to_pylist() == [None]
 
 
 # -- the server asks again -------------------------------------------------------------------------------------------

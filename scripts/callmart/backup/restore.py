@@ -18,7 +18,7 @@ from callmart.backup import contents, manifest, programs, sealed
 from callmart.backup.manifest import DATABASE, KEYS, Manifest
 from callmart.base import sql_file
 from callmart.base.errors import UserError
-from callmart.base.keys import Whose, fingerprint_of, key_file, named, secret_file
+from callmart.base.keys import Whose, fingerprint_of, key_file, named, secret_file, with_fingerprint
 from callmart.base.person import Work
 from callmart.base.settings import Settings
 from callmart.database import clock, ledger, migrating, restoring, schema, vacuum
@@ -94,9 +94,10 @@ def restore_keys(
     restored, left = [], []
     for whose, fingerprint in contents.fingerprints(connection).items():
         path = key_file(settings.home, whose)
-        if path.exists() and fingerprint_of(path.read_bytes()) == fingerprint:
+        if path.exists() and with_fingerprint(path.read_bytes(), fingerprint):
             continue
-        if whose in keys and fingerprint_of(keys[whose]) == fingerprint:
+        # A later backup's key has layers that were added since.
+        if whose in keys and with_fingerprint(keys[whose], fingerprint):
             secret_file(path, keys[whose])
             restored.append(whose)
         else:

@@ -10,7 +10,7 @@ from callmart.base.errors import UserError
 from callmart.base.keys import named
 from callmart.base.settings import settings
 from callmart.cli.terminal import database, end_with, out, plain
-from callmart.database import clock, ledger, server
+from callmart.database import clock, ledger, rotation, server
 from callmart.database.ledger import Lost
 from callmart.database.lock import exclusive
 
@@ -25,6 +25,7 @@ def backup(folder: Annotated[Path, typer.Argument(help="A new folder, outside CA
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # like Ctrl-C: what is half done is removed
     # Also a database of an earlier version: one backs it up before the upgrade.
     with database(applied=False) as connection, exclusive(connection):
+        rotation.refuse(connection)
         made = stage.back_up(connection, settings(), folder)
     size = sum(file.size for file in made.files.values())
     out.print(

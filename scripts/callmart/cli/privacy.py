@@ -25,7 +25,7 @@ from callmart.base.person import Blocked, Kind, Person, Proof
 from callmart.base.settings import settings
 from callmart.cli.requests_shown import print_cells, print_counts, print_plan, print_proof, print_requests
 from callmart.cli.terminal import Json, database, end_with, looking, out, plain, progress, secret
-from callmart.database import clock
+from callmart.database import clock, rotation
 from callmart.database import ledger as records
 from callmart.database.ledger import Lost
 from callmart.privacy import places, register
@@ -59,6 +59,7 @@ def _officer() -> Iterator[tuple[psycopg.Connection, psycopg.Connection]]:
 @contextmanager
 def _believed() -> Iterator[psycopg.Connection]:
     with database() as owner:
+        rotation.refuse(owner)
         clock.believe(owner, settings())
         owner.commit()
         yield owner

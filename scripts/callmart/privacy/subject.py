@@ -4,7 +4,7 @@ import psycopg
 
 from callmart.base import sql_file, telephone
 from callmart.base.errors import UserError
-from callmart.base.keys import keyed, known_key
+from callmart.base.keys import first_layer, keyed, known_key
 from callmart.base.settings import Settings
 from callmart.base.spelling import plain
 from callmart.database.tombstones import of_address
@@ -37,9 +37,9 @@ def normalised(connection: psycopg.Connection, customer_id: int, kind: str, word
 
 
 def subject(key: bytes, kind: str, normal: str) -> str:
-    """How the register knows a person."""
+    """How the register knows a person. A rotation adds its layer to the whole, and so not to the pseudonym in it."""
     pseudonym = {"caller": "number", "agent": "agent"}.get(kind)
-    return keyed(key, f"privacy:{kind}", keyed(key, pseudonym, normal) if pseudonym else normal)
+    return keyed(key, f"privacy:{kind}", keyed(first_layer(key), pseudonym, normal) if pseudonym else normal)
 
 
 def asker(connection: psycopg.Connection, customer_id: int, key: bytes, word: str) -> str:

@@ -516,7 +516,7 @@ security definer
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-    truncate raw.incoming, raw.incoming_reject, raw.incoming_agent;
+    truncate raw.incoming, raw.incoming_reject, raw.incoming_agent, raw.incoming_erased;
     lock table registry.version in share mode;
     return registry_version = (select coalesce(max(version), 0) from registry.version);
 end
@@ -632,6 +632,6 @@ begin
     landed := landed - settled.landed;
     of_erased := keep.erased + settled.repeated + settled.left_out + settled.landed;
     drop table arrived;
-    truncate raw.incoming_reject, raw.incoming_agent;
+    truncate raw.incoming_reject, raw.incoming_agent, raw.incoming_erased;
 end
 $$;

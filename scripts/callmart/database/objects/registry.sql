@@ -32,8 +32,8 @@ where
 -- detailed period that standard has followed counts as standard: data about agents is kept only for the detailed period
 -- that covers today, and for later ones.
 --
--- A customer that comes back after everything of it was removed has another key. Nobody who was erased under the
--- former one can be known again, so nothing is kept from before the end of that, nor of the day on which such a call
+-- A customer that comes back after everything of it was removed has another key: not one that a rotation added a layer
+-- to. Nobody who was erased under the former one can be known again, so nothing is kept from before the end of that, nor of the day on which such a call
 -- may have ended.
 create or replace view registry.kept_contract as
 with contracts as (
@@ -68,7 +68,13 @@ former_key as (
         max((e.until at time zone c.time_zone)::date) + 1 as kept_from
     from privacy.ledger_entry as e
     inner join registry.customer as c using (customer_id)
-    where e.kind in ('agent', 'caller') and e.key_fingerprint <> c.key_fingerprint
+    where
+        e.kind in ('agent', 'caller')
+        and e.key_fingerprint <> c.key_fingerprint
+        and not exists (
+            select from registry.former_fingerprint as f
+            where f.customer_id = e.customer_id and f.key_fingerprint = e.key_fingerprint
+        )
     group by e.customer_id
 )
 
