@@ -14,6 +14,7 @@ them. The landing asks them before it adds the layer (land/erased.py).
 """
 
 from collections.abc import Callable, Mapping
+from itertools import pairwise
 from typing import Any, LiteralString, NamedTuple
 
 import psycopg
@@ -197,7 +198,7 @@ def _batches(
     )
     parameters = {"customer": customer_id, "since": since, "until": None, "batch": BATCH}
     starts = [start for (start,) in connection.execute(query, parameters)]
-    return [Batch(*bounds) for bounds in zip(starts, [*starts[1:], None], strict=True)]
+    return [Batch(*bounds) for bounds in pairwise([*starts, None])]
 
 
 def _rows_of(table: Table) -> sql.Composable:

@@ -16,7 +16,7 @@ limit 1;
 
 -- name: unknown
 -- A column with keys that no rotation can key anew. What is in `build` is computed again.
-select format('%%s.%%I', c.relation, c.column_name)
+select format('%s.%I', c.relation, c.column_name)
 from access.pointing_column as c
 inner join pg_catalog.pg_class on c.relation = pg_class.oid
 where
@@ -48,7 +48,7 @@ with keyed as (
 )
 
 select
-    format('%%I.%%I', nspname, relname) as name,
+    format('%I.%I', nspname, relname) collate "C" as name,
     nspname::text,
     coalesce(numbers, '{}'),
     coalesce(texts, '{}'),
@@ -70,13 +70,13 @@ from keyed
 inner join pg_catalog.pg_class on keyed.relation = pg_class.oid
 inner join pg_catalog.pg_namespace on pg_namespace.oid = relnamespace
 where relkind = 'r'
-order by name collate "C";
+order by name;
 
 -- name: starts
 -- The moments with which the batches begin.
-select start::text
+select found.start::text
 from (
-    select distinct start
+    select distinct numbered.start
     from (
         select
             {moment} as start,
@@ -84,9 +84,9 @@ from (
         from {table}
         where {rows}
     ) as numbered
-    where number %% %(batch)s::bigint = 1
+    where numbered.number %% %(batch)s::bigint = 1
 ) as found
-order by start;
+order by found.start;
 
 -- name: numbers
 select distinct value
