@@ -50,6 +50,13 @@ def restore(
         bool,
         typer.Option("--keys", help="Only the keys that are missing here or don't fit. The data stays."),
     ] = False,
+    later_keys: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="A backup made since, if keys were rotated in between: to know again who was erased after that.",
+        ),
+    ] = None,
     accept: Annotated[
         str,
         typer.Option(
@@ -77,7 +84,7 @@ def restore(
         out.print(f"restore: {len(written)} keys restored, {len(left)} are not in this backup")
         end_with(f"the key of {named(whose)} is not in this backup: try another one" for whose in left)
     accepted = clock.parse_day("--accept", accept) if accept else None
-    opened = stage.open_backup(folder, settings())
+    opened = stage.open_backup(folder, settings(), later_keys)
     with server.connect(settings()) as connection:
         restored = stage.restore(
             connection, settings(), opened, accepted, take_over=take_over, lost=ledger_lost

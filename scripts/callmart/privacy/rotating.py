@@ -27,11 +27,13 @@ from callmart.base.keys import (
     LAYER,
     add_layer,
     fingerprint_of,
+    key_file,
     keyed_number,
     known_key,
     layered,
     prefix_of,
 )
+from callmart.base.person import quietly
 from callmart.base.settings import Settings
 from callmart.database import clock, ledger, rotation, vacuum
 from callmart.database.lock import exclusive
@@ -93,6 +95,23 @@ def rotate(connection: psycopg.Connection, settings: Settings, customer_id: int,
         return _go_on(connection, settings, on_step)
 
 
+def add_next_layers(connection: psycopg.Connection, settings: Settings) -> bool:
+    """Key a restored database anew with the next layer of each key that has more layers than the data. Commits. Returns
+    whether there was one.
+    """
+    found = connection.execute(SQL["fingerprints"]).fetchall()
+    behind = [
+        customer_id
+        for customer_id, fingerprint in found
+        if known_key(settings.home, customer_id, fingerprint)
+        != key_file(settings.home, customer_id).read_bytes()
+    ]
+    connection.commit()
+    for customer_id in behind:
+        rotate(connection, settings, customer_id, quietly)
+    return bool(behind)
+
+
 def finish(connection: psycopg.Connection, settings: Settings, on_step: OnStep) -> None:
     """Go on with a rotation that broke off, if there is one. Commits."""
     unfinished = rotation.unfinished(connection)
@@ -128,6 +147,7 @@ def _begin(connection: psycopg.Connection, settings: Settings, customer_id: int)
     """Add the layer, and key anew everything outside of `raw`. Commits."""
     key = add_layer(settings.home, customer_id, _key(connection, settings, customer_id))
     layer = key[-LAYER:]
+    connection.execute(SQL["end_landings"])
     connection.execute(SQL["lock_register"])
     opening.forget_build(connection)
     _relabel(connection, customer_id, layer)
@@ -173,7 +193,7 @@ def _go_on(connection: psycopg.Connection, settings: Settings, on_step: OnStep) 
 
 
 def _remove_drawn(connection: psycopg.Connection, settings: Settings, customer_id: int) -> None:
-    """Remove pages and mails: reports call an agent without a name by its key, and mails are named by recipients' keys."""
+    """Remove pages and mails: reports call nameless agents by their keys, and mails have their recipients' as names."""
     drawn = [(page.customer_id, page.path) for page in shelf.pages(settings)]
     drawn += [(mail.customer_id, mail.path) for mail in outbox.mails(settings)]
     for whose, path in drawn:

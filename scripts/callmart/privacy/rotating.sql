@@ -3,6 +3,14 @@ select key_fingerprint
 from registry.customer
 where customer_id = %(customer)s and key_fingerprint is not null;
 
+-- name: fingerprints
+select
+    customer_id,
+    key_fingerprint
+from registry.customer
+where key_fingerprint is not null
+order by customer_id;
+
 -- name: begun_request
 -- A request in which something is erased, or was and is not proved, and the command that goes on with it. What is kept to
 -- prove it is found by the key (privacy/kept.py).
@@ -148,6 +156,10 @@ update {table} as t
 set {column} = n.new
 from new_text as n
 where t.customer_id = %(customer)s and t.{column} = n.former;
+
+-- name: end_landings
+-- Waits for the files that are landing. What has passed the gate before, with the former key, lands no more.
+insert into registry.version default values;
 
 -- name: lock_register
 -- So that nobody enters a request under the former key meanwhile.

@@ -509,7 +509,7 @@ return array(
 );
 
 -- Begin to land a file; only one file lands at a time. False if the registry has changed since the file passed the
--- gate. The lock keeps the registry as it is until the file has landed.
+-- gate, or a key was rotated. The lock keeps the registry as it is until the file has landed.
 create or replace function raw.receive(registry_version integer) returns boolean
 language plpgsql
 security definer
@@ -518,6 +518,9 @@ as $$
 begin
     truncate raw.incoming, raw.incoming_reject, raw.incoming_agent, raw.incoming_erased;
     lock table registry.version in share mode;
+    if exists (select from ops.rotation) then
+        raise check_violation using message = 'the key of a customer is being rotated';
+    end if;
     return registry_version = (select coalesce(max(version), 0) from registry.version);
 end
 $$;
