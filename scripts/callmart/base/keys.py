@@ -88,6 +88,12 @@ def known_key(home: Path, whose: Whose, fingerprint: str) -> bytes:
     return key
 
 
+def fits(home: Path, whose: Whose, fingerprint: str) -> bool:
+    """Whether the home has the key with this fingerprint."""
+    path = key_file(home, whose)
+    return path.exists() and with_fingerprint(path.read_bytes(), fingerprint) is not None
+
+
 def with_fingerprint(file: bytes, fingerprint: str) -> bytes | None:
     """The layers of a file, from the first on, that have this fingerprint together; None if none have."""
     return next((key for key in epochs(file) if fingerprint_of(key) == fingerprint), None)

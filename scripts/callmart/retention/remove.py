@@ -8,7 +8,6 @@ files are deleted before the commit: after a crash the books still name the cust
 import shutil
 from collections import Counter
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date
 
@@ -18,7 +17,7 @@ from psycopg.types.json import Jsonb
 
 from callmart.base import sql_file
 from callmart.base.errors import UserError, kind
-from callmart.base.keys import key_file, known_key
+from callmart.base.keys import fits, key_file
 from callmart.base.settings import Settings
 from callmart.database import vacuum
 from callmart.declarations import dbt_project, mart_tables
@@ -123,16 +122,10 @@ def start_over(connection: psycopg.Connection, settings: Settings, customer_id: 
 
     Raises UserError if the key is there, or if the customer has none.
     """
-    fingerprint = connection.execute(
-        "select key_fingerprint from registry.customer where customer_id = %s and key_fingerprint is not null",
-        [customer_id],
-    ).fetchone()
+    fingerprint = _fingerprint(connection, customer_id)
     if fingerprint is None:
         raise UserError(f"customer {customer_id} has no key: `callmart status` lists the customers")
-    with suppress(UserError):
-        known_key(settings.home, customer_id, fingerprint[0])
-        fingerprint = None
-    if fingerprint is None:
+    if fits(settings.home, customer_id, fingerprint):
         raise UserError(f"nothing was removed: the key of customer {customer_id} is there, and fits its data")
     counts = +_remove_customer(connection, settings, customer_id, mart_tables.of_customers(connection))
     connection.execute("insert into registry.version default values")  # else files of several customers stay
@@ -144,6 +137,14 @@ def start_over(connection: psycopg.Connection, settings: Settings, customer_id: 
     connection.commit()
     vacuum.vacuum(connection)
     return Removed(customer_id, True, dict(counts))
+
+
+def _fingerprint(connection: psycopg.Connection, customer_id: int) -> str | None:
+    """The fingerprint of the key that the customer's data was stored with; None if there was none."""
+    found = connection.execute(
+        "select key_fingerprint from registry.customer where customer_id = %s", [customer_id]
+    ).fetchone()
+    return found[0] if found else None
 
 
 def _follow_calendar(connection: psycopg.Connection) -> None:
@@ -205,7 +206,10 @@ def _remove_customer(
         _delete(connection, f"ops.{table}", _ALL, parameters)
     opening.forget_build(connection)
 
-    had_key = key_file(settings.home, customer_id).exists()
+    # After a crash the file can be gone, and the registry still knows it.
+    had_key = (
+        key_file(settings.home, customer_id).exists() or _fingerprint(connection, customer_id) is not None
+    )
     needs_key = forget_customer(connection, settings, customer_id)
     files = extract.folder(settings) / str(customer_id)
     counts["extracts"] = len(list(files.glob("*.hyper")))
