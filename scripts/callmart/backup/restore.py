@@ -18,7 +18,7 @@ from callmart.backup import contents, manifest, programs, sealed
 from callmart.backup.manifest import DATABASE, KEYS, Manifest
 from callmart.base import sql_file
 from callmart.base.errors import UserError
-from callmart.base.keys import Whose, key_file, named, secret_file, with_fingerprint
+from callmart.base.keys import Whose, fits, key_file, named, secret_file, with_fingerprint
 from callmart.base.person import Work, quietly
 from callmart.base.settings import Settings
 from callmart.database import clock, ledger, migrating, restoring, schema, vacuum
@@ -99,12 +99,11 @@ def restore_keys(
     keys = _keys(folder, manifest.read(folder), settings)
     restored, left = [], []
     for whose, fingerprint in contents.fingerprints(connection).items():
-        path = key_file(settings.home, whose)
-        if path.exists() and with_fingerprint(path.read_bytes(), fingerprint):
+        if fits(settings.home, whose, fingerprint):
             continue
         # A later backup's key has layers that were added since.
         if whose in keys and with_fingerprint(keys[whose], fingerprint):
-            secret_file(path, keys[whose])
+            secret_file(key_file(settings.home, whose), keys[whose])
             restored.append(whose)
         else:
             left.append(whose)
