@@ -428,7 +428,8 @@ def _person(
     """Ask for the person of a request again. Returns the customer's key, the person, and what was entered."""
     from callmart.privacy import persons, subject
 
-    key = subject.customer_key(owner, settings(), found.customer_id)
+    with _blocking(officer, found.number):
+        key = subject.customer_key(owner, settings(), found.customer_id)
     if found.kind is None or until is None or key is None or found.customer_is != "here":
         raise UserError(f"request {found.number} is {found.state}: {found.todo}")
     kind = cast(Kind, found.kind)
