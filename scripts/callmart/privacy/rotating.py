@@ -88,10 +88,11 @@ def rotate(connection: psycopg.Connection, settings: Settings, customer_id: int,
     """
     with exclusive(connection):
         clock.believe(connection, settings)
-        if rotation.unfinished(connection) not in (None, customer_id):
-            rotation.refuse(connection)
-        if rotation.unfinished(connection) is None:
+        unfinished = rotation.unfinished(connection)
+        if unfinished is None:
             _begin(connection, settings, customer_id)
+        elif unfinished != customer_id:
+            rotation.refuse(connection)
         return _go_on(connection, settings, on_step)
 
 
@@ -289,16 +290,21 @@ def _note_new(connection: psycopg.Connection, numbers: Mapping[int, int], texts:
 def _relabel(connection: psycopg.Connection, customer_id: int, layer: bytes) -> None:
     """Write the new labels of queues and lines of which only a key is kept: marts show it, and `raw` has it."""
     columns = connection.execute(SQL["labelled"]).fetchall()
-    names = [(sql.SQL(relation), sql.Identifier(column)) for relation, column in columns]
     parameters = {"customer": customer_id}
-    shown = set[str]()
-    for table, column in names:
-        query = sql.SQL(SQL["labels"]).format(table=table, column=column)
-        shown |= {label for (label,) in connection.execute(query, parameters)}
+
+    def filled(statement: str, relation: str, column: str) -> sql.Composed:
+        return sql.SQL(SQL[statement]).format(table=sql.SQL(relation), column=sql.Identifier(column))
+
+    shown = {
+        label
+        for each in columns
+        for (label,) in connection.execute(filled("labels", *each), parameters).fetchall()
+    }
     if not shown:
         return
     keys = [key for (key,) in connection.execute(SQL["keys_of_names"], parameters)]
     new = {telephone.label(key): telephone.label(layered(layer, key)) for key in keys}
     _note_new(connection, {}, {label: new[label] for label in shown & new.keys()})
-    for table, column in names:
-        connection.execute(sql.SQL(SQL["relabel"]).format(table=table, column=column), parameters)
+    for relation, column in columns:
+        if connection.execute(filled("relabel", relation, column), parameters).rowcount:
+            connection.execute(SQL["note_vacuum"], {"relation": relation})

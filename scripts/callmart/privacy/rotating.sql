@@ -132,12 +132,14 @@ values (%(relation)s::regclass::text, true)
 on conflict (relation) do update set is_whole = true;
 
 -- name: labelled
--- The columns of marts in which the label of a queue or line can be.
+-- The columns of marts, and of their months, in which the label of a queue or line can be.
 select
-    relation::text,
-    column_name::text
-from access.pointing_column
-where schema_name = 'store' and data_type = 'text' and persons = array['nobody']
+    pg_class.oid::regclass::text,
+    c.column_name::text
+from access.pointing_column as c
+left join pg_catalog.pg_inherits on c.relation = inhparent
+inner join pg_catalog.pg_class on pg_class.oid = coalesce(inhrelid, c.relation) and relkind = 'r'
+where c.schema_name = 'store' and c.data_type = 'text' and c.persons = array['nobody']
 order by 1, 2;
 
 -- name: labels
