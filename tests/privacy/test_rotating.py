@@ -1,6 +1,6 @@
 """A customer's key is rotated: every key in the database becomes another, and nothing else changes."""
 
-from datetime import datetime, timedelta
+from datetime import datetime, time, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -9,17 +9,19 @@ import pytest
 
 from callmart.base.errors import UserError
 from callmart.base.keys import LAYER, key_file, keyed
-from callmart.database import rotation
+from callmart.build import window
+from callmart.database import ledger, rotation
 from callmart.database.lock import exclusive
 from callmart.extract import extract
 from callmart.operations import run
 from callmart.privacy import rotating
 from callmart.tableau_files import hyper
 from callmart_home import Callmart, MakeOnce, ignore_step, leave_dirty
-from centre import ANONYMOUS, DAYS, NAMED, STANDARD
+from centre import ANONYMOUS, DAYS, NAMED, STANDARD, agent_of
 from commands import command_of
+from erasing import erase, person
 from erasures import given_up
-from events import event
+from events import AMSTERDAM, event
 from rotations import keyed_anew, kill_after, layer_of, rotate, standing
 
 pytestmark = [pytest.mark.server, pytest.mark.usefixtures("unchecked")]
@@ -42,6 +44,9 @@ def centre(home: Callmart, make_once: MakeOnce) -> Callmart:
         rows = [row | {"queue": NUMBER} for day in DAYS for row in given_up(CALLER, day, "11:00")]
         home.land_together({NAMED: rows})
         home.build_unchecked()
+        with home.connect() as owner:  # computed, and not opened
+            leave_dirty(owner, [(NAMED, DAYS[-1])])
+            window.build(owner, home.settings, ignore_step)
 
     make_once(home, "with a number", make)
     return home
@@ -85,8 +90,15 @@ def test_killed_three_times_it_comes_to_the_same_end(centre: Callmart, tmp_path:
     assert logged["customer_id"] == NAMED and logged["details"]["rows"] > len(expected["raw.event"]) / 2
 
 
-def test_the_former_rows_leave_the_files(centre: Callmart) -> None:
+def test_the_former_rows_leave_the_files_and_what_was_computed(centre: Callmart) -> None:
     assert centre.rows("select relation from ops.to_vacuum where is_whole") == []
+    computed = centre.rows(
+        "select format('build.%I', relname) as name from pg_class"
+        " where relnamespace = 'build'::regnamespace and relkind = 'r'"
+    )
+    assert len(computed) > 5
+    assert not any(centre.rows(f"select from {row['name']} limit 1") for row in computed)
+    assert centre.rows("select from ops.build where opened_at is null") == []
 
 
 def test_a_build_computes_the_same_marts(centre: Callmart) -> None:
@@ -197,3 +209,20 @@ def test_what_can_not_be_rotated_says_why_and_stays(centre: Callmart) -> None:
         owner.rollback()
     assert standing(centre) == before
     assert path.read_bytes() == key
+
+
+def test_a_closed_customer_is_opened_first(centre: Callmart) -> None:
+    """Else nobody could be known again whom ledger and database know each in part."""
+    erase(
+        centre,
+        person(centre, STANDARD, "agent", agent_of(STANDARD), datetime.combine(DAYS[1], time(), AMSTERDAM)),
+    )
+    with centre.connect() as owner:
+        owner.execute("delete from privacy.tombstone")
+        with pytest.raises(
+            UserError, match=f"customer {STANDARD}: the privacy ledger and the database differ"
+        ):
+            rotating.rotate(owner, centre.settings, STANDARD, ignore_step)
+        owner.rollback()
+        assert ledger.compare(owner, centre.settings) == ledger.Comparison()
+    rotate(centre, STANDARD)
