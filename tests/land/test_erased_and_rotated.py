@@ -9,9 +9,12 @@ import pytest
 from callmart.access import logins
 from callmart.base.errors import UserError
 from callmart.base.keys import epochs, keyed
+from callmart.base.person import Person
 from callmart.database import ledger
+from callmart.database.tombstones import of_address, secret_of, tombstone
 from callmart.privacy import replaying
 from callmart.registry import erased
+from callmart.registry.applying import forget_customer
 from callmart.registry.file import Registry
 from callmart_home import Callmart
 from erasing import erase, key_of, person
@@ -175,6 +178,37 @@ def test_days_from_before_the_erasures_still_land(
 ) -> None:
     """A key with another layer is no other key."""
     assert land(callmart, customer, call("c-30", "14:00", OTHER, BEN)) == (3, 0, 0)
+
+
+def test_under_another_key_nothing_from_before_the_end_lands(
+    callmart: Callmart, customer: int, after: Counter[Any]
+) -> None:
+    """If the customer leaves and comes back, all layers of its former key are former ones."""
+    with callmart.connect() as connection:
+        forget_customer(connection, callmart.settings, customer)
+        for table in ("raw.event", "raw.call"):
+            connection.execute(f"delete from {table} where customer_id = %s".encode(), [customer])
+    new = [row | {"occurred_at": at("09:00", 2).isoformat()} for row in call("c-50", "09:00", OTHER, BEN)]
+    landed = callmart.land_text(ndjson(*(row | {"customer_id": customer} for row in [*day(), *new])))
+    assert (landed.turned_away, landed.landed) == (len(day()), len(new))
+
+
+def test_a_contact_who_was_erased_is_known_again_by_the_address(
+    callmart: Callmart, customer: int, after: Counter[Any]
+) -> None:
+    key, address = key_of(callmart, customer), "noor@example.org"
+    made = [tombstone(secret_of(one), "contact", of_address(one, address)) for one in epochs(key)[:1]]
+    found: list[Person] = []
+    with callmart.connect() as connection:
+        ledger.append(connection, callmart.settings, customer, "contact", UNTIL, {"contact": made}, 3)
+        connection.execute(
+            "insert into registry.contact (customer_id, name, email, authorised) values (%s, 'Noor', %s, true)",
+            [customer, address],
+        )
+        connection.commit()
+        replaying.replay(connection, callmart.settings, found.append)
+        connection.execute("delete from registry.contact where customer_id = %s", [customer])
+    assert [(one.kind, one.keys) for one in found] == [("contact", frozenset({of_address(key, address)}))]
 
 
 def test_a_stale_key_does_not_land(callmart: Callmart, customer: int, after: Counter[Any]) -> None:

@@ -1,5 +1,6 @@
 """A customer's key is rotated: every key in the database becomes another, and nothing else changes."""
 
+from collections import Counter
 from datetime import datetime, time, timedelta
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ from rotations import keyed_anew, kill_after, layer_of, rotate, standing
 pytestmark = [pytest.mark.server, pytest.mark.usefixtures("unchecked")]
 
 NUMBER, CALLER = "020-5551234", "+31612345678"
+LIKE_A_KEY = "0123456789abcdef" * 2  # an id that has the form of a key
 # The tables and columns in which there are keys of the customer.
 KEYED = {
     *(f"raw.event.{kind}_key" for kind in ("agent", "device", "number", "target", "event", "call")),
@@ -42,6 +44,8 @@ def centre(home: Callmart, make_once: MakeOnce) -> Callmart:
 
     def make() -> None:
         rows = [row | {"queue": NUMBER} for day in DAYS for row in given_up(CALLER, day, "11:00")]
+        at_noon = datetime.combine(DAYS[0], time(12), AMSTERDAM)
+        rows += [event("agent_logged_in", at_noon, agent=LIKE_A_KEY)]
         home.land_together({NAMED: rows})
         home.build_unchecked()
         with home.connect() as owner:  # computed, and not opened
@@ -159,20 +163,20 @@ def test_the_next_run_goes_on_and_a_second_layer_is_like_the_first(centre: Callm
 
 def test_a_full_disk_leaves_nothing_half_done(centre: Callmart, monkeypatch: pytest.MonkeyPatch) -> None:
     before = standing(centre)
-    inner, left = rotating._note_new, [12]
+    for schema in ("store", "raw"):
+        with monkeypatch.context() as patched:
+            inner, done = rotating._key_anew, Counter[str]()
 
-    def full(*given: Any) -> None:
-        inner(*given)
-        left[0] -= 1
-        if not left[0]:
-            raise psycopg.errors.DiskFull
+            def full(*given: Any, inner: Any = inner, done: Counter[str] = done, schema: str = schema) -> Any:
+                done[given[1].schema] += 1
+                if done[schema] == 4:
+                    raise psycopg.errors.DiskFull
+                return inner(*given)
 
-    monkeypatch.setattr(rotating, "_note_new", full)
-    monkeypatch.setattr(rotating, "BATCH", 30)
-    for _ in range(2):
-        with pytest.raises(psycopg.errors.DiskFull):
-            rotate(centre, ANONYMOUS)
-        left[0] = 7
+            patched.setattr(rotating, "_key_anew", full)
+            patched.setattr(rotating, "BATCH", 30)
+            with pytest.raises(psycopg.errors.DiskFull):
+                rotate(centre, ANONYMOUS)
     rotate(centre, ANONYMOUS)
     expected, counts = keyed_anew(before, ANONYMOUS, layer_of(centre, ANONYMOUS))
     assert counts["store.agent.agent"] > 0, "reports call no agent by the key"
