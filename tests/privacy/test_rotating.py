@@ -97,7 +97,7 @@ def test_killed_three_times_it_comes_to_the_same_end(centre: Callmart, tmp_path:
 def test_the_former_rows_leave_the_files_and_what_was_computed(centre: Callmart) -> None:
     assert centre.rows("select relation from ops.to_vacuum where is_whole") == []
     computed = centre.rows(
-        "select format('build.%I', relname) as name from pg_class"
+        "select 'build.' || quote_ident(relname) as name from pg_class"
         " where relnamespace = 'build'::regnamespace and relkind = 'r'"
     )
     assert len(computed) > 5

@@ -129,13 +129,13 @@ def _key(connection: psycopg.Connection, settings: Settings, customer_id: int) -
             f"nothing was rotated: customer {customer_id} has no key; `callmart status` lists the customers"
         )
     key = known_key(settings.home, customer_id, found[0])
-    ledger.compare(connection, settings).refuse(customer_id)
     if begun := connection.execute(SQL["begun_request"], {"customer": customer_id}).fetchone():
         number, step = begun
         raise UserError(
             f"nothing was rotated: request {number} of customer {customer_id} has begun; finish it with "
             f"`callmart privacy {step} {number}`, then rotate"
         )
+    ledger.compare(connection, settings).refuse(customer_id)
     if unknown := connection.execute(SQL["unknown"]).fetchone():
         raise UserError(
             f"nothing was rotated: the keys of {unknown[0]} can't be keyed anew; make it a bigint or text, in a table "
