@@ -110,8 +110,9 @@ def test_a_backup_since_the_rotation_needs_nothing(
     done = restored(new, backups[1])
     assert (done.erased, done.problems) == (0, [])
     assert key_of(new, NAMED) == key_of(old, NAMED)
-    assert found(new, BEFORE) == found(new, AFTER) == set()
-    assert "raw.event" in found(new, agent_of(NAMED, 3))
+    landed = {"raw.event", "registry.agent"}  # the marts of the first home were not built since
+    assert (found(new, BEFORE) | found(new, AFTER)) & landed == set()
+    assert landed <= found(new, agent_of(NAMED, 3))
 
 
 def test_a_key_of_later_layers_mends_a_missing_one(old: Callmart, backups: tuple[Path, Path]) -> None:
