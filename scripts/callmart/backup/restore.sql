@@ -15,8 +15,8 @@ from access.mart inner join pg_catalog.pg_class on pg_class.oid = relation
 order by 1;
 
 -- name: unknown_erasures
--- The customers of whom somebody was erased under a key that theirs never was: registry.kept_contract keeps nothing from
--- before that.
+-- The customers of whom somebody was erased under a key that theirs never was: registry.kept_contract keeps nothing
+-- from before that.
 select distinct e.customer_id
 from privacy.ledger_entry as e
 inner join registry.customer as c using (customer_id)

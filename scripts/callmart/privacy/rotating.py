@@ -265,9 +265,12 @@ def _key_anew(
         )
 
     query = sql.SQL(SQL["key_anew"]).format(
-        changes=each("{column} = keyed.{column}", ", "),
+        columns=each("{column}", ", "),
+        keyed=each("keyed.{column}", ", "),
         news=each("coalesce({of}.new, e.{column}) as {column}", ", "),
-        joins=each("left join {new} as {of} on {of}.former = e.{column}", " "),
+        joined=sql.SQL("{} as e {}").format(
+            names["table"], each("left join {new} as {of} on {of}.former = e.{column}", " ")
+        ),
         **names,
     )
     rows = connection.execute(query, parameters).rowcount

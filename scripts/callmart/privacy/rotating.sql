@@ -12,8 +12,8 @@ where key_fingerprint is not null
 order by customer_id;
 
 -- name: begun_request
--- A request in which something is erased, or was and is not proved, and the command that goes on with it. What is kept to
--- prove it is found by the key (privacy/kept.py).
+-- A request in which something is erased, or was and is not proved, and the command that goes on with it. What is kept
+-- to prove it is found by the key (privacy/kept.py).
 select
     number,
     case when state = 'executing' then 'do' else 'prove' end
@@ -38,7 +38,7 @@ where
             where attrelid = c.relation and attname = 'customer_id' and not attisdropped
         )
     )
-order by 1
+order by format('%s.%I', c.relation, c.column_name)
 limit 1;
 
 -- name: tables
@@ -92,19 +92,27 @@ from (
         from {table}
         where {rows}
     ) as numbered
-    where numbered.number %% %(batch)s::bigint = 1
+    where mod(numbered.number, %(batch)s::bigint) = 1
 ) as found
 order by found.start;
 
 -- name: numbers
 select distinct value
-from (select unnest(array[{columns}]) as value from {table} where {rows}) as found
+from (
+    select unnest(array[{columns}]) as value
+    from {table}
+    where {rows}
+) as found
 where value is not null;
 
 -- name: texts
 -- Whatever else is in such a column, such as the random key of an erased agent, is no key of the customer's.
 select distinct value
-from (select unnest(array[{columns}]) as value from {table} where {rows}) as found
+from (
+    select unnest(array[{columns}]) as value
+    from {table}
+    where {rows}
+) as found
 where raw.is_key(value);
 
 -- name: make_new
@@ -116,12 +124,12 @@ truncate new_number, new_text;
 
 -- name: key_anew
 update {table} as t
-set {changes}
+set ({columns}) = (select {keyed})
 from (
     select
         e.ctid as place,
         {news}
-    from {table} as e {joins}
+    from {joined}
     where {rows}
 ) as keyed
 where t.ctid = keyed.place;

@@ -4,7 +4,7 @@ select
     d.customer_id,
     d.at,
     (d.details ->> 'backups gone')::date,
-    a.at,
+    a.at as attested_at,
     a.actor
 from ops.audit_log as d
 left join lateral (

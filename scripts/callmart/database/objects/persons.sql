@@ -1,8 +1,8 @@
 -- Whom the columns of all tables and views point to that dbt does not make (pointing.sql says how). An event leads to
 -- its agent and its caller, a call to its caller. The audit log and a released day name who did it.
 --
--- A column of a person has keys, unless it says `In clear`. A column of nobody in which a key can stand for a number says
--- `Keyed`. A rotation of keys goes by that.
+-- A column of a person has keys, unless it says `In clear`. A column of nobody in which a key can stand for a number
+-- says `Keyed`. A rotation of keys goes by that.
 select access.declare_persons(declared.relation::regclass, declared.persons)
 from (
     select

@@ -32,9 +32,9 @@ where
 -- detailed period that standard has followed counts as standard: data about agents is kept only for the detailed period
 -- that covers today, and for later ones.
 --
--- A customer that comes back after everything of it was removed has another key: not one that a rotation added a layer
--- to. Nobody who was erased under the former one can be known again, so nothing is kept from before the end of that, nor of the day on which such a call
--- may have ended.
+-- A customer that comes back after everything of it was removed has another key: not one to which a rotation added a
+-- layer. Nobody who was erased under the former one can be known again, so nothing is kept from before the end of that,
+-- nor of the day on which such a call may have ended.
 create or replace view registry.kept_contract as
 with contracts as (
     select
