@@ -296,7 +296,7 @@ def _relabel(connection: psycopg.Connection, customer_id: int, layer: bytes) -> 
     parameters = {"customer": customer_id}
 
     def filled(statement: str, relation: str, column: str) -> sql.Composed:
-        return sql.SQL(SQL[statement]).format(table=sql.SQL(relation), column=sql.Identifier(column))
+        return sql.SQL(SQL[statement]).format(table=sql.SQL(relation), label=sql.Identifier(column))
 
     shown = {
         label

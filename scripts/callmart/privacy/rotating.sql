@@ -142,18 +142,18 @@ on conflict (relation) do update set is_whole = true;
 -- name: labelled
 -- The columns of marts, and of their months, in which the label of a queue or line can be.
 select
-    pg_class.oid::regclass::text,
+    pg_class.oid::regclass::text as relation,
     c.column_name::text
 from access.pointing_column as c
-left join pg_catalog.pg_inherits on c.relation = inhparent
-inner join pg_catalog.pg_class on pg_class.oid = coalesce(inhrelid, c.relation) and relkind = 'r'
+left join pg_catalog.pg_inherits as i on c.relation = i.inhparent
+inner join pg_catalog.pg_class on pg_class.oid = coalesce(i.inhrelid, c.relation) and relkind = 'r'
 where c.schema_name = 'store' and c.data_type = 'text' and c.persons = array['nobody']
-order by 1, 2;
+order by relation, column_name;
 
 -- name: labels
-select distinct {column}
+select distinct {label}
 from {table}
-where customer_id = %(customer)s and {column} ~ '^number-[0-9a-f]{{10}}$';
+where customer_id = %(customer)s and {label} ~ '^number-[0-9a-f]{{10}}$';
 
 -- name: keys_of_names
 select distinct name
@@ -163,9 +163,9 @@ where customer_id = %(customer)s and raw.is_key(name);
 
 -- name: relabel
 update {table} as t
-set {column} = n.new
+set {label} = n.new
 from new_text as n
-where t.customer_id = %(customer)s and t.{column} = n.former;
+where t.customer_id = %(customer)s and t.{label} = n.former;
 
 -- name: end_landings
 -- Waits for the files that are landing. What has passed the gate before, with the former key, lands no more.
