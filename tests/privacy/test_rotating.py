@@ -230,3 +230,12 @@ def test_a_closed_customer_is_opened_first(centre: Callmart) -> None:
         owner.rollback()
         assert ledger.compare(owner, centre.settings) == ledger.Comparison()
     rotate(centre, STANDARD)
+
+
+def test_tombstones_that_are_not_asked_per_layer_keep_the_key(centre: Callmart) -> None:
+    with centre.connect() as owner:
+        owner.execute("alter table privacy.tombstone drop constraint tombstone_kind_check")
+        owner.execute("update privacy.tombstone set kind = 'other' where customer_id = %s", [STANDARD])
+        with pytest.raises(UserError, match=f"customer {STANDARD} has a tombstone of the kind other"):
+            rotating.plan(owner, centre.settings, STANDARD)
+        owner.rollback()

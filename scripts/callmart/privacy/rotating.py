@@ -46,6 +46,9 @@ SQL = sql_file.statements(__file__)
 BATCH = 200_000  # rows
 RAW = "raw"
 
+# The tombstones that are asked once per layer (land/erased.py, registry/erased.py). Any other would know nobody again.
+ASKED_PER_LAYER = ("agent", "device", "caller", "call", "contact", "recipient", "name")
+
 OnStep = Callable[[str, str, int, int], None]  # stage, item, finished, of
 
 
@@ -134,6 +137,12 @@ def _key(connection: psycopg.Connection, settings: Settings, customer_id: int) -
         raise UserError(
             f"nothing was rotated: request {number} of customer {customer_id} has begun; finish it with "
             f"`callmart privacy {step} {number}`, then rotate"
+        )
+    parameters = {"customer": customer_id, "kinds": list(ASKED_PER_LAYER)}
+    if other := connection.execute(SQL["other_tombstone"], parameters).fetchone():
+        raise UserError(
+            f"nothing was rotated: customer {customer_id} has a tombstone of the kind {other[0]}, which would know "
+            "nobody under another key; install a version of callmart that can"
         )
     ledger.compare(connection, settings).refuse(customer_id)
     if unknown := connection.execute(SQL["unknown"]).fetchone():

@@ -22,6 +22,12 @@ where customer_id = %(customer)s and state in ('executing', 'proving')
 order by number
 limit 1;
 
+-- name: other_tombstone
+select kind
+from privacy.tombstone
+where customer_id = %(customer)s and kind <> all(%(kinds)s)
+limit 1;
+
 -- name: unknown
 -- A column with keys that no rotation can key anew. What is in `build` is computed again.
 select format('%s.%I', c.relation, c.column_name)
