@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from backups import PASSPHRASE, back_up, logins, restored, with_settings
+from backups import PASSPHRASE, back_up, logins, restored, with_ledger_copy
 from callmart.backup import manifest, restore
 from callmart.base.errors import UserError
 from callmart.base.keys import keyed
@@ -35,11 +35,7 @@ MakeCallmart = Callable[..., Callmart]
 @pytest.fixture(scope="module")
 def old(played: Callmart, tmp_path_factory: pytest.TempPathFactory) -> Callmart:
     """A home whose ledger has a copy. Nobody was erased yet."""
-    copy = tmp_path_factory.mktemp("volume") / "ledger"
-    callmart = with_settings(played, privacy=Privacy(ledger_copy=copy))
-    with callmart.connect() as connection:
-        ledger.close(connection, callmart.settings)
-    return callmart
+    return with_ledger_copy(played, tmp_path_factory.mktemp("volume"))
 
 
 @pytest.fixture(scope="module")

@@ -6,11 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from backups import back_up, restored, with_settings
+from backups import back_up, restored, with_ledger_copy
 from callmart.backup import restore
 from callmart.base.keys import LAYER, epochs, key_file, keyed
-from callmart.base.settings import Privacy
-from callmart.database import ledger
 from callmart_home import Callmart
 from centre import ANONYMOUS, NAMED, agent_of
 from erasing import erase, key_of, person
@@ -28,11 +26,7 @@ MakeCallmart = Callable[..., Callmart]
 @pytest.fixture(scope="module")
 def old(played: Callmart, tmp_path_factory: pytest.TempPathFactory) -> Callmart:
     """A home whose ledger has a copy."""
-    copy = tmp_path_factory.mktemp("volume") / "ledger"
-    callmart = with_settings(played, privacy=Privacy(ledger_copy=copy))
-    with callmart.connect() as connection:
-        ledger.close(connection, callmart.settings)
-    return callmart
+    return with_ledger_copy(played, tmp_path_factory.mktemp("volume"))
 
 
 @pytest.fixture(scope="module")

@@ -24,7 +24,7 @@ from callmart_home import Callmart
 from erasing import erase, key_of, person
 from erasing import tombstones as written_tombstones
 from events import DETAILED, Row, at, event, log, ndjson, registry
-from landed import OWN
+from landed import OWN, booked, figures
 
 pytestmark = pytest.mark.dated
 
@@ -67,22 +67,6 @@ def day() -> list[Row]:
 
 def land(callmart: Callmart, customer: int, rows: list[Row]) -> Landed:
     return callmart.land_text(ndjson(*(row | {"customer_id": customer} for row in rows)))
-
-
-def booked(callmart: Callmart, customer: int, rows: list[Row]) -> tuple[int, ...]:
-    """Land rows; returns how many events landed, were repeated and were left out. The loader is told less."""
-    land(callmart, customer, rows)
-    counts = "select landed, repeated, erased from raw.file order by file_id desc limit 1"
-    return tuple(callmart.rows(counts)[0].values())
-
-
-def figures(callmart: Callmart, customer: int) -> Counter[Any]:
-    """What queues count: moments, events and queues."""
-    rows = callmart.rows(
-        "select occurred_at, event, queue from raw.event where customer_id = %s and call_key is not null",
-        customer,
-    )
-    return Counter(tuple(row.values()) for row in rows)
 
 
 def traces(callmart: Callmart, customer: int, kind: str, word: str) -> int:

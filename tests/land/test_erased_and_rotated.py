@@ -19,7 +19,7 @@ from callmart.registry.file import Registry
 from callmart_home import Callmart
 from erasing import erase, key_of, person
 from events import DETAILED, Row, at, event, log, ndjson, registry
-from landed import OWN
+from landed import OWN, booked, figures
 from rotations import rotate
 
 pytestmark = pytest.mark.dated
@@ -54,22 +54,6 @@ def day() -> list[Row]:
     ]
 
 
-def land(callmart: Callmart, customer: int, rows: list[Row]) -> tuple[int, ...]:
-    """Land rows; returns how many events landed, were repeated and were left out."""
-    callmart.land_text(ndjson(*(row | {"customer_id": customer} for row in rows)))
-    counts = "select landed, repeated, erased from raw.file order by file_id desc limit 1"
-    return tuple(callmart.rows(counts)[0].values())
-
-
-def figures(callmart: Callmart, customer: int) -> Counter[Any]:
-    """What queues count."""
-    rows = callmart.rows(
-        "select occurred_at, event, queue from raw.event where customer_id = %s and call_key is not null",
-        customer,
-    )
-    return Counter(tuple(row.values()) for row in rows)
-
-
 def traces(callmart: Callmart, customer: int, *words: tuple[str, str]) -> int:
     """How often a pseudonym of these is in the database, as it is or was before any rotation."""
     sought = [keyed(key, kind, word) for key in epochs(key_of(callmart, customer)) for kind, word in words]
@@ -88,7 +72,7 @@ def after(callmart: Callmart, customer: int) -> Counter[Any]:
     """The day has landed. An agent was erased, then the key was rotated, a caller erased, and it was rotated again.
     What the queues counted.
     """
-    assert land(callmart, customer, day())[0] == len(day())
+    assert booked(callmart, customer, day())[0] == len(day())
     before = figures(callmart, customer)
     assert (
         traces(callmart, customer, ("agent", NOOR)) > 0 and traces(callmart, customer, ("number", CALLER)) > 0
@@ -113,7 +97,9 @@ def _nobody_came_back(callmart: Callmart, customer: int, after: Counter[Any]) ->
 
 def test_landing_again_changes_nothing(callmart: Callmart, customer: int, after: Counter[Any]) -> None:
     again = [*day(), event("agent_logged_out", at("12:00", 1), agent=BEN)]
-    assert land(callmart, customer, again) == (1, len(day()) - 1, 1), "of the login nothing is left to equal"
+    assert booked(callmart, customer, again) == (1, len(day()) - 1, 1), (
+        "of the login nothing is left to equal"
+    )
     assert figures(callmart, customer) == after
 
 
@@ -121,7 +107,7 @@ def test_late_rows_land_without_them(callmart: Callmart, customer: int, after: C
     own = {"call_id": "c-2", "queue": "sales"}
     of_agent = event("hold_started", at("09:30:15"), agent=NOOR, **own)
     of_call = event("hold_started", at("09:00:15"), agent=NOOR, call_id="c-1", queue="sales")
-    assert land(callmart, customer, [of_agent, of_call]) == (1, 0, 1)
+    assert booked(callmart, customer, [of_agent, of_call]) == (1, 0, 1)
     keys = callmart.rows(
         "select distinct agent_key from raw.event where customer_id = %s and agent_key is not null"
         " and occurred_at between %s and %s",
@@ -136,7 +122,7 @@ def test_the_end_of_a_call_over_midnight_comes_in_a_file_of_its_own(
     """The server alone knows that the call began before the end, and the loader alone whose key it is."""
     late = event("hold_started", at("00:00:05", 1), agent=NOOR, call_id="c-4")
     rest = [row for row in call("c-4", "23:59:50", OTHER, NOOR) if row["occurred_at"] >= UNTIL.isoformat()]
-    assert land(callmart, customer, [late, *rest]) == (1, len(rest), 0)
+    assert booked(callmart, customer, [late, *rest]) == (1, len(rest), 0)
 
 
 def test_another_format_brings_nobody_back(callmart: Callmart, customer: int, after: Counter[Any]) -> None:
@@ -170,14 +156,14 @@ def test_nothing_is_found_again_and_what_comes_later_is_new(
         replayed = replaying.replay(connection, callmart.settings, lambda person: None)
     assert (replayed.customers, replayed.persons) == ((), 0)
     later = [row | {"occurred_at": at("09:00", 1).isoformat()} for row in call("c-20", "09:00", OTHER, BEN)]
-    assert land(callmart, customer, later)[0] == len(later)
+    assert booked(callmart, customer, later)[0] == len(later)
 
 
 def test_days_from_before_the_erasures_still_land(
     callmart: Callmart, customer: int, after: Counter[Any]
 ) -> None:
     """A key with another layer is no other key."""
-    assert land(callmart, customer, call("c-30", "14:00", OTHER, BEN)) == (3, 0, 0)
+    assert booked(callmart, customer, call("c-30", "14:00", OTHER, BEN)) == (3, 0, 0)
 
 
 def test_under_another_key_nothing_from_before_the_end_lands(
@@ -222,5 +208,5 @@ def test_a_stale_key_does_not_land(callmart: Callmart, customer: int, after: Cou
         owner.execute("insert into ops.rotation (customer_id) values (%s)", [customer])
         owner.commit()
         with pytest.raises(UserError, match="the key of a customer is being rotated"):
-            land(callmart, customer, call("c-40", "15:00", OTHER, BEN))
+            booked(callmart, customer, call("c-40", "15:00", OTHER, BEN))
         owner.execute("delete from ops.rotation")

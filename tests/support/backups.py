@@ -11,6 +11,7 @@ from callmart.access import rights
 from callmart.backup import backup, restore
 from callmart.backup.manifest import Manifest
 from callmart.base.settings import PROJECT, Privacy, Tableau
+from callmart.database import ledger
 from callmart_home import Callmart
 from commands import command_of
 from tableau_emulator.process import Emulator
@@ -27,6 +28,14 @@ def with_settings(callmart: Callmart, **settings: Any) -> Callmart:
     privacy = Privacy(ledger_copy=callmart.home.with_name(f"ledger-of-{callmart.home.name}"))
     update = {"backup_passphrase": SecretStr(PASSPHRASE), "privacy": privacy} | settings
     return Callmart(callmart.settings.model_copy(update=update))
+
+
+def with_ledger_copy(callmart: Callmart, folder: Path) -> Callmart:
+    """The same callmart with a passphrase, and with the copy of its ledger in another folder."""
+    copied = with_settings(callmart, privacy=Privacy(ledger_copy=folder / "ledger"))
+    with copied.connect() as connection:
+        ledger.close(connection, copied.settings)
+    return copied
 
 
 def publishing_to(emulator: Emulator) -> dict[str, Any]:

@@ -198,7 +198,10 @@ def _remove_unknown(connection: psycopg.Connection, settings: Settings) -> list[
     """Remove the days from which somebody was erased whom nobody can know again: with a layer that is not here, or with
     a former key of the customer. Commits. Returns a sentence per customer.
     """
-    customers = [customer for (customer,) in connection.execute(SQL["unknown_erasures"])]
+    customers = [
+        customer
+        for (customer,) in connection.execute("select customer_id from registry.former_key order by 1")
+    ]
     connection.commit()
     if customers:
         remove.remove(connection, settings, quietly)

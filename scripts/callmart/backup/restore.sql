@@ -13,18 +13,3 @@ select
     mart_group
 from access.mart inner join pg_catalog.pg_class on pg_class.oid = relation
 order by 1;
-
--- name: unknown_erasures
--- The customers of whom somebody was erased under a key that theirs never was: registry.kept_contract keeps nothing
--- from before that.
-select distinct e.customer_id
-from privacy.ledger_entry as e
-inner join registry.customer as c using (customer_id)
-where
-    e.kind in ('agent', 'caller')
-    and e.key_fingerprint <> c.key_fingerprint
-    and not exists (
-        select from registry.former_fingerprint as f
-        where f.customer_id = e.customer_id and f.key_fingerprint = e.key_fingerprint
-    )
-order by 1;

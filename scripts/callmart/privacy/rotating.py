@@ -251,14 +251,14 @@ def _key_anew(
     names = {"table": sql.SQL(table.relation), "rows": _rows_of(table)}
     parameters = {"customer": customer_id, "since": batch.since, "until": batch.until}
 
-    def found(statement: str, columns: list[str]) -> list[Any]:
+    def found(columns: list[str], is_key: LiteralString) -> list[Any]:
         values = sql.SQL(", ").join(map(sql.Identifier, columns))
-        query = sql.SQL(SQL[statement]).format(columns=values, **names)
+        query = sql.SQL(SQL["values"]).format(columns=values, is_key=sql.SQL(is_key), **names)
         return [value for (value,) in connection.execute(query, parameters)] if columns else []
 
     prefix = prefix_of(layer, "number")
-    numbers = {number: keyed_number(prefix, number) for number in found("numbers", table.numbers)}
-    texts = {text: layered(layer, text) for text in found("texts", table.texts)}
+    numbers = {number: keyed_number(prefix, number) for number in found(table.numbers, "value is not null")}
+    texts = {text: layered(layer, text) for text in found(table.texts, "raw.is_key(value)")}
     if not numbers and not texts:
         return 0
     _note_new(connection, numbers, texts)

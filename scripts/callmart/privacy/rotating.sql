@@ -102,24 +102,16 @@ from (
 ) as found
 order by found.start;
 
--- name: numbers
+-- name: values
+-- The keys in the columns of a batch. Whatever else is in a text, such as the random key of an erased agent, is no key of
+-- the customer's.
 select distinct value
 from (
     select unnest(array[{columns}]) as value
     from {table}
     where {rows}
 ) as found
-where value is not null;
-
--- name: texts
--- Whatever else is in such a column, such as the random key of an erased agent, is no key of the customer's.
-select distinct value
-from (
-    select unnest(array[{columns}]) as value
-    from {table}
-    where {rows}
-) as found
-where raw.is_key(value);
+where {is_key};
 
 -- name: make_new
 create temporary table if not exists new_number (former bigint primary key, new bigint not null) on commit drop;

@@ -27,6 +27,23 @@ where
         where p.customer_id = c.customer_id
     );
 
+-- The customers of whom somebody was erased under a key that theirs never was, not even before a rotation: from which day
+-- on there is nobody whom nobody can know again.
+create or replace view registry.former_key as
+select
+    e.customer_id,
+    max((e.until at time zone c.time_zone)::date) + 1 as kept_from
+from privacy.ledger_entry as e
+inner join registry.customer as c using (customer_id)
+where
+    e.kind in ('agent', 'caller')
+    and e.key_fingerprint <> c.key_fingerprint
+    and not exists (
+        select from registry.former_fingerprint as f
+        where f.customer_id = e.customer_id and f.key_fingerprint = e.key_fingerprint
+    )
+group by e.customer_id;
+
 -- The contracts that keep data today. Contracts that follow each other without a gap form a span, and only the span
 -- that covers today in the customer's time zone keeps data. So a customer without a contract today has no row. A
 -- detailed period that standard has followed counts as standard: data about agents is kept only for the detailed period
@@ -60,22 +77,6 @@ spans as (
         max(valid_from) filter (where option = 'standard' and valid_from <= today) over span as last_standard
     from numbered
     window span as (partition by customer_id, span_no)
-),
-
-former_key as (
-    select
-        e.customer_id,
-        max((e.until at time zone c.time_zone)::date) + 1 as kept_from
-    from privacy.ledger_entry as e
-    inner join registry.customer as c using (customer_id)
-    where
-        e.kind in ('agent', 'caller')
-        and e.key_fingerprint <> c.key_fingerprint
-        and not exists (
-            select from registry.former_fingerprint as f
-            where f.customer_id = e.customer_id and f.key_fingerprint = e.key_fingerprint
-        )
-    group by e.customer_id
 )
 
 select
@@ -84,7 +85,7 @@ select
     greatest(s.valid_from, f.kept_from) as valid_from,
     s.valid_until
 from spans as s
-left join former_key as f using (customer_id)
+left join registry.former_key as f using (customer_id)
 where s.covers_today and (s.valid_until > f.kept_from) is not false;
 
 -- From which day on a customer's list of contacts is kept. A customer that has not ordered it has no row.
