@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from backups import back_up, restored, with_ledger_copy
+from backups import back_up, restored, tables_with, with_ledger_copy
 from callmart.backup import restore
 from callmart.base.keys import LAYER, epochs, key_file, keyed
 from callmart_home import Callmart
@@ -44,17 +44,7 @@ def backups(old: Callmart, tmp_path_factory: pytest.TempPathFactory) -> tuple[Pa
 def found(callmart: Callmart, agent: str) -> set[str]:
     """The tables with a key of an agent, as it is or was."""
     keys = [keyed(key, "agent", agent) for key in epochs(key_file(callmart.home, NAMED).read_bytes())]
-    names = callmart.rows(
-        "select c.oid::regclass::text as name from pg_class as c where relkind in ('r', 'p') and not relispartition"
-        " and relnamespace::regnamespace::text in ('raw', 'store', 'registry', 'privacy', 'ops')"
-    )
-    return {
-        row["name"]
-        for row in names
-        if callmart.rows(
-            f"select from {row['name']} as t where to_jsonb(t)::text ~ %s limit 1", "|".join(keys)
-        )
-    }
+    return tables_with(callmart, "|".join(keys))
 
 
 def empty(make_callmart: MakeCallmart, like: Callmart) -> Callmart:

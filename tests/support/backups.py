@@ -78,6 +78,19 @@ def content(callmart: Callmart) -> dict[str, list[str]]:
     }
 
 
+def tables_with(callmart: Callmart, words: str) -> set[str]:
+    """The tables in which a regular expression is found, of a key for example."""
+    names = callmart.rows(
+        "select c.oid::regclass::text as name from pg_class as c where relkind in ('r', 'p') and not relispartition"
+        " and relnamespace::regnamespace::text in ('raw', 'store', 'registry', 'privacy', 'ops')"
+    )
+    return {
+        row["name"]
+        for row in names
+        if callmart.rows(f"select from {row['name']} as t where to_jsonb(t)::text ~ %s limit 1", words)
+    }
+
+
 def logins(callmart: Callmart) -> set[str]:
     """The roles of callmart that can log in, without the owner."""
     rows = callmart.rows("select rolname from pg_roles where rolcanlogin and rolname ~ '^callmart_'")

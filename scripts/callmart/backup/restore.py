@@ -198,10 +198,8 @@ def _remove_unknown(connection: psycopg.Connection, settings: Settings) -> list[
     """Remove the days from which somebody was erased whom nobody can know again: with a layer that is not here, or with
     a former key of the customer. Commits. Returns a sentence per customer.
     """
-    customers = [
-        customer
-        for (customer,) in connection.execute("select customer_id from registry.former_key order by 1")
-    ]
+    found = connection.execute("select customer_id from registry.former_key order by 1").fetchall()
+    customers = [customer for (customer,) in found]
     connection.commit()
     if customers:
         remove.remove(connection, settings, quietly)

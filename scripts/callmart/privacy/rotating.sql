@@ -103,8 +103,8 @@ from (
 order by found.start;
 
 -- name: values
--- The keys in the columns of a batch. Whatever else is in a text, such as the random key of an erased agent, is no key of
--- the customer's.
+-- The keys in the columns of a batch. Whatever else is in a text, such as the random key of an erased agent, is no key
+-- of the customer's.
 select distinct value
 from (
     select unnest(array[{columns}]) as value
