@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from backups import PASSPHRASE, back_up, logins, restored, with_ledger_copy
+from backups import PASSPHRASE, back_up, logins, restored, tables_with, with_ledger_copy
 from callmart.backup import manifest, restore
 from callmart.base.errors import UserError
 from callmart.base.keys import keyed
