@@ -197,6 +197,18 @@ def test_a_contact_who_was_erased_is_known_again_by_the_address(
     assert [(one.kind, one.keys) for one in found] == [("contact", frozenset({of_address(key, address)}))]
 
 
+def test_a_database_that_has_lost_the_secret_is_closed(
+    callmart: Callmart, customer: int, after: Counter[Any]
+) -> None:
+    """All that were erased were so under earlier layers of the key, and the secret is still theirs."""
+    with callmart.connect() as connection:
+        connection.execute("delete from privacy.secret where customer_id = %s", [customer])
+        found = ledger.compare(connection, callmart.settings)
+        assert found.differing == {customer}
+        ledger.mend(connection, callmart.settings)
+        assert ledger.compare(connection, callmart.settings) == ledger.Comparison()
+
+
 def test_a_stale_key_does_not_land(callmart: Callmart, customer: int, after: Counter[Any]) -> None:
     """A file that has passed the gate before a rotation is refused after it, and all files during one."""
     with callmart.connect() as owner, logins.connect(callmart.settings, "loader") as loader:
