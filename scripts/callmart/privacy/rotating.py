@@ -283,7 +283,7 @@ def _key_anew(
         **names,
     )
     rows = connection.execute(query, parameters).rowcount
-    connection.execute(SQL["note_vacuum"], {"relation": table.relation})
+    vacuum.note(connection, table.relation, whole=True)
     return rows
 
 
@@ -319,4 +319,4 @@ def _relabel(connection: psycopg.Connection, customer_id: int, layer: bytes) -> 
     _note_new(connection, {}, {label: new[label] for label in shown & new.keys()})
     for relation, column in columns:
         if connection.execute(filled("relabel", relation, column), parameters).rowcount:
-            connection.execute(SQL["note_vacuum"], {"relation": relation})
+            vacuum.note(connection, relation, whole=True)

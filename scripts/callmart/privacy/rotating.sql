@@ -132,11 +132,6 @@ from (
 ) as keyed
 where t.ctid = keyed.place;
 
--- name: note_vacuum
-insert into ops.to_vacuum (relation, is_whole)
-values (%(relation)s::regclass::text, true)
-on conflict (relation) do update set is_whole = true;
-
 -- name: labelled
 -- The columns of marts, and of their months, in which the label of a queue or line can be.
 select

@@ -1,5 +1,6 @@
 -- Whom the columns of all tables and views point to that dbt does not make (pointing.sql says how). An event leads to
--- its agent and its caller, a call to its caller. The audit log and a released day name who did it.
+-- its agent and its caller, a call to its caller. The audit log and a released day name who did it. That a report was
+-- opened is what its recipient did, if a customer has only one.
 --
 -- A column of a person has keys, unless it says `In clear`. A column of nobody in which a key can stand for a number
 -- says `Keyed`. A rotation of keys goes by that.
@@ -29,6 +30,8 @@ from (
         ('registry.queue', 'nobody. Keyed', 'queue_key'),
         ('registry.recipient', 'recipient. In clear', 'email'),
         ('registry.recipient', 'nobody', 'reports, mail_format'),
+        ('registry.report_use', 'recipient. In clear', 'report'),
+        ('registry.report_use', 'nobody', 'times'),
         ('registry.status_word', 'nobody', 'word, status'),
         ('raw.call', 'caller', 'call_key'),
         ('raw.event', 'agent', 'agent_key, device_key'),
@@ -68,7 +71,6 @@ from (
         ('ops.publication', 'nobody', 'state, project_id'),
         ('ops.quality_failure', 'nobody', 'build_id, mart, expectation'),
         ('ops.quality_result', 'nobody', 'build_id, mart, expectation, severity'),
-        ('ops.report_use', 'nobody', 'report, times'),
         ('ops.rotation', 'nobody', 'rows_keyed, reached, left_from'),
         ('ops.run', 'nobody', 'run_id, outcome, error'),
         ('ops.run_stage', 'nobody', 'run_id, stage, outcome, counts, error'),
