@@ -47,16 +47,16 @@ def main() -> None:
                 postgres.execute("alter system set autovacuum = off")
             for number in range(ROUNDS):
                 file = Path(folder) / f"{number}.parquet"
-                events = _write(file, date.today() - timedelta(days=30 + DAYS * number))
+                events = write_days(file, date.today() - timedelta(days=30 + DAYS * number))
                 copied = _copy(settings, file)
                 # Stopping writes out what is left, so that landing does not pay for the COPY.
                 server.stop(settings.home)
-                landed, cpu = _land(settings, file)
+                landed, cpu = land_file(settings, file)
                 server.stop(settings.home)
-                _write(file, date.today() - timedelta(days=40 + DAYS * (ROUNDS + number)))
+                write_days(file, date.today() - timedelta(days=40 + DAYS * (ROUNDS + number)))
                 _set_tombstones(settings, TOMBSTONES)
                 server.stop(settings.home)
-                _, asking = _land(settings, file)
+                _, asking = land_file(settings, file)
                 _set_tombstones(settings, {})
                 server.stop(settings.home)
                 out.print(
@@ -68,7 +68,7 @@ def main() -> None:
             server.stop(settings.home)
 
 
-def _write(file: Path, last_day: date) -> int:
+def write_days(file: Path, last_day: date) -> int:
     days = [last_day - timedelta(days=back) for back in reversed(range(DAYS))]
     agents = [f"user-{number}" for number in range(CONTACTS_PER_DAY // 130)]
     events = simulate(
@@ -78,15 +78,15 @@ def _write(file: Path, last_day: date) -> int:
     return int(events.num_rows)
 
 
-def _land(settings: Settings, file: Path) -> tuple[float, float]:
+def land_file(settings: Settings, file: Path) -> tuple[float, float]:
     """Seconds to land the file, by the clock and of CPU."""
     with logins.connect(settings, "loader") as loader:
-        begin, cpu = time.perf_counter(), _cpu(settings)
+        begin, cpu = time.perf_counter(), cpu_seconds(settings)
         landing.land(loader, settings, file, "auto", DEFAULTS)
-        return time.perf_counter() - begin, _cpu(settings) - cpu
+        return time.perf_counter() - begin, cpu_seconds(settings) - cpu
 
 
-def _cpu(settings: Settings) -> float:
+def cpu_seconds(settings: Settings) -> float:
     """CPU seconds so far of this process and of the server's processes, with those that have ended."""
     time.sleep(1)  # a process that ends is counted a moment later
     (postmaster,) = (file.read_text().split()[0] for file in settings.home.rglob("postmaster.pid"))

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from backups import PASSPHRASE, back_up, logins, restored, with_settings
+from backups import PASSPHRASE, back_up, logins, restored, tables_with, with_ledger_copy
 from callmart.backup import manifest, restore
 from callmart.base.errors import UserError
 from callmart.base.keys import keyed
@@ -35,11 +35,7 @@ MakeCallmart = Callable[..., Callmart]
 @pytest.fixture(scope="module")
 def old(played: Callmart, tmp_path_factory: pytest.TempPathFactory) -> Callmart:
     """A home whose ledger has a copy. Nobody was erased yet."""
-    copy = tmp_path_factory.mktemp("volume") / "ledger"
-    callmart = with_settings(played, privacy=Privacy(ledger_copy=copy))
-    with callmart.connect() as connection:
-        ledger.close(connection, callmart.settings)
-    return callmart
+    return with_ledger_copy(played, tmp_path_factory.mktemp("volume"))
 
 
 @pytest.fixture(scope="module")
@@ -62,21 +58,6 @@ def key(callmart: Callmart) -> str:
     return keyed(key_of(callmart, NAMED), "agent", AGENT)
 
 
-def traces(callmart: Callmart, whose: str) -> set[str]:
-    """The tables with the key of an agent."""
-    names = callmart.rows(
-        "select c.oid::regclass::text as name from pg_class as c where relkind in ('r', 'p') and not relispartition"
-        " and relnamespace::regnamespace::text in ('raw', 'store', 'registry', 'privacy', 'ops')"
-    )
-    return {
-        row["name"]
-        for row in names
-        if callmart.rows(
-            f"select from {row['name']} as t where to_jsonb(t)::text like %s limit 1", f"%{whose}%"
-        )
-    }
-
-
 @pytest.fixture(scope="module")
 def new(make_callmart: MakeCallmart, old: Callmart, backed_up: Path) -> Callmart:
     """Another home, restored by the command."""
@@ -92,11 +73,11 @@ def new(make_callmart: MakeCallmart, old: Callmart, backed_up: Path) -> Callmart
 
 
 def test_who_was_erased_since_the_backup_is_gone(old: Callmart, new: Callmart) -> None:
-    assert {"store.agent", "store.agent_day"} <= traces(
+    assert {"store.agent", "store.agent_day"} <= tables_with(
         old, key(old)
     )  # the control: there nothing was built since
     assert key(new) == key(old)
-    assert traces(new, key(new)) == set()
+    assert tables_with(new, key(new)) == set()
     assert new.rows("select count(*) as n from raw.event where customer_id = %s", NAMED)[0]["n"] > 0
     assert ledger.file(new.settings).read_bytes() == ledger.file(old.settings).read_bytes()
     with new.connect() as connection:
@@ -121,7 +102,7 @@ def test_the_next_build_computes_the_days_without_the_person(new: Callmart) -> N
         list(hidden),
     )
     assert {row["call_date"] for row in rows} == hidden
-    assert traces(new, key(new)) == set()
+    assert tables_with(new, key(new)) == set()
     assert len(new.rows("select from store.agent where customer_id = %s", NAMED)) == 3
 
 
@@ -213,7 +194,7 @@ def test_a_lost_ledger_is_an_incident(
     assert not (callmart.home / "keys").exists()
     restored(callmart, backed_up, lost="site-lost")
     assert (tmp_path / "ledger").read_bytes() == ledger.file(callmart.settings).read_bytes()
-    assert "raw.event" in traces(callmart, key(callmart))
+    assert "raw.event" in tables_with(callmart, key(callmart))
     (incident,) = callmart.rows("select details from ops.audit_log where action = 'ledger lost'")
     assert incident["details"] == {"reason": "site-lost"}
     told = [str(one) for one in health.look(callmart.settings).troubles if one.kind == "ledger_lost"]
@@ -234,4 +215,4 @@ def test_a_kill_in_the_middle_begins_anew(
             restored(callmart, backed_up)
     assert not [role for role in logins(callmart) if "customer" in role]
     assert restored(callmart, backed_up).erased == 1
-    assert traces(callmart, key(callmart)) == set()
+    assert tables_with(callmart, key(callmart)) == set()

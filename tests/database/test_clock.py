@@ -44,6 +44,9 @@ ACTS = {
     "expire": [],
     "retire": ["queue_day", "--yes"],
     "run": [],
+    "keys rotate": ["--customer", "1001"],
+    "keys lost": ["--customer", "1001", "--yes"],
+    "keys attest": ["--customer", "1001"],
     "privacy open": ["--customer", "1001", "--kind", "agent"],
     "privacy forward": ["--customer", "1001"],
     "privacy verify": ["1", "--how", "code"],
@@ -64,6 +67,8 @@ LOOKS = {
     "dsn": ["--customer", "1001"],
     "report": ["traffic", "--customer", "1001", "--week", f"{YESTERDAY:%G-W%V}", "--out", "{folder}.csv"],
     "expire": ["--plan"],
+    "keys rotate": ["--customer", "1001", "--plan"],
+    "keys destroyed": ["--json"],
     "audit": ["--out", "{folder}"],
 }
 # What asks no clock: it touches no customer's data, or has a test of its own.
@@ -182,7 +187,7 @@ def test_two_machines_that_are_minutes_apart_are_in_doubt_on_any_day(
 
 def test_every_command_either_acts_or_looks_or_asks_no_clock() -> None:
     """A new command has to be put where it belongs."""
-    groups = {"registry", "access", "privacy"}
+    groups = {"registry", "access", "privacy", "keys"}
     every = typer.main.get_command(main.app).commands  # type: ignore[attr-defined]
     commands = every.keys() - groups | {
         f"{group} {name}" for group in groups for name in every[group].commands

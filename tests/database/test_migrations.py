@@ -246,7 +246,8 @@ COMMANDS = {
     "privacy answer": "1", "privacy approve": "1", "privacy close": "1", "privacy forward": "--customer 1001",
     "privacy open": "--customer 1001 --kind agent", "privacy refuse": "1 --because identity", "privacy status": "",
     "privacy verify": "1 --how code --alone", "privacy plan": "1", "privacy do": "1", "privacy prove": "1",
-    "privacy replay": "",
+    "privacy replay": "", "keys rotate": "--customer 1001", "keys lost": "--customer 1001 --yes",
+    "keys attest": "--customer 1001", "keys destroyed": "",
     "workbook": "drukte --customer 1001 --out a.twb", "report": "traffic --customer 1001 --out a.pdf", "mail": "",
     "preview": "traffic", "draw": "png",
 }  # fmt: skip
@@ -259,7 +260,7 @@ OTHERS = {
 
 
 def test_a_new_command_is_put_where_it_belongs() -> None:
-    groups = {"registry", "access", "privacy"}
+    groups = {"registry", "access", "privacy", "keys"}
     every = typer.main.get_command(main.app).commands  # type: ignore[attr-defined]
     commands = every.keys() - groups | {
         f"{group} {name}" for group in groups for name in every[group].commands

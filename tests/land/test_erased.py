@@ -24,7 +24,7 @@ from callmart_home import Callmart
 from erasing import erase, key_of, person
 from erasing import tombstones as written_tombstones
 from events import DETAILED, Row, at, event, log, ndjson, registry
-from landed import OWN
+from landed import OWN, booked, figures
 
 pytestmark = pytest.mark.dated
 
@@ -67,22 +67,6 @@ def day() -> list[Row]:
 
 def land(callmart: Callmart, customer: int, rows: list[Row]) -> Landed:
     return callmart.land_text(ndjson(*(row | {"customer_id": customer} for row in rows)))
-
-
-def booked(callmart: Callmart, customer: int, rows: list[Row]) -> tuple[int, ...]:
-    """Land rows; returns how many events landed, were repeated and were left out. The loader is told less."""
-    land(callmart, customer, rows)
-    counts = "select landed, repeated, erased from raw.file order by file_id desc limit 1"
-    return tuple(callmart.rows(counts)[0].values())
-
-
-def figures(callmart: Callmart, customer: int) -> Counter[Any]:
-    """What queues count: moments, events and queues."""
-    rows = callmart.rows(
-        "select occurred_at, event, queue from raw.event where customer_id = %s and call_key is not null",
-        customer,
-    )
-    return Counter(tuple(row.values()) for row in rows)
 
 
 def traces(callmart: Callmart, customer: int, kind: str, word: str) -> int:
@@ -358,16 +342,14 @@ def unread() -> Any:
 def test_tombstones_are_read_up_to_the_end_of_the_customer() -> None:
     """31 days longer, as a call that began before may end then. The later end of another customer changes nothing."""
     with pytest.raises(LookupError):
-        door(unread, of_1=UNTIL).without_erased(batch(UNTIL + timedelta(days=30)))
-    late = door(unread, of_1=UNTIL, of_2=at("00:00", 40)).without_erased(batch(UNTIL + timedelta(days=32)))
+        door(unread, of_1=UNTIL).let_in(batch(UNTIL + timedelta(days=30)))
+    late = door(unread, of_1=UNTIL, of_2=at("00:00", 40)).let_in(batch(UNTIL + timedelta(days=32)))
     assert late["erased"].to_pylist() == [None]
 
 
 def test_the_tombstone_stands_for_an_agent_in_a_call() -> None:
     made = tombstone(secret_of(KEY), "agent", WHO)
-    (mark,) = (
-        door(lambda: {(1, "agent", made): UNTIL}, of_1=UNTIL).without_erased(batch(at("10:00"))).to_pylist()
-    )
+    (mark,) = door(lambda: {(1, "agent", made): UNTIL}, of_1=UNTIL).let_in(batch(at("10:00"))).to_pylist()
     assert (mark["agent_key"], mark["agent"], mark["event_key"], mark["erased"]) == (None, None, 0, made)
 
 
@@ -376,8 +358,8 @@ def test_a_call_belongs_to_the_side_on_which_it_began() -> None:
     over_midnight = pa.concat_tables(
         [batch(UNTIL - timedelta(seconds=9)), batch(UNTIL + timedelta(seconds=9))]
     )
-    assert None not in door(lambda: known, of_1=UNTIL).without_erased(over_midnight)["erased"].to_pylist()
-    assert door(lambda: known, of_1=UNTIL).without_erased(batch(UNTIL))["erased"].to_pylist() == [None]
+    assert None not in door(lambda: known, of_1=UNTIL).let_in(over_midnight)["erased"].to_pylist()
+    assert door(lambda: known, of_1=UNTIL).let_in(batch(UNTIL))["erased"].to_pylist() == [None]
 
 
 # -- the server asks again -------------------------------------------------------------------------------------------

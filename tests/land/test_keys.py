@@ -1,15 +1,17 @@
 """A key stands in for each person, and each event has one by which it is known again."""
 
+import re
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from callmart.base.keys import keyed
+from callmart.base.keys import keyed, keyed_number, layered, prefix_of
 from callmart.land.gate import Defaults
 from callmart.land.prepare import prepare
 from landing import (
@@ -28,6 +30,8 @@ from landing import (
     row,
     taken,
 )
+
+KEY = re.compile("[0-9a-f]{32}")
 
 # -- Keys
 
@@ -70,6 +74,63 @@ def test_any_agent_id_gets_the_key_that_python_computes(
 ) -> None:
     (event,) = events_of(tmp_path_factory.mktemp("keys") / "events", [row("agent_connected", agent=agent)])
     assert event["agent_key"] == keyed(KEYS[DETAILED], "agent", agent)
+
+
+LAYERED = ("agent_key", "number_key", "device_key", "target_key", "queue", "line", "target")
+
+
+def with_layers(event: dict[str, Any], layers: list[bytes]) -> dict[str, Any]:
+    """An event with more layers on its keys, as Python adds them."""
+    for layer in layers:
+        prefix = prefix_of(layer, "number")
+        texts = {name: layered(layer, event[name]) for name in LAYERED if KEY.fullmatch(event[name] or "")}
+        numbers = {
+            name: keyed_number(prefix, event[name])
+            for name in ("event_key", "call_key")
+            if event[name] is not None
+        }
+        event = event | texts | numbers
+    return event
+
+
+@settings(max_examples=20, deadline=None)
+@given(
+    st.dictionaries(
+        st.sampled_from([DETAILED, ANONYMOUS, STANDARD]),
+        st.lists(st.binary(min_size=32, max_size=32), max_size=3),
+    )
+)
+def test_a_key_of_several_layers_gives_what_rotations_make_of_the_first(
+    tmp_path_factory: pytest.TempPathFactory, added: dict[int, list[bytes]]
+) -> None:
+    """Each customer has layers of its own, and so many. Names of numbers have keys, and all other names stay."""
+    whole = {customer: key + b"".join(added.get(customer, [])) for customer, key in KEYS.items()}
+    rows = [
+        row(name, **({"customer_id": customer, "call_id": f"c{customer}"} | values))
+        for customer in KEYS
+        for name, values in (
+            ("queue_joined", {"other_number": "0612345678", "queue": "020 555 1234"}),
+            ("agent_connected", {"agent": "SIP/1", "line": "desk", "queue": "sales", "event_id": "e1"}),
+            ("transferred", {"target_kind": "number", "target": "0201234567"}),
+            ("transferred", {"target_kind": "queue", "target": "0209876543"}),
+            ("call_started", {"platform": "sip_trunk", "line": "0881234567"}),
+            ("agent_status", {"agent": "SIP/1", "call_id": None}),
+        )
+    ]
+    path = tmp_path_factory.mktemp("layers") / "events"
+    path.write_text(as_csv(rows))
+    known = gate()
+    keys = pa.array([whole[customer] for customer in known.keys["customer_id"].to_pylist()], pa.binary())
+    of_all = replace(known, keys=known.keys.set_column(1, "key", keys))
+    first, found = (
+        taken(prepare(path, "auto", Defaults(None, "vcloud", False, None), each, LIMITS))
+        for each in (known, of_all)
+    )
+    assert len(first) == len(rows)
+    expected = [with_layers(event, added.get(event["customer_id"], [])) for event in first]
+    assert sorted(found, key=repr) == sorted(expected, key=repr)
+    numbers = {(event["customer_id"], event["number_key"]) for event in found if event["number_key"]}
+    assert numbers == {(customer, keyed(key, "number", "+31612345678")) for customer, key in whole.items()}
 
 
 @pytest.mark.parametrize(

@@ -10,11 +10,13 @@ from typing import Any, NamedTuple
 import pytest
 import typer
 
+from callmart.base.errors import UserError
 from callmart.base.keys import fingerprint_of, key_file, new_key
 from callmart.cli import main, terminal
 from callmart.privacy import letters, places, register, subject
 from commands import use
 from requests_of_persons import APPROVERS_PASSWORD, HASH, PLAN, Desk
+from rotations import rotate
 from today import TODAY
 
 pytestmark = pytest.mark.dated
@@ -279,6 +281,54 @@ def test_a_missing_key_stops_before_anything_is_entered(desk: Desk, command: Com
         key.write_bytes(kept)
     assert said.startswith("the key of customer 1 is missing")
     assert register.requests(desk.officer) == []
+
+
+def test_a_missing_key_blocks_a_request_and_says_to_tell_the_contact(desk: Desk, command: Command) -> None:
+    command("open", "--customer", ONE, "--kind", "caller", lines=(CONTACT, "0612345678"))
+    (found,) = register.requests(desk.officer)
+    command("verify", found.number, "--how", "code", "--alone")
+    key = key_file(desk.callmart.home, ONE)
+    away = key.rename(key.with_suffix(".away"))
+    try:
+        said = command("plan", found.number, lines=("0612345678",))
+    finally:
+        away.rename(key)
+    assert (said.code, said.out) == (1, "")
+    assert said.err.startswith(
+        f"request {found.number} is blocked by keys and secrets: the key of customer 1 is missing"
+    )
+    assert "tell the contact why it takes longer (docs/privacy.md has the letter)" in said.err
+    (found,) = register.requests(desk.officer)
+    assert (found.blocked_place, found.blocked_code, found.state) == ("keys and secrets", "key", "identified")
+
+
+def test_after_a_rotation_requests_are_about_the_same_persons(desk: Desk, command: Command) -> None:
+    command("open", "--customer", ONE, "--kind", "caller", lines=(CONTACT, "0612345678"))
+    (found,) = register.requests(desk.officer)
+    command("verify", found.number, "--how", "code", "--alone")
+    rotate(desk.callmart, ONE)
+    key = key_file(desk.callmart.home, ONE).read_bytes()
+    for number, same in (("+31612345678", True), ("+31612345679", False)):
+        about = subject.subject(key, "caller", number)
+        assert register.is_about(desk.officer, found.number, about) is same
+    (after,) = register.requests(desk.officer)
+    assert (after.customer_is, after.state) == ("here", "identified")
+    again = ("open", "--customer", ONE, "--kind", "caller")
+    assert "is about the same person, and still open" in mistake(
+        command(*again, lines=(CONTACT, "06 12345678"))
+    )
+    assert command(*again, lines=(CONTACT, "0612345679")).code == 0, "the contact is known as before"
+
+
+def test_while_a_request_is_carried_out_its_key_stays(desk: Desk, command: Command) -> None:
+    number = desk.open(ONE, CONTACT)
+    desk.bring(number, "executing")
+    for state, step in (("executing", "do"), ("proving", "prove")):
+        desk.owner.execute("update privacy.request set state = %s where number = %s", [state, number])
+        with pytest.raises(
+            UserError, match=f"request {number} .* has begun; finish it with `callmart privacy {step}"
+        ):
+            rotate(desk.callmart, ONE)
 
 
 def test_at_a_terminal_it_is_hidden_and_asked_twice(monkeypatch: pytest.MonkeyPatch) -> None:

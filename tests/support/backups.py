@@ -11,6 +11,7 @@ from callmart.access import rights
 from callmart.backup import backup, restore
 from callmart.backup.manifest import Manifest
 from callmart.base.settings import PROJECT, Privacy, Tableau
+from callmart.database import ledger
 from callmart_home import Callmart
 from commands import command_of
 from tableau_emulator.process import Emulator
@@ -27,6 +28,14 @@ def with_settings(callmart: Callmart, **settings: Any) -> Callmart:
     privacy = Privacy(ledger_copy=callmart.home.with_name(f"ledger-of-{callmart.home.name}"))
     update = {"backup_passphrase": SecretStr(PASSPHRASE), "privacy": privacy} | settings
     return Callmart(callmart.settings.model_copy(update=update))
+
+
+def with_ledger_copy(callmart: Callmart, folder: Path) -> Callmart:
+    """The same callmart with a passphrase, and with the copy of its ledger in another folder."""
+    copied = with_settings(callmart, privacy=Privacy(ledger_copy=folder / "ledger"))
+    with copied.connect() as connection:
+        ledger.close(connection, copied.settings)
+    return copied
 
 
 def publishing_to(emulator: Emulator) -> dict[str, Any]:
@@ -66,6 +75,19 @@ def content(callmart: Callmart) -> dict[str, list[str]]:
         )
         for row in names
         if row["name"] not in OWN + OF_ROLES
+    }
+
+
+def tables_with(callmart: Callmart, words: str) -> set[str]:
+    """The tables in which a regular expression is found, of a key for example."""
+    names = callmart.rows(
+        "select c.oid::regclass::text as name from pg_class as c where relkind in ('r', 'p') and not relispartition"
+        " and relnamespace::regnamespace::text in ('raw', 'store', 'registry', 'privacy', 'ops')"
+    )
+    return {
+        row["name"]
+        for row in names
+        if callmart.rows(f"select from {row['name']} as t where to_jsonb(t)::text ~ %s limit 1", words)
     }
 
 

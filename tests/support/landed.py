@@ -1,9 +1,11 @@
 """What the tests of landing on a server share: customers of their own, events, and the days that become dirty."""
 
+from collections import Counter
 from datetime import date, timedelta
+from typing import Any
 
 from callmart_home import Callmart
-from events import Row, at, event
+from events import Row, at, event, ndjson
 
 OWN = range(100, 160)  # detailed customers, of whom each test has its own
 CALL = {"call_id": "c-1", "queue": "sales"}
@@ -22,3 +24,19 @@ def dirty(callmart: Callmart, customer: int) -> set[date]:
         row["call_date"]
         for row in callmart.rows("select call_date from ops.dirty_day where customer_id = %s", customer)
     }
+
+
+def booked(callmart: Callmart, customer: int, rows: list[Row]) -> tuple[int, ...]:
+    """Land rows; returns how many events landed, were repeated and were left out. The loader is told less."""
+    callmart.land_text(ndjson(*(row | {"customer_id": customer} for row in rows)))
+    counts = "select landed, repeated, erased from raw.file order by file_id desc limit 1"
+    return tuple(callmart.rows(counts)[0].values())
+
+
+def figures(callmart: Callmart, customer: int) -> Counter[Any]:
+    """What queues count: moments, events and queues."""
+    rows = callmart.rows(
+        "select occurred_at, event, queue from raw.event where customer_id = %s and call_key is not null",
+        customer,
+    )
+    return Counter(tuple(row.values()) for row in rows)

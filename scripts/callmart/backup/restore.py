@@ -18,16 +18,16 @@ from callmart.backup import contents, manifest, programs, sealed
 from callmart.backup.manifest import DATABASE, KEYS, Manifest
 from callmart.base import sql_file
 from callmart.base.errors import UserError
-from callmart.base.keys import Whose, fingerprint_of, key_file, named, secret_file
-from callmart.base.person import Work
+from callmart.base.keys import Whose, fits, key_file, named, secret_file, with_fingerprint
+from callmart.base.person import Work, quietly
 from callmart.base.settings import Settings
 from callmart.database import clock, ledger, migrating, restoring, schema, vacuum
 from callmart.database.ledger import Lost
 from callmart.declarations import dbt_project, mart_tables
 from callmart.declarations.dbt_project import Mart
-from callmart.privacy import replaying
+from callmart.privacy import replaying, rotating
 from callmart.publish import installation
-from callmart.retention import expire, expiry_plan
+from callmart.retention import expire, expiry_plan, remove
 from callmart.upgrade import marts as changes
 
 SQL = sql_file.statements(__file__)
@@ -55,9 +55,12 @@ class Restored:
     problems: list[str]
 
 
-def open_backup(folder: Path, settings: Settings) -> Opened:
-    """Read a backup and check all of it. Raises UserError if it is not whole, if its keys can't be decrypted or don't
-    fit, or if a newer callmart has made its database. Needs no database.
+def open_backup(folder: Path, settings: Settings, later: Path | None = None) -> Opened:
+    """Read a backup and check all of it. `later` is a backup made since: of a key that was rotated in between it has
+    more layers, and these are taken.
+
+    Raises UserError if one is not whole, if its keys can't be decrypted or don't fit, or if a newer callmart has made
+    its database. Needs no database.
     """
     found = manifest.read(folder)
     if found.time_zone != settings.time_zone:
@@ -71,8 +74,11 @@ def open_backup(folder: Path, settings: Settings) -> Opened:
             "with that"
         )
     keys = _keys(folder, found, settings)
+    for whose, key in (_keys(later, manifest.read(later), settings) if later else {}).items():
+        if with_fingerprint(key, found.keys.get(whose, "")):
+            keys[whose] = key
     for whose, fingerprint in found.keys.items():
-        if whose not in keys or fingerprint_of(keys[whose]) != fingerprint:
+        if whose not in keys or not with_fingerprint(keys[whose], fingerprint):
             raise UserError(
                 f"the key of {named(whose)} in this backup is not the key of its data: use another backup"
             )
@@ -93,11 +99,11 @@ def restore_keys(
     keys = _keys(folder, manifest.read(folder), settings)
     restored, left = [], []
     for whose, fingerprint in contents.fingerprints(connection).items():
-        path = key_file(settings.home, whose)
-        if path.exists() and fingerprint_of(path.read_bytes()) == fingerprint:
+        if fits(settings.home, whose, fingerprint):
             continue
-        if whose in keys and fingerprint_of(keys[whose]) == fingerprint:
-            secret_file(path, keys[whose])
+        # A later backup's key has layers that were added since.
+        if whose in keys and with_fingerprint(keys[whose], fingerprint):
+            secret_file(key_file(settings.home, whose), keys[whose])
             restored.append(whose)
         else:
             left.append(whose)
@@ -145,21 +151,22 @@ def restore(
             clock.accept(connection, settings, accepted)
         clock.believe(connection, settings)
         expired = _expire(connection, settings)
-        replayed = _erase_again(connection, settings, lost)
-        problems = memberships.apply(connection, settings, marts).problems
+        erased = _erase_again(connection, settings, lost)
+        problems = _remove_unknown(connection, settings)
+        problems += memberships.apply(connection, settings, marts).problems
         _note(
             connection,
             backup,
             {
                 "expired": expired,
                 "takes over": take_over,
-                "erased again": replayed.persons,
+                "erased again": erased,
             },
         )
         restoring.end(connection)
         connection.commit()
     restoring.clear(connection)
-    return Restored(backup.manifest.rows, len(backup.manifest.tables), expired, replayed.persons, problems)
+    return Restored(backup.manifest.rows, len(backup.manifest.tables), expired, erased, problems)
 
 
 def _note(connection: psycopg.Connection, backup: Opened, done: dict[str, object]) -> None:
@@ -171,16 +178,36 @@ def _note(connection: psycopg.Connection, backup: Opened, done: dict[str, object
     )
 
 
-def _erase_again(connection: psycopg.Connection, settings: Settings, lost: Lost | None) -> replaying.Replayed:
-    """Erase again who was erased since the backup, before anybody can log in. Nothing is looked for on Tableau: a
-    restored home does not publish.
+def _erase_again(connection: psycopg.Connection, settings: Settings, lost: Lost | None) -> int:
+    """Erase again who was erased since the backup, before anybody can log in: first who was erased before keys were
+    rotated, and then, with each layer that was added since, those who were erased after it. Returns how many persons
+    that were. Nothing is looked for on Tableau: a restored home does not publish.
     """
 
     def refuse() -> None:
         raise UserError("a restore does not sign in to Tableau")
 
-    work = Work(connection, settings, refuse)
-    return replaying.replay(connection, settings, partial(replaying.erase_restored, work), lost)
+    erase = partial(replaying.erase_restored, Work(connection, settings, refuse))
+    erased = replaying.replay(connection, settings, erase, lost).persons
+    while rotating.add_next_layers(connection, settings):
+        erased += replaying.replay(connection, settings, erase).persons
+    return erased
+
+
+def _remove_unknown(connection: psycopg.Connection, settings: Settings) -> list[str]:
+    """Remove the days from which somebody was erased whom nobody can know again: with a layer that is not here, or with
+    a former key of the customer. Commits. Returns a sentence per customer.
+    """
+    found = connection.execute("select customer_id from registry.former_key order by 1").fetchall()
+    customers = [customer for (customer,) in found]
+    connection.commit()
+    if customers:
+        remove.remove(connection, settings, quietly)
+    return [
+        f"customer {customer}: since this backup somebody was erased under another key, so the days before that were "
+        "removed; if the key was rotated, restore again and name a backup made since with `--later-keys`"
+        for customer in customers
+    ]
 
 
 def _require_ledger(settings: Settings, backup: Opened, lost: Lost | None) -> None:

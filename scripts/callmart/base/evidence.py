@@ -94,6 +94,7 @@ CODES = (
     "extract",
     "failed",
     "held back",
+    "key",
     "landing",
     "lock",
     "log",

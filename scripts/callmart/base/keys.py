@@ -3,19 +3,22 @@ database.
 
 Whoever has a key can try all telephone numbers in minutes. Data is pseudonymous, not anonymous.
 
-A file holds one layer of 32 bytes. A rotated key will be the file with another layer behind the first: then the new
-pseudonym is the layer's HMAC of the old one. This version knows one layer, and refuses a file of another size.
+A file holds layers of 32 bytes. The first makes pseudonyms of values. A rotation adds a layer, which makes a new
+pseudonym of the old one, so that what stands can be keyed anew without the values. The database has the fingerprint of
+as many layers as its data was keyed with; a layer behind them is of a rotation that is not finished.
 """
 
 import hmac
 import os
 import secrets
+from functools import reduce
 from hashlib import sha256
 from pathlib import Path
 from typing import Literal
 
 from pydantic import SecretStr
 
+from callmart.base.disk import sync
 from callmart.base.errors import UserError
 
 RESTORE = "run `callmart restore FOLDER --keys` with the folder of a backup"
@@ -33,6 +36,8 @@ def secret_file(path: Path, content: str | bytes) -> None:
     draft.unlink(missing_ok=True)
     with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
         file.write(content.encode() if isinstance(content, str) else content)
+        file.flush()
+        os.fsync(file.fileno())
     draft.replace(path)
 
 
@@ -71,14 +76,54 @@ def ensure_key(home: Path, whose: Whose, fingerprint: str | None) -> bytes:
 
 
 def known_key(home: Path, whose: Whose, fingerprint: str) -> bytes:
-    """Return a key. Raises UserError if it is missing or has another fingerprint."""
+    """Return a key, with the layers that its data was keyed with. Raises UserError if it is missing or has another
+    fingerprint.
+    """
     path = key_file(home, whose)
     if not path.exists():
         raise UserError(f"the key of {named(whose)} is missing ({path}): {RESTORE}")
-    key = path.read_bytes()
-    if len(key) != LAYER or fingerprint_of(key) != fingerprint:
+    key = with_fingerprint(path.read_bytes(), fingerprint)
+    if key is None:
         raise UserError(f"{path} is not the key of {named(whose)}'s data: {RESTORE}")
     return key
+
+
+def fits(home: Path, whose: Whose, fingerprint: str) -> bool:
+    """Whether the home has the key with this fingerprint."""
+    path = key_file(home, whose)
+    return path.exists() and with_fingerprint(path.read_bytes(), fingerprint) is not None
+
+
+def with_fingerprint(file: bytes, fingerprint: str) -> bytes | None:
+    """The layers of a file, from the first on, that have this fingerprint together; None if none have."""
+    return next((key for key in epochs(file) if fingerprint_of(key) == fingerprint), None)
+
+
+def layers_of(key: bytes) -> list[bytes]:
+    """The layers of a key; none if the text is not as long as a key is."""
+    whole = range(0, len(key), LAYER) if len(key) % LAYER == 0 else ()
+    return [key[at : at + LAYER] for at in whole]
+
+
+def epochs(key: bytes) -> list[bytes]:
+    """The key as it was after each rotation, from its first layer alone to the whole."""
+    return [key[: LAYER * number] for number in range(1, len(layers_of(key)) + 1)]
+
+
+def first_layer(key: bytes) -> bytes:
+    """The key as it was before any rotation."""
+    return key[:LAYER]
+
+
+def add_layer(home: Path, whose: Whose, key: bytes) -> bytes:
+    """Write a key with a new layer behind it, synced to the disk, and return it. If the file has a layer already that
+    no data was keyed with, that is it.
+    """
+    path = key_file(home, whose)
+    if path.stat().st_size == len(key):
+        secret_file(path, key + secrets.token_bytes(LAYER))
+        sync(path.parent)
+    return path.read_bytes()[: len(key) + LAYER]
 
 
 def key_file(home: Path, whose: Whose) -> Path:
@@ -106,12 +151,24 @@ def fingerprint_of(key: bytes) -> str:
 def keyed(key: bytes, kind: str, value: str) -> str:
     """The pseudonym of a value: 128 bits of its HMAC, in hex. `kind` is agent, number, device, status, event
     or contact; of the installation, file or content."""
-    return hmac.digest(key, f"{kind}:{value}".encode(), "sha256").hex()[:32]
+    first, *others = layers_of(key)
+    return reduce(lambda pseudonym, layer: layered(layer, pseudonym), others, _hmac(first, f"{kind}:{value}"))
 
 
-def prefix_of(key: bytes, kind: str) -> bytes:
-    """The secret that keys the numbers of one kind: call or event."""
-    return hmac.digest(key, f"prefix:{kind}".encode(), "sha256")
+def layered(layer: bytes, pseudonym: str) -> str:
+    """The pseudonym that an added layer makes of a pseudonym."""
+    return _hmac(layer, pseudonym)
+
+
+def _hmac(layer: bytes, text: str) -> str:
+    return hmac.digest(layer, text.encode(), "sha256").hex()[:32]
+
+
+def prefix_of(layer: bytes, kind: str) -> bytes:
+    """The secret that keys the numbers of one kind. In the first layer it is call or event. Each other layer makes one
+    number of another, whatever it is of.
+    """
+    return hmac.digest(layer, f"prefix:{kind}".encode(), "sha256")
 
 
 def keyed_number(prefix: bytes, number: int) -> int:

@@ -10,7 +10,7 @@ from callmart.base.errors import UserError
 from callmart.base.keys import named
 from callmart.base.settings import settings
 from callmart.cli.terminal import database, end_with, out, plain
-from callmart.database import clock, ledger, server
+from callmart.database import clock, ledger, rotation, server
 from callmart.database.ledger import Lost
 from callmart.database.lock import exclusive
 
@@ -28,6 +28,7 @@ def backup(folder: Annotated[Path, typer.Argument(help="A new folder, outside CA
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # like Ctrl-C: what is half done is removed
     # Also a database of an earlier version: one backs it up before the upgrade.
     with database(applied=False) as connection, exclusive(connection):
+        rotation.refuse(connection)
         made = stage.back_up(connection, settings(), folder)
     size = sum(file.size for file in made.files.values())
     out.print(
@@ -52,6 +53,13 @@ def restore(
         bool,
         typer.Option("--keys", help="Only the keys that are missing here or don't fit. The data stays."),
     ] = False,
+    later_keys: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="A backup made since, if keys were rotated in between: to know again who was erased after that.",
+        ),
+    ] = None,
     accept: Annotated[
         str,
         typer.Option(
@@ -79,7 +87,7 @@ def restore(
         out.print(f"restore: {len(written)} keys restored, {len(left)} are not in this backup")
         end_with(f"the key of {named(whose)} is not in this backup: try another one" for whose in left)
     accepted = clock.parse_day("--accept", accept) if accept else None
-    opened = stage.open_backup(folder, settings())
+    opened = stage.open_backup(folder, settings(), later_keys)
     with server.connect(settings()) as connection:
         restored = stage.restore(
             connection, settings(), opened, accepted, take_over=take_over, lost=ledger_lost

@@ -7,7 +7,7 @@ import typer
 from callmart.base.errors import UserError
 from callmart.base.settings import settings
 from callmart.cli.terminal import Yes, database, end_with, err, out, plain
-from callmart.database import clock, schema
+from callmart.database import clock, rotation, schema
 from callmart.database.lock import exclusive
 from callmart.registry import applying, planning, states
 from callmart.registry import file as registry_file
@@ -35,6 +35,7 @@ def apply(file: Path, yes: Yes = False) -> None:
         if schema.has_registry(connection):
             schema.require(connection, settings().time_zone)
         schema.apply(connection, settings())
+        rotation.refuse(connection)
         clock.believe(connection, settings())
         changes = planning.plan(
             states.current_states(connection),

@@ -16,6 +16,7 @@ from callmart.cli import (
     doctor,
     examples,
     health,
+    keys,
     looking,
     preview,
     privacy,
@@ -38,6 +39,7 @@ for group in (stages, removing, looking, reports, preview, health, doctor, serve
 app.add_typer(customers.app, name="registry")
 app.add_typer(rights.app, name="access")
 app.add_typer(privacy.app, name="privacy")
+app.add_typer(keys.app, name="keys")
 
 # By SQLSTATE, where it would not help to run the same command again at once.
 REMEDIES = {

@@ -25,7 +25,7 @@ from callmart.base.person import Blocked, Kind, Person, Proof
 from callmart.base.settings import settings
 from callmart.cli.requests_shown import print_cells, print_counts, print_plan, print_proof, print_requests
 from callmart.cli.terminal import Json, database, end_with, looking, out, plain, progress, secret
-from callmart.database import clock
+from callmart.database import clock, rotation
 from callmart.database import ledger as records
 from callmart.database.ledger import Lost
 from callmart.privacy import places, register
@@ -59,6 +59,7 @@ def _officer() -> Iterator[tuple[psycopg.Connection, psycopg.Connection]]:
 @contextmanager
 def _believed() -> Iterator[psycopg.Connection]:
     with database() as owner:
+        rotation.refuse(owner)
         clock.believe(owner, settings())
         owner.commit()
         yield owner
@@ -427,7 +428,8 @@ def _person(
     """Ask for the person of a request again. Returns the customer's key, the person, and what was entered."""
     from callmart.privacy import persons, subject
 
-    key = subject.customer_key(owner, settings(), found.customer_id)
+    with _blocking(officer, found.number):
+        key = subject.customer_key(owner, settings(), found.customer_id)
     if found.kind is None or until is None or key is None or found.customer_is != "here":
         raise UserError(f"request {found.number} is {found.state}: {found.todo}")
     kind = cast(Kind, found.kind)

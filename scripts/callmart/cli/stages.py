@@ -25,7 +25,7 @@ from callmart.cli.terminal import (
     plain,
     progress,
 )
-from callmart.database import clock
+from callmart.database import clock, rotation
 
 app = typer.Typer()
 
@@ -48,6 +48,7 @@ def land(
 
     defaults = Defaults(customer, platform or "vcloud", platform is not None, timezone)
     with database() as connection:  # not `at_work`: files may be landed during a run
+        rotation.refuse(connection)
         clock.believe(connection, settings())
     with logins.connect(settings(), "loader") as loader, progress() as step:
         landed = []

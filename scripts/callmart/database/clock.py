@@ -16,6 +16,7 @@ from psycopg.types.json import Jsonb
 
 from callmart.base.errors import UserError
 from callmart.base.settings import Settings
+from callmart.database import rotation
 from callmart.database.lock import exclusive
 
 DAYS = 7  # callmart may do nothing for so long, over a holiday for example
@@ -98,8 +99,11 @@ def believe(connection: psycopg.Connection, settings: Settings) -> None:
 
 @contextmanager
 def guarded(connection: psycopg.Connection, settings: Settings) -> Iterator[None]:
-    """Let only one command work on this database, and only if the clock is believed. Commits before it yields."""
+    """Let only one command work on this database, and only if the clock is believed and no rotation of keys broke off.
+    Commits before it yields.
+    """
     with exclusive(connection):
+        rotation.refuse(connection)
         believe(connection, settings)
         connection.commit()
         yield

@@ -22,7 +22,7 @@ from psycopg.types.json import Jsonb
 from callmart.base import sql_file
 from callmart.base.disk import sync
 from callmart.base.errors import UserError, kind
-from callmart.base.keys import fingerprint_of, key_file
+from callmart.base.keys import epochs, fingerprint_of, key_file, with_fingerprint
 from callmart.base.person import Person
 from callmart.base.settings import Settings
 from callmart.database import chain, clock, vacuum
@@ -560,15 +560,16 @@ def _note_secrets(connection: psycopg.Connection, settings: Settings, entries: I
 
 
 def _secrets(connection: psycopg.Connection, settings: Settings, bodies: Iterable[Body]) -> dict[int, bytes]:
-    """The secrets of tombstones that were made with the customer's present key, as far as that is in this home."""
+    """The secrets of tombstones that were made with the customer's present key, before or after a rotation of it, as
+    far as that is in this home.
+    """
     made_with = {(body.customer_id, body.key) for body in bodies}
     found: dict[int, bytes] = {}
     for customer, fingerprint in _fingerprints(connection, (one for one, _ in made_with)).items():
         path = key_file(settings.home, customer)
-        if (customer, fingerprint) in made_with and path.exists():
-            key = path.read_bytes()
-            if fingerprint_of(key) == fingerprint:
-                found[customer] = secret_of(key)
+        key = with_fingerprint(path.read_bytes(), fingerprint) if path.exists() else None
+        if key and any((customer, fingerprint_of(epoch)) in made_with for epoch in epochs(key)):
+            found[customer] = secret_of(key)
     return found
 
 

@@ -9,7 +9,7 @@ import hmac
 from hashlib import sha256
 from typing import Literal
 
-from callmart.base.keys import keyed
+from callmart.base.keys import first_layer, keyed
 from callmart.base.spelling import plain
 
 Kind = Literal["agent", "device", "caller", "call", "contact", "recipient", "name"]
@@ -20,8 +20,8 @@ BEGINNING = 6  # characters
 
 
 def secret_of(key: bytes) -> bytes:
-    """The secret of a customer's tombstones."""
-    return hmac.digest(key, b"tombstones", "sha256")
+    """The secret of a customer's tombstones. A rotation leaves it as it is: what was erased can't be keyed anew."""
+    return hmac.digest(first_layer(key), b"tombstones", "sha256")
 
 
 def tombstone(secret: bytes, kind: Kind, pseudonym: str) -> str:

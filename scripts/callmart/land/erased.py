@@ -8,19 +8,26 @@
 | with an erased caller's number, an erased agent's device, or one of them as its target | handed over without that |
 
 The server knows which of them it has already (raw.settle_erased). It also asks the tombstones again.
+
+A tombstone is of a pseudonym as it was when the person was erased. So a batch comes to the door once per layer of the
+keys, before a rotation's layer is added. The server sees the last pseudonyms only, so it is told which of them are of
+persons erased before a rotation.
 """
 
 from datetime import timedelta
-from functools import cache
+from functools import cache, reduce
+from typing import Any
 
 import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from callmart.base import sql_file
+from callmart.base.keys import layered, layers_of
 from callmart.base.raw_format import AGENT_ENDS
 from callmart.database.tombstones import BEGINNING, Kind, of_call, secret_of, tombstone
-from callmart.land.gate import Gate
+from callmart.land.gate import Gate, added_layers
+from callmart.land.keying import with_layer
 
 SQL = sql_file.statements(__file__)
 WITHOUT_ERASED = SQL["without_erased"].format(agent_ends=AGENT_ENDS)
@@ -46,6 +53,9 @@ FOUND = pa.schema(
         ("until", pa.timestamp("us", "UTC")),
     ]
 )
+TOLD_SCHEMA = pa.schema(
+    [("customer_id", pa.int32()), ("kind", pa.string()), ("key", pa.string()), ("tombstone", pa.string())]
+)
 
 
 class Door:
@@ -55,19 +65,48 @@ class Door:
         self._connection = connection
         self._until = gate.erased_until
         self._erased = cache(lambda: _Erased(gate))  # read once per file
+        self._layers = added_layers(gate)
+        self._added = {row["customer_id"]: layers_of(row["key"])[1:] for row in gate.keys.to_pylist()}
+        self._told: set[tuple[int, str, str, str]] = set()  # by TOLD_SCHEMA
         self.left_out = 0
 
-    def without_erased(self, events: pa.Table) -> pa.Table:
-        """The events of a batch, those of erased persons as the server may have them. They get a column `erased`."""
-        unerased = events.append_column("erased", pa.nulls(events.num_rows, pa.string()))
-        found = self._erased().found_in(events) if self._concerns(events) else None
+    @property
+    def told(self) -> pa.Table:
+        """The keys of persons who were erased before a rotation, as the file has them now."""
+        return pa.Table.from_pylist(
+            [dict(zip(TOLD_SCHEMA.names, one, strict=True)) for one in sorted(self._told)], TOLD_SCHEMA
+        )
+
+    def let_in(self, events: pa.Table) -> pa.Table:
+        """The events of a batch with all layers of their keys, those of erased persons as the server may have them.
+        They get a column `erased`.
+        """
+        events = events.append_column("erased", pa.nulls(events.num_rows, pa.string()))
+        for number, layer in enumerate(self._layers):
+            events, found = self._without_erased(events)
+            self._tell(found, number)
+            events = with_layer(self._connection, events, layer)
+        return self._without_erased(events)[0]
+
+    def _tell(self, found: list[dict[str, Any]], number: int) -> None:
+        """Note the last pseudonyms of those who were found before this layer was added."""
+        for one in found:
+            customer = one["customer_id"]
+            layers = self._added[customer][number:]
+            if one["kind"] != "call" and layers:
+                key = reduce(lambda pseudonym, layer: layered(layer, pseudonym), layers, one["key"])
+                self._told.add((customer, one["kind"], key, one["tombstone"]))
+
+    def _without_erased(self, events: pa.Table) -> tuple[pa.Table, list[dict[str, Any]]]:
+        """The events that may be handed over, and what was found in them, by FOUND."""
+        found = self._erased().found_in(events) if self._concerns(events) else []
         if not found:
-            return unerased
+            return events, []
         self._connection.register("admitted", events)
-        self._connection.register("found", found)
+        self._connection.register("found", pa.Table.from_pylist(found, FOUND))
         let_in = self._connection.sql(WITHOUT_ERASED).to_arrow_table()
         self.left_out += events.num_rows - let_in.num_rows
-        return let_in.select(unerased.column_names).cast(unerased.schema)
+        return let_in.select(events.column_names).cast(events.schema), found
 
     def _concerns(self, events: pa.Table) -> bool:
         """Whether the batch has rows of a customer from before the end of what was erased of that customer."""
@@ -99,9 +138,9 @@ class _Erased:
             for kind, begins in begin.items()
         }
 
-    def found_in(self, events: pa.Table) -> pa.Table:
+    def found_in(self, events: pa.Table) -> list[dict[str, Any]]:
         """The keys in a batch that are of somebody who was erased, by FOUND, each once."""
-        found = {}
+        found: dict[tuple[int, str, Any], dict[str, Any]] = {}
         for kind, column in KEYS:
             keys = pc.unique(events[column])
             suspects = keys.filter(pc.is_in(_beginnings(keys), value_set=self._beginnings[kind]))
@@ -116,7 +155,7 @@ class _Erased:
                     found[customer, kind, key] = {
                         "customer_id": customer, "kind": kind, name: key, "tombstone": made, "until": until,
                     }  # fmt: skip
-        return pa.Table.from_pylist(list(found.values()), FOUND)
+        return list(found.values())
 
 
 def _beginnings(keys: pa.Array) -> pa.Array:

@@ -1,7 +1,7 @@
 -- Takes the persons who were erased out of a batch. `admitted` is the batch, `found` says which of its keys are theirs.
 
 -- name: without_erased
--- The events that may be handed over. `erased` says what was done to one.
+-- The events that may be handed over. `erased` says what was done to one; it may have been done at an earlier layer.
 with began as (
     select
         customer_id,
@@ -48,12 +48,14 @@ asked as (
 
 marked as (
     select
-        *,
-        case
-            when is_erased_call then 'call'
-            when of_agent then tombstone_of_agent
-            when has_number or has_target or has_device then 'part'
-        end as erased
+        * replace (
+            case
+                when is_erased_call then 'call'
+                when of_agent then tombstone_of_agent
+                when erased is not null then erased
+                when has_number or has_target or has_device then 'part'
+            end as erased
+        )
     from asked
     where is_erased_call or not of_agent or call_key is not null
 )

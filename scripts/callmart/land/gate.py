@@ -3,12 +3,13 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time
+from typing import Any
 from zoneinfo import ZoneInfo, available_timezones
 
 import pyarrow as pa
 
 from callmart.base.errors import UserError
-from callmart.base.keys import prefix_of
+from callmart.base.keys import layers_of, prefix_of
 
 # Until when somebody was erased, by customer, kind and tombstone.
 Tombstones = Mapping[tuple[int, str, str], datetime]
@@ -22,7 +23,7 @@ class Gate:
     contracts: pa.Table
     customers: pa.Table  # customer_id int32, time_zone, anonymous_agents
     statuses: pa.Table  # customer_id int32, word, status
-    keys: pa.Table  # customer_id int32, key (32 bytes); only customers with a contract
+    keys: pa.Table  # customer_id int32, key (32 bytes per layer); only customers with a contract
     latest: datetime  # a day ahead of the database's clock; later events are rejected
     # Customers of whom somebody was erased, and until when.
     erased_until: Mapping[int, datetime] = field(default_factory=dict)
@@ -81,19 +82,56 @@ def contract_periods(gate: Gate) -> pa.Table:
 
 
 def secrets(gate: Gate) -> pa.Table:
-    """Return the customers' keys, prepared for an HMAC and for the keys of calls and events."""
+    """Return the first layers of the customers' keys, prepared for an HMAC and for the keys of calls and events."""
     rows = [
         {
-            "customer_id": row["customer_id"],
-            "inner_key": bytes(byte ^ 0x36 for byte in padded),
-            "outer_key": bytes(byte ^ 0x5C for byte in padded),
-            "call_prefix": prefix_of(row["key"], "call"),
-            "event_prefix": prefix_of(row["key"], "event"),
+            "customer_id": customer,
+            **_for_hmac(layers[0]),
+            "call_prefix": prefix_of(layers[0], "call"),
+            "event_prefix": prefix_of(layers[0], "event"),
         }
-        for row in gate.keys.to_pylist()
-        for padded in (row["key"].ljust(64, b"\0"),)  # SHA-256 works on blocks of 64 bytes
+        for customer, layers in _layers(gate)
     ]
-    names = "inner_key", "outer_key", "call_prefix", "event_prefix"
+    return _of_customers(rows, "inner_key", "outer_key", "call_prefix", "event_prefix")
+
+
+def added_layers(gate: Gate) -> list[pa.Table]:
+    """Return the layers that rotations have added, in their order, prepared likewise. Each has the customers that have
+    so many.
+    """
+    deepest = max((len(layers) for _, layers in _layers(gate)), default=1)
+    return [
+        _of_customers(
+            [
+                {
+                    "customer_id": customer,
+                    **_for_hmac(layers[number]),
+                    "prefix": prefix_of(layers[number], "number"),
+                }
+                for customer, layers in _layers(gate)
+                if number < len(layers)
+            ],
+            "inner_key",
+            "outer_key",
+            "prefix",
+        )
+        for number in range(1, deepest)
+    ]
+
+
+def _layers(gate: Gate) -> list[tuple[int, list[bytes]]]:
+    return [(row["customer_id"], layers_of(row["key"])) for row in gate.keys.to_pylist()]
+
+
+def _for_hmac(layer: bytes) -> dict[str, bytes]:
+    padded = layer.ljust(64, b"\0")  # SHA-256 works on blocks of 64 bytes
+    return {
+        "inner_key": bytes(byte ^ 0x36 for byte in padded),
+        "outer_key": bytes(byte ^ 0x5C for byte in padded),
+    }
+
+
+def _of_customers(rows: list[dict[str, Any]], *names: str) -> pa.Table:
     return pa.Table.from_pylist(
         rows, pa.schema([("customer_id", pa.int32()), *((name, pa.binary()) for name in names)])
     )

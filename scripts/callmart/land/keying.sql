@@ -1,13 +1,18 @@
 -- Replaces persons by keys, and gives each event a key of its own. `judged` stands for the query that judges them.
 
 -- name: macros
+create temp macro layered(inner_key, outer_key, text) as
+left(sha256(outer_key || unhex(sha256(inner_key || encode(text)))), 32);
+
 create temp macro keyed(inner_key, outer_key, kind, value) as
-left(sha256(outer_key || unhex(sha256(inner_key || encode(kind || ':' || value)))), 32);
+layered(inner_key, outer_key, kind || ':' || value);
 
 -- The 64 bits that anybody can compute: those of md5_number_lower, which takes five times as long.
 create temp macro digest(text) as (md5_number(text) >> 64)::ubigint;
 
 create temp macro signed(number) as (number::hugeint - 9223372036854775808)::bigint;
+
+create temp macro unsigned(number) as (number::hugeint + 9223372036854775808)::ubigint;
 
 -- The key of a call or an event, as in keys.keyed_number.
 create temp macro keyed_number(prefix, number) as
@@ -205,3 +210,49 @@ from numbered
 left join names as queues on numbered.customer_id = queues.customer_id and numbered.queue = queues.name
 left join names as lines on numbered.customer_id = lines.customer_id and numbered.line = lines.name
 left join names as targets on numbered.customer_id = targets.customer_id and numbered.target = targets.name;
+
+-- name: with_layer
+-- A batch with one more layer on its keys. `admitted` is the batch, `layer` has the customers whose key has that layer.
+-- A name that has the form of a key is one. What the server gives a random key needs none.
+with persons as (
+    select distinct
+        customer_id,
+        unnest([agent_key, number_key, device_key, target_key, queue, line, target]) as former
+    from admitted
+    inner join layer using (customer_id)
+),
+
+keys as (
+    select
+        customer_id,
+        former,
+        layered(inner_key, outer_key, former) as key
+    from persons
+    inner join layer using (customer_id)
+    where regexp_full_match(former, '[0-9a-f]{32}')
+)
+
+select
+    e.* replace (
+        case
+            when layer.prefix is null or e.erased is not null then e.event_key
+            else keyed_number(layer.prefix, unsigned(e.event_key))
+        end as event_key,
+        coalesce(keyed_number(layer.prefix, unsigned(e.call_key)), e.call_key) as call_key,
+        coalesce(agents.key, e.agent_key) as agent_key,
+        coalesce(numbers.key, e.number_key) as number_key,
+        coalesce(devices.key, e.device_key) as device_key,
+        coalesce(target_keys.key, e.target_key) as target_key,
+        coalesce(queues.key, e.queue) as queue,
+        coalesce(lines.key, e.line) as line,
+        coalesce(targets.key, e.target) as target
+    )
+from admitted as e
+left join layer on e.customer_id = layer.customer_id
+left join keys as agents on e.customer_id = agents.customer_id and e.agent_key = agents.former
+left join keys as numbers on e.customer_id = numbers.customer_id and e.number_key = numbers.former
+left join keys as devices on e.customer_id = devices.customer_id and e.device_key = devices.former
+left join keys as target_keys on e.customer_id = target_keys.customer_id and e.target_key = target_keys.former
+left join keys as queues on e.customer_id = queues.customer_id and e.queue = queues.former
+left join keys as lines on e.customer_id = lines.customer_id and e.line = lines.former
+left join keys as targets on e.customer_id = targets.customer_id and e.target = targets.former;

@@ -225,6 +225,7 @@ def _store(
     _refuse_too_many_rejects(settings, path, prepared)
     _ingest(cursor, "incoming_reject", prepared.rejects)
     _ingest(cursor, "incoming_agent", prepared.agents)
+    _ingest(cursor, "incoming_erased", prepared.told)
     landed, repeated, erased = _one(
         cursor,
         "select landed, repeated, of_erased"

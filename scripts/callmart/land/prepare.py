@@ -74,7 +74,7 @@ class Prepared:
         if judged.num_rows < table.num_rows:
             self._count_turned_away()
         self._reject(judged.filter(pc.is_valid(judged["fault"])))
-        events = self._door.without_erased(judged.filter(pc.is_null(judged["fault"])))
+        events = self._door.let_in(judged.filter(pc.is_null(judged["fault"])))
         self._note_agents(events)
         return self._stored(events).combine_chunks()
 
@@ -103,6 +103,11 @@ class Prepared:
     def erased(self) -> int:
         """The number of events that were left out because their agent was erased."""
         return self._door.left_out
+
+    @property
+    def told(self) -> pa.Table:
+        """The keys of persons who were erased before a rotation (Door.told)."""
+        return self._door.told
 
     @property
     def agents(self) -> pa.Table:

@@ -31,7 +31,7 @@ from callmart.land.gate import Defaults
 from callmart.mailing import mailing
 from callmart.opening import opening
 from callmart.operations.record import DONE, FAILED, INTERRUPTED, PROBLEMS, Record
-from callmart.privacy import embedded
+from callmart.privacy import embedded, rotating
 from callmart.publish import publishing, tableau
 from callmart.retention import expire, remove
 from callmart.upgrade import upgrading
@@ -101,11 +101,13 @@ def run(connection: psycopg.Connection, settings: Settings, on_step: OnStep) -> 
     """Remove what no contract keeps, expire, make months, land the folders of callmart.toml, then build, validate,
     open, extract, publish, and mail if callmart does that.
 
-    Raises UserError if the run may not begin: another run is at work, the clock is not believed, no Tableau server is
-    set, or a mart waits for its upgrade. Everything that goes wrong later is in `problems`.
+    A rotation of keys that broke off is finished first. Raises UserError if the run may not begin: that can't be
+    finished, another run is at work, the clock is not believed, no Tableau server is set, or a mart waits for its
+    upgrade. Everything that goes wrong later is in `problems`.
     """
     tableau.require_server(settings)
     upgrading.require(connection, settings)
+    rotating.finish(connection, settings, on_step)
     ran = Ran()
     has_begun = False
     try:

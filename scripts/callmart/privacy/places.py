@@ -113,6 +113,7 @@ PLACES: tuple[Place, ...] = (
             for name in (
                 "version*",
                 "customer",
+                "former_fingerprint",
                 "contract",
                 "queue",
                 "line",

@@ -8,7 +8,7 @@ from psycopg import sql
 from psycopg.types.json import Jsonb
 
 from callmart.base import sql_file
-from callmart.base.keys import known_key
+from callmart.base.keys import epochs, known_key
 from callmart.base.person import Person, Work
 from callmart.base.settings import Settings
 from callmart.database import ledger, vacuum
@@ -120,8 +120,10 @@ def _returned(connection: psycopg.Connection, settings: Settings) -> Iterator[Pe
     untils = {(customer_id, kind, mark): until for customer_id, kind, mark, until in marks}
     for customer_id, kind, address, fingerprint in addresses:
         key = known_key(settings.home, customer_id, fingerprint)
-        pseudonym = of_address(key, address)
-        until = untils.get((customer_id, kind, tombstone(secret_of(key), kind, pseudonym)))
+        made = (tombstone(secret_of(key), kind, of_address(epoch, address)) for epoch in epochs(key))
+        until = max(
+            (untils[mark] for one in made if (mark := (customer_id, kind, one)) in untils), default=None
+        )
         if until is not None:
             own = frozenset({address})
-            yield Person(customer_id, kind, own, frozenset({pseudonym}), until, own)
+            yield Person(customer_id, kind, own, frozenset({of_address(key, address)}), until, own)

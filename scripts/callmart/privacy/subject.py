@@ -4,7 +4,8 @@ import psycopg
 
 from callmart.base import sql_file, telephone
 from callmart.base.errors import UserError
-from callmart.base.keys import keyed, known_key
+from callmart.base.keys import first_layer, keyed, known_key
+from callmart.base.person import Blocked
 from callmart.base.settings import Settings
 from callmart.base.spelling import plain
 from callmart.database.tombstones import of_address
@@ -12,13 +13,22 @@ from callmart.registry.contacts import key_contacts
 
 SQL = sql_file.statements(__file__)
 
+KEYS = "keys and secrets"  # the place
+
 
 def customer_key(connection: psycopg.Connection, settings: Settings, customer_id: int) -> bytes | None:
-    """The key of a customer. None if there is no such customer, or if it never had data. Raises UserError if the key is
-    missing.
+    """The key of a customer. None if there is no such customer, or if it never had data. Raises Blocked if the key is
+    missing: without it nobody can be found.
     """
     found = connection.execute(SQL["fingerprint"], {"customer": customer_id}).fetchone()
-    return known_key(settings.home, customer_id, found[0]) if found else None
+    try:
+        return known_key(settings.home, customer_id, found[0]) if found else None
+    except UserError as missing:
+        blocked = Blocked(
+            "key", f"{missing}; tell the contact why it takes longer (docs/privacy.md has the letter)"
+        )
+        blocked.place = KEYS
+        raise blocked from None
 
 
 def normalised(connection: psycopg.Connection, customer_id: int, kind: str, word: str) -> str:
@@ -37,9 +47,9 @@ def normalised(connection: psycopg.Connection, customer_id: int, kind: str, word
 
 
 def subject(key: bytes, kind: str, normal: str) -> str:
-    """How the register knows a person."""
+    """How the register knows a person. A rotation adds its layer to the whole, and so not to the pseudonym in it."""
     pseudonym = {"caller": "number", "agent": "agent"}.get(kind)
-    return keyed(key, f"privacy:{kind}", keyed(key, pseudonym, normal) if pseudonym else normal)
+    return keyed(key, f"privacy:{kind}", keyed(first_layer(key), pseudonym, normal) if pseudonym else normal)
 
 
 def asker(connection: psycopg.Connection, customer_id: int, key: bytes, word: str) -> str:

@@ -112,6 +112,7 @@ def forget_customer(connection: psycopg.Connection, settings: Settings, customer
     connection.execute(
         "update registry.customer set key_fingerprint = null where customer_id = %s", [customer_id]
     )
+    connection.execute("delete from registry.former_fingerprint where customer_id = %s", [customer_id])
     connection.execute("delete from registry.agent where customer_id = %s", [customer_id])
     connection.execute("delete from privacy.secret where customer_id = %s", [customer_id])
     _write(connection, customer_id, state, key)

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import psycopg
 
 from callmart.base.errors import UserError
-from callmart.base.keys import keyed, known_key
+from callmart.base.keys import epochs, keyed, known_key
 from callmart.base.settings import Settings
 from callmart.database.tombstones import Kind, of_address, of_name, secret_of, tombstone
 from callmart.registry.file import Customer, Registry
@@ -30,7 +30,9 @@ def refuse(connection: psycopg.Connection, settings: Settings, registry: Registr
         if customer.id not in fingerprints:
             continue
         key = known_key(settings.home, customer.id, fingerprints[customer.id])
-        for section, kind, pseudonym in _named(customer, key):
+        # A tombstone is of the pseudonym before the rotations that came later.
+        named = (one for known in epochs(key) for one in _named(customer, known))
+        for section, kind, pseudonym in named:
             if (kind, tombstone(secret_of(key), kind, pseudonym)) in found[customer.id]:
                 raise UserError(
                     f"customer {customer.id}: section `{section}` of the registry file still names somebody who was "

@@ -17,7 +17,7 @@ from psycopg.types.json import Jsonb
 
 from callmart.base import sql_file
 from callmart.base.errors import UserError, kind
-from callmart.base.keys import key_file
+from callmart.base.keys import fits, key_file
 from callmart.base.settings import Settings
 from callmart.database import vacuum
 from callmart.declarations import dbt_project, mart_tables
@@ -26,6 +26,7 @@ from callmart.mailing import places as outbox
 from callmart.opening import opening
 from callmart.registry.applying import forget_customer
 from callmart.reports import shelf
+from callmart.retention import destroyed
 from callmart.retention.unreferenced import unreferenced
 
 SQL = sql_file.statements(__file__)
@@ -116,6 +117,37 @@ def remove(
     return removed
 
 
+def start_over(connection: psycopg.Connection, settings: Settings, customer_id: int) -> Removed:
+    """Remove everything that was stored with a key that is lost, and make another key, so that the files that are still
+    there land again. Commits.
+
+    Raises UserError if the key is there, or if the customer has none.
+    """
+    fingerprint = _fingerprint(connection, customer_id)
+    if fingerprint is None:
+        raise UserError(f"customer {customer_id} has no key: `callmart status` lists the customers")
+    if fits(settings.home, customer_id, fingerprint):
+        raise UserError(f"nothing was removed: the key of customer {customer_id} is there, and fits its data")
+    counts = +_remove_customer(connection, settings, customer_id, mart_tables.of_customers(connection))
+    connection.execute("insert into registry.version default values")  # else files of several customers stay
+    connection.execute(
+        "insert into ops.audit_log (action, customer_id, details) values"
+        " ('removed', %(customer)s, %(counts)s), ('key lost', %(customer)s, '{}')",
+        {"customer": customer_id, "counts": Jsonb(counts)},
+    )
+    connection.commit()
+    vacuum.vacuum(connection)
+    return Removed(customer_id, True, dict(counts))
+
+
+def _fingerprint(connection: psycopg.Connection, customer_id: int) -> str | None:
+    """The fingerprint of the key that the customer's data was stored with; None if there was none."""
+    found = connection.execute(
+        "select key_fingerprint from registry.customer where customer_id = %s", [customer_id]
+    ).fetchone()
+    return found[0] if found else None
+
+
 def _follow_calendar(connection: psycopg.Connection) -> None:
     """Mark what a new day alone changes: days to build, and files with rows turned away before that can land now."""
     connection.execute("select ops.follow_contracts()")
@@ -177,6 +209,10 @@ def _remove_customer(
         _delete(connection, f"registry.{table}", _ALL, parameters)
     opening.forget_build(connection)
 
+    # After a crash the file can be gone, and the registry still knows it.
+    had_key = (
+        key_file(settings.home, customer_id).exists() or _fingerprint(connection, customer_id) is not None
+    )
     needs_key = forget_customer(connection, settings, customer_id)
     counts["extracts"] = len(list((extract.folder(settings) / str(customer_id)).glob("*.hyper")))
     for folder in (extract.folder(settings), shelf.folder(settings), outbox.folder(settings)):
@@ -184,8 +220,10 @@ def _remove_customer(
             shutil.rmtree(folder / str(customer_id))
     counts["keys"] = 1  # replaced by a new one, for what is ordered for later
     if not needs_key:
-        counts["keys"] = int(key_file(settings.home, customer_id).exists())
+        counts["keys"] = int(had_key)
         key_file(settings.home, customer_id).unlink(missing_ok=True)
+    if had_key:
+        destroyed.note(connection, settings, customer_id)
     _note_to_vacuum(connection, marts)
     return counts
 

@@ -88,6 +88,14 @@ begin
     from asked as a
     join privacy.tombstone as t using (customer_id, kind, tombstone)
     group by a.customer_id, a.kind, a.key, a.tombstone;
+
+    -- Whose tombstone is of a pseudonym from before a rotation, only who has the customer's key can tell.
+    insert into erased_key
+    select i.customer_id, i.kind, i.key, i.tombstone, max(t.until)
+    from raw.incoming_erased as i
+    join concerned using (customer_id)
+    join privacy.tombstone as t using (customer_id, kind, tombstone)
+    group by i.customer_id, i.kind, i.key, i.tombstone;
 end
 $$;
 

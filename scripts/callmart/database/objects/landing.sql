@@ -517,15 +517,18 @@ return array(
 );
 
 -- Begin to land a file; only one file lands at a time. False if the registry has changed since the file passed the
--- gate. The lock keeps the registry as it is until the file has landed.
+-- gate, or a key was rotated. The lock keeps the registry as it is until the file has landed.
 create or replace function raw.receive(registry_version integer) returns boolean
 language plpgsql
 security definer
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-    truncate raw.incoming, raw.incoming_reject, raw.incoming_agent;
+    truncate raw.incoming, raw.incoming_reject, raw.incoming_agent, raw.incoming_erased;
     lock table registry.version in share mode;
+    if exists (select from ops.rotation) then
+        raise check_violation using message = 'the key of a customer is being rotated';
+    end if;
     return registry_version = (select coalesce(max(version), 0) from registry.version);
 end
 $$;
@@ -641,6 +644,6 @@ begin
     landed := landed - settled.landed;
     of_erased := keep.erased + settled.repeated + settled.left_out + settled.landed;
     drop table arrived;
-    truncate raw.incoming_reject, raw.incoming_agent;
+    truncate raw.incoming_reject, raw.incoming_agent, raw.incoming_erased;
 end
 $$;

@@ -1,6 +1,9 @@
 -- Whom the columns of all tables and views point to that dbt does not make (pointing.sql says how). An event leads to
 -- its agent and its caller, a call to its caller. The audit log and a released day name who did it. That a report was
 -- opened is what its recipient did, if a customer has only one.
+--
+-- A column of a person has keys, unless it says `In clear`. A column of nobody in which a key can stand for a number
+-- says `Keyed`. A rotation of keys goes by that.
 select access.declare_persons(declared.relation::regclass, declared.persons)
 from (
     select
@@ -8,29 +11,34 @@ from (
         jsonb_object_agg(column_name, persons) as persons
     from (
         values
-        ('registry.agent', 'agent', 'agent_key, agent, name, email'),
-        ('registry.contact', 'contact', 'email, name, contact_key'),
+        ('registry.agent', 'agent', 'agent_key'),
+        ('registry.agent', 'agent. In clear', 'agent, name, email'),
+        ('registry.contact', 'contact', 'contact_key'),
+        ('registry.contact', 'contact. In clear', 'email, name'),
         ('registry.contract', 'nobody', 'option'),
         ('registry.current_option', 'nobody', 'option, orders'),
         ('registry.customer', 'nobody', 'name, time_zone, locale, connection, key_fingerprint'),
         ('registry.holiday', 'nobody', 'queue'),
         ('registry.kept_contract', 'nobody', 'option'),
-        ('registry.line', 'nobody', 'line, label, line_key'),
+        ('registry.former_fingerprint', 'nobody', 'key_fingerprint'),
+        ('registry.line', 'nobody', 'line, label'),
+        ('registry.line', 'nobody. Keyed', 'line_key'),
         ('registry.mailed', 'recipient', 'recipient_key'),
         ('registry.mailed', 'nobody', 'report, state'),
         ('registry.opening_hours', 'nobody', 'queue'),
-        ('registry.queue', 'nobody', 'queue, label, queue_key'),
-        ('registry.recipient', 'recipient', 'email'),
+        ('registry.queue', 'nobody', 'queue, label'),
+        ('registry.queue', 'nobody. Keyed', 'queue_key'),
+        ('registry.recipient', 'recipient. In clear', 'email'),
         ('registry.recipient', 'nobody', 'reports, mail_format'),
-        ('registry.report_use', 'recipient', 'report'),
+        ('registry.report_use', 'recipient. In clear', 'report'),
         ('registry.report_use', 'nobody', 'times'),
         ('registry.status_word', 'nobody', 'word, status'),
         ('raw.call', 'caller', 'call_key'),
         ('raw.event', 'agent', 'agent_key, device_key'),
         ('raw.event', 'agent, caller', 'event_key, target_key'),
         ('raw.event', 'caller', 'call_key, number_key'),
-        ('raw.event', 'nobody', 'platform, event, file_id, line_number, queue, line, direction, reason, target'),
-        ('raw.event', 'nobody', 'target_kind'),
+        ('raw.event', 'nobody', 'platform, event, file_id, line_number, direction, reason, target_kind'),
+        ('raw.event', 'nobody. Keyed', 'queue, line, target'),
         ('raw.file', 'nobody', 'file_id, name_key, content_key, asked'),
         ('raw.file', 'nobody', 'row_count, landed, repeated, rejected, turned_away, erased'),
         ('raw.file_customer', 'nobody', 'file_id, events'),
@@ -40,7 +48,10 @@ from (
         ('raw.incoming', 'caller', 'call_key, number_key'),
         ('raw.incoming', 'nobody', 'platform, event, line_number, queue, line, direction, reason, target'),
         ('raw.incoming', 'nobody', 'target_kind, erased'),
-        ('raw.incoming_agent', 'agent', 'agent_key, agent'),
+        ('raw.incoming_agent', 'agent', 'agent_key'),
+        ('raw.incoming_agent', 'agent. In clear', 'agent'),
+        ('raw.incoming_erased', 'agent, caller', 'key'),
+        ('raw.incoming_erased', 'nobody', 'kind, tombstone'),
         ('raw.incoming_reject', 'nobody', 'line_number, reason'),
         ('raw.known_event', 'nobody', 'event, reasons, kinds, directions'),
         ('raw.reject', 'nobody', 'file_id, line_number, reason'),
@@ -60,6 +71,7 @@ from (
         ('ops.publication', 'nobody', 'state, project_id'),
         ('ops.quality_failure', 'nobody', 'build_id, mart, expectation'),
         ('ops.quality_result', 'nobody', 'build_id, mart, expectation, severity'),
+        ('ops.rotation', 'nobody', 'rows_keyed, reached, left_from'),
         ('ops.run', 'nobody', 'run_id, outcome, error'),
         ('ops.run_stage', 'nobody', 'run_id, stage, outcome, counts, error'),
         ('ops.to_vacuum', 'nobody', 'relation'),

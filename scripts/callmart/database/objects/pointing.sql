@@ -42,7 +42,8 @@ end
 $$;
 
 -- Every column of a table or view of the owner's, with the persons that it points to, or null if it doesn't say so.
--- Months are left out: they have the columns of their table.
+-- Months are left out: they have the columns of their table. A column that points to persons has keys, unless it says
+-- `In clear` behind that. A column of nobody has keys if it says `Keyed`: those of names that look like numbers.
 create or replace view access.pointing_column as
 select
     c.oid::regclass as relation,
@@ -52,7 +53,15 @@ select
     format_type(a.atttypid, a.atttypmod) as data_type,
     access.persons(d.description) as persons,
     format_type(a.atttypid, null) <> all(access.counts_and_moments())
-    or strpos(coalesce(d.description, ''), 'person:') > 0 as must_say
+    or strpos(coalesce(d.description, ''), 'person:') > 0 as must_say,
+    coalesce(
+        (
+            access.persons(d.description) && array['agent', 'caller', 'contact', 'recipient']
+            and d.description !~ '\. In clear'
+        )
+        or d.description ~ '\. Keyed',
+        false
+    ) as has_keys
 from pg_catalog.pg_class as c
 inner join pg_catalog.pg_namespace as n on c.relnamespace = n.oid
 inner join pg_catalog.pg_attribute as a on c.oid = a.attrelid and a.attnum > 0 and not a.attisdropped

@@ -27,14 +27,31 @@ where
         where p.customer_id = c.customer_id
     );
 
+-- The customers of whom somebody was erased under a key that theirs never was, not even before a rotation, and from
+-- which day on there is nobody of them any more.
+create or replace view registry.former_key as
+select
+    e.customer_id,
+    max((e.until at time zone c.time_zone)::date) + 1 as kept_from
+from privacy.ledger_entry as e
+inner join registry.customer as c using (customer_id)
+where
+    e.kind in ('agent', 'caller')
+    and e.key_fingerprint <> c.key_fingerprint
+    and not exists (
+        select from registry.former_fingerprint as f
+        where f.customer_id = e.customer_id and f.key_fingerprint = e.key_fingerprint
+    )
+group by e.customer_id;
+
 -- The contracts that keep data today. Contracts that follow each other without a gap form a span, and only the span
 -- that covers today in the customer's time zone keeps data. So a customer without a contract today has no row. A
 -- detailed period that standard has followed counts as standard: data about agents is kept only for the detailed period
 -- that covers today, and for later ones.
 --
--- A customer that comes back after everything of it was removed has another key. Nobody who was erased under the
--- former one can be known again, so nothing is kept from before the end of that, nor of the day on which such a call
--- may have ended.
+-- A customer that comes back after everything of it was removed has another key: not one to which a rotation added a
+-- layer. Nobody who was erased under the former one can be known again, so nothing is kept from before the end of that,
+-- nor of the day on which such a call may have ended.
 create or replace view registry.kept_contract as
 with contracts as (
     select
@@ -60,16 +77,6 @@ spans as (
         max(valid_from) filter (where option = 'standard' and valid_from <= today) over span as last_standard
     from numbered
     window span as (partition by customer_id, span_no)
-),
-
-former_key as (
-    select
-        e.customer_id,
-        max((e.until at time zone c.time_zone)::date) + 1 as kept_from
-    from privacy.ledger_entry as e
-    inner join registry.customer as c using (customer_id)
-    where e.kind in ('agent', 'caller') and e.key_fingerprint <> c.key_fingerprint
-    group by e.customer_id
 )
 
 select
@@ -78,7 +85,7 @@ select
     greatest(s.valid_from, f.kept_from) as valid_from,
     s.valid_until
 from spans as s
-left join former_key as f using (customer_id)
+left join registry.former_key as f using (customer_id)
 where s.covers_today and (s.valid_until > f.kept_from) is not false;
 
 -- From which day on a customer's list of contacts is kept. A customer that has not ordered it has no row.

@@ -1,0 +1,93 @@
+"""`callmart keys`: the keys behind the pseudonyms."""
+
+import json
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+from callmart.base.errors import UserError
+from callmart.base.settings import settings
+from callmart.cli.terminal import Json, Yes, at_work, database, looking, out, plain, progress
+
+app = typer.Typer(help="The keys behind the pseudonyms: docs/security.md.", no_args_is_help=True)
+
+
+@app.command()
+def rotate(
+    customer: Annotated[int, typer.Option(min=1, help="The customer whose key it is.")],
+    plan: Annotated[
+        bool, typer.Option("--plan", help="Show how many rows have its keys, and change nothing.")
+    ] = False,
+) -> None:
+    """Rotate a customer's key: all that stands gets new pseudonyms, and no series breaks. Goes on if it broke off."""
+    from callmart.privacy import rotating
+
+    if plan:
+        with looking() as connection:
+            rows = rotating.plan(connection, settings(), customer)
+        for relation, count in rows.items():
+            out.print(f"{plain(relation)}: {count:,}", soft_wrap=True)
+        out.print(f"keys: {sum(rows.values()):,} rows of {len(rows)} tables would be keyed anew")
+        return
+    with database() as connection, progress() as step:
+        keyed = rotating.rotate(connection, settings(), customer, step)
+    out.print(
+        f"keys: {keyed:,} rows of customer {customer} were keyed anew; the next run writes its extracts and publishes "
+        "them. Make a backup now, and destroy those from before when you can",
+        soft_wrap=True,
+    )
+
+
+@app.command()
+def lost(
+    customer: Annotated[int, typer.Option(min=1, help="The customer whose key it was.")], yes: Yes = False
+) -> None:
+    """Start over after a customer's key is lost and in no backup: remove what was stored with it, and make another."""
+    from callmart.retention import remove
+
+    if not yes:
+        raise UserError(
+            f"nothing was removed: all days of customer {customer} whose files are no longer there are lost with this; "
+            f"try `callmart restore FOLDER --keys` with every backup first, then confirm it with --yes"
+        )
+    with at_work() as connection:
+        removed = remove.start_over(connection, settings(), customer)
+    out.print(
+        f"keys: {removed.counts.get('events', 0):,} events of customer {customer} were removed, and it has another "
+        "key; run `callmart run`, which lands again the files that are still there",
+        soft_wrap=True,
+    )
+
+
+@app.command()
+def destroyed(as_json: Json = False) -> None:
+    """List the keys that were destroyed with their customer's data, and until when a backup has them."""
+    from callmart.retention import destroyed as stage
+
+    with looking() as connection:
+        found = stage.listed(connection)
+    if as_json:
+        print(json.dumps([asdict(one) for one in found], default=str))
+        return
+    for one in found:
+        backups = f"gone from {one.backups_gone} on" if one.backups_gone else "of unknown age"
+        attested = f"attested on {one.attested_at:%Y-%m-%d}" if one.attested_at else "not attested yet"
+        out.print(
+            f"customer {one.customer_id}: destroyed on {one.at:%Y-%m-%d}; its backups are {backups}, {attested}",
+            soft_wrap=True,
+        )
+
+
+@app.command()
+def attest(customer: Annotated[int, typer.Option(min=1, help="The customer that left.")]) -> None:
+    """Record that the last backup with the key of a customer that left is gone."""
+    from callmart.retention import destroyed as stage
+
+    with at_work() as connection:
+        done = stage.attest(connection, settings(), customer)
+        connection.commit()
+    out.print(
+        f"keys: the key of customer {customer} was destroyed on {done.at:%Y-%m-%d}, and its last backup is gone",
+        soft_wrap=True,
+    )

@@ -1,0 +1,2 @@
+-- Another branch has number 24.
+select 1;

@@ -1,0 +1,2 @@
+-- Another branch has number 25.
+select 1;

@@ -1,0 +1,2 @@
+-- Another branch has number 26.
+select 1;

@@ -1,0 +1,322 @@
+"""Rotates a customer's key: adds a layer to it, and keys anew what stands, so that no series breaks.
+
+| step | transactions |
+| --- | --- |
+| the layer is written to the key's file; nothing is keyed with it yet | none |
+| everything outside of `raw` is keyed anew: marts, registry, register; now the new key is the customer's | one |
+| the tables of `raw`, which nobody reads but a build | one per batch |
+
+So readers see the former keys until they see the new ones. Until the last batch nothing lands, and nothing is computed
+or backed up (database/rotation.py). After a crash the same command goes on, and so does the next run.
+
+Tombstones stay as they are: they are of pseudonyms that are gone, and a backup from before must still be held against
+them. The landing asks them before it adds the layer (land/erased.py).
+"""
+
+from collections.abc import Callable, Mapping
+from itertools import pairwise
+from typing import Any, LiteralString, NamedTuple
+
+import psycopg
+from psycopg import sql
+from psycopg.types.json import Jsonb
+
+from callmart.base import sql_file, telephone
+from callmart.base.errors import UserError
+from callmart.base.keys import (
+    LAYER,
+    add_layer,
+    fingerprint_of,
+    key_file,
+    keyed_number,
+    known_key,
+    layered,
+    prefix_of,
+)
+from callmart.base.person import quietly
+from callmart.base.settings import Settings
+from callmart.database import clock, ledger, rotation, vacuum
+from callmart.database.lock import exclusive
+from callmart.mailing import places as outbox
+from callmart.opening import opening
+from callmart.reports import shelf
+
+SQL = sql_file.statements(__file__)
+
+BATCH = 200_000  # rows
+RAW = "raw"
+
+# The tombstones that are asked once per layer (land/erased.py, registry/erased.py). Any other would know nobody again.
+ASKED_PER_LAYER = ("agent", "device", "caller", "call", "contact", "recipient", "name")
+
+OnStep = Callable[[str, str, int, int], None]  # stage, item, finished, of
+
+
+class Table(NamedTuple):
+    """A table with keys, or a month of one. `moment` is the column by which it is cut into batches, if there is one."""
+
+    relation: str  # quoted
+    schema: str
+    numbers: list[str]  # its columns of bigint
+    texts: list[str]
+    moment: str | None
+
+
+class Batch(NamedTuple):
+    """A customer's rows of a table: those from a moment on, before another; null: without that bound."""
+
+    since: str | None
+    until: str | None
+
+
+def plan(connection: psycopg.Connection, settings: Settings, customer_id: int) -> dict[str, int]:
+    """The number of the customer's rows in each table that has keys. Changes nothing.
+
+    Raises UserError if this customer's key can't be rotated now.
+    """
+    _key(connection, settings, customer_id)
+    counts = {}
+    for table in _tables(connection):
+        query = sql.SQL("select count(*) from {} where customer_id = %s").format(sql.SQL(table.relation))
+        ((counts[table.relation],),) = connection.execute(query, [customer_id]).fetchall()
+    connection.rollback()
+    return {relation: rows for relation, rows in counts.items() if rows}
+
+
+def rotate(connection: psycopg.Connection, settings: Settings, customer_id: int, on_step: OnStep) -> int:
+    """Rotate a customer's key, or go on with a rotation that broke off. Commits. Returns the number of rows that were
+    keyed anew.
+
+    Raises UserError if it can't be rotated now; then nothing has changed.
+    """
+    with exclusive(connection):
+        clock.believe(connection, settings)
+        unfinished = rotation.unfinished(connection)
+        if unfinished is None:
+            _begin(connection, settings, customer_id)
+        elif unfinished != customer_id:
+            rotation.refuse(connection)
+        return _go_on(connection, settings, on_step)
+
+
+def add_next_layers(connection: psycopg.Connection, settings: Settings) -> bool:
+    """Key a restored database anew with the next layer of each key that has more layers than the data. Commits. Returns
+    whether there was one.
+    """
+    found = connection.execute(SQL["fingerprints"]).fetchall()
+    behind = [
+        customer_id
+        for customer_id, fingerprint in found
+        if known_key(settings.home, customer_id, fingerprint)
+        != key_file(settings.home, customer_id).read_bytes()
+    ]
+    connection.commit()
+    for customer_id in behind:
+        rotate(connection, settings, customer_id, quietly)
+    return bool(behind)
+
+
+def finish(connection: psycopg.Connection, settings: Settings, on_step: OnStep) -> None:
+    """Go on with a rotation that broke off, if there is one. Commits."""
+    unfinished = rotation.unfinished(connection)
+    connection.commit()
+    if unfinished is not None:
+        rotate(connection, settings, unfinished, on_step)
+
+
+def _key(connection: psycopg.Connection, settings: Settings, customer_id: int) -> bytes:
+    """The customer's key. Raises UserError if it is missing, or if something has to be done before a rotation."""
+    found = connection.execute(SQL["fingerprint"], {"customer": customer_id}).fetchone()
+    if found is None:
+        raise UserError(
+            f"nothing was rotated: customer {customer_id} has no key; `callmart status` lists the customers"
+        )
+    key = known_key(settings.home, customer_id, found[0])
+    if begun := connection.execute(SQL["begun_request"], {"customer": customer_id}).fetchone():
+        number, step = begun
+        raise UserError(
+            f"nothing was rotated: request {number} of customer {customer_id} has begun; finish it with "
+            f"`callmart privacy {step} {number}`, then rotate"
+        )
+    parameters = {"customer": customer_id, "kinds": list(ASKED_PER_LAYER)}
+    if other := connection.execute(SQL["other_tombstone"], parameters).fetchone():
+        raise UserError(
+            f"nothing was rotated: customer {customer_id} has a tombstone of the kind {other[0]}, which would know "
+            "nobody under another key; install a version of callmart that can"
+        )
+    ledger.compare(connection, settings).refuse(customer_id)
+    if unknown := connection.execute(SQL["unknown"]).fetchone():
+        raise UserError(
+            f"nothing was rotated: the keys of {unknown[0]} can't be keyed anew; make it a bigint or text, in a table "
+            "with a customer_id"
+        )
+    return key
+
+
+def _begin(connection: psycopg.Connection, settings: Settings, customer_id: int) -> None:
+    """Add the layer, and key anew everything outside of `raw`. Commits."""
+    key = add_layer(settings.home, customer_id, _key(connection, settings, customer_id))
+    layer = key[-LAYER:]
+    connection.execute(SQL["end_landings"])
+    connection.execute(SQL["lock_register"])
+    opening.forget_build(connection)
+    _relabel(connection, customer_id, layer)
+    rows = 0
+    for table in _tables(connection):
+        if table.schema != RAW:
+            for batch in _batches(connection, table, customer_id):
+                rows += _key_anew(connection, table, layer, customer_id, batch)
+    parameters = {"customer": customer_id, "fingerprint": fingerprint_of(key), "rows": rows}
+    for statement in ("note_former", "of_requests", "new_fingerprint", "write_anew", "begin"):
+        connection.execute(SQL[statement], parameters)
+    if connection.execute("select to_regclass('store.agent')").fetchone() != (None,):
+        connection.execute(SQL["name_agents"], parameters)
+    connection.commit()
+
+
+def _go_on(connection: psycopg.Connection, settings: Settings, on_step: OnStep) -> int:
+    """Key anew what is left of `raw`, and remove what was drawn with former keys. Commits each batch."""
+    ((customer_id, fingerprint, reached, left_from),) = connection.execute(SQL["at_work"]).fetchall()
+    layer = known_key(settings.home, customer_id, fingerprint)[-LAYER:]
+    tables = [table for table in _tables(connection) if table.schema == RAW]
+    for number, table in enumerate(tables):
+        on_step("rotate", table.relation, number, len(tables))
+        if table.relation < reached or (table.relation == reached and left_from is None):
+            continue
+        since = left_from if table.relation == reached else None
+        for batch in _batches(connection, table, customer_id, since):
+            rows = _key_anew(connection, table, layer, customer_id, batch)
+            connection.execute(
+                SQL["note_batch"], {"rows": rows, "reached": table.relation, "left_from": batch.until}
+            )
+            connection.commit()
+    _remove_drawn(connection, settings, customer_id)
+    ((rows,),) = connection.execute(SQL["end"]).fetchall()
+    connection.execute(
+        "insert into ops.audit_log (action, customer_id, details) values ('key rotated', %s, %s)",
+        [customer_id, Jsonb({"rows": rows})],
+    )
+    connection.commit()
+    on_step("rotate", "done", len(tables), len(tables))
+    vacuum.vacuum(connection)
+    return int(rows)
+
+
+def _remove_drawn(connection: psycopg.Connection, settings: Settings, customer_id: int) -> None:
+    """Remove pages and mails: reports call nameless agents by their keys, and mails have their recipients' as names."""
+    drawn = [(page.customer_id, page.path) for page in shelf.pages(settings)]
+    drawn += [(mail.customer_id, mail.path) for mail in outbox.mails(settings)]
+    for whose, path in drawn:
+        if whose == customer_id:
+            path.unlink()
+    shelf.tidy(connection, settings)
+
+
+def _tables(connection: psycopg.Connection) -> list[Table]:
+    """The tables with keys of customers, by name, and each month for itself."""
+    return [Table(*row) for row in connection.execute(SQL["tables"]).fetchall()]
+
+
+def _batches(
+    connection: psycopg.Connection, table: Table, customer_id: int, since: str | None = None
+) -> list[Batch]:
+    """A customer's rows of a table, from a moment on, cut by their moments. No rotation changes these."""
+    if table.moment is None:
+        return [Batch(None, None)]
+    query = sql.SQL(SQL["starts"]).format(
+        table=sql.SQL(table.relation), moment=sql.Identifier(table.moment), rows=_rows_of(table)
+    )
+    parameters = {"customer": customer_id, "since": since, "until": None, "batch": BATCH}
+    starts = [start for (start,) in connection.execute(query, parameters)]
+    return [Batch(*bounds) for bounds in pairwise([*starts, None])]
+
+
+def _rows_of(table: Table) -> sql.Composable:
+    """The condition for the rows of a batch."""
+    rows = "customer_id = %(customer)s"
+    if table.moment is not None:
+        rows += (
+            " and (%(since)s::text is null or {moment} >= %(since)s::text::timestamptz)"
+            " and (%(until)s::text is null or {moment} < %(until)s::text::timestamptz)"
+        )
+    return sql.SQL(rows).format(moment=sql.Identifier(table.moment or ""))
+
+
+def _key_anew(
+    connection: psycopg.Connection, table: Table, layer: bytes, customer_id: int, batch: Batch
+) -> int:
+    """Key a batch anew, and note that its former rows are to leave the files. Returns the number of its rows. The new
+    keys are computed here, so that no statement has the layer.
+    """
+    names = {"table": sql.SQL(table.relation), "rows": _rows_of(table)}
+    parameters = {"customer": customer_id, "since": batch.since, "until": batch.until}
+
+    def found(columns: list[str], is_key: LiteralString) -> list[Any]:
+        values = sql.SQL(", ").join(map(sql.Identifier, columns))
+        query = sql.SQL(SQL["values"]).format(columns=values, is_key=sql.SQL(is_key), **names)
+        return [value for (value,) in connection.execute(query, parameters)] if columns else []
+
+    prefix = prefix_of(layer, "number")
+    numbers = {number: keyed_number(prefix, number) for number in found(table.numbers, "value is not null")}
+    texts = {text: layered(layer, text) for text in found(table.texts, "raw.is_key(value)")}
+    if not numbers and not texts:
+        return 0
+    _note_new(connection, numbers, texts)
+    columns = [("new_number", column) for column in table.numbers]
+    columns += [("new_text", column) for column in table.texts]
+
+    def each(text: LiteralString, between: LiteralString) -> sql.Composable:
+        return sql.SQL(between).join(
+            sql.SQL(text).format(
+                new=sql.Identifier(new), of=sql.Identifier(f"of_{column}"), column=sql.Identifier(column)
+            )
+            for new, column in columns
+        )
+
+    query = sql.SQL(SQL["key_anew"]).format(
+        columns=each("{column}", ", "),
+        keyed=each("keyed.{column}", ", "),
+        news=each("coalesce({of}.new, e.{column}) as {column}", ", "),
+        joined=sql.SQL("{} as e {}").format(
+            names["table"], each("left join {new} as {of} on {of}.former = e.{column}", " ")
+        ),
+        **names,
+    )
+    rows = connection.execute(query, parameters).rowcount
+    vacuum.note(connection, table.relation, whole=True)
+    return rows
+
+
+def _note_new(connection: psycopg.Connection, numbers: Mapping[int, int], texts: Mapping[str, str]) -> None:
+    """Have the server know new keys by the former ones, until the transaction ends."""
+    for statement in ("make_new", "empty_new"):
+        connection.execute(SQL[statement])
+    with connection.cursor() as cursor:
+        for new, keys in (("new_number", numbers), ("new_text", texts)):
+            with cursor.copy(f"copy {new} (former, new) from stdin".encode()) as copy:
+                for pair in keys.items():
+                    copy.write_row(pair)
+            cursor.execute(f"analyze {new}".encode())
+
+
+def _relabel(connection: psycopg.Connection, customer_id: int, layer: bytes) -> None:
+    """Write the new labels of queues and lines of which only a key is kept: marts show it, and `raw` has it."""
+    columns = connection.execute(SQL["labelled"]).fetchall()
+    parameters = {"customer": customer_id}
+
+    def filled(statement: str, relation: str, column: str) -> sql.Composed:
+        return sql.SQL(SQL[statement]).format(table=sql.SQL(relation), label=sql.Identifier(column))
+
+    shown = {
+        label
+        for each in columns
+        for (label,) in connection.execute(filled("labels", *each), parameters).fetchall()
+    }
+    if not shown:
+        return
+    keys = [key for (key,) in connection.execute(SQL["keys_of_names"], parameters)]
+    new = {telephone.label(key): telephone.label(layered(layer, key)) for key in keys}
+    _note_new(connection, {}, {label: new[label] for label in shown & new.keys()})
+    for relation, column in columns:
+        if connection.execute(filled("relabel", relation, column), parameters).rowcount:
+            vacuum.note(connection, relation, whole=True)

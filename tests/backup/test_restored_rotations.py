@@ -1,0 +1,110 @@
+"""A backup from before a rotation is restored: nobody comes back who was erased since, before the rotation or after."""
+
+from collections.abc import Callable
+from datetime import datetime, time
+from pathlib import Path
+
+import pytest
+
+from backups import back_up, restored, tables_with, with_ledger_copy
+from callmart.backup import restore
+from callmart.base.keys import LAYER, epochs, key_file, keyed
+from callmart_home import Callmart
+from centre import ANONYMOUS, NAMED, agent_of
+from erasing import erase, key_of, person
+from events import AMSTERDAM
+from rotations import rotate
+from today import TODAY
+
+pytestmark = [pytest.mark.dated, pytest.mark.usefixtures("unchecked")]
+
+MIDNIGHT = datetime.combine(TODAY, time(), AMSTERDAM)
+BEFORE, AFTER = agent_of(NAMED, 1), agent_of(NAMED, 2)
+MakeCallmart = Callable[..., Callmart]
+
+
+@pytest.fixture(scope="module")
+def old(played: Callmart, tmp_path_factory: pytest.TempPathFactory) -> Callmart:
+    """A home whose ledger has a copy."""
+    return with_ledger_copy(played, tmp_path_factory.mktemp("volume"))
+
+
+@pytest.fixture(scope="module")
+def backups(old: Callmart, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """Two backups. In between, an agent was erased, the key rotated, and another agent erased."""
+    folder = tmp_path_factory.mktemp("backups")
+    back_up(old, folder / "first")
+    erase(old, person(old, NAMED, "agent", BEFORE, MIDNIGHT))
+    rotate(old, NAMED)
+    erase(old, person(old, NAMED, "agent", AFTER, MIDNIGHT), 2)
+    back_up(old, folder / "second")
+    return folder / "first", folder / "second"
+
+
+def found(callmart: Callmart, agent: str) -> set[str]:
+    """The tables with a key of an agent, as it is or was."""
+    keys = [keyed(key, "agent", agent) for key in epochs(key_file(callmart.home, NAMED).read_bytes())]
+    return tables_with(callmart, "|".join(keys))
+
+
+def empty(make_callmart: MakeCallmart, like: Callmart) -> Callmart:
+    return Callmart(like.settings.model_copy(update={"home": make_callmart(empty=True).home}))
+
+
+def test_with_the_keys_of_a_later_backup_all_are_erased_again(
+    make_callmart: MakeCallmart, old: Callmart, backups: tuple[Path, Path]
+) -> None:
+    new = empty(make_callmart, old)
+    first, second = backups
+    opened = restore.open_backup(first, new.settings, second)
+    with new.connect() as connection:
+        done = restore.restore(connection, new.settings, opened, None, take_over=False)
+    assert (done.erased, done.problems) == (2, [])
+    assert key_of(new, NAMED) == key_file(old.home, NAMED).read_bytes()
+    assert key_of(new, ANONYMOUS) == key_file(old.home, ANONYMOUS).read_bytes()[:LAYER]
+    assert found(new, BEFORE) == found(new, AFTER) == set()
+    assert {"raw.event", "store.agent", "registry.agent"} >= found(new, agent_of(NAMED, 3)) - {
+        "ops.dirty_day"
+    }
+    assert "raw.event" in found(new, agent_of(NAMED, 3)), "the control"
+    new.build_unchecked()
+    assert found(new, BEFORE) == found(new, AFTER) == set()
+
+
+def test_without_them_the_days_before_the_last_erasure_go(
+    make_callmart: MakeCallmart, old: Callmart, backups: tuple[Path, Path]
+) -> None:
+    """Nobody can find who was erased after the rotation, so nothing is left in which somebody could be."""
+    new = empty(make_callmart, old)
+    done = restored(new, backups[0])
+    (problem,) = done.problems
+    assert problem.startswith(f"customer {NAMED}: since this backup somebody was erased under another key")
+    assert "`--later-keys`" in problem
+    assert found(new, BEFORE) == found(new, AFTER) == set()
+    rows = new.rows("select distinct customer_id from store.queue_day")
+    assert {row["customer_id"] for row in rows} >= {ANONYMOUS} and NAMED not in {
+        row["customer_id"] for row in rows
+    }
+
+
+def test_a_backup_since_the_rotation_needs_nothing(
+    make_callmart: MakeCallmart, old: Callmart, backups: tuple[Path, Path]
+) -> None:
+    new = empty(make_callmart, old)
+    done = restored(new, backups[1])
+    assert (done.erased, done.problems) == (0, [])
+    assert key_of(new, NAMED) == key_of(old, NAMED)
+    landed = {"raw.event", "registry.agent"}  # the marts of the first home were not built since
+    assert (found(new, BEFORE) | found(new, AFTER)) & landed == set()
+    assert landed <= found(new, agent_of(NAMED, 3))
+
+
+def test_a_key_of_later_layers_mends_a_missing_one(old: Callmart, backups: tuple[Path, Path]) -> None:
+    """And one of too few layers mends nothing."""
+    path = key_file(old.home, NAMED)
+    key = path.read_bytes()
+    path.unlink()
+    with old.connect() as connection:
+        assert restore.restore_keys(connection, old.settings, backups[0]) == ([], [NAMED])
+        assert restore.restore_keys(connection, old.settings, backups[1]) == ([NAMED], [])
+    assert path.read_bytes() == key

@@ -1,0 +1,106 @@
+"""A key goes with its customer, which is attested; and after a key was lost its customer starts over."""
+
+from collections.abc import Callable
+from datetime import timedelta
+
+import pytest
+
+from callmart.base.errors import UserError
+from callmart.base.keys import key_file, keyed
+from callmart.operations import run
+from callmart.retention import destroyed, remove
+from callmart_home import Callmart, ignore_step
+from events import days
+from leavers import file_of, leaver
+from registries import OPEN
+from today import TODAY
+
+pytestmark = [pytest.mark.dated, pytest.mark.usefixtures("unchecked")]
+
+STAYS, GONE, LOST, AT_ONCE = 11, 12, 13, 14
+
+
+@pytest.fixture(scope="module")
+def house(make_callmart: Callable[[], Callmart]) -> Callmart:
+    """Customers with a file each."""
+    callmart = make_callmart()
+    everybody = (STAYS, GONE, LOST, AT_ONCE)
+    callmart.apply("customers:\n" + "".join(leaver(customer, OPEN) for customer in everybody))
+    callmart = Callmart(callmart.settings.model_copy(update={"max_reject_share": 0.5}))
+    for customer in everybody:
+        callmart.land_text(file_of(customer), customer)
+    callmart.build_unchecked()
+    return callmart
+
+
+def events_of(callmart: Callmart, customer: int) -> int:
+    (row,) = callmart.rows("select count(*) as n from raw.event where customer_id = %s", customer)
+    return int(row["n"])
+
+
+def leave(callmart: Callmart, customer: int, *, backups: int | None) -> destroyed.Destroyed:
+    """Let a customer leave, and the next run remove it, while backups are kept for so many days."""
+    rest = [
+        one
+        for one in (STAYS, GONE, AT_ONCE, LOST)
+        if one != customer and key_file(callmart.home, one).exists()
+    ]
+    callmart.apply("customers:\n" + "".join(leaver(one, OPEN) for one in rest))
+    settings = callmart.settings.model_copy(update={"backup_kept_days": backups})
+    with callmart.connect() as owner:
+        for _ in range(2):  # the second finds nothing
+            run.remove_closed(owner, settings, run.Ran(), ignore_step)
+        (key,) = [one for one in destroyed.listed(owner) if one.customer_id == customer]
+    assert not key_file(callmart.home, customer).exists()
+    return key
+
+
+def test_the_key_of_who_leaves_is_destroyed_and_attested_when_the_last_backup_is_gone(
+    house: Callmart,
+) -> None:
+    with house.connect() as owner:
+        with pytest.raises(UserError, match=f"no key of customer {GONE} was destroyed"):
+            destroyed.attest(owner, house.settings, GONE)
+        key, gone = leave(house, GONE, backups=30), TODAY + timedelta(days=30)
+        assert (key.backups_gone, key.attested_at) == (gone, None)
+        with pytest.raises(UserError, match=f"until {gone} a backup with the key of customer {GONE} is kept"):
+            destroyed.attest(owner, house.settings, GONE)
+        assert leave(house, AT_ONCE, backups=0).backups_gone == TODAY
+        done = destroyed.attest(owner, house.settings, AT_ONCE)
+        assert done.attested_at is not None and done.attested_by
+        with pytest.raises(UserError, match="or its backups were attested"):
+            destroyed.attest(owner, house.settings, AT_ONCE)
+
+
+def test_a_key_that_is_there_is_not_lost(house: Callmart) -> None:
+    with house.connect() as owner:
+        with pytest.raises(UserError, match=f"the key of customer {LOST} is there, and fits its data"):
+            remove.start_over(owner, house.settings, LOST)
+        with pytest.raises(UserError, match="customer 99 has no key"):
+            remove.start_over(owner, house.settings, 99)
+    assert events_of(house, LOST) == 6
+
+
+def test_after_a_loss_the_customer_starts_over_with_what_lands_again(house: Callmart) -> None:
+    key = key_file(house.home, LOST).read_bytes()
+    key_file(house.home, LOST).unlink()
+    with pytest.raises(UserError, match=f"the key of customer {LOST} is missing"):
+        house.land_text(file_of(LOST, first=3), LOST)
+    with house.connect() as owner:
+        done = remove.start_over(owner, house.settings, LOST)
+    assert (done.counts["events"], done.counts["keys"]) == (6, 1)
+    assert (events_of(house, LOST), events_of(house, STAYS)) == (0, 6)
+    assert house.rows("select from store.queue_day where customer_id = %s", LOST) == []
+    new = key_file(house.home, LOST).read_bytes()
+    assert new != key
+    assert house.land_text(file_of(LOST), LOST).landed == 6, "the same file lands again"
+    (agent,) = {
+        row["agent_key"]
+        for row in house.rows("select agent_key from registry.agent where customer_id = %s", LOST)
+    }
+    assert agent == keyed(new, "agent", f"SIP/geheim{LOST}")
+    house.build_unchecked()
+    (row,) = house.rows(
+        "select count(distinct call_date) as n from store.queue_day where customer_id = %s", LOST
+    )
+    assert row["n"] == len(days(3))
