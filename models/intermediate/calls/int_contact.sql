@@ -119,6 +119,8 @@ select
     {{ whole_seconds('wait_s') }} as whole_wait_s,
     overflowed_to,
     caller_number,
+    service_level_s,
+    short_abandon_s,
     shows_holds,
     shows_wrapups,
     offered,

@@ -27,12 +27,13 @@ def as_csv(page: Page) -> bytes:
 def _rows(page: Page, section: Section) -> Iterator[list[str]]:
     for number, row in enumerate(section.records.rows, 1):
         week = page.week if row.get(NOW, True) else page.week_before
-        places = [str(number), *(_plain(row.get(dimension)) for dimension in COLUMN)]
+        places = [str(number), *(cell(row.get(dimension)) for dimension in COLUMN)]
         for name, caption, unit in section.records.measures:
-            yield [page.name, section.name, week, *places, name, _plain(caption), unit, _plain(row[name])]
+            yield [page.name, section.name, week, *places, name, cell(caption), unit, cell(row[name])]
 
 
-def _plain(value: Any) -> str:
+def cell(value: Any) -> str:
+    """A value as a cell of a CSV file. No word is a formula to a spreadsheet."""
     match value:
         case None:
             return ""
