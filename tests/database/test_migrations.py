@@ -248,7 +248,7 @@ COMMANDS = {
     "privacy verify": "1 --how code --alone", "privacy plan": "1", "privacy do": "1", "privacy prove": "1",
     "privacy replay": "",
     "workbook": "drukte --customer 1001 --out a.twb", "report": "traffic --customer 1001 --out a.pdf", "mail": "",
-    "preview": "traffic", "draw": "png",
+    "preview": "traffic", "draw": "png", "explain": "offered --customer 1001 --from 2026-11-01",
 }  # fmt: skip
 UPGRADES = {"upgrade": "", "upgrade --plan": ""}
 # `doctor` and `health` say it among other things, and `backup` is what is to be done first. `privacy ledger` asks no

@@ -74,8 +74,8 @@ def explain_(
             _print_compared(compared)
     if not explained.adds_up:
         err.print(
-            f"the contacts add up to {explained.sums}, and the mart says {explained.totals.sums}: the day was computed"
-            " by another version; mark it anew by landing or a changed registry, and run `callmart run`",
+            f"the contacts add up to {explained.sums}, and the mart says {explained.totals.sums}: build the days anew"
+            ' (docs/runbook.md, "Build days anew")',
             soft_wrap=True,
         )
         raise typer.Exit(UNDONE)
