@@ -341,8 +341,8 @@ def compiled(settings: Settings, model: str, schema: str) -> list[Compiled]:
     from dbt.cli.main import dbtRunner
 
     manifest, _ = _parse(settings)
-    chosen = ["--select", f"+{model}", "--resource-type", "model"]
-    result = _invoke(dbtRunner(manifest), settings, "compile", "--no-write-json", *chosen)
+    chosen = f"+{model},resource_type:model"
+    result = _invoke(dbtRunner(manifest), settings, "compile", "--no-write-json", "--select", chosen)
     if not result.success:
         raise UserError(
             f"dbt can't compile the model {model}: run `dbt compile --select +{model}` in {PROJECT} to see why"
