@@ -146,15 +146,10 @@ select
     {%- endfor %}
     case when is_answered then {{ whole_seconds('wait_s') }} else 0 end as wait_answered_s,
     case when is_abandoned then {{ whole_seconds('wait_s') }} else 0 end as wait_abandoned_s,
-    rings::integer as rings,
-    rings_answered::integer as rings_answered,
-    rings_unanswered::integer as rings_unanswered,
-    ring_s::integer as ring_s,
-    talk_s::integer as talk_s,
-    holds::integer as holds,
+    {%- for name in ['rings', 'rings_answered', 'rings_unanswered', 'ring_s', 'talk_s', 'holds', 'hold_s', 'wrapup_s'] %}
+        {{ whole_sum(name) }} as {{ name }},
+    {%- endfor %}
     (holds > 0)::integer as contacts_held,
-    hold_s::integer as hold_s,
-    wrapup_s::integer as wrapup_s,
     transferred_blind::integer as transferred_blind,
     transferred_attended::integer as transferred_attended
 from measured

@@ -60,7 +60,7 @@ counts as (
         queue,
         interval_start,
         {%- for name in visited + worked + ['holds', 'contacts_held', 'hold_s', 'wrapup_s'] %}
-            sum({{ name }})::integer as {{ name }},
+            {{ whole_sum('sum(' ~ name ~ ')') }} as {{ name }},
         {%- endfor %}
         max(whole_wait_s) as wait_max_s,
         coalesce(bool_or(shows_holds), false) as holds_known,

@@ -72,6 +72,6 @@ order by began_at, call_key, visit_no;
 select
     {number},
     array[{sums}]::bigint[],
-    count(distinct call_date) filter (where ({known}) is null)
+    count(distinct call_date) filter (where not (({known}) is not null)) -- one of them is null
 from store.queue_interval
 where customer_id = %(customer)s and queue = any(%(queues)s) and call_date between %(first)s and %(last)s;
