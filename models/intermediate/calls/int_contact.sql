@@ -1,4 +1,5 @@
--- A row is a contact with a queue (a visit), or a call that a queue refused, with what it adds to each sum of queue_interval.
+-- A row is a contact with a queue (a visit), or a call that a queue refused, with what it adds to each sum of
+-- queue_interval.
 
 with visits as (
     select * from {{ ref('int_visit') }}
@@ -146,7 +147,9 @@ select
     {%- endfor %}
     case when is_answered then {{ whole_seconds('wait_s') }} else 0 end as wait_answered_s,
     case when is_abandoned then {{ whole_seconds('wait_s') }} else 0 end as wait_abandoned_s,
-    {%- for name in ['rings', 'rings_answered', 'rings_unanswered', 'ring_s', 'talk_s', 'holds', 'hold_s', 'wrapup_s'] %}
+    {%- for name in [
+        'rings', 'rings_answered', 'rings_unanswered', 'ring_s', 'talk_s', 'holds', 'hold_s', 'wrapup_s'
+    ] %}
         {{ whole_sum(name) }} as {{ name }},
     {%- endfor %}
     (holds > 0)::integer as contacts_held,

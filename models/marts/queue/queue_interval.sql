@@ -74,7 +74,7 @@ counts as (
 counted as (
     select
         *, -- noqa: RF02
-        interval_start at time zone days.time_zone as interval_local,
+        counts.interval_start at time zone days.time_zone as interval_local,
         days.option = 'detailed' or several_agents.queue is not null as shows_staffing,
         (days.option = 'detailed' or several_agents.queue is not null) and erased_agents.queue is null as shows_agents
     from counts
