@@ -388,7 +388,7 @@ def midnight(day: date) -> float:
 
 def test_what_the_callers_did_is_reconciled_to_the_contact(centre: Callmart, tmp_path: Path) -> None:
     """The list is what the driver of the recording wrote down; the log has no refused calls, and of two
-    contacts that were transferred the driver does not know when they joined."""
+    contacts that left another queue by a key the driver does not know when they joined."""
     centre.apply(registry(f"id: {RECORDED}, {DETAILED}"))
     mondays = (DAY - timedelta(days=DAY.weekday(), weeks=weeks) for weeks in count())
     monday = next(monday for monday in mondays if not demo.missing(monday))
@@ -403,10 +403,12 @@ def test_what_the_callers_did_is_reconciled_to_the_contact(centre: Callmart, tmp
         ]
     with (tmp_path / "list.csv").open("w") as file:
         writer = csv.writer(file)
-        writer.writerow(["moment", "queue", "outcome"])
+        writer.writerow(["moment", "queue", "outcome", "wait"])
         for visit in visits:
-            moment = datetime.fromtimestamp(float(visit["t_enter"]) + moved_s, UTC)
-            writer.writerow([moment.isoformat(), visit["queue"], OUTCOMES[visit["outcome"]]])
+            joined = float(visit["t_enter"])
+            moment = datetime.fromtimestamp(joined + moved_s, UTC)
+            wait = float(visit["t_answer"]) - joined if visit["t_answer"] else None
+            writer.writerow([moment.isoformat(), visit["queue"], OUTCOMES[visit["outcome"]], wait])
     refused = sum(visit["outcome"].startswith("refused") for visit in visits)
     answer = explained(centre, RECORDED, "offered", day=day)
     compared = comparing.compare(answer, other_list.read(tmp_path / "list.csv", None), timedelta(seconds=2))
