@@ -68,7 +68,7 @@ def explain_(
     if as_json:
         print(json.dumps(written.as_json(explained, compared)))
     else:
-        _print_rows(rows)
+        _print_rows(rows if compared is None else [_on_one_side(row) for row in rows])
         _print_number(explained)
         if compared is not None:
             _print_compared(compared)
@@ -101,6 +101,13 @@ def _print_rows(rows: list[dict[str, Any]]) -> None:
         out.print(table)
     if len(rows) > SHOWN:
         out.print(f"... and {len(rows) - SHOWN} more: --out or --json has all")
+
+
+def _on_one_side(row: dict[str, Any]) -> dict[str, Any]:
+    """A difference in as many columns as a terminal has room for: what we say of the contact, or else what they say."""
+    side = "there" if row["here_joined"] is None else "here"
+    said = {name: row[f"{side}_{name}"] for name in ("joined", "queue", "outcome", "wait_s")}
+    return {"line": row["there_line"], **said, **{name: row[name] for name in ("side", "why", "detail")}}
 
 
 def _cell(value: object) -> str:
