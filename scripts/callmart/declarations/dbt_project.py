@@ -527,7 +527,8 @@ def _fingerprint() -> str:
 
 
 def _invoke(runner: Any, settings: Settings, *arguments: str) -> Any:
-    os.environ.update(_environment(settings))
+    # With the second one dbt leaves the window to us (macros/window).
+    os.environ.update(_environment(settings) | {"DBT_BY_CALLMART": "yes"})
     with chdir(PROJECT):
         return runner.invoke(
             [
