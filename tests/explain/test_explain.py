@@ -211,6 +211,17 @@ def test_the_work_of_an_only_agent_stays_hidden(centre: Callmart, name: str) -> 
     assert not any(any(one.parts) for one in answer.others)
 
 
+def test_a_ratio_that_takes_hidden_work_for_0_does_not_show_it(centre: Callmart) -> None:
+    """Whoever declares ratios could otherwise declare the rule of two agents away."""
+    over, per = metrics.parse("answered + talk_s?"), metrics.parse("offered")
+    measure = question.Measure("x", None, {"over": over, "per": per}, metrics.Ratio(over=over, per=per))
+    with centre.connect() as connection:
+        asked = question.ask(connection, measure, ONLY, "s", DAY, DAY)
+        answer = explaining.explain(connection, centre.settings, asked)
+    assert answer.adds_up
+    assert listed(answer) == [("10:04:00", "s", "answered", 5, 1, 1)]
+
+
 def test_of_two_agents_it_is_shown_and_nobody_is_named(centre: Callmart) -> None:
     answer = explained(centre, TWO, "talk_s", queue="q")
     assert listed(answer) == [("10:00:00", "q", "answered", 20.4, 60), ("11:00:00", "q", "answered", 5, 60)]

@@ -12,7 +12,6 @@ from callmart_home import Callmart
 from dbt_by_hand import run_dbt
 from events import at, event, ndjson, registry
 
-
 HOOKS = 2  # of dbt_project.yml, which dbt counts among the tests
 
 
