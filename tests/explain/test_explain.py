@@ -159,6 +159,10 @@ def explained(callmart: Callmart, customer: int, name: str, day: date = DAY, **m
     with callmart.connect() as connection:
         asked = ask(callmart, connection, customer, name, [day], **more)
         answer = explaining.explain(connection, callmart.settings, asked)
+        left = connection.execute(
+            "select to_regclass('pg_temp.int_contact'), to_regclass('pg_temp.int_visit')"
+        )
+        assert left.fetchone() == (None, None)
     assert answer.adds_up
     return answer
 
