@@ -249,7 +249,7 @@ COMMANDS = {
     "privacy replay": "", "keys rotate": "--customer 1001", "keys lost": "--customer 1001 --yes",
     "keys attest": "--customer 1001", "keys destroyed": "",
     "workbook": "drukte --customer 1001 --out a.twb", "report": "traffic --customer 1001 --out a.pdf", "mail": "",
-    "preview": "traffic", "draw": "png",
+    "preview": "traffic", "draw": "png", "explain": "offered --customer 1001 --from 2026-11-01",
 }  # fmt: skip
 UPGRADES = {"upgrade": "", "upgrade --plan": ""}
 # `doctor` and `health` say it among other things, and `backup` is what is to be done first. `privacy ledger` asks no

@@ -12,6 +12,8 @@ from callmart_home import Callmart
 from dbt_by_hand import run_dbt
 from events import at, event, ndjson, registry
 
+HOOKS = 2  # of dbt_project.yml, which dbt counts among the tests
+
 
 @pytest.fixture(scope="module")
 def built(callmart: Callmart) -> Callmart:
@@ -34,7 +36,7 @@ def test_all_unit_tests_of_the_models_pass(built: Callmart) -> None:
     done = run_dbt(built, PROJECT, "test", "--select", "test_type:unit")
     assert done.returncode == 0, done.stdout
     written = sum(path.read_text().count("\n    given:\n") for path in PROJECT.glob("models/**/*.yml"))
-    assert f"PASS={written} " in done.stdout
+    assert f"PASS={written + HOOKS} " in done.stdout
 
 
 def test_every_column_of_every_model_is_described(built: Callmart, manifest: dict[str, Any]) -> None:

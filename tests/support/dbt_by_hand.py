@@ -23,7 +23,7 @@ def run_dbt(callmart: Callmart, project: Path, *arguments: str) -> subprocess.Co
         "dbt",
         *arguments,
         *(f"--{name}={place}" for name, place in places.items()),
-        environment=os.environ | dbt_project._environment(callmart.settings),
+        environment=os.environ | dbt_project._environment(callmart.settings) | {"DBT_BY_CALLMART": ""},
     )
 
 

@@ -8,11 +8,8 @@ from psycopg import sql
 from psycopg.types.json import Jsonb
 
 from callmart.access import sessions
-from callmart.base import sql_file
 from callmart.base.settings import Settings
 from callmart.declarations import dbt_project, mart_tables
-
-SQL = sql_file.statements(__file__)
 
 
 @dataclass(frozen=True)
@@ -52,19 +49,9 @@ def _fill_window(connection: psycopg.Connection, marts: list[dbt_project.Mart]) 
     """Put into the window the dirty days and the open days that look back at them. Days that are too old, or that no
     contract keeps, are left out, however late their file came. Returns the number of dirty days.
     """
-    connection.execute("select ops.follow_contracts()")
-    connection.execute("truncate build.window")
-    connection.execute(SQL["forget_days"])
-    days = connection.execute(
-        """
-        insert into build.window (customer_id, call_date, mark)
-        select customer_id, call_date, mark from ops.dirty_day
-        """
-    ).rowcount
-    for mart in marts:
-        connection.execute(SQL["reach"], {"mart": mart.name, "days": mart.reach_days})
-    connection.execute("analyze build.window")
-    return days
+    reaches = {mart.name: mart.reach_days for mart in marts}
+    ((days,),) = connection.execute("select ops.fill_window(%s)", [Jsonb(reaches)]).fetchall()
+    return int(days)
 
 
 def computed_tables(connection: psycopg.Connection, marts: list[dbt_project.Mart]) -> dict[str, int | None]:

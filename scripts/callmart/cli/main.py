@@ -15,6 +15,7 @@ from callmart.cli import (
     customers,
     doctor,
     examples,
+    explaining,
     health,
     keys,
     looking,
@@ -34,7 +35,19 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-for group in (stages, removing, looking, reports, preview, health, doctor, servers, backups, examples):
+for group in (
+    stages,
+    removing,
+    looking,
+    explaining,
+    reports,
+    preview,
+    health,
+    doctor,
+    servers,
+    backups,
+    examples,
+):
     app.add_typer(group.app)
 app.add_typer(customers.app, name="registry")
 app.add_typer(rights.app, name="access")

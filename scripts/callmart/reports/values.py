@@ -29,13 +29,14 @@ def _rows(page: Page, section: Section) -> Iterator[list[str]]:
     places = {column.place: column for column in columns if column.place}
     measures = [column for column in columns if not column.place]
     for number, row in enumerate(section.records.rows, 1):
-        about = [_plain(places[name].shown(row)) if name in places else "" for name in PLACES]
+        about = [cell(places[name].shown(row)) if name in places else "" for name in PLACES]
         for one in measures:
-            said = [one.name, _plain(one.caption), one.unit, _plain(one.shown(row))]
+            said = [one.name, cell(one.caption), one.unit, cell(one.shown(row))]
             yield [page.name, section.name, *about, str(number), *said]
 
 
-def _plain(value: Any) -> str:
+def cell(value: Any) -> str:
+    """A value as a cell of a CSV file. No word is a formula to a spreadsheet."""
     match value:
         case None:
             return ""

@@ -149,3 +149,48 @@ begin
     drop table kept, changed;
 end
 $$;
+
+-- Fill the window: the dirty days, and for each mart the open days that look back at one of them, as far as `reaches`
+-- says. Dirty days that are too old, or that no contract keeps, are not built. Returns the number of dirty days.
+create or replace function ops.fill_window(reaches jsonb) returns bigint
+language plpgsql
+as $$
+declare
+    days bigint;
+begin
+    perform ops.follow_contracts();
+    delete from ops.dirty_day as d
+    where
+        call_date < access.retention_floor()
+        or not exists (
+            select from registry.kept_contract as k
+            where
+                k.customer_id = d.customer_id
+                and d.call_date >= k.valid_from
+                and (d.call_date < k.valid_until or k.valid_until is null)
+        );
+
+    truncate build."window";
+    insert into build."window" (customer_id, call_date, mark)
+    select customer_id, call_date, mark from ops.dirty_day;
+    get diagnostics days = row_count;
+
+    insert into build."window" (customer_id, call_date, mark, reached)
+    select distinct
+        o.customer_id,
+        o.call_date,
+        0,
+        true
+    from ops.dirty_day as d
+    inner join ops.opened_day as o
+        on d.customer_id = o.customer_id
+        and d.call_date < o.call_date
+    inner join jsonb_each_text(reaches) as mart (name, reach_days)
+        on o.mart = mart.name
+        and o.call_date <= d.call_date + mart.reach_days::integer
+    on conflict do nothing;
+
+    analyze build."window";
+    return days;
+end
+$$;

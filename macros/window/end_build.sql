@@ -1,0 +1,26 @@
+{#
+    After dbt by itself has computed all marts: note the build, so that `callmart validate` and `callmart open` take it
+    up, and say that they are left to do.
+#}
+{% macro end_build(results) -%}
+    {%- if execute and builds_all_marts() -%}
+        {%- set names = [] -%}
+        {%- for result in results if result.status == 'success' and result.node.config.materialized == 'store' -%}
+            {%- do names.append(result.node.name) -%}
+        {%- endfor -%}
+        {%- if names | length == marts() | length -%}
+            {%- set days = run_query('select count(*) from build."window" where not reached').columns[0].values()[0] -%}
+            {%- if days -%}
+                {%- do log(days ~ ' days computed; left to do: `callmart validate`, then `callmart open`', info=true) -%}
+                insert into ops.build (days, tables)
+                select
+                    {{ days }},
+                    jsonb_object_agg(mart, to_regclass(format('build.%I', mart))::oid::bigint)
+                from unnest(array['{{ names | join("', '") }}']) as mart;
+                commit
+            {%- else -%}
+                {%- do log('no day was dirty; nothing is left to do', info=true) -%}
+            {%- endif -%}
+        {%- endif -%}
+    {%- endif -%}
+{%- endmacro %}
