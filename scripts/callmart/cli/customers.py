@@ -9,7 +9,7 @@ from callmart.base.settings import settings
 from callmart.cli.terminal import Yes, database, end_with, err, out, plain
 from callmart.database import clock, schema
 from callmart.database.lock import exclusive
-from callmart.registry import applying, planning, states
+from callmart.registry import applying, objectors, planning, states
 from callmart.registry import file as registry_file
 
 app = typer.Typer(help="Who the customers are and what they have ordered.", no_args_is_help=True)
@@ -30,10 +30,10 @@ def apply(file: Path, yes: Yes = False) -> None:
             schema.require(connection, settings().time_zone)
         schema.apply(connection, settings())
         clock.believe(connection, settings())
+        desired = states.desired_states(wanted, clock.now(connection))
+        objectors.leave_out(connection, settings(), desired)
         changes = planning.plan(
-            states.current_states(connection),
-            states.desired_states(wanted, clock.now(connection)),
-            clock.today(connection, settings()),
+            states.current_states(connection), desired, clock.today(connection, settings())
         )
         for change in changes:
             mark = "[red]-[/]" if change.deletes else "[green]+[/]"

@@ -306,12 +306,12 @@ def replay(
     from callmart.privacy import procedure, replaying
 
     with _believed() as owner, clock.guarded(owner, settings()), procedure.working(owner, settings()) as work:
-        erase = partial(replaying.erase_everywhere, work)
-        done = replaying.replay(owner, settings(), erase, ledger_lost)
+        again = partial(replaying.again_everywhere, work)
+        done = replaying.replay(owner, settings(), again, ledger_lost)
         problems = memberships.sync(owner, settings())
     out.print(
-        f"replay: {done.entries} entries; {len(done.customers)} customers had lost something, and {done.persons} "
-        "persons were erased again",
+        f"replay: {done.entries} entries; {len(done.customers)} customers had lost something, {done.persons} "
+        f"persons were erased again, and {done.objectors} agents are left out or shown again as the ledger says",
         soft_wrap=True,
     )
     end_with(problems)

@@ -29,6 +29,7 @@ select
     e.until,
     e.at,
     e.request,
+    e.asked_right,
     coalesce(jsonb_object_agg(t.kind, t.of_kind) filter (where t.kind is not null), '{}'),
     coalesce(bool_and(t.are_of_entry), true)
 from privacy.ledger_entry as e
@@ -45,7 +46,7 @@ select exists(
         and e.customer_id = %(customer)s
         and e.kind = %(kind)s
         and e.until = %(until)s
-        and t.kind = e.kind
+        and t.kind = %(of_kind)s
         and t.tombstone = any(%(tombstones)s)
 );
 
@@ -108,16 +109,18 @@ set
     until = null,
     at = null,
     request = null,
+    asked_right = null,
     ended_at = clock_timestamp()
 where entry = any(%(entries)s) and ended_at is null;
 
 -- name: note_entry
 -- An entry without a body has ended.
 insert into privacy.ledger_entry (
-    entry, commitment, digest, salt, customer_id, kind, key_fingerprint, until, at, request, ended_at
+    entry, commitment, digest, salt, customer_id, kind, key_fingerprint, until, at, request, asked_right, ended_at
 )
 values (
     %(entry)s, %(commitment)s, %(digest)s, %(salt)s, %(customer)s, %(kind)s, %(key)s, %(until)s, %(at)s, %(request)s,
+    %(right)s,
     case when %(salt)s::text is null then clock_timestamp() end
 )
 on conflict (entry) do update
@@ -131,6 +134,7 @@ on conflict (entry) do update
         until = excluded.until,
         at = excluded.at,
         request = excluded.request,
+        asked_right = excluded.asked_right,
         ended_at = excluded.ended_at;
 
 -- name: note_tombstones

@@ -277,7 +277,7 @@ insert into ops.dirty_day (customer_id, call_date, cause)
 select distinct
     o.customer_id,
     o.call_date,
-    'erased'
+    'person'
 from erased_day
 inner join ops.opened_day as o on o.customer_id = %(customer)s and erased_day.call_date = o.call_date
 on conflict (customer_id, call_date) do update set mark = nextval('ops.mark'), cause = excluded.cause;

@@ -4,17 +4,23 @@ from collections.abc import Mapping
 
 from callmart.base.errors import UserError
 from callmart.base.rights import Right
-from callmart.privacy import erasing
+from callmart.privacy import erasing, lifting, objecting, withdrawing
 from callmart.privacy.procedure import Procedure
 from callmart.privacy.register import Request
 
 PROCEDURES: Mapping[Right, Procedure] = {
     "erasure": erasing,
+    "objection": objecting,
+    "restriction": objecting,
+    "withdrawal": objecting,
+    "lifting": lifting,
 }
 
 
 def procedure_of(request: Request) -> Procedure:
     """What carries a request out. Raises UserError if nothing does."""
+    if request.asked_right == "withdrawal" and request.is_by_consent:
+        return withdrawing
     try:
         return PROCEDURES[request.asked_right]
     except KeyError:

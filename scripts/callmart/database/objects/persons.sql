@@ -64,6 +64,8 @@ from (
         ('privacy.closed', 'nobody', 'cause'),
         ('privacy.ledger', 'nobody', 'ledger'),
         ('privacy.ledger_entry', 'nobody', 'entry, commitment, digest, salt, kind, key_fingerprint, request'),
+        ('privacy.ledger_entry', 'nobody', 'asked_right'),
+        ('privacy.objector', 'nobody', 'beginning, tombstone, secret'),
         ('privacy.request', 'agent, caller, contact, recipient', 'subject'),
         ('privacy.request', 'contact', 'contact_key'),
         ('privacy.request', 'staff', 'opened_by, identified_by, planned_by, approved_by'),
