@@ -33,7 +33,10 @@ class Body:
     at: datetime  # when the entry was written
     request: int | None
     tombstones: Mapping[str, tuple[str, ...]]  # by kind: of the person, and of each of a caller's calls
-    right: str = "erasure"  # or an objection, which leaves the person out, or a lifting, which ends that
+    # Or an objection, which leaves the person out, a lifting, which ends that, or a rectification, which gives events
+    # of the person to another agent.
+    right: str = "erasure"
+    since: datetime | None = None  # of a rectification
 
     def says_the_same(self, other: "Body | None") -> bool:
         """Whether both say the same, whenever they were written."""
@@ -212,14 +215,17 @@ def _body(found: Any) -> Body:
         found["request"],
         {kind: tuple(tombstones) for kind, tombstones in found["tombstones"].items()},
         found.get("right", "erasure"),
+        datetime.fromisoformat(found["since"]) if "since" in found else None,
     )
 
 
 def _of_body(body: Body) -> dict[str, Any]:
     # An erasure is written as it was before the ledger knew other rights.
-    right = {} if body.right == "erasure" else {"right": body.right}
+    other = {} if body.right == "erasure" else {"right": body.right}
+    if body.since is not None:
+        other["since"] = body.since.astimezone(UTC).isoformat()
     return {
-        **right,
+        **other,
         "customer": body.customer_id,
         "kind": body.kind,
         "key": body.key,

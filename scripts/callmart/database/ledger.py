@@ -45,7 +45,7 @@ Lost = Literal["never-copied", "volume-lost", "site-lost", "damaged", "deleted-b
 _TOO_OLD = timedelta(days=734)
 
 # What an entry is about.
-Act = Literal["erasure", "objection", "lifting"]
+Act = Literal["erasure", "objection", "lifting", "rectification"]
 
 Said = Mapping[int, Entry]  # what the ledger, its copy or the database says, by the number of the entry
 
@@ -116,6 +116,7 @@ def append(
     tombstones: Mapping[Kind, Iterable[str]],
     request: int | None,
     right: Act = "erasure",
+    since: datetime | None = None,
 ) -> Entry:
     """Write an entry to the ledger and its copy, synced to the disk, then its tombstones to the database, in the
     caller's transaction. Only after that may anything be deleted. Doing it again for the same request writes nothing
@@ -134,6 +135,7 @@ def append(
         request,
         {kind: tuple(sorted(set(found))) for kind, found in tombstones.items()},
         right,
+        since,
     )
     found = compare(connection, settings)
     if found.unreadable:
@@ -410,9 +412,10 @@ def end(connection: psycopg.Connection, settings: Settings) -> int:
 
 def _end(connection: psycopg.Connection, numbers: set[int]) -> int:
     """End entries in the database. Commits."""
+    connection.execute("delete from privacy.correction where entry = any(%s)", [list(numbers)])
     connection.execute("delete from privacy.tombstone where entry = any(%s)", [list(numbers)])
     ended = connection.execute(SQL["end"], {"entries": list(numbers)}).rowcount
-    vacuum.note(connection, "privacy.tombstone", "privacy.ledger_entry")
+    vacuum.note(connection, "privacy.correction", "privacy.tombstone", "privacy.ledger_entry")
     if ended:  # after a crash only the files still have them
         connection.execute(
             "insert into ops.audit_log (action, details) values ('tombstones ended', %s)",
@@ -497,12 +500,13 @@ def _in_database(connection: psycopg.Connection) -> Chain:
     entries = []
     for row in connection.execute(SQL["entries"]).fetchall():
         (
-            number, commitment, digest, salt, customer_id, of_kind, key, until, at, request, right, by_kind, is_whole
+            number, commitment, digest, salt, customer_id, of_kind, key, until, at, request, right, since, by_kind,
+            is_whole,
         ) = row  # fmt: skip
         entry = Entry(number, previous, commitment, digest, None, None)
         if salt is not None and is_whole:
             tombstones = {name: tuple(found) for name, found in by_kind.items()}
-            body = Body(customer_id, of_kind, key, until, at, request, tombstones, right)
+            body = Body(customer_id, of_kind, key, until, at, request, tombstones, right, since)
             if chain.commitment_of(salt, body) == commitment:
                 entry = replace(entry, salt=salt, body=body)
         entries.append(entry)
@@ -540,6 +544,7 @@ def _note(connection: psycopg.Connection, entries: Sequence[Entry]) -> None:
                     "at": entry.body and entry.body.at,
                     "request": entry.body and entry.body.request,
                     "right": entry.body and entry.body.right,
+                    "since": entry.body and entry.body.since,
                 }
                 for entry in entries
             ],

@@ -30,6 +30,7 @@ select
     e.at,
     e.request,
     e.asked_right,
+    e.since,
     coalesce(jsonb_object_agg(t.kind, t.of_kind) filter (where t.kind is not null), '{}'),
     coalesce(bool_and(t.are_of_entry), true)
 from privacy.ledger_entry as e
@@ -110,17 +111,20 @@ set
     at = null,
     request = null,
     asked_right = null,
+    since = null,
     ended_at = clock_timestamp()
 where entry = any(%(entries)s) and ended_at is null;
 
 -- name: note_entry
 -- An entry without a body has ended.
 insert into privacy.ledger_entry (
-    entry, commitment, digest, salt, customer_id, kind, key_fingerprint, until, at, request, asked_right, ended_at
+    entry, commitment, digest, salt, customer_id, kind, key_fingerprint, until, at, request, asked_right, since,
+    ended_at
 )
 values (
     %(entry)s, %(commitment)s, %(digest)s, %(salt)s, %(customer)s, %(kind)s, %(key)s, %(until)s, %(at)s, %(request)s,
     %(right)s,
+    %(since)s,
     case when %(salt)s::text is null then clock_timestamp() end
 )
 on conflict (entry) do update
@@ -135,6 +139,7 @@ on conflict (entry) do update
         at = excluded.at,
         request = excluded.request,
         asked_right = excluded.asked_right,
+        since = excluded.since,
         ended_at = excluded.ended_at;
 
 -- name: note_tombstones

@@ -84,6 +84,8 @@ class Events:
             _reach(connection, person, parameters)
             connection.execute(SQL["mark_days"], parameters)
             if person.kind == "agent":
+                if connection.execute(SQL["give_up_corrections"], parameters).rowcount:
+                    vacuum.note(connection, "privacy.correction")
                 touched = {name for (name,) in connection.execute(SQL["delete_outside"], parameters)}
                 touched |= {name for (name,) in connection.execute(SQL["erase_agent"], parameters)}
             else:

@@ -18,7 +18,8 @@ from callmart.database.ledger import Act, Lost
 from callmart.database.tombstones import of_address, secret_of, tombstone
 from callmart.declarations import mart_tables
 from callmart.land.places import Events
-from callmart.privacy import objecting
+from callmart.privacy import correcting, objecting
+from callmart.privacy.correcting import Correction
 from callmart.privacy.places import PLACES
 from callmart.registry.places import Persons
 
@@ -50,6 +51,8 @@ def replay(
     """
     mended = ledger.mend(connection, settings, lost)
     connection.commit()
+    for person, correction in _corrections(connection, mended.differing):
+        correction.correct(connection, person)
     found = list(_returned(connection, settings))
     objectors = list(_objectors(connection, mended.differing))
     connection.rollback()
@@ -115,6 +118,23 @@ def _hide_waiting_days(work: Work, person: Person) -> None:
         if work.connection.execute(query, {"customer": person.customer_id}).rowcount:
             vacuum.note(work.connection, f"{mart_tables.SCHEMA}.{mart.name}")
     work.connection.execute(SQL["forget_hidden"], {"customer": person.customer_id})
+
+
+def _corrections(
+    connection: psycopg.Connection, customers: Collection[int]
+) -> list[tuple[Person, Correction]]:
+    """What the ledger corrects of these customers, as far as the agent whose the events are is known here. Landing finds
+    it from here on. Commits.
+    """
+    found = []
+    for entry, customer_id, since, until, agent_key, mistaken in connection.execute(
+        SQL["corrections"], {"customers": list(customers)}
+    ).fetchall():
+        correcting.enter(connection, entry, agent_key)
+        person = Person(customer_id, "agent", frozenset(), frozenset(mistaken), until)
+        found.append((person, Correction(agent_key, since)))
+    connection.commit()
+    return found
 
 
 def _objectors(connection: psycopg.Connection, customers: Collection[int]) -> Iterator[Person]:

@@ -126,6 +126,53 @@ inner join marked as m
     and m.tombstone = privacy.tombstone_of(m.secret, 'objector', a.agent_key)
 order by a.customer_id, a.agent_key;
 
+-- name: corrections
+-- What the ledger corrects, with the agent whose the events are, if anything here has that one's key, and with the keys
+-- of the agent whose they seem to be.
+with agents as (
+    select
+        customer_id,
+        agent_key
+    from raw.event
+    where customer_id = any(%(customers)s) and agent_key is not null
+    union
+    select
+        customer_id,
+        agent_key
+    from registry.agent
+    where customer_id = any(%(customers)s)
+),
+
+known as (
+    select
+        e.entry,
+        e.customer_id,
+        e.since,
+        e.until,
+        t.kind,
+        a.agent_key
+    from privacy.ledger_entry as e
+    inner join privacy.tombstone as t on e.entry = t.entry and t.kind in ('mistaken', 'corrected')
+    inner join privacy.secret as s on e.customer_id = s.customer_id
+    inner join agents as a
+        on e.customer_id = a.customer_id
+        and left(a.agent_key, 6) = left(t.tombstone, 6)
+        and t.tombstone = privacy.tombstone_of(s.secret, t.kind, a.agent_key)
+    where e.customer_id = any(%(customers)s) and e.asked_right = 'rectification'
+)
+
+select
+    entry,
+    customer_id,
+    since,
+    until,
+    min(agent_key) filter (where kind = 'corrected') as agent_key,
+    coalesce(array_agg(agent_key) filter (where kind = 'mistaken'), '{}') as mistaken
+from known
+group by entry, customer_id, since, until
+having bool_or(kind = 'corrected')
+order by entry;
+
 -- name: hide_days
 delete from {mart} as t using ops.dirty_day as d
 where t.customer_id = %(customer)s and d.customer_id = t.customer_id and d.cause = 'person' and d.call_date = {day};
