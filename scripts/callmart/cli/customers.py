@@ -10,7 +10,6 @@ from callmart.base.settings import settings
 from callmart.cli.terminal import Yes, database, end_with, err, out, plain
 from callmart.database import clock, schema
 from callmart.database.lock import exclusive
-from callmart.privacy import renaming
 from callmart.registry import applying, objectors, planning, states
 from callmart.registry import file as registry_file
 
@@ -55,6 +54,8 @@ def apply(
                 "correct the file, or confirm them with --yes"
             )
         if request:
+            from callmart.privacy import renaming  # it takes Tableau's library with it
+
             renaming.remember(connection, settings(), request, current, desired)
         problems = applying.apply(connection, settings(), wanted)
     out.print(f"registry: {len(wanted.customers)} customers, {len(changes)} changes applied")

@@ -123,8 +123,8 @@ def _hide_waiting_days(work: Work, person: Person) -> None:
 def _corrections(
     connection: psycopg.Connection, customers: Collection[int]
 ) -> list[tuple[Person, Correction]]:
-    """What the ledger corrects of these customers, as far as the agent whose the events are is known here. Landing finds
-    it from here on. Commits.
+    """What the ledger corrects of these customers, where there is something of the agent whose the events are. Landing
+    finds it from here on. Commits.
     """
     found = []
     for entry, customer_id, since, until, agent_key, mistaken in connection.execute(
