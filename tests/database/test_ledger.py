@@ -269,7 +269,7 @@ DAMAGES: dict[str, tuple[Callable[[Callmart], object], object, bool]] = {
     "a secret gone": (execute("delete from privacy.secret where customer_id = 1"), {ONE}, True),
     "another secret": (execute("update privacy.secret set secret = 'x' where customer_id = 2"), {OTHER}, True),
     "everything gone from the database": (
-        execute("truncate privacy.tombstone, privacy.ledger_entry, privacy.ledger"), {ONE, OTHER}, True,
+        execute("truncate privacy.correction, privacy.tombstone, privacy.ledger_entry, privacy.ledger"), {ONE, OTHER}, True,
     ),
 }  # fmt: skip
 

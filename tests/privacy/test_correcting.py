@@ -67,7 +67,8 @@ def of_customer(table: pa.Table, customer: int) -> pa.Table:
 
 
 def file(callmart: Callmart, table: pa.Table, name: str) -> Path:
-    path = callmart.home / name
+    """Beside the home, in which every file belongs to a place."""
+    path = callmart.home.with_name(f"{callmart.home.name}.{name}")
     pyarrow.parquet.write_table(table, path)
     return path
 
@@ -111,15 +112,13 @@ def home(callmart: Callmart) -> Callmart:
     callmart.land(file(callmart, told, "one.parquet"))
     callmart.land(file(callmart, of_customer(given(told, DAYS[1], MISTAKEN, RIGHT), TWIN), "twin.parquet"))
     callmart.build_unchecked()
-    for name in ("registry.yml", "twin.parquet"):
-        (callmart.home / name).unlink()
-    (callmart.home / "one.parquet").rename(callmart.home.parent / f"{callmart.home.name}.one.parquet")
+    (callmart.home / "registry.yml").unlink()
     return callmart
 
 
 @pytest.fixture
 def landed(home: Callmart) -> Path:
-    return home.home.parent / f"{home.home.name}.one.parquet"
+    return home.home.with_name(f"{home.home.name}.one.parquet")
 
 
 @pytest.fixture
