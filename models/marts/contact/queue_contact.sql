@@ -8,8 +8,8 @@ several_agents as (
     select * from {{ ref('int_several_agents') }}
 ),
 
-erased_agents as (
-    select * from {{ ref('int_erased_agent') }}
+left_out as (
+    select * from {{ ref('int_left_out_agent') }}
 ),
 
 open_quarters as (
@@ -30,7 +30,8 @@ listed as (
         contacts.*,
         contacts.interval_start at time zone days.time_zone as interval_local,
         contacts.began_at at time zone days.time_zone as joined_local,
-        (days.option = 'detailed' or several_agents.queue is not null) and erased_agents.queue is null as shows_agents
+        (days.option = 'detailed' or several_agents.queue is not null)
+            and left_out.has_handled is not true as shows_agents
     from contacts
     inner join lists
         on contacts.customer_id = lists.customer_id
@@ -42,10 +43,10 @@ listed as (
         on contacts.customer_id = several_agents.customer_id
         and contacts.call_date = several_agents.call_date
         and contacts.queue = several_agents.queue
-    left join erased_agents
-        on contacts.customer_id = erased_agents.customer_id
-        and contacts.call_date = erased_agents.call_date
-        and contacts.queue = erased_agents.queue
+    left join left_out
+        on contacts.customer_id = left_out.customer_id
+        and contacts.call_date = left_out.call_date
+        and contacts.queue = left_out.queue
 )
 
 select

@@ -187,7 +187,7 @@ def _erase_again(connection: psycopg.Connection, settings: Settings, lost: Lost 
     def refuse() -> None:
         raise UserError("a restore does not sign in to Tableau")
 
-    erase = partial(replaying.erase_restored, Work(connection, settings, refuse))
+    erase = partial(replaying.again_restored, Work(connection, settings, refuse))
     erased = replaying.replay(connection, settings, erase, lost).persons
     while rotating.add_next_layers(connection, settings):
         erased += replaying.replay(connection, settings, erase).persons

@@ -45,6 +45,8 @@ WORDS = (
     "registry.contact",
     "registry.recipient",
     "registry.mailed",
+    "days",
+    "agents",
     "tables",
     "files",
     "raw files",

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from functools import partial
 from itertools import count
 from pathlib import Path
@@ -19,16 +19,27 @@ import psycopg
 import typer
 
 from callmart.access import logins
+from callmart.base import rights
 from callmart.base.errors import UserError
+from callmart.base.keys import keyed
 from callmart.base.needles import SHORTEST
 from callmart.base.person import Blocked, Kind, Person, Proof
+from callmart.base.rights import Right
 from callmart.base.settings import settings
-from callmart.cli.requests_shown import print_cells, print_counts, print_plan, print_proof, print_requests
+from callmart.cli.requests_shown import (
+    print_cells,
+    print_corrections,
+    print_counts,
+    print_plan,
+    print_proof,
+    print_requests,
+)
 from callmart.cli.terminal import Json, database, end_with, looking, out, plain, progress, secret
 from callmart.database import clock, rotation
 from callmart.database import ledger as records
 from callmart.database.ledger import Lost
 from callmart.privacy import places, register
+from callmart.privacy.procedure import Procedure
 from callmart.privacy.register import Request
 
 app = typer.Typer(
@@ -37,6 +48,13 @@ app = typer.Typer(
 
 Number = Annotated[int, typer.Argument(min=1, help="The number of the request.")]
 Customer = Annotated[int, typer.Option(min=1, help="The customer whose data it is.")]
+AskedRight = Annotated[
+    Right,
+    typer.Option(
+        "--right",
+        help="What the letter asks for. `lifting` takes an objection, a restriction or a withdrawal back.",
+    ),
+]
 Received = Annotated[str, typer.Option(metavar="YYYY-MM-DD", help="When the letter came; by default today.")]
 
 _CONTACT = "mail address of the contact who asks"
@@ -73,11 +91,13 @@ def _day(received: str, owner: psycopg.Connection) -> date:
 def open_(
     customer: Customer,
     kind: Annotated[Kind, typer.Option(help="Whom it is about.")],
+    right: AskedRight = "erasure",
     received: Received = "",
 ) -> None:
-    """Enter a request for erasure. Asks for the contact, and for the person it is about."""
+    """Enter a request. Asks for the contact, and for the person it is about."""
     from callmart.privacy import subject
 
+    rights.require(right, kind)
     with _officer() as (owner, officer):
         day, key = _day(received, owner), subject.customer_key(owner, settings(), customer)
         asked_by = secret(_CONTACT, twice=True)
@@ -86,7 +106,7 @@ def open_(
         if key and register.is_authorised(officer, customer, contact):
             word = secret(_PERSON[kind], twice=True)
             person = subject.subject(key, kind, subject.normalised(owner, customer, kind, word))
-        number = register.open_request(officer, customer, kind, person, day, contact)
+        number = register.open_request(officer, customer, kind, person, day, contact, right)
         found = register.request(officer, number)
     out.print(
         f"request {number} of customer {customer}: answer it by {found.due} at the latest ({found.left}); "
@@ -96,10 +116,10 @@ def open_(
 
 
 @app.command()
-def forward(customer: Customer, received: Received = "") -> None:
+def forward(customer: Customer, right: AskedRight = "erasure", received: Received = "") -> None:
     """Enter that a person asked directly, and was sent to the customer. Nothing is kept of the person."""
     with _officer() as (owner, officer):
-        number = register.forward(officer, customer, _day(received, owner))
+        number = register.forward(officer, customer, _day(received, owner), right)
     out.print(
         f"request {number}: send the letter on to customer {customer} today, and keep no copy", soft_wrap=True
     )
@@ -125,9 +145,16 @@ def verify(
         bool,
         typer.Option(
             "--written-instruction",
-            help="It is shared, and the contact asked in writing to erase it all the same.",
+            help="It is shared, and the contact asked in writing to do it all the same.",
         ),
     ] = False,
+    by_consent: Annotated[
+        bool | None,
+        typer.Option(
+            "--by-consent/--not-by-consent",
+            help="Of a withdrawal: whether consent was the reason to have the data, so that they are erased.",
+        ),
+    ] = None,
     take_over: Annotated[
         bool,
         typer.Option(
@@ -145,6 +172,7 @@ def verify(
             how.replace("-", "_"),
             alone=alone,
             instructed=written_instruction,
+            by_consent=by_consent,
             taking_over=contact,
             person=person,
         )
@@ -176,22 +204,23 @@ def plan(
     until: Annotated[
         str,
         typer.Option(
-            metavar="YYYY-MM-DD", help="The last day to erase, by default the last one that is over."
+            metavar="YYYY-MM-DD", help="The last day that is concerned, by default the last one that is over."
         ),
     ] = "",
 ) -> None:
-    """Show what an erasure would change, in counts, and in which queues and days. Changes nothing of it."""
-    from callmart.privacy import erasing, persons
+    """Show what a request would change, in counts, and in which queues and days. Changes nothing of it."""
+    from callmart.privacy import persons, procedure
 
     with _officer() as (owner, officer):
         found = register.request(officer, number)
         day = clock.parse_day("--until", until) if until else None
         end = persons.end_of(owner, found.customer_id, day)
         key, person, ids = _person(owner, officer, found, end)
+        planning = _procedure(owner, found, key)
         others = persons.others(owner, person, ids)
         owner.commit()
-        with _blocking(officer, number), erasing.working(owner, settings()) as work:
-            planned = erasing.plan(work, person, key)
+        with _blocking(officer, number), procedure.working(owner, settings()) as work:
+            planned = planning.plan(work, person, key)
         register.note_plan(officer, number, planned.hash, end)
         for place, counts in planned.counts.items():
             register.note_step(owner, number, place, "find", counts)
@@ -209,12 +238,13 @@ def plan(
 
 @app.command()
 def do(number: Number) -> None:
-    """Erase the person, as it was planned and approved. After a crash it goes on."""
-    from callmart.privacy import erasing
+    """Do what was planned and approved. After a crash it goes on."""
+    from callmart.privacy import procedure
 
     with _officer() as (owner, officer), progress() as on_step:
         found = register.request(officer, number)
         key, person, _ = _person(owner, officer, found, found.until)
+        doing = _procedure(owner, found, key)
         finished = count(1)
 
         def control(place: str, counts: Counter[str]) -> None:
@@ -222,11 +252,11 @@ def do(number: Number) -> None:
 
         def note(place: str, counts: Counter[str]) -> None:
             register.note_step(owner, number, place, "treat", counts)
-            on_step("erase", place, next(finished), len(places.PLACES))
+            on_step("do", place, next(finished), len(places.PLACES))
 
         begin = partial(register.begin_doing, officer, number)
-        with _blocking(officer, number), erasing.working(owner, settings()) as work:
-            erasing.do(work, person, key, number, begin, control, note)
+        with _blocking(officer, number), procedure.working(owner, settings()) as work:
+            doing.do(work, person, key, number, begin, control, note)
         evidence = register.evidence(officer, number)
     print_counts(evidence, "control", "treat")
     out.print(
@@ -236,13 +266,14 @@ def do(number: Number) -> None:
 
 @app.command()
 def prove(number: Number) -> None:
-    """Look for the person in all places again."""
-    from callmart.privacy import erasing
+    """Look in all places whether it is done."""
+    from callmart.privacy import procedure
 
     left = 0
     with _officer() as (owner, officer), progress() as on_step:
         found = register.request(officer, number)
         key, person, _ = _person(owner, officer, found, found.until)
+        proving = _procedure(owner, found, key)
         register.begin_proving(officer, number)
         finished = count(1)
 
@@ -253,8 +284,8 @@ def prove(number: Number) -> None:
             register.note_step(owner, number, place, "prove", counts)
             on_step("prove", place, next(finished), len(places.PLACES))
 
-        with _blocking(officer, number), erasing.working(owner, settings()) as work:
-            whole = erasing.prove(work, person, key, number, note)
+        with _blocking(officer, number), procedure.working(owner, settings()) as work:
+            whole = proving.prove(work, person, key, number, note)
         evidence = register.evidence(officer, number)
         found = register.request(officer, number)
     print_proof(evidence)
@@ -282,15 +313,15 @@ def replay(
 ) -> None:
     """Let the ledger, its copy and the database say the same again, and erase again who came back."""
     from callmart.access import memberships
-    from callmart.privacy import erasing, replaying
+    from callmart.privacy import procedure, replaying
 
-    with _believed() as owner, clock.guarded(owner, settings()), erasing.working(owner, settings()) as work:
-        erase = partial(replaying.erase_everywhere, work)
-        done = replaying.replay(owner, settings(), erase, ledger_lost)
+    with _believed() as owner, clock.guarded(owner, settings()), procedure.working(owner, settings()) as work:
+        again = partial(replaying.again_everywhere, work)
+        done = replaying.replay(owner, settings(), again, ledger_lost)
         problems = memberships.sync(owner, settings())
     out.print(
-        f"replay: {done.entries} entries; {len(done.customers)} customers had lost something, and {done.persons} "
-        "persons were erased again",
+        f"replay: {done.entries} entries; {len(done.customers)} customers had lost something, {done.persons} "
+        f"persons were erased again, and {done.objectors} agents are left out or shown again as the ledger says",
         soft_wrap=True,
     )
     end_with(problems)
@@ -409,6 +440,17 @@ def close(
 
 
 @app.command()
+def corrections(as_json: Json = False) -> None:
+    """Show which events are given to another agent than they seem to be of. Agents are shown as their keys begin."""
+    with looking() as connection:
+        found = register.corrections(connection)
+    if as_json:
+        print(json.dumps([asdict(one) for one in found], default=lambda moment: moment.isoformat()))
+        return
+    print_corrections(found)
+
+
+@app.command()
 def status(as_json: Json = False) -> None:
     """Show all requests, with the days that are left for an answer."""
     with looking() as connection:
@@ -420,6 +462,21 @@ def status(as_json: Json = False) -> None:
         out.print("no requests")
         return
     print_requests(found)
+
+
+def _procedure(owner: psycopg.Connection, found: Request, key: bytes) -> Procedure:
+    """What carries a request out. Of the rectification of an agent, asks what is wrong."""
+    from callmart.privacy import correcting, persons, rights, subject
+
+    if found.asked_right == "rectification" and found.kind == "agent":
+        word = secret("id of the agent whose the events are, or nothing if a name is wrong", needed=False)
+        if word:
+            whose = keyed(key, "agent", subject.normalised(owner, found.customer_id, "agent", word))
+            first = clock.parse_day("the first day", secret("the first day, as 2026-11-24"))
+            since = persons.end_of(owner, found.customer_id, first - timedelta(days=1))
+            owner.commit()
+            return correcting.Correction(whose, since)
+    return rights.procedure_of(found)
 
 
 def _person(

@@ -9,7 +9,7 @@ from rich.table import Table
 from callmart.base.settings import settings
 from callmart.cli.terminal import out, plain
 from callmart.land.places import Cell
-from callmart.privacy.register import Evidence, Request
+from callmart.privacy.register import Correction, Evidence, Request
 
 _OF_PROOF = ("left", "to_attest")  # the counts of a proof that are not of what was looked at
 
@@ -22,13 +22,13 @@ _CHANGES = {
 
 def print_requests(requests: Sequence[Request]) -> None:
     """Print a row per request, with the days that are left."""
-    table = _table("request", "customer", "about", "received", "answer by", "left", "state", "next")
+    table = _table("request", "customer", "right", "about", "answer by", "left", "state", "next")
     for one in requests:
         table.add_row(
             str(one.number),
             str(one.customer_id),
+            one.asked_right,
             one.kind or "",
-            str(one.received),
             str(one.due) if one.days_left is not None else "",
             f"[{colour(one)}]{one.left}[/]" if one.left else "",
             f"blocked: {plain(one.blocked_place)}" if one.blocked_place else one.state,
@@ -38,13 +38,13 @@ def print_requests(requests: Sequence[Request]) -> None:
 
 
 def print_plan(found: Request, evidence: Sequence[Evidence]) -> None:
-    """Print what a plan would erase, in counts."""
+    """Print what a plan would do, in counts."""
     assert found.until is not None
     until = found.until.astimezone(settings().zone)
     out.print(
-        f"request {found.number} of customer {found.customer_id}: erase {'an' if found.kind == 'agent' else 'a'} "
-        f"{found.kind}, up to {until:%Y-%m-%d %H:%M}; opened by {found.opened_by}, planned by "
-        f"{found.planned_by}; answer it by {found.due} ({found.left})",
+        f"request {found.number} of customer {found.customer_id}: {found.asked_right} of "
+        f"{'an' if found.kind == 'agent' else 'a'} {found.kind}, up to {until:%Y-%m-%d %H:%M}; opened by "
+        f"{found.opened_by}, planned by {found.planned_by}; answer it by {found.due} ({found.left})",
         soft_wrap=True,
     )
     print_counts(evidence, "find")
@@ -61,6 +61,21 @@ def print_counts(evidence: Sequence[Evidence], *steps: str) -> None:
         out.print(table)
     if empty := [one.place for one in told if not one.counts]:
         out.print(f"nothing in {', '.join(empty)}", soft_wrap=True)
+
+
+def print_corrections(corrections: Sequence[Correction]) -> None:
+    """Print a row per correction of whose events are."""
+    if not corrections:
+        out.print("no corrections")
+        return
+    table = _table("request", "customer", "events of", "are of", "from", "until")
+    for one in corrections:
+        since, until = (moment.astimezone(settings().zone) for moment in (one.since, one.until))
+        table.add_row(
+            str(one.request), str(one.customer_id), one.mistaken, one.corrected,
+            f"{since:%Y-%m-%d %H:%M}", f"{until:%Y-%m-%d %H:%M}",
+        )  # fmt: skip
+    out.print(table)
 
 
 def print_cells(cells: Sequence[Cell]) -> None:

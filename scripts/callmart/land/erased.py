@@ -26,6 +26,7 @@ from callmart.base import sql_file
 from callmart.base.keys import layered, layers_of
 from callmart.base.raw_format import AGENT_ENDS
 from callmart.database.tombstones import BEGINNING, Kind, of_call, secret_of, tombstone
+from callmart.land.corrected import Corrected
 from callmart.land.gate import Gate, added_layers
 from callmart.land.keying import with_layer
 
@@ -64,6 +65,7 @@ class Door:
     def __init__(self, connection: duckdb.DuckDBPyConnection, gate: Gate) -> None:
         self._connection = connection
         self._until = gate.erased_until
+        self._corrected = Corrected(connection, gate)  # it knows the last pseudonyms
         self._erased = cache(lambda: _Erased(gate))  # read once per file
         self._layers = added_layers(gate)
         self._added = {row["customer_id"]: layers_of(row["key"])[1:] for row in gate.keys.to_pylist()}
@@ -86,7 +88,7 @@ class Door:
             events, found = self._without_erased(events)
             self._tell(found, number)
             events = with_layer(self._connection, events, layer)
-        return self._without_erased(events)[0]
+        return self._without_erased(self._corrected.events(events))[0]
 
     def _tell(self, found: list[dict[str, Any]], number: int) -> None:
         """Note the last pseudonyms of those who were found before this layer was added."""
@@ -150,7 +152,9 @@ class _Erased:
             whose = rows.filter(pc.is_in(rows[column], value_set=suspects)).group_by(["customer_id", column])
             for customer, key in zip(*whose.aggregate([]).to_pydict().values(), strict=True):
                 name, pseudonym = ("call_key", of_call(key)) if kind == "call" else ("key", key)
-                made = tombstone(self._secrets[customer], kind, pseudonym)
+                # A correction gives events to an agent who was erased since by the tombstone.
+                is_mark = (customer, kind, key) in self._tombstones
+                made = key if is_mark else tombstone(self._secrets[customer], kind, pseudonym)
                 if until := self._tombstones.get((customer, kind, made)):
                     found[customer, kind, key] = {
                         "customer_id": customer, "kind": kind, name: key, "tombstone": made, "until": until,

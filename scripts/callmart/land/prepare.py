@@ -166,7 +166,11 @@ def prepare(path: Path, format: str, defaults: Defaults, gate: Gate, limits: Lim
         log = ChannelLog(connection, source.tally, _log_zone(defaults, gate))
     judging.set_up(connection, defaults, gate, is_queue_log=is_queue_log)
     return Prepared(
-        source, connection, set(gate.customers["customer_id"].to_pylist()), log, Door(connection, gate)
+        source,
+        connection,
+        set(gate.customers["customer_id"].to_pylist()),
+        log,
+        Door(connection, gate),
     )
 
 

@@ -8,6 +8,9 @@ select
     counts
 from privacy.steps(%(number)s);
 
+-- name: corrections
+select * from privacy.corrections();
+
 -- name: is_about
 select privacy.is_about(%(number)s, %(subject)s);
 
@@ -19,16 +22,17 @@ select
     number,
     refusal
 from privacy.open_request(
-    %(customer)s::integer, %(kind)s::text, %(subject)s::text, %(received)s::date, %(contact)s::text
+    %(customer)s::integer, %(asked_right)s::text, %(kind)s::text, %(subject)s::text, %(received)s::date,
+    %(contact)s::text
 );
 
 -- name: forward
-select privacy.forward(%(customer)s::integer, %(received)s::date);
+select privacy.forward(%(customer)s::integer, %(asked_right)s::text, %(received)s::date);
 
 -- name: verify
 select privacy.verify(
-    %(number)s::integer, %(how)s::text, %(alone)s::boolean, %(instructed)s::boolean, %(taking_over)s::text,
-    %(person)s::text
+    %(number)s::integer, %(how)s::text, %(alone)s::boolean, %(instructed)s::boolean, %(by_consent)s::boolean,
+    %(taking_over)s::text, %(person)s::text
 );
 
 -- name: note_plan

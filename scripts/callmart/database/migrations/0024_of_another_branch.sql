@@ -1,2 +1,0 @@
--- Another branch has number 24.
-select 1;

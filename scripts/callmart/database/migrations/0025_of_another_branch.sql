@@ -1,2 +1,0 @@
--- Another branch has number 25.
-select 1;

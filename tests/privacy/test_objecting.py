@@ -1,0 +1,263 @@
+"""An agent objects to being shown, and takes that back. One home, in which one agent after the other does."""
+
+import os
+import signal
+from datetime import timedelta
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet
+import pytest
+
+from callmart.audit import agents, attempts, objectors
+from callmart.base.errors import UserError
+from callmart.base.person import Counts, Proof, Work
+from callmart.base.settings import Settings
+from callmart.database import ledger, server
+from callmart.declarations import dbt_project
+from callmart.privacy import lifting, objecting, places, procedure, replaying, withdrawing
+from callmart_home import Callmart, ignore_step
+from centre import DAYS, NAMED, agent_of, events
+from commands import exit_code
+from erasures import CONTACT, LEAVER, PARTLY, STAYER, WITH_CONTACTS, agent_key, key_of, of
+from requests_of_persons import Commands, choose_password
+from searching import files_with
+
+pytestmark = [pytest.mark.server, pytest.mark.usefixtures("unchecked")]
+
+HIDDEN = ("ring", "hold", "talk", "wrapup", "contacts_held", "transferred", "needed")
+
+
+def object_to(work: Work, agent: str, request: int) -> dict[str, Counts]:
+    treated: dict[str, Counts] = {}
+    person = of(work, "agent", agent)
+    objecting.do(work, person, key_of(work), request, ignore_step, ignore_step, treated.__setitem__)
+    return treated
+
+
+def lift(work: Work, agent: str, request: int) -> None:
+    lifting.do(work, of(work, "agent", agent), key_of(work), request, ignore_step, ignore_step, ignore_step)
+
+
+def left(work: Work, agent: str, request: int) -> dict[str, Counts]:
+    proofs: dict[str, Proof] = {}
+    objecting.prove(work, of(work, "agent", agent), key_of(work), request, proofs.__setitem__)
+    assert set(proofs) == {place.name for place in places.PLACES}
+    return {name: proof.left for name, proof in proofs.items() if proof.left}
+
+
+def state(home: Callmart) -> dict[str, list[dict[str, Any]]]:
+    """All rows of all marts."""
+    return {
+        mart.name: home.rows(f"select * from store.{mart.name} order by {', '.join(mart.key)}")
+        for mart in dbt_project.marts(home.settings)
+        if mart.group != "usage"
+    }
+
+
+def raw(home: Callmart) -> list[dict[str, Any]]:
+    return home.rows("select * from raw.event order by customer_id, occurred_at, event_key, ordinal")
+
+
+@pytest.fixture(scope="module")
+def before(home: Callmart) -> dict[str, list[dict[str, Any]]]:
+    """As everything was before anybody objected. Nothing that landed waits."""
+    home.build_unchecked()
+    return state(home)
+
+
+def test_an_agent_who_objects_is_in_nothing_that_shows_agents(
+    home: Callmart, work: Work, before: Any
+) -> None:
+    events_before = raw(home)
+    plan = objecting.plan(work, of(work, "agent", LEAVER), key_of(work))
+    assert left(work, LEAVER, 1), "the control"
+    assert state(home) == before, "a plan and a proof change nothing"
+    treated = object_to(work, LEAVER, 1)
+    page = home.home / "reports" / str(NAMED) / "planted.html"
+    page.parent.mkdir(parents=True, exist_ok=True)
+    page.write_text("Noor Zandvliet")
+    assert left(work, LEAVER, 1) == {"drawn reports": {"files": 1}}, (
+        "the name, which the registry has no more"
+    )
+    page.unlink()
+    assert left(work, LEAVER, 1) == {}
+    assert not (home.home / "privacy" / "request-1").exists()
+    assert treated["marts"]["mart.agent"] == plan.counts["marts"]["mart.agent"] == 1
+    assert raw(home) == events_before, "what was landed is untouched"
+    differences(before, state(home), plan.cells, agent_key(home, LEAVER))
+    words = {LEAVER.encode(), b"Noor Zandvliet", agent_key(home, LEAVER).encode()}
+    assert not {file for file in files_with(home.home, words) if file.startswith(("extracts", "emulator"))}
+
+
+def differences(before: Any, after: Any, cells: Any, *keys: str) -> None:
+    """Nothing differs but the agents' own rows, which are gone, and the cells in the plan. Where an agent worked, what
+    agents did is hidden, and where one was a member, the staffing.
+    """
+    worked = {"hidden": set[Any](), "staffing": set[Any]()}
+    for row in before["agent_queue_interval"]:
+        if row["agent_key"] in keys:
+            cell = row["customer_id"], row["queue"], row["call_date"]
+            worked["hidden"] |= {cell} if row["contacts"] or row["rings"] else set()
+            worked["staffing"] |= {cell} if row["member_s"] else set()
+    assert all(worked.values()), "the control"
+    planned = {
+        change: {(NAMED, cell.queue, cell.call_date) for cell in cells if cell.change == change}
+        for change in worked
+    }
+    for mart in ("queue_interval", "queue_day"):
+        for one, other in zip(before[mart], after[mart], strict=True):
+            cell = one["customer_id"], one["queue"], one["call_date"]
+            columns = {
+                "hidden": {name for name in one if name.startswith(HIDDEN)},
+                "staffing": {"staffed_s"},
+            }
+            allowed = set[str]()
+            for change, names in columns.items():
+                if cell in worked[change]:
+                    assert {name: other[name] for name in names} == dict.fromkeys(names), (change, cell)
+                allowed |= names if cell in planned[change] else set()
+            assert {name for name in one if one[name] != other[name]} <= allowed
+    for mart in before.keys() - {"queue_interval", "queue_day"}:
+        assert [row for row in before[mart] if row.get("agent_key") not in keys] == after[mart]
+
+
+def test_a_registry_file_brings_the_name_back_only_when_it_is_taken_back(
+    home: Callmart, work: Work, before: Any
+) -> None:
+    names = "select name, email from registry.agent where customer_id = %s and agent = %s"
+    version = "select max(version) as n from registry.version"
+    home.apply(WITH_CONTACTS)
+    versions = home.rows(version)
+    home.apply(WITH_CONTACTS)
+    assert home.rows(version) == versions, "the file looks applied"
+    assert home.rows(names, NAMED, LEAVER) == [{"name": None, "email": None}]
+    lift(work, LEAVER, 2)
+    home.apply(WITH_CONTACTS)
+    (home.home / "registry.yml").unlink()
+    assert home.rows(names, NAMED, LEAVER) == [{"name": "Noor Zandvliet", "email": "noor@example.org"}]
+    assert state(home) == before, "everything is as before"
+    with pytest.raises(UserError, match="is left out of nothing"):
+        lifting.plan(work, of(work, "agent", LEAVER), key_of(work))
+
+
+# -- whatever comes between ------------------------------------------------------------------------------------------
+
+
+def die_after(home: Path, place: str, agent: str, request: int, module: str) -> None:
+    settings = Settings(home=home, dsn=None, folders=[])
+
+    def killed(name: str, _: Counts) -> None:
+        if name == place:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    procedures: Any = {"objecting": objecting, "withdrawing": withdrawing}
+    with server.connect(settings) as connection, procedure.working(connection, settings) as work:
+        person = of(work, "agent", agent)
+        procedures[module].do(work, person, key_of(work), request, ignore_step, ignore_step, killed)
+
+
+def shown(home: Callmart, agent: str) -> int:
+    """How many rows of marts are the agent's."""
+    key = agent_key(home, agent)
+    marts = [mart.name for mart in dbt_project.marts(home.settings) if "agent_key" in mart.columns]
+    return sum(len(home.rows(f"select from store.{name} where agent_key = %s", key)) for name in marts)
+
+
+def test_killed_in_the_middle_it_comes_to_the_same_end(home: Callmart, work: Work) -> None:
+    work.connection.commit()
+    for place in ("doorway", "marts"):
+        assert exit_code(die_after, home.home, place, PARTLY, 3, "objecting") == -signal.SIGKILL
+    (entries,) = home.rows("select count(*) as n from privacy.ledger_entry where request = 3")
+    object_to(work, PARTLY, 3)
+    assert left(work, PARTLY, 3) == {} and shown(home, PARTLY) == 0
+    own = [
+        one for one in ledger.read(ledger.file(home.settings)).entries if one.body and one.body.request == 3
+    ]
+    assert entries["n"] == len(own) == 1
+
+
+def test_what_comes_later_is_left_out_and_counts_in_queues(home: Callmart, work: Work) -> None:
+    today = DAYS[-1] + timedelta(days=1)
+    file = home.home / "later.parquet"
+    pyarrow.parquet.write_table(events(NAMED, [today], seed=5), file)
+    assert home.land(file).landed
+    file.unlink()
+    home.build_unchecked()
+    later = home.rows("select agent_key from store.agent_contact where call_date = %s", today)
+    assert later and agent_key(home, PARTLY) not in {row["agent_key"] for row in later}
+    (joined,) = home.rows(
+        "select count(*) as n from raw.event where customer_id = %s and event = 'queue_joined'"
+        " and occurred_at >= (%s::date)::timestamp at time zone 'Europe/Amsterdam'",
+        NAMED, today,
+    )  # fmt: skip
+    (counted,) = home.rows(
+        "select sum(offered) as n from store.queue_interval where customer_id = %s and call_date = %s",
+        NAMED,
+        today,
+    )
+    assert counted["n"] == joined["n"]
+
+
+def test_the_audit_finds_who_is_shown_and_objects(home: Callmart, work: Work) -> None:
+    scene = attempts.scene(work.connection, home.settings)
+    words = agents.in_extracts(home.settings, scene)
+
+    def outcomes() -> list[str]:
+        return [
+            objectors.of_marts(work.connection).outcome,
+            objectors.of_files(work.connection, "extracts", words).outcome,
+        ]
+
+    assert outcomes() == ["holds", "holds"]
+    with work.connection.transaction(force_rollback=True):
+        work.connection.execute(objectors.SQL["plant"])
+        assert outcomes() == ["BREACH", "BREACH"]
+
+
+def test_a_database_that_lost_it_is_closed_until_it_is_left_out_again(home: Callmart, work: Work) -> None:
+    with work.connection.transaction():
+        work.connection.execute("delete from privacy.tombstone where kind = 'objector'")
+        work.connection.execute("delete from privacy.ledger_entry where request = 3")
+        work.connection.execute(
+            "insert into store.agent (customer_id, agent_key, agent) values (%s, %s, 'back')",
+            [NAMED, agent_key(home, PARTLY)],
+        )
+    assert shown(home, PARTLY) == 1, "as in an older database"
+    assert ledger.compare(work.connection, home.settings).differing == {NAMED}
+    again = partial(replaying.again_everywhere, work)
+    done = replaying.replay(work.connection, home.settings, again)
+    assert (done.customers, done.persons, done.objectors) == ((NAMED,), 0, 2)
+    assert shown(home, PARTLY) == 0 and left(work, PARTLY, 3) == {}
+    assert shown(home, LEAVER), "who took it back is shown"
+
+
+def test_withdrawn_consent_erases_and_leaves_out_what_comes(home: Callmart, work: Work) -> None:
+    person, key = of(work, "agent", STAYER), key_of(work)
+    work.connection.commit()
+    for place in ("doorway", "registry"):
+        assert exit_code(die_after, home.home, place, STAYER, 4, "withdrawing") == -signal.SIGKILL
+    withdrawing.do(work, person, key, 4, ignore_step, ignore_step, ignore_step)
+    proofs: dict[str, Proof] = {}
+    withdrawing.prove(work, person, key, 4, proofs.__setitem__)
+    assert {name: proof.left for name, proof in proofs.items() if proof.left} == {}
+    before = (person.until, agent_key(home, STAYER))
+    assert not home.rows("select from raw.event where occurred_at < %s and agent_key = %s", *before)
+    assert home.rows("select from raw.event where agent_key = %s", before[1]), "what came later"
+    assert shown(home, STAYER) == 0, "is left out"
+
+
+def test_by_the_commands_from_the_letter_to_the_answer(
+    home: Callmart, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    choose_password(home)
+    command = Commands(home, monkeypatch, capsys)
+    fourth = agent_of(NAMED, 4)
+    number = command.approved(NAMED, CONTACT, "restriction", "agent", fourth, "", plan=())
+    assert "beperking" in command.done(number, fourth, "") and shown(home, fourth) == 0
+    assert command("privacy", "close", number)[0] == 0
+    code, said = command("privacy", "status")
+    assert code == 0 and "restriction" in said
+    number = command.approved(NAMED, CONTACT, "lifting", "agent", fourth, "", plan=())
+    assert "opheffing" in command.done(number, fourth, "") and shown(home, fourth)
