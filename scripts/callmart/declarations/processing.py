@@ -1,5 +1,5 @@
-"""Reads processing.yml, and adds what the marts say: all tables that hold something of persons, with why, from where and
-for how long, and the meaning of their columns. A table or column of which nobody has said that is refused.
+"""Reads processing.yml, and adds what the marts say: all tables that hold something of persons, with why, from where
+and for how long, and the meaning of their columns. A table or column of which nobody has said that is refused.
 
 Packages for persons are made from it (privacy/package.py), and docs/processing.md (declarations/record.py).
 """
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
 from callmart.base import declared
 from callmart.base.declared import Name, Text, Texts
@@ -48,7 +48,7 @@ class Table(Purpose):
 
     caption: Texts
     moment: Name | None = None  # the column of the moment that a row is of
-    columns: dict[Name, Texts] = {}
+    columns: dict[Name, Texts] = Field(default={})
     left_out: Listed[Reason] = ()
 
 
@@ -167,7 +167,7 @@ def _refuse_unsaid(holding: Holding, names: Iterable[str], mart: Mart | None) ->
                 )
             raise _wrong(
                 f"tables.{holding.table}",
-                f"the column {name} is not there; say under columns what it means, or under left_out why nobody gets it",
+                f"the column {name} is missing; say under columns what it means, or under left_out why nobody gets it",
             )
 
 
