@@ -26,7 +26,7 @@ from callmart.base.settings import Settings
 from callmart.build import window
 from callmart.database import server
 from callmart.operations import run
-from callmart.privacy import erasing, persons
+from callmart.privacy import erasing, persons, procedure
 from history import registry_of, scratch
 from two_years import AGENTS, YESTERDAY, fill_marts
 
@@ -94,7 +94,7 @@ def main() -> None:
             f"{customers} customers, {DAYS} days: {events:,} events, {rows:,} rows of marts, {files:,} files, in "
             f"{time.perf_counter() - begin:.0f} s; grep reads them in {grepped:.1f} s"
         )
-        with server.connect(settings) as connection, erasing.working(connection, settings) as work:
+        with server.connect(settings) as connection, procedure.working(connection, settings) as work:
             begin = time.perf_counter()
             window.build(connection, settings, _ignore)
             idle = time.perf_counter() - begin

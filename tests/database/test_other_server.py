@@ -18,7 +18,7 @@ from callmart.base.settings import Privacy
 from callmart.database import server
 from callmart.extract import extract
 from callmart.opening.opening import Drifted, open_build
-from callmart.privacy import erasing
+from callmart.privacy import procedure
 from callmart_home import Callmart, ignore_step
 from catalogue import unprotected
 from centre import DETAILED, NAMED, NONE, REGISTRY, STANDARD, WITH_DATA, agent_of, play, queue_of
@@ -251,7 +251,7 @@ def test_whoever_is_erased_is_found_by_no_query_and_its_operator_attests_the_res
     away: Callmart, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (away.home / "registry.yml").unlink(missing_ok=True)
-    with away.connect() as owner, erasing.working(owner, away.settings) as work:
+    with away.connect() as owner, procedure.working(owner, away.settings) as work:
         person = of(work, "agent", agent_of(NAMED, 2))
         with pytest.raises(UserError, match=r"privacy\.ledger_copy"):
             do(work, person, 1)

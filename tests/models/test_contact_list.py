@@ -14,7 +14,7 @@ from callmart.database import clock
 from callmart.declarations import dbt_project
 from callmart.extract import extract
 from callmart.land import places
-from callmart.privacy.erasing import working
+from callmart.privacy.procedure import working
 from callmart.retention import expire
 from callmart.validate import suites
 from callmart_home import Callmart, ignore_step, leave_dirty

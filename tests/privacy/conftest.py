@@ -6,7 +6,7 @@ import pytest
 
 from callmart.access import logins
 from callmart.base.person import Work
-from callmart.privacy import erasing
+from callmart.privacy import procedure
 from callmart_home import Callmart, MakeOnce
 from erasures import deliver
 from requests_of_persons import APPROVERS_PASSWORD, Desk, choose_password
@@ -80,5 +80,5 @@ def home(played: Callmart, make_once: MakeOnce) -> Callmart:
 @pytest.fixture
 def work(home: Callmart) -> Iterator[Work]:
     """What places work with."""
-    with home.connect() as connection, erasing.working(connection, home.settings) as work:
+    with home.connect() as connection, procedure.working(connection, home.settings) as work:
         yield work

@@ -25,7 +25,7 @@ from callmart.declarations import dbt_project
 from callmart.extract import extract
 from callmart.land import places as landed
 from callmart.opening import opening
-from callmart.privacy import embedded, erasing, kept, persons, places
+from callmart.privacy import embedded, erasing, kept, persons, places, procedure
 from callmart.publish import publishing, tableau
 from callmart_home import Callmart, ignore_step
 from centre import DAYS, NAMED, events, queue_of
@@ -283,7 +283,7 @@ def die_before_the_ledger(home: Path, request: int) -> None:
 
     ledger.append = append  # type: ignore[assignment]
     settings = Settings(home=home, dsn=None, folders=[])
-    with server.connect(settings) as connection, erasing.working(connection, settings) as work:
+    with server.connect(settings) as connection, procedure.working(connection, settings) as work:
         do(work, of(work, "caller", ANOTHER), request)
 
 
@@ -457,7 +457,7 @@ def state(home: Callmart) -> dict[str, list[dict[str, Any]]]:
     return marts | {"events": events}
 
 
-def differences(before: Any, after: Any, plan: erasing.Plan, key: str) -> None:
+def differences(before: Any, after: Any, plan: procedure.Plan, key: str) -> None:
     """Nothing differs but the agent's own rows, and the cells in the plan, as the plan says."""
     for mart in ("queue_interval", "queue_day"):
         one_by_one = zip(

@@ -29,7 +29,7 @@ from callmart.base.needles import Needles
 from callmart.base.person import Blocked, Counts, Kind, Person, Proof, Work
 from callmart.base.settings import Folder
 from callmart.database import searching, server
-from callmart.privacy import decided, erasing, places
+from callmart.privacy import decided, places, procedure
 from callmart.publish import places as published
 from callmart.publish import site
 from callmart_home import Callmart
@@ -463,7 +463,7 @@ def test_statements_that_an_extension_keeps_are_found_and_forgotten(home: Callma
     with (
         server.administrator(home.home) as postgres,
         home.connect() as owner,
-        erasing.working(owner, home.settings) as work,
+        procedure.working(owner, home.settings) as work,
     ):
         postgres.execute("create extension pg_stat_statements")
         assert ["any login can count" in one.text for one in drift.of_server(owner)] == [True]

@@ -233,7 +233,7 @@ def test_what_is_shared_needs_a_written_instruction(undone: Desk) -> None:
     with pytest.raises(UserError, match="--alone or --shared"):
         undone.verify(number, alone=None)
     undone.verify(number, alone=False)
-    with pytest.raises(UserError, match="nothing is erased without a written instruction"):
+    with pytest.raises(UserError, match="nothing is done without a written instruction"):
         undone.plan(number)
     undone.verify(number, alone=False, instructed=True)
     undone.plan(number)
@@ -479,8 +479,11 @@ def test_nothing_is_treated_without_a_control_and_the_ledger(undone: Desk) -> No
     register.note_step(undone.owner, without_entry, "server files", "control", {})
     undone.enter(without_entry, later=1)
     undone.enter(without_entry, days=1)
-    for number in (without_control, without_entry):
-        with pytest.raises(UserError, match="before a control has looked for it and the ledger has it"):
+    for number, needed in [
+        (without_control, "a control has looked for it"),
+        (without_entry, "the ledger has it"),
+    ]:
+        with pytest.raises(UserError, match=f"before {needed}"):
             register.note_step(undone.owner, number, "events", "treat", {})
         undone.do(number)
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -76,7 +77,7 @@ def test_of_a_customer_that_came_back_the_person_is_entered_anew(undone: Desk, a
     number, second = undone.open(ONE, CONTACT), undone.contact(ONE, SECOND)
     undone.bring(number, at)
 
-    def verify(**given: str) -> None:
+    def verify(**given: Any) -> None:
         register.verify(undone.officer, number, "code", alone=True, instructed=False, **given)
 
     with another_key(undone, "f" * 16):

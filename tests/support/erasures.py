@@ -13,7 +13,7 @@ from callmart.base.person import Counts, Kind, Person, Proof, Work
 from callmart.base.settings import Settings
 from callmart.database import server
 from callmart.operations import run
-from callmart.privacy import erasing, persons, places, register
+from callmart.privacy import erasing, persons, places, procedure, register
 from callmart_home import Callmart, ignore_step
 from centre import DAYS, NAMED, REGISTRY, agent_of
 from commands import exit_code
@@ -72,7 +72,7 @@ def of(work: Work, kind: Kind, *words: str, day: date | None = None) -> Person:
     return found
 
 
-def plan_of(work: Work, person: Person) -> erasing.Plan:
+def plan_of(work: Work, person: Person) -> procedure.Plan:
     """What would be erased."""
     return erasing.plan(work, person, key_of(work))
 
@@ -115,7 +115,7 @@ def die_after(
     settings = Settings(home=home, dsn=None, folders=[])
     with (
         server.connect(settings) as connection,
-        erasing.working(connection, settings) as work,
+        procedure.working(connection, settings) as work,
         logins.connect(settings, "privacy_officer") as officer,
     ):
         begin: Any = ignore_step

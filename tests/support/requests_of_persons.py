@@ -9,6 +9,7 @@ import psycopg
 from callmart.access import logins, roles
 from callmart.base import evidence
 from callmart.base.keys import key_file
+from callmart.base.rights import Right
 from callmart.privacy import register, subject
 from callmart_home import Callmart
 from today import TODAY
@@ -55,13 +56,22 @@ class Desk:
         person: str = "0" * 32,
         received: date = TODAY,
         kind: str = "caller",
+        right: Right = "erasure",
     ) -> int:
-        return register.open_request(
-            self.officer, customer_id, kind, person, received, self.contact(customer_id, address)
-        )
+        contact = self.contact(customer_id, address)
+        return register.open_request(self.officer, customer_id, kind, person, received, contact, right)
 
-    def verify(self, number: int, *, alone: bool | None = True, instructed: bool = False) -> None:
-        register.verify(self.officer, number, "code", alone=alone, instructed=instructed)
+    def verify(
+        self,
+        number: int,
+        *,
+        alone: bool | None = True,
+        instructed: bool = False,
+        by_consent: bool | None = None,
+    ) -> None:
+        register.verify(
+            self.officer, number, "code", alone=alone, instructed=instructed, by_consent=by_consent
+        )
 
     def plan(self, number: int, hash: str = HASH, plan: Mapping[str, Mapping[str, int]] = PLAN) -> None:
         """As the command does: the officer plans, and the owner says what was found."""

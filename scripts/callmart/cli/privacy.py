@@ -19,9 +19,11 @@ import psycopg
 import typer
 
 from callmart.access import logins
+from callmart.base import rights
 from callmart.base.errors import UserError
 from callmart.base.needles import SHORTEST
 from callmart.base.person import Blocked, Kind, Person, Proof
+from callmart.base.rights import Right
 from callmart.base.settings import settings
 from callmart.cli.requests_shown import print_cells, print_counts, print_plan, print_proof, print_requests
 from callmart.cli.terminal import Json, database, end_with, looking, out, plain, progress, secret
@@ -37,6 +39,13 @@ app = typer.Typer(
 
 Number = Annotated[int, typer.Argument(min=1, help="The number of the request.")]
 Customer = Annotated[int, typer.Option(min=1, help="The customer whose data it is.")]
+AskedRight = Annotated[
+    Right,
+    typer.Option(
+        "--right",
+        help="What the letter asks for. `lifting` takes an objection, a restriction or a withdrawal back.",
+    ),
+]
 Received = Annotated[str, typer.Option(metavar="YYYY-MM-DD", help="When the letter came; by default today.")]
 
 _CONTACT = "mail address of the contact who asks"
@@ -72,11 +81,13 @@ def _day(received: str, owner: psycopg.Connection) -> date:
 def open_(
     customer: Customer,
     kind: Annotated[Kind, typer.Option(help="Whom it is about.")],
+    right: AskedRight = "erasure",
     received: Received = "",
 ) -> None:
-    """Enter a request for erasure. Asks for the contact, and for the person it is about."""
+    """Enter a request. Asks for the contact, and for the person it is about."""
     from callmart.privacy import subject
 
+    rights.require(right, kind)
     with _officer() as (owner, officer):
         day, key = _day(received, owner), subject.customer_key(owner, settings(), customer)
         asked_by = secret(_CONTACT, twice=True)
@@ -85,7 +96,7 @@ def open_(
         if key and register.is_authorised(officer, customer, contact):
             word = secret(_PERSON[kind], twice=True)
             person = subject.subject(key, kind, subject.normalised(owner, customer, kind, word))
-        number = register.open_request(officer, customer, kind, person, day, contact)
+        number = register.open_request(officer, customer, kind, person, day, contact, right)
         found = register.request(officer, number)
     out.print(
         f"request {number} of customer {customer}: answer it by {found.due} at the latest ({found.left}); "
@@ -95,10 +106,10 @@ def open_(
 
 
 @app.command()
-def forward(customer: Customer, received: Received = "") -> None:
+def forward(customer: Customer, right: AskedRight = "erasure", received: Received = "") -> None:
     """Enter that a person asked directly, and was sent to the customer. Nothing is kept of the person."""
     with _officer() as (owner, officer):
-        number = register.forward(officer, customer, _day(received, owner))
+        number = register.forward(officer, customer, _day(received, owner), right)
     out.print(
         f"request {number}: send the letter on to customer {customer} today, and keep no copy", soft_wrap=True
     )
@@ -124,9 +135,16 @@ def verify(
         bool,
         typer.Option(
             "--written-instruction",
-            help="It is shared, and the contact asked in writing to erase it all the same.",
+            help="It is shared, and the contact asked in writing to do it all the same.",
         ),
     ] = False,
+    by_consent: Annotated[
+        bool | None,
+        typer.Option(
+            "--by-consent/--not-by-consent",
+            help="Of a withdrawal: whether consent was the reason to have the data, so that they are erased.",
+        ),
+    ] = None,
     take_over: Annotated[
         bool,
         typer.Option(
@@ -144,6 +162,7 @@ def verify(
             how.replace("-", "_"),
             alone=alone,
             instructed=written_instruction,
+            by_consent=by_consent,
             taking_over=contact,
             person=person,
         )
@@ -175,12 +194,13 @@ def plan(
     until: Annotated[
         str,
         typer.Option(
-            metavar="YYYY-MM-DD", help="The last day to erase, by default the last one that is over."
+            metavar="YYYY-MM-DD", help="The last day that is concerned, by default the last one that is over."
         ),
     ] = "",
 ) -> None:
-    """Show what an erasure would change, in counts, and in which queues and days. Changes nothing of it."""
-    from callmart.privacy import erasing, persons
+    """Show what a request would change, in counts, and in which queues and days. Changes nothing of it."""
+    from callmart.privacy import persons, procedure
+    from callmart.privacy.rights import procedure_of
 
     with _officer() as (owner, officer):
         found = register.request(officer, number)
@@ -189,8 +209,8 @@ def plan(
         key, person, ids = _person(owner, officer, found, end)
         others = persons.others(owner, person, ids)
         owner.commit()
-        with _blocking(officer, number), erasing.working(owner, settings()) as work:
-            planned = erasing.plan(work, person, key)
+        with _blocking(officer, number), procedure.working(owner, settings()) as work:
+            planned = procedure_of(found).plan(work, person, key)
         register.note_plan(officer, number, planned.hash, end)
         for place, counts in planned.counts.items():
             register.note_step(owner, number, place, "find", counts)
@@ -208,8 +228,9 @@ def plan(
 
 @app.command()
 def do(number: Number) -> None:
-    """Erase the person, as it was planned and approved. After a crash it goes on."""
-    from callmart.privacy import erasing
+    """Do what was planned and approved. After a crash it goes on."""
+    from callmart.privacy import procedure
+    from callmart.privacy.rights import procedure_of
 
     with _officer() as (owner, officer), progress() as on_step:
         found = register.request(officer, number)
@@ -221,11 +242,11 @@ def do(number: Number) -> None:
 
         def note(place: str, counts: Counter[str]) -> None:
             register.note_step(owner, number, place, "treat", counts)
-            on_step("erase", place, next(finished), len(places.PLACES))
+            on_step("do", place, next(finished), len(places.PLACES))
 
         begin = partial(register.begin_doing, officer, number)
-        with _blocking(officer, number), erasing.working(owner, settings()) as work:
-            erasing.do(work, person, key, number, begin, control, note)
+        with _blocking(officer, number), procedure.working(owner, settings()) as work:
+            procedure_of(found).do(work, person, key, number, begin, control, note)
         evidence = register.evidence(officer, number)
     print_counts(evidence, "control", "treat")
     out.print(
@@ -235,8 +256,9 @@ def do(number: Number) -> None:
 
 @app.command()
 def prove(number: Number) -> None:
-    """Look for the person in all places again."""
-    from callmart.privacy import erasing
+    """Look in all places whether it is done."""
+    from callmart.privacy import procedure
+    from callmart.privacy.rights import procedure_of
 
     left = 0
     with _officer() as (owner, officer), progress() as on_step:
@@ -252,8 +274,8 @@ def prove(number: Number) -> None:
             register.note_step(owner, number, place, "prove", counts)
             on_step("prove", place, next(finished), len(places.PLACES))
 
-        with _blocking(officer, number), erasing.working(owner, settings()) as work:
-            whole = erasing.prove(work, person, key, number, note)
+        with _blocking(officer, number), procedure.working(owner, settings()) as work:
+            whole = procedure_of(found).prove(work, person, key, number, note)
         evidence = register.evidence(officer, number)
         found = register.request(officer, number)
     print_proof(evidence)
@@ -281,9 +303,9 @@ def replay(
 ) -> None:
     """Let the ledger, its copy and the database say the same again, and erase again who came back."""
     from callmart.access import memberships
-    from callmart.privacy import erasing, replaying
+    from callmart.privacy import procedure, replaying
 
-    with _believed() as owner, clock.guarded(owner, settings()), erasing.working(owner, settings()) as work:
+    with _believed() as owner, clock.guarded(owner, settings()), procedure.working(owner, settings()) as work:
         erase = partial(replaying.erase_everywhere, work)
         done = replaying.replay(owner, settings(), erase, ledger_lost)
         problems = memberships.sync(owner, settings())

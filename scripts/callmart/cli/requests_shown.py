@@ -22,13 +22,13 @@ _CHANGES = {
 
 def print_requests(requests: Sequence[Request]) -> None:
     """Print a row per request, with the days that are left."""
-    table = _table("request", "customer", "about", "received", "answer by", "left", "state", "next")
+    table = _table("request", "customer", "right", "about", "answer by", "left", "state", "next")
     for one in requests:
         table.add_row(
             str(one.number),
             str(one.customer_id),
+            one.asked_right,
             one.kind or "",
-            str(one.received),
             str(one.due) if one.days_left is not None else "",
             f"[{colour(one)}]{one.left}[/]" if one.left else "",
             f"blocked: {plain(one.blocked_place)}" if one.blocked_place else one.state,
@@ -38,13 +38,13 @@ def print_requests(requests: Sequence[Request]) -> None:
 
 
 def print_plan(found: Request, evidence: Sequence[Evidence]) -> None:
-    """Print what a plan would erase, in counts."""
+    """Print what a plan would do, in counts."""
     assert found.until is not None
     until = found.until.astimezone(settings().zone)
     out.print(
-        f"request {found.number} of customer {found.customer_id}: erase {'an' if found.kind == 'agent' else 'a'} "
-        f"{found.kind}, up to {until:%Y-%m-%d %H:%M}; opened by {found.opened_by}, planned by "
-        f"{found.planned_by}; answer it by {found.due} ({found.left})",
+        f"request {found.number} of customer {found.customer_id}: {found.asked_right} of "
+        f"{'an' if found.kind == 'agent' else 'a'} {found.kind}, up to {until:%Y-%m-%d %H:%M}; opened by "
+        f"{found.opened_by}, planned by {found.planned_by}; answer it by {found.due} ({found.left})",
         soft_wrap=True,
     )
     print_counts(evidence, "find")

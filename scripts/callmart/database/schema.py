@@ -9,7 +9,7 @@ from importlib.resources import files
 import psycopg
 from psycopg import sql
 
-from callmart.base import evidence, sql_file
+from callmart.base import evidence, rights, sql_file
 from callmart.base.errors import UserError
 from callmart.base.pointing import COUNTS_AND_MOMENTS, NOBODY, SHOWN, WHOM
 from callmart.base.raw_format import (
@@ -146,6 +146,7 @@ def _filled(time_zone: str) -> sql.Composed:
         blocking=_words((*evidence.PLACES, *evidence.ALSO_BLOCKING)),
         counted=_words(evidence.WORDS),
         codes=_words(evidence.CODES),
+        rights=_words(f"{right} of {kind}" for right, kind in rights.pairs()),
     )
 
 

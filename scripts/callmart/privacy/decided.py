@@ -1,13 +1,15 @@
-"""What happens in each place to each kind of person. Nothing is left out: a place without its row is refused by a test.
+"""What an erasure does in each place to each kind of person. Nothing is left out: a place without its row is refused by
+a test.
 
-docs/privacy.md has this table. Run `.venv/bin/python -m callmart.privacy.decided` to write it there.
+docs/privacy.md has this table, and that of base/rights.py. Run `.venv/bin/python -m callmart.privacy.decided` to write
+them there.
 """
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Literal, NamedTuple, get_args
 
-from callmart.base import declared
+from callmart.base import declared, rights
 from callmart.base.errors import saying_mistakes
 from callmart.base.person import Kind
 from callmart.base.settings import PROJECT
@@ -88,14 +90,17 @@ def table() -> Iterator[str]:
 
 
 def write(file: Path) -> None:
-    """Write the table into the file, between its markers. Raises UserError if one is missing."""
-    begin, end = f"<!-- places, written by {COMMAND} -->\n", "<!-- end of places -->\n"
-    before, _, rest = file.read_text(encoding="utf-8").partition(begin)
-    _, found, after = rest.partition(end)
-    if not found:
-        raise declared.wrong(file, "the places", f"put `{begin.strip()}` and `{end.strip()}` around them")
-    content = "\n".join(table())
-    file.write_text(f"{before}{begin}\n{content}\n\n{end}{after}", encoding="utf-8")
+    """Write the tables into the file, each between its markers. Raises UserError if one is missing."""
+    for name, lines in (("rights", rights.table()), ("places", table())):
+        begin, end = f"<!-- {name}, written by {COMMAND} -->\n", f"<!-- end of {name} -->\n"
+        before, _, rest = file.read_text(encoding="utf-8").partition(begin)
+        _, found, after = rest.partition(end)
+        if not found:
+            raise declared.wrong(
+                file, f"the {name}", f"put `{begin.strip()}` and `{end.strip()}` around them"
+            )
+        content = "\n".join(lines)
+        file.write_text(f"{before}{begin}\n{content}\n\n{end}{after}", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -4,55 +4,26 @@ What must not come back is in the ledger before anything is deleted. Each place 
 the same command goes on. Erasing, building, opening and landing exclude each other.
 """
 
-import json
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
-from functools import cache
-from hashlib import sha256
+from collections.abc import Iterator
+from dataclasses import replace
 from typing import cast
 
-import psycopg
-
-from callmart.base.errors import UserError
 from callmart.base.keys import keyed
 from callmart.base.needles import Hits, Needles
-from callmart.base.person import Blocked, Counts, Person, Proof, Work
-from callmart.base.settings import Settings
+from callmart.base.person import Blocked, Counts, Person, Work
 from callmart.database import clock, ledger
 from callmart.database.searching import hits, tables
 from callmart.database.tombstones import Kind, of_call, secret_of, tombstone
 from callmart.land import places as landed
-from callmart.land.places import Cell, Doorway, Stored
+from callmart.land.places import Doorway, Stored
 from callmart.opening.places import Marts
 from callmart.privacy import embedded, kept, persons
 from callmart.privacy.kept import Kept
 from callmart.privacy.letters import CELLS
 from callmart.privacy.places import PLACES, require_covered
-from callmart.publish import tableau
-
-OnPlace = Callable[[str, Counts], None]
-Begin = Callable[[str | None], None]
+from callmart.privacy.procedure import Begin, OnPlace, OnProof, Plan, blocked
 
 _FEWEST = 16  # tombstones of a caller's calls
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What an erasure would change: counts per place, and the queues and days whose figures change. `whose` stands for
-    the person and the moment; nobody can make it without the customer's key.
-    """
-
-    whose: str
-    counts: Mapping[str, Counts]
-    cells: tuple[Cell, ...]
-
-    @property
-    def hash(self) -> str:
-        """By which a person approves the plan. Any other person, count or cell gives another one."""
-        counts = {place: dict(sorted(found.items())) for place, found in self.counts.items()}
-        cells = [(cell.change, cell.queue, str(cell.call_date)) for cell in self.cells]
-        return sha256(json.dumps([self.whose, counts, cells], sort_keys=True).encode()).hexdigest()[:16]
 
 
 def plan(work: Work, person: Person, key: bytes) -> Plan:
@@ -60,7 +31,7 @@ def plan(work: Work, person: Person, key: bytes) -> Plan:
 
     Raises Blocked if a place can't be reached.
     """
-    with _blocked("places"):
+    with blocked("places"):
         require_covered(work.connection, work.settings)
     return _plan(work, person, key, landed.look(work.connection, person))
 
@@ -82,7 +53,7 @@ def do(
     """
     home = work.settings.home
     with clock.guarded(work.connection, work.settings):
-        with _blocked("places"):
+        with blocked("places"):
             require_covered(work.connection, work.settings)
         stored = landed.look(work.connection, person)
         before = kept.recall(home, key, request, person) or Kept.of(person, stored)
@@ -92,11 +63,11 @@ def do(
             begin(None)
         else:
             begin(_plan(work, person, key, stored).hash)
-            with _blocked("control"):
+            with blocked("control"):
                 on_control(embedded.Files.name, _control(_searching(work, person, before, stored)))
         _secure(work, person, key, request, before)
         # From here on no file brings the person. What was landing meanwhile, or since a crash, is there now.
-        with _blocked(Doorway.name):
+        with blocked(Doorway.name):
             Doorway().treat(work, person)
         stored = landed.look(work.connection, person)
         before |= Kept.of(person, stored)
@@ -104,20 +75,18 @@ def do(
         person = before.completed(person)
         searching = _searching(work, person, before, stored)
         for place in PLACES:
-            with _blocked(place.name):
+            with blocked(place.name):
                 treated = place.treat(searching, person)
             on_place(place.name, treated)
 
 
-def prove(
-    work: Work, person: Person, key: bytes, request: int, on_place: Callable[[str, Proof], None]
-) -> int:
+def prove(work: Work, person: Person, key: bytes, request: int, on_place: OnProof) -> int:
     """Look for the person in all places. `on_place` is called after each. What is kept to be able to prove it is
     forgotten when nothing is left. Returns how many words could be sought as whole values only.
     """
     home = work.settings.home
     with clock.guarded(work.connection, work.settings):
-        with _blocked("places"):
+        with blocked("places"):
             require_covered(work.connection, work.settings)
         stored = landed.look(work.connection, person)
         before = kept.recall(home, key, request, person) or Kept.of(person, stored)
@@ -125,7 +94,7 @@ def prove(
         searching = _searching(work, person, before, stored)
         left = 0
         for place in PLACES:
-            with _blocked(place.name):
+            with blocked(place.name):
                 proof = place.prove(searching, person)
             left += proof.left.total()
             on_place(place.name, proof)
@@ -138,7 +107,7 @@ def _plan(work: Work, person: Person, key: bytes, stored: Stored) -> Plan:
     searching = _searching(work, person, Kept.of(person, stored), stored, by_events=False)
     counts = {}
     for place in PLACES:
-        with _blocked(place.name):
+        with blocked(place.name):
             counts[place.name] = place.find(searching, person)
     counts[Marts.name] += Counts(f"{CELLS}{cell.change}" for cell in stored.cells)
     whose = keyed(key, "plan", f"{' '.join(sorted(person.keys))} {person.until.timestamp()}")
@@ -224,21 +193,3 @@ def _control(work: Work) -> Counts:
             "nothing was erased; report it",
         )
     return Counts({"found before": len(told)})
-
-
-@contextmanager
-def working(connection: psycopg.Connection, settings: Settings) -> Iterator[Work]:
-    """What the places work with. `connection` is the owner's. Signs in to Tableau when that is first needed."""
-    with ExitStack() as opened:
-        yield Work(connection, settings, cache(lambda: opened.enter_context(tableau.connect(settings))))
-
-
-@contextmanager
-def _blocked(place: str) -> Iterator[None]:
-    """Within it, whatever is in the way blocks the request, in the name of the place."""
-    try:
-        yield
-    except UserError as error:
-        blocked = error if isinstance(error, Blocked) else Blocked("failed", str(error))
-        blocked.place = blocked.place or place
-        raise blocked from None

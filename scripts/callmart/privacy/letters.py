@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from datetime import date, datetime, timedelta
 from functools import cache
-from importlib.resources import files
 from typing import Literal, NamedTuple
 from zoneinfo import ZoneInfo
 
@@ -12,6 +11,7 @@ import psycopg
 
 from callmart.base import sql_file
 from callmart.base.errors import UserError
+from callmart.base.rights import Right
 from callmart.base.settings import Settings
 from callmart.database import ledger
 from callmart.privacy.register import Evidence, Request
@@ -84,14 +84,16 @@ class _Line(NamedTuple):
 
 
 def backups_gone(settings: Settings, request: Request) -> date:
-    """The day on which the last backup from before the erasure is gone. Raises UserError if no setting says it."""
+    """The day on which the last backup is gone from before the request was carried out. Raises UserError if no setting
+    says it.
+    """
     if settings.backup_kept_days is None:
         raise UserError(
             "setting backup_kept_days: the answer says when the last backup is gone; "
             "write for how many days you keep a backup, or 0 if there are none"
         )
-    erased = request.begun_at or request.identified_at or request.opened_at
-    return erased.astimezone(settings.zone).date() + timedelta(days=settings.backup_kept_days)
+    done = request.begun_at or request.identified_at or request.opened_at
+    return done.astimezone(settings.zone).date() + timedelta(days=settings.backup_kept_days)
 
 
 def answer(
@@ -101,7 +103,7 @@ def answer(
     asked = connection.execute(SQL["customer"], {"customer": request.customer_id}).fetchone()
     name, locale, zone = asked if asked else (f"{request.customer_id}", "nl", settings.time_zone)
     end = request.until if request.begun_at else None
-    return _template(locale).render(
+    return _template(request.asked_right, locale).render(
         request=request,
         customer=name,
         lines=list(_lines(evidence, locale)),
@@ -142,9 +144,12 @@ def _day(moment: datetime | date, settings: Settings, locale: Language) -> str:
 
 
 @cache
-def _template(locale: Language) -> jinja2.Template:
-    text = files("callmart.privacy").joinpath(f"answer_{locale}.txt.j2").read_text(encoding="utf-8")
+def _template(right: Right, locale: Language) -> jinja2.Template:
     environment = jinja2.Environment(
-        undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=False
+        loader=jinja2.PackageLoader("callmart.privacy", "answers"),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=False,
     )
-    return environment.from_string(text)
+    return environment.get_template(f"{right}_{locale}.txt.j2")

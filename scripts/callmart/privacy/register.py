@@ -14,6 +14,7 @@ from psycopg.types.json import Jsonb
 
 from callmart.base import sql_file
 from callmart.base.errors import UserError
+from callmart.base.rights import Right
 
 SQL = sql_file.statements(__file__)
 
@@ -27,7 +28,7 @@ class Request:
 
     number: int
     customer_id: int
-    asked_right: str
+    asked_right: Right
     kind: str | None
     received: date
     due: date
@@ -38,6 +39,7 @@ class Request:
     refused_why: str | None
     is_alone: bool | None
     is_instructed: bool | None
+    is_by_consent: bool | None  # of a withdrawal: consent was the reason to have the data
     identified_how: str | None
     plan_hash: str | None
     until: datetime | None
@@ -139,12 +141,14 @@ def open_request(
     subject: str | None,
     received: date,
     contact_key: str | None,
+    right: Right = "erasure",
 ) -> int:
     """Enter a request and return its number."""
     number, refusal = _call(
         connection,
         SQL["open_request"],
         customer=customer_id,
+        right=right,
         kind=kind,
         subject=subject,
         received=received,
@@ -155,9 +159,11 @@ def open_request(
     return int(number)
 
 
-def forward(connection: psycopg.Connection, customer_id: int, received: date) -> int:
+def forward(
+    connection: psycopg.Connection, customer_id: int, received: date, right: Right = "erasure"
+) -> int:
     """Enter that a person who asked directly was sent to the customer; return the number."""
-    (number,) = _call(connection, SQL["forward"], customer=customer_id, received=received)
+    (number,) = _call(connection, SQL["forward"], customer=customer_id, right=right, received=received)
     return int(number)
 
 
@@ -168,11 +174,13 @@ def verify(
     *,
     alone: bool | None,
     instructed: bool,
+    by_consent: bool | None = None,
     taking_over: str | None = None,
     person: str | None = None,
 ) -> None:
-    """Record how the identity of who asks was checked. `taking_over` is the key of another contact who goes on;
-    `person` is whom the request is about, if the customer left and came back.
+    """Record how the identity of who asks was checked. `by_consent` is said of a withdrawal: whether consent was the
+    reason to have the data. `taking_over` is the key of another contact who goes on; `person` is whom the request is
+    about, if the customer left and came back.
     """
     _ask(
         connection,
@@ -181,6 +189,7 @@ def verify(
         how=how,
         alone=alone,
         instructed=instructed,
+        by_consent=by_consent,
         taking_over=taking_over,
         person=person,
     )

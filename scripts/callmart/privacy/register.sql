@@ -19,16 +19,16 @@ select
     number,
     refusal
 from privacy.open_request(
-    %(customer)s::integer, %(kind)s::text, %(subject)s::text, %(received)s::date, %(contact)s::text
+    %(customer)s::integer, %(right)s::text, %(kind)s::text, %(subject)s::text, %(received)s::date, %(contact)s::text
 );
 
 -- name: forward
-select privacy.forward(%(customer)s::integer, %(received)s::date);
+select privacy.forward(%(customer)s::integer, %(right)s::text, %(received)s::date);
 
 -- name: verify
 select privacy.verify(
-    %(number)s::integer, %(how)s::text, %(alone)s::boolean, %(instructed)s::boolean, %(taking_over)s::text,
-    %(person)s::text
+    %(number)s::integer, %(how)s::text, %(alone)s::boolean, %(instructed)s::boolean, %(by_consent)s::boolean,
+    %(taking_over)s::text, %(person)s::text
 );
 
 -- name: note_plan

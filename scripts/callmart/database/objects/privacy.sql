@@ -194,8 +194,9 @@ begin
 end
 $$;
 
--- The mistake of entering somebody about whom there is an open request.
-create or replace function privacy.refuse_second(customer integer, kind text, subject text) returns void
+-- The mistake of entering somebody about whom there is an open request for the same right.
+create or replace function privacy.refuse_second(customer integer, asked_right text, kind text, subject text)
+returns void
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
@@ -205,7 +206,8 @@ begin
     select r.number into open_one
     from privacy.request as r
     where
-        r.customer_id = customer and r.kind = refuse_second.kind and r.subject = refuse_second.subject
+        r.customer_id = customer and r.asked_right = refuse_second.asked_right
+        and r.kind = refuse_second.kind and r.subject = refuse_second.subject
         and r.ended_at is null and r.answered_at is null;
     if found then
         perform privacy.mistake(format('request %s is about the same person, and still open: go on with that', open_one));
@@ -299,7 +301,25 @@ return (
     limit 1
 );
 
--- Whether the ledger says that this was erased, or is about to be: only the owner writes it.
+-- Whether a request waits for a written instruction, because it is about what several persons share. A package of what
+-- is others' as well is made on no instruction.
+create or replace function privacy.is_held(request privacy.request) returns boolean
+stable
+return (
+    request.is_alone or (request.is_instructed and request.asked_right not in ('access', 'portability'))
+) is not true;
+
+-- Whether a request erases.
+create or replace function privacy.erases(request privacy.request) returns boolean
+stable
+return request.asked_right = 'erasure' or (request.asked_right = 'withdrawal' and request.is_by_consent is true);
+
+-- Whether what a request does has to be in the ledger before it is done, so that nothing undoes it.
+create or replace function privacy.needs_ledger(request privacy.request) returns boolean
+stable
+return request.asked_right in ('erasure', 'objection', 'restriction', 'withdrawal', 'lifting');
+
+-- Whether the ledger says that this was done, or is about to be: only the owner writes it.
 create or replace function privacy.is_in_ledger(request privacy.request) returns boolean
 stable
 return exists (
@@ -315,7 +335,7 @@ create or replace function privacy.requests()
 returns table (
     number integer, customer_id integer, asked_right text, kind text, received date, due date, days_left integer,
     state text, blocked_place text, blocked_code text, refused_why text, is_alone boolean, is_instructed boolean,
-    identified_how text, plan_hash text, until timestamptz, opened_by name, planned_by name, approved_by name,
+    is_by_consent boolean, identified_how text, plan_hash text, until timestamptz, opened_by name, planned_by name, approved_by name,
     opened_at timestamptz, identified_at timestamptz, planned_at timestamptz, approved_at timestamptz,
     begun_at timestamptz, answered_at timestamptz, ended_at timestamptz, customer_is text, next_step text
 )
@@ -336,6 +356,7 @@ begin atomic
         r.refused_why,
         r.is_alone,
         r.is_instructed,
+        r.is_by_consent,
         r.identified_how,
         r.plan_hash,
         r.until,

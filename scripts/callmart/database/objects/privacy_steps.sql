@@ -3,7 +3,8 @@
 
 -- Enter a request. One from somebody who is no authorised contact of the customer is entered as refused.
 create or replace function privacy.open_request(
-    customer integer, kind text, subject text, received date, contact text, out number integer, out refusal text
+    customer integer, asked_right text, kind text, subject text, received date, contact text, out number integer,
+    out refusal text
 )
 language plpgsql
 security definer
@@ -19,8 +20,8 @@ begin
         when not privacy.is_authorised(customer, contact) then 'authority'
     end;
     if fault is not null then
-        insert into privacy.request (customer_id, contact_key, received, state, refused_why, ended_at)
-        values (customer, contact, received, 'refused', fault, clock_timestamp())
+        insert into privacy.request (customer_id, asked_right, contact_key, received, state, refused_why, ended_at)
+        values (customer, asked_right, contact, received, 'refused', fault, clock_timestamp())
         returning * into request;
         number := request.number;
         refusal := privacy.refusal(
@@ -35,9 +36,14 @@ begin
     if kind is null or subject is null then
         perform privacy.mistake('say whom the request is about');
     end if;
-    perform privacy.refuse_second(customer, kind, subject);
-    insert into privacy.request (customer_id, kind, subject, key_fingerprint, contact_key, received, state)
-    select customer, kind, subject, c.key_fingerprint, contact, received, 'received'
+    if (asked_right || ' of ' || kind = any ({rights})) is not true then
+        perform privacy.mistake(format('a %s has no right of %s here: docs/privacy.md lists who has which', kind, asked_right));
+    end if;
+    perform privacy.refuse_second(customer, asked_right, kind, subject);
+    insert into privacy.request (
+        customer_id, asked_right, kind, subject, key_fingerprint, contact_key, received, state
+    )
+    select customer, asked_right, kind, subject, c.key_fingerprint, contact, received, 'received'
     from registry.customer as c
     where c.customer_id = customer
     returning * into request;
@@ -47,7 +53,7 @@ end
 $$;
 
 -- Enter that a person asked directly, and was sent to the customer. Nothing is kept of the person.
-create or replace function privacy.forward(customer integer, received date) returns integer
+create or replace function privacy.forward(customer integer, asked_right text, received date) returns integer
 language plpgsql
 security definer
 set search_path = pg_catalog, pg_temp
@@ -59,8 +65,8 @@ begin
     if not exists (select from registry.customer as c where c.customer_id = customer) then
         perform privacy.mistake(format('there is no customer %s: `callmart status` lists them', customer));
     end if;
-    insert into privacy.request (customer_id, received, state, ended_at)
-    values (customer, received, 'forwarded', clock_timestamp())
+    insert into privacy.request (customer_id, asked_right, received, state, ended_at)
+    values (customer, asked_right, received, 'forwarded', clock_timestamp())
     returning * into request;
     perform privacy.enter(request, 'forwarded');
     return request.number;
@@ -72,7 +78,7 @@ $$;
 -- goes on with the request. If the customer left and came back, that begins anew in every state, and `person` is whom
 -- it is about, under the customer's other key; otherwise nobody can put another person into a request.
 create or replace function privacy.verify(
-    asked integer, how text, alone boolean, instructed boolean, taking_over text default null,
+    asked integer, how text, alone boolean, instructed boolean, by_consent boolean, taking_over text default null,
     person text default null
 ) returns text
 language plpgsql
@@ -93,13 +99,16 @@ begin
     if alone is null and not has_begun then
         perform privacy.mistake('say what the contact says of the number or id: --alone or --shared');
     end if;
+    if request.asked_right = 'withdrawal' and by_consent is null and not has_begun then
+        perform privacy.mistake('say whether consent was the reason to have the data: --by-consent or --not-by-consent');
+    end if;
     request.contact_key := coalesce(taking_over, request.contact_key);
     refused := privacy.lost_authority(request, 'verify');
     if refused is not null then
         return refused;
     end if;
     if is_back then
-        perform privacy.refuse_second(request.customer_id, request.kind, person);
+        perform privacy.refuse_second(request.customer_id, request.asked_right, request.kind, person);
     end if;
     update privacy.request as r
     set
@@ -111,6 +120,7 @@ begin
         identified_how = how,
         is_alone = case when has_begun then r.is_alone else alone end,
         is_instructed = case when has_begun then r.is_instructed else instructed end,
+        is_by_consent = case when has_begun then r.is_by_consent when r.asked_right = 'withdrawal' then by_consent end,
         plan_hash = case when has_begun then r.plan_hash end,
         planned_at = case when has_begun then r.planned_at end,
         planned_by = case when has_begun then r.planned_by end,
@@ -143,14 +153,22 @@ begin
     if request.state = 'executing' and privacy.is_in_ledger(request) then
         perform privacy.out_of_turn(request);
     end if;
-    if (request.is_alone or request.is_instructed) is not true then
+    if privacy.is_held(request) then
         perform privacy.mistake(
-            format(
-                'request %s is about what several persons share, so nothing is erased without a written instruction: '
-                'when you have it, `callmart privacy verify %s --shared --written-instruction`; otherwise '
-                '`callmart privacy answer %s` says so',
-                asked, asked, asked
-            )
+            case
+                when request.asked_right in ('access', 'portability')
+                    then format(
+                        'request %s is about what several persons share, so nobody gets it: '
+                        '`callmart privacy answer %s` says so',
+                        asked, asked
+                    )
+                else format(
+                    'request %s is about what several persons share, so nothing is done without a written '
+                    'instruction: when you have it, `callmart privacy verify %s --shared --written-instruction`; '
+                    'otherwise `callmart privacy answer %s` says so',
+                    asked, asked, asked
+                )
+            end
         );
     end if;
     if hash is null or (until < clock_timestamp()) is not true then
@@ -248,8 +266,8 @@ end
 $$;
 
 -- Record what was found, treated or proved in a place, or what a control has found before. Only the owner may: what the
--- machine has done is no person's to say. Nothing is treated before the control and the ledger entry. Of a proof the
--- counts have to say what is `left`; `to_attest` is what a person still has to confirm.
+-- machine has done is no person's to say. Nothing is erased before the control, and nothing that must stay done is done
+-- before the ledger entry. Of a proof the counts have to say what is `left`; `to_attest` is what a person still has to confirm.
 create or replace function privacy.note_step(asked integer, place text, step text, counts jsonb) returns void
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -275,13 +293,13 @@ begin
     ) then
         perform privacy.mistake(format('request %s has no place of this name in its plan', asked));
     end if;
-    if step = 'treat' and not (
-        privacy.is_in_ledger(request)
-        and exists (select from privacy.evidence(asked, 'control') as e where e.entry is not null)
+    if step = 'treat' and privacy.needs_ledger(request) and not privacy.is_in_ledger(request) then
+        perform privacy.mistake(format('request %s: nothing is done before the ledger has it', asked));
+    end if;
+    if step = 'treat' and privacy.erases(request) and not exists (
+        select from privacy.evidence(asked, 'control') as e where e.entry is not null
     ) then
-        perform privacy.mistake(
-            format('request %s: nothing is erased before a control has looked for it and the ledger has it', asked)
-        );
+        perform privacy.mistake(format('request %s: nothing is erased before a control has looked for it', asked));
     end if;
     insert into privacy.step (request, place, step, counts) values (asked, place, step, counts);
     if step <> 'find' then
@@ -354,8 +372,8 @@ begin
 end
 $$;
 
--- Record that the contact was answered. Everything is proved, or the contact didn't instruct us to erase what several
--- persons share.
+-- Record that the contact was answered. Everything is proved, or it is about what several persons share, and the contact
+-- didn't instruct us to do it all the same.
 create or replace function privacy.answer(asked integer) returns text
 language plpgsql
 security definer
@@ -366,7 +384,7 @@ declare
     unproved text;
     refused text;
 begin
-    if request.state = 'identified' and (request.is_alone or request.is_instructed) is not false then
+    if request.state = 'identified' and not privacy.is_held(request) then
         perform privacy.out_of_turn(request);
     end if;
     if request.blocked_place is not null then

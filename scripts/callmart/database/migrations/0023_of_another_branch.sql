@@ -1,0 +1,2 @@
+-- Another branch has number 23.
+select 1;

@@ -1,0 +1,89 @@
+"""How a right is carried out: each has a module that plans, does and proves, such as erasing.py (privacy/rights.py says
+which).
+"""
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from functools import cache
+from hashlib import sha256
+from typing import Protocol
+
+import psycopg
+
+from callmart.base.errors import UserError
+from callmart.base.person import Blocked, Counts, Person, Proof, Work
+from callmart.base.settings import Settings
+from callmart.land.places import Cell
+from callmart.publish import tableau
+
+OnPlace = Callable[[str, Counts], None]
+OnProof = Callable[[str, Proof], None]
+Begin = Callable[[str | None], None]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a request would change or show: counts per place, and the queues and days whose figures change. `whose`
+    stands for the person and the moment; nobody can make it without the customer's key.
+    """
+
+    whose: str
+    counts: Mapping[str, Counts]
+    cells: tuple[Cell, ...]
+
+    @property
+    def hash(self) -> str:
+        """By which a person approves the plan. Any other person, count or cell gives another one."""
+        counts = {place: dict(sorted(found.items())) for place, found in self.counts.items()}
+        cells = [(cell.change, cell.queue, str(cell.call_date)) for cell in self.cells]
+        return sha256(json.dumps([self.whose, counts, cells], sort_keys=True).encode()).hexdigest()[:16]
+
+
+class Procedure(Protocol):
+    """What a right's module offers. `key` is the customer's. A plan and a proof have all places of privacy/places.py;
+    the register refuses one that lacks a place. Each raises Blocked if a place can't be reached: then the same call
+    goes on later.
+    """
+
+    def plan(self, work: Work, person: Person, key: bytes) -> Plan:
+        """Find out what would be done. Changes nothing."""
+
+    def do(
+        self,
+        work: Work,
+        person: Person,
+        key: bytes,
+        request: int,
+        begin: Begin,
+        on_control: OnPlace,
+        on_place: OnPlace,
+    ) -> None:
+        """Do it. `begin` is called before anything changes, with the hash of the plan as it is now, or with None if the
+        ledger has it already; it raises UserError if another plan was approved. `on_place` is called after each place
+        with what was done there; `on_control` before that, with what a search has found that is to find nothing later.
+        """
+
+    def prove(self, work: Work, person: Person, key: bytes, request: int, on_place: OnProof) -> int:
+        """Look whether it is done. `on_place` is called after each place. Returns how many words could be sought as
+        whole values only.
+        """
+
+
+@contextmanager
+def working(connection: psycopg.Connection, settings: Settings) -> Iterator[Work]:
+    """What the places work with. `connection` is the owner's. Signs in to Tableau when that is first needed."""
+    with ExitStack() as opened:
+        yield Work(connection, settings, cache(lambda: opened.enter_context(tableau.connect(settings))))
+
+
+@contextmanager
+def blocked(place: str) -> Iterator[None]:
+    """Within it, whatever is in the way blocks the request, in the name of the place."""
+    try:
+        yield
+    except UserError as error:
+        blocked = error if isinstance(error, Blocked) else Blocked("failed", str(error))
+        blocked.place = blocked.place or place
+        raise blocked from None

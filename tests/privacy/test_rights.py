@@ -1,0 +1,137 @@
+"""Every right, for every kind of person: who has which, its steps, and its letters."""
+
+from typing import get_args
+
+import pytest
+
+from callmart.base import rights
+from callmart.base.errors import UserError
+from callmart.base.person import Kind
+from callmart.base.rights import Right
+from callmart.privacy import letters, register
+from requests_of_persons import PLAN, Desk
+from today import TODAY
+
+pytestmark = pytest.mark.dated
+
+ONE, OTHER = 1, 2
+CONTACT, ANOTHERS = "p@een.example", "s@other.example"
+RIGHTS: tuple[Right, ...] = get_args(Right)
+KINDS: tuple[Kind, ...] = get_args(Kind)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("right", RIGHTS)
+def test_each_right_of_each_kind_of_person_is_taken_up_or_names_another(
+    undone: Desk, right: Right, kind: Kind
+) -> None:
+    if rights.has(right, kind):
+        number = undone.open(ONE, CONTACT, right=right, kind=kind)
+        found = register.request(undone.officer, number)
+        assert (found.asked_right, found.kind, found.days_left) == (right, kind, 28)
+        return
+    with pytest.raises(UserError, match=f"a {kind} has no right of {right} here"):
+        undone.open(ONE, CONTACT, right=right, kind=kind)
+    instead = rights.DECIDED[right]._asdict()[kind]
+    with pytest.raises(UserError) as refusal:
+        rights.require(right, kind)
+    assert (f"`--right {instead}`" in str(refusal.value)) == (instead is not None)
+    assert instead is None or rights.has(instead, kind), "what is named can be entered"
+
+
+def test_who_has_which_right() -> None:
+    """As it was decided: nobody takes a line away unseen."""
+    assert set(rights.pairs()) == {
+        *((right, kind) for right in ("erasure", "access", "portability") for kind in KINDS),
+        *(("rectification", kind) for kind in KINDS if kind != "caller"),
+        *((right, "agent") for right in ("objection", "restriction", "withdrawal", "lifting")),
+    }
+
+
+@pytest.mark.parametrize(("customer", "address", "locale"), [(ONE, CONTACT, "nl"), (OTHER, ANOTHERS, "en")])
+@pytest.mark.parametrize("right", RIGHTS)
+def test_each_right_goes_its_way_to_a_letter(
+    undone: Desk, right: Right, customer: int, address: str, locale: str
+) -> None:
+    number = undone.open(customer, address, right=right, kind="agent")
+    undone.verify(number, by_consent=True if right == "withdrawal" else None)
+    undone.bring(number, "answered")
+    found, evidence = register.request(undone.officer, number), register.evidence(undone.officer, number)
+    settings = undone.callmart.settings.model_copy(update={"backup_kept_days": 30})
+    letter = letters.answer(undone.owner, settings, found, evidence)
+    titles = {
+        "erasure": ("verwijdering", "erasure"), "access": ("inzage", "access"),
+        "portability": ("overdracht", "portability"), "rectification": ("verbetering", "rectification"),
+        "objection": ("bezwaar", "objection"), "restriction": ("beperking", "restriction"),
+        "withdrawal": ("intrekking", "withdrawal"), "lifting": ("opheffing", "lifting"),
+    }  # fmt: skip
+    assert titles[right][locale == "en"] in letter.splitlines()[0]
+    assert ("een medewerker" if locale == "nl" else "an agent") in letter
+    assert f"{TODAY.year}" in letter and "\n\n\n" not in letter
+    assert max(map(len, letter.splitlines())) <= 124
+
+
+@pytest.mark.parametrize("right", RIGHTS)
+@pytest.mark.parametrize("instructed", [False, True])
+def test_what_is_shared_is_shown_to_nobody_and_changed_only_on_an_instruction(
+    undone: Desk, right: Right, instructed: bool
+) -> None:
+    number = undone.open(ONE, CONTACT, right=right, kind="agent")
+    undone.verify(number, alone=False, instructed=instructed, by_consent=right == "withdrawal")
+    if instructed and right not in ("access", "portability"):
+        undone.plan(number)
+        with pytest.raises(UserError, match="is planned"):
+            undone.answer(number)
+        return
+    with pytest.raises(UserError, match="about what several persons share"):
+        undone.plan(number)
+    undone.answer(number)
+    found = register.request(undone.officer, number)
+    settings = undone.callmart.settings.model_copy(update={"backup_kept_days": 30})
+    letter = " ".join(letters.answer(undone.owner, settings, found, []).split())
+    assert "bij meer dan één persoon hoort" in letter and "uitgevoerd" not in letter
+
+
+def test_a_withdrawal_says_whether_consent_was_the_reason(undone: Desk) -> None:
+    number = undone.open(ONE, CONTACT, right="withdrawal", kind="agent")
+    with pytest.raises(UserError, match="--by-consent or --not-by-consent"):
+        undone.verify(number)
+    for said in (True, False):
+        undone.verify(number, by_consent=said)
+        assert register.request(undone.officer, number).is_by_consent is said
+    other = undone.open(ONE, CONTACT, right="objection", kind="agent")
+    undone.verify(other, by_consent=True)
+    assert register.request(undone.officer, other).is_by_consent is None, "said of a withdrawal only"
+
+
+@pytest.mark.parametrize("right", RIGHTS)
+def test_what_must_stay_done_is_in_the_ledger_and_what_erases_is_controlled_before(
+    undone: Desk, right: Right
+) -> None:
+    number = undone.open(ONE, CONTACT, right=right, kind="agent")
+    undone.verify(number, by_consent=True if right == "withdrawal" else None)
+    undone.bring(number, "approved")
+    register.begin_doing(undone.officer, number, "0123456789abcdef")
+
+    def missing() -> str | None:
+        try:
+            register.note_step(undone.owner, number, "events", "treat", PLAN["events"])
+        except UserError as mistake:
+            return "ledger" if "ledger" in str(mistake) else "control"
+        return None
+
+    needed = {missing()}
+    undone.enter(number)
+    needed.add(missing())
+    register.note_step(undone.owner, number, "server files", "control", {})
+    assert missing() is None
+    wanted = {"ledger"} if right not in ("access", "portability", "rectification") else set()
+    wanted |= {"control"} if right in ("erasure", "withdrawal") else set()
+    assert needed - {None} == wanted
+
+
+def test_one_person_can_ask_for_several_rights_at_once(undone: Desk) -> None:
+    undone.open(ONE, CONTACT, right="access")
+    assert undone.open(ONE, CONTACT, right="erasure")
+    with pytest.raises(UserError, match="is about the same person, and still open"):
+        undone.open(ONE, CONTACT, right="access")
