@@ -53,6 +53,7 @@ DECIDED: Mapping[str, Cells] = {
     "outbox": _all(
         "written anew", "all of the customer's mails are removed; those that went out are elsewhere"
     ),
+    "packages": _all("erased", "what was made for a request of the person is removed"),
     "tableau content": Cells(
         "written anew",
         "written anew",

@@ -1,3 +1,5 @@
+-- What there is of a person, for the person to see.
+
 -- name: tables
 -- All columns of each table that has some that point to a person, with their types and whom they point to.
 select
@@ -20,7 +22,8 @@ order by 1;
 select
     'agent',
     agent_key,
-    array_remove(array[agent, name], null),
+    agent,
+    name,
     email
 from registry.agent
 where customer_id = %(customer)s
@@ -28,7 +31,8 @@ union all
 select
     'contact',
     null,
-    array[name],
+    null,
+    name,
     email
 from registry.contact
 where customer_id = %(customer)s
@@ -36,7 +40,8 @@ union all
 select
     'recipient',
     null,
-    '{}',
+    null,
+    null,
     email
 from registry.recipient
 where customer_id = %(customer)s;
@@ -79,7 +84,6 @@ having bool_and(e.agent_key is null or e.agent_key = any(%(keys)s));
 -- name: customer
 select
     name,
-    locale,
     time_zone
 from registry.customer
 where customer_id = %(customer)s;
