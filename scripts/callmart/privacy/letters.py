@@ -110,6 +110,7 @@ def answer(
         request=request,
         customer=name,
         lines=list(_lines(evidence, locale)),
+        has_passphrase=any("with a passphrase" in one.counts for one in evidence),
         day=lambda moment: _day(moment, settings, locale),
         until=end and (end - timedelta(seconds=1)).astimezone(ZoneInfo(zone)).date(),
         entry=ledger.last(settings),

@@ -134,14 +134,14 @@ def of(connection: psycopg.Connection, settings: Settings, person: Person, key: 
         mine,
         [
             _rows(connection, holding, types, whom, parameters, mine, hides)
-            for holding, types in _holdings(connection, settings)
+            for holding, types in holdings(connection, settings)
             if holding.is_of(whom)
         ],
     )
 
 
-def _holdings(connection: psycopg.Connection, settings: Settings) -> Iterator[tuple[Holding, dict[str, str]]]:
-    """The tables with persons, each with the types of its columns."""
+def holdings(connection: psycopg.Connection, settings: Settings) -> Iterator[tuple[Holding, dict[str, str]]]:
+    """The tables with persons, each with the types of its columns. Raises UserError if one is not explained."""
     found = connection.execute(SQL["tables"], {"of_persons": list(processing.OF_PERSONS)}).fetchall()
     said = {
         table: {column: tuple(whom) for column, whom in persons.items()} for table, _, _, persons in found

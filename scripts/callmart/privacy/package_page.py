@@ -1,5 +1,6 @@
 """What the page and the PDF of a package say: the same on the screen and on paper, in Dutch or English."""
 
+import re
 from collections.abc import Mapping
 from datetime import date, datetime
 from typing import Any
@@ -13,6 +14,7 @@ from callmart.declarations.captions import file as captions_file
 from callmart.privacy.own_rows import Contents, Rows, Somebody
 
 LONGEST = 200  # rows of a table on the page; the CSV file has all
+_KEY = re.compile(r"^([0-9a-f]{8})[0-9a-f]{24}$")  # on the page its beginning is enough
 
 
 def _texts(nl: str, en: str) -> Texts:
@@ -65,7 +67,8 @@ WORDS = {
         "De eerste {shown} van {all} regels; het CSV-bestand heeft ze alle.",
         "The first {shown} of {all} rows; the CSV file has all.",
     ),
-    "rows": _texts("{all} regels.", "{all} rows."),
+    "rows": _texts("Regels: {all}.", "Rows: {all}."),
+    "same": _texts("Overal gelijk", "The same everywhere"),
     "meaning": _texts("Wat de kolommen betekenen", "What the columns mean"),
     "left_out": _texts("Niet in dit pakket", "Not in this package"),
     "nothing": _texts("Hier is niets van u", "Nothing of you is in"),
@@ -94,28 +97,44 @@ def page(contents: Contents, language: Locale) -> dict[str, Any]:
         "nothing": [_in(one.holding.caption, language) for one in contents.tables if not one.rows],
         "words": {
             name: say(name)
-            for name in ("recipients", "rights", "what_rights", "meaning", "left_out", "nothing", "page")
+            for name in (
+                "recipients",
+                "rights",
+                "what_rights",
+                "same",
+                "meaning",
+                "left_out",
+                "nothing",
+                "page",
+            )
         },
     }
 
 
 def _section(one: Rows, contents: Contents, language: Locale) -> dict[str, Any]:
-    said, zone, all_rows = one.holding, ZoneInfo(contents.time_zone), len(one.rows)
-    first = one.rows[:LONGEST]
-    # A column in which nothing stands takes room, and says nothing; the CSV file has it.
-    filled = [place for place in range(len(one.columns)) if any(row[place] is not None for row in first)]
-    named = "first_rows" if all_rows > LONGEST else "rows"
+    said, zone = one.holding, ZoneInfo(contents.time_zone)
+    cells = [
+        [_shown(name, value, zone, language) for name, value in zip(one.columns, row, strict=True)]
+        for row in one.rows[:LONGEST]
+    ]
+    # A column with one value takes the room of others, and one without says nothing. The CSV file has them.
+    values = [set(column) for column in zip(*cells, strict=True)]
+    varying = [place for place, found in enumerate(values) if len(found) > 1]
+    named = "first_rows" if len(one.rows) > LONGEST else "rows"
     return {
         "title": f"{_in(said.caption, language)} ({said.table})",
         "facts": [
             [_in(WORDS[name], language), _in(text, language)]
             for name, text in (("why", said.why), ("source", said.source), ("kept", said.kept))
         ],
-        "remark": _in(WORDS[named], language).format(shown=LONGEST, all=all_rows),
-        "head": [one.columns[place] for place in filled],
-        "rows": [
-            [_shown(one.columns[place], row[place], zone, language) for place in filled] for row in first
+        "remark": _in(WORDS[named], language).format(shown=LONGEST, all=len(one.rows)),
+        "same": [
+            [one.columns[place], *found]
+            for place, found in enumerate(values)
+            if len(found) == 1 and found != {""}
         ],
+        "head": [one.columns[place] for place in varying],
+        "rows": [[row[place] for place in varying] for row in cells] if varying else [],
         "meanings": [[name, _in(said.columns[name], language)] for name in one.columns],
         "left_out": [[name, _in(why, language)] for name, why in said.left_out.items()],
     }
@@ -138,7 +157,7 @@ def _shown(column: str, value: Any, zone: ZoneInfo, language: Locale) -> str:
             said = ", ".join(map(str, value))
         case _:
             known = captions_file().values.get(column, {}).get(str(value))
-            said = _in(known, language) if known else str(value)
+            said = _in(known, language) if known else _KEY.sub(r"\1…", str(value))
     return said
 
 

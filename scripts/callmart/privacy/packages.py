@@ -84,6 +84,15 @@ def holds(settings: Settings, key: bytes, customer_id: int, request: int, conten
     )
 
 
+def require(settings: Settings, customer_id: int, request: int) -> None:
+    """Raise UserError if the package of a request is not there any more."""
+    if not path(settings, customer_id, request).is_file():
+        raise UserError(
+            f"the package of request {request} is gone, as it is kept for {KEPT_DAYS} days: make it again with "
+            f"`callmart privacy do {request}`, then prove it"
+        )
+
+
 def forget(settings: Settings, request: int) -> None:
     """Remove the package of a request, if there is one."""
     for left in folder(settings).glob(f"*/request-{request}.*"):
