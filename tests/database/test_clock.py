@@ -61,6 +61,7 @@ LOOKS = {
     "access diff": [],
     "status": [],
     "privacy status": [],
+    "privacy report": ["--customer", "1001"],
     "dsn": ["--customer", "1001"],
     "report": ["traffic", "--customer", "1001", "--week", f"{YESTERDAY:%G-W%V}", "--out", "{folder}.csv"],
     "expire": ["--plan"],
