@@ -5,6 +5,10 @@ with agents as (
     select * from {{ ref('stg_agent') }}
 ),
 
+objectors as (
+    select * from {{ ref('stg_objector') }}
+),
+
 -- Not materialized, as each look-up takes its few rows by an index.
 events as not materialized (
     select
@@ -234,7 +238,7 @@ customers as (
 
 select
     once.customer_id,
-    once.agent_key,
+    case when objectors.tombstone is null then once.agent_key else '~' || once.agent_key end as agent_key,
     once.kind,
     once.place,
     once.event,
@@ -247,3 +251,4 @@ select
     customers.known_until
 from once
 inner join customers on once.customer_id = customers.customer_id
+{{ objector_of('once') }}

@@ -20,6 +20,10 @@ contracts as (
     select * from {{ ref('stg_contract') }}
 ),
 
+objectors as (
+    select * from {{ ref('stg_objector') }}
+),
+
 calls_over_days as (
     select distinct
         calls.customer_id,
@@ -70,8 +74,34 @@ over_days as (
     inner join contracts
         on events.customer_id = contracts.customer_id
         and {{ contract_keeps(local_date('events.occurred_at', 'customers.time_zone')) }}
+),
+
+found as (
+    select * from within_a_day
+    union all
+    select * from over_days
 )
 
-select * from within_a_day
-union all
-select * from over_days
+select
+    found.customer_id,
+    found.occurred_at,
+    found.event_key,
+    found.ordinal,
+    found.platform,
+    found.event,
+    found.file_id,
+    found.line_number,
+    found.call_key,
+    found.queue,
+    case when objectors.tombstone is null then found.agent_key else '~' || found.agent_key end as agent_key,
+    found.number_key,
+    found.number_withheld,
+    found.line,
+    found.device_key,
+    found.direction,
+    found.reason,
+    found.target_kind,
+    found.duration_s,
+    found.wait_s
+from found
+{{ objector_of('found') }}

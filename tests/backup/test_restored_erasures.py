@@ -108,7 +108,7 @@ def test_who_was_erased_since_the_backup_is_gone(old: Callmart, new: Callmart) -
 
 def test_the_next_build_computes_the_days_without_the_person(new: Callmart) -> None:
     hidden = {
-        row["call_date"] for row in new.rows("select call_date from ops.dirty_day where cause = 'erased'")
+        row["call_date"] for row in new.rows("select call_date from ops.dirty_day where cause = 'person'")
     }
     assert hidden
     assert not new.rows(

@@ -170,9 +170,9 @@ def test_the_time_of_writing_does_not_make_another_erasure() -> None:
         1,
         {"agent": ("a" * 32,)},
     )
-    assert body.same_erasure(replace(body, at=body.at + timedelta(days=1)))
-    assert not body.same_erasure(replace(body, request=2))
-    assert not body.same_erasure(None)
+    assert body.says_the_same(replace(body, at=body.at + timedelta(days=1)))
+    assert not body.says_the_same(replace(body, request=2))
+    assert not body.says_the_same(None)
 
 
 def test_nothing_but_a_ledger_is_one() -> None:

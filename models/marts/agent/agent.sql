@@ -1,5 +1,5 @@
 -- One row per agent of a customer. The agents are all those of the window's customers who have a day under a detailed
--- contract, in the window or before.
+-- contract, in the window or before, but for those who object.
 
 with days as (
     select * from {{ ref('stg_day') }}
@@ -8,6 +8,10 @@ with days as (
 
 agent_days as (
     select * from {{ computed('agent_day') }}
+),
+
+objectors as (
+    select * from {{ ref('stg_objector') }}
 ),
 
 statuses as (
@@ -103,7 +107,9 @@ agents as (
 )
 
 select
-    customer_id,
-    agent_key,
-    registry.agent_label(customer_id, agent_key) as agent
+    agents.customer_id,
+    agents.agent_key,
+    registry.agent_label(agents.customer_id, agents.agent_key) as agent
 from agents
+{{ objector_of('agents') }}
+where objectors.tombstone is null

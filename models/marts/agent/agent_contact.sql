@@ -2,7 +2,7 @@
 
 with parts as (
     select * from {{ ref('int_agent_part') }}
-    where agent_key is not null and not {{ is_erased('agent_key') }} -- a log can connect a call to nobody
+    where agent_key is not null and not {{ is_left_out('agent_key') }} -- a log can connect a call to nobody
 ),
 
 days as (

@@ -75,7 +75,7 @@ facts as (
     cross join lateral {{ quarter_hours('wrapups.began_at', 'wrapups.ended_at') }}
 ),
 
--- A log can connect a call to nobody: that is no agent's contact. Nor is an erased agent's.
+-- A log can connect a call to nobody: that is no agent's contact. Nor is that of an agent who is left out.
 summed as (
     select
         facts.customer_id,
@@ -99,7 +99,7 @@ summed as (
         on facts.customer_id = days.customer_id
         and facts.happened_at >= days.begins_at
         and facts.happened_at < days.ends_at
-    where facts.agent_key is not null and not {{ is_erased('facts.agent_key') }}
+    where facts.agent_key is not null and not {{ is_left_out('facts.agent_key') }}
     group by facts.customer_id, days.call_date, facts.agent_key, {{ quarter_hour('facts.happened_at') }}
 )
 

@@ -77,7 +77,7 @@ staffed_days as (
     from members
 ),
 
--- A log can connect a call to nobody: that is no agent's contact. Nor is an erased agent's.
+-- A log can connect a call to nobody: that is no agent's contact. Nor is that of an agent who is left out.
 summed as (
     select
         facts.customer_id,
@@ -99,7 +99,7 @@ summed as (
         on facts.customer_id = days.customer_id
         and facts.happened_at >= days.begins_at
         and facts.happened_at < days.ends_at
-    where facts.queue is not null and facts.agent_key is not null and not {{ is_erased('facts.agent_key') }}
+    where facts.queue is not null and facts.agent_key is not null and not {{ is_left_out('facts.agent_key') }}
     group by
         facts.customer_id,
         days.call_date,

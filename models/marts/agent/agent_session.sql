@@ -2,6 +2,7 @@
 
 with logins as (
     select * from {{ ref('int_login') }}
+    where not {{ is_left_out('agent_key') }}
 ),
 
 days as (

@@ -2,6 +2,7 @@
 
 with phases as (
     select * from {{ ref('int_status') }}
+    where not {{ is_left_out('agent_key') }}
 ),
 
 open_quarters as (

@@ -12,8 +12,8 @@ several_agents as (
     select * from {{ ref('int_several_agents') }}
 ),
 
-erased_agents as (
-    select * from {{ ref('int_erased_agent') }}
+left_out as (
+    select * from {{ ref('int_left_out_agent') }}
 ),
 
 open_quarters as (
@@ -129,7 +129,7 @@ measured as (
         {{ quarter_hour('contacts.began_at') }} at time zone contacts.time_zone as interval_local,
         contacts.wait_s <= coalesce(queues.service_level_s, customers.service_level_s) as is_in_threshold,
         contacts.wait_s < coalesce(queues.short_abandon_s, customers.short_abandon_s) as is_short,
-        (contacts.option = 'detailed' or several_agents.queue is not null) and erased_agents.queue is null
+        (contacts.option = 'detailed' or several_agents.queue is not null) and left_out.has_handled is not true
             as shows_agents
     from contacts
     inner join customers on contacts.customer_id = customers.customer_id
@@ -140,10 +140,10 @@ measured as (
         on contacts.customer_id = several_agents.customer_id
         and contacts.call_date = several_agents.call_date
         and contacts.queue = several_agents.queue
-    left join erased_agents
-        on contacts.customer_id = erased_agents.customer_id
-        and contacts.call_date = erased_agents.call_date
-        and contacts.queue = erased_agents.queue
+    left join left_out
+        on contacts.customer_id = left_out.customer_id
+        and contacts.call_date = left_out.call_date
+        and contacts.queue = left_out.queue
 )
 
 select

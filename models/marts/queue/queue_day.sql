@@ -16,8 +16,8 @@ several_agents as (
     select * from {{ ref('int_several_agents') }}
 ),
 
-erased_agents as (
-    select * from {{ ref('int_erased_agent') }}
+left_out as (
+    select * from {{ ref('int_left_out_agent') }}
 ),
 
 staffed as (
@@ -92,15 +92,17 @@ select
     visit_counts.unnumbered::integer as contacts_unnumbered,
     -- Under a standard contract, the work of a queue's only agent would be that agent's profile.
     case
-        when (days.option = 'detailed' or several_agents.queue is not null) and erased_agents.queue is null
+        when (days.option = 'detailed' or several_agents.queue is not null) and left_out.has_handled is not true
             then visit_counts.talk_max_s
     end::integer as talk_max_s,
-    case when days.option = 'detailed' or several_agents.queue is not null then staffed.staffed_s end::integer
-        as staffed_s
+    case
+        when (days.option = 'detailed' or several_agents.queue is not null) and left_out.has_staffed is not true
+            then staffed.staffed_s
+    end::integer as staffed_s
 from visit_counts
 inner join days using (customer_id, call_date)
 left join longest using (customer_id, call_date, queue)
 left join caller_counts using (customer_id, call_date, queue)
 left join several_agents using (customer_id, call_date, queue)
-left join erased_agents using (customer_id, call_date, queue)
+left join left_out using (customer_id, call_date, queue)
 left join staffed using (customer_id, call_date, queue)

@@ -16,8 +16,8 @@ several_agents as (
     select * from {{ ref('int_several_agents') }}
 ),
 
-erased_agents as (
-    select * from {{ ref('int_erased_agent') }}
+left_out as (
+    select * from {{ ref('int_left_out_agent') }}
 ),
 
 staffed as (
@@ -137,14 +137,16 @@ refusal_counts as (
     group by customer_id, call_date, queue, interval_start
 ),
 
--- Under a standard contract, the work of a queue's only agent would be that agent's profile. An erased
--- agent's work would be, too: it is what the queue shows less what the agents' marts show.
+-- Under a standard contract, the work of a queue's only agent would be that agent's profile. So would be the work of
+-- an agent who is left out: it is what the queue shows less what the agents' marts show.
 counted as (
     select
         *, -- noqa: RF02
         interval_start at time zone days.time_zone as interval_local,
-        days.option = 'detailed' or several_agents.queue is not null as shows_staffing,
-        (days.option = 'detailed' or several_agents.queue is not null) and erased_agents.queue is null as shows_agents,
+        (days.option = 'detailed' or several_agents.queue is not null) and left_out.has_staffed is not true
+            as shows_staffing,
+        (days.option = 'detailed' or several_agents.queue is not null) and left_out.has_handled is not true
+            as shows_agents,
         coalesce(visit_counts.shows_holds, false) or coalesce(refusal_counts.is_of_whole_source, false) as holds_known,
         coalesce(visit_counts.shows_wrapups, false) or coalesce(refusal_counts.is_of_whole_source, false)
             as wrapups_known
@@ -152,7 +154,7 @@ counted as (
     full outer join refusal_counts using (customer_id, call_date, queue, interval_start)
     inner join days using (customer_id, call_date)
     left join several_agents using (customer_id, call_date, queue)
-    left join erased_agents using (customer_id, call_date, queue)
+    left join left_out using (customer_id, call_date, queue)
 )
 
 select

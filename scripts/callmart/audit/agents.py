@@ -43,12 +43,17 @@ class Words:
     """The words that are in files, by place; and the places whose file could not be opened."""
 
     held: dict[str, set[Word]] = field(default_factory=dict)
+    of_agents: dict[str, set[Word]] = field(default_factory=dict)  # in marts that show agents
     unread: list[str] = field(default_factory=list)
 
     def read(self, place: str, file: Path, group: str, marts: Iterable[Mart]) -> None:
         """Read the .hyper file of a group."""
+        own = [mart for mart in marts if mart.group == group]
+        showing = [mart for mart in own if "agent_key" in mart.columns]
         try:
-            self.held[place] = set(_words_of(file, [mart for mart in _shown(marts) if mart.group == group]))
+            self.held[place] = set(_words_of(file, _shown(own)))
+            if showing:
+                self.of_agents[place] = set(_words_of(file, showing))
         except HyperException:
             self.unread.append(place)
 
@@ -70,13 +75,20 @@ def of_marts(connection: psycopg.Connection, scene: Scene) -> Check:
 
 def of_extracts(connection: psycopg.Connection, settings: Settings, scene: Scene) -> Check:
     """Check the extracts on disk."""
+    return of_files(
+        connection, scene, "extracts", in_extracts(settings, scene), is_kept=settings.tableau.keeps_extracts
+    )
+
+
+def in_extracts(settings: Settings, scene: Scene) -> Words:
+    """The words in the extracts on disk."""
     words = Words()
     for customer in scene.customers:
-        for group in roles.opens("standard", matrix().ordered):
+        for group in {mart.group for mart in scene.marts}:
             file = extract.place(settings, customer, group)
             if file.exists():
                 words.read(f"customer {customer}, {group}", file, group, scene.marts)
-    return of_files(connection, scene, "extracts", words, is_kept=settings.tableau.keeps_extracts)
+    return words
 
 
 def of_files(

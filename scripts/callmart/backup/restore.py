@@ -180,7 +180,7 @@ def _erase_again(connection: psycopg.Connection, settings: Settings, lost: Lost 
         raise UserError("a restore does not sign in to Tableau")
 
     work = Work(connection, settings, refuse)
-    return replaying.replay(connection, settings, partial(replaying.erase_restored, work), lost)
+    return replaying.replay(connection, settings, partial(replaying.again_restored, work), lost)
 
 
 def _require_ledger(settings: Settings, backup: Opened, lost: Lost | None) -> None:

@@ -1,6 +1,7 @@
 """`callmart registry`: who the customers are."""
 
 from pathlib import Path
+from typing import Annotated
 
 import typer
 
@@ -9,14 +10,21 @@ from callmart.base.settings import settings
 from callmart.cli.terminal import Yes, database, end_with, err, out, plain
 from callmart.database import clock, schema
 from callmart.database.lock import exclusive
-from callmart.registry import applying, planning, states
+from callmart.registry import applying, objectors, planning, states
 from callmart.registry import file as registry_file
 
 app = typer.Typer(help="Who the customers are and what they have ordered.", no_args_is_help=True)
 
 
 @app.command("apply")
-def apply(file: Path, yes: Yes = False) -> None:
+def apply(
+    file: Path,
+    yes: Yes = False,
+    request: Annotated[
+        int,
+        typer.Option(min=0, help="The request of a person for whom the file corrects a name or an address."),
+    ] = 0,
+) -> None:
     """Apply the registry file to the database, the roles and the keys. Shows a plan first."""
     wanted = registry_file.load(file)
     if earlier := registry_file.earlier_names(wanted):
@@ -30,11 +38,12 @@ def apply(file: Path, yes: Yes = False) -> None:
             schema.require(connection, settings().time_zone)
         schema.apply(connection, settings())
         clock.believe(connection, settings())
-        changes = planning.plan(
+        current, desired = (
             states.current_states(connection),
             states.desired_states(wanted, clock.now(connection)),
-            clock.today(connection, settings()),
         )
+        objectors.leave_out(connection, settings(), desired)
+        changes = planning.plan(current, desired, clock.today(connection, settings()))
         for change in changes:
             mark = "[red]-[/]" if change.deletes else "[green]+[/]"
             out.print(f"{mark} customer {change.customer_id}: {plain(change.text)}")
@@ -44,6 +53,10 @@ def apply(file: Path, yes: Yes = False) -> None:
                 f"nothing was applied: {deleting} of these changes delete data; "
                 "correct the file, or confirm them with --yes"
             )
+        if request:
+            from callmart.privacy import renaming  # it takes Tableau's library with it
+
+            renaming.remember(connection, settings(), request, current, desired)
         problems = applying.apply(connection, settings(), wanted)
     out.print(f"registry: {len(wanted.customers)} customers, {len(changes)} changes applied")
     end_with(problems)

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from functools import partial
 from itertools import count
 from pathlib import Path
@@ -21,12 +21,14 @@ import typer
 from callmart.access import logins
 from callmart.base import rights
 from callmart.base.errors import UserError
+from callmart.base.keys import keyed
 from callmart.base.needles import SHORTEST
 from callmart.base.person import Blocked, Kind, Person, Proof
 from callmart.base.rights import Right
 from callmart.base.settings import settings
 from callmart.cli.requests_shown import (
     print_cells,
+    print_corrections,
     print_counts,
     print_kept,
     print_plan,
@@ -38,6 +40,7 @@ from callmart.database import clock
 from callmart.database import ledger as records
 from callmart.database.ledger import Lost
 from callmart.privacy import places, register
+from callmart.privacy.procedure import Procedure
 from callmart.privacy.register import Request
 from callmart.privacy.sealing import Seal
 
@@ -208,17 +211,17 @@ def plan(
 ) -> None:
     """Show what a request would change, in counts, and in which queues and days. Changes nothing of it."""
     from callmart.privacy import persons, procedure
-    from callmart.privacy.rights import procedure_of
 
     with _officer() as (owner, officer):
         found = register.request(officer, number)
         day = clock.parse_day("--until", until) if until else None
         end = persons.end_of(owner, found.customer_id, day)
         key, person, ids = _person(owner, officer, found, end)
+        planning = _procedure(owner, found, key)
         others = persons.others(owner, person, ids)
         owner.commit()
         with _blocking(officer, number), procedure.working(owner, settings()) as work:
-            planned = procedure_of(found).plan(work, person, key)
+            planned = planning.plan(work, person, key)
         register.note_plan(officer, number, planned.hash, end)
         for place, counts in planned.counts.items():
             register.note_step(owner, number, place, "find", counts)
@@ -248,12 +251,12 @@ def do(
 ) -> None:
     """Do what was planned and approved. After a crash it goes on."""
     from callmart.privacy import packages, procedure
-    from callmart.privacy.rights import procedure_of
 
     with _officer() as (owner, officer), progress() as on_step:
         found = register.request(officer, number)
         seal = _seal(found, public_key)
         key, person, _ = _person(owner, officer, found, found.until)
+        doing = _procedure(owner, found, key)
         finished = count(1)
 
         def control(place: str, counts: Counter[str]) -> None:
@@ -266,7 +269,7 @@ def do(
         begin = partial(register.begin_doing, officer, number)
         with _blocking(officer, number), procedure.working(owner, settings()) as work:
             work.seal = seal
-            procedure_of(found).do(work, person, key, number, begin, control, note)
+            doing.do(work, person, key, number, begin, control, note)
         evidence = register.evidence(officer, number)
     print_counts(evidence, "control", "treat")
     if seal:
@@ -299,12 +302,12 @@ def _seal(found: Request, public_key: Path | None) -> Seal | None:
 def prove(number: Number) -> None:
     """Look in all places whether it is done."""
     from callmart.privacy import procedure
-    from callmart.privacy.rights import procedure_of
 
     left = 0
     with _officer() as (owner, officer), progress() as on_step:
         found = register.request(officer, number)
         key, person, _ = _person(owner, officer, found, found.until)
+        proving = _procedure(owner, found, key)
         register.begin_proving(officer, number)
         finished = count(1)
 
@@ -316,7 +319,7 @@ def prove(number: Number) -> None:
             on_step("prove", place, next(finished), len(places.PLACES))
 
         with _blocking(officer, number), procedure.working(owner, settings()) as work:
-            whole = procedure_of(found).prove(work, person, key, number, note)
+            whole = proving.prove(work, person, key, number, note)
         evidence = register.evidence(officer, number)
         found = register.request(officer, number)
     print_proof(evidence)
@@ -347,12 +350,12 @@ def replay(
     from callmart.privacy import procedure, replaying
 
     with _believed() as owner, clock.guarded(owner, settings()), procedure.working(owner, settings()) as work:
-        erase = partial(replaying.erase_everywhere, work)
-        done = replaying.replay(owner, settings(), erase, ledger_lost)
+        again = partial(replaying.again_everywhere, work)
+        done = replaying.replay(owner, settings(), again, ledger_lost)
         problems = memberships.sync(owner, settings())
     out.print(
-        f"replay: {done.entries} entries; {len(done.customers)} customers had lost something, and {done.persons} "
-        "persons were erased again",
+        f"replay: {done.entries} entries; {len(done.customers)} customers had lost something, {done.persons} "
+        f"persons were erased again, and {done.objectors} agents are left out or shown again as the ledger says",
         soft_wrap=True,
     )
     end_with(problems)
@@ -496,6 +499,17 @@ def report(customer: Customer, as_json: Json = False) -> None:
 
 
 @app.command()
+def corrections(as_json: Json = False) -> None:
+    """Show which events are given to another agent than they seem to be of. Agents are shown as their keys begin."""
+    with looking() as connection:
+        found = register.corrections(connection)
+    if as_json:
+        print(json.dumps([asdict(one) for one in found], default=lambda moment: moment.isoformat()))
+        return
+    print_corrections(found)
+
+
+@app.command()
 def status(as_json: Json = False) -> None:
     """Show all requests, with the days that are left for an answer."""
     with looking() as connection:
@@ -507,6 +521,21 @@ def status(as_json: Json = False) -> None:
         out.print("no requests")
         return
     print_requests(found)
+
+
+def _procedure(owner: psycopg.Connection, found: Request, key: bytes) -> Procedure:
+    """What carries a request out. Of the rectification of an agent, asks what is wrong."""
+    from callmart.privacy import correcting, persons, rights, subject
+
+    if found.asked_right == "rectification" and found.kind == "agent":
+        word = secret("id of the agent whose the events are, or nothing if a name is wrong", needed=False)
+        if word:
+            whose = keyed(key, "agent", subject.normalised(owner, found.customer_id, "agent", word))
+            first = clock.parse_day("the first day", secret("the first day, as 2026-11-24"))
+            since = persons.end_of(owner, found.customer_id, first - timedelta(days=1))
+            owner.commit()
+            return correcting.Correction(whose, since)
+    return rights.procedure_of(found)
 
 
 def _person(

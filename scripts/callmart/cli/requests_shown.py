@@ -9,7 +9,7 @@ from rich.table import Table
 from callmart.base.settings import settings
 from callmart.cli.terminal import out, plain
 from callmart.land.places import Cell
-from callmart.privacy.register import Evidence, Request
+from callmart.privacy.register import Correction, Evidence, Request
 from callmart.privacy.reporting import Kept
 
 _OF_PROOF = ("left", "to_attest")  # the counts of a proof that are not of what was looked at
@@ -62,6 +62,21 @@ def print_counts(evidence: Sequence[Evidence], *steps: str) -> None:
         out.print(table)
     if empty := [one.place for one in told if not one.counts]:
         out.print(f"nothing in {', '.join(empty)}", soft_wrap=True)
+
+
+def print_corrections(corrections: Sequence[Correction]) -> None:
+    """Print a row per correction of whose events are."""
+    if not corrections:
+        out.print("no corrections")
+        return
+    table = _table("request", "customer", "events of", "are of", "from", "until")
+    for one in corrections:
+        since, until = (moment.astimezone(settings().zone) for moment in (one.since, one.until))
+        table.add_row(
+            str(one.request), str(one.customer_id), one.mistaken, one.corrected,
+            f"{since:%Y-%m-%d %H:%M}", f"{until:%Y-%m-%d %H:%M}",
+        )  # fmt: skip
+    out.print(table)
 
 
 def print_cells(cells: Sequence[Cell]) -> None:

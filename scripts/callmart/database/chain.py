@@ -1,4 +1,5 @@
-"""The text of the ledger: a chain of entries, each of which says what of a customer was erased, and until when.
+"""The text of the ledger: a chain of entries, each of which says what was done with a person of a customer, such as
+erased, and until when.
 
 The file is JSON, one object per line. The first line names the ledger, and each other line is an entry. An entry's body
 is hidden behind a salted digest, its commitment, and the chain runs over these. So when a tombstone ends, the body and
@@ -23,7 +24,7 @@ class Broken(Exception):
 
 @dataclass(frozen=True)
 class Body:
-    """What was erased of one person of a customer."""
+    """What was done with one person of a customer: mostly, what was erased."""
 
     customer_id: int
     kind: str  # agent, caller, contact or recipient
@@ -32,8 +33,12 @@ class Body:
     at: datetime  # when the entry was written
     request: int | None
     tombstones: Mapping[str, tuple[str, ...]]  # by kind: of the person, and of each of a caller's calls
+    # Or an objection, which leaves the person out, a lifting, which ends that, or a rectification, which gives events
+    # of the person to another agent.
+    right: str = "erasure"
+    since: datetime | None = None  # of a rectification
 
-    def same_erasure(self, other: "Body | None") -> bool:
+    def says_the_same(self, other: "Body | None") -> bool:
         """Whether both say the same, whenever they were written."""
         return other is not None and replace(self, at=other.at) == other
 
@@ -209,11 +214,18 @@ def _body(found: Any) -> Body:
         datetime.fromisoformat(found["at"]),
         found["request"],
         {kind: tuple(tombstones) for kind, tombstones in found["tombstones"].items()},
+        found.get("right", "erasure"),
+        datetime.fromisoformat(found["since"]) if "since" in found else None,
     )
 
 
 def _of_body(body: Body) -> dict[str, Any]:
+    # An erasure is written as it was before the ledger knew other rights.
+    other = {} if body.right == "erasure" else {"right": body.right}
+    if body.since is not None:
+        other["since"] = body.since.astimezone(UTC).isoformat()
     return {
+        **other,
         "customer": body.customer_id,
         "kind": body.kind,
         "key": body.key,

@@ -1,9 +1,9 @@
-"""The ledger of erasures: a file outside the database, written before anything is deleted.
+"""The ledger of erasures and objections: a file outside the database, written before anything is done.
 
-A database can lose what it knows, as a restored backup does; then the ledger says who must be erased again. It is in
-CALLMART_HOME, and its copy (`privacy.ledger_copy`) outside the home and its backups. Ledger, copy and database are
-compared wherever something opens. Where they differ, the customers concerned are closed until `callmart privacy replay`
-has mended it; if the ledger can't be read, all are.
+A database can lose what it knows, as a restored backup does; then the ledger says who must be erased again, or left
+out. It is in CALLMART_HOME, and its copy (`privacy.ledger_copy`) outside the home and its backups. Ledger, copy and
+database are compared wherever something opens. Where they differ, the customers concerned are closed until
+`callmart privacy replay` has mended it; if the ledger can't be read, all are.
 
 An entry ends when its own days say so (`is_over`). Whoever can write to one of the three can't end it earlier.
 """
@@ -43,6 +43,9 @@ Lost = Literal["never-copied", "volume-lost", "site-lost", "damaged", "deleted-b
 
 # Days before that land nowhere: two years (access.retention_floor), and three days for clocks and time zones.
 _TOO_OLD = timedelta(days=734)
+
+# What an entry is about.
+Act = Literal["erasure", "objection", "lifting", "rectification"]
 
 Said = Mapping[int, Entry]  # what the ledger, its copy or the database says, by the number of the entry
 
@@ -112,6 +115,8 @@ def append(
     until: datetime,
     tombstones: Mapping[Kind, Iterable[str]],
     request: int | None,
+    right: Act = "erasure",
+    since: datetime | None = None,
 ) -> Entry:
     """Write an entry to the ledger and its copy, synced to the disk, then its tombstones to the database, in the
     caller's transaction. Only after that may anything be deleted. Doing it again for the same request writes nothing
@@ -129,12 +134,14 @@ def append(
         clock.now(connection),
         request,
         {kind: tuple(sorted(set(found))) for kind, found in tombstones.items()},
+        right,
+        since,
     )
     found = compare(connection, settings)
     if found.unreadable:
         raise UserError(found.unreadable)
     before = _longest_of([read(path) for path in files(settings)])
-    entry = next((one for one in reversed(before.entries) if body.same_erasure(one.body)), None)
+    entry = next((one for one in reversed(before.entries) if body.says_the_same(one.body)), None)
     if entry is None:
         found.refuse(customer_id)
         entry = before.followed_by(body)
@@ -150,15 +157,17 @@ def secures(
     connection: psycopg.Connection,
     person: Person,
     request: int,
-    tombstones: Mapping[Kind, Iterable[str]],
+    of_kind: Kind,
+    tombstones: Iterable[str],
 ) -> bool:
-    """Whether the database has an entry of this request with the person's own tombstones."""
+    """Whether the database has an entry of this request about the person with one of these tombstones."""
     said = {
         "request": request,
         "customer": person.customer_id,
         "kind": person.kind,
         "until": person.until,
-        "tombstones": tombstones[person.kind],
+        "of_kind": of_kind,
+        "tombstones": list(tombstones),
     }
     return connection.execute(SQL["secures"], said).fetchone() == (True,)
 
@@ -231,8 +240,11 @@ def _contradiction(found: Sequence[Chain], in_database: Chain) -> str | None:
 
 def is_over(body: Body, settings: Settings) -> bool:
     """Whether nothing can bring back any more who was erased: neither a file, whose days are too old to land, nor a
-    backup, as those from before are gone. Without `backup_kept_days` nobody knows that.
+    backup, as those from before are gone. Without `backup_kept_days` nobody knows that. An objection is never over: it
+    is about what is yet to come.
     """
+    if body.right in ("objection", "lifting"):
+        return False
     kept, now = settings.backup_kept_days, datetime.now(UTC)
     return kept is not None and body.until < now - _TOO_OLD and body.at < now - timedelta(days=kept)
 
@@ -400,9 +412,10 @@ def end(connection: psycopg.Connection, settings: Settings) -> int:
 
 def _end(connection: psycopg.Connection, numbers: set[int]) -> int:
     """End entries in the database. Commits."""
+    connection.execute("delete from privacy.correction where entry = any(%s)", [list(numbers)])
     connection.execute("delete from privacy.tombstone where entry = any(%s)", [list(numbers)])
     ended = connection.execute(SQL["end"], {"entries": list(numbers)}).rowcount
-    vacuum.note(connection, "privacy.tombstone", "privacy.ledger_entry")
+    vacuum.note(connection, "privacy.correction", "privacy.tombstone", "privacy.ledger_entry")
     if ended:  # after a crash only the files still have them
         connection.execute(
             "insert into ops.audit_log (action, details) values ('tombstones ended', %s)",
@@ -486,13 +499,14 @@ def _in_database(connection: psycopg.Connection) -> Chain:
     previous = chain.beginning(ledger)
     entries = []
     for row in connection.execute(SQL["entries"]).fetchall():
-        number, commitment, digest, salt, customer_id, of_kind, key, until, at, request, by_kind, is_whole = (
-            row
-        )
+        (
+            number, commitment, digest, salt, customer_id, of_kind, key, until, at, request, right, since, by_kind,
+            is_whole,
+        ) = row  # fmt: skip
         entry = Entry(number, previous, commitment, digest, None, None)
         if salt is not None and is_whole:
             tombstones = {name: tuple(found) for name, found in by_kind.items()}
-            body = Body(customer_id, of_kind, key, until, at, request, tombstones)
+            body = Body(customer_id, of_kind, key, until, at, request, tombstones, right, since)
             if chain.commitment_of(salt, body) == commitment:
                 entry = replace(entry, salt=salt, body=body)
         entries.append(entry)
@@ -529,6 +543,8 @@ def _note(connection: psycopg.Connection, entries: Sequence[Entry]) -> None:
                     "until": entry.body and entry.body.until,
                     "at": entry.body and entry.body.at,
                     "request": entry.body and entry.body.request,
+                    "right": entry.body and entry.body.right,
+                    "since": entry.body and entry.body.since,
                 }
                 for entry in entries
             ],

@@ -29,6 +29,8 @@ select
     e.until,
     e.at,
     e.request,
+    e.asked_right,
+    e.since,
     coalesce(jsonb_object_agg(t.kind, t.of_kind) filter (where t.kind is not null), '{}'),
     coalesce(bool_and(t.are_of_entry), true)
 from privacy.ledger_entry as e
@@ -45,7 +47,7 @@ select exists(
         and e.customer_id = %(customer)s
         and e.kind = %(kind)s
         and e.until = %(until)s
-        and t.kind = e.kind
+        and t.kind = %(of_kind)s
         and t.tombstone = any(%(tombstones)s)
 );
 
@@ -108,16 +110,21 @@ set
     until = null,
     at = null,
     request = null,
+    asked_right = null,
+    since = null,
     ended_at = clock_timestamp()
 where entry = any(%(entries)s) and ended_at is null;
 
 -- name: note_entry
 -- An entry without a body has ended.
 insert into privacy.ledger_entry (
-    entry, commitment, digest, salt, customer_id, kind, key_fingerprint, until, at, request, ended_at
+    entry, commitment, digest, salt, customer_id, kind, key_fingerprint, until, at, request, asked_right, since,
+    ended_at
 )
 values (
     %(entry)s, %(commitment)s, %(digest)s, %(salt)s, %(customer)s, %(kind)s, %(key)s, %(until)s, %(at)s, %(request)s,
+    %(right)s,
+    %(since)s,
     case when %(salt)s::text is null then clock_timestamp() end
 )
 on conflict (entry) do update
@@ -131,6 +138,8 @@ on conflict (entry) do update
         until = excluded.until,
         at = excluded.at,
         request = excluded.request,
+        asked_right = excluded.asked_right,
+        since = excluded.since,
         ended_at = excluded.ended_at;
 
 -- name: note_tombstones

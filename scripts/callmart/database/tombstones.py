@@ -1,4 +1,5 @@
-"""Tombstones: what is kept of a person who was erased, so that nobody brings the person back.
+"""Tombstones: what is kept of a person who was erased, so that nobody brings the person back; and of an agent who
+objects, so that nothing shows the agent, and of one whose events were another's.
 
 A tombstone is made of a pseudonym, not of a name or number, with a secret that follows from the customer's key. The
 database has that secret (privacy.secret), because it asks the tombstones itself; the customer's key stays outside.
@@ -12,7 +13,9 @@ from typing import Literal
 from callmart.base.keys import keyed
 from callmart.base.spelling import plain
 
-Kind = Literal["agent", "device", "caller", "call", "contact", "recipient", "name"]
+Kind = Literal[
+    "agent", "device", "caller", "call", "contact", "recipient", "name", "objector", "mistaken", "corrected"
+]
 
 # A tombstone begins like its pseudonym. So a landing has to make tombstones of the few keys only that begin like one,
 # and not of every call.

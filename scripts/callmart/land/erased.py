@@ -109,7 +109,9 @@ class _Erased:
             whose = rows.filter(pc.is_in(rows[column], value_set=suspects)).group_by(["customer_id", column])
             for customer, key in zip(*whose.aggregate([]).to_pydict().values(), strict=True):
                 name, pseudonym = ("call_key", of_call(key)) if kind == "call" else ("key", key)
-                made = tombstone(self._secrets[customer], kind, pseudonym)
+                # A correction gives events to an agent who was erased since by the tombstone.
+                is_mark = (customer, kind, key) in self._tombstones
+                made = key if is_mark else tombstone(self._secrets[customer], kind, pseudonym)
                 if until := self._tombstones.get((customer, kind, made)):
                     found[customer, kind, key] = {
                         "customer_id": customer, "kind": kind, name: key, "tombstone": made, "until": until,

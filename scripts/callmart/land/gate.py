@@ -1,8 +1,9 @@
 """The gate: the registry's contents that decide which rows are let in, and the defaults of one file."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time
+from typing import NamedTuple
 from zoneinfo import ZoneInfo, available_timezones
 
 import pyarrow as pa
@@ -12,6 +13,16 @@ from callmart.base.keys import prefix_of
 
 # Until when somebody was erased, by customer, kind and tombstone.
 Tombstones = Mapping[tuple[int, str, str], datetime]
+
+
+class Correction(NamedTuple):
+    """Within some time, events that seem to be of one agent are another's."""
+
+    customer_id: int
+    mistaken: str  # the tombstone of the one
+    agent_key: str  # of the other; a tombstone, if that one was erased since
+    since: datetime
+    until: datetime
 
 
 @dataclass(frozen=True)
@@ -27,6 +38,7 @@ class Gate:
     # Customers of whom somebody was erased, and until when.
     erased_until: Mapping[int, datetime] = field(default_factory=dict)
     tombstones: Callable[[], Tombstones] = dict  # reads theirs
+    corrections: Sequence[Correction] = ()
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ from callmart.base.errors import UserError
 from callmart.base.keys import INSTALLATION, ensure_key, keyed, known_key
 from callmart.base.raw_format import EVENT_SCHEMA
 from callmart.base.settings import Settings
-from callmart.land.gate import Defaults, Gate, Tombstones
+from callmart.land.gate import Correction, Defaults, Gate, Tombstones
 from callmart.land.prepare import Prepared, prepare
 from callmart.land.source import Limits, Look, unreadable
 
@@ -189,6 +189,12 @@ def current_gate(connection: psycopg.Connection, settings: Settings) -> tuple[in
             connection.execute("select customer_id, until from privacy.erased_until").fetchall()
         ),
         tombstones=partial(_tombstones, connection),
+        corrections=[
+            Correction(*row)
+            for row in connection.execute(
+                "select customer_id, mistaken, agent_key, since, until from privacy.correction"
+            )
+        ],
     )
 
 

@@ -1,4 +1,4 @@
-"""Erases a person from what was landed.
+"""What was landed of a person, and how it is erased.
 
 Outside calls an agent's events are deleted. In calls an agent gets another random key in each call, with a prefix that
 nothing else has, so that queues keep their figures. A caller's calls lose the number, and get random keys.
@@ -84,6 +84,8 @@ class Events:
             _reach(connection, person, parameters)
             connection.execute(SQL["mark_days"], parameters)
             if person.kind == "agent":
+                if connection.execute(SQL["give_up_corrections"], parameters).rowcount:
+                    vacuum.note(connection, "privacy.correction")
                 touched = {name for (name,) in connection.execute(SQL["delete_outside"], parameters)}
                 touched |= {name for (name,) in connection.execute(SQL["erase_agent"], parameters)}
             else:
@@ -129,6 +131,23 @@ def look(connection: psycopg.Connection, person: Person) -> Stored:
         )
 
 
+def look_at_shown(connection: psycopg.Connection, person: Person) -> tuple[Cell, ...]:
+    """The queues and days in which what an agent did is no longer shown if the agent is left out. Changes nothing."""
+    with _gathered(connection, person, keeps=False) as parameters:
+        if not parameters:
+            return ()
+        _reach_own(connection, person, parameters)
+        return tuple(Cell(*row) for row in connection.execute(SQL["cells_of_agent"], parameters))
+
+
+def mark_shown(connection: psycopg.Connection, person: Person) -> None:
+    """Mark the days whose marts change if an agent is left out, or no longer, in the caller's transaction."""
+    with _gathered(connection, person, keeps=True) as parameters:
+        if parameters:
+            _reach_own(connection, person, parameters)
+            connection.execute(SQL["mark_days"], parameters)
+
+
 def _first(connection: psycopg.Connection, query: LiteralString) -> frozenset[Any]:
     return frozenset(value for (value,) in connection.execute(query))
 
@@ -171,3 +190,9 @@ def _reach(connection: psycopg.Connection, person: Person, parameters: dict[str,
     of_agent = ("ends", "login_days", "reached_days")
     for name in of_agent if person.kind == "agent" else ("days_of_calls",):
         connection.execute(SQL[name], parameters)
+
+
+def _reach_own(connection: psycopg.Connection, person: Person, parameters: dict[str, Any]) -> None:
+    """Find the days that the agent is on. As nothing is deleted, the data and the logins end where they do."""
+    _reach(connection, person, parameters)
+    connection.execute("delete from erased_day where cause = 'others'")

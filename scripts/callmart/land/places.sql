@@ -142,8 +142,14 @@ union
 select call_key from erased_call;
 
 -- name: later
--- Whether something of the person came later. Counted: a plan for the first row only compares all with all.
-select count(*) > 0
+-- Whether something of the person came later, or a correction gives it to the person. Counted: a plan for the first row only compares all with all.
+select
+    count(*) > 0
+    or exists (
+        select
+        from privacy.correction as c
+        where c.customer_id = %(customer)s and c.agent_key = any(%(keys)s) and c.until > %(until)s
+    )
 from raw.event as e
 left join erased_event as x
     on e.occurred_at = x.occurred_at and e.event_key = x.event_key and e.ordinal = x.ordinal
@@ -277,7 +283,7 @@ insert into ops.dirty_day (customer_id, call_date, cause)
 select distinct
     o.customer_id,
     o.call_date,
-    'erased'
+    'person'
 from erased_day
 inner join ops.opened_day as o on o.customer_id = %(customer)s and erased_day.call_date = o.call_date
 on conflict (customer_id, call_date) do update set mark = nextval('ops.mark'), cause = excluded.cause;
@@ -383,6 +389,15 @@ select distinct
 from joined as j
 inner join registry.customer as t on t.customer_id = %(customer)s
 order by change, queue, call_date;
+
+-- name: give_up_corrections
+-- Events that were another's and became this agent's are still given to the agent, by the tombstone.
+update privacy.correction as c
+set agent_key = privacy.tombstone_of(s.secret, 'agent', c.agent_key)
+from privacy.secret as s
+where
+    c.customer_id = %(customer)s and s.customer_id = c.customer_id and c.agent_key = any(%(keys)s)
+    and c.until <= %(until)s;
 
 -- name: delete_outside
 delete from raw.event as e

@@ -17,6 +17,7 @@ from callmart.base.errors import UserError
 from callmart.base.raw_format import EVENT_SCHEMA
 from callmart.land import judging, readers
 from callmart.land.cel import ChannelLog
+from callmart.land.corrected import Corrected
 from callmart.land.erased import Door
 from callmart.land.gate import Defaults, Gate
 from callmart.land.keying import keyed_events
@@ -45,12 +46,14 @@ class Prepared:
         connection: duckdb.DuckDBPyConnection,
         customers: set[int],
         log: QueueLog | ChannelLog | None,
+        corrected: Corrected,
         door: Door,
     ) -> None:
         self._source = source
         self._connection = connection
         self._customers = customers
         self._log = log
+        self._corrected = corrected
         self._door = door
         self._agents: list[pa.Table] = []
         # The key None counts the rows of customers that the registry does not know.
@@ -74,7 +77,8 @@ class Prepared:
         if judged.num_rows < table.num_rows:
             self._count_turned_away()
         self._reject(judged.filter(pc.is_valid(judged["fault"])))
-        events = self._door.without_erased(judged.filter(pc.is_null(judged["fault"])))
+        events = self._corrected.events(judged.filter(pc.is_null(judged["fault"])))
+        events = self._door.without_erased(events)
         self._note_agents(events)
         return self._stored(events).combine_chunks()
 
@@ -161,7 +165,12 @@ def prepare(path: Path, format: str, defaults: Defaults, gate: Gate, limits: Lim
         log = ChannelLog(connection, source.tally, _log_zone(defaults, gate))
     judging.set_up(connection, defaults, gate, is_queue_log=is_queue_log)
     return Prepared(
-        source, connection, set(gate.customers["customer_id"].to_pylist()), log, Door(connection, gate)
+        source,
+        connection,
+        set(gate.customers["customer_id"].to_pylist()),
+        log,
+        Corrected(connection, gate),
+        Door(connection, gate),
     )
 
 

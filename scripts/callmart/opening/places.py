@@ -65,14 +65,14 @@ class Marts:
             counts = _rows(connection, person)
             _mark(connection, person)
             _note_months(work, person)
-        if _waiting(connection, person):
+        if waiting_days(connection, person.customer_id):
             window.build(connection, work.settings, quietly)
             suites.validate(connection, work.settings, quietly)
             try:
                 opening.open_build(connection, work.settings)
             except opening.Drifted as drifted:
                 raise Blocked("drift", str(drifted)) from None
-            if waiting := _waiting(connection, person):
+            if waiting := waiting_days(connection, person.customer_id):
                 raise Blocked(
                     "held back",
                     f"{waiting} days of customer {person.customer_id} are held back by their checks (`callmart status` "
@@ -86,9 +86,9 @@ class Marts:
         return Proof(searched.searched, searched.left | self.find(work, person))
 
 
-def _waiting(connection: psycopg.Connection, person: Person) -> int:
-    """How many days of the customer an erasure has changed that were not opened since."""
-    ((waiting,),) = connection.execute(SQL["waiting"], {"customer": person.customer_id}).fetchall()
+def waiting_days(connection: psycopg.Connection, customer_id: int) -> int:
+    """How many days of the customer change because of a person and were not opened since."""
+    ((waiting,),) = connection.execute(SQL["waiting"], {"customer": customer_id}).fetchall()
     connection.commit()
     return int(waiting)
 

@@ -15,7 +15,7 @@ insert into ops.dirty_day (customer_id, call_date, cause)
 select distinct
     t.customer_id,
     {day},
-    'erased'
+    'person'
 from {mart} as t
 where t.customer_id = %(customer)s and t.agent_key = any(%(keys)s) and {day} < %(bound)s
 on conflict (customer_id, call_date) do update set mark = nextval('ops.mark'), cause = excluded.cause;
@@ -36,16 +36,16 @@ counted as (
 select count(*) from gone;
 
 -- name: waiting
--- The days of the customer that an erasure changed and that were not opened since.
+-- The days of the customer that change because of a person and were not opened since.
 select count(*) from ops.dirty_day
-where customer_id = %(customer)s and cause = 'erased';
+where customer_id = %(customer)s and cause = 'person';
 
 -- name: months
--- The months of a mart that have days which the erasure changed, or look back at one.
+-- The months of a mart that have days which change because of a person, or look back at one.
 select distinct part.relid::regclass::text
 from ops.dirty_day as d
 inner join pg_partition_tree(to_regclass({mart_name})) as part
     on part.isleaf
     and right(part.relid::regclass::text, 6) between to_char(d.call_date, 'YYYYMM')
     and to_char(d.call_date + {reach}, 'YYYYMM')
-where d.customer_id = %(customer)s and d.cause = 'erased';
+where d.customer_id = %(customer)s and d.cause = 'person';

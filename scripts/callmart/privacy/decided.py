@@ -82,6 +82,62 @@ DECIDED: Mapping[str, Cells] = {
 }
 
 
+# What leaving an agent out does in a place, for an objection, a restriction or a withdrawal; a lifting undoes it. left
+# out: the agent's rows go. written anew: without the agent. name dropped: the row stays. discarded: computed again.
+LeavingOut = Literal["left out", "written anew", "name dropped", "discarded", "stays"]
+
+
+class LeftOut(NamedTuple):
+    """The decision for an agent who is left out, and why."""
+
+    decision: LeavingOut
+    why: str
+
+
+LEFT_OUT: Mapping[str, LeftOut] = {
+    "doorway": LeftOut("stays", "what lands, lands as before"),
+    "build": LeftOut("discarded", "it was computed with the agent"),
+    "events": LeftOut("stays", "the agent's calls count in queues, and everything can be shown again"),
+    "registry": LeftOut(
+        "name dropped", "and the address; a registry file brings neither back until the lifting"
+    ),
+    "marts": LeftOut(
+        "left out", "of those that show agents; what agents did is hidden where the agent worked"
+    ),
+    "extracts": LeftOut("written anew", "they have the rows of the marts"),
+    "drawn reports": LeftOut(
+        "written anew", "all of the customer's are removed, and drawn when somebody asks"
+    ),
+    "outbox": LeftOut("written anew", "all of the customer's mails are removed; those that went out stay"),
+    "tableau content": LeftOut("written anew", "it has the rows of the marts"),
+    "tableau users": LeftOut("stays", "an account is no report"),
+    "emulator": LeftOut("written anew", "its database keeps what is deleted until then"),
+    "registry of customers": LeftOut("stays", "names of customers, queues and lines"),
+    "landed files": LeftOut("stays", "keys and counts of files"),
+    "usage": LeftOut("stays", "counts over all customers"),
+    "books": LeftOut("stays", "days, counts and codes"),
+    "register": LeftOut("stays", "it says who is left out, by a tombstone"),
+    "checks and logs": LeftOut("stays", "counts and code"),
+    "keys and secrets": LeftOut("stays", "the ledger says who is left out, by a tombstone"),
+    "demo": LeftOut("stays", "made-up events"),
+    "temporary files": LeftOut("written anew", "what a process that was killed has left is removed"),
+    "registry file": LeftOut("stays", "it may go on naming the agent"),
+    "elsewhere": LeftOut("stays", "the letter says what the customer can do"),
+    "server files": LeftOut("stays", "the events are there as well"),
+}
+
+# The places that show agents.
+SHOWING = tuple(place for place, one in LEFT_OUT.items() if one.decision in ("left out", "written anew"))
+
+
+def table_of_left_out() -> Iterator[str]:
+    """The table of those who are left out, in Markdown."""
+    yield "| place | agent | why |"
+    yield "| --- | --- | --- |"
+    for place, one in LEFT_OUT.items():
+        yield f"| {place} | {one.decision} | {one.why} |"
+
+
 def table() -> Iterator[str]:
     """The table in Markdown."""
     yield f"| place | {' | '.join(get_args(Kind))} | why |"
@@ -92,7 +148,11 @@ def table() -> Iterator[str]:
 
 def write(file: Path) -> None:
     """Write the tables into the file, each between its markers. Raises UserError if one is missing."""
-    for name, lines in (("rights", rights.table()), ("places", table())):
+    for name, lines in (
+        ("rights", rights.table()),
+        ("places", table()),
+        ("left out", table_of_left_out()),
+    ):
         begin, end = f"<!-- {name}, written by {COMMAND} -->\n", f"<!-- end of {name} -->\n"
         before, _, rest = file.read_text(encoding="utf-8").partition(begin)
         _, found, after = rest.partition(end)

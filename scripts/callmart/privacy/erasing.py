@@ -16,10 +16,8 @@ from callmart.database.searching import hits, tables
 from callmart.database.tombstones import Kind, of_call, secret_of, tombstone
 from callmart.land import places as landed
 from callmart.land.places import Doorway, Stored
-from callmart.opening.places import Marts
 from callmart.privacy import embedded, kept, persons
 from callmart.privacy.kept import Kept
-from callmart.privacy.letters import CELLS
 from callmart.privacy.places import PLACES, require_covered
 from callmart.privacy.procedure import Begin, OnPlace, OnProof, Plan, blocked
 
@@ -57,8 +55,9 @@ def do(
             require_covered(work.connection, work.settings)
         stored = landed.look(work.connection, person)
         before = kept.recall(home, key, request, person) or Kept.of(person, stored)
+        own = _tombstones(person, key, before)[person.kind]
         with work.connection.transaction():
-            has_begun = ledger.secures(work.connection, person, request, _tombstones(person, key, before))
+            has_begun = ledger.secures(work.connection, person, request, person.kind, own)
         if has_begun:
             begin(None)
         else:
@@ -109,9 +108,8 @@ def _plan(work: Work, person: Person, key: bytes, stored: Stored) -> Plan:
     for place in PLACES:
         with blocked(place.name):
             counts[place.name] = place.find(searching, person)
-    counts[Marts.name] += Counts(f"{CELLS}{cell.change}" for cell in stored.cells)
     whose = keyed(key, "plan", f"{' '.join(sorted(person.keys))} {person.until.timestamp()}")
-    return Plan(whose, counts, stored.cells)
+    return Plan(whose, counts, ()).with_cells(stored.cells)
 
 
 def _searching(work: Work, person: Person, before: Kept, stored: Stored, *, by_events: bool = True) -> Work:

@@ -3,12 +3,12 @@ which).
 """
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from hashlib import sha256
-from typing import Protocol
+from typing import Protocol, Self
 
 import psycopg
 
@@ -16,6 +16,8 @@ from callmart.base.errors import UserError
 from callmart.base.person import Blocked, Counts, Person, Proof, Work
 from callmart.base.settings import Settings
 from callmart.land.places import Cell
+from callmart.opening.places import Marts
+from callmart.privacy.letters import CELLS
 from callmart.publish import tableau
 
 OnPlace = Callable[[str, Counts], None]
@@ -39,6 +41,15 @@ class Plan:
         counts = {place: dict(sorted(found.items())) for place, found in self.counts.items()}
         cells = [(cell.change, cell.queue, str(cell.call_date)) for cell in self.cells]
         return sha256(json.dumps([self.whose, counts, cells], sort_keys=True).encode()).hexdigest()[:16]
+
+    def with_cells(self, cells: Iterable[Cell]) -> Self:
+        """The plan with these cells as well. They are counted among the marts."""
+        all_cells = tuple(sorted({*self.cells, *cells}))
+        of_marts = Counts(
+            {what: count for what, count in self.counts[Marts.name].items() if not what.startswith(CELLS)}
+        )
+        of_marts += Counts(f"{CELLS}{cell.change}" for cell in all_cells)
+        return replace(self, counts={**self.counts, Marts.name: of_marts}, cells=all_cells)
 
 
 class Procedure(Protocol):

@@ -96,6 +96,18 @@ class Evidence:
     counts: dict[str, int]
 
 
+@dataclass(frozen=True)
+class Correction:
+    """Events of one agent that are another's. Both are shown as their keys begin."""
+
+    request: int
+    customer_id: int
+    mistaken: str
+    corrected: str
+    since: datetime
+    until: datetime
+
+
 Counts = Mapping[str, int]
 
 
@@ -117,6 +129,12 @@ def evidence(connection: psycopg.Connection, number: int) -> list[Evidence]:
     """The latest evidence of each step in each place of a request's plan."""
     with connection.cursor(row_factory=class_row(Evidence)) as cursor:
         return cursor.execute(SQL["steps"], {"number": number}).fetchall()
+
+
+def corrections(connection: psycopg.Connection) -> list[Correction]:
+    """All corrections of whose events are, in the order in which they were made."""
+    with connection.cursor(row_factory=class_row(Correction)) as cursor:
+        return cursor.execute(SQL["corrections"]).fetchall()
 
 
 def is_authorised(connection: psycopg.Connection, customer_id: int, contact_key: str | None) -> bool:

@@ -8,6 +8,9 @@ select
     counts
 from privacy.steps(%(number)s);
 
+-- name: corrections
+select * from privacy.corrections();
+
 -- name: is_about
 select privacy.is_about(%(number)s, %(subject)s);
 

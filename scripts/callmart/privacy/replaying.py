@@ -1,6 +1,8 @@
-"""Mends ledger, copy and database, and erases again whom they name: after a restore, a crash, or a loss of one."""
+"""Mends ledger, copy and database, and does again what they say of persons: after a restore, a crash, or a loss of one
+of them.
+"""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 
 import psycopg
@@ -12,75 +14,133 @@ from callmart.base.keys import known_key
 from callmart.base.person import Person, Work
 from callmart.base.settings import Settings
 from callmart.database import ledger, vacuum
-from callmart.database.ledger import Lost
+from callmart.database.ledger import Act, Lost
 from callmart.database.tombstones import of_address, secret_of, tombstone
 from callmart.declarations import mart_tables
 from callmart.land.places import Events
+from callmart.privacy import correcting, objecting
+from callmart.privacy.correcting import Correction
 from callmart.privacy.places import PLACES
 from callmart.registry.places import Persons
 
 SQL = sql_file.statements(__file__)
 
-Erase = Callable[[Person], None]
+Again = Callable[[Person, Act], None]
 
 
 @dataclass(frozen=True)
 class Replayed:
-    """What was done. `customers` had lost something that the ledger knows; `persons` were found again and erased."""
+    """What was done. `customers` had lost something that the ledger knows; `persons` were found again and erased, and
+    `objectors` are the agents of these customers of whom it was made sure that they are left out or shown.
+    """
 
     entries: int
     customers: tuple[int, ...]
     persons: int
+    objectors: int
 
 
 def replay(
-    connection: psycopg.Connection, settings: Settings, erase: Erase, lost: Lost | None = None
+    connection: psycopg.Connection, settings: Settings, again: Again, lost: Lost | None = None
 ) -> Replayed:
-    """Let ledger, copy and database say the same again, and erase whoever came back. Commits: first the tombstones, so
-    that nobody else comes back, then each person, then the opening of what was closed.
+    """Let ledger, copy and database say the same again, erase whoever came back, and leave out or show agents as the
+    ledger says. Commits: first the tombstones, so that nobody else comes back, then each person, then the opening of
+    what was closed.
 
     Raises UserError if ledger and copy can't be read and `lost` gives no reason, or if they contradict each other.
     """
     mended = ledger.mend(connection, settings, lost)
     connection.commit()
+    for person, correction in _corrections(connection, mended.differing):
+        correction.correct(connection, person)
     found = list(_returned(connection, settings))
+    objectors = list(_objectors(connection, mended.differing))
     connection.rollback()
     for person in found:
-        erase(person)
+        again(person, "erasure")
+    for person in objectors:
+        again(person, "objection")
     ledger.close(connection, settings)
     customers = tuple(sorted(mended.differing))
     connection.execute(
         "insert into ops.audit_log (action, details) values ('ledger replayed', %s)",
-        [Jsonb({"entries": mended.entries, "customers": list(customers), "erased again": len(found)})],
+        [
+            Jsonb(
+                {
+                    "entries": mended.entries,
+                    "customers": list(customers),
+                    "erased again": len(found),
+                    "objectors": len(objectors),
+                }
+            )
+        ],
     )
     connection.commit()
-    return Replayed(mended.entries, customers, len(found))
+    return Replayed(mended.entries, customers, len(found), len(objectors))
 
 
-def erase_everywhere(work: Work, person: Person) -> None:
-    """Erase somebody who came back, in all places. Commits. Raises Blocked if a place can't be treated."""
-    for place in PLACES:
-        place.treat(work, person)
-
-
-def erase_restored(work: Work, person: Person) -> None:
-    """Erase somebody from a database that is being restored. Commits. Nothing can be built or published there yet, so
-    the days that the person is on leave the marts, and the next run computes them.
+def again_everywhere(work: Work, person: Person, right: Act) -> None:
+    """Erase somebody who came back, in all places, or leave out or show an agent as the ledger says. Commits. Raises
+    Blocked if a place can't be treated.
     """
-    for place in (Events(), Persons()):
-        place.treat(work, person)
+    if right == "erasure":
+        for place in PLACES:
+            place.treat(work, person)
+        return
     with work.connection.transaction():
-        for mart in mart_tables.of_customers(work.connection):
-            statement = "hide_days" if mart.day else "hide_customer"
-            names = {
-                "mart": sql.Identifier(mart_tables.SCHEMA, mart.name),
-                "day": sql.Identifier("t", str(mart.day)),
-                "mart_name": sql.Literal(mart.name),
-            }
-            query = sql.SQL(SQL[statement]).format(**names)
-            if work.connection.execute(query, {"customer": person.customer_id}).rowcount:
-                vacuum.note(work.connection, f"{mart_tables.SCHEMA}.{mart.name}")
-        work.connection.execute(SQL["forget_hidden"], {"customer": person.customer_id})
+        objecting.settle(work, person)
+    objecting.follow(work, person, lambda *_: None)
+
+
+def again_restored(work: Work, person: Person, right: Act) -> None:
+    """The same in a database that is being restored. Commits. Nothing can be built or published there yet, so the days
+    that the person is on leave the marts, and the next run computes them.
+    """
+    if right == "erasure":
+        for place in (Events(), Persons()):
+            place.treat(work, person)
+    with work.connection.transaction():
+        if right != "erasure":
+            objecting.settle(work, person)
+        _hide_waiting_days(work, person)
+
+
+def _hide_waiting_days(work: Work, person: Person) -> None:
+    """Take the customer's days that wait because of a person out of the marts, in the caller's transaction."""
+    for mart in mart_tables.of_customers(work.connection):
+        statement = "hide_days" if mart.day else "hide_customer"
+        names = {
+            "mart": sql.Identifier(mart_tables.SCHEMA, mart.name),
+            "day": sql.Identifier("t", str(mart.day)),
+            "mart_name": sql.Literal(mart.name),
+        }
+        query = sql.SQL(SQL[statement]).format(**names)
+        if work.connection.execute(query, {"customer": person.customer_id}).rowcount:
+            vacuum.note(work.connection, f"{mart_tables.SCHEMA}.{mart.name}")
+    work.connection.execute(SQL["forget_hidden"], {"customer": person.customer_id})
+
+
+def _corrections(
+    connection: psycopg.Connection, customers: Collection[int]
+) -> list[tuple[Person, Correction]]:
+    """What the ledger corrects of these customers, where there is something of the agent whose the events are. Landing
+    finds it from here on. Commits.
+    """
+    found = []
+    for entry, customer_id, since, until, agent_key, mistaken in connection.execute(
+        SQL["corrections"], {"customers": list(customers)}
+    ).fetchall():
+        correcting.enter(connection, entry, agent_key)
+        person = Person(customer_id, "agent", frozenset(), frozenset(mistaken), until)
+        found.append((person, Correction(agent_key, since)))
+    connection.commit()
+    return found
+
+
+def _objectors(connection: psycopg.Connection, customers: Collection[int]) -> Iterator[Person]:
+    """The agents of these customers of whom the ledger has said that they are left out, or shown again."""
+    for customer_id, key in connection.execute(SQL["objectors"], {"customers": list(customers)}).fetchall():
+        yield Person(customer_id, "agent", frozenset(), frozenset({key}), objecting.ALWAYS)
 
 
 def _returned(connection: psycopg.Connection, settings: Settings) -> Iterator[Person]:

@@ -90,9 +90,92 @@ where
 group by k.customer_id, k.kind, k.key
 order by k.customer_id, k.kind, k.key;
 
+-- name: objectors
+-- The agents of whom the ledger has said, in one of its entries, that they are left out or shown again.
+with marked as (
+    select distinct
+        t.customer_id,
+        t.tombstone,
+        s.secret
+    from privacy.tombstone as t
+    inner join privacy.secret as s using (customer_id)
+    where t.customer_id = any(%(customers)s) and t.kind = 'objector'
+),
+
+agents as (
+    select
+        customer_id,
+        agent_key
+    from raw.event
+    where customer_id = any(%(customers)s) and agent_key is not null
+    union
+    select
+        customer_id,
+        agent_key
+    from registry.agent
+    where customer_id = any(%(customers)s)
+)
+
+select
+    a.customer_id,
+    a.agent_key
+from agents as a
+inner join marked as m
+    on a.customer_id = m.customer_id
+    and left(a.agent_key, 6) = left(m.tombstone, 6)
+    and m.tombstone = privacy.tombstone_of(m.secret, 'objector', a.agent_key)
+order by a.customer_id, a.agent_key;
+
+-- name: corrections
+-- What the ledger corrects, with the agent whose the events are, if anything here has that one's key, and with the keys
+-- of the agent whose they seem to be.
+with agents as (
+    select
+        customer_id,
+        agent_key
+    from raw.event
+    where customer_id = any(%(customers)s) and agent_key is not null
+    union
+    select
+        customer_id,
+        agent_key
+    from registry.agent
+    where customer_id = any(%(customers)s)
+),
+
+known as (
+    select
+        e.entry,
+        e.customer_id,
+        e.since,
+        e.until,
+        t.kind,
+        a.agent_key
+    from privacy.ledger_entry as e
+    inner join privacy.tombstone as t on e.entry = t.entry and t.kind in ('mistaken', 'corrected')
+    inner join privacy.secret as s on e.customer_id = s.customer_id
+    inner join agents as a
+        on e.customer_id = a.customer_id
+        and left(a.agent_key, 6) = left(t.tombstone, 6)
+        and t.tombstone = privacy.tombstone_of(s.secret, t.kind, a.agent_key)
+    where e.customer_id = any(%(customers)s) and e.asked_right = 'rectification'
+)
+
+select
+    entry,
+    customer_id,
+    since,
+    until,
+    min(agent_key) filter (where kind = 'corrected') as agent_key,
+    coalesce(array_agg(agent_key) filter (where kind = 'mistaken'), '{}') as mistaken
+from known
+group by entry, customer_id, since, until
+having bool_or(kind = 'corrected')
+order by entry;
+
 -- name: hide_days
 delete from {mart} as t using ops.dirty_day as d
-where t.customer_id = %(customer)s and d.customer_id = t.customer_id and d.cause = 'erased' and d.call_date = {day};
+where t.customer_id = %(customer)s and d.customer_id = t.customer_id and d.cause = 'person' and d.call_date = {day};
 
 -- name: hide_customer
 -- A mart without days is computed whole with any day of the customer.
@@ -101,7 +184,7 @@ where
     t.customer_id = %(customer)s
     and exists (
         select from ops.dirty_day as d
-        where d.customer_id = t.customer_id and d.cause = 'erased'
+        where d.customer_id = t.customer_id and d.cause = 'person'
     );
 
 -- name: forget_hidden
@@ -109,7 +192,7 @@ delete from ops.opened_day as o using ops.dirty_day as d
 where
     o.customer_id = %(customer)s
     and d.customer_id = o.customer_id
-    and d.cause = 'erased'
+    and d.cause = 'person'
     and (d.call_date = o.call_date or not isfinite(o.call_date));
 
 -- name: addresses

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from callmart.base.errors import UserError
 from callmart.base.rights import Right
-from callmart.privacy import disclosing, erasing
+from callmart.privacy import disclosing, erasing, lifting, objecting, renaming, withdrawing
 from callmart.privacy.procedure import Procedure
 from callmart.privacy.register import Request
 
@@ -12,11 +12,18 @@ PROCEDURES: Mapping[Right, Procedure] = {
     "erasure": erasing,
     "access": disclosing,
     "portability": disclosing,
+    "rectification": renaming,  # of a name; whose events are: correcting.Correction
+    "objection": objecting,
+    "restriction": objecting,
+    "withdrawal": objecting,
+    "lifting": lifting,
 }
 
 
 def procedure_of(request: Request) -> Procedure:
     """What carries a request out. Raises UserError if nothing does."""
+    if request.asked_right == "withdrawal" and request.is_by_consent:
+        return withdrawing
     try:
         return PROCEDURES[request.asked_right]
     except KeyError:

@@ -13,7 +13,7 @@ from callmart.base import sql_file, telephone
 from callmart.base.keys import ensure_key, fingerprint_of, keyed, new_key
 from callmart.base.settings import Settings
 from callmart.database import clock, schema
-from callmart.registry import erased
+from callmart.registry import erased, objectors
 from callmart.registry.contacts import key_contacts
 from callmart.registry.file import Registry
 from callmart.registry.states import (
@@ -50,6 +50,7 @@ def _write_all(connection: psycopg.Connection, settings: Settings, registry: Reg
     now = clock.now(connection)
     current, desired = current_states(connection), desired_states(registry, now)
     erased.refuse(connection, settings, registry)
+    objectors.leave_out(connection, settings, desired)
     for customer_id in current.keys() - desired.keys():
         connection.execute("delete from registry.customer where customer_id = %s", [customer_id])
     changed = current.keys() - desired.keys()

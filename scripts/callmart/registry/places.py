@@ -53,6 +53,22 @@ class Persons:
         return Proof(searched.searched, searched.left | self.find(work, person), to_attest)
 
 
+def drop_names(connection: psycopg.Connection, person: Person) -> None:
+    """Forget the names and addresses of agents who object to being shown, in the caller's transaction. An agent who was
+    never seen is of no use without a name.
+    """
+    whose = (
+        "customer_id = %(customer)s and agent_key = any(%(keys)s) and privacy.objects(customer_id, agent_key)"
+    )
+    parameters = {"customer": person.customer_id, "keys": sorted(person.keys)}
+    for statement in (
+        f"delete from registry.agent where {whose} and last_day is null",
+        f"update registry.agent set name = null, email = null where {whose} and num_nonnulls(name, email) > 0",
+    ):
+        if connection.execute(statement.encode(), parameters).rowcount:
+            vacuum.note(connection, "registry.agent")
+
+
 def _erase(connection: psycopg.Connection, person: Person) -> Counts:
     """Delete and clear, in the caller's transaction. Counts rows per table."""
     parameters = {

@@ -14,6 +14,20 @@ drop index privacy.open_request;
 create unique index open_request on privacy.request (customer_id, asked_right, kind, subject)
 where ended_at is null and answered_at is null;
 
+-- The ledger also says who objects to being shown, and who does no longer.
+alter table privacy.ledger_entry
+add column asked_right text default 'erasure' check (asked_right in ('erasure', 'objection', 'lifting'));
+update privacy.ledger_entry set asked_right = null
+where ended_at is not null;
+
+alter table privacy.tombstone
+drop constraint tombstone_kind_check,
+add check (kind in ('agent', 'device', 'caller', 'call', 'contact', 'recipient', 'name', 'objector'));
+
+-- A day waits because of a person: not only of one who was erased.
+update ops.dirty_day set cause = 'person'
+where cause = 'erased';
+
 -- They return or take other columns.
 drop function if exists privacy.requests();
 drop function if exists privacy.open_request(integer, text, text, date, text);

@@ -164,6 +164,29 @@ begin
 end
 $$;
 
+-- Whether the loader hands over events of an agent that were given to another one.
+create or replace function raw.brings_mistaken() returns boolean
+language plpgsql
+as $$
+begin
+    return
+        exists (select from privacy.correction)
+        and exists (
+            select
+            from raw.incoming as i
+            join privacy.correction as c
+                on c.customer_id = i.customer_id and i.occurred_at >= c.since and i.occurred_at < c.until
+            join privacy.secret as s on s.customer_id = c.customer_id
+            cross join unnest(
+                array[i.agent_key, case when i.target_kind = 'agent' then i.target_key end]
+            ) as agent
+            where
+                left(agent, 6) = left(c.mistaken, 6)
+                and c.mistaken = privacy.tombstone_of(s.secret, 'mistaken', agent)
+        );
+end
+$$;
+
 -- Whether the loader hands over somebody who was erased.
 create or replace function raw.brings_erased() returns boolean
 language plpgsql

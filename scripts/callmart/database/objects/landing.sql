@@ -145,6 +145,7 @@ begin
         case
             when exists (select from arrived where left_out_rows > 0) and raw.marks_anybody()
                 then 'a row is marked as of somebody who was not erased'
+            when raw.brings_mistaken() then 'it brings a mistake back that was corrected'
             when raw.brings_erased() then 'it brings somebody back who was erased'
         end
     );

@@ -392,6 +392,24 @@ begin atomic
     order by s.place_in_order, e.place;
 end;
 
+-- The corrections of events that seemed to be of one agent and are another's. Agents are shown as their keys begin.
+create or replace function privacy.corrections()
+returns table (request integer, customer_id integer, mistaken text, corrected text, since timestamptz, until timestamptz)
+stable
+security definer
+begin atomic
+    select
+        e.request::integer,
+        c.customer_id,
+        left(c.mistaken, 6),
+        left(c.agent_key, 6),
+        c.since,
+        c.until
+    from privacy.correction as c
+    inner join privacy.ledger_entry as e using (entry)
+    order by c.entry, c.mistaken;
+end;
+
 -- Whether a request is about this person.
 create or replace function privacy.is_about(asked integer, person text) returns boolean
 stable

@@ -29,5 +29,38 @@ select
     max(until) as until,
     max(until) + interval '1 day' as calls_until
 from privacy.ledger_entry
-where ended_at is null and kind in ('agent', 'caller')
+where ended_at is null and asked_right = 'erasure' and kind in ('agent', 'caller')
 group by customer_id;
+
+-- The agents who object to being shown: the last thing that the ledger says of them is no lifting. A key of an agent
+-- begins like the tombstone, so that few tombstones have to be made to find it.
+create or replace view privacy.objector as
+with latest as (
+    select distinct on (t.customer_id, t.tombstone)
+        t.customer_id,
+        t.tombstone,
+        e.asked_right
+    from privacy.tombstone as t
+    join privacy.ledger_entry as e using (entry)
+    where t.kind = 'objector'
+    order by t.customer_id, t.tombstone, t.entry desc
+)
+
+select
+    customer_id,
+    left(tombstone, 6) as beginning,
+    tombstone,
+    s.secret
+from latest
+join privacy.secret as s using (customer_id)
+where asked_right <> 'lifting';
+
+-- Whether an agent objects to being shown.
+create or replace function privacy.objects(customer integer, agent text) returns boolean
+stable
+return exists (
+    select from privacy.objector as o
+    where
+        o.customer_id = customer and o.beginning = left(agent, 6)
+        and o.tombstone = privacy.tombstone_of(o.secret, 'objector', agent)
+);

@@ -1,0 +1,8 @@
+-- A row is an agent who objects to being shown.
+
+select
+    customer_id,
+    beginning,
+    tombstone,
+    secret
+from {{ source('privacy', 'objector') }}

@@ -1,0 +1,67 @@
+"""The door for events that seem to be of one agent and are another's: they get the other's key.
+
+An event keeps its own key, so a file that lands again still repeats what is there. The server refuses what was not
+corrected (raw.brings_mistaken).
+"""
+
+import duckdb
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from callmart.base import sql_file
+from callmart.database.tombstones import BEGINNING, secret_of, tombstone
+from callmart.land.gate import Gate
+
+SQL = sql_file.statements(__file__)
+
+_FOUND = pa.schema(
+    [
+        ("customer_id", pa.int32()),
+        ("mistaken_key", pa.string()),
+        ("agent_key", pa.string()),
+        ("since", pa.timestamp("us", "UTC")),
+        ("until", pa.timestamp("us", "UTC")),
+    ]
+)
+
+
+class Corrected:
+    """Corrects the events of a file."""
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection, gate: Gate) -> None:
+        self._connection = connection
+        self._corrections = gate.corrections
+        self._secrets = {
+            customer: secret_of(key)
+            for customer, key in zip(
+                gate.keys["customer_id"].to_pylist(), gate.keys["key"].to_pylist(), strict=True
+            )
+        }
+
+    def events(self, events: pa.Table) -> pa.Table:
+        """The events of a batch, each with the agent whose it is."""
+        found = self._found_in(events) if self._corrections else []
+        if not found:
+            return events
+        self._connection.register("judged_events", events)
+        self._connection.register("found_mistakes", pa.Table.from_pylist(found, _FOUND))
+        corrected = self._connection.sql(SQL["corrected"]).to_arrow_table()
+        return corrected.select(events.column_names).cast(events.schema)
+
+    def _found_in(self, events: pa.Table) -> list[dict[str, object]]:
+        """The keys in a batch that are to be replaced, with what replaces them."""
+        beginnings = pa.array({one.mistaken[:BEGINNING] for one in self._corrections}, pa.string())
+        found: list[dict[str, object]] = []
+        for column in ("agent_key", "target_key"):
+            suspects = events.filter(
+                pc.is_in(pc.utf8_slice_codeunits(events[column], 0, BEGINNING), value_set=beginnings)
+            )
+            for row in suspects.group_by(["customer_id", column]).aggregate([]).to_pylist():
+                customer, key = row["customer_id"], row[column]
+                made = tombstone(self._secrets[customer], "mistaken", key)
+                found += [
+                    {"customer_id": customer, "mistaken_key": key, **one._asdict()}
+                    for one in self._corrections
+                    if (one.customer_id, one.mistaken) == (customer, made)
+                ]
+        return found

@@ -1,0 +1,152 @@
+"""Gives events that seem to be of one agent to the agent whose they are: within some days, A is B.
+
+The ledger says so before anything changes. Landing asks it (land/corrected.py), so no file brings the mistake back, and
+after a restore it is corrected again. It ends with the days that it is about. It can't be undone: afterwards nothing
+tells which of B's events seemed to be A's.
+"""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+
+import psycopg
+
+from callmart.base import sql_file
+from callmart.base.errors import UserError
+from callmart.base.keys import keyed
+from callmart.base.person import Counts, Person, Proof, Work
+from callmart.database import clock, ledger, vacuum
+from callmart.database.tombstones import secret_of, tombstone
+from callmart.land.places import Doorway, Events
+from callmart.opening import opening
+from callmart.opening.places import Marts, waiting_days
+from callmart.privacy.decided import SHOWING
+from callmart.privacy.places import PLACES, require_covered
+from callmart.privacy.procedure import Begin, OnPlace, OnProof, Plan, blocked
+
+SQL = sql_file.statements(__file__)
+
+
+@dataclass(frozen=True)
+class Correction:
+    """The correction of a person's events, from `since` until the end of what the request is about."""
+
+    agent_key: str = field(repr=False)  # the agent whose they are
+    since: datetime
+
+    def plan(self, work: Work, person: Person, key: bytes) -> Plan:
+        """Count the events. Raises UserError if they are none, or if another correction is in the way."""
+        with blocked("places"):
+            require_covered(work.connection, work.settings)
+        self._refuse_wrong(work.connection, person)
+        counts = {place.name: Counts() for place in PLACES}
+        counts[Events.name] = self._count(work.connection, person)
+        if not counts[Events.name]:
+            raise UserError(
+                "this agent has no events on these days: ask the contact which days and agent it is"
+            )
+        whose = keyed(
+            key, "plan", f"{' '.join(sorted(person.keys))} {self.agent_key} {self.since.timestamp()} "
+            f"{person.until.timestamp()}"
+        )  # fmt: skip
+        return Plan(whose, counts, ())
+
+    def do(
+        self,
+        work: Work,
+        person: Person,
+        key: bytes,
+        request: int,
+        begin: Begin,
+        on_control: OnPlace,
+        on_place: OnPlace,
+    ) -> None:
+        """Correct what was landed, and what is made of it. What lands from here on is corrected at the door."""
+        with clock.guarded(work.connection, work.settings):
+            begin(None if self._is_noted(work, person, key, request) else self.plan(work, person, key).hash)
+            self._note(work, person, key, request)
+            for place in PLACES:
+                with blocked(place.name):
+                    if place.name == Events.name:
+                        treated = self.correct(work.connection, person)
+                    elif place.name in (*SHOWING, Doorway.name):  # what was landing meanwhile is there now
+                        treated = place.treat(work, person)
+                    else:
+                        treated = Counts()
+                on_place(place.name, treated)
+
+    def prove(self, work: Work, person: Person, key: bytes, request: int, on_place: OnProof) -> int:
+        """Look whether no event is left with the mistake, and no day waits."""
+        with clock.guarded(work.connection, work.settings):
+            with blocked("places"):
+                require_covered(work.connection, work.settings)
+            left = {
+                Events.name: self._count(work.connection, person),
+                Marts.name: +Counts(days=waiting_days(work.connection, person.customer_id)),
+            }
+            left[Events.name]["agents"] += not self._is_noted(work, person, key, request)
+            for place in PLACES:
+                found = left.get(place.name, Counts())
+                on_place(place.name, Proof(Counts(tables=1) if place.name in left else Counts(), +found))
+            return 0
+
+    def correct(self, connection: psycopg.Connection, person: Person) -> Counts:
+        """Correct what was landed, and mark the days whose marts change. Commits."""
+        with connection.transaction():
+            counts = self._count(connection, person)
+            connection.execute(SQL["mark_days"], self._parameters(person))
+            touched = {name for (name,) in connection.execute(SQL["correct"], self._parameters(person))}
+            vacuum.note(connection, *touched)
+            opening.forget_build(connection)
+        return counts
+
+    def _note(self, work: Work, person: Person, key: bytes, request: int) -> None:
+        """Write it into the ledger and where landing finds it. Commits."""
+        marks = _marks(person, key)
+        corrected = tombstone(secret_of(key), "corrected", self.agent_key)
+        with work.connection.transaction():
+            entry = ledger.append(
+                work.connection, work.settings, person.customer_id, person.kind, person.until,
+                {"mistaken": marks, "corrected": [corrected]}, request, "rectification", self.since,
+            )  # fmt: skip
+            enter(work.connection, entry.number, self.agent_key)
+
+    def _is_noted(self, work: Work, person: Person, key: bytes, request: int) -> bool:
+        with work.connection.transaction():
+            return ledger.secures(work.connection, person, request, "mistaken", _marks(person, key))
+
+    def _count(self, connection: psycopg.Connection, person: Person) -> Counts:
+        with connection.transaction():
+            ((outside, inside),) = connection.execute(SQL["count"], self._parameters(person)).fetchall()
+        return +Counts({"events outside calls": outside, "events in calls": inside})
+
+    def _refuse_wrong(self, connection: psycopg.Connection, person: Person) -> None:
+        if self.agent_key in person.keys:
+            raise UserError("both are the same agent: ask the contact whose the events are")
+        if self.since >= person.until:
+            raise UserError("the first day lies after the last one: enter them again")
+        overlapping = connection.execute(SQL["overlapping"], self._parameters(person)).fetchone()
+        connection.rollback()
+        if overlapping:
+            raise UserError(
+                "another correction is about one of these agents on some of these days (`callmart privacy "
+                "corrections` lists them): choose days that no other is about"
+            )
+
+    def _parameters(self, person: Person) -> dict[str, object]:
+        return {
+            "customer": person.customer_id,
+            "keys": sorted(person.keys),
+            "agent": self.agent_key,
+            "since": self.since,
+            "until": person.until,
+        }
+
+
+def enter(connection: psycopg.Connection, entry: int, agent_key: str) -> None:
+    """Let landing find the correction of a ledger entry, in the caller's transaction."""
+    connection.execute(SQL["enter"], {"entry": entry, "agent": agent_key})
+
+
+def _marks(person: Person, key: bytes) -> list[str]:
+    secret = secret_of(key)
+    return [tombstone(secret, "mistaken", one) for one in sorted(person.keys)]

@@ -1,0 +1,70 @@
+-- name: count
+select
+    count(*) filter (where e.call_key is null),
+    count(*) filter (where e.call_key is not null)
+from raw.event as e
+where
+    e.customer_id = %(customer)s
+    and e.occurred_at >= %(since)s
+    and e.occurred_at < %(until)s
+    and (e.agent_key = any(%(keys)s) or (e.target_kind = 'agent' and e.target_key = any(%(keys)s)));
+
+-- name: correct
+-- An event keeps its key, by which a file that lands again is known.
+update raw.event as e
+set
+    agent_key = case when e.agent_key = any(%(keys)s) then %(agent)s else e.agent_key end,
+    target_key = case
+        when e.target_kind = 'agent' and e.target_key = any(%(keys)s) then %(agent)s else e.target_key
+    end
+where
+    e.customer_id = %(customer)s
+    and e.occurred_at >= %(since)s
+    and e.occurred_at < %(until)s
+    and (e.agent_key = any(%(keys)s) or (e.target_kind = 'agent' and e.target_key = any(%(keys)s)))
+returning e.tableoid::regclass::text;
+
+-- name: mark_days
+-- A call can begin on the day before, and what an agent begins goes on for 31 days at most.
+insert into ops.dirty_day (customer_id, call_date, cause)
+select distinct
+    o.customer_id,
+    o.call_date,
+    'person'
+from ops.opened_day as o
+inner join registry.customer as t on o.customer_id = t.customer_id
+where
+    o.customer_id = %(customer)s
+    and o.call_date >= (%(since)s at time zone t.time_zone)::date - 1
+    and o.call_date <= (%(until)s at time zone t.time_zone)::date + 31
+on conflict (customer_id, call_date) do update set mark = nextval('ops.mark'), cause = excluded.cause;
+
+-- name: overlapping
+-- A correction of the same customer whose days overlap, and which names one of the agents in any part.
+select
+from privacy.correction as c
+inner join privacy.secret as s on c.customer_id = s.customer_id
+cross join unnest(%(keys)s::text[] || %(agent)s::text) as agent_key
+where
+    c.customer_id = %(customer)s
+    and c.since < %(until)s
+    and c.until > %(since)s
+    and (
+        c.agent_key in (agent_key, privacy.tombstone_of(s.secret, 'agent', agent_key))
+        or c.mistaken = privacy.tombstone_of(s.secret, 'mistaken', agent_key)
+    )
+limit 1;
+
+-- name: enter
+insert into privacy.correction (entry, customer_id, mistaken, agent_key, since, until)
+select
+    e.entry,
+    e.customer_id,
+    t.tombstone,
+    %(agent)s,
+    e.since,
+    e.until
+from privacy.ledger_entry as e
+inner join privacy.tombstone as t on e.entry = t.entry and t.kind = 'mistaken'
+where e.entry = %(entry)s
+on conflict do nothing;

@@ -1,0 +1,251 @@
+"""Events that seemed to be of one agent are another's: the marts are as if they had landed so, and stay so.
+
+One home. A twin has the events as they should be. Then the agent objects, is erased, comes back, and leaves again.
+"""
+
+import os
+import signal
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet
+import pytest
+
+from callmart.base.errors import UserError
+from callmart.base.keys import key_file, keyed
+from callmart.base.person import Counts, Person, Proof, Work
+from callmart.base.settings import Settings
+from callmart.database import ledger, server
+from callmart.land.corrected import Corrected
+from callmart.land.places import Events
+from callmart.privacy import erasing, lifting, objecting, persons, places, procedure, register
+from callmart.privacy.correcting import Correction
+from callmart_home import Callmart, ignore_step
+from centre import DAYS, agent_of, events
+from commands import exit_code
+
+pytestmark = [pytest.mark.dated, pytest.mark.server, pytest.mark.usefixtures("unchecked")]
+
+ONE, TWIN = 1001, 1002
+MISTAKEN, RIGHT, OTHER = (agent_of(ONE, number) for number in (1, 2, 3))
+LAST = DAYS[-1] + timedelta(days=1)  # today
+REGISTRY = "customers:\n" + "".join(
+    f"  - {{id: {number}, name: C{number}, contracts: [{{option: detailed, from: 2020-01-01}}]}}\n"
+    for number in (ONE, TWIN)
+)
+
+
+def on(table: pa.Table, day: date) -> Any:
+    """Whether each event is of a day at the customer."""
+    local = pc.local_timestamp(pc.cast(table["occurred_at"], pa.timestamp("us", "Europe/Amsterdam")))
+    return pc.equal(pc.cast(local, pa.date32()), pa.scalar(day))
+
+
+def given(table: pa.Table, day: date, mistaken: str, right: str) -> pa.Table:
+    """The events, those of the one on a day as the other's."""
+    for column in ("agent", "target"):
+        changes = pc.fill_null(pc.and_(on(table, day), pc.equal(table[column], mistaken)), False)
+        changed = pc.if_else(changes, pa.scalar(right), table[column])
+        table = table.set_column(table.schema.get_field_index(column), column, changed)
+    return table
+
+
+def of_customer(table: pa.Table, customer: int) -> pa.Table:
+    number = pa.array([customer] * table.num_rows, table.schema.field("customer_id").type)
+    return table.set_column(table.schema.get_field_index("customer_id"), "customer_id", number)
+
+
+def file(callmart: Callmart, table: pa.Table, name: str) -> Path:
+    path = callmart.home / name
+    pyarrow.parquet.write_table(table, path)
+    return path
+
+
+def key_of(callmart: Callmart | Work, customer: int = ONE) -> bytes:
+    return key_file(callmart.settings.home, customer).read_bytes()
+
+
+def of(work: Work, agent: str, day: date) -> Person:
+    found = persons.person(
+        work.connection, key_of(work), ONE, "agent", [agent], persons.end_of(work.connection, ONE, day)
+    )
+    work.connection.commit()
+    return found
+
+
+def correction(work: Work, day: date, right: str = RIGHT) -> Correction:
+    since = persons.end_of(work.connection, ONE, day - timedelta(days=1))
+    work.connection.commit()
+    return Correction(keyed(key_of(work), "agent", right), since)
+
+
+def correct(work: Work, request: int, on_place: Any = ignore_step) -> None:
+    person = of(work, MISTAKEN, DAYS[1])
+    correction(work, DAYS[1]).do(work, person, key_of(work), request, ignore_step, ignore_step, on_place)
+
+
+def left(work: Work, request: int) -> dict[str, Counts]:
+    proofs: dict[str, Proof] = {}
+    person = of(work, MISTAKEN, DAYS[1])
+    correction(work, DAYS[1]).prove(work, person, key_of(work), request, proofs.__setitem__)
+    assert set(proofs) == {place.name for place in places.PLACES}
+    return {name: proof.left for name, proof in proofs.items() if proof.left}
+
+
+@pytest.fixture(scope="module")
+def home(callmart: Callmart) -> Callmart:
+    """On the middle day everything that seems to be MISTAKEN's is RIGHT's."""
+    told = events(ONE, DAYS)
+    callmart.apply(REGISTRY)
+    callmart.land(file(callmart, told, "one.parquet"))
+    callmart.land(file(callmart, of_customer(given(told, DAYS[1], MISTAKEN, RIGHT), TWIN), "twin.parquet"))
+    callmart.build_unchecked()
+    for name in ("registry.yml", "twin.parquet"):
+        (callmart.home / name).unlink()
+    (callmart.home / "one.parquet").rename(callmart.home.parent / f"{callmart.home.name}.one.parquet")
+    return callmart
+
+
+@pytest.fixture
+def landed(home: Callmart) -> Path:
+    return home.home.parent / f"{home.home.name}.one.parquet"
+
+
+@pytest.fixture
+def work(home: Callmart) -> Any:
+    with home.connect() as connection, procedure.working(connection, home.settings) as work:
+        yield work
+
+
+def raw(home: Callmart) -> list[dict[str, Any]]:
+    return home.rows(
+        "select occurred_at, event_key, ordinal, agent_key, target_key from raw.event where customer_id = %s"
+        " order by 1, 2, 3",
+        ONE,
+    )
+
+
+def die_after_events(home: Path) -> None:
+    settings = Settings(home=home, dsn=None, folders=[])
+
+    def killed(place: str, _: Counts) -> None:
+        if place == Events.name:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    with server.connect(settings) as connection, procedure.working(connection, settings) as work:
+        correct(work, 1, killed)
+
+
+def test_a_plan_counts_and_refuses_what_can_not_be(home: Callmart, work: Work) -> None:
+    person, key = of(work, MISTAKEN, DAYS[1]), key_of(work)
+    plan = correction(work, DAYS[1]).plan(work, person, key)
+    assert plan.counts["events"]["events in calls"] and plan.counts["events"]["events outside calls"]
+    assert plan.hash == correction(work, DAYS[1]).plan(work, person, key).hash
+    assert plan.hash != correction(work, DAYS[1], OTHER).plan(work, person, key).hash
+    for wrong, why in [
+        (correction(work, DAYS[1], MISTAKEN), "both are the same agent"),
+        (correction(work, DAYS[2] + timedelta(days=1)), "lies after the last one"),
+    ]:
+        with pytest.raises(UserError, match=why):
+            wrong.plan(work, person, key)
+    with pytest.raises(UserError, match="has no events on these days"):
+        correction(work, DAYS[1]).plan(work, of(work, "medewerker-nobody", DAYS[1]), key)
+    assert home.told(ONE) != home.told(TWIN), "the control"
+
+
+def test_killed_in_the_middle_the_marts_are_as_if_it_had_landed_so(home: Callmart, work: Work) -> None:
+    assert left(work, 1), "the control"
+    keys = [(row["event_key"], row["ordinal"]) for row in raw(home)]
+    work.connection.commit()
+    assert exit_code(die_after_events, home.home) == -signal.SIGKILL
+    correct(work, 1)
+    assert left(work, 1) == {}
+    assert [(row["event_key"], row["ordinal"]) for row in raw(home)] == keys
+    assert home.told(ONE) == home.told(TWIN)
+    assert len(ledger.read(ledger.file(home.settings)).entries) == 1
+    (found,) = register.corrections(work.connection)
+    shown = [keyed(key_of(work), "agent", agent)[:6] for agent in (MISTAKEN, RIGHT)]
+    assert [found.mistaken, found.corrected] == shown
+    with pytest.raises(UserError, match="another correction is about one of these agents"):
+        correction(work, DAYS[0]).plan(work, of(work, OTHER, DAYS[2]), key_of(work))
+
+
+def late(home: Callmart, agent: str, day: date) -> Path:
+    """A status that had not landed yet."""
+    told = events(ONE, [day], seed=7)
+    own = told.filter(pc.and_(pc.equal(told["event"], "agent_status"), pc.equal(told["agent"], agent)))
+    return file(home, own.slice(0, 2), "late.parquet")
+
+
+def test_nothing_that_lands_brings_the_mistake_back(home: Callmart, work: Work, landed: Path) -> None:
+    before, key = raw(home), keyed(key_of(work), "agent", MISTAKEN)
+    work.connection.execute("insert into registry.version default values")
+    work.connection.commit()
+    again = home.land(landed)
+    assert (again.landed, raw(home)) == (0, before)
+    came = home.land(late(home, MISTAKEN, DAYS[1]))
+    assert came.landed == 2
+    added = [row for row in raw(home) if row not in before]
+    assert {row["agent_key"] for row in added} == {keyed(key_of(work), "agent", RIGHT)}
+    assert "events" not in left(work, 1)
+    outside = home.land(late(home, MISTAKEN, DAYS[2]))
+    assert outside.landed == 2
+    newest = [row for row in raw(home) if row not in before and row not in added]
+    assert {row["agent_key"] for row in newest} == {key}, "on another day they are that agent's"
+
+
+def test_the_server_refuses_what_the_loader_did_not_correct(
+    home: Callmart, landed: Path, monkeypatch: pytest.MonkeyPatch, work: Work
+) -> None:
+    work.connection.execute("insert into registry.version default values")
+    work.connection.commit()
+    monkeypatch.setattr(Corrected, "events", lambda self, events: events)
+    with pytest.raises(UserError, match="brings a mistake back that was corrected"):
+        home.land(landed)
+
+
+def days_of(home: Callmart, agent: str) -> set[date]:
+    key = keyed(key_of(home), "agent", agent)
+    tables = ("agent_interval", "agent_day", "agent_contact", "agent_session", "agent_status_interval")
+    return {
+        row["call_date"]
+        for table in tables
+        for row in home.rows(
+            f"select call_date from store.{table} where customer_id = %s and agent_key = %s", ONE, key
+        )
+    }
+
+
+def test_corrected_one_objects_is_erased_comes_back_and_leaves_again(
+    home: Callmart, work: Work, landed: Path
+) -> None:
+    key, queues = key_of(work), "select sum(offered) as n from store.queue_interval where customer_id = %s"
+    offered = home.rows(queues, ONE)
+    whole = of(work, RIGHT, DAYS[2])
+    objecting.do(work, whole, key, 2, ignore_step, ignore_step, ignore_step)
+    assert days_of(home, RIGHT) == set() and home.rows(queues, ONE) == offered
+
+    part = of(work, RIGHT, DAYS[1])
+    erasing.do(work, part, key, 3, ignore_step, ignore_step, ignore_step)
+    assert home.rows(queues, ONE) == offered
+    (given_up,) = home.rows("select agent_key from privacy.correction")
+    assert given_up["agent_key"] != keyed(key, "agent", RIGHT), "nothing names the agent any more"
+    before = raw(home)
+    work.connection.execute("insert into registry.version default values")
+    work.connection.commit()
+    again = home.land(landed)
+    assert again.landed == 0 and raw(home) == before, "neither the mistake nor the agent comes back"
+
+    lifting.do(work, whole, key, 4, ignore_step, ignore_step, ignore_step)
+    assert days_of(home, RIGHT) <= {DAYS[2], LAST}, "only what came later is shown"
+    assert DAYS[2] in days_of(home, RIGHT)
+
+    gone = of(work, RIGHT, DAYS[2])
+    erasing.do(work, gone, key, 5, ignore_step, ignore_step, ignore_step)
+    assert days_of(home, RIGHT) == set() and home.rows(queues, ONE) == offered
+    proofs: dict[str, Proof] = {}
+    erasing.prove(work, gone, key, 5, proofs.__setitem__)
+    assert {name: proof.left for name, proof in proofs.items() if proof.left} == {}
