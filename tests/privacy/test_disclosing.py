@@ -269,6 +269,18 @@ def test_without_the_key_of_the_customer_nobody_knows_whose_they_are(
 
 
 @pytest.mark.usefixtures("sealed")
+def test_of_a_package_from_before_the_key_changed_nobody_knows_whose_it_is(work: Work) -> None:
+    """So an erasure removes it, whoever it is about."""
+    file = make(work, "caller", CALLER)
+    note = file.with_name(f"request-{REQUEST}.json")
+    other = of(work, "caller", ANOTHER)
+    assert Packages().find(work, other) == {}
+    note.write_text(re.sub(r'"key":"[0-9a-f]+"', '"key":"0123456789abcdef"', note.read_text()))
+    assert Packages().treat(work, other) == {"packages": 1}
+    assert not file.exists()
+
+
+@pytest.mark.usefixtures("sealed")
 def test_neither_package_nor_note_says_whose_it_is(work: Work) -> None:
     file = make(work, "agent", LEAVER)
     person = of(work, "agent", LEAVER)

@@ -20,7 +20,8 @@ from callmart.base.keys import key_file, keyed
 from callmart.base.needles import Needles
 from callmart.base.patterns import matching
 from callmart.base.person import Blocked, Kind, Person, Work
-from callmart.declarations import processing
+from callmart.base.settings import PROJECT
+from callmart.declarations import pointing, processing
 from callmart.privacy import disclosing, own_rows, package, package_page, packages, persons
 from callmart.privacy.own_rows import Contents, Somebody
 from callmart.privacy.sealing import with_passphrase
@@ -149,6 +150,22 @@ def left_out(table: str) -> Iterator[Any]:
     for pattern, why in processing.processing().left_out.items():
         if matching((pattern,)).fullmatch(table):
             yield why
+
+
+def test_the_pages_are_made_of_what_the_catalogue_says(crowd: Callmart) -> None:
+    """They are written without a database, from persons.sql."""
+    said = processing.said_in(PROJECT / pointing.FILE)
+    with crowd.connect() as connection:
+        told = {(f"{one.schema}.{one.table}", one.column, one.person) for one in columns(connection)}
+    read = {
+        (table.replace('"', ""), column, person)
+        for table, of_columns in said.items()
+        for column, persons in of_columns.items()
+        for person in persons
+    }
+    schemas = {table.partition(".")[0] for table, _, _ in read}
+    own = {one for one in told if one[0].partition(".")[0] in schemas - {"build"}}
+    assert own <= read and len(read) > 100
 
 
 def test_the_register_has_a_word_for_each_table(crowd: Callmart, work: Work) -> None:

@@ -64,7 +64,7 @@ def as_json(contents: Contents) -> bytes:
         "recipients": [one.model_dump() for one in processing.processing().recipients],
         "tables": [_table_as_json(one, zone) for one in contents.tables],
     }
-    return json.dumps(document, ensure_ascii=False, indent=1).encode()
+    return json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()
 
 
 def _table_as_json(one: Rows, zone: ZoneInfo) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from pydantic import ValidationError
 
 from callmart.base import disk
 from callmart.base.errors import UserError
-from callmart.base.keys import secret_file
+from callmart.base.keys import fingerprint_of, secret_file
 from callmart.base.person import Blocked, Counts, Person, Proof, Work
 from callmart.base.settings import Settings
 from callmart.base.strict import Listed, Strict
@@ -33,6 +33,7 @@ class Note(Strict):
     request: int
     customer_id: int
     written: str  # the day
+    key: str  # the fingerprint of the customer's key, with which the rest was made
     whose: Listed[str]  # tombstones of the person's keys
     content: str  # a keyed digest of what was encrypted
     sealed: str  # the digest of the file
@@ -62,7 +63,7 @@ def write(
     file = path(settings, customer_id, request)
     file.unlink(missing_ok=True)
     note = Note(
-        request=request, customer_id=customer_id, written=str(today), whose=tuple(sorted(whose)),
+        request=request, customer_id=customer_id, written=str(today), key=fingerprint_of(key), whose=tuple(sorted(whose)),
         content=_digest(key, content), sealed=sha256(sealed).hexdigest(),
     )  # fmt: skip
     secret_file(_note_of(file), note.model_dump_json())
@@ -187,5 +188,6 @@ def _of(work: Work, person: Person) -> Iterator[Note]:
     own = tombstones(key, pseudonyms)
     for file in notes:
         note = _read(file)
-        if note and own & set(note.whose):
+        # Of what was made with a former key nobody knows whose it is.
+        if note and (own & set(note.whose) or note.key != fingerprint_of(key)):
             yield note
