@@ -21,6 +21,7 @@ from callmart.base.errors import UserError
 from callmart.base.keys import secret_file
 from callmart.base.needles import Needles
 from callmart.base.person import Blocked, Counts, Kind, Work
+from callmart.base.settings import Settings
 from callmart.database import clock
 from callmart.operations import run
 from callmart.privacy import disclosing, packages, register, sealing
@@ -66,6 +67,11 @@ def key_pair(folder: Path) -> tuple[pyrage.x25519.Identity, Path]:
     return identity, file
 
 
+def there(settings: Settings) -> list[Path]:
+    """All files of packages."""
+    return list(packages.folder(settings).glob("**/*.*"))
+
+
 def make(work: Work, kind: Kind, word: str, request: int = REQUEST) -> Path:
     """Make a package, without a register; returns its file."""
     disclosing.do(work, of(work, kind, word), key_of(work), request, ignore_step, ignore_step, ignore_step)
@@ -77,8 +83,8 @@ def opened(content: bytes) -> dict[str, bytes]:
         return {name: packed.read(name) for name in packed.namelist()}
 
 
-def ask(command: Command, desk: Desk, right: str, kind: Kind, word: str, *, until: str = "verify") -> int:
-    """Bring a request as far as its plan is approved, or only to this step."""
+def ask(command: Command, desk: Desk, right: str, kind: Kind, word: str) -> int:
+    """Bring a request as far as its plan is approved."""
     entered = command("open", "--customer", NAMED, "--kind", kind, "--right", right, lines=(CONTACT, word))
     assert entered.code == 0, entered
     number = max(one.number for one in register.requests(desk.officer))
@@ -121,7 +127,7 @@ def test_a_caller_gets_a_package_that_only_who_asked_can_open(
     assert "- de gespreks- en statusgegevens: 9" in letter
     assert file.exists()
     assert command("close", number).code == 0
-    assert not packages.folder(home.settings).exists()
+    assert there(home.settings) == []
 
 
 def test_without_a_key_it_gets_a_passphrase_that_is_told_once(
@@ -148,13 +154,13 @@ def test_what_came_since_is_in_no_package_that_is_proved(
     _, public_key = key_pair(tmp_path)
     do = ("--public-key", public_key)
     number = ask(command, desk, "access", "caller", ANOTHER)
-    home.land_together({NAMED: given_up(ANOTHER, DAYS[1], "08:00")})
+    land(home, "08:00")
     said = mistake(command("do", number, *do, lines=(ANOTHER,)))
     assert "the data has changed since the plan was approved" in said
-    assert not packages.folder(home.settings).exists()
+    assert there(home.settings) == []
     approve(command, number, ANOTHER)
     assert command("do", number, *do, lines=(ANOTHER,)).code == 0
-    home.land_together({NAMED: given_up(ANOTHER, DAYS[1], "08:30")})
+    land(home, "08:30")
     proved = command("prove", number, lines=(ANOTHER,))
     assert proved.code == 1 and "has changed since it was made" in proved.err
     assert register.request(desk.officer, number).blocked_code == "package"
@@ -168,8 +174,12 @@ def test_what_came_since_is_in_no_package_that_is_proved(
     assert command("prove", number, lines=(ANOTHER,)).code == 0
     assert command("answer", number).code == 0
     assert command("close", number).code == 0
-    for landed in home.home.glob("landed-*"):
-        landed.unlink()
+
+
+def land(home: Callmart, clock: str) -> None:
+    """Another call of ANOTHER."""
+    home.land_together({NAMED: given_up(ANOTHER, DAYS[1], clock)})
+    next(home.home.glob("landed-*")).unlink()
 
 
 def test_what_is_shared_is_in_no_package(desk: Desk, command: Command, home: Callmart) -> None:
@@ -180,7 +190,7 @@ def test_what_is_shared_is_in_no_package(desk: Desk, command: Command, home: Cal
         assert command("verify", number, "--how", "code", "--shared", "--written-instruction").code == 0
         assert "so nobody gets it" in mistake(command("plan", number, lines=(CALLER,)))
         assert mistake(command("do", number, lines=(CALLER,)))
-        assert not packages.folder(home.settings).exists()
+        assert there(home.settings) == []
         assert "aan niemand zien" in " ".join(command("answer", number).out.split())
         assert command("close", number).code == 0
 
@@ -194,7 +204,7 @@ def test_a_refused_request_leaves_no_package(
     number = max(one.number for one in register.requests(desk.officer))
     make(work, "caller", CALLER, number)
     assert command("refuse", number, "--because", "identity").code == 0
-    assert not packages.folder(home.settings).exists()
+    assert there(home.settings) == []
 
 
 def test_an_erasure_makes_no_package(desk: Desk, command: Command, tmp_path: Path) -> None:
@@ -254,7 +264,7 @@ def test_an_erasure_finds_and_removes_what_was_made_for_the_person(work: Work) -
         proof = place.prove(work, person)
         assert (proof.left, proof.searched) == ({}, Counts({"files": 6 - 2 * number}) if number < 3 else {})
         assert not packages.path(work.settings, NAMED, number).exists()
-    assert not packages.folder(work.settings).exists()
+    assert there(work.settings) == []
 
 
 @pytest.mark.usefixtures("sealed")
@@ -298,7 +308,7 @@ def test_a_package_goes_after_two_weeks_with_its_customer_and_without_a_note(
     kept = TODAY + timedelta(days=packages.KEPT_DAYS - 1)
     assert packages.tidy(connection, settings, kept) == 0 and file.exists()
     assert packages.tidy(connection, settings, kept + timedelta(days=1)) == 1
-    assert not packages.folder(settings).exists()
+    assert there(settings) == []
 
     make(work, "caller", CALLER, 1)
     shutil.move(packages.path(settings, NAMED, 1).parent, packages.folder(settings) / "4711")
@@ -311,7 +321,7 @@ def test_a_package_goes_after_two_weeks_with_its_customer_and_without_a_note(
         (file.parent / left).write_bytes(b"left by a kill")
     packages.path(settings, NAMED, 2).with_name("request-2.json").unlink()
     assert packages.tidy(connection, settings, TODAY) == 2
-    assert not packages.folder(settings).exists()
+    assert there(settings) == []
 
 
 @pytest.mark.usefixtures("sealed")

@@ -89,6 +89,7 @@ def rows_of_a_crowd() -> list[Row]:
 @pytest.fixture(scope="module")
 def crowd(home: Callmart) -> Callmart:
     home.land_together({NAMED: rows_of_a_crowd()})
+    next(home.home.glob("landed-*")).unlink()
     return home
 
 
@@ -97,8 +98,7 @@ def look(crowd: Callmart, work: Work) -> Callable[..., Contents]:
     """What there is of somebody."""
 
     def look(kind: Kind, *words: str) -> Contents:
-        with work.connection.transaction():
-            return own_rows.of(work.connection, work.settings, of(work, kind, *words), key_of(work))
+        return own_rows.of(work.connection, work.settings, of(work, kind, *words), key_of(work))
 
     return look
 
@@ -450,7 +450,7 @@ def test_a_package_with_somebody_else_is_never_written(
     with pytest.raises(Blocked, match=r"would show \d+ words or keys of others, so none was made") as blocked:
         disclosing.do(work, of(work, "caller", FIRST), key_of(work), 1, ignore_step, ignore_step, ignore_step)
     assert (blocked.value.place, blocked.value.code) == ("packages", "others")
-    assert not packages.folder(work.settings).exists()
+    assert not list(packages.folder(work.settings).glob("*/*"))
 
 
 def test_words_of_others_that_are_our_own_are_no_strangers(

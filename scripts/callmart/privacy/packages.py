@@ -63,8 +63,8 @@ def write(
     file = path(settings, customer_id, request)
     file.unlink(missing_ok=True)
     note = Note(
-        request=request, customer_id=customer_id, written=str(today), key=fingerprint_of(key), whose=tuple(sorted(whose)),
-        content=_digest(key, content), sealed=sha256(sealed).hexdigest(),
+        request=request, customer_id=customer_id, written=str(today), key=fingerprint_of(key),
+        whose=tuple(sorted(whose)), content=_digest(key, content), sealed=sha256(sealed).hexdigest(),
     )  # fmt: skip
     secret_file(_note_of(file), note.model_dump_json())
     secret_file(file, sealed)
