@@ -356,6 +356,20 @@ def test_a_word_that_could_name_somebody_else_is_left_out(look: Callable[..., Co
     assert f"'{FORMULA}" in unpacked(look("caller", FIRST))["csv/raw.event.csv"].decode(), "no formula"
 
 
+def test_an_address_of_two_agents_leads_to_no_contact_and_no_recipient(
+    look: Callable[..., Contents], work: Work
+) -> None:
+    assert rows(look("agent", LEAVER), "registry.recipient")
+    shared = "update registry.agent set email = %s where customer_id = %s and agent = %s"
+    work.connection.execute(shared, ["NOOR@example.org", NAMED, STAYER])
+    try:
+        contents = own_rows.of(work.connection, work.settings, of_open(work, "agent", LEAVER), key_of(work))
+    finally:
+        work.connection.rollback()
+    assert [one.holding.table for one in contents.tables if one.holding.table == "registry.recipient"] == []
+    assert rows(contents, "registry.agent")[0]["email"] == "noor@example.org"
+
+
 def test_the_own_name_is_no_other(look: Callable[..., Contents]) -> None:
     hides = own_rows._hiding(look("agent", LEAVER).own)
     assert not hides(LEAVER) and not hides("Noor Zandvliet")

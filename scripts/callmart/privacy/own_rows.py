@@ -29,6 +29,8 @@ from callmart.declarations import dbt_project, processing
 from callmart.declarations.captions import captions
 from callmart.declarations.mart_tables import SCHEMA
 from callmart.declarations.processing import Holding
+from callmart.privacy import persons
+from callmart.privacy.persons import Registered
 
 SQL = sql_file.statements(__file__)
 
@@ -93,19 +95,6 @@ class Contents:
         return replace(self, tables=[replace(one, rows=()) for one in self.tables])
 
 
-class _Registered(NamedTuple):
-    whom: Whom
-    key: str | None
-    id: str | None
-    name: str | None
-    email: str | None
-
-    @property
-    def words(self) -> set[str]:
-        """By what people know it."""
-        return {word for word in (self.id, self.name, self.email) if word}
-
-
 def of(connection: psycopg.Connection, settings: Settings, person: Person, key: bytes) -> Contents:
     """What there is of a person, up to the moment. `key` is the customer's, the connection the owner's.
 
@@ -156,22 +145,25 @@ def holdings(connection: psycopg.Connection, settings: Settings) -> Iterator[tup
 def _own(connection: psycopg.Connection, person: Person, key: bytes) -> Own:
     """What is the person's own."""
     parameters = {"customer": person.customer_id, "keys": sorted(person.keys), "until": person.until}
-    registered = [_Registered(*row) for row in connection.execute(SQL["registered"], parameters)]
+    registered = persons.registered(connection, person.customer_id)
     mine = [one for one in registered if one.whom == person.kind == "agent" and one.key in person.keys]
-    mails = {plain(mail) for mail in (*_entered(person), *(one.email for one in mine)) if mail}
-    # An agent is a contact or recipient as well, as far as the address goes; but not another agent who has it.
-    mine += [one for one in registered if one.whom != "agent" and one.email and plain(one.email) in mails]
-    addresses = {one.email for one in mine if one.email} | person.addresses | _entered(person)
+    # An agent is a contact or recipient as well, as far as an address goes that no other agent has.
+    agents = [one for one in registered if one.whom == person.kind == "agent" and one not in mine]
+    addresses = _entered(person) | {
+        one.email for one in mine if one.email and not any(other.is_one_of([one.email]) for other in agents)
+    }
+    mine += [one for one in registered if one.whom != "agent" and one.is_one_of(addresses)]
+    addresses |= {one.email for one in mine if one.email and one.whom != "agent"}
     calls, devices = set[int](), set[str]()
     if person.kind == "caller":
         calls = {call for (call,) in connection.execute(SQL["calls"], parameters)}
     if person.kind == "agent":
         devices = {device for (device,) in connection.execute(SQL["devices"], parameters)}
-    words = set().union(addresses, person.words, *(one.words for one in mine))
+    words = set().union(addresses, person.words, *map(_words, mine))
     keys = person.keys | devices | _address_keys(key, addresses) | _subjects(key, person, addresses)
     theirs = [one for one in registered if one not in mine]
     own_words = set(map(plain, words))
-    others = {word for one in theirs for word in one.words if plain(word) not in own_words}
+    others = {word for one in theirs for word in _words(one) if plain(word) not in own_words}
     return Own(
         frozenset(words | keys),
         frozenset(calls),
@@ -180,6 +172,11 @@ def _own(connection: psycopg.Connection, person: Person, key: bytes) -> Own:
         frozenset(one.name for one in theirs if one.name in others),
         frozenset(one.key for one in theirs if one.key),
     )
+
+
+def _words(one: Registered) -> set[str]:
+    """By what people know somebody."""
+    return {word for word in (one.id, one.name, one.email) if word}
 
 
 def _entered(person: Person) -> set[str]:

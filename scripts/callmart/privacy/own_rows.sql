@@ -17,35 +17,6 @@ group by c.schema_name, c.relation_name
 having bool_or(c.persons && %(of_persons)s)
 order by 1;
 
--- name: registered
--- Whom the registry of a customer names.
-select
-    'agent',
-    agent_key,
-    agent,
-    name,
-    email
-from registry.agent
-where customer_id = %(customer)s
-union all
-select
-    'contact',
-    null,
-    null,
-    name,
-    email
-from registry.contact
-where customer_id = %(customer)s
-union all
-select
-    'recipient',
-    null,
-    null,
-    null,
-    email
-from registry.recipient
-where customer_id = %(customer)s;
-
 -- name: calls
 -- The calls of a caller that nobody else called in, or was called in.
 with own as (
