@@ -133,15 +133,15 @@ def test_a_caller_gets_a_package_that_only_who_asked_can_open(
 def test_without_a_key_it_gets_a_passphrase_that_is_told_once(
     desk: Desk, command: Command, home: Callmart
 ) -> None:
-    number = ask(command, desk, "portability", "agent", LEAVER)
-    done = command("do", number, lines=(LEAVER, ""))
+    number = ask(command, desk, "portability", "contact", CONTACT)
+    done = command("do", number, lines=(CONTACT,))
     (passphrase,) = re.findall(r"^passphrase: (\S+)$", done.out, re.MULTILINE)
     assert re.fullmatch(r"([a-z2-9]{4}-){5}[a-z2-9]{4}", passphrase)
     file = packages.path(home.settings, NAMED, number)
     files = opened(pyrage.passphrase.decrypt(file.read_bytes(), passphrase))
-    assert b"Noor Zandvliet" in files["csv/registry.agent.csv"]
+    assert b"Piet Jansen-Vries" in files["csv/registry.contact.csv"]
     assert passphrase not in "".join(path.read_text() for path in file.parent.glob("*.json"))
-    assert command("prove", number, lines=(LEAVER, "")).code == 0
+    assert command("prove", number, lines=(CONTACT,)).code == 0
     letter = " ".join(command("answer", number).out.split())
     assert "om overdracht" in letter and "versleuteld met een wachtzin" in letter and passphrase not in letter
     assert command("close", number).code == 0
