@@ -249,17 +249,30 @@ drop role if exists stranger
 """
 
 
+def do_by_hand(owner: psycopg.Connection, what: str) -> None:
+    of_month = "select min(tableoid::regclass::text) from store.queue_interval"
+    ((month,),) = owner.execute(of_month).fetchall()
+    for statement in BY_HAND[what].format(month=month).split(";\n"):
+        owner.execute(statement)
+
+
 @pytest.mark.parametrize("what", BY_HAND)
-def test_what_was_done_by_hand_is_found_and_taken_away(opened: Callmart, what: str) -> None:
-    assert drifted(opened) == []
-    month = opened.rows("select min(tableoid::regclass::text) as month from store.queue_interval")[0]["month"]
+def test_what_was_done_by_hand_is_found_and_stops_the_opening(opened: Callmart, what: str) -> None:
     with opened.connect() as owner:
-        for statement in BY_HAND[what].format(month=month).split(";\n"):
-            owner.execute(statement)
-    found = drifted(opened)
-    assert found
+        do_by_hand(owner, what)
+        found = drift.find(owner, dbt_project.marts(opened.settings))
+        assert drift.stopping(owner, opened.settings, found)
+        owner.rollback()
+
+
+def test_all_that_was_done_by_hand_is_taken_away(opened: Callmart) -> None:
+    assert drifted(opened) == []
+    with opened.connect() as owner:
+        for what in BY_HAND:
+            do_by_hand(owner, what)
     with opened.connect() as owner, pytest.raises(UserError, match="nothing is opened while rights differ"):
         opening.open_build(owner, opened.settings)
+    assert len(drifted(opened)) > len(BY_HAND)
     apply(opened)
     assert drifted(opened) == []
     with opened.connect() as owner:
@@ -352,23 +365,31 @@ SHUTTING_OUT = {
 
 
 @pytest.mark.parametrize("what", SHUTTING_OUT)
-def test_what_lets_a_login_shut_others_out_is_for_the_administrator(opened: Callmart, what: str) -> None:
+def test_what_lets_a_login_shut_others_out_is_found(opened: Callmart, what: str) -> None:
+    with opened.superuser(keep=False) as superuser:
+        superuser.execute(SHUTTING_OUT[what])
+        superuser.execute("set local role callmart_owner")
+        (found,) = drift.find(superuser, dbt_project.marts(opened.settings))
+    assert f"have a superuser run {server.ADMINISTRATOR}" in found.text
+
+
+def test_what_lets_a_login_shut_others_out_is_for_the_administrator(opened: Callmart) -> None:
     """It holds the opening until administrator.sql is run, or somebody who can't have it run accepts it."""
     with opened.superuser() as superuser:
-        superuser.execute(SHUTTING_OUT[what])
+        for statement in SHUTTING_OUT.values():
+            superuser.execute(statement)
     try:
-        (found,) = drifted(opened)
-        assert f"have a superuser run {server.ADMINISTRATOR}" in found
+        found = drifted(opened)
+        assert len(found) == 3
         with opened.connect() as owner, pytest.raises(opening.Drifted, match=r"administrator\.sql"):
             opening.open_build(owner, opened.settings)
         with opened.connect() as owner:
-            assert memberships.apply(owner, opened.settings, dbt_project.marts(opened.settings)).problems == [
-                found
-            ]
+            marts = dbt_project.marts(opened.settings)
+            assert memberships.apply(owner, opened.settings, marts).problems == found
             accepting = opened.settings.model_copy(update={"accept_shutting_out": True})
             opening.open_build(owner, accepting)
-            assert memberships.apply(owner, accepting, dbt_project.marts(opened.settings)).problems == []
-        assert drifted(opened) == [found]
+            assert memberships.apply(owner, accepting, marts).problems == []
+        assert drifted(opened) == found
     finally:
         with opened.superuser() as superuser:
             superuser.execute(server.ADMINISTRATOR.read_bytes())

@@ -148,6 +148,18 @@ def test_a_wall_that_is_taken_down_is_found_out(
     assert found
 
 
+@pytest.mark.parametrize("leaks", [True, False])
+def test_chance_is_not_taken_for_a_leak_nor_hides_one(leaks: bool, seed: int) -> None:
+    """Parallel workers share the rows by chance: any of a hundred answers can come."""
+    random = Random(seed)
+
+    def ask(question: str) -> str:
+        return f"{question if leaks else ''}{random.randrange(100)}"
+
+    outcomes = {planner.told_apart(ask, ("there", "nowhere")) for _ in range(50)}
+    assert outcomes == {"leaked" if leaks else "silent"}
+
+
 # -- questions made at random ----------------------------------------------------------------------------------------
 
 QUESTIONS = 1000

@@ -27,6 +27,8 @@ BODIES = st.builds(
         ),
         max_size=2,
     ),
+    right=st.sampled_from(["erasure", "objection", "lifting", "rectification"]),
+    since=st.none() | MOMENTS,
 )
 LEDGERS = st.lists(BODIES, min_size=1, max_size=5)
 
@@ -158,6 +160,15 @@ def test_a_commitment_can_not_be_tried() -> None:
     one, other = ledger.followed_by(body), ledger.followed_by(body)
     assert one.commitment != other.commitment
     assert len(bytes.fromhex(one.salt or "")) == 32
+
+
+def test_an_erasure_is_written_as_before_there_were_other_rights() -> None:
+    """Else a ledger of an earlier version would break."""
+    moment = datetime(2026, 1, 1, tzinfo=UTC)
+    erased = Body(7, "agent", "0" * 16, moment, moment, 1, {"agent": ("a" * 32,)})
+    text = ledger_of([erased]).text().decode()
+    assert "right" not in text and "since" not in text
+    assert '"right":"objection"' in ledger_of([replace(erased, right="objection")]).text().decode()
 
 
 def test_the_time_of_writing_does_not_make_another_erasure() -> None:

@@ -62,6 +62,7 @@ LOOKS = {
     "status": [],
     "privacy status": [],
     "privacy report": ["--customer", "1001"],
+    "privacy corrections": [],
     "dsn": ["--customer", "1001"],
     "report": ["traffic", "--customer", "1001", "--week", f"{YESTERDAY:%G-W%V}", "--out", "{folder}.csv"],
     "expire": ["--plan"],

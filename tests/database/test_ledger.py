@@ -14,7 +14,7 @@ from callmart.base.settings import Privacy
 from callmart.database import chain, ledger
 from callmart.database.chain import Chain
 from callmart.database.ledger import Comparison
-from callmart.privacy import replaying
+from callmart.privacy import correcting, replaying
 from callmart_home import Callmart
 from erasing import erase, erase_events, person
 from events import DETAILED, at, event, registry, together
@@ -269,7 +269,7 @@ DAMAGES: dict[str, tuple[Callable[[Callmart], object], object, bool]] = {
     "a secret gone": (execute("delete from privacy.secret where customer_id = 1"), {ONE}, True),
     "another secret": (execute("update privacy.secret set secret = 'x' where customer_id = 2"), {OTHER}, True),
     "everything gone from the database": (
-        execute("truncate privacy.tombstone, privacy.ledger_entry, privacy.ledger"), {ONE, OTHER}, True,
+        execute("truncate privacy.ledger_entry, privacy.ledger cascade"), {ONE, OTHER}, True,
     ),
 }  # fmt: skip
 
@@ -384,6 +384,24 @@ def test_tombstones_end_when_neither_a_file_nor_a_backup_can_bring_anybody_back(
     assert compared(erased) == Comparison()
     assert (ended(0), replay(erased).persons) == (0, 0)
     assert "f" * 32 not in home(erased).read_text()
+
+
+def test_an_objection_does_not_end_and_a_correction_ends_with_its_days(erased: Callmart) -> None:
+    settings = erased.settings.model_copy(update={"backup_kept_days": 0})
+    old = at("00:00") - timedelta(days=800)
+    with erased.connect() as connection:
+        marks = ["e" * 32]
+        ledger.append(connection, erased.settings, ONE, "agent", old, {"objector": marks}, 30, "objection")
+        entry = ledger.append(
+            connection, erased.settings, ONE, "agent", old, {"mistaken": marks}, 31, "rectification", old
+        )
+        correcting.enter(connection, entry.number, "c" * 32)
+        assert connection.execute("select from privacy.correction").rowcount == 1
+        connection.commit()
+        assert ledger.end(connection, settings) == 1
+    assert erased.rows("select from privacy.objector where tombstone = %s", "e" * 32)
+    assert erased.rows("select from privacy.correction") == []
+    assert compared(erased) == Comparison()
 
 
 def test_whoever_has_the_database_ends_nothing_early(erased: Callmart) -> None:

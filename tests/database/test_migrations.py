@@ -246,7 +246,7 @@ COMMANDS = {
     "privacy answer": "1", "privacy approve": "1", "privacy close": "1", "privacy forward": "--customer 1001",
     "privacy open": "--customer 1001 --kind agent", "privacy refuse": "1 --because identity", "privacy status": "",
     "privacy verify": "1 --how code --alone", "privacy plan": "1", "privacy do": "1", "privacy prove": "1",
-    "privacy replay": "", "privacy report": "--customer 1001",
+    "privacy replay": "", "privacy corrections": "", "privacy report": "--customer 1001",
     "workbook": "drukte --customer 1001 --out a.twb", "report": "traffic --customer 1001 --out a.pdf", "mail": "",
     "preview": "traffic", "draw": "png",
 }  # fmt: skip

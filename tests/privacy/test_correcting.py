@@ -26,14 +26,22 @@ from callmart.privacy.correcting import Correction
 from callmart_home import Callmart, ignore_step
 from centre import DAYS, agent_of, events
 from commands import exit_code
+from requests_of_persons import Commands, choose_password
 
 pytestmark = [pytest.mark.dated, pytest.mark.server, pytest.mark.usefixtures("unchecked")]
 
 ONE, TWIN = 1001, 1002
 MISTAKEN, RIGHT, OTHER = (agent_of(ONE, number) for number in (1, 2, 3))
 LAST = DAYS[-1] + timedelta(days=1)  # today
+CONTACT, WRONG, NAME = "piet@een.example", "Fout Gespeld", "Goed Gespeld"
 REGISTRY = "customers:\n" + "".join(
-    f"  - {{id: {number}, name: C{number}, contracts: [{{option: detailed, from: 2020-01-01}}]}}\n"
+    f"""
+  - id: {number}
+    name: C{number}
+    contracts: [{{option: detailed, from: 2020-01-01}}]
+    agents: [{{id: {MISTAKEN}, name: {WRONG}}}]
+    contacts: [{{name: Piet, email: {CONTACT}, authorised: true}}]
+"""
     for number in (ONE, TWIN)
 )
 
@@ -59,7 +67,8 @@ def of_customer(table: pa.Table, customer: int) -> pa.Table:
 
 
 def file(callmart: Callmart, table: pa.Table, name: str) -> Path:
-    path = callmart.home / name
+    """Beside the home, in which every file belongs to a place."""
+    path = callmart.home.with_name(f"{callmart.home.name}.{name}")
     pyarrow.parquet.write_table(table, path)
     return path
 
@@ -103,15 +112,13 @@ def home(callmart: Callmart) -> Callmart:
     callmart.land(file(callmart, told, "one.parquet"))
     callmart.land(file(callmart, of_customer(given(told, DAYS[1], MISTAKEN, RIGHT), TWIN), "twin.parquet"))
     callmart.build_unchecked()
-    for name in ("registry.yml", "twin.parquet"):
-        (callmart.home / name).unlink()
-    (callmart.home / "one.parquet").rename(callmart.home.parent / f"{callmart.home.name}.one.parquet")
+    (callmart.home / "registry.yml").unlink()
     return callmart
 
 
 @pytest.fixture
 def landed(home: Callmart) -> Path:
-    return home.home.parent / f"{home.home.name}.one.parquet"
+    return home.home.with_name(f"{home.home.name}.one.parquet")
 
 
 @pytest.fixture
@@ -249,3 +256,62 @@ def test_corrected_one_objects_is_erased_comes_back_and_leaves_again(
     proofs: dict[str, Proof] = {}
     erasing.prove(work, gone, key, 5, proofs.__setitem__)
     assert {name: proof.left for name, proof in proofs.items() if proof.left} == {}
+
+
+# -- by the commands -------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def command(home: Callmart, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Commands:
+    choose_password(home)
+    return Commands(home, monkeypatch, capsys)
+
+
+def test_by_the_commands_events_get_their_agent(home: Callmart, command: Commands) -> None:
+    words = (OTHER, "", MISTAKEN, str(DAYS[0]))
+    plan = ("--until", str(DAYS[0]))
+    number = command.approved(ONE, CONTACT, "rectification", "agent", *words, plan=plan)
+    code, said = command("privacy", "do", number, lines=(OTHER, "", RIGHT, str(DAYS[0])))
+    assert code == 2 and "the data has changed" in said, "another agent than was approved"
+    assert DAYS[0] in days_of(home, OTHER)
+    letter = command.done(number, *words)
+    assert "verbeterd" in letter and OTHER not in letter
+    assert days_of(home, OTHER) == {DAYS[1], DAYS[2]}
+    code, said = command("privacy", "corrections")
+    key = key_of(home)
+    assert code == 0 and said.count("\n") == 4, said
+    for agent in (OTHER, MISTAKEN):
+        assert keyed(key, "agent", agent)[:6] in said and agent not in said
+
+
+def test_by_the_commands_a_name_is_corrected_through_the_registry(home: Callmart, command: Commands) -> None:
+    number = command.approved(ONE, CONTACT, "rectification", "agent", MISTAKEN, "", "", plan=())
+    words, registry = (MISTAKEN, "", ""), home.home / "registry.yml"
+    code, said = command("privacy", "do", number, lines=words)
+    assert code == 2 and f"`callmart registry apply registry.yml --request {number}`" in said
+    registry.write_text(REGISTRY)
+    code, said = command("registry", "apply", registry, "--request", number)
+    assert code == 2 and "corrects no name or address of the person" in said
+    registry.write_text(REGISTRY.replace(WRONG, NAME, 1))
+    code, said = command("registry", "apply", registry, "--request", number)
+    assert code == 0, said
+    assert home.home.joinpath("privacy", f"request-{number}").exists()
+    registry.unlink()
+    letter = command.done(number, *words)
+    assert "verbeterd" in letter and NAME not in letter
+    assert not home.home.joinpath("privacy", f"request-{number}").exists()
+    names = home.rows("select agent from store.agent where customer_id = %s", ONE)
+    assert NAME in {row["agent"] for row in names} and WRONG not in {row["agent"] for row in names}
+
+
+def test_what_is_still_wrong_is_found(home: Callmart, command: Commands) -> None:
+    """The control: somebody has put the wrong name back where people see it."""
+    number = command.approved(ONE, CONTACT, "rectification", "agent", MISTAKEN, "", "", plan=())
+    registry = home.home / "registry.yml"
+    registry.write_text(REGISTRY)
+    assert command("registry", "apply", registry, "--request", number)[0] == 0
+    registry.unlink()
+    assert command("privacy", "do", number, lines=(MISTAKEN, "", ""))[0] == 0
+    home.rows("update store.agent set agent = %s where customer_id = %s returning 1", NAME, ONE)
+    code, said = command("privacy", "prove", number, lines=(MISTAKEN, "", ""))
+    assert code == 1 and "something is left" in said

@@ -1,15 +1,27 @@
 """An agent objects to being shown, and takes that back. One home, in which one agent after the other does."""
 
+import os
+import signal
+from datetime import timedelta
+from functools import partial
+from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet
 import pytest
 
+from callmart.audit import agents, attempts, objectors
+from callmart.base.errors import UserError
 from callmart.base.person import Counts, Proof, Work
+from callmart.base.settings import Settings
+from callmart.database import ledger, server
 from callmart.declarations import dbt_project
-from callmart.privacy import lifting, objecting, places
+from callmart.privacy import lifting, objecting, places, procedure, replaying, withdrawing
 from callmart_home import Callmart, ignore_step
-from centre import NAMED
-from erasures import LEAVER, WITH_CONTACTS, agent_key, key_of, of
+from centre import DAYS, NAMED, agent_of, events
+from commands import exit_code
+from erasures import CONTACT, LEAVER, PARTLY, STAYER, WITH_CONTACTS, agent_key, key_of, of
+from requests_of_persons import Commands, choose_password
 from searching import files_with
 
 pytestmark = [pytest.mark.server, pytest.mark.usefixtures("unchecked")]
@@ -103,10 +115,142 @@ def differences(before: Any, after: Any, cells: Any, *keys: str) -> None:
         assert [row for row in before[mart] if row.get("agent_key") not in keys] == after[mart]
 
 
-def test_taken_back_everything_is_as_before(home: Callmart, work: Work, before: Any) -> None:
-    lift(work, LEAVER, 2)
-    registry = home.home / "registry.yml"
-    registry.write_text(WITH_CONTACTS)
+def test_a_registry_file_brings_the_name_back_only_when_it_is_taken_back(
+    home: Callmart, work: Work, before: Any
+) -> None:
+    names = "select name, email from registry.agent where customer_id = %s and agent = %s"
+    version = "select max(version) as n from registry.version"
     home.apply(WITH_CONTACTS)
-    registry.unlink()
-    assert state(home) == before
+    versions = home.rows(version)
+    home.apply(WITH_CONTACTS)
+    assert home.rows(version) == versions, "the file looks applied"
+    assert home.rows(names, NAMED, LEAVER) == [{"name": None, "email": None}]
+    lift(work, LEAVER, 2)
+    home.apply(WITH_CONTACTS)
+    (home.home / "registry.yml").unlink()
+    assert home.rows(names, NAMED, LEAVER) == [{"name": "Noor Zandvliet", "email": "noor@example.org"}]
+    assert state(home) == before, "everything is as before"
+    with pytest.raises(UserError, match="is left out of nothing"):
+        lifting.plan(work, of(work, "agent", LEAVER), key_of(work))
+
+
+# -- whatever comes between ------------------------------------------------------------------------------------------
+
+
+def die_after(home: Path, place: str, agent: str, request: int, module: str) -> None:
+    settings = Settings(home=home, dsn=None, folders=[])
+
+    def killed(name: str, _: Counts) -> None:
+        if name == place:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    procedures: Any = {"objecting": objecting, "withdrawing": withdrawing}
+    with server.connect(settings) as connection, procedure.working(connection, settings) as work:
+        person = of(work, "agent", agent)
+        procedures[module].do(work, person, key_of(work), request, ignore_step, ignore_step, killed)
+
+
+def shown(home: Callmart, agent: str) -> int:
+    """How many rows of marts are the agent's."""
+    key = agent_key(home, agent)
+    marts = [mart.name for mart in dbt_project.marts(home.settings) if "agent_key" in mart.columns]
+    return sum(len(home.rows(f"select from store.{name} where agent_key = %s", key)) for name in marts)
+
+
+def test_killed_in_the_middle_it_comes_to_the_same_end(home: Callmart, work: Work) -> None:
+    work.connection.commit()
+    for place in ("doorway", "marts"):
+        assert exit_code(die_after, home.home, place, PARTLY, 3, "objecting") == -signal.SIGKILL
+    (entries,) = home.rows("select count(*) as n from privacy.ledger_entry where request = 3")
+    object_to(work, PARTLY, 3)
+    assert left(work, PARTLY, 3) == {} and shown(home, PARTLY) == 0
+    own = [
+        one for one in ledger.read(ledger.file(home.settings)).entries if one.body and one.body.request == 3
+    ]
+    assert entries["n"] == len(own) == 1
+
+
+def test_what_comes_later_is_left_out_and_counts_in_queues(home: Callmart, work: Work) -> None:
+    today = DAYS[-1] + timedelta(days=1)
+    file = home.home / "later.parquet"
+    pyarrow.parquet.write_table(events(NAMED, [today], seed=5), file)
+    assert home.land(file).landed
+    file.unlink()
+    home.build_unchecked()
+    later = home.rows("select agent_key from store.agent_contact where call_date = %s", today)
+    assert later and agent_key(home, PARTLY) not in {row["agent_key"] for row in later}
+    (raw_calls,) = home.rows(
+        "select count(distinct call_key) as n from raw.event where customer_id = %s and event = 'queue_joined'"
+        " and occurred_at >= (%s::date)::timestamp at time zone 'Europe/Amsterdam'",
+        NAMED, today,
+    )  # fmt: skip
+    (counted,) = home.rows(
+        "select sum(offered) as n from store.queue_interval where customer_id = %s and call_date = %s",
+        NAMED,
+        today,
+    )
+    assert counted["n"] == raw_calls["n"]
+
+
+def test_the_audit_finds_who_is_shown_and_objects(home: Callmart, work: Work) -> None:
+    scene = attempts.scene(work.connection, home.settings)
+    words = agents.in_extracts(home.settings, scene)
+
+    def outcomes() -> list[str]:
+        return [
+            objectors.of_marts(work.connection).outcome,
+            objectors.of_files(work.connection, "extracts", words).outcome,
+        ]
+
+    assert outcomes() == ["holds", "holds"]
+    with work.connection.transaction(force_rollback=True):
+        work.connection.execute(objectors.SQL["plant"])
+        assert outcomes() == ["BREACH", "BREACH"]
+
+
+def test_a_database_that_lost_it_is_closed_until_it_is_left_out_again(home: Callmart, work: Work) -> None:
+    with work.connection.transaction():
+        work.connection.execute("delete from privacy.tombstone where kind = 'objector'")
+        work.connection.execute("delete from privacy.ledger_entry where request = 3")
+        work.connection.execute(
+            "insert into ops.dirty_day (customer_id, call_date, cause) select distinct customer_id, call_date, 'test'"
+            " from ops.opened_day where isfinite(call_date) on conflict do nothing"
+        )
+    home.build_unchecked()
+    assert shown(home, PARTLY), "the control"
+    assert ledger.compare(work.connection, home.settings).differing == {NAMED}
+    again = partial(replaying.again_everywhere, work)
+    done = replaying.replay(work.connection, home.settings, again)
+    assert (done.customers, done.persons, done.objectors) == ((NAMED,), 0, 2)
+    assert shown(home, PARTLY) == 0 and left(work, PARTLY, 3) == {}
+    assert shown(home, LEAVER), "who took it back is shown"
+
+
+def test_withdrawn_consent_erases_and_leaves_out_what_comes(home: Callmart, work: Work) -> None:
+    person, key = of(work, "agent", STAYER), key_of(work)
+    work.connection.commit()
+    for place in ("doorway", "registry"):
+        assert exit_code(die_after, home.home, place, STAYER, 4, "withdrawing") == -signal.SIGKILL
+    withdrawing.do(work, person, key, 4, ignore_step, ignore_step, ignore_step)
+    proofs: dict[str, Proof] = {}
+    withdrawing.prove(work, person, key, 4, proofs.__setitem__)
+    assert {name: proof.left for name, proof in proofs.items() if proof.left} == {}
+    before = (person.until, agent_key(home, STAYER))
+    assert not home.rows("select from raw.event where occurred_at < %s and agent_key = %s", *before)
+    assert home.rows("select from raw.event where agent_key = %s", before[1]), "what came later"
+    assert shown(home, STAYER) == 0, "is left out"
+
+
+def test_by_the_commands_from_the_letter_to_the_answer(
+    home: Callmart, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    choose_password(home)
+    command = Commands(home, monkeypatch, capsys)
+    fourth = agent_of(NAMED, 4)
+    number = command.approved(NAMED, CONTACT, "restriction", "agent", fourth, "", plan=())
+    assert "beperking" in command.done(number, fourth, "") and shown(home, fourth) == 0
+    assert command("privacy", "close", number)[0] == 0
+    code, said = command("privacy", "status")
+    assert code == 0 and "restriction" in said
+    number = command.approved(NAMED, CONTACT, "lifting", "agent", fourth, "", plan=())
+    assert "opheffing" in command.done(number, fourth, "") and shown(home, fourth)

@@ -4,11 +4,11 @@ from typing import get_args
 
 import pytest
 
-from callmart.base import rights
+from callmart.base import evidence, rights
 from callmart.base.errors import UserError
 from callmart.base.person import Kind
 from callmart.base.rights import Right
-from callmart.privacy import letters, register
+from callmart.privacy import decided, letters, register
 from requests_of_persons import PLAN, Desk
 from today import TODAY
 
@@ -37,6 +37,13 @@ def test_each_right_of_each_kind_of_person_is_taken_up_or_names_another(
         rights.require(right, kind)
     assert (f"`--right {instead}`" in str(refusal.value)) == (instead is not None)
     assert instead is None or rights.has(instead, kind), "what is named can be entered"
+
+
+def test_each_place_is_decided_for_those_who_are_left_out() -> None:
+    assert set(decided.LEFT_OUT) == set(evidence.PLACES)
+    assert set(decided.SHOWING) == {
+        "marts", "extracts", "drawn reports", "outbox", "tableau content", "emulator", "temporary files",
+    }  # fmt: skip
 
 
 def test_who_has_which_right() -> None:

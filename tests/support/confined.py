@@ -80,4 +80,5 @@ def fewest_apart(numbers: Collection[Shown]) -> int:
 
 def _sums(numbers: Collection[Shown], customers: Collection[int]) -> np.ndarray:
     """A row a number, a column a customer: whether it is in it."""
-    return np.array([[float(who in number.customers) for who in customers] for number in numbers])
+    sums: np.ndarray = np.array([[float(who in number.customers) for who in customers] for number in numbers])
+    return sums

@@ -1,18 +1,23 @@
 """Requests of persons as tests bring them into a state."""
 
+import io
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from typing import NamedTuple
 
 import psycopg
+import pytest
 
 from callmart.access import logins, roles
 from callmart.base import evidence
 from callmart.base.keys import key_file
 from callmart.base.rights import Right
+from callmart.cli import main
 from callmart.privacy import register, subject
 from callmart_home import Callmart
+from commands import use
 from today import TODAY
 
 APPROVERS_PASSWORD = "a password that only the approver has"
@@ -173,3 +178,54 @@ class Desk:
             self.owner.execute("delete from privacy.request")
             self.owner.execute("delete from privacy.ledger_entry where commitment = ''")
             self.owner.execute("alter table privacy.request enable trigger kept")
+
+
+class Commands:
+    """`callmart` in this process, as an officer and an approver use it. `lines` are its standard input."""
+
+    def __init__(
+        self, callmart: Callmart, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        self.callmart, self.monkeypatch, self.capsys = callmart, monkeypatch, capsys
+
+    def __call__(self, *arguments: object, lines: tuple[str, ...] = ()) -> tuple[int, str]:
+        use(self.callmart.settings.model_copy(update={"backup_kept_days": 0}), self.monkeypatch)
+        self.monkeypatch.setattr(sys, "argv", ["callmart", *map(str, arguments)])
+        self.monkeypatch.setattr(sys, "stdin", io.StringIO("".join(f"{line}\n" for line in lines)))
+        with pytest.raises(SystemExit) as end:
+            main.main()
+        said = self.capsys.readouterr()
+        return int(end.value.code or 0), said.out + said.err
+
+    def approved(
+        self, customer: int, contact: str, right: str, kind: str, *words: str, plan: tuple[str, ...]
+    ) -> str:
+        """Bring a request from the letter to the approval; returns its number. `words` are entered at the plan."""
+        code, said = self(
+            "privacy",
+            "open",
+            "--customer",
+            customer,
+            "--kind",
+            kind,
+            "--right",
+            right,
+            lines=(contact, words[0]),
+        )
+        assert code == 0, said
+        number = said.split()[1]
+        assert self("privacy", "verify", number, "--how", "code", "--alone", "--not-by-consent")[0] == 0
+        code, said = self("privacy", "plan", number, *plan, lines=words)
+        assert code == 0, said
+        code, said = self("privacy", "approve", number, lines=(APPROVERS_PASSWORD, "y"))
+        assert code == 0, said
+        return number
+
+    def done(self, number: str, *words: str) -> str:
+        """Do it, prove it and answer; returns the letter."""
+        for step in ("do", "prove"):
+            code, said = self("privacy", step, number, lines=words)
+            assert code == 0, said
+        code, letter = self("privacy", "answer", number)
+        assert code == 0, letter
+        return letter

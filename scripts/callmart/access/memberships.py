@@ -125,6 +125,9 @@ def finish(connection: psycopg.Connection, settings: Settings, marts: list[Mart]
         if not any(one.repair for one in found):
             break
         mended += _repair(connection, found)
+        if marts is not None:
+            show(connection, marts)  # a view that was made meanwhile had the rights that are gone now
+            connection.commit()
         found = drift.find(connection, marts)
     pointing.refuse_undeclared(connection, of_models=marts is not None)
     if left := [one for one in found if not (one.own or one.server or one.undeclared)]:

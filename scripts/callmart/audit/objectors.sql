@@ -71,23 +71,10 @@ from store.agent;
 
 -- name: words
 -- The keys of agents who object, the labels that reports make from them, and their ids.
-with agents as (
-    select
-        customer_id,
-        agent_key
-    from raw.event
-    where customer_id in (select customer_id from privacy.objector) and agent_key is not null
-    union
-    select
-        customer_id,
-        agent_key
-    from registry.agent
-)
-
 select
     a.customer_id,
     unnest(array[a.agent_key, 'agent-' || left(a.agent_key, 10), r.agent]) as word
-from agents as a
+from privacy.known_agent as a
 inner join privacy.objector as o
     on a.customer_id = o.customer_id
     and left(a.agent_key, 6) = o.beginning

@@ -543,7 +543,7 @@ def _note(connection: psycopg.Connection, entries: Sequence[Entry]) -> None:
                     "until": entry.body and entry.body.until,
                     "at": entry.body and entry.body.at,
                     "request": entry.body and entry.body.request,
-                    "right": entry.body and entry.body.right,
+                    "asked_right": entry.body and entry.body.right,
                     "since": entry.body and entry.body.since,
                 }
                 for entry in entries

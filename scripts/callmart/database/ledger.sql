@@ -123,7 +123,7 @@ insert into privacy.ledger_entry (
 )
 values (
     %(entry)s, %(commitment)s, %(digest)s, %(salt)s, %(customer)s, %(kind)s, %(key)s, %(until)s, %(at)s, %(request)s,
-    %(right)s,
+    %(asked_right)s,
     %(since)s,
     case when %(salt)s::text is null then clock_timestamp() end
 )

@@ -142,7 +142,8 @@ union
 select call_key from erased_call;
 
 -- name: later
--- Whether something of the person came later, or a correction gives it to the person. Counted: a plan for the first row only compares all with all.
+-- Whether something of the person came later, or a correction gives it to the person. Counted: a plan for the first row
+-- only compares all with all.
 select
     count(*) > 0
     or exists (

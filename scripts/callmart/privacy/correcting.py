@@ -126,7 +126,7 @@ class Correction:
             raise UserError("the first day lies after the last one: enter them again")
         overlapping = connection.execute(SQL["overlapping"], self._parameters(person)).fetchone()
         connection.rollback()
-        if overlapping:
+        if overlapping is not None:
             raise UserError(
                 "another correction is about one of these agents on some of these days (`callmart privacy "
                 "corrections` lists them): choose days that no other is about"

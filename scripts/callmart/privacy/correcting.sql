@@ -44,14 +44,14 @@ on conflict (customer_id, call_date) do update set mark = nextval('ops.mark'), c
 select
 from privacy.correction as c
 inner join privacy.secret as s on c.customer_id = s.customer_id
-cross join unnest(%(keys)s::text[] || %(agent)s::text) as agent_key
+cross join unnest(%(keys)s::text[] || %(agent)s::text) as asked
 where
     c.customer_id = %(customer)s
     and c.since < %(until)s
     and c.until > %(since)s
     and (
-        c.agent_key in (agent_key, privacy.tombstone_of(s.secret, 'agent', agent_key))
-        or c.mistaken = privacy.tombstone_of(s.secret, 'mistaken', agent_key)
+        c.agent_key in (asked, privacy.tombstone_of(s.secret, 'agent', asked))
+        or c.mistaken = privacy.tombstone_of(s.secret, 'mistaken', asked)
     )
 limit 1;
 

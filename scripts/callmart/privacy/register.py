@@ -166,7 +166,7 @@ def open_request(
         connection,
         SQL["open_request"],
         customer=customer_id,
-        right=right,
+        asked_right=right,
         kind=kind,
         subject=subject,
         received=received,
@@ -181,7 +181,7 @@ def forward(
     connection: psycopg.Connection, customer_id: int, received: date, right: Right = "erasure"
 ) -> int:
     """Enter that a person who asked directly was sent to the customer; return the number."""
-    (number,) = _call(connection, SQL["forward"], customer=customer_id, right=right, received=received)
+    (number,) = _call(connection, SQL["forward"], customer=customer_id, asked_right=right, received=received)
     return int(number)
 
 

@@ -22,11 +22,12 @@ select
     number,
     refusal
 from privacy.open_request(
-    %(customer)s::integer, %(right)s::text, %(kind)s::text, %(subject)s::text, %(received)s::date, %(contact)s::text
+    %(customer)s::integer, %(asked_right)s::text, %(kind)s::text, %(subject)s::text, %(received)s::date,
+    %(contact)s::text
 );
 
 -- name: forward
-select privacy.forward(%(customer)s::integer, %(right)s::text, %(received)s::date);
+select privacy.forward(%(customer)s::integer, %(asked_right)s::text, %(received)s::date);
 
 -- name: verify
 select privacy.verify(

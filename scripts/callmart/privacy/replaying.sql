@@ -100,26 +100,12 @@ with marked as (
     from privacy.tombstone as t
     inner join privacy.secret as s using (customer_id)
     where t.customer_id = any(%(customers)s) and t.kind = 'objector'
-),
-
-agents as (
-    select
-        customer_id,
-        agent_key
-    from raw.event
-    where customer_id = any(%(customers)s) and agent_key is not null
-    union
-    select
-        customer_id,
-        agent_key
-    from registry.agent
-    where customer_id = any(%(customers)s)
 )
 
 select
     a.customer_id,
     a.agent_key
-from agents as a
+from privacy.known_agent as a
 inner join marked as m
     on a.customer_id = m.customer_id
     and left(a.agent_key, 6) = left(m.tombstone, 6)
@@ -129,21 +115,7 @@ order by a.customer_id, a.agent_key;
 -- name: corrections
 -- What the ledger corrects, with the agent whose the events are, if anything here has that one's key, and with the keys
 -- of the agent whose they seem to be.
-with agents as (
-    select
-        customer_id,
-        agent_key
-    from raw.event
-    where customer_id = any(%(customers)s) and agent_key is not null
-    union
-    select
-        customer_id,
-        agent_key
-    from registry.agent
-    where customer_id = any(%(customers)s)
-),
-
-known as (
+with known as (
     select
         e.entry,
         e.customer_id,
@@ -154,7 +126,7 @@ known as (
     from privacy.ledger_entry as e
     inner join privacy.tombstone as t on e.entry = t.entry and t.kind in ('mistaken', 'corrected')
     inner join privacy.secret as s on e.customer_id = s.customer_id
-    inner join agents as a
+    inner join privacy.known_agent as a
         on e.customer_id = a.customer_id
         and left(a.agent_key, 6) = left(t.tombstone, 6)
         and t.tombstone = privacy.tombstone_of(s.secret, t.kind, a.agent_key)

@@ -114,7 +114,8 @@ def forget_customer(connection: psycopg.Connection, settings: Settings, customer
         "update registry.customer set key_fingerprint = null where customer_id = %s", [customer_id]
     )
     connection.execute("delete from registry.agent where customer_id = %s", [customer_id])
-    connection.execute("delete from privacy.secret where customer_id = %s", [customer_id])
+    for table in ("privacy.secret", "privacy.correction"):
+        connection.execute(f"delete from {table} where customer_id = %s".encode(), [customer_id])
     _write(connection, customer_id, state, key)
     _write_agents(connection, customer_id, state, key, today)
     return is_ordered

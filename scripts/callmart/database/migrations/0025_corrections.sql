@@ -1,5 +1,5 @@
--- Events of one agent that are another's, within some time. Landing asks it, so that no file brings the mistake back. The
--- ledger has it, too.
+-- Events of one agent that are another's, within some time. Landing asks it, so that no file brings the mistake back.
+-- The ledger has it, too.
 alter table privacy.ledger_entry
 add column since timestamptz,
 drop constraint ledger_entry_asked_right_check,

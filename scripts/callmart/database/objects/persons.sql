@@ -66,6 +66,7 @@ from (
         ('privacy.ledger_entry', 'nobody', 'entry, commitment, digest, salt, kind, key_fingerprint, request'),
         ('privacy.ledger_entry', 'nobody', 'asked_right'),
         ('privacy.correction', 'agent', 'agent_key'),
+        ('privacy.known_agent', 'agent', 'agent_key'),
         ('privacy.correction', 'nobody', 'entry, mistaken'),
         ('privacy.objector', 'nobody', 'beginning, tombstone, secret'),
         ('privacy.request', 'agent, caller, contact, recipient', 'subject'),

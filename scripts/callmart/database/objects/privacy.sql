@@ -335,7 +335,8 @@ create or replace function privacy.requests()
 returns table (
     number integer, customer_id integer, asked_right text, kind text, received date, due date, days_left integer,
     state text, blocked_place text, blocked_code text, refused_why text, is_alone boolean, is_instructed boolean,
-    is_by_consent boolean, identified_how text, plan_hash text, until timestamptz, opened_by name, planned_by name, approved_by name,
+    is_by_consent boolean, identified_how text, plan_hash text, until timestamptz, opened_by name, planned_by name,
+    approved_by name,
     opened_at timestamptz, identified_at timestamptz, planned_at timestamptz, approved_at timestamptz,
     begun_at timestamptz, answered_at timestamptz, ended_at timestamptz, customer_is text, next_step text
 )
@@ -394,7 +395,9 @@ end;
 
 -- The corrections of events that seemed to be of one agent and are another's. Agents are shown as their keys begin.
 create or replace function privacy.corrections()
-returns table (request integer, customer_id integer, mistaken text, corrected text, since timestamptz, until timestamptz)
+returns table (
+    request integer, customer_id integer, mistaken text, corrected text, since timestamptz, until timestamptz
+)
 stable
 security definer
 begin atomic

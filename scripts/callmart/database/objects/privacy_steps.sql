@@ -269,7 +269,8 @@ $$;
 
 -- Record what was found, treated or proved in a place, or what a control has found before. Only the owner may: what the
 -- machine has done is no person's to say. Nothing is erased before the control, and nothing that must stay done is done
--- before the ledger entry. Of a proof the counts have to say what is `left`; `to_attest` is what a person still has to confirm.
+-- before the ledger entry. Of a proof the counts have to say what is `left`; `to_attest` is what a person still has to
+-- confirm.
 create or replace function privacy.note_step(asked integer, place text, step text, counts jsonb) returns void
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -374,8 +375,8 @@ begin
 end
 $$;
 
--- Record that the contact was answered. Everything is proved, or it is about what several persons share, and the contact
--- didn't instruct us to do it all the same.
+-- Record that the contact was answered. Everything is proved, or it is about what several persons share, and the
+-- contact didn't instruct us to do it all the same.
 create or replace function privacy.answer(asked integer) returns text
 language plpgsql
 security definer

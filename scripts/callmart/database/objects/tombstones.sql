@@ -41,9 +41,9 @@ with latest as (
         t.tombstone,
         e.asked_right
     from privacy.tombstone as t
-    join privacy.ledger_entry as e using (entry)
+    inner join privacy.ledger_entry as e using (entry)
     where t.kind = 'objector'
-    order by t.customer_id, t.tombstone, t.entry desc
+    order by t.customer_id asc, t.tombstone asc, t.entry desc
 )
 
 select
@@ -52,8 +52,21 @@ select
     tombstone,
     s.secret
 from latest
-join privacy.secret as s using (customer_id)
+inner join privacy.secret as s using (customer_id)
 where asked_right <> 'lifting';
+
+-- The agents of whom there is anything: an event, or a row of the registry.
+create or replace view privacy.known_agent as
+select
+    customer_id,
+    agent_key
+from raw.event
+where agent_key is not null
+union
+select
+    customer_id,
+    agent_key
+from registry.agent;
 
 -- Whether an agent objects to being shown.
 create or replace function privacy.objects(customer integer, agent text) returns boolean
