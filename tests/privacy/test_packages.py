@@ -22,7 +22,7 @@ from callmart.base.patterns import matching
 from callmart.base.person import Blocked, Kind, Person, Work
 from callmart.base.settings import PROJECT
 from callmart.declarations import pointing, processing
-from callmart.privacy import disclosing, own_rows, package, package_page, packages, persons
+from callmart.privacy import decided, disclosing, own_rows, package, package_page, packages, persons, places
 from callmart.privacy.own_rows import Contents, Somebody
 from callmart.privacy.sealing import with_passphrase
 from callmart.reports import paper
@@ -150,6 +150,15 @@ def left_out(table: str) -> Iterator[Any]:
     for pattern, why in processing.processing().left_out.items():
         if matching((pattern,)).fullmatch(table):
             yield why
+
+
+def test_each_place_is_decided_and_its_tables_are_as_decided(work: Work) -> None:
+    assert set(decided.PACKED) == set(evidence.PLACES)
+    tables = {one.table for one, _ in own_rows.holdings(work.connection, work.settings) if one.columns}
+    with_rows = {
+        place.name for place in places.PLACES if any(map(matching(place.tables).fullmatch, sorted(tables)))
+    }
+    assert with_rows == {place for place, one in decided.PACKED.items() if one.decision == "in it"}
 
 
 def test_the_pages_are_made_of_what_the_catalogue_says(crowd: Callmart) -> None:

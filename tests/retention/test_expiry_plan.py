@@ -179,7 +179,9 @@ def test_a_crash_in_any_step_is_finished_by_the_next(full: Callmart) -> None:
     assert all(one == found[-1] for one in found)
 
 
-OTHERS = "select count(*) from pg_stat_activity where backend_type = 'client backend' and pid <> pg_backend_pid()"
+OTHERS = (
+    "select count(*) from pg_stat_activity where backend_type = 'client backend' and pid <> pg_backend_pid()"
+)
 
 
 def test_newer_months_are_not_read(full: Callmart) -> None:
