@@ -195,10 +195,10 @@ def test_what_is_shared_is_in_no_package(desk: Desk, command: Command, home: Cal
         assert command("close", number).code == 0
 
 
+@pytest.mark.usefixtures("sealed")
 def test_a_refused_request_leaves_no_package(
     desk: Desk, command: Command, home: Callmart, work: Work
 ) -> None:
-    work.seal = sealing.with_passphrase()
     opened = ("open", "--customer", NAMED, "--kind", "caller", "--right", "access")
     assert command(*opened, lines=(CONTACT, CALLER)).code == 0
     number = max(one.number for one in register.requests(desk.officer))
