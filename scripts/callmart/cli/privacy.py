@@ -488,7 +488,7 @@ def report(customer: Customer, as_json: Json = False) -> None:
         kept = reporting.kept(connection, settings(), customer)
         requests = [one for one in register.requests(connection) if one.customer_id == customer]
     if as_json:
-        document = {"kept": [one.as_json() for one in kept], "requests": [asdict(one) for one in requests]}
+        document = {"kept": list(map(asdict, kept)), "requests": list(map(asdict, requests))}
         print(json.dumps(document, default=lambda moment: moment.isoformat()))
         return
     print_kept(kept)

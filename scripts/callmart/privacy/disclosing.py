@@ -16,7 +16,7 @@ from callmart.base.person import Blocked, Counts, Person, Proof, Work
 from callmart.database import clock
 from callmart.database.tombstones import Kind, of_address
 from callmart.privacy import own_rows, package, packages
-from callmart.privacy.own_rows import Contents, Own, counted_as
+from callmart.privacy.own_rows import Contents, counted_as
 from callmart.privacy.packages import Packages
 from callmart.privacy.places import PLACES, require_covered
 from callmart.privacy.procedure import Begin, OnPlace, OnProof, Plan, blocked
@@ -24,6 +24,7 @@ from callmart.privacy.procedure import Begin, OnPlace, OnProof, Plan, blocked
 # What looks like a key of somebody, or like a telephone number, in any text of the package.
 _KEYS = re.compile(r"[0-9a-f]{32}|(?<![\w.])-?\d{15,19}(?![\w.])")
 _NUMBERS = re.compile(r"(?<![\w.+-])(?:\+|0)\d{8,14}(?![\w.])")
+_BY_CHANCE = re.compile(r"[0-9a-fA-F.:+-]{0,11}")
 _TEXTS = (".html", ".json", ".csv")
 
 
@@ -104,9 +105,8 @@ def _contents(work: Work, person: Person, key: bytes) -> Contents:
     with blocked("places"):
         require_covered(work.connection, work.settings)
         with work.connection.transaction():
-            work.connection.execute(
-                "set transaction isolation level repeatable read"
-            )  # all tables at one moment
+            # All tables as they are at one moment.
+            work.connection.execute("set transaction isolation level repeatable read")
             return own_rows.of(work.connection, work.settings, person, key)
 
 
@@ -149,10 +149,16 @@ def _strangers(contents: Contents, content: bytes) -> set[str]:
 
 
 def _needles(contents: Contents) -> Needles:
-    """The words and keys of everybody else. One that is part of a word of the person's can't be sought in bytes."""
-    own: Own = contents.own
+    """The words and keys of everybody else. Some can't be sought in bytes: what is part of a word of the person's, and
+    a short number, such as an agent's id, which is in moments and keys by chance.
+    """
+    own = contents.own
     words = [word.lower() for word in own.texts]
-    parts = {other for other in own.others if any(other.lower() in word for word in words)}
+    parts = {
+        other
+        for other in own.others
+        if _BY_CHANCE.fullmatch(other) or any(other.lower() in word for word in words)
+    }
     return Needles(own.others | own.keys_of_others, (), parts)
 
 

@@ -1,7 +1,7 @@
 """What is kept of a customer, and of whom: counts of rows and of persons per table, for the customer to see."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
@@ -40,9 +40,6 @@ class Kept:
     first: date | None
     last: date | None
     kept: str  # for how long, of what is about persons
-
-    def as_json(self) -> dict[str, Any]:
-        return asdict(self)
 
 
 def kept(connection: psycopg.Connection, settings: Settings, customer_id: int) -> list[Kept]:
