@@ -13,11 +13,12 @@ from backups import PASSPHRASE, back_up, logins, restored, with_settings
 from callmart.backup import manifest, restore
 from callmart.base.errors import UserError
 from callmart.base.keys import keyed
+from callmart.base.person import Work
 from callmart.base.settings import Privacy, Settings
 from callmart.database import chain, ledger
 from callmart.database.chain import Chain
 from callmart.operations import doctor, health
-from callmart.privacy import replaying
+from callmart.privacy import objecting, replaying
 from callmart_home import Callmart
 from centre import NAMED, agent_of
 from commands import command_of
@@ -28,7 +29,7 @@ from today import TODAY
 pytestmark = [pytest.mark.dated, pytest.mark.usefixtures("unchecked")]
 
 MIDNIGHT = datetime.combine(TODAY, time(), AMSTERDAM)
-AGENT = agent_of(NAMED)
+AGENT, OBJECTOR = agent_of(NAMED), agent_of(NAMED, 2)
 MakeCallmart = Callable[..., Callmart]
 
 
@@ -44,12 +45,16 @@ def old(played: Callmart, tmp_path_factory: pytest.TempPathFactory) -> Callmart:
 
 @pytest.fixture(scope="module")
 def backed_up(old: Callmart, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A backup; after it an agent was erased."""
+    """A backup; after it an agent was erased, and another one has objected."""
     folder = tmp_path_factory.mktemp("backups") / "first"
     made = back_up(old, folder)
     assert made.ledger is not None and (made.ledger.entry, made.ledger.has_copy) == (0, True)
     assert "privacy.tombstone" in made.tables and "privacy.closed" not in made.tables
     erase(old, person(old, NAMED, "agent", AGENT, MIDNIGHT))
+    with old.connect() as connection:
+        work = Work(connection, old.settings, lambda: None)
+        who = person(old, NAMED, "agent", OBJECTOR, MIDNIGHT)
+        objecting.note(work, who, key_of(old, NAMED), 2, "objection")
     return folder
 
 
@@ -58,8 +63,8 @@ def empty(make_callmart: MakeCallmart, like: Callmart, **settings: Any) -> Callm
     return Callmart(like.settings.model_copy(update=update))
 
 
-def key(callmart: Callmart) -> str:
-    return keyed(key_of(callmart, NAMED), "agent", AGENT)
+def key(callmart: Callmart, agent: str = AGENT) -> str:
+    return keyed(key_of(callmart, NAMED), "agent", agent)
 
 
 def traces(callmart: Callmart, whose: str) -> set[str]:
@@ -122,7 +127,15 @@ def test_the_next_build_computes_the_days_without_the_person(new: Callmart) -> N
     )
     assert {row["call_date"] for row in rows} == hidden
     assert traces(new, key(new)) == set()
-    assert len(new.rows("select from store.agent where customer_id = %s", NAMED)) == 3
+    assert len(new.rows("select from store.agent where customer_id = %s", NAMED)) == 2
+
+
+def test_who_objected_since_the_backup_is_left_out_again(old: Callmart, new: Callmart) -> None:
+    assert "store.agent_day" in traces(old, key(old, OBJECTOR)), "the control: there nothing was built since"
+    assert traces(new, key(new, OBJECTOR)) == {"raw.event", "registry.agent"}
+    assert new.rows("select name from registry.agent where agent_key = %s", key(new, OBJECTOR)) == [
+        {"name": None}
+    ]
 
 
 def test_a_home_without_a_copy_is_told_so_once_somebody_was_erased(old: Callmart, backed_up: Path) -> None:

@@ -75,7 +75,15 @@ def test_an_agent_who_objects_is_in_nothing_that_shows_agents(
     assert left(work, LEAVER, 1), "the control"
     assert state(home) == before, "a plan and a proof change nothing"
     treated = object_to(work, LEAVER, 1)
+    page = home.home / "reports" / str(NAMED) / "planted.html"
+    page.parent.mkdir(parents=True, exist_ok=True)
+    page.write_text("Noor Zandvliet")
+    assert left(work, LEAVER, 1) == {"drawn reports": {"files": 1}}, (
+        "the name, which the registry has no more"
+    )
+    page.unlink()
     assert left(work, LEAVER, 1) == {}
+    assert not (home.home / "privacy" / "request-1").exists()
     assert treated["marts"]["mart.agent"] == plan.counts["marts"]["mart.agent"] == 1
     assert raw(home) == events_before, "what was landed is untouched"
     differences(before, state(home), plan.cells, agent_key(home, LEAVER))

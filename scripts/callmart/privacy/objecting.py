@@ -15,9 +15,11 @@ from callmart.database import clock, ledger
 from callmart.database.ledger import Act
 from callmart.database.tombstones import secret_of, tombstone
 from callmart.land import places as landed
+from callmart.land.places import Stored
 from callmart.opening import opening
-from callmart.privacy import persons
+from callmart.privacy import kept, persons
 from callmart.privacy.decided import SHOWING
+from callmart.privacy.kept import Kept
 from callmart.privacy.places import PLACES, require_covered
 from callmart.privacy.procedure import Begin, OnPlace, OnProof, Plan, blocked
 from callmart.registry.places import Persons, drop_names
@@ -41,20 +43,29 @@ def do(
 ) -> None:
     """Leave the agent out, and drop the name. There is no control: what is stored stays."""
     with clock.guarded(work.connection, work.settings):
+        before = _kept(work, person, key, request)
         begin(None if is_noted(work, person, key, request) else plan(work, person, key).hash)
+        kept.keep(work.settings.home, key, request, person, before)
         note(work, person, key, request, "objection")
-        follow(work, person, on_place)
+        follow(work, before.completed(person), on_place)
 
 
 def prove(work: Work, person: Person, key: bytes, request: int, on_place: OnProof) -> int:
-    """Look for the agent in what shows agents, and for the name in the registry."""
+    """Look for the agent in what shows agents, and for the name in the registry. The name is forgotten when nothing is
+    left.
+    """
     with clock.guarded(work.connection, work.settings):
         with blocked("places"):
             require_covered(work.connection, work.settings)
-        searching, person = _searching(work, person), always(person)
+        person = _kept(work, person, key, request).completed(person)
+        searching, left = _searching(work, person), 0
         for place in PLACES:
             with blocked(place.name):
-                on_place(place.name, _proof(searching, person, place))
+                proof = _proof(searching, always(person), place)
+            left += proof.left.total()
+            on_place(place.name, proof)
+        if not left:
+            kept.forget(work.settings.home, request)
         return len(searching.needles.whole)
 
 
@@ -129,6 +140,11 @@ def follow(work: Work, person: Person, on_place: OnPlace) -> None:
 def always(person: Person) -> Person:
     """The agent on all days."""
     return replace(person, until=ALWAYS)
+
+
+def _kept(work: Work, person: Person, key: bytes, request: int) -> Kept:
+    """What has to be remembered until the proof: the registry loses the name before."""
+    return kept.recall(work.settings.home, key, request, person) or Kept.of(person, Stored())
 
 
 def _marks(person: Person, key: bytes) -> list[str]:
