@@ -103,17 +103,8 @@ def write(record_file: Path, caller_file: Path, marts: Iterable[Mart]) -> None:
     """Write both pages, each between its markers. Raises UserError if one is missing."""
     marts = list(marts)
     holdings = declared_holdings(marts)
-    for file, what, lines in (
-        (record_file, "record", record(holdings, marts)),
-        (caller_file, "caller", of_caller(holdings)),
-    ):
-        begin, end = f"<!-- {what}, written by {COMMAND} -->\n", f"<!-- end of {what} -->\n"
-        before, _, rest = file.read_text(encoding="utf-8").partition(begin)
-        _, found, after = rest.partition(end)
-        if not found:
-            raise declared.wrong(file, f"the {what}", f"put `{begin.strip()}` and `{end.strip()}` around it")
-        content = "\n".join(lines)
-        file.write_text(f"{before}{begin}\n{content}\n\n{end}{after}", encoding="utf-8")
+    declared.fill(record_file, COMMAND, {"record": "\n".join([*record(holdings, marts), ""])})
+    declared.fill(caller_file, COMMAND, {"caller": "\n".join([*of_caller(holdings), ""])})
 
 
 if __name__ == "__main__":

@@ -198,21 +198,13 @@ def table() -> Iterator[str]:
 
 def write(file: Path) -> None:
     """Write the tables into the file, each between its markers. Raises UserError if one is missing."""
-    for name, lines in (
-        ("rights", rights.table()),
-        ("places", table()),
-        ("left out", table_of_left_out()),
-        ("packages", table_of_packages()),
-    ):
-        begin, end = f"<!-- {name}, written by {COMMAND} -->\n", f"<!-- end of {name} -->\n"
-        before, _, rest = file.read_text(encoding="utf-8").partition(begin)
-        _, found, after = rest.partition(end)
-        if not found:
-            raise declared.wrong(
-                file, f"the {name}", f"put `{begin.strip()}` and `{end.strip()}` around them"
-            )
-        content = "\n".join(lines)
-        file.write_text(f"{before}{begin}\n{content}\n\n{end}{after}", encoding="utf-8")
+    tables = {
+        "rights": rights.table(),
+        "places": table(),
+        "left out": table_of_left_out(),
+        "packages": table_of_packages(),
+    }
+    declared.fill(file, COMMAND, {name: "\n".join([*lines, ""]) for name, lines in tables.items()})
 
 
 if __name__ == "__main__":
