@@ -13,6 +13,7 @@ from callmart.base import evidence, rights, sql_file
 from callmart.base.errors import UserError
 from callmart.base.pointing import COUNTS_AND_MOMENTS, NOBODY, SHOWN, WHOM
 from callmart.base.raw_format import (
+    AGENT_ENDS,
     DIRECTIONS,
     EVENT_COLUMNS,
     EVENTS,
@@ -132,6 +133,7 @@ def _filled(time_zone: str) -> sql.Composed:
         event_names=sql.SQL(", ").join(map(sql.Identifier, EVENT_COLUMNS.names)),
         platforms=_words(PLATFORMS),
         line_platforms=_words(LINE_PLATFORMS),
+        agent_ends=_words(AGENT_ENDS),
         longest_duration_s=sql.Literal(LONGEST_DURATION_S),
         longest_text=sql.Literal(LONGEST_TEXT),
         counts_and_moments=_words(COUNTS_AND_MOMENTS),

@@ -23,7 +23,7 @@ from callmart.privacy import embedded
 from callmart.privacy.packages import Packages
 from callmart.publish import site
 from callmart.publish.places import Content, Emulated, Members
-from callmart.registry.places import Persons
+from callmart.registry.places import Customers, Persons
 from callmart.reports.places import Pages
 
 
@@ -108,7 +108,7 @@ PLACES: tuple[Place, ...] = (
     Content(),
     Members(),
     Emulated(),
-    Books(
+    Customers(
         "registry of customers",
         *(
             f"registry.{name}"

@@ -15,7 +15,7 @@ from callmart.base.person import Person, Work
 from callmart.base.settings import Settings
 from callmart.database import ledger, vacuum
 from callmart.database.ledger import Act, Lost
-from callmart.database.tombstones import of_address, secret_of, tombstone
+from callmart.database.tombstones import of_address, of_name, secret_of, tombstone
 from callmart.declarations import mart_tables
 from callmart.land.places import Events
 from callmart.privacy import correcting, objecting
@@ -60,6 +60,7 @@ def replay(
         again(person, "erasure")
     for person in objectors:
         again(person, "objection")
+    names = _forget_names(connection, settings)
     ledger.close(connection, settings)
     customers = tuple(sorted(mended.differing))
     connection.execute(
@@ -71,6 +72,7 @@ def replay(
                     "customers": list(customers),
                     "erased again": len(found),
                     "objectors": len(objectors),
+                    "names": names,
                 }
             )
         ],
@@ -141,6 +143,22 @@ def _objectors(connection: psycopg.Connection, customers: Collection[int]) -> It
     """The agents of these customers of whom the ledger has said that they are left out, or shown again."""
     for customer_id, key in connection.execute(SQL["objectors"], {"customers": list(customers)}).fetchall():
         yield Person(customer_id, "agent", frozenset(), frozenset({key}), objecting.ALWAYS)
+
+
+def _forget_names(connection: psycopg.Connection, settings: Settings) -> int:
+    """Take erased agents' names from contacts and labels, in the caller's transaction: an older registry has brought
+    them back. A contact is called by the address until the registry file is applied again. Returns how many there were.
+    """
+    rows = connection.execute(SQL["names"]).fetchall()
+    marks = set(connection.execute(SQL["names_erased"]).fetchall())
+    forgotten = 0
+    for customer_id, table, name, fingerprint in rows:
+        key = known_key(settings.home, customer_id, fingerprint)
+        if (customer_id, tombstone(secret_of(key), "name", of_name(key, name))) in marks:
+            connection.execute(SQL[f"forget_{table}"], {"customer": customer_id, "name": name})
+            vacuum.note(connection, f"registry.{table}")
+            forgotten += 1
+    return forgotten
 
 
 def _returned(connection: psycopg.Connection, settings: Settings) -> Iterator[Person]:

@@ -25,6 +25,7 @@ drop constraint tombstone_kind_check,
 add check (kind in ('agent', 'device', 'caller', 'call', 'contact', 'recipient', 'name', 'objector'));
 
 -- A day waits because of a person: not only of one who was erased.
+drop trigger if exists keep_erased on ops.dirty_day;
 update ops.dirty_day set cause = 'person'
 where cause = 'erased';
 

@@ -1,2 +1,0 @@
--- Another branch has number 23.
-select 1;
