@@ -72,7 +72,7 @@ found as materialized (
 keeping (relation, name) as (
     values
     ('ops.audit_log'::regclass, 'append_only'::name),
-    ('ops.dirty_day', 'keep_erased'),
+    ('ops.dirty_day', 'keep_person'),
     ('privacy.request', 'kept'),
     ('privacy.request', 'not_emptied'),
     ('privacy.step', 'kept'),
