@@ -3,7 +3,7 @@
 -- name: tables
 -- All columns of each table that has some that point to a person, with their types and whom they point to.
 select
-    c.schema_name || '.' || c.relation_name,
+    c.schema_name || '.' || c.relation_name as table_name,
     array_agg(c.column_name::text order by a.attnum),
     array_agg(c.data_type order by a.attnum),
     coalesce(
@@ -15,7 +15,7 @@ inner join pg_catalog.pg_class as k on c.relation = k.oid and k.relkind in ('r',
 inner join pg_catalog.pg_attribute as a on c.relation = a.attrelid and c.column_name = a.attname
 group by c.schema_name, c.relation_name
 having bool_or(c.persons && %(of_persons)s)
-order by 1;
+order by table_name;
 
 -- name: calls
 -- The calls of a caller that nobody else called in, or was called in.
