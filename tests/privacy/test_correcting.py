@@ -160,6 +160,12 @@ def test_a_plan_counts_and_refuses_what_can_not_be(home: Callmart, work: Work) -
             wrong.plan(work, person, key)
     with pytest.raises(UserError, match="has no events on these days"):
         correction(work, DAYS[1]).plan(work, of(work, "medewerker-nobody", DAYS[1]), key)
+    with work.connection.transaction(force_rollback=True):
+        correction(work, DAYS[1]).correct(work.connection, person)
+        marked = work.connection.execute(
+            "select call_date from ops.dirty_day where cause = 'person'"
+        ).fetchall()
+        assert {day for (day,) in marked} == set(DAYS)
     assert home.told(ONE) != home.told(TWIN), "the control"
 
 
@@ -232,11 +238,11 @@ def test_corrected_one_objects_is_erased_comes_back_and_leaves_again(
     key, queues = key_of(work), "select sum(offered) as n from store.queue_interval where customer_id = %s"
     offered = home.rows(queues, ONE)
     whole = of(work, RIGHT, DAYS[2])
-    objecting.do(work, whole, key, 2, ignore_step, ignore_step, ignore_step)
+    objecting.do(work, whole, key, 102, ignore_step, ignore_step, ignore_step)
     assert days_of(home, RIGHT) == set() and home.rows(queues, ONE) == offered
 
     part = of(work, RIGHT, DAYS[1])
-    erasing.do(work, part, key, 3, ignore_step, ignore_step, ignore_step)
+    erasing.do(work, part, key, 103, ignore_step, ignore_step, ignore_step)
     assert home.rows(queues, ONE) == offered
     (given_up,) = home.rows("select agent_key from privacy.correction")
     assert given_up["agent_key"] != keyed(key, "agent", RIGHT), "nothing names the agent any more"
@@ -246,15 +252,15 @@ def test_corrected_one_objects_is_erased_comes_back_and_leaves_again(
     again = home.land(landed)
     assert again.landed == 0 and raw(home) == before, "neither the mistake nor the agent comes back"
 
-    lifting.do(work, whole, key, 4, ignore_step, ignore_step, ignore_step)
+    lifting.do(work, whole, key, 104, ignore_step, ignore_step, ignore_step)
     assert days_of(home, RIGHT) <= {DAYS[2], LAST}, "only what came later is shown"
     assert DAYS[2] in days_of(home, RIGHT)
 
     gone = of(work, RIGHT, DAYS[2])
-    erasing.do(work, gone, key, 5, ignore_step, ignore_step, ignore_step)
+    erasing.do(work, gone, key, 105, ignore_step, ignore_step, ignore_step)
     assert days_of(home, RIGHT) == set() and home.rows(queues, ONE) == offered
     proofs: dict[str, Proof] = {}
-    erasing.prove(work, gone, key, 5, proofs.__setitem__)
+    erasing.prove(work, gone, key, 105, proofs.__setitem__)
     assert {name: proof.left for name, proof in proofs.items() if proof.left} == {}
 
 

@@ -22,7 +22,6 @@ def of_marts(connection: psycopg.Connection) -> Check:
     """Check all marts that have agents, also those that left the project."""
     marts = [mart for mart in mart_tables.of_customers(connection) if "agent_key" in mart.columns]
     found = _shown(connection, marts)
-    connection.rollback()
     if not any(mart.name == "agent" for mart in marts):
         return Check("agents", f"{NAME}: marts", 0, 0, applies=False)
     with connection.transaction(force_rollback=True):
