@@ -43,6 +43,14 @@ COLUMN: Mapping[Dimension, str] = {
     "months": "call_date",
 }
 
+# The dimension by which people filter the reports of a group.
+FILTERED: Mapping[Group, Dimension] = {
+    "queue": "queue",
+    "contact": "queue",
+    "agent": "agent",
+    "line": "line",
+}
+
 # The dimensions that go back further than the week before.
 TRENDS: tuple[Dimension, ...] = ("weeks", "months")
 MOST_TOGETHER = 3  # lines in one chart
@@ -139,18 +147,28 @@ class Sheet(Strict):
         return self
 
     @property
+    def begins_at_zero(self) -> bool:
+        """Whether its axis begins at 0. A line's axis begins where its values do, or the line would be flat; lines that
+        are together are compared by their height.
+        """
+        return self.kind != "line" or self.together
+
+    @property
     def is_trend(self) -> bool:
         """Whether it goes back further than the week before."""
         return self.over in TRENDS
 
     @property
+    def dimensions(self) -> list[Dimension]:
+        """What its rows are by; a list has columns instead."""
+        if self.kind == "heat_map":
+            return ["day", "quarter_hour"]
+        return [dimension for dimension in (self.over, self.by, self.then_by) if dimension is not None]
+
+    @property
     def axes(self) -> list[str]:
         """The columns of its dimensions; of a list, all that it shows."""
-        dimensions: list[Dimension | None] = [self.over, self.by, self.then_by]
-        if self.kind == "heat_map":
-            dimensions = ["day", "quarter_hour"]
-        named = [COLUMN[dimension] for dimension in dimensions if dimension is not None]
-        return [*named, *self.columns, *self.only]
+        return [*(COLUMN[dimension] for dimension in self.dimensions), *self.columns, *self.only]
 
 
 class Report(Strict):
@@ -219,6 +237,20 @@ class Report(Strict):
     def first_name(self) -> str:
         """The name under which it was first published. Ids in its workbooks are made from it, so they stay the same."""
         return self.names[0]
+
+    @property
+    def filtered(self) -> Dimension:
+        """The dimension by which people filter it."""
+        return FILTERED[self.group]
+
+    @property
+    def main_mart(self) -> str:
+        """The mart of its first sheet."""
+        return self.sheets[0].mart
+
+    def filters_hours(self, marts: Mapping[str, Mart]) -> bool:
+        """Whether people can filter it by opening hours: whether its main mart tells them apart."""
+        return COLUMN["open"] in marts[self.main_mart].columns
 
     @property
     def shows_contacts(self) -> bool:

@@ -1,6 +1,6 @@
 """Draws a customer's report of a week: as a page, a PDF, a picture or a table, by the ending of the file's name."""
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
@@ -12,7 +12,7 @@ from callmart.base.settings import Settings
 from callmart.declarations import captions, dbt_project, exposures, metrics
 from callmart.declarations.captions import Captions, Locale
 from callmart.declarations.dbt_project import Mart
-from callmart.declarations.exposures import COLUMN, TRENDS, Dimension, Report
+from callmart.declarations.exposures import Dimension, Report
 from callmart.declarations.metrics import Metric
 from callmart.reports import focus, html, paper, sheets, spreadsheet, values, weeks
 from callmart.reports.language import Language
@@ -21,6 +21,7 @@ from callmart.reports.reading import Customer, Unopened, reading
 from callmart.reports.scene import NOW, Scene
 from callmart.reports.weeks import Period, Week
 
+NOTHING: Mapping[Dimension, Collection[str]] = {}
 ENDINGS: Mapping[str, Callable[[Page], bytes]] = {
     ".html": html.render,
     ".pdf": paper.as_pdf,
@@ -66,21 +67,28 @@ def draw(
     week: Week | None = None,
     locale: Locale | None = None,
     *,
-    only: tuple[Dimension, Collection[str]] | None = None,
+    only: Mapping[Dimension, Collection[str]] = NOTHING,
     or_empty: bool = False,
 ) -> Page:
     """Draw a report of a week, by default the last one that is over, in the customer's language or another. `only` are
-    queues, agents or lines by what they are called: then it shows no others.
+    values of dimensions, such as queues by what they are called: then it shows no others.
 
-    Raises UserError if the contract does not open the report, and NoData if the customer has no data of that week,
-    unless the page may be empty.
+    Raises UserError if the contract does not open the report. Unless the page may be empty, it also does if no day of
+    the week is over, and NoData if the customer has no data of it.
     """
+    if "open" in only and not report.filters_hours(declared.marts):
+        raise UserError(
+            f"the report {report.name} does not tell opening hours apart: leave out --open or --closed"
+        )
     language = Language(locale or customer.locale)
     week = week or weeks.last_complete(customer.today)
     with reading(publisher, customer) as reader:
-        if only is not None:
-            reader.narrow(*only)
+        for dimension, words in only.items():
+            # People's choice counts for all sheets. Other columns are one mart's own, as a field is on Tableau.
+            reader.narrow(dimension, words, None if dimension == report.filtered else report.main_mart)
         period = weeks.counted(week, customer.today, reader.held_back)
+        if not period.has_begun and not or_empty:
+            raise UserError(f"{week} has no day that is over: name a week before it, or leave --week out")
         scene = Scene(reader, period, language, declared.marts, declared.metrics, declared.captions)
         drawn = [sheets.draw(scene, sheet) for sheet in report.sheets]
         if not report.is_opened_by(customer.option, customer.orders):
@@ -88,9 +96,10 @@ def draw(
         of_week = [section for section, sheet in zip(drawn, report.sheets, strict=True) if not sheet.is_trend]
         has_data = any(row.get(NOW, True) for section in of_week for row in section.records.rows)
         if not has_data and not or_empty:
-            raise NoData(_nothing(customer, week, reader.through))
+            raise NoData(_nothing(customer, week, reader.through, "open" in only))
         notices = list(_notices(scene, [day for day in reader.held_back if day in week.days]))
-        if not has_data or all(section.is_empty for section in of_week):
+        notices += _narrowed(scene, report, only)
+        if period.has_begun and (not has_data or all(section.is_empty for section in of_week)):
             notices.append(language.of(report.empty))
         return Page(
             name=report.name,
@@ -113,33 +122,32 @@ def draw(
             ],
             meanings=list(_meanings(scene, report).items()),
             words=_words(scene),
-            labels=_labels(scene, drawn),
         )
 
 
 def _words(scene: Scene) -> dict[str, str]:
-    """Words of ours, and what the dimensions are called."""
-    words = {
-        name: scene.language.say(name) for name in ("table", "meaning", "look", "page", "rows", "week_of")
-    }
-    for dimension, column in COLUMN.items():
-        shown = "agent" if dimension == "agent" else column  # not its key
-        words[dimension] = scene.captions.column(shown, scene.language.locale)
-    return words
+    """Words of ours."""
+    return {name: scene.language.say(name) for name in ("table", "meaning", "look", "page", "rows")}
 
 
-def _labels(scene: Scene, drawn: Sequence[Section]) -> dict[str, dict[str, str]]:
-    """What the named values of dimensions are called that the sheets show."""
-    rows = [row for section in drawn for row in section.records.rows]
-    return {
-        name: {row[name]: scene.label(dimension, row[name]) for row in rows if row.get(name) is not None}
-        for dimension, column in COLUMN.items()
-        if dimension not in ("day", "quarter_hour", *TRENDS)
-        for name in {dimension, column}  # a list has columns
-    }
+def _narrowed(scene: Scene, report: Report, only: Mapping[Dimension, Collection[str]]) -> Iterator[str]:
+    """That only some days or hours are shown, and in which sheets it is all the same."""
+    shown = [(dimension, words) for dimension, words in only.items() if dimension != report.filtered]
+    if not shown:
+        return
+    language = scene.language
+    for dimension, words in shown:
+        yield language.say("narrowed", words=language.listed([scene.label(dimension, one) for one in words]))
+    if others := [language.of(sheet.title) for sheet in report.sheets if sheet.mart != report.main_mart]:
+        yield language.say("not_narrowed", sheets=language.listed(others))
 
 
-def _nothing(customer: Customer, week: Week, through: date | None) -> str:
+def _nothing(customer: Customer, week: Week, through: date | None, is_narrowed: bool) -> str:
+    if is_narrowed:
+        return (
+            f"customer {customer.customer_id} has no data of {week} that counts as such: name another week, or see "
+            "whether the registry has its opening_hours"
+        )
     until = f": its data goes through {through}" if through else ""
     return f"customer {customer.customer_id} has no data of {week}{until}; name another week"
 
@@ -151,7 +159,7 @@ def _through(language: Language, week: Week, day: date | None) -> str:
 def _notices(scene: Scene, held_back: list[date]) -> Iterator[str]:
     language = scene.language
     if scene.period.is_going_on:
-        yield language.say("going_on")
+        yield language.say("going_on" if scene.period.has_begun else "just_begun")
     if held_back:
         yield language.say("held_back", days=language.listed([language.short(day) for day in held_back]))
 

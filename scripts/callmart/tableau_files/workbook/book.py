@@ -7,6 +7,7 @@ from uuid import NAMESPACE_URL, uuid5
 
 from lxml import etree
 
+from callmart.declarations import exposures
 from callmart.declarations.exposures import Report
 from callmart.tableau_files import tds
 from callmart.tableau_files.fields import Field, Part, Source
@@ -73,6 +74,14 @@ class Book:
         """Return a UUID in Tableau's form that is always the same for the same parts."""
         seed = "/".join(("callmart", self.published.content_url, self.report.first_name, *parts))
         return f"{{{str(uuid5(NAMESPACE_URL, seed)).upper()}}}"
+
+    @property
+    def choices(self) -> list[Field]:
+        """The fields by which people filter the report."""
+        marts = {mart.name: mart for mart in self.source.marts}
+        hours = self.source.name(self.report.main_mart, exposures.COLUMN["open"])
+        found = [self.source.filtered]
+        return [*found, self.source.fields[hours]] if self.report.filters_hours(marts) else found
 
     # -- fields ------------------------------------------------------------------------------------------------
 
