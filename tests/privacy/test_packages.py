@@ -43,6 +43,7 @@ NAMING = (
     f"naast {agent_of(NAMED, 2)}!",
     "020 123 45 67",
     "piet@een.example",
+    f"x{CONTACT.upper()}x",
 )
 FORMULA = "=1+1"
 
