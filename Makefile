@@ -41,7 +41,7 @@ test-days: .venv/installed-dev ## what goes by the day, on odd days: tests and s
 	    LD_PRELOAD=$(FAKETIME_LIBRARY) FAKETIME_DONT_FAKE_MONOTONIC=1 FAKETIME=$$(printf %+d $$shift) \
 	        $(BIN)/python -m pytest -m dated || exit 1; done
 
-test-external: .venv/installed-dev ## what needs Debian's PostgreSQL 17, systemd and mmdebstrap, or more packages
+test-external: .venv/installed-dev ## what needs Debian's PostgreSQL 17, systemd, mmdebstrap and age, or more packages
 	$(BIN)/python -m pytest -m external -n 0
 
 check: $(CHECKS) ## lint: Python, types, imports, SQL, and dbt with deprecations as errors

@@ -112,7 +112,9 @@ def test_the_next_build_computes_the_days_without_the_person(new: Callmart) -> N
 
 
 def test_who_objected_since_the_backup_is_left_out_again(old: Callmart, new: Callmart) -> None:
-    assert "store.agent_day" in tables_with(old, key(old, OBJECTOR)), "the control: there nothing was built since"
+    assert "store.agent_day" in tables_with(old, key(old, OBJECTOR)), (
+        "the control: there nothing was built since"
+    )
     assert tables_with(new, key(new, OBJECTOR)) == {"raw.event", "registry.agent"}
     assert new.rows("select name from registry.agent where agent_key = %s", key(new, OBJECTOR)) == [
         {"name": None}

@@ -64,6 +64,7 @@ LOOKS = {
     "access diff": [],
     "status": [],
     "privacy status": [],
+    "privacy report": ["--customer", "1001"],
     "privacy corrections": [],
     "dsn": ["--customer", "1001"],
     "report": ["traffic", "--customer", "1001", "--week", f"{YESTERDAY:%G-W%V}", "--out", "{folder}.csv"],

@@ -153,7 +153,7 @@ def test_nothing_is_found_again_and_what_comes_later_is_new(
     callmart: Callmart, customer: int, after: Counter[Any]
 ) -> None:
     with callmart.connect() as connection:
-        replayed = replaying.replay(connection, callmart.settings, lambda person: None)
+        replayed = replaying.replay(connection, callmart.settings, lambda *_: None)
     assert (replayed.customers, replayed.persons) == ((), 0)
     later = [row | {"occurred_at": at("09:00", 1).isoformat()} for row in call("c-20", "09:00", OTHER, BEN)]
     assert booked(callmart, customer, later)[0] == len(later)
@@ -184,7 +184,7 @@ def test_a_contact_who_was_erased_is_known_again_by_the_address(
 ) -> None:
     key, address = key_of(callmart, customer), "noor@example.org"
     made = [tombstone(secret_of(one), "contact", of_address(one, address)) for one in epochs(key)[:1]]
-    found: list[Person] = []
+    found: list[tuple[Person, str]] = []
     with callmart.connect() as connection:
         ledger.append(connection, callmart.settings, customer, "contact", UNTIL, {"contact": made}, 3)
         connection.execute(
@@ -192,9 +192,9 @@ def test_a_contact_who_was_erased_is_known_again_by_the_address(
             [customer, address],
         )
         connection.commit()
-        replaying.replay(connection, callmart.settings, found.append)
+        replaying.replay(connection, callmart.settings, lambda *one: found.append(one))
         connection.execute("delete from registry.contact where customer_id = %s", [customer])
-    assert [(one.kind, one.keys) for one in found] == [("contact", frozenset({of_address(key, address)}))]
+    assert [(one.kind, one.keys) for one, _ in found] == [("contact", frozenset({of_address(key, address)}))]
 
 
 def test_a_database_that_has_lost_the_secret_is_closed(

@@ -28,6 +28,7 @@ STAGES = [
     "expire",
     "months",
     "moved",
+    "packages",
     "land",
     "build",
     "validation",

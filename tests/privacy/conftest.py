@@ -1,15 +1,20 @@
 """The fixtures of tests of the register of requests."""
 
+import io
+import sys
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
 from callmart.access import logins
 from callmart.base.person import Work
+from callmart.cli import main
 from callmart.privacy import procedure
 from callmart_home import Callmart, MakeOnce
+from commands import use
 from erasures import deliver
-from requests_of_persons import APPROVERS_PASSWORD, Desk, choose_password
+from requests_of_persons import APPROVERS_PASSWORD, Command, Desk, Said, choose_password
 
 ONE, OTHER, GONE = 1, 2, 3
 REGISTRY = f"""
@@ -82,3 +87,22 @@ def work(home: Callmart) -> Iterator[Work]:
     """What places work with."""
     with home.connect() as connection, procedure.working(connection, home.settings) as work:
         yield work
+
+
+@pytest.fixture
+def command(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Iterator[Command]:
+    """The command in this process; `lines` are its standard input."""
+
+    def command(*arguments: object, lines: tuple[str, ...] = (), **changed: Any) -> Said:
+        wanted = desk.callmart.settings.model_copy(update={"backup_kept_days": 30} | changed)
+        use(wanted, monkeypatch)
+        monkeypatch.setattr(sys, "argv", ["callmart", "privacy", *map(str, arguments)])
+        monkeypatch.setattr(sys, "stdin", io.StringIO("".join(f"{line}\n" for line in lines)))
+        with pytest.raises(SystemExit) as end:
+            main.main()
+        return Said(int(end.value.code or 0), *capsys.readouterr())
+
+    yield command
+    desk.forget_all()

@@ -284,6 +284,7 @@ PLANTERS: dict[str, Planter] = {
     "extracts": lambda work: file(work, "extracts/1002/left.tdsx", zipped("a.tds", WORD.encode("utf-16-le"))),
     "drawn reports": lambda work: file(work, f"reports/{NAMED}/agents-2026-W01.html"),
     "outbox": lambda work: file(work, f"outbox/{NAMED}/2026-W01.agents.key.eml"),
+    "packages": lambda work: file(work, f"packages/{NAMED}/request-9.zip.age"),
     "tableau content": workbook,
     "tableau users": group,
     "emulator": lambda work: file(work, "emulator/files/left", zipped("a.twb", WORD.encode())),

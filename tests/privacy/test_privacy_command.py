@@ -2,10 +2,9 @@
 
 import io
 import sys
-from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 import typer
@@ -14,8 +13,7 @@ from callmart.base.errors import UserError
 from callmart.base.keys import fingerprint_of, key_file, new_key
 from callmart.cli import main, terminal
 from callmart.privacy import letters, places, register, subject
-from commands import use
-from requests_of_persons import APPROVERS_PASSWORD, HASH, PLAN, Desk
+from requests_of_persons import APPROVERS_PASSWORD, HASH, PLAN, Command, Desk, Said, mistake
 from rotations import rotate
 from today import TODAY
 
@@ -23,41 +21,6 @@ pytestmark = pytest.mark.dated
 
 ONE, OTHER, GONE = 1, 2, 3
 CONTACT, ANOTHERS = "p@een.example", "s@other.example"
-
-
-class Said(NamedTuple):
-    code: int
-    out: str
-    err: str
-
-
-Command = Callable[..., Said]
-
-
-@pytest.fixture
-def command(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Iterator[Command]:
-    """The command in this process; `lines` are its standard input."""
-
-    def command(*arguments: object, lines: tuple[str, ...] = (), **changed: Any) -> Said:
-        wanted = desk.callmart.settings.model_copy(update={"backup_kept_days": 30} | changed)
-        use(wanted, monkeypatch)
-        monkeypatch.setattr(sys, "argv", ["callmart", "privacy", *map(str, arguments)])
-        monkeypatch.setattr(sys, "stdin", io.StringIO("".join(f"{line}\n" for line in lines)))
-        with pytest.raises(SystemExit) as end:
-            main.main()
-        return Said(int(end.value.code or 0), *capsys.readouterr())
-
-    yield command
-    desk.forget_all()
-
-
-def mistake(said: Said) -> str:
-    """One sentence, and exit code 2."""
-    assert (said.code, said.out) == (2, ""), said
-    assert said.err.startswith("error: ") and said.err.count("\n") == 1, said.err
-    return said.err.removeprefix("error: ").rstrip("\n")
 
 
 def test_a_request_from_letter_to_answer(desk: Desk, command: Command, tmp_path: Path) -> None:

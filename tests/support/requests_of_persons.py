@@ -5,6 +5,7 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
+from typing import NamedTuple
 
 import psycopg
 import pytest
@@ -37,6 +38,22 @@ def choose_password(callmart: Callmart) -> None:
 def password_of(role: str) -> str | None:
     """The password of a login that has none in a file."""
     return APPROVERS_PASSWORD if role.endswith("_privacy_approver") else None
+
+
+class Said(NamedTuple):
+    code: int
+    out: str
+    err: str
+
+
+Command = Callable[..., Said]
+
+
+def mistake(said: Said) -> str:
+    """One sentence, and exit code 2."""
+    assert (said.code, said.out) == (2, ""), said
+    assert said.err.startswith("error: ") and said.err.count("\n") == 1, said.err
+    return said.err.removeprefix("error: ").rstrip("\n")
 
 
 @dataclass

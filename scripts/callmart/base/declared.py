@@ -1,7 +1,7 @@
 """Reads a YAML file of the project into a typed object. A mistake is one sentence with file, line, place and remedy."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -65,6 +65,21 @@ def _line_named(file: Path, place: str) -> int:
             (number for number, text in enumerate(lines[line - 1 :], line) if pattern.match(text)), line
         )
     return line
+
+
+def fill(file: Path, command: str, parts: Mapping[str, str]) -> None:
+    """Write the parts of a page that are generated, each between its two markers, which name the command that does it.
+    Raises UserError if one is missing.
+    """
+    text = file.read_text(encoding="utf-8")
+    for what, content in parts.items():
+        begin, end = f"<!-- {what}, written by {command} -->\n", f"<!-- end of {what} -->\n"
+        before, _, rest = text.partition(begin)
+        _, found, after = rest.partition(end)
+        if not found:
+            raise wrong(file, f"the {what}", f"put `{begin.strip()}` and `{end.strip()}` around them")
+        text = f"{before}{begin}\n{content}\n{end}{after}"
+    file.write_text(text, encoding="utf-8")
 
 
 def in_project(file: Path) -> str:

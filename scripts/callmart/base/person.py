@@ -30,6 +30,18 @@ class Person:
     named: frozenset[str] = field(default=frozenset(), repr=False)
 
 
+class Seal(Protocol):
+    """How a package for a person is encrypted (privacy/sealing.py)."""
+
+    @property
+    def how(self) -> str:
+        """As evidence says it."""
+
+    @property
+    def seal(self) -> Callable[[bytes], bytes]:
+        """What encrypts."""
+
+
 @dataclass
 class Work:
     """What a place works with. The owner's connection is in no transaction; a place begins its own, or commits."""
@@ -38,6 +50,7 @@ class Work:
     settings: Settings
     tableau: Callable[[], Any]  # the signed-in server; connects when it is first asked for
     needles: Needles = field(default_factory=lambda: Needles(()))  # what may be left nowhere of the person
+    seal: Seal | None = None  # for a package, if one is made
 
 
 @dataclass(frozen=True)

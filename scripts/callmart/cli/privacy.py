@@ -30,6 +30,7 @@ from callmart.cli.requests_shown import (
     print_cells,
     print_corrections,
     print_counts,
+    print_kept,
     print_plan,
     print_proof,
     print_requests,
@@ -41,6 +42,7 @@ from callmart.database.ledger import Lost
 from callmart.privacy import places, register
 from callmart.privacy.procedure import Procedure
 from callmart.privacy.register import Request
+from callmart.privacy.sealing import Seal
 
 app = typer.Typer(
     help="The requests of persons, from letter to answer: docs/privacy.md.", no_args_is_help=True
@@ -237,12 +239,23 @@ def plan(
 
 
 @app.command()
-def do(number: Number) -> None:
+def do(
+    number: Number,
+    public_key: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Of an access or portability: the public key (age or SSH) of who asked. Without it the package gets a "
+            "passphrase.",
+        ),
+    ] = None,
+) -> None:
     """Do what was planned and approved. After a crash it goes on."""
-    from callmart.privacy import procedure
+    from callmart.privacy import packages, procedure
 
     with _officer() as (owner, officer), progress() as on_step:
         found = register.request(officer, number)
+        seal = _seal(found, public_key)
         key, person, _ = _person(owner, officer, found, found.until)
         doing = _procedure(owner, found, key)
         finished = count(1)
@@ -256,12 +269,34 @@ def do(number: Number) -> None:
 
         begin = partial(register.begin_doing, officer, number)
         with _blocking(officer, number), procedure.working(owner, settings()) as work:
+            work.seal = seal
             doing.do(work, person, key, number, begin, control, note)
         evidence = register.evidence(officer, number)
     print_counts(evidence, "control", "treat")
+    if seal:
+        out.print(f"package: {packages.path(settings(), found.customer_id, number)}", soft_wrap=True)
+    if seal and seal.passphrase:
+        out.print(
+            f"passphrase: {seal.passphrase}\ntell it to the contact by another way than the package, now: nobody can "
+            "show it again",
+            soft_wrap=True,
+        )
     out.print(
         f"request {number}: everything is treated; `callmart privacy prove {number}` is next", soft_wrap=True
     )
+
+
+def _seal(found: Request, public_key: Path | None) -> Seal | None:
+    """How the package of a request is encrypted; None if the right makes none."""
+    from callmart.privacy import sealing
+
+    if found.asked_right in ("access", "portability"):
+        return sealing.to_key(public_key) if public_key else sealing.with_passphrase()
+    if public_key:
+        raise UserError(
+            f"request {found.number} is for {found.asked_right}, which makes no package: leave out --public-key"
+        )
+    return None
 
 
 @app.command()
@@ -378,13 +413,15 @@ def answer(
     file: Annotated[Path | None, typer.Option("--out", help="Write the letter to this file.")] = None,
 ) -> None:
     """Write the letter that answers a request, and record that it was answered. Again, it only writes the letter."""
-    from callmart.privacy import letters
+    from callmart.privacy import letters, packages
 
     with _officer() as (owner, officer):
         found = register.request(officer, number)
         if found.answered_at is None:
             # What is missing for the letter is said before the answer is recorded.
             letters.backups_gone(settings(), found)
+            if found.asked_right in ("access", "portability") and found.state == "proving":
+                packages.require(settings(), found.customer_id, number)
             register.answer(officer, number)
             found = register.request(officer, number)
         letter = letters.answer(owner, settings(), found, register.evidence(officer, number))
@@ -410,11 +447,12 @@ def refuse(
     ],
 ) -> None:
     """Refuse a request before anything is erased. Whether it is right is the customer's to judge, not ours."""
-    from callmart.privacy import kept
+    from callmart.privacy import kept, packages
 
     with _officer() as (_, officer):
         register.refuse(officer, number, because.replace("-", " "))
         kept.forget(settings().home, number)
+        packages.forget(settings(), number)
     out.print(
         f"request {number}: refused; write to the contact why (docs/privacy.md has the letter)",
         soft_wrap=True,
@@ -432,11 +470,33 @@ def close(
     ] = None,
 ) -> None:
     """Close a request that was answered."""
+    from callmart.privacy import packages
+
     with _officer() as (_, officer):
         for place in attested or ():
             register.attest(officer, number, place)
         register.close(officer, number)
+        packages.forget(settings(), number)
     out.print(f"request {number}: closed; the register keeps it for five years")
+
+
+@app.command()
+def report(customer: Customer, as_json: Json = False) -> None:
+    """Show what is kept of a customer, of whom, and every request of theirs: in counts."""
+    from callmart.privacy import reporting
+
+    with looking() as connection:
+        kept = reporting.kept(connection, settings(), customer)
+        requests = [one for one in register.requests(connection) if one.customer_id == customer]
+    if as_json:
+        document = {"kept": list(map(asdict, kept)), "requests": list(map(asdict, requests))}
+        print(json.dumps(document, default=lambda moment: moment.isoformat()))
+        return
+    print_kept(kept)
+    if requests:
+        print_requests(requests)
+    else:
+        out.print("no requests")
 
 
 @app.command()

@@ -10,6 +10,7 @@ from callmart.base.settings import settings
 from callmart.cli.terminal import out, plain
 from callmart.land.places import Cell
 from callmart.privacy.register import Correction, Evidence, Request
+from callmart.privacy.reporting import Kept
 
 _OF_PROOF = ("left", "to_attest")  # the counts of a proof that are not of what was looked at
 
@@ -105,6 +106,16 @@ def print_proof(evidence: Sequence[Evidence]) -> None:
     out.print(table)
 
 
+def print_kept(kept: Sequence[Kept]) -> None:
+    """Print what is kept of a customer, and of whom: a row per table."""
+    table = _table("table", "what", "rows", "of whom", "from", "to", "kept")
+    for one in kept:
+        whom = ", ".join(f"{counted:,} {what}" for what, counted in one.persons.items())
+        days = ("" if day is None else str(day) for day in (one.first, one.last))
+        table.add_row(one.table, plain(one.caption), f"{one.rows:,}", whom or "nobody", *days, one.kept)
+    out.print(table)
+
+
 def colour(one: Request) -> str:
     """The colour of the days that are left."""
     if one.warning is None:
@@ -116,6 +127,6 @@ def _table(*columns: str) -> Table:
     """A table without a frame; columns of numbers stand on the right."""
     table = Table(box=box.SIMPLE_HEAD, header_style="bold", show_edge=False)
     for column in columns:
-        numeric = column in ("request", "customer", "count", "left", "days", "a person attests")
+        numeric = column in ("request", "customer", "rows", "count", "left", "days", "a person attests")
         table.add_column(column, justify="right" if numeric else "left", overflow="fold")
     return table

@@ -87,17 +87,7 @@ def _ratio(metric: Metric) -> Iterator[str]:
 
 def write(file: Path, marts: Iterable[Mart], metrics: Iterable[Metric]) -> None:
     """Write the marts and the ratios into the file, each between its two markers. UserError if a marker is missing."""
-    text = file.read_text(encoding="utf-8")
-    for what, content in (("marts", of_marts(marts)), ("ratios", of_ratios(metrics))):
-        begin, end = f"<!-- {what}, written by {COMMAND} -->\n", f"<!-- end of {what} -->\n"
-        before, _, rest = text.partition(begin)
-        _, found, after = rest.partition(end)
-        if not found:
-            raise declared.wrong(
-                file, f"the {what}", f"put `{begin.strip()}` and `{end.strip()}` around them"
-            )
-        text = f"{before}{begin}\n{content}\n{end}{after}"
-    file.write_text(text, encoding="utf-8")
+    declared.fill(file, COMMAND, {"marts": of_marts(marts), "ratios": of_ratios(metrics)})
 
 
 if __name__ == "__main__":

@@ -31,7 +31,7 @@ from callmart.land.gate import Defaults
 from callmart.mailing import mailing
 from callmart.opening import opening
 from callmart.operations.record import DONE, FAILED, INTERRUPTED, PROBLEMS, Record
-from callmart.privacy import embedded, rotating
+from callmart.privacy import embedded, packages, rotating
 from callmart.publish import publishing, tableau
 from callmart.retention import expire, remove
 from callmart.upgrade import upgrading
@@ -251,12 +251,14 @@ def follow_calendar(
     record: Record | None = None,
 ) -> None:
     """Do what the date asks for: remove what is too old, make the months ahead, delete the moved raw files whose last
-    day has passed. An error in one stops neither the others nor the run.
+    day has passed, and the packages for persons that are two weeks old. An error in one stops neither the others nor
+    the run.
     """
     arguments = (connection, settings, ran, on_step, record)
     _attempt("expire", _expire, "the expiry broke off", "run `callmart expire` to finish it", *arguments)
     _attempt("months", _make_months, "the months ahead were not made", AGAIN, *arguments)
     _attempt("moved", _remove_moved, "the removal of raw files that were moved broke off", AGAIN, *arguments)
+    _attempt("packages", _remove_packages, "the removal of packages for persons broke off", AGAIN, *arguments)
 
 
 def _expire(connection: psycopg.Connection, settings: Settings, ran: Ran, on_step: OnStep) -> None:
@@ -288,6 +290,11 @@ def _remove_moved(connection: psycopg.Connection, settings: Settings, ran: Ran, 
                 " values ('raw files removed', jsonb_build_object('before', %s::date, 'files', %s::bigint))",
                 [today, removed],
             )
+    connection.commit()
+
+
+def _remove_packages(connection: psycopg.Connection, settings: Settings, ran: Ran, on_step: OnStep) -> None:
+    ran.expired += packages.tidy(connection, settings, clock.today(connection, settings))
     connection.commit()
 
 

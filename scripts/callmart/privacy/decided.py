@@ -53,6 +53,7 @@ DECIDED: Mapping[str, Cells] = {
     "outbox": _all(
         "written anew", "all of the customer's mails are removed; those that went out are elsewhere"
     ),
+    "packages": _all("erased", "what was made for a request of the person is removed"),
     "tableau content": Cells(
         "written anew",
         "written anew",
@@ -108,6 +109,7 @@ LEFT_OUT: Mapping[str, LeftOut] = {
         "written anew", "all of the customer's are removed, and drawn when somebody asks"
     ),
     "outbox": LeftOut("written anew", "all of the customer's mails are removed; those that went out stay"),
+    "packages": LeftOut("stays", "who asked for the own data gets it all the same"),
     "tableau content": LeftOut("written anew", "it has the rows of the marts"),
     "tableau users": LeftOut("stays", "an account is no report"),
     "emulator": LeftOut("written anew", "its database keeps what is deleted until then"),
@@ -137,6 +139,55 @@ def table_of_left_out() -> Iterator[str]:
         yield f"| {place} | {one.decision} | {one.why} |"
 
 
+# What a package for a person has of a place, whatever kind of person it is. in it: the person's rows. a copy: what is
+# there is in the package from another place. nobody: nobody is there who could ask. the customer's: callmart doesn't
+# have it.
+InPackage = Literal["in it", "a copy", "nobody", "the customer's"]
+
+
+class Packed(NamedTuple):
+    """The decision for a place, and why."""
+
+    decision: InPackage
+    why: str
+
+
+PACKED: Mapping[str, Packed] = {
+    "doorway": Packed("a copy", "a file is there only while it lands"),
+    "build": Packed("a copy", "computed from the events"),
+    "events": Packed("in it", "what the telephone system told"),
+    "registry": Packed("in it", "ids, names and addresses"),
+    "marts": Packed("in it", "agents, and the calls of callers"),
+    "extracts": Packed("a copy", "they have the rows of the marts"),
+    "drawn reports": Packed("a copy", "they have the rows of the marts"),
+    "outbox": Packed("a copy", "reports, and the address of the recipient"),
+    "packages": Packed("a copy", "the rows of an earlier day"),
+    "tableau content": Packed("a copy", "it has the rows of the marts"),
+    "tableau users": Packed("a copy", "they have the addresses of the registry"),
+    "emulator": Packed("a copy", "as on Tableau"),
+    "registry of customers": Packed("nobody", "names of customers, queues and lines"),
+    "landed files": Packed("nobody", "keys and counts of files"),
+    "usage": Packed("nobody", "counts over all customers"),
+    "books": Packed("nobody", "days, counts and codes; our own staff"),
+    "register": Packed("in it", "the requests about the person, and those that the person made"),
+    "checks and logs": Packed("nobody", "counts and code"),
+    "keys and secrets": Packed("nobody", "keys, passwords, and salted digests"),
+    "demo": Packed("nobody", "made-up events"),
+    "temporary files": Packed("a copy", "what a process that was killed has left of Tableau's"),
+    "registry file": Packed("a copy", "what the registry has"),
+    "elsewhere": Packed("the customer's", "the telephone system, mails and downloads; the letter says so"),
+    "server files": Packed("a copy", "the bytes of the tables"),
+}
+
+
+def table_of_packages() -> Iterator[str]:
+    """The table of what a package has, in Markdown."""
+    yield "| place | in a package | why |"
+    yield "| --- | --- | --- |"
+    for place, one in PACKED.items():
+        yield f"| {place} | {one.decision} | {one.why} |"
+
+
 def table() -> Iterator[str]:
     """The table in Markdown."""
     yield f"| place | {' | '.join(get_args(Kind))} | why |"
@@ -147,20 +198,13 @@ def table() -> Iterator[str]:
 
 def write(file: Path) -> None:
     """Write the tables into the file, each between its markers. Raises UserError if one is missing."""
-    for name, lines in (
-        ("rights", rights.table()),
-        ("places", table()),
-        ("left out", table_of_left_out()),
-    ):
-        begin, end = f"<!-- {name}, written by {COMMAND} -->\n", f"<!-- end of {name} -->\n"
-        before, _, rest = file.read_text(encoding="utf-8").partition(begin)
-        _, found, after = rest.partition(end)
-        if not found:
-            raise declared.wrong(
-                file, f"the {name}", f"put `{begin.strip()}` and `{end.strip()}` around them"
-            )
-        content = "\n".join(lines)
-        file.write_text(f"{before}{begin}\n{content}\n\n{end}{after}", encoding="utf-8")
+    tables = {
+        "rights": rights.table(),
+        "places": table(),
+        "left out": table_of_left_out(),
+        "packages": table_of_packages(),
+    }
+    declared.fill(file, COMMAND, {name: "\n".join([*lines, ""]) for name, lines in tables.items()})
 
 
 if __name__ == "__main__":

@@ -47,6 +47,9 @@ PLACES = {
     "extracts": Words("de bestanden voor Tableau", "the files for Tableau"),
     "drawn reports": Words("de getekende rapporten", "the drawn reports"),
     "outbox": Words("mails die nog niet verstuurd zijn", "mails that have not gone out yet"),
+    "packages": Words(
+        "de pakketten die voor verzoeken zijn gemaakt", "the packages that were made for requests"
+    ),
     "tableau content": Words(
         "Tableau: gegevensbronnen, werkmappen en oude versies daarvan",
         "Tableau: data sources, workbooks, and their revisions",
@@ -107,6 +110,7 @@ def answer(
         request=request,
         customer=name,
         lines=list(_lines(evidence, locale)),
+        has_passphrase=any("with a passphrase" in one.counts for one in evidence),
         day=lambda moment: _day(moment, settings, locale),
         until=end and (end - timedelta(seconds=1)).astimezone(ZoneInfo(zone)).date(),
         entry=ledger.last(settings),

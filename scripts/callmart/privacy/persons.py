@@ -55,8 +55,8 @@ def _agent(
     found = connection.execute(
         SQL["of_agents"], {"customer": customer_id, "keys": sorted(keys), "until": until}
     ).fetchall()
-    rows = _rows(connection, customer_id)
-    others = {plain(row.name) for row in rows if row.table == "agent" and row.name and row.key not in keys}
+    rows = registered(connection, customer_id)
+    others = {plain(row.name) for row in rows if row.whom == "agent" and row.name and row.key not in keys}
     names = {name for _, name, _, _ in found if name and plain(name) not in others}
     emails = {email for *_, email, _ in found if email}
     stays = any(stays for *_, stays in found)
@@ -75,10 +75,10 @@ def _addressed(
     connection: psycopg.Connection, key: bytes, customer_id: int, kind: Kind, address: str, until: datetime
 ) -> Person:
     """A contact or recipient, who is both as far as the address goes."""
-    rows = _rows(connection, customer_id)
+    rows = registered(connection, customer_id)
     own = [row for row in rows if row.is_one_of({address})]
     # An agent or another contact of this name keeps it.
-    others = {plain(row.name) for row in rows if row.name and (row not in own or row.table == "agent")}
+    others = {plain(row.name) for row in rows if row.name and (row not in own or row.whom == "agent")}
     names = {row.name for row in own if row.name and plain(row.name) not in others}
     addresses = frozenset(row.email for row in own if row.email)
     return Person(
@@ -88,11 +88,12 @@ def _addressed(
     )  # fmt: skip
 
 
-class _Row(NamedTuple):
+class Registered(NamedTuple):
     """Whom the registry names: an agent, a contact or a recipient."""
 
-    table: str
-    key: str | None
+    whom: Kind
+    key: str | None  # of an agent, as the id
+    id: str | None
     name: str | None
     email: str | None
 
@@ -106,8 +107,9 @@ class _Row(NamedTuple):
         return self.email is not None and plain(self.email) in set(map(plain, addresses))
 
 
-def _rows(connection: psycopg.Connection, customer_id: int) -> list[_Row]:
-    return [_Row(*row) for row in connection.execute(SQL["rows"], {"customer": customer_id})]
+def registered(connection: psycopg.Connection, customer_id: int) -> list[Registered]:
+    """All whom the registry of a customer names."""
+    return [Registered(*row) for row in connection.execute(SQL["rows"], {"customer": customer_id})]
 
 
 def _by_address(key: bytes, addresses: Collection[str]) -> set[str]:
@@ -136,7 +138,7 @@ def others(connection: psycopg.Connection, person: Person, ids: Sequence[str]) -
     """Agents who may be the same person: the contact says which are."""
     if person.kind != "agent":
         return []
-    agents = [row for row in _rows(connection, person.customer_id) if row.table == "agent"]
+    agents = [row for row in registered(connection, person.customer_id) if row.whom == "agent"]
     own = {word for row in agents if row.key in person.keys for word in row.words}
     alike = [row.key for row in agents if own & row.words]
     parameters = {

@@ -14,6 +14,7 @@ where a.customer_id = %(customer)s and a.agent_key = any(%(keys)s);
 select
     'agent',
     agent_key,
+    agent,
     name,
     email
 from registry.agent
@@ -22,6 +23,7 @@ union all
 select
     'contact',
     null,
+    null,
     name,
     email
 from registry.contact
@@ -29,6 +31,7 @@ where customer_id = %(customer)s
 union all
 select
     'recipient',
+    null,
     null,
     null,
     email

@@ -20,6 +20,7 @@ from callmart.land.places import Doorway, Events
 from callmart.mailing.places import Outbox
 from callmart.opening.places import Computed, Marts
 from callmart.privacy import embedded
+from callmart.privacy.packages import Packages
 from callmart.publish import site
 from callmart.publish.places import Content, Emulated, Members
 from callmart.registry.places import Customers, Persons
@@ -103,6 +104,7 @@ PLACES: tuple[Place, ...] = (
     Extracts(),
     Pages(),
     Outbox(),
+    Packages(),
     Content(),
     Members(),
     Emulated(),

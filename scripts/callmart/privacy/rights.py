@@ -4,12 +4,14 @@ from collections.abc import Mapping
 
 from callmart.base.errors import UserError
 from callmart.base.rights import Right
-from callmart.privacy import erasing, lifting, objecting, renaming, withdrawing
+from callmart.privacy import disclosing, erasing, lifting, objecting, renaming, withdrawing
 from callmart.privacy.procedure import Procedure
 from callmart.privacy.register import Request
 
 PROCEDURES: Mapping[Right, Procedure] = {
     "erasure": erasing,
+    "access": disclosing,
+    "portability": disclosing,
     "rectification": renaming,  # of a name; whose events are: correcting.Correction
     "objection": objecting,
     "restriction": objecting,

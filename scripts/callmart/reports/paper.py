@@ -18,18 +18,22 @@ SHARPNESS = 144  # pixels per inch of a picture
 
 def as_pdf(page: Page) -> bytes:
     """Return the PDF. The same page gives the same bytes."""
-    return bytes(_compile(page, "pdf", "a4"))
+    return _compile(page, "pdf", "a4")
 
 
 def as_png(page: Page, sharpness: float = SHARPNESS) -> bytes:
     """Return the picture, as wide as A4 and as long as the report."""
-    return bytes(_compile(page, "png", "long", sharpness))
+    return _compile(page, "png", "long", sharpness)
 
 
-def _compile(page: Page, form: Literal["pdf", "png"], paper: str, sharpness: float = SHARPNESS) -> Any:
-    compiler, layout = _compiler()
-    inputs = {"page": json.dumps(page, default=_shown), "paper": paper}
-    return compiler.compile(input=layout, format=form, ppi=sharpness, sys_inputs=inputs)
+def typeset(layout: bytes, form: Literal["pdf", "png"], sharpness: float = SHARPNESS, **inputs: str) -> bytes:
+    """Return what a layout makes of its inputs, in our fonts and no others."""
+    made: Any = _compiler().compile(input=layout, format=form, ppi=sharpness, sys_inputs=inputs)
+    return bytes(made)
+
+
+def _compile(page: Page, form: Literal["pdf", "png"], paper: str, sharpness: float = SHARPNESS) -> bytes:
+    return typeset(_layout(), form, sharpness, page=json.dumps(page, default=_shown), paper=paper)
 
 
 def _shown(part: Any) -> dict[str, Any]:
@@ -38,10 +42,14 @@ def _shown(part: Any) -> dict[str, Any]:
 
 
 @cache
-def _compiler() -> tuple[typst.Compiler, bytes]:
-    """The typesetter with its font, and the layout. No other font is used: a page looks the same on every machine."""
+def _layout() -> bytes:
+    return files("callmart.reports").joinpath("paper.typ").read_bytes()
+
+
+@cache
+def _compiler() -> typst.Compiler:
+    """The typesetter with its font. No other font is used: a page looks the same on every machine."""
     fonts = typst.Fonts(include_system_fonts=False, include_embedded_fonts=False, font_paths=[str(FONTS)])
     if FONT not in fonts.families():
         raise UserError(f"the font {FONT} is missing: bring its files back into {FONTS}")
-    layout = files("callmart.reports").joinpath("paper.typ").read_bytes()
-    return typst.Compiler(font_paths=fonts, ignore_system_fonts=True), layout
+    return typst.Compiler(font_paths=fonts, ignore_system_fonts=True)

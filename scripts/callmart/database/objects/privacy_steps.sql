@@ -141,16 +141,18 @@ end
 $$;
 
 -- Record a plan, up to a moment. What it found in each place is evidence, and comes afterwards. An earlier plan and its
--- approval no longer count. As long as nothing was erased, one can plan again.
+-- approval no longer count. As long as nothing stands in the ledger, one can plan again.
 create or replace function privacy.note_plan(asked integer, hash text, until timestamptz) returns void
 language plpgsql
 security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    request privacy.request := privacy.take(asked, 'identified', 'planned', 'approved', 'executing');
+    request privacy.request := privacy.take(
+        asked, 'identified', 'planned', 'approved', 'executing', 'proving'
+    );
 begin
-    if request.state = 'executing' and privacy.is_in_ledger(request) then
+    if request.state in ('executing', 'proving') and privacy.is_in_ledger(request) then
         perform privacy.out_of_turn(request);
     end if;
     if privacy.is_held(request) then

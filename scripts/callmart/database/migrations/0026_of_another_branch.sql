@@ -1,2 +1,0 @@
--- Another branch has number 26.
-select 1;

@@ -1,0 +1,193 @@
+"""The folder of packages, CALLMART_HOME/packages: a folder per customer, in it a package per request, encrypted.
+
+Beside each is a note that says whose it is, in tombstones of the person's keys. So an erasure finds a package that
+nobody here can read any more. A package goes after two weeks, when its request ends, and with its customer.
+"""
+
+import hmac
+from collections.abc import Iterable, Iterator
+from datetime import date, timedelta
+from hashlib import sha256
+from pathlib import Path
+from typing import cast
+
+import psycopg
+from pydantic import ValidationError
+
+from callmart.base import disk
+from callmart.base.errors import UserError
+from callmart.base.keys import fingerprint_of, secret_file
+from callmart.base.person import Blocked, Counts, Person, Proof, Work
+from callmart.base.settings import Settings
+from callmart.base.strict import Listed, Strict
+from callmart.database.tombstones import Kind, secret_of, tombstone
+from callmart.privacy.subject import customer_key
+
+KEPT_DAYS = 14
+_FOLDER = "packages"
+
+
+class Note(Strict):
+    """What is known of a package without opening it."""
+
+    request: int
+    customer_id: int
+    written: str  # the day
+    key: str  # the fingerprint of the customer's key, with which the rest was made
+    whose: Listed[str]  # tombstones of the person's keys
+    content: str  # a keyed digest of what was encrypted
+    sealed: str  # the digest of the file
+
+
+def folder(settings: Settings) -> Path:
+    """The folder of all packages."""
+    return settings.home / _FOLDER
+
+
+def path(settings: Settings, customer_id: int, request: int) -> Path:
+    """The package of a request."""
+    return folder(settings) / str(customer_id) / f"request-{request}.zip.age"
+
+
+def tombstones(key: bytes, pseudonyms: Iterable[tuple[Kind, str]]) -> set[str]:
+    """What the notes have of somebody, of whom these are the pseudonyms."""
+    secret = secret_of(key)
+    return {tombstone(secret, kind, pseudonym) for kind, pseudonym in pseudonyms}
+
+
+def write(
+    settings: Settings, key: bytes, customer_id: int, request: int, today: date, whose: set[str],
+    content: bytes, sealed: bytes,
+) -> Path:  # fmt: skip
+    """Write a package and its note. The note comes first: a package without one would be nobody's."""
+    file = path(settings, customer_id, request)
+    file.unlink(missing_ok=True)
+    note = Note(
+        request=request, customer_id=customer_id, written=str(today), key=fingerprint_of(key),
+        whose=tuple(sorted(whose)), content=_digest(key, content), sealed=sha256(sealed).hexdigest(),
+    )  # fmt: skip
+    secret_file(_note_of(file), note.model_dump_json())
+    secret_file(file, sealed)
+    for one in (_note_of(file), file, file.parent):
+        disk.sync(one)
+    return file
+
+
+def holds(settings: Settings, key: bytes, customer_id: int, request: int, content: bytes) -> bool:
+    """Whether the package of a request is there, as it was written, and has just this content."""
+    file = path(settings, customer_id, request)
+    note = _read(_note_of(file))
+    return (
+        note is not None
+        and file.is_file()
+        and note.sealed == sha256(file.read_bytes()).hexdigest()
+        and hmac.compare_digest(note.content, _digest(key, content))
+    )
+
+
+def require(settings: Settings, customer_id: int, request: int) -> None:
+    """Raise UserError if the package of a request is not there any more."""
+    if not path(settings, customer_id, request).is_file():
+        raise UserError(
+            f"the package of request {request} is gone, as it is kept for {KEPT_DAYS} days: make it again with "
+            f"`callmart privacy do {request}`, then prove it"
+        )
+
+
+def forget(settings: Settings, request: int) -> None:
+    """Remove the package of a request, if there is one."""
+    for left in folder(settings).glob(f"*/request-{request}.*"):
+        left.unlink()
+    _tidy_folders(settings)
+
+
+def tidy(connection: psycopg.Connection, settings: Settings, today: date) -> int:
+    """Remove the packages that are too old, and those of customers who have left. Returns how many."""
+    known = {
+        known
+        for (known,) in connection.execute(
+            "select customer_id from registry.customer where key_fingerprint is not null"
+        )
+    }
+    oldest = str(today - timedelta(days=KEPT_DAYS))
+    removed = 0
+    for file in list(disk.files(folder(settings))):
+        note = _read(_note_of(file))
+        # What has no note was left by a kill.
+        if note is None or note.written <= oldest or note.customer_id not in known:
+            file.unlink()
+            removed += file.suffix == ".age"
+    _tidy_folders(settings)
+    return removed
+
+
+def _tidy_folders(settings: Settings) -> None:
+    for left in folder(settings).glob("*"):
+        if left.is_dir() and not any(left.iterdir()):
+            left.rmdir()
+
+
+def _note_of(file: Path) -> Path:
+    return file.with_name(f"{file.name.partition('.')[0]}.json")
+
+
+def _read(note: Path) -> Note | None:
+    try:
+        return Note.model_validate_json(note.read_bytes())
+    except FileNotFoundError:
+        return None
+    except ValidationError:
+        raise UserError(f"{note} is no note of a package: remove it, and the package beside it") from None
+
+
+def _digest(key: bytes, content: bytes) -> str:
+    return hmac.digest(key, b"package:" + sha256(content).digest(), "sha256").hex()
+
+
+class Packages:
+    """The packages that were made for requests of the person."""
+
+    name = "packages"
+    tables = ()
+    paths = (f"{_FOLDER}/*/request-#.zip.age*", f"{_FOLDER}/*/request-#.json*")  # each with its draft
+    contents = ()
+
+    def find(self, work: Work, person: Person) -> Counts:
+        """Count them."""
+        return +Counts(packages=len(list(_of(work, person))))
+
+    def treat(self, work: Work, person: Person) -> Counts:
+        """Remove them, with their notes."""
+        found = list(_of(work, person))
+        for note in found:
+            forget(work.settings, note.request)
+        return +Counts(packages=len(found))
+
+    def prove(self, work: Work, person: Person) -> Proof:
+        """See that none is left, and search all notes."""
+        searched, left = Counts(), self.find(work, person)
+        for file in disk.files(folder(work.settings)):
+            searched["files"] += 1
+            left["files"] += bool(work.needles.in_file(file))
+        return Proof(searched, +left)
+
+
+def _of(work: Work, person: Person) -> Iterator[Note]:
+    notes = list((folder(work.settings) / str(person.customer_id)).glob("*.json"))
+    if not notes:
+        return
+    key = customer_key(work.connection, work.settings, person.customer_id)
+    work.connection.rollback()
+    if key is None:
+        raise Blocked("failed", f"customer {person.customer_id} has packages and no key: run `callmart run`")
+    named = [one.partition(":") for one in person.named]
+    pseudonyms: list[tuple[Kind, str]] = [
+        *((person.kind, one) for one in person.keys),
+        *((cast(Kind, kind), pseudonym) for kind, _, pseudonym in named),
+    ]
+    own = tombstones(key, pseudonyms)
+    for file in notes:
+        note = _read(file)
+        # Of what was made with a former key nobody knows whose it is.
+        if note and (own & set(note.whose) or note.key != fingerprint_of(key)):
+            yield note
