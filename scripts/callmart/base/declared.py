@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable
+from copy import deepcopy
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -11,7 +12,7 @@ from ruamel.yaml import YAML
 from callmart.base import yaml_file
 from callmart.base.errors import UserError
 from callmart.base.settings import PROJECT
-from callmart.base.strict import Strict, beneath, first_mistake, line_of
+from callmart.base.strict import Mistake, Strict, beneath, first_mistake, line_of, mistakes, sentence
 
 Name = Annotated[str, Field(pattern="^[a-z_][a-z_0-9]*$")]
 Text = Annotated[str, Field(min_length=1, pattern=r"\S")]
@@ -46,6 +47,57 @@ def read(file: Path, kind: type[Declared]) -> Declared:
     with_lines = yaml_file.load(file, name, absent, YAML())
     place = named(document, mistake.place)
     raise UserError(mistake.sentence(name, line_of(with_lines, mistake.place), place))
+
+
+def examine(file: Path, kind: type[Declared]) -> tuple[Declared | None, list[UserError]]:
+    """Return what the file declares as far as it is right, and all mistakes in it, as `read` would say them.
+
+    What is right is without unknown keys and without wrong entries of the outermost lists; None if that is not enough.
+    """
+    name = in_project(file)
+    try:
+        document = yaml_file.load(file, name, "restore it from the repository", YAML())
+    except UserError as mistake:
+        return None, [mistake]
+    found, mistakes = right_part(document, kind)
+    return found, [at(name, document, mistake) for mistake in mistakes]
+
+
+def at(name: str, document: Any, mistake: Mistake) -> UserError:
+    """The error for a mistake in a document with lines. Messages call its file `name`."""
+    line = line_of(document, mistake.place)
+    return UserError(sentence(name, line, named(document, mistake.place), mistake.remedy))
+
+
+def right_part(document: Any, kind: type[Declared]) -> tuple[Declared | None, list[Mistake]]:
+    """What is right in a document, and all mistakes. First the unknown keys are left out, because they hide others, then
+    the wrong entries of the outermost lists.
+    """
+    found: list[Mistake] = []
+    document = deepcopy(document)
+    while True:
+        try:
+            return kind.model_validate(document), found
+        except ValidationError as error:
+            new = mistakes(error, kind)
+        found += [one for one in new if one not in found]
+        if not _leave_out(document, new):
+            return None, found
+
+
+def _leave_out(document: Any, mistakes: list[Mistake]) -> bool:
+    """Leave out what is wrong in a document. Returns whether something is left to look at again."""
+    if unknown := [one.place for one in mistakes if one.is_unknown_key]:
+        for *above, key in unknown:
+            entries = document
+            for part in above:
+                entries = beneath(entries, part)[part]
+            del beneath(entries, key)[key]
+        return True
+    entries = {one.place[:2] for one in mistakes if len(one.place) > 1 and isinstance(one.place[1], int)}
+    for name, number in sorted(entries, reverse=True):
+        del document[name][number]
+    return bool(entries) and all(document[name] for name, _ in entries)
 
 
 def wrong(file: Path, place: str, message: str) -> UserError:

@@ -1,7 +1,7 @@
 """Reads the ratios of metrics.yml, and writes each as SQL and as a formula of Tableau."""
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -12,6 +12,8 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from callmart.base import declared
 from callmart.base.declared import Name, Text, Texts
+from callmart.base.errors import UserError
+from callmart.base.nearest import instead
 from callmart.base.settings import PROJECT
 from callmart.base.strict import Strict
 from callmart.declarations.dbt_project import Mart
@@ -197,26 +199,35 @@ def metrics() -> dict[str, Metric]:
 
 def check(metrics: Iterable[Metric], marts: Iterable[Mart]) -> None:
     """Raise UserError if a metric uses a column that its mart lacks or that can't be summed, or has a column's name."""
+    for mistake in mistakes(metrics, marts):
+        raise mistake
+
+
+def mistakes(
+    metrics: Iterable[Metric], marts: Iterable[Mart], unread: Collection[str] = ()
+) -> Iterator[UserError]:
+    """What is wrong in metrics beside the marts. Nothing is said about `unread` marts, whose own declarations are wrong."""
     by_name = {mart.name: mart for mart in marts}
     for metric in metrics:
-        mart = by_name.get(metric.mart)
-        if mart is None:
-            raise declared.wrong(FILE, metric.name, f"there is no mart {metric.mart}; name one that exists")
-        if metric.name in mart.columns:
-            raise declared.wrong(FILE, metric.name, f"{mart.name} has a column of that name; choose another")
-        if metric.is_at_once and "interval_local" not in mart.columns:
-            raise declared.wrong(
-                FILE, metric.name, f"{mart.name} has no quarter-hours; divide by another sum"
+        if mart := by_name.get(metric.mart):
+            yield from (declared.wrong(FILE, metric.name, sentence) for sentence in _misfits(metric, mart))
+        elif metric.mart not in unread:
+            yield declared.wrong(
+                FILE, metric.name, f"there is no mart {metric.mart}; {instead(metric.mart, by_name)}"
             )
-        for ratio in (metric, *metric.variants):
-            for term in ratio.terms:
-                if term.column not in mart.additive:
-                    what = "can't be summed" if term.column in mart.columns else "does not exist"
-                    raise declared.wrong(
-                        FILE,
-                        metric.name,
-                        f"{mart.name}.{term.column} {what}; use a column that can be summed",
-                    )
+
+
+def _misfits(metric: Metric, mart: Mart) -> Iterator[str]:
+    """What is wrong in a metric beside its mart."""
+    if metric.name in mart.columns:
+        yield f"{mart.name} has a column of that name; choose another"
+    if metric.is_at_once and "interval_local" not in mart.columns:
+        yield f"{mart.name} has no quarter-hours; divide by another sum"
+    terms = dict.fromkeys(term.column for ratio in (metric, *metric.variants) for term in ratio.terms)
+    for column in terms:
+        if column not in mart.additive:
+            what = "can't be summed" if column in mart.columns else "does not exist"
+            yield f"{mart.name}.{column} {what}; {instead(column, mart.additive)}"
 
 
 # -- as SQL ------------------------------------------------------------------------------------------------------
