@@ -174,15 +174,19 @@ def test_the_plan_is_shown_before_it_is_refused(ready: Callmart, command: Comman
 
 
 def test_what_deletes_is_done_with_yes(make_callmart: Callable[[], Callmart], tmp_path: Path) -> None:
-    """The first registry names a report as it was called before, which the command says."""
+    """The first registry names a report as it was called before, and orders CSV files, which Tableau doesn't mail. The
+    command says so.
+    """
     other = make_callmart()
     command = command_of(other.home)
-    recipients = "recipients: [{email: a@example.org, reports: [drukte, handling]}]"
+    recipients = "recipients: [{email: a@example.org, reports: [drukte, handling], mail_format: csv}]"
     (tmp_path / "registry.yml").write_text(REGISTRY.replace("agents:", f"{recipients}, agents:"))
     done = command("registry", "apply", tmp_path / "registry.yml")
     assert done.returncode == 0
     assert "registry.yml uses earlier names of reports, which callmart 1.0 will refuse" in done.stderr
-    assert done.stderr.rstrip().endswith("; write traffic for drukte")
+    names, files = done.stderr.splitlines()
+    assert names.endswith("; write traffic for drukte")
+    assert files.startswith("1 recipients have ordered CSV files, which Tableau does not mail")
     (tmp_path / "registry.yml").write_text("customers: []\n")
     done = command("registry", "apply", tmp_path / "registry.yml", "--yes")
     assert done.returncode == 0

@@ -1,8 +1,10 @@
-"""The walls on PostgreSQL 17 of Debian, over TLS, as an owner that is no superuser.
+"""The walls on PostgreSQL 17 of Debian, over TLS, as an owner that is no superuser; and a customer that reads by ODBC.
 
 `make test-external` runs it.
 """
 
+import shutil
+import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,13 +12,13 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from callmart.access import memberships
+from callmart.access import logins, memberships, roles
 from callmart.audit import attempts, generated, inference, scratch
 from callmart.database import server
 from callmart.declarations import dbt_project
 from callmart_home import Callmart, ignore_step
-from centre import WITH_DATA, play
-from other_server import OtherServer, running, settings_by
+from centre import STANDARD, WITH_DATA, play, queue_of
+from other_server import HOST, OtherServer, running, settings_by
 
 PROGRAMS = Path("/usr/lib/postgresql/17/bin")
 OWNER = NAME = "callmart"
@@ -89,6 +91,60 @@ def test_samples_of_before_are_forgotten(away: Callmart, cluster: OtherServer) -
         assert superuser.execute(sampled).fetchall() == [(0,)]
         before = "select count(*) from mart.queue_interval"
         assert all(away.rows(before, customer_id=customer)[0]["count"] for customer in WITH_DATA)
+
+
+# -- by ODBC, as docs/reports.md says -------------------------------------------------------------------------------
+
+
+def by_odbc(away: Callmart, cluster: OtherServer, customer: int, query: str, **changed: str) -> list[str]:
+    """The lines of an answer, with | between columns. Raises ConnectionError if the server is not let in, or doesn't
+    let us in.
+    """
+    if not (isql := shutil.which("isql")):
+        pytest.fail("there is no ODBC here: install Debian's packages odbc-postgresql and unixodbc")
+    login = roles.customer_role(NAME, customer)
+    parts = {
+        "Driver": "PostgreSQL Unicode",
+        "Server": HOST,
+        "Port": str(cluster.port),
+        "Database": NAME,
+        "SSLmode": "verify-full",
+        "pqopt": f"{{sslrootcert={cluster.certificate}}}",
+        "Uid": login,
+        "Pwd": logins.password(away.settings, login),
+    } | changed
+    address = ";".join(f"{name}={value}" for name, value in parts.items())
+    done = subprocess.run(
+        [isql, "-k", address, "-b", "-d|"], input=f"{query}\n", capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        raise ConnectionError("isql does not connect")  # what it says has the password
+    return done.stdout.splitlines()
+
+
+@pytest.mark.parametrize("customer", WITH_DATA)
+def test_a_customer_reads_its_own_rows_by_odbc(away: Callmart, cluster: OtherServer, customer: int) -> None:
+    query = "select customer_id, queue, call_date, sum(offered) from {}.queue_interval group by 1, 2, 3 order by 3, 2"
+    lines = by_odbc(away, cluster, customer, query.format("mart"))
+    all_rows = [tuple(map(str, row.values())) for row in away.rows(query.format("store"))]
+    assert lines == ["|".join(row) for row in all_rows if row[0] == str(customer)]
+    others = set(WITH_DATA) - {customer}
+    assert {row[0] for row in all_rows} >= set(map(str, others)), "the control: there are rows of others"
+    assert not any(queue_of(other) in line for line in lines for other in others)
+    assert by_odbc(away, cluster, customer, "select ssl from pg_stat_ssl where pid = pg_backend_pid()") == [
+        "1"
+    ]
+
+
+@pytest.mark.parametrize(
+    "changed", [{"SSLmode": "disable"}, {"pqopt": "{sslrootcert=/etc/hostname}"}, {"Pwd": "wrong"}]
+)
+def test_odbc_without_tls_certificate_or_password_is_refused(
+    away: Callmart, cluster: OtherServer, changed: dict[str, str]
+) -> None:
+    with pytest.raises(ConnectionError):
+        by_odbc(away, cluster, STANDARD, "select 1", **changed)
+    assert by_odbc(away, cluster, STANDARD, "select 1") == ["1"], "the control"
 
 
 def test_a_server_without_tls_is_refused(away: Callmart, cluster: OtherServer) -> None:

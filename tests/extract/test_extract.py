@@ -1,5 +1,6 @@
 """Extracts: a file holds its customer's rows, all of them and no others, or it does not leave."""
 
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,13 +18,14 @@ from pydantic import SecretStr
 
 from callmart import publish
 from callmart.access import roles
+from callmart.audit import channels
 from callmart.base.settings import Tableau
-from callmart.declarations import dbt_project
+from callmart.declarations import dbt_project, through
 from callmart.extract import extract
 from callmart.extract.extract import Extract, Unproven
 from callmart.operations import run
 from callmart.publish import publishing, tableau
-from callmart.tableau_files import tds
+from callmart.tableau_files import hyper, tds
 from callmart_home import Callmart, ignore_step
 from centre import ANONYMOUS, DAYS, DETAILED, NAMED, REGISTRY, STANDARD, WITH_DATA, events
 from tableau_emulator import client, faults
@@ -101,6 +103,12 @@ def test_a_file_holds_all_rows_of_its_customer_and_no_others(
             own = played.rows(f"select * from store.{mart} where customer_id = %s", customer)
             assert own
             assert held(path(played, customer, group), mart) == sorted(own, key=str), (customer, mart)
+        through = played.rows("select * from mart.data_through", customer_id=customer)
+        assert (
+            held(path(played, customer, group), "data_through")
+            == through
+            == [{"customer_id": customer, "through": DAYS[-1]}]
+        )
     whose = {row["customer_id"] for row in played.rows("select customer_id from store.queue_interval")}
     assert whose == set(WITH_DATA)
 
@@ -236,6 +244,48 @@ def test_what_is_not_proven_does_not_leave(
 
     monkeypatch.undo()
     assert not write(played, owner)[NAMED, "queue"].written  # type: ignore[union-attr]
+
+
+def _a_day_more(own: pa.Table, others: pa.Table) -> pa.Table:
+    (day,) = own["through"].to_pylist()
+    return own.set_column(1, "through", pa.array([day + timedelta(days=1)]))
+
+
+@pytest.mark.parametrize("spoil", [_others_for_own, _others_among_own, _none, _a_day_more])
+def test_what_says_otherwise_how_far_the_data_goes_does_not_leave(
+    played: Callmart, owner: psycopg.Connection, monkeypatch: pytest.MonkeyPatch, spoil: Any
+) -> None:
+    before, reading = contents(played), extract._reading
+
+    @contextmanager
+    def spoilt(reader: Any, role: str, mart: dbt_project.Mart) -> Iterator[pa.RecordBatchReader]:
+        with reading(reader, role, mart) as read:
+            own = read.read_all()
+        if role == roles.customer_role("callmart", NAMED) and mart.name == "data_through":
+            with reading(reader, roles.customer_role("callmart", STANDARD), mart) as read:
+                own = spoil(own, read.read_all())
+        yield own.to_reader()
+
+    monkeypatch.setattr(extract, "_reading", spoilt)
+    touch(owner)
+    found = extract.extract(owner, played.settings, ignore_step)
+    failed = [one for one in found if isinstance(one, Unproven)]
+    assert [one.customer_id for one in failed] == [NAMED] * 3
+    assert all("does not say how far the data goes" in str(one) for one in failed)
+    assert contents(played) == before, "the files before them stay"
+
+
+@pytest.mark.parametrize("spoil", [f"set customer_id = {ANONYMOUS}", "set customer_id = null"])
+def test_the_audit_looks_whose_last_day_a_file_has(
+    played: Callmart, owner: psycopg.Connection, tmp_path: Path, spoil: str
+) -> None:
+    marts = tuple(dbt_project.marts(played.settings))
+    board = channels.Board({}, marts, {}, {}, "2000-01-01", frozenset(), {})
+    file = Path(shutil.copy(path(played, NAMED, "queue"), tmp_path))
+    assert channels._held(board, file, NAMED, "queue").keys() == set(MARTS["queue"])
+    with hyper.opened(file) as held:
+        held.execute_command(f'update "Extract"."data_through" {spoil}')
+    assert channels._held(board, file, NAMED, "queue") == {}
 
 
 def test_a_role_that_cannot_read_fails_alone(played: Callmart, owner: psycopg.Connection) -> None:
@@ -374,7 +424,7 @@ def test_what_a_crash_left_after_publishing_goes(away: Away) -> None:
         "select content_hash as hash from ops.extract where customer_id = %s and mart_group = 'queue'",
         STANDARD,
     )
-    marts = [mart for mart in dbt_project.marts(away.callmart.settings) if mart.group == "queue"]
+    marts = through.tables(dbt_project.marts(away.callmart.settings), "queue")
     extract.restore(away.callmart.settings, STANDARD, "queue", marts, rows[0]["hash"])
     assert away.on_disk == [str(STANDARD), f"{STANDARD}/queue.hyper"]
     assert [outcome.done for outcome in away.publish()] == [(), (), ()]

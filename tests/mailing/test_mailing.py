@@ -21,7 +21,7 @@ from callmart.base.person import Person, Work
 from callmart.base.settings import Mail, Settings
 from callmart.mailing import carrier, mailing, places
 from callmart.mailing.places import Outbox
-from callmart.reports import drawing, paper, weeks
+from callmart.reports import drawing, focus, paper, weeks
 from callmart.reports.page import Page
 from callmart_home import Callmart, ignore_step
 from centre import ANONYMOUS, NAMED
@@ -33,6 +33,7 @@ pytestmark = [pytest.mark.dated, pytest.mark.usefixtures("unchecked")]
 WEEK = weeks.last_complete(TODAY)
 CHEF, PLANNER, OTHER = "chef@een.example", "planner@een.example", "chef@twee.example"
 FROM = "reports@provider.example"
+WORST = "ma 16 nov 16:00–16:59, Winkel: 4 van 19 afgehaakt"
 HAS_COME = mailing._has_come
 
 
@@ -84,8 +85,11 @@ def got(letters: Letters) -> Counter[str]:
     return Counter(address for envelope in letters.got for address in envelope.rcpt_tos)
 
 
-def test_each_recipient_gets_what_was_ordered_once(two_weeks: Callmart, owner: psycopg.Connection) -> None:
+def test_each_recipient_gets_what_was_ordered_once(
+    two_weeks: Callmart, owner: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
     settings = by(two_weeks)
+    monkeypatch.setattr(focus, "find", lambda scene, report: [WORST])
     assert send(owner, settings) == mailing.Mailed(2, [])
     letters = in_outbox(two_weeks)
     assert set(letters) == {CHEF, OTHER}, "one recipient has ordered none"
@@ -101,6 +105,7 @@ def test_each_recipient_gets_what_was_ordered_once(two_weeks: Callmart, owner: p
         assert body is not None
         words = body.get_content()
         assert f"Week {WEEK.number}" in words and "Aangeboden" in words
+        assert "Kijk eerst naar" in words and WORST in words
         assert not any(outside in words for outside in ("http:", "https:", "src=", "url("))
     assert send(owner, settings) == mailing.Mailed(0, [])
     logged = two_weeks.rows(

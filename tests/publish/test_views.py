@@ -2,9 +2,10 @@
 
 import csv
 import io
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from typing import Any
 
 import openpyxl
@@ -18,14 +19,16 @@ from callmart.declarations import exposures
 from callmart.publish import DataSource, Publication, emulator, publishing, views
 from callmart.reports import drawing, reading, weeks
 from callmart.reports.drawing import ENDINGS, Declared
+from callmart.tableau_files import tds
 from callmart_home import Callmart
-from centre import ANONYMOUS, NAMED, queue_of
+from centre import ANONYMOUS, NAMED, STANDARD, queue_of
 from drawn import WEEK
 from emulated import refused
 from publications import report
 from published import succeeded
 from tableau_emulator.client import administrator, as_user, served
 from tableau_emulator.process import Emulator
+from tableau_files import marts
 from today import TODAY
 
 CHEFS = {NAMED: "chef@een.example", ANONYMOUS: "chef@twee.example"}
@@ -242,6 +245,59 @@ def test_a_filter_never_adds_anything(site: Site, name: str, value: str, whole: 
     table = exported(site.as_chef(NAMED), site.view(NAMED), "csv", of_the_week().vf(name, value))
     assert offered(table) == (in_the_mart(site.callmart, NAMED) if whole else 0)
     assert queue_of(ANONYMOUS).encode() not in table
+
+
+@pytest.fixture
+def asked(site: Site) -> Iterator[Callable[..., bytes]]:
+    """Draws a report as an administrator gets it, also of the customer with a list of contacts, who has no project."""
+    projects = {NAMED: site.project(NAMED).id, STANDARD: "a project"}
+    with site.callmart.connect() as owner:
+        owner.execute(
+            "insert into ops.publication (customer_id, state, project_id) values (%s, '', %s)",
+            [STANDARD, projects[STANDARD]],
+        )
+
+    def draw(customer_id: int, name: str, form: str, back: int, filters: dict[str, list[str]]) -> bytes:
+        asked = {
+            "user": {"administers": True, "groups": []},
+            "project": {"id": projects[customer_id]},
+            "workbook": {"name": exposures.named(name).title.nl},
+            "filters": filters,
+            "parameters": {"weeks_back": str(back)},
+        }
+        with site.callmart.connect() as connection:
+            return views.draw(connection, site.callmart.settings, form, views.Asked.model_validate(asked))
+
+    yield draw
+    with site.callmart.connect() as owner:
+        owner.execute("delete from ops.publication where customer_id = %s", [STANDARD])
+
+
+@pytest.mark.parametrize("name", exposures.reports())
+def test_the_filter_of_each_dashboard_filters_its_drawing(asked: Callable[..., bytes], name: str) -> None:
+    """By the caption that the field has on Tableau."""
+    group, back = exposures.named(name).group, (weeks.of(TODAY).monday - WEEK.monday).days // 7
+    customer_id = STANDARD if group == "contact" else NAMED
+    people = tds.source(group, marts(), "nl").filtered.caption
+    whole, none = (
+        list(csv.DictReader(io.StringIO(asked(customer_id, name, "csv", back, filters).decode("utf-8-sig"))))
+        for filters in ({}, {people: ["nowhere"]})
+    )
+    assert group == "line" or {row["week"] for row in whole} >= {str(WEEK)}, "the control: nobody has lines"
+    assert not [row for row in none if row["week"] == str(WEEK)]
+
+
+@pytest.mark.parametrize("form", ["pdf", "csv", "png"])
+def test_a_week_that_begins_today_is_drawn_empty_and_says_so(
+    asked: Callable[..., bytes], monkeypatch: pytest.MonkeyPatch, form: str
+) -> None:
+    real, monday = reading.customer, WEEK.monday + timedelta(days=7)
+    monkeypatch.setattr(reading, "customer", lambda *of: replace(real(*of), today=monday))
+    for name in ("traffic", "agents"):
+        table = asked(NAMED, name, form, 0, {})
+        assert len(table) > PIXEL
+        if form == "pdf":
+            assert "er is nog geen dag voorbij" in " ".join(said(table).split())
 
 
 def test_a_week_without_data_is_drawn_and_says_so(site: Site) -> None:

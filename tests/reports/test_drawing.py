@@ -10,6 +10,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+import openpyxl
 import psycopg
 import pypdf
 import pytest
@@ -17,13 +18,14 @@ from lxml import html as lxml_html
 
 from callmart.access import logins
 from callmart.base.errors import UserError
-from callmart.declarations import exposures
+from callmart.declarations import captions, exposures
 from callmart.declarations.exposures import Report
-from callmart.reports import drawing, paper, reading, weeks
+from callmart.reports import drawing, paper, reading, spreadsheet
 from callmart.reports.drawing import ENDINGS, Declared, NoData
 from callmart.reports.page import Page, Section
 from callmart.reports.reading import Unopened
-from callmart.reports.sheets import listed
+from callmart.reports.sheets import bars, listed
+from callmart.reports.values import PLACES
 from callmart.reports.weeks import Week
 from callmart_home import Callmart
 from centre import ANONYMOUS, DETAILED, NAMED, NONE, STANDARD, WITH_DATA, agent_of, queue_of
@@ -142,10 +144,42 @@ def test_agents_are_shown_by_name_and_durations_in_hours(two_weeks: Callmart, dr
     )
     talk = list(grid.head).index("Talk")
     assert [(row[0], row[1], row[talk]) for row in grid.rows[:-1]] == [
-        (name, f"{contacts:,}", f"{hours:.1f} h") for name, contacts, hours in wanted
+        (name, f"{contacts:,}", by_clock(hours * 3600)) for name, contacts, hours in wanted
     ]
     assert "Noor Zandvliet" in [row[0] for row in grid.rows]
     assert grid.rows[-1][:2] == ["Total", f"{sum(contacts for _, contacts, _ in wanted):,}"]
+
+
+def by_clock(seconds: float) -> str:
+    if seconds >= 3600:
+        return f"{seconds / 3600:.1f} h"
+    return f"{int(seconds) // 60}:{int(seconds) % 60:02} min" if seconds >= 60 else f"{int(seconds)} s"
+
+
+def test_bars_of_less_than_an_hour_are_drawn_in_minutes(draw: Draw, monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn = []
+    for least in (0, 1e6):
+        monkeypatch.setattr(bars, "SHORT", least)
+        (panel,) = section(draw("agents", NAMED, locale="en"), "time_per_agent").panels
+        drawn.append(panel)
+    hours, minutes = drawn
+    assert (hours.subtitle, minutes.subtitle) == ("hours", "minutes")
+    assert hours.readings == minutes.readings
+    assert hours.svg != minutes.svg
+
+
+def test_waits_within_a_bound_have_their_share(two_weeks: Callmart, draw: Draw) -> None:
+    query = """
+        select sum(wait_answered_le_10), 100.0 * sum(wait_answered_le_10) / sum(answered), sum(answered)
+        from store.queue_interval where customer_id = %s and call_date = any(%s)
+        """
+    ((within, share, answered),) = asked(two_weeks, query, STANDARD, DAYS)
+    page = draw("accessibility", STANDARD, locale="en")
+    grid, refused = section(page, "answered_within").grid, section(page, "refused").grid
+    assert grid is not None and refused is not None
+    assert grid.rows[0][1] == f"{within:,} ({re.sub(r'[.]0$', '', f'{share:.1f}')}%)"
+    assert grid.rows[-1][1] == f"{answered:,}", "the whole has no share"
+    assert not any("%" in row[1] for row in refused.rows), "these are no parts of a whole"
 
 
 def test_agents_of_the_same_name_are_told_apart(two_weeks: Callmart, draw: Draw) -> None:
@@ -158,17 +192,6 @@ def test_agents_of_the_same_name_are_told_apart(two_weeks: Callmart, draw: Draw)
     assert {row[0] for row in grid.rows[:-1]} == wanted
     with two_weeks.connect() as owner:
         owner.execute("update store.agent set agent = agent_key where customer_id = %s", [ANONYMOUS])
-
-
-def test_the_csv_has_what_the_page_shows(draw: Draw) -> None:
-    page = draw("traffic", STANDARD)
-    rows = list(csv.DictReader(io.StringIO(ENDINGS[".csv"](page).decode("utf-8-sig"))))
-    assert {row["sheet"] for row in rows} == {one.name for one in REPORTS["traffic"].sheets}
-    offered = [row for row in rows if row["sheet"] == "offered_by_moment"]
-    assert [row["value"] for row in offered] == [
-        str(row["offered"]) for row in section(page, "offered_by_moment").records.rows
-    ]
-    assert {row["week"] for row in rows if row["sheet"] == "key_figures"} == {str(WEEK), str(WEEK.before)}
 
 
 def test_a_queue_with_a_target_of_its_own_is_shown_beside_it(two_weeks: Callmart, draw: Draw) -> None:
@@ -186,6 +209,8 @@ def test_a_queue_with_a_target_of_its_own_is_shown_beside_it(two_weeks: Callmart
     assert grid is not None and others is not None
     assert any(cell.endswith("% (target 50%)") for cell in grid.rows[0])
     assert not any("target" in cell for cell in others.rows[0])
+    assert "Service level" in grid.head
+    assert "Service level (target 80%)" in others.head
 
 
 def test_a_list_has_a_row_per_contact_by_day(
@@ -205,7 +230,8 @@ def test_a_list_has_a_row_per_contact_by_day(
     monkeypatch.setattr(listed, "MOST", 5)
     cut = section(draw("contacts", STANDARD, locale="en"), "contacts")
     assert sum(len(day.grid.rows) for day in cut.days) == 5
-    assert cut.remark == f"The first 5 of {len(found.records.rows)}; the CSV file has all."
+    assert cut.days[0].title.endswith(f" · {wanted[0][1]}"), "of the day, not of what is shown"
+    assert cut.remark.startswith(f"The first 5 of {len(found.records.rows)}. A CSV file has them all;")
     assert len(cut.records.rows) == len(found.records.rows)
 
 
@@ -239,28 +265,6 @@ def test_a_held_back_day_is_named_and_counts_in_neither_week(two_weeks: Callmart
     days = {row["day"] for row in section(page, "service_level_per_day").records.rows}
     assert not days & {YESTERDAY, YESTERDAY - BEFORE}
     assert page.compared == f"compared with the same days of week {WEEK.before.number}"
-
-
-def test_a_week_that_goes_on_is_compared_with_the_same_days() -> None:
-    monday = date(2026, 11, 16)
-    period = weeks.counted(Week(monday), date(2026, 11, 19), [])
-    assert period.days == (monday, date(2026, 11, 17), date(2026, 11, 18))
-    assert period.before == (date(2026, 11, 9), date(2026, 11, 10), date(2026, 11, 11))
-    assert period.is_going_on
-    assert (period.weeks[0], period.weeks[-1]) == (date(2026, 8, 17), date(2026, 11, 15)), (
-        "those that are over"
-    )
-    assert (period.months[0], period.months[-1]) == (date(2025, 10, 1), date(2026, 10, 31))
-    assert not period.lacks("weeks") and not period.lacks("months")
-    over = weeks.counted(Week(monday), date(2026, 11, 23), [date(2026, 11, 18)])
-    assert over.weeks[-1] == date(2026, 11, 15) and len(over.weeks) == 12 * 7, (
-        "a week that lacks a day is left out"
-    )
-    assert over.lacks("weeks") and not over.lacks("months")
-    assert not over.is_going_on
-    assert len(over.days) == 6
-    with pytest.raises(UserError, match="2026-W47 has no day that is over"):
-        weeks.counted(Week(monday), monday, [])
 
 
 # -- what is drawn -----------------------------------------------------------------------------------------------
@@ -314,6 +318,17 @@ def test_a_page_loads_nothing_and_is_whole(drawn: dict[tuple[int, str], Page]) -
         assert figures and all(figure.xpath(".//div[@role='img']/@aria-label") for figure in figures)
 
 
+def test_each_page_of_a_long_list_says_its_day(drawn: dict[tuple[int, str], Page]) -> None:
+    page = drawn[STANDARD, "contacts"]
+    contacts = section(page, "contacts")
+    (day, *_) = contacts.days
+    long = replace(day, grid=replace(day.grid, rows=[day.grid.rows[0]] * 200))
+    pdf = ENDINGS[".pdf"](replace(page, sections=[replace(contacts, days=[long])]))
+    pages = [each.extract_text() for each in pypdf.PdfReader(io.BytesIO(pdf)).pages]
+    assert len(pages) > 2
+    assert all(day.title in " ".join(text.split()) for text in pages if day.grid.rows[0][0] in text)
+
+
 @pytest.mark.parametrize("ending", sorted(ENDINGS))
 def test_the_same_input_gives_the_same_bytes(draw: Draw, ending: str) -> None:
     first = ENDINGS[ending](draw("traffic", STANDARD))
@@ -351,6 +366,100 @@ def test_a_customers_words_are_text_and_nothing_else(two_weeks: Callmart, draw: 
     assert words(ENDINGS[".pdf"](page)).count('#eval("1+1") *x* $y$') >= 2
 
 
+# -- CSV and Excel -----------------------------------------------------------------------------------------------
+
+WORDS = captions.file().values
+RAW = {word for of_column in WORDS.values() for word in of_column} | {"True", "False"}
+Table = list[dict[str, Any]]
+
+
+def of_csv(page: Page) -> Table:
+    return list(csv.DictReader(io.StringIO(ENDINGS[".csv"](page).decode("utf-8-sig"))))
+
+
+def of_xlsx(page: Page) -> dict[str, tuple[list[str], list[tuple[Any, ...]]]]:
+    """The head and rows of each sheet, by the name of the report's sheet."""
+    book = openpyxl.load_workbook(io.BytesIO(ENDINGS[".xlsx"](page)))
+    tables = ([*sheet.iter_rows(values_only=True)] for sheet in book.worksheets[1:])
+    return {
+        section.name: (list(map(str, table[0])), table[1:])
+        for section, table in zip(page.sections, tables, strict=True)
+    }
+
+
+def test_the_csv_has_what_the_page_shows(draw: Draw) -> None:
+    page = draw("traffic", STANDARD)
+    rows = of_csv(page)
+    assert {row["sheet"] for row in rows} == {one.name for one in REPORTS["traffic"].sheets}
+    offered = [row for row in rows if row["sheet"] == "offered_by_moment"]
+    assert [row["value"] for row in offered] == [
+        str(row["offered"]) for row in section(page, "offered_by_moment").records.rows
+    ]
+    assert {row["week"] for row in rows if row["sheet"] == "key_figures"} == {str(WEEK), str(WEEK.before)}
+
+
+def test_a_trends_row_has_its_own_week_or_month(draw: Draw) -> None:
+    page = draw("handling", STANDARD)
+    trends = {name: section(page, name).records.rows for name in ("weeks", "months")}
+    weeks_of = [str(Week(row["weeks"])) for row in trends["weeks"]]
+    months_of = [f"{row['months']:%Y-%m}" for row in trends["months"]]
+    assert len(weeks_of) > 1
+    for name, wanted in (
+        ("weeks", [(week, "") for week in weeks_of]),
+        ("months", [("", month) for month in months_of]),
+    ):
+        rows = [row for row in of_csv(page) if (row["sheet"], row["measure"]) == (name, "offered")]
+        assert [(row["week"], row["month"]) for row in rows] == wanted
+        head, body = of_xlsx(page)[name]
+        assert head[:2] == ["Week" if name == "weeks" else "Maand", "Aangeboden"]
+        assert [row[0] for row in body] == [week or month for week, month in wanted]
+
+
+def test_a_list_has_each_column_once_with_the_words_of_the_page(draw: Draw) -> None:
+    page = draw("contacts", STANDARD)
+    contacts = section(page, "contacts")
+    head, body = of_xlsx(page)["contacts"]
+    shown = contacts.days[0].grid
+    assert [each.removesuffix(" (seconden)") for each in head] == ["Week", "Dag", *shown.head]
+    outcome = list(shown.head).index("Uitkomst")
+    on_page = [row[outcome] for day in contacts.days for row in day.grid.rows]
+    assert {"Opgenomen", "Afgehaakt"} <= set(on_page)
+    assert [row[2 + outcome] for row in body] == on_page
+    rows = [row for row in of_csv(page) if row["sheet"] == "contacts"]
+    assert {row["measure"] for row in rows} & {"queue", "outcome"} == set(), "they are columns"
+    assert [row["outcome"] for row in rows if row["measure"] == "wait_s"] == on_page
+
+
+def test_no_file_has_a_column_twice_or_a_raw_word(drawn: dict[tuple[int, str], Page]) -> None:
+    said: set[str] = set()
+    for page in drawn.values():
+        cells = {cell for _, body in of_xlsx(page).values() for row in body for cell in row}
+        values = {value for row in of_csv(page) for name, value in row.items() if name in (*PLACES, "value")}
+        assert not (cells | values) & RAW, page.name
+        assert all(len(head) == len(set(head)) for head, _ in of_xlsx(page).values()), page.name
+        said |= {cell for cell in cells if isinstance(cell, str)}
+    assert {"Opgenomen", "Inkomend", "ja", "Getoond"} <= said, "the control"
+
+
+def test_an_excel_file_says_whose_and_of_which_days_it_is(draw: Draw) -> None:
+    page = draw("traffic", STANDARD)
+    about = openpyxl.load_workbook(io.BytesIO(ENDINGS[".xlsx"](page))).worksheets[0]
+    said = {cell for row in about.iter_rows(values_only=True) for cell in row}
+    assert {page.customer, page.period, page.through, *page.meanings[0]} <= said
+
+
+def test_a_sheet_with_more_rows_than_excel_has_is_refused(
+    draw: Draw, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = draw("traffic", STANDARD)
+    longest = max(len(one.records.rows) for one in page.sections)
+    monkeypatch.setattr(spreadsheet, "MOST_ROWS", longest + 1)
+    assert ENDINGS[".xlsx"](page)
+    monkeypatch.setattr(spreadsheet, "MOST_ROWS", longest)
+    with pytest.raises(UserError, match=r"has more rows than a sheet of Excel: name a \.csv instead"):
+        ENDINGS[".xlsx"](page)
+
+
 @pytest.mark.parametrize("word", ["=1+1", "+1", "-1", "@x", "\t=1"])
 def test_no_cell_of_a_csv_is_a_formula(draw: Draw, word: str) -> None:
     page = draw("accessibility", STANDARD)
@@ -358,8 +467,7 @@ def test_no_cell_of_a_csv_is_a_formula(draw: Draw, word: str) -> None:
     odd = replace(
         per_queue, records=replace(per_queue.records, rows=[{**per_queue.records.rows[0], "queue": word}])
     )
-    text = ENDINGS[".csv"](replace(page, sections=[odd])).decode("utf-8-sig")
-    assert {row["queue"] for row in csv.DictReader(io.StringIO(text))} == {f"'{word}"}
+    assert {row["queue"] for row in of_csv(replace(page, sections=[odd]))} == {f"'{word}"}
 
 
 # -- isolation ---------------------------------------------------------------------------------------------------

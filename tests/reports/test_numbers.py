@@ -16,6 +16,7 @@ from callmart.declarations import exposures
 from callmart.declarations.exposures import Report, Sheet
 from callmart.reports import drawing, reading, weeks
 from callmart.reports.drawing import Declared
+from callmart.reports.language import Language
 from callmart.reports.page import Page, Section
 from callmart.reports.scene import NOW
 from callmart_home import Callmart
@@ -23,7 +24,7 @@ from centre import NAMED, STANDARD
 from drawn import BEFORE, WEEK
 from formulas import Formulas
 from tableau_files import built, source
-from today import TODAY
+from today import TODAY, YESTERDAY
 
 pytestmark = [pytest.mark.dated, pytest.mark.usefixtures("unchecked")]
 
@@ -158,8 +159,8 @@ def whose(report: Report) -> int:
 
 
 def of_drawing(section: Section, sheet: Sheet, names: dict[str, str]) -> Numbers:
-    measures = [name for name, *_ in section.records.measures]
-    grains = [] if sheet.kind == "list" else dimensions(sheet)
+    measures = sheet.columns or sheet.measures
+    grains = dimensions(sheet)
     if is_compared(sheet):
         grains.append(NOW)
     return counted(
@@ -306,6 +307,19 @@ class Tableau:
 @pytest.fixture(scope="module")
 def workbooks(two_weeks: Callmart, names: dict[str, str]) -> dict[str, Tableau]:
     return {name: Tableau(two_weeks, report, names) for name, report in REPORTS.items()}
+
+
+@pytest.mark.parametrize("name", REPORTS)
+def test_both_say_how_far_the_data_goes(
+    two_weeks: Callmart, pages: dict[str, Page], workbooks: dict[str, Tableau], name: str
+) -> None:
+    """By the last open day, which a mart's own rows may not have."""
+    workbook = workbooks[name]
+    (row,) = two_weeks.rows("select * from mart.data_through", customer_id=whose(REPORTS[name]))
+    held = {workbook.source.name("data_through", column): value for column, value in row.items()}
+    day = workbook.formulas.value("Workbook_through", [held])
+    assert day == min(YESTERDAY, WEEK.sunday)
+    assert pages[name].through == f"Gegevens t/m {Language('nl').long(day)}"
 
 
 # -- all three -------------------------------------------------------------------------------------------------------

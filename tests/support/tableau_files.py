@@ -14,8 +14,9 @@ from py_tbparse import TwbParser
 from pydantic import SecretStr
 
 from callmart.base.settings import Settings
-from callmart.declarations import dbt_project, exposures
+from callmart.declarations import dbt_project, exposures, through
 from callmart.declarations.dbt_project import Mart
+from callmart.declarations.through import THROUGH
 from callmart.tableau_files import tds, workbook
 from callmart.tableau_files.fields import Source
 from callmart.tableau_files.workbook import PublishedSource
@@ -52,14 +53,20 @@ def marts() -> list[Mart]:
     return dbt_project.marts(Settings(home=Path(mkdtemp()), dsn=nowhere))
 
 
+def of_group(group: str) -> list[Mart]:
+    """The tables of a group's data source."""
+    return through.tables(marts(), group)
+
+
 def hyper(folder: Path, group: str, **changed: pa.DataType | None) -> Path:
     """A file of the group's marts without rows, of the contracts' types but for those changed; None is left out."""
     tables = {}
-    for mart in marts():
-        if mart.group == group:
-            types = {column: ARROW[mart.types[column]] for column in mart.columns} | changed
-            columns = [(name, kind) for name, kind in types.items() if kind is not None]
-            tables["Extract", mart.name] = pa.schema(columns).empty_table()
+    for mart in of_group(group):
+        types = {column: ARROW[mart.types[column]] for column in mart.columns}
+        if mart is not THROUGH:
+            types |= changed
+        columns = [(name, kind) for name, kind in types.items() if kind is not None]
+        tables["Extract", mart.name] = pa.schema(columns).empty_table()
     folder.mkdir(exist_ok=True)
     file = folder / f"{group}.hyper"
     pantab.frames_to_hyper(tables, file)

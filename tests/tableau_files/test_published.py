@@ -201,7 +201,7 @@ def _copied(calculation: etree._Element) -> None:
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (_of("//relation[1]/relation[1]", _gone), "1 relations for 2 tables"),
+        (_of("//relation[1]/relation[1]", _gone), "2 relations for 3 tables"),
         (_of("/connection//relation/relation", lambda one: one.attrib.pop("connection")), "the relation"),
         (_of("/object-graph", _gone), "for 0 tables"),
         (_of("//first-end-point", lambda one: one.set("object-id", "x")), "tables that are not there"),

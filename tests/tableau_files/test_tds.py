@@ -16,10 +16,11 @@ from lxml import etree
 from callmart.base.errors import UserError
 from callmart.base.pointing import COUNTS_AND_MOMENTS
 from callmart.declarations import captions, dbt_project, metrics
+from callmart.declarations.through import THROUGH
 from callmart.tableau_files import fields, tds
 from callmart.tableau_files.fields import Source
 from callmart.tableau_files.tds import Live
-from tableau_files import errors, hyper, marts, unlisted
+from tableau_files import errors, hyper, marts, of_group, unlisted
 
 GROUPS = ("queue", "agent", "line", "contact")
 LOCALES = ("nl", "en")
@@ -87,11 +88,10 @@ def test_types_agree_from_contract_to_data_source(group: str, locale: str) -> No
         )
         for record in document.iter("metadata-record")
     }
-    for mart in marts():
-        if mart.group == group:
-            for column in mart.columns:
-                local, kind = records.pop((f"[{mart.name}]", column))
-                assert columns[local] == kind == fields.TYPES[mart.types[column]].tableau
+    for mart in of_group(group):
+        for column in mart.columns:
+            local, kind = records.pop((f"[{mart.name}]", column))
+            assert columns[local] == kind == fields.TYPES[mart.types[column]].tableau
     assert not records
 
 
@@ -128,7 +128,7 @@ def test_what_is_shown_has_one_caption_each_a_description_and_a_folder(group: st
 
 
 def test_every_shown_column_has_words_in_both_languages() -> None:
-    known = captions.captions(marts())
+    known = captions.captions([*marts(), THROUGH])
     for group in GROUPS:
         for field in source(group).fields.values():
             if field.column is not None and not field.is_hidden:
@@ -187,8 +187,7 @@ def test_formulas_use_fields_that_are_there(group: str) -> None:
 def test_all_marts_belong_together(group: str) -> None:
     document = parsed(group)
     objects = [one.get("id") for one in document.iterfind("object-graph/objects/object")]
-    of_group = [mart for mart in marts() if mart.group == group]
-    assert len(objects) == len(of_group) == len(set(objects))
+    assert len(objects) == len(of_group(group)) == len(set(objects))
     ends = [
         (one.find("first-end-point").get("object-id"), one.find("second-end-point").get("object-id"))
         for one in document.iterfind("object-graph/relationships/relationship")

@@ -17,8 +17,10 @@ from callmart.access import logins, roles
 from callmart.audit.attempts import Attacker, Scene, name_of, table_of
 from callmart.base import sql_file
 from callmart.base.settings import Settings
+from callmart.declarations import through
 from callmart.declarations.dbt_project import Mart
 from callmart.declarations.matrix import matrix
+from callmart.declarations.through import THROUGH
 from callmart.extract import extract
 from callmart.tableau_files import hyper
 
@@ -235,9 +237,10 @@ def held_cells(
 
 def _held(board: Board, file: Path, customer: int, group: str) -> dict[str, int]:
     """The number of rows in a file, by mart of its group. A mart is left out if it has a row of another customer or of
-    a day that is too old. All are left out if the file has other tables than these.
+    a day that is too old. All are left out if the file has other tables than these, or says of another customer how far
+    its data goes.
     """
-    marts = [mart for mart in board.marts if mart.group == group]
+    marts = through.tables(board.marts, group)
     counts = {}
     try:
         with hyper.opened(file) as held:
@@ -251,6 +254,8 @@ def _held(board: Board, file: Path, customer: int, group: str) -> dict[str, int]
                     f' from "{hyper.SCHEMA}"."{mart.name}"'
                 )
     except HyperException:
+        return {}
+    if counts.pop(THROUGH.name) != [1, 1]:
         return {}
     return {name: rows for name, (rows, good) in counts.items() if rows == good}
 

@@ -25,6 +25,12 @@ def apply(file: Path, yes: Yes = False) -> None:
             + ", ".join(f"{now} for {before}" for before, now in earlier.items()),
             soft_wrap=True,
         )
+    if settings().mail.sender == "tableau" and (csv := registry_file.wants_csv(wanted)):
+        err.print(
+            f"{csv} recipients have ordered CSV files, which Tableau does not mail: they get the PDF until "
+            'callmart.toml has mail.sender = "callmart"',
+            soft_wrap=True,
+        )
     with database(applied=False) as connection, exclusive(connection):
         if schema.has_registry(connection):
             schema.require(connection, settings().time_zone)

@@ -160,6 +160,17 @@ class Mart(Strict):
         found = (re.fullmatch(rf"{series}_(\d+)", column) for column in self.columns)
         return tuple(sorted(int(one[1]) for one in found if one))
 
+    def whole_of(self, column: str) -> str:
+        """The column that counts all of which this one counts those within a bound; empty if it is none of a series."""
+        return next(
+            (
+                series.up_to
+                for name, series in self.series.items()
+                if column in (f"{name}_{bound}" for bound in self.bounds(name))
+            ),
+            "",
+        )
+
     @property
     def types(self) -> Mapping[str, str]:
         """The declared type of each column."""

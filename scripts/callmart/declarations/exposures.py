@@ -43,6 +43,14 @@ COLUMN: Mapping[Dimension, str] = {
     "months": "call_date",
 }
 
+# The dimension by which people filter the reports of a group.
+FILTERED: Mapping[Group, Dimension] = {
+    "queue": "queue",
+    "contact": "queue",
+    "agent": "agent",
+    "line": "line",
+}
+
 # The dimensions that go back further than the week before.
 TRENDS: tuple[Dimension, ...] = ("weeks", "months")
 MOST_TOGETHER = 3  # lines in one chart
@@ -144,13 +152,16 @@ class Sheet(Strict):
         return self.over in TRENDS
 
     @property
+    def dimensions(self) -> list[Dimension]:
+        """What its rows are by; a list has columns instead."""
+        if self.kind == "heat_map":
+            return ["day", "quarter_hour"]
+        return [dimension for dimension in (self.over, self.by, self.then_by) if dimension is not None]
+
+    @property
     def axes(self) -> list[str]:
         """The columns of its dimensions; of a list, all that it shows."""
-        dimensions: list[Dimension | None] = [self.over, self.by, self.then_by]
-        if self.kind == "heat_map":
-            dimensions = ["day", "quarter_hour"]
-        named = [COLUMN[dimension] for dimension in dimensions if dimension is not None]
-        return [*named, *self.columns, *self.only]
+        return [*(COLUMN[dimension] for dimension in self.dimensions), *self.columns, *self.only]
 
 
 class Report(Strict):
@@ -219,6 +230,11 @@ class Report(Strict):
     def first_name(self) -> str:
         """The name under which it was first published. Ids in its workbooks are made from it, so they stay the same."""
         return self.names[0]
+
+    @property
+    def filtered(self) -> Dimension:
+        """The dimension by which people filter it."""
+        return FILTERED[self.group]
 
     @property
     def shows_contacts(self) -> bool:

@@ -24,7 +24,8 @@ from callmart.base import sql_file
 from callmart.base.errors import UserError, kind
 from callmart.base.settings import Settings
 from callmart.database import ledger, server
-from callmart.declarations import dbt_project
+from callmart.declarations import dbt_project, through
+from callmart.declarations.through import THROUGH
 from callmart.tableau_files import fields, hyper
 
 SQL = sql_file.statements(__file__)
@@ -51,7 +52,7 @@ class Unproven(UserError):
 
 
 class _Order(NamedTuple):
-    """A file that a contract orders, and everything that determines its rows (`basis`)."""
+    """A file that a contract orders, its tables, and everything that determines its rows (`basis`)."""
 
     customer_id: int
     group: str
@@ -163,17 +164,17 @@ def _orders(connection: psycopg.Connection, settings: Settings) -> list[_Order]:
         _Order(
             customer_id,
             group,
-            of_group,
+            held,
             {
                 "opened": build_id,
                 "registry": version and version[0],
                 "oldest": oldest,  # changes when a day becomes too old
-                "columns": {mart.name: list(mart.columns) for mart in of_group},
+                "columns": {mart.name: list(mart.columns) for mart in held},
             },
         )
         for customer_id, option, orders, build_id, oldest in ordered
         for group in roles.opens(option, orders)
-        if (of_group := [mart for mart in marts if mart.group == group])
+        if len(held := through.tables(marts, group)) > 1
     ]
 
 
@@ -279,7 +280,7 @@ def _read(
                 for batch in reader:
                     # Concatenating copies the batch. The driver's own has random unused bits, which change the hash.
                     writer.write_batch(pa.concat_batches([batch, batch.slice(0, 0)]))
-                    rows += batch.num_rows
+                    rows += batch.num_rows if mart is not THROUGH else 0
             digest.update(mart.name.encode())
             with stream.open("rb") as written:
                 digest.update(file_digest(written, sha256).digest())
@@ -339,8 +340,8 @@ def _write(
 
 
 def _prove(owner: psycopg.Connection, path: Path, customer_id: int, marts: list[dbt_project.Mart]) -> None:
-    """Open the file again and check it: it has rows of this customer only, as many as `open` recorded, and the same
-    sums as the marts. Raises Unproven if not.
+    """Open the file again and check it: it has rows of this customer only, as many as `open` recorded, the same sums as
+    the marts, and the last open day. Raises Unproven if not.
     """
     opened: dict[str, int] = dict(
         owner.execute(
@@ -354,6 +355,8 @@ def _prove(owner: psycopg.Connection, path: Path, customer_id: int, marts: list[
     )
     with hyper.opened(path) as file:
         for mart in marts:
+            if mart is THROUGH:
+                continue
             summed = [column for column in mart.additive if fields.type_of(mart, column).tableau == "integer"]
             sums = ", ".join(["count(*)", *(f'sum("{column}")' for column in summed)])
             own, rows, *totals = file.execute_list_query(
@@ -371,10 +374,22 @@ def _prove(owner: psycopg.Connection, path: Path, customer_id: int, marts: list[
             elif [rows, *totals] != _totals(owner, customer_id, mart, sums):
                 wrong = f"does not have the same sums as mart.{mart.name}"
             if wrong:
-                raise Unproven(
-                    f"the extract of customer {customer_id} {wrong}: it was deleted; "
-                    "run `callmart run` again, and if it stays so read docs/runbook.md"
-                )
+                raise _broken(customer_id, wrong)
+        (last_open,) = owner.execute(SQL["through"], {"customer": customer_id}).fetchone() or (None,)
+        day = f"date '{last_open}'" if last_open else "null"
+        said = file.execute_list_query(
+            f"select customer_id = {customer_id} and through is not distinct from {day}"
+            f" from {TableName(hyper.SCHEMA, THROUGH.name)}"
+        )
+        if said != [[True]]:
+            raise _broken(customer_id, "does not say how far the data goes")
+
+
+def _broken(customer_id: int, wrong: str) -> Unproven:
+    return Unproven(
+        f"the extract of customer {customer_id} {wrong}: it was deleted; "
+        "run `callmart run` again, and if it stays so read docs/runbook.md"
+    )
 
 
 def _totals(owner: psycopg.Connection, customer_id: int, mart: dbt_project.Mart, sums: str) -> list[Any]:

@@ -36,3 +36,8 @@ on conflict (customer_id, mart_group) do update
         row_count = excluded.row_count,
         basis = excluded.basis,
         written_at = excluded.written_at;
+
+-- name: through
+-- The last open day of a customer, null if there is none.
+select max(call_date) from ops.opened_day
+where customer_id = %(customer)s and isfinite(call_date);

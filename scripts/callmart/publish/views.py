@@ -98,8 +98,5 @@ def _only(
     """What the filter of the dashboard leaves: queues, agents or lines. As on Tableau, a filter by anything that the
     dashboard lacks changes nothing.
     """
-    for dimension in exposures.COLUMN:
-        if dimension == report.group:
-            words = filters.get(captions.column(dimension, customer.locale))
-            return None if words is None else (dimension, words)
-    return None
+    words = filters.get(captions.column(report.filtered, customer.locale))
+    return None if words is None else (report.filtered, words)

@@ -177,6 +177,11 @@ def earlier_names(registry: Registry) -> dict[str, str]:
     return {name: current for name, current in now.items() if name != current}
 
 
+def wants_csv(registry: Registry) -> int:
+    """Return how many recipients have ordered their reports as CSV files, which only callmart's own mails have."""
+    return sum(r.mail_format != "pdf" for c in registry.customers for r in c.recipients if r.reports)
+
+
 def status_word(written: str) -> str:
     """Return a customer's own word for a status in the form in which words are compared."""
     return written.casefold().strip()

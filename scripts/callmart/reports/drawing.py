@@ -1,6 +1,6 @@
 """Draws a customer's report of a week: as a page, a PDF, a picture or a table, by the ending of the file's name."""
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
@@ -12,7 +12,7 @@ from callmart.base.settings import Settings
 from callmart.declarations import captions, dbt_project, exposures, metrics
 from callmart.declarations.captions import Captions, Locale
 from callmart.declarations.dbt_project import Mart
-from callmart.declarations.exposures import COLUMN, TRENDS, Dimension, Report
+from callmart.declarations.exposures import Dimension, Report
 from callmart.declarations.metrics import Metric
 from callmart.reports import focus, html, paper, sheets, spreadsheet, values, weeks
 from callmart.reports.language import Language
@@ -72,8 +72,8 @@ def draw(
     """Draw a report of a week, by default the last one that is over, in the customer's language or another. `only` are
     queues, agents or lines by what they are called: then it shows no others.
 
-    Raises UserError if the contract does not open the report, and NoData if the customer has no data of that week,
-    unless the page may be empty.
+    Raises UserError if the contract does not open the report. Unless the page may be empty, it also does if no day of
+    the week is over, and NoData if the customer has no data of it.
     """
     language = Language(locale or customer.locale)
     week = week or weeks.last_complete(customer.today)
@@ -81,6 +81,8 @@ def draw(
         if only is not None:
             reader.narrow(*only)
         period = weeks.counted(week, customer.today, reader.held_back)
+        if not period.has_begun and not or_empty:
+            raise UserError(f"{week} has no day that is over: name a week before it, or leave --week out")
         scene = Scene(reader, period, language, declared.marts, declared.metrics, declared.captions)
         drawn = [sheets.draw(scene, sheet) for sheet in report.sheets]
         if not report.is_opened_by(customer.option, customer.orders):
@@ -90,7 +92,7 @@ def draw(
         if not has_data and not or_empty:
             raise NoData(_nothing(customer, week, reader.through))
         notices = list(_notices(scene, [day for day in reader.held_back if day in week.days]))
-        if not has_data or all(section.is_empty for section in of_week):
+        if period.has_begun and (not has_data or all(section.is_empty for section in of_week)):
             notices.append(language.of(report.empty))
         return Page(
             name=report.name,
@@ -113,30 +115,12 @@ def draw(
             ],
             meanings=list(_meanings(scene, report).items()),
             words=_words(scene),
-            labels=_labels(scene, drawn),
         )
 
 
 def _words(scene: Scene) -> dict[str, str]:
-    """Words of ours, and what the dimensions are called."""
-    words = {
-        name: scene.language.say(name) for name in ("table", "meaning", "look", "page", "rows", "week_of")
-    }
-    for dimension, column in COLUMN.items():
-        shown = "agent" if dimension == "agent" else column  # not its key
-        words[dimension] = scene.captions.column(shown, scene.language.locale)
-    return words
-
-
-def _labels(scene: Scene, drawn: Sequence[Section]) -> dict[str, dict[str, str]]:
-    """What the named values of dimensions are called that the sheets show."""
-    rows = [row for section in drawn for row in section.records.rows]
-    return {
-        name: {row[name]: scene.label(dimension, row[name]) for row in rows if row.get(name) is not None}
-        for dimension, column in COLUMN.items()
-        if dimension not in ("day", "quarter_hour", *TRENDS)
-        for name in {dimension, column}  # a list has columns
-    }
+    """Words of ours."""
+    return {name: scene.language.say(name) for name in ("table", "meaning", "look", "page", "rows")}
 
 
 def _nothing(customer: Customer, week: Week, through: date | None) -> str:
@@ -151,7 +135,7 @@ def _through(language: Language, week: Week, day: date | None) -> str:
 def _notices(scene: Scene, held_back: list[date]) -> Iterator[str]:
     language = scene.language
     if scene.period.is_going_on:
-        yield language.say("going_on")
+        yield language.say("going_on" if scene.period.has_begun else "just_begun")
     if held_back:
         yield language.say("held_back", days=language.listed([language.short(day) for day in held_back]))
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from functools import cache
-from typing import Any
+from typing import Any, Literal
 
 from babel import Locale as BabelLocale
 from babel.dates import format_date
@@ -16,7 +16,7 @@ from callmart.reports.measures import Measure, Unit
 
 TERRITORIES: Mapping[Locale, Territory] = {"nl": "nl-NL", "en": "en-GB"}
 DASH = "–"  # where a number is not known
-MINUTE = 60  # seconds
+MINUTE, HOUR = 60, 3600  # seconds
 
 
 def _texts(nl: str, en: str) -> Texts:
@@ -26,6 +26,7 @@ def _texts(nl: str, en: str) -> Texts:
 WORDS = {
     "week": _texts("Week {number}", "Week {number}"),
     "week_of": _texts("Week", "Week"),
+    "month_of": _texts("Maand", "Month"),
     "from_to": _texts("{first} t/m {last}", "{first} to {last}"),
     "compared": _texts("vergeleken met week {number}", "compared with week {number}"),
     "compared_days": _texts(
@@ -35,6 +36,10 @@ WORDS = {
     "going_on": _texts(
         "Deze week loopt nog. De cijfers gaan over de dagen tot en met gisteren.",
         "This week is still going on. The figures are about the days until yesterday.",
+    ),
+    "just_begun": _texts(
+        "Deze week is net begonnen: er is nog geen dag voorbij. Kies een eerdere week.",
+        "This week has just begun: no day of it is over yet. Choose an earlier week.",
     ),
     "held_back": _texts(
         "Niet meegeteld, omdat de controle van de gegevens nog loopt: {days}.",
@@ -61,8 +66,8 @@ WORDS = {
     "yes": _texts("ja", "yes"),
     "no": _texts("nee", "no"),
     "first_rows": _texts(
-        "De eerste {shown} van {all}; het CSV-bestand heeft ze alle.",
-        "The first {shown} of {all}; the CSV file has all.",
+        "De eerste {shown} van {all}. In een CSV-bestand staan ze alle; uw leverancier kan het meesturen.",
+        "The first {shown} of {all}. A CSV file has them all; your provider can send it along.",
     ),
     "rows": _texts("Elk gesprek", "Every contact"),
     "none_before": _texts("geen week ervoor", "no week before"),
@@ -74,6 +79,7 @@ WORDS = {
         "{measure}: highest {top} ({high}), lowest {bottom} ({low}).",
     ),
     "most": _texts("{measure}: hoogste {top} ({high}).", "{measure}: highest {top} ({high})."),
+    "constant": _texts("{measure}: steeds {value}.", "{measure}: {value} throughout."),
     "below": _texts("Onder het doel: {where}.", "Below the target: {where}."),
     "look": _texts("Kijk eerst naar", "Look here first"),
     "focus": _texts("{where}: {part} van {whole} {missed}", "{where}: {part} of {whole} {missed}"),
@@ -81,10 +87,7 @@ WORDS = {
     "total": _texts("Totaal", "Total"),
     "together": _texts("Samen", "Together"),
     "no_name": _texts("zonder naam", "no name"),
-    "cut": _texts(
-        "De eerste {shown} van {all}; de tabel heeft ze alle.",
-        "The first {shown} of {all}; the table has all.",
-    ),
+    "cut": _texts("De eerste {shown} van {all}.", "The first {shown} of {all}."),
     "table": _texts("Als tabel", "As a table"),
     "meaning": _texts("Wat de getallen tellen", "What the numbers count"),
     "empty_sheet": _texts("Hier valt deze week niets te tonen.", "There is nothing to show here this week."),
@@ -93,6 +96,7 @@ WORDS = {
     "seconds": _texts("{value} s", "{value} s"),
     "minutes": _texts("{value} min", "{value} min"),
     "in_hours": _texts("uren", "hours"),
+    "in_minutes": _texts("minuten", "minutes"),
     "in_seconds": _texts("seconden", "seconds"),
     "calculated": _texts("berekend", "calculated"),
     "page": _texts("pagina", "page"),
@@ -181,18 +185,23 @@ class Language:
             case "share":
                 return self.share(value, "#,##0.0%")
             case "hours":
-                return self.say("hours", value=self.number(value, "#,##0.0"))
-            case "seconds" if value < MINUTE:
-                return self.say("seconds", value=self.number(value))
+                return self._duration(round(value * HOUR))
             case "seconds":
-                minutes, seconds = divmod(round(value), MINUTE)
-                return self.say("minutes", value=f"{self.number(minutes)}:{seconds:02}")
+                return self._duration(round(value))
             case _:
                 return self.number(value, "#,##0.0" if unit == "agents" else "#,##0")
 
-    def unit(self, unit: Unit) -> str:
+    def _duration(self, seconds: int) -> str:
+        """In the unit that says something: a short talk is not 0.0 hours, nor a day logged in 1440 minutes."""
+        if seconds < MINUTE:
+            return self.say("seconds", value=self.number(seconds))
+        if seconds < HOUR:
+            return self.say("minutes", value=f"{seconds // MINUTE}:{seconds % MINUTE:02}")
+        return self.say("hours", value=self.number(seconds / HOUR, "#,##0.0"))
+
+    def unit(self, unit: Unit | Literal["minutes"]) -> str:
         """The unit of a chart whose numbers have none; empty for counts and shares."""
-        return self.say(f"in_{unit}") if unit in ("hours", "seconds") else ""
+        return self.say(f"in_{unit}") if unit in ("hours", "minutes", "seconds") else ""
 
     def change(self, measure: Measure, now: float, before: float) -> tuple[str, int]:
         """The change of a measure, and its sign: of shares in points, of averages in seconds, of sums in percent. It is

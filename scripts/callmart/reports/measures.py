@@ -9,7 +9,7 @@ from callmart.declarations.captions import Captions, Locale
 from callmart.declarations.dbt_project import Column, Mart
 from callmart.declarations.metrics import Metric, as_sql
 
-Unit = Literal["count", "hours", "seconds", "share", "agents", "moment", "day", "word"]
+Unit = Literal["count", "hours", "seconds", "share", "agents", "moment", "day", "time", "word"]
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from callmart.reports.measures import Unit
+
 Verdict = Literal["better", "worse", ""]
 
 
@@ -22,10 +24,11 @@ class Tile:
 
 @dataclass(frozen=True)
 class Grid:
-    """A table: its head, its rows, and whether the last row is a total."""
+    """A table: its head, its rows, how many columns say what a row is about, and whether the last row is a total."""
 
     head: Sequence[str]
     rows: Sequence[Sequence[str]]
+    names: int = 1
     has_total: bool = False
 
 
@@ -49,10 +52,28 @@ class Panel:
 
 
 @dataclass(frozen=True)
-class Records:
-    """The values of a sheet as they were read, for a CSV file: rows of dimensions and measures by name."""
+class Column:
+    """A column of a sheet's values. `words` are what people call them, if they are words. `place` is the dimension, if
+    it says what a row is about; empty for a measure.
+    """
 
-    measures: Sequence[tuple[str, str, str]]  # name, caption and unit
+    name: str
+    caption: str
+    unit: Unit
+    words: Mapping[Any, str]
+    place: str = ""
+
+    def shown(self, row: Mapping[str, Any]) -> Any:
+        """The value of a row, as a spreadsheet shows it."""
+        value = row.get(self.name)
+        return self.words.get(value, value)
+
+
+@dataclass(frozen=True)
+class Records:
+    """The values of a sheet, for a CSV or Excel file: its columns, and its rows as they were read."""
+
+    columns: Sequence[Column]
     rows: Sequence[dict[str, Any]]
 
 
@@ -79,9 +100,7 @@ class Section:
 
 @dataclass(frozen=True)
 class Page:
-    """A report of a customer and a week. `words` are those of the layout, `labels` what people call the values of a
-    dimension that has names.
-    """
+    """A report of a customer and a week. `words` are those of the layout."""
 
     name: str
     title: str
@@ -99,5 +118,4 @@ class Page:
     sections: Sequence[Section]
     meanings: Sequence[tuple[str, str]]  # caption and description of each measure
     words: dict[str, str]
-    labels: Mapping[str, Mapping[Any, str]] = field(default_factory=dict, repr=False)
     days: Sequence[tuple[str, str]] = ()  # that count: date, and as a person writes it

@@ -33,8 +33,8 @@ def _compile(page: Page, form: Literal["pdf", "png"], paper: str, sharpness: flo
 
 
 def _shown(part: Any) -> dict[str, Any]:
-    """A part of a page for the layout, without what only tables show."""
-    return {name: value for name, value in vars(part).items() if name not in ("records", "labels")}
+    """A part of a page for the layout, without what only CSV and Excel files have."""
+    return {name: value for name, value in vars(part).items() if name != "records"}
 
 
 @cache

@@ -6,26 +6,29 @@ from datetime import date, time, timedelta
 from functools import cached_property
 from typing import Any
 
-from callmart.declarations import exposures
 from callmart.declarations.captions import Captions
 from callmart.declarations.dbt_project import Mart
-from callmart.declarations.exposures import Sheet
+from callmart.declarations.exposures import COLUMN, Sheet
 from callmart.declarations.metrics import Metric
 from callmart.reports import measures
 from callmart.reports.language import Language
 from callmart.reports.measures import Measure
-from callmart.reports.page import Grid, Records
+from callmart.reports.page import Grid
 from callmart.reports.reading import Reader, Row
 from callmart.reports.weeks import Period
 
 Grain = str  # a dimension of reports, or an hour of the day
 EXPRESSIONS: Mapping[Grain, str] = {
-    **{str(dimension): column for dimension, column in exposures.COLUMN.items()},
+    **{str(dimension): column for dimension, column in COLUMN.items()},
     "quarter_hour": "interval_local::time",
     "weeks": "date_trunc('week', call_date::timestamp)::date",
     "months": "date_trunc('month', call_date::timestamp)::date",
     "hour": "date_trunc('hour', interval_local)::time",
 }
+NAMED: Mapping[Grain, Grain] = {
+    "agent_key": "agent",
+    "overflowed_to": "queue",
+}  # columns of a dimension's names
 NOW = "this_week"  # of a row: true in the week, false in the week before
 
 
@@ -77,21 +80,26 @@ class Scene:
     # -- words -----------------------------------------------------------------------------------------------------
 
     def label(self, grain: Grain, value: Any) -> str:
-        """A value of a dimension, as people read it."""
+        """A value of a dimension, or of a list's column of words, as people read it."""
         if isinstance(value, date | time):
             return self._moment(grain, value)
+        if grain == "open":
+            return self.language.say({True: "open", False: "closed", None: "no_hours"}[value])
+        if isinstance(value, bool):
+            return self.language.say("yes" if value else "no")
+        return "" if value is None else self._name(NAMED.get(grain, grain), value)
+
+    def _name(self, grain: Grain, value: str) -> str:
         match grain:
             case "agent":
-                return self.reader.agents.get(value, str(value)[:10])
+                return self.reader.agents.get(value, value[:10])
             case "queue":
                 queue = self.reader.queues.get(value)
-                return str((queue and queue.label) or value)
+                return (queue and queue.label) or value
             case "line":
-                return self.reader.lines.get(value) or str(value) or self.language.say("no_name")
-            case "open":
-                return self.language.say({True: "open", False: "closed", None: "no_hours"}[value])
+                return self.reader.lines.get(value) or value or self.language.say("no_name")
         words = self.captions.values.get(grain, {}).get(value)
-        return self.language.of(words) if words else str(value)
+        return self.language.of(words) if words else value
 
     def _moment(self, grain: Grain, value: date | time) -> str:
         """A day, the first day of a week or month, or a time, as on an axis."""
@@ -117,6 +125,11 @@ class Scene:
             case "months":
                 return self.language.whole_month(value)
         return self.language.short(value) if isinstance(value, date) else self.label(grain, value)
+
+    def with_unit(self, measure: Measure) -> str:
+        """What a measure is called where its numbers have no unit."""
+        unit = self.language.unit(measure.unit)
+        return f"{measure.caption} ({unit})" if unit else measure.caption
 
     def value(self, measure: Measure, row: Row) -> str:
         """A value with its unit."""
@@ -145,14 +158,10 @@ class Scene:
         if self._target is None and measure.metric and measure.metric.target and row.get("queue"):
             queue = queues.get(row["queue"]) or queues.get(None)
             if queue and queue.target is not None:
-                return f"{value} ({self.language.say('target', value=self.language.share(queue.target))})"
+                return f"{value} ({self.target_words(queue.target)})"
         return value
 
     # -- tables ----------------------------------------------------------------------------------------------------
-
-    def records(self, shown: Sequence[Measure], rows: Sequence[Row]) -> Records:
-        """The values of a sheet as they were read."""
-        return Records([(one.name, one.caption, one.unit) for one in shown], rows)
 
     def grid(
         self,
@@ -172,7 +181,15 @@ class Scene:
             head = [self.language.say("total"), *("" for _ in names[1:])]
             body.append([*head, *(self.value(one, total) for one in shown)])
         head = ["" for _ in names]
-        return Grid([*head, *(one.caption for one in shown)], body, has_total=total is not None)
+        return Grid([*head, *map(self._head, shown)], body, len(names), has_total=total is not None)
+
+    def _head(self, measure: Measure) -> str:
+        target = self.target(measure)
+        return measure.caption if target is None else f"{measure.caption} ({self.target_words(target)})"
+
+    def target_words(self, target: float) -> str:
+        """How a target is called: target 80%."""
+        return self.language.say("target", value=self.language.share(target))
 
     def crossed(self, down: Grain, across: Grain, measure: Measure, rows: Sequence[Row]) -> Grid:
         """A table of one measure by two dimensions."""

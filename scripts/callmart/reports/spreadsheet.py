@@ -1,18 +1,21 @@
-"""A report as a spreadsheet: a sheet per sheet of the report, with a row per place and a column per measure."""
+"""A report as a spreadsheet: what it is about, and a sheet per sheet of the report, with a column per dimension and
+measure.
+"""
 
 import io
 import re
 from collections.abc import Mapping
-from datetime import date, datetime, time
+from datetime import datetime
+from textwrap import shorten
 from typing import Any
 
 import xlsxwriter
 
-from callmart.declarations.exposures import COLUMN
+from callmart.base.errors import UserError
+from callmart.reports.measures import Unit
 from callmart.reports.page import Page, Section
-from callmart.reports.scene import NOW
 
-FORMS: Mapping[str, str] = {
+FORMS: Mapping[Unit, str] = {
     "count": "#,##0",
     "hours": "#,##0.0",
     "seconds": "#,##0",
@@ -20,48 +23,54 @@ FORMS: Mapping[str, str] = {
     "agents": "#,##0.0",
     "moment": "yyyy-mm-dd hh:mm:ss",
     "day": "yyyy-mm-dd",
+    "time": "hh:mm",
     "word": "General",
 }
 MADE = datetime(2000, 1, 1)  # what the file says: the same values give the same bytes
+MOST_ROWS = 1_048_576  # of a sheet, with its head; Excel has no more
 LONGEST_NAME = 31
 FORBIDDEN = r"[\[\]:*?/\\']"  # in the name of a sheet
 
 
 def as_xlsx(page: Page) -> bytes:
-    """Return the file. Numbers are numbers, in the units that the page shows."""
+    """Return the file. Numbers are numbers, in the units that the page shows. Raises UserError if a sheet has more rows
+    than Excel.
+    """
     file = io.BytesIO()
     # Names of queues and agents are the customer's own words: none is a formula or a link.
     options = {"in_memory": True, "strings_to_formulas": False, "strings_to_urls": False}
     with xlsxwriter.Workbook(file, options) as book:
         book.set_properties({"title": page.title, "created": MADE})
+        _about(book, page)
         for number, section in enumerate(page.sections, 1):
-            _write(book, number, page, section)
+            _write(book, number, section)
     return file.getvalue()
 
 
-def _write(book: Any, number: int, page: Page, section: Section) -> None:
-    rows, measures = section.records.rows, section.records.measures
-    places = [name for name in COLUMN if any(name in row for row in rows)]
-    sheet = book.add_worksheet(re.sub(FORBIDDEN, "", f"{number} {section.title}")[:LONGEST_NAME].strip())
-    sheet.set_column(0, len(places) + len(measures), 16)
-    head = [
-        page.words["week_of"],
-        *(page.words[name] for name in places),
-        *(caption for _, caption, _ in measures),
-    ]
-    sheet.write_row(0, 0, head, book.add_format({"bold": True}))
-    forms = {unit: book.add_format({"num_format": form}) for unit, form in FORMS.items()}
-    day, clock = (book.add_format({"num_format": form}) for form in ("yyyy-mm-dd", "hh:mm"))
-    for at, row in enumerate(rows, 1):
-        sheet.write(at, 0, page.week if row.get(NOW, True) else page.week_before)
-        for column, name in enumerate(places, 1):
-            match row.get(name):
-                case date() as value:
-                    sheet.write_datetime(at, column, value, day)
-                case time() as value:
-                    sheet.write_datetime(at, column, value, clock)
-                case str() | bool() as value:
-                    sheet.write(at, column, page.labels.get(name, {}).get(value, value))
-        for column, (measure, _, unit) in enumerate(measures, 1 + len(places)):
-            value = row[measure]
-            sheet.write(at, column, page.labels.get(measure, {}).get(value, value), forms[unit])
+def _about(book: Any, page: Page) -> None:
+    """Whose report it is, of which days, and what its numbers count."""
+    sheet, bold = book.add_worksheet(page.title), book.add_format({"bold": True})
+    sheet.set_column(0, 0, 40)
+    sheet.write(0, 0, f"{page.title} · {page.subtitle}", bold)
+    said = [page.customer, page.period, page.compared, page.through, *page.notices]
+    sheet.write_column(1, 0, [sentence for sentence in said if sentence])
+    below = len(said) + 2
+    sheet.write(below, 0, page.words["meaning"], bold)
+    for row, meaning in enumerate(page.meanings, below + 1):
+        sheet.write_row(row, 0, meaning)
+
+
+def _write(book: Any, number: int, section: Section) -> None:
+    columns, rows = section.records.columns, section.records.rows
+    if len(rows) >= MOST_ROWS:
+        raise UserError(f"{section.title} has more rows than a sheet of Excel: name a .csv instead")
+    name = re.sub(FORBIDDEN, "", f"{number} {section.title}")
+    sheet = book.add_worksheet(shorten(name, LONGEST_NAME, placeholder=" …"))
+    sheet.write_row(0, 0, [column.caption for column in columns], book.add_format({"bold": True}))
+    for at, column in enumerate(columns):
+        form = book.add_format({"num_format": FORMS[column.unit]})
+        for line, row in enumerate(rows, 1):
+            sheet.write(line, at, column.shown(row), form)
+    sheet.freeze_panes(1, 0)
+    sheet.autofilter(0, 0, max(len(rows), 1), len(columns) - 1)
+    sheet.autofit()

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from datetime import date, time
 from typing import Any
 
-from callmart.declarations.exposures import COLUMN
+from callmart.declarations.exposures import COLUMN, TRENDS
 from callmart.reports.page import Page, Section
-from callmart.reports.scene import NOW
 
-HEAD = ("report", "sheet", "week", "row", *COLUMN, "measure", "caption", "unit", "value")
+PLACES = ("week", "month", *(dimension for dimension in COLUMN if dimension not in TRENDS))
+HEAD = ("report", "sheet", *PLACES, "row", "measure", "caption", "unit", "value")
 FORMULA = ("=", "+", "-", "@", "\t", "\r")  # with these a cell is a formula to a spreadsheet
 
 
@@ -25,11 +25,14 @@ def as_csv(page: Page) -> bytes:
 
 
 def _rows(page: Page, section: Section) -> Iterator[list[str]]:
+    columns = section.records.columns
+    places = {column.place: column for column in columns if column.place}
+    measures = [column for column in columns if not column.place]
     for number, row in enumerate(section.records.rows, 1):
-        week = page.week if row.get(NOW, True) else page.week_before
-        places = [str(number), *(_plain(row.get(dimension)) for dimension in COLUMN)]
-        for name, caption, unit in section.records.measures:
-            yield [page.name, section.name, week, *places, name, _plain(caption), unit, _plain(row[name])]
+        about = [_plain(places[name].shown(row)) if name in places else "" for name in PLACES]
+        for one in measures:
+            said = [one.name, _plain(one.caption), one.unit, _plain(one.shown(row))]
+            yield [page.name, section.name, *about, str(number), *said]
 
 
 def _plain(value: Any) -> str:

@@ -81,6 +81,7 @@ class Period:
 
     week: Week
     days: tuple[date, ...]
+    has_begun: bool  # whether a day of it is over
     is_going_on: bool
     weeks: tuple[date, ...]  # the days of whole weeks that a trend counts
     months: tuple[date, ...]
@@ -102,13 +103,12 @@ class Period:
 
 
 def counted(week: Week, today: date, held_back: Collection[date]) -> Period:
-    """The days of a week that are over and not held back. Raises UserError for a week that has not begun."""
-    if week.monday >= today:
-        raise UserError(f"{week} has no day that is over: name a week before it, or leave --week out")
+    """The days of a week that are over and not held back."""
     after = min(week.monday + timedelta(days=7), today)
     return Period(
         week,
         tuple(day for day in week.days if day < today and day not in held_back),
+        has_begun=week.monday < today,
         is_going_on=week.sunday >= today,
         weeks=_whole(_weeks(after), held_back),
         months=_whole(_months(after), held_back),

@@ -14,8 +14,10 @@ from callmart.base import declared
 from callmart.base.settings import PROJECT
 from callmart.declarations.captions import Captions, Locale
 from callmart.declarations.dbt_project import Column, Mart
+from callmart.declarations.exposures import COLUMN, FILTERED
 from callmart.declarations.matrix import Group
 from callmart.declarations.metrics import Metric, as_tableau
+from callmart.declarations.through import THROUGH
 
 MODELS = PROJECT / "models" / "marts"
 
@@ -199,7 +201,7 @@ class Source:
         if root not in of_group:
             raise declared.wrong(MODELS, root, f"the data source of the group {group} needs it; restore it")
         self.root = of_group[root]
-        self.marts = [self.root, *(of_group[name] for name in sorted(set(of_group) - {root}))]
+        self.marts = [self.root, *(of_group[name] for name in sorted(set(of_group) - {root})), THROUGH]
         self.metrics = {metric.name: metric for metric in metrics if metric.mart in of_group}
         self.title = TITLES[group][locale]
         self._taken: set[str] = set()
@@ -234,7 +236,8 @@ class Source:
     @property
     def filtered(self) -> Field:
         """The field by which people filter reports: queue, agent or line."""
-        return self.fields[{"agent": "Person_agent", "contact": "queue"}.get(self.group, self.group)]
+        dimension = FILTERED[self.group]
+        return self.fields["Person_agent" if dimension == "agent" else COLUMN[dimension]]
 
     @cached_property
     def relationships(self) -> list[Relationship]:
@@ -246,6 +249,8 @@ class Source:
         root_key = [column for column in self.root.key if column != "customer_id"]
         for mart in self.marts[1:]:
             shared = [column for column in root_key if column in mart.columns]
+            if mart is THROUGH:  # which is about the whole customer
+                shared = ["customer_id"]
             if not shared:
                 raise declared.wrong(
                     MODELS,

@@ -19,6 +19,7 @@ from callmart.declarations.captions import Locale, captions
 from callmart.declarations.dbt_project import Mart
 from callmart.declarations.matrix import Group
 from callmart.declarations.metrics import metrics
+from callmart.declarations.through import THROUGH
 from callmart.tableau_files import fields, hyper
 from callmart.tableau_files.fields import Field, Part, Relationship, Source
 
@@ -62,7 +63,7 @@ class Live:
 
 def source(group: Group, marts: list[Mart], locale: Locale) -> Source:
     """Return the data source of a group, with the metrics and captions that this project declares."""
-    return Source(group, marts, metrics().values(), captions(marts), locale)
+    return Source(group, marts, metrics().values(), captions([*marts, THROUGH]), locale)
 
 
 def package(source: Source, target: Path, held: Path | Live) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from callmart.declarations.exposures import Sheet
-from callmart.reports import charts
+from callmart.reports import charts, records
 from callmart.reports.charts import Axis, Mark
 from callmart.reports.measures import Measure, Unit
 from callmart.reports.page import Grid, Panel, Section
@@ -13,7 +13,9 @@ from callmart.reports.scene import Grain, Scene
 
 MOST = 30  # bars below each other; the table has all
 ROOM = 0.08  # of the longest bar; a shorter part has no room for its number
-HEADROOM = 1.15  # of the longest bar, for the total at its end
+HEADROOM = 1.15  # of the highest bar, for the total above it
+LYING_HEADROOM = 1.35  # of the longest one, for the total at its end
+SHORT, MINUTES = 1.0, 60  # bars of hours that are all shorter than one are drawn in minutes
 OVER_TIME = ("day", "quarter_hour")
 NUMBERS: Mapping[Unit, str] = {"count": "#,##0", "hours": "#,##0.0", "seconds": "#,##0", "share": "#,##0%"}
 
@@ -56,7 +58,7 @@ def draw(scene: Scene, sheet: Sheet) -> Section:
             Panel(
                 _chart(scene, sheet, unit, bars, totals),
                 title,
-                language.unit(unit),
+                language.unit("minutes" if _is_short(unit, totals) else unit),
                 [read, cut] if over not in OVER_TIME and len(totals) > MOST else [read],
             )
         )
@@ -64,10 +66,14 @@ def draw(scene: Scene, sheet: Sheet) -> Section:
         name=sheet.name,
         title=title,
         kind="chart",
-        records=scene.records(shown, rows),
+        records=records.of(scene, sheet, shown, rows),
         panels=panels,
         grid=_grid(scene, sheet, shown, rows),
     )
+
+
+def _is_short(unit: Unit, totals: dict[str, float]) -> bool:
+    return unit == "hours" and max(totals.values()) < SHORT
 
 
 def _by(sheet: Sheet) -> list[Grain]:
@@ -89,34 +95,40 @@ def _chart(
 ) -> str:
     language, over = scene.language, sheet.over or "day"
     is_by_hour, is_lying = over == "quarter_hour", over not in OVER_TIME
-    series, highest = _series(scene, sheet, bars), max(totals.values())
+    scale = MINUTES if _is_short(unit, totals) else 1
+    series, highest = _series(scene, sheet, bars), max(totals.values()) * scale
     places = list(totals)[:MOST] if is_lying else list(totals)
     marks = []
     for place in places:
         reached = 0.0
         parts = [part for part in bars[place] if part.value]
         for part in sorted(parts, key=lambda part: series.index(part.name)):
-            has_number = not is_by_hour and len(series) > 1 and part.value >= ROOM * highest
+            long = part.value * scale
+            has_number = not is_by_hour and len(series) > 1 and long >= ROOM * highest
             marks.append(
                 Mark(
                     x=charts.hour(part.row[over]) if is_by_hour else place,
                     begin=reached,
-                    end=reached + part.value,
+                    end=reached + long,
                     words=scene.pointed_at(part.measure, part.row, over, *_by(sheet)),
                     series=part.name,
-                    label=language.number(part.value, NUMBERS[unit]) if has_number else "",
+                    label=language.number(long, NUMBERS[unit]) if has_number else "",
                     ink=charts.ink_on(series, part.name),
                 )
             )
-            reached += part.value
-    ends = [Mark(place, 0, totals[place], "", label=language.value(unit, totals[place])) for place in places]
+            reached += long
+    ends = [
+        Mark(place, 0, totals[place] * scale, "", label=language.value(unit, totals[place]))
+        for place in places
+    ]
+    headroom = LYING_HEADROOM if is_lying else HEADROOM
     if over == "day":
         places = [language.weekday(day) for day in scene.period.week.days]
     return charts.bars(
         marks,
         [] if is_by_hour else ends,
         series,
-        Axis(charts.FORMS[unit], 0, None if is_by_hour else highest * HEADROOM),
+        Axis(charts.FORMS[unit], 0, None if is_by_hour else highest * headroom),
         None if is_by_hour else places,
         language.territory,
         lying=is_lying,

@@ -3,6 +3,7 @@
 from typing import Any
 
 from callmart.declarations.exposures import Sheet
+from callmart.reports import records
 from callmart.reports.measures import Measure
 from callmart.reports.page import Section, Tile, Verdict
 from callmart.reports.scene import NOW, Scene
@@ -18,7 +19,7 @@ def draw(scene: Scene, sheet: Sheet) -> Section:
         name=sheet.name,
         title=scene.language.of(sheet.title),
         kind="figures",
-        records=scene.records(shown, rows),
+        records=records.of(scene, sheet, shown, rows),
         tiles=[_tile(scene, one, now.get(one.name), before.get(one.name)) for one in shown],
     )
 

@@ -6,7 +6,7 @@ from datetime import time
 from itertools import pairwise
 
 from callmart.declarations.exposures import Sheet
-from callmart.reports import charts
+from callmart.reports import charts, records
 from callmart.reports.charts import Cell
 from callmart.reports.language import Language
 from callmart.reports.measures import Unit
@@ -45,13 +45,12 @@ def draw(scene: Scene, sheet: Sheet) -> Section:
         top = max(rows, key=lambda row: row[measure.name])
         where = f"{scene.sentence('day', top)} {scene.label('quarter_hour', top['quarter_hour'])}"
         read = language.say("most", measure=measure.caption, top=where, high=scene.value(measure, top))
-        unit = f" ({language.unit(measure.unit)})" if language.unit(measure.unit) else ""
-        panels.append(Panel(svg, title, f"{measure.caption}{unit}", [read]))
+        panels.append(Panel(svg, title, scene.with_unit(measure), [read]))
     return Section(
         name=sheet.name,
         title=title,
         kind="chart",
-        records=scene.records(shown, rows),
+        records=records.of(scene, sheet, shown, rows),
         panels=panels,
         grid=scene.crossed("hour", "day", measure, scene.rows(sheet, "hour", "day")),
     )

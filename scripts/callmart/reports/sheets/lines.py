@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Iterator
 
 from callmart.declarations.exposures import Sheet
-from callmart.reports import charts
+from callmart.reports import charts, records
 from callmart.reports.charts import Axis, Point
 from callmart.reports.measures import Measure
 from callmart.reports.page import Grid, Panel, Section
@@ -30,7 +30,7 @@ def draw(scene: Scene, sheet: Sheet) -> Section:
         panels = [
             Panel(
                 chart(scene, sheet, one, rows),
-                *((one.caption, title) if len(shown) > 1 else (title, one.caption)),
+                *((scene.with_unit(one), title) if len(shown) > 1 else (title, scene.with_unit(one))),
                 list(_read(scene, sheet, one, now)),
             )
             for one in known
@@ -39,7 +39,7 @@ def draw(scene: Scene, sheet: Sheet) -> Section:
         name=sheet.name,
         title=title,
         kind="chart",
-        records=scene.records(shown, rows),
+        records=records.of(scene, sheet, shown, rows),
         panels=panels,
         grid=_grid(scene, sheet, shown, now),
     )
@@ -64,10 +64,13 @@ def _together(scene: Scene, sheet: Sheet, shown: list[Measure], rows: list[Row])
 
 
 def _trend(scene: Scene, sheet: Sheet, measure: Measure, rows: list[Row]) -> str:
-    """A measure over weeks or months, with the numbers of the highest, the lowest and the last."""
+    """A measure over weeks or months, with the numbers of the highest, the lowest and the last. One beside the last has
+    none: the two would be written over each other.
+    """
     over, language = sheet.over or "weeks", scene.language
     known = [row for row in rows if row[measure.name] is not None]
-    told = [find(known, key=lambda row: row[measure.name]) for find in (max, min)] + known[-1:]
+    extremes = [find(known, key=lambda row: row[measure.name]) for find in (max, min)]
+    told = [row for row in extremes if row not in known[-2:-1]] + known[-1:]
     points = [
         Point(
             scene.label(over, row[over]),
@@ -81,7 +84,7 @@ def _trend(scene: Scene, sheet: Sheet, measure: Measure, rows: list[Row]) -> str
     series = [measure.caption]
     places = [scene.label(over, first) for first in scene.period.firsts(over)]
     if (target := scene.target(measure)) is not None:
-        series += ["", language.say("target", value=language.share(target))]
+        series += ["", scene.target_words(target)]
         points += [Point(place, target, series[-1], series[-1]) for place in places]
     axis = _axis(measure, [point.y for point in points])
     return charts.lines(points, series, axis, places, language.territory)
@@ -106,7 +109,7 @@ def _chart(scene: Scene, sheet: Sheet, measure: Measure, rows: list[Row]) -> str
     ]
     target, series = scene.target(measure), list(weeks.values())
     if target is not None and is_daily:
-        series.append(language.say("target", value=language.share(target)))
+        series.append(scene.target_words(target))
         points += [Point(language.weekday(day), target, series[-1], series[-1]) for day in week.days]
     axis = _axis(measure, [point.y for point in points])
     places = [language.weekday(day) for day in week.days] if is_daily else None
@@ -131,9 +134,11 @@ def _read(scene: Scene, sheet: Sheet, measure: Measure, rows: list[Row]) -> Iter
     if not known:
         return
     high, low = (find(known, key=lambda row: row[measure.name]) for find in (max, min))
+    is_constant = len(known) > 1 and high[measure.name] == low[measure.name]
     yield language.say(
-        "most" if over == "quarter_hour" or high is low else "extremes",
+        "constant" if is_constant else "most" if over == "quarter_hour" or high is low else "extremes",
         measure=measure.caption,
+        value=scene.value(measure, high),
         top=scene.sentence(over, high),
         high=scene.value(measure, high),
         bottom=scene.sentence(over, low),

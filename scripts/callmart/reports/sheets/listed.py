@@ -1,11 +1,13 @@
 """A list: a row per row of the mart, day by day; or one table, if the day is among its columns."""
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
-from datetime import date, datetime
-from itertools import groupby
+from datetime import date
+from itertools import groupby, takewhile
 from typing import Any
 
 from callmart.declarations.exposures import Sheet
+from callmart.reports import records
 from callmart.reports.measures import Measure
 from callmart.reports.page import Day, Grid, Section
 from callmart.reports.reading import Row
@@ -20,46 +22,40 @@ def draw(scene: Scene, sheet: Sheet) -> Section:
     rows = scene.listed(sheet)
     if sheet.columns[0] == "agent_key":  # the database has ordered them by key
         rows.sort(key=lambda row: (row["day"], scene.label("agent", row["agent_key"])))
-    title, records = language.of(sheet.title), scene.records(columns, rows)
+    title, values = language.of(sheet.title), records.of(scene, sheet, columns, rows)
     if "call_date" in sheet.columns:
         grid = _grid(scene, columns, rows) if rows else None
-        return Section(name=sheet.name, title=title, kind="table", records=records, grid=grid)
+        return Section(name=sheet.name, title=title, kind="table", records=values, grid=grid)
     remark = language.say("first_rows", shown=language.number(MOST), all=language.number(len(rows)))
     return Section(
         name=sheet.name,
         title=title,
         kind="list",
-        records=records,
-        days=list(_days(scene, columns, rows[:MOST])),
+        records=values,
+        days=list(_days(scene, columns, rows)),
         remark=remark if len(rows) > MOST else "",
     )
 
 
 def _days(scene: Scene, columns: list[Measure], rows: list[Row]) -> Iterator[Day]:
-    for day, of_day in groupby(rows, lambda row: row["day"]):
-        grid = _grid(scene, columns, of_day)
-        title = f"{scene.language.long(day)} · {scene.language.number(len(grid.rows))}"
-        yield Day(day.isoformat(), title, grid)
+    counts = Counter(row["day"] for row in rows)
+    for day, of_day in groupby(rows[:MOST], lambda row: row["day"]):
+        title = f"{scene.language.long(day)} · {scene.language.number(counts[day])}"
+        yield Day(day.isoformat(), title, _grid(scene, columns, of_day))
 
 
 def _grid(scene: Scene, columns: list[Measure], rows: Iterable[Row]) -> Grid:
     body = [[_cell(scene, one, row[one.name], row["day"]) for one in columns] for row in rows]
-    return Grid([one.caption for one in columns], body)
+    names = takewhile(lambda one: one.unit in ("day", "word"), columns)
+    return Grid([one.caption for one in columns], body, len(list(names)))
 
 
 def _cell(scene: Scene, column: Measure, value: Any, day: date) -> str:
-    match value:
-        case None if column.unit in ("word", "moment"):
-            return ""
-        case bool() if column.name != "open":
-            return scene.language.say("yes" if value else "no")
-        case datetime():
-            return scene.language.moment(value, day)
-        case date():
+    match column.unit:
+        case "word":
+            return scene.label(column.name, value)
+        case "moment":
+            return scene.language.moment(value, day) if value else ""
+        case "day":
             return scene.language.short(value)
-    if column.unit == "word":
-        return scene.label(GRAINS.get(column.name, column.name), value)
     return scene.value(column, {column.name: value})
-
-
-GRAINS = {"agent_key": "agent", "overflowed_to": "queue"}  # whose names are those of a dimension

@@ -3,6 +3,7 @@
 from typing import Any
 
 from callmart.declarations.exposures import Sheet
+from callmart.reports import records
 from callmart.reports.page import Section
 from callmart.reports.reading import Row
 from callmart.reports.scene import Scene
@@ -23,6 +24,6 @@ def draw(scene: Scene, sheet: Sheet) -> Section:
         name=sheet.name,
         title=scene.language.of(sheet.title),
         kind="table",
-        records=scene.records(shown, rows),
+        records=records.of(scene, sheet, shown, rows),
         grid=scene.grid(by, shown, rows, total if len(rows) > 1 else None, sheet.then_by) if rows else None,
     )

@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+from callmart.declarations.through import THROUGH
 from callmart.tableau_files.fields import COUNT, SHARE, DataType, Field
 from callmart.tableau_files.workbook.book import COLOURS, GREY, WEEKS_BACK, Book, texts
 from callmart.tableau_files.workbook.sheet import Instance
@@ -163,19 +164,22 @@ class Period(NamedTuple):
 
 
 def period(book: Book) -> Period:
-    """Return the fields of the chosen week, and the last day of the data."""
-    day = book.day(book.report.marts[0])
+    """Return the fields of the chosen week, and how far in it the data goes."""
+    through = f"[{book.source.name(THROUGH.name, 'through')}]"
     monday = f"DATEADD('week', -{WEEKS_BACK}, DATETRUNC('week', TODAY(), 'monday'))"
 
     def add(name: str, datatype: DataType, formula: str, form: str | None = None) -> Field:
         return _aggregate(book, "", name.replace(" ", "_"), _word(book, name), datatype, formula, form)
 
+    sunday = f"DATE(DATEADD('day', 6, {monday}))"
     return Period(
         add("week", "integer", f"MIN(DATEPART('iso-week', {monday}))", "n0"),
         add("from", "date", f"MIN(DATE({monday}))", "*d mmm"),
-        add("until", "date", f"MIN(DATE(DATEADD('day', 6, {monday})))", "*d mmm yyyy"),
+        add("until", "date", f"MIN({sunday})", "*d mmm yyyy"),
         add("going on", "string", f"MIN(IF {WEEKS_BACK} = 0 THEN '{_word(book, 'going on')}' ELSE '' END)"),
-        add("through", "date", f"MAX([{day.name}])", "*d mmm yyyy"),
+        add(
+            "through", "date", f"MAX(IF {through} > {sunday} THEN {sunday} ELSE {through} END)", "*d mmm yyyy"
+        ),
     )
 
 

@@ -1,0 +1,65 @@
+"""The values of a sheet for a CSV or Excel file: its rows as they were read, and what columns and words are called."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from callmart.declarations.exposures import COLUMN, TRENDS, Dimension, Sheet
+from callmart.reports.measures import Measure
+from callmart.reports.page import Column, Records
+from callmart.reports.reading import Row
+from callmart.reports.scene import NOW, Scene
+from callmart.reports.weeks import Week
+
+# Columns of a list that say what its rows are about, with their dimensions.
+PLACES: Mapping[str, Dimension] = {
+    column: dimension
+    for dimension, column in COLUMN.items()
+    if dimension != "quarter_hour" and dimension not in TRENDS
+}
+
+
+def of(scene: Scene, sheet: Sheet, shown: Sequence[Measure], rows: Sequence[Row]) -> Records:
+    """Return the values of a sheet. A row of a trend has its own week or month, any other that of the report or the one
+    before.
+    """
+    places: list[Dimension] = sheet.dimensions
+    if sheet.kind == "list" and COLUMN["day"] not in sheet.columns:
+        places = ["day"]
+    columns = [_place(scene, dimension, rows) for dimension in places]
+    if not sheet.is_trend:
+        columns.insert(0, _week(scene))
+    for one in shown:
+        words = _words(scene, one.name, rows) if one.unit == "word" else {}
+        place = PLACES.get(one.name, "") if sheet.kind == "list" else ""
+        columns.append(Column(one.name, scene.with_unit(one), one.unit, words, place))
+    return Records(columns, rows)
+
+
+def _week(scene: Scene) -> Column:
+    """The week of a row that is not compared, or says whether it is of this one."""
+    week = scene.period.week
+    weeks = {None: str(week), True: str(week), False: str(week.before)}
+    return Column(NOW, scene.language.say("week_of"), "word", weeks, "week")
+
+
+def _place(scene: Scene, dimension: Dimension, rows: Sequence[Row]) -> Column:
+    match dimension:
+        case "weeks":
+            weeks = {row[dimension]: str(Week(row[dimension])) for row in rows}
+            return Column(dimension, scene.language.say("week_of"), "word", weeks, "week")
+        case "months":
+            months = {row[dimension]: f"{row[dimension]:%Y-%m}" for row in rows}
+            return Column(dimension, scene.language.say("month_of"), "word", months, "month")
+    column = "agent" if dimension == "agent" else COLUMN[dimension]  # not its key
+    caption = scene.captions.column(column, scene.language.locale)
+    match dimension:
+        case "day":
+            return Column(dimension, caption, "day", {}, dimension)
+        case "quarter_hour":
+            return Column(dimension, caption, "time", {}, dimension)
+    return Column(dimension, caption, "word", _words(scene, dimension, rows), dimension)
+
+
+def _words(scene: Scene, name: str, rows: Sequence[Row]) -> dict[Any, str]:
+    """What the values of a column are called."""
+    return {value: scene.label(name, value) for value in {row[name] for row in rows}}

@@ -1,0 +1,38 @@
+"""The days that a drawn report counts, and how it writes durations. Nothing here needs a server."""
+
+from datetime import date
+
+from callmart.reports import weeks
+from callmart.reports.language import Language
+from callmart.reports.weeks import Week
+
+
+def test_a_week_that_goes_on_is_compared_with_the_same_days() -> None:
+    monday = date(2026, 11, 16)
+    period = weeks.counted(Week(monday), date(2026, 11, 19), [])
+    assert period.days == (monday, date(2026, 11, 17), date(2026, 11, 18))
+    assert period.before == (date(2026, 11, 9), date(2026, 11, 10), date(2026, 11, 11))
+    assert period.is_going_on
+    assert (period.weeks[0], period.weeks[-1]) == (date(2026, 8, 17), date(2026, 11, 15)), (
+        "those that are over"
+    )
+    assert (period.months[0], period.months[-1]) == (date(2025, 10, 1), date(2026, 10, 31))
+    assert not period.lacks("weeks") and not period.lacks("months")
+    over = weeks.counted(Week(monday), date(2026, 11, 23), [date(2026, 11, 18)])
+    assert over.weeks[-1] == date(2026, 11, 15) and len(over.weeks) == 12 * 7, (
+        "a week that lacks a day is left out"
+    )
+    assert over.lacks("weeks") and not over.lacks("months")
+    assert not over.is_going_on
+    assert len(over.days) == 6
+    assert not weeks.counted(Week(monday), monday, []).has_begun
+
+
+def test_durations_have_the_unit_that_says_something() -> None:
+    said = Language("nl").value
+    assert [said("hours", hours) for hours in (0, 0.01, 0.0225, 0.99999, 51.49)] == [
+        "0 s", "36 s", "1:21 min", "1,0 uur", "51,5 uur"
+    ]  # fmt: skip
+    assert [said("seconds", seconds) for seconds in (59.4, 59.6, 3599, 86400)] == [
+        "59 s", "1:00 min", "59:59 min", "24,0 uur"
+    ]  # fmt: skip
