@@ -70,8 +70,8 @@ def at(name: str, document: Any, mistake: Mistake) -> UserError:
 
 
 def right_part(document: Any, kind: type[Declared]) -> tuple[Declared | None, list[Mistake]]:
-    """What is right in a document, and all mistakes. First the unknown keys are left out, because they hide others, then
-    the wrong entries of the outermost lists.
+    """What is right in a document, and all mistakes. First the unknown keys are left out, because they hide others,
+    then the wrong entries of the outermost lists.
     """
     found: list[Mistake] = []
     document = deepcopy(document)

@@ -24,7 +24,7 @@ def marts(connection: psycopg.Connection) -> list[Mart]:
         # Not validated: a table need not meet the rules for declarations.
         Mart.model_construct(
             name=name,
-            group=group or "",  # type: ignore[arg-type]
+            group=group or "",
             key=tuple(key),
             day=day,
             declared=tuple(Column(name=column, data_type=data_type) for column, data_type in columns),

@@ -18,7 +18,7 @@ from callmart.base import sql_file
 from callmart.base.errors import UserError
 from callmart.database import ledger
 from callmart.declarations.captions import Locale
-from callmart.declarations.exposures import COLUMN, Dimension
+from callmart.declarations.exposures import Dimension, column_of
 from callmart.reports.measures import Measure
 
 SQL = sql_file.statements(__file__)
@@ -70,17 +70,19 @@ class Reader:
         self._only: tuple[sql.Composable, list[list[Any]]] = sql.SQL(""), []
 
     def narrow(self, dimension: Dimension, words: Collection[str]) -> None:
-        """Read only the rows of these queues, agents or lines, by what people or the source call them."""
+        """Read only the rows with these values of a dimension, by what people or the source call them."""
         called: Mapping[Any, str | None]
         match dimension:
             case "agent":
                 called = self.agents
             case "line":
                 called = self.lines
-            case _:
+            case "queue":
                 called = {name: queue.label for name, queue in self.queues.items()}
+            case _:
+                called = {}
         chosen = [*words, *(name for name, label in called.items() if label in words)]
-        self._only = sql.SQL("and {} = any(%s)").format(sql.Identifier(COLUMN[dimension])), [chosen]
+        self._only = sql.SQL("and {} = any(%s)").format(sql.Identifier(column_of(dimension))), [chosen]
 
     def rows(
         self,
