@@ -7,7 +7,7 @@ from pydantic import ValidationError
 
 from callmart.base import raw_format
 from callmart.base.errors import UserError
-from callmart.declarations import captions
+from callmart.declarations import captions, expectations
 from callmart.declarations.dbt_project import Mart
 from callmart.validate import derived, suites
 from tableau_files import marts
@@ -159,7 +159,7 @@ def test_no_suite_repeats_what_is_derived() -> None:
 
 
 def test_a_mart_without_a_suite_says_so(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(suites, "SUITES", tmp_path)
+    monkeypatch.setattr(expectations, "FOLDER", tmp_path)
     with pytest.raises(
         UserError, match=r"mart tiny has no suite; add .*tiny\.yml, .*, or declare `suite: none`"
     ):

@@ -417,17 +417,23 @@ def _refuse_unsaid(node: Any) -> None:
     type, dbt checks when it has built the model (macros/persons/declare_persons.sql).
     """
     for name, column in node.columns.items():
-        said = column.meta.get("person")
-        if said is None and column.data_type in (None, *COUNTS_AND_MOMENTS):
-            continue
-        persons = said if isinstance(said, list) else [said]
-        if not (persons and set(map(str, persons)) <= set(WHOM)) or (
-            "nobody" in persons and len(persons) > 1
-        ):
+        if not says_whom(column.meta.get("person"), column.data_type):
             raise UserError(
                 f"model {node.name} does not say whom its column {name} points to: add to {_file(node)}, at the column,"
                 f" config: {{meta: {{person: {' | '.join(WHOM)}}}}}"
             )
+
+
+def says_whom(said: object, data_type: str | None) -> bool:
+    """Whether a column that is no mart's says whom it points to, or need not."""
+    if said is None:
+        return data_type in (None, *COUNTS_AND_MOMENTS)
+    persons = said if isinstance(said, list) else [said]
+    return (
+        bool(persons)
+        and set(map(str, persons)) <= set(WHOM)
+        and (persons == ["nobody"] or "nobody" not in persons)
+    )
 
 
 def claimed(marts: Sequence[Mart]) -> Iterator[tuple[Mart, str]]:
@@ -448,22 +454,16 @@ def claimed(marts: Sequence[Mart]) -> Iterator[tuple[Mart, str]]:
 def _mart(node: Any) -> Mart:
     """Read a node of the manifest as a mart. Raises UserError if its declaration is wrong or not complete."""
     columns = [
-        {
-            **column.meta,
-            "name": name,
-            "data_type": column.data_type,
-            "description": " ".join(column.description.split()),
-        }
+        {**column.meta, **_of_dbt(name, column.description), "data_type": column.data_type}
         for name, column in node.columns.items()
     ]
-    described = {"name": node.name, "description": " ".join(node.description.split())}
-    document = {**node.config.meta, **described, "declared": columns}
+    document = {**node.config.meta, **_of_dbt(node.name, node.description), "declared": columns}
     try:
         mart = Mart.model_validate(document)
     except ValidationError as error:
         mistake = first_mistake(error)
         place, remedy = ".".join(map(str, declared.named(document, mistake.place))), mistake.remedy
-        if wanted := wanted_at(place):
+        if wanted := wanted_at(place, matrix()):
             remedy = f"add to its YAML config.meta.{place}: {wanted}"
         elif place:
             remedy = f"in its YAML, {place.replace('declared.', 'columns.')}: {remedy}"
@@ -473,10 +473,34 @@ def _mart(node: Any) -> Mart:
     return mart
 
 
-def wanted_at(key: str) -> str | None:
+def mart_document(model: Mapping[str, Any]) -> dict[str, Any]:
+    """A model as its own YAML declares it, in the form of a mart."""
+    columns = [column for column in model.get("columns") or () if isinstance(column, dict)]
+    return {
+        **_flat(model, "name", "description"),
+        "declared": [_flat(one, "name", "data_type", "description") for one in columns],
+    }
+
+
+def _flat(declared: Mapping[str, Any], *of_dbt: str) -> dict[str, Any]:
+    """Our own keys, which are within config.meta, beside some of dbt's."""
+    config = declared.get("config")
+    meta = config.get("meta") if isinstance(config, dict) else None
+    return {
+        **(meta if isinstance(meta, dict) else {}),
+        **{key: declared[key] for key in of_dbt if key in declared},
+    }
+
+
+def _of_dbt(name: str, description: str) -> dict[str, str]:
+    """What a mart or a column has of dbt."""
+    return {"name": name, "description": " ".join(description.split())}
+
+
+def wanted_at(key: str, roles: Matrix) -> str | None:
     """What a key of a mart's config.meta has to be, if it can't be left out."""
     if key == "group":
-        return f"one of {', '.join(matrix().groups)}"
+        return f"one of {', '.join(roles.groups)}"
     return Mart.model_fields[key].description if key in Mart.model_fields else None
 
 

@@ -172,11 +172,11 @@ class Metric(Ratio):
         return self
 
 
-class _File(Strict):
+class File(Strict):
     metrics: Annotated[list[Metric], Field(min_length=1)]
 
     @model_validator(mode="after")
-    def _names_once(self) -> "_File":
+    def _names_once(self) -> "File":
         names = [metric.name for metric in self.metrics]
         if twice := {name for name in names if names.count(name) > 1}:
             raise ValueError(f"{min(twice)} is there twice; keep one of the two")
@@ -185,7 +185,7 @@ class _File(Strict):
 
 def read(file: Path) -> list[Metric]:
     """Return the metrics that a file declares, in its order. Raises UserError if it is wrong."""
-    return declared.read(file, _File).metrics
+    return declared.read(file, File).metrics
 
 
 @cache

@@ -1,5 +1,7 @@
 """Reads the YAML of the dbt project as dbt does, and keeps the lines of its keys."""
 
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +20,17 @@ def files() -> list[Path]:
     return sorted(file for file in FOLDER.rglob("*") if file.suffix in (".yml", ".yaml"))
 
 
+def file_of(model: str) -> Path:
+    """The file that declares a model: by custom the one with its name, or else the folder."""
+    return next(iter(FOLDER.rglob(f"{model}.y*ml")), FOLDER)
+
+
 class _Loader(yaml.CSafeLoader):  # type: ignore[misc]
     """dbt's loader, whose maps and lists also know their lines, as ruamel's do."""
 
     def map_with_lines(self, node: yaml.MappingNode) -> CommentedMap:
         found = CommentedMap()
+        found.lc.line, found.lc.col = node.start_mark.line, node.start_mark.column
         for key, value in node.value:
             name = self.construct_object(key, deep=True)
             if name in found:  # of which dbt would take the last
@@ -55,3 +63,42 @@ def load(file: Path) -> Any:
         raise UserError(f"{name} line {line}: {error.problem}; correct the YAML there") from None
     except (yaml.YAMLError, UnicodeDecodeError):
         raise UserError(f"{name} is not YAML in UTF-8; correct it") from None
+
+
+# -- models ----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model as a file declares it. `materialized` is what dbt makes of it."""
+
+    name: str
+    file: Path
+    document: CommentedMap
+    materialized: str
+
+
+def models(contents: Mapping[Path, Any]) -> Iterator[Model]:
+    """The models of the files with these contents."""
+    project = load(PROJECT / "dbt_project.yml")
+    for file, content in contents.items():
+        for document in entries(content, "models"):
+            if isinstance(document.get("name"), str):
+                yield Model(document["name"], file, document, _materialized(project, file, document))
+
+
+def entries(content: Any, key: str) -> list[CommentedMap]:
+    """The maps in a list of a file; none if the file has no such list."""
+    found = content.get(key) if isinstance(content, dict) else None
+    return [entry for entry in found if isinstance(entry, CommentedMap)] if isinstance(found, list) else []
+
+
+def _materialized(project: Any, file: Path, document: CommentedMap) -> str:
+    """What dbt makes of a model: as its own config says, or else the innermost folder of dbt_project.yml."""
+    found = "view"
+    folder = project["models"][project["name"]]
+    for name in (*file.relative_to(FOLDER).parts[:-1], document["name"]):
+        folder = folder.get(name) or {}
+        found = folder.get("+materialized", found)
+    own = document.get("config")
+    return str(own.get("materialized", found) if isinstance(own, dict) else found)
