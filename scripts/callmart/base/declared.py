@@ -11,6 +11,7 @@ from ruamel.yaml import YAML
 
 from callmart.base import yaml_file
 from callmart.base.errors import UserError
+from callmart.base.nearest import nearest
 from callmart.base.settings import PROJECT
 from callmart.base.strict import Mistake, Strict, beneath, first_mistake, line_of, mistakes, sentence
 
@@ -77,12 +78,25 @@ def right_part(document: Any, kind: type[Declared]) -> tuple[Declared | None, li
     document = deepcopy(document)
     while True:
         try:
-            return kind.model_validate(document), found
+            return kind.model_validate(document), _causes(found)
         except ValidationError as error:
             new = mistakes(error, kind)
         found += [one for one in new if one not in found]
         if not _leave_out(document, new):
-            return None, found
+            return None, _causes(found)
+
+
+def _causes(mistakes: list[Mistake]) -> list[Mistake]:
+    """The mistakes without those that only follow from another: a key is missing because its name is misspelt."""
+    misspelt = [one.place for one in mistakes if one.is_unknown_key]
+    return [
+        one
+        for one in mistakes
+        if not one.is_missing
+        or not any(
+            place[:-1] == one.place[:-1] and nearest(place[-1], [str(one.place[-1])]) for place in misspelt
+        )
+    ]
 
 
 def _leave_out(document: Any, mistakes: list[Mistake]) -> bool:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from difflib import get_close_matches
 
-FEW = 30  # words that a sentence can list
+FEW = 14  # words that a sentence can list
 
 
 def nearest(word: object, known: Iterable[str]) -> str | None:

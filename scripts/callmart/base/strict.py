@@ -30,7 +30,8 @@ class Mistake:
     place: tuple[str | int, ...]
     remedy: str
     is_unknown_key: bool
-    others: int
+    others: int = 0
+    is_missing: bool = False
 
     def sentence(self, name: str, line: int, place: Iterable[str | int], keys: str = "") -> str:
         """The mistake as a sentence: name of the file, line, place and remedy. `keys` says which keys are known, or
@@ -64,7 +65,7 @@ def _mistake(error: Any, kind: type[BaseModel] | None = None, others: int = 0) -
     place = tuple(part for part in error["loc"] if part != "[key]")
     # Our own messages include a remedy. Pydantic's do not.
     ours = error["msg"].removeprefix("Value error, ")
-    remedy = ours if ours != error["msg"] else f"{ours}; correct it there"
+    remedy = ours if ours != error["msg"] else f"{ours.replace('tuple', 'list')}; correct it there"
     is_unknown_key = error["type"] == "extra_forbidden"
     if is_unknown_key:
         known = f"{instead(place[-1], keys(kind, place[:-1]))}" if kind else "remove or correct it"
@@ -72,7 +73,7 @@ def _mistake(error: Any, kind: type[BaseModel] | None = None, others: int = 0) -
     elif kind and error["type"] == "literal_error":
         word = nearest(error["input"], re.findall("'([^']*)'", error["ctx"]["expected"]))
         remedy = f"{ours}; write {word}" if word else remedy
-    return Mistake(place, remedy, is_unknown_key, others)
+    return Mistake(place, remedy, is_unknown_key, others, error["type"] == "missing")
 
 
 def keys(kind: type[BaseModel], place: Iterable[str | int]) -> list[str]:

@@ -19,7 +19,7 @@ from callmart.base.matrix import Matrix
 from callmart.base.nearest import instead
 from callmart.base.pointing import COUNTS_AND_MOMENTS, WHOM
 from callmart.base.settings import PROJECT
-from callmart.base.strict import Mistake, line_of, sentence
+from callmart.base.strict import Mistake, keys, line_of, sentence
 from callmart.declarations import (
     captions,
     dbt_keys,
@@ -138,7 +138,9 @@ def _contents(wrong: Wrong) -> dict[Path, Any]:
 
 def _at(file: Path, content: Any, place: Sequence[str | int], remedy: str) -> UserError:
     """The error for a place in a file."""
-    return declared.at(declared.in_project(file), content, Mistake(tuple(place), remedy, False, 0))
+    return declared.at(
+        declared.in_project(file), content, Mistake(tuple(place), remedy, is_unknown_key=False)
+    )
 
 
 def _reports(contents: Mapping[Path, Any], wrong: Wrong) -> list[Report]:
@@ -161,6 +163,9 @@ def _mart(model: Model, roles: Matrix | None, wrong: Wrong) -> Mart | None:
         key = one.place[0] if len(one.place) == 1 else ""
         wanted = dbt_project.wanted_at(str(key), roles) if roles and not one.is_unknown_key else None
         remedy = f"add to its YAML config.meta.{key}: {wanted}" if wanted else one.remedy
+        if one.is_unknown_key:
+            known = [name for name in keys(Mart, one.place[:-1]) if name not in dbt_project.OF_DBT]
+            remedy = f"unknown key; {instead(one.place[-1], known)}"
         place = ["columns" if part == "declared" else part for part in one.place]
         wrong.append(_at_model(model, place, remedy))
     if found is None or len(found.declared) < len(document["declared"]):
@@ -252,8 +257,9 @@ def _of_models(contents: Mapping[Path, Any], models: Sequence[Model]) -> Iterato
             yield _at_model(model, (), "the model is declared twice; keep one of the two")
         if model.materialized not in MARTS:
             yield from _of_model(model)
+    unread = {file.stem for file in model_files.files() if file not in contents}
     for name, file in files.items():
-        if name not in yamls:
+        if name not in yamls and name not in unread:
             yield UserError(
                 f"{declared.in_project(file)} line 1: no file declares the model {name}; add {file.stem}.yml beside it"
             )

@@ -47,6 +47,8 @@ def mistakes(content: Any) -> Iterator[tuple[Place, str]]:
         yield (), "the file declares nothing; begin it with `models:` or `exposures:`, or remove it"
         return
     yield from _unknown("file", content, ())
+    for key in ("models", "exposures", "sources", "macros", "unit_tests"):
+        yield from _not_maps(content, key, ())
     for number, model in enumerate(entries(content, "models")):
         yield from _of_model(model, ("models", number))
     for number, test in enumerate(entries(content, "unit_tests")):
@@ -58,6 +60,7 @@ def _of_model(model: Mapping[str, Any], place: Place) -> Iterator[tuple[Place, s
         yield place, "the model has no name; add one"
     yield from _unknown("model", model, place)
     yield from _of_config("config of a model", model, place)
+    yield from _not_maps(model, "columns", place)
     names = set()
     for number, column in enumerate(entries(model, "columns")):
         at = (*place, "columns", number)
@@ -80,6 +83,17 @@ def _of_config(what: str, declared: Mapping[str, Any], place: Place) -> Iterator
             yield (*place, "config", "contract"), "remove it: a mart's types are always enforced"
     elif config is not None:
         yield (*place, "config"), "not a map; write config: {meta: {…}}"
+
+
+def _not_maps(declared: Mapping[str, Any], key: str, place: Place) -> Iterator[tuple[Place, str]]:
+    """What is not a list of maps, and would be passed over."""
+    found = declared.get(key, [])
+    if not isinstance(found, list):
+        yield (*place, key), "not a list; begin each entry with a dash"
+        return
+    for number, entry in enumerate(found):
+        if not isinstance(entry, dict):
+            yield (*place, key, number), "not a map; write `- name: …`"
 
 
 def _unknown(what: str, declared: Mapping[str, Any], place: Place) -> Iterator[tuple[Place, str]]:

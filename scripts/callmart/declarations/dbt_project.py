@@ -482,6 +482,9 @@ def mart_document(model: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+OF_DBT = ("name", "description", "data_type", "declared")  # what is not within config.meta
+
+
 def _flat(declared: Mapping[str, Any], *of_dbt: str) -> dict[str, Any]:
     """Our own keys, which are within config.meta, beside some of dbt's."""
     config = declared.get("config")

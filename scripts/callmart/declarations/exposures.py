@@ -348,26 +348,31 @@ def _of_report(
     report: Report, marts: Mapping[str, Mart], matrix: Matrix, unread: Collection[str]
 ) -> Iterator[str]:
     """What is wrong in a report as a whole."""
-    if report.group not in matrix.groups:
-        yield f"there is no group {report.group} that reports show; {instead(report.group, matrix.groups)}"
-    elif report.group not in matrix.opened(report.option, matrix.ordered):
-        yield f"a {report.option} contract does not open the group {report.group}; choose another"
     names = [sheet.name for sheet in report.sheets]
     if twice := {name for name in names if names.count(name) > 1}:
         yield f"sheet {min(twice)} is there twice; keep one of the two"
     shown = {sheet.mart: None for sheet in report.sheets}
     if any(AGENT in sheet.axes for sheet in report.sheets):
         shown[NAMES_OF_AGENTS] = None
-    for name in shown.keys() - set(report.marts):
-        yield f"its sheets show {name}; add it to depends_on"
-    for name in set(report.marts) - shown.keys():
-        yield f"no sheet shows {name}; remove it from depends_on"
-    for name in dict.fromkeys([*report.marts, *shown]):
-        mart = marts.get(name)
-        if mart and mart.group != report.group:
-            yield f"{name} is in the group {mart.group}; a report shows marts of its own group"
-        if not mart and name not in unread:
-            yield f"there is no mart {name}; {instead(name, marts)}"
+    unknown = [
+        name for name in {**dict.fromkeys(report.marts), **shown} if name not in marts and name not in unread
+    ]
+    yield from (f"there is no mart {name}; {instead(name, marts)}" for name in unknown)
+    if not unknown:
+        yield from (
+            f"its sheets show {name}; add it to depends_on" for name in shown if name not in report.marts
+        )
+        yield from (
+            f"no sheet shows {name}; remove it from depends_on" for name in report.marts if name not in shown
+        )
+    if report.group not in matrix.groups:
+        yield f"there is no group {report.group} that reports show; {instead(report.group, matrix.groups)}"
+        return
+    if report.group not in matrix.opened(report.option, matrix.ordered):
+        yield f"a {report.option} contract does not open the group {report.group}; choose another"
+    for name in shown:
+        if name in marts and marts[name].group != report.group:
+            yield f"{name} is in the group {marts[name].group}; a report shows marts of its own group"
 
 
 def _of_sheet(sheet: Sheet, mart: Mart, measures: Collection[str], words: Words) -> Iterator[str]:
