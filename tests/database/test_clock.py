@@ -68,8 +68,8 @@ LOOKS = {
 }
 # What asks no clock: it touches no customer's data, or has a test of its own.
 OTHERS = {
-    "access rotate", "backup", "clock", "demo", "doctor", "draw", "emulator", "health", "preview", "privacy ledger",
-    "reports", "restore", "simulate", "start", "stop", "upgrade", "workbook",
+    "access rotate", "backup", "check", "clock", "demo", "doctor", "draw", "emulator", "health", "preview",
+    "privacy ledger", "reports", "restore", "simulate", "start", "stop", "upgrade", "workbook",
 }  # fmt: skip
 
 
