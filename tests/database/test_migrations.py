@@ -251,8 +251,8 @@ COMMANDS = {
     "preview": "traffic", "draw": "png",
 }  # fmt: skip
 UPGRADES = {"upgrade": "", "upgrade --plan": ""}
-# `doctor` and `health` say it among other things, and `backup` is what is to be done first. `privacy ledger` and `check`
-# ask no database.
+# `doctor` and `health` say it among other things, and `backup` is what is to be done first. `check` and
+# `privacy ledger` ask no database.
 OTHERS = {
     "backup", "check", "doctor", "emulator", "health", "privacy ledger", "reports", "restore", "simulate", "start",
     "stop",

@@ -8,9 +8,10 @@ import pytest
 from typer.testing import CliRunner
 
 from callmart.base.errors import UserError
+from callmart.base.settings import Settings
 from callmart.build import window
 from callmart.cli import check
-from callmart.declarations import dbt_project, model_files
+from callmart.declarations import checking, dbt_project, model_files
 from callmart.declarations.dbt_project import Mart
 from tableau_files import marts
 from wrong_project import Case, WrongProject, changed, expect, wrong_project
@@ -362,13 +363,20 @@ def test_the_marts_are_those_that_dbt_reads() -> None:
     assert not read
 
 
-def test_a_build_begins_with_it(project: WrongProject) -> None:
+def test_a_build_begins_with_it(project: WrongProject, tmp_path: Path) -> None:
+    settings = Settings(home=tmp_path / "home", dsn=None, folders=[])
+    checking.require(settings)
     project.change("models/marts/queue/queue_day.yml", "reach_days: 6", "reach_day: 6")
     project.change("captions.yml", "{nl: Inkomend, en: Inbound}", "{nl: Inkomend}")
     with pytest.raises(
         UserError, match=r"^captions.yml line \d+: .* \(and 1 more: `callmart check` says all\)$"
     ):
-        window.build(None, None, lambda *_: None)  # type: ignore[arg-type]  # it asks for no server
+        window.build(None, settings, lambda *_: None)  # type: ignore[arg-type]  # it asks for no server
+    project.change("models/marts/queue/queue_day.yml", "reach_day: 6", "reach_days: 6")
+    with pytest.raises(UserError, match=r"^captions.yml line \d+: [^(]*$"):
+        checking.require(settings)
+    project.change("captions.yml", "{nl: Inkomend}", "{nl: Inkomend, en: Inbound}")
+    checking.require(settings)
 
 
 def test_the_command_says_all_and_imports_little(

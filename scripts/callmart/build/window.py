@@ -31,7 +31,7 @@ def build(
     `on_model` is called with the name of a model, how many are finished, and how many there are. Raises UserError if a
     declaration is wrong.
     """
-    checking.require()
+    checking.require(settings)
     on_model("dbt starts", 0, 1)
     with sessions.making_way(connection):
         marts = dbt_project.marts(settings)

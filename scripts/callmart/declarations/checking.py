@@ -4,6 +4,7 @@ A run and a build begin with it, so it reads the files itself: dbt takes seconds
 (a macro, the types of a query's columns) they say when they build.
 """
 
+import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
@@ -15,10 +16,11 @@ from pydantic import BaseModel
 
 from callmart.base import declared, matrix
 from callmart.base.errors import UserError
+from callmart.base.keys import secret_file
 from callmart.base.matrix import Matrix
 from callmart.base.nearest import instead
 from callmart.base.pointing import COUNTS_AND_MOMENTS, WHOM
-from callmart.base.settings import PROJECT
+from callmart.base.settings import PROJECT, Settings
 from callmart.base.strict import Mistake, keys, line_of, sentence
 from callmart.declarations import (
     captions,
@@ -44,29 +46,31 @@ Kind = TypeVar("Kind", bound=BaseModel)
 Wrong = list[UserError]  # to which each step adds what it finds
 
 
-def require() -> None:
-    """Raise UserError if something is wrong. What was looked at once, and has not changed since, is not again."""
-    if found := _checked(_fingerprint()):
+def require(settings: Settings) -> None:
+    """Raise UserError if something is wrong. What was right is not looked at again before it changes."""
+    fingerprint, right = json.dumps(_fingerprint()), settings.home / "dbt" / "checked.json"
+    if right.is_file() and right.read_text() == fingerprint:
+        return
+    if found := check():
         others = f" (and {len(found) - 1} more: `callmart check` says all)" if len(found) > 1 else ""
         raise UserError(f"{found[0]}{others}")
-
-
-@cache
-def _checked(fingerprint: str) -> list[str]:
-    return check()
+    secret_file(right, fingerprint)
 
 
 def _fingerprint() -> str:
-    """A hash of the files that are looked at."""
-    files = [matrix.FILE, captions.FILE, metrics.FILE, PROJECT / "dbt_project.yml"]
+    """A hash of the files that are looked at, and of the rules."""
+    files = [
+        matrix.FILE,
+        captions.FILE,
+        metrics.FILE,
+        PROJECT / "dbt_project.yml",
+        *Path(__file__).parent.glob("*.py"),
+    ]
     files += [
-        file
-        for folder in (FOLDER, expectations.FOLDER)
-        for file in sorted(folder.rglob("*"))
-        if file.is_file()
+        file for folder in (FOLDER, expectations.FOLDER) for file in folder.rglob("*") if file.is_file()
     ]
     digest = sha256()
-    for file in files:
+    for file in sorted(files):
         digest.update(f"{file}\n{sha256(file.read_bytes()).hexdigest() if file.exists() else ''}\n".encode())
     return digest.hexdigest()
 

@@ -227,7 +227,7 @@ def _sentence(error: Exception, broke_off: str, remedy: str) -> str:
 
 
 def _check(connection: psycopg.Connection, settings: Settings, ran: Ran, on_step: OnStep) -> None:
-    checking.require()
+    checking.require(settings)
 
 
 def remove_closed(connection: psycopg.Connection, settings: Settings, ran: Ran, on_step: OnStep) -> None:
