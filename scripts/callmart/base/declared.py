@@ -75,13 +75,13 @@ def right_part(document: Any, kind: type[Declared]) -> tuple[Declared | None, li
     then the wrong entries of the outermost lists.
     """
     found: list[Mistake] = []
-    document = deepcopy(document)
     while True:
         try:
             return kind.model_validate(document), _causes(found)
         except ValidationError as error:
             new = mistakes(error, kind)
         found += [one for one in new if one not in found]
+        document = deepcopy(document)
         if not _leave_out(document, new):
             return None, _causes(found)
 

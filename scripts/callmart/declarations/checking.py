@@ -59,16 +59,10 @@ def require(settings: Settings) -> None:
 
 def _fingerprint() -> str:
     """A hash of the files that are looked at, and of the rules."""
-    files = [
-        matrix.FILE,
-        captions.FILE,
-        metrics.FILE,
-        PROJECT / "dbt_project.yml",
-        *Path(__file__).parent.glob("*.py"),
-    ]
-    files += [
-        file for folder in (FOLDER, expectations.FOLDER) for file in folder.rglob("*") if file.is_file()
-    ]
+    files = [matrix.FILE, captions.FILE, metrics.FILE, PROJECT / "dbt_project.yml"]
+    files += [file for code in (__file__, declared.__file__) for file in Path(code).parent.glob("*.py")]
+    for folder in (FOLDER, expectations.FOLDER):
+        files += [file for file in folder.rglob("*") if file.is_file()]
     digest = sha256()
     for file in sorted(files):
         digest.update(f"{file}\n{sha256(file.read_bytes()).hexdigest() if file.exists() else ''}\n".encode())
@@ -82,7 +76,10 @@ def check() -> list[str]:
     words = _read(captions.FILE, captions.File, wrong)
     ratios = _read(metrics.FILE, metrics.File, wrong)
     contents = _contents(wrong)
-    models = list(model_files.models(contents))
+    try:
+        models = list(model_files.models(contents))
+    except UserError as mistake:
+        return [str(mistake)]
     marts: dict[
         str, Mart | None
     ] = {}  # None of one that is wrong: nothing is said about what others use of it
@@ -91,6 +88,7 @@ def check() -> list[str]:
             mart = _mart(model, roles, wrong)
             if model.materialized == "store":
                 marts[model.name] = mart
+    marts |= {file.stem: None for file in model_files.files() if file not in contents}
     right = [mart for mart in marts.values() if mart]
     unread = {name for name, mart in marts.items() if mart is None}
     reports = _reports(contents, wrong)
@@ -108,6 +106,7 @@ def check() -> list[str]:
         wrong += _of_words(words, marts)
     if ratios:
         wrong += metrics.mistakes(ratios.metrics, right, unread)
+        unread |= _names(metrics.FILE, "metrics") - {metric.name for metric in ratios.metrics}
     if roles and words and ratios:
         wrong += exposures.mistakes(reports, right, ratios.metrics, words.values, roles, unread)
     return sorted(dict.fromkeys(map(str, wrong)), key=_by_line)
@@ -125,6 +124,11 @@ def _read(file: Path, kind: type[Kind], wrong: Wrong) -> Kind | None:
     found, mistakes = declared.examine(file, kind)
     wrong += mistakes
     return found
+
+
+def _names(file: Path, key: str) -> set[str]:
+    """The names of the entries of a list in a file, right or wrong."""
+    return {str(entry.get("name")) for entry in model_files.entries(model_files.load(file), key)}
 
 
 def _contents(wrong: Wrong) -> dict[Path, Any]:
@@ -149,13 +153,14 @@ def _at(file: Path, content: Any, place: Sequence[str | int], remedy: str) -> Us
 
 def _reports(contents: Mapping[Path, Any], wrong: Wrong) -> list[Report]:
     """The reports that are right by themselves."""
-    found = []
+    found, names = [], []
     for file, content in contents.items():
-        if model_files.entries(content, "exposures"):
+        if entries := model_files.entries(content, "exposures"):
+            names += [str(entry.get("name")) for entry in entries]
             right, mistakes = declared.right_part(content, exposures.File)
             wrong += (declared.at(declared.in_project(file), content, one) for one in mistakes)
             found += exposures.found_in(file, right) if right else []
-    wrong += exposures.misnamed(found)
+    wrong += exposures.misnamed(found, names)
     return found
 
 
@@ -281,6 +286,9 @@ def _of_model(model: Model) -> Iterator[UserError]:
     for key in _meta(model.document):
         yield _at_model(model, ("config", "meta", key), "unknown key: only a mart has one; remove it")
     for number, column in enumerate(model_files.entries(model.document, "columns")):
+        for key in ("name", "description", "data_type"):
+            if not isinstance(column.get(key, ""), str):
+                yield _at_model(model, ("columns", number, key), "not a text; correct it there")
         meta = _meta(column)
         for key in meta.keys() - {"person"}:
             remedy = f"unknown key; {instead(key, ['person'])}"

@@ -61,14 +61,14 @@ def _of_model(model: Mapping[str, Any], place: Place) -> Iterator[tuple[Place, s
     yield from _unknown("model", model, place)
     yield from _of_config("config of a model", model, place)
     yield from _not_maps(model, "columns", place)
-    names = set()
+    names: list[object] = []
     for number, column in enumerate(entries(model, "columns")):
         at = (*place, "columns", number)
         yield from _unknown("column", column, at)
         yield from _of_config("config of a column", column, at)
         if (name := column.get("name")) in names:
             yield at, f"the column {name} is there twice; keep one of the two"
-        names.add(name)
+        names.append(name)
 
 
 def _of_config(what: str, declared: Mapping[str, Any], place: Place) -> Iterator[tuple[Place, str]]:

@@ -11,7 +11,7 @@ from typing import Any, Literal
 import duckdb
 from pydantic import Field, model_validator
 
-from callmart.base import declared
+from callmart.base import declared, duck
 from callmart.base.declared import Name, Text
 from callmart.base.errors import UserError
 from callmart.base.nearest import instead
@@ -140,11 +140,11 @@ def _unbound(query: str, tables: Tables) -> str | None:
     """What DuckDB finds wrong when it prepares a query: a column that no table has, or what is no SQL. It knows neither
     the tables of other schemas nor all types and functions of PostgreSQL, so it says nothing about those.
     """
-    database = duckdb.connect()
-    database.execute("create schema build")
+    database = duck.connect()
+    database.execute("create schema if not exists build")
     for name, columns in tables.items():
         listed = ", ".join(f'"{column}" {data_type}' for column, data_type in columns.items())
-        database.execute(f'create table build."{name}" ({listed})')
+        database.execute(f'create or replace table build."{name}" ({listed})')
     try:
         database.execute(f"prepare query as {query}")
     except duckdb.ParserException as error:
@@ -157,8 +157,6 @@ def _unbound(query: str, tables: Tables) -> str | None:
             return f"no table of the query has a column {found[1]}; {instead(found[1], known)}"
     except duckdb.Error:
         pass
-    finally:
-        database.close()
     return None
 
 

@@ -277,9 +277,11 @@ def reports() -> dict[str, Report]:
     return {report.name: report for report in found}
 
 
-def misnamed(reports: Sequence[Report]) -> Iterator[UserError]:
-    """What is wrong in the names of reports, and in those of the reports to which they lead."""
-    known = {report.name for report in reports}
+def misnamed(reports: Sequence[Report], unread: Iterable[str] = ()) -> Iterator[UserError]:
+    """What is wrong in the names of reports, and in those of the reports to which they lead. Other reports, which are
+    wrong by themselves, have the `unread` names.
+    """
+    known = [*(report.name for report in reports), *unread]
     names = Counter(name for report in reports for name in report.names)
     for report in reports:
         if twice := [name for name in report.names if names[name] > 1]:
@@ -329,7 +331,7 @@ def mistakes(
     unread: Collection[str] = (),
 ) -> Iterator[UserError]:
     """What is wrong in reports beside the marts, the ratios, the words of columns and the contracts. Nothing is said
-    about `unread` marts, whose own declarations are wrong.
+    about `unread` marts and ratios, whose own declarations are wrong.
     """
     by_name = {mart.name: mart for mart in marts}
     measures = {mart.name: [*mart.shown] for mart in by_name.values()}
@@ -340,7 +342,7 @@ def mistakes(
             yield declared.wrong(report._file, report.name, sentence)
         for sheet in report.sheets:
             if mart := by_name.get(sheet.mart):
-                for sentence in _of_sheet(sheet, mart, measures[mart.name], words):
+                for sentence in _of_sheet(sheet, mart, measures[mart.name], words, unread):
                     yield declared.wrong(report._file, f"{report.name}.{sheet.name}", sentence)
 
 
@@ -375,7 +377,9 @@ def _of_report(
             yield f"{name} is in the group {marts[name].group}; a report shows marts of its own group"
 
 
-def _of_sheet(sheet: Sheet, mart: Mart, measures: Collection[str], words: Words) -> Iterator[str]:
+def _of_sheet(
+    sheet: Sheet, mart: Mart, measures: Collection[str], words: Words, unread: Collection[str]
+) -> Iterator[str]:
     """What is wrong in a sheet beside its mart."""
     if mart.day != COLUMN["day"]:
         yield f"reports show days, and {mart.name} has no {COLUMN['day']} as its day; choose another mart"
@@ -389,7 +393,7 @@ def _of_sheet(sheet: Sheet, mart: Mart, measures: Collection[str], words: Words)
         elif column in mart.unreadable:
             yield f"nobody can read {column}, a key or a time in UTC; choose another column"
     for measure in sheet.measures:
-        if measure not in measures:
+        if measure not in measures and measure not in unread:
             yield (
                 f"{measure} is neither a column of {mart.name} of which reports show the sum or the largest, "
                 f"nor a ratio of it; {instead(measure, measures)}"

@@ -81,10 +81,15 @@ class Model:
 def models(contents: Mapping[Path, Any]) -> Iterator[Model]:
     """The models of the files with these contents."""
     project = load(PROJECT / "dbt_project.yml")
+    match project:
+        case {"name": str(name), "models": {**folders}} if isinstance(folders.get(name), dict):
+            folder = folders[name]
+        case _:
+            raise UserError("dbt_project.yml line 1: it does not say what models are made of; restore it")
     for file, content in contents.items():
         for document in entries(content, "models"):
             if isinstance(document.get("name"), str):
-                yield Model(document["name"], file, document, _materialized(project, file, document))
+                yield Model(document["name"], file, document, _materialized(folder, file, document))
 
 
 def entries(content: Any, key: str) -> list[CommentedMap]:
@@ -93,12 +98,11 @@ def entries(content: Any, key: str) -> list[CommentedMap]:
     return [entry for entry in found if isinstance(entry, CommentedMap)] if isinstance(found, list) else []
 
 
-def _materialized(project: Any, file: Path, document: CommentedMap) -> str:
+def _materialized(folder: Any, file: Path, document: CommentedMap) -> str:
     """What dbt makes of a model: as its own config says, or else the innermost folder of dbt_project.yml."""
     found = "view"
-    folder = project["models"][project["name"]]
     for name in (*file.relative_to(FOLDER).parts[:-1], document["name"]):
-        folder = folder.get(name) or {}
-        found = folder.get("+materialized", found)
+        folder = folder.get(name) if isinstance(folder, dict) else None
+        found = folder.get("+materialized", found) if isinstance(folder, dict) else found
     own = document.get("config")
     return str(own.get("materialized", found) if isinstance(own, dict) else found)
