@@ -72,17 +72,23 @@ def at(name: str, document: Any, mistake: Mistake) -> UserError:
 
 def right_part(document: Any, kind: type[Declared]) -> tuple[Declared | None, list[Mistake]]:
     """What is right in a document, and all mistakes. First the unknown keys are left out, because they hide others,
-    then the wrong entries of the outermost lists.
+    then the wrong entries of the outermost lists and maps. What is only wrong without those is no mistake.
     """
     found: list[Mistake] = []
+    is_whole = True
     while True:
         try:
             return kind.model_validate(document), _causes(found)
         except ValidationError as error:
             new = mistakes(error, kind)
-        found += [one for one in new if one not in found]
+        found += [one for one in new if is_whole and one not in found]
         document = deepcopy(document)
-        if not _leave_out(document, new):
+        if unknown := [one.place for one in new if one.is_unknown_key]:
+            _leave_out(document, unknown)
+        elif is_whole and all(len(one.place) > 1 for one in new):
+            _leave_out(document, {one.place[:2] for one in new})
+            is_whole = False
+        else:
             return None, _causes(found)
 
 
@@ -99,19 +105,18 @@ def _causes(mistakes: list[Mistake]) -> list[Mistake]:
     ]
 
 
-def _leave_out(document: Any, mistakes: list[Mistake]) -> bool:
-    """Leave out what is wrong in a document. Returns whether something is left to look at again."""
-    if unknown := [one.place for one in mistakes if one.is_unknown_key]:
-        for *above, key in unknown:
-            entries = document
-            for part in above:
-                entries = beneath(entries, part)[part]
-            del beneath(entries, key)[key]
-        return True
-    entries = {one.place[:2] for one in mistakes if len(one.place) > 1 and isinstance(one.place[1], int)}
-    for name, number in sorted(entries, reverse=True):
-        del document[name][number]
-    return bool(entries) and all(document[name] for name, _ in entries)
+def _leave_out(document: Any, places: Iterable[tuple[str | int, ...]]) -> None:
+    """Leave out what is at these places of a document."""
+    later_first = sorted(
+        places, key=lambda place: [(isinstance(part, str), part) for part in place], reverse=True
+    )
+    for *above, last in later_first:
+        entries = document
+        for part in above:
+            entries = beneath(entries, part)[part]
+        entries = beneath(entries, last)
+        if isinstance(entries, list) or last in entries:
+            del entries[last]
 
 
 def wrong(file: Path, place: str, message: str) -> UserError:

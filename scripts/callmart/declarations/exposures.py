@@ -6,7 +6,6 @@ A report declares the contract that includes it, its sheets and the marts they s
 import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -17,7 +16,7 @@ from callmart.base import declared
 from callmart.base.declared import EarlierNames, Name, Text, Texts
 from callmart.base.errors import UserError
 from callmart.base.matrix import OPTIONS, GroupName, Matrix, Option, matrix
-from callmart.base.nearest import instead
+from callmart.base.nearest import instead, nearest
 from callmart.base.settings import PROJECT
 from callmart.base.strict import Strict
 from callmart.declarations import captions, model_files
@@ -75,7 +74,7 @@ def dimensions(mart: Mart) -> list[Dimension]:
 
 
 def _mart(written: str) -> str:
-    found = re.fullmatch(r"ref\('([a-z_]+)'\)", written)
+    found = re.fullmatch(r"ref\(['\"]([a-z_][a-z_0-9]*)['\"]\)", written)
     if found is None:
         raise ValueError("not a mart; write it as ref('queue_interval')")
     return found[1]
@@ -302,10 +301,10 @@ def named(name: str) -> Report:
     known = reports()
     if report := known.get(current_name(name)):
         return report
-    alike = get_close_matches(name, known, 1)
+    alike = nearest(name, known)
     raise UserError(
         f"there is no report {name}: name "
-        + (f"{alike[0]}, if that is what you mean" if alike else f"one of {', '.join(known)}")
+        + (f"{alike}, if that is what you mean" if alike else f"one of {', '.join(known)}")
     )
 
 
