@@ -64,7 +64,7 @@ MARTS: dict[str, Case] = {
     "a person of another group": (
         "person: nobody",
         "person: agent",
-        "15: may not show a person (agent): remove the column queue, or",
+        "15: may not show a person (agent): remove the column queue from the file, or",
     ),
     "no person": (
         "\n        config: {meta: {person: nobody}}",

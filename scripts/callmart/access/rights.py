@@ -110,12 +110,12 @@ def wanted(
                 if mart.group == group and f"store.{mart.name}" in catalogue.relations
             )
         rights.update(
-            Right("table", relation, "", role, "SELECT")
+            Right("table", f"{schema}.{mart.name}", "", role, "SELECT")
             for mart in (*marts, STATISTIC)
-            if mart.group == group
-            for relation in shown_in(mart)
-            if relation in catalogue.relations
+            if mart.group == group and f"{schema}.{mart.name}" in catalogue.relations
         )
+    for view, group in connection.execute(SQL["ratios"]):  # also those that the next opening removes
+        rights.add(Right("table", view, "", roles[f"reads {group}"], "SELECT"))
     for view, group, relation, column in _read_by_views(connection):
         rights.add(Right("table", view, "", roles[f"reads {group}"], "SELECT"))
         showing = showing_role(connection.info.dbname, group)
@@ -128,7 +128,8 @@ def wanted(
 def shown_in(mart: Mart) -> list[str]:
     """The relations that readers of the mart see: its view, and the view of its ratios if it has some."""
     schema = "usage" if mart.group == "usage" else "mart"
-    return [f"{schema}.{name}" for name in (mart.name, *([view_of(mart)] if has_ratios(mart) else []))]
+    has_view = mart.ratios or has_ratios(mart)
+    return [f"{schema}.{name}" for name in (mart.name, *([view_of(mart)] if has_view else []))]
 
 
 def shared(connection: psycopg.Connection) -> dict[str, str]:

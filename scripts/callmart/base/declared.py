@@ -111,12 +111,12 @@ def _leave_out(document: Any, places: Iterable[tuple[str | int, ...]]) -> None:
         places, key=lambda place: [(isinstance(part, str), part) for part in place], reverse=True
     )
     for *above, last in later_first:
-        entries = document
+        entries: Any = document
         for part in above:
             entries = beneath(entries, part)[part]
         entries = beneath(entries, last)
-        if isinstance(entries, list) or last in entries:
-            del entries[last]
+        if not isinstance(entries, dict) or last in entries:
+            entries.pop(last)
 
 
 def wrong(file: Path, place: str, message: str) -> UserError:

@@ -340,13 +340,13 @@ def _in_text(file: Path, text: str, found: re.Match[str], remedy: str) -> UserEr
 
 def _of_suites(marts: Mapping[str, Mart | None], models: Iterable[Model]) -> Iterator[UserError]:
     """What is wrong in the suites: one that is missing, one of no mart, and what they ask of the marts."""
-    tables = {
-        model.name: {
-            str(column.get("name")): str(column.get("data_type") or "integer")
-            for column in model_files.entries(model.document, "columns")
+    tables: dict[str, dict[str, str]] = {name: {} for name in marts}
+    for model in models:
+        columns = model_files.entries(model.document, "columns")
+        types = {str(column.get("name")): column.get("data_type") for column in columns}
+        tables[model.name] = {
+            name: data_type if data_type in TYPES else "integer" for name, data_type in types.items()
         }
-        for model in models
-    }
     tables["window"] = {"customer_id": "integer", "call_date": "date", "reached": "boolean"}
     for mart in marts.values():
         if mart and (mistake := expectations.missing(mart)):

@@ -279,14 +279,14 @@ class Mart(Strict):
                 yield f"add to its YAML, at the column {column.name}, {said}: whom its values point to"
         elif column.person not in allowed:
             showing = [group for group in matrix.groups if column.person in matrix.persons(group)]
-            remedy = (
-                f", or declare the mart in its YAML in the group {showing[0]}, if that may show it"
+            other = (
+                f", or declare the mart there in the group {showing[0]}, if that may show it"
                 if showing
                 else ""
             )
             yield (
                 f"a mart of the group {self.group} may not show a person ({column.person}): remove the column "
-                f"{column.name}{remedy}"
+                f"{column.name} from its YAML{other}"
             )
 
 

@@ -120,20 +120,24 @@ def _of_query(mart: Mart, query: object, tables: Tables) -> str | None:
     """What is wrong in a query of failing rows, as far as that shows without the database."""
     if not isinstance(query, str):
         return f"add {QUERY} to kwargs: a query of the failing rows' keys, from {{batch}}"
+    if sentence := _of_braces(query):
+        return sentence
+    read = re.findall(r'\bbuild\."?(\w+)', query)
+    if unknown := sorted(set(read) - tables.keys()):
+        return f"the build makes no table {unknown[0]}; {instead(unknown[0], tables)}"
+    of_query = {name: tables[name] for name in (*read, mart.name)}
+    # Nothing is known of a table whose file can't be read.
+    return _unbound(query.format(batch=f"build.{mart.name}"), of_query) if all(of_query.values()) else None
+
+
+def _of_braces(query: str) -> str | None:
     try:
         named = {name for _, name, _, _ in Formatter().parse(query) if name is not None}
     except ValueError:
         return "a brace stands alone in the query; write it twice if it is meant"
     if others := sorted(named - {"batch"}):
         return f"{{{others[0]}}} stands for nothing in the query; write {{batch}}, or the braces twice"
-    if not named:
-        return "the query does not look at the mart; select from {batch}"
-    read = re.findall(r'\bbuild\."?(\w+)', query)
-    if unknown := sorted(set(read) - tables.keys()):
-        return f"the build makes no table {unknown[0]}; {instead(unknown[0], tables)}"
-    return _unbound(
-        query.format(batch=f"build.{mart.name}"), {name: tables[name] for name in (*read, mart.name)}
-    )
+    return None if named else "the query does not look at the mart; select from {batch}"
 
 
 def _unbound(query: str, tables: Tables) -> str | None:

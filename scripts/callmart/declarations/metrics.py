@@ -18,6 +18,7 @@ from callmart.base.matrix import USAGE
 from callmart.base.nearest import instead
 from callmart.base.settings import PROJECT
 from callmart.base.strict import Strict
+from callmart.declarations import mart_tables
 from callmart.declarations.dbt_project import Mart
 
 FILE = PROJECT / "metrics.yml"
@@ -287,9 +288,11 @@ def show(connection: psycopg.Connection, marts: Iterable[Mart]) -> None:
     for mart in marts:
         standing = connection.execute(
             "select attname from pg_attribute where attrelid = to_regclass(%s) and attnum > 0",
-            [f"store.{mart.name}"],
+            [f"{mart_tables.SCHEMA}.{mart.name}"],
         )
         columns = {name for (name,) in standing}
+        if not columns:
+            continue
         known = [
             one for one in metrics().values() if one.mart == mart.name and columns.issuperset(one.columns)
         ]
@@ -297,7 +300,8 @@ def show(connection: psycopg.Connection, marts: Iterable[Mart]) -> None:
             connection.execute(
                 "select access.show(%s, %s, %s)", [view_of(mart), mart.group, as_view(mart, known)]
             )
-        elif columns:
-            connection.execute(
-                sql.SQL("drop view if exists {}").format(sql.Identifier("mart", view_of(mart)))
-            )
+        kept = {f"{mart_tables.SHOWN}.{name}" for name in (mart.name, *([view_of(mart)] if known else []))}
+        for view, is_callmarts in mart_tables.views(connection, mart.name):
+            if is_callmarts and view not in kept:  # of ratios that are gone, or that have another view now
+                connection.execute(sql.SQL("drop view {}").format(sql.Identifier(*view.split("."))))
+                connection.execute("delete from access.definition where object = %s", [view])
