@@ -182,8 +182,8 @@ def test_a_backup_that_is_killed_is_no_backup(
     old: Callmart, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What it leaves has another name and no manifest."""
-    monkeypatch.setattr(shutil, "rmtree", lambda *_, **__: None)
     with monkeypatch.context() as patch:
+        patch.setattr(shutil, "rmtree", lambda *_, **__: None)
         patch.setattr(contents, "of_tables", interrupted)
         with pytest.raises(KeyboardInterrupt):
             back_up(old, tmp_path / "b")
@@ -191,6 +191,23 @@ def test_a_backup_that_is_killed_is_no_backup(
     assert left.name.startswith("b.unfinished-")
     with pytest.raises(UserError, match=r"is not a whole backup: it has no manifest\.json"):
         restore.open_backup(left, old.settings)
+
+    what_can_not_be_removed_is_said(old, tmp_path, left, monkeypatch)
+    back_up(old, tmp_path / "b")
+    assert [made.name for made in tmp_path.iterdir()] == ["b"]
+
+
+def what_can_not_be_removed_is_said(
+    old: Callmart, folder: Path, left: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def held(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "rmtree", held)
+        with pytest.raises(UserError) as said:
+            back_up(old, folder / "b")
+    assert f"{left} with a part of the data could not be removed (PermissionError: Perm" in str(said.value)
 
 
 def test_killed_anywhere_the_folder_is_whole_or_not_there(tmp_path: Path) -> None:

@@ -91,7 +91,7 @@ def new(make_callmart: Callable[..., Callmart], old: Callmart, runbook: Runbook,
     done = runbook.run(callmart.home, runbook.to_restore[0])
     assert (done.returncode, "restore: done; " in done.stdout) == (0, True), done.stderr
     assert "this home does not publish" in done.stdout
-    assert "the privacy ledger ends with line 0; if an answer to a person names a later one" in done.stdout
+    assert "the privacy ledger ends with line 0; if the letter to a person names a later line" in done.stdout
     return callmart
 
 

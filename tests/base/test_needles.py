@@ -35,6 +35,24 @@ def test_each_form_is_found_where_it_stands_and_nowhere_else(form: bytes) -> Non
     assert SOUGHT.in_bytes(around + form[:-1] + b"?" + around) == NOTHING
 
 
+@pytest.mark.parametrize(
+    "written",
+    [
+        "Élise Zandvliet",
+        "ÉLISE ZANDVLIET",
+        "élise zandvliet",
+        "E\u0301lise Zandvliet",
+        r"\u00c9lise Zandvliet",
+    ],
+)
+def test_a_name_with_accents_is_found_however_it_is_written(written: str) -> None:
+    """A label is sought as `registry apply` compares it, which would refuse each of these."""
+    sought = Needles(["Élise Zandvliet"])
+    for form in (written.encode(), written.encode("utf-16-le")):
+        assert sought.in_bytes(b"-" + form + b"-") == Hits(frozenset({0}))
+    assert sought.in_bytes(b"Elise Zandvliet") == NOTHING
+
+
 @pytest.mark.parametrize("spelled", ["+31612345678", "0031612345678", "31612345678"])
 @pytest.mark.parametrize("order", ["little", "big"])
 def test_a_number_in_a_bigint_is_found(spelled: str, order: Literal["little", "big"]) -> None:

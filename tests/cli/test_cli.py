@@ -538,7 +538,7 @@ def test_tableau_says_which_days_are_held_back(ready: Callmart, command: Command
 def test_status_names_reports_that_nobody_opens(ready: Callmart, command: Command) -> None:
     with ready.connect() as owner:
         owner.execute(
-            "insert into ops.report_use values (%s, 'traffic', 0, '2026-06-01 12:00+02')"
+            "insert into registry.report_use values (%s, 'traffic', 0, '2026-06-01')"
             " on conflict (customer_id, report) do update set since = excluded.since",
             [DETAILED],
         )
@@ -547,7 +547,7 @@ def test_status_names_reports_that_nobody_opens(ready: Callmart, command: Comman
     detailed = json.loads(command("status", "--json").stdout)["customers"][0]
     assert detailed["unopened"] == [{"report": "traffic", "since": "2026-06-01"}]
     with ready.connect() as owner:
-        owner.execute("delete from ops.report_use")
+        owner.execute("delete from registry.report_use")
 
 
 @pytest.mark.parametrize(

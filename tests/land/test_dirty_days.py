@@ -32,6 +32,21 @@ def test_a_calls_day_is_the_customers(callmart: Callmart, customer: int) -> None
     assert dirty(callmart, customer) == {DAY}
 
 
+def test_an_erasure_stays_the_cause_of_a_day(callmart: Callmart, customer: int) -> None:
+    """Else a request would not wait any more until the day is opened."""
+    marked = "select cause, mark from ops.dirty_day where customer_id = %s and call_date = %s"
+    with callmart.connect() as connection:
+        connection.execute(
+            "insert into ops.dirty_day (customer_id, call_date, cause) values (%s, %s, 'erased')",
+            [customer, DAY],
+        )
+    (before,) = callmart.rows(marked, customer, DAY)
+    callmart.land_text(ndjson(event("queue_joined", at("10:00"), **CALL)), customer)
+    (after,) = callmart.rows(marked, customer, DAY)
+    assert after["cause"] == "erased"
+    assert after["mark"] > before["mark"], "the build sees that there is more"
+
+
 @pytest.mark.parametrize("order", [(0, 1), (1, 0)], ids=["in order", "the end first"])
 def test_a_call_over_midnight_dirties_both_days(
     callmart: Callmart, customer: int, order: tuple[int, int]

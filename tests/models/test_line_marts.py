@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from callmart.base.raw_format import LONGEST_DURATION_S
 from callmart_home import Callmart
 from events import DAY, STANDARD, Row, at, event, ndjson, registry, together
 
@@ -42,6 +43,19 @@ class Odd:
 
 
 ODD = [
+    Odd(
+        "seven talks of ten years",
+        [
+            row
+            for number in range(7)
+            for row in (
+                started(number, "10:00"),
+                answered(number, "10:00:01"),
+                ended(number, "10:00:02", duration_s=LONGEST_DURATION_S),
+            )
+        ],
+        {(0, "10:00"): {"calls_in": 7, "answered": 7, "ring_s": 7, "talk_s": 500_000_000, "peak_calls": 7}},
+    ),
     Odd(
         "in and out, answered or not",
         [

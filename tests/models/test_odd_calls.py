@@ -3,15 +3,16 @@
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import pytest
 
 from call_events import CONNECT, JOIN, call
+from callmart.base.raw_format import LONGEST_DURATION_S
 from callmart.declarations import dbt_project, metrics
 from callmart_home import Callmart
-from cells import AGENT_COUNTS, agent_cells, by_queue
-from events import DETAILED, STANDARD, Row, at, event, registry
+from cells import AGENT_COUNTS, agent_cells, by_queue, queue_cells
+from events import DAY, DETAILED, STANDARD, Row, at, event, registry
 
 
 def line(clock: str, rest: str, day: int = 0) -> tuple[datetime, str]:
@@ -413,13 +414,19 @@ WORKED = [
 ]  # fmt: skip
 ODD += WORKED
 CUSTOMER = {odd.name: 401 + number for number, odd in enumerate(ODD)}
+ABSURD = 400
 
 
 @pytest.fixture(scope="module")
 def told(callmart: Callmart) -> Callmart:
     """All odd calls, a customer each."""
     target = "service_level_target: 80 %"
-    callmart.apply(registry(*(f"id: {CUSTOMER[odd.name]}, {odd.option}, {target}" for odd in ODD)))
+    callmart.apply(
+        registry(
+            f"id: {ABSURD}, contracts: [{{option: detailed, from: {DAY}}}]",  # the calls seem to begin long before
+            *(f"id: {CUSTOMER[odd.name]}, {odd.option}, {target}" for odd in ODD),
+        )
+    )
     callmart.land_together({CUSTOMER[odd.name]: odd.told for odd in ODD})
     assert callmart.build_and_open().problems == []
     return callmart
@@ -507,3 +514,22 @@ def test_a_wait_that_has_not_ended_is_no_longest(told: Callmart) -> None:
     longest = "select wait_max_s from store.queue_interval where customer_id = %s"
     assert told.rows(longest, CUSTOMER["still waiting"]) == [{"wait_max_s": None}]
     assert told.rows(longest, CUSTOMER["no time at all, left"]) == [{"wait_max_s": 0}]
+
+
+def test_talks_of_ten_years_hold_back_their_own_day_only(told: Callmart) -> None:
+    """No sum of a mart could hold seven of them."""
+    of_one = (
+        JOIN,
+        call("ring_ended", "10:00:10", agent="a", reason="answered", duration_s=LONGEST_DURATION_S),
+        CONNECT,
+        call("agent_released", "10:01", agent="a", duration_s=LONGEST_DURATION_S),
+        call("wrapup_ended", "10:02", agent="a", duration_s=LONGEST_DURATION_S),
+    )
+    absurd = [row | {"call_id": f"c-{number}"} for number in range(7) for row in of_one]
+    other, next_day = CUSTOMER["still waiting"], JOIN | {"occurred_at": at("10:00", 1).isoformat()}
+    told.land_together({ABSURD: absurd, other: [next_day | {"call_id": "c-2"}]})
+    assert told.build_and_open().problems == ["1 days were held back by their checks: see `callmart status`"]
+    assert told.rows("select customer_id, call_date from ops.held_back") == [
+        {"customer_id": ABSURD, "call_date": DAY}
+    ]
+    assert {day for day, *_ in queue_cells(told, other)} == {DAY, DAY + timedelta(days=1)}

@@ -35,6 +35,7 @@ from callmart.retention import expire, remove
 from callmart.simulator.simulate import simulate
 from callmart.validate import suites
 from callmart_home import Callmart, ignore_step
+from commands import begun as begun_command
 from emulated import unmark
 from events import at, days, event, ndjson, registry
 from nights import Crash, night, outcome, requests
@@ -523,28 +524,17 @@ def test_killed_at_random_moments(twin: Callmart, undisturbed: Callmart) -> None
     rng = random.Random(11)
     inbox = twin.home / "inbox"
     inbox.mkdir()
-    environment = os.environ | {
-        "CALLMART_HOME": str(twin.home),
-        "CALLMART_FOLDERS": json.dumps([{"path": str(inbox), "settle_seconds": 0}]),
-    }
+    folders = json.dumps([{"path": str(inbox), "settle_seconds": 0}])
     killed = 0
     for number, table in enumerate(parts(KILLS)):
         pq.write_table(table, inbox / f"{number}.parquet")
-        process = subprocess.Popen(
-            [sys.executable, "-c", "from callmart.cli.main import main; main()", "run"],
-            env=environment,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        try:
-            process.wait(rng.uniform(1, 4))
-        except subprocess.TimeoutExpired:
+        process = begun_command(twin.home, "run", CALLMART_FOLDERS=folders)
+        process.join(rng.uniform(0.1, 2))
+        if process.is_alive():
             process.kill()
-            process.wait()
+            process.join()
             killed += 1
-        with twin.connect() as connection:  # until the server has noticed
-            connection.execute("create table if not exists ops.running_now ()")
-            connection.execute("lock table ops.running_now in exclusive mode")
+        twin.bury()
     assert killed, "on this machine they are all too fast"
     assert night(twin).problems == []
     ended = [row["outcome"] for row in twin.rows("select outcome from ops.run order by run_id")]

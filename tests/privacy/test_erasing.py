@@ -6,7 +6,7 @@ import re
 import signal
 import sys
 from dataclasses import replace
-from datetime import date, timedelta
+from datetime import date, datetime, time, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +52,7 @@ from erasures import (
     prove,
     stored,
 )  # fmt: skip
-from events import ndjson
+from events import AMSTERDAM, Row, event, ndjson
 from nights import Crash
 from requests_of_persons import APPROVERS_PASSWORD, choose_password
 from searching import files_with
@@ -209,6 +209,43 @@ def test_an_agent_who_is_still_there_keeps_what_came_later(home: Callmart, work:
     assert of_agent(home, PARTLY) == {day: rows for day, rows in before.items() if day > DAYS[0]}
     differences(queues, state(home), plan, agent_key(home, PARTLY))
     assert home.rows("select agent from store.agent where agent_key = %s", agent_key(home, PARTLY))
+
+
+def test_what_is_measured_back_before_the_end_is_told_no_more(home: Callmart, work: Work) -> None:
+    """A source that tells how long something took, at its end. Landing it again, or late, changes nothing."""
+    end, own = datetime.combine(DAYS[1], time(), AMSTERDAM), {"agent": "night-1"}
+    in_call = own | {"queue": queue_of(NAMED)}
+    rows = [
+        event("agent_logged_in", end - timedelta(hours=6), **own),
+        event("agent_logged_out", end + timedelta(hours=2), duration_s=8 * 3600, **own),
+        event("agent_released", end + timedelta(minutes=10), call_id="n-1", duration_s=1800, **in_call),
+        event("agent_released", end + timedelta(hours=30), call_id="n-2", duration_s=32 * 3600, **in_call),
+        event("agent_released", end + timedelta(hours=1), call_id="n-3", duration_s=1800, **in_call),
+    ]
+    late = [
+        event("agent_left_queue", end + timedelta(hours=30), duration_s=31 * 3600, **in_call),
+        event("agent_released", end + timedelta(hours=29), call_id="n-4", duration_s=30 * 3600, **in_call),
+    ]
+
+    def land(rows: list[Row]) -> None:
+        home.land_together({NAMED: rows})
+        next(home.home.glob("landed-*")).unlink()
+        home.build_unchecked()
+
+    land(rows)
+    assert set(of_agent(home, "night-1")) == {DAYS[0], DAYS[1]}
+    person = of(work, "agent", "night-1", day=DAYS[0])
+    do(work, person, request=12)
+    assert left(prove(work, person, request=12)) == {}
+    after = of_agent(home, "night-1")
+    assert set(after) == {DAYS[1]}
+    seconds = "select seconds from store.agent_session where agent_key = %s"
+    assert home.rows(seconds, agent_key(home, "night-1")) == [{"seconds": 2 * 3600}]
+    land(rows)
+    assert of_agent(home, "night-1") == after
+    land(late)
+    assert DAYS[0] not in of_agent(home, "night-1")
+    assert left(prove(work, person, request=12)) == {}
 
 
 # -- others ----------------------------------------------------------------------------------------------------------

@@ -7,12 +7,12 @@ import pytest
 
 from callmart.base.errors import UserError
 from callmart.base.keys import known_key
-from callmart.base.person import Counts, Kind, Person, Work
+from callmart.base.person import Counts, Kind, Person, Proof, Work
 from callmart.land.places import Stored
-from callmart.privacy import erasing, persons, places
+from callmart.privacy import erasing, persons, places, replaying
 from callmart.privacy.kept import Kept
 from callmart.registry.places import Persons
-from callmart_home import Callmart, MakeOnce
+from callmart_home import Callmart, MakeOnce, ignore_step
 from today import TODAY
 
 pytestmark = pytest.mark.dated
@@ -84,8 +84,13 @@ def erased(work: Work, kind: Kind, *words: str) -> Person:
 
 def left_of(work: Work, person: Person, name: str) -> Counts:
     """Where a proof finds the person in a place."""
+    return proof_of(work, person, name).left
+
+
+def proof_of(work: Work, person: Person, name: str) -> Proof:
+    """What a proof says of a place."""
     searching = erasing._searching(work, person, Kept.of(person, Stored()), Stored())
-    return next(place for place in places.PLACES if place.name == name).prove(searching, person).left
+    return next(place for place in places.PLACES if place.name == name).prove(searching, person)
 
 
 def key_of(work: Work) -> bytes:
@@ -143,6 +148,21 @@ def test_an_erased_agent_s_name_is_refused_among_the_contacts(home: Callmart, wo
     assert refused(home, AGENTS[3], CONTACTS[2], QUEUES[0]) is None
 
 
+def test_a_name_that_an_older_database_brings_back_is_forgotten(home: Callmart, work: Work) -> None:
+    """As after a restore: there, contacts and labels still have the name."""
+    erased(work, "agent", "Agent/4")
+    assert [name for name, _ in left(home)].count("Do Vierde") == 1
+    replaying.replay(work.connection, home.settings, ignore_step)
+    assert not [name for name, _ in left(home) if name == "Do Vierde"]
+    assert ("elsewhere@een.example", "elsewhere@een.example") in left(home)
+    labels = home.rows("select queue, label from registry.queue order by queue")
+    assert [row["label"] for row in labels] == [None, "Direct to Do Vierde"], (
+        "only a whole name is known again"
+    )
+    (entry,) = home.rows("select details from ops.audit_log where action = 'ledger replayed'")
+    assert entry["details"]["names"] == 2
+
+
 def test_nobody_hides_in_a_label(home: Callmart, work: Work) -> None:
     """Labels are ours, so a request stays open until somebody has changed them."""
     person = persons.person(work.connection, key_of(work), ONE, "agent", ["Agent/4"], UNTIL)
@@ -167,3 +187,38 @@ def test_who_is_still_there_keeps_the_address(home: Callmart, work: Work) -> Non
     assert (person.addresses, person.named) == (frozenset(), frozenset())
     assert not Persons().treat(work, person)
     assert left(home) == before
+
+
+@pytest.mark.parametrize(
+    ("queue", "line"), [("do VIERDE", "hoofdnummer"), ("verkoop", "Direct to Do Vierde"), ("agent/4", "iets")]
+)
+def test_a_queue_or_line_that_the_source_calls_like_the_person_is_attested(
+    home: Callmart, work: Work, queue: str, line: str
+) -> None:
+    """The name there is not ours to change, so it is sought nowhere."""
+    person = persons.person(work.connection, key_of(work), ONE, "agent", ["Agent/4"], UNTIL)
+    assert proof_of(work, person, "registry of customers").to_attest == ()
+    work.connection.execute(
+        "insert into registry.queue (customer_id, queue, label, service_level_s, short_abandon_s)"
+        " values (%s, %s, 'Desk', 20, 5)",
+        [ONE, queue],
+    )
+    work.connection.execute("insert into registry.line (customer_id, line) values (%s, %s)", [ONE, line])
+    assert proof_of(work, person, "registry of customers").to_attest == ("queue or line of that name",)
+
+
+def test_when_reports_were_last_opened_goes_with_who_gets_them(home: Callmart, work: Work) -> None:
+    """What is noted anew after the erasure stays, so that the proof finds nothing."""
+    day, since = UNTIL.date(), "select report, since from registry.report_use order by report"
+    for report, noted in ("traffic", day - timedelta(days=40)), ("agents", day + timedelta(days=1)):
+        work.connection.execute(
+            "insert into registry.report_use values (%s, %s, 3, %s)", [ONE, report, noted]
+        )
+    work.connection.commit()
+    person = persons.person(work.connection, key_of(work), ONE, "agent", ["Agent/3"], UNTIL)
+    assert left_of(work, person, "registry")["registry.report_use"] == 0, "an agent who gets no reports"
+    asked = persons.person(work.connection, key_of(work), ONE, "recipient", ["gross@een.example"], UNTIL)
+    assert left_of(work, asked, "registry")["registry.report_use"] == 1
+    person = erased(work, "recipient", "gross@een.example")
+    assert work.connection.execute(since).fetchall() == [("agents", day + timedelta(days=1))]
+    assert left_of(work, person, "registry") == {}

@@ -454,6 +454,10 @@ def test_on_a_server_elsewhere_the_catalogue_is_asked(work: Work) -> None:
     assert work.connection.info.transaction_status == psycopg.pq.TransactionStatus.IDLE
 
 
+# Functions that somebody else has made, and that would fit better than PostgreSQL's own.
+TRAPS = {"pg_stat_statements_reset": "", "format": "text, name, name, text", "pg_relation_filenode": "oid"}
+
+
 def test_statements_that_an_extension_keeps_are_found_and_forgotten(home: Callmart) -> None:
     """PostgreSQL's own pg_stat_statements, which keeps a command as it was typed, and shows counts to every login."""
     with server.administrator(home.home) as postgres:
@@ -465,7 +469,13 @@ def test_statements_that_an_extension_keeps_are_found_and_forgotten(home: Callma
         home.connect() as owner,
         erasing.working(owner, home.settings) as work,
     ):
-        postgres.execute("create extension pg_stat_statements")
+        postgres.execute("create extension pg_stat_statements schema public")
+        for name, arguments in TRAPS.items():
+            owner.execute(
+                f"create function public.{name}({arguments}) returns text language plpgsql"
+                " as $$ begin raise exception 'called'; end $$".encode()
+            )
+        owner.commit()
         assert ["any login can count" in one.text for one in drift.of_server(owner)] == [True]
         postgres.execute(server.ADMINISTRATOR.read_bytes())
         assert list(drift.of_server(owner)) == []
@@ -483,6 +493,9 @@ def test_statements_that_an_extension_keeps_are_found_and_forgotten(home: Callma
         files.treat(work, person)
         assert files.prove(work, person).left["files"] <= before["files"]
         assert files.prove(both[1], person).left == {}
+        for name, arguments in TRAPS.items():
+            owner.execute(f"drop function public.{name}({arguments})".encode())
+        owner.commit()
         postgres.execute("drop extension pg_stat_statements")
         postgres.execute("alter system reset shared_preload_libraries")
     server.stop(home.home)

@@ -7,6 +7,8 @@ from datetime import timedelta
 import pytest
 
 from callmart.base.errors import UserError
+from callmart.base.keys import key_file
+from callmart.database.tombstones import secret_of, tombstone
 from callmart.privacy import register
 from requests_of_persons import Desk
 from today import TODAY
@@ -46,6 +48,26 @@ def test_a_contact_that_was_withdrawn_meanwhile_stops_the_next_step(undone: Desk
     assert undone.state(number) == ("proving" if at == "proving" else "identified")
     undone.bring(number, "answered")
     assert register.request(undone.officer, number).due == TODAY + timedelta(days=28), "the clock never stops"
+
+
+def test_a_contact_who_asked_to_be_erased_is_answered(undone: Desk) -> None:
+    """Nobody else has to take over what only this contact asked for."""
+    number = undone.open(ONE, CONTACT, kind="contact")
+    undone.bring(number, "proving")
+    secret, asker = secret_of(key_file(undone.callmart.home, ONE).read_bytes()), undone.contact(ONE, CONTACT)
+    withdraw(undone, CONTACT)
+    undone.owner.execute("insert into privacy.secret values (%s, %s) on conflict do nothing", [ONE, secret])
+    for erased in (undone.contact(ONE, SECOND), asker):
+        with pytest.raises(UserError, match="is not an authorised contact of customer 1 any more"):
+            undone.answer(number)
+        undone.owner.execute(
+            "insert into privacy.tombstone (entry, customer_id, kind, tombstone, until)"
+            " values (%s, %s, 'contact', %s, now())",
+            [number * 10, ONE, tombstone(secret, "contact", erased)],
+        )
+    undone.answer(number)
+    assert undone.state(number) == "answered"
+    undone.owner.execute("truncate privacy.tombstone, privacy.secret")
 
 
 def test_somebody_of_another_customer_can_not_take_over(undone: Desk) -> None:

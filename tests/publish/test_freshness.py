@@ -1,11 +1,12 @@
 """Tableau says which days are held back, and is asked which reports nobody opens."""
 
+from collections import Counter
 from dataclasses import replace
 
 import pytest
 import tableauserverclient as TSC
 
-from callmart.publish import Publication, plan
+from callmart.publish import Publication, actual, plan
 from published import NO_BOOKS, Emptied, matches, publish, read, sources, succeeded
 from tableau_emulator.faults import Fault, clear, inject
 
@@ -102,7 +103,9 @@ def test_a_warning_that_cannot_be_read_is_that_customers_failure(
     assert succeeded(publish(server, standard, detailed, books=BOOKS))
 
 
-def test_how_often_people_have_opened_each_report(emptied: Emptied, detailed: Publication) -> None:
+def test_how_often_people_have_opened_each_report(
+    emptied: Emptied, detailed: Publication, monkeypatch: pytest.MonkeyPatch
+) -> None:
     _, state, server = emptied
     (outcome,) = publish(server, detailed)
     assert outcome.opened == {}
@@ -115,3 +118,6 @@ def test_how_often_people_have_opened_each_report(emptied: Emptied, detailed: Pu
     assert views == 2, "one dashboard for each report"
     (outcome,) = publish(server, detailed)
     assert outcome.opened == {"traffic": 2, "agents": 0}
+    monkeypatch.setattr(actual, "_opened", lambda _: Counter())
+    (outcome,) = publish(server, detailed)
+    assert outcome.opened == {"traffic": None, "agents": None}, "what is known of them stays in the books"

@@ -120,15 +120,17 @@ def test_status_names_the_reports_that_nobody_opens(applied: Callmart) -> None:
             if one.unopened
         }
 
-    def of(customer: int, opened: dict[str, int] | None, error: str | None = None) -> publish.Outcome:
+    def of(customer: int, opened: dict[str, int | None] | None, error: str | None = None) -> publish.Outcome:
         return publish.Outcome(customer, None, (), error, is_warned=None if error else True, opened=opened)
 
     with applied.connect() as books:
         first = of(DETAILED, {"traffic": 4, "agents": 0}), of(STANDARD, {"traffic": 0})
         assert noted(*first) == {}
         assert publishing.books(books, applied.settings).warned == {DETAILED, STANDARD}
-        books.execute("update ops.report_use set since = now() - interval '8 weeks'")
-        assert noted(*first) == {DETAILED: ["agents", "traffic"], STANDARD: ["traffic"]}
+        books.execute("update registry.report_use set since = current_date - 56")
+        unopened = {DETAILED: ["agents", "traffic"], STANDARD: ["traffic"]}
+        assert noted(*first) == unopened
+        assert noted(of(DETAILED, {"traffic": None, "agents": 0})) == unopened, "Tableau told nothing of one"
         failed = of(STANDARD, None, "Tableau was down")
         assert noted(of(DETAILED, {"traffic": 5, "agents": 0}), failed) == {
             DETAILED: ["agents"],
@@ -136,7 +138,7 @@ def test_status_names_the_reports_that_nobody_opens(applied: Callmart) -> None:
         }
         assert noted(of(DETAILED, {"traffic": 5}), failed) == {STANDARD: ["traffic"]}
         assert publishing.books(books, applied.settings).warned == {DETAILED, STANDARD}
-        books.execute("delete from ops.report_use")
+        books.execute("delete from registry.report_use")
         books.execute("delete from ops.publication")
 
 

@@ -4,7 +4,7 @@ import socket
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -36,16 +36,15 @@ def home(two_weeks: Callmart, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
 
 @pytest.fixture
-def drawn(home: Callmart) -> preview.Drawn:
-    return preview.Drawn(["traffic", "--customer", str(STANDARD), "--week", str(WEEK)])
+def words(home: Callmart) -> list[str]:
+    return ["traffic", "--customer", str(STANDARD), "--week", str(WEEK)]
 
 
 @pytest.fixture
-def address(drawn: preview.Drawn) -> Iterator[str]:
+def address(words: list[str]) -> Iterator[str]:
     """Where the preview is served, in a thread."""
-    assert drawn.again() is None
     with preview._listen(0) as listener:
-        server = uvicorn.Server(uvicorn.Config(preview.served(drawn, SECRET), log_level="error"))
+        server = uvicorn.Server(uvicorn.Config(preview.served(words, SECRET), log_level="error"))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
         thread.start()
         while not server.started:
@@ -56,23 +55,41 @@ def address(drawn: preview.Drawn) -> Iterator[str]:
 
 
 def test_it_is_drawn_again_when_a_declaration_changes(
-    drawn: preview.Drawn, address: str, tmp_path: Path
+    home: Callmart, words: list[str], address: str, tmp_path: Path
 ) -> None:
-    page = f"{address}/{SECRET}/"
-    assert "Drukte" in requests.get(page, timeout=9).text
-    assert "after/1" in requests.get(page, timeout=9).text
-    drawn.words[0] = "traffik"  # as if the report were renamed
-    (tmp_path / "watched.yml").write_text("second")
-    assert requests.get(f"{page}after/1", timeout=60).text == "2"
-    broken = requests.get(page, timeout=9).text
-    assert "there is no report traffik: name traffic, if that is what you mean" in broken
-    assert "after/2" in broken
-    drawn.words[0] = "accessibility"
-    (tmp_path / "watched.yml").unlink()  # a file that goes is a change, too
-    assert requests.get(f"{page}after/2", timeout=60).text == "3"
-    assert "Bereikbaarheid" in requests.get(page, timeout=9).text
+    def page() -> str:
+        return requests.get(f"{address}/{SECRET}/", timeout=60).text
 
+    def after(number: int) -> str:
+        return requests.get(f"{address}/{SECRET}/after/{number}", timeout=60).text
+
+    shown = page()
+    assert "Drukte" in shown
+    assert "after/0" in shown
+    words[0] = "traffik"  # as if the report were renamed
+    (tmp_path / "watched.yml").write_text("second")
+    assert after(0) == "1"
+    broken = page()
+    assert "there is no report traffik: name traffic, if that is what you mean" in broken
+    assert "after/1" in broken
+    words[0] = "accessibility"
+    (tmp_path / "watched.yml").unlink()  # a file that goes is a change, too
+    assert after(1) == "2"
+    assert "Bereikbaarheid" in page()
+
+    it_shows_nothing_that_was_closed_meanwhile(home, page)
     nobody_sees_it_without_its_address(address)
+
+
+def it_shows_nothing_that_was_closed_meanwhile(home: Callmart, page: Callable[[], str]) -> None:
+    """No file has changed: what is shown is what is there when somebody asks."""
+    with home.connect() as owner:
+        owner.execute("insert into privacy.closed (customer_id, cause) values (%s, 'differs')", [STANDARD])
+        owner.commit()
+        shown = page()
+        assert "Bereikbaarheid" not in shown
+        assert "the privacy ledger and the database differ" in shown
+        owner.execute("delete from privacy.closed")
 
 
 def nobody_sees_it_without_its_address(address: str) -> None:

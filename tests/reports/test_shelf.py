@@ -135,8 +135,10 @@ def test_a_person_who_is_erased_is_in_no_page(two_weeks: Callmart, owner: psycop
     person: Any = Person(NAMED, "agent", frozenset([NOOR]), frozenset(), day)  # type: ignore[arg-type]
     assert place.find(work, person)["pages"] == 2, "the agents' reports name them"
     assert place.prove(work, person).left["files"] == 2
+    draft = shelf.folder(two_weeks.settings) / str(NAMED) / "agents-2026-W01.html.new"
+    draft.write_text(NOOR)  # left by a kill
     treated = place.treat(work, person)
-    assert treated["pages"] == len(ordered(NAMED))
+    assert treated["pages"] == len(ordered(NAMED)) + 1
     assert on_shelf(two_weeks) == set().union(*map(ordered, WITH_DATA)) - ordered(NAMED)
     proof = place.prove(work, person)
     assert not proof.left and proof.searched["files"]

@@ -1,6 +1,7 @@
 """Of a customer who leaves, the next run removes everything but the audit log, whatever breaks off meanwhile."""
 
 import json
+import os
 import re
 import shutil
 from collections.abc import Callable
@@ -24,6 +25,7 @@ from events import DAY, days
 from leavers import file_of, leaver, paths_of, tables_with
 from nights import Crash, contents, night, removing
 from registries import LONG_AGO, OPEN
+from searching import files_with
 from today import TODAY
 
 pytestmark = [pytest.mark.dated, pytest.mark.usefixtures("unchecked")]
@@ -188,6 +190,19 @@ def test_a_key_that_comes_out_of_a_backup_goes_again(house: Callmart, left: dict
     assert keys.key_file(house.home, 999).exists()
 
 
+def test_a_table_that_somebody_reads_keeps_no_other_from_the_vacuum(
+    house: Callmart, left: dict[str, Any]
+) -> None:
+    with house.connect() as owner, house.connect() as reader:
+        vacuum.note(owner, "registry.agent", whole=True)
+        vacuum.note(owner, "registry.contact")
+        reader.execute("select from registry.agent")
+        assert vacuum.vacuum(owner) == 0
+        assert house.rows("select relation from ops.to_vacuum") == [{"relation": "registry.agent"}]
+        reader.rollback()
+        assert vacuum.vacuum(owner) == 1
+
+
 # -- crashes -------------------------------------------------------------------------------------------------------
 
 
@@ -207,6 +222,7 @@ def test_a_crash_in_the_middle_is_finished_by_the_next_run(
     assert night(two_landed).problems == []
     stays = contents(two_landed, 2)
     two_landed.apply("customers:\n" + leaver(2, OPEN))
+    what_can_not_be_deleted_is_said_and_tried_again(two_landed, monkeypatch)
 
     points: list[tuple[Any, str]] = [
         (remove, "_follow_calendar"),
@@ -233,6 +249,33 @@ def test_a_crash_in_the_middle_is_finished_by_the_next_run(
     assert paths_of(two_landed, 1) == set()
     assert two_landed.rows("select from ops.to_vacuum") == []
     assert contents(two_landed, 2) == stays
+    # What was in clear is not in the server's files any more, the log included.
+    assert files_with(two_landed.home / "postgres", {b"Noor Zandvliet1", b"ontvanger@example.org1"}) == set()
+    assert files_with(two_landed.home / "postgres", {b"Noor Zandvliet2"})
+
+
+def what_can_not_be_deleted_is_said_and_tried_again(
+    callmart: Callmart, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A draft that a kill has left, too."""
+    draft = callmart.home / "reports" / "1" / "traffic-2026-W20.html.new"
+    draft.parent.mkdir(parents=True, exist_ok=True)
+    draft.write_text("of customer 1")
+    inner = os.unlink
+
+    def unlink(path: Any, *arguments: Any, **options: Any) -> None:
+        if str(path).endswith(draft.name):
+            raise PermissionError(13, "Permission denied", str(draft))
+        inner(path, *arguments, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "unlink", unlink)
+        (problem,) = night(callmart).problems
+    assert problem == (
+        f"what no contract keeps of customer 1 was not removed ({draft.parent}, PermissionError: Permission denied): "
+        "the next run tries again"
+    )
+    assert draft.exists() and paths_of(callmart, 1) >= {"keys", "reports"}
 
 
 def test_a_build_that_waits_holds_nothing_of_who_leaves(

@@ -81,6 +81,12 @@ class Callmart:
             if not keep:
                 connection.rollback()
 
+    def bury(self) -> None:
+        """Wait until the server has noticed that a run was killed."""
+        with self.connect() as connection:
+            connection.execute("create table if not exists ops.running_now ()")
+            connection.execute("lock table ops.running_now in exclusive mode")
+
     def apply(self, text: str) -> None:
         """Apply a registry, whatever it deletes."""
         file = self.home / "registry.yml"

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -78,14 +79,27 @@ def in_a_process(
         return subprocess.CompletedProcess(told, code, out.read_text(), err.read_text())
 
 
+def begun(home: Path, *arguments: str, **environment: str) -> BaseProcess:
+    """A command that goes on in a process of its own. Nobody hears what it says."""
+    unheard = Path(os.devnull)
+    return _begun(
+        _run, _callmart, ["callmart", *arguments], "/", _environment(home) | environment, unheard, unheard
+    )
+
+
 def exit_code(target: Callable[..., None], *arguments: object, **named: object) -> int:
     """Call something in a process of its own, and wait for its end. Minus a signal if that ended it."""
-    process = _PREPARED.Process(target=target, args=arguments, kwargs=named)
-    with patch.dict(os.environ, CALLMART_CONFIG=str(NO_SETTINGS)):  # for what all of them are forked from
-        process.start()
+    process = _begun(target, *arguments, **named)
     process.join()
     assert process.exitcode is not None
     return process.exitcode
+
+
+def _begun(target: Callable[..., None], *arguments: object, **named: object) -> BaseProcess:
+    process = _PREPARED.Process(target=target, args=arguments, kwargs=named)
+    with patch.dict(os.environ, CALLMART_CONFIG=str(NO_SETTINGS)):  # for what all of them are forked from
+        process.start()
+    return process
 
 
 def _run(

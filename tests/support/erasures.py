@@ -140,6 +140,7 @@ def kill_after(
     assert exit_code(die_after, home, step, place, kind, word, request, **registered) == -signal.SIGKILL, (
         place
     )
+    Callmart(Settings(home=home, dsn=None, folders=[])).bury()
 
 
 def key_of(work: Work | Callmart) -> bytes:

@@ -24,10 +24,10 @@ select
     parts.begins_contact::integer as contacts,
     {{ whole_seconds('parts.wait_s') }} as wait_s,
     parts.ring_s,
-    parts.talk_s::integer as talk_s,
+    {{ whole_sum('parts.talk_s') }} as talk_s,
     parts.holds::integer as holds,
-    parts.hold_s::integer as hold_s,
-    parts.wrapup_s::integer as wrapup_s,
+    {{ whole_sum('parts.hold_s') }} as hold_s,
+    {{ whole_sum('parts.wrapup_s') }} as wrapup_s,
     parts.ended,
     parts.transferred,
     parts.target_kind as transfer_target

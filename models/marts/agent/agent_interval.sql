@@ -88,11 +88,11 @@ summed as (
         sum(facts.rings)::integer as rings,
         sum(facts.rings_answered)::integer as rings_answered,
         sum(facts.rings_unanswered)::integer as rings_unanswered,
-        coalesce(sum(facts.ring_s), 0)::integer as ring_s,
-        coalesce(sum(facts.talk_s), 0)::integer as talk_s,
+        {{ whole_sum('coalesce(sum(facts.ring_s), 0)') }} as ring_s,
+        {{ whole_sum('coalesce(sum(facts.talk_s), 0)') }} as talk_s,
         sum(facts.holds)::integer as holds,
-        sum(facts.hold_s)::integer as hold_s,
-        sum(facts.wrapup_s)::integer as wrapup_s,
+        {{ whole_sum('sum(facts.hold_s)') }} as hold_s,
+        {{ whole_sum('sum(facts.wrapup_s)') }} as wrapup_s,
         sum(facts.transfers)::integer as transfers
     from facts
     inner join days

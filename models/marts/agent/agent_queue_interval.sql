@@ -89,10 +89,10 @@ summed as (
         sum(facts.contacts)::integer as contacts,
         sum(facts.rings)::integer as rings,
         sum(facts.rings_unanswered)::integer as rings_unanswered,
-        coalesce(sum(facts.ring_s), 0)::integer as ring_s,
-        coalesce(sum(facts.talk_s), 0)::integer as talk_s,
-        sum(facts.hold_s)::integer as hold_s,
-        sum(facts.wrapup_s)::integer as wrapup_s,
+        {{ whole_sum('coalesce(sum(facts.ring_s), 0)') }} as ring_s,
+        {{ whole_sum('coalesce(sum(facts.talk_s), 0)') }} as talk_s,
+        {{ whole_sum('sum(facts.hold_s)') }} as hold_s,
+        {{ whole_sum('sum(facts.wrapup_s)') }} as wrapup_s,
         sum(facts.member_s)::integer as member_s
     from facts
     inner join days

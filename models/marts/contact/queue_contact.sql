@@ -168,7 +168,7 @@ select
         'rings', 'rings_answered', 'rings_unanswered', 'ring_s', 'talk_s', 'holds', 'hold_s', 'wrapup_s',
         'transferred_blind', 'transferred_attended'
     ] %}
-        case when measured.shows_agents then measured.{{ name }} end::integer as {{ name }},
+        case when measured.shows_agents then {{ whole_sum('measured.' ~ name) }} end as {{ name }},
     {%- endfor %}
     measured.caller_number
 from measured

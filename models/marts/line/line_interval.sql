@@ -79,8 +79,12 @@ summed as (
         (count(*) filter (where is_counted and direction not in ('inbound', 'outbound')))::integer as calls_other,
         (count(*) filter (where is_counted and outcome = 'answered'))::integer as answered,
         (count(*) filter (where is_counted and outcome = 'busy'))::integer as busy,
-        coalesce(sum({{ whole_seconds('talk_s') }}) filter (where is_counted), 0)::integer as talk_s,
-        coalesce(sum({{ whole_seconds('ring_s') }}) filter (where is_counted), 0)::integer as ring_s,
+        {{ whole_sum(
+            'coalesce(sum(' ~ whole_seconds('talk_s') ~ ') filter (where is_counted), 0)'
+        ) }} as talk_s,
+        {{ whole_sum(
+            'coalesce(sum(' ~ whole_seconds('ring_s') ~ ') filter (where is_counted), 0)'
+        ) }} as ring_s,
         max(at_once)::integer as peak_calls
     from counted
     group by customer_id, call_date, platform, line, interval_start

@@ -93,8 +93,8 @@ select
     -- Under a standard contract, the work of a queue's only agent would be that agent's profile.
     case
         when (days.option = 'detailed' or several_agents.queue is not null) and erased_agents.queue is null
-            then visit_counts.talk_max_s
-    end::integer as talk_max_s,
+            then {{ whole_sum('visit_counts.talk_max_s') }}
+    end as talk_max_s,
     case when days.option = 'detailed' or several_agents.queue is not null then staffed.staffed_s end::integer
         as staffed_s
 from visit_counts

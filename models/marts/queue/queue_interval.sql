@@ -167,7 +167,7 @@ select
         'left_otherwise', 'callbacks', 'still_open', 'overflowed', 'refused_full', 'refused_empty', 'refused_closed',
         'refused_busy', 'answered_in_threshold', 'abandoned_in_threshold', 'wait_answered_s', 'wait_abandoned_s'
     ] %}
-        coalesce(counted.{{ name }}, 0)::integer as {{ name }},
+        {{ whole_sum('coalesce(counted.' ~ name ~ ', 0)') }} as {{ name }},
     {%- endfor %}
     {%- for bound in wait_bounds() %}
         coalesce(counted.answered_le_{{ bound }}, 0)::integer as wait_answered_le_{{ bound }},
@@ -178,14 +178,17 @@ select
     {%- for name in [
         'rings', 'rings_answered', 'rings_unanswered', 'ring_s', 'talk_s', 'transferred_blind', 'transferred_attended'
     ] %}
-        case when counted.shows_agents then coalesce(counted.{{ name }}, 0) end::integer as {{ name }},
+        case when counted.shows_agents then {{ whole_sum('coalesce(counted.' ~ name ~ ', 0)') }} end as {{ name }},
     {%- endfor %}
     {%- for name in ['holds', 'contacts_held', 'hold_s'] %}
-        case when counted.shows_agents and counted.holds_known then coalesce(counted.{{ name }}, 0) end::integer
-            as {{ name }},
+        case
+            when counted.shows_agents and counted.holds_known
+                then {{ whole_sum('coalesce(counted.' ~ name ~ ', 0)') }}
+        end as {{ name }},
     {%- endfor %}
-    case when counted.shows_agents and counted.wrapups_known then coalesce(counted.wrapup_s, 0) end::integer
-        as wrapup_s,
+    case
+        when counted.shows_agents and counted.wrapups_known then {{ whole_sum('coalesce(counted.wrapup_s, 0)') }}
+    end as wrapup_s,
     case when counted.shows_staffing and staffed_days.queue is not null then coalesce(staffed.staffed_s, 0) end
         as staffed_s,
     case when counted.shows_agents then 900 * needed.agents end as needed_s

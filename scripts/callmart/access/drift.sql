@@ -68,10 +68,11 @@ found as materialized (
     from access.current_definition
 ),
 
--- The triggers that keep anybody, the owner included, from changing a log.
+-- The triggers that keep anybody, the owner included, from changing a log, and an erasure from forgetting a day.
 keeping (relation, name) as (
     values
     ('ops.audit_log'::regclass, 'append_only'::name),
+    ('ops.dirty_day', 'keep_erased'),
     ('privacy.request', 'kept'),
     ('privacy.request', 'not_emptied'),
     ('privacy.step', 'kept'),

@@ -114,16 +114,37 @@ where
 
 -- name: shared
 -- The views for customers that read no mart, as callmart made them: view, group, and each column that it reads.
-select distinct
-    object,
-    substring(pg_get_userbyid(v.relowner) from '_shows_([a-z]+)$'),
-    format('%I.%I', nspname, t.relname),
-    quote_ident(a.attname)
-from access.definition
-inner join pg_class as v on v.oid = to_regclass(object) and access.view_definition(v.oid) = definition
-inner join pg_rewrite on ev_class = v.oid
-inner join pg_depend on classid = 'pg_rewrite'::regclass and objid = pg_rewrite.oid
-inner join pg_class as t on refclassid = 'pg_class'::regclass and t.oid = refobjid
-inner join pg_namespace as n on t.relnamespace = n.oid
-inner join pg_attribute as a on t.oid = a.attrelid and refobjsubid = a.attnum
-where object like 'mart.%' and nspname in ('registry', 'ops') and refobjsubid > 0;
+with shared as materialized (
+    select distinct
+        ev_class as view,
+        format('%I.%I', nspname, t.relname) as relation,
+        quote_ident(a.attname) as column_name
+    from pg_depend
+    inner join pg_rewrite on pg_rewrite.oid = objid
+    inner join pg_class as t on t.oid = refobjid
+    inner join pg_namespace as n on t.relnamespace = n.oid
+    inner join pg_attribute as a on t.oid = a.attrelid and refobjsubid = a.attnum
+    where
+        classid = 'pg_rewrite'::regclass
+        and refclassid = 'pg_class'::regclass
+        and nspname in ('registry', 'ops')
+        and refobjsubid > 0
+),
+
+unchanged as (
+    select
+        v.oid,
+        d.object,
+        substring(pg_get_userbyid(v.relowner) from '_shows_([a-z]+)$') as mart_group
+    from access.definition as d
+    inner join pg_class as v on v.oid = to_regclass(d.object)
+    where d.object like 'mart.%' and v.oid in (select view from shared) and access.view_definition(v.oid) = d.definition
+)
+
+select
+    u.object,
+    u.mart_group,
+    s.relation,
+    s.column_name
+from unchanged as u
+inner join shared as s on u.oid = s.view;

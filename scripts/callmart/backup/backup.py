@@ -17,7 +17,7 @@ from callmart import __version__
 from callmart.backup import contents, manifest, programs, sealed
 from callmart.backup.manifest import DATABASE, KEYS, NAME, Manifest
 from callmart.base.disk import sync
-from callmart.base.errors import UserError
+from callmart.base.errors import UserError, kind
 from callmart.base.keys import known_key, secret_file
 from callmart.base.settings import Settings
 from callmart.database import clock, migrating, schema
@@ -97,9 +97,15 @@ def _checked(folder: Path, settings: Settings) -> Path:
 
 @contextmanager
 def _draft(target: Path) -> Iterator[Path]:
-    """A folder beside the target that gets its name when it is complete, and is removed if anything fails."""
+    """A folder beside the target that gets its name when it is complete, and is removed if anything fails. One that was
+    left by a kill is removed, too.
+    """
+    beside = f"{target.name}.unfinished-"
     try:
-        draft = Path(tempfile.mkdtemp(prefix=f"{target.name}.unfinished-", dir=target.parent))
+        for left in target.parent.iterdir():
+            if left.name.startswith(beside):
+                _discard(left)
+        draft = Path(tempfile.mkdtemp(prefix=beside, dir=target.parent))
         try:
             yield draft
             for file in draft.iterdir():
@@ -109,11 +115,22 @@ def _draft(target: Path) -> Iterator[Path]:
             draft.rename(target)
             sync(target.parent)
         finally:
-            shutil.rmtree(draft, ignore_errors=True)  # it is there only if something failed
+            if draft.exists():  # something failed
+                _discard(draft)
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise UserError(programs.FULL) from None
         raise
+
+
+def _discard(draft: Path) -> None:
+    try:
+        shutil.rmtree(draft)
+    except OSError as error:
+        raise UserError(
+            f"nothing was backed up, and {draft} with a part of the data could not be removed ({kind(error)}): remove "
+            "it"
+        ) from None
 
 
 @contextmanager

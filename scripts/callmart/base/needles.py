@@ -1,13 +1,15 @@
 """Looks for a person's words and keys in bytes: of files, of what is packed in them, and of what the database tells.
 
-All needles are sought in one pass, by Hyperscan. A text is sought in UTF-8 and UTF-16, in any case of ASCII letters; a
+All needles are sought in one pass, by Hyperscan. A text is sought in UTF-8 and UTF-16, in capitals and small letters; a
 key of an event or a call as PostgreSQL stores a bigint, in both byte orders, and as text. A text that is a number, such
-as one to call, is sought in all these forms. A text of less than six bytes
-would be found by chance, and one that is part of somebody else's word as that. Neither is sought here: declared columns
-are asked for them as whole values.
+as one to call, is sought in all these forms.
+
+A text of fewer than six bytes would be found by chance, and one that is part of somebody else's word would be found
+there. Neither is sought here: declared columns are asked for them as whole values.
 """
 
 import gzip
+import json
 import os
 import re
 import shutil
@@ -19,6 +21,7 @@ from functools import partial
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import IO, Any
+from unicodedata import normalize
 
 import hyperscan
 import pyarrow as pa
@@ -63,11 +66,12 @@ class Needles:
         self.texts = sorted(text for text in given.difference(whole) if len(text.encode()) >= SHORTEST)
         self.whole = sorted(given.difference(self.texts))
         self.numbers = sorted(set(numbers))
-        spelled = [
+        forms = [
             *(
                 (place, form, hyperscan.HS_FLAG_CASELESS)
                 for place, text in enumerate(self.texts)
-                for form in (text.encode(), text.encode("utf-16-le"))
+                for spelled in _spellings(text)
+                for form in (spelled.encode(), spelled.encode("utf-16-le"))
             ),
             *(
                 (place, form, 0)
@@ -81,14 +85,14 @@ class Needles:
                 for form in (*_stored(number), b"%d" % number)
             ),
         ]
-        self._longest = max((len(form) for _, form, _ in spelled), default=1)
-        self._database = hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK) if spelled else None
+        self._longest = max((len(form) for _, form, _ in forms), default=1)
+        self._database = hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK) if forms else None
         if self._database:
             self._database.compile(
-                expressions=[b"".join(b"\\x%02x" % byte for byte in form) for _, form, _ in spelled],
-                ids=[place for place, _, _ in spelled],
-                flags=[flags | hyperscan.HS_FLAG_SINGLEMATCH for _, _, flags in spelled],
-                elements=len(spelled),
+                expressions=[b"".join(b"\\x%02x" % byte for byte in form) for _, form, _ in forms],
+                ids=[place for place, _, _ in forms],
+                flags=[flags | hyperscan.HS_FLAG_SINGLEMATCH for _, _, flags in forms],
+                elements=len(forms),
             )
 
     def __repr__(self) -> str:
@@ -145,6 +149,15 @@ class Needles:
                 raise OSError("too many containers in each other")
             found |= self._in_pieces(unpacked) | self._in_packed(unpacked, depth - 1)
         return found
+
+
+def _spellings(text: str) -> set[str]:
+    """The text as others may have written it: in capitals or small letters, with accents composed or not, and as JSON
+    escapes it. The case of ASCII letters does not count anyway.
+    """
+    cases = {text} if text.isascii() else {text, text.lower(), text.upper()}
+    composed = {form for one in cases for form in (normalize("NFC", one), normalize("NFD", one))}
+    return composed | {json.dumps(one)[1:-1] for one in composed}
 
 
 def _stored(number: int) -> tuple[bytes, bytes]:

@@ -145,6 +145,8 @@ EVENTS = (
     # The reason is any word. It becomes `other` if neither the format nor the customer's registry knows it.
     Event("agent_status", needs=_AGENT, reason_needed=True, ends_phase=True),
 )
+# These end what an agent did, which can have begun before the first event of a call.
+AGENT_ENDS = ("ring_ended", "hold_ended", "agent_released", "wrapup_ended")
 NUMBER_EVENTS = ("call_started", "queue_joined")  # these can have the number of the other party
 
 

@@ -43,8 +43,11 @@ EMULATOR = "emulator"  # as tableau.server
 Platform = Literal["vcare", "vcloud", "sip_trunk", "isdn2", "isdn30"]
 
 
+_zones = cache(available_timezones)  # it reads 600 files
+
+
 def _known_zone(name: str) -> str:
-    if name not in available_timezones():
+    if name not in _zones():
         raise ValueError("unknown time zone; use an IANA name such as Europe/Amsterdam")
     return name
 

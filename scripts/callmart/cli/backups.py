@@ -2,7 +2,7 @@
 
 import signal
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -13,6 +13,9 @@ from callmart.cli.terminal import database, end_with, out, plain
 from callmart.database import clock, ledger, server
 from callmart.database.ledger import Lost
 from callmart.database.lock import exclusive
+
+if TYPE_CHECKING:
+    from callmart.backup.restore import Opened, Restored
 
 app = typer.Typer()
 
@@ -81,6 +84,12 @@ def restore(
         restored = stage.restore(
             connection, settings(), opened, accepted, take_over=take_over, lost=ledger_lost
         )
+    _say(opened, restored, is_ledger_lost=ledger_lost is not None)
+    out.print(f"restore: {_next(take_over=take_over)}", soft_wrap=True)
+    end_with(restored.problems)
+
+
+def _say(opened: "Opened", restored: "Restored", *, is_ledger_lost: bool) -> None:
     out.print(
         f"restore: done; {restored.rows:,} rows of {restored.tables} tables are those of backup "
         f"{opened.manifest.backup}, and {restored.expired:,} rows and files that are too old by now were deleted",
@@ -88,16 +97,14 @@ def restore(
     )
     if restored.erased:
         out.print(f"restore: {restored.erased} persons who were erased since the backup were erased again")
-    if ledger_lost:
+    if is_ledger_lost:
         out.print("restore: if somebody was erased since this backup, erase that person again")
     else:
         out.print(
-            f"restore: the privacy ledger ends with line {ledger.last(settings())[0]}; if an answer to a person names "
-            "a later one, it is an old copy: let privacy.ledger_copy name the right one, and restore again",
+            f"restore: the privacy ledger ends with line {ledger.last(settings())[0]}; if the letter to a person names "
+            "a later line, this ledger is an old copy: let privacy.ledger_copy name the right one, and restore again",
             soft_wrap=True,
         )
-    out.print(f"restore: {_next(take_over=take_over)}", soft_wrap=True)
-    end_with(restored.problems)
 
 
 def _next(*, take_over: bool) -> str:

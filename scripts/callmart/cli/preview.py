@@ -60,73 +60,75 @@ def preview(
 ) -> None:
     """Show a report on a page of this machine, and draw it again whenever a declaration changes, until Ctrl-C."""
     declared = exposures.named(report)
-    drawn = Drawn(
+    words = (
         [declared.name, "--customer", str(customer or _first_with_data(declared))]
         + (["--week", week] if week else [])
         + (["--locale", locale] if locale else [])
     )
-    if mistake := drawn.again():
-        raise UserError(mistake)
+    draw(words)
     with suppress(KeyboardInterrupt), _listen(port) as listener:  # Ctrl-C is the normal end
         # Others who use this machine can reach the port, and must not see the report.
         secret = secrets.token_urlsafe(16)
         address = f"http://127.0.0.1:{listener.getsockname()[1]}/{secret}/"
         out.print(
-            f"preview: {declared.name} of customer {drawn.words[2]} at {address} (Ctrl-C ends it)",
-            soft_wrap=True,
+            f"preview: {declared.name} of customer {words[2]} at {address} (Ctrl-C ends it)", soft_wrap=True
         )
         config = uvicorn.Config(
-            served(drawn, secret), log_level="error", access_log=False, timeout_graceful_shutdown=1
+            served(words, secret), log_level="error", access_log=False, timeout_graceful_shutdown=1
         )
         uvicorn.Server(config).run(sockets=[listener])
 
 
-class Drawn:
-    """The page as it was drawn last, how often it was drawn, and from what. `words` are those of `callmart report`."""
-
-    def __init__(self, words: list[str]) -> None:
-        self.words, self.page, self.number = words, b"", 0
-        self.stamps: set[tuple[Path, int]] = set()
-
-    def is_behind(self) -> bool:
-        """Whether something has changed since the page was drawn."""
-        return set(_stamps()) != self.stamps
-
-    def again(self) -> str | None:
-        """Draw the page by a process of its own, which reads everything anew. Returns a sentence if that fails."""
-        self.stamps = set(_stamps())
-        with disk.temporary(settings().home) as folder:
-            file = folder / "preview.html"
-            done = subprocess.run(
-                [COMMAND, "report", *self.words, "--out", file], capture_output=True, text=True, check=False
-            )
+def draw(words: list[str]) -> bytes:
+    """Draw the page by a process of its own, which reads everything anew. `words` are those of `callmart report`.
+    Raises UserError if that fails.
+    """
+    with disk.temporary(settings().home) as folder:
+        file = folder / "preview.html"
+        done = subprocess.run(
+            [COMMAND, "report", *words, "--out", file], capture_output=True, text=True, check=False
+        )
+        if done.returncode:
             said = done.stderr.splitlines() or [f"callmart report ended with {done.returncode}"]
-            mistake = said[-1].removeprefix("error: ") if done.returncode else None
-            self.page = _saying(mistake) if mistake is not None else file.read_bytes()
-        self.number += 1
-        return mistake
+            raise UserError(said[-1].removeprefix("error: "))
+        try:
+            return file.read_bytes()
+        except FileNotFoundError:  # an erasure empties the folder
+            raise UserError("the page was removed while somebody was erased: load it again") from None
 
 
-def served(drawn: Drawn, secret: str) -> Starlette:
-    """The page as a web application, which watches the declarations as long as it runs."""
+def served(words: list[str], secret: str) -> Starlette:
+    """The page as a web application, which watches the declarations as long as it runs. It is drawn whenever somebody
+    asks for it and not kept: a person could be erased, or a contract end, in the meantime.
+    """
     changed = asyncio.Condition()
+    changes = 0
 
     async def show(request: Request) -> HTMLResponse:
-        page = drawn.page + RELOAD.format(number=drawn.number).encode()
-        return HTMLResponse(page, headers={"Cache-Control": "no-store"})
+        number = changes  # what changes while it is drawn has it drawn again
+        try:
+            page = await asyncio.to_thread(draw, words)
+        except UserError as mistake:
+            err.print(plain(str(mistake)), soft_wrap=True)
+            page = _saying(str(mistake))
+        return HTMLResponse(
+            page + RELOAD.format(number=number).encode(), headers={"Cache-Control": "no-store"}
+        )
 
     async def wait(request: Request) -> PlainTextResponse:
         async with changed:
-            await changed.wait_for(lambda: drawn.number > request.path_params["number"])
-        return PlainTextResponse(str(drawn.number))
+            await changed.wait_for(lambda: changes > request.path_params["number"])
+        return PlainTextResponse(str(changes))
 
     async def watch() -> None:
+        nonlocal changes
+        known = set(_stamps())
         while True:
             await asyncio.sleep(EVERY_S)
-            if drawn.is_behind():
-                mistake = await asyncio.to_thread(drawn.again)
-                err.print(plain(mistake or "drawn again"), soft_wrap=True)
+            if (now := set(_stamps())) != known:
+                known = now
                 async with changed:
+                    changes += 1
                     changed.notify_all()
 
     @asynccontextmanager

@@ -14,6 +14,7 @@ from callmart.base.errors import UserError
 from callmart.base.matrix import matrix
 from callmart.base.pointing import COUNTS_AND_MOMENTS, NOBODY, WHOM
 from callmart.base.raw_format import (
+    AGENT_ENDS,
     DIRECTIONS,
     EVENT_COLUMNS,
     EVENTS,
@@ -133,6 +134,7 @@ def _filled(time_zone: str) -> sql.Composed:
         event_names=sql.SQL(", ").join(map(sql.Identifier, EVENT_COLUMNS.names)),
         platforms=_words(PLATFORMS),
         line_platforms=_words(LINE_PLATFORMS),
+        agent_ends=_words(AGENT_ENDS),
         longest_duration_s=sql.Literal(LONGEST_DURATION_S),
         longest_text=sql.Literal(LONGEST_TEXT),
         counts_and_moments=_words(COUNTS_AND_MOMENTS),

@@ -8,7 +8,7 @@ with made as (
         ev_class::regclass::text as object,
         ctid::text as row_version
     from pg_catalog.pg_rewrite
-    where rulename = '_RETURN'
+    where rulename = '_RETURN' and ev_class >= 16384 -- PostgreSQL's own have lower numbers
     union all
     select
         2,
@@ -16,6 +16,7 @@ with made as (
         oid::regprocedure::text,
         ctid::text
     from pg_catalog.pg_proc
+    where oid >= 16384
 )
 
 select

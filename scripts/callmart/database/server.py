@@ -522,7 +522,15 @@ def administrator(home: Path) -> psycopg.Connection:
 
 
 def _superuser(socket: Path, database: str) -> psycopg.Connection:
-    return psycopg.connect(host=str(socket), port=PORT, user="postgres", dbname=database, autocommit=True)
+    """A superuser calls nobody's functions but PostgreSQL's own."""
+    return psycopg.connect(
+        host=str(socket),
+        port=PORT,
+        user="postgres",
+        dbname=database,
+        autocommit=True,
+        options="-c search_path=pg_catalog",
+    )
 
 
 def _as_superuser(socket: Path, database: str, *statements: str) -> None:

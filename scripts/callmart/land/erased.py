@@ -18,12 +18,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from callmart.base import sql_file
+from callmart.base.raw_format import AGENT_ENDS
 from callmart.database.tombstones import BEGINNING, Kind, of_call, secret_of, tombstone
 from callmart.land.gate import Gate
 
 SQL = sql_file.statements(__file__)
+WITHOUT_ERASED = SQL["without_erased"].format(agent_ends=AGENT_ENDS)
 
-CALLS_END = timedelta(days=1)  # a call that began before the end may end a day later
+LONGEST = timedelta(days=31)  # what began before the end may end so much later
 
 # Where the keys of persons and calls are. A target is an agent or a number.
 KEYS: tuple[tuple[Kind, str], ...] = (
@@ -63,7 +65,7 @@ class Door:
             return unerased
         self._connection.register("admitted", events)
         self._connection.register("found", found)
-        let_in = self._connection.sql(SQL["without_erased"]).to_arrow_table()
+        let_in = self._connection.sql(WITHOUT_ERASED).to_arrow_table()
         self.left_out += events.num_rows - let_in.num_rows
         return let_in.select(unerased.column_names).cast(unerased.schema)
 
@@ -73,7 +75,7 @@ class Door:
             return False
         first = events.group_by("customer_id").aggregate([("occurred_at", "min")]).to_pydict()
         return any(
-            customer in self._until and first_at < self._until[customer] + CALLS_END
+            customer in self._until and first_at < self._until[customer] + LONGEST
             for customer, first_at in zip(first["customer_id"], first["occurred_at_min"], strict=True)
         )
 

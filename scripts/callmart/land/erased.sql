@@ -6,7 +6,14 @@ with began as (
     select
         customer_id,
         call_key,
-        min(occurred_at) as first_at
+        -- As raw.begun_at on the server.
+        min(
+            occurred_at
+            - case
+                when event in {agent_ends} then to_microseconds(cast(coalesce(duration_s, 0) * 1e6 as bigint))
+                else interval 0 second
+            end
+        ) as first_at
     from admitted
     where call_key is not null
     group by all

@@ -84,8 +84,11 @@ class Events:
             _reach(connection, person, parameters)
             connection.execute(SQL["mark_days"], parameters)
             if person.kind == "agent":
-                touched = {name for (name,) in connection.execute(SQL["delete_outside"], parameters)}
-                touched |= {name for (name,) in connection.execute(SQL["erase_agent"], parameters)}
+                touched = {
+                    name
+                    for change in ("delete_outside", "cut_reaching_back", "erase_agent")
+                    for (name,) in connection.execute(SQL[change], parameters)
+                }
             else:
                 touched = {name for (name,) in connection.execute(SQL["erase_caller"], parameters)}
                 if connection.execute(SQL["rename_calls"], parameters).rowcount:

@@ -1,6 +1,7 @@
 -- sqlfluff:dialect:postgres
 -- What landing has stored of a person up to a moment, and how it is erased. The temporary tables are of one person and
--- one transaction: erased_call, and erased_event with what is deleted (outside calls) or changed (in calls).
+-- one transaction: erased_call, and erased_event with what is deleted (outside calls) or changed (in calls). What ends
+-- after `until` outside calls and reaches back before it stays, and is measured from `until`.
 
 -- name: forget
 -- What an earlier look in the same transaction has left.
@@ -13,7 +14,7 @@ pg_temp.erased_login_day,
 pg_temp.erased_day;
 
 -- name: erased_calls
--- The calls that name the person and whose first event lies before `until`.
+-- The calls that name the person and began before `until`.
 create temporary table erased_call on commit drop as
 with named as (
     select distinct e.call_key
@@ -56,7 +57,7 @@ having bool_and(e.agent_key is null or e.agent_key = any(%(keys)s));
 
 -- name: erased_events_of_agent
 -- The agent's events. Those outside calls have the time in which what they begin or end goes on; it is null if that
--- goes on until the end of the data.
+-- goes on until the end of the data. `reaches_back`: it came later, and what it ends began before.
 create temporary table erased_event on commit drop as
 with outside as (
     select
@@ -82,9 +83,10 @@ select
     case
         when o.event in ('agent_logged_out', 'agent_left_queue', 'wrapup_ended') then o.occurred_at
         else least(o.next_at, o.occurred_at + interval '31 days')
-    end as goes_until
+    end as goes_until,
+    o.occurred_at >= %(until)s as reaches_back
 from outside as o
-where o.occurred_at < %(until)s
+where o.occurred_at - make_interval(secs => coalesce(o.duration_s, 0)) < %(until)s
 union all
 select
     e.occurred_at,
@@ -96,7 +98,8 @@ select
     e.event,
     e.queue,
     null,
-    null
+    null,
+    false
 from raw.event as e
 left join erased_call as c on e.call_key = c.call_key
 left join own_device as d on e.device_key = d.device_key
@@ -120,7 +123,8 @@ select
     e.ordinal,
     e.call_key,
     e.event,
-    e.queue
+    e.queue,
+    false as reaches_back
 from raw.event as e
 inner join erased_call as c on e.call_key = c.call_key and e.occurred_at between c.first_at and c.last_at
 where e.customer_id = %(customer)s;
@@ -134,7 +138,8 @@ from erased_event;
 
 -- name: traces_of_agent
 -- The keys that lead to the events as they are now.
-select event_key from erased_event;
+select event_key from erased_event
+where not reaches_back;
 
 -- name: traces_of_caller
 select event_key from erased_event
@@ -146,7 +151,7 @@ select call_key from erased_call;
 select count(*) > 0
 from raw.event as e
 left join erased_event as x
-    on e.occurred_at = x.occurred_at and e.event_key = x.event_key and e.ordinal = x.ordinal
+    on e.occurred_at = x.occurred_at and e.event_key = x.event_key and e.ordinal = x.ordinal and not x.reaches_back
 where
     e.customer_id = %(customer)s
     and x.event_key is null
@@ -175,6 +180,7 @@ select
                 select from erased_event as x
                 where
                     x.call_key is null
+                    and not x.reaches_back
                     and e.occurred_at = x.occurred_at
                     and e.event_key = x.event_key
                     and e.ordinal = x.ordinal
@@ -191,7 +197,7 @@ with logins as (
     from raw.event as e
     inner join registry.customer as t on e.customer_id = t.customer_id
     left join erased_event as x
-        on e.occurred_at = x.occurred_at and e.event_key = x.event_key and e.ordinal = x.ordinal
+        on e.occurred_at = x.occurred_at and e.event_key = x.event_key and e.ordinal = x.ordinal and not x.reaches_back
     where
         e.customer_id = %(customer)s
         and e.call_key is null
@@ -390,6 +396,20 @@ using erased_event as x
 where
     e.customer_id = %(customer)s
     and x.call_key is null
+    and not x.reaches_back
+    and e.occurred_at = x.occurred_at
+    and e.event_key = x.event_key
+    and e.ordinal = x.ordinal
+returning e.tableoid::regclass::text;
+
+-- name: cut_reaching_back
+-- As raw.cut_reaching_back does with what lands later.
+update raw.event as e
+set duration_s = extract(epoch from e.occurred_at - %(until)s)
+from erased_event as x
+where
+    e.customer_id = %(customer)s
+    and x.reaches_back
     and e.occurred_at = x.occurred_at
     and e.event_key = x.event_key
     and e.ordinal = x.ordinal
@@ -422,6 +442,7 @@ changed as materialized (
     from erased_event as x
     left join substitutes as s on x.call_key = s.call_key and x.agent_key = s.agent_key
     left join own_device as own on x.device_key = own.device_key
+    where not x.reaches_back
 )
 
 update raw.event as e

@@ -31,6 +31,7 @@ from callmart.land.gate import Defaults
 from callmart.mailing import mailing
 from callmart.opening import opening
 from callmart.operations.record import DONE, FAILED, INTERRUPTED, PROBLEMS, Record
+from callmart.privacy import embedded
 from callmart.publish import publishing, tableau
 from callmart.retention import expire, remove
 from callmart.upgrade import upgrading
@@ -243,6 +244,7 @@ def remove_closed(connection: psycopg.Connection, settings: Settings, ran: Ran, 
     ran.removed_customers = len(removed) - len(stuck)
     for one in stuck:
         ran.note(str(one), one.customer_id)
+    embedded.follow_removals(connection, settings)
 
 
 def follow_calendar(

@@ -83,7 +83,7 @@ order by c.customer_id;
 select
     customer_id,
     report,
-    since::date::text
-from ops.report_use
-where since < now() - %(weeks)s * interval '1 week'
+    since::text
+from registry.report_use
+where since <= current_date - 7 * %(weeks)s
 order by customer_id, since, report;

@@ -17,9 +17,9 @@ from callmart.access import sessions
 from callmart.base import disk, sql_file
 from callmart.base.needles import Hits
 from callmart.base.person import Blocked, Counts, Person, Proof, Work
+from callmart.base.settings import Settings
 from callmart.database import searching, server, vacuum
 from callmart.retention.expire import PAUSE_S, TRIES
-from callmart.retention.expired_months import READERS_WAIT
 
 SQL = sql_file.statements(__file__)
 
@@ -63,7 +63,7 @@ PATHS = (
 
 # How long to wait for the lock of a table that is written anew, try by try: its readers queue behind who waits. In the
 # last one of callmart's own tables, customers' sessions in the way are ended.
-_BRIEFLY = (READERS_WAIT,) * TRIES
+_BRIEFLY = (vacuum.READERS_WAIT,) * TRIES
 _PATIENTLY = "30s"
 # The owner may not use pg_stat_statements, or its library is not loaded.
 _OF_OPERATORS = (psycopg.errors.InsufficientPrivilege, psycopg.errors.ObjectNotInPrerequisiteState)
@@ -99,14 +99,7 @@ class Files:
                 _write_anew(postgres, {relation for relation, is_own in holding if not is_own}, _BRIEFLY)
         if not vacuum.vacuum(connection):
             raise Blocked("lock", _HELD)
-        if work.settings.dsn is None:
-            with server.administrator(work.settings.home) as postgres:
-                _write_anew(postgres, {"pg_statistic", "pg_statistic_ext_data"}, _BRIEFLY)
-                _forget_statements(postgres)
-                _renew_log(postgres)
-        else:
-            _forget_statements(connection)
-            connection.commit()
+        _leave_behind(connection, work.settings)
         return Counts(tables=len(touched))
 
     def prove(self, work: Work, person: Person) -> Proof:
@@ -121,6 +114,31 @@ class Files:
             searched["files"] += 1
             left["files"] += bool(found)
         return Proof(searched, +left)
+
+
+def follow_removals(connection: psycopg.Connection, settings: Settings) -> None:
+    """Leave behind what was removed of customers and is still in samples, statements and the log. Commits.
+
+    Raises Blocked if the server keeps it; the next call tries again.
+    """
+    has_removed = connection.execute(SQL["has_removed"]).fetchone() == (True,)
+    connection.commit()
+    if has_removed:
+        _leave_behind(connection, settings)
+        connection.execute("insert into ops.audit_log (action) values ('log left')")
+        connection.commit()
+
+
+def _leave_behind(connection: psycopg.Connection, settings: Settings) -> None:
+    """Write the planner's samples anew, forget the texts of statements, and go on with a new log. Commits."""
+    if settings.dsn is None:
+        with server.administrator(settings.home) as postgres:
+            _write_anew(postgres, {"pg_statistic", "pg_statistic_ext_data"}, _BRIEFLY)
+            _forget_statements(postgres)
+            _renew_log(postgres)
+    else:
+        _forget_statements(connection)
+        connection.commit()
 
 
 def _write_own_anew(connection: psycopg.Connection, relations: set[str]) -> None:
@@ -186,16 +204,16 @@ def _in_objects(work: Work) -> Hits:
 
 def _forget_statements(connection: psycopg.Connection) -> None:
     """Forget the texts of statements that pg_stat_statements keeps. Where the owner may not, its operator does it."""
-    for (schema,) in connection.execute(SQL["keeps_statements"]).fetchall():
+    for _, reset in connection.execute(SQL["statements"]).fetchall():
         with suppress(*_OF_OPERATORS), connection.transaction():
-            connection.execute(f"select {schema}.pg_stat_statements_reset()".encode())
+            connection.execute(reset)
 
 
 def _in_statements(work: Work) -> Hits:
     """The needles in texts of statements, as far as the owner may read them."""
     found = Hits()
-    for (schema,) in work.connection.execute(SQL["keeps_statements"]).fetchall():
-        texts = f"copy (select query from {schema}.pg_stat_statements) to stdout".encode()
+    for view, _ in work.connection.execute(SQL["statements"]).fetchall():
+        texts = f"copy (select query from {view}) to stdout".encode()
         with (
             suppress(*_OF_OPERATORS),
             work.connection.transaction(),

@@ -31,9 +31,47 @@ left join pg_catalog.pg_class as p on held.relation = p.reltoastrelid
 inner join pg_catalog.pg_class as t on t.oid = coalesce(p.oid, held.relation)
 where t.relkind in ('r', 'm');
 
--- name: keeps_statements
--- The schema of the extension that keeps the texts of statements; no row if it isn't there.
-select quote_ident(n.nspname)
-from pg_catalog.pg_extension as e
-inner join pg_catalog.pg_namespace as n on e.extnamespace = n.oid
-where e.extname = 'pg_stat_statements';
+-- name: statements
+-- What the extension has that keeps the texts of statements: its view, and the call that lets it forget them. No row if
+-- it isn't there. They are found as parts of the extension, and the call names the type of each argument: a function of
+-- the same name and with other arguments can be anybody's.
+with parts as (
+    select
+        d.classid,
+        d.objid
+    from pg_catalog.pg_depend as d
+    inner join pg_catalog.pg_extension as e on d.refobjid = e.oid
+    where
+        d.refclassid = 'pg_catalog.pg_extension'::regclass
+        and d.deptype = 'e'
+        and e.extname = 'pg_stat_statements'
+)
+
+select
+    c.oid::regclass::text,
+    pg_catalog.format(
+        'select %I.%I(%s)',
+        n.nspname,
+        p.proname,
+        (
+            select pg_catalog.string_agg(pg_catalog.format('%L::%s', '0', type::regtype), ', ' order by nth)
+            from unnest(p.proargtypes) with ordinality as arguments (type, nth)
+        )
+    )
+from parts as of_view
+inner join pg_catalog.pg_class as c on of_view.objid = c.oid
+cross join parts as of_call
+inner join pg_catalog.pg_proc as p on of_call.objid = p.oid
+inner join pg_catalog.pg_namespace as n on p.pronamespace = n.oid
+where
+    of_view.classid = 'pg_catalog.pg_class'::regclass
+    and c.relname = 'pg_stat_statements'
+    and of_call.classid = 'pg_catalog.pg_proc'::regclass
+    and p.proname = 'pg_stat_statements_reset';
+
+-- name: has_removed
+-- Whether something of a customer was removed since the log was left last.
+select coalesce(max(entry) filter (where action = 'removed') > max(entry) filter (where action = 'log left'), true)
+from ops.audit_log
+where action in ('removed', 'log left')
+having bool_or(action = 'removed');

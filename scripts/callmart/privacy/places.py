@@ -22,7 +22,7 @@ from callmart.opening.places import Computed, Marts
 from callmart.privacy import embedded
 from callmart.publish import site
 from callmart.publish.places import Content, Emulated, Members
-from callmart.registry.places import Persons
+from callmart.registry.places import Customers, Persons
 from callmart.reports.places import Pages
 
 
@@ -106,7 +106,7 @@ PLACES: tuple[Place, ...] = (
     Content(),
     Members(),
     Emulated(),
-    Books(
+    Customers(
         "registry of customers",
         *(
             f"registry.{name}"

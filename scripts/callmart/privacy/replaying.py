@@ -13,7 +13,7 @@ from callmart.base.person import Person, Work
 from callmart.base.settings import Settings
 from callmart.database import ledger, vacuum
 from callmart.database.ledger import Lost
-from callmart.database.tombstones import of_address, secret_of, tombstone
+from callmart.database.tombstones import of_address, of_name, secret_of, tombstone
 from callmart.declarations import mart_tables
 from callmart.land.places import Events
 from callmart.privacy.places import PLACES
@@ -47,11 +47,21 @@ def replay(
     connection.rollback()
     for person in found:
         erase(person)
+    names = _forget_names(connection, settings)
     ledger.close(connection, settings)
     customers = tuple(sorted(mended.differing))
     connection.execute(
         "insert into ops.audit_log (action, details) values ('ledger replayed', %s)",
-        [Jsonb({"entries": mended.entries, "customers": list(customers), "erased again": len(found)})],
+        [
+            Jsonb(
+                {
+                    "entries": mended.entries,
+                    "customers": list(customers),
+                    "erased again": len(found),
+                    "names": names,
+                }
+            )
+        ],
     )
     connection.commit()
     return Replayed(mended.entries, customers, len(found))
@@ -81,6 +91,22 @@ def erase_restored(work: Work, person: Person) -> None:
             if work.connection.execute(query, {"customer": person.customer_id}).rowcount:
                 vacuum.note(work.connection, f"{mart_tables.SCHEMA}.{mart.name}")
         work.connection.execute(SQL["forget_hidden"], {"customer": person.customer_id})
+
+
+def _forget_names(connection: psycopg.Connection, settings: Settings) -> int:
+    """Take erased agents' names from contacts and labels, in the caller's transaction: an older registry has brought
+    them back. A contact is called by the address until the registry file is applied again. Returns how many there were.
+    """
+    rows = connection.execute(SQL["names"]).fetchall()
+    marks = set(connection.execute(SQL["names_erased"]).fetchall())
+    forgotten = 0
+    for customer_id, table, name, fingerprint in rows:
+        key = known_key(settings.home, customer_id, fingerprint)
+        if (customer_id, tombstone(secret_of(key), "name", of_name(key, name))) in marks:
+            connection.execute(SQL[f"forget_{table}"], {"customer": customer_id, "name": name})
+            vacuum.note(connection, f"registry.{table}")
+            forgotten += 1
+    return forgotten
 
 
 def _returned(connection: psycopg.Connection, settings: Settings) -> Iterator[Person]:

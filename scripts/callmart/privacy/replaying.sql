@@ -1,6 +1,6 @@
 -- name: returned
 -- The agents and callers with a tombstone of whom there is something from before its end. A call that began before may
--- end a day later.
+-- end 31 days later.
 with erased as (
     select
         t.customer_id,
@@ -74,7 +74,7 @@ from known as k
 inner join erased as e
     on k.customer_id = e.customer_id
     and k.kind = e.kind
-    and k.first_at < e.until + interval '1 day' -- a call that began before
+    and k.first_at < e.until + interval '31 days' -- a call that began before
     and e.tombstone = privacy.tombstone_of(e.secret, k.kind, k.key)
 where
     k.first_at < e.until
@@ -84,7 +84,7 @@ where
             late.customer_id = k.customer_id
             and k.key in (late.agent_key, late.number_key, late.target_key)
             and late.occurred_at >= e.until
-            and late.occurred_at < e.until + interval '1 day'
+            and late.occurred_at < e.until + interval '31 days'
             and raw.began_before(late.customer_id, late.call_key, e.until)
     )
 group by k.customer_id, k.kind, k.key
@@ -161,3 +161,62 @@ select
 from privacy.tombstone
 where kind in ('contact', 'recipient')
 group by customer_id, kind, tombstone;
+
+-- name: names
+-- The names of contacts and the labels of queues and lines, of customers of whom an agent was erased.
+with named as (
+    select
+        customer_id,
+        'contact' as table_name,
+        name
+    from registry.contact
+    union
+    select
+        customer_id,
+        'queue',
+        label
+    from registry.queue
+    union
+    select
+        customer_id,
+        'line',
+        label
+    from registry.line
+)
+
+select
+    n.customer_id,
+    n.table_name,
+    n.name,
+    c.key_fingerprint
+from named as n
+inner join registry.customer as c using (customer_id)
+where
+    n.name is not null
+    and c.key_fingerprint is not null
+    and n.customer_id in (
+        select t.customer_id from privacy.tombstone as t
+        where t.kind = 'name'
+    );
+
+-- name: names_erased
+select
+    customer_id,
+    tombstone
+from privacy.tombstone
+where kind = 'name';
+
+-- name: forget_contact
+update registry.contact
+set name = email
+where customer_id = %(customer)s and name = %(name)s;
+
+-- name: forget_queue
+update registry.queue
+set label = null
+where customer_id = %(customer)s and label = %(name)s;
+
+-- name: forget_line
+update registry.line
+set label = null
+where customer_id = %(customer)s and label = %(name)s;

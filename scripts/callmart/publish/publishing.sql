@@ -145,7 +145,7 @@ closed as (
     returning customer_id
 )
 
-delete from ops.report_use
+delete from registry.report_use
 where customer_id in (select customer_id from closed);
 
 -- name: note_use
@@ -160,17 +160,19 @@ seen as (
 ),
 
 gone as (
-    delete from ops.report_use
+    delete from registry.report_use
     where customer_id = %(customer)s and report not in (select report from seen)
 )
 
-insert into ops.report_use as known (customer_id, report, times)
+insert into registry.report_use as known (customer_id, report, times, since)
 select
-    %(customer)s,
-    report,
-    times
+    c.customer_id,
+    seen.report,
+    seen.times,
+    (now() at time zone c.time_zone)::date
 from seen
-where times is not null
+inner join registry.customer as c on c.customer_id = %(customer)s
+where seen.times is not null
 on conflict (customer_id, report) do update
     set
         times = excluded.times,

@@ -24,15 +24,13 @@ class Pages:
         return +found
 
     def treat(self, work: Work, person: Person) -> Counts:
-        """Remove all pages of the customer. Commits."""
-        removed = Counts()
-        for page in list(shelf.pages(work.settings)):
-            if page.customer_id == person.customer_id:
-                page.path.unlink()
-                removed["pages"] += 1
+        """Remove all pages of the customer, and what a kill has left of one. Commits."""
+        found = list(disk.files(shelf.folder(work.settings) / str(person.customer_id)))
+        for path in found:
+            path.unlink()
         shelf.tidy(work.connection, work.settings)
         work.connection.commit()
-        return removed
+        return +Counts(pages=len(found))
 
     def prove(self, work: Work, person: Person) -> Proof:
         """Search everything in the folder."""

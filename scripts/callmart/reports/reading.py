@@ -122,15 +122,17 @@ class Reader:
     ) -> list[Row]:
         """The rows of a mart with these words, each with its day, ordered by it and by the columns."""
         names = [sql.Identifier(one.name) for one in columns]
+        wanted = [
+            sql.SQL("{} = {}").format(sql.Identifier(name), sql.Literal(word)) for name, word in words.items()
+        ]
         only, values = self._only
         query = sql.SQL(
-            "select call_date as day, {columns} from mart.{mart}"
-            " where call_date = any(%s) and ({named}) = ({wanted}) {only} order by call_date, {columns}"
+            "select call_date as day, {columns} from mart.{mart} where {conditions} {only}"
+            " order by call_date, {columns}"
         ).format(
             columns=sql.SQL(", ").join(names),
             mart=sql.Identifier(mart),
-            named=sql.SQL(", ").join([sql.SQL("true"), *map(sql.Identifier, words)]),
-            wanted=sql.SQL(", ").join([sql.SQL("true"), *map(sql.Literal, words.values())]),
+            conditions=sql.SQL(" and ").join([sql.SQL("call_date = any(%s)"), *wanted]),
             only=only,
         )
         with self._connection.cursor(row_factory=dict_row) as cursor:

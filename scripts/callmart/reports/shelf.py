@@ -98,7 +98,7 @@ def tidy(connection: psycopg.Connection, settings: Settings) -> int:
 
 
 def ordering(connection: psycopg.Connection) -> Callable[[int, str, Week], bool]:
-    """Returns what says whether a customer's contract orders a report today, and it may still be kept for that week."""
+    """Return a function that says whether a customer may have the page of a report of a week today."""
     customers = _customers(connection)
     return lambda customer_id, name, week: _report(customers.get(customer_id), name, week) is not None
 
@@ -108,7 +108,9 @@ def _customers(connection: psycopg.Connection) -> dict[int, _Customer]:
 
 
 def _report(customer: _Customer | None, name: str, week: Week) -> Report | None:
-    """The report of that name, if the customer has ordered it, and its contacts of that week may be kept."""
+    """The report of that name. None if the customer has not ordered it, or if it would list contacts of a week that is
+    too old for that.
+    """
     report = exposures.reports().get(exposures.current_name(name))
     if customer is None or report is None or not report.is_opened_by(customer.option, customer.orders):
         return None

@@ -14,8 +14,7 @@ import psycopg
 
 from callmart.base.settings import Settings
 from callmart.database import lock
-from callmart.database.vacuum import vacuum
-from callmart.retention.expired_months import READERS_WAIT
+from callmart.database.vacuum import READERS_WAIT, vacuum
 from callmart.retention.expiry_plan import Plan, Step, plan
 
 DONE, LOCKED, CHANGED, NOTHING, PLANNED = "done", "lock not obtained", "changed", "nothing to do", "planned"

@@ -7,13 +7,12 @@ from psycopg import sql
 
 from callmart.base import sql_file
 from callmart.database import lock
-from callmart.database.vacuum import WRITERS_WAIT, note
+from callmart.database.vacuum import READERS_WAIT, WRITERS_WAIT, note
 
 SQL = sql_file.statements(__file__)
 
 Query = sql.SQL | sql.Composed
 
-READERS_WAIT = "300ms"  # the longest wait for a strong lock, because all later readers queue behind it
 MONTHS_WAIT = "100ms"  # the longest wait for the month's lock, while the mart is locked
 MISMATCH = -1  # a step's count if it finds other things than planned, and so deletes nothing
 

@@ -49,8 +49,9 @@ class Unremoved(UserError):
     """
 
     def __init__(self, customer_id: int, error: Exception) -> None:
+        where = f"{error.filename}, " if isinstance(error, OSError) and error.filename else ""
         super().__init__(
-            f"what no contract keeps of customer {customer_id} was not removed ({kind(error)}): "
+            f"what no contract keeps of customer {customer_id} was not removed ({where}{kind(error)}): "
             "the next run tries again"
         )
         self.customer_id = customer_id
@@ -110,9 +111,9 @@ def remove(
             connection.rollback()
             removed.append(Unremoved(customer_id, error))
         on_customer(customer_id, number + 1, len(gone) + len(with_surplus))
+    vacuum.vacuum(connection)
     shelf.tidy(connection, settings)
     outbox.tidy(connection, settings)
-    vacuum.vacuum(connection)
     return removed
 
 
@@ -173,24 +174,33 @@ def _remove_customer(
     ).rowcount
     for table in ("dirty_day", "held_back", "opened_day", "quality_failure", "extract"):
         _delete(connection, f"ops.{table}", _ALL, parameters)
+    for table in ("report_use", "mailed"):
+        _delete(connection, f"registry.{table}", _ALL, parameters)
     opening.forget_build(connection)
 
     needs_key = forget_customer(connection, settings, customer_id)
-    files = extract.folder(settings) / str(customer_id)
-    counts["extracts"] = len(list(files.glob("*.hyper")))
-    shutil.rmtree(files, ignore_errors=True)
+    counts["extracts"] = len(list((extract.folder(settings) / str(customer_id)).glob("*.hyper")))
+    for folder in (extract.folder(settings), shelf.folder(settings), outbox.folder(settings)):
+        if (folder / str(customer_id)).exists():
+            shutil.rmtree(folder / str(customer_id))
     counts["keys"] = 1  # replaced by a new one, for what is ordered for later
     if not needs_key:
         counts["keys"] = int(key_file(settings.home, customer_id).exists())
         key_file(settings.home, customer_id).unlink(missing_ok=True)
+    _note_to_vacuum(connection, marts)
+    return counts
+
+
+def _note_to_vacuum(connection: psycopg.Connection, marts: list[dbt_project.Mart]) -> None:
+    """Events and what is computed of them have keys only. What is in clear leaves the files, too."""
+    vacuum.note(connection, *map(_table, marts), "raw.event", "raw.call", "raw.function_use")
     vacuum.note(
         connection,
-        *map(_table, marts),
-        *("raw.event", "raw.call", "raw.function_use"),
         *("registry.agent", "registry.contact", "registry.recipient", "registry.queue", "registry.line"),
         "registry.customer",
+        *(_table(mart) for mart in marts if not mart.day),
+        whole=True,
     )
-    return counts
 
 
 def _remove_days(
@@ -225,11 +235,7 @@ def _remove_days(
     if counts:
         connection.execute("update ops.extract set basis = '{}' where customer_id = %(customer)s", parameters)
         opening.forget_build(connection)
-        vacuum.note(
-            connection,
-            *("raw.event", "raw.call", "raw.function_use", "registry.agent"),
-            *map(_table, marts),
-        )
+        _note_to_vacuum(connection, marts)
     return counts
 
 

@@ -14,9 +14,9 @@ from psycopg.types.json import Jsonb
 from callmart.base import sql_file
 from callmart.base.errors import UserError
 from callmart.base.settings import Settings
-from callmart.database import lock
+from callmart.database import lock, vacuum
 from callmart.declarations import dbt_project, mart_tables
-from callmart.retention import expire, expired_months
+from callmart.retention import expire
 
 SQL = sql_file.statements(__file__)
 
@@ -81,7 +81,7 @@ def retire(connection: psycopg.Connection, planned: Plan) -> bool:
 
 
 def _remove(connection: psycopg.Connection, planned: Plan) -> None:
-    lock.wait_at_most(connection, expired_months.READERS_WAIT)
+    lock.wait_at_most(connection, vacuum.READERS_WAIT)
     connection.execute(
         "delete from access.mart where relation = to_regclass(%s)",
         [sql.Identifier(mart_tables.SCHEMA, planned.name).as_string()],

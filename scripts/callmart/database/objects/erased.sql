@@ -2,7 +2,7 @@
 -- them (land/erased.py). It isn't trusted, so the tombstones are asked again.
 
 -- Note in the table `erased_key` which keys the loader hands over as they are, although there is a tombstone. They are
--- looked for up to a day after the end of what was erased of their customer: a call that began before may end then.
+-- looked for up to 31 days after the end of what was erased of their customer: what began before may end then.
 -- They are looked for in every row, also in one from which the loader says that it took somebody out. Uses the table
 -- `arrived` of raw.refuse_unprepared.
 create or replace function raw.find_erased() returns void
@@ -103,7 +103,7 @@ begin
         ),
 
         began as (
-            select m.*, min(i.occurred_at) as first_at
+            select m.*, min(raw.begun_at(i.event, i.occurred_at, i.duration_s)) as first_at
             from marked as m
             left join raw.incoming as i on i.customer_id = m.customer_id and i.call_key = m.call_key
             group by m.customer_id, m.call_key, m.erased
@@ -184,7 +184,7 @@ begin
 end
 $$;
 
--- A row after the end of what was erased belongs to it if the first event of its call lies before. The loader can't
+-- A row after the end of what was erased belongs to it if its call began before (raw.began_before). The loader can't
 -- know that; the row is treated here as the loader treats those before, and an agent's id goes with the agent's last
 -- row. Returns whether there was one. Uses the table `erased_key`.
 create or replace function raw.take_out_late() returns boolean
@@ -197,7 +197,7 @@ begin
 
     with late as (
         select * from raw.rows_of_erased() as r
-        where r.call_key is not null and r.occurred_at >= r.until and r.occurred_at < r.until + interval '1 day'
+        where r.call_key is not null and r.occurred_at >= r.until and r.occurred_at < r.until + interval '31 days'
     ),
 
     began as (
@@ -208,7 +208,10 @@ begin
             or exists (
                 select
                 from raw.incoming as o
-                where o.customer_id = l.customer_id and o.call_key = l.call_key and o.occurred_at < l.until
+                where
+                    o.customer_id = l.customer_id
+                    and o.call_key = l.call_key
+                    and raw.begun_at(o.event, o.occurred_at, o.duration_s) < l.until
             )
     )
 
@@ -236,6 +239,28 @@ begin
             select from raw.incoming as i where i.customer_id = a.customer_id and i.agent_key = a.agent_key
         );
     return true;
+end
+$$;
+
+-- What ends after the end of what was erased of an agent, outside of calls, is measured from that end: the agent is not
+-- told before. Uses the table `erased_key`.
+create or replace function raw.cut_reaching_back() returns void
+language plpgsql
+as $$
+begin
+    if not exists (select from erased_key) then
+        return;
+    end if;
+    update raw.incoming as i
+    set duration_s = extract(epoch from i.occurred_at - k.until)
+    from erased_key as k
+    where
+        k.kind = 'agent'
+        and k.customer_id = i.customer_id
+        and k.key = i.agent_key
+        and i.call_key is null
+        and i.occurred_at >= k.until
+        and i.occurred_at - make_interval(secs => i.duration_s) < k.until;
 end
 $$;
 

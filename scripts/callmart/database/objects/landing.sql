@@ -11,8 +11,16 @@ select
     known.directions
 from {events} as known (event, reasons, tells_number, ends_phase, kinds, directions);
 
--- Whether a call belongs to what was before a moment: whether its first event lies there. The beginning in raw.call
--- does not say that, because it is measured back from what an event ended.
+-- When what an event tells of an agent began, if the source measures that. A wait does not count: nobody did it.
+create or replace function raw.begun_at(event text, occurred_at timestamptz, duration_s double precision)
+returns timestamptz
+stable
+return occurred_at - make_interval(
+    secs => case when event = any({agent_ends}) then coalesce(duration_s, 0) else 0 end
+);
+
+-- Whether a call belongs to what was before a moment: whether its first event lies there, or something began there that
+-- an agent did. The beginning in raw.call does not say that, because it is measured back from waits as well.
 create or replace function raw.began_before(customer integer, call bigint, moment timestamptz) returns boolean
 stable
 return exists (
@@ -30,8 +38,8 @@ return exists (
                 where
                     e.customer_id = customer
                     and e.call_key = call
-                    and e.occurred_at >= c.first_at
-                    and e.occurred_at < moment
+                    and e.occurred_at between c.first_at and c.last_at
+                    and raw.begun_at(e.event, e.occurred_at, e.duration_s) < moment
             )
         )
 );
@@ -590,6 +598,7 @@ begin
     insert into raw.reject (file_id, line_number, reason) select file, line_number, reason from raw.incoming_reject;
 
     select * into settled from raw.settle_erased();
+    perform raw.cut_reaching_back();
 
     -- The ids behind the keys of agents. If the marts call an agent by its key, and its id comes now, mark the
     -- customer's last open day: with any day all agents of the customer are named again.

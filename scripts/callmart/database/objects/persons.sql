@@ -1,5 +1,6 @@
 -- Whom the columns of all tables and views point to that dbt does not make (pointing.sql says how). An event leads to
--- its agent and its caller, a call to its caller. The audit log and a released day name who did it.
+-- its agent and its caller, a call to its caller. The audit log and a released day name who did it. That a report was
+-- opened is what its recipient did, if a customer has only one.
 select access.declare_persons(declared.relation::regclass, declared.persons)
 from (
     select
@@ -21,6 +22,8 @@ from (
         ('registry.queue', 'nobody', 'queue, label, queue_key'),
         ('registry.recipient', 'recipient', 'email'),
         ('registry.recipient', 'nobody', 'reports, mail_format'),
+        ('registry.report_use', 'recipient', 'report'),
+        ('registry.report_use', 'nobody', 'times'),
         ('registry.status_word', 'nobody', 'word, status'),
         ('raw.call', 'caller', 'call_key'),
         ('raw.event', 'agent', 'agent_key, device_key'),
@@ -57,7 +60,6 @@ from (
         ('ops.publication', 'nobody', 'state, project_id'),
         ('ops.quality_failure', 'nobody', 'build_id, mart, expectation'),
         ('ops.quality_result', 'nobody', 'build_id, mart, expectation, severity'),
-        ('ops.report_use', 'nobody', 'report, times'),
         ('ops.run', 'nobody', 'run_id, outcome, error'),
         ('ops.run_stage', 'nobody', 'run_id, stage, outcome, counts, error'),
         ('ops.to_vacuum', 'nobody', 'relation'),

@@ -174,13 +174,26 @@ begin
 end
 $$;
 
--- The refusal if the contact of a request may not speak for the customer any more, otherwise null.
+-- The refusal if the contact of a request may not speak for the customer any more, otherwise null. Who asked to be
+-- erased is no contact any more, by the request itself, and is answered.
 create or replace function privacy.lost_authority(request privacy.request, attempt text) returns text
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 begin
     if privacy.is_authorised(request.customer_id, request.contact_key) then
+        return null;
+    end if;
+    if attempt = 'answer' and exists (
+        select
+        from privacy.ledger_entry as e
+        inner join privacy.tombstone as t using (entry)
+        inner join privacy.secret as s on e.customer_id = s.customer_id
+        where
+            e.request = request.number
+            and e.customer_id = request.customer_id
+            and t.tombstone = privacy.tombstone_of(s.secret, 'contact', request.contact_key)
+    ) then
         return null;
     end if;
     return privacy.refusal(

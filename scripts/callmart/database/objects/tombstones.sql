@@ -22,12 +22,13 @@ create or replace function raw.random_agent() returns text
 volatile
 return '~' || replace(gen_random_uuid()::text, '-', '');
 
--- Until when persons of each customer were erased. A call that began before that may end a day later.
+-- Until when persons of each customer were erased. A call that began before, or what an agent did, may end 31 days
+-- later.
 create or replace view privacy.erased_until as
 select
     customer_id,
     max(until) as until,
-    max(until) + interval '1 day' as calls_until
+    max(until) + interval '31 days' as calls_until
 from privacy.ledger_entry
 where ended_at is null and kind in ('agent', 'caller')
 group by customer_id;
