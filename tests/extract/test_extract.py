@@ -173,6 +173,32 @@ def test_a_day_more_is_written_for_the_customer_that_has_it(
     assert changed == {(NAMED, "queue"), (NAMED, "line"), (NAMED, "agent")}
 
 
+def test_a_later_day_alone_is_written_only_where_there_are_rows(
+    played: Callmart, owner: psycopg.Connection
+) -> None:
+    """Otherwise the lines of a customer who has none would be published each night."""
+    whose = f"where customer_id = {STANDARD}"
+    owner.execute(f"create temporary table lines as select * from store.line_interval {whose}")
+    owner.execute(f"create temporary table opened as select * from ops.opened_day {whose}")
+    owner.execute(f"delete from store.line_interval {whose}")
+    owner.execute(f"update ops.opened_day set row_count = 0 {whose} and mart = 'line_interval'")
+    touch(owner)
+    write(played, owner)
+    owner.execute(
+        f"insert into ops.opened_day select customer_id, call_date + 1, mart, 0, build_id from opened"
+        f" where call_date = '{DAYS[-1]}' and mart = 'queue_interval'"
+    )
+    touch(owner)
+    done = write(played, owner)
+    assert done[STANDARD, "queue"].written  # type: ignore[union-attr]
+    assert not done[STANDARD, "line"].written  # type: ignore[union-attr]
+    owner.execute(f"delete from ops.opened_day {whose}")
+    owner.execute("insert into ops.opened_day select * from opened")
+    owner.execute("insert into store.line_interval select * from lines")
+    touch(owner)
+    assert {key[0] for key, one in write(played, owner).items() if one.written} == {STANDARD}  # type: ignore[union-attr]
+
+
 def _others_among_own(own: pa.Table, others: pa.Table) -> pa.Table:
     return pa.concat_tables([own, others.slice(0, 1)])
 
@@ -203,6 +229,22 @@ def _one_more(own: pa.Table, others: pa.Table) -> pa.Table:
     return own.set_column(place, "offered", pa.array(more, own.schema.field(place).type))
 
 
+def spoil_what_is_read(monkeypatch: pytest.MonkeyPatch, spoil: Any, marts: list[str]) -> None:
+    """Change what one customer's files are made from, with rows of another at hand."""
+    reading = extract._reading
+
+    @contextmanager
+    def spoilt(reader: Any, role: str, mart: dbt_project.Mart) -> Iterator[pa.RecordBatchReader]:
+        with reading(reader, role, mart) as read:
+            own = read.read_all()
+        if role == roles.customer_role("callmart", NAMED) and mart.name in marts:
+            with reading(reader, roles.customer_role("callmart", STANDARD), mart) as read:
+                own = spoil(own, read.read_all())
+        yield own.to_reader()
+
+    monkeypatch.setattr(extract, "_reading", spoilt)
+
+
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
@@ -218,18 +260,8 @@ def _one_more(own: pa.Table, others: pa.Table) -> pa.Table:
 def test_what_is_not_proven_does_not_leave(
     played: Callmart, owner: psycopg.Connection, monkeypatch: pytest.MonkeyPatch, spoil: Any, message: str
 ) -> None:
-    before, reading = contents(played), extract._reading
-
-    @contextmanager
-    def spoilt(reader: Any, role: str, mart: dbt_project.Mart) -> Iterator[pa.RecordBatchReader]:
-        with reading(reader, role, mart) as read:
-            own = read.read_all()
-        if role == roles.customer_role("callmart", NAMED) and mart.name in MARTS["queue"]:
-            with reading(reader, roles.customer_role("callmart", STANDARD), mart) as read:
-                own = spoil(own, read.read_all())
-        yield own.to_reader()
-
-    monkeypatch.setattr(extract, "_reading", spoilt)
+    before = contents(played)
+    spoil_what_is_read(monkeypatch, spoil, MARTS["queue"])
     touch(owner)
     path(played, ANONYMOUS, "queue").unlink()
     done = write(played, owner)
@@ -255,18 +287,8 @@ def _a_day_more(own: pa.Table, others: pa.Table) -> pa.Table:
 def test_what_says_otherwise_how_far_the_data_goes_does_not_leave(
     played: Callmart, owner: psycopg.Connection, monkeypatch: pytest.MonkeyPatch, spoil: Any
 ) -> None:
-    before, reading = contents(played), extract._reading
-
-    @contextmanager
-    def spoilt(reader: Any, role: str, mart: dbt_project.Mart) -> Iterator[pa.RecordBatchReader]:
-        with reading(reader, role, mart) as read:
-            own = read.read_all()
-        if role == roles.customer_role("callmart", NAMED) and mart.name == "data_through":
-            with reading(reader, roles.customer_role("callmart", STANDARD), mart) as read:
-                own = spoil(own, read.read_all())
-        yield own.to_reader()
-
-    monkeypatch.setattr(extract, "_reading", spoilt)
+    before = contents(played)
+    spoil_what_is_read(monkeypatch, spoil, ["data_through"])
     touch(owner)
     found = extract.extract(owner, played.settings, ignore_step)
     failed = [one for one in found if isinstance(one, Unproven)]
