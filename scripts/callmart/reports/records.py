@@ -23,7 +23,7 @@ def of(scene: Scene, sheet: Sheet, shown: Sequence[Measure], rows: Sequence[Row]
     if not sheet.is_trend:
         columns.insert(0, _week(scene))
     # Columns of a list that say what its rows are about.
-    places_of_lists = {column_of(dimension): dimension for dimension in exposures.places()}
+    places_of_lists = {column_of(one): one for one in exposures.places() if one != "quarter_hour"}
     for one in shown:
         words = _words(scene, one.name, rows) if one.unit == "word" else {}
         place = places_of_lists.get(one.name, "") if sheet.kind == "list" else ""
