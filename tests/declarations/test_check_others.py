@@ -333,7 +333,7 @@ def test_files_that_are_missing_or_too_many(project: WrongProject) -> None:
     )
     found = "\n".join(project.check())
     for said in (
-        "mart queue_day has no suite; add ",
+        "models/marts/queue/queue_day.yml line 4: queue_day: mart queue_day has no suite; add expectations/",
         "expectations/queue_dy.yml line 1: there is no mart queue_dy",
         "models/marts/line/line_interval.sql line 1: no file declares the model line_interval",
         "expectations/line_interval.yml line 1: there is no mart line_interval",

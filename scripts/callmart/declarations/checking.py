@@ -35,9 +35,8 @@ from callmart.declarations.dbt_project import Mart
 from callmart.declarations.exposures import Report
 from callmart.declarations.model_files import FOLDER, Model
 
-DATABASE = (
-    Path(declared.__file__).parents[1] / "database"
-)  # makes the tables and functions that access.yml names
+# The SQL that makes the tables and functions that access.yml names.
+DATABASE = Path(declared.__file__).parents[1] / "database"
 
 MARTS = ("store", "frozen")  # what dbt makes of marts and of statistics
 TYPES = (*COUNTS_AND_MOMENTS, "bigint", "text")  # that the columns of a mart can have: Tableau knows no other
@@ -80,9 +79,8 @@ def check() -> list[str]:
         models = list(model_files.models(contents))
     except UserError as mistake:
         return [str(mistake)]
-    marts: dict[
-        str, Mart | None
-    ] = {}  # None of one that is wrong: nothing is said about what others use of it
+    # None for a mart that is wrong itself: nothing is said about what others use of it.
+    marts: dict[str, Mart | None] = {}
     for model in models:
         if model.materialized in MARTS:
             mart = _mart(model, roles, wrong)
@@ -348,9 +346,9 @@ def _of_suites(marts: Mapping[str, Mart | None], models: Iterable[Model]) -> Ite
             name: data_type if data_type in TYPES else "integer" for name, data_type in types.items()
         }
     tables["window"] = {"customer_id": "integer", "call_date": "date", "reached": "boolean"}
-    for mart in marts.values():
-        if mart and (mistake := expectations.missing(mart)):
-            yield mistake
+    for model in models:
+        if (mart := marts.get(model.name)) and (mistake := expectations.missing(mart)):
+            yield _at_model(model, (), str(mistake))
     for file in sorted(expectations.FOLDER.glob("*.yml")):
         suite, wrong = declared.examine(file, expectations.Suite)
         yield from wrong

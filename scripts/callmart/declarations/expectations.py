@@ -69,13 +69,14 @@ def added(mart: Mart) -> list[Entry]:
 def missing(mart: Mart) -> UserError | None:
     """A mart without a suite has to declare so: the file may be lost."""
     path = file_of(mart)
+    name = declared.in_project(path)
     if mart.suite is None and not path.exists():
         return UserError(
-            f"mart {mart.name} has no suite; add {path}, as docs/report_types.md shows, or declare `suite: none` in"
-            " its YAML, under config.meta"
+            f"mart {mart.name} has no suite; add {name}, as docs/report_types.md shows, or declare `suite: none` in its"
+            " YAML, under config.meta"
         )
     if mart.suite == "none" and path.exists():
-        return UserError(f"mart {mart.name} declares `suite: none` but has {path}; remove one of the two")
+        return UserError(f"mart {mart.name} declares `suite: none` but has {name}; remove one of the two")
     return None
 
 
