@@ -123,6 +123,11 @@ exposures:
 """
 
 REPORTS: dict[str, Case] = {
+    "a title that another has": (
+        "title: {nl: NAME, en: NAME}",
+        "title: {nl: NAME, en: right}",
+        "3: another report has its title",
+    ),
     "key": ("maturity: high", "maturty: high", "6: maturty: unknown key; write maturity"),
     "meta key": (
         "        group: queue",
@@ -190,7 +195,7 @@ REPORTS: dict[str, Case] = {
 def test_a_wrong_report_in_whatever_file(project: WrongProject) -> None:
     (project.folder / "models" / "of_mine").mkdir()
     project.write("models/of_mine/right.yml", REPORT.replace("NAME", "right"))
-    wanted = {}
+    wanted = {"models/of_mine/right.yml": ["3: another report has its title"]}
     for number, case in enumerate(REPORTS.values()):
         file = f"models/of_mine/report_{number}.yml"
         project.write(file, changed(REPORT, f"report_{number}", case))

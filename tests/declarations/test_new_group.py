@@ -115,7 +115,8 @@ def formula_on_tableau(callmart: Callmart, tmp_path: Path) -> str:
         (tds,) = (tmp_path / "tds").rglob("*.tds")
         books = {(one.project_name, one.name) for one in TSC.Pager(server.workbooks)}
         assert (source.project_name, "Dagdelen") in books
-    return next(line for line in tds.read_text().splitlines() if "Calculation_part_answer_rate" in line)
+    (formula,) = re.findall(r"Calculation_part_answer_rate\]'.*?formula='(.*?)'", tds.read_text(), re.DOTALL)
+    return str(formula)
 
 
 def test_a_customer_sees_the_mart_and_its_ratio(played: Callmart, run: str) -> None:
@@ -161,10 +162,9 @@ def test_a_changed_ratio_is_in_sql_and_on_tableau_after_the_same_run(
 def test_the_report_is_drawn(command: Command, run: str, tmp_path: Path) -> None:
     week = f"{DAYS[0]:%G-W%V}"
     command("report", "parts", "--customer", STANDARD, "--week", week, "--out", tmp_path / "parts.pdf")
-    words = "".join(page.extract_text() for page in PdfReader(tmp_path / "parts.pdf").pages)
-    assert {"Dagdelen", "Ochtend", "Middag", "Bereikbaar per dagdeel"} <= {
-        word for word in ("Dagdelen", "Ochtend", "Middag", "Bereikbaar per dagdeel") if word in words
-    }
+    words = "".join(page.extract_text() for page in PdfReader(tmp_path / "parts.pdf").pages).split()
+    assert {"Dagdelen", "Ochtend", "Middag"} <= set(words)
     command("report", "parts", "--customer", STANDARD, "--week", week, "--out", tmp_path / "parts.csv")
     rows = list(csv.DictReader(io.StringIO((tmp_path / "parts.csv").read_text("utf-8-sig"))))
     assert {row["part"] for row in rows if row["sheet"] == "per_part"} == {"Ochtend", "Middag"}
+    assert "Bereikbaar per dagdeel" in " ".join(row["caption"] for row in rows)

@@ -86,6 +86,11 @@ class Matrix(Strict):
     @model_validator(mode="after")
     def _groups_are_known(self) -> "Matrix":
         opened = {group for groups in (*self.customer.values(), *self.ordered.values()) for group in groups}
+        for titles in zip(*((group.title.nl, group.title.en) for group in self.groups.values()), strict=True):
+            if twice := [title for title in titles if titles.count(title) > 1]:
+                raise ValueError(
+                    f"two groups have the title {twice[0]}, the name of their data sources; rename one"
+                )
         if USAGE in self.groups:
             raise ValueError(f"{USAGE} is the statistics over all customers; give the group another name")
         if unknown := sorted(opened - self.groups.keys()):

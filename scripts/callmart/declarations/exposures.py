@@ -282,9 +282,18 @@ def misnamed(reports: Sequence[Report], unread: Iterable[str] = ()) -> Iterator[
     """
     known = [*(report.name for report in reports), *unread]
     names = Counter(name for report in reports for name in report.names)
+    titles = Counter(
+        title for report in reports for title in {("nl", report.title.nl), ("en", report.title.en)}
+    )
     for report in reports:
         if twice := [name for name in report.names if names[name] > 1]:
             yield declared.wrong(report._file, report.name, f"{twice[0]} is there twice; keep one of the two")
+        if any(titles[language, getattr(report.title, language)] > 1 for language in ("nl", "en")):
+            yield declared.wrong(
+                report._file,
+                report.name,
+                "another report has its title, and so its name on Tableau; choose another",
+            )
         if report.rows_in and report.rows_in not in known:
             yield declared.wrong(
                 report._file, report.name, f"there is no report for rows_in; {instead(report.rows_in, known)}"
