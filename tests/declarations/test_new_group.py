@@ -115,8 +115,11 @@ def formula_on_tableau(callmart: Callmart, tmp_path: Path) -> str:
         (tds,) = (tmp_path / "tds").rglob("*.tds")
         books = {(one.project_name, one.name) for one in TSC.Pager(server.workbooks)}
         assert (source.project_name, "Dagdelen") in books
-    (formula,) = re.findall(r"Calculation_part_answer_rate\]'.*?formula='(.*?)'", tds.read_text(), re.DOTALL)
-    return str(formula)
+    found = re.search(
+        r"name=.\[Calculation_part_answer_rate\].*?formula=(.)(.*?)\1", tds.read_text(), re.DOTALL
+    )
+    assert found
+    return found[2]
 
 
 def test_a_customer_sees_the_mart_and_its_ratio(played: Callmart, run: str) -> None:
