@@ -110,9 +110,11 @@ def wanted(
                 if mart.group == group and f"store.{mart.name}" in catalogue.relations
             )
         rights.update(
-            Right("table", f"{schema}.{mart.name}", "", role, "SELECT")
+            Right("table", relation, "", role, "SELECT")
             for mart in (*marts, STATISTIC)
-            if mart.group == group and f"{schema}.{mart.name}" in catalogue.relations
+            if mart.group == group
+            for relation in shown_in(mart)
+            if relation in catalogue.relations
         )
     for view, group in connection.execute(SQL["ratios"]):  # also those that the next opening removes
         rights.add(Right("table", view, "", roles[f"reads {group}"], "SELECT"))

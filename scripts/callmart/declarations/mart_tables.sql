@@ -41,7 +41,7 @@ select
         order by attnum
     ),
     (
-        select min(v.relname)
+        select min(v.relname::text)
         from pg_depend
         inner join pg_rewrite on classid = 'pg_rewrite'::regclass and objid = pg_rewrite.oid
         inner join pg_class as v on ev_class = v.oid
