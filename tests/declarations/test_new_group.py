@@ -126,17 +126,17 @@ def test_a_customer_sees_the_mart_and_its_ratio(played: Callmart, run: str) -> N
     assert "days opened" in run
     for customer in (STANDARD, NAMED):
         rows = played.rows("select * from mart.part_of_day_ratios", customer_id=customer)
-        assert {(row["customer_id"], row["part"]) for row in rows} == {
+        assert {(row["customer_id"], row["day_part"]) for row in rows} == {
             (customer, "morning"),
             (customer, "afternoon"),
         }
         assert {row["call_date"] for row in rows} == set(DAYS)
         by_hand = played.rows(
-            "select call_date, part, sum(answered)::float / sum(offered) as rate from mart.part_of_day group by 1, 2",
+            "select call_date, day_part, sum(answered)::float / sum(offered) as rate from mart.part_of_day group by 1, 2",
             customer_id=customer,
         )
-        assert {(row["call_date"], row["part"]): row["part_answer_rate"] for row in rows} == {
-            (row["call_date"], row["part"]): row["rate"] for row in by_hand
+        assert {(row["call_date"], row["day_part"]): row["part_answer_rate"] for row in rows} == {
+            (row["call_date"], row["day_part"]): row["rate"] for row in by_hand
         }
 
 
@@ -169,5 +169,5 @@ def test_the_report_is_drawn(command: Command, run: str, tmp_path: Path) -> None
     assert {"Dagdelen", "Ochtend", "Middag"} <= set(words)
     command("report", "parts", "--customer", STANDARD, "--week", week, "--out", tmp_path / "parts.csv")
     rows = list(csv.DictReader(io.StringIO((tmp_path / "parts.csv").read_text("utf-8-sig"))))
-    assert {row["part"] for row in rows if row["sheet"] == "per_part"} == {"Ochtend", "Middag"}
+    assert {row["day_part"] for row in rows if row["sheet"] == "per_part"} == {"Ochtend", "Middag"}
     assert "Bereikbaar per dagdeel" in " ".join(row["caption"] for row in rows)
