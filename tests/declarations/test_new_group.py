@@ -132,7 +132,7 @@ def test_a_customer_sees_the_mart_and_its_ratio(played: Callmart, run: str) -> N
         }
         assert {row["call_date"] for row in rows} == set(DAYS)
         by_hand = played.rows(
-            "select call_date, day_part, sum(answered)::float / sum(offered) as rate from mart.part_of_day group by 1, 2",
+            "select call_date, day_part, answered::float / offered as rate from mart.part_of_day",
             customer_id=customer,
         )
         assert {(row["call_date"], row["day_part"]): row["part_answer_rate"] for row in rows} == {
