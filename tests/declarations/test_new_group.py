@@ -100,8 +100,9 @@ def run(played: Callmart, command: Command) -> str:
     return command("run")
 
 
-def formula_on_tableau(callmart: Callmart, tmp_path: Path) -> str:
+def formula_on_tableau(callmart: Callmart, folder: Path) -> str:
     """The formula of the ratio in the data source of the standard customer."""
+    folder.mkdir()
     with tableau.connect(callmart.settings) as server:
         (source,) = (
             one
@@ -109,10 +110,10 @@ def formula_on_tableau(callmart: Callmart, tmp_path: Path) -> str:
             if one.name == "Planning" and str(STANDARD) in str(one.project_name)
         )
         file = Path(
-            server.datasources.download(str(source.id), str(tmp_path / "source"), include_extract=False)
+            server.datasources.download(str(source.id), str(folder / "source"), include_extract=False)
         )
-        shutil.unpack_archive(file, tmp_path / "tds", "zip")
-        (tds,) = (tmp_path / "tds").rglob("*.tds")
+        shutil.unpack_archive(file, folder / "tds", "zip")
+        (tds,) = (folder / "tds").rglob("*.tds")
         books = {(one.project_name, one.name) for one in TSC.Pager(server.workbooks)}
         assert (source.project_name, "Dagdelen") in books
     found = re.search(
@@ -143,7 +144,7 @@ def test_a_customer_sees_the_mart_and_its_ratio(played: Callmart, run: str) -> N
 def test_a_changed_ratio_is_in_sql_and_on_tableau_after_the_same_run(
     played: Callmart, command: Command, project: Path, run: str, tmp_path: Path
 ) -> None:
-    before = formula_on_tableau(played, tmp_path)
+    before = formula_on_tableau(played, tmp_path / "before")
     assert "answered" in before
     replace(
         project / "metrics.yml",
