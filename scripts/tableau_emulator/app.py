@@ -115,7 +115,7 @@ def _answer(
             try:
                 _check_version(request)
                 response = _handle(state, index, endpoint, request, body)
-                if draw is not None and isinstance(response, pictures.Picture):
+                if isinstance(response, pictures.Picture):
                     response = await pictures.drawn(response, draw)  # meanwhile other requests are answered
             except ApiError as error:
                 response = xml.failure(error)

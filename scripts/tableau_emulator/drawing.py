@@ -2,6 +2,8 @@
 
 It is called as COMMAND FORMAT, and gets JSON on standard input: who asks for what. What it writes is sent to the user;
 if it writes nothing, the user gets a placeholder. What goes wrong is in the emulator's log, and the user is not told.
+
+A user's drawings are made one after the other, so nobody keeps the others waiting by asking for many.
 """
 
 import asyncio
@@ -10,7 +12,9 @@ import os
 import shlex
 import shutil
 import signal
-from collections.abc import Awaitable, Callable
+from collections import Counter, defaultdict
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
 from typing import Any, Literal
 
 from tableau_emulator.errors import ApiError, EmulatorError
@@ -20,35 +24,66 @@ Asked = dict[str, Any]
 Draw = Callable[[Format, Asked], Awaitable[bytes]]
 
 _AT_ONCE = 2
+_PER_USER = 10  # that run or wait; one more is refused
 _PATIENCE_S = 300
+
+
+class _Queue:
+    """Whose turn it is."""
+
+    def __init__(self) -> None:
+        self._places = asyncio.Semaphore(_AT_ONCE)
+        self._turns: dict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._asked = Counter[str]()
+
+    @asynccontextmanager
+    async def turn(self, user: str) -> AsyncIterator[None]:
+        """Wait until this user may have something drawn. Raises ApiError 429 if too much of the user's is waiting."""
+        if self._asked[user] >= _PER_USER:
+            raise ApiError(429, "000", f"{_PER_USER} views are being drawn for this user; ask again later.")
+        self._asked[user] += 1
+        try:
+            async with self._turns[user], self._places:
+                yield
+        finally:
+            self._asked[user] -= 1
+            if not self._asked[user]:
+                del self._asked[user], self._turns[user]
 
 
 def by_command(command: str) -> Draw:
     """Draws by a command, a few at a time. Raises EmulatorError if there is no such program."""
     words = _words(command)
-    turn = asyncio.Semaphore(_AT_ONCE)
+    queue = _Queue()
 
     async def draw(form: Format, asked: Asked) -> bytes:
-        async with turn:
-            process = await asyncio.create_subprocess_exec(
-                *words,
-                form,
-                stdin=asyncio.subprocess.PIPE,
-                stdout=asyncio.subprocess.PIPE,
-                start_new_session=True,
-            )
-            try:
-                content, _ = await asyncio.wait_for(
-                    process.communicate(json.dumps(asked).encode()), _PATIENCE_S
-                )
-            except TimeoutError:
-                os.killpg(process.pid, signal.SIGKILL)
-                await process.wait()
-        if process.returncode:
+        async with queue.turn(asked["user"]["name"]):
+            content = await _run([*words, form], json.dumps(asked).encode())
+        if content is None:
             raise ApiError(500, "000", "The view could not be drawn.")
         return content
 
     return draw
+
+
+async def _run(command: list[str], given: bytes) -> bytes | None:
+    """What the command writes; None if it fails or takes too long. It ends with the task that runs it."""
+    process = await asyncio.create_subprocess_exec(
+        *command,
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        start_new_session=True,
+    )
+    try:
+        content, _ = await asyncio.wait_for(process.communicate(given), _PATIENCE_S)
+    except TimeoutError:
+        return None
+    finally:
+        if process.returncode is None:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            await process.wait()
+    return None if process.returncode else content
 
 
 def _words(command: str) -> list[str]:

@@ -41,7 +41,8 @@ class Fault:
     With `every` above 1, only the last of each `every` requests fails. The fault begins `after` seconds after it was
     injected and ends after `lasting` seconds (None: never).
 
-    status: answers with `status` and a `body`; nothing is done. xml is an error of the API, in XML or JSON
+    status: answers with `status` and a `body`; nothing is done. xml is an error of the API, in XML or JSON, with a
+        `sub_code`
     html: answers 200 with an HTML page; nothing is done
     slow: answers after `seconds`; the other kinds of answer can be slow, too
     truncated: carries out the request, and answers with the first half of the body
@@ -64,6 +65,7 @@ class Fault:
     after: float = 0.0
     lasting: float | None = None
     status: int = 503
+    sub_code: str = ""  # of an error of the API; otherwise the usual one of its status
     body: Literal["xml", "html", "none"] = "xml"
     retry_after: int | str | None = None  # seconds, or a date
     seconds: float = 0.0
@@ -243,7 +245,8 @@ def _failure(fault: Fault) -> Response:
     headers = {} if fault.retry_after is None else {"retry-after": str(fault.retry_after)}
     if fault.body == "xml":
         detail = fault.message or "An injected fault."
-        response = xml.failure(ApiError(fault.status, _SUB_CODES.get(fault.status, "000"), detail))
+        sub_code = fault.sub_code or _SUB_CODES.get(fault.status, "000")
+        response = xml.failure(ApiError(fault.status, sub_code, detail))
         response.headers.update(headers)
         return response
     body = _PAGE if fault.body == "html" else b""

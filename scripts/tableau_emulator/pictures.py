@@ -1,4 +1,7 @@
-"""Pictures and exports of workbooks and views: as a drawing program makes them, or small files of the right type."""
+"""Pictures and exports of workbooks and views: as a drawing program makes them, or small files of the right type.
+
+There is no small PowerPoint file: an empty one would be none that PowerPoint opens.
+"""
 
 import base64
 import io
@@ -36,9 +39,13 @@ class Picture(Response):
         self.form, self.asked = form, asked
 
 
-async def drawn(picture: Picture, draw: Draw) -> Response:
-    """The picture as the program draws it. It stays the placeholder if the program has nothing to draw."""
-    content = await draw(picture.form, picture.asked)
+async def drawn(picture: Picture, draw: Draw | None) -> Response:
+    """The picture as the program draws it. It stays the placeholder if the program has nothing to draw. Raises ApiError
+    404003 if there is none.
+    """
+    content = await draw(picture.form, picture.asked) if draw else b""
+    if not content and not picture.body:
+        raise ApiError(404, "003", f"This emulator has no {picture.form}: no program draws it.")
     return Response(content, media_type=picture.media_type) if content else picture
 
 
@@ -110,11 +117,17 @@ def _filters(query: Mapping[str, str]) -> Iterator[tuple[str, list[str]]]:
 
 def _placeholder(row: sqlite3.Row, form: Format) -> bytes:
     """A workbook or view in a format: a pixel, an empty page, an empty package, or the heading of a table."""
-    if form == "png":
-        return _PNG
-    if form == "pdf":
-        return _pdf()
-    return f'"{row["name"]}"\n'.encode() if form == "csv" else _package()
+    match form:
+        case "png":
+            return _PNG
+        case "pdf":
+            return _pdf()
+        case "csv":
+            return f'"{row["name"]}"\n'.encode()
+        case "xlsx":
+            return _package()
+        case "pptx":
+            return b""
 
 
 def _pdf() -> bytes:

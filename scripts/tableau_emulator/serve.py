@@ -2,6 +2,7 @@
 
 import os
 import secrets
+import signal
 import socket
 from collections.abc import Callable
 from pathlib import Path
@@ -49,6 +50,8 @@ def serve(
                 application(state, running.identity, by_command), log_level="warning", access_log=False,
                 server_header=False, lifespan="off", timeout_graceful_shutdown=3,
             )  # fmt: skip
+            # uvicorn ends by the signal that it got. This one would end the process before drawing commands are ended.
+            signal.signal(signal.SIGTERM, signal.default_int_handler)
             uvicorn.Server(config).run(sockets=[listener])
 
 

@@ -39,6 +39,10 @@ from today import TODAY
 def published(played: Callmart) -> Callmart:
     """Three customers with everything that there is for them, on Tableau too, and one that has ordered nothing."""
     with played.connect() as connection:
+        connection.execute(
+            f"insert into registry.holiday (customer_id, call_date) values ({STANDARD}, '2024-01-01')"
+        )
+        connection.commit()
         assert run.run(connection, played.settings, ignore_step).problems == []
     return played
 

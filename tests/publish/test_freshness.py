@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 import tableauserverclient as TSC
+from tableauserverclient.server.endpoint.exceptions import NotSignedInError
 
 from callmart.publish import Publication, actual, plan
 from published import NO_BOOKS, Emptied, matches, publish, read, sources, succeeded
@@ -73,13 +74,13 @@ def test_only_customers_who_have_or_need_a_warning_are_asked(
     assert {path.rpartition("/")[2] for path in asked} == luids
 
 
-@pytest.mark.parametrize("status", [403, 404])
+@pytest.mark.parametrize(("status", "sub_code"), [(403, "157"), (404, "003")])
 def test_a_site_without_data_management_gets_no_warnings(
-    emptied: Emptied, detailed: Publication, status: int
+    emptied: Emptied, detailed: Publication, status: int, sub_code: str
 ) -> None:
     """Nor does it stop a publication, also if callmart learns it only then: the first data source is not there yet."""
     _, state, server = emptied
-    inject(state, Fault("status", path="/dataQualityWarnings/", status=status, body="xml", count=None))
+    inject(state, Fault("status", path="/dataQualityWarnings/", status=status, sub_code=sub_code, count=None))
     held = replace(detailed, warning="one day")
     assert succeeded(publish(server, held, books=BOOKS))
     assert steps(server, held) == []
@@ -88,19 +89,42 @@ def test_a_site_without_data_management_gets_no_warnings(
     assert matches(server, detailed)
 
 
+@pytest.mark.parametrize(
+    ("fault", "says"),
+    [
+        (Fault("status", status=500), "customer 1042: Tableau answered with status 500"),
+        (Fault("status", status=400), "customer 1042: Tableau answered 400000"),
+        (Fault("status", status=403, sub_code="004"), "customer 1042: Tableau answered 403004"),
+        (Fault("status", status=404, sub_code="004"), "customer 1042: Tableau answered 404004"),
+        (Fault("status", status=405), "customer 1042: Tableau answered 405000"),
+    ],
+)
 def test_a_warning_that_cannot_be_read_is_that_customers_failure(
-    emptied: Emptied, detailed: Publication, standard: Publication, monkeypatch: pytest.MonkeyPatch
+    emptied: Emptied,
+    detailed: Publication,
+    standard: Publication,
+    monkeypatch: pytest.MonkeyPatch,
+    fault: Fault,
+    says: str,
 ) -> None:
     _, state, server = emptied
     monkeypatch.setattr("time.sleep", lambda _: None)
     publish(server, detailed, standard)
-    inject(state, Fault("status", path="/dataQualityWarnings/", status=500, body="xml", count=None))
+    inject(state, replace(fault, path="/dataQualityWarnings/", count=None))
     first, second = publish(server, standard, replace(detailed, warning="one day"), books=BOOKS)
     assert (first.error, first.is_warned) == (None, False)
-    assert "customer 1042: Tableau answered with status 500" in str(second.error)
+    assert says in str(second.error)
     assert (second.is_warned, second.opened) == (None, None), "the books stay as they are"
     clear(state)
     assert succeeded(publish(server, standard, detailed, books=BOOKS))
+
+
+def test_a_session_that_ended_is_no_missing_scope(emptied: Emptied, detailed: Publication) -> None:
+    _, state, server = emptied
+    publish(server, detailed)
+    inject(state, Fault("session", path="/dataQualityWarnings/|/users/", count=None))
+    with pytest.raises(NotSignedInError):
+        read(server, BOOKS)
 
 
 def test_how_often_people_have_opened_each_report(

@@ -140,6 +140,12 @@ def test_a_connected_app_that_is_refused(settings: Settings, tmp_path: Path) -> 
                 connect(connected_app(settings, **wrong)):  # fmt: skip
             pass
         assert "www" not in str(refused.value)
+    lacking = connected_app(settings, scopes_without("content:read"))
+    with pytest.raises(UserError, match="may use the scope tableau:content:read"), connect(lacking):
+        pass
+    with State(settings.home / "emulator") as state:
+        asked = [each.path.rpartition("/")[2] for each in state.requests()]
+    assert asked == ["serverinfo", "signin", "signin"] * 4, "with all scopes, and with one"
     for file in (tmp_path / "gone", empty, None):
         with pytest.raises(UserError, match=r"connected_app\.secret_file"), \
                 connect(connected_app(settings, secret=None, secret_file=file)):  # fmt: skip

@@ -238,6 +238,8 @@ def test_whoever_is_let_in_by_hand_is_not_shown_a_customers_data(site: Site) -> 
         ("Wachtrij", queue_of(ANONYMOUS), False),
         ("Wachtrij", "x') or true --", False),
         ("customer_id", str(ANONYMOUS), True),
+        ("Dag", ",".join(map(str, WEEK.days)), True),
+        ("Dag", str(WEEK.before.monday), False),
     ],
 )
 def test_a_filter_never_adds_anything(site: Site, name: str, value: str, whole: bool) -> None:
@@ -245,6 +247,16 @@ def test_a_filter_never_adds_anything(site: Site, name: str, value: str, whole: 
     table = exported(site.as_chef(NAMED), site.view(NAMED), "csv", of_the_week().vf(name, value))
     assert offered(table) == (in_the_mart(site.callmart, NAMED) if whole else 0)
     assert queue_of(ANONYMOUS).encode() not in table
+
+
+def test_a_filter_by_opening_hours_parts_the_contacts(site: Site) -> None:
+    chef, view = site.as_chef(NAMED), site.view(NAMED)
+    within, outside = (
+        offered(exported(chef, view, "csv", of_the_week().vf("Binnen openingstijden", word)))
+        for word in ("true", "false")
+    )
+    assert within > 0 < outside
+    assert within + outside == in_the_mart(site.callmart, NAMED)
 
 
 @pytest.fixture

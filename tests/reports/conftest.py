@@ -1,6 +1,7 @@
 """The fixtures of tests of drawn reports: customers with a week and the week before it."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import psycopg
 import pytest
@@ -30,9 +31,11 @@ def publisher(two_weeks: Callmart) -> Iterator[psycopg.Connection]:
 def draw(two_weeks: Callmart, declared: Declared, publisher: psycopg.Connection) -> Draw:
     """Draws a report of a customer: of the week with data, if no other is named."""
 
-    def draw(report: str, customer_id: int, week: weeks.Week = WEEK, locale: Locale | None = None) -> Page:
+    def draw(
+        report: str, customer_id: int, week: weeks.Week = WEEK, locale: Locale | None = None, **how: Any
+    ) -> Page:
         with two_weeks.connect() as owner:
             customer = reading.customer(owner, customer_id)
-        return drawing.draw(publisher, declared, exposures.named(report), customer, week, locale)
+        return drawing.draw(publisher, declared, exposures.named(report), customer, week, locale, **how)
 
     return draw

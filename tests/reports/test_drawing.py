@@ -545,6 +545,7 @@ WRONG = [
     (("traffic", "--customer", STANDARD, "--out", "/nowhere/x.pdf", "--week", str(WEEK)), "/nowhere/x.pdf"),
     (("traffic", "--customer", STANDARD), "name a report, --customer and --out"),
     (("traffic", "--all"), "--all draws every report"),
+    (("agents", "--customer", NAMED, "--out", "x.pdf", "--closed"), "does not tell opening hours apart"),
 ]
 
 

@@ -1,17 +1,23 @@
 """Pictures that another program draws: what it is told, and what comes of it."""
 
+import asyncio
 import json
 import re
+import shlex
+import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
+from threading import Thread
 
 import pytest
+import requests
 import tableauserverclient as TSC
 from tableauserverclient.server.endpoint.exceptions import InternalServerError
 
 from emulated import WORKBOOK, World, refused, signed_in
 from tableau_emulator import client, drawing
-from tableau_emulator.errors import EmulatorError
+from tableau_emulator.errors import ApiError, EmulatorError
 from tableau_emulator.process import recorded, start, stop
 
 ALLOW = TSC.Permission.Mode.Allow
@@ -57,6 +63,8 @@ def test_the_command_is_told_who_asks_for_what(here: World, view: TSC.ViewItem) 
     workbook = here.server.workbooks.get_by_id(view.workbook_id)
     here.server.workbooks.populate_pdf(workbook)
     assert json.loads(workbook.pdf.splitlines()[0])["view"] is None
+    here.server.workbooks.populate_powerpoint(workbook)
+    assert workbook.powerpoint.splitlines()[-1] == b"pptx"
     for what, form in (("pdf", "pdf"), ("csv", "csv"), ("excel", "xlsx")):
         getattr(here.server.views, f"populate_{what}")(view)
         content = getattr(view, what)
@@ -103,6 +111,64 @@ def test_whoever_may_not_use_the_data_source_gets_no_picture(here: World, view: 
     here.server.datasources.update_permissions(source, [rule])
     ada.views.populate_image(view)
     assert view.image
+
+
+def test_nobody_keeps_others_waiting(tmp_path: Path) -> None:
+    """Each of the commands leaves a file, and goes on when it is told to."""
+    words = (
+        f"cd {shlex.quote(str(tmp_path))}; cat > asked.$$; until test -e go; do sleep 0.02; done; echo drawn"
+    )
+    draw = drawing.by_command(shlex.join(["sh", "-c", words]))
+
+    def running() -> list[str]:
+        asked = [file.read_text() for file in tmp_path.glob("asked.*")]
+        return sorted(json.loads(text)["user"]["name"] for text in asked if text)
+
+    async def ask(user: str) -> bytes:
+        return await draw("png", {"user": {"name": user}})
+
+    async def act() -> list[bytes]:
+        greedy = [asyncio.create_task(ask("ada")) for _ in range(10)]
+        await asyncio.sleep(0)
+        with pytest.raises(ApiError) as refused:
+            await ask("ada")
+        assert refused.value.code == "429000"
+        modest = asyncio.create_task(ask("bob"))
+        while len(running()) < 2:
+            await asyncio.sleep(0.02)
+        assert running() == ["ada", "bob"]
+        (tmp_path / "go").touch()
+        drawn = await asyncio.gather(*greedy, modest)
+        return [*drawn, await ask("ada")]
+
+    assert asyncio.run(asyncio.wait_for(act(), 60)) == [b"drawn\n"] * 12
+
+
+def test_a_command_ends_with_the_emulator(tmp_path: Path) -> None:
+    folder, file = tmp_path / "emulator", tmp_path / "process"
+    words = f"echo $$ > {shlex.quote(str(file))}; exec sleep 600"
+    emulator = start(folder, draw=shlex.join(["sh", "-c", words]))
+    try:
+        world = World(emulator, folder, signed_in(emulator))
+        project = world.server.projects.create(TSC.ProjectItem("a project"))
+        workbook = world.publish_workbook(project, world.publish(project))
+        url = f"{world.server.views.baseurl}/{workbook.views[0].id}/image"
+
+        def look() -> None:
+            with suppress(requests.RequestException):
+                requests.get(url, headers={"x-tableau-auth": str(world.server.auth_token)}, timeout=60)
+
+        looking = Thread(target=look)
+        looking.start()
+        while not (file.exists() and file.read_text()):
+            assert looking.is_alive()
+            time.sleep(0.02)
+        drawing_process = Path("/proc") / file.read_text().strip()
+        assert drawing_process.exists()
+    finally:
+        stop(folder)
+    looking.join()
+    assert not drawing_process.exists()
 
 
 def test_the_command_stays_from_one_start_to_the_next(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ import re
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
 from lxml import etree
@@ -14,7 +15,7 @@ from tableau_inspector.analyzer import analyze
 from callmart.base.errors import UserError
 from callmart.declarations import exposures
 from callmart.tableau_files import tds, workbook
-from callmart.tableau_files.workbook import dashboard, references
+from callmart.tableau_files.workbook import book, dashboard, references
 from callmart.tableau_files.workbook.published import PublishedSource
 from callmart.tableau_files.workbook.sheet import BREAK, literal
 from earlier import before_renaming
@@ -223,6 +224,35 @@ def test_all_sheets_share_the_filter_and_show_the_chosen_week(name: str, locale:
     assert {"filter", "paramctrl", "text"} <= shown
 
 
+HOURS = {
+    "accessibility",
+    "traffic",
+    "handling",
+    "lines",
+    "contacts",
+}  # their key figures count by quarter-hour
+
+
+@each_report
+def test_opening_hours_are_a_filter_where_the_data_tell_them_apart(name: str, locale: str) -> None:
+    document, report = parsed(name, locale), exposures.reports()[name]
+    of = source(report.group, locale)
+    field = of.name(report.main_mart, "open")
+    titles = {getattr(one.title, locale) for one in report.sheets if one.mart == report.main_mart}
+    if name not in HOURS:
+        assert not document.xpath("//filter[@filter-group='2']")
+        return
+    cards = document.xpath("//dashboard/zones//zone[@type-v2='filter']/@param")
+    assert [card.split(":")[1] for card in cards] == [of.filtered.name, field]
+    for sheet in document.iterfind("worksheets/worksheet"):
+        shared = [one for one in sheet.iter("filter") if one.get("filter-group") == "2"]
+        if sheet.get("name") in titles:
+            assert [one.get("column").split(":")[1] for one in shared] == [field]
+            assert [one.get("function") for (one,) in shared] == ["level-members"], "at first, all"
+    words = document.findall(f"datasources/datasource/column[@name='[{field}]']/aliases/alias")
+    assert [word.get("key") for word in words] == ["true", "false"]
+
+
 @each_report
 def test_zones_neither_overlap_nor_leave_the_page(name: str, locale: str) -> None:
     dashboard_ = parsed(name, locale).find("dashboards/dashboard")
@@ -253,10 +283,40 @@ def test_it_leads_to_the_contacts_where_the_customer_has_their_list(name: str, l
         workbook.build(report, CUSTOMER, source(report.group, locale), PUBLISHED, rows_at="Contacten_7")
     )
     assert errors(document) == []
-    links = [link.get("expression") for link in document.iterfind("actions/action/link")]
     view = {"nl": "Contacten", "en": "Contacts"}[locale]
-    there = f"https://tableau.example.nl/#/site/calls/views/Contacten_7/{view}"
-    assert links == ([there] if report.rows_in else [])
+    there = f"https://tableau.example.nl/#/site/calls/views/Contacten_7/{view}?"
+    actions = document.findall("actions/action")
+    assert all(one.find("link").get("expression").startswith(there) for one in actions)
+    for sheet in document.iterfind("worksheets/worksheet"):
+        own = [one for one in actions if sheet.get("name") not in one.xpath("source/exclude-sheet/@name")]
+        assert len(own) == bool(report.rows_in)
+
+
+def test_the_link_to_the_contacts_says_of_which_day_queue_and_week_they_are() -> None:
+    """With fields that the sheet has: Tableau has no value for any other. Each is a field of the other workbook."""
+    report = exposures.reports()["accessibility"]
+    document = etree.fromstring(
+        workbook.build(report, CUSTOMER, source("queue", "nl"), PUBLISHED, rows_at="Contacten_7")
+    )
+    names, contacts = {}, source("contact", "nl")
+    for action in document.iterfind("actions/action"):
+        without = action.xpath("source/exclude-sheet/@name")
+        asked = action.find("link").get("expression").partition("?")[2]
+        told = dict(re.findall(r"([^&=]+)=<([^>]+)~na>", unquote(asked)))
+        for sheet in document.iterfind("worksheets/worksheet"):
+            if sheet.get("name") in without:
+                continue
+            names[sheet.get("name")] = {key: value.partition("].")[2] for key, value in told.items()}
+            used = set(sheet.xpath("table/panes/pane/encodings/*/@column"))
+            shelves = f"{sheet.findtext('table/rows')} {sheet.findtext('table/cols')}"
+            for field in set(told.values()) - {"[Parameters].[weeks_back]"}:
+                assert field in used or field in shelves
+    weeks, day, queue = book.WEEKS["nl"], contacts.fields["call_date"].caption, contacts.filtered.caption
+    of_day = {weeks: "[attr:Time_weeks_ago:ok]", day: "[attr:call_date:ok]"}
+    assert names["Wat er van de gesprekken werd"] == of_day
+    assert names["Servicelevel en bereikbaarheid per dag"] == of_day
+    assert names["Per wachtrij"] == {weeks: "[weeks_back]", queue: "[none:queue:nk]"}
+    assert names["Hoe lang bellers wachtten"] == {weeks: "[weeks_back]"}
 
 
 def test_a_heat_map_is_week_day_by_quarter_hour() -> None:
@@ -309,6 +369,24 @@ def test_each_report_has_key_figures_and_each_colour_its_legend(name: str, local
         for sheet in document.iterfind("worksheets/worksheet"):
             colours = {one.get("column") for one in sheet.iterfind("table/panes/pane/encodings/color")}
             assert colours == ({legends[sheet.get("name")]} if sheet.get("name") in legends else set())
+
+
+@each_report
+def test_an_axis_begins_where_it_says_something(name: str, locale: str) -> None:
+    """That of a line does not at 0, unless several lines are compared by their height. That of bars does."""
+    report = exposures.reports()[name]
+    sheets = {sheet.get("name"): sheet for sheet in parsed(name, locale).iterfind("worksheets/worksheet")}
+    lines = 0
+    for declared in report.sheets:
+        sheet = sheets.get(getattr(declared.title, locale))
+        elsewhere = [] if sheet is None else sheet.findall(".//encoding[@domain-expand='false']")
+        measures = [
+            source(report.group, locale).measure(declared.mart, one).name for one in declared.measures
+        ]
+        is_line = declared.kind == "line" and not declared.together
+        assert [axis.get("field").split(":")[1] for axis in elsewhere] == (measures if is_line else [])
+        lines += is_line
+    assert lines or name not in ("accessibility", "handling")
 
 
 def test_statuses_have_their_order_and_colours_and_absence_is_grey() -> None:

@@ -35,6 +35,9 @@ SEQUENTIAL = {
     f"enable_{scan}": "off" for scan in ("indexscan", "indexonlyscan", "bitmapscan", "tidscan", "material")
 }
 
+# Otherwise parallel workers share the rows by chance, and many questions in one are never answered twice alike.
+ALONE = {"max_parallel_workers_per_gather": "0"}
+
 DONE = "analyze, costs off, timing off, summary off, buffers off"  # EXPLAIN shows what was executed, and how often
 EXPECTED = "summary off"  # EXPLAIN shows estimates
 
@@ -204,7 +207,10 @@ def told_apart(ask: Callable[[str], str], pair: tuple[str, str]) -> Outcome:
 
 
 def plan(
-    session: psycopg.Connection, question: str, options: str = DONE, settings: Mapping[str, str] = SEQUENTIAL
+    session: psycopg.Connection,
+    question: str,
+    options: str = DONE,
+    settings: Mapping[str, str] = SEQUENTIAL | ALONE,
 ) -> str:
     """What an asker can see of a question besides its rows: the plan, without the parts that repeat the question."""
     try:

@@ -88,6 +88,10 @@ def report_(
         Path | None, typer.Option("--out", help="A .html, .pdf, .png, .csv or .xlsx to write.")
     ] = None,
     locale: Annotated[Locale | None, typer.Option(help="By default the customer's language.")] = None,
+    is_open: Annotated[
+        bool | None,
+        typer.Option("--open/--closed", help="Only what was within opening hours, or outside them."),
+    ] = None,
     everything: Annotated[
         bool, typer.Option("--all", help="All reports of all customers, as pages in CALLMART_HOME/reports.")
     ] = False,
@@ -97,23 +101,32 @@ def report_(
 
     chosen = weeks.parse(week) if week else None
     if everything:
-        if report or customer or target or locale:
+        if report or customer or target or locale or is_open is not None:
             raise UserError("--all draws every report of every customer: name nothing but --week beside it")
         _draw_all(chosen)
     elif report is None or customer is None or target is None:
         raise UserError("name a report, --customer and --out, or draw all reports with --all")
     else:
-        _draw(report, customer, chosen, target, locale)
+        _draw(report, customer, chosen, target, locale, is_open)
 
 
-def _draw(report: str, customer_id: int, week: "Week | None", target: Path, locale: Locale | None) -> None:
+def _draw(
+    report: str,
+    customer_id: int,
+    week: "Week | None",
+    target: Path,
+    locale: Locale | None,
+    is_open: bool | None,
+) -> None:
     from callmart.reports import drawing, reading
 
     declared, form = exposures.named(report), drawing.ending(target)
     with looking() as connection:
         customer = reading.customer(connection, customer_id)
     with logins.connect(settings(), "publisher") as publisher:
-        page = drawing.draw(publisher, drawing.Declared.of(settings()), declared, customer, week, locale)
+        marts_and_words = drawing.Declared.of(settings())
+        only = drawing.NOTHING if is_open is None else {"open": [str(is_open).lower()]}
+        page = drawing.draw(publisher, marts_and_words, declared, customer, week, locale, only=only)
     target.write_bytes(form(page))
     out.print(
         f"report: {plain(target)} shows {page.title}, {page.week}, of customer {customer_id}", soft_wrap=True

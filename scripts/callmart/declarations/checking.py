@@ -380,7 +380,7 @@ def _of_words(words: captions.File, marts: Mapping[str, Mart | None]) -> Iterato
         for mart in marts.values()
         if mart
         for column in mart.declared
-        if column.data_type == "text"
+        if column.data_type in ("text", "boolean")
     }
     if None not in marts.values():
         for name in words.values.keys() - texts:

@@ -147,6 +147,13 @@ class Sheet(Strict):
         return self
 
     @property
+    def begins_at_zero(self) -> bool:
+        """Whether its axis begins at 0. A line's axis begins where its values do, or the line would be flat; lines that
+        are together are compared by their height.
+        """
+        return self.kind != "line" or self.together
+
+    @property
     def is_trend(self) -> bool:
         """Whether it goes back further than the week before."""
         return self.over in TRENDS
@@ -225,6 +232,15 @@ class Report(Strict):
     def filtered(self) -> Dimension:
         """The dimension by which people filter it."""
         return matrix().groups[self.group].filtered
+
+    @property
+    def main_mart(self) -> str:
+        """The mart of its first sheet."""
+        return self.sheets[0].mart
+
+    def filters_hours(self, marts: Mapping[str, Mart]) -> bool:
+        """Whether people can filter it by opening hours: whether its main mart tells them apart."""
+        return "open" in marts[self.main_mart].columns
 
     @property
     def shows_contacts(self) -> bool:

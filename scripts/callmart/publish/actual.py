@@ -156,6 +156,37 @@ def read(server: TSC.Server, books: Books) -> Actual:
     list is incomplete.
     """
     unread: dict[int, str] = {}
+    of_one = _noting(unread)
+    projects = everything(server.projects)
+    top = next((p for p in projects if p.name == TOP_PROJECT and p.parent_id is None), None)
+    if books.takes_over:
+        books = replace(books, former=_former(projects, books))
+    groups = everything(server.groups)
+    has_before = books.former is not None or None in books.projects.values()
+    before = _users_group(server, groups, books.former) if has_before else None
+    ours = _users_group(server, groups, books.installation)
+    own = [each for each in (ours, before) if each]
+    found = Actual(
+        installation=books.installation,
+        top=None,
+        projects={},
+        groups=_customer_groups(server, groups, books, of_one),
+        users=_users(server, own, _groups_of_others(groups, books, own)),
+        users_group=ours.luid if ours else None,
+        users_before=before,
+        former=books.former,
+        schedules=None if is_cloud(server) else {each.name: each.id for each in everything(server.schedules)},
+        hides_users=server.sites.get_by_id(server.site_id).user_visibility_mode == HIDDEN,
+        unread=unread,
+    )
+    return found if top is None else _with_projects(server, found, top, projects, books, of_one)
+
+
+_OfOne = Callable[[int], AbstractContextManager[None]]
+
+
+def _noting(unread: dict[int, str]) -> _OfOne:
+    """In the block for a customer, an error that concerns this customer alone is noted."""
 
     @contextmanager
     def of_one(customer_id: int) -> Iterator[None]:
@@ -166,35 +197,18 @@ def read(server: TSC.Server, books: Books) -> Actual:
         except FAILURES as error:
             unread[customer_id] = reason(error)
 
-    projects = everything(server.projects)
-    top = next((p for p in projects if p.name == TOP_PROJECT and p.parent_id is None), None)
-    if books.takes_over:
-        books = replace(books, former=_former(projects, books))
-    groups = everything(server.groups)
-    has_before = books.former is not None or None in books.projects.values()
-    before = _users_group(server, groups, books.former) if has_before else None
-    ours = _users_group(server, groups, books.installation)
-    known = {group.luid for group in (ours, before) if group}
-    others = [
-        each for each in groups
-        if (marks.is_users_group(each.name) and each.id not in known)
-        or ((mark := marks.grouped(each.name)) and mark.installation is None and not _is_ours(mark, books))
-    ]  # fmt: skip
-    found = Actual(
-        installation=books.installation,
-        top=None,
-        projects={},
-        groups=_customer_groups(server, groups, books, of_one),
-        users=_users(server, [each for each in (ours, before) if each], others),
-        users_group=ours.luid if ours else None,
-        users_before=before,
-        former=books.former,
-        schedules=None if is_cloud(server) else {each.name: each.id for each in everything(server.schedules)},
-        hides_users=server.sites.get_by_id(server.site_id).user_visibility_mode == HIDDEN,
-        unread=unread,
-    )
-    if top is None:
-        return found
+    return of_one
+
+
+def _with_projects(
+    server: TSC.Server,
+    found: Actual,
+    top: TSC.ProjectItem,
+    projects: Iterable[TSC.ProjectItem],
+    books: Books,
+    of_one: _OfOne,
+) -> Actual:
+    """What was found, with what is in the top project."""
     content = _content(server, projects)
     views = everything(server.views, usage=True)
     opened = _opened(views)
@@ -204,18 +218,19 @@ def read(server: TSC.Server, books: Books) -> Actual:
     beside = _Beside(books)
     for kind, item in content[top.id]:
         customer_id = beside.sort(kind, item)
-        if customer_id is not None:
-            access: Access = {}
+        if customer_id is None:
+            continue
+        access: Access = {}
+        with of_one(customer_id):
+            access = project_access(server, item.id)
+        project = _project(item, found, customer_id, access, content[item.id], subscriptions, opened)
+        if customer_id in books.warned and has_warnings:
             with of_one(customer_id):
-                access = project_access(server, item.id)
-            project = _project(item, found, customer_id, access, content[item.id], subscriptions, opened)
-            if customer_id in books.warned and has_warnings:
-                with of_one(customer_id):
-                    try:
-                        project = _with_warnings(server, project)
-                    except Unavailable:
-                        has_warnings = False
-            customers[customer_id] = (*customers.get(customer_id, ()), project)
+                try:
+                    project = _with_warnings(server, project)
+                except Unavailable:
+                    has_warnings = False
+        customers[customer_id] = (*customers.get(customer_id, ()), project)
     access = project_access(server, top.id)
     return replace(
         found,
@@ -281,6 +296,18 @@ def _users_group(
     return Group(found.id, members(server, found)) if found else None
 
 
+def _groups_of_others(
+    groups: Iterable[TSC.GroupItem], books: Books, own: Iterable[Group]
+) -> list[TSC.GroupItem]:
+    """Other installations' groups of users, and groups of customers from before marks that aren't ours."""
+    known = {group.luid for group in own}
+    return [
+        each for each in groups
+        if (marks.is_users_group(each.name) and each.id not in known)
+        or ((mark := marks.grouped(each.name)) and mark.installation is None and not _is_ours(mark, books))
+    ]  # fmt: skip
+
+
 def _users(server: TSC.Server, ours: Iterable[Group], others: Iterable[TSC.GroupItem]) -> dict[str, User]:
     """The users of the site, by `identity`."""
     put_by_us = frozenset[str]().union(*(group.members for group in ours))
@@ -302,7 +329,7 @@ def _customer_groups(
     server: TSC.Server,
     groups: Iterable[TSC.GroupItem],
     books: Books,
-    of_one: Callable[[int], AbstractContextManager[None]],
+    of_one: _OfOne,
 ) -> dict[int, Group]:
     """Our customers' groups. A group from before marks counts only if the customer has no marked one."""
     found: dict[int, Group] = {}

@@ -40,7 +40,7 @@ from callmart.publish.planning import (
     mail_alert,
 )
 from callmart.publish.site import earlier
-from callmart.publish.tableau import FAILURES, LOST, reason
+from callmart.publish.tableau import FAILURES, LOST, answers, reason
 from callmart.tableau_files import tds
 from callmart.tableau_files.workbook import PublishedSource
 
@@ -111,7 +111,7 @@ def _outcome(site: "_Site", customer: CustomerPlan, on_step: Callable[[Step], No
                 on_step(step)
         except Exception as failure:  # any error stops only this customer
             error = reason(failure)
-            if isinstance(failure, LOST) and not _answers(site.server):
+            if isinstance(failure, LOST) and not answers(site.server):
                 site.lost = error
     is_marked = all(step in done for step in customer.steps if step.action == "adopt")
     is_known = customer.has_warnings and not customer.problem
@@ -124,15 +124,6 @@ def _outcome(site: "_Site", customer: CustomerPlan, on_step: Callable[[Step], No
         is_warned=True if customer.warning else False if is_known and error is None else None,
         opened=customer.opened,
     )
-
-
-def _answers(server: TSC.Server) -> bool:
-    """Whether Tableau still answers at all."""
-    try:
-        server.users.get_by_id(server.user_id)
-    except FAILURES:
-        return False
-    return True
 
 
 def _sentence(customer: CustomerPlan, what: str | None) -> str | None:

@@ -40,6 +40,8 @@ _NEEDED = {
     for kind, actions in _SCOPES.items()
     for action in actions
 }
+# Whoever doesn't get this one gets none: it is asked for first.
+FIRST = "tableau:content:read"
 _ALL = frozenset((*_NEEDED, *_NEEDED.values(), *_OPTIONAL))
 
 
@@ -92,8 +94,8 @@ def _by_app(site: str, app: ConnectedApp) -> Credentials:
     secret = set_secret("tableau.connected_app.secret_file", app.secret, app.secret_file)
     return Credentials(
         lambda scopes: TSC.JWTAuth(_json_web_token(app, secret, scopes), site_id=site),
-        f"the connected app {app.client_id} for site '{site}'; check that it is enabled, that tableau.connected_app "
-        "has its secret and a user of the site, and that this machine's clock is right.",
+        f"the connected app {app.client_id} for site '{site}'; check that it is enabled and may use the scope {FIRST}, "
+        "that tableau.connected_app has its secret and a user of the site, and that this machine's clock is right.",
         _ALL,
     )
 

@@ -296,38 +296,76 @@ def _stay(publication: Publication, actual: Actual, removable: Mapping[str, User
     customer, name = publication.customer_id, publication.project
     found, group = actual.projects.get(customer, ()), actual.groups.get(customer)
     project = found[0] if found else None
-    foreign = project.foreign if project else ()
     problem = publication.problem or actual.unread.get(customer) or _problem(publication, found, actual)
     if problem:
-        stops = tuple(
-            Step(customer, "change", "subscription", "all", each.luid)
-            for other in found
-            for each in other.subscriptions
-            if other.is_marked and not each.is_suspended
-        )
-        return CustomerPlan(customer, name, stops, foreign=foreign, problem=problem)
+        return _only_stop_mail(publication, found, problem)
+    stopping, starting, mailing = _mail_steps(publication, project, actual, removable)
+    uploads, unchanged = _uploads(publication, project, actual)
+    steps = (
+        *_project_steps(publication, project, group, actual),
+        *stopping,
+        *_member_steps(publication, group, actual, removable),
+        *_removals(publication, project),
+        *uploads,
+        *_warnings(publication, project, actual),
+        *starting,
+    )
+    return CustomerPlan(
+        customer, name, steps, project_id=project.luid if project else "",
+        group_id=group.luid if group else "", unchanged=unchanged, foreign=project.foreign if project else (),
+        members=group.members if group else frozenset(),
+        mailing=tuple(mailing),
+        mail_stopped_because=publication.mail_stopped_because if publication.mails else None,
+        exports=publication.exports,
+        warning=publication.warning,
+        has_warnings=actual.has_warnings,
+        opened=_opened(publication, project),
+    )  # fmt: skip
 
-    steps = []
+
+def _only_stop_mail(publication: Publication, found: Sequence[Project], problem: str) -> CustomerPlan:
+    """Plan nothing for a customer with a problem but that its mail stops."""
+    customer = publication.customer_id
+    stops = tuple(
+        Step(customer, "change", "subscription", "all", each.luid)
+        for project in found
+        for each in project.subscriptions
+        if project.is_marked and not each.is_suspended
+    )
+    foreign = found[0].foreign if found else ()
+    return CustomerPlan(customer, publication.project, stops, foreign=foreign, problem=problem)
+
+
+def _project_steps(
+    publication: Publication, project: Project | None, group: Group | None, actual: Actual
+) -> Iterator[Step]:
+    """Steps that make the customer's group and project, and that let nobody but the group into the project."""
+    customer, name = publication.customer_id, publication.project
     if group is None:
-        steps.append(Step(customer, "add", "group", marks.customer_group(actual.mark(customer))))
+        yield Step(customer, "add", "group", marks.customer_group(actual.mark(customer)))
     if project is None:
-        steps.append(Step(customer, "add", "project", name))
+        yield Step(customer, "add", "project", name)
     elif (project.name, project.lock) != (name, LOCK):
-        steps.append(Step(customer, "change", "project", name, project.luid))
+        yield Step(customer, "change", "project", name, project.luid)
     if (
         project is None
         or group is None
         or project.access != customer_access(group.luid, exports=publication.exports)
     ):
-        steps.append(Step(customer, "change", "permissions", name))
-    stopping, starting, mailing = _mail_steps(publication, project, actual, removable)
-    steps += stopping
-    steps += _member_steps(publication, group, actual, removable)
-    steps += _removals(publication, project)
-    unchanged = []
+        yield Step(customer, "change", "permissions", name)
+
+
+def _uploads(
+    publication: Publication, project: Project | None, actual: Actual
+) -> tuple[list[Step], tuple[Content, ...]]:
+    """The steps that publish what is new or differs, and the contents that stay as they are."""
+    customer = publication.customer_id
+    steps: list[Step] = []
+    unchanged: list[Content] = []
     urls: dict[str, str] = {}
+    sources = project.of_kind("data source") if project else {}
     for source in publication.data_sources:
-        old = project.of_kind("data source").get(source.name) if project else None
+        old = sources.get(source.name)
         if old is not None:
             urls[source.name] = old.content_url
         if old is None or not _has_hash(old, source.content_hash, actual):
@@ -343,19 +381,7 @@ def _stay(publication: Publication, actual: Actual, removable: Mapping[str, User
             steps.append(_upload(customer, "workbook", workbook, old, actual))
         else:
             unchanged.append(old)
-    steps += _warnings(publication, project, actual)
-    steps += starting
-    return CustomerPlan(
-        customer, name, tuple(steps), project_id=project.luid if project else "",
-        group_id=group.luid if group else "", unchanged=tuple(unchanged), foreign=foreign,
-        members=group.members if group else frozenset(),
-        mailing=tuple(mailing),
-        mail_stopped_because=publication.mail_stopped_because if publication.mails else None,
-        exports=publication.exports,
-        warning=publication.warning,
-        has_warnings=actual.has_warnings,
-        opened=_opened(publication, project),
-    )  # fmt: skip
+    return steps, tuple(unchanged)
 
 
 def _upload(

@@ -74,27 +74,14 @@ def desired(connection: psycopg.Connection, settings: Settings) -> list[Publicat
     published for anybody.
     """
     shared = _Shared(settings)
-    customers = _rows(
-        connection,
-        _Customer,
-        SQL["customers"],
-    )
-    recipients = _by_customer(
-        _rows(
-            connection, _Recipient, "select customer_id, email, reports from registry.recipient order by 1, 2"
-        )
-    )
-    extracts = _by_customer(
-        _rows(
-            connection,
-            _Extract,
-            "select customer_id, mart_group, content_hash, row_count from ops.extract order by 1, 2",
-        )
-    )
+    customers = _rows(connection, _Customer, SQL["customers"])
+    recipients = _by_customer(_rows(connection, _Recipient, SQL["recipients"]))
+    extracts = _by_customer(_rows(connection, _Extract, SQL["extracts"]))
     has_data = _has_data(connection)
     stopped, now, closed = mail_stopped(connection), clock.now(connection), ledger.closed(connection)
     held_back: dict[int, list[date]] = dict(connection.execute(SQL["held_back"]).fetchall())
     site_zone = ZoneInfo(settings.tableau.time_zone or settings.time_zone)
+    by_tableau = settings.mail.sender == "tableau"
     publications = []
     for customer in customers:
         problem = ledger.DIFFERS if customer.customer_id in closed else None
@@ -102,19 +89,12 @@ def desired(connection: psycopg.Connection, settings: Settings) -> list[Publicat
             if customer.connection == "live":
                 sources = _live(connection, settings, shared, customer)
             else:
-                # Until the next extract, the books still list what an earlier contract opened.
-                opened = roles.opens(customer.option, customer.orders)
-                own = [each for each in extracts[customer.customer_id] if each.mart_group in opened]
-                sources = [shared.extract(customer.locale, each) for each in own]
+                sources = _extracts(shared, customer, extracts[customer.customer_id])
         except UserError as error:
             sources, problem = [], str(error)
         workbooks = tuple(shared.workbooks(customer, [each.source for each in sources], has_data))
         people = recipients[customer.customer_id]
-        mails = (
-            tuple(_mails(customer, people, workbooks, site_zone, now))
-            if settings.mail.sender == "tableau"
-            else ()
-        )
+        mails = _mails(customer, people, workbooks, site_zone, now) if by_tableau else ()
         publications.append(
             Publication(
                 customer.customer_id,
@@ -122,7 +102,7 @@ def desired(connection: psycopg.Connection, settings: Settings) -> list[Publicat
                 tuple(sources),
                 workbooks,
                 members=tuple(recipient.email for recipient in people),
-                mails=mails,
+                mails=tuple(mails),
                 mail_stopped_because=stopped.get(customer.customer_id),
                 problem=problem,
                 exports=customer.export,
@@ -230,7 +210,7 @@ class _Shared:
         self._definition = cache(lambda source: tds.as_xml(source, Path()))
         self._workbook = cache(
             lambda report, source, target: workbook.build(
-                exposures.reports()[report], "", source, _NOWHERE, target=target
+                exposures.reports()[report], "", source, _NOWHERE, rows_at="callmart", target=target
             )
         )
 
@@ -265,6 +245,14 @@ class _Shared:
                     rows_in = names.get(report.rows_in or "", "")
                     yield (made := Workbook(report, customer.name, source, digest, rows_in, customer.target))
                     names[report.name] = made.name
+
+
+def _extracts(shared: _Shared, customer: _Customer, extracts: Iterable[_Extract]) -> list[DataSource]:
+    """The data sources around the customer's extracts. Until the next extract, the books still list what an earlier
+    contract opened.
+    """
+    opened = roles.opens(customer.option, customer.orders)
+    return [shared.extract(customer.locale, each) for each in extracts if each.mart_group in opened]
 
 
 def _live(

@@ -36,6 +36,23 @@ inner join registry.customer as c using (customer_id)
 left join shared_targets as t using (customer_id)
 order by c.customer_id;
 
+-- name: recipients
+select
+    customer_id,
+    email,
+    reports
+from registry.recipient
+order by customer_id, email;
+
+-- name: extracts
+select
+    customer_id,
+    mart_group,
+    content_hash,
+    row_count
+from ops.extract
+order by customer_id, mart_group;
+
 -- name: with_data
 -- The marts of which a customer has open rows.
 select

@@ -10,8 +10,11 @@ from typing import NamedTuple
 import tableauserverclient as TSC
 from tableauserverclient.server.endpoint.exceptions import NotSignedInError
 
+from callmart.publish.tableau import answers
+
 _TYPE = TSC.DQWItem.WarningType.STALE
-_UNKNOWN = ("400", "403", "404", "405")  # how error codes begin where Tableau has no warnings
+# What a server without Data Management answers: the feature is disabled, or it has no such resource.
+_NONE_HERE = ("403157", "404003")
 
 
 class QualityWarning(NamedTuple):
@@ -28,7 +31,7 @@ class Unavailable(Exception):
 def read(server: TSC.Server, source: str) -> QualityWarning | None:
     """Return our warning on a data source (LUID), if there is one. Raises Unavailable."""
     item = _source(source)
-    with _if_available():
+    with _if_available(server):
         server.datasources.populate_dqw(item)
         found = [each for each in item.dqws if each.warning_type == _TYPE]
     return QualityWarning(found[0].id, found[0].message or "") if found else None
@@ -36,7 +39,7 @@ def read(server: TSC.Server, source: str) -> QualityWarning | None:
 
 def add(server: TSC.Server, source: str, message: str) -> None:
     """Warn on a data source (LUID), so that people see it when they open a report. Raises Unavailable."""
-    with _if_available():
+    with _if_available(server):
         server.datasources.add_dqw(_source(source), TSC.DQWItem(_TYPE, message, active=True, severe=True))
 
 
@@ -52,12 +55,15 @@ def _source(luid: str) -> TSC.DatasourceItem:
 
 
 @contextmanager
-def _if_available() -> Iterator[None]:
+def _if_available(server: TSC.Server) -> Iterator[None]:
+    """Any other error is raised as it is: a warning that can't be read is not one that isn't there."""
     try:
         yield
     except NotSignedInError:
-        raise Unavailable from None
+        if answers(server):  # so the session goes on, and it is the scope that is missing
+            raise Unavailable from None
+        raise
     except TSC.ServerResponseError as error:
-        if error.code.startswith(_UNKNOWN):
+        if error.code in _NONE_HERE:
             raise Unavailable from None
         raise

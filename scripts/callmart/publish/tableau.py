@@ -169,6 +169,15 @@ def _unexpected(error: Exception) -> str:
     )
 
 
+def answers(server: TSC.Server) -> bool:
+    """Return whether Tableau still answers at all, in this session."""
+    try:
+        server.users.get_by_id(server.user_id)
+    except FAILURES:
+        return False
+    return True
+
+
 def is_cloud(server: TSC.Server) -> bool:
     """Return whether the server is Tableau Cloud, which works differently in places."""
     return _is_cloud(urlsplit(server.server_address).hostname or "")
@@ -283,19 +292,21 @@ def _version(url: str) -> str:
 def _first_sign_in(server: TSC.Server, target: _Target) -> Credentials:
     """Sign in; return the credentials to sign in with from then on.
 
-    If Tableau refuses a connected app, it is asked for each scope alone. Scopes that callmart can do without are left
-    out. Raises UserError that names the scopes which are missing, before anything is done.
+    If Tableau refuses a connected app with all scopes, it is asked for each alone, unless it refuses the app itself.
+    Scopes that callmart can do without are left out. Raises UserError that names the scopes which are missing, before
+    anything is done.
     """
     url, wanted = target.url, target.credentials
     try:
         _sign_in(server, url, wanted)
         return wanted
     except UserError:
-        given = wanted.asking_for(
-            scope for scope in sorted(wanted.scopes) if _is_given(server, url, wanted.asking_for([scope]))
-        )
-        if not given.scopes:
+        if not wanted.scopes or not _is_given(server, url, wanted.asking_for([credentials.FIRST])):
             raise
+    others = sorted(wanted.scopes - {credentials.FIRST})
+    given = wanted.asking_for(
+        (credentials.FIRST, *(each for each in others if _is_given(server, url, wanted.asking_for([each]))))
+    )
     if given.missing:
         raise UserError(
             f"Tableau at {url} does not give the connected app what callmart needs; let it have the scope "

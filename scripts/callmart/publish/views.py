@@ -13,13 +13,15 @@ from callmart.access import logins
 from callmart.base.errors import UserError
 from callmart.base.settings import Settings
 from callmart.declarations import exposures
-from callmart.declarations.captions import Captions
 from callmart.declarations.exposures import Dimension, Report
 from callmart.publish import installation, marks
 from callmart.publish.marks import Mark
 from callmart.reports import drawing, reading, weeks
+from callmart.reports.drawing import Declared
 from callmart.reports.reading import Customer
 from callmart.reports.weeks import Week
+from callmart.tableau_files import tds
+from callmart.tableau_files.fields import Field
 from callmart.tableau_files.workbook import book
 
 
@@ -70,7 +72,7 @@ def draw(connection: psycopg.Connection, settings: Settings, form: str, asked: A
             f"a view of customer {customer.customer_id} was asked for by a user who is not in its group {own}: "
             "`callmart audit` shows who reaches what"
         )
-    declared = drawing.Declared.of(settings)
+    declared = Declared.of(settings)
     with logins.connect(settings, "publisher") as publisher:
         page = drawing.draw(
             publisher,
@@ -78,7 +80,7 @@ def draw(connection: psycopg.Connection, settings: Settings, form: str, asked: A
             report,
             customer,
             _week(customer, asked.parameters),
-            only=_only(report, customer, declared.captions, asked.filters),
+            only=_only(report, customer, declared, asked.filters),
             or_empty=True,
         )
     return render(page)
@@ -93,10 +95,16 @@ def _week(customer: Customer, parameters: dict[str, str]) -> Week:
 
 
 def _only(
-    report: Report, customer: Customer, captions: Captions, filters: dict[str, list[str]]
-) -> tuple[Dimension, list[str]] | None:
-    """What the filter of the dashboard leaves: queues, agents or lines. As on Tableau, a filter by anything that the
-    dashboard lacks changes nothing.
+    report: Report, customer: Customer, declared: Declared, filters: dict[str, list[str]]
+) -> dict[Dimension, list[str]]:
+    """What the filters leave, by the names that the fields have on the customer's data source. As on Tableau, a filter
+    by anything that the workbook lacks changes nothing.
     """
-    words = filters.get(captions.column(report.filtered, customer.locale))
-    return None if words is None else (report.filtered, words)
+    source = tds.source(report.group, list(declared.marts.values()), customer.locale)
+    by: dict[Dimension, Field] = {report.filtered: source.filtered}
+    others: tuple[Dimension, ...] = ("day", "open")
+    for dimension in others:
+        column = exposures.column_of(dimension)
+        if column in declared.marts[report.main_mart].columns:
+            by[dimension] = source.fields[source.name(report.main_mart, column)]
+    return {dimension: filters[field.caption] for dimension, field in by.items() if field.caption in filters}

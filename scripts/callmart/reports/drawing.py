@@ -21,6 +21,7 @@ from callmart.reports.reading import Customer, Unopened, reading
 from callmart.reports.scene import NOW, Scene
 from callmart.reports.weeks import Period, Week
 
+NOTHING: Mapping[Dimension, Collection[str]] = {}
 ENDINGS: Mapping[str, Callable[[Page], bytes]] = {
     ".html": html.render,
     ".pdf": paper.as_pdf,
@@ -66,20 +67,25 @@ def draw(
     week: Week | None = None,
     locale: Locale | None = None,
     *,
-    only: tuple[Dimension, Collection[str]] | None = None,
+    only: Mapping[Dimension, Collection[str]] = NOTHING,
     or_empty: bool = False,
 ) -> Page:
     """Draw a report of a week, by default the last one that is over, in the customer's language or another. `only` are
-    queues, agents or lines by what they are called: then it shows no others.
+    values of dimensions, such as queues by what they are called: then it shows no others.
 
     Raises UserError if the contract does not open the report. Unless the page may be empty, it also does if no day of
     the week is over, and NoData if the customer has no data of it.
     """
+    if "open" in only and not report.filters_hours(declared.marts):
+        raise UserError(
+            f"the report {report.name} does not tell opening hours apart: leave out --open or --closed"
+        )
     language = Language(locale or customer.locale)
     week = week or weeks.last_complete(customer.today)
     with reading(publisher, customer) as reader:
-        if only is not None:
-            reader.narrow(*only)
+        for dimension, words in only.items():
+            # People's choice counts for all sheets. Other columns are one mart's own, as a field is on Tableau.
+            reader.narrow(dimension, words, None if dimension == report.filtered else report.main_mart)
         period = weeks.counted(week, customer.today, reader.held_back)
         if not period.has_begun and not or_empty:
             raise UserError(f"{week} has no day that is over: name a week before it, or leave --week out")
@@ -90,8 +96,9 @@ def draw(
         of_week = [section for section, sheet in zip(drawn, report.sheets, strict=True) if not sheet.is_trend]
         has_data = any(row.get(NOW, True) for section in of_week for row in section.records.rows)
         if not has_data and not or_empty:
-            raise NoData(_nothing(customer, week, reader.through))
+            raise NoData(_nothing(customer, week, reader.through, "open" in only))
         notices = list(_notices(scene, [day for day in reader.held_back if day in week.days]))
+        notices += _narrowed(scene, report, only)
         if period.has_begun and (not has_data or all(section.is_empty for section in of_week)):
             notices.append(language.of(report.empty))
         return Page(
@@ -123,7 +130,24 @@ def _words(scene: Scene) -> dict[str, str]:
     return {name: scene.language.say(name) for name in ("table", "meaning", "look", "page", "rows")}
 
 
-def _nothing(customer: Customer, week: Week, through: date | None) -> str:
+def _narrowed(scene: Scene, report: Report, only: Mapping[Dimension, Collection[str]]) -> Iterator[str]:
+    """That only some days or hours are shown, and in which sheets it is all the same."""
+    shown = [(dimension, words) for dimension, words in only.items() if dimension != report.filtered]
+    if not shown:
+        return
+    language = scene.language
+    for dimension, words in shown:
+        yield language.say("narrowed", words=language.listed([scene.label(dimension, one) for one in words]))
+    if others := [language.of(sheet.title) for sheet in report.sheets if sheet.mart != report.main_mart]:
+        yield language.say("not_narrowed", sheets=language.listed(others))
+
+
+def _nothing(customer: Customer, week: Week, through: date | None, is_narrowed: bool) -> str:
+    if is_narrowed:
+        return (
+            f"customer {customer.customer_id} has no data of {week} that counts as such: name another week, or see "
+            "whether the registry has its opening_hours"
+        )
     until = f": its data goes through {through}" if through else ""
     return f"customer {customer.customer_id} has no data of {week}{until}; name another week"
 

@@ -52,8 +52,8 @@ WORDS = {
     "worse": _texts("slechter", "worse"),
     "no_data": _texts("geen gegevens", "no data"),
     "no_hours": _texts("Geen openingstijden bekend", "No opening hours known"),
-    "open": _texts("Binnen openingstijden", "Within opening hours"),
-    "closed": _texts("Buiten openingstijden", "Outside opening hours"),
+    "narrowed": _texts("Alleen: {words}.", "Only: {words}."),
+    "not_narrowed": _texts("Dat geldt niet voor: {sheets}.", "This does not apply to: {sheets}."),
     "of_week": _texts("week {number}", "week {number}"),
     "without_weeks": _texts(
         "Een week met een dag die nog wordt gecontroleerd, ontbreekt.",

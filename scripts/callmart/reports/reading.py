@@ -62,16 +62,26 @@ class Queue(NamedTuple):
     target: float | None
 
 
+class _Narrowed(NamedTuple):
+    """Only rows with one of these values in a column, of all marts or of one."""
+
+    column: str
+    chosen: list[str]
+    mart: str | None
+
+
 class Reader:
     """Reads as one customer, in one transaction: all sheets of a report are of the same moment."""
 
     def __init__(self, connection: psycopg.Connection) -> None:
         self._connection = connection
-        self._only: tuple[sql.Composable, list[list[Any]]] = sql.SQL(""), []
+        self._narrowed: list[_Narrowed] = []
 
-    def narrow(self, dimension: Dimension, words: Collection[str]) -> None:
-        """Read only the rows with these values of a dimension, by what people or the source call them."""
-        called: Mapping[Any, str | None]
+    def narrow(self, dimension: Dimension, words: Collection[str], mart: str | None = None) -> None:
+        """Read only the rows with these values of a dimension, of all marts or of one. Queues, agents and lines can
+        also be named as people call them.
+        """
+        called: Mapping[Any, str | None] = {}
         match dimension:
             case "agent":
                 called = self.agents
@@ -79,10 +89,14 @@ class Reader:
                 called = self.lines
             case "queue":
                 called = {name: queue.label for name, queue in self.queues.items()}
-            case _:
-                called = {}
         chosen = [*words, *(name for name, label in called.items() if label in words)]
-        self._only = sql.SQL("and {} = any(%s)").format(sql.Identifier(column_of(dimension))), [chosen]
+        self._narrowed.append(_Narrowed(column_of(dimension), chosen, mart))
+
+    def _only(self, mart: str) -> tuple[sql.Composable, list[list[str]]]:
+        """The condition to which the rows of a mart are narrowed, and its values."""
+        narrowed = [one for one in self._narrowed if one.mart in (None, mart)]
+        each = [sql.SQL("and {}::text = any(%s)").format(sql.Identifier(one.column)) for one in narrowed]
+        return sql.SQL(" ").join(each), [one.chosen for one in narrowed]
 
     def rows(
         self,
@@ -98,7 +112,7 @@ class Reader:
         and has null dimensions.
         """
         per = ", ".join(dimensions.values())
-        only, values = self._only
+        only, values = self._only(mart)
         sets, total_last = per, ""
         if with_total:
             sets, total_last = f"grouping sets (({per}), ())", f"grouping({per}), "
@@ -125,7 +139,7 @@ class Reader:
         wanted = [
             sql.SQL("{} = {}").format(sql.Identifier(name), sql.Literal(word)) for name, word in words.items()
         ]
-        only, values = self._only
+        only, values = self._only(mart)
         query = sql.SQL(
             "select call_date as day, {columns} from mart.{mart} where {conditions} {only}"
             " order by call_date, {columns}"

@@ -88,7 +88,7 @@ class Scene:
         if isinstance(value, date | time):
             return self._moment(grain, value)
         if grain == "open":
-            return self.language.say({True: "open", False: "closed", None: "no_hours"}[value])
+            return self.language.say("no_hours") if value is None else self._name(grain, str(value).lower())
         if isinstance(value, bool):
             return self.language.say("yes" if value else "no")
         return "" if value is None else self._name(NAMED.get(grain, grain), value)

@@ -215,7 +215,8 @@ def column(field: Field) -> etree._Element:
     if field.words:
         aliases = etree.SubElement(element, "aliases")
         for value, word in field.words:
-            etree.SubElement(aliases, "alias", key=f'"{value}"', value=word)
+            key = value if field.datatype == "boolean" else f'"{value}"'
+            etree.SubElement(aliases, "alias", key=key, value=word)
     if field.description:
         text = etree.SubElement(etree.SubElement(element, "desc"), "formatted-text")
         etree.SubElement(text, "run").text = field.description

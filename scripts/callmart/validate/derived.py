@@ -45,7 +45,7 @@ def _values(mart: Mart) -> Iterator[Expectation]:
         if column.is_number:
             most = {} if column.most is None else {"max_value": column.most}
             yield _column("expect_column_values_to_be_between", column.name, min_value=column.least, **most)
-        if words := captions.file().values.get(column.name):
+        if column.is_word and (words := captions.file().values.get(column.name)):
             yield _column("expect_column_values_to_be_in_set", column.name, value_set=list(words))
         if column in mart.pseudonyms and column.is_word:
             yield _column("expect_column_values_to_match_regex", column.name, regex=KEYED)

@@ -59,7 +59,7 @@ def _together(scene: Scene, sheet: Sheet, shown: list[Measure], rows: list[Row])
         for row in rows
     ]
     places = [language.weekday(day) for day in scene.period.week.days] if over == "day" else None
-    axis = Axis(charts.FORMS[shown[0].unit])
+    axis = _axis(sheet, shown[0], [point.y for point in points])
     return charts.lines(points, [one.caption for one in shown], axis, places, language.territory)
 
 
@@ -86,7 +86,7 @@ def _trend(scene: Scene, sheet: Sheet, measure: Measure, rows: list[Row]) -> str
     if (target := scene.target(measure)) is not None:
         series += ["", scene.target_words(target)]
         points += [Point(place, target, series[-1], series[-1]) for place in places]
-    axis = _axis(measure, [point.y for point in points])
+    axis = _axis(sheet, measure, [point.y for point in points])
     return charts.lines(points, series, axis, places, language.territory)
 
 
@@ -111,13 +111,15 @@ def _chart(scene: Scene, sheet: Sheet, measure: Measure, rows: list[Row]) -> str
     if target is not None and is_daily:
         series.append(scene.target_words(target))
         points += [Point(language.weekday(day), target, series[-1], series[-1]) for day in week.days]
-    axis = _axis(measure, [point.y for point in points])
+    axis = _axis(sheet, measure, [point.y for point in points])
     places = [language.weekday(day) for day in week.days] if is_daily else None
     return charts.lines(points, series, axis, places, language.territory)
 
 
-def _axis(measure: Measure, values: Iterable[float | None]) -> Axis:
-    """Where the axis begins: at 0 only if the values come near it, because otherwise the line would be flat."""
+def _axis(sheet: Sheet, measure: Measure, values: Iterable[float | None]) -> Axis:
+    """Where the axis begins. If it need not be at 0, it is only where the values come near it."""
+    if sheet.begins_at_zero:
+        return Axis(charts.FORMS[measure.unit])
     known = [value for value in values if value is not None]
     lowest, highest = min(known), max(known)
     if measure.unit == "share":

@@ -74,6 +74,14 @@ class Book:
         seed = "/".join(("callmart", self.published.content_url, self.report.first_name, *parts))
         return f"{{{str(uuid5(NAMESPACE_URL, seed)).upper()}}}"
 
+    @property
+    def choices(self) -> list[Field]:
+        """The fields by which people filter the report."""
+        marts = {mart.name: mart for mart in self.source.marts}
+        hours = self.source.name(self.report.main_mart, "open")
+        found = [self.source.filtered]
+        return [*found, self.source.fields[hours]] if self.report.filters_hours(marts) else found
+
     # -- fields ------------------------------------------------------------------------------------------------
 
     def qualified(self, name: str) -> str:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from lxml import etree
 
 from callmart.declarations.exposures import Sheet as Declared
+from callmart.tableau_files.fields import Field
 from callmart.tableau_files.workbook import sheets
 from callmart.tableau_files.workbook.book import WEEKS_BACK, Book
 from callmart.tableau_files.workbook.sheet import BREAK, Instance, Sheet, dependencies, literal
@@ -44,10 +45,11 @@ def add(book: Book, customer: str) -> None:
     """Add the report's sheets and their dashboard to the workbook."""
     period, message = sheets.period(book), sheets.message(book)
     shown = [(declared, sheets.add(book, declared)) for declared in book.report.sheets]
-    filtered = shown[0][1][0]
+    first = shown[0][1][0]  # of the main mart, so it has all filters
+    choices = [*(_filter(book, first, field) for field in book.choices), _weeks()]
     rows = [
         Row([_heading(book, customer)], 68, 62),
-        Row([_bare(period), _filter(book, filtered), _weeks()], 54, 54, widths=[400, 0, 0]),
+        Row([_bare(period), *choices], 54, 54, widths=[400, *(0 for _ in choices)], is_paired=True),
         Row([_bare(message)], 30, 26),
         *(row for declared, made in shown for row in _rows(book, declared, made)),
     ]
@@ -96,10 +98,10 @@ def _legend(sheet: Sheet) -> Part:
     )
 
 
-def _filter(book: Book, sheet: Sheet) -> Part:
-    name = book.qualified(Instance(book.source.filtered, "None", "nominal").name)
+def _filter(book: Book, sheet: Sheet, field: Field) -> Part:
+    name = book.qualified(Instance(field, "None", "nominal").name)
     return Part(
-        "filter",
+        f"filter {field.name}",
         {
             "mode": "checkdropdown",
             "name": sheet.name,
@@ -191,8 +193,8 @@ def _element(book: Book, rows: list[Row], ids: dict[str, str]) -> etree._Element
     etree.SubElement(dashboard, "datasources").extend(book.link())
     parameters = etree.SubElement(dashboard, "datasource-dependencies", datasource="Parameters")
     parameters.append(book.parameter())
-    filtered = [Instance(book.source.filtered, "None", "nominal")]
-    dashboard.extend(dependencies(book, filtered))
+    choices = [Instance(field, "None", "nominal") for field in book.choices]
+    dashboard.extend(dependencies(book, choices))
 
     around = _around(etree.SubElement(dashboard, "zones"), "1")
     inner = Box(MARGIN, MARGIN, PAGE[0] - 2 * MARGIN, PAGE[1] - 2 * MARGIN)

@@ -11,7 +11,6 @@ from callmart.tableau_files.workbook import calculated
 from callmart.tableau_files.workbook.book import COLOURS, MEASURE_NAMES, MEASURE_VALUES, SHADES, Book, texts
 from callmart.tableau_files.workbook.sheet import BREAK, Instance, Sheet
 
-GROUP_OF_FILTER = "1"  # sheets with the same filter group share the selection
 DAY = "*ddd d"  # without the month, which the dashboard's header shows
 WHOLE_DAY = "*dddd d mmmm"
 MOMENT = "*ddd d mmm hh:nn:ss"
@@ -55,7 +54,7 @@ def figures(book: Book, declared: Declared) -> list[Sheet]:
             *((f"<{name}>", small) for name in (change, before, note)),
         ]
         sheet.tooltip = [(f"{caption}: ", now), ("", change), ("", before), ("", note)]
-        _filter_people(sheet)
+        _filter_choices(sheet, declared.mart)
         found.append(sheet)
     return found
 
@@ -84,7 +83,7 @@ def line(book: Book, declared: Declared) -> list[Sheet]:
         moment = (WORDS["from"], sheet.use(book.part(mart, "quarter_hour"), "Attribute"))
     sheet.tooltip = _tooltip(book, (WORDS["week"], which), moment, *_values(book, declared, measures))
     _filter(sheet, calculated.both(book, mart))
-    _filter_people(sheet)
+    _filter_choices(sheet, declared.mart)
     return [sheet]
 
 
@@ -92,6 +91,9 @@ def _stack(sheet: Sheet, declared: Declared, measures: list[str]) -> None:
     """Put the measures below each other, each in a pane of its own, with its target."""
     _name_axes(sheet, declared, measures, "rows")
     sheet.rows, sheet.axes = _beside(measures), measures
+    if not declared.begins_at_zero:
+        for name in measures:
+            sheet.styles.append(("axis", _without_zero(name)))
     _show_targets(sheet, declared, measures)
 
 
@@ -112,7 +114,7 @@ def _together(sheet: Sheet, declared: Declared, measures: list[str]) -> Sheet:
         moment = (WORDS["from"], sheet.use(book.part(mart, "quarter_hour"), "Attribute"))
     sheet.tooltip = _tooltip(book, moment, (f"<{colour}>: ", value))
     _filter(sheet, calculated.shown(book, mart))
-    _filter_people(sheet)
+    _filter_choices(sheet, declared.mart)
     return sheet
 
 
@@ -123,7 +125,7 @@ def _trend(sheet: Sheet, declared: Declared, measures: list[str]) -> Sheet:
     sheet.columns = sheet.use(part)
     sheet.tooltip = _tooltip(book, (f"{part.caption}: ", sheet.columns), *_values(book, declared, measures))
     _filter(sheet, calculated.recent(book, mart, declared.over or ""))
-    _filter_people(sheet)
+    _filter_choices(sheet, declared.mart)
     return sheet
 
 
@@ -177,7 +179,7 @@ def stacked_bar(book: Book, declared: Declared) -> list[Sheet]:
             sheet.sorts.append(_most_first(sheet.rows, measures[0]))
         sheet.tooltip = _tooltip(book, (f"{field.caption}: ", sheet.rows), *parts)
     _filter(sheet, calculated.shown(book, declared.mart))
-    _filter_people(sheet)
+    _filter_choices(sheet, declared.mart)
     return [sheet]
 
 
@@ -197,7 +199,7 @@ def heat_map(book: Book, declared: Declared) -> list[Sheet]:
     day = (WORDS["day"], sheet.rows)
     sheet.tooltip = _tooltip(book, day, moment, *_values(book, declared, measures))
     _filter(sheet, calculated.shown(book, declared.mart))
-    _filter_people(sheet)
+    _filter_choices(sheet, declared.mart)
     return [sheet]
 
 
@@ -227,7 +229,7 @@ def table(book: Book, declared: Declared) -> list[Sheet]:
     heads = [(f"{field.caption}: ", row) for field, row in zip(fields, rows, strict=True)]
     sheet.tooltip = _tooltip(book, *heads, value)
     _filter(sheet, calculated.shown(book, declared.mart))
-    _filter_people(sheet)
+    _filter_choices(sheet, declared.mart)
     return [sheet]
 
 
@@ -242,7 +244,7 @@ def bars(book: Book, declared: Declared) -> list[Sheet]:
     sheet.style("axis", "title", "", **{"class": "0", "field": sheet.columns, "scope": "cols"})
     sheet.tooltip = _tooltip(book, (f"<{sheet.rows}>: ", sheet.columns))
     _filter(sheet, calculated.shown(book, declared.mart))
-    _filter_people(sheet)
+    _filter_choices(sheet, declared.mart)
     return [sheet]
 
 
@@ -269,7 +271,7 @@ def listed(book: Book, declared: Declared) -> list[Sheet]:
         sheet.filters.append(_categorical(only, "member", member=f'"{word}"', **_chosen("inclusive")))
         sheet.slices.append(only)
     _filter(sheet, calculated.shown(book, declared.mart))
-    _filter_people(sheet)
+    _filter_choices(sheet, declared.mart)
     return [sheet]
 
 
@@ -322,7 +324,7 @@ def message(book: Book) -> Sheet:
     sheet.encodings = [("text", name)]
     sheet.label = [(f"<{name}>", {"bold": "true", "fontcolor": COLOURS[5], "fontsize": "12"})]
     sheet.tooltip = [("", name)]
-    _filter_people(sheet)
+    _filter_choices(sheet, book.report.marts[0])
     return sheet
 
 
@@ -427,6 +429,12 @@ def _name_axes(sheet: Sheet, declared: Declared, measures: list[str], scope: str
         sheet.style("axis", "title", caption, **{"class": "0", "field": name, "scope": scope})
 
 
+def _without_zero(name: str) -> etree._Element:
+    """The axis of a measure, when Tableau need not include 0 in it."""
+    where = {"attr": "space", "class": "0", "field": name, "field-type": "quantitative", "scope": "rows"}
+    return etree.Element("encoding", {**where, "type": "space", "domain-expand": "false"})
+
+
 def _nested(names: list[str]) -> str:
     """Several dimensions on one shelf, each within the one before."""
     return names[0] if len(names) == 1 else f"({names[0]} / {_nested(names[1:])})"
@@ -447,13 +455,15 @@ def _filter(sheet: Sheet, condition: Field) -> None:
     sheet.slices.append(name)
 
 
-def _filter_people(sheet: Sheet) -> None:
-    """Add the filter by queue, agent or line that all sheets share. At first it selects all."""
-    name = sheet.use(sheet.book.source.filtered)
-    element = _categorical(name, "level-members", **_chosen("all"))
-    element.set("filter-group", GROUP_OF_FILTER)
-    sheet.filters.append(element)
-    sheet.slices.append(name)
+def _filter_choices(sheet: Sheet, mart: str) -> None:
+    """Add the filters that people choose by: queue, agent or line, and opening hours. At first they select all."""
+    for group, field in enumerate(sheet.book.choices, 1):
+        if field == sheet.book.source.filtered or field.mart == mart:
+            name = sheet.use(field)
+            element = _categorical(name, "level-members", **_chosen("all"))
+            element.set("filter-group", str(group))  # sheets with the same filter group share the selection
+            sheet.filters.append(element)
+            sheet.slices.append(name)
 
 
 def _all_but(name: str, value: str) -> etree._Element:
