@@ -219,9 +219,9 @@ OTHERS: dict[str, tuple[str, str, str, str]] = {
     ),
     "a word in one language": (
         "captions.yml",
-        "{nl: Inkomend, en: Inbound}",
-        "{nl: Inkomend}",
-        "values.direction.inbound.en: Field required",
+        "{nl: Zonder overleg, en: Without asking}",
+        "{nl: Zonder overleg}",
+        "values.transferred.blind.en: Field required",
     ),
     "a key of the matrix": (
         "access.yml",
