@@ -14,7 +14,7 @@ def nearest(word: object, known: Iterable[str]) -> str | None:
 def instead(word: object, known: Iterable[str]) -> str:
     """What to write instead of an unknown word: the nearest one, and which there are. It never repeats the word."""
     there = list(dict.fromkeys(known))
-    near = nearest(word, there)
+    near = there[0] if len(there) == 1 else nearest(word, there)
     others = [one for one in there if one != near]
     if len(others) > FEW:
         others = [*get_close_matches(str(word), others, 3, cutoff=0), "…"]

@@ -293,7 +293,7 @@ def _of_model(model: Model) -> Iterator[UserError]:
             yield _at_model(model, ("columns", number, "config", "meta", key), remedy)
         if not dbt_project.says_whom(meta.get("person"), column.get("data_type")):
             remedy = f"write config: {{meta: {{person: {' | '.join(WHOM)}}}}}, or a list of them: whom it points to"
-            yield _at_model(model, ("columns", number), remedy)
+            yield _at_model(model, ("columns", number, "config", "meta", "person"), remedy)
 
 
 def _meta(document: Mapping[str, Any]) -> dict[str, Any]:
