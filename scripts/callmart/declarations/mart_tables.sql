@@ -1,6 +1,6 @@
 -- name: marts
--- The marts' tables: name, group of the policy, key, day, columns with their types, and the view with its ratios. Before
--- migration 5 they were in `mart`, with the views.
+-- The marts' tables: name, group of the policy, key, day, columns with their types, and the view with its ratios.
+-- Before migration 5 they were in `mart`, with the views.
 with key_column as (
     select
         indrelid as relation,
