@@ -44,7 +44,7 @@ test-days: .venv/installed-dev ## what goes by the day, on odd days: tests and s
 test-external: .venv/installed-dev ## what needs Debian's PostgreSQL 17, systemd, mmdebstrap and age, or more packages
 	$(BIN)/python -m pytest -m external -n 0
 
-check: $(CHECKS) ## lint: Python, types, imports, SQL, and dbt with deprecations as errors
+check: $(CHECKS) ## lint: Python, types, imports, SQL, what is declared, and dbt with deprecations as errors
 $(CHECKS): .venv/installed-dev
 
 check-style:
@@ -60,6 +60,7 @@ check-sql:
 	cd scripts && ../$(BIN)/sqlfluff lint .
 
 check-project:
+	$(BIN)/callmart check
 	$(BIN)/dbt --warn-error-options '{"error": ["Deprecations"]}' parse --quiet --no-partial-parse
 
 lock: .venv/installed-dev ## renew locks/: the newest packages that pyproject.toml allows, with their hashes

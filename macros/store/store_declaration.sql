@@ -8,7 +8,7 @@
     {%- set names = columns | map(attribute='name') | list -%}
     {#- A frozen statistic is over all customers, and no customer reads it. -#}
     {%- set of_customers = model.config.materialized != 'frozen' -%}
-    {%- set groups = ['queue', 'agent', 'line', 'contact'] if of_customers else ['usage'] -%}
+    {%- set groups = mart_groups() if of_customers else ['usage'] -%}
 
     {%- if meta.get('group') not in groups -%}
         {%- do store_refuse(model, 'config.meta.group: one of ' ~ groups | join(', ')) -%}

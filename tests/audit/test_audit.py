@@ -19,11 +19,11 @@ from callmart.audit import agents, limits, names, report
 from callmart.audit.attacks import ATTACKS
 from callmart.audit.check import MOST_FOUND, Check, few
 from callmart.audit.limits import of_limits
+from callmart.base.matrix import Limits, matrix
 from callmart.base.settings import Tableau
 from callmart.cli import main
 from callmart.database import schema, server
 from callmart.declarations import dbt_project
-from callmart.declarations.matrix import Limits, matrix
 from callmart.extract import extract
 from callmart.operations import run
 from callmart.publish import tableau

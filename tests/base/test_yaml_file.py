@@ -7,11 +7,15 @@ import pytest
 
 from callmart.base import yaml_file
 from callmart.base.errors import UserError
-from callmart.declarations import exposures, metrics
+from callmart.declarations import expectations, exposures, metrics
 from callmart.registry import file as registry_file
-from callmart.validate import suites
 
-READERS: list[Callable[[Path], object]] = [registry_file.load, exposures.read, metrics.read, suites.suite]
+READERS: list[Callable[[Path], object]] = [
+    registry_file.load,
+    exposures.read,
+    metrics.read,
+    expectations.read,
+]
 
 DEEP = "lists and maps are nested more than 16 deep; correct the YAML there"
 LAUGHS = "".join(f"l{i}: &l{i} [{', '.join([f'*l{i - 1}'] * 9)}]\n" for i in range(1, 10))

@@ -75,7 +75,7 @@ LOOKS = {
 }
 # What asks no clock: it touches no customer's data, or has a test of its own.
 OTHERS = {
-    "access rotate", "backup", "clock", "demo", "doctor", "draw", "emulator", "explain", "health", "preview",
+    "access rotate", "backup", "check", "clock", "demo", "doctor", "draw", "emulator", "explain", "health", "preview",
     "privacy ledger", "reports", "restore", "simulate", "start", "stop", "upgrade", "workbook",
 }  # fmt: skip
 

@@ -253,10 +253,11 @@ COMMANDS = {
     "preview": "traffic", "draw": "png", "explain": "offered --customer 1001 --from 2026-11-01",
 }  # fmt: skip
 UPGRADES = {"upgrade": "", "upgrade --plan": ""}
-# `doctor` and `health` say it among other things, and `backup` is what is to be done first. `privacy ledger` asks no
-# database.
+# `doctor` and `health` say it among other things, and `backup` is what is to be done first. `check` and
+# `privacy ledger` ask no database.
 OTHERS = {
-    "backup", "doctor", "emulator", "health", "privacy ledger", "reports", "restore", "simulate", "start", "stop",
+    "backup", "check", "doctor", "emulator", "health", "privacy ledger", "reports", "restore", "simulate", "start",
+    "stop",
 }  # fmt: skip
 
 

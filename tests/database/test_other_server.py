@@ -317,7 +317,7 @@ def standing(callmart: Callmart) -> tuple[list[dict[str, object]], list[dict[str
     with callmart.connect() as owner:
         database = owner.info.dbname
         names = logins.known(owner) + roles.showing_roles(database)
-        names += [roles.group_role(database, group) for group in roles.GROUPS]
+        names += [roles.group_role(database, group) for group in roles.groups()]
     found = callmart.rows(ROLES, names), callmart.rows(ACLS)
     assert {row["rolname"] for row in found[0]} == set(names)
     assert found[1]

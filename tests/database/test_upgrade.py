@@ -18,9 +18,8 @@ from callmart.base.errors import UserError
 from callmart.cli import main
 from callmart.database import lock, migrating, schema
 from callmart.database.lock import exclusive
-from callmart.declarations import dbt_project, mart_tables
+from callmart.declarations import dbt_project, mart_tables, metrics
 from callmart.declarations.dbt_project import Mart
-from callmart.declarations.metrics import VIEWS
 from callmart.upgrade import upgrading
 from callmart_home import Callmart
 from catalogue import structure, unprotected
@@ -57,8 +56,8 @@ def differing(
     connection: psycopg.Connection, marts: list[Mart], new: set[tuple[str, str, str | None]]
 ) -> set[tuple[str, str, str | None]]:
     """Where a database is not as a new one, but for what the next build makes or extends, and ratios of that."""
-    waiting = [mart.name for mart in marts if not mart_tables.are_as_declared(connection, [mart])]
-    names = "|".join([*waiting, *(VIEWS[name].name for name in waiting if name in VIEWS)])
+    waiting = [mart for mart in marts if not mart_tables.are_as_declared(connection, [mart])]
+    names = "|".join(name for mart in waiting for name in (mart.name, metrics.view_of(mart)))
     of_waiting = re.compile(rf"\b(store|mart)\.({names})(_pkey|\.|$)")
     return {thing for thing in structure(connection) ^ new if not of_waiting.search(thing[1])}
 

@@ -8,8 +8,8 @@ from ruamel.yaml import YAML
 
 from callmart.base import declared
 from callmart.base.errors import UserError
+from callmart.base.matrix import matrix
 from callmart.declarations import processing, record
-from callmart.declarations.matrix import matrix
 from callmart.declarations.processing import Processing
 from tableau_files import marts
 

@@ -281,7 +281,7 @@ def command(centre: Callmart, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Ca
 Q = ("--customer", str(CENTRE), "--from", str(DAY))
 
 MISTAKES = {
-    "metric": (("answerd", *Q), "there is no metric answerd: the nearest are answered"),
+    "metric": (("answerd", *Q), "there is no metric answerd: write answered"),
     "a column that can't be summed": (("wait_max_s", *Q), "wait_max_s can't be summed"),
     "a ratio of agents": (("occupancy", *Q), "occupancy is a ratio of agent_day"),
     "staffing": (("agents_present", *Q), "agents_present counts no contacts (staffed_s)"),
@@ -289,7 +289,7 @@ MISTAKES = {
     "variant of a column": (("offered", *Q, "--variant", "cisco"), "offered is a column, which has no variants"),
     "no variants": (("overflow_rate", *Q, "--variant", "x"), "overflow_rate has no variants"),
     "customer": (("offered", "--customer", "9", "--from", str(DAY)), "there is no customer 9"),
-    "queue": (("offered", *Q, "--queue", "qq"), f"customer {CENTRE} has no queue qq on these days: the nearest"),
+    "queue": (("offered", *Q, "--queue", "qq"), f"customer {CENTRE} has no queue qq on these days: write "),
     "no day": (("offered", *Q[:3], "yesterday"), "--from: yesterday is not a date"),
     "a day without data": (("offered", *Q[:3], "2025-12-31"), "from 2025-12-31 to 2025-12-31 is there: there are"),
     "a day to come": (("offered", *Q, "--to", "2199-01-01"), "2199-01-01 has not come yet"),

@@ -125,7 +125,7 @@ def test_files_are_of_format_2_and_of_the_contracts_types(
     for customer, group in FILES:
         file = path(played, customer, group)
         assert int.from_bytes(file.read_bytes()[10:12], "little") == 2
-        source = tds.source(group, dbt_project.marts(played.settings), "nl")  # type: ignore[arg-type]
+        source = tds.source(group, dbt_project.marts(played.settings), "nl")
         tds.check_types(source, tds.held_types(file), file.name)
 
 

@@ -24,6 +24,7 @@ from commands import use
 from nights import Crash, night
 
 STAGES = [
+    "check",
     "remove",
     "expire",
     "months",

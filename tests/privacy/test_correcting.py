@@ -160,8 +160,9 @@ def test_a_plan_counts_and_refuses_what_can_not_be(home: Callmart, work: Work) -
             wrong.plan(work, person, key)
     with pytest.raises(UserError, match="has no events on these days"):
         correction(work, DAYS[1]).plan(work, of(work, "medewerker-nobody", DAYS[1]), key)
+    planned = correction(work, DAYS[1])
     with work.connection.transaction(force_rollback=True):
-        correction(work, DAYS[1]).correct(work.connection, person)
+        planned.correct(work.connection, person)
         marked = work.connection.execute(
             "select call_date from ops.dirty_day where cause = 'person'"
         ).fetchall()

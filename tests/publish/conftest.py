@@ -9,7 +9,6 @@ import pytest
 import tableauserverclient as TSC
 
 from callmart.base.settings import Settings, Tableau
-from callmart.declarations.matrix import Group
 from callmart.publish import DataSource, Publication
 from callmart.publish.emulator import stop
 from callmart.publish.tableau import connect
@@ -32,7 +31,7 @@ def known_types() -> Callable[[Path], Any]:
 def made_extracts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, DataSource]:
     """Extracts, real ones but for their rows, by a word each."""
     folder = tmp_path_factory.mktemp("extracts")
-    groups: dict[str, Group] = {"queues": "queue", "queues later": "queue", "agents": "agent"}
+    groups: dict[str, str] = {"queues": "queue", "queues later": "queue", "agents": "agent"}
     return {
         word: DataSource(
             tds.source(group, marts(), "nl"),

@@ -25,7 +25,6 @@ from callmart.reports.drawing import ENDINGS, Declared, NoData
 from callmart.reports.page import Page, Section
 from callmart.reports.reading import Unopened
 from callmart.reports.sheets import bars, listed
-from callmart.reports.values import PLACES
 from callmart.reports.weeks import Week
 from callmart_home import Callmart
 from centre import ANONYMOUS, DETAILED, NAMED, NONE, STANDARD, WITH_DATA, agent_of, queue_of
@@ -434,7 +433,12 @@ def test_no_file_has_a_column_twice_or_a_raw_word(drawn: dict[tuple[int, str], P
     said: set[str] = set()
     for page in drawn.values():
         cells = {cell for _, body in of_xlsx(page).values() for row in body for cell in row}
-        values = {value for row in of_csv(page) for name, value in row.items() if name in (*PLACES, "value")}
+        values = {
+            value
+            for row in of_csv(page)
+            for name, value in row.items()
+            if name in (*exposures.places(), "value")
+        }
         assert not (cells | values) & RAW, page.name
         assert all(len(head) == len(set(head)) for head, _ in of_xlsx(page).values()), page.name
         said |= {cell for cell in cells if isinstance(cell, str)}

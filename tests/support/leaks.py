@@ -76,7 +76,7 @@ def own_rows(mart: dbt_project.Mart, relation: str, customer: int, kept: str) ->
     own = f"(select * from store.{mart.name} where customer_id = {customer} {kept})"
     if relation == f"mart.{mart.name}":
         return f"select row(t.*)::text from {own} as t"
-    ratios = metrics.as_view(mart.name, metrics.metrics().values())
+    ratios = metrics.as_view(mart, [one for one in metrics.metrics().values() if one.mart == mart.name])
     ratios = ratios.replace("access.current_customer()", str(customer)).replace(
         f"store.{mart.name}", f"{own} as s"
     )

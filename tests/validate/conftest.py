@@ -6,8 +6,8 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from callmart.declarations import expectations
 from callmart.opening import opening
-from callmart.validate import suites
 from callmart_home import Callmart, MakeOnce
 from checking import EVERY_DAY, check, compute
 
@@ -39,7 +39,7 @@ def owner(played: Callmart, computed: Path) -> Iterator[psycopg.Connection]:
 @pytest.fixture
 def spare_suites(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A copy of the suites, to be changed."""
-    for file in suites.SUITES.iterdir():
+    for file in expectations.FOLDER.iterdir():
         (tmp_path / file.name).write_bytes(file.read_bytes())
-    monkeypatch.setattr(suites, "SUITES", tmp_path)
+    monkeypatch.setattr(expectations, "FOLDER", tmp_path)
     return tmp_path

@@ -8,11 +8,11 @@ from psycopg import sql
 
 from callmart.access import logins, rights, roles
 from callmart.base import sql_file
+from callmart.base.matrix import matrix
 from callmart.base.settings import Settings
 from callmart.database import server
 from callmart.declarations import mart_tables, pointing
 from callmart.declarations.dbt_project import Mart
-from callmart.declarations.matrix import matrix
 
 SQL = sql_file.statements(__file__)
 
@@ -58,7 +58,7 @@ def each(connection: psycopg.Connection, marts: list[Mart] | None) -> Iterator[D
     if marts is not None:
         # Marts that left the project stay guarded and shown as before, until somebody decides.
         left = mart_tables.undeclared(connection, marts)
-        shown = [*marts, *(mart for mart in left if mart.group in roles.GROUPS)]
+        shown = [*marts, *(mart for mart in left if mart.group in roles.groups())]
     yield from of_roles(connection)
     for role in sorted(roles.closing(connection)):
         yield Drift(f"role {role} is still to be closed", own=True, role=role)
@@ -149,7 +149,7 @@ def of_roles(connection: psycopg.Connection) -> Iterator[Drift]:
     database = connection.info.dbname
     limits = {roles.duty_role(database, duty): matrix().limits_of(duty) for duty in matrix().duties}
     may_log_in = limits.keys() | logins.of_customers(connection)
-    groups = {roles.group_role(database, group) for group in roles.GROUPS}
+    groups = {roles.group_role(database, group) for group in roles.groups()}
     groups |= set(roles.showing_roles(database))
     customers = {role for role, _ in roles.granted(connection) if roles.customer_of(database, role)}
     limits |= dict.fromkeys(customers, matrix().limits_of(None))
@@ -220,7 +220,7 @@ def _drifted_memberships(connection: psycopg.Connection) -> Iterator[Drift]:
 def _drifted_rights(connection: psycopg.Connection, marts: list[Mart] | None) -> Iterator[Drift]:
     database = connection.info.dbname
     holders = {duty: roles.duty_role(database, duty) for duty in matrix().duties}
-    holders |= {f"reads {group}": roles.group_role(database, group) for group in roles.GROUPS}
+    holders |= {f"reads {group}": roles.group_role(database, group) for group in roles.groups()}
     given, wanted = rights.given(connection), rights.wanted(connection, matrix(), holders, marts or ())
     for right in sorted(given - wanted):
         if marts is not None or not rights.of_marts(right):

@@ -15,9 +15,9 @@ from psycopg.types.json import Jsonb
 from callmart.access import roles
 from callmart.base.errors import UserError
 from callmart.base.keys import secret_file
+from callmart.base.matrix import Limits, matrix
 from callmart.base.settings import Settings
 from callmart.database import server
-from callmart.declarations.matrix import Limits, matrix
 
 SHORTEST = 12  # characters of a password that a person chooses
 

@@ -13,11 +13,11 @@ from psycopg.types.json import Jsonb
 from callmart.access import drift, logins, rights, roles, sessions
 from callmart.access.drift import Drift
 from callmart.base.errors import UserError
+from callmart.base.matrix import matrix
 from callmart.base.settings import Settings
 from callmart.database import clock, ledger, lock, schema
 from callmart.declarations import metrics, pointing
 from callmart.declarations.dbt_project import Mart
-from callmart.declarations.matrix import matrix
 
 TRIES = 3
 

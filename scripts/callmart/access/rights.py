@@ -13,9 +13,9 @@ from psycopg import sql
 from callmart.access.roles import showing_role
 from callmart.base import sql_file
 from callmart.base.errors import UserError
+from callmart.base.matrix import FILE, Matrix, split
 from callmart.declarations.dbt_project import Column, Mart
-from callmart.declarations.matrix import FILE, Matrix, split
-from callmart.declarations.metrics import VIEWS
+from callmart.declarations.metrics import has_ratios, view_of
 
 SQL = sql_file.statements(__file__)
 
@@ -116,6 +116,8 @@ def wanted(
             for relation in shown_in(mart)
             if relation in catalogue.relations
         )
+    for view, group in connection.execute(SQL["ratios"]):  # also those that the next opening removes
+        rights.add(Right("table", view, "", roles[f"reads {group}"], "SELECT"))
     for view, group, relation, column in _read_by_views(connection):
         rights.add(Right("table", view, "", roles[f"reads {group}"], "SELECT"))
         showing = showing_role(connection.info.dbname, group)
@@ -126,9 +128,10 @@ def wanted(
 
 
 def shown_in(mart: Mart) -> list[str]:
-    """The relations that readers of the mart see: its view, and the view of its ratios if it has one."""
+    """The relations that readers of the mart see: its view, and the view of its ratios if it has some."""
     schema = "usage" if mart.group == "usage" else "mart"
-    return [f"{schema}.{mart.name}", *(f"{schema}.{VIEWS[name].name}" for name in VIEWS if name == mart.name)]
+    has_view = mart.ratios or has_ratios(mart)
+    return [f"{schema}.{name}" for name in (mart.name, *([view_of(mart)] if has_view else []))]
 
 
 def shared(connection: psycopg.Connection) -> dict[str, str]:

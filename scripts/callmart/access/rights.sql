@@ -95,6 +95,23 @@ from pg_proc inner join pg_namespace on pg_namespace.oid = pronamespace
 where nspname = any(%(schemas)s)
 group by 1;
 
+-- name: ratios
+-- The views with ratios of marts, as callmart made them: view and group.
+select
+    object,
+    substring(pg_get_userbyid(v.relowner) from '_shows_([a-z]+)$')
+from access.definition
+inner join pg_class as v on v.oid = to_regclass(object) and access.view_definition(v.oid) = definition
+where
+    object like 'mart.%'
+    and exists (
+        select
+        from pg_rewrite
+        inner join pg_depend on classid = 'pg_rewrite'::regclass and objid = pg_rewrite.oid
+        inner join pg_class as t on refclassid = 'pg_class'::regclass and t.oid = refobjid
+        where ev_class = v.oid and t.relnamespace = 'store'::regnamespace and t.relname <> v.relname
+    );
+
 -- name: shared
 -- The views for customers that read no mart, as callmart made them: view, group, and each column that it reads.
 with shared as materialized (

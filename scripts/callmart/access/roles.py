@@ -13,14 +13,16 @@ import psycopg
 from psycopg import sql
 
 from callmart.base import sql_file
-from callmart.declarations.matrix import matrix
+from callmart.base.matrix import USAGE, matrix
 
 SQL = sql_file.statements(__file__)
 
-GROUPS = ("queue", "line", "agent", "contact", "usage")
-SHOWN = ("queue", "line", "agent", "contact")  # the groups that customers read, through views
-
 Membership = tuple[str, str]  # role, member
+
+
+def groups() -> list[str]:
+    """The mart groups: those that customers read, and the statistics."""
+    return [*matrix().groups, USAGE]
 
 
 def group_role(database: str, group: str) -> str:
@@ -35,7 +37,7 @@ def showing_role(database: str, group: str) -> str:
 
 def showing_roles(database: str) -> list[str]:
     """The roles that own views, one per group."""
-    return [showing_role(database, group) for group in SHOWN]
+    return [showing_role(database, group) for group in matrix().groups]
 
 
 def customer_role(database: str, customer_id: int) -> str:
@@ -55,8 +57,8 @@ def opens(option: str, orders: Iterable[str] = ()) -> tuple[str, ...]:
 
 def belongs(role: str, database: str) -> bool:
     """Whether a role is one of this database, not of another database whose name begins with the same text."""
-    groups = f"reads_({'|'.join(GROUPS)})", f"shows_({'|'.join(SHOWN)})"
-    own = "|".join((*groups, "customer_[0-9]+", *matrix().duties))
+    of_groups = f"reads_({'|'.join(groups())})", f"shows_({'|'.join(matrix().groups)})"
+    own = "|".join((*of_groups, "customer_[0-9]+", *matrix().duties))
     return re.fullmatch(f"{re.escape(database)}_({own})", role) is not None
 
 

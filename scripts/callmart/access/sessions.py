@@ -15,8 +15,8 @@ from psycopg.types.json import Jsonb
 
 from callmart.access import roles
 from callmart.base import sql_file
+from callmart.base.matrix import matrix
 from callmart.database.lock import second
-from callmart.declarations.matrix import matrix
 
 SQL = sql_file.statements(__file__)
 

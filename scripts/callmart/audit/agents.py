@@ -19,10 +19,10 @@ from callmart.access import roles
 from callmart.audit.attempts import Scene, table_of
 from callmart.audit.check import Check, few
 from callmart.base import sql_file
+from callmart.base.matrix import matrix
 from callmart.base.settings import Settings
 from callmart.declarations import mart_tables
 from callmart.declarations.dbt_project import Mart
-from callmart.declarations.matrix import matrix
 from callmart.extract import extract
 from callmart.tableau_files import hyper
 

@@ -13,9 +13,9 @@ from callmart.access import roles
 from callmart.access.rights import POLICY_FUNCTIONS, SCHEMAS, SHARING_FUNCTIONS, STATISTIC, shared, shown_in
 from callmart.audit.attacks import ATTACKS, NOT_INSTALLED, Aim, Attack
 from callmart.base import sql_file
+from callmart.base.matrix import Duty, matrix, split
 from callmart.base.settings import Settings
 from callmart.declarations import dbt_project, mart_tables
-from callmart.declarations.matrix import Duty, matrix, split
 
 SQL = sql_file.statements(__file__)
 

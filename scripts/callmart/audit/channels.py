@@ -16,10 +16,10 @@ from tableauhyperapi import HyperException
 from callmart.access import logins, roles
 from callmart.audit.attempts import Attacker, Scene, name_of, table_of
 from callmart.base import sql_file
+from callmart.base.matrix import matrix
 from callmart.base.settings import Settings
 from callmart.declarations import through
 from callmart.declarations.dbt_project import Mart
-from callmart.declarations.matrix import matrix
 from callmart.declarations.through import THROUGH
 from callmart.extract import extract
 from callmart.tableau_files import hyper

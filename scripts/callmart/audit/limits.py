@@ -8,8 +8,8 @@ from psycopg.conninfo import make_conninfo
 from callmart.access import drift, logins, roles
 from callmart.audit.check import Check, few
 from callmart.base import sql_file
+from callmart.base.matrix import matrix
 from callmart.base.settings import Settings
-from callmart.declarations.matrix import matrix
 
 SQL = sql_file.statements(__file__)
 

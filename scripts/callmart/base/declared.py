@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Mapping
+from copy import deepcopy
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -10,8 +11,9 @@ from ruamel.yaml import YAML
 
 from callmart.base import yaml_file
 from callmart.base.errors import UserError
+from callmart.base.nearest import nearest
 from callmart.base.settings import PROJECT
-from callmart.base.strict import Strict, beneath, first_mistake, line_of
+from callmart.base.strict import Mistake, Strict, beneath, first_mistake, line_of, mistakes, sentence
 
 Name = Annotated[str, Field(pattern="^[a-z_][a-z_0-9]*$")]
 Text = Annotated[str, Field(min_length=1, pattern=r"\S")]
@@ -46,6 +48,75 @@ def read(file: Path, kind: type[Declared]) -> Declared:
     with_lines = yaml_file.load(file, name, absent, YAML())
     place = named(document, mistake.place)
     raise UserError(mistake.sentence(name, line_of(with_lines, mistake.place), place))
+
+
+def examine(file: Path, kind: type[Declared]) -> tuple[Declared | None, list[UserError]]:
+    """Return what the file declares as far as it is right, and all mistakes in it, as `read` would say them.
+
+    What is right is without unknown keys and without wrong entries of the outermost lists; None if that is not enough.
+    """
+    name = in_project(file)
+    try:
+        document = yaml_file.load(file, name, "restore it from the repository", YAML())
+    except UserError as mistake:
+        return None, [mistake]
+    found, mistakes = right_part(document, kind)
+    return found, [at(name, document, mistake) for mistake in mistakes]
+
+
+def at(name: str, document: Any, mistake: Mistake) -> UserError:
+    """The error for a mistake in a document with lines. Messages call its file `name`."""
+    line = line_of(document, mistake.place)
+    return UserError(sentence(name, line, named(document, mistake.place), mistake.remedy))
+
+
+def right_part(document: Any, kind: type[Declared]) -> tuple[Declared | None, list[Mistake]]:
+    """What is right in a document, and all mistakes. First the unknown keys are left out, because they hide others,
+    then the wrong entries of the outermost lists and maps. What is only wrong without those is no mistake.
+    """
+    found: list[Mistake] = []
+    is_whole = True
+    while True:
+        try:
+            return kind.model_validate(document), _causes(found)
+        except ValidationError as error:
+            new = mistakes(error, kind)
+        found += [one for one in new if is_whole and one not in found]
+        document = deepcopy(document)
+        if unknown := [one.place for one in new if one.is_unknown_key]:
+            _leave_out(document, unknown)
+        elif is_whole and all(len(one.place) > 1 for one in new):
+            _leave_out(document, {one.place[:2] for one in new})
+            is_whole = False
+        else:
+            return None, _causes(found)
+
+
+def _causes(mistakes: list[Mistake]) -> list[Mistake]:
+    """The mistakes without those that only follow from another: a key is missing because its name is misspelt."""
+    misspelt = [one.place for one in mistakes if one.is_unknown_key]
+    return [
+        one
+        for one in mistakes
+        if not one.is_missing
+        or not any(
+            place[:-1] == one.place[:-1] and nearest(place[-1], [str(one.place[-1])]) for place in misspelt
+        )
+    ]
+
+
+def _leave_out(document: Any, places: Iterable[tuple[str | int, ...]]) -> None:
+    """Leave out what is at these places of a document."""
+    later_first = sorted(
+        places, key=lambda place: [(isinstance(part, str), part) for part in place], reverse=True
+    )
+    for *above, last in later_first:
+        entries: Any = document
+        for part in above:
+            entries = beneath(entries, part)[part]
+        entries = beneath(entries, last)
+        if not isinstance(entries, dict) or last in entries:
+            entries.pop(last)
 
 
 def wrong(file: Path, place: str, message: str) -> UserError:

@@ -1,8 +1,7 @@
-"""Whom a column can point to, which columns must say so, and which persons a mart may show. The database has the same
-lists: schema.py fills them into objects/pointing.sql, where dbt's macros ask for them.
+"""Whom a column can point to, and which columns must say so. The database has the same lists: schema.py fills them into
+objects/pointing.sql, where dbt's macros ask for them.
 """
 
-from collections.abc import Mapping
 from typing import Literal, get_args
 
 Whom = Literal["agent", "caller", "contact", "recipient", "staff", "nobody"]
@@ -20,10 +19,4 @@ COUNTS_AND_MOMENTS = (
     "timestamp without time zone",
 )
 
-# The persons that a mart of a group may show. Only a detailed contract opens the group `agent`, and only the order of a
-# list of contacts the group `contact`. A group that is not listed is open under every contract, and shows nobody.
-SHOWN: Mapping[str, tuple[Whom, ...]] = {
-    "agent": ("agent", "caller", "nobody"),
-    "contact": ("caller", "nobody"),
-}
 NOBODY: tuple[Whom, ...] = ("nobody",)

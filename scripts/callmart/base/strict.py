@@ -4,12 +4,14 @@ No sentence repeats a value: it can be a person's name.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
+
+from callmart.base.nearest import instead, nearest
 
 Item = TypeVar("Item")
 Listed = Annotated[tuple[Item, ...], Field(strict=False)]  # a list in the file
@@ -23,38 +25,72 @@ class Strict(BaseModel):
 
 @dataclass(frozen=True)
 class Mistake:
-    """The first mistake in a declaration, and how many others there are."""
+    """A mistake in a declaration, and how many others there are."""
 
     place: tuple[str | int, ...]
     remedy: str
     is_unknown_key: bool
-    others: int
+    others: int = 0
+    is_missing: bool = False
 
     def sentence(self, name: str, line: int, place: Iterable[str | int], keys: str = "") -> str:
         """The mistake as a sentence: name of the file, line, place and remedy. `keys` says which keys are known, or
         where to read that. It is added if the key is unknown.
         """
-        # A part that does not look like a key can be a person's name.
-        where = ".".join(str(part) if re.fullmatch(r"[a-z_0-9]+", str(part)) else "…" for part in place)
         known = f" ({keys})" if keys and self.is_unknown_key else ""
         more = f" (and {self.others} more)" if self.others else ""
-        return f"{name} line {line}: {where and where + ': '}{self.remedy}{known}{more}"
+        return sentence(name, line, place, f"{self.remedy}{known}{more}")
+
+
+def sentence(name: str, line: int, place: Iterable[str | int], remedy: str) -> str:
+    """A mistake as a sentence: name of the file, line, place and remedy."""
+    # A part that does not look like a key can be a person's name.
+    where = ".".join(str(part) if re.fullmatch(r"[a-z_0-9]+", str(part)) else "…" for part in place)
+    return f"{name} line {line}: {where and where + ': '}{remedy}"
 
 
 def first_mistake(error: ValidationError) -> Mistake:
     """The mistake to report. An unknown key comes first: it may be the misspelt name of a key that is missing."""
     found = error.errors(include_url=False, include_input=False)
     first = min(found, key=lambda one: one["type"] != "extra_forbidden")
-    is_unknown_key = first["type"] == "extra_forbidden"
+    return _mistake(first, others=len(found) - 1)
+
+
+def mistakes(error: ValidationError, kind: type[BaseModel]) -> list[Mistake]:
+    """All mistakes in a declaration of this kind. An unknown key or word gets the nearest known one."""
+    return [_mistake(one, kind) for one in error.errors(include_url=False)]
+
+
+def _mistake(error: Any, kind: type[BaseModel] | None = None, others: int = 0) -> Mistake:
+    place = tuple(part for part in error["loc"] if part != "[key]")
     # Our own messages include a remedy. Pydantic's do not.
-    ours = first["msg"].removeprefix("Value error, ")
-    remedy = ours if ours != first["msg"] else f"{ours}; correct it there"
-    return Mistake(
-        tuple(part for part in first["loc"] if part != "[key]"),
-        "unknown key; remove or correct it" if is_unknown_key else remedy,
-        is_unknown_key,
-        len(found) - 1,
-    )
+    ours = error["msg"].removeprefix("Value error, ")
+    remedy = ours if ours != error["msg"] else f"{ours.replace('tuple', 'list')}; correct it there"
+    is_unknown_key = error["type"] == "extra_forbidden"
+    if is_unknown_key:
+        known = f"{instead(place[-1], keys(kind, place[:-1]))}" if kind else "remove or correct it"
+        remedy = f"unknown key; {known}"
+    elif kind and error["type"] == "literal_error":
+        word = nearest(error["input"], re.findall("'([^']*)'", error["ctx"]["expected"]))
+        remedy = f"{ours}; write {word}" if word else remedy
+    return Mistake(place, remedy, is_unknown_key, others, error["type"] == "missing")
+
+
+def keys(kind: type[BaseModel], place: Iterable[str | int]) -> list[str]:
+    """The keys that a declaration of this kind can have at a place."""
+    for part in place:  # the numbers of lists' entries and the keys of maps lead to no other kind
+        fields = {field.alias or name: field for name, field in kind.model_fields.items()}
+        if part in fields:
+            kind = next(_kinds(fields[str(part)].annotation), kind)
+    return [field.alias or name for name, field in kind.model_fields.items()]
+
+
+def _kinds(annotation: Any) -> Iterator[type[BaseModel]]:
+    """The kinds of declarations that an annotation names."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for argument in get_args(annotation):
+        yield from _kinds(argument)
 
 
 def line_of(document: Any, place: Iterable[str | int]) -> int:

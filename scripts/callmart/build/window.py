@@ -9,7 +9,7 @@ from psycopg.types.json import Jsonb
 
 from callmart.access import sessions
 from callmart.base.settings import Settings
-from callmart.declarations import dbt_project, mart_tables
+from callmart.declarations import checking, dbt_project, mart_tables
 
 
 @dataclass(frozen=True)
@@ -25,8 +25,10 @@ def build(
 ) -> Built:
     """Compute every dirty day that has not expired. Commits. If it is run again, it computes the same days again.
 
-    `on_model` is called with the name of a model, how many are finished, and how many there are.
+    `on_model` is called with the name of a model, how many are finished, and how many there are. Raises UserError if a
+    declaration is wrong.
     """
+    checking.require(settings)
     on_model("dbt starts", 0, 1)
     with sessions.making_way(connection):
         marts = dbt_project.marts(settings)

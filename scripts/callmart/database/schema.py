@@ -11,7 +11,8 @@ from psycopg import sql
 
 from callmart.base import evidence, rights, sql_file
 from callmart.base.errors import UserError
-from callmart.base.pointing import COUNTS_AND_MOMENTS, NOBODY, SHOWN, WHOM
+from callmart.base.matrix import matrix
+from callmart.base.pointing import COUNTS_AND_MOMENTS, NOBODY, WHOM
 from callmart.base.raw_format import (
     AGENT_ENDS,
     DIRECTIONS,
@@ -124,8 +125,8 @@ def fingerprint(time_zone: str) -> str:
 
 
 def _filled(time_zone: str) -> sql.Composed:
-    """The text of all files. Filled in are the provider's time zone, the words and limits of the raw format, whom
-    columns can point to, and the words of the register of requests.
+    """The text of all files. Filled in are the provider's time zone, the words and limits of the raw format, the
+    groups of marts, whom columns can point to, and the words of the register of requests.
     """
     return sql.SQL(TEXT).format(
         time_zone=sql.Literal(time_zone),
@@ -137,9 +138,11 @@ def _filled(time_zone: str) -> sql.Composed:
         longest_duration_s=sql.Literal(LONGEST_DURATION_S),
         longest_text=sql.Literal(LONGEST_TEXT),
         counts_and_moments=_words(COUNTS_AND_MOMENTS),
+        groups=_words(matrix().groups),
         persons_shown=sql.SQL("(values {})").format(
             sql.SQL(", ").join(
-                sql.SQL("({}, {})").format(group, _words(persons)) for group, persons in SHOWN.items()
+                sql.SQL("({}, {})").format(group, _words(matrix().persons(group)))
+                for group in matrix().groups
             )
         ),
         nobody=_words(NOBODY),

@@ -3,7 +3,7 @@
 One mart's YAML gives the caption for all columns of a name. captions.yml has only what does not belong to one mart.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Literal
@@ -12,8 +12,10 @@ from pydantic import BeforeValidator
 
 from callmart.base import declared
 from callmart.base.declared import Name, Text, Texts
+from callmart.base.errors import UserError
 from callmart.base.settings import PROJECT
 from callmart.base.strict import Strict
+from callmart.declarations import model_files
 from callmart.declarations.dbt_project import Mart
 
 FILE = PROJECT / "captions.yml"
@@ -55,17 +57,13 @@ class Captions:
         self.file = file
         self._marts: dict[str, Texts] = {}
         self.columns: dict[str, Words] = {}
+        marts = list(marts)
+        for mistake in mistakes(marts):
+            raise mistake
         for mart in marts:
             if mart.caption:
                 self._marts[mart.name] = mart.caption
-            for column, words in _said(mart):
-                if column in self.columns:
-                    raise declared.wrong(
-                        PROJECT / "models" / "marts",
-                        f"{mart.name}.{column}",
-                        "a column of this name already has a caption in another mart; remove one of the two",
-                    )
-                self.columns[column] = words
+            self.columns.update(_said(mart))
 
     @property
     def values(self) -> Mapping[str, Mapping[str, Texts]]:
@@ -89,6 +87,19 @@ class Captions:
         """The description of a column in a language; `english` if there is none."""
         dutch = self.columns[name].description_nl if name in self.columns else None
         return dutch if dutch and locale == "nl" else english
+
+
+def mistakes(marts: Iterable[Mart]) -> Iterator[UserError]:
+    """The columns of a name for which two marts give a caption."""
+    first: dict[str, str] = {}
+    for mart in marts:
+        for column, _ in _said(mart):
+            if (other := first.setdefault(column, mart.name)) != mart.name:
+                yield declared.wrong(
+                    model_files.file_of(mart.name),
+                    f"{mart.name}.{column}",
+                    f"{other} already has a caption for columns of this name; remove one of the two",
+                )
 
 
 def _said(mart: Mart) -> Iterable[tuple[str, Words]]:

@@ -5,7 +5,7 @@ import os
 import re
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import chdir, contextmanager
 from dataclasses import dataclass
 from graphlib import TopologicalSorter
@@ -15,17 +15,19 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from psycopg.conninfo import conninfo_to_dict
-from pydantic import BeforeValidator, Field, ValidationError, model_validator
+from pydantic import BeforeValidator, Field, ValidationError
 
 from callmart.base import declared
-from callmart.base.declared import EarlierNames, Text, Texts
+from callmart.base import matrix as access
+from callmart.base.declared import EarlierNames, Name, Text, Texts
 from callmart.base.errors import UserError
 from callmart.base.keys import secret_file
-from callmart.base.pointing import COUNTS_AND_MOMENTS, NOBODY, SHOWN, WHOM, Whom
+from callmart.base.matrix import USAGE, Matrix, matrix
+from callmart.base.nearest import nearest
+from callmart.base.pointing import COUNTS_AND_MOMENTS, WHOM, Whom
 from callmart.base.settings import PROJECT, Settings
 from callmart.base.strict import Listed, Strict, first_mistake
 from callmart.database import server
-from callmart.declarations.matrix import Group
 
 # The files and folders that dbt reads.
 SOURCES = ("dbt_project.yml", "profiles.yml", "models", "macros")
@@ -109,7 +111,7 @@ class Mart(Strict):
     """A mart as its YAML declares it. If a key is missing, the message quotes the description of its field here."""
 
     name: str
-    group: Annotated[Group, Field(description="one of queue, agent, line, contact")]
+    group: str
     key: Annotated[
         Listed[str], Field(min_length=1, description="the columns of its grain, customer_id first")
     ]
@@ -122,6 +124,7 @@ class Mart(Strict):
     suite: Annotated[
         Literal["none"] | None, Field(description="`none`, or leave it out if the mart has a suite")
     ] = None
+    ratios: Name | None = None  # what the view with its ratios is called; <mart>_ratios by default
     caption: Texts | None = None
     series: dict[str, Series] = Field(default={})
     declared: Listed[Column]
@@ -197,89 +200,95 @@ class Mart(Strict):
         """The columns that could contain a name or a key."""
         return tuple(column.name for column in self.declared if column.is_word)
 
-    @model_validator(mode="after")
-    def _is_whole(self) -> "Mart":
-        # macros/store/store_declaration.sql has the same rules for dbt, with the same lists of types and persons.
-        if self.group != "usage" and self.key[0] != "customer_id":
-            raise ValueError("add to its YAML config.meta.key: the columns of its grain, customer_id first")
-        for name in (*self.key, *([self.day] if self.day else [])):
+    def mistakes(self, matrix: Matrix, *, is_frozen: bool = False) -> Iterator[tuple[str, str]]:
+        """What is wrong beyond the form of each key: the column, or an empty text, and a sentence with the remedy."""
+        # macros/store/store_declaration.sql has the same rules for dbt.
+        groups = [USAGE] if is_frozen else [*matrix.groups]
+        if self.group not in groups:
+            yield "", f"add to its YAML config.meta.group: one of {', '.join(groups)}"
+        if self.group != USAGE and self.key[0] != "customer_id":
+            yield "", "add to its YAML config.meta.key: the columns of its grain, customer_id first"
+        for name in dict.fromkeys((*self.key, *([self.day] if self.day else []))):
             if name not in self.columns:
-                raise ValueError(f"add to its YAML a column {name}: its key or day names it")
+                near = nearest(name, self.columns)
+                remedy = f"; or write {near} there" if near else ""
+                yield "", f"add to its YAML a column {name}: its key or day names it{remedy}"
         if self.day and self.day not in self.key:
-            raise ValueError(
-                f"add to its YAML {self.day} to config.meta.key: a partitioned key holds the day"
-            )
+            yield "", f"add to its YAML {self.day} to config.meta.key: a partitioned key holds the day"
         if self.reach_days and not self.day:
-            raise ValueError(
-                "remove config.meta.reach_days from its YAML: a mart without days can't look back at other days"
+            yield (
+                "",
+                "remove config.meta.reach_days from its YAML: a mart without days can't look back at other days",
             )
-        if self.renamed_from and self.group == "usage":
-            raise ValueError("remove config.meta.renamed_from from its YAML: a statistic keeps its name")
-        for column in self.declared:
-            self._refuse_undue(column)
-            self._refuse_changes(column)
-            if column.data_type not in COUNTS_AND_MOMENTS or column.person is not None:
-                self._refuse_persons(column)
+        if self.renamed_from and self.group == USAGE:
+            yield "", "remove config.meta.renamed_from from its YAML: a statistic keeps its name"
         for name, series in self.series.items():
             if not self.bounds(name) or series.up_to not in self.columns:
-                raise ValueError(
+                yield (
+                    "",
                     f"correct config.meta.series.{name} in its YAML: it names columns {name}_5 and so on, and in up_to"
-                    " the column that counts all"
+                    " the column that counts all",
                 )
-        return self
+        for column in self.declared:
+            of_column = [*self._undue(column), *self._changes(column)]
+            if self.group in groups:
+                of_column += self._persons(column, matrix)
+            yield from ((column.name, sentence) for sentence in of_column)
 
-    def _refuse_undue(self, column: Column) -> None:
-        """Raise ValueError for an option that has no effect on this column, or weakens the key."""
+    def _undue(self, column: Column) -> Iterator[str]:
+        """What has no effect on a column, or weakens the key."""
         if column.description_nl and not column.caption:
-            raise ValueError(
-                f"add to its YAML a caption to the column {column.name}: description_nl needs one"
-            )
+            yield f"add to its YAML a caption to the column {column.name}: description_nl needs one"
         if column.nullable and column.name in self.key:
-            raise ValueError(
-                f"remove nullable from the column {column.name} in its YAML: it is part of the key"
-            )
+            yield f"remove nullable from the column {column.name} in its YAML: it is part of the key"
         if column.largest and column.additive:
-            raise ValueError(
-                f"remove largest from the column {column.name} in its YAML, or add additive: false"
-            )
+            yield f"remove largest from the column {column.name} in its YAML, or add additive: false"
         if not column.is_number and (column.least or column.most is not None):
-            raise ValueError(
-                f"remove least and most from the column {column.name} in its YAML: its values are not numbers"
-            )
+            yield f"remove least and most from the column {column.name} in its YAML: its values are not numbers"
+        if column.most is not None and column.most < column.least:
+            yield f"correct most of the column {column.name} in its YAML: it is smaller than least"
+        if not column.additive and not column.is_number:
+            yield f"remove additive from the column {column.name} in its YAML: its values are not numbers"
 
-    def _refuse_changes(self, column: Column) -> None:
-        """Raise ValueError for a former name that is in use, or a type that some values would not fit into."""
-        if self.group == "usage" and (column.renamed_from or column.widened_from):
-            raise ValueError(
+    def _changes(self, column: Column) -> Iterator[str]:
+        """A former name that is in use, and a type that some values would not fit into."""
+        if self.group == USAGE and (column.renamed_from or column.widened_from):
+            yield (
                 f"remove renamed_from and widened_from from the column {column.name} in its YAML: a statistic is frozen"
             )
         claims = Counter([*self.columns, *(former for one in self.declared for former in one.renamed_from)])
         if claimed := [former for former in column.renamed_from if claims[former] > 1]:
-            raise ValueError(
+            yield (
                 f"correct renamed_from of the column {column.name} in its YAML: "
                 f"{claimed[0]} is also another column, or there twice"
             )
         if column.name == "customer_id" and (column.renamed_from or column.widened_from):
-            raise ValueError(
+            yield (
                 "remove renamed_from and widened_from from the column customer_id in its YAML: the policies read it"
             )
         if column.widened_from is not None and column.data_type not in WIDER.get(column.widened_from, ()):
             wider = "; ".join(f"{narrow} to {', '.join(wide)}" for narrow, wide in WIDER.items())
-            raise ValueError(
+            yield (
                 f"correct widened_from of the column {column.name} in its YAML: only these lose nothing: {wider}"
             )
 
-    def _refuse_persons(self, column: Column) -> None:
-        allowed = SHOWN.get(self.group, NOBODY)
+    def _persons(self, column: Column, matrix: Matrix) -> Iterator[str]:
+        """What is wrong in whom a column points to."""
+        allowed = matrix.persons(self.group)
         if column.person is None:
-            raise ValueError(
-                f"add to its YAML, at the column {column.name}, config: {{meta: {{person: {' | '.join(allowed)}}}}}: "
-                "whom its values point to"
+            if column.data_type not in COUNTS_AND_MOMENTS:
+                said = f"config: {{meta: {{person: {' | '.join(allowed)}}}}}"
+                yield f"add to its YAML, at the column {column.name}, {said}: whom its values point to"
+        elif column.person not in allowed:
+            showing = [group for group in matrix.groups if column.person in matrix.persons(group)]
+            other = (
+                f", or declare the mart there in the group {showing[0]}, if that may show it"
+                if showing
+                else ""
             )
-        if column.person not in allowed:
-            raise ValueError(
+            yield (
                 f"a mart of the group {self.group} may not show a person ({column.person}): remove the column "
-                f"{column.name}, or declare the mart in its YAML in the group agent, if that may show it"
+                f"{column.name} from its YAML{other}"
             )
 
 
@@ -438,7 +447,8 @@ def _declared(nodes: Iterable[Any]) -> list[Mart]:
         mart = _mart(node)
         if node.config.materialized == "store":
             found.append(mart)
-    _refuse_claimed(found)
+    for mart, sentence in claimed(found):
+        raise UserError(f"mart {mart.name}: {sentence}")
     return found
 
 
@@ -447,58 +457,94 @@ def _refuse_unsaid(node: Any) -> None:
     type, dbt checks when it has built the model (macros/persons/declare_persons.sql).
     """
     for name, column in node.columns.items():
-        said = column.meta.get("person")
-        if said is None and column.data_type in (None, *COUNTS_AND_MOMENTS):
-            continue
-        persons = said if isinstance(said, list) else [said]
-        if not (persons and set(map(str, persons)) <= set(WHOM)) or (
-            "nobody" in persons and len(persons) > 1
-        ):
+        if not says_whom(column.meta.get("person"), column.data_type):
             raise UserError(
                 f"model {node.name} does not say whom its column {name} points to: add to {_file(node)}, at the column,"
                 f" config: {{meta: {{person: {' | '.join(WHOM)}}}}}"
             )
 
 
-def _refuse_claimed(marts: list[Mart]) -> None:
-    """Raise UserError if two marts have had the same former name, or one has it now: whose is the table?"""
+def says_whom(said: object, data_type: str | None) -> bool:
+    """Whether a column that is no mart's says whom it points to, or need not."""
+    if said is None:
+        return data_type in (None, *COUNTS_AND_MOMENTS)
+    persons = said if isinstance(said, list) else [said]
+    return (
+        bool(persons)
+        and set(map(str, persons)) <= set(WHOM)
+        and (persons == ["nobody"] or "nobody" not in persons)
+    )
+
+
+def claimed(marts: Sequence[Mart]) -> Iterator[tuple[Mart, str]]:
+    """The marts of which a former name, or the view of ratios, is also the name of another, with a sentence."""
     claims = Counter(former for mart in marts for former in mart.renamed_from)
     claims.update(mart.name for mart in marts)
+    claims.update(mart.ratios for mart in marts if mart.ratios)
     for mart in marts:
-        if claimed := [former for former in mart.renamed_from if claims[former] > 1]:
-            raise UserError(
-                f"mart {mart.name}: correct config.meta.renamed_from in its YAML: "
-                f"{claimed[0]} is also another mart, or there twice"
+        if twice := [former for former in mart.renamed_from if claims[former] > 1]:
+            yield (
+                mart,
+                f"correct config.meta.renamed_from in its YAML: {twice[0]} is also another mart, or there twice",
             )
+        if mart.ratios and claims[mart.ratios] > 1:
+            yield mart, f"correct config.meta.ratios in its YAML: {mart.ratios} is also another mart or view"
 
 
 def _mart(node: Any) -> Mart:
     """Read a node of the manifest as a mart. Raises UserError if its declaration is wrong or not complete."""
     columns = [
-        {
-            **column.meta,
-            "name": name,
-            "data_type": column.data_type,
-            "description": " ".join(column.description.split()),
-        }
+        {**column.meta, **_of_dbt(name, column.description), "data_type": column.data_type}
         for name, column in node.columns.items()
     ]
-    described = {"name": node.name, "description": " ".join(node.description.split())}
-    document = {**node.config.meta, **described, "declared": columns}
+    document = {**node.config.meta, **_of_dbt(node.name, node.description), "declared": columns}
     try:
         mart = Mart.model_validate(document)
     except ValidationError as error:
         mistake = first_mistake(error)
         place, remedy = ".".join(map(str, declared.named(document, mistake.place))), mistake.remedy
-        if place in Mart.model_fields and (wanted := Mart.model_fields[place].description):
+        if wanted := wanted_at(place, matrix()):
             remedy = f"add to its YAML config.meta.{place}: {wanted}"
         elif place:
             remedy = f"in its YAML, {place.replace('declared.', 'columns.')}: {remedy}"
         raise _wrong(node, remedy) from None
-    if (mart.group == "usage") != (node.config.materialized == "frozen"):
-        groups = "usage" if node.config.materialized == "frozen" else Mart.model_fields["group"].description
-        raise _wrong(node, f"add to its YAML config.meta.group: {groups}")
+    for _, sentence in mart.mistakes(matrix(), is_frozen=node.config.materialized == "frozen"):
+        raise _wrong(node, sentence)
     return mart
+
+
+def mart_document(model: Mapping[str, Any]) -> dict[str, Any]:
+    """A model as its own YAML declares it, in the form of a mart."""
+    columns = [column for column in model.get("columns") or () if isinstance(column, dict)]
+    return {
+        **_flat(model, "name", "description"),
+        "declared": [_flat(one, "name", "data_type", "description") for one in columns],
+    }
+
+
+OF_DBT = ("name", "description", "data_type", "declared")  # what is not within config.meta
+
+
+def _flat(declared: Mapping[str, Any], *of_dbt: str) -> dict[str, Any]:
+    """Our own keys, which are within config.meta, beside some of dbt's."""
+    config = declared.get("config")
+    meta = config.get("meta") if isinstance(config, dict) else None
+    return {
+        **(meta if isinstance(meta, dict) else {}),
+        **{key: declared[key] for key in of_dbt if key in declared},
+    }
+
+
+def _of_dbt(name: str, description: str) -> dict[str, str]:
+    """What a mart or a column has of dbt."""
+    return {"name": name, "description": " ".join(description.split())}
+
+
+def wanted_at(key: str, roles: Matrix) -> str | None:
+    """What a key of a mart's config.meta has to be, if it can't be left out."""
+    if key == "group":
+        return f"one of {', '.join(roles.groups)}"
+    return Mart.model_fields[key].description if key in Mart.model_fields else None
 
 
 def _wrong(node: Any, remedy: str) -> UserError:
@@ -527,8 +573,8 @@ def _cached(settings: Settings, fingerprint: str) -> _Project | None:
 
 
 def _fingerprint() -> str:
-    """A hash of the contents of the project's files, of this module and of dbt's version."""
-    files = [Path(__file__), *(PROJECT / name for name in SOURCES)]
+    """A hash of the contents of the project's files, of access.yml, of this module and of dbt's version."""
+    files = [Path(__file__), access.FILE, *(PROJECT / name for name in SOURCES)]
     files += [file for folder in files if folder.is_dir() for file in sorted(folder.rglob("*"))]
     digest = sha256(version("dbt-core").encode())
     for file in files:

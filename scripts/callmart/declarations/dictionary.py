@@ -12,7 +12,7 @@ from callmart.base.settings import PROJECT, settings
 from callmart.declarations import dbt_project
 from callmart.declarations.captions import Captions, captions
 from callmart.declarations.dbt_project import Column, Mart
-from callmart.declarations.metrics import VIEWS, Metric, as_sql, metrics
+from callmart.declarations.metrics import Metric, as_sql, metrics, view_of
 
 FILE = PROJECT / "docs" / "metrics.md"
 COMMAND = ".venv/bin/python -m callmart.declarations.dictionary"
@@ -67,16 +67,17 @@ def _unit(mart: Mart, column: Column) -> str:
     return "key" if is_key else UNITS[column.data_type]
 
 
-def of_ratios(metrics: Iterable[Metric]) -> str:
+def of_ratios(metrics: Iterable[Metric], marts: Iterable[Mart]) -> str:
     """The ratios in Markdown: formula, parts, source, caveats, variants, and the SQL for any days and queues."""
-    return "\n".join(line for metric in metrics for line in _ratio(metric))
+    views = {mart.name: view_of(mart) for mart in marts}
+    return "\n".join(line for metric in metrics for line in _ratio(metric, views[metric.mart]))
 
 
-def _ratio(metric: Metric) -> Iterator[str]:
+def _ratio(metric: Metric, view: str) -> Iterator[str]:
     unit = {"share": "a share", "seconds": "in seconds", "agents": "agents at once"}[metric.unit]
     yield f"### {metric.caption.en} ({metric.caption.nl}): `{metric.name}`"
     yield f"\n{metric.description.en} ({unit}).\n"
-    yield f"- formula: `{metric}`, of `mart.{metric.mart}`; shown in `mart.{VIEWS[metric.mart].name}`"
+    yield f"- formula: `{metric}`, of `mart.{metric.mart}`; shown in `mart.{view}`"
     yield f"- source: {metric.source}"
     yield f"- mind: {metric.caveats.strip()}"
     if metric.variants:
@@ -87,7 +88,8 @@ def _ratio(metric: Metric) -> Iterator[str]:
 
 def write(file: Path, marts: Iterable[Mart], metrics: Iterable[Metric]) -> None:
     """Write the marts and the ratios into the file, each between its two markers. UserError if a marker is missing."""
-    declared.fill(file, COMMAND, {"marts": of_marts(marts), "ratios": of_ratios(metrics)})
+    marts = list(marts)
+    declared.fill(file, COMMAND, {"marts": of_marts(marts), "ratios": of_ratios(metrics, marts)})
 
 
 if __name__ == "__main__":

@@ -4,55 +4,43 @@ A report declares the contract that includes it, its sheets and the marts they s
 """
 
 import re
-from collections.abc import Iterable, Mapping
-from difflib import get_close_matches
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, model_validator
 
 from callmart.base import declared
 from callmart.base.declared import EarlierNames, Name, Text, Texts
 from callmart.base.errors import UserError
+from callmart.base.matrix import OPTIONS, GroupName, Matrix, Option, matrix
+from callmart.base.nearest import instead, nearest
 from callmart.base.settings import PROJECT
 from callmart.base.strict import Strict
-from callmart.declarations import captions
+from callmart.declarations import captions, model_files
 from callmart.declarations.dbt_project import NAMES_OF_AGENTS, Mart
-from callmart.declarations.matrix import OPTIONS, Group, Option, matrix
 from callmart.declarations.metrics import Metric
 
 FILE = PROJECT / "models" / "reports.yml"
 
-Weekday = Literal["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"]
-Dimension = Literal[
-    "day", "quarter_hour", "queue", "agent", "status", "line", "outcome", "open", "weeks", "months"
-]
+Words = Mapping[str, Mapping[str, Texts]]  # of columns: each value with its caption
 
-# The column of each dimension.
-COLUMN: Mapping[Dimension, str] = {
+Weekday = Literal["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"]
+
+# A dimension is a column of the mart by which rows are counted, under its own name. These are called otherwise.
+COLUMN: Mapping[str, str] = {
     "day": "call_date",
     "quarter_hour": "interval_local",
-    "queue": "queue",
     "agent": "agent_key",
-    "status": "status",
-    "line": "line",
-    "outcome": "outcome",
-    "open": "open",
     "weeks": "call_date",
     "months": "call_date",
 }
-
-# The dimension by which people filter the reports of a group.
-FILTERED: Mapping[Group, Dimension] = {
-    "queue": "queue",
-    "contact": "queue",
-    "agent": "agent",
-    "line": "line",
-}
+Dimension = Name
 
 # The dimensions that go back further than the week before.
-TRENDS: tuple[Dimension, ...] = ("weeks", "months")
+TRENDS: tuple[str, ...] = ("weeks", "months")
 MOST_TOGETHER = 3  # lines in one chart
 
 # What each kind of sheet must declare beside its measures: the dimension of its axis (`over`), or of its rows (`by`).
@@ -67,8 +55,26 @@ NEEDS: Mapping[str, tuple[str, ...]] = {
 }
 
 
+AGENT = COLUMN["agent"]
+
+
+def column_of(dimension: Dimension) -> str:
+    """The column of a dimension."""
+    return COLUMN.get(dimension, dimension)
+
+
+def dimensions(mart: Mart) -> list[Dimension]:
+    """The dimensions that a mart has: days, quarter-hours, agents, and its columns of words or of yes and no."""
+    own = [
+        column.name
+        for column in mart.declared
+        if column.data_type in ("text", "boolean") and column.name not in mart.unreadable
+    ]
+    return [*(name for name, column in COLUMN.items() if column in mart.columns), *own]
+
+
 def _mart(written: str) -> str:
-    found = re.fullmatch(r"ref\('([a-z_]+)'\)", written)
+    found = re.fullmatch(r"ref\(['\"]([a-z_][a-z_0-9]*)['\"]\)", written)
     if found is None:
         raise ValueError("not a mart; write it as ref('queue_interval')")
     return found[1]
@@ -114,7 +120,9 @@ class Sheet(Strict):
         for needed in NEEDS[self.kind]:
             if not getattr(self, needed):
                 choice = (
-                    "names of columns of the mart" if needed == "columns" else f"one of {', '.join(COLUMN)}"
+                    "names of columns of the mart"
+                    if needed == "columns"
+                    else f"one of {', '.join(COLUMN)}, or a column of the mart"
                 )
                 raise ValueError(f"a {self.kind} needs `{needed}`: {choice}")
         for option, kind in (("columns", "list"), ("only", "list"), ("then_by", "table")):
@@ -126,6 +134,8 @@ class Sheet(Strict):
                 if self.measures
                 else f"a {self.kind} needs `measures`: columns that can be summed, or ratios"
             )
+        if self.without is not None and self.by is None:
+            raise ValueError("`without` leaves out a value of `by`; add it")
         if (self.is_trend and self.kind != "line") or {self.by, self.then_by} & {*TRENDS}:
             raise ValueError("only a line goes over weeks or months; choose another dimension")
         if len(self.measures) > 1 and (self.kind == "heat_map" or (self.kind == "stacked_bar" and self.by)):
@@ -134,16 +144,6 @@ class Sheet(Strict):
             raise ValueError(
                 f"at most {MOST_TOGETHER} lines over day or quarter_hour can be together; remove `together`"
             )
-        words = captions.file().values.get(self.by or "", {})
-        if self.without is not None and self.without not in words:
-            raise ValueError(
-                f"{self.without} is not a value of `by`; name one of {', '.join(words) or 'none'}"
-            )
-        for column, word in self.only.items():
-            if word not in (words := captions.file().values.get(column, {})):
-                raise ValueError(
-                    f"{word} is not a word of {column}; name one of {', '.join(words) or 'a column that has words'}"
-                )
         return self
 
     @property
@@ -168,7 +168,7 @@ class Sheet(Strict):
     @property
     def axes(self) -> list[str]:
         """The columns of its dimensions; of a list, all that it shows."""
-        return [*(COLUMN[dimension] for dimension in self.dimensions), *self.columns, *self.only]
+        return [*map(column_of, self.dimensions), *self.columns, *self.only]
 
 
 class Report(Strict):
@@ -185,7 +185,7 @@ class Report(Strict):
     owner: dict[str, str]
     marts: Annotated[list[Annotated[str, AfterValidator(_mart)]], Field(alias="depends_on")]
     option: Option
-    group: Group
+    group: GroupName
     only_with_data: bool = False
     rows_in: Name | None = None
     schedule: Schedule
@@ -195,6 +195,12 @@ class Report(Strict):
     mail: Mail
     sheets: Annotated[list[Sheet], Field(min_length=1)]
 
+    # dbt's own
+    url: Any = None
+    maturity: Any = None
+    tags: Any = None
+    _file: Path = PrivateAttr(FILE)  # that declares it
+
     @model_validator(mode="before")
     @classmethod
     def _with_its_meta(cls, exposure: Any) -> Any:
@@ -202,31 +208,15 @@ class Report(Strict):
         if not isinstance(exposure, dict):
             return exposure
         match exposure.get("config"):
-            case {"meta": dict(meta), **others} if not others and not set(meta) & set(exposure):
+            case {"meta": dict(meta), **others} if not set(others) - {"tags"} and not set(meta) & set(
+                exposure
+            ):
                 return {key: value for key, value in exposure.items() if key != "config"} | meta
             case _:
                 raise ValueError(
-                    "config.meta must have the report's own keys; docs/report_types.md shows them"
+                    "config.meta must have the report's own keys, and config nothing else but tags; "
+                    "docs/report_types.md shows them"
                 )
-
-    @model_validator(mode="after")
-    def _is_whole(self) -> "Report":
-        if self.group not in matrix().opened(self.option, matrix().ordered):
-            raise ValueError(f"a {self.option} contract does not open the group {self.group}; choose another")
-        names = [sheet.name for sheet in self.sheets]
-        if twice := {name for name in names if names.count(name) > 1}:
-            raise ValueError(f"sheet {min(twice)} is there twice; keep one of the two")
-        shown = {sheet.mart for sheet in self.sheets}
-        if any(COLUMN["agent"] in sheet.axes for sheet in self.sheets):
-            shown.add(NAMES_OF_AGENTS)
-        if difference := shown ^ set(self.marts):
-            mart = min(difference)
-            raise ValueError(
-                f"its sheets show {mart}; add it to depends_on"
-                if mart in shown
-                else f"no sheet shows {mart}; remove it from depends_on"
-            )
-        return self
 
     @property
     def names(self) -> list[str]:
@@ -241,7 +231,7 @@ class Report(Strict):
     @property
     def filtered(self) -> Dimension:
         """The dimension by which people filter it."""
-        return FILTERED[self.group]
+        return matrix().groups[self.group].filtered
 
     @property
     def main_mart(self) -> str:
@@ -250,12 +240,12 @@ class Report(Strict):
 
     def filters_hours(self, marts: Mapping[str, Mart]) -> bool:
         """Whether people can filter it by opening hours: whether its main mart tells them apart."""
-        return COLUMN["open"] in marts[self.main_mart].columns
+        return "open" in marts[self.main_mart].columns
 
     @property
     def shows_contacts(self) -> bool:
         """Whether it has a row per contact, which a customer may keep for a shorter time than all else."""
-        return self.group == "contact"
+        return matrix().is_ordered(self.group)
 
     def is_opened_by(self, option: str, orders: Iterable[str]) -> bool:
         """Whether a contract with this option and these orders includes the report: its own option, or a larger one."""
@@ -264,30 +254,66 @@ class Report(Strict):
         return any(option == each and self.group in matrix().opened(each, known) for each in including)
 
 
-class _File(Strict):
-    version: Literal[2]
+class File(BaseModel):
+    """The exposures of a file of models; the rest of it is others' matter."""
+
+    model_config = ConfigDict(extra="ignore", strict=True)
+
+    version: Literal[2] = 2
     exposures: list[Report]
 
-    @model_validator(mode="after")
-    def _names_once(self) -> "_File":
-        names = [name for report in self.exposures for name in report.names]
-        known = {report.name for report in self.exposures}
-        if lost := {report.rows_in for report in self.exposures if report.rows_in} - known:
-            raise ValueError(f"there is no report {min(lost)}; correct `rows_in`")
-        if twice := {name for name in names if names.count(name) > 1}:
-            raise ValueError(f"{min(twice)} is there twice; keep one of the two")
-        return self
+
+def files() -> list[Path]:
+    """The files that declare reports, in the order of their names; at least the one that always does."""
+    found = [file for file in model_files.files() if b"exposures" in file.read_bytes()]
+    return found or [FILE]
 
 
 def read(file: Path) -> list[Report]:
     """Return the reports that a file declares, in its order. Raises UserError if it is wrong."""
-    return declared.read(file, _File).exposures
+    return found_in(file, declared.read(file, File))
+
+
+def found_in(file: Path, content: File) -> list[Report]:
+    """The reports of a file that was read."""
+    for report in content.exposures:
+        report._file = file
+    return content.exposures
 
 
 @cache
 def reports() -> dict[str, Report]:
-    """The reports of this installation, by name. `check` compares them with the marts."""
-    return {report.name: report for report in read(FILE)}
+    """The reports of this installation, by name. `check` compares them with the marts. Raises UserError if two have the
+    same name, or one leads to a report that does not exist.
+    """
+    found = [report for file in files() for report in read(file)]
+    for mistake in misnamed(found):
+        raise mistake
+    return {report.name: report for report in found}
+
+
+def misnamed(reports: Sequence[Report], unread: Iterable[str] = ()) -> Iterator[UserError]:
+    """What is wrong in the names of reports, and in those of the reports to which they lead. Other reports, which are
+    wrong by themselves, have the `unread` names.
+    """
+    known = [*(report.name for report in reports), *unread]
+    names = Counter(name for report in reports for name in report.names)
+    titles = Counter(
+        title for report in reports for title in {("nl", report.title.nl), ("en", report.title.en)}
+    )
+    for report in reports:
+        if twice := [name for name in report.names if names[name] > 1]:
+            yield declared.wrong(report._file, report.name, f"{twice[0]} is there twice; keep one of the two")
+        if any(titles[language, getattr(report.title, language)] > 1 for language in ("nl", "en")):
+            yield declared.wrong(
+                report._file,
+                report.name,
+                "another report has its title, and so its name on Tableau; choose another",
+            )
+        if report.rows_in and report.rows_in not in known:
+            yield declared.wrong(
+                report._file, report.name, f"there is no report for rows_in; {instead(report.rows_in, known)}"
+            )
 
 
 def current_name(name: str) -> str:
@@ -300,50 +326,103 @@ def named(name: str) -> Report:
     known = reports()
     if report := known.get(current_name(name)):
         return report
-    alike = get_close_matches(name, known, 1)
+    alike = nearest(name, known)
     raise UserError(
         f"there is no report {name}: name "
-        + (f"{alike[0]}, if that is what you mean" if alike else f"one of {', '.join(known)}")
+        + (f"{alike}, if that is what you mean" if alike else f"one of {', '.join(known)}")
     )
 
 
-def nearest(name: str, known: Iterable[str]) -> list[str]:
-    """The names that are most like this one, at least one of them."""
-    return get_close_matches(name, list(known), 3, cutoff=0)
+@cache
+def places() -> list[Dimension]:
+    """The dimensions of all reports, weeks and months apart: days and quarter-hours, then the others as declared."""
+    every = [name for report in reports().values() for sheet in report.sheets for name in sheet.dimensions]
+    return [name for name in dict.fromkeys(["day", "quarter_hour", *every]) if name not in TRENDS]
 
 
 def check(reports: Iterable[Report], marts: Iterable[Mart], metrics: Mapping[str, Metric]) -> None:
     """Raise UserError if a report shows a mart, a column or a ratio that does not exist, or a mart of another group."""
+    for mistake in mistakes(reports, marts, metrics.values(), captions.file().values, matrix()):
+        raise mistake
+
+
+def mistakes(
+    reports: Iterable[Report],
+    marts: Iterable[Mart],
+    metrics: Iterable[Metric],
+    words: Words,
+    matrix: Matrix,
+    unread: Collection[str] = (),
+) -> Iterator[UserError]:
+    """What is wrong in reports beside the marts, the ratios, the words of columns and the contracts. Nothing is said
+    about `unread` marts and ratios, whose own declarations are wrong.
+    """
     by_name = {mart.name: mart for mart in marts}
+    measures = {mart.name: [*mart.shown] for mart in by_name.values()}
+    for metric in metrics:
+        measures.get(metric.mart, []).append(metric.name)
     for report in reports:
-        for name in report.marts:
-            if name not in by_name:
-                raise declared.wrong(FILE, report.name, f"there is no mart {name}; name one that exists")
-            if by_name[name].group != report.group:
-                raise declared.wrong(
-                    FILE,
-                    report.name,
-                    f"{name} is in the group {by_name[name].group}; a report shows marts of its own group",
-                )
+        for sentence in _of_report(report, by_name, matrix, unread):
+            yield declared.wrong(report._file, report.name, sentence)
         for sheet in report.sheets:
-            mart = by_name[sheet.mart]
-            place = f"{report.name}.{sheet.name}"
-            for column in sheet.axes:
-                if column not in mart.columns:
-                    what = "column" if column in sheet.columns else "dimension"
-                    raise declared.wrong(FILE, place, f"{mart.name} has no {column}; choose another {what}")
-            if unreadable := set(sheet.columns) & set(mart.unreadable):
-                raise declared.wrong(
-                    FILE,
-                    place,
-                    f"nobody can read {min(unreadable)}, a key or a time in UTC; choose another column",
-                )
-            for measure in sheet.measures:
-                there = [*mart.shown, *(name for name, one in metrics.items() if one.mart == mart.name)]
-                if measure not in there:
-                    raise declared.wrong(
-                        FILE,
-                        place,
-                        f"{measure} is neither a column of {mart.name} of which reports show the sum or the largest, "
-                        f"nor a ratio of it; choose one that is, such as {', '.join(nearest(measure, there))}",
-                    )
+            if mart := by_name.get(sheet.mart):
+                for sentence in _of_sheet(sheet, mart, measures[mart.name], words, unread):
+                    yield declared.wrong(report._file, f"{report.name}.{sheet.name}", sentence)
+
+
+def _of_report(
+    report: Report, marts: Mapping[str, Mart], matrix: Matrix, unread: Collection[str]
+) -> Iterator[str]:
+    """What is wrong in a report as a whole."""
+    names = [sheet.name for sheet in report.sheets]
+    if twice := {name for name in names if names.count(name) > 1}:
+        yield f"sheet {min(twice)} is there twice; keep one of the two"
+    shown = {sheet.mart: None for sheet in report.sheets}
+    if any(AGENT in sheet.axes for sheet in report.sheets):
+        shown[NAMES_OF_AGENTS] = None
+    unknown = [
+        name for name in {**dict.fromkeys(report.marts), **shown} if name not in marts and name not in unread
+    ]
+    yield from (f"there is no mart {name}; {instead(name, marts)}" for name in unknown)
+    if not unknown:
+        yield from (
+            f"its sheets show {name}; add it to depends_on" for name in shown if name not in report.marts
+        )
+        yield from (
+            f"no sheet shows {name}; remove it from depends_on" for name in report.marts if name not in shown
+        )
+    if report.group not in matrix.groups:
+        yield f"there is no group {report.group} that reports show; {instead(report.group, matrix.groups)}"
+        return
+    if report.group not in matrix.opened(report.option, matrix.ordered):
+        yield f"a {report.option} contract does not open the group {report.group}; choose another"
+    for name in shown:
+        if name in marts and marts[name].group != report.group:
+            yield f"{name} is in the group {marts[name].group}; a report shows marts of its own group"
+
+
+def _of_sheet(
+    sheet: Sheet, mart: Mart, measures: Collection[str], words: Words, unread: Collection[str]
+) -> Iterator[str]:
+    """What is wrong in a sheet beside its mart."""
+    if mart.day != COLUMN["day"]:
+        yield f"reports show days, and {mart.name} has no {COLUMN['day']} as its day; choose another mart"
+    there = dimensions(mart)
+    for dimension in dict.fromkeys(sheet.dimensions):
+        if dimension not in there:
+            yield f"{mart.name} has no {dimension} to show it by; {instead(dimension, there)}"
+    for column in dict.fromkeys([*sheet.columns, *sheet.only]):
+        if column not in mart.columns:
+            yield f"{mart.name} has no {column}; {instead(column, mart.columns)}"
+        elif column in mart.unreadable:
+            yield f"nobody can read {column}, a key or a time in UTC; choose another column"
+    for measure in sheet.measures:
+        if measure not in measures and measure not in unread:
+            yield (
+                f"{measure} is neither a column of {mart.name} of which reports show the sum or the largest, "
+                f"nor a ratio of it; {instead(measure, measures)}"
+            )
+    chosen = sheet.only | ({sheet.by: sheet.without} if sheet.by and sheet.without else {})
+    for column, word in chosen.items():
+        if word not in words.get(column, {}):
+            yield f"{word} is not a word of {column}; {instead(word, words.get(column, {}))}"

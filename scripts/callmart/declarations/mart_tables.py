@@ -24,12 +24,13 @@ def marts(connection: psycopg.Connection) -> list[Mart]:
         # Not validated: a table need not meet the rules for declarations.
         Mart.model_construct(
             name=name,
-            group=group or "",  # type: ignore[arg-type]
+            group=group or "",
             key=tuple(key),
             day=day,
             declared=tuple(Column(name=column, data_type=data_type) for column, data_type in columns),
+            ratios=ratios,
         )
-        for name, group, key, day, columns in connection.execute(SQL["marts"], {"schema": SCHEMA})
+        for name, group, key, day, columns, ratios in connection.execute(SQL["marts"], {"schema": SCHEMA})
     ]
 
 

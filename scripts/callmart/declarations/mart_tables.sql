@@ -1,6 +1,6 @@
 -- name: marts
--- The marts' tables: name, group of the policy, key, day, and columns with their types. Before migration 5 they were in
--- `mart`, with the views.
+-- The marts' tables: name, group of the policy, key, day, columns with their types, and the view with its ratios.
+-- Before migration 5 they were in `mart`, with the views.
 with key_column as (
     select
         indrelid as relation,
@@ -39,6 +39,13 @@ select
         select array[attname::text, format_type(atttypid, atttypmod)] from pg_attribute
         where attrelid = c.oid and attnum > 0 and not attisdropped
         order by attnum
+    ),
+    (
+        select min(v.relname::text)
+        from pg_depend
+        inner join pg_rewrite on classid = 'pg_rewrite'::regclass and objid = pg_rewrite.oid
+        inner join pg_class as v on ev_class = v.oid
+        where refobjid = c.oid and v.relnamespace = 'mart'::regnamespace and v.relname <> c.relname
     )
 from pg_class as c
 where

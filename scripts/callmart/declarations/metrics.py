@@ -1,36 +1,42 @@
 """Reads the ratios of metrics.yml, and writes each as SQL and as a formula of Tableau."""
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Literal
 
 import psycopg
+from psycopg import sql
 from pydantic import BeforeValidator, Field, model_validator
 
 from callmart.base import declared
 from callmart.base.declared import Name, Text, Texts
+from callmart.base.errors import UserError
+from callmart.base.matrix import USAGE
+from callmart.base.nearest import instead
 from callmart.base.settings import PROJECT
 from callmart.base.strict import Strict
+from callmart.declarations import mart_tables
 from callmart.declarations.dbt_project import Mart
 
 FILE = PROJECT / "metrics.yml"
 
 
-@dataclass(frozen=True)
-class View:
-    """The SQL view that shows the ratios of a mart. It has one row per combination of the columns in `per`."""
-
-    name: str
-    per: tuple[str, ...]
+def view_of(mart: Mart) -> str:
+    """The view in `mart` that shows a mart's ratios."""
+    return mart.ratios or f"{mart.name}_ratios"
 
 
-VIEWS = {
-    "queue_interval": View("queue_ratios", ("customer_id", "call_date", "queue")),
-    "agent_day": View("agent_ratios", ("customer_id", "call_date", "agent_key")),
-}
+def has_ratios(mart: Mart) -> bool:
+    """Whether metrics.yml declares a ratio of the mart."""
+    return any(metric.mart == mart.name for metric in metrics().values())
+
+
+def grain_of(mart: Mart) -> list[str]:
+    """The columns of which the view has a row per combination: those of the mart's key, moments apart."""
+    return [column for column in mart.key if not mart.types[column].startswith("timestamp")]
 
 
 # -- sums --------------------------------------------------------------------------------------------------------
@@ -166,18 +172,12 @@ class Metric(Ratio):
             raise ValueError("only a share that has `better` has `missed`; remove it")
         return self
 
-    @model_validator(mode="after")
-    def _has_a_view(self) -> "Metric":
-        if self.mart not in VIEWS:
-            raise ValueError(f"no view shows ratios of {self.mart}; name {' or '.join(VIEWS)}")
-        return self
 
-
-class _File(Strict):
+class File(Strict):
     metrics: Annotated[list[Metric], Field(min_length=1)]
 
     @model_validator(mode="after")
-    def _names_once(self) -> "_File":
+    def _names_once(self) -> "File":
         names = [metric.name for metric in self.metrics]
         if twice := {name for name in names if names.count(name) > 1}:
             raise ValueError(f"{min(twice)} is there twice; keep one of the two")
@@ -186,7 +186,7 @@ class _File(Strict):
 
 def read(file: Path) -> list[Metric]:
     """Return the metrics that a file declares, in its order. Raises UserError if it is wrong."""
-    return declared.read(file, _File).metrics
+    return declared.read(file, File).metrics
 
 
 @cache
@@ -197,26 +197,37 @@ def metrics() -> dict[str, Metric]:
 
 def check(metrics: Iterable[Metric], marts: Iterable[Mart]) -> None:
     """Raise UserError if a metric uses a column that its mart lacks or that can't be summed, or has a column's name."""
+    for mistake in mistakes(metrics, marts):
+        raise mistake
+
+
+def mistakes(
+    metrics: Iterable[Metric], marts: Iterable[Mart], unread: Collection[str] = ()
+) -> Iterator[UserError]:
+    """What is wrong in metrics beside the marts, except about `unread` marts, whose own declarations are wrong."""
     by_name = {mart.name: mart for mart in marts}
     for metric in metrics:
-        mart = by_name.get(metric.mart)
-        if mart is None:
-            raise declared.wrong(FILE, metric.name, f"there is no mart {metric.mart}; name one that exists")
-        if metric.name in mart.columns:
-            raise declared.wrong(FILE, metric.name, f"{mart.name} has a column of that name; choose another")
-        if metric.is_at_once and "interval_local" not in mart.columns:
-            raise declared.wrong(
-                FILE, metric.name, f"{mart.name} has no quarter-hours; divide by another sum"
+        if mart := by_name.get(metric.mart):
+            yield from (declared.wrong(FILE, metric.name, sentence) for sentence in _misfits(metric, mart))
+        elif metric.mart not in unread:
+            yield declared.wrong(
+                FILE, metric.name, f"there is no mart {metric.mart}; {instead(metric.mart, by_name)}"
             )
-        for ratio in (metric, *metric.variants):
-            for term in ratio.terms:
-                if term.column not in mart.additive:
-                    what = "can't be summed" if term.column in mart.columns else "does not exist"
-                    raise declared.wrong(
-                        FILE,
-                        metric.name,
-                        f"{mart.name}.{term.column} {what}; use a column that can be summed",
-                    )
+
+
+def _misfits(metric: Metric, mart: Mart) -> Iterator[str]:
+    """What is wrong in a metric beside its mart."""
+    if mart.group == USAGE:
+        yield f"{mart.name} is a statistic, which has no ratios; name a mart of customers"
+    if metric.name in mart.columns:
+        yield f"{mart.name} has a column of that name; choose another"
+    if metric.is_at_once and "interval_local" not in mart.columns:
+        yield f"{mart.name} has no quarter-hours; divide by another sum"
+    terms = dict.fromkeys(term.column for ratio in (metric, *metric.variants) for term in ratio.terms)
+    for column in terms:
+        if column not in mart.additive:
+            what = "can't be summed" if column in mart.columns else "does not exist"
+            yield f"{mart.name}.{column} {what}; {instead(column, mart.additive)}"
 
 
 # -- as SQL ------------------------------------------------------------------------------------------------------
@@ -256,33 +267,41 @@ def as_tableau(ratio: Ratio, field: Callable[[str], str] = "[{}]".format, only: 
     return f"{total(ratio.over)} / {total(ratio.per)}"
 
 
-def as_view(mart: str, metrics: Iterable[Metric]) -> str:
-    """The query of the view that shows a mart's ratios."""
-    per = ", ".join(VIEWS[mart].per[1:])
-    ratios = ",\n    ".join(f"{as_sql(metric)} as {metric.name}" for metric in metrics if metric.mart == mart)
+def as_view(mart: Mart, metrics: Iterable[Metric]) -> str:
+    """The query of the view that shows these ratios of a mart."""
+    per = ", ".join(grain_of(mart)[1:])
+    ratios = ",\n    ".join(f"{as_sql(metric)} as {metric.name}" for metric in metrics)
+    grain = f"    {per},\n" if per else ""
     return (
-        f"select\n    access.current_customer() as customer_id,\n    {per},\n    {ratios}"
-        f"\nfrom store.{mart}\ngroup by {per}"
+        f"select\n    access.current_customer() as customer_id,\n{grain}    {ratios}"
+        f"\nfrom store.{mart.name}" + (f"\ngroup by {per}" if per else "")
     )
 
 
 def show(connection: psycopg.Connection, marts: Iterable[Mart]) -> None:
     """Make or renew the views of ratios, each readable by its mart's group, in the caller's transaction. A mart without
-    a table gets no view, and a ratio of a column that the next build adds is shown from then on. Raises UserError if
-    metrics.yml does not fit the marts.
+    a table, or without ratios, has no view, and a ratio of a column that the next build adds is shown from then on.
+    Raises UserError if metrics.yml does not fit the marts.
     """
     marts = list(marts)
     check(metrics().values(), marts)
     for mart in marts:
-        if mart.name in VIEWS:
-            standing = connection.execute(
-                "select attname from pg_attribute where attrelid = to_regclass(%s) and attnum > 0",
-                [f"store.{mart.name}"],
+        standing = connection.execute(
+            "select attname from pg_attribute where attrelid = to_regclass(%s) and attnum > 0",
+            [f"{mart_tables.SCHEMA}.{mart.name}"],
+        )
+        columns = {name for (name,) in standing}
+        if not columns:
+            continue
+        known = [
+            one for one in metrics().values() if one.mart == mart.name and columns.issuperset(one.columns)
+        ]
+        if known:
+            connection.execute(
+                "select access.show(%s, %s, %s)", [view_of(mart), mart.group, as_view(mart, known)]
             )
-            columns = {name for (name,) in standing}
-            known = [one for one in metrics().values() if columns.issuperset(one.columns)]
-            if columns:
-                connection.execute(
-                    "select access.show(%s, %s, %s)",
-                    [VIEWS[mart.name].name, mart.group, as_view(mart.name, known)],
-                )
+        kept = {f"{mart_tables.SHOWN}.{name}" for name in (mart.name, *([view_of(mart)] if known else []))}
+        for view, is_callmarts in mart_tables.views(connection, mart.name):
+            if is_callmarts and view not in kept:  # of ratios that are gone, or that have another view now
+                connection.execute(sql.SQL("drop view {}").format(sql.Identifier(*view.split("."))))
+                connection.execute("delete from access.definition where object = %s", [view])

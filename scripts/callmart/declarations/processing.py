@@ -185,4 +185,5 @@ def said_in(persons_sql: Path) -> dict[str, dict[str, tuple[Whom, ...]]]:
 
 
 def _lines(text: str) -> Iterator[tuple[str, str, str]]:
-    yield from re.findall(r"\('([\w.\"]+)', '([\w, ]+)', '([\w, ]+)'\)", text)
+    """Table, persons and columns. That a column is in clear, or keyed, may stand behind the persons."""
+    yield from re.findall(r"\('([\w.\"]+)', '([\w, ]+)(?:\. [\w ]+)?', '([\w, ]+)'\)", text)

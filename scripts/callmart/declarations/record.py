@@ -9,13 +9,13 @@ from pathlib import Path
 
 from callmart.base import declared
 from callmart.base.errors import saying_mistakes
+from callmart.base.matrix import Matrix, matrix, split
 from callmart.base.pointing import Whom
 from callmart.base.settings import PROJECT, settings
 from callmart.declarations import dbt_project, pointing, processing
 from callmart.declarations.captions import captions
 from callmart.declarations.dbt_project import Mart
 from callmart.declarations.mart_tables import SCHEMA
-from callmart.declarations.matrix import Matrix, matrix, split
 from callmart.declarations.processing import Holding
 
 RECORD = PROJECT / "docs" / "processing.md"

@@ -9,9 +9,9 @@ import psycopg
 
 from callmart.base import sql_file
 from callmart.base.errors import UserError
+from callmart.base.nearest import instead
 from callmart.base.settings import Settings
 from callmart.declarations import dbt_project, metrics
-from callmart.declarations.exposures import nearest
 from callmart.declarations.metrics import Ratio, Sum
 from callmart.reports import reading
 
@@ -73,8 +73,8 @@ def measure(settings: Settings, name: str, variant: str | None) -> Measure:
             f" {', '.join(ratios)}"
         )
     if name not in ratios:
-        near = ", ".join(nearest(name, [*ratios, *mart.additive]))
-        raise UserError(f"there is no metric {name}: the nearest are {near}, and docs/metrics.md lists all")
+        there = instead(name, [*ratios, *mart.additive])
+        raise UserError(f"there is no metric {name}: {there}; docs/metrics.md lists all")
     ratio, called = (ratios[name], None) if variant is None else _variant(ratios[name], variant)
     return Measure(name, called, {"over": ratio.over, "per": ratio.per}, ratio)
 
@@ -114,9 +114,8 @@ def ask(
     queues: dict[str, str | None] = dict(connection.execute(SQL["queues"], span).fetchall())
     chosen = [name for name, label in queues.items() if queue is None or queue in (name, label)]
     if queue is not None and not chosen:
-        near = ", ".join(nearest(queue, queues)) or "none"
         raise UserError(
-            f"customer {customer_id} has no queue {queue} on these days: the nearest of its queues are {near}"
+            f"customer {customer_id} has no queue {queue} on these days: {instead(queue, queues)}"
         )
     ((time_zone,),) = connection.execute(SQL["time_zone"], span).fetchall()
     labels = {name: label for name, label in queues.items() if label}

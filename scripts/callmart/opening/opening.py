@@ -41,6 +41,8 @@ def open_build(connection: psycopg.Connection, settings: Settings) -> Opened:
     """
     problems = tuple(follow_rights(connection, settings))
     marts = dbt_project.marts(settings)
+    with sessions.making_way(connection):
+        show(connection, marts)  # also if there is nothing to open: a ratio may have changed
     row = connection.execute(
         "select build_id, tables, validated_at is not null from ops.build where opened_at is null"
         " and build_id = (select max(build_id) from ops.build)"
@@ -56,7 +58,6 @@ def open_build(connection: psycopg.Connection, settings: Settings) -> Opened:
 
     with sessions.making_way(connection):
         months.ensure_window(connection, marts)
-        show(connection, marts)
         opened = _open(connection, build_id, marts)
         connection.commit()
     return replace(opened, problems=problems)

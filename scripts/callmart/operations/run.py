@@ -24,7 +24,7 @@ from callmart.base.settings import Folder, Settings
 from callmart.build import months, window
 from callmart.database import clock, ledger
 from callmart.database.lock import connector
-from callmart.declarations import dbt_project, mart_tables
+from callmart.declarations import checking, dbt_project, mart_tables
 from callmart.extract import extract
 from callmart.land import arriving, landing, taking_away
 from callmart.land.gate import Defaults
@@ -155,6 +155,8 @@ def _stages(
 ) -> None:
     """Do the stages in order. A stage that breaks off is noted as a problem."""
     arguments = (connection, settings, ran, on_step, record)
+    # The build refuses what this says. All that needs no build goes on: what a contract ends is removed in any case.
+    _attempt("check", _check, "the check of what is declared broke off", AGAIN, *arguments)
     _attempt("remove", remove_closed, "the removal of what no contract keeps broke off", AGAIN, *arguments)
     follow_calendar(*arguments)
     _attempt("land", land_folders, "the landing broke off", AGAIN, *arguments)
@@ -225,6 +227,10 @@ def _interrupted(error: BaseException | None) -> bool:
 def _sentence(error: Exception, broke_off: str, remedy: str) -> str:
     """The problem to note for an error. Only the message of a UserError is safe to show."""
     return str(error) if isinstance(error, UserError) else f"{broke_off} ({kind(error)}): {remedy}"
+
+
+def _check(connection: psycopg.Connection, settings: Settings, ran: Ran, on_step: OnStep) -> None:
+    checking.require(settings)
 
 
 def remove_closed(connection: psycopg.Connection, settings: Settings, ran: Ran, on_step: OnStep) -> None:

@@ -26,7 +26,6 @@ from callmart.database import clock, ledger
 from callmart.declarations import dbt_project, exposures, metrics
 from callmart.declarations.captions import Locale
 from callmart.declarations.exposures import Schedule
-from callmart.declarations.matrix import Group
 from callmart.extract import extract
 from callmart.publish import Books, DataSource, Mail, Outcome, Plan, Publication, Step, Workbook, installation
 from callmart.reports.language import Language
@@ -63,7 +62,7 @@ class _Recipient(NamedTuple):
 
 class _Extract(NamedTuple):
     customer_id: int
-    mart_group: Group
+    mart_group: str
     content_hash: str
     row_count: int
 

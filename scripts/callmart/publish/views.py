@@ -104,6 +104,7 @@ def _only(
     by: dict[Dimension, Field] = {report.filtered: source.filtered}
     others: tuple[Dimension, ...] = ("day", "open")
     for dimension in others:
-        if exposures.COLUMN[dimension] in declared.marts[report.main_mart].columns:
-            by[dimension] = source.fields[source.name(report.main_mart, exposures.COLUMN[dimension])]
+        column = exposures.column_of(dimension)
+        if column in declared.marts[report.main_mart].columns:
+            by[dimension] = source.fields[source.name(report.main_mart, column)]
     return {dimension: filters[field.caption] for dimension, field in by.items() if field.caption in filters}

@@ -11,12 +11,12 @@ from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap
 from ruamel.yaml.constructor import RoundTripConstructor
 
-from callmart.base import yaml_file
+from callmart.base import matrix, yaml_file
 from callmart.base.errors import UserError
 from callmart.base.settings import TimeZone
 from callmart.base.spelling import plain
 from callmart.base.strict import Strict, first_mistake, line_of
-from callmart.declarations import exposures, matrix
+from callmart.declarations import exposures
 from callmart.registry import hours
 
 Option = Literal["none", "standard", "detailed"]

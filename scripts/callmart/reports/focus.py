@@ -1,10 +1,9 @@
 """Where to look first: the hours in which most contacts kept the report's first share from being perfect."""
 
-from callmart.declarations import exposures
-from callmart.declarations.exposures import Report
+from callmart.declarations.exposures import Report, column_of
 from callmart.declarations.metrics import Metric, total_sql
 from callmart.reports.measures import Measure
-from callmart.reports.scene import EXPRESSIONS, Grain, Scene
+from callmart.reports.scene import Grain, Scene, expression
 
 SHOWN = 3
 FEWEST = 2  # a single contact is no pattern
@@ -24,10 +23,10 @@ def find(scene: Scene, report: Report) -> list[str]:
     if metric is None or metric.missed is None or "interval_local" not in scene.marts[metric.mart].columns:
         return []
     grains: list[Grain] = ["day", "hour"]
-    if (group := scene.marts[metric.mart].group) in exposures.COLUMN:
-        grains.append(group)
+    if column_of(report.filtered) in scene.marts[metric.mart].columns:
+        grains.append(report.filtered)
     rows = scene.reader.rows(
-        metric.mart, {grain: EXPRESSIONS[grain] for grain in grains}, _counts(metric), scene.period.days
+        metric.mart, {grain: expression(grain) for grain in grains}, _counts(metric), scene.period.days
     )
     worst = sorted(
         (row for row in rows if (row["missed"] or 0) >= FEWEST),

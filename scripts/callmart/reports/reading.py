@@ -18,7 +18,7 @@ from callmart.base import sql_file
 from callmart.base.errors import UserError
 from callmart.database import ledger
 from callmart.declarations.captions import Locale
-from callmart.declarations.exposures import COLUMN, Dimension
+from callmart.declarations.exposures import Dimension, column_of
 from callmart.reports.measures import Measure
 
 SQL = sql_file.statements(__file__)
@@ -90,7 +90,7 @@ class Reader:
             case "queue":
                 called = {name: queue.label for name, queue in self.queues.items()}
         chosen = [*words, *(name for name, label in called.items() if label in words)]
-        self._narrowed.append(_Narrowed(COLUMN[dimension], chosen, mart))
+        self._narrowed.append(_Narrowed(column_of(dimension), chosen, mart))
 
     def _only(self, mart: str) -> tuple[sql.Composable, list[list[str]]]:
         """The condition to which the rows of a mart are narrowed, and its values."""

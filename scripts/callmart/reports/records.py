@@ -1,21 +1,15 @@
 """The values of a sheet for a CSV or Excel file: its rows as they were read, and what columns and words are called."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-from callmart.declarations.exposures import COLUMN, TRENDS, Dimension, Sheet
+from callmart.declarations import exposures
+from callmart.declarations.exposures import COLUMN, Dimension, Sheet, column_of
 from callmart.reports.measures import Measure
 from callmart.reports.page import Column, Records
 from callmart.reports.reading import Row
 from callmart.reports.scene import NOW, Scene
 from callmart.reports.weeks import Week
-
-# Columns of a list that say what its rows are about, with their dimensions.
-PLACES: Mapping[str, Dimension] = {
-    column: dimension
-    for dimension, column in COLUMN.items()
-    if dimension != "quarter_hour" and dimension not in TRENDS
-}
 
 
 def of(scene: Scene, sheet: Sheet, shown: Sequence[Measure], rows: Sequence[Row]) -> Records:
@@ -28,9 +22,11 @@ def of(scene: Scene, sheet: Sheet, shown: Sequence[Measure], rows: Sequence[Row]
     columns = [_place(scene, dimension, rows) for dimension in places]
     if not sheet.is_trend:
         columns.insert(0, _week(scene))
+    # Columns of a list that say what its rows are about.
+    places_of_lists = {column_of(one): one for one in exposures.places() if one != "quarter_hour"}
     for one in shown:
         words = _words(scene, one.name, rows) if one.unit == "word" else {}
-        place = PLACES.get(one.name, "") if sheet.kind == "list" else ""
+        place = places_of_lists.get(one.name, "") if sheet.kind == "list" else ""
         columns.append(Column(one.name, scene.with_unit(one), one.unit, words, place))
     return Records(columns, rows)
 
@@ -50,7 +46,7 @@ def _place(scene: Scene, dimension: Dimension, rows: Sequence[Row]) -> Column:
         case "months":
             months = {row[dimension]: f"{row[dimension]:%Y-%m}" for row in rows}
             return Column(dimension, scene.language.say("month_of"), "word", months, "month")
-    column = "agent" if dimension == "agent" else COLUMN[dimension]  # not its key
+    column = "agent" if dimension == "agent" else column_of(dimension)  # not its key
     caption = scene.captions.column(column, scene.language.locale)
     match dimension:
         case "day":

@@ -8,7 +8,7 @@ from typing import Any
 
 from callmart.declarations.captions import Captions
 from callmart.declarations.dbt_project import Mart
-from callmart.declarations.exposures import COLUMN, Sheet
+from callmart.declarations.exposures import Sheet, column_of
 from callmart.declarations.metrics import Metric
 from callmart.reports import measures
 from callmart.reports.language import Language
@@ -18,8 +18,7 @@ from callmart.reports.reading import Reader, Row
 from callmart.reports.weeks import Period
 
 Grain = str  # a dimension of reports, or an hour of the day
-EXPRESSIONS: Mapping[Grain, str] = {
-    **{str(dimension): column for dimension, column in COLUMN.items()},
+EXPRESSIONS: Mapping[Grain, str] = {  # of those that are not a column
     "quarter_hour": "interval_local::time",
     "weeks": "date_trunc('week', call_date::timestamp)::date",
     "months": "date_trunc('month', call_date::timestamp)::date",
@@ -30,6 +29,11 @@ NAMED: Mapping[Grain, Grain] = {
     "overflowed_to": "queue",
 }  # columns of a dimension's names
 NOW = "this_week"  # of a row: true in the week, false in the week before
+
+
+def expression(grain: Grain) -> str:
+    """What the database computes of a row for a grain."""
+    return EXPRESSIONS.get(grain) or f'"{column_of(grain)}"'
 
 
 @dataclass(frozen=True)
@@ -59,7 +63,7 @@ class Scene:
         self, sheet: Sheet, *grains: Grain, compared: bool = False, with_total: bool = False
     ) -> list[Row]:
         """The measures of a sheet by dimensions, of the week; compared, also of the week before."""
-        dimensions = {grain: EXPRESSIONS[grain] for grain in grains}
+        dimensions = {grain: expression(grain) for grain in grains}
         days = self.period.days
         if compared:
             dimensions[NOW] = f"call_date >= '{self.period.week.monday}'"
@@ -68,7 +72,7 @@ class Scene:
             days = self.period.weeks if sheet.over == "weeks" else self.period.months
         where = "true"
         if sheet.without is not None and sheet.by is not None:
-            where = f"{EXPRESSIONS[sheet.by]} is distinct from '{sheet.without}'"
+            where = f"{expression(sheet.by)} is distinct from '{sheet.without}'"
         return self.reader.rows(
             sheet.mart, dimensions, self.measures(sheet), days, where=where, with_total=with_total
         )

@@ -6,30 +6,31 @@ from collections.abc import Iterator
 from datetime import date, time
 from typing import Any
 
-from callmart.declarations.exposures import COLUMN, TRENDS
+from callmart.declarations import exposures
 from callmart.reports.page import Page, Section
 
-PLACES = ("week", "month", *(dimension for dimension in COLUMN if dimension not in TRENDS))
-HEAD = ("report", "sheet", *PLACES, "row", "measure", "caption", "unit", "value")
 FORMULA = ("=", "+", "-", "@", "\t", "\r")  # with these a cell is a formula to a spreadsheet
 
 
 def as_csv(page: Page) -> bytes:
-    """Return the file, in UTF-8. Numbers have a point and no grouping, in the units that the page shows."""
+    """Return the file, in UTF-8. Numbers have a point and no grouping, in the units that the page shows. The files of
+    all reports have the same columns, so that they can be put below each other.
+    """
+    places = ["week", "month", *exposures.places()]
     text = io.StringIO()
     writer = csv.writer(text)
-    writer.writerow(HEAD)
+    writer.writerow(("report", "sheet", *places, "row", "measure", "caption", "unit", "value"))
     for section in page.sections:
-        writer.writerows(_rows(page, section))
+        writer.writerows(_rows(page, section, places))
     return text.getvalue().encode("utf-8-sig")
 
 
-def _rows(page: Page, section: Section) -> Iterator[list[str]]:
+def _rows(page: Page, section: Section, names: list[str]) -> Iterator[list[str]]:
     columns = section.records.columns
     places = {column.place: column for column in columns if column.place}
     measures = [column for column in columns if not column.place]
     for number, row in enumerate(section.records.rows, 1):
-        about = [cell(places[name].shown(row)) if name in places else "" for name in PLACES]
+        about = [cell(places[name].shown(row)) if name in places else "" for name in names]
         for one in measures:
             said = [one.name, cell(one.caption), one.unit, cell(one.shown(row))]
             yield [page.name, section.name, *about, str(number), *said]

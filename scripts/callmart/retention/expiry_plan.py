@@ -16,6 +16,7 @@ import psycopg
 from psycopg import sql
 
 from callmart.base import sql_file
+from callmart.base.matrix import matrix
 from callmart.base.settings import Settings
 from callmart.database.vacuum import note, vacuum
 from callmart.declarations import dbt_project, mart_tables
@@ -131,7 +132,7 @@ class _Planner:
                         first=sql.Literal(self.floor.replace(day=1) if has_months else date.min),
                     ),
                 )
-            if mart.day and mart.group == "contact":
+            if mart.day and matrix().is_ordered(mart.group):
                 self.unordered(mart)
         for mart in marts:
             if not mart.day:

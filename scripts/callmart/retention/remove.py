@@ -18,6 +18,7 @@ from psycopg.types.json import Jsonb
 from callmart.base import sql_file
 from callmart.base.errors import UserError, kind
 from callmart.base.keys import fits, key_file
+from callmart.base.matrix import matrix
 from callmart.base.settings import Settings
 from callmart.database import vacuum
 from callmart.declarations import dbt_project, mart_tables
@@ -179,7 +180,7 @@ def _gone(connection: psycopg.Connection, settings: Settings) -> list[int]:
 def _with_surplus(connection: psycopg.Connection, marts: list[dbt_project.Mart]) -> list[int]:
     rows = connection.execute(
         sql.SQL(SQL["with_surplus"]).format(named_unduly=_NAMED_UNDULY),
-        {"of_agents": [mart.name for mart in marts if mart.group == "agent"]},
+        {"of_agents": [mart.name for mart in marts if matrix().is_detailed(mart.group)]},
     )
     return sorted(customer_id for (customer_id,) in rows)
 
@@ -311,7 +312,7 @@ def _remove_agents(
     """Remove agents' data from days without detailed. Those days are built again, as they must show less now."""
     counts: Counter[str] = Counter()
     parameters = _bounds(customer_id, span)
-    of_agents = [mart for mart in marts if mart.group == "agent"]
+    of_agents = [mart for mart in marts if matrix().is_detailed(mart.group)]
     with_days = [mart for mart in of_agents if mart.day]
     for mart in with_days:
         counts["agent_rows"] += _delete(

@@ -11,11 +11,11 @@ from functools import cached_property
 from typing import Literal
 
 from callmart.base import declared
+from callmart.base.matrix import matrix
 from callmart.base.settings import PROJECT
 from callmart.declarations.captions import Captions, Locale
 from callmart.declarations.dbt_project import Column, Mart
-from callmart.declarations.exposures import COLUMN, FILTERED
-from callmart.declarations.matrix import Group
+from callmart.declarations.exposures import column_of
 from callmart.declarations.metrics import Metric, as_tableau
 from callmart.declarations.through import THROUGH
 
@@ -23,23 +23,6 @@ MODELS = PROJECT / "models" / "marts"
 
 DataType = Literal["integer", "real", "string", "date", "datetime", "boolean"]
 Aggregation = Literal["Sum", "Max", "Count", "User"]
-
-# The mart to which the other marts of a group relate. Its columns keep their names, so the root must never change.
-ROOTS: Mapping[str, str] = {
-    "queue": "queue_interval",
-    "agent": "agent",
-    "line": "line_interval",
-    "contact": "queue_contact",
-}
-
-# The title of a customer's data source, by group.
-TITLES: Mapping[str, Mapping[Locale, str]] = {
-    "queue": {"nl": "Wachtrijen", "en": "Queues"},
-    "agent": {"nl": "Medewerkers", "en": "Agents"},
-    "line": {"nl": "Lijnen", "en": "Lines"},
-    "contact": {"nl": "Contacten", "en": "Contacts"},
-    "usage": {"nl": "Gebruik", "en": "Usage"},
-}
 
 COUNT = "n#,##0;-#,##0"
 SHARE = "p0.0%"
@@ -188,7 +171,7 @@ class Source:
 
     def __init__(
         self,
-        group: Group,
+        group: str,
         marts: Iterable[Mart],
         metrics: Iterable[Metric],
         captions: Captions,
@@ -197,13 +180,13 @@ class Source:
         """Raises UserError if Tableau has no type for a column, or the group's root mart is missing."""
         self.group, self.locale, self.captions = group, locale, captions
         of_group = {mart.name: mart for mart in marts if mart.group == group}
-        root = ROOTS.get(group, min(of_group))
+        root = matrix().groups[group].root
         if root not in of_group:
             raise declared.wrong(MODELS, root, f"the data source of the group {group} needs it; restore it")
         self.root = of_group[root]
         self.marts = [self.root, *(of_group[name] for name in sorted(set(of_group) - {root})), THROUGH]
         self.metrics = {metric.name: metric for metric in metrics if metric.mart in of_group}
-        self.title = TITLES[group][locale]
+        self.title = str(getattr(matrix().groups[group].title, locale))
         self._taken: set[str] = set()
         self.fields: dict[str, Field] = {}
         for mart in sorted(self.marts, key=lambda mart: captions.order(mart.name)):
@@ -236,8 +219,8 @@ class Source:
     @property
     def filtered(self) -> Field:
         """The field by which people filter reports: queue, agent or line."""
-        dimension = FILTERED[self.group]
-        return self.fields["Person_agent" if dimension == "agent" else COLUMN[dimension]]
+        dimension = matrix().groups[self.group].filtered
+        return self.fields["Person_agent" if dimension == "agent" else column_of(dimension)]
 
     @cached_property
     def relationships(self) -> list[Relationship]:

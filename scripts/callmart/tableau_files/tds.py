@@ -17,7 +17,6 @@ from psycopg.conninfo import conninfo_to_dict
 from callmart.base.errors import UserError
 from callmart.declarations.captions import Locale, captions
 from callmart.declarations.dbt_project import Mart
-from callmart.declarations.matrix import Group
 from callmart.declarations.metrics import metrics
 from callmart.declarations.through import THROUGH
 from callmart.tableau_files import fields, hyper
@@ -61,7 +60,7 @@ class Live:
         )
 
 
-def source(group: Group, marts: list[Mart], locale: Locale) -> Source:
+def source(group: str, marts: list[Mart], locale: Locale) -> Source:
     """Return the data source of a group, with the metrics and captions that this project declares."""
     return Source(group, marts, metrics().values(), captions([*marts, THROUGH]), locale)
 

@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from itertools import pairwise
 from typing import Any
 
+from callmart.base.matrix import OPTIONS, matrix
 from callmart.declarations import captions
 from callmart.declarations.dbt_project import NAMES_OF_AGENTS, Mart
-from callmart.declarations.exposures import COLUMN
-from callmart.declarations.matrix import OPTIONS, matrix
+from callmart.declarations.exposures import AGENT, COLUMN
 
-QUARTER_HOUR, AGENT = COLUMN["quarter_hour"], COLUMN["agent"]
+QUARTER_HOUR = COLUMN["quarter_hour"]
 KEYED = "^[0-9a-f]{32}$"  # the form of the keys that landing makes
 
 Expectation = dict[str, Any]
@@ -33,7 +33,7 @@ def expectations(mart: Mart) -> Iterator[Expectation]:
     yield _rows(f"{which} contract keeps the {'day' if mart.day else 'customer'}", _unkept(mart, options))
     if AGENT in mart.columns and mart.name != NAMES_OF_AGENTS:
         yield _rows(f"every agent is one of the mart {NAMES_OF_AGENTS}", _unnamed(mart))
-    if mart.group != "agent" and mart.words:
+    if "agent" not in matrix().persons(mart.group) and mart.words:
         yield _rows("no agent is shown", _agents_shown(mart))
 
 

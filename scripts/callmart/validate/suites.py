@@ -11,25 +11,19 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
-from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 from urllib.parse import quote, urlencode
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
-from pydantic import Field, model_validator
 
 from callmart.access import logins
-from callmart.base import declared
-from callmart.base.declared import Name, Text
 from callmart.base.errors import UserError
-from callmart.base.settings import PROJECT, Settings
-from callmart.base.strict import Strict
+from callmart.base.settings import Settings
 from callmart.build import window
 from callmart.declarations import dbt_project
+from callmart.declarations import expectations as declared
 from callmart.validate import derived, quality_pages
-
-SUITES = PROJECT / "expectations"
 
 Day = tuple[int, date]
 
@@ -102,28 +96,6 @@ def validate(
     return Validated(build_id, tuple(results))
 
 
-class Entry(Strict):
-    """An expectation as it is written in a suite: Great Expectations' type and arguments, for one or more columns."""
-
-    type: Text
-    severity: Literal["critical", "warning"]
-    columns: list[Name] = Field(default=[])
-    kwargs: dict[str, Any] = Field(default={})
-    meta: dict[str, Text] = Field(default={})
-
-
-class Suite(Strict):
-    """The whole file."""
-
-    expectations: list[Entry]
-
-    @model_validator(mode="after")
-    def _holds_something_back(self) -> "Suite":
-        if not any(entry.severity == "critical" for entry in self.expectations):
-            raise ValueError("no critical expectation, so nothing would be held back; add one")
-        return self
-
-
 def expectations(mart: dbt_project.Mart) -> list[dict[str, Any]]:
     """Return all expectations of a mart. They are numbered, because the results come back in another order."""
     every = [*derived.expectations(mart), *_added(mart)]
@@ -133,23 +105,10 @@ def expectations(mart: dbt_project.Mart) -> list[dict[str, Any]]:
 
 
 def _added(mart: dbt_project.Mart) -> list[dict[str, Any]]:
-    """The expectations that the mart's suite adds. A mart without a suite has to declare so: the file may be lost."""
-    path = SUITES / f"{mart.name}.yml"
-    if mart.suite is None and not path.exists():
-        raise UserError(
-            f"mart {mart.name} has no suite; add {path}, as docs/report_types.md shows, or declare `suite: none` in"
-            " its YAML, under config.meta"
-        )
-    if mart.suite == "none" and path.exists():
-        raise UserError(f"mart {mart.name} declares `suite: none` but has {path}; remove one of the two")
-    return [] if mart.suite == "none" else suite(path)
-
-
-def suite(path: Path) -> list[dict[str, Any]]:
-    """Return the expectations in a suite's file; an entry with columns gives one expectation per column."""
+    """The expectations of a mart's suite; an entry with columns gives one expectation per column."""
     return [
         {"type": entry.type, "severity": entry.severity, "meta": entry.meta, "kwargs": entry.kwargs | column}
-        for entry in declared.read(path, Suite).expectations
+        for entry in declared.added(mart)
         for column in ([{"column": name} for name in entry.columns] or [{}])
     ]
 
@@ -220,7 +179,7 @@ def _results(
     for number, expected in enumerate(expectations):
         name = _name(expected)
         if number not in by_number:
-            raise UserError(f"expectation {name} can't be evaluated; correct it in {SUITES / mart.name}.yml")
+            raise UserError(f"expectation {name} can't be evaluated; correct it in {declared.file_of(mart)}")
         one = by_number[number]
         failing = () if one.success else _failing_days(quality, mart, one)
         yield Result(mart.name, name, expected["severity"], tuple(failing))

@@ -57,14 +57,19 @@ create or replace function access.table_reader(mart_group text) returns name
 stable
 return case when mart_group = 'usage' then access.readers(mart_group) else access.shows(mart_group) end;
 
+-- The groups of marts that customers read.
+create or replace function access.groups() returns text[]
+immutable
+return {groups};
+
 do $$
 declare
     wanted name;
 begin
     for wanted in
-        select access.readers(mart_group) from unnest(array['queue', 'line', 'agent', 'contact', 'usage']) as mart_group
+        select access.readers(mart_group) from unnest(access.groups() || array['usage']) as mart_group
         union all
-        select access.shows(mart_group) from unnest(array['queue', 'line', 'agent', 'contact']) as mart_group
+        select access.shows(mart_group) from unnest(access.groups()) as mart_group
     loop
         if to_regrole(quote_ident(wanted)) is null then
             execute format('create role %I nologin', wanted);

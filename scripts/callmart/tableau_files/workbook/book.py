@@ -7,7 +7,6 @@ from uuid import NAMESPACE_URL, uuid5
 
 from lxml import etree
 
-from callmart.declarations import exposures
 from callmart.declarations.exposures import Report
 from callmart.tableau_files import tds
 from callmart.tableau_files.fields import Field, Part, Source
@@ -79,7 +78,7 @@ class Book:
     def choices(self) -> list[Field]:
         """The fields by which people filter the report."""
         marts = {mart.name: mart for mart in self.source.marts}
-        hours = self.source.name(self.report.main_mart, exposures.COLUMN["open"])
+        hours = self.source.name(self.report.main_mart, "open")
         found = [self.source.filtered]
         return [*found, self.source.fields[hours]] if self.report.filters_hours(marts) else found
 

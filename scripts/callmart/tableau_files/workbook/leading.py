@@ -42,7 +42,7 @@ def _told(book: Book, sheet: Sheet) -> dict[str, str]:
         caption = book.source.captions.column(field.column or "", book.locale)
         if field.column == COLUMN["day"]:
             told[caption], told[book.say(WEEKS)] = _of_the_day(book, sheet, field)
-        elif field.column == COLUMN["queue"] and name in sheet.rows + sheet.columns:
+        elif field.column == "queue" and name in sheet.rows + sheet.columns:
             told[caption] = name
     return told
 

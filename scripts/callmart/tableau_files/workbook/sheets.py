@@ -337,9 +337,10 @@ def dimension(book: Book, mart: str, name: str) -> Field:
         return book.source.fields["Person_agent"]
     if name == "day":
         return book.day(mart)
-    if name == book.source.group:
-        return book.source.filtered
-    return book.source.fields[book.source.name(mart, name)]
+    if name == "quarter_hour":
+        return book.source.fields[book.source.part(mart, "quarter_hour")]
+    root = book.source.root
+    return book.source.fields[book.source.name(root.name if name in root.key else mart, name)]
 
 
 def _sheet(book: Book, declared: Declared, mark: str) -> Sheet:

@@ -1,0 +1,20 @@
+"""`callmart check`: looks at everything that the project declares."""
+
+import typer
+
+from callmart.cli.terminal import MISTAKE, out, plain
+
+app = typer.Typer()
+
+
+@app.command()
+def check() -> None:
+    """Look at everything that the project declares, and say all that is wrong. Needs no server."""
+    from callmart.declarations import checking
+
+    found = checking.check()
+    for sentence in found:
+        out.print(plain(sentence), soft_wrap=True)
+    mistakes = "1 mistake" if len(found) == 1 else f"{len(found)} mistakes"
+    out.print(f"check: {mistakes}" if found else "check: everything that is declared fits together")
+    raise typer.Exit(MISTAKE if found else 0)

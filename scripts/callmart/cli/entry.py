@@ -1,0 +1,89 @@
+"""Where the program begins: a user's mistake is one sentence, and a command imports what it needs.
+
+`check` is asked for while somebody writes, so it does not wait for the libraries of the other commands.
+"""
+
+import gc
+import logging
+import sys
+from typing import Annotated
+
+import psycopg
+import typer
+
+from callmart import __version__
+from callmart.base.errors import DISK_FULL, UserError
+from callmart.cli import check
+from callmart.cli.terminal import MISTAKE, UNDONE, err, out, plain
+
+# By SQLSTATE, where it would not help to run the same command again at once.
+REMEDIES = {
+    DISK_FULL: "the database's disk is full: make room, then run the same command again",
+    "42501": "something no longer belongs to the owner: `callmart access diff` shows what",
+    "55P03": "an open transaction of another session is in the way: when it has ended, run the same command again",
+}
+
+
+def program(*groups: typer.Typer) -> typer.Typer:
+    """The program with the commands of these groups."""
+    app = typer.Typer(
+        help="From raw call data to one isolated Tableau publication per customer.",
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        add_completion=False,
+    )
+    app.callback()(_options)
+    for group in groups:
+        app.add_typer(group)
+    return app
+
+
+def main() -> None:
+    """Run a command. A user's mistake is one sentence and exit code 2, never a traceback."""
+    gc.set_threshold(50_000)  # the libraries make half a million objects that are there to stay
+    # What libraries log can contain a row, and is no line of ours. One of them has all of it written to stderr.
+    logging.basicConfig(handlers=[logging.NullHandler()], force=True)
+    try:
+        if sys.argv[1:2] == ["check"]:
+            sys.exit(program(check.app)(standalone_mode=False))
+        from callmart.cli.main import app
+
+        sys.exit(app(standalone_mode=False))
+    except typer.TyperException as mistake:
+        if message := mistake.format_message().rstrip("."):  # empty if typer has printed the help instead
+            err.print(
+                f"[bold red]error:[/] {plain(message)}; --help says what a command takes", soft_wrap=True
+            )
+        sys.exit(MISTAKE)
+    except typer.Abort:
+        sys.exit(UNDONE)
+    except UserError as mistake:
+        err.print(f"[bold red]error:[/] {plain(mistake)}", soft_wrap=True)
+        sys.exit(MISTAKE)
+    except psycopg.Error as error:
+        # Not the driver's message: it can contain a row.
+        remedy = REMEDIES.get(error.sqlstate or "", "run the same command again, nothing is lost or doubled")
+        err.print(
+            f"[bold red]error:[/] the database broke off (SQLSTATE {error.sqlstate or 'unknown'}); {remedy}",
+            soft_wrap=True,
+        )
+        sys.exit(UNDONE)
+    except OSError as error:
+        place = plain(error.filename or "this machine")
+        err.print(
+            f"[bold red]error:[/] {place}: {error.strerror}; correct that, and run the same command again",
+            soft_wrap=True,
+        )
+        sys.exit(MISTAKE)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        out.print(f"callmart {__version__}")
+        raise typer.Exit
+
+
+def _options(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True)] = False,
+) -> None:
+    pass

@@ -1,0 +1,104 @@
+"""The keys that a file of models can have. About a misspelt one dbt says nothing, or takes it for the user's own."""
+
+from collections.abc import Collection, Iterator, Mapping
+from typing import Any
+
+from callmart.base.nearest import instead
+from callmart.declarations.model_files import entries
+
+Place = tuple[str | int, ...]
+
+_DESCRIBED = ("name", "description", "docs", "config")
+KEYS: Mapping[str, Collection[str]] = {
+    "file": (
+        "version", "models", "exposures", "sources", "macros", "unit_tests", "data_tests", "groups", "seeds",
+        "snapshots", "analyses", "functions", "semantic_models", "metrics", "saved_queries",
+    ),
+    "model": (
+        *_DESCRIBED, "columns", "constraints", "data_tests", "tests", "tags", "access", "group", "versions",
+        "latest_version", "deprecation_date", "primary_key", "time_spine",
+    ),
+    "config of a model": (
+        "meta", "tags", "materialized", "enabled", "contract", "group", "access", "docs", "alias", "schema", "database",
+        "persist_docs", "quoting", "full_refresh", "on_schema_change", "incremental_strategy", "unique_key", "indexes",
+        "unlogged", "sql_header", "event_time", "batch_size", "begin", "lookback", "concurrent_batches", "freshness",
+        "on_configuration_change", "packages", "static_analysis",
+    ),
+    "column": (
+        *_DESCRIBED, "data_type", "constraints", "data_tests", "tests", "tags", "quote", "granularity", "policy_tags",
+    ),
+    "config of a column": ("meta", "tags"),
+    "unit test": ("name", "model", "description", "given", "expect", "overrides", "config", "versions"),
+}  # fmt: skip
+
+# What would take a mart's protection away.
+UNSAFE = {
+    "grants": "its group decides who reads it",
+    "pre-hook": "it could open what the policies close",
+    "pre_hook": "it could open what the policies close",
+    "post-hook": "it could open what the policies close",
+    "post_hook": "it could open what the policies close",
+}
+
+
+def mistakes(content: Any) -> Iterator[tuple[Place, str]]:
+    """What is wrong in the keys of a file: place and remedy."""
+    if not isinstance(content, dict):
+        yield (), "the file declares nothing; begin it with `models:` or `exposures:`, or remove it"
+        return
+    yield from _unknown("file", content, ())
+    for key in ("models", "exposures", "sources", "macros", "unit_tests"):
+        yield from _not_maps(content, key, ())
+    for number, model in enumerate(entries(content, "models")):
+        yield from _of_model(model, ("models", number))
+    for number, test in enumerate(entries(content, "unit_tests")):
+        yield from _unknown("unit test", test, ("unit_tests", number))
+
+
+def _of_model(model: Mapping[str, Any], place: Place) -> Iterator[tuple[Place, str]]:
+    if not isinstance(model.get("name"), str):
+        yield place, "the model has no name; add one"
+    yield from _unknown("model", model, place)
+    yield from _of_config("config of a model", model, place)
+    yield from _not_maps(model, "columns", place)
+    names: list[object] = []
+    for number, column in enumerate(entries(model, "columns")):
+        at = (*place, "columns", number)
+        yield from _unknown("column", column, at)
+        yield from _of_config("config of a column", column, at)
+        if (name := column.get("name")) in names:
+            yield at, f"the column {name} is there twice; keep one of the two"
+        names.append(name)
+
+
+def _of_config(what: str, declared: Mapping[str, Any], place: Place) -> Iterator[tuple[Place, str]]:
+    config = declared.get("config")
+    if isinstance(config, dict):
+        for key, why in UNSAFE.items():
+            if key in config:
+                yield (*place, "config", key), f"remove it: {why}"
+        yield from _unknown(what, {key: None for key in config if key not in UNSAFE}, (*place, "config"))
+        contract = config.get("contract")
+        if isinstance(contract, dict) and contract.get("enforced") is False:
+            yield (*place, "config", "contract"), "remove it: a mart's types are always enforced"
+    elif config is not None:
+        yield (*place, "config"), "not a map; write config: {meta: {…}}"
+
+
+def _not_maps(declared: Mapping[str, Any], key: str, place: Place) -> Iterator[tuple[Place, str]]:
+    """What is not a list of maps, and would be passed over."""
+    found = declared.get(key, [])
+    if not isinstance(found, list):
+        yield (*place, key), "not a list; begin each entry with a dash"
+        return
+    for number, entry in enumerate(found):
+        if not isinstance(entry, dict):
+            yield (*place, key, number), "not a map; write `- name: …`"
+
+
+def _unknown(what: str, declared: Mapping[str, Any], place: Place) -> Iterator[tuple[Place, str]]:
+    for key in declared:
+        if key == "meta" and what in ("model", "column"):
+            yield (*place, key), "unknown key; write it within config: {meta: {…}}, where dbt reads it"
+        elif key not in KEYS[what]:
+            yield (*place, str(key)), f"unknown key; {instead(key, KEYS[what])}"

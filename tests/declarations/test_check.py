@@ -1,0 +1,284 @@
+"""`callmart check`: of each wrong declaration the file, the line and the remedy, all at once, and nothing else.
+
+Each case has a declaration that is right, what is changed in it, and what is said: the line, and a part of it.
+"""
+
+from pathlib import Path
+
+import pytest
+
+from wrong_project import Case, WrongProject, changed, expect, wrong_project
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> WrongProject:
+    return wrong_project(tmp_path, monkeypatch)
+
+
+MART = """\
+version: 2
+
+models:
+  - name: NAME
+    description: One row per queue and day.
+    config:
+      meta:
+        group: queue
+        key: [customer_id, call_date, queue]
+        day: call_date
+        suite: none
+    columns:
+      - {name: customer_id, data_type: integer, description: The customer.}
+      - {name: call_date, data_type: date, description: The day.}
+      - name: queue
+        data_type: text
+        description: The queue.
+        config: {meta: {person: nobody}}
+      - name: things
+        data_type: integer
+        description: Things.
+"""
+
+MARTS: dict[str, Case] = {
+    "a key of the mart": (
+        "day: call_date",
+        "day: call_date\n        reach_day: 6",
+        "11: reach_day: unknown key; write reach_days, or",
+    ),
+    "a key of the model": (
+        "    description: One",
+        "    descripton: One",
+        "5: descripton: unknown key; write description",
+    ),
+    "a key of its config": (
+        "      meta:\n",
+        "      materialised: store\n      meta:\n",
+        "7: materialised: unknown key; write materialized",
+    ),
+    "a key of a column's config": (
+        "config: {meta",
+        "config: {metta: 1, meta",
+        "18: metta: unknown key; write meta, or another of tags",
+    ),
+    "a person": ("person: nobody", "person: agnet", "18: write agent"),
+    "a person of another group": (
+        "person: nobody",
+        "person: agent",
+        "15: may not show a person (agent): remove the column queue from the file, or",
+    ),
+    "no person": (
+        "\n        config: {meta: {person: nobody}}",
+        "",
+        "15: config: {meta: {person: nobody}}: whom its values point to",
+    ),
+    "a group": (
+        "group: queue",
+        "group: queu",
+        "4: add to the file config.meta.group: one of queue, line, agent, contact",
+    ),
+    "no group": ("        group: queue\n", "", "4: add to the file config.meta.group: one of queue"),
+    "no key": (
+        "        key: [customer_id, call_date, queue]\n",
+        "",
+        "4: config.meta.key: the columns of its grain, customer_id first",
+    ),
+    "the customer not first": (
+        "[customer_id, call_date, queue]",
+        "[call_date, customer_id, queue]",
+        "4: customer_id first",
+    ),
+    "a column of the key": (
+        "call_date, queue]",
+        "call_date, queu]",
+        "4: a column queu: its key or day names it; or write queue there",
+    ),
+    "no day": ("        day: call_date\n", "", "4: config.meta.day: the column of its local day, or none"),
+    "the day is not in the key": (
+        "call_date, queue]",
+        "queue]",
+        "4: add to the file call_date to config.meta.key",
+    ),
+    "days back without days": (
+        "day: call_date",
+        "day: none\n        reach_days: 6",
+        "4: remove config.meta.reach_days",
+    ),
+    "days back in words": (
+        "day: call_date",
+        "day: call_date\n        reach_days: six",
+        "11: reach_days: Input should be a valid integer",
+    ),
+    "a suite in words": ("suite: none", "suite: nnoe", "11: config.meta.suite: `none`, or leave it out"),
+    "a type": ("data_type: text", "data_type: txet", "16: a mart can't have this type; write text, or"),
+    "a type that Tableau lacks": (
+        "- name: things\n        data_type: integer",
+        "- name: things\n        config: {meta: {person: nobody}}\n        data_type: numeric",
+        "21: a mart can't have this type; write one of smallint",
+    ),
+    "no type": ("name: things\n        data_type: integer", "name: things", "19: data_type: Field required"),
+    "a caption in one language": (
+        "description: Things.",
+        "description: Things.\n        config: {meta: {caption: {nl: Dingen}}}",
+        "22: caption.en: Field required",
+    ),
+    "a caption in a third": (
+        "description: Things.",
+        "description: Things.\n        config: {meta: {caption: {nl: a, en: b, de: c}}}",
+        "22: caption.de: unknown key; write one of nl, en",
+    ),
+    "an empty caption": (
+        "description: Things.",
+        "description: Things.\n        config: {meta: {caption: {nl: '', en: b}}}",
+        "22: caption.nl: String should have at least 1 character",
+    ),
+    "a caption that another mart has": (
+        "description: Things.",
+        "description: Things.\n      - name: offered\n        data_type: integer\n"
+        "        config: {meta: {caption: {nl: a, en: b}}}",
+        "22: already has a caption for columns of this name; remove one of the two",
+    ),
+    "a Dutch description without a caption": (
+        "description: Things.",
+        "description: Things.\n        config: {meta: {description_nl: a}}",
+        "19: a caption to the column things: description_nl needs one",
+    ),
+    "nullable and in the key": (
+        "{person: nobody}",
+        "{person: nobody, nullable: true}",
+        "15: remove nullable from the column queue",
+    ),
+    "the largest of what can be summed": (
+        "description: Things.",
+        "description: Things.\n        config: {meta: {largest: true}}",
+        "19: remove largest from the column things",
+    ),
+    "a largest value of words": (
+        "{person: nobody}",
+        "{person: nobody, most: 5}",
+        "15: remove least and most from the column queue",
+    ),
+    "more least than most": (
+        "description: Things.",
+        "description: Things.\n        config: {meta: {least: 5, most: 2}}",
+        "19: correct most of the column things",
+    ),
+    "a yes in words": (
+        "description: Things.",
+        "description: Things.\n        config: {meta: {nullable: yes please}}",
+        "22: nullable: Input should be a valid boolean",
+    ),
+    "a type that loses": (
+        "description: Things.",
+        "description: Things.\n        config: {meta: {widened_from: bigint}}",
+        "19: only these lose nothing",
+    ),
+    "a series of nothing": (
+        "suite: none",
+        "suite: none\n        series: {things: {up_to: things, caption: {nl: a, en: b}, description_nl: c}}",
+        "4: correct config.meta.series.things",
+    ),
+    "a column twice": (
+        "description: Things.",
+        "description: Things.\n      - {name: things, data_type: integer}",
+        "22: the column things is there twice",
+    ),
+    "a key twice": ("group: queue", "group: queue\n        group: queue", "9: a key is given twice"),
+    "grants": (
+        "      meta:\n",
+        "      grants: {select: [public]}\n      meta:\n",
+        "7: remove it: its group decides who reads it",
+    ),
+    "a hook": (
+        "      meta:\n",
+        "      post-hook: grant select on x to public\n      meta:\n",
+        "7: remove it: it could open what the policies close",
+    ),
+    "no contract": (
+        "      meta:\n",
+        "      contract: {enforced: false}\n      meta:\n",
+        "7: a mart's types are always enforced",
+    ),
+    "a text that is not there": (
+        "description: Things.",
+        "description: \"{{ doc('interval_locl') }}\"",
+        "21: there is no text interval_locl; write interval_local",
+    ),
+    "a list for the model": (
+        "  - name: NAME",
+        "  - [NAME]\n  - name: NAME",
+        "4: models.0: not a map; write `- name: …`",
+    ),
+    "a former name that is taken": (
+        "description: Things.",
+        "description: Things.\n        config: {meta: {renamed_from: [queue]}}",
+        "19: correct renamed_from of the column things",
+    ),
+}
+
+
+def test_a_wrong_mart(project: WrongProject) -> None:
+    wanted = {}
+    for number, case in enumerate(MARTS.values()):
+        name = f"tiny_{number}"
+        file = f"models/marts/queue/{name}.yml"
+        project.write(file, changed(MART, name, case))
+        project.write(f"models/marts/queue/{name}.sql", "select 1\n")
+        wanted[file] = list(case[2:])
+    expect(project.check(), wanted)
+
+
+SUITE = """\
+expectations:
+  - type: unexpected_rows_expectation
+    severity: critical
+    meta: {name: nothing}
+    kwargs:
+      unexpected_rows_query: select customer_id, call_date from {batch} where things < 0
+  - type: expect_column_values_to_be_between
+    severity: warning
+    columns: [things]
+    kwargs: {max_value: 5}
+"""
+
+SUITES: dict[str, Case] = {
+    "key": ("    severity: warning", "    severty: warning", "8: severty: unknown key; write severity"),
+    "type": (
+        "expect_column_values_to_be_between",
+        "expect_column_values_to_be_betwen",
+        "7: Great Expectations has no such expectation; write expect_column_values_to_be_between",
+    ),
+    "argument": ("max_value: 5", "max_valu: 5", "10: has no such argument; write max_value"),
+    "column": ("columns: [things]", "columns: [thing]", "9: has no thing; write things"),
+    "severity": ("severity: warning", "severity: warnin", "8: write warning"),
+    "nothing critical": ("severity: critical", "severity: warning", "1: no critical expectation"),
+    "query column": (
+        "things < 0",
+        "thinks < 0",
+        "6: no table of the query has a column thinks; write things",
+    ),
+    "query table": (
+        "from {batch}",
+        "from {batch} join build.queue_dy using (customer_id)",
+        "6: the build makes no table queue_dy; write queue_day",
+    ),
+    "query placeholder": ("{batch}", "{bach}", "6: {bach} stands for nothing in the query"),
+    "no batch": ("{batch}", "build.queue_day", "6: the query does not look at the mart"),
+    "no query": (
+        "      unexpected_rows_query: select customer_id, call_date from {batch} where things < 0",
+        "      {}",
+        "2: add unexpected_rows_query to kwargs",
+    ),
+    "no SQL": ("where things", "were things >", "6: the query is not SQL"),
+    "no column": ("    columns: [things]\n", "", "7: needs `columns`"),
+}
+
+
+def test_a_wrong_suite(project: WrongProject) -> None:
+    wanted = {}
+    for number, case in enumerate(SUITES.values()):
+        name = f"tiny_{number}"
+        project.write(f"models/marts/queue/{name}.yml", changed(MART, name, ("        suite: none\n", "")))
+        project.write(f"models/marts/queue/{name}.sql", "select 1\n")
+        project.write(f"expectations/{name}.yml", changed(SUITE, name, case))
+        wanted[f"expectations/{name}.yml"] = list(case[2:])
+    expect(project.check(), wanted)

@@ -1,0 +1,403 @@
+"""`callmart check` of ratios, reports, captions and rights, and of what does not fit together; and when it is asked."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from callmart.base.errors import UserError
+from callmart.base.settings import Settings
+from callmart.build import window
+from callmart.cli import check
+from callmart.declarations import checking, dbt_project, model_files
+from callmart.declarations.dbt_project import Mart
+from tableau_files import marts
+from wrong_project import Case, WrongProject, changed, expect, wrong_project
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> WrongProject:
+    return wrong_project(tmp_path, monkeypatch)
+
+
+RATIO = """\
+  - name: NAME
+    mart: queue_interval
+    unit: seconds
+    over: talk_s + hold_s?
+    per: answered
+    caption: {nl: Gesprek NAME, en: Talk NAME}
+    description: {nl: Gesprek, en: Talk}
+    source: nobody
+    caveats: none
+"""
+
+RATIOS: dict[str, Case] = {
+    "key": (
+        "    unit: seconds",
+        "    unit: seconds\n    formula: x",
+        "4: formula: unknown key; write one of",
+    ),
+    "key near": ("    caveats: none", "    caveat: none", "9: caveat: unknown key; write caveats"),
+    "mart": (
+        "mart: queue_interval",
+        "mart: queue_intervall",
+        "1: there is no mart queue_intervall; write queue_interval",
+    ),
+    "column": ("over: talk_s", "over: talks_s", "1: queue_interval.talks_s does not exist; write talk_s"),
+    "not additive": (
+        "per: answered",
+        "per: wait_max_s",
+        "1: queue_interval.wait_max_s can't be summed; write",
+    ),
+    "unit": ("unit: seconds", "unit: second", "3: write seconds"),
+    "sum": (
+        "over: talk_s + hold_s?",
+        "over: talk_s * 2",
+        "4: not a sum of columns; write it as talk_s + hold_s? - ring_s",
+    ),
+    "optional": ("per: answered", "per: answered?", "1: every column of `per` is optional"),
+    "caption": (
+        "caption: {nl: Gesprek NAME, en: Talk NAME}",
+        "caption: {nl: Gesprek NAME}",
+        "6: caption.en: Field required",
+    ),
+    "missed": (
+        "    source: nobody",
+        "    source: nobody\n    missed: {nl: a, en: b}",
+        "1: only a share that has `better` has `missed`",
+    ),
+    "better": ("    source: nobody", "    source: nobody\n    better: mor", "9: write more"),
+    "variant": (
+        "    source: nobody",
+        "    source: nobody\n    variants: [{name: x, over: talk_z, per: answered}]",
+        "1: queue_interval.talk_z does not exist",
+    ),
+}
+
+
+def test_a_wrong_ratio(project: WrongProject) -> None:
+    text = (project.folder / "metrics.yml").read_text()
+    wanted = []
+    for number, case in enumerate(RATIOS.values()):
+        before = text.count("\n")
+        text += changed(RATIO, f"ratio_{number}", case)
+        for said in case[2:]:
+            line, _, part = said.partition(": ")
+            wanted.append(f"{before + int(line)}: {part}")
+    project.write("metrics.yml", text)
+    expect(project.check(), {"metrics.yml": wanted})
+
+
+REPORT = """\
+version: 2
+exposures:
+  - name: NAME
+    label: NAME
+    type: dashboard
+    maturity: high
+    url: https://example.org
+    tags: [weekly]
+    description: When it is busy.
+    owner: {name: callmart, email: a@example.org}
+    depends_on: [ref('queue_interval')]
+    config:
+      tags: [standard]
+      meta:
+        option: standard
+        group: queue
+        schedule: {day: monday, hour: 7}
+        title: {nl: NAME, en: NAME}
+        subtitle: {nl: Wanneer, en: When}
+        empty: {nl: Niets, en: Nothing}
+        mail: {subject: {nl: Drukte, en: Traffic}, message: {nl: Drukte, en: Traffic}}
+        sheets:
+          - name: per_queue
+            kind: table
+            mart: queue_interval
+            by: queue
+            measures: [offered, service_level]
+            title: {nl: Per wachtrij, en: By queue}
+"""
+
+REPORTS: dict[str, Case] = {
+    "a title that another has": (
+        "title: {nl: NAME, en: NAME}",
+        "title: {nl: NAME, en: right}",
+        "3: another report has its title",
+    ),
+    "key": ("maturity: high", "maturty: high", "6: maturty: unknown key; write maturity"),
+    "meta key": (
+        "        group: queue",
+        "        group: queue\n        schedul: x",
+        "17: schedul: unknown key; write schedule",
+    ),
+    "config": ("      tags: [standard]", "      enabled: false", "3: config nothing else but tags"),
+    "mart": (
+        "            mart: queue_interval",
+        "            mart: queue_intervall",
+        "3: there is no mart queue_intervall; write queue_interval",
+    ),
+    "depends": (
+        "ref('queue_interval')",
+        "ref('queue_interval'), ref('queue_day')",
+        "3: no sheet shows queue_day; remove it from depends_on",
+    ),
+    "no ref": (
+        "[ref('queue_interval')]",
+        "[queue_interval]",
+        "11: not a mart; write it as ref('queue_interval')",
+    ),
+    "group": ("group: queue", "group: quue", "3: there is no group quue that reports show; write queue"),
+    "unopened": (
+        "option: standard\n        group: queue",
+        "option: standard\n        group: agent",
+        "3: a standard contract does not open the group agent",
+        "3: queue_interval is in the group queue",
+    ),
+    "option": ("option: standard", "option: standrd", "15: write standard"),
+    "day": ("day: monday", "day: mondy", "17: write monday"),
+    "hour": ("hour: 7", "hour: 24", "17: Input should be less than or equal to 23"),
+    "kind": ("kind: table", "kind: tabel", "24: write table"),
+    "measure": ("offered, service", "offerd, service", "23: offerd is neither a column of queue_interval"),
+    "dimension": ("by: queue", "by: queu", "23: queue_interval has no queu to show it by; write queue"),
+    "needs by": ("            by: queue\n", "", "23: a table needs `by`"),
+    "two captions": (
+        "title: {nl: Per wachtrij, en: By queue}",
+        "title: {nl: Per wachtrij}",
+        "28: title.en: Field required",
+    ),
+    "mail": (
+        "message: {nl: Drukte, en: Traffic}",
+        "massage: {nl: Drukte, en: Traffic}",
+        "21: massage: unknown key; write message",
+    ),
+    "share": (
+        "            by: queue",
+        "            by: queue\n            share: 0",
+        "27: greater than or equal to 1",
+    ),
+    "word": (
+        "            by: queue",
+        "            by: open\n            without: shut",
+        "23: shut is not a word of open",
+    ),
+    "rows in": (
+        "        option: standard",
+        "        option: standard\n        rows_in: contact",
+        "3: there is no report for rows_in; write contacts",
+    ),
+}
+
+
+def test_a_wrong_report_in_whatever_file(project: WrongProject) -> None:
+    (project.folder / "models" / "of_mine").mkdir()
+    project.write("models/of_mine/right.yml", REPORT.replace("NAME", "right"))
+    wanted = {"models/of_mine/right.yml": ["3: another report has its title"]}
+    for number, case in enumerate(REPORTS.values()):
+        file = f"models/of_mine/report_{number}.yml"
+        project.write(file, changed(REPORT, f"report_{number}", case))
+        wanted[file] = list(case[2:])
+    expect(project.check(), wanted)
+
+
+# Of the project's own files: what is written, what instead, and what is said at that line.
+OTHERS: dict[str, tuple[str, str, str, str]] = {
+    "a mart in the order": (
+        "captions.yml",
+        "  - queue_day\n",
+        "  - queue_dy\n",
+        "there is no mart queue_dy; write queue_day",
+    ),
+    "a column of words": (
+        "captions.yml",
+        "  direction:\n",
+        "  diretion:\n",
+        "no mart has a column diretion of words; write direction",
+    ),
+    "a word in one language": (
+        "captions.yml",
+        "{nl: Zonder overleg, en: Without asking}",
+        "{nl: Zonder overleg}",
+        "values.transferred.blind.en: Field required",
+    ),
+    "a key of the matrix": (
+        "access.yml",
+        "    becomes: customers",
+        "    become: customers",
+        "duties.publisher.become: unknown key; write becomes",
+    ),
+    "a table of the matrix": (
+        "access.yml",
+        "      - raw.reject\n",
+        "      - raw.rejects\n",
+        "nothing makes raw.rejects; write raw.reject",
+    ),
+    "a function of the matrix": (
+        "access.yml",
+        "[registry.known_agents]",
+        "[registry.known_agent]",
+        "nothing makes registry.known_agent; write registry.known_agents",
+    ),
+    "the root of a group": (
+        "access.yml",
+        "root: line_interval",
+        "root: line_day",
+        "line_day is no mart of the group line; write line_interval",
+    ),
+    "the filter of a group": (
+        "access.yml",
+        "root: agent, filtered: agent}",
+        "root: agent, filtered: agents}",
+        "agent has no agents to filter by; write agent",
+    ),
+    "a model that is read": (
+        "models/marts/queue/queue_day.sql",
+        "ref('int_caller')",
+        "ref('int_calller')",
+        "there is no model int_calller; write int_caller",
+    ),
+    "a source that is read": (
+        "models/staging/stg_line.sql",
+        "source('registry', 'line')",
+        "source('registry', 'lines')",
+        "there is no source registry.lines; write registry.line",
+    ),
+    "whom a model's column points to": (
+        "models/intermediate/calls/int_caller.yml",
+        "{person: caller}",
+        "{person: calller}",
+        "whom it points to",
+    ),
+    "a key of a model's column": (
+        "models/intermediate/calls/int_erased_agent.yml",
+        "config: {meta: {person: nobody}}",
+        "config: {meta: {person: nobody, persn: x}}",
+        "persn: unknown key; write person",
+    ),
+    "a model of a unit test": (
+        "models/intermediate/calls/int_caller.yml",
+        "    model: int_caller\n",
+        "    model: int_callr\n",
+        "there is no model int_callr; write int_caller",
+    ),
+    "a part of a file": (
+        "models/marts/queue/queue_day.yml",
+        "version: 2",
+        "versoin: 2",
+        "versoin: unknown key; write version",
+    ),
+    "a text for several columns": (
+        "models/marts/queue/queue_day.yml",
+        "doc('customer_id')",
+        "doc('customer')",
+        "there is no text customer; write customer_id",
+    ),
+}
+
+
+def test_what_does_not_fit_together(project: WrongProject) -> None:
+    wanted: dict[str, list[str]] = {}
+    for file, old, new, said in OTHERS.values():
+        wanted.setdefault(file, []).append(f"{project.change(file, old, new)}: {said}")
+    expect(project.check(), wanted)
+
+
+def test_what_is_right_is_right(project: WrongProject) -> None:
+    assert project.check() == []
+
+
+def test_a_file_that_is_no_yaml_hides_no_other(project: WrongProject) -> None:
+    for file in (
+        "metrics.yml",
+        "captions.yml",
+        "access.yml",
+        "models/reports.yml",
+        "expectations/queue_day.yml",
+    ):
+        project.write(file, "[")
+    project.change("models/marts/queue/queue_day.yml", "reach_days: 6", "reach_day: 6")
+    found = project.check()
+    assert [one.partition(" line ")[0] for one in found] == [
+        "access.yml",
+        "captions.yml",
+        "expectations/queue_day.yml",
+        "metrics.yml",
+        "models/marts/queue/queue_day.yml",
+        "models/reports.yml",
+    ]
+
+
+def test_files_that_are_missing_or_too_many(project: WrongProject) -> None:
+    (project.folder / "expectations/queue_day.yml").rename(project.folder / "expectations/queue_dy.yml")
+    (project.folder / "models/marts/line/line_interval.yml").rename(project.folder / "line_interval.yml")
+    (project.folder / "models/marts/agent/agent_day.sql").rename(
+        project.folder / "models/marts/agent/agent_dy.sql"
+    )
+    found = "\n".join(project.check())
+    for said in (
+        "models/marts/queue/queue_day.yml line 4: queue_day: mart queue_day has no suite; add expectations/",
+        "expectations/queue_dy.yml line 1: there is no mart queue_dy",
+        "models/marts/line/line_interval.sql line 1: no file declares the model line_interval",
+        "expectations/line_interval.yml line 1: there is no mart line_interval",
+        "agent_day: there is no agent_day.sql; write agent_dy",
+        "models/marts/agent/agent_dy.sql line 1: no file declares the model agent_dy",
+    ):
+        assert said in found, found
+
+
+def plain(mart: Mart) -> str:
+    """A mart without what dbt does to its texts: it fills in descriptions, and cuts off the ends of lines."""
+    without = {"description": ""}
+    columns = tuple(column.model_copy(update=without) for column in mart.declared)
+    return mart.model_copy(update=without | {"declared": columns}).model_dump_json().replace("\\n", "")
+
+
+def test_the_marts_are_those_that_dbt_reads() -> None:
+    """What is checked is what is built: both readings of the YAML give the same marts."""
+    documents = {
+        model.name: dbt_project.mart_document(model.document)
+        for model in model_files.models({file: model_files.load(file) for file in model_files.files()})
+        if model.materialized == "store"
+    }
+    read = {name: Mart.model_validate(document) for name, document in documents.items()}
+    for mart in marts():
+        assert plain(read.pop(mart.name)) == plain(mart)
+    assert not read
+
+
+def test_a_build_begins_with_it(project: WrongProject, tmp_path: Path) -> None:
+    settings = Settings(home=tmp_path / "home", dsn=None, folders=[])
+    checking.require(settings)
+    project.change("models/marts/queue/queue_day.yml", "reach_days: 6", "reach_day: 6")
+    project.change("captions.yml", "{nl: Inkomend, en: Inbound}", "{nl: Inkomend}")
+    with pytest.raises(
+        UserError, match=r"^captions.yml line \d+: .* \(and 1 more: `callmart check` says all\)$"
+    ):
+        window.build(None, settings, lambda *_: None)  # type: ignore[arg-type]  # it asks for no server
+    project.change("models/marts/queue/queue_day.yml", "reach_day: 6", "reach_days: 6")
+    with pytest.raises(UserError, match=r"^captions.yml line \d+: [^(]*$"):
+        checking.require(settings)
+    project.change("captions.yml", "{nl: Inkomend}", "{nl: Inkomend, en: Inbound}")
+    checking.require(settings)
+
+
+def test_the_command_says_all_and_imports_little(
+    project: WrongProject, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = CliRunner().invoke
+    assert (run(check.app).exit_code, run(check.app).stdout) == (
+        0,
+        "check: everything that is declared fits together\n",
+    )
+    project.change("models/marts/queue/queue_day.yml", "reach_days: 6", "reach_day: 6")
+    said = run(check.app)
+    assert said.exit_code == 2
+    assert "reach_day: unknown key; write reach_days" in said.stdout
+    assert said.stdout.endswith("\ncheck: 1 mistake\n")
+    program = "import sys; sys.argv[1:] = ['check']; from callmart.cli.entry import main\n"
+    program += "try: main()\nfinally: print(*{name.partition('.')[0] for name in sys.modules})"
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert not {"dbt", "great_expectations", "pandas", "tableauserverclient"} & set(ran.stdout.split())
