@@ -573,8 +573,7 @@ def test_it_works_from_any_folder_and_writes_nothing_there(
 ) -> None:
     (ready.home / "again").write_text(LOG)
     (tmp_path / "here").mkdir()
-    done = command("run", cwd=tmp_path / "here")
-    assert done.returncode == 0
+    assert command("run", cwd=tmp_path / "here").returncode == 0
     assert list((tmp_path / "here").iterdir()) == []
 
 
@@ -595,9 +594,7 @@ def test_no_word_of_a_caller_or_an_agent_is_printed(
         + "".join(f"{row},+31612345678,Ada\n" for row in rows)
         + f"{rows[0].replace('vcloud', 'Ada')},0612345678,Ada\n"
     )
-    done = command("land", file)
-    assert done.returncode == 0
-    assert "1 rows rejected" in done.stdout
-    assert "line 42: " in done.stdout
+    assert (done := command("land", file)).returncode == 0
+    assert "1 rows rejected" in done.stdout and "line 42: " in done.stdout
     assert not [word for word in ("Ada", "12345678") if word in done.stdout + done.stderr]
     assert command("run").returncode == 0
