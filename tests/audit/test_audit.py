@@ -15,7 +15,7 @@ from typer.testing import CliRunner, Result
 from audits import attacks_nothing, infers_nothing
 from callmart import audit
 from callmart.access import roles
-from callmart.audit import agents, limits, names, report
+from callmart.audit import agents, limits, names, objectors, report
 from callmart.audit.attacks import ATTACKS
 from callmart.audit.check import MOST_FOUND, Check, few
 from callmart.audit.limits import of_limits
@@ -550,9 +550,11 @@ def test_a_look_for_agents_that_finds_none_of_the_planted_proves_nothing(
 
     monkeypatch.setattr(agents, "_words_of", lambda file, marts: iter(()))
     found = failed(published)
-    assert {name: check.outcome for name, check in found.items()} == dict.fromkeys(
-        places[1:], "NOTHING TO LOOK AT"
-    )
+    assert {name: check.outcome for name, check in found.items()} == {
+        f"agents: {whom}: {place}": "NOTHING TO LOOK AT"
+        for whom in (agents.NAME, objectors.NAME)
+        for place in ("extracts", "Tableau")
+    }
 
 
 def test_after_all_that_everything_holds_again(published: Callmart) -> None:
