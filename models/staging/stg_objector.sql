@@ -3,6 +3,5 @@
 select
     customer_id,
     beginning,
-    tombstone,
-    secret
+    tombstone
 from {{ source('privacy', 'objector') }}

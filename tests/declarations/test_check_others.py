@@ -272,7 +272,7 @@ OTHERS: dict[str, tuple[str, str, str, str]] = {
         "whom it points to",
     ),
     "a key of a model's column": (
-        "models/intermediate/calls/int_erased_agent.yml",
+        "models/intermediate/calls/int_left_out_agent.yml",
         "config: {meta: {person: nobody}}",
         "config: {meta: {person: nobody, persn: x}}",
         "persn: unknown key; write person",

@@ -78,3 +78,15 @@ return exists (
         o.customer_id = customer and o.beginning = left(agent, 6)
         and o.tombstone = privacy.tombstone_of(o.secret, 'objector', agent)
 );
+
+-- Whether a tombstone is that of an agent who objects. Whoever asks sees no secret.
+create or replace function privacy.is_of(customer integer, made text, agent text) returns boolean
+stable
+parallel safe
+security definer
+return exists (
+    select from privacy.objector as o
+    where
+        o.customer_id = customer and o.tombstone = made
+        and o.tombstone = privacy.tombstone_of(o.secret, 'objector', agent)
+);
