@@ -139,7 +139,8 @@ def test_a_caption_is_given_once() -> None:
     first, *others = marts()
     again = first.model_copy(update={"name": "another"})
     with pytest.raises(
-        UserError, match=r"another\.agent.* already has a caption for columns of this name; remove one of the two"
+        UserError,
+        match=r"another\.agent.* already has a caption for columns of this name; remove one of the two",
     ):
         captions.captions([first, *others, again])
 
