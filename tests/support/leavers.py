@@ -54,6 +54,7 @@ def tables_with(callmart: Callmart, customer: int) -> set[str]:
         for (name,) in connection.execute(
             "select oid::regclass::text from pg_class"
             " where relkind in ('r', 'm') and relnamespace <> 'information_schema'::regnamespace"
+            " and relpersistence <> 't'"  # of another session, which may be about to end
         ).fetchall():
             columns = {
                 column
