@@ -6,5 +6,5 @@
     left join objectors
         on {{ relation }}.customer_id = objectors.customer_id
         and left({{ relation }}.agent_key, 6) = objectors.beginning
-        and privacy.is_of({{ relation }}.customer_id, objectors.tombstone, {{ relation }}.agent_key)
+        and privacy.is_objector({{ relation }}.customer_id, objectors.tombstone, {{ relation }}.agent_key)
 {%- endmacro %}

@@ -107,6 +107,20 @@ def test_a_duty_reads_and_writes_what_the_matrix_says(opened: Callmart, duty: st
                 assert allowed(login, f"select {', '.join(columns)} from {schema_name}.{relation}")
 
 
+def test_nobody_but_the_owner_reads_the_secrets_of_tombstones(opened: Callmart) -> None:
+    """Not by a view either, whatever a login may read of a schema."""
+    with opened.connect() as owner:
+        secrets = """
+            select attrelid::regclass::text, rolname,
+                has_schema_privilege(r.oid, relnamespace, 'usage')
+                and has_column_privilege(r.oid, attrelid, attnum, 'select')
+            from pg_attribute inner join pg_class as c on c.oid = attrelid cross join pg_roles as r
+            where attname = 'secret' and rolname ~ '^callmart_'
+        """
+        readers = {(table, role) for table, role, reads in owner.execute(secrets) if reads}
+    assert readers == {("privacy.objector", "callmart_owner"), ("privacy.secret", "callmart_owner")}
+
+
 def test_the_loader_does_not_see_what_it_wrote(opened: Callmart) -> None:
     row = "insert into raw.incoming_reject (line_number, reason) values (1, 'none')"
     with logins.connect(opened.settings, "loader") as loader:

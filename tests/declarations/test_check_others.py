@@ -237,7 +237,7 @@ OTHERS: dict[str, tuple[str, str, str, str]] = {
     ),
     "a function of the matrix": (
         "access.yml",
-        "[registry.known_agents, privacy.is_of]",
+        "[registry.known_agents, privacy.is_objector]",
         "[registry.known_agent]",
         "nothing makes registry.known_agent; write registry.known_agents",
     ),

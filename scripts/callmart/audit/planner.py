@@ -24,8 +24,8 @@ T = TypeVar("T")
 
 AT_ONCE = 50  # pairs of values in one question
 
-# Parallel workers share the rows by chance, so that the answers to one question can differ: a question whose answers do
-# is asked more often. Of 2,400 random questions on a busy machine, 12 were answered in two to five ways.
+# Parallel workers share the rows by chance. If the answers to one question differ among themselves, it is asked more
+# often. Of 2,400 random questions on a busy machine, 12 were answered in two to five ways.
 REPEATS, REPEATS_BY_CHANCE = 8, 64
 
 # A sub-select that returns nothing and costs nothing. The plan shows whether it was executed.
@@ -35,7 +35,7 @@ SEQUENTIAL = {
     f"enable_{scan}": "off" for scan in ("indexscan", "indexonlyscan", "bitmapscan", "tidscan", "material")
 }
 
-# Otherwise parallel workers share the rows by chance, and many questions in one are never answered twice alike.
+# With parallel workers, many questions asked as one would never be answered twice alike.
 ALONE = {"max_parallel_workers_per_gather": "0"}
 
 DONE = "analyze, costs off, timing off, summary off, buffers off"  # EXPLAIN shows what was executed, and how often

@@ -35,8 +35,7 @@ class Correction:
 
     def plan(self, work: Work, person: Person, key: bytes) -> Plan:
         """Count the events. Raises UserError if they are none, or if another correction is in the way."""
-        with blocked("places"):
-            require_covered(work.connection, work.settings)
+        require_covered(work)
         self._refuse_wrong(work.connection, person)
         counts = {place.name: Counts() for place in PLACES}
         counts[Events.name] = self._count(work.connection, person)
@@ -77,8 +76,7 @@ class Correction:
     def prove(self, work: Work, person: Person, key: bytes, request: int, on_place: OnProof) -> int:
         """Look whether no event is left with the mistake, and no day waits."""
         with clock.guarded(work.connection, work.settings):
-            with blocked("places"):
-                require_covered(work.connection, work.settings)
+            require_covered(work)
             left = {
                 Events.name: self._count(work.connection, person),
                 Marts.name: +Counts(days=waiting_days(work.connection, person.customer_id)),

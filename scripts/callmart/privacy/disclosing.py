@@ -102,12 +102,11 @@ def prove(work: Work, person: Person, key: bytes, request: int, on_place: OnProo
 
 
 def _contents(work: Work, person: Person, key: bytes) -> Contents:
-    with blocked("places"):
-        require_covered(work.connection, work.settings)
-        with work.connection.transaction():
-            # All tables as they are at one moment.
-            work.connection.execute("set transaction isolation level repeatable read")
-            return own_rows.of(work.connection, work.settings, person, key)
+    require_covered(work)
+    with blocked("places"), work.connection.transaction():
+        # All tables as they are at one moment.
+        work.connection.execute("set transaction isolation level repeatable read")
+        return own_rows.of(work.connection, work.settings, person, key)
 
 
 def _plan(contents: Contents, key: bytes) -> Plan:

@@ -29,8 +29,7 @@ def plan(work: Work, person: Person, key: bytes) -> Plan:
 
     Raises Blocked if a place can't be reached.
     """
-    with blocked("places"):
-        require_covered(work.connection, work.settings)
+    require_covered(work)
     return _plan(work, person, key, landed.look(work.connection, person))
 
 
@@ -51,8 +50,7 @@ def do(
     """
     home = work.settings.home
     with clock.guarded(work.connection, work.settings):
-        with blocked("places"):
-            require_covered(work.connection, work.settings)
+        require_covered(work)
         stored = landed.look(work.connection, person)
         before = kept.recall(home, key, request, person) or Kept.of(person, stored)
         own = _tombstones(person, key, before)[person.kind]
@@ -85,8 +83,7 @@ def prove(work: Work, person: Person, key: bytes, request: int, on_place: OnProo
     """
     home = work.settings.home
     with clock.guarded(work.connection, work.settings):
-        with blocked("places"):
-            require_covered(work.connection, work.settings)
+        require_covered(work)
         stored = landed.look(work.connection, person)
         before = kept.recall(home, key, request, person) or Kept.of(person, stored)
         person = before.completed(person)

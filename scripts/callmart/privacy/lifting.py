@@ -9,7 +9,7 @@ from callmart.database import clock
 from callmart.opening.places import Marts, waiting_days
 from callmart.privacy import objecting
 from callmart.privacy.places import PLACES, require_covered
-from callmart.privacy.procedure import Begin, OnPlace, OnProof, Plan, blocked
+from callmart.privacy.procedure import Begin, OnPlace, OnProof, Plan
 
 
 def plan(work: Work, person: Person, key: bytes) -> Plan:
@@ -40,8 +40,7 @@ def do(
 def prove(work: Work, person: Person, key: bytes, request: int, on_place: OnProof) -> int:
     """Look whether nothing leaves the agent out any more, and no day waits."""
     with clock.guarded(work.connection, work.settings):
-        with blocked("places"):
-            require_covered(work.connection, work.settings)
+        require_covered(work)
         waiting = Counts(days=waiting_days(work.connection, person.customer_id))
         waiting["agents"] = objecting.is_left_out(work, person)
         for place in PLACES:

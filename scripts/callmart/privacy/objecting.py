@@ -55,8 +55,7 @@ def prove(work: Work, person: Person, key: bytes, request: int, on_place: OnProo
     left.
     """
     with clock.guarded(work.connection, work.settings):
-        with blocked("places"):
-            require_covered(work.connection, work.settings)
+        require_covered(work)
         person = _kept(work, person, key, request).completed(person)
         searching, left = _searching(work, person), 0
         for place in PLACES:
@@ -74,8 +73,7 @@ def prove(work: Work, person: Person, key: bytes, request: int, on_place: OnProo
 
 def plan_of(work: Work, person: Person, key: bytes, *, names_agent: bool) -> Plan:
     """What changes if the agent is left out, or no longer. `names_agent`: what shows agents has the agent now."""
-    with blocked("places"):
-        require_covered(work.connection, work.settings)
+    require_covered(work)
     whole, searching = always(person), _searching(work, person)
     counts = {place.name: Counts() for place in PLACES}
     for place in PLACES:

@@ -21,6 +21,7 @@ from callmart.mailing.places import Outbox
 from callmart.opening.places import Computed, Marts
 from callmart.privacy import embedded
 from callmart.privacy.packages import Packages
+from callmart.privacy.procedure import blocked
 from callmart.publish import site
 from callmart.publish.places import Content, Emulated, Members
 from callmart.registry.places import Customers, Persons
@@ -186,11 +187,12 @@ def uncovered(connection: psycopg.Connection, settings: Settings) -> list[str]:
     ]
 
 
-def require_covered(connection: psycopg.Connection, settings: Settings) -> None:
+@blocked("places")
+def require_covered(work: Work) -> None:
     """Raise Blocked if something belongs to no place, or a column does not say whom it points to."""
-    found = uncovered(connection, settings)
-    undeclared = pointing.undeclared(connection)
-    connection.rollback()
+    found = uncovered(work.connection, work.settings)
+    undeclared = pointing.undeclared(work.connection)
+    work.connection.rollback()
     if found:
         more = f" and {len(found) - 1} more" if len(found) > 1 else ""
         raise Blocked(

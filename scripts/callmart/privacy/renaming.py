@@ -66,8 +66,7 @@ def remember(
 
 def plan(work: Work, person: Person, key: bytes) -> Plan:
     """What is corrected. The counts say whom, and stay the same when the registry is right already."""
-    with blocked("places"):
-        require_covered(work.connection, work.settings)
+    require_covered(work)
     counts = {place.name: Counts() for place in PLACES}
     counts[Persons.name] = Counts({f"registry.{person.kind}": 1})
     return Plan(keyed(key, "plan", " ".join(sorted(person.keys))), counts, ())
@@ -97,8 +96,7 @@ def do(
 def prove(work: Work, person: Person, key: bytes, request: int, on_place: OnProof) -> int:
     """Look for the wrong name or address wherever one can be. When it is nowhere, it is forgotten here as well."""
     with clock.guarded(work.connection, work.settings):
-        with blocked("places"):
-            require_covered(work.connection, work.settings)
+        require_covered(work)
         sought, former = _former(work, person, key, request)
         left = 0
         for place in PLACES:

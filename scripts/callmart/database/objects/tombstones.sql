@@ -80,7 +80,7 @@ return exists (
 );
 
 -- Whether a tombstone is that of an agent who objects. Whoever asks sees no secret.
-create or replace function privacy.is_of(customer integer, made text, agent text) returns boolean
+create or replace function privacy.is_objector(customer integer, made text, agent text) returns boolean
 stable
 parallel safe
 security definer
