@@ -216,7 +216,7 @@ def test_the_server_refuses_what_the_loader_did_not_correct(
 ) -> None:
     work.connection.execute("insert into registry.version default values")
     work.connection.commit()
-    monkeypatch.setattr(Corrected, "events", lambda self, events: events)
+    monkeypatch.setattr(Corrected, "_found_in", lambda self, events: [])
     with pytest.raises(UserError, match="brings a mistake back that was corrected"):
         home.land(landed)
 
@@ -245,8 +245,8 @@ def test_corrected_one_objects_is_erased_comes_back_and_leaves_again(
     part = of(work, RIGHT, DAYS[1])
     erasing.do(work, part, key, 103, ignore_step, ignore_step, ignore_step)
     assert home.rows(queues, ONE) == offered
-    (given_up,) = home.rows("select agent_key from privacy.correction")
-    assert given_up["agent_key"] != keyed(key, "agent", RIGHT), "nothing names the agent any more"
+    (given_up,) = home.rows("select agent_key, erased from privacy.correction")
+    assert given_up["agent_key"] is None and given_up["erased"], "nothing names the agent any more"
     before = raw(home)
     work.connection.execute("insert into registry.version default values")
     work.connection.commit()
