@@ -43,7 +43,7 @@ class Corrected:
         }
 
     def found(self, events: pa.Table) -> pa.Table:
-        """The events of a batch. Where a mistake is known by the keys as they are, the right agent's key is set aside."""
+        """The events of a batch. Where the keys as they are show a mistake, the right agent's key is set aside."""
         if not self._corrections:
             return events
         if _ASIDE[0] not in events.column_names:

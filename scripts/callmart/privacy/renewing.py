@@ -6,7 +6,7 @@ agent's new key. An agent who is not here at a rotation is known by whoever has 
 something of that agent comes (land/erased.py).
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple, Self
 
 import psycopg
@@ -27,7 +27,9 @@ class Renewing(NamedTuple):
     customer_id: int
     secret: bytes
     fingerprint: str  # of the customer's key with its new layer
-    entered: Mapping[tuple[Kind, str], str]
+    entered: Mapping[
+        tuple[Kind, str], Sequence[str]
+    ]  # several, if an agent was entered before a rotation and after it
 
     @classmethod
     def of(cls, connection: psycopg.Connection, customer_id: int, key: bytes) -> Self:
@@ -47,7 +49,7 @@ class Renewing(NamedTuple):
             for former, key in new.items()
             if former[:BEGINNING] in begin
             for kind in RENEWED
-            if (entered := self.entered.get((kind, tombstone(self.secret, kind, former))))
+            for entered in self.entered.get((kind, tombstone(self.secret, kind, former)), ())
         ]
         with connection.cursor() as cursor:
             cursor.executemany(SQL["renew"], renewed)

@@ -1,11 +1,12 @@
 -- name: tombstones
 -- The tombstones of agents, as they are under the present key or were under former ones, and as the ledger has them.
-select distinct
+select
     kind,
     tombstone,
-    entered
+    array_agg(distinct entered)
 from privacy.known_tombstone
-where customer_id = %(customer)s and kind = any(%(kinds)s);
+where customer_id = %(customer)s and kind = any(%(kinds)s)
+group by kind, tombstone;
 
 -- name: renew
 insert into privacy.renewed_tombstone (customer_id, kind, tombstone, renewed, key_fingerprint)
