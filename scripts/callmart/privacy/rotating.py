@@ -25,6 +25,7 @@ from psycopg.types.json import Jsonb
 from callmart.base import sql_file, telephone
 from callmart.base.errors import UserError
 from callmart.base.keys import (
+    INSTALLATION,
     LAYER,
     add_layer,
     fingerprint_of,
@@ -108,6 +109,31 @@ def rotate(connection: psycopg.Connection, settings: Settings, customer_id: int,
         elif unfinished != customer_id:
             rotation.refuse(connection)
         return _go_on(connection, settings, on_step)
+
+
+def rotate_installation(connection: psycopg.Connection, settings: Settings) -> int:
+    """Rotate the key of the installation: the names and contents of landed files get other keys. Commits, all at once.
+    Returns the number of files.
+
+    Raises UserError if it can't be rotated now; then nothing has changed.
+    """
+    with clock.guarded(connection, settings):
+        ((fingerprint,),) = connection.execute("select key_fingerprint from ops.installation").fetchall()
+        known = known_key(settings.home, INSTALLATION, fingerprint)
+        key = add_layer(settings.home, INSTALLATION, known)
+        connection.execute(SQL["end_landings"])
+        keys = [text for (text,) in connection.execute(SQL["keys_of_files"])]
+        _note_new(connection, {}, {text: layered(key[-LAYER:], text) for text in keys})
+        files = connection.execute(SQL["key_files_anew"]).rowcount
+        connection.execute(SQL["new_installation"], {"fingerprint": fingerprint_of(key)})
+        connection.execute(
+            "insert into ops.audit_log (action, details) values ('key of the installation rotated', %s)",
+            [Jsonb({"files": files})],
+        )
+        vacuum.note(connection, "raw.file", whole=True)
+        connection.commit()
+        vacuum.vacuum(connection)
+        return files
 
 
 def add_next_layers(connection: psycopg.Connection, settings: Settings) -> list[int]:

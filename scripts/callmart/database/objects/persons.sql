@@ -32,6 +32,7 @@ from (
         ('registry.recipient', 'nobody', 'reports, mail_format'),
         ('registry.report_use', 'recipient. In clear', 'report'),
         ('registry.report_use', 'nobody', 'times'),
+        ('registry.unknown_objector', 'nobody', 'tombstone'),
         ('registry.status_word', 'nobody', 'word, status'),
         ('raw.call', 'caller', 'call_key'),
         ('raw.event', 'agent', 'agent_key, device_key'),
