@@ -17,7 +17,7 @@ from callmart.base.keys import LAYER, epochs, key_file, keyed
 from callmart.base.person import Person, Work
 from callmart.database import ledger, rotation
 from callmart.land.corrected import Corrected
-from callmart.privacy import erasing, lifting, objecting, persons, procedure
+from callmart.privacy import erasing, lifting, objecting, persons, procedure, replaying
 from callmart.privacy.correcting import Correction
 from callmart.registry.objectors import leave_out
 from callmart.registry.states import current_states
@@ -29,7 +29,7 @@ from twins import ONE, TWIN, given, of_customer, parquet
 pytestmark = [pytest.mark.server, pytest.mark.usefixtures("unchecked")]
 
 MISTAKEN, RIGHT, OBJECTOR, OTHER = (agent_of(ONE, number) for number in (1, 2, 3, 4))
-ABSENT = "medewerker-1001-9"  # who objected, and has no events yet
+ABSENT, NEVER = "medewerker-1001-9", "medewerker-1001-8"  # who objected, and have no events yet
 MISTAKEN_DAYS = DAYS[:2]
 REGISTRY = "customers:\n" + "".join(
     f"  - {{id: {number}, name: C{number}, contracts: [{{option: detailed, from: 2020-01-01}}]}}\n"
@@ -94,6 +94,7 @@ def home(callmart: Callmart) -> Callmart:
             )
             note(work, customer, OBJECTOR, 3, "objection")
             note(work, customer, ABSENT, 4, "objection")
+            note(work, customer, NEVER, 9, "objection")
     callmart.build_unchecked()
     return callmart
 
@@ -148,7 +149,9 @@ def test_killed_three_times_nothing_changes_but_the_keys(home: Callmart) -> None
         assert ledger.compare(owner, home.settings) == ledger.Comparison()
 
 
-def test_a_build_leaves_out_the_same_agents(home: Callmart) -> None:
+def test_a_build_leaves_out_the_same_agents(home: Callmart, work: Work) -> None:
+    note(work, ONE, OBJECTOR, 8, "objection")  # again, under the new key
+    work.connection.commit()
     for _ in range(2):
         build_all(home)
         assert home.told(ONE) == home.told(TWIN)
@@ -221,7 +224,8 @@ def named(home: Callmart) -> set[str]:
     """Whom a registry file that names three agents would name."""
     with home.connect() as owner:
         desired = current_states(owner)
-        desired[ONE].agents = {(agent, agent.upper(), None) for agent in (OBJECTOR, ABSENT, "nobody", OTHER)}
+        agents = (OBJECTOR, ABSENT, NEVER, "nobody", OTHER)
+        desired[ONE].agents = {(agent, agent.upper(), None) for agent in agents}
         leave_out(owner, home.settings, desired)
         return {agent for agent, *_ in desired[ONE].agents}
 
@@ -236,16 +240,31 @@ def test_another_correction_of_the_same_agents_is_refused(home: Callmart, work: 
             correction(work, DAYS[0], right).plan(work, of(work, ONE, mistaken, DAYS[-1]), key_of(home))
 
 
+def test_a_database_that_lost_it_is_told_again_by_the_ledger(home: Callmart, work: Work) -> None:
+    query = "select mistaken, agent_key, since, until from privacy.correction"
+    before = home.rows(query)
+    work.connection.execute("delete from privacy.correction")
+    work.connection.execute("delete from privacy.tombstone where kind in ('mistaken', 'objector')")
+    work.connection.commit()
+    assert ledger.compare(work.connection, home.settings).differing == {ONE, TWIN}
+    again: list[tuple[Person, str]] = []
+    done = replaying.replay(work.connection, home.settings, lambda *one: again.append(one))
+    assert done.customers == (ONE, TWIN) and home.rows(query) == before
+    objects = {keyed(key_of(home), "agent", agent) for agent in (OBJECTOR, ABSENT)}
+    assert {key for person, _ in again for key in person.keys if person.customer_id == ONE} == objects
+
+
 def test_taken_back_the_agents_are_shown_again(home: Callmart, work: Work) -> None:
     for customer in (ONE, TWIN):
         note(work, customer, OBJECTOR, 5, "lifting")
         note(work, customer, ABSENT, 6, "lifting")
+        note(work, customer, NEVER, 10, "lifting")
     build_all(home)
     assert home.told(ONE) == home.told(TWIN)
     assert shown(home, OBJECTOR) and shown(home, ABSENT)
     with pytest.raises(UserError, match="is left out of nothing"):
         lifting.plan(work, of(work, ONE, OBJECTOR, DAYS[-1]), key_of(home))
-    assert named(home) == {OBJECTOR, ABSENT, OTHER, "nobody"}
+    assert named(home) == {OBJECTOR, ABSENT, NEVER, OTHER, "nobody"}
     work.connection.commit()
     rotate(home, ONE)
     build_all(home)
