@@ -1,4 +1,4 @@
-"""The mutants that are tried by hand (tests/mutants.py) still fit the code."""
+"""The mutants that are tried by hand (tests/support/mutants.py) still fit the code."""
 
 from collections import Counter
 

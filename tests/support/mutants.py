@@ -1,7 +1,7 @@
 """Takes away what protects persons, one thing at a time, in a copy of the project, and looks whether a test finds it.
 
-    .venv/bin/python tests/mutants.py            all of tests/data/mutants.yml, after the tests passed without a mutant
-    .venv/bin/python tests/mutants.py 3 17       these, by their place in the list
+    .venv/bin/python tests/support/mutants.py            all of tests/data/mutants.yml, after the tests passed without a mutant
+    .venv/bin/python tests/support/mutants.py 3 17       these, by their place in the list
 
 It takes an hour on two cores, so it is run by hand.
 """
@@ -15,9 +15,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 import yaml
+from rich.console import Console
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 LIST = ROOT / "tests" / "data" / "mutants.yml"
+OUT = Console(highlight=False, soft_wrap=True, markup=False)
 
 
 class Mutant(NamedTuple):
@@ -46,7 +48,7 @@ def main(numbers: list[int]) -> int:
         survivors = [
             number for number in numbers or range(len(found)) if not _is_found(copy, number, found[number])
         ]
-    print(f"{len(numbers or found)} mutants, {len(survivors)} survived")
+    OUT.print(f"{len(numbers or found)} mutants, {len(survivors)} survived")
     return len(survivors)
 
 
@@ -58,7 +60,7 @@ def _is_found(copy: Path, number: int, mutant: Mutant) -> bool:
         failure = _first_failure(copy, mutant.found_by)
     finally:
         file.write_text(text, encoding="utf-8")
-    print(f"{number} {mutant.mutant}: {failure or 'SURVIVED'}", flush=True)
+    OUT.print(f"{number} {mutant.mutant}: {failure or 'SURVIVED'}")
     return bool(failure)
 
 
@@ -66,7 +68,7 @@ def _first_failure(copy: Path, tests: str) -> str:
     """What pytest says of the first test that fails; an empty text if all pass."""
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-n", "0", "-x", "-q", "-p", "no:cacheprovider", tests],
-        cwd=copy, env=os.environ | {"PYTHONPATH": str(copy / "scripts")}, capture_output=True, text=True,
+        cwd=copy, env=os.environ | {"PYTHONPATH": str(copy / "scripts")}, capture_output=True, text=True, check=False,
     )  # fmt: skip
     said = [line for line in done.stdout.splitlines() if line.startswith(("FAILED", "ERROR"))]
     if bool(said) != (done.returncode == 1):
