@@ -79,6 +79,10 @@ spans as (
         max(valid_from) filter (where option = 'standard' and valid_from <= today) over span as last_standard
     from numbered
     window span as (partition by customer_id, span_no)
+),
+
+nobody_known as (
+    select distinct customer_id from privacy.unknown_objector
 )
 
 select
@@ -91,7 +95,7 @@ select
     s.valid_until
 from spans as s
 left join registry.former_key as f using (customer_id)
-left join (select distinct o.customer_id from privacy.unknown_objector as o) as u using (customer_id)
+left join nobody_known as u using (customer_id)
 where s.covers_today and (s.valid_until > f.kept_from) is not false;
 
 -- From which day on a customer's list of contacts is kept. A customer that has not ordered it has no row.

@@ -33,7 +33,8 @@ from privacy.ledger_entry
 where ended_at is null and asked_right = 'erasure' and kind in ('agent', 'caller')
 group by customer_id;
 
--- The tombstones, and what those of agents are under the keys that rotations gave them. `entered` is as the ledger has it.
+-- The tombstones, and what those of agents are under the keys that rotations gave them. `entered` is as the ledger has
+-- it.
 create or replace view privacy.known_tombstone as
 select
     entry,
