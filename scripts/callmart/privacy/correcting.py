@@ -32,6 +32,7 @@ class Correction:
 
     agent_key: str = field(repr=False)  # the agent whose they are
     since: datetime
+    former: frozenset[str] = field(default=frozenset(), repr=False)  # that key before rotations
 
     def plan(self, work: Work, person: Person, key: bytes) -> Plan:
         """Count the events. Raises UserError if they are none, or if another correction is in the way."""
@@ -135,6 +136,7 @@ class Correction:
             "customer": person.customer_id,
             "keys": sorted(person.keys),
             "agent": self.agent_key,
+            "asked": sorted({key for _, key in person.all_keys} | {self.agent_key} | self.former),
             "since": self.since,
             "until": person.until,
         }

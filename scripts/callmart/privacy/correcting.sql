@@ -40,17 +40,19 @@ where
 on conflict (customer_id, call_date) do update set mark = nextval('ops.mark'), cause = excluded.cause;
 
 -- name: overlapping
--- A correction of the same customer whose days overlap, and which names one of the agents in any part.
+-- A correction of the same customer whose days overlap, and which names one of the agents in any part, by a key of now
+-- or from before a rotation.
 select
 from privacy.correction as c
 inner join privacy.secret as s on c.customer_id = s.customer_id
-cross join unnest(%(keys)s::text[] || %(agent)s::text) as asked
+cross join unnest(%(asked)s::text[]) as asked
 where
     c.customer_id = %(customer)s
     and c.since < %(until)s
     and c.until > %(since)s
     and (
-        c.agent_key in (asked, privacy.tombstone_of(s.secret, 'agent', asked))
+        c.agent_key = asked
+        or c.erased = privacy.tombstone_of(s.secret, 'agent', asked)
         or c.mistaken = privacy.tombstone_of(s.secret, 'mistaken', asked)
     )
 limit 1;

@@ -5,9 +5,11 @@ as well, and no rebuild or restore undoes it. What was landed stays as it is: th
 the agent is shown again (lifting.py), everything is as before.
 """
 
+from collections.abc import Collection
 from dataclasses import replace
 from datetime import UTC, datetime
 
+from callmart.base import sql_file
 from callmart.base.keys import keyed
 from callmart.base.needles import Needles
 from callmart.base.person import Counts, Person, Place, Proof, Work
@@ -23,6 +25,8 @@ from callmart.privacy.kept import Kept
 from callmart.privacy.places import PLACES, require_covered
 from callmart.privacy.procedure import Begin, OnPlace, OnProof, Plan, blocked
 from callmart.registry.places import Persons, drop_names
+
+SQL = sql_file.statements(__file__)
 
 ALWAYS = datetime(9000, 1, 1, tzinfo=UTC)  # an agent is left out of all days, and of those to come
 
@@ -90,17 +94,19 @@ def plan_of(work: Work, person: Person, key: bytes, *, names_agent: bool) -> Pla
 def is_noted(work: Work, person: Person, key: bytes, request: int) -> bool:
     """Whether the ledger has it that this request was done, or is about to be."""
     with work.connection.transaction():
-        return ledger.secures(work.connection, person, request, "objector", _marks(person, key))
+        return ledger.secures(work.connection, person, request, "objector", _marks(person.keys, key))
 
 
 def note(work: Work, person: Person, key: bytes, request: int, right: Act) -> None:
     """Write into the ledger that the agent is left out or shown again, drop the name, and mark the days that change.
     From here on every build follows it. Commits.
     """
+    # What leaves the agent out may be of a key from before a rotation.
+    keys = {one for _, one in person.all_keys} if right == "lifting" else person.keys
     with work.connection.transaction():
         ledger.append(
             work.connection, work.settings, person.customer_id, person.kind, person.until,
-            {"objector": _marks(person, key)}, request, right,
+            {"objector": _marks(keys, key)}, request, right,
         )  # fmt: skip
         settle(work, person)
 
@@ -108,8 +114,12 @@ def note(work: Work, person: Person, key: bytes, request: int, right: Act) -> No
 def is_left_out(work: Work, person: Person) -> bool:
     """Whether the ledger leaves the agent out, under all ids."""
     found = work.connection.execute(
-        "select bool_and(privacy.objects(%s, agent_key)) from unnest(%s::text[]) as agent_key",
-        [person.customer_id, sorted(person.keys)],
+        SQL["is_left_out"],
+        {
+            "customer": person.customer_id,
+            "agents": [agent for agent, _ in person.all_keys],
+            "keys": [key for _, key in person.all_keys],
+        },
     ).fetchone()
     work.connection.rollback()
     return found == (True,)
@@ -145,9 +155,9 @@ def _kept(work: Work, person: Person, key: bytes, request: int) -> Kept:
     return kept.recall(work.settings.home, key, request, person) or Kept.of(person, Stored())
 
 
-def _marks(person: Person, key: bytes) -> list[str]:
+def _marks(keys: Collection[str], key: bytes) -> list[str]:
     secret = secret_of(key)
-    return [tombstone(secret, "objector", one) for one in sorted(person.keys)]
+    return [tombstone(secret, "objector", one) for one in sorted(keys)]
 
 
 def _proof(work: Work, person: Person, place: Place) -> Proof:

@@ -37,6 +37,7 @@ from privacy.ledger_entry as e
 inner join registry.customer as c using (customer_id)
 where
     e.kind in ('agent', 'caller')
+    and e.asked_right = 'erasure'
     and e.key_fingerprint <> c.key_fingerprint
     and not exists (
         select from registry.former_fingerprint as f
@@ -51,7 +52,8 @@ group by e.customer_id;
 --
 -- A customer that comes back after everything of it was removed has another key: not one to which a rotation added a
 -- layer. Nobody who was erased under the former one can be known again, so nothing is kept from before the end of that,
--- nor of the day on which such a call may have ended.
+-- nor of the day on which such a call may have ended. If an agent objected under the former one, none is shown until
+-- that is entered again (privacy/unknown.py).
 create or replace view registry.kept_contract as
 with contracts as (
     select
@@ -77,15 +79,23 @@ spans as (
         max(valid_from) filter (where option = 'standard' and valid_from <= today) over span as last_standard
     from numbered
     window span as (partition by customer_id, span_no)
+),
+
+nobody_known as (
+    select distinct customer_id from privacy.unknown_objector
 )
 
 select
     s.customer_id,
-    case when s.valid_from < s.last_standard then 'standard' else s.option end as option,
+    case
+        when s.valid_from < s.last_standard or u.customer_id is not null then 'standard'
+        else s.option
+    end as option,
     greatest(s.valid_from, f.kept_from) as valid_from,
     s.valid_until
 from spans as s
 left join registry.former_key as f using (customer_id)
+left join nobody_known as u using (customer_id)
 where s.covers_today and (s.valid_until > f.kept_from) is not false;
 
 -- From which day on a customer's list of contacts is kept. A customer that has not ordered it has no row.
