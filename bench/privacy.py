@@ -27,6 +27,7 @@ from callmart.build import window
 from callmart.database import server
 from callmart.operations import run
 from callmart.privacy import erasing, persons, procedure
+from callmart.privacy.procedure import Case, Steps
 from history import registry_of, scratch
 from two_years import AGENTS, YESTERDAY, fill_marts
 
@@ -115,9 +116,9 @@ def _measure(
     out: Console, work: Work, person: Person, grepped: float, idle: float
 ) -> dict[str, tuple[float, float]]:
     """Plan, do and prove; returns when each was. What is written anew in the server's files is apart."""
-    key = key_file(work.settings.home, WHOSE).read_bytes()
     begin = time.perf_counter()
-    plan = erasing.plan(work, person, key)
+    case = Case(work, person, key_file(work.settings.home, WHOSE).read_bytes(), 1)
+    plan = erasing.plan(case)
     found = time.perf_counter()
     out.print(
         f"plan: {found - begin:.1f} s of {FIND_S}, {(found - begin) / grepped:.2f} of grep; "
@@ -129,7 +130,7 @@ def _measure(
     def treated(place: str, counts: Counts) -> None:
         ends[place] = time.perf_counter()
 
-    erasing.do(work, person, key, 1, lambda hash: None, lambda *_: None, treated)
+    erasing.do(case, Steps(on_place=treated))
     done = time.perf_counter()
     out.print(
         f"do: {done - found:.1f} s of {DO_S}, {(done - found) / idle:.1f} builds of nothing; {_parts(found, ends)}"
@@ -143,7 +144,7 @@ def _measure(
         proved[place] = time.perf_counter()
         left += proof.left
 
-    erasing.prove(work, person, key, 1, looked)
+    erasing.prove(case, looked)
     end = time.perf_counter()
     out.print(
         f"prove: {end - done:.1f} s of {PROVE_S}, {(end - done) / grepped:.2f} of grep, {left.total()} left; "

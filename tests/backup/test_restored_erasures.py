@@ -19,6 +19,7 @@ from callmart.database import chain, ledger
 from callmart.database.chain import Chain
 from callmart.operations import doctor, health
 from callmart.privacy import objecting, replaying
+from callmart.privacy.procedure import Case
 from callmart_home import Callmart
 from centre import NAMED, agent_of
 from commands import command_of
@@ -50,7 +51,7 @@ def backed_up(old: Callmart, tmp_path_factory: pytest.TempPathFactory) -> Path:
     with old.connect() as connection:
         work = Work(connection, old.settings, lambda: None)
         who = person(old, NAMED, "agent", OBJECTOR, MIDNIGHT)
-        objecting.note(work, who, key_of(old, NAMED), 2, "objection")
+        objecting.note(Case(work, who, key_of(old, NAMED), 2), "objection")
     return folder
 
 

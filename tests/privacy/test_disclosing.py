@@ -26,9 +26,10 @@ from callmart.database import clock
 from callmart.operations import run
 from callmart.privacy import disclosing, packages, register, sealing
 from callmart.privacy.packages import Packages
+from callmart.privacy.procedure import Steps
 from callmart_home import Callmart, ignore_step
 from centre import ANONYMOUS, DAYS, NAMED, STANDARD
-from erasures import ANOTHER, CALLER, CONTACT, LEAVER, STAYER, given_up, key_of, of
+from erasures import ANOTHER, CALLER, CONTACT, LEAVER, STAYER, case, given_up, of
 from requests_of_persons import APPROVERS_PASSWORD, Command, Desk, choose_password, mistake
 from today import TODAY
 
@@ -74,7 +75,7 @@ def there(settings: Settings) -> list[Path]:
 
 def make(work: Work, kind: Kind, word: str, request: int = REQUEST) -> Path:
     """Make a package, without a register; returns its file."""
-    disclosing.do(work, of(work, kind, word), key_of(work), request, ignore_step, ignore_step, ignore_step)
+    disclosing.do(case(work, of(work, kind, word), request), Steps())
     return packages.path(work.settings, NAMED, request)
 
 
@@ -367,10 +368,10 @@ def test_killed_while_it_is_written_the_same_command_finishes(
     person = of(work, "caller", CALLER)
     assert not packages.path(work.settings, NAMED, REQUEST).exists()
     with pytest.raises(Blocked, match="make it again"):
-        disclosing.prove(work, person, key_of(work), REQUEST, ignore_step)
+        disclosing.prove(case(work, person, REQUEST), ignore_step)
     make(work, "caller", CALLER)
     proofs: dict[str, Any] = {}
-    disclosing.prove(work, person, key_of(work), REQUEST, proofs.__setitem__)
+    disclosing.prove(case(work, person, REQUEST), proofs.__setitem__)
     assert not any(proof.left for proof in proofs.values()) and proofs["packages"].searched
 
 
@@ -383,7 +384,7 @@ def test_only_the_package_that_was_made_is_proved(work: Work, change: str) -> No
     else:
         make(work, "caller", ANOTHER)
     with pytest.raises(Blocked, match="make it again"):
-        disclosing.prove(work, of(work, "caller", CALLER), key_of(work), REQUEST, ignore_step)
+        disclosing.prove(case(work, of(work, "caller", CALLER), REQUEST), ignore_step)
 
 
 # -- what a customer is told -----------------------------------------------------------------------------------------

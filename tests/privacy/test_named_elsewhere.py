@@ -11,6 +11,7 @@ from callmart.base.person import Counts, Kind, Person, Proof, Work
 from callmart.land.places import Stored
 from callmart.privacy import erasing, persons, places, replaying
 from callmart.privacy.kept import Kept
+from callmart.privacy.procedure import Case
 from callmart.registry.places import Persons
 from callmart_home import Callmart, MakeOnce, ignore_step
 from today import TODAY
@@ -76,7 +77,7 @@ def erased(work: Work, kind: Kind, *words: str) -> Person:
     person = persons.person(work.connection, key, ONE, kind, words, UNTIL)
     work.connection.commit()
     counts = Persons().find(work, person)
-    erasing._secure(work, person, key, 1, Kept.of(person, Stored()))
+    erasing._secure(Case(work, person, key, 1), Kept.of(person, Stored()))
     assert Persons().treat(work, person) == counts and counts
     assert not Persons().find(work, person)
     return person

@@ -17,10 +17,11 @@ from callmart.base.settings import Settings
 from callmart.database import ledger, server
 from callmart.declarations import dbt_project
 from callmart.privacy import lifting, objecting, places, procedure, replaying, withdrawing
-from callmart_home import Callmart, ignore_step
+from callmart.privacy.procedure import Steps
+from callmart_home import Callmart
 from centre import DAYS, NAMED, agent_of, events
 from commands import exit_code
-from erasures import CONTACT, LEAVER, PARTLY, STAYER, WITH_CONTACTS, agent_key, key_of, of
+from erasures import CONTACT, LEAVER, PARTLY, STAYER, WITH_CONTACTS, agent_key, case, of
 from requests_of_persons import Commands, choose_password
 from searching import files_with
 
@@ -32,17 +33,17 @@ HIDDEN = ("ring", "hold", "talk", "wrapup", "contacts_held", "transferred", "nee
 def object_to(work: Work, agent: str, request: int) -> dict[str, Counts]:
     treated: dict[str, Counts] = {}
     person = of(work, "agent", agent)
-    objecting.do(work, person, key_of(work), request, ignore_step, ignore_step, treated.__setitem__)
+    objecting.do(case(work, person, request), Steps(on_place=treated.__setitem__))
     return treated
 
 
 def lift(work: Work, agent: str, request: int) -> None:
-    lifting.do(work, of(work, "agent", agent), key_of(work), request, ignore_step, ignore_step, ignore_step)
+    lifting.do(case(work, of(work, "agent", agent), request), Steps())
 
 
 def left(work: Work, agent: str, request: int) -> dict[str, Counts]:
     proofs: dict[str, Proof] = {}
-    objecting.prove(work, of(work, "agent", agent), key_of(work), request, proofs.__setitem__)
+    objecting.prove(case(work, of(work, "agent", agent), request), proofs.__setitem__)
     assert set(proofs) == {place.name for place in places.PLACES}
     return {name: proof.left for name, proof in proofs.items() if proof.left}
 
@@ -71,7 +72,7 @@ def test_an_agent_who_objects_is_in_nothing_that_shows_agents(
     home: Callmart, work: Work, before: Any
 ) -> None:
     events_before = raw(home)
-    plan = objecting.plan(work, of(work, "agent", LEAVER), key_of(work))
+    plan = objecting.plan(case(work, of(work, "agent", LEAVER)))
     assert left(work, LEAVER, 1), "the control"
     assert state(home) == before, "a plan and a proof change nothing"
     treated = object_to(work, LEAVER, 1)
@@ -139,7 +140,7 @@ def test_a_registry_file_brings_the_name_back_only_when_it_is_taken_back(
     assert home.rows(names, NAMED, LEAVER) == [{"name": "Noor Zandvliet", "email": "noor@example.org"}]
     assert state(home) == before, "everything is as before"
     with pytest.raises(UserError, match="is left out of nothing"):
-        lifting.plan(work, of(work, "agent", LEAVER), key_of(work))
+        lifting.plan(case(work, of(work, "agent", LEAVER)))
 
 
 # -- whatever comes between ------------------------------------------------------------------------------------------
@@ -155,7 +156,7 @@ def die_after(home: Path, place: str, agent: str, request: int, module: str) -> 
     procedures: Any = {"objecting": objecting, "withdrawing": withdrawing}
     with server.connect(settings) as connection, procedure.working(connection, settings) as work:
         person = of(work, "agent", agent)
-        procedures[module].do(work, person, key_of(work), request, ignore_step, ignore_step, killed)
+        procedures[module].do(case(work, person, request), Steps(on_place=killed))
 
 
 def shown(home: Callmart, agent: str) -> int:
@@ -234,13 +235,13 @@ def test_a_database_that_lost_it_is_closed_until_it_is_left_out_again(home: Call
 
 
 def test_withdrawn_consent_erases_and_leaves_out_what_comes(home: Callmart, work: Work) -> None:
-    person, key = of(work, "agent", STAYER), key_of(work)
+    person = of(work, "agent", STAYER)
     work.connection.commit()
     for place in ("doorway", "registry"):
         assert exit_code(die_after, home.home, place, STAYER, 4, "withdrawing") == -signal.SIGKILL
-    withdrawing.do(work, person, key, 4, ignore_step, ignore_step, ignore_step)
+    withdrawing.do(case(work, person, 4), Steps())
     proofs: dict[str, Proof] = {}
-    withdrawing.prove(work, person, key, 4, proofs.__setitem__)
+    withdrawing.prove(case(work, person, 4), proofs.__setitem__)
     assert {name: proof.left for name, proof in proofs.items() if proof.left} == {}
     before = (person.until, agent_key(home, STAYER))
     assert not home.rows("select from raw.event where occurred_at < %s and agent_key = %s", *before)

@@ -24,11 +24,12 @@ from callmart.base.settings import PROJECT
 from callmart.declarations import pointing, processing
 from callmart.privacy import decided, disclosing, own_rows, package, package_page, packages, persons, places
 from callmart.privacy.own_rows import Contents, Somebody
+from callmart.privacy.procedure import Steps
 from callmart.privacy.sealing import with_passphrase
 from callmart.reports import paper
-from callmart_home import Callmart, ignore_step
+from callmart_home import Callmart
 from centre import ANONYMOUS, DAYS, NAMED, NUMBERS, agent_of
-from erasures import CALLER, CHEF, CONTACT, LEAVER, STAYER, key_of, of
+from erasures import CALLER, CHEF, CONTACT, LEAVER, STAYER, case, key_of, of
 from events import AMSTERDAM, Row, event
 from pointing_columns import columns
 
@@ -478,7 +479,7 @@ def test_a_package_with_somebody_else_is_never_written(
     work.seal = with_passphrase()
     LEAKS[leak](monkeypatch)
     with pytest.raises(Blocked, match=r"would show \d+ words or keys of others, so none was made") as blocked:
-        disclosing.do(work, of(work, "caller", FIRST), key_of(work), 1, ignore_step, ignore_step, ignore_step)
+        disclosing.do(case(work, of(work, "caller", FIRST)), Steps())
     assert (blocked.value.place, blocked.value.code) == ("packages", "others")
     assert not list(packages.folder(work.settings).glob("*/*"))
 

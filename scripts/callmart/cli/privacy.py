@@ -222,7 +222,7 @@ def plan(
         others = persons.others(owner, person, ids)
         owner.commit()
         with _blocking(officer, number), procedure.working(owner, settings()) as work:
-            planned = planning.plan(work, person, key)
+            planned = planning.plan(procedure.Case(work, person, key, number))
         register.note_plan(officer, number, planned.hash, end)
         for place, counts in planned.counts.items():
             register.note_step(owner, number, place, "find", counts)
@@ -270,7 +270,7 @@ def do(
         begin = partial(register.begin_doing, officer, number)
         with _blocking(officer, number), procedure.working(owner, settings()) as work:
             work.seal = seal
-            doing.do(work, person, key, number, begin, control, note)
+            doing.do(procedure.Case(work, person, key, number), procedure.Steps(begin, control, note))
         evidence = register.evidence(officer, number)
     print_counts(evidence, "control", "treat")
     if seal:
@@ -320,7 +320,7 @@ def prove(number: Number) -> None:
             on_step("prove", place, next(finished), len(places.PLACES))
 
         with _blocking(officer, number), procedure.working(owner, settings()) as work:
-            whole = proving.prove(work, person, key, number, note)
+            whole = proving.prove(procedure.Case(work, person, key, number), note)
         evidence = register.evidence(officer, number)
         found = register.request(officer, number)
     print_proof(evidence)
