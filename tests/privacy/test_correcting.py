@@ -1,6 +1,6 @@
 """Events that seemed to be of one agent are another's: the marts are as if they had landed so, and stay so.
 
-One home. A twin has the events as they should be. Then the agent objects, is erased, comes back, and leaves again.
+One home. A twin has the events as they should be. What comes afterwards is in test_journey.py.
 """
 
 import os
@@ -21,7 +21,7 @@ from callmart.base.settings import Settings
 from callmart.database import ledger, server
 from callmart.land.corrected import Corrected
 from callmart.land.places import Events
-from callmart.privacy import erasing, lifting, objecting, persons, places, procedure, register
+from callmart.privacy import persons, places, procedure, register
 from callmart.privacy.correcting import Correction
 from callmart.privacy.procedure import Case, Steps
 from callmart_home import Callmart, ignore_step
@@ -168,7 +168,7 @@ def test_a_plan_counts_and_refuses_what_can_not_be(home: Callmart, work: Work) -
         correction(work, DAYS[1]).plan(case(work, of(work, "medewerker-nobody", DAYS[1])))
     planned = correction(work, DAYS[1])
     with work.connection.transaction(force_rollback=True):
-        planned.correct(work.connection, person)
+        planned.correct(work, person)
         marked = work.connection.execute(
             "select call_date from ops.dirty_day where cause = 'person'"
         ).fetchall()
@@ -237,38 +237,6 @@ def days_of(home: Callmart, agent: str) -> set[date]:
             f"select call_date from store.{table} where customer_id = %s and agent_key = %s", ONE, key
         )
     }
-
-
-def test_corrected_one_objects_is_erased_comes_back_and_leaves_again(
-    home: Callmart, work: Work, landed: Path
-) -> None:
-    key, queues = key_of(work), "select sum(offered) as n from store.queue_interval where customer_id = %s"
-    offered = home.rows(queues, ONE)
-    whole = of(work, RIGHT, DAYS[2])
-    objecting.do(case(work, whole, 102), Steps())
-    assert days_of(home, RIGHT) == set() and home.rows(queues, ONE) == offered
-
-    part = of(work, RIGHT, DAYS[1])
-    erasing.do(case(work, part, 103), Steps())
-    assert home.rows(queues, ONE) == offered
-    (given_up,) = home.rows("select agent_key from privacy.correction")
-    assert given_up["agent_key"] != keyed(key, "agent", RIGHT), "nothing names the agent any more"
-    before = raw(home)
-    work.connection.execute("insert into registry.version default values")
-    work.connection.commit()
-    again = home.land(landed)
-    assert again.landed == 0 and raw(home) == before, "neither the mistake nor the agent comes back"
-
-    lifting.do(case(work, whole, 104), Steps())
-    assert days_of(home, RIGHT) <= {DAYS[2], LAST}, "only what came later is shown"
-    assert DAYS[2] in days_of(home, RIGHT)
-
-    gone = of(work, RIGHT, DAYS[2])
-    erasing.do(case(work, gone, 105), Steps())
-    assert days_of(home, RIGHT) == set() and home.rows(queues, ONE) == offered
-    proofs: dict[str, Proof] = {}
-    erasing.prove(case(work, gone, 105), proofs.__setitem__)
-    assert {name: proof.left for name, proof in proofs.items() if proof.left} == {}
 
 
 # -- by the commands -------------------------------------------------------------------------------------------------

@@ -196,6 +196,34 @@ def test_what_is_shared_is_in_no_package(desk: Desk, command: Command, home: Cal
         assert command("close", number).code == 0
 
 
+def test_who_takes_a_request_over_gets_a_package_of_the_own(
+    desk: Desk, command: Command, home: Callmart, tmp_path: Path
+) -> None:
+    """The first one is for a contact who may not ask any more, and has its passphrase."""
+    number = ask(command, desk, "access", "caller", CALLER)
+    done = command("do", number, lines=(CALLER,))
+    (former,) = re.findall(r"^passphrase: (\S+)$", done.out, re.MULTILINE)
+    assert command("prove", number, lines=(CALLER,)).code == 0
+    desk.owner.execute("update registry.contact set authorised = email <> %s", [CONTACT])
+    assert "not an authorised contact" in mistake(command("answer", number))
+    taken = ("verify", number, "--how", "code", "--alone", "--take-over")
+    assert "not an authorised contact" in mistake(command(*taken, lines=("planner@een.example",)))
+    assert there(home.settings), "who may not ask changes nothing"
+    assert command(*taken, lines=("q@een.example",)).code == 0
+    assert there(home.settings) == []
+    assert "is gone" in mistake(command("answer", number))
+    identity, public_key = key_pair(tmp_path)
+    assert command("do", number, "--public-key", public_key, lines=(CALLER,)).code == 0
+    assert command("prove", number, lines=(CALLER,)).code == 0
+    assert command("answer", number).code == 0
+    file = packages.path(home.settings, NAMED, number).read_bytes()
+    assert opened(pyrage.decrypt(file, [identity]))
+    with pytest.raises(pyrage.DecryptError):
+        pyrage.passphrase.decrypt(file, former)
+    desk.owner.execute("update registry.contact set authorised = true")
+    assert command("close", number).code == 0
+
+
 @pytest.mark.usefixtures("sealed")
 def test_a_refused_request_leaves_no_package(
     desk: Desk, command: Command, home: Callmart, work: Work

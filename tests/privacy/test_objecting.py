@@ -1,6 +1,8 @@
 """An agent objects to being shown, and takes that back. One home, in which one agent after the other does."""
 
+import io
 import os
+import shutil
 import signal
 from datetime import timedelta
 from functools import partial
@@ -9,24 +11,43 @@ from typing import Any
 
 import pyarrow.parquet
 import pytest
+import tableauserverclient as TSC
 
-from callmart.audit import agents, attempts, objectors
+from callmart.audit import agents, attempts, channels, objectors, on_tableau
 from callmart.base.errors import UserError
-from callmart.base.person import Counts, Proof, Work
+from callmart.base.needles import Needles
+from callmart.base.person import Counts, Kind, Proof, Work
 from callmart.base.settings import Settings
 from callmart.database import ledger, server
 from callmart.declarations import dbt_project
-from callmart.privacy import lifting, objecting, places, procedure, replaying, withdrawing
+from callmart.privacy import (
+    disclosing,
+    lifting,
+    objecting,
+    packages,
+    places,
+    procedure,
+    replaying,
+    sealing,
+    withdrawing,
+)
 from callmart.privacy.procedure import Steps
-from callmart_home import Callmart
+from callmart.publish import places as published
+from callmart.reports import paper
+from callmart_home import Callmart, ignore_step
 from centre import DAYS, NAMED, agent_of, events
 from commands import exit_code
+from emulated import custom_view
 from erasures import CONTACT, LEAVER, PARTLY, STAYER, WITH_CONTACTS, agent_key, case, of
 from requests_of_persons import Commands, choose_password
 from searching import files_with
 
 pytestmark = [pytest.mark.server, pytest.mark.usefixtures("unchecked")]
 
+OWN: list[tuple[Kind, str, str, str]] = [
+    ("agent", LEAVER, "events", "raw.event"),
+    ("recipient", "noor@example.org", "registry", "registry.recipient"),
+]
 HIDDEN = ("ring", "hold", "talk", "wrapup", "contacts_held", "transferred", "needed")
 
 
@@ -124,6 +145,27 @@ def differences(before: Any, after: Any, cells: Any, *keys: str) -> None:
         assert [row for row in before[mart] if row.get("agent_key") not in keys] == after[mart]
 
 
+def test_who_objects_and_gets_reports_goes_on_getting_them_and_gets_the_own_data(
+    home: Callmart, work: Work, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An account and a mail are no report. Whoever asks for the own data gets all of it, and nobody else's."""
+    recipients = home.rows("select email, reports from registry.recipient where customer_id = %s", NAMED)
+    assert {"email": "Noor@Example.org", "reports": ["agents"]} in recipients
+    assert published.Members().find(work, of(work, "recipient", "noor@example.org"))["users"] == 1
+    monkeypatch.setattr(paper, "typeset", lambda *_, **__: b"")
+    work.seal = sealing.with_passphrase()
+    for request, (kind, word, place, table) in enumerate(OWN, 8):
+        about = case(work, of(work, kind, word), request)
+        plan = disclosing.plan(about)
+        disclosing.do(about, Steps())
+        proofs: dict[str, Proof] = {}
+        disclosing.prove(about, proofs.__setitem__)
+        assert not any(proof.left for proof in proofs.values())
+        assert plan.counts[place][table], table
+    shutil.rmtree(packages.folder(home.settings))
+    assert left(work, LEAVER, 1) == {}, "who was asked about is left out as before"
+
+
 def test_a_registry_file_brings_the_name_back_only_when_it_is_taken_back(
     home: Callmart, work: Work, before: Any
 ) -> None:
@@ -215,6 +257,35 @@ def test_the_audit_finds_who_is_shown_and_objects(home: Callmart, work: Work) ->
     with work.connection.transaction(force_rollback=True):
         work.connection.execute(objectors.SQL["plant"])
         assert outcomes() == ["BREACH", "BREACH"]
+
+
+def test_the_audit_finds_who_objects_in_all_that_tableau_gives_back(
+    home: Callmart, work: Work, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    board = channels.board(work.connection, attempts.scene(work.connection, home.settings))
+
+    def outcomes() -> list[str]:
+        """Of our data sources, and of everything."""
+        there = on_tableau.look(work.connection, home.settings, work.tableau(), board, ignore_step)
+        of_sources = objectors.of_files(work.connection, "Tableau", there.words)
+        (of_site,) = (check for check in there.checks if check.name.startswith(objectors.NAME))
+        return [of_sources.outcome, of_site.outcome]
+
+    assert outcomes() == ["holds", "holds"]
+    planted = work.connection.execute(objectors.SQL["plant"]).fetchone()
+    work.connection.commit()
+    assert outcomes() == ["BREACH", "BREACH"], "the control"
+    for table in ("tombstone", "ledger_entry"):
+        work.connection.execute(f"delete from privacy.{table} where entry = %s".encode(), planted)
+    work.connection.commit()
+    tableau = work.tableau()
+    workbook = next(item for item in TSC.Pager(tableau.workbooks) if "Voorbeeld" in item.project_name)
+    view = custom_view(workbook, tableau.users.get_by_id(tableau.user_id), "mine")
+    view = tableau.custom_views.publish(view, io.BytesIO(f'{{"filter": "{PARTLY}"}}'.encode()))
+    assert outcomes() == ["holds", "BREACH"], "somebody has saved a view of this agent alone"
+    tableau.custom_views.delete(view.id)
+    monkeypatch.setattr(Needles, "in_file", lambda *_: False)
+    assert outcomes() == ["holds", "NOTHING TO LOOK AT"]
 
 
 def test_a_database_that_lost_it_is_closed_until_it_is_left_out_again(home: Callmart, work: Work) -> None:

@@ -165,6 +165,8 @@ def verify(
     ] = False,
 ) -> None:
     """Record that the identity of the contact was checked, and what the contact says of the number or id."""
+    from callmart.privacy import packages
+
     with _officer() as (owner, officer):
         found = register.request(officer, number)
         contact, person = _taking_over(owner, found) if take_over else (None, None)
@@ -178,6 +180,8 @@ def verify(
             taking_over=contact,
             person=person,
         )
+        if take_over:  # the contact before could open it
+            packages.forget(settings(), number)
         found = register.request(officer, number)
     out.print(f"request {number}: the contact is known; {found.next_step}", soft_wrap=True)
 

@@ -5,7 +5,7 @@ after a restore it is corrected again. It ends with the days that it is about. I
 tells which of B's events seemed to be A's.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 import psycopg
@@ -13,7 +13,7 @@ import psycopg
 from callmart.base import sql_file
 from callmart.base.errors import UserError
 from callmart.base.keys import keyed
-from callmart.base.person import Counts, Person, Place
+from callmart.base.person import Counts, Person, Place, Work
 from callmart.database import clock, ledger, vacuum
 from callmart.database.tombstones import secret_of, tombstone
 from callmart.land.places import Doorway, Events
@@ -53,7 +53,7 @@ class Correction:
 
         def treat(place: Place) -> Counts:
             if place.name == Events.name:
-                return self.correct(work.connection, person)
+                return self.correct(work, person)
             # What was landing meanwhile is there now.
             return place.treat(work, person) if place.name in (*SHOWING, Doorway.name) else Counts()
 
@@ -72,13 +72,20 @@ class Correction:
             waiting = Counts(days=waiting_days(work.connection, person.customer_id))
             return prove_counted({Events.name: wrong, Marts.name: waiting}, on_place)
 
-    def correct(self, connection: psycopg.Connection, person: Person) -> Counts:
-        """Correct what was landed, and mark the days whose marts change. Commits."""
+    def correct(self, work: Work, person: Person) -> Counts:
+        """Correct what was landed, and mark the days whose marts change. What is given to an agent who was erased since
+        is erased, too. In one transaction.
+        """
+        connection, parameters = work.connection, self._parameters(person)
         with connection.transaction():
             counts = self._count(connection, person)
-            connection.execute(SQL["mark_days"], self._parameters(person))
-            touched = {name for (name,) in connection.execute(SQL["correct"], self._parameters(person))}
+            connection.execute(SQL["mark_days"], parameters)
+            touched = {name for (name,) in connection.execute(SQL["correct"], parameters)}
             vacuum.note(connection, *touched)
+            ((erased_until,),) = connection.execute(SQL["erased_until"], parameters).fetchall()
+            if erased_until is not None:
+                own = frozenset({self.agent_key})
+                Events().treat(work, replace(person, words=frozenset(), keys=own, until=erased_until))
             opening.forget_build(connection)
         return counts
 

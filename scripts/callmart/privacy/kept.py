@@ -33,16 +33,22 @@ class Kept:
     traces: frozenset[int] = field(repr=False)  # the former keys of events, and of a caller's calls
     calls: frozenset[int] = field(repr=False)  # the former keys of a caller's calls
     devices: frozenset[str] = field(repr=False)  # the keys of devices that only this agent used
-    named: frozenset[str] = field(default=frozenset(), repr=False)  # Person.named
+    named: frozenset[str] = field(default=frozenset(), repr=False)  # as Person has it
+    addresses: frozenset[str] = field(default=frozenset(), repr=False)  # as Person has them
 
     @classmethod
     def of(cls, person: Person, stored: Stored) -> Self:
         """What there is to remember now."""
-        return cls(person.words, stored.traces, stored.calls, stored.devices, person.named)
+        return cls(person.words, stored.traces, stored.calls, stored.devices, person.named, person.addresses)
 
     def completed(self, person: Person) -> Person:
-        """The person with the words that the registry has no more."""
-        return replace(person, words=person.words | self.words)
+        """The person with what the registry has no more."""
+        return replace(
+            person,
+            words=person.words | self.words,
+            named=person.named | self.named,
+            addresses=person.addresses | self.addresses,
+        )
 
     def __or__(self, other: Self) -> Self:
         return replace(

@@ -8,6 +8,8 @@ the agent is shown again (lifting.py), everything is as before.
 from dataclasses import replace
 from datetime import UTC, datetime
 
+import psycopg
+
 from callmart.base.person import Counts, Person, Place, Proof, Work
 from callmart.database import clock, ledger
 from callmart.database.ledger import Act
@@ -88,7 +90,7 @@ def note(case: Case, right: Act) -> None:
             work.connection, work.settings, person.customer_id, person.kind, person.until,
             {"objector": _marks(case)}, case.request, right,
         )  # fmt: skip
-        settle(work, person)
+        settle(work.connection, person)
 
 
 def is_left_out(work: Work, person: Person) -> bool:
@@ -101,13 +103,13 @@ def is_left_out(work: Work, person: Person) -> bool:
     return found == (True,)
 
 
-def settle(work: Work, person: Person) -> None:
+def settle(connection: psycopg.Connection, person: Person) -> None:
     """Mark the days that the agent is on, discard what was computed of them and not opened, and drop the name if the
     agent is left out. In the caller's transaction.
     """
-    landed.mark_shown(work.connection, always(person))
-    drop_names(work.connection, person)
-    opening.forget_build(work.connection)
+    landed.mark_shown(connection, always(person))
+    drop_names(connection, person)
+    opening.forget_build(connection)
 
 
 def follow(work: Work, person: Person, on_place: OnPlace) -> None:

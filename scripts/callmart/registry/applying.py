@@ -100,6 +100,8 @@ def forget_customer(connection: psycopg.Connection, settings: Settings, customer
 
     Returns whether the customer needs a key. If not, its file can be deleted.
     """
+    for table in ("privacy.secret", "privacy.correction"):
+        connection.execute(f"delete from {table} where customer_id = %s".encode(), [customer_id])
     state = current_states(connection).get(customer_id)
     if state is None:
         return False
@@ -115,8 +117,6 @@ def forget_customer(connection: psycopg.Connection, settings: Settings, customer
     )
     connection.execute("delete from registry.former_fingerprint where customer_id = %s", [customer_id])
     connection.execute("delete from registry.agent where customer_id = %s", [customer_id])
-    for table in ("privacy.secret", "privacy.correction"):
-        connection.execute(f"delete from {table} where customer_id = %s".encode(), [customer_id])
     _write(connection, customer_id, state, key)
     _write_agents(connection, customer_id, state, key, today)
     return is_ordered
