@@ -31,7 +31,7 @@ ONE, OTHER = 1, 2
 CONTACT, SECOND, UNAUTHORISED, ANOTHERS = "p@een.example", "q@een.example", "r@een.example", "s@other.example"
 PERSON, ANOTHER_PERSON = "1" * 32, "2" * 32
 YESTERDAY = datetime.now(UTC) - timedelta(days=1)
-NOTICED = (AssertionError, UserError, pytest.fail.Exception)
+NOTICED = (AssertionError, UserError, psycopg.errors.UniqueViolation, pytest.fail.Exception)
 
 
 # -- what the register promises, in parts ----------------------------------------------------------------------------
@@ -367,8 +367,11 @@ def warning(desk: Desk) -> None:
 
 
 PARTS: dict[str, Callable[[Desk], None]] = {
-    each.__name__: each for each in (entering, identifying, approving, doing, keeping, answering, remembering)
-}
+    each.__name__: each
+    for each in (
+        entering, identifying, approving, doing, keeping, answering, remembering, writing, warning,
+    )
+}  # fmt: skip
 
 
 # -- the mutants -----------------------------------------------------------------------------------------------------
