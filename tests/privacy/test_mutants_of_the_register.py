@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -473,30 +474,28 @@ def changed(name: str, value: Any) -> Mutant:
     return lambda patch: patch.setattr(f"callmart.{name}", value)
 
 
+_Line: Any = letters._Line
+_template: Any = letters._template
+
+
 def without_block(right: str, block: str) -> Mutant:
     """The letters of a right, in which a block says nothing."""
 
-    def cut(patch: pytest.MonkeyPatch) -> None:
-        inner: Any = letters._template.__wrapped__
+    @cache
+    def cut(locale: str) -> Any:
+        found = _template(right, locale)
+        source = Path(found.filename).read_text()
+        what = rf"({{% block {block}.*?%}}).*?({{% endblock %}})"
+        without, count = re.subn(what, r"\1\2", source, flags=re.DOTALL)
+        assert count == 1
+        return found.environment.from_string(without)
 
-        def template(asked: str, locale: str) -> Any:
-            found = inner(asked, locale)
-            if asked != right:
-                return found
-            source = Path(str(found.filename)).read_text()
-            cut, count = re.subn(
-                rf"({{% block {block}.*?%}}).*?({{% endblock %}})", r"\1\2", source, flags=re.DOTALL
-            )
-            assert count == 1
-            return found.environment.from_string(cut)
-
-        patch.setattr(letters, "_template", template)
-
-    return cut
+    return changed(
+        "privacy.letters._template",
+        lambda asked, locale: cut(locale) if asked == right else _template(asked, locale),
+    )
 
 
-_Line: Any = letters._Line
-_template: Any = letters._template
 CHANGED: dict[str, dict[str, Mutant]] = {
     "writing": {
         **{
