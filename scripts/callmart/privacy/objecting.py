@@ -67,7 +67,7 @@ def plan_of(case: Case, *, names_agent: bool) -> Plan:
     def find(place: Place) -> Counts:
         if names_agent and place.name == Persons.name:
             return +Counts({"registry.agent": _named(work, whole)})
-        return place.find(searching, whole) if names_agent and place.name in SHOWING else Counts()
+        return +place.find(searching, whole) if names_agent and place.name in SHOWING else Counts()
 
     each(find, counts.__setitem__)
     return Plan(case.whose, counts, ()).with_cells(landed.look_at_shown(work.connection, whole))
