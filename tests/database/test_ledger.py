@@ -397,10 +397,17 @@ def test_an_objection_does_not_end_and_a_correction_ends_with_its_days(erased: C
         )
         correcting.enter(connection, entry.number, "c" * 32)
         assert connection.execute("select from privacy.correction").rowcount == 1
+        connection.execute(  # as a rotation does
+            "insert into privacy.renewed_tombstone (customer_id, kind, tombstone, renewed, key_fingerprint)"
+            " select customer_id, kind, tombstone, repeat('8', 32), 'x' from privacy.tombstone where tombstone = %s",
+            marks,
+        )
         connection.commit()
         assert ledger.end(connection, settings) == 1
     assert erased.rows("select from privacy.objector where tombstone = %s", "9" * 32)
+    assert erased.rows("select from privacy.objector where tombstone = %s", "8" * 32)
     assert erased.rows("select from privacy.correction") == []
+    assert erased.rows("select kind from privacy.renewed_tombstone") == [{"kind": "objector"}]
     assert compared(erased) == Comparison()
 
 

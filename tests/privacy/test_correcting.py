@@ -9,9 +9,7 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet
 import pytest
 
 from callmart.base.errors import UserError
@@ -28,10 +26,10 @@ from callmart_home import Callmart, ignore_step
 from centre import DAYS, agent_of, events
 from commands import exit_code
 from requests_of_persons import Commands, choose_password
+from twins import ONE, TWIN, given, of_customer, parquet
 
 pytestmark = [pytest.mark.dated, pytest.mark.server, pytest.mark.usefixtures("unchecked")]
 
-ONE, TWIN = 1001, 1002
 MISTAKEN, RIGHT, OTHER = (agent_of(ONE, number) for number in (1, 2, 3))
 LAST = DAYS[-1] + timedelta(days=1)  # today
 CONTACT, WRONG, NAME = "piet@een.example", "Fout Gespeld", "Goed Gespeld"
@@ -45,33 +43,6 @@ REGISTRY = "customers:\n" + "".join(
 """
     for number in (ONE, TWIN)
 )
-
-
-def on(table: pa.Table, day: date) -> Any:
-    """Whether each event is of a day at the customer."""
-    local = pc.local_timestamp(pc.cast(table["occurred_at"], pa.timestamp("us", "Europe/Amsterdam")))
-    return pc.equal(pc.cast(local, pa.date32()), pa.scalar(day))
-
-
-def given(table: pa.Table, day: date, mistaken: str, right: str) -> pa.Table:
-    """The events, those of the one on a day as the other's."""
-    for column in ("agent", "target"):
-        changes = pc.fill_null(pc.and_(on(table, day), pc.equal(table[column], mistaken)), False)
-        changed = pc.if_else(changes, pa.scalar(right), table[column])
-        table = table.set_column(table.schema.get_field_index(column), column, changed)
-    return table
-
-
-def of_customer(table: pa.Table, customer: int) -> pa.Table:
-    number = pa.array([customer] * table.num_rows, table.schema.field("customer_id").type)
-    return table.set_column(table.schema.get_field_index("customer_id"), "customer_id", number)
-
-
-def file(callmart: Callmart, table: pa.Table, name: str) -> Path:
-    """Beside the home, in which every file belongs to a place."""
-    path = callmart.home.with_name(f"{callmart.home.name}.{name}")
-    pyarrow.parquet.write_table(table, path)
-    return path
 
 
 def key_of(callmart: Callmart | Work, customer: int = ONE) -> bytes:
@@ -114,8 +85,8 @@ def home(callmart: Callmart) -> Callmart:
     """On the middle day everything that seems to be MISTAKEN's is RIGHT's."""
     told = events(ONE, DAYS)
     callmart.apply(REGISTRY)
-    callmart.land(file(callmart, told, "one.parquet"))
-    callmart.land(file(callmart, of_customer(given(told, DAYS[1], MISTAKEN, RIGHT), TWIN), "twin.parquet"))
+    callmart.land(parquet(callmart, told, "one.parquet"))
+    callmart.land(parquet(callmart, of_customer(given(told, DAYS[1], MISTAKEN, RIGHT), TWIN), "twin.parquet"))
     callmart.build_unchecked()
     (callmart.home / "registry.yml").unlink()
     return callmart
@@ -197,7 +168,7 @@ def late(home: Callmart, agent: str, day: date) -> Path:
     """A status that had not landed yet."""
     told = events(ONE, [day], seed=7)
     own = told.filter(pc.and_(pc.equal(told["event"], "agent_status"), pc.equal(told["agent"], agent)))
-    return file(home, own.slice(0, 2), "late.parquet")
+    return parquet(home, own.slice(0, 2), "late.parquet")
 
 
 def test_nothing_that_lands_brings_the_mistake_back(home: Callmart, work: Work, landed: Path) -> None:
@@ -222,7 +193,7 @@ def test_the_server_refuses_what_the_loader_did_not_correct(
 ) -> None:
     work.connection.execute("insert into registry.version default values")
     work.connection.commit()
-    monkeypatch.setattr(Corrected, "events", lambda self, events: events)
+    monkeypatch.setattr(Corrected, "_found_in", lambda self, events: [])
     with pytest.raises(UserError, match="brings a mistake back that was corrected"):
         home.land(landed)
 

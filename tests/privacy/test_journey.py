@@ -11,7 +11,6 @@ from itertools import pairwise
 from typing import NamedTuple
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet
 import pytest
 
@@ -24,15 +23,13 @@ from callmart.privacy.correcting import Correction
 from callmart.privacy.procedure import Case, Steps
 from callmart_home import Callmart
 from centre import DAYS, agent_of, events
+from twins import ONE, given, of_customer, parquet
 
 pytestmark = [pytest.mark.dated, pytest.mark.server, pytest.mark.usefixtures("unchecked")]
 
-ONE = 1001
 PERSON = agent_of(ONE, 1)
-MISTAKES = [
-    (agent_of(ONE, 2), DAYS[1]),
-    (agent_of(ONE, 3), DAYS[0]),
-]  # whose events on a day are the person's
+# Whose events on a day are the person's.
+MISTAKES = [(agent_of(ONE, 2), DAYS[1]), (agent_of(ONE, 3), DAYS[0])]
 LAST = DAYS[-1] + timedelta(days=1)  # today
 
 
@@ -63,26 +60,9 @@ def registry(*customers: int) -> str:
     )
 
 
-def of_customer(table: pa.Table, customer: int) -> pa.Table:
-    number = pa.array([customer] * table.num_rows, table.schema.field("customer_id").type)
-    return table.set_column(table.schema.get_field_index("customer_id"), "customer_id", number)
-
-
-def corrected(table: pa.Table, mistaken: str, day: date) -> pa.Table:
-    """The events, those of another agent on a day as the person's."""
-    local = pc.local_timestamp(pc.cast(table["occurred_at"], pa.timestamp("us", "Europe/Amsterdam")))
-    is_that_day = pc.equal(pc.cast(local, pa.date32()), pa.scalar(day))
-    for column in ("agent", "target"):
-        changes = pc.fill_null(pc.and_(is_that_day, pc.equal(table[column], mistaken)), False)
-        changed = pc.if_else(changes, pa.scalar(PERSON), table[column])
-        table = table.set_column(table.schema.get_field_index(column), column, changed)
-    return table
-
-
 def land(home: Callmart, customer: int, table: pa.Table) -> int:
-    """Beside the home, in which every file belongs to a place. Returns how many events were new."""
-    path = home.home.with_name(f"{home.home.name}.{customer}.parquet")
-    pyarrow.parquet.write_table(of_customer(table, customer), path)
+    """Returns how many events were new."""
+    path = parquet(home, of_customer(table, customer), f"{customer}.parquet")
     landed = home.land(path).landed
     path.unlink()
     return landed
@@ -122,8 +102,8 @@ def home(callmart: Callmart, told: Mapping[str, pa.Table]) -> Callmart:
     land(callmart, ONE, told["first"])
     for name, twin in TWINS.items():
         first = told["first"]
-        for mistake in MISTAKES[: twin.mistakes]:
-            first = corrected(first, *mistake)
+        for mistaken, day in MISTAKES[: twin.mistakes]:
+            first = given(first, day, mistaken, PERSON)
         land(callmart, NUMBERS[name], pa.concat_tables([first, told["later"]]) if twin.returned else first)
     callmart.build_unchecked()
     return callmart
@@ -192,8 +172,8 @@ def test_the_marts_of_each_day_are_right_after_each_step(
     look(home, "left again", {LAST})
     land_again(home, work, pa.concat_tables([told["first"], told["later"]]))
     look(home, "left again", {LAST})
-    (given_up,) = home.rows("select agent_key from privacy.correction")
-    assert given_up["agent_key"] != min(whole.person.keys), "nothing names the person any more"
+    (given_up,) = home.rows("select agent_key, erased from privacy.correction")
+    assert given_up["agent_key"] is None and given_up["erased"], "nothing names the person any more"
 
     correct(work, *MISTAKES[1], 6)
     look(home, "corrected again", {LAST})

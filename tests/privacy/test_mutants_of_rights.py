@@ -399,7 +399,7 @@ MUTANTS: dict[str, dict[str, Mutant]] = {
         "kept a day less": with_name("privacy.packages.KEPT_DAYS", 13),
     },
     "following": {
-        "a lifting lifts nothing": defined(OBJECTOR, "where asked_right <> 'lifting'", "where true"),
+        "a lifting lifts nothing": defined(OBJECTOR, "where l.asked_right <> 'lifting'", "where true"),
         "the first word counts": defined(OBJECTOR, "t.entry desc", "t.entry asc"),
         "of any customer": defined("function privacy.objects(", "o.customer_id = customer and ", ""),
         "everybody objects": defined("function privacy.objects(", OWN, " true"),

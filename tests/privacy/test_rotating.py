@@ -83,6 +83,8 @@ def test_killed_three_times_it_comes_to_the_same_end(centre: Callmart, tmp_path:
         done = callmart(*waiting)
         assert (done.returncode, done.stdout) == (2, ""), waiting
         assert f"`callmart keys rotate --customer {NAMED}` goes on" in done.stderr, waiting
+    broke_off = f"and that broke off, so nothing lands: `callmart keys rotate --customer {NAMED}` goes on"
+    assert broke_off in callmart("status").stdout
     done = callmart("keys", "rotate", "--customer", str(NAMED))
     assert done.returncode == 0, done.stderr
     assert f"rows of customer {NAMED} were keyed anew" in done.stdout

@@ -28,6 +28,13 @@ class Person:
     addresses: frozenset[str] = field(default=frozenset(), repr=False)  # as the registry spells them
     # The pseudonyms of addresses and names by which the registry can name the person elsewhere, as kind:pseudonym.
     named: frozenset[str] = field(default=frozenset(), repr=False)
+    # What an agent's keys were before rotations: pairs of a key and a former one.
+    former: frozenset[tuple[str, str]] = field(default=frozenset(), repr=False)
+
+    @property
+    def all_keys(self) -> list[tuple[str, str]]:
+        """Each key with itself, and with what it was before rotations."""
+        return sorted({(key, key) for key in self.keys} | self.former)
 
 
 class Seal(Protocol):

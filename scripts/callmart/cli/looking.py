@@ -20,6 +20,7 @@ from callmart.cli.terminal import (
     plain,
     progress,
 )
+from callmart.database import rotation
 from callmart.database.lock import exclusive
 from callmart.operations import record, status
 from callmart.privacy import register
@@ -33,15 +34,19 @@ def status_(as_json: Json = False) -> None:
     with looking() as connection:
         run, customers = record.last_run(connection), status.status(connection)
         waiting = [one for one in register.requests(connection) if one.days_left is not None]
+        unfinished = rotation.look(connection)
     if as_json:
         found = {
             "run": run and asdict(run),
             "customers": [asdict(one) for one in customers],
             "requests": [asdict(one) for one in waiting],
+            "rotation": unfinished and unfinished._asdict(),
         }
         print(json.dumps(found, default=lambda moment: moment.isoformat()))
     else:
         out.print(_said_of(run), soft_wrap=True)
+        if unfinished:
+            out.print(f"customer {unfinished.customer_id}: {unfinished}", soft_wrap=True)
         if waiting:
             first = min(waiting, key=lambda one: one.due)
             out.print(

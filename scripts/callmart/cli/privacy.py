@@ -21,7 +21,7 @@ import typer
 from callmart.access import logins
 from callmart.base import rights
 from callmart.base.errors import UserError
-from callmart.base.keys import keyed
+from callmart.base.keys import epochs, keyed
 from callmart.base.needles import SHORTEST
 from callmart.base.person import Blocked, Kind, Person, Proof
 from callmart.base.rights import Right
@@ -535,11 +535,12 @@ def _procedure(owner: psycopg.Connection, found: Request, key: bytes) -> Procedu
     if found.asked_right == "rectification" and found.kind == "agent":
         word = secret("id of the agent whose the events are, or nothing if a name is wrong", needed=False)
         if word:
-            whose = keyed(key, "agent", subject.normalised(owner, found.customer_id, "agent", word))
+            id = subject.normalised(owner, found.customer_id, "agent", word)
+            *former, whose = (keyed(epoch, "agent", id) for epoch in epochs(key))
             first = clock.parse_day("the first day", secret("the first day, as 2026-11-24"))
             since = persons.end_of(owner, found.customer_id, first - timedelta(days=1))
             owner.commit()
-            return correcting.Correction(whose, since)
+            return correcting.Correction(whose, since, frozenset(former))
     return rights.procedure_of(found)
 
 

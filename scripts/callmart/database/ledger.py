@@ -414,8 +414,15 @@ def _end(connection: psycopg.Connection, numbers: set[int]) -> int:
     """End entries in the database. Commits."""
     connection.execute("delete from privacy.correction where entry = any(%s)", [list(numbers)])
     connection.execute("delete from privacy.tombstone where entry = any(%s)", [list(numbers)])
+    connection.execute(SQL["end_renewed"])
     ended = connection.execute(SQL["end"], {"entries": list(numbers)}).rowcount
-    vacuum.note(connection, "privacy.correction", "privacy.tombstone", "privacy.ledger_entry")
+    vacuum.note(
+        connection,
+        "privacy.correction",
+        "privacy.tombstone",
+        "privacy.renewed_tombstone",
+        "privacy.ledger_entry",
+    )
     if ended:  # after a crash only the files still have them
         connection.execute(
             "insert into ops.audit_log (action, details) values ('tombstones ended', %s)",

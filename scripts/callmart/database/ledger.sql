@@ -100,6 +100,14 @@ select
     jsonb_build_object('cause', cause)
 from closed;
 
+-- name: end_renewed
+-- A renewed tombstone ends with the one that it was made for.
+delete from privacy.renewed_tombstone as r
+where not exists (
+    select from privacy.tombstone as t
+    where t.customer_id = r.customer_id and t.kind = r.kind and t.tombstone = r.tombstone
+);
+
 -- name: end
 update privacy.ledger_entry
 set

@@ -192,7 +192,7 @@ def current_gate(connection: psycopg.Connection, settings: Settings) -> tuple[in
         corrections=[
             Correction(*row)
             for row in connection.execute(
-                "select customer_id, mistaken, agent_key, since, until from privacy.correction"
+                "select customer_id, mistaken, coalesce(agent_key, erased), since, until from privacy.correction"
             )
         ],
     )
@@ -200,8 +200,8 @@ def current_gate(connection: psycopg.Connection, settings: Settings) -> tuple[in
 
 def _tombstones(connection: psycopg.Connection) -> Tombstones:
     rows = connection.execute(
-        "select customer_id, kind, tombstone, max(until) from privacy.tombstone"
-        " where kind in ('agent', 'device', 'caller', 'call') group by 1, 2, 3"
+        "select customer_id, kind, tombstone, max(until) from privacy.known_tombstone"
+        " where kind in ('agent', 'device', 'caller', 'call', 'objector') group by 1, 2, 3"
     ).fetchall()
     connection.commit()
     return {(customer, kind, tombstone): until for customer, kind, tombstone, until in rows}
@@ -231,7 +231,7 @@ def _store(
     _refuse_too_many_rejects(settings, path, prepared)
     _ingest(cursor, "incoming_reject", prepared.rejects)
     _ingest(cursor, "incoming_agent", prepared.agents)
-    _ingest(cursor, "incoming_erased", prepared.told)
+    _ingest(cursor, "incoming_marked", prepared.told)
     landed, repeated, erased = _one(
         cursor,
         "select landed, repeated, of_erased"

@@ -400,7 +400,9 @@ order by change, queue, call_date;
 -- name: give_up_corrections
 -- Events that were another's and became this agent's are still given to the agent, by the tombstone.
 update privacy.correction as c
-set agent_key = privacy.tombstone_of(s.secret, 'agent', c.agent_key)
+set
+    agent_key = null,
+    erased = privacy.tombstone_of(s.secret, 'agent', c.agent_key)
 from privacy.secret as s
 where
     c.customer_id = %(customer)s and s.customer_id = c.customer_id and c.agent_key = any(%(keys)s)

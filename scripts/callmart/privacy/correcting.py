@@ -5,7 +5,7 @@ after a restore it is corrected again. It ends with the days that it is about. I
 tells which of B's events seemed to be A's.
 """
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 
 import psycopg
@@ -32,6 +32,7 @@ class Correction:
 
     agent_key: str = field(repr=False)  # the agent whose they are
     since: datetime
+    former: frozenset[str] = field(default=frozenset(), repr=False)  # that key before rotations
 
     def plan(self, case: Case) -> Plan:
         """Count the events. Raises UserError if they are none, or if another correction is in the way."""
@@ -85,7 +86,7 @@ class Correction:
             ((erased_until,),) = connection.execute(SQL["erased_until"], parameters).fetchall()
             if erased_until is not None:
                 own = frozenset({self.agent_key})
-                Events().treat(work, replace(person, words=frozenset(), keys=own, until=erased_until))
+                Events().treat(work, Person(person.customer_id, "agent", frozenset(), own, erased_until))
             opening.forget_build(connection)
         return counts
 
@@ -128,6 +129,7 @@ class Correction:
             "customer": person.customer_id,
             "keys": sorted(person.keys),
             "agent": self.agent_key,
+            "asked": sorted({key for _, key in person.all_keys} | {self.agent_key} | self.former),
             "since": self.since,
             "until": person.until,
         }

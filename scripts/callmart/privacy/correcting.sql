@@ -42,7 +42,7 @@ on conflict (customer_id, call_date) do update set mark = nextval('ops.mark'), c
 -- name: erased_until
 -- Until when the agent was erased whose the events are.
 select max(t.until)
-from privacy.tombstone as t
+from privacy.known_tombstone as t
 inner join privacy.secret as s using (customer_id)
 where
     t.customer_id = %(customer)s
@@ -50,17 +50,19 @@ where
     and t.tombstone = privacy.tombstone_of(s.secret, 'agent', %(agent)s);
 
 -- name: overlapping
--- A correction of the same customer whose days overlap, and which names one of the agents in any part.
+-- A correction of the same customer whose days overlap, and which names one of the agents in any part, by a key of now
+-- or from before a rotation.
 select
 from privacy.correction as c
 inner join privacy.secret as s on c.customer_id = s.customer_id
-cross join unnest(%(keys)s::text[] || %(agent)s::text) as asked
+cross join unnest(%(asked)s::text[]) as asked
 where
     c.customer_id = %(customer)s
     and c.since < %(until)s
     and c.until > %(since)s
     and (
-        c.agent_key in (asked, privacy.tombstone_of(s.secret, 'agent', asked))
+        c.agent_key = asked
+        or c.erased = privacy.tombstone_of(s.secret, 'agent', asked)
         or c.mistaken = privacy.tombstone_of(s.secret, 'mistaken', asked)
     )
 limit 1;

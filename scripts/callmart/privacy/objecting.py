@@ -5,11 +5,13 @@ as well, and no rebuild or restore undoes it. What was landed stays as it is: th
 the agent is shown again (lifting.py), everything is as before.
 """
 
+from collections.abc import Collection
 from dataclasses import replace
 from datetime import UTC, datetime
 
 import psycopg
 
+from callmart.base import sql_file
 from callmart.base.person import Counts, Person, Place, Proof, Work
 from callmart.database import clock, ledger
 from callmart.database.ledger import Act
@@ -23,6 +25,8 @@ from callmart.privacy.kept import Kept
 from callmart.privacy.places import each, require_covered
 from callmart.privacy.procedure import Case, OnPlace, OnProof, Plan, Steps
 from callmart.registry.places import Persons, drop_names
+
+SQL = sql_file.statements(__file__)
 
 ALWAYS = datetime(9000, 1, 1, tzinfo=UTC)  # an agent is left out of all days, and of those to come
 
@@ -77,7 +81,9 @@ def is_noted(case: Case) -> bool:
     """Whether the ledger has it that this request was done, or is about to be."""
     connection = case.work.connection
     with connection.transaction():
-        return ledger.secures(connection, case.person, case.request, "objector", _marks(case))
+        return ledger.secures(
+            connection, case.person, case.request, "objector", _marks(case, case.person.keys)
+        )
 
 
 def note(case: Case, right: Act) -> None:
@@ -85,10 +91,12 @@ def note(case: Case, right: Act) -> None:
     From here on every build follows it. Commits.
     """
     work, person = case.work, case.person
+    # What leaves the agent out may be of a key from before a rotation.
+    keys = {one for _, one in person.all_keys} if right == "lifting" else person.keys
     with work.connection.transaction():
         ledger.append(
             work.connection, work.settings, person.customer_id, person.kind, person.until,
-            {"objector": _marks(case)}, case.request, right,
+            {"objector": _marks(case, keys)}, case.request, right,
         )  # fmt: skip
         settle(work.connection, person)
 
@@ -96,8 +104,12 @@ def note(case: Case, right: Act) -> None:
 def is_left_out(work: Work, person: Person) -> bool:
     """Whether the ledger leaves the agent out, under all ids."""
     found = work.connection.execute(
-        "select bool_and(privacy.objects(%s, agent_key)) from unnest(%s::text[]) as agent_key",
-        [person.customer_id, sorted(person.keys)],
+        SQL["is_left_out"],
+        {
+            "customer": person.customer_id,
+            "agents": [agent for agent, _ in person.all_keys],
+            "keys": [key for _, key in person.all_keys],
+        },
     ).fetchone()
     work.connection.rollback()
     return found == (True,)
@@ -129,9 +141,9 @@ def _kept(case: Case) -> Kept:
     return kept.recall(case) or Kept.of(case.person, Stored())
 
 
-def _marks(case: Case) -> list[str]:
+def _marks(case: Case, keys: Collection[str]) -> list[str]:
     secret = secret_of(case.key)
-    return [tombstone(secret, "objector", one) for one in sorted(case.person.keys)]
+    return [tombstone(secret, "objector", one) for one in sorted(keys)]
 
 
 def _proof(work: Work, person: Person, place: Place) -> Proof:

@@ -10,7 +10,7 @@ import psycopg
 
 from callmart.base import sql_file
 from callmart.base.errors import UserError
-from callmart.base.keys import keyed
+from callmart.base.keys import epochs, keyed
 from callmart.base.needles import Needles
 from callmart.base.person import Kind, Person, Work
 from callmart.base.spelling import plain
@@ -70,6 +70,9 @@ def _agent(
     return Person(
         customer_id, "agent", frozenset(words), keys, until, frozenset(addresses),
         frozenset() if stays else frozenset(named),
+        frozenset(
+            (keyed(key, "agent", id), keyed(former, "agent", id)) for id in ids for former in epochs(key)[:-1]
+        ),
     )  # fmt: skip
 
 

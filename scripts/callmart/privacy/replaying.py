@@ -41,17 +41,24 @@ class Replayed:
 
 
 def replay(
-    connection: psycopg.Connection, settings: Settings, again: Again, lost: Lost | None = None
+    connection: psycopg.Connection,
+    settings: Settings,
+    again: Again,
+    lost: Lost | None = None,
+    keyed_anew: Collection[int] = (),
 ) -> Replayed:
     """Let ledger, copy and database say the same again, erase whoever came back, and correct events and leave out or
     show agents as the ledger says. Commits: first the tombstones, so that nobody else comes back, with the days that
     change by what was lost, so that a crash can't part the two; then each person, then the opening of what was closed.
+    `keyed_anew` are customers whose keys were rotated since the last replay: only now what the ledger says of their
+    agents under that key is understood.
 
     Raises UserError if ledger and copy can't be read and `lost` gives no reason, or if they contradict each other.
     """
     mended = ledger.mend(connection, settings, lost)
-    corrected = list(_correct(Work(connection, settings, quietly), mended.differing))
-    objectors = list(_objectors(connection, mended.differing))
+    customers = mended.differing | set(keyed_anew)
+    corrected = list(_correct(Work(connection, settings, quietly), customers))
+    objectors = list(_objectors(connection, customers))
     for person in objectors:
         objecting.settle(connection, person)
     connection.commit()
@@ -65,14 +72,14 @@ def replay(
         again(person, "objection")
     names = _forget_names(connection, settings)
     ledger.close(connection, settings)
-    customers = tuple(sorted(mended.differing))
+    differing = tuple(sorted(mended.differing))
     connection.execute(
         "insert into ops.audit_log (action, details) values ('ledger replayed', %s)",
         [
             Jsonb(
                 {
                     "entries": mended.entries,
-                    "customers": list(customers),
+                    "customers": list(differing),
                     "erased again": len(found),
                     "objectors": len(objectors),
                     "names": names,
@@ -81,7 +88,7 @@ def replay(
         ],
     )
     connection.commit()
-    return Replayed(mended.entries, customers, len(found), len(objectors))
+    return Replayed(mended.entries, differing, len(found), len(objectors))
 
 
 def again_everywhere(work: Work, person: Person, right: Act) -> None:
@@ -147,7 +154,8 @@ def _forget_names(connection: psycopg.Connection, settings: Settings) -> int:
     forgotten = 0
     for customer_id, table, name, fingerprint in rows:
         key = known_key(settings.home, customer_id, fingerprint)
-        if (customer_id, tombstone(secret_of(key), "name", of_name(key, name))) in marks:
+        made = (tombstone(secret_of(key), "name", of_name(epoch, name)) for epoch in epochs(key))
+        if any((customer_id, one) in marks for one in made):
             connection.execute(SQL[f"forget_{table}"], {"customer": customer_id, "name": name})
             vacuum.note(connection, f"registry.{table}")
             forgotten += 1

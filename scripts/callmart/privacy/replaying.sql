@@ -97,7 +97,7 @@ with marked as (
         t.customer_id,
         t.tombstone,
         s.secret
-    from privacy.tombstone as t
+    from privacy.known_tombstone as t
     inner join privacy.secret as s using (customer_id)
     where t.customer_id = any(%(customers)s) and t.kind = 'objector'
 )
@@ -124,7 +124,7 @@ with known as (
         t.kind,
         a.agent_key
     from privacy.ledger_entry as e
-    inner join privacy.tombstone as t on e.entry = t.entry and t.kind in ('mistaken', 'corrected')
+    inner join privacy.known_tombstone as t on e.entry = t.entry and t.kind in ('mistaken', 'corrected')
     inner join privacy.secret as s on e.customer_id = s.customer_id
     inner join privacy.known_agent as a
         on e.customer_id = a.customer_id

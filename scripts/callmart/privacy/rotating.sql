@@ -168,6 +168,25 @@ insert into registry.version default values;
 -- So that nobody enters a request under the former key meanwhile.
 lock table privacy.request in share row exclusive mode;
 
+-- name: keys_of_files
+select name_key from raw.file
+union
+select content_key from raw.file;
+
+-- name: key_files_anew
+update raw.file as f
+set
+    name_key = n.new,
+    content_key = c.new
+from
+    new_text as n,
+    new_text as c
+where n.former = f.name_key and c.former = f.content_key;
+
+-- name: new_installation
+update ops.installation
+set key_fingerprint = %(fingerprint)s;
+
 -- name: note_former
 insert into registry.former_fingerprint (customer_id, key_fingerprint)
 select

@@ -100,7 +100,7 @@ def forget_customer(connection: psycopg.Connection, settings: Settings, customer
 
     Returns whether the customer needs a key. If not, its file can be deleted.
     """
-    for table in ("privacy.secret", "privacy.correction"):
+    for table in ("privacy.secret", "privacy.correction", "privacy.renewed_tombstone", "ops.rotation"):
         connection.execute(f"delete from {table} where customer_id = %s".encode(), [customer_id])
     state = current_states(connection).get(customer_id)
     if state is None:

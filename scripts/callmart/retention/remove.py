@@ -201,6 +201,9 @@ def _remove_customer(
         "delete from raw.file_customer where customer_id = %(customer)s returning file_id",
         parameters,
     )
+    ((counts["corrections"],),) = connection.execute(
+        "select count(distinct entry) from privacy.correction where customer_id = %(customer)s", parameters
+    ).fetchall()
     counts["agents"] = connection.execute(
         "select from registry.agent where customer_id = %(customer)s", parameters
     ).rowcount

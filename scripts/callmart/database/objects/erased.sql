@@ -40,7 +40,7 @@ begin
     into agents, devices, callers, calls
     from (
         select t.kind, left(t.tombstone, 6) as beginning
-        from privacy.tombstone as t
+        from privacy.known_tombstone as t
         where t.customer_id in (select c.customer_id from concerned as c)
         group by 1, 2
     ) as beginnings;
@@ -86,15 +86,16 @@ begin
 
     select a.customer_id, a.kind, a.key, a.tombstone, max(t.until)
     from asked as a
-    join privacy.tombstone as t using (customer_id, kind, tombstone)
+    join privacy.known_tombstone as t using (customer_id, kind, tombstone)
     group by a.customer_id, a.kind, a.key, a.tombstone;
 
     -- Whose tombstone is of a pseudonym from before a rotation, only who has the customer's key can tell.
     insert into erased_key
     select i.customer_id, i.kind, i.key, i.tombstone, max(t.until)
-    from raw.incoming_erased as i
+    from raw.incoming_marked as i
     join concerned using (customer_id)
     join privacy.tombstone as t using (customer_id, kind, tombstone)
+    where i.kind <> 'objector'
     group by i.customer_id, i.kind, i.key, i.tombstone;
 end
 $$;
@@ -121,7 +122,7 @@ begin
         from began as b
         where not exists (
             select
-            from privacy.tombstone as t
+            from privacy.known_tombstone as t
             where
                 t.customer_id = b.customer_id
                 and case b.erased
@@ -184,13 +185,15 @@ begin
             from raw.incoming as i
             join privacy.correction as c
                 on c.customer_id = i.customer_id and i.occurred_at >= c.since and i.occurred_at < c.until
+            join privacy.known_tombstone as t
+                on t.entry = c.entry and t.kind = 'mistaken' and t.entered = c.mistaken
             join privacy.secret as s on s.customer_id = c.customer_id
             cross join unnest(
                 array[i.agent_key, case when i.target_kind = 'agent' then i.target_key end]
             ) as agent
             where
-                left(agent, 6) = left(c.mistaken, 6)
-                and c.mistaken = privacy.tombstone_of(s.secret, 'mistaken', agent)
+                left(agent, 6) = left(t.tombstone, 6)
+                and t.tombstone = privacy.tombstone_of(s.secret, 'mistaken', agent)
         );
 end
 $$;

@@ -525,7 +525,7 @@ security definer
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-    truncate raw.incoming, raw.incoming_reject, raw.incoming_agent, raw.incoming_erased;
+    truncate raw.incoming, raw.incoming_reject, raw.incoming_agent, raw.incoming_marked;
     lock table registry.version in share mode;
     if exists (select from ops.rotation) then
         raise check_violation using message = 'the key of a customer is being rotated';
@@ -604,6 +604,21 @@ begin
     select * into settled from raw.settle_erased();
     perform raw.cut_reaching_back();
 
+    -- Agents who object and were not here when a key was rotated: only who has the customer's key can tell.
+    insert into privacy.renewed_tombstone (customer_id, kind, tombstone, renewed, key_fingerprint)
+    select i.customer_id, i.kind, i.tombstone, privacy.tombstone_of(s.secret, i.kind, i.key), c.key_fingerprint
+    from raw.incoming_marked as i
+    join privacy.secret as s using (customer_id)
+    join registry.customer as c using (customer_id)
+    where
+        i.kind = 'objector'
+        and raw.is_key(i.key)
+        and exists (
+            select from privacy.tombstone as t
+            where t.customer_id = i.customer_id and t.kind = i.kind and t.tombstone = i.tombstone
+        )
+    on conflict do nothing;
+
     -- The ids behind the keys of agents. If the marts call an agent by its key, and its id comes now, mark the
     -- customer's last open day: with any day all agents of the customer are named again.
     if to_regclass('store.agent') is not null then
@@ -645,6 +660,6 @@ begin
     landed := landed - settled.landed;
     of_erased := keep.erased + settled.repeated + settled.left_out + settled.landed;
     drop table arrived;
-    truncate raw.incoming_reject, raw.incoming_agent, raw.incoming_erased;
+    truncate raw.incoming_reject, raw.incoming_agent, raw.incoming_marked;
 end
 $$;

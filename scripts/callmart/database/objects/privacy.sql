@@ -418,7 +418,7 @@ begin atomic
         e.request::integer,
         c.customer_id,
         left(c.mistaken, 6),
-        left(c.agent_key, 6),
+        left(coalesce(c.agent_key, c.erased), 6),
         c.since,
         c.until
     from privacy.correction as c

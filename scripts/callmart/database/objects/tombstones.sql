@@ -33,6 +33,27 @@ from privacy.ledger_entry
 where ended_at is null and asked_right = 'erasure' and kind in ('agent', 'caller')
 group by customer_id;
 
+-- The tombstones, and what those of agents are under the keys that rotations gave them. `entered` is as the ledger has it.
+create or replace view privacy.known_tombstone as
+select
+    entry,
+    customer_id,
+    kind,
+    tombstone,
+    until,
+    tombstone as entered
+from privacy.tombstone
+union all
+select
+    t.entry,
+    t.customer_id,
+    t.kind,
+    r.renewed,
+    t.until,
+    t.tombstone
+from privacy.renewed_tombstone as r
+inner join privacy.tombstone as t using (customer_id, kind, tombstone);
+
 -- The agents who object to being shown: the last thing that the ledger says of them is no lifting. A key of an agent
 -- begins like the tombstone, so that few tombstones have to be made to find it.
 create or replace view privacy.objector as
@@ -47,14 +68,17 @@ with latest as (
     order by t.customer_id asc, t.tombstone asc, t.entry desc
 )
 
-select
-    customer_id,
-    left(tombstone, 6) as beginning,
-    tombstone,
+-- Each once, although an agent can have objected before a rotation and after it.
+select distinct
+    l.customer_id,
+    left(k.tombstone, 6) as beginning,
+    k.tombstone,
     s.secret
-from latest
-inner join privacy.secret as s using (customer_id)
-where asked_right <> 'lifting';
+from latest as l
+inner join privacy.known_tombstone as k
+    on l.customer_id = k.customer_id and k.kind = 'objector' and l.tombstone = k.entered
+inner join privacy.secret as s on l.customer_id = s.customer_id
+where l.asked_right <> 'lifting';
 
 -- The agents of whom there is anything: an event, or a row of the registry.
 create or replace view privacy.known_agent as
