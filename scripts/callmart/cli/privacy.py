@@ -357,7 +357,7 @@ def replay(
     with _believed() as owner, clock.guarded(owner, settings()), procedure.working(owner, settings()) as work:
         again = partial(replaying.again_everywhere, work)
         done = replaying.replay(owner, settings(), again, ledger_lost)
-        problems = memberships.sync(owner, settings())
+        problems = replaying.uncorrected(owner) + memberships.sync(owner, settings())
     out.print(
         f"replay: {done.entries} entries; {len(done.customers)} customers had lost something, {done.persons} "
         f"persons were erased again, and {done.objectors} agents are left out or shown again as the ledger says",

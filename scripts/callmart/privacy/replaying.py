@@ -56,7 +56,7 @@ def replay(
     Raises UserError if ledger and copy can't be read and `lost` gives no reason, or if they contradict each other.
     """
     mended = ledger.mend(connection, settings, lost)
-    customers = mended.differing | set(keyed_anew)
+    customers = mended.differing | set(keyed_anew) | {customer for customer, _ in _uncorrected(connection)}
     corrected = list(_correct(Work(connection, settings, quietly), customers))
     objectors = list(_objectors(connection, customers))
     for person in objectors:
@@ -89,6 +89,15 @@ def replay(
     )
     connection.commit()
     return Replayed(mended.entries, differing, len(found), len(objectors))
+
+
+def uncorrected(connection: psycopg.Connection) -> list[str]:
+    """One sentence per customer of whom the ledger corrects events, and nobody knows here the agent whose they are."""
+    return [
+        f"customer {customer}: {count} corrections of whose events are could not be made again, as nothing of the "
+        "agent whose they are is here: when something of that agent has landed, `callmart privacy replay` makes them"
+        for customer, count in _uncorrected(connection)
+    ]
 
 
 def again_everywhere(work: Work, person: Person, right: Act) -> None:
@@ -137,6 +146,11 @@ def _correct(work: Work, customers: Collection[int]) -> Iterator[Person]:
         person = Person(customer_id, "agent", frozenset(), frozenset(mistaken), until)
         Correction(agent_key, since).correct(work, person)
         yield person
+
+
+def _uncorrected(connection: psycopg.Connection) -> list[tuple[int, int]]:
+    """How many corrections of each customer wait for something of the agent whose the events are."""
+    return connection.execute(SQL["uncorrected"]).fetchall()
 
 
 def _objectors(connection: psycopg.Connection, customers: Collection[int]) -> Iterator[Person]:
