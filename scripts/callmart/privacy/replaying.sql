@@ -155,7 +155,10 @@ from privacy.ledger_entry as e
 inner join registry.customer as c using (customer_id)
 where
     e.asked_right = 'rectification'
-    and not exists (select from privacy.correction as made where made.entry = e.entry)
+    and not exists (
+        select from privacy.correction as made
+        where made.entry = e.entry
+    )
     and (
         e.key_fingerprint = c.key_fingerprint
         or exists (
